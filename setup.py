@@ -1,0 +1,49 @@
+"""Extensions only: every `nautilus/core/*.pyx` is one extension. All else is in pyproject.toml."""
+
+import os
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("NAUTILUS_DEBUG") == "1"
+# Build only some modules while working on them: NAUTILUS_ONLY=ring,pool
+ONLY = set(filter(None, os.environ.get("NAUTILUS_ONLY", "").split(",")))
+ROOT = Path(__file__).parent
+
+DIRECTIVES = {
+    "language_level": 3,
+    "freethreading_compatible": False,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "nonecheck": DEBUG,
+    "cdivision": True,
+    "embedsignature": True,
+}
+COMPILE = ["-O1", "-g", "-UNDEBUG", "-DNAUTILUS_DEBUG=1"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
+COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-fno-strict-aliasing"]
+
+extensions = [
+    Extension(
+        f"nautilus.core.{path.stem}",
+        [str(path.relative_to(ROOT))],
+        include_dirs=[numpy.get_include(), "nautilus/core"],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=COMPILE,
+        libraries=["rt", "pthread"],
+    )
+    for path in sorted(ROOT.glob("nautilus/core/*.pyx"))
+    if not ONLY or path.stem in ONLY
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        compiler_directives=DIRECTIVES,
+        build_dir="build/debug" if DEBUG else "build/cython",
+        force=False,
+        show_all_warnings=False,
+    )
+)
