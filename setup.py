@@ -1,4 +1,8 @@
-"""Extensions only: every `nautilus/core/*.pyx` is one extension. All else is in pyproject.toml."""
+"""Extensions only: every `nautilus/core/*.pyx` is one extension. All else is in pyproject.toml.
+
+Environment: `NAUTILUS_DEBUG=1` builds with bounds checks and assertions; `NAUTILUS_ONLY=ring,pool` builds these
+modules alone; `NAUTILUS_ONLY=none` builds none (the editable install, beside extensions built in place).
+"""
 
 import os
 from pathlib import Path
@@ -8,7 +12,6 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("NAUTILUS_DEBUG") == "1"
-# Build only some modules while working on them: NAUTILUS_ONLY=ring,pool
 ONLY = set(filter(None, os.environ.get("NAUTILUS_ONLY", "").split(",")))
 ROOT = Path(__file__).parent
 
@@ -33,6 +36,7 @@ extensions = [
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=COMPILE,
         libraries=["rt", "pthread"],
+        depends=["setup.py"],
     )
     for path in sorted(ROOT.glob("nautilus/core/*.pyx"))
     if not ONLY or path.stem in ONLY
@@ -42,8 +46,8 @@ setup(
     ext_modules=cythonize(
         extensions,
         compiler_directives=DIRECTIVES,
-        build_dir="build/debug" if DEBUG else "build/cython",
-        force=False,
-        show_all_warnings=False,
+        build_dir="build/debug/cython" if DEBUG else "build/cython",
+        nthreads=min(len(extensions), os.cpu_count() or 1) if len(extensions) > 1 else 0,
+        quiet=True,
     )
 )

@@ -1,0 +1,115 @@
+# One loop: `make` builds in place, `make check` is quick, `make test` is everything. `make help` lists the targets.
+# Paths are relative to this directory throughout, so that it may lie anywhere, also under a name with spaces.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+
+# PYTHON=python3.13 chooses the interpreter of .venv; empty: the first of python3, python3.14 ... that is >= 3.11.
+PYTHON ?=
+FOR ?=
+REPLAY ?=
+ARGS ?=
+TESTS ?= tests
+SEEDS ?= 200
+
+py := .venv/bin/python
+pip := $(py) -m pip --disable-pip-version-check --no-input install --quiet --only-binary :all:
+jobs := $(shell nproc 2>/dev/null || echo 2)
+pytest := $(py) -m pytest -n $(jobs) --dist worksteal
+sources := $(wildcard nautilus/core/*.pyx nautilus/core/*.pxd nautilus/core/*.h)
+core_tests := tests/unit/core
+requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.toml", "rb")); p = f["project"]; \
+	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
+	or p["optional-dependencies"][sys.argv[1]]))'
+
+.PHONY: build run test check perf debug soak clean help format
+
+## build    make .venv and build the extensions in place (the default)
+build: .venv/.extensions .venv/.installed
+	@:
+
+# A .venv that no longer runs (its interpreter is gone, the directory was moved) is made anew.
+ifneq ($(wildcard .venv/.created),)
+ifneq ($(shell $(py) -c 'import sys; print(sys.prefix == sys.argv[1])' "$$(pwd -P)/.venv" 2>/dev/null),True)
+$(shell rm -f .venv/.created)
+endif
+endif
+
+.venv/.created:
+	@python=$$(.ci/prerequisites $(PYTHON)) && echo "make: creating .venv with $$($$python --version)" \
+		&& rm -rf .venv && $$python -m venv .venv
+	@touch $@
+
+.venv/.required: pyproject.toml | .venv/.created
+	@echo "make: installing build and run requirements (wheels only)"
+	@mkdir -p build && ($(requirements) build && $(requirements) run) > build/requirements.txt
+	@$(pip) -r build/requirements.txt
+	@touch $@
+
+# Extensions are left out here (NAUTILUS_ONLY=none): they are built in place, incrementally, by the next rule.
+.venv/.installed: pyproject.toml setup.py | .venv/.required
+	@NAUTILUS_ONLY=none $(pip) --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+.venv/.extensions: $(sources) setup.py .venv/.required
+	@echo "make: building the core"
+	@$(py) setup.py --quiet build_ext --inplace --parallel $(jobs)
+	@touch $@
+
+.venv/.tested: pyproject.toml | .venv/.required
+	@echo "make: installing test requirements (wheels only)"
+	@mkdir -p build && $(requirements) test > build/requirements-test.txt
+	@$(pip) -r build/requirements-test.txt
+	@touch $@
+
+## run      the simulated market: make run [FOR=SECONDS] [REPLAY=PATH] [ARGS="..."]
+run: build
+ifeq ($(REPLAY),)
+	@$(py) -m nautilus demo $(if $(FOR),--for $(FOR)) $(ARGS)
+else
+	@$(py) -m nautilus replay "$(REPLAY)" --speed max $(if $(FOR),--for $(FOR)) $(ARGS)
+endif
+
+## test     every test: make test [TESTS=tests/unit/core] [ARGS="-k name"]
+test: build .venv/.tested
+	@$(pytest) $(TESTS) $(ARGS)
+
+## check    format, lint, types, architecture, unit tests
+check: build .venv/.tested
+	@$(py) -m ruff format --check .
+	@$(py) -m ruff check .
+	@$(py) -m mypy
+	@$(pytest) tests/test_architecture.py tests/unit $(ARGS)
+
+## format   rewrite the sources into the project's format
+format: .venv/.tested
+	@$(py) -m ruff format .
+	@$(py) -m ruff check --fix .
+
+## perf     run the benchmarks and write perf/results/*.json
+perf: build
+	@$(py) -m perf run all $(ARGS)
+
+# The debug build has its own copy of the package, found before the one in place (PYTHONSAFEPATH keeps the
+# working directory off the path).
+## debug    build the core with bounds checks, apart, and run its tests on that
+debug: build .venv/.tested
+	@NAUTILUS_DEBUG=1 $(py) setup.py --quiet build --build-base build/debug --build-lib build/debug/lib \
+		build_ext --parallel $(jobs)
+	@NAUTILUS_DEBUG=1 PYTHONSAFEPATH=1 PYTHONPATH="$$(pwd -P)/build/debug/lib" $(pytest) $(core_tests) $(ARGS)
+
+## soak     the property tests with many more seeds: make soak [SEEDS=200]
+soak: build .venv/.tested
+	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 $(TESTS) $(ARGS)
+
+## clean    remove everything that was built, .venv too
+clean:
+	@rm -rf .venv build dist nautilus_hybrid.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -f nautilus/core/*.so nautilus/core/*.c nautilus/core/*.html
+	@find nautilus tests perf docs -type d -name __pycache__ -prune -exec rm -rf {} +
+
+## help     this list
+help:
+	@sed -n 's/^## //p' Makefile
