@@ -1,0 +1,101 @@
+"""One writer thread. Append-only journal of COMMAND records in pre-allocated segments; format in docs/journal.md.
+
+Records are encoded into a staging buffer and leave it in one `pwrite` a flush. What is written is chained: the
+checksum of each record continues from the one before, so that a record changed, removed, repeated or moved is found.
+Nothing here raises: the first error is kept in `journal_t.error`, is final, and every later flush answers it again.
+"""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from nautilus.core.types cimport command_t
+
+cdef enum:
+    JOURNAL_HEADER = 4096           # bytes of a segment's header block
+    JOURNAL_HEAD = 8                # bytes of a record's head: crc32c u32, type u16, body bytes u16
+    JOURNAL_RECORD = 136            # head and both cache lines of a command
+    JOURNAL_MARK = 40               # head and body of a hash record or a seal
+    JOURNAL_STAGED = 8192           # full records the staging buffer holds
+    JOURNAL_CHECKPOINT = 65536      # commands between two hash records
+
+cdef enum:
+    POLICY_MEMORY = 0               # a flush is written: survives the process
+    POLICY_DISK = 1                 # and fdatasync'ed: survives the machine
+
+# Writes head and body of one command to `out`, continues `chain`, returns the number of bytes (72 or 136).
+ctypedef size_t (*encode_t)(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
+
+ctypedef struct journal_t:
+    uint8_t* buffer                 # staging
+    size_t used                     # staged bytes
+    size_t limit                    # staging ends here: end of buffer, or of what the segment can take; 0 after an error
+    encode_t encode
+    int64_t last_sequence           # of the last command put
+    uint32_t chain                  # checksum of the last record put, or of the segment's header
+    int error                       # 0, or -errno of the first failure: final
+    int policy
+    # the segment being written
+    int fd
+    int spare_fd                    # the next one, already allocated, or -1
+    int64_t offset                  # bytes in the file, header included, without the staged ones
+    int64_t first_sequence
+    int64_t segment_bytes
+    int64_t reserve_bytes           # kept for cancels and kill while no next segment can be had
+    # the directory, and what the headers say
+    int directory_fd
+    int lock_fd
+    uint64_t epoch
+    uint64_t capacity
+    uint64_t closed_capacity
+    # what has been reached
+    int64_t hash_sequence           # command of the last hash record
+    int64_t written_sequence        # last command handed to the operating system
+    int64_t durable_sequence        # last command fdatasync'ed (policy DISK)
+    int64_t bytes_written           # by this writer, headers and seals included
+    uint64_t flushes
+    uint64_t rolls
+    uint64_t spare_failures         # times a next segment was wanted and could not be had
+
+
+# Write all that is staged; policy DISK adds fdatasync. 0, or -errno of the first failure, now and ever after.
+cdef int journal_flush(journal_t* journal) noexcept nogil
+# Slow paths of the two below: empty the buffer or begin the next segment; allocate the next segment.
+cdef int journal_make_room(journal_t* journal) noexcept nogil
+cdef bint journal_find_room(journal_t* journal, Py_ssize_t commands) noexcept nogil
+# Keep the first error; returns it.
+cdef int journal_fail(journal_t* journal, int error) noexcept nogil
+# After command `command_sequence`, the last one put: the running hashes. A repeat for the same command is ignored.
+cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t event_sequence,
+                           uint64_t event_hash, uint64_t journal_hash) noexcept nogil
+# For a command whose sequence is not the last one plus 1: EINVAL.
+cdef void journal_misplaced(journal_t* journal) noexcept nogil
+
+
+cdef inline void journal_put(journal_t* journal, const command_t* command) noexcept nogil:
+    """Stage one command; `command.sequence` must be the last one plus 1. Look at `error` after the flush."""
+    if journal.used + JOURNAL_RECORD > journal.limit and journal_make_room(journal) != 0:
+        return
+    if command.sequence != journal.last_sequence + 1:
+        journal_misplaced(journal)
+        return
+    journal.used += journal.encode(journal.buffer + journal.used, command, &journal.chain)
+    journal.last_sequence = command.sequence
+
+
+cdef inline bint journal_room(journal_t* journal, Py_ssize_t commands) noexcept nogil:
+    """True where that many more full records fit, the reserve left alone; else refuse new orders (JOURNAL_FULL).
+
+    Cheap while the segment has room: ask before each new order with 1, or before a batch. Near a segment's end it
+    allocates the next one; a failure to do so is no error yet, and the next call tries again.
+    """
+    cdef int64_t left = journal.segment_bytes - journal.offset - <int64_t>journal.used - journal.reserve_bytes
+    if journal.error == 0 and <int64_t>commands * JOURNAL_RECORD + 2 * JOURNAL_MARK <= left:
+        return True
+    return journal_find_room(journal, commands)
+
+
+cdef class Journal:
+    cdef journal_t state
+    cdef readonly object path
+    cdef readonly object recovery   # what opening found and cut: a JournalReport, or None for a new journal
+    cdef int _write(self, const command_t* commands, Py_ssize_t count) except -1
