@@ -1,0 +1,1 @@
+"""Fixtures and naive twins shared by the tests."""
