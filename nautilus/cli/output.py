@@ -1,0 +1,55 @@
+"""What commands print: one JSON object, or tables that fit 80 columns; progress and errors go to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def json_option(command: Command) -> Command:
+    """The option `--json`, as the parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def print_json(value: object) -> None:
+    """One object on stdout, with a line end. Integers beyond 64 bits are written in full, decimals as text."""
+    import json
+
+    print(json.dumps(value, default=_plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A Rich console: colour only on a terminal, 80 columns where there is none."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()
+) -> None:
+    """A table on stdout; the columns whose positions are in `right` are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="right" if position in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console().print(table)
+
+
+def _plain(value: object) -> object:
+    """Decimals, enumerations, paths and numpy scalars as JSON knows them."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) else str(value)

@@ -1,0 +1,59 @@
+"""The options that every command with a configuration takes, and the sections that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from nautilus.runtime.config import Configuration, Flag
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def config_options(command: Command) -> Command:
+    """The options `--config`, `--profile` and `--set`, as `config_path`, `profile` and `assignments`."""
+    command = click.option(
+        "--set",
+        "assignments",
+        metavar="SECTION.KEY=VALUE",
+        multiple=True,
+        help="Set one value; comes before file and environment.",
+    )(command)
+    command = click.option("--profile", metavar="NAME", help="A file of config/profiles/, such as 'default'.")(command)
+    return click.option("--config", "config_path", metavar="PATH", help="Default: config/nautilus.toml.")(command)
+
+
+def sections() -> dict[str, type[msgspec.Struct]]:
+    """Section -> struct."""
+    from nautilus.runtime.config import resolve_sections
+    from nautilus.runtime.sections import SECTIONS
+
+    return resolve_sections(SECTIONS)
+
+
+def parse_assignments(assignments: Iterable[str]) -> list[Flag]:
+    """``section.key=value`` of `--set`."""
+    from nautilus.runtime.config import Flag
+
+    flags = []
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot):
+            raise click.UsageError(f"--set {text}: expected SECTION.KEY=VALUE")
+        flags.append(Flag(section, key, value, f"--set {name.strip()}"))
+    return flags
+
+
+def load_configuration(
+    config_path: str | None, profile: str | None, assignments: Iterable[str], flags: Iterable[Flag] = ()
+) -> Configuration:
+    """The configuration in force; flags of the command come before `--set`."""
+    from nautilus.runtime.config import load
+
+    return load(sections(), path=config_path, profile=profile, flags=[*parse_assignments(assignments), *flags])

@@ -1,0 +1,222 @@
+"""Configuration: precedence, origins, and one clear message for everything that is wrong."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nautilus.model.errors import ConfigError
+from nautilus.runtime.config import Flag, examine, load, nearest, resolve_sections, schema, type_name
+
+
+class Quoting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    spread_ticks: Annotated[int, msgspec.Meta(ge=1)] = 2
+    quantity: str = "0.001"
+    model: Literal["front", "back"] = "back"
+    enabled: bool = True
+    levels: tuple[int, ...] = (1, 2)
+
+
+class Risk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    low: int = 1
+    high: int = 10
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+
+
+SECTIONS = {"quoting": Quoting, "risk": Risk}
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to work in, with a place for the configuration file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config" / "profiles").mkdir(parents=True)
+    return tmp_path / "config"
+
+
+def resolve(**options: object) -> tuple[dict[str, object], dict[str, str]]:
+    configuration = load(SECTIONS, environment=options.pop("environment", {}), **options)
+    values = {f"{setting.section}.{setting.key}": setting.value for setting in configuration.settings}
+    origins = {f"{setting.section}.{setting.key}": setting.origin for setting in configuration.settings}
+    return values, origins
+
+
+def refuse(**options: object) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(SECTIONS, environment=options.pop("environment", {}), **options)
+    return caught.value
+
+
+def test_without_any_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    configuration = load(SECTIONS, environment={})
+    assert configuration.sections["quoting"] == Quoting()
+    assert configuration.files == ()
+    assert {setting.origin for setting in configuration.settings} == {"default"}
+
+
+def test_default_gives_way_to_file_to_profile_to_environment_to_flag(house: Path) -> None:
+    seen = []
+    seen.append(resolve())
+    (house / "nautilus.toml").write_text("[quoting]\n\nspread_ticks = 3\n")
+    seen.append(resolve())
+    (house / "profiles" / "tight.toml").write_text("[quoting]\nspread_ticks = 4\n")
+    seen.append(resolve(profile="tight"))
+    environment = {"NAUTILUS__QUOTING__SPREAD_TICKS": "5"}
+    seen.append(resolve(profile="tight", environment=environment))
+    flags = [Flag("quoting", "spread_ticks", 6, "--spread-ticks")]
+    seen.append(resolve(profile="tight", environment=environment, flags=flags))
+    assert [(values["quoting.spread_ticks"], origins["quoting.spread_ticks"]) for values, origins in seen] == [
+        (2, "default"),
+        (3, "config/nautilus.toml:3"),
+        (4, "config/profiles/tight.toml:2"),
+        (5, "environment NAUTILUS__QUOTING__SPREAD_TICKS"),
+        (6, "--spread-ticks"),
+    ]
+
+
+def test_the_file_is_found_by_flag_before_variable_before_place(house: Path) -> None:
+    for name, spread in (("nautilus.toml", 3), ("variable.toml", 4), ("flag.toml", 5)):
+        (house / name).write_text(f"[quoting]\nspread_ticks = {spread}\n")
+    environment = {"NAUTILUS_CONFIG": str(house / "variable.toml")}
+    assert resolve()[0]["quoting.spread_ticks"] == 3
+    assert resolve(environment=environment)[0]["quoting.spread_ticks"] == 4
+    assert resolve(environment=environment, path=str(house / "flag.toml"))[0]["quoting.spread_ticks"] == 5
+
+
+def test_a_named_file_that_is_not_there_is_refused(house: Path) -> None:
+    assert str(refuse(path="nowhere.toml")) == "--config: no file nowhere.toml; expected a TOML file"
+    assert refuse(environment={"NAUTILUS_CONFIG": "x.toml"}).where == "NAUTILUS_CONFIG"
+
+
+def test_an_unknown_key_names_key_value_file_line_and_the_nearest(house: Path) -> None:
+    (house / "nautilus.toml").write_text("# a comment\n[quoting]\nspred_ticks = 3\n")
+    assert str(refuse()) == (
+        "config/nautilus.toml:3: unknown key 'spred_ticks' = 3 in section 'quoting'; expected one of "
+        "spread_ticks, quantity, model, enabled, levels; did you mean 'spread_ticks'?"
+    )
+
+
+def test_an_unknown_section_names_the_nearest(house: Path) -> None:
+    (house / "nautilus.toml").write_text("[quotin]\nspread_ticks = 3\n")
+    assert str(refuse()) == (
+        "config/nautilus.toml:1: unknown section 'quotin'; expected one of quoting, risk; did you mean 'quoting'?"
+    )
+
+
+def test_a_misspelt_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "environment NAUTILUS__RISC__LOW: unknown section 'risc'" in str(
+        refuse(environment={"NAUTILUS__RISC__LOW": "1"})
+    )
+    assert "unknown key 'lw'" in str(refuse(environment={"NAUTILUS__RISK__LW": "1"}))
+    assert "unknown key ''" in str(refuse(environment={"NAUTILUS__RISK": "1"}))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("spread_ticks = 0", "quoting.spread_ticks = 0; expected an integer >= 1"),
+        ('spread_ticks = "3"', 'quoting.spread_ticks = "3"; expected an integer >= 1'),
+        ("spread_ticks = nan", "quoting.spread_ticks = NaN; expected an integer >= 1"),
+        ('model = "bakc"', 'quoting.model = "bakc"; expected one of "back", "front"; did you mean \'back\'?'),
+        ('enabled = "yes"', 'quoting.enabled = "yes"; expected true or false'),
+        ("quantity = 5", "quoting.quantity = 5; expected a text"),
+    ],
+)
+def test_a_wrong_value_names_key_value_and_expected(house: Path, line: str, message: str) -> None:
+    (house / "nautilus.toml").write_text(f"[quoting]\n{line}\n")
+    assert str(refuse()) == f"config/nautilus.toml:2: {message}"
+
+
+def test_values_of_the_environment_are_read_by_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values, _ = resolve(
+        environment={
+            "NAUTILUS__QUOTING__ENABLED": "false",
+            "NAUTILUS__QUOTING__QUANTITY": "5",
+            "NAUTILUS__QUOTING__LEVELS": "[3, 4]",
+        }
+    )
+    assert (values["quoting.enabled"], values["quoting.quantity"], values["quoting.levels"]) == (False, "5", (3, 4))
+    assert "expected a list" in str(refuse(environment={"NAUTILUS__QUOTING__LEVELS": "[3, "}))
+
+
+def test_a_key_outside_of_a_section_is_refused(house: Path) -> None:
+    (house / "nautilus.toml").write_text("spread_ticks = 3\n")
+    assert str(refuse()) == (
+        "config/nautilus.toml:1: spread_ticks = 3 stands outside of a section; expected it under one of [quoting], [risk]"
+    )
+
+
+@pytest.mark.parametrize("content", [b"[quoting", b"\xff\xfe[quoting]", b"a = 1\na = 2\n"])
+def test_a_file_that_is_not_toml_is_refused(house: Path, content: bytes) -> None:
+    (house / "nautilus.toml").write_bytes(content)
+    assert str(refuse()).startswith("config/nautilus.toml: ")
+
+
+def test_an_unknown_profile_names_the_known_and_the_nearest(house: Path) -> None:
+    (house / "nautilus.toml").write_text("")
+    (house / "profiles" / "tight.toml").write_text("")
+    assert str(refuse(profile="thight")) == (
+        "config/profiles: profile 'thight'; expected one of tight; did you mean 'tight'?"
+    )
+    assert "profile '../nautilus'" in str(refuse(profile="../nautilus"))
+    assert load(SECTIONS, environment={"NAUTILUS_PROFILE": "tight"}).profile == "tight"
+
+
+def test_a_profile_without_any_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "without a configuration file" in str(refuse(profile="tight"))
+
+
+def test_values_that_do_not_fit_together_name_their_origins(house: Path) -> None:
+    (house / "nautilus.toml").write_text("[risk]\nlow = 20\n")
+    assert str(refuse()) == "config/nautilus.toml:2: [risk] low 20 is above high 10"
+
+
+def test_every_problem_is_found_at_once(house: Path) -> None:
+    (house / "nautilus.toml").write_text("[risk]\nlow = 'a'\nhihg = 3\n[ris]\n")
+    configuration, problems = examine(SECTIONS, environment={"NAUTILUS__RISK__HIGH": "x"})
+    assert configuration is None
+    assert [problem.where for problem in problems] == [
+        "config/nautilus.toml:4",
+        "config/nautilus.toml:2",
+        "config/nautilus.toml:3",
+        "environment NAUTILUS__RISK__HIGH",
+    ]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_file_load_or_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    file = tmp_path_factory.mktemp("any") / "any.toml"
+    file.write_bytes(content)
+    configuration, problems = examine(SECTIONS, path=str(file), environment={})
+    assert (configuration is None) == bool(problems)
+
+
+def test_the_schema_refuses_what_load_refuses() -> None:
+    document = schema(SECTIONS)
+    assert document["additionalProperties"] is False
+    assert set(document["properties"]) == {"quoting", "risk"}
+    assert document["$defs"]["Quoting"]["properties"]["spread_ticks"]["minimum"] == 1
+    assert document["$defs"]["Quoting"]["additionalProperties"] is False
+
+
+def test_types_are_named_as_a_person_reads_them() -> None:
+    assert type_name(Annotated[int, msgspec.Meta(ge=1, le=5)]) == "an integer >= 1 and <= 5"
+    assert type_name(Literal["a", "b"]) == 'one of "a", "b"'
+    assert type_name(bool) == "true or false"
+    assert type_name(int | None) == "an integer or nothing"
+    assert nearest("seeed", ["seed", "spread"]) == "; did you mean 'seed'?"
+    assert nearest("zzz", ["seed"]) == ""
+
+
+def test_sections_are_named_by_place_and_imported_late() -> None:
+    assert resolve_sections({"quoting": f"{__name__}:Quoting"}) == {"quoting": Quoting}
