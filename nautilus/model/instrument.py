@@ -130,7 +130,7 @@ class Instrument(Message, frozen=True, dict=True):
     # Conversions.
 
     def ticks(self, price: Number) -> int:
-        """Price to increments; refuses NaN, infinite, off tick, out of range, or not positive where that is required."""
+        """Price to increments; refuses NaN, infinite, off tick, too large, or not positive where it must be."""
         value = self._decimal(price, "price")
         count = _exact_count(value, self.price_increment)
         if count is None:

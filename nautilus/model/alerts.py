@@ -1,0 +1,30 @@
+"""Alerts of the risk engine."""
+
+from __future__ import annotations
+
+from nautilus.model.enums import Priority
+from nautilus.model.message import Message
+
+
+class RiskAlert(Message, frozen=True):
+    """A soft limit is breached: the strategy named stops trading.
+
+    Parameters
+    ----------
+    control
+        Which limit: ``position``, ``loss`` or ``order_rate``.
+    value, limit
+        In the unit of the control: lots, money units, orders in the window.
+    sequence
+        Of the event that showed it; 0 where a price did.
+    """
+
+    now_ns: int
+    strategy_id: int
+    account_id: int
+    instrument_id: int
+    control: str
+    value: int
+    limit: int
+    priority: Priority = Priority.FLASH_CRASH
+    sequence: int = 0

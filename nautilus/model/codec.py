@@ -1,0 +1,101 @@
+"""Messages to bytes and back: JSON arrays for what people and other languages read, msgpack for engines.
+
+Every message type is listed in `MESSAGES`; the decoders take any of them and know it by its tag.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import Any, Final
+
+import msgspec
+
+from nautilus.model.account import Account
+from nautilus.model.alerts import RiskAlert
+from nautilus.model.commands import CancelOrder, KillSwitch, MassCancel, ReplaceOrder, ResumeTrading, SubmitOrder
+from nautilus.model.errors import ModelError
+from nautilus.model.events import (
+    CommandAcknowledged,
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+)
+from nautilus.model.instrument import Instrument
+from nautilus.model.limits import Limits
+from nautilus.model.marketdata import BookDelta, Quote, Trade
+from nautilus.model.message import Message
+from nautilus.model.position import Position, PositionChanged
+
+MESSAGES: Final[tuple[type[Message], ...]] = (
+    Account,
+    BookDelta,
+    CancelOrder,
+    CommandAcknowledged,
+    Instrument,
+    KillSwitch,
+    Limits,
+    MassCancel,
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    Position,
+    PositionChanged,
+    Quote,
+    ReplaceOrder,
+    ResumeTrading,
+    RiskAlert,
+    SubmitOrder,
+    Trade,
+)
+
+_ANY: Any = reduce(or_, MESSAGES)
+_FROM_JSON = msgspec.json.Decoder(_ANY)
+_FROM_MSGPACK = msgspec.msgpack.Decoder(_ANY)
+
+
+def to_json(message: Message) -> bytes:
+    """A message as a JSON array; whole numbers of any size are exact."""
+    return msgspec.json.encode(message)
+
+
+def from_json(data: bytes | str) -> Message:
+    """The message in a JSON array; ModelError says where it is wrong."""
+    try:
+        decoded: Message = _FROM_JSON.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(
+            str(error), where="JSON message", expected="an array that begins with a message type"
+        ) from None
+    return decoded
+
+
+def to_msgpack(message: Message) -> bytes:
+    """A message as msgpack.
+
+    Raises
+    ------
+    ModelError
+        It holds a whole number that msgpack has no room for (beyond 64 bits): such a message goes as JSON.
+    """
+    try:
+        return msgspec.msgpack.encode(message)
+    except OverflowError as error:
+        raise ModelError(str(error), where=type(message).__name__, expected="whole numbers within 64 bits") from None
+
+
+def from_msgpack(data: bytes) -> Message:
+    """The message in msgpack bytes; ModelError says where it is wrong."""
+    try:
+        decoded: Message = _FROM_MSGPACK.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(
+            str(error), where="msgpack message", expected="an array that begins with a message type"
+        ) from None
+    return decoded

@@ -1,0 +1,117 @@
+"""Quotes, trades and book deltas: light structs for handlers, packed records on the star.
+
+`quotes`, `trades` and `book_deltas` read record arrays; the `*_records` functions write them. Times are nanoseconds
+since the epoch: `now_ns` when it was received, `venue_ns` what the venue says (0: nothing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
+from nautilus.model.enums import BookAction, Side
+from nautilus.model.message import Message
+from nautilus.model.records import Records
+
+SIDES = (None, Side.BUY, Side.SELL)
+_ACTIONS = (BookAction.SET, *BookAction)
+
+
+class Quote(Message, frozen=True, gc=False):
+    """Best bid and ask. Fields in the order of the QUOTE record."""
+
+    now_ns: int
+    venue_ns: int
+    update_id: int
+    bid_ticks: int
+    bid_quantity: int
+    ask_ticks: int
+    ask_quantity: int
+    instrument_id: int
+    flags: int = 0
+    source_id: int = 0
+
+    @property
+    def mid_ticks(self) -> float:
+        """Half way between bid and ask, in price increments."""
+        return (self.bid_ticks + self.ask_ticks) / 2
+
+    @property
+    def spread_ticks(self) -> int:
+        """Ask minus bid, in price increments."""
+        return self.ask_ticks - self.bid_ticks
+
+
+class Trade(Message, frozen=True, gc=False):
+    """A print. `side` is the aggressor's, None where the venue does not say."""
+
+    now_ns: int
+    venue_ns: int
+    trade_id: int
+    price_ticks: int
+    quantity: int
+    instrument_id: int
+    side: Side | None
+    flags: int = 0
+
+
+class BookDelta(Message, frozen=True, gc=False):
+    """One change of a book: a level's new absolute quantity (SET), or what became of one order."""
+
+    now_ns: int
+    venue_ns: int
+    update_id: int
+    order_id: int
+    price_ticks: int
+    quantity: int
+    instrument_id: int
+    side: Side | None
+    action: BookAction
+    flags: int = 0
+
+
+def quotes(records: Records) -> list[Quote]:
+    """Structs of a QUOTE array."""
+    return [Quote(*row) for row in records.tolist()]
+
+
+def trades(records: Records) -> list[Trade]:
+    """Structs of a TRADE array."""
+    return [
+        Trade(now, venue, trade_id, price, quantity, instrument, SIDES[side], flags)
+        for now, venue, trade_id, price, quantity, instrument, side, _, flags in records.tolist()
+    ]
+
+
+def book_deltas(records: Records) -> list[BookDelta]:
+    """Structs of a BOOK_DELTA array."""
+    return [
+        BookDelta(now, venue, update, order, price, quantity, instrument, SIDES[side], _ACTIONS[action], flags)
+        for now, venue, update, order, price, quantity, instrument, side, action, flags in records.tolist()
+    ]
+
+
+def quote_records(items: Sequence[Quote]) -> Records:
+    """QUOTE array of structs."""
+    return np.array([msgspec.structs.astuple(quote) for quote in items], QUOTE)
+
+
+def trade_records(items: Sequence[Trade]) -> Records:
+    """TRADE array of structs."""
+    rows = [
+        (t.now_ns, t.venue_ns, t.trade_id, t.price_ticks, t.quantity, t.instrument_id, t.side or 0, 0, t.flags)
+        for t in items
+    ]
+    return np.array(rows, TRADE)
+
+
+def book_delta_records(items: Sequence[BookDelta]) -> Records:
+    """BOOK_DELTA array of structs."""
+    rows = []
+    for delta in items:
+        *fields, side, action, flags = msgspec.structs.astuple(delta)
+        rows.append((*fields, side or 0, action, flags))
+    return np.array(rows, BOOK_DELTA)

@@ -1,0 +1,94 @@
+"""Every topic, with its one publisher and what it carries.
+
+The star carries packed records, as arrays; the mesh carries messages, one at a time. A handler's name follows from
+the topic it subscribes to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from nautilus.core.types import BOOK_DELTA, EVENT, QUOTE, TRADE
+from nautilus.model.alerts import RiskAlert
+from nautilus.model.enums import Priority
+from nautilus.model.errors import ModelError
+from nautilus.model.events import (
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+)
+from nautilus.model.message import Message
+from nautilus.model.position import PositionChanged
+
+
+class Topic(NamedTuple):
+    """One topic.
+
+    Parameters
+    ----------
+    name
+        On the wire an instrument or a priority follows, after a dot.
+    publisher
+        The one engine that publishes it.
+    handler
+        The method of a subscriber that takes what arrives.
+    record
+        Dtype of the records on the star; None on the mesh.
+    messages
+        Message types on the mesh.
+    """
+
+    name: str
+    publisher: str
+    handler: str
+    record: np.dtype[np.void] | None = None
+    messages: tuple[type[Message], ...] = ()
+    priority: Priority = Priority.NORMAL
+
+
+QUOTES: Final = Topic("marketdata.real_time.quote", "marketdata", "on_quote", QUOTE)
+TRADES: Final = Topic("marketdata.real_time.trade", "marketdata", "on_trade", TRADE)
+BOOK_DELTAS: Final = Topic("marketdata.real_time.book", "marketdata", "on_book", BOOK_DELTA)
+CORE_EVENTS: Final = Topic("trading.event", "trading", "on_events", EVENT)
+EXECUTION_REPORTS: Final = Topic(
+    "trading.report",
+    "trading",
+    "on_report",
+    messages=(OrderAccepted, OrderRejected, OrderFilled, OrderCancelled, OrderReplaced, OrderExpired),
+    priority=Priority.HIGH,
+)
+RISK_ALERTS: Final = Topic("risk.alert", "risk", "on_alert", messages=(RiskAlert,), priority=Priority.FLASH_CRASH)
+POSITIONS: Final = Topic("portfolio.position", "portfolio", "on_position", messages=(PositionChanged,))
+
+TOPICS: Final = (QUOTES, TRADES, BOOK_DELTAS, CORE_EVENTS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
+
+BY_MESSAGE: Final[dict[type[Message], Topic]] = {message: topic for topic in TOPICS for message in topic.messages}
+_BY_RECORD: Final = tuple((topic.record, topic) for topic in TOPICS if topic.record is not None)
+
+
+def topic_of(event: Any) -> Topic:
+    """The topic that carries this message or record array.
+
+    Raises
+    ------
+    ModelError
+        Nothing carries it.
+    """
+    topic = BY_MESSAGE.get(type(event))
+    if topic is not None:
+        return topic
+    if isinstance(event, np.ndarray):
+        dtype = event.dtype
+        for record, topic in _BY_RECORD:
+            if dtype is record:
+                return topic
+        for record, topic in _BY_RECORD:
+            if dtype == record:
+                return topic
+        raise ModelError(f"records of {dtype}", where="publish", expected="QUOTE, TRADE, BOOK_DELTA or EVENT")
+    raise ModelError(f"a {type(event).__name__}", where="publish", expected="a message or records of a known topic")
