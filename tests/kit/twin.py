@@ -16,6 +16,7 @@ import xxhash
 from nautilus.core.types import (
     COMMAND,
     EVENT,
+    AccountFlag,
     CommandKind,
     EventKind,
     InstrumentFlag,
@@ -117,7 +118,7 @@ class TwinKernel(TwinOrders):
         self._fire_timers()
         if command.source_id and command.source_sequence:
             if command.source_sequence <= self.sources.get(command.source_id, 0):
-                self._emit(EventKind.DUPLICATE)
+                self._emit(EventKind.DUPLICATE, **self._echo())
                 return
             self.sources[command.source_id] = command.source_sequence
         if command.deadline_ns and command.deadline_ns < self.now_ns:
@@ -162,7 +163,7 @@ class TwinKernel(TwinOrders):
         if isinstance(outcome, Reason):
             self._reject(outcome)
         elif command.kind != CommandKind.MARK:
-            echo = self._echo_all()
+            echo = self._echo()
             if outcome is not None:
                 echo["quantity"] = outcome
             self._emit(EventKind.APPLIED, **echo)
@@ -175,7 +176,12 @@ class TwinKernel(TwinOrders):
         if command.instrument_id in self.instruments:
             return Reason.DUPLICATE_ORDER
         steps = (command.display_quantity, command.min_quantity, command.price_ticks)
-        if not 1 <= command.quantity <= MAX_MULTIPLIER or any(not 0 <= step <= 1 << 40 for step in steps):
+        if (
+            not 1 <= command.quantity <= MAX_MULTIPLIER
+            or any(not 0 <= step <= 1 << 40 for step in steps)
+            or command.offset < 0
+            or command.flags & ~InstrumentFlag.NEGATIVE
+        ):
             return Reason.MALFORMED
         lot_step = command.display_quantity or 1
         self.instruments[command.instrument_id] = Instrument(
@@ -204,6 +210,8 @@ class TwinKernel(TwinOrders):
     def _account(self, command: Command) -> Reason | None:
         if command.account_id == 0:
             return Reason.UNKNOWN_ACCOUNT
+        if command.flags & ~(AccountFlag.EXEMPT | AccountFlag.RECORDED):
+            return Reason.MALFORMED
         account = self.accounts.setdefault(command.account_id, Account(command.flags))
         orders = any(account_id == command.account_id for account_id, _ in self.orders)
         position = any(key[0] == command.account_id and item.quantity for key, item in self.book_positions.items())
@@ -214,21 +222,19 @@ class TwinKernel(TwinOrders):
 
     def _limit(self, command: Command) -> Reason | None:
         value, window = command.quantity, 0
-        if value < -1:
+        if not 1 <= command.order_type <= max(LimitKind):
             return Reason.MALFORMED
-        unknown = self._unknown_scope(command)
-        if unknown:
-            return unknown
-        if command.order_type == LimitKind.PRICE_COLLAR and value > MAX_COLLAR_BPS:
+        if command.order_type > LimitKind.MESSAGE_RATE:
+            return Reason.UNSUPPORTED
+        if value < -1 or (command.order_type == LimitKind.PRICE_COLLAR and value > MAX_COLLAR_BPS):
             return Reason.MALFORMED
         if command.order_type == LimitKind.MESSAGE_RATE:
             window = command.expire_ns
-            if command.instrument_id or not (value == -1 or (value >= 1 and window >= value)):
+            if command.instrument_id or not (value == -1 or 1 <= value <= window):
                 return Reason.MALFORMED
-        elif command.order_type > max(LimitKind) or command.order_type == 0:
-            return Reason.MALFORMED
-        elif command.order_type > LimitKind.MESSAGE_RATE:
-            return Reason.UNSUPPORTED
+        unknown = self._unknown_scope(command)
+        if unknown:
+            return unknown
         scope = (command.order_type, command.account_id, command.instrument_id)
         if value == -1:
             self.limits.pop(scope, None)
@@ -237,13 +243,13 @@ class TwinKernel(TwinOrders):
         return None
 
     def _session(self, command: Command) -> Reason | None:
-        if command.instrument_id and command.instrument_id not in self.instruments:
-            return Reason.UNKNOWN_INSTRUMENT
         phase, close = command.group_id, command.expire_ns
         if not 1 <= phase <= max(SessionPhase):
             return Reason.MALFORMED
         if phase > SessionPhase.CLOSED:
             return Reason.UNSUPPORTED
+        if command.instrument_id and command.instrument_id not in self.instruments:
+            return Reason.UNKNOWN_INSTRUMENT
         if close and close <= self.now_ns:
             return Reason.EXPIRY
         for instrument_id in [command.instrument_id] if command.instrument_id else sorted(self.instruments):

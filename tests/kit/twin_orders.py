@@ -59,7 +59,7 @@ class TwinOrders(TwinState):
         elif order.time_in_force in RESTING and len(self.orders) >= self.capacity:
             self._reject(Reason.POOL_FULL)
         else:
-            self._emit(EventKind.ACCEPTED, **self._echo_all(), leaves_quantity=order.leaves)
+            self._emit(EventKind.ACCEPTED, **self._echo(), leaves_quantity=order.leaves)
             if order.time_in_force == TimeInForce.FOK and self._fillable(order, bound) < order.leaves:
                 self._end(order, EventKind.CANCELLED, Reason.UNFILLED)
             elif order.flags & OrderFlag.TAPE:
@@ -88,7 +88,7 @@ class TwinOrders(TwinState):
     def _cancel(self, command: Command) -> None:
         order = self._find(command)
         if isinstance(order, Reason):
-            self._reject(order, echo=self._echo("order_id", "account_id", "instrument_id", "strategy_id"))
+            self._reject(order)
         else:
             self._end(order, EventKind.CANCELLED, Reason.REQUESTED)
 
@@ -97,8 +97,11 @@ class TwinOrders(TwinState):
         if isinstance(order, Reason):
             self._reject(order)
             return
-        echo = self._echo("order_id", "account_id", "price_ticks", "quantity")
-        echo |= {"instrument_id": order.instrument_id, "side": order.side, "strategy_id": order.strategy_id}
+        echo = self._echo() | {
+            "instrument_id": order.instrument_id,
+            "side": order.side,
+            "strategy_id": order.strategy_id,
+        }
         violated = self._controls(command, order, replaced=order)
         if violated:
             self._reject(min(violated), sum(1 << reason for reason in violated), echo)
@@ -431,11 +434,13 @@ class TwinOrders(TwinState):
         self._events.append(tuple(int(event.pop(name, 0)) for name in EVENT_FIELDS))
         assert not event, event
 
-    def _echo(self, *names: str) -> dict[str, int]:
+    def _echo(self) -> dict[str, int]:
+        """The fields of the command that REJECTED, DUPLICATE and APPLIED repeat."""
+        names = ("order_id", "price_ticks", "quantity", "side", "instrument_id", "account_id", "strategy_id")
         return {name: getattr(self._command, name) for name in names}
 
-    def _echo_all(self) -> dict[str, int]:
-        return self._echo("order_id", "price_ticks", "quantity", "instrument_id", "account_id", "side", "strategy_id")
-
     def _reject(self, reason: Reason, flags: int = 0, echo: dict[str, int] | None = None) -> None:
-        self._emit(EventKind.REJECTED, reason=reason, flags=flags, **(self._echo_all() if echo is None else echo))
+        """One REJECTED; a reason below 32 is a bit of the flags."""
+        if reason < 32:
+            flags |= 1 << reason
+        self._emit(EventKind.REJECTED, reason=reason, flags=flags, **(self._echo() if echo is None else echo))
