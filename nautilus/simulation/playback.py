@@ -1,0 +1,144 @@
+"""A recording as a market source: one update of the venue a step, in file order, at its receive stamp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nautilus.model.errors import ConfigError
+from nautilus.model.instrument import Instrument
+from nautilus.simulation.recording import Cancellation, RecordedMarket
+from nautilus.simulation.source import CoreView, Step
+
+Records = NDArray[np.void]
+
+QUOTE, TRADE, BOOK = 1, 2, 3  # kinds of an update; the numbers of the formats' UpdateKind
+
+
+class Recording(Protocol):
+    """What is asked of a recording: `nautilus.adapters.formats.open_recording` gives one."""
+
+    order_by_order: bool
+
+    def updates(self, until_ns: int | None = None) -> Iterator[tuple[int, int, Records]]:
+        """Give `(now_ns, kind, records)` in file order, once."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """Counters and book checks of what was read."""
+        ...
+
+    @property
+    def progress(self) -> float:
+        """Part that was read, 0 to 1."""
+        ...
+
+
+class RecordedSource:
+    """Plays a recording into the core and hands its records to the hub.
+
+    The recorded book that the checks look at is the recording's own, kept apart without anybody's orders.
+
+    Parameters
+    ----------
+    recording : an open recording of one instrument.
+    instrument : as it trades in the core.
+    cancel : see `RecordedMarket`.
+    for_ns : stop that long after the first update; None plays all.
+
+    Raises
+    ------
+    ConfigError
+        `for_ns` is not positive, or `cancel` is unknown.
+    """
+
+    def __init__(
+        self, recording: Recording, instrument: Instrument, *, cancel: Cancellation = "back", for_ns: int | None = None
+    ) -> None:
+        if for_ns is not None and for_ns <= 0:
+            raise ConfigError(f"for_ns {for_ns}", where="RecordedSource", expected="more than 0 nanoseconds")
+        self.recording = recording
+        self.market = RecordedMarket(instrument, cancel=cancel, by_order=recording.order_by_order)
+        self.on_events = self.market.on_events  # bound once: the host calls it for every batch of events
+        self.setup = self.market.setup
+        self._by_order = recording.order_by_order
+        self._for_ns = for_ns
+        self._until_ns: int | None = None
+        self._updates = recording.updates()
+        self._upcoming: tuple[int, int, Records] | None = None
+        self._more: Records | None = None
+        self._now_ns = 0
+        self._ended = False
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Return the recorded instrument."""
+        return (self.market.instrument,)
+
+    def attach(self, core: CoreView) -> None:
+        """Nothing is read of the core: its events say all."""
+
+    def next_ns(self) -> int | None:
+        """Receive stamp of the next update; None at the end.
+
+        Raises
+        ------
+        VenueError
+            The recording is broken from here on; everything before was played.
+        """
+        if self._by_order and self._more is None:
+            self._more = self.market.follow_up()
+        if self._more is not None:
+            return self._now_ns
+        if self._upcoming is None:
+            if self._ended:
+                return None
+            self._upcoming = next(self._updates, None)
+            if self._upcoming is None:
+                self._ended = True
+                return None
+            self._check_end(self._upcoming[0])
+            if self._upcoming is None:
+                return None
+        return self._upcoming[0]
+
+    def step(self) -> Step:
+        """Play the next update. Only after `next_ns()` gave a time."""
+        if self._more is not None:
+            commands, self._more = self._more, None
+            return Step(self._now_ns, commands, ())
+        assert self._upcoming is not None, "step() without next_ns()"
+        self._now_ns, kind, records = self._upcoming
+        self._upcoming = None
+        if kind == QUOTE:
+            return Step(self._now_ns, None, (records,))
+        play = self.market.book_update if kind == BOOK else self.market.trade
+        commands = play(records, self._now_ns)
+        return Step(self._now_ns, commands if len(commands) else None, (records,))
+
+    def summary(self) -> dict[str, Any]:
+        """Return the recording's counters and book checks, and under `market` what its participants did in the core."""
+        market = self.market.summary()
+        return {**self.recording.summary(), "rejected": market.pop("rejected"), "market": market}
+
+    @property
+    def progress(self) -> float | None:
+        """Part of the recording, or of the time asked for, that was played."""
+        if self._for_ns is None or self._until_ns is None:
+            return self.recording.progress
+        played = 1 - (self._until_ns - self._now_ns) / self._for_ns
+        return 1.0 if self._ended else max(self.recording.progress, min(1.0, played))
+
+    def _check_end(self, now_ns: int) -> None:
+        if self._for_ns is None:
+            return
+        if self._until_ns is None:
+            self._until_ns = now_ns + self._for_ns
+        if now_ns > self._until_ns:
+            self._ended = True
+            self._upcoming = None
+            close = getattr(self._updates, "close", None)  # a generator settles its counters when it is closed
+            if close is not None:
+                close()
