@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.simulation.conftest import BUY, INSTRUMENT, OWN, SELL, Venue, deltas
 
 from nautilus.core.recorded import RecordedLevels
 from nautilus.core.types import BOOK_DELTA, COMMAND, BookAction, EventKind, Reason, Side
 from nautilus.model.errors import ConfigError
 from nautilus.simulation.recording import BOOK_ACCOUNT, TAPE_ACCOUNT, RecordedMarket
+from tests.kit import builders
+from tests.unit.simulation.venue import BUY, INSTRUMENT, OWN, SELL, Venue, deltas
 
-Make = Callable[..., Venue]
 
-
-def test_displayed_quantity_rests_in_the_core(venue: Make) -> None:
-    v = venue()
+def test_displayed_quantity_rests_in_the_core() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (BUY, 99, 7), (SELL, 101, 3))
     assert v.depth(BUY) == {100: 5, 99: 7}
     assert v.depth(SELL) == {101: 3}
 
 
-def test_own_order_queues_behind_displayed_quantity(venue: Make) -> None:
-    v = venue()
+def test_own_order_queues_behind_displayed_quantity() -> None:
+    v = Venue()
     v.update((BUY, 100, 5))
     own = v.order(BUY, 100, 2)
     v.trade(SELL, 100, 5)
@@ -35,8 +32,8 @@ def test_own_order_queues_behind_displayed_quantity(venue: Make) -> None:
     assert v.own_filled(own) == 1
 
 
-def test_increase_joins_behind_own_order(venue: Make) -> None:
-    v = venue()
+def test_increase_joins_behind_own_order() -> None:
+    v = Venue()
     v.update((BUY, 100, 5))
     own = v.order(BUY, 100, 2)
     v.update((BUY, 100, 9))
@@ -45,8 +42,8 @@ def test_increase_joins_behind_own_order(venue: Make) -> None:
     assert v.market.level(BUY, 100)[:3] == (9, 4, 0)
 
 
-def test_taken_quantity_stays_taken_until_another_quantity_is_reported(venue: Make) -> None:
-    v = venue()
+def test_taken_quantity_stays_taken_until_another_quantity_is_reported() -> None:
+    v = Venue()
     v.update((SELL, 101, 10), (BUY, 100, 1))
     v.order(BUY, 101, 4)
     assert v.quantity(SELL, 101) == 6
@@ -57,8 +54,8 @@ def test_taken_quantity_stays_taken_until_another_quantity_is_reported(venue: Ma
     assert v.quantity(SELL, 101) == 9
 
 
-def test_snapshot_with_the_same_quantity_keeps_what_is_taken(venue: Make) -> None:
-    v = venue()
+def test_snapshot_with_the_same_quantity_keeps_what_is_taken() -> None:
+    v = Venue()
     v.update((SELL, 101, 10), (SELL, 102, 5), (BUY, 100, 1))
     v.order(BUY, 101, 4)
     v.update((BookAction.CLEAR, SELL, 0, 0), (SELL, 101, 10))
@@ -66,16 +63,16 @@ def test_snapshot_with_the_same_quantity_keeps_what_is_taken(venue: Make) -> Non
     assert v.depth(BUY) == {100: 1}
 
 
-def test_clear_without_a_side_empties_both(venue: Make) -> None:
-    v = venue()
+def test_clear_without_a_side_empties_both() -> None:
+    v = Venue()
     v.update((SELL, 101, 10), (BUY, 100, 1))
     v.update((BookAction.CLEAR, 0, 0, 0), (SELL, 103, 2))
     assert v.depth(BUY) == {}
     assert v.depth(SELL) == {103: 2}
 
 
-def test_what_a_displayed_order_fills_on_arrival_is_taken(venue: Make) -> None:
-    v = venue()
+def test_what_a_displayed_order_fills_on_arrival_is_taken() -> None:
+    v = Venue()
     v.update((BUY, 99, 5), (SELL, 103, 5))
     own = v.order(BUY, 101, 4)
     v.update((SELL, 101, 10))
@@ -85,8 +82,8 @@ def test_what_a_displayed_order_fills_on_arrival_is_taken(venue: Make) -> None:
     assert v.quantity(SELL, 101) == 6
 
 
-def test_conservative_decrease_leaves_from_the_back_first(venue: Make) -> None:
-    v = venue()
+def test_conservative_decrease_leaves_from_the_back_first() -> None:
+    v = Venue()
     v.update((BUY, 100, 5))
     own = v.order(BUY, 100, 1)
     v.update((BUY, 100, 9))
@@ -99,8 +96,8 @@ def test_conservative_decrease_leaves_from_the_back_first(venue: Make) -> None:
     assert v.own_filled(own) == 0, "what stood in front of the strategy is still there"
 
 
-def test_proportional_decrease_leaves_from_all_orders(venue: Make) -> None:
-    v = venue(cancel="proportion")
+def test_proportional_decrease_leaves_from_all_orders() -> None:
+    v = Venue(cancel="proportion")
     v.update((BUY, 100, 5))
     v.order(BUY, 100, 1)
     v.update((BUY, 100, 8))
@@ -112,8 +109,8 @@ def test_proportional_decrease_leaves_from_all_orders(venue: Make) -> None:
     assert v.depth(BUY) == {100: 1}
 
 
-def test_replacement_counts_what_was_filled_before(venue: Make) -> None:
-    v = venue()
+def test_replacement_counts_what_was_filled_before() -> None:
+    v = Venue()
     v.update((BUY, 100, 10))
     v.trade(SELL, 100, 4)
     v.update((BUY, 100, 3))
@@ -121,8 +118,8 @@ def test_replacement_counts_what_was_filled_before(venue: Make) -> None:
     assert v.market.summary()["rejected"] == {}
 
 
-def test_trade_and_the_diff_that_reports_it_are_not_counted_twice(venue: Make) -> None:
-    v = venue()
+def test_trade_and_the_diff_that_reports_it_are_not_counted_twice() -> None:
+    v = Venue()
     v.update((BUY, 100, 10))
     v.trade(SELL, 100, 4)
     assert v.quantity(BUY, 100) == 6
@@ -130,8 +127,8 @@ def test_trade_and_the_diff_that_reports_it_are_not_counted_twice(venue: Make) -
     assert v.quantity(BUY, 100) == 6
 
 
-def test_own_order_in_front_takes_the_trade_and_the_diff_sets_the_rest(venue: Make) -> None:
-    v = venue()
+def test_own_order_in_front_takes_the_trade_and_the_diff_sets_the_rest() -> None:
+    v = Venue()
     v.update((BUY, 99, 10), (SELL, 102, 10))
     own = v.order(BUY, 100, 3)
     v.update((BUY, 100, 10))
@@ -142,8 +139,8 @@ def test_own_order_in_front_takes_the_trade_and_the_diff_sets_the_rest(venue: Ma
     assert v.quantity(BUY, 100) == 5
 
 
-def test_trade_fills_own_order_at_a_better_price_and_sweeps_no_level_between(venue: Make) -> None:
-    v = venue()
+def test_trade_fills_own_order_at_a_better_price_and_sweeps_no_level_between() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (BUY, 99, 5), (BUY, 98, 5), (SELL, 103, 5))
     own = v.order(BUY, 101, 2)
     v.trade(SELL, 98, 4)
@@ -151,8 +148,8 @@ def test_trade_fills_own_order_at_a_better_price_and_sweeps_no_level_between(ven
     assert v.depth(BUY) == {100: 5, 99: 5, 98: 3}
 
 
-def test_booked_trade_acts_on_own_orders_only(venue: Make) -> None:
-    v = venue()
+def test_booked_trade_acts_on_own_orders_only() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (SELL, 103, 5))
     better, behind = v.order(BUY, 101, 2), v.order(BUY, 100, 3)
     v.trade(SELL, 100, 9, booked=True)
@@ -161,8 +158,8 @@ def test_booked_trade_acts_on_own_orders_only(venue: Make) -> None:
     assert v.market.level(BUY, 100)[:2] == (5, 5)
 
 
-def test_older_recorded_order_goes_silently_where_the_recording_crosses_itself(venue: Make) -> None:
-    v = venue()
+def test_older_recorded_order_goes_silently_where_the_recording_crosses_itself() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (BUY, 99, 5), (SELL, 103, 5))
     events = v.update((SELL, 100, 4))
     assert v.depth(BUY) == {99: 5}
@@ -173,16 +170,16 @@ def test_older_recorded_order_goes_silently_where_the_recording_crosses_itself(v
     assert v.depth(BUY) == {100: 5, 99: 5}
 
 
-def test_decreases_come_before_increases_within_one_update(venue: Make) -> None:
-    v = venue()
+def test_decreases_come_before_increases_within_one_update() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (SELL, 101, 5))
     v.update((SELL, 100, 4), (BUY, 100, 0), (BUY, 99, 1))
     assert v.depth(BUY) == {99: 1}
     assert v.market.summary()["crossing_removals"] == 0
 
 
-def test_unmatched_trades_are_dropped_and_counted(venue: Make) -> None:
-    v = venue()
+def test_unmatched_trades_are_dropped_and_counted() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (SELL, 101, 5))
     v.trade(SELL, 100, 7)
     v.trade(SELL, 90, 3)
@@ -191,31 +188,29 @@ def test_unmatched_trades_are_dropped_and_counted(venue: Make) -> None:
     assert v.depth(SELL) == {101: 5}
 
 
-def test_last_quantity_of_a_level_named_twice_counts(venue: Make) -> None:
-    v = venue()
+def test_last_quantity_of_a_level_named_twice_counts() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (BUY, 100, 3), (BUY, 100, 4))
     assert v.depth(BUY) == {100: 4}
 
 
-def test_records_no_order_can_express_are_counted(venue: Make) -> None:
-    v = venue()
+def test_records_no_order_can_express_are_counted() -> None:
+    v = Venue()
     v.update((BUY, 1 << 41, 5), (BUY, 100, (1 << 40) + 1), (BUY, 100, -1), (3, 100, 1), (SELL, 101, 1))
     v.trade(SELL, 100, 0)
     assert v.market.summary()["rejected"] == {"OUT_OF_BOUNDS": 5}
     assert v.depth(SELL) == {101: 1}
 
 
-def test_what_the_core_refuses_is_counted_by_reason(venue: Make) -> None:
-    v = venue()
+def test_what_the_core_refuses_is_counted_by_reason() -> None:
+    v = Venue()
     v.update((BUY, -5, 1), (BUY, 100, 1))
     assert v.market.summary()["rejected"] == {"PRICE": 1}
     assert v.market.level(BUY, -5)[:2] == (1, 0)
 
 
-def test_kill_of_the_book_account_is_seen(venue: Make) -> None:
-    from tests.kit import builders
-
-    v = venue()
+def test_kill_of_the_book_account_is_seen() -> None:
+    v = Venue()
     v.update((BUY, 100, 5))
     v.send(builders.kill(BOOK_ACCOUNT))
     assert v.market.level(BUY, 100)[:2] == (5, 0)
@@ -224,8 +219,8 @@ def test_kill_of_the_book_account_is_seen(venue: Make) -> None:
     assert v.market.summary()["rejected"] == {"KILLED": 1}
 
 
-def test_recorded_accounts_hold_no_position(venue: Make) -> None:
-    v = venue()
+def test_recorded_accounts_hold_no_position() -> None:
+    v = Venue()
     v.update((SELL, 101, 5))
     v.order(BUY, 101, 2)
     assert [int(row["quantity"]) for row in v.kernel.positions(OWN)] == [2]
@@ -249,8 +244,8 @@ def test_capacity_is_counted_not_exceeded() -> None:
     assert levels.out_of_bounds == 3
 
 
-def test_order_ids_ascend_over_book_and_tape(venue: Make) -> None:
-    v = venue()
+def test_order_ids_ascend_over_book_and_tape() -> None:
+    v = Venue()
     v.update((BUY, 100, 5), (SELL, 103, 5))
     v.trade(SELL, 100, 1)
     v.update((BUY, 100, 9))
@@ -258,9 +253,9 @@ def test_order_ids_ascend_over_book_and_tape(venue: Make) -> None:
     assert ids == sorted(set(ids))
 
 
-def test_single_order_actions_are_refused_by_a_book_of_levels(venue: Make) -> None:
+def test_single_order_actions_are_refused_by_a_book_of_levels() -> None:
     with pytest.raises(ValueError, match="expected SET or CLEAR"):
-        venue().update((BookAction.ADD, BUY, 100, 5))
+        Venue().update((BookAction.ADD, BUY, 100, 5))
 
 
 def test_other_records_are_refused_by_type() -> None:

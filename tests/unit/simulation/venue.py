@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pytest
 
 from nautilus.core.types import BOOK_DELTA, TRADE, BookAction, EventKind, RecordFlag, Side
 from nautilus.model.instrument import Instrument
@@ -118,12 +117,6 @@ class Venue:
     def quantity(self, side: Side, price: int) -> int:
         """Quantity at one price of the core's book."""
         return self.depth(side).get(price, 0)
-
-
-@pytest.fixture
-def venue() -> Callable[..., Venue]:
-    """Make a venue: `venue(cancel=..., by_order=...)`."""
-    return Venue
 
 
 __all__ = ["BOOK_ACCOUNT", "BUY", "INSTRUMENT", "OWN", "SELL", "TAPE_ACCOUNT", "Venue", "deltas"]
