@@ -1,0 +1,330 @@
+"""Administrative commands."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
+from nautilus.core.matching cimport event_begin, event_done, walk_remove
+from nautilus.core.state cimport (
+    MAX_BANDS,
+    account_add,
+    account_of,
+    account_t,
+    instrument_add,
+    instrument_of,
+    instrument_t,
+    kernel_t,
+    ladder_of,
+    limit_set,
+    limits_refresh,
+    order_at,
+    order_t,
+    position_add,
+    position_of,
+)
+from nautilus.core.timers cimport timer_arm, timer_disarm
+from nautilus.core.types cimport (
+    ACCOUNT_EXEMPT,
+    ACCOUNT_RECORDED,
+    COMMAND_ACCOUNT,
+    COMMAND_INSTRUMENT,
+    COMMAND_KILL,
+    COMMAND_LIMIT,
+    COMMAND_MARK,
+    COMMAND_MASS_CANCEL,
+    COMMAND_RESUME,
+    COMMAND_SESSION,
+    EVENT_APPLIED,
+    EVENT_CANCELLED,
+    EVENT_EXPIRED,
+    EVENT_REJECTED,
+    INSTRUMENT_BAND,
+    INSTRUMENT_NEGATIVE,
+    LIMIT_MESSAGE_RATE,
+    LIMIT_OPEN_ORDERS,
+    LIMIT_ORDER_QUANTITY,
+    LIMIT_PRICE_COLLAR,
+    MAX_MULTIPLIER_BITS,
+    MAX_PRICE_BITS,
+    MAX_QUANTITY_BITS,
+    PHASE_CLOSED,
+    PHASE_CONTINUOUS,
+    PHASE_VOLATILITY_AUCTION,
+    REASON_DUPLICATE_ORDER,
+    REASON_EXPIRY,
+    REASON_KILL_SWITCH,
+    REASON_MALFORMED,
+    REASON_MASS_CANCEL,
+    REASON_POOL_FULL,
+    REASON_PRICE,
+    REASON_SESSION_CLOSED,
+    REASON_UNKNOWN_ACCOUNT,
+    REASON_UNKNOWN_INSTRUMENT,
+    REASON_UNSUPPORTED,
+    SIDE_BUY,
+    SIDE_SELL,
+    TIF_DAY,
+    command_t,
+    event_t,
+)
+
+cdef int64_t MAX_STEP = <int64_t>1 << MAX_QUANTITY_BITS
+cdef int64_t MAX_PRICE = <int64_t>1 << MAX_PRICE_BITS
+cdef int64_t MAX_MULTIPLE = <int64_t>1 << MAX_MULTIPLIER_BITS
+cdef int64_t MAX_COLLAR_BPS = 1000000
+
+
+cdef event_t* echo(kernel_t* k, const command_t* c, int kind) noexcept nogil:
+    cdef event_t* e = event_begin(k, kind)
+    e.order_id = c.order_id
+    e.price_ticks = c.price_ticks
+    e.quantity = c.quantity
+    e.side = c.side
+    e.instrument_id = c.instrument_id
+    e.account_id = c.account_id
+    e.strategy_id = c.strategy_id
+    return e
+
+
+cdef void reject(kernel_t* k, const command_t* c, int reason) noexcept nogil:
+    cdef event_t* e = echo(k, c, EVENT_REJECTED)
+    e.reason = reason
+    if reason < 32:
+        e.flags = <uint32_t>1 << reason
+    event_done(k, e)
+
+
+cdef void applied(kernel_t* k, const command_t* c) noexcept nogil:
+    event_done(k, echo(k, c, EVENT_APPLIED))
+
+
+cdef void counted(kernel_t* k, const command_t* c, int64_t number) noexcept nogil:
+    cdef event_t* e = echo(k, c, EVENT_APPLIED)
+    e.quantity = number
+    event_done(k, e)
+
+
+cdef int band(kernel_t* k, const command_t* c) noexcept nogil:
+    cdef uint32_t index = instrument_of(k, c.instrument_id)
+    cdef instrument_t* instrument
+    if index == 0:
+        return REASON_UNKNOWN_INSTRUMENT
+    instrument = &k.instruments[index]
+    if instrument.bands == MAX_BANDS or c.price_ticks <= 0 or c.quantity < 1 or c.quantity > MAX_STEP:
+        return REASON_MALFORMED
+    if instrument.bands and instrument.band[instrument.bands - 1].first >= c.price_ticks:
+        return REASON_MALFORMED
+    instrument.band[instrument.bands].first = c.price_ticks
+    instrument.band[instrument.bands].step = c.quantity
+    instrument.bands += 1
+    return 0
+
+
+cdef int new_instrument(kernel_t* k, const command_t* c) noexcept nogil:
+    cdef uint32_t index
+    cdef instrument_t* instrument
+    if c.instrument_id == 0:
+        return REASON_UNKNOWN_INSTRUMENT
+    if c.flags & INSTRUMENT_BAND:
+        return band(k, c)
+    if instrument_of(k, c.instrument_id):
+        return REASON_DUPLICATE_ORDER
+    if (
+        c.quantity < 1 or c.quantity > MAX_MULTIPLE or c.flags & ~<uint32_t>INSTRUMENT_NEGATIVE
+        or c.display_quantity < 0 or c.display_quantity > MAX_STEP or c.min_quantity < 0 or c.min_quantity > MAX_STEP
+        or c.price_ticks < 0 or c.price_ticks > MAX_STEP or c.offset < 0
+    ):
+        return REASON_MALFORMED
+    index = instrument_add(k, c.instrument_id)
+    if index == 0:
+        return REASON_POOL_FULL
+    instrument = &k.instruments[index]
+    instrument.multiplier = c.quantity
+    instrument.lot_step = c.display_quantity if c.display_quantity else 1
+    instrument.minimum = c.min_quantity if c.min_quantity else instrument.lot_step
+    instrument.price_step = c.price_ticks if c.price_ticks else 1
+    instrument.currency = c.offset
+    instrument.product = c.group_id
+    instrument.flags = c.flags
+    return 0
+
+
+cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
+    cdef uint32_t index, i
+    if c.account_id == 0:
+        return REASON_UNKNOWN_ACCOUNT
+    if c.flags & ~<uint32_t>(ACCOUNT_EXEMPT | ACCOUNT_RECORDED):
+        return REASON_MALFORMED
+    index = account_of(k, c.account_id)
+    if index:
+        if k.accounts[index].open_orders:
+            return REASON_MALFORMED
+        for i in range(1, k.position_count + 1):
+            if k.positions[i].account == index and k.positions[i].quantity:
+                return REASON_MALFORMED
+    else:
+        index = account_add(k, c.account_id)
+        if index == 0:
+            return REASON_POOL_FULL
+    k.accounts[index].flags = c.flags
+    return 0
+
+
+cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
+    cdef int kind = c.order_type
+    if kind < LIMIT_ORDER_QUANTITY or kind > LIMIT_OPEN_ORDERS:
+        return REASON_MALFORMED
+    if kind > LIMIT_MESSAGE_RATE:
+        return REASON_UNSUPPORTED
+    if c.quantity < -1 or (kind == LIMIT_PRICE_COLLAR and c.quantity > MAX_COLLAR_BPS):
+        return REASON_MALFORMED
+    if kind == LIMIT_MESSAGE_RATE and (
+        c.instrument_id or c.quantity == 0 or (c.quantity > 0 and c.expire_ns < c.quantity)
+    ):
+        return REASON_MALFORMED
+    if c.account_id and account_of(k, c.account_id) == 0:
+        return REASON_UNKNOWN_ACCOUNT
+    if c.instrument_id and instrument_of(k, c.instrument_id) == 0:
+        return REASON_UNKNOWN_INSTRUMENT
+    if limit_set(k, kind, c.account_id, c.instrument_id, c.quantity, c.expire_ns):
+        return REASON_POOL_FULL
+    limits_refresh(k)
+    return 0
+
+
+cdef void rearm_day_orders(kernel_t* k, uint32_t instrument) noexcept nogil:
+    cdef int side
+    cdef int64_t rank
+    cdef int64_t close_ns = k.instruments[instrument].close_ns
+    cdef ladder_t* ladder
+    cdef uint32_t index
+    for side in range(SIDE_BUY, SIDE_SELL + 1):
+        ladder = ladder_of(k, instrument, side)
+        rank = ladder.best
+        while rank != LADDER_EMPTY:
+            index = ladder_find(ladder, rank).head
+            while index:
+                if order_at(k, index).time_in_force == TIF_DAY:
+                    timer_disarm(k, index)
+                    if close_ns:
+                        k.arming += 1
+                        timer_arm(k, index, close_ns, k.arming)
+                index = order_at(k, index).next
+            rank = ladder_next(ladder, rank)
+
+
+cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
+    cdef int phase = c.group_id
+    cdef uint32_t named = 0, i, index
+    cdef instrument_t* instrument
+    if phase < PHASE_CONTINUOUS or phase > PHASE_VOLATILITY_AUCTION:
+        return REASON_MALFORMED
+    if phase > PHASE_CLOSED:
+        return REASON_UNSUPPORTED
+    if c.instrument_id:
+        named = instrument_of(k, c.instrument_id)
+        if named == 0:
+            return REASON_UNKNOWN_INSTRUMENT
+    if c.expire_ns != 0 and c.expire_ns <= k.now_ns:
+        return REASON_EXPIRY
+    for i in range(k.instrument_count):
+        index = k.instrument_order[i]
+        if named and index != named:
+            continue
+        instrument = &k.instruments[index]
+        instrument.phase = phase
+        instrument.close_ns = c.expire_ns
+        instrument.date = c.offset
+        rearm_day_orders(k, index)
+        if phase == PHASE_CLOSED:
+            walk_remove(k, 0, index, 0, -1, True, False, EVENT_EXPIRED, REASON_SESSION_CLOSED)
+    return 0
+
+
+cdef int mark(kernel_t* k, const command_t* c) noexcept nogil:
+    cdef uint32_t index = instrument_of(k, c.instrument_id)
+    cdef instrument_t* instrument = &k.instruments[index]
+    if index == 0:
+        return REASON_UNKNOWN_INSTRUMENT
+    if c.price_ticks < -MAX_PRICE or c.price_ticks > MAX_PRICE:
+        return REASON_PRICE
+    if c.price_ticks <= 0 and not instrument.flags & INSTRUMENT_NEGATIVE:
+        return REASON_PRICE
+    instrument.mark = c.price_ticks
+    instrument.has_mark = 1
+    return 0
+
+
+cdef int scope(kernel_t* k, const command_t* c, uint32_t* account, uint32_t* instrument) noexcept nogil:
+    account[0] = 0
+    instrument[0] = 0
+    if c.account_id:
+        account[0] = account_of(k, c.account_id)
+        if account[0] == 0:
+            return REASON_UNKNOWN_ACCOUNT
+    if c.instrument_id:
+        instrument[0] = instrument_of(k, c.instrument_id)
+        if instrument[0] == 0:
+            return REASON_UNKNOWN_INSTRUMENT
+    return 0
+
+
+cdef int kill_switch(kernel_t* k, const command_t* c, uint32_t account, uint32_t instrument, bint on) noexcept nogil:
+    cdef uint32_t position
+    if account and instrument:
+        position = position_add(k, account, instrument) if on else position_of(k, account, instrument)
+        if position:
+            k.positions[position].killed = on
+        elif on:
+            return REASON_POOL_FULL
+    elif account:
+        k.accounts[account].killed = on
+    elif instrument:
+        k.instruments[instrument].killed = on
+    else:
+        k.killed = on
+    return 0
+
+
+cdef void control(kernel_t* k, const command_t* c) noexcept nogil:
+    """Carries an administrative command out, or refuses it."""
+    cdef int kind = c.kind, reason
+    cdef uint32_t account, instrument
+    if kind == COMMAND_MARK:
+        reason = mark(k, c)
+        if reason:
+            reject(k, c, reason)
+        return
+    if kind == COMMAND_KILL or kind == COMMAND_RESUME or kind == COMMAND_MASS_CANCEL:
+        reason = scope(k, c, &account, &instrument)
+        if reason == 0 and kind == COMMAND_MASS_CANCEL and c.side > SIDE_SELL:
+            reason = REASON_MALFORMED
+        if reason == 0 and kind != COMMAND_MASS_CANCEL:
+            reason = kill_switch(k, c, account, instrument, kind == COMMAND_KILL)
+        if reason:
+            reject(k, c, reason)
+        elif kind == COMMAND_RESUME:
+            applied(k, c)
+        elif kind == COMMAND_KILL:
+            counted(k, c, walk_remove(
+                k, account, instrument, 0, -1, False, True, EVENT_CANCELLED, REASON_KILL_SWITCH
+            ))
+        else:
+            counted(k, c, walk_remove(
+                k, account, instrument, c.side, c.strategy_id if c.strategy_id else -1, False, True,
+                EVENT_CANCELLED, REASON_MASS_CANCEL
+            ))
+        return
+    if kind == COMMAND_INSTRUMENT:
+        reason = new_instrument(k, c)
+    elif kind == COMMAND_ACCOUNT:
+        reason = account_command(k, c)
+    elif kind == COMMAND_LIMIT:
+        reason = limit_command(k, c)
+    elif kind == COMMAND_SESSION:
+        reason = session(k, c)
+    else:
+        reason = REASON_UNSUPPORTED
+    if reason:
+        reject(k, c, reason)
+    else:
+        applied(k, c)

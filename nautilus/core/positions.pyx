@@ -1,0 +1,41 @@
+"""Positions: the exact integers for Python, and a face for the tests of the arithmetic."""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+
+cdef object money_int(const position_t* p, bint realised):
+    """Cost or realised P&L as a Python integer."""
+    if realised:
+        return (<object>money_high(p.realised) << 64) + <object>money_low(p.realised)
+    return (<object>money_high(p.cost) << 64) + <object>money_low(p.cost)
+
+
+cdef class Position:
+    """One thread. A position alone: quantity in lots, cost and realised P&L in units of the currency."""
+
+    cdef position_t state
+    cdef int64_t multiplier
+
+    def __cinit__(self, int64_t multiplier=1):
+        memset(&self.state, 0, sizeof(position_t))
+        self.multiplier = multiplier
+
+    def fill(self, bint buy, int64_t price_ticks, int64_t quantity):
+        """Books a fill of `quantity` > 0 lots at `price_ticks`."""
+        position_fill(&self.state, buy, price_ticks, quantity, self.multiplier)
+
+    @property
+    def quantity(self):
+        """Lots held, negative when short."""
+        return self.state.quantity
+
+    @property
+    def cost(self):
+        """Cash flow that opened what is held."""
+        return money_int(&self.state, False)
+
+    @property
+    def realised(self):
+        """Realised P&L."""
+        return money_int(&self.state, True)

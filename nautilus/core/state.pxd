@@ -1,0 +1,180 @@
+"""The kernel's whole state as C structs, and how its parts are looked up. One thread.
+
+Everything lies in regions that are mapped once and committed as they are touched; nothing is allocated later.
+Indexes are 32-bit and start at 1 where 0 means none (orders, positions, instruments, accounts).
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from nautilus.core.book cimport ladder_t
+from nautilus.core.hashing cimport xxh64_t
+from nautilus.core.hashmap cimport map_find, map_t
+from nautilus.core.pool cimport pool_at, pool_t
+from nautilus.core.positions cimport position_t
+from nautilus.core.types cimport event_t
+
+cdef enum:
+    MAX_INSTRUMENTS = 65536
+    MAX_ACCOUNTS = 65536
+    MAX_POSITIONS = 1 << 20
+    MAX_LIMITS = 4096
+    MAX_BANDS = 16
+    MAX_PAGES = 1 << 16
+    SMALL_IDS = 65536           # instrument and account ids below this are found in one read
+
+cdef enum:
+    ID_CLOSED = 0x80000000      # value of an id map: the order is closed and remembered
+
+ctypedef struct order_t:        # one cache line
+    uint32_t next               # in the level's queue; the pool's free link when not in use
+    uint32_t prev
+    uint64_t order_id
+    int64_t price
+    int64_t leaves
+    int64_t filled
+    uint32_t instrument         # index
+    uint32_t account            # index
+    uint32_t position           # index, 0 for exempt accounts
+    uint32_t timer              # place in the heap + 1, 0 for none
+    uint16_t strategy_id
+    uint16_t flags
+    uint8_t side
+    uint8_t time_in_force
+    uint16_t reserved
+
+ctypedef struct band_t:
+    int64_t first               # |price| from which the step holds
+    int64_t step
+
+ctypedef struct instrument_t:
+    uint32_t id
+    uint32_t currency
+    int64_t multiplier
+    int64_t lot_step
+    int64_t minimum
+    int64_t price_step
+    int64_t mark
+    int64_t last
+    int64_t close_ns
+    int32_t date
+    uint16_t product
+    uint16_t flags
+    uint8_t phase
+    uint8_t has_mark
+    uint8_t has_last
+    uint8_t killed
+    uint32_t bands
+    ladder_t bids
+    ladder_t offers
+    band_t band[16]
+
+ctypedef struct account_t:
+    uint32_t id
+    uint32_t open_orders
+    int64_t rate_tat            # theoretical arrival time of the next message
+    int64_t rate_interval       # 0: no limit
+    int64_t rate_slack          # window - interval
+    map_t ids                   # open and remembered closed order ids
+    uint64_t* closed            # ring of closed ids
+    uint32_t closed_head        # oldest
+    uint32_t closed_count
+    uint16_t flags
+    uint8_t killed
+
+ctypedef struct limit_t:
+    uint32_t kind
+    uint32_t account            # ids, 0: every
+    uint32_t instrument
+    int64_t value
+    int64_t window
+
+ctypedef struct timer_t:
+    int64_t due_ns
+    int64_t arming
+    uint32_t order
+    uint32_t pad
+
+ctypedef struct kernel_t:
+    int64_t sequence            # commands
+    int64_t event_sequence
+    int64_t now_ns
+    int64_t match_id
+    int64_t arming
+    uint32_t capacity
+    uint32_t closed_capacity
+    bint killed
+    # output of the call under way
+    event_t* out
+    Py_ssize_t out_count
+    Py_ssize_t out_capacity
+    event_t* spill              # what did not fit; drained before the next command
+    Py_ssize_t spill_count
+    Py_ssize_t spill_read
+    # cause of the events being written
+    int64_t cause_sequence
+    int64_t cause_now_ns
+    uint64_t cause_source_sequence
+    uint16_t cause_source_id
+    xxh64_t event_hash
+    xxh64_t command_hash
+    instrument_t* instruments
+    uint32_t instrument_count
+    uint32_t* instrument_order  # indexes by ascending id
+    uint32_t* instrument_small
+    map_t instrument_ids
+    account_t* accounts
+    uint32_t account_count
+    uint32_t* account_order
+    uint32_t* account_small
+    map_t account_ids
+    position_t* positions
+    uint32_t position_count
+    map_t position_ids          # account index << 32 | instrument index
+    limit_t* limits
+    uint32_t limit_count
+    uint64_t* sources           # last source_sequence by source_id
+    timer_t* timers
+    uint32_t timer_count
+    pool_t orders
+    pool_t pages
+
+
+cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
+    return <order_t*>pool_at(&k.orders, index)
+
+
+cdef inline uint32_t instrument_of(kernel_t* k, uint32_t instrument_id) noexcept nogil:
+    """Index of an instrument, 0 where it is not known."""
+    cdef uint32_t* found
+    if instrument_id < SMALL_IDS:
+        return k.instrument_small[instrument_id]
+    found = map_find(&k.instrument_ids, instrument_id)
+    return found[0] if found != NULL else 0
+
+
+cdef inline uint32_t account_of(kernel_t* k, uint32_t account_id) noexcept nogil:
+    """Index of an account, 0 where it is not known."""
+    cdef uint32_t* found
+    if account_id < SMALL_IDS:
+        return k.account_small[account_id]
+    found = map_find(&k.account_ids, account_id)
+    return found[0] if found != NULL else 0
+
+
+cdef inline uint32_t position_of(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil:
+    """Index of the position entry of two indexes, 0 where there is none yet."""
+    cdef uint32_t* found = map_find(&k.position_ids, (<uint64_t>account << 32) | instrument)
+    return found[0] if found != NULL else 0
+
+
+cdef inline ladder_t* ladder_of(kernel_t* k, uint32_t instrument, int side) noexcept nogil:
+    return &k.instruments[instrument].bids if side == 1 else &k.instruments[instrument].offers
+
+
+cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity) noexcept nogil
+cdef void state_close(kernel_t* k) noexcept nogil
+cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
+cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil
+cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil
+cdef int limit_set(kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, int64_t value, int64_t window) noexcept nogil
+cdef void limits_refresh(kernel_t* k) noexcept nogil

@@ -1,0 +1,246 @@
+"""The kernel's state: mapping its memory, adding instruments, accounts, positions and limits."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memmove, memset
+
+from nautilus.core.book cimport ladder_close, ladder_open, page_t
+from nautilus.core.hashing cimport xxh64_open
+from nautilus.core.hashmap cimport map_close, map_open, map_put
+from nautilus.core.memory cimport map_region, unmap_region
+from nautilus.core.pool cimport pool_close, pool_open
+from nautilus.core.positions cimport position_t
+from nautilus.core.types cimport (
+    LIMIT_MESSAGE_RATE,
+    LIMIT_ORDER_NOTIONAL,
+    LIMIT_ORDER_QUANTITY,
+    LIMIT_POSITION,
+    LIMIT_PRICE_COLLAR,
+    PHASE_CONTINUOUS,
+    event_t,
+)
+
+
+cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
+    # One command can at most expire every open order, then fill or cancel each: twice the capacity, and its own few.
+    return (<size_t>k.capacity * 2 + 64) * sizeof(event_t)
+
+
+cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity) noexcept nogil:
+    """0, or -1 where the memory cannot be had; then `state_close` frees what was."""
+    cdef uint32_t pages = capacity + 1 if capacity < MAX_PAGES else MAX_PAGES
+    memset(k, 0, sizeof(kernel_t))
+    k.capacity = capacity
+    k.closed_capacity = closed_capacity
+    xxh64_open(&k.event_hash)
+    xxh64_open(&k.command_hash)
+    k.instruments = <instrument_t*>map_region(sizeof(instrument_t) * (MAX_INSTRUMENTS + 1), False)
+    k.instrument_order = <uint32_t*>map_region(4 * (MAX_INSTRUMENTS + 1), False)
+    k.instrument_small = <uint32_t*>map_region(4 * SMALL_IDS, False)
+    k.accounts = <account_t*>map_region(sizeof(account_t) * (MAX_ACCOUNTS + 1), False)
+    k.account_order = <uint32_t*>map_region(4 * (MAX_ACCOUNTS + 1), False)
+    k.account_small = <uint32_t*>map_region(4 * SMALL_IDS, False)
+    k.positions = <position_t*>map_region(sizeof(position_t) * (MAX_POSITIONS + 1), False)
+    k.limits = <limit_t*>map_region(sizeof(limit_t) * MAX_LIMITS, False)
+    k.sources = <uint64_t*>map_region(8 * 65536, False)
+    k.timers = <timer_t*>map_region(sizeof(timer_t) * (<size_t>capacity + 1), False)
+    k.spill = <event_t*>map_region(spill_bytes(k), False)
+    if (
+        k.instruments == NULL or k.instrument_order == NULL or k.instrument_small == NULL or k.accounts == NULL
+        or k.account_order == NULL or k.account_small == NULL or k.positions == NULL or k.limits == NULL
+        or k.sources == NULL or k.timers == NULL or k.spill == NULL
+    ):
+        return -1
+    if (
+        map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
+        or map_open(&k.position_ids, MAX_POSITIONS)
+        or pool_open(&k.orders, sizeof(order_t), capacity, True) or pool_open(&k.pages, sizeof(page_t), pages, False)
+    ):
+        return -1
+    return 0
+
+
+cdef void state_close(kernel_t* k) noexcept nogil:
+    cdef uint32_t i
+    if k.instruments != NULL:
+        for i in range(1, k.instrument_count + 1):
+            ladder_close(&k.instruments[i].bids)
+            ladder_close(&k.instruments[i].offers)
+    if k.accounts != NULL:
+        for i in range(1, k.account_count + 1):
+            map_close(&k.accounts[i].ids)
+            unmap_region(k.accounts[i].closed, <size_t>8 * k.closed_capacity)
+    unmap_region(k.instruments, sizeof(instrument_t) * (MAX_INSTRUMENTS + 1))
+    unmap_region(k.instrument_order, 4 * (MAX_INSTRUMENTS + 1))
+    unmap_region(k.instrument_small, 4 * SMALL_IDS)
+    unmap_region(k.accounts, sizeof(account_t) * (MAX_ACCOUNTS + 1))
+    unmap_region(k.account_order, 4 * (MAX_ACCOUNTS + 1))
+    unmap_region(k.account_small, 4 * SMALL_IDS)
+    unmap_region(k.positions, sizeof(position_t) * (MAX_POSITIONS + 1))
+    unmap_region(k.limits, sizeof(limit_t) * MAX_LIMITS)
+    unmap_region(k.sources, 8 * 65536)
+    unmap_region(k.timers, sizeof(timer_t) * (<size_t>k.capacity + 1))
+    unmap_region(k.spill, spill_bytes(k))
+    map_close(&k.instrument_ids)
+    map_close(&k.account_ids)
+    map_close(&k.position_ids)
+    pool_close(&k.orders)
+    pool_close(&k.pages)
+    memset(k, 0, sizeof(kernel_t))
+
+
+cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil:
+    """Index of the new instrument, 0 where there is no room. The caller fills its rules."""
+    cdef uint32_t index = k.instrument_count + 1
+    cdef uint32_t at = k.instrument_count
+    cdef instrument_t* instrument = &k.instruments[index]
+    if index > MAX_INSTRUMENTS:
+        return 0
+    if ladder_open(&instrument.bids, k.pages.capacity) or ladder_open(&instrument.offers, k.pages.capacity):
+        ladder_close(&instrument.bids)
+        return 0
+    k.instrument_count = index
+    instrument.id = instrument_id
+    instrument.phase = PHASE_CONTINUOUS
+    if instrument_id < SMALL_IDS:
+        k.instrument_small[instrument_id] = index
+    else:
+        map_put(&k.instrument_ids, instrument_id, index)
+    while at and k.instruments[k.instrument_order[at - 1]].id > instrument_id:
+        at -= 1
+    memmove(&k.instrument_order[at + 1], &k.instrument_order[at], 4 * (index - 1 - at))
+    k.instrument_order[at] = index
+    return index
+
+
+cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
+    """Index of the new account, 0 where there is no room."""
+    cdef uint32_t index = k.account_count + 1
+    cdef uint32_t at = k.account_count
+    cdef account_t* account = &k.accounts[index]
+    if index > MAX_ACCOUNTS:
+        return 0
+    account.closed = <uint64_t*>map_region(<size_t>8 * k.closed_capacity, False)
+    if account.closed == NULL or map_open(&account.ids, <uint64_t>k.capacity + k.closed_capacity + 1):
+        unmap_region(account.closed, <size_t>8 * k.closed_capacity)
+        account.closed = NULL
+        return 0
+    k.account_count = index
+    account.id = account_id
+    if account_id < SMALL_IDS:
+        k.account_small[account_id] = index
+    else:
+        map_put(&k.account_ids, account_id, index)
+    while at and k.accounts[k.account_order[at - 1]].id > account_id:
+        at -= 1
+    memmove(&k.account_order[at + 1], &k.account_order[at], 4 * (index - 1 - at))
+    k.account_order[at] = index
+    rate_refresh(k, account)
+    return index
+
+
+cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil:
+    """Index of the position entry of two indexes, made where there is none; 0 where there is no room."""
+    cdef uint32_t index = position_of(k, account, instrument)
+    cdef position_t* position
+    if index:
+        return index
+    if k.position_count == MAX_POSITIONS:
+        return 0
+    index = k.position_count + 1
+    position = &k.positions[index]
+    position.account = account
+    position.instrument = instrument
+    if map_put(&k.position_ids, (<uint64_t>account << 32) | instrument, index):
+        return 0
+    k.position_count = index
+    position_refresh(k, position)
+    return index
+
+
+cdef int limit_set(
+    kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, int64_t value, int64_t window
+) noexcept nogil:
+    """Sets, replaces or (value -1) removes a limit; entries stay sorted by (kind, account, instrument).
+
+    0, or -1 where the table is full.
+    """
+    cdef uint32_t at = 0
+    cdef limit_t* limit
+    cdef bint found = False
+    while at < k.limit_count:
+        limit = &k.limits[at]
+        if limit.kind == kind and limit.account == account and limit.instrument == instrument:
+            found = True
+            break
+        if limit.kind > kind or (limit.kind == kind and (
+            limit.account > account or (limit.account == account and limit.instrument > instrument)
+        )):
+            break
+        at += 1
+    if value < 0:
+        if found:
+            k.limit_count -= 1
+            memmove(&k.limits[at], &k.limits[at + 1], (k.limit_count - at) * sizeof(limit_t))
+        return 0
+    if not found:
+        if k.limit_count == MAX_LIMITS:
+            return -1
+        memmove(&k.limits[at + 1], &k.limits[at], (k.limit_count - at) * sizeof(limit_t))
+        k.limit_count += 1
+    limit = &k.limits[at]
+    limit.kind = kind
+    limit.account = account
+    limit.instrument = instrument
+    limit.value = value
+    limit.window = window
+    return 0
+
+
+cdef void rate_refresh(kernel_t* k, account_t* account) noexcept nogil:
+    cdef uint32_t i
+    cdef limit_t* limit
+    account.rate_interval = 0
+    for i in range(k.limit_count):
+        limit = &k.limits[i]
+        # Sorted: the value for every account (0) comes before the account's own.
+        if limit.kind == LIMIT_MESSAGE_RATE and (limit.account == 0 or limit.account == account.id):
+            account.rate_interval = limit.window // limit.value
+            account.rate_slack = limit.window - account.rate_interval
+
+
+cdef int64_t tighter(int64_t a, int64_t b) noexcept nogil:
+    return b if a < 0 or b < a else a
+
+
+cdef void position_refresh(kernel_t* k, position_t* position) noexcept nogil:
+    cdef uint32_t i
+    cdef limit_t* limit
+    cdef uint32_t account = k.accounts[position.account].id
+    cdef uint32_t instrument = k.instruments[position.instrument].id
+    position.max_quantity = -1
+    position.max_notional = -1
+    position.max_position = -1
+    position.collar_bps = -1
+    for i in range(k.limit_count):
+        limit = &k.limits[i]
+        if (limit.account != 0 and limit.account != account) or (
+            limit.instrument != 0 and limit.instrument != instrument
+        ):
+            continue
+        if limit.kind == LIMIT_ORDER_QUANTITY:
+            position.max_quantity = tighter(position.max_quantity, limit.value)
+        elif limit.kind == LIMIT_ORDER_NOTIONAL:
+            position.max_notional = tighter(position.max_notional, limit.value)
+        elif limit.kind == LIMIT_PRICE_COLLAR:
+            position.collar_bps = tighter(position.collar_bps, limit.value)
+        elif limit.kind == LIMIT_POSITION:
+            position.max_position = tighter(position.max_position, limit.value)
+
+
+cdef void limits_refresh(kernel_t* k) noexcept nogil:
+    """Works the effective limits out anew for every position entry and account, after a LIMIT command."""
+    cdef uint32_t i
+    for i in range(1, k.position_count + 1):
+        position_refresh(k, &k.positions[i])
+    for i in range(1, k.account_count + 1):
+        rate_refresh(k, &k.accounts[i])
