@@ -185,7 +185,9 @@ cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
         return REASON_UNKNOWN_ACCOUNT
     if c.instrument_id and instrument_of(k, c.instrument_id) == 0:
         return REASON_UNKNOWN_INSTRUMENT
-    if limit_set(k, kind, c.account_id, c.instrument_id, c.quantity, c.expire_ns):
+    if limit_set(
+        k, kind, c.account_id, c.instrument_id, c.quantity, c.expire_ns if kind == LIMIT_MESSAGE_RATE else 0
+    ):
         return REASON_POOL_FULL
     limits_refresh(k)
     return 0
