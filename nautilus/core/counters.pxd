@@ -1,0 +1,64 @@
+"""One writer a counter, any number of readers. Table of named 64-bit counters and gauges.
+
+Each has two cache lines of its own (processors fetch lines in pairs), so writers never disturb each other. The value
+lies first, the name behind it: the flat region explains itself to a reader that has nothing but its address.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from nautilus.core.memory cimport map_region, unmap_region
+
+cdef extern from *:
+    """
+    #ifndef NAUTILUS_COUNTERS_H
+    #define NAUTILUS_COUNTERS_H
+    #include <stdint.h>
+    typedef struct counter_t {
+        int64_t value;
+        uint8_t kind;
+        char    name[119];
+    } counter_t;
+    _Static_assert(sizeof(counter_t) == 128, "counter_t");
+
+    /* One writer: load and store, no locked instruction. A reader sees a whole value. */
+    static inline void counter_set(counter_t *c, int64_t value)
+    {
+        __atomic_store_n(&c->value, value, __ATOMIC_RELAXED);
+    }
+    static inline int64_t counter_get(const counter_t *c)
+    {
+        return __atomic_load_n(&c->value, __ATOMIC_RELAXED);
+    }
+    static inline void counter_add(counter_t *c, int64_t amount)
+    {
+        counter_set(c, c->value + amount);
+    }
+    static inline void counter_increment(counter_t *c)
+    {
+        counter_add(c, 1);
+    }
+    #endif
+    """
+    ctypedef struct counter_t:
+        int64_t value
+        uint8_t kind
+        char name[119]
+    void counter_set(counter_t* counter, int64_t value) noexcept nogil
+    int64_t counter_get(const counter_t* counter) noexcept nogil
+    void counter_add(counter_t* counter, int64_t amount) noexcept nogil
+    void counter_increment(counter_t* counter) noexcept nogil
+
+cdef enum:
+    COUNTER_UNUSED = 0
+    COUNTER_COUNTER = 1         # only ever grows
+    COUNTER_GAUGE = 2           # the state of something now
+    COUNTER_NAME_BYTES = 119
+
+
+cdef inline counter_t* counters_open(uint32_t capacity) noexcept nogil:
+    """A table of unused counters; NULL where capacity is 0 or the memory cannot be had."""
+    return <counter_t*>map_region(<size_t>capacity * sizeof(counter_t), False)
+
+
+cdef inline void counters_close(counter_t* table, uint32_t capacity) noexcept nogil:
+    unmap_region(table, <size_t>capacity * sizeof(counter_t))

@@ -1,0 +1,21 @@
+"""Python face of the counter table."""
+
+class Counters:
+    """One writer a counter. Named counters (which only grow) and gauges, at most `capacity` of them."""
+
+    def __init__(self, capacity: int = 256) -> None: ...
+    def __len__(self) -> int: ...
+    def counter(self, name: str) -> int:
+        """Index of the counter of that name, which is made where there is none."""
+    def gauge(self, name: str) -> int:
+        """Index of the gauge of that name, which is made where there is none."""
+    def increment(self, index: int) -> None:
+        """Add one."""
+    def add(self, index: int, amount: int) -> None:
+        """Add an amount; a counter takes none below zero."""
+    def set(self, index: int, value: int) -> None:
+        """Set a gauge; a counter cannot be set."""
+    def get(self, index: int) -> int:
+        """The value now."""
+    def snapshot(self) -> dict[str, int]:
+        """{name: value}, in the order they were made. Each value is whole; together they are of no one moment."""

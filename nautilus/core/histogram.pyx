@@ -1,0 +1,247 @@
+"""Python face of the histogram and its exports; recording is inline in histogram.pxd."""
+
+import base64
+import math
+import struct
+import zlib
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+from nautilus.core.histogram cimport (
+    histogram_close,
+    histogram_highest,
+    histogram_index,
+    histogram_lowest,
+    histogram_open,
+    histogram_record,
+    histogram_t,
+)
+
+V2_COOKIE = 0x1C849303 | 0x10
+V2_COMPRESSED_COOKIE = 0x1C849304 | 0x10
+SIGNIFICANT_DIGITS = 3
+
+
+cdef class Histogram:
+    """One writer, no lock. Values 0 to `highest` with 3 significant digits, in the HDR layout.
+
+    Parameters
+    ----------
+    highest : int
+        Largest value counted, at least 2; the default holds an hour in nanoseconds (264 KiB, committed as touched).
+    """
+
+    cdef histogram_t* _h
+
+    def __cinit__(self, int64_t highest=3_600_000_000_000):
+        self._h = histogram_open(highest)
+        if self._h is NULL:
+            raise ValueError(f"Histogram: highest {highest}, expected at least 2 and memory for it")
+
+    def __dealloc__(self):
+        histogram_close(self._h)
+
+    def record(self, int64_t value):
+        """Count a value; False where it is below 0 or above `highest`, which moves `refused` alone."""
+        cdef int64_t refused = self._h.refused
+        histogram_record(self._h, value)
+        return self._h.refused == refused
+
+    def record_many(self, const int64_t[:] values):
+        """Count each value of an int64 array."""
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(values.shape[0]):
+                histogram_record(self._h, values[i])
+
+    def merge(self, Histogram other not None):
+        """Add the counts of another histogram; what lies above this one's `highest` goes to `refused`."""
+        cdef int64_t i, value
+        cdef histogram_t* h = self._h
+        h.refused += other._h.refused
+        for i in range(other._h.length):
+            if other._h.counts[i]:
+                value = histogram_lowest(i)
+                if value > h.highest:
+                    h.refused += other._h.counts[i]
+                    continue
+                h.counts[i] += other._h.counts[i]
+                h.total += other._h.counts[i]
+                h.minimum = min(h.minimum, max(value, other._h.minimum))
+                h.maximum = max(h.maximum, min(histogram_highest(i), other._h.maximum))
+
+    def clear(self):
+        """Forget everything recorded."""
+        self._h.total = self._h.refused = self._h.maximum = 0
+        self._h.minimum = <int64_t>0x7FFFFFFFFFFFFFFF
+        memset(&self._h.counts[0], 0, self._h.length * sizeof(int64_t))
+
+    def __len__(self):
+        return self._h.total
+
+    @property
+    def highest(self):
+        """Largest value counted."""
+        return self._h.highest
+
+    @property
+    def refused(self):
+        """Values that were out of range."""
+        return self._h.refused
+
+    @property
+    def minimum(self):
+        """Smallest value recorded, exactly; 0 where there is none."""
+        return self._h.minimum if self._h.total else 0
+
+    @property
+    def maximum(self):
+        """Largest value recorded, exactly; 0 where there is none."""
+        return self._h.maximum
+
+    def percentile(self, double percent):
+        """Largest value that is not told apart from the one at this percentile.
+
+        Parameters
+        ----------
+        percent : float
+            0 to 100. 0 gives the smallest value not told apart from the minimum.
+
+        Returns
+        -------
+        int
+            0 where nothing was recorded.
+        """
+        if not 0.0 <= percent <= 100.0:
+            raise ValueError(f"Histogram.percentile: {percent}, expected 0 to 100")
+        cdef int64_t wanted = max(1, <int64_t>(percent * self._h.total / 100.0 + 0.5))
+        cdef int64_t seen = 0, i
+        for i in range(self._h.length):
+            seen += self._h.counts[i]
+            if seen >= wanted:
+                return histogram_lowest(i) if percent == 0.0 else histogram_highest(i)
+        return 0
+
+    def mean(self):
+        """Mean, each value taken as the middle of its count's range."""
+        cdef double total = 0.0
+        cdef int64_t i
+        for i in range(self._h.length):
+            if self._h.counts[i]:
+                total += <double>self._h.counts[i] * _middle(i)
+        return total / self._h.total if self._h.total else 0.0
+
+    def deviation(self):
+        """Standard deviation, of the same middles."""
+        cdef double mean = self.mean(), total = 0.0
+        cdef int64_t i
+        for i in range(self._h.length):
+            if self._h.counts[i]:
+                total += <double>self._h.counts[i] * (_middle(i) - mean) * (_middle(i) - mean)
+        return math.sqrt(total / self._h.total) if self._h.total else 0.0
+
+    def counts(self):
+        """{smallest value of a range: count} of every range that is not empty."""
+        cdef int64_t i
+        return {histogram_lowest(i): self._h.counts[i] for i in range(self._h.length) if self._h.counts[i]}
+
+    def summary(self):
+        """Count, minimum, mean, p50, p90, p99, p99.9 and maximum."""
+        return {
+            "count": self._h.total,
+            "min": self.minimum,
+            "mean": self.mean(),
+            "p50": self.percentile(50.0),
+            "p90": self.percentile(90.0),
+            "p99": self.percentile(99.0),
+            "p99.9": self.percentile(99.9),
+            "max": self.maximum,
+        }
+
+    def to_hgrm(self, double scale=1.0, int ticks_per_half=5):
+        """Percentile distribution as the text that HdrHistogram plotters read.
+
+        Parameters
+        ----------
+        scale : float
+            Values are divided by it: 1000 shows nanoseconds as microseconds.
+        ticks_per_half : int
+            Lines for each halving of the distance to 100 %.
+        """
+        cdef int64_t i, seen = 0, total = self._h.total
+        cdef double level = 0.0
+        lines = [f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}\n"]
+        for i in range(self._h.length):
+            if not self._h.counts[i]:
+                continue
+            seen += self._h.counts[i]
+            value = histogram_highest(i) / scale
+            while 100.0 * seen / total >= level:
+                lines.append(f"{value:12.3f} {level / 100:2.12f} {seen:10d} {1 / (1 - level / 100):14.2f}")
+                halvings = <int>math.log2(100.0 / (100.0 - level)) + 1
+                level += 100.0 / (ticks_per_half * 2.0 ** halvings)
+                if seen == total:
+                    lines.append(f"{value:12.3f} {1.0:2.12f} {seen:10d}")
+                    break
+        top = histogram_highest(histogram_index(self._h.maximum)) if total else 0
+        lines.append(f"#[Mean    = {self.mean() / scale:12.3f}, StdDeviation   = {self.deviation() / scale:12.3f}]")
+        lines.append(f"#[Max     = {top / scale:12.3f}, Total count    = {total:12d}]")
+        lines.append(f"#[Buckets = {self._h.length // 1024 - 1:12d}, SubBuckets     = {2048:12d}]")
+        return "\n".join(lines) + "\n"
+
+    def to_bytes(self):
+        """The histogram in the V2 compressed encoding of HdrHistogram."""
+        cdef int64_t i = 0, zeros
+        cdef int64_t limit = histogram_index(self._h.maximum) + 1 if self._h.total else 0
+        words = bytearray()
+        while i < limit:
+            zeros = 0
+            while i < limit and self._h.counts[i] == 0:
+                zeros += 1
+                i += 1
+            if zeros:
+                _append_zigzag(words, -zeros if zeros > 1 else 0)
+            if i < limit:
+                _append_zigzag(words, self._h.counts[i])
+                i += 1
+        header = struct.pack(
+            ">iiiiqqd", V2_COOKIE, len(words), 0, SIGNIFICANT_DIGITS, 1, self._h.highest, 1.0
+        )
+        body = zlib.compress(header + bytes(words))
+        return struct.pack(">ii", V2_COMPRESSED_COOKIE, len(body)) + body
+
+    def to_log(self, double start_seconds=0.0, double length_seconds=0.0, double scale=1_000_000.0):
+        """The histogram as a V2 interval log (format 1.3) with one interval.
+
+        Parameters
+        ----------
+        start_seconds, length_seconds : float
+            Start since the epoch, and length of the interval.
+        scale : float
+            Divides the maximum shown in the text of the line: 1,000,000 for milliseconds from nanoseconds.
+        """
+        encoded = base64.b64encode(self.to_bytes()).decode()
+        top = self._h.maximum / scale
+        return (
+            "#[Histogram log format version 1.3]\n"
+            f"#[StartTime: {start_seconds:.3f} (seconds since epoch)]\n"
+            '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
+            f"0.000,{length_seconds:.3f},{top:.3f},{encoded}\n"
+        )
+
+
+cdef double _middle(int64_t index) noexcept nogil:
+    cdef int64_t low = histogram_lowest(index)
+    return <double>(low + ((histogram_highest(index) - low + 1) >> 1))
+
+
+cdef _append_zigzag(bytearray words, int64_t value):
+    # ZigZag, then LEB128 of at most nine bytes: the ninth holds eight bits (HdrHistogram, ZigZagEncoding).
+    cdef uint64_t rest = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+    cdef int count = 0
+    while rest >= 0x80 and count < 8:
+        words.append((rest & 0x7F) | 0x80)
+        rest >>= 7
+        count += 1
+    words.append(rest)

@@ -1,0 +1,80 @@
+"""The clock against the operating system's, whose readings bracket it."""
+
+import threading
+import time
+
+import pytest
+
+from nautilus.core import clock
+from nautilus.core.clock import Clock
+
+SOURCES = ["monotonic"] + (["tsc"] if clock.source() == "tsc" else [])
+NEAR_NS = 5_000_000
+
+
+def test_process_clock_agrees_with_the_wall_clock():
+    clock.adjust()
+    assert_near(clock.now_ns)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_clock_of_each_source_agrees_with_the_wall_clock(source):
+    own = Clock(source)
+    assert own.source == source
+    assert_near(own.now_ns)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_clock_never_goes_back_while_it_is_adjusted(source):
+    own, stop = Clock(source), threading.Event()
+
+    def adjust():
+        while not stop.is_set():
+            own.adjust()
+
+    thread = threading.Thread(target=adjust)
+    thread.start()
+    try:
+        last, went_back = 0, 0
+        for _ in range(200_000):
+            now = own.now_ns()
+            went_back += now < last
+            last = now
+    finally:
+        stop.set()
+        thread.join()
+    assert went_back == 0
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_rate_agrees_with_the_monotonic_clock(source):
+    own = Clock(source)
+    start, own_start = time.monotonic_ns(), own.now_ns()
+    while time.monotonic_ns() - start < 30_000_000:
+        pass
+    elapsed, own_elapsed = time.monotonic_ns() - start, own.now_ns() - own_start
+    assert abs(own_elapsed - elapsed) < NEAR_NS
+
+
+def test_adjust_reports_how_far_the_wall_clock_was_ahead():
+    own = Clock()
+    assert abs(own.adjust()) < NEAR_NS
+    assert abs(own.adjust()) < NEAR_NS
+
+
+def test_monotonic_clock_counts_nanoseconds():
+    assert Clock("monotonic").ticks_per_second == 1e9
+
+
+def test_unknown_source_is_refused():
+    with pytest.raises(ValueError, match="source 'sundial', expected one of tsc, monotonic, auto"):
+        Clock("sundial")
+
+
+def assert_near(read):
+    """Some bracket of wall-clock readings holds the clock, give or take a few milliseconds of a busy machine."""
+    misses = []
+    for _ in range(100):
+        before, now, after = time.time_ns(), read(), time.time_ns()
+        misses.append(max(before - now, now - after, 0))
+    assert min(misses) < NEAR_NS
