@@ -1,0 +1,145 @@
+"""What an engine is, and what it may do: subscriptions, handlers, and a `Context`.
+
+Engines are pure. A handler is a plain function of a message and a `Context`; it never reads a clock, opens a socket,
+waits, logs or draws a random number of its own. So the live host and the lock-step host run the same engine, and the
+same input gives the same output. Handlers are called one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+from nautilus.model.errors import ModelError
+from nautilus.model.message import Message
+from nautilus.model.records import Records
+from nautilus.model.topics import Topic
+
+
+class RandomSource(Protocol):
+    """A seeded generator of this engine's own."""
+
+    def random(self) -> float:
+        """A number from 0 up to 1."""
+        ...
+
+    def randrange(self, start: int, stop: int, /) -> int:
+        """A whole number from `start` up to `stop`."""
+        ...
+
+    def gauss(self, mu: float, sigma: float, /) -> float:
+        """A normal variate."""
+        ...
+
+
+class Context(Protocol):
+    """The one way from a handler to the world. A host gives each engine one, for all its life."""
+
+    @property
+    def now_ns(self) -> int:
+        """Time of the message that is handled, in nanoseconds since the epoch; the same during one handler call."""
+        ...
+
+    @property
+    def random(self) -> RandomSource:
+        """This engine's own seeded generator."""
+        ...
+
+    def publish(self, event: Message | Records, /) -> None:
+        """Publish a message or records on the topic of their type."""
+        ...
+
+    def send(self, peer: str, command: Message, /) -> None:
+        """Send to the peer's `on_command`; acknowledged and retried by the bus, no answer."""
+        ...
+
+    def request(self, peer: str, message: Message, deadline_ns: int = 0, /) -> int:
+        """Ask the peer's `on_request`; exactly one `on_reply` or `on_unknown` follows, by the deadline (0: none).
+
+        Returns the number of the request.
+        """
+        ...
+
+    def at(self, ns: int, key: str, /) -> None:
+        """Call `on_timer` with the key at a time, not before this handler has ended. The same key arms anew."""
+        ...
+
+    def next_id(self) -> int:
+        """A number that no call gave before, to any engine of this host."""
+        ...
+
+    def submit(self, job: Callable[..., Any], arguments: tuple[Any, ...], /) -> int:
+        """Run a pure function of more than a millisecond elsewhere; `on_result` follows. Returns its number."""
+        ...
+
+
+class Core(Protocol):
+    """The trading core, as engines use it: `nautilus.core.Kernel`."""
+
+    def process(self, commands: Records, /) -> Records:
+        """Apply a COMMAND array; the EVENT array that came of it."""
+        ...
+
+
+class DepthView(Protocol):
+    """Reads the core's books."""
+
+    def depth(self, instrument_id: int, levels: int, /) -> tuple[Records, Records]:
+        """Bids and asks, best first, each with `price_ticks`, `quantity` and `orders`."""
+        ...
+
+
+class Engine:
+    """Base of every engine: override what is needed, the rest does nothing.
+
+    A topic names the handler that takes what arrives on it (`on_quote`, `on_trade`, `on_book`, `on_events`,
+    `on_report`, `on_alert`, `on_position`); a subscriber defines it.
+    """
+
+    name: ClassVar[str]
+    source_id: ClassVar[int] = 0
+    """Names this engine to the trading core as a sender of commands; 0: it sends none."""
+    publishes: ClassVar[tuple[Topic, ...]] = ()
+    subscribes: tuple[Topic, ...] = ()
+
+    def on_start(self, ctx: Context) -> None:
+        """Before the first message."""
+
+    def on_stop(self, ctx: Context) -> None:
+        """After the last message; what is sent here is still delivered."""
+
+    def on_command(self, command: Message, ctx: Context) -> None:
+        """A peer sent this."""
+        raise ModelError(f"command {type(command).__name__}", where=self.name, expected="a command that it takes")
+
+    def on_request(self, message: Message, ctx: Context) -> Message:
+        """A peer asks this; the returned message is the reply."""
+        raise ModelError(f"request {type(message).__name__}", where=self.name, expected="a request that it answers")
+
+    def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
+        """The answer to a request."""
+
+    def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
+        """No answer came in time: whether the request was carried out is not known."""
+
+    def on_timer(self, key: str, ctx: Context) -> None:
+        """A timer set with `Context.at` is due."""
+
+    def on_result(self, number: int, result: Any, ctx: Context) -> None:
+        """A job given to `Context.submit` is done."""
+
+    def state(self) -> dict[str, Any]:
+        """All that the engine must know to go on, in plain values (str, int, float, bool, None, list, dict)."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state()` gave, in a new engine before its `on_start`."""
+
+
+__all__ = [
+    "Context",
+    "Core",
+    "DepthView",
+    "Engine",
+    "RandomSource",
+]

@@ -1,0 +1,301 @@
+"""The desk of one strategy: its orders, its position, and its way to the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nautilus.engines.base import Context, RandomSource
+from nautilus.model.commands import CancelOrder, MassCancel, ReplaceOrder, SubmitOrder, TradingCommand
+from nautilus.model.enums import CommandKind, OrderFlag, OrderState, OrderType, Side, TimeInForce
+from nautilus.model.errors import ModelError
+from nautilus.model.events import (
+    ExecutionReport,
+    OrderAccepted,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+)
+from nautilus.model.instrument import Instrument
+from nautilus.model.message import Message
+from nautilus.model.records import Records
+
+SOURCE_ID = 1
+"""The strategy engine, as a sender of commands."""
+
+
+class OpenOrder:
+    """An order as its strategy knows it. Mutable: reports change it."""
+
+    __slots__ = ("instrument_id", "leaves_quantity", "order_id", "price_ticks", "quantity", "side", "state")
+
+    def __init__(self, order_id: int, instrument_id: int, side: Side, quantity: int, price_ticks: int) -> None:
+        self.order_id = order_id
+        self.instrument_id = instrument_id
+        self.side = side
+        self.quantity = quantity
+        self.leaves_quantity = quantity
+        self.price_ticks = price_ticks
+        self.state = OrderState.PENDING_NEW
+
+    def __repr__(self) -> str:
+        return (
+            f"OpenOrder({self.order_id}, {self.side.name}, {self.leaves_quantity} of {self.quantity} "
+            f"at {self.price_ticks}, {self.state.name})"
+        )
+
+
+class Desk:
+    """A strategy's `Context`, with orders. Prices in ticks of the instrument, quantities in lots."""
+
+    def __init__(
+        self,
+        strategy_id: int,
+        account_id: int,
+        instruments: Mapping[int, Instrument],
+        numbers: Callable[[], int],
+    ) -> None:
+        self.strategy_id = strategy_id
+        self.account_id = account_id
+        self.instruments = instruments
+        self.stopped = False
+        self.refused = 0
+        """Orders not sent because the strategy is stopped."""
+        self._orders: dict[int, OpenOrder] = {}
+        self._positions: dict[int, int] = {}
+        self._sequence = 0
+        self._next_number = numbers
+        self._ctx: Context
+        self._requests: dict[int, int] = {}  # request -> order
+
+    def bind(self, ctx: Context) -> None:
+        """Take the engine's context, which the host gives once for all its life."""
+        self._ctx = ctx
+
+    # As in Context.
+
+    @property
+    def now_ns(self) -> int:
+        """Time of the message that is handled."""
+        return self._ctx.now_ns
+
+    @property
+    def random(self) -> RandomSource:
+        """The strategy engine's seeded generator."""
+        return self._ctx.random
+
+    def publish(self, event: Message | Records, /) -> None:
+        """See `Context.publish`."""
+        self._ctx.publish(event)
+
+    def at(self, ns: int, key: str, /) -> None:
+        """Call the strategy's `on_timer` with the key at a time; the same key arms anew."""
+        self._ctx.at(ns, f"{self.strategy_id}:{key}")
+
+    def next_id(self) -> int:
+        """See `Context.next_id`."""
+        return self._ctx.next_id()
+
+    # Orders.
+
+    @property
+    def orders(self) -> Mapping[int, OpenOrder]:
+        """Its open orders by order id, oldest first; those on their way to the core too."""
+        return self._orders
+
+    def position(self, instrument_id: int) -> int:
+        """What it holds, in lots, from its own fills; negative: short."""
+        return self._positions.get(instrument_id, 0)
+
+    def buy(
+        self,
+        instrument_id: int,
+        quantity: int,
+        price_ticks: int | None = None,
+        *,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        post_only: bool = False,
+        expire_ns: int = 0,
+    ) -> int:
+        """Send a buy order: a limit order, or without a price a market order. Its order id; 0 when stopped."""
+        return self._submit(Side.BUY, instrument_id, quantity, price_ticks, time_in_force, post_only, expire_ns)
+
+    def sell(
+        self,
+        instrument_id: int,
+        quantity: int,
+        price_ticks: int | None = None,
+        *,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        post_only: bool = False,
+        expire_ns: int = 0,
+    ) -> int:
+        """Send a sell order; see `buy`."""
+        return self._submit(Side.SELL, instrument_id, quantity, price_ticks, time_in_force, post_only, expire_ns)
+
+    def cancel(self, order_id: int) -> bool:
+        """Ask to cancel an open order; False where it is none of the open ones, or a cancel is on its way."""
+        order = self._orders.get(order_id)
+        if order is None or order.state == OrderState.PENDING_CANCEL:
+            return False
+        order.state = OrderState.PENDING_CANCEL
+        self._request(
+            order_id,
+            CancelOrder(
+                account_id=self.account_id,
+                instrument_id=order.instrument_id,
+                order_id=order_id,
+                strategy_id=self.strategy_id,
+                source_id=SOURCE_ID,
+                source_sequence=self._next_number(),
+            ),
+        )
+        return True
+
+    def replace(self, order_id: int, price_ticks: int, quantity: int | None = None) -> bool:
+        """Ask for another price and, where given, another total quantity; False where that cannot be asked now."""
+        order = self._orders.get(order_id)
+        if order is None or self.stopped or order.state not in (OrderState.OPEN, OrderState.PENDING_NEW):
+            return False
+        order.state = OrderState.PENDING_REPLACE
+        self._request(
+            order_id,
+            ReplaceOrder(
+                account_id=self.account_id,
+                instrument_id=order.instrument_id,
+                order_id=order_id,
+                quantity=order.quantity if quantity is None else quantity,
+                price_ticks=price_ticks,
+                strategy_id=self.strategy_id,
+                source_id=SOURCE_ID,
+                source_sequence=self._next_number(),
+            ),
+        )
+        return True
+
+    def cancel_all(self) -> None:
+        """Ask to cancel every order of this strategy, also those still on their way to the core."""
+        for order in self._orders.values():
+            order.state = OrderState.PENDING_CANCEL
+        self._request(
+            0,
+            MassCancel(
+                account_id=self.account_id,
+                strategy_id=self.strategy_id,
+                source_id=SOURCE_ID,
+                source_sequence=self._next_number(),
+            ),
+        )
+
+    # For the strategy engine.
+
+    def apply(self, report: ExecutionReport) -> bool:
+        """Bring orders and position up to a report; False where it is not newer than the last one applied."""
+        if report.sequence <= self._sequence:
+            return False
+        self._sequence = report.sequence
+        order = self._orders.get(report.order_id)
+        kind = type(report)
+        if kind is OrderFilled:
+            sign = 1 if report.side == Side.BUY else -1
+            self._positions[report.instrument_id] = self.position(report.instrument_id) + sign * report.quantity
+        if order is None:
+            return True
+        if kind is OrderAccepted:
+            if order.state == OrderState.PENDING_NEW:
+                order.state = OrderState.OPEN
+        elif kind is OrderReplaced:
+            order.price_ticks = report.price_ticks
+            order.quantity = report.quantity
+            order.leaves_quantity = report.leaves_quantity
+            if order.state == OrderState.PENDING_REPLACE:
+                order.state = OrderState.OPEN
+        elif isinstance(report, OrderRejected):
+            if report.request == CommandKind.NEW:
+                del self._orders[report.order_id]
+            else:
+                order.state = OrderState.OPEN
+        else:  # filled, cancelled, expired
+            order.leaves_quantity = report.leaves_quantity
+            if not report.leaves_quantity:
+                del self._orders[report.order_id]
+        return True
+
+    def answered(self, request: int) -> bool:
+        """The core answered; whether the request was this desk's."""
+        return self._requests.pop(request, None) is not None
+
+    def unanswered(self, request: int) -> bool:
+        """No answer came in time: the order's fate is not known until a report says it."""
+        order = self._orders.get(self._requests.pop(request, 0))
+        if order is not None:
+            order.state = OrderState.UNKNOWN
+        return order is not None
+
+    def state(self) -> dict[str, Any]:
+        """Plain values of all above."""
+        return {
+            "stopped": self.stopped,
+            "refused": self.refused,
+            "sequence": self._sequence,
+            "positions": [[instrument, lots] for instrument, lots in self._positions.items()],
+            "orders": [
+                [o.order_id, o.instrument_id, int(o.side), o.quantity, o.price_ticks, o.leaves_quantity, int(o.state)]
+                for o in self._orders.values()
+            ],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state()` gave."""
+        self.stopped = state["stopped"]
+        self.refused = state["refused"]
+        self._sequence = state["sequence"]
+        self._positions = dict(state["positions"])
+        for order_id, instrument_id, side, quantity, price_ticks, leaves, order_state in state["orders"]:
+            order = OpenOrder(order_id, instrument_id, Side(side), quantity, price_ticks)
+            order.leaves_quantity = leaves
+            order.state = OrderState(order_state)
+            self._orders[order_id] = order
+
+    def _submit(
+        self,
+        side: Side,
+        instrument_id: int,
+        quantity: int,
+        price_ticks: int | None,
+        time_in_force: TimeInForce,
+        post_only: bool,
+        expire_ns: int,
+    ) -> int:
+        if self.stopped:
+            self.refused += 1
+            return 0
+        if instrument_id not in self.instruments:
+            known = ", ".join(str(known) for known in self.instruments)
+            raise ModelError(f"instrument {instrument_id}", where=f"strategy {self.strategy_id}", expected=known)
+        order_id = self._ctx.next_id()
+        market = price_ticks is None
+        price = 0 if price_ticks is None else price_ticks
+        self._orders[order_id] = OpenOrder(order_id, instrument_id, side, quantity, price)
+        self._request(
+            order_id,
+            SubmitOrder(
+                account_id=self.account_id,
+                instrument_id=instrument_id,
+                order_id=order_id,
+                side=side,
+                quantity=quantity,
+                price_ticks=price,
+                order_type=OrderType.MARKET if market else OrderType.LIMIT,
+                time_in_force=TimeInForce.IOC if market else time_in_force,
+                flags=OrderFlag.POST_ONLY if post_only else OrderFlag(0),
+                expire_ns=expire_ns,
+                strategy_id=self.strategy_id,
+                source_id=SOURCE_ID,
+                source_sequence=self._next_number(),
+            ),
+        )
+        return order_id
+
+    def _request(self, order_id: int, command: TradingCommand) -> None:
+        self._requests[self._ctx.request("trading", command)] = order_id

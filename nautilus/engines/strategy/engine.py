@@ -1,0 +1,204 @@
+"""The strategy engine: hosts strategies, keeps their desks, stops them on a risk alert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from nautilus.engines.base import Context, Engine
+from nautilus.engines.strategy.base import Strategy
+from nautilus.engines.strategy.desk import SOURCE_ID, Desk
+from nautilus.model.alerts import RiskAlert
+from nautilus.model.errors import ConfigError
+from nautilus.model.events import ExecutionReport
+from nautilus.model.instrument import Instrument
+from nautilus.model.marketdata import Quote, Trade
+from nautilus.model.message import Message
+from nautilus.model.position import PositionChanged
+from nautilus.model.records import Records
+from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, POSITIONS, QUOTES, RISK_ALERTS, TRADES, Topic
+
+
+class StrategyConfig(msgspec.Struct, frozen=True):
+    """Settings of the strategy engine.
+
+    Parameters
+    ----------
+    first_account
+        The first strategy trades in this account, each further one in the next.
+    """
+
+    first_account: int = 1
+
+
+class StrategyEngine(Engine):
+    """Runs strategies side by side: one that raises or is stopped does not disturb the others."""
+
+    name = "strategy"
+    source_id = SOURCE_ID
+    subscribes: tuple[Topic, ...] = (QUOTES, TRADES, BOOK_DELTAS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
+
+    def __init__(
+        self, config: StrategyConfig, instruments: Iterable[Instrument], strategies: Sequence[Strategy]
+    ) -> None:
+        known = {instrument.instrument_id: instrument for instrument in instruments}
+        self.strategies = tuple(strategies)
+        self.desks: tuple[Desk, ...] = tuple(
+            Desk(number, config.first_account + number - 1, known, self._next_number)
+            for number in range(1, len(self.strategies) + 1)
+        )
+        self._numbers = 0
+        for strategy in self.strategies:
+            for instrument_id in strategy.instruments:
+                if instrument_id not in known:
+                    raise ConfigError(
+                        f"instrument {instrument_id} of strategy {strategy_name(strategy)}",
+                        expected=f"one of {', '.join(map(str, known))}",
+                    )
+        pairs = list(zip(self.strategies, self.desks, strict=True))
+        self._by_id = {desk.strategy_id: (strategy, desk) for strategy, desk in pairs}
+        # Resolved once: who takes quotes, trades and deltas of an instrument. A topic nobody takes is not subscribed.
+        self._on_quote = _table(pairs, known, "on_quote")
+        self._on_trade = _table(pairs, known, "on_trade")
+        self._on_book = _table(pairs, known, "on_book")
+        unused = {
+            topic
+            for topic, table in ((QUOTES, self._on_quote), (TRADES, self._on_trade), (BOOK_DELTAS, self._on_book))
+            if not any(table.values())
+        }
+        self.subscribes = tuple(topic for topic in type(self).subscribes if topic not in unused)
+
+    def on_start(self, ctx: Context) -> None:
+        """Start every strategy."""
+        for desk in self.desks:
+            desk.bind(ctx)
+        self._each(lambda strategy, desk: strategy.on_start(desk))
+
+    def on_stop(self, ctx: Context) -> None:
+        """Stop every strategy that still runs, and cancel its orders."""
+        self._each(self._stop)
+
+    def on_quote(self, quote: Quote, ctx: Context) -> None:
+        """Hand a quote to the strategies of its instrument."""
+        _hand(self._on_quote.get(quote.instrument_id, ()), quote)
+
+    def on_trade(self, trade: Trade, ctx: Context) -> None:
+        """Hand a trade to the strategies of its instrument."""
+        _hand(self._on_trade.get(trade.instrument_id, ()), trade)
+
+    def on_book(self, deltas: Records, ctx: Context) -> None:
+        """Hand one update's deltas, all of one instrument, to its strategies."""
+        if len(deltas):
+            _hand(self._on_book.get(int(deltas["instrument_id"][0]), ()), deltas)
+
+    def on_report(self, report: ExecutionReport, ctx: Context) -> None:
+        """Bring the desk up to date, then tell the strategy."""
+        pair = self._by_id.get(report.strategy_id)
+        if pair is not None and pair[1].apply(report):
+            pair[0].on_report(report, pair[1])
+
+    def on_position(self, change: PositionChanged, ctx: Context) -> None:
+        """Tell the strategy whose fill it was."""
+        pair = self._by_id.get(change.strategy_id)
+        if pair is not None:
+            pair[0].on_position(change, pair[1])
+
+    def on_alert(self, alert: RiskAlert, ctx: Context) -> None:
+        """Stop the strategy that the alert names (0: every one): no order leaves it after this."""
+
+        def halt(strategy: Strategy, desk: Desk) -> None:
+            if alert.strategy_id in (0, desk.strategy_id):
+                try:
+                    strategy.on_alert(alert, desk)
+                finally:
+                    self._stop(strategy, desk)
+
+        self._each(halt)
+
+    def on_timer(self, key: str, ctx: Context) -> None:
+        """Hand a timer to the strategy that set it."""
+        number, _, own_key = key.partition(":")
+        strategy, desk = self._by_id[int(number)]
+        if not desk.stopped:
+            strategy.on_timer(own_key, desk)
+
+    def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
+        """The core has it; the report says what became of it."""
+        any(desk.answered(number) for desk in self.desks)
+
+    def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
+        """The order's state is unknown until a report comes."""
+        any(desk.unanswered(number) for desk in self.desks)
+
+    def state(self) -> dict[str, Any]:
+        """Desks, and how many commands were sent. What a strategy keeps itself it rebuilds from market data."""
+        return {"numbers": self._numbers, "desks": [desk.state() for desk in self.desks]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Engine.restore`."""
+        self._numbers = state["numbers"]
+        for desk, desk_state in zip(self.desks, state["desks"], strict=True):
+            desk.restore(desk_state)
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _stop(self, strategy: Strategy, desk: Desk) -> None:
+        if desk.stopped:
+            return
+        desk.stopped = True
+        desk.cancel_all()
+        strategy.on_stop(desk)
+
+    def _each(self, act: Callable[[Strategy, Desk], None]) -> None:
+        errors: list[Exception] = []
+        for strategy, desk in zip(self.strategies, self.desks, strict=True):
+            try:
+                act(strategy, desk)
+            except Exception as error:
+                errors.append(error)
+        _raise(errors)
+
+
+def strategy_name(strategy: Strategy) -> str:
+    """What a strategy is called in reports."""
+    return strategy.name or type(strategy).__name__
+
+
+_Handlers = tuple[tuple[Callable[[Any, Desk], None], Desk], ...]
+
+
+def _table(pairs: list[tuple[Strategy, Desk]], known: Iterable[int], handler: str) -> dict[int, _Handlers]:
+    """For each instrument the handlers of this name that are not the base's empty one."""
+    return {
+        instrument_id: tuple(
+            (getattr(strategy, handler), desk)
+            for strategy, desk in pairs
+            if getattr(type(strategy), handler) is not getattr(Strategy, handler)
+            and (not strategy.instruments or instrument_id in strategy.instruments)
+        )
+        for instrument_id in known
+    }
+
+
+def _hand(handlers: _Handlers, item: Any) -> None:
+    """Call each; what one raises is raised after all were called."""
+    errors: list[Exception] = []
+    for handler, desk in handlers:
+        if not desk.stopped:
+            try:
+                handler(item, desk)
+            except Exception as error:
+                errors.append(error)
+    if errors:
+        _raise(errors)
+
+
+def _raise(errors: list[Exception]) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} strategies failed", errors)
