@@ -1,0 +1,1 @@
+"""Venues and data sources: everything that speaks somebody else's format or protocol."""

@@ -1,0 +1,333 @@
+"""Raw Binance WebSocket logs: a receive stamp in nanoseconds and one JSON message a line, a snapshot among them.
+
+::
+
+    1723161255088176367 {"stream":"btcusdt@trade","data":{"e":"trade",...,"p":"61800.30","q":"0.006","m":false}}
+    1723161255319702566 {"lastUpdateId":5123107852948,"bids":[["61800.20","2.909"],...],"asks":[...]}
+
+Order is file order and time is the receive stamp; the venue's own times run ahead and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nautilus.adapters.formats.blocks import BlockReader
+from nautilus.adapters.formats.recording import FormatError, InstrumentHint, Recording, Records, Update, UpdateKind
+from nautilus.adapters.formats.sync import DiffSync, FuturesSync, SpotSync, Verdict
+from nautilus.core.binance import (
+    LINE_DIFF,
+    LINE_QUOTE,
+    LINE_SNAPSHOT,
+    LINE_TRADE,
+    MARK_FUTURES,
+    MARK_PREVIOUS,
+    BinanceBatch,
+    BinanceDecoder,
+)
+from nautilus.core.depth import DepthBook
+from nautilus.core.types import RecordFlag
+
+HEAD_BYTES = 1 << 20  # of text, looked at to learn the instrument
+HEAD_UNIT = "0.00000001"
+HELD = 4096  # diffs held at most before a snapshot
+NOTES = 10
+# Longest first, so that FDUSD is not taken for USD.
+QUOTE_CURRENCIES = (
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY", "GBP", "AUD", "USD", "DAI",
+)  # fmt: skip
+BOOKED = int(RecordFlag.BOOKED)
+
+
+class HeldDiff(NamedTuple):
+    """A diff that waits for the snapshot."""
+
+    first_id: int
+    last_id: int
+    previous_id: int
+    venue_ns: int
+    line: int
+    records: Records
+
+
+class BinanceRecording(Recording):
+    """One symbol of a raw Binance log, futures (USD-M) or spot, told apart by its content.
+
+    Diffs before the snapshot are held and applied right after it, at its receive stamp. A trade whose venue time is
+    not after that of the last diff applied is flagged BOOKED: the book shows it already.
+
+    Parameters
+    ----------
+    path
+        gzip or plain.
+    price_increment, lot_size
+        Decimal strings; left out, they are inferred from the head of the file.
+    symbol
+        Left out: the first one met. Lines of other symbols are counted and passed over.
+
+    Raises
+    ------
+    FormatError
+        The head holds no quote, trade or diff that can be read.
+    """
+
+    format = "binance"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        price_increment: str = "",
+        lot_size: str = "",
+        symbol: str = "",
+        instrument_id: int = 1,
+    ) -> None:
+        head = read_head(path, symbol)
+        hint = describe(path, head, price_increment, lot_size)
+        super().__init__(path, hint, instrument_id)
+        self.counts = {"quotes": 0, "trades": 0, "book_diffs": 0, "book_snapshots": 0, "book_levels": 0}
+        self.book = DepthBook()
+        self.sync: DiffSync = SpotSync() if hint.product == "spot" else FuturesSync()
+        self.booked_trades = 0
+        self._reader = BlockReader(path)
+        self._decoder = BinanceDecoder(hint.price_increment, hint.lot_size, hint.symbol, instrument_id)
+        self._held: list[HeldDiff] = []
+        self._held_dropped = 0
+        self._book_venue_ns = 0
+        self._applied: list[Records] = []
+        self._applied_ids: list[int] = []
+
+    @property
+    def progress(self) -> float:
+        """Part of the stored bytes that was read, 0 to 1."""
+        return self._reader.progress
+
+    def updates(self, until_ns: int | None = None) -> Iterator[Update]:
+        """Give quotes, trades and book changes in file order; see `Recording.updates`."""
+        stopped = False
+        for block in self._reader:
+            batch = self._decoder.decode(block)
+            lines = batch.lines
+            if until_ns is not None and len(lines) and lines["now_ns"][-1] > until_ns:
+                lines = lines[: int(np.searchsorted(lines["now_ns"], until_ns, side="right"))]
+                stopped = True
+            yield from self._given(batch, lines)
+            self.skipped = self._skipped()
+            if stopped:
+                return
+            if batch.fault is not None:
+                where = f"{self.path}:{batch.fault.line}"
+                raise FormatError(batch.fault.what, where=where, expected=batch.fault.expected)
+        self.check.finish()
+        if self.sync.waiting and self._held:
+            self._note("", f"no snapshot: {len(self._held) + self._held_dropped} depth diffs were never applied")
+
+    def _given(self, batch: BinanceBatch, lines: Records) -> Iterator[Update]:
+        """The updates of one batch. Counters and checks are settled for what was taken, also on an early close."""
+        quotes, trades = batch.quotes, batch.trades
+        trade_flags = trades["flags"]
+        taken = 0
+        columns = (lines[name].tolist() for name in ("kind", "now_ns", "venue_ns", "first"))
+        try:
+            for kind, now_ns, venue_ns, first in zip(*columns, strict=True):
+                taken += 1
+                if kind == LINE_QUOTE:
+                    yield Update(now_ns, UpdateKind.QUOTE, quotes[first : first + 1])
+                elif kind == LINE_TRADE:
+                    if 0 < venue_ns <= self._book_venue_ns:
+                        trade_flags[first] |= BOOKED
+                        self.booked_trades += 1
+                    yield Update(now_ns, UpdateKind.TRADE, trades[first : first + 1])
+                else:
+                    for records in self._book_line(batch, lines[taken - 1]):
+                        yield Update(now_ns, UpdateKind.BOOK, records)
+        finally:
+            self._settle(batch, lines[:taken])
+
+    def _book_line(self, batch: BinanceBatch, line: Any) -> list[Records]:
+        """What a diff or snapshot line does to the book: BOOK_DELTA arrays, in order."""
+        first, count = int(line["first"]), int(line["count"])
+        records = batch.deltas[first : first + count]
+        number = int(line["line"])
+        if line["kind"] == LINE_DIFF:
+            diff = HeldDiff(
+                int(line["first_id"]), int(line["last_id"]), int(line["previous_id"]), int(line["venue_ns"]), number,
+                records,
+            )  # fmt: skip
+            if isinstance(self.sync, FuturesSync) and not line["marks"] & MARK_PREVIOUS:
+                raise FormatError("field pu is missing", where=f"{self.path}:{number}", expected="pu, as in diffs before")
+            return self._judge(diff)
+        if not self.sync.on_snapshot(int(line["last_id"])):
+            self._note(number, f"snapshot {line['last_id']} is older than the book {self.sync.last_id}, passed over")
+            return []
+        self._book_venue_ns = max(self._book_venue_ns, int(line["venue_ns"]))
+        out = [records]
+        self._apply(records, int(line["last_id"]), compared=False)
+        held, self._held = self._held, []
+        now_ns = int(line["now_ns"])
+        for diff in held:
+            diff.records["now_ns"] = now_ns
+            out += self._judge(diff)
+        return out
+
+    def _judge(self, diff: HeldDiff) -> list[Records]:
+        before = self.sync.last_id
+        lost = self.sync.lost
+        verdict = self.sync.on_diff(diff.first_id, diff.last_id, diff.previous_id)
+        if verdict is Verdict.DROP:
+            return []
+        if verdict is Verdict.HOLD:
+            # A copy, so that the whole batch is not kept for it.
+            self._held.append(diff._replace(records=diff.records.copy()))
+            if len(self._held) > HELD:
+                del self._held[0]
+                self._held_dropped += 1
+            return []
+        if verdict is Verdict.GAP:
+            self.gaps, self.lost = self.sync.gaps, self.sync.lost
+            self._note(diff.line, f"gap in the book's update ids after {before}: {self.lost - lost} missing")
+        self._book_venue_ns = diff.venue_ns
+        self._apply(diff.records, diff.last_id, compared=True)
+        return [diff.records] if len(diff.records) else []
+
+    def _apply(self, records: Records, update_id: int, *, compared: bool) -> None:
+        self._applied.append(records)
+        self._applied_ids.append(update_id if compared else -1)
+
+    def _settle(self, batch: BinanceBatch, lines: Records) -> None:
+        """Count the lines taken, carry the recorded book on, and offer both it and the tickers to the check."""
+        if not len(lines):
+            return
+        kinds = lines["kind"]
+        numbers = np.bincount(kinds, minlength=LINE_SNAPSHOT + 1).tolist()
+        self.counts["quotes"] += numbers[LINE_QUOTE]
+        self.counts["trades"] += numbers[LINE_TRADE]
+        self.counts["book_diffs"] += numbers[LINE_DIFF]
+        self.counts["book_snapshots"] += numbers[LINE_SNAPSHOT]
+        self.counts["book_levels"] += int(lines["count"][kinds == LINE_DIFF].sum())
+        self.first_ns = self.first_ns or int(lines["now_ns"][0])
+        self.last_ns = int(lines["now_ns"][-1])
+        books: Records = batch.quotes[:0]
+        if self._applied:
+            ids = np.array(self._applied_ids, np.int64)
+            ends = np.cumsum([len(records) for records in self._applied], dtype=np.int64)
+            books = self.book.apply_each(np.concatenate(self._applied), ends)[ids >= 0]
+            books["update_id"] = ids[ids >= 0]
+            self._applied.clear()
+            self._applied_ids.clear()
+        self.check.add(books, batch.quotes[: numbers[LINE_QUOTE]])
+
+    def _skipped(self) -> dict[str, int]:
+        decoder = self._decoder
+        return {
+            "other_streams": decoder.streams_skipped,
+            "other_symbols": decoder.symbols_skipped,
+            "void_trades": decoder.void_trades,
+            "stamps_raised": decoder.stamps_raised,
+            "held_diffs": self._held_dropped,
+        }
+
+    def _note(self, line: int | str, text: str) -> None:
+        if len(self.notes) < NOTES:
+            self.notes.append(f"{self.path}:{line}: {text}" if line else f"{self.path}: {text}")
+
+    def summary(self) -> dict[str, Any]:
+        """`Recording.summary` and what became of the diffs and trades."""
+        return super().summary() | {
+            "diffs_applied": self.sync.applied,
+            "diffs_dropped": self.sync.dropped,
+            "booked_trades": self.booked_trades,
+        }
+
+
+class Head(NamedTuple):
+    """What the head of a log tells."""
+
+    symbol: str
+    product: str
+    prices: npt.NDArray[np.int64]
+    quantities: npt.NDArray[np.int64]
+
+
+def read_head(path: Path, symbol: str = "") -> Head:
+    """Decode the first MiB of text in the finest unit; FormatError where it tells nothing."""
+    decoder = BinanceDecoder(HEAD_UNIT, HEAD_UNIT, symbol)
+    prices: list[npt.NDArray[np.int64]] = []
+    quantities: list[npt.NDArray[np.int64]] = []
+    marks = previous = diffs = size = 0
+    fault = None
+    try:
+        for block in BlockReader(path):
+            batch = decoder.decode(block)
+            marks |= int(np.bitwise_or.reduce(batch.lines["marks"], initial=0))
+            is_diff = batch.lines["kind"] == LINE_DIFF
+            diffs += int(is_diff.sum())
+            previous |= int(np.bitwise_or.reduce(batch.lines["marks"][is_diff], initial=0))
+            prices += [batch.deltas["price_ticks"], batch.trades["price_ticks"]]
+            prices += [batch.quotes["bid_ticks"], batch.quotes["ask_ticks"]]
+            quantities += [batch.deltas["quantity"], batch.trades["quantity"]]
+            quantities += [batch.quotes["bid_quantity"], batch.quotes["ask_quantity"]]
+            size += len(block)
+            fault = batch.fault
+            if fault is not None or size >= HEAD_BYTES:
+                break
+    except FormatError:
+        # Told again, after everything before it, by whoever reads the updates; unless nothing was before it.
+        if not prices:
+            raise
+    all_prices = np.concatenate(prices) if prices else np.empty(0, np.int64)
+    if not all_prices.any() or not decoder.symbol:
+        if fault is not None:
+            raise FormatError(fault.what, where=f"{path}:{fault.line}", expected=fault.expected)
+        found = f"no depth, bookTicker or trade message{' of ' + symbol if symbol else ''} in its first lines"
+        raise FormatError(found, where=str(path), expected="a raw Binance log of bookTicker, trade and depth streams")
+    # Diffs decide, because their rules differ; without any, what other messages look like.
+    futures = previous & MARK_PREVIOUS if diffs else marks & MARK_FUTURES
+    return Head(decoder.symbol, "perpetual" if futures else "spot", all_prices, np.concatenate(quantities))
+
+
+def describe(path: Path, head: Head, price_increment: str, lot_size: str) -> InstrumentHint:
+    """The instrument that a head shows; an increment or lot given by the caller wins."""
+    base, quote = split_symbol(head.symbol)
+    increment = price_increment or infer_step(head.prices)
+    lot = lot_size or infer_step(head.quantities)
+    product = head.product
+    if product == "perpetual" and "_" in head.symbol:
+        product = "future"  # a dated contract: BTCUSDT_240927
+    return InstrumentHint(
+        symbol=head.symbol,
+        venue="BINANCE",
+        product=product,
+        base_currency=base,
+        quote_currency=quote,
+        price_increment=increment,
+        lot_size=lot,
+        tick_table=(("0", increment),),
+        inferred=not (price_increment and lot_size),
+    )
+
+
+def infer_step(values: npt.NDArray[np.int64]) -> str:
+    """The largest power of ten, at most 1, that divides every value (in 10^-8), as a decimal string.
+
+    A true step that is no power of ten, such as 0.5, gives the next finer one: nothing recorded is refused for it.
+    """
+    divisor = int(np.gcd.reduce(values)) if len(values) else 0
+    power = 8
+    while divisor and power > 0 and divisor % 10**power:
+        power -= 1
+    return "1" if power == 8 else f"0.{'0' * (7 - power)}1"
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Base and quote currency of a symbol such as BTCUSDT or BTCUSDT_240927."""
+    pair = symbol.partition("_")[0]
+    for quote in QUOTE_CURRENCIES:
+        if pair.endswith(quote) and len(pair) > len(quote):
+            return pair[: -len(quote)], quote
+    return pair, "USDT"

@@ -1,0 +1,317 @@
+"""LOBSTER pairs: a message file and an order-book file, line by line the book after each message.
+
+::
+
+    34200.004241176,1,16113575,18,5853300,1      seconds after midnight, type, order id, size, price, direction
+    5859400,200,5853300,18,5859800,200,...       ask price, ask size, bid price, bid size, level by level
+
+The recorded rows show the first levels only. So a book rebuilt from the messages knows each level of row 0 as one
+order, learns a level that newly enters the recorded ones from the row, and forgets what lies beyond the row's last.
+Source: LOBSTER, "Output structure"; prices are 1/10,000 dollar, times are of the exchange in New York.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nautilus.adapters.formats.blocks import BlockReader
+from nautilus.adapters.formats.orderdepth import BUY, SELL, OrderDepth
+from nautilus.adapters.formats.recording import FormatError, InstrumentHint, Recording, Records, Update, UpdateKind
+from nautilus.core.lobster import (
+    MESSAGE_ADD,
+    MESSAGE_CROSS,
+    MESSAGE_DELETE,
+    MESSAGE_EXECUTE,
+    MESSAGE_EXECUTE_HIDDEN,
+    MESSAGE_REDUCE,
+    decode_messages,
+    decode_rows,
+)
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction, RecordFlag
+
+NAME = re.compile(
+    r"(?P<symbol>[A-Za-z0-9.\-]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<part>message|orderbook)_(?P<levels>\d+)"
+    r"(?P<ending>\.csv(?:\.gz)?)"
+)
+EXPECTED_NAME = "a name like AAPL_2012-06-21_34200000_57600000_message_10.csv"
+DEPTHS = (1, 3, 5)
+LAST = int(RecordFlag.LAST)
+SNAPSHOT = int(RecordFlag.SNAPSHOT)
+SET = int(BookAction.SET)
+CLEAR = int(BookAction.CLEAR)
+ACTIONS = {
+    MESSAGE_ADD: int(BookAction.ADD),
+    MESSAGE_REDUCE: int(BookAction.REDUCE),
+    MESSAGE_DELETE: int(BookAction.DELETE),
+    MESSAGE_EXECUTE: int(BookAction.EXECUTE),
+    MESSAGE_EXECUTE_HIDDEN: int(BookAction.EXECUTE_HIDDEN),
+}
+
+Sided = tuple[int, list[tuple[int, int]]]
+
+
+class Pair(NamedTuple):
+    """The two files of one recording and what their names tell."""
+
+    messages: Path
+    rows: Path
+    symbol: str
+    day: date
+    levels: int
+
+
+class LobsterRecording(Recording):
+    """One symbol and day of LOBSTER data, order by order.
+
+    Each message gives a book change (the message's own record first, then SET records for levels that entered or left
+    the recorded ones), a trade where it is an execution, and the quote after it. Row 0 is a snapshot. The book before
+    the levels of the row are taken over is compared with the row at 1, 3 and 5 levels.
+
+    Raises
+    ------
+    FormatError
+        The first message or row cannot be read.
+    """
+
+    format = "lobster"
+    order_by_order = True
+
+    def __init__(
+        self, messages: Path, rows: Path, symbol: str, day: date, levels: int, *, instrument_id: int = 1
+    ) -> None:
+        hint = InstrumentHint(
+            symbol=symbol,
+            venue="NASDAQ",
+            product="equity",
+            base_currency=symbol,
+            quote_currency="USD",
+            price_increment="0.0001",
+            lot_size="1",
+            tick_table=(("0", "0.0001"), ("1", "0.01")),
+        )
+        super().__init__(messages, hint, instrument_id)
+        self.counts = {"quotes": 0, "trades": 0, "book_messages": 0, "book_snapshots": 0, "book_levels": 0}
+        self.skipped = {"crosses": 0, "halts": 0, "times_raised": 0}
+        self.book = OrderDepth()
+        self.levels = levels
+        self._rows_path = rows
+        self._message_reader = BlockReader(messages)
+        self._row_reader = BlockReader(rows)
+        self._midnight_ns = midnight_ns(day)
+        next(self._messages(BlockReader(messages)), None)
+        next(self._rows(BlockReader(rows)), None)
+
+    @property
+    def progress(self) -> float:
+        """Part of the message file that was read, 0 to 1."""
+        return self._message_reader.progress
+
+    def updates(self, until_ns: int | None = None) -> Iterator[Update]:
+        """Give the effects of each message in file order; see `Recording.updates`."""
+        number = 0
+        for messages, rows in self._aligned():
+            columns = (
+                messages[name].tolist() for name in ("time_ns", "kind", "order_id", "quantity", "price", "direction")
+            )
+            for message, row in zip(zip(*columns, strict=True), rows.tolist(), strict=True):
+                now_ns = self._midnight_ns + message[0]
+                if now_ns < self.last_ns:
+                    now_ns = self.last_ns
+                    self.skipped["times_raised"] += 1
+                if until_ns is not None and now_ns > until_ns:
+                    return
+                number += 1
+                self.first_ns = self.first_ns or now_ns
+                self.last_ns = now_ns
+                self.counts["book_messages"] += 1
+                yield from self._step(number, now_ns, message, row)
+
+    def _step(self, number: int, now_ns: int, message: tuple[int, ...], row: list[int]) -> Iterator[Update]:
+        """The updates of message `number`, counted from 1."""
+        _, kind, order_id, quantity, price, direction = message
+        recorded = [(BUY, levels_of(row, 2)), (SELL, levels_of(row, 0))]
+        changes: list[tuple[int, ...]] = []
+        side = BUY if direction == 1 else SELL
+        action = ACTIONS.get(kind)
+        if number == 1:
+            # Row 0 is the book after the first message, so the message itself is in it already.
+            for row_side, levels in recorded:
+                changes.append((row_side, CLEAR, 0, 0, 0, SNAPSHOT))
+                changes += [(row_side, SET, 0, level, size, SNAPSHOT) for level, size in levels]
+            self.counts["book_snapshots"] += 1
+            self._change(changes)
+        elif action is None:
+            self.skipped["crosses" if kind == MESSAGE_CROSS else "halts"] += 1
+            self._compare(number, recorded)
+        else:
+            changes.append((side, action, order_id, price, quantity, 0))
+            misfits = self.book.misfits
+            self._change(changes)
+            if self.book.misfits > misfits:
+                self._note(number, f"message names order {order_id}, price {price}, size {quantity}, not in the book")
+            self._compare(number, recorded)
+        if number > 1:
+            corrections = self._corrections(recorded)
+            self._change(corrections)
+            changes += corrections
+        if changes:
+            self.counts["book_levels"] += len(changes)
+            yield Update(now_ns, UpdateKind.BOOK, self._deltas(now_ns, number, changes))
+        if number > 1 and kind in (MESSAGE_EXECUTE, MESSAGE_EXECUTE_HIDDEN):
+            self.counts["trades"] += 1
+            aggressor = SELL if side == BUY else BUY
+            trade = (now_ns, now_ns, number, price, quantity, self.instrument_id, aggressor, 0, LAST)
+            yield Update(now_ns, UpdateKind.TRADE, np.array([trade], TRADE))
+        self.counts["quotes"] += 1
+        best = (*self.book.best(BUY), *self.book.best(SELL))
+        quote = np.array([(now_ns, now_ns, number, *best, self.instrument_id, LAST, 0)], QUOTE)
+        yield Update(now_ns, UpdateKind.QUOTE, quote)
+
+    def _change(self, changes: list[tuple[int, ...]]) -> None:
+        for side, action, order_id, price, quantity, _ in changes:
+            self.book.change(side, action, order_id, price, quantity)
+
+    def _compare(self, number: int, recorded: list[Sided]) -> None:
+        deepest = max(DEPTHS)
+        rebuilt = [self.book.levels(side, deepest) for side, _ in recorded]
+        venue = [levels[:deepest] for _, levels in recorded]
+        equal = {
+            depth: all(mine[:depth] == theirs[:depth] for mine, theirs in zip(rebuilt, venue, strict=True))
+            for depth in DEPTHS
+            if depth <= self.levels
+        }
+        self.check.add_levels(number, equal, rebuilt, venue)
+
+    def _corrections(self, recorded: list[Sided]) -> list[tuple[int, ...]]:
+        """Levels that newly entered the recorded ones, and those that left them."""
+        out: list[tuple[int, ...]] = []
+        for side, levels in recorded:
+            # A row that is not full shows the whole side: nothing lies beyond it.
+            if len(levels) == self.levels:
+                out += [(side, SET, 0, price, 0, 0) for price in self.book.beyond(side, levels[-1][0])]
+            out += [(side, SET, 0, price, size, 0) for price, size in levels if not self.book.has(side, price)]
+        return out
+
+    def _deltas(self, now_ns: int, number: int, changes: list[tuple[int, ...]]) -> Records:
+        deltas = np.array(
+            [
+                (now_ns, now_ns, number, order_id, price, quantity, self.instrument_id, side, action, flags)
+                for side, action, order_id, price, quantity, flags in changes
+            ],
+            BOOK_DELTA,
+        )
+        deltas["flags"][-1] |= LAST
+        return deltas
+
+    def _aligned(self) -> Iterator[tuple[Records, npt.NDArray[np.int64]]]:
+        """Messages with their rows, in pieces of equal length."""
+        message_blocks, row_blocks = self._messages(self._message_reader), self._rows(self._row_reader)
+        messages, rows = next(message_blocks, None), next(row_blocks, None)
+        number = 0
+        while messages is not None and rows is not None:
+            count = min(len(messages), len(rows))
+            yield messages[:count], rows[:count]
+            number += count
+            messages = messages[count:] if len(messages) > count else next(message_blocks, None)
+            rows = rows[count:] if len(rows) > count else next(row_blocks, None)
+        if (messages is None) != (rows is None):
+            short = self.path if messages is None else self._rows_path
+            raise FormatError(f"ends after {number} lines", where=str(short), expected="as many as its partner file has")
+
+    def _messages(self, reader: BlockReader) -> Iterator[Records]:
+        for block in reader:
+            messages, fault = decode_messages(block)
+            if len(messages):
+                yield messages
+            if fault is not None:
+                where = f"{reader.path}:{reader.lines + fault.line}"
+                raise FormatError(fault.what, where=where, expected=fault.expected)
+
+    def _rows(self, reader: BlockReader) -> Iterator[npt.NDArray[np.int64]]:
+        for block in reader:
+            rows, fault = decode_rows(block, self.levels)
+            if len(rows):
+                yield rows
+            if fault is not None:
+                where = f"{reader.path}:{reader.lines + fault.line}"
+                raise FormatError(fault.what, where=where, expected=fault.expected)
+
+    def _note(self, line: int, text: str) -> None:
+        if len(self.notes) < 10:
+            self.notes.append(f"{self.path}:{line}: {text}")
+
+    def summary(self) -> dict[str, Any]:
+        """`Recording.summary` and the messages that did not fit the book."""
+        return super().summary() | {"misfits": self.book.misfits}
+
+
+def levels_of(row: list[int], first: int) -> list[tuple[int, int]]:
+    """(price, size) of one side of a row, best first, without empty levels; `first` is 0 for asks and 2 for bids."""
+    return [(price, size) for price, size in zip(row[first::4], row[first + 1 :: 4], strict=True) if size]
+
+
+def find_pair(path: Path) -> Pair:
+    """The two files of a recording from either of them, from their directory, or from the names' common prefix."""
+    if path.is_file():
+        name = NAME.fullmatch(path.name)
+        if name is None:
+            raise FormatError("a LOBSTER file whose name tells no symbol and date", where=str(path), expected=EXPECTED_NAME)
+        found = {path}
+        other = "orderbook" if name["part"] == "message" else "message"
+        stem = path.name.replace(f"_{name['part']}_", f"_{other}_").removesuffix(name["ending"])
+        partners = [path.with_name(stem + ending) for ending in (".csv", ".csv.gz")]
+        found |= {partner for partner in partners if partner.is_file()}
+        if len(found) == 1:
+            raise FormatError("its partner file is missing", where=str(path), expected=f"{partners[0]} beside it")
+    elif path.is_dir():
+        found = {file for file in path.iterdir() if NAME.fullmatch(file.name)}
+    elif path.parent.is_dir() and path.name:
+        files = (file for file in path.parent.iterdir() if file.name.startswith(path.name))
+        found = {file for file in files if NAME.fullmatch(file.name)}
+    else:
+        found = set()
+    parts: dict[str, list[Path]] = {"message": [], "orderbook": []}
+    for file in sorted(found):
+        match = NAME.fullmatch(file.name)
+        assert match is not None
+        parts[match["part"]].append(file)
+    messages, rows = parts["message"], parts["orderbook"]
+    if not found and not path.is_dir():
+        raise FormatError("no such file", where=str(path), expected="a recording")
+    if len(messages) != 1 or len(rows) != 1:
+        what = f"{len(messages)} LOBSTER message and {len(rows)} orderbook files"
+        raise FormatError(what, where=str(path), expected="one pair; name a file of the one wanted")
+    first, second = NAME.fullmatch(messages[0].name), NAME.fullmatch(rows[0].name)
+    assert first is not None
+    assert second is not None
+    if first["symbol"] != second["symbol"] or first["date"] != second["date"]:
+        raise FormatError(f"{messages[0].name} and {rows[0].name}", where=str(path), expected="a pair of one symbol, day")
+    try:
+        day = date.fromisoformat(first["date"])
+    except ValueError:
+        raise FormatError(f"date {first['date']}", where=str(messages[0]), expected="a date of the calendar") from None
+    levels = int(second["levels"])
+    if not 1 <= levels <= 1000:
+        raise FormatError(f"{levels} levels", where=str(rows[0]), expected="1 to 1000")
+    return Pair(messages[0], rows[0], first["symbol"], day, levels)
+
+
+def midnight_ns(day: date) -> int:
+    """Midnight in New York at the start of a day, in nanoseconds UTC.
+
+    Daylight saving runs from the second Sunday of March to the first of November (since 2007; LOBSTER begins in June
+    of that year), and changes at 2 a.m., so on those two Sundays, without trading, midnight still has the old offset.
+    """
+    march, november = date(day.year, 3, 8), date(day.year, 11, 1)
+    starts = march + timedelta(days=(6 - march.weekday()) % 7)
+    ends = november + timedelta(days=(6 - november.weekday()) % 7)
+    offset = -4 if starts < day <= ends else -5
+    midnight = datetime(day.year, day.month, day.day, tzinfo=timezone(timedelta(hours=offset)))
+    return int(midnight.timestamp()) * 1_000_000_000

@@ -1,0 +1,68 @@
+"""Order book of absolute quantities a level (level 2), as recorded: no orders, no matching.
+
+Each side is a pair of arrays sorted by price with the best level last, because most changes are near the touch: a
+change costs one binary search and moves the few levels that are better. Any 64-bit price has its place, so a quote
+far from the market costs no memory. One thread at a time.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memmove
+
+from nautilus.core.types cimport book_delta_t, quote_t
+
+cdef enum:
+    DEPTH_OK = 0
+    DEPTH_MEMORY = -1           # no memory for another level
+    DEPTH_SIDE = -2             # side is neither BUY nor SELL
+    DEPTH_ACTION = -3           # neither SET nor CLEAR
+    DEPTH_QUANTITY = -4         # negative quantity
+
+ctypedef struct depth_side_t:
+    int64_t* prices             # times `sign` ascending: the best is last
+    int64_t* quantities
+    int64_t count
+    int64_t capacity
+    int64_t sign                # +1 bids, -1 asks
+
+cdef int depth_grow(depth_side_t* side) noexcept nogil
+
+
+cdef inline int depth_set(depth_side_t* side, int64_t price, int64_t quantity) noexcept nogil:
+    """Give a level its absolute quantity; 0 removes it. DEPTH_OK or DEPTH_MEMORY."""
+    cdef int64_t low = 0, high = side.count, middle, key = price * side.sign
+    cdef int64_t* prices = side.prices
+    while low < high:
+        middle = (low + high) >> 1
+        if prices[middle] * side.sign < key:
+            low = middle + 1
+        else:
+            high = middle
+    if low < side.count and prices[low] == price:
+        if quantity:
+            side.quantities[low] = quantity
+        else:
+            side.count -= 1
+            memmove(prices + low, prices + low + 1, (side.count - low) * sizeof(int64_t))
+            memmove(side.quantities + low, side.quantities + low + 1, (side.count - low) * sizeof(int64_t))
+    elif quantity:
+        if side.count == side.capacity and depth_grow(side) != DEPTH_OK:
+            return DEPTH_MEMORY
+        prices = side.prices
+        memmove(prices + low + 1, prices + low, (side.count - low) * sizeof(int64_t))
+        memmove(side.quantities + low + 1, side.quantities + low, (side.count - low) * sizeof(int64_t))
+        prices[low] = price
+        side.quantities[low] = quantity
+        side.count += 1
+    return DEPTH_OK
+
+
+cdef class DepthBook:
+    cdef depth_side_t bids
+    cdef depth_side_t asks
+    cdef readonly uint64_t update_id
+    cdef readonly int64_t now_ns
+
+    cdef int apply_one(self, const book_delta_t* delta) noexcept nogil
+    cdef void best_into(self, quote_t* quote) noexcept nogil
+    cdef depth_side_t* _levels(self, int side) except NULL
+    cdef object _side(self, int which, Py_ssize_t levels)
