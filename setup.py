@@ -4,6 +4,7 @@ Environment: `NAUTILUS_DEBUG=1` builds with bounds checks and assertions; `NAUTI
 modules alone; `NAUTILUS_ONLY=none` builds none (the editable install, beside extensions built in place).
 """
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -28,6 +29,16 @@ DIRECTIVES = {
 COMPILE = ["-O1", "-g", "-UNDEBUG", "-DNAUTILUS_DEBUG=1"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-fno-strict-aliasing"]
 
+
+def processes() -> int:
+    """Processes that translate Cython at once; 0 (in this one) where the system has no semaphores (no /dev/shm)."""
+    try:
+        multiprocessing.Lock()
+    except OSError:
+        return 0
+    return os.cpu_count() or 1
+
+
 extensions = [
     Extension(
         f"nautilus.core.{path.stem}",
@@ -47,7 +58,7 @@ setup(
         extensions,
         compiler_directives=DIRECTIVES,
         build_dir="build/debug/cython" if DEBUG else "build/cython",
-        nthreads=min(len(extensions), os.cpu_count() or 1) if len(extensions) > 1 else 0,
+        nthreads=processes() if len(extensions) > 1 else 0,
         quiet=True,
     )
 )

@@ -9,6 +9,7 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,8 @@ def run_checks() -> list[Check]:
     for check in checks:
         try:
             results.append(check())
+        except ImportError as error:
+            results.append(Check(check.__name__, "fail", f"not imported: {error}", "run `make`"))
         except (OSError, ValueError, IndexError) as error:
             results.append(Check(check.__name__.replace("_", " "), "warn", f"cannot tell: {error}"))
     return results
@@ -88,20 +91,20 @@ def compiler() -> Check:
 
 def extensions() -> Check:
     """Every module of the core loads, and none is older than its source."""
-    names = sorted(path.stem for path in (PACKAGE / "core").glob("*.pyi"))
-    broken, stale = [], []
+    core = PACKAGE / "core"
+    names = sorted(path.stem for path in core.glob("*.pyi"))
+    built = {name: core / f"{name}{EXTENSION_SUFFIXES[0]}" for name in names}
+    absent = [name for name, file in built.items() if not file.exists()]
+    if absent:
+        return Check("extensions", "fail", f"not built for this Python: {', '.join(absent)}", "run `make`")
     for name in names:
-        try:
-            module = importlib.import_module(f"nautilus.core.{name}")
-        except ImportError as error:
-            broken.append(f"{name} ({error})")
-            continue
-        built = Path(module.__file__ or "")
-        sources = [built.parent / f"{name}.pyx", built.parent / f"{name}.pxd"]
-        if built.suffix == ".so" and any(s.exists() and s.stat().st_mtime > built.stat().st_mtime for s in sources):
-            stale.append(name)
-    if broken:
-        return Check("extensions", "fail", f"not loaded: {'; '.join(broken)}", "run `make`")
+        importlib.import_module(f"nautilus.core.{name}")
+    sources = {name: [core / f"{name}.pyx", core / f"{name}.pxd"] for name in names}
+    stale = [
+        name
+        for name, files in sources.items()
+        if any(file.exists() and file.stat().st_mtime > built[name].stat().st_mtime for file in files)
+    ]
     if stale:
         return Check("extensions", "warn", f"older than their source: {', '.join(stale)}", "run `make`")
     from nautilus.core import types

@@ -1,0 +1,74 @@
+"""`nautilus doctor`: every check answers, and a broken installation is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nautilus.cli import checks
+from nautilus.cli.main import main
+
+
+def test_this_machine_passes_and_every_check_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] in ("ok", "warn")
+    assert len(document["checks"]) == 13
+    assert all(check["found"] for check in document["checks"])
+    assert all(check["advice"] for check in document["checks"] if check["status"] != "ok")
+
+
+def test_lines_fit_eighty_columns_without_colour(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_an_extension_that_is_not_built_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "absent.pyi").touch()
+    monkeypatch.setattr(checks, "PACKAGE", tmp_path)
+    check = checks.extensions()
+    assert check.status == "fail"
+    assert "absent" in check.found
+    assert check.advice == "run `make`"
+
+
+def test_a_missing_package_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "REQUIRED", ("numpy", "no_such_package"))
+    assert checks.packages() == checks.Check("packages", "fail", "missing: no_such_package", "run `make`")
+
+
+def test_a_missing_compiler_is_only_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    check = checks.compiler()
+    assert check.status == "warn"
+    assert "apt-get install gcc" in check.advice
+
+
+def test_recordings_are_looked_for_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAUTILUS_DATA", str(tmp_path / "absent"))
+    assert checks.recordings().status == "warn"
+    (tmp_path / "lobster").mkdir()
+    monkeypatch.setenv("NAUTILUS_DATA", str(tmp_path))
+    assert checks.recordings() == checks.Check("recordings", "ok", f"1 sets in {tmp_path}")
+
+
+def test_a_wrong_configuration_fails_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAUTILUS__NOTHING__HERE", "1")
+    check = checks.configuration()
+    assert check.status == "fail"
+    assert "NAUTILUS__NOTHING__HERE" in check.found
+
+
+def test_a_check_that_cannot_look_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind() -> checks.Check:
+        raise OSError("no /proc")
+
+    monkeypatch.setattr(checks, "memory", blind)
+    statuses = {check.name: check.status for check in checks.run_checks()}
+    assert statuses["blind"] == "warn"

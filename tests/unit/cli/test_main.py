@@ -1,0 +1,122 @@
+"""The entry of the command line: help, errors as one line, exit codes."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from nautilus.cli.lazy import LazyGroup
+from nautilus.cli.main import COMMANDS, cli, describe, main
+from nautilus.model.errors import ConfigError, ModelError, VenueError
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [name for name in COMMANDS if name not in shown] == []
+
+
+def test_help_imports_neither_numpy_nor_rich_nor_a_command() -> None:
+    code = (
+        "import sys; from nautilus.cli.main import main; main(['--help']); "
+        "heavy = {'numpy', 'rich', 'msgspec', 'asyncio', 'nautilus.core', 'nautilus.cli.demo'} & set(sys.modules); "
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_there_and_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert "Usage: nautilus " + name in capsys.readouterr().out
+
+
+def _leaves(group: click.Group, context: click.Context, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found += _leaves(command, context, (*path, name)) if isinstance(command, click.Group) else [(*path, name)]
+    return found
+
+
+def test_every_command_takes_json() -> None:
+    context = click.Context(cli)
+    for path in _leaves(cli, context):
+        command: click.Command | None = cli
+        for name in path:
+            assert isinstance(command, click.Group)
+            command = command.get_command(context, name)
+        assert command is not None
+        assert "--json" in {option for parameter in command.params for option in parameter.opts}, path
+
+
+def test_lazy_help_says_what_the_command_says() -> None:
+    context = click.Context(cli)
+    for path in _leaves(cli, context):
+        group: click.Group = cli
+        for name in path[:-1]:
+            found = group.get_command(context, name)
+            assert isinstance(found, click.Group)
+            group = found
+        assert isinstance(group, LazyGroup)
+        command = group.get_command(context, path[-1])
+        assert command is not None
+        assert (command.help or "").splitlines()[0], path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rplay"], "unknown command 'rplay'; expected one of demo, replay, engine, config, doctor, journal; "
+                    "did you mean 'replay'? (see 'nautilus --help')"),
+        (["engine", "lst"], "unknown command 'lst'; expected one of list; did you mean 'list'? (see 'nautilus engine --help')"),
+        (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help')"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_word_is_one_line_with_the_nearest_name(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"nautilus: error: {message}\n"
+
+
+def test_without_a_command_help_is_shown_and_it_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("Usage: nautilus")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConfigError("x = 1", where="f.toml:2", expected="2"), ("f.toml:2: x = 1; expected 2", 4)),
+        (VenueError("not gzip", where="f.gz", expected="a recording"), ("f.gz: not gzip; expected a recording", 1)),
+        (ModelError("price 1.5"), ("price 1.5", 1)),
+        (FileNotFoundError(2, "No such file or directory", "f.gz"), ("f.gz: No such file or directory", 2)),
+        (PermissionError(13, "Permission denied", "f.gz"), ("f.gz: Permission denied", 1)),
+        (TimeoutError("no answer in 5 s"), ("no answer in 5 s", 5)),
+        (click.UsageError("no"), ("no", 2)),
+        (KeyError("x"), ("internal error: KeyError: 'x' (set NAUTILUS_TRACEBACK=1 to see where)", 1)),
+    ],
+)
+def test_an_error_is_described_in_one_line_with_its_code(error: Exception, expected: tuple[str, int]) -> None:
+    assert describe(error) == expected
+
+
+def test_the_package_runs_as_the_command_does() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "nautilus", "--version"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0
+    assert result.stdout.startswith("nautilus ")
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    pipeline = f'"{sys.executable}" -m nautilus config schema | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}'
+    result = subprocess.run(["bash", "-c", pipeline], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "0"
+    assert result.stderr == ""
