@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.core.journal import Journal
+from nautilus.core.journal_reader import JournalReport
 
 Records = npt.NDArray[np.void]
 
@@ -39,7 +40,11 @@ class Kernel:
         *,
         on_events: Callable[[Records], object] | None = None,
         snapshots: bool = True,
+        strict: bool = True,
     ) -> Kernel: ...
+    def checkpoint(self) -> None: ...
+    @property
+    def recovery(self) -> JournalReport | None: ...
     def process(self, commands: Records) -> Records: ...
     def process_into(self, commands: Records, out: Records) -> tuple[int, int]: ...
     def close(self) -> None: ...

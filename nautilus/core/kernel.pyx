@@ -86,7 +86,9 @@ from nautilus.core.types cimport (
     TYPE_PEGGED,
     event_t,
 )
-from nautilus.core.journal import JournalError, JournalReader, latest_snapshot
+from nautilus.core.journal_reader import JournalReader, verify
+from nautilus.core.segment import JournalError
+from nautilus.core.snapshot_file import latest_snapshot, write_snapshot
 from nautilus.core.types import COMMAND, EVENT
 
 DEPTH = np.dtype([("price_ticks", "<i8"), ("quantity", "<i8"), ("orders", "<i8")], align=True)
@@ -455,7 +457,8 @@ cdef class Kernel:
         )
         if opened.state.last_sequence != self.state.sequence:
             last = opened.state.last_sequence
-            opened.close()
+            if opened is not journal:
+                opened.close()
             raise KernelError(
                 "JOURNAL",
                 f"{opened.path}: expected a journal that ends at command {self.state.sequence}, found {last}; "
@@ -468,31 +471,38 @@ cdef class Kernel:
     def open(cls, path, *, policy="memory"):
         """The kernel that the journal at `path` describes, with the journal attached.
 
-        Restores the latest sound snapshot, replays what follows and compares the running hashes; raises KernelError
-        naming the first block that differs, JournalError where the journal is no journal.
+        A damaged tail is cut first (`recovery` tells). Restores the latest sound snapshot, replays what follows and
+        compares the running hashes; raises KernelError (REPLAY_DIFFERS) naming the first block that differs,
+        JournalError where the journal is none or is in use.
         """
-        kernel = cls.replay(path)
-        kernel.attach(Journal(
-            path, policy=policy, capacity=kernel.capacity, closed_capacity=kernel.closed_capacity
-        ))
+        opened = Journal(path, policy=policy)
+        try:
+            kernel = cls.replay(path)
+            kernel.attach(opened)
+        except BaseException:
+            opened.close()
+            raise
         return kernel
 
     @classmethod
-    def replay(cls, path, *, on_events=None, snapshots=True):
-        """Like `open` without attaching the journal; `on_events` gets each EVENT array of the replay."""
-        reader = JournalReader(path)
+    def replay(cls, path, *, on_events=None, snapshots=True, strict=True):
+        """The kernel after the journal at `path`, which is only read; `on_events` gets each EVENT array of the replay.
+
+        snapshots: begin at the latest sound one. strict: raise JournalError at damage, else stop before it.
+        """
+        report = verify(path)
         cdef Kernel kernel = cls(
-            accounts=(), capacity=reader.capacity, closed_capacity=reader.closed_capacity
+            accounts=(), capacity=report.capacity or 1, closed_capacity=report.closed_capacity or 1
         )
-        start = latest_snapshot(path) if snapshots else None
-        if start is not None:
-            kernel.restore(start.payload)
-        for item in reader:
+        if snapshots:
+            start = latest_snapshot(path, at_most=report.last_sequence)
+            if start.payload is not None:
+                kernel.restore(start.payload)
+        for item in JournalReader(path, start=kernel.last_sequence + 1 if kernel.last_sequence else None,
+                                  strict=strict):
             if isinstance(item, np.ndarray):
                 commands = item[item["sequence"] > kernel.last_sequence]
-                if not commands.size:
-                    continue
-                if int(commands["sequence"][0]) != kernel.last_sequence + 1:
+                if commands.size and int(commands["sequence"][0]) != kernel.last_sequence + 1:
                     raise KernelError(
                         "JOURNAL", f"{path}: expected command {kernel.last_sequence + 1}, found "
                         f"{int(commands['sequence'][0])}"
@@ -505,10 +515,21 @@ cdef class Kernel:
             ):
                 raise KernelError(
                     "REPLAY_DIFFERS",
-                    f"{path}: commands {max(1, item.command_sequence - CHECKPOINT + 1)} to {item.command_sequence} give "
-                    f"event hash {kernel.event_hash():016x}, expected {item.event_hash:016x}",
+                    f"{path}: commands {max(1, item.command_sequence - CHECKPOINT + 1)} to {item.command_sequence} "
+                    f"give event hash {kernel.event_hash():016x}, expected {item.event_hash:016x}",
                 )
         return kernel
+
+    def checkpoint(self):
+        """Writes a snapshot beside the journal, so that `open` need not replay what lies before."""
+        if self.journal is None:
+            raise KernelError("JOURNAL", "checkpoint: expected a kernel with a journal")
+        write_snapshot(self.journal.path, self.state.sequence, self.snapshot())
+
+    @property
+    def recovery(self):
+        """JournalReport of what opening the journal found and cut; None where it was new, or there is none."""
+        return self.journal.recovery if self.journal is not None else None
 
     def process(self, commands):
         """Events of `commands`, in order. Both are arrays of the module's dtypes; the input is not changed.
