@@ -17,6 +17,7 @@ cdef enum:
     JOURNAL_MARK = 40               # head and body of a hash record or a seal
     JOURNAL_STAGED = 8192           # full records the staging buffer holds
     JOURNAL_CHECKPOINT = 65536      # commands between two hash records
+    JOURNAL_SPARES = 16             # most segments allocated ahead
 
 cdef enum:
     POLICY_MEMORY = 0               # a flush is written: survives the process
@@ -36,7 +37,8 @@ ctypedef struct journal_t:
     int policy
     # the segment being written
     int fd
-    int spare_fd                    # the next one, already allocated, or -1
+    int spares                      # next ones, already allocated
+    int[JOURNAL_SPARES] spare_fd
     int64_t offset                  # bytes in the file, header included, without the staged ones
     int64_t first_sequence
     int64_t segment_bytes
@@ -59,7 +61,7 @@ ctypedef struct journal_t:
 
 # Write all that is staged; policy DISK adds fdatasync. 0, or -errno of the first failure, now and ever after.
 cdef int journal_flush(journal_t* journal) noexcept nogil
-# Slow paths of the two below: empty the buffer or begin the next segment; allocate the next segment.
+# Slow paths of the two below: empty the buffer or begin the next segment; allocate the next segments.
 cdef int journal_make_room(journal_t* journal) noexcept nogil
 cdef bint journal_find_room(journal_t* journal, Py_ssize_t commands) noexcept nogil
 # Keep the first error; returns it.
@@ -85,8 +87,9 @@ cdef inline void journal_put(journal_t* journal, const command_t* command) noexc
 cdef inline bint journal_room(journal_t* journal, Py_ssize_t commands) noexcept nogil:
     """True where that many more full records fit, the reserve left alone; else refuse new orders (JOURNAL_FULL).
 
-    Cheap while the segment has room: ask before each new order with 1, or before a batch. Near a segment's end it
-    allocates the next one; a failure to do so is no error yet, and the next call tries again.
+    Cheap while the segment has room: ask before each new order with 1, or before a batch. Where the segment is not
+    enough it allocates the next ones, at most JOURNAL_SPARES; a failure to do so is no error yet, and the next call
+    tries again.
     """
     cdef int64_t left = journal.segment_bytes - journal.offset - <int64_t>journal.used - journal.reserve_bytes
     if journal.error == 0 and <int64_t>commands * JOURNAL_RECORD + 2 * JOURNAL_MARK <= left:
@@ -99,3 +102,5 @@ cdef class Journal:
     cdef readonly object path
     cdef readonly object recovery   # what opening found and cut: a JournalReport, or None for a new journal
     cdef int _write(self, const command_t* commands, Py_ssize_t count) except -1
+    cdef int check(self, int rc) except -1
+    cdef void release(self) noexcept

@@ -1,0 +1,6 @@
+import numpy as np
+
+def crc32c(
+    data: bytes | bytearray | memoryview | np.ndarray, seed: int = 0, *, tables: bool = False
+) -> int: ...
+def hardware() -> bool: ...

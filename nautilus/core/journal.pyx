@@ -1,0 +1,767 @@
+"""The writer of a journal, and its recovery: segments, staging, rolling, sealing, cutting."""
+
+from libc.errno cimport EBADF, EEXIST, EINTR, EINVAL, ENOENT, ENOMEM, EAGAIN, errno
+from libc.stdio cimport snprintf
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from nautilus.core.crc32c cimport crc32c_instruction, crc32c_update
+from nautilus.core.journal_reader cimport JournalReader as Reader
+from nautilus.core.journal_reader cimport walk
+from nautilus.core.segment cimport (
+    RECORD_HASH, RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEAL_STOP, SEGMENT_MARK, cursor_close, cursor_data_end,
+    cursor_open, cursor_t, hash_body_t, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_header_t,
+    segment_mark, segment_name, segment_write_header, write_all)
+from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT
+
+import numpy as np
+
+from nautilus.core.journal_reader import HashRecord, JournalReader, JournalReport, verify
+from nautilus.core.segment import JournalDamage, JournalError
+from nautilus.core.snapshot_file import Snapshot, latest_snapshot, write_snapshot
+from nautilus.core.types import COMMAND
+
+__all__ = [
+    "HashRecord", "Journal", "JournalDamage", "JournalError", "JournalReader", "JournalReport", "Snapshot",
+    "latest_snapshot", "repair", "verify", "write_snapshot",
+]
+
+cdef extern from *:
+    """
+    #define JOURNAL_COMMAND_TAIL(bytes) (1u | (uint32_t)(bytes) << 16)     /* type 1 and the length, as in the head */
+
+    /* The second cache line is stored only where it holds anything. */
+    static inline size_t journal_body(const uint64_t *word)
+    {
+        return (word[8] | word[9] | word[10] | word[11] | word[12] | word[13] | word[14] | word[15]) ? 128 : 64;
+    }
+
+    static size_t journal_encode_tables(uint8_t *out, const command_t *command, uint32_t *chain)
+    {
+        size_t bytes = journal_body((const uint64_t *)command);
+        uint32_t tail = JOURNAL_COMMAND_TAIL(bytes);
+        memcpy(out + 4, &tail, 4);
+        memcpy(out + 8, command, bytes);
+        *chain = crc32c_tables(*chain, out + 4, bytes + 4);
+        memcpy(out, chain, 4);
+        return bytes + 8;
+    }
+
+    #if defined(__x86_64__)
+    CRC32C_TARGET static size_t journal_encode_sse42(uint8_t *out, const command_t *command, uint32_t *chain)
+    {
+        const uint64_t *word = (const uint64_t *)command;
+        size_t bytes = journal_body(word);
+        uint32_t tail = JOURNAL_COMMAND_TAIL(bytes);
+        uint64_t crc = _mm_crc32_u32(~*chain, tail);
+        for (int i = 0; i < 8; i++)
+            crc = _mm_crc32_u64(crc, word[i]);
+        memcpy(out + 8, command, 64);
+        if (bytes == 128) {
+            for (int i = 8; i < 16; i++)
+                crc = _mm_crc32_u64(crc, word[i]);
+            memcpy(out + 72, (const uint8_t *)command + 64, 64);
+        }
+        *chain = ~(uint32_t)crc;
+        memcpy(out, chain, 4);
+        memcpy(out + 4, &tail, 4);
+        return bytes + 8;
+    }
+    #else
+    #define journal_encode_sse42 journal_encode_tables
+    #endif
+    """
+    size_t journal_encode_sse42(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
+    size_t journal_encode_tables(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
+
+cdef extern from "<fcntl.h>" nogil:
+    int openat(int directory, const char* name, int flags, ...)
+    int posix_fallocate(int fd, int64_t offset, int64_t length)
+    int O_RDWR, O_WRONLY, O_CREAT, O_EXCL, O_TRUNC, O_CLOEXEC
+
+cdef extern from "<unistd.h>" nogil:
+    int c_close "close"(int fd)
+    int fdatasync(int fd)
+    int fsync(int fd)
+    int ftruncate(int fd, int64_t length)
+    int unlinkat(int directory, const char* name, int flags)
+    int getpid()
+
+cdef extern from "<stdio.h>" nogil:
+    int renameat(int old_directory, const char* old, int new_directory, const char* new)
+
+cdef extern from "<sys/stat.h>" nogil:
+    int c_mkdir "mkdir"(const char* path, unsigned int mode)
+
+cdef extern from "<sys/file.h>" nogil:
+    int flock(int fd, int operation)
+    int LOCK_EX, LOCK_NB
+
+cdef enum:
+    BUFFER = JOURNAL_STAGED * JOURNAL_RECORD
+    SMALLEST_SEGMENT = 8192
+    LARGEST_RESERVE = 1 << 20       # bytes: at least 7,710 cancels
+    NAME = 32
+
+cdef const char* LOCK = b"lock"
+
+
+cdef int journal_fail(journal_t* journal, int error) noexcept nogil:
+    if journal.error == 0:
+        journal.error = error
+    journal.limit = 0               # every put takes the slow path from now on and is refused there
+    return journal.error
+
+
+cdef void set_limit(journal_t* journal) noexcept nogil:
+    """Behind the limit, the segment has room for one hash record and its seal."""
+    cdef int64_t left = journal.segment_bytes - journal.offset - 2 * JOURNAL_MARK
+    journal.limit = <size_t>min(max(left, 0), <int64_t>BUFFER)
+
+
+cdef int journal_flush(journal_t* journal) noexcept nogil:
+    cdef int rc
+    if journal.error != 0:
+        return journal.error
+    if journal.used == 0:
+        return 0
+    rc = write_all(journal.fd, journal.buffer, journal.used, journal.offset)
+    if rc != 0:
+        return journal_fail(journal, rc)
+    journal.offset += <int64_t>journal.used
+    journal.bytes_written += <int64_t>journal.used
+    journal.used = 0
+    journal.flushes += 1
+    journal.written_sequence = journal.last_sequence
+    if journal.policy == POLICY_DISK:
+        # Never tried again: after a failure the kernel may have marked the lost pages clean.
+        if fdatasync(journal.fd) != 0:
+            return journal_fail(journal, -errno)
+        journal.durable_sequence = journal.last_sequence
+    set_limit(journal)
+    return 0
+
+
+cdef void spare_name(char* out, int index) noexcept nogil:
+    snprintf(out, NAME, "spare.%d", index)
+
+
+cdef int prepare_spare(journal_t* journal) noexcept nogil:
+    """Allocate one more segment under a name no reader looks at. 0 or -errno; a failure leaves nothing behind."""
+    cdef char[NAME] name
+    cdef int rc, fd
+    spare_name(name, journal.spares)
+    fd = openat(journal.directory_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    if fd < 0:
+        rc = errno
+    else:
+        rc = posix_fallocate(fd, 0, journal.segment_bytes)
+        while rc == EINTR:
+            rc = posix_fallocate(fd, 0, journal.segment_bytes)
+        if rc == 0:
+            journal.spare_fd[journal.spares] = fd
+            journal.spares += 1
+            return 0
+        c_close(fd)
+        unlinkat(journal.directory_fd, name, 0)
+    journal.spare_failures += 1
+    return -rc
+
+
+cdef void remove_spares(int directory_fd) noexcept nogil:
+    """Also those that a crashed writer left."""
+    cdef char[NAME] name
+    cdef int index
+    for index in range(JOURNAL_SPARES):
+        spare_name(name, index)
+        unlinkat(directory_fd, name, 0)
+
+
+cdef int begin_segment(journal_t* journal, uint32_t previous_chain, uint32_t* chain) noexcept nogil:
+    """Give the last spare its header and its name. 0 or -errno."""
+    cdef segment_header_t header
+    cdef char[NAME] name
+    cdef char[NAME] spare
+    cdef int fd = journal.spare_fd[journal.spares - 1]
+    cdef int rc
+    memset(&header, 0, sizeof(header))
+    header.layout = RECORD_LAYOUT
+    header.rules = KERNEL_RULES
+    header.segment_bytes = journal.segment_bytes
+    header.first_sequence = journal.last_sequence + 1
+    header.epoch = journal.epoch
+    header.capacity = journal.capacity
+    header.closed_capacity = journal.closed_capacity
+    header.previous_chain = previous_chain
+    rc = segment_write_header(fd, &header)
+    if rc != 0:
+        return rc
+    snprintf(name, NAME, "%016llx.journal", <unsigned long long>header.first_sequence)
+    spare_name(spare, journal.spares - 1)
+    if journal.policy == POLICY_DISK and fdatasync(fd) != 0:
+        return -errno
+    if renameat(journal.directory_fd, spare, journal.directory_fd, name) != 0:
+        return -errno
+    if journal.policy == POLICY_DISK and fsync(journal.directory_fd) != 0:
+        return -errno
+    chain[0] = header.crc
+    return 0
+
+
+cdef void enter_segment(journal_t* journal, uint32_t chain) noexcept nogil:
+    journal.spares -= 1
+    journal.fd = journal.spare_fd[journal.spares]
+    journal.offset = JOURNAL_HEADER
+    journal.bytes_written += JOURNAL_HEADER
+    journal.first_sequence = journal.last_sequence + 1
+    journal.chain = chain
+    set_limit(journal)
+
+
+cdef void stage_seal(journal_t* journal, uint64_t kind) noexcept nogil:
+    cdef seal_body_t body
+    body.last_sequence = journal.last_sequence
+    body.offset = journal.offset + <int64_t>journal.used
+    body.kind = kind
+    body.epoch = journal.epoch
+    journal.used += segment_mark(journal.buffer + journal.used, RECORD_SEAL, &body, &journal.chain)
+
+
+cdef int roll(journal_t* journal) noexcept nogil:
+    """Seal the segment, go on in the next one. 0 or -errno, which is final.
+
+    The next segment has its name before the seal is written: a sealed segment without a successor is therefore a loss,
+    never an interrupted roll; an unsealed one with an empty successor is an interrupted roll, never a loss.
+    """
+    cdef uint32_t chain = 0
+    cdef int rc = 0
+    if journal.spares == 0:
+        rc = prepare_spare(journal)
+    if rc == 0:
+        stage_seal(journal, SEAL_ROLL)
+        rc = begin_segment(journal, journal.chain, &chain)
+    if rc == 0:
+        rc = journal_flush(journal)
+    if rc == 0 and ftruncate(journal.fd, journal.offset) != 0:
+        rc = -errno
+    if rc != 0:
+        return journal_fail(journal, rc)
+    c_close(journal.fd)
+    journal.rolls += 1
+    enter_segment(journal, chain)
+    return 0
+
+
+cdef int journal_make_room(journal_t* journal) noexcept nogil:
+    if journal.error != 0:
+        return journal.error
+    if journal.segment_bytes - journal.offset - <int64_t>journal.used - 2 * JOURNAL_MARK < JOURNAL_RECORD:
+        return roll(journal)
+    return journal_flush(journal)
+
+
+cdef bint journal_find_room(journal_t* journal, Py_ssize_t commands) noexcept nogil:
+    cdef int64_t left = journal.segment_bytes - journal.offset - <int64_t>journal.used - 2 * JOURNAL_MARK
+    cdef int64_t wanted = commands * JOURNAL_RECORD + (commands // JOURNAL_CHECKPOINT) * JOURNAL_MARK
+    # Up to one record's bytes stay unused at the end of each segment. The reserve is that of the last one.
+    cdef int64_t whole = journal.segment_bytes - JOURNAL_HEADER - 2 * JOURNAL_MARK - JOURNAL_RECORD
+    if journal.error != 0:
+        return False
+    left -= journal.reserve_bytes + JOURNAL_RECORD
+    while wanted > left + journal.spares * whole:
+        if journal.spares == JOURNAL_SPARES or prepare_spare(journal) != 0:
+            return False
+    return True
+
+
+cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t event_sequence,
+                           uint64_t event_hash, uint64_t journal_hash) noexcept nogil:
+    cdef hash_body_t body
+    if journal.error != 0 or command_sequence == journal.hash_sequence:
+        return
+    if command_sequence != journal.last_sequence or command_sequence < journal.first_sequence:
+        journal_fail(journal, -EINVAL)
+        return
+    body.command_sequence = command_sequence
+    body.event_sequence = event_sequence
+    body.event_hash = event_hash
+    body.journal_hash = journal_hash
+    journal.used += segment_mark(journal.buffer + journal.used, RECORD_HASH, &body, &journal.chain)
+    journal.hash_sequence = command_sequence
+
+
+cdef void journal_misplaced(journal_t* journal) noexcept nogil:
+    journal_fail(journal, -EINVAL)
+
+
+cdef class Journal:
+    """One writer thread. A journal open for appending; the directory is locked while it is.
+
+    Parameters
+    ----------
+    path : path
+        Directory; made where it is not there (its parent must be).
+    policy : {"memory", "disk"}
+        What a flush promises: written (survives this process) or fdatasync'ed (survives the machine).
+    segment_bytes : int
+        Size of new segments, a multiple of 4,096, at least 8,192.
+    capacity, closed_capacity : int, optional
+        Of the kernel that writes. They belong to the journal: an existing one is opened with its own, and refuses
+        others. Default for a new one: 2^20.
+    first_sequence : int, optional
+        First command of a new journal (behind a snapshot, for example). Default 1.
+    epoch : int, optional
+        Not below the journal's. Default: the journal's, 1 for a new one.
+
+    Raises
+    ------
+    JournalError
+        Code `locked`, `not a journal`, `layout`, `rules`, `missing segment` (its first one), `epoch`, `capacity`,
+        `sequence`.
+    OSError
+        From the operating system; also later, from `append`, `flush` and `close`: then the journal has failed for
+        good and answers the same error to every later call.
+
+    An existing journal is checked and, where it is damaged or was left by a crash, cut behind its last valid record;
+    what was cut stays in files named `*.damaged`, and `recovery` holds the report. Writing goes on in a new segment.
+    """
+
+    def __cinit__(self):
+        memset(&self.state, 0, sizeof(journal_t))
+        self.state.fd = self.state.directory_fd = self.state.lock_fd = -1
+        self.state.error = -EBADF
+
+    def __init__(self, path, *, policy="memory", segment_bytes=64 << 20, capacity=None, closed_capacity=None,
+                 first_sequence=None, epoch=None):
+        cdef journal_t* state = &self.state
+        cdef Reader reader
+        cdef uint32_t previous_chain = 0
+        cdef uint32_t chain = 0
+        cdef int rc
+        if state.directory_fd >= 0:
+            raise JournalError(f"{self.path}: open already", "locked")
+        if policy not in ("memory", "disk"):
+            raise ValueError(f"policy: expected 'memory' or 'disk', found {policy!r}")
+        if segment_bytes % 4096 or not SMALLEST_SEGMENT <= segment_bytes <= 1 << 40:
+            raise ValueError(f"segment_bytes: expected a multiple of 4096 from 8192 to 2^40, found {segment_bytes}")
+        self.path = path_bytes(path).decode("utf-8", "surrogateescape")
+        state.policy = POLICY_DISK if policy == "disk" else POLICY_MEMORY
+        state.segment_bytes = segment_bytes
+        state.reserve_bytes = min((segment_bytes - JOURNAL_HEADER) // 4, LARGEST_RESERVE)
+        state.encode = journal_encode_sse42 if crc32c_instruction else journal_encode_tables
+        if c_mkdir(path_bytes(path), 0o700) != 0 and errno != EEXIST:
+            raise os_error(errno, self.path)
+        try:
+            state.directory_fd = open_directory(path)
+            state.lock_fd = lock_directory(self.path, state.directory_fd)
+            remove_spares(state.directory_fd)
+            reader = walk(path)
+            if reader.names:
+                check_opening(reader, capacity, closed_capacity, first_sequence, epoch)
+                report = reader.report_now()
+                recover(reader, state.directory_fd)
+                self.recovery = report
+                previous_chain = reader.chain
+            if reader.cut_index > 0:
+                state.last_sequence = reader.last_sequence
+                state.epoch = epoch or reader.header.epoch
+                state.capacity = reader.header.capacity
+                state.closed_capacity = reader.header.closed_capacity
+                if reader.header.first_sequence > reader.last_sequence:
+                    # It holds no command, and the new one takes its name and its place in the chain.
+                    remove(state.directory_fd, self.path, reader.names[reader.cut_index - 1])
+                    previous_chain = reader.header.previous_chain
+            else:
+                previous_chain = 0
+                state.last_sequence = (first_sequence or 1) - 1
+                state.epoch = epoch or 1
+                state.capacity = capacity or 1 << 20
+                state.closed_capacity = closed_capacity or 1 << 20
+            state.buffer = <uint8_t*>malloc(BUFFER + 2 * JOURNAL_MARK)
+            if state.buffer is NULL:
+                raise MemoryError("journal: no memory for the staging buffer")
+            state.written_sequence = state.last_sequence
+            state.durable_sequence = state.last_sequence if state.policy == POLICY_DISK else 0
+            state.hash_sequence = -1
+            rc = prepare_spare(state)
+            if rc == 0:
+                rc = begin_segment(state, previous_chain, &chain)
+            if rc != 0:
+                raise os_error(-rc, f"{self.path}/{segment_name(state.last_sequence + 1)}")
+        except BaseException:
+            self.release()
+            raise
+        state.error = 0
+        enter_segment(state, chain)
+
+    def __dealloc__(self):
+        self.release()
+
+    cdef void release(self) noexcept:
+        """Close everything; what is staged is lost, as nobody was told that it is written."""
+        cdef journal_t* state = &self.state
+        journal_fail(state, -EBADF)
+        while state.spares > 0:
+            state.spares -= 1
+            c_close(state.spare_fd[state.spares])
+        if state.lock_fd >= 0:
+            remove_spares(state.directory_fd)
+        for fd in (state.fd, state.lock_fd, state.directory_fd):
+            if fd >= 0:
+                c_close(fd)
+        state.fd = state.lock_fd = state.directory_fd = -1
+        free(state.buffer)
+        state.buffer = NULL
+        state.used = 0
+
+    cdef int check(self, int rc) except -1:
+        if rc == 0:
+            return 0
+        if self.closed:
+            raise JournalError(f"{self.path}: closed: expected an open journal", "closed")
+        raise os_error(-rc, f"{self.path}/{segment_name(self.state.first_sequence)}")
+
+    cdef int _write(self, const command_t* commands, Py_ssize_t count) except -1:
+        cdef Py_ssize_t i
+        cdef int rc
+        with nogil:
+            for i in range(count):
+                journal_put(&self.state, commands + i)
+            rc = journal_flush(&self.state)
+        return self.check(rc)
+
+    def append(self, commands):
+        """Write COMMAND records; on return they are as safe as the policy says.
+
+        Their `sequence` must continue the journal's without a gap: JournalError, code `sequence`, else, with nothing
+        written.
+        """
+        cdef const unsigned char[::1] raw
+        if not isinstance(commands, np.ndarray) or commands.dtype != COMMAND or commands.ndim != 1:
+            raise TypeError("commands: expected a one-dimensional array of dtype COMMAND, "
+                            f"found {getattr(commands, 'dtype', type(commands).__name__)}")
+        if not commands.flags.c_contiguous or not commands.flags.aligned:
+            raise ValueError("commands: expected a contiguous, aligned array")
+        self.check(self.state.error)
+        first = self.state.last_sequence + 1
+        wrong = np.flatnonzero(commands["sequence"] != np.arange(first, first + len(commands)))
+        if len(wrong):
+            raise JournalError(
+                f"{self.path}: commands[{wrong[0]}]: sequence: expected {first + wrong[0]}, "
+                f"found {commands['sequence'][wrong[0]]}", "sequence")
+        if len(commands):
+            raw = commands.view(np.uint8)
+            self._write(<const command_t*>&raw[0], len(commands))
+
+    def append_hash(self, event_sequence, event_hash, journal_hash):
+        """Write the running hashes as of the last command, which must be of this writer."""
+        self.check(self.state.error)
+        if self.state.last_sequence < self.state.first_sequence:
+            raise JournalError(f"{self.path}: sequence: expected a command in this segment before a hash record, "
+                               "found none", "sequence")
+        journal_put_hash(&self.state, self.state.last_sequence, event_sequence, event_hash, journal_hash)
+        self.flush()
+
+    def flush(self):
+        """Write what is staged."""
+        cdef int rc
+        with nogil:
+            rc = journal_flush(&self.state)
+        self.check(rc)
+
+    def room(self, commands):
+        """True where so many more full records fit and the reserve is left; else new orders are to be refused."""
+        return bool(journal_room(&self.state, commands))
+
+    def close(self):
+        """Write what is staged and a clean stop, and let go of the directory. A second call does nothing."""
+        cdef journal_t* state = &self.state
+        cdef int rc
+        if self.closed:
+            return
+        name = f"{self.path}/{segment_name(state.first_sequence)}"
+        with nogil:
+            rc = state.error
+            if rc == 0:
+                stage_seal(state, SEAL_STOP)
+                rc = journal_flush(state)
+            if rc == 0 and ftruncate(state.fd, state.offset) != 0:
+                rc = -errno
+            if rc == 0 and state.policy == POLICY_DISK and fsync(state.fd) != 0:
+                rc = -errno
+        self.release()
+        if rc != 0:
+            raise os_error(-rc, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    @property
+    def closed(self):
+        """True after `close`."""
+        return self.state.directory_fd < 0
+
+    @property
+    def error(self):
+        """0, or the errno of the failure that ended this journal."""
+        return -self.state.error
+
+    @property
+    def policy(self):
+        """`memory` or `disk`."""
+        return "disk" if self.state.policy == POLICY_DISK else "memory"
+
+    @property
+    def last_sequence(self):
+        """Of the last command put, staged ones included."""
+        return self.state.last_sequence
+
+    @property
+    def written_sequence(self):
+        """Of the last command that this process can no longer lose."""
+        return self.state.written_sequence
+
+    @property
+    def durable_sequence(self):
+        """Of the last command that the machine can no longer lose; 0 with policy `memory`."""
+        return self.state.durable_sequence
+
+    @property
+    def bytes_written(self):
+        """By this writer: headers, records, seals."""
+        return self.state.bytes_written
+
+    @property
+    def epoch(self):
+        """Of the segment being written."""
+        return self.state.epoch
+
+    @property
+    def capacity(self):
+        """Open orders of the kernel that this journal belongs to."""
+        return self.state.capacity
+
+    @property
+    def closed_capacity(self):
+        """Closed ids an account remembers, of the same kernel."""
+        return self.state.closed_capacity
+
+    def counters(self):
+        """Flushes, segment rolls, and times a next segment could not be had."""
+        return {"flushes": self.state.flushes, "rolls": self.state.rolls, "spare_failures": self.state.spare_failures}
+
+
+cdef int lock_directory(str path, int directory_fd) except -1:
+    """The descriptor that holds the lock."""
+    cdef char[24] text
+    cdef int64_t length
+    cdef int fd = openat(directory_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    if fd < 0:
+        raise os_error(errno, f"{path}/lock")
+    if flock(fd, LOCK_EX | LOCK_NB) != 0:
+        code = errno
+        length = read_all(fd, text, sizeof(text), 0)
+        c_close(fd)
+        if code != EAGAIN:
+            raise os_error(code, f"{path}/lock")
+        holder = text[:length].decode("ascii", "replace").strip() if length > 0 else "unknown"
+        raise JournalError(
+            f"{path}: locked: expected no other writer, found the journal open in process {holder}", "locked")
+    length = snprintf(text, sizeof(text), "%d\n", getpid())
+    if ftruncate(fd, 0) == 0:
+        write_all(fd, text, <size_t>length, 0)      # only for the message above
+    return fd
+
+
+cdef int check_opening(Reader reader, capacity, closed_capacity, first_sequence, epoch) except -1:
+    """Refuse what recovery could not put right, before anything is touched."""
+    refuse_unrepairable(reader)
+    if reader.cut_index == 0:
+        return 0
+    header = &reader.header
+    for name, wanted, held in (("capacity", capacity, header.capacity),
+                               ("closed_capacity", closed_capacity, header.closed_capacity)):
+        if wanted is not None and wanted != held:
+            raise JournalError(f"{reader.path}: {name}: expected {held} as the journal has, found {wanted}", "capacity")
+    if epoch is not None and epoch < header.epoch:
+        raise JournalError(f"{reader.path}: epoch: expected at least {header.epoch}, found {epoch}", "epoch")
+    if first_sequence is not None and first_sequence != reader.last_sequence + 1:
+        raise JournalError(f"{reader.path}: first_sequence: expected {reader.last_sequence + 1} as the journal goes "
+                           f"on, found {first_sequence}", "sequence")
+    if header.rules != KERNEL_RULES:
+        if reader.seal != SEAL_STOP or not has_snapshot(reader):
+            raise JournalError(
+                f"{reader.path}: rules: expected kernel rules {KERNEL_RULES}, or a clean stop with a snapshot at its "
+                f"last command {reader.last_sequence}, found rules {header.rules}", "rules")
+    return 0
+
+
+cdef bint has_snapshot(Reader reader) except -1:
+    """One of the last command of the journal."""
+    snapshot = latest_snapshot(reader.path)
+    return snapshot is not None and snapshot.sequence == reader.last_sequence
+
+
+cdef int refuse_unrepairable(Reader reader) except -1:
+    damage = reader.damage
+    if damage is None:
+        return 0
+    if damage.what in ("not a journal", "layout") or (damage.what == "missing segment" and reader.cut_index == 0):
+        raise JournalError(f"{reader.path}: {damage}", damage.what)
+    return 0
+
+
+cdef int remove(int directory_fd, str path, str name) except -1:
+    if unlinkat(directory_fd, path_bytes(name), 0) != 0:
+        raise os_error(errno, f"{path}/{name}")
+    return 0
+
+
+cdef int recover(Reader reader, int directory_fd) except -1:
+    """Leave exactly the valid prefix, sealed. Nothing is deleted: what does not count moves to `*.damaged`."""
+    cdef cursor_t cursor
+    cdef seal_body_t body
+    cdef uint8_t[SEGMENT_MARK] mark
+    cdef int64_t end
+    cdef int fd, rc
+    for index, damage, valid in reader.blemishes:
+        fd = open_segment(reader, directory_fd, index)
+        try:
+            with nogil:
+                rc = cursor_open(&cursor, fd)
+                end = cursor_data_end(&cursor, 0) if rc >= 0 else rc
+            if end >= 0 and valid < 0:
+                end = segment_write_header(fd, &cursor.header)
+            elif end >= 0:
+                if end > valid:
+                    save(reader, directory_fd, index, fd, valid, end)
+                end = -errno if ftruncate(fd, valid) != 0 else 0
+            if end < 0:
+                raise os_error(<int>-end, f"{reader.path}/{reader.names[index]}")
+        finally:
+            cursor_close(&cursor)
+            c_close(fd)
+    if reader.unfinished is not None:
+        remove(directory_fd, reader.path, reader.unfinished)
+    elif reader.damage is not None:
+        for name in reader.names[reader.cut_index:]:
+            target = free_name(reader, directory_fd, name)
+            if renameat(directory_fd, path_bytes(name), directory_fd, path_bytes(target)) != 0:
+                raise os_error(errno, f"{reader.path}/{name}")
+    if reader.cut_index == 0 or (reader.seal != 0 and (reader.damage is None or reader.seal != SEAL_ROLL)):
+        return 0
+    fd = open_segment(reader, directory_fd, reader.cut_index - 1)
+    try:
+        with nogil:
+            rc = cursor_open(&cursor, fd)
+            end = cursor_data_end(&cursor, reader.cut_offset) if rc >= 0 else rc
+        cursor_close(&cursor)
+        if end < 0:
+            raise os_error(<int>-end, f"{reader.path}/{reader.names[reader.cut_index - 1]}")
+        if end > reader.cut_offset:
+            save(reader, directory_fd, reader.cut_index - 1, fd, reader.cut_offset, end)
+        if reader.seal == SEAL_ROLL:
+            # The segment that this seal announces is lost: the journal ends here after all.
+            reader.cut_offset -= SEGMENT_MARK
+            reader.chain = reader.unsealed_chain
+        body.last_sequence = reader.last_sequence
+        body.offset = max(reader.cut_offset, JOURNAL_HEADER)
+        body.kind = SEAL_RECOVERED
+        body.epoch = reader.header.epoch
+        segment_mark(mark, RECORD_SEAL, &body, &reader.chain)
+        rc = segment_write_header(fd, &reader.header) if reader.cut_offset < JOURNAL_HEADER else 0
+        if rc == 0:
+            rc = write_all(fd, mark, SEGMENT_MARK, body.offset)
+        if rc == 0 and (ftruncate(fd, body.offset + SEGMENT_MARK) != 0 or fsync(fd) != 0):
+            rc = -errno
+        if rc != 0:
+            raise os_error(-rc, f"{reader.path}/{reader.names[reader.cut_index - 1]}")
+        reader.seal = SEAL_RECOVERED
+    finally:
+        c_close(fd)
+    return 0
+
+
+cdef int open_segment(Reader reader, int directory_fd, Py_ssize_t index) except -1:
+    cdef int fd = openat(directory_fd, path_bytes(reader.names[index]), O_RDWR | O_CLOEXEC)
+    if fd < 0:
+        raise os_error(errno, f"{reader.path}/{reader.names[index]}")
+    return fd
+
+
+cdef str free_name(Reader reader, int directory_fd, str name):
+    """`<name>.damaged`, or with a number behind it where that is taken."""
+    cdef int fd
+    target = f"{name}.damaged"
+    number = 1
+    while True:
+        fd = openat(directory_fd, path_bytes(target), O_WRONLY | O_CLOEXEC)
+        if fd < 0:
+            if errno != ENOENT:
+                raise os_error(errno, f"{reader.path}/{target}")
+            return target
+        c_close(fd)
+        number += 1
+        target = f"{name}.damaged.{number}"
+
+
+cdef int save(Reader reader, int directory_fd, Py_ssize_t index, int fd, int64_t start, int64_t end) except -1:
+    """Copy bytes that are about to be cut to a file of their own, safely on disk."""
+    target = free_name(reader, directory_fd, reader.names[index])
+    data = bytearray(end - start)
+    cdef unsigned char[::1] raw = data
+    cdef int64_t got = read_all(fd, &raw[0], <size_t>(end - start), start)
+    cdef int out
+    cdef int rc
+    if got < 0:
+        raise os_error(<int>-got, f"{reader.path}/{reader.names[index]}")
+    out = openat(directory_fd, path_bytes(target), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    if out < 0:
+        raise os_error(errno, f"{reader.path}/{target}")
+    rc = write_all(out, &raw[0], <size_t>got, 0)
+    if rc == 0 and fsync(out) != 0:
+        rc = -errno
+    c_close(out)
+    if rc != 0:
+        raise os_error(-rc, f"{reader.path}/{target}")
+    return 0
+
+
+def repair(path):
+    """Cut a journal behind its last valid record, as opening it for writing would.
+
+    Parameters
+    ----------
+    path : path
+        Directory of the journal; no writer may have it open.
+
+    Returns
+    -------
+    JournalReport
+        What was found before anything was cut; `damage` is None where there was nothing to repair.
+
+    Raises
+    ------
+    JournalError
+        Code `locked`, `not a journal`, `layout`, or `missing segment` where it is the first one.
+    OSError
+        From the operating system.
+    """
+    cdef int directory_fd = open_directory(path)
+    cdef int lock_fd = -1
+    cdef Reader reader
+    try:
+        reader = walk(path)
+        refuse_unrepairable(reader)
+        lock_fd = lock_directory(reader.path, directory_fd)
+        reader = walk(path)
+        report = reader.report_now()
+        recover(reader, directory_fd)
+        return report
+    finally:
+        if lock_fd >= 0:
+            c_close(lock_fd)
+        c_close(directory_fd)

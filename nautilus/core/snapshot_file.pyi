@@ -1,0 +1,15 @@
+from os import PathLike
+from typing import NamedTuple
+
+class Snapshot(NamedTuple):
+    sequence: int
+    payload: bytes
+    rules: int
+
+def write_snapshot(path: str | bytes | PathLike[str], sequence: int, payload: bytes) -> None: ...
+def latest_snapshot(
+    path: str | bytes | PathLike[str],
+    at_most: int | None = None,
+    *,
+    skipped: list[tuple[str, str]] | None = None,
+) -> Snapshot | None: ...
