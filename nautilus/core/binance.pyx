@@ -36,7 +36,6 @@ LINE = np.dtype([
     ("count", "<u4"),
     ("kind", "u1"),
     ("marks", "u1"),
-    ("reserved", "u1", (6,)),
 ], align=True)
 globals().update(
     LINE_QUOTE=LINE_QUOTE, LINE_TRADE=LINE_TRADE, LINE_DIFF=LINE_DIFF, LINE_SNAPSHOT=LINE_SNAPSHOT,

@@ -1,5 +1,6 @@
 """Python face of the order book of absolute quantities."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,8 @@ class DepthBook:
             No memory for another level.
         """
 
-    def apply_each(self, deltas: NDArray[np.void], ends: NDArray[np.int64]) -> NDArray[np.void]:
-        """Apply a BOOK_DELTA array and return the book's best after each update, as a QUOTE array.
-
-        `ends` ascend: update i is the records up to, not including, `ends[i]`; the last is the number of records.
-        """
+    def apply_each(self, updates: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+        """Apply BOOK_DELTA arrays in order; the book's best after each, as a QUOTE array. Errors as of `apply`."""
 
     def best(self) -> tuple[int, int, int, int]:
         """(bid price, bid quantity, ask price, ask quantity) in ticks and lots; quantity 0: that side is empty."""

@@ -100,37 +100,31 @@ cdef class DepthBook:
         if status != DEPTH_OK:
             self._refuse(status, i)
 
-    def apply_each(self, deltas, ends):
-        cdef cnp.ndarray array = _checked(deltas)
-        cdef const int64_t[::1] stops = ends
-        cdef const book_delta_t* rows = <const book_delta_t*>cnp.PyArray_DATA(array)
-        cdef Py_ssize_t i = 0, k, count = array.shape[0], updates = stops.shape[0]
+    def apply_each(self, updates):
+        cdef Py_ssize_t k, i = 0, count
+        cdef const book_delta_t* rows
         cdef int status = DEPTH_OK
-        for k in range(updates):
-            if stops[k] < (stops[k - 1] if k else 0) or stops[k] > count:
-                raise ValueError(f"ends[{k}] is {stops[k]}; expected ascending ends, at most {count}")
-        if (stops[updates - 1] if updates else 0) != count:
-            raise ValueError(f"the last end is not {count}, the number of deltas")
-        quotes = np.zeros(updates, _QUOTE)
+        cdef cnp.ndarray array
+        quotes = np.zeros(len(updates), _QUOTE)
         cdef quote_t* out = <quote_t*>cnp.PyArray_DATA(<cnp.ndarray>quotes)
-        with nogil:
-            for k in range(updates):
-                while i < stops[k]:
+        for k, deltas in enumerate(updates):
+            array = _checked(deltas)
+            rows = <const book_delta_t*>cnp.PyArray_DATA(array)
+            count = array.shape[0]
+            with nogil:
+                for i in range(count):
                     status = self.apply_one(&rows[i])
                     if status != DEPTH_OK:
                         break
-                    i += 1
-                if status != DEPTH_OK:
-                    break
-                self.best_into(&out[k])
-                out[k].now_ns = self.now_ns
-                out[k].update_id = self.update_id
-                out[k].flags = RECORD_LAST
-                if i:
-                    out[k].venue_ns = rows[i - 1].venue_ns
-                    out[k].instrument_id = rows[i - 1].instrument_id
-        if status != DEPTH_OK:
-            self._refuse(status, i)
+            if status != DEPTH_OK:
+                self._refuse(status, i)
+            self.best_into(&out[k])
+            out[k].now_ns = self.now_ns
+            out[k].update_id = self.update_id
+            out[k].flags = RECORD_LAST
+            if count:
+                out[k].venue_ns = rows[count - 1].venue_ns
+                out[k].instrument_id = rows[count - 1].instrument_id
         return quotes
 
     def best(self):

@@ -17,7 +17,6 @@ MESSAGE = np.dtype([
     ("price", "<i8"),
     ("kind", "u1"),
     ("direction", "i1"),
-    ("reserved", "u1", (6,)),
 ], align=True)
 CsvFault = namedtuple("CsvFault", ("line", "what", "expected"))
 globals().update(

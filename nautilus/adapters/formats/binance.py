@@ -11,6 +11,7 @@ Order is file order and time is the receive stamp; the venue's own times run ahe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,9 @@ QUOTE_CURRENCIES = (
     "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY", "GBP", "AUD", "USD", "DAI",
 )  # fmt: skip
 BOOKED = int(RecordFlag.BOOKED)
+QUOTE, TRADE, BOOK = UpdateKind
+# A named tuple without the call of its Python constructor: this happens for every line.
+update = partial(tuple.__new__, Update)
 
 
 class HeldDiff(NamedTuple):
@@ -137,39 +141,33 @@ class BinanceRecording(Recording):
             for kind, now_ns, venue_ns, first in zip(*columns, strict=True):
                 taken += 1
                 if kind == LINE_QUOTE:
-                    yield Update(now_ns, UpdateKind.QUOTE, quotes[first : first + 1])
+                    yield update((now_ns, QUOTE, quotes[first : first + 1]))
                 elif kind == LINE_TRADE:
                     if 0 < venue_ns <= self._book_venue_ns:
                         trade_flags[first] |= BOOKED
                         self.booked_trades += 1
-                    yield Update(now_ns, UpdateKind.TRADE, trades[first : first + 1])
+                    yield update((now_ns, TRADE, trades[first : first + 1]))
                 else:
                     for records in self._book_line(batch, lines[taken - 1]):
-                        yield Update(now_ns, UpdateKind.BOOK, records)
+                        yield update((now_ns, BOOK, records))
         finally:
             self._settle(batch, lines[:taken])
 
     def _book_line(self, batch: BinanceBatch, line: Any) -> list[Records]:
         """What a diff or snapshot line does to the book: BOOK_DELTA arrays, in order."""
-        first, count = int(line["first"]), int(line["count"])
+        now_ns, venue_ns, first_id, last_id, previous_id, number, first, count, kind, marks = line.tolist()
         records = batch.deltas[first : first + count]
-        number = int(line["line"])
-        if line["kind"] == LINE_DIFF:
-            diff = HeldDiff(
-                int(line["first_id"]), int(line["last_id"]), int(line["previous_id"]), int(line["venue_ns"]), number,
-                records,
-            )  # fmt: skip
-            if isinstance(self.sync, FuturesSync) and not line["marks"] & MARK_PREVIOUS:
+        if kind == LINE_DIFF:
+            if isinstance(self.sync, FuturesSync) and not marks & MARK_PREVIOUS:
                 raise FormatError("field pu is missing", where=f"{self.path}:{number}", expected="pu, as in diffs before")
-            return self._judge(diff)
-        if not self.sync.on_snapshot(int(line["last_id"])):
-            self._note(number, f"snapshot {line['last_id']} is older than the book {self.sync.last_id}, passed over")
+            return self._judge(HeldDiff(first_id, last_id, previous_id, venue_ns, number, records))
+        if not self.sync.on_snapshot(last_id):
+            self._note(number, f"snapshot {last_id} is older than the book {self.sync.last_id}, passed over")
             return []
-        self._book_venue_ns = max(self._book_venue_ns, int(line["venue_ns"]))
+        self._book_venue_ns = max(self._book_venue_ns, venue_ns)
         out = [records]
-        self._apply(records, int(line["last_id"]), compared=False)
+        self._apply(records, last_id, compared=False)
         held, self._held = self._held, []
-        now_ns = int(line["now_ns"])
         for diff in held:
             diff.records["now_ns"] = now_ns
             out += self._judge(diff)
@@ -215,8 +213,7 @@ class BinanceRecording(Recording):
         books: Records = batch.quotes[:0]
         if self._applied:
             ids = np.array(self._applied_ids, np.int64)
-            ends = np.cumsum([len(records) for records in self._applied], dtype=np.int64)
-            books = self.book.apply_each(np.concatenate(self._applied), ends)[ids >= 0]
+            books = self.book.apply_each(self._applied)[ids >= 0]
             books["update_id"] = ids[ids >= 0]
             self._applied.clear()
             self._applied_ids.clear()

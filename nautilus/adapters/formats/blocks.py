@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nautilus.adapters.formats.recording import FormatError
@@ -75,7 +75,7 @@ class BlockReader:
                 yield piece
                 piece = file.read(self._block_bytes)
 
-    def _decompressed(self, read, piece: bytes) -> Iterator[bytes]:  # type: ignore[no-untyped-def]
+    def _decompressed(self, read: Callable[[int], bytes], piece: bytes) -> Iterator[bytes]:
         stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
         gathered: list[bytes] = []
         size = 0
@@ -109,12 +109,10 @@ class BlockReader:
                     stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
         if fault is None and not stream.eof:
             fault = self._error("the compressed data ends too early, the file is cut", "a whole gzip file")
-        text = b"".join(gathered)
+        yield b"".join(gathered)
         if fault is not None:
-            # What follows the last line end is not a whole line.
-            yield text[: text.rfind(b"\n") + 1]
+            # The caller's piece of a line is dropped with this: it may be cut.
             raise fault
-        yield text
 
     def _error(self, what: str, expected: str) -> FormatError:
         return FormatError(what, where=str(self.path), expected=expected)
