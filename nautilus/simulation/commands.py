@@ -40,11 +40,12 @@ class CommandRows:
         time_in_force: int,
         flags: int = 0,
         order_type: int = LIMIT,
+        expire_ns: int = 0,
     ) -> None:
-        """NEW; a MARKET order has price 0."""
+        """NEW; a MARKET order has price 0, `expire_ns` is for GTD."""
         self._add(
-            NEW, now_ns, account_id, order_id, side, price_ticks, quantity, order_type, time_in_force, flags
-        )  # fmt: skip
+            NEW, now_ns, account_id, order_id, side, price_ticks, quantity, order_type, time_in_force, flags, expire_ns
+        )
 
     def cancel(self, now_ns: int, account_id: int, order_id: int) -> None:
         """CANCEL of one order."""
@@ -72,10 +73,11 @@ class CommandRows:
         order_type: int = 0,
         time_in_force: int = 0,
         flags: int = 0,
+        expire_ns: int = 0,
     ) -> None:
         self._buffer += ROW.pack(
             0, now_ns, order_id, price_ticks, quantity, 0, self._instrument_id, account_id,
-            kind, side, order_type, time_in_force, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            kind, side, order_type, time_in_force, flags, 0, 0, 0, 0, expire_ns, 0, 0, 0, 0, 0, 0,
         )  # fmt: skip
 
 
