@@ -101,6 +101,7 @@ cdef class Journal:
     cdef journal_t state
     cdef readonly object path
     cdef readonly object recovery   # what opening found and cut: a JournalReport, or None for a new journal
+    cdef int owner                  # process that opened it
     cdef int _write(self, const command_t* commands, Py_ssize_t count) except -1
     cdef int check(self, int rc) except -1
     cdef void release(self) noexcept

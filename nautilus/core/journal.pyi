@@ -5,6 +5,7 @@ from typing import Literal, Self
 import numpy as np
 
 from nautilus.core.journal_reader import HashRecord, JournalReader, JournalReport, verify
+from nautilus.core.journal_recovery import repair
 from nautilus.core.segment import JournalDamage, JournalError
 from nautilus.core.snapshot_file import Snapshot, latest_snapshot, write_snapshot
 
@@ -69,5 +70,3 @@ class Journal:
     def capacity(self) -> int: ...
     @property
     def closed_capacity(self) -> int: ...
-
-def repair(path: str | bytes | PathLike[str]) -> JournalReport: ...

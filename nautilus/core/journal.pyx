@@ -1,22 +1,23 @@
-"""The writer of a journal, and its recovery: segments, staging, rolling, sealing, cutting."""
+"""The writer of a journal: segments, staging, rolling, sealing. Reading and recovery are modules of their own."""
 
-from libc.errno cimport EBADF, EEXIST, EINTR, EINVAL, ENOENT, ENOMEM, EAGAIN, errno
+from libc.errno cimport EBADF, EEXIST, EINTR, EINVAL, errno
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from nautilus.core.crc32c cimport crc32c_instruction, crc32c_update
+from nautilus.core.crc32c cimport crc32c_instruction
 from nautilus.core.journal_reader cimport JournalReader as Reader
 from nautilus.core.journal_reader cimport walk
+from nautilus.core.journal_recovery cimport lock_directory, recover, refuse_unrepairable, remove_segment
 from nautilus.core.segment cimport (
-    RECORD_HASH, RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEAL_STOP, SEGMENT_MARK, cursor_close, cursor_data_end,
-    cursor_open, cursor_t, hash_body_t, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_header_t,
-    segment_mark, segment_name, segment_write_header, write_all)
+    RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, hash_body_t, open_directory, os_error, path_bytes, seal_body_t,
+    segment_header_t, segment_mark, segment_name, segment_write_header, write_all)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT
 
 import numpy as np
 
 from nautilus.core.journal_reader import HashRecord, JournalReader, JournalReport, verify
+from nautilus.core.journal_recovery import repair
 from nautilus.core.segment import JournalDamage, JournalError
 from nautilus.core.snapshot_file import Snapshot, latest_snapshot, write_snapshot
 from nautilus.core.types import COMMAND
@@ -77,7 +78,7 @@ cdef extern from *:
 cdef extern from "<fcntl.h>" nogil:
     int openat(int directory, const char* name, int flags, ...)
     int posix_fallocate(int fd, int64_t offset, int64_t length)
-    int O_RDWR, O_WRONLY, O_CREAT, O_EXCL, O_TRUNC, O_CLOEXEC
+    int O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC
 
 cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
@@ -93,17 +94,11 @@ cdef extern from "<stdio.h>" nogil:
 cdef extern from "<sys/stat.h>" nogil:
     int c_mkdir "mkdir"(const char* path, unsigned int mode)
 
-cdef extern from "<sys/file.h>" nogil:
-    int flock(int fd, int operation)
-    int LOCK_EX, LOCK_NB
-
 cdef enum:
     BUFFER = JOURNAL_STAGED * JOURNAL_RECORD
     SMALLEST_SEGMENT = 8192
     LARGEST_RESERVE = 1 << 20       # bytes: at least 7,710 cancels
     NAME = 32
-
-cdef const char* LOCK = b"lock"
 
 
 cdef int journal_fail(journal_t* journal, int error) noexcept nogil:
@@ -349,9 +344,13 @@ cdef class Journal:
         state.segment_bytes = segment_bytes
         state.reserve_bytes = min((segment_bytes - JOURNAL_HEADER) // 4, LARGEST_RESERVE)
         state.encode = journal_encode_sse42 if crc32c_instruction else journal_encode_tables
-        if c_mkdir(path_bytes(path), 0o700) != 0 and errno != EEXIST:
+        self.owner = getpid()
+        made = c_mkdir(path_bytes(path), 0o700) == 0
+        if not made and errno != EEXIST:
             raise os_error(errno, self.path)
         try:
+            if made and state.policy == POLICY_DISK:
+                sync_directory(f"{self.path}/..")
             state.directory_fd = open_directory(path)
             state.lock_fd = lock_directory(self.path, state.directory_fd)
             remove_spares(state.directory_fd)
@@ -369,7 +368,7 @@ cdef class Journal:
                 state.closed_capacity = reader.header.closed_capacity
                 if reader.header.first_sequence > reader.last_sequence:
                     # It holds no command, and the new one takes its name and its place in the chain.
-                    remove(state.directory_fd, self.path, reader.names[reader.cut_index - 1])
+                    remove_segment(state.directory_fd, self.path, reader.names[reader.cut_index - 1])
                     previous_chain = reader.header.previous_chain
             else:
                 previous_chain = 0
@@ -404,7 +403,8 @@ cdef class Journal:
         while state.spares > 0:
             state.spares -= 1
             c_close(state.spare_fd[state.spares])
-        if state.lock_fd >= 0:
+        # A forked child that drops its copy must not touch the files of the writer.
+        if state.lock_fd >= 0 and self.owner == getpid():
             remove_spares(state.directory_fd)
         for fd in (state.fd, state.lock_fd, state.directory_fd):
             if fd >= 0:
@@ -482,6 +482,8 @@ cdef class Journal:
         name = f"{self.path}/{segment_name(state.first_sequence)}"
         with nogil:
             rc = state.error
+            if rc == 0 and self.owner != getpid():
+                rc = -EBADF
             if rc == 0:
                 stage_seal(state, SEAL_STOP)
                 rc = journal_flush(state)
@@ -554,26 +556,13 @@ cdef class Journal:
         return {"flushes": self.state.flushes, "rolls": self.state.rolls, "spare_failures": self.state.spare_failures}
 
 
-cdef int lock_directory(str path, int directory_fd) except -1:
-    """The descriptor that holds the lock."""
-    cdef char[24] text
-    cdef int64_t length
-    cdef int fd = openat(directory_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    if fd < 0:
-        raise os_error(errno, f"{path}/lock")
-    if flock(fd, LOCK_EX | LOCK_NB) != 0:
-        code = errno
-        length = read_all(fd, text, sizeof(text), 0)
-        c_close(fd)
-        if code != EAGAIN:
-            raise os_error(code, f"{path}/lock")
-        holder = text[:length].decode("ascii", "replace").strip() if length > 0 else "unknown"
-        raise JournalError(
-            f"{path}: locked: expected no other writer, found the journal open in process {holder}", "locked")
-    length = snprintf(text, sizeof(text), "%d\n", getpid())
-    if ftruncate(fd, 0) == 0:
-        write_all(fd, text, <size_t>length, 0)      # only for the message above
-    return fd
+cdef int sync_directory(str path) except -1:
+    cdef int fd = open_directory(path)
+    cdef int rc = -errno if fsync(fd) != 0 else 0
+    c_close(fd)
+    if rc != 0:
+        raise os_error(-rc, path)
+    return 0
 
 
 cdef int check_opening(Reader reader, capacity, closed_capacity, first_sequence, epoch) except -1:
@@ -603,165 +592,3 @@ cdef bint has_snapshot(Reader reader) except -1:
     """One of the last command of the journal."""
     snapshot = latest_snapshot(reader.path)
     return snapshot is not None and snapshot.sequence == reader.last_sequence
-
-
-cdef int refuse_unrepairable(Reader reader) except -1:
-    damage = reader.damage
-    if damage is None:
-        return 0
-    if damage.what in ("not a journal", "layout") or (damage.what == "missing segment" and reader.cut_index == 0):
-        raise JournalError(f"{reader.path}: {damage}", damage.what)
-    return 0
-
-
-cdef int remove(int directory_fd, str path, str name) except -1:
-    if unlinkat(directory_fd, path_bytes(name), 0) != 0:
-        raise os_error(errno, f"{path}/{name}")
-    return 0
-
-
-cdef int recover(Reader reader, int directory_fd) except -1:
-    """Leave exactly the valid prefix, sealed. Nothing is deleted: what does not count moves to `*.damaged`."""
-    cdef cursor_t cursor
-    cdef seal_body_t body
-    cdef uint8_t[SEGMENT_MARK] mark
-    cdef int64_t end
-    cdef int fd, rc
-    for index, damage, valid in reader.blemishes:
-        fd = open_segment(reader, directory_fd, index)
-        try:
-            with nogil:
-                rc = cursor_open(&cursor, fd)
-                end = cursor_data_end(&cursor, 0) if rc >= 0 else rc
-            if end >= 0 and valid < 0:
-                end = segment_write_header(fd, &cursor.header)
-            elif end >= 0:
-                if end > valid:
-                    save(reader, directory_fd, index, fd, valid, end)
-                end = -errno if ftruncate(fd, valid) != 0 else 0
-            if end < 0:
-                raise os_error(<int>-end, f"{reader.path}/{reader.names[index]}")
-        finally:
-            cursor_close(&cursor)
-            c_close(fd)
-    if reader.unfinished is not None:
-        remove(directory_fd, reader.path, reader.unfinished)
-    elif reader.damage is not None:
-        for name in reader.names[reader.cut_index:]:
-            target = free_name(reader, directory_fd, name)
-            if renameat(directory_fd, path_bytes(name), directory_fd, path_bytes(target)) != 0:
-                raise os_error(errno, f"{reader.path}/{name}")
-    if reader.cut_index == 0 or (reader.seal != 0 and (reader.damage is None or reader.seal != SEAL_ROLL)):
-        return 0
-    fd = open_segment(reader, directory_fd, reader.cut_index - 1)
-    try:
-        with nogil:
-            rc = cursor_open(&cursor, fd)
-            end = cursor_data_end(&cursor, reader.cut_offset) if rc >= 0 else rc
-        cursor_close(&cursor)
-        if end < 0:
-            raise os_error(<int>-end, f"{reader.path}/{reader.names[reader.cut_index - 1]}")
-        if end > reader.cut_offset:
-            save(reader, directory_fd, reader.cut_index - 1, fd, reader.cut_offset, end)
-        if reader.seal == SEAL_ROLL:
-            # The segment that this seal announces is lost: the journal ends here after all.
-            reader.cut_offset -= SEGMENT_MARK
-            reader.chain = reader.unsealed_chain
-        body.last_sequence = reader.last_sequence
-        body.offset = max(reader.cut_offset, JOURNAL_HEADER)
-        body.kind = SEAL_RECOVERED
-        body.epoch = reader.header.epoch
-        segment_mark(mark, RECORD_SEAL, &body, &reader.chain)
-        rc = segment_write_header(fd, &reader.header) if reader.cut_offset < JOURNAL_HEADER else 0
-        if rc == 0:
-            rc = write_all(fd, mark, SEGMENT_MARK, body.offset)
-        if rc == 0 and (ftruncate(fd, body.offset + SEGMENT_MARK) != 0 or fsync(fd) != 0):
-            rc = -errno
-        if rc != 0:
-            raise os_error(-rc, f"{reader.path}/{reader.names[reader.cut_index - 1]}")
-        reader.seal = SEAL_RECOVERED
-    finally:
-        c_close(fd)
-    return 0
-
-
-cdef int open_segment(Reader reader, int directory_fd, Py_ssize_t index) except -1:
-    cdef int fd = openat(directory_fd, path_bytes(reader.names[index]), O_RDWR | O_CLOEXEC)
-    if fd < 0:
-        raise os_error(errno, f"{reader.path}/{reader.names[index]}")
-    return fd
-
-
-cdef str free_name(Reader reader, int directory_fd, str name):
-    """`<name>.damaged`, or with a number behind it where that is taken."""
-    cdef int fd
-    target = f"{name}.damaged"
-    number = 1
-    while True:
-        fd = openat(directory_fd, path_bytes(target), O_WRONLY | O_CLOEXEC)
-        if fd < 0:
-            if errno != ENOENT:
-                raise os_error(errno, f"{reader.path}/{target}")
-            return target
-        c_close(fd)
-        number += 1
-        target = f"{name}.damaged.{number}"
-
-
-cdef int save(Reader reader, int directory_fd, Py_ssize_t index, int fd, int64_t start, int64_t end) except -1:
-    """Copy bytes that are about to be cut to a file of their own, safely on disk."""
-    target = free_name(reader, directory_fd, reader.names[index])
-    data = bytearray(end - start)
-    cdef unsigned char[::1] raw = data
-    cdef int64_t got = read_all(fd, &raw[0], <size_t>(end - start), start)
-    cdef int out
-    cdef int rc
-    if got < 0:
-        raise os_error(<int>-got, f"{reader.path}/{reader.names[index]}")
-    out = openat(directory_fd, path_bytes(target), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    if out < 0:
-        raise os_error(errno, f"{reader.path}/{target}")
-    rc = write_all(out, &raw[0], <size_t>got, 0)
-    if rc == 0 and fsync(out) != 0:
-        rc = -errno
-    c_close(out)
-    if rc != 0:
-        raise os_error(-rc, f"{reader.path}/{target}")
-    return 0
-
-
-def repair(path):
-    """Cut a journal behind its last valid record, as opening it for writing would.
-
-    Parameters
-    ----------
-    path : path
-        Directory of the journal; no writer may have it open.
-
-    Returns
-    -------
-    JournalReport
-        What was found before anything was cut; `damage` is None where there was nothing to repair.
-
-    Raises
-    ------
-    JournalError
-        Code `locked`, `not a journal`, `layout`, or `missing segment` where it is the first one.
-    OSError
-        From the operating system.
-    """
-    cdef int directory_fd = open_directory(path)
-    cdef int lock_fd = -1
-    cdef Reader reader
-    try:
-        reader = walk(path)
-        refuse_unrepairable(reader)
-        lock_fd = lock_directory(reader.path, directory_fd)
-        reader = walk(path)
-        report = reader.report_now()
-        recover(reader, directory_fd)
-        return report
-    finally:
-        if lock_fd >= 0:
-            c_close(lock_fd)
-        c_close(directory_fd)

@@ -1,0 +1,216 @@
+"""Putting a journal right after a crash or damage: the valid prefix stays, nothing is deleted."""
+
+from libc.errno cimport EAGAIN, ENOENT, errno
+from libc.stdint cimport int64_t, uint8_t
+from libc.stdio cimport snprintf
+
+from nautilus.core.journal_reader cimport JournalReader, walk
+from nautilus.core.segment cimport (
+    RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_data_end, cursor_open,
+    cursor_t, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark, segment_write_header, write_all)
+
+from nautilus.core.segment import JournalError
+
+cdef extern from "<fcntl.h>" nogil:
+    int openat(int directory, const char* name, int flags, ...)
+    int O_RDWR, O_WRONLY, O_CREAT, O_EXCL, O_CLOEXEC
+
+cdef extern from "<unistd.h>" nogil:
+    int c_close "close"(int fd)
+    int fsync(int fd)
+    int ftruncate(int fd, int64_t length)
+    int unlinkat(int directory, const char* name, int flags)
+    int getpid()
+
+cdef extern from "<stdio.h>" nogil:
+    int renameat(int old_directory, const char* old, int new_directory, const char* new)
+
+cdef extern from "<sys/file.h>" nogil:
+    int flock(int fd, int operation)
+    int LOCK_EX, LOCK_NB
+
+cdef const char* LOCK = b"lock"
+
+
+cdef int lock_directory(str path, int directory_fd) except -1:
+    """The descriptor that holds the lock."""
+    cdef char[24] text
+    cdef int64_t length
+    cdef int fd = openat(directory_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    if fd < 0:
+        raise os_error(errno, f"{path}/lock")
+    if flock(fd, LOCK_EX | LOCK_NB) != 0:
+        code = errno
+        length = read_all(fd, text, sizeof(text), 0)
+        c_close(fd)
+        if code != EAGAIN:
+            raise os_error(code, f"{path}/lock")
+        holder = text[:length].decode("ascii", "replace").strip() if length > 0 else "unknown"
+        raise JournalError(
+            f"{path}: locked: expected no other writer, found the journal open in process {holder}", "locked")
+    length = snprintf(text, sizeof(text), "%d\n", getpid())
+    if ftruncate(fd, 0) == 0:
+        write_all(fd, text, <size_t>length, 0)      # only for the message above
+    return fd
+
+
+cdef int refuse_unrepairable(JournalReader reader) except -1:
+    damage = reader.damage
+    if damage is None:
+        return 0
+    if damage.what in ("not a journal", "layout") or (damage.what == "missing segment" and reader.cut_index == 0):
+        raise JournalError(f"{reader.path}: {damage}", damage.what)
+    return 0
+
+
+cdef int remove_segment(int directory_fd, str path, str name) except -1:
+    if unlinkat(directory_fd, path_bytes(name), 0) != 0:
+        raise os_error(errno, f"{path}/{name}")
+    return 0
+
+
+cdef int recover(JournalReader reader, int directory_fd) except -1:
+    """Leave exactly the valid prefix, sealed. Nothing is deleted: what does not count moves to `*.damaged`."""
+    cdef cursor_t cursor
+    cdef seal_body_t body
+    cdef uint8_t[SEGMENT_MARK] mark
+    cdef int64_t end
+    cdef int fd, rc
+    for index, damage, valid in reader.blemishes:
+        fd = open_segment(reader, directory_fd, index)
+        try:
+            with nogil:
+                rc = cursor_open(&cursor, fd)
+                end = cursor_data_end(&cursor, 0) if rc >= 0 else rc
+            if end >= 0 and valid < 0:
+                end = segment_write_header(fd, &cursor.header)
+            elif end >= 0:
+                if end > valid:
+                    save(reader, directory_fd, index, fd, valid, end)
+                end = -errno if ftruncate(fd, valid) != 0 else 0
+            if end < 0:
+                raise os_error(<int>-end, f"{reader.path}/{reader.names[index]}")
+        finally:
+            cursor_close(&cursor)
+            c_close(fd)
+    if reader.unfinished is not None:
+        remove_segment(directory_fd, reader.path, reader.unfinished)
+    elif reader.damage is not None:
+        for name in reader.names[reader.cut_index:]:
+            target = free_name(reader, directory_fd, name)
+            if renameat(directory_fd, path_bytes(name), directory_fd, path_bytes(target)) != 0:
+                raise os_error(errno, f"{reader.path}/{name}")
+    if reader.cut_index == 0 or (reader.seal != 0 and (reader.damage is None or reader.seal != SEAL_ROLL)):
+        return 0
+    fd = open_segment(reader, directory_fd, reader.cut_index - 1)
+    try:
+        with nogil:
+            rc = cursor_open(&cursor, fd)
+            end = cursor_data_end(&cursor, reader.cut_offset) if rc >= 0 else rc
+        cursor_close(&cursor)
+        if end < 0:
+            raise os_error(<int>-end, f"{reader.path}/{reader.names[reader.cut_index - 1]}")
+        if end > reader.cut_offset:
+            save(reader, directory_fd, reader.cut_index - 1, fd, reader.cut_offset, end)
+        if reader.seal == SEAL_ROLL:
+            # The segment that this seal announces is lost: the journal ends here after all.
+            reader.cut_offset -= SEGMENT_MARK
+            reader.chain = reader.unsealed_chain
+        body.last_sequence = reader.last_sequence
+        body.offset = max(reader.cut_offset, SEGMENT_HEADER)
+        body.kind = SEAL_RECOVERED
+        body.epoch = reader.header.epoch
+        segment_mark(mark, RECORD_SEAL, &body, &reader.chain)
+        rc = segment_write_header(fd, &reader.header) if reader.cut_offset < SEGMENT_HEADER else 0
+        if rc == 0:
+            rc = write_all(fd, mark, SEGMENT_MARK, body.offset)
+        if rc == 0 and (ftruncate(fd, body.offset + SEGMENT_MARK) != 0 or fsync(fd) != 0):
+            rc = -errno
+        if rc != 0:
+            raise os_error(-rc, f"{reader.path}/{reader.names[reader.cut_index - 1]}")
+        reader.seal = SEAL_RECOVERED
+    finally:
+        c_close(fd)
+    return 0
+
+
+cdef int open_segment(JournalReader reader, int directory_fd, Py_ssize_t index) except -1:
+    cdef int fd = openat(directory_fd, path_bytes(reader.names[index]), O_RDWR | O_CLOEXEC)
+    if fd < 0:
+        raise os_error(errno, f"{reader.path}/{reader.names[index]}")
+    return fd
+
+
+cdef str free_name(JournalReader reader, int directory_fd, str name):
+    """`<name>.damaged`, or with a number behind it where that is taken."""
+    cdef int fd
+    target = f"{name}.damaged"
+    number = 1
+    while True:
+        fd = openat(directory_fd, path_bytes(target), O_WRONLY | O_CLOEXEC)
+        if fd < 0:
+            if errno != ENOENT:
+                raise os_error(errno, f"{reader.path}/{target}")
+            return target
+        c_close(fd)
+        number += 1
+        target = f"{name}.damaged.{number}"
+
+
+cdef int save(JournalReader reader, int directory_fd, Py_ssize_t index, int fd, int64_t start, int64_t end) except -1:
+    """Copy bytes that are about to be cut to a file of their own, safely on disk."""
+    target = free_name(reader, directory_fd, reader.names[index])
+    data = bytearray(end - start)
+    cdef unsigned char[::1] raw = data
+    cdef int64_t got = read_all(fd, &raw[0], <size_t>(end - start), start)
+    cdef int out
+    cdef int rc
+    if got < 0:
+        raise os_error(<int>-got, f"{reader.path}/{reader.names[index]}")
+    out = openat(directory_fd, path_bytes(target), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    if out < 0:
+        raise os_error(errno, f"{reader.path}/{target}")
+    rc = write_all(out, &raw[0], <size_t>got, 0)
+    if rc == 0 and fsync(out) != 0:
+        rc = -errno
+    c_close(out)
+    if rc != 0:
+        raise os_error(-rc, f"{reader.path}/{target}")
+    return 0
+
+
+def repair(path):
+    """Cut a journal behind its last valid record, as opening it for writing would.
+
+    Parameters
+    ----------
+    path : path
+        Directory of the journal; no writer may have it open.
+
+    Returns
+    -------
+    JournalReport
+        What was found before anything was cut; `damage` is None where there was nothing to repair.
+
+    Raises
+    ------
+    JournalError
+        Code `locked`, `not a journal`, `layout`, or `missing segment` where it is the first one.
+    OSError
+        From the operating system.
+    """
+    cdef int directory_fd = open_directory(path)
+    cdef int lock_fd = -1
+    cdef JournalReader reader
+    try:
+        reader = walk(path)
+        refuse_unrepairable(reader)
+        lock_fd = lock_directory(reader.path, directory_fd)
+        reader = walk(path)
+        report = reader.report_now()
+        recover(reader, directory_fd)
+        return report
+    finally:
+        if lock_fd >= 0:
+            c_close(lock_fd)
+        c_close(directory_fd)
