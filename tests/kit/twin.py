@@ -180,7 +180,7 @@ class TwinKernel(TwinOrders):
             not 1 <= command.quantity <= MAX_MULTIPLIER
             or any(not 0 <= step <= 1 << 40 for step in steps)
             or command.offset < 0
-            or command.flags & ~InstrumentFlag.NEGATIVE
+            or command.flags & ~int(InstrumentFlag.NEGATIVE)
         ):
             return Reason.MALFORMED
         lot_step = command.display_quantity or 1
@@ -210,7 +210,7 @@ class TwinKernel(TwinOrders):
     def _account(self, command: Command) -> Reason | None:
         if command.account_id == 0:
             return Reason.UNKNOWN_ACCOUNT
-        if command.flags & ~(AccountFlag.EXEMPT | AccountFlag.RECORDED):
+        if command.flags & ~int(AccountFlag.EXEMPT | AccountFlag.RECORDED):
             return Reason.MALFORMED
         account = self.accounts.setdefault(command.account_id, Account(command.flags))
         orders = any(account_id == command.account_id for account_id, _ in self.orders)

@@ -181,7 +181,7 @@ class TwinOrders(TwinState):
         return bool(
             command.order_type not in (OrderType.LIMIT, OrderType.MARKET)
             or tif in (TimeInForce.AT_OPEN, TimeInForce.AT_CLOSE)
-            or command.flags & ~(OrderFlag.POST_ONLY | OrderFlag.TAPE | OrderFlag.TAPE_BOOKED)
+            or command.flags & ~int(OrderFlag.POST_ONLY | OrderFlag.TAPE | OrderFlag.TAPE_BOOKED)
             or (post_only and (command.order_type == OrderType.MARKET or tif in (TimeInForce.IOC, TimeInForce.FOK)))
             or (command.order_type == OrderType.MARKET and tif in RESTING)
             or (tape and not (is_limit and tif == TimeInForce.IOC and account.exempt))

@@ -23,7 +23,10 @@ MAX_COLLAR_BPS = 1_000_000
 RESTING = (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD)
 SIDES = (Side.BUY, Side.SELL)
 DEPTH = np.dtype([("price_ticks", "<i8"), ("quantity", "<i8"), ("orders", "<i8")])
-POSITION = np.dtype([(name, object) for name in ("instrument_id", "quantity", "cost", "realised", "unrealised")])
+POSITION = np.dtype(
+    [("instrument_id", "<u4"), ("quantity", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8")]
+    + [(name, object) for name in ("cost", "realised", "unrealised")]
+)
 
 
 class Command(NamedTuple):
@@ -197,7 +200,12 @@ class TwinState:
         """Due time of the next timer; 0: none."""
         return min((order.due_ns for order in self.timers.values()), default=0)
 
-    def depth(self, instrument_id: int, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def open_orders(self) -> int:
+        """Number of open orders."""
+        return len(self.orders)
+
+    def depth(self, instrument_id: int, levels: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """The best levels of both sides, best first: price_ticks, quantity, orders."""
         sides = []
         for side in SIDES:
@@ -210,15 +218,20 @@ class TwinState:
         return sides[0], sides[1]
 
     def positions(self, account_id: int) -> np.recarray:
-        """Positions of the account that hold or ever earned something, by ascending instrument."""
+        """Positions of the account that are not all zero, by ascending instrument; open orders in lots."""
         rows = []
-        for (account, instrument_id), position in sorted(self.book_positions.items()):
-            if account == account_id and (position.quantity or position.cost or position.realised):
-                instrument = self.instruments[instrument_id]
-                unrealised = 0
-                if instrument.reference is not None:
-                    unrealised = position.quantity * instrument.reference * instrument.multiplier + position.cost
-                rows.append((instrument_id, position.quantity, position.cost, position.realised, unrealised))
+        for instrument_id, instrument in sorted(self.instruments.items()):
+            position = self.book_positions.get((account_id, instrument_id), Position())
+            buys, sells = (
+                sum(order.leaves for order in self.books[instrument_id, side] if order.account_id == account_id)
+                for side in SIDES
+            )
+            unrealised = 0
+            if instrument.reference is not None:
+                unrealised = position.quantity * instrument.reference * instrument.multiplier + position.cost
+            row = (position.quantity, buys, sells, position.cost, position.realised, unrealised)
+            if any(row):
+                rows.append((instrument_id, *row))
         return np.array(rows, POSITION).view(np.recarray)
 
     def snapshot(self) -> bytes:

@@ -1,0 +1,128 @@
+"""Invariants of the kernel that follow from its events alone, without its twin.
+
+Forbidden outcomes: a gap in the event sequence or in the match numbers, time running backwards, a quantity that
+appears or vanishes, a crossed book, a book that differs from what the events left open, and realised + cost that
+differs from the cash flow by as little as one unit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nautilus.core.types import EVENT, AccountFlag, CommandKind, EventKind, InstrumentFlag, OrderFlag, Side
+from tests.kit.pair import AnyKernel, held, levels
+
+Key = tuple[int, int]  # (account, order id)
+
+
+@dataclass
+class Open:
+    """What the events say about one order."""
+
+    instrument_id: int
+    side: int
+    price: int
+    leaves: int
+
+
+class Audit:
+    """Reads commands one by one with the events they caused."""
+
+    def __init__(self) -> None:
+        self._sequence = 0
+        self._match_id = 0
+        self._now_ns = 0
+        self._orders: dict[Key, Open] = {}
+        self._flags: dict[int, int] = {}  # of accounts
+        self._multipliers: dict[int, int] = {}
+        self._cash: dict[Key, int] = defaultdict(int)  # by (account, instrument)
+        self._quantity: dict[Key, int] = defaultdict(int)
+
+    def read(self, command: np.void, events: np.ndarray) -> None:
+        """One command and its events."""
+        fields = dict(zip(command.dtype.names, command.tolist(), strict=True))
+        for row in events.tolist():
+            self._event(dict(zip(EVENT.names or (), row, strict=True)), fields)
+        tape = fields["kind"] == CommandKind.NEW and fields["flags"] & OrderFlag.TAPE
+        if tape:  # what recorded orders took of it is not in any event
+            self._orders.pop((fields["account_id"], fields["order_id"]), None)
+
+    def _event(self, event: dict[str, Any], command: dict[str, Any]) -> None:
+        self._sequence += 1
+        assert event["sequence"] == self._sequence
+        assert event["now_ns"] >= self._now_ns
+        self._now_ns = event["now_ns"]
+        key = (event["account_id"], event["order_id"])
+        kind = event["kind"]
+        if kind == EventKind.ACCEPTED:
+            assert key not in self._orders
+            assert event["leaves_quantity"] == event["quantity"] > 0
+            self._orders[key] = Open(event["instrument_id"], event["side"], event["price_ticks"], event["quantity"])
+        elif kind == EventKind.REPLACED:
+            order = self._orders[key]
+            order.price, order.leaves = event["price_ticks"], event["leaves_quantity"]
+        elif kind == EventKind.FILLED:
+            self._fill(event, bool(command["flags"] & OrderFlag.TAPE))
+        elif kind in (EventKind.CANCELLED, EventKind.EXPIRED):
+            order = self._orders.pop(key)
+            tape = command["flags"] & OrderFlag.TAPE and key == (command["account_id"], command["order_id"])
+            assert event["quantity"] == order.leaves or (tape and event["quantity"] < order.leaves)
+            assert (event["side"], event["instrument_id"]) == (order.side, order.instrument_id)
+        elif kind == EventKind.APPLIED:
+            self._applied(command)
+
+    def _applied(self, command: dict[str, Any]) -> None:
+        if command["kind"] == CommandKind.ACCOUNT:
+            self._flags[command["account_id"]] = command["flags"]
+        elif command["kind"] == CommandKind.INSTRUMENT and not command["flags"] & InstrumentFlag.BAND:
+            self._multipliers[command["instrument_id"]] = command["quantity"]
+
+    def _fill(self, event: dict[str, Any], tape: bool) -> None:
+        self._match_id += 1
+        assert event["match_id"] == self._match_id
+        quantity, price, instrument_id = event["quantity"], event["price_ticks"], event["instrument_id"]
+        assert quantity > 0
+        parties = (
+            (event["account_id"], event["order_id"], event["leaves_quantity"], 1),
+            (event["counter_account_id"], event["counter_order_id"], event["counter_leaves_quantity"], -1),
+        )
+        direction = 1 if event["side"] == Side.BUY else -1
+        for account_id, order_id, leaves, sign in parties:
+            order = self._orders[account_id, order_id]
+            order.leaves -= quantity
+            assert order.leaves == leaves or (tape and sign == 1 and order.leaves >= leaves)
+            assert (order.side == Side.BUY) == (sign * direction == 1)
+            if sign == -1:
+                assert order.price == price, "a fill has the price of the resting order"
+            elif not tape and order.price:  # a market order has none
+                assert price <= order.price if direction == 1 else price >= order.price
+            if leaves == 0:
+                del self._orders[account_id, order_id]
+            if not self._flags[account_id] & AccountFlag.EXEMPT:
+                lots = sign * direction * quantity
+                self._quantity[account_id, instrument_id] += lots
+                self._cash[account_id, instrument_id] -= lots * price * self._multipliers[instrument_id]
+
+    def compare(self, kernel: AnyKernel) -> None:
+        """Books and positions of the kernel are those that the events add up to."""
+        books: dict[Key, dict[int, list[int]]] = defaultdict(dict)
+        for order in self._orders.values():
+            level = books[order.instrument_id, order.side].setdefault(order.price, [0, 0])
+            level[0] += order.leaves
+            level[1] += 1
+        for instrument_id in self._multipliers:
+            bids, asks = levels(kernel, instrument_id)
+            assert not bids or not asks or bids[0][0] < asks[0][0], f"instrument {instrument_id} is crossed"
+            for side, found in ((Side.BUY, bids), (Side.SELL, asks)):
+                expected = [(price, *level) for price, level in books[instrument_id, side].items()]
+                assert found == sorted(expected, reverse=side == Side.BUY)
+        for account_id in self._flags:
+            found_positions = {row[0]: row for row in held(kernel, account_id)}
+            for instrument_id in self._multipliers:
+                _, quantity, cost, realised, _ = found_positions.get(instrument_id, (0, 0, 0, 0, 0))
+                assert quantity == self._quantity[account_id, instrument_id]
+                assert realised + cost == self._cash[account_id, instrument_id]
