@@ -1,0 +1,129 @@
+"""What came of a run: one object, for a person's table and for ``--json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nautilus.runtime.errorlog import DistinctError
+
+PERCENTILES = (50, 90, 99, 99.9)
+
+
+class PositionLine(msgspec.Struct, frozen=True):
+    """A position at the end; decimals as text, in the instrument's units and its quote currency."""
+
+    strategy: str
+    account_id: int
+    symbol: str
+    quantity: str
+    realised: str
+    unrealised: str
+    currency: str
+
+
+class StrategyLine(msgspec.Struct, frozen=True):
+    """What one strategy did. `refused`: orders that the core refused."""
+
+    name: str
+    strategy_id: int
+    account_id: int
+    orders: int
+    fills: int
+    refused: int
+    stopped: bool
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The result of a run.
+
+    Parameters
+    ----------
+    records
+        Market data records played or made, by kind.
+    book_checks
+        ``compared`` and ``equal``; None for a simulated market.
+    orders, fills
+        Orders that strategies sent; fills that they had.
+    order_events
+        Execution reports by type, and refusals by reason under ``reasons``.
+    pnl
+        For each currency ``realised``, ``unrealised`` (at the price at which it could be closed) and ``total``.
+    latency_us
+        ``modelled``: virtual time from order to acknowledgement; ``measured``: time of the core for each command,
+        called from Python. Each with p50, p90, p99, p99.9, max and count, in microseconds.
+    gaps, lost
+        Holes in the recording, and update ids known to be missing.
+    journal_hash, state_hash, event_hash
+        Of the core at the end, as hexadecimal; the same input and seed give the same.
+    positions_equal
+        The portfolio engine's positions are the core's, to the last money unit.
+    seconds, market_seconds, speed
+        Wall time, virtual time, and how many times faster than the market it went.
+    """
+
+    source: str
+    records: dict[str, int]
+    book_checks: dict[str, Any] | None
+    orders: int
+    fills: int
+    order_events: dict[str, Any]
+    pnl: dict[str, dict[str, str]]
+    positions: list[PositionLine]
+    positions_equal: bool
+    strategies: list[StrategyLine]
+    alerts: list[dict[str, Any]]
+    latency_us: dict[str, dict[str, float]]
+    gaps: int
+    lost: int
+    market: dict[str, Any]
+    commands: int
+    events: int
+    journal_hash: str
+    state_hash: str
+    event_hash: str
+    journal: str | None
+    seconds: float
+    market_seconds: float
+    speed: float
+    seed: int
+    latency: str
+    complete: bool
+    errors: list[DistinctError]
+    versions: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a handler raised or the positions differ, else 0."""
+        return 1 if self.errors or not self.positions_equal else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a run is. `fraction` is 0 to 1, None where there is no end; `pnl` by currency, as text."""
+
+    seconds: float
+    market_seconds: float
+    fraction: float | None
+    orders: int
+    fills: int
+    pnl: dict[str, str]
+
+
+def percentiles(nanoseconds: npt.NDArray[Any]) -> dict[str, float]:
+    """p50, p90, p99, p99.9 and max in microseconds, and the count; empty: zeros."""
+    if not len(nanoseconds):
+        return {**{f"p{percent:g}": 0.0 for percent in PERCENTILES}, "max": 0.0, "count": 0}
+    # The smallest recorded value that at least so many per cent do not exceed: never an interpolated one.
+    found = np.percentile(nanoseconds, PERCENTILES, method="inverted_cdf")
+    result = {f"p{percent:g}": round(float(value) / 1000, 3) for percent, value in zip(PERCENTILES, found, strict=True)}
+    result["max"] = round(float(nanoseconds.max()) / 1000, 3)
+    result["count"] = len(nanoseconds)
+    return result

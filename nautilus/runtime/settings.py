@@ -1,0 +1,100 @@
+"""Settings of the lock-step host and of the core's hard limits, with defaults that suit a demonstration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+
+from nautilus.model.errors import ConfigError
+from nautilus.model.instrument import EXACT, Instrument
+from nautilus.model.limits import Limits
+from nautilus.runtime.latency import parse_latency
+
+
+class LockStepConfig(msgspec.Struct, frozen=True):
+    """Settings of the lock-step host.
+
+    Parameters
+    ----------
+    seed
+        Of everything random.
+    latency
+        ``1ms``; ``250us/1ms`` (from the venue / to the venue); ``1ms+100us`` (with jitter); ``none``.
+    """
+
+    seed: int = 1
+    latency: str = "1ms"
+
+    def __post_init__(self) -> None:
+        parse_latency(self.latency)
+
+
+class LimitsConfig(msgspec.Struct, frozen=True):
+    """Hard limits of each strategy's account, checked by the core. 0 or "": not limited.
+
+    Parameters
+    ----------
+    order_quantity, position
+        Lots, of each instrument.
+    order_notional
+        Value of one order, as a decimal in the quote currency.
+    price_collar_bps
+        How far through the reference price a limit price may be; an order before the first trade is then refused.
+    message_rate
+        Orders and replacements a second.
+    """
+
+    order_quantity: int = 1_000_000
+    order_notional: str = "10000000"
+    position: int = 1_000_000
+    price_collar_bps: int = 0
+    message_rate: int = 1_000
+
+    def __post_init__(self) -> None:
+        for name in ("order_quantity", "position", "price_collar_bps", "message_rate"):
+            if not 0 <= getattr(self, name) < 2**63:
+                raise ConfigError(f"{name} {getattr(self, name)}", where="limits", expected="0 or more")
+        if self.message_rate > 1_000_000_000:
+            raise ConfigError(
+                f"message_rate {self.message_rate}", where="limits", expected="at most 1,000,000,000 a second"
+            )
+        self._notional()
+
+    def limits(self, accounts: Iterable[int], instruments: Iterable[Instrument]) -> tuple[Limits, ...]:
+        """The limits of each account, and of each account in each instrument."""
+        known = tuple(instruments)
+        notional = self._notional()
+        found = []
+        for account_id in accounts:
+            found.append(
+                Limits(
+                    account_id=account_id,
+                    order_quantity=self.order_quantity or None,
+                    position=self.position or None,
+                    price_collar_bps=self.price_collar_bps or None,
+                    message_rate=self.message_rate or None,
+                )
+            )
+            if notional:
+                found.extend(
+                    Limits(
+                        account_id=account_id,
+                        instrument_id=instrument.instrument_id,
+                        order_notional=min(int(EXACT.scaleb(notional, instrument.currency_decimals)), 2**63 - 1),
+                    )
+                    for instrument in known
+                )
+        return tuple(found)
+
+    def _notional(self) -> Decimal:
+        try:
+            value = Decimal(self.order_notional or "0")
+        except InvalidOperation:
+            value = Decimal("NaN")
+        if not value.is_finite() or value < 0 or value.adjusted() > 30:
+            raise ConfigError(
+                f"order_notional {self.order_notional!r}", where="limits", expected="a decimal number of 0 or more"
+            )
+        return value

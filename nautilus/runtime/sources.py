@@ -1,0 +1,24 @@
+"""Markets for a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nautilus.adapters.formats import open_recording
+from nautilus.simulation import MarketSource, RecordedSource
+
+
+def open_source(path: str | Path) -> MarketSource:
+    """The recording at a path, as a market; its format is told by its content.
+
+    Raises
+    ------
+    FormatError
+        It is none that is known, or cannot be read.
+    """
+    return RecordedSource(open_recording(path))
+
+
+def derives(source: MarketSource) -> bool:
+    """Whether market data is to be derived from the core: a recording brings its own."""
+    return not isinstance(source, RecordedSource)
