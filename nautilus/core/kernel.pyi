@@ -29,6 +29,7 @@ class Kernel:
         *,
         accounts: Iterable[int] | Records = ...,
         closed_capacity: int = ...,
+        huge_pages: bool = ...,
     ) -> None: ...
     def attach(self, journal: Journal | str | PathLike[str]) -> None: ...
     @classmethod

@@ -13,7 +13,7 @@ from nautilus.core.book cimport (
     level_t,
 )
 from nautilus.core.hashing cimport xxh64_stripes
-from nautilus.core.hashmap cimport map_delete, map_put
+from nautilus.core.hashmap cimport map_delete, map_prefetch, map_put
 from nautilus.core.pool cimport pool_give
 from nautilus.core.positions cimport position_fill, position_t
 from nautilus.core.state cimport (
@@ -124,6 +124,7 @@ cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) n
         map_delete(&account.ids, account.closed[account.closed_head])
         account.closed_head = (account.closed_head + 1) & mask
         account.closed_count -= 1
+        map_prefetch(&account.ids, account.closed[(account.closed_head + 1) & mask])     # for the next but one
     account.closed[(account.closed_head + account.closed_count) & mask] = order_id
     account.closed_count += 1
 

@@ -96,7 +96,8 @@ cdef uint32_t pretrade_check(
     cdef uint32_t bits = 0
     cdef int64_t quantity = c.quantity, price = c.price_ticks
     cdef int64_t leaves = quantity, held, at_work, reference = 0, arrival, distance
-    cdef bint good_price = True, good_quantity = True, has_reference = True, unpriced = False
+    cdef bint limit = replaced != NULL or c.order_type == TYPE_LIMIT
+    cdef bint good_price = limit or market, good_quantity = True, has_reference = True, unpriced = False
 
     bounded[0] = False
     # Killed
@@ -106,14 +107,15 @@ cdef uint32_t pretrade_check(
         bits |= 1 << REASON_SESSION
 
     # Price and quantity in themselves
-    if market:
-        good_price = price == 0
-    else:
+    if limit:
         good_price = -MAX_PRICE <= price <= MAX_PRICE and (price > 0 or instrument.flags & INSTRUMENT_NEGATIVE)
-    if not good_price:
+        if not good_price:
+            bits |= 1 << REASON_PRICE
+        elif off_tick(instrument, price):
+            bits |= 1 << REASON_TICK
+    elif market and price != 0:
+        good_price = False
         bits |= 1 << REASON_PRICE
-    elif not market and off_tick(instrument, price):
-        bits |= 1 << REASON_TICK
     if quantity <= 0 or quantity > MAX_QUANTITY or (replaced != NULL and quantity <= replaced.filled):
         good_quantity = False
         bits |= 1 << REASON_QUANTITY
@@ -155,7 +157,7 @@ cdef uint32_t pretrade_check(
             distance = size_of(reference) * position.collar_bps // 10000
             bound[0] = reference + distance if side == SIDE_BUY else reference - distance
             bounded[0] = True
-            if not market and good_price and (price > bound[0] if side == SIDE_BUY else price < bound[0]):
+            if limit and good_price and (price > bound[0] if side == SIDE_BUY else price < bound[0]):
                 bits |= 1 << REASON_COLLAR
         else:
             bits |= 1 << REASON_REFERENCE

@@ -363,6 +363,7 @@ cdef int take_limit(reader_t* r, kernel_t* k) except -1:
 cdef int take_state(reader_t* r, kernel_t* k) except -1:
     cdef int64_t n, source, capacity, closed_capacity
     cdef int64_t[7] head
+    cdef bint huge = k.huge
     n = take(r)
     if n != KERNEL_RULES:
         raise ValueError(f"snapshot: expected rules version {KERNEL_RULES}, found {n}")
@@ -375,7 +376,7 @@ cdef int take_state(reader_t* r, kernel_t* k) except -1:
     ):
         raise ValueError(f"snapshot: capacities out of range: {capacity}, {closed_capacity}")
     state_close(k)
-    if state_open(k, <uint32_t>capacity, <uint32_t>closed_capacity):
+    if state_open(k, <uint32_t>capacity, <uint32_t>closed_capacity, huge):
         raise MemoryError("snapshot: no memory for its capacity")
     k.sequence = head[0]
     k.event_sequence = head[1]

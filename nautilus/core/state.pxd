@@ -102,6 +102,7 @@ ctypedef struct kernel_t:
     int64_t arming
     uint32_t capacity
     uint32_t closed_capacity
+    bint huge                   # ask for huge pages: faster, but whole 2 MiB steps become resident
     bint killed
     # output of the call under way
     event_t* out
@@ -171,7 +172,7 @@ cdef inline ladder_t* ladder_of(kernel_t* k, uint32_t instrument, int side) noex
     return &k.instruments[instrument].bids if side == 1 else &k.instruments[instrument].offers
 
 
-cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity) noexcept nogil
+cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil
 cdef void state_close(kernel_t* k) noexcept nogil
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil

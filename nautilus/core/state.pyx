@@ -5,7 +5,7 @@ from libc.string cimport memmove, memset
 
 from nautilus.core.book cimport ladder_close, ladder_open, page_t
 from nautilus.core.hashing cimport xxh64_open
-from nautilus.core.hashmap cimport map_close, map_open, map_put
+from nautilus.core.hashmap cimport map_close, map_open, map_put, slot_t
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.pool cimport pool_close, pool_open
 from nautilus.core.positions cimport position_t
@@ -19,18 +19,30 @@ from nautilus.core.types cimport (
     event_t,
 )
 
+cdef extern from *:
+    """
+    #include <sys/mman.h>
+    static void advise_huge(void *region, size_t bytes) {
+    #ifdef MADV_HUGEPAGE
+        madvise(region, bytes, MADV_HUGEPAGE);      /* a wish: it may not be granted */
+    #endif
+    }
+    """
+    void advise_huge(void* region, size_t bytes) noexcept nogil
+
 
 cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
     # One command can at most expire every open order, then fill or cancel each: twice the capacity, and its own few.
     return (<size_t>k.capacity * 2 + 64) * sizeof(event_t)
 
 
-cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity) noexcept nogil:
+cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil:
     """0, or -1 where the memory cannot be had; then `state_close` frees what was."""
     cdef uint32_t pages = capacity + 1 if capacity < MAX_PAGES else MAX_PAGES
     memset(k, 0, sizeof(kernel_t))
     k.capacity = capacity
     k.closed_capacity = closed_capacity
+    k.huge = huge
     xxh64_open(&k.event_hash)
     xxh64_open(&k.command_hash)
     k.instruments = <instrument_t*>map_region(sizeof(instrument_t) * (MAX_INSTRUMENTS + 1), False)
@@ -53,7 +65,7 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity) no
     if (
         map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
         or map_open(&k.position_ids, MAX_POSITIONS)
-        or pool_open(&k.orders, sizeof(order_t), capacity, True) or pool_open(&k.pages, sizeof(page_t), pages, False)
+        or pool_open(&k.orders, sizeof(order_t), capacity, huge) or pool_open(&k.pages, sizeof(page_t), pages, False)
     ):
         return -1
     return 0
@@ -124,6 +136,8 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
         unmap_region(account.closed, <size_t>8 * k.closed_capacity)
         account.closed = NULL
         return 0
+    if k.huge:
+        advise_huge(account.ids.slots, (account.ids.mask + 1) * sizeof(slot_t))
     k.account_count = index
     account.id = account_id
     if account_id < SMALL_IDS:

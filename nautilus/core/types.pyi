@@ -124,7 +124,6 @@ class RecordFlag(IntFlag):
     SYNTHETIC = 4
     STALE = 8
     BOOKED = 16
-    LAYOUT = 1
 
 class Reason(IntEnum):
     NONE = 0
