@@ -6,6 +6,7 @@ Each rule is a function of `tests/kit/source_rules.py`; each is run on this repo
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import shlex
 import statistics
@@ -293,6 +294,28 @@ def test_commands_in_the_documents_exist() -> None:
 )
 def test_a_command_that_does_not_exist_is_found(text: str) -> None:
     assert len(_unknown_commands(Source("docs/x.md", text))) == 1
+
+
+def _flow() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("draw_flow", ROOT / "docs" / "draw_flow.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_flow_is_drawn_from_engines_and_topics_as_they_are() -> None:
+    flow = _flow()
+    assert flow.PICTURE.read_text() == flow.as_svg(), "run python docs/draw_flow.py"
+    page = flow.PAGE.read_text()
+    assert flow.page_with(flow.as_text(), page) == page, "run python docs/draw_flow.py"
+
+
+def test_a_flow_that_is_not_current_is_found() -> None:
+    flow = _flow()
+    page = flow.PAGE.read_text()
+    assert flow.page_with("another engine\n", page) != page
 
 
 README_BLOCKS = [

@@ -19,4 +19,22 @@ def engine() -> None:
 @json_option
 def list_engines(as_json: bool) -> None:
     """List the engines, what each takes in and gives out."""
-    raise NotImplementedError
+    from nautilus.engines import CATALOGUE
+
+    engines = [
+        {
+            "name": name,
+            "port": entry.port,
+            "tier": entry.tier,
+            "purpose": entry.purpose,
+            "publishes": [topic.name for topic in entry.publishes],
+            "subscribes": [topic.name for topic in entry.subscribes],
+        }
+        for name, entry in CATALOGUE.items()
+    ]
+    if as_json:
+        print_json({"engines": engines})
+        return
+    rows = [[item["name"], item["port"], item["tier"], item["purpose"]] for item in engines]
+    print_table("", ["engine", "port", "tier", "purpose"], rows, right=(1,))
+    print("--json shows topics too; docs/architecture.md draws them")

@@ -3,4 +3,12 @@
 from __future__ import annotations
 
 SECTIONS: dict[str, str] = {
+    "lockstep": "nautilus.runtime.settings:LockStepConfig",
+    "limits": "nautilus.runtime.settings:LimitsConfig",
+    "risk": "nautilus.engines.risk:RiskConfig",
+    "trading": "nautilus.engines.trading:TradingConfig",
+    "strategy": "nautilus.engines.strategy:StrategyConfig",
+    "quoting": "nautilus.engines.strategy:QuotingConfig",
+    "momentum": "nautilus.engines.strategy:MomentumConfig",
+    "simulation": "nautilus.simulation.config:SimulationConfig",
 }

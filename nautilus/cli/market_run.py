@@ -1,0 +1,156 @@
+"""What `demo` and `replay` share: their options, and a run with its progress and its summary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from nautilus.cli.output import json_option, print_json
+from nautilus.cli.settings import config_options, load_configuration
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from nautilus.simulation.source import MarketSource
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class RunOptions(NamedTuple):
+    """Values of the shared options, checked; `--seed` and `--latency` are in the section `lockstep`."""
+
+    for_seconds: float | None
+    market_seconds: float | None
+    strategies: tuple[str, ...]
+    journal: str | None
+    as_json: bool
+    sections: Mapping[str, msgspec.Struct]
+
+
+def run_options(command: Command) -> Command:
+    """The options of a run; `run_options_of` reads them."""
+    for option in reversed(
+        (
+            click.option(
+                "--for", "for_seconds", type=float, callback=_positive, metavar="SECONDS", help="Stop after wall time."
+            ),
+            click.option(
+                "--market-for",
+                "market_seconds",
+                type=float,
+                callback=_positive,
+                metavar="SECONDS",
+                help="Stop after so much of the market's time; with the same seed the run is the same.",
+            ),
+            click.option(
+                "--strategy",
+                "strategies",
+                multiple=True,
+                default=("quoting",),
+                callback=_known_strategies,
+                metavar="NAME",
+                help="quoting, momentum, file.py:Class or module:Class; may be repeated.  [default: quoting]",
+            ),
+            click.option(
+                "--latency",
+                callback=_latency,
+                metavar="TIME",
+                help='Between venue and engines: "1ms", "250us/1ms" (from / to the venue), "none".',
+            ),
+            click.option("--seed", type=int, help="Of everything random."),
+            click.option("--journal", metavar="DIRECTORY", callback=_new_directory, help="Write the core's journal."),
+            config_options,
+            json_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def run_options_of(options: Mapping[str, Any]) -> RunOptions:
+    """Resolve the configuration and pick the shared options out of a command's parameters."""
+    from nautilus.runtime.config import Flag
+
+    flags = [Flag("lockstep", name, options[name], f"--{name}") for name in ("seed", "latency")]
+    given = [flag for flag in flags if flag.value is not None]
+    configuration = load_configuration(options["config_path"], options["profile"], options["assignments"], given)
+    return RunOptions(
+        for_seconds=options["for_seconds"],
+        market_seconds=options["market_seconds"],
+        strategies=tuple(options["strategies"]),
+        journal=options["journal"],
+        as_json=options["as_json"],
+        sections=configuration.sections,
+    )
+
+
+def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
+    """Run, show progress on stderr, print the summary or the object; the exit code."""
+    from nautilus.cli.progress import progress_display
+    from nautilus.runtime.replay import run
+
+    with progress_display(title, options.for_seconds, quiet=options.as_json) as show:
+        report = run(
+            source,
+            options.strategies,
+            sections=options.sections,
+            for_seconds=options.for_seconds,
+            market_seconds=options.market_seconds,
+            journal=options.journal,
+            progress=show,
+        )
+    if options.as_json:
+        print_json(report.to_dict())
+    else:
+        from nautilus.cli.summary import print_summary
+
+        print_summary(title, report)
+    for error in report.errors:
+        click.echo(f"nautilus: error: {error.where}: {error.error} ({error.count} times)", err=True)
+    if not report.positions_equal:
+        click.echo("nautilus: error: positions of the portfolio engine differ from the core's", err=True)
+    return report.exit_code
+
+
+def _positive(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise click.BadParameter(f"{value:g}: expected a number of seconds above 0", context, parameter)
+    return value
+
+
+def _known_strategies(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> Sequence[str]:
+    import difflib
+
+    from nautilus.engines.strategy import STRATEGIES
+
+    for name in names:
+        if name not in STRATEGIES and ":" not in name:
+            close = difflib.get_close_matches(name, STRATEGIES, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise click.BadParameter(
+                f"{name!r}: expected one of {', '.join(STRATEGIES)} or file.py:Class{hint}", context, parameter
+            )
+    return names
+
+
+def _latency(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from nautilus.model.errors import ConfigError
+    from nautilus.runtime.latency import parse_latency
+
+    if value is not None:
+        try:
+            parse_latency(value)
+        except ConfigError as error:
+            raise click.BadParameter(f"{error.what}; expected {error.expected}", context, parameter) from None
+    return value
+
+
+def _new_directory(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    # A run begins its journal; going on with another run's would mix two markets.
+    if value is not None and Path(value).is_dir() and any(Path(value).iterdir()):
+        raise click.BadParameter(f"{value} is not empty; expected a new directory", context, parameter)
+    return value

@@ -1,0 +1,71 @@
+"""The tables that end a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nautilus.cli.output import print_table
+from nautilus.cli.progress import money
+
+if TYPE_CHECKING:
+    from nautilus.runtime.report import Report
+
+
+def print_summary(title: str, report: Report) -> None:
+    """Orders, fills, positions, profit, latency, checks and hashes, within 80 columns."""
+    print(f"{title}: {report.source}")
+    print(
+        f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast"
+        f"{'' if report.complete else ' (stopped before its end)'}"
+    )
+    records = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in report.records.items())
+    rows = [
+        ("market data", records or "none"),
+        ("orders", f"{report.orders:,}"),
+        ("fills", f"{report.fills:,}"),
+        ("P&L", ", ".join(f"{money(line['total'])} {currency}" for currency, line in report.pnl.items())),
+        ("core", f"{report.commands:,} commands, {report.events:,} events"),
+        ("gaps, lost updates", f"{report.gaps:,}, {report.lost:,}"),
+    ]
+    if report.book_checks is not None:
+        checks = report.book_checks
+        rows.append(("book checks", f"{checks['equal']:,} of {checks['compared']:,} equal to the venue's best"))
+    reasons = report.order_events.get("reasons", {})
+    if reasons:
+        rows.append(("refusals", ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())))
+    if report.alerts:
+        rows.append(("risk alerts", f"{len(report.alerts):,}"))
+    if report.journal:
+        rows.append(("journal", report.journal))
+    rows.append(("positions", "equal to the core's" if report.positions_equal else "DIFFER from the core's"))
+    rows += [
+        ("journal hash", report.journal_hash),
+        ("state hash", report.state_hash),
+        ("event hash", report.event_hash),
+    ]
+    print_table("", ["summary", ""], rows)
+
+    positions = {line.account_id: line for line in report.positions}
+    lines = []
+    for strategy in report.strategies:
+        held = positions.get(strategy.account_id)
+        lines.append(
+            (
+                strategy.name + (" (stopped)" if strategy.stopped else ""),
+                f"{strategy.orders:,}",
+                f"{strategy.fills:,}",
+                f"{held.quantity} {held.symbol}" if held else "0",
+                money(held.realised) if held else "0.00",
+                money(held.unrealised) if held else "0.00",
+            )
+        )
+    print_table("", ["strategy", "orders", "fills", "position", "realised", "unrealised"], lines, right=(1, 2, 3, 4, 5))
+
+    names = ("p50", "p90", "p99", "p99.9", "max")
+    texts = {"modelled": "order to acknowledgement, modelled", "measured": "core, each command, measured"}
+    print_table(
+        "",
+        ["latency, us", *names],
+        [(texts[kind], *(f"{report.latency_us[kind][name]:,.1f}" for name in names)) for kind in texts],
+        right=(1, 2, 3, 4, 5),
+    )
