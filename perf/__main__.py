@@ -1,0 +1,78 @@
+"""`python -m perf list` and `python -m perf run NAME [--json FILE]`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from perf.harness import ROOT, CheckFailed, Report, conditions
+from perf.show import show
+
+RESULTS = ROOT / "perf" / "results"
+# name -> module; `run all` takes them in this order
+BENCHES = {
+    "ring": "perf.bench_one_to_one_ring",
+    "matching": "perf.bench_matching",
+    "primitives": "perf.bench_primitives",
+}
+
+
+@click.group()
+def main() -> None:
+    """Benchmarks of the platform; each checks its own result."""
+
+
+@main.command("list")
+def list_benches() -> None:
+    """Names of the benches and what each measures."""
+    for name, module in BENCHES.items():
+        click.echo(f"{name:12} {importlib.import_module(module).SUMMARY}")
+
+
+@main.command("run")
+@click.argument("name", type=click.Choice([*BENCHES, "all"]))
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="File, or directory for one file a bench; - is stdout."
+)
+@click.option("--hgrm", type=click.Path(path_type=Path, file_okay=False), help="Directory for percentile files.")
+def run(name: str, json_path: Path | None, hgrm: Path | None) -> None:
+    """Run one bench, or all of them into perf/results."""
+    names = list(BENCHES) if name == "all" else [name]
+    if name == "all" and json_path is None:
+        json_path = RESULTS
+    if len(names) > 1 and json_path is not None and (json_path.is_file() or str(json_path) == "-"):
+        raise click.UsageError(f"--json {json_path}: expected a directory for more than one bench")
+    for each in names:
+        module = importlib.import_module(BENCHES[each])
+        report = Report(each, module.SUMMARY, conditions())
+        try:
+            module.run(report)
+        except CheckFailed as failure:
+            click.echo(f"perf {each}: {failure}", err=True)
+            sys.exit(1)
+        _write(report, json_path, hgrm)
+        if str(json_path) != "-":
+            show(report)
+
+
+def _write(report: Report, json_path: Path | None, hgrm: Path | None) -> None:
+    if json_path is not None:
+        text = json.dumps(report.fields(), indent=2) + "\n"
+        if str(json_path) == "-":
+            click.echo(text, nl=False)
+        else:
+            path = json_path if json_path.suffix == ".json" else json_path / f"{report.bench}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if hgrm is not None:
+        hgrm.mkdir(parents=True, exist_ok=True)
+        for number, histogram in enumerate(report.histograms.values(), 1):
+            (hgrm / f"{report.bench}-{number}.hgrm").write_text(histogram.to_hgrm(1000.0), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

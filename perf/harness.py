@@ -1,0 +1,204 @@
+"""What every bench shares: repeats, pinning, the machine's conditions and jitter, and the shape of a report.
+
+A bench is a module `perf.bench_<topology>` with `SUMMARY` (one line) and `run(report)`, which adds figures to the
+report. `Report.fields()` is what `--json` writes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nautilus.core.clock import Clock
+from nautilus.core.histogram import Histogram
+from perf.native import loops
+
+REPEATS = 7
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure: the median of the repeats with their spread."""
+
+    name: str
+    unit: str
+    median: float
+    minimum: float
+    maximum: float
+    repeats: list[float]
+    goal: float | None = None
+    lower_is_better: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median meets the goal; None where there is no goal."""
+        if self.goal is None:
+            return None
+        return self.median <= self.goal if self.lower_is_better else self.median >= self.goal
+
+
+@dataclass
+class Report:
+    """Figures of one bench, with the conditions they were taken under."""
+
+    bench: str
+    summary: str
+    conditions: dict[str, Any] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    latency_ns: dict[str, dict[str, float]] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    checks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def measure(
+        self,
+        name: str,
+        unit: str,
+        once: Callable[[], float],
+        *,
+        goal: float | None = None,
+        lower_is_better: bool = False,
+        repeats: int = REPEATS,
+    ) -> Figure:
+        """Call `once` for each repeat; what it returns is the figure of that repeat, in `unit`."""
+        values = [once() for _ in range(repeats)]
+        figure = Figure(name, unit, statistics.median(values), min(values), max(values), values, goal, lower_is_better)
+        self.figures.append(figure)
+        return figure
+
+    def latency(self, name: str, nanos: np.ndarray) -> None:
+        """Add percentiles of latencies in nanoseconds."""
+        histogram = Histogram()
+        histogram.record_many(np.ascontiguousarray(nanos, np.int64))
+        check(histogram.refused == 0, f"{name}: a latency above an hour or below zero")
+        self.histograms[name] = histogram
+        self.latency_ns[name] = dict(histogram.summary())  # type: ignore[arg-type]
+
+    def fields(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        return {
+            "bench": self.bench,
+            "summary": self.summary,
+            "conditions": self.conditions,
+            "figures": [{**asdict(figure), "met": figure.met} for figure in self.figures],
+            "latency_ns": self.latency_ns,
+            "checks": self.checks,
+            "notes": self.notes,
+        }
+
+
+class CheckFailed(Exception):
+    """A bench found that its own result is wrong; its figures count for nothing."""
+
+
+def check(true: bool, message: str) -> None:
+    """Refuse the figures of a bench whose result is not what it must be."""
+    if not true:
+        raise CheckFailed(message)
+
+
+def cores() -> list[int]:
+    """Cores that this process may run on."""
+    return sorted(os.sched_getaffinity(0))
+
+
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Run the calling thread on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def jitter(seconds: float = 1.0) -> dict[str, float]:
+    """What else happens on a core: the times that a loop which does nothing but read the clock was held up.
+
+    Returns
+    -------
+    dict
+        Stalls per second above 1, 10 and 100 microseconds, the longest in microseconds, and the share of time lost.
+    """
+    stalls = np.zeros(1 << 18, np.int64)
+    with pinned(cores()[-1]):
+        found, elapsed_ns = loops().stalls(stalls, int(seconds * 1e9), 1_000)
+    stalls = stalls[: min(found, len(stalls))]
+    elapsed = elapsed_ns / 1e9
+    return {
+        "over_1_us_per_second": found / elapsed,
+        "over_10_us_per_second": int((stalls > 10_000).sum()) / elapsed,
+        "over_100_us_per_second": int((stalls > 100_000).sum()) / elapsed,
+        "longest_us": int(stalls.max(initial=0)) / 1e3,
+        "lost_share": int(stalls.sum()) / elapsed_ns,
+    }
+
+
+def conditions() -> dict[str, Any]:
+    """Machine, versions and load, with the jitter run."""
+    clock = Clock()
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": _commit(),
+        "machine": {
+            "processor": _processor(),
+            "cores": cores(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+            "system": f"{platform.system()} {platform.release()}",
+            "virtual": "hypervisor" in _read("/proc/cpuinfo"),
+            "clock": clock.source,
+            "clock_hz": round(clock.ticks_per_second),
+            "huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+            "cython": version("cython"),
+            "c_library": " ".join(platform.libc_ver()),
+        },
+        "load_average": list(os.getloadavg()),
+        "jitter": jitter(),
+    }
+
+
+def return_memory() -> None:
+    """Hand freed memory back, so that one repeat does not profit from pages that another has touched."""
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return "unknown"
+
+
+def _processor() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _commit() -> str:
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

@@ -1,0 +1,125 @@
+"""Loops that time the inline operations of the core from C. Each returns nanoseconds, or what it says."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from nautilus.core.clock cimport clock_open, clock_read, clock_state_t
+from nautilus.core.counters cimport counter_get, counter_increment, counter_t, counters_close, counters_open
+from nautilus.core.hashmap cimport map_close, map_delete, map_find, map_open, map_put, map_t
+from nautilus.core.histogram cimport histogram_close, histogram_open, histogram_record, histogram_t
+from nautilus.core.pool cimport pool_at, pool_close, pool_give, pool_open, pool_t, pool_take
+
+cdef clock_state_t clock
+clock_open(&clock, -1)
+
+
+def stalls(int64_t[::1] out, int64_t length_ns, int64_t threshold_ns):
+    """Reads the clock for `length_ns`; gaps above the threshold go to `out`. How many there were, and the time taken."""
+    cdef int64_t start, last, now
+    cdef Py_ssize_t found = 0
+    with nogil:
+        start = last = clock_read(&clock)
+        while last - start < length_ns:
+            now = clock_read(&clock)
+            if now - last > threshold_ns:
+                if found < out.shape[0]:
+                    out[found] = now - last
+                found += 1
+            last = now
+    return found, last - start
+
+
+def clock_reads(int64_t count):
+    """`count` readings."""
+    cdef int64_t start, i, total = 0
+    with nogil:
+        start = clock_read(&clock)
+        for i in range(count):
+            total ^= clock_read(&clock)
+        start = clock_read(&clock) - start
+    return start, total
+
+
+def histogram_records(const int64_t[::1] values):
+    """One record of each value; also the number of values counted."""
+    cdef histogram_t* histogram = histogram_open(3_600_000_000_000)
+    cdef int64_t start
+    cdef Py_ssize_t i
+    if histogram is NULL:
+        raise MemoryError
+    with nogil:
+        for i in range(values.shape[0]):        # touch the pages first
+            histogram_record(histogram, values[i])
+        start = clock_read(&clock)
+        for i in range(values.shape[0]):
+            histogram_record(histogram, values[i])
+        start = clock_read(&clock) - start
+    counted = histogram.total
+    histogram_close(histogram)
+    return start, counted
+
+
+def counter_increments(int64_t count):
+    """`count` increments, each stored; also the counter's value."""
+    cdef counter_t* table = counters_open(1)
+    cdef int64_t start, i
+    if table is NULL:
+        raise MemoryError
+    with nogil:
+        start = clock_read(&clock)
+        for i in range(count):
+            counter_increment(table)
+        start = clock_read(&clock) - start
+    value = counter_get(table)
+    counters_close(table, 1)
+    return start, value
+
+
+def pool_pairs(uint32_t live, const uint32_t[::1] picks):
+    """Gives a random live record of 64 bytes back and takes another, once a pick; also the number in use."""
+    cdef pool_t pool
+    cdef int64_t start
+    cdef Py_ssize_t i
+    cdef uint32_t[::1] held
+    import numpy
+    held = numpy.zeros(live, numpy.uint32)
+    if pool_open(&pool, 64, live, False) != 0:
+        raise MemoryError
+    with nogil:
+        for i in range(live):
+            held[i] = pool_take(&pool)
+            (<uint64_t*>pool_at(&pool, held[i]))[0] = i
+        start = clock_read(&clock)
+        for i in range(picks.shape[0]):
+            pool_give(&pool, held[picks[i]])
+            held[picks[i]] = pool_take(&pool)
+        start = clock_read(&clock) - start
+    used = pool.used
+    pool_close(&pool)
+    return start, used
+
+
+def map_operations(uint64_t max_entries, const uint8_t[::1] what, const uint64_t[::1] keys, Py_ssize_t untimed):
+    """Carries out 0 find, 1 put, 2 delete on each key; the first `untimed` ones prepare.
+
+    Returns nanoseconds, entries left, and how many finds and deletes met their key.
+    """
+    cdef map_t map
+    cdef int64_t start = 0
+    cdef uint64_t met = 0
+    cdef Py_ssize_t i
+    if map_open(&map, max_entries) != 0:
+        raise MemoryError
+    with nogil:
+        for i in range(keys.shape[0]):
+            if i == untimed:
+                start = clock_read(&clock)
+            if what[i] == 1:
+                map_put(&map, keys[i], <uint32_t>i)
+            elif what[i] == 0:
+                met += map_find(&map, keys[i]) != NULL
+            else:
+                met += map_delete(&map, keys[i]) != 0xFFFFFFFFU
+        start = clock_read(&clock) - start
+    left = map.count
+    map_close(&map)
+    return start, left, met
