@@ -14,9 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.core.types import COMMAND, MAX_MULTIPLIER, CommandKind, InstrumentFlag
+from nautilus.core.types import (
+    COMMAND,
+    MAX_MULTIPLIER,
+    MAX_PRICE_TICKS,
+    MAX_QUANTITY_LOTS,
+    CommandKind,
+    InstrumentFlag,
+)
 from nautilus.model.errors import ModelError
-from nautilus.model.ids import MAX_ID_16, MAX_ID_32, MAX_PRICE_TICKS, MAX_QUANTITY_LOTS, check_id, currency_id
+from nautilus.model.ids import MAX_ID_16, MAX_ID_32, check_id, currency_id
 from nautilus.model.message import Message
 
 Number = Decimal | str | int | float
