@@ -5,7 +5,27 @@ All are plain integers inside. Zero is never an identifier: in commands it means
 
 from __future__ import annotations
 
+from nautilus.core.types import MAX_POSITION_LOTS, MAX_PRICE_TICKS, MAX_QUANTITY_LOTS
 from nautilus.model.errors import ModelError
+
+__all__ = [
+    "CURRENCY_ALPHABET",
+    "FIRST_RESERVED_ACCOUNT",
+    "MAX_CURRENCY_LETTERS",
+    "MAX_ID_16",
+    "MAX_ID_32",
+    "MAX_POSITION_LOTS",
+    "MAX_PRICE_TICKS",
+    "MAX_QUANTITY_LOTS",
+    "AccountId",
+    "InstrumentId",
+    "OrderId",
+    "SourceId",
+    "StrategyId",
+    "check_id",
+    "currency_code",
+    "currency_id",
+]
 
 InstrumentId = int
 """One instrument at one venue; 1 to 2^32 - 1."""
