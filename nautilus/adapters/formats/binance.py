@@ -256,7 +256,7 @@ def read_head(path: Path, symbol: str = "") -> Head:
     decoder = BinanceDecoder(HEAD_UNIT, HEAD_UNIT, symbol)
     prices: list[npt.NDArray[np.int64]] = []
     quantities: list[npt.NDArray[np.int64]] = []
-    marks = previous = diffs = size = 0
+    marks = previous = diffs = messages = size = 0
     fault = None
     try:
         for block in BlockReader(path):
@@ -264,6 +264,7 @@ def read_head(path: Path, symbol: str = "") -> Head:
             marks |= int(np.bitwise_or.reduce(batch.lines["marks"], initial=0))
             is_diff = batch.lines["kind"] == LINE_DIFF
             diffs += int(is_diff.sum())
+            messages += int((batch.lines["kind"] != LINE_SNAPSHOT).sum())
             previous |= int(np.bitwise_or.reduce(batch.lines["marks"][is_diff], initial=0))
             prices += [batch.deltas["price_ticks"], batch.trades["price_ticks"]]
             prices += [batch.quotes["bid_ticks"], batch.quotes["ask_ticks"]]
@@ -277,15 +278,15 @@ def read_head(path: Path, symbol: str = "") -> Head:
         # Told again, after everything before it, by whoever reads the updates; unless nothing was before it.
         if not prices:
             raise
-    all_prices = np.concatenate(prices) if prices else np.empty(0, np.int64)
-    if not all_prices.any() or not decoder.symbol:
+    # A snapshot alone names no symbol.
+    if not messages:
         if fault is not None:
             raise FormatError(fault.what, where=f"{path}:{fault.line}", expected=fault.expected)
         found = f"no depth, bookTicker or trade message{' of ' + symbol if symbol else ''} in its first lines"
         raise FormatError(found, where=str(path), expected="a raw Binance log of bookTicker, trade and depth streams")
     # Diffs decide, because their rules differ; without any, what other messages look like.
     futures = previous & MARK_PREVIOUS if diffs else marks & MARK_FUTURES
-    return Head(decoder.symbol, "perpetual" if futures else "spot", all_prices, np.concatenate(quantities))
+    return Head(decoder.symbol, "perpetual" if futures else "spot", np.concatenate(prices), np.concatenate(quantities))
 
 
 def describe(path: Path, head: Head, price_increment: str, lot_size: str) -> InstrumentHint:

@@ -1,0 +1,72 @@
+"""The format is told by content; what is none is refused with one clear message."""
+
+import gzip
+
+import pytest
+
+from nautilus.adapters.formats import FormatError, open_recording
+
+TRADE = b'7 {"stream":"a@trade","data":{"e":"trade","E":1,"T":1,"s":"AB","t":1,"p":"1","q":"1","m":true}}\n'
+
+
+@pytest.mark.parametrize("content", [TRADE, gzip.compress(TRADE), b"\n\n" + TRADE])
+@pytest.mark.parametrize("name", ["log.gz", "log.txt", "AAPL_2012-06-21_1_2_message_10.csv"])
+def test_binance_log_is_known_whatever_its_name(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    recording = open_recording(path)
+    assert recording.format == "binance"
+    assert len(list(recording.updates())) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (gzip.compress(b""), "is empty"),
+        (b"PK\x03\x04rest", "is a zip archive"),
+        (b"\x28\xb5\x2f\xfdrest", "is a zstd file"),
+        (b"PAR1rest", "is a Parquet file"),
+        (b"\x00\x01\x02\x03", "is binary"),
+        (b"\xff\xfe\xfd\n", "is binary"),
+        (gzip.compress(b"\x00\x01"), "is binary"),
+        (b"hello world\n", "begins with 'hello world'"),
+        (b"time,price\n1,2\n", "begins with 'time,price'"),
+        (b'{"e":"trade"}\n', "JSON without receive stamps"),
+        (b"[1,2]\n", "JSON without receive stamps"),
+        (b"1723161255 hello\n", "begins with '1723161255 hello'"),
+    ],
+)
+def test_other_content_is_refused(tmp_path, content, what):
+    path = tmp_path / "any.gz"
+    path.write_bytes(content)
+    with pytest.raises(FormatError) as caught:
+        open_recording(path)
+    assert caught.value.what == what
+    assert str(path) in caught.value.where
+    assert "Binance" in caught.value.expected
+    assert "LOBSTER" in caught.value.expected
+
+
+def test_numbers_without_a_name_that_tells_the_symbol_are_refused(tmp_path):
+    path = tmp_path / "numbers.csv"
+    path.write_text("1.5,2\n")
+    with pytest.raises(FormatError, match="tells no symbol and date"):
+        open_recording(path)
+
+
+def test_gzip_cut_in_its_header_is_refused(tmp_path):
+    path = tmp_path / "cut.gz"
+    path.write_bytes(gzip.compress(TRADE)[:8])
+    with pytest.raises(FormatError, match="the file is cut; expected a whole gzip file"):
+        open_recording(path)
+
+
+def test_missing_path_and_empty_directory_are_refused(tmp_path):
+    with pytest.raises(FormatError, match="nothing.gz: no such file; expected a recording"):
+        open_recording(tmp_path / "nothing.gz")
+    with pytest.raises(FormatError, match="no such file"):
+        open_recording(tmp_path / "no" / "where.gz")
+    with pytest.raises(FormatError, match="0 LOBSTER message and 0 orderbook files"):
+        open_recording(tmp_path)
