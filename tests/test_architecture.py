@@ -21,6 +21,7 @@ import pytest
 
 import nautilus
 from nautilus.cli.main import cli
+from perf.__main__ import BENCHES
 from tests.kit import source_rules as rules
 from tests.kit.source_rules import Source
 
@@ -67,6 +68,7 @@ ON_SOURCES = {
         rules.check_one_clock,
         rules.check_core_imports,
         rules.check_cython_functions,
+        rules.check_compiled_modules,
         rules.check_lengths,
         rules.check_names,
         rules.check_unpickling,
@@ -75,9 +77,7 @@ ON_SOURCES = {
         rules.check_words,
     )
 }
-ON_PATHS = {
-    rule.__name__: rule for rule in (rules.check_compiled_modules, rules.check_file_names, rules.check_layout)
-}
+ON_PATHS = {rule.__name__: rule for rule in (rules.check_file_names, rules.check_layout)}
 
 
 @pytest.mark.parametrize("rule", ON_SOURCES)
@@ -158,10 +158,6 @@ def test_the_rule_lets_a_good_source_be(rule: str, path: str, text: str) -> None
 
 
 BAD_PATHS = [
-    ("check_compiled_modules", ["nautilus/core/x.pyx", "nautilus/core/x.pxd"]),
-    ("check_compiled_modules", ["nautilus/core/x.pyx", "nautilus/core/x.pyi"]),
-    ("check_compiled_modules", ["nautilus/bus/x.pyx", "nautilus/bus/x.pxd", "nautilus/bus/x.pyi"]),
-    ("check_compiled_modules", [f"nautilus/core/x.{end}" for end in ("pyx", "pxd", "pyi", "py")]),
     ("check_file_names", ["nautilus/engines/ultra_router.py"]),
     ("check_file_names", ["tests/unit/test_book_v2.py"]),
     ("check_file_names", ["nautilus/utils/x.py"]),
@@ -169,6 +165,19 @@ BAD_PATHS = [
     ("check_layout", ["nautilus/bus/__init__.py"]),
     ("check_layout", ["tests/unit/bus/test_x.py"]),
 ]
+
+
+BAD_MODULES = [
+    [("nautilus/core/x.pyx", "x = 1")],
+    [("nautilus/core/x.pyx", "cdef class X:\n    pass"), ("nautilus/core/x.pyi", "")],
+    [("nautilus/core/x.pyx", ""), ("nautilus/core/x.pyi", ""), ("nautilus/core/x.py", "")],
+    [("nautilus/bus/x.pyx", ""), ("nautilus/bus/x.pyi", "")],
+]
+
+
+@pytest.mark.parametrize("files", BAD_MODULES)
+def test_a_compiled_module_that_lacks_a_part_is_found(files: list[tuple[str, str]]) -> None:
+    assert len(rules.check_compiled_modules([Source(*file) for file in files])) == 1
 
 
 @pytest.mark.parametrize(("rule", "paths"), BAD_PATHS)
@@ -204,12 +213,15 @@ def _packages() -> list[str]:
 
 
 def _unpinned(module: ModuleType) -> list[str]:
-    """Public names that a package binds beyond its `__all__`, or names there that do not exist."""
+    """Public names of its own that a package binds beyond its `__all__`, or names there that do not exist."""
     pinned = set(getattr(module, "__all__", ()))
     bound = {
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType) and name not in ("annotations", "TYPE_CHECKING")
+        if not name.startswith("_")
+        and not isinstance(value, ModuleType)
+        and name not in ("annotations", "TYPE_CHECKING")
+        and (getattr(value, "__module__", None) or "").split(".")[0] not in sys.stdlib_module_names
     }
     return sorted((bound - pinned) | {name for name in pinned if not hasattr(module, name)})
 
@@ -242,7 +254,6 @@ def test_a_changelog_of_another_version_is_found() -> None:
 def _unknown_commands(document: Source) -> list[str]:
     """Commands in a document that nobody could run: of `nautilus`, `make` and `python -m perf`."""
     targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
-    benches = {path.removeprefix("perf/bench_").removesuffix(".py") for path in PATHS if path.startswith("perf/bench_")}
     complaints = []
     for line, text in rules.commands_in(document):
         try:
@@ -262,7 +273,7 @@ def _unknown_commands(document: Source) -> list[str]:
             complaints += [f"{place}: {problem}" for problem in _unknown_options(words[1:])]
         elif words[:3] == ["python", "-m", "perf"] and words[3:4] == ["run"] and len(words) > 4:
             name = words[4]
-            if name not in benches and name != "all" and name != "NAME":
+            if name not in BENCHES and name != "all" and name != "NAME":
                 complaints.append(f"{place}: no bench {name}")
     return complaints
 
@@ -290,7 +301,8 @@ def test_commands_in_the_documents_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["`make everything`", "`nautilus fly`", "```sh\nnautilus config show --orign\n```", "`python -m perf run warp`"]
+    "text",
+    ["`make everything`", "`nautilus fly`", "```sh\nnautilus config show --orign\n```", "`python -m perf run warp`"],
 )
 def test_a_command_that_does_not_exist_is_found(text: str) -> None:
     assert len(_unknown_commands(Source("docs/x.md", text))) == 1
@@ -318,9 +330,7 @@ def test_a_flow_that_is_not_current_is_found() -> None:
     assert flow.page_with("another engine\n", page) != page
 
 
-README_BLOCKS = [
-    block for source in SOURCES if source.path == "README.md" for block in rules.python_blocks(source)
-]
+README_BLOCKS = [block for source in SOURCES if source.path == "README.md" for block in rules.python_blocks(source)]
 
 
 @pytest.mark.parametrize("block", README_BLOCKS, ids=lambda block: block.splitlines()[0][:40])

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,11 +71,10 @@ def packages() -> Check:
     found, lacking = [], []
     for name in REQUIRED:
         try:
-            module = importlib.import_module(name)
+            importlib.import_module(name)
+            found.append(f"{name} {version(name)}")
         except ImportError:
             lacking.append(name)
-        else:
-            found.append(f"{name} {getattr(module, '__version__', '')}".strip())
     if lacking:
         return Check("packages", "fail", f"missing: {', '.join(lacking)}", "run `make`")
     return Check("packages", "ok", ", ".join(found))

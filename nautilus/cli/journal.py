@@ -54,7 +54,7 @@ def verify(path: str, as_json: bool) -> int:
 @json_option
 def dump(path: str, first: int, limit: int, as_json: bool) -> None:
     """Print commands as they were recorded, under any version of the rules."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     more = False
     for command in _commands(_directory(path), first):
         if len(rows) == limit:

@@ -38,7 +38,5 @@ class LazyGroup(click.Group):
         if args and args[0] not in self._places and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], self._places, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(
-                f"unknown command {args[0]!r}; expected one of {', '.join(self._places)}{hint}", ctx
-            )
+            raise click.UsageError(f"unknown command {args[0]!r}; expected one of {', '.join(self._places)}{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -40,7 +40,9 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:
-        code = cli.main(args=arguments, prog_name="nautilus", standalone_mode=False)
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        with cli.make_context("nautilus", given) as context:
+            code = cli.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except click.exceptions.Exit as request:
@@ -48,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as request:
         print(request.format_message(), file=sys.stderr)
         return USAGE
-    except click.Abort:
-        return _say("interrupted", INTERRUPTED)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader has gone (`nautilus ... | head`): what it wanted was said. The descriptor is replaced so that

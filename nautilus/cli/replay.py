@@ -13,7 +13,9 @@ from nautilus.cli.market_run import execute, run_options, run_options_of
 def _only_max(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if value != "max":
         raise click.BadParameter(
-            f"{value!r}: expected 'max'; other speeds need the live platform, which is not there yet", context, parameter
+            f"{value!r}: expected 'max'; other speeds need the live platform, which is not there yet",
+            context,
+            parameter,
         )
     return value
 

@@ -289,9 +289,7 @@ def _profile_file(file: str | None, name: str) -> str | None:
     )
 
 
-def _from_environment(
-    environment: Mapping[str, str], sections: Sections, problems: list[ConfigError]
-) -> list[_Given]:
+def _from_environment(environment: Mapping[str, str], sections: Sections, problems: list[ConfigError]) -> list[_Given]:
     given = []
     for name, value in sorted(environment.items()):
         if not name.startswith(PREFIX):

@@ -171,16 +171,18 @@ def check_pure_packages(sources: Iterable[Source]) -> Complaints:
     for source in sources:
         if source.package not in PURE or not source.is_python:
             continue
-        for item in imports(source):
-            if item.module.split(".")[0] in IMPURE_MODULES:
-                complaints.append(f"{source.path}:{item.line}: {source.package} imports {item.module}")
-        for node in ast.walk(ast.parse(source.text)):
-            if (
-                isinstance(node, ast.Attribute)
-                and node.attr in ("now", "utcnow", "today")
-                and ast.unparse(node.value).rpartition(".")[2] in ("datetime", "date", "dt")
-            ):
-                complaints.append(f"{source.path}:{node.lineno}: {source.package} calls {ast.unparse(node)}")
+        complaints += [
+            f"{source.path}:{item.line}: {source.package} imports {item.module}"
+            for item in imports(source)
+            if item.module.split(".")[0] in IMPURE_MODULES
+        ]
+        complaints += [
+            f"{source.path}:{node.lineno}: {source.package} calls {ast.unparse(node)}"
+            for node in ast.walk(ast.parse(source.text))
+            if isinstance(node, ast.Attribute)
+            and node.attr in ("now", "utcnow", "today")
+            and ast.unparse(node.value).rpartition(".")[2] in ("datetime", "date", "dt")
+        ]
     return complaints
 
 
@@ -202,9 +204,11 @@ def check_core_imports(sources: Iterable[Source]) -> Complaints:
         if source.package != "core":
             continue
         if source.is_cython:
-            for item in cimports(source):
-                if not any(item.module == name or item.module.startswith(f"{name}.") for name in CORE_CIMPORTS):
-                    complaints.append(f"{source.path}:{item.line}: cimports {item.module}")
+            complaints += [
+                f"{source.path}:{item.line}: cimports {item.module}"
+                for item in cimports(source)
+                if not any(item.module == name or item.module.startswith(f"{name}.") for name in CORE_CIMPORTS)
+            ]
         if source.is_python or source.is_cython:
             for item in imports(source):
                 top = item.module.split(".")[0]
@@ -247,17 +251,20 @@ def check_cython_functions(sources: Iterable[Source]) -> Complaints:
     return complaints
 
 
-def check_compiled_modules(paths: Iterable[str]) -> Complaints:
-    """Compiled code lives in `core/`; x.pyx has x.pxd and x.pyi and no x.py."""
-    known = set(paths)
+def check_compiled_modules(sources: Iterable[Source]) -> Complaints:
+    """Compiled code of the package lives in `core/`; x.pyx has x.pyi, no x.py, and x.pxd where others can use it."""
+    known = {source.path: source for source in sources}
     complaints = []
-    for path in sorted(known):
-        if not path.endswith(".pyx"):
+    for path, source in sorted(known.items()):
+        if not (path.endswith(".pyx") and path.startswith("nautilus/")):
             continue
         stem = path.removesuffix(".pyx")
         if not path.startswith("nautilus/core/"):
             complaints.append(f"{path}: compiled code outside of nautilus/core/")
-        complaints += [f"{path}: no {stem}{end}" for end in (".pxd", ".pyi") if stem + end not in known]
+        if f"{stem}.pyi" not in known:
+            complaints.append(f"{path}: no {stem}.pyi")
+        if f"{stem}.pxd" not in known and re.search(r"(?m)^cdef class ", source.text):
+            complaints.append(f"{path}: a class without its fields in {stem}.pxd")
         if f"{stem}.py" in known:
             complaints.append(f"{path}: beside {stem}.py")
     return complaints
@@ -315,7 +322,9 @@ def check_names(sources: Iterable[Source]) -> Complaints:
             place = f"{source.path}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
                 words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name).lower()
-                complaints += [f"{place}: {node.name}: say it in the field's words" for n in FORBIDDEN_NAMES if n in words]
+                complaints += [
+                    f"{place}: {node.name}: say it in the field's words" for n in FORBIDDEN_NAMES if n in words
+                ]
                 if isinstance(node, ast.ClassDef) and words.endswith(("_manager", "_helper", "_util", "_utils")):
                     complaints.append(f"{place}: {node.name} says nothing about what it does")
             name, kind = None, None
@@ -334,9 +343,11 @@ def check_unpickling(sources: Iterable[Source]) -> Complaints:
     for source in sources:
         if not (source.is_python or source.is_cython):
             continue
-        for item in imports(source):
-            if item.module.split(".")[0] in UNPICKLING:
-                complaints.append(f"{source.path}:{item.line}: imports {item.module}")
+        complaints += [
+            f"{source.path}:{item.line}: imports {item.module}"
+            for item in imports(source)
+            if item.module.split(".")[0] in UNPICKLING
+        ]
         for number, line in enumerate(source.text.splitlines(), 1):
             if re.search("allow_" + r"pickle\s*=\s*True", line):
                 complaints.append(f"{source.path}:{number}: allows pickle")
@@ -360,9 +371,11 @@ def check_tests(sources: Iterable[Source]) -> Complaints:
     for source in sources:
         if not source.path.startswith("tests/") or not source.is_python:
             continue
-        for item in imports(source):
-            if item.module.startswith(("unittest.mock", "mock", "pytest_mock")):
-                complaints.append(f"{source.path}:{item.line}: imports {item.module}")
+        complaints += [
+            f"{source.path}:{item.line}: imports {item.module}"
+            for item in imports(source)
+            if item.module.startswith(("unittest.mock", "mock", "pytest_mock"))
+        ]
         for node in ast.walk(ast.parse(source.text)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep", "asyncio.sleep"):
                 complaints.append(f"{source.path}:{node.lineno}: sleeps")

@@ -72,7 +72,8 @@ def test_lazy_help_says_what_the_command_says() -> None:
     [
         (["rplay"], "unknown command 'rplay'; expected one of demo, replay, engine, config, doctor, journal; "
                     "did you mean 'replay'? (see 'nautilus --help')"),
-        (["engine", "lst"], "unknown command 'lst'; expected one of list; did you mean 'list'? (see 'nautilus engine --help')"),
+        (["engine", "lst"], "unknown command 'lst'; expected one of list; did you mean 'list'? "
+                            "(see 'nautilus engine --help')"),
         (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help')"),
     ],
 )  # fmt: skip

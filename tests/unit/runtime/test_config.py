@@ -151,7 +151,8 @@ def test_values_of_the_environment_are_read_by_type(tmp_path: Path, monkeypatch:
 def test_a_key_outside_of_a_section_is_refused(house: Path) -> None:
     (house / "nautilus.toml").write_text("spread_ticks = 3\n")
     assert str(refuse()) == (
-        "config/nautilus.toml:1: spread_ticks = 3 stands outside of a section; expected it under one of [quoting], [risk]"
+        "config/nautilus.toml:1: spread_ticks = 3 stands outside of a section; "
+        "expected it under one of [quoting], [risk]"
     )
 
 
