@@ -1,22 +1,21 @@
 """The trading kernel: commands in, events out, one deterministic state machine. One thread.
 
-Rules: docs/kernel.md. `kernel_step` is the whole machine for one command; `Kernel` is its Python face.
+Rules: docs/kernel.md.
 """
 
+cimport numpy as cnp
 from libc.stdint cimport uint32_t
 
 from nautilus.core.journal cimport journal_t
 from nautilus.core.state cimport kernel_t
 from nautilus.core.types cimport command_t
 
-cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal) noexcept nogil
-
 cdef class Kernel:
     cdef kernel_t state
     cdef object journal                 # Journal or None
     cdef journal_t* journal_state       # its inside, NULL without one
     cdef bint broken                    # the journal failed: nothing more is taken
-    cdef Py_ssize_t run(self, const command_t* commands, Py_ssize_t count, object out) except -1
+    cdef Py_ssize_t run(self, const command_t* commands, Py_ssize_t count, cnp.ndarray out) except -1
     cdef int settle(self) except -1
     cdef object check_room(self, const command_t* commands, Py_ssize_t count)
     cdef object all_events(self, const command_t* commands, Py_ssize_t count)

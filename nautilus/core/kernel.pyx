@@ -1,91 +1,30 @@
-"""The trading kernel: orders, the sequence of steps, and the Python face."""
+"""The trading kernel: its Python face."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+cimport numpy as cnp
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 import numpy as np
 
-from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_room, ladder_t
-from nautilus.core.control cimport control, reject
-from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
-from nautilus.core.hashmap cimport map_find, map_home, map_prefetch, map_put, map_slot, prefetch_line
-from nautilus.core.journal cimport Journal, journal_flush, journal_put, journal_put_hash, journal_room
-from nautilus.core.matching cimport (
-    INCOMING_BOUNDED,
-    INCOMING_MARKET,
-    cancelled_event,
-    event_begin,
-    event_done,
-    fills_at_once,
-    match_incoming,
-    match_tape,
-    order_closed,
-    order_release,
-    order_remove,
-    order_rest,
-    order_unlink,
-    rank_of,
-    would_cross,
-)
-from nautilus.core.pool cimport pool_take
+from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
+from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.journal cimport JOURNAL_CHECKPOINT, Journal, journal_flush, journal_room
+from nautilus.core.orders cimport kernel_step, look_ahead
 from nautilus.core.positions cimport money_int, position_t
-from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
 from nautilus.core.state cimport (
-    ID_CLOSED,
     account_of,
     instrument_of,
     instrument_t,
     ladder_of,
     order_at,
-    order_t,
-    position_add,
     position_of,
     state_close,
     state_open,
 )
-from nautilus.core.timers cimport timer_arm
-from nautilus.core.types cimport (
-    ACCOUNT_EXEMPT,
-    COMMAND_CANCEL,
-    COMMAND_NEW,
-    COMMAND_REPLACE,
-    COMMAND_TIME,
-    COMMAND_VENUE_UNKNOWN,
-    EVENT_ACCEPTED,
-    EVENT_CANCELLED,
-    EVENT_DUPLICATE,
-    EVENT_EXPIRED,
-    EVENT_REJECTED,
-    EVENT_REPLACED,
-    FLAG_POST_ONLY,
-    FLAG_TAPE,
-    FLAG_TAPE_BOOKED,
-    REASON_CLOSED_ORDER,
-    REASON_DUPLICATE_ORDER,
-    REASON_EXPIRED,
-    REASON_LATE,
-    REASON_MALFORMED,
-    REASON_ORDER_ID,
-    REASON_POOL_FULL,
-    REASON_REQUESTED,
-    REASON_UNFILLED,
-    REASON_UNKNOWN_ACCOUNT,
-    REASON_UNKNOWN_INSTRUMENT,
-    REASON_UNKNOWN_ORDER,
-    REASON_WOULD_CROSS,
-    SIDE_BUY,
-    SIDE_SELL,
-    TIF_AT_CLOSE,
-    TIF_FOK,
-    TIF_GTC,
-    TIF_GTD,
-    TYPE_LIMIT,
-    TYPE_MARKET,
-    TYPE_PEGGED,
-    event_t,
-)
+from nautilus.core.types cimport COMMAND_ACCOUNT, COMMAND_NEW, COMMAND_REPLACE, EVENT_REJECTED, SIDE_BUY, SIDE_SELL, event_t
+
 from nautilus.core.journal_reader import JournalReader, verify
 from nautilus.core.segment import JournalError
 from nautilus.core.snapshot_file import latest_snapshot, write_snapshot
@@ -96,7 +35,10 @@ POSITION = np.dtype([
     ("instrument_id", "<u4"), ("quantity", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8"),
     ("cost", "O"), ("realised", "O"), ("unrealised", "O"),
 ])
-cdef int64_t CHECKPOINT = 65536
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Empty(int dimensions, cnp.npy_intp* shape, cnp.PyArray_Descr* dtype, int fortran)
 
 
 class KernelError(ValueError):
@@ -105,321 +47,6 @@ class KernelError(ValueError):
     def __init__(self, code, message):
         super().__init__(message)
         self.code = code
-
-
-cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept nogil:
-    """REJECTED with every violated control in flags and the smallest as its reason."""
-    cdef event_t* e = event_begin(k, EVENT_REJECTED)
-    cdef int reason = 0
-    while not bits >> reason & 1:
-        reason += 1
-    e.order_id = c.order_id
-    e.price_ticks = c.price_ticks
-    e.quantity = c.quantity
-    e.side = c.side
-    e.instrument_id = c.instrument_id
-    e.account_id = c.account_id
-    e.strategy_id = c.strategy_id
-    e.reason = reason
-    e.flags = bits
-    event_done(k, e)
-
-
-cdef inline void after_match(kernel_t* k, uint32_t index, order_t* order, bint open_end, bint rests) noexcept nogil:
-    """Step 11 for an order whose record is `index` (0 while a NEW has none)."""
-    cdef order_t* kept
-    if open_end and order.leaves and rests:
-        if index == 0:
-            index = pool_take(&k.orders)
-            kept = order_at(k, index)
-            kept[0] = order[0]
-            k.accounts[order.account].open_orders += 1
-            map_put(&k.accounts[order.account].ids, order.order_id, index)
-        order_rest(k, index)
-        return
-    if open_end and order.leaves:
-        cancelled_event(k, order, order.leaves, EVENT_CANCELLED, REASON_UNFILLED)
-    if index:
-        order_release(k, index)
-    else:
-        order_closed(k, order.account, order.order_id)
-
-
-cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef uint32_t instrument, account, position = 0, bits, index
-    cdef uint32_t* known
-    cdef bint market, bounded, rests, open_end
-    cdef int64_t bound = 0
-    cdef int mode = 0
-    cdef order_t order
-    cdef event_t* e
-    if (
-        c.side < SIDE_BUY or c.side > SIDE_SELL or c.order_type < TYPE_LIMIT or c.order_type > TYPE_PEGGED
-        or c.time_in_force < TIF_GTC or c.time_in_force > TIF_AT_CLOSE
-    ):
-        reject(k, c, REASON_MALFORMED)
-        return
-    instrument = instrument_of(k, c.instrument_id)
-    if instrument == 0:
-        reject(k, c, REASON_UNKNOWN_INSTRUMENT)
-        return
-    account = account_of(k, c.account_id)
-    if account == 0:
-        reject(k, c, REASON_UNKNOWN_ACCOUNT)
-        return
-    if c.order_id == 0:
-        reject(k, c, REASON_ORDER_ID)
-        return
-    known = map_find(&k.accounts[account].ids, c.order_id)
-    if known != NULL:
-        reject(k, c, REASON_DUPLICATE_ORDER)
-        return
-    if k.accounts[account].flags & ACCOUNT_EXEMPT:
-        position = position_of(k, account, instrument)      # only for the kill switch of the pair
-    else:
-        position = position_add(k, account, instrument)
-        if position == 0:
-            reject(k, c, REASON_POOL_FULL)
-            return
-    market = c.order_type == TYPE_MARKET
-    bits = pretrade_check(k, c, c.side, market, instrument, account, position, NULL, &bound, &bounded)
-    if bits:
-        refuse(k, c, bits)
-        return
-    if c.flags & FLAG_POST_ONLY and would_cross(k, instrument, c.side, c.price_ticks):
-        reject(k, c, REASON_WOULD_CROSS)
-        return
-    rests = c.time_in_force <= TIF_GTD
-    if rests and (
-        k.orders.used == k.orders.capacity
-        or not ladder_room(ladder_of(k, instrument, c.side), &k.pages, rank_of(c.side, c.price_ticks))
-    ):
-        reject(k, c, REASON_POOL_FULL)
-        return
-
-    order.next = 0
-    order.prev = 0
-    order.order_id = c.order_id
-    order.price = c.price_ticks
-    order.leaves = c.quantity
-    order.filled = 0
-    order.instrument = instrument
-    order.account = account
-    order.position = 0 if k.accounts[account].flags & ACCOUNT_EXEMPT else position
-    order.timer = 0
-    order.strategy_id = c.strategy_id
-    order.flags = c.flags
-    order.side = c.side
-    order.time_in_force = c.time_in_force
-    order.reserved = 0
-    e = event_begin(k, EVENT_ACCEPTED)
-    e.order_id = c.order_id
-    e.price_ticks = c.price_ticks
-    e.quantity = c.quantity
-    e.leaves_quantity = c.quantity
-    e.side = c.side
-    e.instrument_id = c.instrument_id
-    e.account_id = c.account_id
-    e.strategy_id = c.strategy_id
-    event_done(k, e)
-
-    if market:
-        mode = INCOMING_MARKET | (INCOMING_BOUNDED if bounded else 0)
-    if c.flags & FLAG_TAPE:
-        match_tape(k, &order, c.flags & FLAG_TAPE_BOOKED)
-        open_end = True
-    elif c.time_in_force == TIF_FOK and not fills_at_once(k, &order, mode, bound):
-        open_end = True
-    else:
-        open_end = match_incoming(k, &order, mode, bound)
-    after_match(k, 0, &order, open_end, rests)
-    if rests and open_end and order.leaves and c.time_in_force != TIF_GTC:
-        index = map_find(&k.accounts[account].ids, c.order_id)[0]
-        bound = c.expire_ns if c.time_in_force == TIF_GTD else k.instruments[instrument].close_ns
-        if bound:
-            k.arming += 1
-            timer_arm(k, index, bound, k.arming)
-
-
-cdef inline uint32_t open_order(kernel_t* k, const command_t* c, int* reason) noexcept nogil:
-    """Record of the open order that the command names; 0 and the reason where there is none."""
-    cdef uint32_t account = account_of(k, c.account_id)
-    cdef uint32_t* found
-    if account == 0:
-        reason[0] = REASON_UNKNOWN_ACCOUNT
-        return 0
-    found = map_find(&k.accounts[account].ids, c.order_id)
-    if found == NULL:
-        reason[0] = REASON_UNKNOWN_ORDER
-        return 0
-    if found[0] == ID_CLOSED:
-        reason[0] = REASON_CLOSED_ORDER
-        return 0
-    return found[0]
-
-
-cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef int reason = 0
-    cdef uint32_t index = open_order(k, c, &reason)
-    cdef uint32_t bits
-    cdef order_t* order
-    cdef command_t named
-    cdef event_t* e
-    cdef int64_t bound = 0, leaves
-    cdef bint bounded
-    if index == 0:
-        reject(k, c, reason)
-        return
-    order = order_at(k, index)
-    named = c[0]
-    named.side = order.side
-    named.instrument_id = k.instruments[order.instrument].id
-    named.strategy_id = order.strategy_id
-    bits = pretrade_check(
-        k, c, order.side, False, order.instrument, order.account,
-        order.position if order.position else position_of(k, order.account, order.instrument), order, &bound, &bounded
-    )
-    if bits:
-        refuse(k, &named, bits)
-        return
-    if order.flags & FLAG_POST_ONLY and would_cross(k, order.instrument, order.side, c.price_ticks):
-        reject(k, &named, REASON_WOULD_CROSS)
-        return
-    if not ladder_room(ladder_of(k, order.instrument, order.side), &k.pages, rank_of(order.side, c.price_ticks)):
-        reject(k, &named, REASON_POOL_FULL)
-        return
-    leaves = c.quantity - order.filled
-    e = event_begin(k, EVENT_REPLACED)
-    e.order_id = order.order_id
-    e.price_ticks = c.price_ticks
-    e.quantity = c.quantity
-    e.leaves_quantity = leaves
-    e.side = order.side
-    e.instrument_id = named.instrument_id
-    e.account_id = c.account_id
-    e.strategy_id = order.strategy_id
-    event_done(k, e)
-    if c.price_ticks == order.price and leaves <= order.leaves:
-        shrink(k, order, leaves)
-        return
-    order_unlink(k, index)
-    order.price = c.price_ticks
-    order.leaves = leaves
-    after_match(k, index, order, match_incoming(k, order, 0, 0), True)
-
-
-cdef inline void shrink(kernel_t* k, order_t* order, int64_t leaves) noexcept nogil:
-    """Takes quantity off a resting order, in its place."""
-    cdef int64_t less = order.leaves - leaves
-    ladder_find(ladder_of(k, order.instrument, order.side), rank_of(order.side, order.price)).quantity -= less
-    if order.position:
-        if order.side == SIDE_BUY:
-            k.positions[order.position].open_buy -= less
-        else:
-            k.positions[order.position].open_sell -= less
-    order.leaves = leaves
-
-
-cdef inline void cancel_order(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef int reason = 0
-    cdef uint32_t index = open_order(k, c, &reason)
-    if index:
-        order_remove(k, index, EVENT_CANCELLED, REASON_REQUESTED)
-    else:
-        reject(k, c, reason)
-
-
-cdef inline void fire_timers(kernel_t* k) noexcept nogil:
-    while k.timer_count and k.timers[0].due_ns <= k.now_ns:
-        k.cause_now_ns = k.timers[0].due_ns
-        order_remove(k, k.timers[0].order, EVENT_EXPIRED, REASON_EXPIRED)
-
-
-cdef inline void dispatch(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef event_t* e
-    if c.source_id and c.source_sequence:
-        if c.source_sequence <= k.sources[c.source_id]:
-            e = event_begin(k, EVENT_DUPLICATE)
-            e.order_id = c.order_id
-            e.price_ticks = c.price_ticks
-            e.quantity = c.quantity
-            e.side = c.side
-            e.instrument_id = c.instrument_id
-            e.account_id = c.account_id
-            e.strategy_id = c.strategy_id
-            event_done(k, e)
-            return
-        k.sources[c.source_id] = c.source_sequence
-    if c.deadline_ns and c.deadline_ns < k.now_ns:
-        reject(k, c, REASON_LATE)
-    elif c.kind == COMMAND_NEW:
-        new_order(k, c)
-    elif c.kind == COMMAND_CANCEL:
-        cancel_order(k, c)
-    elif c.kind == COMMAND_REPLACE:
-        replace_order(k, c)
-    elif c.kind == 0 or c.kind > COMMAND_VENUE_UNKNOWN:
-        reject(k, c, REASON_MALFORMED)
-    elif c.kind != COMMAND_TIME:
-        control(k, c)
-
-
-cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal) noexcept nogil:
-    """One command: stamped, journalled, timers first, then carried out."""
-    cdef command_t c = command[0]
-    k.sequence += 1
-    c.sequence = k.sequence
-    if c.now_ns > k.now_ns:
-        k.now_ns = c.now_ns
-    else:
-        c.now_ns = k.now_ns
-    xxh64_stripes(&k.command_hash, &c, sizeof(command_t) // 8)
-    if journal != NULL:
-        journal_put(journal, &c)
-    k.cause_sequence = k.sequence
-    if k.timer_count and k.timers[0].due_ns <= k.now_ns:
-        k.cause_source_id = 0
-        k.cause_source_sequence = 0
-        fire_timers(k)
-    k.cause_now_ns = k.now_ns
-    k.cause_source_id = c.source_id
-    k.cause_source_sequence = c.source_sequence
-    dispatch(k, &c)
-    if journal != NULL and k.sequence % CHECKPOINT == 0:
-        journal_put_hash(
-            journal, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),
-            xxh64_value(&k.command_hash, NULL, 0)
-        )
-
-
-cdef enum:
-    LOOK_FAR = 32               # commands ahead whose id slot is fetched
-    LOOK_NEAR = 16               # commands ahead whose order record is fetched
-
-
-cdef inline void look_ahead(kernel_t* k, const command_t* commands, Py_ssize_t i, Py_ssize_t count) noexcept nogil:
-    """Fetches what later commands of the batch will touch; it changes no result."""
-    cdef const command_t* c
-    cdef uint32_t account
-    cdef uint32_t* found
-    if i + LOOK_FAR < count:
-        c = &commands[i + LOOK_FAR]
-        if COMMAND_NEW <= c.kind <= COMMAND_REPLACE:
-            account = account_of(k, c.account_id)
-            if account:
-                if c.kind == COMMAND_NEW:
-                    # A store, not a fetch: a page that was never touched then faults once, not twice.
-                    map_slot(&k.accounts[account].ids, map_home(&k.accounts[account].ids, c.order_id)).reserved = 0
-                else:
-                    map_prefetch(&k.accounts[account].ids, c.order_id)
-    if i + LOOK_NEAR < count:
-        c = &commands[i + LOOK_NEAR]
-        if c.kind == COMMAND_CANCEL or c.kind == COMMAND_REPLACE:
-            account = account_of(k, c.account_id)
-            if account:
-                found = map_find(&k.accounts[account].ids, c.order_id)
-                if found != NULL and found[0] != ID_CLOSED:
-                    prefetch_line(order_at(k, found[0]))
 
 
 def as_commands(what):
@@ -463,7 +90,7 @@ cdef class Kernel:
         if not isinstance(accounts, np.ndarray):
             ids = list(accounts)
             accounts = np.zeros(len(ids), COMMAND)
-            accounts["kind"] = 9  # ACCOUNT
+            accounts["kind"] = COMMAND_ACCOUNT
             accounts["account_id"] = ids
         first = np.concatenate([as_commands(instruments), accounts, as_commands(limits)])
         events = self.process(first)
@@ -546,7 +173,7 @@ cdef class Kernel:
             ):
                 raise KernelError(
                     "REPLAY_DIFFERS",
-                    f"{path}: commands {max(1, item.command_sequence - CHECKPOINT + 1)} to {item.command_sequence} "
+                    f"{path}: commands {max(1, item.command_sequence - JOURNAL_CHECKPOINT + 1)} to {item.command_sequence} "
                     f"give event hash {kernel.event_hash():016x}, expected {item.event_hash:016x}",
                 )
         return kernel
@@ -568,13 +195,8 @@ cdef class Kernel:
         Raises TypeError or ValueError for an array of another kind, JournalError (JOURNAL_FULL) before anything is
         taken where the journal has no room for new orders.
         """
-        cdef Py_buffer view
-        check_array(commands, COMMAND, "commands")
-        PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
-        try:
-            return self.all_events(<const command_t*>view.buf, view.len // <Py_ssize_t>sizeof(command_t))
-        finally:
-            PyBuffer_Release(&view)
+        cdef cnp.ndarray array = checked(commands, COMMAND, "commands")
+        return self.all_events(<const command_t*>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
 
     def process_into(self, commands, out):
         """(consumed, produced): takes commands while their events fit into the EVENT array `out`.
@@ -582,41 +204,38 @@ cdef class Kernel:
         Events that do not fit are kept and come first next time; call again with the commands not consumed (or with
         none) until `consumed` covers all and `produced` is less than the length of `out`.
         """
-        cdef Py_buffer view
+        cdef cnp.ndarray array = checked(commands, COMMAND, "commands")
+        cdef const command_t* rows = <const command_t*>cnp.PyArray_DATA(array)
         cdef Py_ssize_t consumed
-        check_array(commands, COMMAND, "commands")
-        check_array(out, EVENT, "out")
-        PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
-        try:
-            self.check_room(<const command_t*>view.buf, view.len // <Py_ssize_t>sizeof(command_t))
-            consumed = self.run(<const command_t*>view.buf, view.len // <Py_ssize_t>sizeof(command_t), out)
-        finally:
-            PyBuffer_Release(&view)
+        cdef cnp.ndarray into = checked(out, EVENT, "out")
+        if not cnp.PyArray_ISWRITEABLE(into):
+            raise ValueError("out: expected a writable array")
+        self.check_room(rows, cnp.PyArray_SIZE(array))
+        consumed = self.run(rows, cnp.PyArray_SIZE(array), into)
         self.settle()
         return consumed, self.state.out_count
 
     cdef object all_events(self, const command_t* commands, Py_ssize_t count):
         cdef Py_ssize_t done = 0
         self.check_room(commands, count)
-        parts = []
+        parts = None
         while True:
-            out = np.empty(count - done + ((count - done) >> 2) + 64, EVENT)
+            out = new_events(count - done + ((count - done) >> 2) + 16)
             done += self.run(commands + done, count - done, out)
-            parts.append(out[:self.state.out_count])
+            out = out[:self.state.out_count]
             if done == count and self.state.spill_read == self.state.spill_count:
                 break
+            parts = [out] if parts is None else [*parts, out]
         self.settle()
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return out if parts is None else np.concatenate([*parts, out])
 
-    cdef Py_ssize_t run(self, const command_t* commands, Py_ssize_t count, object out) except -1:
+    cdef Py_ssize_t run(self, const command_t* commands, Py_ssize_t count, cnp.ndarray out) except -1:
         """Fills `out`: kept events first, then those of commands; the number of commands taken."""
         cdef kernel_t* k = &self.state
-        cdef Py_buffer view
         cdef Py_ssize_t i = 0, kept
         cdef journal_t* journal = self.journal_state
-        PyObject_GetBuffer(out, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
-        k.out = <event_t*>view.buf
-        k.out_capacity = view.len // <Py_ssize_t>sizeof(event_t)
+        k.out = <event_t*>cnp.PyArray_DATA(out)
+        k.out_capacity = cnp.PyArray_SIZE(out)
         k.out_count = 0
         kept = k.spill_count - k.spill_read
         if kept:
@@ -640,7 +259,6 @@ cdef class Kernel:
                         i += 1
         k.out = NULL
         k.out_capacity = 0
-        PyBuffer_Release(&view)
         return i
 
     cdef object check_room(self, const command_t* commands, Py_ssize_t count):
@@ -807,15 +425,21 @@ cdef object side_depth(kernel_t* k, uint32_t instrument, int side, Py_ssize_t le
     return np.array(rows, DEPTH)
 
 
-cdef int check_array(object array, object dtype, str name) except -1:
-    """One-dimensional, C-contiguous, aligned ndarray of the very dtype, or an equal one."""
+cdef cnp.ndarray new_events(Py_ssize_t count):
+    cdef cnp.npy_intp size = count
+    Py_INCREF(EVENT)    # the array takes it over
+    return PyArray_Empty(1, &size, <cnp.PyArray_Descr*>EVENT, 0)
+
+
+cdef cnp.ndarray checked(object array, object dtype, str name):
+    """The array, if it is one-dimensional, C-contiguous, aligned and of the very dtype or an equal one."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: expected a numpy array, found {type(array).__name__}")
     if array.dtype is not dtype and array.dtype != dtype:
         raise TypeError(f"{name}: expected dtype nautilus.core.{'COMMAND' if dtype is COMMAND else 'EVENT'}, "
                         f"found {array.dtype}")
-    if array.ndim != 1 or not array.flags.c_contiguous or not array.flags.aligned:
+    if cnp.PyArray_NDIM(array) != 1 or not cnp.PyArray_ISCARRAY_RO(array):
         raise ValueError(f"{name}: expected one dimension, C-contiguous and aligned, found {array.ndim} dimension(s)"
                          f"{'' if array.flags.c_contiguous else ', not contiguous'}"
                          f"{'' if array.flags.aligned else ', not aligned'}")
-    return 0
+    return array
