@@ -7,7 +7,7 @@ so that informed traders, who know the value, draw the price to it, and makers t
 
 from __future__ import annotations
 
-from math import exp, sqrt
+from math import exp, inf, sqrt
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -214,7 +214,7 @@ class Fundamental:
         self._random = random
         self._log = 0.0
         self._last_ns = 0
-        self._jump_in = random.expovariate(config.jumps_per_minute / 60) if config.jumps_per_minute else float("inf")
+        self._jump_in = self._until_jump()
 
     def at(self, now_ns: int) -> float:
         """Value in ticks; times must not go back."""
@@ -228,8 +228,12 @@ class Fundamental:
             self._jump_in -= seconds
             while self._jump_in <= 0:
                 self._log += config.jump_bps * BPS * self._random.gauss(0.0, 1.0)
-                self._jump_in += self._random.expovariate(config.jumps_per_minute / 60)
+                self._jump_in += self._until_jump()
         return config.initial_price_ticks * exp(self._log)
+
+    def _until_jump(self) -> float:
+        rate = self._config.jumps_per_minute
+        return self._random.expovariate(1.0) * 60 / rate if rate else inf
 
 
 __all__ = ["Agent", "Fundamental", "InformedTrader", "MarketMaker", "MomentumTrader", "NoiseTrader", "View"]

@@ -16,7 +16,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     Raises
     ------
     ConfigError
-        A number that makes no sense: no maker, or a price, quantity, time or spread that is not positive.
+        A number that makes no sense: no maker, a price, quantity, time or spread that is not positive, a wild value.
     """
 
     initial_price_ticks: int = 600_000
@@ -59,6 +59,9 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
                      "jump_bps", "level_spacing", "patience", "skew", "impact_bps", "stress", "volatility_weight",
                      "informed_edge_bps"):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
+
+        for name, most in (("volatility_bps", 1_000), ("jump_bps", 10_000), ("jumps_per_minute", 6_000)):
+            self._check(name, getattr(self, name) <= most, f"at most {most}")
 
     def _check(self, name: str, sound: bool, expected: str) -> None:
         # NaN compares false and is refused with the rest.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nautilus.core.types import (
     COMMAND,
+    MAX_QUANTITY_LOTS,
     AccountFlag,
     CommandKind,
     EventKind,
@@ -27,7 +28,6 @@ from nautilus.core.types import (
     Side,
 )
 from nautilus.model.errors import ConfigError
-from nautilus.model.ids import MAX_QUANTITY_LOTS
 from nautilus.model.instrument import Instrument
 from nautilus.simulation.agents import Agent, Fundamental, InformedTrader, MarketMaker, MomentumTrader, NoiseTrader
 from nautilus.simulation.commands import CommandRows, account_commands

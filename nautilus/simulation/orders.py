@@ -13,9 +13,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from nautilus.core.types import BookAction, EventKind, OrderFlag, Reason, Side
+from nautilus.core.types import MAX_PRICE_TICKS, MAX_QUANTITY_LOTS, BookAction, EventKind, OrderFlag, Reason, Side
 from nautilus.core.types import TimeInForce as Tif
-from nautilus.model.ids import MAX_PRICE_TICKS, MAX_QUANTITY_LOTS
 from nautilus.model.instrument import Instrument
 from nautilus.simulation.commands import CommandRows
 
