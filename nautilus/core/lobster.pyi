@@ -28,7 +28,7 @@ def decode_messages(block: bytes) -> tuple[NDArray[np.void], CsvFault | None]:
     """
 
 def decode_rows(block: bytes, levels: int) -> tuple[NDArray[np.int64], CsvFault | None]:
-    """Decode lines of `ask price, ask size, bid price, bid size`, `levels` times, into an int64 array (rows, 4 x levels).
+    """Decode lines of `ask price, ask size, bid price, bid size`, `levels` times, to int64 (rows, 4 x levels).
 
     An empty level has size 0. Asks have to ascend, bids to descend. Decoding ends at the first fault.
     """

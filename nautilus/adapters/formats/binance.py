@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nautilus.adapters.formats.blocks import BlockReader
-from nautilus.adapters.formats.recording import FormatError, InstrumentHint, Recording, Records, Update, UpdateKind
+from nautilus.adapters.formats.head import describe, read_head
+from nautilus.adapters.formats.recording import FormatError, Recording, Records, Update, UpdateKind
 from nautilus.adapters.formats.sync import DiffSync, FuturesSync, SpotSync, Verdict
 from nautilus.core.binance import (
     LINE_DIFF,
     LINE_QUOTE,
     LINE_SNAPSHOT,
     LINE_TRADE,
-    MARK_FUTURES,
     MARK_PREVIOUS,
     BinanceBatch,
     BinanceDecoder,
@@ -34,14 +33,8 @@ from nautilus.core.binance import (
 from nautilus.core.depth import DepthBook
 from nautilus.core.types import RecordFlag
 
-HEAD_BYTES = 1 << 20  # of text, looked at to learn the instrument
-HEAD_UNIT = "0.00000001"
 HELD = 4096  # diffs held at most before a snapshot
 NOTES = 10
-# Longest first, so that FDUSD is not taken for USD.
-QUOTE_CURRENCIES = (
-    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY", "GBP", "AUD", "USD", "DAI",
-)  # fmt: skip
 BOOKED = int(RecordFlag.BOOKED)
 QUOTE, TRADE, BOOK = UpdateKind
 # A named tuple without the call of its Python constructor: this happens for every line.
@@ -159,7 +152,7 @@ class BinanceRecording(Recording):
         records = batch.deltas[first : first + count]
         if kind == LINE_DIFF:
             if isinstance(self.sync, FuturesSync) and not marks & MARK_PREVIOUS:
-                raise FormatError("field pu is missing", where=f"{self.path}:{number}", expected="pu, as in diffs before")
+                raise FormatError("field pu is missing", where=f"{self.path}:{number}", expected="pu, as before")
             return self._judge(HeldDiff(first_id, last_id, previous_id, venue_ns, number, records))
         if not self.sync.on_snapshot(last_id):
             self._note(number, f"snapshot {last_id} is older than the book {self.sync.last_id}, passed over")
@@ -240,92 +233,3 @@ class BinanceRecording(Recording):
             "diffs_dropped": self.sync.dropped,
             "booked_trades": self.booked_trades,
         }
-
-
-class Head(NamedTuple):
-    """What the head of a log tells."""
-
-    symbol: str
-    product: str
-    prices: npt.NDArray[np.int64]
-    quantities: npt.NDArray[np.int64]
-
-
-def read_head(path: Path, symbol: str = "") -> Head:
-    """Decode the first MiB of text in the finest unit; FormatError where it tells nothing."""
-    decoder = BinanceDecoder(HEAD_UNIT, HEAD_UNIT, symbol)
-    prices: list[npt.NDArray[np.int64]] = []
-    quantities: list[npt.NDArray[np.int64]] = []
-    marks = previous = diffs = messages = size = 0
-    fault = None
-    try:
-        for block in BlockReader(path):
-            batch = decoder.decode(block)
-            marks |= int(np.bitwise_or.reduce(batch.lines["marks"], initial=0))
-            is_diff = batch.lines["kind"] == LINE_DIFF
-            diffs += int(is_diff.sum())
-            messages += int((batch.lines["kind"] != LINE_SNAPSHOT).sum())
-            previous |= int(np.bitwise_or.reduce(batch.lines["marks"][is_diff], initial=0))
-            prices += [batch.deltas["price_ticks"], batch.trades["price_ticks"]]
-            prices += [batch.quotes["bid_ticks"], batch.quotes["ask_ticks"]]
-            quantities += [batch.deltas["quantity"], batch.trades["quantity"]]
-            quantities += [batch.quotes["bid_quantity"], batch.quotes["ask_quantity"]]
-            size += len(block)
-            fault = batch.fault
-            if fault is not None or size >= HEAD_BYTES:
-                break
-    except FormatError:
-        # Told again, after everything before it, by whoever reads the updates; unless nothing was before it.
-        if not prices:
-            raise
-    # A snapshot alone names no symbol.
-    if not messages:
-        if fault is not None:
-            raise FormatError(fault.what, where=f"{path}:{fault.line}", expected=fault.expected)
-        found = f"no depth, bookTicker or trade message{' of ' + symbol if symbol else ''} in its first lines"
-        raise FormatError(found, where=str(path), expected="a raw Binance log of bookTicker, trade and depth streams")
-    # Diffs decide, because their rules differ; without any, what other messages look like.
-    futures = previous & MARK_PREVIOUS if diffs else marks & MARK_FUTURES
-    return Head(decoder.symbol, "perpetual" if futures else "spot", np.concatenate(prices), np.concatenate(quantities))
-
-
-def describe(path: Path, head: Head, price_increment: str, lot_size: str) -> InstrumentHint:
-    """The instrument that a head shows; an increment or lot given by the caller wins."""
-    base, quote = split_symbol(head.symbol)
-    increment = price_increment or infer_step(head.prices)
-    lot = lot_size or infer_step(head.quantities)
-    product = head.product
-    if product == "perpetual" and "_" in head.symbol:
-        product = "future"  # a dated contract: BTCUSDT_240927
-    return InstrumentHint(
-        symbol=head.symbol,
-        venue="BINANCE",
-        product=product,
-        base_currency=base,
-        quote_currency=quote,
-        price_increment=increment,
-        lot_size=lot,
-        tick_table=(("0", increment),),
-        inferred=not (price_increment and lot_size),
-    )
-
-
-def infer_step(values: npt.NDArray[np.int64]) -> str:
-    """The largest power of ten, at most 1, that divides every value (in 10^-8), as a decimal string.
-
-    A true step that is no power of ten, such as 0.5, gives the next finer one: nothing recorded is refused for it.
-    """
-    divisor = int(np.gcd.reduce(values)) if len(values) else 0
-    power = 8
-    while divisor and power > 0 and divisor % 10**power:
-        power -= 1
-    return "1" if power == 8 else f"0.{'0' * (7 - power)}1"
-
-
-def split_symbol(symbol: str) -> tuple[str, str]:
-    """Base and quote currency of a symbol such as BTCUSDT or BTCUSDT_240927."""
-    pair = symbol.partition("_")[0]
-    for quote in QUOTE_CURRENCIES:
-        if pair.endswith(quote) and len(pair) > len(quote):
-            return pair[: -len(quote)], quote
-    return pair, "USDT"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nautilus.adapters.formats.binance import BinanceRecording
 from nautilus.adapters.formats.blocks import BlockReader
-from nautilus.adapters.formats.lobster import LobsterRecording, find_pair
+from nautilus.adapters.formats.lobster import LobsterRecording
+from nautilus.adapters.formats.pairs import find_pair
 from nautilus.adapters.formats.recording import FormatError, Recording
 
 EXPECTED = "a raw Binance log (.gz or plain) or a LOBSTER message or orderbook file"

@@ -20,8 +20,7 @@ def read(path, block_bytes=1000):
     blocks = []
     error = None
     try:
-        for block in reader:
-            blocks.append(block)
+        blocks.extend(reader)
     except FormatError as caught:
         error = caught
     assert all(block.endswith(b"\n") for block in blocks[:-1])

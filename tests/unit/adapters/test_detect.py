@@ -64,7 +64,7 @@ def test_gzip_cut_in_its_header_is_refused(tmp_path):
 
 
 def test_missing_path_and_empty_directory_are_refused(tmp_path):
-    with pytest.raises(FormatError, match="nothing.gz: no such file; expected a recording"):
+    with pytest.raises(FormatError, match=r"nothing\.gz: no such file; expected a recording"):
         open_recording(tmp_path / "nothing.gz")
     with pytest.raises(FormatError, match="no such file"):
         open_recording(tmp_path / "no" / "where.gz")

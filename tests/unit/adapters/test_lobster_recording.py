@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from nautilus.adapters.formats import FormatError, UpdateKind, open_recording
-from nautilus.adapters.formats.lobster import find_pair, midnight_ns
 from nautilus.adapters.formats.orderdepth import BUY, SELL, OrderDepth
+from nautilus.adapters.formats.pairs import find_pair, midnight_ns
 from nautilus.core.types import BookAction, RecordFlag
 
 ADD, REDUCE, DELETE, EXECUTE = (int(BookAction[n]) for n in ("ADD", "REDUCE", "DELETE", "EXECUTE"))
@@ -171,7 +171,7 @@ def test_missing_partner_strange_name_and_several_pairs_are_refused(tmp_path):
     write(tmp_path)
     other = tmp_path / "x.csv"
     other.write_text(MESSAGES[0] + "\n")
-    with pytest.raises(FormatError, match="name tells no symbol and date; expected a name like AAPL_2012"):
+    with pytest.raises(FormatError, match="its name tells no symbol and date; expected a name like AAPL_2012"):
         open_recording(other)
     write(tmp_path, names=tuple(name.replace("AAPL", "MSFT") for name in NAMES))
     with pytest.raises(FormatError, match="2 LOBSTER message and 2 orderbook files; expected one pair"):

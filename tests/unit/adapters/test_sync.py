@@ -113,10 +113,7 @@ def test_verdicts_equal_those_of_who_knows_what_was_left_out(stream):
         expected = [DROP] * (len(recorded) - len(fresh))
         if fresh:
             first, _, previous, _ = fresh[0]
-            if futures:
-                fits = first <= snapshot or previous == snapshot
-            else:
-                fits = first <= snapshot + 1
+            fits = (first <= snapshot or previous == snapshot) if futures else first <= snapshot + 1
             expected.append(APPLY if fits else GAP)
         expected += [APPLY if after[3] == before[3] + 1 else GAP for before, after in pairwise(fresh)]
         assert verdicts == expected

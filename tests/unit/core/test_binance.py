@@ -211,7 +211,9 @@ STEPS = st.sampled_from(["1", "10", "0.5", "0.25", "0.01", "0.00001", "0.0000000
 
 
 @settings(max_examples=300, deadline=None)
-@given(STEPS, st.decimals(min_value=0, max_value=10**11, allow_nan=False, allow_infinity=False, places=8), st.booleans())
+@given(
+    STEPS, st.decimals(min_value=0, max_value=10**11, allow_nan=False, allow_infinity=False, places=8), st.booleans()
+)
 def test_decimal_becomes_exact_steps_or_is_refused(step, value, snap):
     if snap:
         value -= value % Decimal(step)
