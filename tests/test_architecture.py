@@ -237,6 +237,23 @@ def test_an_export_that_is_not_said_is_found() -> None:
     assert _unpinned(module) == ["absent", "unsaid"]
 
 
+EXPORTS = ROOT / "tests" / "golden" / "exports.txt"
+
+
+def _lost_exports(pinned: str) -> list[str]:
+    """Names that were public once and are not any more; lines are "package name"."""
+    names = [line.split() for line in pinned.splitlines()]
+    return [f"{package} {name}" for package, name in names if not hasattr(importlib.import_module(package), name)]
+
+
+def test_what_was_exported_once_stays_exported() -> None:
+    assert _lost_exports(EXPORTS.read_text()) == []
+
+
+def test_a_lost_export_is_found() -> None:
+    assert _lost_exports("nautilus.model Instrument\nnautilus.model Instrumental\n") == ["nautilus.model Instrumental"]
+
+
 def _versions(project: str, changelog: str) -> set[str]:
     newest = re.search(r"(?m)^## \[?([0-9][^\s\]]*)", changelog)
     return {tomllib.loads(project)["project"]["version"], newest[1] if newest else "none"}

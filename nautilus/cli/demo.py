@@ -33,4 +33,4 @@ def demo(**options: Any) -> int:
     lockstep, simulation = chosen.sections["lockstep"], chosen.sections["simulation"]
     assert isinstance(lockstep, LockStepConfig)
     assert isinstance(simulation, SimulationConfig)
-    return execute("demo", SimulatedSource(seed=lockstep.seed, config=simulation), chosen)
+    return execute("demo: simulated market", SimulatedSource(seed=lockstep.seed, config=simulation), chosen)

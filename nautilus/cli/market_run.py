@@ -93,7 +93,7 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
     from nautilus.cli.progress import progress_display
     from nautilus.runtime.replay import run
 
-    with progress_display(title, options.for_seconds, quiet=options.as_json) as show:
+    with progress_display(title.partition(":")[0], options.for_seconds, quiet=options.as_json) as show:
         report = run(
             source,
             options.strategies,

@@ -31,4 +31,4 @@ def replay(path: str, speed: str, **options: Any) -> int:
     """
     if not Path(path).exists():
         raise FileNotFoundError(2, "no such recording; expected a Binance raw log or a LOBSTER pair", path)
-    return execute("replay", path, run_options_of(options))
+    return execute(f"replay: {path}", path, run_options_of(options))

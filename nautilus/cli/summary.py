@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def print_summary(title: str, report: Report) -> None:
     """Orders, fills, positions, profit, latency, checks and hashes, within 80 columns."""
-    print(f"{title}: {report.source}")
+    print(title)
     print(
-        f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast"
-        f"{'' if report.complete else ' (stopped before its end)'}"
+        f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast;"
+        f" seed {report.seed}, latency {report.latency}{'' if report.complete else '; stopped before the end'}"
     )
     records = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in report.records.items())
     rows = [
@@ -27,8 +27,8 @@ def print_summary(title: str, report: Report) -> None:
         ("core", f"{report.commands:,} commands, {report.events:,} events"),
         ("gaps, lost updates", f"{report.gaps:,}, {report.lost:,}"),
     ]
-    if report.book_checks is not None:
-        checks = report.book_checks
+    checks = report.book_checks
+    if checks and checks["compared"]:
         rows.append(("book checks", f"{checks['equal']:,} of {checks['compared']:,} equal to the venue's best"))
     reasons = report.order_events.get("reasons", {})
     if reasons:
