@@ -1,5 +1,20 @@
 """Markets that play into the core: recordings as participants, and a simulated market of agents."""
 
+from nautilus.simulation.config import SimulationConfig
+from nautilus.simulation.market import SimulatedMarket, SimulatedSource
+from nautilus.simulation.playback import RecordedSource
+from nautilus.simulation.recording import BOOK_ACCOUNT, TAPE_ACCOUNT, RecordedMarket
 from nautilus.simulation.source import CoreView, MarketSource, Step
 
-__all__ = ["CoreView", "MarketSource", "Step"]
+__all__ = [
+    "BOOK_ACCOUNT",
+    "TAPE_ACCOUNT",
+    "CoreView",
+    "MarketSource",
+    "RecordedMarket",
+    "RecordedSource",
+    "SimulatedMarket",
+    "SimulatedSource",
+    "SimulationConfig",
+    "Step",
+]

@@ -98,6 +98,7 @@ class SimulatedMarket:
         self._wakings: list[tuple[int, int]] = []
         self._last_mid_ns = 0
         self._requoted_ns = -1
+        self._event_ns = 0
         self._variance = 0.0
         self._commands = 0
         self._trades: Counter[int] = Counter()
@@ -132,9 +133,9 @@ class SimulatedMarket:
 
     @property
     def next_ns(self) -> int:
-        """Time of the next waking; the time of the last one where a side has lost its makers."""
+        """Time of the next waking; at once where a side has lost its makers."""
         if self._bare_side():
-            return self.now_ns
+            return max(self.now_ns, self._event_ns)
         return self._wakings[0][0]
 
     def step(self, now_ns: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> Records:
@@ -156,6 +157,8 @@ class SimulatedMarket:
     def on_events(self, events: Records) -> None:
         """Take in an EVENT array of the core, whoever caused it."""
         desks, instrument_id = self._desks, self.instrument.instrument_id
+        if len(events):
+            self._event_ns = int(events["now_ns"][-1])
         for kind, side, reason, instrument, account, counter, order_id, counter_id, _, quantity in zip(
             *(events[name].tolist() for name in FOLLOWED), strict=True
         ):
@@ -213,7 +216,9 @@ class SimulatedMarket:
 
     def _bare_side(self) -> bool:
         # Once at any one time: makers that are refused (kill switch, halt) must not hold the market at that time.
-        return self._requoted_ns != self.now_ns and not (self._makers_lots(BUY) and self._makers_lots(SELL))
+        return self._requoted_ns < max(self.now_ns, self._event_ns) and not (
+            self._makers_lots(BUY) and self._makers_lots(SELL)
+        )
 
     def _take_rows(self) -> Records:
         self._commands += len(self._rows)
@@ -253,6 +258,7 @@ class SimulatedSource:
         self._start_ns = start_ns
         self._for_ns = for_ns
         self._core: CoreView | None = None
+        self._next_ns = start_ns
 
     def instruments(self) -> tuple[Instrument, ...]:
         """Return the instrument that the agents trade."""
@@ -264,15 +270,16 @@ class SimulatedSource:
 
     def next_ns(self) -> int | None:
         """Virtual time of the next waking; None after `for_ns`."""
-        now_ns = self.market.next_ns if self.market.now_ns else self._start_ns
-        return None if self._for_ns is not None and now_ns > self._start_ns + self._for_ns else now_ns
+        self._next_ns = self.market.next_ns if self.market.now_ns else self._start_ns
+        return None if self._for_ns is not None and self._next_ns > self._start_ns + self._for_ns else self._next_ns
 
     def step(self) -> Step:
         """Wake the next agent; commands are None where it does nothing."""
         if not self.market.now_ns:
             return Step(self._start_ns, self.market.start(self._start_ns), ())
         assert self._core is not None, "step() before attach()"
-        now_ns = self.market.next_ns
+        # The time that was said, though a strategy may since have emptied a side, which asks for an earlier one.
+        now_ns = self._next_ns
         bids, asks = self._core.depth(self.market.instrument.instrument_id, LEVELS)
         commands = self.market.step(now_ns, _pairs(bids), _pairs(asks))
         return Step(now_ns, commands if len(commands) else None, ())

@@ -18,10 +18,23 @@ Records = NDArray[np.void]
 QUOTE, TRADE, BOOK = 1, 2, 3  # kinds of an update; the numbers of the formats' UpdateKind
 
 
+class InstrumentHint(Protocol):
+    """What a recording tells of its instrument."""
+
+    def instrument(self) -> Instrument:
+        """Build the instrument."""
+        ...
+
+
 class Recording(Protocol):
     """What is asked of a recording: `nautilus.adapters.formats.open_recording` gives one."""
 
     order_by_order: bool
+
+    @property
+    def hint(self) -> InstrumentHint:
+        """The instrument, as far as the recording tells."""
+        ...
 
     def updates(self, until_ns: int | None = None) -> Iterator[tuple[int, int, Records]]:
         """Give `(now_ns, kind, records)` in file order, once."""
@@ -45,7 +58,7 @@ class RecordedSource:
     Parameters
     ----------
     recording : an open recording of one instrument.
-    instrument : as it trades in the core.
+    instrument : as it trades in the core; None: as the recording tells.
     cancel : see `RecordedMarket`.
     for_ns : stop that long after the first update; None plays all.
 
@@ -56,12 +69,18 @@ class RecordedSource:
     """
 
     def __init__(
-        self, recording: Recording, instrument: Instrument, *, cancel: Cancellation = "back", for_ns: int | None = None
+        self,
+        recording: Recording,
+        instrument: Instrument | None = None,
+        *,
+        cancel: Cancellation = "back",
+        for_ns: int | None = None,
     ) -> None:
         if for_ns is not None and for_ns <= 0:
             raise ConfigError(f"for_ns {for_ns}", where="RecordedSource", expected="more than 0 nanoseconds")
         self.recording = recording
-        self.market = RecordedMarket(instrument, cancel=cancel, by_order=recording.order_by_order)
+        traded = recording.hint.instrument() if instrument is None else instrument
+        self.market = RecordedMarket(traded, cancel=cancel, by_order=recording.order_by_order)
         self.on_events = self.market.on_events  # bound once: the host calls it for every batch of events
         self.setup = self.market.setup
         self._by_order = recording.order_by_order
