@@ -65,7 +65,7 @@ class Pair:
     """A kernel and a twin with the same configuration."""
 
     def __init__(self, **configuration: Any) -> None:
-        self.kernel = Kernel(**configuration)
+        self.kernel = Kernel(**configuration, huge_pages=False)
         configuration.pop("journal", None)
         self.twin = TwinKernel(**configuration)
         self.compare()

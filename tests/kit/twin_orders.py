@@ -200,7 +200,8 @@ class TwinOrders(TwinState):
         """The controls that an exempt account skips (those marked * in the contract)."""
         instrument = self.instruments[order.instrument_id]
         price, quantity = command.price_ticks, command.quantity
-        price_sound, quantity_sound = Reason.PRICE not in found, Reason.QUANTITY not in found
+        price_sound = (is_limit or is_market) and Reason.PRICE not in found
+        quantity_sound = Reason.QUANTITY not in found
         more: set[Reason] = set()
 
         def limit_of(kind: LimitKind) -> int | None:
