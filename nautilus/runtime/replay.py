@@ -28,7 +28,15 @@ from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, EXECUTION_REPORTS, Q
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.latency import parse_latency
 from nautilus.runtime.lockstep import LockStep
-from nautilus.runtime.report import PositionLine, Progress, Report, StrategyLine, percentiles
+from nautilus.runtime.report import (
+    PositionLine,
+    Progress,
+    Report,
+    StrategyLine,
+    core_positions,
+    decimal_text,
+    percentiles,
+)
 from nautilus.runtime.settings import LimitsConfig, LockStepConfig
 from nautilus.runtime.sources import derives, open_source
 from nautilus.runtime.strategies import load_strategies
@@ -354,19 +362,3 @@ class Run:
                 "numpy": np.__version__,
             },
         )
-
-
-def core_positions(kernel: Kernel, accounts: Sequence[int]) -> dict[tuple[int, int], tuple[int, int, int]]:
-    """Quantity, cost and realised profit of each (account, instrument) that ever traded, as the core has them."""
-    return {
-        (account_id, int(row["instrument_id"])): (int(row["quantity"]), int(row["cost"]), int(row["realised"]))
-        for account_id in accounts
-        for row in kernel.positions(account_id)
-        if row["quantity"] or row["cost"] or row["realised"]
-    }
-
-
-def decimal_text(value: Decimal) -> str:
-    """A decimal without exponent or trailing zeros."""
-    text = f"{value:f}"
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.core import Kernel
 from nautilus.runtime.errorlog import DistinctError
 
 PERCENTILES = (50, 90, 99, 99.9)
@@ -127,3 +130,19 @@ def percentiles(nanoseconds: npt.NDArray[Any]) -> dict[str, float]:
     result["max"] = round(float(nanoseconds.max()) / 1000, 3)
     result["count"] = len(nanoseconds)
     return result
+
+
+def core_positions(kernel: Kernel, accounts: Sequence[int]) -> dict[tuple[int, int], tuple[int, int, int]]:
+    """Quantity, cost and realised profit of each (account, instrument) that ever traded, as the core has them."""
+    return {
+        (account_id, int(row["instrument_id"])): (int(row["quantity"]), int(row["cost"]), int(row["realised"]))
+        for account_id in accounts
+        for row in kernel.positions(account_id)
+        if row["quantity"] or row["cost"] or row["realised"]
+    }
+
+
+def decimal_text(value: Decimal) -> str:
+    """A decimal without exponent or trailing zeros."""
+    text = f"{value:f}"
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
