@@ -7,7 +7,7 @@ from libc.stdlib cimport free, malloc
 from nautilus.core.segment cimport (
     DAMAGE_CHECKSUM, DAMAGE_CUT, DAMAGE_HEAD, DAMAGE_HEADER, DAMAGE_HEADER_COPY, DAMAGE_MAGIC, DAMAGE_SEAL,
     DAMAGE_SEQUENCE, RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_HEADER,
-    SEGMENT_RECORD, cursor_close, cursor_data_end, cursor_next, cursor_open, list_directory, os_error, path_bytes,
+    SEGMENT_RECORD, cursor_close, cursor_data_end, cursor_kept_end, cursor_next, cursor_open, list_directory, os_error, path_bytes,
     segment_name)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT, command_t
 
@@ -27,7 +27,7 @@ cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
 
 cdef enum:
-    SCRATCH = 1024
+    SCRATCH = 512
 
 _SEGMENT = re.compile(r"[0-9a-f]{16}\.journal")
 
@@ -213,9 +213,10 @@ cdef class JournalReader:
         cdef str name = self.names[index]
         cdef bint last = index + 1 == len(self.names)
         cdef int64_t whole = cursor.header.segment_bytes
-        cdef int64_t end
+        cdef int64_t end, kept
         with nogil:
             end = cursor_data_end(cursor, cursor.offset)
+            kept = cursor_kept_end(cursor, cursor.offset)
         if end < 0:
             raise os_error(<int>-end, f"{self.path}/{name}")
         self.seal = cursor.seal
@@ -228,10 +229,10 @@ cdef class JournalReader:
         self.inside = False
         damage = None
         if reason < 0:
-            self.dropped_bytes += end - self.cut_offset
+            self.dropped_bytes += kept - self.cut_offset
             return self.stop(_describe(cursor, reason, name, end, last), index + 1)
         if end > cursor.offset:
-            self.dropped_bytes += end - cursor.offset
+            self.dropped_bytes += kept - cursor.offset
             damage = JournalDamage(name, cursor.offset, "stray bytes", "zeros behind the last record",
                                    f"data up to byte {end}")
         elif cursor.size > whole:
@@ -338,7 +339,7 @@ cdef object _describe(cursor_t* cursor, int reason, str name, int64_t end, bint 
 
 
 cdef int64_t _data_bytes(str file_name) except -1:
-    """Bytes of a file up to the last one that is not zero."""
+    """Bytes of a segment, those never written left out."""
     cdef cursor_t cursor
     cdef bytes encoded = path_bytes(file_name)
     cdef int fd = c_open(encoded, O_RDONLY | O_CLOEXEC)
@@ -347,7 +348,7 @@ cdef int64_t _data_bytes(str file_name) except -1:
         raise os_error(errno, file_name)
     with nogil:
         cursor_open(&cursor, fd)
-        end = cursor_data_end(&cursor, 0) if cursor.buffer is not NULL else 0
+        end = cursor_kept_end(&cursor, 0) if cursor.buffer is not NULL else 0
         cursor_close(&cursor)
         c_close(fd)
     if end < 0:

@@ -6,7 +6,7 @@ from libc.stdio cimport snprintf
 
 from nautilus.core.journal_reader cimport JournalReader, walk
 from nautilus.core.segment cimport (
-    RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_data_end, cursor_open,
+    RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_kept_end, cursor_open,
     cursor_t, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark, segment_write_header, write_all)
 
 from nautilus.core.segment import JournalError
@@ -81,7 +81,7 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
         try:
             with nogil:
                 rc = cursor_open(&cursor, fd)
-                end = cursor_data_end(&cursor, 0) if rc >= 0 else rc
+                end = cursor_kept_end(&cursor, 0) if rc >= 0 else rc
             if end >= 0 and valid < 0:
                 end = segment_write_header(fd, &cursor.header)
             elif end >= 0:
@@ -106,7 +106,7 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
     try:
         with nogil:
             rc = cursor_open(&cursor, fd)
-            end = cursor_data_end(&cursor, reader.cut_offset) if rc >= 0 else rc
+            end = cursor_kept_end(&cursor, reader.cut_offset) if rc >= 0 else rc
         cursor_close(&cursor)
         if end < 0:
             raise os_error(<int>-end, f"{reader.path}/{reader.names[reader.cut_index - 1]}")

@@ -133,6 +133,8 @@ cdef void cursor_close(cursor_t* cursor) noexcept nogil
 cdef int cursor_next(cursor_t* cursor, command_t* out) noexcept nogil
 # File offset behind the last byte that is not zero, at or after `offset` (itself where all are zero); or -errno.
 cdef int64_t cursor_data_end(cursor_t* cursor, int64_t offset) noexcept nogil
+# The same for bytes that are to be kept when the segment is cut at `offset`.
+cdef int64_t cursor_kept_end(cursor_t* cursor, int64_t offset) noexcept nogil
 
 cdef int write_all(int fd, const void* data, size_t length, int64_t offset) noexcept nogil
 cdef int64_t read_all(int fd, void* data, size_t length, int64_t offset) noexcept nogil

@@ -43,7 +43,7 @@ cdef extern from *:
     const uint8_t* segment_magic
 
 cdef enum:
-    BUFFER = 1 << 18
+    BUFFER = 1 << 16            # below what malloc takes from the system anew each time
 
 
 class JournalError(ValueError):
@@ -245,6 +245,13 @@ cdef int64_t cursor_data_end(cursor_t* cursor, int64_t offset) noexcept nogil:
         at += got
     cursor.filled = 0           # the buffer no longer holds what cursor_next read
     return end
+
+
+cdef int64_t cursor_kept_end(cursor_t* cursor, int64_t offset) noexcept nogil:
+    # A file shorter than its segment was cut to size: zeros at its end are data.
+    if cursor.size != cursor.header.segment_bytes:
+        return max(cursor.size, offset)
+    return cursor_data_end(cursor, offset)
 
 
 cdef int write_all(int fd, const void* data, size_t length, int64_t offset) noexcept nogil:
