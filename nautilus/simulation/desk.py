@@ -41,6 +41,8 @@ class Desk:
         self.refused: Counter[int] = Counter()
         self.open: dict[int, OpenOrder] = {}
         self._instrument = instrument
+        # With one tick for all prices, rounding is a division; it is asked for some thousand times a second.
+        self._step = instrument.step_at(0) if len(instrument.bands) == 1 else 0
         self._rows = rows
         self._next_order_id = 1
 
@@ -93,7 +95,13 @@ class Desk:
 
     def round(self, price: float, side: int) -> int:
         """Nearest valid price, away from the other side; never under one tick."""
-        return max(self._instrument.round_ticks(price, up=side == SELL), self._instrument.step_at(0))
+        step = self._step
+        if not step:
+            return max(self._instrument.round_ticks(price, up=side == SELL), self._instrument.step_at(0))
+        ticks = int(price // step) * step
+        if side == SELL and ticks < price:
+            ticks += step
+        return ticks if ticks > step else step
 
     def before(self, price: int) -> int:
         """Next valid price below; the lowest where there is none."""

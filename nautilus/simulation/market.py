@@ -216,9 +216,16 @@ class SimulatedMarket:
 
     def _bare_side(self) -> bool:
         # Once at any one time: makers that are refused (kill switch, halt) must not hold the market at that time.
-        return self._requoted_ns < max(self.now_ns, self._event_ns) and not (
-            self._makers_lots(BUY) and self._makers_lots(SELL)
-        )
+        if self._requoted_ns >= max(self.now_ns, self._event_ns):
+            return False
+        return not (self._makers_show(BUY) and self._makers_show(SELL))
+
+    def _makers_show(self, side: int) -> bool:
+        for maker in self._makers:
+            for order in maker.desk.open.values():
+                if order.side == side:
+                    return True
+        return False
 
     def _take_rows(self) -> Records:
         self._commands += len(self._rows)
