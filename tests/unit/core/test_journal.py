@@ -234,9 +234,7 @@ def test_room_is_given_for_sixteen_segments_ahead_and_kept(tmp_path: Path) -> No
 def test_a_second_writer_in_this_process_is_refused(tmp_path: Path) -> None:
     with (
         Journal(tmp_path / "journal"),
-        pytest.raises(
-            JournalError, match=r"expected no other writer, found the journal open in process \d+"
-        ) as refusal,
+        pytest.raises(JournalError, match=r"expected no other writer, found .* in process \d+") as refusal,
     ):
         Journal(tmp_path / "journal")
     assert refusal.value.code == "locked"

@@ -1,4 +1,4 @@
-"""A journal damaged at any byte, cut at any length, or put together wrongly: found, and cut to its longest valid prefix."""
+"""A journal damaged at any byte, cut at any length or put together wrongly: found, and cut to its valid prefix."""
 
 from __future__ import annotations
 
