@@ -1,0 +1,68 @@
+"""The catalogue tells the truth about engines and topics."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nautilus.engines import CATALOGUE
+from nautilus.engines.base import Engine
+from nautilus.model.alerts import RiskAlert
+from nautilus.model.errors import ModelError
+from nautilus.model.topics import TOPICS
+from tests.kit.context import RecordingContext, btcusdt
+
+
+class Books:
+    """A core with empty books."""
+
+    def process(self, commands):
+        return commands[:0]
+
+    def depth(self, instrument_id, levels):
+        return (), ()
+
+
+@pytest.fixture(params=sorted(CATALOGUE))
+def engine(request):
+    return CATALOGUE[request.param].build(core=Books(), instruments=[btcusdt()], strategies=())
+
+
+def test_every_entry_builds_the_engine_of_its_name(engine):
+    assert isinstance(engine, Engine)
+    assert CATALOGUE[engine.name].load() is type(engine)
+
+
+def test_every_topic_has_its_publisher_and_a_subscriber():
+    for topic in TOPICS:
+        publishers = [name for name, entry in CATALOGUE.items() if topic in entry.publishes]
+        assert publishers == [topic.publisher]
+        assert [name for name, entry in CATALOGUE.items() if topic in entry.subscribes], topic.name
+
+
+def test_a_subscriber_has_the_handler_of_each_topic(engine):
+    for topic in CATALOGUE[engine.name].subscribes:
+        assert callable(getattr(engine, topic.handler))
+
+
+def test_ports_and_senders_are_not_shared():
+    assert len({entry.port for entry in CATALOGUE.values()}) == len(CATALOGUE)
+    senders = [entry.load().source_id for entry in CATALOGUE.values() if entry.load().source_id]
+    assert len(set(senders)) == len(senders)
+
+
+def test_an_engine_refuses_what_it_does_not_take(engine):
+    alert = RiskAlert(1, 1, 1, 1, "loss", 1, 1)
+    with pytest.raises(ModelError, match=engine.name):
+        engine.on_request(alert, RecordingContext())
+    with pytest.raises(ModelError, match=engine.name):
+        engine.on_command(alert, RecordingContext())
+
+
+def test_an_engine_without_history_has_a_state_that_restores(engine):
+    engine.restore(engine.state())
+
+
+def test_reading_the_catalogue_imports_no_engine():
+    code = "import sys, nautilus.engines; sys.exit(any(m.startswith('nautilus.engines.') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
