@@ -409,6 +409,7 @@ cdef class BinanceDecoder:
     cdef uint32_t trade_count
     cdef uint32_t delta_count
 
+    cdef int decode_block(self, scan_t* scan, const char** cursor, const char** stop, const char* end) noexcept nogil
     cdef int decode_line(self, scan_t* scan, const char* p, const char* end) noexcept nogil
     cdef int build(self, scan_t* scan) noexcept nogil
     cdef int whole(self, scan_t* scan, int key, uint64_t* value) noexcept nogil

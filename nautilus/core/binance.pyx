@@ -74,6 +74,8 @@ cdef step_t _step(str name, str text):
     return step
 
 
+# `self` is never None; the debug build's check for that would need the GIL.
+@cython.nonecheck(False)
 @cython.final
 cdef class BinanceDecoder:
     def __init__(self, str price_increment="0.00000001", str lot_size="0.00000001", str symbol="",
@@ -113,21 +115,7 @@ cdef class BinanceDecoder:
         self.wanted_at = <const char*>self.wanted
         self.wanted_length = len(self.wanted)
         with nogil:
-            while p < end:
-                stop = <const char*>memchr(p, c"\n", end - p)
-                if stop == NULL:
-                    stop = end
-                self.lines += 1
-                status = self.decode_line(&scan, p, stop)
-                if status < 0:
-                    break
-                if status == SCAN_SKIP_STREAM:
-                    self.streams_skipped += 1
-                elif status == SCAN_SKIP_SYMBOL:
-                    self.symbols_skipped += 1
-                elif status == SCAN_SKIP_VOID:
-                    self.void_trades += 1
-                p = stop + 1
+            status = self.decode_block(&scan, &p, &stop, end)
         batch.lines = lines[:self.line_count]
         batch.quotes = quotes[:self.quote_count]
         batch.trades = trades[:self.trade_count]
@@ -136,6 +124,30 @@ cdef class BinanceDecoder:
         if status < 0:
             batch.fault = self._fault(&scan, status, p, stop)
         return batch
+
+    cdef int decode_block(
+        self, scan_t* scan, const char** cursor, const char** stop, const char* end
+    ) noexcept nogil:
+        """Lines up to `end` or to the first fault, at which `cursor` and `stop` are left."""
+        cdef const char* p = cursor[0]
+        cdef int status = SCAN_OK
+        while p < end:
+            stop[0] = <const char*>memchr(p, c"\n", end - p)
+            if stop[0] == NULL:
+                stop[0] = end
+            self.lines += 1
+            status = self.decode_line(scan, p, stop[0])
+            if status < 0:
+                break
+            if status == SCAN_SKIP_STREAM:
+                self.streams_skipped += 1
+            elif status == SCAN_SKIP_SYMBOL:
+                self.symbols_skipped += 1
+            elif status == SCAN_SKIP_VOID:
+                self.void_trades += 1
+            p = stop[0] + 1
+        cursor[0] = p
+        return status
 
     cdef int decode_line(self, scan_t* scan, const char* p, const char* end) noexcept nogil:
         """One line without its end; its records are added, or a status tells why not."""

@@ -5,6 +5,7 @@ import numpy as np
 from nautilus.core.types import BOOK_DELTA as _BOOK_DELTA
 from nautilus.core.types import QUOTE as _QUOTE
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -46,6 +47,8 @@ cdef cnp.ndarray _checked(object deltas):
     return <cnp.ndarray>deltas
 
 
+# `self` is never None; the debug build's check for that would need the GIL.
+@cython.nonecheck(False)
 cdef class DepthBook:
     def __cinit__(self):
         self.bids.sign = 1

@@ -87,6 +87,7 @@ class BinanceRecording(Recording):
         head = read_head(path, symbol)
         hint = describe(path, head, price_increment, lot_size)
         super().__init__(path, hint, instrument_id)
+        self.start_ns = head.start_ns
         self.counts = {"quotes": 0, "trades": 0, "book_diffs": 0, "book_snapshots": 0, "book_levels": 0}
         self.book = DepthBook()
         self.sync: DiffSync = SpotSync() if hint.product == "spot" else FuturesSync()

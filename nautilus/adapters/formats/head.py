@@ -28,6 +28,7 @@ class Head(NamedTuple):
     product: str
     prices: npt.NDArray[np.int64]
     quantities: npt.NDArray[np.int64]
+    start_ns: int
 
 
 def read_head(path: Path, symbol: str = "") -> Head:
@@ -35,7 +36,7 @@ def read_head(path: Path, symbol: str = "") -> Head:
     decoder = BinanceDecoder(HEAD_UNIT, HEAD_UNIT, symbol)
     prices: list[npt.NDArray[np.int64]] = []
     quantities: list[npt.NDArray[np.int64]] = []
-    marks = previous = diffs = messages = size = 0
+    marks = previous = diffs = messages = size = start_ns = 0
     fault = None
     try:
         for block in BlockReader(path):
@@ -49,6 +50,8 @@ def read_head(path: Path, symbol: str = "") -> Head:
             prices += [batch.quotes["bid_ticks"], batch.quotes["ask_ticks"]]
             quantities += [batch.deltas["quantity"], batch.trades["quantity"]]
             quantities += [batch.quotes["bid_quantity"], batch.quotes["ask_quantity"]]
+            if not start_ns and len(batch.lines):
+                start_ns = int(batch.lines["now_ns"][0])
             size += len(block)
             fault = batch.fault
             if fault is not None or size >= HEAD_BYTES:
@@ -65,7 +68,8 @@ def read_head(path: Path, symbol: str = "") -> Head:
         raise FormatError(found, where=str(path), expected="a raw Binance log of bookTicker, trade and depth streams")
     # Diffs decide, because their rules differ; without any, what other messages look like.
     futures = previous & MARK_PREVIOUS if diffs else marks & MARK_FUTURES
-    return Head(decoder.symbol, "perpetual" if futures else "spot", np.concatenate(prices), np.concatenate(quantities))
+    product = "perpetual" if futures else "spot"
+    return Head(decoder.symbol, product, np.concatenate(prices), np.concatenate(quantities), start_ns)
 
 
 def describe(path: Path, head: Head, price_increment: str, lot_size: str) -> InstrumentHint:

@@ -90,7 +90,8 @@ class LobsterRecording(Recording):
         self._message_reader = BlockReader(messages)
         self._row_reader = BlockReader(rows)
         self._midnight_ns = midnight_ns(day)
-        next(self._messages(BlockReader(messages)), None)
+        first = next(self._messages(BlockReader(messages)), None)
+        self.start_ns = 0 if first is None else self._midnight_ns + int(first["time_ns"][0])
         next(self._rows(BlockReader(rows)), None)
 
     @property

@@ -100,7 +100,8 @@ class Recording(ABC):
     skipped : what was passed over on purpose, by reason.
     gaps, lost : breaks in the update ids of the book, and the ids that are missing in them.
     notes : one sentence for each thing that a reader should know, such as a gap.
-    first_ns, last_ns : receive stamps of the first and last update given; 0 before the first.
+    start_ns : receive stamp of the first line, known as soon as the recording is open.
+    first_ns, last_ns : receive stamps of the first and last line given; 0 before the first.
     check : the recorded book, kept apart from anybody's orders and compared with what the venue says it is.
     order_by_order : book deltas name single orders; the trades then repeat executions that the deltas carry already.
     """
@@ -117,6 +118,7 @@ class Recording(ABC):
         self.notes: list[str] = []
         self.gaps = 0
         self.lost = 0
+        self.start_ns = 0
         self.first_ns = 0
         self.last_ns = 0
         self.check = BookCheck()

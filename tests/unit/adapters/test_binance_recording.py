@@ -66,6 +66,7 @@ FUTURES = (
 
 def test_diffs_before_the_snapshot_are_applied_right_after_it(log):
     recording = log(*FUTURES)
+    assert recording.start_ns == 10
     updates = list(recording.updates())
     kinds = [u.kind for u in updates]
     quote, trade_, book = UpdateKind.QUOTE, UpdateKind.TRADE, UpdateKind.BOOK

@@ -48,6 +48,7 @@ def deltas(update):
 def test_messages_become_deltas_trades_and_quotes(tmp_path):
     recording = open_recording(write(tmp_path))
     assert recording.order_by_order
+    assert recording.start_ns == MIDNIGHT + 34200 * 10**9
     updates = list(recording.updates())
     books = [u for u in updates if u.kind == UpdateKind.BOOK]
     assert [deltas(book) for book in books] == [
