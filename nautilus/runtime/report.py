@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nautilus.core import Kernel
 from nautilus.runtime.errorlog import DistinctError
 
-PERCENTILES = (50, 90, 99, 99.9)
+PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999}
 
 
 class PositionLine(msgspec.Struct, frozen=True):
@@ -123,12 +123,16 @@ class Progress(msgspec.Struct, frozen=True):
 def percentiles(nanoseconds: npt.NDArray[Any]) -> dict[str, float]:
     """p50, p90, p99, p99.9 and max in microseconds, and the count; empty: zeros."""
     if not len(nanoseconds):
-        return {**{f"p{percent:g}": 0.0 for percent in PERCENTILES}, "max": 0.0, "count": 0}
-    # The smallest recorded value that at least so many per cent do not exceed: never an interpolated one.
-    found = np.percentile(nanoseconds, PERCENTILES, method="inverted_cdf")
-    result = {f"p{percent:g}": round(float(value) / 1000, 3) for percent, value in zip(PERCENTILES, found, strict=True)}
-    result["max"] = round(float(nanoseconds.max()) / 1000, 3)
-    result["count"] = len(nanoseconds)
+        return {**dict.fromkeys(PERCENTILES, 0.0), "max": 0.0, "count": 0}
+    ordered = np.sort(nanoseconds)
+    count = len(ordered)
+    # The smallest recorded value that at least so many do not exceed: never an interpolated one.
+    result = {
+        name: round(float(ordered[-(-count * per_mille // 1000) - 1]) / 1000, 3)
+        for name, per_mille in PERCENTILES.items()
+    }
+    result["max"] = round(float(ordered[-1]) / 1000, 3)
+    result["count"] = count
     return result
 
 
