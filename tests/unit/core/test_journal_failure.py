@@ -1,4 +1,4 @@
-"""A journal whose disk is full or failing, and one whose process is killed: real limits, real faults, real processes."""
+"""A journal whose disk is full or failing, or whose process is killed: real limits, faults and processes."""
 
 from __future__ import annotations
 
