@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 
 from nautilus.core import EVENT, Kernel
 from nautilus.core.types import EventKind, Reason
@@ -59,6 +60,21 @@ def levels(kernel: AnyKernel, instrument_id: int, count: int = 1 << 20) -> list[
         [tuple(map(int, row)) for row in side[["price_ticks", "quantity", "orders"]].tolist()]
         for side in kernel.depth(instrument_id, count)
     ]
+
+
+def canonical(kernel: AnyKernel) -> bytes:
+    """The part of a snapshot that the state hash is over; what follows it are the running hashes."""
+    snapshot, state_hash = kernel.snapshot(), kernel.state_hash()
+    for end in range(len(snapshot), 0, -8):
+        if xxhash.xxh64_intdigest(snapshot[:end]) == state_hash:
+            return snapshot[:end]
+    raise AssertionError("no prefix of the snapshot has the state hash")
+
+
+def beyond_counters(kernel: AnyKernel) -> bytes:
+    """The canonical state without the last command and event sequence and the clock."""
+    state = canonical(kernel)
+    return state[:8] + state[4 * 8 :]
 
 
 class Pair:
