@@ -591,4 +591,4 @@ cdef int check_opening(Reader reader, capacity, closed_capacity, first_sequence,
 cdef bint has_snapshot(Reader reader) except -1:
     """One of the last command of the journal."""
     snapshot = latest_snapshot(reader.path)
-    return snapshot is not None and snapshot.sequence == reader.last_sequence
+    return snapshot.payload is not None and snapshot.sequence == reader.last_sequence

@@ -3,13 +3,9 @@ from typing import NamedTuple
 
 class Snapshot(NamedTuple):
     sequence: int
-    payload: bytes
+    payload: bytes | None
     rules: int
+    skipped: tuple[tuple[str, str], ...] = ()
 
 def write_snapshot(path: str | bytes | PathLike[str], sequence: int, payload: bytes) -> None: ...
-def latest_snapshot(
-    path: str | bytes | PathLike[str],
-    at_most: int | None = None,
-    *,
-    skipped: list[tuple[str, str]] | None = None,
-) -> Snapshot | None: ...
+def latest_snapshot(path: str | bytes | PathLike[str], at_most: int | None = None) -> Snapshot: ...

@@ -55,11 +55,16 @@ _SNAPSHOT = re.compile(r"[0-7][0-9a-f]{15}\.snapshot")
 
 
 class Snapshot(NamedTuple):
-    """A sound snapshot: the state after command `sequence`, written under kernel rules `rules`."""
+    """The newest sound snapshot: the state after command `sequence`, written under kernel rules `rules`.
+
+    `payload` is None, and the numbers 0, where there is none. `skipped` holds (file name, what is wrong with it) for
+    each newer one that was passed over.
+    """
 
     sequence: int
-    payload: bytes
+    payload: bytes | None
     rules: int
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def write_snapshot(path, sequence, bytes payload not None):
@@ -123,7 +128,7 @@ def write_snapshot(path, sequence, bytes payload not None):
         raise os_error(-rc, f"{path}/{name.decode()}")
 
 
-def latest_snapshot(path, at_most=None, *, skipped=None):
+def latest_snapshot(path, at_most=None):
     """The newest sound snapshot beside a journal.
 
     Parameters
@@ -132,19 +137,18 @@ def latest_snapshot(path, at_most=None, *, skipped=None):
         Directory.
     at_most : int, optional
         Of command `at_most` or before.
-    skipped : list, optional
-        Gets (file name, what is wrong with it) for each newer one that was passed over.
 
     Returns
     -------
-    Snapshot or None
-        None where there is no sound one.
+    Snapshot
+        Its `payload` is None where there is no sound one.
 
     Raises
     ------
     OSError
         Where the directory cannot be read.
     """
+    skipped = []
     for name in reversed(list_directory(path)):
         if not _SNAPSHOT.fullmatch(name):
             continue
@@ -152,11 +156,12 @@ def latest_snapshot(path, at_most=None, *, skipped=None):
         if at_most is not None and sequence > at_most:
             continue
         try:
-            return _read(path, name, sequence)
+            found = _read(path, name, sequence)
         except (ValueError, OSError) as error:
-            if skipped is not None:
-                skipped.append((name, str(error)))
-    return None
+            skipped.append((name, str(error)))
+        else:
+            return found._replace(skipped=tuple(skipped))
+    return Snapshot(0, None, 0, tuple(skipped))
 
 
 cdef object _read(object path, str name, int64_t sequence):
