@@ -15,9 +15,10 @@ def print_summary(title: str, report: Report) -> None:
     """Orders, fills, positions, profit, latency, checks and hashes, within 80 columns."""
     print(title)
     print(
-        f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast;"
-        f" seed {report.seed}, latency {report.latency}{'' if report.complete else '; stopped before the end'}"
+        f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast"
+        f"{'' if report.complete else '; stopped before the end'}"
     )
+    print(f"seed {report.seed}, latency {report.latency}")
     records = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in report.records.items())
     rows = [
         ("market data", records or "none"),
@@ -29,7 +30,7 @@ def print_summary(title: str, report: Report) -> None:
     ]
     checks = report.book_checks
     if checks and checks["compared"]:
-        rows.append(("book checks", f"{checks['equal']:,} of {checks['compared']:,} equal to the venue's best"))
+        rows.append(("book checks", f"{checks['equal']:,} of {checks['compared']:,} equal to the recording's own"))
     reasons = report.order_events.get("reasons", {})
     if reasons:
         rows.append(("refusals", ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())))
