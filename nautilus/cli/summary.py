@@ -31,6 +31,19 @@ def print_summary(title: str, report: Report) -> None:
     checks = report.book_checks
     if checks and checks["compared"]:
         rows.append(("book checks", f"{checks['equal']:,} of {checks['compared']:,} equal to the recording's own"))
+    market = report.market
+    if "unmatched_trades" in market:
+        rows.append(
+            (
+                "recorded trades",
+                f"{market['trades']:,} played, {market['unmatched_trades']:,} wholly or partly unmatched",
+            )
+        )
+    for name in ("rejected", "skipped"):
+        counts = [f"{count:,} {what.replace('_', ' ')}" for what, count in market.get(name, {}).items() if count]
+        if counts:
+            rows.append((f"recorded, {name}", ", ".join(counts)))
+    rows += [("note", note) for note in market.get("notes", ())]
     reasons = report.order_events.get("reasons", {})
     if reasons:
         rows.append(("refusals", ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())))
