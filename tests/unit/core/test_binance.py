@@ -369,3 +369,22 @@ def test_random_bytes_are_read_without_harm(noise):
     for block in (noise, b"1 {" + noise, b'1 {"e":"depthUpdate","b":[[' + noise):
         batch = BinanceDecoder("0.1", "0.001").decode(block)
         assert len(batch.lines) <= block.count(b"\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("line", "records"),
+    [
+        ('{"u":1,"b":1,"B":1,"a":1,"A":1}', 1),
+        ('{"e":"trade","t":1,"p":1,"q":1,"m":true}', 1),
+        ('{"e":"depthUpdate","U":1,"u":1,"b":[],"a":[]}', 0),
+        ('{"lastUpdateId":1,"bids":[],"asks":[]}', 2),
+        ('{"lastUpdateId":1,"bids":[[1,1]],"asks":[[2,1]]}', 4),
+        ('{"lastUpdateId":1,"bids":[' + ",".join(["[1,1]"] * 500) + '],"asks":[]}', 502),
+    ],
+)
+def test_densest_lines_that_there_can_be_fit_the_room_kept_for_them(line, records):
+    count = 400
+    batch = BinanceDecoder("1", "1").decode(f"1 {line}\n".encode() * count)
+    assert batch.fault is None
+    assert len(batch.lines) == count
+    assert sum(len(array) for array in (batch.quotes, batch.trades, batch.deltas)) == records * count
