@@ -7,9 +7,10 @@ from libc.stdio cimport snprintf
 from nautilus.core.journal_reader cimport JournalReader, walk
 from nautilus.core.segment cimport (
     RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_kept_end, cursor_open,
-    cursor_t, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark, segment_write_header, write_all)
+    cursor_t, list_directory, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark, segment_write_header, write_all)
 
 from nautilus.core.segment import JournalError
+from nautilus.core.snapshot_file import SNAPSHOT_NAME
 
 cdef extern from "<fcntl.h>" nogil:
     int openat(int directory, const char* name, int flags, ...)
@@ -97,9 +98,8 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
         remove_segment(directory_fd, reader.path, reader.unfinished)
     elif reader.damage is not None:
         for name in reader.names[reader.cut_index:]:
-            target = free_name(reader, directory_fd, name)
-            if renameat(directory_fd, path_bytes(name), directory_fd, path_bytes(target)) != 0:
-                raise os_error(errno, f"{reader.path}/{name}")
+            set_aside(reader, directory_fd, name)
+    set_snapshots_aside(reader, directory_fd)
     if reader.cut_index == 0 or (reader.seal != 0 and (reader.damage is None or reader.seal != SEAL_ROLL)):
         return 0
     fd = open_segment(reader, directory_fd, reader.cut_index - 1)
@@ -131,6 +131,21 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
         reader.seal = SEAL_RECOVERED
     finally:
         c_close(fd)
+    return 0
+
+
+cdef int set_aside(JournalReader reader, int directory_fd, str name) except -1:
+    target = free_name(reader, directory_fd, name)
+    if renameat(directory_fd, path_bytes(name), directory_fd, path_bytes(target)) != 0:
+        raise os_error(errno, f"{reader.path}/{name}")
+    return 0
+
+
+cdef int set_snapshots_aside(JournalReader reader, int directory_fd) except -1:
+    """Those behind the journal's last command: other commands are about to get the numbers that they stand for."""
+    for name in list_directory(reader.path):
+        if SNAPSHOT_NAME.fullmatch(name) and int(name[:16], 16) > reader.last_sequence:
+            set_aside(reader, directory_fd, name)
     return 0
 
 

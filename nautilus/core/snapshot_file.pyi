@@ -1,5 +1,8 @@
+import re
 from os import PathLike
 from typing import NamedTuple
+
+SNAPSHOT_NAME: re.Pattern[str]
 
 class Snapshot(NamedTuple):
     sequence: int

@@ -51,7 +51,7 @@ cdef extern from "<sys/stat.h>" nogil:
         int64_t st_size
     int fstat(int fd, stat_t* status)
 
-_SNAPSHOT = re.compile(r"[0-7][0-9a-f]{15}\.snapshot")
+SNAPSHOT_NAME = re.compile(r"[0-7][0-9a-f]{15}\.snapshot")
 
 
 class Snapshot(NamedTuple):
@@ -150,7 +150,7 @@ def latest_snapshot(path, at_most=None):
     """
     skipped = []
     for name in reversed(list_directory(path)):
-        if not _SNAPSHOT.fullmatch(name):
+        if not SNAPSHOT_NAME.fullmatch(name):
             continue
         sequence = int(name[:16], 16)
         if at_most is not None and sequence > at_most:

@@ -11,7 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from nautilus.core.journal import HashRecord, Journal, JournalError, JournalReader, JournalReport, repair, verify
+from nautilus.core.journal import (
+    HashRecord,
+    Journal,
+    JournalError,
+    JournalReader,
+    JournalReport,
+    latest_snapshot,
+    repair,
+    verify,
+    write_snapshot,
+)
 from tests.kit import journal as kit
 
 SMALL = 8192
@@ -290,6 +300,21 @@ def test_a_lower_epoch_in_a_later_segment_is_found(tmp_path: Path) -> None:
     last.write_bytes(data)
     report = verify(path)
     assert (report.damage.what, report.last_sequence) == ("epoch", 10)
+
+
+def test_snapshots_of_commands_that_were_cut_off_are_set_aside(clean: Sample) -> None:
+    for sequence in (1, 50, 51, 105):
+        write_snapshot(clean.path, sequence, b"state %d" % sequence)
+    assert repair(clean.path).valid
+    assert latest_snapshot(clean.path).sequence == 105
+    record = [record for record in clean.records[1] if record.kind == 1][50 - clean.prefix(1, 0)]
+    os.truncate(clean.files[1], record.offset + 10)
+    with Journal(clean.path, segment_bytes=SMALL) as journal:
+        assert journal.last_sequence == 50
+        # Another command gets number 51: the snapshot of the lost one must not stand for it.
+        journal.append(kit.commands(51, 60))
+    assert latest_snapshot(clean.path).payload == b"state 50"
+    assert (clean.path / f"{105:016x}.snapshot.damaged").exists()
 
 
 def test_several_damages_are_all_put_right(clean: Sample) -> None:
