@@ -45,16 +45,16 @@ cdef class RecordedLevels:
     cdef readonly int64_t orders, cancels, reductions, crossing_removals, other_removals
     cdef readonly int64_t trades, unmatched_trades, unmatched_lots, taken_lots, out_of_bounds
 
-    cdef uint32_t _level(self, uint8_t side, int64_t price, bint create) noexcept nogil
-    cdef bint _open(self, const event_t* row) noexcept nogil
+    cdef uint32_t _level(self, uint8_t side, int64_t price, bint create) noexcept
+    cdef bint _open(self, const event_t* row) noexcept
     cdef bint _new(self, uint8_t side, int64_t price, int64_t quantity, int64_t now_ns, uint32_t account,
-                   uint8_t time_in_force, uint16_t flags) noexcept nogil
-    cdef void _drop_if_empty(self, uint32_t index) noexcept nogil
-    cdef void _remove(self, uint32_t index) noexcept nogil
-    cdef command_t* _row(self, uint8_t kind, int64_t now_ns, uint64_t order_id) noexcept nogil
-    cdef int _touch(self, uint32_t count, uint32_t index, int64_t quantity) noexcept nogil
-    cdef int _decrease(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept nogil
-    cdef int _decrease_in_proportion(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept nogil
-    cdef int _cut(self, uint32_t order, int64_t quantity, int64_t now_ns) noexcept nogil
-    cdef void _fill(self, uint64_t order_id, int64_t quantity, bint by_strategy) noexcept nogil
+                   uint8_t time_in_force, uint16_t flags) noexcept
+    cdef void _drop_if_empty(self, uint32_t index) noexcept
+    cdef void _remove(self, uint32_t index) noexcept
+    cdef command_t* _row(self, uint8_t kind, int64_t now_ns, uint64_t order_id) noexcept
+    cdef int _touch(self, uint32_t count, uint32_t index, int64_t quantity) noexcept
+    cdef int _decrease(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept
+    cdef int _decrease_in_proportion(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept
+    cdef int _cut(self, uint32_t order, int64_t quantity, int64_t now_ns) noexcept
+    cdef void _fill(self, uint64_t order_id, int64_t quantity, bint by_strategy) noexcept
     cdef object _take_rows(self)

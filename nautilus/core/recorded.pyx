@@ -158,53 +158,52 @@ cdef class RecordedLevels:
         for i in range(count):
             if rows[i].action != ACTION_SET and rows[i].action != ACTION_CLEAR:
                 raise ValueError(f"RecordedLevels.update: action {rows[i].action}, expected SET or CLEAR")
-        with nogil:
-            self._stamp += 1
-            for i in range(count):
-                if rows[i].action == ACTION_CLEAR:
-                    for index in range(1, self._levels.high_water + 1):
-                        level = <level_t*>pool_at(&self._levels, index)
-                        if level.side != 0 and (rows[i].side == 0 or rows[i].side == level.side):
-                            status = self._touch(touched, index, 0)
-                            if status < 0:
-                                break
-                            touched += status
-                elif (rows[i].side != SIDE_BUY and rows[i].side != SIDE_SELL) or not (
-                        -MAX_PRICE <= rows[i].price_ticks <= MAX_PRICE and 0 <= rows[i].quantity <= MAX_QUANTITY):
-                    self.out_of_bounds += 1
-                else:
-                    index = self._level(rows[i].side, rows[i].price_ticks, rows[i].quantity != 0)
-                    if index != 0:
-                        status = self._touch(touched, index, rows[i].quantity)
-                        touched += 1 if status > 0 else 0
-                    elif rows[i].quantity != 0:
-                        self.out_of_bounds += 1         # more levels than the capacity
-                if status < 0:
-                    break
-            if status >= 0:
-                for i in range(touched):
-                    index = self._touched[i]
+        self._stamp += 1
+        for i in range(count):
+            if rows[i].action == ACTION_CLEAR:
+                for index in range(1, self._levels.high_water + 1):
                     level = <level_t*>pool_at(&self._levels, index)
-                    if level.pending != level.recorded:
-                        level.taken = 0
-                        level.recorded = level.pending
-                    missing = max(<int64_t>0, level.recorded - level.taken) - level.resting
-                    if missing < 0:
-                        status = self._decrease(index, -missing, now_ns)
+                    if level.side != 0 and (rows[i].side == 0 or rows[i].side == level.side):
+                        status = self._touch(touched, index, 0)
                         if status < 0:
                             break
-                    elif missing > 0:
-                        level.pending = missing
-                        self._touched[increases] = index
-                        increases += 1
-                    else:
-                        self._drop_if_empty(index)
-            if status >= 0:
-                for i in range(increases):
-                    level = <level_t*>pool_at(&self._levels, self._touched[i])
-                    if not self._new(level.side, level.price, level.pending, now_ns, self._book_account, TIF_GTC, 0):
-                        status = -1
+                        touched += status
+            elif (rows[i].side != SIDE_BUY and rows[i].side != SIDE_SELL) or not (
+                    -MAX_PRICE <= rows[i].price_ticks <= MAX_PRICE and 0 <= rows[i].quantity <= MAX_QUANTITY):
+                self.out_of_bounds += 1
+            else:
+                index = self._level(rows[i].side, rows[i].price_ticks, rows[i].quantity != 0)
+                if index != 0:
+                    status = self._touch(touched, index, rows[i].quantity)
+                    touched += 1 if status > 0 else 0
+                elif rows[i].quantity != 0:
+                    self.out_of_bounds += 1         # more levels than the capacity
+            if status < 0:
+                break
+        if status >= 0:
+            for i in range(touched):
+                index = self._touched[i]
+                level = <level_t*>pool_at(&self._levels, index)
+                if level.pending != level.recorded:
+                    level.taken = 0
+                    level.recorded = level.pending
+                missing = max(<int64_t>0, level.recorded - level.taken) - level.resting
+                if missing < 0:
+                    status = self._decrease(index, -missing, now_ns)
+                    if status < 0:
                         break
+                elif missing > 0:
+                    level.pending = missing
+                    self._touched[increases] = index
+                    increases += 1
+                else:
+                    self._drop_if_empty(index)
+        if status >= 0:
+            for i in range(increases):
+                level = <level_t*>pool_at(&self._levels, self._touched[i])
+                if not self._new(level.side, level.price, level.pending, now_ns, self._book_account, TIF_GTC, 0):
+                    status = -1
+                    break
         if status < 0:
             self._row_count = 0
             raise MemoryError("RecordedLevels.update: no memory for the commands")
@@ -251,45 +250,44 @@ cdef class RecordedLevels:
         cdef level_t* level
         cdef resting_t* order
         cdef bint full = False
-        with nogil:
-            for i in range(array.shape[0]):
-                if row.instrument_id == self._instrument_id:
-                    if row.kind == EVENT_FILLED:
-                        if row.account_id == book:
-                            self._fill(row.order_id, row.quantity, True)
-                        elif row.counter_account_id == book:
-                            self._fill(row.counter_order_id, row.quantity, row.account_id != tape)
-                    elif row.account_id == book:
-                        if row.kind == EVENT_ACCEPTED:
-                            if not self._open(row):
-                                full = True
-                        elif row.kind == EVENT_CANCELLED or row.kind == EVENT_EXPIRED:
-                            if row.reason == REASON_REQUESTED:
-                                self.cancels += 1
-                            elif row.reason == REASON_SELF_MATCH:
-                                self.crossing_removals += 1
-                            else:
-                                self.other_removals += 1
-                            found = map_find(&self._order_of, row.order_id)
-                            if found is not NULL:
-                                self._remove(found[0])
-                        elif row.kind == EVENT_REPLACED:
-                            self.reductions += 1
-                            found = map_find(&self._order_of, row.order_id)
-                            if found is not NULL:
-                                order = <resting_t*>pool_at(&self._orders, found[0])
-                                level = <level_t*>pool_at(&self._levels, order.level)
-                                level.resting += row.leaves_quantity - order.leaves
-                                order.leaves = row.leaves_quantity
-                        elif row.kind == EVENT_REJECTED:
-                            self._refused[row.reason] += 1
-                    elif row.account_id == tape:
-                        if row.kind == EVENT_CANCELLED and row.reason == REASON_UNFILLED:
-                            self.unmatched_trades += 1
-                            self.unmatched_lots += row.quantity
-                        elif row.kind == EVENT_REJECTED:
-                            self._refused[row.reason] += 1
-                row += 1
+        for i in range(array.shape[0]):
+            if row.instrument_id == self._instrument_id:
+                if row.kind == EVENT_FILLED:
+                    if row.account_id == book:
+                        self._fill(row.order_id, row.quantity, True)
+                    elif row.counter_account_id == book:
+                        self._fill(row.counter_order_id, row.quantity, row.account_id != tape)
+                elif row.account_id == book:
+                    if row.kind == EVENT_ACCEPTED:
+                        if not self._open(row):
+                            full = True
+                    elif row.kind == EVENT_CANCELLED or row.kind == EVENT_EXPIRED:
+                        if row.reason == REASON_REQUESTED:
+                            self.cancels += 1
+                        elif row.reason == REASON_SELF_MATCH:
+                            self.crossing_removals += 1
+                        else:
+                            self.other_removals += 1
+                        found = map_find(&self._order_of, row.order_id)
+                        if found is not NULL:
+                            self._remove(found[0])
+                    elif row.kind == EVENT_REPLACED:
+                        self.reductions += 1
+                        found = map_find(&self._order_of, row.order_id)
+                        if found is not NULL:
+                            order = <resting_t*>pool_at(&self._orders, found[0])
+                            level = <level_t*>pool_at(&self._levels, order.level)
+                            level.resting += row.leaves_quantity - order.leaves
+                            order.leaves = row.leaves_quantity
+                    elif row.kind == EVENT_REJECTED:
+                        self._refused[row.reason] += 1
+                elif row.account_id == tape:
+                    if row.kind == EVENT_CANCELLED and row.reason == REASON_UNFILLED:
+                        self.unmatched_trades += 1
+                        self.unmatched_lots += row.quantity
+                    elif row.kind == EVENT_REJECTED:
+                        self._refused[row.reason] += 1
+            row += 1
         if full:
             raise MemoryError(f"RecordedLevels: more than {self._orders.capacity} resting orders")
 
@@ -326,7 +324,7 @@ cdef class RecordedLevels:
         """Resting orders in the core."""
         return self._orders.used
 
-    cdef uint32_t _level(self, uint8_t side, int64_t price, bint create) noexcept nogil:
+    cdef uint32_t _level(self, uint8_t side, int64_t price, bint create) noexcept:
         cdef uint64_t key = level_key(side, price)
         cdef uint32_t* found = map_find(&self._level_of, key)
         cdef uint32_t index
@@ -347,14 +345,14 @@ cdef class RecordedLevels:
         level.price = price
         return index
 
-    cdef void _drop_if_empty(self, uint32_t index) noexcept nogil:
+    cdef void _drop_if_empty(self, uint32_t index) noexcept:
         cdef level_t* level = <level_t*>pool_at(&self._levels, index)
         if level.recorded == 0 and level.head == 0:
             map_delete(&self._level_of, level_key(level.side, level.price))
             level.side = 0
             pool_give(&self._levels, index)
 
-    cdef bint _open(self, const event_t* row) noexcept nogil:
+    cdef bint _open(self, const event_t* row) noexcept:
         cdef uint32_t index = self._level(row.side, row.price_ticks, True)
         cdef uint32_t taken = pool_take(&self._orders) if index != 0 else 0
         cdef level_t* level
@@ -378,7 +376,7 @@ cdef class RecordedLevels:
         self.orders += 1
         return True
 
-    cdef void _remove(self, uint32_t index) noexcept nogil:
+    cdef void _remove(self, uint32_t index) noexcept:
         cdef resting_t* order = <resting_t*>pool_at(&self._orders, index)
         cdef level_t* level = <level_t*>pool_at(&self._levels, order.level)
         cdef uint32_t home = order.level
@@ -395,7 +393,7 @@ cdef class RecordedLevels:
         pool_give(&self._orders, index)
         self._drop_if_empty(home)
 
-    cdef void _fill(self, uint64_t order_id, int64_t quantity, bint by_strategy) noexcept nogil:
+    cdef void _fill(self, uint64_t order_id, int64_t quantity, bint by_strategy) noexcept:
         cdef uint32_t* found = map_find(&self._order_of, order_id)
         cdef resting_t* order
         cdef level_t* level
@@ -412,7 +410,7 @@ cdef class RecordedLevels:
         if order.leaves == 0:
             self._remove(found[0])
 
-    cdef int _touch(self, uint32_t count, uint32_t index, int64_t quantity) noexcept nogil:
+    cdef int _touch(self, uint32_t count, uint32_t index, int64_t quantity) noexcept:
         # 1: named for the first time in this update, 0: again, -1: no memory.
         cdef level_t* level = <level_t*>pool_at(&self._levels, index)
         cdef uint32_t capacity
@@ -431,7 +429,7 @@ cdef class RecordedLevels:
         self._touched[count] = index
         return 1
 
-    cdef command_t* _row(self, uint8_t kind, int64_t now_ns, uint64_t order_id) noexcept nogil:
+    cdef command_t* _row(self, uint8_t kind, int64_t now_ns, uint64_t order_id) noexcept:
         cdef uint32_t capacity
         cdef void* grown
         cdef command_t* row
@@ -453,7 +451,7 @@ cdef class RecordedLevels:
         return row
 
     cdef bint _new(self, uint8_t side, int64_t price, int64_t quantity, int64_t now_ns, uint32_t account,
-                   uint8_t time_in_force, uint16_t flags) noexcept nogil:
+                   uint8_t time_in_force, uint16_t flags) noexcept:
         cdef command_t* row = self._row(COMMAND_NEW, now_ns, self._next_order_id)
         if row is NULL:
             return False
@@ -467,7 +465,7 @@ cdef class RecordedLevels:
         row.flags = flags
         return True
 
-    cdef int _cut(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept nogil:
+    cdef int _cut(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept:
         """Command that takes `quantity` off an order: a cancellation, or a replacement that keeps its place."""
         cdef resting_t* order = <resting_t*>pool_at(&self._orders, index)
         cdef command_t* row
@@ -480,7 +478,7 @@ cdef class RecordedLevels:
         row.quantity = order.filled + order.leaves - quantity
         return 0
 
-    cdef int _decrease(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept nogil:
+    cdef int _decrease(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept:
         cdef level_t* level = <level_t*>pool_at(&self._levels, index)
         cdef resting_t* order
         cdef uint32_t cursor = level.tail
@@ -494,7 +492,7 @@ cdef class RecordedLevels:
             cursor = order.previous
         return 0
 
-    cdef int _decrease_in_proportion(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept nogil:
+    cdef int _decrease_in_proportion(self, uint32_t index, int64_t quantity, int64_t now_ns) noexcept:
         cdef level_t* level = <level_t*>pool_at(&self._levels, index)
         cdef resting_t* order
         cdef uint32_t cursor = level.head, count = 0, capacity, i
