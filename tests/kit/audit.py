@@ -48,7 +48,7 @@ class Audit:
         for row in events.tolist():
             self._event(dict(zip(EVENT.names or (), row, strict=True)), fields)
         tape = fields["kind"] == CommandKind.NEW and fields["flags"] & OrderFlag.TAPE
-        if tape:  # what recorded orders took of it is not in any event
+        if tape and EventKind.ACCEPTED in events["kind"]:  # what recorded orders took of it is in no event
             self._orders.pop((fields["account_id"], fields["order_id"]), None)
 
     def _event(self, event: dict[str, Any], command: dict[str, Any]) -> None:
