@@ -18,7 +18,10 @@ from nautilus.model.records import EVENT_FIELDS, Records
 from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic
 
 _INSTRUMENT = EVENT_FIELDS["instrument_id"]
-_LAST = RecordFlag.SYNTHETIC | RecordFlag.LAST
+# Plain numbers: a record is made of them for each level of each batch.
+_SET = int(BookAction.SET)
+_SYNTHETIC = int(RecordFlag.SYNTHETIC)
+_LAST = int(RecordFlag.SYNTHETIC | RecordFlag.LAST)
 
 
 class MarketDataConfig(msgspec.Struct, frozen=True):
@@ -128,17 +131,12 @@ class _DerivedBook:
         if not changed:
             return None
         self.updates += 1
-        records = np.zeros(len(changed), BOOK_DELTA)
-        records["now_ns"] = records["venue_ns"] = now_ns
-        records["update_id"] = self.updates
-        records["instrument_id"] = self.instrument_id
-        records["side"] = [side for (side, _), _ in changed]
-        records["price_ticks"] = [price for (_, price), _ in changed]
-        records["quantity"] = [lots for _, lots in changed]
-        records["action"] = BookAction.SET
-        records["flags"] = RecordFlag.SYNTHETIC
-        records["flags"][-1] = _LAST
-        return records
+        instrument_id, update_id, last = self.instrument_id, self.updates, len(changed) - 1
+        rows = [
+            (now_ns, now_ns, update_id, 0, price, lots, instrument_id, side, _SET, _SYNTHETIC if row < last else _LAST)
+            for row, ((side, price), lots) in enumerate(changed)
+        ]
+        return np.array(rows, BOOK_DELTA)
 
     def take_trades(self) -> Records | None:
         """TRADE records of the batch; None where there was none."""
@@ -151,8 +149,8 @@ class _DerivedBook:
     def quote(self, now_ns: int, core: DepthView) -> Records | None:
         """A QUOTE record where best bid or ask changed; None where neither did."""
         bids, asks = core.depth(self.instrument_id, 1)
-        bid = (int(bids[0]["price_ticks"]), int(bids[0]["quantity"])) if len(bids) else (0, 0)
-        ask = (int(asks[0]["price_ticks"]), int(asks[0]["quantity"])) if len(asks) else (0, 0)
+        bid = bids.tolist()[0][:2] if len(bids) else (0, 0)  # price_ticks, quantity
+        ask = asks.tolist()[0][:2] if len(asks) else (0, 0)
         best = (*bid, *ask)
         if best == self.last_quote:
             return None

@@ -85,14 +85,12 @@ def run(
     NautilusError
         The recording, a setting or a strategy's name is wrong.
     """
-    return Run(
-        open_source(source) if isinstance(source, str | Path) else source,
-        strategies,
-        sections or {},
-        seed,
-        latency,
-        journal,
-    ).run(for_seconds, market_seconds, progress)
+    market = open_source(source) if isinstance(source, str | Path) else source
+    this = Run(market, strategies, sections or {}, seed, latency, journal)
+    try:
+        return this.run(for_seconds, market_seconds, progress)
+    finally:
+        this.close()
 
 
 class TimedCore:
@@ -219,6 +217,10 @@ class Run:
             progress(self._progress(begin_ns))
         return self._report(begin_ns, complete)
 
+    def close(self) -> None:
+        """Close the core's journal."""
+        self._kernel.close()
+
     # Counting.
 
     def _count(self, kind: str, records: Records) -> None:
@@ -301,6 +303,7 @@ class Run:
 
     def _report(self, begin_ns: int, complete: bool) -> Report:
         kernel, host, summary = self._kernel, self._host, dict(self._source.summary())
+        summary |= summary.pop("market", None) or {}
         records = summary.pop("records", None) or dict(self._records)
         market_seconds = max(host.now_ns - begin_ns, 0) / NANOSECONDS
         strategies = [
@@ -323,10 +326,11 @@ class Run:
         }
         positions_equal = self._positions_equal()
         commands, events = kernel.last_sequence, kernel.last_event_sequence
-        kernel.close()
+        self.close()
         seconds = (monotonic_ns() - self._started_ns) / NANOSECONDS
         return Report(
-            source=str(summary.pop("source", type(self._source).__name__)),
+            source=str(summary.pop("format", type(self._source).__name__)),
+            instruments=[f"{found.symbol} at {found.venue}" for found in self._instruments.values()],
             records=records,
             book_checks=summary.pop("book_checks", None),
             orders=self._orders(),

@@ -69,6 +69,7 @@ class Report(msgspec.Struct, frozen=True):
     """
 
     source: str
+    instruments: list[str]
     records: dict[str, int]
     book_checks: dict[str, Any] | None
     orders: int

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nautilus.core.types import COMMAND, QUOTE
+from nautilus.core.types import QUOTE
 from nautilus.model.account import Account
 from nautilus.model.commands import SubmitOrder
 from nautilus.model.enums import RecordFlag, Side
@@ -19,6 +19,7 @@ from nautilus.simulation.source import CoreView, Step
 
 SECOND = 1_000_000_000
 MARKET_ACCOUNT = 2001
+OTHER_ACCOUNT = 2002
 
 
 class RecordingContext:
@@ -83,9 +84,9 @@ def quote_array(now_ns: int, bid: int, ask: int, lots: int = 50, instrument_id: 
 
 
 def market_order(now_ns: int, order_id: int, side: Side, quantity: int, price: int, **fields: Any) -> Records:
-    """COMMAND array of one limit order of the scripted market's participant."""
+    """COMMAND array of one limit order of a participant of the scripted market."""
     order = SubmitOrder(
-        account_id=MARKET_ACCOUNT,
+        account_id=fields.pop("account_id", MARKET_ACCOUNT),
         instrument_id=fields.pop("instrument_id", 1),
         order_id=order_id,
         side=side,
@@ -113,9 +114,8 @@ class ScriptedMarket:
         self.core = core
 
     def setup(self) -> Records:
-        commands = Account(MARKET_ACCOUNT, "market").to_commands()
-        assert commands.dtype == COMMAND
-        return commands
+        accounts = Account(MARKET_ACCOUNT, "market"), Account(OTHER_ACCOUNT, "other")
+        return np.concatenate([account.to_commands() for account in accounts])
 
     def next_ns(self) -> int | None:
         return self._steps[self._next].now_ns if self._next < len(self._steps) else None
@@ -128,7 +128,7 @@ class ScriptedMarket:
         self.events.append(events.copy())
 
     def summary(self) -> dict[str, Any]:
-        return {"source": "script"}
+        return {"format": "script"}
 
     @property
     def progress(self) -> float | None:

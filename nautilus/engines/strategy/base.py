@@ -29,7 +29,7 @@ class Strategy:
         """Before the first message."""
 
     def on_stop(self, ctx: Desk) -> None:
-        """Once, at the end or when a risk alert stops it: its orders are being cancelled, it can send no more."""
+        """Once, at the end or after a risk alert: its orders are being cancelled, it can send no more."""
 
     def on_quote(self, quote: Quote, ctx: Desk) -> None:
         """Best bid or ask changed."""
@@ -47,7 +47,7 @@ class Strategy:
         """Its position changed, with profit, as the portfolio engine has it."""
 
     def on_alert(self, alert: RiskAlert, ctx: Desk) -> None:
-        """A risk alert for it, before it is stopped."""
+        """A risk alert stops it: its orders are being cancelled, it can send no more; `on_stop` follows."""
 
     def on_timer(self, key: str, ctx: Desk) -> None:
         """A timer set with `ctx.at` is due."""

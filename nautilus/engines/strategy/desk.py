@@ -189,6 +189,11 @@ class Desk:
 
     # For the strategy engine.
 
+    def stop(self) -> None:
+        """Send no more orders, and cancel those that are open or on their way."""
+        self.stopped = True
+        self.cancel_all()
+
     def apply(self, report: ExecutionReport) -> bool:
         """Bring orders and position up to a report; False where it is not newer than the last one applied."""
         if report.sequence <= self._sequence:

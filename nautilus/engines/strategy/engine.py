@@ -109,11 +109,12 @@ class StrategyEngine(Engine):
         """Stop the strategy that the alert names (0: every one): no order leaves it after this."""
 
         def halt(strategy: Strategy, desk: Desk) -> None:
-            if alert.strategy_id in (0, desk.strategy_id):
+            if alert.strategy_id in (0, desk.strategy_id) and not desk.stopped:
+                desk.stop()
                 try:
                     strategy.on_alert(alert, desk)
                 finally:
-                    self._stop(strategy, desk)
+                    strategy.on_stop(desk)
 
         self._each(halt)
 
@@ -147,11 +148,9 @@ class StrategyEngine(Engine):
         return self._numbers
 
     def _stop(self, strategy: Strategy, desk: Desk) -> None:
-        if desk.stopped:
-            return
-        desk.stopped = True
-        desk.cancel_all()
-        strategy.on_stop(desk)
+        if not desk.stopped:
+            desk.stop()
+            strategy.on_stop(desk)
 
     def _each(self, act: Callable[[Strategy, Desk], None]) -> None:
         errors: list[Exception] = []
