@@ -1,7 +1,6 @@
 """Python face of the order book of absolute quantities."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,5 +48,3 @@ class DepthBook:
     @property
     def now_ns(self) -> int:
         """Receive stamp of the last record applied."""
-
-    def __getstate__(self) -> Any: ...

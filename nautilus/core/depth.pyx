@@ -155,9 +155,6 @@ cdef class DepthBook:
     def counts(self):
         return self.bids.count, self.asks.count
 
-    def __getstate__(self):
-        raise TypeError("an order book is not pickled; expected its depth() to be stored")
-
     cdef depth_side_t* _levels(self, int side) except NULL:
         if side == SIDE_BUY:
             return &self.bids

@@ -107,6 +107,7 @@ class BinanceRecording(Recording):
 
     def updates(self, until_ns: int | None = None) -> Iterator[Update]:
         """Give quotes, trades and book changes in file order; see `Recording.updates`."""
+        self._begin()
         stopped = False
         for block in self._reader:
             batch = self._decoder.decode(block)
@@ -115,7 +116,6 @@ class BinanceRecording(Recording):
                 lines = lines[: int(np.searchsorted(lines["now_ns"], until_ns, side="right"))]
                 stopped = True
             yield from self._given(batch, lines)
-            self.skipped = self._skipped()
             if stopped:
                 return
             if batch.fault is not None:
@@ -193,6 +193,7 @@ class BinanceRecording(Recording):
 
     def _settle(self, batch: BinanceBatch, lines: Records) -> None:
         """Count the lines taken, carry the recorded book on, and offer both it and the tickers to the check."""
+        self.skipped = self._skipped()
         if not len(lines):
             return
         kinds = lines["kind"]
@@ -221,6 +222,7 @@ class BinanceRecording(Recording):
             "void_trades": decoder.void_trades,
             "stamps_raised": decoder.stamps_raised,
             "held_diffs": self._held_dropped,
+            "stale_snapshots": self.sync.stale_snapshots,
         }
 
     def _note(self, line: int | str, text: str) -> None:

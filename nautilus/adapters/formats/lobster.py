@@ -101,6 +101,7 @@ class LobsterRecording(Recording):
 
     def updates(self, until_ns: int | None = None) -> Iterator[Update]:
         """Give the effects of each message in file order; see `Recording.updates`."""
+        self._begin()
         number = 0
         for messages, rows in self._aligned():
             columns = (

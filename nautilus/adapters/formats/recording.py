@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.adapters.formats.checks import BookCheck
-from nautilus.model.errors import VenueError
+from nautilus.model.errors import InternalError, VenueError
 from nautilus.model.instrument import Instrument
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class Recording(ABC):
         self.first_ns = 0
         self.last_ns = 0
         self.check = BookCheck()
+        self._begun = False
 
     @abstractmethod
     def updates(self, until_ns: int | None = None) -> Iterator[Update]:
@@ -134,7 +135,17 @@ class Recording(ABC):
         ------
         FormatError
             After everything before the fault has been given.
+        InternalError
+            They were asked for before.
         """
+
+    def _begin(self) -> None:
+        """Refuse a second reading: counters and checks are of one."""
+        if self._begun:
+            raise InternalError(
+                "updates were asked for twice", where=str(self.path), expected="a recording opened anew"
+            )
+        self._begun = True
 
     @property
     @abstractmethod

@@ -12,6 +12,7 @@ from nautilus.adapters.formats import FormatError, UpdateKind, open_recording
 from nautilus.adapters.formats.binance import BinanceRecording
 from nautilus.adapters.formats.head import infer_step, split_symbol
 from nautilus.core.types import RecordFlag
+from nautilus.model.errors import InternalError
 
 
 def diff(stamp, first, last, previous=None, *, time=0, bids=(("100.1", "1.000"),), asks=()):
@@ -121,6 +122,9 @@ def test_older_second_snapshot_is_passed_over_and_said(log):
     recording = log(snapshot(1, 100), diff(2, 101, 120), snapshot(3, 110), snapshot(4, 130))
     assert len(list(recording.updates())) == 3
     assert "snapshot 110 is older than the book 120" in recording.notes[0]
+    assert recording.skipped["stale_snapshots"] == 1
+    with pytest.raises(InternalError, match="updates were asked for twice; expected a recording opened anew"):
+        next(recording.updates())
 
 
 def test_stop_by_time_settles_exactly_what_was_given(log):
