@@ -1,6 +1,6 @@
 """Markets that play into the core: recordings as participants, and a simulated market of agents."""
 
-from nautilus.simulation.config import SimulationConfig
+from nautilus.simulation.config import RecordingConfig, SimulationConfig
 from nautilus.simulation.market import SimulatedMarket, SimulatedSource
 from nautilus.simulation.playback import RecordedSource
 from nautilus.simulation.recording import BOOK_ACCOUNT, TAPE_ACCOUNT, RecordedMarket
@@ -13,6 +13,7 @@ __all__ = [
     "MarketSource",
     "RecordedMarket",
     "RecordedSource",
+    "RecordingConfig",
     "SimulatedMarket",
     "SimulatedSource",
     "SimulationConfig",

@@ -1,10 +1,24 @@
-"""Settings of the simulated market."""
+"""Settings of recorded and of simulated markets."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import msgspec
 
 from nautilus.model.errors import ConfigError
+
+Cancellation = Literal["back", "proportion"]
+
+
+class RecordingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a recording plays into the core.
+
+    `cancel`: where a decrease that no trade explains leaves a level's queue: from the `back` first (conservative: a
+    strategy's orders do not move up for nothing) or in `proportion` over its orders.
+    """
+
+    cancel: Cancellation = "back"
 
 
 class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
-from nautilus.simulation.recording import Cancellation, RecordedMarket
+from nautilus.simulation.config import Cancellation
+from nautilus.simulation.recording import RecordedMarket
 from nautilus.simulation.source import CoreView, Step
 
 Records = NDArray[np.void]
@@ -59,7 +60,7 @@ class RecordedSource:
     ----------
     recording : an open recording of one instrument.
     instrument : as it trades in the core; None: as the recording tells.
-    cancel : see `RecordedMarket`.
+    cancel : see `RecordingConfig`.
     for_ns : stop that long after the first update; None plays all.
 
     Raises

@@ -8,7 +8,7 @@ counted twice. What a strategy takes from a level stays taken until the venue re
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,10 @@ from nautilus.core.types import COMMAND, AccountFlag, Reason
 from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.simulation.commands import account_commands
+from nautilus.simulation.config import Cancellation
 from nautilus.simulation.orders import RecordedOrders
 
 Records = NDArray[np.void]
-Cancellation = Literal["back", "proportion"]
-
 BOOK_ACCOUNT = 0xFFFF0001
 TAPE_ACCOUNT = 0xFFFF0002
 COUNTERS = ("orders", "cancels", "reductions", "crossing_removals", "other_removals", "trades", "unmatched_trades",
@@ -36,9 +35,7 @@ class RecordedMarket:
     Parameters
     ----------
     instrument : the recorded instrument; the records' own `instrument_id` is not looked at.
-    cancel : where a decrease that no trade explains leaves a level's queue: from the `back` first (conservative:
-        strategies' orders do not move up for nothing) or in `proportion` over its orders. Order-by-order recordings
-        name the order that goes and ignore this.
+    cancel : see `RecordingConfig`; order-by-order recordings name the order that goes and ignore it.
     by_order : the recording names single orders.
 
     Notes

@@ -12,8 +12,9 @@ from nautilus.adapters.formats.orderdepth import OrderDepth
 from nautilus.core import Kernel
 from nautilus.core.depth import DepthBook
 from nautilus.core.types import EventKind, Side
+from nautilus.simulation.config import Cancellation
 from nautilus.simulation.playback import RecordedSource
-from nautilus.simulation.recording import BOOK_ACCOUNT, TAPE_ACCOUNT, Cancellation
+from nautilus.simulation.recording import BOOK_ACCOUNT, TAPE_ACCOUNT
 from nautilus.simulation.source import Step
 from tests.kit import builders
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, LOBSTER, recording

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nautilus.core.recorded import RecordedLevels
-from nautilus.core.types import BOOK_DELTA, COMMAND, BookAction, EventKind, Reason, Side
+from nautilus.core.types import BOOK_DELTA, COMMAND, BookAction, CommandKind, EventKind, Reason, Side
 from nautilus.model.errors import ConfigError
 from nautilus.simulation.recording import BOOK_ACCOUNT, TAPE_ACCOUNT, RecordedMarket
 from tests.kit import builders
+from tests.unit.simulation.naive_levels import NaiveLevels
 from tests.unit.simulation.venue import BUY, INSTRUMENT, OWN, SELL, Venue, deltas
 
 
@@ -387,3 +388,55 @@ def test_with_own_orders_each_report_leaves_recorded_less_taken(steps: list, can
             if event["kind"] == EventKind.CANCELLED and event["account_id"] == OWN and event["side"] == side
         )
         assert mine + own == sum(v.depth(side).values())
+
+
+CLEARING = st.tuples(st.just("clear"), st.tuples(st.sampled_from([0, BUY, SELL]), st.lists(REPORT, max_size=4)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    steps=st.lists(st.one_of(STEP, OWN_STEP, CLEARING), max_size=30), proportional=st.booleans(), crossing=st.booleans()
+)
+def test_commands_are_those_of_the_naive_bookkeeping(steps: list, proportional: bool, crossing: bool) -> None:
+    v = Venue(cancel="proportion" if proportional else "back")
+    naive = NaiveLevels(proportional=proportional)
+    for kind, content in steps:
+        seen = len(v.events)
+        if kind in ("diff", "clear"):
+            reports = content if kind == "diff" else content[1]
+            start = [(BookAction.CLEAR, content[0], 0, 0)] if kind == "clear" else []
+            rows = [(BookAction.SET, (BUY if price < 100 else SELL), price, quantity) for price, quantity in reports]
+            if crossing:  # either side at any price
+                rows = [(action, BUY if price % 2 else SELL, price, quantity) for action, _, price, quantity in rows]
+            records = deltas(start + rows, 7)
+            commands = v.market.book_update(records)
+            wanted = naive.update(records, 7)
+            # CLEAR goes through the levels in an order of its own.
+            assert sorted_rows(commands, start) == sorted_rows(wanted, start)
+            v.send(commands)
+        elif kind == "own":
+            v.order(*content)
+        else:
+            v.trade(*content, booked=kind == "booked")
+        naive.on_events(v.events[seen:])
+
+
+def sorted_rows(commands: np.ndarray, unordered: list) -> list[bytes]:
+    """The commands' bytes; where their order is free, decreases sorted, increases without their ids too."""
+    if not unordered:
+        return [row.tobytes() for row in commands]
+    free = commands.copy()
+    free["order_id"][free["kind"] == CommandKind.NEW] = 0
+    assert (np.diff((free["kind"] == CommandKind.NEW).astype(int)) >= 0).all()
+    return sorted(row.tobytes() for row in free)
+
+
+def test_wide_quantities_are_shared_out_exactly() -> None:
+    v = Venue(cancel="proportion")
+    whole = 1 << 40
+    v.update((BUY, 100, whole // 2))
+    v.update((BUY, 100, whole // 2 + 3))
+    v.update((BUY, 100, whole))
+    v.update((BUY, 100, 1))
+    assert [leaves for _, leaves in v.market.level(BUY, 100)[3]] == [1]
+    assert v.market.summary()["rejected"] == {}
