@@ -115,4 +115,4 @@ class BlockReader:
             raise fault
 
     def _error(self, what: str, expected: str) -> FormatError:
-        return FormatError(what, where=str(self.path), expected=expected)
+        return FormatError(what, where=f"{self.path}:{self.lines + 1}", expected=expected)

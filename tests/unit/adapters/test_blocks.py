@@ -65,7 +65,8 @@ def test_gzip_cut_anywhere_gives_all_whole_lines_before_the_cut_and_then_an_erro
         assert text == known[: known.rfind(b"\n") + 1]
         assert error is not None
         assert "the file is cut" in error.what
-        assert error.where == str(path)
+        line = text.count(b"\n") + 1
+        assert error.where == f"{path}:{line}"
         assert error.expected == "a whole gzip file"
 
 
