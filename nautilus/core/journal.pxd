@@ -29,7 +29,7 @@ ctypedef size_t (*encode_t)(uint8_t* out, const command_t* command, uint32_t* ch
 ctypedef struct journal_t:
     uint8_t* buffer                 # staging
     size_t used                     # staged bytes
-    size_t limit                    # staging ends here: end of buffer, or of what the segment can take; 0 after an error
+    size_t limit                    # of staging: end of buffer, or what the segment can take; 0 after an error
     encode_t encode
     int64_t last_sequence           # of the last command put
     uint32_t chain                  # checksum of the last record put, or of the segment's header

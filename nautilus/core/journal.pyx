@@ -8,7 +8,7 @@ from libc.string cimport memset
 from nautilus.core.crc32c cimport crc32c_instruction
 from nautilus.core.journal_reader cimport JournalReader as Reader
 from nautilus.core.journal_reader cimport walk
-from nautilus.core.journal_recovery cimport lock_directory, recover, refuse_unrepairable, remove_segment
+from nautilus.core.journal_recovery cimport lock_directory, recover, refuse_unrepairable
 from nautilus.core.segment cimport (
     RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, hash_body_t, open_directory, os_error, path_bytes, seal_body_t,
     segment_header_t, segment_mark, segment_name, segment_write_header, write_all)
@@ -367,8 +367,7 @@ cdef class Journal:
                 state.capacity = reader.header.capacity
                 state.closed_capacity = reader.header.closed_capacity
                 if reader.header.first_sequence > reader.last_sequence:
-                    # It holds no command, and the new one takes its name and its place in the chain.
-                    remove_segment(state.directory_fd, self.path, reader.names[reader.cut_index - 1])
+                    # It holds no command: the new one takes its place in the chain and, by one rename, its name.
                     previous_chain = reader.header.previous_chain
             else:
                 previous_chain = 0

@@ -5,9 +5,9 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from nautilus.core.segment cimport (
-    DAMAGE_CHECKSUM, DAMAGE_CUT, DAMAGE_HEAD, DAMAGE_HEADER, DAMAGE_HEADER_COPY, DAMAGE_MAGIC, DAMAGE_SEAL,
-    DAMAGE_SEQUENCE, RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_HEADER,
-    SEGMENT_RECORD, cursor_close, cursor_data_end, cursor_kept_end, cursor_next, cursor_open, list_directory, os_error, path_bytes,
+    DAMAGE_CUT, DAMAGE_HEAD, DAMAGE_HEADER, DAMAGE_HEADER_COPY, DAMAGE_MAGIC, DAMAGE_SEAL, DAMAGE_SEQUENCE,
+    RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_HEADER, SEGMENT_RECORD,
+    cursor_close, cursor_data_end, cursor_kept_end, cursor_next, cursor_open, list_directory, os_error, path_bytes,
     segment_name)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT, command_t
 
@@ -183,7 +183,8 @@ cdef class JournalReader:
                 name, 24, "missing segment", f"{segment_name(self.last_sequence + 1)} first", name)
         elif header.previous_chain != self.chain:
             damage = JournalDamage(
-                name, 56, "chain", f"{self.chain:08x} as the end of {self.names[index - 1]}", f"{header.previous_chain:08x}")
+                name, 56, "chain", f"{self.chain:08x} as the end of {self.names[index - 1]}",
+                f"{header.previous_chain:08x}")
         elif header.epoch < self.header.epoch:
             damage = JournalDamage(name, 32, "epoch", f"at least {self.header.epoch}", str(header.epoch))
         if damage is not None:

@@ -6,6 +6,5 @@ from nautilus.core.journal_reader cimport JournalReader
 cdef int lock_directory(str path, int directory_fd) except -1
 # JournalError where the damage is one that cutting would not put right.
 cdef int refuse_unrepairable(JournalReader reader) except -1
-cdef int remove_segment(int directory_fd, str path, str name) except -1
 # Leave exactly the valid prefix that `walk` found, sealed; `reader.chain` is then that of the seal.
 cdef int recover(JournalReader reader, int directory_fd) except -1

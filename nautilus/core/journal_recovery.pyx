@@ -1,4 +1,4 @@
-"""Putting a journal right after a crash or damage: the valid prefix stays, nothing is deleted."""
+"""Putting a journal right after a crash or damage: the valid prefix stays, no record is deleted."""
 
 from libc.errno cimport EAGAIN, ENOENT, errno
 from libc.stdint cimport int64_t, uint8_t
@@ -7,7 +7,8 @@ from libc.stdio cimport snprintf
 from nautilus.core.journal_reader cimport JournalReader, walk
 from nautilus.core.segment cimport (
     RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_kept_end, cursor_open,
-    cursor_t, list_directory, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark, segment_write_header, write_all)
+    cursor_t, list_directory, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark,
+    segment_write_header, write_all)
 
 from nautilus.core.segment import JournalError
 from nautilus.core.snapshot_file import SNAPSHOT_NAME
@@ -64,14 +65,11 @@ cdef int refuse_unrepairable(JournalReader reader) except -1:
     return 0
 
 
-cdef int remove_segment(int directory_fd, str path, str name) except -1:
-    if unlinkat(directory_fd, path_bytes(name), 0) != 0:
-        raise os_error(errno, f"{path}/{name}")
-    return 0
-
-
 cdef int recover(JournalReader reader, int directory_fd) except -1:
-    """Leave exactly the valid prefix, sealed. Nothing is deleted: what does not count moves to `*.damaged`."""
+    """Leave exactly the valid prefix, sealed; what does not count moves to `*.damaged`.
+
+    A crash in the middle leaves a journal with the same valid prefix, to which the next recovery does the rest.
+    """
     cdef cursor_t cursor
     cdef seal_body_t body
     cdef uint8_t[SEGMENT_MARK] mark
@@ -95,7 +93,8 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
             cursor_close(&cursor)
             c_close(fd)
     if reader.unfinished is not None:
-        remove_segment(directory_fd, reader.path, reader.unfinished)
+        if unlinkat(directory_fd, path_bytes(reader.unfinished), 0) != 0:
+            raise os_error(errno, f"{reader.path}/{reader.unfinished}")
     elif reader.damage is not None:
         for name in reader.names[reader.cut_index:]:
             set_aside(reader, directory_fd, name)
