@@ -79,14 +79,14 @@ class BlockReader:
         stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
         gathered: list[bytes] = []
         size = 0
-        fault: FormatError | None = None
+        fault = ""
         while piece:
             self.position += len(piece)
             while piece:
                 try:
                     text = stream.decompress(piece, self._block_bytes)
                 except zlib.error as error:
-                    fault = self._error(f"the compressed data is damaged ({error})", "a whole gzip file")
+                    fault = f"the compressed data is damaged ({error})"
                     break
                 piece = stream.unconsumed_tail
                 if stream.eof:
@@ -107,12 +107,12 @@ class BlockReader:
                 piece = piece.lstrip(b"\0")
                 if piece:
                     stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        if fault is None and not stream.eof:
-            fault = self._error("the compressed data ends too early, the file is cut", "a whole gzip file")
+        if not fault and not stream.eof:
+            fault = "the compressed data ends too early, the file is cut"
         yield b"".join(gathered)
-        if fault is not None:
+        if fault:
             # The caller's piece of a line is dropped with this: it may be cut.
-            raise fault
+            raise self._error(fault, "a whole gzip file")
 
     def _error(self, what: str, expected: str) -> FormatError:
         return FormatError(what, where=f"{self.path}:{self.lines + 1}", expected=expected)
