@@ -26,6 +26,7 @@ from nautilus.model.events import (
     OrderRejected,
     OrderReplaced,
 )
+from nautilus.model.ids import LAST_CLIENT_ACCOUNT
 from nautilus.model.marketdata import SIDES
 from nautilus.model.message import Message
 from nautilus.model.records import EVENT_FIELDS, Records, command_array
@@ -53,7 +54,7 @@ class TradingConfig(msgspec.Struct, frozen=True):
         Accounts from 1 to this are clients'; the rest are a market's own participants.
     """
 
-    last_client_account: int = 1000
+    last_client_account: int = LAST_CLIENT_ACCOUNT
 
 
 class TradingEngine(Engine):

@@ -1,6 +1,15 @@
 """Identifiers: what they count and where they end.
 
 All are plain integers inside. Zero is never an identifier: in commands it means "every" or "none".
+
+=================  ==========  ============================================================================
+instrument_id      to 2^32-1   one instrument at one venue
+account_id         to 2^32-1   one account of the core: 1 to `LAST_CLIENT_ACCOUNT` are clients', from 1001 on the
+                               agents of a simulated market, from 0xFFFF0001 on recorded participants
+order_id           to 2^64-1   unique within its account
+strategy_id        to 2^16-1   one strategy
+source_id          to 2^16-1   one sender of commands
+=================  ==========  ============================================================================
 """
 
 from __future__ import annotations
@@ -10,37 +19,21 @@ from nautilus.model.errors import ModelError
 
 __all__ = [
     "CURRENCY_ALPHABET",
-    "FIRST_RESERVED_ACCOUNT",
+    "LAST_CLIENT_ACCOUNT",
     "MAX_CURRENCY_LETTERS",
     "MAX_ID_16",
     "MAX_ID_32",
     "MAX_POSITION_LOTS",
     "MAX_PRICE_TICKS",
     "MAX_QUANTITY_LOTS",
-    "AccountId",
-    "InstrumentId",
-    "OrderId",
-    "SourceId",
-    "StrategyId",
     "check_id",
     "currency_code",
     "currency_id",
 ]
 
-InstrumentId = int
-"""One instrument at one venue; 1 to 2^32 - 1."""
-AccountId = int
-"""One account of the trading core; 1 to 2^32 - 1. From `FIRST_RESERVED_ACCOUNT` on: recorded participants."""
-OrderId = int
-"""Unique within its account; 1 to 2^64 - 1."""
-StrategyId = int
-"""One strategy; 1 to 2^16 - 1."""
-SourceId = int
-"""One sender of commands; 1 to 2^16 - 1."""
-
 MAX_ID_32 = 2**32 - 1
 MAX_ID_16 = 2**16 - 1
-FIRST_RESERVED_ACCOUNT = 0xFFFF0001
+LAST_CLIENT_ACCOUNT = 1000
 
 CURRENCY_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_CURRENCY_LETTERS = 5

@@ -28,76 +28,19 @@ from nautilus.engines.marketdata import MarketDataEngine
 from nautilus.engines.trading import TradingEngine
 from nautilus.model.enums import EngineState, Priority
 from nautilus.model.errors import InternalError, ModelError
-from nautilus.model.marketdata import quotes, trades
 from nautilus.model.message import Message
 from nautilus.model.records import Records
-from nautilus.model.topics import QUOTES, TOPICS, TRADES, Topic, topic_of
+from nautilus.model.topics import TOPICS, Topic, topic_of
+from nautilus.runtime.context import EngineContext, Handler, Route
 from nautilus.runtime.errorlog import ErrorLog
 from nautilus.runtime.latency import LatencyModel
 from nautilus.simulation.source import MarketSource
 
-VENUE_SIDE = frozenset({"marketdata", "trading"})
 _MARKET_DATA, _MESSAGE, _TIMER = 0, 1, 2
-_STRUCTS: dict[str, Callable[[Records], list[Any]]] = {QUOTES.name: quotes, TRADES.name: trades}
 
 E = TypeVar("E", bound=Engine)
-Handler = Callable[[Any, "EngineContext"], None]
 # Virtual time, class, sender, sequence, what to call, with what.
 Entry = tuple[int, int, int, int, Callable[..., None], tuple[Any, ...]]
-
-
-class EngineContext:
-    """One engine's `Context` in the lock-step host."""
-
-    __slots__ = ("_host", "at_venue", "engine", "index", "random", "state")
-
-    def __init__(self, host: LockStep, engine: Engine, index: int, seed: int) -> None:
-        self._host = host
-        self.engine = engine
-        self.index = index
-        self.at_venue = engine.name in VENUE_SIDE
-        self.random = random.Random(f"{seed}/{engine.name}")
-        self.state = EngineState.CREATED
-
-    @property
-    def now_ns(self) -> int:
-        return self._host.now_ns
-
-    def publish(self, event: Message | Records, /) -> None:
-        self._host.publish(self, event)
-
-    def send(self, peer: str, command: Message, /) -> None:
-        self._host.send(self, peer, command)
-
-    def request(self, peer: str, message: Message, deadline_ns: int = 0, /) -> int:
-        return self._host.request(self, peer, message, deadline_ns)
-
-    def at(self, ns: int, key: str, /) -> None:
-        self._host.arm(self, ns, key)
-
-    def next_id(self) -> int:
-        return self._host.next_id()
-
-    def submit(self, job: Callable[..., Any], arguments: tuple[Any, ...], /) -> int:
-        return self._host.submit(self, job, arguments)
-
-
-class _Route:
-    """Who takes what one publisher puts on one topic. Resolved once, before the first message."""
-
-    __slots__ = ("far", "near", "priority", "publisher", "structs", "taps", "topic")
-
-    def __init__(self, topic: Topic, publisher: EngineContext, subscribers: Iterable[EngineContext]) -> None:
-        self.topic = topic
-        self.publisher = publisher
-        self.priority = topic.priority
-        self.structs = _STRUCTS.get(topic.name)
-        self.taps: list[Callable[[Any], None]] = []
-        self.near: list[tuple[Handler, EngineContext]] = []
-        self.far: list[tuple[Handler, EngineContext]] = []
-        for subscriber in subscribers:
-            pair = (getattr(subscriber.engine, topic.handler), subscriber)
-            (self.near if subscriber.at_venue == publisher.at_venue else self.far).append(pair)
 
 
 class LockStep:
@@ -141,13 +84,13 @@ class LockStep:
         self._requests: dict[int, tuple[EngineContext, Message, int]] = {}
         self._timers: dict[tuple[int, str], int] = {}
         self._arrived_ns: dict[tuple[int, bool], int] = {}
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, Route] = {}
         for topic in TOPICS:
             publisher = self._contexts.get(topic.publisher)
             if publisher is not None:
                 takers = [context for context in self._contexts.values() if topic in context.engine.subscribes]
-                self._routes[topic.name] = _Route(topic, publisher, takers)
-        self._by_type: dict[type, _Route] = {
+                self._routes[topic.name] = Route(topic, publisher, takers)
+        self._by_type: dict[type, Route] = {
             message: self._routes[topic.name]
             for topic in TOPICS
             if topic.name in self._routes
@@ -335,7 +278,7 @@ class LockStep:
             _, _, function, arguments = heappop(inbox)
             function(*arguments)
 
-    def _deliver(self, route: _Route, event: Any) -> None:
+    def _deliver(self, route: Route, event: Any) -> None:
         """Hand an event to the subscribers on the far side; what they say on their own side goes first."""
         inbox = self._inbox
         for item in route.structs(event) if route.structs is not None else (event,):
