@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from perf.harness import ROOT, CheckFailed, Report, conditions
+from perf.harness import ROOT, CheckError, Report, conditions
 from perf.show import show
 
 RESULTS = ROOT / "perf" / "results"
@@ -51,7 +51,7 @@ def run(name: str, json_path: Path | None, hgrm: Path | None) -> None:
         report = Report(each, module.SUMMARY, conditions())
         try:
             module.run(report)
-        except CheckFailed as failure:
+        except CheckError as failure:
             click.echo(f"perf {each}: {failure}", err=True)
             sys.exit(1)
         _write(report, json_path, hgrm)

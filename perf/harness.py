@@ -6,7 +6,6 @@ report. `Report.fields()` is what `--json` writes.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import statistics
@@ -41,6 +40,7 @@ class Figure:
     repeats: list[float]
     goal: float | None = None
     lower_is_better: bool = False
+    other_load: float = 0.0  # cores kept busy by other processes meanwhile
 
     @property
     def met(self) -> bool | None:
@@ -74,8 +74,20 @@ class Report:
         repeats: int = REPEATS,
     ) -> Figure:
         """Call `once` for each repeat; what it returns is the figure of that repeat, in `unit`."""
+        start, busy, own = time.monotonic(), _busy_seconds(), time.process_time()
         values = [once() for _ in range(repeats)]
-        figure = Figure(name, unit, statistics.median(values), min(values), max(values), values, goal, lower_is_better)
+        others = (_busy_seconds() - busy) - (time.process_time() - own)
+        figure = Figure(
+            name,
+            unit,
+            statistics.median(values),
+            min(values),
+            max(values),
+            values,
+            goal,
+            lower_is_better,
+            round(max(0.0, others / (time.monotonic() - start)), 2),
+        )
         self.figures.append(figure)
         return figure
 
@@ -100,14 +112,14 @@ class Report:
         }
 
 
-class CheckFailed(Exception):
+class CheckError(Exception):
     """A bench found that its own result is wrong; its figures count for nothing."""
 
 
 def check(true: bool, message: str) -> None:
     """Refuse the figures of a bench whose result is not what it must be."""
     if not true:
-        raise CheckFailed(message)
+        raise CheckError(message)
 
 
 def cores() -> list[int]:
@@ -175,9 +187,11 @@ def conditions() -> dict[str, Any]:
     }
 
 
-def return_memory() -> None:
-    """Hand freed memory back, so that one repeat does not profit from pages that another has touched."""
-    ctypes.CDLL(None).malloc_trim(0)
+def _busy_seconds() -> float:
+    """Processor time of the whole machine that was not idle, stolen time among it."""
+    words = _read("/proc/stat").partition("\n")[0].split()[1:9]
+    ticks = [int(word) for word in words]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
 
 def _read(path: str) -> str:

@@ -16,12 +16,11 @@ def show(report: Report) -> None:
     if report.figures:
         table = Table(box=box.SIMPLE_HEAD)
         table.add_column("figure")
-        for name in ("median", "min", "max", "goal"):
-            table.add_column(name, justify="right")
-        table.add_column("unit")
+        for name in ("median", "min", "max", "unit", "goal"):
+            table.add_column(name, justify="left" if name == "unit" else "right")
         for figure in report.figures:
             values = (figure.median, figure.minimum, figure.maximum)
-            table.add_row(figure.name, *(number(value) for value in values), _goal(figure), figure.unit)
+            table.add_row(figure.name, *(number(value) for value in values), figure.unit, _goal(figure))
         console.print(table)
     if report.latency_ns:
         table = Table(box=box.SIMPLE_HEAD)
@@ -37,7 +36,8 @@ def show(report: Report) -> None:
     machine, jitter = report.conditions["machine"], report.conditions["jitter"]
     console.print(
         f"  {machine['processor']}, cores {machine['cores']}, {machine['system']}; "
-        f"{report.conditions.get('pinning', 'not pinned')}; load {report.conditions['load_average'][0]:.2f}; "
+        f"{report.conditions.get('pinning', 'not pinned')}; other processes kept up to "
+        f"{max((figure.other_load for figure in report.figures), default=0.0):.2f} cores busy; "
         f"held up over 10 us {jitter['over_10_us_per_second']:.0f} times a second, "
         f"longest {jitter['longest_us']:.0f} us; commit {report.conditions['commit']}",
         style="dim",
@@ -46,12 +46,13 @@ def show(report: Report) -> None:
 
 
 def number(value: float) -> str:
-    """Four significant digits at least, thousands parted."""
+    """Three significant digits at least: 12.3 M, 4,567, 1.65."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.2f} M"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
 
 
 def _goal(figure: Figure) -> str:
     if figure.goal is None:
         return ""
-    word = "met" if figure.met else "missed"
-    return f"{'<=' if figure.lower_is_better else '>='} {number(figure.goal)} {word}"
+    return f"{number(figure.goal)} {'met' if figure.met else 'missed'}"

@@ -99,6 +99,7 @@ class _Flow:
         self.now_ns = START_NS
         self.next_id = 1
         self.open = np.zeros(0, np.int64)  # ids, in no order
+        self._deck = np.zeros(0, np.int64)
         room = 1 << 16
         self.account = np.zeros(room, np.uint32)
         self.instrument = np.zeros(room, np.uint32)
@@ -109,7 +110,7 @@ class _Flow:
 
     def roles(self) -> np.ndarray:
         """Roles of one slice, in the mix: by chance, but exact over 25 slices (3,200 commands)."""
-        if not hasattr(self, "_deck") or not len(self._deck):
+        if not len(self._deck):
             exact = np.repeat([NEW_RESTING, CANCEL, REPLACE, MARKETABLE], [1600, 1280, 160, 160])
             self._deck = self.chance.permutation(exact)
         part, self._deck = self._deck[:SLICE], self._deck[SLICE:]
@@ -186,10 +187,12 @@ class _Flow:
         best_bid, best_offer = self._best()
         bid = np.minimum(self.middle[instrument] - distance, best_offer[instrument] - 1)
         offer = np.maximum(self.middle[instrument] + distance, best_bid[instrument] + 1)
-        return np.where(side == Side.BUY, bid, offer)
+        prices: np.ndarray = np.where(side == Side.BUY, bid, offer)
+        return prices
 
     def _aggressive(self, instrument: np.ndarray, side: np.ndarray) -> np.ndarray:
-        return self.middle[instrument] + np.where(side == Side.BUY, 400, -400)
+        prices: np.ndarray = self.middle[instrument] + np.where(side == Side.BUY, 400, -400)
+        return prices
 
     def _best(self) -> tuple[np.ndarray, np.ndarray]:
         bids, offers = np.zeros(self.instruments + 1, np.int64), np.full(self.instruments + 1, 1 << 40)

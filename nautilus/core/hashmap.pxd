@@ -1,11 +1,11 @@
 """One writer, no lock. Open-addressing map from 64-bit keys to 32-bit values; key 0 is reserved for "empty".
 
-A slot holds key and value side by side: one cache miss a lookup. Slots lie in groups of 64, which 64 consecutive keys
-share, so sequential ids touch few pages. Two busy groups may be sent to the same place; plain linear probing would
-then walk whole groups. Here probing goes from a slot to the same lane of the next group: in the index
-`lane * groups + group` it is linear probing (Knuth, TAOCP vol. 3, 6.4, algorithms L and R), and the memory layout is
-its transpose. The lane is turned by the hash, so that strides of 64 scatter too. Deletion shifts back and leaves no
-tombstone.
+A slot holds key and value side by side: one cache miss a lookup. Slots lie in groups of 256, one page of memory, which
+256 consecutive keys share: ids in sequence, also with many left out, touch few pages. Two busy groups may be sent to
+the same place; plain linear probing would then walk whole groups. Here probing goes from a slot to the same lane of
+the next group: in the index `lane * groups + group` it is linear probing (Knuth, TAOCP vol. 3, 6.4, algorithms L and
+R), and the memory layout is its transpose. The lane is turned by the hash, so that strides of 256 scatter too.
+Deletion shifts back and leaves no tombstone.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -23,7 +23,7 @@ cdef extern from *:
 
 cdef enum:
     MAP_ABSENT = 0xFFFFFFFF     # what map_delete answers for an absent key; not to be stored as a value
-    MAP_GROUP_BITS = 6
+    MAP_GROUP_BITS = 8
 
 ctypedef struct slot_t:
     uint64_t key
@@ -49,7 +49,7 @@ cdef inline uint64_t map_mix(uint64_t x) noexcept nogil:
 
 cdef inline uint64_t map_home(const map_t* map, uint64_t key) noexcept nogil:
     cdef uint64_t mixed = map_mix(key >> MAP_GROUP_BITS)
-    return (((key ^ (mixed >> 58)) & 63) << map.group_shift) | (mixed & map.group_mask)
+    return (((key ^ (mixed >> 56)) & 255) << map.group_shift) | (mixed & map.group_mask)
 
 
 cdef inline slot_t* map_slot(const map_t* map, uint64_t index) noexcept nogil:

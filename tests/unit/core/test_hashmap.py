@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from nautilus.core.hashmap import HashMap
 from tests.kit.naive import NaiveMap
 
-STRIDES = (1, 2, 63, 64, 65, 128, 4096, 1 << 20, 1 << 40, 1 << 58)
+STRIDES = (1, 2, 63, 255, 256, 257, 512, 4096, 1 << 20, 1 << 40, 1 << 58)
 
 
 @given(
-    st.integers(1, 70),
+    st.one_of(st.integers(1, 70), st.just(150)),
     st.sampled_from(STRIDES),
     st.lists(st.tuples(st.sampled_from("ppdg"), st.integers(1, 60)), max_size=200),
 )
@@ -31,12 +31,13 @@ def test_map_does_what_its_naive_twin_does(max_entries, stride, steps):
     assert all(real.get(key) == value for key, value in twin.entries.items())
 
 
+@pytest.mark.parametrize("entries", [128, 500, 4096])
 @pytest.mark.parametrize("stride", STRIDES)
-def test_full_map_stays_right_through_many_deletions(stride):
+def test_full_map_stays_right_through_many_deletions(stride, entries):
     chance = random.Random(stride)
-    real, twin = HashMap(500), NaiveMap(500)
+    real, twin = HashMap(entries), NaiveMap(entries)
     for number in range(12_000):
-        key = max(1, chance.randrange(1, 900) * stride % (1 << 64))
+        key = max(1, chance.randrange(1, entries * 2) * stride % (1 << 64))
         if chance.random() < 0.6:
             assert real.put(key, number) == twin.put(key, number)
         else:
@@ -78,6 +79,6 @@ def test_impossible_size_is_refused(max_entries):
         HashMap(max_entries)
 
 
-@pytest.mark.parametrize(("entries", "slots"), [(1, 64), (32, 64), (33, 128), (1 << 20, 1 << 21)])
+@pytest.mark.parametrize(("entries", "slots"), [(1, 256), (128, 256), (129, 512), (1 << 20, 1 << 21)])
 def test_slots_are_a_power_of_two_and_at_least_twice_the_entries(entries, slots):
     assert HashMap(entries).slots() == slots
