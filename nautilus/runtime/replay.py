@@ -109,6 +109,7 @@ class Run:
         }
         strategy_engine = CATALOGUE["strategy"].build(sections.get("strategy"), **services)
         assert isinstance(strategy_engine, StrategyEngine)
+        self.strategies = strategy_engine
         accounts = [desk.account_id for desk in strategy_engine.desks]
         if accounts and not 1 <= accounts[0] <= accounts[-1] <= clients:
             raise ConfigError(

@@ -10,9 +10,10 @@ import pytest
 from nautilus.core import EventKind, Kernel
 from nautilus.engines.risk import RiskConfig
 from nautilus.engines.strategy import QuotingConfig, Strategy
-from nautilus.model.enums import Side
-from nautilus.model.errors import ConfigError
-from nautilus.runtime.replay import run
+from nautilus.model.enums import Side, TimeInForce
+from nautilus.model.errors import ConfigError, NautilusError, VenueError
+from nautilus.runtime.replay import Run, run
+from nautilus.runtime.report import decimal_text
 from nautilus.runtime.settings import LimitsConfig
 from nautilus.simulation import SimulatedSource, SimulationConfig
 from nautilus.simulation.source import Step
@@ -213,3 +214,53 @@ def test_the_strategy_of_the_document_runs_and_trades(tmp_path):
     report = run(SimulatedSource(seed=1), [f"{file}:Reversion"], market_seconds=20)
     assert report.fills > 0
     assert report.errors == []
+
+
+class Monkey(Strategy):
+    """Does anything at any time, sound or not."""
+
+    def on_start(self, ctx):
+        ctx.at(ctx.now_ns, "again")
+
+    def on_timer(self, key, ctx):
+        ctx.at(ctx.now_ns + ctx.random.randrange(1, 20_000_000), "again")
+        orders = list(ctx.orders)
+        action = ctx.random.randrange(0, 10)
+        if action < 6:
+            place = (ctx.buy, ctx.sell)[ctx.random.randrange(0, 2)]
+            price = None if action == 0 else 600_000 + ctx.random.randrange(-60, 60)
+            tif = list(TimeInForce)[ctx.random.randrange(0, 7)]
+            expire_ns = ctx.now_ns + ctx.random.randrange(-5, 50_000_000) if tif == TimeInForce.GTD else 0
+            place(1, ctx.random.randrange(0, 40), price, time_in_force=tif, post_only=action == 1, expire_ns=expire_ns)
+        elif orders:
+            order_id = orders[ctx.random.randrange(0, len(orders))]
+            if action < 8:
+                ctx.cancel(order_id)
+            else:
+                ctx.replace(order_id, 600_000 + ctx.random.randrange(-60, 60), ctx.random.randrange(0, 60))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_strategies_do_desks_and_portfolio_end_as_the_core_has_them(seed):
+    source = SimulatedSource(seed=seed)
+    this = Run(source, [Monkey(), Monkey(), Monkey()], {}, seed, "1ms+3ms", None)
+    report = this.run(None, 20, None)
+    assert report.errors == []
+    assert report.fills > 50
+    assert len(report.order_events["reasons"]) > 3
+    assert report.positions_equal
+    for desk in this.strategies.desks:
+        assert not desk.orders, "every order was reported closed"
+        held = {line.account_id: line.quantity for line in report.positions}
+        instrument = source.instruments()[0]
+        assert decimal_text(instrument.quantity(desk.position(1))) == held.get(desk.account_id, "0")
+
+
+def test_a_recording_cut_short_is_refused_where_it_ends(tmp_path):
+    whole = recording(BTCUSDT_PERPETUAL).read_bytes()
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(whole[: len(whole) // 20])
+    with pytest.raises(VenueError, match=r"cut\.gz"):
+        run(cut)
+    with pytest.raises(NautilusError):
+        run(tmp_path / "absent.gz")
