@@ -28,8 +28,6 @@ SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for acti
 LEVEL_ACTIONS = (SET, CLEAR)
 # Places of the fields in a BOOK_DELTA record as a tuple.
 ORDER_ID, PRICE, QUANTITY, SIDE, ACTION = 3, 4, 5, 7, 8
-FOLLOWED = ("kind", "side", "reason", "instrument_id", "account_id", "counter_account_id", "order_id",
-            "counter_order_id", "price_ticks", "quantity", "leaves_quantity")  # fmt: skip
 
 
 class _Order:
@@ -119,9 +117,12 @@ class RecordedOrders:
     def on_events(self, events: Records) -> None:
         """Take in an EVENT array of the core."""
         instrument_id, book, tape = self._instrument.instrument_id, self._book, self._tape
-        for kind, side, reason, instrument, account, counter, order_id, counter_id, price, quantity, leaves in zip(
-            *(events[name].tolist() for name in FOLLOWED), strict=True
-        ):
+        for row in events.tolist():
+            # The fields of event_t in order.
+            (
+                _, _, _, order_id, _, quantity, leaves, kind, _, reason, _, _, counter_id,
+                _, _, _, _, _, instrument, account, counter, _, _,
+            ) = row  # fmt: skip
             if instrument != instrument_id:
                 continue
             if kind == EventKind.FILLED:
@@ -130,7 +131,7 @@ class RecordedOrders:
                 elif counter == book:
                     self._fill(counter_id, quantity, account != tape)
             elif account == book:
-                self._on_own(kind, side, reason, order_id, price, quantity, leaves)
+                self._on_own(kind, reason, order_id, quantity, leaves)
             elif account == tape:
                 if kind == EventKind.CANCELLED and reason == Reason.UNFILLED:
                     self.unmatched_trades += 1
@@ -260,7 +261,7 @@ class RecordedOrders:
             self.taken_lots += quantity
         self._forget_if_done(order)
 
-    def _on_own(self, kind: int, side: int, reason: int, order_id: int, price: int, quantity: int, leaves: int) -> None:
+    def _on_own(self, kind: int, reason: int, order_id: int, quantity: int, leaves: int) -> None:
         order = self._by_order_id.get(order_id)
         if kind == EventKind.REJECTED:
             self.refused[reason] += 1

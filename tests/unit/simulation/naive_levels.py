@@ -30,7 +30,7 @@ class NaiveLevels:
             side, price = int(delta["side"]), int(delta["price_ticks"])
             if delta["action"] == BookAction.CLEAR:
                 wanted.update((key, 0) for key in self.recorded if side in (0, key[0]))
-            else:
+            elif delta["quantity"] or self.recorded.get((side, price)) or (side, price) in wanted:
                 wanted[side, price] = int(delta["quantity"])
         decreases: list[np.ndarray] = []
         increases: list[np.ndarray] = []

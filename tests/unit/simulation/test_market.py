@@ -16,7 +16,8 @@ from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.simulation.agents import Fundamental
 from nautilus.simulation.config import SimulationConfig
-from nautilus.simulation.market import FIRST_ACCOUNT, START_NS, SimulatedMarket, SimulatedSource
+from nautilus.simulation.market import FIRST_ACCOUNT, SimulatedMarket
+from nautilus.simulation.simulated import START_NS, SimulatedSource
 from tests.kit import builders
 
 OWN = 1
