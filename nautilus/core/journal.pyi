@@ -17,6 +17,7 @@ __all__ = [
     "JournalReader",
     "JournalReport",
     "Snapshot",
+    "encode",
     "latest_snapshot",
     "repair",
     "verify",
@@ -70,3 +71,5 @@ class Journal:
     def capacity(self) -> int: ...
     @property
     def closed_capacity(self) -> int: ...
+
+def encode(commands: np.ndarray, chain: int = 0, *, tables: bool = False) -> bytes: ...

@@ -8,7 +8,7 @@ from libc.string cimport memset
 from nautilus.core.crc32c cimport crc32c_instruction
 from nautilus.core.journal_reader cimport JournalReader as Reader
 from nautilus.core.journal_reader cimport walk
-from nautilus.core.journal_recovery cimport lock_directory, recover, refuse_unrepairable
+from nautilus.core.journal_recovery cimport check_opening, lock_directory, recover
 from nautilus.core.segment cimport (
     RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, hash_body_t, open_directory, os_error, path_bytes, seal_body_t,
     segment_header_t, segment_mark, segment_name, segment_write_header, write_all)
@@ -24,7 +24,7 @@ from nautilus.core.types import COMMAND
 
 __all__ = [
     "HashRecord", "Journal", "JournalDamage", "JournalError", "JournalReader", "JournalReport", "Snapshot",
-    "latest_snapshot", "repair", "verify", "write_snapshot",
+    "encode", "latest_snapshot", "repair", "verify", "write_snapshot",
 ]
 
 cdef extern from *:
@@ -555,6 +555,22 @@ cdef class Journal:
         return {"flushes": self.state.flushes, "rolls": self.state.rolls, "spare_failures": self.state.spare_failures}
 
 
+def encode(commands, uint32_t chain=0, *, bint tables=False):
+    """The bytes that COMMAND records become behind a record with checksum `chain`.
+
+    tables: as on a processor without a CRC32C instruction; the bytes are the same.
+    """
+    cdef const unsigned char[::1] raw = np.ascontiguousarray(commands, dtype=COMMAND).view(np.uint8)
+    cdef bytearray out = bytearray(len(commands) * JOURNAL_RECORD)
+    cdef encode_t call = journal_encode_tables if tables or not crc32c_instruction else journal_encode_sse42
+    cdef uint8_t* start = out
+    cdef size_t used = 0
+    cdef Py_ssize_t i
+    for i in range(len(commands)):
+        used += call(start + used, <const command_t*>&raw[i * <Py_ssize_t>sizeof(command_t)], &chain)
+    return bytes(out[:used])
+
+
 cdef int sync_directory(str path) except -1:
     cdef int fd = open_directory(path)
     cdef int rc = -errno if fsync(fd) != 0 else 0
@@ -562,32 +578,3 @@ cdef int sync_directory(str path) except -1:
     if rc != 0:
         raise os_error(-rc, path)
     return 0
-
-
-cdef int check_opening(Reader reader, capacity, closed_capacity, first_sequence, epoch) except -1:
-    """Refuse what recovery could not put right, before anything is touched."""
-    refuse_unrepairable(reader)
-    if reader.cut_index == 0:
-        return 0
-    header = &reader.header
-    for name, wanted, held in (("capacity", capacity, header.capacity),
-                               ("closed_capacity", closed_capacity, header.closed_capacity)):
-        if wanted is not None and wanted != held:
-            raise JournalError(f"{reader.path}: {name}: expected {held} as the journal has, found {wanted}", "capacity")
-    if epoch is not None and epoch < header.epoch:
-        raise JournalError(f"{reader.path}: epoch: expected at least {header.epoch}, found {epoch}", "epoch")
-    if first_sequence is not None and first_sequence != reader.last_sequence + 1:
-        raise JournalError(f"{reader.path}: first_sequence: expected {reader.last_sequence + 1} as the journal goes "
-                           f"on, found {first_sequence}", "sequence")
-    if header.rules != KERNEL_RULES:
-        if reader.seal != SEAL_STOP or not has_snapshot(reader):
-            raise JournalError(
-                f"{reader.path}: rules: expected kernel rules {KERNEL_RULES}, or a clean stop with a snapshot at its "
-                f"last command {reader.last_sequence}, found rules {header.rules}", "rules")
-    return 0
-
-
-cdef bint has_snapshot(Reader reader) except -1:
-    """One of the last command of the journal."""
-    snapshot = latest_snapshot(reader.path)
-    return snapshot.payload is not None and snapshot.sequence == reader.last_sequence

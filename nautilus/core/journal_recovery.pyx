@@ -6,12 +6,13 @@ from libc.stdio cimport snprintf
 
 from nautilus.core.journal_reader cimport JournalReader, walk
 from nautilus.core.segment cimport (
-    RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_kept_end, cursor_open,
-    cursor_t, list_directory, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark,
+    RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEAL_STOP, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_kept_end,
+    cursor_open, cursor_t, list_directory, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark,
     segment_write_header, write_all)
+from nautilus.core.types cimport KERNEL_RULES
 
 from nautilus.core.segment import JournalError
-from nautilus.core.snapshot_file import SNAPSHOT_NAME
+from nautilus.core.snapshot_file import SNAPSHOT_NAME, latest_snapshot
 
 cdef extern from "<fcntl.h>" nogil:
     int openat(int directory, const char* name, int flags, ...)
@@ -63,6 +64,35 @@ cdef int refuse_unrepairable(JournalReader reader) except -1:
     if damage.what in ("not a journal", "layout") or (damage.what == "missing segment" and reader.cut_index == 0):
         raise JournalError(f"{reader.path}: {damage}", damage.what)
     return 0
+
+
+cdef int check_opening(JournalReader reader, capacity, closed_capacity, first_sequence, epoch) except -1:
+    """Refuse what recovery could not put right, before anything is touched."""
+    refuse_unrepairable(reader)
+    if reader.cut_index == 0:
+        return 0
+    header = &reader.header
+    for name, wanted, held in (("capacity", capacity, header.capacity),
+                               ("closed_capacity", closed_capacity, header.closed_capacity)):
+        if wanted is not None and wanted != held:
+            raise JournalError(f"{reader.path}: {name}: expected {held} as the journal has, found {wanted}", "capacity")
+    if epoch is not None and epoch < header.epoch:
+        raise JournalError(f"{reader.path}: epoch: expected at least {header.epoch}, found {epoch}", "epoch")
+    if first_sequence is not None and first_sequence != reader.last_sequence + 1:
+        raise JournalError(f"{reader.path}: first_sequence: expected {reader.last_sequence + 1} as the journal goes "
+                           f"on, found {first_sequence}", "sequence")
+    if header.rules != KERNEL_RULES:
+        if reader.seal != SEAL_STOP or not has_snapshot(reader):
+            raise JournalError(
+                f"{reader.path}: rules: expected kernel rules {KERNEL_RULES}, or a clean stop with a snapshot at its "
+                f"last command {reader.last_sequence}, found rules {header.rules}", "rules")
+    return 0
+
+
+cdef bint has_snapshot(JournalReader reader) except -1:
+    """One of the last command of the journal."""
+    snapshot = latest_snapshot(reader.path)
+    return snapshot.payload is not None and snapshot.sequence == reader.last_sequence
 
 
 cdef int recover(JournalReader reader, int directory_fd) except -1:

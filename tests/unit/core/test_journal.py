@@ -19,6 +19,7 @@ from nautilus.core.journal import (
     Journal,
     JournalError,
     JournalReader,
+    encode,
     repair,
     verify,
     write_snapshot,
@@ -123,6 +124,19 @@ def test_files_are_as_the_document_describes_them(tmp_path: Path) -> None:
     assert (checkpoint.kind, struct.unpack("<qqQQ", checkpoint.body)) == (2, (2, 11, 2**64 - 1, 13))
     assert (seal.kind, struct.unpack("<qqQQ", seal.body)) == (3, (2, seal.offset, 2, 7))
     assert len(data) == seal.end
+
+
+@pytest.mark.parametrize("wide", [0, 1, 3])
+def test_records_are_the_same_with_and_without_the_instruction(tmp_path: Path, wide: int) -> None:
+    written = kit.commands(1, 20, wide=wide)
+    with Journal(tmp_path / "journal", segment_bytes=SMALL) as journal:
+        journal.append(written)
+    data = kit.segments(tmp_path / "journal")[0].read_bytes()
+    chain = struct.unpack_from("<I", data, 124)[0]
+    records = encode(written, chain)
+    assert records == encode(written, chain, tables=True)
+    assert data[kit.HEADER_BYTES :].startswith(records)
+    assert encode(written[:0]) == b""
 
 
 def test_a_full_segment_is_sealed_and_the_next_one_begins_with_its_checksum(tmp_path: Path) -> None:
