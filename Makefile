@@ -54,7 +54,7 @@ endif
 	@touch $@
 
 .venv/.extensions: $(sources) setup.py .venv/.required
-	@echo "make: building the core"
+	@echo "make: building the core (the first time takes a minute or two)"
 	@$(py) setup.py --quiet build_ext --inplace --parallel $(jobs)
 	@touch $@
 

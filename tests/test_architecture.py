@@ -30,21 +30,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def _tracked() -> list[str]:
     """Files under version control and new ones that are not ignored; every text file where there is no git."""
-    found = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    names = found.stdout.splitlines()
-    if found.returncode:
-        skipped = {".venv", "build", "dist", ".git"}
-        names = [
-            path.relative_to(ROOT).as_posix()
-            for path in ROOT.rglob("*")
-            if not skipped & set(path.relative_to(ROOT).parts) and path.suffix != ".so"
-        ]
+    try:
+        found = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        names = found.stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        made = re.compile(r"(?:^|/)(?:\.[^/]+|__pycache__|build|dist|[^/]+\.egg-info)/|\.so$")
+        found_here = (path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*"))
+        names = [name for name in found_here if name.startswith(".ci/") or not made.search(name)]
     return sorted(name for name in names if (ROOT / name).is_file())
 
 
