@@ -44,9 +44,9 @@ class RiskConfig(msgspec.Struct, frozen=True):
         A breach also sets the core's kill switch of the account.
     """
 
-    max_position: int = 0
-    max_loss: str = ""
-    max_orders: int = 0
+    max_position: int = 10_000
+    max_loss: str = "10000"
+    max_orders: int = 500
     window_ns: int = 1_000_000_000
     kill_switch: bool = False
 
@@ -83,6 +83,7 @@ class RiskEngine(Engine):
         self._config = config
         self._max_loss = config.loss
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
+        self._scales = {key: 10 ** (_SCALE - found.currency_decimals) for key, found in self._instruments.items()}
         self._positions: dict[int, dict[int, Position]] = {}  # account -> instrument -> position
         self._sequences: dict[int, int] = {}
         self._strategies: dict[int, set[int]] = {}  # account -> strategies that traded in it
@@ -182,10 +183,10 @@ class RiskEngine(Engine):
                 units += position.unrealised(quote.bid_ticks, other.multiplier)
             elif position.quantity < 0 and quote is not None and quote.ask_quantity:
                 units += position.unrealised(quote.ask_ticks, other.multiplier)
-            profit += units * 10 ** (_SCALE - other.currency_decimals)
+            profit += units * self._scales[position.instrument_id]
         if -profit <= limit:
             return
-        unit = 10 ** (_SCALE - instrument.currency_decimals)
+        unit = self._scales[changed.instrument_id]
         for strategy_id in sorted(self._strategies[account_id]):
             self._alert(
                 RiskAlert(

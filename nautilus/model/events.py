@@ -11,7 +11,7 @@ from nautilus.model.message import Message
 
 
 class ExecutionReport(Message, frozen=True):
-    """Fields that every report has.
+    """Fields that every report has. This list is closed: on the wire a type's own fields follow it.
 
     Parameters
     ----------

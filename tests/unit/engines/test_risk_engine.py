@@ -15,8 +15,9 @@ from tests.kit.context import SECOND, RecordingContext, btcusdt, quote_array
 
 
 def risk(**limits):
+    none = {"max_position": 0, "max_loss": "", "max_orders": 0}
     return RiskEngine(
-        RiskConfig(**limits), [btcusdt(), btcusdt(instrument_id=2, currency_decimals=9, lot_size="0.0001")]
+        RiskConfig(**none | limits), [btcusdt(), btcusdt(instrument_id=2, currency_decimals=9, lot_size="0.0001")]
     )
 
 
