@@ -1,0 +1,161 @@
+"""Nothing is allocated in steady state: every malloc and mmap of a child process is counted over a million commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+# Counts calls by standing in front of the C library's; only `counted` is asked for from Python.
+COUNTER = r"""
+#define _GNU_SOURCE
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+extern void* __libc_malloc(size_t);
+extern void* __libc_calloc(size_t, size_t);
+extern void* __libc_realloc(void*, size_t);
+extern void* __libc_memalign(size_t, size_t);
+static volatile long calls;
+
+long counted(void) { return calls; }
+void* malloc(size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_malloc(size); }
+void* calloc(size_t count, size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_calloc(count, size); }
+void* realloc(void* old, size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_realloc(old, size); }
+void* aligned_alloc(size_t to, size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_memalign(to, size); }
+int posix_memalign(void** out, size_t to, size_t size) {
+    __atomic_add_fetch(&calls, 1, 5);
+    *out = __libc_memalign(to, size);
+    return *out == NULL;
+}
+void* mmap(void* at, size_t size, int access, int flags, int file, off_t offset) {
+    __atomic_add_fetch(&calls, 1, 5);
+    return (void*)syscall(SYS_mmap, at, size, access, flags, file, offset);
+}
+void* mmap64(void* at, size_t size, int access, int flags, int file, off_t offset) {
+    return mmap(at, size, access, flags, file, offset);
+}
+"""
+
+# 50 % new resting, 40 % cancels, 5 % replaces, 5 % that trade; limits and timers are on. Two rounds warm it up.
+CHILD = r"""
+import ctypes, gc, json, os, sys
+import numpy as np
+from nautilus.core import COMMAND, EVENT, Kernel
+from tests.kit import builders
+
+BATCH, ROUNDS, WARM = 4096, 245, 12
+counted = ctypes.CDLL(None).counted
+counted.restype = ctypes.c_long
+
+def rounds(first, count):
+    rng = np.random.default_rng(first)
+    commands = np.zeros(count, COMMAND)
+    slot = np.arange(count) % 20
+    ids = np.arange(first, first + count, dtype=np.uint64)
+    commands["now_ns"] = ids
+    commands["kind"] = np.where(slot < 11, 1, np.where(slot < 19, 2, 3))
+    commands["order_id"] = ids
+    cancel, replace = (slot >= 11) & (slot < 19), slot == 19
+    commands["order_id"][cancel] = ids[cancel] - 11
+    commands["order_id"][replace] = ids[replace] - 10
+    commands["account_id"] = 1
+    commands["instrument_id"] = 1
+    commands["side"] = 1 + (slot & 1)
+    away = rng.integers(1, 60, count)
+    commands["price_ticks"] = 10_000 + np.where(slot & 1, away, -away)
+    commands["quantity"] = rng.integers(1, 50, count)
+    commands["order_type"], commands["time_in_force"] = 1, 1
+    commands["time_in_force"][slot == 5] = 3
+    commands["expire_ns"][slot == 5] = ids[slot == 5] + 8
+    trade = slot == 10
+    commands["account_id"][trade] = 2
+    commands["price_ticks"][trade] = 10_100
+    commands["side"][trade] = 1
+    commands["time_in_force"][trade] = 4
+    return commands
+
+kernel = Kernel(
+    instruments=builders.instrument(1),
+    limits=builders.batch(
+        builders.limit(1, 1 << 30), builders.limit(2, 1 << 50), builders.limit(3, 5_000),
+        builders.limit(4, 1 << 40), builders.limit(5, 1 << 20, window_ns=1 << 30), builders.mark(10_000),
+    ),
+    accounts=[1, 2], capacity=1 << 16, closed_capacity=1 << 12, huge_pages=False,
+    journal=sys.argv[2] if len(sys.argv) > 2 else None,
+)
+batches = [rounds(1_000 + BATCH * number, BATCH) for number in range(ROUNDS + WARM)]
+out = np.zeros(4 * BATCH, EVENT)
+kinds = np.zeros(32, np.int64)
+for commands in batches[:WARM]:
+    kernel.process_into(commands, out)
+    kernel.process(commands[:0])
+gc.disable()
+most, taken, events = 0, 0, 0
+for commands in batches[WARM:]:
+    before = counted()
+    if sys.argv[1] == "into":
+        consumed, produced = kernel.process_into(commands, out)
+    else:
+        out = kernel.process(commands)
+        consumed, produced = len(commands), len(out)
+    calls = counted() - before
+    most = max(most, calls)
+    taken += consumed
+    events += produced
+    kinds += np.bincount(out["kind"][:produced], minlength=32)
+print(json.dumps({"most": most, "commands": taken, "events": events, "kinds": kinds.tolist()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs a C compiler and the GNU C library")
+    folder = tmp_path_factory.mktemp("counter")
+    source, library = folder / "counter.c", folder / "counter.so"
+    source.write_text(COUNTER)
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
+    return library
+
+
+def run(counter: Path, *arguments: str) -> dict[str, Any]:
+    environment = os.environ | {"LD_PRELOAD": str(counter), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result["commands"] >= 1_000_000
+    accepted, refused, filled, cancelled, replaced = result["kinds"][1:6]
+    assert min(accepted, filled, cancelled, replaced, result["kinds"][7]) > 1_000, "every path ran"
+    assert refused < result["events"] / 5
+    return result
+
+
+def test_a_million_commands_into_a_given_array_allocate_nothing(counter: Path) -> None:
+    assert run(counter, "into")["most"] == 0
+
+
+def test_a_million_journalled_commands_allocate_nothing(counter: Path, tmp_path: Path) -> None:
+    assert run(counter, "into", str(tmp_path / "journal"))["most"] <= 1, "at most the next segment, made now and then"
+
+
+def test_process_allocates_the_array_that_it_returns_and_nothing_else(counter: Path) -> None:
+    assert 1 <= run(counter, "process")["most"] <= 2, "and the counter does count"
