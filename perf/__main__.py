@@ -18,6 +18,7 @@ BENCHES = {
     "ring": "perf.bench_one_to_one_ring",
     "matching": "perf.bench_matching",
     "primitives": "perf.bench_primitives",
+    "command-line": "perf.bench_command_line",
 }
 
 
@@ -30,7 +31,7 @@ def main() -> None:
 def list_benches() -> None:
     """Names of the benches and what each measures."""
     for name, module in BENCHES.items():
-        click.echo(f"{name:12} {importlib.import_module(module).SUMMARY}")
+        click.echo(f"{name:13} {importlib.import_module(module).SUMMARY}")
 
 
 @main.command("run")

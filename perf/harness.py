@@ -74,9 +74,9 @@ class Report:
         repeats: int = REPEATS,
     ) -> Figure:
         """Call `once` for each repeat; what it returns is the figure of that repeat, in `unit`."""
-        start, busy, own = time.monotonic(), _busy_seconds(), time.process_time()
+        start, busy, own = time.monotonic(), _busy_seconds(), sum(os.times()[:4])
         values = [once() for _ in range(repeats)]
-        others = (_busy_seconds() - busy) - (time.process_time() - own)
+        others = (_busy_seconds() - busy) - (sum(os.times()[:4]) - own)
         figure = Figure(
             name,
             unit,
