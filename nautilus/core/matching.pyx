@@ -13,11 +13,10 @@ from nautilus.core.book cimport (
     level_t,
 )
 from nautilus.core.hashing cimport xxh64_stripes
-from nautilus.core.hashmap cimport map_delete, map_prefetch, map_put
+from nautilus.core.order_ids cimport id_add, id_forget, order_hash, order_map_delete
 from nautilus.core.pool cimport pool_give
 from nautilus.core.positions cimport position_fill, position_t
 from nautilus.core.state cimport (
-    ID_CLOSED,
     account_t,
     instrument_t,
     kernel_t,
@@ -119,14 +118,13 @@ cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) n
     """Remembers the id as closed; the oldest is forgotten where the ring is full."""
     cdef account_t* account = &k.accounts[account_index]
     cdef uint32_t mask = k.closed_capacity - 1
-    map_put(&account.ids, order_id, ID_CLOSED)
     if account.closed_count == k.closed_capacity:
-        map_delete(&account.ids, account.closed[account.closed_head])
+        id_forget(&account.closed_ids, account.closed[account.closed_head])
         account.closed_head = (account.closed_head + 1) & mask
         account.closed_count -= 1
-        map_prefetch(&account.ids, account.closed[(account.closed_head + 1) & mask])     # for the next but one
     account.closed[(account.closed_head + account.closed_count) & mask] = order_id
     account.closed_count += 1
+    id_add(&account.closed_ids, order_id)
 
 
 cdef void order_release(kernel_t* k, uint32_t index) noexcept nogil:
@@ -134,6 +132,7 @@ cdef void order_release(kernel_t* k, uint32_t index) noexcept nogil:
     if order.timer:
         timer_disarm(k, index)
     k.accounts[order.account].open_orders -= 1
+    order_map_delete(&k.order_map, order_hash(order.account, order.order_id), index)
     order_closed(k, order.account, order.order_id)
     pool_give(&k.orders, index)
 

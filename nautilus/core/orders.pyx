@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 from nautilus.core.book cimport ladder_find, ladder_room
 from nautilus.core.control cimport control, echo, reject
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
-from nautilus.core.hashmap cimport map_find, map_home, map_prefetch, map_put, map_slot, prefetch_line
+from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
 from nautilus.core.matching cimport (
     INCOMING_BOUNDED,
@@ -23,15 +23,16 @@ from nautilus.core.matching cimport (
     rank_of,
     would_cross,
 )
+from nautilus.core.order_ids cimport id_known, id_room, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pool cimport pool_take
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.state cimport (
-    ID_CLOSED,
     account_of,
     instrument_of,
     kernel_t,
     ladder_of,
     order_at,
+    order_of,
     order_t,
     position_add,
     position_of,
@@ -100,7 +101,7 @@ cdef inline void after_match(kernel_t* k, uint32_t index, order_t* order, bint o
             kept = order_at(k, index)
             kept[0] = order[0]
             k.accounts[order.account].open_orders += 1
-            map_put(&k.accounts[order.account].ids, order.order_id, index)
+            order_map_put(&k.order_map, order_hash(order.account, order.order_id), index)
         order_rest(k, index)
         return
     if open_end and order.leaves:
@@ -113,7 +114,6 @@ cdef inline void after_match(kernel_t* k, uint32_t index, order_t* order, bint o
 
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t instrument, account, position = 0, bits, index
-    cdef uint32_t* known
     cdef bint market, bounded, rests, open_end
     cdef int64_t bound = 0
     cdef int mode = 0
@@ -136,9 +136,11 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     if c.order_id == 0:
         reject(k, c, REASON_ORDER_ID)
         return
-    known = map_find(&k.accounts[account].ids, c.order_id)
-    if known != NULL:
+    if order_of(k, account, c.order_id) or id_known(&k.accounts[account].closed_ids, c.order_id):
         reject(k, c, REASON_DUPLICATE_ORDER)
+        return
+    if not id_room(&k.accounts[account].closed_ids):
+        reject(k, c, REASON_POOL_FULL)
         return
     if k.accounts[account].flags & ACCOUNT_EXEMPT:
         position = position_of(k, account, instrument)      # only for the kill switch of the pair
@@ -193,7 +195,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
         open_end = match_incoming(k, &order, mode, bound)
     after_match(k, 0, &order, open_end, rests)
     if rests and open_end and order.leaves and c.time_in_force != TIF_GTC:
-        index = map_find(&k.accounts[account].ids, c.order_id)[0]
+        index = order_of(k, account, c.order_id)
         bound = c.expire_ns if c.time_in_force == TIF_GTD else k.instruments[instrument].close_ns
         if bound:
             k.arming += 1
@@ -203,18 +205,16 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
 cdef inline uint32_t open_order(kernel_t* k, const command_t* c, int* reason) noexcept nogil:
     """Record of the open order that the command names; 0 and the reason where there is none."""
     cdef uint32_t account = account_of(k, c.account_id)
-    cdef uint32_t* found
+    cdef uint32_t index
     if account == 0:
         reason[0] = REASON_UNKNOWN_ACCOUNT
         return 0
-    found = map_find(&k.accounts[account].ids, c.order_id)
-    if found == NULL:
-        reason[0] = REASON_UNKNOWN_ORDER
-        return 0
-    if found[0] == ID_CLOSED:
-        reason[0] = REASON_CLOSED_ORDER
-        return 0
-    return found[0]
+    index = order_of(k, account, c.order_id)
+    if index == 0:
+        reason[0] = (
+            REASON_CLOSED_ORDER if id_known(&k.accounts[account].closed_ids, c.order_id) else REASON_UNKNOWN_ORDER
+        )
+    return index
 
 
 cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
@@ -343,23 +343,16 @@ cdef enum:
 cdef void look_ahead(kernel_t* k, const command_t* commands, Py_ssize_t i, Py_ssize_t count) noexcept nogil:
     """Fetches what later commands of the batch will touch; it changes no result."""
     cdef const command_t* c
-    cdef uint32_t account
-    cdef uint32_t* found
+    cdef uint32_t account, index
     if i + LOOK_FAR < count:
         c = &commands[i + LOOK_FAR]
         if COMMAND_NEW <= c.kind <= COMMAND_REPLACE:
             account = account_of(k, c.account_id)
-            if account:
-                if c.kind == COMMAND_NEW:
-                    # A store, not a fetch: a page that was never touched then faults once, not twice.
-                    map_slot(&k.accounts[account].ids, map_home(&k.accounts[account].ids, c.order_id)).reserved = 0
-                else:
-                    map_prefetch(&k.accounts[account].ids, c.order_id)
+            order_map_prefetch(&k.order_map, order_hash(account, c.order_id))
     if i + LOOK_NEAR < count:
         c = &commands[i + LOOK_NEAR]
         if c.kind == COMMAND_CANCEL or c.kind == COMMAND_REPLACE:
             account = account_of(k, c.account_id)
-            if account:
-                found = map_find(&k.accounts[account].ids, c.order_id)
-                if found != NULL and found[0] != ID_CLOSED:
-                    prefetch_line(order_at(k, found[0]))
+            index = k.order_map.slots[order_hash(account, c.order_id) & k.order_map.mask].index
+            if index:
+                prefetch_line(order_at(k, index))

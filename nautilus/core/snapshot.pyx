@@ -10,8 +10,8 @@ from libc.string cimport memcpy
 
 from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
 from nautilus.core.hashing cimport xxh64_t, xxh64_words
-from nautilus.core.hashmap cimport map_put
 from nautilus.core.matching cimport order_closed, order_rest
+from nautilus.core.order_ids cimport order_hash, order_map_put
 from nautilus.core.pool cimport pool_take
 from nautilus.core.positions cimport money_high, money_join, money_low, position_t
 from nautilus.core.state cimport (
@@ -337,7 +337,7 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     if not k.accounts[o.account].flags & ACCOUNT_EXEMPT:
         o.position = position_add(k, o.account, o.instrument)
     k.accounts[o.account].open_orders += 1
-    map_put(&k.accounts[o.account].ids, o.order_id, index)
+    order_map_put(&k.order_map, order_hash(o.account, o.order_id), index)
     order_rest(k, index)
     due_ns = take(r)
     arming = take(r)

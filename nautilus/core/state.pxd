@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from nautilus.core.book cimport ladder_t
 from nautilus.core.hashing cimport xxh64_t
 from nautilus.core.hashmap cimport map_find, map_t
+from nautilus.core.order_ids cimport id_set_t, order_hash, order_map_t
 from nautilus.core.pool cimport pool_at, pool_t
 from nautilus.core.positions cimport position_t
 from nautilus.core.types cimport event_t
@@ -21,9 +22,6 @@ cdef enum:
     MAX_BANDS = 16
     MAX_PAGES = 1 << 16
     SMALL_IDS = 65536           # instrument and account ids below this are found in one read
-
-cdef enum:
-    ID_CLOSED = 0x80000000      # value of an id map: the order is closed and remembered
 
 ctypedef struct order_t:        # one cache line
     uint32_t next               # in the level's queue; the pool's free link when not in use
@@ -74,8 +72,8 @@ ctypedef struct account_t:
     int64_t rate_tat            # theoretical arrival time of the next message
     int64_t rate_interval       # 0: no limit
     int64_t rate_slack          # window - interval
-    map_t ids                   # open and remembered closed order ids
-    uint64_t* closed            # ring of closed ids
+    id_set_t closed_ids         # those remembered
+    uint64_t* closed            # the same, as a ring: the oldest is forgotten first
     uint32_t closed_head        # oldest
     uint32_t closed_count
     uint16_t flags
@@ -136,12 +134,29 @@ ctypedef struct kernel_t:
     uint64_t* sources           # last source_sequence by source_id
     timer_t* timers
     uint32_t timer_count
+    order_map_t order_map       # open orders by account and id
     pool_t orders
     pool_t pages
 
 
 cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
     return <order_t*>pool_at(&k.orders, index)
+
+
+cdef inline uint32_t order_of(const kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil:
+    """Record of an open order of the account (an index), 0 where there is none."""
+    cdef uint32_t hash = order_hash(account, order_id)
+    cdef uint64_t at = hash & k.order_map.mask
+    cdef uint32_t index = k.order_map.slots[at].index
+    while index:
+        if (
+            k.order_map.slots[at].hash == hash and order_at(k, index).order_id == order_id
+            and order_at(k, index).account == account
+        ):
+            return index
+        at = (at + 1) & k.order_map.mask
+        index = k.order_map.slots[at].index
+    return 0
 
 
 cdef inline uint32_t instrument_of(kernel_t* k, uint32_t instrument_id) noexcept nogil:

@@ -5,8 +5,9 @@ from libc.string cimport memmove, memset
 
 from nautilus.core.book cimport ladder_close, ladder_open, page_t
 from nautilus.core.hashing cimport xxh64_open
-from nautilus.core.hashmap cimport map_close, map_open, map_put, slot_t
+from nautilus.core.hashmap cimport map_close, map_open, map_put
 from nautilus.core.memory cimport map_region, unmap_region
+from nautilus.core.order_ids cimport id_set_close, id_set_open, order_map_close, order_map_open
 from nautilus.core.pool cimport pool_close, pool_open
 from nautilus.core.positions cimport position_t
 from nautilus.core.types cimport (
@@ -18,18 +19,6 @@ from nautilus.core.types cimport (
     PHASE_CONTINUOUS,
     event_t,
 )
-
-cdef extern from *:
-    """
-    #include <sys/mman.h>
-    static void advise_huge(void *region, size_t bytes) {
-    #ifdef MADV_HUGEPAGE
-        madvise(region, bytes, MADV_HUGEPAGE);      /* a wish: it may not be granted */
-    #endif
-    }
-    """
-    void advise_huge(void* region, size_t bytes) noexcept nogil
-
 
 cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
     # One command can at most expire every open order, then fill or cancel each: twice the capacity, and its own few.
@@ -65,7 +54,7 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     if (
         map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
         or map_open(&k.position_ids, MAX_POSITIONS)
-        or pool_open(&k.orders, sizeof(order_t), capacity, huge) or pool_open(&k.pages, sizeof(page_t), pages, False)
+        or order_map_open(&k.order_map, capacity, huge) or pool_open(&k.orders, sizeof(order_t), capacity, huge) or pool_open(&k.pages, sizeof(page_t), pages, False)
     ):
         return -1
     return 0
@@ -79,7 +68,7 @@ cdef void state_close(kernel_t* k) noexcept nogil:
             ladder_close(&k.instruments[i].offers)
     if k.accounts != NULL:
         for i in range(1, k.account_count + 1):
-            map_close(&k.accounts[i].ids)
+            id_set_close(&k.accounts[i].closed_ids)
             unmap_region(k.accounts[i].closed, <size_t>8 * k.closed_capacity)
     unmap_region(k.instruments, sizeof(instrument_t) * (MAX_INSTRUMENTS + 1))
     unmap_region(k.instrument_order, 4 * (MAX_INSTRUMENTS + 1))
@@ -95,6 +84,7 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     map_close(&k.instrument_ids)
     map_close(&k.account_ids)
     map_close(&k.position_ids)
+    order_map_close(&k.order_map)
     pool_close(&k.orders)
     pool_close(&k.pages)
     memset(k, 0, sizeof(kernel_t))
@@ -132,12 +122,10 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
     if index > MAX_ACCOUNTS:
         return 0
     account.closed = <uint64_t*>map_region(<size_t>8 * k.closed_capacity, False)
-    if account.closed == NULL or map_open(&account.ids, <uint64_t>k.capacity + k.closed_capacity + 1):
+    if account.closed == NULL or id_set_open(&account.closed_ids):
         unmap_region(account.closed, <size_t>8 * k.closed_capacity)
         account.closed = NULL
         return 0
-    if k.huge:
-        advise_huge(account.ids.slots, (account.ids.mask + 1) * sizeof(slot_t))
     k.account_count = index
     account.id = account_id
     if account_id < SMALL_IDS:
