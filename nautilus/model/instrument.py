@@ -193,7 +193,10 @@ class Instrument(Message, frozen=True, dict=True):
 
     def round_ticks(self, ticks: float, *, up: bool) -> int:
         """The nearest valid price in increments at or below (`up`: at or above) a price in increments."""
-        whole = int(ticks // 1)
+        try:
+            whole = int(ticks // 1)
+        except (OverflowError, ValueError):
+            raise self._error(f"price of {ticks} ticks", "a finite number") from None
         if up and whole < ticks:
             whole += 1
         step = self.step_at(whole)

@@ -9,7 +9,8 @@ latency away::
 
 What happens is ordered by virtual time; at one time a step of the market comes first, then market data, then orders,
 replies and reports, then timers, each in the order of their sender and its own sequence. On one side messages arrive
-at once, after the handler that sent them, the more urgent first. The same market, engines and seed give the same run.
+at once, the more urgent first: FLASH_CRASH and URGENT right after the handler that sent them, the others when all
+subscribers have what set them off. The same market, engines and seed give the same run.
 """
 
 from __future__ import annotations
@@ -272,14 +273,17 @@ class LockStep:
         self._sequence += 1
         heappush(self._heap, (ns, kind, context.index, self._sequence, function, arguments))
 
-    def _drain(self) -> None:
+    def _drain(self, least: Priority = Priority.LOW) -> None:
         inbox = self._inbox
-        while inbox:
+        while inbox and inbox[0][0] <= least:
             _, _, function, arguments = heappop(inbox)
             function(*arguments)
 
     def _deliver(self, route: Route, event: Any) -> None:
-        """Hand an event to the subscribers on the far side; what they say on their own side goes first."""
+        """Hand an event to the subscribers on the far side.
+
+        What one of them says urgently reaches the next before the event does; the rest waits until all have it.
+        """
         inbox = self._inbox
         for item in route.structs(event) if route.structs is not None else (event,):
             for handler, context in route.far:
@@ -288,7 +292,9 @@ class LockStep:
                 except Exception as error:
                     self._failed(handler, context, error)
                 if inbox:
-                    self._drain()
+                    self._drain(Priority.URGENT)
+            if inbox:
+                self._drain()
 
     def _take(self, handler: Handler, item: Any, context: EngineContext) -> None:
         try:

@@ -165,6 +165,26 @@ def test_an_order_queues_behind_what_is_displayed():
     assert [int(row["quantity"]) for row in fills] == [10, 2]
 
 
+def test_a_fill_is_reported_before_the_position_that_it_makes():
+    class Listener(Strategy):
+        seen = ()
+
+        def on_quote(self, quote, ctx):
+            if not ctx.orders and not self.seen:
+                ctx.buy(1, 1, quote.ask_ticks)
+
+        def on_report(self, report, ctx):
+            self.seen = (*self.seen, type(report).__name__)
+
+        def on_position(self, change, ctx):
+            self.seen = (*self.seen, change.position.quantity)
+            assert ctx.position(1) == change.position.quantity
+
+    listener = Listener()
+    run(SimulatedSource(seed=1), [listener], market_seconds=1)
+    assert listener.seen[:3] == ("OrderAccepted", "OrderFilled", 1)
+
+
 def test_a_market_without_instruments_or_an_unknown_strategy_is_refused():
     with pytest.raises(ConfigError, match="no instrument"):
         run(ScriptedMarket([], instruments=()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import index
 from typing import Any
 
 from nautilus.engines.base import Context, RandomSource
@@ -20,6 +21,7 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records
 
+MAX_WHOLE = 2**63 - 1
 SOURCE_ID = 1
 """The strategy engine, as a sender of commands."""
 
@@ -157,6 +159,8 @@ class Desk:
         order = self._orders.get(order_id)
         if order is None or self.stopped or order.state not in (OrderState.OPEN, OrderState.PENDING_NEW):
             return False
+        price_ticks = self._whole("price_ticks", price_ticks)
+        quantity = order.quantity if quantity is None else self._whole("quantity", quantity)
         order.state = OrderState.PENDING_REPLACE
         self._request(
             order_id,
@@ -164,7 +168,7 @@ class Desk:
                 account_id=self.account_id,
                 instrument_id=order.instrument_id,
                 order_id=order_id,
-                quantity=order.quantity if quantity is None else quantity,
+                quantity=quantity,
                 price_ticks=price_ticks,
                 strategy_id=self.strategy_id,
                 source_id=SOURCE_ID,
@@ -278,9 +282,11 @@ class Desk:
         if instrument_id not in self.instruments:
             known = ", ".join(str(known) for known in self.instruments)
             raise ModelError(f"instrument {instrument_id}", where=f"strategy {self.strategy_id}", expected=known)
-        order_id = self._ctx.next_id()
         market = price_ticks is None
-        price = 0 if price_ticks is None else price_ticks
+        quantity = self._whole("quantity", quantity)
+        price = 0 if price_ticks is None else self._whole("price_ticks", price_ticks)
+        expire_ns = self._whole("expire_ns", expire_ns)
+        order_id = self._ctx.next_id()
         self._orders[order_id] = OpenOrder(order_id, instrument_id, side, quantity, price)
         self._request(
             order_id,
@@ -301,6 +307,18 @@ class Desk:
             ),
         )
         return order_id
+
+    def _whole(self, name: str, value: int) -> int:
+        """A whole number of 64 bits, whatever integer type it came in; the core judges the rest."""
+        try:
+            whole = index(value)
+        except TypeError:
+            whole = MAX_WHOLE + 1
+        if not -MAX_WHOLE <= whole <= MAX_WHOLE:
+            raise ModelError(
+                f"{name} {value!r}", where=f"strategy {self.strategy_id}", expected="a whole number of 64 bits"
+            )
+        return whole
 
     def _request(self, order_id: int, command: TradingCommand) -> None:
         self._requests[self._ctx.request("trading", command)] = order_id

@@ -41,8 +41,9 @@ class MomentumConfig(msgspec.Struct, frozen=True):
             raise ConfigError(
                 f"fast_ns {self.fast_ns} and slow_ns {self.slow_ns}", where="momentum", expected="0 < fast_ns < slow_ns"
             )
-        if not (self.threshold_bps >= 0 and self.slippage_bps >= 0):
-            raise ConfigError("a negative setting", where="momentum", expected="0 or more")
+        for name in ("threshold_bps", "slippage_bps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} {getattr(self, name)}", where="momentum", expected="0 or more")
 
 
 class _Averages:

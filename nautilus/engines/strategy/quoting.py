@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from nautilus.engines.strategy.base import Strategy
@@ -44,8 +46,9 @@ class QuotingConfig(msgspec.Struct, frozen=True):
                 where="quoting",
                 expected="1 <= quantity <= max_position",
             )
-        if not (self.half_spread_bps >= 0 and self.requote_bps >= 0 and self.interval_ns >= 0):
-            raise ConfigError("a negative setting", where="quoting", expected="0 or more")
+        for name in ("half_spread_bps", "skew", "requote_bps", "interval_ns"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} {getattr(self, name)}", where="quoting", expected="0 or more")
 
 
 class Quoting(Strategy):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from nautilus.engines.strategy import (
@@ -144,6 +145,24 @@ def test_an_order_in_an_unknown_instrument_is_refused():
     start(keeper)
     with pytest.raises(ModelError, match="instrument 5"):
         keeper.desk.buy(5, 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "named"),
+    [(1.5, 100, "quantity 1.5"), (1, float("nan"), "price_ticks nan"), (2**64, 1, "quantity")],
+)
+def test_what_is_no_whole_number_is_refused_before_it_is_sent(quantity, price, named):
+    keeper = Keeper()
+    engine, ctx = start(keeper)
+    with pytest.raises(ModelError, match=named):
+        keeper.desk.buy(1, quantity, price)
+    order_id = keeper.desk.buy(1, 1, np.int64(100))
+    engine.on_report(report(OrderAccepted, 1, order_id, leaves=1), ctx)
+    with pytest.raises(ModelError, match=named):
+        keeper.desk.replace(order_id, price, quantity)
+    assert keeper.desk.orders[order_id].state == OrderState.OPEN
+    assert len(ctx.requests) == 1
+    assert type(ctx.orders()[0].price_ticks) is int
 
 
 def test_a_refused_order_is_open_no_more():
@@ -296,6 +315,7 @@ def test_momentum_turns_when_the_averages_cross():
         lambda: QuotingConfig(quantity=0),
         lambda: QuotingConfig(quantity=5, max_position=4),
         lambda: QuotingConfig(half_spread_bps=float("nan")),
+        lambda: QuotingConfig(skew=float("inf")),
         lambda: MomentumConfig(quantity=0),
         lambda: MomentumConfig(fast_ns=5, slow_ns=5),
         lambda: MomentumConfig(threshold_bps=-1.0),

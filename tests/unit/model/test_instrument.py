@@ -123,6 +123,12 @@ def test_rounding_gives_the_nearest_valid_price_on_the_wanted_side(price, up):
     assert abs(ticks - price) < max(SHARES.step_at(ticks), SHARES.step_at(int(price) + 1))
 
 
+@pytest.mark.parametrize("price", [float("nan"), float("inf")])
+def test_rounding_refuses_what_is_no_number(price):
+    with pytest.raises(ModelError, match="finite"):
+        SHARES.round_ticks(price, up=True)
+
+
 def test_the_multiplier_is_money_units_per_tick_and_lot():
     assert btcusdt().multiplier == 10_000  # 0.1 x 0.001 x 10^8
     assert SHARES.multiplier == 1

@@ -4,6 +4,8 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nautilus.core import Kernel
 from nautilus.engines.base import Engine
@@ -339,3 +341,35 @@ def test_a_topic_nobody_takes_costs_no_delivery():
     seen = []
     lockstep.tap(TRADES, seen.append)
     assert lockstep._routes[TRADES.name].far == []
+
+
+STEPS = st.lists(st.tuples(st.sampled_from([0, 0, 1, MS, 3 * MS]), st.booleans()), min_size=1, max_size=40)
+
+
+@given(STEPS, st.sampled_from([NONE, LatencyModel(), LatencyModel(MS, 2 * MS, 3 * MS)]), st.integers(1, 3))
+def test_time_never_goes_back_and_two_runs_are_equal(gaps, latency, seed):
+    def play():
+        lockstep, witness, kernel = host(latency=latency)
+        now_ns, steps = SECOND, []
+        for number, (gap, trades) in enumerate(gaps, 1):
+            now_ns += gap
+            if trades:
+                steps.append(Step(now_ns, market_order(now_ns, number, Side.SELL, 3, 600_000), ()))
+            else:
+                steps.append(quote_step(now_ns, number))
+            witness.script["quote", number] = lambda ctx, number=number: (
+                ctx.request("trading", order(number)),
+                ctx.at(ctx.now_ns + ctx.random.randrange(0, 4) * MS, "t"),
+            )
+        lockstep.start(SECOND)
+        lockstep.run(ScriptedMarket(steps))
+        lockstep.stop()
+        return witness.seen, kernel.event_hash(), kernel.journal_hash()
+
+    first = play()
+    times = [when for when, _ in first[0]]
+    assert times == sorted(times)
+    assert play() == first
+    answers = [what for _, what in first[0] if what[0] == "reply"]
+    asked = [what for _, what in first[0] if what[0] == "quote"]
+    assert len(answers) == len(asked)
