@@ -252,7 +252,7 @@ def test_a_command_reaches_its_peer_at_once_on_the_same_side():
     lockstep, witness, _ = host(Sender())
     lockstep.start(SECOND)
     lockstep.run(ScriptedMarket([quote_step(SECOND), quote_step(2 * SECOND)]))
-    assert witness.seen[1] == (SECOND + MS, ("command", "MassCancel"))
+    assert witness.seen[1:3] == [(SECOND + MS, ("quote", 600_000)), (SECOND + MS, ("command", "MassCancel"))]
 
 
 def test_a_handler_that_raises_is_counted_and_the_run_goes_on(caplog):
