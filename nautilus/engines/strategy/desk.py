@@ -22,6 +22,7 @@ from nautilus.model.message import Message
 from nautilus.model.records import Records
 
 MAX_WHOLE = 2**63 - 1
+_PENDING = (OrderState.PENDING_NEW, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
 SOURCE_ID = 1
 """The strategy engine, as a sender of commands."""
 
@@ -211,13 +212,13 @@ class Desk:
         if order is None:
             return True
         if kind is OrderAccepted:
-            if order.state == OrderState.PENDING_NEW:
+            if order.state in (OrderState.PENDING_NEW, OrderState.UNKNOWN):
                 order.state = OrderState.OPEN
         elif kind is OrderReplaced:
             order.price_ticks = report.price_ticks
             order.quantity = report.quantity
             order.leaves_quantity = report.leaves_quantity
-            if order.state == OrderState.PENDING_REPLACE:
+            if order.state in (OrderState.PENDING_REPLACE, OrderState.UNKNOWN):
                 order.state = OrderState.OPEN
         elif isinstance(report, OrderRejected):
             if report.request == CommandKind.NEW:
@@ -228,6 +229,8 @@ class Desk:
             order.leaves_quantity = report.leaves_quantity
             if not report.leaves_quantity:
                 del self._orders[report.order_id]
+            elif order.state == OrderState.UNKNOWN:
+                order.state = OrderState.OPEN
         return True
 
     def answered(self, request: int) -> bool:
@@ -237,9 +240,11 @@ class Desk:
     def unanswered(self, request: int) -> bool:
         """No answer came in time: the order's fate is not known until a report says it."""
         order = self._orders.get(self._requests.pop(request, 0))
-        if order is not None:
+        if order is None:
+            return False
+        if order.state in _PENDING:  # else a report has said it already
             order.state = OrderState.UNKNOWN
-        return order is not None
+        return True
 
     def state(self) -> dict[str, Any]:
         """Plain values of all above."""

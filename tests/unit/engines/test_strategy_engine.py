@@ -191,8 +191,23 @@ def test_an_order_without_an_answer_is_unknown_until_a_report_says_more():
     assert keeper.desk.orders[order_id].state == OrderState.UNKNOWN
     assert not keeper.desk.replace(order_id, 1)
     assert len(ctx.requests) == 1, "an order is never sent twice to find out"
-    engine.on_report(report(OrderFilled, 1, order_id, leaves=0), ctx)
+    engine.on_report(report(OrderAccepted, 1, order_id, leaves=5), ctx)
+    assert keeper.desk.orders[order_id].state == OrderState.OPEN
+    assert keeper.desk.replace(order_id, 600_001)
+    engine.on_report(report(OrderReplaced, 2, order_id, leaves=5), ctx)
+    engine.on_unknown(ctx.requests[-1][0], message, ctx)
+    assert keeper.desk.orders[order_id].state == OrderState.OPEN, "the report came before the time was over"
+    engine.on_report(report(OrderFilled, 3, order_id, leaves=0), ctx)
     assert not keeper.desk.orders
+
+
+def test_a_fill_of_an_unknown_order_shows_that_it_is_open():
+    keeper = Keeper()
+    engine, ctx = start(keeper)
+    order_id = keeper.desk.buy(1, 5, 600_000)
+    engine.on_unknown(ctx.requests[0][0], ctx.requests[0][2], ctx)
+    engine.on_report(report(OrderFilled, 1, order_id, leaves=2, quantity=3), ctx)
+    assert keeper.desk.orders[order_id].state == OrderState.OPEN
 
 
 def test_an_alert_stops_the_strategy_it_names_and_no_other():
