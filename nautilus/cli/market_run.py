@@ -108,7 +108,7 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
     else:
         from nautilus.cli.summary import print_summary
 
-        print_summary(title, report)
+        print_summary(title, report, endless=not isinstance(source, str))
     for error in report.errors:
         click.echo(f"nautilus: error: {error.where}: {error.error} ({error.count} times)", err=True)
     if not report.positions_equal:

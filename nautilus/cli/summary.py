@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from nautilus.runtime.report import Report
 
 
-def print_summary(title: str, report: Report) -> None:
-    """Orders, fills, positions, profit, latency, checks and hashes, within 80 columns."""
+def print_summary(title: str, report: Report, *, endless: bool = False) -> None:
+    """What came of a run; `endless`: the market has no end that it could have reached.
+
+    Orders, fills, positions, profit, latency, checks and hashes, within 80 columns.
+    """
     print(title)
     print(
         f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast"
-        f"{'' if report.complete else '; stopped before the end'}"
+        f"{'' if report.complete or endless else '; stopped before the end'}"
     )
     print(f"seed {report.seed}, latency {report.latency}")
     records = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in report.records.items())
