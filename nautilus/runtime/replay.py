@@ -121,6 +121,7 @@ class Run:
             limits=limits.limits(accounts, instruments),
             capacity=OPEN_ORDERS,
             closed_capacity=CLOSED_ORDERS,
+            huge_pages=False,  # a run is short: memory kept small beats the last nanoseconds
             journal=journal,
         )
         core = services["core"] = TimedCore(self._kernel)

@@ -17,7 +17,7 @@ from tests.kit.context import RecordingContext, btcusdt, quote_array
 
 def test_recorded_records_are_published_as_they_are():
     ctx = RecordingContext()
-    hub = MarketDataEngine(MarketDataConfig(), Kernel(instruments=[btcusdt()]))
+    hub = MarketDataEngine(MarketDataConfig(), Kernel(instruments=[btcusdt()], huge_pages=False))
     records = quote_array(1, 100, 101)
     hub.on_records(records, ctx)
     assert ctx.published[0] is records
@@ -56,7 +56,7 @@ COMMANDS = st.lists(
 
 @given(COMMANDS, st.integers(1, 6))
 def test_applying_every_derived_delta_gives_the_cores_book(commands, batch):
-    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, 3])
+    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, 3], huge_pages=False)
     hub = MarketDataEngine(MarketDataConfig(derive=True), kernel)
     ctx = RecordingContext()
     book = {}
@@ -97,7 +97,7 @@ def _best(side):
 
 
 def test_a_restored_hub_goes_on_with_the_same_book():
-    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2])
+    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2], huge_pages=False)
     ctx = RecordingContext()
     hub = MarketDataEngine(MarketDataConfig(derive=True), kernel)
     hub.on_events(kernel.process(command_array(SubmitOrder(1, 1, 1, Side.BUY, 5, 100).to_row(1))), ctx)

@@ -72,7 +72,7 @@ ORDERS = st.lists(
 
 @given(ORDERS, st.lists(st.integers(0, 3), max_size=60))
 def test_positions_are_the_cores_to_the_last_unit_whatever_arrives_twice(orders, repeats):
-    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, 3])
+    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, 3], huge_pages=False)
     trading, portfolio = TradingEngine(TradingConfig(), kernel), engine()
     ctx, quiet = RecordingContext(), RecordingContext()
     for number, (account, side, lots, price) in enumerate(orders, 1):

@@ -26,7 +26,7 @@ class Desk:
     """A trading engine on a real core with two client accounts and a market's own."""
 
     def __init__(self):
-        self.kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2])
+        self.kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2], huge_pages=False)
         self.kernel.process(Account(MARKET_ACCOUNT).to_commands())
         self.engine = TradingEngine(TradingConfig(), self.kernel)
         self.ctx = RecordingContext()

@@ -87,7 +87,7 @@ class Watcher(Engine):
 
 
 def host(*others, latency=None, steps=(), **options):
-    kernel = Kernel(instruments=[btcusdt()], accounts=[1])
+    kernel = Kernel(instruments=[btcusdt()], accounts=[1], huge_pages=False)
     kernel.process(Account(MARKET_ACCOUNT).to_commands())
     witness = Witness()
     engines = [MarketDataEngine(MarketDataConfig(), kernel), TradingEngine(TradingConfig(), kernel), *others, witness]
