@@ -1,4 +1,4 @@
-"""`python -m perf list` and `python -m perf run NAME [--json FILE]`."""
+"""`python -m perf list`, `python -m perf run NAME [--json FILE]`, `python -m perf table`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from perf.harness import ROOT, CheckError, Report, conditions
-from perf.show import show
+from perf.show import markdown, show
 
 RESULTS = ROOT / "perf" / "results"
 # name -> module; `run all` takes them in this order
@@ -45,7 +45,7 @@ def run(name: str, json_path: Path | None, hgrm: Path | None) -> None:
     names = list(BENCHES) if name == "all" else [name]
     if name == "all" and json_path is None:
         json_path = RESULTS
-    if len(names) > 1 and json_path is not None and (json_path.is_file() or str(json_path) == "-"):
+    if len(names) > 1 and json_path is not None and (json_path.suffix == ".json" or str(json_path) == "-"):
         raise click.UsageError(f"--json {json_path}: expected a directory for more than one bench")
     for each in names:
         module = importlib.import_module(BENCHES[each])
@@ -58,6 +58,14 @@ def run(name: str, json_path: Path | None, hgrm: Path | None) -> None:
         _write(report, json_path, hgrm)
         if str(json_path) != "-":
             show(report)
+
+
+@main.command("table")
+@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=RESULTS)
+def table(directory: Path) -> None:
+    """The last results as the tables of docs/performance.md."""
+    paths = [directory / f"{name}.json" for name in BENCHES]
+    click.echo(markdown([json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]), nl=False)
 
 
 def _write(report: Report, json_path: Path | None, hgrm: Path | None) -> None:

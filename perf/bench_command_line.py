@@ -9,10 +9,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from perf.harness import ROOT, Report, check
@@ -66,13 +64,7 @@ def _first_fill(command: list[str]) -> Callable[[], float]:
 
 def _run(command: list[str]) -> tuple[float, float, str]:
     """Seconds, peak resident MiB and output of a process that must succeed; its children are counted with it."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        start = perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        for file in (out, errors):
-            file.seek(0)
-        check(process.returncode == 0, f"{' '.join(command)}: exit code {process.returncode}, {errors.read()[-300:]}")
-        return seconds, usage.ru_maxrss / 1024, out.read()
+    spawn = [sys.executable, "-S", "-E", str(ROOT / "perf" / "spawn.py"), *command]
+    answer = json.loads(subprocess.run(spawn, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    check(answer["code"] == 0, f"{' '.join(command)}: exit code {answer['code']}, {answer['errors'][-300:]}")
+    return answer["seconds"], answer["peak_mib"], answer["out"]

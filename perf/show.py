@@ -1,6 +1,8 @@
-"""A report as tables for a person."""
+"""A report as tables for a person, on the terminal or in docs/performance.md."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -56,3 +58,34 @@ def _goal(figure: Figure) -> str:
     if figure.goal is None:
         return ""
     return f"{number(figure.goal)} {'met' if figure.met else 'missed'}"
+
+
+def markdown(reports: list[dict[str, Any]]) -> str:
+    """Tables for docs/performance.md from what `--json` wrote."""
+    lines = ["| bench | figure | median | least to most | goal |", "|---|---|---|---|---|"]
+    for report in reports:
+        for figure in report["figures"]:
+            goal = "" if figure["goal"] is None else f"{number(figure['goal'])} {'met' if figure['met'] else 'missed'}"
+            lines.append(
+                f"| `{report['bench']}` | {figure['name']} | {number(figure['median'])} {figure['unit']} "
+                f"| {number(figure['minimum'])} to {number(figure['maximum'])} | {goal} |"
+            )
+    lines += ["", "| bench | latency, ns | p50 | p90 | p99 | p99.9 | max |", "|---|---|---|---|---|---|---|"]
+    for report in reports:
+        for label, summary in report["latency_ns"].items():
+            values = " | ".join(number(summary[name]) for name in ("p50", "p90", "p99", "p99.9", "max"))
+            lines.append(f"| `{report['bench']}` | {label} | {values} |")
+    lines.append("")
+    for report in reports:
+        machine, jitter = report["conditions"]["machine"], report["conditions"]["jitter"]
+        others = max((figure["other_load"] for figure in report["figures"]), default=0.0)
+        lines.append(
+            f"- `{report['bench']}`: {report['conditions']['date']}, commit {report['conditions']['commit']}, "
+            f"{machine['processor']}, {len(machine['cores'])} cores, {machine['system']}"
+            f"{', virtual' if machine['virtual'] else ''}, "
+            f"Python {report['conditions']['versions']['python']}, "
+            f"{report['conditions'].get('pinning', 'not pinned')}; "
+            f"other processes kept up to {others:.2f} cores busy; the core was held up over 10 us "
+            f"{jitter['over_10_us_per_second']:.0f} times a second, {jitter['longest_us']:.0f} us at most."
+        )
+    return "\n".join(lines) + "\n"
