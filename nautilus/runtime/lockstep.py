@@ -38,6 +38,8 @@ from nautilus.runtime.latency import LatencyModel
 from nautilus.simulation.source import MarketSource
 
 _MARKET_DATA, _MESSAGE, _TIMER = 0, 1, 2
+MOST_AT_ONE_TIME = 1_000_000
+"""So many messages at one virtual time are taken for a loop."""
 
 E = TypeVar("E", bound=Engine)
 # Virtual time, class, sender, sequence, what to call, with what.
@@ -131,11 +133,16 @@ class LockStep:
         """Go on until nothing is left to do, a virtual time has passed, or `keep_on` (asked now and then) says no.
 
         With a market: until the market has no further step.
+
+        Raises
+        ------
+        ModelError
+            Engines answer each other without end at one time, which a latency of zero allows.
         """
         hub, hub_context = self._hub, self._contexts.get("marketdata")
         heap, next_timer_ns = self._heap, self._next_timer_ns
         market_ns = market.next_ns() if market is not None else None
-        turns = 0
+        turns = moved = 0
         while True:
             turns += 1
             if keep_on is not None and not turns & 63 and not keep_on():
@@ -153,7 +160,11 @@ class LockStep:
             if next_timer_ns is not None and 0 < (due_ns := next_timer_ns()) < time_ns:
                 self._wake_core(due_ns)
                 continue
-            self.now_ns = time_ns
+            if time_ns != self.now_ns:
+                self.now_ns = time_ns
+                moved = turns
+            elif turns - moved > MOST_AT_ONE_TIME:
+                raise self._endless()
             if time_ns == market_ns and market is not None:
                 step = market.step()
                 if step.commands is not None:
@@ -363,6 +374,13 @@ class LockStep:
             raise InternalError("commands of a market without a trading engine", expected="one among the engines")
         self._trading.on_commands(commands, self._contexts["trading"])
         self._drain()
+
+    def _endless(self) -> ModelError:
+        return ModelError(
+            f"{MOST_AT_ONE_TIME:,} messages without time moving on: engines answer each other without end",
+            where=f"lock-step host at {self.now_ns} ns",
+            expected="a latency other than none, or a strategy that waits",
+        )
 
     def _wake_core(self, due_ns: int) -> None:
         self.now_ns = max(self.now_ns, due_ns)

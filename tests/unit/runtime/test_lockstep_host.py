@@ -300,6 +300,16 @@ def test_jitter_never_lets_messages_of_one_way_overtake_each_other():
     assert len(delays) > 100
 
 
+def test_engines_that_answer_each_other_without_end_are_stopped(monkeypatch):
+    monkeypatch.setattr("nautilus.runtime.lockstep.MOST_AT_ONE_TIME", 1000)
+    lockstep, witness, _ = host(latency=NONE)
+    witness.on_reply = lambda number, reply, ctx: ctx.request("trading", MassCancel(1))
+    witness.script["start"] = lambda ctx: ctx.request("trading", MassCancel(1))
+    lockstep.start(SECOND)
+    with pytest.raises(ModelError, match="a latency other than none"):
+        lockstep.run(ScriptedMarket([quote_step(2 * SECOND)]))
+
+
 def test_a_run_ends_at_its_time_or_when_it_is_told_to():
     market = ScriptedMarket([quote_step(SECOND + number) for number in range(1000)])
     lockstep, _, _ = host()
