@@ -21,6 +21,7 @@ from nautilus.core.types import (
 )
 from tests.kit.twin_state import MAX_POSITION, MAX_QUANTITY, MAX_REALISED, RESTING, Account, Command, Order, TwinState
 
+LAST_NS = (1 << 63) - 1
 EVENT_FIELDS = tuple(EVENT.names or ())
 
 
@@ -279,7 +280,7 @@ class TwinOrders(TwinState):
         arrival = max(account.arrival_ns, self.now_ns)
         if arrival - self.now_ns > window - interval:
             return True
-        account.arrival_ns = arrival + interval
+        account.arrival_ns = min(arrival + interval, LAST_NS)
         return False
 
     # -- matching ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from nautilus.core import COMMAND, CommandKind, LimitKind, OrderFlag, OrderType, TimeInForce
+from nautilus.core import COMMAND, CommandKind, Kernel, LimitKind, OrderFlag, OrderType, TimeInForce
 from tests.kit import builders, flow
 from tests.kit.audit import Audit
 from tests.kit.pair import Pair
@@ -257,6 +257,12 @@ class KernelAndTwin(RuleBasedStateMachine):
         command = np.frombuffer(raw, COMMAND).copy()
         command["kind"] = kind
         self._process(command)
+
+    @rule()
+    def move_to_a_restored_kernel(self) -> None:
+        restored = Kernel(accounts=(), capacity=2, closed_capacity=2, huge_pages=False)
+        restored.restore(self.pair.kernel.snapshot())
+        self.pair.kernel = restored
 
     @invariant()
     def kernel_and_twin_show_the_same(self) -> None:

@@ -14,7 +14,8 @@ from tests.kit import builders, flow
 from tests.kit.audit import Audit
 from tests.kit.pair import Pair
 
-SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "4"))
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "6"))
+ODD = 0x9E37_79B9_7F4A_7C15  # order ids times this are spread over all 64 bits
 SIZES = ((16, 8), (64, 16), (4096, 1024))  # capacity and closed capacity
 
 
@@ -44,6 +45,33 @@ def test_events_of_a_random_flow_add_up(seed: int) -> None:
             audit.read(batch[index], pair.process(batch[index : index + 1]))
             if index % 8 == 0:
                 audit.compare(pair.kernel)
+        pair.compare()
+
+
+def scattered(commands: np.ndarray) -> np.ndarray:
+    """The same commands with ids from the ends of their ranges, in another order."""
+    spread = commands.copy()
+    accounts = np.array([0, 7, 0xFFFF_FFFF, 2, 300, 1 << 31], np.uint32)
+    instruments = np.array([0, 4_000_000_000, 5, 0xFFFF_FFFF], np.uint32)
+    for name, ids in (("account_id", accounts), ("instrument_id", instruments)):
+        inside = spread[name] < len(ids)
+        spread[name][inside] = ids[spread[name][inside]]
+    spread["order_id"] *= np.uint64(ODD)
+    return spread
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_kernel_and_twin_agree_whatever_the_ids(seed: int) -> None:
+    pair = Pair(
+        instruments=scattered(flow.instruments()), accounts=scattered(flow.accounts()), capacity=64, closed_capacity=16
+    )
+    plain = {7: 1, 0xFFFF_FFFF: 2, 2: 3, 300: 4, 1 << 31: 5}
+    commands = flow.Flow(2_000_000 + seed, ("near", "wide", "drift")[seed % 3])
+    for _ in range(12):
+        open_orders = [
+            (plain[account], order_id * pow(ODD, -1, 1 << 64) % (1 << 64)) for account, order_id in pair.twin.orders
+        ]
+        pair.process(scattered(commands.draw(60, open_orders)))
         pair.compare()
 
 
