@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nautilus.model.errors import ConfigError
+
 if TYPE_CHECKING:
     import msgspec
 
@@ -51,11 +53,12 @@ class Entry(NamedTuple):
         return found
 
     def build(self, config: msgspec.Struct | None = None, **services: Any) -> Engine:
-        """A new engine; `services` holds at least what it `needs`."""
+        """A new engine; `services` holds at least what it `needs`. ConfigError for settings of another engine."""
         maker: Any = self.load()
-        engine: Engine = maker(
-            self.load_config()() if config is None else config, *(services[name] for name in self.needs)
-        )
+        kind = self.load_config()
+        if config is not None and not isinstance(config, kind):
+            raise ConfigError(f"settings {type(config).__name__}", where=self.engine, expected=kind.__name__)
+        engine: Engine = maker(kind() if config is None else config, *(services[name] for name in self.needs))
         return engine
 
     @property

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from nautilus.adapters.formats import open_recording
 from nautilus.simulation import MarketSource, RecordedSource
+from nautilus.simulation.playback import Recording
 
 
 def open_source(path: str | Path) -> MarketSource:
@@ -16,7 +18,8 @@ def open_source(path: str | Path) -> MarketSource:
     FormatError
         It is none that is known, or cannot be read.
     """
-    return RecordedSource(open_recording(path))
+    # A flag of the class is not what a protocol's plain attribute asks for, though it reads the same.
+    return RecordedSource(cast(Recording, open_recording(path)))
 
 
 def derives(source: MarketSource) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from nautilus.core import EventKind, Kernel
 from nautilus.engines.risk import RiskConfig
-from nautilus.engines.strategy import QuotingConfig, Strategy
+from nautilus.engines.strategy import QuotingConfig, Strategy, StrategyConfig
 from nautilus.model.enums import Side, TimeInForce
 from nautilus.model.errors import ConfigError, NautilusError, VenueError
 from nautilus.runtime.replay import Run, run
@@ -196,6 +196,19 @@ def test_a_market_that_ends_at_once_gives_an_empty_report():
     report = run(ScriptedMarket([]), ["quoting"])
     assert (report.orders, report.fills, report.exit_code) == (0, 0, 0)
     assert report.pnl == {"USDT": {"realised": "0", "unrealised": "0", "total": "0"}}
+
+
+def test_a_market_plays_without_any_strategy():
+    report = run(SimulatedSource(seed=1), (), market_seconds=2)
+    assert (report.orders, report.positions, report.positions_equal) == (0, [], True)
+    assert report.records["trades"] > 0
+
+
+def test_an_account_that_is_no_clients_is_refused():
+    with pytest.raises(ConfigError, match="accounts 1000 to 1001"):
+        run(SimulatedSource(seed=1), BOTH, sections={"strategy": StrategyConfig(first_account=1000)})
+    with pytest.raises(ConfigError, match="section lockstep is a StrategyConfig"):
+        run(SimulatedSource(seed=1), BOTH, sections={"lockstep": StrategyConfig()})
 
 
 def test_progress_is_told_and_wall_time_ends_a_run():

@@ -7,8 +7,9 @@ import pytest
 
 from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
+from nautilus.engines.strategy import QuotingConfig
 from nautilus.model.alerts import RiskAlert
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.topics import TOPICS
 from tests.kit.context import RecordingContext, btcusdt
 
@@ -31,6 +32,11 @@ def engine(request):
 def test_every_entry_builds_the_engine_of_its_name(engine):
     assert isinstance(engine, Engine)
     assert CATALOGUE[engine.name].load() is type(engine)
+
+
+def test_settings_of_another_engine_are_refused():
+    with pytest.raises(ConfigError, match="settings QuotingConfig"):
+        CATALOGUE["risk"].build(QuotingConfig(), instruments=[])
 
 
 def test_every_topic_has_its_publisher_and_a_subscriber():
