@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nautilus.model.errors import ConfigError
-
 if TYPE_CHECKING:
     import msgspec
 
@@ -54,6 +52,8 @@ class Entry(NamedTuple):
 
     def build(self, config: msgspec.Struct | None = None, **services: Any) -> Engine:
         """A new engine; `services` holds at least what it `needs`. ConfigError for settings of another engine."""
+        from nautilus.model.errors import ConfigError
+
         maker: Any = self.load()
         kind = self.load_config()
         if config is not None and not isinstance(config, kind):
