@@ -1,6 +1,6 @@
 """Pre-trade controls."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 
 from nautilus.core.positions cimport money_above, money_value, money_wide, position_t
 from nautilus.core.state cimport account_t, instrument_t, kernel_t, order_t
@@ -196,5 +196,7 @@ cdef uint32_t pretrade_check(
         if arrival - k.now_ns > account.rate_slack:
             bits |= 1 << REASON_RATE
         else:
-            account.rate_tat = arrival + account.rate_interval
+            account.rate_tat = (
+                INT64_MAX if arrival > INT64_MAX - account.rate_interval else arrival + account.rate_interval
+            )
     return bits
