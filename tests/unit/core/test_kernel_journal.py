@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nautilus.core import EVENT, Kernel, KernelError
+from nautilus.core import COMMAND, EVENT, CommandKind, Kernel, KernelError
+from nautilus.core.crc32c import crc32c
 from nautilus.core.journal import Journal, JournalError, JournalReader, verify
 from tests.kit import builders, flow
 from tests.kit.builders import BUY, new
@@ -224,3 +226,39 @@ def test_journal_object_carries_its_policy_and_size(tmp_path: Path) -> None:
     again = Kernel.open(tmp_path / "journal")
     assert hashes(again) == expected
     again.close()
+
+
+def change_hash(segment: Path, command_sequence: int) -> None:
+    """Another event hash in the hash record after this command, with every checksum made to fit again."""
+    data = bytearray(segment.read_bytes())
+    chain, offset, changed = struct.unpack_from("<I", data, 124)[0], 4096, 0
+    while offset < len(data) and data[offset + 4]:
+        _, kind, length = struct.unpack_from("<IHH", data, offset)
+        end = offset + 8 + length
+        if kind == 2 and struct.unpack_from("<q", data, offset + 8)[0] == command_sequence:
+            data[offset + 24] ^= 1
+            changed += 1
+        chain = crc32c(bytes(data[offset + 4 : end]), chain)
+        struct.pack_into("<I", data, offset, chain)
+        offset = end
+    assert changed == 1
+    segment.write_bytes(data)
+
+
+def test_replay_that_gives_other_events_names_the_first_differing_block(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    kernel = opened(path)
+    many = np.zeros(3 * 65_536, COMMAND)
+    many["kind"], many["now_ns"] = CommandKind.MARK, np.arange(len(many))
+    many["instrument_id"], many["price_ticks"] = 1, 1 + np.arange(len(many)) % 1_000
+    many["kind"][::100] = CommandKind.CANCEL
+    kernel.process(many)
+    kernel.close()
+    Kernel.replay(path)
+    change_hash(segments(path)[0], 2 * 65_536)
+    assert verify(path).valid, "the bytes are sound, only what they say is not true"
+    with pytest.raises(KernelError, match="commands 65537 to 131072 give event hash") as refusal:
+        Kernel.replay(path)
+    assert refusal.value.code == "REPLAY_DIFFERS"
+    with pytest.raises(KernelError, match="65537"):
+        Kernel.open(path)
