@@ -30,17 +30,20 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 build: .venv/.extensions .venv/.installed
 	@:
 
-# A .venv that no longer runs (its interpreter is gone, the directory was moved) is made anew.
+# What was installed names the directory it was installed in: after a move it is installed again. A .venv that does
+# not run (its interpreter is gone, it is half made) is made anew.
+sound := $(py) -c 'import pip, sys; sys.exit(sys.prefix != sys.argv[1] or sys.version_info < (3, 11))' \
+	"$$(pwd -P)/.venv" 2>/dev/null
 ifneq ($(wildcard .venv/.created),)
-ifneq ($(shell $(py) -c 'import sys; print(sys.prefix == sys.argv[1])' "$$(pwd -P)/.venv" 2>/dev/null),True)
-$(shell rm -f .venv/.created)
+ifneq ($(shell $(sound) && [ "$$(cat .venv/.created)" = "$$(pwd -P)" ] && echo yes),yes)
+$(shell rm -f .venv/.created .venv/.required .venv/.installed .venv/.tested .venv/.extensions)
 endif
 endif
 
 .venv/.created:
-	@python=$$(.ci/prerequisites $(PYTHON)) && echo "make: creating .venv with $$($$python --version)" \
-		&& rm -rf .venv && $$python -m venv .venv
-	@touch $@
+	@python=$$(.ci/prerequisites $(PYTHON)) && { $(sound) || \
+		{ echo "make: creating .venv with $$($$python --version)"; rm -rf .venv; $$python -m venv .venv; }; }
+	@pwd -P > $@
 
 .venv/.required: pyproject.toml | .venv/.created
 	@echo "make: installing build and run requirements (wheels only)"

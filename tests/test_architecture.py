@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 import statistics
@@ -351,7 +352,12 @@ README_BLOCKS = [block for source in SOURCES if source.path == "README.md" for b
 @pytest.mark.parametrize("block", README_BLOCKS, ids=lambda block: block.splitlines()[0][:40])
 def test_python_in_the_readme_runs(block: str, tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(block)
+    strategy = re.search(r"(?m)^class (\w+)\(Strategy\)", block)
+    runs = ["example.py"]
+    if strategy:
+        runs = ["-m", "nautilus", "demo", "--market-for", "20", "--strategy", f"example.py:{strategy[1]}", "--json"]
     result = subprocess.run(
-        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *runs], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert result.returncode == 0, result.stderr
+    assert not strategy or json.loads(result.stdout)["orders"] > 0
