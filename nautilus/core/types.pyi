@@ -1,4 +1,5 @@
 from enum import IntEnum, IntFlag
+
 import numpy as np
 
 class CommandKind(IntEnum):

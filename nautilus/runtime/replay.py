@@ -25,12 +25,12 @@ from nautilus.runtime.sources import derives, open_source
 from nautilus.runtime.strategies import load_strategies
 from nautilus.runtime.tally import Tally
 from nautilus.runtime.timing import TimedCore
+from nautilus.simulation.config import RecordingConfig
 from nautilus.simulation.source import MarketSource
 
 PROGRESS_NS = NANOSECONDS // 10
 S = TypeVar("S", bound=msgspec.Struct)
 OPEN_ORDERS = 1 << 18
-CLOSED_ORDERS = 1 << 16
 
 
 def run(
@@ -71,8 +71,10 @@ def run(
     NautilusError
         The recording, a setting or a strategy's name is wrong.
     """
-    market = open_source(source) if isinstance(source, str | Path) else source
-    this = Run(market, strategies, sections or {}, seed, latency, journal)
+    settings = sections or {}
+    if isinstance(source, str | Path):
+        source = open_source(source, section(settings, "recording", RecordingConfig))
+    this = Run(source, strategies, settings, seed, latency, journal)
     try:
         return this.run(for_seconds, market_seconds, progress)
     finally:
@@ -120,7 +122,6 @@ class Run:
             accounts=accounts,
             limits=limits.limits(accounts, instruments),
             capacity=OPEN_ORDERS,
-            closed_capacity=CLOSED_ORDERS,
             huge_pages=False,  # a run is short: memory kept small beats the last nanoseconds
             journal=journal,
         )

@@ -10,5 +10,6 @@ SECTIONS: dict[str, str] = {
     "strategy": "nautilus.engines.strategy:StrategyConfig",
     "quoting": "nautilus.engines.strategy:QuotingConfig",
     "momentum": "nautilus.engines.strategy:MomentumConfig",
+    "recording": "nautilus.simulation.config:RecordingConfig",
     "simulation": "nautilus.simulation.config:SimulationConfig",
 }

@@ -7,10 +7,11 @@ from typing import cast
 
 from nautilus.adapters.formats import open_recording
 from nautilus.simulation import MarketSource, RecordedSource
+from nautilus.simulation.config import RecordingConfig
 from nautilus.simulation.playback import Recording
 
 
-def open_source(path: str | Path) -> MarketSource:
+def open_source(path: str | Path, config: RecordingConfig | None = None) -> MarketSource:
     """The recording at a path, as a market; its format is told by its content.
 
     Raises
@@ -19,7 +20,7 @@ def open_source(path: str | Path) -> MarketSource:
         It is none that is known, or cannot be read.
     """
     # A flag of the class is not what a protocol's plain attribute asks for, though it reads the same.
-    return RecordedSource(cast(Recording, open_recording(path)))
+    return RecordedSource(cast(Recording, open_recording(path)), cancel=(config or RecordingConfig()).cancel)
 
 
 def derives(source: MarketSource) -> bool:
