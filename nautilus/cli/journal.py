@@ -19,6 +19,7 @@ COMMANDS = {
     "replay": (f"{__name__}:replay", "Run the commands through a new kernel and compare the hashes."),
 }
 DUMPED = 20
+MAX_SEQUENCE = (1 << 63) - 1
 
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
@@ -49,7 +50,9 @@ def verify(path: str, as_json: bool) -> int:
 
 @click.command()
 @click.argument("path")
-@click.option("--from", "first", type=click.IntRange(1), default=1, metavar="SEQUENCE", help="First command.")
+@click.option(
+    "--from", "first", type=click.IntRange(1, MAX_SEQUENCE), default=1, metavar="SEQUENCE", help="First command."
+)
 @click.option("--limit", type=click.IntRange(1), default=DUMPED, show_default=True, help="Most commands.")
 @json_option
 def dump(path: str, first: int, limit: int, as_json: bool) -> None:
@@ -63,6 +66,9 @@ def dump(path: str, first: int, limit: int, as_json: bool) -> None:
         rows.append(command)
     if as_json:
         print_json({"path": path, "commands": rows, "more": more})
+        return
+    if not rows:
+        print(f"no command from {first} on")
         return
     columns = ["#", "kind", "time, ns", "order", "acc.", "instr.", "side", "price", "quantity"]
     names = ["sequence", "kind", "now_ns", "order_id", "account_id", "instrument_id", "side", "price_ticks", "quantity"]
