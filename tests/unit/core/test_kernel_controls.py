@@ -269,3 +269,15 @@ def test_price_bands_step_by_absolute_price(build: type[AnyKernel]) -> None:
 def test_immediate_order_needs_no_price_on_the_other_side(build: type[AnyKernel]) -> None:
     kernel = opened(build)
     assert reasons(kernel.process(new(1, BUY, 5, 1, time_in_force=IOC))) == ["ACCEPTED", "CANCELLED UNFILLED"]
+
+
+@both
+@pytest.mark.parametrize(
+    ("now_ns", "third"),
+    [(1_700_000_000_000_000_000, "REJECTED RATE"), ((1 << 63) - 3, "ACCEPTED")],
+    ids=["today", "at the end of time"],
+)
+def test_message_rate_over_the_longest_window_does_not_wrap(build: type[AnyKernel], now_ns: int, third: str) -> None:
+    kernel = opened(build, limit(LimitKind.MESSAGE_RATE, 1, window_ns=(1 << 63) - 1))
+    orders = (new(number + 1, BUY, 5, 1, now_ns=now_ns + number) for number in range(3))
+    assert verdicts(kernel, *orders) == ["ACCEPTED", "REJECTED RATE", third]
