@@ -133,7 +133,7 @@ cdef inline level_t* ladder_take(ladder_t* ladder, pool_t* pages, int64_t rank) 
 
 cdef inline int64_t page_top(const page_ref_t* ref) noexcept nogil:
     cdef int word = book_high_bit(ref.page.summary)
-    return (ref.number << 9) + (word << 6) + book_high_bit(ref.page.words[word])
+    return ref.number * 512 + (word << 6) + book_high_bit(ref.page.words[word])
 
 
 cdef inline void ladder_give(ladder_t* ladder, pool_t* pages, int64_t rank) noexcept nogil:
@@ -168,11 +168,11 @@ cdef inline int64_t ladder_next(const ladder_t* ladder, int64_t rank) noexcept n
         page = ladder.refs[at].page
         word = page.words[slot >> 6] & (((<uint64_t>1) << (slot & 63)) - 1)
         if word:
-            return (number << 9) + (slot & ~(<uint32_t>63)) + book_high_bit(word)
+            return number * 512 + (slot & ~(<uint32_t>63)) + book_high_bit(word)
         word = page.summary & (((<uint64_t>1) << (slot >> 6)) - 1)
         if word:
             high = book_high_bit(word)
-            return (number << 9) + (high << 6) + book_high_bit(page.words[high])
+            return number * 512 + (high << 6) + book_high_bit(page.words[high])
     if at == 0:
         return LADDER_EMPTY
     return page_top(&ladder.refs[at - 1])

@@ -6,7 +6,7 @@ Rules: docs/kernel.md, section Administrative commands.
 from nautilus.core.state cimport kernel_t
 from nautilus.core.types cimport command_t, event_t
 
-# An event of that kind with the seven fields of the command that every answer echoes; the caller finishes it.
+# An event of that kind with the seven fields of the command that every answer echoes.
 cdef event_t* echo(kernel_t* k, const command_t* c, int kind) noexcept nogil
 cdef void reject(kernel_t* k, const command_t* c, int reason) noexcept nogil
 cdef void control(kernel_t* k, const command_t* c) noexcept nogil

@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
-from nautilus.core.matching cimport event_begin, event_done, walk_remove
+from nautilus.core.events cimport event_begin
+from nautilus.core.matching cimport walk_remove
 from nautilus.core.state cimport (
     MAX_BANDS,
     account_add,
@@ -90,17 +91,10 @@ cdef void reject(kernel_t* k, const command_t* c, int reason) noexcept nogil:
     e.reason = reason
     if reason < 32:
         e.flags = <uint32_t>1 << reason
-    event_done(k, e)
-
-
-cdef void applied(kernel_t* k, const command_t* c) noexcept nogil:
-    event_done(k, echo(k, c, EVENT_APPLIED))
 
 
 cdef void counted(kernel_t* k, const command_t* c, int64_t number) noexcept nogil:
-    cdef event_t* e = echo(k, c, EVENT_APPLIED)
-    e.quantity = number
-    event_done(k, e)
+    echo(k, c, EVENT_APPLIED).quantity = number
 
 
 cdef int band(kernel_t* k, const command_t* c) noexcept nogil:
@@ -305,7 +299,7 @@ cdef void control(kernel_t* k, const command_t* c) noexcept nogil:
         if reason:
             reject(k, c, reason)
         elif kind == COMMAND_RESUME:
-            applied(k, c)
+            echo(k, c, EVENT_APPLIED)
         elif kind == COMMAND_KILL:
             counted(k, c, walk_remove(
                 k, account, instrument, 0, -1, False, True, EVENT_CANCELLED, REASON_KILL_SWITCH
@@ -329,4 +323,4 @@ cdef void control(kernel_t* k, const command_t* c) noexcept nogil:
     if reason:
         reject(k, c, reason)
     else:
-        applied(k, c)
+        echo(k, c, EVENT_APPLIED)

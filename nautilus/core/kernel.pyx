@@ -8,6 +8,7 @@ from libc.string cimport memcpy
 import numpy as np
 
 from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
+from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, Journal, journal_flush, journal_room
 from nautilus.core.orders cimport kernel_step, look_ahead
@@ -237,26 +238,31 @@ cdef class Kernel:
         k.out = <event_t*>cnp.PyArray_DATA(out)
         k.out_capacity = cnp.PyArray_SIZE(out)
         k.out_count = 0
+        k.out_hashed = 0
         kept = k.spill_count - k.spill_read
         if kept:
             if kept > k.out_capacity:
                 kept = k.out_capacity
             memcpy(k.out, &k.spill[k.spill_read], kept * sizeof(event_t))
             k.out_count = kept
+            k.out_hashed = kept
             k.spill_read += kept
         if k.spill_read == k.spill_count:
             k.spill_read = 0
             k.spill_count = 0
+            k.spill_hashed = 0
             if count < 16:
                 while i < count and k.spill_count == 0:
                     kernel_step(k, &commands[i], journal)
                     i += 1
+                events_hash(k)
             else:
                 with nogil:
                     while i < count and k.spill_count == 0:
                         look_ahead(k, commands, i, count)
                         kernel_step(k, &commands[i], journal)
                         i += 1
+                    events_hash(k)
         k.out = NULL
         k.out_capacity = 0
         return i

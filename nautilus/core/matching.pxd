@@ -7,17 +7,12 @@ own line, its level, its account's id slot and its position.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nautilus.core.state cimport kernel_t, order_t
-from nautilus.core.types cimport event_t
 
 cdef enum:
     INCOMING_MARKET = 1         # no price of its own
     INCOMING_BOUNDED = 2        # market order with a collar: `bound` is its worst price
     INCOMING_TAPE = 4
     INCOMING_BOOKED = 8
-
-# Room for one event, zeroed, with sequence, cause and source filled in; event_done hashes it.
-cdef event_t* event_begin(kernel_t* k, int kind) noexcept nogil
-cdef void event_done(kernel_t* k, event_t* e) noexcept nogil
 
 cdef int64_t rank_of(int side, int64_t price) noexcept nogil
 cdef bint would_cross(kernel_t* k, uint32_t instrument, int side, int64_t price) noexcept nogil

@@ -1,7 +1,6 @@
 """Price-time matching."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from nautilus.core.book cimport (
     LADDER_EMPTY,
@@ -12,7 +11,7 @@ from nautilus.core.book cimport (
     ladder_take,
     level_t,
 )
-from nautilus.core.hashing cimport xxh64_stripes
+from nautilus.core.events cimport event_begin
 from nautilus.core.order_ids cimport id_add, id_forget, order_hash, order_map_delete
 from nautilus.core.pool cimport pool_give
 from nautilus.core.positions cimport position_fill, position_t
@@ -36,29 +35,6 @@ from nautilus.core.types cimport (
     TIF_DAY,
     event_t,
 )
-
-
-cdef event_t* event_begin(kernel_t* k, int kind) noexcept nogil:
-    cdef event_t* e
-    if k.out_count < k.out_capacity and k.spill_count == 0:
-        e = &k.out[k.out_count]
-        k.out_count += 1
-    else:
-        e = &k.spill[k.spill_count]
-        k.spill_count += 1
-    memset(e, 0, sizeof(event_t))
-    k.event_sequence += 1
-    e.sequence = k.event_sequence
-    e.command_sequence = k.cause_sequence
-    e.now_ns = k.cause_now_ns
-    e.kind = kind
-    e.source_id = k.cause_source_id
-    e.source_sequence = k.cause_source_sequence
-    return e
-
-
-cdef void event_done(kernel_t* k, event_t* e) noexcept nogil:
-    xxh64_stripes(&k.event_hash, e, sizeof(event_t) // 8)
 
 
 cdef int64_t rank_of(int side, int64_t price) noexcept nogil:
@@ -147,7 +123,6 @@ cdef void cancelled_event(kernel_t* k, const order_t* order, int64_t quantity, i
     e.instrument_id = k.instruments[order.instrument].id
     e.account_id = k.accounts[order.account].id
     e.strategy_id = order.strategy_id
-    event_done(k, e)
 
 
 cdef void order_remove(kernel_t* k, uint32_t index, int kind, int reason) noexcept nogil:
@@ -216,7 +191,6 @@ cdef void fill(kernel_t* k, order_t* incoming, uint32_t index, int64_t quantity)
     e.account_id = k.accounts[incoming.account].id
     e.counter_account_id = k.accounts[resting.account].id
     e.strategy_id = incoming.strategy_id
-    event_done(k, e)
     instrument.last = price
     instrument.has_last = 1
     if incoming.position:

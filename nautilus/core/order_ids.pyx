@@ -1,7 +1,7 @@
 """Order ids: set-up and growth, and a Python face for the tests."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stddef cimport size_t
+from libc.string cimport memset
 
 from nautilus.core.memory cimport map_region, unmap_region
 
@@ -22,43 +22,69 @@ cdef void order_map_close(order_map_t* map) noexcept nogil:
         map.slots = NULL
 
 
-cdef int id_set_open(id_set_t* ids) noexcept nogil:
+cdef int id_set_open(id_set_t* ids, uint64_t most) noexcept nogil:
     """0, or -1 where the memory cannot be had."""
-    ids.used = 0
-    ids.mask = ID_SET_FIRST_SLOTS - 1
-    ids.groups = <id_group_t*>map_region(ID_SET_FIRST_SLOTS * sizeof(id_group_t), False)
-    return 0 if ids.groups != NULL else -1
+    memset(ids, 0, sizeof(id_set_t))
+    ids.limit = 16
+    while ids.limit < 2 * most:
+        ids.limit <<= 1
+    ids.now.mask = (ids.limit if ids.limit < ID_SET_FIRST_SLOTS else <uint64_t>ID_SET_FIRST_SLOTS) - 1
+    ids.region = <id_group_t*>map_region(2 * ids.limit * sizeof(id_group_t), False)
+    ids.now.groups = ids.region
+    return 0 if ids.region != NULL else -1
 
 
 cdef void id_set_close(id_set_t* ids) noexcept nogil:
-    if ids.groups != NULL:
-        unmap_region(ids.groups, (ids.mask + 1) * sizeof(id_group_t))
-        ids.groups = NULL
+    if ids.region != NULL:
+        unmap_region(ids.region, 2 * ids.limit * sizeof(id_group_t))
+        ids.region = NULL
 
 
-cdef void id_set_grow(id_set_t* ids) noexcept nogil:
-    cdef id_set_t grown
-    cdef id_group_t* place
-    cdef uint64_t i
-    grown.mask = ids.mask * 2 + 1
-    grown.used = ids.used
-    grown.groups = <id_group_t*>map_region((grown.mask + 1) * sizeof(id_group_t), False)
-    if grown.groups == NULL:
-        return      # go on with the old one while it has room; id_room tells
-    for i in range(ids.mask + 1):
-        if ids.groups[i].key:
-            place = id_group(&grown, ids.groups[i].key)
-            place[0] = ids.groups[i]
-    id_set_close(ids)
-    ids[0] = grown
+cdef void id_move(id_set_t* ids, id_group_t* group) noexcept nogil:
+    """Takes a group that was left behind over, if it still has bits."""
+    if group.bits:
+        id_group(&ids.now, group.key)[0] = group[0]
+        group.bits = 0
+
+
+cdef void id_tidy(id_set_t* ids) noexcept nogil:
+    """A little of the move to a larger table, then of clearing the one left behind for its next turn."""
+    cdef int i
+    for i in range(ID_SET_MOVED_AT_ONCE):
+        if ids.moved <= ids.old.mask:
+            id_move(ids, &ids.old.groups[ids.moved])
+            ids.moved += 1
+        elif ids.cleared <= ids.old.mask:
+            ids.old.groups[ids.cleared].key = 0
+            ids.cleared += 1
+        else:
+            ids.old.groups = NULL
+            return
+
+
+cdef void id_grow(id_set_t* ids) noexcept nogil:
+    ids.old = ids.now
+    ids.moved = 0
+    ids.cleared = 0
+    ids.now.mask = ids.old.mask * 2 + 1
+    ids.now.groups = ids.region + (ids.limit if ids.old.groups == ids.region else 0)
+
+
+cdef id_group_t* id_here(id_set_t* ids, uint64_t key) noexcept nogil:
+    """The group of that key in the table of now, moved over first where it was left behind."""
+    if ids.old.groups != NULL and ids.moved <= ids.old.mask:
+        id_move(ids, id_group(&ids.old, key))
+    return id_group(&ids.now, key)
 
 
 cdef void id_add(id_set_t* ids, uint64_t order_id) noexcept nogil:
-    """Remembers an id; needs `id_room`."""
+    """Remembers an id that is not there."""
     cdef id_group_t* group
-    if ids.used * 2 > ids.mask:
-        id_set_grow(ids)
-    group = id_group(ids, (order_id >> 6) + 1)
+    if ids.old.groups != NULL:
+        id_tidy(ids)
+    elif ids.used * 2 > ids.now.mask + 1 and ids.now.mask + 1 < ids.limit:
+        id_grow(ids)
+    group = id_here(ids, (order_id >> 6) + 1)
     if group.key == 0:
         group.key = (order_id >> 6) + 1
         ids.used += 1
@@ -67,49 +93,53 @@ cdef void id_add(id_set_t* ids, uint64_t order_id) noexcept nogil:
 
 cdef void id_forget(id_set_t* ids, uint64_t order_id) noexcept nogil:
     """Forgets an id; one that is not there is left alone."""
-    cdef id_group_t* group = id_group(ids, (order_id >> 6) + 1)
-    cdef uint64_t hole, at, home
+    cdef id_group_t* group = id_here(ids, (order_id >> 6) + 1)
+    cdef uint64_t hole, at, home, mask = ids.now.mask
     if group.key == 0:
         return
     group.bits &= ~((<uint64_t>1) << (order_id & 63))
     if group.bits:
         return
-    hole = group - ids.groups
+    hole = group - ids.now.groups
     at = hole
     while True:
-        at = (at + 1) & ids.mask
-        if ids.groups[at].key == 0:
+        at = (at + 1) & mask
+        if ids.now.groups[at].key == 0:
             break
-        home = map_mix(ids.groups[at].key) & ids.mask
-        if ((at - home) & ids.mask) >= ((at - hole) & ids.mask):
-            ids.groups[hole] = ids.groups[at]
+        home = map_mix(ids.now.groups[at].key) & mask
+        if ((at - home) & mask) >= ((at - hole) & mask):
+            ids.now.groups[hole] = ids.now.groups[at]
             hole = at
-    ids.groups[hole].key = 0
-    ids.groups[hole].bits = 0
+    ids.now.groups[hole].key = 0
+    ids.now.groups[hole].bits = 0
     ids.used -= 1
 
 
 cdef class IdSet:
-    """One thread. A set of 64-bit ids that is small for ids that lie close together."""
+    """One thread. A set of at most `most` 64-bit ids, small for ids that lie close together."""
 
     cdef id_set_t ids
+    cdef uint64_t most, count
 
-    def __cinit__(self):
-        if id_set_open(&self.ids):
+    def __cinit__(self, uint64_t most):
+        self.most = most
+        if id_set_open(&self.ids, most):
             raise MemoryError("id set: no memory")
 
     def __dealloc__(self):
         id_set_close(&self.ids)
 
     def add(self, uint64_t order_id):
-        """Adds an id. False where there is no room, which only a lack of memory can bring about."""
-        if not id_room(&self.ids):
-            return False
+        """Adds an id that is not in it."""
+        if order_id in self or self.count == self.most:
+            raise ValueError(f"id set: expected a new id and fewer than {self.most}, found {order_id} as number "
+                             f"{self.count + 1}")
+        self.count += 1
         id_add(&self.ids, order_id)
-        return True
 
     def forget(self, uint64_t order_id):
         """Takes an id out, if it is there."""
+        self.count -= order_id in self
         id_forget(&self.ids, order_id)
 
     def __contains__(self, uint64_t order_id):

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from nautilus.core.book cimport ladder_find, ladder_room
 from nautilus.core.control cimport control, echo, reject
+from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
@@ -11,7 +12,6 @@ from nautilus.core.matching cimport (
     INCOMING_BOUNDED,
     INCOMING_MARKET,
     cancelled_event,
-    event_done,
     fills_at_once,
     match_incoming,
     match_tape,
@@ -23,7 +23,7 @@ from nautilus.core.matching cimport (
     rank_of,
     would_cross,
 )
-from nautilus.core.order_ids cimport id_known, id_room, order_hash, order_map_prefetch, order_map_put
+from nautilus.core.order_ids cimport id_known, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pool cimport pool_take
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.state cimport (
@@ -89,7 +89,6 @@ cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept
         reason += 1
     e.reason = reason
     e.flags = bits
-    event_done(k, e)
 
 
 cdef inline void after_match(kernel_t* k, uint32_t index, order_t* order, bint open_end, bint rests) noexcept nogil:
@@ -118,7 +117,6 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int64_t bound = 0
     cdef int mode = 0
     cdef order_t order
-    cdef event_t* e
     if (
         c.side < SIDE_BUY or c.side > SIDE_SELL or c.order_type < TYPE_LIMIT or c.order_type > TYPE_PEGGED
         or c.time_in_force < TIF_GTC or c.time_in_force > TIF_AT_CLOSE
@@ -138,9 +136,6 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
         return
     if order_of(k, account, c.order_id) or id_known(&k.accounts[account].closed_ids, c.order_id):
         reject(k, c, REASON_DUPLICATE_ORDER)
-        return
-    if not id_room(&k.accounts[account].closed_ids):
-        reject(k, c, REASON_POOL_FULL)
         return
     if k.accounts[account].flags & ACCOUNT_EXEMPT:
         position = position_of(k, account, instrument)      # only for the kill switch of the pair
@@ -180,9 +175,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.side = c.side
     order.time_in_force = c.time_in_force
     order.reserved = 0
-    e = echo(k, c, EVENT_ACCEPTED)
-    e.leaves_quantity = c.quantity
-    event_done(k, e)
+    echo(k, c, EVENT_ACCEPTED).leaves_quantity = c.quantity
 
     if market:
         mode = INCOMING_MARKET | (INCOMING_BOUNDED if bounded else 0)
@@ -223,7 +216,6 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t bits
     cdef order_t* order
     cdef command_t named
-    cdef event_t* e
     cdef int64_t bound = 0, leaves
     cdef bint bounded
     if index == 0:
@@ -248,9 +240,7 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
         reject(k, &named, REASON_POOL_FULL)
         return
     leaves = c.quantity - order.filled
-    e = echo(k, &named, EVENT_REPLACED)
-    e.leaves_quantity = leaves
-    event_done(k, e)
+    echo(k, &named, EVENT_REPLACED).leaves_quantity = leaves
     if c.price_ticks == order.price and leaves <= order.leaves:
         shrink(k, order, leaves)
         return
@@ -290,7 +280,7 @@ cdef inline void fire_timers(kernel_t* k) noexcept nogil:
 cdef inline void dispatch(kernel_t* k, const command_t* c) noexcept nogil:
     if c.source_id and c.source_sequence:
         if c.source_sequence <= k.sources[c.source_id]:
-            event_done(k, echo(k, c, EVENT_DUPLICATE))
+            echo(k, c, EVENT_DUPLICATE)
             return
         k.sources[c.source_id] = c.source_sequence
     if c.deadline_ns and c.deadline_ns < k.now_ns:
@@ -329,6 +319,7 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
     k.cause_source_sequence = c.source_sequence
     dispatch(k, &c)
     if journal != NULL and k.sequence % JOURNAL_CHECKPOINT == 0:
+        events_hash(k)
         journal_put_hash(
             journal, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),
             xxh64_value(&k.command_hash, NULL, 0)

@@ -271,6 +271,8 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     for b in range(i.bands):
         i.band[b].first = take(r)
         i.band[b].step = take(r)
+        if i.band[b].step < 1:
+            raise ValueError(f"snapshot: instrument {i.id} has a rule out of range")
     return 0
 
 
@@ -331,8 +333,11 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     o.strategy_id = <unsigned short>take(r)
     o.reserved = 0
     o.timer = 0
-    if (o.side != 1 and o.side != 2) or o.leaves <= 0:
-        raise ValueError(f"snapshot: order {o.order_id} has a side or quantity out of range")
+    if (
+        (o.side != 1 and o.side != 2) or not 0 < o.leaves <= 1 << 40 or not 0 <= o.filled <= 1 << 40
+        or not -(1 << 40) <= o.price <= 1 << 40
+    ):
+        raise ValueError(f"snapshot: order {o.order_id} has a side, price or quantity out of range")
     o.position = 0
     if not k.accounts[o.account].flags & ACCOUNT_EXEMPT:
         o.position = position_add(k, o.account, o.instrument)

@@ -74,6 +74,7 @@ ctypedef struct account_t:
     int64_t rate_slack          # window - interval
     id_set_t closed_ids         # those remembered
     uint64_t* closed            # the same, as a ring: the oldest is forgotten first
+    uint32_t near[64]           # position entries of the first 64 instruments, by index; 0: none
     uint32_t closed_head        # oldest
     uint32_t closed_count
     uint16_t flags
@@ -109,6 +110,8 @@ ctypedef struct kernel_t:
     event_t* spill              # what did not fit; drained before the next command
     Py_ssize_t spill_count
     Py_ssize_t spill_read
+    Py_ssize_t out_hashed       # events of `out` and `spill` that are in the event hash
+    Py_ssize_t spill_hashed
     # cause of the events being written
     int64_t cause_sequence
     int64_t cause_now_ns
@@ -179,7 +182,10 @@ cdef inline uint32_t account_of(kernel_t* k, uint32_t account_id) noexcept nogil
 
 cdef inline uint32_t position_of(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil:
     """Index of the position entry of two indexes, 0 where there is none yet."""
-    cdef uint32_t* found = map_find(&k.position_ids, (<uint64_t>account << 32) | instrument)
+    cdef uint32_t* found
+    if instrument < 64:
+        return k.accounts[account].near[instrument]
+    found = map_find(&k.position_ids, (<uint64_t>account << 32) | instrument)
     return found[0] if found != NULL else 0
 
 

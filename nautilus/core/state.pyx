@@ -122,7 +122,7 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
     if index > MAX_ACCOUNTS:
         return 0
     account.closed = <uint64_t*>map_region(<size_t>8 * k.closed_capacity, False)
-    if account.closed == NULL or id_set_open(&account.closed_ids):
+    if account.closed == NULL or id_set_open(&account.closed_ids, k.closed_capacity):
         unmap_region(account.closed, <size_t>8 * k.closed_capacity)
         account.closed = NULL
         return 0
@@ -152,7 +152,9 @@ cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) n
     position = &k.positions[index]
     position.account = account
     position.instrument = instrument
-    if map_put(&k.position_ids, (<uint64_t>account << 32) | instrument, index):
+    if instrument < 64:
+        k.accounts[account].near[instrument] = index
+    elif map_put(&k.position_ids, (<uint64_t>account << 32) | instrument, index):
         return 0
     k.position_count = index
     position_refresh(k, position)

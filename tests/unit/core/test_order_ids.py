@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,12 +20,12 @@ IDS = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["add", "add", "forget"]), IDS), max_size=400))
 def test_the_set_holds_what_a_set_holds(steps: list[tuple[str, int]]) -> None:
-    ids, twin = IdSet(), set[int]()
+    ids, twin = IdSet(1 << 12), set[int]()
     for action, order_id in steps:
-        if action == "add":
-            assert ids.add(order_id)
+        if action == "add" and order_id not in twin:
+            ids.add(order_id)
             twin.add(order_id)
-        else:
+        elif action == "forget":
             ids.forget(order_id)
             twin.discard(order_id)
         assert (order_id in ids) == (order_id in twin)
@@ -32,8 +33,23 @@ def test_the_set_holds_what_a_set_holds(steps: list[tuple[str, int]]) -> None:
     assert ids.groups == len({order_id >> 6 for order_id in twin})
 
 
-def test_the_set_grows_past_its_first_size_and_shrinks_to_nothing() -> None:
-    ids = IdSet()
+@pytest.mark.parametrize("stride", [1, 64, 1_000_003])
+def test_the_set_keeps_the_last_ids_while_it_grows_and_turns_over(stride: int) -> None:
+    kept = 5_000
+    ids = IdSet(kept)
+    for number in range(4 * kept):
+        if number >= kept:
+            ids.forget(1 + (number - kept) * stride)
+        ids.add(1 + number * stride)
+        if number % 37 == 0:
+            first = max(0, number + 1 - kept)
+            assert all(1 + n * stride in ids for n in range(first, number + 1, 11))
+            assert first == 0 or all(1 + n * stride not in ids for n in range(max(0, first - 200), first, 7))
+    assert ids.groups == len({(1 + n * stride) >> 6 for n in range(3 * kept, 4 * kept)})
+
+
+def test_the_set_shrinks_to_nothing() -> None:
+    ids = IdSet(20_000)
     far = [1 + n * 1_000_003 for n in range(20_000)]
     for order_id in far:
         ids.add(order_id)
@@ -42,6 +58,7 @@ def test_the_set_grows_past_its_first_size_and_shrinks_to_nothing() -> None:
     for order_id in far:
         ids.forget(order_id)
     assert ids.groups == 0
+    assert not any(order_id in ids for order_id in far)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,1 @@
+"""Where events are written; all of it is inline, in events.pxd."""
