@@ -48,14 +48,13 @@ void* mmap64(void* at, size_t size, int access, int flags, int file, off_t offse
 """
 
 # 55 % new (of these a tenth expires and a tenth trades at once), 40 % cancels, 5 % replaces; limits and timers are on.
-# It is warm once every ring of closed ids is full: until then the sets behind them double, once in a long while.
 CHILD = r"""
 import ctypes, gc, json, os, sys
 import numpy as np
 from nautilus.core import COMMAND, EVENT, Kernel
 from tests.kit import builders
 
-BATCH, ROUNDS, WARM = 4096, 245, 32
+BATCH, ROUNDS, WARM = 4096, 245, 12
 counted = ctypes.CDLL(None).counted
 counted.restype = ctypes.c_long
 
