@@ -1,7 +1,8 @@
 """Random command flows for the kernel and its twin: small spaces of ids, prices and times, so that everything collides.
 
 Prices and quantities lie near each other in the style `near`; `wide` draws them from the ends of their ranges, where
-values need 128 bits; `drift` moves the middle of the book far and often, with orders left behind at every distance.
+values need 128 bits; `drift` moves the middle of the book far and often, with orders left behind at every distance;
+`deep` does the same slowly with new orders, cancels and replaces alone, so that thousands of orders stay open.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ KINDS = {
     255: 0.005,
 }
 
+DEEP_KINDS = {CommandKind.NEW: 0.7, CommandKind.CANCEL: 0.14, CommandKind.REPLACE: 0.14, CommandKind.MARK: 0.02}
+
 
 def instruments() -> np.ndarray:
     """A plain instrument, one with lots, a minimum and bands, one with negative prices and a large multiplier."""
@@ -93,7 +96,7 @@ class Flow:
         """`count` commands or some more; cancels and replaces prefer `open_orders`, pairs of account and order id."""
         rng = self._rng
         commands = np.zeros(count, COMMAND)
-        kind = commands["kind"] = choose(rng, KINDS, count)
+        kind = commands["kind"] = choose(rng, DEEP_KINDS if self._style == "deep" else KINDS, count)
         commands["now_ns"] = self._now_ns + np.cumsum(rng.integers(0, 3, count)) - rng.integers(0, 3, count)
         commands["instrument_id"] = choose(rng, {1: 0.5, 2: 0.25, 3: 0.23, 0: 0.01, 9: 0.01}, count)
         commands["account_id"] = choose(rng, {1: 0.3, 2: 0.3, 3: 0.2, 4: 0.1, 5: 0.08, 0: 0.01, 9: 0.01}, count)
@@ -104,6 +107,8 @@ class Flow:
         _draw_source(rng, commands)
         _draw_order(rng, commands, np.isin(kind, (CommandKind.NEW, CommandKind.REPLACE)))
         _draw_administration(rng, commands)
+        if self._style == "deep":
+            self._deepen(commands)
         spoiled = rng.random(count) < 0.02
         for name in ("price_ticks", "quantity", "expire_ns", "deadline_ns", "display_quantity", "trigger_ticks"):
             hit = spoiled & (rng.random(count) < 0.3)
@@ -132,8 +137,9 @@ class Flow:
             far = rng.integers((1 << 40) - 6, (1 << 40) + 1, count)
             near = np.where(instrument == 3, rng.choice([-1, 1], count) * far, far)
             quantity = (1 << rng.integers(0, 41, count)) - rng.integers(0, 2, count)
-        elif self._style == "drift":
-            self._middle += int(rng.integers(-40, 41)) << int(rng.choice([0, 0, 2, 5, 10]))
+        elif self._style in ("drift", "deep"):
+            leap = 0 if self._style == "deep" else int(rng.choice([0, 0, 2, 5, 10]))
+            self._middle += int(rng.integers(-40, 41)) << leap
             self._middle = min(max(self._middle, 1 << 16), 1 << 24)
             side = np.where(commands["side"] == Side.BUY, -1, 1)
             away = rng.integers(-2, 30, count) + (rng.random(count) < 0.1) * (1 << rng.integers(4, 40, count))
@@ -142,6 +148,14 @@ class Flow:
         lots = 5 * rng.integers(1, 10, count) + rng.choice([0, 0, 0, 0, 1], count)
         commands["price_ticks"] = np.where(instrument == 2, banded, near)
         commands["quantity"] = np.where(instrument == 2, lots, quantity)
+
+    def _deepen(self, commands: np.ndarray) -> None:
+        """Most new orders rest and stay."""
+        rows = np.flatnonzero((commands["kind"] == CommandKind.NEW) & (self._rng.random(len(commands)) < 0.9))
+        commands["order_type"][rows], commands["time_in_force"][rows] = OrderType.LIMIT, TimeInForce.GTC
+        commands["flags"][rows] = commands["expire_ns"][rows] = commands["deadline_ns"][rows] = 0
+        commands["instrument_id"][rows] = self._rng.choice([1, 1, 3], len(rows))
+        commands["account_id"][rows] = self._rng.choice([ORDINARY, OTHER, BOOK], len(rows))
 
     def _with_undo(self, commands: np.ndarray) -> np.ndarray:
         self._now_ns = max(self._now_ns, int(commands["now_ns"].max()))

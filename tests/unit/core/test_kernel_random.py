@@ -10,6 +10,7 @@ import os
 import numpy as np
 import pytest
 
+from nautilus.core import Kernel
 from tests.kit import builders, flow
 from tests.kit.audit import Audit
 from tests.kit.pair import Pair
@@ -74,6 +75,24 @@ def test_kernel_and_twin_agree_whatever_the_ids(seed: int) -> None:
         ]
         pair.process(scattered(commands.draw(60, open_orders)))
         pair.compare()
+
+
+@pytest.mark.parametrize("seed", range((SEEDS + 2) // 3))
+def test_kernel_and_twin_agree_on_a_deep_book(seed: int) -> None:
+    pair = Pair(instruments=flow.instruments(), accounts=flow.accounts(), capacity=2048, closed_capacity=1024)
+    commands = flow.Flow(seed, "deep")
+    for number in range(40):
+        pair.process(commands.draw(300, list(pair.twin.orders)))
+        if number % 4 == 0:
+            pair.compare()
+    assert pair.kernel.open_orders > 400
+    restored = Kernel(accounts=(), capacity=2, closed_capacity=2, huge_pages=False)
+    restored.restore(pair.kernel.snapshot())
+    pair.kernel = restored
+    pair.process(commands.draw(600, list(pair.twin.orders)))
+    sweep = [builders.market(1 << 40 | side, side, 1 << 40, account_id=4) for side in (1, 2)]
+    pair.process(builders.batch(*sweep))
+    pair.compare()
 
 
 def test_every_reason_and_event_of_this_version_occurs_in_the_flows() -> None:
