@@ -152,8 +152,8 @@ cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
     if index:
         if k.accounts[index].open_orders:
             return REASON_MALFORMED
-        for i in range(1, k.position_count + 1):
-            if k.positions[i].account == index and k.positions[i].quantity:
+        for i in range(1, k.instrument_count + 1):
+            if k.positions[position_of(k, index, i)].quantity:      # entry 0 is always empty
                 return REASON_MALFORMED
     else:
         index = account_add(k, c.account_id)
@@ -163,8 +163,24 @@ cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
     return 0
 
 
+cdef int scope(kernel_t* k, const command_t* c, uint32_t* account, uint32_t* instrument) noexcept nogil:
+    account[0] = 0
+    instrument[0] = 0
+    if c.account_id:
+        account[0] = account_of(k, c.account_id)
+        if account[0] == 0:
+            return REASON_UNKNOWN_ACCOUNT
+    if c.instrument_id:
+        instrument[0] = instrument_of(k, c.instrument_id)
+        if instrument[0] == 0:
+            return REASON_UNKNOWN_INSTRUMENT
+    return 0
+
+
 cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int kind = c.order_type
+    cdef uint32_t account = 0, instrument = 0
+    cdef int reason
     if kind < LIMIT_ORDER_QUANTITY or kind > LIMIT_OPEN_ORDERS:
         return REASON_MALFORMED
     if kind > LIMIT_MESSAGE_RATE:
@@ -175,15 +191,14 @@ cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
         c.instrument_id or c.quantity == 0 or (c.quantity > 0 and c.expire_ns < c.quantity)
     ):
         return REASON_MALFORMED
-    if c.account_id and account_of(k, c.account_id) == 0:
-        return REASON_UNKNOWN_ACCOUNT
-    if c.instrument_id and instrument_of(k, c.instrument_id) == 0:
-        return REASON_UNKNOWN_INSTRUMENT
+    reason = scope(k, c, &account, &instrument)
+    if reason:
+        return reason
     if limit_set(
         k, kind, c.account_id, c.instrument_id, c.quantity, c.expire_ns if kind == LIMIT_MESSAGE_RATE else 0
     ):
         return REASON_POOL_FULL
-    limits_refresh(k)
+    limits_refresh(k, kind, account, instrument)
     return 0
 
 
@@ -247,20 +262,6 @@ cdef int mark(kernel_t* k, const command_t* c) noexcept nogil:
         return REASON_PRICE
     instrument.mark = c.price_ticks
     instrument.has_mark = 1
-    return 0
-
-
-cdef int scope(kernel_t* k, const command_t* c, uint32_t* account, uint32_t* instrument) noexcept nogil:
-    account[0] = 0
-    instrument[0] = 0
-    if c.account_id:
-        account[0] = account_of(k, c.account_id)
-        if account[0] == 0:
-            return REASON_UNKNOWN_ACCOUNT
-    if c.instrument_id:
-        instrument[0] = instrument_of(k, c.instrument_id)
-        if instrument[0] == 0:
-            return REASON_UNKNOWN_INSTRUMENT
     return 0
 
 

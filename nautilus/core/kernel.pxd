@@ -14,9 +14,14 @@ cdef class Kernel:
     cdef kernel_t state
     cdef object journal                 # Journal or None
     cdef journal_t* journal_state       # its inside, NULL without one
-    cdef bint broken                    # the journal failed: nothing more is taken
+    cdef str stopped                    # why nothing more is taken; None while it runs
+    cdef bint busy                      # a batch is under way, perhaps without the interpreter lock
+    cdef int begin(self, uint32_t capacity, uint32_t closed_capacity, bint huge) except -1
+    cdef int alone(self) except -1
+    cdef int check_running(self) except -1
+    cdef int stop(self, str reason) except -1
     cdef Py_ssize_t run(self, const command_t* commands, Py_ssize_t count, cnp.ndarray out) except -1
     cdef int settle(self) except -1
-    cdef object check_room(self, const command_t* commands, Py_ssize_t count)
+    cdef int check_room(self, const command_t* commands, Py_ssize_t count) except -1
     cdef object all_events(self, const command_t* commands, Py_ssize_t count)
     cdef uint32_t known(self, object instrument_id) except 0

@@ -3,14 +3,14 @@
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
-from nautilus.core.journal cimport JOURNAL_CHECKPOINT, Journal, journal_flush, journal_room
+from nautilus.core.journal cimport JOURNAL_CHECKPOINT, POLICY_MEMORY, Journal, journal_flush, journal_room
 from nautilus.core.orders cimport kernel_step, look_ahead
 from nautilus.core.positions cimport money_int, position_t
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
@@ -38,6 +38,9 @@ POSITION = np.dtype([
 ])
 cnp.import_array()
 
+cdef enum:
+    LARGE_WRITE = 2048          # bytes staged from which on the interpreter lock is let go for the write
+
 cdef extern from "numpy/arrayobject.h":
     object PyArray_Empty(int dimensions, cnp.npy_intp* shape, cnp.PyArray_Descr* dtype, int fortran)
 
@@ -55,6 +58,8 @@ def as_commands(what):
     if what is None:
         return np.empty(0, COMMAND)
     if isinstance(what, np.ndarray):
+        if what.dtype != COMMAND:
+            raise TypeError(f"commands: expected dtype nautilus.core.COMMAND, found {what.dtype}")
         return what
     if hasattr(what, "to_commands"):
         return what.to_commands()
@@ -65,11 +70,16 @@ def as_commands(what):
 cdef class Kernel:
     """One thread at a time. The trading core as a state machine: COMMAND array in, EVENT array out.
 
+    Different kernels may run in different threads. Batches of 16 commands and more run without the interpreter lock;
+    whoever calls meanwhile, from another thread or a finaliser, gets KernelError (BUSY). A forked child may go on with
+    its copy of a kernel without a journal; the journal stays the parent's.
+
     instruments, limits: COMMAND arrays, objects with `to_commands()`, or sequences of them; accounts: ids to open, or
-    ACCOUNT commands. They become the first commands. capacity: open orders at once; closed_capacity: closed order ids
-    remembered for each account, a power of two. huge_pages: ask for them for
-    orders and the map of their ids, which is faster; some 20 MiB become resident at the default capacity. journal: None, a `Journal`, or the path of a new one (policy `memory`).
-    Raises KernelError for arguments out of range, MemoryError, and JournalError or OSError from the journal.
+    ACCOUNT commands. They become the first commands; where one is refused (KernelError SETUP), the journal is not
+    touched. capacity: open orders at once; closed_capacity: closed order ids remembered for each account, a power of
+    two. huge_pages: ask for them for orders and the map of their ids, which is faster; some 20 MiB become resident at
+    the default capacity. journal: None, a `Journal`, or the path of a new one (policy `memory`). Raises KernelError for
+    arguments out of range, MemoryError, and JournalError or OSError from the journal.
     """
 
     def __init__(
@@ -82,18 +92,13 @@ cdef class Kernel:
             raise KernelError(
                 "CAPACITY", f"closed_capacity: expected a power of two up to 2^30, found {closed_capacity}"
             )
-        state_close(&self.state)
-        if state_open(&self.state, capacity, closed_capacity, huge_pages):
-            state_close(&self.state)
-            raise MemoryError(f"kernel: no memory for {capacity} orders")
-        if journal is not None:
-            self.attach(journal)
         if not isinstance(accounts, np.ndarray):
             ids = list(accounts)
             accounts = np.zeros(len(ids), COMMAND)
             accounts["kind"] = COMMAND_ACCOUNT
             accounts["account_id"] = ids
-        first = np.concatenate([as_commands(instruments), accounts, as_commands(limits)])
+        first = np.concatenate([as_commands(instruments), as_commands(accounts), as_commands(limits)])
+        self.begin(capacity, closed_capacity, huge_pages)
         events = self.process(first)
         refused = events[events["kind"] == EVENT_REJECTED]
         if refused.size:
@@ -104,6 +109,20 @@ cdef class Kernel:
                 f"{first['instrument_id'][at]}, account {first['account_id'][at]}) was refused, reason "
                 f"{refused['reason'][0]}",
             )
+        if journal is not None:
+            self.begin(capacity, closed_capacity, huge_pages)   # anew: now that they are known to pass, into the journal
+            self.attach(journal)
+            self.process(first)
+
+    cdef int begin(self, uint32_t capacity, uint32_t closed_capacity, bint huge) except -1:
+        """An empty state."""
+        if self.busy or self.journal is not None:
+            raise KernelError("BUSY", "kernel: expected to be set up once")
+        state_close(&self.state)
+        if state_open(&self.state, capacity, closed_capacity, huge):
+            state_close(&self.state)
+            raise MemoryError(f"kernel: no memory for {capacity} orders")
+        return 0
 
     def __dealloc__(self):
         state_close(&self.state)
@@ -111,6 +130,9 @@ cdef class Kernel:
     def attach(self, journal):
         """Journals every command from now on into `journal`: a Journal, or the path of one."""
         cdef Journal opened
+        self.alone()
+        if self.journal is not None:
+            raise KernelError("JOURNAL", f"attach: expected a kernel without a journal, found {self.journal.path}")
         opened = journal if isinstance(journal, Journal) else Journal(
             journal, capacity=self.state.capacity, closed_capacity=self.state.closed_capacity
         )
@@ -132,8 +154,11 @@ cdef class Kernel:
 
         A damaged tail is cut first (`recovery` tells). Restores the latest sound snapshot, replays what follows and
         compares the running hashes; raises KernelError (REPLAY_DIFFERS) naming the first block that differs,
-        JournalError where the journal is none or is in use.
+        JournalError where the journal is none or is in use, OSError where there is no such directory.
         """
+        damage = JournalReader(path, strict=False, any_rules=True).damage
+        if damage is not None and damage.what == "not a journal":
+            raise JournalError(f"{path}: {damage}", damage.what)
         opened = Journal(path, policy=policy)
         try:
             kernel = cls.replay(path)
@@ -183,6 +208,7 @@ cdef class Kernel:
         """Writes a snapshot beside the journal, so that `open` need not replay what lies before."""
         if self.journal is None:
             raise KernelError("JOURNAL", "checkpoint: expected a kernel with a journal")
+        self.check_running()
         write_snapshot(self.journal.path, self.state.sequence, self.snapshot())
 
     @property
@@ -197,28 +223,45 @@ cdef class Kernel:
         taken where the journal has no room for new orders.
         """
         cdef cnp.ndarray array = checked(commands, COMMAND, "commands")
-        return self.all_events(<const command_t*>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
+        cdef const command_t* rows = <const command_t*>cnp.PyArray_DATA(array)
+        self.check_room(rows, cnp.PyArray_SIZE(array))
+        self.busy = True
+        try:
+            return self.all_events(rows, cnp.PyArray_SIZE(array))
+        except BaseException:
+            self.stop("a batch was not carried through")
+            raise
+        finally:
+            self.busy = False
 
     def process_into(self, commands, out):
         """(consumed, produced): takes commands while their events fit into the EVENT array `out`.
 
         Events that do not fit are kept and come first next time; call again with the commands not consumed (or with
-        none) until `consumed` covers all and `produced` is less than the length of `out`.
+        none) until `consumed` covers all and `produced` is less than the length of `out`. Raises as `process` does;
+        where the journal cannot be written, `out` is zeroed: no event leaves.
         """
         cdef cnp.ndarray array = checked(commands, COMMAND, "commands")
+        cdef cnp.ndarray into = checked(out, EVENT, "out")
         cdef const command_t* rows = <const command_t*>cnp.PyArray_DATA(array)
         cdef Py_ssize_t consumed
-        cdef cnp.ndarray into = checked(out, EVENT, "out")
         if not cnp.PyArray_ISWRITEABLE(into):
             raise ValueError("out: expected a writable array")
         self.check_room(rows, cnp.PyArray_SIZE(array))
-        consumed = self.run(rows, cnp.PyArray_SIZE(array), into)
-        self.settle()
+        self.busy = True
+        try:
+            consumed = self.run(rows, cnp.PyArray_SIZE(array), into)
+            self.settle()
+        except BaseException:
+            memset(cnp.PyArray_DATA(into), 0, cnp.PyArray_SIZE(into) * sizeof(event_t))
+            self.stop("a batch was not carried through")
+            raise
+        finally:
+            self.busy = False
         return consumed, self.state.out_count
 
     cdef object all_events(self, const command_t* commands, Py_ssize_t count):
         cdef Py_ssize_t done = 0
-        self.check_room(commands, count)
         parts = None
         while True:
             out = new_events(count - done + ((count - done) >> 2) + 16)
@@ -267,62 +310,98 @@ cdef class Kernel:
         k.out_capacity = 0
         return i
 
-    cdef object check_room(self, const command_t* commands, Py_ssize_t count):
-        """Raises before anything is taken where the kernel has failed or new orders have no room in the journal."""
+    cdef int alone(self) except -1:
+        """Raises where a batch is under way, or the kernel was never set up."""
+        if self.busy:
+            raise KernelError("BUSY", "kernel: expected one thread at a time, found a batch under way")
+        if self.state.sources == NULL:
+            raise KernelError("STOPPED", "kernel: expected one that is set up, found none")
+        return 0
+
+    cdef int check_running(self) except -1:
+        self.alone()
+        if self.journal_state != NULL and self.journal_state.error:
+            self.stop("its journal failed")
+        if self.stopped is not None:
+            raise KernelError("STOPPED", f"kernel: stopped, as {self.stopped}; open it anew from the journal")
+        return 0
+
+    cdef int stop(self, str reason) except -1:
+        """Nothing is taken any more; the first reason counts."""
+        if self.stopped is None:
+            self.stopped = reason
+        return 0
+
+    cdef int check_room(self, const command_t* commands, Py_ssize_t count) except -1:
+        """Raises before anything is taken where the kernel has stopped or new orders have no room in the journal."""
         cdef Py_ssize_t i
-        if self.broken:
-            raise KernelError("STOPPED", "kernel: stopped after its journal failed; open it anew from the journal")
+        self.check_running()
         if self.journal_state == NULL or journal_room(self.journal_state, count):
-            return
+            return 0
         for i in range(count):
             if commands[i].kind == COMMAND_NEW or commands[i].kind == COMMAND_REPLACE:
                 raise JournalError(
-                    f"{self.journal.path}: no room for another segment; new orders are refused, cancels are taken",
+                    f"{self.journal.path}: no room for {count} more commands; new orders are refused, cancels are taken",
                     "journal full",
                 )
+        return 0
 
     cdef int settle(self) except -1:
         """Writes the journal: no event is handed out before."""
+        cdef journal_t* journal = self.journal_state
         cdef int error
-        if self.journal_state == NULL:
+        if journal == NULL:
             return 0
-        error = journal_flush(self.journal_state)
+        if journal.used < LARGE_WRITE and journal.policy == POLICY_MEMORY:
+            error = journal_flush(journal)
+        else:
+            with nogil:
+                error = journal_flush(journal)
         if error:
-            self.broken = True
+            self.stop("its journal failed")
             raise OSError(-error, f"{self.journal.path}: the journal could not be written; the kernel has stopped")
         return 0
 
     def close(self):
-        """Ends the journal cleanly, if there is one. The kernel can still be looked at."""
+        """Ends the journal cleanly, if there is one: then no more commands are taken. It can still be looked at."""
+        self.alone()
         if self.journal is not None:
-            self.journal.close()
-            self.journal = None
-            self.journal_state = NULL
+            journal, self.journal, self.journal_state = self.journal, None, NULL
+            self.stop("its journal was closed")
+            journal.close()
 
     def snapshot(self):
         """The whole state as bytes, for `restore`; layout in docs/kernel.md."""
+        self.alone()
         return snapshot_write(&self.state)
 
     def restore(self, data):
-        """Takes over the state of a `snapshot`; raises ValueError for bytes that are none."""
+        """Takes over the state of a `snapshot`; events not yet fetched by `process_into` are dropped with the old one.
+
+        Raises ValueError for bytes that are none, MemoryError: the state is as it was then, but nothing more is taken.
+        """
+        self.alone()
         if self.journal is not None:
             raise KernelError("JOURNAL", "restore: expected a kernel without a journal")
         try:
             snapshot_read(&self.state, data)
         except BaseException:
-            self.broken = True
+            self.stop("its state could not be restored")
             raise
 
     def state_hash(self):
         """XXH64 of the canonical state."""
+        self.alone()
         return snapshot_hash(&self.state)
 
     def event_hash(self):
         """XXH64 of all EVENT records since the journal began."""
+        self.alone()
         return xxh64_value(&self.state.event_hash, NULL, 0)
 
     def journal_hash(self):
         """XXH64 of all COMMAND records, sequenced and stamped, since the journal began."""
+        self.alone()
         return xxh64_value(&self.state.command_hash, NULL, 0)
 
     def depth(self, instrument_id, levels=10):
@@ -351,9 +430,11 @@ cdef class Kernel:
         that is not open.
         """
         cdef kernel_t* k = &self.state
-        cdef uint32_t i, index, account = account_of(k, account_id)
+        cdef uint32_t i, index, account
         cdef position_t* p
         cdef instrument_t* instrument
+        self.alone()
+        account = account_of(k, account_id)
         if account == 0:
             raise KernelError("UNKNOWN_ACCOUNT", f"positions: account {account_id} is not open")
         rows = []
@@ -373,7 +454,9 @@ cdef class Kernel:
         return np.array(rows, POSITION).view(np.recarray)
 
     cdef uint32_t known(self, object instrument_id) except 0:
-        cdef uint32_t instrument = instrument_of(&self.state, instrument_id)
+        cdef uint32_t instrument
+        self.alone()
+        instrument = instrument_of(&self.state, instrument_id)
         if instrument == 0:
             raise KernelError("UNKNOWN_INSTRUMENT", f"kernel: instrument {instrument_id} is not known")
         return instrument
@@ -381,6 +464,7 @@ cdef class Kernel:
     @property
     def next_timer_ns(self):
         """Due time of the next timer, 0 where none is armed."""
+        self.alone()
         return self.state.timers[0].due_ns if self.state.timer_count else 0
 
     @property

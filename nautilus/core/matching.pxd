@@ -11,8 +11,6 @@ from nautilus.core.state cimport kernel_t, order_t
 cdef enum:
     INCOMING_MARKET = 1         # no price of its own
     INCOMING_BOUNDED = 2        # market order with a collar: `bound` is its worst price
-    INCOMING_TAPE = 4
-    INCOMING_BOOKED = 8
 
 cdef int64_t rank_of(int side, int64_t price) noexcept nogil
 cdef bint would_cross(kernel_t* k, uint32_t instrument, int side, int64_t price) noexcept nogil

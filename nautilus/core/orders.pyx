@@ -174,7 +174,6 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.flags = c.flags
     order.side = c.side
     order.time_in_force = c.time_in_force
-    order.reserved = 0
     echo(k, c, EVENT_ACCEPTED).leaves_quantity = c.quantity
 
     if market:

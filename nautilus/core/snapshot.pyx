@@ -4,17 +4,22 @@ Off the hot path: the buffer grows with realloc. After the state come ten words 
 of the event hash and of the command hash.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT16_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
+from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_room, ladder_t
 from nautilus.core.hashing cimport xxh64_t, xxh64_words
-from nautilus.core.matching cimport order_closed, order_rest
-from nautilus.core.order_ids cimport order_hash, order_map_put
+from nautilus.core.matching cimport order_closed, order_rest, rank_of
+from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
 from nautilus.core.pool cimport pool_take
 from nautilus.core.positions cimport money_high, money_join, money_low, position_t
 from nautilus.core.state cimport (
+    MAX_ACCOUNTS,
+    MAX_BANDS,
+    MAX_INSTRUMENTS,
+    MAX_LIMITS,
+    MAX_POSITIONS,
     account_add,
     account_of,
     account_t,
@@ -27,6 +32,7 @@ from nautilus.core.state cimport (
     limit_t,
     limits_refresh,
     order_at,
+    order_of,
     order_t,
     position_add,
     position_of,
@@ -34,7 +40,33 @@ from nautilus.core.state cimport (
     state_open,
 )
 from nautilus.core.timers cimport timer_arm
-from nautilus.core.types cimport ACCOUNT_EXEMPT, KERNEL_RULES
+from nautilus.core.types cimport (
+    ACCOUNT_EXEMPT,
+    ACCOUNT_RECORDED,
+    FLAG_POST_ONLY,
+    INSTRUMENT_NEGATIVE,
+    KERNEL_RULES,
+    LIMIT_MESSAGE_RATE,
+    LIMIT_ORDER_QUANTITY,
+    LIMIT_PRICE_COLLAR,
+    MAX_MULTIPLIER_BITS,
+    MAX_POSITION_BITS,
+    MAX_PRICE_BITS,
+    MAX_QUANTITY_BITS,
+    PHASE_CLOSED,
+    PHASE_CONTINUOUS,
+    SIDE_BUY,
+    SIDE_SELL,
+    TIF_GTC,
+    TIF_GTD,
+)
+
+cdef int64_t MAX_ID = 0xFFFFFFFF
+cdef int64_t MAX_TICKS = <int64_t>1 << MAX_PRICE_BITS
+cdef int64_t MAX_LOTS = <int64_t>1 << MAX_QUANTITY_BITS
+cdef int64_t MAX_HELD = <int64_t>1 << MAX_POSITION_BITS
+cdef int64_t MAX_MONEY = <int64_t>1 << 60       # high word: 2^124, which leaves room for every sum
+cdef int64_t MAX_COLLAR_BPS = 1000000
 
 cdef struct words_t:
     int64_t* data
@@ -244,108 +276,143 @@ cdef int64_t take(reader_t* r) except? -1:
     return r.data[r.at - 1]
 
 
+cdef int64_t within(reader_t* r, int64_t low, int64_t high, str what) except? -1:
+    """The next word, refused where it is not from `low` to `high`: nothing out of the command's range comes in."""
+    cdef int64_t word = take(r)
+    if not low <= word <= high:
+        raise ValueError(f"snapshot: word {r.at - 1}: {what}: expected {low} to {high}, found {word}")
+    return word
+
+
+cdef uint32_t account_named(reader_t* r, kernel_t* k) except 0:
+    cdef uint32_t account = account_of(k, <uint32_t>within(r, 1, MAX_ID, "account"))
+    if account == 0:
+        raise ValueError(f"snapshot: word {r.at - 1}: expected a known account, found {r.data[r.at - 1]}")
+    return account
+
+
+cdef uint32_t instrument_named(reader_t* r, kernel_t* k) except 0:
+    cdef uint32_t instrument = instrument_of(k, <uint32_t>within(r, 1, MAX_ID, "instrument"))
+    if instrument == 0:
+        raise ValueError(f"snapshot: word {r.at - 1}: expected a known instrument, found {r.data[r.at - 1]}")
+    return instrument
+
+
 cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
-    cdef uint32_t index = instrument_add(k, <uint32_t>take(r))
-    cdef uint32_t b
-    cdef instrument_t* i = &k.instruments[index]
+    cdef uint32_t id = <uint32_t>within(r, 1, MAX_ID, "instrument")
+    cdef uint32_t index, b
+    cdef int64_t above = 1
+    cdef instrument_t* i
+    if instrument_of(k, id):
+        raise ValueError(f"snapshot: word {r.at - 1}: instrument {id} comes twice")
+    index = instrument_add(k, id)
     if index == 0:
         raise MemoryError("snapshot: no room for its instruments")
-    i.multiplier = take(r)
-    i.lot_step = take(r)
-    i.minimum = take(r)
-    i.price_step = take(r)
-    i.currency = <uint32_t>take(r)
-    i.product = <unsigned short>take(r)
-    i.flags = <unsigned short>take(r)
-    i.phase = <unsigned char>take(r)
-    i.close_ns = take(r)
-    i.date = <int>take(r)
-    i.has_mark = <unsigned char>take(r)
-    i.mark = take(r)
-    i.has_last = <unsigned char>take(r)
-    i.last = take(r)
-    i.killed = <unsigned char>take(r)
-    i.bands = <uint32_t>take(r)
-    if i.multiplier < 1 or i.lot_step < 1 or i.price_step < 1 or i.bands > 16:
-        raise ValueError(f"snapshot: instrument {i.id} has a rule out of range")
+    i = &k.instruments[index]
+    i.multiplier = within(r, 1, <int64_t>1 << MAX_MULTIPLIER_BITS, "multiplier")
+    i.lot_step = within(r, 1, MAX_LOTS, "lot step")
+    i.minimum = within(r, 1, MAX_LOTS, "minimum")
+    i.price_step = within(r, 1, MAX_TICKS, "price step")
+    i.currency = <uint32_t>within(r, 0, INT32_MAX, "currency")
+    i.product = <uint16_t>within(r, 0, UINT16_MAX, "product")
+    i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE, "flags")
+    i.phase = <uint8_t>within(r, PHASE_CONTINUOUS, PHASE_CLOSED, "phase")
+    i.close_ns = within(r, 0, INT64_MAX, "close")
+    i.date = <int32_t>within(r, INT32_MIN, INT32_MAX, "date")
+    i.has_mark = <uint8_t>within(r, 0, 1, "has mark")
+    i.mark = within(r, -MAX_TICKS, MAX_TICKS, "mark")
+    i.has_last = <uint8_t>within(r, 0, 1, "has last price")
+    i.last = within(r, -MAX_TICKS, MAX_TICKS, "last price")
+    i.killed = <uint8_t>within(r, 0, 1, "killed")
+    i.bands = <uint32_t>within(r, 0, MAX_BANDS, "bands")
     for b in range(i.bands):
-        i.band[b].first = take(r)
-        i.band[b].step = take(r)
-        if i.band[b].step < 1:
-            raise ValueError(f"snapshot: instrument {i.id} has a rule out of range")
+        i.band[b].first = within(r, above, INT64_MAX, "first price of a band")
+        i.band[b].step = within(r, 1, MAX_LOTS, "step of a band")
+        above = i.band[b].first if i.band[b].first == INT64_MAX else i.band[b].first + 1
     return 0
 
 
 cdef int take_account(reader_t* r, kernel_t* k) except -1:
-    cdef uint32_t index = account_add(k, <uint32_t>take(r))
+    cdef uint32_t id = <uint32_t>within(r, 1, MAX_ID, "account")
+    cdef uint32_t index
+    cdef uint64_t closed
     cdef int64_t n
-    cdef account_t* a = &k.accounts[index]
+    cdef account_t* a
+    if account_of(k, id):
+        raise ValueError(f"snapshot: word {r.at - 1}: account {id} comes twice")
+    index = account_add(k, id)
     if index == 0:
         raise MemoryError("snapshot: no room for its accounts")
-    a.flags = <unsigned short>take(r)
-    a.killed = <unsigned char>take(r)
-    a.rate_tat = take(r)
-    n = take(r)
-    if n < 0 or n > k.closed_capacity:
-        raise ValueError(f"snapshot: account {a.id}: expected 0 to {k.closed_capacity} closed ids, found {n}")
-    while n:
-        order_closed(k, index, <uint64_t>take(r))
-        n -= 1
+    a = &k.accounts[index]
+    a.flags = <uint16_t>within(r, 0, ACCOUNT_EXEMPT | ACCOUNT_RECORDED, "flags")
+    a.killed = <uint8_t>within(r, 0, 1, "killed")
+    a.rate_tat = within(r, 0, INT64_MAX, "arrival time")
+    for n in range(within(r, 0, k.closed_capacity, "closed ids")):
+        closed = <uint64_t>take(r)
+        if closed == 0 or id_known(&a.closed_ids, closed):
+            raise ValueError(f"snapshot: word {r.at - 1}: closed id {closed} is zero or comes twice")
+        order_closed(k, index, closed)
     return 0
 
 
 cdef int take_position(reader_t* r, kernel_t* k) except -1:
-    cdef uint32_t account = account_of(k, <uint32_t>take(r))
-    cdef uint32_t instrument = instrument_of(k, <uint32_t>take(r))
-    cdef uint32_t index
-    cdef position_t* p
+    cdef uint32_t account = account_named(r, k)
+    cdef uint32_t instrument = instrument_named(r, k)
+    cdef uint32_t index = position_add(k, account, instrument)
+    cdef position_t* p = &k.positions[index]
     cdef uint64_t low
-    if account == 0 or instrument == 0:
-        raise ValueError("snapshot: a position names an unknown account or instrument")
-    index = position_add(k, account, instrument)
-    p = &k.positions[index]
-    p.killed = <unsigned char>take(r)
-    p.quantity = take(r)
+    if index == 0:
+        raise MemoryError("snapshot: no room for its positions")
+    p.killed = <uint8_t>within(r, 0, 1, "killed")
+    p.quantity = within(r, -MAX_HELD, MAX_HELD, "quantity held")
     low = <uint64_t>take(r)
-    p.cost = money_join(low, take(r))
+    p.cost = money_join(low, within(r, -MAX_MONEY, MAX_MONEY, "cost"))
     low = <uint64_t>take(r)
-    p.realised = money_join(low, take(r))
+    p.realised = money_join(low, within(r, -MAX_MONEY, MAX_MONEY, "realised"))
     return 0
 
 
 cdef int take_order(reader_t* r, kernel_t* k) except -1:
     cdef uint32_t index = pool_take(&k.orders)
+    cdef uint32_t account
     cdef order_t* o = order_at(k, index)
-    cdef int64_t due_ns, arming
+    cdef position_t* p
+    cdef int64_t due_ns, arming, at_work
     if index == 0:
         raise ValueError(f"snapshot: more open orders than its capacity of {k.capacity}")
     o.order_id = <uint64_t>take(r)
-    o.account = account_of(k, <uint32_t>take(r))
-    o.instrument = instrument_of(k, <uint32_t>take(r))
-    if o.account == 0 or o.instrument == 0:
-        raise ValueError(f"snapshot: order {o.order_id} names an unknown account or instrument")
-    o.side = <unsigned char>take(r)
-    o.price = take(r)
-    o.leaves = take(r)
-    o.filled = take(r)
-    o.time_in_force = <unsigned char>take(r)
-    o.flags = <unsigned short>take(r)
-    o.strategy_id = <unsigned short>take(r)
-    o.reserved = 0
+    account = account_named(r, k)
+    if o.order_id == 0 or order_of(k, account, o.order_id) or id_known(&k.accounts[account].closed_ids, o.order_id):
+        raise ValueError(f"snapshot: word {r.at - 1}: order {o.order_id} is zero or comes twice")
+    o.account = account
+    o.instrument = instrument_named(r, k)
+    o.side = <uint8_t>within(r, SIDE_BUY, SIDE_SELL, "side")
+    o.price = within(r, -MAX_TICKS, MAX_TICKS, "price")
+    o.leaves = within(r, 1, MAX_LOTS, "leaves")
+    o.filled = within(r, 0, MAX_LOTS, "filled")
+    o.time_in_force = <uint8_t>within(r, TIF_GTC, TIF_GTD, "time in force")
+    o.flags = <uint16_t>within(r, 0, FLAG_POST_ONLY, "flags")
+    o.strategy_id = <uint16_t>within(r, 0, UINT16_MAX, "strategy")
     o.timer = 0
-    if (
-        (o.side != 1 and o.side != 2) or not 0 < o.leaves <= 1 << 40 or not 0 <= o.filled <= 1 << 40
-        or not -(1 << 40) <= o.price <= 1 << 40
-    ):
-        raise ValueError(f"snapshot: order {o.order_id} has a side, price or quantity out of range")
     o.position = 0
-    if not k.accounts[o.account].flags & ACCOUNT_EXEMPT:
-        o.position = position_add(k, o.account, o.instrument)
-    k.accounts[o.account].open_orders += 1
-    order_map_put(&k.order_map, order_hash(o.account, o.order_id), index)
+    if not k.accounts[account].flags & ACCOUNT_EXEMPT:
+        o.position = position_add(k, account, o.instrument)
+    if (
+        (o.position == 0 and not k.accounts[account].flags & ACCOUNT_EXEMPT)
+        or not ladder_room(ladder_of(k, o.instrument, o.side), &k.pages, rank_of(o.side, o.price))
+    ):
+        raise ValueError(f"snapshot: order {o.order_id}: no room for its position or its price")
+    k.accounts[account].open_orders += 1
+    order_map_put(&k.order_map, order_hash(account, o.order_id), index)
     order_rest(k, index)
-    due_ns = take(r)
-    arming = take(r)
+    if o.position:
+        p = &k.positions[o.position]
+        at_work = p.quantity + p.open_buy if o.side == SIDE_BUY else p.open_sell - p.quantity
+        if at_work > MAX_HELD:
+            raise ValueError(f"snapshot: order {o.order_id}: expected at most {MAX_HELD} lots held and at work, "
+                             f"found {at_work}")
+    due_ns = within(r, 0, INT64_MAX, "due time")
+    arming = within(r, 0, k.arming, "arming number")
     if due_ns:
         timer_arm(k, index, due_ns, arming)
     return 0
@@ -360,27 +427,31 @@ cdef int take_hash(reader_t* r, xxh64_t* h) except -1:
 
 
 cdef int take_limit(reader_t* r, kernel_t* k) except -1:
-    cdef int64_t kind = take(r), account = take(r), instrument = take(r), value = take(r)
-    limit_set(k, <uint32_t>kind, <uint32_t>account, <uint32_t>instrument, value, take(r))
+    cdef int64_t kind = within(r, LIMIT_ORDER_QUANTITY, LIMIT_MESSAGE_RATE, "kind of a limit")
+    cdef bint rate = kind == LIMIT_MESSAGE_RATE
+    cdef int64_t account = within(r, 0, MAX_ID, "account"), instrument = within(r, 0, 0 if rate else MAX_ID, "instrument")
+    cdef int64_t value = within(r, 1 if rate else 0, MAX_COLLAR_BPS if kind == LIMIT_PRICE_COLLAR else INT64_MAX, "limit")
+    cdef int64_t window = within(r, value if rate else 0, INT64_MAX if rate else 0, "window")
+    if limit_set(k, <uint32_t>kind, <uint32_t>account, <uint32_t>instrument, value, window):
+        raise ValueError("snapshot: more limits than there is room for")
     return 0
 
 
-cdef int take_state(reader_t* r, kernel_t* k) except -1:
+cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
+    """Fills `k`, which holds nothing yet."""
     cdef int64_t n, source, capacity, closed_capacity
-    cdef int64_t[7] head
-    cdef bint huge = k.huge
+    cdef int64_t[5] head
+    cdef bint killed
     n = take(r)
     if n != KERNEL_RULES:
         raise ValueError(f"snapshot: expected rules version {KERNEL_RULES}, found {n}")
-    for n in range(6):
-        head[n] = take(r)
-    capacity = take(r)
-    closed_capacity = take(r)
-    if (
-        not 0 < capacity < 1 << 31 or not 0 < closed_capacity <= 1 << 30 or closed_capacity & (closed_capacity - 1)
-    ):
-        raise ValueError(f"snapshot: capacities out of range: {capacity}, {closed_capacity}")
-    state_close(k)
+    for n in range(5):
+        head[n] = within(r, 0, INT64_MAX, "a sequence or time")
+    killed = within(r, 0, 1, "killed")
+    capacity = within(r, 1, INT32_MAX, "capacity")
+    closed_capacity = within(r, 1, 1 << 30, "closed capacity")
+    if closed_capacity & (closed_capacity - 1):
+        raise ValueError(f"snapshot: closed capacity: expected a power of two, found {closed_capacity}")
     if state_open(k, <uint32_t>capacity, <uint32_t>closed_capacity, huge):
         raise MemoryError("snapshot: no memory for its capacity")
     k.sequence = head[0]
@@ -388,21 +459,21 @@ cdef int take_state(reader_t* r, kernel_t* k) except -1:
     k.now_ns = head[2]
     k.match_id = head[3]
     k.arming = head[4]
-    k.killed = head[5] != 0
-    for n in range(take(r)):
+    k.killed = killed
+    for n in range(within(r, 0, MAX_INSTRUMENTS, "instruments")):
         take_instrument(r, k)
-    for n in range(take(r)):
+    for n in range(within(r, 0, MAX_ACCOUNTS, "accounts")):
         take_account(r, k)
-    for n in range(take(r)):
+    for n in range(within(r, 0, MAX_LIMITS, "limits")):
         take_limit(r, k)
-    for n in range(take(r)):
-        source = take(r)
-        k.sources[source & 0xFFFF] = <uint64_t>take(r)
-    for n in range(take(r)):
+    limits_refresh(k, LIMIT_MESSAGE_RATE, 0, 0)     # those of positions are worked out as they are added
+    for n in range(within(r, 0, UINT16_MAX, "sources")):
+        source = within(r, 1, UINT16_MAX, "source")
+        k.sources[source] = <uint64_t>take(r)
+    for n in range(within(r, 0, MAX_POSITIONS, "positions")):
         take_position(r, k)
-    for n in range(take(r)):
+    for n in range(within(r, 0, capacity, "open orders")):
         take_order(r, k)
-    limits_refresh(k)
     take_hash(r, &k.event_hash)
     take_hash(r, &k.command_hash)
     if r.at != r.count:
@@ -411,8 +482,9 @@ cdef int take_state(reader_t* r, kernel_t* k) except -1:
 
 
 cdef int snapshot_read(kernel_t* k, const unsigned char[::1] data) except -1:
-    """Replaces the state; raises ValueError naming what is wrong, and leaves an unusable state then."""
+    """Replaces the state. Raises ValueError naming what is wrong, or MemoryError; the state is as before then."""
     cdef reader_t r
+    cdef kernel_t fresh
     cdef int64_t* copy
     cdef size_t size = data.shape[0]
     if size == 0 or size % 8:
@@ -421,10 +493,17 @@ cdef int snapshot_read(kernel_t* k, const unsigned char[::1] data) except -1:
     if copy == NULL:
         raise MemoryError("snapshot: no memory")
     memcpy(copy, &data[0], size)
+    memset(&fresh, 0, sizeof(kernel_t))
     r.data = copy
     r.count = size // 8
     r.at = 0
     try:
-        return take_state(&r, k)
+        take_state(&r, &fresh, k.huge)
+    except BaseException:
+        state_close(&fresh)
+        raise
     finally:
         free(copy)
+    state_close(k)
+    k[0] = fresh
+    return 0

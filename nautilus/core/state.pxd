@@ -38,7 +38,6 @@ ctypedef struct order_t:        # one cache line
     uint16_t flags
     uint8_t side
     uint8_t time_in_force
-    uint16_t reserved
 
 ctypedef struct band_t:
     int64_t first               # |price| from which the step holds
@@ -91,7 +90,6 @@ ctypedef struct timer_t:
     int64_t due_ns
     int64_t arming
     uint32_t order
-    uint32_t pad
 
 ctypedef struct kernel_t:
     int64_t sequence            # commands
@@ -198,5 +196,7 @@ cdef void state_close(kernel_t* k) noexcept nogil
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil
-cdef int limit_set(kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, int64_t value, int64_t window) noexcept nogil
-cdef void limits_refresh(kernel_t* k) noexcept nogil
+cdef int limit_set(
+    kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, int64_t value, int64_t window
+) noexcept nogil
+cdef void limits_refresh(kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument) noexcept nogil

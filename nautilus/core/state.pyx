@@ -54,7 +54,8 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     if (
         map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
         or map_open(&k.position_ids, MAX_POSITIONS)
-        or order_map_open(&k.order_map, capacity, huge) or pool_open(&k.orders, sizeof(order_t), capacity, huge) or pool_open(&k.pages, sizeof(page_t), pages, False)
+        or order_map_open(&k.order_map, capacity, huge) or pool_open(&k.orders, sizeof(order_t), capacity, huge)
+        or pool_open(&k.pages, sizeof(page_t), pages, False)
     ):
         return -1
     return 0
@@ -143,6 +144,7 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil:
     """Index of the position entry of two indexes, made where there is none; 0 where there is no room."""
     cdef uint32_t index = position_of(k, account, instrument)
+    cdef uint32_t kind
     cdef position_t* position
     if index:
         return index
@@ -157,30 +159,43 @@ cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) n
     elif map_put(&k.position_ids, (<uint64_t>account << 32) | instrument, index):
         return 0
     k.position_count = index
-    position_refresh(k, position)
+    for kind in range(LIMIT_ORDER_QUANTITY, LIMIT_POSITION + 1):
+        position_refresh(k, position, kind)
     return index
+
+
+cdef bint limit_find(
+    const kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, uint32_t* at
+) noexcept nogil:
+    """Whether the limit of that kind and scope is set; `at` gets its place, or the one it would have.
+
+    Entries are sorted by (kind, account, instrument).
+    """
+    cdef uint32_t low = 0, high = k.limit_count, middle
+    cdef const limit_t* limit
+    while low < high:
+        middle = (low + high) >> 1
+        limit = &k.limits[middle]
+        if limit.kind < kind or (limit.kind == kind and (
+            limit.account < account or (limit.account == account and limit.instrument < instrument)
+        )):
+            low = middle + 1
+        else:
+            high = middle
+    at[0] = low
+    if low == k.limit_count:
+        return False
+    limit = &k.limits[low]
+    return limit.kind == kind and limit.account == account and limit.instrument == instrument
 
 
 cdef int limit_set(
     kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, int64_t value, int64_t window
 ) noexcept nogil:
-    """Sets, replaces or (value -1) removes a limit; entries stay sorted by (kind, account, instrument).
-
-    0, or -1 where the table is full.
-    """
+    """Sets, replaces or (value -1) removes a limit. 0, or -1 where the table is full."""
     cdef uint32_t at = 0
     cdef limit_t* limit
-    cdef bint found = False
-    while at < k.limit_count:
-        limit = &k.limits[at]
-        if limit.kind == kind and limit.account == account and limit.instrument == instrument:
-            found = True
-            break
-        if limit.kind > kind or (limit.kind == kind and (
-            limit.account > account or (limit.account == account and limit.instrument > instrument)
-        )):
-            break
-        at += 1
+    cdef bint found = limit_find(k, kind, account, instrument, &at)
     if value < 0:
         if found:
             k.limit_count -= 1
@@ -201,50 +216,55 @@ cdef int limit_set(
 
 
 cdef void rate_refresh(kernel_t* k, account_t* account) noexcept nogil:
-    cdef uint32_t i
-    cdef limit_t* limit
+    """The account's own message rate, else that of every account."""
+    cdef uint32_t at = 0
     account.rate_interval = 0
-    for i in range(k.limit_count):
-        limit = &k.limits[i]
-        # Sorted: the value for every account (0) comes before the account's own.
-        if limit.kind == LIMIT_MESSAGE_RATE and (limit.account == 0 or limit.account == account.id):
-            account.rate_interval = limit.window // limit.value
-            account.rate_slack = limit.window - account.rate_interval
+    account.rate_slack = 0
+    if limit_find(k, LIMIT_MESSAGE_RATE, account.id, 0, &at) or limit_find(k, LIMIT_MESSAGE_RATE, 0, 0, &at):
+        account.rate_interval = k.limits[at].window // k.limits[at].value
+        account.rate_slack = k.limits[at].window - account.rate_interval
 
 
-cdef int64_t tighter(int64_t a, int64_t b) noexcept nogil:
-    return b if a < 0 or b < a else a
-
-
-cdef void position_refresh(kernel_t* k, position_t* position) noexcept nogil:
-    cdef uint32_t i
-    cdef limit_t* limit
-    cdef uint32_t account = k.accounts[position.account].id
-    cdef uint32_t instrument = k.instruments[position.instrument].id
-    position.max_quantity = -1
-    position.max_notional = -1
-    position.max_position = -1
-    position.collar_bps = -1
-    for i in range(k.limit_count):
-        limit = &k.limits[i]
-        if (limit.account != 0 and limit.account != account) or (
-            limit.instrument != 0 and limit.instrument != instrument
+cdef int64_t tightest(const kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument) noexcept nogil:
+    """Smallest value of the kind among the four scopes that hold both ids; -1: none is set."""
+    cdef int64_t least = -1
+    cdef uint32_t at = 0
+    cdef int scope
+    for scope in range(4):
+        if limit_find(k, kind, account if scope & 1 else 0, instrument if scope & 2 else 0, &at) and (
+            least < 0 or k.limits[at].value < least
         ):
-            continue
-        if limit.kind == LIMIT_ORDER_QUANTITY:
-            position.max_quantity = tighter(position.max_quantity, limit.value)
-        elif limit.kind == LIMIT_ORDER_NOTIONAL:
-            position.max_notional = tighter(position.max_notional, limit.value)
-        elif limit.kind == LIMIT_PRICE_COLLAR:
-            position.collar_bps = tighter(position.collar_bps, limit.value)
-        elif limit.kind == LIMIT_POSITION:
-            position.max_position = tighter(position.max_position, limit.value)
+            least = k.limits[at].value
+    return least
 
 
-cdef void limits_refresh(kernel_t* k) noexcept nogil:
-    """Works the effective limits out anew for every position entry and account, after a LIMIT command."""
+cdef void position_refresh(kernel_t* k, position_t* position, uint32_t kind) noexcept nogil:
+    """Works the effective limit of one kind out anew."""
+    cdef int64_t value = tightest(k, kind, k.accounts[position.account].id, k.instruments[position.instrument].id)
+    if kind == LIMIT_ORDER_QUANTITY:
+        position.max_quantity = value
+    elif kind == LIMIT_ORDER_NOTIONAL:
+        position.max_notional = value
+    elif kind == LIMIT_PRICE_COLLAR:
+        position.collar_bps = value
+    elif kind == LIMIT_POSITION:
+        position.max_position = value
+
+
+cdef void limits_refresh(kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument) noexcept nogil:
+    """After a LIMIT of that kind and scope (indexes, 0: every): the effective limits that it reaches."""
     cdef uint32_t i
-    for i in range(1, k.position_count + 1):
-        position_refresh(k, &k.positions[i])
-    for i in range(1, k.account_count + 1):
-        rate_refresh(k, &k.accounts[i])
+    if kind == LIMIT_MESSAGE_RATE:
+        for i in range(1, k.account_count + 1):
+            if account == 0 or i == account:
+                rate_refresh(k, &k.accounts[i])
+    elif account and instrument:
+        i = position_of(k, account, instrument)
+        if i:
+            position_refresh(k, &k.positions[i], kind)
+    else:
+        for i in range(1, k.position_count + 1):
+            if (account == 0 or k.positions[i].account == account) and (
+                instrument == 0 or k.positions[i].instrument == instrument
+            ):
+                position_refresh(k, &k.positions[i], kind)

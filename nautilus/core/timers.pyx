@@ -44,7 +44,6 @@ cdef void timer_arm(kernel_t* k, uint32_t order, int64_t due_ns, int64_t arming)
     timer.due_ns = due_ns
     timer.arming = arming
     timer.order = order
-    timer.pad = 0
     k.timer_count += 1
     sift_up(k, k.timer_count - 1, timer)
 
