@@ -97,6 +97,10 @@ cdef inline bint id_known(const id_set_t* ids, uint64_t order_id) noexcept nogil
     return (bits >> (order_id & 63)) & 1
 
 
+cdef inline void id_prefetch(const id_set_t* ids, uint64_t order_id) noexcept nogil:
+    prefetch_line(&ids.now.groups[map_mix((order_id >> 6) + 1) & ids.now.mask])
+
+
 cdef int order_map_open(order_map_t* map, uint64_t capacity, bint huge) noexcept nogil
 cdef void order_map_close(order_map_t* map) noexcept nogil
 cdef int id_set_open(id_set_t* ids, uint64_t most) noexcept nogil     # for at most so many ids

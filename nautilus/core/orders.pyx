@@ -23,7 +23,7 @@ from nautilus.core.matching cimport (
     rank_of,
     would_cross,
 )
-from nautilus.core.order_ids cimport id_known, order_hash, order_map_prefetch, order_map_put
+from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pool cimport pool_take
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.state cimport (
@@ -327,7 +327,7 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
 
 cdef enum:
     LOOK_FAR = 32               # commands ahead whose id slot is fetched
-    LOOK_NEAR = 16               # commands ahead whose order record is fetched
+    LOOK_NEAR = 16              # commands ahead whose order record is fetched
 
 
 cdef void look_ahead(kernel_t* k, const command_t* commands, Py_ssize_t i, Py_ssize_t count) noexcept nogil:
@@ -339,6 +339,7 @@ cdef void look_ahead(kernel_t* k, const command_t* commands, Py_ssize_t i, Py_ss
         if COMMAND_NEW <= c.kind <= COMMAND_REPLACE:
             account = account_of(k, c.account_id)
             order_map_prefetch(&k.order_map, order_hash(account, c.order_id))
+            id_prefetch(&k.accounts[account].closed_ids, c.order_id)
     if i + LOOK_NEAR < count:
         c = &commands[i + LOOK_NEAR]
         if c.kind == COMMAND_CANCEL or c.kind == COMMAND_REPLACE:
