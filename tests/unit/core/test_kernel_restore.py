@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -93,6 +98,54 @@ def test_damaged_snapshot_is_refused(commands: np.ndarray) -> None:
     for damaged in (b"", sound[:-8], sound[:100], sound + bytes(8), sound[:-3], bytes(len(sound))):
         with pytest.raises(ValueError, match="snapshot"):
             opened().restore(damaged)
+
+
+# A child process: what must not happen here is that the interpreter dies.
+CHANGED_WORDS = """
+import random, sys
+import numpy as np
+from nautilus.core import Kernel
+from tests.kit import builders
+from tests.unit.core.test_kernel_restore import FIXED, opened
+
+chance = random.Random(7)
+kernel = opened()
+kernel.process(FIXED[:700])
+words = np.frombuffer(kernel.snapshot(), "<i8")
+odd = [0, -1, 1, 2, 3, 1 << 20, 1 << 31, 1 << 32, (1 << 63) - 1, -(1 << 63)]
+taken = refused = 0
+for turn in range(2 * len(words)):
+    changed = words.copy()
+    value = chance.choice([*odd, chance.getrandbits(62), chance.randrange(100)])
+    changed[turn // 2] = value if turn % 2 else 0
+    other = Kernel(accounts=(), capacity=1, closed_capacity=1, huge_pages=False)
+    try:
+        other.restore(changed.tobytes())
+    except (ValueError, MemoryError):
+        refused += 1
+        continue
+    taken += 1
+    other.process(FIXED[700:800])
+    other.process(np.concatenate([builders.mass_cancel(), builders.time(1 << 60)]))
+    other.snapshot()
+print(taken, refused)
+"""
+
+
+def test_no_changed_word_of_a_snapshot_ends_the_process() -> None:
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", CHANGED_WORDS],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    taken, refused = map(int, done.stdout.split())
+    assert taken > 100
+    assert refused > 100
 
 
 def test_restore_takes_the_capacities_of_the_snapshot() -> None:
