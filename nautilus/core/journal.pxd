@@ -57,6 +57,7 @@ ctypedef struct journal_t:
     uint64_t flushes
     uint64_t rolls
     uint64_t spare_failures         # times a next segment was wanted and could not be had
+    int forks                       # of this process when it was opened: in a forked child the count differs
 
 
 # Write all that is staged; policy DISK adds fdatasync. 0, or -errno of the first failure, now and ever after.
@@ -101,7 +102,6 @@ cdef class Journal:
     cdef journal_t state
     cdef readonly object path
     cdef readonly object recovery   # what opening found and cut: a JournalReport, or None for a new journal
-    cdef int owner                  # process that opened it
     cdef int _write(self, const command_t* commands, Py_ssize_t count) except -1
     cdef int check(self, int rc) except -1
     cdef void release(self) noexcept

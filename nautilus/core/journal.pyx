@@ -29,6 +29,12 @@ __all__ = [
 
 cdef extern from *:
     """
+    /* Forks that lie between the first process and this one: a child must not write into its parent's files. */
+    #include <pthread.h>
+    static int forks = 0;
+    static void in_child(void) { forks++; }
+    static int count_forks(void) { return pthread_atfork(NULL, NULL, in_child); }
+
     #define JOURNAL_COMMAND_TAIL(bytes) (1u | (uint32_t)(bytes) << 16)     /* type 1 and the length, as in the head */
 
     /* The second cache line is stored only where it holds anything. */
@@ -72,6 +78,8 @@ cdef extern from *:
     #define journal_encode_sse42 journal_encode_tables
     #endif
     """
+    int forks
+    int count_forks() noexcept nogil
     size_t journal_encode_sse42(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
     size_t journal_encode_tables(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
 
@@ -86,13 +94,15 @@ cdef extern from "<unistd.h>" nogil:
     int fsync(int fd)
     int ftruncate(int fd, int64_t length)
     int unlinkat(int directory, const char* name, int flags)
-    int getpid()
 
 cdef extern from "<stdio.h>" nogil:
     int renameat(int old_directory, const char* old, int new_directory, const char* new)
 
 cdef extern from "<sys/stat.h>" nogil:
     int c_mkdir "mkdir"(const char* path, unsigned int mode)
+
+if count_forks() != 0:
+    raise MemoryError("journal: no memory to be told of forks")
 
 cdef enum:
     BUFFER = JOURNAL_STAGED * JOURNAL_RECORD
@@ -108,6 +118,13 @@ cdef int journal_fail(journal_t* journal, int error) noexcept nogil:
     return journal.error
 
 
+cdef int journal_ready(journal_t* journal) noexcept nogil:
+    """0, or the error that ended this journal; in a forked child, that it is not its own."""
+    if journal.error == 0 and journal.forks != forks:
+        journal_fail(journal, -EBADF)
+    return journal.error
+
+
 cdef void set_limit(journal_t* journal) noexcept nogil:
     """Behind the limit, the segment has room for one hash record and its seal."""
     cdef int64_t left = journal.segment_bytes - journal.offset - 2 * JOURNAL_MARK
@@ -116,7 +133,7 @@ cdef void set_limit(journal_t* journal) noexcept nogil:
 
 cdef int journal_flush(journal_t* journal) noexcept nogil:
     cdef int rc
-    if journal.error != 0:
+    if journal_ready(journal) != 0:
         return journal.error
     if journal.used == 0:
         return 0
@@ -248,7 +265,7 @@ cdef int roll(journal_t* journal) noexcept nogil:
 
 
 cdef int journal_make_room(journal_t* journal) noexcept nogil:
-    if journal.error != 0:
+    if journal_ready(journal) != 0:
         return journal.error
     if journal.segment_bytes - journal.offset - <int64_t>journal.used - 2 * JOURNAL_MARK < JOURNAL_RECORD:
         return roll(journal)
@@ -260,7 +277,7 @@ cdef bint journal_find_room(journal_t* journal, Py_ssize_t commands) noexcept no
     cdef int64_t wanted = commands * JOURNAL_RECORD + (commands // JOURNAL_CHECKPOINT) * JOURNAL_MARK
     # Up to one record's bytes stay unused at the end of each segment. The reserve is that of the last one.
     cdef int64_t whole = journal.segment_bytes - JOURNAL_HEADER - 2 * JOURNAL_MARK - JOURNAL_RECORD
-    if journal.error != 0:
+    if journal_ready(journal) != 0:
         return False
     left -= journal.reserve_bytes + JOURNAL_RECORD
     while wanted > left + journal.spares * whole:
@@ -344,7 +361,7 @@ cdef class Journal:
         state.segment_bytes = segment_bytes
         state.reserve_bytes = min((segment_bytes - JOURNAL_HEADER) // 4, LARGEST_RESERVE)
         state.encode = journal_encode_sse42 if crc32c_instruction else journal_encode_tables
-        self.owner = getpid()
+        state.forks = forks
         made = c_mkdir(path_bytes(path), 0o700) == 0
         if not made and errno != EEXIST:
             raise os_error(errno, self.path)
@@ -403,7 +420,7 @@ cdef class Journal:
             state.spares -= 1
             c_close(state.spare_fd[state.spares])
         # A forked child that drops its copy must not touch the files of the writer.
-        if state.lock_fd >= 0 and self.owner == getpid():
+        if state.lock_fd >= 0 and state.forks == forks:
             remove_spares(state.directory_fd)
         for fd in (state.fd, state.lock_fd, state.directory_fd):
             if fd >= 0:
@@ -480,9 +497,7 @@ cdef class Journal:
             return
         name = f"{self.path}/{segment_name(state.first_sequence)}"
         with nogil:
-            rc = state.error
-            if rc == 0 and self.owner != getpid():
-                rc = -EBADF
+            rc = journal_ready(state)
             if rc == 0:
                 stage_seal(state, SEAL_STOP)
                 rc = journal_flush(state)
