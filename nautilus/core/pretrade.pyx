@@ -97,7 +97,7 @@ cdef uint32_t pretrade_check(
     cdef int64_t quantity = c.quantity, price = c.price_ticks
     cdef int64_t leaves = quantity, held, at_work, reference = 0, arrival, distance
     cdef bint limit = replaced != NULL or c.order_type == TYPE_LIMIT
-    cdef bint good_price = limit or market, good_quantity = True, has_reference = True, unpriced = False
+    cdef bint good_price = limit or market, good_quantity = True, has_reference = True
 
     bounded[0] = False
     # Killed
@@ -163,19 +163,14 @@ cdef uint32_t pretrade_check(
             bits |= 1 << REASON_REFERENCE
     if position.max_quantity >= 0 and good_quantity and quantity > position.max_quantity:
         bits |= 1 << REASON_ORDER_QUANTITY
-    if position.max_notional >= 0 and good_price and good_quantity:
-        if market:
-            if bounded[0]:
-                price = bound[0]
-            elif has_reference:
-                price = reference
-            else:
-                unpriced = True
-                bits |= 1 << REASON_REFERENCE
-        if not unpriced and money_above(
-            money_value(size_of(price), quantity, instrument.multiplier), position.max_notional
-        ):
-            bits |= 1 << REASON_ORDER_NOTIONAL
+    if position.max_notional >= 0:
+        if market and not has_reference:
+            bits |= 1 << REASON_REFERENCE
+        elif good_price and good_quantity:
+            if market:
+                price = bound[0] if bounded[0] else reference
+            if money_above(money_value(size_of(price), quantity, instrument.multiplier), position.max_notional):
+                bits |= 1 << REASON_ORDER_NOTIONAL
     if side == SIDE_BUY:
         held = position.quantity
         at_work = position.open_buy
