@@ -19,6 +19,7 @@ import random
 from array import array
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
+from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
@@ -230,6 +231,7 @@ class LockStep:
     def request(self, context: EngineContext, peer: str, message: Message, deadline_ns: int) -> int:
         """Deliver a request to a peer's `on_request`, and its reply, or that there was none by the deadline."""
         target = self._peer(peer)
+        deadline_ns = whole_ns(deadline_ns)
         number = self.next_id()
         self._requests[number] = (context, message, self.now_ns)
         if deadline_ns:
@@ -242,8 +244,9 @@ class LockStep:
 
     def arm(self, context: EngineContext, ns: int, key: str) -> None:
         """Set a timer of an engine; the same key again replaces it."""
+        ns = max(whole_ns(ns), self.now_ns)
         self._timers[context.index, key] = self._sequence + 1
-        self._push(max(ns, self.now_ns), _TIMER, context.index, self._fire, (context, key, self._sequence + 1))
+        self._push(ns, _TIMER, context.index, self._fire, (context, key, self._sequence + 1))
 
     def next_id(self) -> int:
         """1, 2, 3 and so on, over all engines of this host."""
@@ -388,3 +391,11 @@ class LockStep:
         command["kind"] = CommandKind.TIME
         command["now_ns"] = self.now_ns
         self.feed(command)
+
+
+def whole_ns(ns: int) -> int:
+    """A time as a plain integer; ModelError for what is none. A NaN would stand before and after every other time."""
+    try:
+        return index(ns)
+    except TypeError:
+        raise ModelError(f"time {ns!r}", where="lock-step host", expected="a whole number of nanoseconds") from None

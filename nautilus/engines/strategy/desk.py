@@ -93,7 +93,7 @@ class Desk:
 
     def at(self, ns: int, key: str, /) -> None:
         """Call the strategy's `on_timer` with the key at a time; the same key arms anew."""
-        self._ctx.at(ns, f"{self.strategy_id}:{key}")
+        self._ctx.at(self._whole("ns", ns), f"{self.strategy_id}:{key}")
 
     def next_id(self) -> int:
         """See `Context.next_id`."""
@@ -287,6 +287,11 @@ class Desk:
         if instrument_id not in self.instruments:
             known = ", ".join(str(known) for known in self.instruments)
             raise ModelError(f"instrument {instrument_id}", where=f"strategy {self.strategy_id}", expected=known)
+        if not isinstance(time_in_force, TimeInForce):
+            known = ", ".join(TimeInForce.__members__)
+            raise ModelError(
+                f"time_in_force {time_in_force!r}", where=f"strategy {self.strategy_id}", expected=f"one of {known}"
+            )
         market = price_ticks is None
         quantity = self._whole("quantity", quantity)
         price = 0 if price_ticks is None else self._whole("price_ticks", price_ticks)

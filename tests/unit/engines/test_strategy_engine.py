@@ -165,6 +165,18 @@ def test_what_is_no_whole_number_is_refused_before_it_is_sent(quantity, price, n
     assert type(ctx.orders()[0].price_ticks) is int
 
 
+def test_a_time_in_force_or_a_time_that_is_none_is_refused_before_it_is_sent():
+    keeper = Keeper()
+    _, ctx = start(keeper)
+    with pytest.raises(ModelError, match="time_in_force 'GTC'; expected one of GTC, DAY"):
+        keeper.desk.buy(1, 1, 100, time_in_force="GTC")
+    with pytest.raises(ModelError, match="ns nan"):
+        keeper.desk.at(float("nan"), "odd")
+    assert not keeper.desk.orders
+    assert not ctx.requests
+    assert not ctx.timers
+
+
 def test_a_refused_order_is_open_no_more():
     keeper = Keeper()
     engine, ctx = start(keeper)

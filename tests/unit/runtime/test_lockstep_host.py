@@ -218,6 +218,19 @@ def test_a_timer_armed_anew_fires_once_at_its_new_time_and_never_in_the_past():
     assert witness.seen[1:] == [(SECOND, ("timer", "b")), (SECOND + 9, ("timer", "a"))]
 
 
+@pytest.mark.parametrize("ns", [float("nan"), 1.5, "soon", None])
+def test_a_time_that_is_no_whole_number_is_refused_and_the_order_of_time_holds(ns):
+    lockstep, witness, _ = host()
+    lockstep.start(SECOND)
+    with pytest.raises(ModelError, match="whole number of nanoseconds"):
+        witness.ctx.at(ns, "odd")
+    with pytest.raises(ModelError, match="whole number of nanoseconds"):
+        witness.ctx.request("trading", order(1), ns)
+    witness.ctx.at(np.int64(2 * SECOND), "even")
+    lockstep.run()
+    assert witness.seen == [(SECOND, "start"), (2 * SECOND, ("timer", "even"))]
+
+
 def test_the_core_is_woken_for_its_own_timers():
     lockstep, witness, _ = host()
     gtd = order(1, time_in_force=TimeInForce.GTD, expire_ns=SECOND + 100 * MS)
