@@ -158,8 +158,7 @@ def examine(
             try:
                 built[section] = struct(**{setting.key: setting.value for setting in own})
             except (ValueError, TypeError, NautilusError) as error:
-                origins = ", ".join(dict.fromkeys(setting.origin for setting in own if setting.origin != "default"))
-                problems.append(ConfigError(f"[{section}] {error}", where=origins or "built-in defaults"))
+                problems.append(_refused(section, own, error))
     if problems:
         return None, problems
     return Configuration(built, tuple(values.values()), tuple(files), name), []
@@ -300,6 +299,15 @@ def _from_environment(environment: Mapping[str, str], sections: Sections, proble
         else:
             given.append(_Given(section, key, value, f"environment {name}", True))
     return given
+
+
+def _refused(section: str, settings: Iterable[Setting], error: Exception) -> ConfigError:
+    """What a section's own checks said, with the origins of the keys that it names (of all where it names none)."""
+    what, expected = (error.what, error.expected) if isinstance(error, NautilusError) else (str(error), "")
+    given = [setting for setting in settings if setting.origin != "default"]
+    named = [setting for setting in given if re.search(rf"\b{setting.key}\b", what)]
+    origins = ", ".join(dict.fromkeys(setting.origin for setting in named or given))
+    return ConfigError(f"[{section}] {what}", where=origins or "built-in defaults", expected=expected)
 
 
 def _unknown_section(section: str, where: str, sections: Sections) -> ConfigError:

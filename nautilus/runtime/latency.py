@@ -9,6 +9,8 @@ import msgspec
 from nautilus.model.errors import ConfigError
 
 MILLISECOND = 1_000_000
+MOST_NS = 86_400 * 1_000_000_000
+"""A day: what is longer is a slip, and would carry virtual time beyond 64 bits."""
 _UNITS = {"ns": 1, "us": 1_000, "ms": MILLISECOND, "s": 1_000_000_000}
 _EXPECTED = 'a time such as "1ms" or "250us", two of them ("1ms/2ms": from the venue, to the venue), or "none"'
 
@@ -33,8 +35,8 @@ class LatencyModel(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for name in ("to_engine_ns", "to_venue_ns", "jitter_ns"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} of {getattr(self, name)}", where="latency", expected="0 or more")
+            if not 0 <= getattr(self, name) <= MOST_NS:
+                raise ConfigError(f"{name} of {getattr(self, name)}", where="latency", expected="0 to a day")
 
 
 NONE = LatencyModel(0, 0)
@@ -67,4 +69,5 @@ def _nanoseconds(word: str, text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s)\s*", word)
     if match is None:
         raise ConfigError(f"latency {text!r}", where="latency", expected=_EXPECTED)
-    return round(float(match[1]) * _UNITS[match[2]])
+    # Longer than any delay may be, so that a number beyond what a float holds is refused like any other.
+    return round(min(float(match[1]) * _UNITS[match[2]], 2.0 * MOST_NS))

@@ -55,7 +55,7 @@ class LimitsConfig(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         for name in ("order_quantity", "position", "price_collar_bps", "message_rate"):
             if not 0 <= getattr(self, name) < 2**63:
-                raise ConfigError(f"{name} {getattr(self, name)}", where="limits", expected="0 or more")
+                raise ConfigError(f"{name} {getattr(self, name)}", where="limits", expected=f"0 to {2**63 - 1}")
         if self.message_rate > 1_000_000_000:
             raise ConfigError(
                 f"message_rate {self.message_rate}", where="limits", expected="at most 1,000,000,000 a second"

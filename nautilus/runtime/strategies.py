@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import traceback
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -49,8 +50,10 @@ def _load(name: str, sections: Mapping[str, msgspec.Struct]) -> Strategy:
         raise ConfigError(f"strategy {name!r} is no strategy", expected="a class derived from Strategy")
     try:
         return _checked(maker(), name)
-    except TypeError as error:
-        raise ConfigError(f"strategy {name!r}: {error}", expected="a class that is made without arguments") from None
+    except Exception as error:
+        raise ConfigError(
+            f"strategy {name!r} cannot be made: {_described(error)}", expected="a class that is made without arguments"
+        ) from error
 
 
 def _class(place: str, class_name: str, name: str) -> Any:
@@ -63,15 +66,25 @@ def _class(place: str, class_name: str, name: str) -> Any:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
-    except FileNotFoundError:
-        raise ConfigError(f"no strategy file {place}", where=name, expected="an existing Python file") from None
-    except (ImportError, SyntaxError) as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # the file's own code may raise anything
+        if place.endswith(".py") and not Path(place).is_file():
+            raise ConfigError(f"no strategy file {place}", where=name, expected="an existing Python file") from None
         raise ConfigError(
-            f"strategy module {place} cannot be imported: {error}", where=name, expected="a Python module"
+            f"strategy module {place} cannot be imported: {_described(error)}", where=name, expected="a Python module"
         ) from error
     if not hasattr(module, class_name):
         raise ConfigError(f"no class {class_name} in {place}", where=name, expected="file.py:Class")
     return getattr(module, class_name)
+
+
+def _described(error: Exception) -> str:
+    """Type and text of an error, and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1]
+    text = f"{type(error).__name__}: {error}"
+    return text if isinstance(error, SyntaxError) else f"{text} ({Path(last.filename).name}:{last.lineno})"
 
 
 def _checked(strategy: Strategy, name: str) -> Strategy:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nautilus.model.errors import ConfigError
 from nautilus.runtime.config import Flag, examine, load, nearest, resolve_sections, schema, type_name
+from nautilus.runtime.settings import LimitsConfig
 
 
 class Quoting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,6 +181,15 @@ def test_a_profile_without_any_file_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_values_that_do_not_fit_together_name_their_origins(house: Path) -> None:
     (house / "nautilus.toml").write_text("[risk]\nlow = 20\n")
     assert str(refuse()) == "config/nautilus.toml:2: [risk] low 20 is above high 10"
+
+
+def test_a_value_that_its_section_refuses_is_named_once_with_its_own_origin(house: Path) -> None:
+    given = {"NAUTILUS__LIMITS__POSITION": "-1", "NAUTILUS__LIMITS__MESSAGE_RATE": "5"}
+    with pytest.raises(ConfigError) as caught:
+        load({"limits": LimitsConfig}, environment=given)
+    assert str(caught.value) == (
+        "environment NAUTILUS__LIMITS__POSITION: [limits] position -1; expected 0 to 9223372036854775807"
+    )
 
 
 def test_every_problem_is_found_at_once(house: Path) -> None:

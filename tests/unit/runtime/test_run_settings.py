@@ -37,7 +37,7 @@ def test_zero_latency_is_had_only_by_name(text):
         parse_latency(text)
 
 
-@pytest.mark.parametrize("text", ["", "fast", "1", "-1ms", "1ms/", "1m", "1ms+"])
+@pytest.mark.parametrize("text", ["", "fast", "1", "-1ms", "1ms/", "1m", "1ms+", "90000s", "1ms+" + "9" * 400 + "s"])
 def test_a_latency_that_makes_no_sense_is_refused(text):
     with pytest.raises(ConfigError, match="latency"):
         LockStepConfig(latency=text)
@@ -59,7 +59,13 @@ def test_limits_are_set_for_each_account_and_instrument():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"position": -1}, {"message_rate": 2_000_000_000}, {"order_notional": "lots"}, {"order_notional": "-1"}],
+    [
+        {"position": -1},
+        {"position": 2**63},
+        {"message_rate": 2_000_000_000},
+        {"order_notional": "lots"},
+        {"order_notional": "-1"},
+    ],
 )
 def test_limits_that_make_no_sense_are_refused(settings):
     with pytest.raises(ConfigError, match="limits"):
@@ -111,6 +117,19 @@ def test_a_strategy_that_wants_arguments_or_does_not_parse_is_refused(tmp_path):
         load_strategies([f"{file}:Mine"])
     file.write_text("class Mine(")
     with pytest.raises(ConfigError, match="cannot be imported"):
+        load_strategies([f"{file}:Mine"])
+
+
+def test_a_strategy_whose_own_code_raises_is_named_with_its_line(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("size = 1 / 0\n")
+    with pytest.raises(ConfigError, match=r"cannot be imported: ZeroDivisionError.*\(mine\.py:1\)"):
+        load_strategies([f"{file}:Mine"])
+    file.write_text(
+        "from nautilus.engines.strategy import Strategy\n"
+        "class Mine(Strategy):\n    def __init__(self):\n        raise ValueError('no luck')\n"
+    )
+    with pytest.raises(ConfigError, match=r"cannot be made: ValueError: no luck \(mine\.py:4\)"):
         load_strategies([f"{file}:Mine"])
 
 
