@@ -20,7 +20,7 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def config() -> None:
-    """Show, validate or describe the configuration (default < file < environment < flag)."""
+    """Show, validate or describe the configuration (default < file < profile < environment < flag)."""
 
 
 @click.command()

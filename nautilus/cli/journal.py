@@ -22,6 +22,12 @@ DUMPED = 20
 MAX_SEQUENCE = (1 << 63) - 1
 
 
+def _sequence(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value > MAX_SEQUENCE:
+        raise click.BadParameter(f"{value}: expected at most {MAX_SEQUENCE}", context, parameter)
+    return value
+
+
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def journal() -> None:
     """Verify, dump or replay a journal. PATH is its directory."""
@@ -51,7 +57,14 @@ def verify(path: str, as_json: bool) -> int:
 @click.command()
 @click.argument("path")
 @click.option(
-    "--from", "first", type=click.IntRange(1, MAX_SEQUENCE), default=1, metavar="SEQUENCE", help="First command."
+    "--from",
+    "first",
+    type=click.IntRange(1),
+    callback=_sequence,
+    default=1,
+    show_default=True,
+    metavar="SEQUENCE",
+    help="First command.",
 )
 @click.option("--limit", type=click.IntRange(1), default=DUMPED, show_default=True, help="Most commands.")
 @json_option

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from nautilus.simulation.source import MarketSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+MOST_SECONDS = 1e9
+"""Thirty years: virtual time stays within 64 bits of nanoseconds."""
 
 
 class RunOptions(NamedTuple):
@@ -36,7 +37,12 @@ def run_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--for", "for_seconds", type=float, callback=_positive, metavar="SECONDS", help="Stop after wall time."
+                "--for",
+                "for_seconds",
+                type=float,
+                callback=_positive,
+                metavar="SECONDS",
+                help="Stop after so much wall time.",
             ),
             click.option(
                 "--market-for",
@@ -59,10 +65,16 @@ def run_options(command: Command) -> Command:
                 "--latency",
                 callback=_latency,
                 metavar="TIME",
-                help='Between venue and engines: "1ms", "250us/1ms" (from / to the venue), "none".',
+                help='Between venue and engines: "1ms", "250us/1ms" (from / to the venue), "1ms+100us" (with jitter), '
+                '"none".  [default: 1ms each way]',
             ),
-            click.option("--seed", type=int, help="Of everything random."),
-            click.option("--journal", metavar="DIRECTORY", callback=_new_directory, help="Write the core's journal."),
+            click.option("--seed", type=int, help="Of everything random.  [default: 1]"),
+            click.option(
+                "--journal",
+                metavar="DIRECTORY",
+                callback=_new_directory,
+                help="Write the core's journal to a new directory.",
+            ),
             config_options,
             json_option,
         )
@@ -117,8 +129,10 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
 
 
 def _positive(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise click.BadParameter(f"{value:g}: expected a number of seconds above 0", context, parameter)
+    if value is not None and not 0 < value <= MOST_SECONDS:
+        raise click.BadParameter(
+            f"{value:g}: expected a number of seconds above 0, at most {MOST_SECONDS:g}", context, parameter
+        )
     return value
 
 
@@ -128,7 +142,10 @@ def _known_strategies(context: click.Context, parameter: click.Parameter, names:
     from nautilus.engines.strategy import STRATEGIES
 
     for name in names:
-        if name not in STRATEGIES and ":" not in name:
+        place, _, class_name = name.rpartition(":")
+        if place.endswith(".py") and class_name and not Path(place).is_file():
+            raise click.BadParameter(f"{name!r}: no file {place}", context, parameter)
+        if name not in STRATEGIES and not (place and class_name):
             close = difflib.get_close_matches(name, STRATEGIES, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise click.BadParameter(
@@ -151,6 +168,8 @@ def _latency(context: click.Context, parameter: click.Parameter, value: str | No
 
 def _new_directory(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     # A run begins its journal; going on with another run's would mix two markets.
+    if value is not None and Path(value).is_file():
+        raise click.BadParameter(f"{value} is a file; expected a new directory", context, parameter)
     if value is not None and Path(value).is_dir() and any(Path(value).iterdir()):
         raise click.BadParameter(f"{value} is not empty; expected a new directory", context, parameter)
     return value

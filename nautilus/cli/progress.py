@@ -37,10 +37,10 @@ def describe(progress: Progress) -> str:
 
 
 def money(amount: str) -> str:
-    """A decimal as text, rounded to cents for a person."""
+    """A decimal as text, rounded to cents for a person; no sign at zero."""
     from decimal import Decimal
 
-    return f"{Decimal(amount):,.2f}"
+    return f"{Decimal(amount):z,.2f}"
 
 
 def part_done(progress: Progress, for_seconds: float | None) -> float | None:

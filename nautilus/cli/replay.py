@@ -22,7 +22,14 @@ def _only_max(context: click.Context, parameter: click.Parameter, value: str) ->
 
 @click.command()
 @click.argument("path")
-@click.option("--speed", default="max", show_default=True, callback=_only_max, help="As fast as it goes.")
+@click.option(
+    "--speed",
+    default="max",
+    show_default=True,
+    callback=_only_max,
+    metavar="max",
+    help="How fast: max is as fast as it goes.",
+)
 @run_options
 def replay(path: str, speed: str, **options: Any) -> int:
     """Run a recording of a real market through engines and core.

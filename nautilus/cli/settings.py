@@ -22,9 +22,11 @@ def config_options(command: Command) -> Command:
         "assignments",
         metavar="SECTION.KEY=VALUE",
         multiple=True,
-        help="Set one value; comes before file and environment.",
+        help="Set one value; wins over file, profile and environment.",
     )(command)
-    command = click.option("--profile", metavar="NAME", help="A file of config/profiles/, such as 'default'.")(command)
+    command = click.option("--profile", metavar="NAME", help="A file of config/profiles/, such as 'colocated'.")(
+        command
+    )
     return click.option("--config", "config_path", metavar="PATH", help="Default: config/nautilus.toml.")(command)
 
 
