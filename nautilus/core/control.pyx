@@ -9,7 +9,6 @@ from nautilus.core.state cimport (
     MAX_BANDS,
     account_add,
     account_of,
-    account_t,
     instrument_add,
     instrument_of,
     instrument_t,
@@ -18,7 +17,6 @@ from nautilus.core.state cimport (
     limit_set,
     limits_refresh,
     order_at,
-    order_t,
     position_add,
     position_of,
 )

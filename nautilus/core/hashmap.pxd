@@ -84,10 +84,6 @@ cdef inline void map_close(map_t* map) noexcept nogil:
         map.slots = NULL
 
 
-cdef inline void map_prefetch(const map_t* map, uint64_t key) noexcept nogil:
-    prefetch_line(map_slot(map, map_home(map, key)))
-
-
 cdef inline uint32_t* map_find(map_t* map, uint64_t key) noexcept nogil:
     """The value's place, valid until the next put or delete; NULL where the key is absent."""
     cdef uint64_t index = map_home(map, key)

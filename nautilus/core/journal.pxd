@@ -12,7 +12,6 @@ from nautilus.core.types cimport command_t
 
 cdef enum:
     JOURNAL_HEADER = 4096           # bytes of a segment's header block
-    JOURNAL_HEAD = 8                # bytes of a record's head: crc32c u32, type u16, body bytes u16
     JOURNAL_RECORD = 136            # head and both cache lines of a command
     JOURNAL_MARK = 40               # head and body of a hash record or a seal
     JOURNAL_STAGED = 8192           # full records the staging buffer holds

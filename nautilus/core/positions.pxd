@@ -71,7 +71,6 @@ cdef extern from *:
         int64_t collar_bps
         uint8_t killed
     int128_t money_value(int64_t price, int64_t quantity, int64_t multiplier) noexcept nogil
-    int128_t money_abs(int128_t value) noexcept nogil
     int money_above(int128_t value, int64_t limit) noexcept nogil
     int money_wide(int128_t value) noexcept nogil
     uint64_t money_low(int128_t value) noexcept nogil

@@ -9,7 +9,7 @@ D. Bernardi, CoolQueue). Lines that one side writes lie 128 bytes from those of 
 in pairs. The ring holds no pointer and is one flat region. A full ring answers 0 records and counts it in `full`.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from nautilus.core.memory cimport map_region, unmap_region
 

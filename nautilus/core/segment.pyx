@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset, strerror
 
 from nautilus.core.crc32c cimport crc32c_update
-from nautilus.core.types cimport RECORD_LAYOUT, command_t
+from nautilus.core.types cimport command_t
 
 from typing import NamedTuple
 

@@ -29,7 +29,6 @@ from nautilus.core.state cimport (
     kernel_t,
     ladder_of,
     limit_set,
-    limit_t,
     limits_refresh,
     order_at,
     order_of,

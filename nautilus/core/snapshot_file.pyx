@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from nautilus.core.crc32c cimport crc32c_update
-from nautilus.core.segment cimport list_directory, open_directory, os_error, path_bytes, read_all, write_all
+from nautilus.core.segment cimport list_directory, open_directory, os_error, read_all, write_all
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT
 
 import re

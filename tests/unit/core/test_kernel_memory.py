@@ -54,7 +54,7 @@ import numpy as np
 from nautilus.core import COMMAND, EVENT, Kernel
 from tests.kit import builders
 
-BATCH, ROUNDS, WARM = 4096, 245, 12
+BATCH, ROUNDS, WARM = 4096, 245, 1
 counted = ctypes.CDLL(None).counted
 counted.restype = ctypes.c_long
 
@@ -91,7 +91,7 @@ kernel = Kernel(
         builders.limit(1, 1 << 30), builders.limit(2, 1 << 50), builders.limit(3, 5_000),
         builders.limit(4, 1 << 40), builders.limit(5, 1 << 20, window_ns=1 << 30), builders.mark(10_000),
     ),
-    accounts=[1, 2], capacity=1 << 16, closed_capacity=1 << 12, huge_pages=False,
+    accounts=[1, 2], capacity=1 << 16, closed_capacity=1 << 20, huge_pages=False,
     journal=sys.argv[2] if len(sys.argv) > 2 else None,
 )
 batches = [rounds(1_000 + BATCH * number, BATCH) for number in range(ROUNDS + WARM)]
