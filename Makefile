@@ -17,7 +17,8 @@ SEEDS ?= 200
 py := .venv/bin/python
 pip := $(py) -m pip --disable-pip-version-check --no-input install --quiet --only-binary :all:
 jobs := $(shell nproc 2>/dev/null || echo 2)
-pytest := $(py) -m pytest -n $(jobs) --dist worksteal
+# -rs: what was skipped is listed with its reason.
+pytest := $(py) -m pytest -rs -n $(jobs) --dist worksteal
 sources := $(wildcard nautilus/core/*.pyx nautilus/core/*.pxd nautilus/core/*.h)
 core_tests := tests/unit/core
 requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.toml", "rb")); p = f["project"]; \

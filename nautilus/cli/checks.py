@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
-REQUIRED = ("numpy", "msgspec", "click", "rich", "orjson")
+REQUIRED = ("numpy", "msgspec", "click", "rich")
 DATA_VARIABLE = "NAUTILUS_DATA"
 MIB = 1 << 20
 WANTED_LOCK = 256 * MIB
