@@ -93,7 +93,10 @@ class RiskEngine(Engine):
         self._commands = 0
 
     def on_report(self, report: ExecutionReport, ctx: Context) -> None:
-        """Count orders, follow fills."""
+        """Count orders, follow fills; a report that is not newer than the last one of its account changes nothing."""
+        if report.sequence <= self._sequences.get(report.account_id, 0):
+            return
+        self._sequences[report.account_id] = report.sequence
         kind = type(report)
         if kind is OrderFilled:
             self._on_fill(report, ctx)
@@ -141,9 +144,8 @@ class RiskEngine(Engine):
 
     def _on_fill(self, report: ExecutionReport, ctx: Context) -> None:
         account_id, instrument_id = report.account_id, report.instrument_id
-        if report.side is None or report.sequence <= self._sequences.get(account_id, 0):
+        if report.side is None:
             return
-        self._sequences[account_id] = report.sequence
         self._strategies.setdefault(account_id, set()).add(report.strategy_id)
         positions = self._positions.setdefault(account_id, {})
         position = positions.get(instrument_id) or Position(account_id, instrument_id)

@@ -68,6 +68,17 @@ def test_a_realised_loss_is_seen_at_the_fill():
     assert [(alert.control, alert.sequence) for alert in ctx.published] == [("loss", 2)]
 
 
+def test_a_report_that_comes_again_is_counted_once():
+    engine, ctx = risk(max_orders=2, max_position=5), RecordingContext()
+    for report in (accepted(1, 1000), accepted(2, 1000), fill(3, Side.BUY, 3, 100)):
+        for _ in range(3):
+            engine.on_report(report, ctx)
+    engine.on_report(accepted(1, 1000), ctx)
+    assert ctx.published == []
+    engine.on_report(accepted(4, 1000), ctx)
+    assert [alert.control for alert in ctx.published] == ["order_rate"]
+
+
 def test_too_many_orders_in_the_window_are_one_alert():
     engine, ctx = risk(max_orders=3, window_ns=100), RecordingContext()
     for number in range(3):
@@ -76,9 +87,9 @@ def test_too_many_orders_in_the_window_are_one_alert():
     engine.on_report(accepted(5, 1100, strategy=2), ctx)
     assert ctx.published == []
     refused = OrderRejected(
-        6, 1101, 1, 1, 1, 6, Side.BUY, 1, 1, 0, reason=Reason.TICK, violated=(Reason.TICK,), request=CommandKind.NEW
+        7, 1101, 1, 1, 1, 7, Side.BUY, 1, 1, 0, reason=Reason.TICK, violated=(Reason.TICK,), request=CommandKind.NEW
     )
-    engine.on_report(accepted(5, 1100), ctx)
+    engine.on_report(accepted(6, 1100), ctx)
     engine.on_report(refused, ctx)
     assert [(alert.control, alert.strategy_id) for alert in ctx.published] == [("order_rate", 1)]
 
