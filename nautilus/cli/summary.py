@@ -62,20 +62,16 @@ def print_summary(title: str, report: Report, *, endless: bool = False) -> None:
     ]
     print_table("", ["summary", ""], rows)
 
-    positions = {line.account_id: line for line in report.positions}
     lines = []
     for strategy in report.strategies:
-        held = positions.get(strategy.account_id)
-        lines.append(
-            (
-                strategy.name + (" (stopped)" if strategy.stopped else ""),
-                f"{strategy.orders:,}",
-                f"{strategy.fills:,}",
-                f"{held.quantity} {held.symbol}" if held else "0",
-                money(held.realised) if held else "0.00",
-                money(held.unrealised) if held else "0.00",
-            )
-        )
+        name = strategy.name + (" (stopped)" if strategy.stopped else "")
+        head = (name, f"{strategy.orders:,}", f"{strategy.fills:,}")
+        for held in (line for line in report.positions if line.account_id == strategy.account_id):
+            amounts = (f"{held.quantity} {held.symbol}", money(held.realised), money(held.unrealised))
+            lines.append((*head, *amounts))
+            head = ("", "", "")
+        if head[0]:
+            lines.append((*head, "0", "0.00", "0.00"))
     print_table("", ["strategy", "orders", "fills", "position", "realised", "unrealised"], lines, right=(1, 2, 3, 4, 5))
 
     names = ("p50", "p90", "p99", "p99.9", "max")

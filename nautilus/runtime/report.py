@@ -29,7 +29,7 @@ class PositionLine(msgspec.Struct, frozen=True):
 
 
 class StrategyLine(msgspec.Struct, frozen=True):
-    """What one strategy did. `refused`: orders that the core refused."""
+    """What one strategy did. `refused`: orders, replacements and cancels that the core refused."""
 
     name: str
     strategy_id: int
@@ -57,7 +57,8 @@ class Report(msgspec.Struct, frozen=True):
         For each currency ``realised``, ``unrealised`` (at the price at which it could be closed) and ``total``.
     latency_us
         ``modelled``: virtual time from order to acknowledgement; ``measured``: time of the core for each command,
-        called from Python. Each with p50, p90, p99, p99.9, max and count, in microseconds.
+        called from Python (a call's time is shared evenly among its commands). Each with p50, p90, p99, p99.9, max
+        and count, in microseconds.
     gaps, lost
         Holes in the recording, and update ids known to be missing.
     journal_hash, state_hash, event_hash
