@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from nautilus.adapters.formats import open_recording
 from nautilus.simulation import MarketSource, RecordedSource
 from nautilus.simulation.config import RecordingConfig
-from nautilus.simulation.playback import Recording
 
 
 def open_source(path: str | Path, config: RecordingConfig | None = None) -> MarketSource:
@@ -19,8 +17,7 @@ def open_source(path: str | Path, config: RecordingConfig | None = None) -> Mark
     FormatError
         It is none that is known, or cannot be read.
     """
-    # A flag of the class is not what a protocol's plain attribute asks for, though it reads the same.
-    return RecordedSource(cast(Recording, open_recording(path)), cancel=(config or RecordingConfig()).cancel)
+    return RecordedSource(open_recording(path), cancel=(config or RecordingConfig()).cancel)
 
 
 def derives(source: MarketSource) -> bool:

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.simulation.config import Cancellation
 from nautilus.simulation.recording import RecordedMarket
@@ -30,7 +29,10 @@ class InstrumentHint(Protocol):
 class Recording(Protocol):
     """What is asked of a recording: `nautilus.adapters.formats.open_recording` gives one."""
 
-    order_by_order: bool
+    @property
+    def order_by_order(self) -> bool:
+        """The deltas name single orders."""
+        ...
 
     @property
     def hint(self) -> InstrumentHint:
@@ -61,12 +63,11 @@ class RecordedSource:
     recording : an open recording of one instrument.
     instrument : as it trades in the core; None: as the recording tells.
     cancel : see `RecordingConfig`.
-    for_ns : stop that long after the first update; None plays all.
 
     Raises
     ------
     ConfigError
-        `for_ns` is not positive, or `cancel` is unknown.
+        `cancel` is unknown.
     """
 
     def __init__(
@@ -75,18 +76,13 @@ class RecordedSource:
         instrument: Instrument | None = None,
         *,
         cancel: Cancellation = "back",
-        for_ns: int | None = None,
     ) -> None:
-        if for_ns is not None and for_ns <= 0:
-            raise ConfigError(f"for_ns {for_ns}", where="RecordedSource", expected="more than 0 nanoseconds")
         self.recording = recording
         traded = recording.hint.instrument() if instrument is None else instrument
         self.market = RecordedMarket(traded, cancel=cancel, by_order=recording.order_by_order)
         self.on_events = self.market.on_events  # bound once: the host calls it for every batch of events
         self.setup = self.market.setup
         self._by_order = recording.order_by_order
-        self._for_ns = for_ns
-        self._until_ns: int | None = None
         self._updates = recording.updates()
         self._upcoming: tuple[int, int, Records] | None = None
         self._more: Records | None = None
@@ -119,9 +115,6 @@ class RecordedSource:
             if self._upcoming is None:
                 self._ended = True
                 return None
-            self._check_end(self._upcoming[0])
-            if self._upcoming is None:
-                return None
         return self._upcoming[0]
 
     def step(self) -> Step:
@@ -139,26 +132,11 @@ class RecordedSource:
         return Step(self._now_ns, commands if len(commands) else None, (records,))
 
     def summary(self) -> dict[str, Any]:
-        """Return the recording's counters and book checks, and under `market` what its participants did in the core."""
+        """Return counters and book checks of what was played; under `market`, what its participants did in the core."""
         market = self.market.summary()
         return {**self.recording.summary(), "rejected": market.pop("rejected"), "market": market}
 
     @property
     def progress(self) -> float | None:
-        """Part of the recording, or of the time asked for, that was played."""
-        if self._for_ns is None or self._until_ns is None:
-            return self.recording.progress
-        played = 1 - (self._until_ns - self._now_ns) / self._for_ns
-        return 1.0 if self._ended else max(self.recording.progress, min(1.0, played))
-
-    def _check_end(self, now_ns: int) -> None:
-        if self._for_ns is None:
-            return
-        if self._until_ns is None:
-            self._until_ns = now_ns + self._for_ns
-        if now_ns > self._until_ns:
-            self._ended = True
-            self._upcoming = None
-            close = getattr(self._updates, "close", None)  # a generator settles its counters when it is closed
-            if close is not None:
-                close()
+        """Part of the recording that was read."""
+        return self.recording.progress

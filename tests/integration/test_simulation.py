@@ -29,7 +29,8 @@ class Playback:
 
     def __init__(self, name: str, *, for_ns: int | None = None, cancel: Cancellation = "back") -> None:
         recorded = open_recording(recording(name))
-        self.source = RecordedSource(recorded, recorded.hint.instrument(1), cancel=cancel, for_ns=for_ns)
+        self.source = RecordedSource(recorded, recorded.hint.instrument(1), cancel=cancel)
+        self.until_ns = None if for_ns is None else recorded.start_ns + for_ns
         self.kernel = Kernel(list(self.source.instruments()), accounts=[OWN])
         self.source.attach(self.kernel)
         self.send(self.source.setup())
@@ -44,7 +45,8 @@ class Playback:
 
     def step(self) -> tuple[Step, np.ndarray | None] | None:
         """Play one step; None at the end."""
-        if self.source.next_ns() is None:
+        next_ns = self.source.next_ns()
+        if next_ns is None or (self.until_ns is not None and next_ns > self.until_ns):
             return None
         step = self.source.step()
         self.now_ns = step.now_ns
@@ -123,6 +125,29 @@ def test_core_holds_the_recorded_orders_after_every_message() -> None:
     assert facts["rejected"] == {}
     assert facts["book_checks"]["equal"] == 998
     assert facts["market"]["unknown_ids"] == facts["market"]["taken_lots"] == 0
+
+
+@pytest.mark.parametrize("name", [BTCUSDT_PERPETUAL, BTCUSDT_SPOT, LOBSTER])
+def test_summary_of_a_run_that_stops_early_tells_what_was_played(name: str) -> None:
+    playback = Playback(name, for_ns=MINUTE // 12)
+    played = {"quotes": 0, "trades": 0, "diffs": 0}
+    while (one := playback.step()) is not None:
+        names = one[0].records[0].dtype.names if one[0].records else ()
+        played["quotes"] += "bid_ticks" in names
+        played["trades"] += "trade_id" in names
+        played["diffs"] += "action" in names
+    facts = playback.source.summary()
+    assert facts["records"]["quotes"] == played["quotes"] > 0
+    assert facts["records"]["trades"] == played["trades"] > 0
+    checks = facts["book_checks"]
+    if name == LOBSTER:
+        assert checks["compared"] == checks["equal"] == facts["records"]["book_messages"] - 1 > 0
+    else:
+        assert facts["diffs_applied"] + 1 == played["diffs"]  # and the snapshot
+        assert facts["diffs_applied"] + facts["diffs_dropped"] == facts["records"]["book_diffs"]
+        assert 0 <= facts["diffs_applied"] - checks["compared"] == checks["pending"] <= 2
+        assert checks["compared"] == checks["equal"] > 0
+    assert facts == playback.source.summary(), "asking again changes nothing"
 
 
 def trade_along(playback: Playback, every: int) -> dict[str, int]:

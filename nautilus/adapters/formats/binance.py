@@ -10,8 +10,10 @@ Order is file order and time is the receive stamp; the venue's own times run ahe
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +51,16 @@ class HeldDiff(NamedTuple):
     previous_id: int
     venue_ns: int
     line: int
+    records: Records
+
+
+class Judged(NamedTuple):
+    """What became of a diff or snapshot, with the place of the line in its batch."""
+
+    place: int
+    verdict: Verdict
+    lost: int
+    update_id: int  # -1: not to be compared, as it is a snapshot
     records: Records
 
 
@@ -91,14 +103,19 @@ class BinanceRecording(Recording):
         self.counts = {"quotes": 0, "trades": 0, "book_diffs": 0, "book_snapshots": 0, "book_levels": 0}
         self.book = DepthBook()
         self.sync: DiffSync = SpotSync() if hint.product == "spot" else FuturesSync()
+        self.diffs_applied = 0
+        self.diffs_dropped = 0
         self.booked_trades = 0
         self._reader = BlockReader(path)
         self._decoder = BinanceDecoder(hint.price_increment, hint.lot_size, hint.symbol, instrument_id)
         self._held: list[HeldDiff] = []
         self._held_dropped = 0
         self._book_venue_ns = 0
-        self._applied: list[Records] = []
-        self._applied_ids: list[int] = []
+        self._batch: BinanceBatch | None = None
+        self._lines: Records = np.zeros(0, np.void)
+        self._passed = 0  # lines of the batch after which another update was asked for
+        self._settled = 0  # lines of the batch in the counters and checks
+        self._judged: list[Judged] = []
 
     @property
     def progress(self) -> float:
@@ -129,50 +146,51 @@ class BinanceRecording(Recording):
         """The updates of one batch. Counters and checks are settled for what was taken, also on an early close."""
         quotes, trades = batch.quotes, batch.trades
         trade_flags = trades["flags"]
-        taken = 0
+        self._batch, self._lines = batch, lines
+        self._settled = taken = 0
         columns = (lines[name].tolist() for name in ("kind", "now_ns", "venue_ns", "first"))
         try:
             for kind, now_ns, venue_ns, first in zip(*columns, strict=True):
+                self._passed = taken
                 taken += 1
                 if kind == LINE_QUOTE:
                     yield update((now_ns, QUOTE, quotes[first : first + 1]))
                 elif kind == LINE_TRADE:
                     if 0 < venue_ns <= self._book_venue_ns:
                         trade_flags[first] |= BOOKED
-                        self.booked_trades += 1
                     yield update((now_ns, TRADE, trades[first : first + 1]))
                 else:
-                    for records in self._book_line(batch, lines[taken - 1]):
+                    for records in self._book_line(batch, taken - 1):
                         yield update((now_ns, BOOK, records))
         finally:
-            self._settle(batch, lines[:taken])
+            self._passed = taken
+            self._settle()
 
-    def _book_line(self, batch: BinanceBatch, line: Any) -> list[Records]:
+    def _book_line(self, batch: BinanceBatch, place: int) -> list[Records]:
         """What a diff or snapshot line does to the book: BOOK_DELTA arrays, in order."""
-        now_ns, venue_ns, first_id, last_id, previous_id, number, first, count, kind, marks = line.tolist()
+        line = self._lines[place].tolist()
+        now_ns, venue_ns, first_id, last_id, previous_id, number, first, count, kind, marks = line
         records = batch.deltas[first : first + count]
         if kind == LINE_DIFF:
             if isinstance(self.sync, FuturesSync) and not marks & MARK_PREVIOUS:
                 raise FormatError("field pu is missing", where=f"{self.path}:{number}", expected="pu, as before")
-            return self._judge(HeldDiff(first_id, last_id, previous_id, venue_ns, number, records))
+            return self._judge(place, HeldDiff(first_id, last_id, previous_id, venue_ns, number, records))
         if not self.sync.on_snapshot(last_id):
             self._note(number, f"snapshot {last_id} is older than the book {self.sync.last_id}, passed over")
             return []
         self._book_venue_ns = max(self._book_venue_ns, venue_ns)
         out = [records]
-        self._apply(records, last_id, compared=False)
+        self._judged.append(Judged(place, Verdict.APPLY, 0, -1, records))
         held, self._held = self._held, []
         for diff in held:
             diff.records["now_ns"] = now_ns
-            out += self._judge(diff)
+            out += self._judge(place, diff)
         return out
 
-    def _judge(self, diff: HeldDiff) -> list[Records]:
+    def _judge(self, place: int, diff: HeldDiff) -> list[Records]:
         before = self.sync.last_id
         lost = self.sync.lost
         verdict = self.sync.on_diff(diff.first_id, diff.last_id, diff.previous_id)
-        if verdict is Verdict.DROP:
-            return []
         if verdict is Verdict.HOLD:
             # A copy, so that the whole batch is not kept for it.
             self._held.append(diff._replace(records=diff.records.copy()))
@@ -180,39 +198,50 @@ class BinanceRecording(Recording):
                 del self._held[0]
                 self._held_dropped += 1
             return []
+        lost = self.sync.lost - lost
+        self._judged.append(Judged(place, verdict, lost, diff.last_id, diff.records))
+        if verdict is Verdict.DROP:
+            return []
         if verdict is Verdict.GAP:
-            self.gaps, self.lost = self.sync.gaps, self.sync.lost
-            self._note(diff.line, f"gap in the book's update ids after {before}: {self.lost - lost} missing")
+            self._note(diff.line, f"gap in the book's update ids after {before}: {lost} missing")
         self._book_venue_ns = diff.venue_ns
-        self._apply(diff.records, diff.last_id, compared=True)
         return [diff.records] if len(diff.records) else []
 
-    def _apply(self, records: Records, update_id: int, *, compared: bool) -> None:
-        self._applied.append(records)
-        self._applied_ids.append(update_id if compared else -1)
-
-    def _settle(self, batch: BinanceBatch, lines: Records) -> None:
-        """Count the lines taken, carry the recorded book on, and offer both it and the tickers to the check."""
+    def _settle(self) -> None:
+        """Count the lines passed, carry the recorded book on, and offer both it and the tickers to the check."""
         self.skipped = self._skipped()
-        if not len(lines):
+        lines = self._lines[self._settled : self._passed]
+        if self._batch is None or not len(lines):
             return
         kinds = lines["kind"]
         numbers = np.bincount(kinds, minlength=LINE_SNAPSHOT + 1).tolist()
+        before = np.bincount(self._lines["kind"][: self._settled], minlength=LINE_SNAPSHOT + 1).tolist()
+        quotes, trades = (slice(before[kind], before[kind] + numbers[kind]) for kind in (LINE_QUOTE, LINE_TRADE))
+        self._settled = self._passed
         self.counts["quotes"] += numbers[LINE_QUOTE]
         self.counts["trades"] += numbers[LINE_TRADE]
         self.counts["book_diffs"] += numbers[LINE_DIFF]
         self.counts["book_snapshots"] += numbers[LINE_SNAPSHOT]
         self.counts["book_levels"] += int(lines["count"][kinds == LINE_DIFF].sum())
+        self.booked_trades += int(np.count_nonzero(self._batch.trades["flags"][trades] & BOOKED))
         self.first_ns = self.first_ns or int(lines["now_ns"][0])
         self.last_ns = int(lines["now_ns"][-1])
-        books: Records = batch.quotes[:0]
-        if self._applied:
-            ids = np.array(self._applied_ids, np.int64)
-            books = self.book.apply_each(self._applied)[ids >= 0]
-            books["update_id"] = ids[ids >= 0]
-            self._applied.clear()
-            self._applied_ids.clear()
-        self.check.add(books, batch.quotes[: numbers[LINE_QUOTE]])
+        self.check.add(self._settle_book(), self._batch.quotes[quotes])
+
+    def _settle_book(self) -> Records:
+        """Apply what the lines passed do to the book; QUOTE array of its best after each diff."""
+        count = bisect_left(self._judged, self._passed, key=attrgetter("place"))
+        judged, self._judged = self._judged[:count], self._judged[count:]
+        applied = [each for each in judged if each.verdict is not Verdict.DROP]
+        self.diffs_dropped += len(judged) - len(applied)
+        self.gaps += sum(each.verdict is Verdict.GAP for each in applied)
+        self.lost += sum(each.lost for each in applied)
+        ids = np.array([each.update_id for each in applied], np.int64)
+        compared = ids >= 0
+        self.diffs_applied += int(np.count_nonzero(compared))
+        books: Records = self.book.apply_each([each.records for each in applied])[compared]
+        books["update_id"] = ids[compared]
+        return books
 
     def _skipped(self) -> dict[str, int]:
         decoder = self._decoder
@@ -231,8 +260,9 @@ class BinanceRecording(Recording):
 
     def summary(self) -> dict[str, Any]:
         """`Recording.summary` and what became of the diffs and trades."""
+        self._settle()
         return super().summary() | {
-            "diffs_applied": self.sync.applied,
-            "diffs_dropped": self.sync.dropped,
+            "diffs_applied": self.diffs_applied,
+            "diffs_dropped": self.diffs_dropped,
             "booked_trades": self.booked_trades,
         }

@@ -49,7 +49,11 @@ ACTIONS = {
     MESSAGE_EXECUTE_HIDDEN: int(BookAction.EXECUTE_HIDDEN),
 }
 
+COUNTED: dict[int, str] = {UpdateKind.QUOTE: "quotes", UpdateKind.TRADE: "trades", UpdateKind.BOOK: "book_levels"}
+
 Sided = tuple[int, list[tuple[int, int]]]
+# Message, whether each depth is equal, the rebuilt levels of both sides, and the venue's.
+Compared = tuple[int, dict[int, bool], list[list[tuple[int, int]]], list[list[tuple[int, int]]]]
 
 
 class LobsterRecording(Recording):
@@ -90,6 +94,7 @@ class LobsterRecording(Recording):
         self._message_reader = BlockReader(messages)
         self._row_reader = BlockReader(rows)
         self._midnight_ns = midnight_ns(day)
+        self._compared: Compared | None = None  # of the message at hand; None for row 0
         first = next(self._messages(BlockReader(messages)), None)
         self.start_ns = 0 if first is None else self._midnight_ns + int(first["time_ns"][0])
         next(self._rows(BlockReader(rows)), None)
@@ -108,20 +113,34 @@ class LobsterRecording(Recording):
                 messages[name].tolist() for name in ("time_ns", "kind", "order_id", "quantity", "price", "direction")
             )
             for message, row in zip(zip(*columns, strict=True), rows.tolist(), strict=True):
-                now_ns = self._midnight_ns + message[0]
-                if now_ns < self.last_ns:
-                    now_ns = self.last_ns
-                    self.skipped["times_raised"] += 1
+                now_ns = max(self.last_ns, self._midnight_ns + message[0])
                 if until_ns is not None and now_ns > until_ns:
                     return
                 number += 1
-                self.first_ns = self.first_ns or now_ns
-                self.last_ns = now_ns
-                self.counts["book_messages"] += 1
-                yield from self._step(number, now_ns, message, row)
+                updates = self._step(number, now_ns, message, row)
+                try:
+                    yield from updates
+                finally:  # the message was played, or closed with some of it given
+                    self._settle(now_ns, message, updates)
 
-    def _step(self, number: int, now_ns: int, message: tuple[int, ...], row: list[int]) -> Iterator[Update]:
+    def _settle(self, now_ns: int, message: tuple[int, ...], updates: list[Update]) -> None:
+        """Count a message that was played, with its comparison."""
+        self.skipped["times_raised"] += now_ns > self._midnight_ns + message[0]
+        self.first_ns = self.first_ns or now_ns
+        self.last_ns = now_ns
+        self.counts["book_messages"] += 1
+        for update in updates:
+            self.counts[COUNTED[update.kind]] += len(update.records)
+        if self._compared is None:
+            self.counts["book_snapshots"] += 1
+            return
+        self.check.add_levels(*self._compared)
+        if message[1] not in ACTIONS:
+            self.skipped["crosses" if message[1] == MESSAGE_CROSS else "halts"] += 1
+
+    def _step(self, number: int, now_ns: int, message: tuple[int, ...], row: list[int]) -> list[Update]:
         """The updates of message `number`, counted from 1."""
+        updates: list[Update] = []
         _, kind, order_id, quantity, price, direction = message
         recorded = [(BUY, levels_of(row, 2)), (SELL, levels_of(row, 0))]
         changes: list[tuple[int, ...]] = []
@@ -132,40 +151,34 @@ class LobsterRecording(Recording):
             for row_side, levels in recorded:
                 changes.append((row_side, CLEAR, 0, 0, 0, SNAPSHOT))
                 changes += [(row_side, SET, 0, level, size, SNAPSHOT) for level, size in levels]
-            self.counts["book_snapshots"] += 1
             self._change(changes)
-        elif action is None:
-            self.skipped["crosses" if kind == MESSAGE_CROSS else "halts"] += 1
-            self._compare(number, recorded)
-        else:
+        elif action is not None:
             changes.append((side, action, order_id, price, quantity, 0))
             misfits = self.book.misfits
             self._change(changes)
             if self.book.misfits > misfits:
                 self._note(number, f"message names order {order_id}, price {price}, size {quantity}, not in the book")
-            self._compare(number, recorded)
         if number > 1:
+            self._compared = self._compare(number, recorded)
             corrections = self._corrections(recorded)
             self._change(corrections)
             changes += corrections
         if changes:
-            self.counts["book_levels"] += len(changes)
-            yield Update(now_ns, UpdateKind.BOOK, self._deltas(now_ns, number, changes))
+            updates.append(Update(now_ns, UpdateKind.BOOK, self._deltas(now_ns, number, changes)))
         if number > 1 and kind in (MESSAGE_EXECUTE, MESSAGE_EXECUTE_HIDDEN):
-            self.counts["trades"] += 1
             aggressor = SELL if side == BUY else BUY
             trade = (now_ns, now_ns, number, price, quantity, self.instrument_id, aggressor, 0, LAST)
-            yield Update(now_ns, UpdateKind.TRADE, np.array([trade], TRADE))
-        self.counts["quotes"] += 1
+            updates.append(Update(now_ns, UpdateKind.TRADE, np.array([trade], TRADE)))
         best = (*self.book.best(BUY), *self.book.best(SELL))
         quote = np.array([(now_ns, now_ns, number, *best, self.instrument_id, LAST, 0)], QUOTE)
-        yield Update(now_ns, UpdateKind.QUOTE, quote)
+        updates.append(Update(now_ns, UpdateKind.QUOTE, quote))
+        return updates
 
     def _change(self, changes: list[tuple[int, ...]]) -> None:
         for side, action, order_id, price, quantity, _ in changes:
             self.book.change(side, action, order_id, price, quantity)
 
-    def _compare(self, number: int, recorded: list[Sided]) -> None:
+    def _compare(self, number: int, recorded: list[Sided]) -> Compared:
         deepest = max(DEPTHS)
         rebuilt = [self.book.levels(side, deepest) for side, _ in recorded]
         venue = [levels[:deepest] for _, levels in recorded]
@@ -174,7 +187,7 @@ class LobsterRecording(Recording):
             for depth in DEPTHS
             if depth <= self.levels
         }
-        self.check.add_levels(number, equal, rebuilt, venue)
+        return number, equal, rebuilt, venue
 
     def _corrections(self, recorded: list[Sided]) -> list[tuple[int, ...]]:
         """Levels that newly entered the recorded ones, and those that left them."""

@@ -128,8 +128,9 @@ class Recording(ABC):
     def updates(self, until_ns: int | None = None) -> Iterator[Update]:
         """Give the updates in file order, once.
 
-        `until_ns`: stop before the first line whose receive stamp is later. Closing the iterator early settles the
-        counters and book checks for what was given until then.
+        `until_ns`: stop before the first line whose receive stamp is later. A line counts once another update is
+        asked for after its own, so that one may be looked at without being played; closing the iterator early counts
+        all that was given. Counters and checks are brought up to date by `summary`, at the end and by closing.
 
         Raises
         ------

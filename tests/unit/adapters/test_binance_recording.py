@@ -149,6 +149,28 @@ def test_early_close_settles_exactly_what_was_given(tmp_path_factory, count):
     assert recording.check.compared == {8: 1, 9: 2}.get(count, 0)
 
 
+@pytest.mark.parametrize("played", range(9))
+def test_update_that_was_only_looked_at_is_not_in_the_summary(log, played):
+    recording = log(*FUTURES)
+    updates = recording.updates()
+    kinds = [next(updates).kind for _ in range(played)]
+    next(updates)
+    facts = recording.summary()
+    assert facts["records"]["quotes"] == kinds.count(UpdateKind.QUOTE)
+    assert facts["records"]["trades"] == kinds.count(UpdateKind.TRADE)
+    # Snapshot and held diffs are the third and fourth update, of one line.
+    assert (facts["records"]["book_snapshots"], facts["diffs_dropped"]) == ((1, 1) if played >= 4 else (0, 0))
+    assert facts["diffs_applied"] == (played >= 4) + (played >= 7)
+    assert facts["booked_trades"] == (played >= 5)
+    assert facts["book_checks"]["compared"] == (played >= 8)
+    assert recording.summary() == facts
+    rest = [u.kind for u in updates]
+    assert len(rest) == 8 - played
+    facts = recording.summary()
+    assert (facts["records"]["quotes"], facts["records"]["trades"], facts["booked_trades"]) == (3, 3, 1)
+    assert (facts["book_checks"]["compared"], facts["book_checks"]["equal"]) == (2, 2)
+
+
 def test_diff_without_levels_changes_nothing_but_the_update_id(log):
     recording = log(snapshot(1, 100), diff(2, 99, 101, bids=()), diff(3, 102, 103))
     updates = list(recording.updates())

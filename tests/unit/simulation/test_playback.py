@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nautilus.core.types import QUOTE, TRADE, BookAction
-from nautilus.model.errors import ConfigError, VenueError
+from nautilus.model.errors import VenueError
 from nautilus.simulation.playback import BOOK, RecordedSource
 from nautilus.simulation.playback import QUOTE as QUOTE_KIND
 from nautilus.simulation.playback import TRADE as TRADE_KIND
@@ -31,19 +31,15 @@ class ListedRecording:
     ) -> None:
         self.order_by_order = order_by_order
         self.given = 0
-        self.closed = False
         self._updates = updates
         self._fault = fault
 
     def updates(self, until_ns: int | None = None) -> Iterator[tuple[int, int, np.ndarray]]:
-        try:
-            for update in self._updates:
-                self.given += 1
-                yield update
-            if self._fault:
-                raise VenueError(self._fault)
-        finally:
-            self.closed = True
+        for update in self._updates:
+            self.given += 1
+            yield update
+        if self._fault:
+            raise VenueError(self._fault)
 
     def summary(self) -> dict[str, Any]:
         return {"records": {"updates": self.given}, "gaps": 0}
@@ -95,16 +91,6 @@ def test_each_update_is_a_step_with_its_own_records() -> None:
     assert facts["market"]["trades"] == 1
 
 
-def test_stops_a_time_after_the_first_update_and_settles_the_recording() -> None:
-    recording = ListedRecording(short())
-    source = RecordedSource(recording, INSTRUMENT, for_ns=2)
-    _, steps = play(source)
-    assert [step.now_ns for step in steps] == [10, 11, 12]
-    assert recording.closed
-    assert source.progress == 1
-    assert source.next_ns() is None
-
-
 def test_parts_of_an_order_by_order_update_are_steps_at_the_same_time() -> None:
     start = deltas([(BookAction.SET, BUY, 100, 5), (BookAction.SET, SELL, 101, 5)])
     change = deltas([(BookAction.ADD, BUY, 99, 2, 71), (BookAction.SET, BUY, 98, 4)])
@@ -120,9 +106,3 @@ def test_fault_of_the_recording_comes_after_everything_before_it() -> None:
     with pytest.raises(VenueError, match="cut"):
         play(source)
     assert source.summary()["market"]["trades"] == 1
-
-
-@pytest.mark.parametrize("for_ns", [0, -1])
-def test_time_to_play_must_be_positive(for_ns: int) -> None:
-    with pytest.raises(ConfigError, match="expected more than 0"):
-        RecordedSource(ListedRecording(short()), INSTRUMENT, for_ns=for_ns)
