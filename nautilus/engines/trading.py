@@ -7,13 +7,13 @@ agents of a simulated one) are published as core events only: they are reported 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 
 from nautilus.engines.base import Context, Core, Engine
-from nautilus.model.commands import CancelOrder, KillSwitch, MassCancel, ReplaceOrder, ResumeTrading, SubmitOrder
+from nautilus.model.commands import TradingCommand
 from nautilus.model.enums import CommandKind, EventKind, Reason, violated_reasons
 from nautilus.model.errors import ModelError
 from nautilus.model.events import (
@@ -32,14 +32,6 @@ from nautilus.model.message import Message
 from nautilus.model.records import EVENT_FIELDS, Records, command_array
 from nautilus.model.topics import CORE_EVENTS, EXECUTION_REPORTS
 
-_KINDS: dict[type[Message], CommandKind] = {
-    SubmitOrder: CommandKind.NEW,
-    CancelOrder: CommandKind.CANCEL,
-    ReplaceOrder: CommandKind.REPLACE,
-    MassCancel: CommandKind.MASS_CANCEL,
-    KillSwitch: CommandKind.KILL,
-    ResumeTrading: CommandKind.RESUME,
-}
 _KIND = EVENT_FIELDS["kind"]
 _REASON = EVENT_FIELDS["reason"]
 _ONE = np.uint32(1)
@@ -71,14 +63,14 @@ class TradingEngine(Engine):
 
     def on_request(self, message: Message, ctx: Context) -> CommandAcknowledged:
         """Carry out one command of `nautilus.model.commands`."""
-        if not isinstance(message, SubmitOrder | CancelOrder | ReplaceOrder | MassCancel | KillSwitch | ResumeTrading):
+        if not isinstance(message, TradingCommand):
             raise ModelError(
                 f"request {type(message).__name__}",
                 where=self.name,
-                expected=f"one of {', '.join(known.__name__ for known in _KINDS)}",
+                expected=f"one of {', '.join(known.__name__ for known in get_args(TradingCommand))}",
             )
         events = self._core.process(command_array(message.to_row(ctx.now_ns)))
-        self._publish(events, _KINDS[type(message)], ctx)
+        self._publish(events, message.kind, ctx)
         last = events[-1].item()
         # Every command of a client ends in an event of its own; timers that came due stand before it.
         refused = last[_KIND] in (EventKind.REJECTED, EventKind.DUPLICATE)

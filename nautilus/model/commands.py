@@ -7,13 +7,29 @@ deadline has passed when it is sequenced is refused (LATE).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import msgspec
+
 from nautilus.model.enums import CommandKind, OrderFlag, OrderType, Side, TimeInForce
 from nautilus.model.message import Message
 from nautilus.model.records import command_row
 
 
-class SubmitOrder(Message, frozen=True):
+class CommandMessage(Message, frozen=True):
+    """Base of all commands: a field has the name of the COMMAND record's field that it fills."""
+
+    kind: ClassVar[CommandKind]
+
+    def to_row(self, now_ns: int) -> bytes:
+        """The COMMAND record, as its 128 bytes."""
+        return command_row(kind=self.kind, now_ns=now_ns, **msgspec.structs.asdict(self))
+
+
+class SubmitOrder(CommandMessage, frozen=True):
     """Enter a new order."""
+
+    kind: ClassVar[CommandKind] = CommandKind.NEW
 
     account_id: int
     instrument_id: int
@@ -30,30 +46,11 @@ class SubmitOrder(Message, frozen=True):
     source_sequence: int = 0
     deadline_ns: int = 0
 
-    def to_row(self, now_ns: int) -> bytes:
-        """The COMMAND record, as its 128 bytes."""
-        return command_row(
-            now_ns=now_ns,
-            order_id=self.order_id,
-            price_ticks=self.price_ticks,
-            quantity=self.quantity,
-            source_sequence=self.source_sequence,
-            instrument_id=self.instrument_id,
-            account_id=self.account_id,
-            kind=CommandKind.NEW,
-            side=self.side,
-            order_type=self.order_type,
-            time_in_force=self.time_in_force,
-            flags=self.flags,
-            source_id=self.source_id,
-            expire_ns=self.expire_ns,
-            deadline_ns=self.deadline_ns,
-            strategy_id=self.strategy_id,
-        )
 
-
-class CancelOrder(Message, frozen=True):
+class CancelOrder(CommandMessage, frozen=True):
     """Take an open order out of the book."""
+
+    kind: ClassVar[CommandKind] = CommandKind.CANCEL
 
     account_id: int
     instrument_id: int
@@ -62,25 +59,14 @@ class CancelOrder(Message, frozen=True):
     source_id: int = 0
     source_sequence: int = 0
 
-    def to_row(self, now_ns: int) -> bytes:
-        """The COMMAND record, as its 128 bytes."""
-        return command_row(
-            now_ns=now_ns,
-            order_id=self.order_id,
-            source_sequence=self.source_sequence,
-            instrument_id=self.instrument_id,
-            account_id=self.account_id,
-            kind=CommandKind.CANCEL,
-            source_id=self.source_id,
-            strategy_id=self.strategy_id,
-        )
 
-
-class ReplaceOrder(Message, frozen=True):
+class ReplaceOrder(CommandMessage, frozen=True):
     """Change price and total quantity (counting what was filled) of an open order.
 
     The same price and no more than the old leaves keeps its place in the queue; anything else loses it.
     """
+
+    kind: ClassVar[CommandKind] = CommandKind.REPLACE
 
     account_id: int
     instrument_id: int
@@ -92,25 +78,11 @@ class ReplaceOrder(Message, frozen=True):
     source_sequence: int = 0
     deadline_ns: int = 0
 
-    def to_row(self, now_ns: int) -> bytes:
-        """The COMMAND record, as its 128 bytes."""
-        return command_row(
-            now_ns=now_ns,
-            order_id=self.order_id,
-            price_ticks=self.price_ticks,
-            quantity=self.quantity,
-            source_sequence=self.source_sequence,
-            instrument_id=self.instrument_id,
-            account_id=self.account_id,
-            kind=CommandKind.REPLACE,
-            source_id=self.source_id,
-            deadline_ns=self.deadline_ns,
-            strategy_id=self.strategy_id,
-        )
 
-
-class MassCancel(Message, frozen=True):
+class MassCancel(CommandMessage, frozen=True):
     """Cancel every open order that fits; 0 means every account, instrument, side or strategy."""
+
+    kind: ClassVar[CommandKind] = CommandKind.MASS_CANCEL
 
     account_id: int = 0
     instrument_id: int = 0
@@ -119,58 +91,27 @@ class MassCancel(Message, frozen=True):
     source_id: int = 0
     source_sequence: int = 0
 
-    def to_row(self, now_ns: int) -> bytes:
-        """The COMMAND record, as its 128 bytes."""
-        return command_row(
-            now_ns=now_ns,
-            source_sequence=self.source_sequence,
-            instrument_id=self.instrument_id,
-            account_id=self.account_id,
-            kind=CommandKind.MASS_CANCEL,
-            side=self.side,
-            source_id=self.source_id,
-            strategy_id=self.strategy_id,
-        )
 
-
-class KillSwitch(Message, frozen=True):
+class KillSwitch(CommandMessage, frozen=True):
     """Stop new orders of an account, an instrument, the pair, or (both 0) all, and cancel the open ones."""
 
+    kind: ClassVar[CommandKind] = CommandKind.KILL
+
     account_id: int = 0
     instrument_id: int = 0
     source_id: int = 0
     source_sequence: int = 0
 
-    def to_row(self, now_ns: int) -> bytes:
-        """The COMMAND record, as its 128 bytes."""
-        return command_row(
-            now_ns=now_ns,
-            source_sequence=self.source_sequence,
-            instrument_id=self.instrument_id,
-            account_id=self.account_id,
-            kind=CommandKind.KILL,
-            source_id=self.source_id,
-        )
 
-
-class ResumeTrading(Message, frozen=True):
+class ResumeTrading(CommandMessage, frozen=True):
     """Take back a kill switch of exactly this scope."""
 
+    kind: ClassVar[CommandKind] = CommandKind.RESUME
+
     account_id: int = 0
     instrument_id: int = 0
     source_id: int = 0
     source_sequence: int = 0
-
-    def to_row(self, now_ns: int) -> bytes:
-        """The COMMAND record, as its 128 bytes."""
-        return command_row(
-            now_ns=now_ns,
-            source_sequence=self.source_sequence,
-            instrument_id=self.instrument_id,
-            account_id=self.account_id,
-            kind=CommandKind.RESUME,
-            source_id=self.source_id,
-        )
 
 
 TradingCommand = SubmitOrder | CancelOrder | ReplaceOrder | MassCancel | KillSwitch | ResumeTrading

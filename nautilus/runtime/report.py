@@ -48,7 +48,7 @@ class Report(msgspec.Struct, frozen=True):
     records
         Market data records played or made, by kind.
     book_checks
-        ``compared`` and ``equal``; None for a simulated market.
+        ``compared`` and ``equal``, both 0 where there is nothing to compare with; None where a source has no checks.
     orders, fills
         Orders that strategies sent; fills that they had.
     order_events

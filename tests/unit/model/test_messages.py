@@ -13,7 +13,15 @@ from nautilus.core import COMMAND, EVENT, Kernel
 from nautilus.model import codec, enums
 from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
-from nautilus.model.commands import CancelOrder, KillSwitch, MassCancel, ReplaceOrder, ResumeTrading, SubmitOrder
+from nautilus.model.commands import (
+    CancelOrder,
+    CommandMessage,
+    KillSwitch,
+    MassCancel,
+    ReplaceOrder,
+    ResumeTrading,
+    SubmitOrder,
+)
 from nautilus.model.enums import AccountFlag, CommandKind, LimitKind, OrderFlag, Reason, Side, TimeInForce
 from nautilus.model.errors import ModelError
 from nautilus.model.events import ExecutionReport, OrderFilled, OrderRejected
@@ -86,7 +94,7 @@ def test_every_field_of_a_command_reaches_the_record(message, kind):
 
 
 def test_every_message_is_known_to_the_codec():
-    abstract = {ExecutionReport}
+    abstract = {ExecutionReport, CommandMessage}
     assert set(subclasses(Message)) - abstract == set(codec.MESSAGES)
 
 
