@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -105,7 +107,9 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
     from nautilus.cli.progress import progress_display
     from nautilus.runtime.replay import run
 
-    with progress_display(title.partition(":")[0], options.for_seconds, quiet=options.as_json) as show:
+    # With --json stdout holds one object and nothing else, whatever a strategy prints.
+    stdout = redirect_stdout(sys.stderr) if options.as_json else nullcontext()
+    with stdout, progress_display(title.partition(":")[0], options.for_seconds, quiet=options.as_json) as show:
         report = run(
             source,
             options.strategies,

@@ -123,7 +123,7 @@ def examine(
     problems: list[ConfigError] = []
     given: list[_Given] = []
     files: list[str] = []
-    name = profile or environment.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
+    name = (environment.get(PROFILE_VARIABLE) or DEFAULT_PROFILE) if profile is None else profile
     try:
         file = find(path, environment)
         if file is not None:
@@ -166,10 +166,10 @@ def examine(
 
 def find(path: str | None, environment: Mapping[str, str]) -> str | None:
     """The configuration file in force; None where there is none, which only an explicit name makes an error."""
-    named, origin = (path, "--config") if path else (environment.get(FILE_VARIABLE), FILE_VARIABLE)
-    if named:
+    named, origin = (environment.get(FILE_VARIABLE) or None, FILE_VARIABLE) if path is None else (path, "--config")
+    if named is not None:
         if not Path(named).is_file():
-            raise ConfigError(f"no file {named}", where=origin, expected="a TOML file")
+            raise ConfigError(f"no file {named or repr(named)}", where=origin, expected="a TOML file")
         return named
     return FILE_PLACE if Path(FILE_PLACE).is_file() else None
 

@@ -180,12 +180,14 @@ def test_a_strategy_in_a_file_runs_and_its_error_is_said(tmp_path: Path) -> None
         "from nautilus.engines.strategy import Strategy\n\n\n"
         "class Mine(Strategy):\n"
         "    def on_quote(self, quote, ctx):\n"
+        "        print('a word of its own')\n"
         "        raise ValueError('wrong on purpose')\n"
     )
     result = nautilus("demo", "--market-for", 2, "--strategy", "mine.py:Mine", "--json", cwd=tmp_path)
     assert result.returncode == 1
     assert one_object(result)["errors"]
     assert "wrong on purpose" in result.stderr
+    assert "a word of its own" in result.stderr
 
 
 def test_an_interrupt_ends_a_run_with_one_line(tmp_path: Path) -> None:

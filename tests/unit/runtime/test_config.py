@@ -96,6 +96,13 @@ def test_a_named_file_that_is_not_there_is_refused(house: Path) -> None:
     assert refuse(environment={"NAUTILUS_CONFIG": "x.toml"}).where == "NAUTILUS_CONFIG"
 
 
+def test_an_empty_name_of_a_file_or_profile_is_refused_where_a_flag_gives_it(house: Path) -> None:
+    (house / "nautilus.toml").write_text("")
+    assert str(refuse(path="")) == "--config: no file ''; expected a TOML file"
+    assert "profile ''" in str(refuse(profile=""))
+    resolve(environment={"NAUTILUS_CONFIG": "", "NAUTILUS_PROFILE": ""})
+
+
 def test_an_unknown_key_names_key_value_file_line_and_the_nearest(house: Path) -> None:
     (house / "nautilus.toml").write_text("# a comment\n[quoting]\nspred_ticks = 3\n")
     assert str(refuse()) == (
