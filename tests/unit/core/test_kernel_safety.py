@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +237,64 @@ def test_output_that_is_not_handed_out_is_zeroed(tmp_path: Path) -> None:
     assert out.tobytes() == bytes(out.nbytes)
     with pytest.raises(KernelError, match="its journal failed"):
         kernel.process(builders.cancel(1))
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A disk that is full as far as this process goes: no file grows beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_no_event_leaves_and_nothing_is_taken_after_a_failed_write(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    kernel = opened(journal=path)
+    kernel.process(new(1, BUY, 50, 1))
+    acknowledged = hashes(kernel)
+    with largest_file(4_096), pytest.raises(OSError, match="could not be written") as caught:
+        kernel.process(new(2, BUY, 51, 1))
+    assert caught.value.errno == errno.EFBIG
+    for commands in (new(3, BUY, 52, 1), builders.cancel(1), np.zeros(0, COMMAND)):
+        with pytest.raises(KernelError, match="its journal failed"):
+            kernel.process(commands)
+    with pytest.raises(KernelError, match="its journal failed"):
+        kernel.checkpoint()
+    with pytest.raises(OSError, match="large"):
+        kernel.close()
+    again = Kernel.open(path)
+    assert hashes(again) == acknowledged
+    assert len(again.process(new(2, BUY, 51, 1))) == 1
+    again.close()
+
+
+def test_a_full_disk_refuses_new_orders_and_takes_cancels_until_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    kernel = opened(journal=Journal(path, segment_bytes=16_384, capacity=64, closed_capacity=16))
+    number, refused = 1, ""
+    with largest_file(16_383):
+        while not refused:
+            try:
+                kernel.process(new(number, BUY, 50, 1, expire_ns=number + 99, time_in_force=GTD))
+                number += 1
+            except JournalError as error:
+                refused = error.code
+        assert refused == "journal full"
+        assert number > 50
+        before = hashes(kernel)
+        with pytest.raises(JournalError, match="no room for 2 more commands"):
+            kernel.process(batch(builders.cancel(1), new(999, BUY, 50, 1)))
+        assert hashes(kernel) == before, "nothing of the batch was taken"
+        assert [len(kernel.process(builders.cancel(order))) for order in range(1, 11)] == [1] * 10
+        assert kernel.process(builders.kill())["quantity"][-1] == number - 11
+    kernel.process(builders.resume())
+    kernel.process(new(number, BUY, 50, 1))
+    expected = hashes(kernel)
+    kernel.close()
+    assert hashes(Kernel.replay(path)) == expected
 
 
 def at(command: np.ndarray, sequence: int) -> np.ndarray:
