@@ -15,7 +15,7 @@ import numpy as np
 from nautilus.engines.base import Context, Core, Engine
 from nautilus.model.commands import TradingCommand
 from nautilus.model.enums import CommandKind, EventKind, Reason, violated_reasons
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.events import (
     CommandAcknowledged,
     ExecutionReport,
@@ -43,10 +43,18 @@ class TradingConfig(msgspec.Struct, frozen=True):
     Parameters
     ----------
     last_client_account
-        Accounts from 1 to this are clients'; the rest are a market's own participants.
+        Accounts from 1 to this are clients'; the rest are nobody's, or a market's own participants.
     """
 
     last_client_account: int = LAST_CLIENT_ACCOUNT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.last_client_account <= LAST_CLIENT_ACCOUNT:
+            raise ConfigError(
+                f"last_client_account {self.last_client_account}",
+                where="trading",
+                expected=f"1 to {LAST_CLIENT_ACCOUNT}: a market's participants follow",
+            )
 
 
 class TradingEngine(Engine):

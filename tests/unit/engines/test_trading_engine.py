@@ -9,7 +9,7 @@ from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import CancelOrder, KillSwitch, MassCancel, ReplaceOrder, ResumeTrading, SubmitOrder
 from nautilus.model.enums import CommandKind, Reason, Side, TimeInForce
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.events import (
     ExecutionReport,
     OrderAccepted,
@@ -163,3 +163,9 @@ def test_a_restarted_engine_still_knows_whose_order_is_met(desk):
     desk.engine.restore(state)
     [(_, report)] = desk.market(1, Side.SELL, 1, 600_000)
     assert report.strategy_id == 7
+
+
+@pytest.mark.parametrize("last", [-1, 0, 1001, 2**32])
+def test_clients_never_share_accounts_with_a_market(last):
+    with pytest.raises(ConfigError, match=r"last_client_account .*; expected 1 to 1000"):
+        TradingConfig(last_client_account=last)
