@@ -10,7 +10,14 @@ import numpy as np
 from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
-from nautilus.core.journal cimport JOURNAL_CHECKPOINT, POLICY_MEMORY, Journal, journal_flush, journal_room
+from nautilus.core.journal cimport (
+    JOURNAL_CHECKPOINT,
+    POLICY_MEMORY,
+    Journal,
+    journal_flush,
+    journal_put_hash,
+    journal_room,
+)
 from nautilus.core.orders cimport kernel_step, look_ahead
 from nautilus.core.positions cimport money_int, position_t
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
@@ -364,8 +371,15 @@ cdef class Kernel:
 
     def close(self):
         """Ends the journal cleanly, if there is one: then no more commands are taken. It can still be looked at."""
+        cdef kernel_t* k = &self.state
         self.alone()
         if self.journal is not None:
+            if self.stopped is None and k.sequence >= self.journal_state.first_sequence:
+                # So that also what came after the last whole block is compared when it is replayed.
+                journal_put_hash(
+                    self.journal_state, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),
+                    xxh64_value(&k.command_hash, NULL, 0)
+                )
             journal, self.journal, self.journal_state = self.journal, None, NULL
             self.stop("its journal was closed")
             journal.close()

@@ -10,7 +10,7 @@ import pytest
 
 from nautilus.core import COMMAND, EVENT, CommandKind, Kernel, KernelError
 from nautilus.core.crc32c import crc32c
-from nautilus.core.journal import Journal, JournalError, JournalReader, verify
+from nautilus.core.journal import HashRecord, Journal, JournalError, JournalReader, verify
 from tests.kit import builders, flow
 from tests.kit.builders import BUY, new
 from tests.kit.twin import TwinKernel
@@ -197,6 +197,18 @@ def test_closed_kernel_can_still_be_looked_at(tmp_path: Path) -> None:
     kernel.process(new(1, BUY, 100, 1))
     kernel.close()
     assert kernel.depth(1)[0]["price_ticks"].tolist() == [100]
+
+
+def test_clean_stop_leaves_the_running_hashes_for_a_replay_to_compare(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    kernel = opened(path)
+    kernel.process(new(1, BUY, 100, 1))
+    expected = HashRecord(kernel.last_sequence, kernel.last_event_sequence, kernel.event_hash(), kernel.journal_hash())
+    kernel.close()
+    Kernel.open(path).close()  # nothing was taken: nothing to compare
+    marks = [item for item in JournalReader(path) if isinstance(item, HashRecord)]
+    assert marks == [expected]
+    assert verify(path).clean
 
 
 def test_small_outputs_write_every_command_before_its_events(tmp_path: Path, batches: list[np.ndarray]) -> None:
