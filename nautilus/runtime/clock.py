@@ -7,10 +7,5 @@ import time
 NANOSECONDS = 1_000_000_000
 
 
-def wall_ns() -> int:
-    """Nanoseconds since the epoch, UTC."""
-    return time.time_ns()
-
-
 monotonic_ns = time.perf_counter_ns
 """Nanoseconds that only ever go forward, from an arbitrary start: for durations."""
