@@ -12,7 +12,7 @@ from nautilus.core.book cimport (
     level_t,
 )
 from nautilus.core.events cimport event_begin
-from nautilus.core.order_ids cimport id_add, id_forget, order_hash, order_map_delete
+from nautilus.core.order_ids cimport id_add, id_forget, id_prefetch, order_hash, order_map_delete
 from nautilus.core.pool cimport pool_give
 from nautilus.core.positions cimport position_fill, position_t
 from nautilus.core.state cimport (
@@ -98,6 +98,7 @@ cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) n
         id_forget(&account.closed_ids, account.closed[account.closed_head])
         account.closed_head = (account.closed_head + 1) & mask
         account.closed_count -= 1
+        id_prefetch(&account.closed_ids, account.closed[(account.closed_head + 2) & mask])     # forgotten soon
     account.closed[(account.closed_head + account.closed_count) & mask] = order_id
     account.closed_count += 1
     id_add(&account.closed_ids, order_id)

@@ -103,7 +103,7 @@ cdef inline void id_prefetch(const id_set_t* ids, uint64_t order_id) noexcept no
 
 cdef int order_map_open(order_map_t* map, uint64_t capacity, bint huge) noexcept nogil
 cdef void order_map_close(order_map_t* map) noexcept nogil
-cdef int id_set_open(id_set_t* ids, uint64_t most) noexcept nogil     # for at most so many ids
+cdef int id_set_open(id_set_t* ids, uint64_t most, bint huge) noexcept nogil     # for at most so many ids
 cdef void id_set_close(id_set_t* ids) noexcept nogil
 cdef void id_add(id_set_t* ids, uint64_t order_id) noexcept nogil
 cdef void id_forget(id_set_t* ids, uint64_t order_id) noexcept nogil

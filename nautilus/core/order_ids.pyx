@@ -22,14 +22,14 @@ cdef void order_map_close(order_map_t* map) noexcept nogil:
         map.slots = NULL
 
 
-cdef int id_set_open(id_set_t* ids, uint64_t most) noexcept nogil:
+cdef int id_set_open(id_set_t* ids, uint64_t most, bint huge) noexcept nogil:
     """0, or -1 where the memory cannot be had."""
     memset(ids, 0, sizeof(id_set_t))
     ids.limit = 16
     while ids.limit < 2 * most:
         ids.limit <<= 1
     ids.now.mask = (ids.limit if ids.limit < ID_SET_FIRST_SLOTS else <uint64_t>ID_SET_FIRST_SLOTS) - 1
-    ids.region = <id_group_t*>map_region(2 * ids.limit * sizeof(id_group_t), False)
+    ids.region = <id_group_t*>map_region(2 * ids.limit * sizeof(id_group_t), huge)
     ids.now.groups = ids.region
     return 0 if ids.region != NULL else -1
 
@@ -123,7 +123,7 @@ cdef class IdSet:
 
     def __cinit__(self, uint64_t most):
         self.most = most
-        if id_set_open(&self.ids, most):
+        if id_set_open(&self.ids, most, False):
             raise MemoryError("id set: no memory")
 
     def __dealloc__(self):

@@ -326,14 +326,18 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
 
 
 cdef enum:
-    LOOK_FAR = 32               # commands ahead whose id slot is fetched
-    LOOK_NEAR = 16              # commands ahead whose order record is fetched
+    LOOK_INPUT = 64             # commands ahead that are fetched themselves
+    LOOK_FAR = 16               # commands ahead whose id slot is fetched
+    LOOK_NEAR = 8              # commands ahead whose order record is fetched
 
 
 cdef void look_ahead(kernel_t* k, const command_t* commands, Py_ssize_t i, Py_ssize_t count) noexcept nogil:
     """Fetches what later commands of the batch will touch; it changes no result."""
     cdef const command_t* c
     cdef uint32_t account, index
+    if i + LOOK_INPUT < count:
+        prefetch_line(&commands[i + LOOK_INPUT])
+        prefetch_line(&commands[i + LOOK_INPUT].trigger_ticks)
     if i + LOOK_FAR < count:
         c = &commands[i + LOOK_FAR]
         if COMMAND_NEW <= c.kind <= COMMAND_REPLACE:

@@ -123,7 +123,7 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
     if index > MAX_ACCOUNTS:
         return 0
     account.closed = <uint64_t*>map_region(<size_t>8 * k.closed_capacity, False)
-    if account.closed == NULL or id_set_open(&account.closed_ids, k.closed_capacity):
+    if account.closed == NULL or id_set_open(&account.closed_ids, k.closed_capacity, k.huge):
         unmap_region(account.closed, <size_t>8 * k.closed_capacity)
         account.closed = NULL
         return 0
