@@ -125,6 +125,8 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
         from nautilus.cli.summary import print_summary
 
         print_summary(title, report, endless=not isinstance(source, str))
+    if report.broken:
+        click.echo(f"nautilus: error: {report.broken}", err=True)
     for error in report.errors:
         click.echo(f"nautilus: error: {error.where}: {error.error} ({error.count} times)", err=True)
     if not report.positions_equal:

@@ -17,9 +17,12 @@ def print_summary(title: str, report: Report, *, endless: bool = False) -> None:
     Orders, fills, positions, profit, latency, checks and hashes, within 80 columns.
     """
     print(title)
+    if report.broken:
+        ended = "; the recording broke off"
+    else:
+        ended = "" if report.complete or endless else "; stopped before the end"
     print(
-        f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast"
-        f"{'' if report.complete or endless else '; stopped before the end'}"
+        f"{report.market_seconds:,.1f} s of market in {report.seconds:,.1f} s, {report.speed:,.0f} times as fast{ended}"
     )
     print(f"seed {report.seed}, latency {report.latency}")
     records = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in report.records.items())

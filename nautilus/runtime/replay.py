@@ -14,7 +14,7 @@ from nautilus.engines.marketdata import MarketDataConfig
 from nautilus.engines.portfolio import PortfolioEngine
 from nautilus.engines.strategy import Strategy, StrategyEngine
 from nautilus.engines.trading import TradingConfig
-from nautilus.model.errors import ConfigError
+from nautilus.model.errors import ConfigError, VenueError
 from nautilus.model.topics import CORE_EVENTS
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.latency import parse_latency
@@ -165,8 +165,13 @@ class Run:
                 progress(self._tally.progress(begin_ns, self._seconds()))
             return deadline_ns is None or now_ns < deadline_ns
 
-        host.run(source, until_ns, keep_on)
-        complete = source.next_ns() is None
+        broken = None
+        try:
+            host.run(source, until_ns, keep_on)
+            complete = source.next_ns() is None
+        except VenueError as error:
+            # What lies before the fault was played, and is reported.
+            complete, broken = False, str(error)
         host.stop()
         if progress is not None:
             progress(self._tally.progress(begin_ns, self._seconds()))
@@ -175,6 +180,7 @@ class Run:
             begin_ns,
             self._seconds(),
             complete=complete,
+            broken=broken,
             seed=self._seed,
             latency=self._latency,
             journal=self._journal,

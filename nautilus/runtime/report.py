@@ -65,6 +65,8 @@ class Report(msgspec.Struct, frozen=True):
         Of the core at the end, as hexadecimal; the same input and seed give the same.
     positions_equal
         The portfolio engine's positions are the core's, to the last money unit.
+    complete, broken
+        The market was played to its end; what ended it before, where the recording cannot be read on.
     seconds, market_seconds, speed
         Wall time, virtual time, and how many times faster than the market it went.
     """
@@ -97,13 +99,14 @@ class Report(msgspec.Struct, frozen=True):
     seed: int
     latency: str
     complete: bool
+    broken: str | None
     errors: list[DistinctError]
     versions: dict[str, str]
 
     @property
     def exit_code(self) -> int:
-        """1 where a handler raised or the positions differ, else 0."""
-        return 1 if self.errors or not self.positions_equal else 0
+        """1 where a handler raised, the recording broke off or the positions differ, else 0."""
+        return 1 if self.errors or self.broken or not self.positions_equal else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -139,7 +139,15 @@ class Tally:
         return ours == core_positions(kernel, [desk.account_id for _, desk in self._lines])
 
     def report(
-        self, begin_ns: int, seconds: float, *, complete: bool, seed: int, latency: str, journal: str | None
+        self,
+        begin_ns: int,
+        seconds: float,
+        *,
+        complete: bool,
+        broken: str | None,
+        seed: int,
+        latency: str,
+        journal: str | None,
     ) -> Report:
         """The result, once the engines have stopped."""
         kernel, host, summary = self._core.kernel, self._host, dict(self._source.summary())
@@ -191,6 +199,7 @@ class Tally:
             seed=seed,
             latency=latency,
             complete=complete,
+            broken=broken,
             errors=host.errors.distinct(),
             versions={
                 "nautilus": __version__,

@@ -9,6 +9,8 @@ import msgspec
 from nautilus.model.errors import ConfigError
 
 Cancellation = Literal["back", "proportion"]
+MOST_AGENTS = 1_000
+"""Of each kind; also the most levels of a maker."""
 
 
 class RecordingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,7 +76,9 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
                      "informed_edge_bps"):  # fmt: skip
             self._check(name, getattr(self, name) >= 0, "0 or more")
 
-        for name, most in (("volatility_bps", 1_000), ("jump_bps", 10_000), ("jumps_per_minute", 6_000)):
+        for name, most in (("volatility_bps", 1_000), ("jump_bps", 10_000), ("jumps_per_minute", 6_000),
+                           ("makers", MOST_AGENTS), ("noise_traders", MOST_AGENTS), ("momentum_traders", MOST_AGENTS),
+                           ("informed_traders", MOST_AGENTS), ("maker_levels", MOST_AGENTS)):  # fmt: skip
             self._check(name, getattr(self, name) <= most, f"at most {most}")
 
     def _check(self, name: str, sound: bool, expected: str) -> None:

@@ -131,12 +131,17 @@ def test_replay_of_a_recording_trades_and_its_book_is_the_venues(tmp_path: Path)
 
 
 @needs_recording
-def test_a_cut_recording_is_named_with_its_place(tmp_path: Path) -> None:
+def test_a_cut_recording_is_played_to_the_cut_and_named_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "cut.gz").write_bytes(RECORDING.read_bytes()[:200_000])
     result = nautilus("replay", "cut.gz", "--json", cwd=tmp_path)
     assert result.returncode == 1
-    assert "cut.gz" in result.stderr
+    assert "cut.gz:" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+    report = json.loads(result.stdout)
+    assert report["broken"] in result.stderr
+    assert not report["complete"]
+    assert report["records"]["quotes"] > 1000
+    assert report["book_checks"]["compared"] == report["book_checks"]["equal"] > 0
 
 
 @pytest.mark.parametrize(

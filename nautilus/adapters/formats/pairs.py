@@ -53,7 +53,8 @@ def find_pair(path: Path) -> Pair:
         parts[match["part"]].append(file)
     messages, rows = parts["message"], parts["orderbook"]
     if not found and not path.is_dir():
-        raise FormatError("no such file", where=str(path), expected="a recording")
+        what = "no regular file" if path.exists() else "no such file"
+        raise FormatError(what, where=str(path), expected="a recording")
     if len(messages) != 1 or len(rows) != 1:
         what = f"{len(messages)} LOBSTER message and {len(rows)} orderbook files"
         raise FormatError(what, where=str(path), expected="one pair; name a file of the one wanted")

@@ -275,7 +275,14 @@ def test_price_off_tick_to_begin_with_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("makers", 0), ("half_spread_bps", float("nan")), ("skew", -1.0), ("maker_seconds", 0.0)]
+    ("name", "value"),
+    [
+        ("makers", 0),
+        ("noise_traders", 1_001),
+        ("half_spread_bps", float("nan")),
+        ("skew", -1.0),
+        ("maker_seconds", 0.0),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"simulation: {name}"):
