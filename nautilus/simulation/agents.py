@@ -7,6 +7,7 @@ so that informed traders, who know the value, draw the price to it, and makers t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from math import exp, inf, sqrt
 from random import Random
 from typing import TYPE_CHECKING, Protocol
@@ -37,7 +38,7 @@ class View(Protocol):
         ...
 
 
-class Agent:
+class Agent(ABC):
     """One participant with an account and a desk that keeps its orders.
 
     Parameters
@@ -56,9 +57,9 @@ class Agent:
         """Time until the next waking."""
         return 1 + int(self.random.expovariate(1.0) * self._mean_ns)
 
+    @abstractmethod
     def act(self, view: View) -> None:
         """Look at the market and send orders to the desk."""
-        raise NotImplementedError
 
     def _lots(self, mean: float) -> int:
         return 1 + int(self.random.expovariate(1.0) * mean)

@@ -14,6 +14,7 @@ Sources: Binance, "How to manage a local order book correctly", for USD-M future
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import IntEnum
 
 
@@ -26,7 +27,7 @@ class Verdict(IntEnum):
     GAP = 4  # apply, but update ids before it are missing
 
 
-class DiffSync:
+class DiffSync(ABC):
     """The rules that both markets share.
 
     Attributes
@@ -73,12 +74,13 @@ class DiffSync:
         self.lost += missing
         return Verdict.GAP
 
+    @abstractmethod
     def _is_old(self, last_id: int) -> bool:
-        raise NotImplementedError
+        """Whether the book has the diff already."""
 
+    @abstractmethod
     def _missing(self, first_id: int, previous_id: int) -> int | None:
         """How many ids are missing before a diff; None where it fits."""
-        raise NotImplementedError
 
 
 class FuturesSync(DiffSync):
