@@ -17,7 +17,9 @@ def open_source(path: str | Path, config: RecordingConfig | None = None) -> Mark
     FormatError
         It is none that is known, or cannot be read.
     """
-    return RecordedSource(open_recording(path), cancel=(config or RecordingConfig()).cancel)
+    settings = config or RecordingConfig()
+    recording = open_recording(path, price_increment=settings.price_increment, lot_size=settings.lot_size)
+    return RecordedSource(recording, cancel=settings.cancel)
 
 
 def derives(source: MarketSource) -> bool:

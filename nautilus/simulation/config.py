@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from nautilus.model.errors import ConfigError
 
 Cancellation = Literal["back", "proportion"]
+DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 MOST_AGENTS = 1_000
 """Of each kind; also the most levels of a maker."""
 
@@ -17,10 +19,21 @@ class RecordingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """How a recording plays into the core.
 
     `cancel`: where a decrease that no trade explains leaves a level's queue: from the `back` first (conservative: a
-    strategy's orders do not move up for nothing) or in `proportion` over its orders.
+    strategy's orders do not move up for nothing) or in `proportion` over its orders. `price_increment` and `lot_size`:
+    decimals for a Binance log where what its head shows is too coarse; empty: inferred.
     """
 
     cancel: Cancellation = "back"
+    price_increment: str = ""
+    lot_size: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("price_increment", "lot_size"):
+            text = getattr(self, name)
+            if text and not (DECIMAL.fullmatch(text) and text.strip("0.")):
+                raise ConfigError(
+                    f"{name} {text!r}", where="recording", expected="a positive decimal such as 0.001, or empty"
+                )
 
 
 class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
