@@ -84,8 +84,8 @@ cdef class Kernel:
     instruments, limits: COMMAND arrays, objects with `to_commands()`, or sequences of them; accounts: ids to open, or
     ACCOUNT commands. They become the first commands; where one is refused (KernelError SETUP), the journal is not
     touched. capacity: open orders at once; closed_capacity: closed order ids remembered for each account, a power of
-    two. huge_pages: ask for them for orders and the map of their ids, which is faster; some 20 MiB become resident at
-    the default capacity. journal: None, a `Journal`, or the path of a new one (policy `memory`). Raises KernelError for
+    two. huge_pages: ask for them for orders and order ids, which is faster; at the default capacities some 25 MiB then
+    become resident with the first order, and 2 MiB with each further account that trades. journal: None, a `Journal`, or the path of a new one (policy `memory`). Raises KernelError for
     arguments out of range, MemoryError, and JournalError or OSError from the journal.
     """
 
