@@ -8,7 +8,7 @@ same input gives the same output. Handlers are called one at a time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
@@ -89,6 +89,27 @@ class DepthView(Protocol):
         ...
 
 
+class Operation(NamedTuple):
+    """An HTTP operation: a route onto the request handler that the mesh uses too; handlers never see HTTP.
+
+    Parameters
+    ----------
+    method, path
+        ``GET``, ``POST`` ...; parts of the path in braces, the query and the fields of the JSON body fill the fields
+        of the request by name.
+    request, reply
+        Message types of `on_request`.
+    summary
+        One line for people.
+    """
+
+    method: str
+    path: str
+    request: type[Message]
+    reply: type[Message]
+    summary: str
+
+
 class Engine:
     """Base of every engine: override what is needed, the rest does nothing.
 
@@ -101,6 +122,8 @@ class Engine:
     """Names this engine to the trading core as a sender of commands; 0: it sends none."""
     publishes: ClassVar[tuple[Topic, ...]] = ()
     subscribes: tuple[Topic, ...] = ()
+    operations: ClassVar[tuple[Operation, ...]] = ()
+    """What it answers over HTTP."""
 
     def on_start(self, ctx: Context) -> None:
         """Before the first message."""
@@ -135,11 +158,15 @@ class Engine:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state()` gave, in a new engine before its `on_start`."""
 
+    def resume(self, source_sequence: int, ctx: Context) -> None:
+        """After a restart and before `on_start`: the last of its commands that the core has taken (0: none)."""
+
 
 __all__ = [
     "Context",
     "Core",
     "DepthView",
     "Engine",
+    "Operation",
     "RandomSource",
 ]

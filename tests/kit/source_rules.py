@@ -15,7 +15,7 @@ LEVELS = {
     "maths": 1,
     "policy": 1,
     "engines": 2,
-    "bus": 3,
+    "bus": 2,
     "runtime": 3,
     "adapters": 3,
     "trading": 3,

@@ -1,0 +1,337 @@
+"""Questions that engines answer, over the mesh and over HTTP alike, and their answers.
+
+Decimals are text in the instrument's units wherever a person reads them (`OrderRequest`, `*Line`); the rest is in
+ticks, lots and money units as everywhere.
+"""
+
+from __future__ import annotations
+
+from nautilus.model.enums import OrderType, Reason, Side, TimeInForce
+from nautilus.model.events import (
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+)
+from nautilus.model.message import Message
+
+AnyReport = OrderAccepted | OrderRejected | OrderFilled | OrderCancelled | OrderReplaced | OrderExpired
+
+
+class ReportsSince(Message, frozen=True):
+    """Execution reports of events after a sequence, at most `limit` events of them; asked of `trading`."""
+
+    after: int = 0
+    limit: int = 1_000
+
+
+class Reports(Message, frozen=True):
+    """Execution reports in order. `last_sequence`: everything up to it was looked at; `complete`: nothing newer is."""
+
+    reports: tuple[AnyReport, ...]
+    last_sequence: int
+    complete: bool
+
+
+class SourceStatus(Message, frozen=True):
+    """How far the core is with a sender's commands; asked of the core."""
+
+    source_id: int
+
+
+class SourceState(Message, frozen=True):
+    """`source_sequence`: of the last command that the core took from the sender; 0: none."""
+
+    source_id: int
+    source_sequence: int
+
+
+class GetCoreState(Message, frozen=True):
+    """Positions and hashes of the core, read between two commands: it stands still meanwhile, so ask seldom."""
+
+    accounts: tuple[int, ...] = ()
+    hashes: bool = False
+
+
+class CorePosition(Message, frozen=True):
+    """A position as the core has it. Money as text: it can exceed 64 bits."""
+
+    account_id: int
+    instrument_id: int
+    quantity: int
+    cost: str
+    realised: str
+
+
+class CoreState(Message, frozen=True):
+    """Answer to `GetCoreState`; hashes as hexadecimal, empty where not asked for."""
+
+    last_command: int
+    last_event: int
+    open_orders: int
+    positions: tuple[CorePosition, ...] = ()
+    state_hash: str = ""
+    event_hash: str = ""
+    journal_hash: str = ""
+
+
+class OrderRequest(Message, frozen=True):
+    """A new order as a person or another program writes it.
+
+    Parameters
+    ----------
+    instrument
+        Symbol, or the id as text.
+    quantity, price
+        Decimals as text, in the instrument's units; no price: a market order.
+    client_order_id
+        The sender's own text; the same one of an account is never entered twice.
+    """
+
+    instrument: str
+    side: Side
+    quantity: str
+    price: str = ""
+    account_id: int = 1
+    order_type: OrderType = OrderType.LIMIT
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    expire_ns: int = 0
+    client_order_id: str = ""
+    deadline_ns: int = 0
+
+
+class AmendRequest(Message, frozen=True):
+    """Another price and total quantity of an open order."""
+
+    order_id: int
+    quantity: str
+    price: str
+    account_id: int = 1
+
+
+class CancelRequest(Message, frozen=True):
+    """Take an open order out."""
+
+    order_id: int
+    account_id: int = 1
+
+
+class KillRequest(Message, frozen=True):
+    """The kill switch of an account, an instrument, the pair, or (both 0) everything: on cancels all open orders."""
+
+    on: bool = True
+    account_id: int = 0
+    instrument_id: int = 0
+
+
+class OrderResult(Message, frozen=True):
+    """What became of an order or of a change to it.
+
+    Parameters
+    ----------
+    status
+        ``accepted``, ``filled``, ``partially_filled``, ``cancelled``, ``replaced``, ``rejected`` or ``unknown``.
+    violated
+        Every control that refused it.
+    latency_us
+        From the request's arrival to this answer.
+    sequence
+        Of the last event of it.
+    """
+
+    order_id: int
+    status: str
+    latency_us: float
+    account_id: int = 0
+    client_order_id: str = ""
+    leaves_quantity: str = ""
+    filled_quantity: str = ""
+    reason: Reason = Reason.NONE
+    violated: tuple[Reason, ...] = ()
+    sequence: int = 0
+
+
+class KillResult(Message, frozen=True):
+    """What the kill switch did: orders cancelled by it."""
+
+    on: bool
+    cancelled: int
+    latency_us: float
+
+
+class GetKillSwitch(Message, frozen=True):
+    """Which kill switches are on."""
+
+
+class KillSwitchScope(Message, frozen=True):
+    """A scope that is stopped; 0: every account, every instrument."""
+
+    account_id: int
+    instrument_id: int
+
+
+class KillSwitches(Message, frozen=True):
+    """The kill switches that are on."""
+
+    scopes: tuple[KillSwitchScope, ...] = ()
+
+
+class GetOrders(Message, frozen=True):
+    """Open orders of an account (0: of every client), oldest first."""
+
+    account_id: int = 0
+
+
+class OrderLine(Message, frozen=True):
+    """An open order."""
+
+    account_id: int
+    order_id: int
+    client_order_id: str
+    instrument_id: int
+    symbol: str
+    side: Side
+    price: str
+    quantity: str
+    leaves_quantity: str
+    strategy_id: int
+    state: str
+
+
+class OrderLines(Message, frozen=True):
+    """Open orders as of an event."""
+
+    orders: tuple[OrderLine, ...]
+    last_sequence: int
+
+
+class GetPositions(Message, frozen=True):
+    """Positions of an account (0: of every one)."""
+
+    account_id: int = 0
+
+
+class PositionEntry(Message, frozen=True):
+    """A position with its profit; `quantity`, `cost`, `realised` also as the whole numbers that the core keeps."""
+
+    account_id: int
+    instrument_id: int
+    symbol: str
+    quantity: str
+    average_price: str
+    realised: str
+    unrealised: str
+    currency: str
+    quantity_lots: int
+    cost_units: str
+    realised_units: str
+
+
+class Positions(Message, frozen=True):
+    """Positions as of an event."""
+
+    positions: tuple[PositionEntry, ...]
+    last_sequence: int
+
+
+class GetBook(Message, frozen=True):
+    """Best levels of a book; `instrument`: symbol, or the id as text."""
+
+    instrument: str
+    levels: int = 10
+
+
+class BookLevel(Message, frozen=True):
+    """One price."""
+
+    price: str
+    quantity: str
+
+
+class Book(Message, frozen=True):
+    """Best levels, best first. `stale_ns`: since the last change."""
+
+    instrument_id: int
+    symbol: str
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+    last_price: str
+    updates: int
+    now_ns: int
+
+
+class GetQuotes(Message, frozen=True):
+    """Last quote of every instrument."""
+
+
+class QuoteLine(Message, frozen=True):
+    """Best bid and ask; empty text where a side is empty."""
+
+    instrument_id: int
+    symbol: str
+    bid: str
+    bid_quantity: str
+    ask: str
+    ask_quantity: str
+    last_price: str
+    now_ns: int
+
+
+class QuoteLines(Message, frozen=True):
+    """Last quotes, and how far the market source is: seconds of market time, and the part played (-1: no end)."""
+
+    quotes: tuple[QuoteLine, ...]
+    market: str = ""
+    market_seconds: float = 0.0
+    progress: float = -1.0
+    finished: bool = False
+    broken: str = ""
+
+
+class GetStrategies(Message, frozen=True):
+    """What each strategy did."""
+
+
+class StrategyState(Message, frozen=True):
+    """One strategy."""
+
+    name: str
+    strategy_id: int
+    account_id: int
+    orders: int
+    fills: int
+    refused: int
+    open_orders: int
+    stopped: bool
+
+
+class StrategyStates(Message, frozen=True):
+    """Every strategy."""
+
+    strategies: tuple[StrategyState, ...]
+
+
+class GetRisk(Message, frozen=True):
+    """Soft limits and what was breached."""
+
+
+class RiskBreach(Message, frozen=True):
+    """A limit that was breached."""
+
+    account_id: int
+    strategy_id: int
+    control: str
+
+
+class RiskState(Message, frozen=True):
+    """Soft limits in force (0 or empty: none), and breaches so far."""
+
+    max_position: int
+    max_loss: str
+    max_orders: int
+    window_ns: int
+    kill_switch: bool
+    breaches: tuple[RiskBreach, ...] = ()
