@@ -7,16 +7,22 @@ so a report that arrives twice, or again after a restart, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from nautilus.engines.base import Context, Engine
+from nautilus.engines.base import Context, Engine, Operation
 from nautilus.model.events import ExecutionReport, OrderFilled
-from nautilus.model.instrument import Instrument
+from nautilus.model.instrument import EXACT, Instrument
 from nautilus.model.marketdata import Quote
+from nautilus.model.message import Message
 from nautilus.model.position import Position, PositionChanged
+from nautilus.model.queries import GetPositions, PositionEntry, Positions
 from nautilus.model.topics import EXECUTION_REPORTS, POSITIONS, QUOTES
+
+# An average price is no whole number of ticks: it is told this many decimals finer, rounded half to even.
+_AVERAGE_DECIMALS = 4
 
 
 class PortfolioConfig(msgspec.Struct, frozen=True):
@@ -29,11 +35,17 @@ class PortfolioEngine(Engine):
     name = "portfolio"
     subscribes = (EXECUTION_REPORTS, QUOTES)
     publishes = (POSITIONS,)
+    operations = (
+        Operation("GET", "/positions", GetPositions, Positions, "Positions of every account, with profit"),
+        Operation("GET", "/positions/{account_id}", GetPositions, Positions, "Positions of an account, with profit"),
+    )
 
     def __init__(self, config: PortfolioConfig, instruments: Iterable[Instrument]) -> None:
-        self._multipliers = {instrument.instrument_id: instrument.multiplier for instrument in instruments}
+        self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
+        self._multipliers = {key: instrument.multiplier for key, instrument in self._instruments.items()}
         self._positions: dict[tuple[int, int], Position] = {}
         self._sequences: dict[int, int] = {}
+        self._last_sequence = 0
         self._quotes: dict[int, Quote] = {}
         self.ignored = 0
 
@@ -61,6 +73,7 @@ class PortfolioEngine(Engine):
 
     def on_report(self, report: ExecutionReport, ctx: Context) -> None:
         """Apply a fill, once."""
+        self._last_sequence = max(self._last_sequence, report.sequence)
         if type(report) is not OrderFilled or report.side is None:
             return
         if report.sequence <= self._sequences.get(report.account_id, 0):
@@ -83,9 +96,18 @@ class PortfolioEngine(Engine):
             )
         )
 
+    def on_request(self, message: Message, ctx: Context) -> Message:
+        """Answer `GetPositions`."""
+        if not isinstance(message, GetPositions):
+            return super().on_request(message, ctx)
+        wanted = message.account_id
+        entries = [self._entry(found) for found in self.positions() if wanted in (0, found.account_id)]
+        return Positions(tuple(entries), self._last_sequence)
+
     def state(self) -> dict[str, Any]:
-        """Positions, and the last event sequence applied to each account."""
+        """Positions, the last event sequence applied to each account, and the last one that was seen."""
         return {
+            "last_sequence": self._last_sequence,
             "positions": [[p.account_id, p.instrument_id, p.quantity, p.cost, p.realised] for p in self.positions()],
             "sequences": [[account, sequence] for account, sequence in sorted(self._sequences.items())],
         }
@@ -94,3 +116,31 @@ class PortfolioEngine(Engine):
         """See `Engine.restore`."""
         self._positions = {(row[0], row[1]): Position(*row) for row in state["positions"]}
         self._sequences = dict(state["sequences"])
+        self._last_sequence = state["last_sequence"]
+
+    def _entry(self, position: Position) -> PositionEntry:
+        instrument = self._instruments[position.instrument_id]
+        average = ""
+        if position.quantity:
+            ticks = EXACT.divide(Decimal(-position.cost), Decimal(position.quantity * instrument.multiplier))
+            step = EXACT.scaleb(instrument.price_increment, -_AVERAGE_DECIMALS)
+            average = _text(EXACT.quantize(EXACT.multiply(ticks, instrument.price_increment), step))
+        return PositionEntry(
+            account_id=position.account_id,
+            instrument_id=position.instrument_id,
+            symbol=instrument.symbol,
+            quantity=_text(instrument.quantity(position.quantity)),
+            average_price=average,
+            realised=_text(instrument.money(position.realised)),
+            unrealised=_text(instrument.money(self.unrealised(position))),
+            currency=instrument.quote_currency,
+            quantity_lots=position.quantity,
+            cost_units=str(position.cost),
+            realised_units=str(position.realised),
+        )
+
+
+def _text(value: Decimal) -> str:
+    """A decimal without exponent or trailing zeros."""
+    text = f"{value:f}"
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text

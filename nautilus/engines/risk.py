@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from nautilus.engines.base import Context, Engine
+from nautilus.engines.base import Context, Engine, Operation
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
 from nautilus.model.enums import CommandKind
@@ -22,7 +22,9 @@ from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport, OrderAccepted, OrderFilled, OrderRejected, OrderReplaced
 from nautilus.model.instrument import EXACT, Instrument
 from nautilus.model.marketdata import Quote
+from nautilus.model.message import Message
 from nautilus.model.position import Position
+from nautilus.model.queries import GetRisk, RiskBreach, RiskState
 from nautilus.model.topics import EXECUTION_REPORTS, QUOTES, RISK_ALERTS
 
 # Profit of instruments whose money units differ is added up in units of 10^-18 of their currency.
@@ -78,6 +80,7 @@ class RiskEngine(Engine):
     source_id = 2
     subscribes = (EXECUTION_REPORTS, QUOTES)
     publishes = (RISK_ALERTS,)
+    operations = (Operation("GET", "/risk/state", GetRisk, RiskState, "Soft limits in force, and what breached them"),)
 
     def __init__(self, config: RiskConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config
@@ -116,6 +119,24 @@ class RiskEngine(Engine):
             position = positions.get(quote.instrument_id)
             if position is not None and position.quantity:
                 self._check_loss(account_id, position, 0, ctx)
+
+    def on_request(self, message: Message, ctx: Context) -> Message:
+        """Answer `GetRisk`."""
+        if not isinstance(message, GetRisk):
+            return super().on_request(message, ctx)
+        config = self._config
+        return RiskState(
+            max_position=config.max_position,
+            max_loss=config.max_loss,
+            max_orders=config.max_orders,
+            window_ns=config.window_ns,
+            kill_switch=config.kill_switch,
+            breaches=tuple(RiskBreach(*key) for key in sorted(self._breached)),
+        )
+
+    def resume(self, source_sequence: int, ctx: Context) -> None:
+        """Count on above what the core has taken: the saved state may be older."""
+        self._commands = max(self._commands, source_sequence)
 
     def state(self) -> dict[str, Any]:
         """Positions, sequences, order times, and what was said already."""

@@ -62,8 +62,15 @@ class Desk:
         self.account_id = account_id
         self.instruments = instruments
         self.stopped = False
+        self.closed = False
+        """It is stopped because its host is: after a restart it goes on."""
         self.refused = 0
         """Orders not sent because the strategy is stopped."""
+        self.entered = 0
+        """New orders that the core took or refused."""
+        self.fills = 0
+        self.rejected = 0
+        """Orders, replacements and cancels that the core refused."""
         self._orders: dict[int, OpenOrder] = {}
         self._positions: dict[int, int] = {}
         self._sequence = 0
@@ -199,6 +206,12 @@ class Desk:
         self.stopped = True
         self.cancel_all()
 
+    def resume(self) -> None:
+        """After a restart: what was open or on its way is not known, so it is cancelled and forgotten."""
+        self._orders.clear()
+        self._requests.clear()
+        self.cancel_all()
+
     def apply(self, report: ExecutionReport) -> bool:
         """Bring orders and position up to a report; False where it is not newer than the last one applied."""
         if report.sequence <= self._sequence:
@@ -209,6 +222,12 @@ class Desk:
         if kind is OrderFilled:
             sign = 1 if report.side == Side.BUY else -1
             self._positions[report.instrument_id] = self.position(report.instrument_id) + sign * report.quantity
+            self.fills += 1
+        elif kind is OrderAccepted:
+            self.entered += 1
+        elif isinstance(report, OrderRejected):
+            self.rejected += 1
+            self.entered += report.request == CommandKind.NEW
         if order is None:
             return True
         if kind is OrderAccepted:
@@ -249,8 +268,9 @@ class Desk:
     def state(self) -> dict[str, Any]:
         """Plain values of all above."""
         return {
-            "stopped": self.stopped,
+            "stopped": self.stopped and not self.closed,
             "refused": self.refused,
+            "counts": [self.entered, self.fills, self.rejected],
             "sequence": self._sequence,
             "positions": [[instrument, lots] for instrument, lots in self._positions.items()],
             "orders": [
@@ -263,6 +283,7 @@ class Desk:
         """Take over what `state()` gave."""
         self.stopped = state["stopped"]
         self.refused = state["refused"]
+        self.entered, self.fills, self.rejected = state["counts"]
         self._sequence = state["sequence"]
         self._positions = dict(state["positions"])
         for order_id, instrument_id, side, quantity, price_ticks, leaves, order_state in state["orders"]:

@@ -7,18 +7,24 @@ from typing import Any
 
 import msgspec
 
-from nautilus.engines.base import Context, Engine
+from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.strategy.base import Strategy
 from nautilus.engines.strategy.desk import SOURCE_ID, Desk
 from nautilus.model.alerts import RiskAlert
+from nautilus.model.commands import MassCancel
 from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import Quote, Trade
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
+from nautilus.model.queries import GetStrategies, StrategyState, StrategyStates
 from nautilus.model.records import Records
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, POSITIONS, QUOTES, RISK_ALERTS, TRADES, Topic
+
+# A cancel of everything that was not answered is asked again after this time: unlike an order, it may be.
+_CANCEL_AGAIN_NS = 500_000_000
+_CANCEL_KEY = "cancel-all"
 
 
 class StrategyConfig(msgspec.Struct, frozen=True):
@@ -39,6 +45,7 @@ class StrategyEngine(Engine):
     name = "strategy"
     source_id = SOURCE_ID
     subscribes: tuple[Topic, ...] = (QUOTES, TRADES, BOOK_DELTAS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
+    operations = (Operation("GET", "/strategies", GetStrategies, StrategyStates, "What each strategy did"),)
 
     def __init__(
         self, config: StrategyConfig, instruments: Iterable[Instrument], strategies: Sequence[Strategy]
@@ -78,7 +85,7 @@ class StrategyEngine(Engine):
 
     def on_stop(self, ctx: Context) -> None:
         """Stop every strategy that still runs, and cancel its orders."""
-        self._each(self._stop)
+        self._each(self._close)
 
     def on_quote(self, quote: Quote, ctx: Context) -> None:
         """Hand a quote to the strategies of its instrument."""
@@ -121,6 +128,9 @@ class StrategyEngine(Engine):
     def on_timer(self, key: str, ctx: Context) -> None:
         """Hand a timer to the strategy that set it."""
         number, _, own_key = key.partition(":")
+        if number == _CANCEL_KEY:
+            self._by_id[int(own_key)][1].cancel_all()
+            return
         strategy, desk = self._by_id[int(number)]
         if not desk.stopped:
             strategy.on_timer(own_key, desk)
@@ -132,6 +142,36 @@ class StrategyEngine(Engine):
     def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
         """The order's state is unknown until a report comes."""
         any(desk.unanswered(number) for desk in self.desks)
+        if isinstance(message, MassCancel):
+            ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_CANCEL_KEY}:{message.strategy_id}")
+
+    def on_request(self, message: Message, ctx: Context) -> Message:
+        """Answer `GetStrategies`."""
+        if not isinstance(message, GetStrategies):
+            return super().on_request(message, ctx)
+        return StrategyStates(
+            tuple(
+                StrategyState(
+                    name=strategy_name(strategy),
+                    strategy_id=desk.strategy_id,
+                    account_id=desk.account_id,
+                    orders=desk.entered,
+                    fills=desk.fills,
+                    refused=desk.rejected,
+                    open_orders=len(desk.orders),
+                    stopped=desk.stopped,
+                )
+                for strategy, desk in zip(self.strategies, self.desks, strict=True)
+            )
+        )
+
+    def resume(self, source_sequence: int, ctx: Context) -> None:
+        """Count on above what the core has taken; cancel what an earlier life of this engine left open."""
+        self._numbers = max(self._numbers, source_sequence)
+        if self._numbers:
+            for desk in self.desks:
+                desk.bind(ctx)
+                desk.resume()
 
     def state(self) -> dict[str, Any]:
         """Desks, and how many commands were sent. What a strategy keeps itself it rebuilds from market data."""
@@ -147,8 +187,9 @@ class StrategyEngine(Engine):
         self._numbers += 1
         return self._numbers
 
-    def _stop(self, strategy: Strategy, desk: Desk) -> None:
+    def _close(self, strategy: Strategy, desk: Desk) -> None:
         if not desk.stopped:
+            desk.closed = True
             desk.stop()
             strategy.on_stop(desk)
 
