@@ -1,18 +1,21 @@
 """One writer a counter, any number of readers. Table of named 64-bit counters and gauges.
 
 Each has two cache lines of its own (processors fetch lines in pairs), so writers never disturb each other. The value
-lies first, the name behind it: the flat region explains itself to a reader that has nothing but its address.
+lies first, the name behind it: the flat region explains itself to a reader that has nothing but its address. It may lie
+in a file that other processes map; such a file outlives its writer, and the next one goes on with it.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from nautilus.core.memory cimport map_region, unmap_region
+from nautilus.core.region cimport region_t
 
 cdef extern from *:
     """
     #ifndef NAUTILUS_COUNTERS_H
     #define NAUTILUS_COUNTERS_H
     #include <stdint.h>
+    #include <string.h>
     typedef struct counter_t {
         int64_t value;
         uint8_t kind;
@@ -37,6 +40,19 @@ cdef extern from *:
     {
         counter_add(c, 1);
     }
+
+    /* The kind comes last: a reader, and the writer that goes on after a crash, see a whole name or none. */
+    static inline void counter_name(counter_t *c, const char *name, size_t length, uint8_t kind)
+    {
+        memset(c->name, 0, sizeof c->name);
+        memcpy(c->name, name, length);
+        c->value = 0;
+        __atomic_store_n(&c->kind, kind, __ATOMIC_RELEASE);
+    }
+    static inline uint8_t counter_kind(const counter_t *c)
+    {
+        return __atomic_load_n(&c->kind, __ATOMIC_ACQUIRE);
+    }
     #endif
     """
     ctypedef struct counter_t:
@@ -47,12 +63,16 @@ cdef extern from *:
     int64_t counter_get(const counter_t* counter) noexcept nogil
     void counter_add(counter_t* counter, int64_t amount) noexcept nogil
     void counter_increment(counter_t* counter) noexcept nogil
+    void counter_name(counter_t* counter, const char* name, size_t length, uint8_t kind) noexcept nogil
+    uint8_t counter_kind(const counter_t* counter) noexcept nogil
 
 cdef enum:
     COUNTER_UNUSED = 0
     COUNTER_COUNTER = 1         # only ever grows
     COUNTER_GAUGE = 2           # the state of something now
     COUNTER_NAME_BYTES = 119
+    COUNTERS_KIND = 0x544E4F43      # region kind "CONT"
+    COUNTERS_LAYOUT = 1
 
 
 cdef inline counter_t* counters_open(uint32_t capacity) noexcept nogil:
@@ -62,3 +82,16 @@ cdef inline counter_t* counters_open(uint32_t capacity) noexcept nogil:
 
 cdef inline void counters_close(counter_t* table, uint32_t capacity) noexcept nogil:
     unmap_region(table, <size_t>capacity * sizeof(counter_t))
+
+
+cdef class Counters:
+    cdef counter_t* table
+    cdef uint32_t capacity
+    cdef uint32_t used
+    cdef region_t* region           # that of the file; NULL: memory of this process alone
+    cdef dict indexes
+    # The counter of an index that `counter` or `gauge` gave; valid as long as the table.
+    cdef counter_t* at(self, uint32_t index) except NULL
+    cdef uint32_t named(self, str name, uint8_t kind) except? 0xFFFFFFFF
+    cdef int share(self, str path) except -1
+    cdef int find(self, str path) except -1

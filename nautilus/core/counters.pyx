@@ -1,19 +1,35 @@
 """Python face of the counter table; the operations are inline in counters.pxd."""
 
+import errno as codes
+import os
+
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcpy, strlen
+from posix.unistd cimport getpid
 
 from nautilus.core.counters cimport (
     COUNTER_COUNTER,
     COUNTER_GAUGE,
     COUNTER_NAME_BYTES,
+    COUNTER_UNUSED,
+    COUNTERS_KIND,
+    COUNTERS_LAYOUT,
     counter_add,
     counter_get,
     counter_increment,
+    counter_kind,
+    counter_name,
     counter_set,
     counter_t,
     counters_close,
     counters_open,
+)
+from nautilus.core.region cimport (
+    process_start,
+    region_attach,
+    region_create,
+    region_detach,
+    region_t,
 )
 
 
@@ -24,22 +40,71 @@ cdef class Counters:
     ----------
     capacity : int
         1 or more; 128 bytes each.
+    path : str or PathLike, optional
+        File to share them through: made (for this user alone), or gone on with, names and values as they are. One
+        process writes at a time. Without it they lie in this process's memory.
+
+    Raises
+    ------
+    ValueError
+        No capacity, or the file is no table of this capacity.
+    OSError
+        The file can be neither opened nor made.
     """
 
-    cdef counter_t* _table
-    cdef uint32_t _capacity, _used
-    cdef dict _indexes
-
-    def __cinit__(self, uint32_t capacity=256):
-        self._table = counters_open(capacity)
-        if self._table is NULL:
+    def __cinit__(self, uint32_t capacity=256, path=None):
+        self.indexes = {}
+        self.capacity = capacity
+        if path is not None:
+            self.share(os.fspath(path))
+            return
+        self.table = counters_open(capacity)
+        if self.table is NULL:
             raise ValueError(f"Counters: capacity {capacity}, expected 1 or more and memory for it")
-        self._capacity = capacity
-        self._indexes = {}
 
     def __dealloc__(self):
-        if self._table is not NULL:
-            counters_close(self._table, self._capacity)
+        if self.region is not NULL:
+            region_detach(self.region)
+        elif self.table is not NULL:
+            counters_close(self.table, self.capacity)
+
+    @staticmethod
+    def load(path):
+        """A copy, apart, of the table that another process writes to a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        ValueError
+            The file is damaged, or no table of counters.
+        """
+        cdef str name = os.fspath(path)
+        cdef region_t* region = region_attach(name.encode(), COUNTERS_KIND, COUNTERS_LAYOUT)
+        if region is NULL:
+            raise _refusal(name, errno)
+        cdef uint32_t capacity = <uint32_t>((region.bytes - sizeof(region_t)) // sizeof(counter_t))
+        cdef const counter_t* source = <const counter_t*>(region + 1)
+        cdef uint32_t i
+        cdef uint8_t kind
+        cdef Counters copy
+        try:
+            copy = Counters(max(capacity, 1))
+            for i in range(capacity):
+                kind = counter_kind(source + i)
+                if kind == COUNTER_UNUSED:
+                    break
+                counter_name(copy.table + i, source[i].name, COUNTER_NAME_BYTES, kind)
+                counter_set(copy.table + i, counter_get(source + i))
+            copy.find(name)
+        finally:
+            region_detach(region)
+        return copy
+
+    @staticmethod
+    def read(path):
+        """{name: value} of the table that another process writes to a file; raises as `load` does."""
+        return Counters.load(path).snapshot()
 
     def counter(self, str name not None):
         """Index of the counter of that name, which is made where there is none.
@@ -49,65 +114,119 @@ cdef class Counters:
         ValueError
             The name is empty, longer than 118 bytes or taken by a gauge, or the table is full.
         """
-        return self._open(name, COUNTER_COUNTER)
+        return self.named(name, COUNTER_COUNTER)
 
     def gauge(self, str name not None):
         """Index of the gauge of that name, which is made where there is none. Raises as `counter` does."""
-        return self._open(name, COUNTER_GAUGE)
+        return self.named(name, COUNTER_GAUGE)
 
     def increment(self, uint32_t index):
         """Add one."""
-        counter_increment(self._at(index))
+        counter_increment(self.at(index))
 
     def add(self, uint32_t index, int64_t amount):
         """Add an amount; a counter takes none below zero."""
-        cdef counter_t* counter = self._at(index)
+        cdef counter_t* counter = self.at(index)
         if amount < 0 and counter.kind == COUNTER_COUNTER:
             raise ValueError(f"Counters.add: {amount} to counter {_name(counter)!r}, expected 0 or more")
         counter_add(counter, amount)
 
     def set(self, uint32_t index, int64_t value):
         """Set a gauge; a counter cannot be set."""
-        cdef counter_t* counter = self._at(index)
+        cdef counter_t* counter = self.at(index)
         if counter.kind != COUNTER_GAUGE:
             raise ValueError(f"Counters.set: {_name(counter)!r} is a counter, expected a gauge")
         counter_set(counter, value)
 
     def get(self, uint32_t index):
         """The value now."""
-        return counter_get(self._at(index))
+        return counter_get(self.at(index))
 
     def snapshot(self):
         """{name: value}, in the order they were made. Each value is whole; together they are of no one moment."""
-        return {name: counter_get(self._table + <uint32_t>index) for name, index in self._indexes.items()}
+        return {name: counter_get(self.table + <uint32_t>index) for name, index in self.indexes.items()}
+
+    def gauges(self):
+        """Names of those that are gauges."""
+        return frozenset(
+            name for name, index in self.indexes.items() if self.table[<uint32_t>index].kind == COUNTER_GAUGE
+        )
 
     def __len__(self):
-        return self._used
+        return self.used
 
-    cdef uint32_t _open(self, str name, uint8_t kind) except? 0xFFFFFFFF:
+    cdef int share(self, str path) except -1:
+        cdef bytes name = path.encode()
+        cdef size_t size = sizeof(region_t) + <size_t>self.capacity * sizeof(counter_t)
+        cdef int why
+        if self.capacity == 0:
+            raise ValueError("Counters: capacity 0, expected 1 or more")
+        self.region = region_attach(name, COUNTERS_KIND, COUNTERS_LAYOUT)
+        if self.region is NULL:
+            why = errno
+            if why != codes.ENOENT:
+                raise _refusal(path, why)
+            self.region = region_create(name, size, COUNTERS_KIND, COUNTERS_LAYOUT, 0)
+            if self.region is NULL:
+                raise _refusal(path, errno)
+        elif self.region.bytes != size:
+            raise ValueError(
+                f"{path}: a table of {(self.region.bytes - sizeof(region_t)) // sizeof(counter_t)} counters, "
+                f"expected {self.capacity}"
+            )
+        self.region.owner = getpid()
+        self.region.owner_start = process_start(self.region.owner)
+        self.table = <counter_t*>(self.region + 1)
+        return self.find(path)
+
+    cdef int find(self, str path) except -1:
+        # Takes in the names that are there already.
+        cdef uint8_t kind
+        cdef counter_t* counter
+        self.used = 0
+        while self.used < self.capacity:
+            counter = self.table + self.used
+            kind = counter_kind(counter)
+            if kind == COUNTER_UNUSED:
+                break
+            try:
+                name = _name(counter)
+            except UnicodeDecodeError:
+                name = ""
+            if kind > COUNTER_GAUGE or not name or name in self.indexes:
+                raise ValueError(f"{path}: counter {self.used} is damaged, expected a name of its own and a kind")
+            self.indexes[name] = self.used
+            self.used += 1
+        return 0
+
+    cdef uint32_t named(self, str name, uint8_t kind) except? 0xFFFFFFFF:
         cdef bytes encoded = name.encode()
         cdef counter_t* counter
-        if name in self._indexes:
-            counter = self._table + <uint32_t>self._indexes[name]
+        if name in self.indexes:
+            counter = self.table + <uint32_t>self.indexes[name]
             if counter.kind != kind:
                 raise ValueError(f"Counters: {name!r} exists as the other kind")
-            return self._indexes[name]
+            return self.indexes[name]
         if not 0 < len(encoded) < COUNTER_NAME_BYTES or b"\0" in encoded:
             raise ValueError(f"Counters: name {name!r}, expected 1 to {COUNTER_NAME_BYTES - 1} bytes without NUL")
-        if self._used == self._capacity:
-            raise ValueError(f"Counters: no room for {name!r}, all {self._capacity} are in use")
-        counter = self._table + self._used
-        memcpy(counter.name, <const char*>encoded, len(encoded))
-        counter.kind = kind
-        self._indexes[name] = self._used
-        self._used += 1
-        return self._used - 1
+        if self.used == self.capacity:
+            raise ValueError(f"Counters: no room for {name!r}, all {self.capacity} are in use")
+        counter_name(self.table + self.used, <const char*>encoded, len(encoded), kind)
+        self.indexes[name] = self.used
+        self.used += 1
+        return self.used - 1
 
-    cdef counter_t* _at(self, uint32_t index) except NULL:
-        if index >= self._used:
-            raise ValueError(f"Counters: index {index}, expected less than {self._used}")
-        return self._table + index
+    cdef counter_t* at(self, uint32_t index) except NULL:
+        if index >= self.used:
+            raise ValueError(f"Counters: index {index}, expected less than {self.used}")
+        return self.table + index
 
 
 cdef str _name(const counter_t* counter):
-    return counter.name[:strlen(counter.name)].decode()
+    return (<const char*>counter.name)[:COUNTER_NAME_BYTES].partition(b"\0")[0].decode()
+
+
+cdef _refusal(str path, int why):
+    if why == codes.EINVAL:
+        return ValueError(f"{path}: damaged, or no table of counters")
+    return OSError(why, os.strerror(why), path)

@@ -2,12 +2,14 @@
 
 After G. Tene's HdrHistogram (public domain): a value falls into one of 2,048 linear steps of its power-of-two range,
 so a recorded value is known to 0.1 %. Lowest value 1. The histogram is one flat region of 64-bit words, header first,
-then the counts, and holds no pointer. One record touches the header's line and one count.
+then the counts, and holds no pointer. One record touches the header's line and one count. It may lie in a file that
+other processes map; such a file outlives its writer, and the next one goes on with it.
 """
 
 from libc.stdint cimport int64_t, uint64_t
 
 from nautilus.core.memory cimport map_region, unmap_region
+from nautilus.core.region cimport region_t
 
 cdef extern from *:
     """
@@ -67,6 +69,13 @@ cdef inline size_t histogram_bytes(int64_t highest) noexcept nogil:
     return sizeof(histogram_t) + histogram_length(highest) * sizeof(int64_t)
 
 
+cdef inline void histogram_format(histogram_t* histogram, int64_t highest) noexcept nogil:
+    """Make a histogram of zeroed memory."""
+    histogram.highest = highest
+    histogram.length = histogram_length(highest)
+    histogram.minimum = <int64_t>0x7FFFFFFFFFFFFFFF
+
+
 cdef inline histogram_t* histogram_open(int64_t highest) noexcept nogil:
     """A histogram for values 0 to highest (at least 2); NULL where the memory cannot be had."""
     cdef histogram_t* histogram
@@ -74,9 +83,7 @@ cdef inline histogram_t* histogram_open(int64_t highest) noexcept nogil:
         return NULL
     histogram = <histogram_t*>map_region(histogram_bytes(highest), False)
     if histogram is not NULL:
-        histogram.highest = highest
-        histogram.length = histogram_length(highest)
-        histogram.minimum = <int64_t>0x7FFFFFFFFFFFFFFF
+        histogram_format(histogram, highest)
     return histogram
 
 
@@ -96,3 +103,15 @@ cdef inline int64_t histogram_lowest(int64_t index) noexcept nogil:
 cdef inline int64_t histogram_highest(int64_t index) noexcept nogil:
     """Largest value that falls into the count of this index."""
     return histogram_lowest(index + 1) - 1
+
+
+cdef enum:
+    HISTOGRAM_KIND = 0x54534948     # region kind "HIST"
+    HISTOGRAM_LAYOUT = 1
+
+
+cdef class Histogram:
+    cdef histogram_t* data          # for `histogram_record`; valid as long as this object
+    cdef region_t* region           # that of the file; NULL: memory of this process alone
+    cdef int share(self, str path, int64_t highest) except -1
+    cdef void mend(self) noexcept nogil

@@ -1,5 +1,6 @@
 """Python face of the histogram and its exports."""
 
+from os import PathLike
 from typing import TypedDict
 
 import numpy as np
@@ -26,7 +27,10 @@ Summary = TypedDict(
 class Histogram:
     """One writer, no lock. Values 0 to `highest` with 3 significant digits, in the HDR layout."""
 
-    def __init__(self, highest: int = 3_600_000_000_000) -> None: ...
+    def __init__(self, highest: int = 3_600_000_000_000, path: str | PathLike[str] | None = None) -> None: ...
+    @staticmethod
+    def read(path: str | PathLike[str]) -> Histogram:
+        """A copy, apart, of the histogram that another process writes to a file."""
     def __len__(self) -> int: ...
     def record(self, value: int) -> bool:
         """Count a value; False where it is below 0 or above `highest`, which moves `refused` alone."""
