@@ -12,4 +12,7 @@ SECTIONS: dict[str, str] = {
     "momentum": "nautilus.engines.strategy:MomentumConfig",
     "recording": "nautilus.simulation.config:RecordingConfig",
     "simulation": "nautilus.simulation.config:SimulationConfig",
+    "platform": "nautilus.runtime.platform:PlatformConfig",
+    "core": "nautilus.runtime.platform:CoreConfig",
+    "logging": "nautilus.runtime.platform:LoggingConfig",
 }

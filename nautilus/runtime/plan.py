@@ -1,0 +1,214 @@
+"""The plan of an instance: made once by the supervisor, handed to every process, never changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import msgspec
+
+from nautilus.engines import CATALOGUE
+from nautilus.model.errors import ConfigError, InternalError
+from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
+from nautilus.runtime.platform import PlatformConfig
+
+if TYPE_CHECKING:
+    from nautilus.runtime.config import Configuration
+    from nautilus.runtime.instance import Instance
+
+MAX_ENDPOINT = 100
+"""Characters of a socket's whole path; the operating system ends at 107."""
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+Lane = Literal["n", "u"]
+
+
+class ProcessSpec(msgspec.Struct, frozen=True):
+    """One process.
+
+    Parameters
+    ----------
+    name
+        Also its name on the mesh.
+    kind
+        ``core``: the trading core, which hosts no engine; ``engines``: a host of engines.
+    engines
+        The engines in it.
+    stop_rank
+        The lowest stops first.
+    """
+
+    name: str
+    kind: Literal["core", "engines"]
+    engines: tuple[str, ...]
+    stop_rank: int
+
+
+LAYOUTS: dict[str, tuple[ProcessSpec, ...]] = {
+    "native": (
+        ProcessSpec("core", "core", (), 5),
+        ProcessSpec("trading", "engines", ("trading",), 4),
+        ProcessSpec("marketdata", "engines", ("marketdata",), 1),
+        ProcessSpec("risk", "engines", ("risk",), 2),
+        ProcessSpec("portfolio", "engines", ("portfolio",), 3),
+        ProcessSpec("strategy", "engines", ("strategy",), 0),
+    ),
+    "compact": (
+        ProcessSpec("core", "core", (), 3),
+        ProcessSpec("rim", "engines", ("trading", "marketdata"), 2),
+        ProcessSpec("accounts", "engines", ("risk", "portfolio"), 1),
+        ProcessSpec("strategy", "engines", ("strategy",), 0),
+    ),
+}
+"""Processes by `platform.processes`, in order of start. What makes orders stops first, what is asked stops last."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an instance runs, and where.
+
+    Parameters
+    ----------
+    instance, directory, shared, data
+        See `nautilus.runtime.instance`.
+    profile
+        Name of the layout of its processes.
+    processes
+        In order of start.
+    sections
+        Every section of the configuration; `config` makes structs of them.
+    market
+        ``none``, ``simulated``, or the path of a recording.
+    speed, clock
+        How fast platform time goes, and where it starts.
+    seed
+        Of everything random.
+    strategies
+        Names of the strategies that trade.
+    epoch
+        When the instance was made, in nanoseconds: higher than that of any before.
+    demo
+        A demonstration: HTTP needs no token.
+    ports, bind
+        As in the section `platform`.
+    """
+
+    instance: str
+    directory: str
+    shared: str
+    data: str
+    profile: str
+    processes: tuple[ProcessSpec, ...]
+    sections: dict[str, dict[str, Any]]
+    market: str
+    speed: float
+    seed: int
+    strategies: tuple[str, ...]
+    epoch: int
+    clock: ClockAnchor
+    demo: bool
+    ports: Literal["fixed", "free"]
+    bind: str
+
+    def process(self, name: str) -> ProcessSpec:
+        """The process of that name."""
+        for spec in self.processes:
+            if spec.name == name:
+                return spec
+        raise InternalError(f"no process {name!r}", expected=", ".join(spec.name for spec in self.processes))
+
+    def process_of(self, engine: str) -> str:
+        """The process that hosts an engine."""
+        for spec in self.processes:
+            if engine in spec.engines:
+                return spec.name
+        raise InternalError(f"no process hosts engine {engine!r}")
+
+    def endpoint(self, process: str, lane: Lane = "n") -> str:
+        """Where a process listens on the mesh: lane ``n`` (normal) or ``u`` (urgent)."""
+        return f"ipc://{self.directory}/{process}.{lane}"
+
+    @property
+    def star(self) -> str:
+        """Where the hub publishes market data."""
+        return f"ipc://{self.directory}/star"
+
+    def port(self, engine: str) -> int:
+        """The HTTP port that an engine is to listen on; 0: any."""
+        return 0 if self.ports == "free" else CATALOGUE[engine].port
+
+    def lock_of(self, process: str) -> Path:
+        """The file that a process keeps locked for as long as it lives."""
+        return Path(self.directory, f"{process}.lock")
+
+    def counters_of(self, process: str) -> str:
+        """The shared file of a process's counters."""
+        return f"{self.shared}/counters.{process}"
+
+    def config(self, name: str, kind: type[Struct]) -> Struct:
+        """A section of the configuration as its struct; with its defaults where the plan has none."""
+        return msgspec.convert(self.sections.get(name, {}), kind)
+
+    def encode(self) -> bytes:
+        """For the way to a process."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def decode(cls, content: bytes) -> Plan:
+        """What `encode` made."""
+        return msgspec.msgpack.decode(content, type=cls)
+
+
+def make_plan(
+    configuration: Configuration,
+    instance: Instance,
+    *,
+    market: str = "simulated",
+    speed: float = 1.0,
+    seed: int = 1,
+    strategies: Sequence[str] = (),
+    demo: bool = False,
+    first_ns: int | None = None,
+) -> Plan:
+    """The plan for an instance.
+
+    Parameters
+    ----------
+    configuration
+        With the section ``platform``; all its sections go into the plan.
+    market, speed, seed, strategies, demo
+        As in `Plan`.
+    first_ns
+        Time of the first record, where a recording plays: platform time reaches it `platform.lead_seconds` from now.
+    """
+    settings = configuration.sections["platform"]
+    if not isinstance(settings, PlatformConfig):
+        raise InternalError("section platform is of another type")
+    if not 0 < speed <= 1_000_000:
+        raise ConfigError(f"speed {speed}", expected="more than 0, at most 1,000,000")
+    now_ns = wall_ns()
+    lead_ns = int(settings.lead_seconds * speed * NANOSECONDS)
+    plan = Plan(
+        instance=instance.name,
+        directory=str(instance.directory),
+        shared=str(instance.shared),
+        data=str(instance.data),
+        profile=settings.processes,
+        processes=LAYOUTS[settings.processes],
+        sections={name: msgspec.to_builtins(section) for name, section in configuration.sections.items()},
+        market=market,
+        speed=speed,
+        seed=seed,
+        strategies=tuple(strategies),
+        epoch=now_ns,
+        clock=ClockAnchor(now_ns, now_ns if first_ns is None else first_ns - lead_ns, speed),
+        demo=demo,
+        ports=settings.ports,
+        bind=settings.bind,
+    )
+    for spec in plan.processes:
+        path = plan.endpoint(spec.name).removeprefix("ipc://")
+        if len(os.fsencode(path)) > MAX_ENDPOINT:
+            raise ConfigError(f"path of {len(path)} characters", where=path, expected=f"at most {MAX_ENDPOINT}")
+    return plan

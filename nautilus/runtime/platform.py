@@ -1,0 +1,114 @@
+"""Settings of the live platform: where it lives, its processes, its core and its logs."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from nautilus.model.errors import ConfigError
+
+INSTANCE_NAME = "[a-z0-9][a-z0-9_-]{0,31}"
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+class PlatformConfig(msgspec.Struct, frozen=True):
+    """The platform as a whole.
+
+    Parameters
+    ----------
+    instance
+        Name of this platform among those of the same user.
+    processes
+        ``native``: a process for each engine; ``compact``: four processes.
+    bind
+        Address of the HTTP ports; of this machine only, as there is no TLS yet.
+    ports
+        ``fixed``: each engine's own; ``free``: whatever is free, to run beside another instance.
+    data_directory
+        Of journal, event log, engine states and logs. "": by the name of the instance under `XDG_DATA_HOME`.
+    start_seconds
+        How long a process may take until it is ready.
+    stop_seconds
+        How long a process may take to stop before it is killed.
+    lead_seconds
+        From the start until a recording begins to play.
+    """
+
+    instance: str = "main"
+    processes: Literal["native", "compact"] = "native"
+    bind: str = "127.0.0.1"
+    ports: Literal["fixed", "free"] = "fixed"
+    data_directory: str = ""
+    start_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
+    stop_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
+    lead_seconds: Annotated[float, Meta(ge=0, le=60)] = 1.5
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(INSTANCE_NAME, self.instance):
+            raise ConfigError(f"instance {self.instance!r}", where="platform", expected=f"a name like {INSTANCE_NAME}")
+        if not _is_loopback(self.bind):
+            raise ConfigError(
+                f"bind {self.bind!r} is open to other machines",
+                where="platform",
+                expected="127.0.0.1, as there is no TLS yet",
+            )
+
+
+class CoreConfig(msgspec.Struct, frozen=True):
+    """The trading core's process.
+
+    Parameters
+    ----------
+    acknowledge
+        When an order counts as taken: ``memory``: its command is written and survives the process; ``disk``: it is
+        synced and survives the machine.
+    spin_us
+        How long an idle thread of the core spins before it sleeps.
+    ring_capacity
+        Commands in each ring into the core, a power of two.
+    open_orders
+        How many orders can be open at once.
+    segment_mib
+        Size of a segment of the journal.
+    """
+
+    acknowledge: Literal["memory", "disk"] = "memory"
+    spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
+    ring_capacity: Annotated[int, Meta(ge=64, le=1 << 22)] = 1 << 13
+    open_orders: Annotated[int, Meta(ge=1, le=1 << 26)] = 1 << 17
+    segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64
+
+    def __post_init__(self) -> None:
+        if self.ring_capacity & (self.ring_capacity - 1):
+            raise ConfigError(f"ring_capacity {self.ring_capacity}", where="core", expected="a power of two")
+
+
+class LoggingConfig(msgspec.Struct, frozen=True):
+    """Logs. The files are always JSON lines.
+
+    Parameters
+    ----------
+    level
+        The least that is written.
+    format
+        How lines are shown to a person.
+    file_mib
+        A log file grows to this size, then a new one is begun.
+    files
+        How many full ones of each process are kept.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    file_mib: Annotated[int, Meta(ge=1, le=4096)] = 32
+    files: Annotated[int, Meta(ge=0, le=100)] = 3

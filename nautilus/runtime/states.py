@@ -1,0 +1,72 @@
+"""How the processes of the platform are: what the supervisor writes and `nautilus status` reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ProcessCondition = Literal["waiting", "starting", "ready", "restarting", "stopping", "stopped"]
+PlatformCondition = Literal["starting", "running", "stopping", "stopped"]
+
+
+class ProcessState(msgspec.Struct, frozen=True):
+    """One process.
+
+    Parameters
+    ----------
+    name, engines
+        As in the plan.
+    state
+        ``waiting`` for its turn, ``starting``, ``ready``, ``restarting`` after its end, ``stopping``, ``stopped``.
+    pid
+        0: none.
+    restarts
+        How often it was started again.
+    started_ns
+        When it was last started, on the machine's clock.
+    ports
+        HTTP port of each of its engines.
+    ended
+        How it ended last: "killed by SIGKILL", "exit code 1"; "": not yet.
+    error
+        What it last said about a failed start, as `NautilusError.as_dict` gives it.
+    """
+
+    name: str
+    engines: tuple[str, ...]
+    state: ProcessCondition = "waiting"
+    pid: int = 0
+    restarts: int = 0
+    started_ns: int = 0
+    ports: dict[str, int] = {}
+    ended: str = ""
+    error: dict[str, str] | None = None
+
+
+class PlatformState(msgspec.Struct, frozen=True):
+    """All of them.
+
+    Parameters
+    ----------
+    pid, template_pid
+        Of the supervisor and of the process that forks the others.
+    state
+        ``running`` once all were ready.
+    started_ns
+        When the supervisor started, on the machine's clock.
+    opened
+        Whether the market was opened.
+    finished
+        Whether the recording has ended.
+    processes
+        In the order of the plan.
+    """
+
+    pid: int
+    template_pid: int
+    state: PlatformCondition
+    started_ns: int
+    opened: bool
+    finished: bool
+    processes: tuple[ProcessState, ...]
