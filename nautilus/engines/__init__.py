@@ -80,7 +80,7 @@ CATALOGUE: dict[str, Entry] = {
         8800,
         "high performance",
         "publishes quotes, trades and book deltas",
-        ("core",),
+        ("instruments",),
     ),
     "trading": Entry(
         "nautilus.engines.trading",

@@ -17,7 +17,7 @@ from tests.kit.context import RecordingContext, btcusdt, quote_array
 
 def test_recorded_records_are_published_as_they_are():
     ctx = RecordingContext()
-    hub = MarketDataEngine(MarketDataConfig(), Kernel(instruments=[btcusdt()], huge_pages=False))
+    hub = MarketDataEngine(MarketDataConfig(), [btcusdt()])
     records = quote_array(1, 100, 101)
     hub.on_records(records, ctx)
     assert ctx.published[0] is records
@@ -57,7 +57,7 @@ COMMANDS = st.lists(
 @given(COMMANDS, st.integers(1, 6))
 def test_applying_every_derived_delta_gives_the_cores_book(commands, batch):
     kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, 3], huge_pages=False)
-    hub = MarketDataEngine(MarketDataConfig(derive=True), kernel)
+    hub = MarketDataEngine(MarketDataConfig(derive=True), [btcusdt()])
     ctx = RecordingContext()
     book = {}
     quote = None
@@ -99,9 +99,9 @@ def _best(side):
 def test_a_restored_hub_goes_on_with_the_same_book():
     kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2], huge_pages=False)
     ctx = RecordingContext()
-    hub = MarketDataEngine(MarketDataConfig(derive=True), kernel)
+    hub = MarketDataEngine(MarketDataConfig(derive=True), [btcusdt()])
     hub.on_events(kernel.process(command_array(SubmitOrder(1, 1, 1, Side.BUY, 5, 100).to_row(1))), ctx)
-    later = MarketDataEngine(MarketDataConfig(derive=True), kernel)
+    later = MarketDataEngine(MarketDataConfig(derive=True), [btcusdt()])
     later.restore(json.loads(json.dumps(hub.state())))
     ctx.published.clear()
     later.on_events(kernel.process(command_array(SubmitOrder(2, 1, 1, Side.SELL, 2, 100).to_row(2))), ctx)

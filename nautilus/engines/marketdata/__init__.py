@@ -1,0 +1,6 @@
+"""Market data: the hub, the only publisher of ``marketdata.*``, and the books that it keeps."""
+
+from nautilus.engines.marketdata.books import DerivedBook, RecordedBook
+from nautilus.engines.marketdata.engine import MarketDataConfig, MarketDataEngine, MarketStatus
+
+__all__ = ["DerivedBook", "MarketDataConfig", "MarketDataEngine", "MarketStatus", "RecordedBook"]

@@ -1,0 +1,255 @@
+"""Market data: the hub, the only publisher of ``marketdata.*``.
+
+Under replay it publishes recorded records as they are. Otherwise its source is the core: quotes, trades and book
+deltas are derived from the core's order events. A quote without bids or without asks has quantity 0 there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
+from nautilus.engines.base import Context, Engine, Operation
+from nautilus.engines.marketdata.books import DerivedBook, RecordedBook
+from nautilus.model.errors import ModelError
+from nautilus.model.instrument import Instrument
+from nautilus.model.message import Message
+from nautilus.model.queries import Book, BookLevel, GetBook, GetQuotes, QuoteLine, QuoteLines
+from nautilus.model.records import EVENT_FIELDS, Records
+from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic
+
+MOST_LEVELS = 1_000
+HELD_RECORDS = 512
+"""Recorded arrays that wait until somebody asks for a book; then they are taken in at once, which costs a tenth."""
+_INSTRUMENT = EVENT_FIELDS["instrument_id"]
+
+
+class MarketDataConfig(msgspec.Struct, frozen=True):
+    """Settings of the hub.
+
+    Parameters
+    ----------
+    derive
+        Derive market data from the core's events: for a simulated market or the internal venue.
+    """
+
+    derive: bool = False
+
+
+class MarketStatus:
+    """How far the market is. Whoever plays it keeps this up to date; the hub answers from it.
+
+    Attributes
+    ----------
+    name : what plays.
+    begin_ns, now_ns : time of its first and of its last step.
+    progress : part played, 0 to 1; -1 where there is no end.
+    finished, broken : it has ended; what ended it early.
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.begin_ns = 0
+        self.now_ns = 0
+        self.progress = -1.0
+        self.finished = False
+        self.broken = ""
+
+
+class MarketDataEngine(Engine):
+    """Publishes market data, recorded or derived, and shows the books."""
+
+    name = "marketdata"
+    subscribes: tuple[Topic, ...] = (CORE_EVENTS,)
+    publishes = (QUOTES, TRADES, BOOK_DELTAS)
+    operations = (
+        Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book"),
+        Operation("GET", "/quotes", GetQuotes, QuoteLines, "last quote of every instrument, and how far the market is"),
+    )
+
+    def __init__(self, config: MarketDataConfig, instruments: Iterable[Instrument]) -> None:
+        self.market = MarketStatus()
+        self.derives = config.derive
+        self.last_sequence = 0
+        """Of the last event that the books have."""
+        if not config.derive:
+            self.subscribes = ()
+        self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
+        self._derived: dict[int, DerivedBook] = {}
+        self._recorded: dict[int, RecordedBook] = {}
+        self._held: list[Records] = []
+
+    def on_records(self, records: Records, ctx: Context) -> None:
+        """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
+        ctx.publish(records)
+        self._held.append(records)
+        if len(self._held) >= HELD_RECORDS:
+            self._take_held()
+
+    def on_events(self, events: Records, ctx: Context) -> None:
+        """Derive what a batch of the core's events did to the book: deltas, trades, then the quote."""
+        for book in self._apply(events):
+            deltas = book.take_deltas(ctx.now_ns)
+            if deltas is not None:
+                ctx.publish(deltas)
+            prints = book.take_trades()
+            if prints is not None:
+                ctx.publish(prints)
+            if deltas is not None:
+                quote = book.quote(ctx.now_ns)
+                if quote is not None:
+                    ctx.publish(quote)
+
+    def rebuild(self, events: Records) -> None:
+        """Take in events of before this hub's time: the books follow, nothing is published."""
+        for book in self._apply(events):
+            book.settle()
+
+    def publish_books(self, ctx: Context) -> None:
+        """Publish every book whole, and its quote: for subscribers that knew the hub of before."""
+        for book in self._derived.values():
+            ctx.publish(book.snapshot(ctx.now_ns))
+            quote = book.quote(ctx.now_ns)
+            if quote is not None:
+                ctx.publish(quote)
+
+    def depth(self, instrument_id: int, levels: int = 10) -> tuple[Records, Records]:
+        """Bids and asks of a derived book, best first: what `Kernel.depth` gives as of the last event."""
+        book = self._derived.get(instrument_id)
+        return (book or DerivedBook(instrument_id)).depth(levels)
+
+    def on_request(self, message: Message, ctx: Context) -> Message:
+        """Answer `GetBook` and `GetQuotes`."""
+        if isinstance(message, GetBook):
+            return self._book(message)
+        if isinstance(message, GetQuotes):
+            return self._quotes()
+        return super().on_request(message, ctx)
+
+    def state(self) -> dict[str, Any]:
+        """The derived books, and up to which event they are."""
+        return {
+            "last_sequence": self.last_sequence,
+            "books": [book.state() for book in self._derived.values()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Engine.restore`."""
+        self.last_sequence = state["last_sequence"]
+        for book_state in state["books"]:
+            book = DerivedBook(book_state["instrument_id"])
+            book.restore(book_state)
+            self._derived[book.instrument_id] = book
+
+    def _apply(self, events: Records) -> list[DerivedBook]:
+        """Bring the books up to date; those that the events concern, in the order in which they were touched."""
+        touched: list[DerivedBook] = []
+        books, last = self._derived, self.last_sequence
+        for row in events.tolist():
+            if row[0] <= last:
+                continue
+            instrument_id = row[_INSTRUMENT]
+            book = books.get(instrument_id)
+            if book is None:
+                book = books[instrument_id] = DerivedBook(instrument_id)
+            if book.apply(row) and book not in touched:
+                touched.append(book)
+        if len(events):
+            self.last_sequence = max(last, int(events["sequence"][-1]))
+        return touched
+
+    def _take_held(self) -> None:
+        held, self._held = self._held, []
+        for kind in (QUOTE, TRADE, BOOK_DELTA):
+            parts = [records for records in held if records.dtype == kind and len(records)]
+            if not parts:
+                continue
+            whole = np.concatenate(parts)
+            ids = whole["instrument_id"]
+            for instrument_id in np.unique(ids).tolist():
+                book = self._recorded.get(instrument_id)
+                if book is None:
+                    book = self._recorded[instrument_id] = RecordedBook(instrument_id)
+                book.take(whole[ids == instrument_id])
+
+    def _of(self, instrument_id: int) -> DerivedBook | RecordedBook:
+        """The book that the venue shows; an empty one where nothing came yet."""
+        if not self.derives:
+            return self._recorded.get(instrument_id) or RecordedBook(instrument_id)
+        return self._derived.get(instrument_id) or DerivedBook(instrument_id)
+
+    def _book(self, message: GetBook) -> Book:
+        instrument = self._instrument(message.instrument)
+        if not 1 <= message.levels <= MOST_LEVELS:
+            raise ModelError(f"levels {message.levels}", where="book", expected=f"1 to {MOST_LEVELS}")
+        self._take_held()
+        book = self._of(instrument.instrument_id)
+        bids, asks = (
+            tuple(BookLevel(_price(instrument, price), _text(instrument.quantity(lots))) for price, lots in side)
+            for side in book.levels(message.levels)
+        )
+        return Book(
+            instrument_id=instrument.instrument_id,
+            symbol=instrument.symbol,
+            bids=bids,
+            asks=asks,
+            last_price=_price(instrument, book.last_price),
+            updates=book.updates,
+            now_ns=book.changed_ns,
+        )
+
+    def _quotes(self) -> QuoteLines:
+        self._take_held()
+        lines = []
+        for instrument in self._instruments.values():
+            book = self._of(instrument.instrument_id)
+            bid, bid_lots, ask, ask_lots = book.best()
+            lines.append(
+                QuoteLine(
+                    instrument_id=instrument.instrument_id,
+                    symbol=instrument.symbol,
+                    bid=_price(instrument, bid) if bid_lots else "",
+                    bid_quantity=_text(instrument.quantity(bid_lots)) if bid_lots else "",
+                    ask=_price(instrument, ask) if ask_lots else "",
+                    ask_quantity=_text(instrument.quantity(ask_lots)) if ask_lots else "",
+                    last_price=_price(instrument, book.last_price),
+                    now_ns=book.changed_ns,
+                )
+            )
+        market = self.market
+        return QuoteLines(
+            quotes=tuple(lines),
+            market=market.name,
+            market_seconds=max(market.now_ns - market.begin_ns, 0) / 1e9,
+            progress=market.progress,
+            finished=market.finished,
+            broken=market.broken,
+        )
+
+    def _instrument(self, text: str) -> Instrument:
+        for instrument in self._instruments.values():
+            if text in (instrument.symbol, str(instrument.instrument_id)):
+                return instrument
+        raise ModelError(
+            f"instrument {text!r}",
+            where="book",
+            expected=f"one of {', '.join(instrument.symbol for instrument in self._instruments.values())}",
+        )
+
+
+def _price(instrument: Instrument, ticks: int | None) -> str:
+    """A price as text; empty where there is none."""
+    return "" if ticks is None else _text(instrument.price(ticks))
+
+
+def _text(value: Decimal) -> str:
+    """A decimal as a person writes it."""
+    return f"{value:f}"
+
+
+__all__ = ["MarketDataConfig", "MarketDataEngine", "MarketStatus"]
