@@ -1,0 +1,189 @@
+"""Structured logs: one schema, one JSON line an event, a file of bounded size for each process.
+
+::
+
+    {"time": "2026-01-02T03:04:05.123456789Z", "level": "warning", "event": "peer lost", "process": "risk", ...}
+
+`time`, `level`, `event` and `process` are always there; `engine`, `code` and `trace_id` where they say something; the
+rest is what the caller gave. What libraries log through `logging` takes the same way, with `logger` naming its origin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from nautilus.runtime.clock import NANOSECONDS, wall_ns
+from nautilus.runtime.platform import LoggingConfig
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+SUFFIX = ".jsonl"
+_NAMES = {"critical": "error", "exception": "error", "warn": "warning"}
+_FIRST = ("time", "level", "event", "process", "engine", "code", "trace_id")
+
+Logger = structlog.typing.FilteringBoundLogger
+
+
+class LogFile:
+    """A log file. Each line is one write, so that lines of several threads never mix, and a crash loses none."""
+
+    def __init__(self, path: Path, *, file_bytes: int, files: int) -> None:
+        self.path = path
+        self._file_bytes = file_bytes
+        self._files = files
+        self._guard = threading.Lock()
+        self._descriptor = -1
+        self._size = 0
+        self._open()
+
+    def write(self, line: bytes) -> None:
+        """Append one line; begin a new file where this one is full."""
+        with self._guard:
+            if self._descriptor < 0:
+                return
+            if self._size and self._size + len(line) > self._file_bytes:
+                self._rotate()
+            # A full disk must not stop who logs.
+            with contextlib.suppress(OSError):
+                self._size += os.write(self._descriptor, line)
+
+    def close(self) -> None:
+        """What is written from now on is dropped."""
+        with self._guard:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _open(self) -> None:
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+
+    def _rotate(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._files == 0:
+                self.path.unlink()
+            for number in range(self._files, 0, -1):
+                older = self.path.with_name(f"{self.path.name}.{number}")
+                newer = self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path
+                if newer.exists():
+                    newer.replace(older)
+        os.close(self._descriptor)
+        self._open()
+
+
+class _Sink:
+    """What structlog hands a rendered line to, whatever the level."""
+
+    def __init__(self, file: LogFile) -> None:
+        self.msg = file.write
+
+    def __getattr__(self, name: str) -> Any:
+        return self.msg
+
+
+class _LibraryHandler(logging.Handler):
+    """Takes the records of libraries the same way."""
+
+    def __init__(self, render: Callable[[dict[str, Any]], bytes], file: LogFile) -> None:
+        super().__init__()
+        self._render = render
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            fields = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
+            if record.exc_info and record.exc_info[1] is not None:
+                fields["exc_info"] = record.exc_info  # type: ignore[assignment]
+            self._file.write(self._render(fields))
+        except Exception:
+            self.handleError(record)
+
+
+def configure(
+    process: str, data: str | Path, config: LoggingConfig | None = None, *, clock: Callable[[], int] = wall_ns
+) -> LogFile:
+    """Send all logs of this process to ``<data>/logs/<process>.jsonl``; to be called once, after any fork."""
+    settings = config or LoggingConfig()
+    directory = Path(data) / "logs"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = LogFile(directory / f"{process}{SUFFIX}", file_bytes=settings.file_mib << 20, files=settings.files)
+    level = LEVELS[settings.level]
+
+    def render(fields: MutableMapping[str, Any]) -> bytes:
+        return _render(fields, process, clock())
+
+    structlog.configure(
+        processors=[_add_level, lambda _, __, fields: render(fields)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Sink(file),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, _LibraryHandler):
+            root.removeHandler(handler)
+    root.addHandler(_LibraryHandler(render, file))
+    root.setLevel(level)
+    # A library at level info tells of each request; this platform's own lines are wanted at that level.
+    for name in ("uvicorn", "fastapi", "asyncio"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(True)
+    return file
+
+
+def get_logger(**fields: Any) -> Logger:
+    """A logger with fields that each of its lines carries, such as `engine`."""
+    logger: Logger = structlog.get_logger().bind(**fields)
+    return logger
+
+
+def iso_time(ns: int) -> str:
+    """Nanoseconds since the epoch as a person and a sort read them."""
+    seconds, rest = divmod(ns, NANOSECONDS)
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def _add_level(_: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    fields["level"] = method
+    return fields
+
+
+def _render(fields: MutableMapping[str, Any], process: str, now_ns: int) -> bytes:
+    error = fields.pop("exc_info", None)
+    fields["time"] = iso_time(now_ns)
+    fields["process"] = process
+    fields["level"] = _NAMES.get(fields["level"], fields["level"])
+    if error:
+        fields.update(_described(error))
+    line = {name: fields.pop(name) for name in _FIRST if fields.get(name) is not None}
+    line.update(fields)
+    try:
+        return msgspec.json.encode(line, enc_hook=str) + b"\n"
+    except Exception:
+        # A value without a form in JSON must not lose the line.
+        return msgspec.json.encode({str(name): str(value) for name, value in line.items()}) + b"\n"
+
+
+def _described(given: Any) -> dict[str, str]:
+    found = sys.exc_info() if given is True else given
+    error = found[1] if isinstance(found, tuple) else found
+    if not isinstance(error, BaseException):
+        return {}
+    described = {
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    code = getattr(error, "code", None)
+    return {**described, "code": code} if isinstance(code, str) else described
