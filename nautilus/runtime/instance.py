@@ -91,7 +91,7 @@ class Instance:
         """
         directory = directory_of(name)
         shared = _shared_of(name, directory)
-        place = directory / "data" if fresh_data and not data else Path(data or _data_of(name)).absolute()
+        place = directory / "data" if fresh_data and not data else Path(data or data_of(name)).absolute()
         instance = cls(name, directory, shared, place, os.getpid())
         try:
             private_directory(directory.parent)
@@ -214,7 +214,8 @@ def _shared_of(name: str, directory: Path) -> Path:
     return directory / "shared"
 
 
-def _data_of(name: str) -> Path:
+def data_of(name: str) -> Path:
+    """Where the data of an instance lies unless `platform.data_directory` says otherwise."""
     given = os.environ.get("XDG_DATA_HOME", "")
     base = Path(given) if given.startswith("/") else Path.home() / ".local" / "share"
     return base / "nautilus" / name
