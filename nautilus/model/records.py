@@ -6,6 +6,7 @@ The struct format is read off the numpy dtype, so there is no second place where
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -97,3 +98,10 @@ def command_row(
 def command_array(*rows: bytes) -> Records:
     """COMMAND array over rows made by `command_row`."""
     return np.frombuffer(bytearray(b"".join(rows)), COMMAND)
+
+
+def joined(parts: Sequence[Records], dtype: np.dtype[np.void]) -> Records:
+    """Record arrays of one dtype in a row. `np.concatenate` looks at every field of every part: 20 us a part."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.frombuffer(bytearray().join(np.ascontiguousarray(part).data for part in parts), dtype)

@@ -223,7 +223,7 @@ class DerivedBook:
 
 
 class RecordedBook:
-    """One instrument's recorded book, its last quote and its last trade: as the venue shows them, without our orders."""
+    """One instrument's recorded book, last quote and last trade, as the venue shows them: without our orders."""
 
     def __init__(self, instrument_id: int) -> None:
         self.instrument_id = instrument_id

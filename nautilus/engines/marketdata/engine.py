@@ -6,14 +6,14 @@ deltas are derived from the core's order events. A quote without bids or without
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
+from nautilus.core.types import BOOK_DELTA, QUOTE
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import DerivedBook, RecordedBook
 from nautilus.model.errors import ModelError
@@ -25,7 +25,7 @@ from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topi
 
 MOST_LEVELS = 1_000
 HELD_RECORDS = 512
-"""Recorded arrays that wait until somebody asks for a book; then they are taken in at once, which costs a tenth."""
+"""Recorded arrays that wait until somebody asks; of most of them only the last one then counts."""
 _INSTRUMENT = EVENT_FIELDS["instrument_id"]
 
 
@@ -86,6 +86,8 @@ class MarketDataEngine(Engine):
 
     def on_records(self, records: Records, ctx: Context) -> None:
         """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
+        if not len(records):
+            return
         ctx.publish(records)
         self._held.append(records)
         if len(self._held) >= HELD_RECORDS:
@@ -164,18 +166,23 @@ class MarketDataEngine(Engine):
         return touched
 
     def _take_held(self) -> None:
+        """Bring the recorded books up to date; of quotes and trades only the last of an instrument counts."""
         held, self._held = self._held, []
-        for kind in (QUOTE, TRADE, BOOK_DELTA):
-            parts = [records for records in held if records.dtype == kind and len(records)]
-            if not parts:
-                continue
-            whole = np.concatenate(parts)
-            ids = whole["instrument_id"]
-            for instrument_id in np.unique(ids).tolist():
-                book = self._recorded.get(instrument_id)
-                if book is None:
-                    book = self._recorded[instrument_id] = RecordedBook(instrument_id)
-                book.take(whole[ids == instrument_id])
+        latest: dict[tuple[bool, int], Records] = {}
+        for records in held:
+            for instrument_id, part in _by_instrument(records):
+                if part.dtype == BOOK_DELTA:
+                    self._recorded_book(instrument_id).take(part)
+                else:
+                    latest[part.dtype == QUOTE, instrument_id] = part
+        for (_, instrument_id), part in latest.items():
+            self._recorded_book(instrument_id).take(part)
+
+    def _recorded_book(self, instrument_id: int) -> RecordedBook:
+        book = self._recorded.get(instrument_id)
+        if book is None:
+            book = self._recorded[instrument_id] = RecordedBook(instrument_id)
+        return book
 
     def _of(self, instrument_id: int) -> DerivedBook | RecordedBook:
         """The book that the venue shows; an empty one where nothing came yet."""
@@ -240,6 +247,17 @@ class MarketDataEngine(Engine):
             where="book",
             expected=f"one of {', '.join(instrument.symbol for instrument in self._instruments.values())}",
         )
+
+
+def _by_instrument(records: Records) -> Iterator[tuple[int, Records]]:
+    """The records of each instrument."""
+    ids = records["instrument_id"]
+    first = int(ids[0]) if len(ids) else 0
+    if len(ids) == 1 or (ids == first).all():
+        yield first, records
+        return
+    for instrument_id in np.unique(ids).tolist():
+        yield instrument_id, records[ids == instrument_id]
 
 
 def _price(instrument: Instrument, ticks: int | None) -> str:
