@@ -177,6 +177,21 @@ cdef extern from *:
         return __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE) - head;
     }
 
+    /* A side taken over from a process that died: what it had published counts, what it had begun does not. */
+    static inline void ring_take_producer(ring_t *r)
+    {
+        r->next = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+        r->seen_head = __atomic_load_n(&r->head, __ATOMIC_ACQUIRE);
+        r->producer = 0;
+    }
+
+    static inline void ring_take_consumer(ring_t *r)
+    {
+        r->done = __atomic_load_n(&r->head, __ATOMIC_ACQUIRE);
+        r->seen_tail = r->done;
+        r->consumer = 0;
+    }
+
     static inline void cpu_relax(void)
     {
     #if defined(__x86_64__) || defined(__i386__)
@@ -209,7 +224,22 @@ cdef extern from *:
     uint64_t ring_drain(ring_t* ring, void* buffer, uint64_t most) noexcept nogil
     # Records waiting, seen from any thread; exact only on the two sides while the other rests.
     uint64_t ring_size(const ring_t* ring) noexcept nogil
+    # Begin as the producer, or the consumer, of a ring that another process used so far.
+    void ring_take_producer(ring_t* ring) noexcept nogil
+    void ring_take_consumer(ring_t* ring) noexcept nogil
     void cpu_relax() noexcept nogil
+
+
+cdef inline uint64_t ring_bytes(uint64_t record_bytes, uint64_t capacity) noexcept nogil:
+    """Room that a ring takes in a region, whole cache line pairs."""
+    return (sizeof(ring_t) + record_bytes * capacity + 127) & ~<uint64_t>127
+
+
+cdef inline void ring_format(ring_t* ring, uint64_t record_bytes, uint64_t capacity) noexcept nogil:
+    """Make a ring of zeroed memory; capacity a power of two, record_bytes a multiple of 8."""
+    ring.capacity = capacity
+    ring.record_bytes = record_bytes
+    ring.region_bytes = ring_bytes(record_bytes, capacity)
 
 
 cdef inline ring_t* ring_open(uint64_t record_bytes, uint64_t capacity, bint huge) noexcept nogil:

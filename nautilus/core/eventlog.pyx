@@ -1,0 +1,365 @@
+"""The event log: writer (also natively, for the egress thread) and reader."""
+
+from libc.errno cimport EINTR, EINVAL, ENOSPC, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy, memset
+
+from nautilus.core.crc32c cimport crc32c_update
+from nautilus.core.types cimport RECORD_LAYOUT
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from nautilus.core.types import EVENT
+
+cdef extern from "<fcntl.h>" nogil:
+    int openat(int directory, const char* name, int flags, ...)
+    int posix_fallocate(int fd, int64_t offset, int64_t length)
+    int O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC
+
+cdef extern from "<unistd.h>" nogil:
+    int c_close "close"(int fd)
+    Py_ssize_t pwrite(int fd, const void* buffer, size_t count, int64_t offset)
+    int unlinkat(int directory, const char* name, int flags)
+
+cdef extern from "<stdio.h>" nogil:
+    int renameat(int old_directory, const char* old, int new_directory, const char* new)
+
+DELIVERY = np.dtype(
+    [("event", EVENT), ("kind", "u1"), ("flags", "u1"), ("slot", "<u2"), ("checksum", "<u4")], align=True
+)
+"""An event with the kind of the command that caused it, marks, where that command came in, and a checksum."""
+MAGIC = b"NAUTEVT1"
+HEADER_BYTES = LOG_HEADER
+LAST, EMPTY, REFUSED = DELIVERY_LAST, DELIVERY_EMPTY, DELIVERY_REFUSED
+assert DELIVERY.itemsize == sizeof(delivery_t)
+
+cdef enum:
+    NAME = 40
+    SEALED = 132                    # bytes of a record before its checksum
+    HEADER_USED = 40                # bytes of a header before its checksum
+
+
+class EventLogError(ValueError):
+    """The event log is not what it must be; `code` is stable."""
+
+    code = "core.event_log"
+
+
+cdef int write_whole(int fd, const void* buffer, size_t count, int64_t offset) noexcept nogil:
+    cdef Py_ssize_t done
+    while count:
+        done = pwrite(fd, buffer, count, offset)
+        if done < 0:
+            if errno == EINTR:
+                continue
+            return -errno
+        if done == 0:
+            return -ENOSPC
+        buffer = <const char*>buffer + done
+        count -= done
+        offset += done
+    return 0
+
+
+cdef void log_seal(delivery_t* records, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        records[i].checksum = crc32c_update(0, <const uint8_t*>&records[i], SEALED)
+
+
+cdef int prepare_spare(log_t* log) noexcept nogil:
+    """Allocate the next file under a name that no reader looks at."""
+    cdef int rc, fd
+    if log.spare_fd >= 0:
+        return 0
+    fd = openat(log.directory_fd, b"spare", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    if fd < 0:
+        rc = errno
+    else:
+        rc = posix_fallocate(fd, 0, LOG_HEADER + log.capacity * <int64_t>sizeof(delivery_t))
+        if rc == 0:
+            log.spare_fd = fd
+            return 0
+        c_close(fd)
+        unlinkat(log.directory_fd, b"spare", 0)
+    log.spare_failures += 1
+    return -rc
+
+
+cdef int next_file(log_t* log, int64_t first_sequence) noexcept nogil:
+    """Give the spare its header and its name."""
+    cdef char[NAME] name
+    cdef uint8_t[LOG_HEADER] header
+    cdef int64_t value
+    cdef uint32_t word
+    cdef int rc = prepare_spare(log)
+    if rc != 0:
+        return rc
+    memset(header, 0, LOG_HEADER)
+    memcpy(header, b"NAUTEVT1", 8)
+    word = RECORD_LAYOUT
+    memcpy(header + 8, &word, 4)
+    word = sizeof(delivery_t)
+    memcpy(header + 12, &word, 4)
+    memcpy(header + 16, &first_sequence, 8)
+    value = log.capacity
+    memcpy(header + 24, &value, 8)
+    word = crc32c_update(0, header, HEADER_USED)
+    memcpy(header + HEADER_USED, &word, 4)
+    rc = write_whole(log.spare_fd, header, LOG_HEADER, 0)
+    if rc != 0:
+        return rc
+    snprintf(name, NAME, "%016llx.events", <unsigned long long>first_sequence)
+    if renameat(log.directory_fd, b"spare", log.directory_fd, name) != 0:
+        return -errno
+    if log.fd >= 0:
+        c_close(log.fd)
+    log.fd = log.spare_fd
+    log.spare_fd = -1
+    log.first_sequence = first_sequence
+    log.files += 1
+    return 0
+
+
+cdef int log_append(log_t* log, delivery_t* records, Py_ssize_t count) noexcept nogil:
+    cdef int64_t place, room
+    cdef int rc
+    while count:
+        if records[0].event.sequence != log.last_sequence + 1:
+            log.error = -EINVAL
+            return log.error
+        place = log.last_sequence + 1 - log.first_sequence
+        room = log.capacity - place
+        if log.fd < 0 or room <= 0:
+            rc = next_file(log, log.last_sequence + 1)
+            if rc != 0:
+                log.error = rc
+                return rc
+            continue
+        if room > count:
+            room = count
+        rc = write_whole(log.fd, records, room * sizeof(delivery_t), LOG_HEADER + place * <int64_t>sizeof(delivery_t))
+        if rc != 0:
+            log.error = rc
+            return rc
+        log.last_sequence += room
+        records += room
+        count -= room
+    log.error = 0
+    return 0
+
+
+cdef bint log_room(log_t* log, int64_t records) noexcept nogil:
+    cdef int64_t left = 0
+    if log.fd >= 0:
+        left = log.capacity - (log.last_sequence + 1 - log.first_sequence)
+    if left < log.capacity // 4 or left < records + log.reserve:
+        prepare_spare(log)
+    if log.spare_fd >= 0:
+        left += log.capacity
+    return left >= records + log.reserve
+
+
+cdef class EventLogWriter:
+    """One thread. The writer of the event log at `path`, a directory that is made where there is none.
+
+    file_bytes: size of a file, allocated ahead. An existing log goes on behind its last sound record; what follows
+    that record is overwritten, `notes` says so. Raises OSError, EventLogError for a log of another layout.
+    """
+
+    def __cinit__(self):
+        memset(&self.state, 0, sizeof(log_t))
+        self.state.directory_fd = self.state.fd = self.state.spare_fd = -1
+
+    def __init__(self, path, *, file_bytes=64 << 20):
+        cdef log_t* log = &self.state
+        self.path = str(path)
+        self.notes = []
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        log.directory_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        log.capacity = (file_bytes - LOG_HEADER) // <int64_t>sizeof(delivery_t)
+        if log.capacity < 16:
+            raise ValueError(f"file_bytes: expected at least {LOG_HEADER + 16 * sizeof(delivery_t)}, found {file_bytes}")
+        log.reserve = min(log.capacity // 8, 65536)
+        files = _files(path)
+        while files:
+            first, name = files.pop()
+            capacity = _header(name)[1]
+            records = _sound(name, first, capacity)
+            if not records and files:
+                self.notes.append(f"{name}: no sound record, removed")
+                os.unlink(name)
+                continue
+            log.fd = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+            log.first_sequence = first
+            log.capacity = capacity
+            log.last_sequence = first - 1 + records
+            break
+        rc = prepare_spare(log) if log.fd < 0 else 0
+        if rc != 0:
+            raise OSError(-rc, os.strerror(-rc), self.path)
+
+    def __dealloc__(self):
+        self.close()
+
+    def close(self):
+        """Let go of the files."""
+        if self.state.spare_fd >= 0 and self.state.directory_fd >= 0:
+            unlinkat(self.state.directory_fd, b"spare", 0)
+        for fd in (self.state.fd, self.state.spare_fd, self.state.directory_fd):
+            if fd >= 0:
+                c_close(fd)
+        self.state.fd = self.state.spare_fd = self.state.directory_fd = -1
+
+    @property
+    def last_sequence(self):
+        """Of the last event in the log."""
+        return self.state.last_sequence
+
+    def truncate(self, int64_t last_sequence):
+        """Forget what lies behind an event; it will be written anew."""
+        files = _files(self.path)
+        if last_sequence >= self.state.last_sequence:
+            return
+        if self.state.fd >= 0:
+            c_close(self.state.fd)
+            self.state.fd = -1
+        for first, name in files:
+            if first > last_sequence:
+                os.unlink(name)
+        kept = [(first, name) for first, name in files if first <= last_sequence]
+        self.state.last_sequence = last_sequence
+        self.state.first_sequence = 0
+        if kept:
+            first, name = kept[len(kept) - 1]
+            self.state.first_sequence = first
+            self.state.capacity = _header(name)[1]
+            self.state.fd = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+            place = LOG_HEADER + (last_sequence + 1 - first) * <int64_t>sizeof(delivery_t)
+            size = os.fstat(self.state.fd).st_size
+            os.ftruncate(self.state.fd, place)
+            os.posix_fallocate(self.state.fd, 0, size)
+
+    def append(self, records):
+        """Write DELIVERY records that follow the last one; their checksums are set. Raises OSError, ValueError."""
+        cdef uint8_t[::1] raw
+        cdef int rc
+        if records.dtype != DELIVERY or not records.flags.c_contiguous:
+            raise TypeError(f"records: expected a contiguous array of DELIVERY, found {records.dtype}")
+        if not len(records):
+            return
+        raw = records.view(np.uint8)
+        log_seal(<delivery_t*>&raw[0], len(records))
+        rc = log_append(&self.state, <delivery_t*>&raw[0], len(records))
+        if rc == -EINVAL:
+            raise EventLogError(
+                f"{self.path}: expected event {self.state.last_sequence + 1}, found {records['event']['sequence'][0]}"
+            )
+        if rc:
+            raise OSError(-rc, os.strerror(-rc), self.path)
+
+
+class EventLog:
+    """Any process. Reads the event log at `path` while it is being written."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self._files = []
+
+    def read(self, first, limit=4096):
+        """DELIVERY records from event `first` on, at most `limit`, as far as they are written.
+
+        Raises EventLogError where the log does not have `first` any more, or a record is damaged.
+        """
+        parts = []
+        while limit > 0:
+            found = self._file_of(first)
+            if found is None:
+                break
+            begin, name, capacity = found
+            count = min(limit, capacity - (first - begin))
+            if count <= 0:
+                break
+            records = _read(name, first - begin, count)
+            sound = _count_sound(records, first)
+            if not sound:
+                break
+            parts.append(records[:sound])
+            first += sound
+            limit -= sound
+            if sound < count:
+                break
+        if not parts:
+            return np.empty(0, DELIVERY)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _file_of(self, sequence):
+        last = self._files[len(self._files) - 1] if self._files else None
+        if last is None or sequence >= last[0] + last[2]:
+            try:
+                self._files = [(first, name, _header(name)[1]) for first, name in _files(self.path)]
+            except FileNotFoundError:
+                self._files = []
+        for first, name, capacity in reversed(self._files):
+            if first <= sequence:
+                return first, name, capacity
+        if self._files:
+            raise EventLogError(f"{self.path}: expected event {sequence}, found the log to begin at {self._files[0][0]}")
+        return None
+
+
+def _files(path):
+    """[(first sequence, path)], oldest first."""
+    return sorted((int(file.stem, 16), str(file)) for file in Path(path).glob("*.events"))
+
+
+def _header(name):
+    with open(name, "rb") as file:
+        head = file.read(LOG_HEADER)
+    cdef bytes raw = head
+    if len(raw) < LOG_HEADER or raw[:8] != MAGIC:
+        raise EventLogError(f"{name}: expected an event log, found another file")
+    layout, size = int.from_bytes(raw[8:12], "little"), int.from_bytes(raw[12:16], "little")
+    if crc32c_update(0, <const uint8_t*><const char*>raw, HEADER_USED) != int.from_bytes(raw[40:44], "little"):
+        raise EventLogError(f"{name}: the header is damaged")
+    if layout != RECORD_LAYOUT or size != sizeof(delivery_t):
+        raise EventLogError(f"{name}: expected layout {RECORD_LAYOUT}, found {layout} with records of {size} bytes")
+    return int.from_bytes(raw[16:24], "little"), int.from_bytes(raw[24:32], "little")
+
+
+def _read(name, place, count):
+    return np.fromfile(name, DELIVERY, count, offset=LOG_HEADER + place * sizeof(delivery_t))
+
+
+cdef Py_ssize_t _count_sound(records, int64_t first) except -1:
+    """How many records from the first on have the sequence and checksum that they must have."""
+    cdef const uint8_t[::1] raw
+    cdef const delivery_t* record
+    cdef Py_ssize_t i
+    if not len(records):
+        return 0
+    raw = records.view(np.uint8)
+    record = <const delivery_t*>&raw[0]
+    for i in range(len(records)):
+        if (record[i].event.sequence != first + i
+                or record[i].checksum != crc32c_update(0, <const uint8_t*>&record[i], SEALED)):
+            return i
+    return len(records)
+
+
+def _sound(name, first, capacity):
+    """Sound records at the start of a file; a binary search finds the end of what was written, which is then checked."""
+    low, high = 0, capacity
+    while low < high:
+        middle = (low + high) // 2
+        record = _read(name, middle, 1)
+        if len(record) and record["event"]["sequence"][0] == first + middle:
+            low = middle + 1
+        else:
+            high = middle
+    checked = max(0, low - LOG_STAGED * 4)
+    return checked + _count_sound(_read(name, checked, low - checked), first + checked)

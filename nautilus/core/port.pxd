@@ -1,0 +1,156 @@
+"""One client process, one core process. The two sides of a slot: commands in, deliveries out, over shared memory.
+
+A slot is a region with three rings: `urgent` (kill, mass cancel) and `ingress` (the rest) from the client to the core,
+`feed` from the core to the client. The core makes the regions anew at each start; clients notice and attach again.
+
+    client  --urgent, ingress-->  kernel thread          client_bell: rung by the egress thread
+    client  <------feed---------  egress thread          kernel_bell (control region): rung by clients
+
+The feed waits for nobody: where it is full the client is cut off, everything later is missing, and it joins again:
+`join_wanted` is counted up by the client, the egress answers with `join_served` and the first sequence that it will
+push after it. What lies before is in the event log.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from nautilus.core.region cimport bell_t, region_t
+from nautilus.core.ring cimport ring_t
+
+cdef enum:
+    REGION_CONTROL = 1
+    REGION_SLOT = 2
+    PORT_LAYOUT = 1
+    MOST_SLOTS = 16
+
+cdef enum:
+    FEED_OWN = 1                # what came of the client's own commands
+    FEED_ALL = 2                # every event, and what came of its own commands
+
+cdef enum:
+    CORE_STARTING = 1
+    CORE_READY = 2
+    CORE_NOT_READY = 3          # takes cancels and kills, refuses the rest
+    CORE_STOPPING = 4
+    CORE_STOPPED = 5
+    CORE_FAILED = 6
+
+cdef extern from *:
+    """
+    #ifndef NAUTILUS_PORT_H
+    #define NAUTILUS_PORT_H
+    typedef struct control_t {
+        region_t head;
+        bell_t   kernel_bell, journal_bell, egress_bell;
+        uint32_t state, error;              /* CORE_*; errno of what stopped it */
+        uint32_t journal_open, log_open;    /* 0: no room, new orders are refused */
+        int64_t  started_ns;
+        char     pad0[128 - 24];
+        /* written by the kernel thread */
+        int64_t  last_sequence, last_event_sequence, now_ns, open_orders, busy, refused_full, not_ready, waits, turns;
+        char     pad1[128 - 72];
+        /* written by the journal thread */
+        int64_t  gate, written_sequence, durable_sequence, flushes, journal_ns;
+        char     pad2[128 - 40];
+        /* written by the egress thread */
+        int64_t  delivered_sequence, log_waits, cuts, joins;
+        int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates, unknown;
+        char     pad3[128 - 96];
+    } control_t;
+
+    typedef struct slot_t {
+        region_t head;
+        bell_t   client_bell;
+        /* written by the client */
+        uint64_t join_wanted;
+        uint32_t mode;
+        int32_t  client;                    /* its process and start time; 0: nobody has it */
+        uint64_t client_start;
+        char     pad0[128 - 24];
+        /* written by the egress thread */
+        uint64_t join_served;
+        int64_t  joined_sequence;           /* first event that the feed will have after the join */
+        uint64_t cut, cuts;                 /* cut: 1 from where the feed was full until the next join */
+        char     pad1[128 - 32];
+        uint64_t ingress_at, urgent_at, feed_at;    /* offsets of the rings; never change */
+        char     pad2[128 - 24];
+    } slot_t;
+    #define SLOT_RING(slot, at) ((ring_t *)((char *)(slot) + (slot)->at))
+    static inline ring_t *slot_ingress(slot_t *slot) { return SLOT_RING(slot, ingress_at); }
+    static inline ring_t *slot_urgent(slot_t *slot) { return SLOT_RING(slot, urgent_at); }
+    static inline ring_t *slot_feed(slot_t *slot) { return SLOT_RING(slot, feed_at); }
+    #define word_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+    #define word_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+    #endif
+    """
+    ctypedef struct control_t:
+        region_t head
+        bell_t kernel_bell
+        bell_t journal_bell
+        bell_t egress_bell
+        uint32_t state
+        uint32_t error
+        uint32_t journal_open
+        uint32_t log_open
+        int64_t started_ns
+        int64_t last_sequence
+        int64_t last_event_sequence
+        int64_t now_ns
+        int64_t open_orders
+        int64_t busy
+        int64_t refused_full
+        int64_t not_ready
+        int64_t waits
+        int64_t turns
+        int64_t gate
+        int64_t written_sequence
+        int64_t durable_sequence
+        int64_t flushes
+        int64_t journal_ns
+        int64_t delivered_sequence
+        int64_t log_waits
+        int64_t cuts
+        int64_t joins
+        int64_t accepted
+        int64_t rejected
+        int64_t filled
+        int64_t cancelled
+        int64_t expired
+        int64_t replaced
+        int64_t duplicates
+        int64_t unknown
+    ctypedef struct slot_t:
+        region_t head
+        bell_t client_bell
+        uint64_t join_wanted
+        uint32_t mode
+        int32_t client
+        uint64_t client_start
+        uint64_t join_served
+        int64_t joined_sequence
+        uint64_t cut
+        uint64_t cuts
+        uint64_t ingress_at
+        uint64_t urgent_at
+        uint64_t feed_at
+    ring_t* slot_ingress(slot_t* slot) noexcept nogil
+    ring_t* slot_urgent(slot_t* slot) noexcept nogil
+    ring_t* slot_feed(slot_t* slot) noexcept nogil
+    uint32_t state_load "word_load"(uint32_t* place) noexcept nogil
+    void state_store "word_store"(uint32_t* place, uint32_t value) noexcept nogil
+    uint64_t count_load "word_load"(uint64_t* place) noexcept nogil
+    void count_store "word_store"(uint64_t* place, uint64_t value) noexcept nogil
+    int64_t level_load "word_load"(int64_t* place) noexcept nogil
+    void level_store "word_store"(int64_t* place, int64_t value) noexcept nogil
+
+
+cdef class Port:
+    cdef control_t* control
+    cdef slot_t* slot
+    cdef object directory
+    cdef readonly str name
+    cdef int bell                       # read end of the FIFO by which the core wakes a poll; -1: none
+    cdef int drop(self) except -1
+    cdef int check(self) except -1
+
+
+cdef dict control_facts(control_t* c)

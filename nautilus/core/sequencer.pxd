@@ -1,0 +1,68 @@
+"""Three native threads and the one that starts and stops them. The trading core around its kernel.
+
+    clients' rings -> kernel thread -> output ring -> egress thread -> event log, then each client's feed
+                            |                              ^
+                            +-> command ring -> journal thread (the gate: what is written, or durable)
+
+The kernel thread gives each command its sequence and time, carries it out, and hands the command to the journal thread
+and its events to the egress thread. The egress shows no event before the gate has passed its command. The rings in
+between are bounded; the kernel waits for the egress alone (counted), and new orders are refused long before.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from nautilus.core.eventlog cimport delivery_t, log_t
+from nautilus.core.histogram cimport histogram_t
+from nautilus.core.journal cimport journal_t
+from nautilus.core.port cimport control_t, slot_t
+from nautilus.core.ring cimport ring_t
+from nautilus.core.state cimport kernel_t
+from nautilus.core.types cimport event_t
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef unsigned long pthread_t
+    int pthread_create(pthread_t* thread, const void* attributes, void* (*start)(void*) noexcept nogil, void* argument)
+    int pthread_join(pthread_t thread, void** result)
+    int pthread_setname_np(pthread_t thread, const char* name)
+
+cdef enum:
+    OUTPUT_RECORDS = 65536          # of the output ring
+    COMMAND_RECORDS = 16384         # of the ring to the journal
+    BATCH = 64                      # commands of one ring a turn
+    EVENTS = 8192                   # room of the kernel thread's own buffer
+
+ctypedef struct core_t:
+    kernel_t* kernel
+    journal_t* journal
+    log_t* log
+    control_t* control
+    ring_t* commands                # kernel -> journal
+    ring_t* output                  # kernel -> egress
+    slot_t** slots
+    int* bells                      # write ends of the clients' FIFOs
+    uint64_t* joined                # `join_served` as the egress knows it
+    bint* cut
+    uint32_t slot_count
+    event_t* events                 # EVENTS of them, where the kernel writes
+    uint8_t* kinds                  # kind of the cause of each
+    uint8_t* flags
+    uint16_t* sources               # slot that it came from
+    uint32_t* taken                 # low bits of the wall clock when its command was taken
+    delivery_t* staged              # of the egress
+    histogram_t* latency            # taken -> handed out, nanoseconds
+    # the platform's clock: wall time, or scaled from an anchor
+    int64_t anchor_wall_ns
+    int64_t anchor_platform_ns
+    double speed
+    bint scaled
+    int64_t spin_ns
+    bint durable                    # the gate is fdatasync
+    # asked for by the starting thread, answered by the kernel thread
+    uint32_t stop
+    uint32_t hold
+    uint32_t held
+    uint32_t kernel_done
+    uint32_t journal_done
+    pthread_t kernel_thread
+    pthread_t journal_thread
+    pthread_t egress_thread
