@@ -46,6 +46,10 @@ class Desk:
         self._rows = rows
         self._next_order_id = 1
 
+    def number_from(self, order_id: int) -> None:
+        """Give the next order this id."""
+        self._next_order_id = order_id
+
     # For the agent.
 
     def take(self, now_ns: int, side: int, lots: int, limit_ticks: int = 0) -> None:

@@ -117,6 +117,18 @@ class SimulatedMarket:
         limits["quantity"] = np.tile([generous, 1_000 * generous], len(self._desks))
         return np.concatenate([accounts, limits])
 
+    def take_over(self, first_order_id: int) -> Records:
+        """Go on in a core that may know earlier agents: COMMAND array that cancels their orders, ids of our own.
+
+        A time makes a good first id: nobody sends an order a nanosecond, so a later time is beyond all ids in use.
+        """
+        for desk in self._desks.values():
+            desk.number_from(first_order_id)
+        cancels = np.zeros(len(self._desks), COMMAND)
+        cancels["kind"] = CommandKind.MASS_CANCEL
+        cancels["account_id"] = list(self._desks)
+        return cancels
+
     def start(self, now_ns: int) -> Records:
         """Open the market: the makers' first quotes."""
         self._see(now_ns, [], [])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nautilus.model.instrument import Instrument
 from nautilus.simulation.config import Cancellation
-from nautilus.simulation.recording import RecordedMarket
+from nautilus.simulation.recording import NOTHING, RecordedMarket
 from nautilus.simulation.source import CoreView, Step
 
 Records = NDArray[np.void]
@@ -95,6 +95,15 @@ class RecordedSource:
 
     def attach(self, core: CoreView) -> None:
         """Nothing is read of the core: its events say all."""
+
+    def begin(self, now_ns: int) -> Records:
+        """Nothing to clear away: a recording plays into a core that has seen none of it."""
+        return NOTHING
+
+    @property
+    def waits(self) -> bool:
+        """A book update is made of what rests; trades and quotes are what they are, except order by order."""
+        return self._by_order or (self._upcoming is not None and self._upcoming[1] == BOOK)
 
     def next_ns(self) -> int | None:
         """Receive stamp of the next update; None at the end.

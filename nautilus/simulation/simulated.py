@@ -62,6 +62,16 @@ class SimulatedSource:
         """Hand in the core, whose depth the agents see."""
         self._core = core
 
+    def begin(self, now_ns: int) -> Records:
+        """Begin at this time; the accounts' orders of an earlier run are cancelled."""
+        self._start_ns = now_ns
+        return self.market.take_over(now_ns)
+
+    @property
+    def waits(self) -> bool:
+        """Each agent sees what the one before has done."""
+        return True
+
     def next_ns(self) -> int | None:
         """Virtual time of the next waking; None after `for_ns`."""
         self._next_ns = self.market.next_ns if self.market.now_ns else self._start_ns

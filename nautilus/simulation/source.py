@@ -1,6 +1,6 @@
-"""What the lock-step host asks of a market: one protocol for recordings and for the simulated market.
+"""What a host asks of a market: one protocol for recordings and for the simulated market.
 
-A source sits at the venue, beside the core. The host runs it like this, in virtual time::
+A source sits at the venue, beside the core. The lock-step host runs it like this, in virtual time::
 
     core = Kernel(instruments, ...); source.attach(core); core.process(source.setup())
     while (t := source.next_ns()) is not None:      # before own orders that arrive at the same time
@@ -12,6 +12,10 @@ A source sits at the venue, beside the core. The host runs it like this, in virt
 Every EVENT array that the core gives reaches `on_events`, in the core's order, also the events of other
 participants' orders: this is how a recorded level learns that a strategy took from it. Event arrays are only
 valid during the call.
+
+The live platform does the same in platform time, with two additions. `begin` says when it is, in a core that may
+remember an earlier run. And as each turn of the core takes time there, the commands of several steps that are due go
+to it together, in their order, wherever the source does not need the events in between (`waits`).
 """
 
 from __future__ import annotations
@@ -64,6 +68,15 @@ class MarketSource(Protocol):
 
     def setup(self) -> Records:
         """COMMAND array that opens the source's accounts, for the core before the first step."""
+        ...
+
+    def begin(self, now_ns: int) -> Records:
+        """Begin in the live platform, before the first step: commands that clear away what an earlier run left."""
+        ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether all events so far must be known before it is asked on; to be asked before `next_ns` and `step`."""
         ...
 
     def next_ns(self) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nautilus.core.types import QUOTE
+from nautilus.core.types import COMMAND, QUOTE
 from nautilus.model.account import Account
 from nautilus.model.commands import SubmitOrder
 from nautilus.model.enums import RecordFlag, Side
@@ -116,6 +116,13 @@ class ScriptedMarket:
     def setup(self) -> Records:
         accounts = Account(MARKET_ACCOUNT, "market"), Account(OTHER_ACCOUNT, "other")
         return np.concatenate([account.to_commands() for account in accounts])
+
+    def begin(self, now_ns: int) -> Records:
+        return np.zeros(0, COMMAND)
+
+    @property
+    def waits(self) -> bool:
+        return True
 
     def next_ns(self) -> int | None:
         return self._steps[self._next].now_ns if self._next < len(self._steps) else None
