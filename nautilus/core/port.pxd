@@ -21,6 +21,7 @@ cdef enum:
     REGION_SLOT = 2
     PORT_LAYOUT = 1
     MOST_SLOTS = 16
+    SOURCE_URGENT = 0x8000
 
 cdef enum:
     FEED_OWN = 1                # what came of the client's own commands

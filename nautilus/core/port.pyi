@@ -8,6 +8,7 @@ Records = npt.NDArray[np.void]
 
 OWN: int
 ALL: int
+URGENT_SOURCE: int
 STATES: dict[int, str]
 CONTROL_NAME: str
 

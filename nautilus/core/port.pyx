@@ -20,6 +20,8 @@ from nautilus.core.eventlog import DELIVERY
 from nautilus.core.types import COMMAND
 
 OWN, ALL = FEED_OWN, FEED_ALL
+URGENT_SOURCE = SOURCE_URGENT
+"""Bit of a source id: a sender's urgent commands are a source of their own, as they overtake its others."""
 STATES = {
     CORE_STARTING: "starting", CORE_READY: "ready", CORE_NOT_READY: "not ready", CORE_STOPPING: "stopping",
     CORE_STOPPED: "stopped", CORE_FAILED: "failed",
@@ -181,7 +183,8 @@ cdef class Port:
     def send(self, commands):
         """Hand COMMAND records to the core, in order; how many there was room for.
 
-        KILL and MASS_CANCEL go by the urgent ring and overtake the others. The core gives `sequence` and `now_ns`.
+        Those of an urgent source, and KILL and MASS_CANCEL without a source sequence, go by the urgent ring and
+        overtake the others; what has a place in its sender's order keeps it. The core gives `sequence` and `now_ns`.
         """
         cdef const uint8_t[::1] raw
         cdef const command_t* rows
@@ -197,7 +200,8 @@ cdef class Port:
         rows = <const command_t*>&raw[0]
         with nogil:
             for i in range(count):
-                if rows[i].kind == COMMAND_KILL or rows[i].kind == COMMAND_MASS_CANCEL:
+                if rows[i].source_id & SOURCE_URGENT or (rows[i].source_sequence == 0 and (
+                        rows[i].kind == COMMAND_KILL or rows[i].kind == COMMAND_MASS_CANCEL)):
                     full = ring_push(slot_urgent(self.slot), &rows[i])
                 else:
                     full = ring_push(slot_ingress(self.slot), &rows[i])

@@ -1,0 +1,313 @@
+"""A process's way to the core over shared memory: commands in, every event once and in order out.
+
+The client numbers its commands and keeps each until the core has answered for it. When the core is restarted it
+attaches anew, sends what was not answered again (the core knows what it has taken), and reads the events that it missed
+from the event log; so it does when it was too slow and was cut off.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from nautilus.core.clock import now_ns
+from nautilus.core.eventlog import DELIVERY, LAST, REFUSED, EventLog
+from nautilus.core.port import ALL, URGENT_SOURCE, Port, PortError
+from nautilus.core.types import EVENT
+from nautilus.model.errors import BusError
+from nautilus.model.records import Records
+
+MOST_FROM_LOG = 16_384
+"""Events read from the log at once, so that the caller's other work goes on while it catches up."""
+NO_EVENTS = np.empty(0, EVENT)
+
+
+class CoreBusyError(BusError):
+    """The ring into the core is full; nothing of this call was sent."""
+
+    code = "bus.core_busy"
+
+
+class CoreAbsentError(BusError):
+    """No core is there to take it; nothing of this call was sent."""
+
+    code = "bus.core_absent"
+
+
+class CoreBatch(NamedTuple):
+    """What the core said.
+
+    Attributes
+    ----------
+    events : EVENT array; sequences go on from the batch before without a gap.
+    kinds : CommandKind of the cause of each event, 0 where it is not known; uint8.
+    refusals : EVENT array of own commands that were not taken (BUSY, JOURNAL_FULL, NOT_READY); sequence 0.
+    completed : the last of this client's commands that the core has answered for.
+    completed_urgent : the same of its urgent ones.
+    """
+
+    events: Records
+    kinds: np.ndarray
+    refusals: Records
+    completed: int
+    completed_urgent: int
+
+
+class _Lane:
+    """One numbered sequence of commands, and those of them that the core has not answered for."""
+
+    __slots__ = ("completed", "numbers", "pending", "source_id", "unsent")
+
+    def __init__(self, source_id: int, first: int) -> None:
+        self.source_id = source_id
+        self.numbers = self.completed = first
+        self.pending: deque[tuple[int, Records]] = deque()
+        self.unsent: deque[Records] = deque()
+
+    def add(self, commands: Records) -> Records:
+        rows = commands.copy()
+        rows["source_id"] = self.source_id
+        rows["source_sequence"] = np.arange(self.numbers + 1, self.numbers + 1 + len(rows), dtype=np.uint64)
+        self.numbers += len(rows)
+        self.pending.append((self.numbers, rows))
+        self.unsent.append(rows)
+        return rows
+
+    def answered(self, records: Records) -> None:
+        """Take note of the records with LAST that carry this lane's source."""
+        own = records["event"]["source_sequence"][records["event"]["source_id"] == self.source_id]
+        if len(own):
+            # A number of another process that had this source before is none of ours.
+            self.completed = max(self.completed, min(int(own.max()), self.numbers))
+            while self.pending and self.pending[0][0] <= self.completed:
+                self.pending.popleft()
+
+
+class CoreClient:
+    """One thread.
+
+    Parameters
+    ----------
+    shared
+        Shared memory of the instance.
+    slot
+        Slot of the core; one process at a time has it.
+    source_id
+        Names this sender to the core.
+    log
+        Directory of the event log.
+    after
+        Last event that the caller knows; those after it come.
+    spin_ns
+        Part of a wait that is spent awake.
+    """
+
+    def __init__(
+        self, shared: str, slot: str, *, source_id: int, log: str, after: int = 0, spin_ns: int = 50_000
+    ) -> None:
+        self.last_sequence = after
+        self.restarts = 0
+        """Times that the core was found to be another one."""
+        self.cuts = 0
+        self.source_id = source_id
+        self._shared = shared
+        self._slot = slot
+        self._log = EventLog(log)
+        self._spin_ns = spin_ns
+        self._port: Port | None = None
+        self._joining = False
+        self._target = 0  # the log has to be read up to here before the feed counts
+        self._buffer = np.zeros(4096, DELIVERY)
+        # Above whatever a process with this source had before; the core takes only what is higher.
+        first = now_ns()
+        self._normal = _Lane(source_id, first)
+        self._urgent = _Lane(source_id | URGENT_SOURCE, first)
+
+    @property
+    def attached(self) -> bool:
+        """A core is there, or it has not been noticed yet that it is not."""
+        return self._port is not None or self._attach()
+
+    @property
+    def current(self) -> bool:
+        """Every event that was ready has been given out."""
+        port = self._port
+        return port is not None and not self._joining and self._target <= self.last_sequence and not port.waiting()
+
+    def submit(self, commands: Records, *, urgent: bool = False) -> int:
+        """Send COMMAND records; returns the number of the last one, which `CoreBatch.completed` reaches.
+
+        Parameters
+        ----------
+        urgent
+            For KILL and MASS_CANCEL: they overtake this client's other commands and are numbered apart
+            (`CoreBatch.completed_urgent`).
+
+        Raises
+        ------
+        CoreAbsentError, CoreBusyError
+            Nothing was sent.
+        """
+        if self._port is None and not self._attach():
+            raise CoreAbsentError("no trading core", where=self._slot, expected="a running one")
+        port = self._port
+        assert port is not None
+        lane = self._urgent if urgent else self._normal
+        if lane.numbers - lane.completed + len(commands) > port.capacity:
+            raise CoreBusyError(
+                f"{lane.numbers - lane.completed} commands are on their way",
+                where=self._slot,
+                expected=f"at most {port.capacity} with this call",
+            )
+        lane.add(commands)
+        if not self._joining:
+            self._flush()
+        return lane.numbers
+
+    def poll(self, wait_ns: int = 0) -> CoreBatch | None:
+        """What the core has said since, after waiting for at most so long; None for nothing."""
+        if self._port is None and not self._attach():
+            return None
+        port = self._port
+        assert port is not None
+        if port.retired:
+            self._leave()
+            return None
+        if self._joining:
+            joined = port.joined
+            if joined is None:
+                if not port.alive:
+                    self._leave()
+                return None
+            self._joining = False
+            self._target = joined - 1
+            for lane in (self._urgent, self._normal):
+                # What a core that is gone has taken, this one knows: it answers DUPLICATE.
+                lane.unsent = deque(rows for _, rows in lane.pending)
+        self._flush()
+        if self._target > self.last_sequence:
+            batch = self._from_log(min(self._target - self.last_sequence, MOST_FROM_LOG))
+            if batch is not None:
+                return batch
+            return None  # not to be read yet
+        count = port.receive(self._buffer, wait_ns, self._spin_ns)
+        if count:
+            return self._from_feed(self._buffer[:count])
+        if port.cut:
+            self.cuts += 1
+            port.join()
+            self._joining = True
+        elif wait_ns and not port.alive:
+            self._leave()
+        return None
+
+    def arm(self) -> bool:
+        """Before a poll on `fileno()`: False where there is something to do already."""
+        port = self._port
+        if port is None:
+            return True
+        return not self._joining and self._target <= self.last_sequence and port.arm()
+
+    def disarm(self) -> None:
+        """After a poll on `fileno()`."""
+        if self._port is not None:
+            self._port.disarm()
+
+    def fileno(self) -> int:
+        """Readable after `arm()` when something was delivered; another one after a restart of the core; -1: none."""
+        return -1 if self._port is None else self._port.fileno()
+
+    def check(self) -> None:
+        """Notice that the core has died without a word; costs a look into /proc, so ask now and then."""
+        if self._port is not None and not self._port.alive:
+            self._leave()
+
+    def close(self) -> None:
+        """Give the slot back."""
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+    def _attach(self) -> bool:
+        try:
+            self._port = Port(self._shared, self._slot, ALL)
+        except PortError as error:
+            if error.code != "core.absent":
+                raise BusError(str(error), where=self._slot) from None
+            return False
+        self._joining = True
+        return True
+
+    def _leave(self) -> None:
+        self.close()
+        self.restarts += 1
+        self._joining = False
+        self._target = 0
+
+    def _flush(self) -> None:
+        """Hand over what the rings have room for; the rest at the next poll."""
+        port = self._port
+        assert port is not None
+        for lane in (self._urgent, self._normal):
+            while lane.unsent:
+                rows = lane.unsent[0]
+                sent = port.send(rows)
+                if sent < len(rows):
+                    lane.unsent[0] = rows[sent:]
+                    break
+                lane.unsent.popleft()
+
+    def _from_log(self, count: int) -> CoreBatch | None:
+        records = self._log.read(self.last_sequence + 1, count)
+        return self._batch(records) if len(records) else None
+
+    def _from_feed(self, records: Records) -> CoreBatch | None:
+        new = records["event"]["sequence"] > self.last_sequence
+        extra = None
+        if not new.all():
+            # Known already (from the log), or without a sequence: an answer to an own command.
+            extra = records[~new]
+            records = records[new]
+        if len(records):
+            missing = int(records["event"]["sequence"][0]) - self.last_sequence - 1
+            if missing:
+                records = np.concatenate([*self._missing(missing), records])
+        return self._batch(records, extra)
+
+    def _missing(self, count: int) -> list[Records]:
+        """The next `count` records, from the log."""
+        parts: list[Records] = []
+        first = self.last_sequence + 1
+        while count:
+            part = self._log.read(first, count)
+            if not len(part):
+                raise BusError(
+                    f"event {first} is not in the log", where=self._log.path, expected="every event that was shown"
+                )
+            parts.append(part)
+            first += len(part)
+            count -= len(part)
+        return parts
+
+    def _batch(self, records: Records, extra: Records | None = None) -> CoreBatch | None:
+        refusals = NO_EVENTS
+        last = records[(records["flags"] & LAST) != 0]
+        if extra is not None:
+            last = np.concatenate([last, extra[(extra["flags"] & LAST) != 0]])
+            refused = extra["event"][(extra["flags"] & REFUSED) != 0]
+            refusals = np.ascontiguousarray(refused[(refused["source_id"] & ~URGENT_SOURCE) == self.source_id])
+        self._normal.answered(last)
+        self._urgent.answered(last)
+        if len(records):
+            self.last_sequence = int(records["event"]["sequence"][-1])
+        elif extra is None:
+            return None
+        return CoreBatch(
+            np.ascontiguousarray(records["event"]),
+            np.ascontiguousarray(records["kind"]),
+            refusals,
+            self._normal.completed,
+            self._urgent.completed,
+        )
