@@ -1,0 +1,77 @@
+"""What the processes of a test platform run: the line to the supervisor and nothing else, and behaviour on demand."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from nautilus.model.errors import ConfigError
+from nautilus.runtime import kernelcalls
+from nautilus.runtime.control import Control
+from nautilus.runtime.plan import Plan
+
+
+class Behaviour(msgspec.Struct, frozen=True):
+    """What one process does beyond the usual.
+
+    Parameters
+    ----------
+    fails
+        It says so, while this file exists; "always".
+    crashes
+        It ends at once with this code.
+    silent
+        It is never ready.
+    deaf
+        It ignores SIGTERM.
+    worker
+        It starts a process that would run for long.
+    """
+
+    fails: str = ""
+    crashes: int = 0
+    silent: bool = False
+    deaf: bool = False
+    worker: bool = False
+
+
+def note(plan: Plan, *words: object) -> None:
+    """Append a line to the notes of the platform: in one write, so that the order of lines is that of time."""
+    descriptor = os.open(Path(plan.data) / "notes", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
+    os.close(descriptor)
+
+
+def run(plan: Plan, name: str, connection: socket.socket) -> int:
+    """Say ready, note orders, stop when told."""
+    behaviour = msgspec.convert(plan.sections.get("behaviour", {}).get(name, {}), Behaviour)
+    if behaviour.crashes:
+        os._exit(behaviour.crashes)
+    control = Control(plan, name, connection)
+    if behaviour.fails and (behaviour.fails == "always" or os.path.exists(behaviour.fails)):
+        control.failed(ConfigError(f"{name} has no port", where="port 1", expected="a free one"))
+        control.close()
+        return 1
+    if behaviour.deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour.worker:
+        worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        note(plan, name, "worker", worker.pid)
+    note(plan, name, "descriptors", msgspec.json.encode(kernelcalls.descriptors()).decode())
+    note(plan, name, "threads", len(kernelcalls.threads()))
+    if not behaviour.silent:
+        control.ready({engine: 1 for engine in plan.process(name).engines})
+    while not control.stop_requested:
+        select.select([control], [], [])
+        for order in control.poll():
+            note(plan, name, order)
+    note(plan, name, "stopped")
+    control.close()
+    return 0
