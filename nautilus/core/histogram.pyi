@@ -1,5 +1,6 @@
 """Python face of the histogram and its exports."""
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import TypedDict
 
@@ -56,6 +57,8 @@ class Histogram:
         """Standard deviation, of the same middles."""
     def counts(self) -> dict[int, int]:
         """{smallest value of a range: count} of every range that is not empty."""
+    def cumulative(self, bounds: Sequence[int]) -> list[int]:
+        """How many values lie at or below each of the ascending bounds."""
     def summary(self) -> Summary:
         """Count, minimum, mean, p50, p90, p99, p99.9 and maximum."""
     def to_hgrm(self, scale: float = 1.0, ticks_per_half: int = 5) -> str:

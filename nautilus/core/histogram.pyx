@@ -258,6 +258,29 @@ cdef class Histogram:
         cdef int64_t i
         return {histogram_lowest(i): self.data.counts[i] for i in range(self.data.length) if self.data.counts[i]}
 
+    def cumulative(self, bounds):
+        """How many values lie at or below each bound; a value that is not told apart from a bound counts as equal.
+
+        Parameters
+        ----------
+        bounds : sequence of int
+            Ascending.
+
+        Returns
+        -------
+        list of int
+        """
+        cdef int64_t seen = 0, i = 0, last
+        found = []
+        for bound in bounds:
+            if bound >= 0:
+                last = min(histogram_index(min(bound, self.data.highest)) + 1, self.data.length)
+                while i < last:
+                    seen += self.data.counts[i]
+                    i += 1
+            found.append(seen)
+        return found
+
     def summary(self):
         """Count, minimum, mean, p50, p90, p99, p99.9 and maximum."""
         return {

@@ -1,0 +1,225 @@
+"""An engine's port: access rules first, then probes and operations.
+
+::
+
+    server -> EngineApp: stopping? rules, body -> shortcut (fixed paths) -> handler
+                                                -> FastAPI (every route, docs) -> handler
+
+All routes are FastAPI's; those with a fixed path are found in a dictionary before it, which saves probes and orders
+its layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
+from starlette.routing import Route as StarletteRoute
+
+from nautilus.core.histogram import Histogram
+from nautilus.engines.base import Operation
+from nautilus.runtime.errorlog import ErrorLog
+from nautilus.runtime.http.access import READ_METHODS, AccessRules, HttpConfig
+from nautilus.runtime.http.document import PAGE_POLICY, describe, page_of
+from nautilus.runtime.http.exchange import (
+    BODY_KEY,
+    App,
+    Border,
+    Endpoint,
+    Receive,
+    Request,
+    Response,
+    Route,
+    Scope,
+    Send,
+    json_response,
+    problem_response,
+    replay,
+    send_response,
+    stopping,
+    trace_id,
+)
+from nautilus.runtime.http.operations import Ask, OperationHandler
+from nautilus.runtime.http.probes import Probes
+from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.metrics import EngineView
+
+
+class EngineApp:
+    """The ASGI application of one engine's port.
+
+    Parameters
+    ----------
+    view
+        What the probes show.
+    operations
+        As the engine declares them.
+    ask
+        Hands requests to the engine's handler.
+    rules
+        Who may ask.
+    config
+        Limits.
+    errors
+        Where unforeseen errors are counted and logged.
+    routes
+        More handlers of the process's own.
+    """
+
+    def __init__(
+        self,
+        view: EngineView,
+        operations: Sequence[Operation],
+        ask: Ask,
+        rules: AccessRules,
+        *,
+        config: HttpConfig | None = None,
+        errors: ErrorLog | None = None,
+        routes: Iterable[Route] = (),
+    ) -> None:
+        config = config or HttpConfig()
+        self.stopping = False
+        """Set: everything but probes is answered with 503."""
+        self._rules = rules
+        self._counters = view.counters
+        self._requests = view.counters.counter("http.requests")
+        self._refused = view.counters.counter("http.refused")
+        self._failures = view.counters.counter("http.errors")
+        self._border = Border(errors or ErrorLog(), self._count)
+        self.api = FastAPI(
+            title=f"nautilus {view.name}", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+        )
+        """Routers with more operations may be included here before the first request."""
+        self._document: dict[str, Any] | None = None
+        self._view = view
+        self._operations = tuple(operations)
+        self._shortcuts: dict[tuple[str, str], App] = {}
+        probes = Probes(view).routes()
+        self._probes = {route.path for route in probes}
+        for route in probes:
+            self.add(route)
+        self.add(Route("GET", "/openapi.json", self._openapi))
+        self.add(Route("GET", "/docs", self._docs))
+        for operation in operations:
+            self._add_operation(operation, ask, config)
+        for route in routes:
+            self.add(route)
+        self.api.add_exception_handler(HTTPException, self._on_http_exception)
+        self.api.add_exception_handler(RequestValidationError, self._on_invalid)
+
+    def add(self, route: Route) -> None:
+        """Serve one more route."""
+        endpoint = Endpoint(route.handler, self._border)
+        self.api.router.routes.append(
+            StarletteRoute(route.path, endpoint, methods=[route.method], include_in_schema=False)
+        )
+        if "{" not in route.path:
+            self._shortcuts[route.method, route.path] = endpoint
+            if route.method == "GET":
+                self._shortcuts["HEAD", route.path] = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        self._counters.increment(self._requests)
+        method = scope["method"]
+        try:
+            self._rules.check(method, scope["headers"])
+            if self.stopping and scope["path"] not in self._probes:
+                raise stopping()
+            if method not in READ_METHODS:
+                body, scope[BODY_KEY] = await self._rules.read_json(scope["headers"], receive)
+                receive = replay(body, receive)
+        except HttpError as error:
+            self._counters.increment(self._refused)
+            await send_response(send, problem_response(error, trace_id(scope)))
+            return
+        app = self._shortcuts.get((method, scope["path"]))
+        if app is not None:
+            await app(scope, receive, send)
+        else:
+            await self._through_api(scope, receive, send)
+
+    async def _through_api(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noting(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.api(scope, receive, noting)
+        except Exception as error:
+            # Handlers of this runtime never raise; an included router's may.
+            response = self._border.answer(error, scope)
+            if not begun:
+                await send_response(send, response)
+
+    def _add_operation(self, operation: Operation, ask: Ask, config: HttpConfig) -> None:
+        name = f"{operation.method} {operation.path}"
+        latency = self._view.histograms.setdefault(name, Histogram())
+        answer = OperationHandler(self._view.name, operation, ask, config.answer_seconds, latency)
+        failures = self._counters.counter(f"operation.{self._view.name}.{name}.errors")
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except Exception as error:
+                if not isinstance(error, HttpError) or error.status >= 500:
+                    self._counters.increment(failures)
+                raise
+
+        self.add(Route(operation.method, operation.path, handler))
+
+    def _count(self, status: int) -> None:
+        self._counters.increment(self._failures if status >= 500 else self._refused)
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document: declared operations, and those of included routers."""
+        if self._document is None:
+            document = describe(self._view.name, self._operations)
+            included = get_openapi(title="", version="", routes=self.api.routes)
+            document["paths"].update(included.get("paths", {}))
+            document["components"]["schemas"].update(included.get("components", {}).get("schemas", {}))
+            self._document = document
+        return self._document
+
+    async def _openapi(self, request: Request) -> Response:
+        return json_response(self.document())
+
+    async def _docs(self, request: Request) -> Response:
+        page = page_of(self.document()).encode()
+        policy = (b"content-security-policy", PAGE_POLICY.encode())
+        return Response(page, content_type="text/html; charset=utf-8", headers=(policy,))
+
+    async def _on_http_exception(self, request: StarletteRequest, error: Exception) -> StarletteResponse:
+        assert isinstance(error, HTTPException)
+        headers = tuple((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
+        path, method = request.url.path[:200], request.method
+        if error.status_code == 404:
+            told = HttpError(404, "http.not_found", f"no path {path!r}", expected="one of /docs", headers=headers)
+        elif error.status_code == 405:
+            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+            told = HttpError(405, "http.method", f"{method} {path}", expected=allowed, headers=headers)
+        else:
+            told = HttpError(error.status_code, "http.error", str(error.detail), headers=headers)
+        return self._as_starlette(told, request.scope)
+
+    async def _on_invalid(self, request: StarletteRequest, error: Exception) -> StarletteResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return self._as_starlette(HttpError(422, "http.fields", str(first["msg"]), where=where), request.scope)
+
+    def _as_starlette(self, error: HttpError, scope: Scope) -> StarletteResponse:
+        self._count(error.status)
+        response = problem_response(error, trace_id(scope))
+        headers = {name.decode(): value.decode() for name, value in response.headers}
+        return StarletteResponse(response.body, response.status, headers, response.content_type)

@@ -1,0 +1,150 @@
+"""The description of an engine's HTTP interface: `openapi.json`, and a page for people that stands by itself."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import msgspec
+
+from nautilus import __version__
+from nautilus.engines.base import Operation
+from nautilus.runtime.http.access import READ_METHODS
+from nautilus.runtime.http.forms import field_forms, struct_of
+from nautilus.runtime.http.operations import PATH_FIELD
+from nautilus.runtime.http.problems import PROBLEM_TYPE, Problem
+
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_REFERENCE = "#/components/schemas/{name}"
+_BODILESS = (*READ_METHODS, "DELETE")
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+h2{font-size:1rem;margin:2rem 0 .3rem;border-top:1px solid #ddd;padding-top:1rem}code,pre{font:13px/1.4 monospace}
+pre{background:#f5f5f5;padding:.6rem;overflow:auto}b{display:inline-block;min-width:4rem}
+@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}pre{background:#242424}h2{border-color:#444}}"""
+
+
+def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of an engine's declared operations."""
+    types: list[Any] = [Problem]
+    for operation in operations:
+        types += [_request_struct(operation), struct_of(operation.reply)]
+    found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    for component in components.values():
+        if "description" in component:
+            component["description"] = inspect.cleandoc(component["description"])
+    paths: dict[str, dict[str, Any]] = {}
+    problem = {"description": "Problem", "content": {PROBLEM_TYPE: {"schema": found[0]}}}
+    for at, operation in enumerate(operations):
+        request, reply = found[1 + 2 * at], found[2 + 2 * at]
+        name = request["$ref"].rpartition("/")[2]
+        described: dict[str, Any] = {
+            "operationId": _identifier(operation),
+            "summary": operation.summary,
+            "tags": [engine],
+            "responses": {
+                "200": {"description": operation.reply.__name__, "content": {"application/json": {"schema": reply}}},
+                "default": problem,
+            },
+        }
+        parameters = _parameters(operation, components, name)
+        if parameters:
+            described["parameters"] = parameters
+        if operation.method in _BODILESS or not components[name].get("properties"):
+            del components[name]
+        else:
+            described["requestBody"] = {
+                "required": bool(components[name].get("required")),
+                "content": {"application/json": {"schema": request}},
+            }
+        if operation.method not in READ_METHODS:
+            described["security"] = [{"token": []}]
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"nautilus {engine}", "version": __version__},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def page_of(document: dict[str, Any]) -> str:
+    """The document as a page of HTML without scripts or references elsewhere."""
+    schemas = document.get("components", {}).get("schemas", {})
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(document['info']['title'])}</title>",
+        f"<style>{_STYLE}</style><h1>{escape(document['info']['title'])}</h1>",
+        f"<p>Version {escape(document['info']['version'])}. The same for programs: "
+        "<a href=openapi.json>openapi.json</a>. ",
+        "Probes: <a href=livez>/livez</a> <a href=readyz>/readyz</a> <a href=health>/health</a> ",
+        "<a href=metrics>/metrics</a> <a href=hybrid/performance>/hybrid/performance</a>.</p>",
+    ]
+    for path, methods in document.get("paths", {}).items():
+        for method, operation in methods.items():
+            parts.append(f"<h2><b>{escape(method.upper())}</b> <code>{escape(path)}</code></h2>")
+            parts.append(f"<p>{escape(operation.get('summary', ''))}</p>")
+            for parameter in operation.get("parameters", ()):
+                need = "required" if parameter.get("required") else "optional"
+                shown = escape(json.dumps(parameter.get("schema", {})))
+                parts.append(
+                    f"<p><code>{escape(parameter['name'])}</code> in {escape(parameter['in'])}, {need}: "
+                    f"<code>{shown}</code></p>"
+                )
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            if body:
+                parts.append(f"<p>Body</p>{_shown(body, schemas)}")
+            for code, answer in operation.get("responses", {}).items():
+                schema = answer.get("content", {}).get("application/json", {}).get("schema")
+                if schema:
+                    parts.append(f"<p>Answer {escape(code)}</p>{_shown(schema, schemas)}")
+    parts.append(f"<h2>Types</h2><pre>{escape(json.dumps(schemas, indent=2))}</pre></html>")
+    return "".join(parts)
+
+
+def _request_struct(operation: Operation) -> type[msgspec.Struct]:
+    """What of the request is in the query or the body: what the path does not say. A struct of its own each time."""
+    in_path = frozenset(PATH_FIELD.findall(operation.path))
+    return struct_of(operation.request, in_path, f"{_identifier(operation)}_body")
+
+
+def _identifier(operation: Operation) -> str:
+    words = [word.strip("{}") for word in operation.path.split("/") if word]
+    return "_".join([operation.method.lower(), *words]).replace("-", "_")
+
+
+def _parameters(operation: Operation, components: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    forms = field_forms(operation.request)
+    in_path = PATH_FIELD.findall(operation.path)
+    schemas, extra = msgspec.json.schema_components([forms[field].type for field in in_path], ref_template=_REFERENCE)
+    components.update(extra)
+    found = [
+        {"name": field, "in": "path", "required": True, "schema": schema}
+        for field, schema in zip(in_path, schemas, strict=True)
+    ]
+    if operation.method in _BODILESS:
+        required = components[name].get("required", ())
+        found += [
+            {"name": field, "in": "query", "required": field in required, "schema": schema}
+            for field, schema in components[name].get("properties", {}).items()
+        ]
+    return found
+
+
+def _shown(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    shown = schemas.get(name, schema)
+    fields = shown.get("properties")
+    if not fields:
+        return f"<pre>{escape(json.dumps(shown, indent=2))}</pre>"
+    required = shown.get("required", ())
+    lines = [
+        f"{field}{'' if field in required else '?'}: {json.dumps(kind).replace('#/components/schemas/', '')}"
+        for field, kind in fields.items()
+    ]
+    text = escape("\n".join([shown.get("description", ""), "", *lines]).strip())
+    return f"<pre>{text}</pre>"

@@ -1,0 +1,196 @@
+"""How messages look over HTTP: objects by field name, members of enumerations by name, members of a union with "type".
+
+On the mesh a message is an array. Its form is derived from it once: a struct that msgspec decodes, checks and
+describes, and functions between the two.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from functools import cache, reduce
+from operator import attrgetter, or_
+from types import GenericAlias, NoneType, UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+import msgspec
+
+from nautilus.model.errors import InternalError
+from nautilus.model.message import Message
+
+TAG_FIELD = "type"
+Change = Callable[[Any], Any]
+
+
+class Form(NamedTuple):
+    """How values of a type look.
+
+    Parameters
+    ----------
+    type
+        What msgspec decodes and describes.
+    enter
+        From what was decoded to what a message holds; None: it is the same.
+    leave
+        From what a message holds to what is encoded; None: it is the same.
+    """
+
+    type: Any
+    enter: Change | None = None
+    leave: Change | None = None
+
+
+@cache
+def form_of(annotation: Any, tagged: bool = False) -> Form:
+    """The form of a type that a message's field can have; `tagged`: it is one of several."""
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return _struct_form(annotation, tagged)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        # Flags are sums of members: their numbers stay.
+        return Form(int) if issubclass(annotation, enum.Flag) else _enum_form(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return _union_form(arguments)
+    if origin in (tuple, list, frozenset, set):
+        return _sequence_form(origin, arguments)
+    if origin is dict:
+        key, value = form_of(arguments[0]), form_of(arguments[1])
+        if key.enter or value.enter:
+            raise InternalError(f"{annotation} in a message over HTTP", expected="plain keys and values")
+    return Form(annotation)
+
+
+def struct_of(message: type[Message], without: frozenset[str] = frozenset(), name: str = "") -> type[msgspec.Struct]:
+    """The struct that describes a message, without some of its fields and under another name where one is given."""
+    if not without and not name:
+        described: type[msgspec.Struct] = form_of(message).type
+        return described
+    return _define(message, name or message.__name__, False, without)
+
+
+@cache
+def field_forms(message: type[msgspec.Struct]) -> Mapping[str, Form]:
+    """The form of each field of a message."""
+    return {field.name: form_of(field.type) for field in msgspec.structs.fields(message)}
+
+
+def expected_of(form: Form) -> str:
+    """What a value of a form has to be, in words; empty where that takes too many."""
+    kind = form.type
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        names = [str(member.value) for member in kind]
+        return f"one of {', '.join(names)}" if len(names) <= 20 else ""
+    return {int: "a whole number", str: "text", float: "a number", bool: "true or false"}.get(kind, "")
+
+
+@cache
+def _enum_form(kind: type[enum.Enum]) -> Form:
+    names = enum.Enum(kind.__name__, {name: name for name in kind.__members__})  # type: ignore[misc]
+    members = {names[name]: member for name, member in kind.__members__.items()}
+
+    def leave(value: Any) -> Any:
+        return value._name_ if isinstance(value, kind) else kind(value)._name_
+
+    return Form(names, members.__getitem__, leave)
+
+
+def _define(
+    message: type[msgspec.Struct], name: str, tagged: bool, without: frozenset[str] = frozenset()
+) -> type[msgspec.Struct]:
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for field in msgspec.structs.fields(message):
+        if field.name in without:
+            continue
+        form = form_of(field.type)
+        if field.default is not msgspec.NODEFAULT:
+            shown = form.leave(field.default) if form.leave and field.default is not None else field.default
+            default = msgspec.convert(shown, form.type)
+            fields.append((field.name, form.type, default))
+        elif field.default_factory is not msgspec.NODEFAULT:
+            fields.append((field.name, form.type, msgspec.field(default_factory=field.default_factory)))
+        else:
+            fields.append((field.name, form.type))
+    return msgspec.defstruct(
+        name,
+        fields,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        tag=message.__struct_config__.tag if tagged else None,
+        tag_field=TAG_FIELD if tagged else None,
+        namespace={"__doc__": message.__doc__},
+        # One that carries its type is another type: the module tells them apart where both are described.
+        module="tagged" if tagged else "http",
+    )
+
+
+def _struct_form(message: type[msgspec.Struct], tagged: bool) -> Form:
+    fields = [field.name for field in msgspec.structs.fields(message)]
+    forms = field_forms(message)
+    entering = [(name, change) for name in fields if (change := forms[name].enter)]
+    leaving = [(name, change) for name in fields if (change := forms[name].leave)]
+    head = {TAG_FIELD: message.__struct_config__.tag} if tagged else {}
+    # attrgetter gives a tuple for two names or more.
+    values: Change = attrgetter(*fields) if len(fields) > 1 else lambda m: tuple(getattr(m, name) for name in fields)
+
+    def enter(decoded: Any) -> Any:
+        found = dict(zip(fields, values(decoded), strict=True))
+        for name, change in entering:
+            found[name] = change(found[name])
+        return message(**found)
+
+    def leave(held: Any) -> dict[str, Any]:
+        found = head | dict(zip(fields, values(held), strict=True))
+        for name, change in leaving:
+            found[name] = change(found[name])
+        return found
+
+    return Form(_define(message, message.__name__, tagged), enter, leave)
+
+
+def _union_form(arguments: tuple[Any, ...]) -> Form:
+    plain = [kind for kind in arguments if kind is not NoneType]
+    structs = [kind for kind in plain if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+    if structs and len(structs) < len(plain):
+        raise InternalError(f"{arguments} in a message over HTTP", expected="messages alone, or none")
+    forms = {kind: form_of(kind, tagged=len(structs) > 1) for kind in plain}
+    union: Any = reduce(or_, (forms[kind].type if kind in forms else kind for kind in arguments))
+    if len(plain) == 1:
+        (form,) = forms.values()
+        return Form(union, _unless_none(form.enter), _unless_none(form.leave))
+    if not structs:
+        if any(form.enter for form in forms.values()):
+            raise InternalError(f"{arguments} in a message over HTTP", expected="one of them")
+        return Form(union)
+    entering = {form.type: form.enter for form in forms.values()}
+    leaving = {kind: form.leave for kind, form in forms.items()}
+
+    def by_type(changes: Mapping[Any, Change | None]) -> Change:
+        def change(value: Any) -> Any:
+            chosen = changes[type(value)]
+            return chosen(value) if chosen else value
+
+        return change
+
+    return Form(union, _unless_none(by_type(entering)), _unless_none(by_type(leaving)))
+
+
+def _unless_none(change: Change | None) -> Change | None:
+    if change is None:
+        return None
+    return lambda value: None if value is None else change(value)
+
+
+def _sequence_form(origin: type, arguments: tuple[Any, ...]) -> Form:
+    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
+        forms = [form_of(kind) for kind in arguments]
+        if any(form.enter or form.leave for form in forms):
+            raise InternalError(f"tuple of {arguments} in a message over HTTP", expected="plain members")
+        return Form(GenericAlias(tuple, tuple(form.type for form in forms)))
+    form = form_of(arguments[0])
+    kind: Any = GenericAlias(origin, (form.type, ...) if origin is tuple else (form.type,))
+    enter, leave = form.enter, form.leave
+    return Form(
+        kind,
+        (lambda values: origin(enter(value) for value in values)) if enter else None,
+        (lambda values: [leave(value) for value in values]) if leave else None,
+    )

@@ -1,0 +1,141 @@
+"""Declared operations: HTTP requests to messages, and replies back. Handlers never see HTTP.
+
+A request's fields come from the path, the query and the JSON body by name; of the first two the text is converted to
+the field's type. What is unknown, missing, given twice or of another type is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, get_origin
+
+import msgspec
+
+from nautilus.core.histogram import Histogram
+from nautilus.engines.base import Operation
+from nautilus.model.message import Message
+from nautilus.runtime.clock import monotonic_ns
+from nautilus.runtime.http.exchange import Request, Response
+from nautilus.runtime.http.forms import expected_of, field_forms, form_of
+from nautilus.runtime.http.problems import HttpError
+
+Answer: TypeAlias = "Awaitable[Message] | concurrent.futures.Future[Message]"
+Ask = Callable[[str, Message], Answer]
+"""Hands a request to an engine's handler. Called in the HTTP thread; the future may be completed in any other."""
+
+PATH_FIELD = re.compile(r"\{(\w+)\}")
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
+_ENCODER = msgspec.json.Encoder()
+
+
+class OperationHandler:
+    """Answers requests to one operation of an engine.
+
+    Parameters
+    ----------
+    engine
+        Its name.
+    operation
+        As the engine declares it.
+    ask
+        The way to its request handler.
+    answer_seconds
+        Until the answer has to be there.
+    latency
+        Takes nanoseconds from request to answer.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        operation: Operation,
+        ask: Ask,
+        answer_seconds: float = 10.0,
+        latency: Histogram | None = None,
+    ) -> None:
+        self._engine = engine
+        self._ask = ask
+        self._answer_seconds = answer_seconds
+        self._latency = latency or Histogram()
+        self._form = form_of(operation.request)
+        self._fields = field_forms(operation.request)
+        leave = form_of(operation.reply).leave
+        assert leave is not None
+        self._leave = leave
+
+    async def __call__(self, request: Request) -> Response:
+        started_ns = monotonic_ns()
+        message = self._message(request)
+        answer = self._ask(self._engine, message)
+        if isinstance(answer, concurrent.futures.Future):
+            answer = asyncio.wrap_future(answer)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                reply = await answer
+        except TimeoutError:
+            raise HttpError(
+                504,
+                "http.timeout",
+                f"no answer within {self._answer_seconds:g} s; whether it was carried out is not known",
+                where=self._engine,
+            ) from None
+        body = _ENCODER.encode(self._leave(reply))
+        self._latency.record(monotonic_ns() - started_ns)
+        return Response(body)
+
+    def _message(self, request: Request) -> Any:
+        values: dict[str, Any] = {}
+        for name, text in request.path_values.items():
+            values[name] = self._from_text(name, [text], "path")
+        texts: dict[str, list[str]] = {}
+        for name, text in request.query:
+            texts.setdefault(name, []).append(text)
+        for name, found in texts.items():
+            self._once(name, values)
+            values[name] = self._from_text(name, found, "query")
+        body = request.body
+        if body is not None:
+            if not isinstance(body, dict):
+                raise HttpError(422, "http.fields", "the body is no object", where="body", expected="an object")
+            for name in values:
+                self._once(name, body)
+            values.update(body)
+        try:
+            decoded = msgspec.convert(values, self._form.type)
+        except msgspec.ValidationError as error:
+            raise self._refusal(str(error)) from None
+        assert self._form.enter is not None
+        return self._form.enter(decoded)
+
+    def _from_text(self, name: str, texts: list[str], where: str) -> Any:
+        form = self._fields.get(name)
+        if form is None:
+            raise HttpError(
+                422, "http.fields", f"unknown field {name!r}", where=where, expected=", ".join(self._fields)
+            )
+        many = get_origin(form.type) in (tuple, list, set, frozenset)
+        if len(texts) > 1 and not many:
+            raise HttpError(422, "http.fields", f"field {name!r} is given twice", where=where, expected="it once")
+        try:
+            # To plain values: what is decoded in the end is the whole message, from text and body together.
+            return msgspec.to_builtins(msgspec.convert(texts if many else texts[0], form.type, strict=False))
+        except msgspec.ValidationError as error:
+            raise self._refusal(f"{error} - at `$.{name}`") from None
+
+    @staticmethod
+    def _once(name: str, others: dict[str, Any]) -> None:
+        if name in others:
+            raise HttpError(422, "http.fields", f"field {name!r} is given twice", where=name, expected="it once")
+
+    def _refusal(self, text: str) -> HttpError:
+        place = _PLACE.search(text)
+        where = place[1] if place else ""
+        form = self._fields.get(where)
+        expected = expected_of(form) if form else ""
+        if not expected and "unknown field" in text:
+            expected = ", ".join(self._fields)
+        what = _PLACE.sub("", text)
+        return HttpError(422, "http.fields", what[:1].lower() + what[1:], where=where or "body", expected=expected)

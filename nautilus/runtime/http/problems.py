@@ -1,0 +1,145 @@
+"""What a request that fails is answered: RFC 9457 problem details with a stable code.
+
+::
+
+    status  code                      when
+    400     http.malformed            no HTTP that can be understood
+    400     http.body                 the body is no JSON
+    401     http.token                the token is missing or wrong
+    403     http.host, http.origin    another machine's name, or a page of another site
+    404     http.not_found            no such path
+    405     http.method               not with this method
+    408     http.slow                 the body did not arrive in time
+    413     http.body_size            the body is too large
+    415     http.content_type         not application/json
+    422     http.fields               a field is missing, unknown or of another type
+    503     http.stopping             the process is about to end
+    504     http.timeout              no answer in time; whether it was carried out is not known
+
+A `NautilusError` keeps its own code; the first word of that decides the status: ``config`` 400, ``model`` 422 (404 for
+``model.unknown_*``), ``venue`` 502, ``bus`` 503, ``internal`` 500. Anything else is 500 ``internal``.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+
+from nautilus.model.errors import (
+    BusError,
+    ConfigError,
+    InternalError,
+    ModelError,
+    NautilusError,
+    VenueError,
+)
+
+PROBLEM_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:nautilus:problem:"
+RETRY_AFTER_SECONDS = 1
+
+STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "internal": 500}
+_ROOTS = ((ConfigError, 400), (ModelError, 422), (VenueError, 502), (BusError, 503), (InternalError, 500))
+_UNKNOWN = "model.unknown_"
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Body of an answer to a request that failed.
+
+    Parameters
+    ----------
+    type
+        Names the kind of problem; the same for every occurrence.
+    title
+        The kind in words.
+    detail
+        What was found, this time.
+    code
+        Stable, for machines.
+    trace_id
+        Under which the log names the request.
+    where, expected
+        As in `NautilusError`; left out where there is nothing to say.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    trace_id: str
+    where: str = ""
+    expected: str = ""
+
+
+class HttpError(Exception):
+    """A request is answered with this problem.
+
+    Parameters
+    ----------
+    code
+        One of the table above.
+    what, where, expected
+        As in `NautilusError`.
+    headers
+        Go with the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        what: str,
+        *,
+        where: str = "",
+        expected: str = "",
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(what)
+        self.status = status
+        self.code = code
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.headers = headers
+
+
+def status_of(error: NautilusError) -> int:
+    """The HTTP status of an error of the platform."""
+    code = error.as_dict()["code"]
+    if code.startswith(_UNKNOWN):
+        return 404
+    status = STATUS_OF.get(code.partition(".")[0])
+    if status is not None:
+        return status
+    return next((status for root, status in _ROOTS if isinstance(error, root)), 500)
+
+
+def as_http_error(error: Exception) -> HttpError:
+    """How an error is told to the one who asked; nothing of an unforeseen one is."""
+    if isinstance(error, HttpError):
+        return error
+    if isinstance(error, NautilusError):
+        said, status = error.as_dict(), status_of(error)
+        retry = ((b"retry-after", str(RETRY_AFTER_SECONDS).encode()),) if status == 503 else ()
+        return HttpError(
+            status, said["code"], said["what"], where=said["where"], expected=said["expected"], headers=retry
+        )
+    return HttpError(500, "internal", "an unforeseen error; the log of the engine has it")
+
+
+def problem_of(error: HttpError, trace_id: str) -> bytes:
+    """The body of the answer."""
+    return msgspec.json.encode(
+        Problem(
+            type=TYPE_PREFIX + error.code,
+            title=HTTPStatus(error.status).phrase,
+            status=error.status,
+            detail=error.what,
+            code=error.code,
+            trace_id=trace_id,
+            where=error.where,
+            expected=error.expected,
+        )
+    )

@@ -1,0 +1,94 @@
+"""Listening sockets, bound by the runtime itself; a port in use is one clear error that names its holder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+from nautilus.model.errors import ConfigError
+
+BACKLOG = 1024
+_LISTENING = "0A"
+
+
+class PortError(ConfigError):
+    """A port cannot be listened on."""
+
+    code = "config.port"
+
+
+def bind_socket(host: str, port: int, engine: str = "") -> socket.socket:
+    """A socket that listens on an address; port 0: on any free port. Raises PortError.
+
+    It listens at once: only then does the operating system tell that another one does.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A port whose last user has just left can be had again.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise _refusal(host, port, engine, error) from None
+    return listener
+
+
+def holder_of(port: int) -> str:
+    """The process that listens on a port, as text; empty where it cannot be found."""
+    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    if not wanted:
+        return ""
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        try:
+            descriptors = [os.readlink(entry) for entry in os.scandir(process / "fd")]
+        except OSError:
+            continue
+        if wanted.intersection(descriptors):
+            return f"process {process.name} ({_command(process)})"
+    return ""
+
+
+def _refusal(host: str, port: int, engine: str, error: OSError | OverflowError) -> PortError:
+    whose = f" of engine {engine}" if engine else ""
+    where = f"{host}:{port}"
+    code = error.errno if isinstance(error, OSError) else None
+    if code == errno.EADDRINUSE:
+        holder = holder_of(port) or "another process"
+        return PortError(
+            f"port {port}{whose} is taken by {holder}", where=where, expected='a free port, or platform.ports = "free"'
+        )
+    if code == errno.EACCES:
+        return PortError(f"port {port}{whose} is not allowed", where=where, expected="a port from 1024 on")
+    if code in (errno.EADDRNOTAVAIL, socket.EAI_NONAME):
+        return PortError(
+            f"address {host}{whose} is not of this machine", where=where, expected="an address of one of its interfaces"
+        )
+    return PortError(f"port {port}{whose}: {error}", where=where, expected="an address that can be listened on")
+
+
+def _listening_inodes(port: int) -> set[str]:
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            if words[3] == _LISTENING and int(words[1].rpartition(":")[2], 16) == port:
+                found.add(words[9])
+    return found
+
+
+def _command(process: Path) -> str:
+    try:
+        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        shown = " ".join(filter(None, words)) or (process / "comm").read_text().strip()
+    except OSError:
+        return "?"
+    return shown if len(shown) <= 80 else shown[:77] + "..."
