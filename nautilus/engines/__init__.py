@@ -89,7 +89,7 @@ CATALOGUE: dict[str, Entry] = {
         8000,
         "core",
         "pre-trade checks, matching, execution reports",
-        ("core",),
+        ("core", "instruments"),
     ),
     "risk": Entry(
         "nautilus.engines.risk",

@@ -1,0 +1,213 @@
+"""The trading engine: messages become COMMAND rows, the core decides, its events become execution reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, get_args
+
+import msgspec
+import numpy as np
+
+from nautilus.engines.base import Context, Core, Engine, Operation
+from nautilus.engines.trading.orders import OrderDesk
+from nautilus.engines.trading.reports import ReportExpander
+from nautilus.model.commands import TradingCommand
+from nautilus.model.enums import CommandKind, EventKind, Reason
+from nautilus.model.errors import ConfigError, ModelError
+from nautilus.model.events import CommandAcknowledged
+from nautilus.model.ids import LAST_CLIENT_ACCOUNT
+from nautilus.model.instrument import Instrument
+from nautilus.model.message import Message
+from nautilus.model.queries import (
+    AmendRequest,
+    CancelRequest,
+    CoreState,
+    GetCoreState,
+    GetKillSwitch,
+    GetOrders,
+    KillRequest,
+    KillResult,
+    KillSwitches,
+    KillSwitchScope,
+    OrderLines,
+    OrderRequest,
+    OrderResult,
+    Reports,
+    ReportsSince,
+)
+from nautilus.model.records import EVENT_FIELDS, Records, command_array
+from nautilus.model.topics import CORE_EVENTS, EXECUTION_REPORTS
+
+_KIND = EVENT_FIELDS["kind"]
+_REASON = EVENT_FIELDS["reason"]
+MOST_REPORTS = 4_096
+"""Events that one answer to `ReportsSince` looks at, at most this many times its limit."""
+
+
+class EventHistory(Protocol):
+    """The core's events of the past."""
+
+    def read(self, first: int, limit: int, /) -> tuple[Records, np.ndarray]:
+        """EVENT array from a sequence on, at most `limit`, and the CommandKind behind each; empty: none are there."""
+        ...
+
+
+class TradingConfig(msgspec.Struct, frozen=True):
+    """Settings of the trading engine.
+
+    Parameters
+    ----------
+    last_client_account
+        Accounts from 1 to this are clients'; the rest are nobody's, or a market's own participants.
+    """
+
+    last_client_account: int = LAST_CLIENT_ACCOUNT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.last_client_account <= LAST_CLIENT_ACCOUNT:
+            raise ConfigError(
+                f"last_client_account {self.last_client_account}",
+                where="trading",
+                expected=f"1 to {LAST_CLIENT_ACCOUNT}: a market's participants follow",
+            )
+
+
+class TradingEngine(Engine):
+    """Hands commands to the core and reports what came of them.
+
+    Parameters
+    ----------
+    core
+        Carries out commands at once. Where it has `feeds` set, the host hands every event of the core to `on_feed`,
+        in order, and only what comes there is published.
+    instruments
+        What orders in decimals can name.
+
+    Attributes
+    ----------
+    history : the core's events of the past, for those who missed reports; None: `ReportsSince` is refused.
+    """
+
+    name = "trading"
+    publishes = (CORE_EVENTS, EXECUTION_REPORTS)
+    operations = (
+        Operation("POST", "/orders", OrderRequest, OrderResult, "Enter an order."),
+        Operation("PUT", "/orders/{order_id}", AmendRequest, OrderResult, "Change price and quantity of an order."),
+        Operation("DELETE", "/orders/{order_id}", CancelRequest, OrderResult, "Cancel an order."),
+        Operation("GET", "/orders", GetOrders, OrderLines, "Open orders."),
+        Operation("POST", "/kill-switch", KillRequest, KillResult, "Set or clear the kill switch."),
+        Operation("GET", "/kill-switch", GetKillSwitch, KillSwitches, "Kill switches that are on."),
+        Operation("GET", "/core/state", GetCoreState, CoreState, "Positions and hashes of the core."),
+    )
+
+    def __init__(
+        self,
+        config: TradingConfig,
+        core: Core,
+        instruments: Iterable[Instrument] = (),
+    ) -> None:
+        self._core = core
+        self._last_client = config.last_client_account
+        self.history: EventHistory | None = None
+        self._expander = ReportExpander(config.last_client_account)
+        self._desk = OrderDesk(core, instruments, config.last_client_account, self._expander, self._publish)
+        self._past: ReportExpander | None = None
+
+    @property
+    def last_sequence(self) -> int:
+        """Of the last event that was reported."""
+        return self._expander.last_sequence
+
+    def on_request(self, message: Message, ctx: Context) -> Message:
+        """Carry out one command of `nautilus.model.commands`, or answer for orders."""
+        match message:
+            case OrderRequest() | AmendRequest() | CancelRequest():
+                return self._desk.order(message, ctx)
+            case KillRequest():
+                return self._desk.kill(message, ctx)
+            case GetOrders():
+                return self._desk.lines(message)
+            case GetKillSwitch():
+                return KillSwitches(tuple(KillSwitchScope(*scope) for scope in sorted(self._expander.stopped)))
+            case ReportsSince():
+                return self._reports_since(message)
+        if not isinstance(message, TradingCommand):
+            raise ModelError(
+                f"request {type(message).__name__}",
+                where=self.name,
+                expected=f"one of {', '.join(known.__name__ for known in get_args(TradingCommand))}",
+            )
+        events = self._core.process(command_array(message.to_row(ctx.now_ns)))
+        self._publish(events, message.kind, ctx)
+        last = events[-1].item()
+        # Every command of a client ends in an event of its own; timers that came due stand before it.
+        refused = last[_KIND] in (EventKind.REJECTED, EventKind.DUPLICATE)
+        return CommandAcknowledged(
+            source_id=message.source_id,
+            source_sequence=message.source_sequence,
+            now_ns=ctx.now_ns,
+            last_sequence=last[0],
+            accepted=not refused,
+            reason=Reason(last[_REASON]) if refused else Reason.NONE,
+        )
+
+    def on_command(self, command: Message, ctx: Context) -> None:
+        """As `on_request`, for a sender that needs no reply."""
+        self.on_request(command, ctx)
+
+    def on_commands(self, commands: Records, ctx: Context) -> None:
+        """Carry out a COMMAND array of the market's own participants, or of the clock."""
+        events = self._core.process(commands)
+        if len(events):
+            self._publish(events, CommandKind.NEW, ctx)
+
+    def on_feed(self, events: Records, kinds: np.ndarray, ctx: Context) -> None:
+        """Report events of the core, in their order; `kinds`: CommandKind behind each."""
+        for report in self._expander.expand(events, kinds):
+            ctx.publish(report)
+
+    def catch_up(self, events: Records, kinds: np.ndarray) -> None:
+        """Follow events that were reported before this engine was started."""
+        self._expander.expand(events, kinds)
+
+    def state(self) -> dict[str, Any]:
+        """Open orders of clients; the core keeps the rest."""
+        return {**self._expander.state(), "client_ids": self._desk.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Engine.restore`."""
+        self._expander.restore(state)
+        self._desk.restore(state.get("client_ids", []))
+
+    def _publish(self, events: Records, kind: CommandKind, ctx: Context) -> None:
+        if getattr(self._core, "feeds", False):
+            return
+        ctx.publish(events)
+        for report in self._expander.expand(events, kind):
+            ctx.publish(report)
+
+    def _reports_since(self, message: ReportsSince) -> Reports:
+        """Reports of the past, made anew from the events; one who asks on and on is followed without starting anew."""
+        if self.history is None:
+            raise ModelError("reports of the past", where=self.name, expected="a core with an event log")
+        past = self._past
+        if past is None or past.last_sequence > message.after:
+            past = ReportExpander(self._last_client)
+        self._past = None  # where an event cannot be read, the next one begins anew
+        limit = max(1, min(message.limit, MOST_REPORTS))
+        until = self._expander.last_sequence
+        while past.last_sequence < min(message.after, until):
+            events, kinds = self.history.read(past.last_sequence + 1, min(65_536, message.after - past.last_sequence))
+            if not len(events):
+                break
+            past.expand(events, kinds)
+        reports: list[Any] = []
+        looked = 0
+        while past.last_sequence < until and len(reports) < limit and looked < 16 * MOST_REPORTS:
+            events, kinds = self.history.read(past.last_sequence + 1, min(MOST_REPORTS, until - past.last_sequence))
+            if not len(events):
+                break
+            looked += len(events)
+            reports += past.expand(events, kinds)
+        self._past = past
+        return Reports(tuple(reports), past.last_sequence, past.last_sequence >= until)
