@@ -15,7 +15,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
-REQUIRED = ("numpy", "msgspec", "click", "rich")
+REQUIRED = (
+    "numpy",
+    "msgspec",
+    "click",
+    "rich",
+    "zmq",
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "prometheus_client",
+    "orjson",
+    "structlog",
+)
+DISTRIBUTIONS = {"zmq": "pyzmq", "prometheus_client": "prometheus-client"}
 DATA_VARIABLE = "NAUTILUS_DATA"
 MIB = 1 << 20
 WANTED_LOCK = 256 * MIB
@@ -33,6 +47,8 @@ class Check(NamedTuple):
 
 def run_checks() -> list[Check]:
     """Every check, in a fixed order. One that cannot look (no /proc, say) is a warning, never an exception."""
+    from nautilus.cli import platform_checks
+
     checks: list[Callable[[], Check]] = [
         python,
         packages,
@@ -46,6 +62,7 @@ def run_checks() -> list[Check]:
         memory_lock,
         memory,
         disk,
+        *platform_checks.CHECKS,
         recordings,
     ]
     results = []
@@ -72,7 +89,7 @@ def packages() -> Check:
     for name in REQUIRED:
         try:
             importlib.import_module(name)
-            found.append(f"{name} {version(name)}")
+            found.append(f"{name} {version(DISTRIBUTIONS.get(name, name))}")
         except ImportError:
             lacking.append(name)
     if lacking:

@@ -1,4 +1,4 @@
-"""`nautilus demo`: the simulated market with a sample strategy."""
+"""`nautilus demo`: the simulated market with a sample strategy, on the live platform or in lock-step."""
 
 from __future__ import annotations
 
@@ -7,24 +7,74 @@ from typing import Any
 
 import click
 
-from nautilus.cli.market_run import execute, run_options, run_options_of
+from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_option
+from nautilus.cli.market_run import lockstep_options, new_directory
 
 DEFAULT_SECONDS = 30.0
 
 
 @click.command()
-@run_options
-def demo(**options: Any) -> int:
-    """Run the simulated market with a sample strategy, in virtual time.
+@strategy_option(("quoting",), "quoting")
+@speed_option(None, "How fast the market's time goes; max: in lock-step.  [default: 1]")
+@click.option("--replay", "recording", metavar="PATH", help="Play a recording instead of the simulated market.")
+@click.option(
+    "--journal",
+    "--data",
+    "journal",
+    metavar="DIRECTORY",
+    callback=new_directory,
+    help="Keep journal, state and logs in a new directory.",
+)
+@lockstep_options
+@live_options
+def demo(
+    speed: str | None,
+    recording: str | None,
+    journal: str | None,
+    market_seconds: float | None,
+    latency: str | None,
+    detach: bool,
+    **options: Any,
+) -> int:
+    """Run the platform with a simulated market and a sample strategy until Ctrl-C, or for --for seconds.
 
-    Agents make the market; the strategy trades in it through risk checks and the matching engine. Without --for and
-    --market-for it runs for 30 seconds.
+    Agents make the market; the strategy trades in it, through risk checks and the matching engine. Its HTTP ports need
+    no token. With --market-for, --latency or --speed max it runs in one process in virtual time instead (lock-step):
+    with the same seed such a run is the same.
     """
-    chosen = run_options_of(options)
+    if recording is not None:
+        from pathlib import Path
+
+        if not Path(recording).exists():
+            raise FileNotFoundError(2, "no such recording; expected a Binance raw log or a LOBSTER pair", recording)
+    if market_seconds is not None or latency is not None or speed == MAX:
+        if detach:
+            raise click.UsageError("--detach is of the live platform; --market-for, --latency and --speed max are not")
+        return _lockstep(recording, {**options, "market_seconds": market_seconds, "latency": latency}, journal)
+    from nautilus.cli.live_run import live_options_of, run
+
+    chosen = live_options_of(
+        options,
+        title="nautilus demo",
+        market=recording or "simulated",
+        speed=speed,
+        demo=True,
+        fresh=True,
+        data=journal,
+    )
+    return run(chosen, detached=detach)
+
+
+def _lockstep(recording: str | None, options: dict[str, Any], journal: str | None) -> int:
+    from nautilus.cli.market_run import execute, run_options_of
+
+    chosen = run_options_of({**options, "journal": journal})
     if chosen.for_seconds is None and chosen.market_seconds is None:
         chosen = chosen._replace(for_seconds=DEFAULT_SECONDS)
         if not chosen.as_json:
             print(f"running for {DEFAULT_SECONDS:g} s; --for SECONDS changes that", file=sys.stderr)
+    if recording is not None:
+        return execute(f"replay: {recording}", recording, chosen)
 
     from nautilus.runtime.settings import LockStepConfig
     from nautilus.simulation import SimulatedSource

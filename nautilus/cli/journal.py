@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nautilus.cli.instance import data_directory, instance_option
 from nautilus.cli.lazy import LazyGroup
 from nautilus.cli.output import json_option, print_json, print_table
 
@@ -19,6 +20,7 @@ COMMANDS = {
     "replay": (f"{__name__}:replay", "Run the commands through a new kernel and compare the hashes."),
 }
 DUMPED = 20
+WITHIN_DATA = "journal"
 MAX_SEQUENCE = (1 << 63) - 1
 
 
@@ -30,17 +32,22 @@ def _sequence(context: click.Context, parameter: click.Parameter, value: int) ->
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def journal() -> None:
-    """Verify, dump or replay a journal. PATH is its directory."""
+    """Verify, dump or replay a journal.
+
+    PATH is its directory, or the data directory that it lies in; without it: the journal of an instance, up or down.
+    """
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", required=False)
+@instance_option
 @json_option
-def verify(path: str, as_json: bool) -> int:
+def verify(path: str | None, instance_name: str | None, as_json: bool) -> int:
     """Check every byte; exit code 1 where something is damaged."""
     from nautilus.core.journal_reader import verify as verify_journal
 
-    report = verify_journal(_directory(path))
+    path = _directory(path, instance_name)
+    report = verify_journal(path)
     facts = report._asdict()
     if report.damage is not None:
         facts["damage"] = report.damage._asdict()
@@ -55,7 +62,7 @@ def verify(path: str, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", required=False)
 @click.option(
     "--from",
     "first",
@@ -67,12 +74,14 @@ def verify(path: str, as_json: bool) -> int:
     help="First command.",
 )
 @click.option("--limit", type=click.IntRange(1), default=DUMPED, show_default=True, help="Most commands.")
+@instance_option
 @json_option
-def dump(path: str, first: int, limit: int, as_json: bool) -> None:
+def dump(path: str | None, first: int, limit: int, instance_name: str | None, as_json: bool) -> None:
     """Print commands as they were recorded, under any version of the rules."""
+    path = _directory(path, instance_name)
     rows: list[dict[str, Any]] = []
     more = False
-    for command in _commands(_directory(path), first):
+    for command in _commands(path, first):
         if len(rows) == limit:
             more = True
             break
@@ -91,11 +100,12 @@ def dump(path: str, first: int, limit: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", required=False)
 @click.option("--snapshots", is_flag=True, help="Begin at the latest snapshot; events before it are not counted.")
 @click.option("--event-hash", metavar="HEX", help="The event hash that is expected, as a run reported it.")
+@instance_option
 @json_option
-def replay(path: str, snapshots: bool, event_hash: str | None, as_json: bool) -> int:
+def replay(path: str | None, snapshots: bool, event_hash: str | None, instance_name: str | None, as_json: bool) -> int:
     """Run the commands through a new kernel and compare the hashes that were recorded with them.
 
     Exit code 1 where the replay gives other events.
@@ -112,8 +122,9 @@ def replay(path: str, snapshots: bool, event_hash: str | None, as_json: bool) ->
             name = EventKind(int(kind)).name
             kinds[name] = kinds.get(name, 0) + int(number)
 
+    path = _directory(path, instance_name)
     started = monotonic_ns()
-    kernel = Kernel.replay(_directory(path), on_events=count, snapshots=snapshots)
+    kernel = Kernel.replay(path, on_events=count, snapshots=snapshots)
     found = f"{kernel.event_hash():016x}"
     equal = event_hash is None or event_hash.lower().removeprefix("0x").zfill(16) == found
     facts = {
@@ -137,10 +148,15 @@ def replay(path: str, snapshots: bool, event_hash: str | None, as_json: bool) ->
     return 0
 
 
-def _directory(path: str) -> str:
-    if not Path(path).exists():
-        raise FileNotFoundError(2, "no such journal; expected its directory", path)
-    return path
+def _directory(path: str | None, instance_name: str | None) -> str:
+    if path is not None and instance_name is not None:
+        raise click.UsageError("expected one of PATH and --instance")
+    place = Path(path) if path is not None else data_directory(instance_name) / WITHIN_DATA
+    if not place.exists():
+        raise FileNotFoundError(2, "no such journal; expected its directory", str(place))
+    # A live run keeps its journal beside its state and logs.
+    within = place / WITHIN_DATA
+    return str(within) if within.is_dir() and not any(place.glob("*.journal")) else str(place)
 
 
 def _commands(path: str, first: int) -> Iterator[dict[str, Any]]:

@@ -20,13 +20,24 @@ INTERRUPTED = 130
 TRACEBACK_VARIABLE = "NAUTILUS_TRACEBACK"
 
 COMMANDS = {
-    "demo": ("nautilus.cli.demo:demo", "Run the simulated market with a sample strategy, in virtual time."),
+    "up": ("nautilus.cli.up:up", "Start the platform: core, engines, HTTP."),
+    "down": ("nautilus.cli.down:down", "Stop an instance in order."),
+    "status": ("nautilus.cli.status:status", "Print how an instance is."),
+    "top": ("nautilus.cli.top:top", "Show the live table of an instance."),
+    "demo": ("nautilus.cli.demo:demo", "Run the platform with a simulated market and a sample strategy."),
     "replay": ("nautilus.cli.replay:replay", "Run a recording of a real market through engines and core."),
-    "engine": ("nautilus.cli.engine:engine", "List the engines."),
+    "order": ("nautilus.cli.order:order", "Enter, amend, cancel or list orders."),
+    "book": ("nautilus.cli.book:book", "Print the best levels of a book."),
+    "kill-switch": ("nautilus.cli.kill_switch:kill_switch", "Stop all trading, or allow it again."),
+    "engine": ("nautilus.cli.engine:engine", "List the engines, or run one by itself."),
+    "logs": ("nautilus.cli.logs:logs", "Print the logs of all processes."),
+    "journal": ("nautilus.cli.journal:journal", "Verify, dump or replay a journal."),
     "config": ("nautilus.cli.config:config", "Show, validate or describe the configuration."),
     "doctor": ("nautilus.cli.doctor:doctor", "Check this machine and this installation."),
-    "journal": ("nautilus.cli.journal:journal", "Verify, dump or replay a journal."),
 }
+NOT_RUNNING_CODES = ("bus.not_running", "bus.not_reachable")
+LIVE_CODE = "config.instance_live"
+NOT_FOUND_STATUS = 404
 
 
 @click.command(
@@ -77,11 +88,22 @@ def describe(error: Exception) -> tuple[str, int]:
         return f"{place}{error.strerror or error}", USAGE if isinstance(error, FileNotFoundError) else ERROR
     code = getattr(error, "code", None)
     if isinstance(code, str):
-        return str(error), CONFIG if code == "config" or code.startswith("config.") else ERROR
+        return str(error), _code_of(code, getattr(error, "status", 0))
     return (
         f"internal error: {type(error).__name__}: {error} (set {TRACEBACK_VARIABLE}=1 to see where)",
         ERROR,
     )
+
+
+def _code_of(code: str, http_status: int) -> int:
+    if code in NOT_RUNNING_CODES:
+        return NOT_RUNNING
+    if http_status == NOT_FOUND_STATUS:
+        return USAGE
+    # Nothing is wrong with the configuration where an instance is up already.
+    if http_status or code == LIVE_CODE:
+        return ERROR
+    return CONFIG if code == "config" or code.startswith("config.") else ERROR
 
 
 def _say(text: str, code: int) -> int:

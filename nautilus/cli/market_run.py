@@ -1,4 +1,4 @@
-"""What `demo` and `replay` share: their options, and a run with its progress and its summary."""
+"""What `demo` and `replay` share in lock-step: options, and a run with its progress and its summary."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from nautilus.cli.output import json_option, print_json
-from nautilus.cli.settings import config_options, load_configuration
+from nautilus.cli.output import print_json
+from nautilus.cli.settings import load_configuration
 
 if TYPE_CHECKING:
     import msgspec
@@ -34,55 +34,23 @@ class RunOptions(NamedTuple):
     sections: Mapping[str, msgspec.Struct]
 
 
-def run_options(command: Command) -> Command:
-    """The options of a run; `run_options_of` reads them."""
-    for option in reversed(
-        (
-            click.option(
-                "--for",
-                "for_seconds",
-                type=float,
-                callback=_positive,
-                metavar="SECONDS",
-                help="Stop after so much wall time.",
-            ),
-            click.option(
-                "--market-for",
-                "market_seconds",
-                type=float,
-                callback=_positive,
-                metavar="SECONDS",
-                help="Stop after so much of the market's time; with the same seed the run is the same.",
-            ),
-            click.option(
-                "--strategy",
-                "strategies",
-                multiple=True,
-                default=("quoting",),
-                callback=_known_strategies,
-                metavar="NAME",
-                help="quoting, momentum, file.py:Class or module:Class; may be repeated.  [default: quoting]",
-            ),
-            click.option(
-                "--latency",
-                callback=_latency,
-                metavar="TIME",
-                help='Between venue and engines: "1ms", "250us/1ms" (from / to the venue), "1ms+100us" (with jitter), '
-                '"none".  [default: 1ms each way]',
-            ),
-            click.option("--seed", type=int, help="Of everything random.  [default: 1]"),
-            click.option(
-                "--journal",
-                metavar="DIRECTORY",
-                callback=_new_directory,
-                help="Write the core's journal to a new directory.",
-            ),
-            config_options,
-            json_option,
-        )
-    ):
-        command = option(command)
-    return command
+def lockstep_options(command: Command) -> Command:
+    """The options that only a run in virtual time takes."""
+    command = click.option(
+        "--latency",
+        callback=_latency,
+        metavar="TIME",
+        help='In lock-step, between venue and engines: "1ms", "250us/1ms" (from / to the venue), "1ms+100us" (with '
+        'jitter), "none".  [default: 1ms each way]',
+    )(command)
+    return click.option(
+        "--market-for",
+        "market_seconds",
+        type=float,
+        callback=positive,
+        metavar="SECONDS",
+        help="In lock-step, stop after so much of the market's time; with the same seed the run is the same.",
+    )(command)
 
 
 def run_options_of(options: Mapping[str, Any]) -> RunOptions:
@@ -134,7 +102,8 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
     return report.exit_code
 
 
-def _positive(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+def positive(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Check a number of seconds."""
     if value is not None and not 0 < value <= MOST_SECONDS:
         raise click.BadParameter(
             f"{value:g}: expected a number of seconds above 0, at most {MOST_SECONDS:g}", context, parameter
@@ -142,7 +111,8 @@ def _positive(context: click.Context, parameter: click.Parameter, value: float |
     return value
 
 
-def _known_strategies(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> Sequence[str]:
+def known_strategies(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> Sequence[str]:
+    """Check names of strategies as far as that goes without loading them."""
     import difflib
 
     from nautilus.engines.strategy import STRATEGIES
@@ -172,7 +142,8 @@ def _latency(context: click.Context, parameter: click.Parameter, value: str | No
     return value
 
 
-def _new_directory(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def new_directory(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check that a directory is empty, or not there yet."""
     # A run begins its journal; going on with another run's would mix two markets.
     if value is not None and Path(value).is_file():
         raise click.BadParameter(f"{value} is a file; expected a new directory", context, parameter)

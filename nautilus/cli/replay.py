@@ -1,4 +1,4 @@
-"""`nautilus replay`: a recording of a real market."""
+"""`nautilus replay`: a recording of a real market, in lock-step or through the live platform."""
 
 from __future__ import annotations
 
@@ -7,35 +7,53 @@ from typing import Any
 
 import click
 
-from nautilus.cli.market_run import execute, run_options, run_options_of
-
-
-def _only_max(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value != "max":
-        raise click.BadParameter(
-            f"{value!r}: expected 'max'; other speeds need the live platform, which is not there yet",
-            context,
-            parameter,
-        )
-    return value
+from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_option
+from nautilus.cli.market_run import lockstep_options, new_directory
 
 
 @click.command()
 @click.argument("path")
+@speed_option(MAX, "max: in lock-step, as fast as it goes; a number: live, in scaled real time.  [default: max]")
+@strategy_option(("quoting",), "quoting")
 @click.option(
-    "--speed",
-    default="max",
-    show_default=True,
-    callback=_only_max,
-    metavar="max",
-    help="How fast: max is as fast as it goes.",
+    "--journal",
+    "--data",
+    "journal",
+    metavar="DIRECTORY",
+    callback=new_directory,
+    help="Write the core's journal to a new directory; a live run writes state and logs there too.",
 )
-@run_options
-def replay(path: str, speed: str, **options: Any) -> int:
+@lockstep_options
+@live_options
+def replay(
+    path: str,
+    speed: str,
+    journal: str | None,
+    market_seconds: float | None,
+    latency: str | None,
+    detach: bool,
+    **options: Any,
+) -> int:
     """Run a recording of a real market through engines and core.
 
-    PATH is a Binance raw WebSocket log (.gz) or a LOBSTER pair (one of its two files, or their directory).
+    PATH is a Binance raw WebSocket log (.gz) or a LOBSTER pair (one of its two files, or their directory). With --speed
+    1 or another number it runs through the processes of the live platform: exit code 1 where a record was lost or the
+    positions of core and portfolio differ.
     """
     if not Path(path).exists():
         raise FileNotFoundError(2, "no such recording; expected a Binance raw log or a LOBSTER pair", path)
-    return execute(f"replay: {path}", path, run_options_of(options))
+    if speed == MAX:
+        from nautilus.cli.market_run import execute, run_options_of
+
+        if detach:
+            raise click.UsageError("--detach is of the live platform: give --speed a number")
+        lockstep = {**options, "market_seconds": market_seconds, "latency": latency, "journal": journal}
+        return execute(f"replay: {path}", path, run_options_of(lockstep))
+    if market_seconds is not None or latency is not None:
+        raise click.UsageError("--market-for and --latency are of lock-step: leave out --speed, or use --for")
+    from nautilus.cli import live_run
+
+    chosen = live_run.live_options_of(
+        options, title=f"nautilus replay {Path(path).name}", market=path, speed=speed, fresh=True, data=journal
+    )
+    return live_run.run(chosen, detached=detach)

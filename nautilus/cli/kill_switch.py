@@ -1,0 +1,83 @@
+"""`nautilus kill-switch on | off | status`."""
+
+from __future__ import annotations
+
+import click
+
+from nautilus.cli.instance import client_of, instance_option, running, timeout_option
+from nautilus.cli.lazy import LazyGroup
+from nautilus.cli.output import json_option, print_json, print_table
+
+COMMANDS = {
+    "on": (f"{__name__}:on", "Cancel all open orders and refuse new ones."),
+    "off": (f"{__name__}:off", "Take orders again."),
+    "status": (f"{__name__}:status", "Print which kill switches are on."),
+}
+
+
+@click.group("kill-switch", cls=LazyGroup, commands_at=COMMANDS)
+def kill_switch() -> None:
+    """Stop all trading, an account's or an instrument's, and allow it again."""
+
+
+def scope_options(command: click.decorators.FC) -> click.decorators.FC:
+    """The options `--account` and `--instrument`."""
+    command = click.option(
+        "--instrument", "instrument_id", type=click.IntRange(0), default=0, help="Instrument id.  [default: all]"
+    )(command)
+    return click.option("--account", "account_id", type=click.IntRange(0), default=0, help="Account.  [default: all]")(
+        command
+    )
+
+
+@click.command()
+@scope_options
+@instance_option
+@timeout_option()
+@json_option
+def on(account_id: int, instrument_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
+    """Cancel all open orders and refuse new ones, of an account, an instrument, the pair, or everything."""
+    _switch(True, account_id, instrument_id, instance_name, timeout_seconds, as_json)
+
+
+@click.command()
+@scope_options
+@instance_option
+@timeout_option()
+@json_option
+def off(account_id: int, instrument_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
+    """Take orders again; the scope must be the one that was switched on."""
+    _switch(False, account_id, instrument_id, instance_name, timeout_seconds, as_json)
+
+
+@click.command()
+@instance_option
+@timeout_option()
+@json_option
+def status(instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
+    """Print which kill switches are on."""
+    from nautilus.model.queries import GetKillSwitch
+
+    answer = client_of(running(instance_name), timeout_seconds=timeout_seconds).ask("trading", GetKillSwitch())
+    if as_json:
+        print_json({"on": bool(answer["scopes"]), **answer})
+        return
+    if not answer["scopes"]:
+        print("off")
+        return
+    rows = [(scope["account_id"] or "all", scope["instrument_id"] or "all") for scope in answer["scopes"]]
+    print_table("on", ["account", "instrument"], rows, right=(0, 1))
+
+
+def _switch(
+    wanted: bool, account_id: int, instrument_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool
+) -> None:
+    from nautilus.model.queries import KillRequest
+
+    client = client_of(running(instance_name), timeout_seconds=timeout_seconds)
+    answer = client.ask("trading", KillRequest(wanted, account_id, instrument_id))
+    if as_json:
+        print_json(answer)
+        return
+    cancelled = f", {answer['cancelled']:,} orders cancelled" if answer["on"] else ""
+    print(f"kill switch {'on' if answer['on'] else 'off'}{cancelled}, {answer['latency_us']:,.0f} us")

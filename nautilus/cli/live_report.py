@@ -1,0 +1,269 @@
+"""What came of a run of the live platform: one object, for a person's tables and for ``--json``.
+
+It is collected when strategies and market have stopped and the rest still runs, so that the core stands still and its
+positions can be compared with the portfolio engine's.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from nautilus import __version__
+from nautilus.cli.instance import client_of
+from nautilus.core import LAYOUT_VERSION, RULES_VERSION
+from nautilus.model.errors import NautilusError
+from nautilus.model.queries import GetCoreState, GetPositions, GetQuotes, GetRisk, GetStrategies
+from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, pause
+from nautilus.runtime.instance import Instance
+from nautilus.runtime.report import PositionLine, StrategyLine, decimal_text
+from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, latency_of, lost_between, read_facts, star_of
+
+SETTLE_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+ZERO = Decimal(0)
+
+
+class LiveReport(msgspec.Struct, frozen=True):
+    """The result of a run.
+
+    Parameters
+    ----------
+    orders, fills, refused
+        Of the strategies.
+    order_events
+        Counters of the core over everybody, the market's own participants included.
+    positions_equal
+        The portfolio engine's positions are the core's, to the last money unit; False also where one did not answer.
+    latency_us
+        ``round_trip``: from a strategy's order to its acknowledgement; ``core``: from the sequencer to the way out.
+    gaps, lost
+        Of the star: holes that a subscriber met, and records missing between hub and subscribers.
+    restarts
+        How often each process was started again.
+    complete, broken
+        A recording was played to its end; what ended it before.
+    missing
+        Engines that did not answer when the report was made.
+    """
+
+    title: str
+    instance: str
+    profile: str
+    market: str
+    seconds: float
+    market_seconds: float
+    speed: float
+    seed: int
+    orders: int
+    fills: int
+    refused: int
+    order_events: dict[str, int]
+    pnl: dict[str, dict[str, str]]
+    positions: list[PositionLine]
+    positions_equal: bool
+    strategies: list[StrategyLine]
+    alerts: list[dict[str, Any]]
+    latency_us: dict[str, dict[str, float]]
+    star: dict[str, int]
+    mesh: dict[str, int]
+    gaps: int
+    lost: int
+    restarts: dict[str, int]
+    commands: int
+    events: int
+    journal: str
+    journal_sequence: dict[str, int]
+    journal_hash: str
+    state_hash: str
+    event_hash: str
+    complete: bool
+    broken: str
+    missing: list[str]
+    versions: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something was lost, the recording broke off or the positions differ, else 0."""
+        return 1 if self.lost or self.gaps or self.broken or self.missing or not self.positions_equal else 0
+
+    @property
+    def faults(self) -> list[str]:
+        """A line for each reason why the exit code is 1."""
+        found = []
+        if self.broken:
+            found.append(self.broken)
+        if self.lost or self.gaps:
+            found.append(f"star: {self.gaps:,} gaps, {self.lost:,} records lost")
+        if self.missing:
+            found.append(f"no answer from {', '.join(self.missing)}")
+        elif not self.positions_equal:
+            found.append("positions of the portfolio engine differ from the core's")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+class Collector:
+    """Makes the report of an instance.
+
+    Call `before_stop` while everything runs, `collect` once strategies and market have stopped.
+
+    Attributes
+    ----------
+    report : what `collect` made; None before.
+    """
+
+    def __init__(self, instance: Instance, title: str) -> None:
+        self.report: LiveReport | None = None
+        self._instance = instance
+        self._title = title
+        self._missing: list[str] = []
+        self._strategies: dict[str, Any] = {}
+        self._market: dict[str, Any] = {}
+
+    def before_stop(self) -> None:
+        """Ask those who are about to stop."""
+        self._strategies = self._ask("strategy", GetStrategies())
+        self._market = self._ask("marketdata", GetQuotes())
+
+    def collect(self) -> None:
+        """Make the report; what does not answer is named in it."""
+        core, portfolio, equal = self._settle()
+        risk = self._ask("risk", GetRisk())
+        self._settle_star()
+        facts = read_facts(self._instance)
+        plan, star = facts.plan, star_of(facts)
+        strategies = strategy_lines(self._strategies)
+        counters = facts.counters.get(CORE_NAME, {})
+        broken = self._market.get("broken", "")
+        self.report = LiveReport(
+            title=self._title,
+            instance=plan.instance,
+            profile=plan.profile,
+            market=plan.market,
+            seconds=round((facts.now_ns - facts.state.started_ns) / NANOSECONDS, 3),
+            market_seconds=round(self._market.get("market_seconds", 0.0), 3),
+            speed=plan.speed,
+            seed=plan.seed,
+            orders=sum(line.orders for line in strategies),
+            fills=sum(line.fills for line in strategies),
+            refused=sum(line.refused for line in strategies),
+            order_events={name: counters.get(f"orders.{name}", 0) for name in ORDERS},
+            pnl=pnl_of(portfolio),
+            positions=position_lines(self._strategies, portfolio),
+            positions_equal=equal,
+            strategies=strategies,
+            alerts=list(risk.get("breaches", ())),
+            latency_us={
+                "round_trip": latency_of(plan, "order_round_trip"),
+                "core": latency_of(plan, "order", process=CORE_NAME),
+            },
+            star=star,
+            mesh={name: facts.total(f"mesh.{name}") for name in MESH},
+            gaps=star["gaps"] - star["recovered"],
+            lost=star["lost"],
+            restarts={process.name: process.restarts for process in facts.state.processes if process.restarts},
+            commands=int(core.get("last_command", 0)),
+            events=int(core.get("last_event", 0)),
+            journal=f"{plan.data}/journal",
+            journal_sequence={name: counters.get(f"journal.{name}", 0) for name in JOURNAL},
+            journal_hash=core.get("journal_hash", ""),
+            state_hash=core.get("state_hash", ""),
+            event_hash=core.get("event_hash", ""),
+            complete=bool(self._market.get("finished")) and not broken,
+            broken=broken,
+            missing=sorted(set(self._missing)),
+            versions={
+                "nautilus": __version__,
+                "rules": str(RULES_VERSION),
+                "layout": str(LAYOUT_VERSION),
+                "python": platform.python_version(),
+            },
+        )
+
+    def _settle(self) -> tuple[dict[str, Any], dict[str, Any], bool]:
+        """The core's state and the portfolio's positions: as soon as they are equal, or as they are after a while.
+
+        The core stands still, but the last reports may still be on their way.
+        """
+        until_ns = monotonic_ns() + round(SETTLE_SECONDS * NANOSECONDS)
+        while True:
+            portfolio = self._ask("portfolio", GetPositions())
+            accounts = {line["account_id"] for line in portfolio.get("positions", ())}
+            accounts |= {line["account_id"] for line in self._strategies.get("strategies", ())}
+            core = self._ask("trading", GetCoreState(accounts=tuple(sorted(accounts)), hashes=True))
+            equal = bool(core) and positions_equal(core, portfolio)
+            if equal or not core or "portfolio" in self._missing or monotonic_ns() > until_ns:
+                return core, portfolio, equal
+            pause(LOOK_SECONDS)
+
+    def _settle_star(self) -> None:
+        until_ns = monotonic_ns() + NANOSECONDS
+        while lost_between(read_facts(self._instance).counters.values()) and monotonic_ns() < until_ns:
+            pause(LOOK_SECONDS)
+
+    def _ask(self, engine: str, question: Any) -> dict[str, Any]:
+        try:
+            return client_of(self._instance).ask(engine, question)
+        except (NautilusError, TimeoutError):
+            self._missing.append(engine)
+            return {}
+
+
+def positions_equal(core: Mapping[str, Any], portfolio: Mapping[str, Any]) -> bool:
+    """Whether both have the same quantity, cost and realised profit for each account and instrument that traded."""
+
+    def held(lines: Iterable[Mapping[str, Any]], names: tuple[str, str, str]) -> dict[tuple[int, int], tuple[int, ...]]:
+        found = {
+            (line["account_id"], line["instrument_id"]): tuple(int(line[name]) for name in names) for line in lines
+        }
+        return {key: values for key, values in found.items() if any(values)}
+
+    return held(core.get("positions", ()), ("quantity", "cost", "realised")) == held(
+        portfolio.get("positions", ()), ("quantity_lots", "cost_units", "realised_units")
+    )
+
+
+def strategy_lines(strategies: Mapping[str, Any]) -> list[StrategyLine]:
+    """What each strategy did."""
+    return [
+        StrategyLine(**{name: line[name] for name in StrategyLine.__struct_fields__})
+        for line in strategies.get("strategies", ())
+    ]
+
+
+def position_lines(strategies: Mapping[str, Any], portfolio: Mapping[str, Any]) -> list[PositionLine]:
+    """Every position, with the name of the strategy whose account it is in."""
+    names = {line["account_id"]: line["name"] for line in strategies.get("strategies", ())}
+    return [
+        PositionLine(
+            strategy=names.get(line["account_id"], ""),
+            **{name: line[name] for name in PositionLine.__struct_fields__ if name != "strategy"},
+        )
+        for line in portfolio.get("positions", ())
+    ]
+
+
+def pnl_of(portfolio: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Realised, unrealised and total profit of each currency."""
+    totals: dict[str, list[Decimal]] = {}
+    for line in portfolio.get("positions", ()):
+        sums = totals.setdefault(line["currency"], [ZERO, ZERO])
+        sums[0] += Decimal(line["realised"])
+        sums[1] += Decimal(line["unrealised"])
+    return {
+        currency: {
+            "realised": decimal_text(realised),
+            "unrealised": decimal_text(unrealised),
+            "total": decimal_text(realised + unrealised),
+        }
+        for currency, (realised, unrealised) in totals.items()
+    }

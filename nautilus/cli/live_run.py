@@ -1,0 +1,267 @@
+"""What `up`, `demo` and `replay` share: the options of a run of the live platform, and the run itself.
+
+::
+
+    options ─▶ instance (locked) ─▶ plan ─▶ supervisor: start, run, stop ─▶ summary
+                                              └─ every tick: the live table
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from nautilus.cli.instance import instance_option
+from nautilus.cli.market_run import known_strategies, positive
+from nautilus.cli.output import json_option, print_json
+from nautilus.cli.settings import config_options, load_configuration
+
+if TYPE_CHECKING:
+    from nautilus.runtime.config import Configuration
+    from nautilus.runtime.detach import Detached
+    from nautilus.runtime.instance import Instance
+    from nautilus.runtime.plan import Plan
+    from nautilus.runtime.platform import PlatformConfig
+    from nautilus.runtime.supervisor import Supervisor
+
+# A detached platform is forked off, which is sound from one thread only; numpy starts more unless told not to.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DRAIN_SECONDS = 2.0
+"""How long what a finished recording left on its way may take to arrive."""
+MAX = "max"
+
+
+class LiveOptions(NamedTuple):
+    """Values of the options, checked.
+
+    Attributes
+    ----------
+    market : ``none``, ``simulated`` or the path of a recording.
+    fresh : the data lie in the instance's directory and are gone with it, unless `data` names another place.
+    """
+
+    title: str
+    market: str
+    speed: float
+    strategies: tuple[str, ...]
+    for_seconds: float | None
+    demo: bool
+    fresh: bool
+    data: str
+    as_json: bool
+    configuration: Configuration
+
+
+def speed_option(default: str | None, text: str) -> Callable[[Command], Command]:
+    """The option `--speed`: a number or ``max``."""
+    return click.option("--speed", default=default, callback=_speed, metavar="X|max", help=text)
+
+
+def live_options(command: Command) -> Command:
+    """The options that every live run takes; `live_options_of` reads them."""
+    for option in reversed(
+        (
+            click.option(
+                "--for",
+                "for_seconds",
+                type=float,
+                callback=positive,
+                metavar="SECONDS",
+                help="Stop after so much wall time.",
+            ),
+            click.option("--seed", type=int, help="Of everything random.  [default: 1]"),
+            click.option("--detach", is_flag=True, help="Return when it is up; `nautilus down` stops it."),
+            instance_option,
+            config_options,
+            json_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def strategy_option(default: Sequence[str], text: str) -> Callable[[Command], Command]:
+    """The option `--strategy`, which may be repeated."""
+    return click.option(
+        "--strategy",
+        "strategies",
+        multiple=True,
+        default=tuple(default),
+        callback=known_strategies,
+        metavar="NAME",
+        help=f"quoting, momentum, file.py:Class or module:Class; may be repeated.  [default: {text}]",
+    )
+
+
+def live_options_of(
+    options: Mapping[str, Any],
+    *,
+    title: str,
+    market: str,
+    speed: str | None,
+    demo: bool = False,
+    fresh: bool = False,
+    data: str | None = None,
+) -> LiveOptions:
+    """Resolve the configuration and pick the options out of a command's parameters."""
+    from nautilus.runtime.config import Flag
+
+    flags = [("platform", "instance", options["instance_name"], "--instance")]
+    flags += [("lockstep", "seed", options["seed"], "--seed")]
+    given = [Flag(*flag) for flag in flags if flag[2] is not None]
+    configuration = load_configuration(options["config_path"], options["profile"], options["assignments"], given)
+    return LiveOptions(
+        title=title,
+        market=market,
+        speed=float(speed or 1),
+        strategies=tuple(options["strategies"]),
+        for_seconds=options["for_seconds"],
+        demo=demo,
+        fresh=fresh,
+        data=data or "",
+        as_json=options["as_json"],
+        configuration=configuration,
+    )
+
+
+def run(options: LiveOptions, *, detached: bool = False) -> int:
+    """Run it here, or detached: then return as soon as it is up."""
+    if not detached:
+        return execute(options)
+    from nautilus.runtime.detach import detach
+    from nautilus.runtime.instance import Instance
+
+    detach(lambda line: execute(options, line))
+    instance = Instance.find(platform_of(options).instance)
+    if options.as_json:
+        print_json({"instance": instance.name, "pid": instance.pid})
+    else:
+        print(f"instance {instance.name} is up (pid {instance.pid}); `nautilus down` stops it")
+    return 0
+
+
+def execute(options: LiveOptions, line: Detached | None = None) -> int:
+    """Bring the platform up, show it, stop it, print what came of it; the exit code.
+
+    It ends after the time that was given, at the end of a recording, or at Ctrl-C, which is a clean end too.
+    """
+    from nautilus.cli.display import display
+    from nautilus.cli.live_report import Collector
+    from nautilus.cli.sampler import Sampler
+    from nautilus.runtime.instance import Instance
+    from nautilus.runtime.supervisor import Supervisor
+
+    platform = platform_of(options)
+    data = options.data or ("" if options.fresh else platform.data_directory)
+    instance = Instance.create(platform.instance, data=data, fresh_data=options.fresh)
+    collector = Collector(instance, options.title)
+    try:
+        plan = _plan(options, instance)
+        supervisor = Supervisor(instance, plan)
+        with display(Sampler(instance, options.title), quiet=options.as_json or line is not None) as show:
+            if not supervisor.start(lambda state: show()):
+                return supervisor.exit_code
+            if line is not None:
+                line.redirect(instance.data / "logs" / "supervisor.out")
+                line.ready()
+            rank = _first_needed_rank(plan)
+
+            def before_rank(next_rank: int) -> None:
+                if next_rank == rank:
+                    collector.collect()
+
+            try:
+                _run(supervisor, instance, options, show)
+                collector.before_stop()
+            finally:
+                code = supervisor.stop(lambda state: show(), before_rank=before_rank)
+    finally:
+        instance.close()
+    report = collector.report
+    if report is None:
+        return code
+    if options.as_json or line is not None:
+        print_json(report.to_dict())
+    else:
+        from nautilus.cli.live_summary import print_live_summary
+
+        print_live_summary(report, kept=not options.fresh or bool(options.data))
+    for fault in report.faults:
+        click.echo(f"nautilus: error: {fault}", err=True)
+    return code or report.exit_code
+
+
+def platform_of(options: LiveOptions) -> PlatformConfig:
+    """The section ``platform`` of its configuration."""
+    from nautilus.runtime.platform import PlatformConfig
+
+    platform = options.configuration.sections["platform"]
+    assert isinstance(platform, PlatformConfig)
+    return platform
+
+
+def _run(supervisor: Supervisor, instance: Instance, options: LiveOptions, show: Callable[[], None]) -> None:
+    from nautilus.runtime.status import lost_between, read_facts
+
+    recording = options.market not in ("none", "simulated")
+    supervisor.run(
+        lambda: recording and supervisor.finished, for_seconds=options.for_seconds, on_tick=lambda state: show()
+    )
+    if supervisor.finished:
+        supervisor.run(
+            lambda: not lost_between(read_facts(instance).counters.values()),
+            for_seconds=DRAIN_SECONDS,
+            on_tick=lambda state: show(),
+        )
+
+
+def _plan(options: LiveOptions, instance: Instance) -> Plan:
+    from nautilus.runtime.plan import make_plan
+    from nautilus.runtime.settings import LockStepConfig
+
+    lockstep = options.configuration.sections["lockstep"]
+    assert isinstance(lockstep, LockStepConfig)
+    first_ns, market = None, options.market
+    if market not in ("none", "simulated"):
+        from nautilus.runtime.replay import section
+        from nautilus.runtime.sources import open_source
+        from nautilus.simulation.config import RecordingConfig
+
+        # A file that cannot be read is better said before any process starts.
+        market = str(Path(market).absolute())
+        first_ns = open_source(market, section(options.configuration.sections, "recording", RecordingConfig)).next_ns()
+    return make_plan(
+        options.configuration,
+        instance,
+        market=market,
+        speed=options.speed,
+        seed=lockstep.seed,
+        strategies=options.strategies,
+        demo=options.demo,
+        first_ns=first_ns,
+    )
+
+
+def _first_needed_rank(plan: Plan) -> int:
+    """When the first process stops that the report needs; by then strategies, and in most layouts the market, have."""
+    needed = ("risk", "portfolio", "trading")
+    return min(spec.stop_rank for spec in plan.processes if set(spec.engines) & set(needed))
+
+
+def _speed(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value in (None, MAX):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 1_000_000:
+        raise click.BadParameter(f"{value!r}: expected a number above 0 or {MAX!r}", context, parameter)
+    return value

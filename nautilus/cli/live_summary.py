@@ -1,0 +1,82 @@
+"""The tables that end a run of the live platform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nautilus.cli.output import print_table
+from nautilus.cli.progress import money
+
+if TYPE_CHECKING:
+    from nautilus.cli.live_report import LiveReport
+
+PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
+LATENCIES = {"round_trip": "order to acknowledgement", "core": "core: sequenced to handed out"}
+
+
+def print_live_summary(report: LiveReport, *, kept: bool) -> None:
+    """Orders, fills, positions, profit, latency, bus, checks and hashes, within 80 columns.
+
+    `kept`: journal and state outlive the instance.
+    """
+    print(report.title)
+    ended = "" if report.market in ("none", "simulated") or report.complete else "; stopped before the end"
+    speed = "" if report.speed == 1 else f", {report.speed:g} times as fast"
+    print(f"{report.market_seconds:,.1f} s of market{speed}; up for {report.seconds:,.1f} s{ended}")
+    print(f"instance {report.instance}, {report.profile}, seed {report.seed}")
+    star, mesh = report.star, report.mesh
+    events = ", ".join(f"{count:,} {name}" for name, count in report.order_events.items() if count)
+    rows = [
+        ("orders", f"{report.orders:,}" + (f", {report.refused:,} refused" if report.refused else "")),
+        ("fills", f"{report.fills:,}"),
+        ("P&L", ", ".join(f"{money(line['total'])} {currency}" for currency, line in report.pnl.items()) or "none"),
+        ("core", f"{report.commands:,} commands, {report.events:,} events"),
+        ("all orders", events or "none"),
+        ("star", f"{star['published']:,} records published, {star['delivered']:,} delivered"),
+        ("gaps, lost records", f"{report.gaps:,}, {report.lost:,}"),
+        (
+            "mesh",
+            f"{mesh['sent']:,} sent, {mesh['acknowledged']:,} acknowledged, {mesh['retried']:,} retried, "
+            f"{mesh['dead_lettered']:,} dead",
+        ),
+    ]
+    if report.restarts:
+        rows.append(("restarts", ", ".join(f"{name} {count}" for name, count in report.restarts.items())))
+    if report.alerts:
+        rows.append(("risk alerts", f"{len(report.alerts):,}"))
+    if kept:
+        rows.append(("journal", report.journal))
+    rows.append(("positions", "equal to the core's" if report.positions_equal else "DIFFER from the core's"))
+    rows += [
+        ("journal hash", report.journal_hash),
+        ("state hash", report.state_hash),
+        ("event hash", report.event_hash),
+    ]
+    print_table("", ["summary", ""], rows)
+
+    lines = []
+    for strategy in report.strategies:
+        name = strategy.name + (" (stopped)" if strategy.stopped else "")
+        head = (name, f"{strategy.orders:,}", f"{strategy.fills:,}")
+        for held in (line for line in report.positions if line.account_id == strategy.account_id):
+            amounts = (f"{held.quantity} {held.symbol}", money(held.realised), money(held.unrealised))
+            lines.append((*head, *amounts))
+            head = ("", "", "")
+        if head[0]:
+            lines.append((*head, "0", "0.00", "0.00"))
+    own = {strategy.account_id for strategy in report.strategies}
+    for held in (line for line in report.positions if line.account_id not in own):
+        amounts = (f"{held.quantity} {held.symbol}", money(held.realised), money(held.unrealised))
+        lines.append((f"account {held.account_id}", "", "", *amounts))
+    if lines:
+        print_table(
+            "", ["strategy", "orders", "fills", "position", "realised", "unrealised"], lines, right=(1, 2, 3, 4, 5)
+        )
+    measured = [(text, report.latency_us[name]) for name, text in LATENCIES.items() if report.latency_us[name]["count"]]
+    if measured:
+        print_table(
+            "",
+            ["latency, us", *PERCENTILES],
+            [(text, *(f"{found[name]:,.1f}" for name in PERCENTILES)) for text, found in measured],
+            right=(1, 2, 3, 4, 5),
+        )

@@ -1,0 +1,265 @@
+"""How an instance is: the object of `nautilus status`, from shared memory and the supervisor's state alone.
+
+Nothing here asks an engine, so looking disturbs none: each process writes its counters and histograms to shared files,
+and whoever looks reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from nautilus.core.counters import Counters
+from nautilus.core.histogram import Histogram
+from nautilus.engines import CATALOGUE
+from nautilus.runtime.clock import NANOSECONDS, wall_ns
+from nautilus.runtime.instance import Instance, NotRunningError
+from nautilus.runtime.plan import Plan
+from nautilus.runtime.states import PlatformState, ProcessState
+
+Health = Literal["healthy", "degraded", "unhealthy"]
+STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
+MESH = ("sent", "acknowledged", "retried", "dead_lettered")
+ORDERS = ("accepted", "rejected", "filled", "cancelled", "open", "unknown")
+JOURNAL = ("last_sequence", "durable_sequence")
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+CORE_NAME = "core"
+US_NS = 1_000
+STREAM = "star.stream."
+
+
+class EngineStatus(msgspec.Struct, frozen=True):
+    """One engine.
+
+    Parameters
+    ----------
+    state
+        Of its process: ``waiting``, ``starting``, ``ready``, ``restarting``, ``stopping``, ``stopped``.
+    breaker
+        ``closed``: requests reach it.
+    requests, errors
+        Messages that it handled, and how many of them ended in an error.
+    p50_us, p99_us
+        Time of its handlers.
+    """
+
+    name: str
+    port: int
+    tier: str
+    state: str
+    pid: int
+    uptime_seconds: float
+    breaker: str
+    requests: int
+    errors: int
+    p50_us: float
+    p99_us: float
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The whole instance; `bus` has ``star`` and ``mesh``."""
+
+    status: Health
+    engines: tuple[EngineStatus, ...]
+    bus: dict[str, dict[str, int]]
+    orders: dict[str, int]
+    journal: dict[str, int]
+
+
+class StreamPosition(NamedTuple):
+    """How far a subscriber is with one stream of the star: sequences count records from 1."""
+
+    joined: int
+    delivered: int
+    conflated: int = 0
+
+
+class Facts(NamedTuple):
+    """What was read at one moment.
+
+    Attributes
+    ----------
+    counters : of each process, by process.
+    now_ns : of the machine's clock.
+    """
+
+    plan: Plan
+    state: PlatformState
+    counters: Mapping[str, Mapping[str, int]]
+    now_ns: int
+
+    def total(self, name: str) -> int:
+        """A counter summed over all processes."""
+        return sum(found.get(name, 0) for found in self.counters.values())
+
+
+def read_facts(instance: Instance) -> Facts:
+    """Read the plan, the state and every process's counters. NotRunningError where the instance has no plan yet."""
+    plan = instance.plan()
+    counters = {spec.name: _counters(plan.counters_of(spec.name)) for spec in plan.processes}
+    return Facts(plan, instance.state(), counters, wall_ns())
+
+
+def read_status(instance: Instance) -> Status:
+    """The status object of a running instance."""
+    return status_of(read_facts(instance))
+
+
+def status_of(facts: Facts) -> Status:
+    """The status object, from what was read."""
+    core = facts.counters.get(CORE_NAME, {})
+    return Status(
+        status=health_of(facts.state.processes, facts.state.state),
+        engines=tuple(_engines(facts)),
+        bus={"star": star_of(facts), "mesh": {name: facts.total(f"mesh.{name}") for name in MESH}},
+        orders={name: core.get(f"orders.{name}", 0) for name in ORDERS},
+        journal={name: core.get(f"journal.{name}", 0) for name in JOURNAL},
+    )
+
+
+def health_of(processes: Iterable[ProcessState], platform: str) -> Health:
+    """Healthy: all are ready. Unhealthy: the core is not, or none of the others is. Else degraded."""
+    ready = {process.name: process.state == "ready" for process in processes}
+    if ready and all(ready.values()) and platform == "running":
+        return "healthy"
+    others = [is_ready for name, is_ready in ready.items() if name != CORE_NAME]
+    return "degraded" if ready.get(CORE_NAME) and any(others) else "unhealthy"
+
+
+def star_of(facts: Facts) -> dict[str, int]:
+    """Counters of the star; `lost` is what lies missing between both ends, or was given up, if that is more."""
+    found = {name: facts.total(f"star.{name}") for name in STAR}
+    found["lost"] = max(found["lost"], lost_between(facts.counters.values()))
+    return found
+
+
+def lost_between(counters: Iterable[Mapping[str, int]]) -> int:
+    """The hub's last sequence of each stream minus what each subscriber delivered, conflated, or never subscribed to.
+
+    Records that are on their way count as lost until they arrive: the number says something once the star is idle.
+    """
+    hubs: dict[str, int] = {}
+    subscribers: list[dict[str, StreamPosition]] = []
+    for found in counters:
+        joined: dict[str, StreamPosition] = {}
+        for name, value in found.items():
+            if name.startswith(STREAM):
+                stream, _, what = name.removeprefix(STREAM).partition(".")
+                if what == "last":
+                    hubs[stream] = value
+                elif what == "joined" and value:
+                    joined[stream] = StreamPosition(
+                        value, found.get(f"{STREAM}{stream}.delivered", 0), found.get(f"{STREAM}{stream}.conflated", 0)
+                    )
+        subscribers.append(joined)
+    return sum(
+        max(0, last - position.joined + 1 - position.delivered - position.conflated)
+        for stream, last in hubs.items()
+        for joined in subscribers
+        if (position := joined.get(stream)) is not None
+    )
+
+
+def latency_of(plan: Plan, what: str, *, process: str | None = None) -> dict[str, float]:
+    """Percentiles in microseconds of a histogram of one process or, summed, of all that have it; count 0: none."""
+    total: Histogram | None = None
+    for spec in plan.processes:
+        if process in (None, spec.name):
+            found = read_histogram(plan, spec.name, what)
+            if found is not None:
+                if total is None:
+                    total = Histogram(found.highest)
+                total.merge(found)
+    if total is None or not len(total):
+        return {**dict.fromkeys(PERCENTILES, 0.0), "count": 0}
+    measured = {name: round(total.percentile(percent) / US_NS, 3) for name, percent in PERCENTILES.items()}
+    measured["max"] = round(total.maximum / US_NS, 3)
+    return {**measured, "count": len(total)}
+
+
+def read_histogram(plan: Plan, process: str, what: str) -> Histogram | None:
+    """A copy of a process's histogram; None where it has none."""
+    try:
+        return Histogram.read(f"{plan.shared}/latency.{process}.{what}")
+    except (OSError, ValueError):
+        return None
+
+
+def memory_mib(pid: int) -> float | None:
+    """Memory of a process in MiB, what it shares counted in part (PSS); where that is not told, all of it (RSS)."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Processor time that a process has used."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _engines(facts: Facts) -> Iterable[EngineStatus]:
+    processes = {name: process for process in facts.state.processes for name in process.engines}
+    for name, entry in CATALOGUE.items():
+        process = processes.get(name)
+        if process is None:
+            continue
+        counters = facts.counters.get(process.name, {})
+        latency = latency_of(facts.plan, f"{name}.handle", process=process.name)
+        alive = process.pid != 0
+        yield EngineStatus(
+            name=name,
+            port=process.ports.get(name, 0) or facts.plan.port(name),
+            tier=entry.tier,
+            state=process.state,
+            pid=process.pid,
+            uptime_seconds=round((facts.now_ns - process.started_ns) / NANOSECONDS, 3) if alive else 0.0,
+            breaker="closed",
+            requests=counters.get(f"engine.{name}.requests", 0),
+            errors=counters.get(f"engine.{name}.errors", 0),
+            p50_us=latency["p50"],
+            p99_us=latency["p99"],
+        )
+
+
+def _counters(path: str) -> dict[str, int]:
+    """A process's counters; none where it has not made them yet."""
+    try:
+        return Counters.read(path)
+    except (OSError, ValueError):
+        return {}
+
+
+def plain(value: Any) -> Any:
+    """A struct as plain values for JSON."""
+    return msgspec.to_builtins(value)
+
+
+__all__ = [
+    "EngineStatus",
+    "Facts",
+    "NotRunningError",
+    "Status",
+    "cpu_seconds",
+    "health_of",
+    "latency_of",
+    "lost_between",
+    "memory_mib",
+    "read_facts",
+    "read_histogram",
+    "read_status",
+    "star_of",
+    "status_of",
+]
