@@ -1,0 +1,27 @@
+"""The bus: the star for packed market data, the mesh for messages between processes.
+
+The bus knows processes and streams; names of engines it carries, and does not read. The host's one thread polls the
+sockets and calls; nothing here waits, starts a thread, or raises for what came over the wire.
+"""
+
+from nautilus.bus.base import EndpointError, TopicError, make_context, stream_id
+from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
+from nautilus.bus.mesh import Mesh, MeshError
+from nautilus.bus.pubsub import Publisher, Subscriber, count_lost
+
+__all__ = [
+    "DeadLetter",
+    "Delivery",
+    "EndpointError",
+    "Mesh",
+    "MeshError",
+    "MessageKind",
+    "PeerState",
+    "Publisher",
+    "Subscriber",
+    "TopicError",
+    "count_lost",
+    "error_fields",
+    "make_context",
+    "stream_id",
+]

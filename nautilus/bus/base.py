@@ -1,0 +1,120 @@
+"""What both halves of the bus share: the frame of the star, sockets' options, errors.
+
+A frame of the star is one ZeroMQ frame: a header of 64 bytes, then `count` packed records of `record_size` bytes::
+
+     0  topic           8 bytes: kind u8, three zero bytes, instrument_id u32 big-endian; what subscriptions match
+     8  magic           u32 0x5354554E ("NUTS"); this and all that follows little-endian
+    12  schema          u16 number of the record's layout
+    14  version         u16 of that layout; a record only ever grows, at its end
+    16  record_size     u32 readers step by this, whatever they know of the record
+    20  count           u32 records in the frame
+    24  epoch           u64 of the publisher; a later life of it has a higher one
+    32  stream          u64 kind << 32 | instrument_id
+    40  first_sequence  u64 of the first record; records of a stream are numbered from 1 in each epoch
+    48  publish_ns      i64
+    56  reserved        8 zero bytes
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import zmq
+
+from nautilus.core.types import LAYOUT_VERSION
+from nautilus.model.errors import BusError
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, Topic
+
+MAGIC: Final = 0x5354554E
+HEADER: Final = struct.Struct("<8sIHHIIQQQq8x")
+HEADER_BYTES: Final = HEADER.size
+HEARTBEAT: Final = 255
+"""Kind and schema of a heartbeat; its records are `LAST`: stream u64, last_sequence u64, for every stream."""
+HEARTBEAT_STREAM: Final = HEARTBEAT << 32
+LAST: Final = struct.Struct("<QQ")
+MAX_PATH_BYTES: Final = 100
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class EndpointError(BusError):
+    """An endpoint that the bus does not bind or dial."""
+
+    code = "bus.endpoint"
+
+
+class TopicError(BusError):
+    """A topic or record type that the star does not carry."""
+
+    code = "bus.topic"
+
+
+class Layout(NamedTuple):
+    """One kind of frame: its number, its topic and the records in it."""
+
+    kind: int
+    topic: Topic
+    dtype: np.dtype[np.void]
+    record_size: int
+    version: int
+
+
+def _layout(kind: int, topic: Topic) -> Layout:
+    assert topic.record is not None
+    return Layout(kind, topic, topic.record, topic.record.itemsize, LAYOUT_VERSION)
+
+
+LAYOUTS: Final = (_layout(1, QUOTES), _layout(2, TRADES), _layout(3, BOOK_DELTAS))
+BY_KIND: Final = {layout.kind: layout for layout in LAYOUTS}
+BY_NAME: Final = {layout.topic.name: layout for layout in LAYOUTS}
+
+
+def layout_of(topic: Topic) -> Layout:
+    """The frame that carries a topic; TopicError where the star carries none."""
+    layout = BY_NAME.get(topic.name)
+    if layout is None:
+        raise TopicError(topic.name, where="star", expected=f"one of {', '.join(BY_NAME)}")
+    return layout
+
+
+def stream_id(kind: int, instrument_id: int) -> int:
+    """Number of a stream: one kind of record of one instrument."""
+    return kind << 32 | instrument_id
+
+
+def topic_bytes(kind: int, instrument_id: int) -> bytes:
+    """The eight bytes in front of a frame."""
+    return bytes((kind, 0, 0, 0)) + instrument_id.to_bytes(4, "big")
+
+
+def make_context() -> zmq.Context[zmq.Socket[bytes]]:
+    """A ZeroMQ context with two I/O threads: one is for the urgent lane of the mesh alone."""
+    return zmq.Context(io_threads=2)
+
+
+def checked_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
+    """The endpoints; EndpointError where one is neither a short ipc path, inproc, nor TCP on loopback."""
+    found = (endpoints,) if isinstance(endpoints, str) else tuple(endpoints)
+    for endpoint in found:
+        scheme, _, rest = endpoint.partition("://")
+        if scheme == "ipc":
+            if not 0 < len(rest.encode()) <= MAX_PATH_BYTES:
+                raise EndpointError(endpoint, where="bus", expected=f"a path of 1 to {MAX_PATH_BYTES} bytes")
+        elif scheme == "tcp":
+            if rest.rpartition(":")[0] not in LOOPBACK:
+                raise EndpointError(endpoint, where="bus", expected="an address of this machine: it is plain text")
+        elif scheme != "inproc":
+            raise EndpointError(endpoint, where="bus", expected="ipc://PATH or tcp://127.0.0.1:PORT")
+    return found
+
+
+def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, *, urgent: bool = False) -> zmq.Socket[bytes]:
+    """A socket that lingers not, dials again after 5 ms and is served by the I/O thread of its lane."""
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.RECONNECT_IVL, 5)
+    if context.get(zmq.IO_THREADS) > 1:
+        socket.setsockopt(zmq.AFFINITY, 1 if urgent else 2)
+    return socket

@@ -1,0 +1,141 @@
+"""What goes over the mesh, and what comes out of it.
+
+A process sends envelopes from its dealer to the router of a peer; answers come back the same way. Both are msgpack
+arrays with defaults for what later versions append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from nautilus.model.enums import Priority
+
+
+class MessageKind(IntEnum):
+    """Kind of an envelope (the first three carry messages), or of an answer."""
+
+    COMMAND = 1
+    EVENT = 2
+    REQUEST = 3
+    SETTLED = 4
+    """In place of messages that need not be sent any more; `id` is the last of them."""
+    GIVEN_UP = 5
+    """In place of messages that the sender gave up; `id` is the last of them."""
+    REPLY = 6
+    ERROR = 7
+    ACKNOWLEDGED = 8
+    RESEND = 9
+    """Acknowledged, and what follows `received` has gone missing on the way."""
+
+
+class Envelope(msgspec.Struct, array_like=True, gc=False):
+    """One place in a stream, from its sender to its receiver.
+
+    `sequence` counts in the stream of one (sender process, receiver process, priority), from 1 in each epoch of the
+    sender; `base` is the oldest that the sender still holds.
+    """
+
+    kind: MessageKind
+    id: int
+    epoch: int
+    sequence: int
+    base: int
+    priority: int
+    deadline_ns: int = 0
+    trace_id: int = 0
+    sender: str = ""
+    to: str = ""
+    payload: bytes = b""
+
+
+class Answer(msgspec.Struct, array_like=True, gc=False):
+    """From the receiver of a stream to its sender; each one acknowledges.
+
+    `id` is that of the request (REPLY, ERROR); `epoch` is the sender's, `receiver` the epoch of the receiver; all up
+    to `received` have arrived, all up to `handled` have been handled.
+    """
+
+    kind: MessageKind
+    id: int
+    epoch: int
+    receiver: int
+    priority: int
+    received: int
+    handled: int
+    payload: bytes = b""
+
+
+class Delivery(msgspec.Struct, gc=False):
+    """One message for the host, to be given back to `Mesh.done` once it is handled.
+
+    For a REPLY or an ERROR, `id` is that of the request, `sender` the engine that was asked and `to` the one that
+    asked; the payload of an ERROR is read by `error_fields`.
+    """
+
+    kind: MessageKind
+    id: int
+    peer: str
+    sender: str
+    to: str
+    payload: bytes
+    priority: int
+    deadline_ns: int = 0
+    trace_id: int = 0
+    epoch: int = 0
+    sequence: int = 0
+    source: Any = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that was not delivered, or not known to be, and why.
+
+    `reason`: "deadline" (not acknowledged by then), "cut" (the queue of that peer was full), "closed" (this process
+    stopped), "late" (it came here after its deadline and was not handled).
+    """
+
+    reason: str
+    dead_ns: int
+    peer: str
+    kind: MessageKind
+    id: int
+    priority: int
+    sender: str
+    to: str
+    deadline_ns: int
+    trace_id: int
+    payload: bytes
+
+
+class PeerState(msgspec.Struct, frozen=True):
+    """A peer that this process has dialled: whether every connection to it stands, and since when it is so."""
+
+    process: str
+    up: bool
+    since_ns: int
+    pending: int
+    """Messages held for it: not acknowledged, or requests without an answer."""
+
+
+def error_payload(error: Mapping[str, str]) -> bytes:
+    """An error (`NautilusError.as_dict`) as the payload of an ERROR."""
+    return msgspec.msgpack.encode(dict(error))
+
+
+def error_fields(payload: bytes) -> dict[str, str]:
+    """``code``, ``what``, ``where`` and ``expected`` out of the payload of an ERROR."""
+    try:
+        found = msgspec.msgpack.decode(payload, type=dict[str, str])
+    except msgspec.DecodeError as problem:
+        found = {"code": "bus.error", "what": f"an error that cannot be read: {problem}"}
+    return {"code": "internal", "what": "", "where": "", "expected": "", **found}
+
+
+PRIORITIES: tuple[int, ...] = tuple(int(priority) for priority in Priority)
+URGENT = "u"
+NORMAL = "n"
+LANES = (URGENT, NORMAL)
+LANE_OF = {int(priority): URGENT if priority <= Priority.URGENT else NORMAL for priority in Priority}

@@ -1,0 +1,164 @@
+"""Sockets of the mesh: a router for each lane, which peers dial, and a dealer to each peer that is dialled.
+
+Each knows its socket's methods below the Python layer of pyzmq: those take only what is needed here, and each
+exception or option saved is a microsecond.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+from zmq.backend import Socket as BackendSocket
+from zmq.utils.monitor import parse_monitor_message
+
+from nautilus.bus.base import checked_endpoints, new_socket
+from nautilus.bus.envelope import URGENT
+from nautilus.bus.streams import ReceiveStream, SendStream
+
+NOBLOCK = int(zmq.NOBLOCK)
+SNDMORE_NOBLOCK = int(zmq.SNDMORE) | NOBLOCK
+EVENTS = int(zmq.EVENTS)
+RCVMORE = int(zmq.RCVMORE)
+POLLIN = int(zmq.POLLIN)
+UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+DOWN = int(zmq.EVENT_DISCONNECTED)
+
+
+class Peer:
+    """A process that sends to this one, and which life of it does."""
+
+    __slots__ = ("epoch", "identity", "name")
+
+    def __init__(self, identity: bytes, name: str) -> None:
+        self.identity = identity
+        self.name = name
+        self.epoch = 0
+
+
+class Inbound:
+    """What comes from one peer in one priority."""
+
+    __slots__ = ("due", "peer", "priority", "router", "stream")
+
+    def __init__(self, router: Router, peer: Peer, priority: int) -> None:
+        self.router = router
+        self.peer = peer
+        self.priority = priority
+        self.stream = ReceiveStream()
+        self.due = False
+        """An acknowledgement is to be sent."""
+
+
+class Router:
+    """The socket that peers dial in one lane."""
+
+    __slots__ = ("get", "inbound", "recv", "send", "socket")
+
+    def __init__(self, context: zmq.Context[Any], lane: str, endpoint: str, high_water: int) -> None:
+        self.socket = new_socket(context, zmq.ROUTER, urgent=lane == URGENT)
+        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.RCVHWM, high_water)
+        self.socket.setsockopt(zmq.SNDHWM, 4 * high_water)
+        self.recv = BackendSocket.recv.__get__(self.socket)
+        self.send = BackendSocket.send.__get__(self.socket)
+        self.get = BackendSocket.get.__get__(self.socket)
+        self.inbound: dict[bytes, dict[int, Inbound]] = {}
+        try:
+            for each in checked_endpoints(endpoint):
+                self.socket.bind(each)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def answer(self, identity: bytes, frame: bytes) -> bool:
+        """Send to a peer that has dialled; False where it is gone or reads nothing."""
+        try:
+            self.send(identity, SNDMORE_NOBLOCK)
+            self.send(frame, NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        return True
+
+    def skip_rest(self) -> None:
+        """Drop the frames of a message that has more of them than it should."""
+        while self.get(RCVMORE):
+            self.recv(NOBLOCK)
+
+
+class Dealer:
+    """The connection to one peer in one lane, with the streams that go over it."""
+
+    __slots__ = (
+        "_changed",
+        "blocked",
+        "changed_ns",
+        "get",
+        "monitor",
+        "peer",
+        "recv",
+        "send",
+        "socket",
+        "streams",
+        "up",
+    )
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        lane: str,
+        process: str,
+        peer: str,
+        endpoint: str,
+        streams: dict[int, SendStream],
+        *,
+        high_water: int,
+        heartbeat_ms: int,
+        silence_ms: int,
+        now_ns: int,
+    ) -> None:
+        self.peer = peer
+        self.streams = streams
+        self.up = False
+        self.blocked = False
+        """The socket took nothing more when last tried."""
+        self.changed_ns = now_ns
+        self.socket = new_socket(context, zmq.DEALER, urgent=lane == URGENT)
+        self.socket.setsockopt(zmq.ROUTING_ID, process.encode())
+        self.socket.setsockopt(zmq.SNDHWM, high_water)
+        self.socket.setsockopt(zmq.RCVHWM, 4 * high_water)
+        self.socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
+        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, silence_ms)
+        self.socket.setsockopt(zmq.HEARTBEAT_TTL, 10 * silence_ms)
+        self.recv = BackendSocket.recv.__get__(self.socket)
+        self.send = BackendSocket.send.__get__(self.socket)
+        self.get = BackendSocket.get.__get__(self.socket)
+        # An I/O thread that tells of a change waits for room: there is always some.
+        address = f"inproc://monitor.{id(self.socket):x}"
+        self.socket.monitor(address, UP | DOWN)
+        self.monitor = context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.LINGER, 0)
+        self.monitor.setsockopt(zmq.RCVHWM, 0)
+        self.monitor.connect(address)
+        self._changed = BackendSocket.get.__get__(self.monitor)
+        try:
+            for each in checked_endpoints(endpoint):
+                self.socket.connect(each)
+        except BaseException:
+            self.close()
+            raise
+
+    def changes(self) -> list[bool]:
+        """What became of the connection since the last call: True up, False down, in order."""
+        found = []
+        while self._changed(EVENTS) & POLLIN:
+            event = parse_monitor_message(self.monitor.recv_multipart(NOBLOCK))
+            found.append(int(event["event"]) == UP)
+        return found
+
+    def close(self) -> None:
+        """Close the socket and its monitor; what was not sent is dropped."""
+        self.socket.monitor(None, 0)
+        self.monitor.close()
+        self.socket.close()

@@ -1,0 +1,426 @@
+"""One ordered stream of the mesh, both ends, as pure state machines: no socket, no clock.
+
+The sender holds every message until it is settled: acknowledged (its handler has run), answered (a request), or given
+up (deadline, cut). What is settled or given up in the middle leaves a marker in its place, so that the receiver, which
+takes only the next number in order, is never left waiting and knows exactly what it will not get. The oldest held is
+the `base`: a receiver that has just started begins there.
+
+Guarantees, over a wire that loses, repeats and reorders:
+
+- within one life of the receiver each message is delivered at most once, in order;
+- each message is delivered in some life of the receiver, or given up; once given up it is reported to the receiver as
+  part of a gap unless that has had it;
+- over a restart of the receiver a message that was delivered but not acknowledged is delivered again.
+
+A gap may also name what an earlier life of the receiver has handled, never what is still to come.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from heapq import heappop, heappush
+
+from nautilus.bus.envelope import Answer, Envelope, MessageKind
+
+REQUEST = MessageKind.REQUEST
+SETTLED = MessageKind.SETTLED
+GIVEN_UP = MessageKind.GIVEN_UP
+MERGE_AT = 1024
+"""Markers are merged once there are so many of them."""
+POKES = 16
+"""Unanswered requests that are sent again at one time."""
+
+
+class SendStream:
+    """The sender's end.
+
+    `held` has every place from `base` up to `next_sequence`, in order, without holes: messages, and markers which
+    stand for all from their `sequence` to their `id`.
+
+    Parameters
+    ----------
+    epoch
+        Of the sender.
+    window
+        Places that may be under way and not known to have arrived.
+    retry_ns, retry_limit_ns
+        Time without progress until what is under way is sent again; doubles up to the limit.
+    """
+
+    __slots__ = (
+        "_deadlines",
+        "_markers",
+        "_merge_at",
+        "_retry_limit_ns",
+        "_retry_ns",
+        "_settled_to",
+        "_wait_ns",
+        "acknowledged",
+        "base",
+        "cursor",
+        "epoch",
+        "handled",
+        "held",
+        "live",
+        "next_sequence",
+        "received",
+        "receiver",
+        "requests",
+        "retried",
+        "retry_at_ns",
+        "window",
+    )
+
+    def __init__(
+        self, epoch: int, *, window: int = 256, retry_ns: int = 50_000_000, retry_limit_ns: int = 500_000_000
+    ) -> None:
+        self.epoch = epoch
+        self.window = window
+        self.base = self.next_sequence = self.cursor = 1
+        self.received = self.handled = 0
+        self.receiver = 0
+        self.held: dict[int, Envelope] = {}
+        self.requests: dict[int, int] = {}
+        self.live = self.acknowledged = self.retried = 0
+        self.retry_at_ns = 0
+        self._retry_ns = self._wait_ns = retry_ns
+        self._retry_limit_ns = retry_limit_ns
+        self._settled_to = 1
+        self._markers = 0
+        self._merge_at = MERGE_AT
+        self._deadlines: list[tuple[int, int]] = []
+
+    def append(self, envelope: Envelope) -> None:
+        """Take a message in; its sequence is set here."""
+        sequence = envelope.sequence = self.next_sequence
+        self.next_sequence = sequence + 1
+        self.held[sequence] = envelope
+        self.live += 1
+        if envelope.kind is REQUEST:
+            self.requests[envelope.id] = sequence
+        if envelope.deadline_ns:
+            heappush(self._deadlines, (envelope.deadline_ns, sequence))
+
+    def peek(self) -> Envelope | None:
+        """The next to send, or None: nothing left, or enough is under way."""
+        cursor = self.cursor
+        if cursor >= self.next_sequence or cursor - self.received > self.window:
+            return None
+        envelope = self.held[cursor]
+        envelope.base = self.base
+        return envelope
+
+    def sent(self, envelope: Envelope, now_ns: int) -> None:
+        """The one that `peek` gave is on its way."""
+        self.cursor = _last(envelope) + 1
+        if not self.retry_at_ns:
+            self.retry_at_ns = now_ns + self._wait_ns
+
+    def answered(self, answer: Answer, now_ns: int) -> Envelope | None:
+        """Take an answer in. Returns the request that it answers, where it answers one that still waits."""
+        if answer.receiver != self.receiver:
+            if answer.receiver < self.receiver:
+                return None
+            if self.receiver:
+                # A new life of the receiver: it has nothing of what is held.
+                self.received = self.handled = self.base - 1
+                self._settled_to = self.cursor = self.base
+            self.receiver = answer.receiver
+        received, handled = answer.received, answer.handled
+        if received >= self.next_sequence or handled > received:
+            return None
+        progress = False
+        if received > self.received:
+            self.received = received
+            progress = True
+            if self.cursor <= received:
+                self.cursor = self._place(received + 1)
+        if handled > self.handled:
+            self.handled = handled
+            progress = True
+            self._settle_handled(handled)
+        request = None
+        if answer.id:
+            sequence = self.requests.pop(answer.id, 0)
+            if sequence:
+                request = self.held[sequence]
+                self.acknowledged += 1
+                progress = True
+                self._bury(sequence, SETTLED)
+        self._trim()
+        if answer.kind is MessageKind.RESEND:
+            self._rewind()
+        if progress:
+            self._wait_ns = self._retry_ns
+            self.retry_at_ns = now_ns + self._retry_ns if self.held else 0
+        return request
+
+    def expire(self, now_ns: int) -> list[Envelope]:
+        """Give up the messages whose deadline has come, and return them."""
+        gone: list[Envelope] = []
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now_ns:
+            deadline_ns, sequence = heappop(deadlines)
+            envelope = self.held.get(sequence)
+            if envelope is not None and envelope.kind <= REQUEST and envelope.deadline_ns == deadline_ns:
+                gone.append(envelope)
+                self._give_up(envelope)
+        if gone:
+            self._trim()
+        return gone
+
+    def cut(self) -> list[Envelope]:
+        """Give up every message that is held, and return them."""
+        gone = [envelope for envelope in self.held.values() if envelope.kind <= REQUEST]
+        for envelope in gone:
+            self._give_up(envelope)
+        self._deadlines.clear()
+        self._merge()
+        self._trim()
+        self._rewind()
+        return gone
+
+    def retry(self, now_ns: int) -> list[Envelope]:
+        """Where there was no progress for too long: go back to what has not arrived, or ask again about what has.
+
+        What it returns is to be sent as it is; what it went back to is given by `peek`.
+        """
+        if not self.retry_at_ns or now_ns < self.retry_at_ns:
+            return []
+        if not self.held:
+            self.retry_at_ns = 0
+            return []
+        self._wait_ns = min(self._wait_ns * 2, self._retry_limit_ns)
+        self.retry_at_ns = now_ns + self._wait_ns
+        return self.resume()
+
+    def resume(self) -> list[Envelope]:
+        """As `retry`, at once: the way to the receiver is open again."""
+        if not self.held or self.cursor <= self.base:
+            return []
+        if self.cursor > self.received + 1:
+            before = self.cursor
+            self._rewind()
+            self.retried += before - self.cursor
+            return []
+        pokes: list[Envelope] = []
+        for sequence in self.requests.values():
+            if sequence > self.handled or len(pokes) == POKES:
+                break
+            pokes.append(self.held[sequence])
+        if not pokes:
+            pokes.append(self.held[self.base])
+        for envelope in pokes:
+            envelope.base = self.base
+        self.retried += len(pokes)
+        return pokes
+
+    @property
+    def due_ns(self) -> int:
+        """When `expire` or `retry` has something to do; 0: never."""
+        retry_at_ns = self.retry_at_ns
+        if self._deadlines and (not retry_at_ns or self._deadlines[0][0] < retry_at_ns):
+            return self._deadlines[0][0]
+        return retry_at_ns
+
+    def _settle_handled(self, handled: int) -> None:
+        sequence = max(self._settled_to, self.base)
+        while sequence <= handled:
+            envelope = self.held[sequence]
+            last = _last(envelope)
+            if last > handled:
+                break
+            if envelope.kind < REQUEST:
+                self.acknowledged += 1
+                self._bury(sequence, SETTLED)
+            elif envelope.kind is GIVEN_UP:
+                envelope.kind = SETTLED
+            sequence = last + 1
+        self._settled_to = sequence
+
+    def _give_up(self, envelope: Envelope) -> None:
+        if envelope.kind is REQUEST:
+            self.requests.pop(envelope.id, None)
+        self._bury(envelope.sequence, SETTLED if envelope.sequence <= self.handled else GIVEN_UP)
+
+    def _bury(self, sequence: int, kind: MessageKind) -> None:
+        self.live -= 1
+        if sequence == self.base and kind is SETTLED:
+            del self.held[sequence]
+            self.base = sequence + 1
+            return
+        old = self.held[sequence]
+        self.held[sequence] = Envelope(kind, sequence, self.epoch, sequence, self.base, old.priority)
+        self._markers += 1
+
+    def _trim(self) -> None:
+        """Let go of markers in front that the receiver need not see or has seen."""
+        held, base = self.held, self.base
+        while held:
+            envelope = held[base]
+            kind = envelope.kind
+            if kind is not SETTLED and not (kind is GIVEN_UP and envelope.id <= self.received):
+                break
+            del held[base]
+            self._markers -= 1
+            base = envelope.id + 1
+        self.base = base
+        if self.cursor < base:
+            self.cursor = base
+        if self.received < base - 1:
+            self.received = base - 1
+        if self._markers >= self._merge_at:
+            self._merge()
+
+    def _merge(self) -> None:
+        """Join neighbouring markers of one kind."""
+        merged: dict[int, Envelope] = {}
+        before: Envelope | None = None
+        markers = 0
+        for sequence, envelope in self.held.items():
+            if before is not None and envelope.kind > REQUEST and envelope.kind is before.kind:
+                before.id = envelope.id
+                continue
+            merged[sequence] = before = envelope
+            markers += envelope.kind > REQUEST
+        self.held = merged
+        self._markers = markers
+        self._merge_at = max(MERGE_AT, 2 * markers)
+        self.cursor = self._place(self.cursor)
+        self._settled_to = self._place(max(self._settled_to, self.base))
+
+    def _place(self, sequence: int) -> int:
+        """Where the place begins that has this sequence."""
+        if sequence < self.next_sequence:
+            while sequence > self.base and sequence not in self.held:
+                sequence -= 1
+        return max(sequence, self.base)
+
+    def _rewind(self) -> None:
+        self.cursor = min(self.cursor, self._place(self.received + 1))
+
+
+class Verdict(Enum):
+    """What a receiver makes of an envelope."""
+
+    DELIVER = 1
+    SKIP = 2
+    """A marker taken in order."""
+    DUPLICATE = 3
+    AHEAD = 4
+    """Something before it has not arrived: not taken, it will come again."""
+    REFUSED = 5
+    """From an earlier life of the sender."""
+
+
+DELIVER, SKIP, DUPLICATE, AHEAD, REFUSED = Verdict
+KEPT_REPLIES = 8_192
+
+
+class ReceiveStream:
+    """The receiver's end, in one life of the receiver.
+
+    Attributes
+    ----------
+    expected
+        The sequence that is taken next.
+    handled
+        All up to here have been handled.
+    skipped
+        After `accept`: (first, last) that will never be delivered, or None.
+    replies
+        {sequence: answer} of requests that the sender may ask for again; the newest `KEPT_REPLIES` of them.
+    """
+
+    __slots__ = ("_ahead", "_fresh", "base", "epoch", "expected", "handled", "missing", "replies", "skipped")
+
+    def __init__(self) -> None:
+        self.epoch = self.base = self.expected = self.handled = 0
+        self.skipped: tuple[int, int] | None = None
+        self.missing = 0
+        self.replies: dict[int, Answer] = {}
+        self._ahead: dict[int, int] = {}
+        self._fresh = True
+
+    def accept(self, envelope: Envelope) -> Verdict:
+        """Judge an envelope; what is to be delivered counts as received from here on."""
+        self.skipped = None
+        if envelope.epoch != self.epoch:
+            if envelope.epoch < self.epoch:
+                return REFUSED
+            self._begin(envelope.epoch, envelope.base)
+        elif envelope.base > self.base:
+            self._advance(envelope.base)
+        sequence, expected = envelope.sequence, self.expected
+        if envelope.kind <= REQUEST:
+            if sequence == expected:
+                self.expected = sequence + 1
+                self._fresh = False
+                return DELIVER
+            return DUPLICATE if sequence < expected else AHEAD
+        if sequence > expected:
+            return AHEAD
+        last = envelope.id
+        if last < expected:
+            return DUPLICATE
+        if envelope.kind is GIVEN_UP:
+            self.skipped = (expected, last)
+        self._pass_over(last)
+        self._fresh = False
+        return SKIP
+
+    def finish(self, sequence: int) -> bool:
+        """The handler of a delivered message has run; False where that was known."""
+        handled = self.handled
+        if sequence == handled + 1:
+            handled = sequence
+            ahead = self._ahead
+            while ahead:
+                last = ahead.pop(handled + 1, 0)
+                if not last:
+                    break
+                handled = last
+            self.handled = handled
+            return True
+        if sequence <= handled or sequence in self._ahead:
+            return False
+        self._ahead[sequence] = sequence
+        return True
+
+    def keep(self, sequence: int, answer: Answer) -> None:
+        """Keep the answer of a request until the sender no longer holds that."""
+        self.replies[sequence] = answer
+        if len(self.replies) > KEPT_REPLIES:
+            del self.replies[next(iter(self.replies))]
+
+    def _begin(self, epoch: int, base: int) -> None:
+        self.epoch = epoch
+        self.base = self.expected = base
+        self.handled = base - 1
+        self.missing = 0
+        self.replies.clear()
+        self._ahead.clear()
+        self._fresh = True
+
+    def _advance(self, base: int) -> None:
+        self.base = base
+        replies = self.replies
+        if replies:
+            for sequence in [sequence for sequence in replies if sequence < base]:
+                del replies[sequence]
+        if base > self.expected:
+            if not self._fresh:
+                self.skipped = (self.expected, base - 1)
+            self._pass_over(base - 1)
+
+    def _pass_over(self, last: int) -> None:
+        """Count all from `expected` to `last` as received and handled."""
+        first, self.expected = self.expected, last + 1
+        if first == self.handled + 1:
+            self.handled = last
+        else:
+            self._ahead[first] = last
+
+
+def _last(envelope: Envelope) -> int:
+    return envelope.sequence if envelope.kind <= REQUEST else envelope.id
