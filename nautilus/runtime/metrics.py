@@ -125,6 +125,8 @@ class SharedMeters(msgspec.Struct, frozen=True):
         """Copies of its histograms."""
         head = f"latency.{self.process}."
         for path in sorted(Path(self.directory).glob(f"{head}*")):
+            if path.suffix == ".new":  # about to take its name
+                continue
             try:
                 yield path.name.removeprefix(head), Histogram.read(path)
             except (OSError, ValueError):

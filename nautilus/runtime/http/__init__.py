@@ -2,32 +2,14 @@
 
 ::
 
-    view = EngineView("risk", "risk", counters)
-    app = EngineApp(view, RiskEngine.operations, ask, AccessRules(token))
-    server = HttpServer({"risk": (app, bind_socket("127.0.0.1", 8200, "risk"))}, counters)
+    view = EngineView("risk", "risk", counters)                                 # runtime.metrics
+    app = EngineApp(view, RiskEngine.operations, ask, AccessRules(token))       # .app, .access
+    listener = bind_socket("127.0.0.1", 8200, "risk")                           # .sockets
+    server = HttpServer({"risk": (app, listener)}, counters)                    # .server
     server.start()
     ...
+    server.drain()                                                              # what comes late gets 503
     server.stop()
+
+Nothing is imported here: the command line reads the settings (`.config`) without a web server.
 """
-
-from nautilus.runtime.http.access import AccessRules, HttpConfig
-from nautilus.runtime.http.app import EngineApp
-from nautilus.runtime.http.exchange import Request, Response, Route
-from nautilus.runtime.http.operations import Ask
-from nautilus.runtime.http.problems import HttpError
-from nautilus.runtime.http.server import HttpServer
-from nautilus.runtime.http.sockets import PortError, bind_socket
-
-__all__ = [
-    "AccessRules",
-    "Ask",
-    "EngineApp",
-    "HttpConfig",
-    "HttpError",
-    "HttpServer",
-    "PortError",
-    "Request",
-    "Response",
-    "Route",
-    "bind_socket",
-]

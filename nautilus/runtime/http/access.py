@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from nautilus.model.errors import ConfigError
+from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.problems import HttpError
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -24,45 +24,6 @@ READ_METHODS = ("GET", "HEAD")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 DRAINED_BYTES = 8 << 20
 """So much of a body that is too large is read and thrown away, so that its sender gets to read the answer."""
-
-
-class HttpConfig(msgspec.Struct, frozen=True):
-    """Settings of every HTTP port.
-
-    Parameters
-    ----------
-    hosts
-        More names by which this machine may be asked, beside those that it gives itself.
-    body_kib
-        Largest body of a request.
-    body_seconds
-        Until a body has to be there.
-    answer_seconds
-        Until an engine has to have answered.
-    idle_seconds
-        An unused connection is closed after so long.
-    connections
-        At once, on all ports of a process.
-    """
-
-    hosts: tuple[str, ...] = ()
-    body_kib: int = 1024
-    body_seconds: float = 10.0
-    answer_seconds: float = 10.0
-    idle_seconds: float = 75.0
-    connections: int = 512
-
-    def __post_init__(self) -> None:
-        for name, value in (("body_kib", self.body_kib), ("connections", self.connections)):
-            if value < 1:
-                raise ConfigError(f"{name} {value}", where="http", expected="1 or more")
-        for name, seconds in (
-            ("body_seconds", self.body_seconds),
-            ("answer_seconds", self.answer_seconds),
-            ("idle_seconds", self.idle_seconds),
-        ):
-            if not 0 < seconds <= 3600:
-                raise ConfigError(f"{name} {seconds}", where="http", expected="more than 0, at most 3600")
 
 
 class AccessRules:

@@ -25,7 +25,8 @@ from starlette.routing import Route as StarletteRoute
 from nautilus.core.histogram import Histogram
 from nautilus.engines.base import Operation
 from nautilus.runtime.errorlog import ErrorLog
-from nautilus.runtime.http.access import READ_METHODS, AccessRules, HttpConfig
+from nautilus.runtime.http.access import READ_METHODS, AccessRules
+from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.document import PAGE_POLICY, describe, page_of
 from nautilus.runtime.http.exchange import (
     BODY_KEY,
@@ -115,7 +116,7 @@ class EngineApp:
 
     def add(self, route: Route) -> None:
         """Serve one more route."""
-        endpoint = Endpoint(route.handler, self._border)
+        endpoint = Endpoint(route.handler, self._border, f"{route.method} {route.path}")
         self.api.router.routes.append(
             StarletteRoute(route.path, endpoint, methods=[route.method], include_in_schema=False)
         )
@@ -158,7 +159,8 @@ class EngineApp:
             await self.api(scope, receive, noting)
         except Exception as error:
             # Handlers of this runtime never raise; an included router's may.
-            response = self._border.answer(error, scope)
+            route = getattr(scope.get("route"), "path", "?")
+            response = self._border.answer(error, scope, f"{scope['method']} {route}")
             if not begun:
                 await send_response(send, response)
 

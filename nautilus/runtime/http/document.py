@@ -18,6 +18,7 @@ from nautilus.runtime.http.operations import PATH_FIELD
 from nautilus.runtime.http.problems import PROBLEM_TYPE, Problem
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_SECTION = "Parameters\n----------\n"
 _REFERENCE = "#/components/schemas/{name}"
 _BODILESS = (*READ_METHODS, "DELETE")
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -33,8 +34,7 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
         types += [_request_struct(operation), struct_of(operation.reply)]
     found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     for component in components.values():
-        if "description" in component:
-            component["description"] = inspect.cleandoc(component["description"])
+        _tell_fields_apart(component)
     paths: dict[str, dict[str, Any]] = {}
     problem = {"description": "Problem", "content": {PROBLEM_TYPE: {"schema": found[0]}}}
     for at, operation in enumerate(operations):
@@ -133,6 +133,23 @@ def _parameters(operation: Operation, components: dict[str, Any], name: str) -> 
             for field, schema in components[name].get("properties", {}).items()
         ]
     return found
+
+
+def _tell_fields_apart(component: dict[str, Any]) -> None:
+    """What a docstring says of each field goes to the field."""
+    text, _, section = inspect.cleandoc(component.get("description", "")).partition(_SECTION)
+    if text:
+        component["description"] = text.strip()
+    names: list[str] = []
+    told: list[str] = []
+    for line in [*section.splitlines(), ""]:
+        if line.startswith(" "):
+            told.append(line.strip())
+            continue
+        for name in names:
+            if name in component.get("properties", {}):
+                component["properties"][name]["description"] = " ".join(told)
+        names, told = [name.strip() for name in line.split(",")], []
 
 
 def _shown(schema: dict[str, Any], schemas: dict[str, Any]) -> str:

@@ -120,13 +120,13 @@ class Border:
         self._errors = errors
         self._failed = failed
 
-    def answer(self, error: Exception, scope: Scope) -> Response:
-        """The answer to a request that failed so."""
+    def answer(self, error: Exception, scope: Scope, place: str) -> Response:
+        """The answer to a request that failed so; `place`: its route, under which the log names it."""
         told = as_http_error(error)
         trace = trace_id(scope)
         if not isinstance(error, HttpError | NautilusError):
             error.add_note(f"trace {trace}")
-            self._errors.add(f"{scope['method']} {scope['path'][:100]}", error)
+            self._errors.add(place, error)
         self._failed(told.status)
         return problem_response(told, trace)
 
@@ -134,21 +134,22 @@ class Border:
 class Endpoint:
     """A handler as an ASGI application."""
 
-    def __init__(self, handler: Handler, border: Border) -> None:
+    def __init__(self, handler: Handler, border: Border, place: str) -> None:
         self._handler = handler
         self._border = border
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self._handler(Request(scope))
         except Exception as error:
-            response = self._border.answer(error, scope)
+            response = self._border.answer(error, scope, self._place)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             # Not this task was cancelled, but what it waited for: the host is stopping.
-            response = self._border.answer(stopping(), scope)
+            response = self._border.answer(stopping(), scope, self._place)
         await send_response(send, response)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, reduce
 from operator import attrgetter, or_
 from types import GenericAlias, NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
@@ -49,6 +49,9 @@ def form_of(annotation: Any, tagged: bool = False) -> Form:
         # Flags are sums of members: their numbers stay.
         return Form(int) if issubclass(annotation, enum.Flag) else _enum_form(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        form = form_of(arguments[0], tagged)
+        return form if form.enter or form.leave else Form(annotation)
     if origin in (Union, UnionType):
         return _union_form(arguments)
     if origin in (tuple, list, frozenset, set):

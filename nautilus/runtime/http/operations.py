@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, get_origin
@@ -71,7 +72,7 @@ class OperationHandler:
         message = self._message(request)
         answer = self._ask(self._engine, message)
         if isinstance(answer, concurrent.futures.Future):
-            answer = asyncio.wrap_future(answer)
+            answer = _followed(answer)
         try:
             async with asyncio.timeout(self._answer_seconds):
                 reply = await answer
@@ -139,3 +140,30 @@ class OperationHandler:
             expected = ", ".join(self._fields)
         what = _PLACE.sub("", text)
         return HttpError(422, "http.fields", what[:1].lower() + what[1:], where=where or "body", expected=expected)
+
+
+def _followed(source: concurrent.futures.Future[Message]) -> asyncio.Future[Message]:
+    """A future of this loop that takes over what comes of one of another thread.
+
+    Unlike `asyncio.wrap_future` it leaves the other alone when nobody waits any more: its owner completes it still.
+    """
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[Message] = loop.create_future()
+
+    def settle() -> None:
+        if waiter.done():
+            return
+        error = None if source.cancelled() else source.exception()
+        if source.cancelled():
+            waiter.cancel()
+        elif error is not None:
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(source.result())
+
+    def done(_: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to be told
+            loop.call_soon_threadsafe(settle)
+
+    source.add_done_callback(done)
+    return waiter

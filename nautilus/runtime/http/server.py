@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from nautilus.core.counters import Counters
 from nautilus.model.errors import InternalError
-from nautilus.runtime.http.access import HttpConfig
 from nautilus.runtime.http.app import EngineApp
+from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.exchange import problem_response
 from nautilus.runtime.http.problems import HttpError
 
@@ -28,6 +28,7 @@ HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
 DATE_SECONDS = 1.0
 START_SECONDS = 10.0
+LAST_LOOKS, LAST_LOOK_SECONDS = 20, 0.01
 
 
 class HttpServer:
@@ -164,7 +165,10 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             if connection.transport is not None:
                 connection.transport.close()
-        await asyncio.sleep(0)
+        for _ in range(LAST_LOOKS):  # so that the last answers leave before the loop does
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(LAST_LOOK_SECONDS)
 
 
 class _Protocol(HttpToolsProtocol):
