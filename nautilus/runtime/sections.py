@@ -15,4 +15,5 @@ SECTIONS: dict[str, str] = {
     "platform": "nautilus.runtime.platform:PlatformConfig",
     "core": "nautilus.runtime.platform:CoreConfig",
     "logging": "nautilus.runtime.platform:LoggingConfig",
+    "http": "nautilus.runtime.http.config:HttpConfig",
 }
