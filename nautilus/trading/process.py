@@ -1,0 +1,416 @@
+"""The core's process: native threads for kernel, journal and egress, and this one Python thread for the mesh.
+
+The thread takes commands from the mesh, puts them into the core's ring, and answers each when the core has said what
+came of it. Nothing else of Python runs here: HTTP, execution reports and market data are other processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import zmq
+from zmq.backend import zmq_poll
+
+from nautilus.bus import Delivery, Mesh, MessageKind
+from nautilus.core.counters import Counters
+from nautilus.core.eventlog import DELIVERY, LAST
+from nautilus.core.histogram import Histogram
+from nautilus.core.kernel import Kernel, KernelError
+from nautilus.core.port import OWN, URGENT_SOURCE, Port
+from nautilus.core.sequencer import TradingCore
+from nautilus.core.types import COMMAND, CommandKind, EventKind, Reason
+from nautilus.model.codec import from_msgpack, to_msgpack
+from nautilus.model.commands import TradingCommand
+from nautilus.model.errors import BusError, ConfigError, InternalError, ModelError, NautilusError
+from nautilus.model.events import CommandAcknowledged
+from nautilus.model.message import Message
+from nautilus.model.queries import CorePosition, CoreState, GetCoreState, SourceState, SourceStatus
+from nautilus.model.records import Records
+from nautilus.trading.recovery import Recovered, recover
+
+_LOG = logging.getLogger("nautilus.trading")
+SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3")
+"""Who may be attached: this process's own mesh, the two that follow every event, and strategies or benches by ring."""
+MIRROR_NS = 100_000_000
+MOST_WAIT_MS = 50
+AWAKE_NS = 200_000
+"""After commands were handed over, the thread looks for the answers for so long before it sleeps."""
+_URGENT = (CommandKind.KILL, CommandKind.MASS_CANCEL)
+
+
+class Supervised(Protocol):
+    """The line to whoever started this process."""
+
+    @property
+    def stop_requested(self) -> bool:
+        """It is time to stop."""
+        ...
+
+    def fileno(self) -> int:
+        """Readable when `poll` has something to do."""
+        ...
+
+    def poll(self) -> list[str]:
+        """Orders that came."""
+        ...
+
+    def ready(self, ports: dict[str, int], /) -> None:
+        """The core takes orders."""
+        ...
+
+
+class Settings(NamedTuple):
+    """What the core is made with; the section ``core`` of the configuration has the same names."""
+
+    acknowledge: str
+    spin_us: int
+    ring_capacity: int
+    open_orders: int
+    segment_mib: int
+
+
+class Setup(NamedTuple):
+    """A command that opens an instrument or an account, or sets a limit. `key`: its id; 0 for a limit."""
+
+    kind: CommandKind
+    key: int
+    row: bytes
+
+
+class _InFlight(NamedTuple):
+    delivery: Delivery
+    command: Any
+
+
+def run_core(
+    *,
+    data: str,
+    shared: str,
+    settings: Settings,
+    mesh: Mesh,
+    control: Supervised,
+    counters: Counters,
+    latency: Histogram,
+    clock: Callable[[], int],
+    anchor: tuple[int, int, float],
+    setup: Iterable[Setup],
+    epoch: int,
+) -> int:
+    """Recover the core, run it until told to stop, end its journal; the exit code.
+
+    Raises
+    ------
+    NautilusError, JournalError, EventLogError, OSError
+        It cannot be recovered or started.
+    """
+    started_ns = clock()
+    found = recover(
+        data,
+        policy=settings.acknowledge,
+        open_orders=settings.open_orders,
+        segment_bytes=settings.segment_mib << 20,
+    )
+    for note in found.notes:
+        _LOG.warning("recovery: %s", note)
+    behind_ns = found.kernel.now_ns - clock()
+    hashed = f"{found.kernel.state_hash():016x}"
+    core = TradingCore(
+        found.kernel,
+        found.journal,
+        found.log,
+        shared,
+        SLOTS,
+        capacity=settings.ring_capacity,
+        epoch=epoch,
+        clock=anchor,
+        spin_us=settings.spin_us,
+        latency=latency,
+    )
+    # Both lie in the kernel, which belongs to the core's threads once they run.
+    commands = _unknown_only(found.kernel, setup)
+    _LOG.info(
+        "core recovered: command %d, event %d, %d replayed, %d events logged, state hash %s, in %.1f ms",
+        found.commands,
+        found.kernel.last_event_sequence,
+        found.replayed,
+        found.logged,
+        hashed,
+        (clock() - started_ns) / 1e6,
+    )
+    process = CoreProcess(core, Port, shared, mesh, control, counters, clock)
+    core.start(ready=behind_ns <= 1_000_000_000)
+    try:
+        process.set_up(commands)
+        if behind_ns > 1_000_000_000:
+            _LOG.error(
+                "core not ready: the clock is %.3f s behind the journal; new orders are refused until it has caught up",
+                behind_ns / 1e9,
+            )
+            core.make_ready(False)
+        _note_start(counters, found, hashed)
+        return process.run()
+    finally:
+        if not core.stop():
+            _LOG.critical("core failed: errno %d", core.facts()["error"])
+        process.mirror()
+
+
+def _note_start(counters: Counters, found: Recovered, hashed: str) -> None:
+    for name, value in (
+        ("core.recovered_commands", found.commands),
+        ("core.recovered_hash_high", int(hashed[:8], 16)),
+        ("core.recovered_hash_low", int(hashed[8:], 16)),
+    ):
+        counters.set(counters.gauge(name), value)
+
+
+def _unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
+    """What a recovered kernel does not have yet; limits always, as they may have changed."""
+    rows = []
+    for each in setup:
+        try:
+            if each.kind == CommandKind.INSTRUMENT:
+                kernel.best(each.key)
+            elif each.kind == CommandKind.ACCOUNT:
+                kernel.positions(each.key)
+            else:
+                rows.append(each.row)
+        except KernelError:
+            rows.append(each.row)
+    return np.frombuffer(bytearray(b"".join(rows)), COMMAND) if rows else np.empty(0, COMMAND)
+
+
+class CoreProcess:
+    """The mesh's thread of the core."""
+
+    def __init__(
+        self,
+        core: TradingCore,
+        attach: Callable[..., Port],
+        shared: str,
+        mesh: Mesh,
+        control: Supervised,
+        counters: Counters,
+        clock: Callable[[], int],
+    ) -> None:
+        self._core = core
+        self._port = attach(shared, SLOTS[0], OWN)
+        self._mesh = mesh
+        self._control = control
+        self._counters = counters
+        self._clock = clock
+        self._out = np.zeros(1024, DELIVERY)
+        self._normal: deque[_InFlight] = deque()
+        self._urgent: deque[_InFlight] = deque()
+        self._mirrored_ns = 0
+        self._gauges = {
+            name: counters.gauge(name) for name in ("journal.last_sequence", "journal.durable_sequence", "orders.open")
+        }
+        self._python_threads = counters.gauge("core.python_threads")
+
+    def set_up(self, commands: Records) -> None:
+        """Carry out the first commands; ConfigError where the core refuses one."""
+        sent = self._port.send(commands)
+        if sent < len(commands):
+            raise InternalError(f"{len(commands)} commands to set up", expected=f"at most {self._port.capacity}")
+        refused = []
+        done = 0
+        while done < sent:
+            count = self._port.receive(self._out, 1_000_000_000)
+            if not count and self._core.facts()["state"] == "failed":
+                raise InternalError("the core failed while it was set up", where=str(self._core.journal.path))
+            records = self._out[:count]
+            done += int(((records["flags"] & LAST) != 0).sum())
+            refused += records[records["event"]["kind"] == EventKind.REJECTED].tolist()
+        if refused:
+            event = refused[0][0]
+            raise ConfigError(
+                f"set-up command of kind {CommandKind(refused[0][1]).name} was refused: {Reason(event[9]).name}",
+                where=f"instrument {event[18]}, account {event[19]}",
+                expected="instruments, accounts and limits that the core can open",
+            )
+
+    def run(self) -> int:
+        """Until told to stop, or the core fails; the exit code."""
+        self._control.ready({})
+        items: list[Any] = []
+        generation = -1
+        bell, line = self._port.fileno(), self._control.fileno()
+        while not self._control.stop_requested:
+            if generation != self._mesh.generation:
+                generation = self._mesh.generation
+                items = [(item, zmq.POLLIN) for item in (*self._mesh.sockets(), bell, line)]
+            wait_ms = 0
+            if not self._waiting() or self._port.arm():
+                due_ms = (self._mesh.next_due_ns - self._clock()) // 1_000_000
+                wait_ms = max(0, min(MOST_WAIT_MS, due_ms))
+            ready = {item for item, _ in zmq_poll(items, wait_ms)}
+            if bell in ready:
+                self._port.disarm()
+            self._take(self._mesh.receive(ready=ready))
+            if self._waiting():
+                self._complete(AWAKE_NS)
+            if line in ready:
+                self._control.poll()
+            now_ns = self._clock()
+            self._mesh.tick(now_ns)
+            if now_ns - self._mirrored_ns > MIRROR_NS:
+                self._mirrored_ns = now_ns
+                self.mirror()
+                if self._core.facts()["state"] == "failed":
+                    return 1
+        self._complete(0)
+        return 0
+
+    def mirror(self) -> None:
+        """Bring the shared counters up to date with the core's own."""
+        facts, counters = self._core.facts(), self._counters
+        for name in ("accepted", "rejected", "filled", "cancelled", "expired", "replaced", "unknown", "duplicates"):
+            self._raise(f"orders.{name}", facts[name])
+        for name in ("commands", "events", "busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins"):
+            self._raise(f"core.{name}", facts[name])
+        counters.set(self._gauges["journal.last_sequence"], facts["written_sequence"])
+        counters.set(self._gauges["journal.durable_sequence"], facts["durable_sequence"])
+        counters.set(self._gauges["orders.open"], facts["open"])
+        counters.set(self._python_threads, len(sys._current_frames()))
+
+    def _raise(self, name: str, value: int) -> None:
+        counters = self._counters
+        index = self._gauges.get(name)
+        if index is None:
+            index = self._gauges[name] = counters.gauge(name)
+        counters.set(index, value)
+
+    def _waiting(self) -> bool:
+        return bool(self._normal or self._urgent)
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        rows: list[bytes] = []
+        lanes: list[tuple[deque[_InFlight], _InFlight]] = []
+        for delivery in deliveries:
+            if delivery.kind not in (MessageKind.COMMAND, MessageKind.REQUEST):
+                self._mesh.done(delivery)
+                continue
+            try:
+                message = from_msgpack(delivery.payload)
+                if isinstance(message, TradingCommand):
+                    row = message.to_row(0)
+                    urgent = message.kind == CommandKind.KILL or (
+                        message.kind == CommandKind.MASS_CANCEL and not message.source_sequence
+                    )
+                    if urgent and message.source_sequence:
+                        row = _as_urgent(row)
+                    rows.append(row)
+                    lanes.append((self._urgent if urgent else self._normal, _InFlight(delivery, message)))
+                else:
+                    self._mesh.done(delivery, to_msgpack(self._answer(message)))
+            except NautilusError as error:
+                self._mesh.done(delivery, error=error)
+        if not rows:
+            return
+        sent = self._port.send(np.frombuffer(bytearray(b"".join(rows)), COMMAND))
+        for lane, waiting in lanes[:sent]:
+            lane.append(waiting)
+        for _, waiting in lanes[sent:]:
+            self._refuse(waiting, Reason.BUSY)
+
+    def _complete(self, wait_ns: int) -> None:
+        """Answer for what the core has done, waiting a little for the first."""
+        while self._waiting():
+            count = self._port.receive(self._out, wait_ns, wait_ns)
+            if not count:
+                if self._port.cut:
+                    self._port.join()
+                    for lane in (self._urgent, self._normal):
+                        while lane:
+                            error = BusError("what became of it is not known here", expected="a report to say so")
+                            self._mesh.done(lane.popleft().delivery, error=error)
+                return
+            records = self._out[:count]
+            now_ns = self._clock()
+            for event, kind, _, _, _ in records[(records["flags"] & LAST) != 0].tolist():
+                urgent = event[17] & URGENT_SOURCE or (kind in _URGENT and not event[16])
+                lane = self._urgent if urgent else self._normal
+                if not lane:
+                    continue  # answered already, when this port was cut off
+                delivery, command = lane.popleft()
+                if delivery.kind is MessageKind.COMMAND:
+                    self._mesh.done(delivery)
+                    continue
+                refused = event[7] in (EventKind.REJECTED, EventKind.DUPLICATE)
+                reply = CommandAcknowledged(
+                    source_id=command.source_id,
+                    source_sequence=command.source_sequence,
+                    now_ns=now_ns,
+                    last_sequence=event[0],
+                    accepted=not refused,
+                    reason=Reason(event[9]) if refused else Reason.NONE,
+                )
+                self._mesh.done(delivery, to_msgpack(reply))
+
+    def _refuse(self, waiting: _InFlight, reason: Reason) -> None:
+        delivery, command = waiting
+        if delivery.kind is MessageKind.COMMAND:
+            self._mesh.done(delivery)
+            return
+        reply = CommandAcknowledged(
+            command.source_id, command.source_sequence, self._clock(), 0, accepted=False, reason=reason
+        )
+        self._mesh.done(delivery, to_msgpack(reply))
+
+    def _answer(self, message: Message) -> Message:
+        if isinstance(message, SourceStatus):
+            if not 0 <= message.source_id < URGENT_SOURCE:
+                raise ModelError(f"source_id {message.source_id}", where="core", expected=f"0 to {URGENT_SOURCE - 1}")
+            urgent = self._core.source_sequence(message.source_id | URGENT_SOURCE)
+            return SourceState(message.source_id, max(urgent, self._core.source_sequence(message.source_id)))
+        if isinstance(message, GetCoreState):
+            return self._state(message)
+        raise ModelError(
+            f"request {type(message).__name__}", where="core", expected="a trading command, SourceStatus, GetCoreState"
+        )
+
+    def _state(self, message: GetCoreState) -> CoreState:
+        positions = []
+        with self._core.held() as kernel:
+            for account_id in message.accounts:
+                try:
+                    rows = kernel.positions(account_id)
+                except KernelError:
+                    continue  # an account that was never opened holds nothing
+                positions += [
+                    CorePosition(
+                        account_id,
+                        int(row["instrument_id"]),
+                        int(row["quantity"]),
+                        str(int(row["cost"])),
+                        str(int(row["realised"])),
+                    )
+                    for row in rows
+                ]
+            hashes = (kernel.state_hash(), kernel.event_hash(), kernel.journal_hash()) if message.hashes else ()
+            texts = [f"{value:016x}" for value in hashes] or ["", "", ""]
+            return CoreState(
+                kernel.last_sequence,
+                kernel.last_event_sequence,
+                kernel.open_orders,
+                tuple(positions),
+                *texts,
+            )
+
+
+def event_log(data: str) -> str:
+    """Directory of the event log."""
+    return str(Path(data, "events"))
+
+
+def _as_urgent(row: bytes) -> bytes:
+    command = np.frombuffer(bytearray(row), COMMAND)
+    command["source_id"] |= URGENT_SOURCE
+    return command.tobytes()
