@@ -1,11 +1,28 @@
 """The counter table against its naive twin, and its edges."""
 
+import os
+import stat
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nautilus.core.counters import Counters
 from tests.kit.naive import NaiveCounters
+
+HEADER, RECORD = 128, 128  # bytes before the table, and of each counter: value, kind, name
+WRITER = """
+import sys
+from nautilus.core.counters import Counters
+table = Counters(16, sys.argv[1])
+index, gauge = table.counter("fills"), table.gauge("queue")
+print("ready", flush=True)
+while True:
+    table.increment(index)
+    table.set(gauge, table.get(index) % 7)
+"""
 
 
 @given(st.lists(st.tuples(st.sampled_from("cgs"), st.integers(0, 7), st.integers(0, 1 << 40)), max_size=80))
@@ -71,3 +88,112 @@ def test_unknown_index_is_refused():
 def test_table_without_room_is_refused():
     with pytest.raises(ValueError, match="capacity 0, expected 1 or more"):
         Counters(0)
+
+
+def test_shared_table_goes_on_with_names_and_values(tmp_path):
+    path = tmp_path / "counters.risk"
+    first = Counters(8, path)
+    first.add(first.counter("fills"), 5)
+    first.set(first.gauge("queue"), -3)
+    del first
+    again = Counters(8, str(path))
+    assert (again.snapshot(), again.gauges()) == ({"fills": 5, "queue": -3}, {"queue"})
+    again.increment(again.counter("fills"))
+    again.increment(again.counter("orders"))
+    assert Counters.read(path) == {"fills": 6, "queue": -3, "orders": 1}
+    with pytest.raises(ValueError, match="'queue' exists as the other kind"):
+        again.counter("queue")
+
+
+def test_shared_table_is_for_its_user_alone(tmp_path):
+    path = tmp_path / "counters"
+    Counters(4, path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["counters"]
+
+
+def test_copy_of_a_shared_table_is_apart(tmp_path):
+    table = Counters(4, tmp_path / "counters")
+    index = table.counter("fills")
+    copy = Counters.load(tmp_path / "counters")
+    table.increment(index)
+    copy.add(index, 10)
+    assert (table.get(index), copy.get(index), copy.gauges()) == (1, 10, frozenset())
+
+
+def test_killed_writer_leaves_whole_counters_to_the_next(tmp_path):
+    path = tmp_path / "counters"
+    for _ in range(3):
+        before = Counters.read(path)["fills"] if path.exists() else 0
+        with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE) as writer:
+            try:
+                assert writer.stdout.readline() == b"ready\n"
+                while Counters.read(path)["fills"] < before + 1_000:
+                    assert writer.poll() is None
+            finally:
+                writer.kill()
+        left = Counters.read(path)
+        assert list(left) == ["fills", "queue"]
+        assert left["fills"] > before
+        assert left["queue"] in (left["fills"] % 7, (left["fills"] - 1) % 7)
+
+
+def test_name_that_a_crash_cut_short_is_written_anew(tmp_path):
+    path = tmp_path / "counters"
+    Counters(4, path).counter("fills")
+    with open(path, "r+b") as file:
+        file.seek(HEADER + RECORD)
+        file.write(b"\7" * 8 + b"\0" + b"half of a long na")
+    assert Counters.read(path) == {"fills": 0}
+    table = Counters(4, path)
+    table.counter("queue")
+    assert Counters.read(path) == {"fills": 0, "queue": 0}
+
+
+def test_shared_table_of_another_size_is_refused(tmp_path):
+    path = tmp_path / "counters"
+    Counters(4, path)
+    with pytest.raises(ValueError, match="a table of 4 counters, expected 5"):
+        Counters(5, path)
+    with pytest.raises(ValueError, match="capacity 0, expected 1 or more"):
+        Counters(0, tmp_path / "other")
+
+
+def test_file_that_is_not_there_is_told_apart_from_a_damaged_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Counters.read(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError):
+        Counters(4, tmp_path / "absent" / "counters")
+
+
+@pytest.mark.parametrize(
+    ("at", "content"),
+    [
+        (0, b"another"),
+        (HEADER + 8, b"\3"),  # no such kind
+        (HEADER + 9, b"\xff\xfe"),  # a name that is no text
+        (HEADER + 9, b"\0"),  # no name
+        (HEADER + RECORD + 9, b"fills\0"),  # the name of another
+    ],
+)
+def test_damaged_file_is_refused(tmp_path, at, content):
+    path = tmp_path / "counters"
+    table = Counters(4, path)
+    table.counter("fills")
+    table.counter("queue")
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(content)
+    with pytest.raises(ValueError, match="damaged"):
+        Counters.read(path)
+    with pytest.raises(ValueError, match="damaged"):
+        Counters(4, path)
+
+
+@pytest.mark.parametrize("size", [0, 5, 127, 128, 300])
+def test_file_of_another_length_is_refused(tmp_path, size):
+    path = tmp_path / "counters"
+    Counters(4, path).counter("fills")
+    os.truncate(path, size)
+    with pytest.raises(ValueError, match="damaged"):
+        Counters.read(path)

@@ -4,6 +4,7 @@ import base64
 import io
 import itertools
 import json
+import os
 import subprocess
 import sys
 
@@ -22,6 +23,16 @@ VALUES = st.lists(
     st.one_of(st.integers(0, 5_000), st.integers(0, HIGHEST), st.integers(0, 41).map(lambda bit: 1 << bit)),
     max_size=80,
 )
+HEADER = 128  # bytes before the histogram in a shared file
+WRITER = """
+import sys
+from nautilus.core.histogram import Histogram
+shared = Histogram(1_000_000, sys.argv[1])
+print("ready", flush=True)
+while True:
+    for value in range(500, 1_000_000, 777):
+        shared.record(value)
+"""
 PERCENTS = (0.0, 1.0, 25.0, 50.0, 90.0, 99.0, 99.9, 100.0)
 
 
@@ -181,6 +192,107 @@ def test_many_histograms_need_little_memory():
     )
     grown = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
     assert grown < 24 * 1024  # KiB; all counts of all of them are 264 MiB
+
+
+@given(VALUES, st.lists(st.integers(-5, 2 * HIGHEST), max_size=20))
+def test_cumulative_counts_equal_those_of_the_naive_twin(values, bounds):
+    real, twin = Histogram(HIGHEST), NaiveHistogram(HIGHEST)
+    for value in values:
+        real.record(value)
+        twin.record(value)
+    bounds.sort()
+    expected = [sum(count for low, count in twin.counts().items() if bound >= 0 and low <= bound) for bound in bounds]
+    assert real.cumulative(bounds) == expected
+
+
+def test_shared_histogram_goes_on_with_its_counts(tmp_path):
+    path = tmp_path / "latency.order"
+    plain, first = Histogram(1_000_000), Histogram(1_000_000, path)
+    for value in range(0, 500_000, 31):
+        plain.record(value)
+        first.record(value)
+    del first
+    again = Histogram(1_000_000, str(path))
+    for histogram in (plain, again):
+        histogram.record(777_777)
+        histogram.record(-1)
+    copy = Histogram.read(path)
+    assert copy.to_bytes() == again.to_bytes() == plain.to_bytes()
+    assert (copy.summary(), copy.refused, copy.highest) == (plain.summary(), 1, 1_000_000)
+    again.record(5)
+    assert len(copy) + 1 == len(again)
+    assert os.listdir(tmp_path) == ["latency.order"]
+    assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_killed_writer_leaves_a_sound_histogram_to_the_next(tmp_path):
+    path = tmp_path / "latency"
+    for _ in range(3):
+        before = len(Histogram.read(path)) if path.exists() else 0
+        with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE) as writer:
+            try:
+                assert writer.stdout.readline() == b"ready\n"
+                while len(Histogram.read(path)) < before + 5_000:
+                    assert writer.poll() is None
+            finally:
+                writer.kill()
+        left = Histogram(1_000_000, path)
+        assert len(left) == sum(left.counts().values()) > before
+        assert left.minimum == 500
+        assert left.percentile(100.0) >= left.maximum > 900_000
+        del left
+
+
+def test_counts_decide_where_a_crash_left_the_rest_behind(tmp_path):
+    path = tmp_path / "latency"
+    shared = Histogram(1_000_000, path)
+    for value in (5, 70_000, 900_000):
+        shared.record(value)
+    del shared
+    with open(path, "r+b") as file:
+        file.seek(HEADER + 16)
+        file.write((2).to_bytes(8, "little"))  # total
+        file.seek(HEADER + 32)
+        file.write((70_000).to_bytes(8, "little") + (70_000).to_bytes(8, "little"))  # minimum and maximum
+    for mended in (Histogram.read(path), Histogram(1_000_000, path)):
+        assert (len(mended), mended.minimum) == (3, 5)
+        assert mended.maximum == min(mended.counts(), key=lambda low: abs(low - 900_000))
+
+
+def test_shared_histogram_that_was_never_finished_is_begun_anew(tmp_path):
+    path = tmp_path / "latency"
+    Histogram(1_000, path)
+    with open(path, "r+b") as file:
+        file.seek(HEADER)
+        file.write(bytes(64))
+    with pytest.raises(FileNotFoundError):
+        Histogram.read(path)
+    Histogram(1_000, path).record(7)
+    assert Histogram.read(path).counts() == {7: 1}
+
+
+def test_shared_histogram_of_another_range_is_refused(tmp_path):
+    path = tmp_path / "latency"
+    Histogram(1_000, path)
+    with pytest.raises(ValueError, match="a histogram up to 1000, expected 2000"):
+        Histogram(2_000, path)
+    with pytest.raises(ValueError, match="highest 1, expected at least 2"):
+        Histogram(1, tmp_path / "other")
+
+
+def test_histogram_that_is_not_there_is_told_apart_from_a_damaged_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Histogram.read(tmp_path / "absent")
+    path = tmp_path / "latency"
+    for size in (0, 127, 128, 200, 20_000):
+        Histogram(1_000, path).record(1)
+        os.truncate(path, size)
+        with pytest.raises(ValueError, match="damaged, or no histogram"):
+            Histogram.read(path)
+        path.unlink()
+    path.write_bytes(b"something else" * 1000)
+    with pytest.raises(ValueError, match="damaged, or no histogram"):
+        Histogram(1_000, path)
 
 
 def recorded(values):
