@@ -118,6 +118,8 @@ class CoreClient:
         self._spin_ns = spin_ns
         self._port: Port | None = None
         self._joining = False
+        self.ahead = False
+        """The caller knows events that the core does not: its state is of another journal."""
         self._target = 0  # the log has to be read up to here before the feed counts
         self._buffer = np.zeros(4096, DELIVERY)
         # Above whatever a process with this source had before; the core takes only what is higher.
@@ -183,6 +185,7 @@ class CoreClient:
                 return None
             self._joining = False
             self._target = joined - 1
+            self.ahead = self._target < self.last_sequence
             for lane in (self._urgent, self._normal):
                 # What a core that is gone has taken, this one knows: it answers DUPLICATE.
                 lane.unsent = deque(rows for _, rows in lane.pending)

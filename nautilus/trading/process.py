@@ -18,6 +18,7 @@ import zmq
 from zmq.backend import zmq_poll
 
 from nautilus.bus import Delivery, Mesh, MessageKind
+from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.eventlog import DELIVERY, LAST
 from nautilus.core.histogram import Histogram
@@ -109,7 +110,7 @@ def run_core(
     NautilusError, JournalError, EventLogError, OSError
         It cannot be recovered or started.
     """
-    started_ns = clock()
+    started_ns = now_ns()
     found = recover(
         data,
         policy=settings.acknowledge,
@@ -141,7 +142,7 @@ def run_core(
         found.replayed,
         found.logged,
         hashed,
-        (clock() - started_ns) / 1e6,
+        (now_ns() - started_ns) / 1e6,
     )
     process = CoreProcess(core, Port, shared, mesh, control, counters, clock)
     core.start(ready=behind_ns <= 1_000_000_000)
@@ -248,7 +249,7 @@ class CoreProcess:
                 items = [(item, zmq.POLLIN) for item in (*self._mesh.sockets(), bell, line)]
             wait_ms = 0
             if not self._waiting() or self._port.arm():
-                due_ms = (self._mesh.next_due_ns - self._clock()) // 1_000_000
+                due_ms = (self._mesh.next_due_ns - now_ns()) // 1_000_000
                 wait_ms = max(0, min(MOST_WAIT_MS, due_ms))
             ready = {item for item, _ in zmq_poll(items, wait_ms)}
             if bell in ready:
@@ -258,10 +259,10 @@ class CoreProcess:
                 self._complete(AWAKE_NS)
             if line in ready:
                 self._control.poll()
-            now_ns = self._clock()
-            self._mesh.tick(now_ns)
-            if now_ns - self._mirrored_ns > MIRROR_NS:
-                self._mirrored_ns = now_ns
+            wall_ns = now_ns()
+            self._mesh.tick(wall_ns)
+            if wall_ns - self._mirrored_ns > MIRROR_NS:
+                self._mirrored_ns = wall_ns
                 self.mirror()
                 if self._core.facts()["state"] == "failed":
                     return 1
@@ -333,7 +334,7 @@ class CoreProcess:
                             self._mesh.done(lane.popleft().delivery, error=error)
                 return
             records = self._out[:count]
-            now_ns = self._clock()
+            answered_ns = self._clock()
             for event, kind, _, _, _ in records[(records["flags"] & LAST) != 0].tolist():
                 urgent = event[17] & URGENT_SOURCE or (kind in _URGENT and not event[16])
                 lane = self._urgent if urgent else self._normal
@@ -347,7 +348,7 @@ class CoreProcess:
                 reply = CommandAcknowledged(
                     source_id=command.source_id,
                     source_sequence=command.source_sequence,
-                    now_ns=now_ns,
+                    now_ns=answered_ns,
                     last_sequence=event[0],
                     accepted=not refused,
                     reason=Reason(event[9]) if refused else Reason.NONE,

@@ -6,18 +6,25 @@ core says meanwhile is kept and reported right after, in order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
+from nautilus.core.clock import now_ns
 from nautilus.core.eventlog import EventLog
-from nautilus.core.types import CommandKind
-from nautilus.engines.base import Context
+from nautilus.core.port import URGENT_SOURCE
+from nautilus.core.types import CommandKind, Reason
 from nautilus.engines.trading import TradingEngine
 from nautilus.model.errors import BusError
+from nautilus.model.message import Message
+from nautilus.model.queries import GetCoreState, KillResult, OrderResult
 from nautilus.model.records import Records
-from nautilus.trading.client import CoreClient
+from nautilus.trading.client import CoreAbsentError, CoreClient
+
+_LOG = logging.getLogger("nautilus.trading")
 
 MOST_WAIT_NS = 400_000_000
 """An answer of the core that takes longer is not waited for: what became of the command is unknown."""
@@ -25,6 +32,8 @@ SOURCE_ID = 3
 """Orders of people and programs over HTTP, as a sender of commands."""
 SLOT = "trading"
 CHECK_NS = 20_000_000
+
+Answer = Callable[["Message | Exception"], None]
 
 
 class OutcomeUnknownError(BusError):
@@ -57,8 +66,8 @@ class RemoteCore:
     feeds = True
     """Every event also comes by `take_feed`, in order."""
 
-    def __init__(self, client: CoreClient) -> None:
-        self._client = client
+    def __init__(self) -> None:
+        self.client: CoreClient | None = None
         self._feed: list[tuple[Records, np.ndarray]] = []
 
     def process(self, commands: Records, /) -> Records:
@@ -71,11 +80,13 @@ class RemoteCore:
         OutcomeUnknownError
             No answer came in time.
         """
-        client = self._client
+        client = self.client
+        if client is None:
+            raise CoreAbsentError("no trading core yet", where="trading", expected="a running one")
         urgent = bool(len(commands)) and int(commands["kind"][0]) in (CommandKind.KILL, CommandKind.MASS_CANCEL)
         last = client.submit(commands, urgent=urgent)
         first = last - len(commands) + 1
-        source_id = client.source_id | 0x8000 if urgent else client.source_id
+        source_id = client.source_id | URGENT_SOURCE if urgent else client.source_id
         own: list[Records] = []
         waited_ns = 0
         while True:
@@ -99,11 +110,11 @@ class RemoteCore:
                 refused = batch.refusals[batch.refusals["source_sequence"] >= first]
                 if len(refused):
                     raise RefusedError(
-                        f"the core refused it: {_reason(int(refused['reason'][0]))}",
+                        f"the core refused it: {Reason(int(refused['reason'][0])).name}",
                         where="trading core",
                         expected="to be sent again later",
                     )
-            if (batch.completed_urgent if urgent else batch.completed) >= last:
+            if own and (batch.completed_urgent if urgent else batch.completed) >= last:
                 return own[0] if len(own) == 1 else np.concatenate(own)
 
     def take_feed(self) -> list[tuple[Records, np.ndarray]]:
@@ -113,9 +124,15 @@ class RemoteCore:
 
     def poll(self) -> None:
         """Keep what the core has said."""
-        batch = self._client.poll()
+        batch = self.client.poll() if self.client is not None else None
         if batch is not None and len(batch.events):
             self._feed.append((batch.events, batch.kinds))
+
+
+class Served(Protocol):
+    """A host's context of the trading engine."""
+
+    engine: Any
 
 
 class Host(Protocol):
@@ -129,84 +146,148 @@ class Host(Protocol):
         """Wait for it no longer."""
         ...
 
-    def call_in(self, ns: int, callback: Callable[[], object]) -> None:
+    def later(self, wait_ns: int, callback: Callable[[], object], /) -> None:
         """Call back once, after so much of the machine's time."""
+        ...
+
+    def ask(self, peer: str, message: Message, answered: Callable[[Message | Exception], None], /) -> None:
+        """Ask another process; an exception says why there is no answer."""
+        ...
+
+    def set_server(self, engine: str, server: Callable[[Message, Answer], None], /) -> None:
+        """Let `server` answer the engine's requests."""
+        ...
+
+    def call(self, context: Any, handler: Callable[..., Any], /, *arguments: Any) -> object:
+        """Run ``handler(*arguments, context)``; its errors are counted and logged."""
+        ...
+
+    def serve(self, context: Any, message: Message, /) -> Message:
+        """The reply of the engine's own request handler."""
+        ...
+
+    def renew(self, context: Any, /) -> None:
+        """Put a new engine in the place of the one that is there."""
         ...
 
 
 class Rim:
-    """Feeds the trading engine of this process with the core's events, for as long as the process lives.
+    """Feeds the trading engine of a process with the core's events, and answers its requests.
 
     Parameters
     ----------
-    call
-        Calls a function with arguments as a handler of the engine: its errors are counted and logged.
+    context
+        Of the trading engine.
+    core
+        That the engine was made with.
+    shared, log
+        Shared memory of the instance; directory of the event log.
     """
 
-    def __init__(
-        self,
-        host: Host,
-        client: CoreClient,
-        core: RemoteCore,
-        engine: TradingEngine,
-        ctx: Context,
-        call: Callable[..., None],
-    ) -> None:
+    def __init__(self, host: Host, context: Served, core: RemoteCore, shared: str, log: str) -> None:
         self._host = host
-        self._client = client
+        self._context = context
         self._core = core
-        self._engine = engine
-        self._ctx = ctx
-        self._call = call
+        self._shared = shared
+        self._log = log
         self._descriptor = -1
         self._closed = False
-        self._watch()
+        self._live = False
+        self.restarts = 0
 
     @property
-    def is_ready(self) -> bool:
-        """A core is there, and every event of the past has been reported."""
-        return self._client.current
+    def ready(self) -> bool:
+        """Every event of the past is known."""
+        return self._live
+
+    def start(self) -> None:
+        """Begin once the engine has its saved state."""
+        self._host.set_server("trading", self.serve)
+        self._host.later(0, self._begin)
+
+    def open(self) -> None:
+        """Nothing waits for the market here."""
+
+    def stop(self) -> None:
+        """Report what has come, and let go of the core."""
+        self._closed = True
+        if self._core.client is not None:
+            self.pump()
+            self._unwatch()
+            self._core.client.close()
+
+    def serve(self, message: Message, answer: Answer) -> None:
+        """Answer a request, then report what the core said meanwhile."""
+        if isinstance(message, GetCoreState):
+            self._host.ask("core", message, answer)
+            return
+        started_ns = now_ns()
+        try:
+            reply = self._host.serve(self._context, message)
+            if isinstance(reply, OrderResult | KillResult):
+                reply = msgspec.structs.replace(reply, latency_us=(now_ns() - started_ns) / 1000)
+        except Exception as error:
+            answer(error)
+        else:
+            answer(reply)
+        self.flush()
 
     def pump(self) -> None:
         """Report what the core has said."""
-        self._client.disarm()
+        client = self._core.client
+        assert client is not None
+        client.disarm()
         self._core.poll()
         self.flush()
+        if not self._live and client.current:
+            # From here on reports are published; what came before is there for those who ask.
+            self._live = True
         self._renew()
 
     def flush(self) -> None:
         """Report what came in while a command was waited for."""
         for events, kinds in self._core.take_feed():
-            self._call(self._engine.on_feed, events, kinds, self._ctx)
+            engine = self._context.engine
+            if self._live:
+                self._host.call(self._context, engine.on_feed, events, kinds)
+            else:
+                engine.catch_up(events, kinds)
 
-    def close(self) -> None:
-        """Let go of the core."""
-        self._closed = True
-        if self._descriptor >= 0:
-            self._host.remove_source(self._descriptor)
-            self._descriptor = -1
-        self._client.close()
+    def _begin(self) -> None:
+        engine: TradingEngine = self._context.engine
+        engine.history = History(self._log)
+        self._core.client = CoreClient(
+            self._shared, SLOT, source_id=SOURCE_ID, log=self._log, after=engine.last_sequence
+        )
+        self._watch()
 
     def _watch(self) -> None:
         """Now and then: whether there is a core, another one, or one that died without a word."""
-        if self._closed:
+        client = self._core.client
+        if self._closed or client is None:
             return
-        self._client.check()
+        client.check()
+        if client.ahead:
+            _LOG.error("saved state of the trading engine is ahead of the core's events: it starts anew")
+            client.close()
+            self._unwatch()
+            self._core.client = None
+            self._host.renew(self._context)
+            self._host.later(0, self._begin)
+            return
         self.pump()
-        self._host.call_in(CHECK_NS, self._watch)
+        self._host.later(CHECK_NS if client.current else 0, self._watch)
 
     def _renew(self) -> None:
-        descriptor = self._client.fileno()
-        if descriptor == self._descriptor:
-            return
+        client = self._core.client
+        descriptor = client.fileno() if client is not None else -1
+        if descriptor != self._descriptor:
+            self._unwatch()
+            if descriptor >= 0 and client is not None:
+                self._host.add_source(descriptor, self.pump, arm=client.arm)
+                self._descriptor = descriptor
+
+    def _unwatch(self) -> None:
         if self._descriptor >= 0:
             self._host.remove_source(self._descriptor)
-        if descriptor >= 0:
-            self._host.add_source(descriptor, self.pump, arm=self._client.arm)
-        self._descriptor = descriptor
-
-
-def _reason(number: int) -> str:
-    from nautilus.core.types import Reason
-
-    return Reason(number).name
+            self._descriptor = -1
