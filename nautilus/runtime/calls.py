@@ -1,0 +1,113 @@
+"""Runs handlers, one at a time: gives each its time, measures it, counts it, and lets no error past."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from nautilus.core.counters import Counters
+from nautilus.model.enums import EngineState
+from nautilus.model.message import Message
+from nautilus.runtime.clock import PlatformClock, monotonic_ns
+from nautilus.runtime.errorlog import ErrorLog
+from nautilus.runtime.live_context import LiveContext
+
+_LOGGER = logging.getLogger("nautilus.runtime")
+_MILLISECOND = 1_000_000
+
+
+class Calls:
+    """The border between a host and its engines' handlers.
+
+    Attributes
+    ----------
+    now_ns : platform time of the handler that runs, or ran last; it never goes back.
+    number : of the call that runs, for the watchdog.
+    errors : what handlers raised.
+    """
+
+    def __init__(self, clock: PlatformClock, limit_ms: int, counters: Counters) -> None:
+        self.now_ns = 0
+        self.number = 0
+        self.errors = ErrorLog()
+        self.limit_ns = limit_ms * _MILLISECOND
+        self._clock = clock.now_ns
+        self._counters = counters
+        self._increment = counters.increment
+        self._slow = counters.counter("host.slow_handlers")
+        self._running: tuple[str, Callable[..., Any]] | None = None
+        self._slowest: dict[str, int] = {}
+
+    def call(self, context: LiveContext, handler: Callable[..., Any], *arguments: Any) -> bool:
+        """Call ``handler(*arguments, context)``; False where it raised."""
+        started_ns = self._enter(context, handler)
+        outer, self._running = self._running, (context.name, handler)
+        try:
+            handler(*arguments, context)
+        except Exception as error:
+            self.failed(context, handler, error)
+            return False
+        else:
+            return True
+        finally:
+            self._leave(context, handler, started_ns)
+            self._running = outer
+
+    def serve(self, context: LiveContext, message: Message) -> Message:
+        """The reply of an engine's request handler; what it raises is counted, and raised on."""
+        handler = context.engine.on_request
+        started_ns = self._enter(context, handler)
+        outer, self._running = self._running, (context.name, handler)
+        try:
+            return handler(message, context)
+        except Exception as error:
+            self.failed(context, handler, error)
+            raise
+        finally:
+            self._leave(context, handler, started_ns)
+            self._running = outer
+
+    def failed(self, context: LiveContext, handler: Callable[..., Any], error: Exception) -> None:
+        """Count and log what a handler raised; its engine is degraded."""
+        if context.state in (EngineState.STARTING, EngineState.RUNNING):
+            context.state = EngineState.DEGRADED
+        self._increment(context.errors)
+        self.errors.add(f"{context.name}.{_name(handler)}", error)
+
+    def current(self) -> int:
+        """For the watchdog: number of the call that runs; 0: none does."""
+        return self.number if self._running is not None else 0
+
+    def describe(self) -> str:
+        """For people: the handler that runs."""
+        running = self._running
+        return f"{running[0]}.{_name(running[1])}" if running is not None else "nothing"
+
+    def _enter(self, context: LiveContext, handler: Callable[..., Any]) -> int:
+        self.number += 1
+        now_ns = self._clock()
+        if now_ns > self.now_ns:
+            self.now_ns = now_ns
+        return monotonic_ns()
+
+    def _leave(self, context: LiveContext, handler: Callable[..., Any], started_ns: int) -> None:
+        took_ns = monotonic_ns() - started_ns
+        context.histogram.record(took_ns)
+        self._increment(context.handled)
+        if took_ns > self.limit_ns:
+            self._over_limit(context, handler, took_ns)
+
+    def _over_limit(self, context: LiveContext, handler: Callable[..., Any], took_ns: int) -> None:
+        """Name it in the log, but a handler that is always slow only when it has been twice as slow as before."""
+        self._increment(self._slow)
+        name = f"{context.name}.{_name(handler)}"
+        if took_ns >= 2 * self._slowest.get(name, 0):
+            self._slowest[name] = took_ns
+            _LOGGER.warning(
+                "%s took %d ms; its limit is %d ms", name, took_ns // _MILLISECOND, self.limit_ns // _MILLISECOND
+            )
+
+
+def _name(handler: Callable[..., Any]) -> str:
+    return getattr(handler, "__name__", type(handler).__name__)

@@ -1,0 +1,494 @@
+"""The live host: engines of one process, on the real bus and clock.
+
+One thread, the one that runs it, waits for sockets and times and calls one handler at a time::
+
+    star (marketdata.*)  ──▶ ┌───────────────────┐ ──▶ star, where the hub is in this process
+    mesh (messages)      ──▶ │ engines' handlers │ ──▶ mesh: events, commands, requests, replies
+    HTTP (other thread)  ──▶ │    and timers     │ ──▶ engines of the same process, at once
+    parts' own wires     ──▶ └───────────────────┘
+
+The urgent lane of the mesh goes first, and again between handlers. What an engine publishes reaches engines of the same
+process without the bus, the urgent right after the handler that said it. A handler that raises is counted and logged,
+once for each distinct error; its engine is degraded, and the host serves on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from nautilus.bus import DeadLetter, Mesh, Publisher, Subscriber, make_context
+from nautilus.bus.base import BY_NAME
+from nautilus.core.counters import Counters
+from nautilus.engines.base import Engine
+from nautilus.model.enums import EngineState
+from nautilus.model.errors import BusError
+from nautilus.model.message import Message
+from nautilus.model.topics import EXECUTION_REPORTS
+from nautilus.runtime.calls import Calls
+from nautilus.runtime.clock import NANOSECONDS, PlatformClock, wall_ns
+from nautilus.runtime.engine_state import StateFile
+from nautilus.runtime.jobs import Jobs
+from nautilus.runtime.live_context import LiveContext
+from nautilus.runtime.lockstep import whole_ns
+from nautilus.runtime.loop import Loop, Rank
+from nautilus.runtime.messages import CORE, Messages
+from nautilus.runtime.plan import Plan
+from nautilus.runtime.recovery import Recovery
+
+SAVE_NS = NANOSECONDS
+"""Between looks at engines' states, to save what has changed; longer where that takes long."""
+SAVE_SHARE = 50
+LOOK_NS = 100_000_000
+"""Between looks at whether the process is ready."""
+LINGER_NS = NANOSECONDS
+"""What engines say last is delivered within this time."""
+ANSWER_NS = 10 * NANOSECONDS
+"""A request from outside is answered within this time."""
+SILENCE_NS = 500_000_000
+"""Market data is missing after so long without a sign of life."""
+FRAMES = 64
+DELIVERIES = 64
+REQUESTS = 16
+"""Taken at one time before other work is looked at."""
+
+_LOGGER = logging.getLogger("nautilus.runtime")
+
+
+class Part(Protocol):
+    """What a process needs around its engines that is no engine: the market, the line to the core."""
+
+    def start(self) -> None:
+        """The process is up; its engines have their saved states and have not started."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """It does its work."""
+        ...
+
+    def open(self) -> None:
+        """The market opens."""
+        ...
+
+    def stop(self) -> None:
+        """The process is about to end; its engines have stopped."""
+        ...
+
+
+class StoppingError(BusError):
+    """The process is about to end."""
+
+    code = "bus.stopping"
+
+
+class LiveHost:
+    """Runs the engines of one process of a plan.
+
+    Parameters
+    ----------
+    plan, process
+        What runs, and which part of it is this.
+    build
+        Makes an engine by name; called again where a state that was saved turns out to be of no use.
+    counters
+        Of the process; None: those of the plan.
+    limit_ms
+        What a handler may take.
+
+    Attributes
+    ----------
+    contexts : of its engines, by name.
+    parts : see `Part`; to be filled before `start`.
+    reasons : why the process is not ready; renewed ten times a second, and read by any thread.
+    bus : plain facts about the bus, renewed likewise.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        process: str,
+        build: Callable[[str], Engine],
+        counters: Counters | None = None,
+        *,
+        limit_ms: int = 100,
+    ) -> None:
+        self.plan = plan
+        self.process = process
+        self.clock = PlatformClock(plan.clock)
+        self.counters = counters if counters is not None else Counters(path=plan.counters_of(process))
+        self.calls = Calls(self.clock, limit_ms, self.counters)
+        self.loop = Loop(self.clock)
+        self.parts: list[Part] = []
+        self.contexts: dict[str, LiveContext] = {}
+        self.reasons: tuple[str, ...] = ("not started",)
+        self.bus: dict[str, Any] = {}
+        self.ended = False
+        self._build = build
+        self._zmq = make_context()
+        self._undo = contextlib.ExitStack()
+        self._publisher: Publisher | None = None
+        self._subscriber: Subscriber | None = None
+        self._timers: dict[tuple[str, str], int] = {}
+        self._armed = 0
+        self._beat_ns = 1 << 62
+        self._linger_ns = 0
+        self._opened = False
+        self._requests: deque[tuple[str, Message, Future[Message]]] = deque()
+        try:
+            self._listen()
+        except BaseException:
+            self.close()
+            raise
+
+    def _listen(self) -> None:
+        """Open this process's ends of the bus, and make its engines."""
+        plan, process, undo = self.plan, self.process, self._undo
+        undo.callback(self._zmq.destroy, 0)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        undo.callback(os.close, self._wake)
+        self.mesh = Mesh(
+            self._zmq,
+            process,
+            wall_ns(),
+            lambda name, lane: plan.endpoint(name, "u" if lane == "u" else "n"),
+            wall_ns,
+            self.counters,
+            on_gap=self._on_gap,
+            on_peer=self._on_peer,
+            on_restart=self._on_restart,
+            on_dead_letters=self._on_dead_letters,
+        )
+        undo.callback(self.mesh.close)
+        self._generation = -1
+        names = plan.process(process).engines
+        if "marketdata" in names:
+            publisher = Publisher(
+                self._zmq, plan.star, epoch=wall_ns(), clock=self.clock.now_ns, counters=self.counters
+            )
+            undo.callback(publisher.close)
+            self._publisher = publisher
+            self._beat_ns = 0
+            self.loop.add_source(publisher.socket, self._beat, rank=Rank.STAR)
+        for name in names:
+            self.contexts[name] = LiveContext(self, self._build(name), plan, process)
+        self.messages = Messages(
+            plan,
+            process,
+            self.clock,
+            self.calls,
+            self.mesh,
+            self.contexts,
+            self.counters,
+            self._publisher.publish if self._publisher is not None else None,
+            self._save,
+        )
+        self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
+        undo.callback(self._jobs.close)
+        self.loop.add_source(self._wake, self._on_wake, rank=Rank.HTTP)
+        # What engines and parts call often goes the shortest way.
+        self.publish = self.messages.publish
+        self.send = self.messages.send
+        self.next_id = self.messages.next_id
+        self.ask = self.messages.ask
+        self.call = self.calls.call
+        self.serve = self.calls.serve
+        self.set_server = self.messages.set_server
+        self.add_source = self.loop.add_source
+        self.remove_source = self.loop.remove_source
+        self.call_at = self.loop.call_at
+
+    # What contexts and parts ask for.
+
+    @property
+    def now_ns(self) -> int:
+        """Platform time of the handler that runs."""
+        return self.calls.now_ns
+
+    def request(self, context: LiveContext, peer: str, message: Message, deadline_ns: int) -> int:
+        """See `Messages.request`."""
+        return self.messages.request(context, peer, message, whole_ns(deadline_ns))
+
+    def arm(self, context: LiveContext, ns: int, key: str) -> None:
+        """Set a timer of an engine; the same key again replaces it."""
+        self._armed += 1
+        self._timers[context.name, key] = self._armed
+        self.loop.call_at(whole_ns(ns), partial(self._fire, context, key, self._armed))
+
+    def submit(self, context: LiveContext, job: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+        """Run a job in the worker process; `on_result` follows."""
+        number = self.next_id()
+
+        def done(result: Any) -> None:
+            if isinstance(result, Exception):
+                self.calls.errors.add(f"{context.name} job", result)
+            self.call(context, context.engine.on_result, number, result)
+            self.messages.drain()
+
+        self._jobs.run(job, arguments, done)
+        return number
+
+    def later(self, wait_ns: int, callback: Callable[[], object]) -> None:
+        """Call back after a time of the machine's."""
+        self.loop.call_at_wall(wall_ns() + wait_ns, callback)
+
+    def ask_engine(self, engine: str, message: Message) -> Future[Message]:
+        """Ask an engine of this process, from any thread."""
+        answer: Future[Message] = Future()
+        self._requests.append((engine, message, answer))
+        with contextlib.suppress(OSError):  # closed: nobody will answer, and `close` has said so or will
+            os.eventfd_write(self._wake, 1)
+        return answer
+
+    def renew(self, context: LiveContext) -> None:
+        """Put a new engine in the place of one whose state is of no use."""
+        context.engine = self._build(context.name)
+        self.messages.route()
+
+    def started(self, context: LiveContext) -> None:
+        """An engine has the present state; when all have, they take messages and market data."""
+        recoveries = [found.recovery for found in self.contexts.values()]
+        if not self.messages.started and all(found is not None and found.live for found in recoveries):
+            self._subscribe()
+            self.messages.start()
+
+    # Life.
+
+    def start(self) -> None:
+        """Set out: saved states first, then parts, then each engine on its way to the present."""
+        directory = Path(self.plan.data, "state")
+        for context in self.contexts.values():
+            context.recovery = Recovery(self, context, StateFile(directory, context.name))
+            context.recovery.restore()
+        for part in self.parts:
+            part.start()
+        for context in list(self.contexts.values()):
+            assert context.recovery is not None
+            context.recovery.begin()
+        self.later(SAVE_NS, self._save_all)
+        self._look()
+
+    def open(self) -> None:
+        """The market opens."""
+        if not self._opened:
+            self._opened = True
+            for part in self.parts:
+                part.open()
+
+    def run(self) -> None:
+        """Work until `stop` was called and what engines said last is delivered."""
+        while not self.ended:
+            self.turn()
+
+    def turn(self) -> None:
+        """Wait until something is to be done, and do it."""
+        messages = self.messages
+        if self.mesh.generation != self._generation:
+            self._generation = self.mesh.generation
+            self.loop.set_group(self.mesh.sockets(), self._on_mesh, Rank.MESH)
+        due_ns = min(messages.due_ns, self._beat_ns)
+        self.loop.turn(due_ns, self._on_urgent, messages.between)
+        now_ns = wall_ns()
+        if now_ns >= self._beat_ns:
+            self._beat()
+        messages.tick(now_ns)
+        if self._linger_ns:
+            self._stop_on(now_ns)
+
+    def stop(self) -> None:
+        """Stop engines, deliver what they say last, save their states; `run` then returns."""
+        if self._linger_ns:
+            return
+        self._linger_ns = wall_ns() + LINGER_NS
+        for context in self.contexts.values():
+            if context.state != EngineState.STARTING:
+                context.state = EngineState.STOPPING
+                self.call(context, context.engine.on_stop)
+        self.messages.drain()
+        self.later(0, _nothing)
+
+    def close(self) -> None:
+        """Give back everything; the last call."""
+        self.ended = True
+        self._undo.close()
+        while self._requests:
+            _, _, answer = self._requests.popleft()
+            answer.set_exception(StoppingError("the process is about to end", where=self.process))
+
+    def _stop_on(self, now_ns: int) -> None:
+        """Whether everything that was said is delivered and answered, or has had its time."""
+        if (self.messages.waiting or self.mesh.pending()) and now_ns < self._linger_ns:
+            return
+        for part in self.parts:
+            part.stop()
+        for context in self.contexts.values():
+            self._save(context)
+            context.state = EngineState.STOPPED
+        self._look()
+        self.ended = True
+
+    # What comes.
+
+    def _on_urgent(self) -> None:
+        for delivery in self.mesh.receive(DELIVERIES, ready=self.loop.ready, urgent=True):
+            self.messages.take(delivery)
+
+    def _on_mesh(self) -> None:
+        messages = self.messages
+        for delivery in self.mesh.receive(DELIVERIES, ready=self.loop.ready):
+            messages.take(delivery)
+            messages.between()
+
+    def _on_star(self) -> None:
+        messages, subscriber = self.messages, self._subscriber
+        assert subscriber is not None
+        for topic, records in subscriber.drain(FRAMES):
+            messages.deliver_records(messages.routes[topic.name], records)
+
+    def _beat(self) -> None:
+        assert self._publisher is not None
+        self._beat_ns = self._publisher.poll(wall_ns())
+
+    def _on_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        for _ in range(min(len(self._requests), REQUESTS)):
+            engine, message, answer = self._requests.popleft()
+            if answer.set_running_or_notify_cancel():
+                try:
+                    self.ask(engine, message, partial(_settle, answer), ANSWER_NS)
+                except Exception as error:
+                    _settle(answer, error)
+        self.messages.drain()
+        if self._requests:
+            os.eventfd_write(self._wake, 1)
+
+    def _fire(self, context: LiveContext, key: str, number: int) -> None:
+        if self._timers.get((context.name, key)) == number:
+            del self._timers[context.name, key]
+            self.call(context, context.engine.on_timer, key)
+            self.messages.drain()
+
+    # Reports that may be missing.
+
+    def _on_gap(self, peer: str, priority: int, first: int, last: int) -> None:
+        _LOGGER.warning("%s gave up messages %d to %d of priority %d", peer, first, last, priority)
+        self._catch_up(peer)
+
+    def _on_restart(self, peer: str, epoch: int) -> None:
+        self._catch_up(peer)
+
+    def _on_peer(self, peer: str, up: bool) -> None:
+        _LOGGER.info("%s is %s", peer, "reachable" if up else "not reachable")
+        if up:
+            self._catch_up(peer)
+
+    def _catch_up(self, peer: str) -> None:
+        if "trading" in self.plan.process(peer).engines:
+            for context in self.contexts.values():
+                if context.recovery is not None:
+                    context.recovery.catch_up()
+
+    def _on_dead_letters(self, letters: list[DeadLetter]) -> None:
+        first = letters[0]
+        _LOGGER.warning(
+            "%d messages to %s given up (%s): the first is %s of %s",
+            len(letters), first.peer, first.reason, first.kind.name, first.sender,
+        )  # fmt: skip
+
+    # What is done now and then.
+
+    def _subscribe(self) -> None:
+        """Ask for the market data that engines here take, where the hub is elsewhere."""
+        wanted = [
+            route.topic for route in self.messages.routes.values() if route.takers and route.topic.name in BY_NAME
+        ]
+        if not wanted or self._publisher is not None:
+            return
+        self._subscriber = Subscriber(
+            self._zmq, self.plan.star, wanted, clock=self.clock.now_ns, counters=self.counters
+        )
+        self._undo.callback(self._subscriber.close)
+        self.loop.add_source(self._subscriber.socket, self._on_star, rank=Rank.STAR)
+
+    def _save(self, context: LiveContext) -> None:
+        if context.recovery is not None:
+            try:
+                context.recovery.save()
+            except Exception as error:
+                self.calls.failed(context, context.engine.state, error)
+
+    def _save_all(self) -> None:
+        begun_ns = wall_ns()
+        for context in self.contexts.values():
+            self._save(context)
+        self.later(max(SAVE_NS, SAVE_SHARE * (wall_ns() - begun_ns)), self._save_all)
+
+    def _look(self) -> None:
+        """Renew what others see: whether the process is ready, and where it is in the streams of the star."""
+        self.reasons = tuple(self._blockers())
+        self._count_streams()
+        self.bus = {
+            "peers": {
+                name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(self.mesh.peers().items())
+            }
+        }
+        if not self.ended:
+            self.later(LOOK_NS, self._look)
+
+    def _blockers(self) -> list[str]:
+        found = []
+        for context in self.contexts.values():
+            if context.state == EngineState.STARTING:
+                found.append(f"{context.name} is on its way to the present")
+            elif context.recovery is not None and not context.recovery.live:
+                found.append(f"{context.name} fetches reports")
+        if self._linger_ns:
+            found.append("the process is about to end")
+        subscriber = self._subscriber
+        if subscriber is not None:
+            silence_ns = (self.clock.now_ns() - subscriber.last_heartbeat_ns) / self.plan.clock.speed
+            if not subscriber.synchronised or silence_ns > SILENCE_NS:
+                found.append("no market data")
+        peers = self.mesh.peers()
+        found += [f"{name} is not reachable" for name in self._needed() if name in peers and not peers[name].up]
+        return found + [f"{type(part).__name__} is not ready" for part in self.parts if not part.ready]
+
+    def _needed(self) -> set[str]:
+        """Processes without which engines here do nothing sensible."""
+        needed = set()
+        for context in self.contexts.values():
+            if context.engine.source_id:
+                needed.add(CORE)
+            if EXECUTION_REPORTS in context.engine.subscribes:
+                needed.add(self.plan.process_of("trading"))
+        return needed - {self.process}
+
+    def _count_streams(self) -> None:
+        counters = self.counters
+        if self._publisher is not None:
+            for stream, last in self._publisher.last_sequences().items():
+                counters.set(counters.gauge(f"star.stream.{stream:x}.last"), last)
+        if self._subscriber is not None:
+            for stream, (joined, delivered, _) in self._subscriber.positions().items():
+                counters.set(counters.gauge(f"star.stream.{stream:x}.joined"), joined)
+                counters.set(counters.gauge(f"star.stream.{stream:x}.delivered"), delivered)
+
+
+def _nothing() -> None:
+    """Wakes the loop."""
+
+
+def _settle(answer: Future[Message], result: Message | Exception) -> None:
+    with contextlib.suppress(InvalidStateError):  # whoever asked waits no longer
+        if isinstance(result, Exception):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)

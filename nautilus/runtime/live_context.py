@@ -1,0 +1,99 @@
+"""What the live host gives each engine, and who takes what on each topic."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from nautilus.core.histogram import Histogram
+from nautilus.engines import CATALOGUE
+from nautilus.engines.base import Engine
+from nautilus.model.enums import EngineState
+from nautilus.model.marketdata import quotes, trades
+from nautilus.model.message import Message
+from nautilus.model.records import Records
+from nautilus.model.topics import EXECUTION_REPORTS, QUOTES, TRADES, Topic
+from nautilus.runtime.plan import Plan
+
+if TYPE_CHECKING:
+    from nautilus.runtime.live import LiveHost
+    from nautilus.runtime.recovery import Recovery
+
+Handler = Callable[[Any, "LiveContext"], None]
+_STRUCTS: dict[str, Callable[[Records], list[Any]]] = {QUOTES.name: quotes, TRADES.name: trades}
+HIGHEST_NS = 60_000_000_000
+"""Histograms of handlers and round trips end here: a minute."""
+
+
+class LiveContext:
+    """One engine's `Context` in the live host, and what the host keeps about the engine."""
+
+    __slots__ = ("_host", "engine", "errors", "handled", "histogram", "name", "random", "recovery", "requests", "state")
+
+    def __init__(self, host: LiveHost, engine: Engine, plan: Plan, process: str) -> None:
+        self._host = host
+        self.engine = engine
+        self.name = engine.name
+        self.random = random.Random(f"{plan.seed}/{engine.name}")
+        self.state = EngineState.CREATED
+        self.recovery: Recovery | None = None
+        counter = host.counters.counter
+        self.requests = counter(f"engine.{engine.name}.requests")
+        self.handled = counter(f"engine.{engine.name}.handled")
+        self.errors = counter(f"engine.{engine.name}.errors")
+        self.histogram = Histogram(HIGHEST_NS, f"{plan.shared}/latency.{process}.{engine.name}.handle")
+
+    @property
+    def now_ns(self) -> int:
+        return self._host.now_ns
+
+    def publish(self, event: Message | Records, /) -> None:
+        self._host.publish(self, event)
+
+    def send(self, peer: str, command: Message, /) -> None:
+        self._host.send(self, peer, command)
+
+    def request(self, peer: str, message: Message, deadline_ns: int = 0, /) -> int:
+        return self._host.request(self, peer, message, deadline_ns)
+
+    def at(self, ns: int, key: str, /) -> None:
+        self._host.arm(self, ns, key)
+
+    def next_id(self) -> int:
+        return self._host.next_id()
+
+    def submit(self, job: Callable[..., Any], arguments: tuple[Any, ...], /) -> int:
+        return self._host.submit(self, job, arguments)
+
+
+class Route:
+    """Who takes what one engine publishes on one topic. Resolved once, before the first message.
+
+    Attributes
+    ----------
+    takers : engines of this process, with their handlers.
+    processes : other processes with subscribers, for messages.
+    reports : these are execution reports, which a recovery may hold back.
+    """
+
+    __slots__ = ("priority", "processes", "reports", "structs", "takers", "topic")
+
+    def __init__(self, topic: Topic, engines: Iterable[LiveContext], plan: Plan, process: str) -> None:
+        self.topic = topic
+        self.priority = topic.priority
+        self.structs = _STRUCTS.get(topic.name)
+        self.reports = topic.name == EXECUTION_REPORTS.name
+        self.takers: list[tuple[Handler, LiveContext]] = [
+            (getattr(context.engine, topic.handler), context)
+            for context in engines
+            if topic in context.engine.subscribes
+        ]
+        self.processes: tuple[str, ...] = ()
+        # Only who publishes here has to know who subscribes elsewhere.
+        if topic.messages and any(context.name == topic.publisher for context in engines):
+            self.processes = tuple(
+                spec.name
+                for spec in plan.processes
+                if spec.name != process and any(topic in CATALOGUE[name].subscribes for name in spec.engines)
+            )

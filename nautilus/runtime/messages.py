@@ -1,0 +1,421 @@
+"""Messages between engines: within the process at once, to other processes over the mesh.
+
+Orders and other commands to the trading core go to its process, under the name ``core``; everything else goes to the
+process that hosts the engine it is meant for. An event goes once to each process with subscribers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nautilus.bus.envelope import Delivery, MessageKind, error_fields
+from nautilus.bus.mesh import Mesh
+from nautilus.core.counters import Counters
+from nautilus.core.histogram import Histogram
+from nautilus.model.commands import CommandMessage, KillSwitch, ResumeTrading
+from nautilus.model.enums import Priority
+from nautilus.model.errors import BusError, InternalError, ModelError, NautilusError
+from nautilus.model.message import Message
+from nautilus.model.queries import GetCoreState, SourceStatus
+from nautilus.model.records import Records
+from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, topic_of
+from nautilus.runtime.calls import Calls
+from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns
+from nautilus.runtime.control import describe_error, error_from
+from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
+from nautilus.runtime.plan import Plan
+from nautilus.runtime.wire import from_wire, to_wire
+
+CORE = "core"
+ANSWER_NS = 5 * NANOSECONDS
+"""A request without a deadline is unknown after this time."""
+ASK_NS = NANOSECONDS
+"""The host's own requests are asked again after this time."""
+LOOK_NS = 50_000
+"""Between looks at the urgent lane while handlers run one after the other."""
+TO_CORE = (CommandMessage, SourceStatus, GetCoreState)
+_URGENT = (KillSwitch, ResumeTrading)
+
+Answer = Callable[["Message | Exception"], object]
+"""Takes the reply to a request, or why there is none."""
+Server = Callable[[Message, Answer], object]
+"""Answers requests of an engine, now or later."""
+
+
+class _Waiting(NamedTuple):
+    """A request on its way; what comes of it is told to `answered`, once."""
+
+    message: Message
+    answered: Answer
+    sender: str
+
+
+class UnansweredError(BusError):
+    """No answer came in time: whether the request was carried out is not known."""
+
+    code = "bus.unanswered"
+
+
+class Messages:
+    """Carries messages between this process's engines and all others.
+
+    Parameters
+    ----------
+    contexts
+        Engines of this process, by name.
+    records
+        Publishes records on the star; None: this process does not.
+    keep
+        Saves an engine's state: what it was told urgently is acknowledged only then.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        process: str,
+        clock: PlatformClock,
+        calls: Calls,
+        mesh: Mesh,
+        contexts: Mapping[str, LiveContext],
+        counters: Counters,
+        records: Callable[[Records], object] | None,
+        keep: Callable[[LiveContext], object],
+    ) -> None:
+        self._plan = plan
+        self._process = process
+        self._clock = clock
+        self._calls = calls
+        self._mesh = mesh
+        self._contexts = contexts
+        self._counters = counters
+        self._records = records
+        self._servers: dict[str, Server] = {}
+        self._keep = keep
+        self._inbox: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._order = 0
+        # Never given twice by any process of any life: microseconds of the start, then the process, then a count.
+        self._next_id = (wall_ns() // 1000 << 4) | plan.processes.index(plan.process(process))
+        self._over_mesh: dict[int, _Waiting] = {}
+        self._in_process: dict[int, _Waiting] = {}
+        self._deadlines: list[tuple[int, int]] = []
+        self._early: list[Delivery] = []
+        self._looked_ns = 0
+        self.started = False
+        self._unknown = counters.counter("host.unknown")
+        self._refused = counters.counter("host.refused")
+        self._round_trips = Histogram(HIGHEST_NS, f"{plan.shared}/latency.{process}.order_round_trip")
+        self.route()
+
+    def route(self) -> None:
+        """Resolve who takes what; again after an engine was put in another's place."""
+        engines = list(self._contexts.values())
+        self.routes = {topic.name: Route(topic, engines, self._plan, self._process) for topic in TOPICS}
+        self._by_type = {message: self.routes[topic.name] for topic in TOPICS for message in topic.messages}
+        self._by_record = [(route.topic.record, route) for route in self.routes.values() if route.topic.record]
+
+    def set_server(self, engine: str, server: Server) -> None:
+        """Let something around an engine answer its requests."""
+        self._servers[engine] = server
+
+    # What contexts ask for.
+
+    def publish(self, context: LiveContext, event: Message | Records) -> None:
+        """Hand an event to every subscriber."""
+        route = self._by_type.get(type(event))  # type: ignore[arg-type]
+        if route is None:
+            dtype = event.dtype if isinstance(event, np.ndarray) else None
+            for record, route in self._by_record:  # noqa: B007
+                if record is dtype:
+                    break
+            else:
+                route = self.routes[topic_of(event).name]
+        if route.topic.publisher != context.name:
+            raise InternalError(
+                f"{context.name} publishes on {route.topic.name}", expected=f"only {route.topic.publisher} to"
+            )
+        if route.takers:
+            self._post(route.priority, self._deliver, (route, event))
+        if isinstance(event, np.ndarray):
+            if self._records is not None:
+                self._records(event)
+        elif route.processes:
+            payload = to_wire(event)
+            for process in route.processes:
+                self._mesh.post(
+                    process,
+                    to=route.topic.name,
+                    sender=context.name,
+                    kind=MessageKind.EVENT,
+                    payload=payload,
+                    priority=route.priority,
+                    deadline_ns=0,
+                )
+
+    def send(self, context: LiveContext, peer: str, command: Message) -> None:
+        """Deliver a command to a peer's `on_command`."""
+        process, to = self._place(peer, command)
+        if process == self._process:
+            target = self._contexts[to]
+            self._post(Priority.NORMAL, self._calls.call, (target, target.engine.on_command, command))
+            return
+        self._mesh.post(
+            process,
+            to=to,
+            sender=context.name,
+            kind=MessageKind.COMMAND,
+            payload=to_wire(command),
+            priority=_priority(command),
+            deadline_ns=0,
+        )
+
+    def request(self, context: LiveContext, peer: str, message: Message, deadline_ns: int) -> int:
+        """Deliver a request to a peer's `on_request`, and its reply, or that there was none by the deadline."""
+        number = self.next_id()
+        until_ns = self._clock.wall_of(deadline_ns) if deadline_ns else wall_ns() + ANSWER_NS
+        sent_ns = monotonic_ns()
+
+        def answered(result: Message | Exception) -> None:
+            engine, call = context.engine, self._calls.call
+            if isinstance(result, Exception):
+                self._counters.increment(self._unknown)
+                call(context, engine.on_unknown, number, message)
+                return
+            if isinstance(message, CommandMessage):
+                self._round_trips.record(monotonic_ns() - sent_ns)
+            call(context, engine.on_reply, number, result)
+
+        self._ask(peer, _Waiting(message, answered, context.name), until_ns)
+        return number
+
+    def ask(self, peer: str, message: Message, answered: Answer, wait_ns: int = ASK_NS) -> None:
+        """Ask in the host's own name."""
+        self._ask(peer, _Waiting(message, answered, self._process), wall_ns() + wait_ns)
+
+    def next_id(self) -> int:
+        """A number that nobody had before."""
+        self._next_id += 16
+        return self._next_id
+
+    # Within the process.
+
+    def _post(self, priority: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        self._order += 1
+        heappush(self._inbox, (priority, self._order, function, arguments))
+
+    def drain(self, least: int = Priority.LOW) -> None:
+        """Deliver what waits here, of this priority and above."""
+        inbox = self._inbox
+        while inbox and inbox[0][0] <= least:
+            _, _, function, arguments = heappop(inbox)
+            function(*arguments)
+
+    def between(self) -> None:
+        """Between two handlers: what is urgent, here and on the mesh."""
+        if self._inbox:
+            self.drain(Priority.URGENT)
+        now_ns = monotonic_ns()
+        if now_ns - self._looked_ns > LOOK_NS:
+            self._looked_ns = now_ns
+            for delivery in self._mesh.receive(urgent=True):
+                self.take(delivery)
+
+    def _deliver(self, route: Route, event: Any) -> None:
+        """Hand an event to the takers of this process; what one of them says urgently goes before the next one."""
+        call = self._calls.call
+        for item in route.structs(event) if route.structs is not None else (event,):
+            for handler, context in route.takers:
+                if not route.reports or context.recovery is None or context.recovery.take(item):
+                    call(context, handler, item)
+                    if self._inbox:
+                        self.drain(Priority.URGENT)
+
+    def deliver_records(self, route: Route, records: Records) -> None:
+        """Hand records of the star to the engines that take them."""
+        call, takers = self._calls.call, route.takers
+        for item in route.structs(records) if route.structs is not None else (records,):
+            for handler, context in takers:
+                call(context, handler, item)
+                self.between()
+            if self._inbox:
+                self.drain()
+
+    def _ask(self, peer: str, waiting: _Waiting, until_ns: int) -> None:
+        process, to = self._place(peer, waiting.message)
+        if process == self._process:
+            number = self.next_id()
+            self._in_process[number] = waiting
+            heappush(self._deadlines, (until_ns, number))
+            self._post(Priority.NORMAL, self.serve, (to, waiting.message, partial(self._answer_here, number)))
+            return
+        number = self._mesh.post(
+            process,
+            to=to,
+            sender=waiting.sender,
+            kind=MessageKind.REQUEST,
+            payload=to_wire(waiting.message),
+            priority=_priority(waiting.message),
+            deadline_ns=until_ns,
+        )
+        self._over_mesh[number] = waiting
+
+    def _answer_here(self, number: int, result: Message | Exception) -> None:
+        waiting = self._in_process.pop(number, None)
+        if waiting is not None:
+            self._post(Priority.NORMAL, waiting.answered, (result,))
+
+    def serve(self, engine: str, message: Message, answer: Answer) -> None:
+        """Have an engine of this process answer a request."""
+        context = self._contexts[engine]
+        self._counters.increment(context.requests)
+        server = self._servers.get(engine)
+        if server is not None:
+            server(message, answer)
+            return
+        try:
+            reply: Message | Exception = self._calls.serve(context, message)
+        except Exception as error:
+            reply = error
+        answer(reply)
+
+    # From other processes.
+
+    def take(self, delivery: Delivery) -> None:
+        """Handle what came over the mesh, and say so."""
+        kind = delivery.kind
+        if kind is MessageKind.REPLY or kind is MessageKind.ERROR:
+            self._take_answer(delivery)
+        elif kind is MessageKind.EVENT and delivery.to == EXECUTION_REPORTS.name:
+            # Never kept from its acknowledgement: what is lost with this process is fetched anew by its next life.
+            self._take_event(delivery)
+        elif not self.started:
+            self._early.append(delivery)
+        elif kind is MessageKind.REQUEST:
+            self._take_request(delivery)
+        elif kind is MessageKind.EVENT:
+            self._take_event(delivery)
+        else:
+            self._take_command(delivery)
+        if self._inbox:
+            self.drain()
+
+    def start(self) -> None:
+        """Engines have started: they take what has waited."""
+        self.started = True
+        early, self._early = self._early, []
+        for delivery in early:
+            self.take(delivery)
+        self.drain()
+
+    def _take_answer(self, delivery: Delivery) -> None:
+        waiting = self._over_mesh.pop(delivery.id, None)
+        if waiting is not None:
+            waiting.answered(self._result(delivery))
+        self._mesh.done(delivery)
+
+    def _result(self, delivery: Delivery) -> Message | Exception:
+        if delivery.kind is MessageKind.REPLY:
+            try:
+                return from_wire(delivery.payload)
+            except ModelError as error:
+                self._calls.errors.add(f"reply of {delivery.sender}", error)
+                return error
+        refusal = error_from(error_fields(delivery.payload))
+        self._counters.increment(self._refused)
+        self._calls.errors.add(f"{delivery.to} asked {delivery.sender}", refusal)
+        return refusal
+
+    def _take_request(self, delivery: Delivery) -> None:
+        def answer(result: Message | Exception) -> None:
+            if isinstance(result, Exception):
+                self._mesh.done(delivery, error=describe_error(result))
+            else:
+                self._mesh.done(delivery, to_wire(result))
+
+        try:
+            message = from_wire(delivery.payload)
+            if delivery.to not in self._contexts:
+                raise BusError(f"no engine {delivery.to!r}", where=self._process, expected=", ".join(self._contexts))
+        except NautilusError as error:
+            self._calls.errors.add(f"request of {delivery.sender}", error)
+            answer(error)
+            return
+        self.serve(delivery.to, message, answer)
+
+    def _take_event(self, delivery: Delivery) -> None:
+        try:
+            event = from_wire(delivery.payload)
+            route = self._by_type.get(type(event))
+            if route is None:
+                raise BusError(f"event {type(event).__name__}", where=delivery.sender, expected="one of a topic")
+        except NautilusError as error:
+            self._calls.errors.add(f"event of {delivery.sender}", error)
+        else:
+            self._deliver(route, event)
+            if route.priority <= Priority.URGENT:
+                for _, context in route.takers:
+                    self._keep(context)
+        self._mesh.done(delivery)
+
+    def _take_command(self, delivery: Delivery) -> None:
+        context = self._contexts.get(delivery.to)
+        try:
+            if context is None:
+                raise BusError(f"no engine {delivery.to!r}", where=self._process, expected=", ".join(self._contexts))
+            command = from_wire(delivery.payload)
+        except NautilusError as error:
+            self._calls.errors.add(f"command of {delivery.sender}", error)
+        else:
+            self._counters.increment(context.requests)
+            self._calls.call(context, context.engine.on_command, command)
+        self._mesh.done(delivery)
+
+    # Deadlines.
+
+    def tick(self, now_ns: int) -> None:
+        """Have the mesh send what is due, and tell engines of requests that got no answer in time."""
+        for number in self._mesh.tick(now_ns):
+            self._unanswered(self._over_mesh.pop(number, None))
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now_ns:
+            self._unanswered(self._in_process.pop(heappop(deadlines)[1], None))
+        if self._inbox:
+            self.drain()
+
+    def _unanswered(self, waiting: _Waiting | None) -> None:
+        if waiting is not None:
+            waiting.answered(UnansweredError("no answer came in time", where=waiting.sender))
+
+    @property
+    def due_ns(self) -> int:
+        """When `tick` has something to do, on the machine's clock."""
+        due_ns = self._mesh.next_due_ns
+        return min(due_ns, self._deadlines[0][0]) if self._deadlines else due_ns
+
+    @property
+    def waiting(self) -> int:
+        """Requests of engines that have no answer yet."""
+        return len(self._over_mesh) + len(self._in_process)
+
+    def _place(self, peer: str, message: Message) -> tuple[str, str]:
+        """Process and engine that a message for a peer goes to."""
+        if peer == CORE or (peer == "trading" and isinstance(message, TO_CORE)):
+            return CORE, CORE
+        try:
+            return self._plan.process_of(peer), peer
+        except InternalError as error:
+            raise ModelError(f"peer {peer!r}", where="live host", expected="an engine of this platform") from error
+
+
+def _priority(message: Message) -> Priority:
+    """All commands of one sender in one stream: their numbers may not overtake each other."""
+    if isinstance(message, _URGENT):
+        return Priority.URGENT
+    return Priority.HIGH if isinstance(message, CommandMessage) else Priority.NORMAL
+
+
+__all__ = ["ANSWER_NS", "CORE", "Answer", "Messages", "Server", "UnansweredError"]
