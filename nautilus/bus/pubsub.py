@@ -40,6 +40,7 @@ from nautilus.bus.base import (
     new_socket,
     topic_bytes,
 )
+from nautilus.bus.positions import PositionTable
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.model.records import Records
@@ -71,6 +72,8 @@ class Publisher:
         Frames queued for each subscriber, and no more.
     counters
         Table to keep ``star.published`` (records) and ``star.frames`` in.
+    positions
+        Table to keep the last sequence of each stream in, for others to compare (`nautilus.bus.positions`).
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Publisher:
         heartbeat_ns: int = 20_000_000,
         high_water: int = 10_000,
         counters: Counters | None = None,
+        positions: Counters | None = None,
     ) -> None:
         self.epoch = epoch
         self.published = 0
@@ -95,6 +99,7 @@ class Publisher:
         # stream -> [topic bytes, last sequence]
         self._streams: dict[int, list[Any]] = {}
         self._tally = Tally(counters, "star", self, ("published", "frames"))
+        self._table = PositionTable(positions)
         self.socket = new_socket(context, zmq.XPUB)
         self.socket.setsockopt(zmq.SNDHWM, high_water)
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
@@ -166,7 +171,7 @@ class Publisher:
         if joined or now_ns >= self._due_ns:
             self.heartbeat()
             self._due_ns = now_ns + self._heartbeat_ns
-            self._tally.write()
+            self._write()
         return self._due_ns
 
     def heartbeat(self) -> None:
@@ -193,8 +198,14 @@ class Publisher:
 
     def close(self) -> None:
         """Close the socket; what it had not sent is dropped."""
-        self._tally.write()
+        self._write()
         self.socket.close()
+
+    def _write(self) -> None:
+        self._tally.write()
+        for stream, state in self._streams.items():
+            self._table.put(f"hub.{stream:x}.last", state[1])
+        self._table.put("hub.epoch", self.epoch)
 
 
 class _Position:
@@ -236,6 +247,8 @@ class Subscriber:
         Frames that may wait here.
     counters
         Table to keep ``star.delivered`` and so on in.
+    positions
+        Table to keep `positions()` in, for others to compare (`nautilus.bus.positions`).
 
     Attributes
     ----------
@@ -257,6 +270,7 @@ class Subscriber:
         on_epoch: Callable[[int, int], None] | None = None,
         high_water: int = 10_000,
         counters: Counters | None = None,
+        positions: Counters | None = None,
     ) -> None:
         self.epoch = 0
         self.epochs = 0
@@ -272,6 +286,9 @@ class Subscriber:
         self._kinds = frozenset(layout_of(topic).kind for topic in topics)
         self._instruments = None if instruments is None else frozenset(instruments)
         self._tally = Tally(counters, "star", self, ("delivered", "conflated", "gaps", "lost"))
+        self._table = PositionTable(positions)
+        self._table.put("epoch", 0)  # what an earlier life left there is not this one's
+        self._table.put("left", 0)
         self.socket = new_socket(context, zmq.SUB)
         self.socket.setsockopt(zmq.RCVHWM, high_water)
         self._recv = BackendSocket.recv.__get__(self.socket)
@@ -362,7 +379,17 @@ class Subscriber:
     def close(self) -> None:
         """Close the socket; what waits in it is dropped."""
         self._tally.write()
+        self._write_positions()
+        self._table.put("left", 1)
         self.socket.close()
+
+    def _write_positions(self) -> None:
+        for stream, position in self._positions.items():
+            name = f"{stream:x}"
+            self._table.put(f"{name}.joined", position.joined)
+            self._table.put(f"{name}.arrived", position.delivered + position.unknown)
+            self._table.put(f"{name}.known", position.expected - 1)
+        self._table.put("epoch", self.epoch)
 
     def _enter(self, epoch: int) -> bool:
         """Begin a new epoch; False where it is an earlier one."""
@@ -370,6 +397,8 @@ class Subscriber:
             self.stale += 1
             return False
         before, self.epoch = self.epoch, epoch
+        for stream in self._positions:
+            self._table.put(f"{stream:x}.joined", 0)
         self._positions.clear()
         self.synchronised = False
         if before:
@@ -431,6 +460,7 @@ class Subscriber:
                 self._gap(position, stream, last)
         self.synchronised = True
         self.last_heartbeat_ns = self._clock()
+        self._write_positions()
 
 
 def count_lost(last_sequences: dict[int, int], positions: dict[int, tuple[int, int, int]]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from nautilus import __version__
+from nautilus.bus.positions import lost_between
 from nautilus.cli.instance import client_of
 from nautilus.core import LAYOUT_VERSION, RULES_VERSION
 from nautilus.model.errors import NautilusError
@@ -21,7 +22,7 @@ from nautilus.model.queries import GetCoreState, GetPositions, GetQuotes, GetRis
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, pause
 from nautilus.runtime.instance import Instance
 from nautilus.runtime.report import PositionLine, StrategyLine, decimal_text
-from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, latency_of, lost_between, read_facts, star_of
+from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, latency_of, read_facts, read_positions, star_of
 
 SETTLE_SECONDS = 5.0
 LOOK_SECONDS = 0.05
@@ -206,8 +207,9 @@ class Collector:
             pause(LOOK_SECONDS)
 
     def _settle_star(self) -> None:
+        plan = self._instance.plan()
         until_ns = monotonic_ns() + NANOSECONDS
-        while lost_between(read_facts(self._instance).counters.values()) and monotonic_ns() < until_ns:
+        while lost_between(read_positions(plan).values()) and monotonic_ns() < until_ns:
             pause(LOOK_SECONDS)
 
     def _ask(self, engine: str, question: Any) -> dict[str, Any]:

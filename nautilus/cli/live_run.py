@@ -178,7 +178,7 @@ def execute(options: LiveOptions, line: Detached | None = None) -> int:
                     collector.collect()
 
             try:
-                _run(supervisor, instance, options, show)
+                _run(supervisor, plan, options, show)
                 collector.before_stop()
             finally:
                 code = supervisor.stop(lambda state: show(), before_rank=before_rank)
@@ -207,8 +207,9 @@ def platform_of(options: LiveOptions) -> PlatformConfig:
     return platform
 
 
-def _run(supervisor: Supervisor, instance: Instance, options: LiveOptions, show: Callable[[], None]) -> None:
-    from nautilus.runtime.status import lost_between, read_facts
+def _run(supervisor: Supervisor, plan: Plan, options: LiveOptions, show: Callable[[], None]) -> None:
+    from nautilus.bus.positions import lost_between
+    from nautilus.runtime.status import read_positions
 
     recording = options.market not in ("none", "simulated")
     supervisor.run(
@@ -216,7 +217,7 @@ def _run(supervisor: Supervisor, instance: Instance, options: LiveOptions, show:
     )
     if supervisor.finished:
         supervisor.run(
-            lambda: not lost_between(read_facts(instance).counters.values()),
+            lambda: not lost_between(read_positions(plan).values()),
             for_seconds=DRAIN_SECONDS,
             on_tick=lambda state: show(),
         )

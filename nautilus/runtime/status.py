@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from nautilus.bus.positions import lost_between
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
@@ -29,7 +30,6 @@ JOURNAL = ("last_sequence", "durable_sequence")
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 CORE_NAME = "core"
 US_NS = 1_000
-STREAM = "star.stream."
 
 
 class EngineStatus(msgspec.Struct, frozen=True):
@@ -70,26 +70,20 @@ class Status(msgspec.Struct, frozen=True):
     journal: dict[str, int]
 
 
-class StreamPosition(NamedTuple):
-    """How far a subscriber is with one stream of the star: sequences count records from 1."""
-
-    joined: int
-    delivered: int
-    conflated: int = 0
-
-
 class Facts(NamedTuple):
     """What was read at one moment.
 
     Attributes
     ----------
     counters : of each process, by process.
+    positions : of each process in the streams of the star (`nautilus.bus.positions`).
     now_ns : of the machine's clock.
     """
 
     plan: Plan
     state: PlatformState
     counters: Mapping[str, Mapping[str, int]]
+    positions: Mapping[str, Mapping[str, int]]
     now_ns: int
 
     def total(self, name: str) -> int:
@@ -101,7 +95,22 @@ def read_facts(instance: Instance) -> Facts:
     """Read the plan, the state and every process's counters. NotRunningError where the instance has no plan yet."""
     plan = instance.plan()
     counters = {spec.name: _counters(plan.counters_of(spec.name)) for spec in plan.processes}
-    return Facts(plan, instance.state(), counters, wall_ns())
+    return Facts(plan, instance.state(), counters, read_positions(plan), wall_ns())
+
+
+def read_positions(plan: Plan) -> dict[str, dict[str, int]]:
+    """Where each process stands in the streams of the star.
+
+    The hub's own table is read first: what it says is then on its way to the others, or there.
+    """
+    tables = {spec.name: _counters(positions_of(plan, spec.name)) for spec in plan.processes}
+    hub = next((name for name, table in tables.items() if "hub.epoch" in table), None)
+    return {name: table if name == hub else _counters(positions_of(plan, name)) for name, table in tables.items()}
+
+
+def positions_of(plan: Plan, process: str) -> str:
+    """The shared file of a process's positions in the star."""
+    return f"{plan.shared}/positions.{process}"
 
 
 def read_status(instance: Instance) -> Status:
@@ -133,35 +142,8 @@ def health_of(processes: Iterable[ProcessState], platform: str) -> Health:
 def star_of(facts: Facts) -> dict[str, int]:
     """Counters of the star; `lost` is what lies missing between both ends, or was given up, if that is more."""
     found = {name: facts.total(f"star.{name}") for name in STAR}
-    found["lost"] = max(found["lost"], lost_between(facts.counters.values()))
+    found["lost"] = max(found["lost"], lost_between(facts.positions.values()))
     return found
-
-
-def lost_between(counters: Iterable[Mapping[str, int]]) -> int:
-    """The hub's last sequence of each stream minus what each subscriber delivered, conflated, or never subscribed to.
-
-    Records that are on their way count as lost until they arrive: the number says something once the star is idle.
-    """
-    hubs: dict[str, int] = {}
-    subscribers: list[dict[str, StreamPosition]] = []
-    for found in counters:
-        joined: dict[str, StreamPosition] = {}
-        for name, value in found.items():
-            if name.startswith(STREAM):
-                stream, _, what = name.removeprefix(STREAM).partition(".")
-                if what == "last":
-                    hubs[stream] = value
-                elif what == "joined" and value:
-                    joined[stream] = StreamPosition(
-                        value, found.get(f"{STREAM}{stream}.delivered", 0), found.get(f"{STREAM}{stream}.conflated", 0)
-                    )
-        subscribers.append(joined)
-    return sum(
-        max(0, last - position.joined + 1 - position.delivered - position.conflated)
-        for stream, last in hubs.items()
-        for joined in subscribers
-        if (position := joined.get(stream)) is not None
-    )
 
 
 def latency_of(plan: Plan, what: str, *, process: str | None = None) -> dict[str, float]:
@@ -255,10 +237,11 @@ __all__ = [
     "cpu_seconds",
     "health_of",
     "latency_of",
-    "lost_between",
     "memory_mib",
+    "positions_of",
     "read_facts",
     "read_histogram",
+    "read_positions",
     "read_status",
     "star_of",
     "status_of",

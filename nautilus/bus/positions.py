@@ -1,0 +1,68 @@
+"""Where both ends of the star stand, stream by stream, in shared tables: so that `lost` is counted from both ends.
+
+The publisher's last sequence of a stream, minus what a subscriber was handed or never subscribed to, is what that
+subscriber lacks, whatever either of them believes to have happened.
+
+Names in a table: ``hub.epoch`` and ``hub.<stream>.last`` of the publisher; ``epoch``, ``left`` (1: closed in order),
+``<stream>.joined``, ``<stream>.arrived`` and ``<stream>.known`` (last sequence heard of) of the subscriber. Streams are
+hexadecimal. A process has at most one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from nautilus.core.counters import Counters
+
+CAPACITY = 4096
+"""Gauges in a table: a good thousand streams. Streams beyond that are not counted from both ends."""
+
+
+class PositionTable:
+    """The writing side: gauges of one process. Without a table it does nothing."""
+
+    __slots__ = ("_indexes", "_table")
+
+    def __init__(self, table: Counters | None) -> None:
+        self._table = table
+        self._indexes: dict[str, int] = {}
+
+    def put(self, name: str, value: int) -> None:
+        """Set a gauge; one that has no room is left out."""
+        if self._table is None:
+            return
+        index = self._indexes.get(name)
+        if index is None:
+            try:
+                index = self._table.gauge(name)
+            except ValueError:
+                index = -1
+            self._indexes[name] = index
+        if index >= 0:
+            self._table.set(index, value)
+
+
+def lost_between(tables: Iterable[Mapping[str, int]]) -> int:
+    """Records that the hub has sent and subscribers lack, from the tables of all processes.
+
+    What is on its way counts until it arrives: the number means something once the star is idle. A subscriber of
+    another epoch than the hub's is beginning anew and lacks nothing yet; one that has left answers for what it had
+    heard of.
+    """
+    found = list(tables)
+    hub = next((table for table in found if table.get("hub.epoch")), None)
+    if hub is None:
+        return 0
+    lacking = 0
+    for table in found:
+        if table.get("epoch") != hub["hub.epoch"]:
+            continue
+        for name, joined in table.items():
+            stream, _, what = name.partition(".")
+            if what == "joined" and joined:
+                last = table.get(f"{stream}.known", 0) if table.get("left") else hub.get(f"hub.{stream}.last", 0)
+                lacking += max(0, last - (joined - 1) - table.get(f"{stream}.arrived", 0))
+    return lacking
+
+
+__all__ = ["CAPACITY", "PositionTable", "lost_between"]
