@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 5.0
 HOST = "127.0.0.1"
 READ_METHODS = ("GET", "HEAD")
+TIMED_OUT = 504
+DOUBT = "; whether it was carried out is unknown"
 
 
 class NotReachableError(BusError):
@@ -108,6 +110,8 @@ class Client:
             answer = json.loads(content)
         except ValueError:
             answer = None
+        if status == TIMED_OUT:
+            raise TimeoutError(_late(engine, method, target, "in time"))
         if status >= 400 or not isinstance(answer, dict):
             raise _problem(engine, method, target, status, kind, answer)
         return answer
@@ -140,12 +144,11 @@ class Client:
             response = connection.getresponse()
             return response.status, response.headers.get_content_type(), response.read()
         except TimeoutError:
-            doubt = "" if method in READ_METHODS else "; whether it was carried out is unknown"
-            raise TimeoutError(f"{engine}: no answer to {method} {target} within {seconds:g} s{doubt}") from None
+            raise TimeoutError(_late(engine, method, target, f"within {seconds:g} s")) from None
         except (OSError, http.client.HTTPException) as error:
             doubt = ""
             if method not in READ_METHODS and not isinstance(error, ConnectionRefusedError | socket.gaierror):
-                doubt = "; whether it was carried out is unknown"
+                doubt = DOUBT
             cause = getattr(error, "strerror", "") or str(error) or type(error).__name__
             raise NotReachableError(
                 f"no connection to port {port}: {cause}{doubt}",
@@ -176,6 +179,10 @@ def encode(operation: Operation, message: Message) -> tuple[str, str, dict[str, 
         return operation.method, path, fields
     query = {name: _query(value) for name, value in fields.items() if value not in ("", [], None)}
     return operation.method, f"{path}?{urlencode(query, doseq=True)}" if query else path, None
+
+
+def _late(engine: str, method: str, target: str, when: str) -> str:
+    return f"{engine}: no answer to {method} {target} {when}{'' if method in READ_METHODS else DOUBT}"
 
 
 def _plain(message: Message) -> dict[str, Any]:
