@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 
 from nautilus.core.counters import Counters
 
-CAPACITY = 4096
-"""Gauges in a table: a good thousand streams. Streams beyond that are not counted from both ends."""
+CAPACITY = 1024
+"""Gauges in a table: some three hundred streams. Streams beyond that are not counted from both ends."""
 
 
 class PositionTable:

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from nautilus.bus import DeadLetter, Mesh, Publisher, Subscriber, make_context
 from nautilus.bus.base import BY_NAME
+from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
@@ -171,7 +172,12 @@ class LiveHost:
         names = plan.process(process).engines
         if "marketdata" in names:
             publisher = Publisher(
-                self._zmq, plan.star, epoch=wall_ns(), clock=self.clock.now_ns, counters=self.counters
+                self._zmq,
+                plan.star,
+                epoch=wall_ns(),
+                clock=self.clock.now_ns,
+                counters=self.counters,
+                positions=Counters(POSITIONS, plan.positions_of(process)),
             )
             undo.callback(publisher.close)
             self._publisher = publisher
@@ -413,7 +419,12 @@ class LiveHost:
         if not wanted or self._publisher is not None:
             return
         self._subscriber = Subscriber(
-            self._zmq, self.plan.star, wanted, clock=self.clock.now_ns, counters=self.counters
+            self._zmq,
+            self.plan.star,
+            wanted,
+            clock=self.clock.now_ns,
+            counters=self.counters,
+            positions=Counters(POSITIONS, self.plan.positions_of(self.process)),
         )
         self._undo.callback(self._subscriber.close)
         self.loop.add_source(self._subscriber.socket, self._on_star, rank=Rank.STAR)

@@ -146,6 +146,10 @@ class Plan(msgspec.Struct, frozen=True):
         """The shared file of a process's counters."""
         return f"{self.shared}/counters.{process}"
 
+    def positions_of(self, process: str) -> str:
+        """The shared file of where a process stands in the streams of the star."""
+        return f"{self.shared}/positions.{process}"
+
     def config(self, name: str, kind: type[Struct]) -> Struct:
         """A section of the configuration as its struct; with its defaults where the plan has none."""
         return msgspec.convert(self.sections.get(name, {}), kind)

@@ -103,14 +103,9 @@ def read_positions(plan: Plan) -> dict[str, dict[str, int]]:
 
     The hub's own table is read first: what it says is then on its way to the others, or there.
     """
-    tables = {spec.name: _counters(positions_of(plan, spec.name)) for spec in plan.processes}
+    tables = {spec.name: _counters(plan.positions_of(spec.name)) for spec in plan.processes}
     hub = next((name for name, table in tables.items() if "hub.epoch" in table), None)
-    return {name: table if name == hub else _counters(positions_of(plan, name)) for name, table in tables.items()}
-
-
-def positions_of(plan: Plan, process: str) -> str:
-    """The shared file of a process's positions in the star."""
-    return f"{plan.shared}/positions.{process}"
+    return {name: table if name == hub else _counters(plan.positions_of(name)) for name, table in tables.items()}
 
 
 def read_status(instance: Instance) -> Status:
@@ -238,7 +233,6 @@ __all__ = [
     "health_of",
     "latency_of",
     "memory_mib",
-    "positions_of",
     "read_facts",
     "read_histogram",
     "read_positions",

@@ -25,7 +25,6 @@ from nautilus.runtime.status import (
     latency_of,
     memory_mib,
     plain,
-    positions_of,
     read_facts,
     read_status,
 )
@@ -111,8 +110,8 @@ def test_counters_of_all_processes_are_added_up(instance: Instance) -> None:
 
 def test_lost_is_what_lies_between_both_ends_where_that_is_more(instance: Instance) -> None:
     plan = write_state(instance)
-    hub = Counters(64, positions_of(plan, "marketdata"))
-    reader = Counters(64, positions_of(plan, "strategy"))
+    hub = Counters(64, plan.positions_of("marketdata"))
+    reader = Counters(64, plan.positions_of("strategy"))
     for table, values in (
         (hub, {"hub.100000001.last": 50, "hub.epoch": 3}),
         (reader, {"100000001.joined": 11, "100000001.arrived": 34, "100000001.known": 44, "epoch": 3}),
