@@ -185,7 +185,7 @@ class Sampler:
         alive = process.pid != 0
         lines = []
         for number, name in enumerate(process.engines or (process.name,)):
-            handled = counters.get(f"engine.{name}.handled" if process.engines else "commands", 0)
+            handled = counters.get(f"engine.{name}.handled" if process.engines else "core.commands", 0)
             latency = latency_of(facts.plan, f"{name}.handle" if process.engines else "order", process=process.name)
             first = number == 0
             lines.append(

@@ -55,6 +55,8 @@ ANSWER_NS = 10 * NANOSECONDS
 """A request from outside is answered within this time."""
 SILENCE_NS = 500_000_000
 """Market data is missing after so long without a sign of life."""
+ABSENCE_NS = 200_000_000
+"""A peer is missed after so long; connections that come back at once disturb nobody."""
 FRAMES = 64
 DELIVERIES = 64
 REQUESTS = 16
@@ -443,9 +445,8 @@ class LiveHost:
         self.later(max(SAVE_NS, SAVE_SHARE * (wall_ns() - begun_ns)), self._save_all)
 
     def _look(self) -> None:
-        """Renew what others see: whether the process is ready, and where it is in the streams of the star."""
+        """Renew what others see: whether the process is ready, and how the bus is."""
         self.reasons = tuple(self._blockers())
-        self._count_streams()
         self.bus = {
             "peers": {
                 name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(self.mesh.peers().items())
@@ -468,8 +469,12 @@ class LiveHost:
             silence_ns = (self.clock.now_ns() - subscriber.last_heartbeat_ns) / self.plan.clock.speed
             if not subscriber.synchronised or silence_ns > SILENCE_NS:
                 found.append("no market data")
-        peers = self.mesh.peers()
-        found += [f"{name} is not reachable" for name in self._needed() if name in peers and not peers[name].up]
+        peers, now_ns = self.mesh.peers(), wall_ns()
+        found += [
+            f"{name} is not reachable"
+            for name in self._needed()
+            if name in peers and not peers[name].up and now_ns - peers[name].since_ns > ABSENCE_NS
+        ]
         return found + [f"{type(part).__name__} is not ready" for part in self.parts if not part.ready]
 
     def _needed(self) -> set[str]:
@@ -481,16 +486,6 @@ class LiveHost:
             if EXECUTION_REPORTS in context.engine.subscribes:
                 needed.add(self.plan.process_of("trading"))
         return needed - {self.process}
-
-    def _count_streams(self) -> None:
-        counters = self.counters
-        if self._publisher is not None:
-            for stream, last in self._publisher.last_sequences().items():
-                counters.set(counters.gauge(f"star.stream.{stream:x}.last"), last)
-        if self._subscriber is not None:
-            for stream, (joined, delivered, _) in self._subscriber.positions().items():
-                counters.set(counters.gauge(f"star.stream.{stream:x}.joined"), joined)
-                counters.set(counters.gauge(f"star.stream.{stream:x}.delivered"), delivered)
 
 
 def _nothing() -> None:
