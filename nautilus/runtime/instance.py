@@ -96,6 +96,8 @@ class Instance:
         try:
             private_directory(directory.parent)
             instance._take(directory, f"instance {name!r} is up")
+            for stale in ("state.json", "plan.json", "token"):
+                (directory / stale).unlink(missing_ok=True)  # first: whoever looks must not take them for this one's
             _end_orphans(directory)
             _empty(directory)
             if shared.parent != directory:
@@ -148,7 +150,10 @@ class Instance:
 
     def state(self) -> PlatformState:
         """How its processes are."""
-        return msgspec.json.decode(self._read("state.json"), type=PlatformState)
+        state = msgspec.json.decode(self._read("state.json"), type=PlatformState)
+        if state.pid != self.pid:
+            raise NotRunningError(f"instance {self.name!r} is starting: state.json is of another")
+        return state
 
     def close(self) -> None:
         """Remove what is not data, and let it go. Without effect on an instance of another process."""

@@ -52,38 +52,20 @@ class Launcher:
         self._output = output
 
     def start(self) -> None:
-        """Start the template; it says when it is ready."""
-        own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        own.setblocking(False)
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)
-        package = str(Path(nautilus.__file__).parents[1])
-        paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
-        with other:
-            self.pid = os.posix_spawn(
-                sys.executable,
-                [
-                    sys.executable,
-                    "-m",
-                    "nautilus.runtime.template",
-                    "3",
-                    str(os.getpid()),
-                    *self._modules,
-                ],
-                {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONPATH": paths},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, str(self._output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                    (os.POSIX_SPAWN_DUP2, other.fileno(), 3),
-                ],
-                setsid=True,
-                setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
-                setsigmask=[],
-            )
-        self.line = own
+        """Start the template; it says when it is ready. OSError where the machine has no room for it."""
         self.due_ns = None
         self.began_ns = monotonic_ns()
         self.starts += 1
+        own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        own.setblocking(False)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)
+        try:
+            with other:
+                self.pid = self._spawn(other)
+        except BaseException:
+            own.close()
+            raise
+        self.line = own
 
     def end(self, *, again: bool) -> None:
         """It has ended; it is due again, after a while, where it is to be."""
@@ -92,22 +74,22 @@ class Launcher:
         now_ns = monotonic_ns()
         self.due_ns = now_ns + self._backoff.next_ns(now_ns - self.began_ns) if again else None
 
-    def received(self) -> list[dict[str, Any]] | None:
-        """What the template has said; None: it is gone."""
+    def received(self) -> tuple[list[dict[str, Any]], bool]:
+        """What the template has said, and whether its side of the line has closed."""
         found: list[dict[str, Any]] = []
         while self.line is not None:
             try:
                 content = self.line.recv(65536)
             except BlockingIOError:
-                return found
+                return found, False
             except OSError:
-                return None
+                break
             if not content:
-                return None
+                break
             message = msgspec.json.decode(content)
             self.ready = self.ready or message["event"] == "ready"
             found.append(message)
-        return None
+        return found, True
 
     def launch(self, plan: bytes, name: str, entry: str, output: Path, line: socket.socket) -> bool:
         """Have a process forked; False where there is no template to do it."""
@@ -132,3 +114,21 @@ class Launcher:
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    def _spawn(self, line: socket.socket) -> int:
+        package = str(Path(nautilus.__file__).parents[1])
+        paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "nautilus.runtime.template", "3", str(os.getpid()), *self._modules],
+            {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONPATH": paths},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self._output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, line.fileno(), 3),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
+            setsigmask=[],
+        )

@@ -45,7 +45,7 @@ class LogFile:
         self._guard = threading.Lock()
         self._descriptor = -1
         self._size = 0
-        self._open()
+        self._begin()
 
     def write(self, line: bytes) -> None:
         """Append one line; begin a new file where this one is full."""
@@ -65,11 +65,15 @@ class LogFile:
                 os.close(self._descriptor)
                 self._descriptor = -1
 
-    def _open(self) -> None:
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._descriptor).st_size
+    def _begin(self) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
 
     def _rotate(self) -> None:
+        # Where that fails, the file grows on.
         with contextlib.suppress(OSError):
             if self._files == 0:
                 self.path.unlink()
@@ -78,8 +82,7 @@ class LogFile:
                 newer = self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path
                 if newer.exists():
                     newer.replace(older)
-        os.close(self._descriptor)
-        self._open()
+            self._begin()
 
 
 class _Sink:

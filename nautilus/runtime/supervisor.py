@@ -19,7 +19,7 @@ from typing import Any
 
 from nautilus.model.errors import InternalError, NautilusError
 from nautilus.runtime import logs
-from nautilus.runtime.child import Child, ProcessEndedError, ending
+from nautilus.runtime.child import FIRST_DELAY_NS, Child, ProcessEndedError, ending
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, wall_ns
 from nautilus.runtime.control import error_from
 from nautilus.runtime.instance import Instance
@@ -32,6 +32,8 @@ from nautilus.runtime.states import PlatformCondition, PlatformState
 ENTRY = "nautilus.runtime.process:run_process"
 """What a process runs: ``module:function``, called with plan, name and the socket to the supervisor."""
 TICK_SECONDS = 0.2
+TEMPLATE_NS = 60 * NANOSECONDS
+"""How long the imports of the template may take."""
 FIRST_STARTS = 3
 """A process that ends so often before the platform is up ends the start."""
 REPEAT_NS = NANOSECONDS // 2
@@ -58,6 +60,7 @@ class Supervisor:
         self._content = plan.encode()
         self._entry = entry
         self._settings = plan.config("platform", PlatformConfig)
+        self._start_ns = int(self._settings.start_seconds * NANOSECONDS)
         self._children = [Child(spec) for spec in plan.processes]
         self._launcher = Launcher((entry.partition(":")[0],), self._output("template"))
         self._condition: PlatformCondition = "stopped"
@@ -129,14 +132,19 @@ class Supervisor:
         end_ns = None if for_seconds is None else monotonic_ns() + int(for_seconds * NANOSECONDS)
         self._turn(lambda: until() or (end_ns is not None and monotonic_ns() >= end_ns), on_tick, end_ns)
 
-    def stop(self, on_tick: Tick | None = None) -> int:
-        """Stop everything in order and give back the signals; a second interrupt hurries. Returns the exit code."""
+    def stop(self, on_tick: Tick | None = None, *, before_rank: Callable[[int], object] | None = None) -> int:
+        """Stop everything in order and give back the signals; a second interrupt hurries. Returns the exit code.
+
+        `before_rank` is called with each stop rank before its processes are stopped, to ask those that still run.
+        """
         if self._condition == "stopped":
             return self.exit_code
         self._condition = "stopping"
         self._log.info("stops")
         hurry = self._interrupts + 1
         for rank in sorted({child.spec.stop_rank for child in self._children}):
+            if before_rank is not None:
+                before_rank(rank)
             self._stop_rank([child for child in self._children if child.spec.stop_rank == rank], on_tick, hurry)
         self._stop_template()
         self._condition = "stopped"
@@ -185,12 +193,12 @@ class Supervisor:
         now_ns = monotonic_ns()
         if launcher.due_ns is not None and now_ns >= launcher.due_ns:
             self._start_template()
-        elif launcher.pid and not launcher.ready and self._is_overdue(launcher.began_ns, now_ns):
+        elif launcher.pid and not launcher.ready and now_ns - launcher.began_ns > TEMPLATE_NS:
             launcher.kill()
         for child in self._children:
             if child.due_ns is not None and now_ns >= child.due_ns and launcher.ready:
                 self._launch(child)
-            elif child.condition == "starting" and self._is_overdue(child.began_ns, now_ns):
+            elif child.condition == "starting" and now_ns - child.began_ns > self._start_ns:
                 self._give_up(child)
         self._publish()
 
@@ -212,9 +220,6 @@ class Supervisor:
 
     def _output(self, name: str) -> Path:
         return Path(self._plan.data) / "logs" / f"{name}.out"
-
-    def _is_overdue(self, began_ns: int, now_ns: int) -> bool:
-        return now_ns - began_ns > self._settings.start_seconds * NANOSECONDS
 
     def _publish(self) -> None:
         state = self.states()
@@ -284,7 +289,12 @@ class Supervisor:
             child.due_ns = monotonic_ns()
 
     def _launch(self, child: Child) -> None:
-        own, other = socket.socketpair()
+        try:
+            own, other = socket.socketpair()
+        except OSError as error:
+            self._log.error("process cannot be started", name=child.name, what=error.strerror)
+            child.due_ns = monotonic_ns() + FIRST_DELAY_NS
+            return
         with other:
             sent = self._launcher.launch(self._content, child.name, self._entry, self._output(child.name), other)
         if not sent:
@@ -375,17 +385,21 @@ class Supervisor:
     # The template
 
     def _start_template(self) -> None:
-        self._launcher.start()
+        try:
+            self._launcher.start()
+        except OSError as error:
+            self._template_ended(f"could not start: {error.strerror}")
+            return
         assert self._launcher.line is not None
         self._selector.register(self._launcher.line, selectors.EVENT_READ, self._on_template)
 
     def _on_template(self) -> None:
-        messages = self._launcher.received()
-        for message in messages or ():
+        messages, closed = self._launcher.received()
+        for message in messages:
             if message["event"] == "failed":
                 self._log.error("template failed", what=message["what"])
                 self._fail(InternalError(message["what"], where=str(self._output("template"))))
-        if messages is None:
+        if closed:
             self._drop_template()
 
     def _drop_template(self) -> None:

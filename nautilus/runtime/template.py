@@ -149,6 +149,7 @@ def _say(line: socket.socket, event: str, what: str = "") -> None:
 
 
 def _fork(request: Request, passed: int, line: socket.socket, supervisor: int) -> None:
+    _flush()  # what is still in memory would be written twice
     passing = os.fork()
     if passing:
         os.waitpid(passing, 0)
@@ -195,6 +196,7 @@ def _run(request: Request, passed: int) -> int:
         os.dup2(source, target)
     for number in (nothing, output):
         os.close(number)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable()
     os.set_inheritable(passed, False)
     connection = socket.socket(fileno=passed)

@@ -67,7 +67,7 @@ def run(plan: Plan, name: str, connection: socket.socket) -> int:
     note(plan, name, "descriptors", msgspec.json.encode(kernelcalls.descriptors()).decode())
     note(plan, name, "threads", len(kernelcalls.threads()))
     if not behaviour.silent:
-        control.ready({engine: 1 for engine in plan.process(name).engines})
+        control.ready(dict.fromkeys(plan.process(name).engines, 1))
     while not control.stop_requested:
         select.select([control], [], [])
         for order in control.poll():

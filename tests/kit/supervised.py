@@ -19,11 +19,11 @@ import msgspec
 from nautilus.model.errors import NautilusError
 from nautilus.runtime import kernelcalls
 from nautilus.runtime.clock import monotonic_ns, pause
-from nautilus.runtime.config import Flag, load, resolve_sections
+from nautilus.runtime.config import Configuration
 from nautilus.runtime.detach import Detached, detach
 from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.plan import Plan, make_plan
-from nautilus.runtime.sections import SECTIONS
+from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.states import PlatformState, ProcessState
 from nautilus.runtime.supervisor import Supervisor
 
@@ -186,8 +186,8 @@ class SupervisedPlatform:
 
 
 def _supervise(orders: Orders, detached: Detached | None = None) -> int:
-    flags = [Flag("platform", key, value, "test") for key, value in orders.platform.items()]
-    configuration = load(resolve_sections(SECTIONS), environment={}, flags=flags)
+    sections = {"platform": PlatformConfig(**orders.platform), "core": CoreConfig(), "logging": LoggingConfig()}
+    configuration = Configuration(sections, (), (), "default")
     instance = Instance.create(orders.instance)
     try:
         plan: Plan = make_plan(configuration, instance)
