@@ -107,7 +107,7 @@ class MarketDataEngine(Engine):
                 if quote is not None:
                     ctx.publish(quote)
 
-    def rebuild(self, events: Records) -> None:
+    def rebuild(self, events: Records, ctx: Context) -> None:
         """Take in events of before this hub's time: the books follow, nothing is published."""
         for book in self._apply(events):
             book.settle()
@@ -143,6 +143,7 @@ class MarketDataEngine(Engine):
     def restore(self, state: dict[str, Any]) -> None:
         """See `Engine.restore`."""
         self.last_sequence = state["last_sequence"]
+        self._derived = {}
         for book_state in state["books"]:
             book = DerivedBook(book_state["instrument_id"])
             book.restore(book_state)

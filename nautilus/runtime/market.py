@@ -1,0 +1,147 @@
+"""The market of a plan: what plays and what trades there, what the core has to know of it, who plays it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nautilus.adapters.formats import open_recording
+from nautilus.core.port import PortError, core_facts
+from nautilus.core.types import AccountFlag, CommandKind
+from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.engines.strategy import StrategyConfig
+from nautilus.engines.trading import TradingConfig
+from nautilus.model.errors import ConfigError
+from nautilus.model.instrument import Instrument
+from nautilus.model.records import Records
+from nautilus.runtime.market_driver import MarketDriver
+from nautilus.runtime.plan import Plan
+from nautilus.runtime.settings import LimitsConfig
+from nautilus.runtime.sources import derives, open_source
+from nautilus.simulation import MarketSource, RecordingConfig, SimulatedSource, SimulationConfig
+from nautilus.simulation.commands import account_commands
+from nautilus.simulation.market import INSTRUMENT
+from nautilus.trading.client import CoreClient
+
+if TYPE_CHECKING:
+    from nautilus.runtime.live import LiveHost
+    from nautilus.trading.process import Setup
+
+NONE, SIMULATED = "none", "simulated"
+SOURCE_ID = 4
+"""The market's participants, as a sender of commands."""
+SLOT = "marketdata"
+CLIENT_ACCOUNTS = range(1, 17)
+"""Open for people and other programs, besides those of the strategies."""
+_FOLLOWED = ("ready", "not ready")
+_LOGGER = logging.getLogger("nautilus.runtime")
+
+
+def open_market(plan: Plan) -> MarketSource | None:
+    """The market source of a plan; None where only clients trade.
+
+    Raises
+    ------
+    FormatError
+        The recording is none that is known, or cannot be read.
+    """
+    if plan.market == NONE:
+        return None
+    if plan.market == SIMULATED:
+        return SimulatedSource(seed=plan.seed, config=plan.config("simulation", SimulationConfig))
+    return open_source(plan.market, plan.config("recording", RecordingConfig))
+
+
+def instruments_of(plan: Plan) -> tuple[Instrument, ...]:
+    """What trades in a plan; without a market the simulated one's instrument."""
+    if plan.market in (NONE, SIMULATED):
+        return (INSTRUMENT,)
+    source = open_market(plan)
+    assert source is not None
+    return source.instruments()
+
+
+def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> int:
+    """Receive stamp of a recording's first record; only its head is read."""
+    settings = config or RecordingConfig()
+    return open_recording(path, price_increment=settings.price_increment, lot_size=settings.lot_size).start_ns
+
+
+def hub_config(plan: Plan) -> MarketDataConfig:
+    """Settings of the hub: a recording brings its own market data, else they come of the core's events."""
+    return MarketDataConfig(derive=plan.market in (NONE, SIMULATED))
+
+
+def setup_commands(plan: Plan) -> list[Setup]:
+    """What the core is set up with: instruments, accounts and limits of strategies and clients, the market's own.
+
+    Raises
+    ------
+    ConfigError
+        A strategy's account is none that clients may have.
+    """
+    from nautilus.trading.process import Setup
+
+    source = open_market(plan)
+    instruments = (INSTRUMENT,) if source is None else source.instruments()
+    accounts = client_accounts(plan)
+    parts: list[Records] = [instrument.to_commands() for instrument in instruments]
+    parts.append(account_commands({account_id: AccountFlag(0) for account_id in accounts}))
+    parts += [limits.to_commands() for limits in plan.config("limits", LimitsConfig).limits(accounts, instruments)]
+    if source is not None:
+        parts.append(source.setup())
+    keys = {CommandKind.INSTRUMENT: "instrument_id", CommandKind.ACCOUNT: "account_id"}
+    found = []
+    for row in (row for part in parts for row in part):
+        kind = CommandKind(int(row["kind"]))
+        found.append(Setup(kind, int(row[keys[kind]]) if kind in keys else 0, row.tobytes()))
+    return found
+
+
+def client_accounts(plan: Plan) -> tuple[int, ...]:
+    """Accounts of the strategies, and those that are open for others."""
+    first = plan.config("strategy", StrategyConfig).first_account
+    last = plan.config("trading", TradingConfig).last_client_account
+    own = range(first, first + len(plan.strategies))
+    if own and not 1 <= own[0] <= own[-1] <= last:
+        raise ConfigError(f"accounts {own[0]} to {own[-1]}", where="strategy.first_account", expected=f"1 to {last}")
+    return tuple(sorted({*own, *(account_id for account_id in CLIENT_ACCOUNTS if account_id <= last)}))
+
+
+def market_part(host: LiveHost, plan: Plan, finished: Callable[[str], object] | None = None) -> MarketDriver:
+    """The part of the hub's process that plays the market and feeds the hub; to be put into `LiveHost.parts`.
+
+    `finished`: called when the market has come to its end, with what ended it early ("": nothing).
+    """
+    source = open_market(plan)
+    assert source is None or derives(source) == hub_config(plan).derive
+    return MarketDriver(
+        host,
+        host.contexts[MarketDataEngine.name],
+        lambda hub: connect(plan, hub),
+        source,
+        host.counters,
+        name="" if plan.market == NONE else Path(plan.market).name,
+        speed=plan.speed,
+        directory=plan.directory,
+        epoch=plan.epoch,
+        finished=finished,
+    )
+
+
+def connect(plan: Plan, hub: MarketDataEngine) -> CoreClient | None:
+    """The hub's line to the core, with the events that it lacks; None while there is no core."""
+    from nautilus.trading.process import event_log
+
+    try:
+        facts = core_facts(plan.shared)
+    except (PortError, OSError):
+        return None
+    if not facts["alive"] or facts["state"] not in _FOLLOWED:
+        return None
+    if hub.last_sequence > facts["events"]:
+        _LOGGER.error("books of event %d, but the core has %d: built anew", hub.last_sequence, facts["events"])
+        hub.restore({"last_sequence": 0, "books": []})
+    return CoreClient(plan.shared, SLOT, source_id=SOURCE_ID, log=event_log(plan.data), after=hub.last_sequence)
