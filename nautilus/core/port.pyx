@@ -105,6 +105,7 @@ cdef class Port:
             self.bell = os.open(os.path.join(self.directory, bell_name(name)), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             self.bell = -1
+        self.disarm()       # what woke the slot's client before this one
         self.join()
 
     def __dealloc__(self):

@@ -17,7 +17,7 @@ from nautilus.core.journal cimport journal_t
 from nautilus.core.port cimport control_t, slot_t
 from nautilus.core.ring cimport ring_t
 from nautilus.core.state cimport kernel_t
-from nautilus.core.types cimport event_t
+from nautilus.core.types cimport command_t, event_t
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t
@@ -30,6 +30,11 @@ cdef enum:
     COMMAND_RECORDS = 16384         # of the ring to the journal
     BATCH = 64                      # commands of one ring a turn
     EVENTS = 8192                   # room of the kernel thread's own buffer
+
+ctypedef struct queued_t:           # of the command ring
+    command_t command
+    uint64_t mark                   # 1: no command, but the running hashes, for the journal
+
 
 ctypedef struct core_t:
     kernel_t* kernel

@@ -41,7 +41,6 @@ cdef extern from "<unistd.h>" nogil:
     Py_ssize_t c_write "write"(int fd, const void* buffer, size_t count)
 
 cdef enum:
-    HASH_MARK = 255             # kind of a record in the command ring that carries the running hashes
     LOOKS = 256                 # before the first yield
     IDLE_NS = 20000000          # longest sleep without a look: timers, stop, room on the disk
     ADJUST_NS = 1000000000
@@ -147,8 +146,8 @@ cdef void refuse(core_t* core, const command_t* c, int reason, uint16_t slot, ui
     push_out(core, &e, c.kind, DELIVERY_LAST | DELIVERY_REFUSED, slot, taken)
 
 
-cdef void to_journal(core_t* core, const command_t* c) noexcept nogil:
-    while ring_push(core.commands, c):
+cdef void to_journal(core_t* core, const queued_t* queued) noexcept nogil:
+    while ring_push(core.commands, queued):
         if state_load(&core.control.state) == CORE_FAILED:
             return
         core.control.waits += 1
@@ -159,34 +158,36 @@ cdef void to_journal(core_t* core, const command_t* c) noexcept nogil:
 cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t slot, uint32_t taken) noexcept nogil:
     """Sequence one command, carry it out, hand it to the journal and its events on."""
     cdef kernel_t* k = core.kernel
-    cdef command_t c = given[0]
-    cdef command_t mark
+    cdef queued_t queued
+    cdef command_t* c = &queued.command
     cdef event_t empty
     cdef Py_ssize_t first, i
-    cdef bint entering = c.kind == COMMAND_NEW or c.kind == COMMAND_REPLACE
+    cdef bint entering = given.kind == COMMAND_NEW or given.kind == COMMAND_REPLACE
+    c[0] = given[0]
+    queued.mark = 0
     if entering and ring_size(core.output) > OUTPUT_RECORDS - OUTPUT_RECORDS // 4:
         core.control.busy += 1
-        refuse(core, &c, REASON_BUSY, slot, taken)
+        refuse(core, c, REASON_BUSY, slot, taken)
         return
     if entering and not (state_load(&core.control.journal_open) and state_load(&core.control.log_open)):
         core.control.refused_full += 1
-        refuse(core, &c, REASON_JOURNAL_FULL, slot, taken)
+        refuse(core, c, REASON_JOURNAL_FULL, slot, taken)
         return
     if entering and state_load(&core.control.state) != CORE_READY:
         core.control.not_ready += 1
-        refuse(core, &c, REASON_NOT_READY, slot, taken)
+        refuse(core, c, REASON_NOT_READY, slot, taken)
         return
     if k.out_count > EVENTS - 1024:
         flush_events(core)
     c.now_ns = now_ns
     first = k.out_count
-    kernel_step(k, &c, NULL)
+    kernel_step(k, c, NULL)
     c.sequence = k.sequence
     c.now_ns = k.now_ns
-    to_journal(core, &c)
+    to_journal(core, &queued)
     if k.sequence % JOURNAL_CHECKPOINT == 0:
         events_hash(k)
-        put_mark(core, &mark)
+        put_mark(core)
     if k.out_count == first:
         memset(&empty, 0, sizeof(empty))
         empty.command_sequence = k.sequence
@@ -207,16 +208,17 @@ cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t sl
         core.flags[k.out_count - 1] = DELIVERY_LAST
 
 
-cdef void put_mark(core_t* core, command_t* mark) noexcept nogil:
+cdef void put_mark(core_t* core) noexcept nogil:
     """The running hashes as of the last command, for the journal."""
     cdef kernel_t* k = core.kernel
-    memset(mark, 0, sizeof(command_t))
-    mark.kind = HASH_MARK
-    mark.sequence = k.sequence
-    mark.now_ns = k.event_sequence
-    mark.order_id = xxh64_value(&k.event_hash, NULL, 0)
-    mark.source_sequence = xxh64_value(&k.command_hash, NULL, 0)
-    to_journal(core, mark)
+    cdef queued_t queued
+    memset(&queued, 0, sizeof(queued))
+    queued.mark = 1
+    queued.command.sequence = k.sequence
+    queued.command.now_ns = k.event_sequence
+    queued.command.order_id = xxh64_value(&k.event_hash, NULL, 0)
+    queued.command.source_sequence = xxh64_value(&k.command_hash, NULL, 0)
+    to_journal(core, &queued)
 
 
 cdef uint64_t take(core_t* core, ring_t* ring, uint16_t slot) noexcept nogil:
@@ -325,20 +327,20 @@ cdef void* journal_main(void* argument) noexcept nogil:
     cdef core_t* core = <core_t*>argument
     cdef control_t* control = core.control
     cdef journal_t* journal = core.journal
-    cdef const command_t* commands
+    cdef const queued_t* queued
     cdef uint64_t granted, i
     cdef bint last
     cdef int rc
     while True:
         last = state_load(&core.kernel_done) != 0
-        commands = <const command_t*>ring_peek(core.commands, COMMAND_RECORDS // 4, &granted)
+        queued = <const queued_t*>ring_peek(core.commands, COMMAND_RECORDS // 4, &granted)
         if granted:
             for i in range(granted):
-                if commands[i].kind == HASH_MARK:
-                    journal_put_hash(journal, commands[i].sequence, commands[i].now_ns, commands[i].order_id,
-                                     commands[i].source_sequence)
+                if queued[i].mark:
+                    journal_put_hash(journal, queued[i].command.sequence, queued[i].command.now_ns,
+                                     queued[i].command.order_id, queued[i].command.source_sequence)
                 else:
-                    journal_put(journal, &commands[i])
+                    journal_put(journal, &queued[i].command)
             ring_release(core.commands, granted)
             rc = journal_flush(journal)
             if rc != 0:
@@ -577,7 +579,7 @@ cdef class TradingCore:
         if clock is not None:
             core.anchor_wall_ns, core.anchor_platform_ns, core.speed = clock
             core.scaled = core.anchor_wall_ns != core.anchor_platform_ns or core.speed != 1
-        core.commands = ring_open(sizeof(command_t), COMMAND_RECORDS, False)
+        core.commands = ring_open(sizeof(queued_t), COMMAND_RECORDS, False)
         core.output = ring_open(sizeof(delivery_t), OUTPUT_RECORDS, False)
         core.slots = <slot_t**>PyMem_Calloc(MOST_SLOTS, sizeof(slot_t*))
         core.bells = <int*>PyMem_Calloc(MOST_SLOTS, sizeof(int))

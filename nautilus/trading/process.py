@@ -120,7 +120,7 @@ def run_core(
     for note in found.notes:
         _LOG.warning("recovery: %s", note)
     behind_ns = found.kernel.now_ns - clock()
-    hashed = f"{found.kernel.state_hash():016x}"
+    hashed = f"{found.hash:016x}"
     core = TradingCore(
         found.kernel,
         found.journal,

@@ -31,6 +31,7 @@ class Recovered(NamedTuple):
     commands, replayed : in the journal; of these, how many were carried out anew.
     logged : events that the log lacked.
     notes : what was cut or mended, one line each.
+    hash : state hash of the kernel.
     """
 
     kernel: Kernel
@@ -40,6 +41,7 @@ class Recovered(NamedTuple):
     replayed: int
     logged: int
     notes: tuple[str, ...]
+    hash: int
 
 
 def recover(data: str, *, policy: str, open_orders: int, segment_bytes: int) -> Recovered:
@@ -53,6 +55,7 @@ def recover(data: str, *, policy: str, open_orders: int, segment_bytes: int) -> 
         See their modules.
     """
     path = Path(data, "journal")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     journal = Journal(
         path,
         policy="disk" if policy == "disk" else "memory",
@@ -105,7 +108,7 @@ def _replay(path: Path, journal: Journal, log: EventLogWriter) -> Recovered:
         )
         log.truncate(kernel.last_event_sequence)
     return Recovered(
-        kernel, journal, log, kernel.last_sequence, kernel.last_sequence - begun, logged, tuple(notes)
+        kernel, journal, log, kernel.last_sequence, kernel.last_sequence - begun, logged, tuple(notes), kernel.state_hash()
     )  # fmt: skip
 
 
