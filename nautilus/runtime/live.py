@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nautilus.bus import DeadLetter, Mesh, Publisher, Subscriber, make_context
-from nautilus.bus.base import BY_NAME
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
@@ -49,6 +48,7 @@ SAVE_NS = NANOSECONDS
 SAVE_SHARE = 50
 LOOK_NS = 100_000_000
 """Between looks at whether the process is ready."""
+FIRST_LOOK_NS = 5_000_000
 LINGER_NS = NANOSECONDS
 """What engines say last is delivered within this time."""
 ANSWER_NS = 10 * NANOSECONDS
@@ -111,7 +111,9 @@ class LiveHost:
     contexts : of its engines, by name.
     parts : see `Part`; to be filled before `start`.
     reasons : why the process is not ready; renewed ten times a second, and read by any thread.
-    bus : plain facts about the bus, renewed likewise.
+    warnings, bus : what is wrong with it although it serves, and plain facts about the bus; renewed likewise.
+    when_ready, when_stopping : called once, when it is ready for the first time, and when it is told to stop.
+    looks : called whenever these are renewed.
     """
 
     def __init__(
@@ -132,7 +134,11 @@ class LiveHost:
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
         self.reasons: tuple[str, ...] = ("not started",)
+        self.warnings: tuple[str, ...] = ()
         self.bus: dict[str, Any] = {}
+        self.when_ready: Callable[[], object] | None = None
+        self.when_stopping: Callable[[], object] | None = None
+        self.looks: list[Callable[[], object]] = []
         self.ended = False
         self._build = build
         self._zmq = make_context()
@@ -161,7 +167,7 @@ class LiveHost:
             self._zmq,
             process,
             wall_ns(),
-            lambda name, lane: plan.endpoint(name, "u" if lane == "u" else "n"),
+            partial(mesh_endpoint, plan),
             wall_ns,
             self.counters,
             on_gap=self._on_gap,
@@ -315,6 +321,8 @@ class LiveHost:
         if self._linger_ns:
             return
         self._linger_ns = wall_ns() + LINGER_NS
+        if self.when_stopping is not None:
+            self.when_stopping()
         for context in self.contexts.values():
             if context.state != EngineState.STARTING:
                 context.state = EngineState.STOPPING
@@ -328,7 +336,7 @@ class LiveHost:
         self._undo.close()
         while self._requests:
             _, _, answer = self._requests.popleft()
-            answer.set_exception(StoppingError("the process is about to end", where=self.process))
+            _settle(answer, StoppingError("the process is about to end", where=self.process))
 
     def _stop_on(self, now_ns: int) -> None:
         """Whether everything that was said is delivered and answered, or has had its time."""
@@ -415,9 +423,7 @@ class LiveHost:
 
     def _subscribe(self) -> None:
         """Ask for the market data that engines here take, where the hub is elsewhere."""
-        wanted = [
-            route.topic for route in self.messages.routes.values() if route.takers and route.topic.name in BY_NAME
-        ]
+        wanted = [route.topic for route in self.messages.routes.values() if route.takers and route.on_star]
         if not wanted or self._publisher is not None:
             return
         self._subscriber = Subscriber(
@@ -452,8 +458,13 @@ class LiveHost:
                 name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(self.mesh.peers().items())
             }
         }
-        if not self.ended:
-            self.later(LOOK_NS, self._look)
+        self.warnings = tuple(f"{each.where}: {each.error} ({each.count})" for each in self.calls.errors.distinct())
+        for look in self.looks:
+            look()
+        if not self.reasons and self.when_ready is not None:
+            self.when_ready()
+            self.when_ready = None
+        self.later(FIRST_LOOK_NS if self.when_ready is not None else LOOK_NS, self._look)
 
     def _blockers(self) -> list[str]:
         found = []
@@ -486,6 +497,11 @@ class LiveHost:
             if EXECUTION_REPORTS in context.engine.subscribes:
                 needed.add(self.plan.process_of("trading"))
         return needed - {self.process}
+
+
+def mesh_endpoint(plan: Plan, process: str, lane: str) -> str:
+    """Where a process listens on the mesh, as the bus asks for it."""
+    return plan.endpoint(process, "u" if lane == "u" else "n")
 
 
 def _nothing() -> None:

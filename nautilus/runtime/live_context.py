@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from nautilus.bus.base import BY_NAME
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
@@ -75,14 +76,16 @@ class Route:
     takers : engines of this process, with their handlers.
     processes : other processes with subscribers, for messages.
     reports : these are execution reports, which a recovery may hold back.
+    on_star : the star carries these records.
     """
 
-    __slots__ = ("priority", "processes", "reports", "structs", "takers", "topic")
+    __slots__ = ("on_star", "priority", "processes", "reports", "structs", "takers", "topic")
 
     def __init__(self, topic: Topic, engines: Iterable[LiveContext], plan: Plan, process: str) -> None:
         self.topic = topic
         self.priority = topic.priority
         self.structs = _STRUCTS.get(topic.name)
+        self.on_star = topic.name in BY_NAME
         self.reports = topic.name == EXECUTION_REPORTS.name
         self.takers: list[tuple[Handler, LiveContext]] = [
             (getattr(context.engine, topic.handler), context)

@@ -41,7 +41,7 @@ LOOK_NS = 50_000
 TO_CORE = (CommandMessage, SourceStatus, GetCoreState)
 _URGENT = (KillSwitch, ResumeTrading)
 
-Answer = Callable[["Message | Exception"], object]
+Answer = Callable[["Message | Exception"], None]
 """Takes the reply to a request, or why there is none."""
 Server = Callable[[Message, Answer], object]
 """Answers requests of an engine, now or later."""
@@ -108,7 +108,7 @@ class Messages:
         self.started = False
         self._unknown = counters.counter("host.unknown")
         self._refused = counters.counter("host.refused")
-        self._round_trips = Histogram(HIGHEST_NS, f"{plan.shared}/latency.{process}.order_round_trip")
+        self.round_trips = Histogram(HIGHEST_NS, f"{plan.shared}/latency.{process}.order_round_trip")
         self.route()
 
     def route(self) -> None:
@@ -141,7 +141,7 @@ class Messages:
         if route.takers:
             self._post(route.priority, self._deliver, (route, event))
         if isinstance(event, np.ndarray):
-            if self._records is not None:
+            if self._records is not None and route.on_star:
                 self._records(event)
         elif route.processes:
             payload = to_wire(event)
@@ -186,7 +186,7 @@ class Messages:
                 call(context, engine.on_unknown, number, message)
                 return
             if isinstance(message, CommandMessage):
-                self._round_trips.record(monotonic_ns() - sent_ns)
+                self.round_trips.record(monotonic_ns() - sent_ns)
             call(context, engine.on_reply, number, result)
 
         self._ask(peer, _Waiting(message, answered, context.name), until_ns)

@@ -42,6 +42,9 @@ class PlatformConfig(msgspec.Struct, frozen=True):
         How long a process may take to stop before it is killed.
     lead_seconds
         From the start until a recording begins to play.
+    handler_limit_ms
+        What a handler of an engine may take: a longer one is named in the log; at ten times this its process ends and
+        is started again.
     """
 
     instance: str = "main"
@@ -52,6 +55,7 @@ class PlatformConfig(msgspec.Struct, frozen=True):
     start_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     stop_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
     lead_seconds: Annotated[float, Meta(ge=0, le=60)] = 1.5
+    handler_limit_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
 
     def __post_init__(self) -> None:
         if not re.fullmatch(INSTANCE_NAME, self.instance):

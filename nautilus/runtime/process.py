@@ -1,0 +1,169 @@
+"""What a process of the platform does: builds its engines from the plan, runs them, and takes everything down again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from nautilus.core.counters import Counters
+from nautilus.engines import CATALOGUE
+from nautilus.engines.base import Engine
+from nautilus.engines.strategy import STRATEGIES
+from nautilus.runtime import logs
+from nautilus.runtime.clock import PlatformClock, wall_ns
+from nautilus.runtime.config import resolve_sections
+from nautilus.runtime.control import Control
+from nautilus.runtime.live import LiveHost, mesh_endpoint
+from nautilus.runtime.loop import Rank
+from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands
+from nautilus.runtime.plan import Plan
+from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
+from nautilus.runtime.sections import SECTIONS
+from nautilus.runtime.strategies import load_strategies
+from nautilus.runtime.views import serve_http
+from nautilus.runtime.watchdog import Watchdog
+
+EXIT_FAILED = 1
+"""The process could not start, or broke."""
+
+_LOGGER = logging.getLogger("nautilus.runtime")
+
+
+def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
+    """Run a process of a plan until its supervisor says stop; the exit code.
+
+    Parameters
+    ----------
+    plan, name
+        What to run.
+    connection
+        The line to the supervisor.
+    """
+    log = logs.configure(name, plan.data, plan.config("logging", LoggingConfig))
+    control = Control(plan, name, connection)
+    try:
+        if plan.process(name).kind == "core":
+            return _run_core(plan, name, control)
+        return _run_engines(plan, name, control)
+    except Exception as error:
+        _LOGGER.critical("process %s failed: %s", name, error, exc_info=error)
+        control.failed(error)
+        return EXIT_FAILED
+    finally:
+        control.close()
+        log.close()
+
+
+def _run_core(plan: Plan, name: str, control: Control) -> int:
+    from nautilus.bus import Mesh, make_context
+    from nautilus.core.clock import now_ns
+    from nautilus.core.histogram import Histogram
+    from nautilus.trading.process import Settings, run_core
+
+    settings = plan.config("core", CoreConfig)
+    clock = PlatformClock(plan.clock)
+    counters = Counters(path=plan.counters_of(name))
+    with contextlib.ExitStack() as undo:
+        context = make_context()
+        undo.callback(context.destroy, 0)
+        mesh = Mesh(context, name, wall_ns(), partial(mesh_endpoint, plan), now_ns, counters)
+        undo.callback(mesh.close)
+        return run_core(
+            data=plan.data,
+            shared=plan.shared,
+            settings=Settings(**{field: getattr(settings, field) for field in Settings._fields}),
+            mesh=mesh,
+            control=control,
+            counters=counters,
+            latency=Histogram(path=f"{plan.shared}/latency.{name}.order"),
+            clock=clock.now_ns,
+            anchor=(plan.clock.wall_ns, plan.clock.platform_ns, plan.clock.speed),
+            setup=setup_commands(plan),
+            epoch=wall_ns(),
+        )
+
+
+def _run_engines(plan: Plan, name: str, control: Control) -> int:
+    builder = EngineBuilder(plan)
+    limit_ms = plan.config("platform", PlatformConfig).handler_limit_ms
+    host = LiveHost(plan, name, builder.build, limit_ms=limit_ms)
+    with contextlib.ExitStack() as undo:
+        undo.callback(host.close)
+        add_parts(host, builder, control)
+        ports = serve_http(host, undo)
+        watchdog = Watchdog(limit_ms, host.calls.current, host.calls.describe)
+        watchdog.start()
+        undo.callback(watchdog.stop)
+        host.add_source(control.fileno(), partial(_obey, host, control), rank=Rank.CONTROL)
+        host.when_ready = partial(control.ready, ports)
+        host.start()
+        _obey(host, control)  # what came before it was looked for
+        host.run()
+    return 0
+
+
+def _obey(host: LiveHost, control: Control) -> None:
+    for order in control.poll():
+        if order == "open":
+            host.open()
+        elif order == "stop":
+            host.stop()
+
+
+def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
+    """Put around the engines of a process what they need."""
+    plan = host.plan
+    if "trading" in host.contexts:
+        from nautilus.trading.process import event_log
+        from nautilus.trading.rim import Rim
+
+        core = builder.services["core"]
+        host.parts.append(Rim(host, host.contexts["trading"], core, plan.shared, event_log(plan.data)))
+    if "marketdata" in host.contexts:
+        host.parts.append(market_part(host, plan, lambda broken: control.finished()))
+
+
+class EngineBuilder:
+    """Makes engines from the catalogue and the plan's settings."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.services: dict[str, Any] = {}
+        """What constructors of engines ask for; made when the first one does."""
+        self._makers: dict[str, Callable[[], Any]] = {
+            "instruments": partial(instruments_of, plan),
+            "strategies": self._strategies,
+            "core": _remote_core,
+        }
+
+    def build(self, name: str) -> Engine:
+        """A new engine."""
+        entry = CATALOGUE[name]
+        config: msgspec.Struct
+        config = hub_config(self._plan) if name == "marketdata" else self._plan.config(name, entry.load_config())
+        for need in entry.needs:
+            if need not in self.services:
+                self.services[need] = self._makers[need]()
+        if "strategies" in entry.needs:
+            self.services["strategies"] = self._strategies()  # they have a state of their own: never used twice
+        return entry.build(config, **self.services)
+
+    def _strategies(self) -> Any:
+        kinds = resolve_sections({name: SECTIONS[name] for name in STRATEGIES if name in SECTIONS})
+        sections = {name: self._plan.config(name, kind) for name, kind in kinds.items()}
+        return load_strategies(self._plan.strategies, sections)
+
+
+def _remote_core() -> Any:
+    from nautilus.trading.rim import RemoteCore
+
+    return RemoteCore()
+
+
+__all__ = ["EXIT_FAILED", "EngineBuilder", "add_parts", "run_process"]

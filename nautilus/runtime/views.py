@@ -1,0 +1,69 @@
+"""The HTTP side of a process: a port for each of its engines, with what the host knows of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from socket import socket
+
+from nautilus.runtime.clock import monotonic_ns
+from nautilus.runtime.http.access import AccessRules
+from nautilus.runtime.http.app import EngineApp
+from nautilus.runtime.http.config import HttpConfig
+from nautilus.runtime.http.server import HttpServer
+from nautilus.runtime.http.sockets import bind_socket
+from nautilus.runtime.live import LiveHost
+from nautilus.runtime.live_context import LiveContext
+from nautilus.runtime.messages import CORE
+from nautilus.runtime.metrics import EngineView, SharedMeters
+
+
+def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
+    """Listen on the port of each engine of a host, and answer there until `undo`; {engine: port}.
+
+    Raises
+    ------
+    PortError
+        A port cannot be had.
+    """
+    plan = host.plan
+    config = plan.config("http", HttpConfig)
+    token = None if plan.demo else Path(plan.directory, "token").read_text().strip()
+    rules = AccessRules(token, plan.bind, config)
+    apps: dict[str, tuple[EngineApp, socket]] = {}
+    for context in host.contexts.values():
+        listener = bind_socket(plan.bind, plan.port(context.name), context.name)
+        undo.callback(listener.close)
+        view = view_of(host, context, whole_process=not apps)
+        operations = type(context.engine).operations
+        apps[context.name] = (EngineApp(view, operations, host.ask_engine, rules, config=config), listener)
+    server = HttpServer(apps, host.counters, config)
+    server.start()
+    undo.callback(server.stop)
+    host.when_stopping = server.drain
+    return server.ports
+
+
+def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> EngineView:
+    """What an engine's port shows, kept up to date by its host."""
+    histograms = {"handle": context.histogram}
+    if context.engine.source_id:
+        histograms["order_round_trip"] = host.messages.round_trips
+    view = EngineView(
+        context.name,
+        host.process,
+        host.counters,
+        started_ns=monotonic_ns(),
+        histograms=histograms,
+        reasons=lambda: host.reasons,
+        warnings=lambda: host.warnings,
+        bus=lambda: host.bus,
+        shared=(SharedMeters(CORE, host.plan.shared),) if context.name == "trading" else (),
+        process_metrics=whole_process,
+    )
+
+    def renew() -> None:
+        view.state = context.state
+
+    host.looks.append(renew)
+    return view
