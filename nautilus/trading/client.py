@@ -128,6 +128,11 @@ class CoreClient:
         self._urgent = _Lane(source_id | URGENT_SOURCE, first)
 
     @property
+    def completed(self) -> int:
+        """The last of this client's commands that the core has answered for, urgent ones apart."""
+        return self._normal.completed
+
+    @property
     def attached(self) -> bool:
         """A core is there, or it has not been noticed yet that it is not."""
         return self._port is not None or self._attach()

@@ -1,4 +1,4 @@
-"""A real trading core in this process: native threads, shared memory, journal and event log in directories of a test."""
+"""A real trading core in this process: native threads, shared memory, journal and event log in a test's directories."""
 
 from __future__ import annotations
 
