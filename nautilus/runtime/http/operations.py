@@ -60,7 +60,7 @@ class OperationHandler:
         self._engine = engine
         self._ask = ask
         self._answer_seconds = answer_seconds
-        self._latency = latency or Histogram()
+        self._latency = Histogram() if latency is None else latency  # an empty one is false
         self._form = form_of(operation.request)
         self._fields = field_forms(operation.request)
         leave = form_of(operation.reply).leave

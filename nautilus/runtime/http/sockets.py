@@ -45,7 +45,8 @@ def holder_of(port: int) -> str:
         return ""
     for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
-            descriptors = [os.readlink(entry) for entry in os.scandir(process / "fd")]
+            with os.scandir(process / "fd") as entries:
+                descriptors = [os.readlink(entry) for entry in entries]
         except OSError:
             continue
         if wanted.intersection(descriptors):
