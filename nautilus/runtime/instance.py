@@ -106,7 +106,8 @@ class Instance:
                 _empty(shared)
             private_directory(shared)
             instance._made_data = place == directory / "data"
-            (place / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+            for made in (place, place / "logs"):
+                made.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not instance._made_data:
                 instance._take(place, f"data directory {place} is in use")
             write_atomically(directory / "token", secrets.token_urlsafe(32).encode())

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from nautilus.model.errors import ConfigError
+from nautilus.runtime import control as control_module
 from nautilus.runtime import kernelcalls
 from nautilus.runtime.control import Control
 from nautilus.runtime.plan import Plan
@@ -33,6 +34,8 @@ class Behaviour(msgspec.Struct, frozen=True):
         It ignores SIGTERM.
     worker
         It starts a process that would run for long.
+    orphan_wait_seconds
+        How long it waits for others to stop, where the supervisor is gone; 0: as long as usual.
     """
 
     fails: str = ""
@@ -40,6 +43,7 @@ class Behaviour(msgspec.Struct, frozen=True):
     silent: bool = False
     deaf: bool = False
     worker: bool = False
+    orphan_wait_seconds: float = 0.0
 
 
 def note(plan: Plan, *words: object) -> None:
@@ -54,6 +58,8 @@ def run(plan: Plan, name: str, connection: socket.socket) -> int:
     behaviour = msgspec.convert(plan.sections.get("behaviour", {}).get(name, {}), Behaviour)
     if behaviour.crashes:
         os._exit(behaviour.crashes)
+    if behaviour.orphan_wait_seconds:
+        control_module.ORPHAN_WAIT_SECONDS = behaviour.orphan_wait_seconds
     control = Control(plan, name, connection)
     if behaviour.fails and (behaviour.fails == "always" or os.path.exists(behaviour.fails)):
         control.failed(ConfigError(f"{name} has no port", where="port 1", expected="a free one"))
@@ -75,3 +81,8 @@ def run(plan: Plan, name: str, connection: socket.socket) -> int:
     note(plan, name, "stopped")
     control.close()
     return 0
+
+
+if __name__ == "__main__":
+    # Without a supervisor: the file of the plan, the name, the descriptor of the line.
+    sys.exit(run(Plan.decode(Path(sys.argv[1]).read_bytes()), sys.argv[2], socket.socket(fileno=int(sys.argv[3]))))
