@@ -94,7 +94,7 @@ class Dealer:
         "_changed",
         "blocked",
         "changed_ns",
-        "get",
+        "lost",
         "monitor",
         "peer",
         "recv",
@@ -120,7 +120,10 @@ class Dealer:
     ) -> None:
         self.peer = peer
         self.streams = streams
-        self.up = False
+        # Inside one process there is nothing that could break, and no event that says that it stands.
+        self.up = endpoint.startswith("inproc:")
+        self.lost = False
+        """It stood, and does no longer."""
         self.blocked = False
         """The socket took nothing more when last tried."""
         self.changed_ns = now_ns
@@ -133,7 +136,6 @@ class Dealer:
         self.socket.setsockopt(zmq.HEARTBEAT_TTL, 10 * silence_ms)
         self.recv = BackendSocket.recv.__get__(self.socket)
         self.send = BackendSocket.send.__get__(self.socket)
-        self.get = BackendSocket.get.__get__(self.socket)
         # An I/O thread that tells of a change waits for room: there is always some.
         address = f"inproc://monitor.{id(self.socket):x}"
         self.socket.monitor(address, UP | DOWN)

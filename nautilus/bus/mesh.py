@@ -29,12 +29,13 @@ Nothing here waits, starts a thread, or raises for what came over the wire: what
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
 import zmq
+from zmq.backend import zmq_poll
 
 from nautilus.bus.envelope import (
     LANE_OF,
@@ -50,7 +51,7 @@ from nautilus.bus.envelope import (
     PeerState,
     error_payload,
 )
-from nautilus.bus.lanes import EVENTS, NOBLOCK, POLLIN, RCVMORE, Dealer, Inbound, Peer, Router
+from nautilus.bus.lanes import NOBLOCK, POLLIN, RCVMORE, Dealer, Inbound, Peer, Router
 from nautilus.bus.streams import AHEAD, DELIVER, DUPLICATE, REFUSED, SendStream
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
@@ -62,6 +63,9 @@ ACKNOWLEDGED, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.RESEND
 COUNTED = ("sent", "acknowledged", "retried", "dead_lettered", "duplicates", "received")
 DEAD_LETTERS_KEPT = 1_000
 NEVER = 1 << 62
+ALL = "all"
+IDLE_NS = 10_000
+"""Between `tick` and `receive`: a host that was away for longer has waited for something to come."""
 WATCH_NS = 10_000_000
 """Between looks at the state of connections; a tenth of it while a connection that is needed does not stand."""
 
@@ -170,6 +174,7 @@ class Mesh:
         self._last_id = 0
         self._due_ns = NEVER
         self._watch_ns = 0
+        self._ticked_ns = 0
         self._open = 0
         self._unknown: list[int] = []
         self._answers_due: list[Inbound] = []
@@ -180,22 +185,27 @@ class Mesh:
         self._dealers: dict[tuple[str, str], Dealer] = {}
         self._in_lane: dict[str, list[Dealer]] = {lane: [] for lane in LANES}
         self._routers: dict[str, Router] = {}
+        self._items: dict[str, list[tuple[Any, int]]] = {}
         try:
             for lane in LANES:
                 self._routers[lane] = Router(context, lane, endpoint(process, lane), high_water)
         except BaseException:
             self.close()
             raise
+        self._list_sockets()
 
     # What the host waits for
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """To be polled for reading; the urgent lane first. It changes when `generation` does."""
-        return [
-            socket
-            for lane in LANES
-            for socket in (self._routers[lane].socket, *(dealer.socket for dealer in self._in_lane[lane]))
-        ]
+        return [socket for socket, _ in self._items[ALL]]
+
+    def _list_sockets(self) -> None:
+        for lane in LANES:
+            sockets = [self._routers[lane].socket, *(dealer.socket for dealer in self._in_lane[lane])]
+            self._items[lane] = [(socket, POLLIN) for socket in sockets]
+        self._items[ALL] = self._items[URGENT] + self._items[NORMAL]
+        self.generation += 1
 
     @property
     def next_due_ns(self) -> int:
@@ -228,17 +238,25 @@ class Mesh:
             self._bury(stream.cut(), process, "cut")
             self._due_ns = 0
         self._last_id = number = self._last_id + 1
-        stream.append(
-            Envelope(kind, number, self.epoch, 0, 0, int(priority), deadline_ns, trace_id, sender, to, payload)
-        )
+        envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, trace_id, sender, to, payload)
         self.sent += 1
-        if dealer.up and not dealer.blocked:
-            self._pump(dealer, self._clock())
+        # Where the stream has nothing before it and the socket takes it, none of the other streams has anything to
+        # send either.
+        if stream.append(envelope) and dealer.up and not dealer.blocked:
+            now_ns = self._clock()
+            try:
+                dealer.send(self._encode(envelope), NOBLOCK)
+            except zmq.Again:
+                self._block(dealer, now_ns)
+            else:
+                stream.sent(envelope, now_ns)
         elif not dealer.up:
             self._watch_ns = 0
-        due_ns = stream.due_ns
+        due_ns = stream.retry_at_ns
         if due_ns and due_ns < self._due_ns:
             self._due_ns = due_ns
+        if deadline_ns and deadline_ns < self._due_ns:
+            self._due_ns = deadline_ns
         return number
 
     def dial(self, process: str, priority: int = Priority.NORMAL) -> None:
@@ -269,26 +287,30 @@ class Mesh:
             )
             self._dealers[process, lane] = dealer
             self._in_lane[lane].append(dealer)
-            self._peer_up[process] = (False, now_ns)
+            self._peer_up.setdefault(process, (dealer.up, now_ns))
             for each, stream in streams.items():
                 self._out[process, each] = (stream, dealer)
-            self.generation += 1
+            self._list_sockets()
             self._watch_ns = 0
         return self._out[process, priority]
 
-    def _pump(self, dealer: Dealer, now_ns: int) -> None:
-        """Give the socket what it takes, smaller priorities first."""
+    def _pump(self, dealer: Dealer, streams: Iterable[SendStream], now_ns: int) -> None:
+        """Give the socket what it takes, in the order of the streams."""
         send, encode = dealer.send, self._encode
-        for stream in dealer.streams.values():
+        for stream in streams:
             while (envelope := stream.peek()) is not None:
                 try:
                     send(encode(envelope), NOBLOCK)
                 except zmq.Again:
-                    dealer.blocked = True
-                    self._due_ns = min(self._due_ns, now_ns + 1_000_000)
+                    self._block(dealer, now_ns)
                     return
                 stream.sent(envelope, now_ns)
         dealer.blocked = False
+
+    def _block(self, dealer: Dealer, now_ns: int) -> None:
+        """The socket takes no more: try again soon."""
+        dealer.blocked = True
+        self._due_ns = min(self._due_ns, now_ns + 1_000_000)
 
     # Receiving
 
@@ -298,25 +320,29 @@ class Mesh:
         `ready` holds the sockets that a poll found readable (None: not known); `urgent` looks at the urgent lane only.
         """
         out: list[Delivery] = []
+        if ready is None:
+            ready = dict(zmq_poll(self._items[URGENT] if urgent else self._items[ALL], 0))
+            if not ready:
+                return out
+        now_ns = self._clock()
+        # Where the host had to wait, it most likely was for one message. To ask for another costs as much as that one;
+        # the next poll will tell.
+        most = 1 if now_ns - self._ticked_ns > IDLE_NS else limit
         for lane in (URGENT,) if urgent else LANES:
             for dealer in self._in_lane[lane]:
-                if dealer.socket in ready if ready is not None else dealer.get(EVENTS) & POLLIN:
-                    self._read_dealer(dealer, out, limit)
+                if dealer.socket in ready:
+                    self._read_dealer(dealer, out, most, now_ns)
             router = self._routers[lane]
-            if router.socket in ready if ready is not None else router.get(EVENTS) & POLLIN:
-                self._read_router(router, out, limit - len(out))
+            if router.socket in ready:
+                self._read_router(router, out, most, now_ns)
         self._open += len(out)
         if self._answers_due and not self._open:
             self._send_answers()
         return out
 
-    def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
+    def _read_router(self, router: Router, out: list[Delivery], limit: int, now_ns: int) -> None:
         recv, decode, inbound = router.recv, self._decode_envelope, router.inbound
-        now_ns = 0
-        for count in range(limit):
-            # Asking whether there is more costs less than the exception that says there is not.
-            if count == 1 and not router.get(EVENTS) & POLLIN:
-                break
+        for _ in range(limit):
             try:
                 identity = recv(NOBLOCK)
             except zmq.Again:
@@ -341,11 +367,9 @@ class Mesh:
             if stream.skipped is not None and self.on_gap is not None:
                 self.on_gap(source.peer.name, source.priority, *stream.skipped)
             if verdict is DELIVER:
-                if envelope.deadline_ns:
-                    now_ns = now_ns or self._clock()
-                    if envelope.deadline_ns <= now_ns:
-                        self._refuse_late(source, envelope, now_ns)
-                        continue
+                if envelope.deadline_ns and envelope.deadline_ns <= now_ns:
+                    self._refuse_late(source, envelope, now_ns)
+                    continue
                 self.received += 1
                 out.append(
                     Delivery(
@@ -421,12 +445,10 @@ class Mesh:
         else:
             self._acknowledge(source)
 
-    def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int) -> None:
+    def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int, now_ns: int) -> None:
         recv, decode, streams = dealer.recv, self._decode_answer, dealer.streams
-        now_ns = self._clock()
-        for count in range(limit):
-            if count == 1 and not dealer.get(EVENTS) & POLLIN:
-                break
+        more = dealer.blocked
+        for _ in range(limit):
             try:
                 frame = recv(NOBLOCK)
             except zmq.Again:
@@ -443,6 +465,7 @@ class Mesh:
             before = stream.acknowledged
             request = stream.answered(answer, now_ns)
             self.acknowledged += stream.acknowledged - before
+            more = more or stream.cursor < stream.next_sequence
             if request is not None:
                 out.append(
                     Delivery(
@@ -457,8 +480,8 @@ class Mesh:
                         request.trace_id,
                     )
                 )
-        if dealer.up:
-            self._pump(dealer, now_ns)
+        if dealer.up and more:
+            self._pump(dealer, streams.values(), now_ns)
 
     # After the handler
 
@@ -530,6 +553,7 @@ class Mesh:
         if now_ns >= self._due_ns:
             self._work(now_ns)
         self._tally.write()
+        self._ticked_ns = now_ns
         unknown, self._unknown = self._unknown, []
         return unknown
 
@@ -540,19 +564,21 @@ class Mesh:
             changes = dealer.changes()
             if changes:
                 dealer.changed_ns = now_ns
+                dealer.lost = not changes[-1] and (dealer.up or dealer.lost or True in changes)
                 dealer.up = changes[-1]
                 self._judge(dealer.peer, now_ns)
                 if dealer.up:
                     for stream in dealer.streams.values():
                         self._send_again(dealer, stream, stream.resume)
-                    self._pump(dealer, now_ns)
+                    self._pump(dealer, dealer.streams.values(), now_ns)
                     self._due_ns = 0
             if not dealer.up and now_ns - dealer.changed_ns < 1_000_000_000:
                 wait_ns = WATCH_NS // 10
         self._watch_ns = now_ns + wait_ns
 
     def _judge(self, peer: str, now_ns: int) -> None:
-        up = all(dealer.up for (name, _), dealer in self._dealers.items() if name == peer)
+        dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
+        up = any(dealer.up for dealer in dealers) and not any(dealer.lost for dealer in dealers)
         if up != self._peer_up[peer][0]:
             self._peer_up[peer] = (up, now_ns)
             if self.on_peer is not None:
@@ -569,7 +595,7 @@ class Mesh:
                 elif stream.retry_at_ns and stream.retry_at_ns <= now_ns:
                     stream.retry_at_ns = now_ns + self._stream_options["retry_ns"]
             if dealer.up:
-                self._pump(dealer, now_ns)
+                self._pump(dealer, dealer.streams.values(), now_ns)
                 if dealer.blocked:
                     due_ns = min(due_ns, now_ns + 1_000_000)
             for stream in dealer.streams.values():

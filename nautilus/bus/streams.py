@@ -23,6 +23,7 @@ from heapq import heappop, heappush
 from nautilus.bus.envelope import Answer, Envelope, MessageKind
 
 REQUEST = MessageKind.REQUEST
+RESEND = MessageKind.RESEND
 SETTLED = MessageKind.SETTLED
 GIVEN_UP = MessageKind.GIVEN_UP
 MERGE_AT = 1024
@@ -90,9 +91,10 @@ class SendStream:
         self._merge_at = MERGE_AT
         self._deadlines: list[tuple[int, int]] = []
 
-    def append(self, envelope: Envelope) -> None:
-        """Take a message in; its sequence is set here."""
+    def append(self, envelope: Envelope) -> bool:
+        """Take a message in; its sequence is set here. True: it is what `peek` would give now."""
         sequence = envelope.sequence = self.next_sequence
+        envelope.base = self.base
         self.next_sequence = sequence + 1
         self.held[sequence] = envelope
         self.live += 1
@@ -100,6 +102,7 @@ class SendStream:
             self.requests[envelope.id] = sequence
         if envelope.deadline_ns:
             heappush(self._deadlines, (envelope.deadline_ns, sequence))
+        return sequence == self.cursor and sequence - self.received <= self.window
 
     def peek(self) -> Envelope | None:
         """The next to send, or None: nothing left, or enough is under way."""
@@ -118,6 +121,10 @@ class SendStream:
 
     def answered(self, answer: Answer, now_ns: int) -> Envelope | None:
         """Take an answer in. Returns the request that it answers, where it answers one that still waits."""
+        if self.live == 1 and answer.id and len(self.held) == 1:
+            request = self._answered_alone(answer)
+            if request is not None:
+                return request
         if answer.receiver != self.receiver:
             if answer.receiver < self.receiver:
                 return None
@@ -148,12 +155,29 @@ class SendStream:
                 progress = True
                 self._bury(sequence, SETTLED)
         self._trim()
-        if answer.kind is MessageKind.RESEND:
+        if answer.kind is RESEND:
             self._rewind()
         if progress:
             self._wait_ns = self._retry_ns
             self.retry_at_ns = now_ns + self._retry_ns if self.held else 0
         return request
+
+    def _answered_alone(self, answer: Answer) -> Envelope | None:
+        """The same in few steps for the only request under way, with nothing behind it; None: not so."""
+        last = self.next_sequence - 1
+        if (
+            answer.receiver != self.receiver
+            or answer.handled != last
+            or answer.received != last
+            or self.requests.pop(answer.id, 0) != last
+        ):
+            return None
+        self.acknowledged += 1
+        self.live = self.retry_at_ns = 0
+        self.received = self.handled = last
+        self.base = self.cursor = self._settled_to = self.next_sequence
+        self._wait_ns = self._retry_ns
+        return self.held.pop(last)
 
     def expire(self, now_ns: int) -> list[Envelope]:
         """Give up the messages whose deadline has come, and return them."""
@@ -315,6 +339,8 @@ class Verdict(Enum):
 
 DELIVER, SKIP, DUPLICATE, AHEAD, REFUSED = Verdict
 KEPT_REPLIES = 8_192
+SWEEP_AT = 64
+"""Replies kept until it is looked which of them the sender no longer holds."""
 
 
 class ReceiveStream:
@@ -332,7 +358,18 @@ class ReceiveStream:
         {sequence: answer} of requests that the sender may ask for again; the newest `KEPT_REPLIES` of them.
     """
 
-    __slots__ = ("_ahead", "_fresh", "base", "epoch", "expected", "handled", "missing", "replies", "skipped")
+    __slots__ = (
+        "_ahead",
+        "_fresh",
+        "_sweep_at",
+        "base",
+        "epoch",
+        "expected",
+        "handled",
+        "missing",
+        "replies",
+        "skipped",
+    )
 
     def __init__(self) -> None:
         self.epoch = self.base = self.expected = self.handled = 0
@@ -341,6 +378,7 @@ class ReceiveStream:
         self.replies: dict[int, Answer] = {}
         self._ahead: dict[int, int] = {}
         self._fresh = True
+        self._sweep_at = SWEEP_AT
 
     def accept(self, envelope: Envelope) -> Verdict:
         """Judge an envelope; what is to be delivered counts as received from here on."""
@@ -350,7 +388,9 @@ class ReceiveStream:
                 return REFUSED
             self._begin(envelope.epoch, envelope.base)
         elif envelope.base > self.base:
-            self._advance(envelope.base)
+            self.base = envelope.base
+            if envelope.base > self.expected:
+                self._advance(envelope.base)
         sequence, expected = envelope.sequence, self.expected
         if envelope.kind <= REQUEST:
             if sequence == expected:
@@ -389,9 +429,14 @@ class ReceiveStream:
 
     def keep(self, sequence: int, answer: Answer) -> None:
         """Keep the answer of a request until the sender no longer holds that."""
-        self.replies[sequence] = answer
-        if len(self.replies) > KEPT_REPLIES:
-            del self.replies[next(iter(self.replies))]
+        replies = self.replies
+        replies[sequence] = answer
+        if len(replies) >= self._sweep_at:
+            for old in [old for old in replies if old < self.base]:
+                del replies[old]
+            if len(replies) > KEPT_REPLIES:
+                del replies[next(iter(replies))]
+            self._sweep_at = min(max(SWEEP_AT, 2 * len(replies)), KEPT_REPLIES + 1)
 
     def _begin(self, epoch: int, base: int) -> None:
         self.epoch = epoch
@@ -403,15 +448,10 @@ class ReceiveStream:
         self._fresh = True
 
     def _advance(self, base: int) -> None:
-        self.base = base
-        replies = self.replies
-        if replies:
-            for sequence in [sequence for sequence in replies if sequence < base]:
-                del replies[sequence]
-        if base > self.expected:
-            if not self._fresh:
-                self.skipped = (self.expected, base - 1)
-            self._pass_over(base - 1)
+        """The sender holds nothing before `base`, so what is missing before it will not come."""
+        if not self._fresh:
+            self.skipped = (self.expected, base - 1)
+        self._pass_over(base - 1)
 
     def _pass_over(self, last: int) -> None:
         """Count all from `expected` to `last` as received and handled."""
