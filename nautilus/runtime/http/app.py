@@ -24,6 +24,7 @@ from starlette.routing import Route as StarletteRoute
 
 from nautilus.core.histogram import Histogram
 from nautilus.engines.base import Operation
+from nautilus.model.errors import NautilusError
 from nautilus.runtime.errorlog import ErrorLog
 from nautilus.runtime.http.access import READ_METHODS, AccessRules
 from nautilus.runtime.http.config import HttpConfig
@@ -50,6 +51,8 @@ from nautilus.runtime.http.operations import Ask, OperationHandler
 from nautilus.runtime.http.probes import Probes
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.metrics import EngineView
+
+_TOLD = "nautilus.told"
 
 
 class EngineApp:
@@ -113,6 +116,8 @@ class EngineApp:
             self.add(route)
         self.api.add_exception_handler(HTTPException, self._on_http_exception)
         self.api.add_exception_handler(RequestValidationError, self._on_invalid)
+        for kind in (HttpError, NautilusError, Exception):
+            self.api.add_exception_handler(kind, self._on_error)
 
     def add(self, route: Route) -> None:
         """Serve one more route."""
@@ -148,21 +153,12 @@ class EngineApp:
             await self._through_api(scope, receive, send)
 
     async def _through_api(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def noting(message: Any) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
         try:
-            await self.api(scope, receive, noting)
+            await self.api(scope, receive, send)
         except Exception as error:
-            # Handlers of this runtime never raise; an included router's may.
-            route = getattr(scope.get("route"), "path", "?")
-            response = self._border.answer(error, scope, f"{scope['method']} {route}")
-            if not begun:
-                await send_response(send, response)
+            # Starlette raises again what `_on_error` has answered; what came in the middle of an answer it did not see.
+            if not scope.get(_TOLD):
+                self._border.answer(error, scope, _place(scope))
 
     def _add_operation(self, operation: Operation, ask: Ask, config: HttpConfig) -> None:
         name = f"{operation.method} {operation.path}"
@@ -220,8 +216,16 @@ class EngineApp:
         where = ".".join(str(part) for part in first["loc"])
         return self._as_starlette(HttpError(422, "http.fields", str(first["msg"]), where=where), request.scope)
 
-    def _as_starlette(self, error: HttpError, scope: Scope) -> StarletteResponse:
-        self._count(error.status)
-        response = problem_response(error, trace_id(scope))
+    async def _on_error(self, request: StarletteRequest, error: Exception) -> StarletteResponse:
+        return self._as_starlette(error, request.scope)
+
+    def _as_starlette(self, error: Exception, scope: Scope) -> StarletteResponse:
+        response = self._border.answer(error, scope, _place(scope))
+        scope[_TOLD] = True
         headers = {name.decode(): value.decode() for name, value in response.headers}
         return StarletteResponse(response.body, response.status, headers, response.content_type)
+
+
+def _place(scope: Scope) -> str:
+    """The route of a request to an included router, under which the log names an error."""
+    return f"{scope['method']} {getattr(scope.get('route'), 'path', '?')}"

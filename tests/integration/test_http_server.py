@@ -1,0 +1,606 @@
+"""A real server on free ports: probes, operations, every refusal, faults of clients, start and stop."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import http.client
+import json
+import os
+import queue
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from nautilus.core.counters import Counters
+from nautilus.engines.base import Operation
+from nautilus.model.enums import EngineState, Side
+from nautilus.model.errors import BusError, InternalError, ModelError
+from nautilus.model.queries import (
+    CancelRequest,
+    GetOrders,
+    KillRequest,
+    KillResult,
+    OrderLines,
+    OrderRequest,
+    OrderResult,
+)
+from nautilus.runtime.errorlog import ErrorLog
+from nautilus.runtime.http.access import AccessRules
+from nautilus.runtime.http.app import EngineApp
+from nautilus.runtime.http.config import HttpConfig
+from nautilus.runtime.http.exchange import Request, Response, Route
+from nautilus.runtime.http.server import HEAD_BYTES, HttpServer
+from nautilus.runtime.http.sockets import bind_socket
+from nautilus.runtime.metrics import EngineView
+
+TOKEN = "token-of-this-test"
+OPERATIONS = (
+    Operation("POST", "/orders", OrderRequest, OrderResult, "Enter an order"),
+    Operation("GET", "/orders", GetOrders, OrderLines, "Open orders"),
+    Operation("DELETE", "/orders/{order_id}", CancelRequest, OrderResult, "Take an order out"),
+    Operation("POST", "/kill-switch", KillRequest, KillResult, "The kill switch"),
+)
+ORDER = {"instrument": "BTCUSDT", "side": "BUY", "quantity": "1.5", "price": "100"}
+JSON = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+
+
+class UnknownInstrumentError(ModelError):
+    code = "model.unknown_instrument"
+
+
+class Engines:
+    """Two engines of one process: a thread answers requests to them, as the live host does.
+
+    The instrument of an order says what becomes of it.
+    """
+
+    def __init__(self, config: HttpConfig, token: str | None) -> None:
+        self.counters = Counters(64)
+        self.errors = ErrorLog()
+        self.asked: list[tuple[str, object]] = []
+        self.held: list[concurrent.futures.Future] = []
+        self.holding = threading.Event()
+        self._waiting: queue.SimpleQueue = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self.views = {}
+        apps = {}
+        for name in ("trading", "risk"):
+            view = EngineView(name, "rim", self.counters, EngineState.RUNNING, process_metrics=name == "trading")
+            self.views[name] = view
+            app = EngineApp(
+                view,
+                OPERATIONS if name == "trading" else (),
+                self.ask,
+                AccessRules(token, config=config),
+                config=config,
+                errors=self.errors,
+                routes=[Route("PUT", "/own/{name}", self.own)] if name == "risk" else (),
+            )
+            apps[name] = (app, bind_socket("127.0.0.1", 0, name))
+        self.apps = {name: app for name, (app, _) in apps.items()}
+        self.server = HttpServer(apps, self.counters, config)
+        self.server.start()
+
+    def ask(self, engine, message):
+        answer: concurrent.futures.Future = concurrent.futures.Future()
+        self._waiting.put((engine, message, answer))
+        return answer
+
+    async def own(self, request: Request) -> Response:
+        return Response(json.dumps({"name": request.path_values["name"], "body": request.body}).encode(), 201)
+
+    def close(self):
+        self.server.stop()
+        self._waiting.put(None)
+        self._thread.join(5)
+
+    def _run(self):
+        while (item := self._waiting.get()) is not None:
+            engine, message, answer = item
+            self.asked.append((engine, message))
+            try:
+                reply = self._answer(message, answer)
+            except Exception as error:
+                answer.set_exception(error)
+            else:
+                if reply is not None:
+                    answer.set_result(reply)
+
+    def _answer(self, message, answer):
+        if isinstance(message, GetOrders):
+            return OrderLines((), 5)
+        if isinstance(message, KillRequest):
+            return KillResult(message.on, 3, 1.0)
+        if isinstance(message, CancelRequest):
+            return OrderResult(message.order_id, "cancelled", 1.0)
+        match message.instrument:
+            case "UNKNOWN":
+                raise UnknownInstrumentError("instrument UNKNOWN", where="orders", expected="a known symbol")
+            case "OFFTICK":
+                raise ModelError("price 1.5 is off tick", where="OFFTICK", expected="a multiple of 1")
+            case "DOWN":
+                raise BusError("the core is away")
+            case "BROKEN":
+                raise InternalError("an invariant is broken")
+            case "BUG":
+                raise ZeroDivisionError("a secret")
+            case "GONE":
+                answer.cancel()
+                return None
+            case "HELD":
+                self.held.append(answer)
+                self.holding.set()
+                return None
+        return OrderResult(len(self.asked), "accepted", 1.0, client_order_id=message.client_order_id)
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Engines]:
+    made = Engines(HttpConfig(answer_seconds=5.0, body_seconds=0.3, body_kib=64), TOKEN)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fresh() -> Iterator[Engines]:
+    """Engines of one test alone, which may stop them."""
+    made = Engines(HttpConfig(answer_seconds=0.2, connections=4), None)
+    yield made
+    made.close()
+
+
+def call(engines, method, path, body=None, headers=None, engine="trading"):
+    """Status, headers and body (decoded where it is JSON) of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", engines.server.ports[engine], timeout=10)
+    try:
+        content = json.dumps(body) if isinstance(body, dict | list) else body
+        connection.request(method, path, content, JSON if headers is None else headers)
+        return answer_of(connection)
+    finally:
+        connection.close()
+
+
+def answer_of(connection):
+    response = connection.getresponse()
+    content = response.read()
+    if "json" in (response.headers["content-type"] or "") and content:
+        return response.status, response.headers, json.loads(content)
+    return response.status, response.headers, content
+
+
+def problem(engines, *arguments, **options):
+    """Status and code of a problem."""
+    status, headers, value = call(engines, *arguments, **options)
+    assert headers["content-type"] == "application/problem+json"
+    assert value["status"] == status
+    assert value["type"] == f"urn:nautilus:problem:{value['code']}"
+    assert len(value["trace_id"]) == 32
+    assert {"title", "detail"} <= set(value)
+    return status, value["code"]
+
+
+def raw(engines, content, engine="trading"):
+    """Whatever comes back for some bytes, until the server closes or answers once."""
+    with socket.create_connection(("127.0.0.1", engines.server.ports[engine]), timeout=10) as connection:
+        connection.sendall(content)
+        found = b""
+        while not complete(found):
+            part = connection.recv(65536)
+            if not part:
+                break
+            found += part
+        return found
+
+
+def complete(answer):
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return bool(separator and lengths) and len(body) >= int(lengths[0].split(b":")[1])
+
+
+def count(engines, name):
+    return engines.counters.snapshot()[name]
+
+
+@pytest.mark.parametrize("engine", ["trading", "risk"])
+def test_every_probe_answers_on_every_port(engines, engine):
+    assert call(engines, "GET", "/livez", engine=engine)[::2] == (200, {"status": "alive"})
+    assert call(engines, "GET", "/readyz", engine=engine)[::2] == (200, {"status": "ready", "reasons": []})
+    status, _, health = call(engines, "GET", "/health", engine=engine)
+    assert (status, health["status"], health["engine"], health["state"]) == (200, "healthy", engine, "running")
+    assert health["circuit_breaker"] == {"state": "closed", "failure_count": 0}
+    assert set(health["performance"]) == {"operations", "overall"}
+    assert health["hybrid_integration"] is False
+    assert health["uptime_seconds"] > 0
+    status, _, performance = call(engines, "GET", "/hybrid/performance", engine=engine)
+    assert (status, performance["unit"]) == (200, "us")
+    status, headers, _ = call(engines, "HEAD", "/livez", engine=engine)
+    assert (status, headers["content-length"]) == (200, "18")
+
+
+def test_metrics_are_openmetrics_that_the_public_parser_reads(engines):
+    call(engines, "POST", "/orders", ORDER)
+    status, headers, body = call(engines, "GET", "/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("application/openmetrics-text")
+    families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+    latency = families["nautilus_operation_seconds"].samples
+    counted = [
+        sample.value
+        for sample in latency
+        if sample.name.endswith("_count") and sample.labels["operation"] == "POST /orders"
+    ]
+    assert counted[0] >= 1
+    plain = call(engines, "GET", "/metrics", headers={"Accept": "text/plain"})
+    assert plain[1]["content-type"].startswith("text/plain; version=0.0.4")
+    assert "nautilus_process_open_fds" not in {
+        family.name
+        for family in text_string_to_metric_families(call(engines, "GET", "/metrics", engine="risk")[2].decode())
+    }
+
+
+def test_probes_follow_the_state_of_the_engine(fresh):
+    view = fresh.views["risk"]
+    view.reasons = lambda: ["no market data for 3 s"]
+    assert call(fresh, "GET", "/readyz", engine="risk")[::2] == (
+        503,
+        {"status": "not_ready", "reasons": ["no market data for 3 s"]},
+    )
+    assert call(fresh, "GET", "/health", engine="risk")[2]["status"] == "degraded"
+    view.state = EngineState.FAILED
+    status, _, health = call(fresh, "GET", "/health", engine="risk")
+    assert (status, health["status"]) == (503, "unhealthy")
+    assert call(fresh, "GET", "/livez", engine="risk")[0] == 200
+
+
+def test_operations_reach_the_handler_and_its_reply_comes_back(engines):
+    status, headers, result = call(engines, "POST", "/orders", {**ORDER, "client_order_id": "mine"})
+    assert (status, headers["content-type"], headers["cache-control"]) == (200, "application/json", "no-store")
+    assert (result["status"], result["client_order_id"], result["reason"]) == ("accepted", "mine", "NONE")
+    expected = OrderRequest("BTCUSDT", Side.BUY, "1.5", "100", client_order_id="mine")
+    assert engines.asked[-1] == ("trading", expected)
+    assert call(engines, "DELETE", "/orders/17?account_id=2")[2]["order_id"] == 17
+    assert engines.asked[-1] == ("trading", CancelRequest(17, 2))
+    assert call(engines, "GET", "/orders?account_id=3")[2] == {"orders": [], "last_sequence": 5}
+    assert call(engines, "POST", "/kill-switch")[2]["cancelled"] == 3
+    assert call(engines, "HEAD", "/orders")[0] == 200
+
+
+def test_routes_of_a_process_of_its_own_are_served_too(engines):
+    status, _, value = call(engines, "PUT", "/own/a%2Fb%20c", {"x": 1}, engine="risk")
+    assert status == 404  # a slash is a slash, however it is written
+    status, _, value = call(engines, "PUT", "/own/b%20c", {"x": 1}, engine="risk")
+    assert (status, value) == (201, {"name": "b c", "body": {"x": 1}})
+    assert problem(engines, "PUT", "/own/x", {}, headers={}, engine="risk") == (415, "http.content_type")
+
+
+@pytest.mark.parametrize(
+    ("instrument", "status", "code"),
+    [
+        ("UNKNOWN", 404, "model.unknown_instrument"),
+        ("OFFTICK", 422, "model"),
+        ("DOWN", 503, "bus"),
+        ("BROKEN", 500, "internal"),
+        ("GONE", 503, "http.stopping"),
+    ],
+)
+def test_errors_of_handlers_are_problems_with_their_own_code(engines, instrument, status, code):
+    assert problem(engines, "POST", "/orders", {**ORDER, "instrument": instrument}) == (status, code)
+    assert call(engines, "GET", "/livez")[0] == 200
+
+
+def test_unforeseen_error_is_counted_and_kept_from_the_client(engines):
+    before, failed = engines.errors.count, count(engines, "http.errors")
+    status, _, value = call(engines, "POST", "/orders", {**ORDER, "instrument": "BUG"})
+    assert (status, value["code"]) == (500, "internal")
+    assert "secret" not in json.dumps(value)
+    assert (engines.errors.count, count(engines, "http.errors")) == (before + 1, failed + 1)
+    assert engines.errors.distinct()[-1].where.startswith("POST /orders (")
+
+
+def test_no_answer_in_time_leaves_the_outcome_unknown(fresh):
+    status, _, value = call(fresh, "POST", "/orders", {**ORDER, "instrument": "HELD"}, headers=JSON)
+    assert (status, value["code"]) == (504, "http.timeout")
+    assert "not known" in value["detail"]
+    fresh.held[0].set_result(OrderResult(1, "accepted", 1.0))
+    assert call(fresh, "POST", "/orders", ORDER)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "change", "body", "status", "code"),
+    [
+        ("POST", "/orders", {"Host": "evil.example"}, ORDER, 403, "http.host"),
+        ("GET", "/orders", {"Host": "evil.example:80"}, None, 403, "http.host"),
+        ("GET", "/livez", {"Host": "rebound.example"}, None, 403, "http.host"),
+        ("POST", "/orders", {"Origin": "http://evil.example"}, ORDER, 403, "http.origin"),
+        ("POST", "/orders", {"Origin": "null"}, ORDER, 403, "http.origin"),
+        ("POST", "/orders", {"Content-Type": "text/plain"}, ORDER, 415, "http.content_type"),
+        ("DELETE", "/orders/1", {"Content-Type": None}, None, 415, "http.content_type"),
+        ("POST", "/orders", {"Authorization": None}, ORDER, 401, "http.token"),
+        ("POST", "/orders", {"Authorization": "Bearer wrong"}, ORDER, 401, "http.token"),
+        ("POST", "/nowhere", {"Authorization": None}, ORDER, 401, "http.token"),
+        ("POST", "/orders", {}, b"{nope", 400, "http.body"),
+        ("POST", "/nowhere", {}, b"{nope", 400, "http.body"),
+        ("POST", "/orders", {}, b"x" * 65537, 413, "http.body_size"),
+        ("POST", "/orders", {}, {**ORDER, "colour": "red"}, 422, "http.fields"),
+        ("POST", "/orders", {}, {"instrument": "BTCUSDT"}, 422, "http.fields"),
+        ("POST", "/orders", {}, [1], 422, "http.fields"),
+        ("GET", "/orders?colour=red", {}, None, 422, "http.fields"),
+        ("GET", "/orders?account_id=x", {}, None, 422, "http.fields"),
+        ("GET", "/nowhere", {}, None, 404, "http.not_found"),
+        ("GET", "/orders/", {}, None, 404, "http.not_found"),
+        ("GET", "/%00%ff", {}, None, 404, "http.not_found"),
+        ("PUT", "/orders", {}, ORDER, 405, "http.method"),
+        ("POST", "/livez", {}, {}, 405, "http.method"),
+        ("OPTIONS", "/orders", {}, None, 405, "http.method"),
+        ("GET", "/orders/7", {}, None, 405, "http.method"),
+    ],
+)
+def test_every_refusal_has_its_status_and_code_and_is_counted(engines, method, path, change, body, status, code):
+    asked, refused = len(engines.asked), count(engines, "http.refused")
+    headers = {name: value for name, value in {**JSON, **change}.items() if value is not None}
+    assert problem(engines, method, path, body, headers=headers) == (status, code)
+    assert len(engines.asked) == asked
+    assert count(engines, "http.refused") == refused + 1
+
+
+def test_refused_method_tells_which_are_allowed(engines):
+    _, headers, value = call(engines, "PUT", "/livez", {})
+    assert (headers["allow"], value["expected"]) == ("GET, HEAD", "GET, HEAD")
+    assert call(engines, "POST", "/orders", ORDER, headers={"Content-Type": "application/json"})[1][
+        "www-authenticate"
+    ] == ("Bearer")
+
+
+def test_own_page_may_post_and_demo_needs_no_token(engines, fresh):
+    port = engines.server.ports["trading"]
+    assert call(engines, "POST", "/orders", ORDER, {**JSON, "Origin": f"http://127.0.0.1:{port}"})[0] == 200
+    assert call(fresh, "POST", "/orders", ORDER, {"Content-Type": "application/json"})[0] == 200
+    assert problem(fresh, "POST", "/orders", ORDER, headers={}) == (415, "http.content_type")
+
+
+def test_connection_goes_on_after_a_refusal(engines):
+    connection = http.client.HTTPConnection("127.0.0.1", engines.server.ports["trading"], timeout=10)
+    try:
+        connection.request("POST", "/orders", b"x" * 200_000, JSON)
+        assert answer_of(connection)[0] == 413
+        used = connection.sock
+        for body, status in ((b"{", 400), (json.dumps({"a": 1}), 422), (json.dumps(ORDER), 200)):
+            connection.request("POST", "/orders", body, JSON)
+            assert answer_of(connection)[0] == status
+        assert connection.sock is used
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"nonsense\r\n\r\n", 400, "http.malformed"),
+        (b"GET /livez HTTP/9.9\r\nHost: localhost\r\n\r\n", 400, "http.malformed"),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", 400, "http.malformed"),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n", 400, "http.malformed"),
+        (b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "http.malformed"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "http.malformed"),
+        (b"GET /livez HTTP/1.1\r\n\r\n", 403, "http.host"),
+        (b"GET /livez HTTP/1.0\r\n\r\n", 403, "http.host"),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 403, "http.host"),
+        (b"BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "http.malformed"),
+    ],
+)
+def test_malformed_requests_are_answered_with_a_problem(engines, content, status, code):
+    refused = count(engines, "http.refused")
+    head, _, body = raw(engines, content).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"application/problem+json" in head
+    assert json.loads(body)["code"] == code
+    assert count(engines, "http.refused") == refused + 1
+    assert call(engines, "GET", "/livez")[0] == 200
+
+
+def test_headers_without_end_are_not_collected_forever(engines):
+    with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=10) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
+        sent = 0
+        try:
+            while sent < 100 * HEAD_BYTES:
+                connection.sendall(b"x-more: " + b"y" * 8000 + b"\r\n")
+                sent += 8010
+        except OSError:
+            pass
+        assert sent < 100 * HEAD_BYTES
+    assert call(engines, "GET", "/livez")[0] == 200
+
+
+def test_body_that_never_comes_is_given_up(engines):
+    head = f"POST /orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    answer = raw(engines, head.encode())
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"http.slow" in answer
+
+
+def test_sender_who_asks_before_a_large_body_is_told_not_to_send_it(engines):
+    head = f"POST /orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nExpect: 100-continue\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+    answer = raw(engines, head.encode())
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"100 Continue" not in answer
+
+
+def test_body_in_chunks_is_read_and_limited(engines):
+    connection = http.client.HTTPConnection("127.0.0.1", engines.server.ports["trading"], timeout=10)
+    try:
+        text = json.dumps(ORDER).encode()
+        for body, status in ((iter([text[:9], text[9:]]), 200), (iter([b"x" * 9000] * 10), 413)):
+            connection.request("POST", "/orders", body, JSON, encode_chunked=True)
+            assert answer_of(connection)[0] == status
+    finally:
+        connection.close()
+
+
+def test_client_that_leaves_early_disturbs_nobody(engines):
+    body = json.dumps({**ORDER, "instrument": "HELD"}).encode()
+    head = f"POST /orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    engines.holding.clear()
+    with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=10) as connection:
+        connection.sendall(head.encode() + body)
+        assert engines.holding.wait(5)
+    engines.held[-1].set_result(OrderResult(1, "accepted", 1.0))
+    assert call(engines, "POST", "/orders", ORDER)[0] == 200
+
+
+def test_documents_describe_what_is_served(engines):
+    _, _, document = call(engines, "GET", "/openapi.json")
+    assert {(method.upper(), path) for path, methods in document["paths"].items() for method in methods} == {
+        (operation.method, operation.path) for operation in OPERATIONS
+    }
+    status, headers, page = call(engines, "GET", "/docs")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"Enter an order" in page
+    assert b"http://" not in page.replace(b"https://", b"http://")
+
+
+def test_router_that_is_included_keeps_the_rules_and_the_problems(fresh):
+    from fastapi import APIRouter
+
+    router = APIRouter(prefix="/management")
+
+    @router.get("/numbers/{number}")
+    async def numbers(number: int, broken: bool = False) -> dict[str, int]:
+        return {"number": number // (0 if broken else 1)}
+
+    fresh.apps["risk"].api.include_router(router)
+    assert call(fresh, "GET", "/management/numbers/4", engine="risk")[2] == {"number": 4}
+    assert problem(fresh, "GET", "/management/numbers/x", engine="risk") == (422, "http.fields")
+    assert problem(fresh, "GET", "/management/numbers/4?broken=1", engine="risk") == (500, "internal")
+    assert problem(fresh, "GET", "/management/numbers/4", headers={"Host": "evil"}, engine="risk") == (403, "http.host")
+    assert fresh.errors.count == 1
+    assert fresh.errors.distinct()[0].where.startswith("GET /management/numbers/{number} (")
+    assert "/management/numbers/{number}" in call(fresh, "GET", "/openapi.json", engine="risk")[2]["paths"]
+
+
+def test_concurrent_requests_each_get_their_own_answer(engines):
+    def one(number):
+        name = f"client-{number}"
+        connection = http.client.HTTPConnection("127.0.0.1", engines.server.ports["trading"], timeout=10)
+        try:
+            found = []
+            for part in range(20):
+                connection.request("POST", "/orders", json.dumps({**ORDER, "client_order_id": f"{name}-{part}"}), JSON)
+                found.append(answer_of(connection)[2]["client_order_id"])
+            return found == [f"{name}-{part}" for part in range(20)]
+        finally:
+            connection.close()
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(one, range(16)))
+
+
+def test_pipelined_requests_are_answered_in_order(engines):
+    request = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=10) as connection:
+        connection.sendall(request % b"livez" + request % b"nowhere" + last)
+        found = b""
+        while part := connection.recv(65536):
+            found += part
+    assert found.index(b"alive") < found.index(b"http.not_found") < found.index(b'"ready"')
+
+
+def test_too_many_connections_are_refused_and_the_others_go_on(fresh):
+    port = fresh.server.ports["trading"]
+    opened = []
+    try:
+        for _ in range(4):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            opened.append(connection)
+            connection.request("GET", "/livez")
+            assert answer_of(connection)[0] == 200
+        assert b"http.connections" in raw(fresh, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        opened[0].request("GET", "/livez")
+        assert answer_of(opened[0])[0] == 200
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+def test_request_while_the_process_stops_is_told_so(fresh):
+    connection = http.client.HTTPConnection("127.0.0.1", fresh.server.ports["trading"], timeout=10)
+    try:
+        connection.request("POST", "/orders", json.dumps(ORDER), JSON)
+        assert answer_of(connection)[0] == 200
+        fresh.server.drain()
+        connection.request("POST", "/orders", json.dumps(ORDER), JSON)
+        status, headers, value = answer_of(connection)
+        assert (status, value["code"], headers["connection"]) == (503, "http.stopping", "close")
+    finally:
+        connection.close()
+    assert problem(fresh, "GET", "/orders") == (503, "http.stopping")
+    assert call(fresh, "GET", "/livez")[0] == 200
+
+
+def test_stop_waits_for_what_is_under_way_and_closes_the_rest(fresh):
+    port = fresh.server.ports["trading"]
+    idle = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    idle.request("GET", "/livez")
+    assert answer_of(idle)[0] == 200
+    busy = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    busy.request("POST", "/orders", json.dumps({**ORDER, "instrument": "HELD"}), JSON)
+    assert fresh.holding.wait(5)
+    stopper = threading.Thread(target=fresh.server.stop)
+    stopper.start()
+    try:
+        assert idle.sock.recv(1) == b""  # closed at once
+        fresh.held[0].set_result(OrderResult(77, "accepted", 1.0))
+        assert answer_of(busy)[2]["order_id"] == 77
+    finally:
+        stopper.join(10)
+        idle.close()
+        busy.close()
+    assert not stopper.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    bind_socket("127.0.0.1", port).close()
+
+
+def test_stop_does_not_wait_for_an_answer_that_never_comes():
+    engines = Engines(HttpConfig(answer_seconds=600.0), None)
+    busy = http.client.HTTPConnection("127.0.0.1", engines.server.ports["trading"], timeout=10)
+    try:
+        busy.request("POST", "/orders", json.dumps({**ORDER, "instrument": "HELD"}), JSON)
+        assert engines.holding.wait(5)
+        stopper = threading.Thread(target=engines.server.stop, args=(0.05,))
+        stopper.start()
+        stopper.join(2)
+        assert not stopper.is_alive()
+        engines.held[0].set_result(OrderResult(1, "accepted", 1.0))
+    finally:
+        busy.close()
+        engines.close()
+
+
+def test_stop_before_the_first_request_and_twice_is_harmless(fresh):
+    fresh.server.stop()
+    fresh.server.stop()
+
+
+def test_signals_and_threads_of_the_process_stay_as_they_are():
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads = set(threading.enumerate())
+    descriptors = len(os.listdir("/proc/self/fd"))
+    engines = Engines(HttpConfig(), None)
+    try:
+        assert call(engines, "GET", "/livez")[0] == 200
+        assert {number: signal.getsignal(number) for number in handlers} == handlers
+    finally:
+        engines.close()
+    assert set(threading.enumerate()) <= threads
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
