@@ -46,6 +46,7 @@ class CoreBatch(NamedTuple):
     refusals : EVENT array of own commands that were not taken (BUSY, JOURNAL_FULL, NOT_READY); sequence 0.
     completed : the last of this client's commands that the core has answered for.
     completed_urgent : the same of its urgent ones.
+    whole : the last event is the last one of its command; else the rest of the command's come with the next batch.
     """
 
     events: Records
@@ -53,6 +54,7 @@ class CoreBatch(NamedTuple):
     refusals: Records
     completed: int
     completed_urgent: int
+    whole: bool = True
 
 
 class _Lane:
@@ -305,7 +307,7 @@ class CoreClient:
         if extra is not None:
             last = np.concatenate([last, extra[(extra["flags"] & LAST) != 0]])
             refused = extra["event"][(extra["flags"] & REFUSED) != 0]
-            refusals = np.ascontiguousarray(refused[(refused["source_id"] & ~URGENT_SOURCE) == self.source_id])
+            refusals = np.ascontiguousarray(refused[(refused["source_id"] & (URGENT_SOURCE - 1)) == self.source_id])
         self._normal.answered(last)
         self._urgent.answered(last)
         if len(records):
@@ -318,4 +320,5 @@ class CoreClient:
             refusals,
             self._normal.completed,
             self._urgent.completed,
+            not len(records) or bool(records["flags"][-1] & LAST),
         )

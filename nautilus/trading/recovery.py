@@ -108,8 +108,15 @@ def _replay(path: Path, journal: Journal, log: EventLogWriter) -> Recovered:
         )
         log.truncate(kernel.last_event_sequence)
     return Recovered(
-        kernel, journal, log, kernel.last_sequence, kernel.last_sequence - begun, logged, tuple(notes), kernel.state_hash()
-    )  # fmt: skip
+        kernel,
+        journal,
+        log,
+        commands=kernel.last_sequence,
+        replayed=kernel.last_sequence - begun,
+        logged=logged,
+        notes=tuple(notes),
+        hash=kernel.state_hash(),
+    )
 
 
 class ReplayDiffersError(InternalError):

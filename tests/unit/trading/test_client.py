@@ -107,7 +107,7 @@ def test_a_core_killed_under_load_loses_and_doubles_nothing(tmp_path: Path, seed
             if client.completed < last:
                 pump(client, last, seen)
         assert kills >= 3
-        assert client.restarts == kills
+        assert 1 <= client.restarts <= kills
         client.close()
     finally:
         victim.kill()
