@@ -340,7 +340,9 @@ class LiveHost:
 
     def _stop_on(self, now_ns: int) -> None:
         """Whether everything that was said is delivered and answered, or has had its time."""
-        if (self.messages.waiting or self.mesh.pending()) and now_ns < self._linger_ns:
+        # What is for a peer that is gone is not waited for.
+        under_way = self.messages.waiting or any(peer.up and peer.pending for peer in self.mesh.peers().values())
+        if under_way and now_ns < self._linger_ns:
             return
         for part in self.parts:
             part.stop()
