@@ -231,13 +231,13 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
     assert isinstance(lockstep, LockStepConfig)
     first_ns, market = None, options.market
     if market not in ("none", "simulated"):
+        from nautilus.runtime.market import market_begin_ns
         from nautilus.runtime.replay import section
-        from nautilus.runtime.sources import open_source
         from nautilus.simulation.config import RecordingConfig
 
         # A file that cannot be read is better said before any process starts.
         market = str(Path(market).absolute())
-        first_ns = open_source(market, section(options.configuration.sections, "recording", RecordingConfig)).next_ns()
+        first_ns = market_begin_ns(market, section(options.configuration.sections, "recording", RecordingConfig))
     return make_plan(
         options.configuration,
         instance,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nautilus.cli.live_report import LiveReport
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
-LATENCIES = {"round_trip": "order to acknowledgement", "core": "core: sequenced to handed out"}
+LATENCIES = {"round_trip": "order to acknowledgement", "core": "core, sequenced to out"}
 
 
 def print_live_summary(report: LiveReport, *, kept: bool) -> None:

@@ -234,8 +234,11 @@ def _counters(view: View) -> RenderableType:
         if found.get("count"):
             text = Text.assemble(*(_pair(part, us(value) or "0", "") for part, value in parts), ("us", DIM))
         table.add_row(label, text)
-    names = ("accepted", "rejected", "filled", "cancelled", "open", "unknown")
-    table.add_row("orders", _pairs(orders, names, bad=("unknown",)))
+    # Zero is what is to be expected of it, and the line is long.
+    unknown = ("unknown",) if orders.get("unknown") else ()
+    table.add_row(
+        "orders", _pairs(orders, (*unknown, "open", "accepted", "rejected", "filled", "cancelled"), bad=unknown)
+    )
     table.add_row("star", _pairs(star, ("published", "delivered", "gaps", "lost", "recovered"), bad=("gaps", "lost")))
     shown = {**mesh, "dead": mesh.get("dead_lettered", 0)}
     table.add_row("mesh", _pairs(shown, ("sent", "acknowledged", "retried", "dead"), bad=("dead",)))

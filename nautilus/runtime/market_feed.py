@@ -6,12 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+
 from nautilus.core.counters import Counters
+from nautilus.core.types import EVENT
 from nautilus.engines.marketdata import MarketDataEngine
 from nautilus.model.enums import EngineState
-from nautilus.model.records import Records
+from nautilus.model.records import Records, joined
 from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.market_line import Core, MarketLine
+from nautilus.trading.client import CoreBatch
 
 TURN_NS = 1_000_000
 """So long at most until the process's other work is looked at."""
@@ -96,6 +100,7 @@ class HubFeed:
         self._on_turn = on_turn
         self._on_events = on_events
         self._core: Core | None = None
+        self._partial: list[Records] = []  # events of a command whose last one is still to come
         self._descriptor = -1
         self._timer_ns = 0
         self._stopped = False
@@ -150,10 +155,27 @@ class HubFeed:
             if self.ready:
                 self._on_events(batch.events)
             if hub.derives:
-                self.tell_hub(hub.on_events if self.ready else hub.rebuild, batch.events)
+                self._derive(hub, self._whole(batch))
         if len(final):
             self._on_events(final)
         return True
+
+    def _derive(self, hub: MarketDataEngine, events: Records) -> None:
+        if len(events):
+            self.tell_hub(hub.on_events if self.ready else hub.rebuild, events)
+
+    def _whole(self, batch: CoreBatch) -> Records:
+        """The events of whole commands: between those of one command an order may stand that never rests."""
+        events, causes = batch.events, batch.events["command_sequence"]
+        if batch.whole:
+            parts, self._partial = [*self._partial, events], []
+            return joined(parts, EVENT)
+        begin = int(np.searchsorted(causes, causes[-1]))
+        if not begin:
+            self._partial.append(events.copy())
+            return events[:0]
+        parts, self._partial = [*self._partial, events[:begin]], [events[begin:].copy()]
+        return joined(parts, EVENT)
 
     def _on_core(self) -> None:
         """The core has said something."""

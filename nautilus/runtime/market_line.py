@@ -106,8 +106,15 @@ class MarketLine:
         while self._waiting and not self._again:
             try:
                 number = self._core.submit(self._waiting[0])
-            except (CoreBusyError, CoreAbsentError):
+            except CoreAbsentError:
                 return
+            except CoreBusyError:
+                if self._sent or len(self._waiting[0]) == 1:
+                    return
+                # More than its ring has room for at all.
+                rows = self._waiting.popleft()
+                self._waiting.extendleft((rows[len(rows) // 2 :], rows[: len(rows) // 2]))
+                continue
             self._sent.append((number, self._waiting.popleft()))
 
     def take(self, batch: CoreBatch) -> Records:

@@ -153,8 +153,10 @@ def latency_of(plan: Plan, what: str, *, process: str | None = None) -> dict[str
                 total.merge(found)
     if total is None or not len(total):
         return {**dict.fromkeys(PERCENTILES, 0.0), "count": 0}
-    measured = {name: round(total.percentile(percent) / US_NS, 3) for name, percent in PERCENTILES.items()}
-    measured["max"] = round(total.maximum / US_NS, 3)
+    # A percentile is the top of its bucket, which can lie beyond the largest value.
+    measured = {
+        name: round(min(total.percentile(percent), total.maximum) / US_NS, 3) for name, percent in PERCENTILES.items()
+    }
     return {**measured, "count": len(total)}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nautilus.core import EVENT, Kernel
+from nautilus.core import COMMAND, EVENT, Kernel
 from nautilus.core.types import CommandKind, EventKind, Reason
 from nautilus.model.records import Records
 from nautilus.trading.client import CoreAbsentError, CoreBatch, CoreBusyError
@@ -32,6 +32,8 @@ class InProcessCore:
 
     def __init__(self, kernel: Kernel, clock: Callable[[], int] | None = None) -> None:
         self.kernel = kernel
+        self.begun = kernel.last_event_sequence  # what made the kernel is in no log
+        self.clients = 0
         self.clock = clock
         self.refuse: deque[Reason] = deque()
         self.room = 8_192
@@ -52,6 +54,9 @@ class InProcessCore:
         rows = commands.copy()
         if self.clock is not None:
             rows["now_ns"] = self.clock()
+        return self._process(rows)
+
+    def _process(self, rows: Records) -> Records:
         first = self.kernel.last_sequence + 1
         events = self.kernel.process(rows)
         if len(events):
@@ -81,6 +86,13 @@ class InProcessCore:
             self._carry_out(client, rows[begin:])
             client.answered.append((self.last_sequence, int(rows["source_sequence"][-1])))
 
+    def wake(self) -> None:
+        """Let timers fire that are due, each at its time, as the sequencer does."""
+        while self.clock is not None and not self.absent and 0 < self.kernel.next_timer_ns <= self.clock():
+            time = np.zeros(1, COMMAND)
+            time["kind"], time["now_ns"] = CommandKind.TIME, self.kernel.next_timer_ns
+            self._process(time)
+
     def _carry_out(self, client: InProcessClient, rows: Records) -> None:
         if len(rows):
             self.process(rows)
@@ -92,8 +104,9 @@ class InProcessClient:
     def __init__(self, core: InProcessCore, source_id: int, after: int, most: int) -> None:
         self.core = core
         self.source_id = source_id
-        self.last_sequence = after
-        self.completed = self._numbers = 1_000
+        self.last_sequence = max(after, core.begun)
+        core.clients += 1
+        self.completed = self._numbers = core.clients * 1_000_000_000  # above those of any before
         self.refusals: list[Records] = []
         self.answered: deque[tuple[int, int]] = deque()  # after this event, all up to that command is answered
         self._most = most
@@ -122,6 +135,7 @@ class InProcessClient:
         if core.absent:
             return None
         core.run()
+        core.wake()
         events = kinds = None
         if self.last_sequence < core.last_sequence:
             at = bisect_right(core.starts, self.last_sequence + 1) - 1
@@ -141,7 +155,18 @@ class InProcessClient:
             refusals=np.concatenate(refusals) if refusals else nothing,
             completed=self.completed,
             completed_urgent=0,
+            whole=events is None or self._is_whole(),
         )
+
+    def _is_whole(self) -> bool:
+        """The next event, if there is one, is of another command."""
+        core, last = self.core, self.last_sequence
+        if last == core.last_sequence:
+            return True
+        at = bisect_right(core.starts, last + 1) - 1
+        place = last + 1 - core.starts[at]
+        before = core.events[at][place - 1] if place else core.events[at - 1][-1]
+        return bool(core.events[at]["command_sequence"][place] != before["command_sequence"])
 
     def arm(self) -> bool:
         """See `CoreClient.arm`."""
