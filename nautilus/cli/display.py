@@ -93,6 +93,7 @@ def _live(sampler: Sampler) -> Iterator[Show]:
     from nautilus.cli.output import console
     from nautilus.cli.table import draw
 
-    screen = console()
-    with Live(console=screen, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False) as live:
-        yield _due(LOOK_NS, lambda view: live.update(draw(view, screen.width, screen.height), refresh=True), sampler)
+    # The alternate screen: the table may be as high as the terminal, and leaves nothing behind.
+    terminal = console()
+    with Live(console=terminal, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+        yield _due(LOOK_NS, lambda view: live.update(draw(view, *terminal.size), refresh=True), sampler)

@@ -9,7 +9,7 @@ import click
 
 from nautilus.cli.instance import Command, client_of, instance_option, running, timeout_option
 from nautilus.cli.lazy import LazyGroup
-from nautilus.cli.output import json_option, print_json, print_table
+from nautilus.cli.output import console, dense_table, json_option, print_json
 
 COMMANDS = {
     "submit": (f"{__name__}:submit", "Enter an order."),
@@ -138,21 +138,21 @@ def list_orders(account_id: int, instance_name: str | None, timeout_seconds: flo
     if as_json:
         print_json(answer)
         return
-    columns = ["account", "order", "instrument", "side", "price", "quantity", "leaves", "strategy", "state"]
-    names = (
-        "account_id",
-        "order_id",
-        "symbol",
-        "side",
-        "price",
-        "quantity",
-        "leaves_quantity",
-        "strategy_id",
-        "state",
+    columns = (
+        ("account_id", "acc.", "right", 4),
+        ("order_id", "order", "right", 8),
+        ("symbol", "instrument", "left", 10),
+        ("side", "side", "left", 4),
+        ("price", "price", "right", 9),
+        ("quantity", "quantity", "right", 8),
+        ("leaves_quantity", "leaves", "right", 8),
+        ("state", "state", "left", 5),
     )
-    rows = [[line[name] for name in names] for line in answer["orders"]]
-    print_table("", columns, rows, right=(0, 1, 4, 5, 6, 7))
-    print(f"{len(rows):,} open, as of event {answer['last_sequence']:,}")
+    table = dense_table([column[1:] for column in columns])
+    for line in answer["orders"]:
+        table.add_row(*(str(line[column[0]]) for column in columns))
+    console().print(table)
+    print(f"{len(answer['orders']):,} open, as of event {answer['last_sequence']:,}")
 
 
 def _act(request: Any, instance_name: str | None, timeout_seconds: float, as_json: bool) -> int:
@@ -160,7 +160,7 @@ def _act(request: Any, instance_name: str | None, timeout_seconds: float, as_jso
     result = client.ask("trading", request, timeout_seconds=timeout_seconds)
     if as_json:
         print_json(result)
-    else:
+    elif result["status"] not in ("rejected", "unknown"):
         print(describe(result))
     if result["status"] == "rejected":
         click.echo(f"nautilus: error: {refusal(result)}", err=True)

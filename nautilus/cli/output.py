@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,6 +48,18 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console().print(table)
+
+
+def dense_table(columns: Sequence[tuple[str, str, int]]) -> Table:
+    """A table without lines, for many columns; each is its name, ``left`` or ``right``, and its least width."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name, side, width in columns:
+        table.add_column(
+            name, justify="right" if side == "right" else "left", no_wrap=True, overflow="ellipsis", min_width=width
+        )
+    return table
 
 
 def _plain(value: object) -> object:

@@ -155,7 +155,7 @@ class Sampler:
             instance=plan.instance,
             profile=plan.profile,
             status=health_of(state.processes, state.state) if state.state == "running" else state.state,
-            seconds=(facts.now_ns - state.started_ns) / NANOSECONDS,
+            seconds=round((facts.now_ns - state.started_ns) / NANOSECONDS, 3),
             market=market.get("market", ""),
             market_seconds=market.get("market_seconds", 0.0),
             speed=plan.speed,
@@ -194,7 +194,7 @@ class Sampler:
                     process=process.name,
                     state=process.state,
                     pid=process.pid,
-                    uptime_seconds=(facts.now_ns - process.started_ns) / NANOSECONDS if alive else 0.0,
+                    uptime_seconds=round((facts.now_ns - process.started_ns) / NANOSECONDS, 3) if alive else 0.0,
                     restarts=process.restarts,
                     per_second=self._rate(name, handled),
                     p50_us=latency["p50"],
@@ -211,7 +211,7 @@ class Sampler:
         before_ns, before = self._handled.get(name, (now_ns, count))
         self._handled[name] = (now_ns, count)
         # A counter that went back belongs to a new instance of the process.
-        return max(count - before, 0) * NANOSECONDS / (now_ns - before_ns) if now_ns > before_ns else 0.0
+        return round(max(count - before, 0) * NANOSECONDS / (now_ns - before_ns), 1) if now_ns > before_ns else 0.0
 
     def _load(self, pid: int) -> float | None:
         seconds = cpu_seconds(pid)
@@ -220,13 +220,14 @@ class Sampler:
         now_ns = monotonic_ns()
         before_ns, before = self._processor.get(pid, (0, 0.0))
         self._processor[pid] = (now_ns, seconds)
-        return 100 * (seconds - before) * NANOSECONDS / (now_ns - before_ns) if before_ns else None
+        return round(100 * (seconds - before) * NANOSECONDS / (now_ns - before_ns), 1) if before_ns else None
 
     def _size(self, pid: int) -> float | None:
         now_ns = monotonic_ns()
         until_ns, size = self._memory.get(pid, (0, None))
         if now_ns >= until_ns:
             size = memory_mib(pid)
+            size = size if size is None else round(size, 1)
             self._memory[pid] = (now_ns + MEMORY_NS, size)
         return size
 

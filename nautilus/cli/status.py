@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nautilus.cli.instance import instance_option, running
-from nautilus.cli.output import console, json_option, print_json
+from nautilus.cli.output import console, dense_table, json_option, print_json
 
 if TYPE_CHECKING:
     from nautilus.runtime.status import Status
@@ -32,18 +32,27 @@ def status(instance_name: str | None, as_json: bool) -> int:
 
 
 def _print(found: Status) -> None:
-    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from nautilus.cli.table import clock, us
+    from nautilus.cli.table import clock, short, us
 
     out = console()
     out.print(Text(found.status, STYLES.get(found.status, "bold red")))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    columns = ("engine", "port", "state", "pid", "up", "breaker", "requests", "errors", "p50 us", "p99 us")
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number in (0, 2, 5) else "right", no_wrap=True)
+    table = dense_table(
+        [
+            ("engine", "left", 10),
+            ("port", "right", 5),
+            ("state", "left", 10),
+            ("pid", "right", 7),
+            ("up", "right", 7),
+            ("breaker", "left", 7),
+            ("requests", "right", 8),
+            ("errors", "right", 6),
+            ("p50 us", "right", 6),
+            ("p99 us", "right", 6),
+        ]
+    )
     for engine in found.engines:
         table.add_row(
             engine.name,
@@ -52,21 +61,20 @@ def _print(found: Status) -> None:
             str(engine.pid or ""),
             clock(engine.uptime_seconds),
             engine.breaker,
-            f"{engine.requests:,}",
-            f"{engine.errors:,}",
+            short(engine.requests),
+            short(engine.errors),
             us(engine.p50_us),
             us(engine.p99_us),
         )
     out.print(table)
-    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts = Table.grid(padding=(0, 1, 0, 0))
+    facts.add_column(min_width=10, style="dim")
     for name, values in (
         ("star", found.bus["star"]),
         ("mesh", found.bus["mesh"]),
         ("orders", found.orders),
         ("journal", found.journal),
     ):
-        text = ", ".join(
-            f"{value:,} {key.removesuffix('_sequence').replace('_', ' ')}" for key, value in values.items()
-        )
-        facts.add_row(Text(name, "dim"), text)
+        parts = [f"{short(value)} {key.removesuffix('_sequence').replace('_', ' ')}" for key, value in values.items()]
+        facts.add_row(name, ", ".join(parts))
     out.print(facts)

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nautilus.cli.output import dense_table
 from nautilus.cli.progress import money
 
 if TYPE_CHECKING:
@@ -109,13 +110,9 @@ def _head(view: View, width: int) -> RenderableType:
     return Group(line, Text("─" * width, DIM))
 
 
-def _grid(columns: Sequence[tuple[str, str, int | None]]) -> Table:
-    """A table without lines; a column is its name, alignment and least width."""
-    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), header_style=DIM)
-    for name, side, width in columns:
-        table.add_column(
-            name, justify="right" if side == "right" else "left", no_wrap=True, overflow="ellipsis", min_width=width
-        )
+def _grid(columns: Sequence[tuple[str, str, int]]) -> Table:
+    table = dense_table(columns)
+    table.expand = True
     return table
 
 
