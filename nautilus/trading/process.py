@@ -20,7 +20,7 @@ from zmq.backend import zmq_poll
 from nautilus.bus import Delivery, Mesh, MessageKind
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
-from nautilus.core.eventlog import DELIVERY, LAST
+from nautilus.core.eventlog import DELIVERY, LAST, EventLog
 from nautilus.core.histogram import Histogram
 from nautilus.core.kernel import Kernel, KernelError
 from nautilus.core.port import OWN, URGENT_SOURCE, Port
@@ -38,6 +38,17 @@ from nautilus.trading.recovery import Recovered, recover
 _LOG = logging.getLogger("nautilus.trading")
 SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3")
 """Who may be attached: this process's own mesh, the two that follow every event, and strategies or benches by ring."""
+COUNTED = {
+    "accepted": EventKind.ACCEPTED,
+    "rejected": EventKind.REJECTED,
+    "filled": EventKind.FILLED,
+    "cancelled": EventKind.CANCELLED,
+    "expired": EventKind.EXPIRED,
+    "replaced": EventKind.REPLACED,
+    "duplicates": EventKind.DUPLICATE,
+    "unknown": EventKind.UNKNOWN,
+}
+COUNTED_UNTIL = "core.counted_sequence"
 MIRROR_NS = 100_000_000
 MOST_WAIT_MS = 50
 AWAKE_NS = 200_000
@@ -210,6 +221,7 @@ class CoreProcess:
         self._normal: deque[_InFlight] = deque()
         self._urgent: deque[_InFlight] = deque()
         self._mirrored_ns = 0
+        self._before = _counted_before(counters, core)
         self._gauges = {
             name: counters.gauge(name) for name in ("journal.last_sequence", "journal.durable_sequence", "orders.open")
         }
@@ -272,8 +284,9 @@ class CoreProcess:
     def mirror(self) -> None:
         """Bring the shared counters up to date with the core's own."""
         facts, counters = self._core.facts(), self._counters
-        for name in ("accepted", "rejected", "filled", "cancelled", "expired", "replaced", "unknown", "duplicates"):
-            self._raise(f"orders.{name}", facts[name])
+        for name in COUNTED:
+            self._raise(f"orders.{name}", facts[name] + self._before[name])
+        self._raise(COUNTED_UNTIL, facts["delivered_sequence"])
         for name in ("commands", "events", "busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins"):
             self._raise(f"core.{name}", facts[name])
         counters.set(self._gauges["journal.last_sequence"], facts["written_sequence"])
@@ -404,6 +417,20 @@ class CoreProcess:
                 tuple(positions),
                 *texts,
             )
+
+
+def _counted_before(counters: Counters, core: TradingCore) -> dict[str, int]:
+    """Events of each kind that cores of this instance showed before: as far as they were counted, then from the log."""
+    known = counters.snapshot()
+    counted = known.get(COUNTED_UNTIL, 0)
+    found = {name: known.get(f"orders.{name}", 0) for name in COUNTED}
+    log = EventLog(core.log.path)
+    while len(records := log.read(counted + 1, 65_536)):
+        counts = np.bincount(records["event"]["kind"], minlength=256)
+        for name, kind in COUNTED.items():
+            found[name] += int(counts[kind])
+        counted += len(records)
+    return found
 
 
 def event_log(data: str) -> str:
