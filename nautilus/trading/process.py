@@ -422,7 +422,7 @@ class CoreProcess:
 def _counted_before(counters: Counters, core: TradingCore) -> dict[str, int]:
     """Events of each kind that cores of this instance showed before: as far as they were counted, then from the log."""
     known = counters.snapshot()
-    counted = known.get(COUNTED_UNTIL, 0)
+    counted = known.get(COUNTED_UNTIL, core.log.last_sequence)
     found = {name: known.get(f"orders.{name}", 0) for name in COUNTED}
     log = EventLog(core.log.path)
     while len(records := log.read(counted + 1, 65_536)):
