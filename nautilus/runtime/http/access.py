@@ -91,7 +91,9 @@ class AccessRules:
 
     async def read_json(self, headers: Headers, receive: Receive) -> tuple[bytes, Any]:
         """The body, as it is and decoded; None where there is none. Raises HttpError."""
-        declared, expects = _body_headers(headers)
+        declared, expects, chunked = _body_headers(headers)
+        if not declared and not chunked:
+            return b"", None
         if declared > self.limit_bytes and (expects or declared > DRAINED_BYTES):
             raise self._too_large(closing=True)
         try:
@@ -172,15 +174,17 @@ def _same_token(shown: bytes, token: bytes) -> bool:
     return scheme.lower() == b"bearer" and hmac.compare_digest(b"Bearer " + rest.strip(), token)
 
 
-def _body_headers(headers: Headers) -> tuple[int, bool]:
-    """Declared length (0: none), and whether the sender waits to be told to go on."""
-    declared, expects = 0, False
+def _body_headers(headers: Headers) -> tuple[int, bool, bool]:
+    """Declared length (0: none), whether the sender waits to be told to go on, and whether it sends in chunks."""
+    declared, expects, chunked = 0, False, False
     for name, value in headers:
         if name == b"content-length" and value.isdigit():
             declared = int(value)
         elif name == b"expect":
             expects = True
-    return declared, expects
+        elif name == b"transfer-encoding":
+            chunked = True
+    return declared, expects, chunked
 
 
 def _shown(values: list[bytes]) -> str:

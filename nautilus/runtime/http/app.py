@@ -2,15 +2,16 @@
 
 ::
 
-    server -> EngineApp: stopping? rules, body -> shortcut (fixed paths) -> handler
-                                                -> FastAPI (every route, docs) -> handler
+    server -> EngineApp: rules, stopping?, body -> own routes -> handler
+                                                -> FastAPI: included routers; unknown paths and methods
 
-All routes are FastAPI's; those with a fixed path are found in a dictionary before it, which saves probes and orders
-its layers.
+FastAPI knows the own routes too, so that one place decides between 404 and 405; but a request to one of them is found
+before it, which saves probes and orders its layers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -103,7 +104,8 @@ class EngineApp:
         self._document: dict[str, Any] | None = None
         self._view = view
         self._operations = tuple(operations)
-        self._shortcuts: dict[tuple[str, str], App] = {}
+        self._fixed: dict[tuple[str, str], App] = {}
+        self._patterns: list[tuple[str, re.Pattern[str], App]] = []
         probes = Probes(view).routes()
         self._probes = {route.path for route in probes}
         for route in probes:
@@ -125,10 +127,11 @@ class EngineApp:
         self.api.router.routes.append(
             StarletteRoute(route.path, endpoint, methods=[route.method], include_in_schema=False)
         )
-        if "{" not in route.path:
-            self._shortcuts[route.method, route.path] = endpoint
-            if route.method == "GET":
-                self._shortcuts["HEAD", route.path] = endpoint
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            if "{" in route.path:
+                self._patterns.append((method, _pattern(route.path), endpoint))
+            else:
+                self._fixed[method, route.path] = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -146,11 +149,18 @@ class EngineApp:
             self._counters.increment(self._refused)
             await send_response(send, problem_response(error, trace_id(scope)))
             return
-        app = self._shortcuts.get((method, scope["path"]))
+        await (self._own_route(method, scope) or self._through_api)(scope, receive, send)
+
+    def _own_route(self, method: str, scope: Scope) -> App | None:
+        path = scope["path"]
+        app = self._fixed.get((method, path))
         if app is not None:
-            await app(scope, receive, send)
-        else:
-            await self._through_api(scope, receive, send)
+            return app
+        for pattern_method, pattern, endpoint in self._patterns:
+            if pattern_method == method and (match := pattern.fullmatch(path)):
+                scope["path_params"] = match.groupdict()
+                return endpoint
+        return None
 
     async def _through_api(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -205,7 +215,9 @@ class EngineApp:
             told = HttpError(404, "http.not_found", f"no path {path!r}", expected="one of /docs", headers=headers)
         elif error.status_code == 405:
             allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-            told = HttpError(405, "http.method", f"{method} {path}", expected=allowed, headers=headers)
+            told = HttpError(
+                405, "http.method", f"{method} {path}", expected=allowed, headers=((b"allow", allowed.encode()),)
+            )
         else:
             told = HttpError(error.status_code, "http.error", str(error.detail), headers=headers)
         return self._as_starlette(told, request.scope)
@@ -224,6 +236,12 @@ class EngineApp:
         scope[_TOLD] = True
         headers = {name.decode(): value.decode() for name, value in response.headers}
         return StarletteResponse(response.body, response.status, headers, response.content_type)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """A path whose parts in braces stand for anything without a slash."""
+    parts = re.split(r"\{(\w+)\}", path)
+    return re.compile("".join(f"(?P<{part}>[^/]+)" if at % 2 else re.escape(part) for at, part in enumerate(parts)))
 
 
 def _place(scope: Scope) -> str:

@@ -71,11 +71,11 @@ class OperationHandler:
         started_ns = monotonic_ns()
         message = self._message(request)
         answer = self._ask(self._engine, message)
-        if isinstance(answer, concurrent.futures.Future):
-            answer = _followed(answer)
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                reply = await answer
+            if isinstance(answer, concurrent.futures.Future):
+                reply = await _followed(answer, self._answer_seconds)
+            else:
+                reply = await asyncio.wait_for(answer, self._answer_seconds)
         except TimeoutError:
             raise HttpError(
                 504,
@@ -142,15 +142,22 @@ class OperationHandler:
         return HttpError(422, "http.fields", what[:1].lower() + what[1:], where=where or "body", expected=expected)
 
 
-def _followed(source: concurrent.futures.Future[Message]) -> asyncio.Future[Message]:
-    """A future of this loop that takes over what comes of one of another thread.
+def _followed(source: concurrent.futures.Future[Message], most_seconds: float) -> asyncio.Future[Message]:
+    """A future of this loop that takes over what comes of one of another thread; TimeoutError if that takes too long.
 
     Unlike `asyncio.wrap_future` it leaves the other alone when nobody waits any more: its owner completes it still.
     """
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[Message] = loop.create_future()
 
+    def expire() -> None:
+        if not waiter.done():
+            waiter.set_exception(TimeoutError())
+
+    timer = loop.call_later(most_seconds, expire)
+
     def settle() -> None:
+        timer.cancel()
         if waiter.done():
             return
         error = None if source.cancelled() else source.exception()

@@ -145,7 +145,7 @@ def test_empty_token_of_an_instance_does_not_let_everyone_in():
     assert refusal(token="", authorization=None) == "http.token"
 
 
-def read(chunks, config=None, headers=(), left=False):
+def read(chunks, config=None, headers=(("transfer-encoding", "chunked"),), left=False):
     """What `read_json` makes of a body in pieces: value, or (status, code, headers) of the refusal."""
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     if messages and not left:
@@ -169,6 +169,7 @@ def read(chunks, config=None, headers=(), left=False):
 def test_body_is_decoded_whatever_its_pieces():
     assert read([b'{"a": [1, ', b'9007199254740993123, "\xc3\xa4"]}']) == {"a": [1, 9007199254740993123, "\xe4"]}
     assert read([b""]) is None
+    assert read([b"not looked at"], headers=()) is None
     assert read([b"null"]) is None
 
 
