@@ -46,6 +46,8 @@ class LiveReport(msgspec.Struct, frozen=True):
         Of the star: holes that a subscriber met, and records missing between hub and subscribers.
     restarts
         How often each process was started again.
+    journal
+        Where it is; None where it went with the instance.
     complete, broken
         A recording was played to its end; what ended it before.
     missing
@@ -77,7 +79,7 @@ class LiveReport(msgspec.Struct, frozen=True):
     restarts: dict[str, int]
     commands: int
     events: int
-    journal: str
+    journal: str | None
     journal_sequence: dict[str, int]
     journal_hash: str
     state_hash: str
@@ -117,15 +119,21 @@ class Collector:
 
     Call `before_stop` while everything runs, `collect` once strategies and market have stopped.
 
+    Parameters
+    ----------
+    kept
+        The data outlive the instance.
+
     Attributes
     ----------
     report : what `collect` made; None before.
     """
 
-    def __init__(self, instance: Instance, title: str) -> None:
+    def __init__(self, instance: Instance, title: str, *, kept: bool) -> None:
         self.report: LiveReport | None = None
         self._instance = instance
         self._title = title
+        self._kept = kept
         self._missing: list[str] = []
         self._strategies: dict[str, Any] = {}
         self._market: dict[str, Any] = {}
@@ -174,7 +182,7 @@ class Collector:
             restarts={process.name: process.restarts for process in facts.state.processes if process.restarts},
             commands=int(core.get("last_command", 0)),
             events=int(core.get("last_event", 0)),
-            journal=f"{plan.data}/journal",
+            journal=f"{plan.data}/journal" if self._kept else None,
             journal_sequence={name: counters.get(f"journal.{name}", 0) for name in JOURNAL},
             journal_hash=core.get("journal_hash", ""),
             state_hash=core.get("state_hash", ""),

@@ -161,7 +161,7 @@ def execute(options: LiveOptions, line: Detached | None = None) -> int:
     platform = platform_of(options)
     data = options.data or ("" if options.fresh else platform.data_directory)
     instance = Instance.create(platform.instance, data=data, fresh_data=options.fresh)
-    collector = Collector(instance, options.title)
+    collector = Collector(instance, options.title, kept=not options.fresh or bool(options.data))
     try:
         plan = _plan(options, instance)
         supervisor = Supervisor(instance, plan)
@@ -192,7 +192,7 @@ def execute(options: LiveOptions, line: Detached | None = None) -> int:
     else:
         from nautilus.cli.live_summary import print_live_summary
 
-        print_live_summary(report, kept=not options.fresh or bool(options.data))
+        print_live_summary(report)
     for fault in report.faults:
         click.echo(f"nautilus: error: {fault}", err=True)
     return code or report.exit_code

@@ -11,14 +11,11 @@ if TYPE_CHECKING:
     from nautilus.cli.live_report import LiveReport
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
-LATENCIES = {"round_trip": "order to acknowledgement", "core": "core, sequenced to out"}
+LATENCIES = {"round_trip": "order to answer", "core": "core, sequenced to out"}
 
 
-def print_live_summary(report: LiveReport, *, kept: bool) -> None:
-    """Orders, fills, positions, profit, latency, bus, checks and hashes, within 80 columns.
-
-    `kept`: journal and state outlive the instance.
-    """
+def print_live_summary(report: LiveReport) -> None:
+    """Orders, fills, positions, profit, latency, bus, checks and hashes, within 80 columns."""
     print(report.title)
     ended = "" if report.market in ("none", "simulated") or report.complete else "; stopped before the end"
     speed = "" if report.speed == 1 else f", {report.speed:g} times as fast"
@@ -44,7 +41,7 @@ def print_live_summary(report: LiveReport, *, kept: bool) -> None:
         rows.append(("restarts", ", ".join(f"{name} {count}" for name, count in report.restarts.items())))
     if report.alerts:
         rows.append(("risk alerts", f"{len(report.alerts):,}"))
-    if kept:
+    if report.journal:
         rows.append(("journal", report.journal))
     rows.append(("positions", "equal to the core's" if report.positions_equal else "DIFFER from the core's"))
     rows += [

@@ -44,7 +44,7 @@ def _print(found: Status) -> None:
             ("engine", "left", 10),
             ("port", "right", 5),
             ("state", "left", 10),
-            ("pid", "right", 7),
+            ("pid", "right", 6),
             ("up", "right", 7),
             ("breaker", "left", 7),
             ("requests", "right", 8),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,8 +13,9 @@ from nautilus.cli.output import dense_table
 from nautilus.cli.progress import money
 
 if TYPE_CHECKING:
-    from nautilus.cli.view import EngineLine, StrategyRow, View
+    from nautilus.cli.view import EngineLine, QuoteRow, StrategyRow, View
 
+Row = TypeVar("Row")
 STATES = {
     "ready": "green",
     "healthy": "green",
@@ -30,7 +31,7 @@ DIM = "dim"
 LABEL = 11
 LEAST_ROWS = 24
 # Lines that stand whatever is running: head, heads of three tables, blank lines, counters, warning.
-FIXED_ROWS = 14
+FIXED_ROWS = 15
 
 
 def draw(view: View, width: int, height: int) -> RenderableType:
@@ -59,10 +60,14 @@ def plain_line(view: View) -> str:
         if row.total:
             totals.setdefault(row.currency, []).append(row.total)
     pnl = ", ".join(f"{money(_sum(amounts))} {currency}" for currency, amounts in totals.items())
+    # What the strategies did; where there is none, what everybody did.
+    orders, fills = (sum(getattr(row, name) or 0 for row in view.strategies) for name in ("orders", "fills"))
+    if not view.strategies:
+        orders, fills = view.orders.get("accepted", 0), view.orders.get("filled", 0)
     p99 = view.latency_us.get("round_trip", {}).get("p99", 0.0)
     return (
         f"{view.seconds:6.1f} s  {view.status}, {ready} of {len(view.engines)} ready, "
-        f"{view.orders.get('accepted', 0):,} orders, {view.orders.get('filled', 0):,} fills"
+        f"{orders:,} orders, {fills:,} fills"
         f"{f', P&L {pnl}' if pnl else ''}{f', p99 {p99:,.0f} us' if p99 else ''}"
         f"{f'; {view.warning}' if view.warning else ''}"
     )
@@ -74,8 +79,9 @@ def _sum(amounts: Iterable[str]) -> str:
     return str(sum((Decimal(amount) for amount in amounts), Decimal(0)))
 
 
-def _fit(rows: Sequence[object], room: int) -> tuple[Sequence[object], int]:
-    return (rows, 0) if len(rows) <= room else (rows[: max(room - 1, 1)], len(rows) - max(room - 1, 1))
+def _fit(rows: Sequence[Row], room: int) -> tuple[Sequence[Row], str]:
+    """What there is room for, and how many more there are as the head of the table says it."""
+    return rows[:room], f" +{len(rows) - room}" if len(rows) > room else ""
 
 
 def clock(seconds: float) -> str:
@@ -85,11 +91,10 @@ def clock(seconds: float) -> str:
 
 
 def short(count: float) -> str:
-    """A count in at most six characters: 999,999 as such, beyond that with M or G."""
-    for limit, unit, scale in ((1e6, "", 1), (1e9, "M", 1e6), (float("inf"), "G", 1e9)):
-        if count < limit:
-            return f"{count:,.0f}" if not unit else f"{count / scale:,.2f}{unit}"
-    return str(count)
+    """A count in at most seven characters: 99,999 as such, beyond that with M or G."""
+    if count < 100_000:
+        return f"{count:,.0f}"
+    return f"{count / 1e6:.2f}M" if count < 1e9 else f"{count / 1e9:.2f}G"
 
 
 def _head(view: View, width: int) -> RenderableType:
@@ -156,12 +161,10 @@ def us(value: float) -> str:
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def _quotes(rows: Sequence[object], more: int) -> RenderableType:
-    from nautilus.cli.view import QuoteRow
-
+def _quotes(rows: Sequence[QuoteRow], more: str) -> RenderableType:
     table = _grid(
         [
-            ("instrument", "left", LABEL),
+            (f"instrument{more}", "left", LABEL),
             ("bid", "right", 12),
             ("", "left", 8),
             ("ask", "right", 12),
@@ -170,7 +173,6 @@ def _quotes(rows: Sequence[object], more: int) -> RenderableType:
         ]
     )
     for row in rows:
-        assert isinstance(row, QuoteRow)
         table.add_row(
             row.symbol,
             Text(row.bid or "-", "bold"),
@@ -181,15 +183,13 @@ def _quotes(rows: Sequence[object], more: int) -> RenderableType:
         )
     if not rows:
         table.add_row(Text("no quote yet", DIM))
-    if more:
-        table.add_row(Text(f"{more} more", DIM))
     return table
 
 
-def _strategies(rows: Sequence[object], more: int) -> RenderableType:
+def _strategies(rows: Sequence[StrategyRow], more: str) -> RenderableType:
     table = _grid(
         [
-            ("strategy", "left", LABEL),
+            (f"strategy{more}", "left", LABEL),
             ("orders", "right", 7),
             ("open", "right", 4),
             ("fills", "right", 7),
@@ -200,11 +200,9 @@ def _strategies(rows: Sequence[object], more: int) -> RenderableType:
         ]
     )
     for row in rows:
-        table.add_row(*_strategy(row))  # type: ignore[arg-type]
+        table.add_row(*_strategy(row))
     if not rows:
         table.add_row(Text("none yet", DIM))
-    if more:
-        table.add_row(Text(f"{more} more", DIM))
     return table
 
 
@@ -234,7 +232,7 @@ def _counters(view: View) -> RenderableType:
     # Zero is what is to be expected of it, and the line is long.
     unknown = ("unknown",) if orders.get("unknown") else ()
     table.add_row(
-        "orders", _pairs(orders, (*unknown, "open", "accepted", "rejected", "filled", "cancelled"), bad=unknown)
+        "all orders", _pairs(orders, (*unknown, "open", "accepted", "rejected", "filled", "cancelled"), bad=unknown)
     )
     table.add_row("star", _pairs(star, ("published", "delivered", "gaps", "lost", "recovered"), bad=("gaps", "lost")))
     shown = {**mesh, "dead": mesh.get("dead_lettered", 0)}

@@ -1,19 +1,21 @@
 """`nautilus doctor`: every check answers, and a broken installation is named."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
-from nautilus.cli import checks
+from nautilus.cli import checks, platform_checks
 from nautilus.cli.main import main
+from nautilus.engines import CATALOGUE
 
 
 def test_this_machine_passes_and_every_check_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["status"] in ("ok", "warn")
-    assert len(document["checks"]) == 13
+    assert len(document["checks"]) == 19
     assert all(check["found"] for check in document["checks"])
     assert all(check["advice"] for check in document["checks"] if check["status"] != "ok")
 
@@ -48,6 +50,33 @@ def test_a_missing_compiler_is_only_a_warning(monkeypatch: pytest.MonkeyPatch) -
     check = checks.compiler()
     assert check.status == "warn"
     assert "apt-get install gcc" in check.advice
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    port = CATALOGUE["portfolio"].port
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+        except OSError:
+            pytest.skip(f"port {port} is in use by something else")
+        check = platform_checks.ports()
+    assert check.status == "warn"
+    assert str(port) in check.found
+
+
+def test_a_directory_of_instances_that_others_can_read_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert platform_checks.instance_directory().found.endswith("made by `nautilus up`")
+    (tmp_path / "nautilus" / "main").mkdir(mode=0o755, parents=True)
+    (tmp_path / "nautilus").chmod(0o755)
+    check = platform_checks.instance_directory()
+    assert (check.status, check.advice) == ("warn", f"chmod 0700 {tmp_path}/nautilus")
+    (tmp_path / "nautilus").chmod(0o700)
+    assert platform_checks.instance_directory().found.endswith("nautilus: main")
 
 
 def test_recordings_are_looked_for_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

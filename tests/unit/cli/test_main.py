@@ -9,6 +9,7 @@ import pytest
 from nautilus.cli.lazy import LazyGroup
 from nautilus.cli.main import COMMANDS, cli, describe, main
 from nautilus.model.errors import ConfigError, ModelError, VenueError
+from nautilus.runtime.instance import InstanceLiveError, NotRunningError
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +21,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_imports_neither_numpy_nor_rich_nor_a_command() -> None:
     code = (
         "import sys; from nautilus.cli.main import main; main(['--help']); "
-        "heavy = {'numpy', 'rich', 'msgspec', 'asyncio', 'nautilus.core', 'nautilus.cli.demo'} & set(sys.modules); "
+        "heavy = {'numpy', 'rich', 'msgspec', 'asyncio', 'zmq', 'nautilus.core', 'nautilus.cli.demo'}; "
+        "heavy &= set(sys.modules); "
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -70,8 +72,9 @@ def test_lazy_help_says_what_the_command_says() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rplay"], "unknown command 'rplay'; expected one of demo, replay, engine, config, doctor, journal; "
-                    "did you mean 'replay'? (see 'nautilus --help')"),
+        (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
+                    "kill-switch, engine, logs, journal, config, doctor; did you mean 'replay'? "
+                    "(see 'nautilus --help')"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list; did you mean 'list'? "
                             "(see 'nautilus engine --help')"),
         (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help')"),
@@ -97,6 +100,8 @@ def test_without_a_command_help_is_shown_and_it_is_a_usage_error(capsys: pytest.
         (ConfigError("x = 1", where="f.toml:2", expected="2"), ("f.toml:2: x = 1; expected 2", 4)),
         (VenueError("not gzip", where="f.gz", expected="a recording"), ("f.gz: not gzip; expected a recording", 1)),
         (ModelError("price 1.5"), ("price 1.5", 1)),
+        (NotRunningError("instance 'x' is not running"), ("instance 'x' is not running", 3)),
+        (InstanceLiveError("instance 'x' is up"), ("instance 'x' is up", 1)),
         (FileNotFoundError(2, "No such file or directory", "f.gz"), ("f.gz: No such file or directory", 2)),
         (PermissionError(13, "Permission denied", "f.gz"), ("f.gz: Permission denied", 1)),
         (TimeoutError("no answer in 5 s"), ("no answer in 5 s", 5)),
