@@ -17,13 +17,15 @@ class SavedState(msgspec.Struct, frozen=True):
 
     Parameters
     ----------
-    report_sequence
-        Of the last execution report that was handled; the other side of the same match may be missing.
+    report_sequence, reports
+        Of the last execution report that was handled, and how many of this sequence were: a match has one for each
+        side. 0: all that there are.
     state
         As `Engine.state` gave it.
     """
 
     report_sequence: int
+    reports: int
     state: dict[str, Any]
 
 
@@ -53,9 +55,9 @@ class StateFile:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InternalError(str(error), where=str(self.path), expected="a state that was saved") from None
 
-    def save(self, report_sequence: int, state: dict[str, Any]) -> bool:
+    def save(self, saved: SavedState) -> bool:
         """Write it where it differs from what was written last; whether it did."""
-        content = msgspec.json.encode(SavedState(report_sequence, state))
+        content = msgspec.json.encode(saved)
         if content == self._written:
             return False
         write_atomically(self.path, content)

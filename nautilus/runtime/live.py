@@ -105,6 +105,8 @@ class LiveHost:
         Of the process; None: those of the plan.
     limit_ms
         What a handler may take.
+    mesh_options
+        Further arguments of the `Mesh`.
 
     Attributes
     ----------
@@ -124,6 +126,7 @@ class LiveHost:
         counters: Counters | None = None,
         *,
         limit_ms: int = 100,
+        **mesh_options: Any,
     ) -> None:
         self.plan = plan
         self.process = process
@@ -152,12 +155,12 @@ class LiveHost:
         self._opened = False
         self._requests: deque[tuple[str, Message, Future[Message]]] = deque()
         try:
-            self._listen()
+            self._listen(mesh_options)
         except BaseException:
             self.close()
             raise
 
-    def _listen(self) -> None:
+    def _listen(self, mesh_options: dict[str, Any]) -> None:
         """Open this process's ends of the bus, and make its engines."""
         plan, process, undo = self.plan, self.process, self._undo
         undo.callback(self._zmq.destroy, 0)
@@ -174,6 +177,7 @@ class LiveHost:
             on_peer=self._on_peer,
             on_restart=self._on_restart,
             on_dead_letters=self._on_dead_letters,
+            **mesh_options,
         )
         undo.callback(self.mesh.close)
         self._generation = -1
@@ -341,7 +345,11 @@ class LiveHost:
     def _stop_on(self, now_ns: int) -> None:
         """Whether everything that was said is delivered and answered, or has had its time."""
         # What is for a peer that is gone is not waited for.
-        under_way = self.messages.waiting or any(peer.up and peer.pending for peer in self.mesh.peers().values())
+        under_way = (
+            self.messages.waiting
+            or any(peer.up and peer.pending for peer in self.mesh.peers().values())
+            or not all(context.recovery is None or context.recovery.live for context in self.contexts.values())
+        )
         if under_way and now_ns < self._linger_ns:
             return
         for part in self.parts:

@@ -21,7 +21,7 @@ from nautilus.model.events import ExecutionReport
 from nautilus.model.message import Message
 from nautilus.model.queries import Reports, ReportsSince, SourceState, SourceStatus
 from nautilus.model.topics import EXECUTION_REPORTS
-from nautilus.runtime.engine_state import StateFile
+from nautilus.runtime.engine_state import SavedState, StateFile
 from nautilus.runtime.live_context import LiveContext
 
 PAGE = 1_000
@@ -79,6 +79,7 @@ class Recovery:
         self._source_sequence = 0
         self._once_more = False
         self.report_sequence = 0
+        self._reports = 0  # how many of that sequence were handled; 0: all
         self.live = False
         self.duplicates = 0
 
@@ -92,6 +93,7 @@ class Recovery:
             if saved is not None:
                 self._context.engine.restore(saved.state)
                 self.report_sequence = self._restored = saved.report_sequence
+                self._reports = saved.reports
         except Exception as error:
             # Not a reason to stay down: all of it can be had from the core's record.
             self._discard(f"cannot be taken over ({type(error).__name__}: {error})", "damaged")
@@ -121,19 +123,19 @@ class Recovery:
         if report.sequence <= self._floor:
             self.duplicates += 1
             return False
-        self.report_sequence = report.sequence
+        self._note(report)
         return True
 
     def save(self) -> None:
         """Save the engine's state where it has changed."""
         if self._context.state in _SAVED:
-            self._file.save(self.report_sequence, self._context.engine.state())
+            self._file.save(SavedState(self.report_sequence, self._reports, self._context.engine.state()))
 
     def _discard(self, why: str, mark: str) -> None:
         place = self._file.set_aside(mark)
         _LOGGER.error("state of %s %s: it starts anew; the file is now %s", self._context.name, why, place)
         self._host.renew(self._context)
-        self.report_sequence = self._restored = 0
+        self.report_sequence = self._reports = self._restored = 0
 
     def _ask_core(self) -> None:
         self._host.ask("core", SourceStatus(self._context.engine.source_id), self._on_source)
@@ -150,8 +152,9 @@ class Recovery:
             self._start()
             self._arrive()
             return
-        # The last match may have been handled for one of its sides only: it is asked for again.
-        self._host.ask("trading", ReportsSince(max(self.report_sequence - 1, 0), PAGE), self._on_reports)
+        # A match may have been handled for one of its sides only: then it is asked for again.
+        after = self.report_sequence - (1 if self._reports else 0)
+        self._host.ask("trading", ReportsSince(after, PAGE), self._on_reports)
 
     def _on_reports(self, reply: Message | Exception) -> None:
         if not isinstance(reply, Reports):
@@ -172,10 +175,17 @@ class Recovery:
         if self._context.state == EngineState.STARTING:
             self._start()
         handler = getattr(self._context.engine, EXECUTION_REPORTS.handler)
+        known, skipped = self.report_sequence, self._reports
         for report in reply.reports:
+            if report.sequence == known and skipped:
+                skipped -= 1
+                continue
+            self._note(report)
             self._host.call(self._context, handler, report)
-        stuck = not reply.complete and reply.last_sequence <= self.report_sequence
-        self.report_sequence = self._floor = max(self.report_sequence, reply.last_sequence)
+        stuck = not reply.complete and reply.last_sequence <= known
+        if reply.last_sequence >= self.report_sequence:
+            self.report_sequence = self._floor = reply.last_sequence
+            self._reports = 0
         if stuck:
             self._host.later(AGAIN_NS, self._ask_reports)
         elif not reply.complete or self._once_more:
@@ -183,6 +193,10 @@ class Recovery:
             self._ask_reports()
         else:
             self._arrive()
+
+    def _note(self, report: ExecutionReport) -> None:
+        self._reports = self._reports + 1 if report.sequence == self.report_sequence and self._reports else 1
+        self.report_sequence = report.sequence
 
     def _start(self) -> None:
         context, engine = self._context, self._context.engine

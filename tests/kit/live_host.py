@@ -187,6 +187,7 @@ class KernelHistory:
         self.kinds: list[int] = []
 
     def add(self, events: Records, kind: int) -> None:
+        assert not len(events) or int(events["sequence"][0]) == len(self.events) + 1
         self.events.extend(events)
         self.kinds.extend([kind] * len(events))
 
@@ -216,9 +217,11 @@ class Venue:
     It goes on with the same kernel when it is started again, as a core over its journal does.
     """
 
-    def __init__(self, plan: Plan, accounts: tuple[int, ...] = (1, 2, 3)) -> None:
+    def __init__(self, plan: Plan, accounts: tuple[int, ...] = (1, 2, 3), **options: Any) -> None:
         self.plan = plan
-        self.core = NotedKernel(Kernel(instruments=[btcusdt()], accounts=(), huge_pages=False))
+        self.options = options
+        self.core = NotedKernel(Kernel(accounts=(), huge_pages=False))
+        self.core.process(btcusdt().to_commands())
         for account in (*accounts, MARKET_ACCOUNT):
             self.core.process(Account(account).to_commands())
         self.sources: dict[int, int] = {}
@@ -227,7 +230,7 @@ class Venue:
     def start(self) -> None:
         """Begin, or begin again."""
         engines = {"trading": self._engine, "marketdata": self._hub}
-        self.running = RunningHost(self.plan, "venue", engines, self._join)
+        self.running = RunningHost(self.plan, "venue", engines, self._join, **self.options)
 
     def _engine(self) -> TradingEngine:
         engine = TradingEngine(TradingConfig(), self.core, [btcusdt()])
