@@ -179,7 +179,9 @@ def test_no_answer_in_time_is_unknown_and_its_owner_may_still_complete_it():
         with pytest.raises(HttpError, match="not known") as caught:
             await handler(request_of(CANCEL, order_id="1"))
         late.set_result(RESULT)  # must not raise: the host knows nothing of clients that left
-        await asyncio.sleep(0)
+        passed = asyncio.Event()
+        asyncio.get_running_loop().call_soon(passed.set)
+        await passed.wait()
         return caught.value
 
     error = asyncio.run(run())
