@@ -24,6 +24,9 @@ LOOK_NS = 10_000_000
 CHECK_NS = 200_000_000
 """And so often in any case."""
 
+SHOW_NS = (0, 200_000_000, 1_000_000_000)
+"""When the books of before are published whole: subscribers that had the hub of before take a moment to come back."""
+
 
 class Host(Protocol):
     """What is needed of the host of the hub's process."""
@@ -147,8 +150,8 @@ class HubFeed:
         if batch is None:
             if not self.ready and core.current:
                 self.ready = True
-                if hub.derives:
-                    self.tell_hub(hub.publish_books)
+                for wait_ns in SHOW_NS if hub.has_books else ():
+                    self._host.call_at(self._host.clock() + int(wait_ns * self._speed), self._show_books)
             return False
         final = line.take(batch)
         if len(batch.events):
@@ -176,6 +179,10 @@ class HubFeed:
             return events[:0]
         parts, self._partial = [*self._partial, events[:begin]], [events[begin:].copy()]
         return joined(parts, EVENT)
+
+    def _show_books(self) -> None:
+        if not self._stopped:
+            self.tell_hub(self.hub.publish_books)
 
     def _on_core(self) -> None:
         """The core has said something."""

@@ -19,6 +19,7 @@ ACCEPTED, FILLED, CANCELLED, REPLACED, EXPIRED = (
     int(kind)
     for kind in (EventKind.ACCEPTED, EventKind.FILLED, EventKind.CANCELLED, EventKind.REPLACED, EventKind.EXPIRED)
 )
+BOOK_EVENTS = frozenset((ACCEPTED, FILLED, CANCELLED, REPLACED, EXPIRED))
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
 SYNTHETIC, SNAPSHOT, LAST = int(RecordFlag.SYNTHETIC), int(RecordFlag.SNAPSHOT), int(RecordFlag.LAST)
 Levels = list[tuple[int, int]]
@@ -278,4 +279,4 @@ class RecordedBook:
             self._book.apply(levels)
 
 
-__all__ = ["DerivedBook", "RecordedBook"]
+__all__ = ["BOOK_EVENTS", "DerivedBook", "RecordedBook"]

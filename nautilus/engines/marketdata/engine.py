@@ -15,7 +15,7 @@ import numpy as np
 
 from nautilus.core.types import BOOK_DELTA, QUOTE
 from nautilus.engines.base import Context, Engine, Operation
-from nautilus.engines.marketdata.books import DerivedBook, RecordedBook
+from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook, RecordedBook
 from nautilus.model.errors import ModelError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
@@ -26,7 +26,7 @@ from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topi
 MOST_LEVELS = 1_000
 HELD_RECORDS = 512
 """Recorded arrays that wait until somebody asks; of most of them only the last one then counts."""
-_INSTRUMENT = EVENT_FIELDS["instrument_id"]
+_KIND, _INSTRUMENT = EVENT_FIELDS["kind"], EVENT_FIELDS["instrument_id"]
 
 
 class MarketDataConfig(msgspec.Struct, frozen=True):
@@ -112,6 +112,11 @@ class MarketDataEngine(Engine):
         for book in self._apply(events):
             book.settle()
 
+    @property
+    def has_books(self) -> bool:
+        """Something has traded, or wanted to."""
+        return bool(self._derived)
+
     def publish_books(self, ctx: Context) -> None:
         """Publish every book whole, and its quote: for subscribers that knew the hub of before."""
         for book in self._derived.values():
@@ -159,6 +164,8 @@ class MarketDataEngine(Engine):
             instrument_id = row[_INSTRUMENT]
             book = books.get(instrument_id)
             if book is None:
+                if row[_KIND] not in BOOK_EVENTS:
+                    continue
                 book = books[instrument_id] = DerivedBook(instrument_id)
             if book.apply(row) and book not in touched:
                 touched.append(book)

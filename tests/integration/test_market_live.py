@@ -1,0 +1,286 @@
+"""A market on the real core, bus and clock: recorded and simulated, through restarts of the core and of the hub."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nautilus.bus import Subscriber, make_context
+from nautilus.core import BOOK_DELTA, QUOTE, TRADE
+from nautilus.core.depth import DepthBook
+from nautilus.core.eventlog import EventLog
+from nautilus.core.types import COMMAND, EventKind, Reason, RecordFlag
+from nautilus.model.queries import GetBook, GetQuotes
+from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES
+from nautilus.runtime.clock import ClockAnchor, wall_ns
+from nautilus.runtime.market import market_begin_ns, market_part, setup_commands
+from nautilus.runtime.market_driver import PLAYED, MarketDriver
+from nautilus.runtime.process import EngineBuilder
+from nautilus.runtime.replay import Run
+from nautilus.runtime.sources import open_source
+from nautilus.trading.process import event_log
+from tests.kit import core as native
+from tests.kit.bus import SECOND
+from tests.kit.data import BTCUSDT_PERPETUAL, recording
+from tests.kit.live_host import RunningHost, eventually, make_plan, short_directory
+
+ENGINES = {"marketdata": ("marketdata",)}
+SPEED = 20.0
+
+
+class Site:
+    """Core, hub and one reader of the star, each of which can be ended and begun again."""
+
+    def __init__(self, directory: Path, undo: ExitStack, **changes: Any) -> None:
+        self.directory = directory
+        self.plan = make_plan(directory, ENGINES, **changes)
+        self.ended: list[str] = []
+        self.records: list[np.ndarray] = []
+        self._undo = undo
+        self._core: Any = None
+        self._zmq = make_context()
+        undo.callback(self._zmq.destroy, 0)
+        self.begin_core()
+        self.begin_hub()
+        self.reader = Subscriber(self._zmq, self.plan.star, (QUOTES, TRADES, BOOK_DELTAS), clock=wall_ns, high_water=0)
+        undo.callback(self.reader.close)
+        eventually(lambda: self.read() is None and self.reader.synchronised)
+
+    def begin_core(self) -> None:
+        """A core over the plan's journal; set up where the journal is new."""
+        clock = self.plan.clock
+        self._core = native.running(
+            self.directory,
+            capacity=8_192,
+            segment_bytes=16 << 20,
+            clock=(clock.wall_ns, clock.platform_ns, clock.speed),
+            epoch=wall_ns(),
+        )
+        self.core, found = self._core.__enter__()
+        self._undo.callback(self.end_core)
+        if not found.commands:
+            rows = np.frombuffer(bytearray(b"".join(each.row for each in setup_commands(self.plan))), COMMAND)
+            deliveries = native.carry_out(native.attach(self.core, "core"), rows)
+            assert EventKind.REJECTED not in deliveries["event"]["kind"]
+
+    def end_core(self) -> None:
+        """Stop the core, if it runs."""
+        core, self._core = self._core, None
+        if core is not None:
+            core.__exit__(None, None, None)
+
+    def begin_hub(self) -> None:
+        """A hub with its market; `ready` waits until it has caught up with the core."""
+        builder = EngineBuilder(self.plan)
+        self.hub = RunningHost(
+            self.plan,
+            "marketdata",
+            {"marketdata": lambda: builder.build("marketdata")},
+            lambda host: host.parts.append(market_part(host, self.plan, self.ended.append)),
+        )
+        self._undo.callback(self.hub.stop)
+        self.hub.ready()
+
+    @property
+    def driver(self) -> MarketDriver:
+        [found] = self.hub.host.parts
+        assert isinstance(found, MarketDriver)
+        return found
+
+    def open(self) -> None:
+        self.hub.do(self.hub.host.open)
+
+    def ask(self, message: Any) -> Any:
+        return self.hub.host.ask_engine("marketdata", message).result(10)
+
+    def read(self) -> None:
+        """Take in what the star has brought."""
+        for _, records in self.reader.drain(4_096):
+            self.records.append(records)
+
+    def of(self, kind: np.dtype) -> np.ndarray:
+        """Everything of one kind that was read, in order."""
+        self.read()
+        parts = [records for records in self.records if records.dtype == kind]
+        return np.concatenate(parts) if parts else np.zeros(0, kind)
+
+    def until(self, condition: Any, seconds: float = 20.0) -> None:
+        """Read on until the condition holds."""
+        eventually(lambda: self.read() is None and condition(), seconds=seconds)
+
+    def quiet(self) -> None:
+        """Play no further, and read everything that was published."""
+        self.hub.do(self.driver.stop)
+        published = self.hub.do(self.hub.host._publisher.last_sequences)
+        self.until(lambda: {stream: last for stream, (_, _, last) in self.reader.positions().items()} == published)
+
+    def replica(self) -> DepthBook:
+        """The book that a subscriber has."""
+        book = DepthBook()
+        for records in (records for records in self.records if records.dtype == BOOK_DELTA):
+            book.apply(records)
+        return book
+
+    def core_depth(self) -> Any:
+        """The book that the core has."""
+        with self.core.held() as kernel:
+            return kernel.depth(1, 1_000)
+
+    def events(self) -> np.ndarray:
+        """The event log."""
+        log, parts, first = EventLog(event_log(self.plan.data)), [], 1
+        while len(part := log.read(first, 1 << 16)):
+            parts.append(part)
+            first += len(part)
+        return np.ascontiguousarray(np.concatenate(parts)["event"])
+
+
+@pytest.fixture
+def site() -> Iterator[Any]:
+    """Makes a `Site`."""
+    with short_directory() as directory, ExitStack() as undo:
+        yield lambda **changes: Site(directory, undo, **changes)
+
+
+def beginning(path: Path, seconds: int, directory: Path) -> Path:
+    """The first seconds of a log of stamped lines, as a plain file."""
+    cut = directory / "cut.log"
+    with gzip.open(path) as whole, cut.open("wb") as file:
+        end_ns = 0
+        for line in whole:
+            now_ns = int(line.split(b" ", 1)[0])
+            end_ns = end_ns or now_ns + seconds * SECOND
+            if now_ns > end_ns:
+                break
+            file.write(line)
+    return cut
+
+
+def plain(sides: Any) -> list[list[tuple[int, int]]]:
+    return [[(int(level["price_ticks"]), int(level["quantity"])) for level in side] for side in sides]
+
+
+def test_a_recording_at_twenty_times_its_speed_is_played_and_read_whole(site: Any, tmp_path: Path) -> None:
+    path = beginning(recording(BTCUSDT_PERPETUAL), 50, tmp_path)
+    expected: list[np.ndarray] = []
+    lock_step = Run(open_source(path), (), {}, None, "none", None)
+    lock_step._host.tap(CORE_EVENTS, lambda events: expected.append(events.copy()))
+    report = lock_step.run(None, None, None)
+
+    now_ns = wall_ns()
+    anchor = ClockAnchor(now_ns, market_begin_ns(path) - int(0.7 * SPEED * SECOND), SPEED)
+    here = site(market=str(path), speed=SPEED, clock=anchor)
+    here.open()
+    here.until(lambda: here.ended, seconds=30)
+    here.quiet()
+
+    assert here.ended == [""]
+    reader, counters = here.reader, here.hub.host.counters.snapshot()
+    assert (reader.lost, reader.gaps, reader.duplicates) == (0, 0, 0)
+    assert reader.delivered == counters["market.records"]
+    # Of the same recording the core has made the same events, at its own times.
+    played = json.loads((here.directory / PLAYED).read_bytes())
+    assert played["book_checks"] == report.book_checks
+    assert played["records"] == report.records
+    sources = ("now_ns", "source_id", "source_sequence", "command_sequence", "sequence")
+    got, want = here.events(), np.concatenate(expected)
+    got = got[len(got) - len(want) :]
+    for name in got.dtype.names:
+        assert name in sources or np.array_equal(got[name], want[name]), name
+    # Each at its time: the first no sooner than the record, and none long after.
+    late_ns = (got["now_ns"] - want["now_ns"])[want["kind"] == EventKind.ACCEPTED] / SPEED
+    assert late_ns.min() >= 0
+    assert np.quantile(late_ns, 0.5) < 0.05 * SECOND
+    # The book that a reader has is the venue's own.
+    final = here.ask(GetBook("BTCUSDT", 1_000))
+    book = here.replica().depth(1_000)
+    instrument = open_source(path).instruments()[0]
+    shown = [
+        [(instrument.ticks(level.price), instrument.lots(level.quantity)) for level in side]
+        for side in (final.bids, final.asks)
+    ]
+    assert shown == plain(book)
+    line = here.ask(GetQuotes())
+    assert (line.finished, line.broken, line.market) == (True, "", "cut.log")
+    assert 49 < line.market_seconds <= 50
+
+
+def test_the_simulated_market_is_lively_and_its_book_never_crosses(site: Any) -> None:
+    here = site(market="simulated")
+    begun_ns = wall_ns()
+    here.open()
+    here.until(lambda: len(here.of(TRADE)) > 0, seconds=5)
+    assert wall_ns() - begun_ns < 1.5 * SECOND
+    here.until(lambda: len(here.of(TRADE)) >= 30)
+    here.quiet()
+    quotes = here.of(QUOTE)
+    both = quotes[(quotes["bid_quantity"] > 0) & (quotes["ask_quantity"] > 0)]
+    assert len(both) > 30
+    assert (both["bid_ticks"] < both["ask_ticks"]).all()
+    assert here.reader.lost == here.reader.gaps == 0
+    assert plain(here.replica().depth(1_000)) == plain(here.core_depth())
+
+
+def test_the_market_goes_on_with_a_core_that_was_started_again(site: Any) -> None:
+    here = site(market="simulated")
+    here.open()
+    here.until(lambda: len(here.of(TRADE)) >= 5)
+    here.end_core()
+    traded, gone_ns = len(here.of(TRADE)), wall_ns()
+    here.begin_core()
+    here.until(lambda: len(here.of(TRADE)) > traded + 5)
+    assert wall_ns() - gone_ns < 5 * SECOND
+    here.quiet()
+    assert here.hub.error is None
+    assert plain(here.replica().depth(1_000)) == plain(here.core_depth())
+    # Each trade once, in the log as on the star.
+    events = here.events()
+    assert events["sequence"].tolist() == list(range(1, len(events) + 1))
+    fills = events[events["kind"] == EventKind.FILLED]
+    assert here.of(TRADE)["trade_id"].tolist() == fills["match_id"].tolist()
+
+
+@pytest.mark.parametrize("after_seconds", [0.3, 1.5])
+def test_a_new_hub_takes_the_simulated_market_over(site: Any, after_seconds: float) -> None:
+    """Before anything was saved, and after."""
+    here = site(market="simulated")
+    begun_ns = wall_ns()
+    here.open()
+    here.until(lambda: wall_ns() - begun_ns > after_seconds * SECOND and len(here.of(TRADE)) > 2)
+    here.hub.kill()
+    died_at = here.core.facts()["events"]
+    here.begin_hub()
+    assert here.hub.engine("marketdata").last_sequence >= died_at
+    here.open()
+    read = len(here.of(TRADE))
+    here.until(lambda: len(here.of(TRADE)) > read + 10 and (here.of(BOOK_DELTA)["flags"] & RecordFlag.SNAPSHOT).any())
+    here.quiet()
+    later = here.events()
+    later = later[later["sequence"] > died_at]
+    assert (later["reason"] == Reason.MASS_CANCEL).any()
+    assert not np.isin(later["reason"], (Reason.DUPLICATE_ORDER, Reason.UNKNOWN_ORDER)).any()
+    assert plain(here.replica().depth(1_000)) == plain(here.core_depth())
+    # Nothing of before is told again.
+    ids = here.of(TRADE)["trade_id"]
+    assert (np.diff(ids) > 0).all()
+
+
+def test_a_new_hub_does_not_go_on_with_a_recording(site: Any, tmp_path: Path) -> None:
+    path = beginning(recording(BTCUSDT_PERPETUAL), 20, tmp_path)
+    anchor = ClockAnchor(wall_ns(), market_begin_ns(path), 1.0)
+    here = site(market=str(path), clock=anchor)
+    here.open()
+    here.until(lambda: len(here.of(QUOTE)) > 5)
+    here.hub.kill()
+    here.begin_hub()
+    here.open()
+    here.until(lambda: here.ended)
+    assert here.ended == ["the hub was restarted during the recording"]
+    assert here.ask(GetQuotes()).broken == here.ended[0]
