@@ -7,6 +7,7 @@ core says meanwhile is kept and reported right after, in order.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -32,6 +33,11 @@ SOURCE_ID = 3
 """Orders of people and programs over HTTP, as a sender of commands."""
 SLOT = "trading"
 CHECK_NS = 20_000_000
+CHUNK = 256
+"""Events reported in one call of the engine's handler."""
+TURN_NS = 2_000_000
+MOST_WAITING = 64
+"""Batches of events that may wait here; more are left to the core's feed, which cuts us off and is caught up with."""
 
 Answer = Callable[["Message | Exception"], None]
 
@@ -193,7 +199,8 @@ class Rim:
         self._descriptor = -1
         self._closed = False
         self._live = False
-        self.restarts = 0
+        self._feed: deque[tuple[Records, np.ndarray]] = deque()
+        self._put_off = False
 
     @property
     def ready(self) -> bool:
@@ -237,21 +244,39 @@ class Rim:
         client = self._core.client
         assert client is not None
         client.disarm()
-        self._core.poll()
+        if len(self._feed) < MOST_WAITING:
+            self._core.poll()
         self.flush()
-        if not self._live and client.current:
+        if not self._live and client.current and not self._feed:
             # From here on reports are published; what came before is there for those who ask.
             self._live = True
         self._renew()
 
     def flush(self) -> None:
-        """Report what came in while a command was waited for."""
-        for events, kinds in self._core.take_feed():
+        """Report what came in, a little at a time, so that requests are answered in between."""
+        self._feed.extend(self._core.take_feed())
+        until_ns = now_ns() + TURN_NS
+        while self._feed:
+            events, kinds = self._feed[0]
             engine = self._context.engine
-            if self._live:
-                self._host.call(self._context, engine.on_feed, events, kinds)
-            else:
+            if not self._live:
                 engine.catch_up(events, kinds)
+                self._feed.popleft()
+                continue
+            self._host.call(self._context, engine.on_feed, events[:CHUNK], kinds[:CHUNK])
+            if len(events) > CHUNK:
+                self._feed[0] = (events[CHUNK:], kinds[CHUNK:])
+            else:
+                self._feed.popleft()
+            if self._feed and now_ns() > until_ns:
+                if not self._put_off:
+                    self._put_off = True
+                    self._host.later(0, self._go_on)
+                return
+
+    def _go_on(self) -> None:
+        self._put_off = False
+        self.flush()
 
     def _begin(self) -> None:
         engine: TradingEngine = self._context.engine
