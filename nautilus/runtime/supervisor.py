@@ -12,7 +12,7 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,9 +28,9 @@ from nautilus.runtime.launcher import Launcher
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import LoggingConfig, PlatformConfig
 from nautilus.runtime.states import PlatformCondition, PlatformState
+from nautilus.runtime.template import shared_modules
 
 ENTRY = "nautilus.runtime.process:run_process"
-"""What a process runs: ``module:function``, called with plan, name and the socket to the supervisor."""
 TICK_SECONDS = 0.2
 TEMPLATE_NS = 60 * NANOSECONDS
 """How long the imports of the template may take."""
@@ -45,6 +45,15 @@ Tick = Callable[[PlatformState], object]
 class Supervisor:
     """Runs a plan in an instance, from the main thread of a process: `start`, `run`, and `stop` in any case.
 
+    Parameters
+    ----------
+    entry
+        What a process runs: ``module:function``, called with plan, name and the socket to the supervisor.
+    shared
+        Modules that the template imports beside the entry's; None: all that engines share.
+    without
+        Processes of the plan that somebody else starts.
+
     Attributes
     ----------
     finished : whether the market has come to its end.
@@ -52,7 +61,15 @@ class Supervisor:
     exit_code : 0, or 1 where a process had to be killed at the stop.
     """
 
-    def __init__(self, instance: Instance, plan: Plan, *, entry: str = ENTRY) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        plan: Plan,
+        *,
+        entry: str = ENTRY,
+        shared: Sequence[str] | None = None,
+        without: Collection[str] = (),
+    ) -> None:
         self.finished = False
         self.exit_code = 0
         self._instance = instance
@@ -61,8 +78,9 @@ class Supervisor:
         self._entry = entry
         self._settings = plan.config("platform", PlatformConfig)
         self._start_ns = int(self._settings.start_seconds * NANOSECONDS)
-        self._children = [Child(spec) for spec in plan.processes]
-        self._launcher = Launcher((entry.partition(":")[0],), self._output("template"))
+        self._children = [Child(spec) for spec in plan.processes if spec.name not in without]
+        modules = shared_modules() if shared is None else shared
+        self._launcher = Launcher((*modules, entry.partition(":")[0]), self._output("template"))
         self._condition: PlatformCondition = "stopped"
         self._opened = False
         self._interrupts = 0

@@ -86,7 +86,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     name_process("nau-template")
     try:
-        _import((*SHARED, *_engine_modules(), *arguments[2:]))
+        for module in arguments[2:]:
+            importlib.import_module(module)
     except Exception as error:
         traceback.print_exc()
         _say(line, "failed", f"{type(error).__name__}: {error}")
@@ -122,15 +123,11 @@ def fork_hazards(own: Iterable[int] = ()) -> list[str]:
     return found
 
 
-def _engine_modules() -> tuple[str, ...]:
+def shared_modules() -> tuple[str, ...]:
+    """What all processes share: to be imported by the template."""
     from nautilus.engines import CATALOGUE
 
-    return tuple(entry.module for entry in CATALOGUE.values())
-
-
-def _import(names: Iterable[str]) -> None:
-    for name in names:
-        importlib.import_module(name)
+    return (*SHARED, *(entry.module for entry in CATALOGUE.values()))
 
 
 def _metrics() -> list[str]:

@@ -37,7 +37,7 @@ def platform() -> Iterator[SupervisedPlatform]:
 def running() -> Iterator[SupervisedPlatform]:
     """A platform that is up, for tests that leave it so."""
     with _platform() as made:
-        made.up(behaviour={"risk": {"fails": str(made.base / "obstacle")}, "strategy": {"worker": True}})
+        made.up(shared=True, behaviour={"risk": {"fails": str(made.base / "obstacle")}, "strategy": {"worker": True}})
         yield made
         assert made.stop() == 0
         assert _is_clean(made)

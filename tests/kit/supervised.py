@@ -37,6 +37,8 @@ class Orders(msgspec.Struct, frozen=True):
     ----------
     instance, entry
         As elsewhere.
+    shared
+        Whether the template imports what engines share; else only what it needs itself, which is quicker.
     platform
         Keys of the section ``platform``.
     behaviour
@@ -47,6 +49,7 @@ class Orders(msgspec.Struct, frozen=True):
 
     instance: str
     entry: str = "tests.kit.process_entry:run"
+    shared: bool = False
     platform: dict[str, Any] = {}
     behaviour: dict[str, dict[str, Any]] = {}
     detached: bool = False
@@ -192,7 +195,7 @@ def _supervise(orders: Orders, detached: Detached | None = None) -> int:
     try:
         plan: Plan = make_plan(configuration, instance)
         plan = msgspec.structs.replace(plan, sections={**plan.sections, "behaviour": orders.behaviour})
-        supervisor = Supervisor(instance, plan, entry=orders.entry)
+        supervisor = Supervisor(instance, plan, entry=orders.entry, shared=None if orders.shared else ())
         try:
             if supervisor.start():
                 if detached is not None:
