@@ -137,6 +137,8 @@ class SharedMeters(msgspec.Struct, frozen=True):
 class EngineView:
     """What an engine's port shows of it. The host fills it in and keeps `state` current.
 
+    The functions are called in the HTTP thread, for every probe: they must not wait.
+
     Parameters
     ----------
     name, process
@@ -150,7 +152,7 @@ class EngineView:
     histograms
         Latency of each operation in nanoseconds; ``handle`` is that of all handler calls.
     reasons
-        Why it is not ready; nothing: it is. Read for every probe.
+        Why it is not ready; nothing: it is.
     warnings
         What is wrong although it serves.
     bus

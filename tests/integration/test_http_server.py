@@ -403,6 +403,22 @@ def test_malformed_requests_are_answered_with_a_problem(engines, content, status
     assert call(engines, "GET", "/livez")[0] == 200
 
 
+def test_nonsense_behind_requests_that_wait_disturbs_nobody(engines, caplog):
+    body = json.dumps({**ORDER, "instrument": "HELD"}).encode()
+    head = f"POST /orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    engines.holding.clear()
+    with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=10) as connection:
+        connection.sendall(head.encode() + body)
+        assert engines.holding.wait(5)
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2 + b"nonsense\r\n\r\n")
+        assert b"http.malformed" in connection.recv(65536)
+        assert connection.recv(1) == b""
+    engines.held[-1].set_result(OrderResult(1, "accepted", 1.0))
+    assert call(engines, "POST", "/orders", ORDER)[0] == 200
+    assert caplog.records == []
+
+
 def test_headers_without_end_are_not_collected_forever(engines):
     with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=10) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")

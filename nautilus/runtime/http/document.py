@@ -62,7 +62,7 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
         if operation.method not in READ_METHODS:
             described["security"] = [{"token": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": f"nautilus {engine}", "version": __version__},
         "paths": paths,
@@ -71,6 +71,9 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+    # Defaults may be tuples: what leaves here is plain JSON.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
+    return plain
 
 
 def page_of(document: dict[str, Any]) -> str:

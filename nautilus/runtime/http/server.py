@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from socket import socket
 from typing import Any, cast
@@ -58,6 +59,11 @@ class HttpServer:
         self._started = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """The thread runs. Once started it should until `stop`."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Serve; returns as soon as requests are answered."""
@@ -182,6 +188,7 @@ class _Protocol(HttpToolsProtocol):
         """A request was refused here."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._unanswered: deque[Any] = deque()
         super().connection_made(transport)
         if len(self.connections) > self.most_connections:
             self._answer(HttpError(503, "http.connections", "too many connections at once"))
@@ -217,16 +224,32 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        self._unanswered.append(self.cycle)
+
+    def on_response_complete(self) -> None:
+        if self._unanswered:
+            self._unanswered.popleft()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._give_up()
+        super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
         self._answer(HttpError(400, "http.malformed", "no HTTP that can be understood", expected="HTTP/1.1"))
+
+    def _give_up(self) -> None:
+        # uvicorn tells the newest request alone that nobody listens; with more of them, the rest would write on.
+        for cycle in self._unanswered:
+            cycle.disconnected = True
 
     def _await_head(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
 
     def _answer(self, error: HttpError) -> None:
-        """Answer without a request, and close."""
+        """Answer without a request, and close; what was asked before and is not answered yet never is."""
         self.refused()
+        self._give_up()
         response = problem_response(error, "")
         status = f"HTTP/1.1 {error.status} \r\n".encode()
         head = f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n".encode()
