@@ -125,6 +125,8 @@ class HubFeed:
         if self._descriptor >= 0:
             self._host.remove_source(self._descriptor)
             self._descriptor = -1
+        if self._core is not None:
+            self._core.close()
 
     def call_at(self, ns: int) -> None:
         """Have a turn at a platform time, unless there is one before anyway."""

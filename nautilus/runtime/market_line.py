@@ -50,6 +50,10 @@ class Core(Protocol):
         """Notice a core that died without a word."""
         ...
 
+    def close(self) -> None:
+        """Let others have the line."""
+        ...
+
 
 class MarketLine:
     """Sends what it is given, in order, as far as the core has room, and knows when all of it was answered.

@@ -92,7 +92,7 @@ class SimulatedMarket:
         self._desks = {agent.desk.account_id: agent.desk for agent in self.agents}
         self._wakings: list[tuple[int, int]] = []
         self._last_mid_ns = 0
-        self._requoted_ns = -1
+        self._requoted = False  # at once, since somebody last woke in turn
         self._event_ns = 0
         self._variance = 0.0
         self._commands = 0
@@ -152,10 +152,11 @@ class SimulatedMarket:
         """
         self._see(now_ns, bids, asks)
         if self._bare_side():
-            self._requoted_ns = now_ns
+            self._requoted = True
             for maker in self._makers:
                 maker.act(self)
         else:
+            self._requoted = False
             _, i = self._wakings[0]
             self.agents[i].act(self)
             heapreplace(self._wakings, (now_ns + self.agents[i].wait_ns(), i))
@@ -225,10 +226,8 @@ class SimulatedMarket:
         return sum(order.leaves for maker in self._makers for order in maker.desk.open.values() if order.side == side)
 
     def _bare_side(self) -> bool:
-        # Once at any one time: makers that are refused (kill switch, halt) must not hold the market at that time.
-        if self._requoted_ns >= max(self.now_ns, self._event_ns):
-            return False
-        return not (self._makers_show(BUY) and self._makers_show(SELL))
+        # Once between two wakings: makers that are refused (kill switch, halt) must not do nothing but try again.
+        return not (self._requoted or (self._makers_show(BUY) and self._makers_show(SELL)))
 
     def _makers_show(self, side: int) -> bool:
         for maker in self._makers:

@@ -182,6 +182,9 @@ class InProcessClient:
     def check(self) -> None:
         """See `CoreClient.check`."""
 
+    def close(self) -> None:
+        """See `CoreClient.close`."""
+
 
 def _refusal(row: np.void, reason: Reason) -> Records:
     event = np.zeros(1, EVENT)

@@ -192,6 +192,24 @@ def test_killed_makers_do_not_hold_the_market_at_one_time() -> None:
     assert run.one_sided <= 1
 
 
+def test_makers_that_are_refused_try_again_when_somebody_wakes_and_not_before() -> None:
+    """Where time goes on with each answer of the core, as it does live."""
+    run = Run(4).until(1)
+    for maker in range(run.source.market.config.makers):
+        run.send(builders.kill(FIRST_ACCOUNT + maker))
+    steps, now_ns = 0, run.source.market.now_ns
+    while run.source.market.now_ns < START_NS + 2 * SECOND:
+        step = run.source.step() if run.source.next_ns() else None
+        assert step is not None
+        steps += 1
+        now_ns = max(now_ns, step.now_ns) + 1_000
+        if step.commands is not None:
+            commands = step.commands.copy()
+            commands["now_ns"] = now_ns
+            run.send(commands)
+    assert steps < 600
+
+
 def test_agents_know_their_open_orders_and_positions() -> None:
     run = Run(6).until(8)
     run.send(builders.time(run.source.market.now_ns + 3_600 * SECOND))  # what was to expire has
