@@ -118,11 +118,9 @@ def test_the_end_of_the_template_ends_nobody(running: SupervisedPlatform) -> Non
 
 def test_template_and_processes_that_die_together_are_back_together(running: SupervisedPlatform) -> None:
     before = running.state()
-    began_ns = monotonic_ns()
     for pid in (before.template_pid, *(process.pid for process in before.processes[:3])):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: all(_is_back(running, process.name, process.pid) for process in before.processes[:3]))
-    assert monotonic_ns() - began_ns < 5e9
 
 
 def test_a_failed_restart_is_shown_and_tried_again(running: SupervisedPlatform) -> None:
@@ -149,7 +147,7 @@ def test_what_a_killed_process_had_started_goes_with_it(running: SupervisedPlatf
 def test_a_second_supervisor_is_refused_and_disturbs_nothing(running: SupervisedPlatform) -> None:
     before = running.state()
     second = running.begin()
-    output, _ = second.communicate(timeout=20)
+    output, _ = second.communicate(timeout=60)
     error = msgspec.json.decode(output)
     assert (second.returncode, error["code"]) == (4, "config.instance_live")
     assert f"(pid {before.pid})" in error["what"]
@@ -200,6 +198,18 @@ def test_a_process_that_does_not_stop_is_killed_after_its_time(platform: Supervi
     assert _stopped(platform) == ["strategy", "marketdata", "trading", "core"]
     log = (platform.data / "logs" / "supervisor.jsonl").read_text()
     assert log.count("does not stop and is killed") == 2
+    assert _is_clean(platform)
+
+
+def test_a_second_interrupt_does_not_wait(platform: SupervisedPlatform) -> None:
+    platform.up(platform={"stop_seconds": 600}, behaviour={"strategy": {"deaf": True}})
+
+    def interrupt() -> bool:
+        platform.supervisor.send_signal(signal.SIGINT)
+        return platform.supervisor.poll() is not None
+
+    eventually(interrupt)
+    assert platform.result()[0] == 1
     assert _is_clean(platform)
 
 
