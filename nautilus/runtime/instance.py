@@ -160,6 +160,14 @@ class Instance:
         """Remove what is not data, and let it go. Without effect on an instance of another process."""
         if not self._locks:
             return
+        # An impatient Ctrl-C must not leave half of it: it is taken afterwards.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        try:
+            self._remove()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def _remove(self) -> None:
         _empty(self.directory)
         if self.shared.parent != self.directory:
             _empty(self.shared)
