@@ -271,9 +271,17 @@ class LiveHost:
         self.messages.route()
 
     def started(self, context: LiveContext) -> None:
-        """An engine has the present state; when all have, they take messages and market data."""
-        recoveries = [found.recovery for found in self.contexts.values()]
-        if not self.messages.started and all(found is not None and found.live for found in recoveries):
+        """An engine has the present state."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Once all engines have the present state and the parts work: take messages and market data."""
+        recoveries = [context.recovery for context in self.contexts.values()]
+        if (
+            not self.messages.started
+            and all(found is not None and found.live for found in recoveries)
+            and all(part.ready for part in self.parts)
+        ):
             self._subscribe()
             self.messages.start()
 
@@ -462,6 +470,7 @@ class LiveHost:
 
     def _look(self) -> None:
         """Renew what others see: whether the process is ready, and how the bus is."""
+        self._begin()
         self.reasons = tuple(self._blockers())
         self.bus = {
             "peers": {
