@@ -160,13 +160,12 @@ def _followed(source: concurrent.futures.Future[Message], most_seconds: float) -
         timer.cancel()
         if waiter.done():
             return
-        error = None if source.cancelled() else source.exception()
-        if source.cancelled():
+        try:
+            waiter.set_result(source.result(0))
+        except concurrent.futures.CancelledError:
             waiter.cancel()
-        elif error is not None:
+        except Exception as error:
             waiter.set_exception(error)
-        else:
-            waiter.set_result(source.result())
 
     def done(_: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to be told

@@ -159,6 +159,22 @@ def test_shared_table_of_another_size_is_refused(tmp_path):
         Counters(0, tmp_path / "other")
 
 
+def test_table_that_the_disk_has_no_room_for_is_refused_whole(tmp_path):
+    code = """
+import resource, signal, sys
+from nautilus.core.counters import Counters
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    Counters(64, sys.argv[1])
+except OSError as error:
+    print(error.filename)
+"""
+    path = tmp_path / "counters"
+    result = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True)
+    assert (result.stdout.strip(), os.listdir(tmp_path)) == (str(path), [])
+
+
 def test_file_that_is_not_there_is_told_apart_from_a_damaged_one(tmp_path):
     with pytest.raises(FileNotFoundError):
         Counters.read(tmp_path / "absent")
