@@ -76,6 +76,12 @@ class MeshError(BusError):
     code = "bus.mesh"
 
 
+class ReplyDroppedError(BusError):
+    """A request was handled, but its reply is not kept any more."""
+
+    code = "bus.reply_dropped"
+
+
 class LateError(BusError):
     """A request came after its deadline and was not handled."""
 
@@ -389,11 +395,7 @@ class Mesh:
                 )
             elif verdict is DUPLICATE:
                 self.duplicates += 1
-                answer = stream.replies.get(envelope.sequence)
-                if answer is not None:
-                    self._answer(source, answer)
-                else:
-                    self._acknowledge(source)
+                self._answer_again(source, envelope)
             elif verdict is AHEAD:
                 self.ahead += 1
                 if stream.missing != stream.expected:
@@ -438,12 +440,27 @@ class Mesh:
         self._bury([envelope], source.peer.name, "late", now_ns)
         if envelope.kind is REQUEST:
             error = LateError("the request came after its deadline", where=envelope.to, expected="an earlier arrival")
-            payload = error_payload(error.as_dict())
-            answer = Answer(ERROR, envelope.id, envelope.epoch, self.epoch, source.priority, 0, 0, payload)
-            source.stream.keep(envelope.sequence, answer)
-            self._answer(source, answer)
+            self._answer_error(source, envelope, error)
         else:
             self._acknowledge(source)
+
+    def _answer_again(self, source: Inbound, envelope: Envelope) -> None:
+        """The sender has not heard of something that was delivered before: tell it how far things are."""
+        stream = source.stream
+        answer = stream.replies.get(envelope.sequence)
+        if answer is not None:
+            self._answer(source, answer)
+        elif envelope.kind is REQUEST and stream.finished(envelope.sequence):
+            error = ReplyDroppedError("the reply is not kept any more", where=envelope.to, expected="fewer requests")
+            self._answer_error(source, envelope, error)
+        else:
+            self._acknowledge(source)
+
+    def _answer_error(self, source: Inbound, envelope: Envelope, error: BusError) -> None:
+        payload = error_payload(error.as_dict())
+        answer = Answer(ERROR, envelope.id, envelope.epoch, self.epoch, source.priority, 0, 0, payload)
+        source.stream.keep(envelope.sequence, answer)
+        self._answer(source, answer)
 
     def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int, now_ns: int) -> None:
         recv, decode, streams = dealer.recv, self._decode_answer, dealer.streams
@@ -564,6 +581,10 @@ class Mesh:
             changes = dealer.changes()
             if changes:
                 dealer.changed_ns = now_ns
+                if dealer.up and changes[-1]:
+                    # Gone and back between two looks: it may be another life, so the host hears of it all the same.
+                    dealer.up, dealer.lost = False, True
+                    self._judge(dealer.peer, now_ns)
                 dealer.lost = not changes[-1] and (dealer.up or dealer.lost or True in changes)
                 dealer.up = changes[-1]
                 self._judge(dealer.peer, now_ns)

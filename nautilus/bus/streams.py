@@ -427,6 +427,10 @@ class ReceiveStream:
         self._ahead[sequence] = sequence
         return True
 
+    def finished(self, sequence: int) -> bool:
+        """Whether the handler of a delivered message has run."""
+        return sequence <= self.handled or sequence in self._ahead
+
     def keep(self, sequence: int, answer: Answer) -> None:
         """Keep the answer of a request until the sender no longer holds that."""
         replies = self.replies

@@ -1,0 +1,275 @@
+"""A stream of the mesh over a wire that loses, repeats and reorders, beside plain books of what happened to each message.
+
+The books know every message by its number: in which lives of the receiver it was delivered, whether its handler has
+run, whether it was given up. They are held against what the two ends say after each step, and in the end, once the
+wire works, against the promise: delivered or given up, in order, once in a life, and every loss told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from nautilus.bus.envelope import Answer, Envelope, MessageKind
+from nautilus.bus.streams import AHEAD, DELIVER, DUPLICATE, REFUSED, ReceiveStream, SendStream
+
+encode = msgspec.msgpack.encode
+COMMAND, REQUEST = MessageKind.COMMAND, MessageKind.REQUEST
+ACKNOWLEDGED, REPLY, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.REPLY, MessageKind.RESEND
+
+
+@dataclass
+class Entry:
+    """What happened to one message."""
+
+    kind: MessageKind
+    sequence: int
+    delivered: list[int] = field(default_factory=list)  # lives of the receiver
+    handled: list[int] = field(default_factory=list)
+    settled: bool = False
+    given_up: bool = False
+
+
+class StreamMachine(RuleBasedStateMachine):
+    @initialize(window=st.integers(1, 6))
+    def begin(self, window: int) -> None:
+        self.window = window
+        self.now_ns = 0
+        self.number = 0
+        self.life = 1
+        self.epoch = 0
+        self.out: list[bytes] = []
+        self.back: list[bytes] = []
+        self.receiver = ReceiveStream()
+        self.undone: list[Envelope] = []
+        self.last_delivered: tuple[int, int] = (0, 0)
+        self.restart_sender()
+
+    # The sender
+
+    def restart_sender(self) -> None:
+        self.epoch += 1
+        self.sender = SendStream(self.epoch, window=self.window, retry_ns=10, retry_limit_ns=40)
+        self.books: dict[int, Entry] = {}
+        self.told: set[int] = set()
+        self.passed: set[int] = set()
+
+    @rule(kind=st.sampled_from([COMMAND, REQUEST]), patience_ns=st.sampled_from([0, 0, 1, 15, 100]))
+    def post(self, kind: MessageKind, patience_ns: int) -> None:
+        self.number += 1
+        deadline_ns = self.now_ns + patience_ns if patience_ns else 0
+        envelope = Envelope(kind, self.number, self.epoch, 0, 0, 4, deadline_ns)
+        goes = self.sender.append(envelope)
+        assert goes == (self.sender.peek() is envelope)
+        self.books[self.number] = Entry(kind, envelope.sequence)
+
+    @rule(most=st.integers(1, 6))
+    def send(self, most: int) -> None:
+        while most and (envelope := self.sender.peek()) is not None:
+            self.out.append(encode(envelope))
+            self.sender.sent(envelope, self.now_ns)
+            most -= 1
+
+    @rule(step_ns=st.sampled_from([1, 10, 60]))
+    def pass_time(self, step_ns: int) -> None:
+        self.now_ns += step_ns
+        self.give_up(self.sender.expire(self.now_ns))
+        self.out += [encode(envelope) for envelope in self.sender.retry(self.now_ns)]
+
+    @rule()
+    def reconnect(self) -> None:
+        self.out += [encode(envelope) for envelope in self.sender.resume()]
+
+    @precondition(lambda self: self.sender.live > 3)
+    @rule()
+    def cut(self) -> None:
+        self.give_up(self.sender.cut())
+        assert self.sender.live == 0
+
+    def give_up(self, gone: list[Envelope]) -> None:
+        for envelope in gone:
+            entry = self.books[envelope.id]
+            assert not entry.settled
+            assert not entry.given_up
+            entry.given_up = True
+
+    @precondition(lambda self: self.epoch < 3)
+    @rule(chance=st.integers(0, 9))
+    def kill_sender(self, chance: int) -> None:
+        if not chance:
+            self.restart_sender()
+
+    # The wire
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data(), again=st.booleans())
+    def deliver(self, data: st.DataObject, again: bool) -> None:
+        # Mostly in order, so that something gets through.
+        index = data.draw(st.one_of(st.just(0), st.integers(0, len(self.out) - 1)))
+        self.arrive(self.out[index] if again else self.out.pop(index))
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+
+    @precondition(lambda self: self.back)
+    @rule(data=st.data(), again=st.booleans())
+    def deliver_answer(self, data: st.DataObject, again: bool) -> None:
+        index = data.draw(st.one_of(st.just(0), st.integers(0, len(self.back) - 1)))
+        self.come_back(self.back[index] if again else self.back.pop(index))
+
+    @precondition(lambda self: self.back)
+    @rule(data=st.data())
+    def lose_answer(self, data: st.DataObject) -> None:
+        self.back.pop(data.draw(st.integers(0, len(self.back) - 1)))
+
+    def come_back(self, frame: bytes) -> None:
+        answer = msgspec.msgpack.decode(frame, type=Answer)
+        if answer.epoch != self.sender.epoch:
+            return
+        request = self.sender.answered(answer, self.now_ns)
+        if request is not None:
+            entry = self.books[request.id]
+            assert answer.id == request.id
+            assert entry.handled
+            assert not entry.settled
+            assert not entry.given_up
+            entry.settled = True
+
+    # The receiver
+
+    def arrive(self, frame: bytes) -> None:
+        envelope = msgspec.msgpack.decode(frame, type=Envelope)
+        stream = self.receiver
+        verdict = stream.accept(envelope)
+        if verdict is REFUSED:
+            assert envelope.epoch < self.epoch
+            return
+        if envelope.epoch == self.epoch and stream.skipped is not None:
+            self.told_of(*stream.skipped)
+        if verdict is DELIVER:
+            # In order and once, within one life of either.
+            assert (envelope.epoch, envelope.sequence) > self.last_delivered
+            self.last_delivered = (envelope.epoch, envelope.sequence)
+            self.undone.append(envelope)
+            if envelope.epoch == self.epoch:
+                entry = self.books[envelope.id]
+                assert entry.sequence == envelope.sequence
+                assert self.life not in entry.delivered
+                assert envelope.sequence not in self.passed
+                entry.delivered.append(self.life)
+        elif verdict is AHEAD:
+            if stream.missing != stream.expected:
+                stream.missing = stream.expected
+                self.answer(Answer(RESEND, 0, stream.epoch, self.life, 4, 0, 0))
+        elif verdict is DUPLICATE and envelope.sequence in stream.replies:
+            self.answer(stream.replies[envelope.sequence])
+        else:
+            self.answer(Answer(ACKNOWLEDGED, 0, stream.epoch, self.life, 4, 0, 0))
+
+    def told_of(self, first: int, last: int) -> None:
+        for entry in self.books.values():
+            if first <= entry.sequence <= last:
+                assert self.life not in entry.delivered
+                assert entry.given_up or entry.handled, "a gap names what is still to come"
+                self.told.add(entry.sequence)
+                self.passed.add(entry.sequence)
+
+    def answer(self, answer: Answer) -> None:
+        answer.received, answer.handled = self.receiver.expected - 1, self.receiver.handled
+        self.back.append(encode(answer))
+
+    @precondition(lambda self: self.undone)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        index = data.draw(st.one_of(st.just(0), st.integers(0, len(self.undone) - 1)))
+        self.handler_has_run(self.undone.pop(index))
+
+    def handler_has_run(self, envelope: Envelope) -> None:
+        stream = self.receiver
+        if envelope.epoch == self.epoch:
+            self.books[envelope.id].handled.append(self.life)
+        if envelope.epoch != stream.epoch:
+            return
+        assert stream.finish(envelope.sequence)
+        if envelope.kind is REQUEST:
+            answer = Answer(REPLY, envelope.id, envelope.epoch, self.life, 4, 0, 0)
+            stream.keep(envelope.sequence, answer)
+            self.answer(answer)
+        else:
+            self.answer(Answer(ACKNOWLEDGED, 0, stream.epoch, self.life, 4, 0, 0))
+
+    @precondition(lambda self: self.life < 5)
+    @rule(chance=st.integers(0, 4))
+    def kill_receiver(self, chance: int) -> None:
+        if chance:
+            return
+        self.life += 1
+        self.receiver = ReceiveStream()
+        self.undone.clear()
+        self.passed.clear()
+        self.last_delivered = (0, 0)
+
+    # What must be so
+
+    @invariant()
+    def the_sender_holds_every_place_without_a_hole(self) -> None:
+        stream = self.sender
+        sequence = stream.base
+        for first, envelope in stream.held.items():
+            assert first == sequence == envelope.sequence
+            sequence = (envelope.id if envelope.kind > REQUEST else envelope.sequence) + 1
+        assert sequence == stream.next_sequence
+        assert stream.base <= stream.cursor <= stream.next_sequence
+        assert stream.cursor == stream.next_sequence or stream.cursor in stream.held
+        assert stream.base - 1 <= stream.received < stream.next_sequence
+
+    @invariant()
+    def every_message_is_held_or_settled_or_given_up(self) -> None:
+        stream = self.sender
+        held = {envelope.id for envelope in stream.held.values() if envelope.kind <= REQUEST}
+        for number, entry in self.books.items():
+            if number not in held and not entry.given_up:
+                assert entry.handled, "forgotten before its handler has run"
+                entry.settled = True
+            assert (number in held) + entry.settled + entry.given_up == 1
+        assert stream.live == len(held)
+        assert stream.acknowledged == sum(entry.settled for entry in self.books.values())
+        assert set(stream.requests) == {number for number in held if self.books[number].kind is REQUEST}
+
+    def teardown(self) -> None:
+        if not hasattr(self, "sender"):
+            return
+        # The wire works from here on, and nothing is given up any more.
+        for _ in range(10_000):
+            while (envelope := self.sender.peek()) is not None:
+                self.out.append(encode(envelope))
+                self.sender.sent(envelope, self.now_ns)
+            while self.out:
+                self.arrive(self.out.pop(0))
+            while self.undone:
+                self.handler_has_run(self.undone.pop(0))
+            while self.back:
+                self.come_back(self.back.pop(0))
+            if not self.sender.held:
+                break
+            self.now_ns += 50
+            self.out += [encode(envelope) for envelope in self.sender.retry(self.now_ns)]
+        self.every_message_is_held_or_settled_or_given_up()
+        assert not self.sender.held
+        for entry in self.books.values():
+            if not entry.given_up:
+                assert entry.settled
+            elif not entry.delivered:
+                assert entry.sequence in self.told, "a loss that was not told"
+        if self.books and self.receiver.epoch == self.epoch:
+            assert self.receiver.handled == self.receiver.expected - 1
+
+
+TestStreamMachine = StreamMachine.TestCase
+TestStreamMachine.settings = settings(max_examples=settings().max_examples, stateful_step_count=60)

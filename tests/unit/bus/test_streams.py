@@ -1,0 +1,378 @@
+"""Both ends of a stream of the mesh, by example: no wire, no clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from nautilus.bus.envelope import Answer, Envelope, MessageKind
+from nautilus.bus.streams import (
+    AHEAD,
+    DELIVER,
+    DUPLICATE,
+    KEPT_REPLIES,
+    MERGE_AT,
+    REFUSED,
+    SKIP,
+    ReceiveStream,
+    SendStream,
+)
+
+COMMAND, REQUEST = MessageKind.COMMAND, MessageKind.REQUEST
+SETTLED, GIVEN_UP = MessageKind.SETTLED, MessageKind.GIVEN_UP
+ACKNOWLEDGED, REPLY, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.REPLY, MessageKind.RESEND
+
+
+def message(number: int, kind: MessageKind = COMMAND, deadline_ns: int = 0) -> Envelope:
+    return Envelope(kind, number, 1, 0, 0, 4, deadline_ns)
+
+
+def sender(count: int = 0, kind: MessageKind = COMMAND, **options: int) -> SendStream:
+    stream = SendStream(1, **{"retry_ns": 10, "retry_limit_ns": 40, **options})
+    for number in range(1, count + 1):
+        stream.append(message(100 + number, kind))
+    return stream
+
+
+def send(stream: SendStream, now_ns: int = 0) -> list[tuple[MessageKind, int, int, int]]:
+    """All that can be sent: (kind, sequence, id, base)."""
+    out = []
+    while (envelope := stream.peek()) is not None:
+        out.append((envelope.kind, envelope.sequence, envelope.id, envelope.base))
+        stream.sent(envelope, now_ns)
+    return out
+
+
+def answer(received: int, handled: int, *, number: int = 0, receiver: int = 7, kind: MessageKind | None = None):
+    return Answer(kind or (REPLY if number else ACKNOWLEDGED), number, 1, receiver, 4, received, handled)
+
+
+def place(sequence: int, *, base: int = 1, kind: MessageKind = COMMAND, epoch: int = 1, last: int = 0) -> Envelope:
+    return Envelope(kind, last or 100 + sequence, epoch, sequence, base, 4)
+
+
+# The sender's end
+
+
+def test_messages_are_numbered_from_one_and_held_until_acknowledged() -> None:
+    stream = sender(3)
+    assert send(stream) == [(COMMAND, 1, 101, 1), (COMMAND, 2, 102, 1), (COMMAND, 3, 103, 1)]
+    assert stream.live == 3
+    assert stream.answered(answer(3, 2), 0) is None
+    assert (stream.acknowledged, stream.live, stream.base, list(stream.held)) == (2, 1, 3, [3])
+    stream.answered(answer(3, 3), 0)
+    assert (stream.acknowledged, stream.live, stream.held, stream.retry_at_ns) == (3, 0, {}, 0)
+
+
+def test_no_more_than_the_window_is_under_way() -> None:
+    stream = sender(5, window=2)
+    assert [each[1] for each in send(stream)] == [1, 2]
+    stream.answered(answer(1, 0), 0)  # arrived is enough, it need not be handled
+    assert [each[1] for each in send(stream)] == [3]
+
+
+def test_a_message_that_may_go_at_once_is_told_from_one_that_may_not() -> None:
+    stream = sender(window=1)
+    assert stream.append(message(1))
+    assert not stream.append(message(2))
+
+
+def test_an_acknowledgement_does_not_settle_a_request() -> None:
+    stream = sender(2, REQUEST)
+    send(stream)
+    stream.answered(answer(2, 2), 0)
+    assert stream.live == 2
+    request = stream.answered(answer(2, 2, number=102), 0)
+    assert request is not None
+    assert request.id == 102
+    assert (stream.live, stream.base) == (1, 1)
+    request = stream.answered(answer(2, 2, number=101), 0)
+    assert request is not None
+    assert (stream.live, stream.base, stream.held) == (0, 3, {})
+
+
+def test_a_reply_that_comes_again_answers_nothing() -> None:
+    stream = sender(2, REQUEST)
+    send(stream)
+    assert stream.answered(answer(2, 1, number=101), 0) is not None
+    assert stream.answered(answer(2, 1, number=101), 0) is None
+    assert stream.acknowledged == 1
+
+
+def test_what_is_settled_in_the_middle_leaves_a_marker() -> None:
+    stream = sender(3, REQUEST)
+    send(stream)
+    stream.answered(answer(3, 0, number=102), 0)
+    stream.answered(answer(0, 0, receiver=8), 0)  # a new life of the receiver
+    assert send(stream) == [(REQUEST, 1, 101, 1), (SETTLED, 2, 2, 1), (REQUEST, 3, 103, 1)]
+
+
+def test_without_progress_what_has_not_arrived_is_sent_again_ever_more_slowly() -> None:
+    stream = sender(3)
+    send(stream, now_ns=100)
+    stream.answered(answer(1, 1), 100)
+    dues = []
+    for _ in range(4):
+        assert stream.peek() is None
+        dues.append(stream.due_ns)
+        assert stream.retry(stream.due_ns - 1) == []
+        assert stream.peek() is None
+        assert stream.retry(stream.due_ns) == []
+        assert [each[1] for each in send(stream)] == [2, 3]
+    assert dues == [110, 130, 170, 210]
+    assert stream.retried == 8
+    stream.answered(answer(2, 1), 300)
+    assert stream.due_ns == 310
+
+
+def test_what_has_arrived_is_not_sent_again_but_asked_about() -> None:
+    stream = sender(3)
+    send(stream)
+    stream.answered(answer(3, 1), 0)
+    (poke,) = stream.retry(10)
+    assert (poke.sequence, poke.base) == (2, 2)
+    assert stream.peek() is None
+
+
+def test_requests_whose_reply_went_missing_are_asked_for_it() -> None:
+    stream = sender(4, REQUEST)
+    send(stream)
+    stream.answered(answer(4, 3), 0)
+    stream.answered(answer(4, 3, number=102), 0)
+    assert [envelope.sequence for envelope in stream.retry(10)] == [1, 3]
+
+
+def test_a_receiver_that_misses_something_gets_all_from_there_at_once() -> None:
+    stream = sender(4)
+    send(stream)
+    stream.answered(answer(1, 0, kind=RESEND), 0)
+    assert [each[1] for each in send(stream)] == [2, 3, 4]
+
+
+def test_a_new_life_of_the_receiver_gets_all_that_is_held() -> None:
+    stream = sender(4)
+    send(stream)
+    stream.answered(answer(4, 2), 0)
+    stream.answered(answer(0, 0, receiver=8), 0)
+    assert send(stream) == [(COMMAND, 3, 103, 3), (COMMAND, 4, 104, 3)]
+    assert stream.answered(answer(4, 4, receiver=7), 0) is None  # of the life before
+    assert stream.live == 2
+
+
+@pytest.mark.parametrize(("received", "handled"), [(9, 1), (2, 3)])
+def test_an_answer_that_cannot_be_is_ignored(received, handled) -> None:
+    stream = sender(3)
+    send(stream)
+    stream.answered(answer(received, handled), 0)
+    assert (stream.received, stream.handled, stream.live) == (0, 0, 3)
+
+
+def test_a_deadline_gives_a_message_up_and_leaves_a_marker_until_the_receiver_has_passed_it() -> None:
+    stream = sender(1)
+    stream.append(message(102, deadline_ns=50))
+    stream.append(message(103, REQUEST, deadline_ns=60))
+    stream.append(message(104))
+    assert stream.due_ns == 50
+    assert stream.expire(49) == []
+    assert [envelope.id for envelope in stream.expire(60)] == [102, 103]
+    assert stream.live == 2
+    assert send(stream) == [(COMMAND, 1, 101, 1), (GIVEN_UP, 2, 2, 1), (GIVEN_UP, 3, 3, 1), (COMMAND, 4, 104, 1)]
+    stream.answered(answer(1, 1), 0)
+    assert (stream.base, list(stream.held)) == (2, [2, 3, 4])
+    stream.answered(answer(4, 3), 0)
+    assert (stream.base, list(stream.held)) == (4, [4])
+
+
+def test_what_was_handled_before_its_deadline_is_not_given_up() -> None:
+    stream = sender()
+    stream.append(message(101, deadline_ns=50))
+    send(stream)
+    stream.answered(answer(1, 1), 0)
+    assert stream.expire(100) == []
+
+
+def test_a_request_that_was_handled_but_not_answered_in_time_leaves_no_gap() -> None:
+    stream = sender()
+    stream.append(message(101, REQUEST))
+    stream.append(message(102, REQUEST, deadline_ns=50))
+    send(stream)
+    stream.answered(answer(2, 2), 0)
+    assert [envelope.id for envelope in stream.expire(50)] == [102]
+    assert stream.held[2].kind is SETTLED
+
+
+def test_a_cut_gives_up_all_that_is_held_and_goes_on_behind_it() -> None:
+    stream = sender(1)
+    stream.append(message(102, REQUEST, deadline_ns=50))
+    stream.append(message(103))
+    send(stream)
+    assert [envelope.id for envelope in stream.cut()] == [101, 102, 103]
+    assert stream.live == 0
+    stream.append(message(104))
+    assert send(stream) == [(GIVEN_UP, 1, 3, 1), (COMMAND, 4, 104, 1)]
+    assert stream.expire(60) == []
+    stream.answered(answer(4, 4), 0)
+    assert (stream.held, stream.base) == ({}, 5)
+
+
+def test_a_cut_leaves_alone_what_was_settled() -> None:
+    stream = sender(4, REQUEST)
+    send(stream)
+    stream.answered(answer(4, 0, number=102), 0)
+    stream.answered(answer(0, 0, receiver=8), 0)
+    assert [envelope.id for envelope in stream.cut()] == [101, 103, 104]
+    assert send(stream) == [(GIVEN_UP, 1, 1, 1), (SETTLED, 2, 2, 1), (GIVEN_UP, 3, 4, 1)]
+
+
+def test_many_markers_become_few() -> None:
+    stream = sender(3 * MERGE_AT, REQUEST, window=10**6)
+    send(stream)
+    for number in range(2, 3 * MERGE_AT):
+        stream.answered(answer(3 * MERGE_AT, 0, number=100 + number), 0)
+    assert stream.live == 2
+    assert len(stream.held) < MERGE_AT + 2
+    stream.answered(answer(0, 0, receiver=8), 0)
+    places = send(stream)
+    assert places[0] == (REQUEST, 1, 101, 1)
+    assert places[1][:2] == (SETTLED, 2)
+    assert all(after[1] == (before[2] if before[0] is SETTLED else before[1]) + 1 for before, after in zip(places, places[1:], strict=False))
+    assert places[-1][1] == 3 * MERGE_AT
+
+
+def test_a_stream_to_a_peer_that_never_comes_stays_small() -> None:
+    stream = sender()
+    for number in range(10 * MERGE_AT):
+        stream.append(message(number, deadline_ns=number + 1))
+        assert len(stream.expire(number + 1)) == 1
+    assert len(stream.held) <= MERGE_AT
+    assert sum(last - first + 1 for first, last in ((each.sequence, each.id) for each in stream.held.values())) == (
+        10 * MERGE_AT
+    )
+
+
+def test_an_answer_that_ends_within_a_merged_marker_is_taken() -> None:
+    stream = sender(6, window=100)
+    send(stream)
+    stream.cut()
+    stream.append(message(107))
+    stream.answered(answer(3, 2), 0)  # the receiver had three of them before they were given up
+    assert send(stream) == [(GIVEN_UP, 1, 6, 1), (COMMAND, 7, 107, 1)]
+    stream.answered(answer(7, 7), 0)
+    assert stream.held == {}
+
+
+# The receiver's end
+
+
+def test_only_the_next_is_delivered() -> None:
+    stream = ReceiveStream()
+    assert stream.accept(place(1)) is DELIVER
+    assert stream.accept(place(3)) is AHEAD
+    assert stream.accept(place(1)) is DUPLICATE
+    assert stream.accept(place(2)) is DELIVER
+    assert stream.accept(place(3)) is DELIVER
+    assert stream.expected == 4
+
+
+def test_handled_is_what_is_handled_without_a_hole() -> None:
+    stream = ReceiveStream()
+    for sequence in range(1, 5):
+        stream.accept(place(sequence))
+    assert stream.finish(3)
+    assert stream.handled == 0
+    assert stream.finish(1)
+    assert stream.handled == 1
+    assert stream.finish(2)
+    assert stream.handled == 3
+    assert not stream.finish(3)
+    assert not stream.finish(1)
+    assert stream.finish(4)
+    assert stream.handled == 4
+
+
+def test_a_receiver_that_has_just_started_begins_at_the_base() -> None:
+    stream = ReceiveStream()
+    assert stream.accept(place(9, base=7)) is AHEAD
+    assert stream.skipped is None
+    assert (stream.expected, stream.handled) == (7, 6)
+    assert stream.accept(place(7, base=7)) is DELIVER
+
+
+def test_a_base_that_moves_before_anything_was_delivered_is_no_gap() -> None:
+    stream = ReceiveStream()
+    stream.accept(place(9, base=7))
+    assert stream.accept(place(8, base=8)) is DELIVER
+    assert stream.skipped is None
+
+
+def test_a_base_beyond_what_is_expected_is_a_gap() -> None:
+    stream = ReceiveStream()
+    stream.accept(place(1))
+    assert stream.accept(place(5, base=5)) is DELIVER
+    assert stream.skipped == (2, 4)
+    stream.accept(place(6, base=5))
+    assert stream.skipped is None
+    stream.finish(1)
+    assert stream.handled == 4
+
+
+def test_what_was_given_up_is_skipped_and_told() -> None:
+    stream = ReceiveStream()
+    stream.accept(place(1))
+    assert stream.accept(place(2, kind=GIVEN_UP, last=4)) is SKIP
+    assert stream.skipped == (2, 4)
+    assert stream.accept(place(2, kind=GIVEN_UP, last=4)) is DUPLICATE
+    assert stream.skipped is None
+    assert stream.accept(place(5, kind=SETTLED, last=6)) is SKIP
+    assert stream.skipped is None
+    assert (stream.expected, stream.handled) == (7, 0)
+    stream.finish(1)
+    assert stream.handled == 6
+
+
+def test_only_the_part_of_a_marker_that_was_not_had_is_skipped() -> None:
+    stream = ReceiveStream()
+    stream.accept(place(1))
+    stream.accept(place(2))
+    assert stream.accept(place(1, kind=GIVEN_UP, last=4)) is SKIP
+    assert stream.skipped == (3, 4)
+    stream.finish(1)
+    assert stream.handled == 1
+    stream.finish(2)
+    assert stream.handled == 4
+
+
+def test_a_marker_that_is_ahead_waits_for_what_is_before_it() -> None:
+    stream = ReceiveStream()
+    assert stream.accept(place(2, kind=GIVEN_UP, last=4)) is AHEAD
+    assert stream.skipped is None
+
+
+def test_a_new_life_of_the_sender_begins_anew_and_the_old_one_is_refused() -> None:
+    stream = ReceiveStream()
+    stream.accept(place(1))
+    stream.keep(1, answer(1, 1, number=101))
+    assert stream.accept(place(1, epoch=2)) is DELIVER
+    assert stream.replies == {}
+    assert stream.handled == 0
+    assert stream.accept(place(2, epoch=1)) is REFUSED
+    assert stream.expected == 2
+
+
+def test_replies_are_kept_while_the_sender_holds_their_requests() -> None:
+    stream = ReceiveStream()
+    for sequence in range(1, 1_001):
+        stream.accept(place(sequence, base=max(1, sequence - 10), kind=REQUEST))
+        stream.finish(sequence)
+        stream.keep(sequence, answer(sequence, sequence, number=100 + sequence))
+        assert set(range(max(1, sequence - 10), sequence + 1)) <= set(stream.replies)
+    assert len(stream.replies) < 150
+
+
+def test_no_more_than_so_many_replies_are_kept() -> None:
+    stream = ReceiveStream()
+    for sequence in range(1, KEPT_REPLIES + 101):
+        stream.accept(place(sequence, kind=REQUEST))
+        stream.finish(sequence)
+        stream.keep(sequence, answer(sequence, sequence, number=sequence))
+    assert len(stream.replies) <= KEPT_REPLIES
+    assert KEPT_REPLIES + 100 in stream.replies
