@@ -37,6 +37,13 @@ from contextlib import contextmanager
 from nautilus.core.port import CONTROL_NAME, bell_name, slot_name
 from nautilus.core.snapshot_file import write_snapshot
 
+cdef extern from "<signal.h>" nogil:
+    ctypedef struct sigset_t:
+        pass
+    int sigfillset(sigset_t* set)
+    int pthread_sigmask(int how, const sigset_t* set, sigset_t* old)
+    int SIG_BLOCK, SIG_SETMASK
+
 cdef extern from "<unistd.h>" nogil:
     Py_ssize_t c_write "write"(int fd, const void* buffer, size_t count)
 
@@ -639,14 +646,20 @@ cdef class TradingCore:
     def start(self, bint ready=True):
         """Start the threads. ready: new orders are taken; else `make_ready` says when."""
         cdef core_t* core = &self.core
+        cdef sigset_t every, before
+        cdef int failed
         if self.running:
             raise RuntimeError("core: expected one that is not running")
         self.kernel.alone()
         self.kernel.busy = True
         state_store(&core.control.state, CORE_READY if ready else CORE_STARTING)
-        if (pthread_create(&core.egress_thread, NULL, egress_main, core)
-                or pthread_create(&core.journal_thread, NULL, journal_main, core)
-                or pthread_create(&core.kernel_thread, NULL, kernel_main, core)):
+        sigfillset(&every)                      # signals are for Python's thread alone
+        pthread_sigmask(SIG_BLOCK, &every, &before)
+        failed = (pthread_create(&core.egress_thread, NULL, egress_main, core)
+                  or pthread_create(&core.journal_thread, NULL, journal_main, core)
+                  or pthread_create(&core.kernel_thread, NULL, kernel_main, core))
+        pthread_sigmask(SIG_SETMASK, &before, NULL)
+        if failed:
             raise MemoryError("core: no thread could be started")
         pthread_setname_np(core.kernel_thread, b"core-kernel")
         pthread_setname_np(core.journal_thread, b"core-journal")
