@@ -11,6 +11,7 @@ hexadecimal. A process has at most one of each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from nautilus.core.counters import Counters
 
@@ -42,27 +43,44 @@ class PositionTable:
             self._table.set(index, value)
 
 
-def lost_between(tables: Iterable[Mapping[str, int]]) -> int:
-    """Records that the hub has sent and subscribers lack, from the tables of all processes.
+class Lacking(NamedTuple):
+    """Records that subscribers lack.
 
-    What is on its way counts until it arrives: the number means something once the star is idle. A subscriber of
-    another epoch than the hub's is beginning anew and lacks nothing yet; one that has left answers for what it had
-    heard of.
+    Attributes
+    ----------
+    missed : passed over: later ones of the stream have arrived, or the hub's heartbeat has.
+    behind : sent, and not heard of yet: on their way, or lost with all that followed them.
+    """
+
+    missed: int
+    behind: int
+
+
+def lacking_between(tables: Iterable[Mapping[str, int]]) -> Lacking:
+    """What the hub has sent and subscribers lack, from the tables of all processes.
+
+    Once the star is idle, both together are what is lost. A subscriber of another epoch than the hub's is beginning
+    anew and lacks nothing yet; one that has left answers for what it had heard of.
     """
     found = list(tables)
     hub = next((table for table in found if table.get("hub.epoch")), None)
-    if hub is None:
-        return 0
-    lacking = 0
+    missed = behind = 0
     for table in found:
-        if table.get("epoch") != hub["hub.epoch"]:
+        if hub is None or table.get("epoch") != hub["hub.epoch"]:
             continue
         for name, joined in table.items():
             stream, _, what = name.partition(".")
             if what == "joined" and joined:
-                last = table.get(f"{stream}.known", 0) if table.get("left") else hub.get(f"hub.{stream}.last", 0)
-                lacking += max(0, last - (joined - 1) - table.get(f"{stream}.arrived", 0))
-    return lacking
+                known = table.get(f"{stream}.known", 0)
+                missed += max(0, known - (joined - 1) - table.get(f"{stream}.arrived", 0))
+                if not table.get("left"):
+                    behind += max(0, hub.get(f"hub.{stream}.last", 0) - known)
+    return Lacking(missed, behind)
 
 
-__all__ = ["CAPACITY", "PositionTable", "lost_between"]
+def lost_between(tables: Iterable[Mapping[str, int]]) -> int:
+    """Records that are lost, of a star that is idle: nothing is on its way."""
+    return sum(lacking_between(tables))
+
+
+__all__ = ["CAPACITY", "Lacking", "PositionTable", "lacking_between", "lost_between"]

@@ -1,4 +1,4 @@
-"""`nautilus engine list`."""
+"""`nautilus engine list | run`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import click
 from nautilus.cli.lazy import LazyGroup
 from nautilus.cli.output import json_option, print_json, print_table
 
-COMMANDS = {"list": (f"{__name__}:list_engines", "List the engines, what each takes in and gives out.")}
+COMMANDS = {
+    "list": (f"{__name__}:list_engines", "List the engines, what each takes in and gives out."),
+    "run": ("nautilus.cli.engine_run:run", "Run an engine's process by itself, in the foreground."),
+}
 
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def engine() -> None:
-    """List the engines."""
+    """List the engines, or run one by itself."""
 
 
 @click.command("list")

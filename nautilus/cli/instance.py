@@ -60,9 +60,11 @@ def data_directory(name: str | None) -> Path:
 def client_of(instance: Instance, *, timeout_seconds: float = ANSWER_SECONDS) -> Client:
     """An HTTP client of its engines."""
     from nautilus.runtime.client import Client
+    from nautilus.runtime.status import read_state
 
-    ports = {name: port for process in instance.state().processes for name, port in process.ports.items()}
-    return Client(ports, token=instance.token(), host=instance.plan().bind, timeout_seconds=timeout_seconds)
+    plan = instance.plan()
+    ports = {name: port for process in read_state(instance, plan).processes for name, port in process.ports.items()}
+    return Client(ports, token=instance.token(), host=plan.bind, timeout_seconds=timeout_seconds)
 
 
 def _platform() -> PlatformConfig:

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from nautilus import __version__
-from nautilus.bus.positions import lost_between
 from nautilus.cli.instance import client_of
 from nautilus.core import LAYOUT_VERSION, RULES_VERSION
 from nautilus.model.errors import NautilusError
@@ -22,10 +21,10 @@ from nautilus.model.queries import GetCoreState, GetPositions, GetQuotes, GetRis
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, pause
 from nautilus.runtime.instance import Instance
 from nautilus.runtime.report import PositionLine, StrategyLine, decimal_text
-from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, latency_of, read_facts, read_positions, star_of
+from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, Facts, latency_of, read_facts, star_of
 
 SETTLE_SECONDS = 5.0
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.01
 ZERO = Decimal(0)
 
 
@@ -147,9 +146,8 @@ class Collector:
         """Make the report; what does not answer is named in it."""
         core, portfolio, equal = self._settle()
         risk = self._ask("risk", GetRisk())
-        self._settle_star()
-        facts = read_facts(self._instance)
-        plan, star = facts.plan, star_of(facts)
+        facts = self._settle_star()
+        plan, star = facts.plan, star_of(facts, idle=True)
         strategies = strategy_lines(self._strategies)
         counters = facts.counters.get(CORE_NAME, {})
         broken = self._market.get("broken", "")
@@ -214,10 +212,13 @@ class Collector:
                 return core, portfolio, equal
             pause(LOOK_SECONDS)
 
-    def _settle_star(self) -> None:
-        plan = self._instance.plan()
+    def _settle_star(self) -> Facts:
+        """The counters, at a moment when nothing is on its way; where there is none, the last ones looked at."""
         until_ns = monotonic_ns() + NANOSECONDS
-        while lost_between(read_positions(plan).values()) and monotonic_ns() < until_ns:
+        while True:
+            facts = read_facts(self._instance)
+            if not star_of(facts, idle=True)["lost"] or monotonic_ns() > until_ns:
+                return facts
             pause(LOOK_SECONDS)
 
     def _ask(self, engine: str, question: Any) -> dict[str, Any]:

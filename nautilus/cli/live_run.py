@@ -44,6 +44,7 @@ class LiveOptions(NamedTuple):
     Attributes
     ----------
     market : ``none``, ``simulated`` or the path of a recording.
+    without : processes that are started apart.
     fresh : the data lie in the instance's directory and are gone with it, unless `data` names another place.
     """
 
@@ -57,6 +58,7 @@ class LiveOptions(NamedTuple):
     data: str
     as_json: bool
     configuration: Configuration
+    without: tuple[str, ...] = ()
 
 
 def speed_option(default: str | None, text: str) -> Callable[[Command], Command]:
@@ -164,7 +166,7 @@ def execute(options: LiveOptions, line: Detached | None = None) -> int:
     collector = Collector(instance, options.title, kept=not options.fresh or bool(options.data))
     try:
         plan = _plan(options, instance)
-        supervisor = Supervisor(instance, plan)
+        supervisor = Supervisor(instance, plan, without=_processes(plan, options.without))
         with display(Sampler(instance, options.title), quiet=options.as_json or line is not None) as show:
             if not supervisor.start(lambda state: show()):
                 return supervisor.exit_code
@@ -248,6 +250,18 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
         demo=options.demo,
         first_ns=first_ns,
     )
+
+
+def _processes(plan: Plan, names: Sequence[str]) -> set[str]:
+    """Processes by their own names or by those of their engines."""
+    from nautilus.runtime.config import nearest
+
+    known = {spec.name: spec.name for spec in plan.processes if spec.kind == "engines"}
+    known |= {engine: spec.name for spec in plan.processes for engine in spec.engines}
+    for name in names:
+        if name not in known:
+            raise click.UsageError(f"--without {name}: expected one of {', '.join(known)}{nearest(name, known)}")
+    return {known[name] for name in names}
 
 
 def _first_needed_rank(plan: Plan) -> int:

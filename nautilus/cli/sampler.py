@@ -10,10 +10,10 @@ import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from nautilus.cli.instance import client_of
 from nautilus.cli.view import EngineLine, QuoteRow, StrategyRow, View
 from nautilus.model.errors import NautilusError
 from nautilus.model.queries import GetPositions, GetQuotes, GetStrategies
-from nautilus.runtime.client import Client
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.logreader import Filter, follow
 from nautilus.runtime.status import (
@@ -44,10 +44,9 @@ MEMORY_NS = 5 * NANOSECONDS
 class Answers:
     """Asks a question of each engine about twice a second and keeps the last answer."""
 
-    def __init__(self, instance: Instance, questions: dict[str, Message], *, token: str = "") -> None:
+    def __init__(self, instance: Instance, questions: dict[str, Message]) -> None:
         self._instance = instance
         self._questions = questions
-        self._token = token
         self._answers: dict[str, dict[str, Any]] = {}
         self._missing: set[str] = set()
         self._stop = threading.Event()
@@ -73,10 +72,9 @@ class Answers:
 
     def ask_once(self) -> None:
         """Ask each engine now."""
-        ports = {name: port for process in self._instance.state().processes for name, port in process.ports.items()}
-        client = Client(ports, token=self._token, timeout_seconds=ANSWER_SECONDS)
+        client = client_of(self._instance, timeout_seconds=ANSWER_SECONDS)
         for engine, question in self._questions.items():
-            if engine in ports:
+            if engine in client.ports:
                 try:
                     self._answers[engine] = client.ask(engine, question)
                     self._missing.discard(engine)

@@ -16,9 +16,21 @@ from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_opti
 @speed_option(None, "How fast the market's time goes.  [default: 1]")
 @strategy_option((), "none")
 @click.option("--data", metavar="DIRECTORY", help="Of journal, state and logs.  [default: by the instance's name]")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="ENGINE",
+    help="Leave its process to `nautilus engine run`; may be repeated.",
+)
 @live_options
 def up(
-    recording: str | None, simulated: bool, speed: str | None, data: str | None, detach: bool, **options: Any
+    recording: str | None,
+    simulated: bool,
+    speed: str | None,
+    data: str | None,
+    without: tuple[str, ...],
+    detach: bool,
+    **options: Any,
 ) -> int:
     """Start the platform and keep it running: core, engines, HTTP.
 
@@ -37,4 +49,5 @@ def up(
         raise FileNotFoundError(2, "no such recording; expected a Binance raw log or a LOBSTER pair", recording)
     market = recording or ("simulated" if simulated else "none")
     chosen = live_options_of(options, title="nautilus up", market=market, speed=speed, data=data)
+    chosen = chosen._replace(without=without)
     return run(chosen, detached=detach)

@@ -13,13 +13,14 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from nautilus.bus.positions import lost_between
+from nautilus.bus.positions import lacking_between
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
 from nautilus.runtime.clock import NANOSECONDS, wall_ns
+from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
-from nautilus.runtime.plan import Plan
+from nautilus.runtime.plan import Plan, ProcessSpec
 from nautilus.runtime.states import PlatformState, ProcessState
 
 Health = Literal["healthy", "degraded", "unhealthy"]
@@ -95,7 +96,30 @@ def read_facts(instance: Instance) -> Facts:
     """Read the plan, the state and every process's counters. NotRunningError where the instance has no plan yet."""
     plan = instance.plan()
     counters = {spec.name: _counters(plan.counters_of(spec.name)) for spec in plan.processes}
-    return Facts(plan, instance.state(), counters, read_positions(plan), wall_ns())
+    return Facts(plan, read_state(instance, plan), counters, read_positions(plan), wall_ns())
+
+
+def read_state(instance: Instance, plan: Plan | None = None) -> PlatformState:
+    """The state as the supervisor has it, with the processes that were started apart from it."""
+    state, plan = instance.state(), plan or instance.plan()
+    known = {process.name: process for process in state.processes}
+    processes = tuple(known.get(spec.name) or _apart(plan, spec) for spec in plan.processes)
+    return msgspec.structs.replace(state, processes=processes)
+
+
+def apart_of(plan: Plan, process: str) -> Path:
+    """Where a process that was started apart from the supervisor says how it is, as a `ProcessState`."""
+    return Path(plan.directory, f"{process}.state.json")
+
+
+def _apart(plan: Plan, spec: ProcessSpec) -> ProcessState:
+    """How it says it is, as long as it lives."""
+    if holder(plan.lock_of(spec.name)):
+        try:
+            return msgspec.json.decode(apart_of(plan, spec.name).read_bytes(), type=ProcessState)
+        except (OSError, msgspec.DecodeError):
+            pass
+    return ProcessState(spec.name, spec.engines)
 
 
 def read_positions(plan: Plan) -> dict[str, dict[str, int]]:
@@ -134,10 +158,14 @@ def health_of(processes: Iterable[ProcessState], platform: str) -> Health:
     return "degraded" if ready.get(CORE_NAME) and any(others) else "unhealthy"
 
 
-def star_of(facts: Facts) -> dict[str, int]:
-    """Counters of the star; `lost` is what lies missing between both ends, or was given up, if that is more."""
+def star_of(facts: Facts, *, idle: bool = False) -> dict[str, int]:
+    """Counters of the star, `lost` counted from both ends: what subscribers say, or what they lack, if that is more.
+
+    While records are on their way only what was passed over counts; `idle`: nothing is, so all that lacks is lost.
+    """
     found = {name: facts.total(f"star.{name}") for name in STAR}
-    found["lost"] = max(found["lost"], lost_between(facts.positions.values()))
+    lacking = lacking_between(facts.positions.values())
+    found["lost"] = max(found["lost"], lacking.missed + (lacking.behind if idle else 0))
     return found
 
 
@@ -231,6 +259,7 @@ __all__ = [
     "Facts",
     "NotRunningError",
     "Status",
+    "apart_of",
     "cpu_seconds",
     "health_of",
     "latency_of",
@@ -238,6 +267,7 @@ __all__ = [
     "read_facts",
     "read_histogram",
     "read_positions",
+    "read_state",
     "read_status",
     "star_of",
     "status_of",

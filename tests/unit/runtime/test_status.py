@@ -27,6 +27,7 @@ from nautilus.runtime.status import (
     plain,
     read_facts,
     read_status,
+    star_of,
 )
 
 # The shape that checks rely on, as the architecture has it.
@@ -118,6 +119,10 @@ def test_lost_is_what_lies_between_both_ends_where_that_is_more(instance: Instan
     ):
         for name, value in values.items():
             table.set(table.gauge(name), value)
+    # 11 to 50 were sent; of 11 to 44, which it knows of, 34 arrived; six are on their way or lost.
+    assert read_status(instance).bus["star"]["lost"] == 0
+    assert star_of(read_facts(instance), idle=True)["lost"] == 6
+    reader.set(reader.gauge("100000001.known"), 50)
     assert read_status(instance).bus["star"]["lost"] == 6
 
 
