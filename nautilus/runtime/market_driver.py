@@ -71,6 +71,8 @@ class MarketDriver:
         was played.
     finished
         Called once when the market has come to its end, with what ended it early ("": nothing).
+    timer
+        Measures how long a turn takes.
 
     Attributes
     ----------
@@ -90,9 +92,11 @@ class MarketDriver:
         directory: str | Path | None = None,
         epoch: int = 0,
         finished: Callable[[str], object] | None = None,
+        timer: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.phase = Phase.CLOSED
-        self._feed = HubFeed(host, context, connect, counters, speed, self._go_on, self._tell_source)
+        self._feed = HubFeed(host, context, connect, counters, speed, self._go_on, self._tell_source, timer)
+        self._timer = timer
         self._clock = host.clock
         self._source = source
         self._name = name
@@ -218,7 +222,7 @@ class MarketDriver:
 
     def _take_steps(self, source: MarketSource, line: MarketLine) -> int | None:
         """Take steps that are due; when to take the next, None where there is none."""
-        clock, begun_ns, steps = self._clock, monotonic_ns(), 0
+        clock, begun_ns, steps = self._clock, self._timer(), 0
         now_ns = clock()
         while not self._broken:
             if self._commands and source.waits and not self._settled(line):
@@ -232,7 +236,7 @@ class MarketDriver:
                 return now_ns
             if not steps:
                 self._note_delay(now_ns - next_ns)
-            elif steps >= TURN_STEPS or (steps & 7 == 7 and monotonic_ns() - begun_ns > TURN_NS):
+            elif steps >= TURN_STEPS or (steps & 7 == 7 and self._timer() - begun_ns > TURN_NS):
                 return now_ns
             self._note_step(source.step())
             steps += 1
@@ -267,10 +271,11 @@ class MarketDriver:
             return True
         if line.paused and self._clock() >= self._repeat_ns:
             line.repeat()
-        until_ns = monotonic_ns() + WAIT_NS
-        while not (line.idle or line.paused) and (left_ns := until_ns - monotonic_ns()) > 0:
+        begun_ns, left_ns = self._timer(), WAIT_NS
+        while not (line.idle or line.paused) and left_ns > 0:
             self._feed.poll(left_ns)
             line.push()
+            left_ns = begun_ns + WAIT_NS - self._timer()
         if line.idle:
             return True
         if line.paused and self._clock() >= self._repeat_ns:

@@ -76,6 +76,8 @@ class HubFeed:
         Called after each look at the core, whether it has said something or not.
     on_events
         Called with each EVENT array of the hub's time, before the hub; refusals of own commands have sequence 0.
+    timer
+        Measures how long a turn takes.
 
     Attributes
     ----------
@@ -92,6 +94,7 @@ class HubFeed:
         speed: float,
         on_turn: Callable[[], None],
         on_events: Callable[[Records], None],
+        timer: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.ready = False
         self.line: MarketLine | None = None
@@ -102,10 +105,11 @@ class HubFeed:
         self._speed = speed
         self._on_turn = on_turn
         self._on_events = on_events
+        self._timer = timer
         self._core: Core | None = None
         self._partial: list[Records] = []  # events of a command whose last one is still to come
         self._descriptor = -1
-        self._timer_ns = 0
+        self._due_ns = 0
         self._stopped = False
 
     @property
@@ -130,9 +134,9 @@ class HubFeed:
 
     def call_at(self, ns: int) -> None:
         """Have a turn at a platform time, unless there is one before anyway."""
-        if self._timer_ns and self._timer_ns <= ns:
+        if self._due_ns and self._due_ns <= ns:
             return
-        self._timer_ns = ns
+        self._due_ns = ns
         self._host.call_at(ns, partial(self._on_time, ns))
 
     def call_after(self, wait_ns: int) -> None:
@@ -194,8 +198,8 @@ class HubFeed:
 
     def _on_time(self, ns: int) -> None:
         # A time that was replaced by an earlier one comes all the same.
-        if ns == self._timer_ns:
-            self._timer_ns = 0
+        if ns == self._due_ns:
+            self._due_ns = 0
             self._turn()
 
     def _check(self) -> None:
@@ -214,8 +218,8 @@ class HubFeed:
         if self._core is None and not self._attach():
             self.call_after(LOOK_NS)
             return
-        begun_ns = monotonic_ns()
-        while self.poll() and monotonic_ns() - begun_ns < TURN_NS:
+        begun_ns = self._timer()
+        while self.poll() and self._timer() - begun_ns < TURN_NS:
             pass
         self._follow()
         if self.ready:
