@@ -24,7 +24,7 @@ from nautilus.core.eventlog import DELIVERY, LAST, EventLog
 from nautilus.core.histogram import Histogram
 from nautilus.core.kernel import Kernel, KernelError
 from nautilus.core.port import OWN, URGENT_SOURCE, Port
-from nautilus.core.sequencer import TradingCore
+from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import COMMAND, CommandKind, EventKind, Reason
 from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.commands import TradingCommand

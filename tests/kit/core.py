@@ -10,7 +10,7 @@ import numpy as np
 
 from nautilus.core.eventlog import DELIVERY, LAST
 from nautilus.core.port import OWN, Port
-from nautilus.core.sequencer import TradingCore
+from nautilus.core.trading_core import TradingCore
 from nautilus.trading.recovery import Recovered, recover
 from tests.kit import builders
 

@@ -10,7 +10,7 @@ import pytest
 from nautilus.core import Kernel
 from nautilus.core.eventlog import EventLog
 from nautilus.core.journal_reader import JournalReader
-from nautilus.core.sequencer import TradingCore
+from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import EventKind, Reason, Side
 from nautilus.trading.client import CoreAbsentError, CoreBusyError, CoreClient
 from nautilus.trading.recovery import recover

@@ -1,0 +1,290 @@
+"""The threads of the trading core, and the object that owns them: see trading_core.pxd."""
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.errno cimport errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from nautilus.core.clock cimport clock_now_ns
+from nautilus.core.egress cimport egress_main
+from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t
+from nautilus.core.gate cimport journal_main
+from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.histogram cimport Histogram
+from nautilus.core.journal cimport Journal, journal_put_hash
+from nautilus.core.kernel cimport Kernel
+from nautilus.core.port cimport (
+    CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, MOST_SLOTS, PORT_LAYOUT,
+    REGION_CONTROL, REGION_SLOT, control_facts, control_t, slot_feed, slot_ingress, slot_t, slot_urgent,
+    state_load, state_store)
+from nautilus.core.region cimport bell_ring, region_create, region_detach, region_t, region_yield
+from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open
+from nautilus.core.sequencer cimport kernel_main
+from nautilus.core.types cimport command_t, event_t
+
+import os
+from contextlib import contextmanager
+
+from nautilus.core.port import CONTROL_NAME, bell_name, slot_name
+from nautilus.core.snapshot_file import write_snapshot
+
+cdef extern from "<signal.h>" nogil:
+    ctypedef struct sigset_t:
+        pass
+    int sigfillset(sigset_t* set)
+    int pthread_sigmask(int how, const sigset_t* set, sigset_t* old)
+    int SIG_BLOCK, SIG_SETMASK
+
+cdef extern from "<unistd.h>" nogil:
+    Py_ssize_t c_write "write"(int fd, const void* buffer, size_t count)
+
+
+class CoreStoppedError(RuntimeError):
+    """The core has failed and takes nothing more; `code` is stable."""
+
+    code = "core.stopped"
+
+
+cdef class TradingCore:
+    """One thread starts, holds and stops it. The native threads around a kernel, and the slots of its clients.
+
+    Parameters
+    ----------
+    kernel
+        Recovered or new, without a journal attached; it belongs to this object until `stop`.
+    journal, log
+        Open for writing, both ending where the kernel is.
+    directory
+        Shared memory of the instance; regions and FIFOs are made there.
+    slots
+        Names of the clients' slots, at most 16.
+    capacity
+        Commands of an ingress ring, records of a feed; powers of two.
+    epoch
+        Of this run; above that of the run before.
+    clock
+        None: wall time; else (wall ns, platform ns, speed): platform time runs `speed` times as fast from there.
+    spin_us
+        How long an idle thread looks before it sleeps.
+    latency
+        Histogram of the time from when a command was taken to when its events were handed out.
+
+    Raises
+    ------
+    ValueError, OSError, MemoryError.
+    """
+
+    cdef core_t core
+    cdef readonly Kernel kernel
+    cdef readonly Journal journal
+    cdef readonly EventLogWriter log
+    cdef readonly object latency
+    cdef readonly object directory
+    cdef readonly tuple slots
+    cdef bint running
+
+    def __cinit__(self):
+        memset(&self.core, 0, sizeof(core_t))
+
+    def __init__(self, Kernel kernel not None, Journal journal not None, EventLogWriter log not None, directory, slots,
+                 *, capacity=8192, epoch=1, clock=None, spin_us=50, Histogram latency=None):
+        cdef core_t* core = &self.core
+        cdef uint32_t i
+        if not 0 < len(slots) <= MOST_SLOTS or len(set(slots)) != len(slots):
+            raise ValueError(f"slots: expected 1 to {MOST_SLOTS} different names, found {slots}")
+        if capacity < 64 or capacity & (capacity - 1) or capacity > 1 << 20:
+            raise ValueError(f"capacity: expected a power of two from 64 to 2^20, found {capacity}")
+        if journal.last_sequence != kernel.last_sequence or log.last_sequence != kernel.last_event_sequence:
+            raise ValueError(
+                f"core: expected journal and log to end at command {kernel.last_sequence} and event "
+                f"{kernel.last_event_sequence}, found {journal.last_sequence} and {log.last_sequence}"
+            )
+        self.kernel, self.journal, self.log, self.latency = kernel, journal, log, latency
+        self.directory = os.fspath(directory)
+        self.slots = tuple(slots)
+        core.kernel = &kernel.state
+        core.journal = &journal.state
+        core.log = &log.state
+        core.slot_count = len(self.slots)
+        core.spin_ns = int(spin_us * 1000)
+        core.durable = journal.policy == "disk"
+        if latency is not None:
+            core.latency = latency.data
+        if clock is not None:
+            core.anchor_wall_ns, core.anchor_platform_ns, core.speed = clock
+            core.scaled = core.anchor_wall_ns != core.anchor_platform_ns or core.speed != 1
+        core.commands = ring_open(sizeof(queued_t), COMMAND_RECORDS, False)
+        core.output = ring_open(sizeof(delivery_t), OUTPUT_RECORDS, False)
+        core.slots = <slot_t**>PyMem_Calloc(MOST_SLOTS, sizeof(slot_t*))
+        core.bells = <int*>PyMem_Calloc(MOST_SLOTS, sizeof(int))
+        core.joined = <uint64_t*>PyMem_Calloc(MOST_SLOTS, sizeof(uint64_t))
+        core.cut = <bint*>PyMem_Calloc(MOST_SLOTS, sizeof(bint))
+        core.events = <event_t*>PyMem_Calloc(EVENTS, sizeof(event_t))
+        core.kinds = <uint8_t*>PyMem_Calloc(EVENTS, 1)
+        core.flags = <uint8_t*>PyMem_Calloc(EVENTS, 1)
+        core.sources = <uint16_t*>PyMem_Calloc(EVENTS, sizeof(uint16_t))
+        core.taken = <uint32_t*>PyMem_Calloc(EVENTS, sizeof(uint32_t))
+        core.staged = <delivery_t*>PyMem_Calloc(LOG_STAGED, sizeof(delivery_t))
+        if (core.commands is NULL or core.output is NULL or core.slots is NULL or core.bells is NULL
+                or core.joined is NULL or core.cut is NULL or core.events is NULL or core.kinds is NULL
+                or core.flags is NULL or core.sources is NULL or core.taken is NULL or core.staged is NULL):
+            raise MemoryError("core: no memory for its rings")
+        for i in range(MOST_SLOTS):
+            core.bells[i] = -1
+        for i in range(core.slot_count):
+            self._make_slot(i, capacity, epoch)
+        core.control = <control_t*>self._make_region(CONTROL_NAME, sizeof(control_t), REGION_CONTROL, epoch)
+        core.control.started_ns = clock_now_ns()
+        core.control.state = CORE_STARTING
+        core.control.journal_open = core.control.log_open = 1
+        core.control.last_sequence = core.control.gate = kernel.last_sequence
+        core.control.written_sequence = kernel.last_sequence
+        core.control.last_event_sequence = core.control.delivered_sequence = kernel.last_event_sequence
+        core.control.now_ns = kernel.now_ns
+
+    cdef region_t* _make_region(self, str name, size_t size, uint32_t kind, uint64_t epoch) except NULL:
+        cdef bytes path = os.fsencode(os.path.join(self.directory, name))
+        cdef region_t* region = region_create(path, size, kind, PORT_LAYOUT, epoch)
+        if region is NULL:
+            raise OSError(errno, os.strerror(errno), os.path.join(self.directory, name))
+        return region
+
+    cdef int _make_slot(self, uint32_t i, uint64_t capacity, uint64_t epoch) except -1:
+        cdef uint64_t ingress = ring_bytes(sizeof(command_t), capacity), urgent = ring_bytes(sizeof(command_t), 64)
+        cdef uint64_t out = ring_bytes(sizeof(delivery_t), capacity)
+        cdef slot_t* slot = <slot_t*>self._make_region(
+            slot_name(self.slots[i]), sizeof(slot_t) + ingress + urgent + out, REGION_SLOT, epoch
+        )
+        self.core.slots[i] = slot
+        slot.ingress_at = sizeof(slot_t)
+        slot.urgent_at = slot.ingress_at + ingress
+        slot.feed_at = slot.urgent_at + urgent
+        ring_format(slot_ingress(slot), sizeof(command_t), capacity)
+        ring_format(slot_urgent(slot), sizeof(command_t), 64)
+        ring_format(slot_feed(slot), sizeof(delivery_t), capacity)
+        bell = os.path.join(self.directory, bell_name(self.slots[i]))
+        try:
+            os.mkfifo(bell, 0o600)
+        except FileExistsError:
+            pass
+        self.core.bells[i] = os.open(bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        return 0
+
+    def start(self, bint ready=True):
+        """Start the threads. ready: new orders are taken; else `make_ready` says when."""
+        cdef core_t* core = &self.core
+        cdef sigset_t every, before
+        cdef int failed
+        if self.running:
+            raise RuntimeError("core: expected one that is not running")
+        self.kernel.alone()
+        self.kernel.busy = True
+        state_store(&core.control.state, CORE_READY if ready else CORE_STARTING)
+        sigfillset(&every)                      # signals are for Python's thread alone
+        pthread_sigmask(SIG_BLOCK, &every, &before)
+        failed = (pthread_create(&core.egress_thread, NULL, egress_main, core)
+                  or pthread_create(&core.journal_thread, NULL, journal_main, core)
+                  or pthread_create(&core.kernel_thread, NULL, kernel_main, core))
+        pthread_sigmask(SIG_SETMASK, &before, NULL)
+        if failed:
+            raise MemoryError("core: no thread could be started")
+        pthread_setname_np(core.kernel_thread, b"core-kernel")
+        pthread_setname_np(core.journal_thread, b"core-journal")
+        pthread_setname_np(core.egress_thread, b"core-egress")
+        self.running = True
+        for i in range(core.slot_count):        # whoever sleeps on the core before this one finds it retired
+            c_write(core.bells[i], b"", 1)
+
+    def make_ready(self, bint ready=True):
+        """Take new orders; not ready: until the clock has caught up with the journal, they are refused NOT_READY."""
+        state_store(&self.core.control.state, CORE_READY if ready else CORE_NOT_READY)
+        bell_ring(&self.core.control.kernel_bell, -1)
+
+    @contextmanager
+    def held(self):
+        """The kernel stands still between two commands while the block runs: look, and be quick.
+
+        Raises CoreStoppedError where it has failed.
+        """
+        cdef core_t* core = &self.core
+        state_store(&core.hold, 1)
+        bell_ring(&core.control.kernel_bell, -1)
+        try:
+            with nogil:
+                while state_load(&core.held) == 0 and state_load(&core.kernel_done) == 0:
+                    region_yield()
+            if state_load(&core.held) == 0:
+                raise CoreStoppedError(f"core: failed with errno {core.control.error}; expected a running one")
+            self.kernel.busy = False
+            try:
+                yield self.kernel
+            finally:
+                self.kernel.busy = True
+        finally:
+            state_store(&core.hold, 0)
+            with nogil:
+                while state_load(&core.held) and state_load(&core.kernel_done) == 0:
+                    region_yield()
+
+    def source_sequence(self, uint16_t source_id):
+        """The last source sequence that the kernel took from a sender; 0: none."""
+        with self.held():
+            return self.kernel.state.sources[source_id]
+
+    def stop(self, bint snapshot=True):
+        """Take what waits, end the journal cleanly, and where asked leave a snapshot; returns whether all went well."""
+        cdef core_t* core = &self.core
+        if not self.running:
+            return True
+        if state_load(&core.control.state) != CORE_FAILED:
+            state_store(&core.control.state, CORE_STOPPING)
+        state_store(&core.stop, 1)
+        bell_ring(&core.control.kernel_bell, -1)
+        with nogil:
+            pthread_join(core.kernel_thread, NULL)
+            pthread_join(core.journal_thread, NULL)
+            pthread_join(core.egress_thread, NULL)
+        self.running = False
+        self.kernel.busy = False
+        sound = core.control.error == 0
+        if sound:
+            if core.kernel.sequence >= core.journal.first_sequence:
+                journal_put_hash(core.journal, core.kernel.sequence, core.kernel.event_sequence,
+                                 xxh64_value(&core.kernel.event_hash, NULL, 0),
+                                 xxh64_value(&core.kernel.command_hash, NULL, 0))
+            path = self.journal.path
+            self.journal.close()
+            if snapshot and core.kernel.sequence:
+                write_snapshot(path, core.kernel.sequence, self.kernel.snapshot())
+            state_store(&core.control.state, CORE_STOPPED)
+        state_store(&core.control.head.retired, 1)
+        for i in range(core.slot_count):
+            state_store(&core.slots[i].head.retired, 1)
+            bell_ring(&core.slots[i].client_bell, core.bells[i])
+        return sound
+
+    def facts(self):
+        """What `core_facts` gives."""
+        return control_facts(self.core.control)
+
+    def __dealloc__(self):
+        cdef core_t* core = &self.core
+        cdef uint32_t i
+        if self.running:
+            state_store(&core.stop, 1)
+            with nogil:
+                pthread_join(core.kernel_thread, NULL)
+                pthread_join(core.journal_thread, NULL)
+                pthread_join(core.egress_thread, NULL)
+        ring_close(core.commands)
+        ring_close(core.output)
+        if core.slots is not NULL:
+            for i in range(MOST_SLOTS):
+                region_detach(<region_t*>core.slots[i])
+                if core.bells is not NULL and core.bells[i] >= 0:
+                    os.close(core.bells[i])
+        region_detach(<region_t*>core.control)
+        for place in (<size_t>core.slots, <size_t>core.bells, <size_t>core.joined, <size_t>core.cut,
+                      <size_t>core.events, <size_t>core.kinds, <size_t>core.flags, <size_t>core.sources,
+                      <size_t>core.taken, <size_t>core.staged):
+            PyMem_Free(<void*><size_t>place)
