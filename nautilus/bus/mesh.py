@@ -64,8 +64,6 @@ COUNTED = ("sent", "acknowledged", "retried", "dead_lettered", "duplicates", "re
 DEAD_LETTERS_KEPT = 1_000
 NEVER = 1 << 62
 ALL = "all"
-IDLE_NS = 10_000
-"""Between `tick` and `receive`: a host that was away for longer has waited for something to come."""
 WATCH_NS = 10_000_000
 """Between looks at the state of connections; a tenth of it while a connection that is needed does not stand."""
 
@@ -180,7 +178,6 @@ class Mesh:
         self._last_id = 0
         self._due_ns = NEVER
         self._watch_ns = 0
-        self._ticked_ns = 0
         self._open = 0
         self._unknown: list[int] = []
         self._answers_due: list[Inbound] = []
@@ -331,16 +328,13 @@ class Mesh:
             if not ready:
                 return out
         now_ns = self._clock()
-        # Where the host had to wait, it most likely was for one message. To ask for another costs as much as that one;
-        # the next poll will tell.
-        most = 1 if now_ns - self._ticked_ns > IDLE_NS else limit
         for lane in (URGENT,) if urgent else LANES:
             for dealer in self._in_lane[lane]:
                 if dealer.socket in ready:
-                    self._read_dealer(dealer, out, most, now_ns)
+                    self._read_dealer(dealer, out, limit, now_ns)
             router = self._routers[lane]
             if router.socket in ready:
-                self._read_router(router, out, most, now_ns)
+                self._read_router(router, out, limit - len(out), now_ns)
         self._open += len(out)
         if self._answers_due and not self._open:
             self._send_answers()
@@ -393,6 +387,10 @@ class Mesh:
                         source,
                     )
                 )
+                if envelope.sequence == envelope.base:
+                    # The sender waits for this one alone, so there is most likely nothing behind it. To be told so
+                    # would cost as much as the message did; the host's next poll tells it for nothing.
+                    break
             elif verdict is DUPLICATE:
                 self.duplicates += 1
                 self._answer_again(source, envelope)
@@ -497,6 +495,8 @@ class Mesh:
                         request.trace_id,
                     )
                 )
+            if not stream.held:
+                break  # there is nothing else that this stream waits for
         if dealer.up and more:
             self._pump(dealer, streams.values(), now_ns)
 
@@ -570,7 +570,6 @@ class Mesh:
         if now_ns >= self._due_ns:
             self._work(now_ns)
         self._tally.write()
-        self._ticked_ns = now_ns
         unknown, self._unknown = self._unknown, []
         return unknown
 

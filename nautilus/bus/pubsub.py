@@ -277,6 +277,8 @@ class Subscriber:
         self.synchronised = False
         """A heartbeat of this epoch has come: from here on no stream can begin unseen."""
         self.last_heartbeat_ns = 0
+        self.heartbeats = 0
+        """Number of the last heartbeat: that of the publisher's `heartbeats` when it was sent."""
         self.delivered = self.lost = self.gaps = self.duplicates = 0
         self.conflated = self.unknown = self.malformed = self.stale = 0
         self._clock = clock
@@ -332,7 +334,7 @@ class Subscriber:
             position = positions.get(stream)
             if position is None:
                 if stream == HEARTBEAT_STREAM:
-                    self._heartbeat(frame, schema, size)
+                    self._heartbeat(frame, schema, size, first)
                     continue
                 position = self._join(stream, first)
                 if position is None:
@@ -446,7 +448,7 @@ class Subscriber:
             return None
         return np.ndarray((count,), layout.dtype, frame, HEADER_BYTES, (size,))
 
-    def _heartbeat(self, frame: bytes, schema: int, size: int) -> None:
+    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int) -> None:
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
             return
@@ -459,6 +461,7 @@ class Subscriber:
             if last >= position.expected:
                 self._gap(position, stream, last)
         self.synchronised = True
+        self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
         self._write_positions()
 

@@ -52,6 +52,7 @@ class SendStream:
         "_deadlines",
         "_markers",
         "_merge_at",
+        "_probe",
         "_retry_limit_ns",
         "_retry_ns",
         "_settled_to",
@@ -87,6 +88,7 @@ class SendStream:
         self._retry_ns = self._wait_ns = retry_ns
         self._retry_limit_ns = retry_limit_ns
         self._settled_to = 1
+        self._probe = 0
         self._markers = 0
         self._merge_at = MERGE_AT
         self._deadlines: list[tuple[int, int]] = []
@@ -132,6 +134,7 @@ class SendStream:
                 # A new life of the receiver: it has nothing of what is held.
                 self.received = self.handled = self.base - 1
                 self._settled_to = self.cursor = self.base
+                self._probe = 0
             self.receiver = answer.receiver
         received, handled = answer.received, answer.handled
         if received >= self.next_sequence or handled > received:
@@ -142,6 +145,9 @@ class SendStream:
             progress = True
             if self.cursor <= received:
                 self.cursor = self._place(received + 1)
+            elif self._probe and received == _last(self.held[self._probe]):
+                self._rewind()
+            self._probe = 0
         if handled > self.handled:
             self.handled = handled
             progress = True
@@ -205,9 +211,10 @@ class SendStream:
         return gone
 
     def retry(self, now_ns: int) -> list[Envelope]:
-        """Where there was no progress for too long: go back to what has not arrived, or ask again about what has.
+        """Where there was no progress for too long: ask with the first that has not arrived, or about those that have.
 
-        What it returns is to be sent as it is; what it went back to is given by `peek`.
+        What it returns is to be sent as it is. It is one message, not all of them: a receiver that is merely slow has
+        them already. Where it turns out that this one alone has arrived, the others follow.
         """
         if not self.retry_at_ns or now_ns < self.retry_at_ns:
             return []
@@ -216,10 +223,19 @@ class SendStream:
             return []
         self._wait_ns = min(self._wait_ns * 2, self._retry_limit_ns)
         self.retry_at_ns = now_ns + self._wait_ns
-        return self.resume()
+        if self.cursor <= self.received + 1:
+            return self.resume()
+        self._probe = self._place(self.received + 1)
+        envelope = self.held[self._probe]
+        envelope.base = self.base
+        self.retried += 1
+        return [envelope]
 
     def resume(self) -> list[Envelope]:
-        """As `retry`, at once: the way to the receiver is open again."""
+        """The way to the receiver is open again: go back to what has not arrived, or ask about what has.
+
+        What it returns is to be sent as it is; what it went back to is given by `peek`.
+        """
         if not self.held or self.cursor <= self.base:
             return []
         if self.cursor > self.received + 1:

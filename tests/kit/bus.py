@@ -52,21 +52,18 @@ def synchronise(publisher: Publisher, *subscribers: Subscriber) -> None:
 def settle(publisher: Publisher, *subscribers: Subscriber) -> list[list[Any]]:
     """What each subscriber gets until it has seen a heartbeat that was sent after all else."""
     publisher.heartbeat()
-    wanted_ns = now_ns()
-    publisher.heartbeat()
+    wanted = publisher.heartbeats
     found: list[list[Any]] = [[] for _ in subscribers]
-    end_ns = wanted_ns + 20 * SECOND
-    while True:
-        waiting = False
+    end_ns, again_ns = now_ns() + 20 * SECOND, 0
+    while any(each.heartbeats < wanted for each in subscribers):
         for each, records in zip(subscribers, found, strict=True):
             each.socket.poll(1)
             records += each.drain()
-            waiting |= each.last_heartbeat_ns < wanted_ns or bool(each.socket.poll(0))
-        if not waiting:
-            return found
-        if now_ns() > wanted_ns + SECOND // 10:
-            publisher.poll(now_ns())
+        if now_ns() > again_ns:  # one that is lost like other frames is not waited for
+            publisher.heartbeat()
+            again_ns = now_ns() + SECOND // 20
         assert now_ns() < end_ns, "no heartbeat"
+    return found
 
 
 class Node:
@@ -92,18 +89,22 @@ class Node:
         self.restarts: list[tuple[str, int]] = []
         self.letters: list[Any] = []
         self.context = make_context()
-        self.mesh = Mesh(
-            self.context,
-            name,
-            epoch or now_ns(),
-            scheme or (lambda process, lane: f"ipc://{directory}/{process}.{lane}"),
-            now_ns,
-            on_gap=lambda *gap: self.gaps.append(gap),
-            on_peer=lambda *change: self.changes.append(change),
-            on_restart=lambda *restart: self.restarts.append(restart),
-            on_dead_letters=self.letters.extend,
-            **options,
-        )
+        try:
+            self.mesh = Mesh(
+                self.context,
+                name,
+                epoch or now_ns(),
+                scheme or (lambda process, lane: f"ipc://{directory}/{process}.{lane}"),
+                now_ns,
+                on_gap=lambda *gap: self.gaps.append(gap),
+                on_peer=lambda *change: self.changes.append(change),
+                on_restart=lambda *restart: self.restarts.append(restart),
+                on_dead_letters=self.letters.extend,
+                **options,
+            )
+        except BaseException:
+            self.context.term()  # waits for ever where a socket was left open
+            raise
 
     def post(self, process: str, payload: bytes = b"", kind: MessageKind = MessageKind.COMMAND, **options: Any) -> int:
         """Post a message between engines named as their processes."""

@@ -34,9 +34,7 @@ class Star:
         return made
 
     def subscriber(self, *topics: Any, endpoints: Any = None, **options: Any) -> Subscriber:
-        made = Subscriber(
-            self.context, endpoints or self.endpoint, topics or (QUOTES, TRADES), clock=now_ns, **options
-        )
+        made = Subscriber(self.context, endpoints or self.endpoint, topics or (QUOTES, TRADES), clock=now_ns, **options)
         self.stack.callback(made.close)
         return made
 
@@ -276,7 +274,7 @@ def test_the_same_over_tcp_and_over_both_at_once(star) -> None:
     assert over_both.duplicates == 300
 
 
-def frame(  # noqa: PLR0913
+def frame(
     *,
     kind: int = 1,
     instrument: int = 1,

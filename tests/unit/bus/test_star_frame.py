@@ -78,12 +78,12 @@ def test_each_topic_of_the_star_has_its_kind(topic, kind) -> None:
 
 
 def test_a_topic_that_is_not_of_the_star_is_refused(tmp_path) -> None:
-    with pytest.raises(TopicError, match="trading.event"):
+    with pytest.raises(TopicError, match=r"trading\.event"):
         layout_of(CORE_EVENTS)
     context = make_context()
     publisher = Publisher(context, f"ipc://{tmp_path}/star", epoch=7, clock=lambda: 9)
     try:
-        with pytest.raises(TopicError, match="trading.event"):
+        with pytest.raises(TopicError, match=r"trading\.event"):
             publisher.publish(np.zeros(1, EVENT))
     finally:
         publisher.close()

@@ -1,4 +1,4 @@
-"""A stream of the mesh over a wire that loses, repeats and reorders, beside plain books of what happened to each message.
+"""A stream of the mesh over a wire that loses, repeats and reorders, beside plain books of what happened.
 
 The books know every message by its number: in which lives of the receiver it was delivered, whether its handler has
 run, whether it was given up. They are held against what the two ends say after each step, and in the end, once the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from nautilus.bus.envelope import Answer, Envelope, MessageKind
@@ -106,22 +108,45 @@ def test_what_is_settled_in_the_middle_leaves_a_marker() -> None:
     assert send(stream) == [(REQUEST, 1, 101, 1), (SETTLED, 2, 2, 1), (REQUEST, 3, 103, 1)]
 
 
-def test_without_progress_what_has_not_arrived_is_sent_again_ever_more_slowly() -> None:
+def test_without_progress_the_first_that_has_not_arrived_is_sent_again_ever_more_slowly() -> None:
     stream = sender(3)
     send(stream, now_ns=100)
     stream.answered(answer(1, 1), 100)
     dues = []
     for _ in range(4):
-        assert stream.peek() is None
         dues.append(stream.due_ns)
         assert stream.retry(stream.due_ns - 1) == []
+        (probe,) = stream.retry(stream.due_ns)
+        assert (probe.sequence, probe.base) == (2, 2)
         assert stream.peek() is None
-        assert stream.retry(stream.due_ns) == []
-        assert [each[1] for each in send(stream)] == [2, 3]
     assert dues == [110, 130, 170, 210]
-    assert stream.retried == 8
-    stream.answered(answer(2, 1), 300)
-    assert stream.due_ns == 310
+    assert stream.retried == 4
+
+
+def test_where_only_the_one_sent_again_has_arrived_the_others_follow() -> None:
+    stream = sender(4)
+    send(stream)
+    stream.retry(10)
+    stream.answered(answer(1, 0), 20)
+    assert [each[1] for each in send(stream)] == [2, 3, 4]
+    assert stream.due_ns == 30
+
+
+def test_a_receiver_that_was_merely_slow_gets_nothing_twice() -> None:
+    stream = sender(4)
+    send(stream)
+    stream.retry(10)
+    stream.answered(answer(3, 0), 20)
+    assert stream.peek() is None
+
+
+def test_an_open_way_makes_it_go_back_to_what_has_not_arrived() -> None:
+    stream = sender(4)
+    send(stream)
+    stream.answered(answer(1, 0), 0)
+    assert stream.resume() == []
+    assert [each[1] for each in send(stream)] == [2, 3, 4]
+    assert stream.retried == 3
 
 
 def test_what_has_arrived_is_not_sent_again_but_asked_about() -> None:
@@ -234,7 +259,7 @@ def test_many_markers_become_few() -> None:
     places = send(stream)
     assert places[0] == (REQUEST, 1, 101, 1)
     assert places[1][:2] == (SETTLED, 2)
-    assert all(after[1] == (before[2] if before[0] is SETTLED else before[1]) + 1 for before, after in zip(places, places[1:], strict=False))
+    assert all(after[1] == (before[2] if before[0] is SETTLED else before[1]) + 1 for before, after in pairwise(places))
     assert places[-1][1] == 3 * MERGE_AT
 
 

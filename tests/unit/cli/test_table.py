@@ -86,7 +86,7 @@ def test_an_engine_that_is_down_says_so_and_how_often_it_was_started_again() -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"warning": "14:02:11 risk peer lost"}, "14:02:11 risk peer lost"),
+        ({"warnings": ("14:02:11 risk peer lost",)}, "14:02:11 risk peer lost"),
         ({"missing": ("portfolio",)}, "no answer from portfolio"),
         ({"broken": "log.gz:77: not JSON"}, "log.gz:77: not JSON"),
         ({"finished": True}, "finished"),
@@ -100,8 +100,16 @@ def test_what_is_wrong_or_missing_is_said(changes: dict[str, object], words: str
     assert any(words in line for line in lines(view(**changes)))
 
 
+def test_a_high_screen_shows_more_warnings_and_a_low_one_the_newest() -> None:
+    warnings = tuple(f"warning {number}" for number in range(8))
+    low, high = lines(view(warnings=warnings)), lines(view(warnings=warnings), height=40)
+    assert (low[-1], high[-1]) == ("warning 7", "warning 7")
+    assert len(low) <= 24
+    assert sum(line.startswith("warning ") for line in high) == 8
+
+
 def test_the_plain_line_tells_of_strategies_profit_and_warnings() -> None:
-    text = plain_line(view(warning="disk is full"))
+    text = plain_line(view(warnings=("old", "disk is full")))
     assert text.startswith("7205.0 s  healthy, 6 of 6 ready, 12,345 orders, 6,789 fills, P&L 1,231.30 USD, p99 874 us")
     assert text.endswith("; disk is full")
 

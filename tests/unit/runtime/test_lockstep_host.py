@@ -90,7 +90,12 @@ def host(*others, latency=None, steps=(), **options):
     kernel = Kernel(instruments=[btcusdt()], accounts=[1], huge_pages=False)
     kernel.process(Account(MARKET_ACCOUNT).to_commands())
     witness = Witness()
-    engines = [MarketDataEngine(MarketDataConfig(), [btcusdt()]), TradingEngine(TradingConfig(), kernel), *others, witness]
+    engines = [
+        MarketDataEngine(MarketDataConfig(), [btcusdt()]),
+        TradingEngine(TradingConfig(), kernel),
+        *others,
+        witness,
+    ]
     return LockStep(engines, latency, next_timer_ns=lambda: kernel.next_timer_ns), witness, kernel
 
 

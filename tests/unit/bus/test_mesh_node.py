@@ -1,0 +1,664 @@
+"""Nodes of the mesh over real sockets, several in one process, each with a context of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zmq
+
+from nautilus.bus import EndpointError, MeshError, MessageKind, error_fields
+from nautilus.bus.envelope import Answer, Envelope
+from nautilus.core.clock import now_ns
+from nautilus.core.counters import Counters
+from nautilus.model.enums import Priority
+from nautilus.model.errors import ModelError
+from tests.kit.bus import Node, run, run_for
+
+EVENT, REQUEST = MessageKind.EVENT, MessageKind.REQUEST
+MS = 1_000_000
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
+    with ExitStack() as stack:
+
+        def make(name: str, *arguments: Any, **options: Any) -> Node:
+            made = Node(tmp_path, name, *arguments, **options)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+def test_a_message_arrives_as_it_was_posted_and_is_acknowledged(node) -> None:
+    a, b = node("a"), node("b")
+    deadline_ns = now_ns() + 10_000 * MS
+    number = a.mesh.post(
+        "b",
+        to="risk",
+        sender="strategy",
+        kind=EVENT,
+        payload=b"payload",
+        priority=Priority.HIGH,
+        deadline_ns=deadline_ns,
+        trace_id=77,
+    )
+    run([a, b], lambda: a.mesh.acknowledged)
+    (delivery,) = b.deliveries
+    assert (delivery.kind, delivery.id, delivery.peer, delivery.sender, delivery.to) == (
+        EVENT,
+        number,
+        "a",
+        "strategy",
+        "risk",
+    )
+    assert (delivery.payload, delivery.priority, delivery.deadline_ns, delivery.trace_id) == (
+        b"payload",
+        Priority.HIGH,
+        deadline_ns,
+        77,
+    )
+    assert (a.mesh.sent, a.mesh.retried, a.mesh.dead_lettered, b.mesh.received) == (1, 0, 0, 1)
+    assert a.mesh.pending() == 0
+
+
+def test_a_request_gets_its_reply_and_no_acknowledgement_besides(node) -> None:
+    a, b = node("a"), node("b")
+    first, second = a.request("b", b"one"), a.request("b", b"two", trace_id=5)
+    run([a, b], lambda: len(a.answers) == 2)
+    assert [(each.kind, each.id, each.payload, each.peer, each.trace_id) for each in a.answers] == [
+        (MessageKind.REPLY, first, b"re:one", "b", 0),
+        (MessageKind.REPLY, second, b"re:two", "b", 5),
+    ]
+    assert (a.mesh.acknowledged, a.mesh.pending(), a.unknown) == (2, 0, [])
+
+
+def test_the_reply_names_the_engines_the_other_way_round(node) -> None:
+    a, b = node("a"), node("b")
+    a.mesh.post("b", to="trading", sender="strategy", kind=REQUEST, payload=b"")
+    run([a, b], lambda: a.answers)
+    assert (a.answers[0].sender, a.answers[0].to) == ("trading", "strategy")
+
+
+def test_an_error_in_the_handler_comes_back_with_its_fields(node) -> None:
+    a, b = node("a"), node("b")
+    a.request("b")
+    a.request("b")
+    held: list[Any] = []
+
+    def collect() -> bool:
+        a.turn()
+        held.extend(b.mesh.receive())
+        b.mesh.tick(now_ns())
+        return len(held) == 2
+
+    run([a], collect)
+    b.mesh.done(held[0], error=ModelError("price 1.001 off tick", where="price", expected="a multiple of 0.01"))
+    b.mesh.done(held[1], error={"code": "own.code", "what": "no"})
+    run([a, b], lambda: len(a.answers) == 2)
+    assert [each.kind for each in a.answers] == [MessageKind.ERROR] * 2
+    assert error_fields(a.answers[0].payload) == {
+        "code": "model",
+        "what": "price 1.001 off tick",
+        "where": "price",
+        "expected": "a multiple of 0.01",
+    }
+    assert error_fields(a.answers[1].payload)["code"] == "own.code"
+
+
+def test_an_error_that_cannot_be_read_is_an_error_still() -> None:
+    assert error_fields(b"\xc1")["code"] == "bus.error"
+
+
+def test_messages_of_each_priority_keep_their_order(node) -> None:
+    a, b = node("a"), node("b")
+    for number in range(500):
+        for priority in Priority:
+            a.post("b", b"%d:%d" % (priority, number), priority=priority)
+    run([a, b], lambda: a.mesh.acknowledged == 2_500)
+    for priority in Priority:
+        own = [payload for payload in b.payloads if payload.startswith(b"%d:" % priority)]
+        assert own == [b"%d:%d" % (priority, number) for number in range(500)]
+    assert (b.mesh.duplicates, b.mesh.ahead, b.gaps, a.mesh.retried) == (0, 0, [], 0)
+
+
+def test_a_message_to_a_peer_that_is_not_there_yet_waits_for_it(node) -> None:
+    a = node("a")
+    a.post("b", b"one")
+    a.post("b", b"two", priority=Priority.URGENT)
+    run_for([a], 120)
+    assert not a.mesh.peers()["b"].up
+    assert a.mesh.peers()["b"].pending == 2
+    b = node("b")
+    run([a, b], lambda: a.mesh.acknowledged == 2)
+    assert b.payloads == [b"two", b"one"] or b.payloads == [b"one", b"two"]
+    assert a.mesh.peers()["b"].up
+
+
+def test_a_process_may_send_to_itself(node) -> None:
+    a = node("a")
+    a.request("a", b"x")
+    run([a], lambda: a.answers)
+    assert a.answers[0].payload == b"re:x"
+
+
+def test_it_is_acknowledged_only_after_its_handler_has_run(node) -> None:
+    a, b = node("a", retry_ns=20 * MS), node("b")
+    a.post("b", b"one")
+    a.request("b", b"two")
+    held: list[Any] = []
+
+    def receive() -> bool:
+        held.extend(b.mesh.receive())
+        b.mesh.tick(now_ns())
+        return len(held) == 2
+
+    run([a], receive)
+
+    def turn_b_without_handling() -> bool:
+        assert b.mesh.receive() == []
+        b.mesh.tick(now_ns())
+        return a.mesh.retried >= 3
+
+    run([a], turn_b_without_handling)  # asks, and is told: arrived, not handled
+    assert (a.mesh.acknowledged, a.mesh.pending(), b.mesh.received) == (0, 2, 2)
+    b.mesh.done(held[1], b"late but right")
+    run([a, b], lambda: a.answers)
+    assert (a.mesh.acknowledged, a.mesh.pending()) == (1, 1)
+    b.mesh.done(held[0])
+    run([a, b], lambda: a.mesh.pending() == 0)
+    assert b.deliveries == []
+
+
+def test_a_delivery_is_done_once(node) -> None:
+    a, b = node("a"), node("b")
+    a.post("b", b"one")
+    run([a, b], lambda: a.mesh.acknowledged)
+    b.mesh.done(b.deliveries[0])
+    b.mesh.done(b.deliveries[0], b"again")
+    run_for([a, b], 20)
+    assert a.mesh.acknowledged == 1
+
+
+def test_a_deadline_makes_a_dead_letter_and_a_request_unknown(node) -> None:
+    a = node("a")
+    deadline_ns = now_ns() + 30 * MS
+    command = a.post("b", b"one", deadline_ns=deadline_ns)
+    request = a.request("b", b"two", deadline_ns=deadline_ns, trace_id=9)
+    run([a], lambda: a.unknown)
+    assert now_ns() >= deadline_ns
+    assert a.unknown == [request]
+    assert [(each.reason, each.id, each.peer, each.payload, each.trace_id) for each in a.letters] == [
+        ("deadline", command, "b", b"one", 0),
+        ("deadline", request, "b", b"two", 9),
+    ]
+    assert list(a.mesh.dead_letters) == a.letters
+    assert (a.mesh.dead_lettered, a.mesh.pending()) == (2, 0)
+    b = node("b")
+    a.post("b", b"three")
+    run([a, b], lambda: a.mesh.acknowledged)
+    assert b.payloads == [b"three"]
+    assert b.gaps == [("a", Priority.NORMAL, 1, 1), ("a", Priority.NORMAL, 2, 2)]
+
+
+def test_a_reply_after_the_deadline_changes_nothing(node) -> None:
+    a, b = node("a"), node("b")
+    a.request("b", b"x")
+    run([a, b], lambda: a.answers)
+    number = a.request("b", b"y", deadline_ns=now_ns() + 40 * MS)
+    held: list[Any] = []
+
+    def receive() -> bool:
+        held.extend(b.mesh.receive())
+        b.mesh.tick(now_ns())
+        return bool(a.unknown)
+
+    run([a], receive)
+    assert a.unknown == [number]
+    b.mesh.done(held[0], b"too late")
+    run_for([a, b], 30)
+    assert len(a.answers) == 1
+    a.post("b", b"z")
+    run([a, b], lambda: a.mesh.pending() == 0)
+    assert b.gaps == []
+
+
+def test_what_comes_after_its_deadline_is_not_delivered(node, tmp_path) -> None:
+    b = node("b")
+    past_ns = now_ns() - MS
+    socket = b.context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.ROUTING_ID, b"a")
+    socket.connect(f"ipc://{tmp_path}/b.n")
+    try:
+        for sequence, kind in ((1, MessageKind.COMMAND), (2, REQUEST)):
+            socket.send(msgspec.msgpack.encode(Envelope(kind, sequence, 1, sequence, 1, 4, past_ns, 0, "s", "t", b"p")))
+        run([b], lambda: b.mesh.late == 2)
+        assert b.deliveries == []
+        assert [(each.reason, each.id, each.peer) for each in b.letters] == [("late", 1, "a"), ("late", 2, "a")]
+        answers = []
+        while not any(each.kind is MessageKind.ERROR for each in answers):
+            run([b], lambda: socket.poll(1))
+            answers.append(msgspec.msgpack.decode(socket.recv(), type=Answer))
+        assert error_fields(answers[-1].payload)["code"] == "bus.late"
+        assert (answers[-1].received, answers[-1].handled) == (2, 2)
+        assert b.unknown == []
+    finally:
+        socket.close(0)
+
+
+def test_a_stream_that_is_full_is_cut_and_the_receiver_told(node) -> None:
+    a = node("a", pending_limit=100)
+    numbers = [a.post("b", b"%d" % number) for number in range(100)]
+    request = a.request("b", b"last")  # one too many
+    assert [each.reason for each in a.letters] == ["cut"] * 100
+    assert [each.id for each in a.letters] == numbers
+    for number in range(99):
+        a.post("b", b"+%d" % number)
+    a.post("b", b"x", priority=Priority.LOW)  # another stream
+    assert a.mesh.dead_lettered == 100
+    a.post("b", b"once more")
+    assert a.mesh.dead_lettered == 200
+    run([a], lambda: a.unknown)
+    assert a.unknown == [request]
+    b = node("b")
+    run([a, b], lambda: a.mesh.pending() == 0)
+    assert sorted(b.payloads) == [b"once more", b"x"]
+    assert b.gaps == [("a", Priority.NORMAL, 1, 200)]
+    assert a.mesh.sent == a.mesh.acknowledged + a.mesh.dead_lettered
+
+
+def test_a_peer_that_does_not_read_is_cut_and_told_when_it_reads_again(node) -> None:
+    a, b = node("a", pending_limit=1_000, high_water=10), node("b", high_water=10)
+    a.post("b", b"first")
+    run([a, b], lambda: a.mesh.acknowledged)
+    payload = bytes(10_000)
+    for _ in range(1_500):  # b does not turn
+        a.post("b", payload, EVENT)
+        a.turn()
+    assert a.mesh.dead_lettered == 1_000
+    run([a, b], lambda: a.mesh.pending() == 0)
+    lost = sum(last - first + 1 for _, _, first, last in b.gaps)
+    assert lost + len(b.deliveries) == 1_501
+    assert len(b.gaps) == 1
+    assert lost <= a.mesh.dead_lettered
+
+
+def test_urgent_messages_pass_a_flood(node) -> None:
+    a, b = node("a"), node("b")
+    a.mesh.dial("b", Priority.URGENT)
+    for number in range(20_000):
+        a.post("b", b"bulk %d" % number, priority=Priority.LOW)
+    run([a, b], lambda: len(b.deliveries) > 1_000)
+    a.post("b", b"high", priority=Priority.HIGH)
+    a.post("b", b"urgent", priority=Priority.URGENT)
+    before = len(b.deliveries)
+    run([a, b], lambda: b"urgent" in b.payloads[before:] and b"high" in b.payloads[before:])
+    order = b.payloads[before:]
+    # No more than what was under way, and one batch, went before it.
+    assert order.index(b"urgent") <= 600
+    assert order.index(b"high") <= 1_200
+    run([a, b], lambda: a.mesh.pending() == 0, 30)
+    assert len(b.deliveries) == 20_002
+
+
+def test_between_two_handlers_the_urgent_lane_alone_is_looked_at(node) -> None:
+    a, b = node("a"), node("b")
+    a.post("b", b"bulk")
+    run([a, b], lambda: a.mesh.acknowledged)
+    a.post("b", b"bulk")
+    a.post("b", b"urgent", priority=Priority.FLASH_CRASH)
+    found: list[Any] = []
+
+    def only_urgent() -> bool:
+        got = b.mesh.receive(urgent=True)
+        found.extend(got)
+        for each in got:
+            b.mesh.done(each)
+        return bool(found)
+
+    run([a], only_urgent)
+    assert [each.payload for each in found] == [b"urgent"]
+    run([a, b], lambda: a.mesh.pending() == 0)
+    assert b.payloads == [b"bulk", b"bulk"]
+
+
+def test_a_limit_leaves_the_rest_for_the_next_call(node) -> None:
+    a, b = node("a"), node("b")
+    for number in range(50):
+        a.post("b", b"%d" % number)
+    while len(b.deliveries) < 50:
+        before = len(b.deliveries)
+        a.turn()
+        b.turn(limit=7)
+        assert len(b.deliveries) - before <= 7
+    assert b.payloads == [b"%d" % number for number in range(50)]
+
+
+def test_only_ready_sockets_are_read_where_they_are_given(node) -> None:
+    a, b = node("a"), node("b")
+    a.post("b", b"x")
+    run([a], lambda: b.mesh.sockets()[1].poll(1))
+    assert b.mesh.receive(ready={}) == []
+    (delivery,) = b.mesh.receive(ready={b.mesh.sockets()[1]: zmq.POLLIN})
+    b.mesh.done(delivery)
+    run([a, b], lambda: a.mesh.acknowledged)
+
+
+def test_sockets_change_with_the_generation(node) -> None:
+    a = node("a")
+    before, sockets = a.mesh.generation, a.mesh.sockets()
+    a.post("b", b"x")
+    assert a.mesh.generation != before
+    assert len(a.mesh.sockets()) == len(sockets) + 1
+    before = a.mesh.generation
+    a.post("b", b"x", priority=Priority.LOW)
+    assert a.mesh.generation == before
+    a.post("b", b"x", priority=Priority.URGENT)
+    assert len(a.mesh.sockets()) == len(sockets) + 2
+
+
+def test_the_next_due_time_tells_how_long_the_host_may_wait(node) -> None:
+    a, b = node("a"), node("b")
+    a.post("b", b"x")
+    run([a, b], lambda: a.mesh.acknowledged)
+    now = now_ns()
+    a.mesh.tick(now)
+    assert now < a.mesh.next_due_ns <= now + 50 * MS
+    a.post("b", b"x", deadline_ns=now + 2 * MS)
+    assert a.mesh.next_due_ns <= now + 2 * MS
+
+
+def test_a_new_life_of_a_sender_begins_anew_and_its_old_one_is_refused(node) -> None:
+    b = node("b")
+    first = node("a", 5)
+    first.post("b", b"old")
+    run([first, b], lambda: first.mesh.acknowledged)
+    first.close()
+    second = node("a", 6)
+    second.post("b", b"new")
+    run([second, b], lambda: second.mesh.acknowledged)
+    assert b.payloads == [b"old", b"new"]
+    assert b.restarts == [("a", 5), ("a", 6)]
+    second.close()
+    third = node("a", 5)
+    third.post("b", b"from the past")
+    run([third, b], lambda: b.mesh.stale)
+    assert b.payloads == [b"old", b"new"]
+    assert b.gaps == []
+
+
+def test_an_answer_to_an_earlier_life_is_not_taken_for_one_of_this(node) -> None:
+    b = node("b")
+    first = node("a", 5)
+    first.request("b", b"old")
+    held: list[Any] = []
+
+    def receive() -> bool:
+        held.extend(b.mesh.receive())
+        b.mesh.tick(now_ns())
+        return bool(held)
+
+    run([first], receive)
+    first.close()
+    second = node("a", 6)
+    second.request("b", b"new")
+    run([second], lambda: (held.extend(b.mesh.receive()), b.mesh.tick(now_ns())) and len(held) == 2)
+    assert held[0].id == held[1].id  # the same number in two lives
+    b.mesh.done(held[0], b"to the dead")
+    b.mesh.done(held[1], b"to the living")
+    run([second, b], lambda: second.answers)
+    run_for([second, b], 20)
+    assert [each.payload for each in second.answers] == [b"to the living"]
+    assert b.mesh.unanswerable == 1
+
+
+def test_a_new_life_of_a_receiver_gets_what_was_not_acknowledged(node) -> None:
+    a = node("a", retry_ns=20 * MS)
+    first = node("b", 5)
+    for number in range(10):
+        a.post("b", b"%d" % number)
+    held: list[Any] = []
+    run([a], lambda: (held.extend(first.mesh.receive()), first.mesh.tick(now_ns())) and len(held) == 10)
+    for delivery in held[:4]:
+        first.mesh.done(delivery)
+    first.mesh.tick(now_ns())
+    run([a], lambda: a.mesh.acknowledged == 4)
+    first.close()
+    second = node("b", 6)
+    run([a, second], lambda: a.mesh.pending() == 0)
+    assert second.payloads == [b"%d" % number for number in range(4, 10)]
+    assert (second.gaps, a.mesh.dead_lettered) == ([], 0)
+
+
+def test_a_retried_request_gets_the_stored_reply_and_is_not_handled_again(node, tmp_path) -> None:
+    handled = []
+    b = node("b", handle=lambda delivery: handled.append(delivery.payload) or b"%d" % len(handled))
+    socket = b.context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.ROUTING_ID, b"a")
+    socket.connect(f"ipc://{tmp_path}/b.n")
+
+    def ask(sequence: int, base: int) -> Answer:
+        socket.send(msgspec.msgpack.encode(Envelope(REQUEST, 100 + sequence, 1, sequence, base, 4, payload=b"q")))
+        run([b], lambda: socket.poll(1))
+        return msgspec.msgpack.decode(socket.recv(), type=Answer)
+
+    try:
+        first = ask(1, 1)
+        again = ask(1, 1)
+        second = ask(2, 1)
+        once_more = ask(1, 1)
+    finally:
+        socket.close(0)
+    assert [each.payload for each in (first, again, second, once_more)] == [b"1", b"1", b"2", b"1"]
+    assert [each.id for each in (first, again, second, once_more)] == [101, 101, 102, 101]
+    assert [each.handled for each in (first, again, second, once_more)] == [1, 1, 2, 2]
+    assert handled == [b"q", b"q"]
+    assert b.mesh.duplicates == 2
+
+
+def test_a_request_whose_reply_is_not_kept_any_more_gets_an_error(node, tmp_path) -> None:
+    b = node("b")
+    socket = b.context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.ROUTING_ID, b"a")
+    socket.connect(f"ipc://{tmp_path}/b.n")
+
+    def ask() -> Answer:
+        socket.send(msgspec.msgpack.encode(Envelope(REQUEST, 101, 1, 1, 1, 4, payload=b"q")))
+        run([b], lambda: socket.poll(1))
+        return msgspec.msgpack.decode(socket.recv(), type=Answer)
+
+    try:
+        assert ask().payload == b"re:q"
+        b.mesh._routers["n"].inbound[b"a"][4].stream.replies.clear()
+        answer = ask()
+    finally:
+        socket.close(0)
+    assert answer.kind is MessageKind.ERROR
+    assert error_fields(answer.payload)["code"] == "bus.reply_dropped"
+    assert len(b.deliveries) == 1
+
+
+def test_a_lost_answer_is_asked_for_again(node) -> None:
+    """The answers of one connection are thrown away with it: the peer's name is taken over by another socket."""
+    a, b = node("a", retry_ns=20 * MS), node("b")
+    a.post("b", b"x")
+    run([a, b], lambda: a.mesh.acknowledged)
+    a.request("b", b"y")
+    held: list[Any] = []
+    run([a], lambda: (held.extend(b.mesh.receive()), b.mesh.tick(now_ns())) and len(held) == 1)
+    thief = a.context.socket(zmq.DEALER)
+    thief.setsockopt(zmq.ROUTING_ID, b"a")
+    thief.connect(b.mesh._endpoint("b", "n"))
+    try:
+        thief.send(b"not an envelope")
+        run([b], lambda: b.mesh.malformed == 1)
+        b.mesh.done(held[0], b"stolen")
+        assert thief.poll(5_000)
+    finally:
+        thief.close(0)
+    run([a, b], lambda: a.answers)
+    assert a.answers[0].payload == b"stolen"
+    assert b.mesh.received == 2
+
+
+JUNK = {
+    "nothing": [b""],
+    "noise": [bytes(range(256))],
+    "half an envelope": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4))[:4]],
+    "an array of other things": [msgspec.msgpack.encode(["x"] * 11)],
+    "a kind that is none": [msgspec.msgpack.encode([77, 1, 1, 1, 1, 4])],
+    "a priority of the other lane": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 1))],
+    "a priority that is none": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 9))],
+    "many frames": [b"x"] * 5,
+    "frames behind an envelope": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4)), b"x", b"y"],
+    "text that is none": [msgspec.msgpack.encode([1, 1, 1, 1, 1, 4, 0, 0]) + b"\xa1\xff"],
+}
+
+
+@pytest.mark.parametrize("name", JUNK)
+def test_junk_is_counted_and_skipped(node, tmp_path, name) -> None:
+    a, b = node("a"), node("b")
+    socket = b.context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.ROUTING_ID, b"stranger")
+    socket.connect(f"ipc://{tmp_path}/b.n")
+    try:
+        for _ in range(3):
+            socket.send_multipart(JUNK[name])
+        run([b], lambda: b.mesh.malformed >= 3 or len(b.deliveries) + b.mesh.malformed >= 3)
+        a.post("b", b"x")
+        run([a, b], lambda: a.mesh.acknowledged)
+    finally:
+        socket.close(0)
+    assert b.mesh.malformed >= 2
+    assert [delivery.payload for delivery in b.deliveries if delivery.peer == "a"] == [b"x"]
+
+
+def test_a_peer_without_a_name_is_not_listened_to(node, tmp_path) -> None:
+    b = node("b")
+    with b.context.socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(f"ipc://{tmp_path}/b.n")
+        socket.send(msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4)))
+        run([b], lambda: b.mesh.malformed)
+    assert b.deliveries == []
+
+
+@pytest.mark.parametrize("junk", [b"", b"noise", msgspec.msgpack.encode([8, 0, 1, 1, 4, 10**9, 10**9])])
+def test_junk_for_an_answer_is_skipped(node, tmp_path, junk) -> None:
+    a = node("a", 1)
+    context = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    try:
+        router.bind(f"ipc://{tmp_path}/b.n")
+        a.request("b", b"x")
+        run([a], lambda: router.poll(1))
+        identity, frame = router.recv_multipart()
+        envelope = msgspec.msgpack.decode(frame, type=Envelope)
+        router.send_multipart([identity, junk])
+        router.send_multipart([identity, junk, junk])
+        good = Answer(MessageKind.REPLY, envelope.id, 1, 9, 4, 1, 1, b"right")
+        router.send_multipart([identity, msgspec.msgpack.encode(good)])
+        run([a], lambda: a.answers)
+        assert a.answers[0].payload == b"right"
+    finally:
+        context.destroy(linger=0)
+
+
+def test_a_message_of_a_kind_or_priority_that_is_none_is_refused(node) -> None:
+    a = node("a")
+    with pytest.raises(MeshError, match="REPLY"):
+        a.post("b", kind=MessageKind.REPLY)
+    with pytest.raises(MeshError, match="priority 6"):
+        a.post("b", priority=6)
+    assert a.mesh.sent == 0
+
+
+def test_a_bad_endpoint_is_refused_and_leaves_no_socket_open(tmp_path) -> None:
+    bad = {"u": f"ipc://{tmp_path}/x.u", "n": "tcp://0.0.0.0:1"}
+    with pytest.raises(EndpointError):
+        Node(tmp_path, "a", scheme=lambda process, lane: bad[lane])
+
+
+def test_the_mesh_works_over_tcp(node, tmp_path) -> None:
+    ports: dict[tuple[str, str], str] = {}
+    for key in (("a", "u"), ("a", "n"), ("b", "u"), ("b", "n")):
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+            ports[key] = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    a, b = (node(name, scheme=lambda process, lane: ports[process, lane]) for name in "ab")
+    for number in range(100):
+        a.request("b", b"%d" % number)
+        b.post("a", b"%d" % number, priority=Priority.FLASH_CRASH)
+    run([a, b], lambda: a.mesh.pending() + b.mesh.pending() == 0)
+    assert [each.payload for each in a.answers] == [b"re:%d" % number for number in range(100)]
+    assert a.payloads == [b"%d" % number for number in range(100)]
+
+
+def test_a_peer_that_closes_is_down_and_up_again_when_it_is_back(node) -> None:
+    a, b = node("a"), node("b")
+    a.mesh.dial("b")
+    run([a, b], lambda: a.mesh.peers()["b"].up)
+    begun_ns = now_ns()
+    b.close()
+    run([a], lambda: not a.mesh.peers()["b"].up)
+    assert now_ns() - begun_ns < 1_000 * MS
+    assert a.mesh.peers()["b"].since_ns >= begun_ns
+    b = node("b")
+    run([a, b], lambda: a.mesh.peers()["b"].up)
+    assert a.changes == [("b", True), ("b", False), ("b", True)]
+
+
+def test_a_second_lane_that_is_dialled_does_not_take_the_peer_down(node) -> None:
+    a, b = node("a"), node("b")
+    a.post("b", b"x")
+    run([a, b], lambda: a.mesh.acknowledged)
+    a.post("b", b"y", priority=Priority.URGENT)
+    run([a, b], lambda: a.mesh.acknowledged == 2)
+    assert a.changes == [("b", True)]
+
+
+def test_closing_makes_dead_letters_of_what_is_pending(node) -> None:
+    a = node("a")
+    a.post("b", b"one")
+    a.request("b", b"two", priority=Priority.URGENT)
+    a.mesh.close()
+    assert sorted((each.reason, each.payload) for each in a.letters) == [("closed", b"one"), ("closed", b"two")]
+
+
+def test_the_books_balance_and_counters_follow_in_the_table(node) -> None:
+    table = Counters()
+    a, b = node("a", counters=table), node("b")
+    for number in range(20):
+        a.post("b", b"%d" % number)
+        a.request("b", b"%d" % number)
+    a.post("c", b"nobody", deadline_ns=now_ns() + 5 * MS)
+    run([a, b], lambda: a.mesh.pending() == 0)
+    a.mesh.tick(now_ns())
+    assert table.snapshot() == {
+        "mesh.sent": 41,
+        "mesh.acknowledged": 40,
+        "mesh.retried": 0,
+        "mesh.dead_lettered": 1,
+        "mesh.duplicates": 0,
+        "mesh.received": 0,
+    }
+    assert b.mesh.received == 40
+
+
+def test_no_call_waits_where_nobody_reads(node) -> None:
+    a = node("a", high_water=10)
+    b = node("b", high_water=10)
+    a.post("b", b"x")
+    run([a, b], lambda: a.mesh.acknowledged)
+    begun_ns = now_ns()
+    for number in range(3_000):
+        a.post("b", bytes(1_000), deadline_ns=begun_ns + 100 * MS + number)
+        a.mesh.receive()
+        a.unknown += a.mesh.tick(now_ns())
+    run([a], lambda: a.mesh.pending() == 0)
+    assert now_ns() - begun_ns < 5_000 * MS
+    run([a, b], lambda: b.mesh.received + sum(last - first + 1 for _, _, first, last in b.gaps) + b.mesh.late >= 3_001)
