@@ -47,6 +47,10 @@ SHARED = (
     "nautilus.model",
     "nautilus.runtime.logs",
     "nautilus.runtime.control",
+    "nautilus.runtime.http.server",
+    "nautilus.runtime.process",
+    "nautilus.trading.process",
+    "nautilus.trading.rim",
 )
 HEAVY = ("numba", "llvmlite", "torch", "cupy", "onnxruntime")
 """Libraries with threads or devices of their own, which do not survive a fork."""
