@@ -36,37 +36,41 @@ class Calls:
         self._counters = counters
         self._increment = counters.increment
         self._slow = counters.counter("host.slow_handlers")
-        self._running: tuple[str, Callable[..., Any]] | None = None
+        self._running: Callable[..., Any] | None = None
         self._slowest: dict[str, int] = {}
+        self._result: Any = None
+        self._error = Exception()
 
     def call(self, context: LiveContext, handler: Callable[..., Any], *arguments: Any) -> bool:
         """Call ``handler(*arguments, context)``; False where it raised."""
-        started_ns = self._enter(context, handler)
-        outer, self._running = self._running, (context.name, handler)
+        # Written out, as it runs for every message and every quote.
+        self.number += 1
+        outer, self._running = self._running, handler
+        now_ns = self._clock()
+        if now_ns > self.now_ns:
+            self.now_ns = now_ns
+        good = True
+        started_ns = monotonic_ns()
         try:
-            handler(*arguments, context)
+            self._result = handler(*arguments, context)
         except Exception as error:
+            self._error = error
             self.failed(context, handler, error)
-            return False
-        else:
-            return True
-        finally:
-            self._leave(context, handler, started_ns)
-            self._running = outer
+            good = False
+        took_ns = monotonic_ns() - started_ns
+        self._running = outer
+        context.record(took_ns)
+        self._increment(context.handled)
+        if took_ns > self.limit_ns:
+            self._over_limit(context, handler, took_ns)
+        return good
 
     def serve(self, context: LiveContext, message: Message) -> Message:
         """The reply of an engine's request handler; what it raises is counted, and raised on."""
-        handler = context.engine.on_request
-        started_ns = self._enter(context, handler)
-        outer, self._running = self._running, (context.name, handler)
-        try:
-            return handler(message, context)
-        except Exception as error:
-            self.failed(context, handler, error)
-            raise
-        finally:
-            self._leave(context, handler, started_ns)
-            self._running = outer
+        if not self.call(context, context.engine.on_request, message):
+            raise self._error
+        reply: Message = self._result
+        return reply
 
     def failed(self, context: LiveContext, handler: Callable[..., Any], error: Exception) -> None:
         """Count and log what a handler raised; its engine is degraded."""
@@ -82,21 +86,10 @@ class Calls:
     def describe(self) -> str:
         """For people: the handler that runs."""
         running = self._running
-        return f"{running[0]}.{_name(running[1])}" if running is not None else "nothing"
-
-    def _enter(self, context: LiveContext, handler: Callable[..., Any]) -> int:
-        self.number += 1
-        now_ns = self._clock()
-        if now_ns > self.now_ns:
-            self.now_ns = now_ns
-        return monotonic_ns()
-
-    def _leave(self, context: LiveContext, handler: Callable[..., Any], started_ns: int) -> None:
-        took_ns = monotonic_ns() - started_ns
-        context.histogram.record(took_ns)
-        self._increment(context.handled)
-        if took_ns > self.limit_ns:
-            self._over_limit(context, handler, took_ns)
+        if running is None:
+            return "nothing"
+        engine = getattr(getattr(running, "__self__", None), "name", "")
+        return f"{engine}.{_name(running)}" if engine else _name(running)
 
     def _over_limit(self, context: LiveContext, handler: Callable[..., Any], took_ns: int) -> None:
         """Name it in the log, but a handler that is always slow only when it has been twice as slow as before."""

@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import zmq
+
 from nautilus.bus import DeadLetter, Mesh, Publisher, Subscriber, make_context
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.core.counters import Counters
@@ -201,6 +203,7 @@ class LiveHost:
             plan,
             process,
             self.clock,
+            self.loop,
             self.calls,
             self.mesh,
             self.contexts,
@@ -211,9 +214,8 @@ class LiveHost:
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
         undo.callback(self._jobs.close)
         self.loop.add_source(self._wake, self._on_wake, rank=Rank.HTTP)
-        # What engines and parts call often goes the shortest way.
-        self.publish = self.messages.publish
-        self.send = self.messages.send
+        for context in self.contexts.values():
+            context.connect()
         self.next_id = self.messages.next_id
         self.ask = self.messages.ask
         self.call = self.calls.call
@@ -224,15 +226,6 @@ class LiveHost:
         self.call_at = self.loop.call_at
 
     # What contexts and parts ask for.
-
-    @property
-    def now_ns(self) -> int:
-        """Platform time of the handler that runs."""
-        return self.calls.now_ns
-
-    def request(self, context: LiveContext, peer: str, message: Message, deadline_ns: int) -> int:
-        """See `Messages.request`."""
-        return self.messages.request(context, peer, message, whole_ns(deadline_ns))
 
     def arm(self, context: LiveContext, ns: int, key: str) -> None:
         """Set a timer of an engine; the same key again replaces it."""
@@ -315,16 +308,21 @@ class LiveHost:
 
     def turn(self) -> None:
         """Wait until something is to be done, and do it."""
-        messages = self.messages
+        messages, loop = self.messages, self.loop
         if self.mesh.generation != self._generation:
             self._generation = self.mesh.generation
-            self.loop.set_group(self.mesh.sockets(), self._on_mesh, Rank.MESH)
-        due_ns = min(messages.due_ns, self._beat_ns)
-        self.loop.turn(due_ns, self._on_urgent, messages.between)
+            sockets = self.mesh.sockets()
+            urgent = {socket for socket in sockets if socket.getsockopt(zmq.AFFINITY) == 1}
+            loop.set_group(urgent, self._on_urgent, Rank.URGENT)
+            loop.set_group([each for each in sockets if each not in urgent], self._on_mesh, Rank.MESH)
+        due_ns = messages.due_ns
+        beat_ns = self._beat_ns
+        loop.turn(due_ns if due_ns < beat_ns else beat_ns, messages.between)
         now_ns = wall_ns()
         if now_ns >= self._beat_ns:
             self._beat()
-        messages.tick(now_ns)
+        if now_ns >= due_ns:
+            messages.tick(now_ns)
         if self._linger_ns:
             self._stop_on(now_ns)
 
@@ -376,9 +374,11 @@ class LiveHost:
 
     def _on_mesh(self) -> None:
         messages = self.messages
-        for delivery in self.mesh.receive(DELIVERIES, ready=self.loop.ready):
+        deliveries = self.mesh.receive(DELIVERIES, ready=self.loop.ready)
+        for delivery in deliveries:
             messages.take(delivery)
-            messages.between()
+            if delivery is not deliveries[-1]:
+                messages.between()
 
     def _on_star(self) -> None:
         messages, subscriber = self.messages, self._subscriber

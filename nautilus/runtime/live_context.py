@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nautilus.bus.base import BY_NAME
@@ -12,7 +13,6 @@ from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
 from nautilus.model.marketdata import quotes, trades
-from nautilus.model.message import Message
 from nautilus.model.records import Records
 from nautilus.model.topics import EXECUTION_REPORTS, QUOTES, TRADES, Topic
 from nautilus.runtime.plan import Plan
@@ -30,10 +30,30 @@ HIGHEST_NS = 60_000_000_000
 class LiveContext:
     """One engine's `Context` in the live host, and what the host keeps about the engine."""
 
-    __slots__ = ("_host", "engine", "errors", "handled", "histogram", "name", "random", "recovery", "requests", "state")
+    __slots__ = (
+        "_calls",
+        "_host",
+        "at",
+        "engine",
+        "errors",
+        "handled",
+        "histogram",
+        "name",
+        "next_id",
+        "publish",
+        "random",
+        "record",
+        "recovery",
+        "request",
+        "requests",
+        "send",
+        "state",
+        "submit",
+    )
 
     def __init__(self, host: LiveHost, engine: Engine, plan: Plan, process: str) -> None:
         self._host = host
+        self._calls = host.calls
         self.engine = engine
         self.name = engine.name
         self.random = random.Random(f"{plan.seed}/{engine.name}")
@@ -44,28 +64,21 @@ class LiveContext:
         self.handled = counter(f"engine.{engine.name}.handled")
         self.errors = counter(f"engine.{engine.name}.errors")
         self.histogram = Histogram(HIGHEST_NS, f"{plan.shared}/latency.{process}.{engine.name}.handle")
+        self.record = self.histogram.record
+
+    def connect(self) -> None:
+        """From now on the engine can act. What it calls goes the shortest way."""
+        host = self._host
+        self.publish = partial(host.messages.publish, self)
+        self.send = partial(host.messages.send, self)
+        self.request = partial(host.messages.request, self)
+        self.next_id = host.messages.next_id
+        self.at = partial(host.arm, self)
+        self.submit = partial(host.submit, self)
 
     @property
     def now_ns(self) -> int:
-        return self._host.now_ns
-
-    def publish(self, event: Message | Records, /) -> None:
-        self._host.publish(self, event)
-
-    def send(self, peer: str, command: Message, /) -> None:
-        self._host.send(self, peer, command)
-
-    def request(self, peer: str, message: Message, deadline_ns: int = 0, /) -> int:
-        return self._host.request(self, peer, message, deadline_ns)
-
-    def at(self, ns: int, key: str, /) -> None:
-        self._host.arm(self, ns, key)
-
-    def next_id(self) -> int:
-        return self._host.next_id()
-
-    def submit(self, job: Callable[..., Any], arguments: tuple[Any, ...], /) -> int:
-        return self._host.submit(self, job, arguments)
+        return self._calls.now_ns
 
 
 class Route:

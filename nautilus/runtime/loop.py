@@ -17,18 +17,20 @@ from typing import Any
 import zmq
 from zmq.backend import zmq_poll
 
-from nautilus.runtime.clock import PlatformClock, wall_ns
+from nautilus.runtime.clock import PlatformClock, monotonic_ns, wall_ns
 
 _MILLISECOND = 1_000_000
 LONGEST_WAIT_MS = 1_000
 """The thread comes round at least this often."""
+_LONGEST_WAIT_NS = LONGEST_WAIT_MS * _MILLISECOND
 
 Item = Any  # a zmq socket, or a file descriptor
 
 
 class Rank(IntEnum):
-    """Order of sources that are ready together."""
+    """Order of sources that are ready together; times that are due come after URGENT."""
 
+    URGENT = 0
     OWN = 1
     STAR = 2
     MESH = 3
@@ -37,12 +39,13 @@ class Rank(IntEnum):
 
 
 class _Source:
-    __slots__ = ("arm", "callback", "rank")
+    __slots__ = ("arm", "callback", "rank", "watched")
 
     def __init__(self, callback: Callable[[], object], rank: Rank, arm: Callable[[], bool] | None) -> None:
         self.callback = callback
         self.rank = rank
         self.arm = arm
+        self.watched = True
 
 
 def _rank(source: _Source) -> Rank:
@@ -56,6 +59,11 @@ class Loop:
     ----------
     clock
         Of the platform: times of `call_at` are its.
+
+    Attributes
+    ----------
+    ready : what could be read when the thread woke.
+    woken_ns : when that was, by `monotonic_ns`.
     """
 
     def __init__(self, clock: PlatformClock) -> None:
@@ -67,6 +75,7 @@ class Loop:
         self._order = itertools.count()
         self._groups: dict[Rank, list[Item]] = {}
         self.ready: dict[Item, int] = {}
+        self.woken_ns = 0
 
     def add_source(
         self,
@@ -85,7 +94,9 @@ class Loop:
 
     def remove_source(self, item: Item) -> None:
         """Wait for it no longer; to be called before it is closed."""
-        self._sources.pop(item, None)
+        source = self._sources.pop(item, None)
+        if source is not None:
+            source.watched = False
         self._renew()
 
     def set_group(self, items: Iterable[Item], callback: Callable[[], object], rank: Rank) -> None:
@@ -106,26 +117,38 @@ class Loop:
         """The same for the machine's own time."""
         heappush(self._timers, (ns, next(self._order), callback))
 
-    def turn(self, due_ns: int, first: Callable[[], object], between: Callable[[], object]) -> None:
+    def turn(self, due_ns: int, between: Callable[[], object]) -> None:
         """Wait until there is something to do, at most until `due_ns` of the machine's time, and do it.
 
-        `first` is called after the wait, `between` after each callback.
+        `between` is called after each callback.
         """
-        called = [source for source in self._armed if source.arm is not None and not source.arm()]
-        self.ready = ready = dict(zmq_poll(self._items, 0 if called else self._wait_ms(due_ns)))
-        first()
-        if self._timers:
-            self._fire(between)
+        called: list[_Source] = []
+        if self._armed:
+            called += [source for source in self._armed if source.arm is not None and not source.arm()]
+        timers = self._timers
+        if timers and timers[0][0] < due_ns:
+            due_ns = timers[0][0]
+        wait_ns = 0 if called else due_ns - wall_ns()
+        # Rounded up: rather a little late than round and round until it is time.
+        wait_ms = -(-wait_ns // _MILLISECOND) if 0 < wait_ns < _LONGEST_WAIT_NS else LONGEST_WAIT_MS * (wait_ns > 0)
+        self.ready = ready = dict(zmq_poll(self._items, wait_ms))
+        self.woken_ns = monotonic_ns()
         for item in ready:
-            # Gone, where what was done just now has closed it.
-            found = self._sources.get(item)
-            if found is not None and found not in called:
+            found = self._sources[item]
+            if found not in called:
                 called.append(found)
         if len(called) > 1:
             called.sort(key=_rank)
-        for source in called:
-            source.callback()
+        if called and called[0].rank is Rank.URGENT:
+            called.pop(0).callback()
             between()
+        if timers and timers[0][0] <= wall_ns():
+            self._fire(between)
+        for source in called:
+            # Not where what was done just now has taken it away.
+            if source.watched:
+                source.callback()
+                between()
 
     def _fire(self, between: Callable[[], object]) -> None:
         timers, now_ns, most = self._timers, wall_ns(), len(self._timers)
@@ -134,15 +157,6 @@ class Loop:
             most -= 1
             heappop(timers)[2]()
             between()
-
-    def _wait_ms(self, due_ns: int) -> int:
-        timers = self._timers
-        if timers and timers[0][0] < due_ns:
-            due_ns = timers[0][0]
-        wait_ns = due_ns - wall_ns()
-        if wait_ns <= 0:
-            return 0
-        return min(-(-wait_ns // _MILLISECOND), LONGEST_WAIT_MS)
 
     def _renew(self) -> None:
         self._items = [(item, zmq.POLLIN) for item in self._sources]

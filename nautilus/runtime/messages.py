@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns
 from nautilus.runtime.control import describe_error, error_from
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
+from nautilus.runtime.lockstep import whole_ns
+from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.wire import from_wire, to_wire
 
@@ -40,19 +42,13 @@ LOOK_NS = 50_000
 """Between looks at the urgent lane while handlers run one after the other."""
 TO_CORE = (CommandMessage, SourceStatus, GetCoreState)
 _URGENT = (KillSwitch, ResumeTrading)
+_COMMAND, _EVENT, _REQUEST = MessageKind.COMMAND, MessageKind.EVENT, MessageKind.REQUEST
+_REPLY, _ERROR = MessageKind.REPLY, MessageKind.ERROR
 
 Answer = Callable[["Message | Exception"], None]
 """Takes the reply to a request, or why there is none."""
 Server = Callable[[Message, Answer], object]
 """Answers requests of an engine, now or later."""
-
-
-class _Waiting(NamedTuple):
-    """A request on its way; what comes of it is told to `answered`, once."""
-
-    message: Message
-    answered: Answer
-    sender: str
 
 
 class UnansweredError(BusError):
@@ -79,6 +75,7 @@ class Messages:
         plan: Plan,
         process: str,
         clock: PlatformClock,
+        loop: Loop,
         calls: Calls,
         mesh: Mesh,
         contexts: Mapping[str, LiveContext],
@@ -89,19 +86,22 @@ class Messages:
         self._plan = plan
         self._process = process
         self._clock = clock
+        self._loop = loop
         self._calls = calls
         self._mesh = mesh
         self._contexts = contexts
         self._counters = counters
         self._records = records
         self._servers: dict[str, Server] = {}
+        self._places = {engine: spec.name for spec in plan.processes for engine in spec.engines}
+        self._ways: dict[tuple[str, type], tuple[str, str, Priority]] = {}
         self._keep = keep
         self._inbox: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = 0
         # Never given twice by any process of any life: microseconds of the start, then the process, then a count.
         self._next_id = (wall_ns() // 1000 << 4) | plan.processes.index(plan.process(process))
-        self._over_mesh: dict[int, _Waiting] = {}
-        self._in_process: dict[int, _Waiting] = {}
+        self._over_mesh: dict[int, Answer] = {}
+        self._in_process: dict[int, Answer] = {}
         self._deadlines: list[tuple[int, int]] = []
         self._early: list[Delivery] = []
         self._looked_ns = 0
@@ -150,33 +150,27 @@ class Messages:
                     process,
                     to=route.topic.name,
                     sender=context.name,
-                    kind=MessageKind.EVENT,
+                    kind=_EVENT,
                     payload=payload,
                     priority=route.priority,
-                    deadline_ns=0,
                 )
 
     def send(self, context: LiveContext, peer: str, command: Message) -> None:
         """Deliver a command to a peer's `on_command`."""
-        process, to = self._place(peer, command)
+        process, to, priority = self._ways.get((peer, type(command))) or self._find_way(peer, command)
         if process == self._process:
             target = self._contexts[to]
-            self._post(Priority.NORMAL, self._calls.call, (target, target.engine.on_command, command))
+            self._post(priority, self._calls.call, (target, target.engine.on_command, command))
             return
         self._mesh.post(
-            process,
-            to=to,
-            sender=context.name,
-            kind=MessageKind.COMMAND,
-            payload=to_wire(command),
-            priority=_priority(command),
-            deadline_ns=0,
-        )
+            process, to=to, sender=context.name, kind=_COMMAND, payload=to_wire(command), priority=priority
+        )  # fmt: skip
 
-    def request(self, context: LiveContext, peer: str, message: Message, deadline_ns: int) -> int:
+    def request(self, context: LiveContext, peer: str, message: Message, deadline_ns: int = 0) -> int:
         """Deliver a request to a peer's `on_request`, and its reply, or that there was none by the deadline."""
-        number = self.next_id()
-        until_ns = self._clock.wall_of(deadline_ns) if deadline_ns else wall_ns() + ANSWER_NS
+        # Nothing is waited for without end: an engine is to hear of it.
+        until_ns = self._clock.wall_of(whole_ns(deadline_ns)) if deadline_ns else wall_ns() + ANSWER_NS
+        number = self._next_id = self._next_id + 16
         sent_ns = monotonic_ns()
 
         def answered(result: Message | Exception) -> None:
@@ -189,12 +183,12 @@ class Messages:
                 self.round_trips.record(monotonic_ns() - sent_ns)
             call(context, engine.on_reply, number, result)
 
-        self._ask(peer, _Waiting(message, answered, context.name), until_ns)
+        self._ask(context.name, peer, message, answered, until_ns)
         return number
 
     def ask(self, peer: str, message: Message, answered: Answer, wait_ns: int = ASK_NS) -> None:
         """Ask in the host's own name."""
-        self._ask(peer, _Waiting(message, answered, self._process), wall_ns() + wait_ns)
+        self._ask(self._process, peer, message, answered, wall_ns() + wait_ns)
 
     def next_id(self) -> int:
         """A number that nobody had before."""
@@ -219,7 +213,7 @@ class Messages:
         if self._inbox:
             self.drain(Priority.URGENT)
         now_ns = monotonic_ns()
-        if now_ns - self._looked_ns > LOOK_NS:
+        if now_ns - self._looked_ns > LOOK_NS and now_ns - self._loop.woken_ns > LOOK_NS:
             self._looked_ns = now_ns
             for delivery in self._mesh.receive(urgent=True):
                 self.take(delivery)
@@ -244,29 +238,29 @@ class Messages:
             if self._inbox:
                 self.drain()
 
-    def _ask(self, peer: str, waiting: _Waiting, until_ns: int) -> None:
-        process, to = self._place(peer, waiting.message)
+    def _ask(self, sender: str, peer: str, message: Message, answered: Answer, until_ns: int) -> None:
+        process, to, priority = self._ways.get((peer, type(message))) or self._find_way(peer, message)
         if process == self._process:
             number = self.next_id()
-            self._in_process[number] = waiting
+            self._in_process[number] = answered
             heappush(self._deadlines, (until_ns, number))
-            self._post(Priority.NORMAL, self.serve, (to, waiting.message, partial(self._answer_here, number)))
+            self._post(priority, self.serve, (to, message, partial(self._answer_here, number)))
             return
         number = self._mesh.post(
             process,
             to=to,
-            sender=waiting.sender,
-            kind=MessageKind.REQUEST,
-            payload=to_wire(waiting.message),
-            priority=_priority(waiting.message),
+            sender=sender,
+            kind=_REQUEST,
+            payload=to_wire(message),
+            priority=priority,
             deadline_ns=until_ns,
         )
-        self._over_mesh[number] = waiting
+        self._over_mesh[number] = answered
 
     def _answer_here(self, number: int, result: Message | Exception) -> None:
-        waiting = self._in_process.pop(number, None)
-        if waiting is not None:
-            self._post(Priority.NORMAL, waiting.answered, (result,))
+        answered = self._in_process.pop(number, None)
+        if answered is not None:
+            self._post(Priority.NORMAL, answered, (result,))
 
     def serve(self, engine: str, message: Message, answer: Answer) -> None:
         """Have an engine of this process answer a request."""
@@ -287,16 +281,16 @@ class Messages:
     def take(self, delivery: Delivery) -> None:
         """Handle what came over the mesh, and say so."""
         kind = delivery.kind
-        if kind is MessageKind.REPLY or kind is MessageKind.ERROR:
+        if kind is _REPLY or kind is _ERROR:
             self._take_answer(delivery)
-        elif kind is MessageKind.EVENT and delivery.to == EXECUTION_REPORTS.name:
+        elif kind is _EVENT and delivery.to == EXECUTION_REPORTS.name:
             # Never kept from its acknowledgement: what is lost with this process is fetched anew by its next life.
             self._take_event(delivery)
         elif not self.started:
             self._early.append(delivery)
-        elif kind is MessageKind.REQUEST:
+        elif kind is _REQUEST:
             self._take_request(delivery)
-        elif kind is MessageKind.EVENT:
+        elif kind is _EVENT:
             self._take_event(delivery)
         else:
             self._take_command(delivery)
@@ -306,19 +300,22 @@ class Messages:
     def start(self) -> None:
         """Engines have started: they take what has waited."""
         self.started = True
+        for route in self.routes.values():
+            for process in route.processes:
+                self._mesh.dial(process, route.priority)  # the first event is not to wait for it
         early, self._early = self._early, []
         for delivery in early:
             self.take(delivery)
         self.drain()
 
     def _take_answer(self, delivery: Delivery) -> None:
-        waiting = self._over_mesh.pop(delivery.id, None)
-        if waiting is not None:
-            waiting.answered(self._result(delivery))
+        answered = self._over_mesh.pop(delivery.id, None)
+        if answered is not None:
+            answered(self._result(delivery))
         self._mesh.done(delivery)
 
     def _result(self, delivery: Delivery) -> Message | Exception:
-        if delivery.kind is MessageKind.REPLY:
+        if delivery.kind is _REPLY:
             try:
                 return from_wire(delivery.payload)
             except ModelError as error:
@@ -386,9 +383,9 @@ class Messages:
         if self._inbox:
             self.drain()
 
-    def _unanswered(self, waiting: _Waiting | None) -> None:
-        if waiting is not None:
-            waiting.answered(UnansweredError("no answer came in time", where=waiting.sender))
+    def _unanswered(self, answered: Answer | None) -> None:
+        if answered is not None:
+            answered(UnansweredError("no answer came in time", where=self._process))
 
     @property
     def due_ns(self) -> int:
@@ -401,14 +398,17 @@ class Messages:
         """Requests of engines that have no answer yet."""
         return len(self._over_mesh) + len(self._in_process)
 
-    def _place(self, peer: str, message: Message) -> tuple[str, str]:
-        """Process and engine that a message for a peer goes to."""
+    def _find_way(self, peer: str, message: Message) -> tuple[str, str, Priority]:
+        """Process, engine and priority of messages of this type for a peer."""
         if peer == CORE or (peer == "trading" and isinstance(message, TO_CORE)):
-            return CORE, CORE
-        try:
-            return self._plan.process_of(peer), peer
-        except InternalError as error:
-            raise ModelError(f"peer {peer!r}", where="live host", expected="an engine of this platform") from error
+            way = (CORE, CORE, _priority(message))
+        else:
+            process = self._places.get(peer)
+            if process is None:
+                raise ModelError(f"peer {peer!r}", where="live host", expected=f"one of {', '.join(self._places)}")
+            way = (process, peer, _priority(message))
+        self._ways[peer, type(message)] = way
+        return way
 
 
 def _priority(message: Message) -> Priority:
