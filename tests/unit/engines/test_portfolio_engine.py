@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +12,10 @@ from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.model.commands import SubmitOrder
 from nautilus.model.enums import Side, TimeInForce
+from nautilus.model.errors import ModelError
 from nautilus.model.events import ExecutionReport, OrderFilled
 from nautilus.model.marketdata import quotes
+from nautilus.model.queries import GetPositions, GetRisk
 from nautilus.runtime.report import core_positions
 from tests.kit.context import RecordingContext, btcusdt, quote_array
 
@@ -84,3 +87,38 @@ def test_positions_are_the_cores_to_the_last_unit_whatever_arrives_twice(orders,
     ours = {(p.account_id, p.instrument_id): (p.quantity, p.cost, p.realised) for p in portfolio.positions()}
     assert {key: value for key, value in ours.items() if any(value)} == core_positions(kernel, [1, 2, 3])
     assert not np.any([sum(p.quantity for p in portfolio.positions())])
+
+
+def test_positions_are_told_in_the_instruments_units_and_exactly():
+    portfolio, ctx = engine(), RecordingContext()
+    portfolio.on_quote(quotes(quote_array(1, 600_010, 600_020))[0], ctx)
+    portfolio.on_report(fill(3, Side.BUY, 3, 600_000), ctx)
+    portfolio.on_report(fill(4, Side.BUY, 4, 600_001), ctx)
+    portfolio.on_report(fill(5, Side.SELL, 2, 600_020, account=2), ctx)
+    [first, second] = portfolio.on_request(GetPositions(), ctx).positions
+    assert (first.symbol, first.quantity, first.average_price, first.currency) == (
+        "BTCUSDT",
+        "0.007",
+        "60000.05714",
+        "USDT",
+    )
+    units = btcusdt().multiplier
+    assert (first.quantity_lots, first.cost_units, first.realised_units) == (7, str(-4_200_004 * units), "0")
+    assert first.unrealised == "0.0066"
+    assert (second.quantity, second.average_price, second.unrealised) == ("-0.002", "60002", "0")
+    reply = portfolio.on_request(GetPositions(2), ctx)
+    assert ([entry.account_id for entry in reply.positions], reply.last_sequence) == ([2], 5)
+    assert portfolio.on_request(GetPositions(9), ctx).positions == ()
+
+
+def test_a_closed_position_has_no_average_price():
+    portfolio, ctx = engine(), RecordingContext()
+    portfolio.on_report(fill(1, Side.BUY, 3, 600_000), ctx)
+    portfolio.on_report(fill(2, Side.SELL, 3, 600_010), ctx)
+    [entry] = portfolio.on_request(GetPositions(), ctx).positions
+    assert (entry.quantity, entry.average_price, entry.realised, entry.unrealised) == ("0", "", "0.003", "0")
+
+
+def test_what_is_no_question_of_positions_is_refused():
+    with pytest.raises(ModelError, match="request GetRisk"):
+        engine().on_request(GetRisk(), RecordingContext())

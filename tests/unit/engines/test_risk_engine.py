@@ -8,9 +8,10 @@ from nautilus.engines.risk import RiskConfig, RiskEngine
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
 from nautilus.model.enums import CommandKind, Priority, Reason, Side
-from nautilus.model.errors import ConfigError
+from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.events import OrderAccepted, OrderFilled, OrderRejected
 from nautilus.model.marketdata import quotes
+from nautilus.model.queries import GetPositions, GetRisk, RiskState
 from tests.kit.context import SECOND, RecordingContext, btcusdt, quote_array
 
 
@@ -140,3 +141,22 @@ def test_a_restored_engine_remembers_positions_and_what_it_said():
 def test_limits_that_make_no_sense_are_refused(settings):
     with pytest.raises(ConfigError, match="risk"):
         RiskConfig(**settings)
+
+
+def test_limits_and_breaches_are_told():
+    engine, ctx = risk(max_position=5, max_loss="12.5"), RecordingContext()
+    assert engine.on_request(GetRisk(), ctx) == RiskState(5, "12.5", 0, 1_000_000_000, False)
+    engine.on_report(fill(1, Side.BUY, 6, 100, account=3), ctx)
+    [breach] = engine.on_request(GetRisk(), ctx).breaches
+    assert (breach.account_id, breach.control) == (3, "position")
+    with pytest.raises(ModelError, match="request GetPositions"):
+        engine.on_request(GetPositions(), ctx)
+
+
+def test_after_a_restart_commands_are_numbered_above_those_that_the_core_has():
+    engine, ctx = risk(max_position=5, kill_switch=True), RecordingContext()
+    engine.resume(7, ctx)
+    engine.resume(3, ctx)
+    engine.on_report(fill(1, Side.BUY, 6, 100, account=3), ctx)
+    [(_, command)] = ctx.sent
+    assert command.source_sequence == 8

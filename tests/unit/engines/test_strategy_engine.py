@@ -28,6 +28,7 @@ from nautilus.model.events import (
 )
 from nautilus.model.marketdata import Trade, quotes
 from nautilus.model.position import Position, PositionChanged
+from nautilus.model.queries import GetRisk, GetStrategies, StrategyState
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, RISK_ALERTS, TRADES
 from tests.kit.context import SECOND, RecordingContext, btcusdt, quote_array
 
@@ -371,3 +372,72 @@ def test_trades_and_books_reach_strategies_that_take_them():
     deltas = quote_array(1, 1, 2)  # any record with an instrument
     engine.on_book(deltas, ctx)
     assert reader.seen == [trade, 1]
+
+
+def test_what_each_strategy_did_is_told():
+    keeper = Keeper()
+    engine, ctx = start(keeper, Failing())
+    order_id = keeper.desk.buy(1, 5, 600_000)
+    keeper.desk.buy(1, 5, 1)
+    engine.on_report(report(OrderAccepted, 1, order_id, leaves=5), ctx)
+    engine.on_report(report(OrderFilled, 2, order_id, leaves=3, quantity=2), ctx)
+    engine.on_report(report(OrderRejected, 3, order_id, reason=Reason.TICK, request=CommandKind.REPLACE), ctx)
+    engine.on_report(report(OrderRejected, 4, 77, reason=Reason.TICK, request=CommandKind.NEW), ctx)
+    engine.on_alert(RiskAlert(1, 2, 1, 1, "loss", 2, 1), ctx)
+    first, second = engine.on_request(GetStrategies(), ctx).strategies
+    assert first == StrategyState("Keeper", 1, 1, 2, 1, 2, 2, False)
+    assert second == StrategyState("Failing", 2, 2, 0, 0, 0, 0, True)
+    with pytest.raises(ModelError, match="request GetRisk"):
+        engine.on_request(GetRisk(), ctx)
+
+
+def test_after_a_restart_old_orders_are_cancelled_and_forgotten_and_numbers_go_on():
+    keeper = Keeper()
+    engine, ctx = start(keeper)
+    keeper.desk.buy(1, 5, 600_000)
+    saved = json.loads(json.dumps(engine.state()))
+    keeper = Keeper()
+    engine = StrategyEngine(StrategyConfig(), [btcusdt()], [keeper])
+    engine.restore(saved)
+    ctx = RecordingContext()
+    engine.resume(6, ctx)
+    [cancel] = ctx.orders()
+    assert (type(cancel), cancel.account_id, cancel.strategy_id, cancel.source_sequence) == (MassCancel, 1, 1, 7)
+    assert not engine.desks[0].orders
+    engine.on_report(report(OrderFilled, 9, 4711, leaves=0, quantity=5), ctx)
+    assert engine.desks[0].position(1) == 5, "a fill of an order that is forgotten counts all the same"
+    engine.on_start(ctx)
+    keeper.desk.buy(1, 1, 600_000)
+    assert ctx.orders()[-1].source_sequence == 8
+
+
+def test_a_first_start_cancels_nothing():
+    engine = StrategyEngine(StrategyConfig(), [btcusdt()], [Keeper()])
+    ctx = RecordingContext()
+    engine.resume(0, ctx)
+    assert not ctx.requests
+
+
+def test_a_cancel_of_everything_without_an_answer_is_asked_again():
+    keeper = Keeper()
+    engine, ctx = start(keeper)
+    keeper.desk.cancel_all()
+    [(number, _, message, _)] = ctx.requests
+    engine.on_unknown(number, message, ctx)
+    [(due_ns, key)] = ctx.timers
+    assert due_ns > ctx.now_ns
+    engine.on_timer(key, ctx)
+    assert [type(message) for message in ctx.orders()] == [MassCancel, MassCancel]
+    assert ctx.orders()[1].source_sequence == 2
+    assert keeper.seen == [], "no timer of the strategy's"
+
+
+def test_the_end_of_the_process_is_not_the_end_of_a_strategy_but_an_alert_is():
+    first, second = Keeper(), Keeper()
+    engine, ctx = start(first, second)
+    engine.on_alert(RiskAlert(1, 1, 1, 1, "loss", 2, 1), ctx)
+    engine.on_stop(ctx)
+    assert [desk.stopped for desk in engine.desks] == [True, True]
+    later, _ = start(Keeper(), Keeper())
+    later.restore(json.loads(json.dumps(engine.state())))
+    assert [desk.stopped for desk in later.desks] == [True, False]
