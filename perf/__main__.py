@@ -19,6 +19,10 @@ BENCHES = {
     "matching": "perf.bench_matching",
     "primitives": "perf.bench_primitives",
     "command-line": "perf.bench_command_line",
+    "star": "perf.bench_star",
+    "mesh": "perf.bench_mesh",
+    "order_round_trip": "perf.bench_order_round_trip",
+    "platform": "perf.bench_platform",
 }
 
 
@@ -31,7 +35,7 @@ def main() -> None:
 def list_benches() -> None:
     """Names of the benches and what each measures."""
     for name, module in BENCHES.items():
-        click.echo(f"{name:13} {importlib.import_module(module).SUMMARY}")
+        click.echo(f"{name:17} {importlib.import_module(module).SUMMARY}")
 
 
 @main.command("run")

@@ -56,6 +56,7 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
         control.failed(error)
         return EXIT_FAILED
     finally:
+        _LOGGER.info("process has stopped")
         control.close()
         log.close()
 

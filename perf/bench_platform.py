@@ -1,0 +1,109 @@
+"""The platform as a person meets it: how soon it is up and trades, what it takes, whether a recording arrives whole.
+
+Whole processes, started by the command line in private directories on free ports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+from perf.harness import ROOT, Report, check
+from perf.platform import descendants, platform, ports, proportional_mib, run_cli, status
+
+SUMMARY = "nautilus up until healthy, first fill, memory, a recording at 20 times its speed over the real bus"
+RECORDING = Path(os.environ.get("NAUTILUS_DATA") or ROOT.parent / "shared" / "data") / "l2_binance/btcusdt_20240808.gz"
+SETTLE_SECONDS = 8.0
+MOST_SECONDS = 30.0
+
+
+def run(report: Report) -> None:
+    """Each figure once for each repeat, by a platform of its own."""
+    report.measure(
+        "nautilus up until every engine is healthy", "s", up_until_healthy, goal=5, lower_is_better=True, repeats=5
+    )
+    report.measure("nautilus demo until its first fill", "s", demo_until_fill, goal=8, lower_is_better=True, repeats=5)
+    for profile, goal in (("compact", 500), ("native", 900)):
+        report.measure(
+            f"memory of the demo, {profile} (PSS, all processes)",
+            "MiB",
+            lambda profile=profile: demo_memory(profile),  # type: ignore[misc]
+            goal=goal,
+            lower_is_better=True,
+            repeats=3,
+        )
+    if not RECORDING.exists():
+        report.notes.append("the recording was not found, see NAUTILUS_DATA")
+        return
+    lost: list[float] = []
+    report.measure("recorded BTCUSDT at speed 20: seconds", "s", replay(lost), repeats=3)
+    left = iter(lost)
+    report.measure("records lost in it, on the star", "records", lambda: next(left), goal=0, lower_is_better=True,
+                   repeats=3)  # fmt: skip
+    report.checks.append("each replay: no gap, nothing lost, positions of the portfolio equal to the core's")
+
+
+def up_until_healthy() -> float:
+    """From the call of `nautilus up --detach` to its end, which says that every engine is ready; status agrees."""
+    start = perf_counter()
+    with platform() as instance:
+        elapsed = perf_counter() - start
+        said = status(instance)
+        check(said["status"] == "healthy", f"status {said['status']} after up")
+        check(len(said["engines"]) >= 5, f"{len(said['engines'])} engines")
+    return elapsed
+
+
+def demo_until_fill() -> float:
+    """From the call to the first fill of the sample strategy."""
+    start = perf_counter()
+    with platform("--simulated", "--strategy", "quoting") as instance:
+        wait_for(lambda: strategy_fills(instance) > 0, "a fill of the strategy")
+        return perf_counter() - start
+
+
+def demo_memory(profile: str) -> float:
+    """All processes, the supervisor and the template among them, after some seconds of trading."""
+    with platform("--simulated", "--strategy", "quoting", "--profile", profile) as instance:
+        begun = monotonic()
+        wait_for(lambda: monotonic() - begun > SETTLE_SECONDS, "the demo to settle")
+        pids = [instance.pid, *descendants(instance.pid)]
+        return proportional_mib(pids)
+
+
+def replay(lost: list[float]) -> Callable[[], float]:
+    """The whole recording through the processes; what was lost goes into `lost`."""
+
+    def once() -> float:
+        start = perf_counter()
+        answer: dict[str, Any] = json.loads(
+            run_cli("replay", str(RECORDING), "--speed", "20", "--json", "--set", "platform.ports=free", timeout=120)
+        )
+        lost.append(float(answer["lost"]))
+        check(answer["gaps"] == 0, f"{answer['gaps']} gaps")
+        check(bool(answer["positions_equal"]), "positions differ")
+        return perf_counter() - start
+
+    return once
+
+
+def strategy_fills(instance: Any) -> int:
+    """Fills of all strategies, as the strategy engine says."""
+    from nautilus.model.queries import GetStrategies
+    from nautilus.runtime.client import Client
+
+    answer = Client(ports(instance)).ask("strategy", GetStrategies())
+    return sum(line["fills"] for line in answer["strategies"])
+
+
+def wait_for(true: Callable[[], bool], what: str) -> None:
+    """Look until it is so."""
+    begun, pause = monotonic(), threading.Event()
+    while not true():
+        check(monotonic() - begun < MOST_SECONDS, f"no sign of {what} after {MOST_SECONDS:g} s")
+        pause.wait(0.02)

@@ -1,0 +1,93 @@
+"""A platform of its own for a bench: real processes in private directories, on free ports, stopped at the end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nautilus.runtime.instance import Instance
+from perf.harness import ROOT, check
+
+_NUMBERS = itertools.count(1)
+
+
+@contextmanager
+def platform(*arguments: str, settings: Sequence[str] = ()) -> Iterator[Instance]:
+    """A detached `nautilus up` with these arguments and `--set` settings.
+
+    The process's own `XDG_RUNTIME_DIR` and `XDG_DATA_HOME` name the private directories meanwhile.
+    """
+    names = ("XDG_RUNTIME_DIR", "XDG_DATA_HOME")
+    # Shared memory is found by the name alone, whatever the directories: several may run beside each other.
+    name = f"bench-{os.getpid()}-{next(_NUMBERS)}"
+    before = {variable: os.environ.get(variable) for variable in names}
+    with tempfile.TemporaryDirectory(prefix="nb-") as place:
+        for variable in names:
+            directory = Path(place, variable[4:8].lower())
+            directory.mkdir(mode=0o700)
+            os.environ[variable] = str(directory)
+        try:
+            sets = [word for setting in ("platform.ports=free", *settings) for word in ("--set", setting)]
+            run_cli("up", "--detach", "--instance", name, *sets, *arguments)
+            try:
+                yield Instance.find(name)
+            finally:
+                run_cli("down", "--instance", name)
+        finally:
+            for variable, value in before.items():
+                if value is None:
+                    os.environ.pop(variable, None)
+                else:
+                    os.environ[variable] = value
+
+
+def run_cli(*arguments: str, timeout: float = 120) -> str:
+    """Output of a `nautilus` command that must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nautilus", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    check(done.returncode == 0, f"nautilus {' '.join(arguments)}: exit code {done.returncode}, {done.stderr[-300:]}")
+    return done.stdout
+
+
+def ports(instance: Instance) -> dict[str, int]:
+    """HTTP port of each engine."""
+    return {engine: port for process in instance.state().processes for engine, port in process.ports.items()}
+
+
+def proportional_mib(pids: Sequence[int]) -> float:
+    """Memory of processes together: a page that several share counts once (PSS), in MiB."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def status(instance: Instance) -> dict[str, Any]:
+    """What `nautilus status --json` says."""
+    found: dict[str, Any] = json.loads(run_cli("status", "--json", "--instance", instance.name))
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below one."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            found += [int(child), *descendants(int(child))]
+    return found

@@ -1,0 +1,295 @@
+"""Real processes of a real platform, killed, stopped, fed rubbish: nothing is lost, nothing doubled, nothing silent."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nautilus.core import Kernel
+from nautilus.core.counters import Counters
+from nautilus.core.eventlog import DELIVERY, LAST
+from nautilus.core.journal_reader import JournalReader
+from nautilus.core.port import OWN, Port, core_facts
+from nautilus.core.types import EventKind, Side, TimeInForce
+from nautilus.model.queries import GetPositions, GetStrategies, OrderRequest
+from nautilus.runtime.client import EngineError
+from perf.platform import descendants, platform
+from tests.kit import builders
+from tests.kit.platform import Platform, demo
+
+BACK_WITHIN = 2.0
+PROCESSES = ("strategy", "portfolio", "risk", "trading", "marketdata", "core")
+
+
+def fills(platform: Platform) -> int:
+    answer = platform.try_ask("strategy", GetStrategies())
+    return sum(line["fills"] for line in answer["strategies"]) if answer else 0
+
+
+def state_hash_at(journal: Path, sequence: int) -> str:
+    """Of a kernel that was given the journal's commands up to one of them."""
+    reader = JournalReader(journal, strict=False)
+    kernel = Kernel(accounts=(), capacity=reader.capacity, closed_capacity=reader.closed_capacity, huge_pages=False)
+    for item in reader:
+        if isinstance(item, np.ndarray):
+            kernel.process(np.ascontiguousarray(item[item["sequence"] <= sequence]))
+            if kernel.last_sequence >= sequence:
+                break
+    assert kernel.last_sequence == sequence
+    return f"{kernel.state_hash():016x}"
+
+
+def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> None:
+    with demo() as running:
+        running.wait(lambda: fills(running) > 3, "fills")
+        took = {}
+        for process in (*PROCESSES, "template", "core"):
+            before = fills(running)
+            took[process] = running.kill(process)
+            if process == "core":
+                counters = Counters.read(running.instance.plan().counters_of("core"))
+                commands = counters["core.recovered_commands"]
+                recovered = f"{counters['core.recovered_hash_high']:08x}{counters['core.recovered_hash_low']:08x}"
+                assert recovered == state_hash_at(running.data / "journal", commands)
+            running.wait(lambda before=before: fills(running) > before, f"fills after {process} was killed")
+        running.freeze()
+        running.wait(lambda: running.agrees(), "core, portfolio and event log that agree")
+        held = running.held(1)
+        assert held["fills"] > 0
+        events = running.events()
+    slow = {name: seconds for name, seconds in took.items() if seconds > BACK_WITHIN}
+    assert not slow, f"not back within {BACK_WITHIN:g} s: {slow}"
+    matches = events["match_id"][events["kind"] == EventKind.FILLED]
+    assert len(np.unique(matches)) == len(matches)
+
+
+def order_through_ring(port: Port, number: int) -> bool:
+    buffer = np.zeros(64, DELIVERY)
+    order = builders.new(number, Side.BUY, 1, 1000, account_id=2, time_in_force=TimeInForce.IOC)
+    port.send(order)
+    count = port.receive(buffer, 1_000_000_000)
+    return bool(count and buffer["flags"][count - 1] & LAST)
+
+
+@pytest.mark.parametrize("process", ["trading", "portfolio"])
+def test_a_stopped_consumer_slows_nobody_and_is_right_again(process: str) -> None:
+    settings = ("limits.message_rate=0", "core.ring_capacity=256", "platform.handler_limit_ms=5000")
+    with demo(settings=settings) as running:
+        running.wait(lambda: fills(running) > 1, "fills")
+        pid = running.pid(process)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            port = Port(running.instance.plan().shared, "client0", OWN)
+            running.wait(lambda: port.joined is not None, "the core's answer")
+            before = core_facts(running.instance.plan().shared)
+            assert all(order_through_ring(port, 1_000_000 + number) for number in range(400))
+            after = core_facts(running.instance.plan().shared)
+            port.close()
+            assert after["accepted"] >= before["accepted"] + 400
+            if process == "trading":
+                assert after["cuts"] > before["cuts"]  # its feed was full: it was cut off, and nobody waited
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert running.restarts(process) == 0
+        before = fills(running)
+        running.wait(lambda: fills(running) > before, "fills after it went on")
+        running.freeze()
+        running.wait(lambda: running.agrees(), "core, portfolio and event log that agree")
+        # Orders of the other account were reported too: what was missed was caught up with.
+        running.wait(lambda: running.ask("portfolio", GetPositions(2))["last_sequence"] > 0, "reports")
+
+
+def test_a_killed_supervisor_takes_everything_down_in_order(tmp_path: Path) -> None:
+    with platform("--simulated", "--strategy", "quoting") as instance:
+        running = Platform(instance)
+        running.wait(lambda: fills(running) > 0, "fills")
+        directory, shared, data = instance.directory, instance.shared, running.data
+        pids = descendants(instance.pid)
+        processes = {found.name: found.pid for found in instance.state().processes}
+        os.kill(instance.pid, signal.SIGKILL)
+        running.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the end of every process")
+        ended = {}
+        for name in processes:
+            lines = [json.loads(line) for line in (data / "logs" / f"{name}.jsonl").read_text().splitlines()]
+            ended[name] = next(line["time"] for line in reversed(lines) if line["event"] == "process has stopped")
+        assert max(ended, key=lambda name: ended[name]) == "core"
+        assert min(ended, key=lambda name: ended[name]) == "strategy"
+        report = JournalReader(data / "journal")
+        assert sum(len(item) for item in report if isinstance(item, np.ndarray)) > 0
+        # The next one sweeps what is left, and goes on with the same journal.
+        subprocess.run(
+            [sys.executable, "-m", "nautilus", "up", "--detach", "--instance", instance.name, "--set",
+             "platform.ports=free"], check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+        assert directory.exists()
+        assert shared.exists()
+
+
+def nautilus(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nautilus", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def idle():
+    """A platform without a market, for requests that are wrong; not a demonstration, so the token counts."""
+    with demo("--strategy", "quoting") as running:
+        yield running
+
+
+def test_a_live_instance_is_refused_with_one_line(idle: Platform) -> None:
+    second = nautilus("up", "--instance", idle.instance.name, "--for", "1")
+    assert second.returncode != 0
+    assert second.stderr.count("\n") == 1
+    assert "is up" in second.stderr
+    assert idle.client().call("portfolio", "GET", "/positions")
+
+
+def test_a_port_in_use_is_named_and_everything_stopped(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 8200)):
+        (tmp_path / "run").mkdir(mode=0o700)
+        (tmp_path / "data").mkdir()
+        failed = nautilus(
+            "up", "--instance", "taken", "--for", "1", XDG_RUNTIME_DIR=str(tmp_path / "run"),
+            XDG_DATA_HOME=str(tmp_path / "data"),
+        )  # fmt: skip
+    assert failed.returncode != 0
+    assert "8200" in failed.stderr
+    assert "risk" in failed.stderr
+    assert not list((tmp_path / "run").rglob("*.lock"))
+
+
+def raw(idle: Platform, engine: str, request: bytes) -> tuple[int, dict]:
+    """Status and problem of a request as it stands."""
+    with socket.create_connection(("127.0.0.1", idle.ports[engine])) as connection:
+        connection.sendall(request)
+        connection.settimeout(10)
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def post(
+    idle: Platform, *headers: str, body: bytes = b"{}", host: str = "127.0.0.1", token: str | None = None
+) -> bytes:
+    shown = idle.instance.token() if token is None else token
+    lines = [
+        "POST /orders HTTP/1.1", f"Host: {host}", "Connection: close", f"Authorization: Bearer {shown}",
+        f"Content-Length: {len(body)}", *(headers or ("Content-Type: application/json",)), "", "",
+    ]  # fmt: skip
+    return "\r\n".join(lines).encode() + body
+
+
+ORDER = b'{"instrument":"SIMUSD","side":"BUY","quantity":"0.001","price":"100.0"}'
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ({"token": "wrong", "body": ORDER}, 401, "http.token"),
+        ({"host": "evil.example", "body": ORDER}, 403, "http.host"),
+        ({"headers": ("Content-Type: application/json", "Origin: http://evil.example"), "body": ORDER}, 403,
+         "http.origin"),
+        ({"headers": ("Content-Type: text/plain",), "body": ORDER}, 415, "http.content_type"),
+        ({"body": b'{"instrument":'}, 400, "http.body"),
+        ({"body": ORDER.replace(b"SIMUSD", b"NOPE")}, 404, "model.unknown_instrument"),
+        ({"body": ORDER.replace(b"0.001", b"0.0001")}, 422, "model"),
+        ({"body": ORDER.replace(b'"BUY"', b'"HOLD"')}, 422, None),
+        ({"body": ORDER.replace(b"}", b',"surprise":1}')}, 422, None),
+    ],
+)  # fmt: skip
+def test_a_request_that_is_wrong_gets_one_problem_with_a_stable_code(
+    idle: Platform, options: dict, status: int, code: str | None
+) -> None:
+    before = core_facts(idle.instance.plan().shared)["commands"]
+    headers = options.pop("headers", ())
+    found, problem = raw(idle, "trading", post(idle, *headers, **options))
+    assert found == status
+    assert problem["status"] == status
+    assert problem["code"] == code or code is None
+    assert {"type", "title", "detail", "code", "trace_id"} <= set(problem)
+    assert core_facts(idle.instance.plan().shared)["commands"] == before
+
+
+def test_an_order_is_carried_out_once_for_each_client_id(idle: Platform) -> None:
+    order = OrderRequest("SIMUSD", Side.BUY, "0.001", "100.0", account_id=3, client_order_id="mine")
+    first, second = idle.ask("trading", order), idle.ask("trading", order)
+    assert first["status"] == "accepted"
+    assert (second["status"], second["reason"]) == ("rejected", "DUPLICATE_ORDER")
+    assert first["order_id"] == second["order_id"]
+    with pytest.raises(EngineError) as raised:
+        idle.client(token="").ask("trading", order)
+    assert raised.value.code == "http.token"
+
+
+def test_the_core_has_one_python_thread_and_three_native_ones(idle: Platform) -> None:
+    tasks = Path(f"/proc/{idle.pid('core')}/task")
+    names = sorted((task / "comm").read_text().strip() for task in tasks.iterdir())
+    native = [name for name in names if name.startswith("core-")]
+    assert native == ["core-egress", "core-journal", "core-kernel"]
+    others = [name for name in names if not name.startswith(("core-", "ZMQbg"))]
+    assert len(others) == 1, names
+    idle.wait(
+        lambda: Counters.read(idle.instance.plan().counters_of("core")).get("core.python_threads") == 1, "the gauge"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+def test_a_full_disk_refuses_orders_and_still_takes_cancels(tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", place], check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        with demo("--data", str(place / "d"), settings=("core.segment_mib=1", "limits.message_rate=0")) as running:
+            order = OrderRequest("SIMUSD", Side.BUY, "0.001", "100.0")
+            resting = running.ask("trading", order)["order_id"]
+            filler = place / "filler"
+            free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+            filler.write_bytes(b"\0" * (free - 65_536))
+            port = Port(running.instance.plan().shared, "client0", OWN)
+            running.wait(lambda: port.joined is not None, "the core's answer")
+            running.wait(lambda: not order_is_taken(port), "a refusal", 40)
+            cancelled = running.client().call("trading", "DELETE", f"/orders/{resting}?account_id=1")
+            assert cancelled["status"] == "cancelled"
+            with pytest.raises(EngineError) as raised:
+                running.ask("trading", order)
+            assert raised.value.code == "bus.refused"
+            assert "JOURNAL_FULL" in str(raised.value)
+            filler.unlink()
+            running.wait(lambda: order_is_taken(port), "orders that are taken again")
+            port.close()
+            assert running.restarts("core") == 0
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+
+
+NUMBERS = iter(range(5_000_000, 50_000_000))
+
+
+def order_is_taken(port: Port) -> bool:
+    """Send two hundred orders; whether the last was accepted."""
+    rows = np.concatenate([builders.new(1, Side.BUY, 1, 1000, account_id=2, time_in_force=TimeInForce.IOC)] * 200)
+    rows["order_id"] = [next(NUMBERS) for _ in range(200)]
+    assert port.send(rows) == 200
+    buffer, done, kinds = np.zeros(1024, DELIVERY), 0, []
+    while done < 200:
+        count = port.receive(buffer, 5_000_000_000)
+        assert count, "the core does not answer"
+        done += int(((buffer["flags"][:count] & LAST) != 0).sum())
+        kinds = buffer["event"]["kind"][:count].tolist()
+    return kinds[-1] != EventKind.REJECTED
