@@ -21,6 +21,7 @@ SNDMORE_NOBLOCK = int(zmq.SNDMORE) | NOBLOCK
 EVENTS = int(zmq.EVENTS)
 RCVMORE = int(zmq.RCVMORE)
 POLLIN = int(zmq.POLLIN)
+NONE, EVERY = 0, 255
 UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 DOWN = int(zmq.EVENT_DISCONNECTED)
 
@@ -92,10 +93,10 @@ class Dealer:
 
     __slots__ = (
         "_changed",
-        "blocked",
         "changed_ns",
         "lost",
         "monitor",
+        "open_to",
         "peer",
         "recv",
         "send",
@@ -122,10 +123,10 @@ class Dealer:
         self.streams = streams
         # Inside one process there is nothing that could break, and no event that says that it stands.
         self.up = endpoint.startswith("inproc:")
+        self.open_to = EVERY if self.up else NONE
+        """A message of this priority, or a smaller one, may go at once: nothing that should go first waits."""
         self.lost = False
         """It stood, and does no longer."""
-        self.blocked = False
-        """The socket took nothing more when last tried."""
         self.changed_ns = now_ns
         self.socket = new_socket(context, zmq.DEALER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTING_ID, process.encode())

@@ -29,7 +29,7 @@ Nothing here waits, starts a thread, or raises for what came over the wire: what
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any
 
@@ -51,7 +51,7 @@ from nautilus.bus.envelope import (
     PeerState,
     error_payload,
 )
-from nautilus.bus.lanes import NOBLOCK, POLLIN, RCVMORE, Dealer, Inbound, Peer, Router
+from nautilus.bus.lanes import EVERY, NOBLOCK, NONE, POLLIN, RCVMORE, Dealer, Inbound, Peer, Router
 from nautilus.bus.streams import AHEAD, DELIVER, DUPLICATE, REFUSED, SendStream
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
@@ -64,6 +64,10 @@ COUNTED = ("sent", "acknowledged", "retried", "dead_lettered", "duplicates", "re
 DEAD_LETTERS_KEPT = 1_000
 NEVER = 1 << 62
 ALL = "all"
+FULL_NS = 1_000_000
+"""Until a socket that took nothing more is tried again."""
+PUMP_LIMIT = 64
+"""Messages that are sent in one go; the others follow with the next `tick`."""
 WATCH_NS = 10_000_000
 """Between looks at the state of connections; a tenth of it while a connection that is needed does not stand."""
 
@@ -243,14 +247,13 @@ class Mesh:
         self._last_id = number = self._last_id + 1
         envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, trace_id, sender, to, payload)
         self.sent += 1
-        # Where the stream has nothing before it and the socket takes it, none of the other streams has anything to
-        # send either.
-        if stream.append(envelope) and dealer.up and not dealer.blocked:
+        if stream.append(envelope) and priority <= dealer.open_to:
             now_ns = self._clock()
             try:
                 dealer.send(self._encode(envelope), NOBLOCK)
             except zmq.Again:
-                self._block(dealer, now_ns)
+                dealer.open_to = NONE
+                self._due_ns = min(self._due_ns, now_ns + FULL_NS)
             else:
                 stream.sent(envelope, now_ns)
         elif not dealer.up:
@@ -297,23 +300,25 @@ class Mesh:
             self._watch_ns = 0
         return self._out[process, priority]
 
-    def _pump(self, dealer: Dealer, streams: Iterable[SendStream], now_ns: int) -> None:
-        """Give the socket what it takes, in the order of the streams."""
+    def _pump(self, dealer: Dealer, now_ns: int) -> None:
+        """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
         send, encode = dealer.send, self._encode
-        for stream in streams:
+        left = PUMP_LIMIT
+        for priority, stream in dealer.streams.items():
             while (envelope := stream.peek()) is not None:
+                if not left:
+                    dealer.open_to = priority
+                    self._due_ns = now_ns
+                    return
+                left -= 1
                 try:
                     send(encode(envelope), NOBLOCK)
                 except zmq.Again:
-                    self._block(dealer, now_ns)
+                    dealer.open_to = NONE
+                    self._due_ns = min(self._due_ns, now_ns + FULL_NS)
                     return
                 stream.sent(envelope, now_ns)
-        dealer.blocked = False
-
-    def _block(self, dealer: Dealer, now_ns: int) -> None:
-        """The socket takes no more: try again soon."""
-        dealer.blocked = True
-        self._due_ns = min(self._due_ns, now_ns + 1_000_000)
+        dealer.open_to = EVERY
 
     # Receiving
 
@@ -462,7 +467,7 @@ class Mesh:
 
     def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int, now_ns: int) -> None:
         recv, decode, streams = dealer.recv, self._decode_answer, dealer.streams
-        more = dealer.blocked
+        more = dealer.open_to != EVERY
         for _ in range(limit):
             try:
                 frame = recv(NOBLOCK)
@@ -498,7 +503,7 @@ class Mesh:
             if not stream.held:
                 break  # there is nothing else that this stream waits for
         if dealer.up and more:
-            self._pump(dealer, streams.values(), now_ns)
+            self._pump(dealer, now_ns)
 
     # After the handler
 
@@ -586,11 +591,12 @@ class Mesh:
                     self._judge(dealer.peer, now_ns)
                 dealer.lost = not changes[-1] and (dealer.up or dealer.lost or True in changes)
                 dealer.up = changes[-1]
+                dealer.open_to = NONE
                 self._judge(dealer.peer, now_ns)
                 if dealer.up:
                     for stream in dealer.streams.values():
                         self._send_again(dealer, stream, stream.resume)
-                    self._pump(dealer, dealer.streams.values(), now_ns)
+                    self._pump(dealer, now_ns)
                     self._due_ns = 0
             if not dealer.up and now_ns - dealer.changed_ns < 1_000_000_000:
                 wait_ns = WATCH_NS // 10
@@ -615,9 +621,9 @@ class Mesh:
                 elif stream.retry_at_ns and stream.retry_at_ns <= now_ns:
                     stream.retry_at_ns = now_ns + self._stream_options["retry_ns"]
             if dealer.up:
-                self._pump(dealer, dealer.streams.values(), now_ns)
-                if dealer.blocked:
-                    due_ns = min(due_ns, now_ns + 1_000_000)
+                self._due_ns = NEVER
+                self._pump(dealer, now_ns)
+                due_ns = min(due_ns, self._due_ns)
             for stream in dealer.streams.values():
                 if stream.held and stream.due_ns:
                     due_ns = min(due_ns, stream.due_ns)
