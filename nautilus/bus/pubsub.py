@@ -49,6 +49,8 @@ from nautilus.model.topics import Topic, topic_of
 NOBLOCK = int(zmq.NOBLOCK)
 EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
+LINGER_MS = 200
+"""Subscribers that read get to the end of the star within this time; others do not hold up its end."""
 # The dtypes of the platform are never freed, so their identity names them.
 _BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
 
@@ -197,9 +199,11 @@ class Publisher:
         return {stream: state[1] for stream, state in self._streams.items()}
 
     def close(self) -> None:
-        """Close the socket; what it had not sent is dropped."""
-        self._write()
-        self.socket.close()
+        """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
+        if not self.socket.closed:
+            self.heartbeat()
+            self._write()
+            self.socket.close(linger=LINGER_MS)
 
     def _write(self) -> None:
         self._tally.write()

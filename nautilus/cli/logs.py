@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +70,10 @@ def logs(
     wanted = logreader.Filter(level=level, since_ns=since_ns)
     known = {path.name.partition(".")[0] for path in directory.glob("*.jsonl")}
     filters = _narrowed(wanted, processes, known)
-    found: Iterator[dict[str, Any]]
     if follow:
-        found = logreader.follow(directory, filters, last=lines)
-        for line in found:
-            print_line(line, as_json)
+        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            for line in logreader.follow(directory, filters, last=lines):
+                print_line(line, as_json)
         return
     found = logreader.read(directory, filters, last=lines)
     if as_json:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 ASK_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
+KEPT_WARNINGS = 8
 MEMORY_NS = 5 * NANOSECONDS
 """Adding up a process's memory takes the kernel a millisecond: seldom is enough."""
 
@@ -89,13 +91,18 @@ class Answers:
 
 
 class Warnings:
-    """Follows the logs and keeps the newest warning or error."""
+    """Follows the logs and keeps the newest warnings and errors."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="warnings", daemon=True)
-        self.last = ""
+        self._lines: deque[str] = deque(maxlen=KEPT_WARNINGS)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line of text for each, the newest last."""
+        return tuple(self._lines)
 
     def start(self) -> None:
         """Begin to follow."""
@@ -110,15 +117,16 @@ class Warnings:
         logs = self._instance.data / "logs"
         for line in follow(logs, Filter(level="warning"), last=0, until=self._stop.is_set):
             parts = [line["time"][11:19], line["process"], line["event"]]
-            self.last = " ".join([*parts, str(line.get("error") or line.get("what") or "")]).strip()
+            self._lines.append(" ".join([*parts, str(line.get("error") or line.get("what") or "")]).strip())
 
 
 class Sampler:
     """Makes a `View` of an instance whenever it is asked."""
 
-    def __init__(self, instance: Instance, title: str) -> None:
+    def __init__(self, instance: Instance, title: str, hint: str = "Ctrl-C stops the platform") -> None:
         self._instance = instance
         self._title = title
+        self._hint = hint
         self._answers = Answers(
             instance, {"portfolio": GetPositions(), "marketdata": GetQuotes(), "strategy": GetStrategies()}
         )
@@ -174,7 +182,8 @@ class Sampler:
             star=star_of(facts),
             mesh={name: facts.total(f"mesh.{name}") for name in MESH},
             journal={name: facts.counters.get(CORE_NAME, {}).get(f"journal.{name}", 0) for name in JOURNAL},
-            warning=self._warnings.last,
+            warnings=self._warnings.lines,
+            hint=self._hint,
             missing=self._answers.missing,
         )
 

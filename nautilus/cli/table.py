@@ -48,7 +48,7 @@ def draw(view: View, width: int, height: int) -> RenderableType:
         _strategies(strategies, more_strategies),
         Text(),
         _counters(view),
-        _foot(view, width),
+        _foot(view, 1 + room - max(len(quotes), 1) - max(len(strategies), 1)),
     )
 
 
@@ -69,7 +69,7 @@ def plain_line(view: View) -> str:
         f"{view.seconds:6.1f} s  {view.status}, {ready} of {len(view.engines)} ready, "
         f"{orders:,} orders, {fills:,} fills"
         f"{f', P&L {pnl}' if pnl else ''}{f', p99 {p99:,.0f} us' if p99 else ''}"
-        f"{f'; {view.warning}' if view.warning else ''}"
+        f"{f'; {view.warnings[-1]}' if view.warnings else ''}"
     )
 
 
@@ -254,11 +254,14 @@ def _pair(name: str, value: str, bad: str) -> Text:
     return Text.assemble((f"{name} ", DIM), (value, bad if bad and value != "0" else ""), "  ")
 
 
-def _foot(view: View, width: int) -> RenderableType:
-    if view.broken:
-        return Text(view.broken, BAD, no_wrap=True, overflow="ellipsis")
+def _foot(view: View, room: int) -> RenderableType:
+    """What is wrong, the newest last, in as many lines as there are; or what Ctrl-C does."""
+    lines = [Text(line, "yellow") for line in view.warnings]
     if view.missing:
-        return Text(f"no answer from {', '.join(view.missing)}", "yellow", no_wrap=True, overflow="ellipsis")
-    if view.warning:
-        return Text(view.warning, "yellow", no_wrap=True, overflow="ellipsis")
-    return Text("Ctrl-C stops", DIM)
+        lines.append(Text(f"no answer from {', '.join(view.missing)}", "yellow"))
+    if view.broken:
+        lines.append(Text(view.broken, BAD))
+    lines = lines[-room:] or [Text(view.hint, DIM)]
+    for line in lines:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return Group(*lines)

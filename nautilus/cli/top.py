@@ -20,7 +20,7 @@ def top(for_seconds: float | None, instance_name: str | None, as_json: bool) -> 
     from nautilus.cli.sampler import Sampler
 
     instance = running(instance_name)
-    sampler = Sampler(instance, "nautilus top")
+    sampler = Sampler(instance, "nautilus top", "Ctrl-C leaves")
     if as_json:
         print_json(look_once(sampler))
         return 0

@@ -59,8 +59,10 @@ class View(msgspec.Struct, frozen=True):
         Part of the market that was played, 0 to 1; None where it has no end.
     latency_us
         ``round_trip`` and ``core``, each with p50, p99, p99.9, max and count.
-    warning
-        The newest line of the logs at level warning or above.
+    warnings
+        The newest lines of the logs at level warning or above, the newest last.
+    hint
+        What Ctrl-C does.
     missing
         Engines that did not answer in time: what they know is from before, or not there.
     """
@@ -84,5 +86,6 @@ class View(msgspec.Struct, frozen=True):
     star: dict[str, int] = {}
     mesh: dict[str, int] = {}
     journal: dict[str, int] = {}
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
+    hint: str = ""
     missing: tuple[str, ...] = ()

@@ -76,6 +76,12 @@ class ModelError(NautilusError):
     code = "model"
 
 
+class UnknownInstrumentError(ModelError):
+    """No instrument of that symbol or id."""
+
+    code = "model.unknown_instrument"
+
+
 class InternalError(NautilusError):
     """An invariant of the platform is broken; the state concerned is not to be trusted."""
 

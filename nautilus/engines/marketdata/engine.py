@@ -16,7 +16,7 @@ import numpy as np
 from nautilus.core.types import BOOK_DELTA, QUOTE
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook, RecordedBook
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.queries import Book, BookLevel, GetBook, GetQuotes, QuoteLine, QuoteLines
@@ -250,7 +250,7 @@ class MarketDataEngine(Engine):
         for instrument in self._instruments.values():
             if text in (instrument.symbol, str(instrument.instrument_id)):
                 return instrument
-        raise ModelError(
+        raise UnknownInstrumentError(
             f"instrument {text!r}",
             where="book",
             expected=f"one of {', '.join(instrument.symbol for instrument in self._instruments.values())}",

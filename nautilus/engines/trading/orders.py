@@ -10,7 +10,7 @@ from nautilus.engines.base import Context, Core
 from nautilus.engines.trading.reports import ReportExpander
 from nautilus.model.commands import CancelOrder, KillSwitch, ReplaceOrder, ResumeTrading, SubmitOrder
 from nautilus.model.enums import CommandKind, EventKind, OrderFlag, OrderType, Reason, Side, violated_reasons
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
 from nautilus.model.queries import (
     AmendRequest,
@@ -28,12 +28,6 @@ from nautilus.model.records import Records, command_array
 _CLIENT_BIT = 1 << 63
 _KNOWN_TEXTS = 100_000
 """Client ids that are remembered with their text; older ones are still known by number."""
-
-
-class UnknownInstrumentError(ModelError):
-    """No such instrument is traded here."""
-
-    code = "model.unknown_instrument"
 
 
 class UnknownAccountError(ModelError):

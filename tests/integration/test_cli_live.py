@@ -1,0 +1,373 @@
+"""The commands of the live platform as a user has them: processes of their own, a terminal, a real instance."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nautilus.runtime.clock import monotonic_ns, pause
+from tests.kit.instances import Place, own_place
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("NAUTILUS_DATA", ROOT.parent / "shared" / "data"))
+RECORDING = DATA / "l2_binance" / "btcusdt_20240808.gz"
+ENGINES = ["marketdata", "trading", "risk", "portfolio", "strategy"]
+REPORT_KEYS = {
+    "orders", "fills", "refused", "pnl", "positions", "positions_equal", "strategies", "latency_us", "star", "mesh",
+    "gaps", "lost", "restarts", "journal", "journal_hash", "state_hash", "event_hash", "seconds", "market_seconds",
+}  # fmt: skip
+STATUS_KEYS = {"status", "engines", "bus", "orders", "journal"}
+
+
+class Shell:
+    """Runs commands against instances of one place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.name = place.name
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+
+    def words(self, *arguments: object) -> list[str]:
+        return [sys.executable, "-m", "nautilus", *map(str, arguments), "--instance", self.name]
+
+    def run(self, *arguments: object, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            self.words(*arguments),
+            capture_output=True, text=True, timeout=seconds, cwd=self.place.base, env=self.environment, check=False,
+        )  # fmt: skip
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Run a command beside the test."""
+        return subprocess.Popen(
+            self.words(*arguments),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.place.base, env=self.environment,
+        )  # fmt: skip
+
+    def object(self, *arguments: object, code: int = 0) -> dict[str, Any]:
+        """The one object that a command prints with --json."""
+        result = self.run(*arguments, "--json")
+        assert result.returncode == code, result.stderr
+        assert result.stdout.count("\n") == 1
+        document = json.loads(result.stdout)
+        assert isinstance(document, dict)
+        return document
+
+    def refused(self, *arguments: object, code: int) -> str:
+        """What a command that fails says: one line."""
+        result = self.run(*arguments)
+        assert result.returncode == code, (result.returncode, result.stderr)
+        assert len(result.stderr.splitlines()) == 1
+        assert result.stderr.startswith("nautilus: error: ")
+        return result.stderr
+
+    def pid(self, engine: str) -> int:
+        found = self.object("status")["engines"]
+        return next(int(line["pid"]) for line in found if line["name"] == engine)
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """A place for an instance of this test's own; whatever runs there at the end is stopped."""
+    with own_place() as place:
+        made = Shell(place)
+        try:
+            yield made
+        finally:
+            made.run("down")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Shell]:
+    """An instance with a simulated market and a strategy, started and stopped by the commands themselves."""
+    with own_place() as place:
+        made = Shell(place)
+        begun = made.run("up", "--simulated", "--strategy", "quoting", "--detach", "--set", "platform.ports=free")
+        assert begun.returncode == 0, begun.stderr
+        assert "is up" in begun.stdout
+        try:
+            yield made
+        finally:
+            ended = made.run("down")
+        assert ended.returncode == 0, ended.stderr
+        assert "stopped" in ended.stdout
+        assert "is not running" in made.refused("status", code=3)
+        report = json.loads((place.base / "share" / "nautilus" / place.name / "logs" / "supervisor.out").read_text())
+        assert report["positions_equal"] is True
+        assert report["orders"] > 0
+        assert not place.shared.exists()
+
+
+def eventually(found: Any, seconds: float = 20.0) -> Any:
+    end_ns = monotonic_ns() + int(seconds * 1e9)
+    while not (value := found()):
+        assert monotonic_ns() < end_ns, f"not within {seconds} s"
+        pause(0.05)
+    return value
+
+
+def test_status_is_healthy_and_has_the_shape_that_checks_rely_on(running: Shell) -> None:
+    status = running.object("status")
+    assert set(status) == STATUS_KEYS
+    assert status["status"] == "healthy"
+    assert [engine["name"] for engine in status["engines"]] == ENGINES
+    assert all(engine["state"] == "ready" and engine["port"] and engine["pid"] for engine in status["engines"])
+    eventually(lambda: running.object("status")["orders"]["filled"] > 0)
+
+
+def test_status_and_top_fit_eighty_columns(running: Shell) -> None:
+    for result in (running.run("status"), running.run("top", "--for", 3)):
+        assert result.returncode == 0, result.stderr
+        assert "\x1b" not in result.stdout
+        assert max(map(len, result.stdout.splitlines()), default=0) <= 80
+    assert "6 of 6 ready" in result.stderr
+
+
+def test_one_look_of_top_is_an_object_with_rates(running: Shell) -> None:
+    view = running.object("top")
+    assert view["engines"][0]["name"] == "core"
+    assert view["quotes"][0]["symbol"] == "SIMUSD"
+    assert view["strategies"][0]["name"] == "quoting"
+    assert any(line["per_second"] > 0 for line in view["engines"])
+    assert all(line["memory_mib"] > 1 for line in view["engines"])
+
+
+def test_an_order_is_entered_amended_listed_and_cancelled(running: Shell) -> None:
+    entered = running.object("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100.5", "--account", 9)
+    assert (entered["status"], entered["leaves_quantity"]) == ("accepted", "0.01")
+    order_id = entered["order_id"]
+    assert running.object("order", "amend", order_id, "0.020", "99", "--account", 9)["status"] == "replaced"
+    listed = running.object("order", "list", "--account", 9)["orders"]
+    assert [(line["order_id"], line["price"], line["quantity"]) for line in listed] == [(order_id, "99", "0.02")]
+    assert f"{order_id} SIMUSD" in running.run("order", "list").stdout
+    assert "cancelled" in running.run("order", "cancel", order_id, "--account", 9).stdout
+    assert running.object("order", "list", "--account", 9)["orders"] == []
+
+
+def test_an_order_that_cannot_be_is_one_line_with_its_code(running: Shell) -> None:
+    submit = ("order", "submit", "SIMUSD", "buy")
+    assert "model.unknown_instrument" in running.refused("order", "submit", "NOPE", "buy", 1, "--price", 1, code=2)
+    assert "off tick" in running.refused(*submit, 1, "--price", "100.55", code=1)
+    assert "UNKNOWN_ORDER" in running.refused("order", "cancel", 77, "--account", 9, code=1)
+    assert "either --price" in running.refused(*submit, 1, code=2)
+    assert "either --price" in running.refused(*submit, 1, "--market", "--price", 1, code=2)
+
+
+def test_the_kill_switch_of_an_account_stops_it_alone(running: Shell) -> None:
+    running.object("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account", 10)
+    assert running.object("kill-switch", "on", "--account", 10)["cancelled"] == 1
+    assert running.object("kill-switch", "status")["scopes"] == [{"account_id": 10, "instrument_id": 0}]
+    submit = ("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account")
+    assert "KILLED" in running.refused(*submit, 10, code=1)
+    assert running.object(*submit, 11)["status"] == "accepted"
+    running.object("kill-switch", "off", "--account", 10)
+    assert running.object("kill-switch", "status")["on"] is False
+    assert running.object(*submit, 10)["status"] == "accepted"
+
+
+def test_the_book_has_both_sides_best_first(running: Shell) -> None:
+    book = running.object("book", "SIMUSD", "--levels", 3)
+    assert len(book["bids"]) <= 3
+    assert float(book["bids"][0]["price"]) < float(book["asks"][0]["price"])
+    assert "quantity" in running.run("book", "SIMUSD").stdout
+    assert running.run("book", "NOPE").returncode == 2
+
+
+def test_logs_are_merged_filtered_and_followed(running: Shell) -> None:
+    lines = running.object("logs", "--lines", 0)["lines"]
+    assert {"supervisor", "core", "strategy"} <= {line["process"] for line in lines}
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    only = running.object("logs", "supervisor", "--lines", 2)["lines"]
+    assert [line["process"] for line in only] == ["supervisor"] * 2
+    assert running.object("logs", "--since", "2100-01-01")["lines"] == []
+    assert "did you mean 'risk'" in running.refused("logs", "riks", code=2)
+    assert "expected 90s" in running.refused("logs", "--since", "yesterday", code=2)
+    with running.start("logs", "supervisor", "--follow", "--lines", "1") as following:
+        assert following.stdout is not None
+        assert "supervisor" in following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        assert following.wait(10) == 0
+
+
+def test_the_journal_of_an_instance_needs_no_path(running: Shell) -> None:
+    assert running.object("journal", "verify")["valid"] is True
+    assert running.object("journal", "dump", "--limit", 2)["commands"][0]["sequence"] == 1
+    assert "one of PATH and --instance" in running.refused("journal", "verify", "here", code=2)
+
+
+def test_a_second_one_of_the_name_is_refused_and_disturbs_nothing(running: Shell) -> None:
+    for arguments in (("up",), ("up", "--detach"), ("demo", "--for", 1)):
+        assert "is up (pid" in running.refused(*arguments, code=1)
+    assert running.object("status")["status"] == "healthy"
+
+
+def test_a_wrong_token_is_said_with_its_code(running: Shell) -> None:
+    token = running.place.base / "nautilus" / running.name / "token"
+    right = token.read_text()
+    token.write_text("wrong")
+    try:
+        assert "http.token" in running.refused("order", "cancel", 1, code=1)
+        assert running.object("order", "list")["last_sequence"] > 0
+    finally:
+        token.write_text(right)
+
+
+def test_an_engine_that_does_not_answer_is_a_time_out(running: Shell) -> None:
+    pid = running.pid("portfolio")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # Who only looks is not held up: the counters are in shared memory.
+        assert running.object("status")["status"] == "healthy"
+        view = running.object("top")
+        assert view["strategies"] == [] or view["strategies"][0]["position"] == ""
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    trading = running.pid("trading")
+    os.kill(trading, signal.SIGSTOP)
+    try:
+        text = running.refused("order", "submit", "SIMUSD", "buy", 1, "--price", 1, "--timeout", 0.2, code=5)
+        assert "unknown" in text
+    finally:
+        os.kill(trading, signal.SIGCONT)
+    eventually(lambda: running.object("status")["status"] == "healthy")
+
+
+def test_an_engine_left_out_runs_in_the_foreground(shell: Shell) -> None:
+    begun = shell.run("up", "--without", "risk", "--detach", "--set", "platform.ports=free")
+    assert begun.returncode == 0, begun.stderr
+    assert shell.object("status")["status"] == "degraded"
+    assert "runs already" in shell.refused("engine", "run", "portfolio", code=1)
+    assert "did you mean 'risk'" in shell.refused("engine", "run", "rsk", code=2)
+    with shell.start("engine", "run", "risk") as apart:
+        assert apart.stdout is not None
+        ready = apart.stdout.readline()
+        assert "risk is ready" in ready
+        status = eventually(lambda: (found := shell.object("status"))["status"] == "healthy" and found)
+        risk = next(engine for engine in status["engines"] if engine["name"] == "risk")
+        assert f":{risk['port']}" in ready
+        apart.send_signal(signal.SIGTERM)
+        assert apart.wait(20) == 0
+    assert shell.object("status")["status"] == "degraded"
+
+
+def test_demo_for_seconds_ends_by_itself_with_one_object(shell: Shell) -> None:
+    result = shell.run("demo", "--for", 4, "--json", "--set", "platform.ports=free")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    report = json.loads(result.stdout)
+    assert set(report) >= REPORT_KEYS
+    assert report["orders"] > 0
+    assert report["positions_equal"] is True
+    assert (report["gaps"], report["lost"], report["journal"]) == (0, 0, None)
+    assert list(shell.place.base.iterdir()) == []
+
+
+def test_demo_without_a_terminal_prints_lines_and_tables(shell: Shell) -> None:
+    result = shell.run("demo", "--for", 4, "--profile", "compact", "--config", ROOT / "config" / "nautilus.toml",
+                       "--set", "platform.ports=free", "--data", "kept")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout + result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    for word in ("orders", "fills", "P&L", "equal to the core's", "journal hash", "p99.9", "position", "quoting"):
+        assert word in result.stdout
+    assert "healthy, 6 of 6 ready" in result.stderr
+    verified = subprocess.run(
+        [sys.executable, "-m", "nautilus", "journal", "verify", "kept"],
+        capture_output=True, text=True, cwd=shell.place.base, env=shell.environment, check=False,
+    )  # fmt: skip
+    assert verified.returncode == 0, verified.stderr
+    again = shell.run("demo", "--for", 1, "--data", "kept")
+    assert again.returncode == 2
+    assert "is not empty" in again.stderr
+
+
+def test_a_terminal_shows_the_table_and_an_interrupt_ends_it_cleanly(shell: Shell) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update({**shell.environment, "TERM": "xterm", "LINES": "24"})
+        words = shell.words("demo", "--set", "platform.ports=free")
+        os.execvp(words[0], words)
+    shown, interrupted = "", False
+    end_ns = monotonic_ns() + 60_000_000_000
+    while monotonic_ns() < end_ns:
+        if select.select([terminal], [], [], 0.2)[0]:
+            try:
+                chunk = os.read(terminal, 65536)
+            except OSError:
+                break
+            shown += chunk.decode(errors="replace")
+        if not interrupted and re.search(r"strategy.*ready", shown) and "quoting" in shown:
+            interrupted = True
+            os.write(terminal, b"\x03")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert interrupted, shown[-2000:]
+    assert os.waitstatus_to_exitcode(status) == 0, shown[-2000:]
+    for word in ("instrument", "SIMUSD", "round trip", "all orders", "mesh", "\x1b[?1049h", "\x1b[?1049l"):
+        assert word in shown, word
+    summary = shown.rpartition("\x1b[?1049l")[2]
+    assert "equal to the core's" in summary
+    assert "Traceback" not in shown
+
+
+@pytest.mark.skipif(not RECORDING.is_file(), reason=f"no recording {RECORDING}; set NAUTILUS_DATA")
+def test_replay_in_scaled_real_time_loses_nothing(shell: Shell) -> None:
+    result = shell.run("replay", RECORDING, "--speed", 10, "--for", 8, "--json", "--set", "platform.ports=free")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["gaps"], report["lost"], report["positions_equal"], report["speed"]) == (0, 0, True, 10.0)
+    assert report["star"]["published"] > 1000
+    assert report["market"] == str(RECORDING)
+    assert report["complete"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("up", "--replay", "absent.gz"), 2, "no such recording"),
+        (("up", "--replay", "x.gz", "--simulated"), 2, "one of --replay and --simulated"),
+        (("up", "--speed", "max"), 2, "lock-step"),
+        (("up", "--speed", "0"), 2, "expected a number above 0"),
+        (("up", "--set", "platform.bind=0.0.0.0"), 4, "bind"),
+        (("up", "--set", "platform.prots=free"), 4, "did you mean 'ports'"),
+        (("up", "--strategy", "qoting"), 2, "did you mean 'quoting'"),
+        (("up", "--strategy", "mine.py:Absent", "--set", "platform.ports=free"), 4, "no class Absent"),
+        (("up", "--without", "riks"), 2, "did you mean 'risk'"),
+        (("replay", "text.gz", "--speed", "2"), 1, "text.gz"),
+        (("replay", "text.gz", "--speed", "2", "--market-for", "3"), 2, "of lock-step"),
+        (("demo", "--market-for", "3", "--detach"), 2, "of the live platform"),
+        (("down",), 3, "is not running"),
+        (("top",), 3, "is not running"),
+        (("order", "list"), 3, "is not running"),
+        (("book", "SIMUSD"), 3, "is not running"),
+        (("kill-switch", "status"), 3, "is not running"),
+        (("engine", "run", "risk"), 3, "is not running"),
+        (("logs",), 2, "no such directory of logs"),
+    ],
+)
+def test_what_cannot_be_is_one_line_with_the_right_code(
+    arguments: tuple[str, ...], code: int, words: str, shell: Shell
+) -> None:
+    (shell.place.base / "text.gz").write_text("not a recording\n")
+    (shell.place.base / "mine.py").write_text("x = 1\n")
+    result = shell.run(*arguments)
+    assert (result.returncode, words in result.stderr) == (code, True), result.stderr
+    assert len([line for line in result.stderr.splitlines() if line.startswith("nautilus: error: ")]) == 1
+    assert result.stdout == ""
+
+
+def test_an_instance_name_that_is_none_is_a_configuration_error(shell: Shell) -> None:
+    shell.name = "No Name" + uuid.uuid4().hex
+    assert "a name like" in shell.refused("status", code=4)
