@@ -24,7 +24,7 @@ import msgspec
 
 from nautilus.core.counters import Counters
 from nautilus.core.types import BOOK_DELTA, COMMAND, QUOTE, TRADE
-from nautilus.engines.marketdata import MarketDataEngine
+from nautilus.engines.marketdata import MarketDataEngine, MarketStatus
 from nautilus.model.errors import VenueError
 from nautilus.model.records import Records, joined
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
@@ -104,6 +104,7 @@ class MarketDriver:
         self._directory = Path(directory) if directory is not None else None
         self._epoch = epoch
         self._finished = finished
+        self._status = MarketStatus()  # the hub's, once the market has opened
         self._opened = self._stopped = False
         self._broken = ""
         self._commands: list[Records] = []  # of steps that were taken, not sent yet
@@ -142,13 +143,13 @@ class MarketDriver:
 
     def summary(self) -> dict[str, Any]:
         """What was played, and how."""
-        market, line = self._feed.hub.market, self._feed.line
+        status, line = self._status, self._feed.line
         return {
             **(self._source.summary() if self._source is not None else {}),
             "name": self._name,
-            "seconds": (market.now_ns - market.begin_ns) / NANOSECONDS,
-            "finished": market.finished,
-            "broken": market.broken,
+            "seconds": (status.now_ns - status.begin_ns) / NANOSECONDS,
+            "finished": status.finished,
+            "broken": status.broken,
             "steps": self._counts.get(self._steps),
             "commands": line.commands if line is not None else 0,
             "refused": line.refused if line is not None else 0,
@@ -173,7 +174,8 @@ class MarketDriver:
 
     def _begin(self, source: MarketSource, line: MarketLine) -> None:
         hub = self._feed.hub
-        hub.market.name = self._name
+        self._status = hub.market
+        self._status.name = self._name
         if not hub.derives and not self._is_first():
             # Its participants' orders are in the core, but what they stand for is not known here.
             self._end("the hub was restarted during the recording")
@@ -210,8 +212,8 @@ class MarketDriver:
         except Exception as error:
             self._fail(error)
             next_ns = None
-        market, progress = self._feed.hub.market, source.progress
-        market.progress = -1.0 if progress is None else progress
+        progress = source.progress
+        self._status.progress = -1.0 if progress is None else progress
         if not self._settled(line):
             return
         self._publish()
@@ -244,9 +246,9 @@ class MarketDriver:
 
     def _note_step(self, step: Step) -> None:
         self._counts.increment(self._steps)
-        market = self._feed.hub.market
-        market.begin_ns = market.begin_ns or step.now_ns
-        market.now_ns = step.now_ns
+        status = self._status
+        status.begin_ns = status.begin_ns or step.now_ns
+        status.now_ns = step.now_ns
         if step.commands is not None:
             self._commands.append(step.commands)
         self._held += step.records
@@ -311,8 +313,7 @@ class MarketDriver:
 
     def _end(self, broken: str) -> None:
         self.phase = Phase.ENDED
-        market = self._feed.hub.market
-        market.finished, market.broken = True, broken
+        self._status.finished, self._status.broken = True, broken
         if broken:
             _LOGGER.error("market %s broke off: %s", self._name, broken)
         self._note_played()

@@ -239,13 +239,13 @@ class HubFeed:
 
     def _follow(self) -> None:
         """Wait on the descriptor that the line has now: another one after a restart of the core."""
-        descriptor = self._core.fileno() if self._core is not None else -1
-        if descriptor == self._descriptor or self._core is None:
-            return
-        if self._descriptor >= 0:
-            self._host.remove_source(self._descriptor)
-        self._descriptor = descriptor
-        if descriptor >= 0:
-            self._host.add_source(descriptor, self._on_core, arm=self._core.arm)
-        else:
+        core = self._core
+        descriptor = core.fileno() if core is not None else -1
+        if descriptor != self._descriptor:
+            if self._descriptor >= 0:
+                self._host.remove_source(self._descriptor)
+            if descriptor >= 0 and core is not None:
+                self._host.add_source(descriptor, self._on_core, arm=core.arm)
+            self._descriptor = descriptor
+        if descriptor < 0:
             self.call_after(LOOK_NS)
