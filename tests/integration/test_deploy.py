@@ -6,20 +6,24 @@ import json
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
 
 from nautilus.engines import CATALOGUE
+from nautilus.runtime.client import Client, EngineError, NotReachableError
+from tests.kit.platform import Platform, demo
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 PORTS = {"postgres": 5432, "redis": 6379, "redis-star": 6380, "redis-mesh": 6381, "prometheus": 9090, "grafana": 3002}
-PROMTOOL = shutil.which("promtool")
+PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
 
 
 def load(path: str) -> Any:
@@ -177,3 +181,73 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     )
     complaints = [line for line in result.stderr.splitlines() if "nautilus.service" in line]
     assert (result.returncode, complaints) == (0, []), result.stderr
+
+
+def expressions() -> list[str]:
+    """Every PromQL expression of rules and panels, its variables filled in."""
+    rules = [rule["expr"] for group in load("prometheus/alerts.yml")["groups"] for rule in group["rules"]]
+    board = json.loads((DEPLOY / "grafana" / "dashboards" / "nautilus.json").read_text())
+    panels = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    return [text.replace("$__rate_interval", "1m") for text in (*rules, *panels)]
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus (Debian package prometheus)")
+def test_a_real_prometheus_scrapes_every_engine_and_knows_every_metric_that_is_asked_for(tmp_path: Path) -> None:
+    with demo() as running:
+        # As it lies in deploy/, but for the ports: the test's engines have free ones, so that it disturbs nobody.
+        config = load("prometheus/prometheus.yml")
+        port = free_port()
+        ports = {f"127.0.0.1:{entry.port}": running.ports[name] for name, entry in CATALOGUE.items()}
+        ports[f"127.0.0.1:{PORTS['prometheus']}"] = port
+        for job in config["scrape_configs"]:
+            for group in job["static_configs"]:
+                group["targets"] = [f"127.0.0.1:{ports[target]}" for target in group["targets"]]
+        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        shutil.copy(DEPLOY / "prometheus" / "alerts.yml", tmp_path)
+        assert PROMETHEUS is not None
+        command = [
+            PROMETHEUS, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+            f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
+        ]  # fmt: skip
+        with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+            try:
+                look_at(running, port)
+            finally:
+                process.terminate()
+
+
+def look_at(running: Platform, port: int) -> None:
+    """Wait until all targets are up, then check rules and metrics."""
+    client = Client({"prometheus": port})
+
+    def targets() -> dict[str, str]:
+        try:
+            answer = client.call("prometheus", "GET", "/api/v1/targets?state=active")
+        except (NotReachableError, EngineError):
+            return {}
+        return {target["scrapeUrl"]: target["health"] for target in answer["data"]["activeTargets"]}
+
+    def found(expression: str) -> list[Any]:
+        answer = client.call("prometheus", "GET", f"/api/v1/query?{urlencode({'query': expression})}")
+        assert answer["status"] == "success", expression
+        return list(answer["data"]["result"])
+
+    running.wait(
+        lambda: len(targets()) == len(CATALOGUE) + 1 and set(targets().values()) == {"up"}, "targets that are up", 30
+    )
+    running.wait(lambda: found("nautilus_orders_filled > 0"), "fills in Prometheus", 30)
+    names = {name for text in expressions() for name in re.findall(r"\bnautilus_\w+", text)}
+    assert [name for name in sorted(names) if not found(name)] == []
+    for text in expressions():
+        found(text)
+    rules = client.call("prometheus", "GET", "/api/v1/rules")["data"]["groups"][0]["rules"]
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+    assert len(found('up{job="nautilus"} == 1')) == len(CATALOGUE)
+    assert {sample["metric"]["engine"] for sample in found("nautilus_engine_ready == 1")} == set(CATALOGUE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
