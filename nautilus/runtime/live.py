@@ -33,7 +33,6 @@ from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
 from nautilus.model.errors import BusError
 from nautilus.model.message import Message
-from nautilus.model.topics import EXECUTION_REPORTS
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, wall_ns
 from nautilus.runtime.engine_state import StateFile
@@ -41,7 +40,8 @@ from nautilus.runtime.jobs import Jobs
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.lockstep import whole_ns
 from nautilus.runtime.loop import Loop, Rank
-from nautilus.runtime.messages import CORE, Messages
+from nautilus.runtime.messages import Messages
+from nautilus.runtime.outlook import Outlook
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.recovery import Recovery
 
@@ -55,10 +55,6 @@ LINGER_NS = NANOSECONDS
 """What engines say last is delivered within this time."""
 ANSWER_NS = 10 * NANOSECONDS
 """A request from outside is answered within this time."""
-SILENCE_NS = 500_000_000
-"""Market data is missing after so long without a sign of life."""
-ABSENCE_NS = 200_000_000
-"""A peer is missed after so long; connections that come back at once disturb nobody."""
 FRAMES = 64
 DELIVERIES = 64
 REQUESTS = 16
@@ -114,10 +110,9 @@ class LiveHost:
     ----------
     contexts : of its engines, by name.
     parts : see `Part`; to be filled before `start`.
-    reasons : why the process is not ready; renewed ten times a second, and read by any thread.
-    warnings, bus : what is wrong with it although it serves, and plain facts about the bus; renewed likewise.
-    when_ready, when_stopping : called once, when it is ready for the first time, and when it is told to stop.
-    looks : called whenever these are renewed.
+    outlook : what others see of it.
+    when_stopping : called once, when it is told to stop.
+    ended : it has stopped.
     """
 
     def __init__(
@@ -138,18 +133,14 @@ class LiveHost:
         self.loop = Loop(self.clock)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
-        self.reasons: tuple[str, ...] = ("not started",)
-        self.warnings: tuple[str, ...] = ()
-        self.bus: dict[str, Any] = {}
-        self.when_ready: Callable[[], object] | None = None
+        self.outlook = Outlook(self)
+        self.subscriber: Subscriber | None = None
         self.when_stopping: Callable[[], object] | None = None
-        self.looks: list[Callable[[], object]] = []
         self.ended = False
         self._build = build
         self._zmq = make_context()
         self._undo = contextlib.ExitStack()
         self._publisher: Publisher | None = None
-        self._subscriber: Subscriber | None = None
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
         self._beat_ns = 1 << 62
@@ -280,6 +271,11 @@ class LiveHost:
 
     # Life.
 
+    @property
+    def stopping(self) -> bool:
+        """It was told to stop."""
+        return self._linger_ns != 0
+
     def start(self) -> None:
         """Set out: saved states first, then parts, then each engine on its way to the present."""
         directory = Path(self.plan.data, "state")
@@ -381,7 +377,7 @@ class LiveHost:
                 messages.between()
 
     def _on_star(self) -> None:
-        messages, subscriber = self.messages, self._subscriber
+        messages, subscriber = self.messages, self.subscriber
         assert subscriber is not None
         for topic, records in subscriber.drain(FRAMES):
             messages.deliver_records(messages.routes[topic.name], records)
@@ -444,7 +440,7 @@ class LiveHost:
         wanted = [route.topic for route in self.messages.routes.values() if route.takers and route.on_star]
         if not wanted or self._publisher is not None:
             return
-        self._subscriber = Subscriber(
+        self.subscriber = Subscriber(
             self._zmq,
             self.plan.star,
             wanted,
@@ -452,8 +448,8 @@ class LiveHost:
             counters=self.counters,
             positions=Counters(POSITIONS, self.plan.positions_of(self.process)),
         )
-        self._undo.callback(self._subscriber.close)
-        self.loop.add_source(self._subscriber.socket, self._on_star, rank=Rank.STAR)
+        self._undo.callback(self.subscriber.close)
+        self.loop.add_source(self.subscriber.socket, self._on_star, rank=Rank.STAR)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:
@@ -469,53 +465,10 @@ class LiveHost:
         self.later(max(SAVE_NS, SAVE_SHARE * (wall_ns() - begun_ns)), self._save_all)
 
     def _look(self) -> None:
-        """Renew what others see: whether the process is ready, and how the bus is."""
         self._begin()
-        self.reasons = tuple(self._blockers())
-        self.bus = {
-            "peers": {
-                name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(self.mesh.peers().items())
-            }
-        }
-        self.warnings = tuple(f"{each.where}: {each.error} ({each.count})" for each in self.calls.errors.distinct())
-        for look in self.looks:
-            look()
-        if not self.reasons and self.when_ready is not None:
-            self.when_ready()
-            self.when_ready = None
-        self.later(FIRST_LOOK_NS if self.when_ready is not None else LOOK_NS, self._look)
-
-    def _blockers(self) -> list[str]:
-        found = []
-        for context in self.contexts.values():
-            if context.state == EngineState.STARTING:
-                found.append(f"{context.name} is on its way to the present")
-            elif context.recovery is not None and not context.recovery.live:
-                found.append(f"{context.name} fetches reports")
-        if self._linger_ns:
-            found.append("the process is about to end")
-        subscriber = self._subscriber
-        if subscriber is not None:
-            silence_ns = (self.clock.now_ns() - subscriber.last_heartbeat_ns) / self.plan.clock.speed
-            if not subscriber.synchronised or silence_ns > SILENCE_NS:
-                found.append("no market data")
-        peers, now_ns = self.mesh.peers(), wall_ns()
-        found += [
-            f"{name} is not reachable"
-            for name in self._needed()
-            if name in peers and not peers[name].up and now_ns - peers[name].since_ns > ABSENCE_NS
-        ]
-        return found + [f"{type(part).__name__} is not ready" for part in self.parts if not part.ready]
-
-    def _needed(self) -> set[str]:
-        """Processes without which engines here do nothing sensible."""
-        needed = set()
-        for context in self.contexts.values():
-            if context.engine.source_id:
-                needed.add(CORE)
-            if EXECUTION_REPORTS in context.engine.subscribes:
-                needed.add(self.plan.process_of("trading"))
-        return needed - {self.process}
+        self.outlook.renew()
+        if not self.ended:
+            self.later(LOOK_NS if self.outlook.when_ready is None else FIRST_LOOK_NS, self._look)
 
 
 def mesh_endpoint(plan: Plan, process: str, lane: str) -> str:

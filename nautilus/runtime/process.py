@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
+from nautilus.bus import Mesh, make_context
+from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
+from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
 from nautilus.engines.strategy import STRATEGIES
@@ -28,6 +31,8 @@ from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
+from nautilus.trading.process import Settings, event_log, run_core
+from nautilus.trading.rim import RemoteCore, Rim
 
 EXIT_FAILED = 1
 """The process could not start, or broke."""
@@ -62,11 +67,6 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
 
 
 def _run_core(plan: Plan, name: str, control: Control) -> int:
-    from nautilus.bus import Mesh, make_context
-    from nautilus.core.clock import now_ns
-    from nautilus.core.histogram import Histogram
-    from nautilus.trading.process import Settings, run_core
-
     settings = plan.config("core", CoreConfig)
     clock = PlatformClock(plan.clock)
     counters = Counters(path=plan.counters_of(name))
@@ -102,7 +102,7 @@ def _run_engines(plan: Plan, name: str, control: Control) -> int:
         watchdog.start()
         undo.callback(watchdog.stop)
         host.add_source(control.fileno(), partial(_obey, host, control), rank=Rank.CONTROL)
-        host.when_ready = partial(control.ready, ports)
+        host.outlook.when_ready = partial(control.ready, ports)
         host.start()
         _obey(host, control)  # what came before it was looked for
         host.run()
@@ -121,9 +121,6 @@ def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
     """Put around the engines of a process what they need."""
     plan = host.plan
     if "trading" in host.contexts:
-        from nautilus.trading.process import event_log
-        from nautilus.trading.rim import Rim
-
         core = builder.services["core"]
         host.parts.append(Rim(host, host.contexts["trading"], core, plan.shared, event_log(plan.data)))
     if "marketdata" in host.contexts:
@@ -140,7 +137,7 @@ class EngineBuilder:
         self._makers: dict[str, Callable[[], Any]] = {
             "instruments": partial(instruments_of, plan),
             "strategies": self._strategies,
-            "core": _remote_core,
+            "core": RemoteCore,
         }
 
     def build(self, name: str) -> Engine:
@@ -159,12 +156,6 @@ class EngineBuilder:
         kinds = resolve_sections({name: SECTIONS[name] for name in STRATEGIES if name in SECTIONS})
         sections = {name: self._plan.config(name, kind) for name, kind in kinds.items()}
         return load_strategies(self._plan.strategies, sections)
-
-
-def _remote_core() -> Any:
-    from nautilus.trading.rim import RemoteCore
-
-    return RemoteCore()
 
 
 __all__ = ["EXIT_FAILED", "EngineBuilder", "add_parts", "run_process"]

@@ -55,9 +55,9 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
         host.counters,
         started_ns=monotonic_ns(),
         histograms=histograms,
-        reasons=lambda: host.reasons,
-        warnings=lambda: host.warnings,
-        bus=lambda: host.bus,
+        reasons=lambda: host.outlook.reasons,
+        warnings=lambda: host.outlook.warnings,
+        bus=lambda: host.outlook.bus,
         shared=(SharedMeters(CORE, host.plan.shared),) if context.name == "trading" else (),
         process_metrics=whole_process,
     )
@@ -65,5 +65,5 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
     def renew() -> None:
         view.state = context.state
 
-    host.looks.append(renew)
+    host.outlook.looks.append(renew)
     return view

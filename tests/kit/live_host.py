@@ -150,7 +150,7 @@ class RunningHost:
 
     def ready(self, seconds: float = 10.0) -> RunningHost:
         """Wait until it is ready."""
-        eventually(lambda: not self.host.reasons or self._failed(), seconds=seconds)
+        eventually(lambda: not self.host.outlook.reasons or self._failed(), seconds=seconds)
         return self
 
     def _failed(self) -> bool:

@@ -1,0 +1,90 @@
+"""What others see of a host: whether it is ready, and if not, why; what is wrong with it; how its bus is.
+
+The host's thread renews it, any thread reads it: each answer is a new object, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nautilus.model.enums import EngineState
+from nautilus.model.topics import EXECUTION_REPORTS
+from nautilus.runtime.clock import wall_ns
+from nautilus.runtime.messages import CORE
+
+if TYPE_CHECKING:
+    from nautilus.runtime.live import LiveHost
+
+SILENCE_NS = 500_000_000
+"""Market data is missing after so long without a sign of life."""
+ABSENCE_NS = 200_000_000
+"""A peer is missed after so long; connections that come back at once disturb nobody."""
+
+
+class Outlook:
+    """Of one host.
+
+    Attributes
+    ----------
+    reasons : why the process is not ready.
+    warnings : what is wrong with it although it serves.
+    bus : plain facts about the bus.
+    when_ready : called once, when the process is ready for the first time.
+    looks : called whenever the above is renewed.
+    """
+
+    def __init__(self, host: LiveHost) -> None:
+        self.reasons: tuple[str, ...] = ("not started",)
+        self.warnings: tuple[str, ...] = ()
+        self.bus: dict[str, Any] = {}
+        self.when_ready: Callable[[], object] | None = None
+        self.looks: list[Callable[[], object]] = []
+        self._host = host
+
+    def renew(self) -> None:
+        """Look at everything again."""
+        host = self._host
+        peers = host.mesh.peers()
+        self.reasons = tuple(self._blockers())
+        self.warnings = tuple(f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.distinct())
+        self.bus = {"peers": {name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(peers.items())}}
+        for look in self.looks:
+            look()
+        if not self.reasons and self.when_ready is not None:
+            self.when_ready()
+            self.when_ready = None
+
+    def _blockers(self) -> list[str]:
+        host = self._host
+        found = []
+        for context in host.contexts.values():
+            if context.state == EngineState.STARTING:
+                found.append(f"{context.name} is on its way to the present")
+            elif context.recovery is not None and not context.recovery.live:
+                found.append(f"{context.name} fetches reports")
+        if host.stopping:
+            found.append("the process is about to end")
+        subscriber = host.subscriber
+        if subscriber is not None:
+            silence_ns = (host.clock.now_ns() - subscriber.last_heartbeat_ns) / host.plan.clock.speed
+            if not subscriber.synchronised or silence_ns > SILENCE_NS:
+                found.append("no market data")
+        peers, now_ns = host.mesh.peers(), wall_ns()
+        found += [
+            f"{name} is not reachable"
+            for name in self._needed()
+            if name in peers and not peers[name].up and now_ns - peers[name].since_ns > ABSENCE_NS
+        ]
+        return found + [f"{type(part).__name__} is not ready" for part in host.parts if not part.ready]
+
+    def _needed(self) -> set[str]:
+        """Processes without which engines here do nothing sensible."""
+        host = self._host
+        needed = set()
+        for context in host.contexts.values():
+            if context.engine.source_id:
+                needed.add(CORE)
+            if EXECUTION_REPORTS in context.engine.subscribes:
+                needed.add(host.plan.process_of("trading"))
+        return needed - {host.process}
