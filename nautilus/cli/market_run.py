@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from nautilus.cli.settings import load_configuration
 if TYPE_CHECKING:
     import msgspec
 
+    from nautilus.runtime.report import Progress
     from nautilus.simulation.source import MarketSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,7 +79,8 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
 
     # With --json stdout holds one object and nothing else, whatever a strategy prints.
     stdout = redirect_stdout(sys.stderr) if options.as_json else nullcontext()
-    with stdout, progress_display(title.partition(":")[0], options.for_seconds, quiet=options.as_json) as show:
+    display = progress_display(title.partition(":")[0], options.for_seconds, quiet=options.as_json)
+    with stdout, display as show, _interruptible(show) as step:
         report = run(
             source,
             options.strategies,
@@ -85,7 +88,7 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
             for_seconds=options.for_seconds,
             market_seconds=options.market_seconds,
             journal=options.journal,
-            progress=show,
+            progress=step,
         )
     if options.as_json:
         print_json(report.to_dict())
@@ -100,6 +103,34 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
     if not report.positions_equal:
         click.echo("nautilus: error: positions of the portfolio engine differ from the core's", err=True)
     return report.exit_code
+
+
+@contextmanager
+def _interruptible(show: Callable[[Progress], None] | None) -> Iterator[Callable[[Progress], None]]:
+    """What is called now and then during the run: it shows progress, and raises where Ctrl-C was pressed.
+
+    Raised anywhere else, in a strategy's or a library's callback, the interrupt could be swallowed; the second one is
+    raised where it comes.
+    """
+    interrupted = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted = True
+
+    def step(progress: Progress) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        if show is not None:
+            show(progress)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield step
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def positive(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
