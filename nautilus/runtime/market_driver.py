@@ -23,10 +23,11 @@ from typing import Any
 import msgspec
 
 from nautilus.core.counters import Counters
-from nautilus.core.types import BOOK_DELTA, COMMAND, QUOTE, TRADE
+from nautilus.core.types import COMMAND
 from nautilus.engines.marketdata import MarketDataEngine, MarketStatus
 from nautilus.model.errors import VenueError
 from nautilus.model.records import Records, joined
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.files import write_atomically
 from nautilus.runtime.market_feed import LOOK_NS, TURN_NS, Host, HubContext, HubFeed
@@ -36,9 +37,10 @@ from nautilus.simulation.source import MarketSource, Step
 TURN_STEPS = 64
 WAIT_NS = 1_000_000
 """So long a turn waits for the core; then the core's answer wakes it."""
+PACE_NS = 2_000_000
+"""Faster than the market was, turns are so far apart: each costs this process and every subscriber a wake-up."""
 BEGUN, PLAYED = "market.begun", "market.json"
 """In the instance's directory: that a recording has begun, and at the end what was played."""
-_KINDS = (BOOK_DELTA, TRADE, QUOTE)
 _LOGGER = logging.getLogger("nautilus.runtime")
 
 
@@ -101,6 +103,7 @@ class MarketDriver:
         self._source = source
         self._name = name
         self._speed = speed
+        self._pace_ns = int(PACE_NS * speed) if speed > 1 else 0
         self._directory = Path(directory) if directory is not None else None
         self._epoch = epoch
         self._finished = finished
@@ -207,6 +210,7 @@ class MarketDriver:
 
     def _play(self, source: MarketSource, line: MarketLine) -> None:
         """Play what is due, as far as a turn goes, and publish it once the core has answered for all of it."""
+        next_turn_ns = self._clock() + self._pace_ns
         try:
             next_ns = self._take_steps(source, line)
         except Exception as error:
@@ -220,7 +224,7 @@ class MarketDriver:
         if next_ns is None:
             self._end(self._broken)
         else:
-            self._feed.call_at(next_ns)
+            self._feed.call_at(next_ns if next_ns <= self._clock() else max(next_ns, next_turn_ns))
 
     def _take_steps(self, source: MarketSource, line: MarketLine) -> int | None:
         """Take steps that are due; when to take the next, None where there is none."""
@@ -292,10 +296,13 @@ class MarketDriver:
             return
         self._held = []
         hub = self._feed.hub
-        for kind in _KINDS:
-            parts = [records for records in held if records.dtype == kind]
-            if parts:
-                records = joined(parts, kind)
+        by_kind: dict[str, list[Records]] = {}
+        for records in held:
+            by_kind.setdefault(topic_of(records).name, []).append(records)
+        for topic in (BOOK_DELTAS, TRADES, QUOTES):
+            parts = by_kind.get(topic.name)
+            if parts and topic.record is not None:
+                records = joined(parts, topic.record)
                 self._counts.add(self._records, len(records))
                 self._feed.tell_hub(hub.on_records, records)
 

@@ -12,6 +12,7 @@ from nautilus.core.depth import DepthBook
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.enums import BookAction, EventKind, RecordFlag, Side
 from nautilus.model.records import Records
+from nautilus.model.topics import QUOTES, TRADES, Topic
 
 # Plain numbers: they are compared, or put into a record, for every event.
 BUY, SELL = int(Side.BUY), int(Side.SELL)
@@ -21,6 +22,7 @@ ACCEPTED, FILLED, CANCELLED, REPLACED, EXPIRED = (
 )
 BOOK_EVENTS = frozenset((ACCEPTED, FILLED, CANCELLED, REPLACED, EXPIRED))
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
+LEVEL_ACTIONS = frozenset((SET, CLEAR))
 SYNTHETIC, SNAPSHOT, LAST = int(RecordFlag.SYNTHETIC), int(RecordFlag.SNAPSHOT), int(RecordFlag.LAST)
 Levels = list[tuple[int, int]]
 """(price_ticks, quantity), best first."""
@@ -234,12 +236,12 @@ class RecordedBook:
         self.last_quote: tuple[int, int, int, int] | None = None
         self._book = DepthBook()
 
-    def take(self, records: Records) -> None:
-        """Take in QUOTE, TRADE or BOOK_DELTA records of the instrument, in their order."""
-        if records.dtype == QUOTE:
+    def take(self, kind: Topic, records: Records) -> None:
+        """Take in records of the instrument, in their order."""
+        if kind is QUOTES:
             now_ns, _, _, *best = records[-1].item()[:7]
             self.last_quote = tuple(best)
-        elif records.dtype == TRADE:
+        elif kind is TRADES:
             now_ns = int(records["now_ns"][-1])
             self.last_price = int(records["price_ticks"][-1])
         else:
@@ -261,8 +263,7 @@ class RecordedBook:
         return self.last_quote or self._book.best()
 
     def _apply(self, deltas: Records) -> None:
-        actions = deltas["action"]
-        if ((actions == SET) | (actions == CLEAR)).all():
+        if set(deltas["action"].tobytes()) <= LEVEL_ACTIONS:
             self._book.apply(deltas)
             return
         # Order by order: each action as the quantity that its level then has.
@@ -271,7 +272,7 @@ class RecordedBook:
             levels = deltas[i : i + 1]
             if action == EXECUTE_HIDDEN:
                 continue
-            if action not in (SET, CLEAR):
+            if action not in LEVEL_ACTIONS:
                 levels = levels.copy()
                 there = self._book.quantity(side, price)
                 levels["quantity"] = there + quantity if action == ADD else max(0, there - quantity)

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from nautilus.core.types import BOOK_DELTA, QUOTE
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook, RecordedBook
 from nautilus.model.errors import ModelError, UnknownInstrumentError
@@ -21,7 +20,7 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.queries import Book, BookLevel, GetBook, GetQuotes, QuoteLine, QuoteLines
 from nautilus.model.records import EVENT_FIELDS, Records
-from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic
+from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic, topic_of
 
 MOST_LEVELS = 1_000
 HELD_RECORDS = 512
@@ -176,15 +175,16 @@ class MarketDataEngine(Engine):
     def _take_held(self) -> None:
         """Bring the recorded books up to date; of quotes and trades only the last of an instrument counts."""
         held, self._held = self._held, []
-        latest: dict[tuple[bool, int], Records] = {}
+        latest: dict[tuple[str, int], Records] = {}
         for records in held:
+            kind = topic_of(records)
             for instrument_id, part in _by_instrument(records):
-                if part.dtype == BOOK_DELTA:
-                    self._recorded_book(instrument_id).take(part)
+                if kind is BOOK_DELTAS:
+                    self._recorded_book(instrument_id).take(kind, part)
                 else:
-                    latest[part.dtype == QUOTE, instrument_id] = part
-        for (_, instrument_id), part in latest.items():
-            self._recorded_book(instrument_id).take(part)
+                    latest[kind.name, instrument_id] = part
+        for (name, instrument_id), part in latest.items():
+            self._recorded_book(instrument_id).take(QUOTES if name == QUOTES.name else TRADES, part)
 
     def _recorded_book(self, instrument_id: int) -> RecordedBook:
         book = self._recorded.get(instrument_id)
