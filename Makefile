@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?=
 FOR ?=
 REPLAY ?=
+SPEED ?=
 ARGS ?=
 TESTS ?= tests
 SEEDS ?= 200
@@ -68,12 +69,12 @@ endif
 	@$(pip) -r build/requirements-test.txt
 	@touch $@
 
-## run      the simulated market: make run [FOR=SECONDS] [REPLAY=PATH] [ARGS="..."]
+## run      the platform with a simulated market: make run [FOR=SECONDS] [REPLAY=PATH [SPEED=N]] [ARGS="..."]
 run: build
 ifeq ($(REPLAY),)
-	@$(py) -m nautilus demo $(if $(FOR),--for $(FOR)) $(ARGS)
+	@$(py) -m nautilus demo $(if $(SPEED),--speed $(SPEED)) $(if $(FOR),--for $(FOR)) $(ARGS)
 else
-	@$(py) -m nautilus replay "$(REPLAY)" --speed max $(if $(FOR),--for $(FOR)) $(ARGS)
+	@$(py) -m nautilus replay "$(REPLAY)" --speed $(or $(SPEED),max) $(if $(FOR),--for $(FOR)) $(ARGS)
 endif
 
 ## test     every test: make test [TESTS=tests/unit/core] [ARGS="-k name"]
