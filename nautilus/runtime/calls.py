@@ -8,6 +8,7 @@ from typing import Any
 
 from nautilus.core.counters import Counters
 from nautilus.model.enums import EngineState
+from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
 from nautilus.runtime.clock import PlatformClock, monotonic_ns
 from nautilus.runtime.errorlog import ErrorLog
@@ -73,10 +74,14 @@ class Calls:
         return reply
 
     def failed(self, context: LiveContext, handler: Callable[..., Any], error: Exception) -> None:
-        """Count and log what a handler raised; its engine is degraded."""
-        if context.state in (EngineState.STARTING, EngineState.RUNNING):
-            context.state = EngineState.DEGRADED
-        self._increment(context.errors)
+        """Count and log what a handler raised; its engine is degraded.
+
+        A request that fits no instrument, account or order is its sender's mistake: it is logged, and the reply says so.
+        """
+        if not isinstance(error, ModelError) or handler != context.engine.on_request:
+            if context.state in (EngineState.STARTING, EngineState.RUNNING):
+                context.state = EngineState.DEGRADED
+            self._increment(context.errors)
         self.errors.add(f"{context.name}.{_name(handler)}", error)
 
     def current(self) -> int:
