@@ -9,6 +9,7 @@ Plain DEALER/ROUTER sockets with the same bytes run beside it: what is above the
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,27 @@ def run(report: Report) -> None:
     report.notes.append("One request under way at a time, sent once the reply to the last is in.")
 
 
+class _Wait:
+    """Waits for the descriptors of sockets; those that the mesh names as touched are looked at themselves."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.touched = mesh.touched
+        self.epoll = select.epoll()
+        self.sockets = {}
+        for socket in mesh.sockets():
+            descriptor = int(socket.getsockopt(zmq.FD))
+            self.sockets[descriptor] = socket
+            self.epoll.register(descriptor, select.EPOLLIN)
+
+    def __call__(self, seconds: float) -> set[zmq.Socket[bytes]]:
+        """Sockets that may be readable."""
+        ready = {socket for socket in self.touched if int(socket.get(zmq.EVENTS)) & zmq.POLLIN}
+        self.touched.clear()
+        for descriptor, _ in self.epoll.poll(0 if ready else seconds):
+            ready.add(self.sockets[descriptor])
+        return ready
+
+
 class _Asking:
     """The asking end: a host's loop in small."""
 
@@ -103,16 +125,15 @@ class _Asking:
         )
         for priority in (Priority.NORMAL, Priority.URGENT):
             self.mesh.dial("answering", priority)
-        self.items = [(socket, zmq.POLLIN) for socket in self.mesh.sockets()]
+        self.wait = _Wait(self.mesh)
         self.mesh.post("answering", to="b", sender="a", kind=MessageKind.REQUEST, payload=PAYLOAD)
         self.answer()
 
-    def turn(self, wait_ms: int = 100) -> list[tuple[int, bytes]]:
+    def turn(self, seconds: float = 0.1) -> list[tuple[int, bytes]]:
         """Wait for something and take it in: (id, reply) of each answer."""
         mesh = self.mesh
         # While the peer is not there yet, `tick` is what finds it.
-        wait_ms = min(wait_ms, max(0, (mesh.next_due_ns - now_ns()) // 1_000_000 + 1))
-        ready = dict(zmq_poll(self.items, wait_ms))
+        ready = self.wait(min(seconds, max(0.0, (mesh.next_due_ns - now_ns()) / 1e9)))
         found = []
         for delivery in mesh.receive(ready=ready):
             mesh.done(delivery)
@@ -149,9 +170,9 @@ class _Asking:
             if index % 64 == 63:
                 turn(0)
                 while mesh.pending() > IN_FLIGHT:
-                    turn(1)
+                    turn(0.001)
         while mesh.pending():
-            turn(1)
+            turn(0.001)
         elapsed = perf_counter() - begun
         self.check_books()
         return EVENTS / elapsed
@@ -172,7 +193,7 @@ class _Asking:
             check(self.answer() == (number, PAYLOAD), "a reply that does not belong to its request")
             nanos[index] = now_ns() - begun_ns
         while mesh.pending():
-            self.turn(1)
+            self.turn(0.001)
         self.check_books()
         return nanos
 
@@ -207,7 +228,7 @@ def _answer_mesh(directory: str) -> None:
     mesh = Mesh(
         make_context(), "answering", now_ns(), lambda process, lane: _endpoint(directory, process, lane), now_ns
     )
-    items = [(socket, zmq.POLLIN) for socket in mesh.sockets()]
+    wait = _Wait(mesh)
     receive, tick = mesh.receive, mesh.tick
     last: dict[int, int] = {}
     stopping = False
@@ -220,14 +241,14 @@ def _answer_mesh(directory: str) -> None:
         mesh.done(delivery, delivery.payload)
 
     while not stopping:
-        found = receive(ready=dict(zmq_poll(items, 100)))
+        found = receive(32, ready=wait(0.1))
         for number, delivery in enumerate(found):
             handle(delivery)
             if number % LOOK_EVERY == LOOK_EVERY - 1:
                 for urgent in receive(urgent=True):
                     handle(urgent)
         tick(now_ns())
-    zmq_poll(items, 100)  # the last answer needs a moment to leave
+    wait(0.1)  # the last answer needs a moment to leave
 
 
 def _answer_plain(directory: str) -> None:

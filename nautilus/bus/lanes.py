@@ -54,9 +54,10 @@ class Inbound:
 class Router:
     """The socket that peers dial in one lane."""
 
-    __slots__ = ("get", "inbound", "recv", "send", "socket")
+    __slots__ = ("get", "inbound", "rank", "recv", "send", "socket")
 
     def __init__(self, context: zmq.Context[Any], lane: str, endpoint: str, high_water: int) -> None:
+        self.rank = 1 if lane == URGENT else 3
         self.socket = new_socket(context, zmq.ROUTER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -98,6 +99,7 @@ class Dealer:
         "monitor",
         "open_to",
         "peer",
+        "rank",
         "recv",
         "send",
         "socket",
@@ -119,6 +121,8 @@ class Dealer:
         silence_ms: int,
         now_ns: int,
     ) -> None:
+        self.rank = 0 if lane == URGENT else 2
+        """Order of reading: the urgent lane first, answers before messages."""
         self.peer = peer
         self.streams = streams
         # Inside one process there is nothing that could break, and no event that says that it stands.

@@ -29,7 +29,7 @@ Nothing here waits, starts a thread, or raises for what came over the wire: what
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -66,10 +66,14 @@ NEVER = 1 << 62
 ALL = "all"
 FULL_NS = 1_000_000
 """Until a socket that took nothing more is tried again."""
-PUMP_LIMIT = 64
+PUMP_LIMIT = 32
 """Messages that are sent in one go; the others follow with the next `tick`."""
 WATCH_NS = 10_000_000
 """Between looks at the state of connections; a tenth of it while a connection that is needed does not stand."""
+
+
+def _rank(reader: Dealer | Router) -> int:
+    return reader.rank
 
 
 class MeshError(BusError):
@@ -161,6 +165,9 @@ class Mesh:
         self.epoch = epoch
         self.generation = 0
         """Moves when `sockets` changes."""
+        self.touched: set[zmq.Socket[bytes]] = set()
+        """Sockets to be looked at themselves before the host waits for their descriptors, which may say nothing of what
+        waits there: they were sent to, which takes in what had come, or read from and perhaps not emptied."""
         self.sent = self.acknowledged = self.retried = self.dead_lettered = self.received = self.duplicates = 0
         self.malformed = self.stale = self.ahead = self.late = self.unanswerable = 0
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
@@ -193,6 +200,7 @@ class Mesh:
         self._in_lane: dict[str, list[Dealer]] = {lane: [] for lane in LANES}
         self._routers: dict[str, Router] = {}
         self._items: dict[str, list[tuple[Any, int]]] = {}
+        self._readers: dict[str, dict[Any, Dealer | Router]] = {}
         try:
             for lane in LANES:
                 self._routers[lane] = Router(context, lane, endpoint(process, lane), high_water)
@@ -211,7 +219,10 @@ class Mesh:
         for lane in LANES:
             sockets = [self._routers[lane].socket, *(dealer.socket for dealer in self._in_lane[lane])]
             self._items[lane] = [(socket, POLLIN) for socket in sockets]
+            readers: dict[Any, Dealer | Router] = {dealer.socket: dealer for dealer in self._in_lane[lane]}
+            self._readers[lane] = {self._routers[lane].socket: self._routers[lane], **readers}
         self._items[ALL] = self._items[URGENT] + self._items[NORMAL]
+        self._readers[ALL] = {**self._readers[URGENT], **self._readers[NORMAL]}
         self.generation += 1
 
     @property
@@ -248,6 +259,7 @@ class Mesh:
         envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, trace_id, sender, to, payload)
         self.sent += 1
         if stream.append(envelope) and priority <= dealer.open_to:
+            self.touched.add(dealer.socket)
             now_ns = self._clock()
             try:
                 dealer.send(self._encode(envelope), NOBLOCK)
@@ -304,6 +316,7 @@ class Mesh:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
         send, encode = dealer.send, self._encode
         left = PUMP_LIMIT
+        self.touched.add(dealer.socket)
         for priority, stream in dealer.streams.items():
             while (envelope := stream.peek()) is not None:
                 if not left:
@@ -322,24 +335,27 @@ class Mesh:
 
     # Receiving
 
-    def receive(self, limit: int = 256, *, ready: Container[Any] | None = None, urgent: bool = False) -> list[Delivery]:
+    def receive(self, limit: int = 64, *, ready: Iterable[Any] | None = None, urgent: bool = False) -> list[Delivery]:
         """What has come, at most about `limit` messages, the urgent lane first; each is to be given to `done`.
 
         `ready` holds the sockets that a poll found readable (None: not known); `urgent` looks at the urgent lane only.
         """
         out: list[Delivery] = []
+        lane = URGENT if urgent else ALL
         if ready is None:
-            ready = dict(zmq_poll(self._items[URGENT] if urgent else self._items[ALL], 0))
-            if not ready:
-                return out
+            ready = [socket for socket, _ in zmq_poll(self._items[lane], 0)]
+        readers = self._readers[lane]
+        found = [readers[item] for item in ready if item in readers]
+        if not found:
+            return out
+        if len(found) > 1:
+            found.sort(key=_rank)
         now_ns = self._clock()
-        for lane in (URGENT,) if urgent else LANES:
-            for dealer in self._in_lane[lane]:
-                if dealer.socket in ready:
-                    self._read_dealer(dealer, out, limit, now_ns)
-            router = self._routers[lane]
-            if router.socket in ready:
-                self._read_router(router, out, limit - len(out), now_ns)
+        for reader in found:
+            if isinstance(reader, Dealer):
+                self._read_dealer(reader, out, limit, now_ns)
+            else:
+                self._read_router(reader, out, limit - len(out), now_ns)
         self._open += len(out)
         if self._answers_due and not self._open:
             self._send_answers()
@@ -347,10 +363,12 @@ class Mesh:
 
     def _read_router(self, router: Router, out: list[Delivery], limit: int, now_ns: int) -> None:
         recv, decode, inbound = router.recv, self._decode_envelope, router.inbound
+        self.touched.add(router.socket)
         for _ in range(limit):
             try:
                 identity = recv(NOBLOCK)
             except zmq.Again:
+                self.touched.discard(router.socket)
                 break
             sources = inbound.get(identity)
             if sources is None:
@@ -468,10 +486,12 @@ class Mesh:
     def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int, now_ns: int) -> None:
         recv, decode, streams = dealer.recv, self._decode_answer, dealer.streams
         more = dealer.open_to != EVERY
+        self.touched.add(dealer.socket)
         for _ in range(limit):
             try:
                 frame = recv(NOBLOCK)
             except zmq.Again:
+                self.touched.discard(dealer.socket)
                 break
             try:
                 answer = decode(frame)
@@ -550,6 +570,7 @@ class Mesh:
     def _answer(self, source: Inbound, answer: Answer) -> None:
         """Send an answer with the numbers of now; one that is lost is asked for again."""
         stream = source.stream
+        self.touched.add(source.router.socket)
         answer.received = stream.expected - 1
         answer.handled = stream.handled
         if not source.router.answer(source.peer.identity, self._encode(answer)):
@@ -632,6 +653,7 @@ class Mesh:
     def _send_again(self, dealer: Dealer, stream: SendStream, ask: Callable[[], list[Envelope]]) -> None:
         before = stream.retried
         envelopes = ask()
+        self.touched.add(dealer.socket)
         self.retried += stream.retried - before
         for envelope in envelopes:
             try:

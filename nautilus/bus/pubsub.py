@@ -283,6 +283,8 @@ class Subscriber:
         self.last_heartbeat_ns = 0
         self.heartbeats = 0
         """Number of the last heartbeat: that of the publisher's `heartbeats` when it was sent."""
+        self.touched: set[zmq.Socket[bytes]] = set()
+        """Holds `socket` while it may not be empty: to be looked at itself before the host waits for its descriptor."""
         self.delivered = self.lost = self.gaps = self.duplicates = 0
         self.conflated = self.unknown = self.malformed = self.stale = 0
         self._clock = clock
@@ -317,14 +319,18 @@ class Subscriber:
     def drain(self, limit: int = 256) -> list[tuple[Topic, Records]]:
         """What has come, at most `limit` frames: (topic, records of one stream, read-only), in order of arrival."""
         out: list[tuple[Topic, Records]] = []
-        if not self._get(EVENTS) & POLLIN:
-            return out
         recv, unpack, positions, frombuffer = self._recv, HEADER.unpack_from, self._positions, np.frombuffer
         delivered = 0
-        for _ in range(limit):
+        self.touched.add(self.socket)
+        for number in range(limit):
+            # To ask whether there is more costs less than the exception that says there is not.
+            if number == 1 and not self._get(EVENTS) & POLLIN:
+                self.touched.discard(self.socket)
+                break
             try:
                 frame = recv(NOBLOCK)
             except zmq.Again:
+                self.touched.discard(self.socket)
                 break
             if len(frame) < HEADER_BYTES:
                 self.malformed += 1
