@@ -13,9 +13,13 @@ is there.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import Any
@@ -28,13 +32,17 @@ from nautilus.core import Kernel
 from nautilus.core.clock import now_ns
 from nautilus.core.eventlog import DELIVERY, LAST
 from nautilus.core.port import OWN, Port, core_facts
+from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import COMMAND, CommandKind, EventKind, OrderType, Side, TimeInForce
+from nautilus.model.account import Account
 from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.commands import SubmitOrder
 from nautilus.model.enums import Priority
 from nautilus.model.events import CommandAcknowledged
 from nautilus.runtime.instance import Instance
+from nautilus.runtime.live import mesh_endpoint
 from nautilus.simulation.market import INSTRUMENT
+from nautilus.trading.recovery import recover
 from perf.harness import Report, check
 from perf.platform import platform, ports
 
@@ -44,8 +52,9 @@ DISK_ORDERS = 1_000
 WARM = 300
 PRODUCERS = 4
 EACH = 250_000
+REPEATS = 5
+SLOTS = ("client0", "client1", "client2", "client3")
 UNLIMITED = ("limits.message_rate=0",)
-SPINNING = (*UNLIMITED, "core.spin_us=1000000")
 Ask = Callable[[int], bool]
 
 
@@ -53,39 +62,40 @@ def run(report: Report) -> None:
     """Every way in, then throughput."""
     report.conditions["pinning"] = "not pinned"
     once(report, "in process, journal memory", in_process)
-    with platform(settings=SPINNING) as instance:
-        case(report, instance, "shared ring, all sides awake", shared_ring, 1_000_000, goals=(20, 100))
+    with core_alone(spin_us=1_000_000) as shared:
+        case(report, "shared ring, all sides awake", lambda: shared_ring(shared, ORDERS, 1_000_000), goals=(20, 100))
+    with core_alone(spin_us=20) as shared:
+        case(report, "shared ring, core at rest", lambda: shared_ring(shared, ORDERS, 20_000))
+    with core_alone(spin_us=20) as shared:
+        report.measure(
+            f"orders through the core from {PRODUCERS} producers, journal memory",
+            "orders/s",
+            lambda: throughput(shared),
+            goal=500e3,
+            repeats=5,
+        )
     with platform(settings=UNLIMITED) as instance:
-        case(report, instance, "shared ring, core at rest", shared_ring, 50_000)
-        case(report, instance, "mesh", over_mesh, 0, goals=(250, 1_000))
-        case(report, instance, "HTTP", over_http, 0, goals=(1_000, 5_000))
+        shared = str(instance.shared)
+        case(report, "shared ring, whole platform beside it", lambda: shared_ring(shared, ORDERS, 20_000))
+        case(report, "mesh", lambda: over_mesh(instance, ORDERS), goals=(250, 1_000))
+        case(report, "HTTP", lambda: over_http(instance, ORDERS), goals=(1_000, 5_000))
     with platform(settings=(*UNLIMITED, "core.acknowledge=disk")) as instance:
-        case(report, instance, "mesh, acknowledged when durable", over_mesh, 0, goals=(None, 1_500), orders=DISK_ORDERS)
-    report.measure(
-        f"orders through the core from {PRODUCERS} producers, journal memory",
-        "orders/s",
-        throughput,
-        goal=500e3,
-        repeats=5,
-    )
+        case(report, "mesh, acknowledged when durable", lambda: over_mesh(instance, DISK_ORDERS), goals=(None, 1_500))
     report.checks.append(
         "every order accepted, then cancelled as unfilled; every answer belongs to the order asked for"
     )
-    report.notes.append("Awake: core.spin_us=1000000, and the sender looks without sleeping; at rest: the defaults.")
+    report.notes.append(
+        "Shared ring and throughput: the core's process alone, as nothing else of the platform has to run for it; "
+        "awake: core.spin_us=1000000, and the sender looks without sleeping; at rest: the defaults. Mesh and HTTP: the "
+        "whole platform, whose engines are told of every order meanwhile."
+    )
 
 
 def case(
-    report: Report,
-    instance: Instance,
-    name: str,
-    way: Callable[[Instance, int, int], np.ndarray],
-    spin_ns: int,
-    *,
-    goals: tuple[float | None, float | None] = (None, None),
-    orders: int = ORDERS,
+    report: Report, name: str, way: Callable[[], np.ndarray], *, goals: tuple[float | None, float | None] = (None, None)
 ) -> None:
     """One way in: percentiles of all repeats together, medians of each repeat's p50 and p99 as figures."""
-    runs = [way(instance, orders, spin_ns) for _ in range(5)]
+    runs = [way() for _ in range(REPEATS)]
     report.latency(name, np.concatenate(runs))
     for percent, goal in zip((50, 99), goals, strict=True):
         left = iter(runs)
@@ -97,6 +107,46 @@ def case(
             lower_is_better=True,
             repeats=len(runs),
         )
+
+
+@contextmanager
+def core_alone(*, spin_us: int) -> Iterator[str]:
+    """A core in a process of its own, with its threads, journal and event log; its shared memory."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as shared, tempfile.TemporaryDirectory() as data:
+        ready, said = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            found = recover(data, policy="memory", open_orders=1 << 17, segment_bytes=64 << 20)
+            core = TradingCore(found.kernel, found.journal, found.log, shared, (*SLOTS, "set-up"), spin_us=spin_us)
+            core.start()
+            os.write(said, b"x")
+            while True:
+                signal.pause()
+        try:
+            os.close(said)
+            os.read(ready, 1)
+            port, buffer = attached(shared, "set-up")
+            opening = [INSTRUMENT.to_commands(), *(Account(number + 1).to_commands() for number in range(PRODUCERS))]
+            check(port.send(np.concatenate(opening)) == len(opening), "the core takes no set-up")
+            done = 0
+            while done < len(opening):
+                got = port.receive(buffer, 1_000_000_000)
+                check(got > 0, "the core does not answer")
+                done += int(((buffer["flags"][:got] & LAST) != 0).sum())
+            port.close()
+            yield shared
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(ready)
+
+
+def attached(shared: str, slot: str) -> tuple[Port, np.ndarray]:
+    """A port that the core feeds, and room for what it says."""
+    port, buffer = Port(shared, slot, OWN), np.zeros(8_192, DELIVERY)
+    while port.joined is None:
+        port.receive(buffer[:0])
+    return port, buffer
 
 
 def once(report: Report, name: str, way: Callable[[int], np.ndarray]) -> None:
@@ -147,12 +197,10 @@ def in_process(count: int) -> np.ndarray:
     return nanos
 
 
-def shared_ring(instance: Instance, count: int, spin_ns: int) -> np.ndarray:
+def shared_ring(shared: str, count: int, spin_ns: int) -> np.ndarray:
     """Through a slot of the core."""
     commands = rows(WARM + count)
-    port, buffer = Port(instance.shared, "client0", OWN), np.zeros(64, DELIVERY)
-    while port.joined is None:
-        port.receive(buffer[:0])
+    port, buffer = attached(shared, "client0")
 
     def ask(number: int) -> bool:
         port.send(commands[number : number + 1])
@@ -169,11 +217,11 @@ def shared_ring(instance: Instance, count: int, spin_ns: int) -> np.ndarray:
         port.close()
 
 
-def over_mesh(instance: Instance, count: int, spin_ns: int) -> np.ndarray:
+def over_mesh(instance: Instance, count: int) -> np.ndarray:
     """As an engine of another process sends it."""
     plan = instance.plan()
     context = make_context()
-    mesh = Mesh(context, "bench", now_ns(), plan.endpoint, now_ns)
+    mesh = Mesh(context, "bench", now_ns(), partial(mesh_endpoint, plan), now_ns)
     first = now_ns()
     poller: list[Any] = []
     generation = -1
@@ -218,7 +266,7 @@ def over_mesh(instance: Instance, count: int, spin_ns: int) -> np.ndarray:
         context.destroy(0)
 
 
-def over_http(instance: Instance, count: int, spin_ns: int) -> np.ndarray:
+def over_http(instance: Instance, count: int) -> np.ndarray:
     """One kept connection, one request at a time."""
     port = ports(instance)["trading"]
     body = b'{"instrument":"SIMUSD","side":"BUY","quantity":"0.001","price":"100.0","time_in_force":"IOC"}'
@@ -240,37 +288,29 @@ def over_http(instance: Instance, count: int, spin_ns: int) -> np.ndarray:
         return timed(count, ask)
 
 
-def throughput() -> float:
+def throughput(shared: str) -> float:
     """Orders a second from producers in processes of their own, all answered."""
-    with platform(settings=UNLIMITED) as instance:
-        before = core_facts(instance.shared)["accepted"]
-        context = multiprocessing.get_context("fork")
-        ready = context.Barrier(PRODUCERS + 1)
-        producers = [
-            context.Process(target=produce, args=(str(instance.shared), number, ready)) for number in range(PRODUCERS)
-        ]
-        for producer in producers:
-            producer.start()
-        ready.wait()
-        start = perf_counter()
-        for producer in producers:
-            producer.join()
-        elapsed = perf_counter() - start
-        check(all(producer.exitcode == 0 for producer in producers), "a producer was not answered")
-        accepted = core_facts(instance.shared)["accepted"] - before
-        check(accepted == PRODUCERS * EACH, f"{accepted} of {PRODUCERS * EACH} orders were accepted")
+    before = core_facts(shared)["accepted"]
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(PRODUCERS + 1)
+    producers = [context.Process(target=produce, args=(shared, number, ready)) for number in range(PRODUCERS)]
+    for producer in producers:
+        producer.start()
+    ready.wait()
+    start = perf_counter()
+    for producer in producers:
+        producer.join()
+    elapsed = perf_counter() - start
+    check(all(producer.exitcode == 0 for producer in producers), "a producer was not answered")
+    accepted = core_facts(shared)["accepted"] - before
+    check(accepted == PRODUCERS * EACH, f"{accepted} of {PRODUCERS * EACH} orders were accepted")
     return PRODUCERS * EACH / elapsed
-
-
-SLOTS: Sequence[str] = ("client0", "client1", "client2", "client3")
 
 
 def produce(shared: str, number: int, ready: Any) -> None:
     """Keep at most 2,048 orders under way until all are answered."""
     commands = rows(EACH, account_id=number + 1)
-    port, buffer = Port(shared, SLOTS[number], OWN), np.zeros(8_192, DELIVERY)
-    while port.joined is None:
-        port.receive(buffer[:0])
+    port, buffer = attached(shared, SLOTS[number])
     ready.wait()
     sent = done = 0
     while done < EACH:
