@@ -23,6 +23,8 @@ from nautilus.runtime.instance import Instance
 from nautilus.runtime.report import PositionLine, StrategyLine, decimal_text
 from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, Facts, latency_of, read_facts, star_of
 
+OPTIONAL = ("risk", "strategy", "marketdata")
+"""Without these there is a report all the same."""
 SETTLE_SECONDS = 5.0
 LOOK_SECONDS = 0.01
 ZERO = Decimal(0)
@@ -47,6 +49,8 @@ class LiveReport(msgspec.Struct, frozen=True):
         How often each process was started again.
     journal
         Where it is; None where it went with the instance.
+    errors
+        Handler calls that raised, by engine; the log has each distinct one once.
     complete, broken
         A recording was played to its end; what ended it before.
     missing
@@ -83,6 +87,7 @@ class LiveReport(msgspec.Struct, frozen=True):
     journal_hash: str
     state_hash: str
     event_hash: str
+    errors: dict[str, int]
     complete: bool
     broken: str
     missing: list[str]
@@ -90,8 +95,8 @@ class LiveReport(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> int:
-        """1 where something was lost, the recording broke off or the positions differ, else 0."""
-        return 1 if self.lost or self.gaps or self.broken or self.missing or not self.positions_equal else 0
+        """1 where there is a fault, else 0."""
+        return 1 if self.faults else 0
 
     @property
     def faults(self) -> list[str]:
@@ -105,6 +110,7 @@ class LiveReport(msgspec.Struct, frozen=True):
             found.append(f"no answer from {', '.join(self.missing)}")
         elif not self.positions_equal:
             found.append("positions of the portfolio engine differ from the core's")
+        found += [f"{name}: {count:,} handler errors; the log has them" for name, count in self.errors.items()]
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,6 +191,12 @@ class Collector:
             journal_hash=core.get("journal_hash", ""),
             state_hash=core.get("state_hash", ""),
             event_hash=core.get("event_hash", ""),
+            errors={
+                name: count
+                for spec in plan.processes
+                for name in spec.engines
+                if (count := facts.counters.get(spec.name, {}).get(f"engine.{name}.errors", 0))
+            },
             complete=bool(self._market.get("finished")) and not broken,
             broken=broken,
             missing=sorted(set(self._missing)),
@@ -222,8 +234,11 @@ class Collector:
             pause(LOOK_SECONDS)
 
     def _ask(self, engine: str, question: Any) -> dict[str, Any]:
+        client = client_of(self._instance)
+        if engine not in client.ports and engine in OPTIONAL:
+            return {}  # it was left out
         try:
-            return client_of(self._instance).ask(engine, question)
+            return client.ask(engine, question)
         except (NautilusError, TimeoutError):
             self._missing.append(engine)
             return {}

@@ -22,6 +22,7 @@ from nautilus.cli.output import json_option, print_json
 from nautilus.cli.settings import config_options, load_configuration
 
 if TYPE_CHECKING:
+    from nautilus.cli.live_report import LiveReport
     from nautilus.runtime.config import Configuration
     from nautilus.runtime.detach import Detached
     from nautilus.runtime.instance import Instance
@@ -36,6 +37,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DRAIN_SECONDS = 2.0
 """How long what a finished recording left on its way may take to arrive."""
 MAX = "max"
+KILLED = "killed by SIGKILL"
 
 
 class LiveOptions(NamedTuple):
@@ -169,35 +171,48 @@ def execute(options: LiveOptions, line: Detached | None = None) -> int:
         supervisor = Supervisor(instance, plan, without=_processes(plan, options.without))
         with display(Sampler(instance, options.title), quiet=options.as_json or line is not None) as show:
             if not supervisor.start(lambda state: show()):
-                return supervisor.exit_code
+                raise KeyboardInterrupt
             if line is not None:
                 line.redirect(instance.data / "logs" / "supervisor.out")
                 line.ready()
             rank = _first_needed_rank(plan)
+            failures: list[Exception] = []
 
             def before_rank(next_rank: int) -> None:
-                if next_rank == rank:
-                    collector.collect()
+                # Whatever goes wrong with the report, everything has to stop.
+                try:
+                    if next_rank == rank:
+                        collector.collect()
+                except Exception as error:
+                    failures.append(error)
 
             try:
                 _run(supervisor, plan, options, show)
                 collector.before_stop()
             finally:
-                code = supervisor.stop(lambda state: show(), before_rank=before_rank)
+                supervisor.stop(lambda state: show(), before_rank=before_rank)
     finally:
         instance.close()
-    report = collector.report
+    for failure in failures:
+        raise failure
+    killed = [process.name for process in supervisor.states().processes if process.ended == KILLED]
+    return _print(collector.report, killed, as_json=options.as_json or line is not None)
+
+
+def _print(report: LiveReport | None, killed: Sequence[str], *, as_json: bool) -> int:
     if report is None:
-        return code
-    if options.as_json or line is not None:
+        return 1
+    if as_json:
         print_json(report.to_dict())
     else:
         from nautilus.cli.live_summary import print_live_summary
 
         print_live_summary(report)
+    for name in killed:
+        click.echo(f"nautilus: error: process {name} did not stop in time and was killed", err=True)
     for fault in report.faults:
         click.echo(f"nautilus: error: {fault}", err=True)
-    return code or report.exit_code
+    return 1 if killed else report.exit_code
 
 
 def platform_of(options: LiveOptions) -> PlatformConfig:

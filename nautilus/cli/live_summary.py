@@ -39,6 +39,8 @@ def print_live_summary(report: LiveReport) -> None:
     ]
     if report.restarts:
         rows.append(("restarts", ", ".join(f"{name} {count}" for name, count in report.restarts.items())))
+    if report.errors:
+        rows.append(("handler errors", ", ".join(f"{name} {count:,}" for name, count in report.errors.items())))
     if report.alerts:
         rows.append(("risk alerts", f"{len(report.alerts):,}"))
     if report.journal:

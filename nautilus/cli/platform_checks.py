@@ -31,7 +31,9 @@ def shared_memory() -> Check:
 
 def instance_directory() -> Check:
     """Where the sockets and files of an instance will lie is this user's alone, and near enough for a socket path."""
-    base = runtime_directory()
+    from nautilus.runtime.instance import directory_of
+
+    base = directory_of("main").parent
     if not base.exists():
         return Check("instance directory", "ok", f"{base}, made by `nautilus up`")
     facts = base.stat()
@@ -42,12 +44,6 @@ def instance_directory() -> Check:
         return Check("instance directory", "warn", f"{base} has mode {mode}", f"chmod 0700 {base}")
     names = sorted(path.name for path in base.iterdir() if path.is_dir())
     return Check("instance directory", "ok", f"{base}: {', '.join(names) or 'no instance'}")
-
-
-def runtime_directory() -> Path:
-    """The directory of this user's instances."""
-    given = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(given) / "nautilus" if given else Path(f"/tmp/nautilus-{os.getuid()}")
 
 
 def ports() -> Check:

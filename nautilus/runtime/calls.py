@@ -76,7 +76,7 @@ class Calls:
     def failed(self, context: LiveContext, handler: Callable[..., Any], error: Exception) -> None:
         """Count and log what a handler raised; its engine is degraded.
 
-        A request that fits no instrument, account or order is its sender's mistake: it is logged, and the reply says so.
+        A request that fits no instrument, account or order is its sender's mistake: it is logged, and the reply tells.
         """
         if not isinstance(error, ModelError) or handler != context.engine.on_request:
             if context.state in (EngineState.STARTING, EngineState.RUNNING):

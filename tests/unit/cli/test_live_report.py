@@ -66,8 +66,8 @@ def report(**changes: Any) -> LiveReport:
         star={"published": 9, "delivered": 18, "conflated": 0, "gaps": 0, "recovered": 0, "lost": 0},
         mesh={"sent": 7, "acknowledged": 7, "retried": 0, "dead_lettered": 0}, gaps=0, lost=0, restarts={},
         commands=100, events=120, journal=None, journal_sequence={"last_sequence": 100, "durable_sequence": 100},
-        journal_hash="a" * 16, state_hash="b" * 16, event_hash="c" * 16, complete=False, broken="", missing=[],
-        versions={},
+        journal_hash="a" * 16, state_hash="b" * 16, event_hash="c" * 16, errors={}, complete=False, broken="",
+        missing=[], versions={},
     )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
 
@@ -105,6 +105,7 @@ def test_profit_is_added_up_for_each_currency() -> None:
         ({"gaps": 1}, 1, "1 gaps"),
         ({"positions_equal": False}, 1, "differ from the core's"),
         ({"broken": "x.gz:7: not JSON"}, 1, "x.gz:7: not JSON"),
+        ({"errors": {"strategy": 3}}, 1, "strategy: 3 handler errors"),
         ({"missing": ["portfolio"], "positions_equal": False}, 1, "no answer from portfolio"),
     ],
 )

@@ -75,7 +75,7 @@ def test_lazy_help_says_what_the_command_says() -> None:
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
                     "kill-switch, engine, logs, journal, config, doctor; did you mean 'replay'? "
                     "(see 'nautilus --help')"),
-        (["engine", "lst"], "unknown command 'lst'; expected one of list; did you mean 'list'? "
+        (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
                             "(see 'nautilus engine --help')"),
         (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help')"),
     ],
