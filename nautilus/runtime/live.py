@@ -143,6 +143,7 @@ class LiveHost:
         self._publisher: Publisher | None = None
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
+        self._star_touched: set[Any] = set()
         self._beat_ns = 1 << 62
         self._linger_ns = 0
         self._opened = False
@@ -157,6 +158,7 @@ class LiveHost:
         """Open this process's ends of the bus, and make its engines."""
         plan, process, undo = self.plan, self.process, self._undo
         undo.callback(self._zmq.destroy, 0)
+        undo.callback(self.loop.close)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         undo.callback(os.close, self._wake)
         self.mesh = Mesh(
@@ -187,7 +189,6 @@ class LiveHost:
             undo.callback(publisher.close)
             self._publisher = publisher
             self._beat_ns = 0
-            self.loop.add_source(publisher.socket, self._beat, rank=Rank.STAR)
         for name in names:
             self.contexts[name] = LiveContext(self, self._build(name), plan, process)
         self.messages = Messages(
@@ -309,11 +310,11 @@ class LiveHost:
             self._generation = self.mesh.generation
             sockets = self.mesh.sockets()
             urgent = {socket for socket in sockets if socket.getsockopt(zmq.AFFINITY) == 1}
-            loop.set_group(urgent, self._on_urgent, Rank.URGENT)
+            loop.set_group(urgent, self._on_urgent, Rank.URGENT, self.mesh.touched)
             loop.set_group([each for each in sockets if each not in urgent], self._on_mesh, Rank.MESH)
         due_ns = messages.due_ns
         beat_ns = self._beat_ns
-        loop.turn(due_ns if due_ns < beat_ns else beat_ns, messages.between)
+        loop.turn(due_ns if due_ns < beat_ns else beat_ns, messages.settle)
         now_ns = wall_ns()
         if now_ns >= self._beat_ns:
             self._beat()
@@ -379,7 +380,10 @@ class LiveHost:
     def _on_star(self) -> None:
         messages, subscriber = self.messages, self.subscriber
         assert subscriber is not None
-        for topic, records in subscriber.drain(FRAMES):
+        frames = subscriber.drain(FRAMES)
+        if len(frames) >= FRAMES // 2:
+            self._star_touched.add(subscriber.socket)
+        for topic, records in frames:
             messages.deliver_records(messages.routes[topic.name], records)
 
     def _beat(self) -> None:
@@ -449,7 +453,7 @@ class LiveHost:
             positions=Counters(POSITIONS, self.plan.positions_of(self.process)),
         )
         self._undo.callback(self.subscriber.close)
-        self.loop.add_source(self.subscriber.socket, self._on_star, rank=Rank.STAR)
+        self.loop.set_group([self.subscriber.socket], self._on_star, Rank.STAR, self._star_touched)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:

@@ -4,11 +4,18 @@ Everything is called on that thread, one at a time. Of what is ready together, t
 urgent goes between any two others::
 
     urgent mesh > times that are due > the host's own sources > star > mesh > control > HTTP
+
+The thread waits on descriptors, that of a ZeroMQ socket too: one system call, however many there are. Such a descriptor
+tells of news once; whoever sends on the socket, or leaves something in it, may have taken the news in unseen. So these
+sockets are looked at themselves before the thread waits: those that their owner names as touched, and all of which
+nobody says anything.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import select
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from heapq import heappop, heappush
@@ -17,12 +24,11 @@ from typing import Any
 import zmq
 from zmq.backend import zmq_poll
 
-from nautilus.runtime.clock import PlatformClock, monotonic_ns, wall_ns
+from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns
 
-_MILLISECOND = 1_000_000
-LONGEST_WAIT_MS = 1_000
+LONGEST_WAIT_NS = NANOSECONDS
 """The thread comes round at least this often."""
-_LONGEST_WAIT_NS = LONGEST_WAIT_MS * _MILLISECOND
+_POLLIN = int(zmq.POLLIN)
 
 Item = Any  # a zmq socket, or a file descriptor
 
@@ -68,13 +74,16 @@ class Loop:
 
     def __init__(self, clock: PlatformClock) -> None:
         self._clock = clock
+        self._epoll = select.epoll()
         self._sources: dict[Item, _Source] = {}
-        self._items: list[tuple[Item, int]] = []
+        self._descriptors: dict[int, Item] = {}
+        self._unsure: set[Item] = set()
+        self._touched: list[set[Any]] = [self._unsure]
         self._armed: list[_Source] = []
         self._timers: list[tuple[int, int, Callable[[], object]]] = []
         self._order = itertools.count()
         self._groups: dict[Rank, list[Item]] = {}
-        self.ready: dict[Item, int] = {}
+        self.ready: set[Item] = set()
         self.woken_ns = 0
 
     def add_source(
@@ -89,25 +98,55 @@ class Loop:
 
         `arm` is called before the thread waits: False says that something is there already.
         """
-        self._sources[item] = _Source(callback, rank, arm)
-        self._renew()
+        self._add(item, _Source(callback, rank, arm))
+        if isinstance(item, zmq.Socket):
+            self._unsure.add(item)
 
     def remove_source(self, item: Item) -> None:
         """Wait for it no longer; to be called before it is closed."""
         source = self._sources.pop(item, None)
-        if source is not None:
-            source.watched = False
-        self._renew()
+        if source is None:
+            return
+        source.watched = False
+        self._unsure.discard(item)
+        for descriptor, found in list(self._descriptors.items()):
+            if found is item or found == item:
+                del self._descriptors[descriptor]
+                with contextlib.suppress(OSError):  # closed after all
+                    self._epoll.unregister(descriptor)
+        self._armed = [each for each in self._sources.values() if each.arm is not None]
 
-    def set_group(self, items: Iterable[Item], callback: Callable[[], object], rank: Rank) -> None:
-        """Wait for exactly these at a rank, and call back once for all of them; `ready` tells which."""
+    def set_group(
+        self, items: Iterable[Item], callback: Callable[[], object], rank: Rank, touched: set[Any] | None = None
+    ) -> None:
+        """Wait for exactly these sockets at a rank, and call back once for all of them; `ready` tells which.
+
+        `touched` holds those that have to be looked at before the next wait; they are taken out.
+        """
+        wanted = list(items)
         for item in self._groups.get(rank, ()):
-            self._sources.pop(item, None)
-        self._groups[rank] = list(items)
+            if item not in wanted:
+                self.remove_source(item)
+        self._groups[rank] = wanted
         source = _Source(callback, rank, None)
-        for item in self._groups[rank]:
-            self._sources[item] = source
-        self._renew()
+        for item in wanted:
+            self._add(item, source)
+        if touched is not None and all(known is not touched for known in self._touched):
+            self._touched.append(touched)
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._epoll.close()
+
+    def _add(self, item: Item, source: _Source) -> None:
+        if item not in self._sources:
+            descriptor = item
+            if isinstance(item, zmq.Socket):
+                descriptor = item.getsockopt(zmq.FD)
+            self._descriptors[descriptor] = item
+            self._epoll.register(descriptor, select.EPOLLIN)
+        self._sources[item] = source
+        self._armed = [each for each in self._sources.values() if each.arm is not None]
 
     def call_at(self, ns: int, callback: Callable[[], object]) -> None:
         """Call back once, when platform time is `ns` or up to a millisecond later."""
@@ -125,17 +164,23 @@ class Loop:
         called: list[_Source] = []
         if self._armed:
             called += [source for source in self._armed if source.arm is not None and not source.arm()]
+        ready: set[Item] = set()
+        self.ready = ready
+        for touched in self._touched:
+            if touched:
+                ready.update(item for item, _ in zmq_poll([(item, _POLLIN) for item in touched], 0))
+                if touched is not self._unsure:
+                    touched.clear()
         timers = self._timers
         if timers and timers[0][0] < due_ns:
             due_ns = timers[0][0]
-        wait_ns = 0 if called else due_ns - wall_ns()
-        # Rounded up: rather a little late than round and round until it is time.
-        wait_ms = -(-wait_ns // _MILLISECOND) if 0 < wait_ns < _LONGEST_WAIT_NS else LONGEST_WAIT_MS * (wait_ns > 0)
-        self.ready = ready = dict(zmq_poll(self._items, wait_ms))
+        wait_ns = 0 if called or ready else min(max(due_ns - wall_ns(), 0), LONGEST_WAIT_NS)
+        for descriptor, _ in self._epoll.poll(wait_ns / NANOSECONDS):
+            ready.add(self._descriptors[descriptor])
         self.woken_ns = monotonic_ns()
         for item in ready:
-            found = self._sources[item]
-            if found not in called:
+            found = self._sources.get(item)
+            if found is not None and found not in called:
                 called.append(found)
         if len(called) > 1:
             called.sort(key=_rank)
@@ -157,7 +202,3 @@ class Loop:
             most -= 1
             heappop(timers)[2]()
             between()
-
-    def _renew(self) -> None:
-        self._items = [(item, zmq.POLLIN) for item in self._sources]
-        self._armed = [source for source in self._sources.values() if source.arm is not None]

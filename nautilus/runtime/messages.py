@@ -208,6 +208,12 @@ class Messages:
             _, _, function, arguments = heappop(inbox)
             function(*arguments)
 
+    def settle(self) -> None:
+        """After whatever may have said something: deliver it, then see to what is urgent."""
+        if self._inbox:
+            self.drain()
+        self.between()
+
     def between(self) -> None:
         """Between two handlers: what is urgent, here and on the mesh."""
         if self._inbox:

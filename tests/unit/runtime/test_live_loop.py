@@ -26,16 +26,25 @@ def wires():
         os.close(descriptor)
 
 
-def loop(speed=1.0):
-    now_ns = wall_ns()
-    return Loop(PlatformClock(ClockAnchor(now_ns, now_ns, speed)))
+@pytest.fixture
+def loop():
+    made = []
+
+    def make(speed=1.0):
+        now_ns = wall_ns()
+        made.append(Loop(PlatformClock(ClockAnchor(now_ns, now_ns, speed))))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 def turn(made, wait_ns=LATER_NS, seen=None):
     made.turn(wall_ns() + wait_ns, (lambda: seen.append("between")) if seen is not None else lambda: None)
 
 
-def test_of_what_is_ready_together_the_lower_rank_goes_first_and_times_after_the_urgent(wires):
+def test_of_what_is_ready_together_the_lower_rank_goes_first_and_times_after_the_urgent(loop, wires):
     made, seen = loop(), []
     for rank in reversed(Rank):
         wire = wires()
@@ -50,7 +59,7 @@ def test_of_what_is_ready_together_the_lower_rank_goes_first_and_times_after_the
     assert set(seen[1::2]) == {"between"}, "what is urgent has its turn after each"
 
 
-def test_it_waits_no_longer_than_it_is_told_and_for_nothing_that_was_taken_away(wires):
+def test_it_waits_no_longer_than_it_is_told_and_for_nothing_that_was_taken_away(loop, wires):
     made, seen = loop(), []
     wire = wires()
     made.add_source(wire, lambda: seen.append("wire"))
@@ -63,7 +72,7 @@ def test_it_waits_no_longer_than_it_is_told_and_for_nothing_that_was_taken_away(
     assert 15 * MS < monotonic_ns() - begun_ns < 1000 * MS
 
 
-def test_a_source_that_another_one_takes_away_is_not_called(wires):
+def test_a_source_that_another_one_takes_away_is_not_called(loop, wires):
     made, seen = loop(), []
     first, second = wires(), wires()
     made.add_source(first, lambda: made.remove_source(second), rank=Rank.OWN)
@@ -74,7 +83,7 @@ def test_a_source_that_another_one_takes_away_is_not_called(wires):
     assert not seen
 
 
-def test_a_source_that_has_something_already_is_not_waited_for(wires):
+def test_a_source_that_has_something_already_is_not_waited_for(loop, wires):
     made, seen = loop(), []
     made.add_source(wires(), lambda: seen.append("wire"), arm=lambda: False)
     begun_ns = monotonic_ns()
@@ -83,28 +92,69 @@ def test_a_source_that_has_something_already_is_not_waited_for(wires):
     assert monotonic_ns() - begun_ns < 1_000 * MS
 
 
-def test_a_group_is_called_once_and_told_which_of_it_are_ready():
-    made, seen = loop(), []
+@pytest.fixture
+def pairs():
+    """Connected sockets: (one to poll, one to send on)."""
     with zmq.Context() as context:
-        pairs = [(context.socket(zmq.PAIR), context.socket(zmq.PAIR)) for _ in range(3)]
-        for number, (left, right) in enumerate(pairs):
+        made = [(context.socket(zmq.PAIR), context.socket(zmq.PAIR)) for _ in range(3)]
+        for number, (left, right) in enumerate(made):
             left.bind(f"inproc://{number}")
             right.connect(f"inproc://{number}")
-        lefts = [left for left, _ in pairs]
-        made.set_group(lefts, lambda: seen.append({lefts.index(each) for each in made.ready}), Rank.MESH)
-        pairs[0][1].send(b"a")
-        pairs[2][1].send(b"b")
-        turn(made)
-        assert seen == [{0, 2}]
-        made.set_group(lefts[1:2], lambda: seen.append("other"), Rank.MESH)
-        turn(made, 1 * MS)
-        assert seen == [{0, 2}]
-        for left, right in pairs:
-            left.close(0)
-            right.close(0)
+        yield made
+        for pair in made:
+            for socket in pair:
+                socket.close(0)
 
 
-def test_times_come_in_order_never_early_and_in_platform_time():
+def test_a_group_is_called_once_and_told_which_of_it_are_ready(loop, pairs):
+    made, seen = loop(), []
+    lefts = [left for left, _ in pairs]
+
+    def read():
+        seen.append({lefts.index(each) for each in made.ready})
+        for each in made.ready:
+            while each.poll(0):
+                each.recv(zmq.NOBLOCK)
+
+    made.set_group(lefts, read, Rank.MESH, {*lefts})
+    pairs[0][1].send(b"a")
+    pairs[2][1].send(b"b")
+    turn(made)
+    assert seen == [{0, 2}]
+    made.set_group(lefts[1:2], read, Rank.MESH)
+    pairs[0][1].send(b"c")
+    pairs[1][1].send(b"d")
+    turn(made)
+    assert seen == [{0, 2}, {1}]
+
+
+def test_what_a_send_took_in_unseen_is_found_where_the_socket_is_named_as_touched(loop, pairs):
+    made, seen, touched = loop(), [], set()
+    left, right = pairs[0]
+    made.set_group([left], lambda: seen.append(left.recv()), Rank.MESH, touched)
+    right.send(b"a")
+    while not left.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        pass  # it has come, and the socket's descriptor will not say so again
+    touched.add(left)
+    turn(made)
+    assert seen == [b"a"]
+    assert touched == set()
+
+
+def test_a_socket_of_which_nobody_says_anything_is_looked_at_every_time(loop, pairs):
+    made, seen = loop(), []
+    left, right = pairs[0]
+    made.add_source(left, lambda: seen.append(left.recv()))
+    right.send(b"a")
+    right.send(b"b")
+    while not left.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        pass
+    turn(made)
+    turn(made)
+    assert seen == [b"a", b"b"]
+
+
+def test_times_come_in_order_never_early_and_in_platform_time(loop):
     made, seen = loop(speed=10.0), []
     clock = made._clock
     due = [clock.now_ns() + wait_ns for wait_ns in (300 * MS, 100 * MS, -5)]
@@ -118,7 +168,7 @@ def test_times_come_in_order_never_early_and_in_platform_time():
     assert wall_ns() - begun_ns >= 29 * MS
 
 
-def test_a_time_set_for_now_again_and_again_keeps_nothing_else_waiting(wires):
+def test_a_time_set_for_now_again_and_again_keeps_nothing_else_waiting(loop, wires):
     made, seen = loop(), []
 
     def again():
