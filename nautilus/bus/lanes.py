@@ -74,15 +74,6 @@ class Router:
             self.socket.close()
             raise
 
-    def answer(self, identity: bytes, frame: bytes) -> bool:
-        """Send to a peer that has dialled; False where it is gone or reads nothing."""
-        try:
-            self.send(identity, SNDMORE_NOBLOCK)
-            self.send(frame, NOBLOCK)
-        except zmq.ZMQError:
-            return False
-        return True
-
     def skip_rest(self) -> None:
         """Drop the frames of a message that has more of them than it should."""
         while self.get(RCVMORE):

@@ -51,8 +51,8 @@ from nautilus.bus.envelope import (
     PeerState,
     error_payload,
 )
-from nautilus.bus.lanes import EVERY, NOBLOCK, NONE, POLLIN, RCVMORE, Dealer, Inbound, Peer, Router
-from nautilus.bus.streams import AHEAD, DELIVER, DUPLICATE, REFUSED, SendStream
+from nautilus.bus.lanes import EVERY, NOBLOCK, NONE, POLLIN, RCVMORE, SNDMORE_NOBLOCK, Dealer, Inbound, Peer, Router
+from nautilus.bus.streams import AHEAD, DELIVER, DUPLICATE, REFUSED, SendStream, Verdict
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.model.enums import Priority
@@ -383,49 +383,55 @@ class Mesh:
                 self.malformed += 1
                 router.skip_rest()
                 continue
-            stream = source.stream
-            if envelope.epoch != source.peer.epoch and not self._enter(source.peer, envelope.epoch):
+            peer, stream = source.peer, source.stream
+            if envelope.epoch != peer.epoch and not self._enter(peer, envelope.epoch):
                 continue
             verdict = stream.accept(envelope)
             if stream.skipped is not None and self.on_gap is not None:
-                self.on_gap(source.peer.name, source.priority, *stream.skipped)
-            if verdict is DELIVER:
-                if envelope.deadline_ns and envelope.deadline_ns <= now_ns:
-                    self._refuse_late(source, envelope, now_ns)
-                    continue
-                self.received += 1
-                out.append(
-                    Delivery(
-                        envelope.kind,
-                        envelope.id,
-                        source.peer.name,
-                        envelope.sender,
-                        envelope.to,
-                        envelope.payload,
-                        envelope.priority,
-                        envelope.deadline_ns,
-                        envelope.trace_id,
-                        envelope.epoch,
-                        envelope.sequence,
-                        source,
-                    )
+                self.on_gap(peer.name, source.priority, *stream.skipped)
+            if verdict is not DELIVER:
+                self._turn_away(source, envelope, verdict)
+                continue
+            if envelope.deadline_ns and envelope.deadline_ns <= now_ns:
+                self._refuse_late(source, envelope, now_ns)
+                continue
+            self.received += 1
+            out.append(
+                Delivery(
+                    envelope.kind,
+                    envelope.id,
+                    peer.name,
+                    envelope.sender,
+                    envelope.to,
+                    envelope.payload,
+                    envelope.priority,
+                    envelope.deadline_ns,
+                    envelope.trace_id,
+                    envelope.epoch,
+                    envelope.sequence,
+                    source,
                 )
-                if envelope.sequence == envelope.base:
-                    # The sender waits for this one alone, so there is most likely nothing behind it. To be told so
-                    # would cost as much as the message did; the host's next poll tells it for nothing.
-                    break
-            elif verdict is DUPLICATE:
-                self.duplicates += 1
-                self._answer_again(source, envelope)
-            elif verdict is AHEAD:
-                self.ahead += 1
-                if stream.missing != stream.expected:
-                    stream.missing = stream.expected
-                    self._answer(source, Answer(RESEND, 0, stream.epoch, self.epoch, source.priority, 0, 0))
-            elif verdict is REFUSED:
-                self.stale += 1
-            else:
-                self._acknowledge(source)
+            )
+            if envelope.sequence == envelope.base:
+                # The sender waits for this one alone, so there is most likely nothing behind it. To be told so would
+                # cost as much as the message did; the host's next poll tells it for nothing.
+                break
+
+    def _turn_away(self, source: Inbound, envelope: Envelope, verdict: Verdict) -> None:
+        """What is not delivered is answered nevertheless, so that the sender knows how far things are."""
+        stream = source.stream
+        if verdict is DUPLICATE:
+            self.duplicates += 1
+            self._answer_again(source, envelope)
+        elif verdict is AHEAD:
+            self.ahead += 1
+            if stream.missing != stream.expected:
+                stream.missing = stream.expected
+                self._answer(source, Answer(RESEND, 0, stream.epoch, self.epoch, source.priority, 0, 0))
+        elif verdict is REFUSED:
+            self.stale += 1
+        else:
+            self._acknowledge(source)
 
     def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
         """The streams of a peer that had not dialled before; None where that was no identity."""
@@ -556,9 +562,8 @@ class Mesh:
                 answer = Answer(kind, delivery.id, delivery.epoch, self.epoch, source.priority, 0, 0, payload)
                 stream.keep(delivery.sequence, answer)
                 self._answer(source, answer)
-            elif not source.due:
-                source.due = True
-                self._answers_due.append(source)
+            else:
+                self._acknowledge(source)
         if self._answers_due and not self._open:
             self._send_answers()
 
@@ -569,11 +574,15 @@ class Mesh:
 
     def _answer(self, source: Inbound, answer: Answer) -> None:
         """Send an answer with the numbers of now; one that is lost is asked for again."""
-        stream = source.stream
-        self.touched.add(source.router.socket)
+        stream, router = source.stream, source.router
         answer.received = stream.expected - 1
         answer.handled = stream.handled
-        if not source.router.answer(source.peer.identity, self._encode(answer)):
+        frame = self._encode(answer)
+        self.touched.add(router.socket)
+        try:
+            router.send(source.peer.identity, SNDMORE_NOBLOCK)
+            router.send(frame, NOBLOCK)
+        except zmq.ZMQError:  # the peer is gone, or reads nothing
             self.unanswerable += 1
 
     def _send_answers(self) -> None:
