@@ -14,7 +14,8 @@ from zmq.utils.monitor import parse_monitor_message
 
 from nautilus.bus.base import checked_endpoints, new_socket
 from nautilus.bus.envelope import URGENT
-from nautilus.bus.streams import ReceiveStream, SendStream
+from nautilus.bus.receive_stream import ReceiveStream
+from nautilus.bus.send_stream import SendStream
 
 NOBLOCK = int(zmq.NOBLOCK)
 SNDMORE_NOBLOCK = int(zmq.SNDMORE) | NOBLOCK

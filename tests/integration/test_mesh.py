@@ -111,7 +111,7 @@ def test_every_request_to_a_killed_peer_is_answered_or_unknown_by_its_deadline(n
     assert [letter.reason for letter in node.letters] == ["deadline"] * len(node.unknown)
     peer.start()
     last = node.request("peer", b"4:1000")
-    run([node], lambda: node.answers[-1].id == last, 20)
+    run([node], lambda: node.answers and node.answers[-1].id == last, 20)
     check_lives(peer)
     # What was given up while nobody was there is not handled later.
     newest = max(peer.lives().items())[1]

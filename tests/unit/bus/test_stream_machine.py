@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nautilus.bus.envelope import Answer, Envelope, MessageKind
-from nautilus.bus.streams import AHEAD, DELIVER, DUPLICATE, REFUSED, ReceiveStream, SendStream
+from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, REFUSED, ReceiveStream
+from nautilus.bus.send_stream import SendStream
 
 encode = msgspec.msgpack.encode
 COMMAND, REQUEST = MessageKind.COMMAND, MessageKind.REQUEST

@@ -7,17 +7,8 @@ from itertools import pairwise
 import pytest
 
 from nautilus.bus.envelope import Answer, Envelope, MessageKind
-from nautilus.bus.streams import (
-    AHEAD,
-    DELIVER,
-    DUPLICATE,
-    KEPT_REPLIES,
-    MERGE_AT,
-    REFUSED,
-    SKIP,
-    ReceiveStream,
-    SendStream,
-)
+from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, KEPT_REPLIES, REFUSED, SKIP, ReceiveStream
+from nautilus.bus.send_stream import MERGE_AT, SendStream
 
 COMMAND, REQUEST = MessageKind.COMMAND, MessageKind.REQUEST
 SETTLED, GIVEN_UP = MessageKind.SETTLED, MessageKind.GIVEN_UP

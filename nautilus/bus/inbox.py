@@ -1,0 +1,234 @@
+"""The receiving half of a node of the mesh: the routers that peers dial, their streams, answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import zmq
+
+from nautilus.bus.envelope import (
+    LANE_OF,
+    LANES,
+    NORMAL,
+    PRIORITIES,
+    URGENT,
+    Answer,
+    Delivery,
+    Envelope,
+    MessageKind,
+    error_payload,
+)
+from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
+from nautilus.bus.node import LateError, Node, ReplyDroppedError
+from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, REFUSED, Verdict
+from nautilus.model.errors import BusError, NautilusError
+
+REQUEST, REPLY, ERROR = MessageKind.REQUEST, MessageKind.REPLY, MessageKind.ERROR
+ACKNOWLEDGED, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.RESEND
+
+
+class Inbox(Node):
+    """Receives, and answers: `done`."""
+
+    def _open_inbox(self, endpoint: Callable[[str, str], str], high_water: int) -> None:
+        self.on_gap: Callable[[str, int, int, int], None] | None = None
+        self.on_restart: Callable[[str, int], None] | None = None
+        self._decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+        self._open = 0
+        """Deliveries that were handed out and are not done."""
+        self._answers_due: list[Inbound] = []
+        self._peers_in: dict[bytes, Peer] = {}
+        self._routers: dict[str, Router] = {}
+        for lane in LANES:
+            self._routers[lane] = Router(self._context, lane, endpoint(self.process, lane), high_water)
+
+    def _read_router(self, router: Router, out: list[Delivery], limit: int, now_ns: int) -> None:
+        recv, decode, inbound = router.recv, self._decode_envelope, router.inbound
+        self.touched.add(router.socket)
+        for _ in range(limit):
+            try:
+                identity = recv(NOBLOCK)
+            except zmq.Again:
+                self.touched.discard(router.socket)
+                break
+            sources = inbound.get(identity)
+            if sources is None:
+                sources = self._meet(router, identity)
+                if sources is None:
+                    continue
+            frame = recv(NOBLOCK)
+            try:
+                envelope = decode(frame)
+                source = sources[envelope.priority]
+            except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+                self.malformed += 1
+                router.skip_rest()
+                continue
+            peer, stream = source.peer, source.stream
+            if envelope.epoch != peer.epoch and not self._enter(peer, envelope.epoch):
+                continue
+            verdict = stream.accept(envelope)
+            if stream.skipped is not None and self.on_gap is not None:
+                self.on_gap(peer.name, source.priority, *stream.skipped)
+            if verdict is not DELIVER:
+                self._turn_away(source, envelope, verdict)
+                continue
+            if envelope.deadline_ns and envelope.deadline_ns <= now_ns:
+                self._refuse_late(source, envelope, now_ns)
+                continue
+            self.received += 1
+            out.append(
+                Delivery(
+                    envelope.kind,
+                    envelope.id,
+                    peer.name,
+                    envelope.sender,
+                    envelope.to,
+                    envelope.payload,
+                    envelope.priority,
+                    envelope.deadline_ns,
+                    envelope.trace_id,
+                    envelope.epoch,
+                    envelope.sequence,
+                    source,
+                )
+            )
+            if envelope.sequence == envelope.base:
+                # The sender waits for this one alone, so there is most likely nothing behind it. To be told so would
+                # cost as much as the message did; the host's next poll tells it for nothing.
+                break
+
+    def _turn_away(self, source: Inbound, envelope: Envelope, verdict: Verdict) -> None:
+        """What is not delivered is answered nevertheless, so that the sender knows how far things are."""
+        stream = source.stream
+        if verdict is DUPLICATE:
+            self.duplicates += 1
+            self._answer_again(source, envelope)
+        elif verdict is AHEAD:
+            self.ahead += 1
+            if stream.missing != stream.expected:
+                stream.missing = stream.expected
+                self._answer(source, Answer(RESEND, 0, stream.epoch, self.epoch, source.priority, 0, 0))
+        elif verdict is REFUSED:
+            self.stale += 1
+        else:
+            self._acknowledge(source)
+
+    def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
+        """The streams of a peer that had not dialled before; None where that was no identity."""
+        try:
+            name = identity.decode()
+        except UnicodeDecodeError:
+            name = ""
+        # The last frame of a message is no identity, and one that begins with a zero byte is not of the mesh.
+        if not router.get(RCVMORE) or not name or name[0] == "\0":
+            self.malformed += 1
+            router.skip_rest()
+            return None
+        lane = URGENT if router is self._routers[URGENT] else NORMAL
+        peer = self._peers_in.setdefault(identity, Peer(identity, name))
+        sources = router.inbound[identity] = {
+            priority: Inbound(router, peer, priority) for priority in PRIORITIES if LANE_OF[priority] == lane
+        }
+        return sources
+
+    def _enter(self, peer: Peer, epoch: int) -> bool:
+        """A peer speaks in another epoch than last; False where that is an earlier life of it."""
+        if epoch < peer.epoch:
+            self.stale += 1
+            return False
+        peer.epoch = epoch
+        if self.on_restart is not None:
+            self.on_restart(peer.name, epoch)
+        return True
+
+    def _refuse_late(self, source: Inbound, envelope: Envelope, now_ns: int) -> None:
+        self.late += 1
+        source.stream.finish(envelope.sequence)
+        self._bury([envelope], source.peer.name, "late", now_ns)
+        if envelope.kind is REQUEST:
+            error = LateError("the request came after its deadline", where=envelope.to, expected="an earlier arrival")
+            self._answer_error(source, envelope, error)
+        else:
+            self._acknowledge(source)
+
+    def _answer_again(self, source: Inbound, envelope: Envelope) -> None:
+        """The sender has not heard of something that was delivered before: tell it how far things are."""
+        stream = source.stream
+        answer = stream.replies.get(envelope.sequence)
+        if answer is not None:
+            self._answer(source, answer)
+        elif envelope.kind is REQUEST and stream.finished(envelope.sequence):
+            error = ReplyDroppedError("the reply is not kept any more", where=envelope.to, expected="fewer requests")
+            self._answer_error(source, envelope, error)
+        else:
+            self._acknowledge(source)
+
+    def _answer_error(self, source: Inbound, envelope: Envelope, error: BusError) -> None:
+        payload = error_payload(error.as_dict())
+        answer = Answer(ERROR, envelope.id, envelope.epoch, self.epoch, source.priority, 0, 0, payload)
+        source.stream.keep(envelope.sequence, answer)
+        self._answer(source, answer)
+
+    def done(
+        self, delivery: Delivery, reply: bytes | None = None, error: NautilusError | Mapping[str, str] | None = None
+    ) -> None:
+        """The handler of a delivery has run: acknowledge it; answer it where it is a request.
+
+        It may be called later and in another order than that of delivery; until then the sender holds the message. A
+        request without reply or error is answered with an empty reply.
+        """
+        source = delivery.source
+        if self._open:
+            self._open -= 1
+        if source is None:
+            if self._answers_due and not self._open:
+                self._send_answers()
+            return
+        delivery.source = None
+        stream = source.stream
+        if delivery.epoch != stream.epoch:
+            # The sender has another life since: nobody waits for this.
+            self.unanswerable += 1
+        elif stream.finish(delivery.sequence):
+            if delivery.kind is REQUEST:
+                kind, payload = REPLY, reply or b""
+                if error is not None:
+                    kind = ERROR
+                    payload = error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
+                answer = Answer(kind, delivery.id, delivery.epoch, self.epoch, source.priority, 0, 0, payload)
+                stream.keep(delivery.sequence, answer)
+                self._answer(source, answer)
+            else:
+                self._acknowledge(source)
+        if self._answers_due and not self._open:
+            self._send_answers()
+
+    def _acknowledge(self, source: Inbound) -> None:
+        if not source.due:
+            source.due = True
+            self._answers_due.append(source)
+
+    def _answer(self, source: Inbound, answer: Answer) -> None:
+        """Send an answer with the numbers of now; one that is lost is asked for again."""
+        stream, router = source.stream, source.router
+        answer.received = stream.expected - 1
+        answer.handled = stream.handled
+        frame = self._encode(answer)
+        self.touched.add(router.socket)
+        try:
+            router.send(source.peer.identity, SNDMORE_NOBLOCK)
+            router.send(frame, NOBLOCK)
+        except zmq.ZMQError:  # the peer is gone, or reads nothing
+            self.unanswerable += 1
+
+    def _send_answers(self) -> None:
+        due, self._answers_due = self._answers_due, []
+        for source in due:
+            source.due = False
+            self._answer(source, Answer(ACKNOWLEDGED, 0, source.stream.epoch, self.epoch, source.priority, 0, 0))
+
+    def _close_inbox(self) -> None:
+        for router in self._routers.values():
+            router.socket.close()
