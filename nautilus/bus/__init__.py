@@ -7,7 +7,8 @@ sockets and calls; nothing here waits, starts a thread, or raises for what came 
 from nautilus.bus.base import EndpointError, TopicError, make_context, stream_id
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
 from nautilus.bus.mesh import Mesh, MeshError
-from nautilus.bus.pubsub import Publisher, Subscriber, count_lost
+from nautilus.bus.publisher import Publisher
+from nautilus.bus.subscriber import Subscriber, count_lost
 
 __all__ = [
     "DeadLetter",

@@ -18,6 +18,7 @@ Nothing here waits, starts a thread or raises for what came over the wire.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +33,6 @@ from nautilus.bus.base import (
     HEARTBEAT,
     HEARTBEAT_STREAM,
     LAST,
-    LAYOUTS,
     MAGIC,
     Layout,
     checked_endpoints,
@@ -44,188 +44,39 @@ from nautilus.bus.positions import PositionTable
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.model.records import Records
-from nautilus.model.topics import Topic, topic_of
+from nautilus.model.topics import Topic
 
 NOBLOCK = int(zmq.NOBLOCK)
 EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
-LINGER_MS = 200
-"""Subscribers that read get to the end of the star within this time; others do not hold up its end."""
-# The dtypes of the platform are never freed, so their identity names them.
-_BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
-
-
-class Publisher:
-    """The one publisher of the star. Never blocks: what a slow reader's queue has no room for is not sent to it.
-
-    Parameters
-    ----------
-    context
-        With two I/O threads (`make_context`), so that the star stays off the urgent one.
-    endpoints
-        To bind: ipc, or TCP on loopback; `endpoints` then tells what was bound (port 0 is resolved).
-    epoch
-        Higher than that of every earlier life of this publisher.
-    clock
-        Platform time in nanoseconds.
-    heartbeat_ns
-        Between heartbeats; one follows each new subscription at once.
-    high_water
-        Frames queued for each subscriber, and no more.
-    counters
-        Table to keep ``star.published`` (records) and ``star.frames`` in.
-    positions
-        Table to keep the last sequence of each stream in, for others to compare (`nautilus.bus.positions`).
-    """
-
-    def __init__(
-        self,
-        context: zmq.Context[Any],
-        endpoints: str | Sequence[str],
-        *,
-        epoch: int,
-        clock: Callable[[], int],
-        heartbeat_ns: int = 20_000_000,
-        high_water: int = 10_000,
-        counters: Counters | None = None,
-        positions: Counters | None = None,
-    ) -> None:
-        self.epoch = epoch
-        self.published = 0
-        self.frames = 0
-        self.heartbeats = 0
-        self.subscribers = 0
-        self._clock = clock
-        self._heartbeat_ns = heartbeat_ns
-        self._due_ns = 0
-        # stream -> [topic bytes, last sequence]
-        self._streams: dict[int, list[Any]] = {}
-        self._tally = Tally(counters, "star", self, ("published", "frames"))
-        self._table = PositionTable(positions)
-        self.socket = new_socket(context, zmq.XPUB)
-        self.socket.setsockopt(zmq.SNDHWM, high_water)
-        self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        # The methods below the Python layer of pyzmq: they take only what is needed here.
-        self._send = BackendSocket.send.__get__(self.socket)
-        self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
-        bound = []
-        try:
-            for endpoint in checked_endpoints(endpoints):
-                self.socket.bind(endpoint)
-                bound.append(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
-        except BaseException:
-            self.socket.close()
-            raise
-        self.endpoints = tuple(bound)
-
-    def publish(self, records: Records) -> int:
-        """Send records, numbered per stream: one frame for each instrument among them. Returns the frames."""
-        count = len(records)
-        if not count:
-            return 0
-        layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
-        ids = records["instrument_id"].tobytes()
-        if count == 1 or ids == ids[:4] * count:
-            self._send_frame(layout, int.from_bytes(ids[:4], "little"), records, count)
-            return 1
-        instruments = records["instrument_id"]
-        found = dict.fromkeys(instruments.tolist())
-        for instrument in found:
-            part = records[instruments == instrument]
-            self._send_frame(layout, instrument, part, len(part))
-        return len(found)
-
-    def _send_frame(self, layout: Layout, instrument: int, records: Records, count: int) -> None:
-        kind = layout.kind
-        stream = kind << 32 | instrument
-        state = self._streams.get(stream)
-        if state is None:
-            state = self._streams[stream] = [topic_bytes(kind, instrument), 0]
-        last = state[1]
-        header = HEADER.pack(
-            state[0],
-            MAGIC,
-            kind,
-            layout.version,
-            layout.record_size,
-            count,
-            self.epoch,
-            stream,
-            last + 1,
-            self._clock(),
-        )
-        state[1] = last + count
-        self._send(header + records.tobytes(), NOBLOCK)
-        self.published += count
-        self.frames += 1
-
-    def poll(self, now_ns: int) -> int:
-        """Take in subscriptions and send the heartbeat that is due; returns when to call again at the latest.
-
-        Call it also whenever `socket` is readable.
-        """
-        joined = False
-        while self._get(EVENTS) & POLLIN:
-            message = self.socket.recv(NOBLOCK)
-            if message[1:2] == b"\xff":
-                joined |= message[0] == 1
-                self.subscribers += 1 if message[0] == 1 else -1
-        if joined or now_ns >= self._due_ns:
-            self.heartbeat()
-            self._due_ns = now_ns + self._heartbeat_ns
-            self._write()
-        return self._due_ns
-
-    def heartbeat(self) -> None:
-        """Tell every subscriber the last sequence of each stream, now."""
-        self.heartbeats += 1
-        lasts = b"".join([LAST.pack(stream, state[1]) for stream, state in self._streams.items()])
-        header = HEADER.pack(
-            topic_bytes(HEARTBEAT, 0),
-            MAGIC,
-            HEARTBEAT,
-            1,
-            LAST.size,
-            len(self._streams),
-            self.epoch,
-            HEARTBEAT_STREAM,
-            self.heartbeats,
-            self._clock(),
-        )
-        self._send(header + lasts, NOBLOCK)
-
-    def last_sequences(self) -> dict[int, int]:
-        """{stream: sequence of its last record}."""
-        return {stream: state[1] for stream, state in self._streams.items()}
-
-    def close(self) -> None:
-        """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
-        if not self.socket.closed:
-            self.heartbeat()
-            self._write()
-            self.socket.close(linger=LINGER_MS)
-
-    def _write(self) -> None:
-        self._tally.write()
-        for stream, state in self._streams.items():
-            self._table.put(f"hub.{stream:x}.last", state[1])
-        self._table.put("hub.epoch", self.epoch)
+# The header again: magic to record size, count, epoch and stream, first sequence.
+_PARTS = struct.Struct("<8x12sI16sQ")
+_LAYOUT = struct.Struct("<IHHI")
+_STREAM = struct.Struct("<QQ")
 
 
 class _Position:
     """Where a subscriber stands in one stream."""
 
-    __slots__ = ("delivered", "expected", "joined", "kind", "layout", "lost", "topic", "unknown")
+    __slots__ = (
+        "delivered",
+        "dtype",
+        "expected",
+        "header",
+        "joined",
+        "kind",
+        "lost",
+        "record_size",
+        "topic",
+        "unknown",
+        "version",
+    )
 
-    def __init__(self, kind: int, layout: Layout, joined: int) -> None:
-        self.kind = kind
-        self.layout = layout
-        self.topic = layout.topic
-        self.joined = joined
-        self.expected = joined
-        self.delivered = 0
-        self.lost = 0
-        self.unknown = 0
+    def __init__(self, layout: Layout, joined: int) -> None:
+        self.kind, self.topic, self.dtype, self.record_size, self.version = layout
+        self.header = _LAYOUT.pack(MAGIC, layout.kind, layout.version, layout.record_size)
+        self.joined = self.expected = joined
+        self.delivered = self.lost = self.unknown = 0
 
 
 class Subscriber:
@@ -291,6 +142,7 @@ class Subscriber:
         self._on_gap = on_gap
         self._on_epoch = on_epoch
         self._positions: dict[int, _Position] = {}
+        self._by_key: dict[bytes, _Position] = {}
         self._kinds = frozenset(layout_of(topic).kind for topic in topics)
         self._instruments = None if instruments is None else frozenset(instruments)
         self._tally = Tally(counters, "star", self, ("delivered", "conflated", "gaps", "lost"))
@@ -319,8 +171,7 @@ class Subscriber:
     def drain(self, limit: int = 256) -> list[tuple[Topic, Records]]:
         """What has come, at most `limit` frames: (topic, records of one stream, read-only), in order of arrival."""
         out: list[tuple[Topic, Records]] = []
-        recv, unpack, positions, frombuffer = self._recv, HEADER.unpack_from, self._positions, np.frombuffer
-        delivered = 0
+        recv, unpack, known, frombuffer = self._recv, _PARTS.unpack_from, self._by_key, np.frombuffer
         self.touched.add(self.socket)
         for number in range(limit):
             # To ask whether there is more costs less than the exception that says there is not.
@@ -335,43 +186,58 @@ class Subscriber:
             if len(frame) < HEADER_BYTES:
                 self.malformed += 1
                 continue
-            _, magic, schema, version, size, count, epoch, stream, first, _ = unpack(frame)
-            if magic != MAGIC or len(frame) != HEADER_BYTES + size * count:
-                self.malformed += 1
+            layout, count, key, first = unpack(frame)
+            position = known.get(key)
+            if (
+                position is None
+                or position.expected != first
+                or position.header != layout
+                or len(frame) != HEADER_BYTES + count * position.record_size
+            ):
+                # Anything but the next frame of a known stream.
+                self._take_apart(frame, out)
                 continue
-            if epoch != self.epoch and not self._enter(epoch):
-                continue
-            position = positions.get(stream)
-            if position is None:
-                if stream == HEARTBEAT_STREAM:
-                    self._heartbeat(frame, schema, size, first)
-                    continue
-                position = self._join(stream, first)
-                if position is None:
-                    self.unknown += count
-                    continue
-            skip = 0
-            if first != position.expected:
-                skip = self._misplaced(position, stream, first, count)
-                if skip >= count:
-                    continue
             position.expected = first + count
-            layout = position.layout
-            if schema != layout.kind or version != layout.version or size != layout.record_size:
-                records = self._foreign(position, frame, schema, version, size, count)
-                if records is None:
-                    continue
-            else:
-                records = frombuffer(frame, layout.dtype, count, HEADER_BYTES)
-            if skip:
-                records = records[skip:]
-                count -= skip
             position.delivered += count
-            delivered += count
-            out.append((position.topic, records))
-        self.delivered += delivered
+            self.delivered += count
+            out.append((position.topic, frombuffer(frame, position.dtype, count, HEADER_BYTES)))
         self._tally.write()
         return out
+
+    def _take_apart(self, frame: bytes, out: list[tuple[Topic, Records]]) -> None:
+        """Judge a frame in full, and add what is to be handed out."""
+        _, magic, schema, version, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
+        if magic != MAGIC or len(frame) != HEADER_BYTES + size * count:
+            self.malformed += 1
+            return
+        if epoch != self.epoch and not self._enter(epoch):
+            return
+        if stream == HEARTBEAT_STREAM:
+            self._heartbeat(frame, schema, size, first)
+            return
+        position = self._positions.get(stream) or self._join(stream, first)
+        if position is None:
+            self.unknown += count
+            return
+        old = 0
+        if first > position.expected:
+            self._gap(position, stream, first - 1)
+        elif first < position.expected:
+            old = min(position.expected - first, count)
+            self.duplicates += old
+            if old == count:
+                return
+        position.expected = first + count
+        count -= old
+        if schema != position.kind or version < position.version or size < position.record_size:
+            position.unknown += count
+            self.unknown += count
+            return
+        # A later version of the layout is read without what it appended.
+        records = np.ndarray((count,), position.dtype, frame, HEADER_BYTES + old * size, (size,))
+        position.delivered += count
+        self.delivered += count
+        out.append((position.topic, records))
 
     def positions(self) -> dict[int, tuple[int, int, int]]:
         """{stream: (joined, delivered, last known sequence)} in this epoch.
@@ -412,6 +278,7 @@ class Subscriber:
         for stream in self._positions:
             self._table.put(f"{stream:x}.joined", 0)
         self._positions.clear()
+        self._by_key.clear()
         self.synchronised = False
         if before:
             self.epochs += 1
@@ -427,17 +294,9 @@ class Subscriber:
             return None
         if self._instruments is not None and instrument not in self._instruments:
             return None
-        position = self._positions[stream] = _Position(kind, layout, 1 if self.synchronised else first)
+        position = _Position(layout, 1 if self.synchronised else first)
+        self._positions[stream] = self._by_key[_STREAM.pack(self.epoch, stream)] = position
         return position
-
-    def _misplaced(self, position: _Position, stream: int, first: int, count: int) -> int:
-        """A frame that does not begin at the next record: note the gap, or tell how much of it is old."""
-        if first > position.expected:
-            self._gap(position, stream, first - 1)
-            return 0
-        old = min(position.expected - first, count)
-        self.duplicates += old
-        return old
 
     def _gap(self, position: _Position, stream: int, last: int) -> None:
         first, position.expected = position.expected, last + 1
@@ -446,17 +305,6 @@ class Subscriber:
         self.gaps += 1
         if self._on_gap is not None:
             self._on_gap(position.topic, stream, first, last)
-
-    def _foreign(
-        self, position: _Position, frame: bytes, schema: int, version: int, size: int, count: int
-    ) -> Records | None:
-        """Records of a later version of the layout, without what it appended; None where it is another layout."""
-        layout = position.layout
-        if schema != layout.kind or version < layout.version or size < layout.record_size:
-            position.unknown += count
-            self.unknown += count
-            return None
-        return np.ndarray((count,), layout.dtype, frame, HEADER_BYTES, (size,))
 
     def _heartbeat(self, frame: bytes, schema: int, size: int, number: int) -> None:
         if schema != HEARTBEAT or size != LAST.size:

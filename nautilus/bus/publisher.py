@@ -1,0 +1,211 @@
+"""The one publisher of the star, over XPUB. What it guarantees stands in `nautilus.bus.subscriber`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+from zmq.backend import Socket as BackendSocket
+
+from nautilus.bus.base import (
+    HEADER,
+    HEARTBEAT,
+    HEARTBEAT_STREAM,
+    LAST,
+    LAYOUTS,
+    MAGIC,
+    Layout,
+    checked_endpoints,
+    layout_of,
+    new_socket,
+    topic_bytes,
+)
+from nautilus.bus.positions import PositionTable
+from nautilus.bus.tally import Tally
+from nautilus.core.counters import Counters
+from nautilus.model.records import Records
+from nautilus.model.topics import topic_of
+
+NOBLOCK = int(zmq.NOBLOCK)
+EVENTS = int(zmq.EVENTS)
+POLLIN = int(zmq.POLLIN)
+LINGER_MS = 200
+"""Subscribers that read get to the end of the star within this time; others do not hold up its end."""
+# The dtypes of the platform are never freed, so their identity names them.
+_BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
+# The header again, in the parts that are the same in each frame of a stream and those that are not.
+_PARTS = struct.Struct("<20sI16sQq8x")
+
+
+class _Stream:
+    """One stream: the parts of its header that do not change, and its last sequence."""
+
+    __slots__ = ("head", "key", "last")
+
+    def __init__(self, layout: Layout, instrument: int, epoch: int) -> None:
+        header = HEADER.pack(
+            topic_bytes(layout.kind, instrument),
+            MAGIC,
+            layout.kind,
+            layout.version,
+            layout.record_size,
+            0,
+            epoch,
+            layout.kind << 32 | instrument,
+            0,
+            0,
+        )
+        self.head = header[:20]
+        self.key = header[24:40]
+        self.last = 0
+
+
+class Publisher:
+    """The one publisher of the star. Never blocks: what a slow reader's queue has no room for is not sent to it.
+
+    Parameters
+    ----------
+    context
+        With two I/O threads (`make_context`), so that the star stays off the urgent one.
+    endpoints
+        To bind: ipc, or TCP on loopback; `endpoints` then tells what was bound (port 0 is resolved).
+    epoch
+        Higher than that of every earlier life of this publisher.
+    clock
+        Platform time in nanoseconds.
+    heartbeat_ns
+        Between heartbeats; one follows each new subscription at once.
+    high_water
+        Frames queued for each subscriber, and no more.
+    counters
+        Table to keep ``star.published`` (records) and ``star.frames`` in.
+    positions
+        Table to keep the last sequence of each stream in, for others to compare (`nautilus.bus.positions`).
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoints: str | Sequence[str],
+        *,
+        epoch: int,
+        clock: Callable[[], int],
+        heartbeat_ns: int = 20_000_000,
+        high_water: int = 10_000,
+        counters: Counters | None = None,
+        positions: Counters | None = None,
+    ) -> None:
+        self.epoch = epoch
+        self.published = 0
+        self.frames = 0
+        self.heartbeats = 0
+        self.subscribers = 0
+        self._clock = clock
+        self._heartbeat_ns = heartbeat_ns
+        self._due_ns = 0
+        self._streams: dict[int, _Stream] = {}
+        self._by_bytes: dict[int, dict[bytes, _Stream]] = {layout.kind: {} for layout in LAYOUTS}
+        self._tally = Tally(counters, "star", self, ("published", "frames"))
+        self._table = PositionTable(positions)
+        self.socket = new_socket(context, zmq.XPUB)
+        self.socket.setsockopt(zmq.SNDHWM, high_water)
+        self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        # The methods below the Python layer of pyzmq: they take only what is needed here.
+        self._send = BackendSocket.send.__get__(self.socket)
+        self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
+        bound = []
+        try:
+            for endpoint in checked_endpoints(endpoints):
+                self.socket.bind(endpoint)
+                bound.append(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        except BaseException:
+            self.socket.close()
+            raise
+        self.endpoints = tuple(bound)
+
+    def publish(self, records: Records) -> int:
+        """Send records, numbered per stream: one frame for each instrument among them. Returns the frames."""
+        count = len(records)
+        if not count:
+            return 0
+        layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
+        instruments = records["instrument_id"]
+        ids = instruments.tobytes()
+        if count == 1 or ids == ids[:4] * count:
+            self._send_frame(layout, ids[:4], records, count)
+            return 1
+        found = dict.fromkeys(instruments.tolist())
+        for instrument in found:
+            part = records[instruments == instrument]
+            self._send_frame(layout, instrument.to_bytes(4, "little"), part, len(part))
+        return len(found)
+
+    def _send_frame(self, layout: Layout, instrument: bytes, records: Records, count: int) -> None:
+        # The number of the stream in the order of its bytes: as good a key, and it need not be made a number.
+        stream = self._by_bytes[layout.kind].get(instrument) or self._begin(layout, instrument)
+        last = stream.last
+        stream.last = last + count
+        header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock())
+        self._send(header + records.tobytes(), NOBLOCK)
+        self.published += count
+        self.frames += 1
+
+    def _begin(self, layout: Layout, instrument: bytes) -> _Stream:
+        number = int.from_bytes(instrument, "little")
+        stream = _Stream(layout, number, self.epoch)
+        self._by_bytes[layout.kind][instrument] = self._streams[layout.kind << 32 | number] = stream
+        return stream
+
+    def poll(self, now_ns: int) -> int:
+        """Take in subscriptions and send the heartbeat that is due; returns when to call again at the latest.
+
+        Call it also whenever `socket` is readable.
+        """
+        joined = False
+        while self._get(EVENTS) & POLLIN:
+            message = self.socket.recv(NOBLOCK)
+            if message[1:2] == b"\xff":
+                joined |= message[0] == 1
+                self.subscribers += 1 if message[0] == 1 else -1
+        if joined or now_ns >= self._due_ns:
+            self.heartbeat()
+            self._due_ns = now_ns + self._heartbeat_ns
+            self._write()
+        return self._due_ns
+
+    def heartbeat(self) -> None:
+        """Tell every subscriber the last sequence of each stream, now."""
+        self.heartbeats += 1
+        lasts = b"".join([LAST.pack(stream, state.last) for stream, state in self._streams.items()])
+        header = HEADER.pack(
+            topic_bytes(HEARTBEAT, 0),
+            MAGIC,
+            HEARTBEAT,
+            1,
+            LAST.size,
+            len(self._streams),
+            self.epoch,
+            HEARTBEAT_STREAM,
+            self.heartbeats,
+            self._clock(),
+        )
+        self._send(header + lasts, NOBLOCK)
+
+    def last_sequences(self) -> dict[int, int]:
+        """{stream: sequence of its last record}."""
+        return {stream: state.last for stream, state in self._streams.items()}
+
+    def close(self) -> None:
+        """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
+        if not self.socket.closed:
+            self.heartbeat()
+            self._write()
+            self.socket.close(linger=LINGER_MS)
+
+    def _write(self) -> None:
+        self._tally.write()
+        for stream, state in self._streams.items():
+            self._table.put(f"hub.{stream:x}.last", state.last)
+        self._table.put("hub.epoch", self.epoch)
