@@ -1,54 +1,110 @@
 """The journal thread: see gate.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from nautilus.core.journal cimport journal_flush, journal_put, journal_put_hash, journal_room, journal_t
+from nautilus.core.clock cimport clock_now_ns
+from nautilus.core.journal cimport (
+    JOURNAL_RECORD, journal_flush, journal_put, journal_put_hash, journal_room, journal_t)
 from nautilus.core.port cimport CORE_FAILED, control_t, level_store, state_load, state_store
 from nautilus.core.region cimport bell_ring
-from nautilus.core.ring cimport ring_peek, ring_release, ring_size
-from nautilus.core.trading_core cimport COMMAND_RECORDS, IDLE_NS, core_t, queued_t, rest
+from nautilus.core.ring cimport ring_peek, ring_release, ring_size, ring_take_consumer
+from nautilus.core.trading_core cimport BATCH, COMMAND_RECORDS, IDLE_NS, core_t, queued_t, rest
+
+cdef extern from *:
+    """
+    static inline int word_take(uint32_t *place)
+    {
+        uint32_t free = 0;
+        return __atomic_compare_exchange_n(place, &free, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    }
+    """
+    bint word_take(uint32_t* place) noexcept nogil
+
+cdef enum:
+    SLOW_NS = 100000            # a write that takes longer is a disk that is busy: the kernel thread stays away from it
+    STAY_AWAY_NS = 1000000000
 
 
 cdef bint journal_waiting(core_t* core) noexcept nogil:
     return ring_size(core.commands) != 0 or state_load(&core.kernel_done) != 0
 
 
-cdef void* journal_main(void* argument) noexcept nogil:
-    cdef core_t* core = <core_t*>argument
+cdef uint64_t write_waiting(core_t* core, uint64_t most) noexcept nogil:
+    """Write what waits, at most so many commands, and move the gate; how many. `writing` is this thread's."""
     cdef control_t* control = core.control
     cdef journal_t* journal = core.journal
     cdef const queued_t* queued
     cdef uint64_t granted, i
-    cdef bint last
     cdef int rc
+    ring_take_consumer(core.commands)
+    queued = <const queued_t*>ring_peek(core.commands, most, &granted)
+    if granted == 0:
+        return 0
+    for i in range(granted):
+        if queued[i].mark:
+            journal_put_hash(journal, queued[i].command.sequence, queued[i].command.now_ns,
+                             queued[i].command.order_id, queued[i].command.source_sequence)
+        else:
+            journal_put(journal, &queued[i].command)
+    ring_release(core.commands, granted)
+    rc = journal_flush(journal)
+    if rc != 0:
+        # Final: nothing that is not written may be shown, and nothing more may be taken.
+        control.error = <uint32_t>-rc
+        state_store(&control.state, CORE_FAILED)
+        bell_ring(&control.kernel_bell, -1)
+        return granted
+    control.flushes += 1
+    level_store(&control.written_sequence, journal.written_sequence)
+    level_store(&control.durable_sequence, journal.durable_sequence)
+    level_store(&control.gate, journal.durable_sequence if core.durable else journal.written_sequence)
+    return granted
+
+
+cdef bint gate_write_through(core_t* core) noexcept nogil:
+    cdef journal_t* journal = core.journal
+    cdef int64_t start, now, left
+    cdef uint64_t waiting = ring_size(core.commands)
+    if waiting == 0:
+        return True
+    if core.durable or waiting > BATCH or not word_take(&core.writing):
+        return False
+    start = clock_now_ns()
+    # Near the end of its segment the journal is left to its own thread: the next one has to be begun.
+    left = journal.segment_bytes - journal.offset - <int64_t>journal.used - journal.reserve_bytes
+    if start < core.slow_until_ns or left < 4 * BATCH * JOURNAL_RECORD:
+        state_store(&core.writing, 0)
+        return False
+    while write_waiting(core, BATCH):
+        if state_load(&core.control.state) == CORE_FAILED:
+            break
+    state_store(&core.writing, 0)
+    now = clock_now_ns()
+    if now - start > SLOW_NS:
+        core.slow_until_ns = now + STAY_AWAY_NS
+    return True
+
+
+cdef void* journal_main(void* argument) noexcept nogil:
+    cdef core_t* core = <core_t*>argument
+    cdef control_t* control = core.control
+    cdef uint64_t written
+    cdef bint last
     while True:
         last = state_load(&core.kernel_done) != 0
-        queued = <const queued_t*>ring_peek(core.commands, COMMAND_RECORDS // 4, &granted)
-        if granted:
-            for i in range(granted):
-                if queued[i].mark:
-                    journal_put_hash(journal, queued[i].command.sequence, queued[i].command.now_ns,
-                                     queued[i].command.order_id, queued[i].command.source_sequence)
-                else:
-                    journal_put(journal, &queued[i].command)
-            ring_release(core.commands, granted)
-            rc = journal_flush(journal)
-            if rc != 0:
-                # Final: nothing that is not written may be shown, and nothing more may be taken.
-                control.error = <uint32_t>-rc
-                state_store(&control.state, CORE_FAILED)
-                bell_ring(&control.kernel_bell, -1)
-                break
-            control.flushes += 1
-            level_store(&control.written_sequence, journal.written_sequence)
-            level_store(&control.durable_sequence, journal.durable_sequence)
-            level_store(&control.gate, journal.durable_sequence if core.durable else journal.written_sequence)
+        written = 0
+        if word_take(&core.writing):
+            written = write_waiting(core, COMMAND_RECORDS // 4)
+            # Room for all that may be on its way, so that what was taken is never without a place.
+            state_store(&control.journal_open, journal_room(core.journal, 2 * COMMAND_RECORDS))
+            state_store(&core.writing, 0)
+        if state_load(&control.state) == CORE_FAILED:
+            break
+        if written:
             bell_ring(&control.egress_bell, -1)
-        # Room for all that may be on its way, so that what was taken is never without a place.
-        state_store(&control.journal_open, journal_room(journal, 2 * COMMAND_RECORDS))
-        if granted == 0:
-            if last:
-                break
+        elif last and ring_size(core.commands) == 0:
+            break
+        else:
             rest(core, &control.journal_bell, journal_waiting, 5 * IDLE_NS)
     state_store(&core.journal_done, 1)
     bell_ring(&control.egress_bell, -1)

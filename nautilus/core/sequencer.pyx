@@ -6,6 +6,7 @@ from libc.string cimport memcpy, memset
 from nautilus.core.clock cimport clock_now_ns
 from nautilus.core.eventlog cimport DELIVERY_EMPTY, DELIVERY_LAST, DELIVERY_REFUSED, delivery_t
 from nautilus.core.events cimport events_hash
+from nautilus.core.gate cimport gate_write_through
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT
 from nautilus.core.orders cimport kernel_step
@@ -195,7 +196,8 @@ cdef void publish_state(core_t* core) noexcept nogil:
     level_store(&control.last_event_sequence, k.event_sequence)
     level_store(&control.open_orders, k.orders.used)
     control.now_ns = k.now_ns
-    bell_ring(&control.journal_bell, -1)
+    if not gate_write_through(core):
+        bell_ring(&control.journal_bell, -1)
     bell_ring(&control.egress_bell, -1)
 
 

@@ -66,6 +66,8 @@ ctypedef struct core_t:
     bint scaled
     int64_t spin_ns
     bint durable                    # the gate is fdatasync
+    uint32_t writing                # 1: a thread has the journal and the reading end of `commands`
+    int64_t slow_until_ns           # the kernel thread leaves the journal alone until then
     # asked for by the starting thread, answered by the kernel thread
     uint32_t stop
     uint32_t hold

@@ -15,9 +15,9 @@ import numpy as np
 from nautilus.core.clock import now_ns
 from nautilus.core.eventlog import DELIVERY, LAST, REFUSED, EventLog
 from nautilus.core.port import ALL, URGENT_SOURCE, Port, PortError
-from nautilus.core.types import EVENT
+from nautilus.core.types import COMMAND, EVENT
 from nautilus.model.errors import BusError
-from nautilus.model.records import Records
+from nautilus.model.records import Records, joined
 
 MOST_FROM_LOG = 16_384
 """Events read from the log at once, so that the caller's other work goes on while it catches up."""
@@ -69,7 +69,7 @@ class _Lane:
         self.unsent: deque[Records] = deque()
 
     def add(self, commands: Records) -> Records:
-        rows = commands.copy()
+        rows = np.ascontiguousarray(commands).view(_ROW).copy().view(COMMAND)
         rows["source_id"] = self.source_id
         rows["source_sequence"] = np.arange(self.numbers + 1, self.numbers + 1 + len(rows), dtype=np.uint64)
         self.numbers += len(rows)
@@ -77,12 +77,11 @@ class _Lane:
         self.unsent.append(rows)
         return rows
 
-    def answered(self, records: Records) -> None:
-        """Take note of the records with LAST that carry this lane's source."""
-        own = records["event"]["source_sequence"][records["event"]["source_id"] == self.source_id]
-        if len(own):
+    def answered(self, numbers: np.ndarray) -> None:
+        """The core has answered for commands of these numbers."""
+        if len(numbers):
             # A number of another process that had this source before is none of ours.
-            self.completed = max(self.completed, min(int(own.max()), self.numbers))
+            self.completed = max(self.completed, min(int(numbers.max()), self.numbers))
             while self.pending and self.pending[0][0] <= self.completed:
                 self.pending.popleft()
 
@@ -278,12 +277,12 @@ class CoreClient:
         extra = None
         if not new.all():
             # Known already (from the log), or without a sequence: an answer to an own command.
-            extra = records[~new]
-            records = records[new]
+            extra = _picked(records, ~new)
+            records = _picked(records, new)
         if len(records):
             missing = int(records["event"]["sequence"][0]) - self.last_sequence - 1
             if missing:
-                records = np.concatenate([*self._missing(missing), records])
+                records = joined([*self._missing(missing), records], DELIVERY)
         return self._batch(records, extra)
 
     def _missing(self, count: int) -> list[Records]:
@@ -303,22 +302,46 @@ class CoreClient:
 
     def _batch(self, records: Records, extra: Records | None = None) -> CoreBatch | None:
         refusals = NO_EVENTS
-        last = records[(records["flags"] & LAST) != 0]
+        events = _events(records)
+        self._answered(events, records["flags"])
         if extra is not None:
-            last = np.concatenate([last, extra[(extra["flags"] & LAST) != 0]])
-            refused = extra["event"][(extra["flags"] & REFUSED) != 0]
-            refusals = np.ascontiguousarray(refused[(refused["source_id"] & (URGENT_SOURCE - 1)) == self.source_id])
-        self._normal.answered(last)
-        self._urgent.answered(last)
-        if len(records):
-            self.last_sequence = int(records["event"]["sequence"][-1])
+            answers = _events(extra)
+            self._answered(answers, extra["flags"])
+            refused = (extra["flags"] & REFUSED) != 0
+            refused &= (answers["source_id"] & (URGENT_SOURCE - 1)) == self.source_id
+            refusals = answers[refused]
+        if len(events):
+            self.last_sequence = int(events["sequence"][-1])
         elif extra is None:
             return None
         return CoreBatch(
-            np.ascontiguousarray(records["event"]),
+            events,
             np.ascontiguousarray(records["kind"]),
             refusals,
             self._normal.completed,
             self._urgent.completed,
-            not len(records) or bool(records["flags"][-1] & LAST),
+            not len(events) or bool(records["flags"][-1] & LAST),
         )
+
+    def _answered(self, events: Records, flags: np.ndarray) -> None:
+        last = (flags & LAST) != 0
+        sources, numbers = events["source_id"][last], events["source_sequence"][last]
+        self._normal.answered(numbers[sources == self._normal.source_id])
+        self._urgent.answered(numbers[sources == self._urgent.source_id])
+
+
+# A copy of structured records goes field by field; of their bytes it is one move.
+_RAW = np.dtype((np.void, DELIVERY.itemsize))
+_ROW = np.dtype((np.void, COMMAND.itemsize))
+
+
+def _picked(records: Records, which: np.ndarray) -> Records:
+    return records.view(_RAW)[which].view(DELIVERY)
+
+
+def _events(records: Records) -> Records:
+    """The EVENT records within DELIVERY records."""
+    if not len(records):
+        return NO_EVENTS
+    raw = records.view(np.uint8).reshape(len(records), DELIVERY.itemsize)
+    return np.ascontiguousarray(raw[:, : EVENT.itemsize]).view(EVENT).reshape(-1)
