@@ -417,12 +417,11 @@ class LiveHost:
         self._catch_up(peer)
 
     def _on_restart(self, peer: str, epoch: int) -> None:
+        # What its earlier life did not deliver went with it.
         self._catch_up(peer)
 
     def _on_peer(self, peer: str, up: bool) -> None:
         _LOGGER.info("%s is %s", peer, "reachable" if up else "not reachable")
-        if up:
-            self._catch_up(peer)
 
     def _catch_up(self, peer: str) -> None:
         if "trading" in self.plan.process(peer).engines:

@@ -34,6 +34,8 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.wire import from_wire, to_wire
 
 CORE = "core"
+HELLO = "hello"
+"""Where the first message of a process's life goes to: it says no more than that there is one."""
 ANSWER_NS = 5 * NANOSECONDS
 """A request without a deadline is unknown after this time."""
 ASK_NS = NANOSECONDS
@@ -289,6 +291,8 @@ class Messages:
         kind = delivery.kind
         if kind is _REPLY or kind is _ERROR:
             self._take_answer(delivery)
+        elif kind is _EVENT and delivery.to == HELLO:
+            self._mesh.done(delivery)
         elif kind is _EVENT and delivery.to == EXECUTION_REPORTS.name:
             # Never kept from its acknowledgement: what is lost with this process is fetched anew by its next life.
             self._take_event(delivery)
@@ -306,9 +310,9 @@ class Messages:
     def start(self) -> None:
         """Engines have started: they take what has waited."""
         self.started = True
-        for route in self.routes.values():
-            for process in route.processes:
-                self._mesh.dial(process, route.priority)  # the first event is not to wait for it
+        # The first word of this life: whoever knew an earlier one looks for what that did not deliver.
+        for process in {process for route in self.routes.values() for process in route.processes}:
+            self._mesh.post(process, to=HELLO, sender=self._process, kind=_EVENT, payload=b"", priority=Priority.HIGH)
         early, self._early = self._early, []
         for delivery in early:
             self.take(delivery)
