@@ -344,4 +344,5 @@ def _events(records: Records) -> Records:
     if not len(records):
         return NO_EVENTS
     raw = records.view(np.uint8).reshape(len(records), DELIVERY.itemsize)
-    return np.ascontiguousarray(raw[:, : EVENT.itemsize]).view(EVENT).reshape(-1)
+    events: Records = np.ascontiguousarray(raw[:, : EVENT.itemsize]).view(EVENT).reshape(-1)
+    return events
