@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from nautilus.cli.view import View
 
 Show = Callable[[], None]
-LOOK_NS = NANOSECONDS // 2
+LOOK_NS = NANOSECONDS
+"""Drawing takes tens of milliseconds of a processor that engines could use: once a second is enough."""
 PLAIN_NS = 2 * NANOSECONDS
 PAUSE_SECONDS = 0.1
 NEVER_NS = 1 << 62

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nautilus.runtime.instance import Instance
     from nautilus.runtime.states import ProcessState
 
-ASK_SECONDS = 0.5
+ASK_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
 KEPT_WARNINGS = 8
 MEMORY_NS = 5 * NANOSECONDS
@@ -44,7 +44,7 @@ MEMORY_NS = 5 * NANOSECONDS
 
 
 class Answers:
-    """Asks a question of each engine about twice a second and keeps the last answer."""
+    """Asks a question of each engine about once a second and keeps the last answer."""
 
     def __init__(self, instance: Instance, questions: dict[str, Message]) -> None:
         self._instance = instance
