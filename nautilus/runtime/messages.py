@@ -310,8 +310,11 @@ class Messages:
     def start(self) -> None:
         """Engines have started: they take what has waited."""
         self.started = True
+        subscribers = {(process, route.priority) for route in self.routes.values() for process in route.processes}
+        for process, priority in subscribers:
+            self._mesh.dial(process, priority)  # the first event is not to wait for it
         # The first word of this life: whoever knew an earlier one looks for what that did not deliver.
-        for process in {process for route in self.routes.values() for process in route.processes}:
+        for process in {process for process, _ in subscribers}:
             self._mesh.post(process, to=HELLO, sender=self._process, kind=_EVENT, payload=b"", priority=Priority.HIGH)
         early, self._early = self._early, []
         for delivery in early:

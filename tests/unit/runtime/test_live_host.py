@@ -190,6 +190,7 @@ def test_engines_of_one_process_hear_each_other_without_the_bus_and_the_urgent_f
 def test_an_urgent_message_of_another_process_goes_before_quotes_that_wait(site):
     _, risk, strategy = site.up(("risk",), ("strategy",), risk=Watcher)
     witness, watcher = strategy.engine("strategy"), risk.engine("risk")
+    eventually(lambda: risk.host.mesh.peers()["strategy"].up)
     held, go = threading.Event(), threading.Event()
     witness.script["timer", "hold"] = lambda ctx: (held.set(), go.wait(10))
     strategy.do(lambda: witness.ctx.at(0, "hold"))
