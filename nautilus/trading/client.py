@@ -336,7 +336,8 @@ _ROW = np.dtype((np.void, COMMAND.itemsize))
 
 
 def _picked(records: Records, which: np.ndarray) -> Records:
-    return records.view(_RAW)[which].view(DELIVERY)
+    picked: Records = records.view(_RAW)[which].view(DELIVERY)
+    return picked
 
 
 def _events(records: Records) -> Records:
