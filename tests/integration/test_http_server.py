@@ -1,4 +1,7 @@
-"""A real server on free ports: probes, operations, every refusal, faults of clients, start and stop."""
+"""A real server on free ports: probes, operations, every refusal, faults of clients, start and stop.
+
+Length: every refusal, each with its code, against one server and its fixtures.
+"""
 
 from __future__ import annotations
 
