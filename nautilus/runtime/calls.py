@@ -73,6 +73,15 @@ class Calls:
         reply: Message = self._result
         return reply
 
+    def watch(self, callback: Callable[[], object]) -> None:
+        """Call something that is no handler, with the watchdog's eye on it; what it raises goes on."""
+        self.number += 1
+        outer, self._running = self._running, callback
+        try:
+            callback()
+        finally:
+            self._running = outer
+
     def failed(self, context: LiveContext, handler: Callable[..., Any], error: Exception) -> None:
         """Count and log what a handler raised; its engine is degraded.
 
@@ -93,8 +102,8 @@ class Calls:
         running = self._running
         if running is None:
             return "nothing"
-        engine = getattr(getattr(running, "__self__", None), "name", "")
-        return f"{engine}.{_name(running)}" if engine else _name(running)
+        owner = getattr(running, "__self__", None)
+        return f"{getattr(owner, 'name', type(owner).__name__)}.{_name(running)}" if owner else _name(running)
 
     def _over_limit(self, context: LiveContext, handler: Callable[..., Any], took_ns: int) -> None:
         """Name it in the log, but a handler that is always slow only when it has been twice as slow as before."""

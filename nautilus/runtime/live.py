@@ -16,10 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,8 +28,6 @@ from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
-from nautilus.model.errors import BusError
-from nautilus.model.message import Message
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, wall_ns
 from nautilus.runtime.engine_state import StateFile
@@ -43,6 +38,7 @@ from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
 from nautilus.runtime.outlook import Outlook
 from nautilus.runtime.plan import Plan
+from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 
 SAVE_NS = NANOSECONDS
@@ -53,11 +49,8 @@ LOOK_NS = 100_000_000
 FIRST_LOOK_NS = 5_000_000
 LINGER_NS = NANOSECONDS
 """What engines say last is delivered within this time."""
-ANSWER_NS = 10 * NANOSECONDS
-"""A request from outside is answered within this time."""
 FRAMES = 64
 DELIVERIES = 64
-REQUESTS = 16
 """Taken at one time before other work is looked at."""
 
 _LOGGER = logging.getLogger("nautilus.runtime")
@@ -84,12 +77,6 @@ class Part(Protocol):
         ...
 
 
-class StoppingError(BusError):
-    """The process is about to end."""
-
-    code = "bus.stopping"
-
-
 class LiveHost:
     """Runs the engines of one process of a plan.
 
@@ -110,6 +97,7 @@ class LiveHost:
     ----------
     contexts : of its engines, by name.
     parts : see `Part`; to be filled before `start`.
+    questions, ask_engine : how other threads ask its engines.
     outlook : what others see of it.
     when_stopping : called once, when it is told to stop.
     ended : it has stopped.
@@ -147,7 +135,8 @@ class LiveHost:
         self._beat_ns = 1 << 62
         self._linger_ns = 0
         self._opened = False
-        self._requests: deque[tuple[str, Message, Future[Message]]] = deque()
+        self.questions = Questions(process)
+        self.ask_engine = self.questions.ask
         try:
             self._listen(mesh_options)
         except BaseException:
@@ -159,8 +148,7 @@ class LiveHost:
         plan, process, undo = self.plan, self.process, self._undo
         undo.callback(self._zmq.destroy, 0)
         undo.callback(self.loop.close)
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        undo.callback(os.close, self._wake)
+        undo.callback(self.questions.close)
         self.mesh = Mesh(
             self._zmq,
             process,
@@ -205,7 +193,7 @@ class LiveHost:
         )
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
         undo.callback(self._jobs.close)
-        self.loop.add_source(self._wake, self._on_wake, rank=Rank.HTTP)
+        self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
         for context in self.contexts.values():
             context.connect()
         self.next_id = self.messages.next_id
@@ -213,9 +201,7 @@ class LiveHost:
         self.call = self.calls.call
         self.serve = self.calls.serve
         self.set_server = self.messages.set_server
-        self.add_source = self.loop.add_source
         self.remove_source = self.loop.remove_source
-        self.call_at = self.loop.call_at
 
     # What contexts and parts ask for.
 
@@ -238,17 +224,24 @@ class LiveHost:
         self._jobs.run(job, arguments, done)
         return number
 
+    def add_source(
+        self,
+        item: Any,
+        callback: Callable[[], object],
+        *,
+        rank: Rank = Rank.OWN,
+        arm: Callable[[], bool] | None = None,
+    ) -> None:
+        """See `Loop.add_source`."""
+        self.loop.add_source(item, partial(self.calls.watch, callback), rank=rank, arm=arm)
+
+    def call_at(self, ns: int, callback: Callable[[], object]) -> None:
+        """Call back once, when platform time is `ns` or up to a millisecond later."""
+        self.loop.call_at(ns, partial(self.calls.watch, callback))
+
     def later(self, wait_ns: int, callback: Callable[[], object]) -> None:
         """Call back after a time of the machine's."""
-        self.loop.call_at_wall(wall_ns() + wait_ns, callback)
-
-    def ask_engine(self, engine: str, message: Message) -> Future[Message]:
-        """Ask an engine of this process, from any thread."""
-        answer: Future[Message] = Future()
-        self._requests.append((engine, message, answer))
-        with contextlib.suppress(OSError):  # closed: nobody will answer, and `close` has said so or will
-            os.eventfd_write(self._wake, 1)
-        return answer
+        self.loop.call_at_wall(wall_ns() + wait_ns, partial(self.calls.watch, callback))
 
     def renew(self, context: LiveContext) -> None:
         """Put a new engine in the place of one whose state is of no use."""
@@ -341,9 +334,6 @@ class LiveHost:
         """Give back everything; the last call."""
         self.ended = True
         self._undo.close()
-        while self._requests:
-            _, _, answer = self._requests.popleft()
-            _settle(answer, StoppingError("the process is about to end", where=self.process))
 
     def _stop_on(self, now_ns: int) -> None:
         """Whether everything that was said is delivered and answered, or has had its time."""
@@ -360,8 +350,9 @@ class LiveHost:
         for context in self.contexts.values():
             self._save(context)
             context.state = EngineState.STOPPED
-        self._look()
         self.ended = True
+        self._look()
+        self.questions.refuse()
 
     # What comes.
 
@@ -389,20 +380,6 @@ class LiveHost:
     def _beat(self) -> None:
         assert self._publisher is not None
         self._beat_ns = self._publisher.poll(wall_ns())
-
-    def _on_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        for _ in range(min(len(self._requests), REQUESTS)):
-            engine, message, answer = self._requests.popleft()
-            if answer.set_running_or_notify_cancel():
-                try:
-                    self.ask(engine, message, partial(_settle, answer), ANSWER_NS)
-                except Exception as error:
-                    _settle(answer, error)
-        self.messages.drain()
-        if self._requests:
-            os.eventfd_write(self._wake, 1)
 
     def _fire(self, context: LiveContext, key: str, number: int) -> None:
         if self._timers.get((context.name, key)) == number:
@@ -481,11 +458,3 @@ def mesh_endpoint(plan: Plan, process: str, lane: str) -> str:
 
 def _nothing() -> None:
     """Wakes the loop."""
-
-
-def _settle(answer: Future[Message], result: Message | Exception) -> None:
-    with contextlib.suppress(InvalidStateError):  # whoever asked waits no longer
-        if isinstance(result, Exception):
-            answer.set_exception(result)
-        else:
-            answer.set_result(result)

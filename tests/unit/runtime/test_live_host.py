@@ -241,6 +241,22 @@ def test_a_handler_over_its_limit_is_named(site, caplog):
     assert "strategy.on_timer took" in caplog.text
 
 
+def test_the_watchdog_sees_what_parts_do_too(site):
+    _, strategy = site.up(("strategy",))
+    calls, seen = strategy.host.calls, []
+
+    class Part:
+        def pump(self):
+            seen.append((calls.current(), calls.describe()))
+
+    strategy.do(lambda: strategy.host.call_at(0, Part().pump))
+    strategy.do(lambda: strategy.host.later(0, Part().pump))
+    eventually(lambda: len(seen) == 2)
+    assert [what for _, what in seen] == ["Part.pump", "Part.pump"]
+    assert 0 < seen[0][0] < seen[1][0]
+    eventually(lambda: calls.current() == 0)
+
+
 def test_timers_fire_at_their_time_and_one_armed_anew_only_once(site):
     _, strategy = site.up(("strategy",))
     witness = strategy.engine("strategy")

@@ -1,0 +1,79 @@
+"""Questions that other threads ask the engines of a host: handed to its thread, answered with a future."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from functools import partial
+
+from nautilus.model.errors import BusError
+from nautilus.model.message import Message
+from nautilus.runtime.clock import NANOSECONDS
+from nautilus.runtime.messages import Messages
+
+ANSWER_NS = 10 * NANOSECONDS
+"""A question is answered within this time, or not at all."""
+AT_ONCE = 16
+"""Taken at one time before other work is looked at."""
+
+
+class StoppingError(BusError):
+    """The process is about to end."""
+
+    code = "bus.stopping"
+
+
+class Questions:
+    """Of one host; only `ask` is for other threads."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+        self._waiting: deque[tuple[str, Message, Future[Message]]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Readable when there is something to `take`."""
+        return self._wake
+
+    def ask(self, engine: str, message: Message) -> Future[Message]:
+        """Ask an engine; an exception says why there is no answer."""
+        answer: Future[Message] = Future()
+        self._waiting.append((engine, message, answer))
+        with contextlib.suppress(OSError):  # closed: whoever waits has been told, or will be
+            os.eventfd_write(self._wake, 1)
+        return answer
+
+    def take(self, messages: Messages) -> None:
+        """Put what was asked to the engines."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        for _ in range(min(len(self._waiting), AT_ONCE)):
+            engine, message, answer = self._waiting.popleft()
+            if answer.set_running_or_notify_cancel():
+                try:
+                    messages.ask(engine, message, partial(_settle, answer), ANSWER_NS)
+                except Exception as error:
+                    _settle(answer, error)
+        messages.drain()
+        if self._waiting:
+            os.eventfd_write(self._wake, 1)
+
+    def refuse(self) -> None:
+        """Answer everything that waits with a StoppingError."""
+        while self._waiting:
+            _settle(self._waiting.popleft()[2], StoppingError("the process is about to end", where=self._process))
+
+    def close(self) -> None:
+        """Take no more."""
+        os.close(self._wake)
+        self.refuse()
+
+
+def _settle(answer: Future[Message], result: Message | Exception) -> None:
+    with contextlib.suppress(InvalidStateError):  # whoever asked waits no longer
+        if isinstance(result, Exception):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)
