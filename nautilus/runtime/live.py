@@ -131,7 +131,6 @@ class LiveHost:
         self._publisher: Publisher | None = None
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
-        self._star_touched: set[Any] = set()
         self._beat_ns = 1 << 62
         self._linger_ns = 0
         self._opened = False
@@ -371,10 +370,7 @@ class LiveHost:
     def _on_star(self) -> None:
         messages, subscriber = self.messages, self.subscriber
         assert subscriber is not None
-        frames = subscriber.drain(FRAMES)
-        if len(frames) >= FRAMES // 2:
-            self._star_touched.add(subscriber.socket)
-        for topic, records in frames:
+        for topic, records in subscriber.drain(FRAMES):
             messages.deliver_records(messages.routes[topic.name], records)
 
     def _beat(self) -> None:
@@ -429,7 +425,7 @@ class LiveHost:
             positions=Counters(POSITIONS, self.plan.positions_of(self.process)),
         )
         self._undo.callback(self.subscriber.close)
-        self.loop.set_group([self.subscriber.socket], self._on_star, Rank.STAR, self._star_touched)
+        self.loop.set_group([self.subscriber.socket], self._on_star, Rank.STAR, self.subscriber.touched)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:
