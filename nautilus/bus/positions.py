@@ -20,13 +20,19 @@ CAPACITY = 1024
 
 
 class PositionTable:
-    """The writing side: gauges of one process. Without a table it does nothing."""
+    """The writing side: gauges of one process. Without a table it does nothing.
+
+    `hub`: of the publisher. What an earlier life left in the table is not this one's, and is set to 0.
+    """
 
     __slots__ = ("_indexes", "_table")
 
-    def __init__(self, table: Counters | None) -> None:
+    def __init__(self, table: Counters | None, *, hub: bool) -> None:
         self._table = table
         self._indexes: dict[str, int] = {}
+        for name in table.snapshot() if table is not None else ():
+            if name.startswith("hub.") == hub:
+                self.put(name, 0)
 
     def put(self, name: str, value: int) -> None:
         """Set a gauge; one that has no room is left out."""

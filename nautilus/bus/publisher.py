@@ -108,7 +108,7 @@ class Publisher:
         self._streams: dict[int, _Stream] = {}
         self._by_bytes: dict[int, dict[bytes, _Stream]] = {layout.kind: {} for layout in LAYOUTS}
         self._tally = Tally(counters, "star", self, ("published", "frames"))
-        self._table = PositionTable(positions)
+        self._table = PositionTable(positions, hub=True)
         self.socket = new_socket(context, zmq.XPUB)
         self.socket.setsockopt(zmq.SNDHWM, high_water)
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)

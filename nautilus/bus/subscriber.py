@@ -146,9 +146,7 @@ class Subscriber:
         self._kinds = frozenset(layout_of(topic).kind for topic in topics)
         self._instruments = None if instruments is None else frozenset(instruments)
         self._tally = Tally(counters, "star", self, ("delivered", "conflated", "gaps", "lost"))
-        self._table = PositionTable(positions)
-        self._table.put("epoch", 0)  # what an earlier life left there is not this one's
-        self._table.put("left", 0)
+        self._table = PositionTable(positions, hub=False)
         self.socket = new_socket(context, zmq.SUB)
         self.socket.setsockopt(zmq.RCVHWM, high_water)
         self._recv = BackendSocket.recv.__get__(self.socket)

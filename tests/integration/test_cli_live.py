@@ -104,8 +104,10 @@ def running() -> Iterator[Shell]:
         assert ended.returncode == 0, ended.stderr
         assert "stopped" in ended.stdout
         assert "is not running" in made.refused("status", code=3)
-        report = json.loads((place.base / "share" / "nautilus" / place.name / "logs" / "supervisor.out").read_text())
-        assert report["positions_equal"] is True
+        said = (place.base / "share" / "nautilus" / place.name / "logs" / "supervisor.out").read_text()
+        assert len(said.splitlines()) == 1, said
+        report = json.loads(said)
+        assert (report["positions_equal"], report["gaps"], report["lost"]) == (True, 0, 0)
         assert report["orders"] > 0
         assert not place.shared.exists()
 
@@ -226,8 +228,11 @@ def test_a_wrong_token_is_said_with_its_code(running: Shell) -> None:
 
 def test_an_engine_that_does_not_answer_is_a_time_out(running: Shell) -> None:
     pid = running.pid("portfolio")
+    before = running.object("status")["bus"]["star"]["published"]
     os.kill(pid, signal.SIGSTOP)
     try:
+        # Long enough for more to wait than a reader takes at one look.
+        eventually(lambda: running.object("status")["bus"]["star"]["published"] > before + 2000)
         # Who only looks is not held up: the counters are in shared memory.
         assert running.object("status")["status"] == "healthy"
         view = running.object("top")

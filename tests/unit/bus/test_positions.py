@@ -122,9 +122,22 @@ def test_a_new_life_of_the_hub_begins_anew(star: Star) -> None:
     assert star.lost() == 0
 
 
+def test_a_new_life_of_both_owes_nothing_of_the_old_one(star: Star) -> None:
+    star.hub.publish(quotes(50))
+    star.exchange(50)
+    star.reader.close()
+    star.hub.close()
+    star.hub = star.publisher(epoch=2)
+    star.reader = Subscriber(star.context, star.endpoint, [QUOTES], clock=now_ns, positions=star.reader_table)
+    star.hub.publish(quotes(1, instrument_id=7))
+    star.exchange()
+    assert star.lost() == 0
+    assert star.reader_table.snapshot()["100000001.joined"] == 0
+
+
 def test_a_stream_without_room_in_the_table_is_left_out() -> None:
     small = Counters(2)
-    table = PositionTable(small)
+    table = PositionTable(small, hub=False)
     for stream in range(5):
         table.put(f"{stream}.joined", 1)
     assert len(small) == 2
