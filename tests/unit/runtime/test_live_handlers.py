@@ -220,7 +220,7 @@ def test_a_handler_that_raises_is_counted_and_logged_once_and_the_host_serves_on
         eventually(lambda: ("quote", 5) in witness.seen)
     [error] = strategy.host.calls.errors.distinct()
     assert (error.error, error.count) == ("ValueError: not this one", 3)
-    assert error.where.startswith("strategy.on_quote (test_live_host.py:")
+    assert error.where.startswith("strategy.on_quote (test_live_handlers.py:")
     assert [record.message for record in caplog.records].count(f"{error.where}: {error.error}") == 1
     assert strategy.host.contexts["strategy"].state == EngineState.DEGRADED
     assert strategy.host.counters.snapshot()["engine.strategy.errors"] == 3
