@@ -21,7 +21,7 @@ from nautilus.model.commands import CommandMessage, KillSwitch, ResumeTrading
 from nautilus.model.enums import Priority
 from nautilus.model.errors import BusError, InternalError, ModelError, NautilusError
 from nautilus.model.message import Message
-from nautilus.model.queries import GetCoreState, SourceStatus
+from nautilus.model.queries import AnyReport, GetCoreState, Reports, SourceStatus
 from nautilus.model.records import Records
 from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, topic_of
 from nautilus.runtime.calls import Calls
@@ -40,6 +40,8 @@ ANSWER_NS = 5 * NANOSECONDS
 """A request without a deadline is unknown after this time."""
 ASK_NS = NANOSECONDS
 """The host's own requests are asked again after this time."""
+MOST_REPORTS = 256
+"""Execution reports in one message."""
 LOOK_NS = 50_000
 """Between looks at the urgent lane while handlers run one after the other."""
 TO_CORE = (CommandMessage, SourceStatus, GetCoreState)
@@ -99,6 +101,7 @@ class Messages:
         self._ways: dict[tuple[str, type], tuple[str, str, Priority]] = {}
         self._keep = keep
         self._inbox: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._reports: list[AnyReport] = []
         self._order = 0
         # Never given twice by any process of any life: microseconds of the start, then the process, then a count.
         self._next_id = (wall_ns() // 1000 << 4) | plan.processes.index(plan.process(process))
@@ -145,17 +148,32 @@ class Messages:
         if isinstance(event, np.ndarray):
             if self._records is not None and route.on_star:
                 self._records(event)
+        elif route.reports:
+            # Many come of one handler call: they go out together, right after it.
+            self._reports.append(event)  # type: ignore[arg-type]
+            if len(self._reports) >= MOST_REPORTS:
+                self._send_reports()
         elif route.processes:
-            payload = to_wire(event)
-            for process in route.processes:
-                self._mesh.post(
-                    process,
-                    to=route.topic.name,
-                    sender=context.name,
-                    kind=_EVENT,
-                    payload=payload,
-                    priority=route.priority,
-                )
+            self._send_event(route, event)
+
+    def _send_event(self, route: Route, event: Message) -> None:
+        payload = to_wire(event)
+        for process in route.processes:
+            self._mesh.post(
+                process,
+                to=route.topic.name,
+                sender=route.topic.publisher,
+                kind=_EVENT,
+                payload=payload,
+                priority=route.priority,
+            )
+
+    def _send_reports(self) -> None:
+        reports, self._reports = self._reports, []
+        route = self.routes[EXECUTION_REPORTS.name]
+        if route.processes:
+            last = reports[-1].sequence
+            self._send_event(route, reports[0] if len(reports) == 1 else Reports(tuple(reports), last, False))
 
     def send(self, context: LiveContext, peer: str, command: Message) -> None:
         """Deliver a command to a peer's `on_command`."""
@@ -214,6 +232,8 @@ class Messages:
         """After whatever may have said something: deliver it, then see to what is urgent."""
         if self._inbox:
             self.drain()
+        if self._reports:
+            self._send_reports()
         self.between()
 
     def between(self) -> None:
@@ -359,13 +379,15 @@ class Messages:
     def _take_event(self, delivery: Delivery) -> None:
         try:
             event = from_wire(delivery.payload)
-            route = self._by_type.get(type(event))
+            events = event.reports if isinstance(event, Reports) else (event,)
+            route = self._by_type.get(type(events[0])) if events else None
             if route is None:
                 raise BusError(f"event {type(event).__name__}", where=delivery.sender, expected="one of a topic")
         except NautilusError as error:
             self._calls.errors.add(f"event of {delivery.sender}", error)
         else:
-            self._deliver(route, event)
+            for each in events:
+                self._deliver(route, each)
             if route.priority <= Priority.URGENT:
                 for _, context in route.takers:
                     self._keep(context)
@@ -395,6 +417,8 @@ class Messages:
             self._unanswered(self._in_process.pop(heappop(deadlines)[1], None))
         if self._inbox:
             self.drain()
+        if self._reports:
+            self._send_reports()
 
     def _unanswered(self, answered: Answer | None) -> None:
         if answered is not None:
