@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 ASK_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
 KEPT_WARNINGS = 8
+LEFT_OUT = ("time", "level", "event", "process", "engine", "logger", "traceback", "trace_id")
 MEMORY_NS = 5 * NANOSECONDS
 """Adding up a process's memory takes the kernel a millisecond: seldom is enough."""
 
@@ -116,8 +117,13 @@ class Warnings:
     def _run(self) -> None:
         logs = self._instance.data / "logs"
         for line in follow(logs, Filter(level="warning"), last=0, until=self._stop.is_set):
-            parts = [line["time"][11:19], line["process"], line["event"]]
-            self._lines.append(" ".join([*parts, str(line.get("error") or line.get("what") or "")]).strip())
+            self._lines.append(warning_text(line))
+
+
+def warning_text(line: dict[str, Any]) -> str:
+    """A line of a log in one line: time of day, process, event, and what else it carries."""
+    rest = [f"{name}={value}" for name, value in line.items() if name not in LEFT_OUT]
+    return " ".join([line["time"][11:19], line["process"], line["event"], *rest])
 
 
 class Sampler:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from nautilus.cli.sampler import strategy_rows
+from nautilus.cli.sampler import strategy_rows, warning_text
 from nautilus.cli.table import clock, draw, plain_line, short, us
 from nautilus.cli.view import EngineLine, QuoteRow, StrategyRow, View
 
@@ -112,6 +112,14 @@ def test_the_plain_line_tells_of_strategies_profit_and_warnings() -> None:
     text = plain_line(view(warnings=("old", "disk is full")))
     assert text.startswith("7205.0 s  healthy, 6 of 6 ready, 12,345 orders, 6,789 fills, P&L 1,231.30 USD, p99 874 us")
     assert text.endswith("; disk is full")
+
+
+def test_a_warning_is_one_line_with_what_it_carries() -> None:
+    line = {
+        "time": "2026-01-02T03:04:05.123456789Z", "level": "error", "event": "process has ended",
+        "process": "supervisor", "name": "core", "how": "killed by SIGKILL", "traceback": "many lines",
+    }  # fmt: skip
+    assert warning_text(line) == "03:04:05 supervisor process has ended name=core how=killed by SIGKILL"
 
 
 def test_positions_of_a_strategy_are_rows_under_its_name() -> None:
