@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Protocol, get_args
 
@@ -42,6 +43,10 @@ _KIND = EVENT_FIELDS["kind"]
 _REASON = EVENT_FIELDS["reason"]
 MOST_REPORTS = 4_096
 """Events that one answer to `ReportsSince` looks at, at most this many times its limit."""
+
+
+MARK_EVERY, MARKS = 16_384, 256
+"""Events between two places from which reports of the past can be made anew, and how many of them are kept."""
 
 
 class EventHistory(Protocol):
@@ -112,6 +117,8 @@ class TradingEngine(Engine):
         self._expander = ReportExpander(config.last_client_account)
         self._desk = OrderDesk(core, instruments, config.last_client_account, self._expander, self._publish)
         self._past: ReportExpander | None = None
+        # Where to begin for those who ask for reports of the past: the beginning, and places on the way since.
+        self._marks: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MARKS)
 
     @property
     def last_sequence(self) -> int:
@@ -165,10 +172,12 @@ class TradingEngine(Engine):
         """Report events of the core, in their order; `kinds`: CommandKind behind each."""
         for report in self._expander.expand(events, kinds):
             ctx.publish(report)
+        self._mark()
 
     def catch_up(self, events: Records, kinds: np.ndarray) -> None:
         """Follow events that were reported before this engine was started."""
         self._expander.expand(events, kinds)
+        self._mark()
 
     def state(self) -> dict[str, Any]:
         """Open orders of clients; the core keeps the rest."""
@@ -177,6 +186,8 @@ class TradingEngine(Engine):
     def restore(self, state: dict[str, Any]) -> None:
         """See `Engine.restore`."""
         self._expander.restore(state)
+        self._marks.clear()
+        self._mark()
         self._desk.restore(state.get("client_ids", []))
 
     def _publish(self, events: Records, kind: CommandKind, ctx: Context) -> None:
@@ -186,6 +197,11 @@ class TradingEngine(Engine):
         for report in self._expander.expand(events, kind):
             ctx.publish(report)
 
+    def _mark(self) -> None:
+        marks, sequence = self._marks, self._expander.last_sequence
+        if sequence >= (marks[-1][0] if marks else 0) + MARK_EVERY:
+            marks.append((sequence, self._expander.state()))
+
     def _reports_since(self, message: ReportsSince) -> Reports:
         """Reports of the past, made anew from the events; one who asks on and on is followed without starting anew."""
         if self.history is None:
@@ -193,6 +209,10 @@ class TradingEngine(Engine):
         past = self._past
         if past is None or past.last_sequence > message.after:
             past = ReportExpander(self._last_client)
+            for sequence, state in reversed(self._marks):
+                if sequence <= message.after:
+                    past.restore(state)
+                    break
         self._past = None  # where an event cannot be read, the next one begins anew
         limit = max(1, min(message.limit, MOST_REPORTS))
         until = self._expander.last_sequence

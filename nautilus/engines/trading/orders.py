@@ -9,7 +9,16 @@ from hashlib import blake2b
 from nautilus.engines.base import Context, Core
 from nautilus.engines.trading.reports import ReportExpander
 from nautilus.model.commands import CancelOrder, KillSwitch, ReplaceOrder, ResumeTrading, SubmitOrder
-from nautilus.model.enums import CommandKind, EventKind, OrderFlag, OrderType, Reason, Side, violated_reasons
+from nautilus.model.enums import (
+    CommandKind,
+    EventKind,
+    OrderFlag,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+    violated_reasons,
+)
 from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
 from nautilus.model.queries import (
@@ -162,7 +171,10 @@ class OrderDesk:
             quantity=instrument.lots(request.quantity),
             price_ticks=0 if market else instrument.ticks(request.price),
             order_type=order_type,
-            time_in_force=request.time_in_force,
+            # A market order cannot rest: unless something else is asked for, what it does not get at once is dropped.
+            time_in_force=(
+                TimeInForce.IOC if market and request.time_in_force == TimeInForce.GTC else request.time_in_force
+            ),
             flags=OrderFlag.POST_ONLY if request.post_only else OrderFlag(0),
             expire_ns=request.expire_ns,
             deadline_ns=request.deadline_ns,

@@ -1,0 +1,228 @@
+"""The trading engine on a feed: the same reports as in lock-step, those of the past again, orders in decimals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nautilus.core import Kernel
+from nautilus.core.types import CommandKind, Side
+from nautilus.engines.trading import TradingConfig, TradingEngine
+from nautilus.engines.trading import engine as trading
+from nautilus.model.account import Account
+from nautilus.model.errors import ModelError
+from nautilus.model.events import ExecutionReport
+from nautilus.model.queries import (
+    AmendRequest,
+    CancelRequest,
+    GetKillSwitch,
+    GetOrders,
+    KillRequest,
+    OrderRequest,
+    Reports,
+    ReportsSince,
+)
+from nautilus.model.records import Records
+from nautilus.trading.recovery import deliveries
+from tests.kit import builders
+from tests.kit.context import MARKET_ACCOUNT, RecordingContext, btcusdt
+
+
+class Past:
+    """The core's events in memory, as the event log gives them."""
+
+    def __init__(self) -> None:
+        self.records: list[np.ndarray] = []
+
+    def read(self, first: int, limit: int, /) -> tuple[Records, np.ndarray]:
+        records = np.concatenate(self.records)[first - 1 : first - 1 + limit]
+        return np.ascontiguousarray(records["event"]), records["kind"]
+
+
+def random_flow(seed: int, count: int) -> np.ndarray:
+    """Orders of two clients and a market, that meet, are replaced, cancelled and refused."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for number in range(1, count + 1):
+        account = int(random.choice([1, 2, MARKET_ACCOUNT]))
+        price = 600_000 + 10 * int(random.integers(-5, 6))
+        choice = random.random()
+        if choice < 0.6:
+            side = Side.BUY if random.random() < 0.5 else Side.SELL
+            strategy = int(random.integers(0, 3)) if account <= 2 else 0
+            lots = int(random.integers(1, 20))
+            parts.append(builders.new(number, side, lots, price, account_id=account, strategy_id=strategy))
+        elif choice < 0.8:
+            parts.append(builders.cancel(int(random.integers(1, number + 1)), account_id=account))
+        elif choice < 0.97:
+            parts.append(builders.replace(int(random.integers(1, number + 1)), price, 5, account_id=account))
+        else:
+            parts.append(builders.kill(2) if random.random() < 0.5 else builders.resume(2))
+    return np.concatenate(parts)
+
+
+def kernel_of() -> Kernel:
+    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2], huge_pages=False)
+    kernel.process(Account(MARKET_ACCOUNT).to_commands())
+    return kernel
+
+
+def reports(ctx: RecordingContext) -> list[ExecutionReport]:
+    return [event for event in ctx.published if isinstance(event, ExecutionReport)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_feed_in_any_pieces_gives_the_reports_of_lock_step(seed: int) -> None:
+    flow = random_flow(seed, 600)
+    kernel, past = kernel_of(), Past()
+    lock_step, one_by_one = TradingEngine(TradingConfig(), kernel), RecordingContext()
+    first = kernel.last_event_sequence + 1
+    for row in range(len(flow)):
+        commands = flow[row : row + 1]
+        events = kernel.process(commands)
+        lock_step._publish(events, CommandKind(int(commands["kind"][0])), one_by_one)
+        stamped = commands.copy()
+        stamped["sequence"] = kernel.last_sequence
+        past.records.append(deliveries(events, stamped))
+    records = np.concatenate(past.records)
+    assert records["event"]["sequence"][0] == first
+    fed, at_once = TradingEngine(TradingConfig(), kernel), RecordingContext()
+    random = np.random.default_rng(seed)
+    start = 0
+    while start < len(records):
+        piece = records[start : start + int(random.integers(1, 50))]
+        fed.on_feed(np.ascontiguousarray(piece["event"]), piece["kind"], at_once)
+        start += len(piece)
+    assert reports(at_once) == reports(one_by_one)
+    assert fed.state() == lock_step.state()
+
+
+def test_reports_of_the_past_are_those_that_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trading, "MARK_EVERY", 100)  # so that the marks are used in a short flow
+    kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, MARKET_ACCOUNT], huge_pages=False)
+    past, ctx = Past(), RecordingContext()
+    setup = Kernel(accounts=(), huge_pages=False)
+    commands = np.concatenate([btcusdt().to_commands(), *(Account(n).to_commands() for n in (1, 2, MARKET_ACCOUNT))])
+    kernel = setup
+    stamped = commands.copy()
+    stamped["sequence"] = np.arange(1, len(commands) + 1)
+    past.records.append(deliveries(kernel.process(commands), stamped))
+    engine = TradingEngine(TradingConfig(), kernel)
+    engine.history = past
+    engine.on_feed(np.ascontiguousarray(past.records[0]["event"]), past.records[0]["kind"], ctx)
+    for part in np.array_split(random_flow(7, 900), 30):
+        stamped = part.copy()
+        stamped["sequence"] = np.arange(kernel.last_sequence + 1, kernel.last_sequence + 1 + len(part))
+        records = deliveries(kernel.process(part), stamped)
+        past.records.append(records)
+        engine.on_feed(np.ascontiguousarray(records["event"]), records["kind"], ctx)
+    given = reports(ctx)
+    random = np.random.default_rng(1)
+    for after in [0, 1, *random.integers(0, engine.last_sequence + 1, 25).tolist(), engine.last_sequence]:
+        found: list[Any] = []
+        place, complete = after, False
+        while not complete:
+            answer = engine.on_request(ReportsSince(place, int(random.integers(1, 200))), ctx)
+            assert isinstance(answer, Reports)
+            assert answer.last_sequence > place or answer.complete
+            found += answer.reports
+            place, complete = answer.last_sequence, answer.complete
+        assert found == [report for report in given if report.sequence > after]
+    with pytest.raises(ModelError, match="event log"):
+        TradingEngine(TradingConfig(), kernel).on_request(ReportsSince(), ctx)
+
+
+class Desk:
+    """An engine that takes orders in decimals, on a kernel of its own."""
+
+    def __init__(self) -> None:
+        self.ctx = RecordingContext()
+        self.kernel = kernel_of()
+        self.engine = TradingEngine(TradingConfig(), self.kernel, [btcusdt()])
+
+    def ask(self, message: Any) -> Any:
+        return self.engine.on_request(message, self.ctx)
+
+    def buy(self, price: str, quantity: str = "0.010", **fields: Any) -> Any:
+        return self.ask(OrderRequest("BTCUSDT", Side.BUY, quantity, price, **fields))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_an_order_in_decimals_is_entered_amended_and_cancelled(desk: Desk) -> None:
+    entered = desk.buy("60000.0", client_order_id="a")
+    assert (entered.status, entered.leaves_quantity, entered.client_order_id) == ("accepted", "0.01", "a")
+    [line] = desk.ask(GetOrders(1)).orders
+    assert (line.price, line.quantity, line.symbol, line.client_order_id) == ("60000", "0.01", "BTCUSDT", "a")
+    amended = desk.ask(AmendRequest(entered.order_id, "0.020", "59999.0"))
+    assert (amended.status, amended.leaves_quantity) == ("replaced", "0.02")
+    assert desk.ask(CancelRequest(entered.order_id)).status == "cancelled"
+    assert desk.ask(GetOrders()).orders == ()
+
+
+def test_an_order_that_meets_another_says_what_was_filled(desk: Desk) -> None:
+    desk.ask(OrderRequest("1", Side.SELL, "0.004", "60000.0", account_id=2))
+    result = desk.buy("60000.0")
+    assert (result.status, result.filled_quantity, result.leaves_quantity) == ("partially_filled", "0.004", "0.006")
+    market = desk.ask(OrderRequest("BTCUSDT", Side.SELL, "0.006", account_id=2))
+    assert (market.status, market.filled_quantity) == ("filled", "0.006")
+
+
+def test_the_same_client_id_is_the_same_order_after_a_restart(desk: Desk) -> None:
+    first = desk.buy("60000.0", client_order_id="mine")
+    desk.engine = TradingEngine(TradingConfig(), desk.kernel, [btcusdt()])
+    second = desk.buy("60000.0", client_order_id="mine")
+    assert second.order_id == first.order_id
+    assert (second.status, second.reason.name) == ("rejected", "DUPLICATE_ORDER")
+    other = desk.buy("60000.0", client_order_id="mine", account_id=2)
+    assert other.order_id != first.order_id
+
+
+def test_a_refusal_lists_every_control(desk: Desk) -> None:
+    assert desk.ask(KillRequest(True, 1)).on
+    result = desk.buy("60000.0", expire_ns=5)
+    assert result.status == "rejected"
+    assert {reason.name for reason in result.violated} == {"KILLED", "EXPIRY"}
+
+
+def test_kill_switches_are_listed_while_they_are_on(desk: Desk) -> None:
+    desk.buy("60000.0")
+    assert desk.ask(KillRequest(True, 1)).cancelled == 1
+    desk.ask(KillRequest(True, 0, 1))
+    scopes = desk.ask(GetKillSwitch()).scopes
+    assert [(scope.account_id, scope.instrument_id) for scope in scopes] == [(0, 1), (1, 0)]
+    desk.ask(KillRequest(False, 1))
+    assert len(desk.ask(GetKillSwitch()).scopes) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (OrderRequest("NOPE", Side.BUY, "1", "1"), "model.unknown_instrument"),
+        (OrderRequest("BTCUSDT", Side.BUY, "0.010", "60000.0", account_id=0), "model.unknown_account"),
+        (OrderRequest("BTCUSDT", Side.BUY, "0.010", "60000.0", account_id=5000), "model.unknown_account"),
+        (OrderRequest("BTCUSDT", Side.BUY, "0.0101", "60000.0"), "model"),
+        (OrderRequest("BTCUSDT", Side.BUY, "0.010", "abc"), "model"),
+        (AmendRequest(99, "0.010", "60000.0"), "model.unknown_order"),
+        (CancelRequest(0), "model"),
+        (CancelRequest(1 << 64), "model"),
+        (KillRequest(True, 77), "model.unknown_account"),
+        (KillRequest(True, 0, 77), "model.unknown_instrument"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_stable_code(desk: Desk, message: Any, code: str) -> None:
+    before = desk.kernel.open_orders
+    with pytest.raises(ModelError) as raised:
+        desk.ask(message)
+    assert raised.value.code == code
+    assert desk.kernel.open_orders == before
+
+
+def test_a_cancel_of_an_order_that_is_not_open_says_so(desk: Desk) -> None:
+    result = desk.ask(CancelRequest(12345))
+    assert (result.status, result.reason.name) == ("rejected", "UNKNOWN_ORDER")
