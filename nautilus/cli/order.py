@@ -10,6 +10,7 @@ import click
 from nautilus.cli.instance import Command, client_of, instance_option, running, timeout_option
 from nautilus.cli.lazy import LazyGroup
 from nautilus.cli.output import console, dense_table, json_option, print_json
+from nautilus.model.queries import PERSON_ACCOUNT
 
 COMMANDS = {
     "submit": (f"{__name__}:submit", "Enter an order."),
@@ -48,7 +49,7 @@ def account_option(default: int) -> Callable[[Command], Command]:
 )
 @click.option("--post-only", is_flag=True, help="Refuse it rather than let it take.")
 @click.option("--client-order-id", default="", metavar="TEXT", help="Your own name for it; never entered twice.")
-@account_option(1)
+@account_option(PERSON_ACCOUNT)
 @instance_option
 @timeout_option()
 @json_option
@@ -93,7 +94,7 @@ def submit(
 @click.argument("order_id", type=click.IntRange(1))
 @click.argument("quantity")
 @click.argument("price")
-@account_option(1)
+@account_option(PERSON_ACCOUNT)
 @instance_option
 @timeout_option()
 @json_option
@@ -114,7 +115,7 @@ def amend(
 
 @click.command()
 @click.argument("order_id", type=click.IntRange(1))
-@account_option(1)
+@account_option(PERSON_ACCOUNT)
 @instance_option
 @timeout_option()
 @json_option

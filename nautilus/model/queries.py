@@ -17,6 +17,9 @@ from nautilus.model.events import (
 )
 from nautilus.model.message import Message
 
+PERSON_ACCOUNT = 16
+"""The account of orders that name none: the last of those that are open for people; strategies take the first ones."""
+
 AnyReport = OrderAccepted | OrderRejected | OrderFilled | OrderCancelled | OrderReplaced | OrderExpired
 
 
@@ -94,7 +97,7 @@ class OrderRequest(Message, frozen=True):
     side: Side
     quantity: str
     price: str = ""
-    account_id: int = 1
+    account_id: int = PERSON_ACCOUNT
     order_type: OrderType = OrderType.LIMIT
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
@@ -109,14 +112,14 @@ class AmendRequest(Message, frozen=True):
     order_id: int
     quantity: str
     price: str
-    account_id: int = 1
+    account_id: int = PERSON_ACCOUNT
 
 
 class CancelRequest(Message, frozen=True):
     """Take an open order out."""
 
     order_id: int
-    account_id: int = 1
+    account_id: int = PERSON_ACCOUNT
 
 
 class KillRequest(Message, frozen=True):
