@@ -81,12 +81,35 @@ class Router:
             self.recv(NOBLOCK)
 
 
+class Monitor:
+    """Tells of the connections of a dealer."""
+
+    __slots__ = ("_get", "rank", "socket")
+
+    def __init__(self, context: zmq.Context[Any], watched: zmq.Socket[bytes]) -> None:
+        self.rank = 4
+        address = f"inproc://monitor.{id(watched):x}"
+        watched.monitor(address, UP | DOWN)
+        self.socket = context.socket(zmq.PAIR)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        # An I/O thread that tells of a change waits for room: there is always some.
+        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket.connect(address)
+        self._get = BackendSocket.get.__get__(self.socket)
+
+    def changes(self) -> list[bool]:
+        """What became of the connection since the last call: True up, False down, in order."""
+        found = []
+        while self._get(EVENTS) & POLLIN:
+            event = parse_monitor_message(self.socket.recv_multipart(NOBLOCK))
+            found.append(int(event["event"]) == UP)
+        return found
+
+
 class Dealer:
     """The connection to one peer in one lane, with the streams that go over it."""
 
     __slots__ = (
-        "_changed",
-        "changed_ns",
         "lost",
         "monitor",
         "open_to",
@@ -111,7 +134,6 @@ class Dealer:
         high_water: int,
         heartbeat_ms: int,
         silence_ms: int,
-        now_ns: int,
     ) -> None:
         self.rank = 0 if lane == URGENT else 2
         """Order of reading: the urgent lane first, answers before messages."""
@@ -123,7 +145,6 @@ class Dealer:
         """A message of this priority, or a smaller one, may go at once: nothing that should go first waits."""
         self.lost = False
         """It stood, and does no longer."""
-        self.changed_ns = now_ns
         self.socket = new_socket(context, zmq.DEALER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTING_ID, process.encode())
         self.socket.setsockopt(zmq.SNDHWM, high_water)
@@ -133,14 +154,7 @@ class Dealer:
         self.socket.setsockopt(zmq.HEARTBEAT_TTL, 10 * silence_ms)
         self.recv = BackendSocket.recv.__get__(self.socket)
         self.send = BackendSocket.send.__get__(self.socket)
-        # An I/O thread that tells of a change waits for room: there is always some.
-        address = f"inproc://monitor.{id(self.socket):x}"
-        self.socket.monitor(address, UP | DOWN)
-        self.monitor = context.socket(zmq.PAIR)
-        self.monitor.setsockopt(zmq.LINGER, 0)
-        self.monitor.setsockopt(zmq.RCVHWM, 0)
-        self.monitor.connect(address)
-        self._changed = BackendSocket.get.__get__(self.monitor)
+        self.monitor = Monitor(context, self.socket)
         try:
             for each in checked_endpoints(endpoint):
                 self.socket.connect(each)
@@ -148,16 +162,8 @@ class Dealer:
             self.close()
             raise
 
-    def changes(self) -> list[bool]:
-        """What became of the connection since the last call: True up, False down, in order."""
-        found = []
-        while self._changed(EVENTS) & POLLIN:
-            event = parse_monitor_message(self.monitor.recv_multipart(NOBLOCK))
-            found.append(int(event["event"]) == UP)
-        return found
-
     def close(self) -> None:
         """Close the socket and its monitor; what was not sent is dropped."""
         self.socket.monitor(None, 0)
-        self.monitor.close()
+        self.monitor.socket.close()
         self.socket.close()

@@ -20,7 +20,7 @@ Guarantees
   is told of what the sender gave up and it has not had: `on_gap`.
 - The two urgent priorities have sockets and an I/O thread of their own; within a lane the smaller priority goes first,
   past what waits in this process (at most `window` messages of a stream are under way).
-- A peer that is gone or hangs is down within `heartbeat_ms` + `silence_ms`, plus the time until the next `tick`.
+- A peer that is gone or hangs is down within `heartbeat_ms` + `silence_ms`.
 
 Nothing here waits, starts a thread, or raises for what came over the wire: what cannot be read is counted
 (`malformed`). The host polls `sockets`, then calls `receive`, `done` for each delivery, and `tick`.
@@ -36,7 +36,7 @@ from zmq.backend import zmq_poll
 
 from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery
 from nautilus.bus.inbox import Inbox
-from nautilus.bus.lanes import POLLIN, Dealer, Router
+from nautilus.bus.lanes import POLLIN, Dealer, Monitor, Router
 from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
 from nautilus.bus.tally import Tally
@@ -44,9 +44,10 @@ from nautilus.core.counters import Counters
 
 COUNTED = ("sent", "acknowledged", "retried", "dead_lettered", "duplicates", "received")
 ALL = "all"
+Reader = Dealer | Router | Monitor
 
 
-def _rank(reader: Dealer | Router) -> int:
+def _rank(reader: Reader) -> int:
     return reader.rank
 
 
@@ -111,7 +112,7 @@ class Mesh(Outbox, Inbox):
         retry_ns: int = 50_000_000,
         retry_limit_ns: int = 500_000_000,
         heartbeat_ms: int = 15,
-        silence_ms: int = 25,
+        silence_ms: int = 30,
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
         on_restart: Callable[[str, int], None] | None = None,
@@ -140,10 +141,10 @@ class Mesh(Outbox, Inbox):
         self.on_dead_letters = on_dead_letters
         self._listed = -1
         self._items: dict[str, list[tuple[Any, int]]] = {}
-        self._readers: dict[str, dict[Any, Dealer | Router]] = {}
+        self._readers: dict[str, dict[Any, Reader]] = {}
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
-        """To be polled for reading; the urgent lane first. It changes when `generation` does."""
+        """To be polled for reading: the urgent lane, the normal one, monitors. They change when `generation` does."""
         self._list_sockets()
         return [socket for socket, _ in self._items[ALL]]
 
@@ -152,11 +153,12 @@ class Mesh(Outbox, Inbox):
             return
         self._listed = self.generation
         for lane in LANES:
-            found: list[Dealer | Router] = [self._routers[lane], *self._in_lane[lane]]
+            found: list[Reader] = [self._routers[lane], *self._in_lane[lane]]
             self._readers[lane] = {reader.socket: reader for reader in found}
-            self._items[lane] = [(reader.socket, POLLIN) for reader in found]
-        self._items[ALL] = self._items[URGENT] + self._items[NORMAL]
-        self._readers[ALL] = {**self._readers[URGENT], **self._readers[NORMAL]}
+        monitors = {dealer.monitor.socket: dealer.monitor for dealer in self._dealers.values()}
+        self._readers[ALL] = {**self._readers[URGENT], **self._readers[NORMAL], **monitors}
+        for name, readers in self._readers.items():
+            self._items[name] = [(socket, POLLIN) for socket in readers]
 
     def receive(self, limit: int = 64, *, ready: Iterable[Any] | None = None, urgent: bool = False) -> list[Delivery]:
         """What has come, at most about `limit` messages, the urgent lane first; each is to be given to `done`.
@@ -179,8 +181,10 @@ class Mesh(Outbox, Inbox):
         for reader in found:
             if isinstance(reader, Dealer):
                 self._read_dealer(reader, out, limit, now_ns)
-            else:
+            elif isinstance(reader, Router):
                 self._read_router(reader, out, limit - len(out), now_ns)
+            else:
+                self._watch_ns = 0  # `tick` looks after it
         self._open += len(out)
         if self._answers_due and not self._open:
             self._send_answers()

@@ -29,8 +29,8 @@ FULL_NS = 1_000_000
 """Until a socket that took nothing more is tried again."""
 PUMP_LIMIT = 32
 """Messages that are sent in one go; the others follow with the next `tick`."""
-WATCH_NS = 10_000_000
-"""Between looks at the state of connections; a tenth of it while a connection that is needed does not stand."""
+WATCH_NS = 50_000_000
+"""Between looks at the state of connections, where their monitors do not call for one."""
 
 
 class Outbox(Node):
@@ -112,8 +112,6 @@ class Outbox(Node):
                 self._due_ns = min(self._due_ns, now_ns + FULL_NS)
             else:
                 stream.sent(envelope, now_ns)
-        elif not dealer.up:
-            self._watch_ns = 0
         due_ns = stream.retry_at_ns
         if due_ns and due_ns < self._due_ns:
             self._due_ns = due_ns
@@ -134,9 +132,7 @@ class Outbox(Node):
         dealer = self._dealers.get((process, lane))
         if dealer is None:
             streams = {each: self._new_stream() for each in PRIORITIES if LANE_OF[each] == lane}
-            dealer = self._new_dealer(
-                lane, self.process, process, self._endpoint(process, lane), streams, now_ns=now_ns
-            )
+            dealer = self._new_dealer(lane, self.process, process, self._endpoint(process, lane), streams)
             self._dealers[process, lane] = dealer
             self._in_lane[lane].append(dealer)
             self._peer_up.setdefault(process, (dealer.up, now_ns))
@@ -211,11 +207,9 @@ class Outbox(Node):
 
     def _watch(self, now_ns: int) -> None:
         """Look at the state of every connection."""
-        wait_ns = WATCH_NS
         for dealer in self._dealers.values():
-            changes = dealer.changes()
+            changes = dealer.monitor.changes()
             if changes:
-                dealer.changed_ns = now_ns
                 if dealer.up and changes[-1]:
                     # Gone and back between two looks: it may be another life, so the host hears of it all the same.
                     dealer.up, dealer.lost = False, True
@@ -229,9 +223,7 @@ class Outbox(Node):
                         self._send_again(dealer, stream, stream.resume)
                     self._pump(dealer, now_ns)
                     self._due_ns = 0
-            if not dealer.up and now_ns - dealer.changed_ns < 1_000_000_000:
-                wait_ns = WATCH_NS // 10
-        self._watch_ns = now_ns + wait_ns
+        self._watch_ns = now_ns + WATCH_NS
 
     def _judge(self, peer: str, now_ns: int) -> None:
         dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
