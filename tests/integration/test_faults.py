@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 
 from nautilus.core import Kernel
 from nautilus.core.counters import Counters
-from nautilus.core.eventlog import DELIVERY, LAST
 from nautilus.core.journal_reader import JournalReader
 from nautilus.core.port import OWN, Port, core_facts
 from nautilus.core.types import EventKind, Side, TimeInForce
@@ -21,6 +21,7 @@ from nautilus.model.queries import GetPositions, GetStrategies, OrderRequest
 from nautilus.runtime.client import EngineError
 from perf.platform import descendants, platform
 from tests.kit import builders
+from tests.kit.core import carry_out
 from tests.kit.platform import Platform, demo
 
 BACK_WITHIN = 2.0
@@ -70,11 +71,8 @@ def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> N
 
 
 def order_through_ring(port: Port, number: int) -> bool:
-    buffer = np.zeros(64, DELIVERY)
     order = builders.new(number, Side.BUY, 1, 1000, account_id=2, time_in_force=TimeInForce.IOC)
-    port.send(order)
-    count = port.receive(buffer, 1_000_000_000)
-    return bool(count and buffer["flags"][count - 1] & LAST)
+    return bool(carry_out(port, order)["event"]["kind"][0] == EventKind.ACCEPTED)
 
 
 @pytest.mark.parametrize("process", ["trading", "portfolio"])
@@ -157,18 +155,18 @@ def test_a_live_instance_is_refused_with_one_line(idle: Platform) -> None:
     assert idle.client().call("portfolio", "GET", "/positions")
 
 
-def test_a_port_in_use_is_named_and_everything_stopped(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 8200)):
-        (tmp_path / "run").mkdir(mode=0o700)
-        (tmp_path / "data").mkdir()
+def test_a_port_in_use_is_named_and_everything_stopped() -> None:
+    # A short place: sockets lie in it.
+    with socket.create_server(("127.0.0.1", 8200)), tempfile.TemporaryDirectory(prefix="n-") as place:
         failed = nautilus(
-            "up", "--instance", "taken", "--for", "1", XDG_RUNTIME_DIR=str(tmp_path / "run"),
-            XDG_DATA_HOME=str(tmp_path / "data"),
+            "up", "--instance", f"taken-{os.getpid()}", "--for", "1", XDG_RUNTIME_DIR=place,
+            XDG_DATA_HOME=f"{place}/data",
         )  # fmt: skip
+        left = list(Path(place).rglob("*.lock"))
     assert failed.returncode != 0
     assert "8200" in failed.stderr
     assert "risk" in failed.stderr
-    assert not list((tmp_path / "run").rglob("*.lock"))
+    assert not left
 
 
 def raw(idle: Platform, engine: str, request: bytes) -> tuple[int, dict]:
@@ -264,7 +262,7 @@ def test_a_full_disk_refuses_orders_and_still_takes_cancels(tmp_path: Path) -> N
             port = Port(running.instance.plan().shared, "client0", OWN)
             running.wait(lambda: port.joined is not None, "the core's answer")
             running.wait(lambda: not order_is_taken(port), "a refusal", 40)
-            cancelled = running.client().call("trading", "DELETE", f"/orders/{resting}?account_id=1")
+            cancelled = running.client().call("trading", "DELETE", f"/orders/{resting}")
             assert cancelled["status"] == "cancelled"
             with pytest.raises(EngineError) as raised:
                 running.ask("trading", order)
@@ -285,11 +283,4 @@ def order_is_taken(port: Port) -> bool:
     """Send two hundred orders; whether the last was accepted."""
     rows = np.concatenate([builders.new(1, Side.BUY, 1, 1000, account_id=2, time_in_force=TimeInForce.IOC)] * 200)
     rows["order_id"] = [next(NUMBERS) for _ in range(200)]
-    assert port.send(rows) == 200
-    buffer, done, kinds = np.zeros(1024, DELIVERY), 0, []
-    while done < 200:
-        count = port.receive(buffer, 5_000_000_000)
-        assert count, "the core does not answer"
-        done += int(((buffer["flags"][:count] & LAST) != 0).sum())
-        kinds = buffer["event"]["kind"][:count].tolist()
-    return kinds[-1] != EventKind.REJECTED
+    return bool(carry_out(port, rows)["event"]["kind"][-1] != EventKind.REJECTED)

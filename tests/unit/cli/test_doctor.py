@@ -2,6 +2,7 @@
 
 import json
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -62,17 +63,16 @@ def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert platform_checks.ports() == checks.Check("ports", "ok", f"{port} are free")
 
 
-def test_a_directory_of_instances_that_others_can_read_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert platform_checks.instance_directory().found.endswith("made by `nautilus up`")
-    (tmp_path / "nautilus" / "main").mkdir(mode=0o755, parents=True)
-    (tmp_path / "nautilus").chmod(0o755)
-    check = platform_checks.instance_directory()
-    assert (check.status, check.advice) == ("warn", f"chmod 0700 {tmp_path}/nautilus")
-    (tmp_path / "nautilus").chmod(0o700)
-    assert platform_checks.instance_directory().found.endswith("nautilus: main")
+def test_a_directory_of_instances_that_others_can_read_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="n-") as place:  # a short one: sockets lie in it
+        monkeypatch.setenv("XDG_RUNTIME_DIR", place)
+        assert platform_checks.instance_directory().found.endswith("made by `nautilus up`")
+        (Path(place) / "nautilus" / "main").mkdir(mode=0o755, parents=True)
+        (Path(place) / "nautilus").chmod(0o755)
+        check = platform_checks.instance_directory()
+        assert (check.status, check.advice) == ("warn", f"chmod 0700 {place}/nautilus")
+        (Path(place) / "nautilus").chmod(0o700)
+        assert platform_checks.instance_directory().found.endswith("nautilus: main")
 
 
 def test_recordings_are_looked_for_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ class Desk:
         return self.engine.on_request(message, self.ctx)
 
     def buy(self, price: str, quantity: str = "0.010", **fields: Any) -> Any:
-        return self.ask(OrderRequest("BTCUSDT", Side.BUY, quantity, price, **fields))
+        return self.ask(OrderRequest("BTCUSDT", Side.BUY, quantity, price, **{"account_id": 1, **fields}))
 
 
 @pytest.fixture
@@ -159,9 +159,9 @@ def test_an_order_in_decimals_is_entered_amended_and_cancelled(desk: Desk) -> No
     assert (entered.status, entered.leaves_quantity, entered.client_order_id) == ("accepted", "0.01", "a")
     [line] = desk.ask(GetOrders(1)).orders
     assert (line.price, line.quantity, line.symbol, line.client_order_id) == ("60000", "0.01", "BTCUSDT", "a")
-    amended = desk.ask(AmendRequest(entered.order_id, "0.020", "59999.0"))
+    amended = desk.ask(AmendRequest(entered.order_id, "0.020", "59999.0", 1))
     assert (amended.status, amended.leaves_quantity) == ("replaced", "0.02")
-    assert desk.ask(CancelRequest(entered.order_id)).status == "cancelled"
+    assert desk.ask(CancelRequest(entered.order_id, 1)).status == "cancelled"
     assert desk.ask(GetOrders()).orders == ()
 
 
@@ -206,8 +206,8 @@ def test_kill_switches_are_listed_while_they_are_on(desk: Desk) -> None:
         (OrderRequest("NOPE", Side.BUY, "1", "1"), "model.unknown_instrument"),
         (OrderRequest("BTCUSDT", Side.BUY, "0.010", "60000.0", account_id=0), "model.unknown_account"),
         (OrderRequest("BTCUSDT", Side.BUY, "0.010", "60000.0", account_id=5000), "model.unknown_account"),
-        (OrderRequest("BTCUSDT", Side.BUY, "0.0101", "60000.0"), "model"),
-        (OrderRequest("BTCUSDT", Side.BUY, "0.010", "abc"), "model"),
+        (OrderRequest("BTCUSDT", Side.BUY, "0.0101", "60000.0", account_id=1), "model"),
+        (OrderRequest("BTCUSDT", Side.BUY, "0.010", "abc", account_id=1), "model"),
         (AmendRequest(99, "0.010", "60000.0"), "model.unknown_order"),
         (CancelRequest(0), "model"),
         (CancelRequest(1 << 64), "model"),
@@ -224,5 +224,5 @@ def test_what_cannot_be_meant_is_refused_with_a_stable_code(desk: Desk, message:
 
 
 def test_a_cancel_of_an_order_that_is_not_open_says_so(desk: Desk) -> None:
-    result = desk.ask(CancelRequest(12345))
+    result = desk.ask(CancelRequest(12345, 1))
     assert (result.status, result.reason.name) == ("rejected", "UNKNOWN_ORDER")

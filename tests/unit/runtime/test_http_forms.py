@@ -14,7 +14,7 @@ from nautilus.model.codec import MESSAGES
 from nautilus.model.enums import OrderType, Priority, Reason, Side
 from nautilus.model.errors import InternalError, ModelError
 from nautilus.model.events import OrderFilled, OrderRejected
-from nautilus.model.queries import OrderRequest, OrderResult, Reports
+from nautilus.model.queries import PERSON_ACCOUNT, OrderRequest, OrderResult, Reports
 from nautilus.runtime.http.forms import expected_of, field_forms, form_of, struct_of
 
 FILLED = OrderFilled(1, 2, 3, 4, 5, 6, Side.BUY, 7, 8, 2**80, match_id=10, maker=True)
@@ -112,7 +112,7 @@ def test_defaults_are_described_as_they_are_written():
     _, components = msgspec.json.schema_components([struct_of(OrderRequest)])
     properties = components["OrderRequest"]["properties"]
     assert properties["order_type"]["default"] == "LIMIT"
-    assert properties["account_id"]["default"] == 1
+    assert properties["account_id"]["default"] == PERSON_ACCOUNT
     assert components["OrderRequest"]["required"] == ["instrument", "side", "quantity"]
     decoded = msgspec.convert({"instrument": "X", "side": "SELL", "quantity": "2"}, struct_of(OrderRequest))
     assert form_of(OrderRequest).enter(decoded) == OrderRequest("X", Side.SELL, "2")
