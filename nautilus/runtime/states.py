@@ -50,7 +50,7 @@ class PlatformState(msgspec.Struct, frozen=True):
     Parameters
     ----------
     pid, template_pid
-        Of the supervisor and of the process that forks the others.
+        Of the supervisor, and of the process that forks the others; 0: it is not there yet, and what dies waits for it.
     state
         ``running`` once all were ready.
     started_ns

@@ -175,7 +175,7 @@ class Supervisor:
         """How everything is now."""
         return PlatformState(
             pid=os.getpid(),
-            template_pid=self._launcher.pid,
+            template_pid=self._launcher.pid if self._launcher.ready else 0,
             state=self._condition,
             started_ns=self._started_ns,
             opened=self._opened,
