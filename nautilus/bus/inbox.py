@@ -43,7 +43,7 @@ class Inbox(Node):
         for lane in LANES:
             self._routers[lane] = Router(self._context, lane, endpoint(self.process, lane), high_water)
 
-    def _read_router(self, router: Router, out: list[Delivery], limit: int, now_ns: int) -> None:
+    def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
         recv, decode, inbound = router.recv, self._decode_envelope, router.inbound
         self.touched.add(router.socket)
         for _ in range(limit):
@@ -74,8 +74,8 @@ class Inbox(Node):
             if verdict is not DELIVER:
                 self._turn_away(source, envelope, verdict)
                 continue
-            if envelope.deadline_ns and envelope.deadline_ns <= now_ns:
-                self._refuse_late(source, envelope, now_ns)
+            if envelope.deadline_ns and envelope.deadline_ns <= self._clock():
+                self._refuse_late(source, envelope)
                 continue
             self.received += 1
             out.append(
@@ -143,10 +143,10 @@ class Inbox(Node):
             self.on_restart(peer.name, epoch)
         return True
 
-    def _refuse_late(self, source: Inbound, envelope: Envelope, now_ns: int) -> None:
+    def _refuse_late(self, source: Inbound, envelope: Envelope) -> None:
         self.late += 1
         source.stream.finish(envelope.sequence)
-        self._bury([envelope], source.peer.name, "late", now_ns)
+        self._bury([envelope], source.peer.name, "late")
         if envelope.kind is REQUEST:
             error = LateError("the request came after its deadline", where=envelope.to, expected="an earlier arrival")
             self._answer_error(source, envelope, error)
@@ -182,25 +182,21 @@ class Inbox(Node):
         source = delivery.source
         if self._open:
             self._open -= 1
-        if source is None:
-            if self._answers_due and not self._open:
-                self._send_answers()
-            return
-        delivery.source = None
-        stream = source.stream
-        if delivery.epoch != stream.epoch:
-            # The sender has another life since: nobody waits for this.
-            self.unanswerable += 1
-        elif stream.finish(delivery.sequence):
-            if delivery.kind is REQUEST:
+        if source is not None:
+            delivery.source = None
+            stream = source.stream
+            if delivery.epoch != stream.epoch:
+                # The sender has another life since: nobody waits for this.
+                self.unanswerable += 1
+            elif delivery.kind is REQUEST:
                 kind, payload = REPLY, reply or b""
                 if error is not None:
                     kind = ERROR
                     payload = error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
                 answer = Answer(kind, delivery.id, delivery.epoch, self.epoch, source.priority, 0, 0, payload)
-                stream.keep(delivery.sequence, answer)
-                self._answer(source, answer)
-            else:
+                if stream.reply(delivery.sequence, answer):
+                    self._send_answer(source, answer)
+            elif stream.finish(delivery.sequence):
                 self._acknowledge(source)
         if self._answers_due and not self._open:
             self._send_answers()
@@ -211,10 +207,15 @@ class Inbox(Node):
             self._answers_due.append(source)
 
     def _answer(self, source: Inbound, answer: Answer) -> None:
-        """Send an answer with the numbers of now; one that is lost is asked for again."""
-        stream, router = source.stream, source.router
+        """Send an answer with the numbers of now."""
+        stream = source.stream
         answer.received = stream.expected - 1
         answer.handled = stream.handled
+        self._send_answer(source, answer)
+
+    def _send_answer(self, source: Inbound, answer: Answer) -> None:
+        """Send an answer; one that is lost is asked for again."""
+        router = source.router
         frame = self._encode(answer)
         self.touched.add(router.socket)
         try:

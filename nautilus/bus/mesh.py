@@ -139,19 +139,15 @@ class Mesh(Outbox, Inbox):
         self.on_peer = on_peer
         self.on_restart = on_restart
         self.on_dead_letters = on_dead_letters
-        self._listed = -1
         self._items: dict[str, list[tuple[Any, int]]] = {}
         self._readers: dict[str, dict[Any, Reader]] = {}
+        self._list_sockets()
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """To be polled for reading: the urgent lane, the normal one, monitors. They change when `generation` does."""
-        self._list_sockets()
         return [socket for socket, _ in self._items[ALL]]
 
     def _list_sockets(self) -> None:
-        if self._listed == self.generation:
-            return
-        self._listed = self.generation
         for lane in LANES:
             found: list[Reader] = [self._routers[lane], *self._in_lane[lane]]
             self._readers[lane] = {reader.socket: reader for reader in found}
@@ -166,23 +162,18 @@ class Mesh(Outbox, Inbox):
         `ready` holds the sockets that a poll found readable (None: not known); `urgent` looks at the urgent lane only.
         """
         out: list[Delivery] = []
-        if self._listed != self.generation:
-            self._list_sockets()
         lane = URGENT if urgent else ALL
         if ready is None:
             ready = [socket for socket, _ in zmq_poll(self._items[lane], 0)]
         readers = self._readers[lane]
         found = [readers[item] for item in ready if item in readers]
-        if not found:
-            return out
         if len(found) > 1:
             found.sort(key=_rank)
-        now_ns = self._clock()
         for reader in found:
             if isinstance(reader, Dealer):
-                self._read_dealer(reader, out, limit, now_ns)
+                self._read_dealer(reader, out, limit)
             elif isinstance(reader, Router):
-                self._read_router(reader, out, limit - len(out), now_ns)
+                self._read_router(reader, out, limit - len(out))
             else:
                 self._watch_ns = 0  # `tick` looks after it
         self._open += len(out)

@@ -50,6 +50,9 @@ class Node:
         self._clock = clock
         self._encode = msgspec.msgpack.Encoder().encode
 
+    def _list_sockets(self) -> None:
+        """The sockets have changed."""
+
     def _bury(self, envelopes: list[Envelope], peer: str, reason: str, now_ns: int = 0) -> None:
         """Make dead letters."""
         if not envelopes:

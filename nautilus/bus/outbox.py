@@ -139,6 +139,7 @@ class Outbox(Node):
             for each, stream in streams.items():
                 self._out[process, each] = (stream, dealer)
             self.generation += 1
+            self._list_sockets()
             self._watch_ns = 0
         return self._out[process, priority]
 
@@ -163,9 +164,10 @@ class Outbox(Node):
                 stream.sent(envelope, now_ns)
         dealer.open_to = EVERY
 
-    def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int, now_ns: int) -> None:
+    def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int) -> None:
         recv, decode, streams = dealer.recv, self._decode_answer, dealer.streams
         more = dealer.open_to != EVERY
+        now_ns = 0
         self.touched.add(dealer.socket)
         for _ in range(limit):
             try:
@@ -182,10 +184,15 @@ class Outbox(Node):
             if answer.epoch != self.epoch:
                 self.stale += 1
                 continue
-            before = stream.acknowledged
-            request = stream.answered(answer, now_ns)
-            self.acknowledged += stream.acknowledged - before
-            more = more or stream.cursor < stream.next_sequence
+            request = stream.answered_alone(answer)
+            if request is not None:
+                self.acknowledged += 1
+            else:
+                now_ns = now_ns or self._clock()
+                before = stream.acknowledged
+                request = stream.answered(answer, now_ns)
+                self.acknowledged += stream.acknowledged - before
+                more = more or stream.cursor < stream.next_sequence
             if request is not None:
                 out.append(
                     Delivery(
@@ -202,8 +209,8 @@ class Outbox(Node):
                 )
             if not stream.held:
                 break  # there is nothing else that this stream waits for
-        if dealer.up and more:
-            self._pump(dealer, now_ns)
+        if more and dealer.up:
+            self._pump(dealer, now_ns or self._clock())
 
     def _watch(self, now_ns: int) -> None:
         """Look at the state of every connection."""

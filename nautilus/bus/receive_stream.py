@@ -132,6 +132,17 @@ class ReceiveStream:
         """Whether the handler of a delivered message has run."""
         return sequence <= self.handled or sequence in self._ahead
 
+    def reply(self, sequence: int, answer: Answer) -> bool:
+        """The handler of a request has run, and this is its answer; False where that was known."""
+        if sequence == self.handled + 1 and not self._ahead:
+            self.handled = sequence
+        elif not self.finish(sequence):
+            return False
+        self.keep(sequence, answer)
+        answer.received = self.expected - 1
+        answer.handled = self.handled
+        return True
+
     def keep(self, sequence: int, answer: Answer) -> None:
         """Keep the answer of a request until the sender no longer holds that."""
         replies = self.replies

@@ -122,10 +122,6 @@ class SendStream:
 
     def answered(self, answer: Answer, now_ns: int) -> Envelope | None:
         """Take an answer in. Returns the request that it answers, where it answers one that still waits."""
-        if self.live == 1 and answer.id and len(self.held) == 1:
-            request = self._answered_alone(answer)
-            if request is not None:
-                return request
         if answer.receiver != self.receiver:
             if answer.receiver < self.receiver:
                 return None
@@ -167,16 +163,19 @@ class SendStream:
             self.retry_at_ns = now_ns + self._retry_ns if self.held else 0
         return request
 
-    def _answered_alone(self, answer: Answer) -> Envelope | None:
-        """The same in few steps for the only request under way, with nothing behind it; None: not so."""
+    def answered_alone(self, answer: Answer) -> Envelope | None:
+        """As `answered`, in few steps, for the only request that is held; None: not so, and nothing was done."""
         last = self.next_sequence - 1
         if (
-            answer.receiver != self.receiver
+            self.live != 1
+            or self.base != last
             or answer.handled != last
             or answer.received != last
-            or self.requests.pop(answer.id, 0) != last
+            or answer.receiver != self.receiver
+            or self.requests.get(answer.id) != last
         ):
             return None
+        self.requests.clear()
         self.acknowledged += 1
         self.live = self.retry_at_ns = 0
         self.received = self.handled = last

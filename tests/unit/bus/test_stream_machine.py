@@ -133,7 +133,7 @@ class StreamMachine(RuleBasedStateMachine):
         answer = msgspec.msgpack.decode(frame, type=Answer)
         if answer.epoch != self.sender.epoch:
             return
-        request = self.sender.answered(answer, self.now_ns)
+        request = self.sender.answered_alone(answer) or self.sender.answered(answer, self.now_ns)
         if request is not None:
             entry = self.books[request.id]
             assert answer.id == request.id
@@ -197,12 +197,13 @@ class StreamMachine(RuleBasedStateMachine):
             self.books[envelope.id].handled.append(self.life)
         if envelope.epoch != stream.epoch:
             return
-        assert stream.finish(envelope.sequence)
         if envelope.kind is REQUEST:
             answer = Answer(REPLY, envelope.id, envelope.epoch, self.life, 4, 0, 0)
-            stream.keep(envelope.sequence, answer)
-            self.answer(answer)
+            assert stream.reply(envelope.sequence, answer)
+            assert not stream.reply(envelope.sequence, answer)
+            self.back.append(encode(answer))
         else:
+            assert stream.finish(envelope.sequence)
             self.answer(Answer(ACKNOWLEDGED, 0, stream.epoch, self.life, 4, 0, 0))
 
     @precondition(lambda self: self.life < 5)
