@@ -27,7 +27,7 @@ REQUEST = MessageKind.REQUEST
 NEVER = 1 << 62
 FULL_NS = 1_000_000
 """Until a socket that took nothing more is tried again."""
-PUMP_LIMIT = 32
+PUMP_LIMIT = 16
 """Messages that are sent in one go; the others follow with the next `tick`."""
 WATCH_NS = 50_000_000
 """Between looks at the state of connections, where their monitors do not call for one."""
@@ -209,8 +209,8 @@ class Outbox(Node):
                 )
             if not stream.held:
                 break  # there is nothing else that this stream waits for
-        if more and dealer.up:
-            self._pump(dealer, now_ns or self._clock())
+        if more:
+            self._due_ns = 0  # `tick` sends what there is room for now
 
     def _watch(self, now_ns: int) -> None:
         """Look at the state of every connection."""
