@@ -148,7 +148,11 @@ class Publisher:
         last = stream.last
         stream.last = last + count
         header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock())
-        self._send(header + records.tobytes(), NOBLOCK)
+        try:
+            frame = b"".join((header, records))
+        except ValueError:  # they do not lie side by side
+            frame = header + records.tobytes()
+        self._send(frame, NOBLOCK)
         self.published += count
         self.frames += 1
 

@@ -105,9 +105,7 @@ class CoreClient:
         Part of a wait that is spent awake.
     """
 
-    def __init__(
-        self, shared: str, slot: str, *, source_id: int, log: str, after: int = 0, spin_ns: int = 50_000
-    ) -> None:
+    def __init__(self, shared: str, slot: str, *, source_id: int, log: str, after: int = 0, spin_ns: int = 0) -> None:
         self.last_sequence = after
         self.restarts = 0
         """Times that the core was found to be another one."""

@@ -32,8 +32,11 @@ from nautilus.model.queries import (
     OrderRequest,
     OrderResult,
 )
-from nautilus.model.records import Records, command_array
+from nautilus.model.records import EVENT_FIELDS, Records, command_array
 
+_ACCOUNT, _ORDER, _INSTRUMENT = (EVENT_FIELDS[name] for name in ("account_id", "order_id", "instrument_id"))
+_KIND, _REASON, _FLAGS = (EVENT_FIELDS[name] for name in ("kind", "reason", "flags"))
+_QUANTITY, _LEAVES = (EVENT_FIELDS[name] for name in ("quantity", "leaves_quantity"))
 _CLIENT_BIT = 1 << 63
 _KNOWN_TEXTS = 100_000
 """Client ids that are remembered with their text; older ones are still known by number."""
@@ -200,28 +203,28 @@ class OrderDesk:
         events = self._core.process(commands)
         self._publish(events, kind, ctx)
         order_id = int(commands["order_id"][0])
-        filled, leaves, status, last = 0, 0, "unknown", events[-1]
-        for event in events:
-            if int(event["account_id"]) != account_id or int(event["order_id"]) != order_id:
+        filled, leaves, status, last = 0, 0, "unknown", events[-1].item()
+        for event in events.tolist():
+            if event[_ACCOUNT] != account_id or event[_ORDER] != order_id:
                 continue
             last = event
-            match int(event["kind"]):
+            match event[_KIND]:
                 case EventKind.FILLED:
-                    filled += int(event["quantity"])
-                    leaves = int(event["leaves_quantity"])
+                    filled += event[_QUANTITY]
+                    leaves = event[_LEAVES]
                     status = "partially_filled" if leaves else "filled"
                 case EventKind.ACCEPTED:
-                    status, leaves = "accepted", int(event["leaves_quantity"])
+                    status, leaves = "accepted", event[_LEAVES]
                 case EventKind.REPLACED:
-                    status, leaves = "replaced", int(event["leaves_quantity"])
+                    status, leaves = "replaced", event[_LEAVES]
                 case EventKind.CANCELLED | EventKind.EXPIRED:
                     status, leaves = "cancelled", 0
                 case EventKind.REJECTED:
                     status = "rejected"
                 case EventKind.DUPLICATE:
                     status = "unknown"
-        reason = int(last["reason"])
-        instrument = self._by_id.get(int(last["instrument_id"]))
+        reason = last[_REASON]
+        instrument = self._by_id.get(last[_INSTRUMENT])
         return OrderResult(
             order_id=order_id,
             status=status,
@@ -231,8 +234,8 @@ class OrderDesk:
             leaves_quantity=_text(instrument.quantity(leaves)) if instrument is not None else "",
             filled_quantity=_text(instrument.quantity(filled)) if instrument is not None else "",
             reason=Reason(reason),
-            violated=violated_reasons(int(last["flags"]), reason) if status == "rejected" else (),
-            sequence=int(last["sequence"]),
+            violated=violated_reasons(last[_FLAGS], reason) if status == "rejected" else (),
+            sequence=last[0],
         )
 
     def _remember(self, order_id: int, text: str) -> None:
