@@ -150,7 +150,7 @@ class Publisher:
         header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock())
         try:
             frame = b"".join((header, records))  # type: ignore[arg-type]
-        except ValueError:  # they do not lie side by side
+        except TypeError:  # they do not lie side by side
             frame = header + records.tobytes()
         self._send(frame, NOBLOCK)
         self.published += count
