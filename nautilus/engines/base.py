@@ -122,6 +122,8 @@ class Engine:
     """Names this engine to the trading core as a sender of commands; 0: it sends none."""
     publishes: ClassVar[tuple[Topic, ...]] = ()
     subscribes: tuple[Topic, ...] = ()
+    strategies_only: ClassVar[bool] = False
+    """Of execution reports it needs those of strategies' orders alone; a host may keep the others from it."""
     operations: ClassVar[tuple[Operation, ...]] = ()
     """What it answers over HTTP."""
 

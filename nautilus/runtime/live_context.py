@@ -88,11 +88,12 @@ class Route:
     ----------
     takers : engines of this process, with their handlers.
     processes : other processes with subscribers, for messages.
+    selective : those of them that need reports of strategies' orders only.
     reports : these are execution reports, which a recovery may hold back.
     on_star : the star carries these records.
     """
 
-    __slots__ = ("on_star", "priority", "processes", "reports", "structs", "takers", "topic")
+    __slots__ = ("on_star", "priority", "processes", "reports", "selective", "structs", "takers", "topic")
 
     def __init__(self, topic: Topic, engines: Iterable[LiveContext], plan: Plan, process: str) -> None:
         self.topic = topic
@@ -113,3 +114,9 @@ class Route:
                 for spec in plan.processes
                 if spec.name != process and any(topic in CATALOGUE[name].subscribes for name in spec.engines)
             )
+        kinds = {spec.name: [CATALOGUE[name].load() for name in spec.engines] for spec in plan.processes}
+        self.selective = frozenset(
+            name
+            for name in self.processes
+            if all(kind.strategies_only for kind in kinds[name] if topic in kind.subscribes)
+        )

@@ -6,7 +6,7 @@ process that hosts the engine it is meant for. An event goes once to each proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any
@@ -154,11 +154,11 @@ class Messages:
             if len(self._reports) >= MOST_REPORTS:
                 self._send_reports()
         elif route.processes:
-            self._send_event(route, event)
+            self._send_event(route, event, route.processes)
 
-    def _send_event(self, route: Route, event: Message) -> None:
+    def _send_event(self, route: Route, event: Message, processes: Iterable[str]) -> None:
         payload = to_wire(event)
-        for process in route.processes:
+        for process in processes:
             self._mesh.post(
                 process,
                 to=route.topic.name,
@@ -171,9 +171,11 @@ class Messages:
     def _send_reports(self) -> None:
         reports, self._reports = self._reports, []
         route = self.routes[EXECUTION_REPORTS.name]
-        if route.processes:
-            last = reports[-1].sequence
-            self._send_event(route, reports[0] if len(reports) == 1 else Reports(tuple(reports), last, False))
+        processes: Iterable[str] = route.processes
+        if route.selective and not any(report.strategy_id for report in reports):
+            processes = [process for process in processes if process not in route.selective]
+        event = reports[0] if len(reports) == 1 else Reports(tuple(reports), reports[-1].sequence, False)
+        self._send_event(route, event, processes)
 
     def send(self, context: LiveContext, peer: str, command: Message) -> None:
         """Deliver a command to a peer's `on_command`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ from nautilus.runtime.watchdog import Watchdog
 from nautilus.trading.process import Settings, event_log, run_core
 from nautilus.trading.rim import RemoteCore, Rim
 
+SWITCH_SECONDS = 0.0005
 EXIT_FAILED = 1
 """The process could not start, or broke."""
 
@@ -91,6 +93,8 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
 
 
 def _run_engines(plan: Plan, name: str, control: Control) -> int:
+    # A scrape in the thread of HTTP must not keep the engines' thread waiting for the default 5 ms.
+    sys.setswitchinterval(SWITCH_SECONDS)
     builder = EngineBuilder(plan)
     limit_ms = plan.config("platform", PlatformConfig).handler_limit_ms
     host = LiveHost(plan, name, builder.build, limit_ms=limit_ms)

@@ -237,7 +237,8 @@ class Rim:
             answer(error)
         else:
             answer(reply)
-        self.flush()
+        # In the next turn: who asked is to have the answer before the reports are made.
+        self._put_off_flush()
 
     def pump(self) -> None:
         """Report what the core has said."""
@@ -269,10 +270,13 @@ class Rim:
             else:
                 self._feed.popleft()
             if self._feed and now_ns() > until_ns:
-                if not self._put_off:
-                    self._put_off = True
-                    self._host.later(0, self._go_on)
+                self._put_off_flush()
                 return
+
+    def _put_off_flush(self) -> None:
+        if not self._put_off:
+            self._put_off = True
+            self._host.later(0, self._go_on)
 
     def _go_on(self) -> None:
         self._put_off = False

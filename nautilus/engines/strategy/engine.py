@@ -44,6 +44,7 @@ class StrategyEngine(Engine):
 
     name = "strategy"
     source_id = SOURCE_ID
+    strategies_only = True
     subscribes: tuple[Topic, ...] = (QUOTES, TRADES, BOOK_DELTAS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
     operations = (Operation("GET", "/strategies", GetStrategies, StrategyStates, "What each strategy did"),)
 
