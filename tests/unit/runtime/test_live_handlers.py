@@ -466,13 +466,13 @@ SCRIPT = [
     order(1, 599_990, 5),
     order(2, 600_010, 30),
     order(3, 600_020, 4, Side.SELL, account=2),
-    ReplaceOrder(1, 1, 1, 9, 600_000, source_id=1, source_sequence=4),
+    ReplaceOrder(1, 1, 1, 9, 600_000, source_id=1, source_sequence=4, strategy_id=1),
     order(5, 600_000, 7, Side.SELL, account=2, time_in_force=TimeInForce.IOC),
     order(6, 599_000, 10**9),
-    CancelOrder(1, 1, 99, source_id=1, source_sequence=7),
-    CancelOrder(2, 1, 3, source_id=1, source_sequence=8),
+    CancelOrder(1, 1, 99, source_id=1, source_sequence=7, strategy_id=1),
+    CancelOrder(2, 1, 3, source_id=1, source_sequence=8, strategy_id=1),
     order(9, 600_005, 11, Side.SELL, account=3),
-    MassCancel(source_id=1, source_sequence=10),
+    MassCancel(source_id=1, source_sequence=10, strategy_id=1),
 ]
 
 
