@@ -54,6 +54,7 @@ class Shell:
         return subprocess.Popen(
             self.words(*arguments),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.place.base, env=self.environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
         )  # fmt: skip
 
     def object(self, *arguments: object, code: int = 0) -> dict[str, Any]:

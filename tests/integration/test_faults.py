@@ -16,6 +16,7 @@ from nautilus.core import Kernel
 from nautilus.core.counters import Counters
 from nautilus.core.journal_reader import JournalReader
 from nautilus.core.port import OWN, Port, core_facts
+from nautilus.core.region import start_of
 from nautilus.core.types import EventKind, Side, TimeInForce
 from nautilus.model.queries import GetPositions, GetStrategies, OrderRequest
 from nautilus.runtime.client import EngineError
@@ -111,7 +112,7 @@ def test_a_killed_supervisor_takes_everything_down_in_order(tmp_path: Path) -> N
         pids = descendants(instance.pid)
         processes = {found.name: found.pid for found in instance.state().processes}
         os.kill(instance.pid, signal.SIGKILL)
-        running.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the end of every process")
+        running.wait(lambda: not any(start_of(pid) for pid in pids), "the end of every process")
         ended = {}
         for name in processes:
             lines = [json.loads(line) for line in (data / "logs" / f"{name}.jsonl").read_text().splitlines()]

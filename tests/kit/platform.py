@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nautilus.core.eventlog import EventLog
+from nautilus.core.region import start_of
 from nautilus.core.types import EventKind
 from nautilus.model.message import Message
 from nautilus.model.queries import GetCoreState, GetPositions, KillRequest
@@ -128,5 +129,5 @@ def demo(*arguments: str, settings: tuple[str, ...] = ()) -> Iterator[Platform]:
         found = Platform(instance)
         below = descendants(instance.pid)
         yield found
-    left = [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    left = [pid for pid in below if start_of(pid)]
     assert not left, f"processes {left} are left"

@@ -103,7 +103,9 @@ def portfolio():
 
 
 def order(number, price=600_000, lots=5, side=Side.BUY, account=1, **fields):
-    return SubmitOrder(account, 1, number, side, lots, price, source_id=1, source_sequence=number, strategy_id=1, **fields)
+    return SubmitOrder(
+        account, 1, number, side, lots, price, source_id=1, source_sequence=number, strategy_id=1, **fields
+    )
 
 
 @pytest.fixture
