@@ -154,5 +154,5 @@ cdef void* egress_main(void* argument) noexcept nogil:
         if count == 0:
             if last:
                 break
-            rest(core, &control.egress_bell, egress_waiting, 5 * IDLE_NS)
+            rest(core, &control.egress_bell, egress_waiting, core.spin_ns, 5 * IDLE_NS)
     return NULL

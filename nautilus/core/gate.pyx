@@ -105,7 +105,8 @@ cdef void* journal_main(void* argument) noexcept nogil:
         elif last and ring_size(core.commands) == 0:
             break
         else:
-            rest(core, &control.journal_bell, journal_waiting, 5 * IDLE_NS)
+            # Where the kernel thread writes through, this one has little to do: it does not stay awake for it.
+            rest(core, &control.journal_bell, journal_waiting, core.spin_ns if core.durable else 0, 5 * IDLE_NS)
     state_store(&core.journal_done, 1)
     bell_ring(&control.egress_bell, -1)
     return NULL

@@ -29,7 +29,7 @@ STATES = {
 CONTROL_NAME = "core.control"
 
 cdef enum:
-    RELAXES = 200               # looks before the first yield: some two microseconds
+    RELAXES = 8                 # looks before the first yield: who is waited for may need this core
 
 
 class PortError(RuntimeError):

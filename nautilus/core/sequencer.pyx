@@ -250,7 +250,7 @@ cdef void* kernel_main(void* argument) noexcept nogil:
             if core.scaled:
                 now = <int64_t>(<double>now / core.speed)
             most = max(<int64_t>1000, min(most, now))
-        rest(core, &control.kernel_bell, kernel_waiting, most)
+        rest(core, &control.kernel_bell, kernel_waiting, core.spin_ns, most)
     publish_state(core)
     k.out = NULL
     k.out_capacity = 0

@@ -32,7 +32,7 @@ cdef enum:
     COMMAND_RECORDS = 16384         # of the ring to the journal
     BATCH = 64                      # commands of one ring a turn
     EVENTS = 8192                   # room of the kernel thread's own buffer
-    LOOKS = 256                     # before the first yield of an idle thread
+    LOOKS = 8                       # before the first yield of an idle thread: who it waits for may need its core
     IDLE_NS = 20000000              # its longest sleep without a look: timers, stop, room on the disk
 
 ctypedef struct queued_t:           # of the command ring
@@ -88,7 +88,7 @@ cdef inline int64_t platform_ns(const core_t* core) noexcept nogil:
     return core.anchor_platform_ns + <int64_t>(<double>(now - core.anchor_wall_ns) * core.speed)
 
 
-cdef inline void rest(core_t* core, bell_t* bell, waiting_t waiting, int64_t most_ns) noexcept nogil:
+cdef inline void rest(core_t* core, bell_t* bell, waiting_t waiting, int64_t spin_ns, int64_t most_ns) noexcept nogil:
     """Until something waits: looking, then yielding, for `spin_ns`, then asleep until the bell or for `most_ns`."""
     cdef int64_t start = 0
     cdef uint32_t value, looks = 0
@@ -97,7 +97,7 @@ cdef inline void rest(core_t* core, bell_t* bell, waiting_t waiting, int64_t mos
         if looks & 15 == 0:
             if start == 0:
                 start = clock_now_ns()
-            elif clock_now_ns() - start >= core.spin_ns:
+            elif clock_now_ns() - start >= spin_ns:
                 value = bell_prepare(bell, BELL_FUTEX)
                 if waiting(core):
                     bell_awake(bell)

@@ -33,6 +33,8 @@ SOURCE_ID = 3
 """Orders of people and programs over HTTP, as a sender of commands."""
 SLOT = "trading"
 CHECK_NS = 20_000_000
+PAUSE_NS = 500_000
+"""Reports of what happens close together go out together; what happens alone is reported at once."""
 CHUNK = 256
 """Events reported in one call of the engine's handler."""
 TURN_NS = 2_000_000
@@ -201,6 +203,8 @@ class Rim:
         self._live = False
         self._feed: deque[tuple[Records, np.ndarray]] = deque()
         self._put_off = False
+        self._pumped_ns = 0
+        self._pausing = False
 
     @property
     def ready(self) -> bool:
@@ -237,13 +241,14 @@ class Rim:
             answer(error)
         else:
             answer(reply)
-        # In the next turn: who asked is to have the answer before the reports are made.
-        self._put_off_flush()
+        # A little later: who asked is to have the answer before the reports are made.
+        self._put_off_flush(PAUSE_NS)
 
     def pump(self) -> None:
         """Report what the core has said."""
         client = self._core.client
         assert client is not None
+        self._pumped_ns = now_ns()
         client.disarm()
         if len(self._feed) < MOST_WAITING:
             self._core.poll()
@@ -270,17 +275,35 @@ class Rim:
             else:
                 self._feed.popleft()
             if self._feed and now_ns() > until_ns:
-                self._put_off_flush()
+                self._put_off_flush(0)
                 return
 
-    def _put_off_flush(self) -> None:
+    def _put_off_flush(self, wait_ns: int) -> None:
         if not self._put_off:
             self._put_off = True
-            self._host.later(0, self._go_on)
+            self._host.later(wait_ns, self._go_on)
 
     def _go_on(self) -> None:
         self._put_off = False
         self.flush()
+
+    def _arm(self) -> bool:
+        """Before the host sleeps. While much happens the feed is not looked at more than once in PAUSE_NS."""
+        client = self._core.client
+        if client is None:
+            return True
+        pause_ns = self._pumped_ns + PAUSE_NS - now_ns()
+        if pause_ns <= 0:
+            return client.arm()
+        if not self._pausing:
+            self._pausing = True
+            self._host.later(pause_ns, self._resume)
+        return True
+
+    def _resume(self) -> None:
+        self._pausing = False
+        if not self._closed and self._core.client is not None:
+            self.pump()
 
     def _begin(self) -> None:
         engine: TradingEngine = self._context.engine
@@ -313,7 +336,7 @@ class Rim:
         if descriptor != self._descriptor:
             self._unwatch()
             if descriptor >= 0 and client is not None:
-                self._host.add_source(descriptor, self.pump, arm=client.arm)
+                self._host.add_source(descriptor, self.pump, arm=self._arm)
                 self._descriptor = descriptor
 
     def _unwatch(self) -> None:
