@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nautilus.cli.output import print_table
 from nautilus.cli.progress import money
+from nautilus.cli.summary import last_rows, print_strategies
 
 if TYPE_CHECKING:
     from nautilus.cli.live_report import LiveReport
@@ -41,36 +42,8 @@ def print_live_summary(report: LiveReport) -> None:
         rows.append(("restarts", ", ".join(f"{name} {count}" for name, count in report.restarts.items())))
     if report.errors:
         rows.append(("handler errors", ", ".join(f"{name} {count:,}" for name, count in report.errors.items())))
-    if report.alerts:
-        rows.append(("risk alerts", f"{len(report.alerts):,}"))
-    if report.journal:
-        rows.append(("journal", report.journal))
-    rows.append(("positions", "equal to the core's" if report.positions_equal else "DIFFER from the core's"))
-    rows += [
-        ("journal hash", report.journal_hash),
-        ("state hash", report.state_hash),
-        ("event hash", report.event_hash),
-    ]
-    print_table("", ["summary", ""], rows)
-
-    lines = []
-    for strategy in report.strategies:
-        name = strategy.name + (" (stopped)" if strategy.stopped else "")
-        head = (name, f"{strategy.orders:,}", f"{strategy.fills:,}")
-        for held in (line for line in report.positions if line.account_id == strategy.account_id):
-            amounts = (f"{held.quantity} {held.symbol}", money(held.realised), money(held.unrealised))
-            lines.append((*head, *amounts))
-            head = ("", "", "")
-        if head[0]:
-            lines.append((*head, "0", "0.00", "0.00"))
-    own = {strategy.account_id for strategy in report.strategies}
-    for held in (line for line in report.positions if line.account_id not in own):
-        amounts = (f"{held.quantity} {held.symbol}", money(held.realised), money(held.unrealised))
-        lines.append((f"account {held.account_id}", "", "", *amounts))
-    if lines:
-        print_table(
-            "", ["strategy", "orders", "fills", "position", "realised", "unrealised"], lines, right=(1, 2, 3, 4, 5)
-        )
+    print_table("", ["summary", ""], [*rows, *last_rows(report)])
+    print_strategies(report)
     measured = [(text, report.latency_us[name]) for name, text in LATENCIES.items() if report.latency_us[name]["count"]]
     if measured:
         print_table(

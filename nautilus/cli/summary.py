@@ -8,7 +8,8 @@ from nautilus.cli.output import print_table
 from nautilus.cli.progress import money
 
 if TYPE_CHECKING:
-    from nautilus.runtime.report import Report
+    from nautilus.cli.live_report import LiveReport
+    from nautilus.runtime.report import PositionLine, Report
 
 
 def print_summary(title: str, report: Report, *, endless: bool = False) -> None:
@@ -53,29 +54,8 @@ def print_summary(title: str, report: Report, *, endless: bool = False) -> None:
     reasons = report.order_events.get("reasons", {})
     if reasons:
         rows.append(("refusals", ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())))
-    if report.alerts:
-        rows.append(("risk alerts", f"{len(report.alerts):,}"))
-    if report.journal:
-        rows.append(("journal", report.journal))
-    rows.append(("positions", "equal to the core's" if report.positions_equal else "DIFFER from the core's"))
-    rows += [
-        ("journal hash", report.journal_hash),
-        ("state hash", report.state_hash),
-        ("event hash", report.event_hash),
-    ]
-    print_table("", ["summary", ""], rows)
-
-    lines = []
-    for strategy in report.strategies:
-        name = strategy.name + (" (stopped)" if strategy.stopped else "")
-        head = (name, f"{strategy.orders:,}", f"{strategy.fills:,}")
-        for held in (line for line in report.positions if line.account_id == strategy.account_id):
-            amounts = (f"{held.quantity} {held.symbol}", money(held.realised), money(held.unrealised))
-            lines.append((*head, *amounts))
-            head = ("", "", "")
-        if head[0]:
-            lines.append((*head, "0", "0.00", "0.00"))
-    print_table("", ["strategy", "orders", "fills", "position", "realised", "unrealised"], lines, right=(1, 2, 3, 4, 5))
+    print_table("", ["summary", ""], [*rows, *last_rows(report)])
+    print_strategies(report)
 
     names = ("p50", "p90", "p99", "p99.9", "max")
     texts = {"modelled": "order to acknowledgement, modelled", "measured": "core, each command, measured"}
@@ -85,3 +65,40 @@ def print_summary(title: str, report: Report, *, endless: bool = False) -> None:
         [(texts[kind], *(f"{report.latency_us[kind][name]:,.1f}" for name in names)) for kind in texts],
         right=(1, 2, 3, 4, 5),
     )
+
+
+def last_rows(report: Report | LiveReport) -> list[tuple[str, str]]:
+    """What ends the summary of every run: alerts, journal, positions, hashes."""
+    rows = [("risk alerts", f"{len(report.alerts):,}")] if report.alerts else []
+    if report.journal:
+        rows.append(("journal", report.journal))
+    return [
+        *rows,
+        ("positions", "equal to the core's" if report.positions_equal else "DIFFER from the core's"),
+        ("journal hash", report.journal_hash),
+        ("state hash", report.state_hash),
+        ("event hash", report.event_hash),
+    ]
+
+
+def print_strategies(report: Report | LiveReport) -> None:
+    """A line for each strategy and instrument, then accounts that are no strategy's."""
+    lines = []
+    for strategy in report.strategies:
+        name = strategy.name + (" (stopped)" if strategy.stopped else "")
+        head = (name, f"{strategy.orders:,}", f"{strategy.fills:,}")
+        for held in (line for line in report.positions if line.account_id == strategy.account_id):
+            lines.append((*head, *_amounts(held)))
+            head = ("", "", "")
+        if head[0]:
+            lines.append((*head, "0", "0.00", "0.00"))
+    own = {strategy.account_id for strategy in report.strategies}
+    others = (held for held in report.positions if held.account_id not in own)
+    lines += [(f"account {held.account_id}", "", "", *_amounts(held)) for held in others]
+    if lines:
+        columns = ["strategy", "orders", "fills", "position", "realised", "unrealised"]
+        print_table("", columns, lines, right=(1, 2, 3, 4, 5))
+
+
+def _amounts(held: PositionLine) -> tuple[str, str, str]:
+    return f"{held.quantity} {held.symbol}", money(held.realised), money(held.unrealised)
