@@ -34,6 +34,7 @@ from nautilus.core.eventlog import DELIVERY, LAST
 from nautilus.core.port import OWN, Port, core_facts
 from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import COMMAND, CommandKind, EventKind, OrderType, Side, TimeInForce
+from nautilus.engines import CATALOGUE
 from nautilus.model.account import Account
 from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.commands import SubmitOrder
@@ -55,6 +56,8 @@ EACH = 250_000
 REPEATS = 5
 SLOTS = ("client0", "client1", "client2", "client3")
 UNLIMITED = ("limits.message_rate=0",)
+DURABLE = "core.acknowledge=disk"
+ALONE = tuple(word for name in CATALOGUE for word in ("--without", name))
 Ask = Callable[[int], bool]
 
 
@@ -74,12 +77,16 @@ def run(report: Report) -> None:
             goal=500e3,
             repeats=5,
         )
+    with platform(*ALONE, settings=UNLIMITED) as instance:
+        case(report, "mesh, no other engine up", lambda: over_mesh(instance, ORDERS))
+    with platform(*ALONE, settings=(*UNLIMITED, DURABLE)) as instance:
+        case(report, "mesh, durable, no other engine up", lambda: over_mesh(instance, DISK_ORDERS))
     with platform(settings=UNLIMITED) as instance:
         shared = str(instance.shared)
         case(report, "shared ring, whole platform beside it", lambda: shared_ring(shared, ORDERS, 20_000))
         case(report, "mesh", lambda: over_mesh(instance, ORDERS), goals=(250, 1_000))
         case(report, "HTTP", lambda: over_http(instance, ORDERS), goals=(1_000, 5_000))
-    with platform(settings=(*UNLIMITED, "core.acknowledge=disk")) as instance:
+    with platform(settings=(*UNLIMITED, DURABLE)) as instance:
         case(report, "mesh, acknowledged when durable", lambda: over_mesh(instance, DISK_ORDERS), goals=(None, 1_500))
     report.checks.append(
         "every order accepted, then cancelled as unfilled; every answer belongs to the order asked for"
