@@ -93,8 +93,8 @@ def run(report: Report) -> None:
     )
     report.notes.append(
         "Shared ring and throughput: the core's process alone, as nothing else of the platform has to run for it; "
-        "awake: core.spin_us=1000000, and the sender looks without sleeping; at rest: the defaults. Mesh and HTTP: the "
-        "whole platform, whose engines are told of every order meanwhile."
+        "awake: core.spin_us=1000000, and the sender looks without sleeping; at rest: both look for 20 us, then sleep. "
+        "Mesh and HTTP: the whole platform with its defaults, whose engines are told of every order meanwhile."
     )
 
 

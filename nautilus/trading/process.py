@@ -156,7 +156,7 @@ def run_core(
         hashed,
         (now_ns() - started_ns) / 1e6,
     )
-    process = CoreProcess(core, Port, shared, mesh, control, counters, clock, settings.spin_us * 1000)
+    process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000)
     core.start(ready=behind_ns <= 1_000_000_000)
     try:
         process.set_up(commands)
@@ -205,7 +205,6 @@ class CoreProcess:
     def __init__(
         self,
         core: TradingCore,
-        attach: Callable[..., Port],
         shared: str,
         mesh: Mesh,
         control: Supervised,
@@ -215,7 +214,7 @@ class CoreProcess:
     ) -> None:
         self._core = core
         self._spin_ns = spin_ns
-        self._port = attach(shared, SLOTS[0], OWN)
+        self._port = Port(shared, SLOTS[0], OWN)
         self._mesh = mesh
         self._control = control
         self._counters = counters
