@@ -50,8 +50,8 @@ cdef extern from *:
         int64_t  last_sequence, last_event_sequence, now_ns, open_orders, busy, refused_full, not_ready, waits, turns;
         char     pad1[128 - 72];
         /* written by the journal thread */
-        int64_t  gate, written_sequence, durable_sequence, flushes, journal_ns;
-        char     pad2[128 - 40];
+        int64_t  gate, written_sequence, durable_sequence, flushes;
+        char     pad2[128 - 32];
         /* written by the egress thread */
         int64_t  delivered_sequence, log_waits, cuts, joins;
         int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates, unknown;
@@ -106,7 +106,6 @@ cdef extern from *:
         int64_t written_sequence
         int64_t durable_sequence
         int64_t flushes
-        int64_t journal_ns
         int64_t delivered_sequence
         int64_t log_waits
         int64_t cuts
