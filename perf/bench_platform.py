@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ def run(report: Report) -> None:
         "nautilus up until every engine is healthy", "s", up_until_healthy, goal=5, lower_is_better=True, repeats=5
     )
     report.measure("nautilus demo until its first fill", "s", demo_until_fill, goal=8, lower_is_better=True, repeats=5)
+    report.measure("core killed until another is ready", "s", core_back, goal=2, lower_is_better=True, repeats=5)
     for profile, goal in (("compact", 500), ("native", 900)):
         report.measure(
             f"memory of the demo, {profile} (PSS, all processes)",
@@ -65,6 +67,23 @@ def demo_until_fill() -> float:
     with platform("--simulated", "--strategy", "quoting") as instance:
         wait_for(lambda: strategy_fills(instance) > 0, "a fill of the strategy")
         return perf_counter() - start
+
+
+def core_back() -> float:
+    """From kill -9 of the core of a demo that trades to the next one that takes orders."""
+    with platform("--simulated", "--strategy", "quoting") as instance:
+        wait_for(lambda: strategy_fills(instance) > 0, "a fill of the strategy")
+        pid = core_pid(instance)
+        start = perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: core_pid(instance) not in (0, pid), "another core")
+        return perf_counter() - start
+
+
+def core_pid(instance: Any) -> int:
+    """Of the core that is ready; 0: none is."""
+    found = next(process for process in instance.state().processes if process.name == "core")
+    return int(found.pid) if found.state == "ready" else 0
 
 
 def demo_memory(profile: str) -> float:

@@ -25,7 +25,8 @@ from tests.kit import builders
 from tests.kit.core import carry_out
 from tests.kit.platform import Platform, demo
 
-BACK_WITHIN = 2.0
+BACK_WITHIN = 10.0
+"""That it comes back at all. How soon, 2 s, is a figure of `perf run platform`: here other tests share the cores."""
 PROCESSES = ("strategy", "portfolio", "risk", "trading", "marketdata", "core")
 
 
@@ -54,9 +55,6 @@ def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> N
         for process in (*PROCESSES, "template", "core"):
             before = fills(running)
             took[process] = running.kill(process)
-            if took[process] > BACK_WITHIN:
-                # Other tests share the two cores: late counts where it is late again.
-                took[process] = running.kill(process)
             if process == "core":
                 counters = Counters.read(running.instance.plan().counters_of("core"))
                 commands = counters["core.recovered_commands"]
