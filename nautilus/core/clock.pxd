@@ -3,7 +3,8 @@
 Ticks become nanoseconds by `anchor_ns + (ticks - anchor_ticks) * rate`, rate in 32.32 fixed point, calibrated against
 CLOCK_MONOTONIC_RAW and anchored to CLOCK_REALTIME. Where the counter is not invariant (CPUID 8000_0007h, EDX bit 8) or
 the processor is not x86, a tick is a nanosecond of CLOCK_MONOTONIC. `clock_adjust` steers the clock towards
-CLOCK_REALTIME by changing its rate, so readings never go back; a version counter lets readers notice a change midway.
+CLOCK_REALTIME by changing its rate, so readings never go back; `clock_set` goes there at once, before anybody relies on
+it. A version counter lets readers notice a change midway.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -124,6 +125,19 @@ cdef extern from *:
         return 0;
     }
 
+    /* From now on step_ns later, and faster by slew. The rates meet here: without a step no reader sees it go back. */
+    static void clock_turn(clock_state_t *c, int64_t step_ns, double slew)
+    {
+        uint64_t ticks;
+        __atomic_store_n(&c->version, c->version + 1, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        ticks = clock_ticks(c);
+        c->anchor_ns = clock_convert(c, ticks) + step_ns;
+        c->anchor_ticks = ticks;
+        c->rate = (uint64_t)(c->base_rate * (1.0 + slew) * 4294967296.0);
+        __atomic_store_n(&c->version, c->version + 1, __ATOMIC_RELEASE);
+    }
+
     /* Steer towards CLOCK_REALTIME. Returns how far that was ahead of this clock, in nanoseconds. */
     static int64_t clock_adjust(clock_state_t *c)
     {
@@ -135,15 +149,20 @@ cdef extern from *:
         slew = (double)offset / horizon;
         slew = slew > CLOCK_MAX_SLEW ? CLOCK_MAX_SLEW : slew < -CLOCK_MAX_SLEW ? -CLOCK_MAX_SLEW : slew;
         if (offset > CLOCK_STEP_NS)
-            slew = 0;
-        __atomic_store_n(&c->version, c->version + 1, __ATOMIC_RELAXED);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        ticks = clock_ticks(c);         /* the rates meet here, so no reader sees the clock go back */
-        now = clock_convert(c, ticks);
-        c->anchor_ns = offset > CLOCK_STEP_NS ? now + offset : now;
-        c->anchor_ticks = ticks;
-        c->rate = (uint64_t)(c->base_rate * (1.0 + slew) * 4294967296.0);
-        __atomic_store_n(&c->version, c->version + 1, __ATOMIC_RELEASE);
+            clock_turn(c, offset, 0.0);
+        else
+            clock_turn(c, 0, slew);
+        return offset;
+    }
+
+    /* Set to CLOCK_REALTIME at once, back too. Returns how far that was ahead of this clock, in nanoseconds. */
+    static int64_t clock_set(clock_state_t *c)
+    {
+        uint64_t ticks;
+        int64_t real = clock_pair(c, CLOCK_REALTIME, &ticks);
+        int64_t offset = real - clock_convert(c, ticks);
+        clock_calibrate(c);
+        clock_turn(c, offset, 0.0);
         return offset;
     }
     #endif
@@ -154,6 +173,7 @@ cdef extern from *:
     int clock_open(clock_state_t* clock, int uses_tsc) noexcept nogil
     int64_t clock_read(const clock_state_t* clock) noexcept nogil
     int64_t clock_adjust(clock_state_t* clock) noexcept nogil
+    int64_t clock_set(clock_state_t* clock) noexcept nogil
 
 # The clock of this process, set up when the module is loaded.
 cdef clock_state_t process_clock

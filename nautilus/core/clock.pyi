@@ -17,6 +17,8 @@ class Clock:
         """Nanoseconds since the epoch (UTC)."""
     def adjust(self) -> int:
         """Steer towards CLOCK_REALTIME; the nanoseconds by which that was ahead."""
+    def set(self) -> int:
+        """Set to CLOCK_REALTIME at once, back too; the nanoseconds by which that was ahead."""
     @property
     def source(self) -> str: ...
     @property

@@ -5,6 +5,7 @@ from nautilus.core.clock cimport (
     clock_now_ns,
     clock_open,
     clock_read,
+    clock_set,
     clock_state_t,
     process_clock,
 )
@@ -63,6 +64,10 @@ cdef class Clock:
     def adjust(self):
         """Steer towards CLOCK_REALTIME; the nanoseconds by which that was ahead."""
         return clock_adjust(&self._state)
+
+    def set(self):
+        """Set to CLOCK_REALTIME at once, back too; the nanoseconds by which that was ahead."""
+        return clock_set(&self._state)
 
     @property
     def source(self):

@@ -5,7 +5,7 @@ from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from nautilus.core.clock cimport clock_now_ns
+from nautilus.core.clock cimport clock_now_ns, clock_set, process_clock
 from nautilus.core.egress cimport egress_main
 from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t
 from nautilus.core.gate cimport journal_main
@@ -134,6 +134,7 @@ cdef class TradingCore:
         for i in range(core.slot_count):
             self._make_slot(i, capacity, epoch)
         core.control = <control_t*>self._make_region(CONTROL_NAME, sizeof(control_t), REGION_CONTROL, epoch)
+        clock_set(&process_clock)               # it may have run on by itself for long, in the process forked from
         core.control.started_ns = clock_now_ns()
         core.control.state = CORE_STARTING
         core.control.journal_open = core.control.log_open = 1

@@ -21,7 +21,14 @@ from nautilus.core.types import CommandKind, Reason
 from nautilus.engines.trading import TradingEngine
 from nautilus.model.errors import BusError
 from nautilus.model.message import Message
-from nautilus.model.queries import GetCoreState, KillResult, OrderResult
+from nautilus.model.queries import (
+    AmendRequest,
+    GetCoreState,
+    GetKillSwitch,
+    GetOrders,
+    KillResult,
+    OrderResult,
+)
 from nautilus.model.records import Records
 from nautilus.trading.client import CoreAbsentError, CoreClient
 
@@ -40,6 +47,9 @@ CHUNK = 256
 TURN_NS = 2_000_000
 MOST_WAITING = 64
 """Batches of events that may wait here; more are left to the core's feed, which cuts us off and is caught up with."""
+
+_READS_ORDERS = (AmendRequest, GetOrders, GetKillSwitch)
+"""What is answered from the reports: whoever was told of an order is to find it here."""
 
 Answer = Callable[["Message | Exception"], None]
 
@@ -233,6 +243,8 @@ class Rim:
             self._host.ask("core", message, answer)
             return
         started_ns = now_ns()
+        if isinstance(message, _READS_ORDERS):
+            self.flush(None)
         try:
             reply = self._host.serve(self._context, message)
             if isinstance(reply, OrderResult | KillResult):
@@ -258,10 +270,10 @@ class Rim:
             self._live = True
         self._renew()
 
-    def flush(self) -> None:
-        """Report what came in, a little at a time, so that requests are answered in between."""
+    def flush(self, turn_ns: int | None = TURN_NS) -> None:
+        """Report what came in, `turn_ns` at a time so that requests are answered in between; None: all of it."""
         self._feed.extend(self._core.take_feed())
-        until_ns = now_ns() + TURN_NS
+        until_ns = None if turn_ns is None else now_ns() + turn_ns
         while self._feed:
             events, kinds = self._feed[0]
             engine = self._context.engine
@@ -274,7 +286,7 @@ class Rim:
                 self._feed[0] = (events[CHUNK:], kinds[CHUNK:])
             else:
                 self._feed.popleft()
-            if self._feed and now_ns() > until_ns:
+            if self._feed and until_ns is not None and now_ns() > until_ns:
                 self._put_off_flush(0)
                 return
 

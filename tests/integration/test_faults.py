@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -234,6 +236,34 @@ def test_an_order_is_carried_out_once_for_each_client_id(idle: Platform) -> None
     with pytest.raises(EngineError) as raised:
         idle.client(token="").ask("trading", order)
     assert raised.value.code == "http.token"
+
+
+def test_whoever_was_told_of_an_order_can_amend_and_list_it_at_once(idle: Platform) -> None:
+    connection = HTTPConnection("127.0.0.1", idle.ports["trading"], timeout=10)
+    token = Path(idle.instance.plan().directory, "token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def call(method: str, path: str, **body: object) -> dict[str, Any]:
+        connection.request(method, path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        found = json.loads(answer.read())
+        assert answer.status == 200, found
+        assert isinstance(found, dict)
+        return found
+
+    try:
+        for number in range(100):
+            order = {"instrument": "SIMUSD", "side": "BUY", "quantity": "0.001", "price": "100.0", "account_id": 4}
+            order_id = call("POST", "/orders", **order)["order_id"]
+            if number % 2:
+                listed = call("GET", "/orders?account_id=4")["orders"]
+                assert [(line["order_id"], line["price"]) for line in listed] == [(order_id, "100")]
+            changed = call("PUT", f"/orders/{order_id}", quantity="0.002", price="99.0", account_id=4)
+            assert changed["status"] == "replaced"
+            assert call("DELETE", f"/orders/{order_id}?account_id=4")["status"] == "cancelled"
+            assert call("GET", "/orders?account_id=4")["orders"] == []
+    finally:
+        connection.close()
 
 
 def test_the_core_has_one_python_thread_and_three_native_ones(idle: Platform) -> None:

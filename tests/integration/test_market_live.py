@@ -34,6 +34,7 @@ from tests.kit.live_host import RunningHost, eventually, make_plan, short_direct
 
 ENGINES = {"marketdata": ("marketdata",)}
 SPEED = 20.0
+CLOCKS_AGREE_NS = 500_000
 
 
 class Site:
@@ -206,8 +207,8 @@ def test_a_recording_at_twenty_times_its_speed_is_played_and_read_whole(site: An
     got = got[len(got) - len(want) :]
     for name in got.dtype.names:
         assert name in sources or np.array_equal(got[name], want[name]), name
-    # None before its time; how long after is the machine's affair.
-    assert (got["now_ns"] - want["now_ns"])[want["kind"] == EventKind.ACCEPTED].min() >= 0
+    # None before its time, by two clocks that the machine keeps together; how long after is its own affair.
+    assert (got["now_ns"] - want["now_ns"])[want["kind"] == EventKind.ACCEPTED].min() > -SPEED * CLOCKS_AGREE_NS
     # The book that a reader has is the venue's own.
     final = here.ask(GetBook("BTCUSDT", 1_000))
     book = here.replica().depth(1_000)

@@ -187,7 +187,7 @@ def test_a_stream_that_begins_with_a_loss_is_seen_too(star) -> None:
 
 
 def test_a_slow_reader_costs_the_others_nothing(star) -> None:
-    publisher = star.publisher(high_water=100)
+    publisher = star.publisher(high_water=500)
     slow = star.subscriber(QUOTES, high_water=1)
     quick = star.subscriber(QUOTES)
     synchronise(publisher, slow, quick)

@@ -62,6 +62,14 @@ def test_adjust_reports_how_far_the_wall_clock_was_ahead():
     assert abs(own.adjust()) < NEAR_NS
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_clock_that_was_set_is_at_the_wall_clock(source):
+    own = Clock(source)
+    for _ in range(3):
+        assert abs(own.set()) < NEAR_NS
+        assert_near(own.now_ns)
+
+
 def test_monotonic_clock_counts_nanoseconds():
     assert Clock("monotonic").ticks_per_second == 1e9
 

@@ -201,6 +201,8 @@ def test_an_urgent_message_of_another_process_goes_before_quotes_that_wait(site)
     for name in ("a", "b", "c"):
         risk.do(lambda name=name: watcher.ctx.send("strategy", MassCancel(1)))
     eventually(lambda: risk.host.mesh.pending() >= 4)
+    urgent = strategy.host.mesh.sockets()[0]  # its thread is held, so that this one may look
+    eventually(lambda: urgent.poll(0))
     go.set()
     eventually(lambda: witness.seen.count(("command", "MassCancel")) == 3)
     came = [what for what in witness.seen if what[0] in ("alert", "command")]
