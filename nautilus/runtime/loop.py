@@ -148,6 +148,17 @@ class Loop:
         self._sources[item] = source
         self._armed = [each for each in self._sources.values() if each.arm is not None]
 
+    def _renew(self) -> None:
+        """Wait on what is known alone.
+
+        A descriptor that was closed before it was removed stays where a process that was forked holds its file: it
+        wakes this thread, and can be taken out by nobody.
+        """
+        self._epoll.close()
+        self._epoll = select.epoll()
+        for descriptor in self._descriptors:
+            self._epoll.register(descriptor, select.EPOLLIN)
+
     def call_at(self, ns: int, callback: Callable[[], object]) -> None:
         """Call back once, when platform time is `ns` or up to a millisecond later."""
         self.call_at_wall(self._clock.wall_of(ns), callback)
@@ -176,7 +187,11 @@ class Loop:
             due_ns = timers[0][0]
         wait_ns = 0 if called or ready else min(max(due_ns - wall_ns(), 0), LONGEST_WAIT_NS)
         for descriptor, _ in self._epoll.poll(wait_ns / NANOSECONDS):
-            ready.add(self._descriptors[descriptor])
+            item = self._descriptors.get(descriptor)
+            if item is None:
+                self._renew()
+                break
+            ready.add(item)
         self.woken_ns = monotonic_ns()
         for item in ready:
             found = self._sources.get(item)

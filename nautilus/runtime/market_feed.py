@@ -109,6 +109,7 @@ class HubFeed:
         self._core: Core | None = None
         self._partial: list[Records] = []  # events of a command whose last one is still to come
         self._descriptor = -1
+        self._restarts = 0
         self._due_ns = 0
         self._stopped = False
 
@@ -240,12 +241,13 @@ class HubFeed:
     def _follow(self) -> None:
         """Wait on the descriptor that the line has now: another one after a restart of the core."""
         core = self._core
-        descriptor = core.fileno() if core is not None else -1
-        if descriptor != self._descriptor:
+        descriptor, restarts = (core.fileno(), core.restarts) if core is not None else (-1, 0)
+        # After a restart of the core a new descriptor may have the number of the old one.
+        if (descriptor, restarts) != (self._descriptor, self._restarts):
             if self._descriptor >= 0:
                 self._host.remove_source(self._descriptor)
             if descriptor >= 0 and core is not None:
                 self._host.add_source(descriptor, self._on_core, arm=core.arm)
-            self._descriptor = descriptor
+            self._descriptor, self._restarts = descriptor, restarts
         if descriptor < 0:
             self.call_after(LOOK_NS)

@@ -21,6 +21,9 @@ _NOTHING = np.zeros(0, EVENT)
 class Core(Protocol):
     """The trading core as a market uses it: `nautilus.trading.client.CoreClient`."""
 
+    restarts: int
+    """Times that the core was found to be another one."""
+
     @property
     def current(self) -> bool:
         """Every event that was ready has been given out."""

@@ -209,6 +209,7 @@ class Rim:
         self._shared = shared
         self._log = log
         self._descriptor = -1
+        self._restarts = 0
         self._closed = False
         self._live = False
         self._feed: deque[tuple[Records, np.ndarray]] = deque()
@@ -344,10 +345,12 @@ class Rim:
 
     def _renew(self) -> None:
         client = self._core.client
-        descriptor = client.fileno() if client is not None else -1
-        if descriptor != self._descriptor:
+        descriptor, restarts = (client.fileno(), client.restarts) if client is not None else (-1, 0)
+        # After a restart of the core a new descriptor may have the number of the old one.
+        if (descriptor, restarts) != (self._descriptor, self._restarts):
             self._unwatch()
-            if descriptor >= 0 and client is not None:
+            self._restarts = restarts
+            if descriptor >= 0:
                 self._host.add_source(descriptor, self.pump, arm=self._arm)
                 self._descriptor = descriptor
 

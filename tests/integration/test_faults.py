@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,38 @@ def test_a_stopped_consumer_slows_nobody_and_is_right_again(process: str) -> Non
         running.wait(lambda: running.agrees(), "core, portfolio and event log that agree")
         # Orders of the other account were reported too: what was missed was caught up with.
         running.wait(lambda: running.ask("portfolio", GetPositions(2))["last_sequence"] > 0, "reports")
+
+
+def bells_heard(pid: int) -> int:
+    """Descriptors of the core's bell that a process waits on."""
+    place = Path(f"/proc/{pid}")
+    files: dict[str, str] = {}
+    for descriptor in (place / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            files[descriptor.name] = os.readlink(descriptor)
+    found = 0
+    for number, file in files.items():
+        if file == "anon_inode:[eventpoll]":
+            watched = re.findall(r"tfd: +(\d+)", (place / "fdinfo" / number).read_text())
+            found += sum("core.bell." in files.get(each, "") for each in watched)
+    return found
+
+
+def test_who_slept_while_the_core_was_replaced_waits_on_the_new_one() -> None:
+    with demo(settings=("platform.handler_limit_ms=5000",)) as running:
+        sleepers = [running.pid("trading"), running.pid("marketdata")]
+        for _ in range(3):
+            before = fills(running)
+            running.wait(lambda before=before: fills(running) > before, "fills")
+            for pid in sleepers:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                running.kill("core")
+            finally:
+                for pid in sleepers:
+                    os.kill(pid, signal.SIGCONT)
+            running.wait(lambda: [bells_heard(pid) for pid in sleepers] == [1, 1], "an ear for the new core's bell")
+        assert [running.pid("trading"), running.pid("marketdata")] == sleepers
 
 
 def test_a_killed_supervisor_takes_everything_down_in_order(tmp_path: Path) -> None:

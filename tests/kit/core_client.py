@@ -105,6 +105,7 @@ class InProcessClient:
         self.core = core
         self.source_id = source_id
         self.last_sequence = max(after, core.begun)
+        self.restarts = 0
         core.clients += 1
         self.completed = self._numbers = core.clients * 1_000_000_000  # above those of any before
         self.refusals: list[Records] = []

@@ -181,3 +181,23 @@ def test_a_time_set_for_now_again_and_again_keeps_nothing_else_waiting(loop, wir
     os.eventfd_write(wire, 1)
     turn(made)
     assert seen == ["time", "time", "wire"]
+
+
+def test_a_descriptor_closed_too_early_disturbs_nobody_though_another_process_holds_its_file(loop, wires):
+    made, seen, known = loop(), [], wires()
+    made.add_source(known, lambda: seen.append(os.eventfd_read(known)))
+    lost = os.eventfd(1, os.EFD_NONBLOCK)
+    held = os.dup(lost)  # as a child has it
+    try:
+        made.add_source(lost, lambda: seen.append("lost"))
+        os.close(lost)
+        made.remove_source(lost)
+        turn(made)
+        os.eventfd_write(known, 7)
+        turn(made)
+        assert seen == [7]
+        begun_ns = monotonic_ns()
+        turn(made)
+        assert monotonic_ns() - begun_ns > LATER_NS // 2, "it waits again"
+    finally:
+        os.close(held)
