@@ -38,7 +38,7 @@ sound := $(py) -c 'import pip, sys; sys.exit(sys.prefix != sys.argv[1] or sys.ve
 	"$$(pwd -P)/.venv" 2>/dev/null
 ifneq ($(wildcard .venv/.created),)
 ifneq ($(shell $(sound) && [ "$$(cat .venv/.created)" = "$$(pwd -P)" ] && echo yes),yes)
-$(shell rm -f .venv/.created .venv/.required .venv/.installed .venv/.tested .venv/.extensions)
+$(shell rm -f .venv/.created .venv/.required .venv/.installed .venv/.tested .venv/.measured .venv/.extensions)
 endif
 endif
 
@@ -65,8 +65,13 @@ endif
 
 .venv/.tested: pyproject.toml | .venv/.required
 	@echo "make: installing test requirements (wheels only)"
-	@mkdir -p build && $(requirements) test > build/requirements-test.txt
+	@mkdir -p build && ($(requirements) test && $(requirements) perf) > build/requirements-test.txt
 	@$(pip) -r build/requirements-test.txt
+	@touch $@
+
+.venv/.measured: pyproject.toml | .venv/.required
+	@mkdir -p build && $(requirements) perf > build/requirements-perf.txt
+	@$(pip) -r build/requirements-perf.txt
 	@touch $@
 
 ## run      the platform with a simulated market: make run [FOR=SECONDS] [REPLAY=PATH [SPEED=N]] [ARGS="..."]
@@ -93,9 +98,10 @@ format: .venv/.tested
 	@$(py) -m ruff format .
 	@$(py) -m ruff check --fix .
 
-## perf     run the benchmarks and write perf/results/*.json
-perf: build
+## perf     run the benchmarks and write perf/results/*.json; compare their ratios with perf/baselines
+perf: build .venv/.measured
 	@$(py) -m perf run all $(ARGS)
+	@$(py) -m perf gate
 
 # The debug build has its own copy of the package, found before the one in place (PYTHONSAFEPATH keeps the
 # working directory off the path).

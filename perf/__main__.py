@@ -1,4 +1,4 @@
-"""`python -m perf list`, `python -m perf run NAME [--json FILE]`, `python -m perf table`."""
+"""`python -m perf list`, `run NAME [--json FILE] [--plot FILE]`, `table`, `gate`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 
 import click
 
+from perf import gate as gates
 from perf.harness import ROOT, CheckError, Report, conditions
-from perf.show import markdown, show
+from perf.plot import plot
+from perf.show import markdown, number, show
 
 RESULTS = ROOT / "perf" / "results"
+BASELINES = ROOT / "perf" / "baselines"
 # name -> module; `run all` takes them in this order
 BENCHES = {
     "ring": "perf.bench_one_to_one_ring",
@@ -44,13 +47,18 @@ def list_benches() -> None:
     "--json", "json_path", type=click.Path(path_type=Path), help="File, or directory for one file a bench; - is stdout."
 )
 @click.option("--hgrm", type=click.Path(path_type=Path, file_okay=False), help="Directory for percentile files.")
-def run(name: str, json_path: Path | None, hgrm: Path | None) -> None:
+@click.option(
+    "--plot", "plot_path", type=click.Path(path_type=Path), help="HTML file, or directory for one file a bench."
+)
+def run(name: str, json_path: Path | None, hgrm: Path | None, plot_path: Path | None) -> None:
     """Run one bench, or all of them into perf/results."""
     names = list(BENCHES) if name == "all" else [name]
     if name == "all" and json_path is None:
         json_path = RESULTS
     if len(names) > 1 and json_path is not None and (json_path.suffix == ".json" or str(json_path) == "-"):
         raise click.UsageError(f"--json {json_path}: expected a directory for more than one bench")
+    if len(names) > 1 and plot_path is not None and plot_path.suffix == ".html":
+        raise click.UsageError(f"--plot {plot_path}: expected a directory for more than one bench")
     for each in names:
         module = importlib.import_module(BENCHES[each])
         report = Report(each, module.SUMMARY, conditions())
@@ -60,6 +68,8 @@ def run(name: str, json_path: Path | None, hgrm: Path | None) -> None:
             click.echo(f"perf {each}: {failure}", err=True)
             sys.exit(1)
         _write(report, json_path, hgrm)
+        if plot_path is not None and report.histograms:
+            plot(report, plot_path if plot_path.suffix == ".html" else plot_path / f"{each}.html")
         if str(json_path) != "-":
             show(report)
 
@@ -70,6 +80,29 @@ def table(directory: Path) -> None:
     """The last results as the tables of docs/performance.md."""
     paths = [directory / f"{name}.json" for name in BENCHES]
     click.echo(markdown([json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]), nl=False)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=RESULTS)
+@click.option("--renew", is_flag=True, help="Take the ratios of these results as the new baselines.")
+def gate(directory: Path, renew: bool) -> None:
+    """Compare ratios of the last results with perf/baselines; exit code 1 where one is worse than it may be."""
+    worse = 0
+    for baseline in sorted(BASELINES.glob("*.json")):
+        result = directory / baseline.name
+        if not result.exists():
+            click.echo(f"{baseline.stem}: no result in {directory}")
+            continue
+        if renew:
+            gates.renew(baseline, result)
+        for ratio, found in gates.judge(baseline, result):
+            passes = ratio.passes(found)
+            worse += not passes
+            click.echo(
+                f"{'ok   ' if passes else 'WORSE'} {baseline.stem}: {ratio.of} / {ratio.to} = {number(found)}, "
+                f"at {'most' if ratio.lower_is_better else 'least'} {number(ratio.limit)}"
+            )
+    sys.exit(1 if worse else 0)
 
 
 def _write(report: Report, json_path: Path | None, hgrm: Path | None) -> None:

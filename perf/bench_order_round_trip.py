@@ -6,8 +6,8 @@
     HTTP:        this process ──POST /orders──▶ trading process ──ring──▶ as above, and back
 
 Each order is a limit order that nothing meets, good for this moment only: it is checked, accepted, cancelled,
-journalled, logged and shown, and nothing piles up. One order at a time; the next is sent when the answer to the last
-is there.
+journalled, logged and shown, and nothing piles up. One order at a time: the next is sent when the answer to the last
+is there (closed loop), or when it is due (open loop: latency from when it was due, and from when it was sent).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from nautilus.runtime.instance import Instance
 from nautilus.runtime.live import mesh_endpoint
 from nautilus.simulation.market import INSTRUMENT
 from nautilus.trading.recovery import recover
-from perf.harness import Report, check
+from perf.harness import Report, check, paced
 from perf.platform import platform, ports
 
 SUMMARY = "an order to its acknowledgement: in process, shared ring, mesh, HTTP; throughput from four producers"
@@ -58,7 +58,10 @@ SLOTS = ("client0", "client1", "client2", "client3")
 UNLIMITED = ("limits.message_rate=0",)
 DURABLE = "core.acknowledge=disk"
 ALONE = tuple(word for name in CATALOGUE for word in ("--without", name))
+RING_RATE, MESH_RATE, HTTP_RATE = 10_000, 1_000, 400
+OPEN_SECONDS = 4
 Ask = Callable[[int], bool]
+Timing = Callable[[int, Ask], np.ndarray]
 
 
 def run(report: Report) -> None:
@@ -67,6 +70,7 @@ def run(report: Report) -> None:
     once(report, "in process, journal memory", in_process)
     with core_alone(spin_us=1_000_000) as shared:
         case(report, "shared ring, all sides awake", lambda: shared_ring(shared, ORDERS, 1_000_000), goals=(20, 100))
+        open_loop(report, "shared ring, all sides awake", RING_RATE, partial(shared_ring, shared, spin_ns=1_000_000))
     with core_alone(spin_us=20) as shared:
         case(report, "shared ring, core at rest", lambda: shared_ring(shared, ORDERS, 20_000))
     with core_alone(spin_us=20) as shared:
@@ -86,6 +90,8 @@ def run(report: Report) -> None:
         case(report, "shared ring, whole platform beside it", lambda: shared_ring(shared, ORDERS, 20_000))
         case(report, "mesh", lambda: over_mesh(instance, ORDERS), goals=(250, 1_000))
         case(report, "HTTP", lambda: over_http(instance, ORDERS), goals=(1_000, 5_000))
+        open_loop(report, "mesh", MESH_RATE, partial(over_mesh, instance))
+        open_loop(report, "HTTP", HTTP_RATE, partial(over_http, instance))
     with platform(settings=(*UNLIMITED, DURABLE)) as instance:
         case(report, "mesh, acknowledged when durable", lambda: over_mesh(instance, DISK_ORDERS), goals=(None, 1_500))
     report.checks.append(
@@ -114,6 +120,22 @@ def case(
             lower_is_better=True,
             repeats=len(runs),
         )
+
+
+def open_loop(report: Report, name: str, rate: int, way: Callable[..., np.ndarray]) -> None:
+    """One way in at a steady rate."""
+    found: list[np.ndarray] = []
+
+    def timing(count: int, ask: Ask) -> np.ndarray:
+        right = [ask(number) for number in range(WARM)]
+        from_due, from_sent = paced(count, rate, lambda number: right.append(ask(WARM + number)))
+        check(all(right), f"{right.count(False)} of {count} orders were not answered as they must be")
+        found.append(from_sent)
+        return from_due
+
+    from_due = way(OPEN_SECONDS * rate, timing=timing)
+    report.latency(f"{name}, {rate:,} orders/s, from due", from_due)
+    report.latency(f"{name}, {rate:,} orders/s, from sent", found[0])
 
 
 @contextmanager
@@ -204,7 +226,7 @@ def in_process(count: int) -> np.ndarray:
     return nanos
 
 
-def shared_ring(shared: str, count: int, spin_ns: int) -> np.ndarray:
+def shared_ring(shared: str, count: int, spin_ns: int, *, timing: Timing = timed) -> np.ndarray:
     """Through a slot of the core."""
     commands = rows(WARM + count)
     port, buffer = attached(shared, "client0")
@@ -219,12 +241,12 @@ def shared_ring(shared: str, count: int, spin_ns: int) -> np.ndarray:
                 return bool(buffer["event"]["order_id"][got - 1] == commands["order_id"][number])
 
     try:
-        return timed(count, ask)
+        return timing(count, ask)
     finally:
         port.close()
 
 
-def over_mesh(instance: Instance, count: int) -> np.ndarray:
+def over_mesh(instance: Instance, count: int, *, timing: Timing = timed) -> np.ndarray:
     """As an engine of another process sends it."""
     plan = instance.plan()
     context = make_context()
@@ -267,13 +289,13 @@ def over_mesh(instance: Instance, count: int) -> np.ndarray:
                 return False
 
     try:
-        return timed(count, ask)
+        return timing(count, ask)
     finally:
         mesh.close()
         context.destroy(0)
 
 
-def over_http(instance: Instance, count: int) -> np.ndarray:
+def over_http(instance: Instance, count: int, *, timing: Timing = timed) -> np.ndarray:
     """One kept connection, one request at a time."""
     port = ports(instance)["trading"]
     body = b'{"instrument":"SIMUSD","side":"BUY","quantity":"0.001","price":"100.0","time_in_force":"IOC"}'
@@ -292,7 +314,7 @@ def over_http(instance: Instance, count: int) -> np.ndarray:
                 answer += connection.recv(65_536)
             return answer.startswith(b"HTTP/1.1 200") and b'"cancelled"' in answer
 
-        return timed(count, ask)
+        return timing(count, ask)
 
 
 def throughput(shared: str) -> float:

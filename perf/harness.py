@@ -25,6 +25,7 @@ from nautilus.core.histogram import Histogram
 from perf.native import loops
 
 REPEATS = 7
+AWAKE_NS = 150_000
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -125,6 +126,29 @@ def check(true: bool, message: str) -> None:
 def cores() -> list[int]:
     """Cores that this process may run on."""
     return sorted(os.sched_getaffinity(0))
+
+
+def paced(count: int, rate: float, ask: Callable[[int], object]) -> tuple[np.ndarray, np.ndarray]:
+    """Call `ask(number)` at `rate` a second, whatever becomes of it: the next is due also while one is under way.
+
+    Returns
+    -------
+    from_due, from_sent : nanoseconds of each call from when it was due (what a user of the system waits), and from when
+        it began (a stall counts once there, however many calls it keeps waiting: coordinated omission).
+    """
+    from_due, from_sent = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    begun_ns = time.perf_counter_ns() + 1_000_000
+    for number in range(count):
+        due_ns = begun_ns + round(number * 1e9 / rate)
+        # To be woken takes a while, so the last part of the wait is spent awake.
+        while (left_ns := due_ns - time.perf_counter_ns()) > AWAKE_NS:
+            time.sleep((left_ns - AWAKE_NS) / 1e9)
+        while (sent_ns := time.perf_counter_ns()) < due_ns:
+            pass
+        ask(number)
+        answered_ns = time.perf_counter_ns()
+        from_due[number], from_sent[number] = answered_ns - due_ns, answered_ns - sent_ns
+    return from_due, from_sent
 
 
 @contextmanager
