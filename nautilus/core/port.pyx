@@ -170,6 +170,12 @@ cdef class Port:
         return STATES.get(state_load(&self.control.state), "unknown")
 
     @property
+    def refuses(self):
+        """Why the core takes no new orders; "": it takes them."""
+        self.check()
+        return refusal_of(self.control)
+
+    @property
     def epoch(self):
         """Of the core's run."""
         self.check()
@@ -281,10 +287,23 @@ cdef class Port:
         return ring_size(slot_feed(self.slot))
 
 
+cdef str refusal_of(control_t* c):
+    cdef str state = STATES.get(state_load(&c.state), "unknown")
+    if state == "not ready":
+        return "the core's clock is behind its journal"
+    if state != "ready":
+        return f"the core is {state}"
+    if not state_load(&c.journal_open):
+        return "the core's journal has no room"
+    if not state_load(&c.log_open):
+        return "the core's event log has no room"
+    return ""
+
+
 cdef dict control_facts(control_t* c):
     return {
         "state": STATES.get(state_load(&c.state), "unknown"), "error": c.error, "epoch": c.head.epoch,
-        "pid": c.head.owner, "started_ns": c.started_ns,
+        "refuses": refusal_of(c), "pid": c.head.owner, "started_ns": c.started_ns,
         "journal_open": bool(c.journal_open), "log_open": bool(c.log_open),
         "commands": level_load(&c.last_sequence), "events": level_load(&c.last_event_sequence), "now_ns": c.now_ns,
         "open": level_load(&c.open_orders), "busy": c.busy, "journal_full": c.refused_full, "not_ready": c.not_ready,

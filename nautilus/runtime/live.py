@@ -68,6 +68,11 @@ class Part(Protocol):
         """It does its work."""
         ...
 
+    @property
+    def refuses(self) -> str:
+        """Why it takes nothing new although it works; "": it does."""
+        ...
+
     def open(self) -> None:
         """The market opens."""
         ...

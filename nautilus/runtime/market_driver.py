@@ -127,6 +127,11 @@ class MarketDriver:
         """The hub knows all that the core did before."""
         return self._feed.ready
 
+    @property
+    def refuses(self) -> str:
+        """See `nautilus.runtime.live.Part`: a market takes nothing from anybody."""
+        return ""
+
     def start(self) -> None:
         """Follow the core."""
         self._feed.start()

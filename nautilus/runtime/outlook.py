@@ -12,6 +12,7 @@ from nautilus.model.enums import EngineState
 from nautilus.model.topics import EXECUTION_REPORTS
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.messages import CORE
+from nautilus.runtime.states import READY, SEEN
 
 if TYPE_CHECKING:
     from nautilus.runtime.live import LiveHost
@@ -41,17 +42,23 @@ class Outlook:
         self.when_ready: Callable[[], object] | None = None
         self.looks: list[Callable[[], object]] = []
         self._host = host
+        self._ready = host.counters.gauge(READY)
+        self._seen = host.counters.gauge(SEEN)
 
     def renew(self) -> None:
         """Look at everything again."""
         host = self._host
         peers = host.mesh.peers()
-        self.reasons = tuple(self._blockers())
+        blockers = self._blockers()
+        self.reasons = (*blockers, *(part.refuses for part in host.parts if part.refuses))
         self.warnings = tuple(f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.distinct())
         self.bus = {"peers": {name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(peers.items())}}
         for look in self.looks:
             look()
-        if not self.reasons and self.when_ready is not None:
+        host.counters.set(self._ready, not self.reasons)
+        host.counters.set(self._seen, wall_ns())
+        # What only refuses has started all the same: whoever asks is told why.
+        if not blockers and self.when_ready is not None:
             self.when_ready()
             self.when_ready = None
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 import msgspec
 
-ProcessCondition = Literal["waiting", "starting", "ready", "restarting", "stopping", "stopped"]
+ProcessCondition = Literal["waiting", "starting", "ready", "not ready", "silent", "restarting", "stopping", "stopped"]
+READY, SEEN = "process.ready", "process.seen_ns"
+"""Gauges in which each process says, ten times a second, whether it does all of its work, and when it last said so."""
 PlatformCondition = Literal["starting", "running", "stopping", "stopped"]
 
 
@@ -18,7 +20,8 @@ class ProcessState(msgspec.Struct, frozen=True):
     name, engines
         As in the plan.
     state
-        ``waiting`` for its turn, ``starting``, ``ready``, ``restarting`` after its end, ``stopping``, ``stopped``.
+        ``waiting`` for its turn, ``starting``, ``ready``, ``restarting`` after its end, ``stopping``, ``stopped``;
+        for those who look: ``not ready`` any more, ``silent`` where a ready one does not say how it is.
     pid
         0: none.
     restarts

@@ -21,7 +21,7 @@ from nautilus.runtime.clock import NANOSECONDS, wall_ns
 from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.plan import Plan, ProcessSpec
-from nautilus.runtime.states import PlatformState, ProcessState
+from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
 
 Health = Literal["healthy", "degraded", "unhealthy"]
 STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
@@ -31,6 +31,8 @@ JOURNAL = ("last_sequence", "durable_sequence")
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 CORE_NAME = "core"
 US_NS = 1_000
+SILENCE_NS = NANOSECONDS
+"""A process says how it is ten times a second."""
 
 
 class EngineStatus(msgspec.Struct, frozen=True):
@@ -39,7 +41,7 @@ class EngineStatus(msgspec.Struct, frozen=True):
     Parameters
     ----------
     state
-        Of its process: ``waiting``, ``starting``, ``ready``, ``restarting``, ``stopping``, ``stopped``.
+        Of its process, see `ProcessState`.
     breaker
         ``closed``: requests reach it.
     requests, errors
@@ -96,7 +98,19 @@ def read_facts(instance: Instance) -> Facts:
     """Read the plan, the state and every process's counters. NotRunningError where the instance has no plan yet."""
     plan = instance.plan()
     counters = {spec.name: _counters(plan.counters_of(spec.name)) for spec in plan.processes}
-    return Facts(plan, read_state(instance, plan), counters, read_positions(plan), wall_ns())
+    state, now_ns = read_state(instance, plan), wall_ns()
+    processes = tuple(_as_seen(process, counters[process.name], now_ns) for process in state.processes)
+    return Facts(plan, msgspec.structs.replace(state, processes=processes), counters, read_positions(plan), now_ns)
+
+
+def _as_seen(process: ProcessState, counters: Mapping[str, int], now_ns: int) -> ProcessState:
+    """A process that the supervisor has as ready, by what it says of itself."""
+    seen_ns = counters.get(SEEN, 0)
+    if process.state != "ready" or not seen_ns:
+        return process
+    if now_ns - seen_ns > SILENCE_NS:
+        return msgspec.structs.replace(process, state="silent")
+    return process if counters.get(READY) else msgspec.structs.replace(process, state="not ready")
 
 
 def read_state(instance: Instance, plan: Plan | None = None) -> PlatformState:

@@ -142,6 +142,11 @@ class CoreClient:
         port = self._port
         return port is not None and not self._joining and self._target <= self.last_sequence and not port.waiting()
 
+    @property
+    def refuses(self) -> str:
+        """Why the core takes no new orders; "": it takes them, or none is there."""
+        return self._port.refuses if self._port is not None else ""
+
     def submit(self, commands: Records, *, urgent: bool = False) -> int:
         """Send COMMAND records; returns the number of the last one, which `CoreBatch.completed` reaches.
 

@@ -232,6 +232,9 @@ class CoreProcess:
             name: counters.gauge(name) for name in ("journal.last_sequence", "journal.durable_sequence", "orders.open")
         }
         self._python_threads = counters.gauge("core.python_threads")
+        # As every process has them (`nautilus.runtime.states`).
+        self._ready, self._seen = counters.gauge("process.ready"), counters.gauge("process.seen_ns")
+        self._refuses = ""
 
     def set_up(self, commands: Records) -> None:
         """Carry out the first commands; ConfigError where the core refuses one."""
@@ -299,6 +302,14 @@ class CoreProcess:
         counters.set(self._gauges["journal.durable_sequence"], facts["durable_sequence"])
         counters.set(self._gauges["orders.open"], facts["open"])
         counters.set(self._python_threads, len(sys._current_frames()))
+        counters.set(self._ready, not facts["refuses"])
+        counters.set(self._seen, self._mirrored_ns)
+        if facts["refuses"] != self._refuses and facts["state"] in ("ready", "not ready"):
+            self._refuses = facts["refuses"]
+            if self._refuses:
+                _LOG.error("new orders are refused: %s", self._refuses)
+            else:
+                _LOG.info("new orders are taken again")
 
     def _raise(self, name: str, value: int) -> None:
         counters = self._counters

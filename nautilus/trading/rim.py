@@ -222,6 +222,12 @@ class Rim:
         """Every event of the past is known."""
         return self._live
 
+    @property
+    def refuses(self) -> str:
+        """See `Part.refuses`."""
+        client = self._core.client
+        return client.refuses if client is not None else ""
+
     def start(self) -> None:
         """Begin once the engine has its saved state."""
         self._host.set_server("trading", self.serve)

@@ -235,9 +235,11 @@ def test_an_engine_that_does_not_answer_is_a_time_out(running: Shell) -> None:
         # Long enough for more to wait than a reader takes at one look.
         eventually(lambda: running.object("status")["bus"]["star"]["published"] > before + 2000)
         # Who only looks is not held up: the counters are in shared memory.
-        assert running.object("status")["status"] == "healthy"
-        view = running.object("top")
-        assert view["strategies"] == [] or view["strategies"][0]["position"] == ""
+        eventually(lambda: running.object("status", code=0)["status"] == "degraded", 5)
+        status = running.object("status")
+        assert [line["name"] for line in status["engines"] if line["state"] == "silent"] == ["portfolio"]
+        [line] = [line for line in running.object("top")["engines"] if line["name"] == "portfolio"]
+        assert line["state"] == "silent"
     finally:
         os.kill(pid, signal.SIGCONT)
     trading = running.pid("trading")

@@ -22,8 +22,9 @@ from nautilus.core.journal_reader import JournalReader
 from nautilus.core.port import OWN, Port, core_facts
 from nautilus.core.region import start_of
 from nautilus.core.types import EventKind, Side, TimeInForce
-from nautilus.model.queries import GetPositions, GetStrategies, OrderRequest
-from nautilus.runtime.client import EngineError
+from nautilus.model.queries import GetOrders, GetPositions, GetStrategies, OrderRequest
+from nautilus.runtime.client import EngineError, encode, operation_of
+from nautilus.runtime.status import read_status
 from perf.platform import descendants, platform
 from tests.kit import builders
 from tests.kit.core import carry_out
@@ -272,6 +273,27 @@ def test_an_order_is_carried_out_once_for_each_client_id(idle: Platform) -> None
     assert raised.value.code == "http.token"
 
 
+def test_an_order_without_an_answer_is_unknown_and_nobody_is_asked_to_send_it_again(idle: Platform) -> None:
+    order = OrderRequest("SIMUSD", Side.BUY, "0.001", "100.0", account_id=5, client_order_id="in doubt")
+    core = idle.pid("core")
+    os.kill(core, signal.SIGSTOP)
+    try:
+        operation = operation_of("trading", OrderRequest)
+        method, target, body = encode(operation, order)
+        status, _, content = idle.client().fetch("trading", method, target, body)
+        assert (status, json.loads(content)["code"]) == (504, "bus.unknown")
+        words = ("order", "submit", "SIMUSD", "sell", "0.001", "--price", "90000", "--account", "5")
+        said = nautilus(*words, "--instance", idle.instance.name)
+        assert (said.returncode, said.stderr.count("\n")) == (5, 1), said.stderr
+        assert "whether it was carried out is unknown" in said.stderr
+    finally:
+        os.kill(core, signal.SIGCONT)
+    # Both were carried out, once, as the list of open orders tells.
+    idle.wait(lambda: len(idle.ask("trading", GetOrders(5))["orders"]) == 2, "both orders")
+    assert idle.ask("trading", order)["reason"] == "DUPLICATE_ORDER"
+    assert idle.ask("trading", GetOrders(5))["orders"][0]["client_order_id"] == "in doubt"
+
+
 def test_whoever_was_told_of_an_order_can_amend_and_list_it_at_once(idle: Platform) -> None:
     connection = HTTPConnection("127.0.0.1", idle.ports["trading"], timeout=10)
     token = Path(idle.instance.plan().directory, "token").read_text().strip()
@@ -328,6 +350,9 @@ def test_a_full_disk_refuses_orders_and_still_takes_cancels(tmp_path: Path) -> N
             port = Port(running.instance.plan().shared, "client0", OWN)
             running.wait(lambda: port.joined is not None, "the core's answer")
             running.wait(lambda: not order_is_taken(port), "a refusal", 40)
+            running.wait(lambda: status_of_core(running) == ("unhealthy", 503), "a core that says so")
+            reasons = json.loads(running.client().fetch("trading", "GET", "/readyz")[2])["reasons"]
+            assert [reason for reason in reasons if "no room" in reason]
             cancelled = running.client().call("trading", "DELETE", f"/orders/{resting}")
             assert cancelled["status"] == "cancelled"
             with pytest.raises(EngineError) as raised:
@@ -336,10 +361,16 @@ def test_a_full_disk_refuses_orders_and_still_takes_cancels(tmp_path: Path) -> N
             assert "JOURNAL_FULL" in str(raised.value)
             filler.unlink()
             running.wait(lambda: order_is_taken(port), "orders that are taken again")
+            running.wait(lambda: status_of_core(running) == ("healthy", 200), "a core that says so")
             port.close()
             assert running.restarts("core") == 0
     finally:
         subprocess.run(["umount", "-l", place], check=False)
+
+
+def status_of_core(running: Platform) -> tuple[str, int]:
+    """What `nautilus status` and the trading engine's probe say."""
+    return read_status(running.instance).status, running.client().fetch("trading", "GET", "/readyz")[0]
 
 
 NUMBERS = iter(range(5_000_000, 50_000_000))

@@ -17,7 +17,8 @@
     504     http.timeout              no answer in time; whether it was carried out is not known
 
 A `NautilusError` keeps its own code; the first word of that decides the status: ``config`` 400, ``model`` 422 (404 for
-``model.unknown_*``), ``venue`` 502, ``bus`` 503, ``internal`` 500. Anything else is 500 ``internal``.
+``model.unknown_*``), ``venue`` 502, ``bus`` 503 (504 for ``bus.unknown`` and ``bus.unanswered``: it may have been carried
+out, so nobody is asked to send it again), ``internal`` 500. Anything else is 500 ``internal``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ RETRY_AFTER_SECONDS = 1
 STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "internal": 500}
 _ROOTS = ((ConfigError, 400), (ModelError, 422), (VenueError, 502), (BusError, 503), (InternalError, 500))
 _UNKNOWN = "model.unknown_"
+_IN_DOUBT = ("bus.unknown", "bus.unanswered")
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,6 +112,8 @@ def status_of(error: NautilusError) -> int:
     code = error.as_dict()["code"]
     if code.startswith(_UNKNOWN):
         return 404
+    if code in _IN_DOUBT:
+        return 504
     status = STATUS_OF.get(code.partition(".")[0])
     if status is not None:
         return status

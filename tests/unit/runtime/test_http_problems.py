@@ -57,6 +57,8 @@ class RemoteError(NautilusError):
         (InternalError("x"), 500, "internal"),
         (RemoteError("model.unknown_order"), 404, "model.unknown_order"),
         (RemoteError("bus.down"), 503, "bus.down"),
+        (RemoteError("bus.unknown"), 504, "bus.unknown"),
+        (RemoteError("bus.unanswered"), 504, "bus.unanswered"),
         (RemoteError("strange"), 500, "strange"),
         (HttpError(418, "http.teapot", "x"), 418, "http.teapot"),
         (ValueError("a secret"), 500, "internal"),
