@@ -26,7 +26,6 @@ RESEND = MessageKind.RESEND
 SETTLED = MessageKind.SETTLED
 GIVEN_UP = MessageKind.GIVEN_UP
 MERGE_AT = 1024
-"""Markers are merged once there are so many of them."""
 POKES = 16
 """Unanswered requests that are sent again at one time."""
 
@@ -45,10 +44,13 @@ class SendStream:
         Places that may be under way and not known to have arrived.
     retry_ns, retry_limit_ns
         Time without progress until what is under way is sent again; doubles up to the limit.
+    merge_at
+        Markers are merged once there are so many of them.
     """
 
     __slots__ = (
         "_deadlines",
+        "_least_merge",
         "_markers",
         "_merge_at",
         "_probe",
@@ -73,7 +75,13 @@ class SendStream:
     )
 
     def __init__(
-        self, epoch: int, *, window: int = 256, retry_ns: int = 50_000_000, retry_limit_ns: int = 500_000_000
+        self,
+        epoch: int,
+        *,
+        window: int = 256,
+        retry_ns: int = 50_000_000,
+        retry_limit_ns: int = 500_000_000,
+        merge_at: int = MERGE_AT,
     ) -> None:
         self.epoch = epoch
         self.window = window
@@ -87,9 +95,10 @@ class SendStream:
         self._retry_ns = self._wait_ns = retry_ns
         self._retry_limit_ns = retry_limit_ns
         self._settled_to = 1
+        # The last number of what `retry` sent: a number, since its place may be joined with others or gone by then.
         self._probe = 0
         self._markers = 0
-        self._merge_at = MERGE_AT
+        self._merge_at = self._least_merge = merge_at
         self._deadlines: list[tuple[int, int]] = []
 
     def append(self, envelope: Envelope) -> bool:
@@ -140,7 +149,7 @@ class SendStream:
             progress = True
             if self.cursor <= received:
                 self.cursor = self._place(received + 1)
-            elif self._probe and received == _last(self.held[self._probe]):
+            elif received == self._probe:
                 self._rewind()
             self._probe = 0
         if handled > self.handled:
@@ -223,9 +232,9 @@ class SendStream:
         self.retry_at_ns = now_ns + self._wait_ns
         if self.cursor <= self.received + 1:
             return self.resume()
-        self._probe = self._place(self.received + 1)
-        envelope = self.held[self._probe]
+        envelope = self.held[self._place(self.received + 1)]
         envelope.base = self.base
+        self._probe = _last(envelope)
         self.retried += 1
         return [envelope]
 
@@ -323,7 +332,7 @@ class SendStream:
             markers += envelope.kind > REQUEST
         self.held = merged
         self._markers = markers
-        self._merge_at = max(MERGE_AT, 2 * markers)
+        self._merge_at = max(self._least_merge, 2 * markers)
         self.cursor = self._place(self.cursor)
         self._settled_to = self._place(max(self._settled_to, self.base))
 

@@ -36,9 +36,10 @@ class Entry:
 
 
 class StreamMachine(RuleBasedStateMachine):
-    @initialize(window=st.integers(1, 6))
-    def begin(self, window: int) -> None:
+    @initialize(window=st.integers(1, 32), merge_at=st.integers(1, 8))
+    def begin(self, window: int, merge_at: int) -> None:
         self.window = window
+        self.merge_at = merge_at
         self.now_ns = 0
         self.number = 0
         self.life = 1
@@ -54,21 +55,28 @@ class StreamMachine(RuleBasedStateMachine):
 
     def restart_sender(self) -> None:
         self.epoch += 1
-        self.sender = SendStream(self.epoch, window=self.window, retry_ns=10, retry_limit_ns=40)
+        self.sender = SendStream(
+            self.epoch, window=self.window, retry_ns=10, retry_limit_ns=40, merge_at=self.merge_at
+        )
         self.books: dict[int, Entry] = {}
         self.told: set[int] = set()
         self.passed: set[int] = set()
 
-    @rule(kind=st.sampled_from([COMMAND, REQUEST]), patience_ns=st.sampled_from([0, 0, 1, 15, 100]))
-    def post(self, kind: MessageKind, patience_ns: int) -> None:
-        self.number += 1
-        deadline_ns = self.now_ns + patience_ns if patience_ns else 0
-        envelope = Envelope(kind, self.number, self.epoch, 0, 0, 4, deadline_ns)
-        goes = self.sender.append(envelope)
-        assert goes == (self.sender.peek() is envelope)
-        self.books[self.number] = Entry(kind, envelope.sequence)
+    @rule(
+        kind=st.sampled_from([COMMAND, REQUEST]),
+        patience_ns=st.sampled_from([0, 0, 1, 15, 100]),
+        count=st.sampled_from([1, 1, 1, 2, 5, 20]),
+    )
+    def post(self, kind: MessageKind, patience_ns: int, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            deadline_ns = self.now_ns + patience_ns if patience_ns else 0
+            envelope = Envelope(kind, self.number, self.epoch, 0, 0, 4, deadline_ns)
+            goes = self.sender.append(envelope)
+            assert goes == (self.sender.peek() is envelope)
+            self.books[self.number] = Entry(kind, envelope.sequence)
 
-    @rule(most=st.integers(1, 6))
+    @rule(most=st.integers(1, 32))
     def send(self, most: int) -> None:
         while most and (envelope := self.sender.peek()) is not None:
             self.out.append(encode(envelope))
@@ -112,6 +120,12 @@ class StreamMachine(RuleBasedStateMachine):
         # Mostly in order, so that something gets through.
         index = data.draw(st.one_of(st.just(0), st.integers(0, len(self.out) - 1)))
         self.arrive(self.out[index] if again else self.out.pop(index))
+
+    @precondition(lambda self: len(self.out) > 1)
+    @rule(most=st.integers(2, 32))
+    def deliver_some(self, most: int) -> None:
+        for _ in range(min(most, len(self.out))):
+            self.arrive(self.out.pop(0))
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
@@ -190,6 +204,12 @@ class StreamMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         index = data.draw(st.one_of(st.just(0), st.integers(0, len(self.undone) - 1)))
         self.handler_has_run(self.undone.pop(index))
+
+    @precondition(lambda self: len(self.undone) > 1)
+    @rule(most=st.integers(2, 32))
+    def finish_some(self, most: int) -> None:
+        for _ in range(min(most, len(self.undone))):
+            self.handler_has_run(self.undone.pop(0))
 
     def handler_has_run(self, envelope: Envelope) -> None:
         stream = self.receiver

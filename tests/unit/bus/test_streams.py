@@ -131,6 +131,41 @@ def test_a_receiver_that_was_merely_slow_gets_nothing_twice() -> None:
     assert stream.peek() is None
 
 
+def test_what_was_sent_again_may_be_answered_alone_before_anything_else_arrives() -> None:
+    stream = sender(2)
+    send(stream)
+    stream.answered(answer(0, 0), 0)
+    assert [each.sequence for each in stream.retry(10)] == [1]
+    stream.cut()
+    send(stream)
+    stream.answered(answer(2, 2), 20)
+    stream.append(message(103, REQUEST))
+    send(stream, 30)
+    assert [each.sequence for each in stream.retry(100)] == [3]
+    assert stream.answered_alone(answer(3, 3, number=103)) is not None
+    stream.append(message(104))
+    stream.append(message(105))
+    send(stream, 200)
+    stream.answered(answer(4, 4), 210)
+    assert (stream.live, stream.base) == (1, 5)
+
+
+def test_what_was_sent_again_may_be_merged_away() -> None:
+    stream = sender(1, window=100, merge_at=4)
+    for number in range(2, 21):
+        stream.append(message(100 + number, deadline_ns=50 if number > 3 else 0))
+    send(stream)
+    stream.answered(answer(8, 0), 0)
+    assert [each.sequence for each in stream.retry(10)] == [9]
+    assert len(stream.expire(50)) == 17
+    assert 9 not in stream.held
+    stream.answered(answer(10, 0), 60)
+    assert stream.received == 10
+    assert stream.peek() is None
+    stream.answered(answer(20, 20), 60)
+    assert stream.held == {}
+
+
 def test_an_open_way_makes_it_go_back_to_what_has_not_arrived() -> None:
     stream = sender(4)
     send(stream)
