@@ -1,4 +1,4 @@
-"""What a person waits for: help, the first fill of the simulated market, a whole recording and its memory.
+"""What a person waits for: help, a short simulated market in lock-step, a whole recording and its memory.
 
 Each figure is the wall time of a whole process, from its start to its end, as a shell sees it.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from perf.harness import ROOT, Report, check
 
-SUMMARY = "nautilus --help, make run to the first fill, replay of a recording"
+SUMMARY = "nautilus --help, a lock-step run of the simulated market, replay of a recording"
 RECORDING = Path(os.environ.get("NAUTILUS_DATA") or ROOT.parent / "shared" / "data") / "l2_binance/btcusdt_20240808.gz"
 FIRST_FILL_WITHIN = "5"  # seconds of the simulated market; its run ends there
 
@@ -27,7 +27,8 @@ def run(report: Report) -> None:
         "nautilus --help", "ms", lambda: 1e3 * _run([*nautilus, "--help"])[0], goal=100, lower_is_better=True
     )
     demo = ["make", "--silent", "run", f"ARGS=--market-for {FIRST_FILL_WITHIN} --json"]
-    report.measure("make run, warm, until a first fill is shown", "s", _first_fill(demo), goal=4, lower_is_better=True)
+    name = f"make run of {FIRST_FILL_WITHIN} s of the market in lock-step, warm"
+    report.measure(name, "s", _first_fill(demo), goal=4, lower_is_better=True)
     if not RECORDING.exists():
         report.notes.append("replay left out: the recording was not found, see NAUTILUS_DATA")
         return

@@ -25,7 +25,7 @@ from zmq.backend import zmq_poll
 from nautilus.bus import Delivery, Mesh, MessageKind, make_context
 from nautilus.core.clock import now_ns
 from nautilus.model.enums import Priority
-from perf.harness import REPEATS, ROOT, Report, check
+from perf.harness import REPEATS, ROOT, OtherLoad, Report, check
 
 SUMMARY = "mesh over ipc: request/reply, acknowledged events, urgent requests past a flood"
 ROUND_TRIPS = 5_000
@@ -44,24 +44,15 @@ STOP = b"stop"
 def run(report: Report) -> None:
     """Round trips, throughput, round trips beside a flood; plain sockets beside them."""
     report.conditions["pinning"] = "none: each process has one Python thread and two I/O threads, blocked in poll"
-    trips: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as directory, _peer(directory, "mesh"):
         mesh = _Asking(directory)
         mesh.round_trips(WARM_UP)
 
-        def once(percent: float, nanos: list[np.ndarray]) -> float:
-            nanos.append(mesh.round_trips(ROUND_TRIPS))
-            return float(np.percentile(nanos[-1], percent)) / 1e3
-
-        report.measure("request/reply, p50", "us", lambda: once(50, trips), goal=P50_GOAL_US, lower_is_better=True)
-        of_p50 = iter(trips[-REPEATS:])
-        report.measure(
-            "request/reply, p99",
-            "us",
-            lambda: float(np.percentile(next(of_p50), 99)) / 1e3,
-            goal=P99_GOAL_US,
-            lower_is_better=True,
-        )
+        with OtherLoad() as load:
+            trips = [mesh.round_trips(ROUND_TRIPS) for _ in range(REPEATS)]
+        for percent, goal in ((50, P50_GOAL_US), (99, P99_GOAL_US)):
+            values = [float(np.percentile(nanos, percent)) / 1e3 for nanos in trips]
+            report.add(f"request/reply, p{percent}", "us", values, load.cores, goal=goal, lower_is_better=True)
         report.measure("events of 128 B, acknowledged after their handler", "messages/s", mesh.throughput)
         flood: list[np.ndarray] = []
 

@@ -44,7 +44,7 @@ from nautilus.runtime.instance import Instance
 from nautilus.runtime.live import mesh_endpoint
 from nautilus.simulation.market import INSTRUMENT
 from nautilus.trading.recovery import recover
-from perf.harness import Report, check, paced
+from perf.harness import OtherLoad, Report, check, paced
 from perf.platform import platform, ports
 
 SUMMARY = "an order to its acknowledgement: in process, shared ring, mesh, HTTP; throughput from four producers"
@@ -108,18 +108,12 @@ def case(
     report: Report, name: str, way: Callable[[], np.ndarray], *, goals: tuple[float | None, float | None] = (None, None)
 ) -> None:
     """One way in: percentiles of all repeats together, medians of each repeat's p50 and p99 as figures."""
-    runs = [way() for _ in range(REPEATS)]
+    with OtherLoad() as load:
+        runs = [way() for _ in range(REPEATS)]
     report.latency(name, np.concatenate(runs))
     for percent, goal in zip((50, 99), goals, strict=True):
-        left = iter(runs)
-        report.measure(
-            f"{name}: p{percent}",
-            "us",
-            lambda left=left, percent=percent: float(np.percentile(next(left), percent)) / 1e3,  # type: ignore[misc]
-            goal=goal,
-            lower_is_better=True,
-            repeats=len(runs),
-        )
+        values = [float(np.percentile(nanos, percent)) / 1e3 for nanos in runs]
+        report.add(f"{name}: p{percent}", "us", values, load.cores, goal=goal, lower_is_better=True)
 
 
 def open_loop(report: Report, name: str, rate: int, way: Callable[..., np.ndarray]) -> None:

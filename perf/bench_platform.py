@@ -8,14 +8,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from nautilus.model.errors import NautilusError
+from nautilus.model.queries import GetStrategies
+from nautilus.runtime.client import Client
+from nautilus.runtime.instance import Instance
 from perf.harness import ROOT, Report, check
-from perf.platform import descendants, platform, ports, proportional_mib, run_cli, status
+from perf.platform import FREE_PORTS, descendants, platform, ports, private_place, proportional_mib, run_cli, status
 
 SUMMARY = "nautilus up until healthy, first fill, memory, a recording at 20 times its speed over the real bus"
 RECORDING = Path(os.environ.get("NAUTILUS_DATA") or ROOT.parent / "shared" / "data") / "l2_binance/btcusdt_20240808.gz"
@@ -28,8 +33,13 @@ def run(report: Report) -> None:
     report.measure(
         "nautilus up until every engine is healthy", "s", up_until_healthy, goal=5, lower_is_better=True, repeats=5
     )
-    report.measure("nautilus demo until its first fill", "s", demo_until_fill, goal=8, lower_is_better=True, repeats=5)
-    report.measure("core killed until another is ready", "s", core_back, goal=2, lower_is_better=True, repeats=5)
+    run_until_fill()  # from now on everything is built, and in the page cache
+    report.measure("make run, warm, until its first fill", "s", run_until_fill, goal=8, lower_is_better=True, repeats=5)
+    back: dict[str, list[float]] = {}
+    report.measure("slowest process killed until it is back", "s", lambda: slowest_back(back), goal=2,
+                   lower_is_better=True, repeats=3)  # fmt: skip
+    for process, seconds in back.items():
+        report.add(f"{process} killed until it is back", "s", seconds, 0.0, lower_is_better=True)
     for profile, goal in (("compact", 500), ("native", 900)):
         report.measure(
             f"memory of the demo, {profile} (PSS, all processes)",
@@ -61,29 +71,45 @@ def up_until_healthy() -> float:
     return elapsed
 
 
-def demo_until_fill() -> float:
-    """From the call to the first fill of the sample strategy."""
-    start = perf_counter()
-    with platform("--simulated", "--strategy", "quoting") as instance:
-        wait_for(lambda: strategy_fills(instance) > 0, "a fill of the strategy")
-        return perf_counter() - start
-
-
-def core_back() -> float:
-    """From kill -9 of the core of a demo that trades to the next one that takes orders."""
-    with platform("--simulated", "--strategy", "quoting") as instance:
-        wait_for(lambda: strategy_fills(instance) > 0, "a fill of the strategy")
-        pid = core_pid(instance)
+def run_until_fill() -> float:
+    """From the call of `make run` to the first fill of the sample strategy."""
+    with private_place() as name:
         start = perf_counter()
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: core_pid(instance) not in (0, pid), "another core")
-        return perf_counter() - start
+        words = ["make", "--silent", "run", f"ARGS=--instance {name} --set {FREE_PORTS}"]
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+            try:
+                wait_for(lambda: strategy_fills(name) > 0, "a fill of the strategy")
+                return perf_counter() - start
+            finally:
+                run_cli("down", "--instance", name)
+                check(running.wait(MOST_SECONDS) == 0, "make run failed")
 
 
-def core_pid(instance: Any) -> int:
-    """Of the core that is ready; 0: none is."""
-    found = next(process for process in instance.state().processes if process.name == "core")
-    return int(found.pid) if found.state == "ready" else 0
+def slowest_back(back: dict[str, list[float]]) -> float:
+    """From kill -9 of each process of a demo that trades until the next one is ready; the seconds go into `back`."""
+    with platform("--simulated", "--strategy", "quoting") as instance:
+        found = {}
+        for process in (*(each.name for each in instance.state().processes), "template"):
+            before = strategy_fills(instance.name)
+            wait_for(lambda before=before: strategy_fills(instance.name) > before, "fills")  # type: ignore[misc]
+            pid, start = ready_pid(instance, process), perf_counter()
+            os.kill(pid, signal.SIGKILL)
+            wait_for(
+                lambda process=process, pid=pid: ready_pid(instance, process) not in (0, pid),  # type: ignore[misc]
+                f"another {process}",
+            )
+            found[process] = perf_counter() - start
+            back.setdefault(process, []).append(found[process])
+        return max(found.values())
+
+
+def ready_pid(instance: Instance, process: str) -> int:
+    """Of a process that is ready; 0: it is not."""
+    state = instance.state()
+    if process == "template":
+        return state.template_pid
+    found = next(each for each in state.processes if each.name == process)
+    return found.pid if found.state == "ready" else 0
 
 
 def demo_memory(profile: str) -> float:
@@ -111,12 +137,12 @@ def replay(lost: list[float]) -> Callable[[], float]:
     return once
 
 
-def strategy_fills(instance: Any) -> int:
-    """Fills of all strategies, as the strategy engine says."""
-    from nautilus.model.queries import GetStrategies
-    from nautilus.runtime.client import Client
-
-    answer = Client(ports(instance)).ask("strategy", GetStrategies())
+def strategy_fills(name: str) -> int:
+    """Fills of all strategies, as the strategy engine says; 0 while it says nothing."""
+    try:
+        answer = Client(ports(Instance.find(name))).ask("strategy", GetStrategies())
+    except (NautilusError, TimeoutError):
+        return 0
     return sum(line["fills"] for line in answer["strategies"])
 
 

@@ -75,9 +75,21 @@ class Report:
         repeats: int = REPEATS,
     ) -> Figure:
         """Call `once` for each repeat; what it returns is the figure of that repeat, in `unit`."""
-        start, busy, own = time.monotonic(), _busy_seconds(), sum(os.times()[:4])
-        values = [once() for _ in range(repeats)]
-        others = (_busy_seconds() - busy) - (sum(os.times()[:4]) - own)
+        with OtherLoad() as load:
+            values = [once() for _ in range(repeats)]
+        return self.add(name, unit, values, load.cores, goal=goal, lower_is_better=lower_is_better)
+
+    def add(
+        self,
+        name: str,
+        unit: str,
+        values: list[float],
+        other_load: float,
+        *,
+        goal: float | None = None,
+        lower_is_better: bool = False,
+    ) -> Figure:
+        """Add a figure of repeats that were made already, with the load of others meanwhile."""
         figure = Figure(
             name,
             unit,
@@ -87,7 +99,7 @@ class Report:
             values,
             goal,
             lower_is_better,
-            round(max(0.0, others / (time.monotonic() - start)), 2),
+            other_load,
         )
         self.figures.append(figure)
         return figure
@@ -111,6 +123,28 @@ class Report:
             "checks": self.checks,
             "notes": self.notes,
         }
+
+
+class OtherLoad:
+    """While it is entered: how many cores processes kept busy that are none of this one, nor children that ended.
+
+    Attributes
+    ----------
+    cores : known after the end.
+    """
+
+    def __init__(self) -> None:
+        self.cores = 0.0
+        self._begun = (0.0, 0.0, 0.0)
+
+    def __enter__(self) -> OtherLoad:
+        self._begun = (time.monotonic(), _busy_seconds(), sum(os.times()[:4]))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        start, busy, own = self._begun
+        others = (_busy_seconds() - busy) - (sum(os.times()[:4]) - own)
+        self.cores = round(max(0.0, others / max(time.monotonic() - start, 0.1)), 2)
 
 
 class CheckError(Exception):
@@ -202,8 +236,7 @@ def conditions() -> dict[str, Any]:
         },
         "versions": {
             "python": platform.python_version(),
-            "numpy": version("numpy"),
-            "cython": version("cython"),
+            **{name: version(name) for name in ("numpy", "cython", "pyzmq", "msgspec", "uvloop")},
             "c_library": " ".join(platform.libc_ver()),
         },
         "load_average": list(os.getloadavg()),

@@ -16,15 +16,25 @@ from typing import Any
 from nautilus.runtime.instance import Instance
 from perf.harness import ROOT, check
 
+FREE_PORTS = "platform.ports=free"
 _NUMBERS = itertools.count(1)
 
 
 @contextmanager
 def platform(*arguments: str, settings: Sequence[str] = ()) -> Iterator[Instance]:
-    """A detached `nautilus up` with these arguments and `--set` settings.
+    """A detached `nautilus up` with these arguments and `--set` settings, in a `private_place`."""
+    with private_place() as name:
+        sets = [word for setting in (FREE_PORTS, *settings) for word in ("--set", setting)]
+        run_cli("up", "--detach", "--instance", name, *sets, *arguments)
+        try:
+            yield Instance.find(name)
+        finally:
+            run_cli("down", "--instance", name)
 
-    The process's own `XDG_RUNTIME_DIR` and `XDG_DATA_HOME` name the private directories meanwhile.
-    """
+
+@contextmanager
+def private_place() -> Iterator[str]:
+    """Private directories, named by `XDG_RUNTIME_DIR` and `XDG_DATA_HOME` meanwhile; gives a name for an instance."""
     names = ("XDG_RUNTIME_DIR", "XDG_DATA_HOME")
     # Shared memory is found by the name alone, whatever the directories: several may run beside each other.
     name = f"bench-{os.getpid()}-{next(_NUMBERS)}"
@@ -35,12 +45,7 @@ def platform(*arguments: str, settings: Sequence[str] = ()) -> Iterator[Instance
             directory.mkdir(mode=0o700)
             os.environ[variable] = str(directory)
         try:
-            sets = [word for setting in ("platform.ports=free", *settings) for word in ("--set", setting)]
-            run_cli("up", "--detach", "--instance", name, *sets, *arguments)
-            try:
-                yield Instance.find(name)
-            finally:
-                run_cli("down", "--instance", name)
+            yield name
         finally:
             for variable, value in before.items():
                 if value is None:

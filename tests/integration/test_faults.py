@@ -22,7 +22,7 @@ from nautilus.core.journal_reader import JournalReader
 from nautilus.core.port import OWN, Port, core_facts
 from nautilus.core.region import start_of
 from nautilus.core.types import EventKind, Side, TimeInForce
-from nautilus.model.queries import GetOrders, GetPositions, GetStrategies, OrderRequest
+from nautilus.model.queries import GetCoreState, GetOrders, GetPositions, GetStrategies, OrderRequest
 from nautilus.runtime.client import EngineError, encode, operation_of
 from nautilus.runtime.status import read_status
 from perf.platform import descendants, platform
@@ -59,8 +59,11 @@ def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> N
         took = {}
         for process in (*PROCESSES, "template", "core"):
             before = fills(running)
+            alive = running.ask("trading", GetCoreState(hashes=True)) if process == "core" else {}
             took[process] = running.kill(process)
             if process == "core":
+                # What the one that was killed said of itself, and what the next one made of the journal.
+                assert alive["state_hash"] == state_hash_at(running.data / "journal", alive["last_command"])
                 counters = Counters.read(running.instance.plan().counters_of("core"))
                 commands = counters["core.recovered_commands"]
                 recovered = f"{counters['core.recovered_hash_high']:08x}{counters['core.recovered_hash_low']:08x}"
@@ -82,7 +85,7 @@ def order_through_ring(port: Port, number: int) -> bool:
     return bool(carry_out(port, order)["event"]["kind"][0] == EventKind.ACCEPTED)
 
 
-@pytest.mark.parametrize("process", ["trading", "portfolio"])
+@pytest.mark.parametrize("process", ["trading", "marketdata", "portfolio", "risk", "strategy"])
 def test_a_stopped_consumer_slows_nobody_and_is_right_again(process: str) -> None:
     settings = ("limits.message_rate=0", "core.ring_capacity=256", "platform.handler_limit_ms=5000")
     with demo(settings=settings) as running:
@@ -97,7 +100,8 @@ def test_a_stopped_consumer_slows_nobody_and_is_right_again(process: str) -> Non
             after = core_facts(running.instance.plan().shared)
             port.close()
             assert after["accepted"] >= before["accepted"] + 400
-            if process == "trading":
+            assert after["waits"] == before["waits"]
+            if process in ("trading", "marketdata"):
                 assert after["cuts"] > before["cuts"]  # its feed was full: it was cut off, and nobody waited
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -27,6 +27,7 @@ from nautilus.runtime.process import EngineBuilder
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import open_source
 from nautilus.trading.process import event_log
+from perf.platform import FREE_PORTS, private_place, run_cli
 from tests.kit import core as native
 from tests.kit.bus import SECOND
 from tests.kit.data import BTCUSDT_PERPETUAL, recording
@@ -221,6 +222,17 @@ def test_a_recording_at_twenty_times_its_speed_is_played_and_read_whole(site: An
     line = here.ask(GetQuotes())
     assert (line.finished, line.broken, line.market) == (True, "", "cut.log")
     assert 49 < line.market_seconds <= 50
+
+
+def test_a_whole_recording_at_twenty_times_its_speed_arrives_whole() -> None:
+    path = recording(BTCUSDT_PERPETUAL)
+    with private_place() as name:
+        words = ("replay", str(path), "--speed", "20", "--json", "--instance", name, "--set", FREE_PORTS)
+        report = json.loads(run_cli(*words))
+    assert (report["lost"], report["gaps"], report["restarts"]) == (0, 0, {})
+    assert report["positions_equal"] is True
+    assert report["complete"] is True
+    assert report["fills"] > 0
 
 
 def test_the_simulated_market_is_lively_and_its_book_never_crosses(site: Any) -> None:
