@@ -11,6 +11,7 @@ import tempfile
 from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ from nautilus.core.counters import Counters
 from nautilus.core.journal_reader import JournalReader
 from nautilus.core.port import OWN, Port, core_facts
 from nautilus.core.region import start_of
-from nautilus.core.types import EventKind, Side, TimeInForce
+from nautilus.core.types import EventKind, OrderType, Side, TimeInForce
 from nautilus.model.queries import GetCoreState, GetOrders, GetPositions, GetStrategies, OrderRequest
-from nautilus.runtime.client import EngineError, encode, operation_of
+from nautilus.runtime.client import EngineError, NotReachableError, encode, operation_of
 from nautilus.runtime.status import read_status
 from perf.platform import descendants, platform
 from tests.kit import builders
@@ -78,6 +79,40 @@ def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> N
     assert not slow, f"not back within {BACK_WITHIN:g} s: {slow}"
     matches = events["match_id"][events["kind"] == EventKind.FILLED]
     assert len(np.unique(matches)) == len(matches)
+
+
+def trade_as_people(running: Platform, until: Event) -> None:
+    """Market orders over HTTP, whatever becomes of them: they meet the strategy's resting orders too."""
+    number = 0
+    while not until.wait(0.005):
+        number += 1
+        side = Side.BUY if number % 2 else Side.SELL
+        with suppress(EngineError, NotReachableError, TimeoutError):
+            running.ask("trading", OrderRequest("SIMUSD", side, "0.05", order_type=OrderType.MARKET, account_id=2))
+
+
+@pytest.mark.parametrize("profile", ["native", "compact"])
+def test_a_strategy_that_trades_with_people_has_each_fill_once_whatever_is_killed(profile: str) -> None:
+    settings = ("limits.message_rate=0", "risk.max_orders=0", "risk.max_position=0", "risk.max_loss=")
+    with demo("--simulated", "--strategy", "quoting", "--profile", profile, settings=settings) as running:
+        rim = running.instance.plan().process_of("trading")
+        until = Event()
+        people = Thread(target=trade_as_people, args=(running, until))
+        people.start()
+        try:
+            for victims in ((rim,), ("core",), ("strategy",), (rim, "strategy"), ("core", rim)):
+                before = fills(running)
+                running.wait(lambda before=before: fills(running) > before + 2, f"fills before {victims} are killed")
+                for process in victims[1:]:
+                    os.kill(running.pid(process), signal.SIGKILL)
+                running.kill(victims[0])
+                running.wait(lambda victims=victims: all(map(running.is_ready, victims)), "all of them")
+        finally:
+            until.set()
+            people.join()
+        running.freeze()
+        running.wait(lambda: running.agrees(), "core, portfolio, event log and strategy that agree")
+        assert running.held(2)["fills"] > 0
 
 
 def order_through_ring(port: Port, number: int) -> bool:

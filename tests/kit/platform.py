@@ -17,7 +17,7 @@ from nautilus.core.eventlog import EventLog
 from nautilus.core.region import start_of
 from nautilus.core.types import EventKind
 from nautilus.model.message import Message
-from nautilus.model.queries import GetCoreState, GetPositions, KillRequest
+from nautilus.model.queries import GetCoreState, GetPositions, GetStrategies, KillRequest
 from nautilus.runtime.client import Client, NotReachableError
 from nautilus.runtime.instance import Instance
 from perf.platform import descendants, platform, run_cli
@@ -97,7 +97,7 @@ class Platform:
         return events
 
     def held(self, account_id: int) -> dict[str, Any]:
-        """What an account holds: by the core, by the portfolio engine, and by the fills in the event log."""
+        """What an account holds: by the core, the portfolio engine, the fills in the event log, and its strategy."""
         core = self.ask("trading", GetCoreState((account_id,)))
         portfolio = self.ask("portfolio", GetPositions(account_id))
         fills = self.events()
@@ -113,12 +113,21 @@ class Platform:
             ],
             "lots": lots,
             "fills": int(own.sum() + counter.sum()),
+            "strategy_fills": [
+                line["fills"]
+                for line in self.ask("strategy", GetStrategies())["strategies"]
+                if line["account_id"] == account_id
+            ],
         }
 
     def agrees(self, account_id: int = 1) -> bool:
-        """Core, portfolio and event log hold the same."""
+        """Core, portfolio and event log hold the same; the account's strategy has seen each fill once."""
         held = self.held(account_id)
-        return bool(held["core"] == held["portfolio"] and sum(row[1] for row in held["core"]) == held["lots"])
+        return bool(
+            held["core"] == held["portfolio"]
+            and sum(row[1] for row in held["core"]) == held["lots"]
+            and held["strategy_fills"] in ([], [held["fills"]])
+        )
 
 
 @contextmanager
