@@ -7,6 +7,7 @@ conversions are exact: what does not fit is refused, never rounded.
 
 from __future__ import annotations
 
+import re
 from decimal import Context, Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
@@ -28,6 +29,9 @@ from nautilus.model.message import Message
 
 Number = Decimal | str | int | float
 MAX_BANDS = 16
+PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+"""A price or quantity as people write it: what else `Decimal` takes (exponents, blanks, "1_0") is a slip."""
+MOST_DIGITS = 100
 # Wide enough for every product of a price, a quantity and a multiplier that the core accepts.
 EXACT = Context(prec=120)
 
@@ -138,7 +142,7 @@ class Instrument(Message, frozen=True, dict=True):
 
     def ticks(self, price: Number) -> int:
         """Price to increments; refuses NaN, infinite, off tick, too large, or not positive where it must be."""
-        value = self._decimal(price, "price")
+        value = self._number(price, "price")
         count = _exact_count(value, self.price_increment)
         if count is None:
             raise self._error(f"price {price} is off tick", f"a multiple of {self.tick_at(value)}")
@@ -154,7 +158,7 @@ class Instrument(Message, frozen=True, dict=True):
 
     def lots(self, quantity: Number) -> int:
         """Quantity to lots; refuses NaN, infinite, zero, negative, off lot, below the minimum, too large."""
-        value = self._decimal(quantity, "quantity")
+        value = self._number(quantity, "quantity")
         if value <= 0:
             raise self._error(f"quantity {quantity}", "greater than zero")
         count = _exact_count(value, self._lot)
@@ -256,6 +260,13 @@ class Instrument(Message, frozen=True, dict=True):
         if value <= 0:
             raise self._error(f"{name} {number}", "greater than zero")
         return value
+
+    def _number(self, number: Number, name: str) -> Decimal:
+        """A price or quantity; as text it is written plainly."""
+        if isinstance(number, str) and (len(number) > MOST_DIGITS or PLAIN.fullmatch(number) is None):
+            shown = number if len(number) <= MOST_DIGITS else f"{number[:MOST_DIGITS]}..."
+            raise self._error(f"{name} {shown!r}", "a decimal number such as 12.5")
+        return self._decimal(number, name)
 
     def _decimal(self, number: Any, name: str) -> Decimal:
         if isinstance(number, bool) or not isinstance(number, Decimal | str | int | float):

@@ -64,13 +64,16 @@ def test_any_decimal_is_converted_exactly_or_refused(value):
     ("price", "expected"),
     [
         ("58000.05", "a multiple of 0.1"),
-        ("NaN", "a finite number"),
+        ("NaN", "a decimal number"),
+        (float("nan"), "a finite number"),
         (float("inf"), "a finite number"),
-        ("-Infinity", "a finite number"),
+        ("-Infinity", "a decimal number"),
         ("0", "greater than zero"),
         (-0.1, "greater than zero"),
-        ("1e30", "at most"),
-        ("1e999999", "between"),
+        (f"1{'0' * 30}", "at most"),
+        (Decimal("1e30"), "at most"),
+        (f"1{'0' * 60}", "between"),
+        (Decimal("1e999999"), "between"),
         ("ten", "a decimal number"),
         (None, "a decimal number"),
         (True, "a decimal number"),
@@ -88,10 +91,10 @@ def test_a_bad_price_is_refused_with_what_where_and_expected(price, expected):
     ("quantity", "expected"),
     [
         ("0.0005", "a multiple of 0.001"),
-        ("nan", "a finite number"),
+        ("nan", "a decimal number"),
         ("0", "greater than zero"),
         ("-1", "greater than zero"),
-        ("1e20", "at most"),
+        (f"1{'0' * 20}", "at most"),
         ("0.001", "at least 0.005"),
     ],
 )
@@ -99,6 +102,23 @@ def test_a_bad_quantity_is_refused_with_what_where_and_expected(quantity, expect
     with pytest.raises(ModelError) as refused:
         btcusdt(min_quantity="0.005").lots(quantity)
     assert expected in refused.value.expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " 1", "1 ", "1\n", "\t1", "+1", "1_0", "1e2", "1E2", ".5", "5.", "1.2.3", "1,5", "0x1", "--1",
+     "\u0661", "\uff11", "\u00b2", "1" * 101, "0." + "1" * 900_000],
+)  # fmt: skip
+def test_a_number_is_written_plainly_or_refused(text):
+    for convert in (btcusdt().ticks, btcusdt().lots):
+        with pytest.raises(ModelError, match=r"a decimal number such as 12\.5") as refused:
+            convert(text)
+        assert len(str(refused.value)) < 250
+
+
+def test_a_plain_number_may_have_zeros_in_front_and_behind():
+    assert btcusdt().ticks("0060000.00") == 600_000
+    assert btcusdt().lots("0.0100") == 10
 
 
 def test_a_price_above_a_band_must_fit_the_bands_tick():
