@@ -188,6 +188,10 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def refusal(result: dict[str, Any]) -> str:
-    """One line about why an order was refused: every violated control."""
+    """One line about why an order was refused: every violated control, or how the order is that it repeats."""
     reasons = list(result.get("violated") or ()) or [result.get("reason", "NONE")]
-    return f"order {result['order_id']} refused: {', '.join(reasons)}"
+    text = f"order {result['order_id']} refused: {', '.join(reasons)}"
+    if not result.get("order_state"):
+        return text
+    text += f"; the first of that client id is {result['order_state']}, leaves {result['leaves_quantity']}"
+    return f"{text}, and was another in {', '.join(result['differs'])}" if result.get("differs") else text

@@ -6,6 +6,10 @@ ticks, lots and money units as everywhere.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from nautilus.model.enums import OrderType, Reason, Side, TimeInForce
 from nautilus.model.events import (
     OrderAccepted,
@@ -15,10 +19,16 @@ from nautilus.model.events import (
     OrderRejected,
     OrderReplaced,
 )
+from nautilus.model.ids import MAX_ID_32
 from nautilus.model.message import Message
 
 PERSON_ACCOUNT = 16
 """The account of orders that name none: the last of those that are open for people; strategies take the first ones."""
+
+MOST_ACCOUNTS = 256
+"""Accounts in one question to the core."""
+MOST_TEXT = 128
+"""Characters of a client's own id of an order."""
 
 AnyReport = OrderAccepted | OrderRejected | OrderFilled | OrderCancelled | OrderReplaced | OrderExpired
 
@@ -52,9 +62,12 @@ class SourceState(Message, frozen=True):
 
 
 class GetCoreState(Message, frozen=True):
-    """Positions and hashes of the core, read between two commands: it stands still meanwhile, so ask seldom."""
+    """Positions and hashes of the core, read between two commands: it stands still meanwhile, so ask seldom.
 
-    accounts: tuple[int, ...] = ()
+    At most `MOST_ACCOUNTS` accounts; one that was never opened holds nothing.
+    """
+
+    accounts: tuple[Annotated[int, Meta(ge=1, le=MAX_ID_32)], ...] = ()
     hashes: bool = False
 
 
@@ -90,7 +103,7 @@ class OrderRequest(Message, frozen=True):
     quantity, price
         Decimals as text, in the instrument's units; no price: a market order.
     client_order_id
-        The sender's own text; the same one of an account is never entered twice.
+        The sender's own text, at most 128 characters; the same one of an account is never entered twice.
     """
 
     instrument: str
@@ -102,7 +115,7 @@ class OrderRequest(Message, frozen=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     expire_ns: int = 0
-    client_order_id: str = ""
+    client_order_id: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
     deadline_ns: int = 0
 
 
@@ -125,7 +138,7 @@ class CancelRequest(Message, frozen=True):
 class KillRequest(Message, frozen=True):
     """The kill switch of an account, an instrument, the pair, or (both 0) everything: on cancels all open orders."""
 
-    on: bool = True
+    on: bool
     account_id: int = 0
     instrument_id: int = 0
 
@@ -143,6 +156,11 @@ class OrderResult(Message, frozen=True):
         From the request's arrival to this answer.
     sequence
         Of the last event of it.
+    order_state
+        Where the request repeats the `client_order_id` of an earlier order (DUPLICATE_ORDER): whether that one is
+        ``open`` or ``closed``; `leaves_quantity` and `filled_quantity` (empty: not known) are its own then.
+    differs
+        What of ``instrument``, ``side``, ``quantity`` and ``price`` the earlier order was entered with otherwise.
     """
 
     order_id: int
@@ -155,6 +173,8 @@ class OrderResult(Message, frozen=True):
     reason: Reason = Reason.NONE
     violated: tuple[Reason, ...] = ()
     sequence: int = 0
+    order_state: str = ""
+    differs: tuple[str, ...] = ()
 
 
 class KillResult(Message, frozen=True):

@@ -163,7 +163,7 @@ def test_an_order_that_cannot_be_is_one_line_with_its_code(running: Shell) -> No
     submit = ("order", "submit", "SIMUSD", "buy")
     assert "model.unknown_instrument" in running.refused("order", "submit", "NOPE", "buy", 1, "--price", 1, code=2)
     assert "off tick" in running.refused(*submit, 1, "--price", "100.55", code=1)
-    assert "UNKNOWN_ORDER" in running.refused("order", "cancel", 77, "--account", 9, code=1)
+    assert "UNKNOWN_ORDER" in running.refused("order", "cancel", 77, "--account", 9, code=2)
     assert "either --price" in running.refused(*submit, 1, code=2)
     assert "either --price" in running.refused(*submit, 1, "--market", "--price", 1, code=2)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, get_args
 
 import msgspec
 import numpy as np
 
 from nautilus.engines.base import Context, Core, Engine, Operation
+from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.engines.trading.orders import OrderDesk
 from nautilus.engines.trading.reports import ReportExpander
 from nautilus.model.commands import TradingCommand
-from nautilus.model.enums import CommandKind, EventKind, Reason
+from nautilus.model.enums import CommandKind
 from nautilus.model.errors import ConfigError, ModelError
-from nautilus.model.events import CommandAcknowledged
 from nautilus.model.ids import LAST_CLIENT_ACCOUNT
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
@@ -47,6 +47,10 @@ MOST_REPORTS = 4_096
 
 MARK_EVERY, MARKS = 16_384, 256
 """Events between two places from which reports of the past can be made anew, and how many of them are kept."""
+
+
+def _nothing() -> None:
+    """What is known at once needs no call."""
 
 
 class EventHistory(Protocol):
@@ -91,6 +95,7 @@ class TradingEngine(Engine):
     Attributes
     ----------
     history : the core's events of the past, for those who missed reports; None: `ReportsSince` is refused.
+    settle : brings what the core has said to `on_feed`; where there is no feed everything is known at once.
     """
 
     name = "trading"
@@ -114,8 +119,11 @@ class TradingEngine(Engine):
         self._core = core
         self._last_client = config.last_client_account
         self.history: EventHistory | None = None
+        self.settle: Callable[[], object] = _nothing
         self._expander = ReportExpander(config.last_client_account)
-        self._desk = OrderDesk(core, instruments, config.last_client_account, self._expander, self._publish)
+        self._desk = OrderDesk(
+            core, instruments, config.last_client_account, self._expander, self._publish, lambda: self.settle()
+        )
         self._past: ReportExpander | None = None
         # Where to begin for those who ask for reports of the past: the beginning, and places on the way since.
         self._marks: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MARKS)
@@ -147,16 +155,7 @@ class TradingEngine(Engine):
         events = self._core.process(command_array(message.to_row(ctx.now_ns)))
         self._publish(events, message.kind, ctx)
         last = events[-1].item()
-        # Every command of a client ends in an event of its own; timers that came due stand before it.
-        refused = last[_KIND] in (EventKind.REJECTED, EventKind.DUPLICATE)
-        return CommandAcknowledged(
-            source_id=message.source_id,
-            source_sequence=message.source_sequence,
-            now_ns=ctx.now_ns,
-            last_sequence=last[0],
-            accepted=not refused,
-            reason=Reason(last[_REASON]) if refused else Reason.NONE,
-        )
+        return acknowledgement(message, last[_KIND], last[_REASON], last[0], ctx.now_ns)
 
     def on_command(self, command: Message, ctx: Context) -> None:
         """As `on_request`, for a sender that needs no reply."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from nautilus.engines.base import Context, Core
 from nautilus.engines.trading.reports import ReportExpander
@@ -19,7 +22,8 @@ from nautilus.model.enums import (
     TimeInForce,
     violated_reasons,
 )
-from nautilus.model.errors import ModelError, UnknownInstrumentError
+from nautilus.model.errors import BusError, ModelError, UnknownInstrumentError
+from nautilus.model.ids import MAX_ID_32
 from nautilus.model.instrument import Instrument
 from nautilus.model.queries import (
     AmendRequest,
@@ -38,8 +42,13 @@ _ACCOUNT, _ORDER, _INSTRUMENT = (EVENT_FIELDS[name] for name in ("account_id", "
 _KIND, _REASON, _FLAGS = (EVENT_FIELDS[name] for name in ("kind", "reason", "flags"))
 _QUANTITY, _LEAVES = (EVENT_FIELDS[name] for name in ("quantity", "leaves_quantity"))
 _CLIENT_BIT = 1 << 63
+_NOT_OPEN = (Reason.UNKNOWN_ORDER, Reason.CLOSED_ORDER)
+_IN_DOUBT = "bus.unknown"
 _KNOWN_TEXTS = 100_000
 """Client ids that are remembered with their text; older ones are still known by number."""
+_ID_DIGITS = 10
+_SHOWN = 40
+"""Characters of somebody else's text in an error."""
 
 
 class UnknownAccountError(ModelError):
@@ -54,6 +63,22 @@ class UnknownOrderError(ModelError):
     code = "model.unknown_order"
 
 
+class _Entered(NamedTuple):
+    """What was entered under a client's own id; `instrument_id` 0: it is not known."""
+
+    text: str
+    instrument_id: int = 0
+    side: int = 0
+    quantity: int = 0
+    price_ticks: int = 0
+
+    def differing(self, other: _Entered) -> tuple[str, ...]:
+        """Names of what is not the same in the other."""
+        names = ("instrument", "side", "quantity", "price")
+        pairs = zip(self[1:], other[1:], strict=True)
+        return tuple(name for name, (mine, its) in zip(names, pairs, strict=True) if mine != its)
+
+
 class OrderDesk:
     """Turns requests into commands, and what came of them into results.
 
@@ -65,6 +90,8 @@ class OrderDesk:
         Knows the open orders.
     publish
         Takes events, the kind of their command, and the context, before the result is returned.
+    settle
+        Brings the expander up to what the core has said.
     """
 
     def __init__(
@@ -74,21 +101,26 @@ class OrderDesk:
         last_client: int,
         expander: ReportExpander,
         publish: Callable[[Records, CommandKind, Context], None],
+        settle: Callable[[], object],
     ) -> None:
         self._core = core
         self._last_client = last_client
         self._expander = expander
         self._publish = publish
+        self._settle = settle
         self._by_id = {instrument.instrument_id: instrument for instrument in instruments}
         self._by_symbol = {instrument.symbol: instrument for instrument in self._by_id.values()}
-        self._texts: dict[int, str] = {}  # order id -> the client's own
+        self._entered: dict[int, _Entered] = {}  # by order id, where the client has given one of its own
 
     def instrument(self, text: str) -> Instrument:
         """The instrument of a symbol or an id. UnknownInstrumentError names those that are known."""
-        found = self._by_symbol.get(text) or (self._by_id.get(int(text)) if text.isdecimal() else None)
+        found = self._by_symbol.get(text)
+        if found is None and len(text) <= _ID_DIGITS and text.isascii() and text.isdigit():
+            found = self._by_id.get(int(text))
         if found is None:
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
             raise UnknownInstrumentError(
-                f"instrument {text!r}", where="order", expected=f"one of {', '.join(self._by_symbol)}"
+                f"instrument {shown!r}", where="order", expected=f"one of {', '.join(self._by_symbol)}"
             )
         return found
 
@@ -104,11 +136,12 @@ class OrderDesk:
             raise ModelError(f"order_id {request.order_id}", where="order", expected="1 to 2^64 - 1")
         if isinstance(request, AmendRequest):
             return self._amend(request, ctx)
-        command = CancelOrder(request.account_id, 0, request.order_id)
-        return self._carry_out(command_array(command.to_row(ctx.now_ns)), command.kind, request.account_id, ctx)
+        return self._change(CancelOrder(request.account_id, 0, request.order_id), ctx)
 
     def kill(self, request: KillRequest, ctx: Context) -> KillResult:
         """Set or clear a kill switch."""
+        _check_scope(request.account_id, "account_id")
+        _check_scope(request.instrument_id, "instrument_id")
         kind = KillSwitch if request.on else ResumeTrading
         command = kind(request.account_id, request.instrument_id)
         events = self._core.process(command_array(command.to_row(ctx.now_ns)))
@@ -134,7 +167,7 @@ class OrderDesk:
                 OrderLine(
                     account_id=account_id,
                     order_id=order_id,
-                    client_order_id=self._texts.get(order_id, ""),
+                    client_order_id=self._text_of(order_id),
                     instrument_id=order.instrument_id,
                     symbol=instrument.symbol if instrument is not None else "",
                     side=Side(order.side),
@@ -147,25 +180,19 @@ class OrderDesk:
             )
         return OrderLines(tuple(found), self._expander.last_sequence)
 
-    def state(self) -> list[list[object]]:
-        """Texts of client ids."""
-        return [[order_id, text] for order_id, text in self._texts.items()]
+    def state(self) -> list[list[Any]]:
+        """What was entered under client ids."""
+        return [[order_id, *entered] for order_id, entered in self._entered.items()]
 
-    def restore(self, state: Iterable[list[object]]) -> None:
+    def restore(self, state: Iterable[list[Any]]) -> None:
         """Take over what `state()` gave."""
-        self._texts = {int(str(order_id)): str(text) for order_id, text in state}
+        self._entered = {order_id: _Entered(*entered) for order_id, *entered in state}
 
     def _enter(self, request: OrderRequest, ctx: Context) -> OrderResult:
         instrument = self.instrument(request.instrument)
         market = not request.price
         order_type = OrderType.MARKET if market and request.order_type == OrderType.LIMIT else request.order_type
-        if request.client_order_id:
-            # The same text is the same number, also after a restart: the core refuses the second one.
-            digest = blake2b(request.client_order_id.encode(), digest_size=8, key=str(request.account_id).encode())
-            order_id = int.from_bytes(digest.digest(), "little") | _CLIENT_BIT
-            self._remember(order_id, request.client_order_id)
-        else:
-            order_id = ctx.next_id()
+        order_id = _id_of(request) if request.client_order_id else ctx.next_id()
         command = SubmitOrder(
             account_id=request.account_id,
             instrument_id=instrument.instrument_id,
@@ -182,14 +209,53 @@ class OrderDesk:
             expire_ns=request.expire_ns,
             deadline_ns=request.deadline_ns,
         )
-        return self._carry_out(command_array(command.to_row(ctx.now_ns)), command.kind, request.account_id, ctx)
+        if not request.client_order_id:
+            return self._carry_out(command, ctx)
+        entered = _Entered(
+            request.client_order_id, command.instrument_id, int(command.side), command.quantity, command.price_ticks
+        )
+        try:
+            result = self._carry_out(command, ctx)
+        except BusError as error:
+            if error.code == _IN_DOUBT:
+                self._remember(order_id, entered)  # it may be open
+            raise
+        if result.reason == Reason.DUPLICATE_ORDER:
+            return self._original(result, entered)
+        if result.status != "rejected":
+            self._remember(order_id, entered)
+        return replace(result, client_order_id=request.client_order_id)
+
+    def _original(self, result: OrderResult, entered: _Entered) -> OrderResult:
+        """The result of an order that repeats the client id of another: it tells of that one."""
+        self._settle()
+        order = self._expander.orders.get((result.account_id, result.order_id))
+        known = self._entered.get(result.order_id)
+        if known is None:
+            known = _Entered(entered.text)
+            if order is not None:
+                known = _Entered(entered.text, order.instrument_id, order.side, order.quantity, order.price_ticks)
+            self._remember(result.order_id, known)
+        leaves, filled = "0" if order is None else "", ""
+        instrument = self._by_id.get(order.instrument_id) if order is not None else None
+        if order is not None and instrument is not None:
+            leaves = _text(instrument.quantity(order.leaves))
+            filled = _text(instrument.quantity(order.quantity - order.leaves))
+        return replace(
+            result,
+            client_order_id=entered.text,
+            leaves_quantity=leaves,
+            filled_quantity=filled,
+            order_state="closed" if order is None else "open",
+            differs=known.differing(entered) if known.instrument_id else (),
+        )
 
     def _amend(self, request: AmendRequest, ctx: Context) -> OrderResult:
         # The instrument is the order's: decimals need it before the core is asked.
         order = self._expander.orders.get((request.account_id, request.order_id))
         instrument = self._by_id.get(order.instrument_id) if order is not None else None
         if instrument is None:
-            raise UnknownOrderError(f"order {request.order_id}", where="order", expected="an open order of the account")
+            raise _not_open(request.account_id, request.order_id)
         command = ReplaceOrder(
             account_id=request.account_id,
             instrument_id=instrument.instrument_id,
@@ -197,12 +263,18 @@ class OrderDesk:
             quantity=instrument.lots(request.quantity),
             price_ticks=instrument.ticks(request.price),
         )
-        return self._carry_out(command_array(command.to_row(ctx.now_ns)), command.kind, request.account_id, ctx)
+        return self._change(command, ctx)
 
-    def _carry_out(self, commands: Records, kind: CommandKind, account_id: int, ctx: Context) -> OrderResult:
-        events = self._core.process(commands)
-        self._publish(events, kind, ctx)
-        order_id = int(commands["order_id"][0])
+    def _change(self, command: CancelOrder | ReplaceOrder, ctx: Context) -> OrderResult:
+        result = self._carry_out(command, ctx)
+        if result.status == "rejected" and result.reason in _NOT_OPEN:
+            raise _not_open(command.account_id, command.order_id, result.reason)
+        return result
+
+    def _carry_out(self, command: SubmitOrder | CancelOrder | ReplaceOrder, ctx: Context) -> OrderResult:
+        events = self._core.process(command_array(command.to_row(ctx.now_ns)))
+        self._publish(events, command.kind, ctx)
+        account_id, order_id = command.account_id, command.order_id
         filled, leaves, status, last = 0, 0, "unknown", events[-1].item()
         for event in events.tolist():
             if event[_ACCOUNT] != account_id or event[_ORDER] != order_id:
@@ -230,7 +302,7 @@ class OrderDesk:
             status=status,
             latency_us=0.0,
             account_id=account_id,
-            client_order_id=self._texts.get(order_id, ""),
+            client_order_id=self._text_of(order_id),
             leaves_quantity=_text(instrument.quantity(leaves)) if instrument is not None else "",
             filled_quantity=_text(instrument.quantity(filled)) if instrument is not None else "",
             reason=Reason(reason),
@@ -238,10 +310,32 @@ class OrderDesk:
             sequence=last[0],
         )
 
-    def _remember(self, order_id: int, text: str) -> None:
-        self._texts[order_id] = text
-        if len(self._texts) > _KNOWN_TEXTS:
-            del self._texts[next(iter(self._texts))]
+    def _remember(self, order_id: int, entered: _Entered) -> None:
+        self._entered[order_id] = entered
+        if len(self._entered) > _KNOWN_TEXTS:
+            del self._entered[next(iter(self._entered))]
+
+    def _text_of(self, order_id: int) -> str:
+        entered = self._entered.get(order_id)
+        return "" if entered is None else entered.text
+
+
+def _id_of(request: OrderRequest) -> int:
+    """The same text of an account is the same number, also after a restart: the core refuses the second one."""
+    digest = blake2b(request.client_order_id.encode(), digest_size=8, key=str(request.account_id).encode())
+    return int.from_bytes(digest.digest(), "little") | _CLIENT_BIT
+
+
+def _not_open(account_id: int, order_id: int, reason: Reason = Reason.NONE) -> UnknownOrderError:
+    why = f": {reason.name}" if reason else ""
+    return UnknownOrderError(
+        f"order {order_id} of account {account_id} is not open{why}", where="order", expected="an open order"
+    )
+
+
+def _check_scope(number: int, name: str) -> None:
+    if not 0 <= number <= MAX_ID_32:
+        raise ModelError(f"{name} {number}", where="kill switch", expected=f"0 (all) to {MAX_ID_32}")
 
 
 def _text(value: Decimal) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nautilus.core import Kernel
-from nautilus.core.types import CommandKind, Side
+from nautilus.core.types import CommandKind, Side, TimeInForce
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.engines.trading import engine as trading
 from nautilus.model.account import Account
+from nautilus.model.commands import KillSwitch, MassCancel, ReplaceOrder, SubmitOrder
 from nautilus.model.errors import ModelError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.queries import (
@@ -223,6 +225,104 @@ def test_what_cannot_be_meant_is_refused_with_a_stable_code(desk: Desk, message:
     assert desk.kernel.open_orders == before
 
 
-def test_a_cancel_of_an_order_that_is_not_open_says_so(desk: Desk) -> None:
-    result = desk.ask(CancelRequest(12345, 1))
-    assert (result.status, result.reason.name) == ("rejected", "UNKNOWN_ORDER")
+@pytest.mark.parametrize(
+    "change", [lambda number: CancelRequest(number, 1), lambda number: AmendRequest(number, "0.010", "60000.0", 1)]
+)
+def test_whatever_changes_an_order_that_is_not_open_says_so(desk: Desk, change: Any) -> None:
+    closed = desk.buy("60000.0")
+    desk.ask(CancelRequest(closed.order_id, 1))
+    for number in (12345, closed.order_id):
+        with pytest.raises(ModelError, match=f"order {number} of account 1 is not open") as raised:
+            desk.ask(change(number))
+        assert raised.value.code == "model.unknown_order"
+
+
+def test_a_cancel_that_finds_nothing_gives_the_cores_reason(desk: Desk) -> None:
+    with pytest.raises(ModelError, match="UNKNOWN_ORDER"):
+        desk.ask(CancelRequest(12345, 1))
+    closed = desk.buy("60000.0").order_id
+    desk.ask(CancelRequest(closed, 1))
+    with pytest.raises(ModelError, match="CLOSED_ORDER"):
+        desk.ask(CancelRequest(closed, 1))
+
+
+def test_a_repeat_tells_of_the_order_that_it_repeats(desk: Desk) -> None:
+    desk.ask(OrderRequest("1", Side.SELL, "0.004", "60000.0", account_id=2))
+    first = desk.buy("60000.0", client_order_id="mine")
+    again = desk.buy("60000.0", client_order_id="mine")
+    assert (again.status, again.reason.name, again.order_id) == ("rejected", "DUPLICATE_ORDER", first.order_id)
+    assert (again.order_state, again.filled_quantity, again.leaves_quantity) == ("open", "0.004", "0.006")
+    assert again.differs == ()
+    assert desk.buy("60001.0", "0.020", client_order_id="mine").differs == ("quantity", "price")
+    desk.ask(AmendRequest(first.order_id, "0.020", "59999.0", 1))
+    amended = desk.buy("60000.0", client_order_id="mine")
+    assert (amended.differs, amended.leaves_quantity, amended.client_order_id) == ((), "0.016", "mine")
+    desk.ask(CancelRequest(first.order_id, 1))
+    closed = desk.buy("60000.0", client_order_id="mine")
+    assert (closed.order_state, closed.leaves_quantity, closed.differs) == ("closed", "0", ())
+
+
+def test_what_was_entered_under_a_client_id_is_known_after_a_restart(desk: Desk) -> None:
+    desk.buy("60000.0", client_order_id="mine")
+    state = desk.engine.state()
+    desk.engine = TradingEngine(TradingConfig(), desk.kernel, [btcusdt()])
+    desk.engine.restore(state)
+    again = desk.buy("60001.0", client_order_id="mine")
+    assert (again.order_state, again.differs) == ("open", ("price",))
+    # As the state was saved before contents were part of it.
+    state["client_ids"] = [row[:2] for row in state["client_ids"]]
+    desk.engine.restore(state)
+    assert desk.buy("60001.0", client_order_id="mine").differs == ()
+    assert desk.ask(GetOrders()).orders[0].client_order_id == "mine"
+
+
+def test_a_client_id_is_kept_only_once_its_order_was_accepted(desk: Desk) -> None:
+    desk.ask(KillRequest(True, 1))
+    assert desk.buy("60000.0", client_order_id="refused").client_order_id == "refused"
+    with pytest.raises(ModelError):
+        desk.buy("60000.001", client_order_id="malformed")
+    assert desk.engine.state()["client_ids"] == []
+    desk.ask(KillRequest(False, 1))
+    assert desk.buy("60000.0", client_order_id="refused").status == "accepted"
+    assert [row[1] for row in desk.engine.state()["client_ids"]] == ["refused"]
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "\u0661", "\u00b9", "1_0", " 1", "1\n", "-1", ""])
+def test_a_text_that_is_no_instrument_is_refused_whatever_it_is(desk: Desk, text: str) -> None:
+    with pytest.raises(ModelError) as raised:
+        desk.ask(OrderRequest(text, Side.BUY, "0.010", "60000.0", account_id=1))
+    assert raised.value.code == "model.unknown_instrument"
+    assert len(str(raised.value)) < 200
+
+
+NUMBERS = (-(2**63), -1, 2**32, 2**63, 2**64, 10**30)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: OrderRequest("1", Side.BUY, "0.010", "60000.0", account_id=n),
+        lambda n: OrderRequest(
+            "1", Side.BUY, "0.010", "60000.0", account_id=1, expire_ns=n, time_in_force=TimeInForce.GTD
+        ),
+        lambda n: OrderRequest("1", Side.BUY, "0.010", "60000.0", account_id=1, deadline_ns=n),
+        lambda n: AmendRequest(n, "0.010", "60000.0", 1),
+        lambda n: CancelRequest(n, 1),
+        lambda n: CancelRequest(1, n),
+        lambda n: KillRequest(True, n),
+        lambda n: KillRequest(True, 0, n),
+        lambda n: SubmitOrder(n, 1, 5, Side.BUY, 1, 1),
+        lambda n: SubmitOrder(1, n, 5, Side.BUY, 1, 1),
+        lambda n: SubmitOrder(1, 1, n, Side.BUY, 1, 1),
+        lambda n: SubmitOrder(1, 1, 5, Side.BUY, n, 1),
+        lambda n: SubmitOrder(1, 1, 5, Side.BUY, 1, n),
+        lambda n: SubmitOrder(1, 1, 5, Side.BUY, 1, 1, source_id=n),
+        lambda n: ReplaceOrder(1, 1, n, 1, 1),
+        lambda n: MassCancel(1, 1, n),
+        lambda n: KillSwitch(n, source_sequence=n),
+    ],
+)
+def test_a_number_that_no_field_holds_is_answered_or_refused(desk: Desk, make: Any, number: int) -> None:
+    with suppress(ModelError):
+        assert desk.ask(make(number)) is not None
