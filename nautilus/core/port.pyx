@@ -32,6 +32,16 @@ cdef enum:
     RELAXES = 8                 # looks before the first yield: who is waited for may need this core
 
 
+cdef inline bint urgent(uint32_t source_id, uint64_t source_sequence, uint32_t kind) noexcept nogil:
+    return source_id & SOURCE_URGENT or (
+        source_sequence == 0 and (kind == COMMAND_KILL or kind == COMMAND_MASS_CANCEL))
+
+
+def is_urgent(uint32_t source_id, uint64_t source_sequence, uint32_t kind):
+    """Whether a command goes by the urgent ring, and overtakes those of the other."""
+    return bool(urgent(source_id, source_sequence, kind))
+
+
 class PortError(RuntimeError):
     """There is no core to attach to, or the slot is another process's; `code` is stable."""
 
@@ -176,6 +186,12 @@ cdef class Port:
         return refusal_of(self.control)
 
     @property
+    def turns(self):
+        """Of the kernel thread: moves every 20 ms or more often; else the core hangs."""
+        self.check()
+        return level_load(&self.control.turns)
+
+    @property
     def epoch(self):
         """Of the core's run."""
         self.check()
@@ -207,8 +223,7 @@ cdef class Port:
         rows = <const command_t*>&raw[0]
         with nogil:
             for i in range(count):
-                if rows[i].source_id & SOURCE_URGENT or (rows[i].source_sequence == 0 and (
-                        rows[i].kind == COMMAND_KILL or rows[i].kind == COMMAND_MASS_CANCEL)):
+                if urgent(rows[i].source_id, rows[i].source_sequence, rows[i].kind):
                     full = ring_push(slot_urgent(self.slot), &rows[i])
                 else:
                     full = ring_push(slot_ingress(self.slot), &rows[i])

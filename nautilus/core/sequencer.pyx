@@ -24,6 +24,7 @@ from nautilus.core.types cimport (
 
 cdef bint kernel_waiting(core_t* core) noexcept nogil:
     cdef uint32_t i
+    level_store(&core.control.turns, core.control.turns + 1)    # a sign of life, however long it looks before it sleeps
     for i in range(core.slot_count):
         if ring_size(slot_urgent(core.slots[i])) or ring_size(slot_ingress(core.slots[i])):
             return True
@@ -221,6 +222,7 @@ cdef void* kernel_main(void* argument) noexcept nogil:
                 did += 1
                 did += take_urgent(core)
         turn += 1
+        level_store(&control.turns, control.turns + 1)
         if k.timer_count:
             now = platform_ns(core)
             if k.timers[0].due_ns <= now:
@@ -231,7 +233,6 @@ cdef void* kernel_main(void* argument) noexcept nogil:
         if state_load(&control.state) == CORE_FAILED:
             break
         if did:
-            control.turns += 1
             publish_state(core)
             continue
         if state_load(&core.stop):

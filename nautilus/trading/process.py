@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 import zmq
 from zmq.backend import zmq_poll
@@ -23,15 +24,16 @@ from nautilus.core.counters import Counters
 from nautilus.core.eventlog import DELIVERY, LAST, EventLog
 from nautilus.core.histogram import Histogram
 from nautilus.core.kernel import Kernel, KernelError
-from nautilus.core.port import OWN, URGENT_SOURCE, Port
+from nautilus.core.port import OWN, URGENT_SOURCE, Port, is_urgent
 from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import COMMAND, CommandKind, EventKind, Reason
+from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.commands import TradingCommand
 from nautilus.model.errors import BusError, ConfigError, InternalError, ModelError, NautilusError
-from nautilus.model.events import CommandAcknowledged
+from nautilus.model.ids import MAX_ID_32, check_id
 from nautilus.model.message import Message
-from nautilus.model.queries import CorePosition, CoreState, GetCoreState, SourceState, SourceStatus
+from nautilus.model.queries import MOST_ACCOUNTS, CorePosition, CoreState, GetCoreState, SourceState, SourceStatus
 from nautilus.model.records import Records
 from nautilus.trading.recovery import Recovered, recover
 
@@ -49,12 +51,12 @@ COUNTED = {
     "unknown": EventKind.UNKNOWN,
 }
 COUNTED_UNTIL = "core.counted_sequence"
+SINCE_START = ("busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins")
+"""What a core counts from its own start; the instance's counters go on over restarts."""
 MIRROR_NS = 100_000_000
 MOST_WAIT_MS = 50
 AWAKE_NS = 200_000
 """After commands were handed over, the thread waits for the answers alone for so long before it looks elsewhere."""
-_URGENT = (CommandKind.KILL, CommandKind.MASS_CANCEL)
-_REFUSALS = (EventKind.REJECTED, EventKind.DUPLICATE)
 
 
 class Supervised(Protocol):
@@ -98,7 +100,7 @@ class Setup(NamedTuple):
 
 class _InFlight(NamedTuple):
     delivery: Delivery
-    command: Any
+    command: TradingCommand
 
 
 def run_core(
@@ -228,9 +230,11 @@ class CoreProcess:
         self._urgent: deque[_InFlight] = deque()
         self._mirrored_ns = 0
         self._before = _counted_before(counters, core)
-        self._gauges = {
-            name: counters.gauge(name) for name in ("journal.last_sequence", "journal.durable_sequence", "orders.open")
-        }
+        self._counts: dict[str, int] = {}
+        self._since = {name: counters.get(counters.counter(f"core.{name}")) for name in SINCE_START}
+        self._invalid = counters.counter("core.invalid")
+        gauges = ("journal.last_sequence", "journal.durable_sequence", "orders.open", COUNTED_UNTIL)
+        self._gauges = {name: counters.gauge(name) for name in gauges}
         self._python_threads = counters.gauge("core.python_threads")
         # As every process has them (`nautilus.runtime.states`).
         self._ready, self._seen = counters.gauge("process.ready"), counters.gauge("process.seen_ns")
@@ -295,9 +299,11 @@ class CoreProcess:
         facts, counters = self._core.facts(), self._counters
         for name in COUNTED:
             self._raise(f"orders.{name}", facts[name] + self._before[name])
-        self._raise(COUNTED_UNTIL, facts["delivered_sequence"])
-        for name in ("commands", "events", "busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins"):
+        counters.set(self._gauges[COUNTED_UNTIL], facts["delivered_sequence"])
+        for name in ("commands", "events"):
             self._raise(f"core.{name}", facts[name])
+        for name, before in self._since.items():
+            self._raise(f"core.{name}", facts[name] + before)
         counters.set(self._gauges["journal.last_sequence"], facts["written_sequence"])
         counters.set(self._gauges["journal.durable_sequence"], facts["durable_sequence"])
         counters.set(self._gauges["orders.open"], facts["open"])
@@ -312,11 +318,12 @@ class CoreProcess:
                 _LOG.info("new orders are taken again")
 
     def _raise(self, name: str, value: int) -> None:
+        """Let a counter grow up to a value."""
         counters = self._counters
-        index = self._gauges.get(name)
+        index = self._counts.get(name)
         if index is None:
-            index = self._gauges[name] = counters.gauge(name)
-        counters.set(index, value)
+            index = self._counts[name] = counters.counter(name)
+        counters.add(index, max(0, value - counters.get(index)))
 
     def _waiting(self) -> bool:
         return bool(self._normal or self._urgent)
@@ -331,25 +338,30 @@ class CoreProcess:
             try:
                 message = from_msgpack(delivery.payload)
                 if isinstance(message, TradingCommand):
-                    row = message.to_row(0)
-                    urgent = message.kind == CommandKind.KILL or (
-                        message.kind == CommandKind.MASS_CANCEL and not message.source_sequence
-                    )
-                    if urgent and message.source_sequence:
-                        row = _as_urgent(row)
+                    row, urgent = _row_of(message)
                     rows.append(row)
                     lanes.append((self._urgent if urgent else self._normal, _InFlight(delivery, message)))
-                else:
-                    self._mesh.done(delivery, to_msgpack(self._answer(message)))
-            except NautilusError as error:
-                self._mesh.done(delivery, error=error)
+                    continue
+                reply = to_msgpack(self._answer(message))
+            except Exception as error:
+                self._fail(delivery, error)
+            else:
+                self._mesh.done(delivery, reply)
         if not rows:
             return
         sent = self._port.send(np.frombuffer(bytearray(b"".join(rows)), COMMAND))
         for lane, waiting in lanes[:sent]:
             lane.append(waiting)
         for _, waiting in lanes[sent:]:
-            self._refuse(waiting, Reason.BUSY)
+            self._reply(waiting, EventKind.REJECTED, Reason.BUSY, 0, self._clock())
+
+    def _fail(self, delivery: Delivery, error: Exception) -> None:
+        """Answer what cannot be carried out. Nothing that comes over the mesh may end the core: it would come again."""
+        self._counters.increment(self._invalid)
+        if not isinstance(error, NautilusError):
+            _LOG.error("message %d of %s failed", delivery.id, delivery.sender, exc_info=error)
+            error = InternalError("an unforeseen error; the log of the core has it", where="core")
+        self._mesh.done(delivery, error=error)
 
     def _complete(self, wait_ns: int) -> None:
         """Answer for what the core has done, waiting a little for the first."""
@@ -368,39 +380,23 @@ class CoreProcess:
             for place in range(count):
                 if not flags[place] & LAST:
                     continue
-                urgent = sources[place] & URGENT_SOURCE or (kinds[place] in _URGENT and not numbers[place])
+                urgent = is_urgent(sources[place], numbers[place], kinds[place])
                 lane = self._urgent if urgent else self._normal
-                if not lane:
-                    continue  # answered already, when this port was cut off
-                delivery, command = lane.popleft()
-                if delivery.kind is MessageKind.COMMAND:
-                    self._mesh.done(delivery)
-                    continue
-                refused = outcomes[place] in _REFUSALS
-                reply = CommandAcknowledged(
-                    source_id=command.source_id,
-                    source_sequence=command.source_sequence,
-                    now_ns=answered_ns,
-                    last_sequence=int(sequences[place]),
-                    accepted=not refused,
-                    reason=Reason(int(reasons[place])) if refused else Reason.NONE,
-                )
-                self._mesh.done(delivery, to_msgpack(reply))
+                if lane:  # else answered already, when this port was cut off
+                    self._reply(
+                        lane.popleft(), outcomes[place], int(reasons[place]), int(sequences[place]), answered_ns
+                    )
 
-    def _refuse(self, waiting: _InFlight, reason: Reason) -> None:
+    def _reply(self, waiting: _InFlight, outcome: int, reason: int, sequence: int, now_ns: int) -> None:
         delivery, command = waiting
         if delivery.kind is MessageKind.COMMAND:
             self._mesh.done(delivery)
-            return
-        reply = CommandAcknowledged(
-            command.source_id, command.source_sequence, self._clock(), 0, accepted=False, reason=reason
-        )
-        self._mesh.done(delivery, to_msgpack(reply))
+        else:
+            self._mesh.done(delivery, to_msgpack(acknowledgement(command, outcome, reason, sequence, now_ns)))
 
     def _answer(self, message: Message) -> Message:
         if isinstance(message, SourceStatus):
-            if not 0 <= message.source_id < URGENT_SOURCE:
-                raise ModelError(f"source_id {message.source_id}", where="core", expected=f"0 to {URGENT_SOURCE - 1}")
+            _check_source(message.source_id)
             urgent = self._core.source_sequence(message.source_id | URGENT_SOURCE)
             return SourceState(message.source_id, max(urgent, self._core.source_sequence(message.source_id)))
         if isinstance(message, GetCoreState):
@@ -410,9 +406,15 @@ class CoreProcess:
         )
 
     def _state(self, message: GetCoreState) -> CoreState:
+        accounts = dict.fromkeys(message.accounts)
+        # The core stands still for each of them.
+        if len(accounts) > MOST_ACCOUNTS:
+            raise ModelError(f"{len(accounts)} accounts", where="core state", expected=f"at most {MOST_ACCOUNTS}")
+        for account_id in accounts:
+            check_id(account_id, "account", MAX_ID_32, "core state")
         positions = []
         with self._core.held() as kernel:
-            for account_id in message.accounts:
+            for account_id in accounts:
                 try:
                     rows = kernel.positions(account_id)
                 except KernelError:
@@ -457,7 +459,15 @@ def event_log(data: str) -> str:
     return str(Path(data, "events"))
 
 
-def _as_urgent(row: bytes) -> bytes:
-    command = np.frombuffer(bytearray(row), COMMAND)
-    command["source_id"] |= URGENT_SOURCE
-    return command.tobytes()
+def _row_of(command: TradingCommand) -> tuple[bytes, bool]:
+    """The COMMAND record of a command, and whether it overtakes others."""
+    _check_source(command.source_id)
+    if command.kind == CommandKind.KILL and command.source_sequence:
+        # Its sender's urgent commands are a source of their own: what it overtakes is not taken for a repeat.
+        command = msgspec.structs.replace(command, source_id=command.source_id | URGENT_SOURCE)
+    return command.to_row(0), is_urgent(command.source_id, command.source_sequence, command.kind)
+
+
+def _check_source(source_id: int) -> None:
+    if not 0 <= source_id < URGENT_SOURCE:
+        raise ModelError(f"source_id {source_id}", where="core", expected=f"0 to {URGENT_SOURCE - 1}")

@@ -236,7 +236,7 @@ def look_at(running: Platform, port: int) -> None:
     running.wait(
         lambda: len(targets()) == len(CATALOGUE) + 1 and set(targets().values()) == {"up"}, "targets that are up", 30
     )
-    running.wait(lambda: found("nautilus_orders_filled > 0"), "fills in Prometheus", 30)
+    running.wait(lambda: found("nautilus_orders_filled_total > 0"), "fills in Prometheus", 30)
     names = {name for text in expressions() for name in re.findall(r"\bnautilus_\w+", text)}
     assert [name for name in sorted(names) if not found(name)] == []
     for text in expressions():

@@ -1,0 +1,285 @@
+"""The mesh's thread of a core answers whatever comes, once, and nothing that comes ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from nautilus.bus.envelope import Delivery, MessageKind
+from nautilus.core.clock import now_ns
+from nautilus.core.counters import Counters
+from nautilus.core.eventlog import EventLog
+from nautilus.core.port import URGENT_SOURCE
+from nautilus.core.trading_core import TradingCore
+from nautilus.core.types import EventKind
+from nautilus.model.codec import MESSAGES, from_msgpack, to_msgpack
+from nautilus.model.commands import (
+    CancelOrder,
+    KillSwitch,
+    MassCancel,
+    ReplaceOrder,
+    ResumeTrading,
+    SubmitOrder,
+    TradingCommand,
+)
+from nautilus.model.enums import Side
+from nautilus.model.errors import NautilusError
+from nautilus.model.events import CommandAcknowledged
+from nautilus.model.message import Message
+from nautilus.model.queries import MOST_ACCOUNTS, CoreState, GetCoreState, GetOrders, SourceState, SourceStatus
+from nautilus.trading.process import COUNTED, SINCE_START, CoreProcess
+from tests.kit.core import OPENING, running
+
+EXTREMES = (-(2**63), -(2**31), -1, 0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 2**32 - 1, 2**32, 2**63 - 1, 2**64 - 1)
+
+
+class Letters:
+    """Messages as a mesh would deliver them, and what was answered."""
+
+    generation = 0
+    next_due_ns = 0
+
+    def __init__(self) -> None:
+        self.waiting: deque[Delivery] = deque()
+        self.answers: dict[int, bytes | NautilusError | None] = {}
+        self.posted = 0
+
+    def post(self, payload: bytes | Message, kind: MessageKind = MessageKind.REQUEST) -> int:
+        self.posted += 1
+        data = payload if isinstance(payload, bytes) else to_msgpack(payload)
+        self.waiting.append(Delivery(kind, self.posted, "test", "test", "core", data, 4))
+        return self.posted
+
+    def sockets(self) -> list[Any]:
+        return []
+
+    def receive(self, *, ready: object) -> list[Delivery]:
+        return [self.waiting.popleft() for _ in range(min(16, len(self.waiting)))]
+
+    def done(self, delivery: Delivery, reply: bytes | None = None, error: NautilusError | None = None) -> None:
+        assert delivery.id not in self.answers, "answered twice"
+        self.answers[delivery.id] = reply if error is None else error
+
+    def tick(self, now_ns: int) -> list[int]:
+        return []
+
+
+class Line:
+    """A supervisor that tells to stop once every message was answered."""
+
+    def __init__(self, letters: Letters) -> None:
+        self._letters = letters
+        self._ends = os.pipe()
+
+    @property
+    def stop_requested(self) -> bool:
+        return len(self._letters.answers) == self._letters.posted
+
+    def fileno(self) -> int:
+        return self._ends[0]
+
+    def poll(self) -> list[str]:
+        return []
+
+    def ready(self, ports: dict[str, int], /) -> None:
+        pass
+
+    def close(self) -> None:
+        for end in self._ends:
+            os.close(end)
+
+
+class Desk:
+    """A core's process in this one, and the messages that it gets."""
+
+    def __init__(self, core: TradingCore, counters: Counters) -> None:
+        self.letters = Letters()
+        self.line = Line(self.letters)
+        self.process = CoreProcess(core, core.directory, self.letters, self.line, counters, now_ns)  # type: ignore[arg-type]
+
+    def run(self) -> None:
+        assert self.process.run() == 0
+        assert len(self.letters.answers) == self.letters.posted
+
+    def ask(self, message: bytes | Message) -> Message:
+        """The reply; what is raised is the error that was answered."""
+        number = self.letters.post(message)
+        self.run()
+        answer = self.letters.answers[number]
+        if isinstance(answer, NautilusError):
+            raise answer
+        assert answer is not None
+        return from_msgpack(answer)
+
+
+@contextmanager
+def desk_in(directory: Path, counters: Counters | None = None) -> Iterator[Desk]:
+    with running(directory) as (core, _):
+        desk = Desk(core, Counters() if counters is None else counters)  # an empty one is false
+        if not core.facts()["commands"]:
+            desk.process.set_up(OPENING)
+        yield desk
+        desk.line.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with desk_in(tmp_path) as made:
+        yield made
+
+
+def order(number: int, **fields: Any) -> SubmitOrder:
+    return SubmitOrder(1, 1, number, Side.BUY, 1, 50, **fields)
+
+
+@pytest.mark.parametrize("account", [-(2**63), -1, 0, 2**32, 99_999_999_999, 2**64 - 1])
+def test_an_account_that_cannot_be_is_refused_and_the_core_goes_on(desk: Desk, account: int) -> None:
+    with pytest.raises(NautilusError) as raised:
+        desk.ask(GetCoreState((1, account)))
+    assert raised.value.code == "model"
+    assert isinstance(desk.ask(GetCoreState((1, 2**32 - 1))), CoreState)
+
+
+def test_more_accounts_than_the_core_stands_still_for_are_refused(desk: Desk) -> None:
+    many = tuple(range(1, MOST_ACCOUNTS + 2))
+    with pytest.raises(NautilusError, match=f"at most {MOST_ACCOUNTS}"):
+        desk.ask(GetCoreState(many))
+    assert isinstance(desk.ask(GetCoreState(many[:-1])), CoreState)
+
+
+def test_an_account_that_is_named_again_is_told_once(desk: Desk) -> None:
+    desk.ask(SubmitOrder(1, 1, 1, Side.BUY, 1, 50))
+    desk.ask(SubmitOrder(2, 1, 1, Side.SELL, 1, 50))
+    state = desk.ask(GetCoreState((2, 1, 2) * 1000))
+    assert isinstance(state, CoreState)
+    assert [position.account_id for position in state.positions] == [2, 1]
+
+
+def test_what_nobody_foresaw_is_answered_and_logged(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(message: GetCoreState) -> CoreState:
+        raise OverflowError("of a sort")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "nautilus.trading"):
+        patch.setattr(desk.process, "_state", broken)
+        with pytest.raises(NautilusError) as raised:
+            desk.ask(GetCoreState())
+    assert raised.value.code == "internal"
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    assert isinstance(desk.ask(GetCoreState()), CoreState)
+
+
+def extreme_messages(seed: int, wanted: int) -> Iterator[Message]:
+    """Commands and questions whose numbers lie at the ends of every field, and past them."""
+    random = Random(seed)
+    kinds = (SubmitOrder, CancelOrder, ReplaceOrder, MassCancel, KillSwitch, ResumeTrading, SourceStatus, GetCoreState)
+    for _ in range(wanted):
+        kind = random.choice(kinds)
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(kind):
+            if field.required or random.random() < 0.4:
+                values[field.name] = random.choice(EXTREMES)
+        if "side" in values and kind is SubmitOrder:
+            values["side"] = random.choice(list(Side))
+        for name in ("order_type", "time_in_force", "flags"):
+            if name in values:
+                values[name] = random.choice((1, 2))
+        if kind is GetCoreState:
+            values = {"accounts": tuple(random.choices(EXTREMES, k=3)), "hashes": False}
+        yield kind(**values)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_comes_is_answered_once_and_the_core_goes_on(desk: Desk, seed: int) -> None:
+    random = Random(seed)
+    posted: dict[int, Message] = {}
+    for message in extreme_messages(seed, 300):
+        kind = random.choice((MessageKind.REQUEST, MessageKind.REQUEST, MessageKind.COMMAND, MessageKind.EVENT))
+        number = desk.letters.post(message, kind)
+        if kind is MessageKind.REQUEST:
+            posted[number] = message
+        desk.letters.post(random.randbytes(random.randrange(40)))
+    desk.run()
+    for number, message in posted.items():
+        answer = desk.letters.answers[number]
+        if isinstance(answer, NautilusError):
+            assert answer.code == "model", (message, answer)
+        elif isinstance(message, TradingCommand):
+            assert answer is not None
+            reply = from_msgpack(answer)
+            assert isinstance(reply, CommandAcknowledged)
+            assert (reply.source_id, reply.source_sequence) == (message.source_id, message.source_sequence)
+    desk.ask(ResumeTrading())
+    assert isinstance(desk.ask(GetCoreState((1,))), CoreState)
+
+
+def test_every_kind_of_message_is_answered(desk: Desk) -> None:
+    for kind in MESSAGES:
+        for depth in (0, 1, 500):
+            desk.letters.post(msgspec.msgpack.encode([kind.__name__, *([0] * depth)]))
+    desk.letters.post(b"\x91" * 100_000)
+    desk.run()
+    with pytest.raises(NautilusError, match="SourceStatus, GetCoreState"):
+        desk.ask(GetOrders())
+
+
+def test_commands_of_both_rings_get_their_own_answers(desk: Desk) -> None:
+    numbers = {}
+    for number in range(1, 21):
+        numbers[desk.letters.post(order(number, source_id=4, source_sequence=number))] = (4, number, True)
+        if number % 5 == 0:
+            kill = KillSwitch(5, source_id=4, source_sequence=100 + number)
+            numbers[desk.letters.post(kill)] = (4, 100 + number, True)
+            numbers[desk.letters.post(MassCancel(3, source_id=6, source_sequence=number))] = (6, number, True)
+            numbers[desk.letters.post(MassCancel(4))] = (0, 0, True)
+    desk.run()
+    for number, expected in numbers.items():
+        answer = desk.letters.answers[number]
+        assert isinstance(answer, bytes)
+        reply = from_msgpack(answer)
+        assert isinstance(reply, CommandAcknowledged)
+        assert (reply.source_id, reply.source_sequence, reply.accepted) == expected
+    status = desk.ask(SourceStatus(4))
+    assert isinstance(status, SourceState)
+    assert status.source_sequence == 120
+
+
+@pytest.mark.parametrize("source", [-1, URGENT_SOURCE, URGENT_SOURCE | 4, 2**16])
+def test_a_source_that_would_overtake_by_itself_is_refused(desk: Desk, source: int) -> None:
+    for message in (order(1, source_id=source, source_sequence=1), SourceStatus(source)):
+        with pytest.raises(NautilusError, match=f"source_id {source}"):
+            desk.ask(message)
+
+
+def test_what_only_grows_is_a_counter_and_goes_on_over_restarts(tmp_path: Path) -> None:
+    counters = Counters()
+    seen = []
+    for life in range(2):
+        with desk_in(tmp_path, counters) as desk:
+            for number in range(1, 6):
+                desk.ask(order(10 * life + number, source_id=4, source_sequence=10 * life + number))
+            desk.letters.post(b"rubbish")
+            desk.run()
+            desk.process.mirror()
+            seen.append(counters.snapshot())
+    growing = {f"orders.{name}" for name in COUNTED} | {f"core.{name}" for name in (*SINCE_START, "commands", "events")}
+    assert not growing & counters.gauges()
+    assert {"orders.open", "journal.last_sequence", "core.counted_sequence"} <= counters.gauges()
+    events = EventLog(tmp_path / "data" / "events").read(1, 1 << 16)["event"]
+    for before, after in pairwise(seen):
+        assert all(after[name] >= before[name] for name in growing)
+    assert seen[-1]["orders.accepted"] == int((events["kind"] == EventKind.ACCEPTED).sum()) == 10
+    assert seen[-1]["core.events"] == len(events)
+    assert seen[-1]["core.joins"] > seen[0]["core.joins"]
+    assert seen[-1]["core.invalid"] == 2
