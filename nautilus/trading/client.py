@@ -22,6 +22,9 @@ from nautilus.model.records import Records, joined
 MOST_FROM_LOG = 16_384
 """Events read from the log at once, so that the caller's other work goes on while it catches up."""
 NO_EVENTS = np.empty(0, EVENT)
+SILENCE_NS = 200_000_000
+"""A core that is not there, or shows no sign of life, is called so after this time."""
+ABSENT, SILENT = "no trading core", "the core does not answer"
 
 
 class CoreBusyError(BusError):
@@ -86,6 +89,21 @@ class _Lane:
                 self.pending.popleft()
 
 
+class _Stillness:
+    """How long something that should change has not, as far as was looked."""
+
+    __slots__ = ("_changed_ns", "_state", "still_ns")
+
+    def __init__(self) -> None:
+        self._state: object = self
+        self._changed_ns = self.still_ns = 0
+
+    def look(self, state: object, at_ns: int) -> None:
+        if state != self._state:
+            self._state, self._changed_ns = state, at_ns
+        self.still_ns = at_ns - self._changed_ns
+
+
 class CoreClient:
     """One thread.
 
@@ -125,6 +143,7 @@ class CoreClient:
         first = now_ns()
         self._normal = _Lane(source_id, first)
         self._urgent = _Lane(source_id | URGENT_SOURCE, first)
+        self._absence, self._turns, self._answers = _Stillness(), _Stillness(), _Stillness()
 
     @property
     def completed(self) -> int:
@@ -132,9 +151,19 @@ class CoreClient:
         return self._normal.completed
 
     @property
-    def attached(self) -> bool:
-        """A core is there, or it has not been noticed yet that it is not."""
-        return self._port is not None or self._attach()
+    def absent(self) -> bool:
+        """No core is there, as far as is known."""
+        return self._port is None
+
+    @property
+    def joining(self) -> bool:
+        """The core has not begun to say anything yet."""
+        return self._joining
+
+    @property
+    def silent(self) -> bool:
+        """When it was last looked at, the core had not moved for long, or had long not answered what it was sent."""
+        return max(self._turns.still_ns, self._answers.still_ns) > SILENCE_NS
 
     @property
     def current(self) -> bool:
@@ -144,8 +173,10 @@ class CoreClient:
 
     @property
     def refuses(self) -> str:
-        """Why the core takes no new orders; "": it takes them, or none is there."""
-        return self._port.refuses if self._port is not None else ""
+        """Why the core takes no new orders; "": it takes them, or has not been away for long."""
+        if self._port is None:
+            return ABSENT if self._absence.still_ns > SILENCE_NS else ""
+        return SILENT if self.silent else self._port.refuses
 
     def submit(self, commands: Records, *, urgent: bool = False) -> int:
         """Send COMMAND records; returns the number of the last one, which `CoreBatch.completed` reaches.
@@ -162,7 +193,7 @@ class CoreClient:
             Nothing was sent.
         """
         if self._port is None and not self._attach():
-            raise CoreAbsentError("no trading core", where=self._slot, expected="a running one")
+            raise CoreAbsentError(ABSENT, where=self._slot, expected="a running one")
         port = self._port
         assert port is not None
         lane = self._urgent if urgent else self._normal
@@ -232,9 +263,16 @@ class CoreClient:
         return -1 if self._port is None else self._port.fileno()
 
     def check(self) -> None:
-        """Notice that the core has died without a word; costs a look into /proc, so ask now and then."""
+        """Notice that the core has died without a word, or hangs; costs a look into /proc, so ask now and then."""
         if self._port is not None and not self._port.alive:
             self._leave()
+        port, at_ns = self._port, now_ns()
+        asked = port is not None and (self._normal.pending or self._urgent.pending)
+        # Whatever is as it should be now differs from what it was before.
+        self._absence.look(None if port is None else at_ns, at_ns)
+        self._turns.look(at_ns if port is None else port.turns, at_ns)
+        answered = (self.last_sequence, self._normal.completed, self._urgent.completed)
+        self._answers.look(answered if asked else at_ns, at_ns)
 
     def close(self) -> None:
         """Give the slot back."""
@@ -319,7 +357,7 @@ class CoreClient:
             return None
         return CoreBatch(
             events,
-            np.ascontiguousarray(records["kind"]),
+            records["kind"].copy(),
             refusals,
             self._normal.completed,
             self._urgent.completed,
@@ -344,9 +382,9 @@ def _picked(records: Records, which: np.ndarray) -> Records:
 
 
 def _events(records: Records) -> Records:
-    """The EVENT records within DELIVERY records."""
+    """The EVENT records within DELIVERY records: a copy, as the next poll overwrites those."""
     if not len(records):
         return NO_EVENTS
     raw = records.view(np.uint8).reshape(len(records), DELIVERY.itemsize)
-    events: Records = np.ascontiguousarray(raw[:, : EVENT.itemsize]).view(EVENT).reshape(-1)
+    events: Records = raw[:, : EVENT.itemsize].copy().view(EVENT).reshape(-1)
     return events

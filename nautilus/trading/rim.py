@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from select import select
 from typing import Any, Protocol
 
 import msgspec
@@ -30,12 +32,15 @@ from nautilus.model.queries import (
     OrderResult,
 )
 from nautilus.model.records import Records
-from nautilus.trading.client import CoreAbsentError, CoreClient
+from nautilus.trading.client import ABSENT, SILENT, CoreAbsentError, CoreClient
 
 _LOG = logging.getLogger("nautilus.trading")
 
 MOST_WAIT_NS = 400_000_000
 """An answer of the core that takes longer is not waited for: what became of the command is unknown."""
+SILENT_WAIT_NS = 20_000_000
+"""The same where the core is known to be silent: more may want to be sent, a kill switch behind a cancel."""
+LOOK_NS = 1_000_000
 SOURCE_ID = 3
 """Orders of people and programs over HTTP, as a sender of commands."""
 SLOT = "trading"
@@ -48,6 +53,7 @@ TURN_NS = 2_000_000
 MOST_WAITING = 64
 """Batches of events that may wait here; more are left to the core's feed, which cuts us off and is caught up with."""
 
+_ENTERING = (CommandKind.NEW, CommandKind.REPLACE)
 _READS_ORDERS = (AmendRequest, GetOrders, GetKillSwitch)
 """What is answered from the reports: whoever was told of an order is to find it here."""
 
@@ -101,22 +107,39 @@ class RemoteCore:
         client = self.client
         if client is None:
             raise CoreAbsentError("no trading core yet", where="trading", expected="a running one")
-        urgent = bool(len(commands)) and int(commands["kind"][0]) in (CommandKind.KILL, CommandKind.MASS_CANCEL)
+        kind = int(commands["kind"][0])
+        if client.silent:
+            client.check()  # that may be over
+        silent = client.silent
+        if silent and kind in _ENTERING:
+            raise RefusedError(
+                f"{SILENT}: {_subject(commands)} was not sent", where="trading core", expected="to be sent again later"
+            )
+        urgent = kind == CommandKind.KILL
         last = client.submit(commands, urgent=urgent)
         first = last - len(commands) + 1
         source_id = client.source_id | URGENT_SOURCE if urgent else client.source_id
         own: list[Records] = []
-        waited_ns = 0
+        until_ns = now_ns() + (SILENT_WAIT_NS if silent else MOST_WAIT_NS)
+        looked_ns = 0
+        absent = 0
         while True:
-            batch = client.poll(1_000_000)
+            batch = client.poll(LOOK_NS)
             if batch is None:
-                waited_ns += 1_000_000
-                if waited_ns > MOST_WAIT_NS:
+                at_ns = now_ns()
+                if at_ns - looked_ns > CHECK_NS:
+                    looked_ns = at_ns
+                    client.check()
+                absent = absent + 1 if client.absent else 0
+                # One look more for one that has gone: another may be there already.
+                if at_ns > until_ns or absent > 1:
                     raise OutcomeUnknownError(
-                        "the core has not answered in time: whether it was carried out is not known",
+                        f"{ABSENT if client.absent else SILENT}: what became of {_subject(commands)} is not known",
                         where="trading core",
                         expected="a report or GET /orders to say so",
                     )
+                if client.joining:
+                    select((), (), (), LOOK_NS / 1e9)  # it has nothing to wait on yet
                 continue
             if len(batch.events):
                 self._feed.append((batch.events, batch.kinds))
@@ -128,7 +151,7 @@ class RemoteCore:
                 refused = batch.refusals[batch.refusals["source_sequence"] >= first]
                 if len(refused):
                     raise RefusedError(
-                        f"the core refused it: {Reason(int(refused['reason'][0])).name}",
+                        f"the core refused {_subject(commands)}: {Reason(int(refused['reason'][0])).name}",
                         where="trading core",
                         expected="to be sent again later",
                     )
@@ -145,6 +168,12 @@ class RemoteCore:
         batch = self.client.poll() if self.client is not None else None
         if batch is not None and len(batch.events):
             self._feed.append((batch.events, batch.kinds))
+
+
+def _subject(commands: Records) -> str:
+    """A command by the name that its sender can look it up by."""
+    order_id = int(commands["order_id"][0])
+    return f"order {order_id}" if order_id else CommandKind(int(commands["kind"][0])).name
 
 
 class Served(Protocol):
@@ -246,13 +275,13 @@ class Rim:
 
     def serve(self, message: Message, answer: Answer) -> None:
         """Answer a request, then report what the core said meanwhile."""
-        if isinstance(message, GetCoreState):
-            self._host.ask("core", message, answer)
-            return
         started_ns = now_ns()
-        if isinstance(message, _READS_ORDERS):
-            self.flush(None)
         try:
+            if isinstance(message, GetCoreState):
+                self._host.ask("core", message, answer)
+                return
+            if isinstance(message, _READS_ORDERS):
+                self.flush(None)
             reply = self._host.serve(self._context, message)
             if isinstance(reply, OrderResult | KillResult):
                 reply = msgspec.structs.replace(reply, latency_us=(now_ns() - started_ns) / 1000)
@@ -327,6 +356,7 @@ class Rim:
     def _begin(self) -> None:
         engine: TradingEngine = self._context.engine
         engine.history = History(self._log)
+        engine.settle = partial(self.flush, None)
         self._core.client = CoreClient(
             self._shared, SLOT, source_id=SOURCE_ID, log=self._log, after=engine.last_sequence
         )
@@ -347,7 +377,8 @@ class Rim:
             self._host.later(0, self._begin)
             return
         self.pump()
-        self._host.later(CHECK_NS if client.current else 0, self._watch)
+        at_rest = client.current or client.absent or client.silent
+        self._host.later(CHECK_NS if at_rest else 0, self._watch)
 
     def _renew(self) -> None:
         client = self._core.client

@@ -2,18 +2,22 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nautilus.core import Kernel
+from nautilus.core.clock import now_ns
 from nautilus.core.eventlog import EventLog
 from nautilus.core.journal_reader import JournalReader
 from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import EventKind, Reason, Side
-from nautilus.trading.client import CoreAbsentError, CoreBusyError, CoreClient
+from nautilus.trading.client import ABSENT, SILENCE_NS, SILENT, CoreAbsentError, CoreBusyError, CoreClient
 from nautilus.trading.recovery import recover
+from nautilus.trading.rim import MOST_WAIT_NS, OutcomeUnknownError, RefusedError, RemoteCore
 from tests.kit import builders
 from tests.kit.core import OPENING, SLOTS, attach, carry_out, running
 
@@ -193,7 +197,140 @@ def test_what_does_not_fit_into_the_ring_is_not_sent(tmp_path: Path) -> None:
         client.close()
 
 
+def watch(client: CoreClient, until: Callable[[], bool]) -> None:
+    """Look after the core as a process does, until it is so."""
+    begun_ns = now_ns()
+    while now_ns() - begun_ns < 10_000_000_000:
+        client.poll(1_000_000)
+        client.check()
+        if until():
+            return
+    raise AssertionError("the client does not notice")
+
+
+@contextmanager
+def stopped(victim: Victim) -> Iterator[None]:
+    os.kill(victim.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(victim.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[Victim]:
+    made = Victim(tmp_path, 1)
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def remote_of(directory: Path) -> RemoteCore:
+    """The trading engine's core, opened."""
+    remote = RemoteCore()
+    remote.client = client_of(directory, "trading")
+    watch(remote.client, lambda: remote.client is not None and remote.client.current)
+    for row in range(len(OPENING)):
+        remote.process(OPENING[row : row + 1])
+    return remote
+
+
+def test_a_core_that_hangs_is_silent_and_one_that_idles_is_not(tmp_path: Path, victim: Victim) -> None:
+    client = client_of(tmp_path)
+    watch(client, lambda: client.current)
+    begun_ns = now_ns()
+    watch(client, lambda: now_ns() - begun_ns > 2 * SILENCE_NS)
+    assert not client.refuses
+    with stopped(victim):
+        watch(client, lambda: client.silent)
+        assert client.refuses == SILENT
+    watch(client, lambda: not client.silent)
+    assert not client.refuses
+
+
+def test_a_core_that_has_gone_is_said_to_be_after_a_while(tmp_path: Path, victim: Victim) -> None:
+    client = client_of(tmp_path)
+    watch(client, lambda: client.current)
+    victim.kill()
+    watch(client, lambda: client.absent)
+    assert not client.refuses
+    watch(client, lambda: bool(client.refuses))
+    assert client.refuses == ABSENT
+    again = Victim(tmp_path, 2)
+    try:
+        watch(client, lambda: not client.refuses)
+    finally:
+        again.kill()
+
+
+def test_a_silent_core_is_asked_once_then_orders_are_refused_and_a_kill_goes_on(tmp_path: Path, victim: Victim) -> None:
+    remote = remote_of(tmp_path)
+    client = remote.client
+    assert client is not None
+    with stopped(victim):
+        with pytest.raises(OutcomeUnknownError, match="order 7 ") as doubt:
+            remote.process(orders(7, 1))
+        assert doubt.value.code == "bus.unknown"
+        begun_ns = now_ns()
+        for number in range(8, 108):
+            with pytest.raises(RefusedError, match=f"order {number} was not sent"):
+                remote.process(orders(number, 1))
+        assert now_ns() - begun_ns < MOST_WAIT_NS  # all of them together, where the first one alone took longer
+        for command in (builders.cancel(7), builders.kill()):
+            with pytest.raises(OutcomeUnknownError):
+                remote.process(command)
+        assert now_ns() - begun_ns < 2 * MOST_WAIT_NS
+    watch(client, lambda: not client.silent)
+    events = np.concatenate([batch[0] for batch in remote.take_feed()])
+    # The kill switch overtook the order that was in doubt; nothing of what was refused came.
+    own = events[events["order_id"] > 0]
+    assert (own["order_id"] == 7).all()
+    killed = remote.process(orders(200, 1))
+    assert killed["reason"].tolist() == [Reason.KILLED]
+    client.close()
+
+
+def test_an_order_under_way_while_the_core_dies_is_in_doubt_and_carried_out_by_the_next(
+    tmp_path: Path, victim: Victim
+) -> None:
+    remote = remote_of(tmp_path)
+    client = remote.client
+    assert client is not None
+    with stopped(victim):
+        client.submit(orders(7, 1))
+    victim.kill()
+    with pytest.raises((CoreAbsentError, OutcomeUnknownError)):
+        remote.process(orders(8, 1))
+    again = Victim(tmp_path, 2)
+    try:
+        watch(client, lambda: client.current and not client.refuses)
+        events = remote.process(orders(9, 1))
+        assert events["order_id"].tolist() == [9]
+    finally:
+        again.kill()
+    client.close()
+
+
 def test_without_a_core_nothing_is_sent(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     with pytest.raises(CoreAbsentError):
         client_of(tmp_path).submit(orders(1, 1))
+
+
+def test_a_batch_is_the_callers_own_whatever_comes_after_it(tmp_path: Path) -> None:
+    with running(tmp_path) as (core, _):
+        carry_out(attach(core, "client0"), OPENING)
+        client = client_of(tmp_path)
+        kept = []
+        for number in range(1, 6):
+            last = client.submit(orders(number, 1))
+            while client.completed < last:
+                batch = client.poll(1_000_000)
+                if batch is not None:
+                    kept.append((batch, batch.events.copy(), batch.kinds.copy()))
+        client.close()
+    assert [batch for batch, _, _ in kept if len(batch.events) == 1], "one event alone is what could be shared"
+    for batch, events, kinds in kept:
+        assert (batch.events == events).all()
+        assert (batch.kinds == kinds).all()
