@@ -65,8 +65,11 @@ class StateFile:
         return True
 
     def set_aside(self, why: str) -> Path:
-        """Move the file out of the way, for a person to look at; its new place."""
-        place = self.path.with_suffix(f".{why}")
+        """Move the file out of the way, for a person to look at; its new place, which nothing has had before."""
+        place, number = self.path.with_suffix(f".{why}"), 1
+        while place.exists():
+            number += 1
+            place = self.path.with_suffix(f".{why}.{number}")
         with contextlib.suppress(FileNotFoundError):
             self.path.replace(place)
         self._written = b""

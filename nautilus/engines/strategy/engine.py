@@ -33,7 +33,8 @@ class StrategyConfig(msgspec.Struct, frozen=True):
     Parameters
     ----------
     first_account
-        The first strategy trades in this account, each further one in the next.
+        The first strategy trades in this account, each further one in the next. A strategy's id is its account's
+        number, so that it is the same one in its next life.
     """
 
     first_account: int = 1
@@ -53,10 +54,11 @@ class StrategyEngine(Engine):
     ) -> None:
         known = {instrument.instrument_id: instrument for instrument in instruments}
         self.strategies = tuple(strategies)
+        self._known = known
         self.desks: tuple[Desk, ...] = tuple(
-            Desk(number, config.first_account + number - 1, known, self._next_number)
-            for number in range(1, len(self.strategies) + 1)
+            self._desk(config.first_account + number) for number in range(len(self.strategies))
         )
+        self._former: dict[int, tuple[str, Desk]] = {}  # of strategies that do not run now, for when they are back
         self._numbers = 0
         for strategy in self.strategies:
             for instrument_id in strategy.instruments:
@@ -80,7 +82,7 @@ class StrategyEngine(Engine):
 
     def on_start(self, ctx: Context) -> None:
         """Start every strategy."""
-        for desk in self.desks:
+        for desk in self._all_desks():
             desk.bind(ctx)
         self._each(lambda strategy, desk: strategy.on_start(desk))
 
@@ -104,8 +106,11 @@ class StrategyEngine(Engine):
     def on_report(self, report: ExecutionReport, ctx: Context) -> None:
         """Bring the desk up to date, then tell the strategy."""
         pair = self._by_id.get(report.strategy_id)
-        if pair is not None and pair[1].apply(report):
-            pair[0].on_report(report, pair[1])
+        if pair is not None:
+            if pair[1].apply(report):
+                pair[0].on_report(report, pair[1])
+        elif report.strategy_id in self._former:
+            self._former[report.strategy_id][1].apply(report)
 
     def on_position(self, change: PositionChanged, ctx: Context) -> None:
         """Tell the strategy whose fill it was."""
@@ -124,13 +129,16 @@ class StrategyEngine(Engine):
                 finally:
                     strategy.on_stop(desk)
 
+        for _, desk in self._former.values():
+            if alert.strategy_id in (0, desk.strategy_id) and not desk.stopped:
+                desk.stop()
         self._each(halt)
 
     def on_timer(self, key: str, ctx: Context) -> None:
         """Hand a timer to the strategy that set it."""
         number, _, own_key = key.partition(":")
         if number == _CANCEL_KEY:
-            self._by_id[int(own_key)][1].cancel_all()
+            next(desk for desk in self._all_desks() if desk.strategy_id == int(own_key)).cancel_all()
             return
         strategy, desk = self._by_id[int(number)]
         if not desk.stopped:
@@ -138,11 +146,11 @@ class StrategyEngine(Engine):
 
     def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
         """The core has it; the report says what became of it."""
-        any(desk.answered(number) for desk in self.desks)
+        any(desk.answered(number) for desk in self._all_desks())
 
     def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
         """The order's state is unknown until a report comes."""
-        any(desk.unanswered(number) for desk in self.desks)
+        any(desk.unanswered(number) for desk in self._all_desks())
         if isinstance(message, MassCancel):
             ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_CANCEL_KEY}:{message.strategy_id}")
 
@@ -170,19 +178,55 @@ class StrategyEngine(Engine):
         """Count on above what the core has taken; cancel what an earlier life of this engine left open."""
         self._numbers = max(self._numbers, source_sequence)
         if self._numbers:
-            for desk in self.desks:
+            # Those of strategies that do not run now too: nobody looks after their orders.
+            for desk in self._all_desks():
                 desk.bind(ctx)
                 desk.resume()
 
     def state(self) -> dict[str, Any]:
-        """Desks, and how many commands were sent. What a strategy keeps itself it rebuilds from market data."""
-        return {"numbers": self._numbers, "desks": [desk.state() for desk in self.desks]}
+        """Desks by strategy and account, and how many commands were sent.
+
+        What a strategy keeps itself it rebuilds from market data.
+        """
+        own = [(strategy_name(strategy), desk) for strategy, desk in zip(self.strategies, self.desks, strict=True)]
+        return {
+            "numbers": self._numbers,
+            "desks": [
+                {"name": name, "account_id": desk.account_id, **desk.state()}
+                for name, desk in (*own, *self._former.values())
+            ],
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See `Engine.restore`."""
+        """See `Engine.restore`. The desks of strategies that do not run now are kept as they are.
+
+        Raises
+        ------
+        ConfigError
+            An account in which a strategy is to trade holds what another one left.
+        """
+        for found in state["desks"]:
+            name, account_id = found["name"], found["account_id"]
+            pair = self._by_id.get(account_id)
+            if pair is None:
+                desk = self._desk(account_id)
+                self._former[account_id] = (name, desk)
+            elif strategy_name(pair[0]) == name:
+                desk = pair[1]
+            else:
+                raise ConfigError(
+                    f"account {account_id} of strategy {strategy_name(pair[0])} holds what strategy {name} left",
+                    where="strategy.first_account",
+                    expected="accounts that no other strategy has had",
+                )
+            desk.restore(found)
         self._numbers = state["numbers"]
-        for desk, desk_state in zip(self.desks, state["desks"], strict=True):
-            desk.restore(desk_state)
+
+    def _desk(self, account_id: int) -> Desk:
+        return Desk(account_id, account_id, self._known, self._next_number)
+
+    def _all_desks(self) -> tuple[Desk, ...]:
+        return (*self.desks, *(desk for _, desk in self._former.values()))
 
     def _next_number(self) -> int:
         self._numbers += 1

@@ -441,3 +441,66 @@ def test_the_end_of_the_process_is_not_the_end_of_a_strategy_but_an_alert_is():
     later, _ = start(Keeper(), Keeper())
     later.restore(json.loads(json.dumps(engine.state())))
     assert [desk.stopped for desk in later.desks] == [True, False]
+
+
+class Other(Keeper):
+    """Another strategy."""
+
+
+def _saved(*strategies, config=StrategyConfig()):  # noqa: B008
+    """The state of an engine whose strategies each have an order that is filled in part."""
+    engine = StrategyEngine(config, [btcusdt()], strategies)
+    ctx = RecordingContext()
+    engine.on_start(ctx)
+    for desk in engine.desks:
+        order_id = desk.buy(1, 5, 600_000)
+        filled = report(OrderFilled, desk.account_id, order_id, leaves=3, quantity=2, strategy=desk.strategy_id)
+        engine.on_report(filled, ctx)
+    return engine, ctx
+
+
+def test_a_strategy_does_not_inherit_what_another_left_in_its_account():
+    engine, _ = _saved(Keeper())
+    later, _ = start(Other())
+    with pytest.raises(ConfigError, match="account 1 of strategy Other holds what strategy Keeper left"):
+        later.restore(json.loads(json.dumps(engine.state())))
+    assert not later.desks[0].orders
+    assert later.desks[0].position(1) == 0
+
+
+def test_desks_are_kept_by_strategy_whatever_else_runs():
+    engine, ctx = _saved(Keeper(), Other())
+    engine.on_alert(RiskAlert(1, 2, 2, 1, "loss", 2, 1), ctx)
+    alone = StrategyEngine(StrategyConfig(), [btcusdt()], [Keeper()])
+    alone.restore(json.loads(json.dumps(engine.state())))
+    assert [desk.position(1) for desk in alone.desks] == [2]
+    assert not alone.desks[0].stopped
+    both = StrategyEngine(StrategyConfig(), [btcusdt()], [Keeper(), Other()])
+    both.restore(json.loads(json.dumps(alone.state())))
+    assert [desk.position(1) for desk in both.desks] == [2, 2]
+    assert [desk.stopped for desk in both.desks] == [False, True], "a stop by risk is not forgotten"
+    other = StrategyEngine(StrategyConfig(first_account=2), [btcusdt()], [Other()])
+    other.restore(json.loads(json.dumps(alone.state())))
+    assert (other.desks[0].strategy_id, other.desks[0].stopped) == (2, True)
+
+
+def test_orders_of_a_strategy_that_does_not_run_are_cancelled_and_its_fills_and_stops_noted():
+    engine, _ = _saved(Keeper(), Other())
+    alone = StrategyEngine(StrategyConfig(), [btcusdt()], [Keeper()])
+    alone.restore(json.loads(json.dumps(engine.state())))
+    ctx = RecordingContext()
+    alone.resume(2, ctx)
+    assert [(type(each), each.account_id, each.strategy_id) for each in ctx.orders()] == [
+        (MassCancel, 1, 1),
+        (MassCancel, 2, 2),
+    ]
+    alone.on_start(ctx)
+    alone.on_unknown(ctx.requests[1][0], ctx.orders()[1], ctx)
+    alone.on_timer(ctx.timers[-1][1], ctx)
+    assert ctx.orders()[-1].account_id == 2, "asked again"
+    alone.on_report(report(OrderFilled, 9, 77, quantity=3, strategy=2), ctx)
+    alone.on_alert(RiskAlert(1, 2, 2, 1, "loss", 2, 1), ctx)
+    both = StrategyEngine(StrategyConfig(), [btcusdt()], [Keeper(), Other()])
+    both.restore(json.loads(json.dumps(alone.state())))
+    assert both.desks[1].position(1) == 5
+    assert both.desks[1].stopped
