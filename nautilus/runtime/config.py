@@ -26,6 +26,8 @@ PROFILE_VARIABLE = "NAUTILUS_PROFILE"
 PREFIX = "NAUTILUS__"
 FILE_PLACE = "config/nautilus.toml"
 DEFAULT_PROFILE = "default"
+PROFILES = Path(__file__).resolve().parents[1] / "profiles"
+"""The profiles that come along; in a checkout a link to `config/profiles`."""
 
 Sections = Mapping[str, type[msgspec.Struct]]
 
@@ -93,7 +95,8 @@ def load(
         Configuration file; None: `NAUTILUS_CONFIG`, else `config/nautilus.toml` under the working directory where
         there is one, else no file at all.
     profile
-        Name of a file in `profiles/` beside the configuration file; None: `NAUTILUS_PROFILE`, else `default`.
+        Name of a file in `profiles/` beside the configuration file, else of one that comes along; None:
+        `NAUTILUS_PROFILE`, else `default`.
     flags
         Values from the command line, the last of equal ones wins.
     environment
@@ -270,20 +273,18 @@ def _read(file: str, sections: Sections, problems: list[ConfigError]) -> list[_G
 
 
 def _profile_file(file: str | None, name: str) -> str | None:
-    if file is None:
-        if name != DEFAULT_PROFILE:
-            raise ConfigError(f"profile {name!r} without a configuration file", expected=f"{FILE_PLACE} or --config")
-        return None
-    directory = Path(file).parent / "profiles"
-    place = directory / f"{name}.toml"
-    if re.fullmatch(r"[a-z0-9_-]+", name) and place.is_file():
-        return str(place)
-    known = sorted(path.stem for path in directory.glob("*.toml"))
+    own = [] if file is None else [Path(file).parent / "profiles"]
+    directories = [*own, PROFILES]
+    for directory in own if name == DEFAULT_PROFILE else directories:  # the default that comes along sets nothing
+        place = directory / f"{name}.toml"
+        if re.fullmatch(r"[a-z0-9_-]+", name) and place.is_file():
+            return str(place)
     if name == DEFAULT_PROFILE:
         return None
+    known = sorted({path.stem for directory in directories for path in directory.glob("*.toml")})
     raise ConfigError(
         f"profile {name!r}",
-        where=str(directory),
+        where=" or ".join(map(str, directories)),
         expected=(f"one of {', '.join(known)}" if known else "a file there") + nearest(name, known),
     )
 
@@ -307,7 +308,13 @@ def _refused(section: str, settings: Iterable[Setting], error: Exception) -> Con
     given = [setting for setting in settings if setting.origin != "default"]
     named = [setting for setting in given if re.search(rf"\b{setting.key}\b", what)]
     origins = ", ".join(dict.fromkeys(setting.origin for setting in named or given))
-    return ConfigError(f"[{section}] {what}", where=origins or "built-in defaults", expected=expected)
+    told = f"[{section}] {what}"
+    for setting in named:
+        # As every other wrong value is shown.
+        for shown in (f"{setting.key} {setting.value}", f"{setting.key} {setting.value!r}"):
+            if what.startswith(shown):
+                told = f"{section}.{setting.key} = {_show(setting.value)}{what.removeprefix(shown)}"
+    return ConfigError(told, where=origins or "built-in defaults", expected=expected)
 
 
 def _unknown_section(section: str, where: str, sections: Sections) -> ConfigError:

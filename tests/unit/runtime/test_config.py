@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nautilus.model.errors import ConfigError
-from nautilus.runtime.config import Flag, examine, load, nearest, resolve_sections, schema, type_name
+from nautilus.runtime.config import PROFILES, Flag, examine, load, nearest, resolve_sections, schema, type_name
+from nautilus.runtime.sections import SECTIONS as SECTION_PLACES
 from nautilus.runtime.settings import LimitsConfig
 
 
@@ -174,20 +175,49 @@ def test_an_unknown_profile_names_the_known_and_the_nearest(house: Path) -> None
     (house / "nautilus.toml").write_text("")
     (house / "profiles" / "tight.toml").write_text("")
     assert str(refuse(profile="thight")) == (
-        "config/profiles: profile 'thight'; expected one of tight; did you mean 'tight'?"
+        f"config/profiles or {PROFILES}: profile 'thight'; expected one of colocated, compact, default, latency, "
+        "native, throughput, tight; did you mean 'tight'?"
     )
     assert "profile '../nautilus'" in str(refuse(profile="../nautilus"))
     assert load(SECTIONS, environment={"NAUTILUS_PROFILE": "tight"}).profile == "tight"
 
 
-def test_a_profile_without_any_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_that_come_along_need_no_file_and_give_way_to_those_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "without a configuration file" in str(refuse(profile="tight"))
+    sections = resolve_sections({name: SECTION_PLACES[name] for name in ("platform", "core", "lockstep")})
+    configuration = load(sections, environment={}, profile="compact")
+    assert configuration.files == (str(PROFILES / "compact.toml"),)
+    assert configuration.sections["platform"].processes == "compact"
+    (tmp_path / "own" / "profiles").mkdir(parents=True)
+    (tmp_path / "own" / "nautilus.toml").write_text("")
+    assert load(sections, environment={}, path="own/nautilus.toml", profile="compact").files[1] == str(
+        PROFILES / "compact.toml"
+    )
+    (tmp_path / "own" / "profiles" / "compact.toml").write_text("[platform]\nprocesses = 'native'\n")
+    configuration = load(sections, environment={}, path="own/nautilus.toml", profile="compact")
+    assert configuration.files == ("own/nautilus.toml", "own/profiles/compact.toml")
+    assert configuration.sections["platform"].processes == "native"
+
+
+def test_every_profile_that_comes_along_is_valid_and_lies_in_the_checkout_once() -> None:
+    shipped = sorted(path.stem for path in PROFILES.glob("*.toml"))
+    assert shipped == ["colocated", "compact", "default", "latency", "native", "throughput"]
+    for name in shipped:
+        load(resolve_sections(SECTION_PLACES), environment={}, profile=name)
+    checkout = PROFILES.parents[1] / "config" / "profiles"
+    assert not checkout.is_dir() or PROFILES.resolve() == checkout
+
+
+def test_a_profile_that_is_nowhere_is_refused_without_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "profile 'tight'; expected one of colocated" in str(refuse(profile="tight"))
 
 
 def test_values_that_do_not_fit_together_name_their_origins(house: Path) -> None:
     (house / "nautilus.toml").write_text("[risk]\nlow = 20\n")
-    assert str(refuse()) == "config/nautilus.toml:2: [risk] low 20 is above high 10"
+    assert str(refuse()) == "config/nautilus.toml:2: risk.low = 20 is above high 10"
 
 
 def test_a_value_that_its_section_refuses_is_named_once_with_its_own_origin(house: Path) -> None:
@@ -195,7 +225,7 @@ def test_a_value_that_its_section_refuses_is_named_once_with_its_own_origin(hous
     with pytest.raises(ConfigError) as caught:
         load({"limits": LimitsConfig}, environment=given)
     assert str(caught.value) == (
-        "environment NAUTILUS__LIMITS__POSITION: [limits] position -1; expected 0 to 9223372036854775807"
+        "environment NAUTILUS__LIMITS__POSITION: limits.position = -1; expected 0 to 9223372036854775807"
     )
 
 
