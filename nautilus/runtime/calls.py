@@ -11,7 +11,7 @@ from nautilus.model.enums import EngineState
 from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
 from nautilus.runtime.clock import PlatformClock, monotonic_ns
-from nautilus.runtime.errorlog import ErrorLog
+from nautilus.runtime.errorlog import QUIET_NS, ErrorLog
 from nautilus.runtime.live_context import LiveContext
 
 _LOGGER = logging.getLogger("nautilus.runtime")
@@ -39,6 +39,7 @@ class Calls:
         self._slow = counters.counter("host.slow_handlers")
         self._running: Callable[..., Any] | None = None
         self._slowest: dict[str, int] = {}
+        self._failed_ns: dict[str, int] = {}
         self._result: Any = None
         self._error = Exception()
 
@@ -83,15 +84,23 @@ class Calls:
             self._running = outer
 
     def failed(self, context: LiveContext, handler: Callable[..., Any], error: Exception) -> None:
-        """Count and log what a handler raised; its engine is degraded.
+        """Count and log what a handler raised; its engine is degraded until it has gone well for a while.
 
-        A request that fits no instrument, account or order is its sender's mistake: it is logged, and the reply tells.
+        A request that fits no instrument, account or order is its sender's mistake: the reply tells, and the engine is
+        as well as before.
         """
-        if not isinstance(error, ModelError) or handler != context.engine.on_request:
+        mistake = isinstance(error, ModelError) and handler == context.engine.on_request
+        if not mistake:
             if context.state in (EngineState.STARTING, EngineState.RUNNING):
                 context.state = EngineState.DEGRADED
+            self._failed_ns[context.name] = monotonic_ns()
             self._increment(context.errors)
-        self.errors.add(f"{context.name}.{_name(handler)}", error)
+        self.errors.add(f"{context.name}.{_name(handler)}", error, engine=context.name, mistake=mistake)
+
+    def recover(self, context: LiveContext) -> None:
+        """Take an engine for sound again whose handlers have raised nothing for a minute."""
+        if context.state is EngineState.DEGRADED and monotonic_ns() - self._failed_ns[context.name] > QUIET_NS:
+            context.state = EngineState.RUNNING
 
     def current(self) -> int:
         """For the watchdog: number of the call that runs; 0: none does."""

@@ -5,7 +5,8 @@
     {"time": "2026-01-02T03:04:05.123456789Z", "level": "warning", "event": "peer lost", "process": "risk", ...}
 
 `time`, `level`, `event` and `process` are always there; `engine`, `code` and `trace_id` where they say something; the
-rest is what the caller gave. What libraries log through `logging` takes the same way, with `logger` naming its origin.
+rest is what the caller gave. What is logged through `logging` takes the same way, with `logger` naming its origin and
+the fields of ``extra={"fields": {...}}``.
 """
 
 from __future__ import annotations
@@ -25,23 +26,38 @@ import msgspec
 import structlog
 
 from nautilus.runtime.clock import NANOSECONDS, wall_ns
+from nautilus.runtime.errorlog import shortened
 from nautilus.runtime.platform import LoggingConfig
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 SUFFIX = ".jsonl"
 _NAMES = {"critical": "error", "exception": "error", "warn": "warning"}
+LONGEST_PART = 1000
+"""Of a traceback: a frame, or a message."""
 _FIRST = ("time", "level", "event", "process", "engine", "code", "trace_id")
 
 Logger = structlog.typing.FilteringBoundLogger
 
 
 class LogFile:
-    """A log file. Each line is one write, so that lines of several threads never mix, and a crash loses none."""
+    """A log file. Each line is one write, so that lines of several threads never mix, and a crash loses none.
 
-    def __init__(self, path: Path, *, file_bytes: int, files: int) -> None:
+    A full disk must not stop who logs: what cannot be written is dropped and counted, and the file says how much that
+    was as soon as it takes lines again.
+
+    Parameters
+    ----------
+    lost
+        The line that says how many were dropped.
+    """
+
+    def __init__(self, path: Path, *, file_bytes: int, files: int, lost: Callable[[int], bytes]) -> None:
         self.path = path
+        self.dropped = 0
+        """Lines that could not be written and of which the file does not tell yet."""
         self._file_bytes = file_bytes
         self._files = files
+        self._lost = lost
         self._guard = threading.Lock()
         self._descriptor = -1
         self._size = 0
@@ -54,9 +70,23 @@ class LogFile:
                 return
             if self._size and self._size + len(line) > self._file_bytes:
                 self._rotate()
-            # A full disk must not stop who logs.
+            if self.dropped and self._append(self._lost(self.dropped)):
+                self.dropped = 0
+            if not self._append(line):
+                self.dropped += 1
+
+    def _append(self, line: bytes) -> bool:
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError:
+            return False
+        if written < len(line):
+            # The disk became full within the line: half of it would spoil the next one.
             with contextlib.suppress(OSError):
-                self._size += os.write(self._descriptor, line)
+                os.ftruncate(self._descriptor, self._size)
+            return False
+        self._size += written
+        return True
 
     def close(self) -> None:
         """What is written from now on is dropped."""
@@ -108,6 +138,7 @@ class _LibraryHandler(logging.Handler):
             fields = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
             if record.exc_info and record.exc_info[1] is not None:
                 fields["exc_info"] = record.exc_info  # type: ignore[assignment]
+            fields.update(getattr(record, "fields", ()))
             self._file.write(self._render(fields))
         except Exception:
             self.handleError(record)
@@ -120,11 +151,17 @@ def configure(
     settings = config or LoggingConfig()
     directory = Path(data) / "logs"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = LogFile(directory / f"{process}{SUFFIX}", file_bytes=settings.file_mib << 20, files=settings.files)
     level = LEVELS[settings.level]
 
     def render(fields: MutableMapping[str, Any]) -> bytes:
         return _render(fields, process, clock())
+
+    def lost(lines: int) -> bytes:
+        return render({"event": f"{lines} lines were lost: no room to write them", "level": "error", "lost": lines})
+
+    file = LogFile(
+        directory / f"{process}{SUFFIX}", file_bytes=settings.file_mib << 20, files=settings.files, lost=lost
+    )
 
     structlog.configure(
         processors=[_add_level, lambda _, __, fields: render(fields)],
@@ -169,7 +206,7 @@ def _render(fields: MutableMapping[str, Any], process: str, now_ns: int) -> byte
     fields["process"] = process
     fields["level"] = _NAMES.get(fields["level"], fields["level"])
     if error:
-        fields.update(_described(error))
+        fields.update({name: value for name, value in _described(error).items() if name not in fields})
     line = {name: fields.pop(name) for name in _FIRST if fields.get(name) is not None}
     line.update(fields)
     try:
@@ -184,9 +221,9 @@ def _described(given: Any) -> dict[str, str]:
     error = found[1] if isinstance(found, tuple) else found
     if not isinstance(error, BaseException):
         return {}
-    described = {
-        "error": f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error)),
-    }
+    # Messages quote what senders chose: they must not fill the file.
+    parts = traceback.format_exception(error)
+    told = "".join(part if len(part) <= LONGEST_PART else f"{part[:LONGEST_PART]}...\n" for part in parts)
+    described = {"error": f"{type(error).__name__}: {shortened(str(error))}", "traceback": told}
     code = getattr(error, "code", None)
     return {**described, "code": code} if isinstance(code, str) else described

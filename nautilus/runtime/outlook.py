@@ -29,7 +29,7 @@ class Outlook:
     Attributes
     ----------
     reasons : why the process is not ready.
-    warnings : what is wrong with it although it serves.
+    warnings : what went wrong with it lately although it serves.
     bus : plain facts about the bus.
     when_ready : called once, when the process is ready for the first time.
     looks : called whenever the above is renewed.
@@ -49,9 +49,11 @@ class Outlook:
         """Look at everything again."""
         host = self._host
         peers = host.mesh.peers()
+        for context in host.contexts.values():
+            host.calls.recover(context)
         blockers = self._blockers()
         self.reasons = (*blockers, *(part.refuses for part in host.parts if part.refuses))
-        self.warnings = tuple(f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.distinct())
+        self.warnings = tuple(f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
         self.bus = {"peers": {name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(peers.items())}}
         for look in self.looks:
             look()

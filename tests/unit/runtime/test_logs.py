@@ -1,6 +1,8 @@
 """Logs: one schema for all, files of bounded size, and a reader that merges, filters and follows them."""
 
+import errno
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -32,6 +34,10 @@ def counted() -> Callable[[], int]:
     """A clock that counts seconds from 2026."""
     moments = iter(range(1_767_225_600_000_000_001, 2**63, 1_000_000_000))
     return lambda: next(moments)
+
+
+def _lost(lines: int) -> bytes:
+    return b"%d lost\n" % lines
 
 
 def _lines(data: Path, process: str = "risk") -> list[dict[str, object]]:
@@ -87,6 +93,43 @@ def test_an_exception_is_one_line_with_its_code_and_traceback(tmp_path: Path) ->
         assert "raise FormatError" in str(line["traceback"])
 
 
+def test_fields_of_a_record_and_none_of_its_length_are_taken_over(tmp_path: Path) -> None:
+    configure("risk", tmp_path)
+    try:
+        raise ValueError("x" * 900_000)
+    except ValueError as error:
+        fields = {"engine": "risk", "trace_id": "7f", "code": "internal", "count": 3}
+        logging.getLogger("nautilus").error("failed", exc_info=error, extra={"fields": fields})
+    (line,) = _lines(tmp_path)
+    assert (line["engine"], line["trace_id"], line["code"], line["count"]) == ("risk", "7f", "internal", 3)
+    assert "raise ValueError" in str(line["traceback"])
+    assert len(str(line)) < 5_000
+
+
+def test_lines_that_a_full_disk_did_not_take_are_counted_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, write, room = configure("risk", tmp_path), os.write, [0]
+
+    def full(descriptor: int, line: bytes) -> int:
+        if room[0] >= len(line):
+            return write(descriptor, line)
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "no space")
+        return write(descriptor, line[: room[0]])
+
+    get_logger().info("before")
+    monkeypatch.setattr(os, "write", full)
+    get_logger().info("lost")
+    room[0] = 20  # a part of a line
+    get_logger().info("lost too")
+    assert file.dropped == 2
+    room[0] = 1 << 20
+    get_logger().info("after")
+    told, after = _lines(tmp_path)[1:]
+    assert (told["level"], told["lost"], after["event"], file.dropped) == ("error", 2, "after", 0)
+
+
 def test_a_value_without_a_form_in_json_loses_no_line(tmp_path: Path) -> None:
     configure("risk", tmp_path)
     get_logger().info("odd", thing=object(), big=1 << 90, keys={(1, 2): 3}, path=Path("x"))
@@ -97,7 +140,7 @@ def test_a_value_without_a_form_in_json_loses_no_line(tmp_path: Path) -> None:
 
 def test_a_full_file_gives_way_and_only_some_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "risk.jsonl"
-    log = LogFile(path, file_bytes=100, files=2)
+    log = LogFile(path, file_bytes=100, files=2, lost=_lost)
     for number in range(50):
         log.write(b"%04d5678\n" % number)
     log.close()
@@ -110,7 +153,7 @@ def test_a_full_file_gives_way_and_only_some_are_kept(tmp_path: Path) -> None:
 
 
 def test_without_old_files_a_full_one_is_begun_anew(tmp_path: Path) -> None:
-    log = LogFile(tmp_path / "risk.jsonl", file_bytes=20, files=0)
+    log = LogFile(tmp_path / "risk.jsonl", file_bytes=20, files=0, lost=_lost)
     for _ in range(5):
         log.write(b"123456789\n")
     log.close()
