@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from nautilus.model.errors import BusError
+from nautilus.model.errors import BusError, ConfigError
 
 if TYPE_CHECKING:
     from nautilus.engines.base import Operation
@@ -78,7 +78,10 @@ class Client:
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.ports = ports
-        self._token = token
+        self._token = token.strip()  # a file ends with a line
+        if not (self._token.isascii() and self._token.isprintable()):
+            # http.client would say so too, and what it says has the token in it.
+            raise ConfigError("the token holds what no header can carry", where="token", expected="one line of ASCII")
         self._host = host
         self._timeout_seconds = timeout_seconds
 

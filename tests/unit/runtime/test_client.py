@@ -14,6 +14,7 @@ import pytest
 from nautilus.cli.main import describe
 from nautilus.engines.base import Operation
 from nautilus.model.enums import Side
+from nautilus.model.errors import ConfigError
 from nautilus.model.queries import (
     Book,
     CancelRequest,
@@ -174,3 +175,17 @@ def test_the_operation_of_a_question_is_the_one_that_its_engine_declares() -> No
     assert operation_of("marketdata", GetBook).path == "/book/{instrument}"
     with pytest.raises(EngineError, match="no operation for GetOrders"):
         operation_of("risk", GetOrders)
+
+
+def test_a_token_read_from_a_file_is_shown_without_its_line_end(server: tuple[int, list[Any]]) -> None:
+    port, asked = server
+    Client({"trading": port}, token="secret\n").call("trading", "POST", "/orders")
+    assert asked[0]["headers"]["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("token", ["sec\nret", "sec\x00ret", "secr\xe4t"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_told(token: str) -> None:
+    with pytest.raises(ConfigError, match="no header can carry") as caught:
+        Client({}, token=token)
+    assert "ret" not in str(caught.value)
+    assert "r\xe4t" not in str(caught.value)
