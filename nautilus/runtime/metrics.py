@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -41,7 +39,6 @@ BOUNDS_NS = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5))
 _UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
 _SERVING = (EngineState.RUNNING, EngineState.DEGRADED)
 _BROKEN = (EngineState.FAILED, EngineState.STOPPED)
-_OPENMETRICS = "application/openmetrics-text"
 
 DESCRIPTIONS = {
     "engine_requests": "Requests that the engine's handlers took.",
@@ -243,23 +240,6 @@ class EngineCollector(Collector):
                 family = families[name] = make(PREFIX + name, text, labels=list(labels))
             assert isinstance(family, GaugeMetricFamily | CounterMetricFamily)
             family.add_metric(list(labels.values()), value / _UNITS[unit] if unit else value)
-
-
-class MetricsPage:
-    """An engine's `/metrics`."""
-
-    def __init__(self, view: EngineView) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(EngineCollector(view))
-        if view.process_metrics:
-            ProcessCollector(namespace=PREFIX.rstrip("_"), registry=self._registry)
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The page in the format that the reader accepts, and its content type; OpenMetrics where any will do."""
-        if _OPENMETRICS not in accept and "text/plain" in accept:
-            return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
-        encode, content_type = choose_encoder(accept if _OPENMETRICS in accept else f"{_OPENMETRICS}; version=1.0.0")
-        return encode(self._registry), content_type
 
 
 def _parts(name: str) -> tuple[str, dict[str, str]]:

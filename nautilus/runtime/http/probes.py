@@ -6,7 +6,8 @@ from typing import Any
 
 from nautilus.core.histogram import Histogram
 from nautilus.runtime.http.exchange import Request, Response, Route, json_response
-from nautilus.runtime.metrics import EngineView, MetricsPage
+from nautilus.runtime.http.scrape import MetricsPage
+from nautilus.runtime.metrics import EngineView
 
 OVERALL = "handle"
 _ALIVE = Response(b'{"status":"alive"}')

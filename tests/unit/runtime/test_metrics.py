@@ -11,7 +11,8 @@ from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.model.enums import EngineState
 from nautilus.runtime.http.probes import performance_of
-from nautilus.runtime.metrics import BOUNDS_NS, BreakerView, EngineView, MetricsPage, SharedMeters
+from nautilus.runtime.http.scrape import FRESH_NS, MetricsPage
+from nautilus.runtime.metrics import BOUNDS_NS, BreakerView, EngineView, SharedMeters
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -129,6 +130,14 @@ def test_damaged_meters_of_another_process_are_left_out(view, tmp_path):
         ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", "application/"),
         ("text/plain", "text/plain; version=0.0.4; charset=utf-8"),
         ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;q=0", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text; q=0.0, */*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;q=0.2,text/plain;q=0.7", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;q=0, */*", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("application/openmetrics-text;q=many", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/json", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("application/openmetrics-text;version=77", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
     ],
 )
 def test_format_is_the_one_that_the_reader_accepts(view, accept, content_type):
@@ -138,6 +147,19 @@ def test_format_is_the_one_that_the_reader_accepts(view, accept, content_type):
     assert body.endswith(b"# EOF\n") == is_openmetrics
     parse = parse_openmetrics if is_openmetrics else parse_text
     assert samples(view, accept, parse)[key("nautilus_star_lost_total", process="accounts")] == 3
+
+
+def test_page_is_made_anew_twice_a_second_at_most(view):
+    now = [1]
+    page = MetricsPage(view, lambda: now[0])
+    rich, plain = page.render(OPENMETRICS), page.render("text/plain")
+    view.counters.increment(view.counters.counter("star.lost"))
+    now[0] += FRESH_NS
+    assert page.render("*/*") is not None
+    assert (page.render(OPENMETRICS), page.render("text/plain")) == (rich, plain)
+    now[0] += 1
+    assert b'star_lost_total{process="accounts"} 4' in page.render(OPENMETRICS)[0]
+    assert b'star_lost_total{process="accounts"} 4' in page.render("text/plain")[0]
 
 
 class Tripped:
