@@ -9,137 +9,24 @@ import concurrent.futures
 import http.client
 import json
 import os
-import queue
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nautilus.core.counters import Counters
-from nautilus.engines.base import Operation
 from nautilus.model.enums import EngineState, Side
-from nautilus.model.errors import BusError, InternalError, ModelError
-from nautilus.model.queries import (
-    CancelRequest,
-    GetOrders,
-    KillRequest,
-    KillResult,
-    OrderLines,
-    OrderRequest,
-    OrderResult,
-)
-from nautilus.runtime.errorlog import ErrorLog
-from nautilus.runtime.http.access import AccessRules
-from nautilus.runtime.http.app import EngineApp
+from nautilus.model.queries import CancelRequest, OrderRequest, OrderResult
 from nautilus.runtime.http.config import HttpConfig
-from nautilus.runtime.http.exchange import Request, Response, Route
-from nautilus.runtime.http.server import HEAD_BYTES, HttpServer
+from nautilus.runtime.http.document import PROBES
+from nautilus.runtime.http.protocol import HEAD_BYTES
 from nautilus.runtime.http.sockets import bind_socket
-from nautilus.runtime.metrics import EngineView
+from tests.kit.http_engines import JSON, OPERATIONS, ORDER, TOKEN, Engines, answer_of, call, count, problem, raw
 
-TOKEN = "token-of-this-test"
-OPERATIONS = (
-    Operation("POST", "/orders", OrderRequest, OrderResult, "Enter an order"),
-    Operation("GET", "/orders", GetOrders, OrderLines, "Open orders"),
-    Operation("DELETE", "/orders/{order_id}", CancelRequest, OrderResult, "Take an order out"),
-    Operation("POST", "/kill-switch", KillRequest, KillResult, "The kill switch"),
-)
-ORDER = {"instrument": "BTCUSDT", "side": "BUY", "quantity": "1.5", "price": "100"}
-JSON = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
-
-
-class UnknownInstrumentError(ModelError):
-    code = "model.unknown_instrument"
-
-
-class Engines:
-    """Two engines of one process: a thread answers requests to them, as the live host does.
-
-    The instrument of an order says what becomes of it.
-    """
-
-    def __init__(self, config: HttpConfig, token: str | None) -> None:
-        self.counters = Counters(64)
-        self.errors = ErrorLog()
-        self.asked: list[tuple[str, object]] = []
-        self.held: list[concurrent.futures.Future] = []
-        self.holding = threading.Event()
-        self._waiting: queue.SimpleQueue = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        self.views = {}
-        apps = {}
-        for name in ("trading", "risk"):
-            view = EngineView(name, "rim", self.counters, EngineState.RUNNING, process_metrics=name == "trading")
-            self.views[name] = view
-            app = EngineApp(
-                view,
-                OPERATIONS if name == "trading" else (),
-                self.ask,
-                AccessRules(token, config=config),
-                config=config,
-                errors=self.errors,
-                routes=[Route("PUT", "/own/{name}", self.own)] if name == "risk" else (),
-            )
-            apps[name] = (app, bind_socket("127.0.0.1", 0, name))
-        self.apps = {name: app for name, (app, _) in apps.items()}
-        self.server = HttpServer(apps, self.counters, config)
-        self.server.start()
-
-    def ask(self, engine, message):
-        answer: concurrent.futures.Future = concurrent.futures.Future()
-        self._waiting.put((engine, message, answer))
-        return answer
-
-    async def own(self, request: Request) -> Response:
-        return Response(json.dumps({"name": request.path_values["name"], "body": request.body}).encode(), 201)
-
-    def close(self):
-        self.server.stop()
-        self._waiting.put(None)
-        self._thread.join(5)
-
-    def _run(self):
-        while (item := self._waiting.get()) is not None:
-            engine, message, answer = item
-            self.asked.append((engine, message))
-            try:
-                reply = self._answer(message, answer)
-            except Exception as error:
-                answer.set_exception(error)
-            else:
-                if reply is not None:
-                    answer.set_result(reply)
-
-    def _answer(self, message, answer):
-        if isinstance(message, GetOrders):
-            return OrderLines((), 5)
-        if isinstance(message, KillRequest):
-            return KillResult(message.on, 3, 1.0)
-        if isinstance(message, CancelRequest):
-            return OrderResult(message.order_id, "cancelled", 1.0)
-        match message.instrument:
-            case "UNKNOWN":
-                raise UnknownInstrumentError("instrument UNKNOWN", where="orders", expected="a known symbol")
-            case "OFFTICK":
-                raise ModelError("price 1.5 is off tick", where="OFFTICK", expected="a multiple of 1")
-            case "DOWN":
-                raise BusError("the core is away")
-            case "BROKEN":
-                raise InternalError("an invariant is broken")
-            case "BUG":
-                raise ZeroDivisionError("a secret")
-            case "GONE":
-                answer.cancel()
-                return None
-            case "HELD":
-                self.held.append(answer)
-                self.holding.set()
-                return None
-        return OrderResult(len(self.asked), "accepted", 1.0, client_order_id=message.client_order_id)
+CODED = b"POST /orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: %b\r\n\r\n0\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -155,59 +42,6 @@ def fresh() -> Iterator[Engines]:
     made = Engines(HttpConfig(answer_seconds=0.2, connections=4), None)
     yield made
     made.close()
-
-
-def call(engines, method, path, body=None, headers=None, engine="trading"):
-    """Status, headers and body (decoded where it is JSON) of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", engines.server.ports[engine], timeout=10)
-    try:
-        content = json.dumps(body) if isinstance(body, dict | list) else body
-        connection.request(method, path, content, JSON if headers is None else headers)
-        return answer_of(connection)
-    finally:
-        connection.close()
-
-
-def answer_of(connection):
-    response = connection.getresponse()
-    content = response.read()
-    if "json" in (response.headers["content-type"] or "") and content:
-        return response.status, response.headers, json.loads(content)
-    return response.status, response.headers, content
-
-
-def problem(engines, *arguments, **options):
-    """Status and code of a problem."""
-    status, headers, value = call(engines, *arguments, **options)
-    assert headers["content-type"] == "application/problem+json"
-    assert value["status"] == status
-    assert value["type"] == f"urn:nautilus:problem:{value['code']}"
-    assert len(value["trace_id"]) == 32
-    assert {"title", "detail"} <= set(value)
-    return status, value["code"]
-
-
-def raw(engines, content, engine="trading"):
-    """Whatever comes back for some bytes, until the server closes or answers once."""
-    with socket.create_connection(("127.0.0.1", engines.server.ports[engine]), timeout=10) as connection:
-        connection.sendall(content)
-        found = b""
-        while not complete(found):
-            part = connection.recv(65536)
-            if not part:
-                break
-            found += part
-        return found
-
-
-def complete(answer):
-    head, separator, body = answer.partition(b"\r\n\r\n")
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    return bool(separator and lengths) and len(body) >= int(lengths[0].split(b":")[1])
-
-
-def count(engines, name):
-    return engines.counters.snapshot()[name]
 
 
 @pytest.mark.parametrize("engine", ["trading", "risk"])
@@ -269,8 +103,9 @@ def test_operations_reach_the_handler_and_its_reply_comes_back(engines):
     assert engines.asked[-1] == ("trading", expected)
     assert call(engines, "DELETE", "/orders/17?account_id=2")[2]["order_id"] == 17
     assert engines.asked[-1] == ("trading", CancelRequest(17, 2))
+    assert call(engines, "DELETE", "/orders/17", headers={"Authorization": JSON["Authorization"]})[0] == 200
     assert call(engines, "GET", "/orders?account_id=3")[2] == {"orders": [], "last_sequence": 5}
-    assert call(engines, "POST", "/kill-switch")[2]["cancelled"] == 3
+    assert call(engines, "POST", "/kill-switch", {"on": True})[2]["cancelled"] == 3
     assert call(engines, "HEAD", "/orders")[0] == 200
 
 
@@ -323,7 +158,15 @@ def test_no_answer_in_time_leaves_the_outcome_unknown(fresh):
         ("POST", "/orders", {"Origin": "http://evil.example"}, ORDER, 403, "http.origin"),
         ("POST", "/orders", {"Origin": "null"}, ORDER, 403, "http.origin"),
         ("POST", "/orders", {"Content-Type": "text/plain"}, ORDER, 415, "http.content_type"),
-        ("DELETE", "/orders/1", {"Content-Type": None}, None, 415, "http.content_type"),
+        ("POST", "/kill-switch", {"Content-Type": None}, None, 415, "http.content_type"),
+        ("DELETE", "/orders/1", {"Content-Type": "text/plain"}, "x", 415, "http.content_type"),
+        ("DELETE", "/orders/1", {"Content-Type": None, "Authorization": None}, None, 401, "http.token"),
+        ("DELETE", "/orders/1", {"Content-Type": None, "Origin": "http://evil"}, None, 403, "http.origin"),
+        ("OPTIONS", "/orders", {"Origin": "http://evil"}, None, 403, "http.origin"),
+        ("OPTIONS", "/nowhere", {"Content-Type": None}, None, 404, "http.not_found"),
+        ("TRACE", "/orders", {"Content-Type": None, "Authorization": None}, None, 405, "http.method"),
+        ("TRACE", "/nowhere", {"Content-Type": None, "Authorization": None}, None, 404, "http.not_found"),
+        ("PROPFIND", "/orders", {"Content-Type": None, "Authorization": None}, None, 405, "http.method"),
         ("POST", "/orders", {"Authorization": None}, ORDER, 401, "http.token"),
         ("POST", "/orders", {"Authorization": "Bearer wrong"}, ORDER, 401, "http.token"),
         ("POST", "/nowhere", {"Authorization": None}, ORDER, 401, "http.token"),
@@ -333,6 +176,14 @@ def test_no_answer_in_time_leaves_the_outcome_unknown(fresh):
         ("POST", "/orders", {}, {**ORDER, "colour": "red"}, 422, "http.fields"),
         ("POST", "/orders", {}, {"instrument": "BTCUSDT"}, 422, "http.fields"),
         ("POST", "/orders", {}, [1], 422, "http.fields"),
+        ("POST", "/orders", {}, "null", 422, "http.fields"),
+        ("POST", "/orders", {}, "", 422, "http.fields"),
+        ("POST", "/kill-switch", {}, "null", 422, "http.fields"),
+        ("POST", "/kill-switch", {}, "", 422, "http.fields"),
+        ("POST", "/kill-switch", {}, '{"on": false, "on": true}', 422, "http.fields"),
+        ("POST", "/nowhere", {}, '{"a": [{"b": 1, "b": 1}]}', 422, "http.fields"),
+        ("DELETE", "/orders/1?account_id=1e3", {}, None, 422, "http.fields"),
+        ("DELETE", "/orders/1.0", {}, None, 422, "http.fields"),
         ("GET", "/orders?colour=red", {}, None, 422, "http.fields"),
         ("GET", "/orders?account_id=x", {}, None, 422, "http.fields"),
         ("GET", "/nowhere", {}, None, 404, "http.not_found"),
@@ -340,7 +191,6 @@ def test_no_answer_in_time_leaves_the_outcome_unknown(fresh):
         ("GET", "/%00%ff", {}, None, 404, "http.not_found"),
         ("PUT", "/orders", {}, ORDER, 405, "http.method"),
         ("POST", "/livez", {}, {}, 405, "http.method"),
-        ("OPTIONS", "/orders", {}, None, 405, "http.method"),
         ("GET", "/orders/7", {}, None, 405, "http.method"),
     ],
 )
@@ -353,11 +203,27 @@ def test_every_refusal_has_its_status_and_code_and_is_counted(engines, method, p
 
 
 def test_refused_method_tells_which_are_allowed(engines):
-    _, headers, value = call(engines, "PUT", "/livez", {})
-    assert (headers["allow"], value["expected"]) == ("GET, HEAD", "GET, HEAD")
+    for method, path, allowed in (
+        ("PUT", "/livez", "GET, HEAD, OPTIONS"),
+        ("PUT", "/orders", "GET, HEAD, POST, OPTIONS"),
+        ("GET", "/orders/1", "DELETE, OPTIONS"),
+        ("TRACE", "/orders", "GET, HEAD, POST, OPTIONS"),
+    ):
+        status, headers, value = call(engines, method, path, {} if method == "PUT" else None)
+        assert (status, headers["allow"], value["expected"]) == (405, allowed, allowed)
+        status, headers, content = call(engines, "OPTIONS", path, headers={})
+        assert (status, headers["allow"], content) == (204, allowed, b"")
+        assert headers["content-length"] is None
     assert call(engines, "POST", "/orders", ORDER, headers={"Content-Type": "application/json"})[1][
         "www-authenticate"
     ] == ("Bearer")
+
+
+def test_field_that_is_missing_or_given_twice_is_named(engines):
+    assert call(engines, "POST", "/orders", {**ORDER, "quantity": None})[2]["where"] == "quantity"
+    without = {name: value for name, value in ORDER.items() if name != "quantity"}
+    assert call(engines, "POST", "/orders", without)[2]["where"] == "quantity"
+    assert call(engines, "POST", "/orders", '{"instrument": "A", "instrument": "B"}')[2]["where"] == "instrument"
 
 
 def test_own_page_may_post_and_demo_needs_no_token(engines, fresh):
@@ -394,15 +260,26 @@ def test_connection_goes_on_after_a_refusal(engines):
         (b"GET /livez HTTP/1.0\r\n\r\n", 403, "http.host"),
         (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 403, "http.host"),
         (b"BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "http.malformed"),
+        (b"GET /livez HTTP/2.0\r\nHost: localhost\r\n\r\n", 505, "http.version"),
+        (b"GET /livez HTTP/0.9\r\nHost: localhost\r\n\r\n", 505, "http.version"),
+        (CODED % b"gzip, chunked", 501, "http.transfer_encoding"),
+        (CODED % b"chunked\r\nTransfer-Encoding: gzip, chunked", 400, "http.malformed"),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nx: " + b"x" * 300_000 + b"\r\n\r\n", 431, "http.head_size"),
     ],
 )
 def test_malformed_requests_are_answered_with_a_problem(engines, content, status, code):
-    refused = count(engines, "http.refused")
+    counter = "http.errors" if status >= 500 else "http.refused"
+    before = count(engines, counter)
     head, _, body = raw(engines, content).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status)
-    assert b"application/problem+json" in head
-    assert json.loads(body)["code"] == code
-    assert count(engines, "http.refused") == refused + 1
+    status_line, *headers = head.split(b"\r\n")
+    assert status_line == b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())
+    found = dict(line.split(b": ", 1) for line in headers)
+    assert found[b"content-type"] == b"application/problem+json"
+    assert (found[b"cache-control"], found[b"x-content-type-options"]) == (b"no-store", b"nosniff")
+    assert found[b"date"].endswith(b"GMT")
+    told = json.loads(body)
+    assert (told["code"], told["status"], len(told["trace_id"])) == (code, status, 32)
+    assert count(engines, counter) == before + 1
     assert call(engines, "GET", "/livez")[0] == 200
 
 
@@ -478,7 +355,8 @@ def test_client_that_leaves_early_disturbs_nobody(engines):
 def test_documents_describe_what_is_served(engines):
     _, _, document = call(engines, "GET", "/openapi.json")
     assert {(method.upper(), path) for path, methods in document["paths"].items() for method in methods} == {
-        (operation.method, operation.path) for operation in OPERATIONS
+        *((operation.method, operation.path) for operation in OPERATIONS),
+        *(("GET", path) for path in PROBES),
     }
     status, headers, page = call(engines, "GET", "/docs")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -534,23 +412,6 @@ def test_pipelined_requests_are_answered_in_order(engines):
     assert found.index(b"alive") < found.index(b"http.not_found") < found.index(b'"ready"')
 
 
-def test_too_many_connections_are_refused_and_the_others_go_on(fresh):
-    port = fresh.server.ports["trading"]
-    opened = []
-    try:
-        for _ in range(4):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            opened.append(connection)
-            connection.request("GET", "/livez")
-            assert answer_of(connection)[0] == 200
-        assert b"http.connections" in raw(fresh, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        opened[0].request("GET", "/livez")
-        assert answer_of(opened[0])[0] == 200
-    finally:
-        for connection in opened:
-            connection.close()
-
-
 def test_request_while_the_process_stops_is_told_so(fresh):
     connection = http.client.HTTPConnection("127.0.0.1", fresh.server.ports["trading"], timeout=10)
     try:
@@ -600,9 +461,37 @@ def test_stop_does_not_wait_for_an_answer_that_never_comes():
         stopper.start()
         stopper.join(2)
         assert not stopper.is_alive()
+        status, headers, value = answer_of(busy)
+        # It may be carried out: nobody is asked to come again.
+        assert (status, value["code"], headers["retry-after"]) == (504, "http.timeout", None)
         engines.held[0].set_result(OrderResult(1, "accepted", 1.0))
     finally:
         busy.close()
+        engines.close()
+
+
+@pytest.mark.parametrize("rest", [b"", b'"instrument": "BTCUSDT"}'])
+def test_body_that_is_awaited_at_the_stop_is_refused_as_late(rest):
+    engines = Engines(HttpConfig(body_seconds=600.0), None)
+    body = b"{" + rest
+    head = b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % (len(body) if rest else 100)
+    try:
+        with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=10) as connection:
+            connection.sendall(head)
+            assert b"100 Continue" in connection.recv(65536)  # the body is awaited
+            stopper = threading.Thread(target=engines.server.stop, args=(5.0 if rest else 0.05,))
+            stopper.start()
+            if rest:
+                engines.server.drain()
+                connection.sendall(body)
+            answer = connection.recv(65536)
+            stopper.join(10)
+        assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"application/problem+json" in answer
+        assert b'"http.stopping"' in answer
+        assert engines.asked == []
+    finally:
         engines.close()
 
 

@@ -1,4 +1,4 @@
-"""Who may ask: rules on Host, Origin, content type, token and body, the same on every port, applied before all else.
+"""Who may ask: rules on Host, Origin, content type and token, the same on every port, applied before all else.
 
 A browser that is shown a foreign page reaches ports of this machine too. Host stops a foreign name that was made to
 point here; Origin and the content type stop a foreign page's forms and scripts; the token stops other users.
@@ -6,24 +6,16 @@ point here; Origin and the content type stop a foreign page's forms and scripts;
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import socket
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
 
-import msgspec
-
+from nautilus.runtime.http.body import Headers
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.problems import HttpError
 
-Headers = Iterable[tuple[bytes, bytes]]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
 READ_METHODS = ("GET", "HEAD")
+CHANGING_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-DRAINED_BYTES = 8 << 20
-"""So much of a body that is too large is read and thrown away, so that its sender gets to read the answer."""
 
 
 class AccessRules:
@@ -36,7 +28,7 @@ class AccessRules:
     bind
         Address that the ports are bound to: a name of this machine too, unless it stands for all of them.
     config
-        Limits, and more names.
+        More names.
     """
 
     def __init__(self, token: str | None = None, bind: str = "127.0.0.1", config: HttpConfig | None = None) -> None:
@@ -46,12 +38,11 @@ class AccessRules:
         if bind not in ("", "0.0.0.0", "::"):
             names.add(f"[{bind}]" if ":" in bind else bind)
         self.hosts = frozenset(name.lower().encode() for name in names if name)
-        self.limit_bytes = config.body_kib << 10
-        self._body_seconds = config.body_seconds
 
     def check(self, method: str, headers: Headers) -> None:
-        """Raise HttpError where a rule is broken; the body is left to `read_json`."""
+        """Raise HttpError where a rule is broken; the body is left to `BodyReader`."""
         hosts, origins, types, tokens = [], [], [], []
+        has_body = False
         for name, value in headers:
             if name == b"host":
                 hosts.append(value.strip().lower())
@@ -61,6 +52,19 @@ class AccessRules:
                 types.append(value)
             elif name == b"authorization":
                 tokens.append(value)
+            elif name == b"content-length":
+                has_body = has_body or value != b"0"
+            elif name == b"transfer-encoding":
+                has_body = True
+                if value.strip().lower() != b"chunked":
+                    raise HttpError(
+                        501,
+                        "http.transfer_encoding",
+                        f"transfer encoding {_shown([value])}",
+                        where="Transfer-Encoding",
+                        expected="chunked",
+                        headers=((b"connection", b"close"),),
+                    )
         if len(hosts) != 1 or _split(hosts[0])[0] not in self.hosts:
             raise HttpError(
                 403, "http.host", f"host {_shown(hosts)}", where="Host", expected="one name of this machine"
@@ -71,7 +75,12 @@ class AccessRules:
             raise HttpError(
                 403, "http.origin", f"origin {_shown(origins)}", where="Origin", expected="none, or this host and port"
             )
-        if len(types) != 1 or types[0].partition(b";")[0].strip().lower() != b"application/json":
+        if method not in CHANGING_METHODS:
+            return
+        # A form of a page sends no DELETE, and a script has to ask first: without a body its type says nothing.
+        if (method != "DELETE" or has_body) and (
+            len(types) != 1 or types[0].partition(b";")[0].strip().lower() != b"application/json"
+        ):
             raise HttpError(
                 415,
                 "http.content_type",
@@ -88,60 +97,6 @@ class AccessRules:
                 expected="Bearer and the token of this instance",
                 headers=((b"www-authenticate", b"Bearer"),),
             )
-
-    async def read_json(self, headers: Headers, receive: Receive) -> tuple[bytes, Any]:
-        """The body, as it is and decoded; None where there is none. Raises HttpError."""
-        declared, expects, chunked = _body_headers(headers)
-        if not declared and not chunked:
-            return b"", None
-        if declared > self.limit_bytes and (expects or declared > DRAINED_BYTES):
-            raise self._too_large(closing=True)
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                body = await self._read(receive)
-        except TimeoutError:
-            raise HttpError(
-                408,
-                "http.slow",
-                f"no whole body within {self._body_seconds:g} s",
-                where="body",
-                headers=((b"connection", b"close"),),
-            ) from None
-        if not body:
-            return b"", None
-        try:
-            return body, msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise HttpError(400, "http.body", f"body is no JSON: {error}", where="body", expected="JSON") from None
-
-    async def _read(self, receive: Receive) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise HttpError(400, "http.body", "the sender left before the body was whole", where="body")
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size <= self.limit_bytes:
-                chunks.append(chunk)
-            elif size > DRAINED_BYTES:
-                raise self._too_large(closing=True)
-            if not message.get("more_body", False):
-                break
-        if size > self.limit_bytes:
-            raise self._too_large(closing=False)
-        return b"".join(chunks)
-
-    def _too_large(self, *, closing: bool) -> HttpError:
-        return HttpError(
-            413,
-            "http.body_size",
-            "the body is too large",
-            where="body",
-            expected=f"at most {self.limit_bytes} bytes",
-            headers=((b"connection", b"close"),) if closing else (),
-        )
 
 
 def _split(host: bytes) -> tuple[bytes, bytes]:
@@ -172,19 +127,6 @@ def _same_token(shown: bytes, token: bytes) -> bool:
     scheme, _, rest = shown.strip().partition(b" ")
     # Scheme names are told apart without regard to case; of the token every byte counts, in constant time.
     return scheme.lower() == b"bearer" and hmac.compare_digest(b"Bearer " + rest.strip(), token)
-
-
-def _body_headers(headers: Headers) -> tuple[int, bool, bool]:
-    """Declared length (0: none), whether the sender waits to be told to go on, and whether it sends in chunks."""
-    declared, expects, chunked = 0, False, False
-    for name, value in headers:
-        if name == b"content-length" and value.isdigit():
-            declared = int(value)
-        elif name == b"expect":
-            expects = True
-        elif name == b"transfer-encoding":
-            chunked = True
-    return declared, expects, chunked
 
 
 def _shown(values: list[bytes]) -> str:

@@ -4,6 +4,7 @@
 
     server -> EngineApp: rules, stopping?, body -> own routes -> handler
                                                 -> FastAPI: included routers; unknown paths and methods
+                         OPTIONS, strange methods -> which methods the path has
 
 FastAPI knows the own routes too, so that one place decides between 404 and 405; but a request to one of them is found
 before it, which saves probes and orders its layers.
@@ -11,6 +12,8 @@ before it, which saves probes and orders its layers.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,13 +24,15 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
+from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 
 from nautilus.core.histogram import Histogram
 from nautilus.engines.base import Operation
 from nautilus.model.errors import NautilusError
 from nautilus.runtime.errorlog import ErrorLog
-from nautilus.runtime.http.access import READ_METHODS, AccessRules
+from nautilus.runtime.http.access import CHANGING_METHODS, READ_METHODS, AccessRules
+from nautilus.runtime.http.body import BodyReader
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.document import PAGE_POLICY, describe, page_of
 from nautilus.runtime.http.exchange import (
@@ -50,10 +55,11 @@ from nautilus.runtime.http.exchange import (
 )
 from nautilus.runtime.http.operations import Ask, OperationHandler
 from nautilus.runtime.http.probes import Probes
-from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.http.problems import HttpError, as_http_error
 from nautilus.runtime.metrics import EngineView
 
 _TOLD = "nautilus.told"
+_METHODS = (*READ_METHODS, *CHANGING_METHODS)
 
 
 class EngineApp:
@@ -92,11 +98,12 @@ class EngineApp:
         self.stopping = False
         """Set: everything but probes is answered with 503."""
         self._rules = rules
+        self._read_body = BodyReader(config).read
         self._counters = view.counters
         self._requests = view.counters.counter("http.requests")
         self._refused = view.counters.counter("http.refused")
         self._failures = view.counters.counter("http.errors")
-        self._border = Border(errors or ErrorLog(), self._count)
+        self._border = Border(errors or ErrorLog(), self._count, view.name)
         self.api = FastAPI(
             title=f"nautilus {view.name}", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
         )
@@ -140,16 +147,48 @@ class EngineApp:
         method = scope["method"]
         try:
             self._rules.check(method, scope["headers"])
-            if self.stopping and scope["path"] not in self._probes:
-                raise stopping()
-            if method not in READ_METHODS:
-                body, scope[BODY_KEY] = await self._rules.read_json(scope["headers"], receive)
+            self._refuse_late(scope)
+            if method in CHANGING_METHODS:
+                body, scope[BODY_KEY] = await self._read_body(scope["headers"], receive)
+                self._refuse_late(scope)
                 receive = replay(body, receive)
+            elif method not in READ_METHODS:
+                await send_response(send, self._options(scope))
+                return
+            await (self._own_route(method, scope) or self._through_api)(scope, receive, send)
         except HttpError as error:
-            self._counters.increment(self._refused)
+            self._count(error.status)
             await send_response(send, problem_response(error, trace_id(scope)))
-            return
-        await (self._own_route(method, scope) or self._through_api)(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server ends and waits no longer. Nothing was handed to an engine: that would have been told.
+            self._count(503)
+            with contextlib.suppress(RuntimeError):  # an answer has begun
+                await send_response(send, problem_response(stopping(), trace_id(scope)))
+                return
+            raise
+
+    def _refuse_late(self, scope: Scope) -> None:
+        if self.stopping and scope["path"] not in self._probes:
+            raise stopping()
+
+    def _options(self, scope: Scope) -> Response:
+        """The answer to OPTIONS, or to a method that no path has."""
+        allowed = self._allowed(scope)
+        if scope["method"] != "OPTIONS":
+            raise _not_allowed(scope, allowed)
+        return Response(b"", 204, headers=((b"allow", allowed.encode()),))
+
+    def _allowed(self, scope: Scope) -> str:
+        """The methods of a path; HttpError where there is no such path."""
+        routes = self.api.router.routes
+        found = [
+            method
+            for method in _METHODS
+            if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+        ]
+        if not found:
+            raise _not_found(scope)
+        return ", ".join([*found, "OPTIONS"])
 
     def _own_route(self, method: str, scope: Scope) -> App | None:
         path = scope["path"]
@@ -180,7 +219,7 @@ class EngineApp:
             try:
                 return await answer(request)
             except Exception as error:
-                if not isinstance(error, HttpError) or error.status >= 500:
+                if as_http_error(error).status >= 500:
                     self._counters.increment(failures)
                 raise
 
@@ -210,14 +249,10 @@ class EngineApp:
     async def _on_http_exception(self, request: StarletteRequest, error: Exception) -> StarletteResponse:
         assert isinstance(error, HTTPException)
         headers = tuple((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
-        path, method = request.url.path[:200], request.method
         if error.status_code == 404:
-            told = HttpError(404, "http.not_found", f"no path {path!r}", expected="one of /docs", headers=headers)
+            told = _not_found(request.scope)
         elif error.status_code == 405:
-            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-            told = HttpError(
-                405, "http.method", f"{method} {path}", expected=allowed, headers=((b"allow", allowed.encode()),)
-            )
+            told = _not_allowed(request.scope, self._allowed(request.scope))
         else:
             told = HttpError(error.status_code, "http.error", str(error.detail), headers=headers)
         return self._as_starlette(told, request.scope)
@@ -236,6 +271,15 @@ class EngineApp:
         scope[_TOLD] = True
         headers = {name.decode(): value.decode() for name, value in response.headers}
         return StarletteResponse(response.body, response.status, headers, response.content_type)
+
+
+def _not_found(scope: Scope) -> HttpError:
+    return HttpError(404, "http.not_found", f"no path {scope['path'][:200]!r}", expected="one of /docs")
+
+
+def _not_allowed(scope: Scope, allowed: str) -> HttpError:
+    what = f"{scope['method']} {scope['path'][:200]}"
+    return HttpError(405, "http.method", what, expected=allowed, headers=((b"allow", allowed.encode()),))
 
 
 def _pattern(path: str) -> re.Pattern[str]:

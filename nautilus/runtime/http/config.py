@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from nautilus.model.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 class HttpConfig(msgspec.Struct, frozen=True):
@@ -24,7 +29,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     idle_seconds
         An unused connection is closed after so long.
     connections
-        At once, on all ports of a process.
+        At once, on each port; less where the process may not open so many files.
     """
 
     hosts: tuple[str, ...] = ()
@@ -33,3 +38,13 @@ class HttpConfig(msgspec.Struct, frozen=True):
     answer_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     idle_seconds: Annotated[float, Meta(gt=0, le=3600)] = 75.0
     connections: Annotated[int, Meta(ge=1, le=65536)] = 512
+
+    def __post_init__(self) -> None:
+        for name in self.hosts:
+            if not _NAME.fullmatch(name):
+                # A port is no part of it: every port of the platform goes by the same names.
+                raise ConfigError(
+                    f"hosts: {name!r}",
+                    where="http",
+                    expected='a name without scheme and port, such as "prometheus.example" or "[fe80::1]"',
+                )

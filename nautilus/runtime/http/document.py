@@ -13,14 +13,22 @@ import msgspec
 from nautilus import __version__
 from nautilus.engines.base import Operation
 from nautilus.runtime.http.access import READ_METHODS
-from nautilus.runtime.http.forms import field_forms, struct_of
+from nautilus.runtime.http.forms import request_forms, request_struct, struct_of
 from nautilus.runtime.http.operations import PATH_FIELD
 from nautilus.runtime.http.problems import PROBLEM_TYPE, Problem
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _SECTION = "Parameters\n----------\n"
+_BODY = "_body"
 _REFERENCE = "#/components/schemas/{name}"
 _BODILESS = (*READ_METHODS, "DELETE")
+PROBES = {
+    "/livez": ("Whether the process answers", {"200": "It does"}, "application/json"),
+    "/readyz": ("Whether requests are taken", {"200": "They are", "503": "Why they are not"}, "application/json"),
+    "/health": ("State, reasons, breaker, latencies, bus", {"200": "As it is", "503": "Unhealthy"}, "application/json"),
+    "/metrics": ("Counters and latencies", {"200": "OpenMetrics"}, "application/openmetrics-text"),
+    "/hybrid/performance": ("Latency of every operation in microseconds", {"200": "As it is"}, "application/json"),
+}
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h2{font-size:1rem;margin:2rem 0 .3rem;border-top:1px solid #ddd;padding-top:1rem}code,pre{font:13px/1.4 monospace}
 pre{background:#f5f5f5;padding:.6rem;overflow:auto}b{display:inline-block;min-width:4rem}
@@ -33,9 +41,14 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
     for operation in operations:
         types += [_request_struct(operation), struct_of(operation.reply)]
     found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    for component in components.values():
+    for name, component in components.items():
         _tell_fields_apart(component)
-    paths: dict[str, dict[str, Any]] = {}
+        if "enum" in component:
+            component["type"] = "string"
+        if not name.endswith(_BODY):
+            # Answers may have more fields in a later version.
+            component.pop("additionalProperties", None)
+    paths = _probes()
     problem = {"description": "Problem", "content": {PROBLEM_TYPE: {"schema": found[0]}}}
     for at, operation in enumerate(operations):
         request, reply = found[1 + 2 * at], found[2 + 2 * at]
@@ -52,13 +65,11 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
         parameters = _parameters(operation, components, name)
         if parameters:
             described["parameters"] = parameters
-        if operation.method in _BODILESS or not components[name].get("properties"):
+        if operation.method in _BODILESS:
             del components[name]
         else:
-            described["requestBody"] = {
-                "required": bool(components[name].get("required")),
-                "content": {"application/json": {"schema": request}},
-            }
+            # Even where no field is needed: who sends no body sends no content type, and that is refused.
+            described["requestBody"] = {"required": True, "content": {"application/json": {"schema": request}}}
         if operation.method not in READ_METHODS:
             described["security"] = [{"token": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
@@ -74,6 +85,16 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
     # Defaults may be tuples: what leaves here is plain JSON.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return plain
+
+
+def _probes() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for path, (summary, codes, kind) in PROBES.items():
+        schema = {"type": "object" if kind == "application/json" else "string"}
+        answers = {code: {"description": told, "content": {kind: {"schema": schema}}} for code, told in codes.items()}
+        identifier = "get" + path.replace("/", "_")
+        found[path] = {"get": {"operationId": identifier, "summary": summary, "tags": ["probes"], "responses": answers}}
+    return found
 
 
 def page_of(document: dict[str, Any]) -> str:
@@ -112,7 +133,7 @@ def page_of(document: dict[str, Any]) -> str:
 def _request_struct(operation: Operation) -> type[msgspec.Struct]:
     """What of the request is in the query or the body: what the path does not say. A struct of its own each time."""
     in_path = frozenset(PATH_FIELD.findall(operation.path))
-    return struct_of(operation.request, in_path, f"{_identifier(operation)}_body")
+    return request_struct(operation.request, in_path, f"{_identifier(operation)}{_BODY}")
 
 
 def _identifier(operation: Operation) -> str:
@@ -121,7 +142,7 @@ def _identifier(operation: Operation) -> str:
 
 
 def _parameters(operation: Operation, components: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    forms = field_forms(operation.request)
+    forms = request_forms(operation.request)
     in_path = PATH_FIELD.findall(operation.path)
     schemas, extra = msgspec.json.schema_components([forms[field].type for field in in_path], ref_template=_REFERENCE)
     components.update(extra)

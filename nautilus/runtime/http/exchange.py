@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from nautilus.model.errors import NautilusError
 from nautilus.runtime.errorlog import ErrorLog
+from nautilus.runtime.http.body import NO_BODY
 from nautilus.runtime.http.problems import PROBLEM_TYPE, HttpError, as_http_error, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -25,7 +26,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON_TYPE = "application/json"
 BODY_KEY = "nautilus.body"
 TRACE_KEY = "nautilus.trace_id"
-_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# As W3C Trace Context has it: no version ff, and what is all zero is no id.
+_TRACE_PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Request:
@@ -35,8 +37,8 @@ class Request:
         self._scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.body: Any = scope.get(BODY_KEY)
-        """The JSON body, decoded; None where there is none."""
+        self.body: Any = scope.get(BODY_KEY, NO_BODY)
+        """The JSON body, decoded; `NO_BODY` where there is none."""
         self.path_values: dict[str, str] = scope.get("path_params") or {}
 
     @cached_property
@@ -86,8 +88,13 @@ def trace_id(scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"traceparent":
                 match = _TRACE_PARENT.fullmatch(value)
-        known = scope[TRACE_KEY] = match[1].decode() if match else os.urandom(16).hex()
+        known = scope[TRACE_KEY] = match[1].decode() if match else new_trace_id()
     return str(known)
+
+
+def new_trace_id() -> str:
+    """Names a request that brings no name along."""
+    return os.urandom(16).hex()
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -100,33 +107,39 @@ def problem_response(error: HttpError, trace: str) -> Response:
     return Response(problem_of(error, trace), error.status, PROBLEM_TYPE, error.headers)
 
 
-async def send_response(send: Send, response: Response) -> None:
-    """Give the answer to the server."""
-    headers = [
+def headers_of(response: Response) -> list[tuple[bytes, bytes]]:
+    """All headers of an answer, but for those that the server adds."""
+    if response.status == HTTPStatus.NO_CONTENT:
+        return list(response.headers)
+    return [
         (b"content-type", response.content_type.encode()),
         (b"content-length", str(len(response.body)).encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         *response.headers,
     ]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+
+
+async def send_response(send: Send, response: Response) -> None:
+    """Give the answer to the server."""
+    await send({"type": "http.response.start", "status": response.status, "headers": headers_of(response)})
     await send({"type": "http.response.body", "body": response.body})
 
 
 class Border:
-    """Turns what goes wrong into answers: counts it, logs what nobody foresaw, once."""
+    """Turns what goes wrong on the port of an engine into answers: counts it, logs what is the platform's own fault."""
 
-    def __init__(self, errors: ErrorLog, failed: Callable[[int], None] = lambda status: None) -> None:
+    def __init__(self, errors: ErrorLog, failed: Callable[[int], None] = lambda status: None, engine: str = "") -> None:
         self._errors = errors
         self._failed = failed
+        self._engine = engine
 
     def answer(self, error: Exception, scope: Scope, place: str) -> Response:
         """The answer to a request that failed so; `place`: its route, under which the log names it."""
         told = as_http_error(error)
         trace = trace_id(scope)
-        if not isinstance(error, HttpError | NautilusError):
-            error.add_note(f"trace {trace}")
-            self._errors.add(place, error)
+        if told.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._errors.add(place, error, engine=self._engine, trace_id=trace)
         self._failed(told.status)
         return problem_response(told, trace)
 

@@ -1,7 +1,8 @@
 """How messages look over HTTP: objects by field name, members of enumerations by name, members of a union with "type".
 
 On the mesh a message is an array. Its form is derived from it once: a struct that msgspec decodes, checks and
-describes, and functions between the two.
+describes, and functions between the two. That of a request is a little different: its whole numbers have 64 bits, and
+ids may be text, as some languages round numbers beyond 2^53.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from nautilus.model.errors import InternalError
 from nautilus.model.message import Message
 
 TAG_FIELD = "type"
+MOST = (1 << 63) - 1
+WHOLE = Annotated[int, msgspec.Meta(ge=-MOST - 1, le=MOST)]
+ID = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+_ID_TEXT = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,18})$")]
 Change = Callable[[Any], Any]
 
 
@@ -63,12 +68,44 @@ def form_of(annotation: Any, tagged: bool = False) -> Form:
     return Form(annotation)
 
 
-def struct_of(message: type[Message], without: frozenset[str] = frozenset(), name: str = "") -> type[msgspec.Struct]:
-    """The struct that describes a message, without some of its fields and under another name where one is given."""
-    if not without and not name:
-        described: type[msgspec.Struct] = form_of(message).type
-        return described
-    return _define(message, name or message.__name__, False, without)
+def struct_of(message: type[Message]) -> type[msgspec.Struct]:
+    """The struct that describes a reply."""
+    described: type[msgspec.Struct] = form_of(message).type
+    return described
+
+
+def request_struct(message: type[Message], without: frozenset[str], name: str) -> type[msgspec.Struct]:
+    """The struct that describes a request but for some of its fields, under a name of its own."""
+    return _define(message, name, False, request_forms(message), without)
+
+
+def request_form(message: type[Message]) -> Form:
+    """The form of a request."""
+    return _struct_form(message, False, request_forms(message))
+
+
+@cache
+def request_forms(message: type[msgspec.Struct]) -> Mapping[str, Form]:
+    """The form of each field of a request."""
+    return {name: _of_request(name, form) for name, form in field_forms(message).items()}
+
+
+def _of_request(name: str, form: Form) -> Form:
+    is_id = name.endswith("_id")
+    kind = (ID if is_id else WHOLE) if form.type is int else form.type
+    if get_origin(kind) is not Annotated or get_args(kind)[0] is not int:
+        return form
+    return Form(Annotated[kind | _ID_TEXT, msgspec.Meta(description="Also as text.")], int) if is_id else Form(kind)
+
+
+def is_whole(annotation: Any) -> bool:
+    """Values of a type are whole numbers, or some of them are."""
+    if annotation is int:
+        return True
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Annotated, tuple, list, frozenset, set):
+        return is_whole(arguments[0])
+    return origin in (Union, UnionType) and any(map(is_whole, arguments))
 
 
 @cache
@@ -83,7 +120,23 @@ def expected_of(form: Form) -> str:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         names = [str(member.value) for member in kind]
         return f"one of {', '.join(names)}" if len(names) <= 20 else ""
-    return {int: "a whole number", str: "text", float: "a number", bool: "true or false"}.get(kind, "")
+    if is_whole(kind):
+        bounds = None if kind == WHOLE else _bounds(kind)
+        many = get_origin(kind) in (tuple, list, frozenset, set)
+        what = "whole numbers" if many else "a whole number"
+        return f"{what} from {bounds[0]} to {bounds[1]}" if bounds else what
+    return {str: "text", float: "a number", bool: "true or false"}.get(kind, "")
+
+
+def _bounds(kind: Any) -> tuple[int, int] | None:
+    """The least and the most that a number, or each of several, may be, where both are said."""
+    for part in get_args(kind):
+        if isinstance(part, msgspec.Meta) and part.ge is not None and part.le is not None:
+            return int(part.ge), int(part.le)
+        found = _bounds(part)
+        if found:
+            return found
+    return None
 
 
 @cache
@@ -98,13 +151,17 @@ def _enum_form(kind: type[enum.Enum]) -> Form:
 
 
 def _define(
-    message: type[msgspec.Struct], name: str, tagged: bool, without: frozenset[str] = frozenset()
+    message: type[msgspec.Struct],
+    name: str,
+    tagged: bool,
+    forms: Mapping[str, Form],
+    without: frozenset[str] = frozenset(),
 ) -> type[msgspec.Struct]:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for field in msgspec.structs.fields(message):
         if field.name in without:
             continue
-        form = form_of(field.type)
+        form = forms[field.name]
         if field.default is not msgspec.NODEFAULT:
             shown = form.leave(field.default) if form.leave and field.default is not None else field.default
             default = msgspec.convert(shown, form.type)
@@ -126,9 +183,9 @@ def _define(
     )
 
 
-def _struct_form(message: type[msgspec.Struct], tagged: bool) -> Form:
+def _struct_form(message: type[msgspec.Struct], tagged: bool, forms: Mapping[str, Form] | None = None) -> Form:
     fields = [field.name for field in msgspec.structs.fields(message)]
-    forms = field_forms(message)
+    forms = field_forms(message) if forms is None else forms
     entering = [(name, change) for name in fields if (change := forms[name].enter)]
     leaving = [(name, change) for name in fields if (change := forms[name].leave)]
     head = {TAG_FIELD: message.__struct_config__.tag} if tagged else {}
@@ -147,7 +204,7 @@ def _struct_form(message: type[msgspec.Struct], tagged: bool) -> Form:
             found[name] = change(found[name])
         return found
 
-    return Form(_define(message, message.__name__, tagged), enter, leave)
+    return Form(_define(message, message.__name__, tagged, forms), enter, leave)
 
 
 def _union_form(arguments: tuple[Any, ...]) -> Form:

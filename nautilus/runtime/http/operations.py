@@ -1,7 +1,8 @@
 """Declared operations: HTTP requests to messages, and replies back. Handlers never see HTTP.
 
 A request's fields come from the path, the query and the JSON body by name; of the first two the text is converted to
-the field's type. What is unknown, missing, given twice or of another type is refused.
+the field's type. What is unknown, missing, given twice or of another type is refused; whole numbers are written the
+same way everywhere, without point and exponent.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from nautilus.core.histogram import Histogram
 from nautilus.engines.base import Operation
 from nautilus.model.message import Message
 from nautilus.runtime.clock import monotonic_ns
+from nautilus.runtime.errorlog import shortened
+from nautilus.runtime.http.body import NO_BODY
 from nautilus.runtime.http.exchange import Request, Response
-from nautilus.runtime.http.forms import expected_of, field_forms, form_of
+from nautilus.runtime.http.forms import Form, expected_of, form_of, is_whole, request_form, request_forms
 from nautilus.runtime.http.problems import HttpError
 
 Answer: TypeAlias = "Awaitable[Message] | concurrent.futures.Future[Message]"
@@ -29,6 +32,8 @@ Ask = Callable[[str, Message], Answer]
 
 PATH_FIELD = re.compile(r"\{(\w+)\}")
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,30}")
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -46,7 +51,7 @@ class OperationHandler:
     answer_seconds
         Until the answer has to be there.
     latency
-        Takes nanoseconds from request to answer.
+        Takes nanoseconds from request to answer, or to the error in its place, of what was handed to the engine.
     """
 
     def __init__(
@@ -61,8 +66,9 @@ class OperationHandler:
         self._ask = ask
         self._answer_seconds = answer_seconds
         self._latency = Histogram() if latency is None else latency  # an empty one is false
-        self._form = form_of(operation.request)
-        self._fields = field_forms(operation.request)
+        self._form = request_form(operation.request)
+        self._fields = request_forms(operation.request)
+        self._ids = tuple(name for name, form in self._fields.items() if form.enter is int)
         leave = form_of(operation.reply).leave
         assert leave is not None
         self._leave = leave
@@ -70,22 +76,25 @@ class OperationHandler:
     async def __call__(self, request: Request) -> Response:
         started_ns = monotonic_ns()
         message = self._message(request)
-        answer = self._ask(self._engine, message)
         try:
+            answer = self._ask(self._engine, message)
             if isinstance(answer, concurrent.futures.Future):
                 reply = await _followed(answer, self._answer_seconds)
             else:
                 reply = await asyncio.wait_for(answer, self._answer_seconds)
+            return Response(_ENCODER.encode(self._leave(reply)))
         except TimeoutError:
-            raise HttpError(
-                504,
-                "http.timeout",
-                f"no answer within {self._answer_seconds:g} s; whether it was carried out is not known",
-                where=self._engine,
-            ) from None
-        body = _ENCODER.encode(self._leave(reply))
-        self._latency.record(monotonic_ns() - started_ns)
-        return Response(body)
+            raise self._unknown(f"no answer within {self._answer_seconds:g} s") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                raise  # the host gave it back
+            raise self._unknown("no answer before the end of the process") from None
+        finally:
+            self._latency.record(monotonic_ns() - started_ns)
+
+    def _unknown(self, what: str) -> HttpError:
+        return HttpError(504, "http.timeout", f"{what}; whether it was carried out is not known", where=self._engine)
 
     def _message(self, request: Request) -> Any:
         values: dict[str, Any] = {}
@@ -98,12 +107,17 @@ class OperationHandler:
             self._once(name, values)
             values[name] = self._from_text(name, found, "query")
         body = request.body
-        if body is not None:
+        if body is not NO_BODY:
             if not isinstance(body, dict):
                 raise HttpError(422, "http.fields", "the body is no object", where="body", expected="an object")
             for name in values:
                 self._once(name, body)
             values.update(body)
+        for name in self._ids:
+            # Compared as numbers with their bounds; what is no number at all stays for the form to refuse.
+            given = values.get(name)
+            if type(given) is str and _WHOLE.fullmatch(given):
+                values[name] = int(given)
         try:
             decoded = msgspec.convert(values, self._form.type)
         except msgspec.ValidationError as error:
@@ -115,16 +129,36 @@ class OperationHandler:
         form = self._fields.get(name)
         if form is None:
             raise HttpError(
-                422, "http.fields", f"unknown field {name!r}", where=where, expected=", ".join(self._fields)
+                422,
+                "http.fields",
+                f"unknown field {shortened(repr(name))}",
+                where=where,
+                expected=", ".join(self._fields),
             )
         many = get_origin(form.type) in (tuple, list, set, frozenset)
         if len(texts) > 1 and not many:
             raise HttpError(422, "http.fields", f"field {name!r} is given twice", where=where, expected="it once")
+        if is_whole(form.type):
+            return self._whole(name, form, texts if many else texts[0])
         try:
             # To plain values: what is decoded in the end is the whole message, from text and body together.
             return msgspec.to_builtins(msgspec.convert(texts if many else texts[0], form.type, strict=False))
         except msgspec.ValidationError as error:
             raise self._refusal(f"{error} - at `$.{name}`") from None
+
+    @staticmethod
+    def _whole(name: str, form: Form, given: str | list[str]) -> Any:
+        """Whole numbers as JSON writes them: converting would take 1e3 and 1.0 for some too."""
+        for text in given if isinstance(given, list) else [given]:
+            if not _WHOLE.fullmatch(text):
+                raise HttpError(
+                    422,
+                    "http.fields",
+                    f"expected `int`, got {shortened(repr(text))}",
+                    where=name,
+                    expected=expected_of(form),
+                )
+        return [int(text) for text in given] if isinstance(given, list) else int(given)
 
     @staticmethod
     def _once(name: str, others: dict[str, Any]) -> None:
@@ -134,11 +168,14 @@ class OperationHandler:
     def _refusal(self, text: str) -> HttpError:
         place = _PLACE.search(text)
         where = place[1] if place else ""
-        form = self._fields.get(where)
+        missing = _MISSING.search(text)
+        if missing:
+            where = f"{where}.{missing[1]}".lstrip(".")
+        form = self._fields.get(re.split(r"[.\[]", where)[0])
         expected = expected_of(form) if form else ""
         if not expected and "unknown field" in text:
             expected = ", ".join(self._fields)
-        what = _PLACE.sub("", text)
+        what = shortened(_PLACE.sub("", text))
         return HttpError(422, "http.fields", what[:1].lower() + what[1:], where=where or "body", expected=expected)
 
 

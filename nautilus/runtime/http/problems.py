@@ -12,13 +12,17 @@
     408     http.slow                 the body did not arrive in time
     413     http.body_size            the body is too large
     415     http.content_type         not application/json
-    422     http.fields               a field is missing, unknown or of another type
+    422     http.fields               a field is missing, unknown, given twice or of another type
+    431     http.head_size            too many headers
+    501     http.transfer_encoding    a body in another encoding than chunked
     503     http.stopping             the process is about to end
+    503     http.connections          all connections that a port may have are busy
+    505     http.version              not HTTP/1.0 or HTTP/1.1
     504     http.timeout              no answer in time; whether it was carried out is not known
 
 A `NautilusError` keeps its own code; the first word of that decides the status: ``config`` 400, ``model`` 422 (404 for
-``model.unknown_*``), ``venue`` 502, ``bus`` 503 (504 for ``bus.unknown`` and ``bus.unanswered``: it may have been carried
-out, so nobody is asked to send it again), ``internal`` 500. Anything else is 500 ``internal``.
+``model.unknown_*``), ``venue`` 502, ``bus`` 503 (504 for ``bus.unknown`` and ``bus.unanswered``: it may have been
+carried out, so nobody is asked to send it again), ``internal`` 500. Anything else is 500 ``internal``.
 """
 
 from __future__ import annotations
@@ -35,10 +39,12 @@ from nautilus.model.errors import (
     NautilusError,
     VenueError,
 )
+from nautilus.runtime.errorlog import shortened
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:nautilus:problem:"
-RETRY_AFTER_SECONDS = 1
+RETRY = ((b"retry-after", b"1"),)
+"""Header of an answer that may be another one in a second."""
 
 STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "internal": 500}
 _ROOTS = ((ConfigError, 400), (ModelError, 422), (VenueError, 502), (BusError, 503), (InternalError, 500))
@@ -126,10 +132,9 @@ def as_http_error(error: Exception) -> HttpError:
         return error
     if isinstance(error, NautilusError):
         said, status = error.as_dict(), status_of(error)
-        retry = ((b"retry-after", str(RETRY_AFTER_SECONDS).encode()),) if status == 503 else ()
-        return HttpError(
-            status, said["code"], said["what"], where=said["where"], expected=said["expected"], headers=retry
-        )
+        retry = RETRY if status == 503 else ()
+        what, where, expected = (shortened(said[name]) for name in ("what", "where", "expected"))
+        return HttpError(status, said["code"], what, where=where, expected=expected, headers=retry)
     return HttpError(500, "internal", "an unforeseen error; the log of the engine has it")
 
 

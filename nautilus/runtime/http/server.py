@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping
 from socket import socket
 from typing import Any, cast
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from nautilus.core.counters import Counters
 from nautilus.model.errors import InternalError
 from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
-from nautilus.runtime.http.exchange import problem_response
-from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.http.protocol import Connection, Connections
 
-HEAD_BYTES = 64 << 10
-"""Largest request line and headers together, beyond what comes in the first piece."""
-HEAD_SECONDS = 10.0
+LEAST_CONNECTIONS = 8
 DATE_SECONDS = 1.0
 START_SECONDS = 10.0
 LAST_LOOKS, LAST_LOOK_SECONDS = 20, 0.01
@@ -53,6 +49,7 @@ class HttpServer:
         self.ports: dict[str, int] = {name: listener.getsockname()[1] for name, (_, listener) in apps.items()}
         """Port of each engine."""
         self._refused = counters.counter("http.refused")
+        self._failures = counters.counter("http.errors")
         self._counters = counters
         self._loop = uvloop.new_event_loop()
         self._server: _Server | None = None
@@ -120,17 +117,25 @@ class HttpServer:
         self._server = _Server(config, self._started)
         await self._server.serve(sockets=[listener for _, listener in self._apps.values()])
 
-    def _protocol(self) -> type[HttpToolsProtocol]:
+    def _protocol(self) -> type[Connection]:
         """The protocol with this server's limits."""
-        outer = self
+        counters, refused, failures = self._counters, self._refused, self._failures
+        connections = {port: Connections(self._most_connections()) for port in self.ports.values()}
 
-        class Limited(_Protocol):
-            most_connections = outer._config.connections
+        class Counted(Connection):
+            ports = connections
 
-            def refused(self) -> None:
-                outer._counters.increment(outer._refused)
+            def count(self, status: int) -> None:
+                counters.increment(failures if status >= 500 else refused)
 
-        return Limited
+        return Counted
+
+    def _most_connections(self) -> int:
+        """On each port: all of them together leave half of the process's files to others."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files == resource.RLIM_INFINITY:
+            return self._config.connections
+        return min(self._config.connections, max(files // 2 // len(self.ports), LEAST_CONNECTIONS))
 
 
 class _Server(uvicorn.Server):
@@ -175,83 +180,3 @@ class _Server(uvicorn.Server):
             if not self.server_state.connections:
                 break
             await asyncio.sleep(LAST_LOOK_SECONDS)
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits on what a connection may cost, and problems where it would answer with text."""
-
-    most_connections = 512
-    _in_head = False
-    _head_bytes = 0
-
-    def refused(self) -> None:
-        """A request was refused here."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._unanswered: deque[Any] = deque()
-        super().connection_made(transport)
-        if len(self.connections) > self.most_connections:
-            self._answer(HttpError(503, "http.connections", "too many connections at once"))
-        else:
-            self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        if self.parser is None or self.transport.is_closing():
-            return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._answer(
-                    HttpError(431, "http.head_size", "too many headers", expected=f"at most {HEAD_BYTES} bytes")
-                )
-                return
-        waiting = self.timeout_keep_alive_task if self._in_head else None
-        if waiting is not None:
-            self.timeout_keep_alive_task = None  # so that it is not put off by every further piece
-        super().data_received(data)
-        if waiting is not None and self._in_head and self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = waiting
-        elif waiting is not None:
-            waiting.cancel()
-        elif self._in_head and self.timeout_keep_alive_task is None:
-            self._await_head()
-
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-        self._unanswered.append(self.cycle)
-
-    def on_response_complete(self) -> None:
-        if self._unanswered:
-            self._unanswered.popleft()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._give_up()
-        super().connection_lost(exc)
-
-    def send_400_response(self, msg: str) -> None:
-        self._answer(HttpError(400, "http.malformed", "no HTTP that can be understood", expected="HTTP/1.1"))
-
-    def _give_up(self) -> None:
-        # uvicorn tells the newest request alone that nobody listens; with more of them, the rest would write on.
-        for cycle in self._unanswered:
-            cycle.disconnected = True
-
-    def _await_head(self) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
-
-    def _answer(self, error: HttpError) -> None:
-        """Answer without a request, and close; what was asked before and is not answered yet never is."""
-        self.refused()
-        self._give_up()
-        response = problem_response(error, "")
-        status = f"HTTP/1.1 {error.status} \r\n".encode()
-        head = f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n".encode()
-        self.transport.write(status + head + b"connection: close\r\n\r\n" + response.body)
-        self.transport.close()

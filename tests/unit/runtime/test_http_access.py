@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 
 import pytest
 
-from nautilus.runtime.http.access import DRAINED_BYTES, AccessRules
+from nautilus.model.errors import ConfigError
+from nautilus.runtime.http.access import AccessRules
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.problems import HttpError
 
@@ -113,6 +113,35 @@ def test_origin_without_a_port_means_port_eighty():
 def test_only_json_may_change_something(kind, code):
     assert refusal(content_type=kind) == code
     assert refusal("GET", content_type=kind) is None
+    assert refusal("DELETE", content_type=kind, extra=[("content-length", "2")]) == code
+    assert refusal("DELETE", content_type=kind, extra=[("transfer-encoding", "chunked")]) == code
+
+
+def test_delete_without_a_body_needs_no_type_but_all_else():
+    for extra in ([], [("content-length", "0")]):
+        assert refusal("DELETE", content_type=None, extra=extra) is None
+        assert refusal("DELETE", content_type=None, authorization=None, extra=extra) == "http.token"
+        assert refusal("DELETE", content_type=None, origin="http://example.com", extra=extra) == "http.origin"
+
+
+def test_options_need_neither_type_nor_token_but_host_and_origin():
+    assert refusal("OPTIONS", content_type=None, authorization=None) is None
+    assert refusal("OPTIONS", host="example.com") == "http.host"
+    assert refusal("OPTIONS", origin="http://example.com") == "http.origin"
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "", "identity", "chunked, chunked"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_bodies_in_another_encoding_are_refused(method, coding):
+    assert refusal(method, transfer_encoding=coding) == "http.transfer_encoding"
+    assert refusal(method, transfer_encoding="Chunked") is None
+
+
+@pytest.mark.parametrize("name", ["prometheus:9090", "http://prometheus", "::1", "a b", "", "[::1]:80", "a/b"])
+def test_configured_names_come_without_port_and_scheme(name):
+    with pytest.raises(ConfigError, match="without scheme and port") as caught:
+        HttpConfig(hosts=("fine", name))
+    assert repr(name) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -143,65 +172,3 @@ def test_second_token_is_refused():
 
 def test_empty_token_of_an_instance_does_not_let_everyone_in():
     assert refusal(token="", authorization=None) == "http.token"
-
-
-def read(chunks, config=None, headers=(("transfer-encoding", "chunked"),), left=False):
-    """What `read_json` makes of a body in pieces: value, or (status, code, headers) of the refusal."""
-    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
-    if messages and not left:
-        messages[-1]["more_body"] = False
-    if left:
-        messages.append({"type": "http.disconnect"})
-    waiting = iter(messages)
-
-    async def receive():
-        message = next(waiting, None)
-        if message is None:
-            await asyncio.Event().wait()
-        return message
-
-    try:
-        return asyncio.run(AccessRules(TOKEN, config=config).read_json(raw(headers), receive))[1]
-    except HttpError as error:
-        return error.status, error.code, dict(error.headers)
-
-
-def test_body_is_decoded_whatever_its_pieces():
-    assert read([b'{"a": [1, ', b'9007199254740993123, "\xc3\xa4"]}']) == {"a": [1, 9007199254740993123, "\xe4"]}
-    assert read([b""]) is None
-    assert read([b"not looked at"], headers=()) is None
-    assert read([b"null"]) is None
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"{", b"nope", b'{"a":1,}', b"\xff\xfe", b'"\xff"', b"{} {}", b"[" * 100_000, b'{"a":1e999999999}', b"\0", b"NaN"],
-)
-def test_malformed_body_is_refused(body):
-    assert read([body]) == (400, "http.body", {})
-
-
-def test_body_is_allowed_up_to_its_limit_and_not_a_byte_more():
-    config = HttpConfig(body_kib=1)
-    text = b'"' + b"x" * 1022 + b'"'
-    assert read([text], config) == "x" * 1022
-    assert read([text, b" "], config) == (413, "http.body_size", {})
-
-
-def test_huge_body_is_not_read_to_its_end():
-    assert read([b"x" * (DRAINED_BYTES + 1)], left=True) == (413, "http.body_size", {b"connection": b"close"})
-    declared = [("content-length", str(DRAINED_BYTES + 1))]
-    assert read([], headers=declared) == (413, "http.body_size", {b"connection": b"close"})
-
-
-def test_sender_who_asks_first_is_told_at_once():
-    asking = [("content-length", str(2 << 20)), ("expect", "100-continue")]
-    assert read([], headers=asking) == (413, "http.body_size", {b"connection": b"close"})
-
-
-def test_body_that_never_comes_is_not_waited_for_forever():
-    assert read([], HttpConfig(body_seconds=0.01)) == (408, "http.slow", {b"connection": b"close"})
-
-
-def test_sender_who_leaves_is_noticed():
-    assert read([b"{"], left=True) == (400, "http.body", {})

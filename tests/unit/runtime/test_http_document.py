@@ -22,7 +22,7 @@ from nautilus.model.queries import (
     Reports,
     ReportsSince,
 )
-from nautilus.runtime.http.document import describe, page_of
+from nautilus.runtime.http.document import PROBES, describe, page_of
 
 OPERATIONS = (
     Operation("POST", "/orders", OrderRequest, OrderResult, "Enter an order"),
@@ -55,7 +55,8 @@ def document():
 def test_every_operation_is_described_once(document):
     assert document["openapi"] == "3.1.0"
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert described == {(operation.method, operation.path) for operation in OPERATIONS}
+    probes = {("GET", path) for path in PROBES}
+    assert described == {(operation.method, operation.path) for operation in OPERATIONS} | probes
     names = [each["operationId"] for methods in document["paths"].values() for each in methods.values()]
     assert len(set(names)) == len(names)
 
@@ -80,7 +81,34 @@ def test_fields_are_where_they_are_sent(document):
     kill = document["paths"]["/kill-switch/{account_id}"]["post"]
     reference = kill["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     assert set(document["components"]["schemas"][reference]["properties"]) == {"on", "instrument_id"}
-    assert kill["requestBody"]["required"] is False
+    assert kill["requestBody"]["required"] is True
+
+
+def test_answers_may_grow_and_requests_may_not(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["post_orders_body"]["additionalProperties"] is False
+    assert not [name for name, schema in schemas.items() if "additionalProperties" in schema and "_body" not in name]
+
+
+def test_names_of_enumerations_are_text(document):
+    side = document["components"]["schemas"]["Side"]
+    assert (side["type"], side["enum"]) == ("string", ["BUY", "SELL"])
+
+
+def test_numbers_have_their_bounds_and_ids_may_be_text(document):
+    cancel = document["paths"]["/orders/{order_id}"]["delete"]
+    for parameter in cancel["parameters"]:
+        number, text = parameter["schema"]["anyOf"]
+        assert (number["type"], number["maximum"] > 0, text["type"]) == ("integer", True, "string")
+    (levels,) = [each for each in document["paths"]["/book/{instrument}"]["get"]["parameters"] if each["in"] == "query"]
+    assert {"minimum", "maximum"} <= set(levels["schema"])
+    result = document["components"]["schemas"]["OrderResult"]["properties"]["order_id"]
+    assert result["type"] == "integer"
+
+
+def test_probes_are_described_with_what_they_answer(document):
+    assert set(document["paths"]["/readyz"]["get"]["responses"]) == {"200", "503"}
+    assert "application/openmetrics-text" in document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
 
 
 def test_what_changes_something_needs_the_token(document):
@@ -133,5 +161,5 @@ def test_page_lists_every_operation_and_needs_nothing_from_elsewhere(document):
 def test_operations_of_every_engine_can_be_described(name):
     engine = CATALOGUE[name].load()
     document = describe(name, engine.operations)
-    assert set(document["paths"]) == {operation.path for operation in engine.operations}
+    assert set(document["paths"]) == {operation.path for operation in engine.operations} | set(PROBES)
     assert page_of(document).startswith("<!doctype html>")

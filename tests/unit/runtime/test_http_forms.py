@@ -15,7 +15,17 @@ from nautilus.model.enums import OrderType, Priority, Reason, Side
 from nautilus.model.errors import InternalError, ModelError
 from nautilus.model.events import OrderFilled, OrderRejected
 from nautilus.model.queries import PERSON_ACCOUNT, OrderRequest, OrderResult, Reports
-from nautilus.runtime.http.forms import expected_of, field_forms, form_of, struct_of
+from nautilus.runtime.http.forms import (
+    MOST,
+    expected_of,
+    field_forms,
+    form_of,
+    is_whole,
+    request_form,
+    request_forms,
+    request_struct,
+    struct_of,
+)
 
 FILLED = OrderFilled(1, 2, 3, 4, 5, 6, Side.BUY, 7, 8, 2**80, match_id=10, maker=True)
 REJECTED = OrderRejected(1, 2, 3, 4, 5, 6, None, 7, 8, 9, reason=Reason.TICK, violated=(Reason.TICK, Reason.LOT))
@@ -28,6 +38,11 @@ def values_of(annotation):
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return st.sampled_from(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        kind, meta = arguments
+        if kind is int:
+            return st.integers(meta.ge, meta.le)
+        return values_of(kind).filter(lambda value: len(value) <= meta.max_length)
     if origin is tuple and arguments[-1] is Ellipsis:
         return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
     if origin is tuple:
@@ -147,6 +162,11 @@ def test_expectations_are_told_in_words():
     assert expected_of(fields["order_type"]).startswith("one of LIMIT, MARKET")
     assert expected_of(fields["account_id"]) == "a whole number"
     assert expected_of(fields["quantity"]) == "text"
+    assert expected_of(request_forms(OrderRequest)["expire_ns"]) == "a whole number"
+    assert expected_of(request_forms(Odd)["bounded"]) == "a whole number"
+    assert expected_of(request_forms(Asked)["order_id"]) == f"a whole number from 0 to {MOST}"
+    assert expected_of(request_forms(Asked)["account_id"]) == "a whole number from 1 to 9"
+    assert expected_of(request_forms(Asked)["accounts"]) == "whole numbers from 1 to 9"
 
 
 class Odd(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -159,6 +179,48 @@ class Odd(msgspec.Struct, frozen=True, tag=True, array_like=True):
     order_type: OrderType | None = None
     filled: OrderFilled | None = None
     more: list[Side] = []
+
+
+class Asked(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """As a request might be."""
+
+    order_id: int
+    account_id: Annotated[int, msgspec.Meta(ge=1, le=9)] = 1
+    limit: int = 0
+    accounts: tuple[Annotated[int, msgspec.Meta(ge=1, le=9)], ...] = ()
+    client_order_id: str = ""
+
+
+def asked(**fields):
+    form = request_form(Asked)
+    return form.enter(msgspec.convert(fields, form.type))
+
+
+def test_ids_of_a_request_may_be_text_and_keep_their_bounds():
+    assert asked(order_id="9223372036854775807", account_id="9") == Asked(MOST, 9)
+    assert asked(order_id=0) == Asked(0)
+    for wrong in ({"order_id": -1}, {"order_id": MOST + 1}, {"order_id": "-1"}, {"order_id": "01"}, {"order_id": "1.0"},
+                  {"order_id": 1.0}, {"order_id": 1, "account_id": 10}, {"order_id": 1, "limit": "1"},
+                  {"order_id": 1, "limit": MOST + 1}, {"order_id": 1, "client_order_id": 1}):  # fmt: skip
+        with pytest.raises(msgspec.ValidationError):
+            asked(**wrong)
+
+
+def test_bounds_of_a_request_are_described():
+    _, components = msgspec.json.schema_components([request_struct(Asked, frozenset(), "asked")])
+    fields = components["asked"]["properties"]
+    number, text = fields["order_id"]["anyOf"]
+    assert (number["minimum"], number["maximum"], text["type"]) == (0, MOST, "string")
+    assert fields["order_id"]["description"] == "Also as text."
+    assert (fields["limit"]["minimum"], fields["limit"]["maximum"]) == (-MOST - 1, MOST)
+    assert fields["client_order_id"]["type"] == "string"
+
+
+def test_types_that_hold_whole_numbers_are_known():
+    for kind in (int, Annotated[int, msgspec.Meta(ge=1)], tuple[int, ...], int | None, list[Annotated[int, "x"]]):
+        assert is_whole(kind)
+    for kind in (str, bool, float, Side, tuple[str, ...], str | None, OrderFilled):
+        assert not is_whole(kind)
 
 
 def test_less_common_types_come_back_too():

@@ -95,17 +95,29 @@ def test_problem_without_a_place_leaves_it_out():
     }
 
 
-def test_unforeseen_error_is_logged_once_and_not_told(caplog):
+@pytest.mark.parametrize("error", [ZeroDivisionError("a secret"), InternalError("a secret")])
+def test_fault_of_the_platform_is_logged_with_the_trace_of_its_answer(caplog, error):
     errors, counted = ErrorLog(), []
-    border = Border(errors, counted.append)
+    border = Border(errors, counted.append, "trading")
     with caplog.at_level(logging.ERROR):
+        traces = []
         for _ in range(3):
-            response = border.answer(ZeroDivisionError("a secret"), dict(SCOPE), "POST /orders")
+            response = border.answer(error, dict(SCOPE), "POST /orders")
+            traces.append(msgspec.json.decode(response.body)["trace_id"])
     assert response.status == 500
-    assert b"secret" not in response.body
-    assert (errors.count, len(caplog.records), counted) == (3, 1, [500, 500, 500])
+    assert (b"secret" in response.body) == isinstance(error, InternalError)
+    assert (errors.count, counted) == (3, [500, 500, 500])
+    assert [record.fields["trace_id"] for record in caplog.records] == traces
+    assert {record.fields["engine"] for record in caplog.records} == {"trading"}
     assert "POST /orders" in caplog.text
-    assert "ZeroDivisionError: a secret" in caplog.text
+    assert f"{type(error).__name__}: a secret" in caplog.text
+
+
+def test_what_a_sender_wrote_is_not_told_back_without_end():
+    error = ModelError("quantity " + repr("9" * 900_000), where="x" * 900_000, expected="a number")
+    told = msgspec.json.decode(problem_of(as_http_error(error), "t"))
+    assert told["detail"] == "quantity '" + "9" * 100 + "...'"
+    assert len(told["where"]) < 1_100
 
 
 def test_refusals_of_the_platform_are_not_logged_as_errors(caplog):
@@ -121,10 +133,13 @@ def test_trace_of_the_caller_is_taken_over():
     for headers, expected in (
         ([(b"traceparent", caller)], "0af7651916cd43dd8448eb211c80319c"),
         ([(b"traceparent", b"<script>")], None),
+        ([(b"traceparent", b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01")], None),
+        ([(b"traceparent", caller.replace(b"b7ad6b7169203331", b"0" * 16))], None),
+        ([(b"traceparent", b"ff" + caller[2:])], None),
         ([], None),
     ):
         response = Border(ErrorLog()).answer(ModelError("x"), {**SCOPE, "headers": headers}, "GET /")
         trace = msgspec.json.decode(response.body)["trace_id"]
         assert len(trace) == 32
-        assert int(trace, 16) >= 0
-        assert expected in (None, trace)
+        assert int(trace, 16) > 0
+        assert (trace == caller[3:35].decode()) == (expected is not None)
