@@ -46,6 +46,9 @@ class Child:
     began_ns : when it was last started, on the same clock.
     starts : how often it was started.
     terminated : whether it was asked to stop.
+    killed : whether it did not stop when it was asked to, and was killed.
+    patient : whether it may take as long as it likes to be ready, as it waits for a process that somebody else starts.
+    chosen : the ports that its engines had first, to have again.
     """
 
     def __init__(self, spec: ProcessSpec) -> None:
@@ -57,6 +60,9 @@ class Child:
         self.began_ns = 0
         self.starts = 0
         self.terminated = False
+        self.killed = False
+        self.patient = False
+        self.chosen: dict[str, int] = {}
         self.ended = ""
         self.error: dict[str, str] | None = None
         self._ports: dict[str, int] = {}
@@ -92,6 +98,7 @@ class Child:
         self.condition = "ready"
         self.error = None
         self._ports = ports
+        self.chosen = self.chosen or ports
 
     def received(self) -> tuple[list[dict[str, Any]], bool]:
         """What it has said, and whether its side of the line has closed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -14,7 +15,8 @@ import msgspec
 
 from nautilus.model.errors import InternalError
 from nautilus.runtime.control import describe_error, error_from
-from nautilus.runtime.instance import Instance, NotRunningError
+from nautilus.runtime.instance import Instance, NotRunningError, read_outcome
+from nautilus.runtime.states import Outcome
 
 
 class Detached:
@@ -79,8 +81,8 @@ def detach(work: Callable[[Detached], int]) -> None:
         raise error_from(message["error"])
 
 
-def down(name: str, *, timeout_seconds: float = 30.0) -> None:
-    """Ask the supervisor of an instance to stop, and wait until it has.
+def down(name: str, *, timeout_seconds: float = 30.0) -> Outcome | None:
+    """Ask the supervisor of an instance to stop, and wait until it has; None where it did not say how it went.
 
     Raises
     ------
@@ -94,15 +96,22 @@ def down(name: str, *, timeout_seconds: float = 30.0) -> None:
         process = os.pidfd_open(instance.pid)
     except ProcessLookupError:
         raise NotRunningError(f"instance {name!r} has just stopped") from None
+    outcome = -1
     try:
+        with contextlib.suppress(NotRunningError):  # it is only starting
+            outcome = instance.open_outcome()
         # Held by the same pid still: so the descriptor is the supervisor's, not that of a later process.
         if not instance.is_live:
             raise NotRunningError(f"instance {name!r} has just stopped")
         signal.pidfd_send_signal(process, signal.SIGTERM)
         if not select.select([process], [], [], timeout_seconds)[0]:
             raise TimeoutError(f"instance {name!r} (pid {instance.pid}) still runs after {timeout_seconds:g} s")
+        found, outcome = outcome, -1
+        return read_outcome(found) if found >= 0 else Outcome(0)
     finally:
         os.close(process)
+        if outcome >= 0:
+            os.close(outcome)
 
 
 def _work(work: Callable[[Detached], int], pipe: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -11,6 +11,7 @@ import msgspec
 
 from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError, InternalError
+from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
 from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
 from nautilus.runtime.platform import PlatformConfig
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_ENDPOINT = 100
 """Characters of a socket's whole path; the operating system ends at 107."""
+
+_VITAL = (EXECUTION_REPORTS, QUOTES, TRADES, BOOK_DELTAS)
+"""Without these an engine that takes them has not the present state, and is not ready."""
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 Lane = Literal["n", "u"]
@@ -92,6 +96,8 @@ class Plan(msgspec.Struct, frozen=True):
         A demonstration: HTTP needs no token.
     ports, bind
         As in the section `platform`.
+    chosen
+        Ports that engines found free when they first started; they keep them for the life of the instance.
     """
 
     instance: str
@@ -110,6 +116,7 @@ class Plan(msgspec.Struct, frozen=True):
     demo: bool
     ports: Literal["fixed", "free"]
     bind: str
+    chosen: dict[str, int] = {}
 
     def process(self, name: str) -> ProcessSpec:
         """The process of that name."""
@@ -129,6 +136,16 @@ class Plan(msgspec.Struct, frozen=True):
         """Where a process listens on the mesh: lane ``n`` (normal) or ``u`` (urgent)."""
         return f"ipc://{self.directory}/{process}.{lane}"
 
+    def waiting_without(self, absent: Collection[str]) -> tuple[str, ...]:
+        """The other processes that are not ready as long as these are not there: they take what those alone give."""
+        engines = [CATALOGUE[engine] for name in absent for engine in self.process(name).engines]
+        given = {topic for entry in engines for topic in entry.publishes if topic in _VITAL}
+        return tuple(
+            spec.name
+            for spec in self.processes
+            if spec.name not in absent and any(given & set(CATALOGUE[engine].subscribes) for engine in spec.engines)
+        )
+
     @property
     def star(self) -> str:
         """Where the hub publishes market data."""
@@ -136,7 +153,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def port(self, engine: str) -> int:
         """The HTTP port that an engine is to listen on; 0: any."""
-        return 0 if self.ports == "free" else CATALOGUE[engine].port
+        return self.chosen.get(engine, 0) if self.ports == "free" else CATALOGUE[engine].port
 
     def lock_of(self, process: str) -> Path:
         """The file that a process keeps locked for as long as it lives."""

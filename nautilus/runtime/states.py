@@ -73,3 +73,18 @@ class PlatformState(msgspec.Struct, frozen=True):
     opened: bool
     finished: bool
     processes: tuple[ProcessState, ...]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an instance has stopped.
+
+    Parameters
+    ----------
+    exit_code
+        0, or 1 where a process had to be killed.
+    killed
+        Those processes.
+    """
+
+    exit_code: int
+    killed: tuple[str, ...] = ()

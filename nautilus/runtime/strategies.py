@@ -16,6 +16,8 @@ import msgspec
 from nautilus.engines.strategy import STRATEGIES, Strategy
 from nautilus.model.errors import ConfigError
 
+_HERE = Path(__file__).resolve().parents[1]
+
 
 def load_strategies(
     wanted: Sequence[str | Strategy], sections: Mapping[str, msgspec.Struct] | None = None
@@ -52,7 +54,8 @@ def _load(name: str, sections: Mapping[str, msgspec.Struct]) -> Strategy:
         return _checked(maker(), name)
     except Exception as error:
         raise ConfigError(
-            f"strategy {name!r} cannot be made: {_described(error)}", expected="a class that is made without arguments"
+            f"strategy {name!r} cannot be made: {_described(error, place)}",
+            expected="a class that is made without arguments",
         ) from error
 
 
@@ -71,20 +74,29 @@ def _class(place: str, class_name: str, name: str) -> Any:
     except Exception as error:  # the file's own code may raise anything
         if place.endswith(".py") and not Path(place).is_file():
             raise ConfigError(f"no strategy file {place}", where=name, expected="an existing Python file") from None
+        if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
+            raise ConfigError(f"no module {place}", where=name, expected="a module that Python finds") from None
         raise ConfigError(
-            f"strategy module {place} cannot be imported: {_described(error)}", where=name, expected="a Python module"
+            f"strategy module {place} cannot be imported: {_described(error, place)}",
+            where=name,
+            expected="a Python module",
         ) from error
     if not hasattr(module, class_name):
         raise ConfigError(f"no class {class_name} in {place}", where=name, expected="file.py:Class")
     return getattr(module, class_name)
 
 
-def _described(error: Exception) -> str:
-    """Type and text of an error, and the line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1]
+def _described(error: Exception, place: str) -> str:
+    """Type and text of an error, and the last line of the user's file or module that led to it."""
     text = f"{type(error).__name__}: {error}"
-    return text if isinstance(error, SyntaxError) else f"{text} ({Path(last.filename).name}:{last.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    name = Path(place).name if place.endswith(".py") else f"{place.rpartition('.')[2]}.py"
+    own = [frame for frame in frames if Path(frame.filename).name == name] or [
+        frame for frame in frames if not Path(frame.filename).is_relative_to(_HERE)
+    ]
+    if isinstance(error, SyntaxError) or not own:
+        return text
+    return f"{text} ({Path(own[-1].filename).name}:{own[-1].lineno})"
 
 
 def _checked(strategy: Strategy, name: str) -> Strategy:

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
+
 from nautilus.model.errors import InternalError, NautilusError
 from nautilus.runtime import logs
 from nautilus.runtime.child import FIRST_DELAY_NS, Child, ProcessEndedError, ending
@@ -27,7 +29,7 @@ from nautilus.runtime.kernelcalls import adopt_orphans, children
 from nautilus.runtime.launcher import Launcher
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import LoggingConfig, PlatformConfig
-from nautilus.runtime.states import PlatformCondition, PlatformState
+from nautilus.runtime.states import Outcome, PlatformCondition, PlatformState
 from nautilus.runtime.template import shared_modules
 
 ENTRY = "nautilus.runtime.process:run_process"
@@ -37,6 +39,7 @@ TEMPLATE_NS = 60 * NANOSECONDS
 FIRST_STARTS = 3
 """A process that ends so often before the platform is up ends the start."""
 REPEAT_NS = NANOSECONDS // 2
+PORT_CODE = "config.port"
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Tick = Callable[[PlatformState], object]
@@ -52,13 +55,14 @@ class Supervisor:
     shared
         Modules that the template imports beside the entry's; None: all that engines share.
     without
-        Processes of the plan that somebody else starts.
+        Processes of the plan that somebody else starts. Those that are not ready before them are not waited for.
 
     Attributes
     ----------
     finished : whether the market has come to its end.
     interrupted : whether a signal asked to stop.
     exit_code : 0, or 1 where a process had to be killed at the stop.
+    killed : those processes.
     """
 
     def __init__(
@@ -74,11 +78,13 @@ class Supervisor:
         self.exit_code = 0
         self._instance = instance
         self._plan = plan
-        self._content = plan.encode()
         self._entry = entry
         self._settings = plan.config("platform", PlatformConfig)
         self._start_ns = int(self._settings.start_seconds * NANOSECONDS)
         self._children = [Child(spec) for spec in plan.processes if spec.name not in without]
+        waiting = plan.waiting_without(without)
+        for child in self._children:
+            child.patient = child.name in waiting
         modules = shared_modules() if shared is None else shared
         self._launcher = Launcher((*modules, entry.partition(":")[0]), self._output("template"))
         self._condition: PlatformCondition = "stopped"
@@ -98,6 +104,11 @@ class Supervisor:
     def interrupted(self) -> bool:
         """Whether a signal asked to stop."""
         return self._interrupts > 0
+
+    @property
+    def killed(self) -> tuple[str, ...]:
+        """The processes that did not stop when they were asked to."""
+        return tuple(child.name for child in self._children if child.killed)
 
     def start(self, on_tick: Tick | None = None) -> bool:
         """Start everything; return when all are ready and the market is open. False: a signal came in between.
@@ -121,7 +132,8 @@ class Supervisor:
             self._begin(first)
             if self._turn(lambda: all(child.condition == "ready" for child in first), on_tick):
                 self._begin([child for child in self._children if child not in first])
-                self._turn(lambda: all(child.condition == "ready" for child in self._children), on_tick)
+                awaited = [child for child in self._children if not child.patient]
+                self._turn(lambda: all(child.condition == "ready" for child in awaited), on_tick)
         except BaseException:
             self.stop()
             raise
@@ -136,6 +148,9 @@ class Supervisor:
         for child in self._children:
             child.order("open")
         self._log.info("is up", after_ms=(wall_ns() - self._started_ns) // 1_000_000)
+        waiting = [child.name for child in self._children if child.condition != "ready"]
+        if waiting:
+            self._log.warning("processes wait for those that were left out", names=waiting)
         self._publish()
         return True
 
@@ -168,6 +183,7 @@ class Supervisor:
         self._condition = "stopped"
         self._log.info("is down", exit_code=self.exit_code)
         self._publish()
+        self._instance.write_outcome(Outcome(self.exit_code, self.killed))
         self._give_back()
         return self.exit_code
 
@@ -216,7 +232,7 @@ class Supervisor:
         for child in self._children:
             if child.due_ns is not None and now_ns >= child.due_ns and launcher.ready:
                 self._launch(child)
-            elif child.condition == "starting" and now_ns - child.began_ns > self._start_ns:
+            elif child.condition == "starting" and now_ns - child.began_ns > self._start_ns and not child.patient:
                 self._give_up(child)
         self._publish()
 
@@ -313,8 +329,9 @@ class Supervisor:
             self._log.error("process cannot be started", name=child.name, what=error.strerror)
             child.due_ns = monotonic_ns() + FIRST_DELAY_NS
             return
+        plan = msgspec.structs.replace(self._plan, chosen=child.chosen).encode()
         with other:
-            sent = self._launcher.launch(self._content, child.name, self._entry, self._output(child.name), other)
+            sent = self._launcher.launch(plan, child.name, self._entry, self._output(child.name), other)
         if not sent:
             own.close()  # the template has just ended; the next one will do it
             return
@@ -350,7 +367,11 @@ class Supervisor:
                     child.order("open")
         elif event == "failed":
             child.error = message["error"]
-            self._log.error("process failed to start", name=child.name, **_reason(message["error"]))
+            what = "process failed to start" if child.condition == "starting" else "process failed"
+            self._log.error(what, name=child.name, **_reason(message["error"]))
+            if message["error"]["code"] == PORT_CODE and child.chosen and self._plan.ports == "free":
+                self._log.warning("ports are taken, others are used", name=child.name, ports=child.chosen)
+                child.chosen = {}
             self._fail(error_from(message["error"]))
         elif event == "finished":
             self.finished = True
@@ -389,6 +410,7 @@ class Supervisor:
                     child.send_signal(signal.SIGTERM)
                 if over and child.runs:
                     self.exit_code = 1
+                    child.killed = True
                     self._log.error("process does not stop and is killed", name=child.name, pid=child.pid)
                     if child.pid:
                         child.send_signal(signal.SIGKILL)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from nautilus.runtime.clock import monotonic_ns
+from nautilus.runtime.clock import monotonic_ns, wall_ns
 from nautilus.runtime.detach import down
 from nautilus.runtime.instance import Instance, NotRunningError
+from nautilus.runtime.states import Outcome
 from tests.kit.supervised import SupervisedPlatform, condition_of, eventually
 
 NATIVE = ["core", "trading", "marketdata", "risk", "portfolio", "strategy"]
@@ -53,6 +54,13 @@ def _is_clean(platform: SupervisedPlatform) -> bool:
 
 def _stopped(platform: SupervisedPlatform) -> list[str]:
     return [name for name, _ in platform.notes("stopped")]
+
+
+def _condition(platform: SupervisedPlatform) -> str:
+    try:
+        return platform.state().state
+    except NotRunningError:
+        return ""
 
 
 def _is_back(platform: SupervisedPlatform, name: str, old: int) -> bool:
@@ -201,6 +209,54 @@ def test_a_process_that_does_not_stop_is_killed_after_its_time(platform: Supervi
     assert _is_clean(platform)
 
 
+def test_down_tells_which_process_had_to_be_killed(
+    platform: SupervisedPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.up(platform={"stop_seconds": 0.3}, behaviour={"risk": {"deaf": True}})
+    for name, value in platform.environment.items():
+        monkeypatch.setenv(name, value)
+    assert down(platform.instance) == Outcome(1, ("risk",))
+    assert platform.result()[0] == 1
+
+
+def test_who_waits_for_a_process_that_was_left_out_is_not_waited_for_and_not_killed(
+    platform: SupervisedPlatform,
+) -> None:
+    silent = {name: {"silent": True} for name in ("risk", "portfolio", "strategy")}
+    platform.begin(platform={"start_seconds": 0.5}, without=("trading",), behaviour=silent)
+    eventually(lambda: _condition(platform) == "running")
+    states = {process.name: (process.state, process.restarts) for process in platform.state().processes}
+    assert states == {
+        "core": ("ready", 0),
+        "marketdata": ("ready", 0),
+        **dict.fromkeys(silent, ("starting", 0)),
+    }
+    began = platform.state().started_ns
+    eventually(lambda: wall_ns() - began > 1.5e9)
+    assert {process.restarts for process in platform.state().processes} == {0}
+    assert platform.stop() == 0
+
+
+def test_an_engine_that_is_back_has_its_first_port_again_unless_that_is_taken(platform: SupervisedPlatform) -> None:
+    taken = platform.base / "taken"
+    platform.up(platform={"ports": "free"}, behaviour={"risk": {"taken": str(taken)}})
+    for expected in (["0"], ["0", "1"]):
+        assert [words[2] for words in platform.notes("risk", "ports")] == expected
+        pid = platform.process("risk").pid
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda pid=pid: _is_back(platform, "risk", pid))
+    taken.touch()
+    pid = platform.process("risk").pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: _is_back(platform, "risk", pid))
+    assert [words[2] for words in platform.notes("risk", "ports")] == ["0", "1", "1", "0"]
+    log = (platform.data / "logs" / "supervisor.jsonl").read_text()
+    assert "ports are taken, others are used" in log
+    assert "process failed to start" in log
+    taken.unlink()
+    assert platform.stop() == 0
+
+
 def test_a_second_interrupt_does_not_wait(platform: SupervisedPlatform) -> None:
     platform.up(platform={"stop_seconds": 600}, behaviour={"strategy": {"deaf": True}})
 
@@ -255,7 +311,7 @@ def test_a_detached_platform_is_up_when_its_command_ends_and_down_stops_it(
     assert platform.running() is not None
     for name, value in platform.environment.items():
         monkeypatch.setenv(name, value)
-    down(platform.instance)
+    assert down(platform.instance) == Outcome(0)
     assert _stopped(platform) == STOP_ORDER
     eventually(lambda: _is_clean(platform))
     with pytest.raises(NotRunningError):

@@ -16,6 +16,7 @@ from nautilus.model.errors import ConfigError
 from nautilus.runtime import control as control_module
 from nautilus.runtime import kernelcalls
 from nautilus.runtime.control import Control
+from nautilus.runtime.http.sockets import PortError
 from nautilus.runtime.plan import Plan
 
 
@@ -28,6 +29,8 @@ class Behaviour(msgspec.Struct, frozen=True):
         It says so, while this file exists; "always".
     crashes
         It ends at once with this code.
+    taken
+        The ports that its engines had before are somebody else's, while this file exists.
     silent
         It is never ready.
     deaf
@@ -40,6 +43,7 @@ class Behaviour(msgspec.Struct, frozen=True):
 
     fails: str = ""
     crashes: int = 0
+    taken: str = ""
     silent: bool = False
     deaf: bool = False
     worker: bool = False
@@ -65,12 +69,17 @@ def run(plan: Plan, name: str, connection: socket.socket) -> int:
         control.failed(ConfigError(f"{name} has no port", where="port 1", expected="a free one"))
         control.close()
         return 1
+    if behaviour.taken and plan.chosen and os.path.exists(behaviour.taken):
+        control.failed(PortError("port 1 is taken"))
+        control.close()
+        return 1
     if behaviour.deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if behaviour.worker:
         worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
         note(plan, name, "worker", worker.pid)
     note(plan, name, "descriptors", msgspec.json.encode(kernelcalls.descriptors()).decode())
+    note(plan, name, "ports", *(plan.port(engine) for engine in plan.process(name).engines))
     note(plan, name, "threads", len(kernelcalls.threads()))
     if not behaviour.silent:
         control.ready(dict.fromkeys(plan.process(name).engines, 1))

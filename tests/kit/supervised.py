@@ -43,6 +43,8 @@ class Orders(msgspec.Struct, frozen=True):
         Keys of the section ``platform``.
     behaviour
         Of processes, see `tests.kit.process_entry`.
+    without
+        Processes that are not started.
     detached, for_seconds
         As of the command line.
     """
@@ -52,6 +54,7 @@ class Orders(msgspec.Struct, frozen=True):
     shared: bool = False
     platform: dict[str, Any] = {}
     behaviour: dict[str, dict[str, Any]] = {}
+    without: tuple[str, ...] = ()
     detached: bool = False
     for_seconds: float | None = None
 
@@ -195,7 +198,9 @@ def _supervise(orders: Orders, detached: Detached | None = None) -> int:
     try:
         plan: Plan = make_plan(configuration, instance)
         plan = msgspec.structs.replace(plan, sections={**plan.sections, "behaviour": orders.behaviour})
-        supervisor = Supervisor(instance, plan, entry=orders.entry, shared=None if orders.shared else ())
+        supervisor = Supervisor(
+            instance, plan, entry=orders.entry, shared=None if orders.shared else (), without=orders.without
+        )
         try:
             if supervisor.start():
                 if detached is not None:

@@ -13,8 +13,17 @@ import pytest
 from nautilus.model.errors import ConfigError
 from nautilus.runtime import instance as instance_module
 from nautilus.runtime.files import FileLock, holder, private_directory, write_atomically
-from nautilus.runtime.instance import Instance, InstanceLiveError, NotRunningError, directory_of
-from nautilus.runtime.states import PlatformState
+from nautilus.runtime.instance import (
+    DataDirectoryError,
+    Instance,
+    InstanceLiveError,
+    NotRunningError,
+    command,
+    directory_of,
+    owner_of,
+    read_outcome,
+)
+from nautilus.runtime.states import Outcome, PlatformState
 from tests.kit.instances import Place, own_place, plan_in
 from tests.kit.supervised import eventually
 
@@ -119,7 +128,7 @@ def test_a_live_instance_is_refused_and_left_alone(place: Place) -> None:
         assert caught.value.code == "config.instance_live"
         assert str(caught.value) == (
             f"instance '{place.name}' is up (pid {os.getpid()}); "
-            "expected `nautilus down` first, or another platform.instance"
+            f"expected `nautilus down --instance {place.name}` first, or another platform.instance"
         )
         assert (instance.shared / "ring").exists()
         assert instance.is_live
@@ -143,8 +152,9 @@ def test_an_instance_elsewhere_with_the_same_shared_memory_is_refused(
 
 def test_data_in_use_by_another_instance_are_refused(place: Place) -> None:
     first = Instance.create(place.name)
+    expected = rf"is in use \(pid {os.getpid()}\); expected another --data"
     try:
-        with pytest.raises(InstanceLiveError, match=rf"data directory .* is in use \(pid {os.getpid()}\)"):
+        with pytest.raises(InstanceLiveError, match=expected):
             Instance.create(f"{place.name}-b", data=str(first.data))
     finally:
         first.close()
@@ -166,7 +176,7 @@ def test_what_a_dead_instance_left_is_swept(place: Place) -> None:
     _end(holding)
     instance = Instance.create(place.name)
     try:
-        assert sorted(path.name for path in directory.iterdir()) == ["lock", "token"]
+        assert sorted(path.name for path in directory.iterdir()) == ["lock", "outcome", "token"]
         assert [path.name for path in place.shared.iterdir()] == ["lock"]
     finally:
         instance.close()
@@ -197,7 +207,63 @@ def test_a_place_too_long_for_a_socket_is_refused(place: Place, monkeypatch: pyt
     assert list(deep.iterdir()) == []
 
 
-def test_without_a_runtime_directory_it_is_under_tmp(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("data", ["/etc/passwd", "/proc/absent", "/dev/null/below"])
+def test_data_that_cannot_lie_there_are_refused_with_their_place(place: Place, data: str) -> None:
+    with pytest.raises(DataDirectoryError, match=rf"{data}.* expected a directory of your own") as caught:
+        Instance.create(place.name, data=data)
+    assert caught.value.code == "config.data"
+    assert not (place.base / "nautilus").exists()
+
+
+def test_advice_names_the_instance_where_it_is_not_the_usual_one() -> None:
+    assert command("down", "main") == "`nautilus down`"
+    assert command("down", "second") == "`nautilus down --instance second`"
+
+
+def test_a_pid_is_known_by_its_instance_and_process(place: Place) -> None:
+    instance = Instance.create(place.name)
+    process = _hold(instance.directory / "risk.lock")
+    try:
+        assert owner_of(os.getpid()) == (place.name, "")
+        assert owner_of(process.pid) == (place.name, "risk")
+        assert owner_of(1) == ("", "")
+    finally:
+        _end(process)
+        instance.close()
+
+
+def test_how_an_instance_stopped_can_be_read_when_it_is_gone(place: Place) -> None:
+    for said in (Outcome(1, ("risk",)), Outcome(0)):
+        instance = Instance.create(place.name)
+        descriptor = Instance.find(place.name).open_outcome()
+        if said.killed:
+            instance.write_outcome(said)
+        instance.close()
+        assert read_outcome(descriptor) == said
+
+
+def test_what_a_dead_instance_did_not_say_is_not_known(place: Place) -> None:
+    instance = Instance.create(place.name)
+    descriptor = instance.open_outcome()
+    assert read_outcome(descriptor) is None
+    instance.close()
+
+
+def test_the_instances_of_a_service_are_where_its_user_finds_them_without_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = tmp_path / "run"
+    monkeypatch.setattr(instance_module, "SERVICE", service)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    assert directory_of("main") == Path(f"/tmp/nautilus-{os.geteuid()}/main")
+    service.mkdir()
+    assert directory_of("main") == service / "main"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert directory_of("main") == tmp_path / "nautilus" / "main"
+
+
+def test_without_a_runtime_directory_it_is_under_tmp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(instance_module, "SERVICE", tmp_path / "absent")
     for value in ("", "relative", "/does/not/exist"):
         monkeypatch.setenv("XDG_RUNTIME_DIR", value)
         assert directory_of("main") == Path(f"/tmp/nautilus-{os.geteuid()}/main")

@@ -126,3 +126,28 @@ def test_a_socket_name_that_is_too_long_is_refused(instance: Instance, monkeypat
     monkeypatch.setattr(instance, "directory", instance.directory / ("d" * 80))
     with pytest.raises(ConfigError, match="expected at most 100"):
         plan_in(instance)
+
+
+@pytest.mark.parametrize(
+    ("processes", "absent", "waiting"),
+    [
+        ("native", (), ()),
+        ("native", ("risk",), ()),
+        ("native", ("portfolio",), ()),
+        ("native", ("trading",), ("risk", "portfolio", "strategy")),
+        ("native", ("trading", "strategy"), ("risk", "portfolio")),
+        ("native", ("marketdata",), ("risk", "portfolio", "strategy")),
+        ("compact", ("rim",), ("accounts", "strategy")),
+    ],
+)
+def test_who_waits_for_what_was_left_out(
+    instance: Instance, processes: str, absent: tuple[str, ...], waiting: tuple[str, ...]
+) -> None:
+    plan = plan_in(instance, configuration=configuration(processes=processes))
+    assert plan.waiting_without(absent) == waiting
+
+
+def test_a_free_port_that_was_chosen_is_kept(instance: Instance) -> None:
+    plan = plan_in(instance, configuration=configuration(ports="free"))
+    assert plan.port("risk") == 0
+    assert msgspec.structs.replace(plan, chosen={"risk": 4711}).port("risk") == 4711

@@ -96,7 +96,7 @@ def test_a_strategy_is_found_in_a_file_or_module(tmp_path):
     [
         ("qouting", "did you mean 'quoting'"),
         ("nowhere.py:Mine", "no strategy file nowhere.py"),
-        ("nowhere.at.all:Mine", "cannot be imported"),
+        ("nowhere.at.all:Mine", "no module nowhere.at.all; expected a module that Python finds"),
         ("nautilus.engines.strategy:Nothing", "no class Nothing"),
         ("nautilus.engines.strategy:Desk", "is no strategy"),
         ("nautilus.engines.strategy:strategy_name", "is no strategy"),
@@ -130,6 +130,12 @@ def test_a_strategy_whose_own_code_raises_is_named_with_its_line(tmp_path):
         "class Mine(Strategy):\n    def __init__(self):\n        raise ValueError('no luck')\n"
     )
     with pytest.raises(ConfigError, match=r"cannot be made: ValueError: no luck \(mine\.py:4\)"):
+        load_strategies([f"{file}:Mine"])
+    file.write_text(
+        "from nautilus.engines.strategy import QuotingConfig, Strategy\n"
+        "class Mine(Strategy):\n    def __init__(self):\n        QuotingConfig(quantity=0)\n"
+    )
+    with pytest.raises(ConfigError, match=r"quantity 0 .*\(mine\.py:4\)"):
         load_strategies([f"{file}:Mine"])
 
 
