@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nautilus.cli.lazy import LazyGroup
-from nautilus.cli.output import json_option, print_json, print_table
+from nautilus.cli.output import json_option, print_error, print_json, print_table
 from nautilus.cli.settings import config_options, load_configuration, parse_assignments, sections
 
 COMMANDS = {
@@ -64,7 +64,7 @@ def validate(config_path: str | None, profile: str | None, assignments: Sequence
     elif not problems:
         print(f"valid: {', '.join(files) or 'no file, built-in defaults'}")
     for problem in problems:
-        click.echo(f"nautilus: error: {problem}", err=True)
+        print_error(str(problem), problem.code)
     return 4 if problems else 0
 
 

@@ -50,6 +50,10 @@ def demo(
     if market_seconds is not None or latency is not None or speed == MAX:
         if detach:
             raise click.UsageError("--detach is of the live platform; --market-for, --latency and --speed max are not")
+        if speed not in (None, MAX):
+            raise click.UsageError(
+                "--speed X is of the live platform: --market-for and --latency run in lock-step, as fast as it goes"
+            )
         return _lockstep(recording, {**options, "market_seconds": market_seconds, "latency": latency}, journal)
     from nautilus.cli.live_run import live_options_of, run
 

@@ -26,6 +26,8 @@ NEVER_NS = 1 << 62
 def display(sampler: Sampler, *, quiet: bool = False) -> Iterator[Show]:
     """A function to call often: it looks at the instance and shows it when that is due.
 
+    A terminal that cannot go back (TERM=dumb) is given lines too.
+
     Lines and table go to stderr where stdout is no terminal, so that what is piped is the result alone.
     """
     if quiet:
@@ -33,13 +35,21 @@ def display(sampler: Sampler, *, quiet: bool = False) -> Iterator[Show]:
         return
     sampler.start()
     try:
-        if sys.stdout.isatty():
+        if _can_go_back():
             with _live(sampler) as show:
                 yield show
         else:
             yield _plain(sampler)
     finally:
         sampler.close()
+
+
+def _can_go_back() -> bool:
+    if not sys.stdout.isatty():
+        return False
+    from nautilus.cli.output import console
+
+    return not console().is_dumb_terminal
 
 
 def look_once(sampler: Sampler) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from nautilus.cli.instance import data_directory, instance_option
 from nautilus.cli.lazy import LazyGroup
-from nautilus.cli.output import json_option, print_json, print_table
+from nautilus.cli.output import console, dense_table, json_option, print_error, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,18 @@ COMMANDS = {
 }
 DUMPED = 20
 WITHIN_DATA = "journal"
+WIDE = 160
+# Name, side, least width, field. A line stays one line: a terminal too narrow cuts it, a pipe has all of it.
+SHOWN = (
+    ("#", "right", 1, "sequence"),
+    ("kind", "left", 4, "kind"),
+    ("time, UTC", "left", 23, "now_ns"),
+    ("order", "right", 5, "order_id"),
+    ("acc.", "right", 1, "account_id"),
+    ("side", "left", 1, "side"),
+    ("price", "right", 1, "price_ticks"),
+    ("lots", "right", 1, "quantity"),
+)
 MAX_SEQUENCE = (1 << 63) - 1
 
 
@@ -49,14 +62,15 @@ def verify(path: str | None, instance_name: str | None, as_json: bool) -> int:
     path = _directory(path, instance_name)
     report = verify_journal(path)
     facts = report._asdict()
-    if report.damage is not None:
-        facts["damage"] = report.damage._asdict()
     if as_json:
-        print_json({"path": path, **facts})
+        damage = None if report.damage is None else report.damage._asdict()
+        print_json({"path": path, **facts, "damage": damage})
     else:
         print_table("", ["journal", path], _facts(facts))
     if not report.valid:
-        click.echo(f"nautilus: error: {path}: {report.damage}", err=True)
+        damage_text = str(report.damage)
+        named = damage_text.startswith(path)
+        print_error(damage_text if named else f"{path}: {damage_text}", "internal.journal")
         return 1
     return 0
 
@@ -92,9 +106,10 @@ def dump(path: str | None, first: int, limit: int, instance_name: str | None, as
     if not rows:
         print(f"no command from {first} on")
         return
-    columns = ["#", "kind", "time, ns", "order", "acc.", "instr.", "side", "price", "quantity"]
-    names = ["sequence", "kind", "now_ns", "order_id", "account_id", "instrument_id", "side", "price_ticks", "quantity"]
-    print_table("", columns, [[row.get(name, "") for name in names] for row in rows], right=(0, 3, 4, 5, 7, 8))
+    table = dense_table([(name, side, width) for name, side, width, _ in SHOWN])
+    for row in rows:
+        table.add_row(*(_cell(row, field) for *_, field in SHOWN))
+    console(width=None if sys.stdout.isatty() else WIDE).print(table)
     if more:
         print(f"more follow; --from {rows[-1]['sequence'] + 1} shows the next, --json every field")
 
@@ -143,7 +158,7 @@ def replay(path: str | None, snapshots: bool, event_hash: str | None, instance_n
     else:
         print_table("", ["journal", path], _facts(facts))
     if not equal:
-        click.echo(f"nautilus: error: {path}: event hash {found}; expected {event_hash}", err=True)
+        print_error(f"{path}: event hash {found}; expected {event_hash}", "internal.journal")
         return 1
     return 0
 
@@ -182,6 +197,13 @@ def _commands(path: str, first: int) -> Iterator[dict[str, Any]]:
                 if value or field == "sequence":
                     command[field] = value
             yield command
+
+
+def _cell(row: dict[str, Any], field: str) -> str:
+    from nautilus.runtime.logs import iso_time
+
+    value = row.get(field, "")
+    return iso_time(value)[:23] if field == "now_ns" and value else str(value)
 
 
 def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,9 +7,9 @@ positions can be compared with the portfolio engine's.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,11 +23,16 @@ from nautilus.runtime.instance import Instance
 from nautilus.runtime.report import PositionLine, StrategyLine, decimal_text
 from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, Facts, latency_of, read_facts, star_of
 
-OPTIONAL = ("risk", "strategy", "marketdata")
-"""Without these there is a report all the same."""
 SETTLE_SECONDS = 5.0
 LOOK_SECONDS = 0.01
 ZERO = Decimal(0)
+
+
+class Fault(NamedTuple):
+    """A reason why the exit code is 1: what, and its stable code."""
+
+    what: str
+    code: str
 
 
 class LiveReport(msgspec.Struct, frozen=True):
@@ -40,7 +45,8 @@ class LiveReport(msgspec.Struct, frozen=True):
     order_events
         Counters of the core over everybody, the market's own participants included.
     positions_equal
-        The portfolio engine's positions are the core's, to the last money unit; False also where one did not answer.
+        The portfolio engine's positions are the core's, to the last money unit; None where they were not compared, as
+        one did not answer.
     latency_us
         ``round_trip``: from a strategy's order to its acknowledgement; ``core``: from the sequencer to the way out.
     gaps, lost
@@ -71,7 +77,7 @@ class LiveReport(msgspec.Struct, frozen=True):
     order_events: dict[str, int]
     pnl: dict[str, dict[str, str]]
     positions: list[PositionLine]
-    positions_equal: bool
+    positions_equal: bool | None
     strategies: list[StrategyLine]
     alerts: list[dict[str, Any]]
     latency_us: dict[str, dict[str, float]]
@@ -99,18 +105,21 @@ class LiveReport(msgspec.Struct, frozen=True):
         return 1 if self.faults else 0
 
     @property
-    def faults(self) -> list[str]:
-        """A line for each reason why the exit code is 1."""
+    def faults(self) -> list[Fault]:
+        """Every reason why the exit code is 1."""
         found = []
         if self.broken:
-            found.append(self.broken)
+            found.append(Fault(self.broken, "venue.broken"))
         if self.lost or self.gaps:
-            found.append(f"star: {self.gaps:,} gaps, {self.lost:,} records lost")
+            found.append(Fault(f"star: {self.gaps:,} gaps, {self.lost:,} records lost", "bus.lost"))
         if self.missing:
-            found.append(f"no answer from {', '.join(self.missing)}")
-        elif not self.positions_equal:
-            found.append("positions of the portfolio engine differ from the core's")
-        found += [f"{name}: {count:,} handler errors; the log has them" for name, count in self.errors.items()]
+            found.append(Fault(f"no answer from {', '.join(self.missing)}", "bus.timeout"))
+        if self.positions_equal is False:
+            found.append(Fault("positions of the portfolio engine differ from the core's", "internal.positions"))
+        found += [
+            Fault(f"{name}: {count:,} handler errors; the log has them", "internal.handler")
+            for name, count in self.errors.items()
+        ]
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,17 +137,20 @@ class Collector:
     ----------
     kept
         The data outlive the instance.
+    without
+        Engines that were left out: that one does not answer is no fault.
 
     Attributes
     ----------
     report : what `collect` made; None before.
     """
 
-    def __init__(self, instance: Instance, title: str, *, kept: bool) -> None:
+    def __init__(self, instance: Instance, title: str, *, kept: bool, without: Collection[str] = ()) -> None:
         self.report: LiveReport | None = None
         self._instance = instance
         self._title = title
         self._kept = kept
+        self._without = without
         self._missing: list[str] = []
         self._strategies: dict[str, Any] = {}
         self._market: dict[str, Any] = {}
@@ -208,7 +220,7 @@ class Collector:
             },
         )
 
-    def _settle(self) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    def _settle(self) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
         """The core's state and the portfolio's positions: as soon as they are equal, or as they are after a while.
 
         The core stands still, but the last reports may still be on their way.
@@ -219,8 +231,8 @@ class Collector:
             accounts = {line["account_id"] for line in portfolio.get("positions", ())}
             accounts |= {line["account_id"] for line in self._strategies.get("strategies", ())}
             core = self._ask("trading", GetCoreState(accounts=tuple(sorted(accounts)), hashes=True))
-            equal = bool(core) and positions_equal(core, portfolio)
-            if equal or not core or "portfolio" in self._missing or monotonic_ns() > until_ns:
+            equal = positions_equal(core, portfolio) if core and portfolio else None
+            if equal is not False or monotonic_ns() > until_ns:
                 return core, portfolio, equal
             pause(LOOK_SECONDS)
 
@@ -235,13 +247,21 @@ class Collector:
 
     def _ask(self, engine: str, question: Any) -> dict[str, Any]:
         client = client_of(self._instance)
-        if engine not in client.ports and engine in OPTIONAL:
-            return {}  # it was left out
+        if engine in self._without and engine not in client.ports:
+            return {}
         try:
+            # Whoever says nothing of itself any more does not answer either: a stop need not wait for it.
+            if self._is_silent(engine):
+                raise TimeoutError
             return client.ask(engine, question)
         except (NautilusError, TimeoutError):
-            self._missing.append(engine)
+            if engine not in self._without:
+                self._missing.append(engine)
             return {}
+
+    def _is_silent(self, engine: str) -> bool:
+        processes = read_facts(self._instance).state.processes
+        return any(engine in process.engines and process.state == "silent" for process in processes)
 
 
 def positions_equal(core: Mapping[str, Any], portfolio: Mapping[str, Any]) -> bool:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -18,8 +21,8 @@ import click
 
 from nautilus.cli.instance import instance_option
 from nautilus.cli.market_run import known_strategies, positive
-from nautilus.cli.output import json_option, print_json
-from nautilus.cli.settings import config_options, load_configuration
+from nautilus.cli.output import json_option, print_error, print_json
+from nautilus.cli.settings import config_options, load_configuration, refuse_keys
 
 if TYPE_CHECKING:
     from nautilus.cli.live_report import LiveReport
@@ -37,7 +40,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DRAIN_SECONDS = 2.0
 """How long what a finished recording left on its way may take to arrive."""
 MAX = "max"
-KILLED = "killed by SIGKILL"
+LOCKSTEP_KEYS = ("lockstep.latency",)
+"""Settings that a run of the live platform would ignore."""
 
 
 class LiveOptions(NamedTuple):
@@ -117,6 +121,7 @@ def live_options_of(
     """Resolve the configuration and pick the options out of a command's parameters."""
     from nautilus.runtime.config import Flag
 
+    refuse_keys(options["assignments"], LOCKSTEP_KEYS, "of lock-step: --speed max")
     flags = [("platform", "instance", options["instance_name"], "--instance")]
     flags += [("lockstep", "seed", options["seed"], "--seed")]
     given = [Flag(*flag) for flag in flags if flag[2] is not None]
@@ -140,41 +145,78 @@ def run(options: LiveOptions, *, detached: bool = False) -> int:
     if not detached:
         return execute(options)
     from nautilus.runtime.detach import detach
-    from nautilus.runtime.instance import Instance
+    from nautilus.runtime.instance import Instance, command
 
     detach(lambda line: execute(options, line))
     instance = Instance.find(platform_of(options).instance)
+    plan = instance.plan()
+    without = _processes(plan, options.without)
+    waiting = plan.waiting_without(without)
     if options.as_json:
-        print_json({"instance": instance.name, "pid": instance.pid})
+        print_json({"instance": instance.name, "pid": instance.pid, "waiting": waiting})
     else:
-        print(f"instance {instance.name} is up (pid {instance.pid}); `nautilus down` stops it")
+        print(f"instance {instance.name} is up (pid {instance.pid}); {command('down', instance.name)} stops it")
+        _say_waiting(instance.name, without, waiting)
     return 0
+
+
+def _say_waiting(instance: str, without: Collection[str], waiting: Sequence[str]) -> None:
+    """What does not work yet as an engine was left out, and what helps."""
+    from nautilus.runtime.instance import command
+
+    if waiting:
+        advice = ", ".join(command(f"engine run {name}", instance) for name in sorted(without))
+        print(f"{', '.join(waiting)} will be ready after {advice}", file=sys.stderr)
 
 
 def execute(options: LiveOptions, line: Detached | None = None) -> int:
     """Bring the platform up, show it, stop it, print what came of it; the exit code.
 
-    It ends after the time that was given, at the end of a recording, or at Ctrl-C, which is a clean end too.
+    It ends after the time that was given, at the end of a recording, or at Ctrl-C or SIGTERM, which is a clean end too,
+    whenever it comes.
     """
+    try:
+        with _terminable():
+            report, killed = _execute(options, line)
+    except KeyboardInterrupt:
+        return _cut_short(options)
+    return _print(report, killed, as_json=options.as_json or line is not None)
+
+
+def _execute(options: LiveOptions, line: Detached | None) -> tuple[LiveReport | None, tuple[str, ...]]:
     from nautilus.cli.display import display
     from nautilus.cli.live_report import Collector
     from nautilus.cli.sampler import Sampler
+    from nautilus.engines.strategy import StrategyConfig
+    from nautilus.runtime.accounts import Accounts
     from nautilus.runtime.instance import Instance
     from nautilus.runtime.supervisor import Supervisor
 
     platform = platform_of(options)
     data = options.data or ("" if options.fresh else platform.data_directory)
     instance = Instance.create(platform.instance, data=data, fresh_data=options.fresh)
-    collector = Collector(instance, options.title, kept=not options.fresh or bool(options.data))
     try:
         plan = _plan(options, instance)
-        supervisor = Supervisor(instance, plan, without=_processes(plan, options.without))
-        with display(Sampler(instance, options.title), quiet=options.as_json or line is not None) as show:
-            if not supervisor.start(lambda state: show()):
-                raise KeyboardInterrupt
+        without = _processes(plan, options.without)
+        collector = Collector(
+            instance, options.title, kept=not options.fresh or bool(options.data), without=_engines(plan, without)
+        )
+        accounts = Accounts(instance.data)
+        accounts.claim(plan.config("strategy", StrategyConfig).first_account, plan.strategies)
+        supervisor = Supervisor(instance, plan, without=without)
+        quiet = options.as_json or line is not None
+        with display(Sampler(instance, options.title), quiet=quiet) as show:
+            try:
+                if not supervisor.start(lambda state: show()):
+                    raise KeyboardInterrupt
+            except BaseException:
+                accounts.withdraw()
+                raise
             if line is not None:
                 line.redirect(instance.data / "logs" / "supervisor.out")
                 line.ready()
+            elif not quiet:
+                _say_waiting(instance.name, without, plan.waiting_without(without))
             rank = _first_needed_rank(plan)
             failures: list[Exception] = []
 
@@ -195,8 +237,26 @@ def execute(options: LiveOptions, line: Detached | None = None) -> int:
         instance.close()
     for failure in failures:
         raise failure
-    killed = [process.name for process in supervisor.states().processes if process.ended == KILLED]
-    return _print(collector.report, killed, as_json=options.as_json or line is not None)
+    return collector.report, supervisor.killed
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is an interrupt until the supervisor takes the signals, and after it has given them back."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _cut_short(options: LiveOptions) -> int:
+    """It was stopped before it was up: a clean end too."""
+    if options.as_json:
+        print_json({"title": options.title, "instance": platform_of(options).instance, "up": False})
+    else:
+        print(f"{options.title}: stopped before it was up")
+    return 0
 
 
 def _print(report: LiveReport | None, killed: Sequence[str], *, as_json: bool) -> int:
@@ -209,9 +269,9 @@ def _print(report: LiveReport | None, killed: Sequence[str], *, as_json: bool) -
 
         print_live_summary(report)
     for name in killed:
-        click.echo(f"nautilus: error: process {name} did not stop in time and was killed", err=True)
+        print_error(f"process {name} did not stop in time and was killed", "internal.process")
     for fault in report.faults:
-        click.echo(f"nautilus: error: {fault}", err=True)
+        print_error(fault.what, fault.code)
     return 1 if killed else report.exit_code
 
 
@@ -277,6 +337,10 @@ def _processes(plan: Plan, names: Sequence[str]) -> set[str]:
         if name not in known:
             raise click.UsageError(f"--without {name}: expected one of {', '.join(known)}{nearest(name, known)}")
     return {known[name] for name in names}
+
+
+def _engines(plan: Plan, processes: Collection[str]) -> set[str]:
+    return {engine for name in processes for engine in plan.process(name).engines}
 
 
 def _first_needed_rank(plan: Plan) -> int:

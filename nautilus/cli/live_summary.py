@@ -18,9 +18,7 @@ LATENCIES = {"round_trip": "order to answer", "core": "core, sequenced to out"}
 def print_live_summary(report: LiveReport) -> None:
     """Orders, fills, positions, profit, latency, bus, checks and hashes, within 80 columns."""
     print(report.title)
-    ended = "" if report.market in ("none", "simulated") or report.complete else "; stopped before the end"
-    speed = "" if report.speed == 1 else f", {report.speed:g} times as fast"
-    print(f"{report.market_seconds:,.1f} s of market{speed}; up for {report.seconds:,.1f} s{ended}")
+    print(f"{_market(report)}up for {report.seconds:,.1f} s")
     print(f"instance {report.instance}, {report.profile}, seed {report.seed}")
     star, mesh = report.star, report.mesh
     events = ", ".join(f"{count:,} {name}" for name, count in report.order_events.items() if count)
@@ -52,3 +50,14 @@ def print_live_summary(report: LiveReport) -> None:
             [(text, *(f"{found[name]:,.1f}" for name in PERCENTILES)) for text, found in measured],
             right=(1, 2, 3, 4, 5),
         )
+
+
+def _market(report: LiveReport) -> str:
+    if report.market == "none":
+        return ""
+    speed = "" if report.speed == 1 else f", {report.speed:g} times as fast"
+    if report.broken:
+        speed += "; the recording broke off"
+    elif report.market != "simulated" and not report.complete:
+        speed += "; stopped before the end"
+    return f"{report.market_seconds:,.1f} s of market{speed}; "

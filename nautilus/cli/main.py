@@ -6,6 +6,8 @@ Only click is imported here: `nautilus --help` answers within 100 ms.
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,10 +16,13 @@ import click
 
 from nautilus import __version__
 from nautilus.cli.lazy import LazyGroup
+from nautilus.cli.output import marked, print_error
 
 OK, ERROR, USAGE, NOT_RUNNING, CONFIG, TIMEOUT = range(6)
 INTERRUPTED = 130
 TRACEBACK_VARIABLE = "NAUTILUS_TRACEBACK"
+STDOUT = "standard output"
+PLAIN = {"─": "-", "…": "~"}
 
 COMMANDS = {
     "up": ("nautilus.cli.up:up", "Start the platform: core, engines, HTTP."),
@@ -36,8 +41,10 @@ COMMANDS = {
     "doctor": ("nautilus.cli.doctor:doctor", "Check this machine and this installation."),
 }
 NOT_RUNNING_CODES = ("bus.not_running", "bus.not_reachable")
+# Whether it was carried out nobody knows.
+DOUBT_CODES = ("bus.unknown", "bus.unanswered")
 LIVE_CODE = "config.instance_live"
-NOT_FOUND_STATUS = 404
+NOT_FOUND_STATUS, TIMEOUT_STATUS = 404, 504
 
 
 @click.command(
@@ -50,6 +57,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    _mend_streams()
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         with cli.make_context("nautilus", given) as context:
@@ -62,35 +70,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(request.format_message(), file=sys.stderr)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted", INTERRUPTED)
+        print_error("interrupted", "interrupted")
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`nautilus ... | head`): what it wanted was said. The descriptor is replaced so that
         # the interpreter's own last flush does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return OK
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        return _say(*describe(error))
+        text, code, exit_code = _facts(_of_output(error))
+        print_error(text, code)
+        return exit_code
 
 
 def describe(error: Exception) -> tuple[str, int]:
-    """One line for a person and the exit code of an error."""
+    """One line for a person, its stable code at the end, and the exit code of an error."""
+    text, code, exit_code = _facts(error)
+    return marked(text, code), exit_code
+
+
+def _facts(error: Exception) -> tuple[str, str, int]:
+    """What, stable code, exit code."""
     if isinstance(error, click.ClickException):
         text = error.format_message()
         context = getattr(error, "ctx", None)
         hint = f" (see '{context.command_path} --help')" if context is not None else ""
-        return text + hint, USAGE if isinstance(error, click.UsageError) else error.exit_code
+        return text + hint, "usage", USAGE if isinstance(error, click.UsageError) else error.exit_code
     if isinstance(error, TimeoutError):
-        return str(error) or "timed out", TIMEOUT
+        return str(error) or "timed out", "bus.timeout", TIMEOUT
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}", USAGE if isinstance(error, FileNotFoundError) else ERROR
+        text = f"{error.filename}: {error.strerror or error}" if error.filename else str(error.strerror or error)
+        missing = isinstance(error, FileNotFoundError)
+        return text, "usage.not_found" if missing else "internal.os", USAGE if missing else ERROR
     code = getattr(error, "code", None)
     if isinstance(code, str):
-        return str(error), _code_of(code, getattr(error, "status", 0))
+        return str(error), code, _code_of(code, getattr(error, "status", 0))
     return (
         f"internal error: {type(error).__name__}: {error} (set {TRACEBACK_VARIABLE}=1 to see where)",
+        "internal.error",
         ERROR,
     )
 
@@ -98,6 +117,8 @@ def describe(error: Exception) -> tuple[str, int]:
 def _code_of(code: str, http_status: int) -> int:
     if code in NOT_RUNNING_CODES:
         return NOT_RUNNING
+    if code in DOUBT_CODES or http_status == TIMEOUT_STATUS:
+        return TIMEOUT
     if http_status == NOT_FOUND_STATUS:
         return USAGE
     # Nothing is wrong with the configuration where an instance is up already.
@@ -106,7 +127,46 @@ def _code_of(code: str, http_status: int) -> int:
     return CONFIG if code == "config" or code.startswith("config.") else ERROR
 
 
-def _say(text: str, code: int) -> int:
-    line = " ".join(text.split())
-    print(f"nautilus: error: {line}", file=sys.stderr)
-    return code
+def _mend_streams() -> None:
+    """Give each standard stream that was closed (`>&-`) a place that takes everything, and each an encoding that does.
+
+    A descriptor that is free would be the next file's, and what is printed would end there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free one, so this
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        # pytest and others put streams of their own here.
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            codecs.register_error("nautilus.plain", _plain)
+            stream.reconfigure(errors="nautilus.plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a terminal does not have."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+def _of_output(error: Exception) -> Exception:
+    """The error itself, or that standard output does not take what is printed, where that is what it says."""
+    if not isinstance(error, OSError) or error.filename or error.errno is None:
+        return error
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    # Nothing but output is written by the code of commands, and of what draws for them.
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    if module.partition(".")[0] not in ("rich", "click") and not module.startswith("nautilus.cli."):
+        return error
+    _drop_output()
+    return OSError(error.errno, f"{error.strerror}; expected one that takes what is printed", STDOUT)
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

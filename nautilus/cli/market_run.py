@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from nautilus.cli.output import print_json
-from nautilus.cli.settings import load_configuration
+from nautilus.cli.output import print_error, print_json
+from nautilus.cli.settings import load_configuration, refuse_keys
 
 if TYPE_CHECKING:
     import msgspec
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nautilus.simulation.source import MarketSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+LIVE_SECTIONS = ("platform", "core", "logging", "http")
+"""Settings that a run in lock-step would ignore."""
 MOST_SECONDS = 1e9
 """Thirty years: virtual time stays within 64 bits of nanoseconds."""
 
@@ -59,6 +61,9 @@ def run_options_of(options: Mapping[str, Any]) -> RunOptions:
     """Resolve the configuration and pick the shared options out of a command's parameters."""
     from nautilus.runtime.config import Flag
 
+    if options["instance_name"] is not None:
+        raise click.UsageError("--instance is of the live platform, not of lock-step")
+    refuse_keys(options["assignments"], LIVE_SECTIONS, "of the live platform, not of lock-step")
     flags = [Flag("lockstep", name, options[name], f"--{name}") for name in ("seed", "latency")]
     given = [flag for flag in flags if flag.value is not None]
     configuration = load_configuration(options["config_path"], options["profile"], options["assignments"], given)
@@ -97,11 +102,11 @@ def execute(title: str, source: MarketSource | str, options: RunOptions) -> int:
 
         print_summary(title, report, endless=not isinstance(source, str))
     if report.broken:
-        click.echo(f"nautilus: error: {report.broken}", err=True)
+        print_error(report.broken, "venue.broken")
     for error in report.errors:
-        click.echo(f"nautilus: error: {error.where}: {error.error} ({error.count} times)", err=True)
+        print_error(f"{error.where}: {error.error} ({error.count} times)", "internal.handler")
     if not report.positions_equal:
-        click.echo("nautilus: error: positions of the portfolio engine differ from the core's", err=True)
+        print_error("positions of the portfolio engine differ from the core's", "internal.positions")
     return report.exit_code
 
 

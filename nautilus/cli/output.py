@@ -20,6 +20,17 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
+def marked(text: str, code: str) -> str:
+    """An error in one line that ends with its stable code."""
+    line, mark = " ".join(text.split()), f"({code})"
+    return line if line.endswith(mark) else f"{line} {mark}"
+
+
+def print_error(text: str, code: str) -> None:
+    """One line on stderr that ends with the stable code of what it says."""
+    print(f"nautilus: error: {marked(text, code)}", file=sys.stderr)
+
+
 def print_json(value: object) -> None:
     """One object on stdout, with a line end. Integers beyond 64 bits are written in full, decimals as text."""
     import json
@@ -27,11 +38,11 @@ def print_json(value: object) -> None:
     print(json.dumps(value, default=_plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False))
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A Rich console: colour only on a terminal, 80 columns where there is none."""
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A Rich console: colour only on a terminal, 80 columns where there is none and no `width` is given."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=width)
 
 
 def print_table(

@@ -47,19 +47,37 @@ def instance_directory() -> Check:
 
 
 def ports() -> Check:
-    """The engines' ports are free, or an engine has them already."""
+    """The engines' ports are free, or an instance of this user has them already."""
     from nautilus.engines import CATALOGUE
 
     taken = [entry.port for entry in CATALOGUE.values() if not _is_free(entry.port)]
     numbers = ", ".join(str(entry.port) for entry in CATALOGUE.values())
     if not taken:
         return Check("ports", "ok", f"{numbers} are free")
-    return Check(
-        "ports",
-        "warn",
-        f"in use: {', '.join(map(str, taken))}",
-        "fine where an instance runs (`nautilus status`); else stop what has them",
-    )
+    owned = _ports_of_instances()
+    own = sorted({owned[port] for port in taken if port in owned})
+    others = [port for port in taken if port not in owned]
+    found = [f"{', '.join(str(port) for port in taken if owned.get(port) == name)}: instance {name}" for name in own]
+    if not others:
+        return Check("ports", "ok", f"in use by your own: {'; '.join(found)}")
+    found.append(", ".join(map(str, others)) + (": others" if own else ""))
+    return Check("ports", "warn", f"in use: {'; '.join(found)}", 'stop what has them, or set platform.ports = "free"')
+
+
+def _ports_of_instances() -> dict[int, str]:
+    """Instances of this user by the ports that their engines have."""
+    from nautilus.model.errors import NautilusError
+    from nautilus.runtime.instance import Instance, directory_of
+    from nautilus.runtime.status import read_state
+
+    found: dict[int, str] = {}
+    for directory in directory_of("main").parent.glob("*/"):
+        try:
+            processes = read_state(Instance.find(directory.name)).processes
+        except (NautilusError, OSError, ValueError):
+            continue  # it is down, starting or stopping
+        found |= {port: directory.name for process in processes for port in process.ports.values()}
+    return found
 
 
 def _is_free(port: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ PLAIN_SECONDS = 2.0
 @contextmanager
 def progress_display(title: str, for_seconds: float | None, *, quiet: bool = False) -> Iterator[Show | None]:
     """A function that shows a `Progress`; None where nothing is to be shown (`quiet` and no terminal)."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         with _live(title, for_seconds) as show:
             yield show
     elif quiet:

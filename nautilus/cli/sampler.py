@@ -180,6 +180,7 @@ class Sampler:
                 for line in market.get("quotes", ())
             ),
             strategies=strategy_rows(self._answers.of("strategy"), self._answers.of("portfolio")),
+            has_strategies=bool(plan.strategies),
             orders={name: facts.counters.get(CORE_NAME, {}).get(f"orders.{name}", 0) for name in ORDERS},
             latency_us={
                 "round_trip": latency_of(plan, "order_round_trip"),

@@ -24,9 +24,7 @@ def config_options(command: Command) -> Command:
         multiple=True,
         help="Set one value; wins over file, profile and environment.",
     )(command)
-    command = click.option("--profile", metavar="NAME", help="A file of config/profiles/, such as 'colocated'.")(
-        command
-    )
+    command = click.option("--profile", metavar="NAME", help="Settings for a purpose, such as 'compact'.")(command)
     return click.option("--config", "config_path", metavar="PATH", help="Default: config/nautilus.toml.")(command)
 
 
@@ -50,6 +48,14 @@ def parse_assignments(assignments: Iterable[str]) -> list[Flag]:
             raise click.UsageError(f"--set {text}: expected SECTION.KEY=VALUE")
         flags.append(Flag(section, key, value, f"--set {name.strip()}"))
     return flags
+
+
+def refuse_keys(assignments: Iterable[str], refused: Iterable[str], whose: str) -> None:
+    """Usage error where `--set` gives a key, or a key of a section, that this kind of run would ignore."""
+    known = set(refused)
+    for flag in parse_assignments(assignments):
+        if known & {flag.section, f"{flag.section}.{flag.key}"}:
+            raise click.UsageError(f"--set {flag.section}.{flag.key} is {whose}")
 
 
 def load_configuration(

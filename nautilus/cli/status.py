@@ -10,9 +10,10 @@ from nautilus.cli.instance import instance_option, running
 from nautilus.cli.output import console, dense_table, json_option, print_json
 
 if TYPE_CHECKING:
-    from nautilus.runtime.status import Status
+    from nautilus.runtime.status import EngineStatus, Status
 
 UNHEALTHY = 1
+LABEL = 11
 STYLES = {"healthy": "green", "ready": "green", "degraded": "yellow", "starting": "yellow", "restarting": "yellow"}
 
 
@@ -21,21 +22,22 @@ STYLES = {"healthy": "green", "ready": "green", "degraded": "yellow", "starting"
 @json_option
 def status(instance_name: str | None, as_json: bool) -> int:
     """Print how an instance is; exit code 3 where none runs, 1 where it is unhealthy."""
-    from nautilus.runtime.status import plain, read_status
+    from nautilus.runtime.status import core_of, plain, read_facts, status_of
 
-    found = read_status(running(instance_name))
+    facts = read_facts(running(instance_name))
+    found = status_of(facts)
     if as_json:
         print_json(plain(found))
     else:
-        _print(found)
+        _print(found, core_of(facts))
     return UNHEALTHY if found.status == "unhealthy" else 0
 
 
-def _print(found: Status) -> None:
+def _print(found: Status, core: EngineStatus) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from nautilus.cli.table import clock, short, us
+    from nautilus.cli.table import clock, journal_text, short, us
 
     out = console()
     out.print(Text(found.status, STYLES.get(found.status, "bold red")))
@@ -53,7 +55,7 @@ def _print(found: Status) -> None:
             ("p99 us", "right", 6),
         ]
     )
-    for engine in found.engines:
+    for engine in (core, *found.engines):
         table.add_row(
             engine.name,
             str(engine.port or ""),
@@ -68,13 +70,23 @@ def _print(found: Status) -> None:
         )
     out.print(table)
     facts = Table.grid(padding=(0, 1, 0, 0))
-    facts.add_column(min_width=10, style="dim")
-    for name, values in (
-        ("star", found.bus["star"]),
-        ("mesh", found.bus["mesh"]),
-        ("orders", found.orders),
-        ("journal", found.journal),
-    ):
-        parts = [f"{short(value)} {key.removesuffix('_sequence').replace('_', ' ')}" for key, value in values.items()]
-        facts.add_row(name, ", ".join(parts))
+    facts.add_column(min_width=LABEL - 1, style="dim")
+    counters = (("star", found.bus["star"]), ("mesh", found.bus["mesh"]), ("orders", found.orders))
+    for name, values in (*counters, ("journal", journal_text(found.journal))):
+        parts = [
+            f"{key} {value}" if isinstance(value, str) else f"{short(value)} {key.replace('_', ' ')}"
+            for key, value in values.items()
+        ]
+        facts.add_row(name, _lines(parts, out.width - LABEL))
     out.print(facts)
+
+
+def _lines(parts: list[str], width: int) -> str:
+    """Counters in as many lines as they need, broken between two of them and never within one."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + 2 + len(part) + 1 > width:
+            lines[-1] += ","
+            lines.append("")
+        lines[-1] += f", {part}" if lines[-1] else part
+    return "\n".join(lines)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from nautilus.runtime.report import PositionLine, Report
 
 
+COMPARED = {True: "equal to the core's", False: "DIFFER from the core's", None: "not compared"}
+
+
 def print_summary(title: str, report: Report, *, endless: bool = False) -> None:
     """What came of a run; `endless`: the market has no end that it could have reached.
 
@@ -74,7 +77,7 @@ def last_rows(report: Report | LiveReport) -> list[tuple[str, str]]:
         rows.append(("journal", report.journal))
     return [
         *rows,
-        ("positions", "equal to the core's" if report.positions_equal else "DIFFER from the core's"),
+        ("positions", COMPARED[report.positions_equal]),
         ("journal hash", report.journal_hash),
         ("state hash", report.state_hash),
         ("event hash", report.event_hash),

@@ -60,14 +60,16 @@ def plain_line(view: View) -> str:
         if row.total:
             totals.setdefault(row.currency, []).append(row.total)
     pnl = ", ".join(f"{money(_sum(amounts))} {currency}" for currency, amounts in totals.items())
-    # What the strategies did; where there is none, what everybody did.
-    orders, fills = (sum(getattr(row, name) or 0 for row in view.strategies) for name in ("orders", "fills"))
-    if not view.strategies:
-        orders, fills = view.orders.get("accepted", 0), view.orders.get("filled", 0)
+    # What the strategies did, once they have said it; where there is none, what everybody did.
+    counts = ""
+    if view.strategies:
+        orders, fills = (sum(getattr(row, name) or 0 for row in view.strategies) for name in ("orders", "fills"))
+        counts = f", {orders:,} orders, {fills:,} fills"
+    elif not view.has_strategies:
+        counts = f", all orders: {view.orders.get('accepted', 0):,}, {view.orders.get('filled', 0):,} filled"
     p99 = view.latency_us.get("round_trip", {}).get("p99", 0.0)
     return (
-        f"{view.seconds:6.1f} s  {view.status}, {ready} of {len(view.engines)} ready, "
-        f"{orders:,} orders, {fills:,} fills"
+        f"{view.seconds:6.1f} s  {view.status}, {ready} of {len(view.engines)} ready{counts}"
         f"{f', P&L {pnl}' if pnl else ''}{f', p99 {p99:,.0f} us' if p99 else ''}"
         f"{f'; {view.warnings[-1]}' if view.warnings else ''}"
     )
@@ -235,10 +237,20 @@ def _counters(view: View) -> RenderableType:
         "all orders", _pairs(orders, (*unknown, "open", "accepted", "rejected", "filled", "cancelled"), bad=unknown)
     )
     table.add_row("star", _pairs(star, ("published", "delivered", "gaps", "lost", "recovered"), bad=("gaps", "lost")))
-    shown = {**mesh, "dead": mesh.get("dead_lettered", 0)}
-    table.add_row("mesh", _pairs(shown, ("sent", "acknowledged", "retried", "dead"), bad=("dead",)))
-    table.add_row("journal", _pairs(journal, ("last_sequence", "durable_sequence"), bad=()))
+    dead = {**mesh, "dead": mesh.get("dead_lettered", 0)}
+    table.add_row("mesh", _pairs(dead, ("sent", "acknowledged", "retried", "dead"), bad=("dead",)))
+    shown = [
+        _pair(name, value if isinstance(value, str) else short(value), "")
+        for name, value in journal_text(journal).items()
+    ]
+    table.add_row("journal", Text.assemble(*shown))
     return table
+
+
+def journal_text(journal: dict[str, int]) -> dict[str, int | str]:
+    """Where the journal is; in words where nobody looks how far the disk is, as nothing waits for that."""
+    durable = journal.get("durable_sequence", 0)
+    return {"last": journal.get("last_sequence", 0), "durable": durable or "not tracked"}
 
 
 def _pairs(values: dict[str, int], names: Sequence[str], bad: Sequence[str]) -> Text:

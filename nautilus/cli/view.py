@@ -57,6 +57,8 @@ class View(msgspec.Struct, frozen=True):
         Since the instance began, and since its market began.
     progress
         Part of the market that was played, 0 to 1; None where it has no end.
+    has_strategies
+        Whether there are any; `strategies` is empty until they were asked.
     latency_us
         ``round_trip`` and ``core``, each with p50, p99, p99.9, max and count.
     warnings
@@ -81,6 +83,7 @@ class View(msgspec.Struct, frozen=True):
     engines: tuple[EngineLine, ...] = ()
     quotes: tuple[QuoteRow, ...] = ()
     strategies: tuple[StrategyRow, ...] = ()
+    has_strategies: bool = False
     orders: dict[str, int] = {}
     latency_us: dict[str, dict[str, float]] = {}
     star: dict[str, int] = {}

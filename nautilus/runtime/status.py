@@ -64,7 +64,10 @@ class EngineStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The whole instance; `bus` has ``star`` and ``mesh``."""
+    """The whole instance; `bus` has ``star`` and ``mesh``.
+
+    `journal`: its ``durable_sequence`` is 0 where nothing waits for the disk (`core.acknowledge` "memory").
+    """
 
     status: Health
     engines: tuple[EngineStatus, ...]
@@ -231,6 +234,26 @@ def cpu_seconds(pid: int) -> float | None:
         return None
 
 
+def core_of(facts: Facts) -> EngineStatus:
+    """The core's process, which is no engine, as a line among them for a person."""
+    process = next(process for process in facts.state.processes if process.name == CORE_NAME)
+    counters = facts.counters.get(CORE_NAME, {})
+    latency = latency_of(facts.plan, "order", process=CORE_NAME)
+    return EngineStatus(
+        name=CORE_NAME,
+        port=0,
+        tier="",
+        state=process.state,
+        pid=process.pid,
+        uptime_seconds=round((facts.now_ns - process.started_ns) / NANOSECONDS, 3) if process.pid else 0.0,
+        breaker="",
+        requests=counters.get("core.commands", 0),
+        errors=0,
+        p50_us=latency["p50"],
+        p99_us=latency["p99"],
+    )
+
+
 def _engines(facts: Facts) -> Iterable[EngineStatus]:
     processes = {name: process for process in facts.state.processes for name in process.engines}
     for name, entry in CATALOGUE.items():
@@ -274,6 +297,7 @@ __all__ = [
     "NotRunningError",
     "Status",
     "apart_of",
+    "core_of",
     "cpu_seconds",
     "health_of",
     "latency_of",

@@ -1,6 +1,7 @@
 """`nautilus doctor`: every check answers, and a broken installation is named."""
 
 import json
+import os
 import socket
 import tempfile
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 from nautilus.cli import checks, platform_checks
 from nautilus.cli.main import main
 from nautilus.engines import CATALOGUE
+from nautilus.runtime.instance import Instance
+from nautilus.runtime.states import PlatformState, ProcessState
+from tests.kit.instances import own_place, plan_in
 
 
 def test_this_machine_passes_and_every_check_answers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,6 +65,22 @@ def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check = platform_checks.ports()
         assert (check.status, check.found) == ("warn", f"in use: {port}")
     assert platform_checks.ports() == checks.Check("ports", "ok", f"{port} are free")
+
+
+def test_a_port_of_an_own_instance_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, own_place() as place:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("nautilus.engines.CATALOGUE", {"risk": CATALOGUE["risk"]._replace(port=port)})
+        instance = Instance.create(place.name)
+        try:
+            plan = plan_in(instance)
+            ready = ProcessState("risk", ("risk",), state="ready", ports={"risk": port})
+            instance.write_plan(plan)
+            instance.write_state(PlatformState(os.getpid(), 0, "running", 1, True, False, (ready,)))
+            check = platform_checks.ports()
+            assert (check.status, check.found) == ("ok", f"in use by your own: {port}: instance {place.name}")
+        finally:
+            instance.close()
 
 
 def test_a_directory_of_instances_that_others_can_read_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

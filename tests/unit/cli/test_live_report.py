@@ -106,13 +106,14 @@ def test_profit_is_added_up_for_each_currency() -> None:
         ({"positions_equal": False}, 1, "differ from the core's"),
         ({"broken": "x.gz:7: not JSON"}, 1, "x.gz:7: not JSON"),
         ({"errors": {"strategy": 3}}, 1, "strategy: 3 handler errors"),
-        ({"missing": ["portfolio"], "positions_equal": False}, 1, "no answer from portfolio"),
+        ({"missing": ["portfolio"], "positions_equal": None}, 1, "no answer from portfolio"),
+        ({"positions_equal": None}, 0, ""),
     ],
 )
 def test_the_exit_code_says_whether_all_was_well(changes: dict[str, Any], code: int, words: str) -> None:
     made = report(**changes)
     assert made.exit_code == code
-    assert (words in "; ".join(made.faults)) if words else made.faults == []
+    assert (words in "; ".join(fault.what for fault in made.faults)) if words else made.faults == []
 
 
 def test_the_object_is_plain_and_says_all() -> None:
@@ -131,3 +132,26 @@ def test_the_tables_fit_eighty_columns_and_name_what_is_unusual(
     assert max(map(len, shown.splitlines())) <= 80
     for words in ("core 2", "DIFFER", "run/journal", "20 times as fast", "account 9", "quoting", "p99.9"):
         assert words in shown, words
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"market": "none", "market_seconds": 0.0}, "up for 10.0 s"),
+        ({}, "8.0 s of market; up for 10.0 s"),
+        ({"market": "x.gz"}, "8.0 s of market; stopped before the end; up for 10.0 s"),
+        ({"market": "x.gz", "broken": "x.gz:7: not JSON"}, "8.0 s of market; the recording broke off; up for 10.0 s"),
+    ],
+)
+def test_the_summary_says_how_the_market_ended(
+    changes: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_live_summary(report(**changes))
+    assert words in capsys.readouterr().out.splitlines()
+
+
+def test_positions_that_were_not_compared_are_neither_equal_nor_different(capsys: pytest.CaptureFixture[str]) -> None:
+    print_live_summary(report(positions_equal=None))
+    shown = capsys.readouterr().out
+    assert "not compared" in shown
+    assert "DIFFER" not in shown

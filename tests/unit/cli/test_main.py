@@ -1,5 +1,6 @@
 """The entry of the command line: help, errors as one line, exit codes."""
 
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from nautilus.cli.lazy import LazyGroup
 from nautilus.cli.main import COMMANDS, cli, describe, main
 from nautilus.model.errors import ConfigError, ModelError, VenueError
+from nautilus.runtime.client import EngineError
 from nautilus.runtime.instance import InstanceLiveError, NotRunningError
 
 
@@ -74,10 +76,10 @@ def test_lazy_help_says_what_the_command_says() -> None:
     [
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
                     "kill-switch, engine, logs, journal, config, doctor; did you mean 'replay'? "
-                    "(see 'nautilus --help')"),
+                    "(see 'nautilus --help') (usage)"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
-                            "(see 'nautilus engine --help')"),
-        (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help')"),
+                            "(see 'nautilus engine --help') (usage)"),
+        (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help') (usage)"),
     ],
 )  # fmt: skip
 def test_a_misspelt_word_is_one_line_with_the_nearest_name(
@@ -97,18 +99,24 @@ def test_without_a_command_help_is_shown_and_it_is_a_usage_error(capsys: pytest.
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (ConfigError("x = 1", where="f.toml:2", expected="2"), ("f.toml:2: x = 1; expected 2", 4)),
-        (VenueError("not gzip", where="f.gz", expected="a recording"), ("f.gz: not gzip; expected a recording", 1)),
-        (ModelError("price 1.5"), ("price 1.5", 1)),
-        (NotRunningError("instance 'x' is not running"), ("instance 'x' is not running", 3)),
-        (InstanceLiveError("instance 'x' is up"), ("instance 'x' is up", 1)),
-        (FileNotFoundError(2, "No such file or directory", "f.gz"), ("f.gz: No such file or directory", 2)),
-        (PermissionError(13, "Permission denied", "f.gz"), ("f.gz: Permission denied", 1)),
-        (TimeoutError("no answer in 5 s"), ("no answer in 5 s", 5)),
-        (click.UsageError("no"), ("no", 2)),
-        (KeyError("x"), ("internal error: KeyError: 'x' (set NAUTILUS_TRACEBACK=1 to see where)", 1)),
+        (ConfigError("x = 1", where="f.toml:2", expected="2"), ("f.toml:2: x = 1; expected 2 (config)", 4)),
+        (VenueError("no", where="f.gz", expected="a recording"), ("f.gz: no; expected a recording (venue)", 1)),
+        (ModelError("price 1.5"), ("price 1.5 (model)", 1)),
+        (NotRunningError("instance 'x' is not running"), ("instance 'x' is not running (bus.not_running)", 3)),
+        (InstanceLiveError("instance 'x' is up"), ("instance 'x' is up (config.instance_live)", 1)),
+        (FileNotFoundError(2, "No such file or directory", "f.gz"),
+         ("f.gz: No such file or directory (usage.not_found)", 2)),
+        (PermissionError(13, "Permission denied", "f.gz"), ("f.gz: Permission denied (internal.os)", 1)),
+        (TimeoutError("no answer in 5 s"), ("no answer in 5 s (bus.timeout)", 5)),
+        (click.UsageError("no"), ("no (usage)", 2)),
+        (EngineError.of("bus.unknown", "order 7", status=504), ("order 7 (bus.unknown)", 5)),
+        (EngineError.of("bus.unanswered", "order 7", status=503), ("order 7 (bus.unanswered)", 5)),
+        (EngineError.of("http.504", "late", status=504), ("late (http.504)", 5)),
+        (EngineError.of("bus.core_absent", "no core", status=503), ("no core (bus.core_absent)", 1)),
+        (KeyError("x"),
+         ("internal error: KeyError: 'x' (set NAUTILUS_TRACEBACK=1 to see where) (internal.error)", 1)),
     ],
-)
+)  # fmt: skip
 def test_an_error_is_described_in_one_line_with_its_code(error: Exception, expected: tuple[str, int]) -> None:
     assert describe(error) == expected
 
@@ -126,3 +134,36 @@ def test_a_closed_pipe_is_no_error() -> None:
     result = subprocess.run(["bash", "-c", pipeline], capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "0"
     assert result.stderr == ""
+
+
+def test_what_cannot_be_printed_is_one_error_that_says_where() -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "nautilus", "config", "show"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr == (
+        "nautilus: error: standard output: No space left on device; expected one that takes what is printed "
+        "(internal.os)\n"
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_disturbs_nothing(closed: str) -> None:
+    command = f'"{sys.executable}" -m nautilus demo --market-for 1 {closed}; echo $? >&3'
+    result = subprocess.run(["bash", "-c", f"exec 3>&1; {command}"], capture_output=True, text=True, check=False)
+    assert result.stdout.rstrip().endswith("0")
+    assert "error" not in result.stderr
+
+
+def test_a_terminal_without_the_letters_is_given_others() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", "from nautilus.cli.main import main; main(['--version']); print('a─b…c é')"],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("a-b~c ?\n")

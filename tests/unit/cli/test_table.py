@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from nautilus.cli import display
 from nautilus.cli.sampler import strategy_rows, warning_text
+from nautilus.cli.status import _lines as status_lines
 from nautilus.cli.table import clock, draw, plain_line, short, us
 from nautilus.cli.view import EngineLine, QuoteRow, StrategyRow, View
 
@@ -155,3 +157,37 @@ def test_counts_are_short(count: float, text: str) -> None:
 def test_times_read_as_on_a_clock() -> None:
     assert [clock(0), clock(61.9), clock(3600 * 25), clock(-1)] == ["0:00:00", "0:01:01", "25:00:00", "0:00:00"]
     assert [us(0), us(12.34), us(1234.5)] == ["", "12.3", "1,234"]
+
+
+def test_the_plain_line_counts_orders_only_once_it_is_known_whose() -> None:
+    first = plain_line(view(strategies=(), has_strategies=True))
+    assert "orders" not in first
+    assert "fill" not in first
+    assert "all orders: 999,999, 345,678 filled" in plain_line(view(strategies=(), has_strategies=False))
+    assert "12,345 orders, 6,789 fills" in plain_line(view(has_strategies=True))
+
+
+def test_what_the_disk_has_is_said_where_somebody_waits_for_it() -> None:
+    assert any("durable 1.23M" in line for line in lines(view()))
+    memory = view(journal={"last_sequence": 1234567, "durable_sequence": 0})
+    assert any("durable not tracked" in line for line in lines(memory))
+
+
+@pytest.mark.parametrize(("terminal", "table"), [("xterm", True), ("dumb", False), ("unknown", False)])
+def test_a_terminal_that_cannot_go_back_is_given_lines(
+    terminal: str, table: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr(display.sys, "stdout", Terminal())
+    assert display._can_go_back() is table
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_counters_of_status_are_broken_between_two_of_them() -> None:
+    text = status_lines(["1,870 published", "465 delivered", "0 lost"], 34)
+    assert text.splitlines() == ["1,870 published, 465 delivered,", "0 lost"]
+    assert max(map(len, text.splitlines())) <= 34
