@@ -7,7 +7,9 @@ wire works, against the promise: delivered or given up, in order, once in a life
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from hypothesis import settings
@@ -66,8 +68,9 @@ class StreamMachine(RuleBasedStateMachine):
         kind=st.sampled_from([COMMAND, REQUEST]),
         patience_ns=st.sampled_from([0, 0, 1, 15, 100]),
         count=st.sampled_from([1, 1, 1, 2, 5, 20]),
+        at_once=st.booleans(),
     )
-    def post(self, kind: MessageKind, patience_ns: int, count: int) -> None:
+    def post(self, kind: MessageKind, patience_ns: int, count: int, at_once: bool) -> None:
         for _ in range(count):
             self.number += 1
             deadline_ns = self.now_ns + patience_ns if patience_ns else 0
@@ -75,6 +78,8 @@ class StreamMachine(RuleBasedStateMachine):
             goes = self.sender.append(envelope)
             assert goes == (self.sender.peek() is envelope)
             self.books[self.number] = Entry(kind, envelope.sequence)
+        if at_once:
+            self.send(count)
 
     @rule(most=st.integers(1, 32))
     def send(self, most: int) -> None:
@@ -155,6 +160,54 @@ class StreamMachine(RuleBasedStateMachine):
             assert not entry.settled
             assert not entry.given_up
             entry.settled = True
+
+    @rule()
+    def all_goes_well(self) -> None:
+        """For once everything arrives, is handled and is answered, in order."""
+        while (envelope := self.sender.peek()) is not None:
+            self.out.append(encode(envelope))
+            self.sender.sent(envelope, self.now_ns)
+        while self.out:
+            self.arrive(self.out.pop(0))
+        while self.undone:
+            self.handler_has_run(self.undone.pop(0))
+        while self.back:
+            self.come_back(self.back.pop(0))
+
+    @rule(seed=st.integers(0, 1 << 32))
+    def a_busy_time(self, seed: int) -> None:
+        """Bursts, deadlines, retries, losses, slow handlers, all at once: what single steps rarely come to."""
+        chance = random.Random(seed)
+        for _ in range(40):
+            self.pass_time(chance.choice([1, 1, 10]))
+            for _ in range(chance.choice([0, 0, 1, 3, 9])):
+                self.post(chance.choice([COMMAND, REQUEST]), chance.choice([0, 0, 15, 100, 200]), 1, at_once=False)
+            if chance.random() < 0.02 and self.sender.live:
+                self.cut()
+            if chance.random() < 0.05:
+                self.reconnect()
+            self.send(100)
+            self.out, arriving = self.some_of(self.out, chance)
+            for frame in arriving:
+                self.arrive(frame)
+            self.undone, handled = self.some_of(self.undone, chance)
+            for envelope in handled:
+                self.handler_has_run(envelope)
+            self.back, answers = self.some_of(self.back, chance)
+            for frame in answers:
+                self.come_back(frame)
+            self.the_sender_holds_every_place_without_a_hole()
+            self.every_message_is_held_or_settled_or_given_up()
+
+    def some_of(self, waiting: list[Any], chance: random.Random) -> tuple[list[Any], list[Any]]:
+        """What waits on, and what is taken from the front; now and then one is lost on a wire, or has to wait."""
+        most = chance.choice([0, 3, 10, 100])
+        taken, rest = waiting[:most], waiting[most:]
+        if taken and chance.random() < 0.2:
+            odd = taken.pop(chance.randrange(len(taken)))
+            if waiting is self.undone:
+                rest.append(odd)
+        return rest, taken
 
     # The receiver
 
@@ -269,15 +322,7 @@ class StreamMachine(RuleBasedStateMachine):
             return
         # The wire works from here on, and nothing is given up any more.
         for _ in range(10_000):
-            while (envelope := self.sender.peek()) is not None:
-                self.out.append(encode(envelope))
-                self.sender.sent(envelope, self.now_ns)
-            while self.out:
-                self.arrive(self.out.pop(0))
-            while self.undone:
-                self.handler_has_run(self.undone.pop(0))
-            while self.back:
-                self.come_back(self.back.pop(0))
+            self.all_goes_well()
             if not self.sender.held:
                 break
             self.now_ns += 50
