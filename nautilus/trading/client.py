@@ -15,7 +15,7 @@ import numpy as np
 from nautilus.core.clock import now_ns
 from nautilus.core.eventlog import DELIVERY, LAST, REFUSED, EventLog
 from nautilus.core.port import ALL, URGENT_SOURCE, Port, PortError
-from nautilus.core.types import COMMAND, EVENT
+from nautilus.core.types import COMMAND, EVENT, CommandKind
 from nautilus.model.errors import BusError
 from nautilus.model.records import Records, joined
 
@@ -37,6 +37,11 @@ class CoreAbsentError(BusError):
     """No core is there to take it; nothing of this call was sent."""
 
     code = "bus.core_absent"
+
+
+def overtakes(kind: int) -> bool:
+    """Goes past its sender's other commands, as a source of its own: a kill switch; a mass cancel keeps its place."""
+    return kind == CommandKind.KILL
 
 
 class CoreBatch(NamedTuple):
@@ -184,8 +189,7 @@ class CoreClient:
         Parameters
         ----------
         urgent
-            For KILL and MASS_CANCEL: they overtake this client's other commands and are numbered apart
-            (`CoreBatch.completed_urgent`).
+            For what `overtakes` this client's other commands; numbered apart (`CoreBatch.completed_urgent`).
 
         Raises
         ------

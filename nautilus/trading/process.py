@@ -35,6 +35,7 @@ from nautilus.model.ids import MAX_ID_32, check_id
 from nautilus.model.message import Message
 from nautilus.model.queries import MOST_ACCOUNTS, CorePosition, CoreState, GetCoreState, SourceState, SourceStatus
 from nautilus.model.records import Records
+from nautilus.trading.client import overtakes
 from nautilus.trading.recovery import Recovered, recover
 
 _LOG = logging.getLogger("nautilus.trading")
@@ -462,8 +463,8 @@ def event_log(data: str) -> str:
 def _row_of(command: TradingCommand) -> tuple[bytes, bool]:
     """The COMMAND record of a command, and whether it overtakes others."""
     _check_source(command.source_id)
-    if command.kind == CommandKind.KILL and command.source_sequence:
-        # Its sender's urgent commands are a source of their own: what it overtakes is not taken for a repeat.
+    if overtakes(command.kind) and command.source_sequence:
+        # What it overtakes must not be taken for a repeat.
         command = msgspec.structs.replace(command, source_id=command.source_id | URGENT_SOURCE)
     return command.to_row(0), is_urgent(command.source_id, command.source_sequence, command.kind)
 

@@ -32,7 +32,7 @@ from nautilus.model.queries import (
     OrderResult,
 )
 from nautilus.model.records import Records
-from nautilus.trading.client import ABSENT, SILENT, CoreAbsentError, CoreClient
+from nautilus.trading.client import ABSENT, SILENT, CoreAbsentError, CoreClient, overtakes
 
 _LOG = logging.getLogger("nautilus.trading")
 
@@ -115,7 +115,7 @@ class RemoteCore:
             raise RefusedError(
                 f"{SILENT}: {_subject(commands)} was not sent", where="trading core", expected="to be sent again later"
             )
-        urgent = kind == CommandKind.KILL
+        urgent = overtakes(kind)
         last = client.submit(commands, urgent=urgent)
         first = last - len(commands) + 1
         source_id = client.source_id | URGENT_SOURCE if urgent else client.source_id
@@ -136,7 +136,7 @@ class RemoteCore:
                     raise OutcomeUnknownError(
                         f"{ABSENT if client.absent else SILENT}: what became of {_subject(commands)} is not known",
                         where="trading core",
-                        expected="a report or GET /orders to say so",
+                        expected=f"GET {'/kill-switch' if urgent else '/orders'} to say so",
                     )
                 if client.joining:
                     select((), (), (), LOOK_NS / 1e9)  # it has nothing to wait on yet

@@ -217,8 +217,9 @@ class OrderDesk:
         try:
             result = self._carry_out(command, ctx)
         except BusError as error:
-            if error.code == _IN_DOUBT:
-                self._remember(order_id, entered)  # it may be open
+            # It may be open; so may an earlier one that is in doubt as well, and that one came first.
+            if error.code == _IN_DOUBT and order_id not in self._entered:
+                self._remember(order_id, entered)
             raise
         if result.reason == Reason.DUPLICATE_ORDER:
             return self._original(result, entered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from nautilus.model.queries import (
 )
 from nautilus.model.records import Records
 from nautilus.trading.recovery import deliveries
+from nautilus.trading.rim import OutcomeUnknownError
 from tests.kit import builders
 from tests.kit.context import MARKET_ACCOUNT, RecordingContext, btcusdt
 
@@ -285,6 +287,19 @@ def test_a_client_id_is_kept_only_once_its_order_was_accepted(desk: Desk) -> Non
     desk.ask(KillRequest(False, 1))
     assert desk.buy("60000.0", client_order_id="refused").status == "accepted"
     assert [row[1] for row in desk.engine.state()["client_ids"]] == ["refused"]
+
+
+def test_a_client_id_in_doubt_is_kept_with_what_came_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(commands: Records) -> Records:
+        raise OutcomeUnknownError("of a sort")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.engine._desk, "_core", SimpleNamespace(process=silent))
+        for price in ("60000.0", "60001.0"):
+            with pytest.raises(OutcomeUnknownError):
+                desk.buy(price, client_order_id="mine")
+    [row] = desk.engine.state()["client_ids"]
+    assert (row[1], row[-1]) == ("mine", 600_000)
 
 
 @pytest.mark.parametrize("text", ["1" * 5000, "\u0661", "\u00b9", "1_0", " 1", "1\n", "-1", ""])
