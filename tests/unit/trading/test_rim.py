@@ -1,0 +1,94 @@
+"""The rim answers every request of the trading engine once, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nautilus.core import Kernel
+from nautilus.engines.trading import TradingConfig, TradingEngine
+from nautilus.model.message import Message
+from nautilus.model.queries import CoreState, GetCoreState, GetOrders, KillSwitches, OrderLines, OrderResult
+from nautilus.trading.rim import RemoteCore, Rim
+from tests.kit.context import btcusdt
+
+Answers = list[Message | Exception]
+
+
+class Host:
+    """Serves what it is told to, and runs what is put off when it is asked to."""
+
+    def __init__(self, engine: TradingEngine) -> None:
+        self.engine = engine
+        self.reply: Message | Exception = KillSwitches()
+        self.asked: list[Message] = []
+        self._later: list[Callable[[], object]] = []
+
+    def later(self, wait_ns: int, callback: Callable[[], object], /) -> None:
+        self._later.append(callback)
+
+    def add_source(self, item: Any, callback: Callable[[], object], *, arm: Callable[[], bool] | None = None) -> None:
+        raise AssertionError("nothing to watch")
+
+    def remove_source(self, item: Any) -> None:
+        raise AssertionError("nothing is watched")
+
+    def ask(self, peer: str, message: Message, answered: Callable[[Message | Exception], None], /) -> None:
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        self.asked.append(message)
+        answered(self.reply)
+
+    def serve(self, context: Any, message: Message, /) -> Message:
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        return self.reply
+
+    def set_server(self, engine: str, server: Callable[..., None], /) -> None: ...
+
+    def call(self, context: Any, handler: Callable[..., Any], /, *arguments: Any) -> object: ...
+
+    def renew(self, context: Any, /) -> None: ...
+
+    def run(self) -> None:
+        later, self._later = self._later, []
+        for callback in later:
+            callback()
+
+
+@pytest.fixture
+def host() -> Host:
+    kernel = Kernel(instruments=[btcusdt()], accounts=[1], huge_pages=False)
+    return Host(TradingEngine(TradingConfig(), kernel, [btcusdt()]))
+
+
+def asked(host: Host, message: Message) -> Answers:
+    rim = Rim(host, host, RemoteCore(), "nowhere", "nowhere")
+    answers: Answers = []
+    rim.serve(message, answers.append)
+    host.run()
+    return answers
+
+
+@pytest.mark.parametrize("message", [GetCoreState(), GetOrders()])
+def test_what_nobody_foresaw_is_the_answer(host: Host, message: Message) -> None:
+    host.reply = OverflowError("of a sort")
+    assert asked(host, message) == [host.reply]
+
+
+def test_questions_for_the_core_go_there_and_others_do_not(host: Host) -> None:
+    host.reply = CoreState(1, 2, 3)
+    assert asked(host, GetCoreState((1,))) == [host.reply]
+    assert host.asked == [GetCoreState((1,))]
+    host.reply = OrderLines((), 0)
+    assert asked(host, GetOrders()) == [host.reply]
+    assert len(host.asked) == 1
+
+
+def test_the_result_of_an_order_says_how_long_it_took(host: Host) -> None:
+    host.reply = OrderResult(7, "accepted", 0.0)
+    [answer] = asked(host, GetOrders())
+    assert isinstance(answer, OrderResult)
+    assert answer.latency_us > 0
