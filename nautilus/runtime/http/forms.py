@@ -20,10 +20,11 @@ from nautilus.model.errors import InternalError
 from nautilus.model.message import Message
 
 TAG_FIELD = "type"
-MOST = (1 << 63) - 1
+MOST, MOST_ID = (1 << 63) - 1, (1 << 64) - 1
 WHOLE = Annotated[int, msgspec.Meta(ge=-MOST - 1, le=MOST)]
-ID = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
-_ID_TEXT = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,18})$")]
+# msgspec itself checks no bound beyond 63 bits.
+ID = Annotated[int, msgspec.Meta(ge=0, extra_json_schema={"maximum": MOST_ID})]
+_ID_TEXT = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,19})$")]
 Change = Callable[[Any], Any]
 
 
@@ -95,7 +96,17 @@ def _of_request(name: str, form: Form) -> Form:
     kind = (ID if is_id else WHOLE) if form.type is int else form.type
     if get_origin(kind) is not Annotated or get_args(kind)[0] is not int:
         return form
-    return Form(Annotated[kind | _ID_TEXT, msgspec.Meta(description="Also as text.")], int) if is_id else Form(kind)
+    if not is_id:
+        return Form(kind)
+    least, most = _bounds(kind) or (0, MOST_ID)
+
+    def enter(value: int | str) -> int:
+        number = int(value)
+        if not least <= number <= most:
+            raise msgspec.ValidationError(f"Expected `int` from {least} to {most} - at `$.{name}`")
+        return number
+
+    return Form(Annotated[kind | _ID_TEXT, msgspec.Meta(description="Also as text.")], enter)
 
 
 def is_whole(annotation: Any) -> bool:
@@ -131,8 +142,10 @@ def expected_of(form: Form) -> str:
 def _bounds(kind: Any) -> tuple[int, int] | None:
     """The least and the most that a number, or each of several, may be, where both are said."""
     for part in get_args(kind):
-        if isinstance(part, msgspec.Meta) and part.ge is not None and part.le is not None:
-            return int(part.ge), int(part.le)
+        if isinstance(part, msgspec.Meta):
+            most = part.le if part.le is not None else (part.extra_json_schema or {}).get("maximum")
+            if part.ge is not None and most is not None:
+                return int(part.ge), int(most)
         found = _bounds(part)
         if found:
             return found

@@ -68,7 +68,6 @@ class OperationHandler:
         self._latency = Histogram() if latency is None else latency  # an empty one is false
         self._form = request_form(operation.request)
         self._fields = request_forms(operation.request)
-        self._ids = tuple(name for name, form in self._fields.items() if form.enter is int)
         leave = form_of(operation.reply).leave
         assert leave is not None
         self._leave = leave
@@ -113,17 +112,11 @@ class OperationHandler:
             for name in values:
                 self._once(name, body)
             values.update(body)
-        for name in self._ids:
-            # Compared as numbers with their bounds; what is no number at all stays for the form to refuse.
-            given = values.get(name)
-            if type(given) is str and _WHOLE.fullmatch(given):
-                values[name] = int(given)
+        assert self._form.enter is not None
         try:
-            decoded = msgspec.convert(values, self._form.type)
+            return self._form.enter(msgspec.convert(values, self._form.type))
         except msgspec.ValidationError as error:
             raise self._refusal(str(error)) from None
-        assert self._form.enter is not None
-        return self._form.enter(decoded)
 
     def _from_text(self, name: str, texts: list[str], where: str) -> Any:
         form = self._fields.get(name)

@@ -17,6 +17,7 @@ from nautilus.model.events import OrderFilled, OrderRejected
 from nautilus.model.queries import PERSON_ACCOUNT, OrderRequest, OrderResult, Reports
 from nautilus.runtime.http.forms import (
     MOST,
+    MOST_ID,
     expected_of,
     field_forms,
     form_of,
@@ -164,7 +165,7 @@ def test_expectations_are_told_in_words():
     assert expected_of(fields["quantity"]) == "text"
     assert expected_of(request_forms(OrderRequest)["expire_ns"]) == "a whole number"
     assert expected_of(request_forms(Odd)["bounded"]) == "a whole number"
-    assert expected_of(request_forms(Asked)["order_id"]) == f"a whole number from 0 to {MOST}"
+    assert expected_of(request_forms(Asked)["order_id"]) == f"a whole number from 0 to {MOST_ID}"
     assert expected_of(request_forms(Asked)["account_id"]) == "a whole number from 1 to 9"
     assert expected_of(request_forms(Asked)["accounts"]) == "whole numbers from 1 to 9"
 
@@ -197,9 +198,12 @@ def asked(**fields):
 
 
 def test_ids_of_a_request_may_be_text_and_keep_their_bounds():
-    assert asked(order_id="9223372036854775807", account_id="9") == Asked(MOST, 9)
-    assert asked(order_id=0) == Asked(0)
-    for wrong in ({"order_id": -1}, {"order_id": MOST + 1}, {"order_id": "-1"}, {"order_id": "01"}, {"order_id": "1.0"},
+    for number in (0, 9223372036854775807, MOST_ID):
+        assert asked(order_id=number) == asked(order_id=str(number)) == Asked(number)
+    assert asked(order_id="1", account_id="9") == Asked(1, 9)
+    for wrong in ({"order_id": -1}, {"order_id": MOST_ID + 1},
+        {"order_id": str(MOST_ID + 1)},
+        {"order_id": 1, "account_id": "10"}, {"order_id": "-1"}, {"order_id": "01"}, {"order_id": "1.0"},
                   {"order_id": 1.0}, {"order_id": 1, "account_id": 10}, {"order_id": 1, "limit": "1"},
                   {"order_id": 1, "limit": MOST + 1}, {"order_id": 1, "client_order_id": 1}):  # fmt: skip
         with pytest.raises(msgspec.ValidationError):
@@ -210,7 +214,7 @@ def test_bounds_of_a_request_are_described():
     _, components = msgspec.json.schema_components([request_struct(Asked, frozenset(), "asked")])
     fields = components["asked"]["properties"]
     number, text = fields["order_id"]["anyOf"]
-    assert (number["minimum"], number["maximum"], text["type"]) == (0, MOST, "string")
+    assert (number["minimum"], number["maximum"], text["type"]) == (0, MOST_ID, "string")
     assert fields["order_id"]["description"] == "Also as text."
     assert (fields["limit"]["minimum"], fields["limit"]["maximum"]) == (-MOST - 1, MOST)
     assert fields["client_order_id"]["type"] == "string"

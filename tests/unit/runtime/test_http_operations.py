@@ -86,6 +86,8 @@ def test_body_becomes_the_message_that_the_mesh_would_bring():
 
 
 def test_path_and_query_are_converted_by_type():
+    asking, _ = asked(CANCEL, order_id="18446744073709551615")
+    assert asking == ("trading", CancelRequest(2**64 - 1))
     asking, _ = asked(CANCEL, order_id="12", query="account_id=9007199254740993")
     assert asking == ("trading", CancelRequest(12, 9007199254740993))
     book = Book(1, "BTC", (BookLevel("1", "2"),), (), "", 3, 4)
@@ -123,7 +125,8 @@ def test_whole_numbers_of_any_size_stay_exact():
         (CANCEL, {"order_id": "1", "query": "account_id=1.0"}, "account_id", "1.0"),
         (CANCEL, {"order_id": "1", "query": "account_id=%2B1"}, "account_id", "+1"),
         (CANCEL, {"order_id": "01"}, "order_id", "01"),
-        (CANCEL, {"order_id": "1" * 20}, "order_id", "<="),
+        (CANCEL, {"order_id": "9" * 20}, "order_id", "from 0 to"),
+        (CANCEL, {"order_id": "1" * 21}, "order_id", "from 0 to"),
         (CANCEL, {"order_id": "1" * 900_000}, "order_id", "111..."),
         (STATE, {"query": "accounts=1&accounts=2.0"}, "accounts", "2.0"),
         (ENTER, {"body": {"instrument": "B", "side": "SELL", "quantity": "1", "colour": 1}}, "body", "colour"),
