@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from nautilus.runtime.clock import pause
 from perf.__main__ import BENCHES
 from perf.gate import Ratio, judge, load, renew
 from perf.harness import ROOT, Report, paced
@@ -22,7 +23,7 @@ MS = 1_000_000
 
 def test_a_stall_counts_for_every_call_that_it_keeps_waiting() -> None:
     """Ten milliseconds once, at a thousand calls a second: about ten calls are late, one took long."""
-    from_due, from_sent = paced(200, 1_000, lambda number: time.sleep(0.05) if number == 100 else None)
+    from_due, from_sent = paced(200, 1_000, lambda number: pause(0.05) if number == 100 else None)
     assert int((from_sent > 45 * MS).sum()) == 1
     assert int((from_due > 20 * MS).sum()) >= 25
     assert (from_due >= from_sent).all()
