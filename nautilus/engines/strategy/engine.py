@@ -119,10 +119,13 @@ class StrategyEngine(Engine):
             pair[0].on_position(change, pair[1])
 
     def on_alert(self, alert: RiskAlert, ctx: Context) -> None:
-        """Stop the strategy that the alert names (0: every one): no order leaves it after this."""
+        """Stop the strategy that the alert names, or without one that of its account (0: every one).
+
+        No order leaves it after this.
+        """
 
         def halt(strategy: Strategy, desk: Desk) -> None:
-            if alert.strategy_id in (0, desk.strategy_id) and not desk.stopped:
+            if _concerns(alert, desk) and not desk.stopped:
                 desk.stop()
                 try:
                     strategy.on_alert(alert, desk)
@@ -130,7 +133,7 @@ class StrategyEngine(Engine):
                     strategy.on_stop(desk)
 
         for _, desk in self._former.values():
-            if alert.strategy_id in (0, desk.strategy_id) and not desk.stopped:
+            if _concerns(alert, desk) and not desk.stopped:
                 desk.stop()
         self._each(halt)
 
@@ -251,6 +254,12 @@ class StrategyEngine(Engine):
 def strategy_name(strategy: Strategy) -> str:
     """What a strategy is called in reports."""
     return strategy.name or type(strategy).__name__
+
+
+def _concerns(alert: RiskAlert, desk: Desk) -> bool:
+    if alert.strategy_id:
+        return alert.strategy_id == desk.strategy_id
+    return alert.account_id in (0, desk.account_id)
 
 
 _Handlers = tuple[tuple[Callable[[Any, Desk], None], Desk], ...]

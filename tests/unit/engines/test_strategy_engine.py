@@ -244,6 +244,18 @@ def test_an_alert_stops_the_strategy_it_names_and_no_other():
     assert second.seen[-1] == "stop"
 
 
+def test_an_alert_without_a_strategy_is_of_its_account_or_without_one_of_all():
+    first, second = Keeper(), Keeper()
+    engine, ctx = start(first, second)
+    engine.on_alert(RiskAlert(1, 0, 9, 1, "order_rate", 2, 1), ctx)
+    assert not first.desk.stopped
+    assert not second.desk.stopped
+    engine.on_alert(RiskAlert(1, 0, second.desk.account_id, 1, "order_rate", 2, 1), ctx)
+    assert (first.desk.stopped, second.desk.stopped) == (False, True)
+    engine.on_alert(RiskAlert(1, 0, 0, 0, "loss", 2, 1), ctx)
+    assert first.desk.stopped
+
+
 def test_a_strategy_that_raises_does_not_keep_the_quote_from_the_next():
     keeper = Keeper()
     engine, ctx = start(Failing(), keeper)
