@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(request.format_message(), file=sys.stderr)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        print_error("interrupted", "interrupted")
+        print("nautilus: error: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`nautilus ... | head`): what it wanted was said. The descriptor is replaced so that

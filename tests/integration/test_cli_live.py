@@ -72,6 +72,8 @@ class Shell:
         assert result.returncode == code, (result.returncode, result.stderr)
         assert len(result.stderr.splitlines()) == 1
         assert result.stderr.startswith("nautilus: error: ")
+        if " refused: " not in result.stderr:  # what the core says of an order has no code but its reasons
+            assert re.search(r" \([a-z_]+(\.[a-z0-9_]+)*\)$", result.stderr.rstrip()), result.stderr
         return result.stderr
 
     def pid(self, engine: str) -> int:
@@ -270,6 +272,63 @@ def test_an_engine_left_out_runs_in_the_foreground(shell: Shell) -> None:
     assert shell.object("status")["status"] == "degraded"
 
 
+def test_what_waits_for_an_engine_that_was_left_out_is_said_at_once(shell: Shell) -> None:
+    begun = shell.run("up", "--without", "trading", "--detach", "--set", "platform.ports=free")
+    assert begun.returncode == 0, begun.stderr
+    assert begun.stderr == (
+        f"risk, portfolio, strategy will be ready after `nautilus engine run trading --instance {shell.name}`\n"
+    )
+    assert f"`nautilus down --instance {shell.name}` stops it" in begun.stdout
+    states = {engine["name"]: engine["state"] for engine in shell.object("status")["engines"]}
+    assert states == {
+        "marketdata": "ready",
+        "trading": "waiting",
+        **dict.fromkeys(("risk", "portfolio", "strategy"), "starting"),
+    }
+    assert shell.run("down").returncode == 0
+
+
+def test_a_strategy_does_not_take_over_what_another_one_left(shell: Shell) -> None:
+    up = ("up", "--simulated", "--detach", "--set", "platform.ports=free", "--strategy")
+    assert shell.run(*up, "quoting").returncode == 0
+    eventually(lambda: shell.object("top")["strategies"])
+    assert shell.run("down").returncode == 0
+    assert "account 1 is that of strategy quoting, not of momentum" in shell.refused(*up, "momentum", code=4)
+    other = shell.run(*up, "momentum", "--set", "strategy.first_account=2")
+    assert other.returncode == 0, other.stderr
+    [row] = eventually(lambda: shell.object("top")["strategies"])
+    assert (row["name"], row["position"]) == ("momentum", "")
+    assert shell.run("down").returncode == 0
+
+
+def test_down_names_a_process_that_had_to_be_killed_and_nothing_is_said_of_what_was_not_compared(shell: Shell) -> None:
+    begun = shell.run("up", "--detach", "--set", "platform.ports=free", "--set", "platform.stop_seconds=0.5")
+    assert begun.returncode == 0, begun.stderr
+    os.kill(shell.pid("portfolio"), signal.SIGSTOP)
+    eventually(lambda: "silent" in [engine["state"] for engine in shell.object("status")["engines"]])
+    began_ns = monotonic_ns()
+    ended = shell.run("down", "--json")
+    assert monotonic_ns() - began_ns < 4e9, "who is silent is not asked"
+    assert ended.returncode == 1
+    assert "process portfolio did not stop in time and was killed (internal.process)" in ended.stderr
+    document = json.loads(ended.stdout)
+    assert (document["clean"], document["killed"]) == (False, ["portfolio"])
+    said = shell.place.base / "share" / "nautilus" / shell.name / "logs" / "supervisor.out"
+    report = json.loads(said.read_text().splitlines()[0])
+    assert (report["positions_equal"], report["missing"]) == (None, ["portfolio"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts_is_a_clean_end(number: signal.Signals, shell: Shell) -> None:
+    with shell.start("demo", "--set", "platform.ports=free") as process:
+        eventually((shell.place.base / "nautilus" / shell.name / "lock").exists)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert output == "nautilus demo: stopped before it was up\n"
+    assert list(shell.place.base.iterdir()) == []
+
+
 def test_demo_for_seconds_ends_by_itself_with_one_object(shell: Shell) -> None:
     result = shell.run("demo", "--for", 4, "--json", "--set", "platform.ports=free")
     assert result.returncode == 0, result.stderr
@@ -356,6 +415,11 @@ def test_replay_in_scaled_real_time_loses_nothing(shell: Shell) -> None:
         (("replay", "text.gz", "--speed", "2"), 1, "text.gz"),
         (("replay", "text.gz", "--speed", "2", "--market-for", "3"), 2, "of lock-step"),
         (("demo", "--market-for", "3", "--detach"), 2, "of the live platform"),
+        (("demo", "--market-for", "3", "--speed", "3"), 2, "--speed X is of the live platform"),
+        (("demo", "--market-for", "3"), 2, "--instance is of the live platform"),
+        (("up", "--set", "lockstep.latency=1ms"), 2, "is of lock-step"),
+        (("up", "--data", "/etc/passwd"), 4, "/etc/passwd: cannot be a data directory: File exists"),
+        (("up", "--strategy", "no.module:X", "--set", "platform.ports=free"), 4, "no module no.module"),
         (("down",), 3, "is not running"),
         (("top",), 3, "is not running"),
         (("order", "list"), 3, "is not running"),
