@@ -18,6 +18,7 @@ import yaml
 
 from nautilus.engines import CATALOGUE
 from nautilus.runtime.client import Client, EngineError, NotReachableError
+from nautilus.runtime.instance import SERVICE
 from tests.kit.platform import Platform, demo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,6 +167,23 @@ def test_the_image_opens_the_engines_ports_and_copies_what_is_there() -> None:
         for source in words.split()[:-1]:
             assert (ROOT / source).exists(), source
             assert f"!{source}" in ignored, source
+
+
+def test_a_service_has_its_instances_where_its_user_may_write_and_finds_them() -> None:
+    unit = (DEPLOY / "systemd" / "nautilus.service").read_text()
+    image = (DEPLOY / "docker" / "Dockerfile").read_text()
+    assert re.search(r"(?m)^RuntimeDirectory=nautilus$", unit)
+    assert str(SERVICE) == "/run/nautilus"
+    assert f"--mode 0700 {SERVICE} " in image
+    # /run itself is root's: with it as XDG_RUNTIME_DIR the instance would go to /tmp, which a service has for itself.
+    settings = re.findall(r"(?m)^Environment=.*$|^ENV (?:.*\\\n)*.*$", unit + image)
+    assert len(settings) == 2
+    assert not any("XDG_RUNTIME_DIR" in text for text in settings)
+
+
+def test_the_image_is_built_with_the_profiles() -> None:
+    build = (DEPLOY / "docker" / "Dockerfile").read_text().partition("RUN python")[0]
+    assert "COPY config config" in build  # nautilus/profiles is a link to it
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
