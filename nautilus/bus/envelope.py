@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from nautilus.model.enums import Priority
+
+MOST = (1 << 63) - 1
+"""The largest number that goes over the mesh: whatever is one more than another has room in 64 bits."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoders raise for bytes that are no message."""
+Number = Annotated[int, Meta(ge=0, le=MOST)]
+Place = Annotated[int, Meta(ge=1, le=MOST)]
 
 
 class MessageKind(IntEnum):
@@ -40,10 +48,10 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     """
 
     kind: MessageKind
-    id: int
-    epoch: int
-    sequence: int
-    base: int
+    id: Number
+    epoch: Number
+    sequence: Place
+    base: Place
     priority: int
     deadline_ns: int = 0
     trace_id: int = 0
@@ -52,21 +60,33 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     payload: bytes = b""
 
 
+def is_place(envelope: Envelope) -> bool:
+    """Whether a decoded envelope can be a place of a stream: its numbers agree with each other and with its kind."""
+    kind, sequence = envelope.kind, envelope.sequence
+    return (
+        envelope.base <= sequence
+        and kind <= MessageKind.GIVEN_UP
+        and (kind <= MessageKind.REQUEST or sequence <= envelope.id < MOST)
+    )
+
+
 class Answer(msgspec.Struct, array_like=True, gc=False):
     """From the receiver of a stream to its sender; each one acknowledges.
 
     `id` is that of the request (REPLY, ERROR); `epoch` is the sender's, `receiver` the epoch of the receiver; all up
-    to `received` have arrived, all up to `handled` have been handled.
+    to `received` have arrived, all up to `handled` have been handled, and beyond that all up to `done` except `open`.
     """
 
     kind: MessageKind
-    id: int
-    epoch: int
-    receiver: int
+    id: Number
+    epoch: Number
+    receiver: Number
     priority: int
-    received: int
-    handled: int
+    received: Number
+    handled: Number
     payload: bytes = b""
+    done: Number = 0
+    open: tuple[int, ...] = ()
 
 
 class Delivery(msgspec.Struct, gc=False):
@@ -98,7 +118,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """
 
     reason: str
-    dead_ns: int
     peer: str
     kind: MessageKind
     id: int
@@ -129,7 +148,7 @@ def error_fields(payload: bytes) -> dict[str, str]:
     """``code``, ``what``, ``where`` and ``expected`` out of the payload of an ERROR."""
     try:
         found = msgspec.msgpack.decode(payload, type=dict[str, str])
-    except msgspec.DecodeError as problem:
+    except UNREADABLE as problem:
         found = {"code": "bus.error", "what": f"an error that cannot be read: {problem}"}
     return {"code": "internal", "what": "", "where": "", "expected": "", **found}
 

@@ -28,7 +28,7 @@ Nothing here waits, starts a thread, or raises for what came over the wire: what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import zmq
@@ -42,7 +42,21 @@ from nautilus.bus.outbox import Outbox
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 
-COUNTED = ("sent", "acknowledged", "retried", "dead_lettered", "duplicates", "received")
+COUNTED = (
+    "sent",
+    "acknowledged",
+    "retried",
+    "dead_lettered",
+    "duplicates",
+    "received",
+    "malformed",
+    "strangers",
+    "stale",
+    "ahead",
+    "late",
+    "unanswerable",
+    "failed_calls",
+)
 ALL = "all"
 Reader = Dealer | Router | Monitor
 
@@ -68,6 +82,8 @@ class Mesh(Outbox, Inbox):
         Platform time in nanoseconds, the same in every process: deadlines are compared with it.
     counters
         Table to keep ``mesh.sent`` and so on in.
+    peers
+        Processes that are listened to; None: all.
     pending_limit
         Messages that one stream holds before it is cut.
     window
@@ -93,8 +109,11 @@ class Mesh(Outbox, Inbox):
     sent, acknowledged, retried, dead_lettered, received, duplicates
         Messages posted; acknowledged or answered; sent again; dead letters; delivered; dropped as had before.
         ``sent = acknowledged + dead_lettered (but "late") + pending``.
-    malformed, stale, ahead, late, unanswerable
-        Frames that cannot be read; of an earlier life; out of order; messages that came late; answers to the gone.
+    malformed, strangers, stale, ahead, late, unanswerable
+        Frames that cannot be read; of processes not listened to; of an earlier life; out of order; messages that came
+        late; answers to the gone.
+    failed_calls
+        Callbacks that raised: they end nothing here.
     """
 
     def __init__(
@@ -106,6 +125,7 @@ class Mesh(Outbox, Inbox):
         clock: Callable[[], int],
         counters: Counters | None = None,
         *,
+        peers: Container[str] | None = None,
         pending_limit: int = 65_536,
         window: int = 256,
         high_water: int = 1_000,
@@ -131,7 +151,7 @@ class Mesh(Outbox, Inbox):
             silence_ms=silence_ms,
         )
         try:
-            self._open_inbox(endpoint, high_water)
+            self._open_inbox(endpoint, high_water, peers)
         except BaseException:
             self._close_inbox()
             raise
@@ -176,10 +196,16 @@ class Mesh(Outbox, Inbox):
                 self._read_router(reader, out, limit - len(out))
             else:
                 self._watch_ns = 0  # `tick` looks after it
-        self._open += len(out)
-        if self._answers_due and not self._open:
+        # What an urgent look finds in the middle of a batch belongs to that.
+        self._batch = self._batch + len(out) if urgent else len(out)
+        if self._answers_due and not self._batch:
             self._send_answers()
         return out
+
+    @property
+    def next_due_ns(self) -> int:
+        """When `tick` has something to do, whatever comes before; 0: it has."""
+        return 0 if self._answers_due else min(self._due_ns, self._watch_ns)
 
     def tick(self, now_ns: int) -> list[int]:
         """Send what is due: acknowledgements, retries. Returns ids of own requests whose fate is unknown from now on.

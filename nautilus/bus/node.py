@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import zmq
 
-from nautilus.bus.envelope import DeadLetter, Envelope
+from nautilus.bus.envelope import DeadLetter, Delivery, Envelope
 from nautilus.model.errors import BusError
 
-DEAD_LETTERS_KEPT = 1_000
+_LOGGER = logging.getLogger("nautilus.bus")
 
 
 class MeshError(BusError):
@@ -40,8 +40,8 @@ class Node:
         self.process = process
         self.epoch = epoch
         self.sent = self.acknowledged = self.retried = self.dead_lettered = self.received = self.duplicates = 0
-        self.malformed = self.stale = self.ahead = self.late = self.unanswerable = 0
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
+        self.malformed = self.strangers = self.stale = self.ahead = self.late = self.unanswerable = 0
+        self.failed_calls = 0
         self.touched: set[zmq.Socket[bytes]] = set()
         """Sockets to be looked at themselves before the host waits for their descriptors, which may say nothing of what
         waits there: they were sent to, which takes in what had come, or read from and perhaps not emptied."""
@@ -53,15 +53,24 @@ class Node:
     def _list_sockets(self) -> None:
         """The sockets have changed."""
 
-    def _bury(self, envelopes: list[Envelope], peer: str, reason: str, now_ns: int = 0) -> None:
+    def _tell(self, callback: Callable[..., object] | None, *arguments: object) -> None:
+        """Call the host back. What it raises must not end the batch that is being read: it is counted and logged."""
+        if callback is not None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                self.failed_calls += 1
+                if self.failed_calls == 1:
+                    _LOGGER.exception("a callback of the mesh raised, later ones are counted only", exc_info=error)
+
+    def _bury(self, messages: Sequence[Envelope | Delivery], peer: str, reason: str) -> None:
         """Make dead letters."""
-        if not envelopes:
+        if not messages:
             return
-        now_ns = now_ns or self._clock()
+        self.dead_lettered += len(messages)
         letters = [
             DeadLetter(
                 reason,
-                now_ns,
                 peer,
                 each.kind,
                 each.id,
@@ -72,9 +81,6 @@ class Node:
                 each.trace_id,
                 each.payload,
             )
-            for each in envelopes
+            for each in messages
         ]
-        self.dead_lettered += len(letters)
-        self.dead_letters.extend(letters)
-        if self.on_dead_letters is not None:
-            self.on_dead_letters(letters)
+        self._tell(self.on_dead_letters, letters)

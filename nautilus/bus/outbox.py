@@ -12,6 +12,7 @@ from nautilus.bus.envelope import (
     LANE_OF,
     LANES,
     PRIORITIES,
+    UNREADABLE,
     Answer,
     Delivery,
     Envelope,
@@ -70,11 +71,6 @@ class Outbox(Node):
         self._out: dict[tuple[str, int], tuple[SendStream, Dealer]] = {}
         self._dealers: dict[tuple[str, str], Dealer] = {}
         self._in_lane: dict[str, list[Dealer]] = {lane: [] for lane in LANES}
-
-    @property
-    def next_due_ns(self) -> int:
-        """When `tick` has something to do, whatever comes before."""
-        return min(self._due_ns, self._watch_ns)
 
     def post(
         self,
@@ -178,7 +174,7 @@ class Outbox(Node):
             try:
                 answer = decode(frame)
                 stream = streams[answer.priority]
-            except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+            except (*UNREADABLE, KeyError):
                 self.malformed += 1
                 continue
             if answer.epoch != self.epoch:
@@ -237,15 +233,14 @@ class Outbox(Node):
         up = any(dealer.up for dealer in dealers) and not any(dealer.lost for dealer in dealers)
         if up != self._peer_up[peer][0]:
             self._peer_up[peer] = (up, now_ns)
-            if self.on_peer is not None:
-                self.on_peer(peer, up)
+            self._tell(self.on_peer, peer, up)
 
     def _work(self, now_ns: int) -> None:
         due_ns = NEVER
         for dealer in self._dealers.values():
             for stream in dealer.streams.values():
                 if stream.live:
-                    self._give_up(stream.expire(now_ns), dealer.peer, "deadline", now_ns)
+                    self._give_up(stream.expire(now_ns), dealer.peer, "deadline")
                 if dealer.up:
                     self._send_again(dealer, stream, partial(stream.retry, now_ns))
                 elif stream.retry_at_ns and stream.retry_at_ns <= now_ns:
@@ -289,7 +284,7 @@ class Outbox(Node):
         self._out.clear()
         self._dealers.clear()
 
-    def _give_up(self, envelopes: list[Envelope], peer: str, reason: str, now_ns: int = 0) -> None:
+    def _give_up(self, envelopes: list[Envelope], peer: str, reason: str) -> None:
         """Make dead letters of own messages; a request among them becomes unknown."""
         self._unknown += [each.id for each in envelopes if each.kind is REQUEST]
-        self._bury(envelopes, peer, reason, now_ns)
+        self._bury(envelopes, peer, reason)

@@ -6,8 +6,9 @@ What it guarantees together with the sender's end stands in `nautilus.bus.send_s
 from __future__ import annotations
 
 from enum import Enum
+from itertools import islice, takewhile
 
-from nautilus.bus.envelope import Answer, Envelope, MessageKind
+from nautilus.bus.envelope import Answer, Envelope, MessageKind, is_place
 
 REQUEST = MessageKind.REQUEST
 GIVEN_UP = MessageKind.GIVEN_UP
@@ -24,9 +25,13 @@ class Verdict(Enum):
     """Something before it has not arrived: not taken, it will come again."""
     REFUSED = 5
     """From an earlier life of the sender."""
+    MALFORMED = 6
+    """No place of a stream."""
 
 
-DELIVER, SKIP, DUPLICATE, AHEAD, REFUSED = Verdict
+DELIVER, SKIP, DUPLICATE, AHEAD, REFUSED, MALFORMED = Verdict
+OPEN_TOLD = 256
+"""So many unfinished deliveries are told by number, where some behind them are finished; the first of them."""
 KEPT_REPLIES = 8_192
 SWEEP_AT = 64
 """Replies kept until it is looked which of them the sender no longer holds."""
@@ -40,7 +45,7 @@ class ReceiveStream:
     expected
         The sequence that is taken next.
     handled
-        All up to here have been handled.
+        All up to here have been handled, or will not be waited for by the sender.
     skipped
         After `accept`: (first, last) that will never be delivered, or None.
     replies
@@ -48,8 +53,8 @@ class ReceiveStream:
     """
 
     __slots__ = (
-        "_ahead",
         "_fresh",
+        "_open",
         "_sweep_at",
         "base",
         "epoch",
@@ -65,7 +70,8 @@ class ReceiveStream:
         self.skipped: tuple[int, int] | None = None
         self.missing = 0
         self.replies: dict[int, Answer] = {}
-        self._ahead: dict[int, int] = {}
+        # Delivered and not handled, in order; all others before `expected` are done with.
+        self._open: dict[int, None] = {}
         self._fresh = True
         self._sweep_at = SWEEP_AT
 
@@ -79,24 +85,29 @@ class ReceiveStream:
         ):
             # The next one, and the only one that the sender holds: most are so, and there is little to do.
             self.skipped = None
-            self.base = self.expected
-            self.expected += 1
+            sequence = self.base = self.expected
+            self.expected = sequence + 1
             self._fresh = False
+            if self._open:
+                self._open.clear()
+            self.handled = sequence - 1
+            self._open[sequence] = None
             return DELIVER
         self.skipped = None
+        if not is_place(envelope):
+            return MALFORMED
         if envelope.epoch != self.epoch:
             if envelope.epoch < self.epoch:
                 return REFUSED
             self._begin(envelope.epoch, envelope.base)
         elif envelope.base > self.base:
-            self.base = envelope.base
-            if envelope.base > self.expected:
-                self._advance(envelope.base)
+            self._advance(envelope.base)
         sequence, expected = envelope.sequence, self.expected
         if envelope.kind <= REQUEST:
             if sequence == expected:
                 self.expected = sequence + 1
                 self._fresh = False
+                self._open[sequence] = None
                 return DELIVER
             return DUPLICATE if sequence < expected else AHEAD
         if sequence > expected:
@@ -111,37 +122,41 @@ class ReceiveStream:
         return SKIP
 
     def finish(self, sequence: int) -> bool:
-        """The handler of a delivered message has run; False where that was known."""
-        handled = self.handled
-        if sequence == handled + 1:
-            handled = sequence
-            ahead = self._ahead
-            while ahead:
-                last = ahead.pop(handled + 1, 0)
-                if not last:
-                    break
-                handled = last
-            self.handled = handled
-            return True
-        if sequence <= handled or sequence in self._ahead:
+        """The handler of a delivered message has run; False where that was known, or nobody waits for it any more."""
+        waiting = self._open
+        if sequence not in waiting:
             return False
-        self._ahead[sequence] = sequence
+        del waiting[sequence]
+        if sequence == self.handled + 1:
+            # To look for the next one costs more than to know it, where many wait and are finished in order.
+            self.handled = sequence if sequence + 1 in waiting else next(iter(waiting), self.expected) - 1
         return True
 
     def finished(self, sequence: int) -> bool:
         """Whether the handler of a delivered message has run."""
-        return sequence <= self.handled or sequence in self._ahead
+        return sequence < self.expected and sequence not in self._open
 
     def reply(self, sequence: int, answer: Answer) -> bool:
         """The handler of a request has run, and this is its answer; False where that was known."""
-        if sequence == self.handled + 1 and not self._ahead:
-            self.handled = sequence
-        elif not self.finish(sequence):
+        if not self.finish(sequence):
             return False
         self.keep(sequence, answer)
-        answer.received = self.expected - 1
-        answer.handled = self.handled
+        self.tell(answer)
         return True
+
+    def tell(self, answer: Answer) -> None:
+        """Write into an answer how far things are."""
+        last, handled, waiting = self.expected - 1, self.handled, self._open
+        answer.received = last
+        answer.handled = handled
+        if len(waiting) == last - handled:  # nothing is finished behind what is not
+            answer.done, answer.open = 0, ()
+            return
+        if len(waiting) > OPEN_TOLD:
+            *told, beyond = islice(waiting, OPEN_TOLD + 1)
+            answer.done, answer.open = beyond - 1, tuple(told)
+        else:
+            answer.done, answer.open = last, tuple(waiting)
 
     def keep(self, sequence: int, answer: Answer) -> None:
         """Keep the answer of a request until the sender no longer holds that."""
@@ -160,19 +175,24 @@ class ReceiveStream:
         self.handled = base - 1
         self.missing = 0
         self.replies.clear()
-        self._ahead.clear()
+        self._open.clear()
         self._fresh = True
 
     def _advance(self, base: int) -> None:
-        """The sender holds nothing before `base`, so what is missing before it will not come."""
-        if not self._fresh:
-            self.skipped = (self.expected, base - 1)
-        self._pass_over(base - 1)
+        """The sender holds nothing before `base`: what is missing there will not come, what is open has no answer."""
+        self.base = base
+        waiting = self._open
+        if base > self.expected:
+            if not self._fresh:
+                self.skipped = (self.expected, base - 1)
+            self._pass_over(base - 1)
+        if self.handled < base - 1:
+            for sequence in list(takewhile(base.__gt__, waiting)):
+                del waiting[sequence]
+            self.handled = next(iter(waiting), self.expected) - 1
 
     def _pass_over(self, last: int) -> None:
-        """Count all from `expected` to `last` as received and handled."""
-        first, self.expected = self.expected, last + 1
-        if first == self.handled + 1:
+        """Count all from `expected` to `last` as received and done with."""
+        self.expected = last + 1
+        if not self._open:
             self.handled = last
-        else:
-            self._ahead[first] = last

@@ -20,21 +20,18 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from nautilus.bus.envelope import Answer, Envelope, MessageKind
+from nautilus.bus.places import DEADLINES, MERGE_AT, Places, last_of
 
 REQUEST = MessageKind.REQUEST
 RESEND = MessageKind.RESEND
 SETTLED = MessageKind.SETTLED
 GIVEN_UP = MessageKind.GIVEN_UP
-MERGE_AT = 1024
 POKES = 16
 """Unanswered requests that are sent again at one time."""
 
 
-class SendStream:
+class SendStream(Places):
     """The sender's end.
-
-    `held` has every place from `base` up to `next_sequence`, in order, without holes: messages, and markers which
-    stand for all from their `sequence` to their `id`.
 
     Parameters
     ----------
@@ -49,24 +46,14 @@ class SendStream:
     """
 
     __slots__ = (
-        "_deadlines",
-        "_least_merge",
-        "_markers",
-        "_merge_at",
+        "_done",
+        "_open",
         "_probe",
         "_retry_limit_ns",
         "_retry_ns",
-        "_settled_to",
         "_wait_ns",
         "acknowledged",
-        "base",
-        "cursor",
-        "epoch",
         "handled",
-        "held",
-        "live",
-        "next_sequence",
-        "received",
         "receiver",
         "requests",
         "retried",
@@ -83,23 +70,20 @@ class SendStream:
         retry_limit_ns: int = 500_000_000,
         merge_at: int = MERGE_AT,
     ) -> None:
-        self.epoch = epoch
+        super().__init__(epoch, merge_at)
         self.window = window
-        self.base = self.next_sequence = self.cursor = 1
-        self.received = self.handled = 0
+        self.handled = 0
         self.receiver = 0
-        self.held: dict[int, Envelope] = {}
+        # Up to `_done` all has been handled, except `_open` and what is beyond them.
+        self._done = 0
+        self._open: frozenset[int] = frozenset()
         self.requests: dict[int, int] = {}
-        self.live = self.acknowledged = self.retried = 0
+        self.acknowledged = self.retried = 0
         self.retry_at_ns = 0
         self._retry_ns = self._wait_ns = retry_ns
         self._retry_limit_ns = retry_limit_ns
-        self._settled_to = 1
         # The last number of what `retry` sent: a number, since its place may be joined with others or gone by then.
         self._probe = 0
-        self._markers = 0
-        self._merge_at = self._least_merge = merge_at
-        self._deadlines: list[tuple[int, int]] = []
 
     def append(self, envelope: Envelope) -> bool:
         """Take a message in; its sequence is set here. True: it is what `peek` would give now."""
@@ -112,6 +96,8 @@ class SendStream:
             self.requests[envelope.id] = sequence
         if envelope.deadline_ns:
             heappush(self._deadlines, (envelope.deadline_ns, sequence))
+            if len(self._deadlines) > 2 * self.live + DEADLINES:
+                self._sweep_deadlines()
         return sequence == self.cursor and sequence - self.received <= self.window
 
     def peek(self) -> Envelope | None:
@@ -125,7 +111,7 @@ class SendStream:
 
     def sent(self, envelope: Envelope, now_ns: int) -> None:
         """The one that `peek` gave is on its way."""
-        self.cursor = _last(envelope) + 1
+        self.cursor = last_of(envelope) + 1
         if not self.retry_at_ns:
             self.retry_at_ns = now_ns + self._wait_ns
 
@@ -138,10 +124,11 @@ class SendStream:
                 # A new life of the receiver: it has nothing of what is held.
                 self.received = self.handled = self.base - 1
                 self._settled_to = self.cursor = self.base
-                self._probe = 0
+                self._probe = self._done = 0
+                self._open = frozenset()
             self.receiver = answer.receiver
         received, handled = answer.received, answer.handled
-        if received >= self.next_sequence or handled > received:
+        if received >= self.next_sequence or handled > received or answer.done > received:
             return None
         progress = False
         if received > self.received:
@@ -156,6 +143,8 @@ class SendStream:
             self.handled = handled
             progress = True
             self._settle_handled(handled)
+        if answer.done > self.handled:
+            progress = self._settle_behind(answer) or progress
         request = None
         if answer.id:
             sequence = self.requests.pop(answer.id, 0)
@@ -187,6 +176,7 @@ class SendStream:
         self.requests.clear()
         self.acknowledged += 1
         self.live = self.retry_at_ns = 0
+        self._deadlines.clear()
         self.received = self.handled = last
         self.base = self.cursor = self._settled_to = self.next_sequence
         self._wait_ns = self._retry_ns
@@ -198,8 +188,8 @@ class SendStream:
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now_ns:
             deadline_ns, sequence = heappop(deadlines)
-            envelope = self.held.get(sequence)
-            if envelope is not None and envelope.kind <= REQUEST and envelope.deadline_ns == deadline_ns:
+            if self._is_due(deadline_ns, sequence):
+                envelope = self.held[sequence]
                 gone.append(envelope)
                 self._give_up(envelope)
         if gone:
@@ -234,7 +224,7 @@ class SendStream:
             return self.resume()
         envelope = self.held[self._place(self.received + 1)]
         envelope.base = self.base
-        self._probe = _last(envelope)
+        self._probe = last_of(envelope)
         self.retried += 1
         return [envelope]
 
@@ -252,9 +242,10 @@ class SendStream:
             return []
         pokes: list[Envelope] = []
         for sequence in self.requests.values():
-            if sequence > self.handled or len(pokes) == POKES:
+            if sequence > max(self.handled, self._done) or len(pokes) == POKES:
                 break
-            pokes.append(self.held[sequence])
+            if self._is_handled(sequence):
+                pokes.append(self.held[sequence])
         if not pokes:
             pokes.append(self.held[self.base])
         for envelope in pokes:
@@ -274,7 +265,7 @@ class SendStream:
         sequence = max(self._settled_to, self.base)
         while sequence <= handled:
             envelope = self.held[sequence]
-            last = _last(envelope)
+            last = last_of(envelope)
             if last > handled:
                 break
             if envelope.kind < REQUEST:
@@ -285,67 +276,38 @@ class SendStream:
             sequence = last + 1
         self._settled_to = sequence
 
+    def _settle_behind(self, answer: Answer) -> bool:
+        """Settle what was handled although something before it is not; whether there was anything new."""
+        done, before = answer.done, self._done
+        if done < before:
+            return False  # an earlier word
+        still = frozenset(answer.open)
+        found = [sequence for sequence in self._open if sequence > self.handled and sequence not in still]
+        sequence = self._place(max(before, self.handled) + 1)
+        while sequence <= done:
+            if sequence not in still:
+                found.append(sequence)
+            sequence = last_of(self.held[sequence]) + 1
+        self._done = done
+        self._open = still & self._open if done == before else still
+        for sequence in found:
+            envelope = self.held.get(sequence)
+            if envelope is None:
+                continue
+            if envelope.kind < REQUEST:
+                self.acknowledged += 1
+                self._bury(sequence, SETTLED)
+            elif envelope.kind is GIVEN_UP and envelope.id == sequence:
+                envelope.kind = SETTLED
+        return bool(found)
+
+    def _is_handled(self, sequence: int) -> bool:
+        return sequence <= self.handled or (sequence <= self._done and sequence not in self._open)
+
     def _give_up(self, envelope: Envelope) -> None:
         if envelope.kind is REQUEST:
             self.requests.pop(envelope.id, None)
-        self._bury(envelope.sequence, SETTLED if envelope.sequence <= self.handled else GIVEN_UP)
-
-    def _bury(self, sequence: int, kind: MessageKind) -> None:
-        self.live -= 1
-        if sequence == self.base and kind is SETTLED:
-            del self.held[sequence]
-            self.base = sequence + 1
-            return
-        old = self.held[sequence]
-        self.held[sequence] = Envelope(kind, sequence, self.epoch, sequence, self.base, old.priority)
-        self._markers += 1
-
-    def _trim(self) -> None:
-        """Let go of markers in front that the receiver need not see or has seen."""
-        held, base = self.held, self.base
-        while held:
-            envelope = held[base]
-            kind = envelope.kind
-            if kind is not SETTLED and not (kind is GIVEN_UP and envelope.id <= self.received):
-                break
-            del held[base]
-            self._markers -= 1
-            base = envelope.id + 1
-        self.base = base
-        if self.cursor < base:
-            self.cursor = base
-        if self.received < base - 1:
-            self.received = base - 1
-        if self._markers >= self._merge_at:
-            self._merge()
-
-    def _merge(self) -> None:
-        """Join neighbouring markers of one kind."""
-        merged: dict[int, Envelope] = {}
-        before: Envelope | None = None
-        markers = 0
-        for sequence, envelope in self.held.items():
-            if before is not None and envelope.kind > REQUEST and envelope.kind is before.kind:
-                before.id = envelope.id
-                continue
-            merged[sequence] = before = envelope
-            markers += envelope.kind > REQUEST
-        self.held = merged
-        self._markers = markers
-        self._merge_at = max(self._least_merge, 2 * markers)
-        self.cursor = self._place(self.cursor)
-        self._settled_to = self._place(max(self._settled_to, self.base))
-
-    def _place(self, sequence: int) -> int:
-        """Where the place begins that has this sequence."""
-        if sequence < self.next_sequence:
-            while sequence > self.base and sequence not in self.held:
-                sequence -= 1
-        return max(sequence, self.base)
+        self._bury(envelope.sequence, SETTLED if self._is_handled(envelope.sequence) else GIVEN_UP)
 
     def _rewind(self) -> None:
         self.cursor = min(self.cursor, self._place(self.received + 1))
-
-
-def _last(envelope: Envelope) -> int:
-    return envelope.sequence if envelope.kind <= REQUEST else envelope.id

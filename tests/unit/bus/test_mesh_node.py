@@ -16,6 +16,7 @@ from tests.kit.bus import Node, run, run_for
 
 EVENT, REQUEST = MessageKind.EVENT, MessageKind.REQUEST
 MS = 1_000_000
+SECOND = 1_000 * MS
 
 
 def test_a_message_arrives_as_it_was_posted_and_is_acknowledged(node) -> None:
@@ -176,7 +177,6 @@ def test_a_deadline_makes_a_dead_letter_and_a_request_unknown(node) -> None:
         ("deadline", command, "b", b"one", 0),
         ("deadline", request, "b", b"two", 9),
     ]
-    assert list(a.mesh.dead_letters) == a.letters
     assert (a.mesh.dead_lettered, a.mesh.pending()) == (2, 0)
     b = node("b")
     a.post("b", b"three")
@@ -467,8 +467,98 @@ def test_the_books_balance_and_counters_follow_in_the_table(node) -> None:
         "mesh.dead_lettered": 1,
         "mesh.duplicates": 0,
         "mesh.received": 0,
+        "mesh.malformed": 0,
+        "mesh.strangers": 0,
+        "mesh.stale": 0,
+        "mesh.ahead": 0,
+        "mesh.late": 0,
+        "mesh.unanswerable": 0,
+        "mesh.failed_calls": 0,
     }
     assert b.mesh.received == 40
+
+
+def test_what_is_handled_behind_an_open_request_is_acknowledged_at_once(node) -> None:
+    a, b = node("a"), node("b")
+    a.post("b", b"first")
+    run([a, b], lambda: a.mesh.acknowledged)
+    a.request("b", b"slow")
+    held: list[Any] = []
+    run([a], lambda: held.extend(b.mesh.receive()) or held)
+    for _ in range(3):
+        a.post("b", b"event", MessageKind.EVENT, deadline_ns=now_ns() + 5 * SECOND)
+    run([a, b], lambda: a.mesh.acknowledged == 4, seconds=2)
+    assert a.mesh.pending() == 1
+    assert a.letters == []
+    b.mesh.done(held[0], b"at last")
+    run([a], lambda: a.answers)
+    assert a.answers[0].payload == b"at last"
+
+
+def test_acknowledgements_do_not_wait_for_an_open_delivery(node) -> None:
+    a, b = node("a"), node("b")
+    a.request("b", b"slow")
+    run([a], lambda: b.mesh.receive())
+    a.post("b", b"other stream", priority=Priority.LOW)
+    found: list[Any] = []
+    run([a], lambda: found.extend(b.mesh.receive()) or found)
+    b.mesh.done(found[0])
+    assert not b.mesh._answers_due, "the batch is done"
+    run([a], lambda: a.mesh.acknowledged == 1)
+
+
+def test_while_an_acknowledgement_is_due_so_is_the_tick(node) -> None:
+    a, b = node("a"), node("b")
+    a.post("b", b"one", priority=Priority.NORMAL)
+    a.post("b", b"two", priority=Priority.LOW)
+    found: list[Any] = []
+    run([a], lambda: found.extend(b.mesh.receive()) or len(found) == 2)
+    b.mesh._batch = 2
+    b.mesh.done(found[0])
+    assert b.mesh.next_due_ns == 0
+    b.mesh.tick(now_ns())
+    assert b.mesh.next_due_ns > now_ns()
+    run([a], lambda: a.mesh.acknowledged == 1)
+
+
+def test_a_marker_that_nobody_takes_does_not_keep_the_host_busy(node) -> None:
+    a, b = node("a"), node("b")
+    a.request("b", b"answered", deadline_ns=now_ns() + 60 * MS)
+    run([a, b], lambda: a.answers)
+    b.close()
+    a.request("b", b"given up", deadline_ns=now_ns() + 40 * MS)
+    run([a], lambda: a.unknown)
+    run_for([a], 60)
+    a.turn()
+    assert a.mesh.next_due_ns > now_ns()
+    assert a.mesh.pending() == 0
+
+
+def test_what_was_not_handled_in_time_is_refused(node) -> None:
+    a, b = node("a"), node("b")
+    request = a.request("b", b"x", deadline_ns=now_ns() + SECOND)
+    held: list[Any] = []
+    run([a], lambda: held.extend(b.mesh.receive()) or held)
+    b.mesh.refuse_late(held[0])
+    run([a], lambda: a.answers)
+    assert error_fields(a.answers[0].payload)["code"] == "bus.late"
+    assert [(letter.reason, letter.id, letter.payload) for letter in b.letters] == [("late", request, b"x")]
+    assert b.mesh.late == 1
+
+
+def test_a_callback_that_raises_ends_no_batch(node, caplog) -> None:
+    a, b = node("a"), node("b")
+
+    def fail(peer: str, epoch: int) -> None:
+        raise RuntimeError("no such peer")
+
+    b.mesh.on_restart = fail
+    a.post("b", b"one")
+    a.post("b", b"two")
+    run([a, b], lambda: a.mesh.acknowledged == 2)
+    assert b.payloads == [b"one", b"two"]
+    assert b.mesh.failed_calls == 1
+    assert "no such peer" in caplog.text
 
 
 def test_no_call_waits_where_nobody_reads(node) -> None:

@@ -17,8 +17,9 @@ EVENT, REQUEST = MessageKind.EVENT, MessageKind.REQUEST
 MS = 1_000_000
 
 
-def test_an_error_that_cannot_be_read_is_an_error_still() -> None:
-    assert error_fields(b"\xc1")["code"] == "bus.error"
+@pytest.mark.parametrize("junk", [b"\xc1", b"\x81\xa1a\xa2\xff\xfe", b"\x81" + b"\x91" * 100_000])
+def test_an_error_that_cannot_be_read_is_an_error_still(junk) -> None:
+    assert error_fields(junk)["code"] == "bus.error"
 
 
 def test_what_comes_after_its_deadline_is_not_delivered(node, tmp_path) -> None:
@@ -115,6 +116,12 @@ def test_a_lost_answer_is_asked_for_again(node) -> None:
     assert b.mesh.received == 2
 
 
+def envelope(**fields: Any) -> bytes:
+    usual = {"kind": EVENT, "id": 1, "epoch": 1, "sequence": 1, "base": 1, "priority": 4}
+    rest = {"deadline_ns": 0, "trace_id": 0, "sender": "s", "to": "t", "payload": b""}
+    return msgspec.msgpack.encode(list((usual | rest | fields).values()))
+
+
 JUNK = {
     "nothing": [b""],
     "noise": [bytes(range(256))],
@@ -125,6 +132,17 @@ JUNK = {
     "a priority that is none": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 9))],
     "many frames": [b"x"] * 5,
     "frames behind an envelope": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4)), b"x", b"y"],
+    "more arrays in each other than can be read": [envelope()[:-1] + b"\x91" * 100_000],
+    "a base below all": [envelope(base=-(2**63), sequence=-(2**63))],
+    "a base of nothing": [envelope(base=0)],
+    "a base behind the message": [envelope(base=2)],
+    "a number without end": [envelope(base=2**63, sequence=2**63)],
+    "a number as large as can be": [envelope(base=2**64 - 1, sequence=2**64 - 1)],
+    "a life that never ends": [envelope(epoch=2**64 - 1)],
+    "a life before all": [envelope(epoch=-5)],
+    "an answer for an envelope": [envelope(kind=MessageKind.REPLY, id=10**18)],
+    "a marker that ends before it begins": [envelope(kind=MessageKind.GIVEN_UP, id=4, sequence=5)],
+    "a marker without end": [envelope(kind=MessageKind.SETTLED, id=2**63 - 1)],
     "text that is none": [msgspec.msgpack.encode([1, 1, 1, 1, 1, 4, 0, 0]) + b"\xa1\xff"],
 }
 
@@ -144,7 +162,46 @@ def test_junk_is_counted_and_skipped(node, tmp_path, name) -> None:
     finally:
         socket.close(0)
     assert b.mesh.malformed >= 2
+    assert b.gaps == []
     assert [delivery.payload for delivery in b.deliveries if delivery.peer == "a"] == [b"x"]
+
+
+def test_frames_that_look_like_a_name_and_an_envelope_harm_nobody(node, tmp_path) -> None:
+    a, b = node("a", retry_ns=20 * MS), node("b")
+    socket = b.context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.ROUTING_ID, b"odd")
+    socket.connect(f"ipc://{tmp_path}/b.n")
+    try:
+        for sequence in (1, 2, 3):
+            socket.send_multipart([envelope(sequence=sequence), b"odd"])
+        run([b], lambda: b.mesh.malformed)
+        for number in range(10):
+            a.post("b", b"%d" % number)
+        socket.send_multipart([envelope(sequence=4), b"odd"])
+        run([a, b], lambda: a.mesh.acknowledged == 10)
+    finally:
+        socket.close(0)
+    assert [delivery.payload for delivery in b.deliveries if delivery.peer == "a"] == [
+        b"%d" % each for each in range(10)
+    ]
+
+
+def test_who_is_not_expected_is_not_listened_to(node, tmp_path) -> None:
+    a, b = node("a"), node("b", peers={"a", "b"})
+    socket = b.context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.ROUTING_ID, b"stranger")
+    socket.connect(f"ipc://{tmp_path}/b.n")
+    try:
+        for frames in ([envelope()], [envelope(), b"x", b"y"], [b"", b""]):
+            socket.send_multipart(frames)
+        run([b], lambda: b.mesh.strangers == 3)
+        a.post("b", b"x")
+        run([a, b], lambda: a.mesh.acknowledged)
+    finally:
+        socket.close(0)
+    assert b.payloads == [b"x"]
+    assert [peer for peer, _ in b.restarts] == ["a"]
+    assert all(b"stranger" not in router.inbound for router in b.mesh._routers.values())
 
 
 def test_a_peer_without_a_name_is_not_listened_to(node, tmp_path) -> None:
@@ -157,7 +214,9 @@ def test_a_peer_without_a_name_is_not_listened_to(node, tmp_path) -> None:
     assert b.deliveries == []
 
 
-@pytest.mark.parametrize("junk", [b"", b"noise", msgspec.msgpack.encode([8, 0, 1, 1, 4, 10**9, 10**9])])
+@pytest.mark.parametrize(
+    "junk", [b"", b"noise", b"\x91" * 100_000, msgspec.msgpack.encode([8, 0, 1, 1, 4, 10**9, 10**9])]
+)
 def test_junk_for_an_answer_is_skipped(node, tmp_path, junk) -> None:
     a = node("a", 1)
     context = zmq.Context()

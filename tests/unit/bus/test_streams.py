@@ -7,8 +7,18 @@ from itertools import pairwise
 import pytest
 
 from nautilus.bus.envelope import Answer, Envelope, MessageKind
-from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, KEPT_REPLIES, REFUSED, SKIP, ReceiveStream
-from nautilus.bus.send_stream import MERGE_AT, SendStream
+from nautilus.bus.places import MERGE_AT
+from nautilus.bus.receive_stream import (
+    AHEAD,
+    DELIVER,
+    DUPLICATE,
+    KEPT_REPLIES,
+    OPEN_TOLD,
+    REFUSED,
+    SKIP,
+    ReceiveStream,
+)
+from nautilus.bus.send_stream import SendStream
 
 COMMAND, REQUEST = MessageKind.COMMAND, MessageKind.REQUEST
 SETTLED, GIVEN_UP = MessageKind.SETTLED, MessageKind.GIVEN_UP
@@ -233,6 +243,54 @@ def test_a_deadline_gives_a_message_up_and_leaves_a_marker_until_the_receiver_ha
     assert (stream.base, list(stream.held)) == (4, [4])
 
 
+def test_deadlines_of_what_is_settled_are_forgotten() -> None:
+    stream = sender()
+    for number in range(1, 2_001):
+        stream.append(message(number, REQUEST, deadline_ns=10**9 + number))
+        send(stream)
+        if number % 2:
+            stream.answered(answer(number, number, number=number), 0)
+        else:
+            assert stream.answered_alone(answer(number, number, number=number)) is not None
+    assert stream.due_ns == 0
+    stream.append(message(5_000, COMMAND, deadline_ns=10**12))
+    for number in range(6_000, 8_000):
+        stream.append(message(number, REQUEST, deadline_ns=10**9 + number))
+        send(stream)
+        last = stream.next_sequence - 1
+        stream.answered(answer(last, stream.handled, number=number), 0)
+    assert len(stream._deadlines) < 100
+    assert [envelope.id for envelope in stream.expire(10**12)] == [5_000]
+
+
+def test_what_is_handled_behind_something_open_is_settled() -> None:
+    stream = sender(6)
+    stream.append(message(107, REQUEST))
+    send(stream)
+    told = answer(7, 1)
+    told.done, told.open = 6, (2, 5)
+    stream.answered(told, 0)
+    assert (stream.acknowledged, stream.live) == (4, 3)
+    stream.answered(told, 0)
+    assert stream.acknowledged == 4
+    told.done, told.open = 7, (2,)
+    stream.answered(told, 0)
+    assert (stream.acknowledged, stream.live) == (5, 2)
+    assert [envelope.id for envelope in stream.retry(10**6)] == [107]  # handled, and its reply went missing
+    stream.answered(answer(7, 7), 0)
+    assert (stream.acknowledged, list(stream.requests)) == (6, [107])
+
+
+def test_what_was_handled_behind_something_open_is_handled_anew_by_a_new_receiver_alone_if_held() -> None:
+    stream = sender(3)
+    send(stream)
+    told = answer(3, 0)
+    told.done, told.open = 3, (1,)
+    stream.answered(told, 0)
+    stream.answered(answer(0, 0, receiver=8), 0)
+    assert send(stream) == [(COMMAND, 1, 101, 1), (SETTLED, 2, 2, 1), (SETTLED, 3, 3, 1)]
+
+
 def test_what_was_handled_before_its_deadline_is_not_given_up() -> None:
     stream = sender()
     stream.append(message(101, deadline_ns=50))
@@ -407,6 +465,49 @@ def test_a_new_life_of_the_sender_begins_anew_and_the_old_one_is_refused() -> No
     assert stream.handled == 0
     assert stream.accept(place(2, epoch=1)) is REFUSED
     assert stream.expected == 2
+
+
+def test_what_is_finished_behind_something_open_is_told() -> None:
+    stream = ReceiveStream()
+    for sequence in range(1, 6):
+        stream.accept(place(sequence))
+    for sequence in (2, 4):
+        assert stream.finish(sequence)
+    told = answer(0, 0)
+    stream.tell(told)
+    assert (told.received, told.handled, told.done, told.open) == (5, 0, 5, (1, 3, 5))
+    assert stream.finish(1)
+    stream.tell(told)
+    assert (told.handled, told.done, told.open) == (2, 5, (3, 5))
+    assert stream.finish(3)
+    stream.tell(told)
+    assert (told.handled, told.done, told.open) == (4, 0, ())
+
+
+def test_of_very_many_that_are_open_the_first_are_told() -> None:
+    stream = ReceiveStream()
+    for sequence in range(1, 4 * OPEN_TOLD):
+        stream.accept(place(sequence))
+        if sequence % 2 == 0:
+            stream.finish(sequence)
+    told = answer(0, 0)
+    stream.tell(told)
+    assert told.open == tuple(range(1, 2 * OPEN_TOLD, 2))
+    assert told.done == 2 * OPEN_TOLD
+
+
+def test_what_the_sender_waits_for_no_longer_is_not_open_any_more() -> None:
+    stream = ReceiveStream()
+    for sequence in (1, 2, 3):
+        stream.accept(place(sequence))
+    stream.finish(2)
+    assert stream.accept(place(4, base=3)) is DELIVER
+    assert stream.handled == 2
+    assert not stream.finish(1)
+    assert stream.accept(place(5, base=5)) is DELIVER
+    assert (stream.handled, list(stream._open)) == (4, [5])
+    assert stream.finish(5)
+    assert stream.handled == 5
 
 
 def test_replies_are_kept_while_the_sender_holds_their_requests() -> None:
