@@ -7,6 +7,7 @@ Only click is imported here: `nautilus --help` answers within 100 ms.
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import sys
@@ -22,6 +23,7 @@ OK, ERROR, USAGE, NOT_RUNNING, CONFIG, TIMEOUT = range(6)
 INTERRUPTED = 130
 TRACEBACK_VARIABLE = "NAUTILUS_TRACEBACK"
 STDOUT = "standard output"
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 PLAIN = {"─": "-", "…": "~"}
 
 COMMANDS = {
@@ -136,7 +138,7 @@ def _mend_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free one, so this
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free one, so this
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
@@ -155,7 +157,7 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 def _of_output(error: Exception) -> Exception:
     """The error itself, or that standard output does not take what is printed, where that is what it says."""
-    if not isinstance(error, OSError) or error.filename or error.errno is None:
+    if not isinstance(error, OSError) or error.filename or error.errno not in WRITE_ERRORS:
         return error
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -237,6 +237,17 @@ def test_who_waits_for_a_process_that_was_left_out_is_not_waited_for_and_not_kil
     assert platform.stop() == 0
 
 
+def test_a_process_that_breaks_later_has_not_failed_to_start(platform: SupervisedPlatform) -> None:
+    broken = platform.base / "broken"
+    platform.begin(behaviour={"risk": {"breaks": str(broken)}})
+    eventually(lambda: broken.exists() and platform.running() and platform.process("risk").restarts == 1)
+    log = (platform.data / "logs" / "supervisor.jsonl").read_text()
+    assert '"event":"process failed"' in log
+    assert "failed to start" not in log
+    broken.unlink()
+    assert platform.stop() == 0
+
+
 def test_an_engine_that_is_back_has_its_first_port_again_unless_that_is_taken(platform: SupervisedPlatform) -> None:
     taken = platform.base / "taken"
     platform.up(platform={"ports": "free"}, behaviour={"risk": {"taken": str(taken)}})

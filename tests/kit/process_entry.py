@@ -31,6 +31,8 @@ class Behaviour(msgspec.Struct, frozen=True):
         It ends at once with this code.
     taken
         The ports that its engines had before are somebody else's, while this file exists.
+    breaks
+        It fails when the market opens, unless this file is there already.
     silent
         It is never ready.
     deaf
@@ -44,6 +46,7 @@ class Behaviour(msgspec.Struct, frozen=True):
     fails: str = ""
     crashes: int = 0
     taken: str = ""
+    breaks: str = ""
     silent: bool = False
     deaf: bool = False
     worker: bool = False
@@ -87,6 +90,11 @@ def run(plan: Plan, name: str, connection: socket.socket) -> int:
         select.select([control], [], [])
         for order in control.poll():
             note(plan, name, order)
+            if order == "open" and behaviour.breaks and not os.path.exists(behaviour.breaks):
+                Path(behaviour.breaks).touch()
+                control.failed(ConfigError(f"{name} broke"))
+                control.close()
+                return 1
     note(plan, name, "stopped")
     control.close()
     return 0
