@@ -8,7 +8,7 @@ from nautilus.bus.base import EndpointError, TopicError, make_context, stream_id
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
 from nautilus.bus.mesh import Mesh, MeshError
 from nautilus.bus.publisher import Publisher
-from nautilus.bus.subscriber import Subscriber, count_lost
+from nautilus.bus.subscriber import Subscriber
 
 __all__ = [
     "DeadLetter",
@@ -21,7 +21,6 @@ __all__ = [
     "Publisher",
     "Subscriber",
     "TopicError",
-    "count_lost",
     "error_fields",
     "make_context",
     "stream_id",

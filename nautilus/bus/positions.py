@@ -4,19 +4,32 @@ The publisher's last sequence of a stream, minus what a subscriber was handed or
 subscriber lacks, whatever either of them believes to have happened.
 
 Names in a table: ``hub.epoch`` and ``hub.<stream>.last`` of the publisher; ``epoch``, ``left`` (1: closed in order),
-``<stream>.joined``, ``<stream>.arrived`` and ``<stream>.known`` (last sequence heard of) of the subscriber. Streams are
-hexadecimal. A process has at most one of each.
+``<stream>.joined``, ``<stream>.arrived`` and ``<stream>.known`` (last sequence heard of) of the subscriber; of both how
+many streams had no room (``hub.uncounted``, ``uncounted``). Streams are hexadecimal. A process has at most one of each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from nautilus.core.counters import Counters
 
-CAPACITY = 1024
-"""Gauges in a table: some three hundred streams. Streams beyond that are not counted from both ends."""
+CAPACITY = 4096
+"""Gauges in a table, 128 bytes each: 1,364 streams of a subscriber. Streams beyond that are counted as such."""
+Rows = np.ndarray[Any, np.dtype[np.uint64]]
+"""(stream, last sequence) of each stream, as heartbeats tell them."""
+NO_ROWS: Rows = np.empty((0, 2), np.uint64)
+
+
+def changed_rows(rows: Rows, before: Rows) -> list[list[int]]:
+    """Those of the rows that are not what they were before; new ones come at the end."""
+    common = min(len(rows), len(before))
+    differ = (rows[:common] != before[:common]).any(axis=1)
+    found: list[list[int]] = rows[:common][differ].tolist() + rows[common:].tolist()
+    return found
 
 
 class PositionTable:
@@ -25,28 +38,59 @@ class PositionTable:
     `hub`: of the publisher. What an earlier life left in the table is not this one's, and is set to 0.
     """
 
-    __slots__ = ("_indexes", "_table")
+    __slots__ = ("_names", "_own", "_streams", "_table", "_without")
 
     def __init__(self, table: Counters | None, *, hub: bool) -> None:
         self._table = table
-        self._indexes: dict[str, int] = {}
-        for name in table.snapshot() if table is not None else ():
-            if name.startswith("hub.") == hub:
-                self.put(name, 0)
+        self._names = ("hub.{:x}.last",) if hub else ("{:x}.joined", "{:x}.arrived", "{:x}.known")
+        # Without these the others say nothing, so there is room for them whatever comes.
+        own = ("hub.epoch", "hub.uncounted") if hub else ("epoch", "uncounted", "left")
+        self._own = {name: table.gauge(name) for name in own} if table is not None else {}
+        self._streams: dict[int, tuple[int, ...]] = {}
+        self._without: set[int] = set()
+        if table is not None:
+            for name in table.snapshot():
+                if name.startswith("hub.") == hub:
+                    table.set(table.gauge(name), 0)
 
     def put(self, name: str, value: int) -> None:
-        """Set a gauge; one that has no room is left out."""
-        if self._table is None:
+        """Set one of the gauges that are there once."""
+        if self._table is not None:
+            self._table.set(self._own[name], value)
+
+    def put_stream(self, stream: int, *values: int) -> None:
+        """Set the gauges of a stream; one that has no room is counted as such."""
+        table = self._table
+        if table is None:
             return
-        index = self._indexes.get(name)
-        if index is None:
+        indexes = self._streams.get(stream)
+        if indexes is None:
             try:
-                index = self._table.gauge(name)
+                indexes = tuple([table.gauge(name.format(stream)) for name in self._names])
             except ValueError:
-                index = -1
-            self._indexes[name] = index
-        if index >= 0:
-            self._table.set(index, value)
+                indexes = ()
+            self._streams[stream] = indexes
+        if not indexes:
+            self._leave_out(stream)
+        for index, value in zip(indexes, values, strict=False):
+            table.set(index, value)
+
+    def clear(self) -> None:
+        """Nothing is known of any stream."""
+        if self._table is not None:
+            for indexes in self._streams.values():
+                if indexes:
+                    self._table.set(indexes[0], 0)
+            self._without.clear()
+            self._count()
+
+    def _leave_out(self, stream: int) -> None:
+        if stream not in self._without:
+            self._without.add(stream)
+            self._count()
+
+    def _count(self) -> None:
+        self.put(next(name for name in self._own if name.endswith("uncounted")), len(self._without))
 
 
 class Lacking(NamedTuple):
@@ -56,10 +100,12 @@ class Lacking(NamedTuple):
     ----------
     missed : passed over: later ones of the stream have arrived, or the hub's heartbeat has.
     behind : sent, and not heard of yet: on their way, or lost with all that followed them.
+    uncounted : streams, one for each process in whose table they had no room: nothing is known of them.
     """
 
     missed: int
     behind: int
+    uncounted: int
 
 
 def lacking_between(tables: Iterable[Mapping[str, int]]) -> Lacking:
@@ -70,10 +116,14 @@ def lacking_between(tables: Iterable[Mapping[str, int]]) -> Lacking:
     """
     found = list(tables)
     hub = next((table for table in found if table.get("hub.epoch")), None)
+    if hub is None:
+        return Lacking(0, 0, 0)
     missed = behind = 0
+    uncounted = hub.get("hub.uncounted", 0)
     for table in found:
-        if hub is None or table.get("epoch") != hub["hub.epoch"]:
+        if table.get("epoch") != hub["hub.epoch"]:
             continue
+        uncounted += table.get("uncounted", 0)
         for name, joined in table.items():
             stream, _, what = name.partition(".")
             if what == "joined" and joined:
@@ -81,12 +131,22 @@ def lacking_between(tables: Iterable[Mapping[str, int]]) -> Lacking:
                 missed += max(0, known - (joined - 1) - table.get(f"{stream}.arrived", 0))
                 if not table.get("left"):
                     behind += max(0, hub.get(f"hub.{stream}.last", 0) - known)
-    return Lacking(missed, behind)
+    return Lacking(missed, behind, uncounted)
 
 
 def lost_between(tables: Iterable[Mapping[str, int]]) -> int:
     """Records that are lost, of a star that is idle: nothing is on its way."""
-    return sum(lacking_between(tables))
+    lacking = lacking_between(tables)
+    return lacking.missed + lacking.behind
 
 
-__all__ = ["CAPACITY", "Lacking", "PositionTable", "lacking_between", "lost_between"]
+__all__ = [
+    "CAPACITY",
+    "NO_ROWS",
+    "Lacking",
+    "PositionTable",
+    "Rows",
+    "changed_rows",
+    "lacking_between",
+    "lost_between",
+]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import zmq
 from zmq.backend import Socket as BackendSocket
 
@@ -20,9 +22,10 @@ from nautilus.bus.base import (
     checked_endpoints,
     layout_of,
     new_socket,
+    stream_id,
     topic_bytes,
 )
-from nautilus.bus.positions import PositionTable
+from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.model.records import Records
@@ -33,6 +36,7 @@ EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
 LINGER_MS = 200
 """Subscribers that read get to the end of the star within this time; others do not hold up its end."""
+_SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
 # The dtypes of the platform are never freed, so their identity names them.
 _BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
 # The header again, in the parts that are the same in each frame of a stream and those that are not.
@@ -40,11 +44,11 @@ _PARTS = struct.Struct("<20sI16sQq8x")
 
 
 class _Stream:
-    """One stream: the parts of its header that do not change, and its last sequence."""
+    """One stream: the parts of its header that do not change, and where its last sequence is kept."""
 
-    __slots__ = ("head", "key", "last")
+    __slots__ = ("head", "key", "place")
 
-    def __init__(self, layout: Layout, instrument: int, epoch: int) -> None:
+    def __init__(self, layout: Layout, instrument: int, epoch: int, place: int) -> None:
         header = HEADER.pack(
             topic_bytes(layout.kind, instrument),
             MAGIC,
@@ -59,7 +63,7 @@ class _Stream:
         )
         self.head = header[:20]
         self.key = header[24:40]
-        self.last = 0
+        self.place = place
 
 
 class Publisher:
@@ -105,7 +109,9 @@ class Publisher:
         self._clock = clock
         self._heartbeat_ns = heartbeat_ns
         self._due_ns = 0
-        self._streams: dict[int, _Stream] = {}
+        # The body of a heartbeat: stream, last sequence; stream, last sequence; ...
+        self._lasts = array("Q")
+        self._written: Rows = NO_ROWS
         self._by_bytes: dict[int, dict[bytes, _Stream]] = {layout.kind: {} for layout in LAYOUTS}
         self._tally = Tally(counters, "star", self, ("published", "frames"))
         self._table = PositionTable(positions, hub=True)
@@ -145,8 +151,9 @@ class Publisher:
     def _send_frame(self, layout: Layout, instrument: bytes, records: Records, count: int) -> None:
         # The number of the stream in the order of its bytes: as good a key, and it need not be made a number.
         stream = self._by_bytes[layout.kind].get(instrument) or self._begin(layout, instrument)
-        last = stream.last
-        stream.last = last + count
+        lasts, place = self._lasts, stream.place
+        last = lasts[place]
+        lasts[place] = last + count
         header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock())
         try:
             frame = b"".join((header, records))  # type: ignore[arg-type]
@@ -158,8 +165,9 @@ class Publisher:
 
     def _begin(self, layout: Layout, instrument: bytes) -> _Stream:
         number = int.from_bytes(instrument, "little")
-        stream = _Stream(layout, number, self.epoch)
-        self._by_bytes[layout.kind][instrument] = self._streams[layout.kind << 32 | number] = stream
+        self._lasts.extend((stream_id(layout.kind, number), 0))
+        stream = _Stream(layout, number, self.epoch, len(self._lasts) - 1)
+        self._by_bytes[layout.kind][instrument] = stream
         return stream
 
     def poll(self, now_ns: int) -> int:
@@ -170,9 +178,12 @@ class Publisher:
         joined = False
         while self._get(EVENTS) & POLLIN:
             message = self.socket.recv(NOBLOCK)
-            if message[1:2] == b"\xff":
-                joined |= message[0] == 1
-                self.subscribers += 1 if message[0] == 1 else -1
+            # Each subscriber subscribes to heartbeats once. Anything else may be in its messages, too.
+            if message == _SUBSCRIBED:
+                joined = True
+                self.subscribers += 1
+            elif message == _UNSUBSCRIBED and self.subscribers:
+                self.subscribers -= 1
         if joined or now_ns >= self._due_ns:
             self.heartbeat()
             self._due_ns = now_ns + self._heartbeat_ns
@@ -182,24 +193,23 @@ class Publisher:
     def heartbeat(self) -> None:
         """Tell every subscriber the last sequence of each stream, now."""
         self.heartbeats += 1
-        lasts = b"".join([LAST.pack(stream, state.last) for stream, state in self._streams.items()])
         header = HEADER.pack(
             topic_bytes(HEARTBEAT, 0),
             MAGIC,
             HEARTBEAT,
             1,
             LAST.size,
-            len(self._streams),
+            len(self._lasts) // 2,
             self.epoch,
             HEARTBEAT_STREAM,
             self.heartbeats,
             self._clock(),
         )
-        self._send(header + lasts, NOBLOCK)
+        self._send(header + self._lasts.tobytes(), NOBLOCK)
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""
-        return {stream: state.last for stream, state in self._streams.items()}
+        return dict(zip(self._lasts[::2], self._lasts[1::2], strict=True))
 
     def close(self) -> None:
         """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
@@ -210,6 +220,8 @@ class Publisher:
 
     def _write(self) -> None:
         self._tally.write()
-        for stream, state in self._streams.items():
-            self._table.put(f"hub.{stream:x}.last", state.last)
+        rows = np.frombuffer(self._lasts.tobytes(), np.uint64).reshape(-1, 2)
+        for stream, last in changed_rows(rows, self._written):
+            self._table.put_stream(stream, last)
+        self._written = rows
         self._table.put("hub.epoch", self.epoch)

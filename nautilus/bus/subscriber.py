@@ -40,7 +40,7 @@ from nautilus.bus.base import (
     new_socket,
     topic_bytes,
 )
-from nautilus.bus.positions import PositionTable
+from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.model.records import Records
@@ -53,6 +53,9 @@ POLLIN = int(zmq.POLLIN)
 _PARTS = struct.Struct("<8x12sI16sQ")
 _LAYOUT = struct.Struct("<IHHI")
 _STREAM = struct.Struct("<QQ")
+MOST = 1 << 62
+"""Larger numbers are no sequences and no epochs: whatever is added to one has room in 64 bits."""
+COUNTED = ("delivered", "conflated", "gaps", "lost", "duplicates", "unknown", "malformed", "stale")
 
 
 class _Position:
@@ -143,9 +146,10 @@ class Subscriber:
         self._on_epoch = on_epoch
         self._positions: dict[int, _Position] = {}
         self._by_key: dict[bytes, _Position] = {}
+        self._told: Rows = NO_ROWS
         self._kinds = frozenset(layout_of(topic).kind for topic in topics)
         self._instruments = None if instruments is None else frozenset(instruments)
-        self._tally = Tally(counters, "star", self, ("delivered", "conflated", "gaps", "lost"))
+        self._tally = Tally(counters, "star", self, COUNTED)
         self._table = PositionTable(positions, hub=False)
         self.socket = new_socket(context, zmq.SUB)
         self.socket.setsockopt(zmq.RCVHWM, high_water)
@@ -208,7 +212,8 @@ class Subscriber:
     def _take_apart(self, frame: bytes, out: list[tuple[Topic, Records]]) -> None:
         """Judge a frame in full, and add what is to be handed out."""
         _, magic, schema, version, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
-        if magic != MAGIC or len(frame) != HEADER_BYTES + size * count:
+        whole = magic == MAGIC and len(frame) == HEADER_BYTES + size * count
+        if not whole or not 0 < first < MOST or not epoch < MOST:
             self.malformed += 1
             return
         if epoch != self.epoch and not self._enter(epoch):
@@ -264,11 +269,12 @@ class Subscriber:
 
     def _write_positions(self) -> None:
         for stream, position in self._positions.items():
-            name = f"{stream:x}"
-            self._table.put(f"{name}.joined", position.joined)
-            self._table.put(f"{name}.arrived", position.delivered + position.unknown)
-            self._table.put(f"{name}.known", position.expected - 1)
+            self._write_position(stream, position)
         self._table.put("epoch", self.epoch)
+
+    def _write_position(self, stream: int, position: _Position) -> None:
+        arrived = position.delivered + position.unknown
+        self._table.put_stream(stream, position.joined, arrived, position.expected - 1)
 
     def _enter(self, epoch: int) -> bool:
         """Begin a new epoch; False where it is an earlier one."""
@@ -276,8 +282,8 @@ class Subscriber:
             self.stale += 1
             return False
         before, self.epoch = self.epoch, epoch
-        for stream in self._positions:
-            self._table.put(f"{stream:x}.joined", 0)
+        self._table.clear()
+        self._told = NO_ROWS
         self._positions.clear()
         self._by_key.clear()
         self.synchronised = False
@@ -311,7 +317,12 @@ class Subscriber:
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
             return
-        for stream, last in LAST.iter_unpack(memoryview(frame)[HEADER_BYTES:]):
+        rows: Rows = np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2)
+        if (rows[:, 1] >= MOST).any():
+            self.malformed += 1
+            return
+        # A stream of which it says nothing new has had no frame since the last one.
+        for stream, last in changed_rows(rows, self._told):
             position = self._positions.get(stream)
             if position is None:
                 position = self._join(stream, last + 1)
@@ -319,19 +330,9 @@ class Subscriber:
                     continue
             if last >= position.expected:
                 self._gap(position, stream, last)
+            self._write_position(stream, position)
+        self._told = rows
         self.synchronised = True
         self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
-        self._write_positions()
-
-
-def count_lost(last_sequences: dict[int, int], positions: dict[int, tuple[int, int, int]]) -> int:
-    """Records that a publisher sent and a subscriber, asked when all is quiet, neither got nor came too late for.
-
-    `lost` counted from both ends: the publisher's `last_sequences`, the subscriber's `positions`.
-    """
-    return sum(
-        last_sequences[stream] - (joined - 1) - delivered
-        for stream, (joined, delivered, _) in positions.items()
-        if stream in last_sequences
-    )
+        self._table.put("epoch", self.epoch)

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from nautilus.bus import Publisher, Subscriber, make_context
-from nautilus.bus.positions import PositionTable, lost_between
+from nautilus.bus.positions import NO_ROWS, PositionTable, changed_rows, lacking_between, lost_between
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.types import QUOTE
@@ -135,9 +135,54 @@ def test_a_new_life_of_both_owes_nothing_of_the_old_one(star: Star) -> None:
     assert star.reader_table.snapshot()["100000001.joined"] == 0
 
 
-def test_a_stream_without_room_in_the_table_is_left_out() -> None:
-    small = Counters(2)
-    table = PositionTable(small, hub=False)
-    for stream in range(5):
-        table.put(f"{stream}.joined", 1)
-    assert len(small) == 2
+def test_a_stream_without_room_in_the_table_is_counted_as_such(star: Star) -> None:
+    hub, reader = Counters(64), Counters(8)
+    star.hub_table, star.reader_table = hub, reader
+    star.reader.close()
+    star.hub.close()
+    star.hub = star.publisher(epoch=2)
+    star.reader = Subscriber(star.context, star.endpoint, [QUOTES], clock=now_ns, positions=reader)
+    star.exchange()
+    for instrument in range(1, 6):
+        star.hub.publish(quotes(2, instrument))
+    star.exchange(10)
+    assert reader.snapshot()["epoch"] == 2
+    assert lacking_between([hub.snapshot(), reader.snapshot()]) == (0, 0, 4)
+    star.reader.socket.setsockopt(zmq.UNSUBSCRIBE, bytes((1,)))
+    star.exchange(10)
+    star.hub.publish(quotes(3, 1))
+    star.exchange(10)
+    assert lacking_between([hub.snapshot(), reader.snapshot()]) == (3, 0, 4)
+
+
+def test_there_is_room_for_what_the_others_need(star: Star) -> None:
+    full = Counters(3)
+    PositionTable(full, hub=False).put_stream(1, 1, 2, 3)
+    assert full.snapshot() == {"epoch": 0, "uncounted": 1, "left": 0}
+    full = Counters(2)
+    table = PositionTable(full, hub=True)
+    table.put_stream(1, 9)
+    table.put_stream(1, 10)
+    assert full.snapshot() == {"hub.epoch": 0, "hub.uncounted": 1}
+    table.clear()
+    assert full.snapshot() == {"hub.epoch": 0, "hub.uncounted": 0}
+
+
+def test_only_what_has_changed_is_written(star: Star) -> None:
+    before = np.array([[1, 5], [2, 6]], np.uint64)
+    after = np.array([[1, 5], [2, 7], [3, 1]], np.uint64)
+    assert changed_rows(after, before) == [[2, 7], [3, 1]]
+    assert changed_rows(after, after) == []
+    assert changed_rows(after, NO_ROWS) == after.tolist()
+
+
+def test_the_count_follows_many_streams_as_they_move(star: Star) -> None:
+    for instrument in range(1, 11):
+        star.hub.publish(quotes(1, instrument))
+    star.exchange(10)
+    for instrument in (3, 7, 3):
+        star.hub.publish(quotes(2, instrument))
+    star.exchange(16)
+    table = star.reader_table.snapshot()
+    assert [table[f"1{instrument:08x}.arrived"] for instrument in range(1, 11)] == [1, 1, 5, 1, 1, 1, 3, 1, 1, 1]
+    assert star.lost() == 0
