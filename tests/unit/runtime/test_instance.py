@@ -250,16 +250,16 @@ def test_what_a_dead_instance_did_not_say_is_not_known(place: Place) -> None:
 
 
 def test_the_instances_of_a_service_are_where_its_user_finds_them_without_its_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = tmp_path / "run"
+    service = place.base / "run"
     monkeypatch.setattr(instance_module, "SERVICE", service)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
     assert directory_of("main") == Path(f"/tmp/nautilus-{os.geteuid()}/main")
     service.mkdir()
     assert directory_of("main") == service / "main"
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert directory_of("main") == tmp_path / "nautilus" / "main"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place.base))
+    assert directory_of("main") == place.base / "nautilus" / "main"
 
 
 def test_without_a_runtime_directory_it_is_under_tmp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
