@@ -17,7 +17,7 @@ from nautilus.runtime.states import ProcessCondition, ProcessState
 
 FIRST_DELAY_NS = 100_000_000
 LONGEST_DELAY_NS = 5 * NANOSECONDS
-SETTLED_NS = 30 * NANOSECONDS
+SETTLED_NS = 3 * NANOSECONDS
 """A process that lived so long starts with a clean record."""
 
 

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from nautilus.model.errors import ConfigError
+from nautilus.runtime.instance import owner_of
 
 BACKLOG = 1024
 _LISTENING = "0A"
@@ -50,7 +51,9 @@ def holder_of(port: int) -> str:
         except OSError:
             continue
         if wanted.intersection(descriptors):
-            return f"process {process.name} ({_command(process)})"
+            instance, name = owner_of(int(process.name))
+            owner = f"{name or 'supervisor'} of instance {instance}" if instance else _command(process)
+            return f"process {process.name} ({owner})"
     return ""
 
 
