@@ -128,6 +128,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
 _ANY: Any = reduce(or_, MESSAGES)
 _FROM_JSON = msgspec.json.Decoder(_ANY)
 _FROM_MSGPACK = msgspec.msgpack.Decoder(_ANY)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def to_json(message: Message) -> bytes:
@@ -139,7 +140,7 @@ def from_json(data: bytes | str) -> Message:
     """The message in a JSON array; ModelError says where it is wrong."""
     try:
         decoded: Message = _FROM_JSON.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ModelError(
             str(error), where="JSON message", expected="an array that begins with a message type"
         ) from None
@@ -164,7 +165,7 @@ def from_msgpack(data: bytes) -> Message:
     """The message in msgpack bytes; ModelError says where it is wrong."""
     try:
         decoded: Message = _FROM_MSGPACK.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ModelError(
             str(error), where="msgpack message", expected="an array that begins with a message type"
         ) from None
