@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from functools import partial
@@ -32,6 +33,8 @@ class Questions:
         self._process = process
         self._waiting: deque[tuple[str, Message, Future[Message]]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = threading.Lock()
+        self._closed = False
 
     def fileno(self) -> int:
         """Readable when there is something to `take`."""
@@ -41,8 +44,11 @@ class Questions:
         """Ask an engine; an exception says why there is no answer."""
         answer: Future[Message] = Future()
         self._waiting.append((engine, message, answer))
-        with contextlib.suppress(OSError):  # closed: whoever waits has been told, or will be
-            os.eventfd_write(self._wake, 1)
+        with self._lock:  # once closed, its number may be another descriptor's
+            if not self._closed:
+                os.eventfd_write(self._wake, 1)
+                return answer
+        self.refuse()
         return answer
 
     def take(self, messages: Messages) -> None:
@@ -62,12 +68,16 @@ class Questions:
 
     def refuse(self) -> None:
         """Answer everything that waits with a StoppingError."""
-        while self._waiting:
-            _settle(self._waiting.popleft()[2], StoppingError("the process is about to end", where=self._process))
+        with contextlib.suppress(IndexError):
+            while True:
+                answer = self._waiting.popleft()[2]
+                _settle(answer, StoppingError("the process is about to end", where=self._process))
 
     def close(self) -> None:
         """Take no more."""
-        os.close(self._wake)
+        with self._lock:
+            self._closed = True
+            os.close(self._wake)
         self.refuse()
 
 
