@@ -244,7 +244,7 @@ def over_mesh(instance: Instance, count: int, *, timing: Timing = timed) -> np.n
     """As an engine of another process sends it."""
     plan = instance.plan()
     context = make_context()
-    mesh = Mesh(context, "bench", now_ns(), partial(mesh_endpoint, plan), now_ns)
+    mesh = Mesh(context, "client0", now_ns(), partial(mesh_endpoint, plan), now_ns)
     first = now_ns()
     poller: list[Any] = []
     generation = -1

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import index
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from nautilus.model.errors import ModelError
+
+if TYPE_CHECKING:
+    from nautilus.core.counters import Counters
+
 NANOSECONDS = 1_000_000_000
+LIFE_NS = 3_600 * NANOSECONDS
+"""Between the epochs of two lives where the clock was set back: room for the numbers that a life gives from its epoch
+on."""
 
 
 monotonic_ns = time.perf_counter_ns
@@ -65,3 +75,24 @@ class PlatformClock:
 def pause(seconds: float) -> None:
     """Let other processes run for a while, where there is nothing to wait on."""
     time.sleep(seconds)
+
+
+def whole_ns(ns: int) -> int:
+    """A time as a plain integer; ModelError for what is none. A NaN would stand before and after every other time."""
+    try:
+        return index(ns)
+    except TypeError:
+        raise ModelError(f"time {ns!r}", where="clock", expected="a whole number of nanoseconds") from None
+
+
+def next_epoch(counters: Counters) -> int:
+    """The epoch of a new life of a process: higher than that of every earlier one, also where the clock was set back.
+
+    The last one is kept among the counters of the process, which outlive it.
+    """
+    kept = counters.gauge("process.epoch")
+    before, epoch = counters.get(kept), wall_ns()
+    if epoch <= before:
+        epoch = before + LIFE_NS
+    counters.set(kept, epoch)
+    return epoch

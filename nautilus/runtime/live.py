@@ -15,7 +15,6 @@ once for each distinct error; its engine is degraded, and the host serves on.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,17 +22,17 @@ from typing import Any, Protocol
 
 import zmq
 
-from nautilus.bus import DeadLetter, Mesh, Publisher, Subscriber, make_context
+from nautilus.bus import Mesh, Publisher, Subscriber, make_context
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
+from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.calls import Calls
-from nautilus.runtime.clock import NANOSECONDS, PlatformClock, wall_ns
+from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
 from nautilus.runtime.engine_state import StateFile
 from nautilus.runtime.jobs import Jobs
 from nautilus.runtime.live_context import LiveContext
-from nautilus.runtime.lockstep import whole_ns
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
 from nautilus.runtime.outlook import Outlook
@@ -52,8 +51,6 @@ LINGER_NS = NANOSECONDS
 FRAMES = 64
 DELIVERIES = 64
 """Taken at one time before other work is looked at."""
-
-_LOGGER = logging.getLogger("nautilus.runtime")
 
 
 class Part(Protocol):
@@ -131,6 +128,8 @@ class LiveHost:
         self.when_stopping: Callable[[], object] | None = None
         self.ended = False
         self._build = build
+        self._reporter = next((spec.name for spec in plan.processes if "trading" in spec.engines), "")
+        self._bus_log = BusLog()
         self._zmq = make_context()
         self._undo = contextlib.ExitStack()
         self._publisher: Publisher | None = None
@@ -150,20 +149,23 @@ class LiveHost:
     def _listen(self, mesh_options: dict[str, Any]) -> None:
         """Open this process's ends of the bus, and make its engines."""
         plan, process, undo = self.plan, self.process, self._undo
+        epoch = next_epoch(self.counters)
+        undo.callback(self._bus_log.flush, at_once=True)
         undo.callback(self._zmq.destroy, 0)
         undo.callback(self.loop.close)
         undo.callback(self.questions.close)
         self.mesh = Mesh(
             self._zmq,
             process,
-            wall_ns(),
+            epoch,
             partial(mesh_endpoint, plan),
             wall_ns,
             self.counters,
+            peers=frozenset(spec.name for spec in plan.processes),
             on_gap=self._on_gap,
-            on_peer=self._on_peer,
+            on_peer=self._bus_log.on_peer,
             on_restart=self._on_restart,
-            on_dead_letters=self._on_dead_letters,
+            on_dead_letters=self._bus_log.on_dead_letters,
             **mesh_options,
         )
         undo.callback(self.mesh.close)
@@ -173,7 +175,7 @@ class LiveHost:
             publisher = Publisher(
                 self._zmq,
                 plan.star,
-                epoch=wall_ns(),
+                epoch=epoch,
                 clock=self.clock.now_ns,
                 counters=self.counters,
                 positions=Counters(POSITIONS, plan.positions_of(process)),
@@ -204,6 +206,7 @@ class LiveHost:
         self.ask = self.messages.ask
         self.call = self.calls.call
         self.serve = self.calls.serve
+        self.between = self.messages.between
         self.set_server = self.messages.set_server
         self.remove_source = self.loop.remove_source
 
@@ -391,28 +394,18 @@ class LiveHost:
     # Reports that may be missing.
 
     def _on_gap(self, peer: str, priority: int, first: int, last: int) -> None:
-        _LOGGER.warning("%s gave up messages %d to %d of priority %d", peer, first, last, priority)
+        self._bus_log.on_gap(peer, priority, first, last)
         self._catch_up(peer)
 
     def _on_restart(self, peer: str, epoch: int) -> None:
         # What its earlier life did not deliver went with it.
         self._catch_up(peer)
 
-    def _on_peer(self, peer: str, up: bool) -> None:
-        _LOGGER.info("%s is %s", peer, "reachable" if up else "not reachable")
-
     def _catch_up(self, peer: str) -> None:
-        if "trading" in self.plan.process(peer).engines:
+        if peer == self._reporter:
             for context in self.contexts.values():
                 if context.recovery is not None:
                     context.recovery.catch_up()
-
-    def _on_dead_letters(self, letters: list[DeadLetter]) -> None:
-        first = letters[0]
-        _LOGGER.warning(
-            "%d messages to %s given up (%s): the first is %s of %s",
-            len(letters), first.peer, first.reason, first.kind.name, first.sender,
-        )  # fmt: skip
 
     # What is done now and then.
 
@@ -426,6 +419,8 @@ class LiveHost:
             self.plan.star,
             wanted,
             clock=self.clock.now_ns,
+            on_gap=self._bus_log.on_star_gap,
+            on_epoch=self._bus_log.on_star_epoch,
             counters=self.counters,
             positions=Counters(POSITIONS, self.plan.positions_of(self.process)),
         )
@@ -447,6 +442,7 @@ class LiveHost:
 
     def _look(self) -> None:
         self._begin()
+        self._bus_log.flush()
         self.outlook.renew()
         if not self.ended:
             self.later(LOOK_NS if self.outlook.when_ready is None else FIRST_LOOK_NS, self._look)

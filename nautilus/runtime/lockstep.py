@@ -19,7 +19,6 @@ import random
 from array import array
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
-from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +32,7 @@ from nautilus.model.errors import InternalError, ModelError
 from nautilus.model.message import Message
 from nautilus.model.records import Records
 from nautilus.model.topics import TOPICS, Topic, topic_of
+from nautilus.runtime.clock import whole_ns
 from nautilus.runtime.context import EngineContext, Handler, Route
 from nautilus.runtime.errorlog import ErrorLog
 from nautilus.runtime.latency import LatencyModel
@@ -391,11 +391,3 @@ class LockStep:
         command["kind"] = CommandKind.TIME
         command["now_ns"] = self.now_ns
         self.feed(command)
-
-
-def whole_ns(ns: int) -> int:
-    """A time as a plain integer; ModelError for what is none. A NaN would stand before and after every other time."""
-    try:
-        return index(ns)
-    except TypeError:
-        raise ModelError(f"time {ns!r}", where="lock-step host", expected="a whole number of nanoseconds") from None

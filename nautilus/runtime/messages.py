@@ -25,10 +25,9 @@ from nautilus.model.queries import AnyReport, GetCoreState, Reports, SourceStatu
 from nautilus.model.records import Records
 from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, topic_of
 from nautilus.runtime.calls import Calls
-from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns
+from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns, whole_ns
 from nautilus.runtime.control import describe_error, error_from
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
-from nautilus.runtime.lockstep import whole_ns
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.wire import from_wire, to_wire
@@ -103,8 +102,8 @@ class Messages:
         self._inbox: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._reports: list[AnyReport] = []
         self._order = 0
-        # Never given twice by any process of any life: microseconds of the start, then the process, then a count.
-        self._next_id = (wall_ns() // 1000 << 4) | plan.processes.index(plan.process(process))
+        # Never given twice by any process of any life: microseconds of the epoch, then the process, then a count.
+        self._next_id = (mesh.epoch // 1000 << 4) | plan.processes.index(plan.process(process))
         self._over_mesh: dict[int, Answer] = {}
         self._in_process: dict[int, Answer] = {}
         self._deadlines: list[tuple[int, int]] = []
@@ -340,7 +339,10 @@ class Messages:
             self._mesh.post(process, to=HELLO, sender=self._process, kind=_EVENT, payload=b"", priority=Priority.HIGH)
         early, self._early = self._early, []
         for delivery in early:
-            self.take(delivery)
+            if delivery.deadline_ns and delivery.deadline_ns <= wall_ns():
+                self._mesh.refuse_late(delivery)
+            else:
+                self.take(delivery)
         self.drain()
 
     def _take_answer(self, delivery: Delivery) -> None:
@@ -390,6 +392,8 @@ class Messages:
         else:
             for each in events:
                 self._deliver(route, each)
+                if each is not events[-1]:
+                    self.between()
             if route.priority <= Priority.URGENT:
                 for _, context in route.takers:
                     self._keep(context)

@@ -20,7 +20,8 @@ from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
 from nautilus.engines.strategy import STRATEGIES
 from nautilus.runtime import logs
-from nautilus.runtime.clock import PlatformClock, wall_ns
+from nautilus.runtime.buslog import BusLog
+from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
 from nautilus.runtime.live import LiveHost, mesh_endpoint
@@ -32,7 +33,7 @@ from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
-from nautilus.trading.process import Settings, event_log, run_core
+from nautilus.trading.process import SLOTS, Settings, event_log, run_core
 from nautilus.trading.rim import RemoteCore, Rim
 
 SWITCH_SECONDS = 0.0005
@@ -72,10 +73,23 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
     settings = plan.config("core", CoreConfig)
     clock = PlatformClock(plan.clock)
     counters = Counters(path=plan.counters_of(name))
+    epoch, bus_log = next_epoch(counters), BusLog()
     with contextlib.ExitStack() as undo:
+        undo.callback(bus_log.flush, at_once=True)
         context = make_context()
         undo.callback(context.destroy, 0)
-        mesh = Mesh(context, name, wall_ns(), partial(mesh_endpoint, plan), now_ns, counters)
+        mesh = Mesh(
+            context,
+            name,
+            epoch,
+            partial(mesh_endpoint, plan),
+            now_ns,
+            counters,
+            peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
+            on_gap=bus_log.on_gap,
+            on_peer=bus_log.on_peer,
+            on_dead_letters=bus_log.on_dead_letters,
+        )
         undo.callback(mesh.close)
         return run_core(
             data=plan.data,
@@ -88,7 +102,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             clock=clock.now_ns,
             anchor=(plan.clock.wall_ns, plan.clock.platform_ns, plan.clock.speed),
             setup=setup_commands(plan),
-            epoch=wall_ns(),
+            epoch=epoch,
         )
 
 

@@ -48,6 +48,10 @@ class Asker(Protocol):
         """Run a handler of an engine; False where it raised."""
         ...
 
+    def between(self) -> None:
+        """Between two handlers: see to what is urgent."""
+        ...
+
     def renew(self, context: LiveContext) -> None:
         """Put a new engine in the place of one whose state is of no use."""
         ...
@@ -182,6 +186,7 @@ class Recovery:
                 continue
             self._note(report)
             self._host.call(self._context, handler, report)
+            self._host.between()
         stuck = not reply.complete and reply.last_sequence <= known
         if reply.last_sequence >= self.report_sequence:
             self.report_sequence = self._floor = reply.last_sequence
@@ -207,10 +212,19 @@ class Recovery:
             context.state = EngineState.RUNNING
 
     def _arrive(self) -> None:
-        self.live = True
         handler = getattr(self._context.engine, EXECUTION_REPORTS.handler, None)
+        # What comes between these waits behind them.
         while self._held and handler is not None:
             report = self._held.popleft()
-            if self.take(report):
-                self._host.call(self._context, handler, report)
+            if report.sequence <= self._floor:
+                self.duplicates += 1
+                continue
+            self._note(report)
+            self._host.call(self._context, handler, report)
+            self._host.between()
+        if self._once_more:
+            self._once_more = False
+            self._ask_reports()
+            return
+        self.live = True
         self._host.started(self._context)
