@@ -513,6 +513,7 @@ def test_while_an_acknowledgement_is_due_so_is_the_tick(node) -> None:
     a.post("b", b"two", priority=Priority.LOW)
     found: list[Any] = []
     run([a], lambda: found.extend(b.mesh.receive()) or len(found) == 2)
+    b.mesh.tick(now_ns())
     b.mesh._batch = 2
     b.mesh.done(found[0])
     assert b.mesh.next_due_ns == 0

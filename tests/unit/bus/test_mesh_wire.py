@@ -132,7 +132,7 @@ JUNK = {
     "a priority that is none": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 9))],
     "many frames": [b"x"] * 5,
     "frames behind an envelope": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4)), b"x", b"y"],
-    "more arrays in each other than can be read": [envelope()[:-1] + b"\x91" * 100_000],
+    "more arrays in each other than can be read": [b"\x9c" + envelope()[1:] + b"\x91" * 100_000 + b"\xc0"],
     "a base below all": [envelope(base=-(2**63), sequence=-(2**63))],
     "a base of nothing": [envelope(base=0)],
     "a base behind the message": [envelope(base=2)],
