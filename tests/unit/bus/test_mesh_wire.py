@@ -214,9 +214,11 @@ def test_a_peer_without_a_name_is_not_listened_to(node, tmp_path) -> None:
     assert b.deliveries == []
 
 
-@pytest.mark.parametrize(
-    "junk", [b"", b"noise", b"\x91" * 100_000, msgspec.msgpack.encode([8, 0, 1, 1, 4, 10**9, 10**9])]
-)
+DEEP_ANSWER = msgspec.msgpack.encode(Answer(MessageKind.REPLY, 1, 1, 1, 4, 1, 1))
+DEEP_ANSWER = bytes((DEEP_ANSWER[0] + 1,)) + DEEP_ANSWER[1:] + b"\x91" * 100_000 + b"\xc0"
+
+
+@pytest.mark.parametrize("junk", [b"", b"noise", DEEP_ANSWER, msgspec.msgpack.encode([8, 0, 1, 1, 4, 10**9, 10**9])])
 def test_junk_for_an_answer_is_skipped(node, tmp_path, junk) -> None:
     a = node("a", 1)
     context = zmq.Context()
