@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nautilus.cli.instance import client_of, instance_option, running, timeout_option
@@ -13,6 +15,8 @@ COMMANDS = {
     "off": (f"{__name__}:off", "Take orders again."),
     "status": (f"{__name__}:status", "Print which kill switches are on."),
 }
+MOST_NAMED = 5
+"""Kill switches that stay on, by name; more are counted."""
 
 
 @click.group("kill-switch", cls=LazyGroup, commands_at=COMMANDS)
@@ -22,9 +26,7 @@ def kill_switch() -> None:
 
 def scope_options(command: click.decorators.FC) -> click.decorators.FC:
     """The options `--account` and `--instrument`."""
-    command = click.option(
-        "--instrument", "instrument_id", type=click.IntRange(0), default=0, help="Instrument id.  [default: all]"
-    )(command)
+    command = click.option("--instrument", metavar="TEXT", help="Symbol, or id.  [default: all]")(command)
     return click.option("--account", "account_id", type=click.IntRange(0), default=0, help="Account.  [default: all]")(
         command
     )
@@ -35,9 +37,11 @@ def scope_options(command: click.decorators.FC) -> click.decorators.FC:
 @instance_option
 @timeout_option()
 @json_option
-def on(account_id: int, instrument_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
+def on(
+    account_id: int, instrument: str | None, instance_name: str | None, timeout_seconds: float, as_json: bool
+) -> None:
     """Cancel all open orders and refuse new ones, of an account, an instrument, the pair, or everything."""
-    _switch(True, account_id, instrument_id, instance_name, timeout_seconds, as_json)
+    _switch(True, account_id, instrument, instance_name, timeout_seconds, as_json)
 
 
 @click.command()
@@ -45,9 +49,14 @@ def on(account_id: int, instrument_id: int, instance_name: str | None, timeout_s
 @instance_option
 @timeout_option()
 @json_option
-def off(account_id: int, instrument_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
-    """Take orders again; the scope must be the one that was switched on."""
-    _switch(False, account_id, instrument_id, instance_name, timeout_seconds, as_json)
+def off(
+    account_id: int, instrument: str | None, instance_name: str | None, timeout_seconds: float, as_json: bool
+) -> None:
+    """Take orders again; the scope must be the one that was switched on, else exit code 2.
+
+    Others stay on, and are named: an account that is switched off is still stopped by the switch of everything.
+    """
+    _switch(False, account_id, instrument, instance_name, timeout_seconds, as_json)
 
 
 @click.command()
@@ -65,19 +74,42 @@ def status(instance_name: str | None, timeout_seconds: float, as_json: bool) -> 
     if not answer["scopes"]:
         print("off")
         return
-    rows = [(scope["account_id"] or "all", scope["instrument_id"] or "all") for scope in answer["scopes"]]
-    print_table("on", ["account", "instrument"], rows, right=(0, 1))
+    rows = [(scope["account_id"] or "all", _instrument(scope) or "all") for scope in answer["scopes"]]
+    print_table("on", ["account", "instrument"], rows, right=(0,))
 
 
 def _switch(
-    wanted: bool, account_id: int, instrument_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool
+    wanted: bool,
+    account_id: int,
+    instrument: str | None,
+    instance_name: str | None,
+    timeout_seconds: float,
+    as_json: bool,
 ) -> None:
     from nautilus.model.queries import KillRequest
 
+    if instrument == "":
+        raise click.UsageError("--instrument is empty; expected a symbol or an id, or no --instrument for all of them")
     client = client_of(running(instance_name), timeout_seconds=timeout_seconds)
-    answer = client.ask("trading", KillRequest(wanted, account_id, instrument_id))
+    answer = client.ask("trading", KillRequest(wanted, account_id, instrument=instrument))
     if as_json:
         print_json(answer)
         return
-    cancelled = f", {answer['cancelled']:,} orders cancelled" if answer["on"] else ""
-    print(f"kill switch {'on' if answer['on'] else 'off'}{cancelled}, {answer['latency_us']:,.0f} us")
+    cancelled = f", {answer['cancelled']:,} orders cancelled" if wanted else ""
+    print(f"kill switch of {scope_text(answer)} {'on' if wanted else 'off'}{cancelled}, {answer['latency_us']:,.0f} us")
+    others = [scope_text(scope) for scope in answer["scopes"] if not wanted]
+    if others:
+        more = f" and {len(others) - MOST_NAMED:,} more" if len(others) > MOST_NAMED else ""
+        print(f"still on: {', '.join(others[:MOST_NAMED])}{more}")
+
+
+def scope_text(scope: dict[str, Any]) -> str:
+    """Whose kill switch it is."""
+    parts = [f"account {scope['account_id']}"] if scope["account_id"] else []
+    if scope["instrument_id"]:
+        parts.append(f"instrument {_instrument(scope)}")
+    return " with ".join(parts) or "everything"
+
+
+def _instrument(scope: dict[str, Any]) -> str:
+    return str(scope["symbol"] or scope["instrument_id"] or "")

@@ -37,7 +37,7 @@ def account_option(default: int) -> Callable[[Command], Command]:
 
 @click.command()
 @click.argument("instrument")
-@click.argument("side", type=click.Choice(["buy", "sell"], case_sensitive=False))
+@click.argument("side", metavar="SIDE", type=click.Choice(["buy", "sell"], case_sensitive=False))
 @click.argument("quantity")
 @click.option("--price", metavar="PRICE", help="Limit price.")
 @click.option("--market", is_flag=True, help="At any price, instead of --price.")
@@ -69,12 +69,13 @@ def submit(
 ) -> int:
     """Enter an order; exit code 1 where it is refused, 5 where nobody knows what became of it.
 
-    QUANTITY and --price are decimals in the instrument's units.
+    SIDE is buy or sell. QUANTITY and --price are decimals in the instrument's units.
     """
     from nautilus.model.enums import OrderType, Side, TimeInForce
     from nautilus.model.queries import OrderRequest
 
-    if market == (price is not None):
+    # An empty price is a slip, of a script for example, and no wish for any price.
+    if market == (price is not None) or not (market or price):
         raise click.UsageError("expected either --price PRICE or --market")
     request = OrderRequest(
         instrument=instrument,
@@ -132,7 +133,10 @@ def cancel(order_id: int, account_id: int, instance_name: str | None, timeout_se
 @timeout_option()
 @json_option
 def list_orders(account_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
-    """List open orders, oldest first."""
+    """List open orders of clients (people, programs and strategies), oldest first.
+
+    Those of the market's own participants are not among them; `nautilus status` counts them too.
+    """
     from nautilus.model.queries import GetOrders
 
     answer = client_of(running(instance_name), timeout_seconds=timeout_seconds).ask("trading", GetOrders(account_id))
@@ -151,9 +155,12 @@ def list_orders(account_id: int, instance_name: str | None, timeout_seconds: flo
     )
     table = dense_table([column[1:] for column in columns])
     for line in answer["orders"]:
-        table.add_row(*(str(line[column[0]]) for column in columns))
+        table.add_row(*(aligned(line, column[0]) for column in columns))
     console().print(table)
-    print(f"{len(answer['orders']):,} open, as of event {answer['last_sequence']:,}")
+    print(
+        f"{len(answer['orders']):,} open of clients, as of event {answer['last_sequence']:,}; "
+        "orders of the market's\nown participants are not listed"
+    )
 
 
 def _act(request: Any, instance_name: str | None, timeout_seconds: float, as_json: bool) -> int:
@@ -174,6 +181,16 @@ def _act(request: Any, instance_name: str | None, timeout_seconds: float, as_jso
         )
         return UNKNOWN
     return OK
+
+
+def aligned(line: dict[str, Any], name: str) -> str:
+    """A field of an open order; decimals with as many digits as the instrument has, so that points stand in line."""
+    from decimal import Decimal
+
+    digits = line.get("price_decimals" if name == "price" else "quantity_decimals", 0)
+    if name in ("price", "quantity", "leaves_quantity") and line[name]:
+        return f"{Decimal(line[name]):,.{digits}f}"
+    return str(line[name])
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -101,7 +101,7 @@ class OrderRequest(Message, frozen=True):
     instrument
         Symbol, or the id as text.
     quantity, price
-        Decimals as text, in the instrument's units; no price: a market order.
+        Decimals as text, in the instrument's units. A ``LIMIT`` order has a price, a ``MARKET`` order has none.
     client_order_id
         The sender's own text, at most 128 characters; the same one of an account is never entered twice.
     """
@@ -136,11 +136,20 @@ class CancelRequest(Message, frozen=True):
 
 
 class KillRequest(Message, frozen=True):
-    """The kill switch of an account, an instrument, the pair, or (both 0) everything: on cancels all open orders."""
+    """The kill switch of an account, an instrument, the pair, or (both 0) everything: on cancels all open orders.
+
+    Parameters
+    ----------
+    on
+        False: takes back the kill switch of exactly this scope, which has to be on.
+    instrument
+        In place of `instrument_id`: a symbol, or the id as text.
+    """
 
     on: bool
     account_id: int = 0
     instrument_id: int = 0
+    instrument: str | None = None
 
 
 class OrderResult(Message, frozen=True):
@@ -177,23 +186,28 @@ class OrderResult(Message, frozen=True):
     differs: tuple[str, ...] = ()
 
 
-class KillResult(Message, frozen=True):
-    """What the kill switch did: orders cancelled by it."""
-
-    on: bool
-    cancelled: int
-    latency_us: float
-
-
-class GetKillSwitch(Message, frozen=True):
-    """Which kill switches are on."""
-
-
 class KillSwitchScope(Message, frozen=True):
     """A scope that is stopped; 0: every account, every instrument."""
 
     account_id: int
     instrument_id: int
+    symbol: str = ""
+
+
+class KillResult(Message, frozen=True):
+    """What the kill switch did: orders that it cancelled, and whose it was. `scopes`: every one that is on now."""
+
+    on: bool
+    cancelled: int
+    latency_us: float
+    account_id: int = 0
+    instrument_id: int = 0
+    symbol: str = ""
+    scopes: tuple[KillSwitchScope, ...] = ()
+
+
+class GetKillSwitch(Message, frozen=True):
+    """Which kill switches are on."""
 
 
 class KillSwitches(Message, frozen=True):
@@ -209,7 +223,7 @@ class GetOrders(Message, frozen=True):
 
 
 class OrderLine(Message, frozen=True):
-    """An open order."""
+    """An open order. `price_decimals`, `quantity_decimals`: digits after the point that the instrument has."""
 
     account_id: int
     order_id: int
@@ -222,6 +236,8 @@ class OrderLine(Message, frozen=True):
     leaves_quantity: str
     strategy_id: int
     state: str
+    price_decimals: int = 0
+    quantity_decimals: int = 0
 
 
 class OrderLines(Message, frozen=True):

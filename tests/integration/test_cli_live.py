@@ -173,7 +173,7 @@ def test_an_order_that_cannot_be_is_one_line_with_its_code(running: Shell) -> No
 def test_the_kill_switch_of_an_account_stops_it_alone(running: Shell) -> None:
     running.object("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account", 10)
     assert running.object("kill-switch", "on", "--account", 10)["cancelled"] == 1
-    assert running.object("kill-switch", "status")["scopes"] == [{"account_id": 10, "instrument_id": 0}]
+    assert running.object("kill-switch", "status")["scopes"] == [{"account_id": 10, "instrument_id": 0, "symbol": ""}]
     submit = ("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account")
     assert "KILLED" in running.refused(*submit, 10, code=1)
     assert running.object(*submit, 11)["status"] == "accepted"

@@ -29,7 +29,6 @@ from nautilus.model.queries import (
     KillRequest,
     KillResult,
     KillSwitches,
-    KillSwitchScope,
     OrderLines,
     OrderRequest,
     OrderResult,
@@ -143,7 +142,7 @@ class TradingEngine(Engine):
             case GetOrders():
                 return self._desk.lines(message)
             case GetKillSwitch():
-                return KillSwitches(tuple(KillSwitchScope(*scope) for scope in sorted(self._expander.stopped)))
+                return self._desk.switches()
             case ReportsSince():
                 return self._reports_since(message)
         if not isinstance(message, TradingCommand):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 
 from nautilus.engines.base import Context, Core
@@ -22,7 +23,7 @@ from nautilus.model.enums import (
     TimeInForce,
     violated_reasons,
 )
-from nautilus.model.errors import BusError, ModelError, UnknownInstrumentError
+from nautilus.model.errors import BusError, ModelError, NautilusError, UnknownInstrumentError
 from nautilus.model.ids import MAX_ID_32
 from nautilus.model.instrument import Instrument
 from nautilus.model.queries import (
@@ -31,6 +32,8 @@ from nautilus.model.queries import (
     GetOrders,
     KillRequest,
     KillResult,
+    KillSwitches,
+    KillSwitchScope,
     OrderLine,
     OrderLines,
     OrderRequest,
@@ -47,8 +50,10 @@ _IN_DOUBT = "bus.unknown"
 _KNOWN_TEXTS = 100_000
 """Client ids that are remembered with their text; older ones are still known by number."""
 _ID_DIGITS = 10
-_SHOWN = 40
+_SHOWN = 100
 """Characters of somebody else's text in an error."""
+_MOST_NAMED = 5
+"""Kill switches that an error names; more are counted."""
 
 
 class UnknownAccountError(ModelError):
@@ -61,6 +66,18 @@ class UnknownOrderError(ModelError):
     """No such order is open."""
 
     code = "model.unknown_order"
+
+
+class UnknownKillSwitchError(ModelError):
+    """The kill switch of that scope is not on, so it cannot be switched off."""
+
+    code = "model.unknown_kill_switch"
+
+
+class NotAppliedError(BusError):
+    """The core did not do what it was told, for no fault of the sender."""
+
+    code = "bus.not_applied"
 
 
 class _Entered(NamedTuple):
@@ -112,15 +129,14 @@ class OrderDesk:
         self._by_symbol = {instrument.symbol: instrument for instrument in self._by_id.values()}
         self._entered: dict[int, _Entered] = {}  # by order id, where the client has given one of its own
 
-    def instrument(self, text: str) -> Instrument:
+    def instrument(self, text: str, where: str = "order") -> Instrument:
         """The instrument of a symbol or an id. UnknownInstrumentError names those that are known."""
         found = self._by_symbol.get(text)
         if found is None and len(text) <= _ID_DIGITS and text.isascii() and text.isdigit():
             found = self._by_id.get(int(text))
         if found is None:
-            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
             raise UnknownInstrumentError(
-                f"instrument {shown!r}", where="order", expected=f"one of {', '.join(self._by_symbol)}"
+                f"instrument {_quoted(text)}", where=where, expected=f"one of {', '.join(self._by_symbol)}"
             )
         return found
 
@@ -139,22 +155,37 @@ class OrderDesk:
         return self._change(CancelOrder(request.account_id, 0, request.order_id), ctx)
 
     def kill(self, request: KillRequest, ctx: Context) -> KillResult:
-        """Set or clear a kill switch."""
-        _check_scope(request.account_id, "account_id")
-        _check_scope(request.instrument_id, "instrument_id")
-        kind = KillSwitch if request.on else ResumeTrading
-        command = kind(request.account_id, request.instrument_id)
+        """Set or clear a kill switch; UnknownKillSwitchError where that of the scope is not on."""
+        scope = self._scope_of(request)
+        stopped = self._expander.stopped
+        if not request.on:
+            self._settle()
+            if scope not in stopped:
+                raise UnknownKillSwitchError(
+                    f"the kill switch of {self._named(scope)} is not on, nothing was switched off",
+                    where="kill switch",
+                    expected=f"one that is on: {self._those_on()}",
+                )
+        command = (KillSwitch if request.on else ResumeTrading)(*scope)
         events = self._core.process(command_array(command.to_row(ctx.now_ns)))
         self._publish(events, command.kind, ctx)
         last = events[-1]
-        if last["kind"] == EventKind.REJECTED:
-            reason = Reason(int(last["reason"]))
-            error = UnknownInstrumentError if reason == Reason.UNKNOWN_INSTRUMENT else UnknownAccountError
-            raise error(
-                f"kill switch of account {request.account_id}, instrument {request.instrument_id}: {reason.name}",
-                expected="0 (all) or ids that the core knows",
-            )
-        return KillResult(request.on, int(last["quantity"]) if request.on else 0, 0.0)
+        if last["kind"] != EventKind.APPLIED:
+            raise self._not_applied(request.on, scope, last)
+        return KillResult(
+            request.on,
+            int(last["quantity"]) if request.on else 0,
+            0.0,
+            account_id=scope[0],
+            instrument_id=scope[1],
+            symbol=self._symbol(scope[1]),
+            # What else is on, as far as it is known: the reports of this command may come later.
+            scopes=self._scopes({*stopped, scope} if request.on else stopped - {scope}),
+        )
+
+    def switches(self) -> KillSwitches:
+        """Kill switches that are on."""
+        return KillSwitches(self._scopes(self._expander.stopped))
 
     def lines(self, request: GetOrders) -> OrderLines:
         """Open orders."""
@@ -176,6 +207,8 @@ class OrderDesk:
                     leaves_quantity=_text(instrument.quantity(order.leaves)) if instrument is not None else "",
                     strategy_id=order.strategy_id,
                     state="open",
+                    price_decimals=_decimals(instrument.price(1)) if instrument is not None else 0,
+                    quantity_decimals=_decimals(instrument.quantity(1)) if instrument is not None else 0,
                 )
             )
         return OrderLines(tuple(found), self._expander.last_sequence)
@@ -190,17 +223,22 @@ class OrderDesk:
 
     def _enter(self, request: OrderRequest, ctx: Context) -> OrderResult:
         instrument = self.instrument(request.instrument)
-        market = not request.price
-        order_type = OrderType.MARKET if market and request.order_type == OrderType.LIMIT else request.order_type
+        market = request.order_type == OrderType.MARKET
+        if market and request.price:
+            raise ModelError(
+                f"price {_quoted(request.price)} of a market order", where="price", expected="none, or order_type LIMIT"
+            )
+        if not request.price and request.order_type == OrderType.LIMIT:
+            raise ModelError("a limit order without a price", where="price", expected="a decimal, or order_type MARKET")
         order_id = _id_of(request) if request.client_order_id else ctx.next_id()
         command = SubmitOrder(
             account_id=request.account_id,
             instrument_id=instrument.instrument_id,
             order_id=order_id,
             side=request.side,
-            quantity=instrument.lots(request.quantity),
-            price_ticks=0 if market else instrument.ticks(request.price),
-            order_type=order_type,
+            quantity=_exactly(instrument.lots, request.quantity),
+            price_ticks=_exactly(instrument.ticks, request.price) if request.price else 0,
+            order_type=request.order_type,
             # A market order cannot rest: unless something else is asked for, what it does not get at once is dropped.
             time_in_force=(
                 TimeInForce.IOC if market and request.time_in_force == TimeInForce.GTC else request.time_in_force
@@ -261,8 +299,8 @@ class OrderDesk:
             account_id=request.account_id,
             instrument_id=instrument.instrument_id,
             order_id=request.order_id,
-            quantity=instrument.lots(request.quantity),
-            price_ticks=instrument.ticks(request.price),
+            quantity=_exactly(instrument.lots, request.quantity),
+            price_ticks=_exactly(instrument.ticks, request.price),
         )
         return self._change(command, ctx)
 
@@ -311,6 +349,51 @@ class OrderDesk:
             sequence=last[0],
         )
 
+    def _scope_of(self, request: KillRequest) -> tuple[int, int]:
+        """Account and instrument, 0: all."""
+        _check_scope(request.account_id, "account_id")
+        _check_scope(request.instrument_id, "instrument_id")
+        # "" is none that is known: who meant to name one must not stop, or start, everything.
+        if request.instrument in (None, "0"):
+            return request.account_id, request.instrument_id
+        found = self.instrument(request.instrument, "kill switch").instrument_id
+        if request.instrument_id not in (0, found):
+            raise ModelError(
+                f"instrument {_quoted(request.instrument)} and instrument_id {request.instrument_id}",
+                where="kill switch",
+                expected="one of them, or both of the same instrument",
+            )
+        return request.account_id, found
+
+    def _not_applied(self, on: bool, scope: tuple[int, int], last: np.void) -> NautilusError:
+        reason = Reason(int(last["reason"]))
+        said = EventKind(int(last["kind"])).name if not reason else reason.name
+        what = f"the kill switch of {self._named(scope)} was not switched {'on' if on else 'off'}: {said}"
+        if reason in (Reason.UNKNOWN_INSTRUMENT, Reason.UNKNOWN_ACCOUNT):
+            error = UnknownInstrumentError if reason == Reason.UNKNOWN_INSTRUMENT else UnknownAccountError
+            return error(what, where="kill switch", expected="0 (all) or ids that the core knows")
+        return NotAppliedError(what, where="trading core", expected="APPLIED; send it again")
+
+    def _scopes(self, stopped: Iterable[tuple[int, int]]) -> tuple[KillSwitchScope, ...]:
+        return tuple(KillSwitchScope(*scope, symbol=self._symbol(scope[1])) for scope in sorted(stopped))
+
+    def _symbol(self, instrument_id: int) -> str:
+        instrument = self._by_id.get(instrument_id)
+        return "" if instrument is None else instrument.symbol
+
+    def _named(self, scope: tuple[int, int]) -> str:
+        account_id, instrument_id = scope
+        symbol = self._symbol(instrument_id)
+        parts = [f"account {account_id}"] if account_id else []
+        if instrument_id:
+            parts.append(f"instrument {symbol or instrument_id}")
+        return " with ".join(parts) or "everything"
+
+    def _those_on(self) -> str:
+        names = [self._named(scope) for scope in sorted(self._expander.stopped)]
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        return f"{', '.join(names[:_MOST_NAMED])}{more}" if names else "none is"
+
     def _remember(self, order_id: int, entered: _Entered) -> None:
         self._entered[order_id] = entered
         if len(self._entered) > _KNOWN_TEXTS:
@@ -337,6 +420,27 @@ def _not_open(account_id: int, order_id: int, reason: Reason = Reason.NONE) -> U
 def _check_scope(number: int, name: str) -> None:
     if not 0 <= number <= MAX_ID_32:
         raise ModelError(f"{name} {number}", where="kill switch", expected=f"0 (all) to {MAX_ID_32}")
+
+
+def _quoted(text: str) -> str:
+    """Somebody else's text, cut; what is not printable grows when it is quoted."""
+    shown = repr(text[:_SHOWN])
+    return shown if len(text) <= _SHOWN and len(shown) <= _SHOWN + 2 else f"{shown[: _SHOWN + 1]}..."
+
+
+def _exactly(convert: Callable[[str], int], text: str) -> int:
+    """A decimal as increments or lots; the error that refuses it quotes no more than others do."""
+    try:
+        return convert(text)
+    except ModelError as error:
+        if len(error.what) > _SHOWN + 20:
+            raise ModelError(f"{error.what[:_SHOWN]}...", where=error.where, expected=error.expected) from None
+        raise
+
+
+def _decimals(increment: Decimal) -> int:
+    exponent = increment.as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _text(value: Decimal) -> str:

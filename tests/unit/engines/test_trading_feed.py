@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from nautilus.core import Kernel
-from nautilus.core.types import CommandKind, Side, TimeInForce
+from nautilus.core.types import CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.engines.trading import engine as trading
 from nautilus.model.account import Account
 from nautilus.model.commands import KillSwitch, MassCancel, ReplaceOrder, SubmitOrder
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import BusError, ModelError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.queries import (
     AmendRequest,
@@ -173,8 +173,26 @@ def test_an_order_that_meets_another_says_what_was_filled(desk: Desk) -> None:
     desk.ask(OrderRequest("1", Side.SELL, "0.004", "60000.0", account_id=2))
     result = desk.buy("60000.0")
     assert (result.status, result.filled_quantity, result.leaves_quantity) == ("partially_filled", "0.004", "0.006")
-    market = desk.ask(OrderRequest("BTCUSDT", Side.SELL, "0.006", account_id=2))
+    market = desk.ask(OrderRequest("BTCUSDT", Side.SELL, "0.006", account_id=2, order_type=OrderType.MARKET))
     assert (market.status, market.filled_quantity) == ("filled", "0.006")
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"price": ""}, "a limit order without a price"),
+        ({"price": "", "time_in_force": TimeInForce.IOC}, "a limit order without a price"),
+        ({"price": "60000.0", "order_type": OrderType.MARKET}, "price '60000.0' of a market order"),
+    ],
+)
+def test_only_an_order_that_says_so_is_a_market_order(desk: Desk, fields: dict[str, Any], what: str) -> None:
+    desk.ask(OrderRequest("1", Side.SELL, "0.004", "60000.0", account_id=2))
+    before = desk.kernel.last_event_sequence
+    with pytest.raises(ModelError, match=what) as raised:
+        desk.buy(**fields)
+    assert (raised.value.code, raised.value.where) == ("model", "price")
+    assert "order_type" in raised.value.expected
+    assert desk.kernel.last_event_sequence == before
 
 
 def test_the_same_client_id_is_the_same_order_after_a_restart(desk: Desk) -> None:
@@ -202,6 +220,82 @@ def test_kill_switches_are_listed_while_they_are_on(desk: Desk) -> None:
     assert [(scope.account_id, scope.instrument_id) for scope in scopes] == [(0, 1), (1, 0)]
     desk.ask(KillRequest(False, 1))
     assert len(desk.ask(GetKillSwitch()).scopes) == 1
+
+
+def test_what_stays_on_is_said_when_a_kill_switch_is_switched_off(desk: Desk) -> None:
+    desk.ask(KillRequest(True))
+    set_ = desk.ask(KillRequest(True, 1, instrument="BTCUSDT"))
+    assert (set_.account_id, set_.instrument_id, set_.symbol) == (1, 1, "BTCUSDT")
+    off = desk.ask(KillRequest(False, 1, instrument="1"))
+    assert (off.on, off.account_id, off.instrument_id) == (False, 1, 1)
+    assert [(scope.account_id, scope.instrument_id) for scope in off.scopes] == [(0, 0)]
+    assert desk.buy("60000.0").reason == Reason.KILLED
+    assert desk.ask(KillRequest(False)).scopes == ()
+    assert desk.buy("60000.0").status == "accepted"
+
+
+def test_what_was_never_on_cannot_be_switched_off(desk: Desk) -> None:
+    before = desk.kernel.last_event_sequence
+    with pytest.raises(ModelError, match=r"everything is not on.* expected one that is on: none is") as raised:
+        desk.ask(KillRequest(False))
+    assert raised.value.code == "model.unknown_kill_switch"
+    assert desk.kernel.last_event_sequence == before
+    desk.ask(KillRequest(True))
+    desk.ask(KillRequest(True, 2, 1))
+    with pytest.raises(ModelError, match=r"account 1 is not on.*on: everything, account 2 with instrument BTCUSDT"):
+        desk.ask(KillRequest(False, 1))
+    assert len(desk.ask(GetKillSwitch()).scopes) == 2
+
+
+def test_the_instrument_of_a_kill_switch_is_named_once(desk: Desk) -> None:
+    for text in ("NOPE", "", "77"):
+        with pytest.raises(ModelError, match="kill switch: instrument") as raised:
+            desk.ask(KillRequest(True, instrument=text))
+        assert raised.value.code == "model.unknown_instrument"
+    with pytest.raises(ModelError, match="instrument 'BTCUSDT' and instrument_id 2"):
+        desk.ask(KillRequest(True, 0, 2, "BTCUSDT"))
+    assert desk.ask(GetKillSwitch()).scopes == ()
+    assert desk.ask(KillRequest(True, 0, 1, "BTCUSDT")).symbol == "BTCUSDT"
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "reason", "said"), [(EventKind.DUPLICATE, 0, "DUPLICATE"), (EventKind.REJECTED, Reason.LATE, "LATE")]
+)
+def test_a_kill_switch_is_on_only_where_the_core_applied_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, on: bool, kind: EventKind, reason: int, said: str
+) -> None:
+    desk.ask(KillRequest(True, 2))
+    told = desk.kernel.process(builders.kill(1))[-1:].copy()
+    told["kind"], told["reason"] = kind, reason
+    monkeypatch.setattr(desk.engine._desk, "_core", SimpleNamespace(process=lambda commands: told, feeds=True))
+    monkeypatch.setattr(desk.engine._desk, "_publish", lambda *arguments: None)
+    with pytest.raises(BusError, match=f"account 2 was not switched {'on' if on else 'off'}: {said}") as raised:
+        desk.ask(KillRequest(on, 2))
+    assert raised.value.code == "bus.not_applied"
+
+
+def test_open_orders_say_how_many_digits_their_instrument_has(desk: Desk) -> None:
+    desk.buy("60000.0")
+    [line] = desk.ask(GetOrders(1)).orders
+    assert (line.price, line.price_decimals, line.quantity, line.quantity_decimals) == ("60000", 1, "0.01", 3)
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "\U0010ffff" * 5000, "\0" * 100, "'" * 5000])
+def test_what_a_sender_wrote_is_cut_where_it_is_told(desk: Desk, text: str) -> None:
+    order_id = desk.buy("60000.0").order_id
+    for message in (
+        OrderRequest(text, Side.BUY, "0.010", "60000.0", account_id=1),
+        OrderRequest("1", Side.BUY, text, "60000.0", account_id=1),
+        OrderRequest("1", Side.BUY, "0.010", text, account_id=1),
+        OrderRequest("1", Side.BUY, "0.010", text, account_id=1, order_type=OrderType.MARKET),
+        AmendRequest(order_id, text, "60000.0", 1),
+        AmendRequest(order_id, "0.010", text, 1),
+        KillRequest(True, instrument=text),
+    ):
+        with pytest.raises(ModelError) as raised:
+            desk.ask(message)
+        assert len(raised.value.what) < 150
 
 
 @pytest.mark.parametrize(
