@@ -2,7 +2,7 @@
 
 The core's hard limits refuse an order; these stop the strategy that comes too near. A breach is one `RiskAlert` of
 priority FLASH_CRASH to whoever listens, within the event that showed it, and where configured the kill switch of the
-account.
+account. It always names the account; orders without a strategy have strategy 0.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RiskConfig(msgspec.Struct, frozen=True):
     max_loss
         Realised and unrealised together, as a decimal in the quote currency.
     max_orders, window_ns
-        New orders and replacements of a strategy in the window.
+        New orders and replacements of a strategy in its account in the window; of a person, in the account.
     kill_switch
         A breach also sets the core's kill switch of the account.
     """
@@ -90,15 +90,17 @@ class RiskEngine(Engine):
         self._positions: dict[int, dict[int, Position]] = {}  # account -> instrument -> position
         self._sequences: dict[int, int] = {}
         self._strategies: dict[int, set[int]] = {}  # account -> strategies that traded in it
-        self._orders: dict[int, deque[int]] = {}  # strategy -> times of its orders in the window
+        # Account and strategy -> times of orders in the window. People's orders are all of strategy 0: they are told
+        # apart by their accounts, and one who sends too much breaches no limit of the others.
+        self._orders: dict[tuple[int, int], deque[int]] = {}
         self._quotes: dict[int, Quote] = {}
         self._breached: set[tuple[int, int, str]] = set()
         self._commands = 0
 
     def on_report(self, report: ExecutionReport, ctx: Context) -> None:
         """Count orders, follow fills; a report that is not newer than the last one of its account changes nothing."""
-        if report.sequence <= self._sequences.get(report.account_id, 0):
-            return
+        if not report.account_id or report.sequence <= self._sequences.get(report.account_id, 0):
+            return  # an alert of account 0 would be one to everybody
         self._sequences[report.account_id] = report.sequence
         kind = type(report)
         if kind is OrderFilled:
@@ -148,7 +150,7 @@ class RiskEngine(Engine):
             ],
             "sequences": [[account, sequence] for account, sequence in self._sequences.items()],
             "strategies": [[account, sorted(strategies)] for account, strategies in self._strategies.items()],
-            "orders": [[strategy, list(times)] for strategy, times in self._orders.items()],
+            "orders": [[*key, list(times)] for key, times in self._orders.items()],
             "breached": sorted([list(key) for key in self._breached]),
             "commands": self._commands,
         }
@@ -159,7 +161,8 @@ class RiskEngine(Engine):
             self._positions.setdefault(row[0], {})[row[1]] = Position(*row)
         self._sequences = dict(state["sequences"])
         self._strategies = {account: set(strategies) for account, strategies in state["strategies"]}
-        self._orders = {strategy: deque(times) for strategy, times in state["orders"]}
+        # As it was saved before accounts were part of it, a row is shorter; a window is soon full again.
+        self._orders = {(row[0], row[1]): deque(row[2]) for row in state["orders"] if len(row) > 2}
         self._breached = {(account, strategy, control) for account, strategy, control in state["breached"]}
         self._commands = state["commands"]
 
@@ -183,7 +186,7 @@ class RiskEngine(Engine):
         limit = self._config.max_orders
         if not limit:
             return
-        times = self._orders.setdefault(report.strategy_id, deque())
+        times = self._orders.setdefault((report.account_id, report.strategy_id), deque())
         times.append(report.now_ns)
         while times[0] <= report.now_ns - self._config.window_ns:
             times.popleft()

@@ -26,8 +26,8 @@ def fill(sequence, side, lots, price, account=1, strategy=1, instrument=1):
     return OrderFilled(sequence, 5, account, strategy, instrument, sequence, side, price, lots, 0)
 
 
-def accepted(sequence, now_ns, strategy=1):
-    return OrderAccepted(sequence, now_ns, 1, strategy, 1, sequence, Side.BUY, 100, 1, 1)
+def accepted(sequence, now_ns, strategy=1, account=1):
+    return OrderAccepted(sequence, now_ns, account, strategy, 1, sequence, Side.BUY, 100, 1, 1)
 
 
 def test_a_position_beyond_its_limit_is_one_alert():
@@ -93,6 +93,27 @@ def test_too_many_orders_in_the_window_are_one_alert():
     engine.on_report(accepted(6, 1100), ctx)
     engine.on_report(refused, ctx)
     assert [(alert.control, alert.strategy_id) for alert in ctx.published] == [("order_rate", 1)]
+
+
+def test_orders_of_people_are_counted_by_account_and_an_alert_names_it():
+    engine, ctx = risk(max_orders=2), RecordingContext()
+    for number in range(4):
+        engine.on_report(accepted(number + 1, 5, strategy=0, account=9 + number % 2), ctx)
+    assert ctx.published == []
+    engine.on_report(accepted(5, 5, strategy=0, account=9), ctx)
+    assert [(alert.account_id, alert.strategy_id) for alert in ctx.published] == [(9, 0)]
+    for number in range(6, 12):
+        engine.on_report(accepted(number, 5, strategy=0, account=0), ctx)
+    assert [alert.account_id for alert in ctx.published] == [9], "account 0 would be everybody"
+
+
+def test_a_state_without_accounts_of_orders_is_taken_over():
+    engine, ctx = risk(max_orders=2), RecordingContext()
+    engine.on_report(accepted(1, 5), ctx)
+    state = engine.state()
+    assert state["orders"] == [[1, 1, [5]]]
+    engine.restore({**state, "orders": [[1, [5]]]})
+    assert engine.state()["orders"] == []
 
 
 def test_a_breach_sets_the_kill_switch_where_configured():
