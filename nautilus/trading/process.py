@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +20,7 @@ from zmq.backend import zmq_poll
 from nautilus.bus import Delivery, Mesh, MessageKind
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
-from nautilus.core.eventlog import DELIVERY, LAST, EventLog
+from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogError
 from nautilus.core.histogram import Histogram
 from nautilus.core.kernel import Kernel, KernelError
 from nautilus.core.port import OWN, URGENT_SOURCE, Port, is_urgent
@@ -36,6 +35,7 @@ from nautilus.model.message import Message
 from nautilus.model.queries import MOST_ACCOUNTS, CorePosition, CoreState, GetCoreState, SourceState, SourceStatus
 from nautilus.model.records import Records
 from nautilus.trading.client import overtakes
+from nautilus.trading.flight import Flight, InFlight, mark
 from nautilus.trading.recovery import Recovered, recover
 
 _LOG = logging.getLogger("nautilus.trading")
@@ -97,11 +97,6 @@ class Setup(NamedTuple):
     kind: CommandKind
     key: int
     row: bytes
-
-
-class _InFlight(NamedTuple):
-    delivery: Delivery
-    command: TradingCommand
 
 
 def run_core(
@@ -223,12 +218,12 @@ class CoreProcess:
         self._counters = counters
         self._clock = clock
         self._out = np.zeros(1024, DELIVERY)
-        event = self._out["event"]
-        names = ("kind", "reason", "source_id", "source_sequence", "sequence")
-        # Views of the fields that an answer is made of: a record as a whole costs ten times as much.
-        self._fields = (self._out["flags"], self._out["kind"], *(event[name] for name in names))
-        self._normal: deque[_InFlight] = deque()
-        self._urgent: deque[_InFlight] = deque()
+        self._fields = _fields_of(self._out)
+        self._normal, self._urgent = Flight(), Flight()
+        self._missed = False  # the feed was cut off; what it lacks has to be read from the log
+        self._log = EventLog(core.log.path)
+        self._followed = core.log.last_sequence  # every event of our commands up to here was looked at
+        self._marks = 0
         self._mirrored_ns = 0
         self._before = _counted_before(counters, core)
         self._counts: dict[str, int] = {}
@@ -276,7 +271,7 @@ class CoreProcess:
             wait_ms = 0
             if not self._waiting() or self._port.arm():
                 due_ms = (self._mesh.next_due_ns - now_ns()) // 1_000_000
-                wait_ms = max(0, min(MOST_WAIT_MS, due_ms))
+                wait_ms = max(0, min(1 if self._missed else MOST_WAIT_MS, due_ms))
             ready = {item for item, _ in zmq_poll(items, wait_ms)}
             if bell in ready:
                 self._port.disarm()
@@ -298,6 +293,8 @@ class CoreProcess:
     def mirror(self) -> None:
         """Bring the shared counters up to date with the core's own."""
         facts, counters = self._core.facts(), self._counters
+        if not self._waiting():
+            self._followed = max(self._followed, facts["delivered_sequence"])
         for name in COUNTED:
             self._raise(f"orders.{name}", facts[name] + self._before[name])
         counters.set(self._gauges[COUNTED_UNTIL], facts["delivered_sequence"])
@@ -330,8 +327,8 @@ class CoreProcess:
         return bool(self._normal or self._urgent)
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
-        rows: list[bytes] = []
-        lanes: list[tuple[deque[_InFlight], _InFlight]] = []
+        normal: list[InFlight] = []
+        urgent: list[InFlight] = []
         for delivery in deliveries:
             if delivery.kind not in (MessageKind.COMMAND, MessageKind.REQUEST):
                 self._mesh.done(delivery)
@@ -339,22 +336,18 @@ class CoreProcess:
             try:
                 message = from_msgpack(delivery.payload)
                 if isinstance(message, TradingCommand):
-                    row, urgent = _row_of(message)
-                    rows.append(row)
-                    lanes.append((self._urgent if urgent else self._normal, _InFlight(delivery, message)))
+                    item = _in_flight(delivery, message)
+                    (urgent if is_urgent(item.source_id, item.number, item.kind) else normal).append(item)
                     continue
                 reply = to_msgpack(self._answer(message))
             except Exception as error:
                 self._fail(delivery, error)
             else:
                 self._mesh.done(delivery, reply)
-        if not rows:
-            return
-        sent = self._port.send(np.frombuffer(bytearray(b"".join(rows)), COMMAND))
-        for lane, waiting in lanes[:sent]:
-            lane.append(waiting)
-        for _, waiting in lanes[sent:]:
-            self._reply(waiting, EventKind.REJECTED, Reason.BUSY, 0, self._clock())
+        for flight, new in ((self._urgent, urgent), (self._normal, normal)):
+            if new or flight.held:
+                for item in flight.send(self._port, new):
+                    self._reply(item, EventKind.REJECTED, Reason.BUSY, 0, self._clock())
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
         """Answer what cannot be carried out. Nothing that comes over the mesh may end the core: it would come again."""
@@ -367,33 +360,74 @@ class CoreProcess:
     def _complete(self, wait_ns: int) -> None:
         """Answer for what the core has done, waiting a little for the first."""
         while self._waiting():
+            if self._missed and not self._catch_up():
+                return
             count = self._port.receive(self._out, wait_ns, self._spin_ns)
             if not count:
                 if self._port.cut:
                     self._port.join()
-                    for lane in (self._urgent, self._normal):
-                        while lane:
-                            error = BusError("what became of it is not known here", expected="a report to say so")
-                            self._mesh.done(lane.popleft().delivery, error=error)
+                    self._missed = True
+                    self._give_up(unnumbered=True)
                 return
-            answered_ns = self._clock()
-            flags, kinds, outcomes, reasons, sources, numbers, sequences = self._fields
-            for place in range(count):
-                if not flags[place] & LAST:
-                    continue
-                urgent = is_urgent(sources[place], numbers[place], kinds[place])
-                lane = self._urgent if urgent else self._normal
-                if lane:  # else answered already, when this port was cut off
-                    self._reply(
-                        lane.popleft(), outcomes[place], int(reasons[place]), int(sequences[place]), answered_ns
-                    )
+            self._answer_for(self._fields, count)
 
-    def _reply(self, waiting: _InFlight, outcome: int, reason: int, sequence: int, now_ns: int) -> None:
-        delivery, command = waiting
-        if delivery.kind is MessageKind.COMMAND:
-            self._mesh.done(delivery)
+    def _catch_up(self) -> bool:
+        """Answer for what was done while this port was cut off, from the log; False where that is not known yet."""
+        joined = self._port.joined
+        if joined is None:
+            return False
+        self._missed = False
+        slot = SLOTS.index(self._port.name)
+        try:
+            while self._followed < joined - 1:
+                records = self._log.read(self._followed + 1, min(65_536, joined - 1 - self._followed))
+                if not len(records):
+                    raise EventLogError(
+                        f"{self._log.path}: no event {self._followed + 1}; expected all that were shown"
+                    )
+                own = np.ascontiguousarray(records[records["slot"] == slot])
+                self._answer_for(_fields_of(own), len(own))
+                self._followed = int(records["event"]["sequence"][-1])
+        except EventLogError as error:
+            _LOG.error("answers that were missed cannot be read: %s", error)
+            self._followed = joined - 1
+            self._give_up()
+        # Refusals are in no log: what is in front of this and has no answer when this has one, was refused.
+        self._marks += 1
+        self._normal.send(self._port, (mark(self._marks),))
+        return True
+
+    def _give_up(self, *, unnumbered: bool = False) -> None:
+        """Say of what is under way that its fate is not known; only of new orders without a number, where asked."""
+        for flight in (self._urgent, self._normal):
+            for item in flight.give_up(unnumbered=unnumbered):
+                self._done(item, error=BusError("what became of it is not known here", expected="a report to say so"))
+
+    def _answer_for(self, fields: tuple[Records, ...], count: int) -> None:
+        answered_ns = self._clock()
+        flags, kinds, outcomes, reasons, sources, numbers, sequences = fields
+        for place in range(count):
+            self._followed = max(self._followed, int(sequences[place]))
+            if not flags[place] & LAST:
+                continue
+            source_id, number, kind = int(sources[place]), int(numbers[place]), int(kinds[place])
+            flight = self._urgent if is_urgent(source_id, number, kind) else self._normal
+            items = flight.answered(source_id, number, kind)
+            for item in items[:-1]:
+                self._reply(item, EventKind.REJECTED, Reason.BUSY, 0, answered_ns)
+            if items:
+                outcome, reason = int(outcomes[place]), int(reasons[place])
+                self._reply(items[-1], outcome, reason, int(sequences[place]), answered_ns)
+
+    def _reply(self, item: InFlight, outcome: int, reason: int, sequence: int, now_ns: int) -> None:
+        if item.command is not None and item.delivery is not None and item.delivery.kind is not MessageKind.COMMAND:
+            self._done(item, to_msgpack(acknowledgement(item.command, outcome, reason, sequence, now_ns)))
         else:
-            self._mesh.done(delivery, to_msgpack(acknowledgement(command, outcome, reason, sequence, now_ns)))
+            self._done(item)
+
+    def _done(self, item: InFlight, reply: bytes | None = None, error: NautilusError | None = None) -> None:
+        if item.delivery is not None:
+            self._mesh.done(item.delivery, reply, error=error)
 
     def _answer(self, message: Message) -> Message:
         if isinstance(message, SourceStatus):
@@ -460,13 +494,21 @@ def event_log(data: str) -> str:
     return str(Path(data, "events"))
 
 
-def _row_of(command: TradingCommand) -> tuple[bytes, bool]:
-    """The COMMAND record of a command, and whether it overtakes others."""
+def _fields_of(records: Records) -> tuple[Records, ...]:
+    """Views of the fields that an answer is made of: a record as a whole costs ten times as much."""
+    event = records["event"]
+    names = ("kind", "reason", "source_id", "source_sequence", "sequence")
+    return records["flags"], records["kind"], *(event[name] for name in names)
+
+
+def _in_flight(delivery: Delivery, command: TradingCommand) -> InFlight:
+    """A command as the core gets it."""
     _check_source(command.source_id)
+    given = command
     if overtakes(command.kind) and command.source_sequence:
         # What it overtakes must not be taken for a repeat.
-        command = msgspec.structs.replace(command, source_id=command.source_id | URGENT_SOURCE)
-    return command.to_row(0), is_urgent(command.source_id, command.source_sequence, command.kind)
+        given = msgspec.structs.replace(command, source_id=command.source_id | URGENT_SOURCE)
+    return InFlight(delivery, command, given.to_row(0), given.source_id, given.source_sequence, command.kind)
 
 
 def _check_source(source_id: int) -> None:

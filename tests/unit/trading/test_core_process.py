@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from nautilus.bus.envelope import Delivery, MessageKind
@@ -33,12 +34,13 @@ from nautilus.model.commands import (
     TradingCommand,
 )
 from nautilus.model.enums import Side
-from nautilus.model.errors import NautilusError
+from nautilus.model.errors import BusError, NautilusError
 from nautilus.model.events import CommandAcknowledged
 from nautilus.model.message import Message
 from nautilus.model.queries import MOST_ACCOUNTS, CoreState, GetCoreState, GetOrders, SourceState, SourceStatus
 from nautilus.trading.process import COUNTED, SINCE_START, CoreProcess
-from tests.kit.core import OPENING, running
+from tests.kit import builders
+from tests.kit.core import OPENING, attach, carry_out, running
 
 EXTREMES = (-(2**63), -(2**31), -1, 0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 2**32 - 1, 2**32, 2**63 - 1, 2**64 - 1)
 
@@ -105,11 +107,19 @@ class Desk:
     def __init__(self, core: TradingCore, counters: Counters) -> None:
         self.letters = Letters()
         self.line = Line(self.letters)
+        self.core = core
         self.process = CoreProcess(core, core.directory, self.letters, self.line, counters, now_ns)  # type: ignore[arg-type]
 
     def run(self) -> None:
         assert self.process.run() == 0
         assert len(self.letters.answers) == self.letters.posted
+
+    def take(self, *messages: Message) -> list[int]:
+        """Let the mesh's thread hand messages over, and do nothing else."""
+        numbers = [self.letters.post(message) for message in messages]
+        while self.letters.waiting:
+            self.process._take(self.letters.receive(ready=()))
+        return numbers
 
     def ask(self, message: bytes | Message) -> Message:
         """The reply; what is raised is the error that was answered."""
@@ -123,8 +133,8 @@ class Desk:
 
 
 @contextmanager
-def desk_in(directory: Path, counters: Counters | None = None) -> Iterator[Desk]:
-    with running(directory) as (core, _):
+def desk_in(directory: Path, counters: Counters | None = None, **options: Any) -> Iterator[Desk]:
+    with running(directory, **options) as (core, _):
         desk = Desk(core, Counters() if counters is None else counters)  # an empty one is false
         if not core.facts()["commands"]:
             desk.process.set_up(OPENING)
@@ -253,6 +263,93 @@ def test_commands_of_both_rings_get_their_own_answers(desk: Desk) -> None:
     status = desk.ask(SourceStatus(4))
     assert isinstance(status, SourceState)
     assert status.source_sequence == 120
+
+
+def accepted(desk: Desk, number: int) -> tuple[bool, str]:
+    """Whether a command was carried out, and why not."""
+    answer = desk.letters.answers[number]
+    assert isinstance(answer, bytes), answer
+    reply = from_msgpack(answer)
+    assert isinstance(reply, CommandAcknowledged)
+    return reply.accepted, reply.reason.name
+
+
+def until(found: Callable[[], object]) -> None:
+    begun_ns = now_ns()
+    while not found():
+        assert now_ns() - begun_ns < 10_000_000_000, "it does not come"
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_after_a_cut_every_command_gets_its_own_answer(tmp_path: Path, numbered: bool) -> None:
+    sent = count(1)
+
+    def counted(command: Any) -> Message:
+        fields = {"source_id": 9, "source_sequence": next(sent)} if numbered else {}
+        changed = msgspec.structs.replace(command, **fields)
+        assert isinstance(changed, Message)
+        return changed
+
+    with desk_in(tmp_path, capacity=64) as desk:
+        market = attach(desk.core)
+        for number in range(100, 200, 10):
+            carry_out(market, np.concatenate([builders.new(n, Side.BUY, 1, 50) for n in range(number, number + 10)]))
+        # More events than the feed of the mesh's slot takes.
+        [swept] = desk.take(counted(MassCancel(1)))
+        until(lambda: desk.core.facts()["cuts"])
+        with desk.core.held():
+            [unknown] = desk.take(counted(CancelOrder(1, 0, 424_242)))
+            desk.process._complete(0)
+            desk.process._complete(0)
+            assert not desk.letters.answers, "nothing is given up"
+            [killed] = desk.take(counted(KillSwitch(3)))
+        [entered, again] = desk.take(counted(order(7_777)), counted(order(7_777)))
+        desk.run()
+        assert accepted(desk, swept) == (True, "NONE")
+        assert accepted(desk, unknown) == (False, "UNKNOWN_ORDER")
+        assert accepted(desk, killed) == (True, "NONE")
+        assert accepted(desk, entered) == (True, "NONE")
+        assert accepted(desk, again) == (False, "DUPLICATE_ORDER")
+        assert not desk.process._waiting()
+
+
+def test_a_new_order_without_a_number_that_was_under_way_at_a_cut_is_not_known(tmp_path: Path) -> None:
+    with desk_in(tmp_path, capacity=64) as desk:
+        carry_out(attach(desk.core), np.concatenate([builders.new(n, Side.BUY, 1, 50) for n in range(100, 164)]))
+        carry_out(attach(desk.core), np.concatenate([builders.new(n, Side.BUY, 1, 50) for n in range(200, 264)]))
+        [swept] = desk.take(MassCancel(1))
+        until(lambda: desk.core.facts()["cuts"])
+        with desk.core.held():
+            [doubtful] = desk.take(order(1))
+            desk.process._complete(0)
+            desk.process._complete(0)
+        [entered, refused] = desk.take(order(2), order(2))
+        desk.run()
+        assert isinstance(desk.letters.answers[doubtful], BusError)
+        assert accepted(desk, swept) == (True, "NONE")
+        assert accepted(desk, entered) == (True, "NONE")
+        assert accepted(desk, refused) == (False, "DUPLICATE_ORDER")
+
+
+def test_cancels_and_kill_switches_pass_orders_that_find_no_room(tmp_path: Path) -> None:
+    with desk_in(tmp_path, capacity=64) as desk:
+        desk.ask(order(1, source_id=4, source_sequence=1))
+        with desk.core.held():
+            entered = desk.take(*(order(n, source_id=4, source_sequence=n) for n in range(2, 70)))
+            cancelled, late, killed, swept = desk.take(
+                CancelOrder(1, 0, 1, source_id=4, source_sequence=70),
+                order(71, source_id=4, source_sequence=71),
+                KillSwitch(1, source_id=4, source_sequence=1),
+                MassCancel(2),
+            )
+            assert late in desk.letters.answers, "it would go past the cancel"
+            assert killed not in desk.letters.answers
+        desk.run()
+        assert accepted(desk, cancelled) in ((True, "NONE"), (False, "CLOSED_ORDER"))  # the kill switch overtakes it
+        assert accepted(desk, killed) == (True, "NONE")
+        assert accepted(desk, swept) == (True, "NONE")
+        assert [accepted(desk, number) for number in entered[-4:]] == [(False, "BUSY")] * 4
+        assert accepted(desk, late) == (False, "BUSY")
 
 
 @pytest.mark.parametrize("source", [-1, URGENT_SOURCE, URGENT_SOURCE | 4, 2**16])
