@@ -15,7 +15,7 @@ import numpy as np
 from nautilus.core.clock import now_ns
 from nautilus.core.eventlog import DELIVERY, LAST, REFUSED, EventLog
 from nautilus.core.port import ALL, URGENT_SOURCE, Port, PortError
-from nautilus.core.types import COMMAND, EVENT, CommandKind
+from nautilus.core.types import COMMAND, EVENT, CommandKind, EventKind
 from nautilus.model.errors import BusError
 from nautilus.model.records import Records, joined
 
@@ -25,6 +25,8 @@ NO_EVENTS = np.empty(0, EVENT)
 SILENCE_NS = 200_000_000
 """A core that is not there, or shows no sign of life, is called so after this time."""
 ABSENT, SILENT = "no trading core", "the core does not answer"
+FIRST_STEP = 60_000_000_000
+"""Numbers of commands begin at the time; where the clock went back they are raised by this, then by twice as much."""
 
 
 class CoreBusyError(BusError):
@@ -66,32 +68,82 @@ class CoreBatch(NamedTuple):
 
 
 class _Lane:
-    """One numbered sequence of commands, and those of them that the core has not answered for."""
+    """One numbered sequence of commands, and those of them that the core has not answered for.
 
-    __slots__ = ("completed", "numbers", "pending", "source_id", "unsent")
+    Another process may have had this source before, with higher numbers: its clock was ahead. The core would call all
+    of ours repeats. So the first command goes alone, and where the core calls that one a repeat, the core is told
+    higher numbers (by `shift`) from then on; who sent them keeps the numbers that `add` counted.
+    """
+
+    __slots__ = ("_step", "asking", "completed", "numbers", "pending", "proven", "shift", "source_id", "unsent")
 
     def __init__(self, source_id: int, first: int) -> None:
         self.source_id = source_id
         self.numbers = self.completed = first
+        self.shift = 0
+        self.proven = self.asking = False
+        self._step = FIRST_STEP
         self.pending: deque[tuple[int, Records]] = deque()
         self.unsent: deque[Records] = deque()
 
-    def add(self, commands: Records) -> Records:
+    def add(self, commands: Records) -> None:
         rows = np.ascontiguousarray(commands).view(_ROW).copy().view(COMMAND)
+        first = self.numbers + self.shift + 1
         rows["source_id"] = self.source_id
-        rows["source_sequence"] = np.arange(self.numbers + 1, self.numbers + 1 + len(rows), dtype=np.uint64)
+        rows["source_sequence"] = np.arange(first, first + len(rows), dtype=np.uint64)
         self.numbers += len(rows)
         self.pending.append((self.numbers, rows))
         self.unsent.append(rows)
-        return rows
 
-    def answered(self, numbers: np.ndarray) -> None:
-        """The core has answered for commands of these numbers."""
-        if len(numbers):
+    def send(self, port: Port) -> None:
+        """Hand over what the ring has room for."""
+        while self.unsent:
+            rows = self.unsent[0]
+            if not self.proven:
+                if self.asking:
+                    return
+                rows = rows[:1]
+            sent = port.send(rows)
+            self.asking |= sent > 0
+            if sent == len(self.unsent[0]):
+                self.unsent.popleft()
+            else:
+                self.unsent[0] = self.unsent[0][sent:]
+                if sent < len(rows):
+                    return
+
+    def send_again(self) -> None:
+        """What was not answered is to be sent once more."""
+        done = self.completed + self.shift
+        self.asking = False
+        self.unsent = deque(rows[rows["source_sequence"] > done] for _, rows in self.pending)
+
+    def answered(self, numbers: np.ndarray, events: Records, flags: np.ndarray) -> None:
+        """The core has answered for commands of these numbers; each with its last event."""
+        latest, shift = int(numbers.max()), self.shift
+        if latest > self.numbers + shift:
             # A number of another process that had this source before is none of ours.
-            self.completed = max(self.completed, min(int(numbers.max()), self.numbers))
-            while self.pending and self.pending[0][0] <= self.completed:
-                self.pending.popleft()
+            numbers = numbers[numbers <= self.numbers + shift]
+            latest = int(numbers.max()) if len(numbers) else 0
+        if latest <= self.completed + shift:
+            return
+        if not self.proven:
+            mine = np.flatnonzero(numbers == latest)[-1]
+            self.asking = False
+            if events["kind"][mine] == EventKind.DUPLICATE:
+                self._raise()
+                return
+            self.proven = not flags[mine] & REFUSED
+        self.completed = latest - shift
+        while self.pending and self.pending[0][0] <= self.completed:
+            self.pending.popleft()
+
+    def _raise(self) -> None:
+        for _, rows in self.pending:
+            rows["source_sequence"] += np.uint64(self._step)
+        self.shift += self._step
+        self._step *= 2
+        self.send_again()
 
 
 class _Stillness:
@@ -144,7 +196,7 @@ class CoreClient:
         """The caller knows events that the core does not: its state is of another journal."""
         self._target = 0  # the log has to be read up to here before the feed counts
         self._buffer = np.zeros(4096, DELIVERY)
-        # Above whatever a process with this source had before; the core takes only what is higher.
+        # Above whatever a process with this source had before, unless the clock went back: see `_Lane`.
         first = now_ns()
         self._normal = _Lane(source_id, first)
         self._urgent = _Lane(source_id | URGENT_SOURCE, first)
@@ -212,6 +264,10 @@ class CoreClient:
             self._flush()
         return lane.numbers
 
+    def told(self, number: int, *, urgent: bool = False) -> int:
+        """Under which `source_sequence` the core knows a command now: its events have that."""
+        return number + (self._urgent if urgent else self._normal).shift
+
     def poll(self, wait_ns: int = 0) -> CoreBatch | None:
         """What the core has said since, after waiting for at most so long; None for nothing."""
         if self._port is None and not self._attach():
@@ -232,7 +288,7 @@ class CoreClient:
             self.ahead = self._target < self.last_sequence
             for lane in (self._urgent, self._normal):
                 # What a core that is gone has taken, this one knows: it answers DUPLICATE.
-                lane.unsent = deque(rows for _, rows in lane.pending)
+                lane.send_again()
         self._flush()
         if self._target > self.last_sequence:
             batch = self._from_log(min(self._target - self.last_sequence, MOST_FROM_LOG))
@@ -304,14 +360,8 @@ class CoreClient:
         """Hand over what the rings have room for; the rest at the next poll."""
         port = self._port
         assert port is not None
-        for lane in (self._urgent, self._normal):
-            while lane.unsent:
-                rows = lane.unsent[0]
-                sent = port.send(rows)
-                if sent < len(rows):
-                    lane.unsent[0] = rows[sent:]
-                    break
-                lane.unsent.popleft()
+        self._urgent.send(port)
+        self._normal.send(port)
 
     def _from_log(self, count: int) -> CoreBatch | None:
         records = self._log.read(self.last_sequence + 1, count)
@@ -354,7 +404,7 @@ class CoreClient:
             self._answered(answers, extra["flags"])
             refused = (extra["flags"] & REFUSED) != 0
             refused &= (answers["source_id"] & (URGENT_SOURCE - 1)) == self.source_id
-            refusals = answers[refused]
+            refusals = self._as_counted(answers[refused])
         if len(events):
             self.last_sequence = int(events["sequence"][-1])
         elif extra is None:
@@ -370,9 +420,23 @@ class CoreClient:
 
     def _answered(self, events: Records, flags: np.ndarray) -> None:
         last = (flags & LAST) != 0
-        sources, numbers = events["source_id"][last], events["source_sequence"][last]
-        self._normal.answered(numbers[sources == self._normal.source_id])
-        self._urgent.answered(numbers[sources == self._urgent.source_id])
+        sources, numbers = events["source_id"], events["source_sequence"]
+        for lane in (self._normal, self._urgent):
+            mine = last & (sources == lane.source_id)
+            if mine.any():
+                if lane.proven:
+                    lane.answered(numbers[mine], events, flags)
+                else:
+                    lane.answered(numbers[mine], events[mine], flags[mine])
+                if lane.unsent and self._port is not None and not self._joining:
+                    lane.send(self._port)
+
+    def _as_counted(self, refusals: Records) -> Records:
+        """Refusals with the numbers that `submit` gave."""
+        for lane in (self._normal, self._urgent):
+            if lane.shift and len(refusals):
+                refusals["source_sequence"][refusals["source_id"] == lane.source_id] -= np.uint64(lane.shift)
+        return refusals
 
 
 # A copy of structured records goes field by field; of their bytes it is one move.

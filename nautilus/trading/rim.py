@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from select import select
 from typing import Any, Protocol
@@ -54,6 +55,8 @@ MOST_WAITING = 64
 """Batches of events that may wait here; more are left to the core's feed, which cuts us off and is caught up with."""
 
 _ENTERING = (CommandKind.NEW, CommandKind.REPLACE)
+_IN_TIME = (*_ENTERING, CommandKind.RESUME)
+"""What must not be carried out after its sender was told that nobody knows: cancels and kill switches may."""
 _READS_ORDERS = (AmendRequest, GetOrders, GetKillSwitch)
 """What is answered from the reports: whoever was told of an order is to find it here."""
 
@@ -92,10 +95,13 @@ class RemoteCore:
 
     def __init__(self) -> None:
         self.client: CoreClient | None = None
+        self.speed = 1.0
+        """Nanoseconds of platform time to one of the machine's."""
+        self._ahead_ns = 0  # how far the core's platform time was ahead of ours, beyond what its answer took
         self._feed: list[tuple[Records, np.ndarray]] = []
 
     def process(self, commands: Records, /) -> Records:
-        """Events of the commands.
+        """Events of the commands. What enters the market is given a deadline: the end of the wait.
 
         Raises
         ------
@@ -116,11 +122,14 @@ class RemoteCore:
                 f"{SILENT}: {_subject(commands)} was not sent", where="trading core", expected="to be sent again later"
             )
         urgent = overtakes(kind)
+        begun_ns = now_ns()
+        until_ns = begun_ns + (SILENT_WAIT_NS if silent else MOST_WAIT_NS)
+        if kind in _IN_TIME:
+            self._limit(commands, until_ns - begun_ns)
         last = client.submit(commands, urgent=urgent)
         first = last - len(commands) + 1
         source_id = client.source_id | URGENT_SOURCE if urgent else client.source_id
         own: list[Records] = []
-        until_ns = now_ns() + (SILENT_WAIT_NS if silent else MOST_WAIT_NS)
         looked_ns = 0
         absent = 0
         while True:
@@ -133,22 +142,22 @@ class RemoteCore:
                 absent = absent + 1 if client.absent else 0
                 # One look more for one that has gone: another may be there already.
                 if at_ns > until_ns or absent > 1:
-                    raise OutcomeUnknownError(
-                        f"{ABSENT if client.absent else SILENT}: what became of {_subject(commands)} is not known",
-                        where="trading core",
-                        expected=f"GET {'/kill-switch' if urgent else '/orders'} to say so",
-                    )
+                    why = ABSENT if client.absent else SILENT
+                    raise _unknown(why, commands, until_ns if kind in _IN_TIME else 0)
                 if client.joining:
                     select((), (), (), LOOK_NS / 1e9)  # it has nothing to wait on yet
                 continue
             if len(batch.events):
                 self._feed.append((batch.events, batch.kinds))
                 events = batch.events
-                mine = (events["source_id"] == source_id) & (events["source_sequence"] >= first)
+                told = client.told(first, urgent=urgent)
+                numbers = events["source_sequence"]
+                mine = (events["source_id"] == source_id) & (numbers >= told) & (numbers <= told + last - first)
                 if mine.any():
                     own.append(events[mine])
             if len(batch.refusals):
-                refused = batch.refusals[batch.refusals["source_sequence"] >= first]
+                refusals = batch.refusals
+                refused = refusals[(refusals["source_id"] == source_id) & (refusals["source_sequence"] >= first)]
                 if len(refused):
                     raise RefusedError(
                         f"the core refused {_subject(commands)}: {Reason(int(refused['reason'][0])).name}",
@@ -156,7 +165,19 @@ class RemoteCore:
                         expected="to be sent again later",
                     )
             if own and (batch.completed_urgent if urgent else batch.completed) >= last:
-                return own[0] if len(own) == 1 else np.concatenate(own)
+                answer = own[0] if len(own) == 1 else np.concatenate(own)
+                self._compare_clocks(int(answer["now_ns"][-1]) - int(commands["now_ns"][0]), now_ns() - begun_ns)
+                return answer
+
+    def _limit(self, commands: Records, wait_ns: int) -> None:
+        """Let the core refuse what it sequences after the wait (LATE); a sender's own deadline may be earlier."""
+        given_ns = int(commands["deadline_ns"][0])
+        limit_ns = int(commands["now_ns"][0]) + self._ahead_ns + int(wait_ns * self.speed)
+        commands["deadline_ns"] = min(given_ns, limit_ns) if given_ns else limit_ns
+
+    def _compare_clocks(self, passed_ns: int, waited_ns: int) -> None:
+        """A clock that is set goes back here at once, and in the core never: without this all would be LATE there."""
+        self._ahead_ns = min(passed_ns, 0) or max(0, passed_ns - int(waited_ns * self.speed))
 
     def take_feed(self) -> list[tuple[Records, np.ndarray]]:
         """What came since, and was not taken yet."""
@@ -176,6 +197,23 @@ def _subject(commands: Records) -> str:
     return f"order {order_id}" if order_id else CommandKind(int(commands["kind"][0])).name
 
 
+def _unknown(why: str, commands: Records, until_ns: int) -> OutcomeUnknownError:
+    """`until_ns`: the core does not carry it out after that; 0: it does whenever it can."""
+    known = f"{why}: what became of {_subject(commands)} is not known"
+    end = "it is carried out as soon as the core can"
+    if until_ns:
+        time = datetime.fromtimestamp(until_ns / 1e9, UTC)
+        end = f"after {time:%H:%M:%S}.{time.microsecond // 1000:03d} UTC it is not carried out any more"
+    path = "/orders" if commands["order_id"][0] else "/kill-switch"
+    return OutcomeUnknownError(f"{known}; {end}", where="trading core", expected=f"GET {path} to say so")
+
+
+class PlatformTime(Protocol):
+    """The host's clock."""
+
+    anchor: Any  # its `speed`: nanoseconds of platform time to one of the machine's
+
+
 class Served(Protocol):
     """A host's context of the trading engine."""
 
@@ -184,6 +222,11 @@ class Served(Protocol):
 
 class Host(Protocol):
     """What is asked of the live host."""
+
+    @property
+    def clock(self) -> PlatformTime:
+        """Platform time."""
+        ...
 
     def add_source(self, item: Any, callback: Callable[[], object], *, arm: Callable[[], bool] | None = None) -> None:
         """Call back when the descriptor can be read; `arm` before each wait, False: there is something already."""
@@ -235,6 +278,7 @@ class Rim:
         self._host = host
         self._context = context
         self._core = core
+        core.speed = host.clock.anchor.speed
         self._shared = shared
         self._log = log
         self._descriptor = -1

@@ -76,6 +76,9 @@ def test_more_accounts_than_the_core_stands_still_for_are_refused(idle: Platform
         ({"price": "100\n"}, 422, "model"),
         ({"price": "\u0661\u0660\u0660"}, 422, "model"),
         ({"price": "1e2"}, 422, "model"),
+        ({"price": ""}, 422, "model"),
+        ({"price": "", "order_type": "LIMIT"}, 422, "model"),
+        ({"order_type": "MARKET"}, 422, "model"),
     ],
 )
 def test_what_no_order_has_is_refused_before_the_core(
@@ -86,6 +89,30 @@ def test_what_no_order_has_is_refused_before_the_core(
     assert (found, problem["code"]) == (status, code)
     assert len(json.dumps(problem)) < 1000
     assert core_facts(idle.instance.plan().shared)["commands"] == before
+
+
+def test_an_order_without_a_price_is_a_market_order_only_where_it_says_so(idle: Platform) -> None:
+    for kind in ({}, {"order_type": "LIMIT"}):
+        order = {"instrument": "SIMUSD", "side": "BUY", "quantity": "0.001", **kind}
+        status, problem = call(idle, "POST", "/orders", **order)
+        assert (status, problem["code"], problem["where"]) == (422, "model", "price")
+        assert problem["expected"] == "a decimal, or order_type MARKET"
+    # There is nobody to trade with.
+    found = call(idle, "POST", "/orders", **{**order, "order_type": "MARKET"})[1]
+    assert (found["filled_quantity"], found["leaves_quantity"]) == ("0", "0")
+
+
+def test_a_kill_switch_that_is_not_on_cannot_be_switched_off(idle: Platform) -> None:
+    status, problem = call(idle, "POST", "/kill-switch", on=False, account_id=9)
+    assert (status, problem["code"]) == (404, "model.unknown_kill_switch")
+    assert call(idle, "POST", "/kill-switch", on=True, instrument="SIMUSD")[1]["symbol"] == "SIMUSD"
+    assert call(idle, "POST", "/kill-switch", on=True, account_id=9)[0] == 200
+    status, left = call(idle, "POST", "/kill-switch", on=False, account_id=9)
+    assert (status, [scope["symbol"] for scope in left["scopes"]]) == (200, ["SIMUSD"])
+    assert enter(idle, account_id=9)[1]["violated"] == ["KILLED"]
+    status, problem = call(idle, "POST", "/kill-switch", on=True, instrument="")
+    assert (status, problem["code"]) == (404, "model.unknown_instrument")
+    assert call(idle, "POST", "/kill-switch", on=False, instrument="1")[1]["scopes"] == []
 
 
 def test_a_kill_switch_wants_to_be_told_which_way(idle: Platform) -> None:
@@ -151,13 +178,19 @@ def test_a_core_that_hangs_is_said_and_new_orders_are_refused_at_once(idle: Plat
     idle.wait(lambda: read_status(idle.instance).orders["accepted"] == after, "the one order in the status")
 
 
-def test_an_order_in_doubt_is_named_so_that_it_can_be_looked_up(idle: Platform) -> None:
+def test_an_order_in_doubt_is_named_and_carried_out_in_time_or_never(idle: Platform) -> None:
+    before = core_facts(idle.instance.plan().shared)
     with stopped(idle):
         status, problem = enter(idle, account_id=5, client_order_id="in doubt")
         assert (status, problem["code"]) == (504, "bus.unknown")
-    idle.wait(lambda: call(idle, "GET", "/orders?account_id=5")[1]["orders"], "the order")
+        assert "UTC it is not carried out any more" in problem["detail"]
+    idle.wait(lambda: core_facts(idle.instance.plan().shared)["rejected"] > before["rejected"], "a refusal")
+    assert core_facts(idle.instance.plan().shared)["accepted"] == before["accepted"]
+    assert call(idle, "GET", "/orders?account_id=5")[1]["orders"] == []
+    entered = enter(idle, account_id=5, client_order_id="in doubt")[1]
+    assert f"order {entered['order_id']} " in problem["detail"]
+    assert entered["status"] == "accepted"
     [line] = call(idle, "GET", "/orders?account_id=5")[1]["orders"]
-    assert f"order {line['order_id']} " in problem["detail"]
     assert line["client_order_id"] == "in doubt"
 
 

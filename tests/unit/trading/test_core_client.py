@@ -33,7 +33,13 @@ def client_of(directory: Path, slot: str = "marketdata", after: int = 0) -> Core
 def orders(first: int, count: int, price: int = 50) -> np.ndarray:
     rows = np.concatenate([builders.new(1, Side.BUY, 1, price)] * count)
     rows["order_id"] = np.arange(first, first + count)
-    return rows
+    return dated(rows)
+
+
+def dated(commands: np.ndarray) -> np.ndarray:
+    """Commands as the trading engine gives them."""
+    commands["now_ns"] = now_ns()
+    return commands
 
 
 def pump(client: CoreClient, last: int, seen: list[int]) -> None:
@@ -232,7 +238,7 @@ def remote_of(directory: Path) -> RemoteCore:
     remote.client = client_of(directory, "trading")
     watch(remote.client, lambda: remote.client is not None and remote.client.current)
     for row in range(len(OPENING)):
-        remote.process(OPENING[row : row + 1])
+        remote.process(dated(OPENING[row : row + 1].copy()))
     return remote
 
 
@@ -279,7 +285,7 @@ def test_a_silent_core_is_asked_once_then_orders_are_refused_and_a_kill_goes_on(
         assert now_ns() - begun_ns < MOST_WAIT_NS  # all of them together, where the first one alone took longer
         for command in (builders.cancel(7), builders.kill()):
             with pytest.raises(OutcomeUnknownError):
-                remote.process(command)
+                remote.process(dated(command))
         assert now_ns() - begun_ns < 2 * MOST_WAIT_NS
     watch(client, lambda: not client.silent)
     events = np.concatenate([batch[0] for batch in remote.take_feed()])
@@ -310,6 +316,124 @@ def test_an_order_under_way_while_the_core_dies_is_in_doubt_and_carried_out_by_t
     finally:
         again.kill()
     client.close()
+
+
+@contextmanager
+def clock_back(monkeypatch: pytest.MonkeyPatch, by_ns: int) -> Iterator[None]:
+    """What is made meanwhile reads a clock that went back."""
+    with monkeypatch.context() as patch:
+        patch.setattr("nautilus.trading.client.now_ns", lambda: now_ns() - by_ns)
+        yield
+
+
+@pytest.mark.parametrize("by_ns", [1_000, 3_600 * 10**9, 10**17])
+def test_commands_are_carried_out_after_the_clock_went_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_ns: int
+) -> None:
+    with running(tmp_path) as (core, _):
+        carry_out(attach(core, "client0"), OPENING)
+        ahead = RemoteCore()
+        ahead.client = client_of(tmp_path, "trading")
+        for command in (orders(1, 1), builders.kill(2), builders.resume(2)):
+            assert EventKind.DUPLICATE not in ahead.process(dated(command))["kind"]
+        ahead.client.close()
+        with clock_back(monkeypatch, by_ns):
+            for after in (0, core.facts()["events"]):
+                remote = RemoteCore()
+                remote.client = client_of(tmp_path, "trading", after)
+                killed = remote.process(dated(builders.kill(1)))
+                assert killed["kind"].tolist()[-1] == EventKind.APPLIED
+                assert remote.process(orders(3, 1))["reason"].tolist() == [Reason.KILLED]
+                assert remote.process(dated(builders.resume(1)))["kind"].tolist() == [EventKind.APPLIED]
+                entered = remote.process(orders(10 + after, 1))
+                assert entered["kind"].tolist() == [EventKind.ACCEPTED]
+                remote.client.close()
+
+
+def test_a_market_is_played_after_the_clock_went_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path) as (core, _):
+        carry_out(attach(core, "client0"), OPENING)
+        seen: list[int] = []
+        before = client_of(tmp_path)
+        pump(before, before.submit(orders(1, 5)), seen)
+        before.close()
+        with clock_back(monkeypatch, 10**12):
+            client = client_of(tmp_path, after=seen[-1])
+            seen = []
+            first, last = client.submit(orders(11, 20)), client.submit(orders(31, 20))
+            assert last == first + 20
+            pump(client, last, seen)
+            core.make_ready(False)  # what is refused has the numbers that it was sent under
+            refused: list[int] = []
+            third = client.submit(orders(51, 2))
+            while client.completed < third:
+                batch = client.poll(1_000_000)
+                refused += batch.refusals["source_sequence"].tolist() if batch is not None else []
+            assert set(refused) <= {third - 1, third}
+            client.close()
+        events = EventLog(tmp_path / "data" / "events").read(1, 1 << 16)["event"]
+        entered = events[events["kind"] == EventKind.ACCEPTED]["order_id"].tolist()
+        assert entered[:45] == [*range(1, 6), *range(11, 51)]
+        # The first one alone asks whether the numbers are high enough.
+        repeats = events[events["kind"] == EventKind.DUPLICATE]
+        assert set(repeats["order_id"].tolist()) == {11}
+
+
+def test_an_order_that_nobody_knows_of_is_not_carried_out_later(tmp_path: Path, victim: Victim) -> None:
+    remote = remote_of(tmp_path)
+    client = remote.client
+    assert client is not None
+    remote.process(orders(5, 1))
+    remote.process(dated(builders.kill(3)))
+    begun_ns = now_ns()
+    with stopped(victim):
+        with pytest.raises(
+            OutcomeUnknownError, match=r"after \d\d:\d\d:\d\d\.\d{3} UTC it is not carried out any more"
+        ):
+            remote.process(orders(7, 1))
+        assert MOST_WAIT_NS <= now_ns() - begun_ns < 2 * MOST_WAIT_NS
+        with pytest.raises(OutcomeUnknownError, match="as soon as the core can"):
+            remote.process(dated(builders.cancel(5)))
+        with pytest.raises(OutcomeUnknownError, match="is not carried out any more"):
+            remote.process(dated(builders.resume(3)))
+    watch(client, lambda: client.current and not client.silent)
+    log = EventLog(tmp_path / "data" / "events").read(1, 1 << 12)["event"]
+    assert [(EventKind(row["kind"]), Reason(row["reason"])) for row in log[-3:]] == [
+        (EventKind.REJECTED, Reason.LATE),
+        (EventKind.CANCELLED, Reason.REQUESTED),
+        (EventKind.REJECTED, Reason.LATE),
+    ]
+    client.close()
+
+
+@pytest.mark.parametrize("ahead_ns", [-3_600 * 10**9, 3_600 * 10**9])
+def test_a_clock_that_was_set_makes_at_most_one_order_late(tmp_path: Path, ahead_ns: int) -> None:
+    with running(tmp_path) as (core, _):
+        carry_out(attach(core, "client0"), OPENING)
+        remote = RemoteCore()
+        remote.client = client_of(tmp_path, "trading")
+        found = []
+        for number in range(1, 6):
+            row = orders(number, 1)
+            row["now_ns"] += ahead_ns
+            found.append(remote.process(row)["reason"].tolist())
+        assert found[1:] == [[Reason.NONE]] * 4
+        limit = row["deadline_ns"][0] - now_ns()
+        assert 0 < limit <= MOST_WAIT_NS, "as the core counts time"
+        remote.client.close()
+
+
+def test_a_senders_own_deadline_is_kept_where_it_is_earlier(tmp_path: Path) -> None:
+    with running(tmp_path) as (core, _):
+        carry_out(attach(core, "client0"), OPENING)
+        remote = RemoteCore()
+        remote.client = client_of(tmp_path, "trading")
+        for deadline_ns, reason in ((1, Reason.LATE), (1 << 62, Reason.NONE)):
+            row = orders(1, 1)
+            row["deadline_ns"] = deadline_ns
+            assert remote.process(row)["reason"].tolist() == [reason]
+            assert row["deadline_ns"][0] <= now_ns() + MOST_WAIT_NS
+        remote.client.close()
 
 
 def test_without_a_core_nothing_is_sent(tmp_path: Path) -> None:

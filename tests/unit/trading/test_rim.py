@@ -11,6 +11,7 @@ from nautilus.core import Kernel
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.model.message import Message
 from nautilus.model.queries import CoreState, GetCoreState, GetOrders, KillSwitches, OrderLines, OrderResult
+from nautilus.runtime.clock import ClockAnchor, PlatformClock
 from nautilus.trading.rim import RemoteCore, Rim
 from tests.kit.context import btcusdt
 
@@ -19,6 +20,8 @@ Answers = list[Message | Exception]
 
 class Host:
     """Serves what it is told to, and runs what is put off when it is asked to."""
+
+    clock = PlatformClock(ClockAnchor(0, 0))
 
     def __init__(self, engine: TradingEngine) -> None:
         self.engine = engine
