@@ -77,20 +77,21 @@ class ReceiveStream:
 
     def accept(self, envelope: Envelope) -> Verdict:
         """Judge an envelope; what is to be delivered counts as received from here on."""
+        sequence, base = envelope.sequence, envelope.base
         if (
-            envelope.sequence == self.expected
-            and envelope.epoch == self.epoch
-            and envelope.base == self.expected
+            sequence == self.expected
+            and base <= sequence
             and envelope.kind <= REQUEST
+            and envelope.epoch == self.epoch
+            and base >= self.base
         ):
-            # The next one, and the only one that the sender holds: most are so, and there is little to do.
+            # The next one: most are so, and there is little to do.
             self.skipped = None
-            sequence = self.base = self.expected
+            self.base = base
+            if self.handled < base - 1:
+                self._let_go(base)
             self.expected = sequence + 1
             self._fresh = False
-            if self._open:
-                self._open.clear()
-            self.handled = sequence - 1
             self._open[sequence] = None
             return DELIVER
         self.skipped = None
@@ -99,10 +100,10 @@ class ReceiveStream:
         if envelope.epoch != self.epoch:
             if envelope.epoch < self.epoch:
                 return REFUSED
-            self._begin(envelope.epoch, envelope.base)
-        elif envelope.base > self.base:
-            self._advance(envelope.base)
-        sequence, expected = envelope.sequence, self.expected
+            self._begin(envelope.epoch, base)
+        elif base > self.base:
+            self._advance(base)
+        expected = self.expected
         if envelope.kind <= REQUEST:
             if sequence == expected:
                 self.expected = sequence + 1
@@ -124,9 +125,10 @@ class ReceiveStream:
     def finish(self, sequence: int) -> bool:
         """The handler of a delivered message has run; False where that was known, or nobody waits for it any more."""
         waiting = self._open
-        if sequence not in waiting:
+        try:
+            del waiting[sequence]
+        except KeyError:
             return False
-        del waiting[sequence]
         if sequence == self.handled + 1:
             # To look for the next one costs more than to know it, where many wait and are finished in order.
             self.handled = sequence if sequence + 1 in waiting else next(iter(waiting), self.expected) - 1
@@ -141,7 +143,10 @@ class ReceiveStream:
         if not self.finish(sequence):
             return False
         self.keep(sequence, answer)
-        self.tell(answer)
+        if self._open:
+            self.tell(answer)
+        else:
+            answer.received = answer.handled = self.expected - 1
         return True
 
     def tell(self, answer: Answer) -> None:
@@ -179,17 +184,21 @@ class ReceiveStream:
         self._fresh = True
 
     def _advance(self, base: int) -> None:
-        """The sender holds nothing before `base`: what is missing there will not come, what is open has no answer."""
+        """The sender holds nothing before `base`: what is missing there will not come."""
         self.base = base
-        waiting = self._open
         if base > self.expected:
             if not self._fresh:
                 self.skipped = (self.expected, base - 1)
             self._pass_over(base - 1)
         if self.handled < base - 1:
-            for sequence in list(takewhile(base.__gt__, waiting)):
-                del waiting[sequence]
-            self.handled = next(iter(waiting), self.expected) - 1
+            self._let_go(base)
+
+    def _let_go(self, base: int) -> None:
+        """For what is open before `base` nobody waits any more."""
+        waiting = self._open
+        for sequence in list(takewhile(base.__gt__, waiting)):
+            del waiting[sequence]
+        self.handled = next(iter(waiting), self.expected) - 1
 
     def _pass_over(self, last: int) -> None:
         """Count all from `expected` to `last` as received and done with."""
