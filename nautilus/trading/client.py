@@ -118,22 +118,23 @@ class _Lane:
         self.asking = False
         self.unsent = deque(rows[rows["source_sequence"] > done] for _, rows in self.pending)
 
-    def answered(self, numbers: np.ndarray, events: Records, flags: np.ndarray) -> None:
-        """The core has answered for commands of these numbers; each with its last event."""
+    def answered(self, numbers: np.ndarray, kinds: np.ndarray | None = None, flags: np.ndarray | None = None) -> None:
+        """The core has answered for commands of these numbers; kinds and flags of their last events unless proven."""
         latest, shift = int(numbers.max()), self.shift
         if latest > self.numbers + shift:
             # A number of another process that had this source before is none of ours.
-            numbers = numbers[numbers <= self.numbers + shift]
-            latest = int(numbers.max()) if len(numbers) else 0
+            latest = int(numbers[numbers <= self.numbers + shift].max(initial=0))
         if latest <= self.completed + shift:
             return
         if not self.proven:
-            mine = np.flatnonzero(numbers == latest)[-1]
+            assert kinds is not None
+            assert flags is not None
+            place = np.flatnonzero(numbers == latest)[-1]
             self.asking = False
-            if events["kind"][mine] == EventKind.DUPLICATE:
+            if kinds[place] == EventKind.DUPLICATE:
                 self._raise()
                 return
-            self.proven = not flags[mine] & REFUSED
+            self.proven = not flags[place] & REFUSED
         self.completed = latest - shift
         while self.pending and self.pending[0][0] <= self.completed:
             self.pending.popleft()
@@ -419,15 +420,17 @@ class CoreClient:
         )
 
     def _answered(self, events: Records, flags: np.ndarray) -> None:
-        last = (flags & LAST) != 0
-        sources, numbers = events["source_id"], events["source_sequence"]
         for lane in (self._normal, self._urgent):
-            mine = last & (sources == lane.source_id)
+            if not lane.pending:
+                continue
+            mine = (flags & LAST) != 0
+            mine &= events["source_id"] == lane.source_id
             if mine.any():
+                numbers = events["source_sequence"][mine]
                 if lane.proven:
-                    lane.answered(numbers[mine], events, flags)
+                    lane.answered(numbers)
                 else:
-                    lane.answered(numbers[mine], events[mine], flags[mine])
+                    lane.answered(numbers, events["kind"][mine], flags[mine])
                 if lane.unsent and self._port is not None and not self._joining:
                     lane.send(self._port)
 

@@ -152,7 +152,8 @@ class RemoteCore:
                 events = batch.events
                 told = client.told(first, urgent=urgent)
                 numbers = events["source_sequence"]
-                mine = (events["source_id"] == source_id) & (numbers >= told) & (numbers <= told + last - first)
+                mine = numbers == told if first == last else (numbers >= told) & (numbers <= told + last - first)
+                mine &= events["source_id"] == source_id
                 if mine.any():
                     own.append(events[mine])
             if len(batch.refusals):
