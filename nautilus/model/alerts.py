@@ -11,6 +11,8 @@ class RiskAlert(Message, frozen=True):
 
     Parameters
     ----------
+    strategy_id, account_id
+        0 as a strategy: whatever trades in the account. 0 as both: everything.
     control
         Which limit: ``position``, ``loss`` or ``order_rate``.
     value, limit

@@ -56,6 +56,10 @@ class EngineError(BusError):
         return f"{super().__str__()} ({self.code})"
 
 
+class LateAnswerError(EngineError, TimeoutError):
+    """An engine says that it has no answer in time: what was asked for may have been carried out."""
+
+
 class Client:
     """Asks the engines of an instance over HTTP.
 
@@ -106,15 +110,13 @@ class Client:
         EngineError
             The engine answered with a problem, is not there, or did not answer in JSON.
         TimeoutError
-            No answer in time: of a request that changes something nobody knows whether it was carried out.
+            No answer in time, as the engine (`LateAnswerError`) or this end says: of a request that changes something nobody knows whether it was carried out.
         """
         status, kind, content = self.fetch(engine, method, target, body, timeout_seconds=timeout_seconds)
         try:
             answer = json.loads(content)
         except ValueError:
             answer = None
-        if status == TIMED_OUT:
-            raise TimeoutError(_late(engine, method, target, "in time"))
         if status >= 400 or not isinstance(answer, dict):
             raise _problem(engine, method, target, status, kind, answer)
         return answer
@@ -208,7 +210,7 @@ def _problem(engine: str, method: str, target: str, status: int, kind: str, answ
     if not (isinstance(answer, dict) and ("code" in answer or "title" in answer)):
         what = f"answered {method} {target} with status {status} and {kind}"
         return EngineError.of(f"http.{status}", what, where=engine, expected="JSON", status=status)
-    error = EngineError.of(
+    error = (LateAnswerError if status == TIMED_OUT else EngineError).of(
         str(answer.get("code") or f"http.{status}"),
         str(answer.get("detail") or answer.get("title") or f"status {status}"),
         where=str(answer.get("where") or engine),

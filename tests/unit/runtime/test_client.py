@@ -115,7 +115,7 @@ def test_a_problem_becomes_one_line_with_its_code_and_not_found(server: tuple[in
 def test_an_engine_that_had_no_answer_in_time_is_a_time_out(server: tuple[int, list[Any]]) -> None:
     with pytest.raises(TimeoutError) as caught:
         Client({"trading": server[0]}).call("trading", "POST", "/late")
-    assert "unknown" in str(caught.value)
+    assert str(caught.value) == "trading: x (http.timeout)"
     assert describe(caught.value)[1] == 5
 
 
