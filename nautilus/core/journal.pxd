@@ -97,9 +97,17 @@ cdef inline bint journal_room(journal_t* journal, Py_ssize_t commands) noexcept 
     return journal_find_room(journal, commands)
 
 
+cdef inline int64_t journal_limit(const journal_t* journal) noexcept nogil:
+    """The last command that surely finds a place, in what is allocated; one byte a record pays for hash records."""
+    cdef int64_t left = journal.segment_bytes - journal.offset - <int64_t>journal.used - 2 * JOURNAL_MARK - JOURNAL_RECORD
+    cdef int64_t whole = journal.segment_bytes - JOURNAL_HEADER - 2 * JOURNAL_MARK - JOURNAL_RECORD
+    return journal.last_sequence + (max(left, <int64_t>0) + journal.spares * whole) // (JOURNAL_RECORD + 1)
+
+
 cdef class Journal:
     cdef journal_t state
     cdef readonly object path
+    cdef readonly tuple renewed     # segments written anew by opening, as a flush had failed
     cdef readonly object recovery   # what opening found and cut: a JournalReport, or None for a new journal
     cdef int _write(self, const command_t* commands, Py_ssize_t count) except -1
     cdef int check(self, int rc) except -1

@@ -27,6 +27,7 @@ __all__ = [
 class Journal:
     path: str
     recovery: JournalReport | None
+    renewed: tuple[str, ...]
     def __init__(
         self,
         path: str | bytes | PathLike[str],

@@ -8,7 +8,8 @@ from libc.string cimport memset
 from nautilus.core.crc32c cimport crc32c_instruction
 from nautilus.core.journal_reader cimport JournalReader as Reader
 from nautilus.core.journal_reader cimport walk
-from nautilus.core.journal_recovery cimport check_opening, lock_directory, recover
+from nautilus.core.journal_recovery cimport (
+    check_opening, lock_directory, mark_unsynced, recover, renew_unsynced)
 from nautilus.core.segment cimport (
     RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, hash_body_t, open_directory, os_error, path_bytes, seal_body_t,
     segment_header_t, segment_mark, segment_name, segment_write_header, write_all)
@@ -148,7 +149,9 @@ cdef int journal_flush(journal_t* journal) noexcept nogil:
     if journal.policy == POLICY_DISK:
         # Never tried again: after a failure the kernel may have marked the lost pages clean.
         if fdatasync(journal.fd) != 0:
-            return journal_fail(journal, -errno)
+            rc = -errno
+            mark_unsynced(journal.directory_fd, journal.first_sequence)
+            return journal_fail(journal, rc)
         journal.durable_sequence = journal.last_sequence
     set_limit(journal)
     return 0
@@ -371,6 +374,7 @@ cdef class Journal:
             state.directory_fd = open_directory(path)
             state.lock_fd = lock_directory(self.path, state.directory_fd)
             remove_spares(state.directory_fd)
+            self.renewed = renew_unsynced(self.path, state.directory_fd)
             reader = walk(path)
             if reader.names:
                 check_opening(reader, capacity, closed_capacity, first_sequence, epoch)
@@ -505,6 +509,7 @@ cdef class Journal:
                 rc = -errno
             if rc == 0 and state.policy == POLICY_DISK and fsync(state.fd) != 0:
                 rc = -errno
+                mark_unsynced(state.directory_fd, state.first_sequence)
         self.release()
         if rc != 0:
             raise os_error(-rc, name)

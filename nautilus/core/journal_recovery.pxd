@@ -1,5 +1,7 @@
 """What the writer of a journal asks for before it writes: the lock, and a journal that is sound to its end."""
 
+from libc.stdint cimport int64_t
+
 from nautilus.core.journal_reader cimport JournalReader
 
 # The descriptor that holds the lock of a journal's directory.
@@ -8,3 +10,6 @@ cdef int lock_directory(str path, int directory_fd) except -1
 cdef int check_opening(JournalReader reader, capacity, closed_capacity, first_sequence, epoch) except -1
 # Leave exactly the valid prefix that `walk` found, sealed; `reader.chain` is then that of the seal.
 cdef int recover(JournalReader reader, int directory_fd) except -1
+# After a failed flush of segment `first_sequence`: the next opening does not trust what it reads of it to be on disk.
+cdef void mark_unsynced(int directory_fd, int64_t first_sequence) noexcept nogil
+cdef tuple renew_unsynced(str path, int directory_fd)

@@ -16,7 +16,7 @@ from nautilus.core.snapshot_file import SNAPSHOT_NAME, latest_snapshot
 
 cdef extern from "<fcntl.h>" nogil:
     int openat(int directory, const char* name, int flags, ...)
-    int O_RDWR, O_WRONLY, O_CREAT, O_EXCL, O_CLOEXEC
+    int O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_EXCL, O_TRUNC, O_CLOEXEC
 
 cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
@@ -33,6 +33,11 @@ cdef extern from "<sys/file.h>" nogil:
     int LOCK_EX, LOCK_NB
 
 cdef const char* LOCK = b"lock"
+cdef const char* RENEWED = b"renewed"
+cdef str UNSYNCED = ".flush-failed"
+
+cdef enum:
+    CHUNK = 1 << 20
 
 
 cdef int lock_directory(str path, int directory_fd) except -1:
@@ -153,13 +158,78 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
         rc = segment_write_header(fd, &reader.header) if reader.cut_offset < SEGMENT_HEADER else 0
         if rc == 0:
             rc = write_all(fd, mark, SEGMENT_MARK, body.offset)
-        if rc == 0 and (ftruncate(fd, body.offset + SEGMENT_MARK) != 0 or fsync(fd) != 0):
+        if rc == 0 and ftruncate(fd, body.offset + SEGMENT_MARK) != 0:
             rc = -errno
+        if rc == 0 and fsync(fd) != 0:
+            rc = -errno
+            mark_unsynced(directory_fd, reader.header.first_sequence)
         if rc != 0:
             raise os_error(-rc, f"{reader.path}/{reader.names[reader.cut_index - 1]}")
         reader.seal = SEAL_RECOVERED
     finally:
         c_close(fd)
+    return 0
+
+
+cdef void mark_unsynced(int directory_fd, int64_t first_sequence) noexcept nogil:
+    cdef char[40] name
+    cdef int fd
+    snprintf(name, sizeof(name), "%016llx.flush-failed", <unsigned long long>first_sequence)
+    # Empty, and not synced: it is needed for as long as the system remembers the pages that it lost, no longer.
+    fd = openat(directory_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    if fd >= 0:
+        c_close(fd)
+
+
+cdef tuple renew_unsynced(str path, int directory_fd):
+    """Write anew what a failed flush left in doubt; names of the segments.
+
+    After a failure the system may take the lost pages for clean, and a second fsync of the same file would succeed with
+    nothing on disk. A copy has pages that are not in doubt; it takes the place of the file once they are on disk.
+    """
+    names = list_directory(path)
+    marks = [name for name in names if name.endswith(UNSYNCED)]
+    if not marks:
+        return ()
+    first = min(marks)[:16]
+    renewed = tuple(name for name in names if name.endswith(".journal") and name[:16] >= first)
+    for name in renewed:
+        renew(path, directory_fd, name)
+    if fsync(directory_fd) != 0:
+        raise os_error(errno, path)
+    for name in marks:
+        if unlinkat(directory_fd, path_bytes(name), 0) != 0:
+            raise os_error(errno, f"{path}/{name}")
+    return renewed
+
+
+cdef int renew(str path, int directory_fd, str name) except -1:
+    cdef bytearray chunk = bytearray(CHUNK)
+    cdef unsigned char[::1] raw = chunk
+    cdef int64_t offset = 0, got = CHUNK
+    cdef int rc = 0, out
+    cdef int fd = openat(directory_fd, path_bytes(name), O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        raise os_error(errno, f"{path}/{name}")
+    out = openat(directory_fd, RENEWED, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    if out < 0:
+        rc = -errno
+    while rc == 0 and got == CHUNK:
+        got = read_all(fd, &raw[0], CHUNK, offset)
+        if got < 0:
+            rc = <int>got
+        elif chunk.count(0) != CHUNK:
+            rc = write_all(out, &raw[0], <size_t>got, offset)
+        offset += max(got, <int64_t>0)
+    if rc == 0 and (ftruncate(out, offset) != 0 or fsync(out) != 0
+                    or renameat(directory_fd, RENEWED, directory_fd, path_bytes(name)) != 0):
+        rc = -errno
+    c_close(fd)
+    if out >= 0:
+        c_close(out)
+    if rc != 0:
+        unlinkat(directory_fd, RENEWED, 0)
+        raise os_error(-rc, f"{path}/{name}: a flush of it had failed, and so did a copy to another place of the disk")
     return 0
 
 
@@ -250,6 +320,7 @@ def repair(path):
         reader = walk(path)
         refuse_unrepairable(reader)
         lock_fd = lock_directory(reader.path, directory_fd)
+        renew_unsynced(reader.path, directory_fd)
         reader = walk(path)
         report = reader.report_now()
         recover(reader, directory_fd)

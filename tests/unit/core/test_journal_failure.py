@@ -15,6 +15,7 @@ import pytest
 
 from nautilus.core.journal import Journal, JournalReader, verify
 from tests.kit import journal as kit
+from tests.kit import preload
 
 ROOT = Path(__file__).parents[3]
 
@@ -164,6 +165,73 @@ def test_a_failed_fdatasync_is_final_and_never_tried_again(tmp_path: Path) -> No
     failed = str(errno.EIO)
     assert words == ["0", "5", failed, "5", "10", failed, failed, "False", failed, "5", "True"]
     assert verify(tmp_path / "journal").clean is False
+
+
+FLUSHED = """
+from tests.kit import journal as kit
+from nautilus.core.journal import Journal
+journal = Journal({path!r}, policy="disk", segment_bytes=8192)
+last = 0
+try:
+    while True:
+        journal.append(kit.commands(last + 1, 5))
+        last += 5
+except OSError as error:
+    print(error.errno, last)
+"""
+
+
+@pytest.mark.parametrize("call", [3, 13])  # the first one is for the header; the 13th is in a later segment
+def test_what_a_failed_flush_left_in_doubt_is_written_anew(tmp_path: Path, call: int) -> None:
+    path = tmp_path / "journal"
+    failed, last = preload.run(tmp_path, FLUSHED.format(path=str(path)), fail=f"fdatasync:{call},{errno.EIO}")
+    assert failed == str(errno.EIO)
+    (mark,) = path.glob("*.flush-failed")
+    segments = sorted(path.glob("*.journal"))
+    doubted = [file for file in segments if file.stem >= mark.stem]
+    before, content = [file.stat().st_ino for file in segments], read(path)
+    # The disk still fails: it stays down, and goes on to doubt.
+    opening = f"""
+    from nautilus.core.journal import Journal
+    try:
+        Journal({str(path)!r}, policy="disk", segment_bytes=8192)
+    except OSError as error:
+        print(error.errno)
+    """
+    for _ in range(2):
+        assert preload.run(tmp_path, opening, fail=f"fsync:1,{errno.EIO}") == [str(errno.EIO)]
+        assert len(list(path.glob("*.flush-failed"))) == 1
+        assert not (path / "renewed").exists()
+    # A copy is on disk, under the segment's name, before any of it counts.
+    trace = tmp_path / "trace"
+    preload.run(tmp_path, f"from nautilus.core.journal import Journal\nJournal({str(path)!r})", trace=trace)
+    calls = [line.replace(f"{path}/", "") for line in trace.read_text().splitlines()]
+    renewed = [line for file in doubted for line in ("fsync renewed", f"rename {file.name}")]
+    assert calls[: len(renewed) + 1] == [*renewed, f"fsync {path}"]
+    with Journal(path) as journal:
+        assert journal.last_sequence >= int(last)
+    assert sorted(path.glob("*.flush-failed")) == []
+    for file, inode in zip(segments, before, strict=True):
+        assert not file.exists() or (file.stat().st_ino == inode) == (file not in doubted)
+    assert read(path) == content
+
+
+def test_a_recovery_whose_own_flush_fails_is_doubted_too(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    journal.append(kit.commands(1, 5))
+    del journal  # not closed: the next one seals it
+    opening = f"""
+    from nautilus.core.journal import Journal
+    try:
+        Journal({str(path)!r})
+    except OSError as error:
+        print(error.errno)
+    """
+    assert preload.run(tmp_path, opening, fail=f"fsync:1,{errno.EIO}") == [str(errno.EIO)]
+    with Journal(path) as again:
+        assert again.renewed == ("0000000000000001.journal",)
+        assert again.last_sequence == 5
 
 
 @pytest.mark.parametrize("policy", ["memory", "disk"])
