@@ -2,6 +2,7 @@
 
 Files `<first sequence, 16 hex digits>.events`: a header block of 4,096 bytes, then DELIVERY records of 136 bytes, one
 for each event, without gaps: the place of a sequence is computed. A file is allocated whole; zeros end what is written.
+A record behind a place that holds none is a hole: a reader says so, the writer's opening cuts there.
 Nothing here raises: an error is kept in `log_t.error` for the writer to look at.
 """
 
@@ -39,11 +40,14 @@ cdef enum:
 cdef enum:
     LOG_HEADER = 4096
     LOG_STAGED = 1024               # records written at once
+    LOG_SPARES = 16                 # most files allocated ahead
 
 ctypedef struct log_t:
     int directory_fd
     int fd
-    int spare_fd                    # the next file, allocated ahead; -1: none
+    int spares                      # next files, allocated ahead
+    int[LOG_SPARES] spare_fd
+    bint durable                    # header and name of a file are on disk before its first record
     int error                       # -errno of what failed last; 0 since the last success
     int64_t first_sequence          # of the file being written
     int64_t last_sequence           # written
@@ -56,11 +60,22 @@ ctypedef struct log_t:
 cdef int log_append(log_t* log, delivery_t* records, Py_ssize_t count) noexcept nogil
 # Seal with checksums; done once, before `log_append` and before anybody is shown a record.
 cdef void log_seal(delivery_t* records, Py_ssize_t count) noexcept nogil
-# Whether so many more records fit and the reserve is left; allocates the next file when this one is nearly full.
+# Whether so many more records fit and the reserve is left; allocates the next files when this one is nearly full.
 cdef bint log_room(log_t* log, int64_t records) noexcept nogil
+# Whether an error is one of a disk without room, which may have some later.
+cdef bint log_full(int error) noexcept nogil
+
+
+cdef inline int64_t log_limit(const log_t* log) noexcept nogil:
+    """The last event that surely finds a place, in what is allocated."""
+    cdef int64_t limit = log.last_sequence + log.spares * log.capacity
+    if log.fd >= 0:
+        limit += log.capacity - (log.last_sequence + 1 - log.first_sequence)
+    return limit
 
 
 cdef class EventLogWriter:
     cdef log_t state
     cdef readonly object path
     cdef readonly object notes      # what opening found: a tail that was cut, say
+    cdef int cut(self, object name) except -1

@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogWriter
+from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogError, EventLogWriter
 from nautilus.core.journal import Journal
 from nautilus.core.journal_reader import JournalReader
 from nautilus.core.kernel import Kernel
 from nautilus.core.snapshot_file import latest_snapshot
-from nautilus.core.types import EVENT
 from nautilus.model.errors import InternalError
 from nautilus.model.records import Records
 
@@ -64,7 +63,9 @@ def recover(data: str, *, policy: str, open_orders: int, segment_bytes: int) -> 
     )
     log = None
     try:
-        log = EventLogWriter(Path(data, "events"), file_bytes=segment_bytes)
+        log = EventLogWriter(
+            Path(data, "events"), file_bytes=segment_bytes, policy="disk" if policy == "disk" else "memory"
+        )
         return _replay(path, journal, log)
     except BaseException:
         if log is not None:
@@ -75,6 +76,8 @@ def recover(data: str, *, policy: str, open_orders: int, segment_bytes: int) -> 
 
 def _replay(path: Path, journal: Journal, log: EventLogWriter) -> Recovered:
     notes = [*log.notes]
+    if journal.renewed:
+        notes.append(f"journal: a flush had failed; written anew: {', '.join(journal.renewed)}")
     if journal.recovery is not None and journal.recovery.damage is not None:
         notes.append(f"journal: {journal.recovery.damage}")
     kernel = Kernel(accounts=(), capacity=journal.capacity, closed_capacity=journal.closed_capacity, huge_pages=False)
@@ -143,19 +146,21 @@ def _agree(log: EventLogWriter, reader: EventLog, records: Records, notes: list[
         return 0
     first = int(records["event"]["sequence"][0])
     known = min(len(records), log.last_sequence - first + 1)
-    if known > 0:
-        there = reader.read(first, known)
-        same = (
-            len(there) == known
-            and (
-                np.ascontiguousarray(there["event"]).view(np.uint8).reshape(known, EVENT.itemsize)
-                == np.ascontiguousarray(records["event"][:known]).view(np.uint8).reshape(known, EVENT.itemsize)
-            ).all()
-        )
-        if not same:
-            notes.append(f"event log: events from {first} on differ from the journal's; written anew")
-            log.truncate(first - 1)
-            known = 0
+    if known > 0 and not _has(reader, records[:known]):
+        notes.append(f"event log: events from {first} on differ from the journal's; written anew")
+        log.truncate(first - 1)
+        known = 0
     missing = np.ascontiguousarray(records[max(known, 0) :])
     log.append(missing)
     return len(missing)
+
+
+def _has(reader: EventLog, records: Records) -> bool:
+    try:
+        there = reader.read(int(records["event"]["sequence"][0]), len(records))
+    except EventLogError:
+        return False  # a hole
+    if len(there) != len(records):
+        return False
+    raw = [np.ascontiguousarray(each["event"]).view(np.uint8) for each in (there, records)]
+    return bool((raw[0] == raw[1]).all())

@@ -123,6 +123,69 @@ def test_a_torn_journal_is_cut_and_said(tmp_path: Path) -> None:
         carry_out(attach(core), builders.new(5000, Side.BUY, 1, 50))
 
 
+def test_a_log_whose_header_is_gone_is_written_anew(tmp_path: Path) -> None:
+    state_hash = trade(tmp_path, OPENING, ORDERS)
+    before = log_of(tmp_path).read(1, 10_000)
+    with next((tmp_path / "data" / "events").glob("*.events")).open("r+b") as file:
+        file.write(bytes(HEADER_BYTES))
+    found = reopen(tmp_path)
+    assert found.hash == state_hash
+    assert "set aside" in found.notes[0]
+    after = log_of(tmp_path).read(1, 10_000)
+    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+
+
+def test_a_hole_before_the_snapshot_is_mended_from_the_journal(tmp_path: Path) -> None:
+    many = np.concatenate([builders.cancel(5, account_id=1)] * 1000)
+    trade(tmp_path, OPENING, *[many] * 6)
+    before = log_of(tmp_path).read(1, 10_000)
+    with next((tmp_path / "data" / "events").glob("*.events")).open("r+b") as file:
+        file.seek(4 * 4096)
+        file.write(bytes(4096))
+    found = reopen(tmp_path)
+    assert "before the snapshot" in found.notes[0]
+    after = log_of(tmp_path).read(1, 10_000)
+    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+
+
+def test_a_hole_in_a_file_before_the_last_is_mended_from_the_journal(tmp_path: Path) -> None:
+    many = np.concatenate([builders.cancel(5, account_id=1)] * 1000)
+    trade(tmp_path, OPENING, *[many] * 9)
+    for snapshot in (tmp_path / "data" / "journal").glob("*.snapshot"):
+        snapshot.unlink()
+    before = log_of(tmp_path).read(1, 10_000)
+    first, _ = sorted((tmp_path / "data" / "events").glob("*.events"))
+    with first.open("r+b") as file:
+        file.seek(4 * 4096)
+        file.write(bytes(4096))
+    found = reopen(tmp_path)
+    assert "differ from the journal's" in found.notes[0]
+    after = log_of(tmp_path).read(1, 10_000)
+    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+
+
+def test_no_event_lies_behind_the_end_after_both_have_lost_some(tmp_path: Path) -> None:
+    trade(tmp_path, OPENING, ORDERS)
+    for snapshot in (tmp_path / "data" / "journal").glob("*.snapshot"):
+        snapshot.unlink()
+    file = next((tmp_path / "data" / "events").glob("*.events"))
+    with file.open("r+b") as opened:
+        opened.seek(HEADER_BYTES + 100 * DELIVERY.itemsize)
+        opened.write(bytes(DELIVERY.itemsize))
+    segment = sorted((tmp_path / "data" / "journal").glob("*.journal"))[0]
+    content = bytearray(segment.read_bytes())
+    content[4096 + 150 * 72] ^= 1  # its end lies between the place that is lost and the old end of the log
+    segment.write_bytes(content)
+    found = reopen(tmp_path)
+    last = found.log.last_sequence
+    assert last == found.kernel.last_event_sequence
+    assert 101 < last < len(OPENING) + len(ORDERS)
+    assert len(log_of(tmp_path).read(last + 1)) == 0
+    with running(tmp_path) as (core, _):
+        carry_out(attach(core), builders.new(5000, Side.BUY, 1, 50))
+    assert log_of(tmp_path).read(last + 1)["event"]["order_id"].tolist() == [5000]
+
+
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
 def test_a_damaged_log_is_mended_from_the_journal(tmp_path: Path, place: float) -> None:
     trade(tmp_path, OPENING, ORDERS)
