@@ -4,14 +4,15 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from nautilus.core.clock cimport clock_adjust, clock_now_ns, process_clock
-from nautilus.core.eventlog cimport DELIVERY_LAST, LOG_STAGED, delivery_t, log_append, log_room, log_seal
+from nautilus.core.eventlog cimport (
+    DELIVERY_LAST, LOG_STAGED, delivery_t, log_append, log_full, log_limit, log_room, log_seal)
 from nautilus.core.histogram cimport histogram_record
 from nautilus.core.port cimport (
-    CORE_FAILED, FEED_ALL, MOST_SLOTS, control_t, count_load, count_store, level_load, level_store, slot_feed,
+    CORE_FAILED, FEED_ALL, MOST_SLOTS, PART_LOG, control_t, count_load, count_store, level_load, level_store, slot_feed,
     slot_t, state_load, state_store)
 from nautilus.core.region cimport bell_ring, bell_sleep
-from nautilus.core.ring cimport ring_peek, ring_push, ring_release
-from nautilus.core.trading_core cimport IDLE_NS, OUTPUT_RECORDS, core_t, rest
+from nautilus.core.ring cimport ring_peek, ring_position, ring_push, ring_release
+from nautilus.core.trading_core cimport IDLE_NS, OUTPUT_RECORDS, core_fail, core_t, output_t, rest
 from nautilus.core.types cimport (
     EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED,
     EVENT_UNKNOWN, event_t)
@@ -19,13 +20,14 @@ from nautilus.core.types cimport (
 
 cdef enum:
     ADJUST_NS = 1000000000      # between looks at CLOCK_REALTIME
+    MOST_NS = 4294967295        # of a latency that is recorded
 
 
 cdef bint egress_waiting(core_t* core) noexcept nogil:
     cdef uint64_t granted
     cdef uint32_t i
-    cdef const delivery_t* record = <const delivery_t*>ring_peek(core.output, 1, &granted)
-    if granted and record.event.command_sequence <= level_load(&core.control.gate):
+    cdef const output_t* record = <const output_t*>ring_peek(core.output, 1, &granted)
+    if granted and record.delivery.event.command_sequence <= level_load(&core.control.gate):
         return True
     for i in range(core.slot_count):
         if count_load(&core.slots[i].join_wanted) != core.joined[i]:
@@ -43,6 +45,7 @@ cdef void serve_joins(core_t* core) noexcept nogil:
         core.joined[i] = wanted
         core.cut[i] = False
         core.slots[i].joined_sequence = level_load(&core.control.delivered_sequence) + 1
+        core.slots[i].joined_at = ring_position(slot_feed(core.slots[i]))
         count_store(&core.slots[i].cut, 0)
         count_store(&core.slots[i].join_served, wanted)
         core.control.joins += 1
@@ -68,25 +71,38 @@ cdef inline void count_event(control_t* control, const event_t* e) noexcept nogi
         control.unknown += 1
 
 
-cdef void log_records(core_t* core, delivery_t* records, uint64_t count) noexcept nogil:
-    """Append what has a sequence; a disk without room is waited for, counted, while new orders are refused."""
+cdef bint log_records(core_t* core, delivery_t* records, uint64_t count) noexcept nogil:
+    """Append what has a sequence; False: it cannot be, and none of it may be shown.
+
+    A disk without room is waited for, counted, while new orders are refused, until the core is to stop: the next
+    start appends what is missing. Any other error is the end of the core.
+    """
+    cdef control_t* control = core.control
     cdef uint64_t i = 0, first
+    cdef int rc
     while i < count:
         while i < count and records[i].event.sequence == 0:
             i += 1
         first = i
         while i < count and records[i].event.sequence != 0:
-            count_event(core.control, &records[i].event)
             i += 1
-        while i > first and log_append(core.log, &records[first], i - first) != 0:
-            core.control.log_waits += 1
-            state_store(&core.control.log_open, 0)
-            if state_load(&core.control.state) == CORE_FAILED:
-                return
-            # What was appended before the failure is not written again.
+        while i > first:
+            rc = log_append(core.log, &records[first], i - first)
+            # What was appended before a failure is not written again.
             while first < i and records[first].event.sequence <= core.log.last_sequence:
+                count_event(control, &records[first].event)
                 first += 1
-            bell_sleep(&core.control.egress_bell, core.control.egress_bell.value, IDLE_NS)
+            control.log_error = <uint32_t>-rc
+            if rc == 0:
+                break
+            if not log_full(rc):
+                core_fail(core, -rc, PART_LOG)
+            if state_load(&control.state) == CORE_FAILED or state_load(&core.stop):
+                return False
+            control.log_waits += 1
+            state_store(&control.log_open, 0)
+            bell_sleep(&control.egress_bell, control.egress_bell.value, IDLE_NS)
+    return True
 
 
 cdef void feed(core_t* core, const delivery_t* records, uint64_t count) noexcept nogil:
@@ -116,43 +132,59 @@ cdef void feed(core_t* core, const delivery_t* records, uint64_t count) noexcept
             bell_ring(&slot.client_bell, core.bells[i])
 
 
+cdef inline int64_t latency_ns(int64_t taken_ns, int64_t now_ns) noexcept nogil:
+    """What is recorded: a clock that was set back gives no negative one, a disk that was full no endless one."""
+    return min(max(now_ns - taken_ns, <int64_t>0), <int64_t>MOST_NS)
+
+
+cdef inline int64_t wanted_room(const core_t* core) noexcept nogil:
+    """Records of the log to be had before new orders are taken: what is on its way, then a kill of every order."""
+    cdef int64_t most = min(<int64_t>(2 * OUTPUT_RECORDS), core.log.capacity)
+    return most + 2 * level_load(&core.control.open_orders)
+
+
 cdef void* egress_main(void* argument) noexcept nogil:
     cdef core_t* core = <core_t*>argument
     cdef control_t* control = core.control
-    cdef const delivery_t* records
+    cdef const output_t* records
     cdef uint64_t granted, count, i
-    cdef int64_t gate, last_sequence, adjusted = clock_now_ns(), now
-    cdef uint32_t elapsed
-    cdef bint last
+    cdef int64_t gate, adjusted = clock_now_ns(), now
+    cdef bint last, room, shown = True
     while True:
         last = state_load(&core.journal_done) != 0
         serve_joins(core)
         gate = level_load(&control.gate)
-        records = <const delivery_t*>ring_peek(core.output, LOG_STAGED, &granted)
+        records = <const output_t*>ring_peek(core.output, LOG_STAGED, &granted)
         count = 0
-        while count < granted and records[count].event.command_sequence <= gate:
+        while count < granted and records[count].delivery.event.command_sequence <= gate:
             count += 1
         now = clock_now_ns()
         if count:
-            memcpy(core.staged, records, count * sizeof(delivery_t))
-            ring_release(core.output, count)
             for i in range(count):
-                if core.staged[i].flags & DELIVERY_LAST and core.staged[i].slot < MOST_SLOTS:
-                    elapsed = <uint32_t>now - core.staged[i].checksum
-                    if core.latency is not NULL:
-                        histogram_record(core.latency, elapsed)
+                memcpy(&core.staged[i], &records[i].delivery, sizeof(delivery_t))
+                if core.latency is not NULL and core.staged[i].flags & DELIVERY_LAST \
+                        and core.staged[i].slot < MOST_SLOTS:
+                    histogram_record(core.latency, latency_ns(records[i].taken_ns, now))
+            ring_release(core.output, count)
             log_seal(core.staged, count)
-            log_records(core, core.staged, count)
-            last_sequence = core.log.last_sequence
-            level_store(&control.delivered_sequence, last_sequence)
-            feed(core, core.staged, count)
+            shown = shown and log_records(core, core.staged, count)
+            level_store(&control.delivered_sequence, core.log.last_sequence)
+            if shown:
+                feed(core, core.staged, count)
         if now - adjusted > ADJUST_NS:
             clock_adjust(&process_clock)
             adjusted = now
-        state_store(&control.log_open, log_room(core.log, 2 * OUTPUT_RECORDS if core.log.capacity > 4 * OUTPUT_RECORDS
-                                                else core.log.capacity // 8))
+        room = log_room(core.log, wanted_room(core))
+        level_store(&core.log_limit, log_limit(core.log))
+        control.log_error = 0 if room else <uint32_t>-core.log.error
+        state_store(&control.log_open, room and shown)
         if count == 0:
             if last:
                 break
             rest(core, &control.egress_bell, egress_waiting, core.spin_ns, 5 * IDLE_NS)
     return NULL
+
+
+def recorded_latency(int64_t taken_ns, int64_t now_ns):
+    """Nanoseconds that are recorded for a command taken at one time and answered at another."""
+    return latency_ns(taken_ns, now_ns)

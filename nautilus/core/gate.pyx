@@ -4,11 +4,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nautilus.core.clock cimport clock_now_ns
 from nautilus.core.journal cimport (
-    JOURNAL_RECORD, journal_flush, journal_put, journal_put_hash, journal_room, journal_t)
-from nautilus.core.port cimport CORE_FAILED, control_t, level_store, state_load, state_store
+    JOURNAL_RECORD, journal_flush, journal_limit, journal_put, journal_put_hash, journal_room, journal_t)
+from nautilus.core.port cimport CORE_FAILED, PART_JOURNAL, control_t, level_store, state_load, state_store
 from nautilus.core.region cimport bell_ring
 from nautilus.core.ring cimport ring_peek, ring_release, ring_size, ring_take_consumer
-from nautilus.core.trading_core cimport BATCH, COMMAND_RECORDS, IDLE_NS, core_t, queued_t, rest
+from nautilus.core.trading_core cimport BATCH, COMMAND_RECORDS, IDLE_NS, core_fail, core_t, queued_t, rest
 
 cdef extern from *:
     """
@@ -50,9 +50,7 @@ cdef uint64_t write_waiting(core_t* core, uint64_t most) noexcept nogil:
     rc = journal_flush(journal)
     if rc != 0:
         # Final: nothing that is not written may be shown, and nothing more may be taken.
-        control.error = <uint32_t>-rc
-        state_store(&control.state, CORE_FAILED)
-        bell_ring(&control.kernel_bell, -1)
+        core_fail(core, -rc, PART_JOURNAL)
         return granted
     control.flushes += 1
     level_store(&control.written_sequence, journal.written_sequence)
@@ -89,14 +87,16 @@ cdef void* journal_main(void* argument) noexcept nogil:
     cdef core_t* core = <core_t*>argument
     cdef control_t* control = core.control
     cdef uint64_t written
-    cdef bint last
+    cdef bint last, room
     while True:
         last = state_load(&core.kernel_done) != 0
         written = 0
         if word_take(&core.writing):
             written = write_waiting(core, COMMAND_RECORDS // 4)
             # Room for all that may be on its way, so that what was taken is never without a place.
-            state_store(&control.journal_open, journal_room(core.journal, 2 * COMMAND_RECORDS))
+            room = journal_room(core.journal, 2 * COMMAND_RECORDS)
+            level_store(&core.journal_limit, journal_limit(core.journal))
+            state_store(&control.journal_open, room)
             state_store(&core.writing, 0)
         if state_load(&control.state) == CORE_FAILED:
             break

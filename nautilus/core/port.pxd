@@ -8,7 +8,8 @@ A slot is a region with three rings: `urgent` (kill, mass cancel) and `ingress` 
 
 The feed waits for nobody: where it is full the client is cut off, everything later is missing, and it joins again:
 `join_wanted` is counted up by the client, the egress answers with `join_served` and the first sequence that it will
-push after it. What lies before is in the event log.
+push after it, with its place in the feed. What lies before is in the event log; what a new holder of the slot finds in
+the feed from before its first join is for the holder before it, and left out.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -19,7 +20,7 @@ from nautilus.core.ring cimport ring_t
 cdef enum:
     REGION_CONTROL = 1
     REGION_SLOT = 2
-    PORT_LAYOUT = 1
+    PORT_LAYOUT = 2
     MOST_SLOTS = 16
     SOURCE_URGENT = 0x8000
 
@@ -33,7 +34,11 @@ cdef enum:
     CORE_NOT_READY = 3          # takes cancels and kills, refuses the rest
     CORE_STOPPING = 4
     CORE_STOPPED = 5
-    CORE_FAILED = 6
+    CORE_FAILED = 6             # for good: no later state takes its place
+
+cdef enum:
+    PART_JOURNAL = 1            # control_t.error_in
+    PART_LOG = 2
 
 cdef extern from *:
     """
@@ -45,7 +50,8 @@ cdef extern from *:
         uint32_t state, error;              /* CORE_*; errno of what stopped it */
         uint32_t journal_open, log_open;    /* 0: no room, new orders are refused */
         int64_t  started_ns;
-        char     pad0[128 - 24];
+        uint32_t error_in, log_error;       /* PART_*; errno of what the egress waits for, 0: nothing */
+        char     pad0[128 - 32];
         /* written by the kernel thread */
         int64_t  last_sequence, last_event_sequence, now_ns, open_orders, busy, refused_full, not_ready, waits, turns;
         char     pad1[128 - 72];
@@ -63,15 +69,15 @@ cdef extern from *:
         bell_t   client_bell;
         /* written by the client */
         uint64_t join_wanted;
-        uint32_t mode;
-        int32_t  client;                    /* its process and start time; 0: nobody has it */
-        uint64_t client_start;
+        uint32_t mode, unused;
+        uint64_t holder;                    /* HOLDER of its process; 0: nobody has it */
         char     pad0[128 - 24];
         /* written by the egress thread */
         uint64_t join_served;
         int64_t  joined_sequence;           /* first event that the feed will have after the join */
         uint64_t cut, cuts;                 /* cut: 1 from where the feed was full until the next join */
-        char     pad1[128 - 32];
+        uint64_t joined_at;                 /* place in the feed of what is pushed after the join */
+        char     pad1[128 - 40];
         uint64_t ingress_at, urgent_at, feed_at;    /* offsets of the rings; never change */
         char     pad2[128 - 24];
     } slot_t;
@@ -81,6 +87,28 @@ cdef extern from *:
     static inline ring_t *slot_feed(slot_t *slot) { return SLOT_RING(slot, feed_at); }
     #define word_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
     #define word_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+    #define HOLDER_PID ((1u << 22) - 1)     /* the highest that Linux gives */
+
+    /* Process and start time in one word, so that a slot changes hands in one step. */
+    static uint64_t holder_of(int32_t pid) { return (uint64_t)pid | process_start(pid) << 22; }
+
+    static int32_t holder_pid(uint64_t holder) { return (int32_t)(holder & HOLDER_PID); }
+
+    static int holder_lives(uint64_t holder)
+    {
+        return holder >> 22 != 0 && holder_of(holder_pid(holder)) == holder;
+    }
+
+    static inline int holder_move(uint64_t *place, uint64_t from, uint64_t to)
+    {
+        return __atomic_compare_exchange_n(place, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    }
+
+    /* Only from the state that was seen: another thread may have failed the core meanwhile. */
+    static inline int state_move(uint32_t *place, uint32_t from, uint32_t to)
+    {
+        return __atomic_compare_exchange_n(place, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    }
     #endif
     """
     ctypedef struct control_t:
@@ -93,6 +121,8 @@ cdef extern from *:
         uint32_t journal_open
         uint32_t log_open
         int64_t started_ns
+        uint32_t error_in
+        uint32_t log_error
         int64_t last_sequence
         int64_t last_event_sequence
         int64_t now_ns
@@ -123,12 +153,12 @@ cdef extern from *:
         bell_t client_bell
         uint64_t join_wanted
         uint32_t mode
-        int32_t client
-        uint64_t client_start
+        uint64_t holder
         uint64_t join_served
         int64_t joined_sequence
         uint64_t cut
         uint64_t cuts
+        uint64_t joined_at
         uint64_t ingress_at
         uint64_t urgent_at
         uint64_t feed_at
@@ -141,6 +171,12 @@ cdef extern from *:
     void count_store "word_store"(uint64_t* place, uint64_t value) noexcept nogil
     int64_t level_load "word_load"(int64_t* place) noexcept nogil
     void level_store "word_store"(int64_t* place, int64_t value) noexcept nogil
+    # A slot's holder: of a process, its id, whether it lives, and the slot changing hands (False: another one was quicker).
+    uint64_t holder_of(int32_t pid) noexcept nogil
+    int32_t holder_pid(uint64_t holder) noexcept nogil
+    bint holder_lives(uint64_t holder) noexcept nogil
+    bint holder_move(uint64_t* place, uint64_t seen, uint64_t to) noexcept nogil
+    bint state_move(uint32_t* place, uint32_t seen, uint32_t to) noexcept nogil
 
 
 cdef class Port:
@@ -148,9 +184,13 @@ cdef class Port:
     cdef slot_t* slot
     cdef object directory
     cdef readonly str name
+    cdef uint64_t own                   # this process as a holder
+    cdef bint fresh                     # what the feed has from before the first join is another holder's
     cdef int bell                       # read end of the FIFO by which the core wakes a poll; -1: none
     cdef int drop(self) except -1
     cdef int check(self) except -1
+    cdef uint64_t something(self) noexcept nogil
+    cdef uint64_t take(self, void* out, uint64_t most) noexcept nogil
 
 
 cdef dict control_facts(control_t* c)

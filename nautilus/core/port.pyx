@@ -6,10 +6,10 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from nautilus.core.clock cimport clock_now_ns
 from nautilus.core.eventlog cimport delivery_t
 from nautilus.core.region cimport (
-    BELL_FUTEX, BELL_POLL, bell_awake, bell_prepare, bell_ring, bell_sleep, process_start, region_alive,
+    BELL_FUTEX, BELL_POLL, bell_awake, bell_prepare, bell_ring, bell_sleep, region_alive,
     region_attach, region_detach, region_retired, region_t, region_yield)
 from nautilus.core.ring cimport (
-    cpu_relax, ring_drain, ring_push, ring_size, ring_take_consumer, ring_take_producer)
+    cpu_relax, ring_drain, ring_push, ring_size, ring_skip_to, ring_take_consumer, ring_take_producer)
 from nautilus.core.types cimport COMMAND_KILL, COMMAND_MASS_CANCEL, command_t
 
 import os
@@ -26,6 +26,7 @@ STATES = {
     CORE_STARTING: "starting", CORE_READY: "ready", CORE_NOT_READY: "not ready", CORE_STOPPING: "stopping",
     CORE_STOPPED: "stopped", CORE_FAILED: "failed",
 }
+PARTS = {PART_JOURNAL: "journal", PART_LOG: "event log"}
 CONTROL_NAME = "core.control"
 
 cdef enum:
@@ -101,12 +102,16 @@ cdef class Port:
         if not region_alive(&self.control.head):
             self.drop()
             raise PortError("core.absent", f"{self.directory}: the core has gone; expected a running one")
-        holder, own = self.slot.client, os.getpid()
-        if holder and holder != own and process_start(holder) == self.slot.client_start:
-            self.drop()
-            raise PortError("core.slot_taken", f"slot {name} is taken by process {holder}; expected a free one")
-        self.slot.client = own
-        self.slot.client_start = process_start(own)
+        self.own = holder_of(os.getpid())
+        held = count_load(&self.slot.holder)
+        while True:
+            if holder_pid(held) != os.getpid() and holder_lives(held):
+                self.drop()
+                raise PortError(
+                    "core.slot_taken", f"slot {name} is taken by process {holder_pid(held)}; expected a free one")
+            if holder_move(&self.slot.holder, held, self.own):
+                break
+            held = count_load(&self.slot.holder)
         self.slot.mode = mode
         ring_take_producer(slot_ingress(self.slot))
         ring_take_producer(slot_urgent(self.slot))
@@ -116,6 +121,7 @@ cdef class Port:
         except FileNotFoundError:
             self.bell = -1
         self.disarm()       # what woke the slot's client before this one
+        self.fresh = True
         self.join()
 
     def __dealloc__(self):
@@ -138,9 +144,23 @@ cdef class Port:
 
     def close(self):
         """Give the slot back."""
-        if self.slot is not NULL and self.slot.client == os.getpid():
-            self.slot.client = 0
+        if self.slot is not NULL and holder_pid(self.own) == os.getpid():
+            holder_move(&self.slot.holder, self.own, 0)
         self.drop()
+
+    cdef uint64_t something(self) noexcept nogil:
+        """Records in the feed that are for this holder."""
+        if self.fresh:
+            if count_load(&self.slot.join_served) != self.slot.join_wanted:
+                return 0        # the egress may still be pushing what the holder before did not wait for
+            ring_skip_to(slot_feed(self.slot), self.slot.joined_at)
+            self.fresh = False
+        return ring_size(slot_feed(self.slot))
+
+    cdef uint64_t take(self, void* out, uint64_t most) noexcept nogil:
+        if self.fresh and self.something() == 0:
+            return 0
+        return ring_drain(slot_feed(self.slot), out, most)
 
     def join(self):
         """Ask the egress to feed this slot from now on; `joined` says when it does."""
@@ -251,7 +271,7 @@ cdef class Port:
             return 0
         raw = out.view(np.uint8)
         with nogil:
-            count = ring_drain(slot_feed(self.slot), &raw[0], most)
+            count = self.take(&raw[0], most)
             while count == 0 and wait_ns > 0:
                 looks += 1
                 if looks & 15 == 0:
@@ -262,14 +282,14 @@ cdef class Port:
                         break
                     if now - start >= spin_ns:
                         value = bell_prepare(&self.slot.client_bell, BELL_FUTEX)
-                        if ring_size(slot_feed(self.slot)) == 0:
+                        if self.something() == 0:
                             bell_sleep(&self.slot.client_bell, value, min(wait_ns - (now - start), <int64_t>50000000))
                         else:
                             bell_awake(&self.slot.client_bell)
                     elif looks > RELAXES:
                         region_yield()
                 cpu_relax()
-                count = ring_drain(slot_feed(self.slot), &raw[0], most)
+                count = self.take(&raw[0], most)
         return count
 
     def fileno(self):
@@ -280,7 +300,7 @@ cdef class Port:
         """Before a poll on `fileno()`: True to poll, False where something waits already."""
         self.check()
         bell_prepare(&self.slot.client_bell, BELL_POLL)
-        if ring_size(slot_feed(self.slot)) or region_retired(&self.control.head) or count_load(&self.slot.cut):
+        if self.something() or region_retired(&self.control.head) or count_load(&self.slot.cut):
             bell_awake(&self.slot.client_bell)
             return False
         return True
@@ -299,7 +319,7 @@ cdef class Port:
     def waiting(self):
         """Deliveries that wait."""
         self.check()
-        return ring_size(slot_feed(self.slot))
+        return self.something()
 
 
 cdef str refusal_of(control_t* c):
@@ -311,13 +331,15 @@ cdef str refusal_of(control_t* c):
     if not state_load(&c.journal_open):
         return "the core's journal has no room"
     if not state_load(&c.log_open):
-        return "the core's event log has no room"
+        return f"the core's event log has no room: {os.strerror(c.log_error)}" if c.log_error else \
+            "the core's event log has no room"
     return ""
 
 
 cdef dict control_facts(control_t* c):
     return {
-        "state": STATES.get(state_load(&c.state), "unknown"), "error": c.error, "epoch": c.head.epoch,
+        "state": STATES.get(state_load(&c.state), "unknown"), "error": c.error, "error_in": PARTS.get(c.error_in, ""),
+        "epoch": c.head.epoch, "log_error": c.log_error,
         "refuses": refusal_of(c), "pid": c.head.owner, "started_ns": c.started_ns,
         "journal_open": bool(c.journal_open), "log_open": bool(c.log_open),
         "commands": level_load(&c.last_sequence), "events": level_load(&c.last_event_sequence), "now_ns": c.now_ns,

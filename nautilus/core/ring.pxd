@@ -192,6 +192,18 @@ cdef extern from *:
         r->consumer = 0;
     }
 
+    /* Records that the producer has handed over since the ring was made: a place in it, asked for by the producer. */
+    static inline uint64_t ring_position(const ring_t *r) { return r->next; }
+
+    /* The consumer leaves out what lies before a position that the producer has passed. */
+    static inline void ring_skip_to(ring_t *r, uint64_t position)
+    {
+        ring_check_thread(r, &r->consumer);
+        r->seen_tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+        if (position - r->done <= r->seen_tail - r->done)
+            ring_release(r, position - r->done);
+    }
+
     static inline void cpu_relax(void)
     {
     #if defined(__x86_64__) || defined(__i386__)
@@ -227,6 +239,9 @@ cdef extern from *:
     # Begin as the producer, or the consumer, of a ring that another process used so far.
     void ring_take_producer(ring_t* ring) noexcept nogil
     void ring_take_consumer(ring_t* ring) noexcept nogil
+    # Where the producer is; leave out what lies before such a position.
+    uint64_t ring_position(const ring_t* ring) noexcept nogil
+    void ring_skip_to(ring_t* ring, uint64_t position) noexcept nogil
     void cpu_relax() noexcept nogil
 
 

@@ -11,15 +11,16 @@ from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT
 from nautilus.core.orders cimport kernel_step
 from nautilus.core.port cimport (
-    CORE_FAILED, CORE_NOT_READY, CORE_READY, MOST_SLOTS, control_t, level_store, slot_ingress, slot_urgent,
-    state_load, state_store)
+    CORE_FAILED, CORE_NOT_READY, CORE_READY, MOST_SLOTS, control_t, level_load, level_store, slot_ingress, slot_urgent,
+    state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_yield
 from nautilus.core.ring cimport ring_claim, ring_commit, ring_peek, ring_push, ring_release, ring_size, ring_t
 from nautilus.core.state cimport kernel_t
-from nautilus.core.trading_core cimport BATCH, EVENTS, IDLE_NS, OUTPUT_RECORDS, core_t, platform_ns, queued_t, rest
+from nautilus.core.trading_core cimport (
+    BATCH, EVENTS, IDLE_NS, OUTPUT_RECORDS, TURNS, core_t, output_t, platform_ns, queued_t, rest)
 from nautilus.core.types cimport (
-    COMMAND_NEW, COMMAND_REPLACE, COMMAND_TIME, EVENT_REJECTED, REASON_BUSY, REASON_JOURNAL_FULL, REASON_NOT_READY,
-    command_t, event_t)
+    COMMAND_CANCEL, COMMAND_KILL, COMMAND_NEW, COMMAND_REPLACE, COMMAND_TIME, EVENT_REJECTED, REASON_BUSY,
+    REASON_JOURNAL_FULL, REASON_NOT_READY, command_t, event_t)
 
 
 cdef bint kernel_waiting(core_t* core) noexcept nogil:
@@ -32,22 +33,22 @@ cdef bint kernel_waiting(core_t* core) noexcept nogil:
 
 
 cdef void push_out(core_t* core, const event_t* event, uint8_t kind, uint8_t flags, uint16_t slot,
-                   uint32_t taken) noexcept nogil:
+                   int64_t taken_ns) noexcept nogil:
     """One record into the output ring; waits for the egress where that is full, counted."""
     cdef uint64_t granted
-    cdef delivery_t* place = <delivery_t*>ring_claim(core.output, 1, &granted)
+    cdef output_t* place = <output_t*>ring_claim(core.output, 1, &granted)
     while granted == 0:
         if state_load(&core.control.state) == CORE_FAILED:
             return              # nothing is shown any more
         core.control.waits += 1
         bell_ring(&core.control.egress_bell, -1)
         region_yield()
-        place = <delivery_t*>ring_claim(core.output, 1, &granted)
-    memcpy(&place.event, event, sizeof(event_t))
-    place.kind = kind
-    place.flags = flags
-    place.slot = slot
-    place.checksum = taken
+        place = <output_t*>ring_claim(core.output, 1, &granted)
+    memcpy(&place.delivery.event, event, sizeof(event_t))
+    place.delivery.kind = kind
+    place.delivery.flags = flags
+    place.delivery.slot = slot
+    place.taken_ns = taken_ns
     ring_commit(core.output, 1)
 
 
@@ -57,12 +58,12 @@ cdef void flush_events(core_t* core) noexcept nogil:
     cdef Py_ssize_t i, last = k.out_count - 1
     events_hash(k)
     for i in range(k.out_count):
-        push_out(core, &core.events[i], core.kinds[i], core.flags[i], core.sources[i], core.taken[i])
+        push_out(core, &core.events[i], core.kinds[i], core.flags[i], core.sources[i], core.taken_ns[i])
     if k.spill_count:
         # All of the last command, which has no LAST among `out` then.
         for i in range(k.spill_count):
             push_out(core, &k.spill[i], core.kinds[last], DELIVERY_LAST if i == k.spill_count - 1 else 0,
-                     core.sources[last], core.taken[last])
+                     core.sources[last], core.taken_ns[last])
     k.out_count = 0
     k.out_hashed = 0
     k.spill_count = 0
@@ -70,7 +71,7 @@ cdef void flush_events(core_t* core) noexcept nogil:
     k.spill_hashed = 0
 
 
-cdef void refuse(core_t* core, const command_t* c, int reason, uint16_t slot, uint32_t taken) noexcept nogil:
+cdef void refuse(core_t* core, const command_t* c, int reason, uint16_t slot, int64_t taken_ns) noexcept nogil:
     """Not sequenced, not journalled: the sender alone is told, and may send it again."""
     cdef event_t e
     memset(&e, 0, sizeof(e))
@@ -87,7 +88,7 @@ cdef void refuse(core_t* core, const command_t* c, int reason, uint16_t slot, ui
     e.source_id = c.source_id
     e.source_sequence = c.source_sequence
     flush_events(core)
-    push_out(core, &e, c.kind, DELIVERY_LAST | DELIVERY_REFUSED, slot, taken)
+    push_out(core, &e, c.kind, DELIVERY_LAST | DELIVERY_REFUSED, slot, taken_ns)
 
 
 cdef void to_journal(core_t* core, const queued_t* queued) noexcept nogil:
@@ -99,7 +100,28 @@ cdef void to_journal(core_t* core, const queued_t* queued) noexcept nogil:
         region_yield()
 
 
-cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t slot, uint32_t taken) noexcept nogil:
+cdef bint is_taken(core_t* core, const command_t* c) noexcept nogil:
+    """Whether there is room for a command, and for its events in the log.
+
+    Where one of the disks is full, new orders are refused, and the rest is taken as long as what is allocated surely
+    suffices: what the journal has, the log has too, and its sender is answered. A kill switch has room to the end.
+    """
+    cdef kernel_t* k = core.kernel
+    cdef int64_t commands = 2, most = 64 + k.timer_count, every = 64 + 2 * <int64_t>k.orders.used
+    if state_load(&core.control.journal_open) and state_load(&core.control.log_open):
+        return True
+    if c.kind == COMMAND_NEW or c.kind == COMMAND_REPLACE:
+        return False
+    if c.kind != COMMAND_CANCEL:
+        most = every                # each order may expire, then be cancelled or filled
+    if c.kind != COMMAND_KILL:
+        commands += BATCH
+        most += every
+    return (k.sequence + commands <= level_load(&core.journal_limit)
+            and k.event_sequence + most <= level_load(&core.log_limit))
+
+
+cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t slot, int64_t taken_ns) noexcept nogil:
     """Sequence one command, carry it out, hand it to the journal and its events on."""
     cdef kernel_t* k = core.kernel
     cdef queued_t queued
@@ -111,15 +133,15 @@ cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t sl
     queued.mark = 0
     if entering and ring_size(core.output) > OUTPUT_RECORDS - OUTPUT_RECORDS // 4:
         core.control.busy += 1
-        refuse(core, c, REASON_BUSY, slot, taken)
+        refuse(core, c, REASON_BUSY, slot, taken_ns)
         return
-    if entering and not (state_load(&core.control.journal_open) and state_load(&core.control.log_open)):
+    if not is_taken(core, c):
         core.control.refused_full += 1
-        refuse(core, c, REASON_JOURNAL_FULL, slot, taken)
+        refuse(core, c, REASON_JOURNAL_FULL, slot, taken_ns)
         return
     if entering and state_load(&core.control.state) != CORE_READY:
         core.control.not_ready += 1
-        refuse(core, c, REASON_NOT_READY, slot, taken)
+        refuse(core, c, REASON_NOT_READY, slot, taken_ns)
         return
     if k.out_count > EVENTS - 1024:
         flush_events(core)
@@ -139,13 +161,13 @@ cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t sl
         empty.source_id = c.source_id
         empty.source_sequence = c.source_sequence
         flush_events(core)
-        push_out(core, &empty, c.kind, DELIVERY_LAST | DELIVERY_EMPTY, slot, taken)
+        push_out(core, &empty, c.kind, DELIVERY_LAST | DELIVERY_EMPTY, slot, taken_ns)
         return
     for i in range(first, k.out_count):
         core.kinds[i] = c.kind
         core.flags[i] = 0
         core.sources[i] = slot
-        core.taken[i] = taken
+        core.taken_ns[i] = taken_ns
     if k.spill_count:
         flush_events(core)
     else:
@@ -169,14 +191,14 @@ cdef uint64_t take(core_t* core, ring_t* ring, uint16_t slot) noexcept nogil:
     """Up to BATCH commands of one ring."""
     cdef uint64_t granted, i
     cdef int64_t now_ns
-    cdef uint32_t taken
+    cdef int64_t taken_ns
     cdef const command_t* commands = <const command_t*>ring_peek(ring, BATCH, &granted)
     if granted == 0:
         return 0
     now_ns = platform_ns(core)
-    taken = <uint32_t>clock_now_ns()
+    taken_ns = clock_now_ns()
     for i in range(granted):
-        step(core, &commands[i], now_ns, slot, taken)
+        step(core, &commands[i], now_ns, slot, taken_ns)
     ring_release(ring, granted)
     return granted
 
@@ -208,8 +230,10 @@ cdef void* kernel_main(void* argument) noexcept nogil:
     cdef control_t* control = core.control
     cdef command_t tick
     cdef uint64_t did
-    cdef uint32_t i, turn = 0
+    cdef uint32_t i, turn = 0, looks_left = 2
     cdef int64_t now, most
+    memset(&tick, 0, sizeof(tick))
+    tick.kind = COMMAND_TIME
     k.out = core.events
     k.out_capacity = EVENTS
     k.out_count = 0
@@ -225,28 +249,32 @@ cdef void* kernel_main(void* argument) noexcept nogil:
         level_store(&control.turns, control.turns + 1)
         if k.timer_count:
             now = platform_ns(core)
-            if k.timers[0].due_ns <= now:
-                memset(&tick, 0, sizeof(tick))
-                tick.kind = COMMAND_TIME
-                step(core, &tick, now, MOST_SLOTS, <uint32_t>clock_now_ns())
+            if k.timers[0].due_ns <= now and is_taken(core, &tick):
+                step(core, &tick, now, MOST_SLOTS, clock_now_ns())
                 did += 1
         if state_load(&control.state) == CORE_FAILED:
             break
         if did:
             publish_state(core)
-            continue
+            if turn % TURNS:
+                continue
+        # Senders that never pause hold up neither a stop nor a look at the kernel.
         if state_load(&core.stop):
-            break
+            looks_left -= 1
+            if did == 0 or looks_left == 0:
+                break
         if state_load(&core.hold):
             state_store(&core.held, 1)
             while state_load(&core.hold) and state_load(&core.stop) == 0:
                 region_yield()
             state_store(&core.held, 0)
             continue
+        if did:
+            continue
         if state_load(&control.state) == CORE_NOT_READY and platform_ns(core) >= k.now_ns - 1000000000:
-            state_store(&control.state, CORE_READY)
+            state_move(&control.state, CORE_NOT_READY, CORE_READY)
         most = IDLE_NS
-        if k.timer_count:
+        if k.timer_count and is_taken(core, &tick):
             now = k.timers[0].due_ns - platform_ns(core)
             if core.scaled:
                 now = <int64_t>(<double>now / core.speed)

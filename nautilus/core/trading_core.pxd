@@ -15,8 +15,8 @@ from nautilus.core.clock cimport clock_now_ns
 from nautilus.core.eventlog cimport delivery_t, log_t
 from nautilus.core.histogram cimport histogram_t
 from nautilus.core.journal cimport journal_t
-from nautilus.core.port cimport control_t, slot_t
-from nautilus.core.region cimport BELL_FUTEX, bell_awake, bell_prepare, bell_sleep, bell_t, region_yield
+from nautilus.core.port cimport CORE_FAILED, control_t, slot_t, state_move, state_store
+from nautilus.core.region cimport BELL_FUTEX, bell_awake, bell_prepare, bell_ring, bell_sleep, bell_t, region_yield
 from nautilus.core.ring cimport cpu_relax, ring_t
 from nautilus.core.state cimport kernel_t
 from nautilus.core.types cimport command_t, event_t
@@ -33,12 +33,16 @@ cdef enum:
     BATCH = 64                      # commands of one ring a turn
     EVENTS = 8192                   # room of the kernel thread's own buffer
     LOOKS = 8                       # before the first yield of an idle thread: who it waits for may need its core
+    TURNS = 64                      # of the kernel thread under load, between two looks at `stop` and `hold`
     IDLE_NS = 20000000              # its longest sleep without a look: timers, stop, room on the disk
 
 ctypedef struct queued_t:           # of the command ring
     command_t command
     uint64_t mark                   # 1: no command, but the running hashes, for the journal
 
+ctypedef struct output_t:           # of the output ring
+    delivery_t delivery
+    int64_t taken_ns                # wall clock when its command was taken
 
 ctypedef struct core_t:
     kernel_t* kernel
@@ -56,7 +60,7 @@ ctypedef struct core_t:
     uint8_t* kinds                  # kind of the cause of each
     uint8_t* flags
     uint16_t* sources               # slot that it came from
-    uint32_t* taken                 # low bits of the wall clock when its command was taken
+    int64_t* taken_ns               # wall clock when its command was taken
     delivery_t* staged              # of the egress
     histogram_t* latency            # taken -> handed out, nanoseconds
     # the platform's clock: wall time, or scaled from an anchor
@@ -68,6 +72,8 @@ ctypedef struct core_t:
     bint durable                    # the gate is fdatasync
     uint32_t writing                # 1: a thread has the journal and the reading end of `commands`
     int64_t slow_until_ns           # the kernel thread leaves the journal alone until then
+    int64_t journal_limit           # last command that surely finds a place in the journal
+    int64_t log_limit               # last event that surely finds one in the log
     # asked for by the starting thread, answered by the kernel thread
     uint32_t stop
     uint32_t hold
@@ -77,6 +83,17 @@ ctypedef struct core_t:
     pthread_t kernel_thread
     pthread_t journal_thread
     pthread_t egress_thread
+
+
+cdef inline void core_fail(core_t* core, int error, uint32_t part) noexcept nogil:
+    """For good: nothing more is taken, nothing that is not written is shown. The first error is kept."""
+    if state_move(&core.control.error, 0, <uint32_t>error):
+        core.control.error_in = part
+    state_store(&core.control.state, CORE_FAILED)
+    bell_ring(&core.control.kernel_bell, -1)
+    bell_ring(&core.control.journal_bell, -1)
+    bell_ring(&core.control.egress_bell, -1)
+
 
 ctypedef bint (*waiting_t)(core_t* core) noexcept nogil
 

@@ -17,6 +17,7 @@ class TradingCore:
     latency: Histogram | None
     directory: str
     slots: tuple[str, ...]
+    troubles: list[str]
     def __init__(
         self,
         kernel: Kernel,

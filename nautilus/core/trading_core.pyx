@@ -2,21 +2,21 @@
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.errno cimport errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from nautilus.core.clock cimport clock_now_ns, clock_set, process_clock
 from nautilus.core.egress cimport egress_main
-from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t
+from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t, log_limit
 from nautilus.core.gate cimport journal_main
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.histogram cimport Histogram
-from nautilus.core.journal cimport Journal, journal_put_hash
+from nautilus.core.journal cimport Journal, journal_limit, journal_put_hash
 from nautilus.core.kernel cimport Kernel
 from nautilus.core.port cimport (
     CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, MOST_SLOTS, PORT_LAYOUT,
     REGION_CONTROL, REGION_SLOT, control_facts, control_t, slot_feed, slot_ingress, slot_t, slot_urgent,
-    state_load, state_store)
+    state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_create, region_detach, region_t, region_yield
 from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open
 from nautilus.core.sequencer cimport kernel_main
@@ -81,6 +81,7 @@ cdef class TradingCore:
     cdef readonly object latency
     cdef readonly object directory
     cdef readonly tuple slots
+    cdef readonly list troubles     # what did not go well at the stop, one line each
     cdef bint running
 
     def __cinit__(self):
@@ -102,9 +103,11 @@ cdef class TradingCore:
         self.kernel, self.journal, self.log, self.latency = kernel, journal, log, latency
         self.directory = os.fspath(directory)
         self.slots = tuple(slots)
+        self.troubles = []
         core.kernel = &kernel.state
         core.journal = &journal.state
         core.log = &log.state
+        core.log.reserve = core.journal.reserve_bytes // 72     # a short command's record; a cancel gives one event
         core.slot_count = len(self.slots)
         core.spin_ns = int(spin_us * 1000)
         core.durable = journal.policy == "disk"
@@ -114,7 +117,7 @@ cdef class TradingCore:
             core.anchor_wall_ns, core.anchor_platform_ns, core.speed = clock
             core.scaled = core.anchor_wall_ns != core.anchor_platform_ns or core.speed != 1
         core.commands = ring_open(sizeof(queued_t), COMMAND_RECORDS, False)
-        core.output = ring_open(sizeof(delivery_t), OUTPUT_RECORDS, False)
+        core.output = ring_open(sizeof(output_t), OUTPUT_RECORDS, False)
         core.slots = <slot_t**>PyMem_Calloc(MOST_SLOTS, sizeof(slot_t*))
         core.bells = <int*>PyMem_Calloc(MOST_SLOTS, sizeof(int))
         core.joined = <uint64_t*>PyMem_Calloc(MOST_SLOTS, sizeof(uint64_t))
@@ -123,13 +126,13 @@ cdef class TradingCore:
         core.kinds = <uint8_t*>PyMem_Calloc(EVENTS, 1)
         core.flags = <uint8_t*>PyMem_Calloc(EVENTS, 1)
         core.sources = <uint16_t*>PyMem_Calloc(EVENTS, sizeof(uint16_t))
-        core.taken = <uint32_t*>PyMem_Calloc(EVENTS, sizeof(uint32_t))
+        core.taken_ns = <int64_t*>PyMem_Calloc(EVENTS, sizeof(int64_t))
         core.staged = <delivery_t*>PyMem_Calloc(LOG_STAGED, sizeof(delivery_t))
         if (core.commands is NULL or core.output is NULL or core.slots is NULL or core.bells is NULL
                 or core.joined is NULL or core.cut is NULL or core.events is NULL or core.kinds is NULL
-                or core.flags is NULL or core.sources is NULL or core.taken is NULL or core.staged is NULL):
+                or core.flags is NULL or core.sources is NULL or core.taken_ns is NULL or core.staged is NULL):
             raise MemoryError("core: no memory for its rings")
-        for i in range(MOST_SLOTS):
+        for i in range(<uint32_t>MOST_SLOTS):
             core.bells[i] = -1
         for i in range(core.slot_count):
             self._make_slot(i, capacity, epoch)
@@ -175,20 +178,21 @@ cdef class TradingCore:
         """Start the threads. ready: new orders are taken; else `make_ready` says when."""
         cdef core_t* core = &self.core
         cdef sigset_t every, before
-        cdef int failed
+        cdef int rc
         if self.running:
             raise RuntimeError("core: expected one that is not running")
         self.kernel.alone()
         self.kernel.busy = True
         state_store(&core.control.state, CORE_READY if ready else CORE_STARTING)
+        core.journal_limit, core.log_limit = journal_limit(core.journal), log_limit(core.log)
         sigfillset(&every)                      # signals are for Python's thread alone
         pthread_sigmask(SIG_BLOCK, &every, &before)
-        failed = (pthread_create(&core.egress_thread, NULL, egress_main, core)
-                  or pthread_create(&core.journal_thread, NULL, journal_main, core)
-                  or pthread_create(&core.kernel_thread, NULL, kernel_main, core))
+        rc = self._start_threads()
         pthread_sigmask(SIG_SETMASK, &before, NULL)
-        if failed:
-            raise MemoryError("core: no thread could be started")
+        if rc:
+            self.kernel.busy = False
+            state_store(&core.control.state, CORE_STARTING)
+            raise OSError(rc, os.strerror(rc), "a thread of the core")
         pthread_setname_np(core.kernel_thread, b"core-kernel")
         pthread_setname_np(core.journal_thread, b"core-journal")
         pthread_setname_np(core.egress_thread, b"core-egress")
@@ -196,9 +200,33 @@ cdef class TradingCore:
         for i in range(core.slot_count):        # whoever sleeps on the core before this one finds it retired
             c_write(core.bells[i], b"", 1)
 
+    cdef int _start_threads(self) except -1:
+        """All three, or none: 0 or an errno."""
+        cdef core_t* core = &self.core
+        cdef int rc = pthread_create(&core.egress_thread, NULL, egress_main, core)
+        if rc:
+            return rc
+        rc = pthread_create(&core.journal_thread, NULL, journal_main, core)
+        if rc == 0:
+            rc = pthread_create(&core.kernel_thread, NULL, kernel_main, core)
+            if rc == 0:
+                return 0
+            state_store(&core.kernel_done, 1)       # the order of a stop
+            bell_ring(&core.control.journal_bell, -1)
+            with nogil:
+                pthread_join(core.journal_thread, NULL)
+        state_store(&core.journal_done, 1)
+        bell_ring(&core.control.egress_bell, -1)
+        with nogil:
+            pthread_join(core.egress_thread, NULL)
+        core.kernel_done = core.journal_done = 0
+        return rc
+
     def make_ready(self, bint ready=True):
         """Take new orders; not ready: until the clock has caught up with the journal, they are refused NOT_READY."""
-        state_store(&self.core.control.state, CORE_READY if ready else CORE_NOT_READY)
+        for state in (CORE_STARTING, CORE_NOT_READY, CORE_READY):
+            if state_move(&self.core.control.state, state, CORE_READY if ready else CORE_NOT_READY):
+                break
         bell_ring(&self.core.control.kernel_bell, -1)
 
     @contextmanager
@@ -233,36 +261,67 @@ cdef class TradingCore:
             return self.kernel.state.sources[source_id]
 
     def stop(self, bint snapshot=True):
-        """Take what waits, end the journal cleanly, and where asked leave a snapshot; returns whether all went well."""
+        """Take what waits, end the journal cleanly, and where asked leave a snapshot.
+
+        True where all went well; else `troubles` says what did not. In either case the core has stopped, nothing that
+        it showed is lost, and its clients know.
+        """
         cdef core_t* core = &self.core
         if not self.running:
-            return True
-        if state_load(&core.control.state) != CORE_FAILED:
-            state_store(&core.control.state, CORE_STOPPING)
+            return not self.troubles
+        # In the order in which the kernel thread may change it meanwhile; FAILED stays.
+        for state in (CORE_STARTING, CORE_NOT_READY, CORE_READY):
+            if state_move(&core.control.state, state, CORE_STOPPING):
+                break
         state_store(&core.stop, 1)
         bell_ring(&core.control.kernel_bell, -1)
+        bell_ring(&core.control.egress_bell, -1)
         with nogil:
             pthread_join(core.kernel_thread, NULL)
             pthread_join(core.journal_thread, NULL)
             pthread_join(core.egress_thread, NULL)
         self.running = False
         self.kernel.busy = False
-        sound = core.control.error == 0
-        if sound:
-            if core.kernel.sequence >= core.journal.first_sequence:
-                journal_put_hash(core.journal, core.kernel.sequence, core.kernel.event_sequence,
-                                 xxh64_value(&core.kernel.event_hash, NULL, 0),
-                                 xxh64_value(&core.kernel.command_hash, NULL, 0))
-            path = self.journal.path
-            self.journal.close()
-            if snapshot and core.kernel.sequence:
-                write_snapshot(path, core.kernel.sequence, self.kernel.snapshot())
-            state_store(&core.control.state, CORE_STOPPED)
+        if core.control.error:
+            error = core.control.error
+            self.troubles.append(f"{self.facts()['error_in']}: errno {error}: {os.strerror(error)}")
+        else:
+            self._end(snapshot)
+            state_move(&core.control.state, CORE_STOPPING, CORE_STOPPED)
         state_store(&core.control.head.retired, 1)
         for i in range(core.slot_count):
             state_store(&core.slots[i].head.retired, 1)
             bell_ring(&core.slots[i].client_bell, core.bells[i])
-        return sound
+        return not self.troubles
+
+    cdef int _end(self, bint snapshot) except -1:
+        """End the journal, then store what need not be replayed."""
+        cdef core_t* core = &self.core
+        path = self.journal.path
+        if core.kernel.sequence >= core.journal.first_sequence:
+            journal_put_hash(core.journal, core.kernel.sequence, core.kernel.event_sequence,
+                             xxh64_value(&core.kernel.event_hash, NULL, 0),
+                             xxh64_value(&core.kernel.command_hash, NULL, 0))
+        try:
+            self.journal.close()
+        except OSError as error:
+            self.troubles.append(f"journal: no clean end: {error}")
+            return 0
+        if core.log.last_sequence != core.kernel.event_sequence:
+            self.troubles.append(
+                f"event log: ends at event {core.log.last_sequence} of {core.kernel.event_sequence}: no room; the next "
+                "start appends the others"
+            )
+            return 0
+        if not snapshot or not core.kernel.sequence:
+            return 0
+        try:
+            # Events before a snapshot are never compared with the journal again: they are on disk first.
+            self.log.sync()
+            write_snapshot(path, core.kernel.sequence, self.kernel.snapshot())
+        except (OSError, MemoryError) as error:
+            self.troubles.append(f"snapshot: not written, the next start replays the journal: {error}")
+        return 0
 
     def facts(self):
         """What `core_facts` gives."""
@@ -280,12 +339,12 @@ cdef class TradingCore:
         ring_close(core.commands)
         ring_close(core.output)
         if core.slots is not NULL:
-            for i in range(MOST_SLOTS):
+            for i in range(<uint32_t>MOST_SLOTS):
                 region_detach(<region_t*>core.slots[i])
                 if core.bells is not NULL and core.bells[i] >= 0:
                     os.close(core.bells[i])
         region_detach(<region_t*>core.control)
         for place in (<size_t>core.slots, <size_t>core.bells, <size_t>core.joined, <size_t>core.cut,
                       <size_t>core.events, <size_t>core.kinds, <size_t>core.flags, <size_t>core.sources,
-                      <size_t>core.taken, <size_t>core.staged):
+                      <size_t>core.taken_ns, <size_t>core.staged):
             PyMem_Free(<void*><size_t>place)

@@ -235,6 +235,71 @@ def test_a_slot_has_one_living_client(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 
+def test_a_slot_whose_holder_died_is_free_however_far_it_had_come(tmp_path: Path) -> None:
+    with running(tmp_path) as (core, _):
+        pid = os.fork()
+        if pid == 0:
+            attach(core, "client0")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        attach(core, "client0").close()
+        # A process without a start time, as one has that is gone.
+        with Path(core.directory, "core.slot.client1").open("r+b") as file:
+            file.seek(272)
+            file.write(pid.to_bytes(8, "little"))
+        carry_out(attach(core, "client1"), OPENING)
+
+
+def test_of_processes_that_want_a_slot_at_once_one_gets_it(tmp_path: Path) -> None:
+    with running(tmp_path) as (core, _):
+        for _ in range(5):
+            (begin, begun), (said, say), (end, ended) = os.pipe(), os.pipe(), os.pipe()
+            pids = []
+            for _ in range(6):
+                pids.append(os.fork())
+                if pids[-1] == 0:
+                    os.close(begun)
+                    os.close(ended)
+                    os.read(begin, 1)
+                    try:
+                        port = Port(core.directory, "client0")
+                    except PortError:
+                        os.write(say, b"-")
+                        os._exit(0)
+                    os.write(say, b"+")
+                    os.read(end, 1)
+                    port.close()
+                    os._exit(0)
+            os.close(begun)  # all at once
+            answers = b"".join(os.read(said, 1) for _ in pids)
+            os.close(ended)
+            for pid in pids:
+                os.waitpid(pid, 0)
+            for descriptor in (begin, said, say, end):
+                os.close(descriptor)
+            assert sorted(answers) == sorted(b"+-----")
+
+
+def test_a_new_holder_of_a_slot_gets_nothing_of_the_one_before(tmp_path: Path) -> None:
+    with running(tmp_path) as (core, _):
+        first = attach(core)
+        carry_out(first, OPENING)
+        first.send(builders.new(11, BUY, 5, 1000))
+        while first.waiting() == 0:
+            pass
+        first.close()
+        second = attach(core)
+        assert second.waiting() == 0
+        assert second.receive(np.zeros(8, DELIVERY)) == 0
+        assert carry_out(second, builders.new(12, BUY, 5, 1000))["event"]["order_id"].tolist() == [12]
+        # Who joins again, having been cut off, keeps what it has not read yet.
+        second.send(builders.new(13, BUY, 5, 1000))
+        while second.waiting() == 0:
+            pass
+        second.join()
+        assert collect(second, 1)["event"]["order_id"].tolist() == [13]
+
+
 def test_a_port_without_a_core_says_so(tmp_path: Path) -> None:
     with pytest.raises(PortError) as raised:
         Port(tmp_path, "client0")
