@@ -165,11 +165,13 @@ def run_core(
             )
             core.make_ready(False)
         _note_start(counters, found, hashed)
-        return process.run()
+        code = process.run()
     finally:
-        if not core.stop():
-            _LOG.critical("core failed: errno %d", core.facts()["error"])
+        sound = core.stop()
+        for trouble in core.troubles:
+            _LOG.critical("core stopped: %s", trouble)
         process.mirror()
+    return code if sound else code or 1
 
 
 def _note_start(counters: Counters, found: Recovered, hashed: str) -> None:
