@@ -35,7 +35,7 @@ WATCH_NS = 50_000_000
 
 
 class Outbox(Node):
-    """Sends: `post`, `dial`. What is due is done by `_look_after`."""
+    """Sends: `post`, `dial`. What is due is done by `_work`."""
 
     def _open_outbox(
         self,

@@ -291,7 +291,7 @@ class BookLevel(Message, frozen=True):
 
 
 class Book(Message, frozen=True):
-    """Best levels, best first. `stale_ns`: since the last change."""
+    """Best levels, best first, as decimals. `updates`: changes so far; `now_ns`: of the last one."""
 
     instrument_id: int
     symbol: str

@@ -110,7 +110,8 @@ class Client:
         EngineError
             The engine answered with a problem, is not there, or did not answer in JSON.
         TimeoutError
-            No answer in time, as the engine (`LateAnswerError`) or this end says: of a request that changes something nobody knows whether it was carried out.
+            No answer in time, as the engine (`LateAnswerError`) or this end says: of a request that changes something
+            nobody knows whether it was carried out.
         """
         status, kind, content = self.fetch(engine, method, target, body, timeout_seconds=timeout_seconds)
         try:

@@ -41,7 +41,7 @@ from nautilus.model.topics import CORE_EVENTS, EXECUTION_REPORTS
 _KIND = EVENT_FIELDS["kind"]
 _REASON = EVENT_FIELDS["reason"]
 MOST_REPORTS = 4_096
-"""Events that one answer to `ReportsSince` looks at, at most this many times its limit."""
+"""In one answer to `ReportsSince`. It reads as many events at a time, and looks at sixteen times as many at most."""
 
 
 MARK_EVERY, MARKS = 16_384, 256
