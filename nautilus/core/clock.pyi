@@ -6,6 +6,9 @@ def now_ns() -> int:
 def adjust() -> int:
     """Steer the clock of this process towards CLOCK_REALTIME; the nanoseconds by which that was ahead."""
 
+def synchronise() -> int:
+    """Set the clock of this process to CLOCK_REALTIME at once; the nanoseconds by which that was ahead."""
+
 def source() -> str:
     """What the clock of this process counts: "tsc" or "monotonic"."""
 

@@ -24,6 +24,7 @@ import zmq
 
 from nautilus.bus import Mesh, Publisher, Subscriber, make_context
 from nautilus.bus.positions import CAPACITY as POSITIONS
+from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
@@ -442,6 +443,7 @@ class LiveHost:
 
     def _look(self) -> None:
         self._begin()
+        adjust()
         self._bus_log.flush()
         self.outlook.renew()
         if not self.ended:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from nautilus.bus import Mesh, make_context
-from nautilus.core.clock import now_ns
+from nautilus.core.clock import now_ns, synchronise
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
@@ -53,6 +53,7 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
     connection
         The line to the supervisor.
     """
+    synchronise()  # the template, of which this was forked, may have run on by itself for days
     log = logs.configure(name, plan.data, plan.config("logging", LoggingConfig))
     control = Control(plan, name, connection)
     try:

@@ -95,9 +95,11 @@ class RemoteCore:
 
     def __init__(self) -> None:
         self.client: CoreClient | None = None
+        self.clock: Callable[[], int] = now_ns
+        """Platform time, as this process has it."""
         self.speed = 1.0
         """Nanoseconds of platform time to one of the machine's."""
-        self._ahead_ns = 0  # how far the core's platform time was ahead of ours, beyond what its answer took
+        self._ahead_ns = 0  # how far the core's platform time is ahead of ours at least; negative: behind
         self._feed: list[tuple[Records, np.ndarray]] = []
 
     def process(self, commands: Records, /) -> Records:
@@ -124,8 +126,9 @@ class RemoteCore:
         urgent = overtakes(kind)
         begun_ns = now_ns()
         until_ns = begun_ns + (SILENT_WAIT_NS if silent else MOST_WAIT_NS)
+        sent_ns = self.clock()
         if kind in _IN_TIME:
-            self._limit(commands, until_ns - begun_ns)
+            self._limit(commands, sent_ns, until_ns - begun_ns)
         last = client.submit(commands, urgent=urgent)
         first = last - len(commands) + 1
         source_id = client.source_id | URGENT_SOURCE if urgent else client.source_id
@@ -167,18 +170,21 @@ class RemoteCore:
                     )
             if own and (batch.completed_urgent if urgent else batch.completed) >= last:
                 answer = own[0] if len(own) == 1 else np.concatenate(own)
-                self._compare_clocks(int(answer["now_ns"][-1]) - int(commands["now_ns"][0]), now_ns() - begun_ns)
+                self._compare_clocks(sent_ns, int(answer["now_ns"][-1]), self.clock())
                 return answer
 
-    def _limit(self, commands: Records, wait_ns: int) -> None:
+    def _limit(self, commands: Records, sent_ns: int, wait_ns: int) -> None:
         """Let the core refuse what it sequences after the wait (LATE); a sender's own deadline may be earlier."""
         given_ns = int(commands["deadline_ns"][0])
-        limit_ns = int(commands["now_ns"][0]) + self._ahead_ns + int(wait_ns * self.speed)
+        limit_ns = sent_ns + self._ahead_ns + int(wait_ns * self.speed)
         commands["deadline_ns"] = min(given_ns, limit_ns) if given_ns else limit_ns
 
-    def _compare_clocks(self, passed_ns: int, waited_ns: int) -> None:
-        """A clock that is set goes back here at once, and in the core never: without this all would be LATE there."""
-        self._ahead_ns = min(passed_ns, 0) or max(0, passed_ns - int(waited_ns * self.speed))
+    def _compare_clocks(self, sent_ns: int, sequenced_ns: int, heard_ns: int) -> None:
+        """A clock that is set goes back here at once, and in the core never: without this all would be LATE there.
+
+        Where the two agree, what was sequenced between the sending and the answer says so, and nothing is added.
+        """
+        self._ahead_ns = min(sequenced_ns - sent_ns, 0) or max(sequenced_ns - heard_ns, 0)
 
     def take_feed(self) -> list[tuple[Records, np.ndarray]]:
         """What came since, and was not taken yet."""
@@ -213,6 +219,7 @@ class PlatformTime(Protocol):
     """The host's clock."""
 
     anchor: Any  # its `speed`: nanoseconds of platform time to one of the machine's
+    now_ns: Callable[[], int]
 
 
 class Served(Protocol):
@@ -279,7 +286,7 @@ class Rim:
         self._host = host
         self._context = context
         self._core = core
-        core.speed = host.clock.anchor.speed
+        core.clock, core.speed = host.clock.now_ns, host.clock.anchor.speed
         self._shared = shared
         self._log = log
         self._descriptor = -1
