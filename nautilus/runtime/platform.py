@@ -77,7 +77,7 @@ class CoreConfig(msgspec.Struct, frozen=True):
         When an order counts as taken: ``memory``: its command is written and survives the process; ``disk``: it is
         synced and survives the machine.
     spin_us
-        How long an idle thread of the core looks for work before it sleeps; for machines with cores to spare.
+        How long an idle thread of the core looks for work before it sleeps; more on machines with cores to spare.
     ring_capacity
         Commands in each ring into the core, a power of two.
     open_orders
@@ -87,7 +87,7 @@ class CoreConfig(msgspec.Struct, frozen=True):
     """
 
     acknowledge: Literal["memory", "disk"] = "memory"
-    spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
     ring_capacity: Annotated[int, Meta(ge=64, le=1 << 22)] = 1 << 13
     open_orders: Annotated[int, Meta(ge=1, le=1 << 26)] = 1 << 17
     segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64
