@@ -72,9 +72,13 @@ class BusLog:
                 if letter.trace_id:
                     fields["trace_id"] = f"{letter.trace_id:016x}"
                 text = "a message came too late" if letter.reason == "late" else "a message was given up"
-                _LOGGER.warning(
-                    "%s: %s to %s (%s)", text, letter.kind.name, letter.peer, letter.reason, extra={"fields": fields}
-                )
+                # What is left at an ordinary stop is for processes that have stopped before.
+                level = logging.INFO if letter.reason == "closed" else logging.WARNING
+                _LOGGER.log(
+                    level,
+                    "%s: %s to %s (%s)", text, letter.kind.name, letter.peer, letter.reason,
+                    extra={"fields": fields},
+                )  # fmt: skip
 
     def on_gap(self, peer: str, priority: int, first: int, last: int) -> None:
         """A peer gave messages up that this process has not had."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from nautilus.model.enums import EngineState
+from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.message import Message
 from nautilus.model.queries import Reports, ReportsSince, SourceState, SourceStatus
@@ -90,7 +91,7 @@ class Recovery:
     # The way to the present.
 
     def restore(self) -> None:
-        """Give the engine the state that was saved."""
+        """Give the engine the state that was saved. ConfigError: it is not for an engine with these settings."""
         self._context.state = EngineState.STARTING
         try:
             saved = self._file.load()
@@ -98,6 +99,8 @@ class Recovery:
                 self._context.engine.restore(saved.state)
                 self.report_sequence = self._restored = saved.report_sequence
                 self._reports = saved.reports
+        except ConfigError:
+            raise  # the state is sound, and belongs to something else than what is configured
         except Exception as error:
             # Not a reason to stay down: all of it can be had from the core's record.
             self._discard(f"cannot be taken over ({type(error).__name__}: {error})", "damaged")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,9 +13,10 @@ from nautilus.engines.strategy import Strategy, StrategyConfig, StrategyEngine
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import SubmitOrder
 from nautilus.model.enums import EventKind, Side
-from nautilus.model.errors import InternalError
+from nautilus.model.errors import ConfigError, InternalError
 from nautilus.model.topics import EXECUTION_REPORTS, RISK_ALERTS
 from nautilus.runtime.engine_state import SavedState, StateFile
+from nautilus.runtime.recovery import Recovery
 from tests.kit.context import SECOND, btcusdt, market_order, quote_array
 from tests.kit.live_host import VENUE, RunningHost, Venue, eventually, make_plan, short_directory
 
@@ -317,6 +319,23 @@ def test_a_damaged_state_is_set_aside_and_everything_fetched(sites, caplog, cont
     assert equal(site)
     assert "cannot be taken over" in caplog.text
     assert path.with_suffix(".damaged").read_bytes() == content
+
+
+def test_a_state_that_is_of_other_settings_stays_where_it_is_and_the_start_fails(tmp_path):
+    class Other(Engine):
+        name = "portfolio"
+
+        def restore(self, state):
+            raise ConfigError(
+                "account 1 holds what another one left", where="strategy.first_account", expected="another"
+            )
+
+    file = StateFile(tmp_path / "state", "portfolio")
+    assert file.save(SavedState(3, 0, {"kept": 1}))
+    context = SimpleNamespace(engine=Other(), name="portfolio", state=None)
+    with pytest.raises(ConfigError, match="another one left"):
+        Recovery(None, context, file).restore()
+    assert file.load().state == {"kept": 1}
 
 
 def test_a_state_file_is_written_whole_and_only_when_something_changed(tmp_path):
