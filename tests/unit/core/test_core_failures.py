@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -23,21 +22,11 @@ from nautilus.core.types import EventKind, Reason, Side
 from nautilus.trading.recovery import recover
 from tests.kit import builders, preload
 from tests.kit.core import OPENING, SECOND, attach, carry_out, running
+from tests.kit.full_disk import largest_file
 from tests.unit.core.test_trading_core import logged, replayed, same_bytes
 
 BUY, SELL = Side.BUY, Side.SELL
 SEGMENT = 1 << 20
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """What is written behind that place of a file fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from nautilus.core import COMMAND, EVENT, Kernel, KernelError, LimitKind
 from nautilus.core.journal import Journal, JournalError, verify
 from tests.kit import builders, flow
 from tests.kit.builders import BUY, GTD, SELL, batch, new
+from tests.kit.full_disk import largest_file
 
 HOSTILE = (0, -1, 1, 2, 3, 255, 65_536, 1 << 31, 1 << 32, 1 << 40, 1 << 50, 1 << 61, (1 << 63) - 1, -(1 << 63))
 
@@ -237,17 +236,6 @@ def test_output_that_is_not_handed_out_is_zeroed(tmp_path: Path) -> None:
     assert out.tobytes() == bytes(out.nbytes)
     with pytest.raises(KernelError, match="its journal failed"):
         kernel.process(builders.cancel(1))
-
-
-@contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """A disk that is full as far as this process goes: no file grows beyond `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_no_event_leaves_and_nothing_is_taken_after_a_failed_write(tmp_path: Path) -> None:

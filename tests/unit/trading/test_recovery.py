@@ -35,6 +35,11 @@ def log_of(directory: Path) -> EventLog:
     return EventLog(directory / "data" / "events")
 
 
+def events_of(directory: Path) -> bytes:
+    """Every event in the log, as bytes."""
+    return np.ascontiguousarray(log_of(directory).read(1, 10_000)["event"]).tobytes()
+
+
 def test_a_new_core_has_nothing(tmp_path: Path) -> None:
     found = reopen(tmp_path)
     assert (found.commands, found.replayed, found.logged, found.notes) == (0, 0, 0, ())
@@ -102,8 +107,7 @@ def test_an_event_that_differs_from_the_journals_is_written_anew(tmp_path: Path)
     log.close()
     found = reopen(tmp_path)
     assert any("differ from the journal's" in note for note in found.notes)
-    after = log_of(tmp_path).read(1, 10_000)
-    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+    assert events_of(tmp_path) == np.ascontiguousarray(before["event"]).tobytes()
 
 
 def test_a_torn_journal_is_cut_and_said(tmp_path: Path) -> None:
@@ -125,27 +129,25 @@ def test_a_torn_journal_is_cut_and_said(tmp_path: Path) -> None:
 
 def test_a_log_whose_header_is_gone_is_written_anew(tmp_path: Path) -> None:
     state_hash = trade(tmp_path, OPENING, ORDERS)
-    before = log_of(tmp_path).read(1, 10_000)
+    before = events_of(tmp_path)
     with next((tmp_path / "data" / "events").glob("*.events")).open("r+b") as file:
         file.write(bytes(HEADER_BYTES))
     found = reopen(tmp_path)
     assert found.hash == state_hash
     assert "set aside" in found.notes[0]
-    after = log_of(tmp_path).read(1, 10_000)
-    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+    assert events_of(tmp_path) == before
 
 
 def test_a_hole_before_the_snapshot_is_mended_from_the_journal(tmp_path: Path) -> None:
     many = np.concatenate([builders.cancel(5, account_id=1)] * 1000)
     trade(tmp_path, OPENING, *[many] * 6)
-    before = log_of(tmp_path).read(1, 10_000)
+    before = events_of(tmp_path)
     with next((tmp_path / "data" / "events").glob("*.events")).open("r+b") as file:
         file.seek(4 * 4096)
         file.write(bytes(4096))
     found = reopen(tmp_path)
     assert "before the snapshot" in found.notes[0]
-    after = log_of(tmp_path).read(1, 10_000)
-    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+    assert events_of(tmp_path) == before
 
 
 def test_a_hole_in_a_file_before_the_last_is_mended_from_the_journal(tmp_path: Path) -> None:
@@ -153,15 +155,14 @@ def test_a_hole_in_a_file_before_the_last_is_mended_from_the_journal(tmp_path: P
     trade(tmp_path, OPENING, *[many] * 9)
     for snapshot in (tmp_path / "data" / "journal").glob("*.snapshot"):
         snapshot.unlink()
-    before = log_of(tmp_path).read(1, 10_000)
+    before = events_of(tmp_path)
     first, _ = sorted((tmp_path / "data" / "events").glob("*.events"))
     with first.open("r+b") as file:
         file.seek(4 * 4096)
         file.write(bytes(4096))
     found = reopen(tmp_path)
     assert "differ from the journal's" in found.notes[0]
-    after = log_of(tmp_path).read(1, 10_000)
-    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+    assert events_of(tmp_path) == before
 
 
 def test_no_event_lies_behind_the_end_after_both_have_lost_some(tmp_path: Path) -> None:
@@ -197,5 +198,4 @@ def test_a_damaged_log_is_mended_from_the_journal(tmp_path: Path, place: float) 
     content[HEADER_BYTES + int(len(before) * place) * DELIVERY.itemsize + 30] ^= 8
     file.write_bytes(content)
     reopen(tmp_path)
-    after = log_of(tmp_path).read(1, 10_000)
-    assert np.ascontiguousarray(after["event"]).tobytes() == np.ascontiguousarray(before["event"]).tobytes()
+    assert events_of(tmp_path) == np.ascontiguousarray(before["event"]).tobytes()
