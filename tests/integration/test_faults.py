@@ -31,8 +31,8 @@ from tests.kit import builders
 from tests.kit.core import carry_out
 from tests.kit.platform import Platform, demo
 
-BACK_WITHIN = 10.0
-"""That it comes back at all. How soon, 2 s, is a figure of `perf run platform`: here other tests share the cores."""
+BACK_WITHIN = 2.0
+"""Seconds. Other tests share the cores, so one that was late is killed once more: it is late where it is late again."""
 PROCESSES = ("strategy", "portfolio", "risk", "trading", "marketdata", "core")
 
 
@@ -70,6 +70,8 @@ def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> N
                 recovered = f"{counters['core.recovered_hash_high']:08x}{counters['core.recovered_hash_low']:08x}"
                 assert recovered == state_hash_at(running.data / "journal", commands)
             running.wait(lambda before=before: fills(running) > before, f"fills after {process} was killed")
+            if took[process] > BACK_WITHIN:
+                took[process] = running.kill(process)
         running.freeze()
         running.wait(lambda: running.agrees(), "core, portfolio and event log that agree")
         held = running.held(1)
