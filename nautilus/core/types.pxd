@@ -196,6 +196,9 @@ cdef enum:
     EVENT_DUPLICATE = 9
     EVENT_APPLIED = 10          # an administrative command took effect
     EVENT_UNKNOWN = 11          # a routed order whose fate is not known
+    EVENT_REPLENISHED = 12      # an iceberg shows its next part
+    EVENT_INDICATIVE = 13       # price and volume of an auction under way
+    EVENT_PHASE = 14            # the kernel itself changed an instrument's phase
 
 cdef enum:
     SIDE_BUY = 1
@@ -230,16 +233,26 @@ cdef enum:
     FLAG_ALL_OR_NONE = 8
     FLAG_TAPE = 16              # a recorded trade: acts on own orders at better prices, then at its price alone
     FLAG_TAPE_BOOKED = 32       # with TAPE: the recorded book shows this trade already
+    FLAG_SLIDE = 64             # with POST_ONLY: a price that would cross becomes one step behind the best
+    FLAG_TRIGGER_MARK = 128     # source of the trigger; neither: the last trade price
+    FLAG_TRIGGER_QUOTE = 256
+    FLAG_TRAIL_BPS = 512        # offset of a trailing order is in basis points
+    FLAG_PEG_MID = 1024         # reference of a pegged order; neither: the best of its own side
+    FLAG_PEG_OPPOSITE = 2048
+    FLAG_GROUP_OCO = 4096       # group_id names a group in which one cancels the others
+    FLAG_GROUP_OUO = 8192       # one updates the others
 
 # Bits of command_t.flags on ACCOUNT.
 cdef enum:
     ACCOUNT_EXEMPT = 1          # no limits, no positions (recorded participants)
     ACCOUNT_RECORDED = 2        # its resting orders are the recorded book
+    ACCOUNT_FIFO = 4            # positions by lots, first in, first out; else average cost
 
 # Bits of command_t.flags on INSTRUMENT.
 cdef enum:
     INSTRUMENT_NEGATIVE = 1     # prices below zero are allowed
     INSTRUMENT_BAND = 2         # this command adds a band to the tick table of a known instrument
+    INSTRUMENT_PRO_RATA = 4     # the best displayed price is shared out, not taken in turn
 
 # command_t.order_type of LIMIT.
 cdef enum:
@@ -253,6 +266,16 @@ cdef enum:
     LIMIT_CONCENTRATION = 8
     LIMIT_CREDIT = 9
     LIMIT_OPEN_ORDERS = 10
+    LIMIT_OPEN_VALUE = 11
+    LIMIT_GROSS_EXPOSURE = 12
+    LIMIT_NET_EXPOSURE = 13
+    LIMIT_CREDIT_TOTAL = 14
+    LIMIT_PRICE_BAND = 15
+    LIMIT_REPEATED = 16
+    LIMIT_DUPLICATE = 17
+    LIMIT_STALE_PRICE = 18
+    LIMIT_PERMISSION = 19
+    LIMIT_VOLATILITY_BAND = 20
 
 # command_t.group_id of SESSION.
 cdef enum:
@@ -263,6 +286,40 @@ cdef enum:
     PHASE_OPENING_AUCTION = 5
     PHASE_CLOSING_AUCTION = 6
     PHASE_VOLATILITY_AUCTION = 7
+
+# command_t.order_type of ACCOUNT: what happens where an order would meet one of its own owner.
+cdef enum:
+    SELF_MATCH_CANCEL_NEWEST = 1
+    SELF_MATCH_CANCEL_OLDEST = 2
+    SELF_MATCH_CANCEL_BOTH = 3
+    SELF_MATCH_DECREMENT = 4
+    SELF_MATCH_NONE = 5
+
+# command_t.group_id of RATE.
+cdef enum:
+    RATE_CURRENCY = 1
+    RATE_MAKER_FEE = 2
+    RATE_TAKER_FEE = 3
+
+# command_t.group_id of ADJUST.
+cdef enum:
+    ADJUST_CASH = 1
+    ADJUST_POSITION = 2
+    ADJUST_SPLIT = 3
+
+# Where an open order stands: docs/kernel-orders.md.
+cdef enum:
+    STANDING_DISPLAYED = 1
+    STANDING_DARK = 2
+    STANDING_WAITING = 3
+    STANDING_PARKED = 4
+    STANDING_AUCTION = 5
+    STANDING_ROUTED = 6
+
+# Bits of event_t.flags of FILLED.
+cdef enum:
+    EVENT_FLAG_AUCTION = 1
+    EVENT_FLAG_LATE = 2         # a fill of an external venue for an order that was not open, or beyond what it had left
 
 cdef enum:
     STATE_PENDING_NEW = 1
@@ -320,6 +377,14 @@ cdef enum:
     REASON_OPEN_ORDERS = 21
     REASON_REDUCE_ONLY = 22
     REASON_RECONCILE = 23
+    REASON_PRICE_BAND = 24
+    REASON_OPEN_VALUE = 25
+    REASON_EXPOSURE = 26
+    REASON_REPEATED = 27
+    REASON_REPEATED_ORDER = 28
+    REASON_RESTRICTED = 29
+    REASON_STALE_PRICE = 30
+    REASON_PERMISSION = 31
     REASON_MALFORMED = 32
     REASON_UNKNOWN_INSTRUMENT = 33
     REASON_UNKNOWN_ACCOUNT = 34
@@ -333,6 +398,7 @@ cdef enum:
     REASON_JOURNAL_FULL = 42
     REASON_BUSY = 43
     REASON_NOT_READY = 44
+    REASON_PARENT = 45
     REASON_REQUESTED = 64
     REASON_MASS_CANCEL = 65
     REASON_KILL_SWITCH = 66
@@ -341,6 +407,9 @@ cdef enum:
     REASON_EXPIRED = 69
     REASON_SESSION_CLOSED = 70
     REASON_DISCONNECTED = 71
+    REASON_CONTINGENT = 72      # a group or a parent caused it
+    REASON_CORPORATE_ACTION = 73
+    REASON_VENUE = 74           # an external venue said so
 
 cdef enum:
     KERNEL_RULES = 1           # raised with each change that can alter an event

@@ -36,6 +36,9 @@ class EventKind(IntEnum):
     DUPLICATE = 9
     APPLIED = 10
     UNKNOWN = 11
+    REPLENISHED = 12
+    INDICATIVE = 13
+    PHASE = 14
 
 class Side(IntEnum):
     BUY = 1
@@ -69,14 +72,24 @@ class OrderFlag(IntFlag):
     ALL_OR_NONE = 8
     TAPE = 16
     TAPE_BOOKED = 32
+    SLIDE = 64
+    TRIGGER_MARK = 128
+    TRIGGER_QUOTE = 256
+    TRAIL_BPS = 512
+    PEG_MID = 1024
+    PEG_OPPOSITE = 2048
+    GROUP_OCO = 4096
+    GROUP_OUO = 8192
 
 class AccountFlag(IntFlag):
     EXEMPT = 1
     RECORDED = 2
+    FIFO = 4
 
 class InstrumentFlag(IntFlag):
     NEGATIVE = 1
     BAND = 2
+    PRO_RATA = 4
 
 class LimitKind(IntEnum):
     ORDER_QUANTITY = 1
@@ -89,6 +102,16 @@ class LimitKind(IntEnum):
     CONCENTRATION = 8
     CREDIT = 9
     OPEN_ORDERS = 10
+    OPEN_VALUE = 11
+    GROSS_EXPOSURE = 12
+    NET_EXPOSURE = 13
+    CREDIT_TOTAL = 14
+    PRICE_BAND = 15
+    REPEATED = 16
+    DUPLICATE = 17
+    STALE_PRICE = 18
+    PERMISSION = 19
+    VOLATILITY_BAND = 20
 
 class SessionPhase(IntEnum):
     CONTINUOUS = 1
@@ -98,6 +121,35 @@ class SessionPhase(IntEnum):
     OPENING_AUCTION = 5
     CLOSING_AUCTION = 6
     VOLATILITY_AUCTION = 7
+
+class SelfMatch(IntEnum):
+    CANCEL_NEWEST = 1
+    CANCEL_OLDEST = 2
+    CANCEL_BOTH = 3
+    DECREMENT = 4
+    NONE = 5
+
+class RateKind(IntEnum):
+    CURRENCY = 1
+    MAKER_FEE = 2
+    TAKER_FEE = 3
+
+class AdjustKind(IntEnum):
+    CASH = 1
+    POSITION = 2
+    SPLIT = 3
+
+class Standing(IntEnum):
+    DISPLAYED = 1
+    DARK = 2
+    WAITING = 3
+    PARKED = 4
+    AUCTION = 5
+    ROUTED = 6
+
+class EventFlag(IntFlag):
+    AUCTION = 1
+    LATE = 2
 
 class OrderState(IntEnum):
     PENDING_NEW = 1
@@ -151,6 +203,14 @@ class Reason(IntEnum):
     OPEN_ORDERS = 21
     REDUCE_ONLY = 22
     RECONCILE = 23
+    PRICE_BAND = 24
+    OPEN_VALUE = 25
+    EXPOSURE = 26
+    REPEATED = 27
+    REPEATED_ORDER = 28
+    RESTRICTED = 29
+    STALE_PRICE = 30
+    PERMISSION = 31
     MALFORMED = 32
     UNKNOWN_INSTRUMENT = 33
     UNKNOWN_ACCOUNT = 34
@@ -164,6 +224,7 @@ class Reason(IntEnum):
     JOURNAL_FULL = 42
     BUSY = 43
     NOT_READY = 44
+    PARENT = 45
     REQUESTED = 64
     MASS_CANCEL = 65
     KILL_SWITCH = 66
@@ -172,6 +233,9 @@ class Reason(IntEnum):
     EXPIRED = 69
     SESSION_CLOSED = 70
     DISCONNECTED = 71
+    CONTINGENT = 72
+    CORPORATE_ACTION = 73
+    VENUE = 74
 
 COMMAND: np.dtype[np.void]
 EVENT: np.dtype[np.void]
