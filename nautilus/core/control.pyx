@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
 from nautilus.core.events cimport event_begin
-from nautilus.core.matching cimport walk_remove
+from nautilus.core.market cimport market_best, market_next, market_t
+from nautilus.core.reports cimport walk_remove
 from nautilus.core.state cimport (
     MAX_BANDS,
     account_add,
@@ -13,7 +13,6 @@ from nautilus.core.state cimport (
     instrument_of,
     instrument_t,
     kernel_t,
-    ladder_of,
     limit_set,
     limits_refresh,
     order_at,
@@ -202,23 +201,21 @@ cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
 
 cdef void rearm_day_orders(kernel_t* k, uint32_t instrument) noexcept nogil:
     cdef int side
-    cdef int64_t rank
     cdef int64_t close_ns = k.instruments[instrument].close_ns
-    cdef ladder_t* ladder
-    cdef uint32_t index
+    cdef market_t* m = &k.market
+    cdef uint32_t level, slot
     for side in range(SIDE_BUY, SIDE_SELL + 1):
-        ladder = ladder_of(k, instrument, side)
-        rank = ladder.best
-        while rank != LADDER_EMPTY:
-            index = ladder_find(ladder, rank).head
-            while index:
-                if order_at(k, index).time_in_force == TIF_DAY:
-                    timer_disarm(k, index)
+        level = market_best(m, instrument, side)
+        while level:
+            slot = m.pages.levels[level].head
+            while slot:
+                if order_at(k, slot).time_in_force == TIF_DAY:
+                    timer_disarm(k, slot)
                     if close_ns:
                         k.arming += 1
-                        timer_arm(k, index, close_ns, k.arming)
-                index = order_at(k, index).next
-            rank = ladder_next(ladder, rank)
+                        timer_arm(k, slot, close_ns, k.arming)
+                slot = m.orders[slot].next
+            level = market_next(m, instrument, side, level)
 
 
 cdef int session(kernel_t* k, const command_t* c) noexcept nogil:

@@ -7,7 +7,6 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_t
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.journal cimport (
@@ -18,6 +17,8 @@ from nautilus.core.journal cimport (
     journal_put_hash,
     journal_room,
 )
+from nautilus.core.ladder cimport level_rank
+from nautilus.core.market cimport market_best, market_next, market_t
 from nautilus.core.orders cimport kernel_step, look_ahead
 from nautilus.core.positions cimport money_int, position_t
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
@@ -25,8 +26,6 @@ from nautilus.core.state cimport (
     account_of,
     instrument_of,
     instrument_t,
-    ladder_of,
-    order_at,
     position_of,
     state_close,
     state_open,
@@ -427,15 +426,15 @@ cdef class Kernel:
     def best(self, instrument_id):
         """(bid, bid quantity, ask, ask quantity) in ticks and lots; quantity 0 where a side is empty."""
         cdef uint32_t instrument = self.known(instrument_id)
-        cdef ladder_t* bids = ladder_of(&self.state, instrument, SIDE_BUY)
-        cdef ladder_t* asks = ladder_of(&self.state, instrument, SIDE_SELL)
+        cdef market_t* m = &self.state.market
+        cdef uint32_t bids = market_best(m, instrument, SIDE_BUY), asks = market_best(m, instrument, SIDE_SELL)
         cdef int64_t bid = 0, bid_quantity = 0, ask = 0, ask_quantity = 0
-        if bids.best != LADDER_EMPTY:
-            bid = bids.best
-            bid_quantity = ladder_find(bids, bids.best).quantity
-        if asks.best != LADDER_EMPTY:
-            ask = -asks.best
-            ask_quantity = ladder_find(asks, asks.best).quantity
+        if bids:
+            bid = level_rank(&m.pages, bids)
+            bid_quantity = m.pages.levels[bids].quantity
+        if asks:
+            ask = -level_rank(&m.pages, asks)
+            ask_quantity = m.pages.levels[asks].quantity
         return bid, bid_quantity, ask, ask_quantity
 
     def positions(self, account_id):
@@ -499,7 +498,7 @@ cdef class Kernel:
     @property
     def open_orders(self):
         """Open orders of all accounts."""
-        return self.state.orders.used
+        return self.state.market.order_pool.used
 
     @property
     def capacity(self):
@@ -513,18 +512,19 @@ cdef class Kernel:
 
 
 cdef object side_depth(kernel_t* k, uint32_t instrument, int side, Py_ssize_t levels):
-    cdef ladder_t* ladder = ladder_of(k, instrument, side)
-    cdef int64_t rank = ladder.best, orders
-    cdef uint32_t index
+    cdef market_t* m = &k.market
+    cdef uint32_t level = market_best(m, instrument, side), slot
+    cdef int64_t orders, rank
     rows = []
-    while rank != LADDER_EMPTY and levels > 0:
+    while level and levels > 0:
         orders = 0
-        index = ladder_find(ladder, rank).head
-        while index:
+        slot = m.pages.levels[level].head
+        while slot:
             orders += 1
-            index = order_at(k, index).next
-        rows.append((rank if side == SIDE_BUY else -rank, ladder_find(ladder, rank).quantity, orders))
-        rank = ladder_next(ladder, rank)
+            slot = m.orders[slot].next
+        rank = level_rank(&m.pages, level)
+        rows.append((rank if side == SIDE_BUY else -rank, m.pages.levels[level].quantity, orders))
+        level = market_next(m, instrument, side, level)
         levels -= 1
     return np.array(rows, DEPTH)
 

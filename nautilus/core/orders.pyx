@@ -1,36 +1,40 @@
 """Orders: entering, replacing, cancelling, and the step that carries one command out. Rules: docs/kernel.md."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.string cimport memset
 
-from nautilus.core.book cimport ladder_find, ladder_room
 from nautilus.core.control cimport control, echo, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
-from nautilus.core.matching cimport (
-    INCOMING_BOUNDED,
-    INCOMING_MARKET,
-    cancelled_event,
-    fills_at_once,
-    match_incoming,
-    match_tape,
-    order_closed,
-    order_release,
-    order_remove,
-    order_rest,
-    order_unlink,
+from nautilus.core.ladder cimport level_rank
+from nautilus.core.market cimport (
+    REPORT_ORDER_DONE,
+    aggressor_t,
+    intent_t,
+    market_best,
+    market_crosses,
+    market_fill,
+    market_new,
+    market_next,
+    market_replace,
+    market_report,
+    market_room,
+    market_t,
+    market_take,
+    market_traded,
     rank_of,
-    would_cross,
 )
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
-from nautilus.core.pool cimport pool_take
 from nautilus.core.pretrade cimport pretrade_check
+from nautilus.core.reports cimport order_finish, order_remove, take_reports
 from nautilus.core.state cimport (
+    ORDER_ENTERING,
+    ORDER_OPEN,
     account_of,
     instrument_of,
     kernel_t,
-    ladder_of,
     order_at,
     order_of,
     order_t,
@@ -40,6 +44,7 @@ from nautilus.core.state cimport (
 from nautilus.core.timers cimport timer_arm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
+    ACCOUNT_RECORDED,
     COMMAND_CANCEL,
     COMMAND_NEW,
     COMMAND_REPLACE,
@@ -50,7 +55,6 @@ from nautilus.core.types cimport (
     EVENT_DUPLICATE,
     EVENT_EXPIRED,
     EVENT_REJECTED,
-    EVENT_REPLACED,
     FLAG_POST_ONLY,
     FLAG_TAPE,
     FLAG_TAPE_BOOKED,
@@ -70,7 +74,7 @@ from nautilus.core.types cimport (
     SIDE_BUY,
     SIDE_SELL,
     TIF_AT_CLOSE,
-    TIF_FOK,
+    TIF_DAY,
     TIF_GTC,
     TIF_GTD,
     TYPE_LIMIT,
@@ -91,32 +95,67 @@ cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept
     e.flags = bits
 
 
-cdef inline void after_match(kernel_t* k, uint32_t index, order_t* order, bint open_end, bint rests) noexcept nogil:
-    """Step 11 for an order whose record is `index` (0 while a NEW has none)."""
-    cdef order_t* kept
-    if open_end and order.leaves and rests:
-        if index == 0:
-            index = pool_take(&k.orders)
-            kept = order_at(k, index)
-            kept[0] = order[0]
-            k.accounts[order.account].open_orders += 1
-            order_map_put(&k.order_map, order_hash(order.account, order.order_id), index)
-        order_rest(k, index)
-        return
-    if open_end and order.leaves:
-        cancelled_event(k, order, order.leaves, EVENT_CANCELLED, REASON_UNFILLED)
-    if index:
-        order_release(k, index)
-    else:
-        order_closed(k, order.account, order.order_id)
+cdef inline uint16_t owner_of(const kernel_t* k, uint32_t account) noexcept nogil:
+    return <uint16_t>account
+
+
+cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_ns) noexcept nogil:
+    """After its NEW an order is still there: it can be found by its id, and its timer runs."""
+    order.life = ORDER_OPEN
+    k.accounts[order.account].open_orders += 1
+    order_map_put(&k.order_map, order_hash(order.account, order.order_id), slot)
+    if due_ns:
+        k.arming += 1
+        timer_arm(k, slot, due_ns, k.arming)
+
+
+cdef void tape(kernel_t* k, uint32_t slot, order_t* order, bint booked) noexcept nogil:
+    """A recorded trade: orders that are not recorded at better prices, then the queue at its price."""
+    cdef market_t* m = &k.market
+    cdef int other = SIDE_SELL if order.side == SIDE_BUY else SIDE_BUY
+    cdef uint32_t level = market_best(m, order.instrument, other)
+    cdef uint32_t after, index, following
+    cdef int64_t own = -rank_of(order.side, order.price), rank
+    cdef bint recorded
+    cdef aggressor_t a
+    memset(&a, 0, sizeof(aggressor_t))
+    a.leaves = order.leaves
+    a.id = slot
+    a.slot = slot
+    a.side = order.side
+    market_report(m, EVENT_ACCEPTED, order.side, 0, 0, slot, 0, order.price, order.leaves)
+    while a.leaves and level and level_rank(&m.pages, level) >= own:
+        rank = level_rank(&m.pages, level)
+        after = market_next(m, order.instrument, other, level)
+        index = m.pages.levels[level].head
+        while index and a.leaves:
+            following = m.orders[index].next
+            recorded = (k.accounts[order_at(k, index).account].flags & ACCOUNT_RECORDED) != 0
+            if not recorded or (rank == own and not booked):
+                market_fill(m, order.instrument, &a, index)
+            elif rank == own:
+                # The book shows this trade already: the queue ahead takes its part and stays as it is.
+                a.leaves -= m.orders[index].leaves if m.orders[index].leaves < a.leaves else a.leaves
+            index = following
+        level = after
+    if a.leaves:
+        market_report(
+            m, EVENT_CANCELLED, order.side, REASON_UNFILLED, REPORT_ORDER_DONE, slot, 0, order.price, a.leaves
+        )
+    take_reports(k)
+    if order.life:
+        order_finish(k, slot)
+    k.instruments[order.instrument].last = order.price
+    k.instruments[order.instrument].has_last = 1
+    market_traded(m, order.instrument, order.price)
 
 
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef uint32_t instrument, account, position = 0, bits, index
-    cdef bint market, bounded, rests, open_end
+    cdef uint32_t instrument, account, position = 0, bits, slot
+    cdef bint market, bounded, rests
     cdef int64_t bound = 0
-    cdef int mode = 0
-    cdef order_t order
+    cdef order_t* order
+    cdef intent_t intent
     if (
         c.side < SIDE_BUY or c.side > SIDE_SELL or c.order_type < TYPE_LIMIT or c.order_type > TYPE_PEGGED
         or c.time_in_force < TIF_GTC or c.time_in_force > TIF_AT_CLOSE
@@ -149,23 +188,23 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     if bits:
         refuse(k, c, bits)
         return
-    if c.flags & FLAG_POST_ONLY and would_cross(k, instrument, c.side, c.price_ticks):
+    if c.flags & FLAG_POST_ONLY and market_crosses(&k.market, instrument, c.side, c.price_ticks):
         reject(k, c, REASON_WOULD_CROSS)
         return
     rests = c.time_in_force <= TIF_GTD
     if rests and (
-        k.orders.used == k.orders.capacity
-        or not ladder_room(ladder_of(k, instrument, c.side), &k.pages, rank_of(c.side, c.price_ticks))
+        k.market.order_pool.used >= k.capacity or not market_room(&k.market, instrument, c.side, c.price_ticks)
     ):
         reject(k, c, REASON_POOL_FULL)
         return
-
-    order.next = 0
-    order.prev = 0
+    slot = market_take(&k.market)
+    order = order_at(k, slot)
+    k.arming += 1
     order.order_id = c.order_id
-    order.price = c.price_ticks
     order.leaves = c.quantity
     order.filled = 0
+    order.price = c.price_ticks
+    order.arming = k.arming
     order.instrument = instrument
     order.account = account
     order.position = 0 if k.accounts[account].flags & ACCOUNT_EXEMPT else position
@@ -173,25 +212,36 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.strategy_id = c.strategy_id
     order.flags = c.flags
     order.side = c.side
+    order.order_type = c.order_type
     order.time_in_force = c.time_in_force
-    echo(k, c, EVENT_ACCEPTED).leaves_quantity = c.quantity
-
-    if market:
-        mode = INCOMING_MARKET | (INCOMING_BOUNDED if bounded else 0)
+    order.life = ORDER_ENTERING
+    if order.position:
+        if c.side == SIDE_BUY:
+            k.positions[order.position].open_buy += c.quantity
+        else:
+            k.positions[order.position].open_sell += c.quantity
+    memset(&intent, 0, sizeof(intent_t))
+    intent.price = c.price_ticks
+    intent.quantity = c.quantity
+    intent.bound = bound
+    intent.bounded = bounded
+    intent.id = slot
+    intent.owner = owner_of(k, account)
+    intent.side = c.side
+    intent.order_type = c.order_type
+    intent.time_in_force = c.time_in_force
     if c.flags & FLAG_TAPE:
-        match_tape(k, &order, c.flags & FLAG_TAPE_BOOKED)
-        open_end = True
-    elif c.time_in_force == TIF_FOK and not fills_at_once(k, &order, mode, bound):
-        open_end = True
+        tape(k, slot, order, (c.flags & FLAG_TAPE_BOOKED) != 0)
     else:
-        open_end = match_incoming(k, &order, mode, bound)
-    after_match(k, 0, &order, open_end, rests)
-    if rests and open_end and order.leaves and c.time_in_force != TIF_GTC:
-        index = order_of(k, account, c.order_id)
-        bound = c.expire_ns if c.time_in_force == TIF_GTD else k.instruments[instrument].close_ns
-        if bound:
-            k.arming += 1
-            timer_arm(k, index, bound, k.arming)
+        market_new(&k.market, instrument, slot, &intent)
+        take_reports(k)
+    if order.life:
+        bound = 0
+        if c.time_in_force == TIF_GTD:
+            bound = c.expire_ns
+        elif c.time_in_force == TIF_DAY:
+            bound = k.instruments[instrument].close_ns
+        stands(k, slot, order, bound)
 
 
 cdef inline uint32_t open_order(kernel_t* k, const command_t* c, int* reason) noexcept nogil:
@@ -232,33 +282,22 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     if bits:
         refuse(k, &named, bits)
         return
-    if order.flags & FLAG_POST_ONLY and would_cross(k, order.instrument, order.side, c.price_ticks):
+    if order.flags & FLAG_POST_ONLY and market_crosses(&k.market, order.instrument, order.side, c.price_ticks):
         reject(k, &named, REASON_WOULD_CROSS)
         return
-    if not ladder_room(ladder_of(k, order.instrument, order.side), &k.pages, rank_of(order.side, c.price_ticks)):
+    if not market_room(&k.market, order.instrument, order.side, c.price_ticks):
         reject(k, &named, REASON_POOL_FULL)
         return
     leaves = c.quantity - order.filled
-    echo(k, &named, EVENT_REPLACED).leaves_quantity = leaves
-    if c.price_ticks == order.price and leaves <= order.leaves:
-        shrink(k, order, leaves)
-        return
-    order_unlink(k, index)
-    order.price = c.price_ticks
-    order.leaves = leaves
-    after_match(k, index, order, match_incoming(k, order, 0, 0), True)
-
-
-cdef inline void shrink(kernel_t* k, order_t* order, int64_t leaves) noexcept nogil:
-    """Takes quantity off a resting order, in its place."""
-    cdef int64_t less = order.leaves - leaves
-    ladder_find(ladder_of(k, order.instrument, order.side), rank_of(order.side, order.price)).quantity -= less
     if order.position:
         if order.side == SIDE_BUY:
-            k.positions[order.position].open_buy -= less
+            k.positions[order.position].open_buy += leaves - order.leaves
         else:
-            k.positions[order.position].open_sell -= less
+            k.positions[order.position].open_sell += leaves - order.leaves
+    order.price = c.price_ticks
     order.leaves = leaves
+    market_replace(&k.market, index, c.price_ticks, leaves)
+    take_reports(k)
 
 
 cdef inline void cancel_order(kernel_t* k, const command_t* c) noexcept nogil:

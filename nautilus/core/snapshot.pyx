@@ -8,11 +8,9 @@ from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT16_MAX, int32_t, i
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
-from nautilus.core.book cimport LADDER_EMPTY, ladder_find, ladder_next, ladder_room, ladder_t
 from nautilus.core.hashing cimport xxh64_t, xxh64_words
-from nautilus.core.matching cimport order_closed, order_rest, rank_of
+from nautilus.core.market cimport intent_t, market_best, market_next, market_rest, market_room, market_t, market_take
 from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
-from nautilus.core.pool cimport pool_take
 from nautilus.core.positions cimport money_high, money_join, money_low, position_t
 from nautilus.core.state cimport (
     MAX_ACCOUNTS,
@@ -20,6 +18,7 @@ from nautilus.core.state cimport (
     MAX_INSTRUMENTS,
     MAX_LIMITS,
     MAX_POSITIONS,
+    ORDER_OPEN,
     account_add,
     account_of,
     account_t,
@@ -27,7 +26,6 @@ from nautilus.core.state cimport (
     instrument_of,
     instrument_t,
     kernel_t,
-    ladder_of,
     limit_set,
     limits_refresh,
     order_at,
@@ -38,6 +36,7 @@ from nautilus.core.state cimport (
     state_close,
     state_open,
 )
+from nautilus.core.reports cimport order_closed
 from nautilus.core.timers cimport timer_arm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
@@ -58,6 +57,7 @@ from nautilus.core.types cimport (
     SIDE_SELL,
     TIF_GTC,
     TIF_GTD,
+    TYPE_LIMIT,
 )
 
 cdef int64_t MAX_ID = 0xFFFFFFFF
@@ -175,21 +175,19 @@ cdef void put_order(words_t* w, kernel_t* k, const order_t* o) noexcept:
 
 
 cdef void put_orders(words_t* w, kernel_t* k) noexcept:
-    cdef uint32_t i, index
+    cdef uint32_t i, slot, level
     cdef int side
-    cdef int64_t rank
-    cdef ladder_t* ladder
-    put(w, k.orders.used)
+    cdef market_t* m = &k.market
+    put(w, m.order_pool.used)
     for i in range(k.instrument_count):
         for side in range(1, 3):
-            ladder = ladder_of(k, k.instrument_order[i], side)
-            rank = ladder.best
-            while rank != LADDER_EMPTY:
-                index = ladder_find(ladder, rank).head
-                while index:
-                    put_order(w, k, order_at(k, index))
-                    index = order_at(k, index).next
-                rank = ladder_next(ladder, rank)
+            level = market_best(m, k.instrument_order[i], side)
+            while level:
+                slot = m.pages.levels[level].head
+                while slot:
+                    put_order(w, k, order_at(k, slot))
+                    slot = m.orders[slot].next
+                level = market_next(m, k.instrument_order[i], side, level)
 
 
 cdef void put_state(words_t* w, kernel_t* k) noexcept:
@@ -372,12 +370,13 @@ cdef int take_position(reader_t* r, kernel_t* k) except -1:
 
 
 cdef int take_order(reader_t* r, kernel_t* k) except -1:
-    cdef uint32_t index = pool_take(&k.orders)
+    cdef uint32_t index = market_take(&k.market)
     cdef uint32_t account
+    cdef intent_t intent
     cdef order_t* o = order_at(k, index)
     cdef position_t* p
     cdef int64_t due_ns, arming, at_work
-    if index == 0:
+    if k.market.order_pool.used > k.capacity:
         raise ValueError(f"snapshot: more open orders than its capacity of {k.capacity}")
     o.order_id = <uint64_t>take(r)
     account = account_named(r, k)
@@ -398,14 +397,26 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
         o.position = position_add(k, account, o.instrument)
     if (
         (o.position == 0 and not k.accounts[account].flags & ACCOUNT_EXEMPT)
-        or not ladder_room(ladder_of(k, o.instrument, o.side), &k.pages, rank_of(o.side, o.price))
+        or not market_room(&k.market, o.instrument, o.side, o.price)
     ):
         raise ValueError(f"snapshot: order {o.order_id}: no room for its position or its price")
     k.accounts[account].open_orders += 1
     order_map_put(&k.order_map, order_hash(account, o.order_id), index)
-    order_rest(k, index)
+    o.life = ORDER_OPEN
+    o.order_type = TYPE_LIMIT
+    memset(&intent, 0, sizeof(intent_t))
+    intent.id = index
+    intent.owner = <uint16_t>account
+    intent.side = o.side
+    intent.price = o.price
+    intent.quantity = o.leaves
+    market_rest(&k.market, o.instrument, index, &intent)
     if o.position:
         p = &k.positions[o.position]
+        if o.side == SIDE_BUY:
+            p.open_buy += o.leaves
+        else:
+            p.open_sell += o.leaves
         at_work = p.quantity + p.open_buy if o.side == SIDE_BUY else p.open_sell - p.quantity
         if at_work > MAX_HELD:
             raise ValueError(f"snapshot: order {o.order_id}: expected at most {MAX_HELD} lots held and at work, "

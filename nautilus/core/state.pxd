@@ -6,11 +6,10 @@ Indexes are 32-bit and start at 1 where 0 means none (orders, positions, instrum
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from nautilus.core.book cimport ladder_t
 from nautilus.core.hashing cimport xxh64_t
 from nautilus.core.hashmap cimport map_find, map_t
+from nautilus.core.market cimport market_t
 from nautilus.core.order_ids cimport id_set_t, order_hash, order_map_t
-from nautilus.core.pool cimport pool_at, pool_t
 from nautilus.core.positions cimport position_t
 from nautilus.core.types cimport event_t
 
@@ -23,13 +22,13 @@ cdef enum:
     MAX_PAGES = 1 << 16
     SMALL_IDS = 65536           # instrument and account ids below this are found in one read
 
-ctypedef struct order_t:        # one cache line
-    uint32_t next               # in the level's queue; the pool's free link when not in use
-    uint32_t prev
+# What the kernel knows of an order beside what the market does, by the same slot: one cache line.
+ctypedef struct order_t:
     uint64_t order_id
-    int64_t price
-    int64_t leaves
+    int64_t leaves              # all that is open, an iceberg's reserve included
     int64_t filled
+    int64_t price               # 0: none now
+    int64_t arming
     uint32_t instrument         # index
     uint32_t account            # index
     uint32_t position           # index, 0 for exempt accounts
@@ -37,7 +36,13 @@ ctypedef struct order_t:        # one cache line
     uint16_t strategy_id
     uint16_t flags
     uint8_t side
+    uint8_t order_type
     uint8_t time_in_force
+    uint8_t life                # ORDER_ENTERING, ORDER_OPEN; 0: no order
+
+cdef enum:
+    ORDER_ENTERING = 1          # its NEW is under way: not in the order map yet
+    ORDER_OPEN = 2
 
 ctypedef struct band_t:
     int64_t first               # |price| from which the step holds
@@ -61,8 +66,6 @@ ctypedef struct instrument_t:
     uint8_t has_last
     uint8_t killed
     uint32_t bands
-    ladder_t bids
-    ladder_t offers
     band_t band[16]
 
 ctypedef struct account_t:
@@ -136,12 +139,13 @@ ctypedef struct kernel_t:
     timer_t* timers
     uint32_t timer_count
     order_map_t order_map       # open orders by account and id
-    pool_t orders
-    pool_t pages
+    market_t market
+    order_t* orders             # by slot of the market
+    uint32_t* walk              # slots that a command over many orders goes through
 
 
 cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
-    return <order_t*>pool_at(&k.orders, index)
+    return &k.orders[index]
 
 
 cdef inline uint32_t order_of(const kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil:
@@ -185,10 +189,6 @@ cdef inline uint32_t position_of(kernel_t* k, uint32_t account, uint32_t instrum
         return k.accounts[account].near[instrument]
     found = map_find(&k.position_ids, (<uint64_t>account << 32) | instrument)
     return found[0] if found != NULL else 0
-
-
-cdef inline ladder_t* ladder_of(kernel_t* k, uint32_t instrument, int side) noexcept nogil:
-    return &k.instruments[instrument].bids if side == 1 else &k.instruments[instrument].offers
 
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil

@@ -3,12 +3,11 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
 
-from nautilus.core.book cimport ladder_close, ladder_open, page_t
 from nautilus.core.hashing cimport xxh64_open
 from nautilus.core.hashmap cimport map_close, map_open, map_put
+from nautilus.core.market cimport market_book, market_close, market_open, market_options_t
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_ids cimport id_set_close, id_set_open, order_map_close, order_map_open
-from nautilus.core.pool cimport pool_close, pool_open
 from nautilus.core.positions cimport position_t
 from nautilus.core.types cimport (
     LIMIT_MESSAGE_RATE,
@@ -27,8 +26,15 @@ cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil:
     """0, or -1 where the memory cannot be had; then `state_close` frees what was."""
-    cdef uint32_t pages = capacity + 1 if capacity < MAX_PAGES else MAX_PAGES
+    cdef market_options_t options
     memset(k, 0, sizeof(kernel_t))
+    memset(&options, 0, sizeof(market_options_t))
+    options.instruments = MAX_INSTRUMENTS + 1
+    options.orders = capacity + 1       # one for an order on its way through
+    options.extras = capacity + 1
+    options.pages = capacity + 1 if capacity < MAX_PAGES else MAX_PAGES
+    options.keep = True
+    options.huge = huge
     k.capacity = capacity
     k.closed_capacity = closed_capacity
     k.huge = huge
@@ -45,17 +51,18 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     k.sources = <uint64_t*>map_region(8 * 65536, False)
     k.timers = <timer_t*>map_region(sizeof(timer_t) * (<size_t>capacity + 1), False)
     k.spill = <event_t*>map_region(spill_bytes(k), False)
+    k.orders = <order_t*>map_region(sizeof(order_t) * (<size_t>capacity + 2), huge)
+    k.walk = <uint32_t*>map_region(4 * (<size_t>capacity + 2), False)
     if (
         k.instruments == NULL or k.instrument_order == NULL or k.instrument_small == NULL or k.accounts == NULL
         or k.account_order == NULL or k.account_small == NULL or k.positions == NULL or k.limits == NULL
-        or k.sources == NULL or k.timers == NULL or k.spill == NULL
+        or k.sources == NULL or k.timers == NULL or k.spill == NULL or k.orders == NULL or k.walk == NULL
     ):
         return -1
     if (
         map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
         or map_open(&k.position_ids, MAX_POSITIONS)
-        or order_map_open(&k.order_map, capacity, huge) or pool_open(&k.orders, sizeof(order_t), capacity, huge)
-        or pool_open(&k.pages, sizeof(page_t), pages, False)
+        or order_map_open(&k.order_map, capacity, huge) or market_open(&k.market, &options)
     ):
         return -1
     return 0
@@ -63,10 +70,6 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
 
 cdef void state_close(kernel_t* k) noexcept nogil:
     cdef uint32_t i
-    if k.instruments != NULL:
-        for i in range(1, k.instrument_count + 1):
-            ladder_close(&k.instruments[i].bids)
-            ladder_close(&k.instruments[i].offers)
     if k.accounts != NULL:
         for i in range(1, k.account_count + 1):
             id_set_close(&k.accounts[i].closed_ids)
@@ -86,8 +89,9 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     map_close(&k.account_ids)
     map_close(&k.position_ids)
     order_map_close(&k.order_map)
-    pool_close(&k.orders)
-    pool_close(&k.pages)
+    unmap_region(k.orders, sizeof(order_t) * (<size_t>k.capacity + 2))
+    unmap_region(k.walk, 4 * (<size_t>k.capacity + 2))
+    market_close(&k.market)
     memset(k, 0, sizeof(kernel_t))
 
 
@@ -98,9 +102,7 @@ cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
     cdef instrument_t* instrument = &k.instruments[index]
     if index > MAX_INSTRUMENTS:
         return 0
-    if ladder_open(&instrument.bids, k.pages.capacity) or ladder_open(&instrument.offers, k.pages.capacity):
-        ladder_close(&instrument.bids)
-        return 0
+    market_book(&k.market, index)
     k.instrument_count = index
     instrument.id = instrument_id
     instrument.phase = PHASE_CONTINUOUS

@@ -1,1 +1,0 @@
-# Internal to the core: nothing for Python.
