@@ -20,13 +20,13 @@ pip := $(py) -m pip --disable-pip-version-check --no-input install --quiet --onl
 jobs := $(shell nproc 2>/dev/null || echo 2)
 # -rs: what was skipped is listed with its reason.
 pytest := $(py) -m pytest -rs -n $(jobs) --dist worksteal
-sources := $(wildcard nautilus/core/*.pyx nautilus/core/*.pxd nautilus/core/*.h)
+sources := $(wildcard nautilus/core/*.pyx nautilus/core/*.pxd nautilus/core/*.pxi nautilus/core/*.h)
 core_tests := tests/unit/core
 requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.toml", "rb")); p = f["project"]; \
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build run test check perf debug soak clean help format
+.PHONY: build kernel-so run test check perf debug soak clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -73,6 +73,20 @@ endif
 	@mkdir -p build && $(requirements) perf > build/requirements-perf.txt
 	@$(pip) -r build/requirements-perf.txt
 	@touch $@
+
+# The C file is the one of the extension nautilus.core.market; ARCH= builds for any processor of the kind.
+## kernel-so  the matching as a plain shared object: build/libnautilus_kernel.so (header: nautilus/core/nautilus_kernel.h)
+kernel-so: build/libnautilus_kernel.so
+
+ARCH ?= -march=native
+config := import sysconfig as s; v = s.get_config_var
+
+build/libnautilus_kernel.so: .venv/.extensions
+	@$(CC) -O3 $(ARCH) -fPIC -shared -DNDEBUG -fno-strict-aliasing -fwrapv -fno-semantic-interposition \
+		-Wno-unused-function -I"$$($(py) -c '$(config); print(s.get_path("include"))')" -Inautilus/core \
+		build/cython/nautilus/core/market.c -o $@ \
+		$$($(py) -c '$(config); print(f"-L{v(\"LIBDIR\")} -Wl,-rpath,{v(\"LIBDIR\")} -lpython{v(\"LDVERSION\")}")')
+	@echo "make: $@"
 
 ## run      the platform with a simulated market: make run [FOR=SECONDS] [REPLAY=PATH [SPEED=N]] [ARGS="..."]
 run: build
