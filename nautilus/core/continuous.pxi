@@ -90,15 +90,19 @@ cdef bint fills_wholly(const market_t* m, const book_t* book, const aggressor_t*
     cdef uint32_t slot
     cdef const order_t* resting
     cdef int64_t needed = a.leaves
+    cdef int mode = self_match_of(m, a) if a.owner else SELF_MATCH_NONE
     while level and level_rank(&m.pages, level) >= a.worst:
-        if a.owner == 0 or a.self_match == SELF_MATCH_ALLOW:
+        if a.owner == 0 or mode == SELF_MATCH_NONE:
             needed -= m.pages.levels[level].quantity
         else:
             slot = m.pages.levels[level].head
             while slot and needed > 0:
                 resting = &m.orders[slot]
                 if resting.owner == a.owner:
-                    return False
+                    if mode != SELF_MATCH_CANCEL_OLDEST:
+                        return False
+                    slot = resting.next
+                    continue
                 needed -= resting.leaves
                 slot = resting.next
         if needed <= 0:

@@ -38,7 +38,7 @@ from nautilus.core.types cimport (
     INSTRUMENT_BAND,
     INSTRUMENT_NEGATIVE,
     LIMIT_MESSAGE_RATE,
-    LIMIT_OPEN_ORDERS,
+    LIMIT_VOLATILITY_BAND,
     LIMIT_ORDER_QUANTITY,
     LIMIT_PRICE_COLLAR,
     MAX_MULTIPLIER_BITS,
@@ -178,7 +178,7 @@ cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int kind = c.order_type
     cdef uint32_t account = 0, instrument = 0
     cdef int reason
-    if kind < LIMIT_ORDER_QUANTITY or kind > LIMIT_OPEN_ORDERS:
+    if kind < LIMIT_ORDER_QUANTITY or kind > LIMIT_VOLATILITY_BAND:
         return REASON_MALFORMED
     if kind > LIMIT_MESSAGE_RATE:
         return REASON_UNSUPPORTED

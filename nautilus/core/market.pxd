@@ -111,14 +111,6 @@ cdef enum:
     BOOK_GROUPS = 64            # orders of the book are linked into groups
     BOOK_SETTLE = 128           # something asks for `settle` after this command
 
-# aggressor_t.self_match: what meeting an order of one's own does.
-cdef enum:
-    SELF_MATCH_CANCEL_NEWEST = 0
-    SELF_MATCH_CANCEL_OLDEST = 1
-    SELF_MATCH_CANCEL_BOTH = 2
-    SELF_MATCH_DECREMENT = 3
-    SELF_MATCH_ALLOW = 4
-
 # What `special_fill` answers.
 cdef enum:
     FILL_AS_PLAIN = 0           # the loop fills as if nothing were special
@@ -169,7 +161,7 @@ ctypedef struct book_t:
     int64_t traded              # quantity, since the market was opened
     uint8_t has_last
     uint8_t phase               # PHASE_*
-    uint8_t self_match          # SELF_MATCH_* of orders that say nothing
+    uint8_t self_match          # SELF_MATCH_* of orders that say nothing; 0: cancel the newest
     uint8_t spare
     uint32_t pegs               # first of the list
     uint32_t trailing
@@ -251,6 +243,8 @@ ctypedef struct market_t:
     uint64_t waited             # times that the ring was full
     uint64_t lost               # reports that found no room in a buffer; stays 0: it holds more than one command makes
     bint keep                   # closed orders keep their slot until market_give
+    void* context               # of the hooks; a hook that is NULL restricts nothing
+    int (*self_match_of)(void* context, uint32_t id) noexcept nogil     # mode of the aggressor of that id
 
 ctypedef struct market_options_t:
     uint32_t instruments        # books
@@ -261,9 +255,12 @@ ctypedef struct market_options_t:
     uint64_t reports            # power of two; 0: as many as one command can make
     bint keep
     bint ring                   # reports for another thread
+    bint small                  # no huge pages: less memory becomes resident
+    bint closed                 # books are opened one by one with market_book
 
 cdef int market_open(market_t* m, const market_options_t* options) noexcept nogil       # 0, or -1: no memory
 cdef void market_close(market_t* m) noexcept nogil
+cdef void market_book(market_t* m, uint32_t instrument) noexcept nogil      # opens one more book
 cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages, uint64_t ids) noexcept nogil  # touch that much now
 
 # Slots. In a market that keeps them the user gives back each that a report calls done.
@@ -276,6 +273,13 @@ cdef void market_cancel(market_t* m, uint32_t slot, int kind, int reason) noexce
 cdef void market_reduce(market_t* m, uint32_t slot, int64_t leaves) noexcept nogil      # to less, in place
 # A new price, a new open quantity. In place where the price stays and the quantity does not grow.
 cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leaves) noexcept nogil
+
+# One match of an aggressor with any resting order, wherever that stands in its queue.
+cdef void market_fill(market_t* m, uint32_t instrument, aggressor_t* a, uint32_t slot) noexcept nogil
+# Rests an order without matching and without a report.
+cdef void market_rest(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil
+# A trade that the venue reports from elsewhere: the last price.
+cdef void market_traded(market_t* m, uint32_t instrument, int64_t price) noexcept nogil
 
 # Questions.
 cdef int64_t market_price(const market_t* m, uint32_t slot) noexcept nogil              # of an order in a queue

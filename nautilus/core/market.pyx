@@ -47,6 +47,9 @@ from nautilus.core.types cimport (
     REASON_UNKNOWN_INSTRUMENT,
     REASON_UNKNOWN_ORDER,
     REASON_UNSUPPORTED,
+    SELF_MATCH_CANCEL_NEWEST,
+    SELF_MATCH_CANCEL_OLDEST,
+    SELF_MATCH_NONE,
     SIDE_BUY,
     SIDE_SELL,
     TIF_DAY,
@@ -96,43 +99,35 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
         while reports < 4 * <uint64_t>options.orders + 64:
             reports <<= 1
     m.keep = options.keep
-    if pool_open(&m.order_pool, sizeof(order_t), options.orders, True) != 0:
+    if pool_open(&m.order_pool, sizeof(order_t), options.orders, not options.small) != 0:
         return market_fail(m)
     m.orders = <order_t*>m.order_pool.base
     if options.extras:
-        if pool_open(&m.extra_pool, sizeof(extra_t), options.extras, True) != 0:
+        if pool_open(&m.extra_pool, sizeof(extra_t), options.extras, not options.small) != 0:
             return market_fail(m)
         m.extras = <extra_t*>m.extra_pool.base
-    if pool_open(&m.pages.pool, sizeof(page_t), options.pages, True) != 0:
+    if pool_open(&m.pages.pool, sizeof(page_t), options.pages, not options.small) != 0:
         return market_fail(m)
     m.pages.headers = <page_t*>m.pages.pool.base
     m.pages.headers[0].number = LADDER_NO_PAGE
-    if pool_open(&m.pages.nodes, sizeof(node_t), 2 * options.pages + 64, True) != 0:
+    if pool_open(&m.pages.nodes, sizeof(node_t), 2 * options.pages + 64, not options.small) != 0:
         return market_fail(m)
-    m.pages.levels = <level_t*>map_region(((<size_t>options.pages + 1) << 9) * sizeof(level_t), True)
+    m.pages.levels = <level_t*>map_region(((<size_t>options.pages + 1) << 9) * sizeof(level_t), not options.small)
     m.pages.idle_limit = options.pages // 4 + 16
-    m.books = <book_t*>map_region(<size_t>options.instruments * sizeof(book_t), True)
-    m.own = <report_t*>map_region(reports * sizeof(report_t), True)
+    m.books = <book_t*>map_region(<size_t>options.instruments * sizeof(book_t), not options.small)
+    m.own = <report_t*>map_region(reports * sizeof(report_t), not options.small)
     m.reports = m.own
     if m.pages.levels == NULL or m.books == NULL or m.own == NULL:
         return market_fail(m)
     if options.ids:
-        m.ids = <uint32_t*>map_region(options.ids * sizeof(uint32_t), True)
+        m.ids = <uint32_t*>map_region(options.ids * sizeof(uint32_t), not options.small)
         if m.ids == NULL:
             return market_fail(m)
         m.id_count = options.ids
     m.book_count = options.instruments
-    for i in range(options.instruments):
-        m.books[i].instrument = i
-        m.books[i].phase = PHASE_CONTINUOUS
-        ladder_open(&m.books[i].ladders[0], SIDE_BUY)
-        ladder_open(&m.books[i].ladders[1], SIDE_SELL)
-        ladder_open(&m.books[i].dark[0], SIDE_BUY)
-        ladder_open(&m.books[i].dark[1], SIDE_SELL)
-        ladder_open(&m.books[i].triggers[0], SIDE_BUY)
-        ladder_open(&m.books[i].triggers[1], SIDE_SELL)
-        ladder_open(&m.books[i].triggers[2], SIDE_BUY)
-        ladder_open(&m.books[i].triggers[3], SIDE_SELL)
+    if not options.closed:
+        for i in range(options.instruments):
+            market_book(m, i)
     m.limit = reports
     m.mask = ~<uint64_t>0
     if options.ring:
@@ -144,6 +139,18 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
         m.ring.capacity = reports
     m.report_capacity = reports
     return 0
+
+
+cdef void market_book(market_t* m, uint32_t instrument) noexcept nogil:
+    cdef book_t* book = &m.books[instrument]
+    cdef int side
+    book.instrument = instrument
+    book.phase = PHASE_CONTINUOUS
+    for side in range(2):
+        ladder_open(&book.ladders[side], SIDE_BUY + side)
+        ladder_open(&book.dark[side], SIDE_BUY + side)
+        ladder_open(&book.triggers[side], SIDE_BUY + side)
+        ladder_open(&book.triggers[2 + side], SIDE_BUY + side)
 
 
 cdef int market_fail(market_t* m) noexcept nogil:
@@ -254,6 +261,40 @@ cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leav
     cdef order_t* order = &m.orders[slot]
     cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
     plain_replace(m, slot, order, price, leaves, m.keep)
+    if book.special:
+        settle(m, book)
+
+
+cdef void market_fill(market_t* m, uint32_t instrument, aggressor_t* a, uint32_t slot) noexcept nogil:
+    cdef book_t* book = &m.books[instrument]
+    cdef order_t* resting = &m.orders[slot]
+    cdef int64_t price = order_price(m, resting)
+    cdef int64_t quantity = resting.leaves if resting.leaves < a.leaves else a.leaves
+    cdef int flags
+    a.leaves -= quantity
+    flags = (REPORT_ORDER_DONE if a.leaves == 0 else 0) | (REPORT_COUNTER_DONE if resting.leaves == quantity else 0)
+    market_report(m, EVENT_FILLED, a.side, 0, flags, a.id, resting.id, price, quantity)
+    book.last = price
+    book.has_last = 1
+    book.traded += quantity
+    if resting.leaves == quantity:
+        queue_leave(m, resting)
+        order_close(m, slot, resting, m.keep)
+    else:
+        m.pages.levels[resting.level].quantity -= quantity
+        resting.leaves -= quantity
+
+
+cdef void market_rest(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil:
+    plain_rest(
+        m, &m.books[instrument], slot, intent.id, intent.side, intent.price, intent.quantity, intent.owner, m.keep
+    )
+
+
+cdef void market_traded(market_t* m, uint32_t instrument, int64_t price) noexcept nogil:
+    cdef book_t* book = &m.books[instrument]
+    book.last = price
+    book.has_last = 1
     if book.special:
         settle(m, book)
 

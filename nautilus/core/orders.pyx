@@ -115,7 +115,7 @@ cdef void tape(kernel_t* k, uint32_t slot, order_t* order, bint booked) noexcept
     cdef int other = SIDE_SELL if order.side == SIDE_BUY else SIDE_BUY
     cdef uint32_t level = market_best(m, order.instrument, other)
     cdef uint32_t after, index, following
-    cdef int64_t own = -rank_of(order.side, order.price), rank
+    cdef int64_t own = -rank_of(order.side, order.price), rank, part
     cdef bint recorded
     cdef aggressor_t a
     memset(&a, 0, sizeof(aggressor_t))
@@ -135,7 +135,10 @@ cdef void tape(kernel_t* k, uint32_t slot, order_t* order, bint booked) noexcept
                 market_fill(m, order.instrument, &a, index)
             elif rank == own:
                 # The book shows this trade already: the queue ahead takes its part and stays as it is.
-                a.leaves -= m.orders[index].leaves if m.orders[index].leaves < a.leaves else a.leaves
+                part = m.orders[index].leaves if m.orders[index].leaves < a.leaves else a.leaves
+                take_reports(k)
+                a.leaves -= part
+                order.leaves -= part
             index = following
         level = after
     if a.leaves:

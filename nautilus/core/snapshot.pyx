@@ -34,6 +34,7 @@ from nautilus.core.state cimport (
     position_add,
     position_of,
     state_close,
+    state_hooks,
     state_open,
 )
 from nautilus.core.reports cimport order_closed
@@ -516,4 +517,5 @@ cdef int snapshot_read(kernel_t* k, const unsigned char[::1] data) except -1:
         free(copy)
     state_close(k)
     k[0] = fresh
+    state_hooks(k)
     return 0

@@ -193,6 +193,7 @@ cdef inline uint32_t position_of(kernel_t* k, uint32_t account, uint32_t instrum
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil
 cdef void state_close(kernel_t* k) noexcept nogil
+cdef void state_hooks(kernel_t* k) noexcept nogil     # after the state was moved: what the market calls back with
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil

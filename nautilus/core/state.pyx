@@ -10,18 +10,35 @@ from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_ids cimport id_set_close, id_set_open, order_map_close, order_map_open
 from nautilus.core.positions cimport position_t
 from nautilus.core.types cimport (
+    ACCOUNT_RECORDED,
     LIMIT_MESSAGE_RATE,
     LIMIT_ORDER_NOTIONAL,
     LIMIT_ORDER_QUANTITY,
     LIMIT_POSITION,
     LIMIT_PRICE_COLLAR,
     PHASE_CONTINUOUS,
+    SELF_MATCH_CANCEL_NEWEST,
+    SELF_MATCH_CANCEL_OLDEST,
     event_t,
 )
 
 cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
     # One command can at most expire every open order, then fill or cancel each: twice the capacity, and its own few.
     return (<size_t>k.capacity * 2 + 64) * sizeof(event_t)
+
+
+cdef int self_match_of(void* context, uint32_t slot) noexcept nogil:
+    """Hook of the market: the self-match mode of the account whose order would meet one of its own owner."""
+    cdef kernel_t* k = <kernel_t*>context
+    cdef const account_t* account = &k.accounts[k.orders[slot].account]
+    if account.flags & ACCOUNT_RECORDED:
+        return SELF_MATCH_CANCEL_OLDEST
+    return SELF_MATCH_CANCEL_NEWEST
+
+
+cdef void state_hooks(kernel_t* k) noexcept nogil:
+    k.market.context = k
+    k.market.self_match_of = self_match_of
 
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil:
@@ -34,7 +51,8 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     options.extras = capacity + 1
     options.pages = capacity + 1 if capacity < MAX_PAGES else MAX_PAGES
     options.keep = True
-    options.huge = huge
+    options.small = not huge
+    options.closed = True
     k.capacity = capacity
     k.closed_capacity = closed_capacity
     k.huge = huge
@@ -65,6 +83,7 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
         or order_map_open(&k.order_map, capacity, huge) or market_open(&k.market, &options)
     ):
         return -1
+    state_hooks(k)
     return 0
 
 

@@ -60,7 +60,8 @@ class TwinOrders(TwinState):
         elif order.time_in_force in RESTING and len(self.orders) >= self.capacity:
             self._reject(Reason.POOL_FULL)
         else:
-            self._emit(EventKind.ACCEPTED, **self._echo(), leaves_quantity=order.leaves)
+            self.last_arming += 1
+            self._emit(EventKind.ACCEPTED, **self._echo(), leaves_quantity=order.leaves, flags=int(order.flags) | int(order.order_type) << 16 | int(order.time_in_force) << 24)
             if order.time_in_force == TimeInForce.FOK and self._fillable(order, bound) < order.leaves:
                 self._end(order, EventKind.CANCELLED, Reason.UNFILLED)
             elif order.flags & OrderFlag.TAPE:
@@ -300,7 +301,11 @@ class TwinOrders(TwinState):
         """What could fill at once, up to the first resting order of the same account."""
         total = 0
         for resting in self._opposite(order):
-            if resting.account_id == order.account_id or not self._acceptable(order, resting.price, bound):
+            if not self._acceptable(order, resting.price, bound):
+                break
+            if resting.account_id == order.account_id:
+                if self.accounts[order.account_id].recorded:
+                    continue
                 break
             total += resting.leaves
         return total
@@ -339,6 +344,7 @@ class TwinOrders(TwinState):
             self._end(order, EventKind.CANCELLED, Reason.UNFILLED)
         else:
             self._close(order)
+        self.instruments[order.instrument_id].last = order.price
 
     def _fill(self, order: Order, resting: Order) -> None:
         quantity = min(order.leaves, resting.leaves)
