@@ -57,6 +57,9 @@ cdef inline void client_cancel(market_t* m, uint64_t order_id) noexcept nogil:
     if ladder_unlikely(slot == 0):
         refuse(m, 0, <uint32_t>order_id, REPORT_OF_CANCEL, REASON_UNKNOWN_ORDER)
         return
+    if ladder_unlikely(m.orders[slot].flags != 0):
+        market_cancel(m, slot, EVENT_CANCELLED, REASON_REQUESTED)
+        return
     plain_cancel(m, slot, &m.orders[slot], EVENT_CANCELLED, REASON_REQUESTED, False)
 
 
@@ -67,6 +70,9 @@ cdef inline void client_replace(market_t* m, uint64_t order_id, int64_t price, i
             m, 0, <uint32_t>order_id, REPORT_OF_REPLACE,
             REASON_UNKNOWN_ORDER if slot == 0 else REASON_QUANTITY if number_fits(price, 1) else REASON_PRICE
         )
+        return
+    if ladder_unlikely(m.orders[slot].flags != 0):
+        market_replace(m, slot, price, leaves)
         return
     plain_replace(m, slot, &m.orders[slot], price, leaves, False)
 

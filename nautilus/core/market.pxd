@@ -163,6 +163,7 @@ ctypedef struct book_t:
     uint8_t phase               # PHASE_*
     uint8_t self_match          # SELF_MATCH_* of orders that say nothing; 0: cancel the newest
     uint8_t spare
+    int64_t lot_step            # allocation is in multiples of it
     uint32_t pegs               # first of the list
     uint32_t trailing
     ladder_t dark[2]
@@ -218,6 +219,12 @@ ctypedef struct report_ring_t:
     report_t* reports
     uint64_t capacity           # power of two
 
+# Scratch of pro-rata and TAPE: an order of a level, and what it is to get.
+ctypedef struct share_t:
+    uint32_t slot
+    uint32_t id
+    int64_t quantity
+
 ctypedef struct market_t:
     order_t* orders
     report_t* reports           # where the next report goes: reports[written & mask]
@@ -245,6 +252,10 @@ ctypedef struct market_t:
     bint keep                   # closed orders keep their slot until market_give
     void* context               # of the hooks; a hook that is NULL restricts nothing
     int (*self_match_of)(void* context, uint32_t id) noexcept nogil     # mode of the aggressor of that id
+    int64_t (*reducible)(void* context, uint32_t id) noexcept nogil     # quantity that this order may still reduce by
+    bint (*recorded)(void* context, uint32_t id) noexcept nogil         # the order is part of a recorded book
+    share_t* shares             # scratch: orders of one level
+    uint32_t replenished        # by the command under way
 
 ctypedef struct market_options_t:
     uint32_t instruments        # books
@@ -270,21 +281,23 @@ cdef void market_give(market_t* m, uint32_t slot) noexcept nogil
 # Commands on slots. `slot` 0 in market_new: the market takes one when the order rests.
 cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil
 cdef void market_cancel(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil
-cdef void market_reduce(market_t* m, uint32_t slot, int64_t leaves) noexcept nogil      # to less, in place
 # A new price, a new open quantity. In place where the price stays and the quantity does not grow.
 cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leaves) noexcept nogil
 
-# One match of an aggressor with any resting order, wherever that stands in its queue.
-cdef void market_fill(market_t* m, uint32_t instrument, aggressor_t* a, uint32_t slot) noexcept nogil
-# Rests an order without matching and without a report.
+# The same as market_cancel without settling, for commands that take many out; then market_settle.
+cdef void market_remove(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil
+cdef void market_settle(market_t* m, uint32_t instrument) noexcept nogil
+# A recorded trade (docs/kernel.md, TAPE): reports of kind 0 tell what a recorded queue took without being changed.
+cdef void market_tape(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent, bint booked) noexcept nogil
+# Rests an order without matching and without a report: after a restart.
 cdef void market_rest(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil
-# A trade that the venue reports from elsewhere: the last price.
-cdef void market_traded(market_t* m, uint32_t instrument, int64_t price) noexcept nogil
 
 # Questions.
 cdef int64_t market_price(const market_t* m, uint32_t slot) noexcept nogil              # of an order in a queue
 cdef uint32_t market_instrument(const market_t* m, uint32_t slot) noexcept nogil
 cdef bint market_crosses(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil
+cdef int64_t market_touch(const market_t* m, uint32_t instrument, int side) noexcept nogil    # best rank, dark too
+cdef int64_t market_open_quantity(const market_t* m, uint32_t slot) noexcept nogil
 cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil    # can rest
 cdef bint market_fills(const market_t* m, uint32_t instrument, const aggressor_t* a) noexcept nogil      # wholly, now
 cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noexcept nogil               # level, 0

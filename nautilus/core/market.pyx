@@ -14,6 +14,7 @@ from nautilus.core.ladder cimport (
     ladder_t,
     ladder_take,
     ladder_unlikely,
+    ladder_worse,
     level_rank,
     level_t,
     node_t,
@@ -32,6 +33,11 @@ from nautilus.core.types cimport (
     EVENT_FILLED,
     EVENT_REJECTED,
     EVENT_REPLACED,
+    EVENT_REPLENISHED,
+    FLAG_ALL_OR_NONE,
+    FLAG_HIDDEN,
+    FLAG_POST_ONLY,
+    FLAG_REDUCE_ONLY,
     MAX_PRICE_BITS,
     MAX_QUANTITY_BITS,
     PHASE_CONTINUOUS,
@@ -41,14 +47,16 @@ from nautilus.core.types cimport (
     REASON_POOL_FULL,
     REASON_PRICE,
     REASON_QUANTITY,
+    REASON_REDUCE_ONLY,
     REASON_REQUESTED,
     REASON_SELF_MATCH,
     REASON_UNFILLED,
     REASON_UNKNOWN_INSTRUMENT,
     REASON_UNKNOWN_ORDER,
     REASON_UNSUPPORTED,
-    SELF_MATCH_CANCEL_NEWEST,
+    SELF_MATCH_CANCEL_BOTH,
     SELF_MATCH_CANCEL_OLDEST,
+    SELF_MATCH_DECREMENT,
     SELF_MATCH_NONE,
     SIDE_BUY,
     SIDE_SELL,
@@ -83,7 +91,9 @@ cdef extern from *:
     void market_pause() noexcept nogil
 
 include "continuous.pxi"
+include "dark.pxi"
 include "special.pxi"
+include "tape.pxi"
 
 
 # ---- Set-up
@@ -110,7 +120,7 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
         return market_fail(m)
     m.pages.headers = <page_t*>m.pages.pool.base
     m.pages.headers[0].number = LADDER_NO_PAGE
-    if pool_open(&m.pages.nodes, sizeof(node_t), 2 * options.pages + 64, not options.small) != 0:
+    if pool_open(&m.pages.nodes, sizeof(node_t), 6 * options.pages + 64, not options.small) != 0:
         return market_fail(m)
     m.pages.levels = <level_t*>map_region(((<size_t>options.pages + 1) << 9) * sizeof(level_t), not options.small)
     m.pages.idle_limit = options.pages // 4 + 16
@@ -138,6 +148,9 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
         m.ring.reports = m.reports
         m.ring.capacity = reports
     m.report_capacity = reports
+    m.shares = <share_t*>map_region((<size_t>options.orders + 1) * sizeof(share_t), False)
+    if m.shares == NULL:
+        return market_fail(m)
     return 0
 
 
@@ -146,6 +159,7 @@ cdef void market_book(market_t* m, uint32_t instrument) noexcept nogil:
     cdef int side
     book.instrument = instrument
     book.phase = PHASE_CONTINUOUS
+    book.lot_step = 1
     for side in range(2):
         ladder_open(&book.ladders[side], SIDE_BUY + side)
         ladder_open(&book.dark[side], SIDE_BUY + side)
@@ -169,6 +183,8 @@ cdef void market_close(market_t* m) noexcept nogil:
         unmap_region(m.ids, m.id_count * sizeof(uint32_t))
     if m.ring != NULL:
         unmap_region(m.ring, sizeof(report_ring_t))
+    if m.shares != NULL:
+        unmap_region(m.shares, (<size_t>m.order_pool.capacity + 1) * sizeof(share_t))
     pool_close(&m.order_pool)
     pool_close(&m.extra_pool)
     pool_close(&m.pages.pool)
@@ -212,91 +228,61 @@ cdef void market_give(market_t* m, uint32_t slot) noexcept nogil:
     pool_give(&m.order_pool, slot)
 
 
-cdef void special_new(market_t* m, book_t* book, uint32_t slot, const intent_t* intent) noexcept nogil:
-    """A NEW that is not plain, or that meets a book which is not."""
-    cdef aggressor_t a
-    cdef int64_t worst, quantity = intent.quantity
-    cdef int mode = PLAIN_REST
+cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil:
+    cdef book_t* book = &m.books[instrument]
+    cdef int tif = intent.time_in_force
     if (
-        intent.flags or (intent.order_type != TYPE_LIMIT and intent.order_type != TYPE_MARKET)
-        or intent.time_in_force == 0 or intent.time_in_force > TIF_FOK
+        intent.order_type != TYPE_LIMIT or intent.flags & ~<uint32_t>FLAG_POST_ONLY or book.special or intent.display
+        or intent.minimum or tif > TIF_FOK or tif == 0
     ):
-        refuse(m, intent.side, intent.id, 0, REASON_UNSUPPORTED)
+        special_new(m, book, slot, intent)
         return
-    market_report(m, EVENT_ACCEPTED, intent.side, 0, 0, intent.id, 0, intent.price, quantity)
-    worst = -rank_of(intent.side, intent.price)
-    if intent.order_type == TYPE_MARKET:
-        worst = -rank_of(intent.side, intent.bound) if intent.bounded else WORST_OF_ALL
-        mode = PLAIN_CANCEL
-    if intent.time_in_force == TIF_IOC:
-        mode = PLAIN_CANCEL
-    elif intent.time_in_force == TIF_FOK:
-        mode = PLAIN_KILL
+    market_report(m, EVENT_ACCEPTED, intent.side, 0, 0, intent.id, 0, intent.price, intent.quantity)
     plain_enter(
-        m, book, slot, intent.id, intent.side, intent.price, quantity, intent.owner, worst, mode, m.keep
+        m, book, slot, intent.id, intent.side, intent.price, intent.quantity, intent.owner,
+        -rank_of(intent.side, intent.price), PLAIN_CANCEL if tif == TIF_IOC else PLAIN_KILL if tif == TIF_FOK else PLAIN_REST,
+        m.keep
     )
-    if book.special:
+    if book.special:            # it met an order that set something off
         settle(m, book)
 
 
-cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil:
-    special_new(m, &m.books[instrument], slot, intent)
+cdef void market_remove(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil:
+    cdef order_t* order = &m.orders[slot]
+    if order.flags:
+        order_take_out(m, slot, order, kind, reason)
+    else:
+        plain_cancel(m, slot, order, kind, reason, m.keep)
+
+
+cdef void market_settle(market_t* m, uint32_t instrument) noexcept nogil:
+    if m.books[instrument].special:
+        m.replenished = 0
+        settle(m, &m.books[instrument])
 
 
 cdef void market_cancel(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil:
-    cdef order_t* order = &m.orders[slot]
-    cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
-    plain_cancel(m, slot, order, kind, reason, m.keep)
-    if book.special:
-        settle(m, book)
-
-
-cdef void market_reduce(market_t* m, uint32_t slot, int64_t leaves) noexcept nogil:
-    cdef order_t* order = &m.orders[slot]
-    m.pages.levels[order.level].quantity += leaves - order.leaves
-    order.leaves = leaves
+    cdef uint32_t instrument = market_instrument(m, slot)
+    market_remove(m, slot, kind, reason)
+    market_settle(m, instrument)
 
 
 cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leaves) noexcept nogil:
     cdef order_t* order = &m.orders[slot]
     cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
-    plain_replace(m, slot, order, price, leaves, m.keep)
+    m.replenished = 0
+    if order.flags or book.special:
+        special_replace(m, book, slot, price, leaves)
+    else:
+        plain_replace(m, slot, order, price, leaves, m.keep)
     if book.special:
         settle(m, book)
-
-
-cdef void market_fill(market_t* m, uint32_t instrument, aggressor_t* a, uint32_t slot) noexcept nogil:
-    cdef book_t* book = &m.books[instrument]
-    cdef order_t* resting = &m.orders[slot]
-    cdef int64_t price = order_price(m, resting)
-    cdef int64_t quantity = resting.leaves if resting.leaves < a.leaves else a.leaves
-    cdef int flags
-    a.leaves -= quantity
-    flags = (REPORT_ORDER_DONE if a.leaves == 0 else 0) | (REPORT_COUNTER_DONE if resting.leaves == quantity else 0)
-    market_report(m, EVENT_FILLED, a.side, 0, flags, a.id, resting.id, price, quantity)
-    book.last = price
-    book.has_last = 1
-    book.traded += quantity
-    if resting.leaves == quantity:
-        queue_leave(m, resting)
-        order_close(m, slot, resting, m.keep)
-    else:
-        m.pages.levels[resting.level].quantity -= quantity
-        resting.leaves -= quantity
 
 
 cdef void market_rest(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil:
     plain_rest(
         m, &m.books[instrument], slot, intent.id, intent.side, intent.price, intent.quantity, intent.owner, m.keep
     )
-
-
-cdef void market_traded(market_t* m, uint32_t instrument, int64_t price) noexcept nogil:
-    cdef book_t* book = &m.books[instrument]
-    book.last = price
-    book.has_last = 1
-    if book.special:
-        settle(m, book)
 
 
 # ---- Questions
@@ -310,8 +296,17 @@ cdef uint32_t market_instrument(const market_t* m, uint32_t slot) noexcept nogil
 
 
 cdef bint market_crosses(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:
-    cdef int64_t best = m.books[instrument].ladders[2 - side].best
-    return best >= -rank_of(side, price)
+    return market_touch(m, instrument, 3 - side) >= -rank_of(side, price)
+
+
+cdef int64_t market_touch(const market_t* m, uint32_t instrument, int side) noexcept nogil:
+    cdef const book_t* book = &m.books[instrument]
+    cdef int64_t best = book.ladders[side - 1].best
+    return best if best >= book.dark[side - 1].best else book.dark[side - 1].best
+
+
+cdef int64_t market_open_quantity(const market_t* m, uint32_t slot) noexcept nogil:
+    return order_open(m, &m.orders[slot])
 
 
 cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:

@@ -8,27 +8,18 @@ from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
-from nautilus.core.ladder cimport level_rank
 from nautilus.core.market cimport (
-    REPORT_ORDER_DONE,
-    aggressor_t,
     intent_t,
-    market_best,
     market_crosses,
-    market_fill,
     market_new,
-    market_next,
     market_replace,
-    market_report,
     market_room,
-    market_t,
     market_take,
-    market_traded,
-    rank_of,
+    market_tape,
 )
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pretrade cimport pretrade_check
-from nautilus.core.reports cimport order_finish, order_remove, take_reports
+from nautilus.core.reports cimport order_remove, take_reports
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
@@ -107,50 +98,6 @@ cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_
     if due_ns:
         k.arming += 1
         timer_arm(k, slot, due_ns, k.arming)
-
-
-cdef void tape(kernel_t* k, uint32_t slot, order_t* order, bint booked) noexcept nogil:
-    """A recorded trade: orders that are not recorded at better prices, then the queue at its price."""
-    cdef market_t* m = &k.market
-    cdef int other = SIDE_SELL if order.side == SIDE_BUY else SIDE_BUY
-    cdef uint32_t level = market_best(m, order.instrument, other)
-    cdef uint32_t after, index, following
-    cdef int64_t own = -rank_of(order.side, order.price), rank, part
-    cdef bint recorded
-    cdef aggressor_t a
-    memset(&a, 0, sizeof(aggressor_t))
-    a.leaves = order.leaves
-    a.id = slot
-    a.slot = slot
-    a.side = order.side
-    market_report(m, EVENT_ACCEPTED, order.side, 0, 0, slot, 0, order.price, order.leaves)
-    while a.leaves and level and level_rank(&m.pages, level) >= own:
-        rank = level_rank(&m.pages, level)
-        after = market_next(m, order.instrument, other, level)
-        index = m.pages.levels[level].head
-        while index and a.leaves:
-            following = m.orders[index].next
-            recorded = (k.accounts[order_at(k, index).account].flags & ACCOUNT_RECORDED) != 0
-            if not recorded or (rank == own and not booked):
-                market_fill(m, order.instrument, &a, index)
-            elif rank == own:
-                # The book shows this trade already: the queue ahead takes its part and stays as it is.
-                part = m.orders[index].leaves if m.orders[index].leaves < a.leaves else a.leaves
-                take_reports(k)
-                a.leaves -= part
-                order.leaves -= part
-            index = following
-        level = after
-    if a.leaves:
-        market_report(
-            m, EVENT_CANCELLED, order.side, REASON_UNFILLED, REPORT_ORDER_DONE, slot, 0, order.price, a.leaves
-        )
-    take_reports(k)
-    if order.life:
-        order_finish(k, slot)
-    k.instruments[order.instrument].last = order.price
-    k.instruments[order.instrument].has_last = 1
-    market_traded(m, order.instrument, order.price)
 
 
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
@@ -233,8 +180,15 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     intent.side = c.side
     intent.order_type = c.order_type
     intent.time_in_force = c.time_in_force
+    intent.flags = c.flags
+    intent.display = c.display_quantity
+    intent.minimum = c.min_quantity
     if c.flags & FLAG_TAPE:
-        tape(k, slot, order, (c.flags & FLAG_TAPE_BOOKED) != 0)
+        k.instruments[instrument].last = c.price_ticks
+        k.instruments[instrument].has_last = 1
+        market_tape(&k.market, instrument, slot, &intent, (c.flags & FLAG_TAPE_BOOKED) != 0)
+        take_reports(k)
+        k.instruments[instrument].last = k.market.books[instrument].last
     else:
         market_new(&k.market, instrument, slot, &intent)
         take_reports(k)

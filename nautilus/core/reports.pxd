@@ -14,9 +14,6 @@ cdef void take_reports(kernel_t* k) noexcept nogil
 cdef void order_remove(kernel_t* k, uint32_t slot, int kind, int reason) noexcept nogil
 cdef void order_closed(kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil     # its id is remembered
 
-# The market is done with an order: its timer, id and slot are given back.
-cdef void order_finish(kernel_t* k, uint32_t slot) noexcept nogil
-
 # Takes every open order that fits out, in walk order; the number. Indexes and side 0, strategy -1: any.
 cdef int64_t walk_remove(
     kernel_t* k, uint32_t account, uint32_t instrument, int side, int strategy, bint day_only, bint spare_exempt,

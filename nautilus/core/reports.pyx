@@ -24,6 +24,7 @@ from nautilus.core.types cimport (
     EVENT_ACCEPTED,
     EVENT_FILLED,
     EVENT_REPLACED,
+    EVENT_REPLENISHED,
     SIDE_BUY,
     SIDE_SELL,
     TIF_DAY,
@@ -68,10 +69,6 @@ cdef inline void finish(kernel_t* k, uint32_t slot, order_t* order) noexcept nog
     market_give(&k.market, slot)
 
 
-cdef void order_finish(kernel_t* k, uint32_t slot) noexcept nogil:
-    finish(k, slot, order_at(k, slot))
-
-
 cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
     """One match: event, positions, both orders shrink or close."""
     cdef order_t* order = order_at(k, r.order)
@@ -114,7 +111,13 @@ cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
 cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
     """Every report of one order."""
     cdef order_t* order = order_at(k, r.order)
-    cdef event_t* e = event_begin(k, r.kind)
+    cdef event_t* e
+    if r.kind == 0:             # a recorded queue took its part of a recorded trade: no event
+        order.leaves -= r.quantity
+        if r.flags & REPORT_ORDER_DONE:
+            finish(k, r.order, order)
+        return
+    e = event_begin(k, r.kind)
     e.order_id = order.order_id
     e.price_ticks = order.price
     e.side = order.side
@@ -128,6 +131,9 @@ cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
         e.flags = order.flags | <uint32_t>order.order_type << 16 | <uint32_t>order.time_in_force << 24
     elif r.kind == EVENT_REPLACED:
         e.quantity = order.filled + order.leaves
+        e.leaves_quantity = order.leaves
+    elif r.kind == EVENT_REPLENISHED:
+        e.quantity = r.quantity
         e.leaves_quantity = order.leaves
     else:
         e.quantity = r.quantity

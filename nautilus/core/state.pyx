@@ -36,9 +36,16 @@ cdef int self_match_of(void* context, uint32_t slot) noexcept nogil:
     return SELF_MATCH_CANCEL_NEWEST
 
 
+cdef bint recorded(void* context, uint32_t slot) noexcept nogil:
+    """Hook of the market: whether the order is part of a recorded book."""
+    cdef kernel_t* k = <kernel_t*>context
+    return (k.accounts[k.orders[slot].account].flags & ACCOUNT_RECORDED) != 0
+
+
 cdef void state_hooks(kernel_t* k) noexcept nogil:
     k.market.context = k
     k.market.self_match_of = self_match_of
+    k.market.recorded = recorded
 
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil:
