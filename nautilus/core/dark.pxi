@@ -30,27 +30,26 @@ cdef inline ladder_t* dark_of(book_t* book, int side) noexcept nogil:
     return &book.dark[side - 1]
 
 
-cdef inline void extra_give(market_t* m, order_t* order) noexcept nogil:
-    if order.extra:
-        pool_give(&m.extra_pool, order.extra)
-        order.extra = 0
-
-
 cdef void order_end(market_t* m, uint32_t slot, order_t* order) noexcept nogil:
     """An order in no queue is over: side record, group, children and slot are let go."""
-    extra_give(m, order)
+    if order.extra:
+        extra_end(m, slot, order)
     order_close(m, slot, order, m.keep)
 
 
 cdef void order_take_out(
     market_t* m, uint32_t slot, order_t* order, int kind, int reason
 ) noexcept nogil:
-    """A resting order is taken out whole, with its report."""
+    """A standing order is taken out whole, with its report, and its group with it."""
+    cdef uint32_t group = m.extras[order.extra].group
     market_report(
-        m, kind, order.side, reason, REPORT_ORDER_DONE, order.id, 0, order_price(m, order), order_open(m, order)
+        m, kind, order.side, reason, REPORT_ORDER_DONE, order.id, 0, price_of(m, slot), order_open(m, order)
     )
-    queue_leave(m, order)
+    if order.level:
+        queue_leave(m, order)
     order_end(m, slot, order)
+    if group:
+        group_cancel(m, group, 0)
 
 
 cdef void order_cut(market_t* m, uint32_t slot, order_t* order, int64_t less) noexcept nogil:
@@ -68,23 +67,25 @@ cdef void order_cut(market_t* m, uint32_t slot, order_t* order, int64_t less) no
 
 cdef void order_lose(market_t* m, uint32_t slot, order_t* order, int64_t less, int reason) noexcept nogil:
     """The same with its CANCELLED report; with nothing left the order closes."""
-    cdef bint whole = order_open(m, order) == less
-    market_report(
-        m, EVENT_CANCELLED, order.side, reason, REPORT_ORDER_DONE if whole else 0, order.id, 0, order_price(m, order),
-        less
-    )
-    if whole:
-        queue_leave(m, order)
-        order_end(m, slot, order)
-    else:
-        order_cut(m, slot, order, less)
+    if order_open(m, order) == less:
+        order_take_out(m, slot, order, EVENT_CANCELLED, reason)
+        return
+    market_report(m, EVENT_CANCELLED, order.side, reason, 0, order.id, 0, price_of(m, slot), less)
+    order_cut(m, slot, order, less)
 
 
 cdef void aggressor_lose(market_t* m, aggressor_t* a, int64_t less, int reason) noexcept nogil:
+    """The aggressor loses quantity, at most what it has; with nothing left its group ends with it."""
+    if less > a.leaves:
+        less = a.leaves
+    if less == 0:
+        return
     a.leaves -= less
     market_report(
         m, EVENT_CANCELLED, a.side, reason, REPORT_ORDER_DONE if a.leaves == 0 else 0, a.id, 0, a.price, less
     )
+    if a.leaves == 0 and a.flags & ORDER_GROUPED:
+        group_cancel(m, m.extras[a.extra].group, a.slot)
 
 
 # ---- Resting
@@ -116,11 +117,16 @@ cdef void special_rest(market_t* m, book_t* book, aggressor_t* a) noexcept nogil
 
 cdef void special_ended(market_t* m, aggressor_t* a, int reason) noexcept nogil:
     """What is left of an aggressor that does not rest is cancelled; the order is over."""
+    cdef uint32_t group = m.extras[a.extra].group if a.leaves else 0
     if a.leaves:
         market_report(m, EVENT_CANCELLED, a.side, reason, REPORT_ORDER_DONE, a.id, 0, a.price, a.leaves)
         a.leaves = 0
+    m.active = NULL
     m.orders[a.slot].extra = a.extra
+    m.orders[a.slot].flags = a.flags
     order_end(m, a.slot, &m.orders[a.slot])
+    if group:
+        group_cancel(m, group, 0)
 
 
 # ---- Matching
@@ -218,22 +224,40 @@ cdef void special_take(
     cdef uint32_t level = resting.level
     cdef int flags = in_auction
     cdef bint done = order_open(m, resting) == quantity
+    cdef int linked = (a.flags | resting.flags) & (ORDER_GROUPED | ORDER_PARENT)
+    cdef uint32_t own_group, group
     a.leaves -= quantity
-    if a.leaves == 0:
-        flags |= REPORT_ORDER_DONE
+    if a.leaves == 0 and not linked & ORDER_GROUPED:
+        flags |= REPORT_ORDER_DONE      # else its group is dealt with before it closes
     if done:
         flags |= REPORT_COUNTER_DONE
     market_report(m, EVENT_FILLED, a.side, 0, flags, a.id, resting.id, price, quantity)
     book.last = price
     book.has_last = 1
     book.traded += quantity
+    own_group = m.extras[a.extra].group
+    group = m.extras[resting.extra].group
+    if linked & ORDER_PARENT:
+        if a.flags & ORDER_PARENT:
+            parent_filled(m, &m.extras[a.extra], quantity)
+        if resting.flags & ORDER_PARENT:
+            parent_filled(m, &m.extras[resting.extra], quantity)
     if done:
         queue_leave(m, resting)
         order_end(m, slot, resting)
-        return
-    resting.leaves -= quantity
-    m.pages.levels[level].quantity -= quantity
-    if resting.leaves == 0:
+    else:
+        resting.leaves -= quantity
+        m.pages.levels[level].quantity -= quantity
+    if linked & ORDER_GROUPED:
+        if own_group:
+            group_filled(m, own_group, a.slot, quantity)
+        if group and group != own_group:
+            group_filled(m, group, slot, quantity)
+        if a.leaves == 0:
+            market_report(m, REPORT_TAKEN, a.side, 0, REPORT_ORDER_DONE, a.id, 0, a.price, 0)
+        if resting.level != level:
+            return              # its own group has cancelled it
+    if not done and resting.leaves == 0:
         replenish(m, slot, resting, level)
 
 
@@ -376,6 +400,7 @@ cdef void special_enter(market_t* m, book_t* book, aggressor_t* a, int mode, int
     """An order with a slot, in continuous trading: matched, then what is left rests or ends."""
     cdef int64_t needed = a.leaves
     cdef bint trade = True
+    m.active = a
     if a.flags & ORDER_ALL_OR_NONE or mode == ENTER_KILL:
         trade = at_once(m, book, a, needed) == needed
     elif minimum and at_once(m, book, a, minimum) < minimum:
@@ -388,6 +413,7 @@ cdef void special_enter(market_t* m, book_t* book, aggressor_t* a, int mode, int
     elif a.leaves == 0 or mode != ENTER_REST:
         special_ended(m, a, REASON_UNFILLED)
     else:
+        m.active = NULL
         special_rest(m, book, a)
 
 

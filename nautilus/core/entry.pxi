@@ -95,6 +95,12 @@ cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
     intent.side = message.side
     intent.order_type = message.order_type
     intent.time_in_force = message.time_in_force
+    if (
+        message.order_type < TYPE_LIMIT or message.order_type > TYPE_MARKET or message.time_in_force < TIF_GTC
+        or message.time_in_force > TIF_FOK
+    ):
+        refuse(m, message.side, id, 0, REASON_UNSUPPORTED)
+        return
     special_new(m, &m.books[message.instrument], 0, &intent)
 
 

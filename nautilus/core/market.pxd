@@ -88,6 +88,13 @@ cdef enum:
     REPORT_COUNTER_DONE = 2     # FILLED: the resting order is filled
     REPORT_OF_CANCEL = 4        # REJECTED: a CANCEL
     REPORT_OF_REPLACE = 8       # REJECTED: a REPLACE
+    REPORT_RELEASED = 16        # TRIGGERED: a child begins to act
+    REPORT_LIMIT = 32           # REPORT_CHANGED: the order is a LIMIT at `price` now
+
+# Kinds of report_t beside those of events, which a user of the market may want and no event tells.
+cdef enum:
+    REPORT_TAKEN = 0            # a recorded queue took its part of a trade; with nothing taken: the order is over
+    REPORT_CHANGED = 255        # what `quantity` says is open now
 
 # Bits of order_t.flags: 0 for a plain order.
 cdef enum:
@@ -96,20 +103,21 @@ cdef enum:
     ORDER_REDUCE_ONLY = 4
     ORDER_GROUPED = 8           # member of a group: others change when it fills
     ORDER_PARENT = 16           # children wait for it
-    ORDER_WAITING = 32          # in no ladder: trigger, parent or phase not there yet
+    ORDER_WAITING = 32          # for its trigger: `level` is one of a trigger ladder, or 0 where it has no trigger yet
     ORDER_DARK = 64             # not displayed
-    ORDER_FLOATING = 128        # its price follows the market: pegged, trailing
+    ORDER_RECORD = 128          # has a side record, whatever else it is
 
 # Bits of book_t.special: 0 where the book holds plain orders only and trades continuously.
 cdef enum:
     BOOK_DARK = 1               # the dark ladders hold orders
-    BOOK_TRIGGERS = 2           # trigger ladders hold orders
+    BOOK_TRIGGERS = 2           # orders wait for their trigger
     BOOK_PEGS = 4
     BOOK_TRAILING = 8
     BOOK_PRO_RATA = 16          # the book's allocation is pro-rata
     BOOK_PHASE = 32             # not in continuous trading
-    BOOK_GROUPS = 64            # orders of the book are linked into groups
-    BOOK_SETTLE = 128           # something asks for `settle` after this command
+    BOOK_CHILDREN = 64          # children whose release changed
+    BOOK_SETTLE = 128           # in the list of books to be settled
+    BOOK_MATCHES = BOOK_DARK | BOOK_PRO_RATA | BOOK_PHASE   # what a plain aggressor could notice
 
 # What `special_fill` answers.
 cdef enum:
@@ -128,30 +136,72 @@ ctypedef struct order_t:
     uint8_t flags               # ORDER_*
     uint32_t extra              # 0: none
 
+# Side record of an order that is not plain. Prices in ticks, quantities in lots.
 ctypedef struct extra_t:
-    int64_t reserve             # iceberg: open but not displayed
+    int64_t reserve             # iceberg: open but not displayed; the pool keeps its link here
     int64_t display             # iceberg: most that is displayed at once
-    int64_t price               # limit of a waiting or floating order
+    int64_t price               # limit while in no queue of the book; 0: none
     int64_t trigger
-    int64_t offset              # trailing: distance; pegged: to the reference, in ticks (or basis points, see `unit`)
-    int64_t cap                 # pegged: no better than this
-    int64_t minimum             # least quantity of a match
-    int64_t released            # children of an OTO: quantity set free so far
-    uint64_t arming             # order of acceptance: who is triggered first
-    uint32_t instrument         # of an order in no queue
-    uint32_t next               # lists of pegs, of trailing orders
-    uint32_t prev
-    uint32_t group              # first member of the group, 0: none
-    uint32_t group_next         # ring of the group's members
-    uint32_t parent
-    uint8_t order_type          # TYPE_*
-    uint8_t time_in_force       # TIF_*
-    uint8_t source              # trigger: last, bid, offer
-    uint8_t unit                # offset: ticks, basis points
-    uint8_t peg                 # kind
-    uint8_t group_kind
-    uint8_t self_match
-    uint8_t spare
+    int64_t offset              # trailing: distance (in basis points with FLAG_TRAIL_BPS); pegged: to the reference
+    int64_t distance            # trailing stop-limit: of the limit from the trigger; pegged: the cap, 0: none
+    int64_t stood               # number it took when it joined its trigger price
+    int64_t arming              # order of acceptance: smallest is oldest
+    uint64_t parent_id          # child: what its user calls the parent; 0 once the parent is gone
+    int64_t supply              # child: filled quantity of the parent
+    int64_t released            # child: what of it this order has had
+    int64_t unreleased          # child that has entered: what may still come
+    int64_t filled              # parent: filled quantity
+    uint32_t instrument
+    uint32_t aside_next         # list of orders in no ladder that matches: waiting, parked, at auction
+    uint32_t aside_prev
+    uint32_t line_next          # oldest first: pegged orders, or trailing ones
+    uint32_t line_prev
+    uint32_t group              # 0: none
+    uint32_t child_head         # parent: its children, oldest first
+    uint32_t parent             # child: slot
+    uint32_t child_next
+    uint32_t child_prev
+    uint32_t heap_child         # pending children of a book: a pairing heap by arming, of slots
+    uint32_t heap_next
+    uint32_t heap_prev          # the node to the left, or the parent of the first
+    uint16_t flags              # FLAG_*
+    uint8_t order_type          # TYPE_*, as it is now
+    uint8_t time_in_force       # TIF_*, as it is now
+    uint8_t standing            # STANDING_* while aside, else 0
+    uint8_t has_trigger
+    uint8_t family              # FAMILY_*
+    uint8_t pending             # in the heap
+    uint8_t unentered           # child that is parked
+    uint8_t spare[3]
+
+# What a side record is to a parent.
+cdef enum:
+    FAMILY_NONE = 0
+    FAMILY_CHILD = 1            # the parent is open
+    FAMILY_ORPHAN = 2           # it has closed, and settling has not seen that yet
+
+cdef enum:
+    GROUP_MEMBERS = 8           # open orders of a group, and children of a parent
+
+# Orders that change each other. Made by the user of the market, who also says when it is over.
+ctypedef struct group_t:
+    uint32_t next               # the pool's link
+    uint32_t count              # members, oldest first
+    uint32_t held               # members that the user has not forgotten yet
+    uint32_t cancels            # one cancels the others (OCO); else one reduces them (OUO)
+    uint64_t key                # the user's
+    uint32_t members[8]         # slots
+
+ctypedef struct band_t:
+    int64_t first               # |price| from which the step holds
+    int64_t step
+
+# What a price of an instrument is.
+ctypedef struct ticks_t:
+    int64_t step                # below the first band
+    int64_t lowest              # lowest price
+    uint32_t bands
+    band_t band[16]
 
 ctypedef struct book_t:
     ladder_t ladders[2]         # [0] bids, [1] offers
@@ -162,12 +212,30 @@ ctypedef struct book_t:
     uint8_t has_last
     uint8_t phase               # PHASE_*
     uint8_t self_match          # SELF_MATCH_* of orders that say nothing; 0: cancel the newest
-    uint8_t spare
+    uint8_t has_mark
+    uint32_t key                # books are settled by ascending key
     int64_t lot_step            # allocation is in multiples of it
-    uint32_t pegs               # first of the list
-    uint32_t trailing
     ladder_t dark[2]
-    ladder_t triggers[4]
+    int64_t mark
+    uint32_t settle_next        # list of books to be settled: number + 1, 0: the last
+    uint32_t aside              # first of the list
+    uint32_t waiting            # orders that wait for their trigger
+    uint32_t pending            # root of the heap of children
+    uint32_t pegs               # oldest
+    uint32_t pegs_last
+    uint32_t trailing
+    uint32_t trailing_last
+    uint32_t peg_at             # where the look at the pegs goes on
+    uint8_t peg_look            # pegs are to be looked at whatever the prices are
+    uint8_t trail_look
+    uint8_t triggers_open       # its trigger ladders are made
+    uint8_t trail_has           # bit 0: last, 1: mark
+    int64_t peg_bid             # best displayed ranks at the last look at the pegs
+    int64_t peg_offer
+    int64_t trail_last          # references at the last look at the trailing orders
+    int64_t trail_mark
+    int64_t trail_bid
+    int64_t trail_offer
 
 # An order on its way in. `special_new` and `special_fill` may change every field.
 ctypedef struct aggressor_t:
@@ -191,22 +259,36 @@ ctypedef struct intent_t:
     int64_t display
     int64_t minimum
     int64_t offset
-    int64_t bound               # MARKET with `bounded`: its worst price
+    int64_t bound               # types without a price, with `bounded`: the worst price
+    int64_t arming              # order of acceptance
+    uint64_t parent_id          # what the user calls the parent
+    int64_t parent_filled       # what of the parent was filled so far
     uint32_t id
-    uint32_t group
-    uint32_t parent
+    uint32_t group              # 0: none
+    uint32_t parent             # slot, 0: none
     uint16_t owner
     uint16_t flags              # FLAG_*
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
-    uint8_t self_match
     uint8_t bounded
-    uint8_t group_kind
-    uint8_t source
-    uint8_t unit
-    uint8_t peg
-    uint8_t spare
+    uint8_t special             # after a restart: it has a side record whatever else is said
+
+# An order as it stands, for a snapshot and from one.
+ctypedef struct standing_t:
+    int64_t price               # 0: none now
+    int64_t leaves              # reserve included
+    int64_t display
+    int64_t shown               # iceberg at rest
+    int64_t trigger
+    int64_t stood
+    int64_t offset
+    int64_t distance
+    int64_t released
+    int64_t unreleased
+    uint64_t parent_id
+    uint8_t standing
+    uint8_t has_trigger
 
 # Reports across two threads. The writer's and the reader's words lie on lines of their own; each keeps what it last saw
 # of the other's, so a line changes hands only when a side runs out.
@@ -241,7 +323,15 @@ ctypedef struct market_t:
     pool_t extra_pool
     extra_t* extras
     report_ring_t* ring         # NULL: reports go to a buffer that the user rewinds
-    uint64_t arming             # next extra_t.arming
+    int64_t* arming             # last number given to an order, timer or joining of a trigger price
+    int64_t own_arming
+    ladder_t* triggers          # [book][source: last, mark, quote][stop buy, stop sell, touched buy, touched sell]
+    ticks_t* ticks              # by book
+    pool_t group_pool
+    group_t* groups
+    aggressor_t* active         # the one that is matched now, NULL: none
+    uint32_t settle_first       # books to be settled: number + 1, 0: none
+    uint32_t settle_last
     report_t* own               # the market's own region of reports
     uint64_t report_capacity
     bint outside                # reports go to an array of the caller; what it cannot take goes to `own`
@@ -254,6 +344,10 @@ ctypedef struct market_t:
     int (*self_match_of)(void* context, uint32_t id) noexcept nogil     # mode of the aggressor of that id
     int64_t (*reducible)(void* context, uint32_t id) noexcept nogil     # quantity that this order may still reduce by
     bint (*recorded)(void* context, uint32_t id) noexcept nogil         # the order is part of a recorded book
+    # An order without a price enters: its worst price. 0, or the reason why it cannot.
+    int (*bound_of)(void* context, uint32_t id, int64_t* bound, bint* bounded) noexcept nogil
+    # A child gets `more` lots to act with, `raised` where it acts already. 0, or the reason why it must not.
+    int (*entering)(void* context, uint32_t id, int64_t more, bint raised) noexcept nogil
     share_t* shares             # scratch: orders of one level
     uint32_t replenished        # by the command under way
 
@@ -261,6 +355,7 @@ ctypedef struct market_options_t:
     uint32_t instruments        # books
     uint32_t orders             # most orders at a time
     uint32_t extras             # most of them special
+    uint32_t groups             # at a time
     uint32_t pages              # of 512 price levels
     uint64_t ids                # 0: the user keeps his own map
     uint64_t reports            # power of two; 0: as many as one command can make
@@ -286,11 +381,28 @@ cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leav
 
 # The same as market_cancel without settling, for commands that take many out; then market_settle.
 cdef void market_remove(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil
-cdef void market_settle(market_t* m, uint32_t instrument) noexcept nogil
+# A new price (pegged: cap), open quantity and, where not 0, trigger of an order that is not plain.
+cdef void market_amend(market_t* m, uint32_t slot, int64_t price, int64_t leaves, int64_t trigger) noexcept nogil
+# A market that keeps slots settles only here: the books that commands touched, the first one first, then by key.
+cdef void market_settle(market_t* m, uint32_t first) noexcept nogil
+# What the market is told of an instrument.
+cdef void market_ticks(market_t* m, uint32_t instrument, int64_t step, int64_t lowest) noexcept nogil
+cdef void market_band(market_t* m, uint32_t instrument, int64_t first, int64_t step) noexcept nogil
+cdef void market_mark(market_t* m, uint32_t instrument, int64_t price) noexcept nogil
+cdef int market_slid(const market_t* m, uint32_t instrument, int side, int flags, int64_t* price) noexcept nogil
+cdef void market_forget(market_t* m, uint32_t instrument) noexcept nogil     # mark and last price
+cdef void market_phase(market_t* m, uint32_t instrument, int phase) noexcept nogil
+# Groups: a new one (0: no room), and one member less; whether that was the last and the group is no more.
+cdef uint32_t market_group(market_t* m, uint64_t key, bint cancels) noexcept nogil
+cdef bint market_ungroup(market_t* m, uint32_t group) noexcept nogil
+cdef uint32_t market_children(const market_t* m, uint32_t slot) noexcept nogil
 # A recorded trade (docs/kernel.md, TAPE): reports of kind 0 tell what a recorded queue took without being changed.
 cdef void market_tape(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent, bint booked) noexcept nogil
-# Rests an order without matching and without a report: after a restart.
-cdef void market_rest(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil
+# After a restart. An order as it stood, without matching and without a report; 0, or -1: no room. Then, of those with
+# a side record, `market_link` oldest first, and of those that wait with a trigger `market_await` by standing number.
+cdef int market_stand(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent, const standing_t* state) noexcept nogil
+cdef void market_link(market_t* m, uint32_t slot, uint32_t parent, int64_t parent_filled) noexcept nogil
+cdef int market_await(market_t* m, uint32_t slot) noexcept nogil
 
 # Questions.
 cdef int64_t market_price(const market_t* m, uint32_t slot) noexcept nogil              # of an order in a queue
@@ -298,6 +410,7 @@ cdef uint32_t market_instrument(const market_t* m, uint32_t slot) noexcept nogil
 cdef bint market_crosses(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil
 cdef int64_t market_touch(const market_t* m, uint32_t instrument, int side) noexcept nogil    # best rank, dark too
 cdef int64_t market_open_quantity(const market_t* m, uint32_t slot) noexcept nogil
+cdef void market_standing(const market_t* m, uint32_t slot, standing_t* state) noexcept nogil
 cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil    # can rest
 cdef bint market_fills(const market_t* m, uint32_t instrument, const aggressor_t* a) noexcept nogil      # wholly, now
 cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noexcept nogil               # level, 0

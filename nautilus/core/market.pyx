@@ -34,13 +34,21 @@ from nautilus.core.types cimport (
     EVENT_REJECTED,
     EVENT_REPLACED,
     EVENT_REPLENISHED,
+    EVENT_TRIGGERED,
     FLAG_ALL_OR_NONE,
     FLAG_HIDDEN,
+    FLAG_PEG_MID,
+    FLAG_PEG_OPPOSITE,
     FLAG_POST_ONLY,
     FLAG_REDUCE_ONLY,
+    FLAG_SLIDE,
+    FLAG_TRAIL_BPS,
+    FLAG_TRIGGER_MARK,
+    FLAG_TRIGGER_QUOTE,
     MAX_PRICE_BITS,
     MAX_QUANTITY_BITS,
     PHASE_CONTINUOUS,
+    REASON_CONTINGENT,
     REASON_DUPLICATE_ORDER,
     REASON_MALFORMED,
     REASON_ORDER_ID,
@@ -54,18 +62,33 @@ from nautilus.core.types cimport (
     REASON_UNKNOWN_INSTRUMENT,
     REASON_UNKNOWN_ORDER,
     REASON_UNSUPPORTED,
+    REASON_WOULD_CROSS,
     SELF_MATCH_CANCEL_BOTH,
     SELF_MATCH_CANCEL_OLDEST,
     SELF_MATCH_DECREMENT,
     SELF_MATCH_NONE,
     SIDE_BUY,
     SIDE_SELL,
+    STANDING_DARK,
+    STANDING_DISPLAYED,
+    STANDING_PARKED,
+    STANDING_WAITING,
+    TIF_AT_OPEN,
     TIF_DAY,
     TIF_FOK,
     TIF_GTC,
+    TIF_GTD,
     TIF_IOC,
     TYPE_LIMIT,
+    TYPE_LIMIT_IF_TOUCHED,
     TYPE_MARKET,
+    TYPE_MARKET_IF_TOUCHED,
+    TYPE_MARKET_TO_LIMIT,
+    TYPE_PEGGED,
+    TYPE_STOP,
+    TYPE_STOP_LIMIT,
+    TYPE_TRAILING_STOP,
+    TYPE_TRAILING_STOP_LIMIT,
 )
 
 cdef extern from *:
@@ -92,6 +115,10 @@ cdef extern from *:
 
 include "continuous.pxi"
 include "dark.pxi"
+include "groups.pxi"
+include "triggers.pxi"
+include "pegs.pxi"
+include "settle.pxi"
 include "special.pxi"
 include "tape.pxi"
 
@@ -149,8 +176,15 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
         m.ring.capacity = reports
     m.report_capacity = reports
     m.shares = <share_t*>map_region((<size_t>options.orders + 1) * sizeof(share_t), False)
-    if m.shares == NULL:
+    m.ticks = <ticks_t*>map_region(<size_t>options.instruments * sizeof(ticks_t), False)
+    m.triggers = <ladder_t*>map_region(<size_t>options.instruments * (SOURCES * KINDS * sizeof(ladder_t)), False)
+    if m.shares == NULL or m.ticks == NULL or m.triggers == NULL:
         return market_fail(m)
+    if options.groups:
+        if pool_open(&m.group_pool, sizeof(group_t), options.groups, False) != 0:
+            return market_fail(m)
+        m.groups = <group_t*>m.group_pool.base
+    m.arming = &m.own_arming
     return 0
 
 
@@ -160,11 +194,10 @@ cdef void market_book(market_t* m, uint32_t instrument) noexcept nogil:
     book.instrument = instrument
     book.phase = PHASE_CONTINUOUS
     book.lot_step = 1
+    book.key = instrument
     for side in range(2):
         ladder_open(&book.ladders[side], SIDE_BUY + side)
         ladder_open(&book.dark[side], SIDE_BUY + side)
-        ladder_open(&book.triggers[side], SIDE_BUY + side)
-        ladder_open(&book.triggers[2 + side], SIDE_BUY + side)
 
 
 cdef int market_fail(market_t* m) noexcept nogil:
@@ -183,6 +216,12 @@ cdef void market_close(market_t* m) noexcept nogil:
         unmap_region(m.ids, m.id_count * sizeof(uint32_t))
     if m.ring != NULL:
         unmap_region(m.ring, sizeof(report_ring_t))
+    if m.ticks != NULL:
+        unmap_region(m.ticks, <size_t>m.book_count * sizeof(ticks_t))
+    if m.triggers != NULL:
+        unmap_region(m.triggers, <size_t>m.book_count * (SOURCES * KINDS * sizeof(ladder_t)))
+    if m.groups != NULL:
+        pool_close(&m.group_pool)
     if m.shares != NULL:
         unmap_region(m.shares, (<size_t>m.order_pool.capacity + 1) * sizeof(share_t))
     pool_close(&m.order_pool)
@@ -225,6 +264,9 @@ cdef uint32_t market_take(market_t* m) noexcept nogil:
 
 cdef void market_give(market_t* m, uint32_t slot) noexcept nogil:
     m.orders[slot].id = 0
+    if m.orders[slot].extra:
+        pool_give(&m.extra_pool, m.orders[slot].extra)
+        m.orders[slot].extra = 0
     pool_give(&m.order_pool, slot)
 
 
@@ -232,8 +274,8 @@ cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const inte
     cdef book_t* book = &m.books[instrument]
     cdef int tif = intent.time_in_force
     if (
-        intent.order_type != TYPE_LIMIT or intent.flags & ~<uint32_t>FLAG_POST_ONLY or book.special or intent.display
-        or intent.minimum or tif > TIF_FOK or tif == 0
+        intent.order_type != TYPE_LIMIT or intent.flags & ~<uint32_t>(FLAG_POST_ONLY | FLAG_SLIDE)
+        or book.special & BOOK_MATCHES or intent.display or intent.minimum or intent.parent or tif > TIF_FOK or tif == 0
     ):
         special_new(m, book, slot, intent)
         return
@@ -255,34 +297,23 @@ cdef void market_remove(market_t* m, uint32_t slot, int kind, int reason) noexce
         plain_cancel(m, slot, order, kind, reason, m.keep)
 
 
-cdef void market_settle(market_t* m, uint32_t instrument) noexcept nogil:
-    if m.books[instrument].special:
-        m.replenished = 0
-        settle(m, &m.books[instrument])
-
-
 cdef void market_cancel(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil:
-    cdef uint32_t instrument = market_instrument(m, slot)
+    cdef book_t* book = &m.books[market_instrument(m, slot)]
     market_remove(m, slot, kind, reason)
-    market_settle(m, instrument)
+    if book.special:
+        settle(m, book)
 
 
 cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leaves) noexcept nogil:
     cdef order_t* order = &m.orders[slot]
     cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
     m.replenished = 0
-    if order.flags or book.special:
+    if order.flags or book.special & BOOK_MATCHES:
         special_replace(m, book, slot, price, leaves)
     else:
         plain_replace(m, slot, order, price, leaves, m.keep)
     if book.special:
         settle(m, book)
-
-
-cdef void market_rest(market_t* m, uint32_t instrument, uint32_t slot, const intent_t* intent) noexcept nogil:
-    plain_rest(
-        m, &m.books[instrument], slot, intent.id, intent.side, intent.price, intent.quantity, intent.owner, m.keep
-    )
 
 
 # ---- Questions
@@ -292,7 +323,8 @@ cdef int64_t market_price(const market_t* m, uint32_t slot) noexcept nogil:
 
 
 cdef uint32_t market_instrument(const market_t* m, uint32_t slot) noexcept nogil:
-    return m.pages.headers[m.orders[slot].level >> 9].owner
+    cdef uint32_t level = m.orders[slot].level
+    return m.pages.headers[level >> 9].owner if level else m.extras[m.orders[slot].extra].instrument
 
 
 cdef bint market_crosses(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:
