@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from nautilus.core.events cimport event_begin
-from nautilus.core.market cimport market_best, market_next, market_t
+from nautilus.core.market cimport market_after, market_first, market_t
 from nautilus.core.reports cimport walk_remove
 from nautilus.core.state cimport (
     MAX_BANDS,
@@ -203,19 +203,16 @@ cdef void rearm_day_orders(kernel_t* k, uint32_t instrument) noexcept nogil:
     cdef int side
     cdef int64_t close_ns = k.instruments[instrument].close_ns
     cdef market_t* m = &k.market
-    cdef uint32_t level, slot
+    cdef uint32_t slot
     for side in range(SIDE_BUY, SIDE_SELL + 1):
-        level = market_best(m, instrument, side)
-        while level:
-            slot = m.pages.levels[level].head
-            while slot:
-                if order_at(k, slot).time_in_force == TIF_DAY:
-                    timer_disarm(k, slot)
-                    if close_ns:
-                        k.arming += 1
-                        timer_arm(k, slot, close_ns, k.arming)
-                slot = m.orders[slot].next
-            level = market_next(m, instrument, side, level)
+        slot = market_first(m, instrument, side)
+        while slot:
+            if order_at(k, slot).time_in_force == TIF_DAY:
+                timer_disarm(k, slot)
+                if close_ns:
+                    k.arming += 1
+                    timer_arm(k, slot, close_ns, k.arming)
+            slot = market_after(m, instrument, slot)
 
 
 cdef int session(kernel_t* k, const command_t* c) noexcept nogil:

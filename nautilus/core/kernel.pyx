@@ -9,6 +9,7 @@ import numpy as np
 
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hooks cimport hooks_set
 from nautilus.core.journal cimport (
     JOURNAL_CHECKPOINT,
     POLICY_MEMORY,
@@ -128,6 +129,7 @@ cdef class Kernel:
         if state_open(&self.state, capacity, closed_capacity, huge):
             state_close(&self.state)
             raise MemoryError(f"kernel: no memory for {capacity} orders")
+        hooks_set(&self.state)
         return 0
 
     def __dealloc__(self):

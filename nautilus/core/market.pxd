@@ -417,6 +417,10 @@ cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noex
 cdef uint32_t market_next(const market_t* m, uint32_t instrument, int side, uint32_t level) noexcept nogil
 cdef int64_t market_depth(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil
 
+# Walk order of the displayed and dark orders of a side: rank, displayed before dark, queue order. 0: no more.
+cdef uint32_t market_first(const market_t* m, uint32_t instrument, int side) noexcept nogil
+cdef uint32_t market_after(const market_t* m, uint32_t instrument, uint32_t slot) noexcept nogil
+
 # Reports of a market without a ring: reports[0] to reports[written - 1] are those since the last market_rewind.
 cdef void market_rewind(market_t* m) noexcept nogil
 cdef void market_full(market_t* m) noexcept nogil

@@ -364,6 +364,35 @@ cdef int64_t market_depth(const market_t* m, uint32_t instrument, int side, int6
     return m.pages.levels[level].quantity if level else 0
 
 
+cdef uint32_t market_first(const market_t* m, uint32_t instrument, int side) noexcept nogil:
+    cdef const book_t* book = &m.books[instrument]
+    cdef const ladder_t* ladder = &book.ladders[side - 1]
+    if book.dark[side - 1].best > ladder.best:
+        ladder = &book.dark[side - 1]
+    return m.pages.levels[ladder.best_level].head if ladder.best_level else 0
+
+
+cdef uint32_t market_after(const market_t* m, uint32_t instrument, uint32_t slot) noexcept nogil:
+    cdef const book_t* book = &m.books[instrument]
+    cdef const order_t* order = &m.orders[slot]
+    cdef const ladder_t* displayed = &book.ladders[order.side - 1]
+    cdef const ladder_t* dark = &book.dark[order.side - 1]
+    cdef int64_t rank
+    cdef uint32_t level, other
+    if order.next:
+        return order.next
+    rank = level_rank(&m.pages, order.level)
+    if not order.flags & ORDER_DARK:
+        level = ladder_find(&m.pages, dark, rank)
+        if level and m.pages.levels[level].head:
+            return m.pages.levels[level].head
+    level = ladder_worse(&m.pages, displayed, rank)
+    other = ladder_worse(&m.pages, dark, rank)
+    if other and (not level or level_rank(&m.pages, other) > level_rank(&m.pages, level)):
+        level = other
+    return m.pages.levels[level].head if level else 0
+
+
 # ---- Reports
 
 cdef void market_rewind(market_t* m) noexcept nogil:

@@ -16,21 +16,25 @@ from nautilus.core.market cimport (
     market_room,
     market_take,
     market_tape,
+    market_touch,
+    rank_of,
 )
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pretrade cimport pretrade_check
-from nautilus.core.reports cimport order_remove, take_reports
+from nautilus.core.reports cimport order_remove, reduce_clean, reduce_join, take_reports
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
     account_of,
     instrument_of,
+    instrument_t,
     kernel_t,
     order_at,
     order_of,
     order_t,
     position_add,
     position_of,
+    step_at,
 )
 from nautilus.core.timers cimport timer_arm
 from nautilus.core.types cimport (
@@ -47,8 +51,12 @@ from nautilus.core.types cimport (
     EVENT_EXPIRED,
     EVENT_REJECTED,
     FLAG_POST_ONLY,
+    FLAG_REDUCE_ONLY,
+    FLAG_SLIDE,
     FLAG_TAPE,
     FLAG_TAPE_BOOKED,
+    INSTRUMENT_NEGATIVE,
+    MAX_PRICE_BITS,
     REASON_CLOSED_ORDER,
     REASON_DUPLICATE_ORDER,
     REASON_EXPIRED,
@@ -100,10 +108,27 @@ cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_
         timer_arm(k, slot, due_ns, k.arming)
 
 
+cdef bint slide(kernel_t* k, uint32_t instrument_index, int side, int64_t* price) noexcept nogil:
+    """Moves a price that would cross to one step behind the best opposite one; False where that is no price."""
+    cdef const instrument_t* instrument = &k.instruments[instrument_index]
+    cdef int64_t best = rank_of(3 - side, market_touch(&k.market, instrument_index, 3 - side))
+    cdef int64_t step = step_at(instrument, best), over
+    price[0] = best - step if side == SIDE_BUY else best + step
+    over = price[0] % step
+    if over < 0:
+        over += step
+    if over:
+        price[0] += -over if side == SIDE_BUY else step - over
+    return (
+        -(<int64_t>1 << MAX_PRICE_BITS) <= price[0] <= <int64_t>1 << MAX_PRICE_BITS
+        and (price[0] > 0 or instrument.flags & INSTRUMENT_NEGATIVE)
+    )
+
+
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t instrument, account, position = 0, bits, slot
     cdef bint market, bounded, rests
-    cdef int64_t bound = 0
+    cdef int64_t bound = 0, price = c.price_ticks
     cdef order_t* order
     cdef intent_t intent
     if (
@@ -138,12 +163,13 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     if bits:
         refuse(k, c, bits)
         return
-    if c.flags & FLAG_POST_ONLY and market_crosses(&k.market, instrument, c.side, c.price_ticks):
-        reject(k, c, REASON_WOULD_CROSS)
-        return
+    if c.flags & FLAG_POST_ONLY and market_crosses(&k.market, instrument, c.side, price):
+        if not c.flags & FLAG_SLIDE or not slide(k, instrument, c.side, &price):
+            reject(k, c, REASON_WOULD_CROSS)
+            return
     rests = c.time_in_force <= TIF_GTD
     if rests and (
-        k.market.order_pool.used >= k.capacity or not market_room(&k.market, instrument, c.side, c.price_ticks)
+        k.market.order_pool.used >= k.capacity or not market_room(&k.market, instrument, c.side, price)
     ):
         reject(k, c, REASON_POOL_FULL)
         return
@@ -153,7 +179,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.order_id = c.order_id
     order.leaves = c.quantity
     order.filled = 0
-    order.price = c.price_ticks
+    order.price = price
     order.arming = k.arming
     order.instrument = instrument
     order.account = account
@@ -165,13 +191,15 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.order_type = c.order_type
     order.time_in_force = c.time_in_force
     order.life = ORDER_ENTERING
-    if order.position:
+    if order.position and c.flags & FLAG_REDUCE_ONLY:
+        reduce_join(k, slot)
+    elif order.position:
         if c.side == SIDE_BUY:
             k.positions[order.position].open_buy += c.quantity
         else:
             k.positions[order.position].open_sell += c.quantity
     memset(&intent, 0, sizeof(intent_t))
-    intent.price = c.price_ticks
+    intent.price = price
     intent.quantity = c.quantity
     intent.bound = bound
     intent.bounded = bounded
@@ -246,7 +274,7 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
         reject(k, &named, REASON_POOL_FULL)
         return
     leaves = c.quantity - order.filled
-    if order.position:
+    if order.position and not order.flags & FLAG_REDUCE_ONLY:
         if order.side == SIDE_BUY:
             k.positions[order.position].open_buy += leaves - order.leaves
         else:
@@ -313,6 +341,8 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
     k.cause_source_id = c.source_id
     k.cause_source_sequence = c.source_sequence
     dispatch(k, &c)
+    if k.turned_count:
+        reduce_clean(k)
     if journal != NULL and k.sequence % JOURNAL_CHECKPOINT == 0:
         events_hash(k)
         journal_put_hash(

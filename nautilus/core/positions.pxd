@@ -18,7 +18,8 @@ cdef extern from *:
         int64_t  quantity, open_buy, open_sell;       /* lots */
         int128_t cost, realised;                      /* units of the instrument's currency */
         int64_t  max_quantity, max_notional, max_position, collar_bps;   /* effective limits, -1: none */
-        uint8_t  killed, pad[31];
+        uint8_t  killed, turned, pad[22];
+        uint32_t reduce_first, reduce_last;           /* open reduce-only orders, oldest first: slots */
     } position_t;
     static inline int128_t money_value(int64_t price, int64_t quantity, int64_t multiplier) {
         return (int128_t)price * quantity * multiplier;
@@ -70,6 +71,9 @@ cdef extern from *:
         int64_t max_position
         int64_t collar_bps
         uint8_t killed
+        uint8_t turned              # became flat or changed its sign in this command
+        uint32_t reduce_first       # open reduce-only orders, oldest first: slots
+        uint32_t reduce_last
     int128_t money_value(int64_t price, int64_t quantity, int64_t multiplier) noexcept nogil
     int money_above(int128_t value, int64_t limit) noexcept nogil
     int money_wide(int128_t value) noexcept nogil

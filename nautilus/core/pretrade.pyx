@@ -3,7 +3,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 
 from nautilus.core.positions cimport money_above, money_value, money_wide, position_t
-from nautilus.core.state cimport account_t, instrument_t, kernel_t, order_t
+from nautilus.core.state cimport account_t, instrument_t, kernel_t, order_t, step_at
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     FLAG_POST_ONLY,
@@ -51,14 +51,8 @@ cdef inline int64_t size_of(int64_t x) noexcept nogil:
 
 
 cdef inline bint off_tick(const instrument_t* instrument, int64_t price) noexcept nogil:
-    cdef int64_t size = size_of(price)
-    cdef int64_t step = instrument.price_step
-    cdef uint32_t i
-    for i in range(instrument.bands):
-        if size < instrument.band[i].first:
-            break
-        step = instrument.band[i].step
-    return step != 1 and size % step != 0
+    cdef int64_t step = step_at(instrument, price)
+    return step != 1 and price % step != 0
 
 
 cdef inline bint extra_fields(const command_t* c) noexcept nogil:

@@ -10,6 +10,11 @@ from nautilus.core.state cimport kernel_t, order_t
 # Takes in every report the market has made since the last time, in order.
 cdef void take_reports(kernel_t* k) noexcept nogil
 
+# Open reduce-only orders of a position, oldest first.
+cdef void reduce_join(kernel_t* k, uint32_t slot) noexcept nogil
+# End of a command: reduce-only orders that no longer reduce are cancelled, and their books settle.
+cdef void reduce_clean(kernel_t* k) noexcept nogil
+
 # An order is taken out with its event; settling, where its book needs it, is the caller's.
 cdef void order_remove(kernel_t* k, uint32_t slot, int kind, int reason) noexcept nogil
 cdef void order_closed(kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil     # its id is remembered

@@ -5,12 +5,15 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from nautilus.core.events cimport event_begin
 from nautilus.core.market cimport (
     REPORT_COUNTER_DONE,
+    ORDER_WAITING,
     REPORT_ORDER_DONE,
-    market_best,
+    market_after,
     market_cancel,
+    market_first,
     market_give,
-    market_next,
+    market_remove,
     market_rewind,
+    market_settle,
     market_t,
     order_t as queued_t,
     report_t,
@@ -22,9 +25,12 @@ from nautilus.core.timers cimport timer_disarm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     EVENT_ACCEPTED,
+    EVENT_CANCELLED,
     EVENT_FILLED,
     EVENT_REPLACED,
     EVENT_REPLENISHED,
+    FLAG_REDUCE_ONLY,
+    REASON_REDUCE_ONLY,
     SIDE_BUY,
     SIDE_SELL,
     TIF_DAY,
@@ -35,7 +41,7 @@ from nautilus.core.types cimport (
 cdef inline void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil:
     """Moves the open quantity of the order's side in its position."""
     cdef position_t* position
-    if order.position:
+    if order.position and not order.flags & FLAG_REDUCE_ONLY:
         position = &k.positions[order.position]
         if order.side == SIDE_BUY:
             position.open_buy += change
@@ -57,10 +63,80 @@ cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) n
     id_add(&account.closed_ids, order_id)
 
 
+cdef void reduce_join(kernel_t* k, uint32_t slot) noexcept nogil:
+    cdef position_t* position = &k.positions[order_at(k, slot).position]
+    k.reduce[slot].next = 0
+    k.reduce[slot].prev = position.reduce_last
+    if position.reduce_last:
+        k.reduce[position.reduce_last].next = slot
+    else:
+        position.reduce_first = slot
+    position.reduce_last = slot
+
+
+cdef void reduce_leave(kernel_t* k, uint32_t slot, const order_t* order) noexcept nogil:
+    cdef position_t* position = &k.positions[order.position]
+    cdef uint32_t following = k.reduce[slot].next, before = k.reduce[slot].prev
+    if before:
+        k.reduce[before].next = following
+    else:
+        position.reduce_first = following
+    if following:
+        k.reduce[following].prev = before
+    else:
+        position.reduce_last = before
+
+
+cdef void reduce_clean(kernel_t* k) noexcept nogil:
+    """One pass takes out what no longer reduces; settling may turn further positions, which the loop then sees."""
+    cdef uint32_t at, slot, following, count
+    cdef position_t* position
+    cdef const order_t* order
+    cdef market_t* m = &k.market
+    while k.turned_count:
+        count = k.turned_count
+        for at in range(count):
+            position = &k.positions[k.turned[at]]
+            position.turned = 0
+            slot = position.reduce_first
+            while slot:
+                following = k.reduce[slot].next
+                order = order_at(k, slot)
+                if m.orders[slot].level and not m.orders[slot].flags & ORDER_WAITING and (
+                    position.quantity >= 0 if order.side == SIDE_BUY else position.quantity <= 0
+                ):
+                    market_remove(m, slot, EVENT_CANCELLED, REASON_REDUCE_ONLY)
+                    take_reports(k)
+                    # A group may have taken the next one with it.
+                    following = position.reduce_first if following and order_at(k, following).life == 0 else following
+                slot = following
+        for at in range(count):
+            market_settle(m, k.positions[k.turned[at]].instrument)
+            take_reports(k)
+        k.turned_count -= count
+        for at in range(k.turned_count):
+            k.turned[at] = k.turned[at + count]
+
+
+cdef inline void move(kernel_t* k, const order_t* order, int64_t price, int64_t quantity, int64_t multiplier) noexcept nogil:
+    """A fill moves the position of one of its orders."""
+    cdef position_t* position = &k.positions[order.position]
+    cdef int64_t before = position.quantity
+    position_fill(position, order.side == SIDE_BUY, price, quantity, multiplier)
+    if position.reduce_first and not position.turned and (
+        (before > 0 and position.quantity <= 0) or (before < 0 and position.quantity >= 0)
+    ):
+        position.turned = 1
+        k.turned[k.turned_count] = order.position
+        k.turned_count += 1
+
+
 cdef inline void finish(kernel_t* k, uint32_t slot, order_t* order) noexcept nogil:
     """The market is done with the order: timer, map and slot are given back, the id remembered."""
     if order.timer:
         timer_disarm(k, slot)
+    if order.flags & FLAG_REDUCE_ONLY and order.position:
+        reduce_leave(k, slot, order)
     if order.life == ORDER_OPEN:
         k.accounts[order.account].open_orders -= 1
         order_map_delete(&k.order_map, order_hash(order.account, order.order_id), slot)
@@ -99,9 +175,9 @@ cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
     instrument.last = price
     instrument.has_last = 1
     if order.position:
-        position_fill(&k.positions[order.position], order.side == SIDE_BUY, price, quantity, instrument.multiplier)
+        move(k, order, price, quantity, instrument.multiplier)
     if resting.position:
-        position_fill(&k.positions[resting.position], resting.side == SIDE_BUY, price, quantity, instrument.multiplier)
+        move(k, resting, price, quantity, instrument.multiplier)
     if r.flags & REPORT_COUNTER_DONE:
         finish(k, r.counter, resting)
     if r.flags & REPORT_ORDER_DONE:
@@ -179,7 +255,7 @@ cdef int64_t walk_remove(
     kernel_t* k, uint32_t account, uint32_t instrument, int side, int strategy, bint day_only, bint spare_exempt,
     int kind, int reason
 ) noexcept nogil:
-    cdef uint32_t i, at, slot, level
+    cdef uint32_t i, at, slot
     cdef int book_side
     cdef int64_t count = 0, removed = 0, n
     cdef market_t* m = &k.market
@@ -191,17 +267,21 @@ cdef int64_t walk_remove(
         for book_side in range(SIDE_BUY, SIDE_SELL + 1):
             if side and book_side != side:
                 continue
-            level = market_best(m, at, book_side)
-            while level:
-                slot = m.pages.levels[level].head
-                while slot:
-                    if fits(k, order_at(k, slot), account, strategy, day_only, spare_exempt):
-                        k.walk[count] = slot
-                        count += 1
-                    slot = m.orders[slot].next
-                level = market_next(m, at, book_side, level)
+            slot = market_first(m, at, book_side)
+            while slot:
+                if fits(k, order_at(k, slot), account, strategy, day_only, spare_exempt):
+                    k.walk[count] = slot
+                    count += 1
+                slot = market_after(m, at, slot)
     for n in range(count):
         if order_at(k, k.walk[n]).life:
-            order_remove(k, k.walk[n], kind, reason)
+            market_remove(m, k.walk[n], kind, reason)
+            take_reports(k)
             removed += 1
+    if removed:
+        for i in range(k.instrument_count):
+            at = k.instrument_order[i]
+            if not instrument or at == instrument:
+                market_settle(m, at)
+                take_reports(k)
     return removed

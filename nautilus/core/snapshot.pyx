@@ -9,7 +9,8 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from nautilus.core.hashing cimport xxh64_t, xxh64_words
-from nautilus.core.market cimport intent_t, market_best, market_next, market_rest, market_room, market_t, market_take
+from nautilus.core.hooks cimport hooks_set
+from nautilus.core.market cimport intent_t, market_after, market_first, market_rest, market_room, market_t, market_take
 from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
 from nautilus.core.positions cimport money_high, money_join, money_low, position_t
 from nautilus.core.state cimport (
@@ -34,7 +35,6 @@ from nautilus.core.state cimport (
     position_add,
     position_of,
     state_close,
-    state_hooks,
     state_open,
 )
 from nautilus.core.reports cimport order_closed
@@ -176,19 +176,16 @@ cdef void put_order(words_t* w, kernel_t* k, const order_t* o) noexcept:
 
 
 cdef void put_orders(words_t* w, kernel_t* k) noexcept:
-    cdef uint32_t i, slot, level
+    cdef uint32_t i, slot
     cdef int side
     cdef market_t* m = &k.market
     put(w, m.order_pool.used)
     for i in range(k.instrument_count):
         for side in range(1, 3):
-            level = market_best(m, k.instrument_order[i], side)
-            while level:
-                slot = m.pages.levels[level].head
-                while slot:
-                    put_order(w, k, order_at(k, slot))
-                    slot = m.orders[slot].next
-                level = market_next(m, k.instrument_order[i], side, level)
+            slot = market_first(m, k.instrument_order[i], side)
+            while slot:
+                put_order(w, k, order_at(k, slot))
+                slot = market_after(m, k.instrument_order[i], slot)
 
 
 cdef void put_state(words_t* w, kernel_t* k) noexcept:
@@ -517,5 +514,5 @@ cdef int snapshot_read(kernel_t* k, const unsigned char[::1] data) except -1:
         free(copy)
     state_close(k)
     k[0] = fresh
-    state_hooks(k)
+    hooks_set(k)
     return 0

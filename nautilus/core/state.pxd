@@ -94,6 +94,10 @@ ctypedef struct timer_t:
     int64_t arming
     uint32_t order
 
+ctypedef struct link_t:
+    uint32_t next
+    uint32_t prev
+
 ctypedef struct kernel_t:
     int64_t sequence            # commands
     int64_t event_sequence
@@ -142,6 +146,9 @@ ctypedef struct kernel_t:
     market_t market
     order_t* orders             # by slot of the market
     uint32_t* walk              # slots that a command over many orders goes through
+    link_t* reduce              # by slot: neighbours in its position's list of reduce-only orders
+    uint32_t* turned            # positions that became flat or changed their sign in this command, in order
+    uint32_t turned_count
 
 
 cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
@@ -173,6 +180,18 @@ cdef inline uint32_t instrument_of(kernel_t* k, uint32_t instrument_id) noexcept
     return found[0] if found != NULL else 0
 
 
+cdef inline int64_t step_at(const instrument_t* instrument, int64_t price) noexcept nogil:
+    """Price step of the band that |price| lies in."""
+    cdef int64_t size = -price if price < 0 else price
+    cdef int64_t step = instrument.price_step
+    cdef uint32_t i
+    for i in range(instrument.bands):
+        if size < instrument.band[i].first:
+            break
+        step = instrument.band[i].step
+    return step
+
+
 cdef inline uint32_t account_of(kernel_t* k, uint32_t account_id) noexcept nogil:
     """Index of an account, 0 where it is not known."""
     cdef uint32_t* found
@@ -193,7 +212,6 @@ cdef inline uint32_t position_of(kernel_t* k, uint32_t account, uint32_t instrum
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil
 cdef void state_close(kernel_t* k) noexcept nogil
-cdef void state_hooks(kernel_t* k) noexcept nogil     # after the state was moved: what the market calls back with
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil

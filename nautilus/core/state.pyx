@@ -10,42 +10,18 @@ from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_ids cimport id_set_close, id_set_open, order_map_close, order_map_open
 from nautilus.core.positions cimport position_t
 from nautilus.core.types cimport (
-    ACCOUNT_RECORDED,
     LIMIT_MESSAGE_RATE,
     LIMIT_ORDER_NOTIONAL,
     LIMIT_ORDER_QUANTITY,
     LIMIT_POSITION,
     LIMIT_PRICE_COLLAR,
     PHASE_CONTINUOUS,
-    SELF_MATCH_CANCEL_NEWEST,
-    SELF_MATCH_CANCEL_OLDEST,
     event_t,
 )
 
 cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
     # One command can at most expire every open order, then fill or cancel each: twice the capacity, and its own few.
     return (<size_t>k.capacity * 2 + 64) * sizeof(event_t)
-
-
-cdef int self_match_of(void* context, uint32_t slot) noexcept nogil:
-    """Hook of the market: the self-match mode of the account whose order would meet one of its own owner."""
-    cdef kernel_t* k = <kernel_t*>context
-    cdef const account_t* account = &k.accounts[k.orders[slot].account]
-    if account.flags & ACCOUNT_RECORDED:
-        return SELF_MATCH_CANCEL_OLDEST
-    return SELF_MATCH_CANCEL_NEWEST
-
-
-cdef bint recorded(void* context, uint32_t slot) noexcept nogil:
-    """Hook of the market: whether the order is part of a recorded book."""
-    cdef kernel_t* k = <kernel_t*>context
-    return (k.accounts[k.orders[slot].account].flags & ACCOUNT_RECORDED) != 0
-
-
-cdef void state_hooks(kernel_t* k) noexcept nogil:
-    k.market.context = k
-    k.market.self_match_of = self_match_of
-    k.market.recorded = recorded
 
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil:
@@ -78,10 +54,13 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     k.spill = <event_t*>map_region(spill_bytes(k), False)
     k.orders = <order_t*>map_region(sizeof(order_t) * (<size_t>capacity + 2), huge)
     k.walk = <uint32_t*>map_region(4 * (<size_t>capacity + 2), False)
+    k.reduce = <link_t*>map_region(sizeof(link_t) * (<size_t>capacity + 2), False)
+    k.turned = <uint32_t*>map_region(4 * (MAX_POSITIONS + 1), False)
     if (
         k.instruments == NULL or k.instrument_order == NULL or k.instrument_small == NULL or k.accounts == NULL
         or k.account_order == NULL or k.account_small == NULL or k.positions == NULL or k.limits == NULL
         or k.sources == NULL or k.timers == NULL or k.spill == NULL or k.orders == NULL or k.walk == NULL
+        or k.reduce == NULL or k.turned == NULL
     ):
         return -1
     if (
@@ -90,7 +69,6 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
         or order_map_open(&k.order_map, capacity, huge) or market_open(&k.market, &options)
     ):
         return -1
-    state_hooks(k)
     return 0
 
 
@@ -117,6 +95,8 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     order_map_close(&k.order_map)
     unmap_region(k.orders, sizeof(order_t) * (<size_t>k.capacity + 2))
     unmap_region(k.walk, 4 * (<size_t>k.capacity + 2))
+    unmap_region(k.reduce, sizeof(link_t) * (<size_t>k.capacity + 2))
+    unmap_region(k.turned, 4 * (MAX_POSITIONS + 1))
     market_close(&k.market)
     memset(k, 0, sizeof(kernel_t))
 

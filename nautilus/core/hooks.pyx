@@ -1,0 +1,43 @@
+"""Hooks of the market: only ever called where an order is not plain, or meets its own owner."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+from nautilus.core.reports cimport take_reports
+from nautilus.core.state cimport account_t, kernel_t, order_t
+from nautilus.core.types cimport ACCOUNT_RECORDED, SELF_MATCH_CANCEL_NEWEST, SELF_MATCH_CANCEL_OLDEST, SIDE_BUY
+
+
+cdef int self_match_of(void* context, uint32_t slot) noexcept nogil:
+    """Hook of the market: the self-match mode of the account whose order would meet one of its own owner."""
+    cdef kernel_t* k = <kernel_t*>context
+    cdef const account_t* account = &k.accounts[k.orders[slot].account]
+    if account.flags & ACCOUNT_RECORDED:
+        return SELF_MATCH_CANCEL_OLDEST
+    return SELF_MATCH_CANCEL_NEWEST
+
+
+cdef int64_t reducible(void* context, uint32_t slot) noexcept nogil:
+    """Hook of the market: lots by which this order may reduce its account's position now."""
+    cdef kernel_t* k = <kernel_t*>context
+    cdef const order_t* order = &k.orders[slot]
+    cdef int64_t held
+    take_reports(k)
+    if order.position == 0:
+        return 0
+    held = k.positions[order.position].quantity
+    if order.side == SIDE_BUY:
+        held = -held
+    return held if held > 0 else 0
+
+
+cdef bint recorded(void* context, uint32_t slot) noexcept nogil:
+    """Hook of the market: whether the order is part of a recorded book."""
+    cdef kernel_t* k = <kernel_t*>context
+    return (k.accounts[k.orders[slot].account].flags & ACCOUNT_RECORDED) != 0
+
+
+cdef void hooks_set(kernel_t* k) noexcept nogil:
+    k.market.context = k
+    k.market.self_match_of = self_match_of
+    k.market.recorded = recorded
+    k.market.reducible = reducible
