@@ -3,8 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from nautilus.core.events cimport event_begin
-from nautilus.core.market cimport market_after, market_first, market_t
-from nautilus.core.reports cimport walk_remove
+from nautilus.core.market cimport market_band, market_mark, market_phase, market_ticks
+from nautilus.core.reports cimport walk_gather, walk_remove
 from nautilus.core.state cimport (
     MAX_BANDS,
     account_add,
@@ -107,6 +107,7 @@ cdef int band(kernel_t* k, const command_t* c) noexcept nogil:
     instrument.band[instrument.bands].first = c.price_ticks
     instrument.band[instrument.bands].step = c.quantity
     instrument.bands += 1
+    market_band(&k.market, index, c.price_ticks, c.quantity)
     return 0
 
 
@@ -136,6 +137,7 @@ cdef int new_instrument(kernel_t* k, const command_t* c) noexcept nogil:
     instrument.currency = c.offset
     instrument.product = c.group_id
     instrument.flags = c.flags
+    market_ticks(&k.market, index, instrument.price_step, -MAX_PRICE if c.flags & INSTRUMENT_NEGATIVE else 1)
     return 0
 
 
@@ -200,19 +202,14 @@ cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
 
 
 cdef void rearm_day_orders(kernel_t* k, uint32_t instrument) noexcept nogil:
-    cdef int side
-    cdef int64_t close_ns = k.instruments[instrument].close_ns
-    cdef market_t* m = &k.market
-    cdef uint32_t slot
-    for side in range(SIDE_BUY, SIDE_SELL + 1):
-        slot = market_first(m, instrument, side)
-        while slot:
-            if order_at(k, slot).time_in_force == TIF_DAY:
-                timer_disarm(k, slot)
-                if close_ns:
-                    k.arming += 1
-                    timer_arm(k, slot, close_ns, k.arming)
-            slot = market_after(m, instrument, slot)
+    cdef int64_t close_ns = k.instruments[instrument].close_ns, n
+    cdef int64_t count = walk_gather(k, instrument, 0)
+    for n in range(count):
+        if order_at(k, k.walk[n]).time_in_force == TIF_DAY:
+            timer_disarm(k, k.walk[n])
+            if close_ns:
+                k.arming += 1
+                timer_arm(k, k.walk[n], close_ns, k.arming)
 
 
 cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
@@ -235,6 +232,7 @@ cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
             continue
         instrument = &k.instruments[index]
         instrument.phase = phase
+        market_phase(&k.market, index, phase)
         instrument.close_ns = c.expire_ns
         instrument.date = c.offset
         rearm_day_orders(k, index)
@@ -254,6 +252,7 @@ cdef int mark(kernel_t* k, const command_t* c) noexcept nogil:
         return REASON_PRICE
     instrument.mark = c.price_ticks
     instrument.has_mark = 1
+    market_mark(&k.market, index, c.price_ticks)
     return 0
 
 

@@ -289,9 +289,8 @@ cdef void parent_closed(market_t* m, extra_t* parent) noexcept nogil:
 
 # ---- Groups
 
-cdef void group_join(market_t* m, uint32_t slot, extra_t* extra, uint32_t index) noexcept nogil:
+cdef void group_join(market_t* m, uint32_t slot, uint32_t index) noexcept nogil:
     cdef group_t* group = &m.groups[index]
-    extra.group = index
     m.orders[slot].flags |= ORDER_GROUPED
     group.members[group.count] = slot
     group.count += 1
@@ -310,8 +309,9 @@ cdef void group_leave(market_t* m, uint32_t slot, uint32_t index) noexcept nogil
 
 
 cdef void member_end(market_t* m, uint32_t slot) noexcept nogil:
-    """A member is cancelled with its group."""
+    """A member, perhaps of another book, is cancelled with its group."""
     cdef order_t* order = &m.orders[slot]
+    book_touch(m, &m.books[extra_at(m, slot).instrument])
     market_report(
         m, EVENT_CANCELLED, order.side, REASON_CONTINGENT, REPORT_ORDER_DONE, order.id, 0, price_of(m, slot),
         open_of(m, slot)
@@ -328,6 +328,7 @@ cdef void member_cut(market_t* m, uint32_t slot, int64_t less) noexcept nogil:
     """A member loses less than it has; it keeps its place."""
     cdef order_t* order = &m.orders[slot]
     cdef extra_t* extra = extra_at(m, slot)
+    book_touch(m, &m.books[extra.instrument])
     if m.active != NULL and m.active.slot == slot:
         m.active.leaves -= less
     elif order.level:

@@ -2,9 +2,16 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from nautilus.core.pretrade cimport pretrade_bound, pretrade_child
 from nautilus.core.reports cimport take_reports
 from nautilus.core.state cimport account_t, kernel_t, order_t
-from nautilus.core.types cimport ACCOUNT_RECORDED, SELF_MATCH_CANCEL_NEWEST, SELF_MATCH_CANCEL_OLDEST, SIDE_BUY
+from nautilus.core.types cimport (
+    ACCOUNT_RECORDED,
+    REASON_REFERENCE,
+    SELF_MATCH_CANCEL_NEWEST,
+    SELF_MATCH_CANCEL_OLDEST,
+    SIDE_BUY,
+)
 
 
 cdef int self_match_of(void* context, uint32_t slot) noexcept nogil:
@@ -36,7 +43,34 @@ cdef bint recorded(void* context, uint32_t slot) noexcept nogil:
     return (k.accounts[k.orders[slot].account].flags & ACCOUNT_RECORDED) != 0
 
 
+cdef int bound_of(void* context, uint32_t slot, int64_t* bound, bint* bounded) noexcept nogil:
+    """Hook of the market: the worst price of an order without one, by the price collar of its pair."""
+    cdef kernel_t* k = <kernel_t*>context
+    cdef const order_t* order = &k.orders[slot]
+    cdef bint missing = False
+    take_reports(k)
+    bounded[0] = pretrade_bound(k, order.instrument, order.position, order.side, bound, &missing)
+    return REASON_REFERENCE if missing else 0
+
+
+cdef int entering(void* context, uint32_t slot, int64_t more, bint raised) noexcept nogil:
+    """Hook of the market: the smallest control that keeps a child from acting with `more` lots; 0: none."""
+    cdef kernel_t* k = <kernel_t*>context
+    cdef uint32_t bits
+    cdef int reason = 0
+    take_reports(k)
+    bits = pretrade_child(k, slot, more, raised)
+    if bits == 0:
+        return 0
+    while not bits >> reason & 1:
+        reason += 1
+    return reason
+
+
 cdef void hooks_set(kernel_t* k) noexcept nogil:
+    k.market.arming = &k.arming
+    k.market.bound_of = bound_of
+    k.market.entering = entering
     k.market.context = k
     k.market.self_match_of = self_match_of
     k.market.recorded = recorded

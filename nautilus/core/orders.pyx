@@ -1,71 +1,71 @@
 """Orders: entering, replacing, cancelling, and the step that carries one command out. Rules: docs/kernel.md."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from nautilus.core.combine cimport trails, waits
 from nautilus.core.control cimport control, echo, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
-from nautilus.core.hashmap cimport prefetch_line
+from nautilus.core.hashmap cimport map_put, prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
 from nautilus.core.market cimport (
+    GROUP_MEMBERS,
+    extra_t,
     intent_t,
-    market_crosses,
+    market_amend,
+    market_children,
+    market_group,
     market_new,
     market_replace,
     market_room,
+    market_slid,
     market_take,
     market_tape,
-    market_touch,
-    rank_of,
 )
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pretrade cimport pretrade_check
-from nautilus.core.reports cimport order_remove, reduce_clean, reduce_join, take_reports
+from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_reports
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
+    ORDER_UNENTERED,
     account_of,
+    group_of,
     instrument_of,
-    instrument_t,
     kernel_t,
     order_at,
     order_of,
     order_t,
     position_add,
     position_of,
-    step_at,
 )
 from nautilus.core.timers cimport timer_arm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
-    ACCOUNT_RECORDED,
     COMMAND_CANCEL,
     COMMAND_NEW,
     COMMAND_REPLACE,
     COMMAND_TIME,
     COMMAND_VENUE_UNKNOWN,
-    EVENT_ACCEPTED,
     EVENT_CANCELLED,
     EVENT_DUPLICATE,
     EVENT_EXPIRED,
     EVENT_REJECTED,
+    FLAG_GROUP_OCO,
     FLAG_POST_ONLY,
     FLAG_REDUCE_ONLY,
-    FLAG_SLIDE,
     FLAG_TAPE,
     FLAG_TAPE_BOOKED,
-    INSTRUMENT_NEGATIVE,
-    MAX_PRICE_BITS,
     REASON_CLOSED_ORDER,
     REASON_DUPLICATE_ORDER,
     REASON_EXPIRED,
     REASON_LATE,
     REASON_MALFORMED,
     REASON_ORDER_ID,
+    REASON_PARENT,
     REASON_POOL_FULL,
     REASON_REQUESTED,
-    REASON_UNFILLED,
     REASON_UNKNOWN_ACCOUNT,
     REASON_UNKNOWN_INSTRUMENT,
     REASON_UNKNOWN_ORDER,
@@ -74,10 +74,11 @@ from nautilus.core.types cimport (
     SIDE_SELL,
     TIF_AT_CLOSE,
     TIF_DAY,
+    TIF_FOK,
     TIF_GTC,
     TIF_GTD,
+    TIF_IOC,
     TYPE_LIMIT,
-    TYPE_MARKET,
     TYPE_PEGGED,
     command_t,
     event_t,
@@ -100,7 +101,7 @@ cdef inline uint16_t owner_of(const kernel_t* k, uint32_t account) noexcept nogi
 
 cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_ns) noexcept nogil:
     """After its NEW an order is still there: it can be found by its id, and its timer runs."""
-    order.life = ORDER_OPEN
+    order.life = (order.life & ORDER_UNENTERED) | ORDER_OPEN
     k.accounts[order.account].open_orders += 1
     order_map_put(&k.order_map, order_hash(order.account, order.order_id), slot)
     if due_ns:
@@ -108,27 +109,39 @@ cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_
         timer_arm(k, slot, due_ns, k.arming)
 
 
-cdef bint slide(kernel_t* k, uint32_t instrument_index, int side, int64_t* price) noexcept nogil:
-    """Moves a price that would cross to one step behind the best opposite one; False where that is no price."""
-    cdef const instrument_t* instrument = &k.instruments[instrument_index]
-    cdef int64_t best = rank_of(3 - side, market_touch(&k.market, instrument_index, 3 - side))
-    cdef int64_t step = step_at(instrument, best), over
-    price[0] = best - step if side == SIDE_BUY else best + step
-    over = price[0] % step
-    if over < 0:
-        over += step
-    if over:
-        price[0] += -over if side == SIDE_BUY else step - over
-    return (
-        -(<int64_t>1 << MAX_PRICE_BITS) <= price[0] <= <int64_t>1 << MAX_PRICE_BITS
-        and (price[0] > 0 or instrument.flags & INSTRUMENT_NEGATIVE)
-    )
+cdef inline uint32_t group_join(kernel_t* k, uint32_t account, const command_t* c) noexcept nogil:
+    """The group of a new order, made where it is the first; there is room."""
+    cdef uint64_t key = <uint64_t>account << 16 | c.group_id
+    cdef uint32_t group = group_of(k, account, c.group_id)
+    if group == 0:
+        group = market_group(&k.market, key, (c.flags & FLAG_GROUP_OCO) != 0)
+        map_put(&k.groups, key, group)
+    k.market.groups[group].held += 1
+    return group
+
+
+cdef inline bint group_room(kernel_t* k, uint32_t account, uint32_t group_id) noexcept nogil:
+    cdef uint32_t group = group_of(k, account, group_id)
+    if group:
+        return k.market.groups[group].count < GROUP_MEMBERS
+    return k.market.group_pool.used < k.market.group_pool.capacity
+
+
+cdef inline uint32_t parent_of(kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil:
+    """The open order that may be a parent, 0: none."""
+    cdef uint32_t slot = order_of(k, account, order_id)
+    cdef const extra_t* extra = &k.market.extras[k.market.orders[slot].extra]
+    if slot == 0 or extra.parent_id or extra.released or extra.unentered:
+        return 0
+    return slot
 
 
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t instrument, account, position = 0, bits, slot
-    cdef bint market, bounded, rests
-    cdef int64_t bound = 0, price = c.price_ticks
+    cdef uint32_t parent = 0
+    cdef bint bounded, stands_somewhere
+    cdef int64_t bound = 0, price = c.price_ticks, valuation = 0
+    cdef int reason
     cdef order_t* order
     cdef intent_t intent
     if (
@@ -158,18 +171,31 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
         if position == 0:
             reject(k, c, REASON_POOL_FULL)
             return
-    market = c.order_type == TYPE_MARKET
-    bits = pretrade_check(k, c, c.side, market, instrument, account, position, NULL, &bound, &bounded)
+    bits = pretrade_check(
+        k, c, c.side, instrument, account, position, NULL, c.trigger_ticks,
+        waits(c.order_type) and (c.trigger_ticks != 0 or not trails(c.order_type)), &bound, &bounded, &valuation
+    )
     if bits:
         refuse(k, c, bits)
         return
-    if c.flags & FLAG_POST_ONLY and market_crosses(&k.market, instrument, c.side, price):
-        if not c.flags & FLAG_SLIDE or not slide(k, instrument, c.side, &price):
-            reject(k, c, REASON_WOULD_CROSS)
+    if c.parent_order_id:
+        parent = parent_of(k, account, c.parent_order_id)
+        if parent == 0:
+            reject(k, c, REASON_PARENT)
             return
-    rests = c.time_in_force <= TIF_GTD
-    if rests and (
-        k.market.order_pool.used >= k.capacity or not market_room(&k.market, instrument, c.side, price)
+    elif c.flags & FLAG_POST_ONLY:
+        reason = market_slid(&k.market, instrument, c.side, c.flags, &price)
+        if reason:
+            reject(k, c, reason)
+            return
+        valuation = price
+    stands_somewhere = parent or (c.time_in_force != TIF_IOC and c.time_in_force != TIF_FOK)
+    if (
+        (stands_somewhere and (
+            k.market.order_pool.used >= k.capacity or not market_room(&k.market, instrument, c.side, price)
+        ))
+        or (parent and market_children(&k.market, parent) >= GROUP_MEMBERS)
+        or (c.group_id and not group_room(k, account, c.group_id))
     ):
         reject(k, c, REASON_POOL_FULL)
         return
@@ -179,7 +205,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.order_id = c.order_id
     order.leaves = c.quantity
     order.filled = 0
-    order.price = price
+    order.price = valuation
     order.arming = k.arming
     order.instrument = instrument
     order.account = account
@@ -190,10 +216,10 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.side = c.side
     order.order_type = c.order_type
     order.time_in_force = c.time_in_force
-    order.life = ORDER_ENTERING
+    order.life = ORDER_ENTERING | ORDER_UNENTERED if parent else ORDER_ENTERING
     if order.position and c.flags & FLAG_REDUCE_ONLY:
         reduce_join(k, slot)
-    elif order.position:
+    elif order.position and not parent:
         if c.side == SIDE_BUY:
             k.positions[order.position].open_buy += c.quantity
         else:
@@ -211,6 +237,13 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     intent.flags = c.flags
     intent.display = c.display_quantity
     intent.minimum = c.min_quantity
+    intent.trigger = c.trigger_ticks
+    intent.offset = c.offset
+    intent.arming = k.arming
+    intent.group = group_join(k, account, c) if c.group_id else 0
+    intent.parent = parent
+    intent.parent_id = c.parent_order_id
+    intent.parent_filled = order_at(k, parent).filled if parent else 0
     if c.flags & FLAG_TAPE:
         k.instruments[instrument].last = c.price_ticks
         k.instruments[instrument].has_last = 1
@@ -250,38 +283,48 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t bits
     cdef order_t* order
     cdef command_t named
-    cdef int64_t bound = 0, leaves
+    cdef int64_t bound = 0, leaves, trigger, valuation = 0, price = c.price_ticks
+    cdef const extra_t* extra
     cdef bint bounded
     if index == 0:
         reject(k, c, reason)
         return
     order = order_at(k, index)
+    k.subject = order.instrument
     named = c[0]
     named.side = order.side
     named.instrument_id = k.instruments[order.instrument].id
     named.strategy_id = order.strategy_id
+    extra = &k.market.extras[k.market.orders[index].extra]
+    trigger = c.trigger_ticks if c.trigger_ticks else extra.trigger
     bits = pretrade_check(
-        k, c, order.side, False, order.instrument, order.account,
-        order.position if order.position else position_of(k, order.account, order.instrument), order, &bound, &bounded
+        k, c, order.side, order.instrument, order.account,
+        order.position if order.position else position_of(k, order.account, order.instrument), order, trigger,
+        extra.has_trigger, &bound, &bounded, &valuation
     )
     if bits:
         refuse(k, &named, bits)
         return
-    if order.flags & FLAG_POST_ONLY and market_crosses(&k.market, order.instrument, order.side, c.price_ticks):
+    if order.flags & FLAG_POST_ONLY and not order.life & ORDER_UNENTERED and market_slid(
+        &k.market, order.instrument, order.side, FLAG_POST_ONLY, &price
+    ):
         reject(k, &named, REASON_WOULD_CROSS)
         return
     if not market_room(&k.market, order.instrument, order.side, c.price_ticks):
         reject(k, &named, REASON_POOL_FULL)
         return
     leaves = c.quantity - order.filled
-    if order.position and not order.flags & FLAG_REDUCE_ONLY:
+    if order.position and not order.flags & FLAG_REDUCE_ONLY and not order.life & ORDER_UNENTERED:
         if order.side == SIDE_BUY:
             k.positions[order.position].open_buy += leaves - order.leaves
         else:
             k.positions[order.position].open_sell += leaves - order.leaves
-    order.price = c.price_ticks
+    order.price = valuation
     order.leaves = leaves
-    market_replace(&k.market, index, c.price_ticks, leaves)
+    if k.market.orders[index].extra:
+        market_amend(&k.market, index, c.price_ticks, leaves, c.trigger_ticks)
+    else:
+        market_replace(&k.market, index, c.price_ticks, leaves)
     take_reports(k)
 
 
@@ -289,15 +332,20 @@ cdef inline void cancel_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int reason = 0
     cdef uint32_t index = open_order(k, c, &reason)
     if index:
+        k.subject = order_at(k, index).instrument
         order_remove(k, index, EVENT_CANCELLED, REASON_REQUESTED)
     else:
         reject(k, c, reason)
 
 
 cdef inline void fire_timers(kernel_t* k) noexcept nogil:
+    cdef uint32_t instrument
     while k.timer_count and k.timers[0].due_ns <= k.now_ns:
         k.cause_now_ns = k.timers[0].due_ns
+        instrument = order_at(k, k.timers[0].order).instrument
         order_remove(k, k.timers[0].order, EVENT_EXPIRED, REASON_EXPIRED)
+        if k.market.settle_first or k.turned_count:
+            command_end(k, instrument)
 
 
 cdef inline void dispatch(kernel_t* k, const command_t* c) noexcept nogil:
@@ -334,15 +382,19 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
         journal_put(journal, &c)
     k.cause_sequence = k.sequence
     if k.timer_count and k.timers[0].due_ns <= k.now_ns:
+        k.market.replenished = 0
         k.cause_source_id = 0
         k.cause_source_sequence = 0
         fire_timers(k)
     k.cause_now_ns = k.now_ns
     k.cause_source_id = c.source_id
     k.cause_source_sequence = c.source_sequence
+    k.command = &c
+    k.market.replenished = 0
+    k.subject = 0
     dispatch(k, &c)
-    if k.turned_count:
-        reduce_clean(k)
+    if k.market.settle_first or k.turned_count:
+        command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
     if journal != NULL and k.sequence % JOURNAL_CHECKPOINT == 0:
         events_hash(k)
         journal_put_hash(

@@ -2,16 +2,20 @@
 
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 
+from nautilus.core.combine cimport (
+    combine_prices,
+    combine_unchangeable,
+    combine_unsupported,
+    combine_valuation,
+    waits,
+)
+from nautilus.core.market cimport extra_t
 from nautilus.core.positions cimport money_above, money_value, money_wide, position_t
-from nautilus.core.state cimport account_t, instrument_t, kernel_t, order_t, step_at
+from nautilus.core.state cimport ORDER_UNENTERED, account_t, instrument_t, kernel_t, order_t, position_of
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
-    FLAG_POST_ONLY,
-    FLAG_TAPE,
-    FLAG_TAPE_BOOKED,
-    INSTRUMENT_NEGATIVE,
+    FLAG_REDUCE_ONLY,
     MAX_POSITION_BITS,
-    MAX_PRICE_BITS,
     MAX_QUANTITY_BITS,
     PHASE_CONTINUOUS,
     REASON_COLLAR,
@@ -26,22 +30,17 @@ from nautilus.core.types cimport (
     REASON_PRICE,
     REASON_QUANTITY,
     REASON_RATE,
+    REASON_REDUCE_ONLY,
     REASON_REFERENCE,
     REASON_SESSION,
-    REASON_TICK,
     REASON_UNSUPPORTED,
     SIDE_BUY,
     TIF_DAY,
-    TIF_FOK,
-    TIF_GTC,
     TIF_GTD,
-    TIF_IOC,
     TYPE_LIMIT,
-    TYPE_MARKET,
     command_t,
 )
 
-cdef int64_t MAX_PRICE = <int64_t>1 << MAX_PRICE_BITS
 cdef int64_t MAX_QUANTITY = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MAX_HELD = <int64_t>1 << MAX_POSITION_BITS
 
@@ -50,48 +49,71 @@ cdef inline int64_t size_of(int64_t x) noexcept nogil:
     return -x if x < 0 else x
 
 
-cdef inline bint off_tick(const instrument_t* instrument, int64_t price) noexcept nogil:
-    cdef int64_t step = step_at(instrument, price)
-    return step != 1 and price % step != 0
+cdef bint pretrade_bound(
+    const kernel_t* k, uint32_t instrument_index, uint32_t position, int side, int64_t* bound, bint* missing
+) noexcept nogil:
+    cdef const instrument_t* instrument = &k.instruments[instrument_index]
+    cdef int64_t reference = instrument.mark if instrument.has_mark else instrument.last, distance
+    missing[0] = False
+    if position == 0 or k.positions[position].collar_bps < 0:
+        return False
+    if not instrument.has_mark and not instrument.has_last:
+        missing[0] = True
+        return False
+    distance = size_of(reference) * k.positions[position].collar_bps // 10000
+    bound[0] = reference + distance if side == SIDE_BUY else reference - distance
+    return True
 
 
-cdef inline bint extra_fields(const command_t* c) noexcept nogil:
-    return (
-        c.trigger_ticks | c.display_quantity | c.min_quantity | <int64_t>c.parent_order_id | c.offset | c.group_id
-    ) != 0
-
-
-cdef bint unsupported(const command_t* c, bint exempt) noexcept nogil:
-    cdef uint32_t flags = c.flags
-    cdef bint rests = c.time_in_force == TIF_GTC or c.time_in_force == TIF_DAY or c.time_in_force == TIF_GTD
-    if c.order_type != TYPE_LIMIT and c.order_type != TYPE_MARKET:
-        return True
-    if not rests and c.time_in_force != TIF_IOC and c.time_in_force != TIF_FOK:
-        return True
-    if extra_fields(c) or (flags & ~<uint32_t>(FLAG_POST_ONLY | FLAG_TAPE | FLAG_TAPE_BOOKED)):
-        return True
-    if flags & FLAG_POST_ONLY and (c.order_type == TYPE_MARKET or not rests):
-        return True
-    if c.order_type == TYPE_MARKET and rests:
-        return True
-    if flags & FLAG_TAPE and (c.order_type != TYPE_LIMIT or c.time_in_force != TIF_IOC or not exempt):
-        return True
-    return flags & FLAG_TAPE_BOOKED and not flags & FLAG_TAPE
+cdef uint32_t pretrade_child(kernel_t* k, uint32_t slot, int64_t more, bint raised) noexcept nogil:
+    cdef order_t* order = &k.orders[slot]
+    cdef const extra_t* extra = &k.market.extras[k.market.orders[slot].extra]
+    cdef const account_t* account = &k.accounts[order.account]
+    cdef const instrument_t* instrument = &k.instruments[order.instrument]
+    cdef const position_t* position = &k.positions[
+        order.position if order.position else position_of(k, order.account, order.instrument)
+    ]
+    cdef uint32_t bits = 0
+    cdef int64_t after, held = position.quantity, bound = 0
+    cdef bint missing, bounded = pretrade_bound(k, order.instrument, order.position, order.side, &bound, &missing)
+    if not raised:
+        combine_valuation(
+            instrument, order.order_type, extra.price, extra.trigger, extra.has_trigger, bound, bounded, &order.price
+        )
+    if account.killed or position.killed:
+        bits |= 1 << REASON_KILLED
+    if order.position == 0:
+        return bits
+    if k.killed or instrument.killed:
+        bits |= 1 << REASON_KILLED
+    if order.flags & FLAG_REDUCE_ONLY:
+        if not raised and not waits(order.order_type) and (held >= 0 if order.side == SIDE_BUY else held <= 0):
+            bits |= 1 << REASON_REDUCE_ONLY
+        return bits
+    after = (held + position.open_buy if order.side == SIDE_BUY else position.open_sell - held) + more
+    if position.max_position >= 0 and after > position.max_position:
+        bits |= 1 << REASON_POSITION
+    if after > MAX_HELD or money_wide(position.realised):
+        bits |= 1 << REASON_OVERFLOW
+    return bits
 
 
 cdef uint32_t pretrade_check(
-    kernel_t* k, const command_t* c, int side, bint market, uint32_t instrument_index, uint32_t account_index,
-    uint32_t position_index, const order_t* replaced, int64_t* bound, bint* bounded
+    kernel_t* k, const command_t* c, int side, uint32_t instrument_index, uint32_t account_index,
+    uint32_t position_index, const order_t* replaced, int64_t trigger, bint has_trigger, int64_t* bound, bint* bounded,
+    int64_t* valuation
 ) noexcept nogil:
     cdef instrument_t* instrument = &k.instruments[instrument_index]
     cdef account_t* account = &k.accounts[account_index]
     cdef position_t* position = &k.positions[position_index]
     cdef bint exempt = account.flags & ACCOUNT_EXEMPT
-    cdef uint32_t bits = 0
-    cdef int64_t quantity = c.quantity, price = c.price_ticks
-    cdef int64_t leaves = quantity, held, at_work, reference = 0, arrival, distance
-    cdef bint limit = replaced != NULL or c.order_type == TYPE_LIMIT
-    cdef bint good_price = limit or market, good_quantity = True, has_reference = True
+    cdef uint32_t bits = 0, prices
+    cdef int64_t quantity = c.quantity
+    cdef int64_t leaves = quantity, held, at_work, arrival
+    cdef int kind = replaced.order_type if replaced != NULL else c.order_type
+    cdef int flags = replaced.flags if replaced != NULL else c.flags
+    cdef bint good_price, good_quantity = True, valued, missing
+    cdef bint child = replaced.life & ORDER_UNENTERED if replaced != NULL else c.parent_order_id != 0
 
     bounded[0] = False
     # Killed
@@ -100,16 +122,10 @@ cdef uint32_t pretrade_check(
     if not exempt and instrument.phase != PHASE_CONTINUOUS:
         bits |= 1 << REASON_SESSION
 
-    # Price and quantity in themselves
-    if limit:
-        good_price = -MAX_PRICE <= price <= MAX_PRICE and (price > 0 or instrument.flags & INSTRUMENT_NEGATIVE)
-        if not good_price:
-            bits |= 1 << REASON_PRICE
-        elif off_tick(instrument, price):
-            bits |= 1 << REASON_TICK
-    elif market and price != 0:
-        good_price = False
-        bits |= 1 << REASON_PRICE
+    # Prices and quantity in themselves
+    prices = combine_prices(instrument, c, kind, replaced != NULL)
+    good_price = not prices >> REASON_PRICE & 1
+    bits |= prices
     if quantity <= 0 or quantity > MAX_QUANTITY or (replaced != NULL and quantity <= replaced.filled):
         good_quantity = False
         bits |= 1 << REASON_QUANTITY
@@ -123,7 +139,7 @@ cdef uint32_t pretrade_check(
     if replaced != NULL:
         if c.expire_ns != 0:
             bits |= 1 << REASON_EXPIRY
-        if extra_fields(c) or c.flags:
+        if combine_unchangeable(c, replaced):
             bits |= 1 << REASON_UNSUPPORTED
         leaves = quantity - replaced.filled
     else:
@@ -134,46 +150,43 @@ cdef uint32_t pretrade_check(
             c.time_in_force == TIF_DAY and instrument.close_ns != 0 and instrument.close_ns <= k.now_ns
         ):
             bits |= 1 << REASON_EXPIRY
-        if unsupported(c, exempt):
+        if combine_unsupported(k, c, account_index, instrument):
             bits |= 1 << REASON_UNSUPPORTED
+    bounded[0] = pretrade_bound(k, instrument_index, 0 if exempt else position_index, side, bound, &missing)
+    valued = combine_valuation(instrument, kind, c.price_ticks, trigger, has_trigger, bound[0], bounded[0], valuation)
+    if not valued:
+        valuation[0] = 0
     if exempt:
         return bits
 
     # Limits
-    if instrument.has_mark:
-        reference = instrument.mark
-    elif instrument.has_last:
-        reference = instrument.last
-    else:
-        has_reference = False
-    if position.collar_bps >= 0:
-        if has_reference:
-            distance = size_of(reference) * position.collar_bps // 10000
-            bound[0] = reference + distance if side == SIDE_BUY else reference - distance
-            bounded[0] = True
-            if limit and good_price and (price > bound[0] if side == SIDE_BUY else price < bound[0]):
-                bits |= 1 << REASON_COLLAR
-        else:
-            bits |= 1 << REASON_REFERENCE
+    if missing:
+        bits |= 1 << REASON_REFERENCE
+    elif bounded[0] and kind == TYPE_LIMIT and good_price and (
+        c.price_ticks > bound[0] if side == SIDE_BUY else c.price_ticks < bound[0]
+    ):
+        bits |= 1 << REASON_COLLAR
     if position.max_quantity >= 0 and good_quantity and quantity > position.max_quantity:
         bits |= 1 << REASON_ORDER_QUANTITY
     if position.max_notional >= 0:
-        if market and not has_reference:
+        if not valued:
             bits |= 1 << REASON_REFERENCE
-        elif good_price and good_quantity:
-            if market:
-                price = bound[0] if bounded[0] else reference
-            if money_above(money_value(size_of(price), quantity, instrument.multiplier), position.max_notional):
-                bits |= 1 << REASON_ORDER_NOTIONAL
+        elif good_price and good_quantity and money_above(
+            money_value(size_of(valuation[0]), quantity, instrument.multiplier), position.max_notional
+        ):
+            bits |= 1 << REASON_ORDER_NOTIONAL
     if side == SIDE_BUY:
         held = position.quantity
         at_work = position.open_buy
     else:
         held = -position.quantity
         at_work = position.open_sell
-    if replaced != NULL:
-        at_work -= replaced.leaves
-    if good_quantity:
+    if good_quantity and not child and flags & FLAG_REDUCE_ONLY:
+        if not waits(kind) and held >= 0:
+            bits |= 1 << REASON_REDUCE_ONLY
+    elif good_quantity and not child:
+        if replaced != NULL:
+            at_work -= replaced.leaves
         if position.max_position >= 0 and held + at_work + leaves > position.max_position:
             bits |= 1 << REASON_POSITION
         if held + at_work + leaves > MAX_HELD or money_wide(position.realised):

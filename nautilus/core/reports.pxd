@@ -12,12 +12,20 @@ cdef void take_reports(kernel_t* k) noexcept nogil
 
 # Open reduce-only orders of a position, oldest first.
 cdef void reduce_join(kernel_t* k, uint32_t slot) noexcept nogil
-# End of a command: reduce-only orders that no longer reduce are cancelled, and their books settle.
-cdef void reduce_clean(kernel_t* k) noexcept nogil
+# End of a command or timer: what follows in the books, `first` (an index, 0: none) before the others, and reduce-only
+# orders that no longer reduce are cancelled, until nothing more happens.
+cdef void command_end(kernel_t* k, uint32_t first) noexcept nogil
 
-# An order is taken out with its event; settling, where its book needs it, is the caller's.
+# An order is taken out with its event; `command_end` settles.
 cdef void order_remove(kernel_t* k, uint32_t slot, int kind, int reason) noexcept nogil
 cdef void order_closed(kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil     # its id is remembered
+
+# The open orders of an instrument (an index) in walk order into k.walk, behind `count` others; the number then.
+cdef int64_t walk_gather(kernel_t* k, uint32_t instrument, int64_t count) noexcept nogil
+
+# Slots sorted by arming number, by standing number.
+cdef void oldest_first(const kernel_t* k, uint32_t* slots, int64_t count) noexcept nogil
+cdef void by_standing(const kernel_t* k, uint32_t* slots, int64_t count) noexcept nogil
 
 # Takes every open order that fits out, in walk order; the number. Indexes and side 0, strategy -1: any.
 cdef int64_t walk_remove(

@@ -3,24 +3,28 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nautilus.core.events cimport event_begin
+from nautilus.core.hashmap cimport map_delete
 from nautilus.core.market cimport (
-    REPORT_COUNTER_DONE,
     ORDER_WAITING,
+    REPORT_CHANGED,
+    REPORT_COUNTER_DONE,
+    REPORT_LIMIT,
     REPORT_ORDER_DONE,
+    REPORT_RELEASED,
+    REPORT_TAKEN,
     market_after,
     market_cancel,
     market_first,
     market_give,
-    market_remove,
     market_rewind,
     market_settle,
     market_t,
-    order_t as queued_t,
+    market_ungroup,
     report_t,
 )
 from nautilus.core.order_ids cimport id_add, id_forget, id_prefetch, order_hash, order_map_delete
 from nautilus.core.positions cimport position_fill, position_t
-from nautilus.core.state cimport ORDER_OPEN, account_t, instrument_t, kernel_t, order_at, order_t
+from nautilus.core.state cimport ORDER_OPEN, ORDER_UNENTERED, account_t, instrument_t, kernel_t, order_at, order_t
 from nautilus.core.timers cimport timer_disarm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
@@ -29,11 +33,18 @@ from nautilus.core.types cimport (
     EVENT_FILLED,
     EVENT_REPLACED,
     EVENT_REPLENISHED,
+    EVENT_TRIGGERED,
     FLAG_REDUCE_ONLY,
     REASON_REDUCE_ONLY,
     SIDE_BUY,
     SIDE_SELL,
     TIF_DAY,
+    TIF_IOC,
+    TYPE_LIMIT,
+    TYPE_MARKET,
+    TYPE_MARKET_IF_TOUCHED,
+    TYPE_STOP,
+    TYPE_TRAILING_STOP,
     event_t,
 )
 
@@ -41,7 +52,7 @@ from nautilus.core.types cimport (
 cdef inline void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil:
     """Moves the open quantity of the order's side in its position."""
     cdef position_t* position
-    if order.position and not order.flags & FLAG_REDUCE_ONLY:
+    if order.position and not order.flags & FLAG_REDUCE_ONLY and not order.life & ORDER_UNENTERED:
         position = &k.positions[order.position]
         if order.side == SIDE_BUY:
             position.open_buy += change
@@ -87,35 +98,37 @@ cdef void reduce_leave(kernel_t* k, uint32_t slot, const order_t* order) noexcep
         position.reduce_last = before
 
 
-cdef void reduce_clean(kernel_t* k) noexcept nogil:
-    """One pass takes out what no longer reduces; settling may turn further positions, which the loop then sees."""
-    cdef uint32_t at, slot, following, count
-    cdef position_t* position
+cdef void reduce_clean(kernel_t* k, uint32_t index) noexcept nogil:
+    """Takes out the reduce-only orders of a position that no longer reduce."""
+    cdef position_t* position = &k.positions[index]
+    cdef uint32_t slot = position.reduce_first, following
     cdef const order_t* order
     cdef market_t* m = &k.market
-    while k.turned_count:
-        count = k.turned_count
-        for at in range(count):
-            position = &k.positions[k.turned[at]]
-            position.turned = 0
-            slot = position.reduce_first
-            while slot:
-                following = k.reduce[slot].next
-                order = order_at(k, slot)
-                if m.orders[slot].level and not m.orders[slot].flags & ORDER_WAITING and (
-                    position.quantity >= 0 if order.side == SIDE_BUY else position.quantity <= 0
-                ):
-                    market_remove(m, slot, EVENT_CANCELLED, REASON_REDUCE_ONLY)
-                    take_reports(k)
-                    # A group may have taken the next one with it.
-                    following = position.reduce_first if following and order_at(k, following).life == 0 else following
-                slot = following
-        for at in range(count):
-            market_settle(m, k.positions[k.turned[at]].instrument)
+    while slot:
+        following = k.reduce[slot].next
+        order = order_at(k, slot)
+        if m.orders[slot].level and not m.orders[slot].flags & ORDER_WAITING and (
+            position.quantity >= 0 if order.side == SIDE_BUY else position.quantity <= 0
+        ):
+            market_cancel(m, slot, EVENT_CANCELLED, REASON_REDUCE_ONLY)
             take_reports(k)
-        k.turned_count -= count
-        for at in range(k.turned_count):
-            k.turned[at] = k.turned[at + count]
+            # A group may have taken the next one with it.
+            following = position.reduce_first if following and order_at(k, following).life == 0 else following
+        slot = following
+
+
+cdef void command_end(kernel_t* k, uint32_t first) noexcept nogil:
+    cdef uint32_t at = 0, index
+    while True:
+        market_settle(&k.market, first)
+        take_reports(k)
+        if at == k.turned_count:
+            k.turned_count = 0
+            return
+        index = k.turned[at]
+        at += 1
+        k.positions[index].turned = 0
+        reduce_clean(k, index)
 
 
 cdef inline void move(kernel_t* k, const order_t* order, int64_t price, int64_t quantity, int64_t multiplier) noexcept nogil:
@@ -133,13 +146,17 @@ cdef inline void move(kernel_t* k, const order_t* order, int64_t price, int64_t 
 
 cdef inline void finish(kernel_t* k, uint32_t slot, order_t* order) noexcept nogil:
     """The market is done with the order: timer, map and slot are given back, the id remembered."""
+    cdef uint32_t group
     if order.timer:
         timer_disarm(k, slot)
     if order.flags & FLAG_REDUCE_ONLY and order.position:
         reduce_leave(k, slot, order)
-    if order.life == ORDER_OPEN:
+    if order.life & ORDER_OPEN:
         k.accounts[order.account].open_orders -= 1
         order_map_delete(&k.order_map, order_hash(order.account, order.order_id), slot)
+    group = k.market.extras[k.market.orders[slot].extra].group
+    if group and market_ungroup(&k.market, group):
+        map_delete(&k.groups, k.market.groups[group].key)
     order_closed(k, order.account, order.order_id)
     order.life = 0
     market_give(&k.market, slot)
@@ -184,18 +201,49 @@ cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
         finish(k, r.order, order)
 
 
-cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
-    """Every report of one order."""
-    cdef order_t* order = order_at(k, r.order)
-    cdef event_t* e
-    if r.kind == 0:             # a recorded queue took its part of a recorded trade: no event
+cdef inline uint32_t told_flags(const order_t* order) noexcept nogil:
+    return order.flags | <uint32_t>order.order_type << 16 | <uint32_t>order.time_in_force << 24
+
+
+cdef inline void untold(kernel_t* k, const report_t* r, order_t* order) noexcept nogil:
+    """What no event tells."""
+    if r.kind == REPORT_TAKEN:
         order.leaves -= r.quantity
         if r.flags & REPORT_ORDER_DONE:
             finish(k, r.order, order)
         return
+    work(k, order, r.quantity - order.leaves)
+    order.leaves = r.quantity
+    if r.flags & REPORT_LIMIT:
+        order.price = r.price
+        order.order_type = TYPE_LIMIT
+
+
+cdef inline void triggered(kernel_t* k, const report_t* r, order_t* order) noexcept nogil:
+    """The order is another one from now on."""
+    if r.flags & REPORT_RELEASED:
+        order.life &= ~<uint32_t>ORDER_UNENTERED
+        order.leaves = r.quantity
+        work(k, order, r.quantity)
+    elif order.order_type == TYPE_STOP or order.order_type == TYPE_TRAILING_STOP or (
+        order.order_type == TYPE_MARKET_IF_TOUCHED
+    ):
+        order.order_type = TYPE_MARKET
+        order.time_in_force = TIF_IOC
+    else:
+        order.order_type = TYPE_LIMIT
+
+
+cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
+    """Every report of one order."""
+    cdef order_t* order = order_at(k, r.order)
+    cdef event_t* e
+    if r.kind == REPORT_TAKEN or r.kind == REPORT_CHANGED:
+        untold(k, r, order)
+        return
     e = event_begin(k, r.kind)
     e.order_id = order.order_id
-    e.price_ticks = order.price
+    e.price_ticks = r.price
     e.side = order.side
     e.reason = r.reason
     e.instrument_id = k.instruments[order.instrument].id
@@ -204,13 +252,23 @@ cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
     if r.kind == EVENT_ACCEPTED:
         e.quantity = order.leaves
         e.leaves_quantity = order.leaves
-        e.flags = order.flags | <uint32_t>order.order_type << 16 | <uint32_t>order.time_in_force << 24
+        e.flags = told_flags(order)
+        e.counter_leaves_quantity = k.command.display_quantity
+        e.fee = k.command.trigger_ticks
+        e.counter_order_id = k.command.parent_order_id
     elif r.kind == EVENT_REPLACED:
+        work(k, order, r.quantity - order.leaves)
+        order.leaves = r.quantity
         e.quantity = order.filled + order.leaves
         e.leaves_quantity = order.leaves
     elif r.kind == EVENT_REPLENISHED:
         e.quantity = r.quantity
         e.leaves_quantity = order.leaves
+    elif r.kind == EVENT_TRIGGERED:
+        e.quantity = r.quantity
+        e.leaves_quantity = r.quantity
+        e.flags = told_flags(order)
+        triggered(k, r, order)
     else:
         e.quantity = r.quantity
         work(k, order, -r.quantity)
@@ -251,37 +309,88 @@ cdef inline bint fits(
     return not day_only or order.time_in_force == TIF_DAY
 
 
+cdef inline int64_t number_of(const kernel_t* k, uint32_t slot, bint standing) noexcept nogil:
+    return k.market.extras[k.market.orders[slot].extra].stood if standing else order_at(k, slot).arming
+
+
+cdef void sift(const kernel_t* k, uint32_t* slots, int64_t at, int64_t count, bint standing) noexcept nogil:
+    cdef uint32_t moved = slots[at]
+    cdef int64_t child = 2 * at + 1, number = number_of(k, moved, standing)
+    while child < count:
+        if child + 1 < count and number_of(k, slots[child + 1], standing) > number_of(k, slots[child], standing):
+            child += 1
+        if number_of(k, slots[child], standing) <= number:
+            break
+        slots[at] = slots[child]
+        at = child
+        child = 2 * at + 1
+    slots[at] = moved
+
+
+cdef void heapsort(const kernel_t* k, uint32_t* slots, int64_t count, bint standing) noexcept nogil:
+    cdef int64_t n = count // 2
+    cdef uint32_t last
+    while n > 0:
+        n -= 1
+        sift(k, slots, n, count, standing)
+    n = count - 1
+    while n > 0:
+        last = slots[n]
+        slots[n] = slots[0]
+        slots[0] = last
+        sift(k, slots, 0, n, standing)
+        n -= 1
+
+
+cdef void oldest_first(const kernel_t* k, uint32_t* slots, int64_t count) noexcept nogil:
+    heapsort(k, slots, count, False)
+
+
+cdef void by_standing(const kernel_t* k, uint32_t* slots, int64_t count) noexcept nogil:
+    heapsort(k, slots, count, True)
+
+
+cdef int64_t walk_gather(kernel_t* k, uint32_t instrument, int64_t count) noexcept nogil:
+    """Adds the open orders of an instrument in walk order; the number in `walk` then."""
+    cdef market_t* m = &k.market
+    cdef int side
+    cdef uint32_t slot
+    cdef int64_t aside
+    for side in range(SIDE_BUY, SIDE_SELL + 1):
+        slot = market_first(m, instrument, side)
+        while slot:
+            k.walk[count] = slot
+            count += 1
+            slot = market_after(m, instrument, slot)
+    aside = count
+    slot = m.books[instrument].aside
+    while slot:
+        k.walk[count] = slot
+        count += 1
+        slot = m.extras[m.orders[slot].extra].aside_next
+    oldest_first(k, &k.walk[aside], count - aside)
+    return count
+
+
 cdef int64_t walk_remove(
     kernel_t* k, uint32_t account, uint32_t instrument, int side, int strategy, bint day_only, bint spare_exempt,
     int kind, int reason
 ) noexcept nogil:
-    cdef uint32_t i, at, slot
-    cdef int book_side
-    cdef int64_t count = 0, removed = 0, n
-    cdef market_t* m = &k.market
-    # Gathered first: taking one out may take others with it.
+    cdef uint32_t i, slot
+    cdef int64_t count = 0, chosen = 0, removed = 0, n
+    cdef const order_t* order
     for i in range(k.instrument_count):
-        at = k.instrument_order[i]
-        if instrument and at != instrument:
-            continue
-        for book_side in range(SIDE_BUY, SIDE_SELL + 1):
-            if side and book_side != side:
-                continue
-            slot = market_first(m, at, book_side)
-            while slot:
-                if fits(k, order_at(k, slot), account, strategy, day_only, spare_exempt):
-                    k.walk[count] = slot
-                    count += 1
-                slot = market_after(m, at, slot)
+        if not instrument or k.instrument_order[i] == instrument:
+            count = walk_gather(k, k.instrument_order[i], count)
+    # Chosen first: taking one out may take others with it, which then do not count.
     for n in range(count):
+        slot = k.walk[n]
+        order = order_at(k, slot)
+        if (not side or order.side == side) and fits(k, order, account, strategy, day_only, spare_exempt):
+            k.walk[chosen] = slot
+            chosen += 1
+    for n in range(chosen):
         if order_at(k, k.walk[n]).life:
-            market_remove(m, k.walk[n], kind, reason)
-            take_reports(k)
+            order_remove(k, k.walk[n], kind, reason)
             removed += 1
-    if removed:
-        for i in range(k.instrument_count):
-            at = k.instrument_order[i]
-            if not instrument or at == instrument:
-                market_settle(m, at)
-                take_reports(k)
     return removed

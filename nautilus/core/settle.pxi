@@ -27,6 +27,7 @@ cdef void child_enter(market_t* m, book_t* book, uint32_t slot, int64_t released
     """A parked child begins to act with what was released."""
     cdef order_t* order = &m.orders[slot]
     cdef extra_t* extra = &m.extras[order.extra]
+    cdef int64_t price = extra.price
     cdef int reason = 0
     if m.entering != NULL:
         reason = m.entering(m.context, order.id, released, False)
@@ -41,6 +42,8 @@ cdef void child_enter(market_t* m, book_t* book, uint32_t slot, int64_t released
     order.leaves = released
     extra.unentered = 0
     aside_leave(m, extra)
+    if extra.price != price:
+        market_report(m, REPORT_CHANGED, order.side, 0, REPORT_LIMIT, order.id, 0, extra.price, released)
     market_report(
         m, EVENT_TRIGGERED, order.side, REASON_CONTINGENT, REPORT_RELEASED, order.id, 0, extra.price, released
     )
@@ -386,6 +389,8 @@ cdef void market_link(market_t* m, uint32_t slot, uint32_t parent, int64_t paren
         peg_join(m, book, slot, extra)
     elif is_trailing(extra.order_type) and not extra.unentered:
         trail_join(m, book, slot, extra)
+    if extra.group:
+        group_join(m, slot, extra.group)
     if parent:
         child_join(m, slot, parent, parent_filled)
     if book.phase == PHASE_CONTINUOUS or not extra.unentered:

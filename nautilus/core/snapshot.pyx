@@ -10,7 +10,25 @@ from libc.string cimport memcpy, memset
 
 from nautilus.core.hashing cimport xxh64_t, xxh64_words
 from nautilus.core.hooks cimport hooks_set
-from nautilus.core.market cimport intent_t, market_after, market_first, market_rest, market_room, market_t, market_take
+from nautilus.core.hashmap cimport map_put
+from nautilus.core.market cimport (
+    GROUP_MEMBERS,
+    extra_t,
+    intent_t,
+    market_await,
+    market_band,
+    market_children,
+    market_group,
+    market_link,
+    market_mark,
+    market_phase,
+    market_room,
+    market_stand,
+    market_standing,
+    market_take,
+    market_ticks,
+    standing_t,
+)
 from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
 from nautilus.core.positions cimport money_high, money_join, money_low, position_t
 from nautilus.core.state cimport (
@@ -20,6 +38,8 @@ from nautilus.core.state cimport (
     MAX_LIMITS,
     MAX_POSITIONS,
     ORDER_OPEN,
+    ORDER_UNENTERED,
+    group_of,
     account_add,
     account_of,
     account_t,
@@ -37,12 +57,17 @@ from nautilus.core.state cimport (
     state_close,
     state_open,
 )
-from nautilus.core.reports cimport order_closed
+from nautilus.core.combine cimport waits
+from nautilus.core.reports cimport by_standing, oldest_first, order_closed, reduce_join, walk_gather
 from nautilus.core.timers cimport timer_arm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     ACCOUNT_RECORDED,
-    FLAG_POST_ONLY,
+    FLAG_ALL_OR_NONE,
+    FLAG_GROUP_OCO,
+    FLAG_GROUP_OUO,
+    FLAG_HIDDEN,
+    FLAG_REDUCE_ONLY,
     INSTRUMENT_NEGATIVE,
     KERNEL_RULES,
     LIMIT_MESSAGE_RATE,
@@ -56,9 +81,14 @@ from nautilus.core.types cimport (
     PHASE_CONTINUOUS,
     SIDE_BUY,
     SIDE_SELL,
+    STANDING_DARK,
+    STANDING_DISPLAYED,
+    STANDING_PARKED,
+    STANDING_WAITING,
+    TIF_FOK,
     TIF_GTC,
-    TIF_GTD,
     TYPE_LIMIT,
+    TYPE_PEGGED,
 )
 
 cdef int64_t MAX_ID = 0xFFFFFFFF
@@ -160,32 +190,51 @@ cdef void put_positions(words_t* w, kernel_t* k) noexcept:
         w.data[at] = number
 
 
-cdef void put_order(words_t* w, kernel_t* k, const order_t* o) noexcept:
+cdef void put_order(words_t* w, kernel_t* k, uint32_t slot) noexcept:
+    cdef const order_t* o = order_at(k, slot)
+    cdef const extra_t* extra = &k.market.extras[k.market.orders[slot].extra]
+    cdef standing_t at
+    market_standing(&k.market, slot, &at)
     put(w, <int64_t>o.order_id)
     put(w, k.accounts[o.account].id)
     put(w, k.instruments[o.instrument].id)
     put(w, o.side)
-    put(w, o.price)
-    put(w, o.leaves)
-    put(w, o.filled)
+    put(w, at.standing)
+    put(w, o.order_type)
     put(w, o.time_in_force)
     put(w, o.flags)
     put(w, o.strategy_id)
+    put(w, at.price)
+    put(w, at.leaves)
+    put(w, o.filled)
+    put(w, o.arming)
     put(w, k.timers[o.timer - 1].due_ns if o.timer else 0)
     put(w, k.timers[o.timer - 1].arming if o.timer else 0)
+    put(w, at.display)
+    put(w, at.shown)
+    put(w, at.has_trigger)
+    put(w, at.trigger)
+    put(w, at.stood)
+    put(w, at.offset)
+    put(w, at.distance)
+    put(w, <int64_t>(k.market.groups[extra.group].key & 0xFFFF) if extra.group else 0)
+    put(w, <int64_t>at.parent_id)
+    put(w, at.released)
+    put(w, o.price)
+    put(w, 0)                   # state, venue order reference, pending price: of routed orders
+    put(w, 0)
+    put(w, 0)
+    put(w, at.unreleased)
 
 
 cdef void put_orders(words_t* w, kernel_t* k) noexcept:
-    cdef uint32_t i, slot
-    cdef int side
-    cdef market_t* m = &k.market
-    put(w, m.order_pool.used)
+    cdef uint32_t i
+    cdef int64_t count, n
+    put(w, k.market.order_pool.used)
     for i in range(k.instrument_count):
-        for side in range(1, 3):
-            slot = market_first(m, k.instrument_order[i], side)
-            while slot:
-                put_order(w, k, order_at(k, slot))
-                slot = market_after(m, k.instrument_order[i], slot)
+        count = walk_gather(k, k.instrument_order[i], 0)
+        for n in range(count):
+            put_order(w, k, k.walk[n])
 
 
 cdef void put_state(words_t* w, kernel_t* k) noexcept:
@@ -312,17 +361,24 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     i.product = <uint16_t>within(r, 0, UINT16_MAX, "product")
     i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE, "flags")
     i.phase = <uint8_t>within(r, PHASE_CONTINUOUS, PHASE_CLOSED, "phase")
+    market_ticks(&k.market, index, i.price_step, -MAX_TICKS if i.flags & INSTRUMENT_NEGATIVE else 1)
+    market_phase(&k.market, index, i.phase)
     i.close_ns = within(r, 0, INT64_MAX, "close")
     i.date = <int32_t>within(r, INT32_MIN, INT32_MAX, "date")
     i.has_mark = <uint8_t>within(r, 0, 1, "has mark")
     i.mark = within(r, -MAX_TICKS, MAX_TICKS, "mark")
     i.has_last = <uint8_t>within(r, 0, 1, "has last price")
     i.last = within(r, -MAX_TICKS, MAX_TICKS, "last price")
+    if i.has_mark:
+        market_mark(&k.market, index, i.mark)
+    k.market.books[index].has_last = i.has_last
+    k.market.books[index].last = i.last
     i.killed = <uint8_t>within(r, 0, 1, "killed")
     i.bands = <uint32_t>within(r, 0, MAX_BANDS, "bands")
     for b in range(i.bands):
         i.band[b].first = within(r, above, INT64_MAX, "first price of a band")
         i.band[b].step = within(r, 1, MAX_LOTS, "step of a band")
+        market_band(&k.market, index, i.band[b].first, i.band[b].step)
         above = i.band[b].first if i.band[b].first == INT64_MAX else i.band[b].first + 1
     return 0
 
@@ -367,15 +423,91 @@ cdef int take_position(reader_t* r, kernel_t* k) except -1:
     return 0
 
 
+cdef int take_standing(reader_t* r, kernel_t* k, order_t* o, standing_t* at, intent_t* intent) except -1:
+    """What the market knows of an order, from its standing on; the timer's words are read in between."""
+    cdef int64_t due_ns, number, group
+    cdef bint resting, dark
+    at.standing = <uint8_t>within(r, STANDING_DISPLAYED, STANDING_PARKED, "standing")
+    o.order_type = <uint8_t>within(r, TYPE_LIMIT, TYPE_PEGGED, "order type")
+    o.time_in_force = <uint8_t>within(r, TIF_GTC, TIF_FOK, "time in force")
+    o.flags = <uint16_t>within(r, 0, 2 * FLAG_GROUP_OUO - 1, "flags")
+    o.strategy_id = <uint16_t>within(r, 0, UINT16_MAX, "strategy")
+    at.price = within(r, -MAX_TICKS, MAX_TICKS, "price")
+    at.leaves = within(r, 1, MAX_LOTS, "leaves")
+    o.leaves = at.leaves
+    o.filled = within(r, 0, MAX_LOTS, "filled")
+    o.arming = within(r, 1, k.arming, "arming number")
+    due_ns = within(r, 0, INT64_MAX, "due time")
+    number = within(r, 0, k.arming, "arming number of the timer")
+    at.display = within(r, 0, MAX_LOTS, "display")
+    at.shown = within(r, 0, at.leaves, "shown")
+    at.has_trigger = <uint8_t>within(r, 0, 1, "has trigger")
+    at.trigger = within(r, -(<int64_t>1 << 60), <int64_t>1 << 60, "trigger")
+    at.stood = within(r, 0, k.arming, "standing number")
+    at.offset = within(r, INT32_MIN, INT32_MAX, "offset")
+    at.distance = within(r, -MAX_TICKS, MAX_TICKS, "limit distance")
+    group = within(r, 0, UINT16_MAX, "group")
+    at.parent_id = <uint64_t>take(r)
+    at.released = within(r, 0, MAX_LOTS, "released")
+    o.price = within(r, -(<int64_t>1 << 60), <int64_t>1 << 60, "valuation price")
+    within(r, 0, 0, "order state")
+    within(r, 0, 0, "venue order reference")
+    within(r, 0, 0, "pending price")
+    at.unreleased = within(r, 0, MAX_LOTS, "pending quantity")
+    resting = at.standing == STANDING_DISPLAYED or at.standing == STANDING_DARK
+    dark = o.order_type == TYPE_PEGGED or o.flags & (FLAG_HIDDEN | FLAG_ALL_OR_NONE) != 0
+    if (
+        resting and ((at.standing == STANDING_DARK) != dark or (o.order_type != TYPE_LIMIT and o.order_type != TYPE_PEGGED))
+        or (at.standing == STANDING_WAITING) and not waits(o.order_type)
+        or (at.has_trigger and not waits(o.order_type)) or (at.trigger and not at.has_trigger)
+        or (at.standing == STANDING_WAITING and at.has_trigger != (at.stood != 0))
+        or (group != 0) != (o.flags & (FLAG_GROUP_OCO | FLAG_GROUP_OUO) != 0)
+        or (at.display and (o.order_type != TYPE_LIMIT or (at.standing == STANDING_DISPLAYED) != (at.shown != 0)))
+    ):
+        raise ValueError(f"snapshot: order {o.order_id}: its standing, type, flags and fields do not go together")
+    if group:
+        intent.group = take_group(r, k, o, group)
+    intent.quantity = at.leaves
+    intent.price = at.price
+    intent.display = at.display
+    intent.flags = o.flags
+    intent.order_type = o.order_type
+    intent.time_in_force = o.time_in_force
+    intent.arming = o.arming
+    intent.parent_id = at.parent_id
+    intent.special = at.standing > STANDING_DARK or at.released or at.offset or at.distance
+    if due_ns:
+        timer_arm(k, intent.id, due_ns, number)
+    return 0
+
+
+cdef uint32_t take_group(reader_t* r, kernel_t* k, const order_t* o, int64_t group_id) except 0:
+    """The group of an order, which the order joins."""
+    cdef uint64_t key = <uint64_t>o.account << 16 | group_id
+    cdef uint32_t group = group_of(k, o.account, group_id)
+    cdef bint cancels = o.flags & FLAG_GROUP_OCO
+    if group == 0:
+        group = market_group(&k.market, key, cancels)
+        if group == 0 or map_put(&k.groups, key, group):
+            raise ValueError(f"snapshot: order {o.order_id}: more groups than there is room for")
+    elif k.market.groups[group].held == GROUP_MEMBERS or k.market.groups[group].cancels != cancels:
+        raise ValueError(f"snapshot: order {o.order_id}: its group is full, or of another kind")
+    k.market.groups[group].held += 1
+    return group
+
+
 cdef int take_order(reader_t* r, kernel_t* k) except -1:
     cdef uint32_t index = market_take(&k.market)
     cdef uint32_t account
     cdef intent_t intent
+    cdef standing_t at
     cdef order_t* o = order_at(k, index)
     cdef position_t* p
-    cdef int64_t due_ns, arming, at_work
+    cdef int64_t at_work
     if k.market.order_pool.used > k.capacity:
         raise ValueError(f"snapshot: more open orders than its capacity of {k.capacity}")
+    memset(&intent, 0, sizeof(intent_t))
+    memset(&at, 0, sizeof(standing_t))
     o.order_id = <uint64_t>take(r)
     account = account_named(r, k)
     if o.order_id == 0 or order_of(k, account, o.order_id) or id_known(&k.accounts[account].closed_ids, o.order_id):
@@ -383,33 +515,28 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     o.account = account
     o.instrument = instrument_named(r, k)
     o.side = <uint8_t>within(r, SIDE_BUY, SIDE_SELL, "side")
-    o.price = within(r, -MAX_TICKS, MAX_TICKS, "price")
-    o.leaves = within(r, 1, MAX_LOTS, "leaves")
-    o.filled = within(r, 0, MAX_LOTS, "filled")
-    o.time_in_force = <uint8_t>within(r, TIF_GTC, TIF_GTD, "time in force")
-    o.flags = <uint16_t>within(r, 0, FLAG_POST_ONLY, "flags")
-    o.strategy_id = <uint16_t>within(r, 0, UINT16_MAX, "strategy")
     o.timer = 0
     o.position = 0
+    o.life = ORDER_OPEN
     if not k.accounts[account].flags & ACCOUNT_EXEMPT:
         o.position = position_add(k, account, o.instrument)
-    if (
-        (o.position == 0 and not k.accounts[account].flags & ACCOUNT_EXEMPT)
-        or not market_room(&k.market, o.instrument, o.side, o.price)
-    ):
-        raise ValueError(f"snapshot: order {o.order_id}: no room for its position or its price")
-    k.accounts[account].open_orders += 1
-    order_map_put(&k.order_map, order_hash(account, o.order_id), index)
-    o.life = ORDER_OPEN
-    o.order_type = TYPE_LIMIT
-    memset(&intent, 0, sizeof(intent_t))
     intent.id = index
     intent.owner = <uint16_t>account
     intent.side = o.side
-    intent.price = o.price
-    intent.quantity = o.leaves
-    market_rest(&k.market, o.instrument, index, &intent)
-    if o.position:
+    take_standing(r, k, o, &at, &intent)
+    k.accounts[account].open_orders += 1
+    order_map_put(&k.order_map, order_hash(account, o.order_id), index)
+    if (
+        (o.position == 0 and not k.accounts[account].flags & ACCOUNT_EXEMPT)
+        or not market_room(&k.market, o.instrument, o.side, at.price)
+        or market_stand(&k.market, o.instrument, index, &intent, &at)
+    ):
+        raise ValueError(f"snapshot: order {o.order_id}: no room for its position or its price")
+    if k.market.extras[k.market.orders[index].extra].unentered:
+        o.life |= ORDER_UNENTERED
+    if o.position and o.flags & FLAG_REDUCE_ONLY:
+        return 0                # takes its place in the position's list later, oldest first
+    if o.position and not o.life & ORDER_UNENTERED:
         p = &k.positions[o.position]
         if o.side == SIDE_BUY:
             p.open_buy += o.leaves
@@ -419,10 +546,43 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
         if at_work > MAX_HELD:
             raise ValueError(f"snapshot: order {o.order_id}: expected at most {MAX_HELD} lots held and at work, "
                              f"found {at_work}")
-    due_ns = within(r, 0, INT64_MAX, "due time")
-    arming = within(r, 0, k.arming, "arming number")
-    if due_ns:
-        timer_arm(k, index, due_ns, arming)
+    return 0
+
+
+cdef int link_orders(kernel_t* k) except -1:
+    """What ties orders to each other, once all are there: oldest first, and triggers by their standing numbers."""
+    cdef int64_t count = 0, waiting = 0, n
+    cdef uint32_t i, slot, parent
+    cdef const extra_t* extra
+    cdef const order_t* o
+    for i in range(k.instrument_count):
+        count = walk_gather(k, k.instrument_order[i], count)
+    oldest_first(k, k.walk, count)
+    for n in range(count):
+        slot = k.walk[n]
+        o = order_at(k, slot)
+        if o.position and o.flags & FLAG_REDUCE_ONLY:
+            reduce_join(k, slot)
+        if k.market.orders[slot].extra == 0:
+            continue
+        extra = &k.market.extras[k.market.orders[slot].extra]
+        parent = 0
+        if extra.parent_id:
+            parent = order_of(k, o.account, extra.parent_id)
+            if parent == 0 or parent == slot or market_children(&k.market, parent) == GROUP_MEMBERS or (
+                k.market.extras[k.market.orders[parent].extra].parent_id
+            ):
+                raise ValueError(f"snapshot: order {o.order_id}: expected an open parent with room, found {extra.parent_id}")
+        market_link(&k.market, slot, parent, order_at(k, parent).filled if parent else 0)
+    for n in range(count):
+        slot = k.walk[n]
+        if k.market.orders[slot].extra and k.market.extras[k.market.orders[slot].extra].stood:
+            k.walk[waiting] = slot
+            waiting += 1
+    by_standing(k, k.walk, waiting)
+    for n in range(waiting):
+        if market_await(&k.market, k.walk[n]):
+            raise ValueError(f"snapshot: order {order_at(k, k.walk[n]).order_id}: no room for its trigger")
     return 0
 
 
@@ -482,6 +642,7 @@ cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
         take_position(r, k)
     for n in range(within(r, 0, capacity, "open orders")):
         take_order(r, k)
+    link_orders(k)
     take_hash(r, &k.event_hash)
     take_hash(r, &k.command_hash)
     if r.at != r.count:

@@ -41,8 +41,7 @@ cdef void order_set(market_t* m, book_t* book, uint32_t slot, const intent_t* in
         extra.distance = intent.price
     elif kind == TYPE_LIMIT or kind == TYPE_STOP_LIMIT or kind == TYPE_LIMIT_IF_TOUCHED:
         extra.price = intent.price
-    if intent.group:
-        group_join(m, slot, extra, intent.group)
+    extra.group = intent.group
 
 
 cdef void special_new(market_t* m, book_t* book, uint32_t slot, const intent_t* intent) noexcept nogil:
@@ -58,6 +57,8 @@ cdef void special_new(market_t* m, book_t* book, uint32_t slot, const intent_t* 
     order = &m.orders[slot]
     market_report(m, EVENT_ACCEPTED, intent.side, 0, 0, intent.id, 0, intent.price, intent.quantity)
     if order.extra:
+        if intent.group:
+            group_join(m, slot, intent.group)
         if intent.order_type == TYPE_PEGGED:
             peg_join(m, book, slot, &m.extras[order.extra])
         if intent.parent:

@@ -11,7 +11,7 @@ from nautilus.core.hashmap cimport map_find, map_t
 from nautilus.core.market cimport market_t
 from nautilus.core.order_ids cimport id_set_t, order_hash, order_map_t
 from nautilus.core.positions cimport position_t
-from nautilus.core.types cimport event_t
+from nautilus.core.types cimport command_t, event_t
 
 cdef enum:
     MAX_INSTRUMENTS = 65536
@@ -19,6 +19,7 @@ cdef enum:
     MAX_POSITIONS = 1 << 20
     MAX_LIMITS = 4096
     MAX_BANDS = 16
+    MAX_GROUPS = 1 << 16
     MAX_PAGES = 1 << 16
     SMALL_IDS = 65536           # instrument and account ids below this are found in one read
 
@@ -27,7 +28,7 @@ ctypedef struct order_t:
     uint64_t order_id
     int64_t leaves              # all that is open, an iceberg's reserve included
     int64_t filled
-    int64_t price               # 0: none now
+    int64_t price               # what it is valued at: its price where it has one
     int64_t arming
     uint32_t instrument         # index
     uint32_t account            # index
@@ -38,11 +39,12 @@ ctypedef struct order_t:
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
-    uint8_t life                # ORDER_ENTERING, ORDER_OPEN; 0: no order
+    uint8_t life                # ORDER_ENTERING or ORDER_OPEN, ORDER_UNENTERED; 0: no order
 
 cdef enum:
     ORDER_ENTERING = 1          # its NEW is under way: not in the order map yet
     ORDER_OPEN = 2
+    ORDER_UNENTERED = 4         # a child that waits to enter: it does not count as open quantity
 
 ctypedef struct band_t:
     int64_t first               # |price| from which the step holds
@@ -147,6 +149,9 @@ ctypedef struct kernel_t:
     order_t* orders             # by slot of the market
     uint32_t* walk              # slots that a command over many orders goes through
     link_t* reduce              # by slot: neighbours in its position's list of reduce-only orders
+    map_t groups                # account index << 16 | group id: group of the market
+    const command_t* command    # under way
+    uint32_t subject            # instrument (index) of the order that the command names, 0: none
     uint32_t* turned            # positions that became flat or changed their sign in this command, in order
     uint32_t turned_count
 
@@ -207,6 +212,12 @@ cdef inline uint32_t position_of(kernel_t* k, uint32_t account, uint32_t instrum
     if instrument < 64:
         return k.accounts[account].near[instrument]
     found = map_find(&k.position_ids, (<uint64_t>account << 32) | instrument)
+    return found[0] if found != NULL else 0
+
+
+cdef inline uint32_t group_of(kernel_t* k, uint32_t account, uint32_t group_id) noexcept nogil:
+    """The group of an account by its id, 0 where it has no open orders."""
+    cdef uint32_t* found = map_find(&k.groups, <uint64_t>account << 16 | group_id)
     return found[0] if found != NULL else 0
 
 

@@ -32,6 +32,7 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     options.instruments = MAX_INSTRUMENTS + 1
     options.orders = capacity + 1       # one for an order on its way through
     options.extras = capacity + 1
+    options.groups = MAX_GROUPS
     options.pages = capacity + 1 if capacity < MAX_PAGES else MAX_PAGES
     options.keep = True
     options.small = not huge
@@ -65,7 +66,7 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
         return -1
     if (
         map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
-        or map_open(&k.position_ids, MAX_POSITIONS)
+        or map_open(&k.position_ids, MAX_POSITIONS) or map_open(&k.groups, MAX_GROUPS)
         or order_map_open(&k.order_map, capacity, huge) or market_open(&k.market, &options)
     ):
         return -1
@@ -92,6 +93,7 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     map_close(&k.instrument_ids)
     map_close(&k.account_ids)
     map_close(&k.position_ids)
+    map_close(&k.groups)
     order_map_close(&k.order_map)
     unmap_region(k.orders, sizeof(order_t) * (<size_t>k.capacity + 2))
     unmap_region(k.walk, 4 * (<size_t>k.capacity + 2))
@@ -109,6 +111,7 @@ cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
     if index > MAX_INSTRUMENTS:
         return 0
     market_book(&k.market, index)
+    k.market.books[index].key = instrument_id
     k.instrument_count = index
     instrument.id = instrument_id
     instrument.phase = PHASE_CONTINUOUS

@@ -194,7 +194,7 @@ cdef void order_trigger(market_t* m, book_t* book, uint32_t slot) noexcept nogil
     """A waiting order enters as what it becomes."""
     cdef order_t* order = &m.orders[slot]
     cdef extra_t* extra = &m.extras[order.extra]
-    cdef int64_t trigger = extra.trigger, price
+    cdef int64_t trigger = extra.trigger, distance = extra.distance, price
     cdef int kind = extra.order_type
     cdef aggressor_t a
     trigger_leave(m, order)
@@ -205,6 +205,8 @@ cdef void order_trigger(market_t* m, book_t* book, uint32_t slot) noexcept nogil
     extra.has_trigger = 0
     extra.trigger = 0
     extra.stood = 0
+    extra.offset = 0
+    extra.distance = 0
     market_report(m, EVENT_TRIGGERED, order.side, 0, 0, order.id, 0, trigger, order.leaves)
     extra.order_type = TYPE_LIMIT
     if kind == TYPE_STOP or kind == TYPE_TRAILING_STOP or kind == TYPE_MARKET_IF_TOUCHED:
@@ -213,7 +215,7 @@ cdef void order_trigger(market_t* m, book_t* book, uint32_t slot) noexcept nogil
     elif kind == TYPE_TRAILING_STOP_LIMIT:
         price = price_rounded(
             &m.ticks[book.instrument], order.side,
-            trigger + extra.distance if order.side == SIDE_BUY else trigger - extra.distance
+            trigger + distance if order.side == SIDE_BUY else trigger - distance
         )
         if not is_price(&m.ticks[book.instrument], price):
             aggressor_of(m, slot, &a, 0, order.leaves)
