@@ -380,6 +380,8 @@ cdef void extra_end(market_t* m, uint32_t slot, order_t* order) noexcept nogil:
         peg_leave(m, book, slot, extra)
     elif is_trailing(extra.order_type) and not extra.unentered:
         trail_leave(m, book, extra)
+    elif extra.time_in_force >= TIF_AT_OPEN and not extra.unentered:
+        auction_leave(m, book, extra)
     child_seen(m, slot, extra)
     if extra.parent:
         child_leave(m, extra)

@@ -265,6 +265,10 @@ cdef void order_enter(market_t* m, book_t* book, uint32_t slot, int64_t minimum)
     if kind == TYPE_PEGGED:
         peg_place(m, book, slot)
         return
+    if extra.time_in_force >= TIF_AT_OPEN:
+        auction_join(m, book, slot, extra)
+        auction_stand(m, book, slot)
+        return
     aggressor_of(m, slot, &a, extra.price, order.leaves)
     if kind == TYPE_MARKET or kind == TYPE_MARKET_TO_LIMIT:
         if m.bound_of != NULL:
