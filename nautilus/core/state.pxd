@@ -21,6 +21,8 @@ cdef enum:
     MAX_BANDS = 16
     MAX_GROUPS = 1 << 16
     MAX_PAGES = 1 << 16
+    TIMER_INSTRUMENT = 0x80000000   # bits of a timer's owner: docs in timers.pxd
+    TIMER_INDICATIVE = 0x40000000
     SMALL_IDS = 65536           # instrument and account ids below this are found in one read
 
 # What the kernel knows of an order beside what the market does, by the same slot: one cache line.
@@ -67,6 +69,7 @@ ctypedef struct instrument_t:
     uint8_t has_mark
     uint8_t has_last
     uint8_t killed
+    uint32_t timers[2]          # places in the heap + 1: end of a volatility interruption, next indicative price
     uint32_t bands
     band_t band[16]
 
