@@ -485,7 +485,7 @@ cdef uint32_t take_group(reader_t* r, kernel_t* k, const order_t* o, int64_t gro
     """The group of an order, which the order joins."""
     cdef uint64_t key = <uint64_t>o.account << 16 | group_id
     cdef uint32_t group = group_of(k, o.account, group_id)
-    cdef bint cancels = o.flags & FLAG_GROUP_OCO
+    cdef bint cancels = (o.flags & FLAG_GROUP_OCO) != 0
     if group == 0:
         group = market_group(&k.market, key, cancels)
         if group == 0 or map_put(&k.groups, key, group):
