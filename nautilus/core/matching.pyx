@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from nautilus.core.accounts cimport account_fill, account_open, instrument_traded
 from nautilus.core.book cimport (
     LADDER_EMPTY,
     ladder_find,
@@ -14,7 +15,6 @@ from nautilus.core.book cimport (
 from nautilus.core.events cimport event_begin
 from nautilus.core.order_ids cimport id_add, id_forget, id_prefetch, order_hash, order_map_delete
 from nautilus.core.pool cimport pool_give
-from nautilus.core.positions cimport position_fill, position_t
 from nautilus.core.state cimport (
     account_t,
     instrument_t,
@@ -46,14 +46,8 @@ cdef inline int opposite(int side) noexcept nogil:
 
 
 cdef inline void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil:
-    """Moves the open quantity of the order's side in its position."""
-    cdef position_t* position
-    if order.position:
-        position = &k.positions[order.position]
-        if order.side == SIDE_BUY:
-            position.open_buy += change
-        else:
-            position.open_sell += change
+    """Moves what the order has open in its pair."""
+    account_open(k, order.position, order.side, True, order.price, change)
 
 
 cdef void order_rest(kernel_t* k, uint32_t index) noexcept nogil:
@@ -192,16 +186,13 @@ cdef void fill(kernel_t* k, order_t* incoming, uint32_t index, int64_t quantity)
     e.account_id = k.accounts[incoming.account].id
     e.counter_account_id = k.accounts[resting.account].id
     e.strategy_id = incoming.strategy_id
-    instrument.last = price
-    instrument.has_last = 1
-    if incoming.position:
-        position_fill(
-            &k.positions[incoming.position], incoming.side == SIDE_BUY, price, quantity, instrument.multiplier
-        )
-    if resting.position:
-        position_fill(
-            &k.positions[resting.position], resting.side == SIDE_BUY, price, quantity, instrument.multiplier
-        )
+    instrument_traded(k, instrument, price)
+    e.fee = account_fill(
+        k, incoming.position, incoming.side, price, quantity, True, incoming.filled == quantity
+    )
+    e.venue_reference = <uint64_t>account_fill(
+        k, resting.position, resting.side, price, quantity, False, resting.filled == 0
+    )
     if resting.leaves == quantity:
         order_unlink(k, index)
         order_release(k, index)

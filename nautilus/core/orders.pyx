@@ -1,13 +1,16 @@
 """Orders: entering, replacing, cancelling, and the step that carries one command out. Rules: docs/kernel.md."""
 
 from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memset
 
+from nautilus.core.accounts cimport account_entered, account_open
 from nautilus.core.book cimport ladder_find, ladder_room
 from nautilus.core.control cimport control, echo, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
+from nautilus.core.limits cimport pair_add
 from nautilus.core.matching cimport (
     INCOMING_BOUNDED,
     INCOMING_MARKET,
@@ -26,6 +29,7 @@ from nautilus.core.matching cimport (
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pool cimport pool_take
 from nautilus.core.pretrade cimport pretrade_check
+from nautilus.core.risk cimport intent_t
 from nautilus.core.state cimport (
     account_of,
     instrument_of,
@@ -34,7 +38,6 @@ from nautilus.core.state cimport (
     order_at,
     order_of,
     order_t,
-    position_add,
     position_of,
 )
 from nautilus.core.timers cimport timer_arm
@@ -113,8 +116,9 @@ cdef inline void after_match(kernel_t* k, uint32_t index, order_t* order, bint o
 
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t instrument, account, position = 0, bits, index
-    cdef bint market, bounded, rests, open_end
+    cdef bint market, rests, open_end
     cdef int64_t bound = 0
+    cdef intent_t intent
     cdef int mode = 0
     cdef order_t order
     if (
@@ -140,12 +144,17 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     if k.accounts[account].flags & ACCOUNT_EXEMPT:
         position = position_of(k, account, instrument)      # only for the kill switch of the pair
     else:
-        position = position_add(k, account, instrument)
+        position = pair_add(k, account, instrument)
         if position == 0:
             reject(k, c, REASON_POOL_FULL)
             return
     market = c.order_type == TYPE_MARKET
-    bits = pretrade_check(k, c, c.side, market, instrument, account, position, NULL, &bound, &bounded)
+    memset(&intent, 0, sizeof(intent_t))
+    intent.side = c.side
+    intent.priced = c.order_type == TYPE_LIMIT
+    intent.market = market
+    intent.strategy = c.strategy_id
+    bits = pretrade_check(k, c, &intent, instrument, account, position)
     if bits:
         refuse(k, c, bits)
         return
@@ -175,9 +184,11 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.side = c.side
     order.time_in_force = c.time_in_force
     echo(k, c, EVENT_ACCEPTED).leaves_quantity = c.quantity
+    account_entered(k, order.position, c)
 
     if market:
-        mode = INCOMING_MARKET | (INCOMING_BOUNDED if bounded else 0)
+        mode = INCOMING_MARKET | (INCOMING_BOUNDED if intent.bounded else 0)
+        bound = intent.bound
     if c.flags & FLAG_TAPE:
         match_tape(k, &order, c.flags & FLAG_TAPE_BOOKED)
         open_end = True
@@ -215,8 +226,8 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t bits
     cdef order_t* order
     cdef command_t named
-    cdef int64_t bound = 0, leaves
-    cdef bint bounded
+    cdef int64_t leaves
+    cdef intent_t intent
     if index == 0:
         reject(k, c, reason)
         return
@@ -225,9 +236,16 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     named.side = order.side
     named.instrument_id = k.instruments[order.instrument].id
     named.strategy_id = order.strategy_id
+    memset(&intent, 0, sizeof(intent_t))
+    intent.side = order.side
+    intent.priced = intent.replaced = 1
+    intent.strategy = order.strategy_id
+    intent.filled = order.filled
+    intent.leaves = order.leaves
+    intent.value = order.price
     bits = pretrade_check(
-        k, c, order.side, False, order.instrument, order.account,
-        order.position if order.position else position_of(k, order.account, order.instrument), order, &bound, &bounded
+        k, c, &intent, order.instrument, order.account,
+        order.position if order.position else position_of(k, order.account, order.instrument)
     )
     if bits:
         refuse(k, &named, bits)
@@ -253,11 +271,7 @@ cdef inline void shrink(kernel_t* k, order_t* order, int64_t leaves) noexcept no
     """Takes quantity off a resting order, in its place."""
     cdef int64_t less = order.leaves - leaves
     ladder_find(ladder_of(k, order.instrument, order.side), rank_of(order.side, order.price)).quantity -= less
-    if order.position:
-        if order.side == SIDE_BUY:
-            k.positions[order.position].open_buy -= less
-        else:
-            k.positions[order.position].open_sell -= less
+    account_open(k, order.position, order.side, True, order.price, -less)
     order.leaves = leaves
 
 
