@@ -215,7 +215,7 @@ class TwinKernel(TwinOrders):
         account = self.accounts.setdefault(command.account_id, Account(command.flags))
         orders = any(account_id == command.account_id for account_id, _ in self.orders)
         position = any(key[0] == command.account_id and item.quantity for key, item in self.book_positions.items())
-        if orders or position:
+        if account.flags != command.flags and (orders or position):
             return Reason.MALFORMED
         account.flags = command.flags
         return None
