@@ -3,11 +3,13 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from nautilus.core.accounts cimport account_entered
 from nautilus.core.control cimport control, echo, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
+from nautilus.core.limits cimport pair_add
 from nautilus.core.market cimport (
     intent_t,
     market_crosses,
@@ -21,7 +23,8 @@ from nautilus.core.market cimport (
 )
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pretrade cimport pretrade_check
-from nautilus.core.reports cimport order_remove, reduce_clean, reduce_join, take_reports
+from nautilus.core.reports cimport order_remove, reduce_clean, reduce_join, take_reports, work
+from nautilus.core.risk cimport intent_t as checked_t
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
@@ -32,7 +35,7 @@ from nautilus.core.state cimport (
     order_at,
     order_of,
     order_t,
-    position_add,
+    order_value,
     position_of,
     step_at,
 )
@@ -127,10 +130,11 @@ cdef bint slide(kernel_t* k, uint32_t instrument_index, int side, int64_t* price
 
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t instrument, account, position = 0, bits, slot
-    cdef bint market, bounded, rests
+    cdef bint market, rests
     cdef int64_t bound = 0, price = c.price_ticks
     cdef order_t* order
     cdef intent_t intent
+    cdef checked_t checked
     if (
         c.side < SIDE_BUY or c.side > SIDE_SELL or c.order_type < TYPE_LIMIT or c.order_type > TYPE_PEGGED
         or c.time_in_force < TIF_GTC or c.time_in_force > TIF_AT_CLOSE
@@ -154,12 +158,18 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     if k.accounts[account].flags & ACCOUNT_EXEMPT:
         position = position_of(k, account, instrument)      # only for the kill switch of the pair
     else:
-        position = position_add(k, account, instrument)
+        position = pair_add(k, account, instrument)
         if position == 0:
             reject(k, c, REASON_POOL_FULL)
             return
     market = c.order_type == TYPE_MARKET
-    bits = pretrade_check(k, c, c.side, market, instrument, account, position, NULL, &bound, &bounded)
+    memset(&checked, 0, sizeof(checked_t))
+    checked.side = c.side
+    checked.priced = c.order_type == TYPE_LIMIT
+    checked.market = market
+    checked.strategy = c.strategy_id
+    checked.reducing = (c.flags & FLAG_REDUCE_ONLY) != 0
+    bits = pretrade_check(k, c, &checked, instrument, account, position)
     if bits:
         refuse(k, c, bits)
         return
@@ -193,16 +203,15 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.life = ORDER_ENTERING
     if order.position and c.flags & FLAG_REDUCE_ONLY:
         reduce_join(k, slot)
-    elif order.position:
-        if c.side == SIDE_BUY:
-            k.positions[order.position].open_buy += c.quantity
-        else:
-            k.positions[order.position].open_sell += c.quantity
+    account_entered(k, order.position, c)
+    if not checked.priced:
+        k.values[slot] = checked.valuation
+    work(k, order, c.quantity)
     memset(&intent, 0, sizeof(intent_t))
     intent.price = price
     intent.quantity = c.quantity
-    intent.bound = bound
-    intent.bounded = bounded
+    intent.bound = checked.bound
+    intent.bounded = checked.bounded
     intent.id = slot
     intent.owner = owner_of(k, account)
     intent.side = c.side
@@ -250,8 +259,8 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t bits
     cdef order_t* order
     cdef command_t named
-    cdef int64_t bound = 0, leaves
-    cdef bint bounded
+    cdef int64_t leaves
+    cdef checked_t checked
     if index == 0:
         reject(k, c, reason)
         return
@@ -260,9 +269,17 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     named.side = order.side
     named.instrument_id = k.instruments[order.instrument].id
     named.strategy_id = order.strategy_id
+    memset(&checked, 0, sizeof(checked_t))
+    checked.side = order.side
+    checked.priced = checked.replaced = 1
+    checked.reducing = (order.flags & FLAG_REDUCE_ONLY) != 0
+    checked.strategy = order.strategy_id
+    checked.filled = order.filled
+    checked.leaves = order.leaves
+    checked.value = order_value(k, order)
     bits = pretrade_check(
-        k, c, order.side, False, order.instrument, order.account,
-        order.position if order.position else position_of(k, order.account, order.instrument), order, &bound, &bounded
+        k, c, &checked, order.instrument, order.account,
+        order.position if order.position else position_of(k, order.account, order.instrument)
     )
     if bits:
         refuse(k, &named, bits)
@@ -274,13 +291,10 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
         reject(k, &named, REASON_POOL_FULL)
         return
     leaves = c.quantity - order.filled
-    if order.position and not order.flags & FLAG_REDUCE_ONLY:
-        if order.side == SIDE_BUY:
-            k.positions[order.position].open_buy += leaves - order.leaves
-        else:
-            k.positions[order.position].open_sell += leaves - order.leaves
+    work(k, order, -order.leaves)
     order.price = c.price_ticks
     order.leaves = leaves
+    work(k, order, leaves)
     market_replace(&k.market, index, c.price_ticks, leaves)
     take_reports(k)
 

@@ -1,16 +1,29 @@
 """Pre-trade controls: every control in one pass, every violated one reported. One thread, fails closed.
 
-Rules: docs/kernel.md, table of controls. Cache lines: instrument (2), account (1), position (2).
+Rules: docs/kernel.md and docs/kernel-controls.md, tables of controls. Sources: SEC Rule 15c3-5 (market access), MiFID II
+RTS 6 (2017/589) articles 12, 15, 16 and 17. Cache lines: instrument (2), account (1), pair (1); with limits the pair's
+second to fourth and the account's sums. An account without limits pays one test for all of them.
 """
 
 from libc.stdint cimport int64_t, uint32_t
 
-from nautilus.core.state cimport kernel_t, order_t
+from nautilus.core.risk cimport intent_t
+from nautilus.core.state cimport kernel_t
 from nautilus.core.types cimport command_t
 
-# Bit set of violated controls, 1 << reason; 0 lets the order pass. `replaced` is the order that REPLACE changes, else
-# NULL. `bound` gets the collar's worst price for this side where one applies; `bounded` says whether.
+# Bit set of violated controls, 1 << reason; 0 lets the order pass. `intent` says what the order is and gets its
+# valuation price and, where a price collar binds an order without a limit price, the worst price of this side.
+# Indexes; `position` may be 0 for exempt accounts.
 cdef uint32_t pretrade_check(
-    kernel_t* k, const command_t* c, int side, bint market, uint32_t instrument, uint32_t account, uint32_t position,
-    const order_t* replaced, int64_t* bound, bint* bounded
+    kernel_t* k, const command_t* c, intent_t* intent, uint32_t instrument, uint32_t account, uint32_t position
+) noexcept nogil
+
+# The same for a child that enters with `quantity` lots: KILLED, POSITION, OVERFLOW and what is in base money, without
+# DAILY_LOSS. `intent.valuation` is what the child is valued at, where `intent.valued`.
+cdef uint32_t pretrade_child(kernel_t* k, const intent_t* intent, uint32_t position, int64_t quantity) noexcept nogil
+
+# The worst price of an order without a limit price; False where no collar applies or there is no reference, which
+# `missing` tells. For what is triggered later.
+cdef bint pretrade_bound(
+    const kernel_t* k, uint32_t instrument, uint32_t position, int side, int64_t* bound, bint* missing
 ) noexcept nogil
