@@ -5,12 +5,12 @@ Rules: docs/kernel-orders.md, "What goes with what" and "REPLACE of special orde
 
 from libc.stdint cimport int64_t, uint32_t
 
-from nautilus.core.state cimport instrument_t, kernel_t, order_t
+from nautilus.core.state cimport instrument_t, kernel_t
 from nautilus.core.types cimport command_t
 
 # UNSUPPORTED of a NEW, and of a REPLACE of an order.
 cdef bint combine_unsupported(kernel_t* k, const command_t* c, uint32_t account, const instrument_t* instrument) noexcept nogil
-cdef bint combine_unchangeable(const command_t* c, const order_t* order) noexcept nogil
+cdef bint combine_unchangeable(const command_t* c, int kind) noexcept nogil
 
 # PRICE and TICK as bits of reasons: every price and trigger that the type uses.
 cdef uint32_t combine_prices(

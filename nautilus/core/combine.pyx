@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from nautilus.core.state cimport group_of, instrument_t, kernel_t, order_t, step_at
+from nautilus.core.state cimport group_of, instrument_t, kernel_t, step_at
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     FLAG_ALL_OR_NONE,
@@ -141,8 +141,7 @@ cdef bint combine_unsupported(
     return linked_wrongly(k, c, account)
 
 
-cdef bint combine_unchangeable(const command_t* c, const order_t* order) noexcept nogil:
-    cdef int kind = order.order_type
+cdef bint combine_unchangeable(const command_t* c, int kind) noexcept nogil:
     if c.flags or c.display_quantity | c.min_quantity | <int64_t>c.parent_order_id | c.offset | c.group_id:
         return True
     if c.trigger_ticks and (not waits(kind) or trails(kind)):

@@ -2,33 +2,38 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from nautilus.core.accounts cimport day_begin, instrument_revalue, strategy_kill
+from nautilus.core.adjust cimport adjust, rate
 from nautilus.core.events cimport event_begin
 from nautilus.core.market cimport market_band, market_mark, market_phase, market_ticks
 from nautilus.core.reports cimport walk_gather, walk_remove
+from nautilus.core.limits cimport account_limits, limit_malformed, limit_set, limits_refresh, pair_add
+from nautilus.core.positions cimport position_t
 from nautilus.core.state cimport (
     MAX_BANDS,
     account_add,
     account_of,
+    account_t,
     instrument_add,
     instrument_of,
     instrument_t,
     kernel_t,
-    limit_set,
-    limits_refresh,
     order_at,
-    position_add,
     position_of,
 )
 from nautilus.core.timers cimport timer_arm, timer_disarm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
+    ACCOUNT_FIFO,
     ACCOUNT_RECORDED,
     COMMAND_ACCOUNT,
+    COMMAND_ADJUST,
     COMMAND_INSTRUMENT,
     COMMAND_KILL,
     COMMAND_LIMIT,
     COMMAND_MARK,
     COMMAND_MASS_CANCEL,
+    COMMAND_RATE,
     COMMAND_RESUME,
     COMMAND_SESSION,
     EVENT_APPLIED,
@@ -37,10 +42,9 @@ from nautilus.core.types cimport (
     EVENT_REJECTED,
     INSTRUMENT_BAND,
     INSTRUMENT_NEGATIVE,
-    LIMIT_MESSAGE_RATE,
-    LIMIT_VOLATILITY_BAND,
     LIMIT_ORDER_QUANTITY,
-    LIMIT_PRICE_COLLAR,
+    LIMIT_REPEATED,
+    LIMIT_VOLATILITY_BAND,
     MAX_MULTIPLIER_BITS,
     MAX_PRICE_BITS,
     MAX_QUANTITY_BITS,
@@ -58,6 +62,7 @@ from nautilus.core.types cimport (
     REASON_UNKNOWN_ACCOUNT,
     REASON_UNKNOWN_INSTRUMENT,
     REASON_UNSUPPORTED,
+    SELF_MATCH_NONE,
     SIDE_BUY,
     SIDE_SELL,
     TIF_DAY,
@@ -68,7 +73,6 @@ from nautilus.core.types cimport (
 cdef int64_t MAX_STEP = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MAX_PRICE = <int64_t>1 << MAX_PRICE_BITS
 cdef int64_t MAX_MULTIPLE = <int64_t>1 << MAX_MULTIPLIER_BITS
-cdef int64_t MAX_COLLAR_BPS = 1000000
 
 
 cdef event_t* echo(kernel_t* k, const command_t* c, int kind) noexcept nogil:
@@ -141,24 +145,40 @@ cdef int new_instrument(kernel_t* k, const command_t* c) noexcept nogil:
     return 0
 
 
+cdef bint account_in_use(const kernel_t* k, const account_t* account) noexcept nogil:
+    cdef uint32_t at = account.risk.first_pair
+    if account.open_orders:
+        return True
+    while at:
+        if k.positions[at].quantity:
+            return True
+        at = k.positions[at].next_of_account
+    return False
+
+
 cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef uint32_t index, i
+    cdef uint32_t index
+    cdef account_t* account
     if c.account_id == 0:
         return REASON_UNKNOWN_ACCOUNT
-    if c.flags & ~<uint32_t>(ACCOUNT_EXEMPT | ACCOUNT_RECORDED):
+    if c.flags & ~<uint32_t>(ACCOUNT_EXEMPT | ACCOUNT_RECORDED | ACCOUNT_FIFO) or c.order_type > SELF_MATCH_NONE:
         return REASON_MALFORMED
     index = account_of(k, c.account_id)
+    account = &k.accounts[index]
     if index:
-        if k.accounts[index].open_orders:
+        if account.flags != c.flags and account_in_use(k, account):
             return REASON_MALFORMED
-        for i in range(1, k.instrument_count + 1):
-            if k.positions[position_of(k, index, i)].quantity:      # entry 0 is always empty
-                return REASON_MALFORMED
     else:
         index = account_add(k, c.account_id)
         if index == 0:
             return REASON_POOL_FULL
-    k.accounts[index].flags = c.flags
+        account = &k.accounts[index]
+    account.flags = c.flags
+    account.self_match_group = c.group_id
+    account.self_match_mode = c.order_type
+    if c.group_id or c.order_type or c.flags & ACCOUNT_FIFO:
+        k.rules = 2
+    account_limits(k, index)
     return 0
 
 
@@ -182,20 +202,12 @@ cdef int limit_command(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int reason
     if kind < LIMIT_ORDER_QUANTITY or kind > LIMIT_VOLATILITY_BAND:
         return REASON_MALFORMED
-    if kind > LIMIT_MESSAGE_RATE:
-        return REASON_UNSUPPORTED
-    if c.quantity < -1 or (kind == LIMIT_PRICE_COLLAR and c.quantity > MAX_COLLAR_BPS):
-        return REASON_MALFORMED
-    if kind == LIMIT_MESSAGE_RATE and (
-        c.instrument_id or c.quantity == 0 or (c.quantity > 0 and c.expire_ns < c.quantity)
-    ):
+    if limit_malformed(kind, c.account_id, c.instrument_id, c.quantity, c.expire_ns):
         return REASON_MALFORMED
     reason = scope(k, c, &account, &instrument)
     if reason:
         return reason
-    if limit_set(
-        k, kind, c.account_id, c.instrument_id, c.quantity, c.expire_ns if kind == LIMIT_MESSAGE_RATE else 0
-    ):
+    if limit_set(k, kind, c.account_id, c.instrument_id, c.quantity, c.expire_ns):
         return REASON_POOL_FULL
     limits_refresh(k, kind, account, instrument)
     return 0
@@ -235,9 +247,15 @@ cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
         market_phase(&k.market, index, phase)
         instrument.close_ns = c.expire_ns
         instrument.date = c.offset
+        instrument.version += 1
         rearm_day_orders(k, index)
         if phase == PHASE_CLOSED:
             walk_remove(k, 0, index, 0, -1, True, False, EVENT_EXPIRED, REASON_SESSION_CLOSED)
+    if c.instrument_id == 0:
+        if not k.session_seen or k.session_date != c.offset:
+            day_begin(k)
+        k.session_seen = True
+        k.session_date = c.offset
     return 0
 
 
@@ -253,23 +271,42 @@ cdef int mark(kernel_t* k, const command_t* c) noexcept nogil:
     instrument.mark = c.price_ticks
     instrument.has_mark = 1
     market_mark(&k.market, index, c.price_ticks)
+    instrument.mark_ns = k.now_ns
+    instrument_revalue(k, index)
     return 0
+
+
+cdef inline void executions_resume(position_t* position, int64_t now_ns) noexcept nogil:
+    """A person lets the pair go on after too many executions."""
+    if position.controls >> LIMIT_REPEATED & 1:
+        position.executions = 0
+        position.executions_ns = now_ns
 
 
 cdef int kill_switch(kernel_t* k, const command_t* c, uint32_t account, uint32_t instrument, bint on) noexcept nogil:
     cdef uint32_t position
-    if account and instrument:
-        position = position_add(k, account, instrument) if on else position_of(k, account, instrument)
+    if c.strategy_id:
+        if strategy_kill(k, account, c.strategy_id, on):
+            return REASON_POOL_FULL
+        k.rules = 2
+    elif account and instrument:
+        position = pair_add(k, account, instrument) if on else position_of(k, account, instrument)
         if position:
             k.positions[position].killed = on
+            if not on:
+                executions_resume(&k.positions[position], k.now_ns)
         elif on:
             return REASON_POOL_FULL
+        k.accounts[account].risk.version += 1
     elif account:
         k.accounts[account].killed = on
+        k.accounts[account].risk.version += 1
     elif instrument:
         k.instruments[instrument].killed = on
+        k.instruments[instrument].version += 1
     else:
         k.killed = on
+        k.version += 1
     return 0
 
 
@@ -283,6 +320,9 @@ cdef void control(kernel_t* k, const command_t* c) noexcept nogil:
             reject(k, c, reason)
         return
     if kind == COMMAND_KILL or kind == COMMAND_RESUME or kind == COMMAND_MASS_CANCEL:
+        if kind != COMMAND_MASS_CANCEL and c.strategy_id and (c.account_id == 0 or c.instrument_id):
+            reject(k, c, REASON_MALFORMED)
+            return
         reason = scope(k, c, &account, &instrument)
         if reason == 0 and kind == COMMAND_MASS_CANCEL and c.side > SIDE_SELL:
             reason = REASON_MALFORMED
@@ -294,7 +334,8 @@ cdef void control(kernel_t* k, const command_t* c) noexcept nogil:
             echo(k, c, EVENT_APPLIED)
         elif kind == COMMAND_KILL:
             counted(k, c, walk_remove(
-                k, account, instrument, 0, -1, False, True, EVENT_CANCELLED, REASON_KILL_SWITCH
+                k, account, instrument, 0, c.strategy_id if c.strategy_id else -1, False, True, EVENT_CANCELLED,
+                REASON_KILL_SWITCH
             ))
         else:
             counted(k, c, walk_remove(
@@ -310,6 +351,10 @@ cdef void control(kernel_t* k, const command_t* c) noexcept nogil:
         reason = limit_command(k, c)
     elif kind == COMMAND_SESSION:
         reason = session(k, c)
+    elif kind == COMMAND_RATE:
+        reason = rate(k, c)
+    elif kind == COMMAND_ADJUST:
+        reason = adjust(k, c)
     else:
         reason = REASON_UNSUPPORTED
     if reason:

@@ -16,6 +16,7 @@ cdef class Kernel:
     cdef journal_t* journal_state       # its inside, NULL without one
     cdef str stopped                    # why nothing more is taken; None while it runs
     cdef bint busy                      # a batch is under way, perhaps without the interpreter lock
+    cdef dict account_states            # the last answer of `account`, by index
     cdef int begin(self, uint32_t capacity, uint32_t closed_capacity, bint huge) except -1
     cdef int alone(self) except -1
     cdef int check_running(self) except -1
@@ -25,3 +26,4 @@ cdef class Kernel:
     cdef int check_room(self, const command_t* commands, Py_ssize_t count) except -1
     cdef object all_events(self, const command_t* commands, Py_ssize_t count)
     cdef uint32_t known(self, object instrument_id) except 0
+    cdef uint32_t open_account(self, object account_id) except 0

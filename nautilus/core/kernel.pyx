@@ -7,6 +7,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from nautilus.core.account_view cimport account_state, lot_rows, position_rows
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.hooks cimport hooks_set
@@ -21,28 +22,22 @@ from nautilus.core.journal cimport (
 from nautilus.core.ladder cimport level_rank
 from nautilus.core.market cimport market_best, market_next, market_t
 from nautilus.core.orders cimport kernel_step, look_ahead
-from nautilus.core.positions cimport money_int, position_t
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
 from nautilus.core.state cimport (
     account_of,
     instrument_of,
-    instrument_t,
-    position_of,
     state_close,
     state_open,
 )
 from nautilus.core.types cimport COMMAND_ACCOUNT, COMMAND_NEW, COMMAND_REPLACE, EVENT_REJECTED, SIDE_BUY, SIDE_SELL, event_t
 
+from nautilus.core.account_view import POSITION
 from nautilus.core.journal_reader import JournalReader, verify
 from nautilus.core.segment import JournalError
 from nautilus.core.snapshot_file import latest_snapshot, write_snapshot
 from nautilus.core.types import COMMAND, EVENT
 
 DEPTH = np.dtype([("price_ticks", "<i8"), ("quantity", "<i8"), ("orders", "<i8")], align=True)
-POSITION = np.dtype([
-    ("instrument_id", "<u4"), ("quantity", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8"),
-    ("cost", "O"), ("realised", "O"), ("unrealised", "O"),
-])
 cnp.import_array()
 
 cdef enum:
@@ -126,6 +121,7 @@ cdef class Kernel:
         if self.busy or self.journal is not None:
             raise KernelError("BUSY", "kernel: expected to be set up once")
         state_close(&self.state)
+        self.account_states = {}
         if state_open(&self.state, capacity, closed_capacity, huge):
             state_close(&self.state)
             raise MemoryError(f"kernel: no memory for {capacity} orders")
@@ -400,6 +396,7 @@ cdef class Kernel:
             raise KernelError("JOURNAL", "restore: expected a kernel without a journal")
         try:
             snapshot_read(&self.state, data)
+            self.account_states = {}
         except BaseException:
             self.stop("its state could not be restored")
             raise
@@ -441,32 +438,37 @@ cdef class Kernel:
 
     def positions(self, account_id):
         """Record array of the account's positions by instrument: quantity and open orders in lots, and cost, realised
-        and unrealised P&L as exact integers in units of the instrument's currency. Raises KernelError for an account
-        that is not open.
+        and unrealised P&L and fees as exact integers in units of the instrument's currency; `exposure` is the gross
+        value in base money, None without a mark and a rate. Raises KernelError for an account that is not open.
         """
-        cdef kernel_t* k = &self.state
-        cdef uint32_t i, index, account
-        cdef position_t* p
-        cdef instrument_t* instrument
+        return position_rows(&self.state, self.open_account(account_id))
+
+    def lots(self, account_id, instrument_id):
+        """Record array of the lots of a FIFO account's position, oldest first: quantity (negative when short), price
+        and cost. Raises KernelError for an account or an instrument that is not known.
+        """
+        cdef uint32_t account = self.open_account(account_id)
+        return lot_rows(&self.state, account, self.known(instrument_id))
+
+    def account(self, account_id, *, lifetime_ns=0):
+        """AccountState: equity, cash by currency, exposure, credit used, and why the account has no value if so.
+
+        lifetime_ns: an answer may be so old by the kernel's clock; 100 ms suit a display. It costs some microseconds
+        a position otherwise. Raises KernelError for an account that is not open.
+        """
+        cdef uint32_t account = self.open_account(account_id)
+        known = self.account_states.get(account)
+        if known is None or lifetime_ns <= 0 or not 0 <= self.state.now_ns - known.now_ns < lifetime_ns:
+            known = self.account_states[account] = account_state(&self.state, account)
+        return known
+
+    cdef uint32_t open_account(self, object account_id) except 0:
+        cdef uint32_t account
         self.alone()
-        account = account_of(k, account_id)
+        account = account_of(&self.state, account_id)
         if account == 0:
-            raise KernelError("UNKNOWN_ACCOUNT", f"positions: account {account_id} is not open")
-        rows = []
-        for i in range(k.instrument_count):
-            index = position_of(k, account, k.instrument_order[i])
-            p = &k.positions[index]
-            cost = money_int(p, False)
-            realised = money_int(p, True)
-            if index == 0 or not (p.quantity or cost or realised or p.open_buy or p.open_sell):
-                continue
-            instrument = &k.instruments[p.instrument]
-            unrealised = 0
-            if instrument.has_mark or instrument.has_last:
-                mark = instrument.mark if instrument.has_mark else instrument.last
-                unrealised = (<object>p.quantity) * mark * (<object>instrument.multiplier) + cost
-            rows.append((instrument.id, p.quantity, p.open_buy, p.open_sell, cost, realised, unrealised))
-        return np.array(rows, POSITION).view(np.recarray)
+            raise KernelError("UNKNOWN_ACCOUNT", f"kernel: account {account_id} is not open")
+        return account
 
     cdef uint32_t known(self, object instrument_id) except 0:
         cdef uint32_t instrument

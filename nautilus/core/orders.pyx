@@ -3,12 +3,14 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from nautilus.core.accounts cimport account_entered
 from nautilus.core.combine cimport trails, waits
 from nautilus.core.control cimport control, echo, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
+from nautilus.core.limits cimport pair_add
 from nautilus.core.market cimport (
     GROUP_MEMBERS,
     extra_t,
@@ -25,7 +27,8 @@ from nautilus.core.market cimport (
 )
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pretrade cimport pretrade_check
-from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_reports
+from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_reports, work
+from nautilus.core.risk cimport intent_t as checked_t
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
@@ -37,7 +40,6 @@ from nautilus.core.state cimport (
     order_at,
     order_of,
     order_t,
-    position_add,
     position_of,
 )
 from nautilus.core.timers cimport timer_arm
@@ -139,11 +141,12 @@ cdef inline uint32_t parent_of(kernel_t* k, uint32_t account, uint64_t order_id)
 cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t instrument, account, position = 0, bits, slot
     cdef uint32_t parent = 0
-    cdef bint bounded, stands_somewhere
-    cdef int64_t bound = 0, price = c.price_ticks, valuation = 0
+    cdef bint stands_somewhere
+    cdef int64_t price = c.price_ticks
     cdef int reason
     cdef order_t* order
     cdef intent_t intent
+    cdef checked_t checked
     if (
         c.side < SIDE_BUY or c.side > SIDE_SELL or c.order_type < TYPE_LIMIT or c.order_type > TYPE_PEGGED
         or c.time_in_force < TIF_GTC or c.time_in_force > TIF_AT_CLOSE
@@ -167,14 +170,19 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     if k.accounts[account].flags & ACCOUNT_EXEMPT:
         position = position_of(k, account, instrument)      # only for the kill switch of the pair
     else:
-        position = position_add(k, account, instrument)
+        position = pair_add(k, account, instrument)
         if position == 0:
             reject(k, c, REASON_POOL_FULL)
             return
-    bits = pretrade_check(
-        k, c, c.side, instrument, account, position, NULL, c.trigger_ticks,
-        waits(c.order_type) and (c.trigger_ticks != 0 or not trails(c.order_type)), &bound, &bounded, &valuation
-    )
+    memset(&checked, 0, sizeof(checked_t))
+    checked.side = c.side
+    checked.kind = c.order_type
+    checked.strategy = c.strategy_id
+    checked.reducing = (c.flags & FLAG_REDUCE_ONLY) != 0
+    checked.parked = c.parent_order_id != 0
+    checked.trigger = c.trigger_ticks
+    checked.has_trigger = waits(c.order_type) and (c.trigger_ticks != 0 or not trails(c.order_type))
+    bits = pretrade_check(k, c, &checked, instrument, account, position)
     if bits:
         refuse(k, c, bits)
         return
@@ -188,7 +196,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
         if reason:
             reject(k, c, reason)
             return
-        valuation = price
+        checked.valuation = price
     stands_somewhere = parent or (c.time_in_force != TIF_IOC and c.time_in_force != TIF_FOK)
     if (
         (stands_somewhere and (
@@ -205,7 +213,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.order_id = c.order_id
     order.leaves = c.quantity
     order.filled = 0
-    order.price = valuation
+    order.price = checked.valuation
     order.arming = k.arming
     order.instrument = instrument
     order.account = account
@@ -219,16 +227,13 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     order.life = ORDER_ENTERING | ORDER_UNENTERED if parent else ORDER_ENTERING
     if order.position and c.flags & FLAG_REDUCE_ONLY:
         reduce_join(k, slot)
-    elif order.position and not parent:
-        if c.side == SIDE_BUY:
-            k.positions[order.position].open_buy += c.quantity
-        else:
-            k.positions[order.position].open_sell += c.quantity
+    account_entered(k, order.position, c)
+    work(k, order, c.quantity)
     memset(&intent, 0, sizeof(intent_t))
     intent.price = price
     intent.quantity = c.quantity
-    intent.bound = bound
-    intent.bounded = bounded
+    intent.bound = checked.bound
+    intent.bounded = checked.bounded
     intent.id = slot
     intent.owner = owner_of(k, account)
     intent.side = c.side
@@ -283,9 +288,9 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t bits
     cdef order_t* order
     cdef command_t named
-    cdef int64_t bound = 0, leaves, trigger, valuation = 0, price = c.price_ticks
+    cdef int64_t leaves, price = c.price_ticks
     cdef const extra_t* extra
-    cdef bint bounded
+    cdef checked_t checked
     if index == 0:
         reject(k, c, reason)
         return
@@ -296,11 +301,21 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     named.instrument_id = k.instruments[order.instrument].id
     named.strategy_id = order.strategy_id
     extra = &k.market.extras[k.market.orders[index].extra]
-    trigger = c.trigger_ticks if c.trigger_ticks else extra.trigger
+    memset(&checked, 0, sizeof(checked_t))
+    checked.side = order.side
+    checked.kind = order.order_type
+    checked.replaced = 1
+    checked.reducing = (order.flags & FLAG_REDUCE_ONLY) != 0
+    checked.parked = (order.life & ORDER_UNENTERED) != 0
+    checked.strategy = order.strategy_id
+    checked.filled = order.filled
+    checked.leaves = order.leaves
+    checked.value = order.price
+    checked.trigger = c.trigger_ticks if c.trigger_ticks else extra.trigger
+    checked.has_trigger = extra.has_trigger
     bits = pretrade_check(
-        k, c, order.side, order.instrument, order.account,
-        order.position if order.position else position_of(k, order.account, order.instrument), order, trigger,
-        extra.has_trigger, &bound, &bounded, &valuation
+        k, c, &checked, order.instrument, order.account,
+        order.position if order.position else position_of(k, order.account, order.instrument)
     )
     if bits:
         refuse(k, &named, bits)
@@ -314,13 +329,10 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
         reject(k, &named, REASON_POOL_FULL)
         return
     leaves = c.quantity - order.filled
-    if order.position and not order.flags & FLAG_REDUCE_ONLY and not order.life & ORDER_UNENTERED:
-        if order.side == SIDE_BUY:
-            k.positions[order.position].open_buy += leaves - order.leaves
-        else:
-            k.positions[order.position].open_sell += leaves - order.leaves
-    order.price = valuation
+    work(k, order, -order.leaves)
+    order.price = checked.valuation
     order.leaves = leaves
+    work(k, order, leaves)
     if k.market.orders[index].extra:
         market_amend(&k.market, index, c.price_ticks, leaves, c.trigger_ticks)
     else:

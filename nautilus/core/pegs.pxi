@@ -57,6 +57,7 @@ cdef void peg_place(market_t* m, book_t* book, uint32_t slot) noexcept nogil:
     cdef int64_t price = 0
     if book.phase != PHASE_CONTINUOUS or not peg_price(m, book, order.side, extra, &price):
         order.level = 0
+        extra.price = 0
         aside_join(m, slot, extra, STANDING_PARKED)
         return
     aggressor_of(m, slot, &a, price, order.leaves)

@@ -1,14 +1,9 @@
-"""Positions: the exact integers for Python, and a face for the tests of the arithmetic."""
+"""Positions: a face for the tests of the arithmetic."""
 
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-
-cdef object money_int(const position_t* p, bint realised):
-    """Cost or realised P&L as a Python integer."""
-    if realised:
-        return (<object>money_high(p.realised) << 64) + <object>money_low(p.realised)
-    return (<object>money_high(p.cost) << 64) + <object>money_low(p.cost)
+from nautilus.core.money cimport money_int
 
 
 cdef class Position:
@@ -33,9 +28,9 @@ cdef class Position:
     @property
     def cost(self):
         """Cash flow that opened what is held."""
-        return money_int(&self.state, False)
+        return money_int(self.state.cost)
 
     @property
     def realised(self):
         """Realised P&L."""
-        return money_int(&self.state, True)
+        return money_int(self.state.realised)

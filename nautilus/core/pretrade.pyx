@@ -1,45 +1,93 @@
 """Pre-trade controls."""
 
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
+from libc.string cimport memset
 
+from nautilus.core.accounts cimport account_settle, rate_of, strategy_killed
 from nautilus.core.combine cimport (
     combine_prices,
     combine_unchangeable,
     combine_unsupported,
     combine_valuation,
+    priced,
     waits,
 )
 from nautilus.core.market cimport extra_t
-from nautilus.core.positions cimport money_above, money_value, money_wide, position_t
-from nautilus.core.state cimport ORDER_UNENTERED, account_t, instrument_t, kernel_t, order_t, position_of
+from nautilus.core.money cimport money_above, money_value
+from nautilus.core.positions cimport last_new_t, position_t
+from nautilus.core.risk cimport intent_t, risk_check, risk_t
+from nautilus.core.state cimport account_t, instrument_t, kernel_t, order_t, position_of
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     FLAG_REDUCE_ONLY,
+    LIMIT_CONCENTRATION,
+    LIMIT_CREDIT,
+    LIMIT_CREDIT_TOTAL,
+    LIMIT_DAILY_LOSS,
+    LIMIT_DUPLICATE,
+    LIMIT_GROSS_EXPOSURE,
+    LIMIT_LEVERAGE,
+    LIMIT_NET_EXPOSURE,
+    LIMIT_OPEN_ORDERS,
+    LIMIT_OPEN_VALUE,
+    LIMIT_ORDER_NOTIONAL,
+    LIMIT_ORDER_QUANTITY,
+    LIMIT_PERMISSION,
+    LIMIT_POSITION,
+    LIMIT_PRICE_BAND,
+    LIMIT_PRICE_COLLAR,
+    LIMIT_REPEATED,
+    LIMIT_STALE_PRICE,
     MAX_POSITION_BITS,
     MAX_QUANTITY_BITS,
     PHASE_CONTINUOUS,
     REASON_COLLAR,
+    REASON_CONCENTRATION,
+    REASON_CREDIT,
+    REASON_DAILY_LOSS,
     REASON_EXPIRY,
+    REASON_EXPOSURE,
     REASON_KILLED,
+    REASON_LEVERAGE,
     REASON_LOT,
     REASON_MIN_QUANTITY,
+    REASON_OPEN_ORDERS,
+    REASON_OPEN_VALUE,
     REASON_ORDER_NOTIONAL,
     REASON_ORDER_QUANTITY,
     REASON_OVERFLOW,
+    REASON_PERMISSION,
     REASON_POSITION,
     REASON_PRICE,
+    REASON_PRICE_BAND,
     REASON_QUANTITY,
     REASON_RATE,
     REASON_REDUCE_ONLY,
     REASON_REFERENCE,
+    REASON_REPEATED,
+    REASON_REPEATED_ORDER,
+    REASON_RESTRICTED,
     REASON_SESSION,
+    REASON_STALE_PRICE,
     REASON_UNSUPPORTED,
     SIDE_BUY,
     TIF_DAY,
     TIF_GTD,
     TYPE_LIMIT,
+    TYPE_PEGGED,
     command_t,
 )
+
+cdef enum:
+    IN_BASE_MONEY = (
+        1 << LIMIT_DAILY_LOSS | 1 << LIMIT_LEVERAGE | 1 << LIMIT_CONCENTRATION | 1 << LIMIT_CREDIT
+        | 1 << LIMIT_OPEN_VALUE | 1 << LIMIT_GROSS_EXPOSURE | 1 << LIMIT_NET_EXPOSURE | 1 << LIMIT_CREDIT_TOTAL
+    )
+    BY_PRICE = 1 << LIMIT_CREDIT | 1 << LIMIT_OPEN_VALUE | 1 << LIMIT_CREDIT_TOTAL
+    BY_THE_PAST = (
+        1 << LIMIT_PRICE_BAND | 1 << LIMIT_REPEATED | 1 << LIMIT_DUPLICATE | 1 << LIMIT_STALE_PRICE
+        | 1 << LIMIT_PERMISSION
+    )
 
 cdef int64_t MAX_QUANTITY = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MAX_HELD = <int64_t>1 << MAX_POSITION_BITS
@@ -49,84 +97,207 @@ cdef inline int64_t size_of(int64_t x) noexcept nogil:
     return -x if x < 0 else x
 
 
+cdef inline bint reference_of(const instrument_t* instrument, int64_t* reference) noexcept nogil:
+    """The last MARK, else the last trade price; False where there is neither."""
+    if instrument.has_mark:
+        reference[0] = instrument.mark
+    else:
+        reference[0] = instrument.last
+    return instrument.has_mark or instrument.has_last
+
+
+cdef inline int64_t collar(const position_t* position, int64_t reference, int side) noexcept nogil:
+    cdef int64_t distance = size_of(reference) * position.collar_bps // 10000
+    return reference + distance if side == SIDE_BUY else reference - distance
+
+
 cdef bint pretrade_bound(
-    const kernel_t* k, uint32_t instrument_index, uint32_t position, int side, int64_t* bound, bint* missing
+    const kernel_t* k, uint32_t instrument, uint32_t position, int side, int64_t* bound, bint* missing
 ) noexcept nogil:
-    cdef const instrument_t* instrument = &k.instruments[instrument_index]
-    cdef int64_t reference = instrument.mark if instrument.has_mark else instrument.last, distance
+    cdef int64_t reference
     missing[0] = False
-    if position == 0 or k.positions[position].collar_bps < 0:
+    if position == 0 or not has(k.positions[position].controls, LIMIT_PRICE_COLLAR):
         return False
-    if not instrument.has_mark and not instrument.has_last:
+    if not reference_of(&k.instruments[instrument], &reference):
         missing[0] = True
         return False
-    distance = size_of(reference) * k.positions[position].collar_bps // 10000
-    bound[0] = reference + distance if side == SIDE_BUY else reference - distance
+    bound[0] = collar(&k.positions[position], reference, side)
     return True
+
+
+cdef inline bint has(uint32_t bits, int kind) noexcept nogil:
+    return bits >> kind & 1
+
+
+cdef inline uint32_t held(
+    const position_t* position, const intent_t* intent, int64_t added, int64_t less
+) noexcept nogil:
+    """POSITION and OVERFLOW, with `added` lots at work in place of `less`."""
+    cdef int64_t after
+    cdef uint32_t bits = 0
+    if intent.reducing or intent.parked:
+        return 0
+    if intent.side == SIDE_BUY:
+        after = position.quantity + position.open_buy - less + added
+    else:
+        after = position.open_sell - position.quantity - less + added
+    if has(position.controls, LIMIT_POSITION) and after > position.max_position:
+        bits = 1 << REASON_POSITION
+    if after > MAX_HELD or position.wide:
+        bits |= 1 << REASON_OVERFLOW
+    return bits
+
+
+cdef inline uint32_t in_base_money(
+    kernel_t* k, uint32_t index, const intent_t* intent, uint32_t on, int64_t added, int64_t less
+) noexcept nogil:
+    """The controls `on` that compare base money, as bits of reasons."""
+    cdef position_t* position = &k.positions[index]
+    cdef const instrument_t* instrument = &k.instruments[position.instrument]
+    cdef risk_t* risk = &k.accounts[position.account].risk
+    cdef uint32_t found
+    account_settle(k, risk)
+    found = risk_check(
+        risk, &k.total, position, &k.pair_values[index], on, intent.side == SIDE_BUY,
+        not intent.reducing and not intent.parked, intent.valued, intent.valuation, added, intent.value, less,
+        instrument.has_mark, instrument.mark * instrument.multiplier, instrument.multiplier,
+        rate_of(k, instrument.currency)
+    )
+    if found == 0:
+        return 0
+    return (
+        (found & 1) << REASON_REFERENCE
+        | (found >> LIMIT_DAILY_LOSS & 1) << REASON_DAILY_LOSS
+        | (found >> LIMIT_LEVERAGE & 1) << REASON_LEVERAGE
+        | (found >> LIMIT_CONCENTRATION & 1) << REASON_CONCENTRATION
+        | ((found >> LIMIT_CREDIT | found >> LIMIT_CREDIT_TOTAL) & 1) << REASON_CREDIT
+        | (found >> LIMIT_OPEN_VALUE & 1) << REASON_OPEN_VALUE
+        | ((found >> LIMIT_GROSS_EXPOSURE | found >> LIMIT_NET_EXPOSURE) & 1) << REASON_EXPOSURE
+    )
+
+
+cdef inline bint as_before(const position_t* position, const command_t* c, int64_t now_ns) noexcept nogil:
+    """Whether the last accepted NEW of this side was the same, too short ago."""
+    cdef const last_new_t* last = &position.last_new[0 if c.side == SIDE_BUY else 1]
+    return (
+        last.order_type == c.order_type and last.price == c.price_ticks and last.quantity == c.quantity
+        and now_ns - last.now_ns < position.duplicate_window_ns
+    )
+
+
+cdef uint32_t remembered(
+    kernel_t* k, const command_t* c, const intent_t* intent, position_t* position, const instrument_t* instrument,
+    bint has_reference, int64_t reference, bint good_price, bint good_quantity
+) noexcept nogil:
+    """The controls that go by what came before: permission, band price, executions, the last order, the price's age."""
+    cdef uint32_t on = position.controls, bits = 0
+    cdef int64_t price
+    if has(on, LIMIT_PRICE_BAND):
+        if has_reference and (not position.band_set or k.now_ns - position.band_ns >= position.band_window_ns):
+            position.band_set = 1
+            position.band_price = reference
+            position.band_ns = k.now_ns
+        if good_price and good_quantity:
+            price = c.price_ticks if priced(intent.kind) else reference
+            if not has_reference:
+                bits |= 1 << REASON_REFERENCE
+            if position.band_set and has_reference and (
+                size_of(price - position.band_price) > size_of(position.band_price) * position.band_bps // 10000
+            ):
+                bits |= 1 << REASON_PRICE_BAND
+    if has(on, LIMIT_REPEATED):
+        if (
+            position.executions_window_ns and position.executions < position.max_executions
+            and k.now_ns - position.executions_ns >= position.executions_window_ns
+        ):
+            position.executions = 0
+            position.executions_ns = k.now_ns
+        if good_quantity and position.executions >= position.max_executions:
+            bits |= 1 << REASON_REPEATED
+    if not good_quantity:
+        return bits
+    if has(on, LIMIT_DUPLICATE) and not intent.replaced and as_before(position, c, k.now_ns):
+        bits |= 1 << REASON_REPEATED_ORDER
+    if has(on, LIMIT_PERMISSION):
+        bits |= 1 << REASON_RESTRICTED if position.restricted else <uint32_t>1 << REASON_PERMISSION
+    if has(on, LIMIT_STALE_PRICE):
+        if not has_reference:
+            bits |= 1 << REASON_REFERENCE
+        elif k.now_ns - (instrument.mark_ns if instrument.has_mark else instrument.last_ns) > position.stale_ns:
+            bits |= 1 << REASON_STALE_PRICE
+    return bits
+
+
+cdef inline bint killed(
+    kernel_t* k, const instrument_t* instrument, uint32_t account, uint32_t position, uint32_t strategy, bint exempt
+) noexcept nogil:
+    return (
+        k.accounts[account].killed or (not exempt and (k.killed or instrument.killed))
+        or (position and k.positions[position].killed)
+        or (k.accounts[account].risk.killed_strategies and strategy_killed(k, account, strategy))
+    )
 
 
 cdef uint32_t pretrade_child(kernel_t* k, uint32_t slot, int64_t more, bint raised) noexcept nogil:
     cdef order_t* order = &k.orders[slot]
     cdef const extra_t* extra = &k.market.extras[k.market.orders[slot].extra]
-    cdef const account_t* account = &k.accounts[order.account]
     cdef const instrument_t* instrument = &k.instruments[order.instrument]
-    cdef const position_t* position = &k.positions[
-        order.position if order.position else position_of(k, order.account, order.instrument)
-    ]
-    cdef uint32_t bits = 0
-    cdef int64_t after, held = position.quantity, bound = 0
+    cdef uint32_t index = order.position if order.position else position_of(k, order.account, order.instrument)
+    cdef const position_t* position = &k.positions[index]
+    cdef uint32_t bits = 0, on
+    cdef int64_t bound = 0, holds = position.quantity if order.side == SIDE_BUY else -position.quantity
     cdef bint missing, bounded = pretrade_bound(k, order.instrument, order.position, order.side, &bound, &missing)
+    cdef bint exempt = k.accounts[order.account].flags & ACCOUNT_EXEMPT
+    cdef intent_t intent
+    memset(&intent, 0, sizeof(intent_t))
+    intent.side = order.side
+    intent.reducing = (order.flags & FLAG_REDUCE_ONLY) != 0
+    intent.value = order.price
+    intent.leaves = order.leaves if raised else 0
+    intent.valued = combine_valuation(
+        instrument, order.order_type,
+        extra.distance if order.order_type == TYPE_PEGGED else order.price if raised else extra.price,
+        extra.trigger, extra.has_trigger, bound, bounded, &intent.valuation
+    )
     if not raised:
-        combine_valuation(
-            instrument, order.order_type, extra.price, extra.trigger, extra.has_trigger, bound, bounded, &order.price
-        )
-    if account.killed or position.killed:
+        order.price = intent.valuation if intent.valued else 0
+    if killed(k, instrument, order.account, index, order.strategy_id, exempt):
         bits |= 1 << REASON_KILLED
-    if order.position == 0:
+    if exempt:
         return bits
-    if k.killed or instrument.killed:
-        bits |= 1 << REASON_KILLED
-    if order.flags & FLAG_REDUCE_ONLY:
-        if not raised and not waits(order.order_type) and (held >= 0 if order.side == SIDE_BUY else held <= 0):
-            bits |= 1 << REASON_REDUCE_ONLY
-        return bits
-    after = (held + position.open_buy if order.side == SIDE_BUY else position.open_sell - held) + more
-    if position.max_position >= 0 and after > position.max_position:
-        bits |= 1 << REASON_POSITION
-    if after > MAX_HELD or money_wide(position.realised):
-        bits |= 1 << REASON_OVERFLOW
+    if intent.reducing and not raised and not waits(order.order_type) and holds >= 0:
+        bits |= 1 << REASON_REDUCE_ONLY
+    bits |= held(position, &intent, intent.leaves + more, intent.leaves)
+    on = position.controls & IN_BASE_MONEY & ~<uint32_t>(1 << LIMIT_DAILY_LOSS)
+    if on:
+        bits |= in_base_money(k, index, &intent, on, intent.leaves + more, intent.leaves)
     return bits
 
 
 cdef uint32_t pretrade_check(
-    kernel_t* k, const command_t* c, int side, uint32_t instrument_index, uint32_t account_index,
-    uint32_t position_index, const order_t* replaced, int64_t trigger, bint has_trigger, int64_t* bound, bint* bounded,
-    int64_t* valuation
+    kernel_t* k, const command_t* c, intent_t* intent, uint32_t instrument_index, uint32_t account_index,
+    uint32_t position_index
 ) noexcept nogil:
     cdef instrument_t* instrument = &k.instruments[instrument_index]
     cdef account_t* account = &k.accounts[account_index]
     cdef position_t* position = &k.positions[position_index]
     cdef bint exempt = account.flags & ACCOUNT_EXEMPT
-    cdef uint32_t bits = 0, prices
-    cdef int64_t quantity = c.quantity
-    cdef int64_t leaves = quantity, held, at_work, arrival
-    cdef int kind = replaced.order_type if replaced != NULL else c.order_type
-    cdef int flags = replaced.flags if replaced != NULL else c.flags
-    cdef bint good_price, good_quantity = True, valued, missing
-    cdef bint child = replaced.life & ORDER_UNENTERED if replaced != NULL else c.parent_order_id != 0
+    cdef uint32_t bits = 0, on, money
+    cdef int64_t quantity = c.quantity, price = c.price_ticks
+    cdef int64_t leaves = quantity, reference = 0, arrival
+    cdef bint good_price, good_quantity = True, has_reference
 
-    bounded[0] = False
-    # Killed
-    if account.killed or (not exempt and (k.killed or instrument.killed)) or (position_index and position.killed):
+    intent.bounded = intent.valued = 0
+    if killed(k, instrument, account_index, position_index, intent.strategy, exempt):
         bits |= 1 << REASON_KILLED
     if not exempt and instrument.phase != PHASE_CONTINUOUS:
         bits |= 1 << REASON_SESSION
 
     # Prices and quantity in themselves
-    prices = combine_prices(instrument, c, kind, replaced != NULL)
-    good_price = not prices >> REASON_PRICE & 1
-    bits |= prices
-    if quantity <= 0 or quantity > MAX_QUANTITY or (replaced != NULL and quantity <= replaced.filled):
+    on = combine_prices(instrument, c, intent.kind, intent.replaced)
+    good_price = not on >> REASON_PRICE & 1
+    bits |= on
+    if quantity <= 0 or quantity > MAX_QUANTITY or (intent.replaced and quantity <= intent.filled):
         good_quantity = False
         bits |= 1 << REASON_QUANTITY
     else:
@@ -136,12 +307,12 @@ cdef uint32_t pretrade_check(
             bits |= 1 << REASON_MIN_QUANTITY
 
     # Life and kind
-    if replaced != NULL:
+    if intent.replaced:
         if c.expire_ns != 0:
             bits |= 1 << REASON_EXPIRY
-        if combine_unchangeable(c, replaced):
+        if combine_unchangeable(c, intent.kind):
             bits |= 1 << REASON_UNSUPPORTED
-        leaves = quantity - replaced.filled
+        leaves = quantity - intent.filled
     else:
         if c.time_in_force == TIF_GTD:
             if c.expire_ns <= k.now_ns:
@@ -152,45 +323,62 @@ cdef uint32_t pretrade_check(
             bits |= 1 << REASON_EXPIRY
         if combine_unsupported(k, c, account_index, instrument):
             bits |= 1 << REASON_UNSUPPORTED
-    bounded[0] = pretrade_bound(k, instrument_index, 0 if exempt else position_index, side, bound, &missing)
-    valued = combine_valuation(instrument, kind, c.price_ticks, trigger, has_trigger, bound[0], bounded[0], valuation)
-    if not valued:
-        valuation[0] = 0
+    has_reference = reference_of(instrument, &reference)
     if exempt:
+        intent.valued = combine_valuation(
+            instrument, intent.kind, price, intent.trigger, intent.has_trigger, 0, False, &intent.valuation
+        )
+        if not intent.valued:
+            intent.valuation = 0
         return bits
 
     # Limits
-    if missing:
-        bits |= 1 << REASON_REFERENCE
-    elif bounded[0] and kind == TYPE_LIMIT and good_price and (
-        c.price_ticks > bound[0] if side == SIDE_BUY else c.price_ticks < bound[0]
-    ):
-        bits |= 1 << REASON_COLLAR
-    if position.max_quantity >= 0 and good_quantity and quantity > position.max_quantity:
+    on = position.controls
+    if good_quantity:
+        bits |= held(position, intent, leaves, intent.leaves if intent.replaced else 0)
+        if intent.reducing and not intent.parked and not waits(intent.kind) and (
+            position.quantity >= 0 if intent.side == SIDE_BUY else position.quantity <= 0
+        ):
+            bits |= 1 << REASON_REDUCE_ONLY
+    if has(on, LIMIT_PRICE_COLLAR):
+        if has_reference:
+            intent.bound = collar(position, reference, intent.side)
+            intent.bounded = 1
+            if intent.kind == TYPE_LIMIT and good_price and (
+                price > intent.bound if intent.side == SIDE_BUY else price < intent.bound
+            ):
+                bits |= 1 << REASON_COLLAR
+        else:
+            bits |= 1 << REASON_REFERENCE
+    intent.valued = combine_valuation(
+        instrument, intent.kind, price, intent.trigger, intent.has_trigger, intent.bound, intent.bounded,
+        &intent.valuation
+    )
+    if not intent.valued:
+        intent.valuation = 0
+    if on == 0:
+        return bits
+    if has(on, LIMIT_ORDER_QUANTITY) and good_quantity and quantity > position.max_quantity:
         bits |= 1 << REASON_ORDER_QUANTITY
-    if position.max_notional >= 0:
-        if not valued:
+    if has(on, LIMIT_ORDER_NOTIONAL):
+        if not intent.valued:
             bits |= 1 << REASON_REFERENCE
         elif good_price and good_quantity and money_above(
-            money_value(size_of(valuation[0]), quantity, instrument.multiplier), position.max_notional
+            money_value(size_of(intent.valuation), quantity, instrument.multiplier), position.max_notional
         ):
             bits |= 1 << REASON_ORDER_NOTIONAL
-    if side == SIDE_BUY:
-        held = position.quantity
-        at_work = position.open_buy
-    else:
-        held = -position.quantity
-        at_work = position.open_sell
-    if good_quantity and not child and flags & FLAG_REDUCE_ONLY:
-        if not waits(kind) and held >= 0:
-            bits |= 1 << REASON_REDUCE_ONLY
-    elif good_quantity and not child:
-        if replaced != NULL:
-            at_work -= replaced.leaves
-        if position.max_position >= 0 and held + at_work + leaves > position.max_position:
-            bits |= 1 << REASON_POSITION
-        if held + at_work + leaves > MAX_HELD or money_wide(position.realised):
-            bits |= 1 << REASON_OVERFLOW
+    if on & BY_THE_PAST:
+        bits |= remembered(k, c, intent, position, instrument, has_reference, reference, good_price, good_quantity)
+    if good_quantity:
+        if has(on, LIMIT_OPEN_ORDERS) and not intent.replaced and account.open_orders + 1 > account.risk.open_orders:
+            bits |= 1 << REASON_OPEN_ORDERS
+        money = on & IN_BASE_MONEY
+        if intent.parked:
+            money &= 1 << LIMIT_DAILY_LOSS
+        if not good_price:
+            money &= ~<uint32_t>BY_PRICE
+        if money:
+            bits |= in_base_money(k, position_index, intent, money, leaves, intent.leaves if intent.replaced else 0)
 
     # Rate: GCRA, docs/kernel.md
     if account.rate_interval:

@@ -10,6 +10,9 @@ from nautilus.core.state cimport kernel_t, order_t
 # Takes in every report the market has made since the last time, in order.
 cdef void take_reports(kernel_t* k) noexcept nogil
 
+# What is open of an order changes by so many lots in its pair.
+cdef void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil
+
 # Open reduce-only orders of a position, oldest first.
 cdef void reduce_join(kernel_t* k, uint32_t slot) noexcept nogil
 # End of a command or timer: what follows in the books, `first` (an index, 0: none) before the others, and reduce-only

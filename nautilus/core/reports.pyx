@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from nautilus.core.accounts cimport account_fill, account_open, instrument_traded
 from nautilus.core.events cimport event_begin
 from nautilus.core.hashmap cimport map_delete
 from nautilus.core.market cimport (
@@ -23,8 +24,16 @@ from nautilus.core.market cimport (
     report_t,
 )
 from nautilus.core.order_ids cimport id_add, id_forget, id_prefetch, order_hash, order_map_delete
-from nautilus.core.positions cimport position_fill, position_t
-from nautilus.core.state cimport ORDER_OPEN, ORDER_UNENTERED, account_t, instrument_t, kernel_t, order_at, order_t
+from nautilus.core.positions cimport position_t
+from nautilus.core.state cimport (
+    ORDER_OPEN,
+    ORDER_UNENTERED,
+    account_t,
+    instrument_t,
+    kernel_t,
+    order_at,
+    order_t,
+)
 from nautilus.core.timers cimport timer_disarm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
@@ -49,15 +58,10 @@ from nautilus.core.types cimport (
 )
 
 
-cdef inline void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil:
-    """Moves the open quantity of the order's side in its position."""
-    cdef position_t* position
-    if order.position and not order.flags & FLAG_REDUCE_ONLY and not order.life & ORDER_UNENTERED:
-        position = &k.positions[order.position]
-        if order.side == SIDE_BUY:
-            position.open_buy += change
-        else:
-            position.open_sell += change
+cdef void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil:
+    """Moves what the order's side has open in its pair."""
+    if not order.life & ORDER_UNENTERED:
+        account_open(k, order.position, order.side, not order.flags & FLAG_REDUCE_ONLY, order.price, change)
 
 
 cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) noexcept nogil:
@@ -131,17 +135,20 @@ cdef void command_end(kernel_t* k, uint32_t first) noexcept nogil:
         reduce_clean(k, index)
 
 
-cdef inline void move(kernel_t* k, const order_t* order, int64_t price, int64_t quantity, int64_t multiplier) noexcept nogil:
-    """A fill moves the position of one of its orders."""
+cdef inline int64_t move(
+    kernel_t* k, const order_t* order, int64_t price, int64_t quantity, bint aggressor
+) noexcept nogil:
+    """A match for one of its two orders: position, fee and, for the end of the command, whether the position turned."""
     cdef position_t* position = &k.positions[order.position]
     cdef int64_t before = position.quantity
-    position_fill(position, order.side == SIDE_BUY, price, quantity, multiplier)
+    cdef int64_t fee = account_fill(k, order.position, order.side, price, quantity, aggressor, order.filled == quantity)
     if position.reduce_first and not position.turned and (
         (before > 0 and position.quantity <= 0) or (before < 0 and position.quantity >= 0)
     ):
         position.turned = 1
         k.turned[k.turned_count] = order.position
         k.turned_count += 1
+    return fee
 
 
 cdef inline void finish(kernel_t* k, uint32_t slot, order_t* order) noexcept nogil:
@@ -189,12 +196,9 @@ cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
     e.account_id = k.accounts[order.account].id
     e.counter_account_id = k.accounts[resting.account].id
     e.strategy_id = order.strategy_id
-    instrument.last = price
-    instrument.has_last = 1
-    if order.position:
-        move(k, order, price, quantity, instrument.multiplier)
-    if resting.position:
-        move(k, resting, price, quantity, instrument.multiplier)
+    instrument_traded(k, instrument, price)
+    e.fee = move(k, order, price, quantity, True)
+    e.venue_reference = <uint64_t>move(k, resting, price, quantity, False)
     if r.flags & REPORT_COUNTER_DONE:
         finish(k, r.counter, resting)
     if r.flags & REPORT_ORDER_DONE:
@@ -212,11 +216,12 @@ cdef inline void untold(kernel_t* k, const report_t* r, order_t* order) noexcept
         if r.flags & REPORT_ORDER_DONE:
             finish(k, r.order, order)
         return
-    work(k, order, r.quantity - order.leaves)
+    work(k, order, -order.leaves)
     order.leaves = r.quantity
     if r.flags & REPORT_LIMIT:
         order.price = r.price
         order.order_type = TYPE_LIMIT
+    work(k, order, order.leaves)
 
 
 cdef inline void triggered(kernel_t* k, const report_t* r, order_t* order) noexcept nogil:

@@ -107,7 +107,7 @@ cdef bint is_taken(core_t* core, const command_t* c) noexcept nogil:
     suffices: what the journal has, the log has too, and its sender is answered. A kill switch has room to the end.
     """
     cdef kernel_t* k = core.kernel
-    cdef int64_t commands = 2, most = 64 + k.timer_count, every = 64 + 2 * <int64_t>k.orders.used
+    cdef int64_t commands = 2, most = 64 + k.timer_count, every = 64 + 2 * <int64_t>k.market.order_pool.used
     if state_load(&core.control.journal_open) and state_load(&core.control.log_open):
         return True
     if c.kind == COMMAND_NEW or c.kind == COMMAND_REPLACE:
@@ -217,7 +217,7 @@ cdef void publish_state(core_t* core) noexcept nogil:
     flush_events(core)
     level_store(&control.last_sequence, k.sequence)
     level_store(&control.last_event_sequence, k.event_sequence)
-    level_store(&control.open_orders, k.orders.used)
+    level_store(&control.open_orders, k.market.order_pool.used)
     control.now_ns = k.now_ns
     if not gate_write_through(core):
         bell_ring(&control.journal_bell, -1)

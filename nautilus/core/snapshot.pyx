@@ -8,6 +8,7 @@ from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT16_MAX, int32_t, i
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
+from nautilus.core.accounts cimport accounts_restored
 from nautilus.core.hashing cimport xxh64_t, xxh64_words
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.hashmap cimport map_put
@@ -29,40 +30,31 @@ from nautilus.core.market cimport (
     market_ticks,
     standing_t,
 )
+from nautilus.core.limits cimport pair_add
 from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
-from nautilus.core.positions cimport money_high, money_join, money_low, position_t
+from nautilus.core.positions cimport position_t
+from nautilus.core.snapshot_accounts cimport put_accounts, take_accounts
 from nautilus.core.state cimport (
-    MAX_ACCOUNTS,
     MAX_BANDS,
     MAX_INSTRUMENTS,
-    MAX_LIMITS,
-    MAX_POSITIONS,
     ORDER_OPEN,
     ORDER_UNENTERED,
     group_of,
-    account_add,
-    account_of,
-    account_t,
     instrument_add,
     instrument_of,
     instrument_t,
     kernel_t,
-    limit_set,
-    limits_refresh,
     order_at,
     order_of,
     order_t,
-    position_add,
-    position_of,
     state_close,
     state_open,
 )
 from nautilus.core.combine cimport waits
-from nautilus.core.reports cimport by_standing, oldest_first, order_closed, reduce_join, walk_gather
+from nautilus.core.reports cimport by_standing, oldest_first, order_closed, reduce_join, walk_gather, work
 from nautilus.core.timers cimport timer_arm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
-    ACCOUNT_RECORDED,
     FLAG_ALL_OR_NONE,
     FLAG_GROUP_OCO,
     FLAG_GROUP_OUO,
@@ -70,9 +62,6 @@ from nautilus.core.types cimport (
     FLAG_REDUCE_ONLY,
     INSTRUMENT_NEGATIVE,
     KERNEL_RULES,
-    LIMIT_MESSAGE_RATE,
-    LIMIT_ORDER_QUANTITY,
-    LIMIT_PRICE_COLLAR,
     MAX_MULTIPLIER_BITS,
     MAX_POSITION_BITS,
     MAX_PRICE_BITS,
@@ -90,40 +79,17 @@ from nautilus.core.types cimport (
     TYPE_LIMIT,
     TYPE_PEGGED,
 )
+from nautilus.core.words cimport account_named, instrument_named, put, reader_t, take, within, words_t
+
+cdef enum:
+    AUCTION_WORDS = 10          # of an instrument: nothing yet
 
 cdef int64_t MAX_ID = 0xFFFFFFFF
 cdef int64_t MAX_TICKS = <int64_t>1 << MAX_PRICE_BITS
 cdef int64_t MAX_LOTS = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MAX_HELD = <int64_t>1 << MAX_POSITION_BITS
-cdef int64_t MAX_MONEY = <int64_t>1 << 60       # high word: 2^124, which leaves room for every sum
-cdef int64_t MAX_COLLAR_BPS = 1000000
 
-cdef struct words_t:
-    int64_t* data
-    size_t count
-    size_t capacity
-    bint failed
-
-cdef struct reader_t:
-    const int64_t* data
-    size_t count
-    size_t at
-
-
-cdef void put(words_t* w, int64_t word) noexcept:
-    cdef int64_t* grown
-    if w.count == w.capacity:
-        grown = <int64_t*>realloc(w.data, (w.capacity * 2 + 1024) * 8)
-        if grown == NULL:
-            w.failed = True
-            return
-        w.data = grown
-        w.capacity = w.capacity * 2 + 1024
-    w.data[w.count] = word
-    w.count += 1
-
-
-cdef void put_instrument(words_t* w, const instrument_t* i) noexcept:
+cdef void put_instrument(words_t* w, const instrument_t* i, int64_t rules) noexcept:
     cdef uint32_t b
     put(w, i.id)
     put(w, i.multiplier)
@@ -132,62 +98,28 @@ cdef void put_instrument(words_t* w, const instrument_t* i) noexcept:
     put(w, i.price_step)
     put(w, i.currency)
     put(w, i.product)
+    if rules > 1:
+        put(w, 0)               # venue
     put(w, i.flags)
     put(w, i.phase)
     put(w, i.close_ns)
     put(w, i.date)
     put(w, i.has_mark)
     put(w, i.mark)
+    if rules > 1:
+        put(w, i.mark_ns)
     put(w, i.has_last)
     put(w, i.last)
+    if rules > 1:
+        put(w, i.last_ns)
     put(w, i.killed)
+    if rules > 1:
+        for b in range(AUCTION_WORDS):
+            put(w, 0)
     put(w, i.bands)
     for b in range(i.bands):
         put(w, i.band[b].first)
         put(w, i.band[b].step)
-
-
-cdef void put_account(words_t* w, kernel_t* k, const account_t* a) noexcept:
-    cdef uint32_t n
-    put(w, a.id)
-    put(w, a.flags)
-    put(w, a.killed)
-    put(w, a.rate_tat)
-    put(w, a.closed_count)
-    for n in range(a.closed_count):
-        put(w, <int64_t>a.closed[(a.closed_head + n) & (k.closed_capacity - 1)])
-
-
-cdef bint blank(const position_t* p) noexcept:
-    return not (
-        p.killed or p.quantity or money_low(p.cost) or money_high(p.cost) or money_low(p.realised)
-        or money_high(p.realised)
-    )
-
-
-cdef void put_positions(words_t* w, kernel_t* k) noexcept:
-    cdef uint32_t a, i, index
-    cdef size_t at = w.count
-    cdef int64_t number = 0
-    cdef position_t* p
-    put(w, 0)
-    for a in range(k.account_count):
-        for i in range(k.instrument_count):
-            index = position_of(k, k.account_order[a], k.instrument_order[i])
-            p = &k.positions[index]
-            if index == 0 or blank(p):
-                continue
-            number += 1
-            put(w, k.accounts[p.account].id)
-            put(w, k.instruments[p.instrument].id)
-            put(w, p.killed)
-            put(w, p.quantity)
-            put(w, <int64_t>money_low(p.cost))
-            put(w, money_high(p.cost))
-            put(w, <int64_t>money_low(p.realised))
-            put(w, money_high(p.realised))
-    if not w.failed:
-        w.data[at] = number
 
 
 cdef void put_order(words_t* w, kernel_t* k, uint32_t slot) noexcept:
@@ -239,9 +171,7 @@ cdef void put_orders(words_t* w, kernel_t* k) noexcept:
 
 cdef void put_state(words_t* w, kernel_t* k) noexcept:
     cdef uint32_t i
-    cdef size_t at
-    cdef int64_t number = 0
-    put(w, KERNEL_RULES)
+    put(w, k.rules)
     put(w, k.sequence)
     put(w, k.event_sequence)
     put(w, k.now_ns)
@@ -250,29 +180,13 @@ cdef void put_state(words_t* w, kernel_t* k) noexcept:
     put(w, k.killed)
     put(w, k.capacity)
     put(w, k.closed_capacity)
+    if k.rules > 1:
+        put(w, k.session_seen)
+        put(w, k.session_date)
     put(w, k.instrument_count)
     for i in range(k.instrument_count):
-        put_instrument(w, &k.instruments[k.instrument_order[i]])
-    put(w, k.account_count)
-    for i in range(k.account_count):
-        put_account(w, k, &k.accounts[k.account_order[i]])
-    put(w, k.limit_count)
-    for i in range(k.limit_count):
-        put(w, k.limits[i].kind)
-        put(w, k.limits[i].account)
-        put(w, k.limits[i].instrument)
-        put(w, k.limits[i].value)
-        put(w, k.limits[i].window)
-    at = w.count
-    put(w, 0)
-    for i in range(65536):
-        if k.sources[i]:
-            number += 1
-            put(w, i)
-            put(w, <int64_t>k.sources[i])
-    if not w.failed:
-        w.data[at] = number
-    put_positions(w, k)
+        put_instrument(w, &k.instruments[k.instrument_order[i]], k.rules)
+    put_accounts(w, k)
     put_orders(w, k)
 
 
@@ -313,35 +227,6 @@ cdef bytes snapshot_write(kernel_t* k):
         free(w.data)
 
 
-cdef int64_t take(reader_t* r) except? -1:
-    if r.at >= r.count:
-        raise ValueError(f"snapshot: expected more than {r.count} words of 8 bytes, found its end")
-    r.at += 1
-    return r.data[r.at - 1]
-
-
-cdef int64_t within(reader_t* r, int64_t low, int64_t high, str what) except? -1:
-    """The next word, refused where it is not from `low` to `high`: nothing out of the command's range comes in."""
-    cdef int64_t word = take(r)
-    if not low <= word <= high:
-        raise ValueError(f"snapshot: word {r.at - 1}: {what}: expected {low} to {high}, found {word}")
-    return word
-
-
-cdef uint32_t account_named(reader_t* r, kernel_t* k) except 0:
-    cdef uint32_t account = account_of(k, <uint32_t>within(r, 1, MAX_ID, "account"))
-    if account == 0:
-        raise ValueError(f"snapshot: word {r.at - 1}: expected a known account, found {r.data[r.at - 1]}")
-    return account
-
-
-cdef uint32_t instrument_named(reader_t* r, kernel_t* k) except 0:
-    cdef uint32_t instrument = instrument_of(k, <uint32_t>within(r, 1, MAX_ID, "instrument"))
-    if instrument == 0:
-        raise ValueError(f"snapshot: word {r.at - 1}: expected a known instrument, found {r.data[r.at - 1]}")
-    return instrument
-
-
 cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     cdef uint32_t id = <uint32_t>within(r, 1, MAX_ID, "instrument")
     cdef uint32_t index, b
@@ -359,6 +244,8 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     i.price_step = within(r, 1, MAX_TICKS, "price step")
     i.currency = <uint32_t>within(r, 0, INT32_MAX, "currency")
     i.product = <uint16_t>within(r, 0, UINT16_MAX, "product")
+    if k.rules > 1:
+        within(r, 0, 0, "venue")
     i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE, "flags")
     i.phase = <uint8_t>within(r, PHASE_CONTINUOUS, PHASE_CLOSED, "phase")
     market_ticks(&k.market, index, i.price_step, -MAX_TICKS if i.flags & INSTRUMENT_NEGATIVE else 1)
@@ -367,59 +254,26 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     i.date = <int32_t>within(r, INT32_MIN, INT32_MAX, "date")
     i.has_mark = <uint8_t>within(r, 0, 1, "has mark")
     i.mark = within(r, -MAX_TICKS, MAX_TICKS, "mark")
+    if k.rules > 1:
+        i.mark_ns = within(r, 0, k.now_ns, "time of the mark")
     i.has_last = <uint8_t>within(r, 0, 1, "has last price")
     i.last = within(r, -MAX_TICKS, MAX_TICKS, "last price")
     if i.has_mark:
         market_mark(&k.market, index, i.mark)
     k.market.books[index].has_last = i.has_last
     k.market.books[index].last = i.last
+    if k.rules > 1:
+        i.last_ns = within(r, 0, k.now_ns, "time of the last price")
     i.killed = <uint8_t>within(r, 0, 1, "killed")
+    if k.rules > 1:
+        for b in range(AUCTION_WORDS):
+            within(r, 0, 0, "auction")
     i.bands = <uint32_t>within(r, 0, MAX_BANDS, "bands")
     for b in range(i.bands):
         i.band[b].first = within(r, above, INT64_MAX, "first price of a band")
         i.band[b].step = within(r, 1, MAX_LOTS, "step of a band")
         market_band(&k.market, index, i.band[b].first, i.band[b].step)
         above = i.band[b].first if i.band[b].first == INT64_MAX else i.band[b].first + 1
-    return 0
-
-
-cdef int take_account(reader_t* r, kernel_t* k) except -1:
-    cdef uint32_t id = <uint32_t>within(r, 1, MAX_ID, "account")
-    cdef uint32_t index
-    cdef uint64_t closed
-    cdef int64_t n
-    cdef account_t* a
-    if account_of(k, id):
-        raise ValueError(f"snapshot: word {r.at - 1}: account {id} comes twice")
-    index = account_add(k, id)
-    if index == 0:
-        raise MemoryError("snapshot: no room for its accounts")
-    a = &k.accounts[index]
-    a.flags = <uint16_t>within(r, 0, ACCOUNT_EXEMPT | ACCOUNT_RECORDED, "flags")
-    a.killed = <uint8_t>within(r, 0, 1, "killed")
-    a.rate_tat = within(r, 0, INT64_MAX, "arrival time")
-    for n in range(within(r, 0, k.closed_capacity, "closed ids")):
-        closed = <uint64_t>take(r)
-        if closed == 0 or id_known(&a.closed_ids, closed):
-            raise ValueError(f"snapshot: word {r.at - 1}: closed id {closed} is zero or comes twice")
-        order_closed(k, index, closed)
-    return 0
-
-
-cdef int take_position(reader_t* r, kernel_t* k) except -1:
-    cdef uint32_t account = account_named(r, k)
-    cdef uint32_t instrument = instrument_named(r, k)
-    cdef uint32_t index = position_add(k, account, instrument)
-    cdef position_t* p = &k.positions[index]
-    cdef uint64_t low
-    if index == 0:
-        raise MemoryError("snapshot: no room for its positions")
-    p.killed = <uint8_t>within(r, 0, 1, "killed")
-    p.quantity = within(r, -MAX_HELD, MAX_HELD, "quantity held")
-    low = <uint64_t>take(r)
-    p.cost = money_join(low, within(r, -MAX_MONEY, MAX_MONEY, "cost"))
-    low = <uint64_t>take(r)
-    p.realised = money_join(low, within(r, -MAX_MONEY, MAX_MONEY, "realised"))
     return 0
 
 
@@ -485,7 +339,7 @@ cdef uint32_t take_group(reader_t* r, kernel_t* k, const order_t* o, int64_t gro
     """The group of an order, which the order joins."""
     cdef uint64_t key = <uint64_t>o.account << 16 | group_id
     cdef uint32_t group = group_of(k, o.account, group_id)
-    cdef bint cancels = o.flags & FLAG_GROUP_OCO
+    cdef bint cancels = (o.flags & FLAG_GROUP_OCO) != 0
     if group == 0:
         group = market_group(&k.market, key, cancels)
         if group == 0 or map_put(&k.groups, key, group):
@@ -519,7 +373,7 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     o.position = 0
     o.life = ORDER_OPEN
     if not k.accounts[account].flags & ACCOUNT_EXEMPT:
-        o.position = position_add(k, account, o.instrument)
+        o.position = pair_add(k, account, o.instrument)
     intent.id = index
     intent.owner = <uint16_t>account
     intent.side = o.side
@@ -534,14 +388,9 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
         raise ValueError(f"snapshot: order {o.order_id}: no room for its position or its price")
     if k.market.extras[k.market.orders[index].extra].unentered:
         o.life |= ORDER_UNENTERED
-    if o.position and o.flags & FLAG_REDUCE_ONLY:
-        return 0                # takes its place in the position's list later, oldest first
-    if o.position and not o.life & ORDER_UNENTERED:
+    work(k, o, o.leaves)
+    if o.position:
         p = &k.positions[o.position]
-        if o.side == SIDE_BUY:
-            p.open_buy += o.leaves
-        else:
-            p.open_sell += o.leaves
         at_work = p.quantity + p.open_buy if o.side == SIDE_BUY else p.open_sell - p.quantity
         if at_work > MAX_HELD:
             raise ValueError(f"snapshot: order {o.order_id}: expected at most {MAX_HELD} lots held and at work, "
@@ -594,25 +443,14 @@ cdef int take_hash(reader_t* r, xxh64_t* h) except -1:
     return 0
 
 
-cdef int take_limit(reader_t* r, kernel_t* k) except -1:
-    cdef int64_t kind = within(r, LIMIT_ORDER_QUANTITY, LIMIT_MESSAGE_RATE, "kind of a limit")
-    cdef bint rate = kind == LIMIT_MESSAGE_RATE
-    cdef int64_t account = within(r, 0, MAX_ID, "account"), instrument = within(r, 0, 0 if rate else MAX_ID, "instrument")
-    cdef int64_t value = within(r, 1 if rate else 0, MAX_COLLAR_BPS if kind == LIMIT_PRICE_COLLAR else INT64_MAX, "limit")
-    cdef int64_t window = within(r, value if rate else 0, INT64_MAX if rate else 0, "window")
-    if limit_set(k, <uint32_t>kind, <uint32_t>account, <uint32_t>instrument, value, window):
-        raise ValueError("snapshot: more limits than there is room for")
-    return 0
-
-
 cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
     """Fills `k`, which holds nothing yet."""
-    cdef int64_t n, source, capacity, closed_capacity
+    cdef int64_t n, rules, capacity, closed_capacity
     cdef int64_t[5] head
     cdef bint killed
-    n = take(r)
-    if n != KERNEL_RULES:
-        raise ValueError(f"snapshot: expected rules version {KERNEL_RULES}, found {n}")
+    rules = take(r)
+    if rules != KERNEL_RULES and rules != 2:
+        raise ValueError(f"snapshot: expected rules version {KERNEL_RULES}, found {rules}")
     for n in range(5):
         head[n] = within(r, 0, INT64_MAX, "a sequence or time")
     killed = within(r, 0, 1, "killed")
@@ -622,27 +460,23 @@ cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
         raise ValueError(f"snapshot: closed capacity: expected a power of two, found {closed_capacity}")
     if state_open(k, <uint32_t>capacity, <uint32_t>closed_capacity, huge):
         raise MemoryError("snapshot: no memory for its capacity")
+    k.rules = rules
     k.sequence = head[0]
     k.event_sequence = head[1]
     k.now_ns = head[2]
     k.match_id = head[3]
     k.arming = head[4]
     k.killed = killed
+    if rules > 1:
+        k.session_seen = within(r, 0, 1, "session seen")
+        k.session_date = <int32_t>within(r, INT32_MIN, INT32_MAX, "date")
     for n in range(within(r, 0, MAX_INSTRUMENTS, "instruments")):
         take_instrument(r, k)
-    for n in range(within(r, 0, MAX_ACCOUNTS, "accounts")):
-        take_account(r, k)
-    for n in range(within(r, 0, MAX_LIMITS, "limits")):
-        take_limit(r, k)
-    limits_refresh(k, LIMIT_MESSAGE_RATE, 0, 0)     # those of positions are worked out as they are added
-    for n in range(within(r, 0, UINT16_MAX, "sources")):
-        source = within(r, 1, UINT16_MAX, "source")
-        k.sources[source] = <uint64_t>take(r)
-    for n in range(within(r, 0, MAX_POSITIONS, "positions")):
-        take_position(r, k)
+    take_accounts(r, k)
     for n in range(within(r, 0, capacity, "open orders")):
         take_order(r, k)
     link_orders(k)
+    accounts_restored(k)
     take_hash(r, &k.event_hash)
     take_hash(r, &k.command_hash)
     if r.at != r.count:

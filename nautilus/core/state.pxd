@@ -10,7 +10,10 @@ from nautilus.core.hashing cimport xxh64_t
 from nautilus.core.hashmap cimport map_find, map_t
 from nautilus.core.market cimport market_t
 from nautilus.core.order_ids cimport id_set_t, order_hash, order_map_t
+from nautilus.core.money cimport int128_t
+from nautilus.core.pool cimport pool_t
 from nautilus.core.positions cimport position_t
+from nautilus.core.risk cimport pair_value_t, risk_t, risk_total_t
 from nautilus.core.types cimport command_t, event_t
 
 cdef enum:
@@ -18,6 +21,11 @@ cdef enum:
     MAX_ACCOUNTS = 65536
     MAX_POSITIONS = 1 << 20
     MAX_LIMITS = 4096
+    MAX_FEES = 4096
+    MAX_CURRENCIES = 256        # ids 0 to 255 can have a rate
+    MAX_LOTS = 1 << 20          # older lots of FIFO positions, of all
+    MAX_CASH = 1 << 20          # currencies with cash, of all accounts
+    MAX_STRATEGIES = 1 << 20    # killed ones, of all accounts
     MAX_BANDS = 16
     MAX_GROUPS = 1 << 16
     MAX_PAGES = 1 << 16
@@ -60,8 +68,14 @@ ctypedef struct instrument_t:
     int64_t minimum
     int64_t price_step
     int64_t mark
+    int64_t mark_ns             # when it came
     int64_t last
+    int64_t last_ns
     int64_t close_ns
+    int64_t version             # moves with what a control looks at
+    int64_t volatility_bps      # VOLATILITY_BAND in force, -1: none
+    int64_t volatility_ns       # its window
+    uint32_t first_pair         # pairs of the instrument, 0: none
     int32_t date
     uint16_t product
     uint16_t flags
@@ -85,7 +99,10 @@ ctypedef struct account_t:
     uint32_t closed_head        # oldest
     uint32_t closed_count
     uint16_t flags
+    uint16_t self_match_group   # 0: the account alone
+    uint8_t self_match_mode     # 0: as 1
     uint8_t killed
+    risk_t risk
 
 ctypedef struct limit_t:
     uint32_t kind
@@ -93,6 +110,11 @@ ctypedef struct limit_t:
     uint32_t instrument
     int64_t value
     int64_t window
+
+ctypedef struct cash_t:
+    uint32_t next               # the account's next currency, ascending; the pool's free link
+    uint32_t currency
+    int128_t amount
 
 ctypedef struct timer_t:
     int64_t due_ns
@@ -144,6 +166,20 @@ ctypedef struct kernel_t:
     map_t position_ids          # account index << 32 | instrument index
     limit_t* limits
     uint32_t limit_count
+    uint32_t[32] limit_kinds    # entries of each kind
+    limit_t* fees               # kind RateKind, value parts per million
+    uint32_t fee_count
+    pair_value_t* pair_values   # by position index, of tracked accounts
+    risk_total_t total
+    int64_t[256] rates          # by currency, 0: none
+    pool_t lots
+    uint64_t lots_merged        # openings that found no lot free
+    pool_t cash
+    map_t strategies            # killed: account index << 16 | strategy
+    bint session_seen           # a SESSION for every instrument came
+    int32_t session_date        # of the last one
+    int64_t version             # of what holds for all accounts and instruments
+    int64_t rules               # layout of the snapshot: KERNEL_RULES, and 2 once something needs it
     uint64_t* sources           # last source_sequence by source_id
     timer_t* timers
     uint32_t timer_count
@@ -229,7 +265,3 @@ cdef void state_close(kernel_t* k) noexcept nogil
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil
-cdef int limit_set(
-    kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, int64_t value, int64_t window
-) noexcept nogil
-cdef void limits_refresh(kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument) noexcept nogil

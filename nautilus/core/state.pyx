@@ -1,4 +1,4 @@
-"""The kernel's state: mapping its memory, adding instruments, accounts, positions and limits."""
+"""The kernel's state: mapping its memory, adding instruments, accounts and positions."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
@@ -7,17 +7,12 @@ from nautilus.core.hashing cimport xxh64_open
 from nautilus.core.hashmap cimport map_close, map_open, map_put
 from nautilus.core.market cimport market_book, market_close, market_open, market_options_t
 from nautilus.core.memory cimport map_region, unmap_region
+from nautilus.core.money cimport MONEY_UNIT
 from nautilus.core.order_ids cimport id_set_close, id_set_open, order_map_close, order_map_open
-from nautilus.core.positions cimport position_t
-from nautilus.core.types cimport (
-    LIMIT_MESSAGE_RATE,
-    LIMIT_ORDER_NOTIONAL,
-    LIMIT_ORDER_QUANTITY,
-    LIMIT_POSITION,
-    LIMIT_PRICE_COLLAR,
-    PHASE_CONTINUOUS,
-    event_t,
-)
+from nautilus.core.pool cimport pool_close, pool_open
+from nautilus.core.positions cimport lot_t, position_t
+from nautilus.core.risk cimport pair_value_t
+from nautilus.core.types cimport KERNEL_RULES, PHASE_CONTINUOUS, event_t
 
 cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
     # One command can at most expire every open order, then fill or cancel each: twice the capacity, and its own few.
@@ -40,6 +35,9 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     k.capacity = capacity
     k.closed_capacity = closed_capacity
     k.huge = huge
+    k.rules = KERNEL_RULES
+    k.rates[0] = MONEY_UNIT
+    k.total.credit = -1
     xxh64_open(&k.event_hash)
     xxh64_open(&k.command_hash)
     k.instruments = <instrument_t*>map_region(sizeof(instrument_t) * (MAX_INSTRUMENTS + 1), False)
@@ -50,6 +48,8 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     k.account_small = <uint32_t*>map_region(4 * SMALL_IDS, False)
     k.positions = <position_t*>map_region(sizeof(position_t) * (MAX_POSITIONS + 1), False)
     k.limits = <limit_t*>map_region(sizeof(limit_t) * MAX_LIMITS, False)
+    k.fees = <limit_t*>map_region(sizeof(limit_t) * MAX_FEES, False)
+    k.pair_values = <pair_value_t*>map_region(sizeof(pair_value_t) * (MAX_POSITIONS + 1), False)
     k.sources = <uint64_t*>map_region(8 * 65536, False)
     k.timers = <timer_t*>map_region(sizeof(timer_t) * (<size_t>capacity + 1 + 2 * MAX_INSTRUMENTS), False)
     k.spill = <event_t*>map_region(spill_bytes(k), False)
@@ -60,13 +60,15 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     if (
         k.instruments == NULL or k.instrument_order == NULL or k.instrument_small == NULL or k.accounts == NULL
         or k.account_order == NULL or k.account_small == NULL or k.positions == NULL or k.limits == NULL
-        or k.sources == NULL or k.timers == NULL or k.spill == NULL or k.orders == NULL or k.walk == NULL
-        or k.reduce == NULL or k.turned == NULL
+        or k.sources == NULL or k.timers == NULL or k.spill == NULL or k.fees == NULL or k.pair_values == NULL
+        or k.orders == NULL or k.walk == NULL or k.reduce == NULL or k.turned == NULL
     ):
         return -1
     if (
         map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
         or map_open(&k.position_ids, MAX_POSITIONS) or map_open(&k.groups, MAX_GROUPS)
+        or map_open(&k.strategies, MAX_STRATEGIES)
+        or pool_open(&k.lots, sizeof(lot_t), MAX_LOTS, False) or pool_open(&k.cash, sizeof(cash_t), MAX_CASH, False)
         or order_map_open(&k.order_map, capacity, huge) or market_open(&k.market, &options)
     ):
         return -1
@@ -87,6 +89,8 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     unmap_region(k.account_small, 4 * SMALL_IDS)
     unmap_region(k.positions, sizeof(position_t) * (MAX_POSITIONS + 1))
     unmap_region(k.limits, sizeof(limit_t) * MAX_LIMITS)
+    unmap_region(k.fees, sizeof(limit_t) * MAX_FEES)
+    unmap_region(k.pair_values, sizeof(pair_value_t) * (MAX_POSITIONS + 1))
     unmap_region(k.sources, 8 * 65536)
     unmap_region(k.timers, sizeof(timer_t) * (<size_t>k.capacity + 1 + 2 * MAX_INSTRUMENTS))
     unmap_region(k.spill, spill_bytes(k))
@@ -94,6 +98,9 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     map_close(&k.account_ids)
     map_close(&k.position_ids)
     map_close(&k.groups)
+    map_close(&k.strategies)
+    pool_close(&k.lots)
+    pool_close(&k.cash)
     order_map_close(&k.order_map)
     unmap_region(k.orders, sizeof(order_t) * (<size_t>k.capacity + 2))
     unmap_region(k.walk, 4 * (<size_t>k.capacity + 2))
@@ -115,6 +122,7 @@ cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
     k.instrument_count = index
     instrument.id = instrument_id
     instrument.phase = PHASE_CONTINUOUS
+    instrument.volatility_bps = -1
     if instrument_id < SMALL_IDS:
         k.instrument_small[instrument_id] = index
     else:
@@ -148,14 +156,15 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
         at -= 1
     memmove(&k.account_order[at + 1], &k.account_order[at], 4 * (index - 1 - at))
     k.account_order[at] = index
-    rate_refresh(k, account)
     return index
 
 
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil:
-    """Index of the position entry of two indexes, made where there is none; 0 where there is no room."""
+    """Index of the position entry of two indexes, made where there is none; 0 where there is no room.
+
+    Only `pair_add` calls it, which also works its limits out.
+    """
     cdef uint32_t index = position_of(k, account, instrument)
-    cdef uint32_t kind
     cdef position_t* position
     if index:
         return index
@@ -170,112 +179,8 @@ cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) n
     elif map_put(&k.position_ids, (<uint64_t>account << 32) | instrument, index):
         return 0
     k.position_count = index
-    for kind in range(LIMIT_ORDER_QUANTITY, LIMIT_POSITION + 1):
-        position_refresh(k, position, kind)
+    position.next_of_account = k.accounts[account].risk.first_pair
+    k.accounts[account].risk.first_pair = index
+    position.next_of_instrument = k.instruments[instrument].first_pair
+    k.instruments[instrument].first_pair = index
     return index
-
-
-cdef bint limit_find(
-    const kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, uint32_t* at
-) noexcept nogil:
-    """Whether the limit of that kind and scope is set; `at` gets its place, or the one it would have.
-
-    Entries are sorted by (kind, account, instrument).
-    """
-    cdef uint32_t low = 0, high = k.limit_count, middle
-    cdef const limit_t* limit
-    while low < high:
-        middle = (low + high) >> 1
-        limit = &k.limits[middle]
-        if limit.kind < kind or (limit.kind == kind and (
-            limit.account < account or (limit.account == account and limit.instrument < instrument)
-        )):
-            low = middle + 1
-        else:
-            high = middle
-    at[0] = low
-    if low == k.limit_count:
-        return False
-    limit = &k.limits[low]
-    return limit.kind == kind and limit.account == account and limit.instrument == instrument
-
-
-cdef int limit_set(
-    kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument, int64_t value, int64_t window
-) noexcept nogil:
-    """Sets, replaces or (value -1) removes a limit. 0, or -1 where the table is full."""
-    cdef uint32_t at = 0
-    cdef limit_t* limit
-    cdef bint found = limit_find(k, kind, account, instrument, &at)
-    if value < 0:
-        if found:
-            k.limit_count -= 1
-            memmove(&k.limits[at], &k.limits[at + 1], (k.limit_count - at) * sizeof(limit_t))
-        return 0
-    if not found:
-        if k.limit_count == MAX_LIMITS:
-            return -1
-        memmove(&k.limits[at + 1], &k.limits[at], (k.limit_count - at) * sizeof(limit_t))
-        k.limit_count += 1
-    limit = &k.limits[at]
-    limit.kind = kind
-    limit.account = account
-    limit.instrument = instrument
-    limit.value = value
-    limit.window = window
-    return 0
-
-
-cdef void rate_refresh(kernel_t* k, account_t* account) noexcept nogil:
-    """The account's own message rate, else that of every account."""
-    cdef uint32_t at = 0
-    account.rate_interval = 0
-    account.rate_slack = 0
-    if limit_find(k, LIMIT_MESSAGE_RATE, account.id, 0, &at) or limit_find(k, LIMIT_MESSAGE_RATE, 0, 0, &at):
-        account.rate_interval = k.limits[at].window // k.limits[at].value
-        account.rate_slack = k.limits[at].window - account.rate_interval
-
-
-cdef int64_t tightest(const kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument) noexcept nogil:
-    """Smallest value of the kind among the four scopes that hold both ids; -1: none is set."""
-    cdef int64_t least = -1
-    cdef uint32_t at = 0
-    cdef int scope
-    for scope in range(4):
-        if limit_find(k, kind, account if scope & 1 else 0, instrument if scope & 2 else 0, &at) and (
-            least < 0 or k.limits[at].value < least
-        ):
-            least = k.limits[at].value
-    return least
-
-
-cdef void position_refresh(kernel_t* k, position_t* position, uint32_t kind) noexcept nogil:
-    """Works the effective limit of one kind out anew."""
-    cdef int64_t value = tightest(k, kind, k.accounts[position.account].id, k.instruments[position.instrument].id)
-    if kind == LIMIT_ORDER_QUANTITY:
-        position.max_quantity = value
-    elif kind == LIMIT_ORDER_NOTIONAL:
-        position.max_notional = value
-    elif kind == LIMIT_PRICE_COLLAR:
-        position.collar_bps = value
-    elif kind == LIMIT_POSITION:
-        position.max_position = value
-
-
-cdef void limits_refresh(kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument) noexcept nogil:
-    """After a LIMIT of that kind and scope (indexes, 0: every): the effective limits that it reaches."""
-    cdef uint32_t i
-    if kind == LIMIT_MESSAGE_RATE:
-        for i in range(1, k.account_count + 1):
-            if account == 0 or i == account:
-                rate_refresh(k, &k.accounts[i])
-    elif account and instrument:
-        i = position_of(k, account, instrument)
-        if i:
-            position_refresh(k, &k.positions[i], kind)
-    else:
-        for i in range(1, k.position_count + 1):
-            if (account == 0 or k.positions[i].account == account) and (
-                instrument == 0 or k.positions[i].instrument == instrument
-            ):
-                position_refresh(k, &k.positions[i], kind)

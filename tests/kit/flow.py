@@ -42,7 +42,7 @@ KINDS = {
     CommandKind.RESUME: 0.003,
     CommandKind.ACCOUNT: 0.005,
     CommandKind.INSTRUMENT: 0.005,
-    CommandKind.RATE: 0.002,
+    CommandKind.VENUE_FILL: 0.002,
     CommandKind.VENUE_UNKNOWN: 0.001,
     0: 0.001,
     21: 0.001,
@@ -113,6 +113,9 @@ class Flow:
         for name in ("price_ticks", "quantity", "expire_ns", "deadline_ns", "display_quantity", "trigger_ticks"):
             hit = spoiled & (rng.random(count) < 0.3)
             commands[name][hit] = rng.choice(EXTREMES, int(hit.sum()))
+        commands["strategy_id"][np.isin(kind, (CommandKind.KILL, CommandKind.RESUME))] = 0
+        plain_limit = (kind == CommandKind.LIMIT) & (commands["order_type"] != LimitKind.MESSAGE_RATE)
+        commands["expire_ns"][plain_limit] = 0
         return self._with_undo(commands)
 
     def _draw_ids(self, commands: np.ndarray, open_orders: Sequence[tuple[int, int]]) -> None:
@@ -235,7 +238,7 @@ def _draw_administration(rng: np.random.Generator, commands: np.ndarray) -> None
     )
     commands["offset"][some] = rng.integers(20_240_101, 20_240_110, len(some))
     some = rows(CommandKind.LIMIT)
-    limit_kind = choose(rng, {1: 0.2, 2: 0.2, 3: 0.2, 4: 0.2, 5: 0.16, 6: 0.01, 11: 0.01, 0: 0.02}, len(some))
+    limit_kind = choose(rng, {1: 0.2, 2: 0.2, 3: 0.2, 4: 0.2, 5: 0.16, 0: 0.04}, len(some))
     commands["order_type"][some] = limit_kind
     value = rng.choice([-1, -1, -1, 0, 5, 20, 300, 1_000, 100_000, -2], len(some))
     rate = limit_kind == LimitKind.MESSAGE_RATE
@@ -243,7 +246,7 @@ def _draw_administration(rng: np.random.Generator, commands: np.ndarray) -> None
     commands["expire_ns"][some] = np.where(rate, rng.choice([1, 10, 25, 100], len(some)), 0)
     commands["instrument_id"][some[rate & (rng.random(len(some)) < 0.95)]] = 0
     some = rows(CommandKind.ACCOUNT)
-    commands["flags"][some] = rng.integers(0, 5, len(some))
+    commands["flags"][some] = rng.integers(0, 4, len(some))
     some = rows(CommandKind.INSTRUMENT)
     commands["flags"][some] = rng.integers(0, 5, len(some))
     commands["instrument_id"][some] = rng.integers(0, 8, len(some))

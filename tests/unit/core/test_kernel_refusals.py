@@ -169,7 +169,7 @@ ALONE = {
     "band with step 0": (builders.band(2, 10, 0), Reason.MALFORMED),
     "band with a step over 2^40": (builders.band(2, 10, (1 << 40) + 1), Reason.MALFORMED),
     "account 0 opened": (builders.account(0), Reason.UNKNOWN_ACCOUNT),
-    "unknown account flag": (builders.account(9, 4), Reason.MALFORMED),
+    "unknown account flag": (builders.account(9, 8), Reason.MALFORMED),
     "flags of an account with open orders": (builders.account(1, AccountFlag.EXEMPT), Reason.MALFORMED),
     "limit of an unknown account": (builders.limit(LimitKind.POSITION, 5, account_id=77), Reason.UNKNOWN_ACCOUNT),
     "limit of an unknown instrument": (
@@ -179,7 +179,7 @@ ALONE = {
     "limit below -1": (builders.limit(LimitKind.POSITION, -2), Reason.MALFORMED),
     "collar over 1,000,000": (builders.limit(LimitKind.PRICE_COLLAR, 1_000_001), Reason.MALFORMED),
     "limit kind 0": (builders.limit(0, 5), Reason.MALFORMED),
-    "limit kind 11": (builders.limit(11, 5), Reason.MALFORMED),
+    "limit kind 21": (builders.limit(21, 5), Reason.MALFORMED),
     "rate of one instrument": (
         builders.limit(LimitKind.MESSAGE_RATE, 5, instrument_id=1, window_ns=100),
         Reason.MALFORMED,
@@ -199,9 +199,7 @@ ALONE = {
 
 # Reasons below 32 that come alone: their own bit is set.
 ALONE_WITH_BIT = {
-    "rate command": (builders.command(CommandKind.RATE, order_id=3, quantity=4), Reason.UNSUPPORTED),
     "fill from a venue": (builders.command(CommandKind.VENUE_FILL, order_id=OPEN, account_id=1), Reason.UNSUPPORTED),
-    "limit of a later version": (builders.limit(LimitKind.LEVERAGE, 5), Reason.UNSUPPORTED),
     "auction phase": (builders.session(1, 5), Reason.UNSUPPORTED),
     "close that has passed": (builders.session(1, close_ns=NOW), Reason.EXPIRY),
     "close below zero": (builders.session(1, close_ns=-1), Reason.EXPIRY),

@@ -1,0 +1,1 @@
+"""What the controls of an account look at; all of it is in the .pxd."""
