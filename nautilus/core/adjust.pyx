@@ -46,7 +46,6 @@ cdef int rate(kernel_t* k, const command_t* c) noexcept nogil:
         if c.offset <= 0 or c.offset >= MAX_CURRENCIES or c.price_ticks < 1 or c.price_ticks > MAX_RATE:
             return REASON_MALFORMED
         k.rates[c.offset] = c.price_ticks
-        k.rules = 2
         currency_revalue(k, c.offset)
         return 0
     if c.group_id != RATE_MAKER_FEE and c.group_id != RATE_TAKER_FEE:
@@ -163,6 +162,4 @@ cdef int adjust(kernel_t* k, const command_t* c) noexcept nogil:
         reason = adjust_position(k, c)
     elif c.group_id == ADJUST_SPLIT:
         reason = split(k, c)
-    if reason == 0:
-        k.rules = 2
     return reason

@@ -420,6 +420,12 @@ cdef void interrupt(market_t* m, book_t* book, int64_t price) noexcept nogil:
         m.interrupted(m.context, book.instrument)
 
 
+cdef void market_allocation(market_t* m, uint32_t instrument, int64_t lot_step, bint pro_rata) noexcept nogil:
+    m.books[instrument].lot_step = lot_step
+    if pro_rata:
+        m.books[instrument].special |= BOOK_PRO_RATA
+
+
 cdef void market_volatility(market_t* m, uint32_t instrument, int64_t bps) noexcept nogil:
     cdef book_t* book = &m.books[instrument]
     m.auctions[instrument].band_bps = bps

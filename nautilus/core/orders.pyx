@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from nautilus.core.accounts cimport account_entered
 from nautilus.core.combine cimport trails, waits
-from nautilus.core.control cimport control, echo, reject
+from nautilus.core.control cimport control, echo, interruption_end, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
@@ -18,6 +18,7 @@ from nautilus.core.market cimport (
     market_amend,
     market_children,
     market_group,
+    market_indicate,
     market_new,
     market_replace,
     market_room,
@@ -33,6 +34,8 @@ from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
     ORDER_UNENTERED,
+    TIMER_INDICATIVE,
+    TIMER_INSTRUMENT,
     account_of,
     group_of,
     instrument_of,
@@ -42,7 +45,7 @@ from nautilus.core.state cimport (
     order_t,
     position_of,
 )
-from nautilus.core.timers cimport timer_arm
+from nautilus.core.timers cimport timer_arm, timer_disarm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     COMMAND_CANCEL,
@@ -98,7 +101,7 @@ cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept
 
 
 cdef inline uint16_t owner_of(const kernel_t* k, uint32_t account) noexcept nogil:
-    return <uint16_t>account
+    return k.accounts[account].owner
 
 
 cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_ns) noexcept nogil:
@@ -351,12 +354,23 @@ cdef inline void cancel_order(kernel_t* k, const command_t* c) noexcept nogil:
 
 
 cdef inline void fire_timers(kernel_t* k) noexcept nogil:
-    cdef uint32_t instrument
+    cdef uint32_t instrument, owner
     while k.timer_count and k.timers[0].due_ns <= k.now_ns:
         k.cause_now_ns = k.timers[0].due_ns
-        instrument = order_at(k, k.timers[0].order).instrument
-        order_remove(k, k.timers[0].order, EVENT_EXPIRED, REASON_EXPIRED)
-        if k.market.settle_first or k.turned_count:
+        k.market.now_ns = k.timers[0].due_ns
+        owner = k.timers[0].order
+        if owner & TIMER_INSTRUMENT:
+            instrument = owner & (TIMER_INDICATIVE - 1)
+            timer_disarm(k, owner)
+            if owner & TIMER_INDICATIVE:
+                market_indicate(&k.market, instrument)
+                take_reports(k)
+            else:
+                interruption_end(k, instrument)
+        else:
+            instrument = order_at(k, owner).instrument
+            order_remove(k, owner, EVENT_EXPIRED, REASON_EXPIRED)
+        if k.market.settle_first or k.turned_count or k.market.notice_count:
             command_end(k, instrument)
 
 
@@ -403,9 +417,10 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
     k.cause_source_sequence = c.source_sequence
     k.command = &c
     k.market.replenished = 0
+    k.market.now_ns = k.now_ns
     k.subject = 0
     dispatch(k, &c)
-    if k.market.settle_first or k.turned_count:
+    if k.market.settle_first or k.turned_count or k.market.notice_count:
         command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
     if journal != NULL and k.sequence % JOURNAL_CHECKPOINT == 0:
         events_hash(k)

@@ -31,6 +31,7 @@ cdef enum:
     MAX_PAGES = 1 << 16
     TIMER_INSTRUMENT = 0x80000000   # bits of a timer's owner: docs in timers.pxd
     TIMER_INDICATIVE = 0x40000000
+    MAX_OWNERS = 65535          # accounts and self-match groups together
     SMALL_IDS = 65536           # instrument and account ids below this are found in one read
 
 # What the kernel knows of an order beside what the market does, by the same slot: one cache line.
@@ -100,6 +101,7 @@ ctypedef struct account_t:
     uint32_t closed_count
     uint16_t flags
     uint16_t self_match_group   # 0: the account alone
+    uint16_t owner              # number for self-match prevention: shared by its group
     uint8_t self_match_mode     # 0: as 1
     uint8_t killed
     risk_t risk
@@ -124,6 +126,11 @@ ctypedef struct timer_t:
 ctypedef struct link_t:
     uint32_t next
     uint32_t prev
+
+# What counting for FILL_OR_KILL and the like has taken of a position's side.
+ctypedef struct probe_t:
+    uint64_t stamp
+    int64_t counted
 
 ctypedef struct kernel_t:
     int64_t sequence            # commands
@@ -193,6 +200,10 @@ ctypedef struct kernel_t:
     uint32_t subject            # instrument (index) of the order that the command names, 0: none
     uint32_t* turned            # positions that became flat or changed their sign in this command, in order
     uint32_t turned_count
+    probe_t* probes             # by position
+    uint64_t probe_stamp
+    uint32_t owner_groups       # self-match groups that have a number
+    map_t owners                # self-match group -> owner number, from 65535 down
 
 
 cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
@@ -263,5 +274,6 @@ cdef inline uint32_t group_of(kernel_t* k, uint32_t account, uint32_t group_id) 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil
 cdef void state_close(kernel_t* k) noexcept nogil
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
+cdef void owner_set(kernel_t* k, uint32_t account, uint32_t group) noexcept nogil    # there is room
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil

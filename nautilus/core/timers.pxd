@@ -10,3 +10,5 @@ from nautilus.core.state cimport kernel_t
 
 cdef void timer_arm(kernel_t* k, uint32_t owner, int64_t due_ns, int64_t arming) noexcept nogil
 cdef void timer_disarm(kernel_t* k, uint32_t owner) noexcept nogil
+# An instrument's timer, at `now_ns` + `after_ns`, with the next arming number; nothing where it is armed.
+cdef void instrument_arm(kernel_t* k, uint32_t owner, int64_t now_ns, int64_t after_ns) noexcept nogil

@@ -1,6 +1,6 @@
 """Timers of orders and instruments: the heap."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 
 from nautilus.core.state cimport TIMER_INDICATIVE, TIMER_INSTRUMENT, kernel_t, order_at, timer_t
 
@@ -71,3 +71,10 @@ cdef void timer_disarm(kernel_t* k, uint32_t owner) noexcept nogil:
         sift_up(k, at, moved)
     else:
         sift_down(k, at, moved)
+
+
+cdef void instrument_arm(kernel_t* k, uint32_t owner, int64_t now_ns, int64_t after_ns) noexcept nogil:
+    if place_of(k, owner)[0]:
+        return
+    k.arming += 1
+    timer_arm(k, owner, INT64_MAX if now_ns > INT64_MAX - after_ns else now_ns + after_ns, k.arming)
