@@ -40,6 +40,8 @@ class TwinMatching(TwinIndicative):
                 self._end(order, Reason.UNFILLED)
             return
         stopped_at = self._match(order, bound, band)
+        if order.order_type == OrderType.PEGGED:
+            stopped_at = None  # it would do so again and again: it rests unseen where the band stops it
         if stopped_at is not None:
             self._interrupt(order, stopped_at)
         if not order.open:

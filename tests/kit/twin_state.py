@@ -46,6 +46,7 @@ PHASES_OF = {  # in which AT_OPEN and AT_CLOSE orders take part
     TimeInForce.AT_OPEN: (SessionPhase.PRE_OPEN, SessionPhase.OPENING_AUCTION),
     TimeInForce.AT_CLOSE: (SessionPhase.CLOSING_AUCTION,),
 }
+UNSEEN = OrderFlag.HIDDEN | OrderFlag.ALL_OR_NONE
 DEPTH = np.dtype([("price_ticks", "<i8"), ("quantity", "<i8"), ("orders", "<i8")])
 POSITION = np.dtype(
     [("instrument_id", "<u4"), ("quantity", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8")]
@@ -231,7 +232,7 @@ class Order:
     pending_quantity: int = 0
 
     def has(self, flag: int) -> bool:
-        return bool(self.flags & flag)
+        return self.flags & int(flag) != 0  # an int: operators of IntFlag are slow
 
     @property
     def key(self) -> tuple[int, int]:
@@ -245,7 +246,7 @@ class Order:
     @property
     def dark(self) -> bool:
         """Whether it rests unseen."""
-        return self.has(OrderFlag.HIDDEN | OrderFlag.ALL_OR_NONE) or self.order_type == OrderType.PEGGED
+        return self.has(UNSEEN) or self.order_type == OrderType.PEGGED
 
     @property
     def all_or_none(self) -> bool:
@@ -393,8 +394,9 @@ class TwinState:
         self.rates: dict[int, int] = {}  # by currency, without 0
         self.fee_rates: dict[tuple[int, int, int], int] = {}  # (kind, account, instrument): parts per million
         self.book_positions: dict[tuple[int, int], Position] = {}  # (account, instrument)
-        self.orders: dict[tuple[int, int], Order] = {}  # (account, order id)
+        self.orders: dict[tuple[int, int], Order] = {}  # (account, order id): as they were accepted
         self.pair_orders: dict[tuple[int, int], dict[int, Order]] = {}  # (account, instrument): by arming number
+        self.instrument_orders: dict[int, dict[int, Order]] = {}  # by arming number, which is oldest first
         self.displayed: dict[tuple[int, int], list[Order]] = {}  # (instrument, side): in priority order
         self.unseen: dict[tuple[int, int], list[Order]] = {}  # the same, of dark orders
         self.timers: list[Timer] = []
@@ -468,8 +470,9 @@ class TwinState:
 
     def _oldest_first(self, instrument_id: int = 0) -> list[Order]:
         """Open orders by arming number."""
-        found = [order for order in self.orders.values() if instrument_id in (0, order.instrument_id)]
-        return sorted(found, key=lambda order: order.arming)
+        if instrument_id:
+            return list(self.instrument_orders[instrument_id].values())
+        return list(self.orders.values())
 
     def _position(self, account_id: int, instrument_id: int) -> Position:
         return self.book_positions.setdefault((account_id, instrument_id), Position())
