@@ -52,6 +52,8 @@ class Coverage:
             self._event(event)
             if event["kind"] == EventKind.APPLIED:
                 self._applied(command)
+        for mode in {int(account.mode) or 1 for account in twin.accounts.values()}:
+            self._see(SelfMatch(mode))
         for phase in {int(instrument.phase) for instrument in twin.instruments.values()}:
             self._see(SessionPhase(phase))
         for standing, state in {(int(order.standing), int(order.state)) for order in twin.orders.values()}:
@@ -90,8 +92,6 @@ class Coverage:
             self._see(RateKind(command["group_id"]))
         elif kind == CommandKind.ADJUST:
             self._see(AdjustKind(command["group_id"]))
-        elif kind == CommandKind.ACCOUNT and command["order_type"]:
-            self._see(SelfMatch(command["order_type"]))
 
     def missing(self) -> list[str]:
         """Everything that never occurred."""

@@ -161,10 +161,7 @@ def first_commands() -> np.ndarray:
         builders.command(CommandKind.RATE, group_id=RateKind.MAKER_FEE, price_ticks=-300),
         *(builders.mark(price, key) for key, price in ((1, 100), (2, 100), (3, 2), (5, 100))),
         *(adjust(AdjustKind.CASH, account_id=key, quantity=1_000_000) for key in TRADERS),
-        *(
-            builders.command(CommandKind.VENUE_ACCEPTED, account_id=key, instrument_id=4)
-            for key in (*TRADERS, TAPE)
-        ),
+        *(builders.command(CommandKind.VENUE_ACCEPTED, account_id=key, instrument_id=4) for key in (*TRADERS, TAPE)),
         builders.session(date=20_240_101),
     ]
     return builders.batch(*commands)
@@ -192,6 +189,7 @@ class FullFlow:
             (self._new, 62),
             (self._cancel, 10),
             (self._replace, 12),
+            (self._wrong, 2),
             (self._bracket, 4),
             (self._group, 3),
             (self._report, 10),
@@ -422,6 +420,27 @@ class FullFlow:
         fields["min_quantity"] = self._random.choice((0, 0, 1, 50, -1))
         fields["time_in_force"] = self._random.randint(1, 7)
 
+    def _wrong(self, twin: TwinKernel) -> Fields:
+        """A plain order with one thing wrong, or the same order twice."""
+        fields = self._order(twin, OrderType.LIMIT, 2 if self._chance(0.6) else 1, self._random.choice(TRADERS))
+        fields.update(time_in_force=TimeInForce.GTC, flags=0, display_quantity=0, min_quantity=0, expire_ns=0)
+        wrong = self._random.randint(0, 7)
+        if wrong == 0:
+            fields["price_ticks"] += 1
+        elif wrong == 1:
+            fields["quantity"] += 1
+        elif wrong == 2:
+            fields["quantity"] = 5
+        elif wrong == 3:
+            fields["order_id"] = self._random.randint(0, 2)
+        elif wrong == 4:
+            fields["price_ticks"] = 0
+        elif wrong == 5:
+            fields["quantity"] = 0
+        else:
+            self._queue.append({**fields, "order_id": self._fresh_id()})
+        return fields
+
     def _tape(self, instrument_id: int) -> Fields:
         flags = OrderFlag.TAPE | (OrderFlag.TAPE_BOOKED if self._chance(0.5) else 0)
         return {
@@ -451,7 +470,9 @@ class FullFlow:
         kind = self._pick({OrderFlag.GROUP_OCO: 2, OrderFlag.GROUP_OUO: 2, 0: 0.7})
         for child_type in (
             self._pick({OrderType.LIMIT: 5, OrderType.LIMIT_IF_TOUCHED: 1, OrderType.MARKET_TO_LIMIT: 0.5}),
-            self._pick({OrderType.STOP: 3, OrderType.STOP_LIMIT: 1, OrderType.TRAILING_STOP: 1.5, OrderType.MARKET: 0.5}),
+            self._pick(
+                {OrderType.STOP: 3, OrderType.STOP_LIMIT: 1, OrderType.TRAILING_STOP: 1.5, OrderType.MARKET: 0.5}
+            ),
         ):
             elsewhere = self._random.choice(INTERNAL) if self._chance(0.15) else instrument_id
             child = self._order(twin, child_type, elsewhere, account_id)
@@ -579,7 +600,9 @@ class FullFlow:
                 if order.standing == Standing.ROUTED and account_id == order.account_id:
                     fate = {"order_id": order.order_id, "account_id": account_id, "instrument_id": order.instrument_id}
                     known = self._pick({CommandKind.VENUE_CANCELLED: 2, CommandKind.VENUE_ACCEPTED: 2})
-                    self._undo.append((self._drawn + self._random.randint(1, 8), fate | {"kind": known, "venue_reference": 5}))
+                    self._undo.append(
+                        (self._drawn + self._random.randint(1, 8), fate | {"kind": known, "venue_reference": 5})
+                    )
         elif roll < 0.5:
             fields["kind"] = CommandKind.VENUE_ACCEPTED
         elif roll < 0.8:
@@ -653,10 +676,36 @@ class FullFlow:
             fields["expire_ns"] = self._random.choice((1, 20, 1 << 40))
         wait = self._random.randint(10, 40) * (3 if kind == LimitKind.VOLATILITY_BAND else 1)
         self._undo.append((self._drawn + wait, {**fields, "quantity": -1}))
+        if self._chance(0.7):
+            self._try_limit(twin, fields)
         if kind == LimitKind.REPEATED and self._chance(0.5):
-            again = {"kind": CommandKind.RESUME, "account_id": fields["account_id"], "instrument_id": fields["instrument_id"]}
+            again = {
+                "kind": CommandKind.RESUME,
+                "account_id": fields["account_id"],
+                "instrument_id": fields["instrument_id"],
+            }
             self._undo.append((self._drawn + wait - 5, again))
         return fields
+
+    def _try_limit(self, twin: TwinKernel, limit: Fields) -> None:
+        """Some orders where the limit holds."""
+        account_id = limit.get("account_id") or self._random.choice(TRADERS)
+        instrument_id = limit.get("instrument_id") or self._random.choice((1, 1, 3, 5, 4))
+        counterpart = self._random.choice([key for key in TRADERS if key != account_id])
+        for _ in range(self._random.randint(2, 5)):
+            order_type = self._pick({OrderType.LIMIT: 4, OrderType.MARKET: 1, self._random.choice(WAITING): 1})
+            order = self._order(twin, order_type, instrument_id, account_id)
+            if limit["order_type"] == LimitKind.PRICE_COLLAR and order_type == OrderType.LIMIT:
+                order["price_ticks"] = self._price(instrument_id, order["side"], -4)
+            if limit["order_type"] == LimitKind.REPEATED:  # something to execute against
+                order["price_ticks"] = self._price(instrument_id) if order_type == OrderType.LIMIT else 0
+                other = self._order(twin, OrderType.LIMIT, instrument_id, counterpart)
+                other["side"] = Side.SELL if order["side"] == Side.BUY else Side.BUY
+                other["price_ticks"] = order["price_ticks"] or self._price(instrument_id)
+                self._queue.append(other)
+            self._queue.append(order)
+            if limit["order_type"] == LimitKind.DUPLICATE and self._chance(0.6):
+                self._queue.append({**order, "order_id": self._fresh_id()})
 
     def _kill(self, twin: TwinKernel) -> Fields:
         fields: Fields = {"kind": CommandKind.KILL}
@@ -746,7 +795,9 @@ class FullFlow:
                     }
                     self._queue.append(order)
         else:
-            fields["quantity"], fields["min_quantity"] = self._random.choice(((2, 1), (1, 2), (3, 2), (1, 1 << 20), (0, 1)))
+            fields["quantity"], fields["min_quantity"] = self._random.choice(
+                ((2, 1), (1, 2), (3, 2), (1, 1 << 20), (0, 1))
+            )
             fields["account_id"] = 0
             mark = {"kind": CommandKind.MARK, "instrument_id": instrument_id, "price_ticks": self._price(instrument_id)}
             self._undo.append((self._drawn + 4, mark))
@@ -756,7 +807,9 @@ class FullFlow:
         """Every field drawn on its own."""
         fields: Fields = {}
         for name, (bits, signed) in WIDTHS.items():
-            value = self._random.choice((0, 1, 2, 3, 100, self._random.choice(EXTREMES), self._random.getrandbits(bits)))
+            value = self._random.choice(
+                (0, 1, 2, 3, 100, self._random.choice(EXTREMES), self._random.getrandbits(bits))
+            )
             value &= (1 << bits) - 1
             fields[name] = value - (1 << bits) if signed and value >> (bits - 1) else value
         fields["kind"] = self._random.choice((*range(22), 255))

@@ -108,11 +108,14 @@ class Ledger:
         late = event["flags"] & EventFlag.LATE
         parties = [(event["account_id"], event["order_id"], event["leaves_quantity"], sign)]
         if self._twin.instruments[event["instrument_id"]].venue == 0:
-            parties.append((event["counter_account_id"], event["counter_order_id"], event["counter_leaves_quantity"], -sign))
+            parties.append(
+                (event["counter_account_id"], event["counter_order_id"], event["counter_leaves_quantity"], -sign)
+            )
         for account_id, order_id, leaves, direction in parties:
             key = (account_id, order_id)
-            if late:
-                self._leaves.pop(key, None)
+            if late:  # of an order that is not open, or of one that it closed
+                if key not in self._twin.orders:
+                    self._leaves.pop(key, None)
             else:
                 self._leaves[key] -= quantity
                 assert self._leaves[key] == leaves or (key == taped and self._leaves[key] > leaves)
@@ -207,7 +210,9 @@ class Ledger:
     def _limits(self, command: np.void) -> None:
         """Nothing but an outside event takes more of a limit than there is of it."""
         used = self._used()
-        outside = command["kind"] in (CommandKind.MARK, CommandKind.ADJUST, CommandKind.RATE) or command["kind"] in REPORTS
+        outside = (
+            command["kind"] in (CommandKind.MARK, CommandKind.ADJUST, CommandKind.RATE) or command["kind"] in REPORTS
+        )
         if not outside:
             for key, (value, limit) in used.items():
                 if key[0] == "gross" and key not in self._before:

@@ -5,8 +5,19 @@ Written from docs/kernel-orders.md, "Matching a resting order"; see `twin.py` fo
 
 from __future__ import annotations
 
-from nautilus.core.types import EventKind, InstrumentFlag, LimitKind, OrderFlag, OrderType, Reason, SelfMatch
-from nautilus.core.types import SessionPhase, Side, Standing, TimeInForce
+from nautilus.core.types import (
+    EventKind,
+    InstrumentFlag,
+    LimitKind,
+    OrderFlag,
+    OrderType,
+    Reason,
+    SelfMatch,
+    SessionPhase,
+    Side,
+    Standing,
+    TimeInForce,
+)
 from tests.kit.twin_indicative import TwinIndicative
 from tests.kit.twin_state import RESTING, Order, opposite
 

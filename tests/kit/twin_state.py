@@ -6,7 +6,7 @@ Plain dicts, lists and unbounded integers after docs/kernel.md; see `twin.py` fo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -47,6 +47,7 @@ PHASES_OF = {  # in which AT_OPEN and AT_CLOSE orders take part
     TimeInForce.AT_CLOSE: (SessionPhase.CLOSING_AUCTION,),
 }
 UNSEEN = OrderFlag.HIDDEN | OrderFlag.ALL_OR_NONE
+Setting = TypeVar("Setting")
 DEPTH = np.dtype([("price_ticks", "<i8"), ("quantity", "<i8"), ("orders", "<i8")])
 POSITION = np.dtype(
     [("instrument_id", "<u4"), ("quantity", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8")]
@@ -483,8 +484,11 @@ class TwinState:
     def _instrument_of(self, order: Order) -> Instrument:
         return self.instruments[order.instrument_id]
 
-    def _scoped(self, table: dict[tuple[int, int, int], object], kind: int, account_id: int, instrument_id: int):  # type: ignore[no-untyped-def]
-        """The entries of a kind that reach the pair, most specific first."""
+    @staticmethod
+    def _scoped(
+        table: dict[tuple[int, int, int], Setting], kind: int, account_id: int, instrument_id: int
+    ) -> list[tuple[tuple[int, int, int], Setting]]:
+        """The entries of a kind that reach the pair, most specific first: (kind, account, instrument), entry."""
         scopes = [(kind, account, instrument) for account in (account_id, 0) for instrument in (instrument_id, 0)]
         return [(scope, table[scope]) for scope in scopes if scope in table]
 

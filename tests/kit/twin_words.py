@@ -6,7 +6,6 @@ import struct
 
 from tests.kit.twin_state import RULES, SIDES, Instrument, Order, Position, Timer, TwinState
 
-
 ALL_ONES = (1 << 64) - 1
 
 
