@@ -173,10 +173,13 @@ def adjust(kind: AdjustKind, **fields: int) -> np.ndarray:
 
 
 class FullFlow:
-    """An endless flow of commands; the same seed and the same twin give the same commands."""
+    """An endless flow of commands; the same seed and the same twin give the same commands.
 
-    def __init__(self, seed: int) -> None:
-        self._random = Random(seed)
+    Instead of a seed it takes a `Random`, such as hypothesis draws (`strategies.randoms()`) and shrinks.
+    """
+
+    def __init__(self, seed: int | Random) -> None:
+        self._random = seed if isinstance(seed, Random) else Random(seed)
         self._next_id = 1
         self._next_group = 1
         self._next_execution = 1
@@ -274,10 +277,10 @@ class FullFlow:
         return self._next_id
 
     def _account(self) -> int:
-        return self._pick({ORDINARY: 5, OLDEST: 3, FIFO: 3, BOTH: 2, ALLOWED: 2, TAPE: 1, BOOK: 2})
+        return int(self._pick({ORDINARY: 5, OLDEST: 3, FIFO: 3, BOTH: 2, ALLOWED: 2, TAPE: 1, BOOK: 2}))
 
     def _instrument(self) -> int:
-        return self._pick({1: 6, 2: 2, 3: 2, 5: 2.5, 4: 1.6, 6: 0.4})
+        return int(self._pick({1: 6, 2: 2, 3: 2, 5: 2.5, 4: 1.6, 6: 0.4}))
 
     def _open_order(self, twin: TwinKernel, wanted: Any = None) -> Order | None:
         orders = [order for order in twin.orders.values() if wanted is None or wanted(order)]
@@ -349,7 +352,7 @@ class FullFlow:
 
     def _tif(self, fields: Fields, phase: int) -> None:
         order_type = fields["order_type"]
-        resting = {TimeInForce.GTC: 4, TimeInForce.DAY: 2, TimeInForce.GTD: 2}
+        resting: dict[Any, float] = {TimeInForce.GTC: 4, TimeInForce.DAY: 2, TimeInForce.GTD: 2}
         auction = {TimeInForce.AT_OPEN: 0.15, TimeInForce.AT_CLOSE: 0.25}
         if phase in (SessionPhase.PRE_OPEN, SessionPhase.OPENING_AUCTION, SessionPhase.VOLATILITY_AUCTION):
             auction = {TimeInForce.AT_OPEN: 3, TimeInForce.AT_CLOSE: 0.7}

@@ -6,8 +6,11 @@ The compiled kernel is compared with the twin elsewhere; here nothing of it is r
 from __future__ import annotations
 
 import os
+from random import Random
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from nautilus.core.types import CommandKind
 from tests.kit import flow_full
@@ -82,3 +85,13 @@ def test_batches_give_the_same_events_and_state_as_single_commands() -> None:
     whole = opened()
     whole.process(flow_full.builders.batch(*commands))
     assert (whole.event_hash(), whole.state_hash()) == (single.event_hash(), single.state_hash())
+
+
+@given(random=st.randoms(use_true_random=False))
+@settings(max_examples=10, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_what_must_hold_does_so_in_flows_that_hypothesis_draws(random: Random) -> None:
+    twin, flow = opened(), flow_full.FullFlow(random)
+    ledger = Ledger(twin)
+    for _ in range(40):
+        command = flow.draw(twin)
+        ledger.read(command[0], twin.process(command))
