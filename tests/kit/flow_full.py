@@ -81,7 +81,7 @@ NEXT_PHASE = {
 }
 LIMIT_VALUES = {  # some bind, some do not
     LimitKind.ORDER_QUANTITY: (0, 5, 8, 100),
-    LimitKind.ORDER_NOTIONAL: (0, 500, 900, 1 << 40),
+    LimitKind.ORDER_NOTIONAL: (0, 200, 500, 1 << 40),
     LimitKind.PRICE_COLLAR: (0, 100, 200, 1_000, 1_000_000),
     LimitKind.POSITION: (0, 5, 20, 60, 1 << 50),
     LimitKind.MESSAGE_RATE: (1, 2, 10),
@@ -95,7 +95,7 @@ LIMIT_VALUES = {  # some bind, some do not
     LimitKind.NET_EXPOSURE: (0, 1_000, 10_000, 1 << 60),
     LimitKind.CREDIT_TOTAL: (0, 5_000, 50_000, 1 << 60),
     LimitKind.PRICE_BAND: (0, 100, 300, 10_000),
-    LimitKind.REPEATED: (1, 2, 5),
+    LimitKind.REPEATED: (1, 1, 2),
     LimitKind.DUPLICATE: (1,),
     LimitKind.STALE_PRICE: (1, 5, 1 << 40),
     LimitKind.PERMISSION: (0, 0, 1),
@@ -199,10 +199,10 @@ class FullFlow:
             (self._mark, 4),
             (self._time, 3),
             (self._phase, 3.5),
-            (self._limit, 3),
+            (self._limit, 4.5),
             (self._kill, 0.8),
             (self._mass_cancel, 1.2),
-            (self._administer, 1.0),
+            (self._administer, 2.4),
             (self._nonsense, 1.0),
         )
 
@@ -662,8 +662,8 @@ class FullFlow:
 
     def _limit(self, twin: TwinKernel) -> Fields:
         kind = self._random.choice(list(LimitKind))
-        if self._chance(0.25):
-            kind = LimitKind.VOLATILITY_BAND
+        if self._chance(0.35):
+            kind = self._pick({LimitKind.VOLATILITY_BAND: 5, LimitKind.REPEATED: 1, LimitKind.PRICE_COLLAR: 1})
         fields: Fields = {"kind": CommandKind.LIMIT, "order_type": kind}
         fields["quantity"] = self._random.choice(LIMIT_VALUES[kind])
         if kind in PER_PAIR:
@@ -676,7 +676,7 @@ class FullFlow:
         elif kind == LimitKind.MESSAGE_RATE:
             fields["expire_ns"] = fields["quantity"] * self._random.choice((1, 3, 10))
         elif kind in (LimitKind.PRICE_BAND, LimitKind.REPEATED, LimitKind.DUPLICATE):
-            fields["expire_ns"] = self._random.choice((1, 20, 1 << 40))
+            fields["expire_ns"] = self._random.choice((1, 20, 1 << 40, 1 << 40))
         wait = self._random.randint(10, 40) * (3 if kind == LimitKind.VOLATILITY_BAND else 1)
         self._undo.append((self._drawn + wait, {**fields, "quantity": -1}))
         if self._chance(0.7):
@@ -701,10 +701,11 @@ class FullFlow:
             if limit["order_type"] == LimitKind.PRICE_COLLAR and order_type == OrderType.LIMIT:
                 order["price_ticks"] = self._price(instrument_id, order["side"], -4)
             if limit["order_type"] == LimitKind.REPEATED:  # something to execute against
-                order["price_ticks"] = self._price(instrument_id) if order_type == OrderType.LIMIT else 0
-                other = self._order(twin, OrderType.LIMIT, instrument_id, counterpart)
-                other["side"] = Side.SELL if order["side"] == Side.BUY else Side.BUY
-                other["price_ticks"] = order["price_ticks"] or self._price(instrument_id)
+                plain = {"flags": 0, "display_quantity": 0, "min_quantity": 0, "expire_ns": 0, "offset": 0}
+                plain |= {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC, "trigger_ticks": 0}
+                order.update(plain, price_ticks=self._price(instrument_id))
+                side = Side.SELL if order["side"] == Side.BUY else Side.BUY
+                other = {**order, "order_id": self._fresh_id(), "account_id": counterpart, "side": side}
                 self._queue.append(other)
             self._queue.append(order)
             if limit["order_type"] == LimitKind.DUPLICATE and self._chance(0.6):
@@ -769,7 +770,7 @@ class FullFlow:
         }
 
     def _adjust(self) -> Fields:
-        kind = self._pick({AdjustKind.CASH: 2, AdjustKind.POSITION: 3, AdjustKind.SPLIT: 1.2})
+        kind = self._pick({AdjustKind.CASH: 2, AdjustKind.POSITION: 3, AdjustKind.SPLIT: 1.6})
         fields: Fields = {"kind": CommandKind.ADJUST, "group_id": kind}
         account_id = fields["account_id"] = self._random.choice((*TRADERS, TAPE))
         instrument_id = fields["instrument_id"] = self._random.choice((*INTERNAL, 4))
