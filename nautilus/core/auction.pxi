@@ -37,9 +37,13 @@ cdef inline void book_moved(market_t* m, book_t* book) noexcept nogil:
         auction_touch(m, book.instrument)
 
 
-cdef inline void order_moved(market_t* m, const order_t* order) noexcept nogil:
-    """The same for an order in a queue."""
-    book_moved(m, &m.books[m.pages.headers[order.level >> 9].owner])
+cdef inline void standing_moved(market_t* m, const order_t* order) noexcept nogil:
+    """The same for an order that stands anywhere, if that is where auctions look."""
+    if order.level:
+        if not order.flags & ORDER_WAITING:
+            book_moved(m, &m.books[m.pages.headers[order.level >> 9].owner])
+    elif order.extra and m.extras[order.extra].standing == STANDING_AUCTION:
+        auction_touch(m, m.extras[order.extra].instrument)
 
 
 # ---- AT_OPEN, AT_CLOSE

@@ -6,7 +6,7 @@ from nautilus.core.accounts cimport day_begin, instrument_revalue, strategy_kill
 from nautilus.core.adjust cimport adjust, rate
 from nautilus.core.events cimport event_begin
 from nautilus.core.market cimport auction_touch, market_allocation, market_band, market_mark, market_session, market_ticks
-from nautilus.core.reports cimport take_reports, walk_gather, walk_remove
+from nautilus.core.reports cimport take_notices, take_reports, walk_gather, walk_remove
 from nautilus.core.hashmap cimport map_find
 from nautilus.core.limits cimport account_limits, limit_malformed, limit_set, limits_refresh, pair_add
 from nautilus.core.positions cimport position_t
@@ -246,6 +246,7 @@ cdef void phase_change(kernel_t* k, uint32_t index, int phase) noexcept nogil:
     if k.instruments[index].phase != phase:
         market_session(&k.market, index, phase)
         take_reports(k)
+        take_notices(k)
         if not PHASE_PRE_OPEN < phase:
             timer_disarm(k, TIMER_INSTRUMENT | TIMER_INDICATIVE | index)
     k.instruments[index].phase = <uint8_t>phase
@@ -323,7 +324,7 @@ cdef int kill_switch(kernel_t* k, const command_t* c, uint32_t account, uint32_t
         if strategy_kill(k, account, c.strategy_id, on):
             return REASON_POOL_FULL
     elif account and instrument:
-        position = pair_add(k, account, instrument) if on else position_of(k, account, instrument)
+        position = pair_add(k, account, instrument)
         if position:
             k.positions[position].killed = on
             if not on:

@@ -45,12 +45,9 @@ cdef void order_take_out(
     market_report(
         m, kind, order.side, reason, REPORT_ORDER_DONE, order.id, 0, price_of(m, slot), order_open(m, order)
     )
+    standing_moved(m, order)
     if order.level:
-        if not order.flags & ORDER_WAITING:
-            order_moved(m, order)
         queue_leave(m, order)
-    elif order.extra and m.extras[order.extra].standing == STANDING_AUCTION:
-        auction_touch(m, m.extras[order.extra].instrument)
     order_end(m, slot, order)
     if group:
         group_cancel(m, group, 0)
@@ -68,10 +65,7 @@ cdef void order_cut(market_t* m, uint32_t slot, order_t* order, int64_t less) no
     order.leaves -= less
     if order.level:
         m.pages.levels[order.level].quantity -= less
-        if not order.flags & ORDER_WAITING:
-            order_moved(m, order)
-    elif order.extra and m.extras[order.extra].standing == STANDING_AUCTION:
-        auction_touch(m, m.extras[order.extra].instrument)
+    standing_moved(m, order)
 
 
 cdef void order_lose(market_t* m, uint32_t slot, order_t* order, int64_t less, int reason) noexcept nogil:
@@ -285,7 +279,7 @@ cdef int share_out(market_t* m, book_t* book, aggressor_t* a) noexcept nogil:
     """Pro-rata: the best displayed price is shared out. FILL_AS_PLAIN where the aggressor takes all of it."""
     cdef uint32_t level = book.ladders[2 - a.side].best_level
     cdef level_t* lv = &m.pages.levels[level]
-    cdef uint32_t slot, following
+    cdef uint32_t slot
     cdef int64_t left, shared, part, all_of_it, whole = a.leaves
     cdef int64_t price = rank_of(3 - a.side, level_rank(&m.pages, level))
     cdef uint64_t count = 0, i
@@ -294,14 +288,19 @@ cdef int share_out(market_t* m, book_t* book, aggressor_t* a) noexcept nogil:
         mode = self_match_of(m, a)
         slot = lv.head
         while slot and mode != SELF_MATCH_NONE:
-            following = m.orders[slot].next
             if m.orders[slot].owner == a.owner:
+                m.shares[count].slot = slot
+                m.shares[count].id = m.orders[slot].id
+                count += 1
+            slot = m.orders[slot].next
+        for i in range(count):
+            slot = m.shares[i].slot
+            if m.orders[slot].level == level and m.orders[slot].id == m.shares[i].id:
                 answer = self_match(m, a, slot, mode)
                 if answer == FILL_STOP or a.leaves == 0:
                     return FILL_STOP
-            slot = following
-        if m.pages.levels[level].head == 0:
-            return FILL_AGAIN
+        if count:
+            return FILL_AGAIN           # the queue is another now
     all_of_it = lv.quantity
     whole = a.leaves
     if whole >= all_of_it:
@@ -474,6 +473,8 @@ cdef void special_enter(market_t* m, book_t* book, aggressor_t* a, int mode, int
         mode = ENTER_KILL
     if trade:
         special_match(m, book, a)
+    if a.halted and a.extra and m.extras[a.extra].order_type == TYPE_PEGGED:
+        a.halted = 0            # it rests where the market has moved away from, and is moved with it
     if a.halted:
         interrupt(m, book, a.band_price)
     if a.reason:

@@ -118,6 +118,7 @@ cdef void interrupted(void* context, uint32_t instrument) noexcept nogil:
 
 cdef void indicated(void* context, uint32_t instrument) noexcept nogil:
     """Hook of the market: the indicative price was worked out, so no timer need do it."""
+    take_reports(<kernel_t*>context)        # while the surplus that the report speaks of is known
     timer_disarm(<kernel_t*>context, TIMER_INSTRUMENT | TIMER_INDICATIVE | instrument)
 
 

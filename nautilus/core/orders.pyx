@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from nautilus.core.accounts cimport account_entered
+from nautilus.core.accounts cimport account_entered, instrument_traded
 from nautilus.core.combine cimport trails, waits
 from nautilus.core.control cimport control, echo, interruption_end, reject
 from nautilus.core.events cimport events_hash
@@ -62,6 +62,7 @@ from nautilus.core.types cimport (
     FLAG_REDUCE_ONLY,
     FLAG_TAPE,
     FLAG_TAPE_BOOKED,
+    PHASE_CONTINUOUS,
     REASON_CLOSED_ORDER,
     REASON_DUPLICATE_ORDER,
     REASON_EXPIRED,
@@ -253,11 +254,10 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     intent.parent_id = c.parent_order_id
     intent.parent_filled = order_at(k, parent).filled if parent else 0
     if c.flags & FLAG_TAPE:
-        k.instruments[instrument].last = c.price_ticks
-        k.instruments[instrument].has_last = 1
         market_tape(&k.market, instrument, slot, &intent, (c.flags & FLAG_TAPE_BOOKED) != 0)
         take_reports(k)
-        k.instruments[instrument].last = k.market.books[instrument].last
+        if k.instruments[instrument].phase == PHASE_CONTINUOUS:
+            instrument_traded(k, &k.instruments[instrument], c.price_ticks)
     else:
         market_new(&k.market, instrument, slot, &intent)
         take_reports(k)

@@ -167,6 +167,16 @@ cdef void command_end(kernel_t* k, uint32_t first) noexcept nogil:
         reduce_clean(k, index)
 
 
+cdef void position_turned(kernel_t* k, uint32_t index, int64_t before) noexcept nogil:
+    cdef position_t* position = &k.positions[index]
+    if position.reduce_first and not position.turned and (
+        (before > 0 and position.quantity <= 0) or (before < 0 and position.quantity >= 0)
+    ):
+        position.turned = 1
+        k.turned[k.turned_count] = index
+        k.turned_count += 1
+
+
 cdef inline int64_t move(
     kernel_t* k, const order_t* order, int64_t price, int64_t quantity, bint aggressor
 ) noexcept nogil:
@@ -174,12 +184,7 @@ cdef inline int64_t move(
     cdef position_t* position = &k.positions[order.position]
     cdef int64_t before = position.quantity
     cdef int64_t fee = account_fill(k, order.position, order.side, price, quantity, aggressor, order.filled == quantity)
-    if position.reduce_first and not position.turned and (
-        (before > 0 and position.quantity <= 0) or (before < 0 and position.quantity >= 0)
-    ):
-        position.turned = 1
-        k.turned[k.turned_count] = order.position
-        k.turned_count += 1
+    position_turned(k, order.position, before)
     return fee
 
 
