@@ -1,4 +1,4 @@
-"""Stops, touched orders, trailing stops and MARKET_TO_LIMIT: each rule of docs/kernel-orders.md once, through `Kernel`."""
+"""Stops, touched orders, trailing stops, MARKET_TO_LIMIT: each rule of docs/kernel-orders.md once, through `Kernel`."""
 
 from __future__ import annotations
 
