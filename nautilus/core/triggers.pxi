@@ -12,7 +12,7 @@ cdef enum:
 cdef extern from *:
     """
     /* Triggers beyond every price wait at one end of the ladder: no reference reaches them. */
-    #define FURTHEST_RANK ((int64_t)1 << 43)
+    #define FURTHEST_RANK ((int64_t)1 << 41)
     """
     const int64_t FURTHEST_RANK
 
