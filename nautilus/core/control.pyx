@@ -112,6 +112,7 @@ cdef int band(kernel_t* k, const command_t* c) noexcept nogil:
     instrument.band[instrument.bands].first = c.price_ticks
     instrument.band[instrument.bands].step = c.quantity
     instrument.bands += 1
+    instrument.version += 1
     return 0
 
 

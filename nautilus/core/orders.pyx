@@ -30,6 +30,7 @@ from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_ma
 from nautilus.core.pool cimport pool_take
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.risk cimport intent_t
+from nautilus.core.risk_cache cimport risk_cache_check
 from nautilus.core.state cimport (
     account_of,
     instrument_of,
@@ -82,6 +83,14 @@ from nautilus.core.types cimport (
     command_t,
     event_t,
 )
+
+
+cdef inline uint32_t check(
+    kernel_t* k, const command_t* c, intent_t* intent, uint32_t instrument, uint32_t account, uint32_t position
+) noexcept nogil:
+    if k.cache != NULL:
+        return risk_cache_check(k, c, intent, instrument, account, position)
+    return pretrade_check(k, c, intent, instrument, account, position)
 
 
 cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept nogil:
@@ -154,7 +163,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     intent.priced = c.order_type == TYPE_LIMIT
     intent.market = market
     intent.strategy = c.strategy_id
-    bits = pretrade_check(k, c, &intent, instrument, account, position)
+    bits = check(k, c, &intent, instrument, account, position)
     if bits:
         refuse(k, c, bits)
         return
@@ -243,7 +252,7 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     intent.filled = order.filled
     intent.leaves = order.leaves
     intent.value = order.price
-    bits = pretrade_check(
+    bits = check(
         k, c, &intent, order.instrument, order.account,
         order.position if order.position else position_of(k, order.account, order.instrument)
     )
