@@ -33,9 +33,7 @@ def opened(flags: int = 0, multiplier: int = 3, closed_capacity: int = 64) -> Ke
             builders.instrument(2, multiplier=7, currency=5),
             builders.instrument(3, currency=6),
         ),
-        accounts=batch(
-            builders.account(1, flags), builders.account(2, flags), builders.account(3, AccountFlag.EXEMPT)
-        ),
+        accounts=batch(builders.account(1, flags), builders.account(2, flags), builders.account(3, AccountFlag.EXEMPT)),
         capacity=1 << 12,
         closed_capacity=closed_capacity,
         huge_pages=False,
@@ -46,7 +44,8 @@ class NaiveLots:
     """FIFO by the page: a list of [quantity, price, cost], signed like the position."""
 
     def __init__(self, multiplier: int) -> None:
-        self.multiplier, self.lots, self.realised = multiplier, [], 0
+        self.multiplier, self.realised = multiplier, 0
+        self.lots: list[list[int]] = []
 
     def fill(self, lots: int, price: int) -> None:
         while lots and self.lots and self.lots[0][0] * lots < 0:
@@ -87,8 +86,9 @@ def test_lots_are_taken_oldest_first_and_nothing_is_lost(seed: int) -> None:
         assert [list(map(int, row)) for row in kernel.lots(1, 1).tolist()] == naive.lots
         row = kernel.positions(1)
         if row.size:
-            assert int(row.quantity[0]) == sum(lot[0] for lot in naive.lots)
-            assert row.realised[0] == naive.realised and row.realised[0] + row.cost[0] == flow
+            assert int(row["quantity"][0]) == sum(lot[0] for lot in naive.lots)
+            assert row["realised"][0] == naive.realised
+            assert row["realised"][0] + row["cost"][0] == flow
     copy = opened()
     copy.restore(kernel.snapshot())
     assert copy.state_hash() == kernel.state_hash()
@@ -96,7 +96,15 @@ def test_lots_are_taken_oldest_first_and_nothing_is_lost(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("parts", "value", "expected"),
-    [(100, 10_000, 1), (100, 10_001, 2), (100, 1, 1), (-100, 10_000, -1), (-100, 19_999, -1), (-100, 9_999, 0), (0, 9, 0)],
+    [
+        (100, 10_000, 1),
+        (100, 10_001, 2),
+        (100, 1, 1),
+        (-100, 10_000, -1),
+        (-100, 19_999, -1),
+        (-100, 9_999, 0),
+        (0, 9, 0),
+    ],
 )
 def test_fee_is_rounded_up(parts: int, value: int, expected: int) -> None:
     kernel = opened(multiplier=1)
@@ -105,8 +113,10 @@ def test_fee_is_rounded_up(parts: int, value: int, expected: int) -> None:
     assert int(events[-1]["fee"]) == expected
     maker = -(-value * 25_000 // 1_000_000)
     assert int(events[-1]["venue_reference"]) == maker
-    assert kernel.account(1).fees == expected and kernel.account(2).fees == maker
-    assert kernel.account(1).equity is None and kernel.account(1).missing == ("instrument 1: no mark",)
+    assert kernel.account(1).fees == expected
+    assert kernel.account(2).fees == maker
+    assert kernel.account(1).equity is None
+    assert kernel.account(1).missing == ("instrument 1: no mark",)
 
 
 def test_fee_of_the_most_specific_scope_holds_and_exempt_accounts_pay_none() -> None:
@@ -145,13 +155,13 @@ def test_split_keeps_cost_and_cancels_the_orders() -> None:
     kernel.process(
         batch(trade(1, 5, 100), trade(2, 4, 110), mark(120), new(3, BUY, 90, 1), new(4, SELL, 130, 1, account_id=3))
     )
-    cost = kernel.positions(1).cost[0]
+    cost = kernel.positions(1)["cost"][0]
     events = kernel.process(adjust(AdjustKind.SPLIT, instrument_id=1, quantity=3, min_quantity=2))
     assert reasons(events) == ["CANCELLED CORPORATE_ACTION"] * 2 + ["APPLIED"]
     assert kernel.lots(1, 1).tolist() == [(13, 110, cost)]
     assert kernel.account(1).missing == ("instrument 1: no mark",)
     kernel.process(adjust(AdjustKind.SPLIT, instrument_id=1, quantity=1, min_quantity=14))
-    assert (kernel.lots(1, 1).size, kernel.positions(1).realised[0]) == (0, cost)
+    assert (kernel.lots(1, 1).size, kernel.positions(1)["realised"][0]) == (0, cost)
 
 
 def test_position_by_hand_is_bounded_by_2_to_the_50() -> None:
@@ -162,7 +172,7 @@ def test_position_by_hand_is_bounded_by_2_to_the_50() -> None:
     assert reasons(kernel.process(adjust(AdjustKind.POSITION, quantity=-most, **by_hand))) == ["APPLIED"]
     assert reasons(kernel.process(adjust(AdjustKind.POSITION, quantity=2 * most, **by_hand))) == ["APPLIED"]
     assert reasons(kernel.process(adjust(AdjustKind.POSITION, quantity=-(1 << 63), **by_hand))) == ["REJECTED OVERFLOW"]
-    assert kernel.positions(1).realised[0] == 0
+    assert kernel.positions(1)["realised"][0] == 0
     assert reasons(kernel.process(new(1, BUY, 5, 1))) == ["REJECTED OVERFLOW"]
 
 
@@ -237,13 +247,13 @@ def test_a_restored_kernel_goes_on_as_the_one_that_never_stopped(seed: int) -> N
     kernel.process(builders.account(2, kernel_flags(seed), group_id=9, order_type=SelfMatch.DECREMENT))
     number, refused, now = 0, set(), 0
     for _round in range(40):
-        commands = []
+        drawn = []
         for _ in range(60):
             number += 1
             now += int(rng.integers(0, 3))
-            commands.append(administration(rng) if rng.random() < 0.15 else orders(rng, number))
-            commands[-1]["now_ns"] = now
-        commands = batch(*commands)
+            drawn.append(administration(rng) if rng.random() < 0.15 else orders(rng, number))
+            drawn[-1]["now_ns"] = now
+        commands = batch(*drawn)
         copy = opened()
         copy.restore(kernel.snapshot())
         assert copy.state_hash() == kernel.state_hash()
@@ -284,7 +294,9 @@ def test_no_flow_passes_the_limits_in_base_money(seed: int) -> None:
         if answer[0] in ("ACCEPTED", "REPLACED") and len(answer) == 1:
             accepted += 1
             state = kernel.account(int(command["account_id"][0]))
-            assert state.gross <= top["gross_exposure"] and state.open_value <= top["open_value"]
+            assert state.gross <= top["gross_exposure"]
+            assert state.open_value <= top["open_value"]
+            assert state.credit_used is not None
             assert state.credit_used <= top["credit"]
     assert accepted > 100
 

@@ -72,12 +72,14 @@ def a_few(rng: np.random.Generator, number: int) -> np.ndarray:
     if draw < 0.05:
         return mark(int(rng.integers(5, 9)), instrument)
     if draw < 0.06:
-        scope = (account, 0) if draw < 0.055 else (0, instrument)
-        return batch(builders.kill(*scope), new(number, BUY, 5, 1, account_id=account), builders.resume(*scope))
+        killed = (account, 0) if draw < 0.055 else (0, instrument)
+        return batch(builders.kill(*killed), new(number, BUY, 5, 1, account_id=account), builders.resume(*killed))
     if draw < 0.1:
         return builders.mass_cancel(account)
     side = (BUY, SELL)[int(rng.integers(0, 2))]
-    return new(number, side, int(rng.integers(4, 9)), int(rng.integers(1, 3)) * 8, account_id=account, instrument_id=instrument)
+    return new(
+        number, side, int(rng.integers(4, 9)), int(rng.integers(1, 3)) * 8, account_id=account, instrument_id=instrument
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -91,7 +93,8 @@ def test_no_cached_result_differs_from_a_fresh_check(seed: int) -> None:
         assert cached.process(command).tobytes() == fresh.process(command).tobytes()
     assert cached.state_hash() == fresh.state_hash()
     counts = cached.risk_cache_counts
-    assert counts["hits"] > 300 and counts["misses"] > 300
+    assert counts["hits"] > 300
+    assert counts["misses"] > 300
 
 
 def test_what_depends_on_time_is_not_kept() -> None:

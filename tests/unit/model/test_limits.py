@@ -54,7 +54,9 @@ def test_settings_become_limits_of_each_account() -> None:
     assert (limits.account_id, limits.duplicate_window_ns, limits.stale_price_ns) == (4, 5_000_000, None)
 
 
-@pytest.mark.parametrize("values", [{"leverage": -1.0}, {"concentration": float("nan")}, {"credit": -1}, {"duplicate_ms": -1}])
+@pytest.mark.parametrize(
+    "values", [{"leverage": -1.0}, {"concentration": float("nan")}, {"credit": -1}, {"duplicate_ms": -1}]
+)
 def test_settings_out_of_range_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LimitsConfig(**values)
