@@ -120,6 +120,7 @@ cdef int band(kernel_t* k, const command_t* c) noexcept nogil:
     instrument.band[instrument.bands].step = c.quantity
     instrument.bands += 1
     market_band(&k.market, index, c.price_ticks, c.quantity)
+    instrument.version += 1
     return 0
 
 

@@ -30,6 +30,7 @@ from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_ma
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_reports, work
 from nautilus.core.risk cimport intent_t as checked_t
+from nautilus.core.risk_cache cimport risk_cache_check
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
@@ -89,6 +90,14 @@ from nautilus.core.types cimport (
     command_t,
     event_t,
 )
+
+
+cdef inline uint32_t check(
+    kernel_t* k, const command_t* c, checked_t* intent, uint32_t instrument, uint32_t account, uint32_t position
+) noexcept nogil:
+    if k.cache != NULL:
+        return risk_cache_check(k, c, intent, instrument, account, position)
+    return pretrade_check(k, c, intent, instrument, account, position)
 
 
 cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept nogil:
@@ -186,7 +195,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     checked.parked = c.parent_order_id != 0
     checked.trigger = c.trigger_ticks
     checked.has_trigger = waits(c.order_type) and (c.trigger_ticks != 0 or not trails(c.order_type))
-    bits = pretrade_check(k, c, &checked, instrument, account, position)
+    bits = check(k, c, &checked, instrument, account, position)
     if bits:
         refuse(k, c, bits)
         return
@@ -316,7 +325,7 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     checked.value = order.price
     checked.trigger = c.trigger_ticks if c.trigger_ticks else extra.trigger
     checked.has_trigger = extra.has_trigger
-    bits = pretrade_check(
+    bits = check(
         k, c, &checked, order.instrument, order.account,
         order.position if order.position else position_of(k, order.account, order.instrument)
     )

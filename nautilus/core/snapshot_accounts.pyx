@@ -274,7 +274,7 @@ cdef int take_limit(reader_t* r, kernel_t* k) except -1:
     cdef uint32_t account = 0, instrument = 0
     cdef int64_t value, window
     take_scope(r, k, &account, &instrument)
-    value = within(r, 0, INT64_MAX, "limit")
+    value = within(r, 1 if kind == LIMIT_MESSAGE_RATE else 0, INT64_MAX, "limit")
     window = within(r, 0, INT64_MAX if limit_windowed(kind) else 0, "window")
     if limit_malformed(kind, account, instrument, value, window):
         raise ValueError(f"snapshot: word {r.at - 5}: limit of kind {kind}: expected what LIMIT takes, found account "

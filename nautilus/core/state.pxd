@@ -186,6 +186,7 @@ ctypedef struct kernel_t:
     bint session_seen           # a SESSION for every instrument came
     int32_t session_date        # of the last one
     int64_t version             # of what holds for all accounts and instruments
+    void* cache                 # risk_cache_t, NULL: none
     int64_t rules               # layout of the snapshot: KERNEL_RULES, and 2 once something needs it
     uint64_t* sources           # last source_sequence by source_id
     timer_t* timers
