@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 from nautilus.core.accounts cimport cash_add, currency_revalue, instrument_revalue, pair_touch, rate_of
 from nautilus.core.limits cimport fee_set, pair_add
 from nautilus.core.lots cimport lots_fill, lots_merge
-from nautilus.core.market cimport auction_touch, market_forget
+from nautilus.core.market cimport auction_touch, market_forget, market_touched
 from nautilus.core.reports cimport position_turned, walk_remove
 from nautilus.core.positions cimport position_fill, position_split, position_split_fits, position_t
 from nautilus.core.risk cimport risk_day_cash
@@ -124,6 +124,7 @@ cdef int adjust_position(kernel_t* k, const command_t* c) noexcept nogil:
         position_fill(p, buy, c.price_ticks, lots, k.instruments[instrument].multiplier)
     pair_touch(k, index)
     position_turned(k, index, before)
+    market_touched(&k.market, instrument)
     return 0
 
 

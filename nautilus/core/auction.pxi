@@ -433,6 +433,7 @@ cdef void market_allocation(market_t* m, uint32_t instrument, int64_t lot_step, 
 cdef void market_volatility(market_t* m, uint32_t instrument, int64_t bps) noexcept nogil:
     cdef book_t* book = &m.books[instrument]
     m.auctions[instrument].band_bps = bps
+    market_touched(m, instrument)
     if bps > 0:
         book.special |= BOOK_BAND
     else:

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from nautilus.core.accounts cimport day_begin, instrument_revalue, strategy_kill
 from nautilus.core.adjust cimport adjust, rate
 from nautilus.core.events cimport event_begin
-from nautilus.core.market cimport auction_touch, market_allocation, market_band, market_mark, market_session, market_ticks
+from nautilus.core.market cimport auction_touch, market_allocation, market_band, market_mark, market_session, market_ticks, market_touched
 from nautilus.core.reports cimport take_notices, take_reports, walk_gather, walk_remove
 from nautilus.core.hashmap cimport map_find
 from nautilus.core.limits cimport account_limits, limit_malformed, limit_set, limits_refresh, pair_add
@@ -172,7 +172,7 @@ cdef inline bint owner_room(kernel_t* k, uint32_t group) noexcept nogil:
 
 
 cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef uint32_t index
+    cdef uint32_t index, i
     cdef account_t* account
     if c.account_id == 0:
         return REASON_UNKNOWN_ACCOUNT
@@ -194,7 +194,10 @@ cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
         account = &k.accounts[index]
     account.flags = c.flags
     owner_set(k, index, c.group_id)
-    account.self_match_mode = c.order_type
+    if account.self_match_mode != c.order_type:
+        account.self_match_mode = c.order_type
+        for i in range(1, k.instrument_count + 1):
+            market_touched(&k.market, i)
     account_limits(k, index)
     return 0
 

@@ -284,6 +284,8 @@ cdef int share_out(market_t* m, book_t* book, aggressor_t* a) noexcept nogil:
     cdef int64_t price = rank_of(3 - a.side, level_rank(&m.pages, level))
     cdef uint64_t count = 0, i
     cdef int answer, mode
+    if whole >= lv.quantity:
+        return FILL_AS_PLAIN
     if a.owner:
         mode = self_match_of(m, a)
         slot = lv.head
@@ -303,8 +305,6 @@ cdef int share_out(market_t* m, book_t* book, aggressor_t* a) noexcept nogil:
             return FILL_AGAIN           # the queue is another now
     all_of_it = lv.quantity
     whole = a.leaves
-    if whole >= all_of_it:
-        return FILL_AS_PLAIN
     shared = 0
     slot = lv.head
     while slot:

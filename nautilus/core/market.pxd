@@ -436,6 +436,8 @@ cdef void market_phase(market_t* m, uint32_t instrument, int phase) noexcept nog
 # A new phase: docs/kernel-orders.md, all of "Leaving a call phase" but what is about time, and settling.
 cdef void market_session(market_t* m, uint32_t instrument, int phase) noexcept nogil
 cdef void market_indicate(market_t* m, uint32_t instrument) noexcept nogil      # works the indicative price out
+# Something that settling may depend on changed: a self-match mode, a position, a band.
+cdef void market_touched(market_t* m, uint32_t instrument) noexcept nogil
 cdef void market_allocation(market_t* m, uint32_t instrument, int64_t lot_step, bint pro_rata) noexcept nogil
 cdef void market_volatility(market_t* m, uint32_t instrument, int64_t bps) noexcept nogil
 cdef void auction_touch(market_t* m, uint32_t instrument) noexcept nogil         # a reference changed

@@ -198,6 +198,12 @@ cdef void market_mark(market_t* m, uint32_t instrument, int64_t price) noexcept 
         book_touch(m, book)
 
 
+cdef void market_touched(market_t* m, uint32_t instrument) noexcept nogil:
+    cdef book_t* book = &m.books[instrument]
+    if book.special:
+        book_touch(m, book)
+
+
 cdef void market_forget(market_t* m, uint32_t instrument) noexcept nogil:
     cdef book_t* book = &m.books[instrument]
     book.has_mark = 0
