@@ -130,7 +130,7 @@ def rows(reports: np.ndarray) -> list[tuple[int, ...]]:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(MESSAGES, max_size=80), st.booleans())
 def test_market_does_what_its_naive_twin_does(steps, prefetch):
-    market, twin = Matcher(instruments=INSTRUMENTS, orders=16, pages=64, ids=IDS, prefetch=prefetch), NaiveMarket()
+    market, twin = Matcher(instruments=INSTRUMENTS, orders=16, pages=64, prefetch=prefetch), NaiveMarket()
     out = np.zeros(64, REPORT)
     for message in np.array(steps, MESSAGE) if steps else np.zeros(0, MESSAGE):
         done, written = market.process(message.reshape(1), out)
@@ -152,7 +152,7 @@ def test_market_does_what_its_naive_twin_does(steps, prefetch):
 @given(st.lists(MESSAGES, max_size=200), st.integers(1, 9))
 def test_batch_gives_the_reports_of_single_messages_however_small_its_output(steps, room):
     messages = np.array(steps, MESSAGE) if steps else np.zeros(0, MESSAGE)
-    single, batch = (Matcher(instruments=INSTRUMENTS, orders=16, pages=64, ids=IDS) for _ in range(2))
+    single, batch = (Matcher(instruments=INSTRUMENTS, orders=16, pages=64) for _ in range(2))
     out, small = np.zeros(64, REPORT), np.zeros(room, REPORT)
     expected = [row for i in range(len(messages)) for row in rows(out[: single.process(messages[i : i + 1], out)[1]])]
     found, at, written = [], 0, room
