@@ -179,18 +179,18 @@ def test_every_open_order_is_found_by_its_id_while_the_index_grows(seed):
     for step in range(20_000):
         if rng.random() < 0.6 or not opened:
             order_id = step + 1 + (int(rng.integers(1, 4)) << 32) * int(rng.random() < 0.2)
-            done, written = market.process(resting(order_id, price=int(rng.integers(1, 100_000))), out)
+            _done, written = market.process(resting(order_id, price=int(rng.integers(1, 100_000))), out)
             assert out[written - 1]["kind"] == EventKind.ACCEPTED
             opened.append(order_id)
         else:
             at = int(rng.integers(len(opened)))
             opened[at], opened[-1] = opened[-1], opened[at]
             closed.append(opened.pop())
-            done, written = market.process(resting(closed[-1], CommandKind.CANCEL), out)
+            _done, written = market.process(resting(closed[-1], CommandKind.CANCEL), out)
             assert out[written - 1]["kind"] == EventKind.CANCELLED
     assert market.open_orders == len(opened) > 2000
     for order_id in closed[-500:]:
-        done, written = market.process(resting(order_id, CommandKind.CANCEL), out)
+        _done, written = market.process(resting(order_id, CommandKind.CANCEL), out)
         assert out[written - 1]["reason"] == Reason.UNKNOWN_ORDER
     for order_id in opened:
         _done, written = market.process(resting(order_id, CommandKind.CANCEL), out)
@@ -213,7 +213,7 @@ def test_a_report_of_ids_over_32_bits_is_preceded_by_their_upper_halves():
 def test_full_pools_refuse_and_go_on():
     market, out = Matcher(orders=2, pages=2), np.zeros(8, REPORT)
     for order_id, price in ((1, 10), (2, 5000), (3, 10)):
-        done, written = market.process(resting(order_id, price=price), out)
+        _done, written = market.process(resting(order_id, price=price), out)
     assert rows(out[:written]) == [(EventKind.REJECTED, Side.BUY, Reason.POOL_FULL, 0, 3, 0, 0, 0)]
     market.process(resting(1, CommandKind.CANCEL), out)
     for order_id, price in ((4, 90_000), (5, 10)):
