@@ -87,7 +87,7 @@ cdef extern from *:
 
 # Kinds of report_t beside EVENT_*.
 cdef enum:
-    REPORT_WIDE = 254           # says of the next report: `order` and `counter` are the upper halves of its ids
+    REPORT_WIDE = 255           # says of the next report: `order` and `counter` are the upper halves of its ids
 
 # Bits of report_t.flags.
 cdef enum:
@@ -102,7 +102,7 @@ cdef enum:
 # Kinds of report_t beside those of events, which a user of the market may want and no event tells.
 cdef enum:
     REPORT_TAKEN = 0            # a recorded queue took its part of a trade; with nothing taken: the order is over
-    REPORT_CHANGED = 255        # what `quantity` says is open now
+    REPORT_CHANGED = 254        # what `quantity` says is open now
 
 # Bits of order_t.flags: 0 for a plain order.
 cdef enum:

@@ -365,7 +365,10 @@ class TwinAdministration(TwinSettling):
         if not self.instruments[command.instrument_id].allows(command.price_ticks):
             return Reason.PRICE
         position = self._position(command.account_id, command.instrument_id)
-        if abs(position.quantity + command.quantity) > MAX_POSITION or abs(position.realised) > MAX_REALISED:
+        buys, sells = self._open_after(command.account_id, command.instrument_id, None)
+        after = position.quantity + command.quantity
+        with_orders = after + buys if command.quantity > 0 else sells - after
+        if max(abs(after), with_orders) > MAX_POSITION or abs(position.realised) > MAX_REALISED:
             return Reason.OVERFLOW
         self._move(command.account_id, command.instrument_id, command.quantity, command.price_ticks)
         return None
