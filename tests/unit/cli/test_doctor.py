@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nautilus.cli import checks, platform_checks
+from nautilus.cli import checks, machine_checks, platform_checks
 from nautilus.cli.main import main
 from nautilus.engines import CATALOGUE
 from nautilus.runtime.instance import Instance
@@ -20,7 +20,7 @@ def test_this_machine_passes_and_every_check_answers(capsys: pytest.CaptureFixtu
     assert main(["doctor", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["status"] in ("ok", "warn")
-    assert len(document["checks"]) == 19
+    assert len(document["checks"]) == 24
     assert all(check["found"] for check in document["checks"])
     assert all(check["advice"] for check in document["checks"] if check["status"] != "ok")
 

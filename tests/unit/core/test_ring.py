@@ -122,5 +122,5 @@ def test_debug_build_finds_a_second_producer():
 
 def records_of(numbers, record_bytes):
     """Records as `send_sequence` makes them."""
-    words = np.arange(record_bytes // 8, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    return np.array(list(numbers), dtype=np.uint64).reshape(-1, 1) * words
+    words = np.arange(record_bytes // 8, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return np.array(list(numbers), dtype=np.uint64).reshape(-1, 1) + words
