@@ -19,7 +19,9 @@ PROBED = 4 * MIB
 def pinning() -> Check:
     """Which cores the threads of a core get with `core.pin = "auto"`."""
     cores, notes = affinity.choose_cores("auto", os.sched_getaffinity(0))
-    refused = [grant.found for core in cores if not (grant := _in_a_thread(lambda core=core: affinity.pin(core))).granted]
+    refused = [
+        grant.found for core in cores if not (grant := _in_a_thread(lambda core=core: affinity.pin(core))).granted
+    ]
     places = ", ".join(f"{name} on {core}" for name, core in zip(affinity.THREADS, cores, strict=False))
     found = "; ".join([places or "no thread", *(note.found for note in notes), *refused])
     if refused or notes:
@@ -72,7 +74,8 @@ def running_cores() -> Check:
     found = []
     for name, pid in _cores():
         threads = [
-            f"{each['thread']} on {each['cores']} {each['policy']}" + (f" {each['priority']}" if each["priority"] else "")
+            f"{each['thread']} on {each['cores']} {each['policy']}"
+            + (f" {each['priority']}" if each["priority"] else "")
             for each in affinity.threads_of(pid)
             if each["thread"].startswith("core-")
         ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nautilus.cli import checks, machine_checks, platform_checks
+from nautilus.cli import checks, platform_checks
 from nautilus.cli.main import main
 from nautilus.engines import CATALOGUE
 from nautilus.runtime.instance import Instance
