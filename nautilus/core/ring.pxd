@@ -12,7 +12,7 @@ Two things keep the sides apart when each record is published by itself. The pro
 write `RING_AHEAD` records later, so that a store does not wait for the consumer's core to give the line up. And a
 consumer faster than its producer would take the line of the published index away after every record: one that peeks
 with `ring_peek_paced` lets a few records gather where the last looks found few, up to `RING_MOST_PACE` pauses of the
-processor (under half a microsecond). It never waits where it found the ring empty: who waits for one record sees it at
+processor (half a microsecond or so). It never waits where it found the ring empty: who waits for one record sees it at
 once. That is for a thread with this one ring; one that goes round several uses `ring_peek`.
 """
 
@@ -47,10 +47,10 @@ cdef extern from *:
     } ring_t;
     _Static_assert(sizeof(ring_t) == 640, "ring_t");
 
-    #define RING_AHEAD 32       /* records; measured best of 8 to 32 on near and far pairs of cores */
+    #define RING_AHEAD 16       /* records; measured best of 8 to 32 on near and far pairs of cores */
     #define RING_FEW 64         /* found in one look: fewer, and the next look waits longer; */
     #define RING_MANY 256       /* more, and it waits less long */
-    #define RING_MOST_PACE 8
+    #define RING_MOST_PACE 12
 
     static inline void cpu_relax(void)
     {
@@ -137,10 +137,21 @@ cdef extern from *:
         return ring_at(r, r->done);
     }
 
+    /* Of what was seen to wait. */
+    static inline const void *ring_peek_seen(ring_t *r, uint64_t wanted, uint64_t *granted)
+    {
+        ring_check_thread(r, &r->consumer);
+        uint64_t waiting = r->seen_tail - r->done;
+        uint64_t to_end = r->capacity - (r->done & (r->capacity - 1));
+        waiting = waiting < wanted ? waiting : wanted;
+        *granted = waiting < to_end ? waiting : to_end;
+        return ring_at(r, r->done);
+    }
+
     static inline const void *ring_peek_paced(ring_t *r, uint64_t wanted, uint64_t *granted)
     {
-        if (r->seen_tail != r->done)
-            return ring_peek(r, wanted, granted);
+        if (__builtin_expect(r->seen_tail != r->done, 1))
+            return ring_peek_seen(r, wanted, granted);
         for (uint64_t i = r->pace; i; i--)
             cpu_relax();
         uint64_t waiting = ring_waiting(r);
@@ -153,7 +164,7 @@ cdef extern from *:
             r->pace = r->pace < RING_MOST_PACE / 2 ? r->pace * 2 + 1 : RING_MOST_PACE;
         else if (waiting > RING_MANY)
             r->pace -= r->pace >> 1;
-        return ring_peek(r, wanted, granted);
+        return ring_peek_seen(r, wanted, granted);
     }
 
     static inline void ring_release(ring_t *r, uint64_t count)
