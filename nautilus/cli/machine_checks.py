@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from nautilus.cli.checks import MIB, Check
 from nautilus.core import affinity
@@ -19,9 +20,8 @@ PROBED = 4 * MIB
 def pinning() -> Check:
     """Which cores the threads of a core get with `core.pin = "auto"`."""
     cores, notes = affinity.choose_cores("auto", os.sched_getaffinity(0))
-    refused = [
-        grant.found for core in cores if not (grant := _in_a_thread(lambda core=core: affinity.pin(core))).granted
-    ]
+    grants = [_in_a_thread(partial(affinity.pin, core)) for core in cores]
+    refused = [grant.found for grant in grants if not grant.granted]
     places = ", ".join(f"{name} on {core}" for name, core in zip(affinity.THREADS, cores, strict=False))
     found = "; ".join([places or "no thread", *(note.found for note in notes), *refused])
     if refused or notes:
