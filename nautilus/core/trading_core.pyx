@@ -5,6 +5,7 @@ from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from nautilus.core.affinity cimport grant_fifo, grant_pin
 from nautilus.core.clock cimport clock_now_ns, clock_set, process_clock
 from nautilus.core.egress cimport egress_main
 from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t, log_limit
@@ -13,18 +14,20 @@ from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.histogram cimport Histogram
 from nautilus.core.journal cimport Journal, journal_limit, journal_put_hash
 from nautilus.core.kernel cimport Kernel
+from nautilus.core.memory cimport lock_region
 from nautilus.core.port cimport (
     CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, MOST_SLOTS, PORT_LAYOUT,
     REGION_CONTROL, REGION_SLOT, control_facts, control_t, slot_feed, slot_ingress, slot_t, slot_urgent,
     state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_create, region_detach, region_t, region_yield
-from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open
+from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open, ring_prefault
 from nautilus.core.sequencer cimport kernel_main
 from nautilus.core.types cimport command_t, event_t
 
 import os
 from contextlib import contextmanager
 
+from nautilus.core.affinity import THREADS, Grant, Machine, choose_cores, may_lock_all
 from nautilus.core.port import CONTROL_NAME, bell_name, slot_name
 from nautilus.core.snapshot_file import write_snapshot
 
@@ -68,6 +71,8 @@ cdef class TradingCore:
         How long an idle thread looks before it sleeps.
     latency
         Histogram of the time from when a command was taken to when its events were handed out.
+    machine
+        What its threads and rings ask of the machine; None: nothing. `grants` says what they got.
 
     Raises
     ------
@@ -82,13 +87,15 @@ cdef class TradingCore:
     cdef readonly object directory
     cdef readonly tuple slots
     cdef readonly list troubles     # what did not go well at the stop, one line each
+    cdef readonly list grants       # what was asked of the machine, and what came of it
+    cdef object machine
     cdef bint running
 
     def __cinit__(self):
         memset(&self.core, 0, sizeof(core_t))
 
     def __init__(self, Kernel kernel not None, Journal journal not None, EventLogWriter log not None, directory, slots,
-                 *, capacity=8192, epoch=1, clock=None, spin_us=50, Histogram latency=None):
+                 *, capacity=8192, epoch=1, clock=None, spin_us=50, Histogram latency=None, machine=None):
         cdef core_t* core = &self.core
         cdef uint32_t i
         if not 0 < len(slots) <= MOST_SLOTS or len(set(slots)) != len(slots):
@@ -104,6 +111,9 @@ cdef class TradingCore:
         self.directory = os.fspath(directory)
         self.slots = tuple(slots)
         self.troubles = []
+        self.grants = []
+        self.machine = Machine() if machine is None else machine
+        choose_cores(self.machine.pin, ())      # a ValueError here rather than with threads running
         core.kernel = &kernel.state
         core.journal = &journal.state
         core.log = &log.state
@@ -116,8 +126,8 @@ cdef class TradingCore:
         if clock is not None:
             core.anchor_wall_ns, core.anchor_platform_ns, core.speed = clock
             core.scaled = core.anchor_wall_ns != core.anchor_platform_ns or core.speed != 1
-        core.commands = ring_open(sizeof(queued_t), COMMAND_RECORDS, False)
-        core.output = ring_open(sizeof(output_t), OUTPUT_RECORDS, False)
+        core.commands = ring_open(sizeof(queued_t), COMMAND_RECORDS, self.machine.huge_pages)
+        core.output = ring_open(sizeof(output_t), OUTPUT_RECORDS, self.machine.huge_pages)
         core.slots = <slot_t**>PyMem_Calloc(MOST_SLOTS, sizeof(slot_t*))
         core.bells = <int*>PyMem_Calloc(MOST_SLOTS, sizeof(int))
         core.joined = <uint64_t*>PyMem_Calloc(MOST_SLOTS, sizeof(uint64_t))
@@ -185,6 +195,7 @@ cdef class TradingCore:
         self.kernel.busy = True
         state_store(&core.control.state, CORE_READY if ready else CORE_STARTING)
         core.journal_limit, core.log_limit = journal_limit(core.journal), log_limit(core.log)
+        self._ready_memory()
         sigfillset(&every)                      # signals are for Python's thread alone
         pthread_sigmask(SIG_BLOCK, &every, &before)
         rc = self._start_threads()
@@ -196,9 +207,43 @@ cdef class TradingCore:
         pthread_setname_np(core.kernel_thread, b"core-kernel")
         pthread_setname_np(core.journal_thread, b"core-journal")
         pthread_setname_np(core.egress_thread, b"core-egress")
+        self._ready_threads()
         self.running = True
         for i in range(core.slot_count):        # whoever sleeps on the core before this one finds it retired
             c_write(core.bells[i], b"", 1)
+
+    cdef int _ready_memory(self) except -1:
+        """Commit and lock the rings between the threads, where that is asked for."""
+        cdef core_t* core = &self.core
+        cdef size_t locked = 0, wanted = core.commands.region_bytes + core.output.region_bytes
+        cdef uint32_t i
+        self.grants = []
+        if self.machine.huge_pages:
+            committed = ring_prefault(core.commands) + ring_prefault(core.output)
+            self.grants.append(Grant("rings", committed >= wanted, f"{committed:,} of {wanted:,} bytes committed"))
+        if self.machine.lock_memory and not may_lock_all():     # else all of the process is locked already
+            locked = lock_region(core.commands, core.commands.region_bytes)
+            locked += lock_region(core.output, core.output.region_bytes)
+            for i in range(core.slot_count):
+                wanted += core.slots[i].head.bytes
+                locked += lock_region(core.slots[i], core.slots[i].head.bytes)
+            found = f"{locked:,} of {wanted:,} bytes locked"
+            self.grants.append(Grant("ring lock", locked >= wanted, found))
+        return 0
+
+    cdef int _ready_threads(self) except -1:
+        """Pin the threads, then raise their priority: unpinned ones of high priority could meet on one core."""
+        cdef core_t* core = &self.core
+        cdef int priority = self.machine.realtime_priority
+        cores, notes = choose_cores(self.machine.pin, os.sched_getaffinity(0))
+        threads = (core.kernel_thread, core.journal_thread, core.egress_thread)
+        self.grants += notes
+        for name, thread, number in zip(THREADS, threads, cores):
+            self.grants.append(grant_pin(f"pin {name}", thread, number))
+        if priority:
+            for name, thread in zip(THREADS, threads):
+                self.grants.append(grant_fifo(f"realtime {name}", thread, priority))
+        return 0
 
     cdef int _start_threads(self) except -1:
         """All three, or none: 0 or an errno."""

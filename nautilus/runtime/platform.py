@@ -84,6 +84,20 @@ class CoreConfig(msgspec.Struct, frozen=True):
         How many orders can be open at once.
     segment_mib
         Size of a segment of the journal.
+    pin
+        ``none``; ``auto``: its threads on the last cores, one left to everything else; or the cores of its kernel,
+        journal and egress threads, as in ``2,3,4``. What the machine refuses of this and the following is in the log
+        of the core, and changes nothing else.
+    realtime_priority
+        SCHED_FIFO priority of these threads; 0: the usual scheduling.
+    lock_memory
+        Keep its memory from being swapped out: all of it where that is permitted, else its rings.
+    huge_pages
+        For the rings between its threads, committed before the start.
+    numa_local
+        Take memory from the node of the kernel thread's core.
+    cpu_dma_latency_us
+        The longest that a core may take to wake up, held while it runs; -1: not asked for.
     """
 
     acknowledge: Literal["memory", "disk"] = "memory"
@@ -91,6 +105,12 @@ class CoreConfig(msgspec.Struct, frozen=True):
     ring_capacity: Annotated[int, Meta(ge=64, le=1 << 22)] = 1 << 13
     open_orders: Annotated[int, Meta(ge=1, le=1 << 26)] = 1 << 17
     segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64
+    pin: Annotated[str, Meta(pattern=r"^(none|auto|\d+(,\d+){0,2})$")] = "none"
+    realtime_priority: Annotated[int, Meta(ge=0, le=99)] = 0
+    lock_memory: bool = False
+    huge_pages: bool = False
+    numa_local: bool = False
+    cpu_dma_latency_us: Annotated[int, Meta(ge=-1, le=1_000_000)] = -1
 
     def __post_init__(self) -> None:
         if self.ring_capacity & (self.ring_capacity - 1):

@@ -7,6 +7,7 @@ came of it. Nothing else of Python runs here: HTTP, execution reports and market
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import zmq
 from zmq.backend import zmq_poll
 
 from nautilus.bus import Delivery, Mesh, MessageKind
+from nautilus.core.affinity import Machine, choose_cores, prepare
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogError
@@ -89,6 +91,12 @@ class Settings(NamedTuple):
     ring_capacity: int
     open_orders: int
     segment_mib: int
+    pin: str = "none"
+    realtime_priority: int = 0
+    lock_memory: bool = False
+    huge_pages: bool = False
+    numa_local: bool = False
+    cpu_dma_latency_us: int = -1
 
 
 class Setup(NamedTuple):
@@ -121,6 +129,9 @@ def run_core(
         It cannot be recovered or started.
     """
     started_ns = now_ns()
+    machine = Machine(**{field: getattr(settings, field) for field in Machine._fields})
+    cores, _ = choose_cores(machine.pin, os.sched_getaffinity(0))
+    grants, hold = prepare(machine, cores)
     found = recover(
         data,
         policy=settings.acknowledge,
@@ -142,6 +153,7 @@ def run_core(
         clock=anchor,
         spin_us=settings.spin_us,
         latency=latency,
+        machine=machine,
     )
     # Both lie in the kernel, which belongs to the core's threads once they run.
     commands = _unknown_only(found.kernel, setup)
@@ -157,6 +169,14 @@ def run_core(
     process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000)
     core.start(ready=behind_ns <= 1_000_000_000)
     try:
+        for grant in (*grants, *core.grants):
+            _LOG.log(
+                logging.INFO if grant.granted else logging.WARNING,
+                "machine: %s %s: %s",
+                grant.what,
+                "granted" if grant.granted else "not granted",
+                grant.found,
+            )
         process.set_up(commands)
         if behind_ns > 1_000_000_000:
             _LOG.error(
@@ -171,6 +191,8 @@ def run_core(
         for trouble in core.troubles:
             _LOG.critical("core stopped: %s", trouble)
         process.mirror()
+        if hold is not None:
+            hold.close()
     return code if sound else code or 1
 
 

@@ -414,14 +414,15 @@ def test_a_limit_goes_away_and_what_it_remembers_with_it() -> None:
     assert verdicts(kernel, new(2, BUY, 5, 1), new(3, BUY, 5, 1)) == ["ACCEPTED", "REJECTED REPEATED_ORDER"]
 
 
-def test_account_in_use_changes_its_self_match_group_alone() -> None:
+def test_account_in_use_changes_its_self_match_mode_alone() -> None:
     kernel = opened(new(1, BUY, 5, 1))
     assert verdicts(
         kernel,
+        builders.account(1, order_type=4),
         builders.account(1, group_id=7, order_type=4),
         builders.account(1, AccountFlag.FIFO),
-        builders.account(2, AccountFlag.FIFO),
-    ) == ["APPLIED", "REJECTED MALFORMED", "APPLIED"]
+        builders.account(2, AccountFlag.FIFO, group_id=7),
+    ) == ["APPLIED", "REJECTED MALFORMED", "REJECTED MALFORMED", "APPLIED"]
 
 
 def test_ioc_leaves_nothing_open() -> None:
