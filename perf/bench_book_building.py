@@ -25,7 +25,8 @@ from perf.harness import REPEATS, OtherLoad, Report, check
 from perf.order_flow import ADD, DELETE, itch_bytes, itch_orders, largest_recording, one_pass, renumbered
 
 SUMMARY = "book building from recorded order flow: deltas and ITCH bytes, beside other order books"
-PEER = "_".join(("nautilus", "trader"))  # a published platform of a similar name; its Python package, not ours
+# A published platform of a similar name: its Python package, not ours.
+PEER = "_".join(("nautilus", "trader"))
 PASSES = 25
 BLOCK = 1 << 20
 BUY = int(Side.BUY)

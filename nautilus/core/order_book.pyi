@@ -12,8 +12,8 @@ class OrderBooks:
 
     ADD puts an order at the end of its level's queue; REDUCE and EXECUTE take quantity off it and keep its place;
     DELETE takes it out; EXECUTE_HIDDEN changes nothing; CLEAR empties a side (side 0: both). SET makes a level one
-    order of that quantity which has no id: what names an order that is not known, with a side and a price, acts on that one.
-    A book comes into being with the first record of its instrument.
+    order of that quantity which has no id: what names an order that is not known, with a side and a price, acts on
+    that one. A book comes into being with the first record of its instrument.
 
     Parameters
     ----------
