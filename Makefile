@@ -26,7 +26,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build run test check perf debug soak clean help format
+.PHONY: build run test check perf debug soak differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -74,6 +74,15 @@ endif
 	@$(pip) -r build/requirements-perf.txt
 	@touch $@
 
+# The peer has an environment of its own: it and the project are never installed together.
+build/differential/.installed: pyproject.toml | .venv/.required
+	@echo "make: installing the peer of the differential runs (wheels only)"
+	@mkdir -p build && $(requirements) differential > build/requirements-differential.txt
+	@$(py) -m venv --clear build/differential
+	@build/differential/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--only-binary :all: -r build/requirements-differential.txt
+	@touch $@
+
 ## run      the platform with a simulated market: make run [FOR=SECONDS] [REPLAY=PATH [SPEED=N]] [ARGS="..."]
 run: build
 ifeq ($(REPLAY),)
@@ -114,6 +123,10 @@ debug: build .venv/.tested
 ## soak     the property tests with many more seeds: make soak [SEEDS=200]
 soak: build .venv/.tested
 	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 $(TESTS) $(ARGS)
+
+## differential  the kernel beside an independent engine: make differential [SEEDS=200] (docs/differential.md)
+differential: build .venv/.tested build/differential/.installed
+	@NAUTILUS_DIFFERENTIAL=$(SEEDS) $(pytest) -rPs --timeout 7200 tests/integration/test_differential.py $(ARGS)
 
 ## clean    remove everything that was built, .venv too
 clean:
