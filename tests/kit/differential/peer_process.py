@@ -130,6 +130,7 @@ class Peer:
         self._others = Others(self._engine.get_book())
         self._stamp = 0
         self._joined: dict[int, int] = {}  # own order: when it came to where it stands
+        self._entered: dict[int, tuple[int, int]] = {}  # own order: price and total quantity as last told
         self._orders: dict[int, Any] = {}
         self._words: list[list[Any]] = []
 
@@ -273,6 +274,7 @@ class Peer:
             order = StopLimitOrder(*head, price, trigger, TriggerType.BID_ASK, UUID4(), step["now"], **life)
         self._orders[step["id"]] = order
         self._joined[step["id"]] = self._next_stamp()
+        self._entered[step["id"]] = (step["price"], step["quantity"])
         self._cache.add_order(order, None)
         order.apply(OrderSubmitted(TRADER, STRATEGY, INSTRUMENT, name, ACCOUNT, UUID4(), step["now"], step["now"]))
         self._cache.update_order(order)
@@ -284,14 +286,9 @@ class Peer:
         self._engine.process_cancel(command, ACCOUNT)
 
     def _replace(self, step: dict[str, Any]) -> None:
-        order = self._orders.get(step["id"])
         price = Price(step["price"], 0) if step["price"] else None
         trigger = Price(step["trigger"], 0) if step["trigger"] else None
         name = ClientOrderId(str(step["id"]))
-        if order is not None:
-            changed = price is not None and order.has_price and order.price != price
-            if changed or step["quantity"] > int(order.quantity):
-                self._joined[step["id"]] = self._next_stamp()
         quantity = Quantity(step["quantity"], 0)
         command = ModifyOrder(TRADER, STRATEGY, INSTRUMENT, name, None, quantity, price, trigger, UUID4(), step["now"])
         self._engine.process_modify(command, ACCOUNT)
@@ -321,7 +318,12 @@ class Peer:
         elif word == "OrderUpdated":
             mine = self._orders[order]
             price = event.price if event.price is not None else (mine.price if mine.has_price else None)
-            words.append(["replaced", order, 0 if price is None else int(price), int(event.quantity)])
+            price, quantity = 0 if price is None else int(price), int(event.quantity)
+            words.append(["replaced", order, price, quantity])
+            before = self._entered[order]
+            if price != before[0] or quantity > before[1]:
+                self._joined[order] = self._next_stamp()
+            self._entered[order] = (price, quantity)
         elif word in ("OrderModifyRejected", "OrderCancelRejected"):
             words.append(["refused", order, event.reason])
         else:

@@ -193,6 +193,6 @@ class Binance(Recording):
         for order in reversed(orders):
             if excess <= 0:
                 return
-            left = side.others[order][2]
+            left = side.others[order][2] if order in side.others else 0  # own orders act between two steps
             yield steps.put(0, order, max(0, left - excess))
             excess -= left
