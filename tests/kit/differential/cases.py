@@ -175,6 +175,13 @@ CASES = (
         needs="stop",
     ),
     Case(
+        "reduce-only-stop-before-a-position",
+        _market(steps.new(2, 1, BUY, 5, order_type="stop", trigger=115, reduce_only=True)),
+        kernel=(["accepted", 1],),
+        peer=(["rejected", 1, "REDUCE_ONLY"],),
+        needs="reduce_only",
+    ),
+    Case(
         "reduce-only-excess",
         (*_market(), *_long(5), steps.new(2, 2, SELL, 8, 100, reduce_only=True)),
         kernel=(["accepted", 1], ["filled", 1, 105, 5], ["accepted", 2], ["cancelled", 2, 3], ["filled", 2, 100, 5]),

@@ -45,7 +45,7 @@ class KernelSide:
         events = self._process(command)
         own: list[Event] = []
         for event in events:
-            self._take(event, own, replacing=step["do"] == "replace")
+            self._take(event, own, entering=step["do"] == "new")
         line = {"events": own, "position": self.position, "open": self._leaves()}
         return {**line, "book": self._book(step["levels"])} if step["do"] == "book" else line
 
@@ -148,7 +148,7 @@ class KernelSide:
 
     # Events.
 
-    def _take(self, event: np.void, own: list[Event], *, replacing: bool) -> None:
+    def _take(self, event: np.void, own: list[Event], *, entering: bool) -> None:
         kind, order, account = int(event["kind"]), int(event["order_id"]), int(event["account_id"])
         if kind == EventKind.FILLED:
             price, quantity = int(event["price_ticks"]), int(event["quantity"])
@@ -156,11 +156,11 @@ class KernelSide:
             self._fill(order, account, price, quantity, own)
             self._fill(counter, counter_account, price, quantity, own)
         elif account == OWN:
-            self._take_own(event, kind, order, own, replacing=replacing)
+            self._take_own(event, kind, order, own, entering=entering)
         elif account >= FIRST_OTHER:
             self._take_other(event, kind, order)
 
-    def _take_own(self, event: np.void, kind: int, order: int, own: list[Event], *, replacing: bool) -> None:
+    def _take_own(self, event: np.void, kind: int, order: int, own: list[Event], *, entering: bool) -> None:
         quantity, leaves = int(event["quantity"]), int(event["leaves_quantity"])
         if kind == EventKind.ACCEPTED:
             step = self.entered[order]
@@ -176,11 +176,9 @@ class KernelSide:
             own.append(["accepted", order])
         elif kind == EventKind.REJECTED:
             reason = Reason(int(event["reason"])).name
-            if order in self.results:
-                own.append(["refused", order, reason])
-            else:
+            own.append(["rejected" if entering else "refused", order, reason])
+            if entering:
                 self.results[order] = {"state": "rejected", "filled": 0}
-                own.append(["rejected", order, reason])
         elif kind == EventKind.TRIGGERED:
             self.open[order]["waiting"] = 0
             own.append(["triggered", order])

@@ -140,14 +140,14 @@ class RandomFlow:
         rng = self._rng
         limits = self._style == "limits"
         side = int(rng.integers(1, 3)) if limits else self._regime
-        self._own_id += 1
         quantity = int(rng.integers(1, self._size))
         price = self._near()
         chance = rng.random()
         if (self._style == "stops" and chance < 0.35) or (self._style == "reduce" and chance < 0.08):
             self._new_stop(side, quantity)
             return
-        life: dict[str, object] = {"reduce_only": self._style == "reduce" and rng.random() < 0.5}
+        likely = 0.6 if self._held(side) > 0 else 0.1
+        life: dict[str, object] = {"reduce_only": self._style == "reduce" and rng.random() < likely}
         if chance < 0.45:
             life["order_type"], life["tif"], price = "market", str(rng.choice(["IOC", "FOK"])), 0
         elif chance < 0.65:
@@ -161,6 +161,7 @@ class RandomFlow:
         if self._style == "reduce":
             quantity = self._fit(side, quantity, bool(life["reduce_only"]))
         self._clear_the_way(side, price)
+        self._own_id += 1
         self.do(steps.new(self._now, self._own_id, side, quantity, price, **life))  # type: ignore[arg-type]
 
     def _new_stop(self, side: int, quantity: int) -> None:
@@ -172,17 +173,24 @@ class RandomFlow:
         life: dict[str, object] = {"trigger": trigger, "order_type": "stop"}
         price = 0
         if self._style == "reduce":
+            if self._held(side) <= 0:
+                return
             life["reduce_only"], quantity = True, self._fit(side, quantity, True)
         if rng.random() < 0.5:
             reach = int(rng.integers(-2, self._reach))
             life["order_type"], price = "stop_limit", trigger + (reach if side == BUY else -reach)
         if rng.random() < 0.3:
             life["tif"], life["expire"] = "GTD", self._now + int(rng.integers(1, 120))
+        self._own_id += 1
         self.do(steps.new(self._now, self._own_id, side, quantity, price, **life))  # type: ignore[arg-type]
+
+    def _held(self, side: int) -> int:
+        """What an order of this side may reduce."""
+        return -self.side.position if side == BUY else self.side.position
 
     def _fit(self, side: int, quantity: int, reduce_only: bool) -> int:
         """The quantity to send; where too much might then fill beside a reduce-only order, what is open goes first."""
-        held = -self.side.position if side == BUY else self.side.position
+        held = self._held(side)
         guarded = [order for order in self.side.open if self.side.entered[order]["reduce_only"]]
         if not guarded and not (reduce_only and self.side.open):
             return min(quantity, held) if reduce_only and held > 0 else quantity
