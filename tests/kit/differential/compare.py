@@ -109,11 +109,11 @@ def _compare_end(mine: dict[str, Any], other: dict[str, Any], report: Report) ->
     ]
     if mine["position"] != other["position"]:
         found.append(f"position: kernel {mine['position']}, peer {other['position']}")
-    # The kernel rounds the cost of each closing fill to a whole unit; the peer keeps an average price in floats. Where a
-    # rule explained another price, what was paid differs by it.
-    if not report.rules["stop-limit-fills-at-its-trigger"] and abs(mine["cost"] - other["cost"]) > report.words[
-        "filled"
-    ] + 1e-9 * abs(mine["cost"]):
+    # The kernel rounds the cost of each closing fill to a whole unit; the peer keeps an average price in floats.
+    # Where a rule explained another price, what was paid differs by it.
+    rounding = report.words["filled"] + 1e-9 * abs(mine["cost"])
+    same_prices = not report.rules["stop-limit-fills-at-its-trigger"]
+    if same_prices and abs(mine["cost"] - other["cost"]) > rounding:
         found.append(f"cost of what is held: kernel {mine['cost']}, peer {other['cost']}")
     return found
 
