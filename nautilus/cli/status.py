@@ -10,6 +10,8 @@ from nautilus.cli.instance import instance_option, running
 from nautilus.cli.output import console, dense_table, json_option, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nautilus.runtime.status import EngineStatus, Status
 
 UNHEALTHY = 1
@@ -72,7 +74,10 @@ def _print(found: Status, core: EngineStatus) -> None:
     facts = Table.grid(padding=(0, 1, 0, 0))
     facts.add_column(min_width=LABEL - 1, style="dim")
     counters = (("star", found.bus["star"]), ("mesh", found.bus["mesh"]), ("orders", found.orders))
-    for name, values in (*counters, ("journal", journal_text(found.journal))):
+    journal = [(name, values) for name, values in (("follower", found.follower), ("replica", found.replica)) if values]
+    rows: tuple[tuple[str, Mapping[str, int | str]], ...]
+    rows = (*counters, ("journal", journal_text(found.journal)), *journal)
+    for name, values in rows:
         parts = [
             f"{key} {value}" if isinstance(value, str) else f"{short(value)} {key.replace('_', ' ')}"
             for key, value in values.items()

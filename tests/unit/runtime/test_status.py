@@ -20,6 +20,7 @@ from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.plan import Plan, make_plan
 from nautilus.runtime.states import PlatformState, ProcessState
 from nautilus.runtime.status import (
+    FOLLOWER,
     cpu_seconds,
     health_of,
     latency_of,
@@ -79,7 +80,9 @@ def write_counters(plan: Plan, process: str, values: dict[str, int]) -> None:
 def test_the_object_has_every_key_of_the_architecture_and_no_other(instance: Instance) -> None:
     write_state(instance)
     found = plain(read_status(instance))
-    assert set(found) == {"status", "engines", "bus", "orders", "journal"}
+    # The follower is there where the plan has one, as the process that hands the journal to a standby is.
+    assert set(found) == {"status", "engines", "bus", "orders", "journal", "follower"}
+    assert set(found["follower"]) == set(FOLLOWER)
     assert [set(engine) for engine in found["engines"]] == [ENGINE_KEYS] * 5
     assert {name: set(values) for name, values in found["bus"].items()} == {"star": STAR_KEYS, "mesh": MESH_KEYS}
     assert set(found["orders"]) == ORDER_KEYS
@@ -155,6 +158,10 @@ def test_histograms_of_one_kind_are_merged_over_processes(instance: Instance) ->
         ({"core": "ready", "risk": "restarting", "portfolio": "ready"}, "running", "degraded"),
         ({"core": "restarting", "risk": "ready"}, "running", "unhealthy"),
         ({"core": "ready", "risk": "starting"}, "running", "unhealthy"),
+        ({"core": "ready", "risk": "starting", "follower": "ready"}, "running", "unhealthy"),
+        ({"core": "ready", "risk": "ready", "follower": "restarting"}, "running", "degraded"),
+        ({"standby": "ready", "follower": "ready"}, "running", "healthy"),
+        ({"standby": "not ready", "follower": "ready"}, "running", "unhealthy"),
         ({}, "running", "unhealthy"),
     ],
 )
