@@ -207,8 +207,7 @@ def _execute(options: LiveOptions, line: Detached | None) -> tuple[LiveReport | 
     data = options.data or ("" if options.fresh else platform.data_directory)
     instance = Instance.create(platform.instance, data=data, fresh_data=options.fresh)
     try:
-        if options.standby_of:
-            stand_by(options, instance, line)
+        told = bool(options.standby_of) and stand_by(options, instance, line)
         plan = _plan(options, instance)
         without = _processes(plan, options.without)
         collector = Collector(
@@ -226,7 +225,7 @@ def _execute(options: LiveOptions, line: Detached | None) -> tuple[LiveReport | 
                 accounts.withdraw()
                 raise
             if line is not None:
-                if not options.standby_of:  # else it was said before
+                if not told:
                     line.redirect(instance.data / "logs" / "supervisor.out")
                     line.ready()
             elif not quiet:

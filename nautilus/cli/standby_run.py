@@ -19,8 +19,10 @@ class NotPromotedError(Exception):
         self.exit_code = exit_code
 
 
-def stand_by(options: LiveOptions, instance: Instance, line: Detached | None) -> None:
+def stand_by(options: LiveOptions, instance: Instance, line: Detached | None) -> bool:
     """Return once this instance is to be the core: at once where its data were promoted before.
+
+    The result is whether whoever waits on `line` was told that it is up: a standby is, before it is the core.
 
     Raises
     ------
@@ -38,10 +40,7 @@ def stand_by(options: LiveOptions, instance: Instance, line: Detached | None) ->
         # A service is started again as it was first: its core stays the core until another one has a higher epoch.
         if not quiet:
             print(f"this instance was promoted before (epoch {known.epoch}): it starts as the core", file=sys.stderr)
-        if line is not None:
-            line.redirect(instance.data / "logs" / "supervisor.out")
-            line.ready()
-        return
+        return False
     plan = make_plan(options.configuration, instance, market="none", standby_of=options.standby_of)
     supervisor = Supervisor(instance, plan)
     try:
@@ -60,3 +59,4 @@ def stand_by(options: LiveOptions, instance: Instance, line: Detached | None) ->
         raise NotPromotedError(code)
     if not quiet:
         print("promoted: the core starts", file=sys.stderr)
+    return True

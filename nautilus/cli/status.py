@@ -24,18 +24,18 @@ STYLES = {"healthy": "green", "ready": "green", "degraded": "yellow", "starting"
 @json_option
 def status(instance_name: str | None, as_json: bool) -> int:
     """Print how an instance is; exit code 3 where none runs, 1 where it is unhealthy."""
-    from nautilus.runtime.status import core_of, plain, read_facts, status_of
+    from nautilus.runtime.status import core_of, follower_of, plain, read_facts, status_of
 
     facts = read_facts(running(instance_name))
     found = status_of(facts)
     if as_json:
         print_json(plain(found))
     else:
-        _print(found, core_of(facts))
+        _print(found, core_of(facts), follower_of(facts))
     return UNHEALTHY if found.status == "unhealthy" else 0
 
 
-def _print(found: Status, core: EngineStatus) -> None:
+def _print(found: Status, core: EngineStatus, follower: dict[str, int]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -74,7 +74,7 @@ def _print(found: Status, core: EngineStatus) -> None:
     facts = Table.grid(padding=(0, 1, 0, 0))
     facts.add_column(min_width=LABEL - 1, style="dim")
     counters = (("star", found.bus["star"]), ("mesh", found.bus["mesh"]), ("orders", found.orders))
-    journal = [(name, values) for name, values in (("follower", found.follower), ("replica", found.replica)) if values]
+    journal = [(name, values) for name, values in (("follower", follower), ("replica", found.replica)) if values]
     rows: tuple[tuple[str, Mapping[str, int | str]], ...]
     rows = (*counters, ("journal", journal_text(found.journal)), *journal)
     for name, values in rows:

@@ -268,6 +268,7 @@ cdef class EventLogWriter:
     def truncate(self, int64_t last_sequence):
         """Forget what lies behind an event; it will be written anew."""
         files = _files(self.path)
+        self.looked = None
         if last_sequence >= self.state.last_sequence:
             return
         if self.state.fd >= 0:
@@ -296,33 +297,37 @@ cdef class EventLogWriter:
 
     def has(self, events):
         """Whether the log has these EVENT records, sound, in this order; they are not empty, their sequences ascend."""
-        cdef const uint8_t[::1] wanted, raw
+        cdef const uint8_t[::1] wanted
+        cdef const uint8_t* raw
         cdef const delivery_t* record
-        cdef Py_ssize_t i, count, done = 0, total = len(events)
-        cdef int64_t first
+        cdef Py_ssize_t i, done = 0, total = len(events)
+        cdef int64_t first, begin, end = 0, count
         if events.dtype is not EVENT and events.dtype != EVENT:
             raise TypeError(f"events: expected dtype EVENT, found {events.dtype}")
         wanted = np.ascontiguousarray(events).view(np.uint8)
         first = events["sequence"][0]
-        for begin, name in _files(self.path):
-            capacity = _header(name)[1]
-            if not begin <= first < begin + capacity:
-                continue
-            count = min(total - done, begin + capacity - first)
+        while done < total:
+            # A replay asks for one stretch after the other, so the file is mostly that of the last time.
+            if self.looked is None or not self.looked[0] <= first < self.looked[1]:
+                self.looked = next(
+                    ((begun, begun + capacity, name) for begun, name in _files(self.path)
+                     for capacity in (_header(name)[1],) if begun <= first < begun + capacity), None)
+                if self.looked is None:
+                    return False
+            begin, end, name = self.looked
+            count = min(<int64_t>(total - done), min(end - first, <int64_t>SCANNED))
             records = _read(name, first - begin, count)
             if len(records) != count:
                 return False
-            raw = records.view(np.uint8)
-            record = <const delivery_t*>&raw[0]
+            raw = <const uint8_t*><size_t>records.ctypes.data
+            record = <const delivery_t*>raw
             for i in range(count):
                 if not is_sound(&record[i], first + i) \
                         or memcmp(&record[i].event, &wanted[(done + i) * <Py_ssize_t>sizeof(event_t)], sizeof(event_t)):
                     return False
             done += count
             first += count
-            if done == total:
-                return True
-        return False
+        return True
 
     def append(self, records):
         """Write DELIVERY records that follow the last one; their checksums are set. Raises OSError, ValueError."""

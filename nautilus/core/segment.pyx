@@ -53,6 +53,7 @@ cdef extern from *:
         const uint8_t *start = at;                                                                                \
         uint32_t before = *chain;                                                                                 \
         int64_t sequence = *last;                                                                                 \
+        xxh64_t sum = *digest;                      /* in registers */                                            \
         size_t n = 0;                                                                                             \
         while (n < most && left >= 72) {                                                                          \
             uint32_t head[2];                                                                                     \
@@ -64,7 +65,7 @@ cdef extern from *:
             memcpy(&own, at + 8, 8);                                                                              \
             if (checksum(before, at + 4, bytes) != head[0] || own != sequence + 1)                                \
                 break;                                                                                            \
-            xxh64_stripes(digest, at + 8, bytes / 8);                                                             \
+            xxh64_stripes(&sum, at + 8, bytes / 8);                                                               \
             if (out) {                                                                                            \
                 memcpy(out + n, at + 8, 64);                                                                      \
                 if (bytes == 128)                                                                                 \
@@ -78,6 +79,7 @@ cdef extern from *:
             left -= bytes + 8;                                                                                    \
             n++;                                                                                                  \
         }                                                                                                         \
+        *digest = sum;                                                                                            \
         *chain = before;                                                                                          \
         *last = sequence;                                                                                         \
         *taken = n;                                                                                               \

@@ -21,6 +21,7 @@ from nautilus.runtime.clock import NANOSECONDS, wall_ns
 from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.plan import Plan, ProcessSpec
+from nautilus.runtime.platform import JournalConfig
 from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
 
 Health = Literal["healthy", "degraded", "unhealthy"]
@@ -71,7 +72,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole instance; `bus` has ``star`` and ``mesh``.
 
     `journal`: its ``durable_sequence`` is 0 where nothing waits for the disk (`core.acknowledge` "memory"). `follower`
-    and `replica` are left out where there are no such processes; `replica` has the ``role`` of this instance.
+    is there where one was asked for (`journal.follower` "on"), `replica`, with the ``role`` of this instance, where it
+    is a standby, or one may dial.
     """
 
     status: Health
@@ -170,7 +172,7 @@ def status_of(facts: Facts) -> Status:
         bus={"star": star_of(facts), "mesh": {name: facts.total(f"mesh.{name}") for name in MESH}},
         orders={name: core.get(f"orders.{name}", 0) for name in ORDERS},
         journal={name: core.get(f"journal.{name}", 0) for name in JOURNAL},
-        follower=follower_of(facts),
+        follower=follower_of(facts) if facts.plan.config("journal", JournalConfig).follower == "on" else {},
         replica=replica_of(facts),
     )
 

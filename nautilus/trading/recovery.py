@@ -23,6 +23,8 @@ from nautilus.model.records import Records
 from nautilus.trading.epochs import epoch_for
 
 CLOSED_CAPACITY = 1 << 20
+BATCH = 1024
+"""Commands carried out at once: with their events they stay in the processor's cache until they were compared."""
 
 
 class Recovered(NamedTuple):
@@ -132,7 +134,7 @@ def _replay(path: Path, journal: Journal, log: EventLogWriter, confirm: Callable
                 accounts=(), capacity=journal.capacity, closed_capacity=journal.closed_capacity, huge_pages=False
             )
     begun, logged = kernel.last_sequence, 0
-    for item in JournalReader(path, start=begun + 1 if begun else None):
+    for item in JournalReader(path, start=begun + 1 if begun else None, batch=BATCH):
         if isinstance(item, np.ndarray):
             commands = item
             if int(commands["sequence"][0]) != kernel.last_sequence + 1:
