@@ -224,6 +224,10 @@ class _Copy:
         kernel, journal, log = self.kernel, self.journal, self.log
         if kernel is None or journal is None or log is None:
             return ""
+        if kernel.last_sequence != journal.last_sequence:
+            raise InternalError(
+                f"kernel at command {kernel.last_sequence}", where=str(self.path), expected=str(journal.last_sequence)
+            )
         if kernel.last_sequence and kernel.last_sequence >= segment_heads(self.path)[-1].first_sequence:
             journal.append_hash(kernel.last_event_sequence, kernel.event_hash(), kernel.journal_hash())
         journal.close()
@@ -386,7 +390,7 @@ class Standby:
             else:
                 self._take(frame)
                 if self._socket is None:
-                    return
+                    break  # the core has hung up; what it sent before counts
         if stored:
             self._acknowledge()
             for commands in stored:

@@ -52,9 +52,16 @@ def status(name: str) -> dict[str, Any]:
 def wait(name: str, true: Callable[[dict[str, Any]], object], what: str, seconds: float = 60.0) -> dict[str, Any]:
     end_ns = monotonic_ns() + int(seconds * 1e9)
     while not ((found := status(name)) and true(found)):
-        assert monotonic_ns() < end_ns, f"no sign of {what} within {seconds:g} s: {found}"
+        assert monotonic_ns() < end_ns, f"no sign of {what} within {seconds:g} s: {found}; {last_words(name)}"
         pause(0.1)
     return found
+
+
+def last_words(name: str) -> str:
+    """What its supervisor said last."""
+    logs = data_of(name) / "logs"
+    said = [path.read_text()[-1500:] for path in (logs / "supervisor.jsonl", logs / "supervisor.out") if path.exists()]
+    return "\n".join(said)
 
 
 def data_of(name: str) -> Path:
