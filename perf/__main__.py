@@ -23,6 +23,7 @@ BENCHES = {
     "book_building": "perf.bench_book_building",
     "primitives": "perf.bench_primitives",
     "risk_check": "perf.bench_risk_check",
+    "journal": "perf.bench_journal",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
     "mesh": "perf.bench_mesh",

@@ -16,7 +16,8 @@ from nautilus.core.journal cimport Journal, journal_limit, journal_put_hash
 from nautilus.core.kernel cimport Kernel
 from nautilus.core.memory cimport lock_region
 from nautilus.core.port cimport (
-    CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, MOST_SLOTS, PORT_LAYOUT,
+    CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, GATE_DISK, GATE_MEMORY,
+    GATE_REPLICA, MOST_SLOTS, PORT_LAYOUT,
     REGION_CONTROL, REGION_SLOT, control_facts, control_t, slot_feed, slot_ingress, slot_t, slot_urgent,
     state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_create, region_detach, region_t, region_yield
@@ -28,7 +29,7 @@ import os
 from contextlib import contextmanager
 
 from nautilus.core.affinity import THREADS, Grant, Machine, choose_cores, may_lock_all
-from nautilus.core.port import CONTROL_NAME, bell_name, slot_name
+from nautilus.core.port import CONTROL_NAME, REPLICA_BELL, bell_name, slot_name
 from nautilus.core.snapshot_file import write_snapshot
 
 cdef extern from "<signal.h>" nogil:
@@ -73,6 +74,10 @@ cdef class TradingCore:
         Histogram of the time from when a command was taken to when its events were handed out.
     machine
         What its threads and rings ask of the machine; None: nothing. `grants` says what they got.
+    acknowledge
+        What an event waits for: "memory" or "disk" as the journal's policy, or "replica", a standby.
+    degrade
+        With "replica": while no standby has the journal, show what is written, counted; else refuse new orders.
 
     Raises
     ------
@@ -93,15 +98,19 @@ cdef class TradingCore:
 
     def __cinit__(self):
         memset(&self.core, 0, sizeof(core_t))
+        self.core.replica_bell = -1
 
     def __init__(self, Kernel kernel not None, Journal journal not None, EventLogWriter log not None, directory, slots,
-                 *, capacity=8192, epoch=1, clock=None, spin_us=50, Histogram latency=None, machine=None):
+                 *, capacity=8192, epoch=1, clock=None, spin_us=50, Histogram latency=None, machine=None, acknowledge=None,
+                 degrade=False):
         cdef core_t* core = &self.core
         cdef uint32_t i
         if not 0 < len(slots) <= MOST_SLOTS or len(set(slots)) != len(slots):
             raise ValueError(f"slots: expected 1 to {MOST_SLOTS} different names, found {slots}")
         if capacity < 64 or capacity & (capacity - 1) or capacity > 1 << 20:
             raise ValueError(f"capacity: expected a power of two from 64 to 2^20, found {capacity}")
+        if acknowledge not in (None, journal.policy, "replica"):
+            raise ValueError(f"acknowledge: expected {journal.policy!r}, as the journal's, or 'replica', found {acknowledge!r}")
         if journal.last_sequence != kernel.last_sequence or log.last_sequence != kernel.last_event_sequence:
             raise ValueError(
                 f"core: expected journal and log to end at command {kernel.last_sequence} and event "
@@ -121,6 +130,7 @@ cdef class TradingCore:
         core.slot_count = len(self.slots)
         core.spin_ns = int(spin_us * 1000)
         core.durable = journal.policy == "disk"
+        core.replica = acknowledge == "replica"
         if latency is not None:
             core.latency = latency.data
         if clock is not None:
@@ -146,7 +156,11 @@ cdef class TradingCore:
             core.bells[i] = -1
         for i in range(core.slot_count):
             self._make_slot(i, capacity, epoch)
+        core.replica_bell = self._make_bell(REPLICA_BELL)
         core.control = <control_t*>self._make_region(CONTROL_NAME, sizeof(control_t), REGION_CONTROL, epoch)
+        core.control.journal_epoch = journal.epoch
+        core.control.policy = GATE_REPLICA if core.replica else GATE_DISK if core.durable else GATE_MEMORY
+        core.control.degrade = degrade
         clock_set(&process_clock)               # it may have run on by itself for long, in the process forked from
         core.control.started_ns = clock_now_ns()
         core.control.state = CORE_STARTING
@@ -176,13 +190,16 @@ cdef class TradingCore:
         ring_format(slot_ingress(slot), sizeof(command_t), capacity)
         ring_format(slot_urgent(slot), sizeof(command_t), 64)
         ring_format(slot_feed(slot), sizeof(delivery_t), capacity)
-        bell = os.path.join(self.directory, bell_name(self.slots[i]))
+        self.core.bells[i] = self._make_bell(self.slots[i])
+        return 0
+
+    cdef int _make_bell(self, str name) except -1:
+        bell = os.path.join(self.directory, bell_name(name))
         try:
             os.mkfifo(bell, 0o600)
         except FileExistsError:
             pass
-        self.core.bells[i] = os.open(bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        return 0
+        return os.open(bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def start(self, bint ready=True):
         """Start the threads. ready: new orders are taken; else `make_ready` says when."""
@@ -211,6 +228,7 @@ cdef class TradingCore:
         self.running = True
         for i in range(core.slot_count):        # whoever sleeps on the core before this one finds it retired
             c_write(core.bells[i], b"", 1)
+        c_write(core.replica_bell, b"", 1)
 
     cdef int _ready_memory(self) except -1:
         """Commit and lock the rings between the threads, where that is asked for."""
@@ -354,8 +372,8 @@ cdef class TradingCore:
             return 0
         if core.log.last_sequence != core.kernel.event_sequence:
             self.troubles.append(
-                f"event log: ends at event {core.log.last_sequence} of {core.kernel.event_sequence}: no room; the next "
-                "start appends the others"
+                f"event log: ends at event {core.log.last_sequence} of {core.kernel.event_sequence}: "
+                f"{'no standby had them' if core.replica else 'no room'}; the next start appends the others"
             )
             return 0
         if not snapshot or not core.kernel.sequence:
@@ -388,6 +406,8 @@ cdef class TradingCore:
                 region_detach(<region_t*>core.slots[i])
                 if core.bells is not NULL and core.bells[i] >= 0:
                     os.close(core.bells[i])
+        if core.replica_bell >= 0:
+            os.close(core.replica_bell)
         region_detach(<region_t*>core.control)
         for place in (<size_t>core.slots, <size_t>core.bells, <size_t>core.joined, <size_t>core.cut,
                       <size_t>core.events, <size_t>core.kinds, <size_t>core.flags, <size_t>core.sources,

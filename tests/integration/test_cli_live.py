@@ -137,7 +137,7 @@ def test_status_and_top_fit_eighty_columns(running: Shell) -> None:
         assert result.returncode == 0, result.stderr
         assert "\x1b" not in result.stdout
         assert max(map(len, result.stdout.splitlines()), default=0) <= 80
-    assert "6 of 6 ready" in result.stderr
+    assert "7 of 7 ready" in result.stderr
 
 
 def test_one_look_of_top_is_an_object_with_rates(running: Shell) -> None:
