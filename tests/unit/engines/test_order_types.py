@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nautilus.core.types import CommandKind, EventKind
 from nautilus.engines.trading import ReportExpander, TradingConfig, TradingEngine
@@ -254,6 +256,40 @@ def test_whatever_the_desk_lets_through_the_core_does_not_call_unsupported(desk:
                     if result.status not in ("cancelled", "rejected"):
                         desk.ask(CancelRequest(result.order_id, 1))
     assert entered > 150
+
+
+TEXTS = st.sampled_from(
+    ["", "0", "1", "0.010", "0.1", "60000", "60000.05", "-1", "x", "1e9", "9" * 40, "\u0661", "\x00"]
+)
+NUMBERS = st.integers(-(2**70), 2**70) | st.integers(-1, 3) | st.sampled_from([2**16, 2**32, 2**63, 2**64])
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("quantity", "price", "trigger", "display_quantity", "min_quantity", "offset"), TEXTS),
+            **dict.fromkeys(("expire_ns", "deadline_ns", "group_id", "parent_order_id"), NUMBERS),
+            **dict.fromkeys(("post_only", "slide", "reduce_only", "hidden", "all_or_none", "trail_bps"), st.booleans()),
+            "order_type": st.sampled_from(OrderType),
+            "time_in_force": st.sampled_from(TimeInForce),
+            "trigger_source": st.sampled_from(TriggerSource),
+            "peg": st.sampled_from(PegReference),
+            "group": st.none() | st.sampled_from(GroupKind),
+        },
+    )
+)
+def test_whatever_is_asked_for_is_answered_or_refused_as_a_field(fields: dict[str, Any]) -> None:
+    refusal = None
+    try:
+        result = Desk().order(**fields)
+    except ModelError as error:
+        refusal = error.as_dict()
+    if refusal is None:
+        assert result.status in ("accepted", "cancelled", "triggered", "rejected")
+    else:
+        assert refusal["expected"] or "does not fit" in refusal["what"]
+        assert len("".join(refusal.values())) < 500
 
 
 def test_a_stop_is_listed_while_it_waits_and_told_when_it_triggers(desk: Desk) -> None:
