@@ -543,6 +543,7 @@ class CoreProcess:
                         int(row["quantity"]),
                         str(int(row["cost"])),
                         str(int(row["realised"])),
+                        str(int(row["fees"])),
                     )
                     for row in rows
                 ]

@@ -190,7 +190,7 @@ def test_only_an_order_that_says_so_is_a_market_order(desk: Desk, fields: dict[s
     before = desk.kernel.last_event_sequence
     with pytest.raises(ModelError, match=what) as raised:
         desk.buy(**fields)
-    assert (raised.value.code, raised.value.where) == ("model", "price")
+    assert (raised.value.code, raised.value.where) == ("model.order_field", "price")
     assert "order_type" in raised.value.expected
     assert desk.kernel.last_event_sequence == before
 
