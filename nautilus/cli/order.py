@@ -209,7 +209,7 @@ def list_orders(account_id: int, instance_name: str | None, timeout_seconds: flo
     if as_json:
         print_json(answer)
         return
-    columns: list[tuple[str, str, str, int]] = [
+    columns = (
         ("account_id", "acc.", "right", 4),
         ("order_id", "order", "right", 8),
         ("symbol", "instrument", "left", 10),
@@ -218,20 +218,19 @@ def list_orders(account_id: int, instance_name: str | None, timeout_seconds: flo
         ("quantity", "quantity", "right", 8),
         ("leaves_quantity", "leaves", "right", 8),
         ("state", "state", "left", 5),
-    ]
+    )
+    _print_lines(answer["orders"], columns)
     special = [line for line in answer["orders"] if is_special(line)]
     if special:
-        # Where there is more to say than price and quantity; plain orders alone keep to 80 columns.
-        columns += [
-            ("order_type", "type", "left", 10),
-            ("trigger", "trigger", "right", 9),
+        # Apart, as one line of 80 columns has no room for it beside a number of 20 digits.
+        terms = (
+            ("order_id", "order", "right", 8),
+            ("order_type", "type", "left", 5),
+            ("trigger", "trigger", "right", 7),
             ("standing", "stands", "left", 9),
-            ("terms", "terms", "left", 12),
-        ]
-    table = dense_table([column[1:] for column in columns])
-    for line in answer["orders"]:
-        table.add_row(*(aligned(line, column[0]) for column in columns))
-    console().print(table)
+            ("terms", "terms", "left", 5),
+        )
+        _print_lines(special, terms)
     print(
         f"{len(answer['orders']):,} open of clients, as of event {answer['last_sequence']:,}; "
         "orders of the market's\nown participants are not listed"
@@ -263,10 +262,17 @@ def _name(word: str) -> str:
     return word.upper().replace("-", "_")
 
 
+def _print_lines(lines: list[dict[str, Any]], columns: tuple[tuple[str, str, str, int], ...]) -> None:
+    table = dense_table([column[1:] for column in columns])
+    for line in lines:
+        table.add_row(*(aligned(line, column[0]) for column in columns))
+    console().print(table)
+
+
 def is_special(line: dict[str, Any]) -> bool:
-    """Whether an open order is anything but a displayed limit order without further wishes."""
+    """Whether an open order is anything but a displayed limit order, post-only or not, without further wishes."""
     usual = (line.get("order_type", "LIMIT"), line.get("standing", "DISPLAYED")) == ("LIMIT", "DISPLAYED")
-    return not usual or bool(terms_of(line))
+    return not usual or terms_of(line) not in ("", "post-only")
 
 
 def terms_of(line: dict[str, Any]) -> str:

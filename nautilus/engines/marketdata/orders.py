@@ -50,6 +50,7 @@ _PHASES = {
     int(TimeInForce.AT_OPEN): frozenset((int(SessionPhase.PRE_OPEN), int(SessionPhase.OPENING_AUCTION))),
     int(TimeInForce.AT_CLOSE): frozenset((int(SessionPhase.CLOSING_AUCTION),)),
 }
+_FIRST_AUCTION = int(TimeInForce.AT_OPEN)
 _UNSEEN = int(OrderFlag.HIDDEN | OrderFlag.ALL_OR_NONE)
 _PLAIN = LIMIT << 16
 _CONTINGENT = int(Reason.CONTINGENT)
@@ -105,7 +106,7 @@ class Levels:
 class _Order:
     """One open order. `display`: what an iceberg shows at most, 0: all; `shown`: what it shows now."""
 
-    __slots__ = ("display", "distance", "flags", "leaves", "price", "shown", "side", "stands", "time_in_force", "type")
+    __slots__ = ("display", "distance", "leaves", "price", "shown", "side", "stands", "told", "type")
 
     def __init__(self, side: int, price: int, leaves: int, display: int, told: int) -> None:
         self.side = side
@@ -113,15 +114,14 @@ class _Order:
         self.leaves = leaves
         self.display = display
         self.shown = 0
+        self.told = told
         self.type = told >> 16 & 0xFF
-        self.time_in_force = told >> 24
-        self.flags = told & 0xFFFF
         self.stands = ELSEWHERE
         self.distance = 0
         """Of the limit from the trigger, before a TRAILING_STOP_LIMIT has triggered."""
 
     def state(self) -> list[int]:
-        told = self.flags | self.type << 16 | self.time_in_force << 24
+        told = self.told & ~0xFF0000 | self.type << 16
         return [self.side, self.price, self.leaves, self.display, told, self.shown, self.stands, self.distance]
 
 
@@ -199,7 +199,7 @@ class Orders:
         if stopped:
             self._settle_price(price)
         for order in self._orders.values():
-            if order.stands == ELSEWHERE and phase in _PHASES.get(order.time_in_force, ()):
+            if order.stands == ELSEWHERE and phase in _PHASES.get(order.told >> 24, ()):
                 self._stand(order)
 
     def state(self) -> dict[str, Any]:
@@ -236,6 +236,9 @@ class Orders:
             order.price, order.distance = 0, price
         if row[12]:
             return  # parked until its parent is filled
+        if kind == LIMIT and time_in_force < _FIRST_AUCTION and not told & _UNSEEN:
+            self._stand(order)  # nearly all of them
+            return
         if kind == PEGGED:
             self._hide(key, order)
         elif kind == TO_LIMIT:
@@ -280,7 +283,10 @@ class Orders:
             self._remove(key, order)
             return
         order.leaves = leaves
-        self._show(order, order.shown - taken if taken and order.display else self._part(order))
+        if order.display:
+            self._show(order, order.shown - taken if taken else self._part(order))
+        else:
+            self._show(order, leaves)
 
     # MARKET_TO_LIMIT.
 
@@ -318,7 +324,7 @@ class Orders:
         return min(order.display, order.leaves) if order.display else order.leaves
 
     def _rest(self, key: Key, order: _Order) -> None:
-        if order.flags & _UNSEEN:
+        if order.told & _UNSEEN:
             self._hide(key, order)
         else:
             self._stand(order)
@@ -329,8 +335,9 @@ class Orders:
 
     def _stand(self, order: _Order) -> None:
         order.stands = DISPLAYED
-        order.shown = self._part(order)
-        self._change(order, order.shown, 1)
+        lots = order.shown = self._part(order) if order.display else order.leaves
+        side, price = order.side, order.price
+        self.before.setdefault((side, price), self.sides[side].change(price, lots, 1))
 
     def _leave(self, order: _Order) -> None:
         self._change(order, -order.shown, -1)

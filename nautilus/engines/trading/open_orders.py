@@ -5,6 +5,9 @@ from __future__ import annotations
 from nautilus.model.enums import OrderFlag, OrderState, OrderType, SessionPhase, Standing, TimeInForce
 
 _PLAIN = int(OrderType.LIMIT) << 16 | int(TimeInForce.GTC) << 24
+# Looked up: a call of the enumeration costs as much as the rest of the constructor.
+_TYPES = (OrderType.LIMIT, *OrderType)
+_STATES = (OrderState.OPEN, *OrderState)
 _TO_LIMIT = {
     OrderType.STOP_LIMIT,
     OrderType.LIMIT_IF_TOUCHED,
@@ -69,8 +72,8 @@ class ClientOrder:
         self.trigger_ticks = trigger_ticks
         self.display = display
         self.parent_order_id = parent_order_id
-        self.order_type = OrderType(order_type or told >> 16 & 0xFF)
-        self.state = OrderState(state)
+        self.order_type = _TYPES[order_type or told >> 16 & 0xFF]
+        self.state = _STATES[state]
         self.routed = routed
 
     @property

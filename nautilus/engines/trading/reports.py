@@ -6,6 +6,7 @@ client's (a recorded market, the agents of a simulated one) are reported to nobo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ _VENUE_REPORTS = frozenset(
         CommandKind.VENUE_UNKNOWN,
     )
 )
+_AUCTION, _LATE = int(EventFlag.AUCTION), int(EventFlag.LATE)
 _SCOPES = (CommandKind.KILL, CommandKind.RESUME)
 _PHASES = frozenset(SessionPhase)
 _PENDING = {CommandKind.CANCEL: OrderState.PENDING_CANCEL, CommandKind.REPLACE: OrderState.PENDING_REPLACE}
@@ -132,7 +134,7 @@ class ReportExpander:
         order = self.orders.get(key)
         match kind:
             case EventKind.FILLED:
-                auction = bool(flags & EventFlag.AUCTION)
+                auction = bool(flags & _AUCTION)
                 if account_id <= self._last_client:
                     external = not counter_order_id
                     reports.append(
@@ -142,7 +144,7 @@ class ReportExpander:
                             match_id=match_id,
                             fee=fee,
                             auction=auction,
-                            late=bool(flags & EventFlag.LATE),
+                            late=bool(flags & _LATE),
                             venue_reference=venue_reference if external else 0,
                         )
                     )
@@ -286,6 +288,7 @@ class ReportExpander:
             del self.orders[key]
 
 
+@lru_cache(maxsize=4_096)
 def _told(flags: int) -> tuple[OrderType, TimeInForce, OrderFlag]:
     """What the flags of ACCEPTED and ROUTED say besides the order's own."""
     return OrderType(flags >> 16 & 0xFF), TimeInForce(flags >> 24), OrderFlag(flags & 0xFFFF)

@@ -205,22 +205,23 @@ def test_what_does_not_go_together_is_said_at_once(
     assert asked.requests == []
 
 
-def test_what_is_special_of_an_open_order_has_columns_of_its_own(
-    asked: Asked, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_special_of_open_orders_is_told_below_them(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     line = {"account_id": 9, "symbol": "SIMUSD", "side": "BUY", "quantity": "2", "leaves_quantity": "2"}
     line |= {"state": "open", "price_decimals": 1, "quantity_decimals": 0}
     stop = {"order_type": "STOP", "trigger": "99", "standing": "WAITING", "price": "", "flags": ["REDUCE_ONLY"]}
-    plain = {"order_type": "LIMIT", "trigger": "", "standing": "DISPLAYED", "price": "98", "flags": []}
-    asked.answer = {"orders": [{**line, "order_id": 1, **stop}, {**line, "order_id": 2, **plain}], "last_sequence": 1}
-    for columns, terms in (("120", "reduce-only"),):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("COLUMNS", columns)
-            assert main(["order", "list"]) == 0
-        shown = capsys.readouterr().out.splitlines()
-        assert shown[0].split()[-4:] == ["type", "trigger", "stands", "terms"]
-        assert shown[1].split()[-4:] == ["stop", "99.0", "waiting", terms]
-        assert shown[2].split()[-3:] == ["open", "limit", "displayed"]
+    plain = {"order_type": "LIMIT", "trigger": "", "standing": "DISPLAYED", "price": "98", "flags": ["POST_ONLY"]}
+    iceberg = plain | {"display_quantity": "1", "time_in_force": "AT_CLOSE", "parent_order_id": 7}
+    orders = [{**line, "order_id": 2**63 + key, **each} for key, each in enumerate((stop, plain, iceberg))]
+    asked.answer = {"orders": orders, "last_sequence": 1}
+    assert main(["order", "list"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in shown[:4]] == ["acc.", "9", "9", "9"]
+    assert [row.split() for row in shown[4:7]] == [
+        ["order", "type", "trigger", "stands", "terms"],
+        [str(2**63), "stop", "99.0", "waiting", "reduce-only"],
+        [str(2**63 + 2), "limit", "displayed", "at-close", "post-only", "shows", "1", "of", "7"],
+    ]
+    assert max(map(len, shown)) <= 80
 
 
 def test_an_order_without_a_price_is_amended_without_one(asked: Asked) -> None:
