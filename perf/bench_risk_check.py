@@ -89,7 +89,7 @@ def step(kernel: Kernel, quantity: int) -> float:
 def run(report: Report) -> None:
     """One figure for each case."""
     kept = {kind: (value, 0) for kind, value in KEPT.items()}
-    cases = (
+    cases: tuple[tuple[str, dict[LimitKind, tuple[int, int]], int, int], ...] = (
         ("NEW and CANCEL, no limit", {}, 0, 1),
         ("NEW and CANCEL, all 18 limits", {**kept, **OTHERS}, 0, 1),
         ("NEW and CANCEL, 12 limits", kept, 0, 1),

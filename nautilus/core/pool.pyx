@@ -23,7 +23,6 @@ from nautilus.core.pool cimport (
 
 DEBUG = bool(NAUTILUS_DEBUG)
 
-
 cdef class Pool:
     """One writer, no lock. Records of `record_bytes` bytes, at most `capacity` of them, by index from 1.
 
