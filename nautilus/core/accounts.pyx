@@ -148,12 +148,17 @@ cdef void day_begin(kernel_t* k) noexcept nogil:
     cdef risk_t* risk
     for i in range(1, k.account_count + 1):
         risk = &k.accounts[i].risk
+        if k.accounts[i].flags & ACCOUNT_EXEMPT:
+            continue
         if risk.tracked:
             account_settle(k, risk)
         else:
             account_value(k, i)
         if risk_valued(risk):
             risk_day(risk)
+        else:
+            risk.day_set = 0
+            risk.day_base = <int128_t>0
         risk.version += 1
         if not risk.tracked:
             risk_clear(risk, &k.total)

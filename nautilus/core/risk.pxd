@@ -138,7 +138,7 @@ cdef extern from *:
     }
     static inline void risk_day_cash(risk_t *r, int64_t amount, int64_t rate) {
         int beyond = 0;
-        if (rate) r->day_base += money_base(amount, rate, 0, &beyond);
+        if (rate && r->day_set) r->day_base += money_base(amount, rate, 0, &beyond);
     }
     static inline void risk_no_cash(risk_t *r) {
         r->cash = 0;
