@@ -307,7 +307,7 @@ cdef int kill_switch(kernel_t* k, const command_t* c, uint32_t account, uint32_t
             return REASON_POOL_FULL
         k.rules = 2
     elif account and instrument:
-        position = pair_add(k, account, instrument) if on else position_of(k, account, instrument)
+        position = pair_add(k, account, instrument)     # RESUME too: it begins to count executions anew
         if position:
             k.positions[position].killed = on
             if not on:

@@ -14,8 +14,7 @@ from nautilus.core.region cimport bell_ring, bell_sleep
 from nautilus.core.ring cimport ring_peek, ring_position, ring_push, ring_release
 from nautilus.core.trading_core cimport IDLE_NS, OUTPUT_RECORDS, core_fail, core_t, output_t, rest
 from nautilus.core.types cimport (
-    EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED,
-    EVENT_UNKNOWN, event_t)
+    EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED, event_t)
 
 
 cdef enum:
@@ -67,8 +66,6 @@ cdef inline void count_event(control_t* control, const event_t* e) noexcept nogi
         control.replaced += 1
     elif e.kind == EVENT_DUPLICATE:
         control.duplicates += 1
-    elif e.kind == EVENT_UNKNOWN:
-        control.unknown += 1
 
 
 cdef bint log_records(core_t* core, delivery_t* records, uint64_t count) noexcept nogil:

@@ -20,7 +20,7 @@ from nautilus.core.ring cimport ring_t
 cdef enum:
     REGION_CONTROL = 1
     REGION_SLOT = 2
-    PORT_LAYOUT = 2
+    PORT_LAYOUT = 3
     MOST_SLOTS = 16
     SOURCE_URGENT = 0x8000
 
@@ -54,14 +54,15 @@ cdef extern from *:
         char     pad0[128 - 32];
         /* written by the kernel thread */
         int64_t  last_sequence, last_event_sequence, now_ns, open_orders, busy, refused_full, not_ready, waits, turns;
-        char     pad1[128 - 72];
+        int64_t  unknown;                   /* orders at external venues whose fate is not known now */
+        char     pad1[128 - 80];
         /* written by the journal thread */
         int64_t  gate, written_sequence, durable_sequence, flushes;
         char     pad2[128 - 32];
         /* written by the egress thread */
         int64_t  delivered_sequence, log_waits, cuts, joins;
-        int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates, unknown;
-        char     pad3[128 - 96];
+        int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates;
+        char     pad3[128 - 88];
     } control_t;
 
     typedef struct slot_t {

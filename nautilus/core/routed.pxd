@@ -5,7 +5,7 @@ as ever, but the market's books never see it: `routed_t` under the same slot hol
 pays one test of its instrument, a plain cancel or replace one bit of its record. Rules: docs/kernel-venues.md.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from nautilus.core.accounts cimport account_open
 from nautilus.core.events cimport event_begin
@@ -39,6 +39,13 @@ cdef void execution_add(kernel_t* k, uint32_t venue, int64_t id) noexcept nogil
 
 cdef inline int64_t size_of(int64_t x) noexcept nogil:
     return -x if x < 0 else x
+
+
+cdef inline void routed_become(kernel_t* k, uint32_t slot, int state) noexcept nogil:
+    """The order's state, STATE_*; 0: it is closed."""
+    cdef routed_t* r = &k.routed[slot]
+    k.unknown_orders += (state == STATE_UNKNOWN) - (r.state == STATE_UNKNOWN)
+    r.state = <uint8_t>state
 
 
 cdef inline void routed_work(kernel_t* k, uint32_t slot, int sign) noexcept nogil:
@@ -91,5 +98,5 @@ cdef inline bint routed_ask_cancel(kernel_t* k, uint32_t slot) noexcept nogil:
         return False
     routed_ask(k, slot, COMMAND_CANCEL)
     if r.state != STATE_UNKNOWN:
-        r.state = STATE_PENDING_CANCEL
+        routed_become(k, slot, STATE_PENDING_CANCEL)
     return True

@@ -1,6 +1,6 @@
 """Orders at external venues."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from nautilus.core.accounts cimport account_entered, account_fill, instrument_traded
@@ -156,6 +156,7 @@ cdef void closed(kernel_t* k, uint32_t slot) noexcept nogil:
     order_map_delete(&k.order_map, order_hash(order.account, order.order_id), slot)
     order_closed(k, order.account, order.order_id)
     order.life = 0
+    routed_become(k, slot, 0)
     market_give(&k.market, slot)
 
 
@@ -173,7 +174,7 @@ cdef void now_open(kernel_t* k, uint32_t slot) noexcept nogil:
     """The venue has it as we think: nothing is pending."""
     cdef routed_t* r = &k.routed[slot]
     routed_work(k, slot, -1)
-    r.state = STATE_OPEN
+    routed_become(k, slot, STATE_OPEN)
     r.pending_price = r.pending_quantity = 0
     routed_work(k, slot, 1)
 
@@ -211,7 +212,7 @@ cdef void routed_replace(kernel_t* k, const command_t* c, const command_t* named
         refuse(k, named, bits)
         return
     routed_work(k, slot, -1)
-    r.state = STATE_PENDING_REPLACE
+    routed_become(k, slot, STATE_PENDING_REPLACE)
     r.pending_price = c.price_ticks
     r.pending_quantity = c.quantity
     routed_work(k, slot, 1)
@@ -233,7 +234,7 @@ cdef void unknown(kernel_t* k, uint32_t slot) noexcept nogil:
         e.match_id = COMMAND_CANCEL
     elif r.state == STATE_PENDING_REPLACE:
         e.match_id = COMMAND_REPLACE
-    r.state = STATE_UNKNOWN
+    routed_become(k, slot, STATE_UNKNOWN)
 
 
 cdef void refused(kernel_t* k, uint32_t slot, int request) noexcept nogil:
@@ -306,7 +307,7 @@ cdef void replaced(kernel_t* k, const command_t* c, uint32_t slot) noexcept nogi
         order.price = c.price_ticks
     order.leaves = c.quantity - order.filled
     if r.state == STATE_PENDING_REPLACE or r.state == STATE_PENDING_NEW or r.state == STATE_UNKNOWN:
-        r.state = STATE_OPEN
+        routed_become(k, slot, STATE_OPEN)
     routed_work(k, slot, 1)
     routed_event(k, slot, EVENT_REPLACED)
 
@@ -324,11 +325,11 @@ cdef void filled(kernel_t* k, const command_t* c, uint32_t slot, uint32_t instru
     if c.venue_reference == 0 or c.quantity < 1 or c.quantity > MAX_QUANTITY or not is_price(instrument, c.price_ticks):
         reject(k, c, REASON_MALFORMED)
         return
-    if id_known(&k.venues[instrument.venue].known, c.venue_reference):
-        echo(k, c, EVENT_DUPLICATE)
-        return
     if side != SIDE_BUY and side != SIDE_SELL:
         reject(k, c, REASON_MALFORMED)
+        return
+    if id_known(&k.venues[instrument.venue].known, c.venue_reference):
+        echo(k, c, EVENT_DUPLICATE)
         return
     if not k.accounts[account].flags & ACCOUNT_EXEMPT:
         position = pair_add(k, account, instrument_index)
@@ -348,7 +349,7 @@ cdef void filled(kernel_t* k, const command_t* c, uint32_t slot, uint32_t instru
             order.leaves -= c.quantity
         order.filled += c.quantity
         if r.state == STATE_PENDING_NEW:
-            r.state = STATE_OPEN
+            routed_become(k, slot, STATE_OPEN)
             r.pending_price = r.pending_quantity = 0
         e.price_ticks = c.price_ticks
         e.leaves_quantity = order.leaves

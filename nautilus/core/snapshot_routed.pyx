@@ -4,7 +4,7 @@ from libc.stdint cimport INT32_MAX, INT32_MIN, UINT16_MAX, int32_t, int64_t, uin
 from libc.string cimport memset
 
 from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
-from nautilus.core.routed cimport execution_add, routed_join, routed_work
+from nautilus.core.routed cimport execution_add, routed_become, routed_join, routed_work
 from nautilus.core.state cimport (
     MAX_ACCOUNTS,
     MAX_EXECUTIONS,
@@ -18,6 +18,7 @@ from nautilus.core.state cimport (
     routed_t,
 )
 from nautilus.core.types cimport (
+    ACCOUNT_EXEMPT,
     FLAG_GROUP_OCO,
     FLAG_GROUP_OUO,
     FLAG_TAPE,
@@ -128,13 +129,15 @@ cdef int take_routed(reader_t* r, kernel_t* k, uint32_t slot) except -1:
     within(r, 0, 0, "parent")
     within(r, 0, 0, "released")
     o.price = within(r, -2 * MAX_TICKS, 2 * MAX_TICKS, "valuation price")
-    at.state = <uint8_t>within(r, STATE_PENDING_NEW, STATE_UNKNOWN, "order state")
+    routed_become(k, slot, <int>within(r, STATE_PENDING_NEW, STATE_UNKNOWN, "order state"))
     at.reference = <uint64_t>take(r)
     at.pending_price = within(r, -MAX_TICKS, MAX_TICKS, "pending price")
     waiting = within(r, 0, MAX_QUANTITY, "pending quantity")
     if (at.pending_price and not waiting) or o.flags & (FLAG_GROUP_OCO | FLAG_GROUP_OUO | FLAG_TAPE | FLAG_TAPE_BOOKED):
         raise ValueError(f"snapshot: order {o.order_id}: its flags and fields do not go with an external venue")
     at.pending_quantity = waiting
+    if o.position == 0 and not k.accounts[o.account].flags & ACCOUNT_EXEMPT:
+        raise ValueError(f"snapshot: order {o.order_id}: no room for its position")
     o.life = ORDER_OPEN | ORDER_ROUTED
     k.accounts[o.account].open_orders += 1
     order_map_put(&k.order_map, order_hash(o.account, o.order_id), slot)

@@ -220,6 +220,7 @@ ctypedef struct kernel_t:
     venue_t* venues             # by id
     uint64_t* reconciled        # bits of venues, four words an account (index)
     bint external               # an instrument of an external venue came
+    int64_t unknown_orders      # routed orders that are UNKNOWN now
     map_t groups                # account index << 16 | group id: group of the market
     const command_t* command    # under way
     uint32_t subject            # instrument (index) of the order that the command names, 0: none

@@ -11,7 +11,8 @@ import numpy as np
 
 from nautilus.core.types import CommandKind, InstrumentFlag, SessionPhase, TimeInForce
 from tests.kit import builders
-from tests.kit.flow_full import TAPE, TRADERS, Fields, FullFlow
+from tests.kit.flow_full import FullFlow
+from tests.kit.flow_setting import TAPE, TRADERS, Fields
 from tests.kit.twin import TwinKernel
 
 VENUES = {1: 9, 2: 9, 3: 200, 4: 9, 5: 255, 6: 200}
