@@ -21,6 +21,7 @@ BENCHES = {
     "ring": "perf.bench_one_to_one_ring",
     "matching": "perf.bench_matching",
     "primitives": "perf.bench_primitives",
+    "risk_check": "perf.bench_risk_check",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
     "mesh": "perf.bench_mesh",

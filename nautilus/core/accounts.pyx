@@ -13,6 +13,7 @@ from nautilus.core.risk cimport (
     risk_cash,
     risk_clear,
     risk_day,
+    risk_no_day,
     risk_move,
     risk_no_cash,
     risk_t,
@@ -157,8 +158,7 @@ cdef void day_begin(kernel_t* k) noexcept nogil:
         if risk_valued(risk):
             risk_day(risk)
         else:
-            risk.day_set = 0
-            risk.day_base = <int128_t>0
+            risk_no_day(risk)
         risk.version += 1
         if not risk.tracked:
             risk_clear(risk, &k.total)

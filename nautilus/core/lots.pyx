@@ -66,7 +66,7 @@ cdef void lots_merge(kernel_t* k, position_t* p) noexcept nogil:
         lot_take_in(&p.newest, lot_at(k, p.lot_head))
         drop_oldest(k, p)
     p.newest.quantity = -p.quantity if p.quantity < 0 else p.quantity
-    p.newest.price = 0          # it is of many prices, or its price is of other lots than these
+    p.newest.price = 0
     if p.quantity == 0:
         p.newest.cost = <int128_t>0
 

@@ -389,6 +389,7 @@ cdef void session_lost(kernel_t* k, const command_t* c, uint32_t venue, uint32_t
     for i in range(1, k.account_count + 1):
         if account == 0 or i == account:
             k.reconciled[i * 4 + (venue >> 6)] &= ~(<uint64_t>1 << (venue & 63))
+            k.accounts[i].risk.version += 1
     for n in range(count):
         if k.routed[k.walk[n]].state != STATE_UNKNOWN:
             unknown(k, k.walk[n])
@@ -403,6 +404,7 @@ cdef void session_reconciled(kernel_t* k, const command_t* c, uint32_t venue, ui
             reject(k, c, REASON_RECONCILE)
             return
     k.reconciled[account * 4 + (venue >> 6)] |= <uint64_t>1 << (venue & 63)
+    k.accounts[account].risk.version += 1
     echo(k, c, EVENT_APPLIED)
 
 
