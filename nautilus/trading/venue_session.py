@@ -47,6 +47,7 @@ VENUE_SOURCES = 0x1000
 """A session's source id is this and its venue id."""
 MOST_UNDER_WAY = 4_096
 """Reports that the core has not answered for, at most."""
+CHECK_NS = 50_000_000
 _KIND, _REASON = EVENT_FIELDS["kind"], EVENT_FIELDS["reason"]
 _ACCOUNT, _ORDER, _INSTRUMENT = EVENT_FIELDS["account_id"], EVENT_FIELDS["order_id"], EVENT_FIELDS["instrument_id"]
 _SOURCE, _NUMBER = EVENT_FIELDS["source_id"], EVENT_FIELDS["source_sequence"]
@@ -115,12 +116,15 @@ class VenueSession:
         self._opening: dict[int, int] = {}  # number of a VENUE_ACCEPTED of an account: the account
         self._reconciled: set[int] = set()
         self._restarts = client.restarts
-        self._looked_ns = 0
+        self._looked_ns = self._checked_ns = 0
 
     def step(self, wait_ns: int = 0) -> None:
         """One turn: take from the core, then from the venue, waiting for at most so long in all."""
         batch = self._client.poll(wait_ns // 2)
-        self._client.check()
+        now = self._clock()
+        if now - self._checked_ns > CHECK_NS:
+            self._checked_ns = now
+            self._client.check()
         if self._client.ahead:
             raise InternalError(
                 f"the core knows no event {self._client.last_sequence}",

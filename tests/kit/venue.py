@@ -37,7 +37,7 @@ class Faults(NamedTuple):
 
     late: float = 0.15  # it is on its way for long, and later ones overtake it
     doubled: float = 0.1
-    lost: float = 0.01
+    lost: float = 0.004
     cut: float = 0.01  # of a request: the line breaks, and half of the time the request was not seen
     refused: float = 0.08  # of a request
     late_refusal: float = 0.02  # of an order that was accepted: it is called refused, and half of the time it is
