@@ -111,6 +111,7 @@ class VenueSession:
         self._outbox: list[Records] = []  # what the core is still to be handed
         self._sent: dict[int, Records] = {}  # what it has not answered for, by number
         self._announced = 0  # number of the VENUE_UNKNOWN that began this session; 0: it is still to be sent
+        self._not_before_ns = 0
         self._known = False  # the core has carried it out: ROUTED events from now on are for this session
         self._recovered = False
         self._opening: dict[int, int] = {}  # number of a VENUE_ACCEPTED of an account: the account
@@ -169,7 +170,7 @@ class VenueSession:
     def _announce(self) -> None:
         """VENUE_UNKNOWN of the session, behind every report that is on its way."""
         self._flush()
-        if self._outbox or self._client.absent or self._client.joining:
+        if self._outbox or self._client.absent or self._client.joining or self._clock() < self._not_before_ns:
             return
         row = self._row(CommandKind.VENUE_UNKNOWN, OrderKey(0, 0, self._any_instrument))
         try:
@@ -221,6 +222,9 @@ class VenueSession:
                 self.orders.all_unknown()
                 if self.state == SessionState.BEGUN:
                     self.state = SessionState.CONNECTING
+            else:
+                # The core has no instrument of the venue yet.
+                self._announced, self._not_before_ns = 0, self._clock() + self._ask_every_ns
             return
         for number, account in list(self._opening.items()):
             if event[_NUMBER] == self._client.told(number):
@@ -275,6 +279,8 @@ class VenueSession:
             self._look(now)
         if self.state != SessionState.LIVE:
             self._reconcile(now)
+        elif len(self._reconciled) < len(self.orders.accounts):
+            self._open_accounts()  # the core has opened more since
 
     def _look(self, now: int) -> None:
         """Ask after what is unknown; call unknown what was not answered in time."""
@@ -298,20 +304,24 @@ class VenueSession:
             if self._outbox or self._sent or not self._client.current:
                 return
             self.state = SessionState.RECONCILING
+        if self._open_accounts():
+            self.state = SessionState.LIVE
+            _LOG.info("venue %d: %d orders open, all known", self.adapter.venue_id, len(self.orders))
+        elif next(self.orders.unknown(), None) is not None:
+            self.state = SessionState.RECOVERING
+
+    def _open_accounts(self) -> bool:
+        """Ask the core to reconcile each account that is not; whether all are."""
         missing = self.orders.accounts - self._reconciled - set(self._opening.values())
         for account in sorted(missing):
             row = self._row(CommandKind.VENUE_ACCEPTED, OrderKey(account, 0, self._any_instrument))
             try:
                 number = self._client.submit(row)
             except (CoreAbsentError, CoreBusyError):
-                return
+                return False
             self._sent[number] = row
             self._opening[number] = account
-        if not missing and not self._opening:
-            self.state = SessionState.LIVE
-            _LOG.info("venue %d: %d orders open, all known", self.adapter.venue_id, len(self.orders))
-        elif next(self.orders.unknown(), None) is not None:
-            self.state = SessionState.RECOVERING
+        return not missing and not self._opening
 
     def _report(self, report: VenueReport) -> None:
         venue = self.adapter.venue_id

@@ -207,7 +207,7 @@ class VenueServer:
             self._venue.begin()
             lines.send({"say": "session", "session": self._venue.session})
         elif message["do"] == "calm":
-            self._venue.faults = CALM
+            self._venue.faults = CALM  # and no more trading
         elif message["do"] == "cut":
             if self._session is not None:
                 self._drop(self._session)
@@ -236,7 +236,7 @@ class VenueServer:
 
     def _market(self) -> None:
         now = now_ns()
-        if now - self._turn_ns > TURN_NS:
+        if now - self._turn_ns > TURN_NS and self._venue.faults is not CALM:
             self._turn_ns = now
             self._venue.turn(now)
         if self._session is None:
