@@ -1,6 +1,6 @@
 """What a venue's adapter is to its session: the requests it is handed, the reports it brings back.
 
-An adapter speaks one venue's protocol and nothing else. It keeps no state of orders, decides nothing and never repeats a
+An adapter speaks one venue's protocol and nothing else. It keeps no state of orders, decides nothing, never repeats a
 request: `nautilus.trading.venue_session` does that, and the core's kernel decides (docs/kernel-venues.md). How to write
 one: docs/venues.md.
 """

@@ -1,4 +1,4 @@
-"""What a session knows of the orders at its venue: told by the core's events alone, so that every life knows the same."""
+"""What a session knows of the orders at its venue, by the core's events alone: every life knows the same."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class RoutedOrder(msgspec.Struct):
     price_ticks, quantity, filled : as they hold, in the core's eyes; total and of it filled.
     accepted : the venue was heard of it.
     cancelling : its cancel was asked for, and neither refused nor done.
+    doubtful : it was unknown, and the venue has not been heard of it since: an old report may have made it open again.
     since_ns : when it last was asked for something, on the session's clock; 0: before this life.
     asked_ns : when the venue was last asked what became of it.
     """
@@ -40,6 +41,7 @@ class RoutedOrder(msgspec.Struct):
     filled: int = 0
     accepted: bool = False
     cancelling: bool = False
+    doubtful: bool = False
     since_ns: int = 0
     asked_ns: int = 0
 
@@ -71,13 +73,13 @@ class VenueOrders:
         return self.orders.get(key)
 
     def unknown(self) -> Iterator[RoutedOrder]:
-        """Those whose fate is not known, oldest first."""
-        return (order for order in self.orders.values() if order.state == OrderState.UNKNOWN)
+        """Those whose fate is not known, or was not since it was asked for, oldest first."""
+        return (order for order in self.orders.values() if order.doubtful or order.state == OrderState.UNKNOWN)
 
     def all_unknown(self) -> None:
         """The core has called every one of them unknown."""
         for order in self.orders.values():
-            order.state, order.asked_ns = OrderState.UNKNOWN, 0
+            order.state, order.asked_ns, order.doubtful = OrderState.UNKNOWN, 0, True
 
     def pending(self) -> Iterator[RoutedOrder]:
         """Those of which the venue owes an answer."""
@@ -117,7 +119,7 @@ class VenueOrders:
                 order.state = OrderState.OPEN
         elif kind == EventKind.UNKNOWN:
             order.state = OrderState.UNKNOWN
-            order.asked_ns = 0
+            order.asked_ns, order.doubtful = 0, True
         elif kind == EventKind.DUPLICATE and cause == CommandKind.VENUE_ACCEPTED:
             self._heard(order)
         elif kind == EventKind.REJECTED and event[_REASON] == Reason.VENUE:

@@ -359,6 +359,7 @@ class VenueSession:
             if status.open:
                 self._stray(key)
             return
+        order.doubtful = False
         if status.known and status.open:
             self._tell(
                 CommandKind.VENUE_ACCEPTED, key, venue_reference=number_of(status.reference, self.adapter.venue_id)

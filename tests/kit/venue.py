@@ -1,7 +1,7 @@
 """A venue that is wrong in every way a venue can be, by a seed; and an adapter that speaks to it in one process.
 
-It keeps true books of its own: what it executed is what must be held in the end. What it *says* of them it delays, doubles,
-reorders, loses and contradicts. `tests/kit/venue_process.py` puts it behind a socket.
+It keeps true books of its own: what it executed is what must be held in the end. What it *says* of them it delays,
+doubles, reorders, loses and contradicts. `tests/kit/venue_process.py` puts it behind a socket.
 """
 
 from __future__ import annotations
@@ -201,9 +201,7 @@ class SeededVenue:
         if self._chance(self.faults.deaf):
             return
         if order is None or not order.open or request["quantity"] <= order.filled or self._chance(self.faults.refused):
-            self._say(
-                now_ns, "rejected", client_id=request["client_id"], instrument=request["instrument"], request=3
-            )
+            self._say(now_ns, "rejected", client_id=request["client_id"], instrument=request["instrument"], request=3)
             return
         order.price, order.quantity = request["price"], request["quantity"]
         self._say(
@@ -333,6 +331,7 @@ class Translator:
             while self._below + 1 in self._seen:
                 self._below += 1
                 self._seen.discard(self._below)
+                self._hole_ns = now_ns  # another one may be missing now
         if self._below == self._highest:
             self._hole_ns = 0
         elif self._hole_ns == 0:

@@ -115,7 +115,5 @@ def check_end(kernel: Kernel, orders: VenueOrders, venue: Any) -> None:
         if row["instrument_id"] != 3 and row["quantity"]
     }
     assert held == venue.positions()
-    ours = {
-        key.client_id: (order.price_ticks, order.quantity, order.filled) for key, order in orders.orders.items()
-    }
+    ours = {key.client_id: (order.price_ticks, order.quantity, order.filled) for key, order in orders.orders.items()}
     assert ours == venue.working()

@@ -1,6 +1,6 @@
 """A venue session between the real kernel and a venue that is wrong in every way, by seeds, in a clock of the test.
 
-`NAUTILUS_SEEDS=N` takes N seeds (`make soak`). The same with processes, sockets and kills: tests/integration/test_venues.py.
+`NAUTILUS_SEEDS=N` takes N seeds (`make soak`). With processes, sockets and kills: tests/integration/test_venues.py.
 """
 
 from __future__ import annotations
