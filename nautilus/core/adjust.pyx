@@ -23,6 +23,7 @@ from nautilus.core.types cimport (
     RATE_CURRENCY,
     RATE_MAKER_FEE,
     RATE_TAKER_FEE,
+    REASON_BUSY,
     REASON_CORPORATE_ACTION,
     REASON_MALFORMED,
     REASON_OVERFLOW,
@@ -143,6 +144,8 @@ cdef int split(kernel_t* k, const command_t* c) noexcept nogil:
         if not position_split_fits(&k.positions[at], c.quantity, c.min_quantity):
             return REASON_OVERFLOW
         at = k.positions[at].next_of_instrument
+    if instrument.routed_first:
+        return REASON_BUSY
     walk_remove(k, 0, index, 0, -1, False, False, EVENT_CANCELLED, REASON_CORPORATE_ACTION)
     at = instrument.first_pair
     while at:

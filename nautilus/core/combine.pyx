@@ -138,6 +138,8 @@ cdef bint combine_unsupported(
         or flags & (FLAG_POST_ONLY | FLAG_ALL_OR_NONE)
     ):
         return True
+    if instrument.venue and (c.parent_order_id or c.group_id or flags & (GROUPS | TAPES)):
+        return True
     return linked_wrongly(k, c, account)
 
 

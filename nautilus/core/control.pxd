@@ -11,5 +11,7 @@ from nautilus.core.types cimport command_t, event_t
 # An event of that kind with the seven fields of the command that every answer echoes.
 cdef event_t* echo(kernel_t* k, const command_t* c, int kind) noexcept nogil
 cdef void reject(kernel_t* k, const command_t* c, int reason) noexcept nogil
+# REJECTED with every violated control in flags and the smallest as its reason.
+cdef void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept nogil
 cdef void control(kernel_t* k, const command_t* c) noexcept nogil
 cdef void interruption_end(kernel_t* k, uint32_t instrument) noexcept nogil      # its timer is due

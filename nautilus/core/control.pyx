@@ -15,6 +15,7 @@ from nautilus.core.state cimport (
     TIMER_INDICATIVE,
     TIMER_INSTRUMENT,
     MAX_BANDS,
+    MAX_VENUES,
     account_add,
     account_of,
     owner_set,
@@ -25,6 +26,7 @@ from nautilus.core.state cimport (
     kernel_t,
     order_at,
     position_of,
+    venue_add,
 )
 from nautilus.core.timers cimport timer_arm, timer_disarm
 from nautilus.core.types cimport (
@@ -102,6 +104,15 @@ cdef void reject(kernel_t* k, const command_t* c, int reason) noexcept nogil:
         e.flags = <uint32_t>1 << reason
 
 
+cdef void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept nogil:
+    cdef event_t* e = echo(k, c, EVENT_REJECTED)
+    cdef int reason = 0
+    while not bits >> reason & 1:
+        reason += 1
+    e.reason = reason
+    e.flags = bits
+
+
 cdef void counted(kernel_t* k, const command_t* c, int64_t number) noexcept nogil:
     echo(k, c, EVENT_APPLIED).quantity = number
 
@@ -136,14 +147,17 @@ cdef int new_instrument(kernel_t* k, const command_t* c) noexcept nogil:
     if (
         c.quantity < 1 or c.quantity > MAX_MULTIPLE or c.flags & ~<uint32_t>(INSTRUMENT_NEGATIVE | INSTRUMENT_PRO_RATA)
         or c.display_quantity < 0 or c.display_quantity > MAX_STEP or c.min_quantity < 0 or c.min_quantity > MAX_STEP
-        or c.price_ticks < 0 or c.price_ticks > MAX_STEP or c.offset < 0
+        or c.price_ticks < 0 or c.price_ticks > MAX_STEP or c.offset < 0 or c.venue_reference >= MAX_VENUES
     ):
         return REASON_MALFORMED
-    index = instrument_add(k, c.instrument_id)
+    index = 0
+    if c.venue_reference == 0 or venue_add(k, <uint32_t>c.venue_reference) == 0:
+        index = instrument_add(k, c.instrument_id)
     if index == 0:
         return REASON_POOL_FULL
     instrument = &k.instruments[index]
     instrument.multiplier = c.quantity
+    instrument.venue = <uint8_t>c.venue_reference
     market_allocation(&k.market, index, c.display_quantity if c.display_quantity else 1, c.flags & INSTRUMENT_PRO_RATA != 0)
     instrument.lot_step = c.display_quantity if c.display_quantity else 1
     instrument.minimum = c.min_quantity if c.min_quantity else instrument.lot_step
@@ -282,10 +296,15 @@ cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
         if named and index != named:
             continue
         instrument = &k.instruments[index]
-        phase_change(k, index, phase)
+        if instrument.venue:
+            instrument.phase = <uint8_t>phase           # its orders are the venue's business
+        else:
+            phase_change(k, index, phase)
         instrument.close_ns = c.expire_ns
         instrument.date = c.offset
         instrument.version += 1
+        if instrument.venue:
+            continue                    # its orders are the venue's business
         rearm_day_orders(k, index)
         if phase == PHASE_CLOSED:
             walk_remove(k, 0, index, 0, -1, True, False, EVENT_EXPIRED, REASON_SESSION_CLOSED)

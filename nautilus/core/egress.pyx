@@ -14,8 +14,7 @@ from nautilus.core.region cimport BELL_FUTEX, bell_prepare, bell_ring, bell_slee
 from nautilus.core.ring cimport ring_peek, ring_position, ring_push, ring_release, ring_size
 from nautilus.core.trading_core cimport IDLE_NS, OUTPUT_RECORDS, core_fail, core_t, output_t, rest
 from nautilus.core.types cimport (
-    EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED,
-    EVENT_UNKNOWN, event_t)
+    EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED, event_t)
 
 
 cdef enum:
@@ -77,8 +76,6 @@ cdef inline void count_event(control_t* control, const event_t* e) noexcept nogi
         control.replaced += 1
     elif e.kind == EVENT_DUPLICATE:
         control.duplicates += 1
-    elif e.kind == EVENT_UNKNOWN:
-        control.unknown += 1
 
 
 cdef bint log_records(core_t* core, delivery_t* records, uint64_t count) noexcept nogil:

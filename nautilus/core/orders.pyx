@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from nautilus.core.accounts cimport account_entered, instrument_traded
 from nautilus.core.combine cimport trails, waits
-from nautilus.core.control cimport control, echo, interruption_end, reject
+from nautilus.core.control cimport control, echo, interruption_end, refuse, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
@@ -30,10 +30,12 @@ from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_ma
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_notices, take_reports, work
 from nautilus.core.risk cimport intent_t as checked_t
+from nautilus.core.routed cimport routed_cancel, routed_new, routed_replace, routed_report
 from nautilus.core.risk_cache cimport risk_cache_check
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
+    ORDER_ROUTED,
     ORDER_UNENTERED,
     TIMER_INDICATIVE,
     TIMER_INSTRUMENT,
@@ -53,6 +55,7 @@ from nautilus.core.types cimport (
     COMMAND_NEW,
     COMMAND_REPLACE,
     COMMAND_TIME,
+    COMMAND_VENUE_ACCEPTED,
     COMMAND_VENUE_UNKNOWN,
     EVENT_CANCELLED,
     EVENT_DUPLICATE,
@@ -100,16 +103,6 @@ cdef inline uint32_t check(
     return pretrade_check(k, c, intent, instrument, account, position)
 
 
-cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept nogil:
-    """REJECTED with every violated control in flags and the smallest as its reason."""
-    cdef event_t* e = echo(k, c, EVENT_REJECTED)
-    cdef int reason = 0
-    while not bits >> reason & 1:
-        reason += 1
-    e.reason = reason
-    e.flags = bits
-
-
 cdef inline uint16_t owner_of(const kernel_t* k, uint32_t account) noexcept nogil:
     return k.accounts[account].owner
 
@@ -146,7 +139,7 @@ cdef inline uint32_t parent_of(kernel_t* k, uint32_t account, uint64_t order_id)
     """The open order that may be a parent, 0: none."""
     cdef uint32_t slot = order_of(k, account, order_id)
     cdef const extra_t* extra = &k.market.extras[k.market.orders[slot].extra]
-    if slot == 0 or extra.parent_id or extra.released or extra.unentered:
+    if slot == 0 or extra.parent_id or extra.released or extra.unentered or order_at(k, slot).life & ORDER_ROUTED:
         return 0
     return slot
 
@@ -198,6 +191,9 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     bits = check(k, c, &checked, instrument, account, position)
     if bits:
         refuse(k, c, bits)
+        return
+    if k.instruments[instrument].venue:
+        routed_new(k, c, &checked, instrument, account, position)
         return
     if c.parent_order_id:
         parent = parent_of(k, account, c.parent_order_id)
@@ -314,6 +310,9 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     named.side = order.side
     named.instrument_id = k.instruments[order.instrument].id
     named.strategy_id = order.strategy_id
+    if order.life & ORDER_ROUTED:
+        routed_replace(k, c, &named, index)
+        return
     extra = &k.market.extras[k.market.orders[index].extra]
     memset(&checked, 0, sizeof(checked_t))
     checked.side = order.side
@@ -357,7 +356,9 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
 cdef inline void cancel_order(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int reason = 0
     cdef uint32_t index = open_order(k, c, &reason)
-    if index:
+    if index and order_at(k, index).life & ORDER_ROUTED:
+        routed_cancel(k, c, index)
+    elif index:
         k.subject = order_at(k, index).instrument
         order_remove(k, index, EVENT_CANCELLED, REASON_REQUESTED)
     else:
@@ -401,6 +402,8 @@ cdef inline void dispatch(kernel_t* k, const command_t* c) noexcept nogil:
         replace_order(k, c)
     elif c.kind == 0 or c.kind > COMMAND_VENUE_UNKNOWN:
         reject(k, c, REASON_MALFORMED)
+    elif c.kind >= COMMAND_VENUE_ACCEPTED:
+        routed_report(k, c)
     elif c.kind != COMMAND_TIME:
         control(k, c)
 

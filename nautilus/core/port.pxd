@@ -65,15 +65,16 @@ cdef extern from *:
         char     pad0[128 - 32];
         /* written by the kernel thread */
         int64_t  last_sequence, last_event_sequence, now_ns, open_orders, busy, refused_full, not_ready, waits, turns;
-        char     pad1[128 - 72];
+        int64_t  unknown;                   /* orders at external venues whose fate is not known now */
+        char     pad1[128 - 80];
         /* written by the journal thread */
         int64_t  gate, written_sequence, durable_sequence, flushes;
         char     pad2[128 - 32];
         /* written by the egress thread */
         int64_t  delivered_sequence, log_waits, cuts, joins;
-        int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates, unknown;
+        int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates;
         int64_t  degraded;                  /* times that events were shown without a standby */
-        char     pad3[128 - 104];
+        char     pad3[128 - 96];
         bell_t   replica_bell;              /* rung when commands were written */
         /* written by the replica's process */
         int64_t  replica_sequence, replica_seen_ns;     /* the last command that a standby has; when it was heard of */

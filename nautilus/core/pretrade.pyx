@@ -16,7 +16,15 @@ from nautilus.core.market cimport extra_t
 from nautilus.core.money cimport money_above, money_value
 from nautilus.core.positions cimport last_new_t, position_t
 from nautilus.core.risk cimport intent_t, risk_check, risk_t
-from nautilus.core.state cimport account_t, instrument_t, kernel_t, order_t, position_of
+from nautilus.core.state cimport (
+    CONTROL_EXTERNAL,
+    account_t,
+    instrument_t,
+    is_reconciled,
+    kernel_t,
+    order_t,
+    position_of,
+)
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     FLAG_REDUCE_ONLY,
@@ -40,7 +48,9 @@ from nautilus.core.types cimport (
     LIMIT_STALE_PRICE,
     MAX_POSITION_BITS,
     MAX_QUANTITY_BITS,
+    PHASE_CLOSED,
     PHASE_CONTINUOUS,
+    PHASE_HALTED,
     PHASE_PRE_OPEN,
     PHASE_CLOSING_AUCTION,
     REASON_COLLAR,
@@ -64,6 +74,7 @@ from nautilus.core.types cimport (
     REASON_PRICE_BAND,
     REASON_QUANTITY,
     REASON_RATE,
+    REASON_RECONCILE,
     REASON_REDUCE_ONLY,
     REASON_REFERENCE,
     REASON_REPEATED,
@@ -313,7 +324,9 @@ cdef uint32_t pretrade_check(
     intent.bounded = intent.valued = 0
     if killed(k, instrument, account_index, position_index, intent.strategy, exempt):
         bits |= 1 << REASON_KILLED
-    if not exempt and phase_refuses(instrument.phase, c, intent):
+    if not exempt and phase_refuses(instrument.phase, c, intent) and (
+        not instrument.venue or instrument.phase == PHASE_HALTED or instrument.phase == PHASE_CLOSED
+    ):
         bits |= 1 << REASON_SESSION
 
     # Prices and quantity in themselves
@@ -359,7 +372,7 @@ cdef uint32_t pretrade_check(
     on = position.controls
     if good_quantity:
         bits |= held(position, intent, leaves, intent.leaves if intent.replaced else 0)
-        if intent.reducing and not intent.parked and not waits(intent.kind) and (
+        if intent.reducing and not intent.parked and (instrument.venue or not waits(intent.kind)) and (
             position.quantity >= 0 if intent.side == SIDE_BUY else position.quantity <= 0
         ):
             bits |= 1 << REASON_REDUCE_ONLY
@@ -392,6 +405,8 @@ cdef uint32_t pretrade_check(
             bits |= 1 << REASON_ORDER_NOTIONAL
     if on & BY_THE_PAST:
         bits |= remembered(k, c, intent, position, instrument, has_reference, reference, good_price, good_quantity)
+    if on & CONTROL_EXTERNAL and not is_reconciled(k, account_index, instrument.venue):
+        bits |= 1 << REASON_RECONCILE
     if good_quantity:
         if has(on, LIMIT_OPEN_ORDERS) and not intent.replaced and account.open_orders + 1 > account.risk.open_orders:
             bits |= 1 << REASON_OPEN_ORDERS

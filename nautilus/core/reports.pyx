@@ -27,8 +27,10 @@ from nautilus.core.market cimport (
 )
 from nautilus.core.order_ids cimport id_add, id_forget, id_prefetch, order_hash, order_map_delete
 from nautilus.core.positions cimport position_t
+from nautilus.core.routed cimport routed_ask_cancel
 from nautilus.core.state cimport (
     ORDER_OPEN,
+    ORDER_ROUTED,
     ORDER_UNENTERED,
     TIMER_INDICATIVE,
     TIMER_INSTRUMENT,
@@ -444,6 +446,11 @@ cdef int64_t walk_gather(kernel_t* k, uint32_t instrument, int64_t count) noexce
         count += 1
         slot = m.extras[m.orders[slot].extra].aside_next
     oldest_first(k, &k.walk[aside], count - aside)
+    slot = k.instruments[instrument].routed_first
+    while slot:
+        k.walk[count] = slot
+        count += 1
+        slot = k.routed[slot].next
     return count
 
 
@@ -465,7 +472,9 @@ cdef int64_t walk_remove(
             k.walk[chosen] = slot
             chosen += 1
     for n in range(chosen):
-        if order_at(k, k.walk[n]).life:
+        if order_at(k, k.walk[n]).life & ORDER_ROUTED:
+            removed += routed_ask_cancel(k, k.walk[n])
+        elif order_at(k, k.walk[n]).life:
             order_remove(k, k.walk[n], kind, reason)
             removed += 1
     return removed

@@ -224,6 +224,7 @@ cdef void publish_state(core_t* core) noexcept nogil:
     level_store(&control.last_sequence, k.sequence)
     level_store(&control.last_event_sequence, k.event_sequence)
     level_store(&control.open_orders, k.market.order_pool.used)
+    level_store(&control.unknown, k.unknown_orders)
     control.now_ns = k.now_ns
     if not gate_write_through(core):
         bell_ring(&control.journal_bell, -1)

@@ -36,12 +36,15 @@ from nautilus.core.limits cimport pair_add
 from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
 from nautilus.core.positions cimport position_t
 from nautilus.core.snapshot_accounts cimport put_accounts, take_accounts
+from nautilus.core.snapshot_routed cimport put_routed, put_venues, take_routed, take_venues
 from nautilus.core.state cimport (
     TIMER_INDICATIVE,
     TIMER_INSTRUMENT,
     MAX_BANDS,
     MAX_INSTRUMENTS,
+    MAX_VENUES,
     ORDER_OPEN,
+    ORDER_ROUTED,
     ORDER_UNENTERED,
     group_of,
     instrument_add,
@@ -53,6 +56,7 @@ from nautilus.core.state cimport (
     order_t,
     state_close,
     state_open,
+    venue_add,
 )
 from nautilus.core.combine cimport waits
 from nautilus.core.reports cimport by_standing, oldest_first, order_closed, reduce_join, walk_gather, work
@@ -114,7 +118,7 @@ cdef void put_instrument(words_t* w, const kernel_t* k, const instrument_t* i) n
     put(w, i.currency)
     put(w, i.product)
     if rules > 1:
-        put(w, 0)               # venue
+        put(w, i.venue)
     put(w, i.flags)
     put(w, i.phase)
     put(w, i.close_ns)
@@ -147,6 +151,9 @@ cdef void put_order(words_t* w, kernel_t* k, uint32_t slot) noexcept:
     cdef const order_t* o = order_at(k, slot)
     cdef const extra_t* extra = &k.market.extras[k.market.orders[slot].extra]
     cdef standing_t at
+    if o.life & ORDER_ROUTED:
+        put_routed(w, k, slot)
+        return
     market_standing(&k.market, slot, &at)
     put(w, <int64_t>o.order_id)
     put(w, k.accounts[o.account].id)
@@ -209,6 +216,7 @@ cdef void put_state(words_t* w, kernel_t* k) noexcept:
         put_instrument(w, k, &k.instruments[k.instrument_order[i]])
     put_accounts(w, k)
     put_orders(w, k)
+    put_venues(w, k)
 
 
 cdef void put_hash(words_t* w, const xxh64_t* h) noexcept:
@@ -275,14 +283,17 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     i.currency = <uint32_t>within(r, 0, INT32_MAX, "currency")
     i.product = <uint16_t>within(r, 0, UINT16_MAX, "product")
     if k.rules > 1:
-        within(r, 0, 0, "venue")
+        i.venue = <uint8_t>within(r, 0, MAX_VENUES - 1, "venue")
+        if i.venue and venue_add(k, i.venue):
+            raise MemoryError("snapshot: no room for the execution ids of its venues")
     i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE | (INSTRUMENT_PRO_RATA if k.rules > 1 else 0), "flags")
     if i.flags & INSTRUMENT_BAND:
         raise ValueError(f"snapshot: word {r.at - 1}: flags: found BAND")
     i.phase = <uint8_t>within(r, PHASE_CONTINUOUS, PHASE_VOLATILITY_AUCTION if k.rules > 1 else PHASE_CLOSED, "phase")
     market_allocation(&k.market, index, i.lot_step, i.flags & INSTRUMENT_PRO_RATA != 0)
     market_ticks(&k.market, index, i.price_step, -MAX_TICKS if i.flags & INSTRUMENT_NEGATIVE else 1)
-    market_phase(&k.market, index, i.phase)
+    if not i.venue:
+        market_phase(&k.market, index, i.phase)
     i.close_ns = within(r, 0, INT64_MAX, "close")
     i.date = <int32_t>within(r, INT32_MIN, INT32_MAX, "date")
     i.has_mark = <uint8_t>within(r, 0, 1, "has mark")
@@ -418,6 +429,9 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     intent.id = index
     intent.owner = k.accounts[account].owner
     intent.side = o.side
+    if k.instruments[o.instrument].venue:
+        take_routed(r, k, index)
+        return 0
     take_standing(r, k, o, &at, &intent)
     k.accounts[account].open_orders += 1
     order_map_put(&k.order_map, order_hash(account, o.order_id), index)
@@ -451,6 +465,8 @@ cdef int link_orders(kernel_t* k) except -1:
     for n in range(count):
         slot = k.walk[n]
         o = order_at(k, slot)
+        if o.life & ORDER_ROUTED:
+            continue
         if o.position and o.flags & FLAG_REDUCE_ONLY:
             reduce_join(k, slot)
         if k.market.orders[slot].extra == 0:
@@ -517,6 +533,7 @@ cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
     for n in range(within(r, 0, capacity, "open orders")):
         take_order(r, k)
     link_orders(k)
+    take_venues(r, k)
     accounts_restored(k)
     k.rules = KERNEL_RULES
     take_hash(r, &k.event_hash)

@@ -60,6 +60,7 @@ cdef int64_t MAX_ID = 0xFFFFFFFF
 cdef int64_t MAX_TICKS = <int64_t>1 << MAX_PRICE_BITS
 cdef int64_t MAX_QUANTITY = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MAX_HELD = <int64_t>1 << MAX_POSITION_BITS
+cdef int64_t MOST_AT_VENUE = <int64_t>1 << 61
 cdef int64_t MAX_RATE = <int64_t>1 << 40
 cdef int64_t MAX_FEE = 100000
 
@@ -326,9 +327,9 @@ cdef int take_lots(reader_t* r, kernel_t* k, position_t* p) except -1:
         if not lots_push(k, p):
             raise ValueError("snapshot: more lots than there is room for")
         if sign > 0:
-            p.newest.quantity = within(r, 1, MAX_HELD, "quantity of a lot")
+            p.newest.quantity = within(r, 1, MOST_AT_VENUE, "quantity of a lot")
         else:
-            p.newest.quantity = -within(r, -MAX_HELD, -1, "quantity of a lot")
+            p.newest.quantity = -within(r, -MOST_AT_VENUE, -1, "quantity of a lot")
         p.newest.price = within(r, -MAX_TICKS, MAX_TICKS, "price of a lot")
         take_money(r, &p.newest.cost, "cost of a lot")
     if fifo and not lots_add_up(k, p):
@@ -342,7 +343,7 @@ cdef bint lots_add_up(kernel_t* k, const position_t* p) noexcept:
     total.quantity = 0
     total.cost = <int128_t>0
     while lot != NULL:
-        if lot.quantity > MAX_HELD - total.quantity:
+        if lot.quantity > MOST_AT_VENUE - total.quantity:
             return False
         lot_take_in(&total, lot)
         lot = lot_after(k, p, lot)
@@ -353,6 +354,7 @@ cdef int take_position(reader_t* r, kernel_t* k) except -1:
     cdef uint32_t account = account_named(r, k)
     cdef uint32_t instrument = instrument_named(r, k)
     cdef uint32_t index
+    cdef int64_t most
     cdef position_t* p
     if position_of(k, account, instrument):
         raise ValueError(f"snapshot: word {r.at - 1}: a position comes twice")
@@ -361,7 +363,9 @@ cdef int take_position(reader_t* r, kernel_t* k) except -1:
     if index == 0:
         raise MemoryError("snapshot: no room for its positions")
     p.killed = <uint8_t>within(r, 0, 1, "killed")
-    p.quantity = within(r, -MAX_HELD, MAX_HELD, "quantity held")
+    # A venue's fills are booked whatever they make of the position.
+    most = MOST_AT_VENUE if k.instruments[instrument].venue else MAX_HELD
+    p.quantity = within(r, -most, most, "quantity held")
     take_money(r, &p.cost, "cost")
     take_money(r, &p.realised, "realised")
     p.wide = money_wide(p.realised)

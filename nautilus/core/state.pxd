@@ -56,6 +56,34 @@ cdef enum:
     ORDER_ENTERING = 1          # its NEW is under way: not in the order map yet
     ORDER_OPEN = 2
     ORDER_UNENTERED = 4         # a child that waits to enter: it does not count as open quantity
+    ORDER_ROUTED = 8            # at an external venue: the market knows nothing of it, `routed` has the rest
+
+cdef enum:
+    MAX_VENUES = 256            # ids 0 to 255; 0 is the internal venue
+    MAX_EXECUTIONS = 1 << 20    # execution ids that are remembered for each venue
+    CONTROL_EXTERNAL = 0x80000000   # bit of position_t.controls beside those of LimitKind: the pair is at an external venue
+
+# What is known of an order at an external venue beside `order_t`, by the same slot. Its `price` is what it is valued at
+# in `order_t`, what the venue has of it here.
+ctypedef struct routed_t:
+    int64_t price
+    int64_t pending_price       # of a REPLACE whose end is not known; pending_quantity 0: none
+    int64_t pending_quantity
+    int64_t trigger
+    int64_t display
+    uint64_t reference          # the venue's name for it, 0: never heard of
+    uint32_t next               # routed orders of the instrument, oldest first
+    uint32_t prev
+    int32_t offset
+    uint8_t state               # STATE_*
+    uint8_t has_trigger
+
+# An external venue: the execution ids that it has told last.
+ctypedef struct venue_t:
+    id_set_t known
+    uint64_t* ids               # the same as a ring, NULL: no instrument is there
+    uint32_t head               # oldest
+    uint32_t count
 
 ctypedef struct band_t:
     int64_t first               # |price| from which the step holds
@@ -84,6 +112,9 @@ ctypedef struct instrument_t:
     uint8_t has_mark
     uint8_t has_last
     uint8_t killed
+    uint8_t venue               # 0: the internal one
+    uint32_t routed_first       # open orders at its external venue, oldest first; slots
+    uint32_t routed_last
     uint32_t timers[2]          # places in the heap + 1: end of a volatility interruption, next indicative price
     uint32_t bands
     band_t band[16]
@@ -196,6 +227,11 @@ ctypedef struct kernel_t:
     order_t* orders             # by slot of the market
     uint32_t* walk              # slots that a command over many orders goes through
     link_t* reduce              # by slot: neighbours in its position's list of reduce-only orders
+    routed_t* routed            # by slot
+    venue_t* venues             # by id
+    uint64_t* reconciled        # bits of venues, four words an account (index)
+    bint external               # an instrument of an external venue came
+    int64_t unknown_orders      # routed orders that are UNKNOWN now
     map_t groups                # account index << 16 | group id: group of the market
     const command_t* command    # under way
     uint32_t subject            # instrument (index) of the order that the command names, 0: none
@@ -272,8 +308,13 @@ cdef inline uint32_t group_of(kernel_t* k, uint32_t account, uint32_t group_id) 
     return found[0] if found != NULL else 0
 
 
+cdef inline bint is_reconciled(const kernel_t* k, uint32_t account, uint32_t venue) noexcept nogil:
+    return k.reconciled[account * 4 + (venue >> 6)] >> (venue & 63) & 1
+
+
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil
 cdef void state_close(kernel_t* k) noexcept nogil
+cdef int venue_add(kernel_t* k, uint32_t venue) noexcept nogil      # 0, or -1 where the memory cannot be had
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
 cdef void owner_set(kernel_t* k, uint32_t account, uint32_t group) noexcept nogil    # there is room
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil

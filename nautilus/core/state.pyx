@@ -58,11 +58,15 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     k.walk = <uint32_t*>map_region(4 * (<size_t>capacity + 2), False)
     k.reduce = <link_t*>map_region(sizeof(link_t) * (<size_t>capacity + 2), False)
     k.turned = <uint32_t*>map_region(4 * (MAX_POSITIONS + 1), False)
+    k.routed = <routed_t*>map_region(sizeof(routed_t) * (<size_t>capacity + 2), False)
+    k.venues = <venue_t*>map_region(sizeof(venue_t) * MAX_VENUES, False)
+    k.reconciled = <uint64_t*>map_region(32 * (MAX_ACCOUNTS + 1), False)
     if (
         k.instruments == NULL or k.instrument_order == NULL or k.instrument_small == NULL or k.accounts == NULL
         or k.account_order == NULL or k.account_small == NULL or k.positions == NULL or k.limits == NULL
         or k.sources == NULL or k.timers == NULL or k.spill == NULL or k.fees == NULL or k.pair_values == NULL
         or k.orders == NULL or k.walk == NULL or k.probes == NULL or k.reduce == NULL or k.turned == NULL
+        or k.routed == NULL or k.venues == NULL or k.reconciled == NULL
     ):
         return -1
     if (
@@ -109,8 +113,28 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     unmap_region(k.walk, 4 * (<size_t>k.capacity + 2))
     unmap_region(k.reduce, sizeof(link_t) * (<size_t>k.capacity + 2))
     unmap_region(k.turned, 4 * (MAX_POSITIONS + 1))
+    if k.venues != NULL:
+        for i in range(MAX_VENUES):
+            id_set_close(&k.venues[i].known)
+            unmap_region(k.venues[i].ids, 8 * MAX_EXECUTIONS)
+    unmap_region(k.routed, sizeof(routed_t) * (<size_t>k.capacity + 2))
+    unmap_region(k.venues, sizeof(venue_t) * MAX_VENUES)
+    unmap_region(k.reconciled, 32 * (MAX_ACCOUNTS + 1))
     market_close(&k.market)
     memset(k, 0, sizeof(kernel_t))
+
+
+cdef int venue_add(kernel_t* k, uint32_t venue) noexcept nogil:
+    """An instrument of that external venue comes: room for its execution ids, once."""
+    cdef venue_t* at = &k.venues[venue]
+    if at.ids == NULL:
+        at.ids = <uint64_t*>map_region(8 * MAX_EXECUTIONS, False)
+        if at.ids == NULL or id_set_open(&at.known, MAX_EXECUTIONS, False):
+            unmap_region(at.ids, 8 * MAX_EXECUTIONS)
+            at.ids = NULL
+            return -1
+    k.external = True
+    return 0
 
 
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil:
@@ -193,6 +217,8 @@ cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) n
     position = &k.positions[index]
     position.account = account
     position.instrument = instrument
+    if k.instruments[instrument].venue:
+        position.controls = CONTROL_EXTERNAL
     if instrument < 64:
         k.accounts[account].near[instrument] = index
     elif map_put(&k.position_ids, (<uint64_t>account << 32) | instrument, index):

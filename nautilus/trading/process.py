@@ -44,8 +44,9 @@ from nautilus.trading.recovery import Recovered, recover
 from nautilus.trading.shipper import CORE_GAUGE
 
 _LOG = logging.getLogger("nautilus.trading")
-SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3")
-"""Who may be attached: this process's own mesh, the two that follow every event, and strategies or benches by ring."""
+SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3", "venue0", "venue1", "venue2")
+"""Who may be attached: this process's own mesh, the two that follow every event, strategies or benches by ring, and the
+sessions of external venues."""
 COUNTED = {
     "accepted": EventKind.ACCEPTED,
     "rejected": EventKind.REJECTED,
@@ -54,7 +55,6 @@ COUNTED = {
     "expired": EventKind.EXPIRED,
     "replaced": EventKind.REPLACED,
     "duplicates": EventKind.DUPLICATE,
-    "unknown": EventKind.UNKNOWN,
 }
 COUNTED_UNTIL = "core.counted_sequence"
 SINCE_START = ("busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins")
@@ -302,7 +302,9 @@ class CoreProcess:
         self._counts: dict[str, int] = {}
         self._since = {name: counters.get(counters.counter(f"core.{name}")) for name in SINCE_START}
         self._invalid = counters.counter("core.invalid")
-        gauges = ("journal.last_sequence", "journal.durable_sequence", "orders.open", COUNTED_UNTIL, *EPOCHS)
+        gauges = (
+            "journal.last_sequence", "journal.durable_sequence", "orders.open", "orders.unknown", COUNTED_UNTIL, *EPOCHS
+        )
         self._gauges = {name: counters.gauge(name) for name in gauges}
         self._python_threads = counters.gauge("core.python_threads")
         # As every process has them (`nautilus.runtime.states`).
@@ -387,6 +389,7 @@ class CoreProcess:
         counters.set(self._gauges["journal.epoch"], facts["journal_epoch"])
         counters.set(self._gauges["journal.degraded"], facts["degraded"])
         counters.set(self._gauges["journal.fenced_by"], facts["fenced_by"])
+        counters.set(self._gauges["orders.unknown"], facts["unknown"])
         counters.set(self._python_threads, len(sys._current_frames()))
         counters.set(self._ready, not facts["refuses"])
         counters.set(self._seen, self._mirrored_ns)

@@ -14,7 +14,7 @@ from nautilus.core.trading_core import TradingCore
 from nautilus.trading.recovery import Recovered, recover
 from tests.kit import builders
 
-SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3")
+SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3", "venue0")
 SECOND = 1_000_000_000
 OPENING = builders.batch(builders.instrument(1), *(builders.account(number) for number in range(1, 6)))
 

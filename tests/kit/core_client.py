@@ -169,6 +169,25 @@ class InProcessClient:
         before = core.events[at][place - 1] if place else core.events[at - 1][-1]
         return bool(core.events[at]["command_sequence"][place] != before["command_sequence"])
 
+    @property
+    def absent(self) -> bool:
+        """No core is there."""
+        return self.core.absent
+
+    @property
+    def joining(self) -> bool:
+        """It is there at once."""
+        return False
+
+    @property
+    def ahead(self) -> bool:
+        """Nothing of this core's journal is ever lost."""
+        return False
+
+    def told(self, number: int, *, urgent: bool = False) -> int:
+        """As it is numbered."""
+        return number
+
     def arm(self) -> bool:
         """See `CoreClient.arm`."""
         return self.current

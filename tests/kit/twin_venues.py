@@ -210,7 +210,7 @@ class TwinVenues(TwinControls):
             time_in_force=0,
             flags=0,
             strategy_id=command.strategy_id,
-            filled=quantity,  # its first fill was counted long ago, or it is none of ours
+            filled=quantity + 1,  # its first fill was counted long ago, or it is none of ours
         )
         if order is not None:
             order.leaves = max(0, order.leaves - quantity)

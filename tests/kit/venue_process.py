@@ -1,0 +1,268 @@
+"""Core, venue session and venue as processes of their own: `python -m tests.kit.venue_process ROLE DIRECTORY NUMBER`.
+
+The core runs on shared memory with its journal and event log, the session holds a slot of it and a socket to the venue,
+the venue is `SeededVenue` behind that socket. Each can be killed at any time and started again; the venue is to live on,
+as what it knows is the measure. NUMBER: the epoch of a core, the seed of a venue.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nautilus.core.clock import now_ns
+from nautilus.trading.client import CoreClient
+from nautilus.trading.venue import OrderKey, VenueLostError, VenueOrder, VenueReport
+from nautilus.trading.venue_session import VENUE_SOURCES, VenueSession
+from tests.kit import core
+from tests.kit.venue import CALM, MS, Message, SeededVenue, Translator, submission
+
+BEAT_NS = 10 * MS
+TURN_NS = 2 * MS
+
+
+class Lines:
+    """JSON objects, one a line, over a socket that never blocks for long."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self._rest = b""
+
+    def send(self, message: Message) -> None:
+        """VenueLostError where it cannot be sent whole."""
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            while data:
+                try:
+                    data = data[self.sock.send(data) :]
+                except BlockingIOError:
+                    select.select([], [self.sock], [], 1)
+        except OSError as error:
+            raise VenueLostError(str(error)) from None
+
+    def receive(self, wait_ns: int) -> list[Message]:
+        """What came; VenueLostError at its end."""
+        if wait_ns:
+            select.select([self.sock], [], [], wait_ns / 1e9)
+        parts = [self._rest]
+        try:
+            while part := self.sock.recv(1 << 20):
+                parts.append(part)
+            raise VenueLostError("the venue closed the line")
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise VenueLostError(str(error)) from None
+        *lines, self._rest = b"".join(parts).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """No more."""
+        self.sock.close()
+
+
+class SocketAdapter:
+    """Speaks to a venue process."""
+
+    venue_id = 9
+
+    def __init__(self, path: Path, missing_ns: int = 100 * MS) -> None:
+        self._path = str(path)
+        self._translator = Translator(missing_ns)
+        self._lines: Lines | None = None
+        self._heard_ns = 0
+
+    def connect(self) -> bool:
+        """See `VenueAdapter`."""
+        try:
+            if self._lines is None:
+                sock = socket.socket(socket.AF_UNIX)
+                sock.connect(self._path)
+                self._lines = Lines(sock)
+                self._lines.send({"do": "session"})
+            for message in self._lines.receive(5 * MS):
+                if message["say"] == "session":
+                    self._translator.begin(message["session"])
+                    self._heard_ns = now_ns()
+                    return True
+        except (OSError, VenueLostError):
+            self.close()
+        return False
+
+    def close(self) -> None:
+        """See `VenueAdapter`."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+
+    def _send(self, message: Message) -> None:
+        if self._lines is None:
+            raise VenueLostError("no line")
+        self._lines.send(message)
+
+    def submit(self, order: VenueOrder) -> None:
+        """See `VenueAdapter`."""
+        self._send(submission(order))
+
+    def cancel(self, key: OrderKey) -> None:
+        """See `VenueAdapter`."""
+        self._send({"do": "cancel", "client_id": key.client_id, "instrument": key.instrument_id})
+
+    def replace(self, key: OrderKey, price_ticks: int, quantity: int, trigger_ticks: int) -> None:
+        """See `VenueAdapter`."""
+        change = {"client_id": key.client_id, "instrument": key.instrument_id}
+        self._send({"do": "replace", **change, "price": price_ticks, "quantity": quantity})
+
+    def query(self, key: OrderKey) -> None:
+        """See `VenueAdapter`."""
+        self._send({"do": "query", "client_id": key.client_id, "instrument": key.instrument_id})
+
+    def recover(self) -> None:
+        """See `VenueAdapter`."""
+        self._send({"do": "recover"})
+
+    def poll(self, wait_ns: int) -> Sequence[VenueReport]:
+        """See `VenueAdapter`."""
+        if self._lines is None:
+            return []
+        out: list[VenueReport] = []
+        messages = self._lines.receive(wait_ns)
+        now = now_ns()
+        if messages:
+            self._heard_ns = now
+        elif now - self._heard_ns > 1_000 * MS:
+            raise VenueLostError("the venue says nothing")
+        for message in messages:
+            out += self._translator.take(message, now)
+        self._translator.check(now)
+        return out
+
+
+def run_session(directory: Path) -> None:
+    """Until killed."""
+    client = CoreClient(
+        str(directory / "shared"), "venue0", source_id=VENUE_SOURCES | 9, log=str(directory / "data" / "events")
+    )
+    session = VenueSession(
+        SocketAdapter(directory / "venue"), client, (1, 2), patience_ns=300 * MS, ask_every_ns=100 * MS
+    )
+    while True:
+        session.step(4 * MS)
+
+
+def run_core(directory: Path, epoch: int) -> None:
+    """Until told to stop."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    with core.running(directory, epoch=epoch):
+        signal.sigwait({signal.SIGTERM})
+
+
+class VenueServer:
+    """`SeededVenue` behind a socket: one session, and any number of lines of tests."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        self._venue = SeededVenue(seed)
+        self._session: Lines | None = None
+        self._others: list[Lines] = []  # until they have said what they are
+        self._beat_ns = self._turn_ns = 0
+
+    def run(self) -> None:
+        """Until killed."""
+        while True:
+            lines = [*self._others, *([self._session] if self._session is not None else [])]
+            ready, _, _ = select.select([self._server, *(each.sock for each in lines)], [], [], 0.002)
+            if self._server in ready:
+                self._others.append(Lines(self._server.accept()[0]))
+            for each in lines:
+                if each.sock in ready:
+                    self._read(each)
+            self._market()
+
+    def _read(self, lines: Lines) -> None:
+        try:
+            for message in lines.receive(0):
+                self._take(lines, message)
+                if lines.sock.fileno() < 0:
+                    return
+        except VenueLostError:
+            self._drop(lines)
+
+    def _take(self, lines: Lines, message: Message) -> None:
+        if message["do"] == "session":
+            if self._session is not None:
+                self._session.close()
+            self._others.remove(lines)
+            self._session = lines
+            self._venue.begin()
+            lines.send({"say": "session", "session": self._venue.session})
+        elif message["do"] == "calm":
+            self._venue.faults = CALM  # and no more trading
+        elif message["do"] == "cut":
+            if self._session is not None:
+                self._drop(self._session)
+        elif message["do"] == "truth":
+            venue = self._venue
+            lines.send(
+                {
+                    "positions": [[*key, lots] for key, lots in venue.positions().items()],
+                    "working": venue.working(),
+                    "submits": venue.submits,
+                    "queries": venue.queries,
+                    "sessions": venue.session,
+                    "cuts": venue.cuts,
+                    "executions": len(venue.executions),
+                }
+            )
+        elif not self._venue.request(now_ns(), message):
+            self._drop(lines)
+
+    def _drop(self, lines: Lines) -> None:
+        lines.close()
+        if lines is self._session:
+            self._session = None
+        elif lines in self._others:
+            self._others.remove(lines)
+
+    def _market(self) -> None:
+        now = now_ns()
+        if now - self._turn_ns > TURN_NS and self._venue.faults is not CALM:
+            self._turn_ns = now
+            self._venue.turn(now)
+        if self._session is None:
+            return
+        messages = self._venue.due(now)
+        if now - self._beat_ns > BEAT_NS:
+            self._beat_ns = now
+            messages.append(self._venue.heartbeat())
+        try:
+            for message in messages:
+                self._session.send(message)
+        except VenueLostError:
+            self._drop(self._session)
+
+
+def main(role: str, directory: Path, number: int) -> None:
+    """One of the three."""
+    logging.basicConfig(filename=directory / f"{role}.log", level=logging.INFO)
+    if role == "core":
+        run_core(directory, number)
+    elif role == "session":
+        run_session(directory)
+    else:
+        VenueServer(directory / "venue", number).run()
+
+
+if __name__ == "__main__":
+    os.setpgrp()
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
