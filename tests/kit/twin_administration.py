@@ -104,6 +104,7 @@ class TwinAdministration(TwinSettling):
             flags=command.flags,
         )
         self.external |= command.venue_reference != 0
+        self.instrument_orders[command.instrument_id] = {}
         for side in SIDES:
             self.displayed[command.instrument_id, side] = []
             self.unseen[command.instrument_id, side] = []

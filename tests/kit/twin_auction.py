@@ -5,7 +5,7 @@ Written from docs/kernel-orders.md, "Phases and auctions"; see `twin.py` for the
 
 from __future__ import annotations
 
-from nautilus.core.types import EventFlag, EventKind, OrderType, Reason, SessionPhase, Side, Standing
+from nautilus.core.types import EventFlag, EventKind, OrderType, Reason, SessionPhase, Side, Standing, TimeInForce
 from tests.kit.twin_matching import TwinMatching
 from tests.kit.twin_state import AT_AUCTION, AUCTIONS, CALL, PHASES_OF, Instrument, Order
 
@@ -31,14 +31,14 @@ class TwinAuction(TwinMatching):
             self._uncross(instrument)
         self._forget_indicative(instrument)
         for order in self._auction_orders(instrument):
-            takes_part = PHASES_OF[order.time_in_force]
+            takes_part = PHASES_OF[TimeInForce(order.time_in_force)]
             if old in takes_part and phase not in takes_part and order.open:
                 self._end(order, Reason.UNFILLED)
         instrument.phase = phase
         if phase == SessionPhase.CONTINUOUS:
             self._park_pegs(instrument)
         for order in self._auction_orders(instrument):
-            takes_part = PHASES_OF[order.time_in_force]
+            takes_part = PHASES_OF[TimeInForce(order.time_in_force)]
             if phase in takes_part and old not in takes_part:
                 self._join_auction(order)
         if phase in AUCTIONS:

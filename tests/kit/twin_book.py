@@ -83,6 +83,7 @@ class TwinBook(TwinWords):
         order.arming = self._next_arming()
         self.orders[order.key] = order
         self.pair_orders.setdefault((order.account_id, order.instrument_id), {})[order.arming] = order
+        self.instrument_orders[order.instrument_id][order.arming] = order
 
     def _stand(self, order: Order, standing: Standing) -> None:
         """The order comes to stand; the first time its timer is armed."""
@@ -177,6 +178,7 @@ class TwinBook(TwinWords):
         self._disarm(order.timer)
         self.orders.pop(order.key, None)
         self.pair_orders.get((order.account_id, order.instrument_id), {}).pop(order.arming, None)
+        self.instrument_orders[order.instrument_id].pop(order.arming, None)
         closed = self.accounts[order.account_id].closed
         closed[order.order_id] = None
         if len(closed) > self.closed_capacity:

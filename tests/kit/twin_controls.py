@@ -20,7 +20,6 @@ from tests.kit.twin_state import (
     MAX_PRICE,
     MAX_QUANTITY,
     MAX_REALISED,
-    PHASES_OF,
     RESTING,
     TRAILING,
     WAITING,
@@ -109,10 +108,7 @@ class TwinControls(TwinAuction):
         kind, tif, flags = command.order_type, command.time_in_force, command.flags
         limit, resting = kind == OrderType.LIMIT, tif in RESTING
         tape = flags & OrderFlag.TAPE
-        if kind == OrderType.MARKET:
-            wrong = tif not in AT_ONCE + AT_AUCTION
-        else:
-            wrong = not limit and not resting
+        wrong = tif not in AT_ONCE + AT_AUCTION if kind == OrderType.MARKET else not limit and not resting
         wrong |= self._unused_fields(command)
         wrong |= bool(flags & ~ALL_FLAGS)
         wrong |= bool(flags & OrderFlag.POST_ONLY) and not (limit and resting)
@@ -179,8 +175,9 @@ class TwinControls(TwinAuction):
             return order.price
         if order.order_type in WAITING:
             return trigger if trigger is not None else reference
-        if order.order_type == OrderType.PEGGED and order.distance:
-            return order.distance
+        cap = order.price if self._instrument_of(order).venue else order.distance
+        if order.order_type == OrderType.PEGGED and cap:
+            return cap
         return bound if bound is not None else reference
 
     def _bound(self, order: Order) -> int | None:
@@ -269,11 +266,13 @@ class TwinControls(TwinAuction):
         reference = instrument.reference
         band = self._nearest(LimitKind.PRICE_BAND, account_id, instrument_id)
         if band is not None and reference is not None:
-            if position.band_price is None or self.now_ns >= position.band_ns + band[1]:
+            stale_band = position.band_price is None or self.now_ns >= position.band_ns + band[1]
+            if stale_band:
                 position.band_price, position.band_ns = reference, self.now_ns
         repeated = self._nearest(LimitKind.REPEATED, account_id, instrument_id)
         if repeated is not None and repeated[1] > 0 and position.executions < repeated[0]:
-            if self.now_ns >= position.window_ns + repeated[1]:
+            over = self.now_ns >= position.window_ns + repeated[1]
+            if over:
                 position.executions, position.window_ns = 0, self.now_ns
         if not quantity_sound:
             return more
@@ -307,9 +306,9 @@ class TwinControls(TwinAuction):
             elif self.now_ns - instrument.reference_ns > stale:
                 more.add(Reason.STALE_PRICE)
         orders = self._smallest(LimitKind.OPEN_ORDERS, account_id)
-        if orders is not None and replaced is None:
-            if sum(other.account_id == account_id for other in self.orders.values()) + 1 > orders:
-                more.add(Reason.OPEN_ORDERS)
+        open_now = sum(other.account_id == account_id for other in self.orders.values())
+        if orders is not None and replaced is None and open_now + 1 > orders:
+            more.add(Reason.OPEN_ORDERS)
         loss = self._smallest(LimitKind.DAILY_LOSS, account_id)
         if loss is not None:
             base_money = self.accounts[account_id].day_base

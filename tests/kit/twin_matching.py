@@ -5,8 +5,19 @@ Written from docs/kernel-orders.md, "Matching a resting order"; see `twin.py` fo
 
 from __future__ import annotations
 
-from nautilus.core.types import EventKind, InstrumentFlag, LimitKind, OrderFlag, OrderType, Reason, SelfMatch
-from nautilus.core.types import SessionPhase, Side, Standing, TimeInForce
+from nautilus.core.types import (
+    EventKind,
+    InstrumentFlag,
+    LimitKind,
+    OrderFlag,
+    OrderType,
+    Reason,
+    SelfMatch,
+    SessionPhase,
+    Side,
+    Standing,
+    TimeInForce,
+)
 from tests.kit.twin_indicative import TwinIndicative
 from tests.kit.twin_state import RESTING, Order, opposite
 
@@ -40,6 +51,8 @@ class TwinMatching(TwinIndicative):
                 self._end(order, Reason.UNFILLED)
             return
         stopped_at = self._match(order, bound, band)
+        if order.order_type == OrderType.PEGGED:
+            stopped_at = None  # it would do so again and again: it rests unseen where the band stops it
         if stopped_at is not None:
             self._interrupt(order, stopped_at)
         if not order.open:

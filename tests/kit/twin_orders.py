@@ -67,7 +67,7 @@ class TwinOrders(TwinVenues):
             return
         price = command.price_ticks if order.order_type not in WITH_LIMIT else order.price
         self._open_order(order)
-        self._tell_accepted(order, order.leaves, command.trigger_ticks, price_ticks=price)
+        self._tell_accepted(order, command.trigger_ticks, price_ticks=price)
         self._place(order, command)
 
     def _structure_of_new(self, command: Command) -> Reason | None:

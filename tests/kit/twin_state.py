@@ -6,7 +6,7 @@ Plain dicts, lists and unbounded integers after docs/kernel.md; see `twin.py` fo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -46,6 +46,8 @@ PHASES_OF = {  # in which AT_OPEN and AT_CLOSE orders take part
     TimeInForce.AT_OPEN: (SessionPhase.PRE_OPEN, SessionPhase.OPENING_AUCTION),
     TimeInForce.AT_CLOSE: (SessionPhase.CLOSING_AUCTION,),
 }
+UNSEEN = OrderFlag.HIDDEN | OrderFlag.ALL_OR_NONE
+Setting = TypeVar("Setting")
 DEPTH = np.dtype([("price_ticks", "<i8"), ("quantity", "<i8"), ("orders", "<i8")])
 POSITION = np.dtype(
     [("instrument_id", "<u4"), ("quantity", "<i8"), ("open_buy", "<i8"), ("open_sell", "<i8")]
@@ -231,7 +233,7 @@ class Order:
     pending_quantity: int = 0
 
     def has(self, flag: int) -> bool:
-        return bool(self.flags & flag)
+        return self.flags & int(flag) != 0  # an int: operators of IntFlag are slow
 
     @property
     def key(self) -> tuple[int, int]:
@@ -245,7 +247,7 @@ class Order:
     @property
     def dark(self) -> bool:
         """Whether it rests unseen."""
-        return self.has(OrderFlag.HIDDEN | OrderFlag.ALL_OR_NONE) or self.order_type == OrderType.PEGGED
+        return self.has(UNSEEN) or self.order_type == OrderType.PEGGED
 
     @property
     def all_or_none(self) -> bool:
@@ -393,8 +395,9 @@ class TwinState:
         self.rates: dict[int, int] = {}  # by currency, without 0
         self.fee_rates: dict[tuple[int, int, int], int] = {}  # (kind, account, instrument): parts per million
         self.book_positions: dict[tuple[int, int], Position] = {}  # (account, instrument)
-        self.orders: dict[tuple[int, int], Order] = {}  # (account, order id)
+        self.orders: dict[tuple[int, int], Order] = {}  # (account, order id): as they were accepted
         self.pair_orders: dict[tuple[int, int], dict[int, Order]] = {}  # (account, instrument): by arming number
+        self.instrument_orders: dict[int, dict[int, Order]] = {}  # by arming number, which is oldest first
         self.displayed: dict[tuple[int, int], list[Order]] = {}  # (instrument, side): in priority order
         self.unseen: dict[tuple[int, int], list[Order]] = {}  # the same, of dark orders
         self.timers: list[Timer] = []
@@ -468,8 +471,9 @@ class TwinState:
 
     def _oldest_first(self, instrument_id: int = 0) -> list[Order]:
         """Open orders by arming number."""
-        found = [order for order in self.orders.values() if instrument_id in (0, order.instrument_id)]
-        return sorted(found, key=lambda order: order.arming)
+        if instrument_id:
+            return list(self.instrument_orders[instrument_id].values())
+        return list(self.orders.values())
 
     def _position(self, account_id: int, instrument_id: int) -> Position:
         return self.book_positions.setdefault((account_id, instrument_id), Position())
@@ -480,8 +484,11 @@ class TwinState:
     def _instrument_of(self, order: Order) -> Instrument:
         return self.instruments[order.instrument_id]
 
-    def _scoped(self, table: dict[tuple[int, int, int], object], kind: int, account_id: int, instrument_id: int):  # type: ignore[no-untyped-def]
-        """The entries of a kind that reach the pair, most specific first."""
+    @staticmethod
+    def _scoped(
+        table: dict[tuple[int, int, int], Setting], kind: int, account_id: int, instrument_id: int
+    ) -> list[tuple[tuple[int, int, int], Setting]]:
+        """The entries of a kind that reach the pair, most specific first: (kind, account, instrument), entry."""
         scopes = [(kind, account, instrument) for account in (account_id, 0) for instrument in (instrument_id, 0)]
         return [(scope, table[scope]) for scope in scopes if scope in table]
 

@@ -5,7 +5,7 @@ Written from docs/kernel-venues.md; see `twin.py` for the kernel made of it.
 
 from __future__ import annotations
 
-from nautilus.core.types import CommandKind, EventFlag, EventKind, OrderState, Reason, Side, Standing
+from nautilus.core.types import CommandKind, EventFlag, EventKind, OrderState, OrderType, Reason, Side, Standing
 from tests.kit.twin_controls import TwinControls
 from tests.kit.twin_state import MAX_QUANTITY, WITH_LIMIT, Command, Instrument, Order
 
@@ -114,14 +114,14 @@ class TwinVenues(TwinControls):
             self._now_open(order)
         if first:
             order.venue_reference = command.venue_reference
-            self._tell_accepted(order, order.leaves, order.trigger or 0)
+            self._tell_accepted(order, order.trigger or 0)
         else:
             self._emit(EventKind.DUPLICATE, **self._echo())
 
-    def _tell_accepted(self, order: Order, quantity: int, trigger: int, **values: int) -> None:
+    def _tell_accepted(self, order: Order, trigger: int, **values: int) -> None:
         told = {
-            "quantity": quantity,
-            "leaves_quantity": quantity,
+            "quantity": order.filled + order.leaves,
+            "leaves_quantity": order.leaves,
             "flags": self._told_flags(order),
             "counter_leaves_quantity": order.display,
             "fee": trigger,
@@ -177,7 +177,7 @@ class TwinVenues(TwinControls):
             self._end(order, Reason.VENUE)
         else:
             order.price, order.leaves = price, quantity - order.filled
-            if priced:
+            if priced or (order.order_type == OrderType.PEGGED and price):
                 order.valuation = price
             order.pending_price = order.pending_quantity = 0
             if order.state != OrderState.PENDING_CANCEL:

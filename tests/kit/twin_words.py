@@ -6,15 +6,13 @@ import struct
 
 from tests.kit.twin_state import RULES, SIDES, Instrument, Order, Position, Timer, TwinState
 
-
-def word(value: int) -> bytes:
-    """One little-endian 64-bit word; wider values wrap."""
-    return struct.pack("<Q", int(value) & 0xFFFF_FFFF_FFFF_FFFF)
+ALL_ONES = (1 << 64) - 1
 
 
 def wide(value: int) -> list[int]:
     """A 128-bit value as its low and high word."""
-    return [value, value >> 64]
+    low = value & ALL_ONES
+    return [low - (1 << 64) if low >> 63 else low, value >> 64]
 
 
 def timer_words(timer: Timer | None) -> list[int]:
@@ -123,7 +121,10 @@ class TwinWords(TwinState):
             words.append(len(self.executions))
             for venue, seen in sorted(self.executions.items()):
                 words += [venue, len(seen), *seen]
-        return b"".join(word(value) for value in words)
+        try:
+            return struct.pack(f"<{len(words)}q", *words)
+        except struct.error:  # an unsigned value from 2^63 on: it wraps
+            return struct.pack(f"<{len(words)}Q", *(int(value) & ALL_ONES for value in words))
 
     def _account_words(self) -> list[int]:
         words = [len(self.accounts)]
