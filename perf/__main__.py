@@ -20,6 +20,7 @@ BASELINES = ROOT / "perf" / "baselines"
 BENCHES = {
     "ring": "perf.bench_one_to_one_ring",
     "matching": "perf.bench_matching",
+    "book_building": "perf.bench_book_building",
     "primitives": "perf.bench_primitives",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",

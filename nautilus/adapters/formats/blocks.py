@@ -116,3 +116,16 @@ class BlockReader:
 
     def _error(self, what: str, expected: str) -> FormatError:
         return FormatError(what, where=f"{self.path}:{self.lines + 1}", expected=expected)
+
+
+class ByteReader(BlockReader):
+    """Iterate over the bytes of a binary file, gzip-compressed or plain, in pieces; errors as of `BlockReader`."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from (piece for piece in self._texts() if piece)
+        except OSError as error:
+            raise FormatError(f"cannot be read: {error.strerror}", where=str(self.path), expected="a file") from error
+
+    def _error(self, what: str, expected: str) -> FormatError:
+        return FormatError(what, where=str(self.path), expected=expected)
