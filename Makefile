@@ -14,6 +14,7 @@ SPEED ?=
 ARGS ?=
 TESTS ?= tests
 SEEDS ?= 200
+FILLS ?= 100000000
 
 py := .venv/bin/python
 pip := $(py) -m pip --disable-pip-version-check --no-input install --quiet --only-binary :all:
@@ -26,7 +27,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build kernel-so run test check perf debug soak clean help format
+.PHONY: build kernel-so run test check perf debug soak drift clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -128,6 +129,10 @@ debug: build .venv/.tested
 ## soak     the property tests with many more seeds: make soak [SEEDS=200]
 soak: build .venv/.tested
 	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 $(TESTS) $(ARGS)
+
+## drift    10^8 fills whose money must add up to the last unit (some minutes): make drift [FILLS=100000000]
+drift: build .venv/.tested
+	@NAUTILUS_FILLS=$(FILLS) $(pytest) --timeout 7200 $(core_tests)/test_kernel_accounts.py -k drift $(ARGS)
 
 ## clean    remove everything that was built, .venv too
 clean:

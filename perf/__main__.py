@@ -22,6 +22,7 @@ BENCHES = {
     "matching": "perf.bench_matching",
     "book_building": "perf.bench_book_building",
     "primitives": "perf.bench_primitives",
+    "risk_check": "perf.bench_risk_check",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
     "mesh": "perf.bench_mesh",

@@ -32,11 +32,11 @@ them has no rate. day_base: equity at the last change of the date, None before.
 """
 
 
-def base_up(value, rate):
+cdef object base_up(object value, object rate):
     return -(-value * rate // 1_000_000_000)
 
 
-def base_down(value, rate):
+cdef object base_down(object value, object rate):
     return value * rate // 1_000_000_000
 
 

@@ -13,6 +13,7 @@ from nautilus.core.risk cimport (
     risk_cash,
     risk_clear,
     risk_day,
+    risk_no_day,
     risk_move,
     risk_no_cash,
     risk_t,
@@ -148,12 +149,16 @@ cdef void day_begin(kernel_t* k) noexcept nogil:
     cdef risk_t* risk
     for i in range(1, k.account_count + 1):
         risk = &k.accounts[i].risk
+        if k.accounts[i].flags & ACCOUNT_EXEMPT:
+            continue
         if risk.tracked:
             account_settle(k, risk)
         else:
             account_value(k, i)
         if risk_valued(risk):
             risk_day(risk)
+        else:
+            risk_no_day(risk)
         risk.version += 1
         if not risk.tracked:
             risk_clear(risk, &k.total)

@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint32_t
 from nautilus.core.accounts cimport cash_add, currency_revalue, instrument_revalue, pair_touch, rate_of
 from nautilus.core.limits cimport fee_set, pair_add
 from nautilus.core.lots cimport lots_fill, lots_merge
-from nautilus.core.reports cimport walk_remove
+from nautilus.core.market cimport auction_touch, market_forget, market_touched
+from nautilus.core.reports cimport position_turned, walk_remove
 from nautilus.core.positions cimport position_fill, position_split, position_split_fits, position_t
 from nautilus.core.risk cimport risk_day_cash
 from nautilus.core.state cimport MAX_CURRENCIES, account_of, instrument_of, instrument_t, kernel_t
@@ -46,7 +47,6 @@ cdef int rate(kernel_t* k, const command_t* c) noexcept nogil:
         if c.offset <= 0 or c.offset >= MAX_CURRENCIES or c.price_ticks < 1 or c.price_ticks > MAX_RATE:
             return REASON_MALFORMED
         k.rates[c.offset] = c.price_ticks
-        k.rules = 2
         currency_revalue(k, c.offset)
         return 0
     if c.group_id != RATE_MAKER_FEE and c.group_id != RATE_TAKER_FEE:
@@ -86,7 +86,7 @@ cdef int adjust_cash(kernel_t* k, const command_t* c) noexcept nogil:
 
 cdef int adjust_position(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t account, instrument, index
-    cdef int64_t lots = c.quantity, after
+    cdef int64_t lots = c.quantity, after, before
     cdef bint buy = c.quantity > 0
     cdef position_t* p
     if lots == 0:
@@ -111,10 +111,11 @@ cdef int adjust_position(kernel_t* k, const command_t* c) noexcept nogil:
     p = &k.positions[index]
     after = p.quantity + lots
     if (
-        after > MAX_HELD or after < -MAX_HELD or (buy and after + p.open_buy > MAX_HELD)
+        p.wide or after > MAX_HELD or after < -MAX_HELD or (buy and after + p.open_buy > MAX_HELD)
         or (not buy and p.open_sell - after > MAX_HELD)
     ):
         return REASON_OVERFLOW
+    before = p.quantity
     if not buy:
         lots = -lots
     if k.accounts[account].flags & ACCOUNT_FIFO:
@@ -122,11 +123,14 @@ cdef int adjust_position(kernel_t* k, const command_t* c) noexcept nogil:
     else:
         position_fill(p, buy, c.price_ticks, lots, k.instruments[instrument].multiplier)
     pair_touch(k, index)
+    position_turned(k, index, before)
+    market_touched(&k.market, instrument)
     return 0
 
 
 cdef int split(kernel_t* k, const command_t* c) noexcept nogil:
     cdef uint32_t index, at
+    cdef int64_t held
     cdef instrument_t* instrument
     if c.quantity < 1 or c.quantity > MAX_RATIO or c.min_quantity < 1 or c.min_quantity > MAX_RATIO:
         return REASON_MALFORMED
@@ -142,13 +146,19 @@ cdef int split(kernel_t* k, const command_t* c) noexcept nogil:
     walk_remove(k, 0, index, 0, -1, False, False, EVENT_CANCELLED, REASON_CORPORATE_ACTION)
     at = instrument.first_pair
     while at:
+        held = k.positions[at].quantity
         position_split(&k.positions[at], c.quantity, c.min_quantity)
+        position_turned(k, at, held)
+        k.positions[at].band_set = 0
+        k.positions[at].band_price = k.positions[at].band_ns = 0
         if k.accounts[k.positions[at].account].flags & ACCOUNT_FIFO:
             lots_merge(k, &k.positions[at])
         at = k.positions[at].next_of_instrument
     instrument.has_mark = instrument.has_last = 0
     instrument.mark = instrument.last = 0
     instrument.mark_ns = instrument.last_ns = 0
+    market_forget(&k.market, index)
+    auction_touch(&k.market, index)
     instrument_revalue(k, index)
     return 0
 
@@ -163,6 +173,4 @@ cdef int adjust(kernel_t* k, const command_t* c) noexcept nogil:
         reason = adjust_position(k, c)
     elif c.group_id == ADJUST_SPLIT:
         reason = split(k, c)
-    if reason == 0:
-        k.rules = 2
     return reason

@@ -83,34 +83,6 @@ cdef inline void match(market_t* m, book_t* book, aggressor_t* a, bint keep) noe
                 ladder_give(&m.pages, ladder, level)
 
 
-cdef bint fills_wholly(const market_t* m, const book_t* book, const aggressor_t* a) noexcept nogil:
-    """Whether the displayed plain orders that it may meet cover it. Meeting itself ends the search: no."""
-    cdef const ladder_t* ladder = &book.ladders[2 - a.side]
-    cdef uint32_t level = ladder.best_level
-    cdef uint32_t slot
-    cdef const order_t* resting
-    cdef int64_t needed = a.leaves
-    cdef int mode = self_match_of(m, a) if a.owner else SELF_MATCH_NONE
-    while level and level_rank(&m.pages, level) >= a.worst:
-        if a.owner == 0 or mode == SELF_MATCH_NONE:
-            needed -= m.pages.levels[level].quantity
-        else:
-            slot = m.pages.levels[level].head
-            while slot and needed > 0:
-                resting = &m.orders[slot]
-                if resting.owner == a.owner:
-                    if mode != SELF_MATCH_CANCEL_OLDEST:
-                        return False
-                    slot = resting.next
-                    continue
-                needed -= resting.leaves
-                slot = resting.next
-        if needed <= 0:
-            return True
-        level = ladder_below(&m.pages, ladder, level)
-    return False
-
-
 # ---- NEW
 
 cdef enum:
@@ -171,8 +143,9 @@ cdef inline void plain_enter(
         a.side = <uint8_t>side
         a.flags = 0
         a.self_match = book.self_match
+        a.banded = 0
         a.reason = 0
-        if mode != PLAIN_KILL or fills_wholly(m, book, &a):
+        if mode != PLAIN_KILL or at_once(m, book, &a, quantity) == quantity:
             match(m, book, &a, keep)
         leaves = a.leaves
         if a.reason:

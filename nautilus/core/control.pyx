@@ -1,18 +1,23 @@
 """Administrative commands."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from nautilus.core.accounts cimport day_begin, instrument_revalue, strategy_kill
 from nautilus.core.adjust cimport adjust, rate
 from nautilus.core.events cimport event_begin
-from nautilus.core.market cimport market_band, market_mark, market_phase, market_ticks
-from nautilus.core.reports cimport walk_gather, walk_remove
+from nautilus.core.market cimport auction_touch, market_allocation, market_band, market_mark, market_session, market_ticks, market_touched
+from nautilus.core.reports cimport take_notices, take_reports, walk_gather, walk_remove
+from nautilus.core.hashmap cimport map_find
 from nautilus.core.limits cimport account_limits, limit_malformed, limit_set, limits_refresh, pair_add
 from nautilus.core.positions cimport position_t
 from nautilus.core.state cimport (
+    MAX_OWNERS,
+    TIMER_INDICATIVE,
+    TIMER_INSTRUMENT,
     MAX_BANDS,
     account_add,
     account_of,
+    owner_set,
     account_t,
     instrument_add,
     instrument_of,
@@ -39,9 +44,11 @@ from nautilus.core.types cimport (
     EVENT_APPLIED,
     EVENT_CANCELLED,
     EVENT_EXPIRED,
+    EVENT_PHASE,
     EVENT_REJECTED,
     INSTRUMENT_BAND,
     INSTRUMENT_NEGATIVE,
+    INSTRUMENT_PRO_RATA,
     LIMIT_ORDER_QUANTITY,
     LIMIT_REPEATED,
     LIMIT_VOLATILITY_BAND,
@@ -50,6 +57,7 @@ from nautilus.core.types cimport (
     MAX_QUANTITY_BITS,
     PHASE_CLOSED,
     PHASE_CONTINUOUS,
+    PHASE_PRE_OPEN,
     PHASE_VOLATILITY_AUCTION,
     REASON_DUPLICATE_ORDER,
     REASON_EXPIRY,
@@ -112,6 +120,7 @@ cdef int band(kernel_t* k, const command_t* c) noexcept nogil:
     instrument.band[instrument.bands].step = c.quantity
     instrument.bands += 1
     market_band(&k.market, index, c.price_ticks, c.quantity)
+    instrument.version += 1
     return 0
 
 
@@ -125,7 +134,7 @@ cdef int new_instrument(kernel_t* k, const command_t* c) noexcept nogil:
     if instrument_of(k, c.instrument_id):
         return REASON_DUPLICATE_ORDER
     if (
-        c.quantity < 1 or c.quantity > MAX_MULTIPLE or c.flags & ~<uint32_t>INSTRUMENT_NEGATIVE
+        c.quantity < 1 or c.quantity > MAX_MULTIPLE or c.flags & ~<uint32_t>(INSTRUMENT_NEGATIVE | INSTRUMENT_PRO_RATA)
         or c.display_quantity < 0 or c.display_quantity > MAX_STEP or c.min_quantity < 0 or c.min_quantity > MAX_STEP
         or c.price_ticks < 0 or c.price_ticks > MAX_STEP or c.offset < 0
     ):
@@ -135,6 +144,7 @@ cdef int new_instrument(kernel_t* k, const command_t* c) noexcept nogil:
         return REASON_POOL_FULL
     instrument = &k.instruments[index]
     instrument.multiplier = c.quantity
+    market_allocation(&k.market, index, c.display_quantity if c.display_quantity else 1, c.flags & INSTRUMENT_PRO_RATA != 0)
     instrument.lot_step = c.display_quantity if c.display_quantity else 1
     instrument.minimum = c.min_quantity if c.min_quantity else instrument.lot_step
     instrument.price_step = c.price_ticks if c.price_ticks else 1
@@ -156,8 +166,13 @@ cdef bint account_in_use(const kernel_t* k, const account_t* account) noexcept n
     return False
 
 
+cdef inline bint owner_room(kernel_t* k, uint32_t group) noexcept nogil:
+    """Whether a self-match group has a number, or can have one."""
+    return group == 0 or map_find(&k.owners, group) != NULL or k.account_count + k.owner_groups + 1 < MAX_OWNERS
+
+
 cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
-    cdef uint32_t index
+    cdef uint32_t index, i
     cdef account_t* account
     if c.account_id == 0:
         return REASON_UNKNOWN_ACCOUNT
@@ -166,18 +181,23 @@ cdef int account_command(kernel_t* k, const command_t* c) noexcept nogil:
     index = account_of(k, c.account_id)
     account = &k.accounts[index]
     if index:
-        if account.flags != c.flags and account_in_use(k, account):
+        if (account.flags != c.flags or account.self_match_group != c.group_id) and account_in_use(k, account):
             return REASON_MALFORMED
+        if not owner_room(k, c.group_id):
+            return REASON_POOL_FULL
     else:
+        if k.account_count + k.owner_groups >= MAX_OWNERS or not owner_room(k, c.group_id):
+            return REASON_POOL_FULL
         index = account_add(k, c.account_id)
         if index == 0:
             return REASON_POOL_FULL
         account = &k.accounts[index]
     account.flags = c.flags
-    account.self_match_group = c.group_id
-    account.self_match_mode = c.order_type
-    if c.group_id or c.order_type or c.flags & ACCOUNT_FIFO:
-        k.rules = 2
+    owner_set(k, index, c.group_id)
+    if account.self_match_mode != c.order_type:
+        account.self_match_mode = c.order_type
+        for i in range(1, k.instrument_count + 1):
+            market_touched(&k.market, i)
     account_limits(k, index)
     return 0
 
@@ -224,14 +244,33 @@ cdef void rearm_day_orders(kernel_t* k, uint32_t instrument) noexcept nogil:
                 timer_arm(k, k.walk[n], close_ns, k.arming)
 
 
+cdef void phase_change(kernel_t* k, uint32_t index, int phase) noexcept nogil:
+    """Everything that a new phase does but time, APPLIED or PHASE, and settling."""
+    timer_disarm(k, TIMER_INSTRUMENT | index)
+    if k.instruments[index].phase != phase:
+        market_session(&k.market, index, phase)
+        take_reports(k)
+        take_notices(k)
+        if not PHASE_PRE_OPEN < phase:
+            timer_disarm(k, TIMER_INSTRUMENT | TIMER_INDICATIVE | index)
+    k.instruments[index].phase = <uint8_t>phase
+    k.instruments[index].version += 1
+
+
+cdef void interruption_end(kernel_t* k, uint32_t instrument) noexcept nogil:
+    cdef event_t* e
+    phase_change(k, instrument, PHASE_CONTINUOUS)
+    e = event_begin(k, EVENT_PHASE)
+    e.instrument_id = k.instruments[instrument].id
+    e.quantity = PHASE_CONTINUOUS
+
+
 cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int phase = c.group_id
     cdef uint32_t named = 0, i, index
     cdef instrument_t* instrument
     if phase < PHASE_CONTINUOUS or phase > PHASE_VOLATILITY_AUCTION:
         return REASON_MALFORMED
-    if phase > PHASE_CLOSED:
-        return REASON_UNSUPPORTED
     if c.instrument_id:
         named = instrument_of(k, c.instrument_id)
         if named == 0:
@@ -243,8 +282,7 @@ cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
         if named and index != named:
             continue
         instrument = &k.instruments[index]
-        instrument.phase = phase
-        market_phase(&k.market, index, phase)
+        phase_change(k, index, phase)
         instrument.close_ns = c.expire_ns
         instrument.date = c.offset
         instrument.version += 1
@@ -272,6 +310,7 @@ cdef int mark(kernel_t* k, const command_t* c) noexcept nogil:
     instrument.has_mark = 1
     market_mark(&k.market, index, c.price_ticks)
     instrument.mark_ns = k.now_ns
+    auction_touch(&k.market, index)
     instrument_revalue(k, index)
     return 0
 
@@ -288,9 +327,8 @@ cdef int kill_switch(kernel_t* k, const command_t* c, uint32_t account, uint32_t
     if c.strategy_id:
         if strategy_kill(k, account, c.strategy_id, on):
             return REASON_POOL_FULL
-        k.rules = 2
     elif account and instrument:
-        position = pair_add(k, account, instrument) if on else position_of(k, account, instrument)
+        position = pair_add(k, account, instrument)
         if position:
             k.positions[position].killed = on
             if not on:

@@ -45,6 +45,7 @@ cdef void order_take_out(
     market_report(
         m, kind, order.side, reason, REPORT_ORDER_DONE, order.id, 0, price_of(m, slot), order_open(m, order)
     )
+    standing_moved(m, order)
     if order.level:
         queue_leave(m, order)
     order_end(m, slot, order)
@@ -62,7 +63,9 @@ cdef void order_cut(market_t* m, uint32_t slot, order_t* order, int64_t less) no
         extra.reserve -= part
         less -= part
     order.leaves -= less
-    m.pages.levels[order.level].quantity -= less
+    if order.level:
+        m.pages.levels[order.level].quantity -= less
+    standing_moved(m, order)
 
 
 cdef void order_lose(market_t* m, uint32_t slot, order_t* order, int64_t less, int reason) noexcept nogil:
@@ -113,6 +116,7 @@ cdef void special_rest(market_t* m, book_t* book, aggressor_t* a) noexcept nogil
     if dark:
         book.special |= BOOK_DARK
     queue_join(m, a.slot, order, level)
+    book_moved(m, book)
 
 
 cdef void special_ended(market_t* m, aggressor_t* a, int reason) noexcept nogil:
@@ -275,27 +279,32 @@ cdef int share_out(market_t* m, book_t* book, aggressor_t* a) noexcept nogil:
     """Pro-rata: the best displayed price is shared out. FILL_AS_PLAIN where the aggressor takes all of it."""
     cdef uint32_t level = book.ladders[2 - a.side].best_level
     cdef level_t* lv = &m.pages.levels[level]
-    cdef uint32_t slot, following
+    cdef uint32_t slot
     cdef int64_t left, shared, part, all_of_it, whole = a.leaves
     cdef int64_t price = rank_of(3 - a.side, level_rank(&m.pages, level))
     cdef uint64_t count = 0, i
     cdef int answer, mode
+    if whole >= lv.quantity:
+        return FILL_AS_PLAIN
     if a.owner:
         mode = self_match_of(m, a)
         slot = lv.head
         while slot and mode != SELF_MATCH_NONE:
-            following = m.orders[slot].next
             if m.orders[slot].owner == a.owner:
+                m.shares[count].slot = slot
+                m.shares[count].id = m.orders[slot].id
+                count += 1
+            slot = m.orders[slot].next
+        for i in range(count):
+            slot = m.shares[i].slot
+            if m.orders[slot].level == level and m.orders[slot].id == m.shares[i].id:
                 answer = self_match(m, a, slot, mode)
                 if answer == FILL_STOP or a.leaves == 0:
                     return FILL_STOP
-            slot = following
-        if m.pages.levels[level].head == 0:
-            return FILL_AGAIN
+        if count:
+            return FILL_AGAIN           # the queue is another now
     all_of_it = lv.quantity
     whole = a.leaves
-    if whole >= all_of_it:
-        return FILL_AS_PLAIN
     shared = 0
     slot = lv.head
     while slot:
@@ -318,7 +327,9 @@ cdef int share_out(market_t* m, book_t* book, aggressor_t* a) noexcept nogil:
         slot = m.shares[i].slot
         if m.shares[i].quantity == 0 or m.orders[slot].level != level or m.orders[slot].id != m.shares[i].id:
             continue
-        answer = before_match(m, a, slot)
+        answer = FILL_AGAIN
+        while answer == FILL_AGAIN and a.leaves and m.orders[slot].level == level and m.orders[slot].id == m.shares[i].id:
+            answer = before_match(m, a, slot)
         if answer == FILL_STOP or a.leaves == 0:
             return FILL_STOP
         if m.orders[slot].level != level or m.orders[slot].id != m.shares[i].id:
@@ -342,6 +353,10 @@ cdef void special_match(market_t* m, book_t* book, aggressor_t* a) noexcept nogi
         if slot == 0:
             return
         resting = &m.orders[slot]
+        if beyond_band(a, order_price(m, resting)):
+            a.halted = 1
+            a.band_price = order_price(m, resting)
+            return
         if book.special & BOOK_PRO_RATA and not resting.flags & ORDER_DARK:
             answer = share_out(m, book, a)
             if answer == FILL_STOP:
@@ -358,37 +373,71 @@ cdef void special_match(market_t* m, book_t* book, aggressor_t* a) noexcept nogi
         )
 
 
-cdef int64_t at_once(const market_t* m, const book_t* book, const aggressor_t* a, int64_t needed) noexcept nogil:
-    """How much of `needed` can be filled at once, in priority order."""
+cdef inline bint count_stops(const market_t* m, const aggressor_t* a, const order_t* resting, int mode) noexcept nogil:
+    """Whether counting ends at this order: one of the aggressor's own owner, or of its group."""
+    cdef uint32_t group
+    if a.flags & ORDER_GROUPED and resting.flags & ORDER_GROUPED:
+        group = m.extras[a.extra].group
+        if group and m.extras[resting.extra].group == group:
+            return True
+    return a.owner and resting.owner == a.owner and mode != SELF_MATCH_CANCEL_OLDEST and mode != SELF_MATCH_NONE
+
+
+cdef int64_t at_once(market_t* m, const book_t* book, const aggressor_t* a, int64_t needed) noexcept nogil:
+    """How much of `needed` can be filled at once, match by match as it would go."""
     cdef const ladder_t* ladders[2]
     cdef uint32_t levels[2]
     cdef int64_t ranks[2]
     cdef int64_t counted = 0, quantity
     cdef int mode = self_match_of(m, a) if a.owner else SELF_MATCH_NONE
     cdef int i
-    cdef uint32_t slot
+    cdef uint32_t slot, other
     cdef const order_t* resting
+    cdef group_t* group
     ladders[0] = &book.ladders[2 - a.side]
     ladders[1] = &book.dark[2 - a.side]
     for i in range(2):
         levels[i] = ladders[i].best_level
         ranks[i] = ladders[i].best
+    m.stamp += 1
+    if m.probe != NULL:
+        m.probe(m.context, 0, 0, False)
     while counted < needed:
         i = 0 if ranks[0] >= ranks[1] else 1
-        if levels[i] == 0 or ranks[i] < a.worst:
+        if levels[i] == 0 or ranks[i] < a.worst or beyond_band(a, rank_of(3 - a.side, ranks[i])):
             return counted
         slot = m.pages.levels[levels[i]].head
+        if i == 0 and book.special & BOOK_PRO_RATA and needed - counted < m.pages.levels[levels[0]].quantity:
+            other = slot
+            while other:
+                if count_stops(m, a, &m.orders[other], mode):
+                    return counted
+                other = m.orders[other].next
         while slot and counted < needed:
             resting = &m.orders[slot]
             slot = resting.next
-            if a.owner and resting.owner == a.owner and mode != SELF_MATCH_NONE:
-                if mode == SELF_MATCH_CANCEL_OLDEST:
-                    continue
+            if count_stops(m, a, resting, mode):
                 return counted
+            if a.owner and resting.owner == a.owner and mode == SELF_MATCH_CANCEL_OLDEST:
+                continue
             quantity = order_open(m, resting)
+            group = NULL
+            if resting.flags & ORDER_GROUPED:
+                group = &m.groups[m.extras[resting.extra].group]
+                if group.stamp != m.stamp:
+                    group.stamp = m.stamp
+                    group.counted = 0
+                elif group.counted:
+                    quantity = 0 if group.cancels or group.counted > quantity else quantity - group.counted
             if resting.flags & ORDER_ALL_OR_NONE and quantity > needed - counted:
                 continue
-            counted += quantity if quantity < needed - counted else needed - counted
+            if quantity > needed - counted:
+                quantity = needed - counted
+            if m.probe != NULL:
+                quantity = m.probe(m.context, resting.id, quantity, (resting.flags & ORDER_REDUCE_ONLY) != 0)
+            counted += quantity
+            if group != NULL:
+                group.counted += quantity
         levels[i] = ladder_below(&m.pages, ladders[i], levels[i])
         ranks[i] = level_rank(&m.pages, levels[i]) if levels[i] else LADDER_EMPTY
     return counted
@@ -397,10 +446,26 @@ cdef int64_t at_once(const market_t* m, const book_t* book, const aggressor_t* a
 # ---- Entering
 
 cdef void special_enter(market_t* m, book_t* book, aggressor_t* a, int mode, int64_t minimum) noexcept nogil:
-    """An order with a slot, in continuous trading: matched, then what is left rests or ends."""
-    cdef int64_t needed = a.leaves
+    """An order with a slot: matched in continuous trading, then what is left rests or ends."""
+    cdef int64_t needed = a.leaves, reducible
     cdef bint trade = True
     m.active = a
+    if book.phase != PHASE_CONTINUOUS:
+        if mode != ENTER_REST or minimum:
+            special_ended(m, a, REASON_UNFILLED)
+        else:
+            m.active = NULL
+            special_rest(m, book, a)
+        return
+    if a.flags & ORDER_REDUCE_ONLY and m.reducible != NULL:
+        reducible = m.reducible(m.context, a.id)
+        if reducible == 0:
+            special_ended(m, a, REASON_REDUCE_ONLY)
+            return
+        if needed > reducible:
+            needed = reducible
+    if book.special & BOOK_BAND:
+        band_set(m, book, a)
     if a.flags & ORDER_ALL_OR_NONE or mode == ENTER_KILL:
         trade = at_once(m, book, a, needed) == needed
     elif minimum and at_once(m, book, a, minimum) < minimum:
@@ -408,6 +473,10 @@ cdef void special_enter(market_t* m, book_t* book, aggressor_t* a, int mode, int
         mode = ENTER_KILL
     if trade:
         special_match(m, book, a)
+    if a.halted and a.extra and m.extras[a.extra].order_type == TYPE_PEGGED:
+        a.halted = 0            # it rests where the market has moved away from, and is moved with it
+    if a.halted:
+        interrupt(m, book, a.band_price)
     if a.reason:
         special_ended(m, a, a.reason)
     elif a.leaves == 0 or mode != ENTER_REST:
@@ -415,6 +484,9 @@ cdef void special_enter(market_t* m, book_t* book, aggressor_t* a, int mode, int
     else:
         m.active = NULL
         special_rest(m, book, a)
+    if a.halted:
+        auction_forget(m, book.instrument)
+        market_indicate(m, book.instrument)
 
 
 cdef void aggressor_of(market_t* m, uint32_t slot, aggressor_t* a, int64_t price, int64_t leaves) noexcept nogil:
@@ -452,6 +524,7 @@ cdef void special_replace(market_t* m, book_t* book, uint32_t slot, int64_t pric
 cdef bint settle_all_or_none(market_t* m, book_t* book) noexcept nogil:
     """The first dark all-or-none order, in priority order, that can be filled at once now; whether there was one."""
     cdef int side
+    cdef int64_t needed, allowed
     cdef uint32_t level, slot
     cdef aggressor_t a
     for side in range(SIDE_BUY, SIDE_SELL + 1):
@@ -461,7 +534,14 @@ cdef bint settle_all_or_none(market_t* m, book_t* book) noexcept nogil:
             while slot:
                 if m.orders[slot].flags & ORDER_ALL_OR_NONE:
                     aggressor_of(m, slot, &a, order_price(m, &m.orders[slot]), m.orders[slot].leaves)
-                    if at_once(m, book, &a, a.leaves) == a.leaves:
+                    needed = a.leaves
+                    if a.flags & ORDER_REDUCE_ONLY and m.reducible != NULL:
+                        allowed = m.reducible(m.context, a.id)
+                        if needed > allowed:
+                            needed = allowed
+                    if book.special & BOOK_BAND:
+                        band_set(m, book, &a)
+                    if needed and at_once(m, book, &a, needed) == needed:
                         queue_leave(m, &m.orders[slot])
                         m.orders[slot].level = 0
                         special_enter(m, book, &a, ENTER_REST, 0)

@@ -319,6 +319,7 @@ cdef void member_end(market_t* m, uint32_t slot) noexcept nogil:
     if m.active != NULL and m.active.slot == slot:
         m.active.leaves = 0         # whoever matches it ends it
         return
+    standing_moved(m, order)
     if order.level:
         queue_leave(m, order)
     order_end(m, slot, order)
@@ -334,6 +335,7 @@ cdef void member_cut(market_t* m, uint32_t slot, int64_t less) noexcept nogil:
     elif order.level:
         order_cut(m, slot, order, less)
     else:
+        standing_moved(m, order)
         order.leaves -= less
         if extra.unentered:
             extra.released += less
@@ -380,6 +382,8 @@ cdef void extra_end(market_t* m, uint32_t slot, order_t* order) noexcept nogil:
         peg_leave(m, book, slot, extra)
     elif is_trailing(extra.order_type) and not extra.unentered:
         trail_leave(m, book, extra)
+    elif extra.time_in_force >= TIF_AT_OPEN and not extra.unentered:
+        auction_leave(m, book, extra)
     child_seen(m, slot, extra)
     if extra.parent:
         child_leave(m, extra)

@@ -4,8 +4,10 @@ from libc.stdint cimport int64_t, uint32_t
 
 from nautilus.core.pretrade cimport pretrade_bound, pretrade_child
 from nautilus.core.reports cimport take_reports
-from nautilus.core.state cimport account_t, kernel_t, order_t
+from nautilus.core.state cimport TIMER_INDICATIVE, TIMER_INSTRUMENT, account_t, kernel_t, order_t, probe_t
+from nautilus.core.timers cimport instrument_arm, timer_disarm
 from nautilus.core.types cimport (
+    ACCOUNT_EXEMPT,
     ACCOUNT_RECORDED,
     REASON_REFERENCE,
     SELF_MATCH_CANCEL_NEWEST,
@@ -20,7 +22,7 @@ cdef int self_match_of(void* context, uint32_t slot) noexcept nogil:
     cdef const account_t* account = &k.accounts[k.orders[slot].account]
     if account.flags & ACCOUNT_RECORDED:
         return SELF_MATCH_CANCEL_OLDEST
-    return SELF_MATCH_CANCEL_NEWEST
+    return account.self_match_mode if account.self_match_mode else SELF_MATCH_CANCEL_NEWEST
 
 
 cdef int64_t reducible(void* context, uint32_t slot) noexcept nogil:
@@ -67,6 +69,59 @@ cdef int entering(void* context, uint32_t slot, int64_t more, bint raised) noexc
     return reason
 
 
+cdef int64_t probe(void* context, uint32_t slot, int64_t quantity, bint limited) noexcept nogil:
+    """Hook of the market: how much of an order can be counted as filling at once, after what was counted before it."""
+    cdef kernel_t* k = <kernel_t*>context
+    cdef const order_t* order
+    cdef probe_t* seen
+    cdef int64_t held
+    if slot == 0:
+        take_reports(k)
+        k.probe_stamp += 1
+        return 0
+    order = &k.orders[slot]
+    if order.position == 0:
+        return quantity
+    seen = &k.probes[order.position]
+    if seen.stamp != k.probe_stamp:
+        seen.stamp = k.probe_stamp
+        seen.counted = 0
+    if limited:
+        held = k.positions[order.position].quantity
+        held = (-held if order.side == SIDE_BUY else held) - seen.counted
+        if quantity > held:
+            quantity = held if held > 0 else 0
+    seen.counted += quantity
+    return quantity
+
+
+cdef int64_t arming_of(void* context, uint32_t slot) noexcept nogil:
+    """Hook of the market: order of acceptance."""
+    return (<kernel_t*>context).orders[slot].arming
+
+
+cdef bint exempt(void* context, uint32_t slot) noexcept nogil:
+    """Hook of the market: no volatility band binds the order."""
+    cdef kernel_t* k = <kernel_t*>context
+    return (k.accounts[k.orders[slot].account].flags & ACCOUNT_EXEMPT) != 0
+
+
+cdef void interrupted(void* context, uint32_t instrument) noexcept nogil:
+    """Hook of the market: trading in the instrument was interrupted; a timer may end that."""
+    cdef kernel_t* k = <kernel_t*>context
+    take_reports(k)
+    k.instruments[instrument].phase = k.market.books[instrument].phase
+    k.instruments[instrument].version += 1
+    if k.instruments[instrument].volatility_ns > 0:
+        instrument_arm(k, TIMER_INSTRUMENT | instrument, k.market.now_ns, k.instruments[instrument].volatility_ns)
+
+
+cdef void indicated(void* context, uint32_t instrument) noexcept nogil:
+    """Hook of the market: the indicative price was worked out, so no timer need do it."""
+    take_reports(<kernel_t*>context)        # while the surplus that the report speaks of is known
+    timer_disarm(<kernel_t*>context, TIMER_INSTRUMENT | TIMER_INDICATIVE | instrument)
+
+
 cdef void hooks_set(kernel_t* k) noexcept nogil:
     k.market.arming = &k.arming
     k.market.bound_of = bound_of
@@ -75,3 +130,8 @@ cdef void hooks_set(kernel_t* k) noexcept nogil:
     k.market.self_match_of = self_match_of
     k.market.recorded = recorded
     k.market.reducible = reducible
+    k.market.probe = probe
+    k.market.arming_of = arming_of
+    k.market.exempt = exempt
+    k.market.interrupted = interrupted
+    k.market.indicated = indicated

@@ -7,6 +7,7 @@ cimport numpy as cnp
 from libc.stdint cimport uint32_t
 
 from nautilus.core.journal cimport journal_t
+from nautilus.core.risk_cache cimport risk_cache_t
 from nautilus.core.state cimport kernel_t
 from nautilus.core.types cimport command_t
 
@@ -16,7 +17,10 @@ cdef class Kernel:
     cdef journal_t* journal_state       # its inside, NULL without one
     cdef str stopped                    # why nothing more is taken; None while it runs
     cdef bint busy                      # a batch is under way, perhaps without the interpreter lock
+    cdef risk_cache_t risk_results
+    cdef uint32_t risk_cache_capacity   # 0: none
     cdef dict account_states            # the last answer of `account`, by index
+    cdef int begin_cache(self) except -1
     cdef int begin(self, uint32_t capacity, uint32_t closed_capacity, bint huge) except -1
     cdef int alone(self) except -1
     cdef int check_running(self) except -1

@@ -22,6 +22,7 @@ from nautilus.core.journal cimport (
 from nautilus.core.ladder cimport level_rank
 from nautilus.core.market cimport market_best, market_next, market_t
 from nautilus.core.orders cimport kernel_step, look_ahead
+from nautilus.core.risk_cache cimport risk_cache_close, risk_cache_open
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
 from nautilus.core.state cimport (
     account_of,
@@ -80,14 +81,18 @@ cdef class Kernel:
     ACCOUNT commands. They become the first commands; where one is refused (KernelError SETUP), the journal is not
     touched. capacity: open orders at once; closed_capacity: closed order ids remembered for each account, a power of
     two. huge_pages: ask for them for orders and order ids, which is faster; at the default capacities some 25 MiB then
-    become resident with the first order, and 2 MiB with each further account that trades. journal: None, a `Journal`, or the path of a new one (policy `memory`). Raises KernelError for
+    become resident with the first order, and 2 MiB with each further account that trades. risk_cache: results of checks
+    to keep (docs/performance.md says why 0 is the default; it changes no event). journal: None, a `Journal`, or the path of a new one (policy `memory`). Raises KernelError for
     arguments out of range, MemoryError, and JournalError or OSError from the journal.
     """
 
     def __init__(
         self, instruments=(), limits=None, capacity=1 << 20, journal=None, *, accounts=range(1, 17),
-        closed_capacity=1 << 20, huge_pages=True,
+        closed_capacity=1 << 20, huge_pages=True, risk_cache=0,
     ):
+        if not 0 <= risk_cache <= 1 << 20:
+            raise KernelError("CAPACITY", f"risk_cache: expected 0 to 2^20 results, found {risk_cache}")
+        self.risk_cache_capacity = risk_cache
         if not 0 < capacity < 1 << 31:
             raise KernelError("CAPACITY", f"capacity: expected 1 to 2^31 - 1 open orders, found {capacity}")
         if not 0 < closed_capacity <= 1 << 30 or closed_capacity & (closed_capacity - 1):
@@ -126,10 +131,22 @@ cdef class Kernel:
             state_close(&self.state)
             raise MemoryError(f"kernel: no memory for {capacity} orders")
         hooks_set(&self.state)
+        self.begin_cache()
+        return 0
+
+    cdef int begin_cache(self) except -1:
+        """The cache of this state, empty."""
+        risk_cache_close(&self.risk_results)
+        self.state.cache = NULL
+        if self.risk_cache_capacity:
+            if risk_cache_open(&self.risk_results, self.risk_cache_capacity):
+                raise MemoryError(f"kernel: no memory for {self.risk_cache_capacity} results")
+            self.state.cache = &self.risk_results
         return 0
 
     def __dealloc__(self):
         state_close(&self.state)
+        risk_cache_close(&self.risk_results)
 
     def attach(self, journal):
         """Journals every command from now on into `journal`: a Journal, or the path of one."""
@@ -397,6 +414,7 @@ cdef class Kernel:
         try:
             snapshot_read(&self.state, data)
             self.account_states = {}
+            self.begin_cache()
         except BaseException:
             self.stop("its state could not be restored")
             raise
@@ -477,6 +495,12 @@ cdef class Kernel:
         if instrument == 0:
             raise KernelError("UNKNOWN_INSTRUMENT", f"kernel: instrument {instrument_id} is not known")
         return instrument
+
+    @property
+    def risk_cache_counts(self):
+        """hits, misses and bypassed checks of the risk cache; all 0 without one."""
+        return {"hits": self.risk_results.lru.hits, "misses": self.risk_results.lru.misses,
+                "bypassed": self.risk_results.bypassed}
 
     @property
     def next_timer_ns(self):

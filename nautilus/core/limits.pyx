@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memmove, memset
 
+from nautilus.core.market cimport market_volatility
 from nautilus.core.accounts cimport account_track
 from nautilus.core.positions cimport position_t
 from nautilus.core.state cimport (
@@ -123,8 +124,6 @@ cdef int limit_set(
         memmove(&k.limits[at + 1], &k.limits[at], (k.limit_count - at) * sizeof(limit_t))
         k.limit_count += 1
         k.limit_kinds[kind] += 1
-    if kind > LIMIT_MESSAGE_RATE:
-        k.rules = 2
     limit = &k.limits[at]
     limit.kind = kind
     limit.account = account
@@ -273,6 +272,7 @@ cdef void volatility_limit(kernel_t* k, instrument_t* instrument) noexcept nogil
     cdef const limit_t* limit = nearest(k.limits, k.limit_count, LIMIT_VOLATILITY_BAND, 0, instrument.id)
     instrument.volatility_bps = -1 if limit == NULL else limit.value
     instrument.volatility_ns = 0 if limit == NULL else limit.window
+    market_volatility(&k.market, <uint32_t>(instrument - k.instruments), instrument.volatility_bps)
 
 
 cdef void limits_refresh(kernel_t* k, uint32_t kind, uint32_t account, uint32_t instrument) noexcept nogil:
@@ -338,7 +338,6 @@ cdef int fee_set(
         k.fees[at].instrument = instrument_id
         k.fees[at].window = 0
     k.fees[at].value = parts
-    k.rules = 2
     for i in range(1, k.position_count + 1):
         if (account == 0 or k.positions[i].account == account) and (
             instrument == 0 or k.positions[i].instrument == instrument

@@ -66,9 +66,9 @@ cdef void lots_merge(kernel_t* k, position_t* p) noexcept nogil:
         lot_take_in(&p.newest, lot_at(k, p.lot_head))
         drop_oldest(k, p)
     p.newest.quantity = -p.quantity if p.quantity < 0 else p.quantity
+    p.newest.price = 0
     if p.quantity == 0:
         p.newest.cost = <int128_t>0
-        p.newest.price = 0
 
 
 cdef const lot_t* lot_after(const kernel_t* k, const position_t* p, const lot_t* lot) noexcept nogil:

@@ -90,6 +90,7 @@ cdef enum:
     REPORT_OF_REPLACE = 8       # REJECTED: a REPLACE
     REPORT_RELEASED = 16        # TRIGGERED: a child begins to act
     REPORT_LIMIT = 32           # REPORT_CHANGED: the order is a LIMIT at `price` now
+    REPORT_AUCTION = 64         # FILLED: in an uncrossing; `order` is the buy
 
 # Kinds of report_t beside those of events, which a user of the market may want and no event tells.
 cdef enum:
@@ -117,7 +118,8 @@ cdef enum:
     BOOK_PHASE = 32             # not in continuous trading
     BOOK_CHILDREN = 64          # children whose release changed
     BOOK_SETTLE = 128           # in the list of books to be settled
-    BOOK_MATCHES = BOOK_DARK | BOOK_PRO_RATA | BOOK_PHASE   # what a plain aggressor could notice
+    BOOK_BAND = 256             # matches only near the last price
+    BOOK_MATCHES = BOOK_DARK | BOOK_PRO_RATA | BOOK_PHASE | BOOK_BAND   # what a plain aggressor could notice
 
 # What `special_fill` answers.
 cdef enum:
@@ -172,7 +174,8 @@ ctypedef struct extra_t:
     uint8_t family              # FAMILY_*
     uint8_t pending             # in the heap
     uint8_t unentered           # child that is parked
-    uint8_t spare[3]
+    uint8_t uncrossed           # iceberg: the uncrossing filled a part of it
+    uint8_t spare[2]
 
 # What a side record is to a parent.
 cdef enum:
@@ -190,6 +193,8 @@ ctypedef struct group_t:
     uint32_t held               # members that the user has not forgotten yet
     uint32_t cancels            # one cancels the others (OCO); else one reduces them (OUO)
     uint64_t key                # the user's
+    uint64_t stamp              # of the last count that met it, and how much that took of it
+    int64_t counted
     uint32_t members[8]         # slots
 
 ctypedef struct band_t:
@@ -226,6 +231,8 @@ ctypedef struct book_t:
     uint32_t trailing
     uint32_t trailing_last
     uint32_t peg_at             # where the look at the pegs goes on
+    uint32_t auction_first      # AT_OPEN and AT_CLOSE orders, oldest first
+    uint32_t auction_last
     uint8_t peg_look            # pegs are to be looked at whatever the prices are
     uint8_t trail_look
     uint8_t triggers_open       # its trigger ladders are made
@@ -236,6 +243,22 @@ ctypedef struct book_t:
     int64_t trail_mark
     int64_t trail_bid
     int64_t trail_offer
+
+# Of a book at auction.
+ctypedef struct auction_t:
+    int64_t band_bps            # volatility band, 0 or less: none
+    int64_t price               # told last
+    int64_t volume
+    int64_t surplus             # bought - sold
+    int64_t told_ns
+    uint8_t told
+    uint8_t changed             # since it was worked out
+    uint8_t noticed             # the user has been, or is to be, asked for a timer
+
+# A price of a side at auction.
+ctypedef struct curve_t:
+    int64_t rank
+    int64_t total               # quantity up to and with it
 
 # An order on its way in. `special_new` and `special_fill` may change every field.
 ctypedef struct aggressor_t:
@@ -250,6 +273,11 @@ ctypedef struct aggressor_t:
     uint8_t flags               # ORDER_*
     uint8_t self_match
     uint8_t reason              # why `special_fill` stopped it
+    uint8_t banded              # it may match from band_low to band_high
+    uint8_t halted              # it would have gone beyond, at band_price
+    int64_t band_low
+    int64_t band_high
+    int64_t band_price
 
 # All that a NEW or REPLACE can say.
 ctypedef struct intent_t:
@@ -348,6 +376,19 @@ ctypedef struct market_t:
     int (*bound_of)(void* context, uint32_t id, int64_t* bound, bint* bounded) noexcept nogil
     # A child gets `more` lots to act with, `raised` where it acts already. 0, or the reason why it must not.
     int (*entering)(void* context, uint32_t id, int64_t more, bint raised) noexcept nogil
+    # How much of `quantity` an order can be counted with: `limited` ones by what their position leaves after all that was
+    # counted since the call with id 0.
+    int64_t (*probe)(void* context, uint32_t id, int64_t quantity, bint limited) noexcept nogil
+    int64_t (*arming_of)(void* context, uint32_t id) noexcept nogil     # order of acceptance
+    bint (*exempt)(void* context, uint32_t id) noexcept nogil           # no volatility band binds the order
+    void (*interrupted)(void* context, uint32_t instrument) noexcept nogil
+    void (*indicated)(void* context, uint32_t instrument) noexcept nogil
+    auction_t* auctions         # by book
+    curve_t* curves             # scratch: prices of both sides
+    uint32_t* notices           # books that want a timer for their indicative price
+    uint32_t notice_count
+    int64_t now_ns              # set by the user
+    uint64_t stamp
     share_t* shares             # scratch: orders of one level
     uint32_t replenished        # by the command under way
 
@@ -392,6 +433,14 @@ cdef void market_mark(market_t* m, uint32_t instrument, int64_t price) noexcept 
 cdef int market_slid(const market_t* m, uint32_t instrument, int side, int flags, int64_t* price) noexcept nogil
 cdef void market_forget(market_t* m, uint32_t instrument) noexcept nogil     # mark and last price
 cdef void market_phase(market_t* m, uint32_t instrument, int phase) noexcept nogil
+# A new phase: docs/kernel-orders.md, all of "Leaving a call phase" but what is about time, and settling.
+cdef void market_session(market_t* m, uint32_t instrument, int phase) noexcept nogil
+cdef void market_indicate(market_t* m, uint32_t instrument) noexcept nogil      # works the indicative price out
+# Something that settling may depend on changed: a self-match mode, a position, a band.
+cdef void market_touched(market_t* m, uint32_t instrument) noexcept nogil
+cdef void market_allocation(market_t* m, uint32_t instrument, int64_t lot_step, bint pro_rata) noexcept nogil
+cdef void market_volatility(market_t* m, uint32_t instrument, int64_t bps) noexcept nogil
+cdef void auction_touch(market_t* m, uint32_t instrument) noexcept nogil         # a reference changed
 # Groups: a new one (0: no room), and one member less; whether that was the last and the group is no more.
 cdef uint32_t market_group(market_t* m, uint64_t key, bint cancels) noexcept nogil
 cdef bint market_ungroup(market_t* m, uint32_t group) noexcept nogil
@@ -412,7 +461,6 @@ cdef int64_t market_touch(const market_t* m, uint32_t instrument, int side) noex
 cdef int64_t market_open_quantity(const market_t* m, uint32_t slot) noexcept nogil
 cdef void market_standing(const market_t* m, uint32_t slot, standing_t* state) noexcept nogil
 cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil    # can rest
-cdef bint market_fills(const market_t* m, uint32_t instrument, const aggressor_t* a) noexcept nogil      # wholly, now
 cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noexcept nogil               # level, 0
 cdef uint32_t market_next(const market_t* m, uint32_t instrument, int side, uint32_t level) noexcept nogil
 cdef int64_t market_depth(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil

@@ -31,6 +31,8 @@ from nautilus.core.types cimport (
     EVENT_ACCEPTED,
     EVENT_CANCELLED,
     EVENT_FILLED,
+    EVENT_INDICATIVE,
+    EVENT_PHASE,
     EVENT_REJECTED,
     EVENT_REPLACED,
     EVENT_REPLENISHED,
@@ -48,6 +50,11 @@ from nautilus.core.types cimport (
     MAX_PRICE_BITS,
     MAX_QUANTITY_BITS,
     PHASE_CONTINUOUS,
+    PHASE_VOLATILITY_AUCTION,
+    PHASE_PRE_OPEN,
+    PHASE_OPENING_AUCTION,
+    PHASE_CLOSING_AUCTION,
+    PHASE_CLOSED,
     REASON_CONTINGENT,
     REASON_DUPLICATE_ORDER,
     REASON_MALFORMED,
@@ -69,6 +76,7 @@ from nautilus.core.types cimport (
     SELF_MATCH_NONE,
     SIDE_BUY,
     SIDE_SELL,
+    STANDING_AUCTION,
     STANDING_DARK,
     STANDING_DISPLAYED,
     STANDING_PARKED,
@@ -119,6 +127,7 @@ include "groups.pxi"
 include "triggers.pxi"
 include "pegs.pxi"
 include "settle.pxi"
+include "auction.pxi"
 include "special.pxi"
 include "tape.pxi"
 
@@ -178,7 +187,12 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
     m.shares = <share_t*>map_region((<size_t>options.orders + 1) * sizeof(share_t), False)
     m.ticks = <ticks_t*>map_region(<size_t>options.instruments * sizeof(ticks_t), False)
     m.triggers = <ladder_t*>map_region(<size_t>options.instruments * (SOURCES * KINDS * sizeof(ladder_t)), False)
+    m.auctions = <auction_t*>map_region(<size_t>options.instruments * sizeof(auction_t), False)
+    m.curves = <curve_t*>map_region(2 * (<size_t>options.orders + 2) * sizeof(curve_t), False)
+    m.notices = <uint32_t*>map_region(<size_t>options.instruments * sizeof(uint32_t), False)
     if m.shares == NULL or m.ticks == NULL or m.triggers == NULL:
+        return market_fail(m)
+    if m.auctions == NULL or m.curves == NULL or m.notices == NULL:
         return market_fail(m)
     if options.groups:
         if pool_open(&m.group_pool, sizeof(group_t), options.groups, False) != 0:
@@ -224,6 +238,9 @@ cdef void market_close(market_t* m) noexcept nogil:
         pool_close(&m.group_pool)
     if m.shares != NULL:
         unmap_region(m.shares, (<size_t>m.order_pool.capacity + 1) * sizeof(share_t))
+    unmap_region(m.auctions, <size_t>m.book_count * sizeof(auction_t))
+    unmap_region(m.curves, 2 * (<size_t>m.order_pool.capacity + 2) * sizeof(curve_t))
+    unmap_region(m.notices, <size_t>m.book_count * sizeof(uint32_t))
     pool_close(&m.order_pool)
     pool_close(&m.extra_pool)
     pool_close(&m.pages.pool)
@@ -291,7 +308,7 @@ cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const inte
 
 cdef void market_remove(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil:
     cdef order_t* order = &m.orders[slot]
-    if order.flags:
+    if order.flags or m.books[m.pages.headers[order.level >> 9].owner].special & BOOK_PHASE:
         order_take_out(m, slot, order, kind, reason)
     else:
         plain_cancel(m, slot, order, kind, reason, m.keep)
@@ -345,10 +362,6 @@ cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t 
     if m.pages.pool.used < m.pages.pool.capacity or m.pages.idle:
         return trie_room(&m.pages)
     return ladder_find(&m.pages, &m.books[instrument].ladders[side - 1], rank_of(side, price)) != 0
-
-
-cdef bint market_fills(const market_t* m, uint32_t instrument, const aggressor_t* a) noexcept nogil:
-    return fills_wholly(m, &m.books[instrument], a)
 
 
 cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noexcept nogil:

@@ -3,9 +3,9 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from nautilus.core.accounts cimport account_entered
+from nautilus.core.accounts cimport account_entered, instrument_traded
 from nautilus.core.combine cimport trails, waits
-from nautilus.core.control cimport control, echo, reject
+from nautilus.core.control cimport control, echo, interruption_end, reject
 from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
@@ -18,6 +18,7 @@ from nautilus.core.market cimport (
     market_amend,
     market_children,
     market_group,
+    market_indicate,
     market_new,
     market_replace,
     market_room,
@@ -29,10 +30,13 @@ from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_ma
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_reports, work
 from nautilus.core.risk cimport intent_t as checked_t
+from nautilus.core.risk_cache cimport risk_cache_check
 from nautilus.core.state cimport (
     ORDER_ENTERING,
     ORDER_OPEN,
     ORDER_UNENTERED,
+    TIMER_INDICATIVE,
+    TIMER_INSTRUMENT,
     account_of,
     group_of,
     instrument_of,
@@ -42,7 +46,7 @@ from nautilus.core.state cimport (
     order_t,
     position_of,
 )
-from nautilus.core.timers cimport timer_arm
+from nautilus.core.timers cimport timer_arm, timer_disarm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     COMMAND_CANCEL,
@@ -59,6 +63,7 @@ from nautilus.core.types cimport (
     FLAG_REDUCE_ONLY,
     FLAG_TAPE,
     FLAG_TAPE_BOOKED,
+    PHASE_CONTINUOUS,
     REASON_CLOSED_ORDER,
     REASON_DUPLICATE_ORDER,
     REASON_EXPIRED,
@@ -87,6 +92,14 @@ from nautilus.core.types cimport (
 )
 
 
+cdef inline uint32_t check(
+    kernel_t* k, const command_t* c, checked_t* intent, uint32_t instrument, uint32_t account, uint32_t position
+) noexcept nogil:
+    if k.cache != NULL:
+        return risk_cache_check(k, c, intent, instrument, account, position)
+    return pretrade_check(k, c, intent, instrument, account, position)
+
+
 cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept nogil:
     """REJECTED with every violated control in flags and the smallest as its reason."""
     cdef event_t* e = echo(k, c, EVENT_REJECTED)
@@ -98,7 +111,7 @@ cdef inline void refuse(kernel_t* k, const command_t* c, uint32_t bits) noexcept
 
 
 cdef inline uint16_t owner_of(const kernel_t* k, uint32_t account) noexcept nogil:
-    return <uint16_t>account
+    return k.accounts[account].owner
 
 
 cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_ns) noexcept nogil:
@@ -182,7 +195,7 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     checked.parked = c.parent_order_id != 0
     checked.trigger = c.trigger_ticks
     checked.has_trigger = waits(c.order_type) and (c.trigger_ticks != 0 or not trails(c.order_type))
-    bits = pretrade_check(k, c, &checked, instrument, account, position)
+    bits = check(k, c, &checked, instrument, account, position)
     if bits:
         refuse(k, c, bits)
         return
@@ -250,11 +263,10 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     intent.parent_id = c.parent_order_id
     intent.parent_filled = order_at(k, parent).filled if parent else 0
     if c.flags & FLAG_TAPE:
-        k.instruments[instrument].last = c.price_ticks
-        k.instruments[instrument].has_last = 1
         market_tape(&k.market, instrument, slot, &intent, (c.flags & FLAG_TAPE_BOOKED) != 0)
         take_reports(k)
-        k.instruments[instrument].last = k.market.books[instrument].last
+        if k.instruments[instrument].phase == PHASE_CONTINUOUS:
+            instrument_traded(k, &k.instruments[instrument], c.price_ticks)
     else:
         market_new(&k.market, instrument, slot, &intent)
         take_reports(k)
@@ -313,7 +325,7 @@ cdef void replace_order(kernel_t* k, const command_t* c) noexcept nogil:
     checked.value = order.price
     checked.trigger = c.trigger_ticks if c.trigger_ticks else extra.trigger
     checked.has_trigger = extra.has_trigger
-    bits = pretrade_check(
+    bits = check(
         k, c, &checked, order.instrument, order.account,
         order.position if order.position else position_of(k, order.account, order.instrument)
     )
@@ -351,12 +363,23 @@ cdef inline void cancel_order(kernel_t* k, const command_t* c) noexcept nogil:
 
 
 cdef inline void fire_timers(kernel_t* k) noexcept nogil:
-    cdef uint32_t instrument
+    cdef uint32_t instrument, owner
     while k.timer_count and k.timers[0].due_ns <= k.now_ns:
         k.cause_now_ns = k.timers[0].due_ns
-        instrument = order_at(k, k.timers[0].order).instrument
-        order_remove(k, k.timers[0].order, EVENT_EXPIRED, REASON_EXPIRED)
-        if k.market.settle_first or k.turned_count:
+        k.market.now_ns = k.timers[0].due_ns
+        owner = k.timers[0].order
+        if owner & TIMER_INSTRUMENT:
+            instrument = owner & (TIMER_INDICATIVE - 1)
+            timer_disarm(k, owner)
+            if owner & TIMER_INDICATIVE:
+                market_indicate(&k.market, instrument)
+                take_reports(k)
+            else:
+                interruption_end(k, instrument)
+        else:
+            instrument = order_at(k, owner).instrument
+            order_remove(k, owner, EVENT_EXPIRED, REASON_EXPIRED)
+        if k.market.settle_first or k.turned_count or k.market.notice_count:
             command_end(k, instrument)
 
 
@@ -403,9 +426,10 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
     k.cause_source_sequence = c.source_sequence
     k.command = &c
     k.market.replenished = 0
+    k.market.now_ns = k.now_ns
     k.subject = 0
     dispatch(k, &c)
-    if k.market.settle_first or k.turned_count:
+    if k.market.settle_first or k.turned_count or k.market.notice_count:
         command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
     if journal != NULL and k.sequence % JOURNAL_CHECKPOINT == 0:
         events_hash(k)

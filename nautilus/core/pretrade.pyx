@@ -41,6 +41,8 @@ from nautilus.core.types cimport (
     MAX_POSITION_BITS,
     MAX_QUANTITY_BITS,
     PHASE_CONTINUOUS,
+    PHASE_PRE_OPEN,
+    PHASE_CLOSING_AUCTION,
     REASON_COLLAR,
     REASON_CONCENTRATION,
     REASON_CREDIT,
@@ -72,8 +74,12 @@ from nautilus.core.types cimport (
     REASON_UNSUPPORTED,
     SIDE_BUY,
     TIF_DAY,
+    TIF_IOC,
+    TIF_FOK,
+    TIF_AT_OPEN,
     TIF_GTD,
     TYPE_LIMIT,
+    TYPE_MARKET_TO_LIMIT,
     TYPE_PEGGED,
     command_t,
 )
@@ -127,6 +133,23 @@ cdef bint pretrade_bound(
 
 cdef inline bint has(uint32_t bits, int kind) noexcept nogil:
     return bits >> kind & 1
+
+
+cdef bint phase_refuses(int phase, const command_t* c, const intent_t* intent) noexcept nogil:
+    """SESSION: docs/kernel-orders.md, Phases and auctions."""
+    cdef int tif = c.time_in_force
+    if phase == PHASE_CONTINUOUS:
+        return not intent.replaced and tif == TIF_AT_OPEN
+    if phase < PHASE_PRE_OPEN:
+        return True
+    if intent.replaced:
+        return False
+    if tif == TIF_AT_OPEN and phase == PHASE_CLOSING_AUCTION:
+        return True
+    return (
+        tif == TIF_IOC or tif == TIF_FOK or c.min_quantity != 0 or c.order_type == TYPE_MARKET_TO_LIMIT
+        or c.order_type == TYPE_PEGGED
+    )
 
 
 cdef inline uint32_t held(
@@ -290,7 +313,7 @@ cdef uint32_t pretrade_check(
     intent.bounded = intent.valued = 0
     if killed(k, instrument, account_index, position_index, intent.strategy, exempt):
         bits |= 1 << REASON_KILLED
-    if not exempt and instrument.phase != PHASE_CONTINUOUS:
+    if not exempt and phase_refuses(instrument.phase, c, intent):
         bits |= 1 << REASON_SESSION
 
     # Prices and quantity in themselves

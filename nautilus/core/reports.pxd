@@ -19,6 +19,11 @@ cdef void reduce_join(kernel_t* k, uint32_t slot) noexcept nogil
 # orders that no longer reduce are cancelled, until nothing more happens.
 cdef void command_end(kernel_t* k, uint32_t first) noexcept nogil
 
+# A position that held `before` lots: where it became flat or changed its sign, the end of the command is to look at it.
+cdef void position_turned(kernel_t* k, uint32_t index, int64_t before) noexcept nogil
+# What auctions that changed ask for.
+cdef void take_notices(kernel_t* k) noexcept nogil
+
 # An order is taken out with its event; `command_end` settles.
 cdef void order_remove(kernel_t* k, uint32_t slot, int kind, int reason) noexcept nogil
 cdef void order_closed(kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil     # its id is remembered

@@ -7,12 +7,14 @@ from nautilus.core.events cimport event_begin
 from nautilus.core.hashmap cimport map_delete
 from nautilus.core.market cimport (
     ORDER_WAITING,
+    REPORT_AUCTION,
     REPORT_CHANGED,
     REPORT_COUNTER_DONE,
     REPORT_LIMIT,
     REPORT_ORDER_DONE,
     REPORT_RELEASED,
     REPORT_TAKEN,
+    auction_t,
     market_after,
     market_cancel,
     market_first,
@@ -28,18 +30,23 @@ from nautilus.core.positions cimport position_t
 from nautilus.core.state cimport (
     ORDER_OPEN,
     ORDER_UNENTERED,
+    TIMER_INDICATIVE,
+    TIMER_INSTRUMENT,
     account_t,
     instrument_t,
     kernel_t,
     order_at,
     order_t,
 )
-from nautilus.core.timers cimport timer_disarm
+from nautilus.core.timers cimport instrument_arm, timer_disarm
 from nautilus.core.types cimport (
     ACCOUNT_EXEMPT,
     EVENT_ACCEPTED,
     EVENT_CANCELLED,
     EVENT_FILLED,
+    EVENT_FLAG_AUCTION,
+    EVENT_INDICATIVE,
+    EVENT_PHASE,
     EVENT_REPLACED,
     EVENT_REPLENISHED,
     EVENT_TRIGGERED,
@@ -56,6 +63,10 @@ from nautilus.core.types cimport (
     TYPE_TRAILING_STOP,
     event_t,
 )
+
+
+cdef enum:
+    INDICATIVE_NS = 100000000       # between two indicative prices
 
 
 cdef void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil:
@@ -121,11 +132,32 @@ cdef void reduce_clean(kernel_t* k, uint32_t index) noexcept nogil:
         slot = following
 
 
+cdef void take_notices(kernel_t* k) noexcept nogil:
+    """Books at auction that changed: each has a timer for its next indicative price."""
+    cdef market_t* m = &k.market
+    cdef uint32_t i, instrument
+    cdef auction_t* auction
+    for i in range(m.notice_count):
+        instrument = m.notices[i]
+        auction = &m.auctions[instrument]
+        auction.noticed = 0
+        if auction.changed:
+            if auction.told_ns > m.now_ns - INDICATIVE_NS:
+                instrument_arm(k, TIMER_INSTRUMENT | TIMER_INDICATIVE | instrument, auction.told_ns, INDICATIVE_NS)
+            else:
+                instrument_arm(k, TIMER_INSTRUMENT | TIMER_INDICATIVE | instrument, m.now_ns, 0)
+    m.notice_count = 0
+
+
 cdef void command_end(kernel_t* k, uint32_t first) noexcept nogil:
     cdef uint32_t at = 0, index
+    if k.market.notice_count:
+        take_notices(k)
     while True:
         market_settle(&k.market, first)
         take_reports(k)
+        if k.market.notice_count:
+            take_notices(k)
         if at == k.turned_count:
             k.turned_count = 0
             return
@@ -135,6 +167,16 @@ cdef void command_end(kernel_t* k, uint32_t first) noexcept nogil:
         reduce_clean(k, index)
 
 
+cdef void position_turned(kernel_t* k, uint32_t index, int64_t before) noexcept nogil:
+    cdef position_t* position = &k.positions[index]
+    if position.reduce_first and not position.turned and (
+        (before > 0 and position.quantity <= 0) or (before < 0 and position.quantity >= 0)
+    ):
+        position.turned = 1
+        k.turned[k.turned_count] = index
+        k.turned_count += 1
+
+
 cdef inline int64_t move(
     kernel_t* k, const order_t* order, int64_t price, int64_t quantity, bint aggressor
 ) noexcept nogil:
@@ -142,12 +184,7 @@ cdef inline int64_t move(
     cdef position_t* position = &k.positions[order.position]
     cdef int64_t before = position.quantity
     cdef int64_t fee = account_fill(k, order.position, order.side, price, quantity, aggressor, order.filled == quantity)
-    if position.reduce_first and not position.turned and (
-        (before > 0 and position.quantity <= 0) or (before < 0 and position.quantity >= 0)
-    ):
-        position.turned = 1
-        k.turned[k.turned_count] = order.position
-        k.turned_count += 1
+    position_turned(k, order.position, before)
     return fee
 
 
@@ -167,6 +204,33 @@ cdef inline void finish(kernel_t* k, uint32_t slot, order_t* order) noexcept nog
     order_closed(k, order.account, order.order_id)
     order.life = 0
     market_give(&k.market, slot)
+
+
+cdef void uncrossed(kernel_t* k, const report_t* r, event_t* e, order_t* buy, order_t* sell) noexcept nogil:
+    """The rest of a match in an auction: both pay the maker's fee, the newer order's position moves first."""
+    e.flags = EVENT_FLAG_AUCTION
+    if buy.arming > sell.arming:
+        e.fee = move(k, buy, r.price, r.quantity, False)
+    e.venue_reference = <uint64_t>move(k, sell, r.price, r.quantity, False)
+    if buy.arming < sell.arming:
+        e.fee = move(k, buy, r.price, r.quantity, False)
+    if r.flags & REPORT_ORDER_DONE:
+        finish(k, r.order, buy)
+    if r.flags & REPORT_COUNTER_DONE:
+        finish(k, r.counter, sell)
+
+
+cdef void instrument_told(kernel_t* k, const report_t* r) noexcept nogil:
+    """INDICATIVE and PHASE: of an instrument, not of an order."""
+    cdef event_t* e = event_begin(k, r.kind)
+    cdef int64_t surplus
+    e.instrument_id = k.instruments[r.order].id
+    e.price_ticks = r.price
+    e.quantity = r.quantity
+    if r.kind == EVENT_INDICATIVE:
+        surplus = k.market.auctions[r.order].surplus
+        e.leaves_quantity = -surplus if surplus < 0 else surplus
+        e.side = r.side
 
 
 cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
@@ -197,6 +261,9 @@ cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
     e.counter_account_id = k.accounts[resting.account].id
     e.strategy_id = order.strategy_id
     instrument_traded(k, instrument, price)
+    if r.flags & REPORT_AUCTION:
+        uncrossed(k, r, e, order, resting)
+        return
     e.fee = move(k, order, price, quantity, True)
     e.venue_reference = <uint64_t>move(k, resting, price, quantity, False)
     if r.flags & REPORT_COUNTER_DONE:
@@ -245,6 +312,9 @@ cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
     cdef event_t* e
     if r.kind == REPORT_TAKEN or r.kind == REPORT_CHANGED:
         untold(k, r, order)
+        return
+    if r.kind == EVENT_INDICATIVE or r.kind == EVENT_PHASE:
+        instrument_told(k, r)
         return
     e = event_begin(k, r.kind)
     e.order_id = order.order_id

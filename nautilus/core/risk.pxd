@@ -130,6 +130,10 @@ cdef extern from *:
         r->day_base = risk_equity(r);
         r->day_set = 1;
     }
+    static inline void risk_no_day(risk_t *r) {
+        r->day_base = 0;
+        r->day_set = 0;
+    }
     static inline void risk_cash(risk_t *r, int128_t amount, int64_t rate) {
         int beyond = 0;
         int128_t value = amount == 0 ? 0 : rate ? money_base(amount, rate, 0, &beyond) : 0;
@@ -138,7 +142,7 @@ cdef extern from *:
     }
     static inline void risk_day_cash(risk_t *r, int64_t amount, int64_t rate) {
         int beyond = 0;
-        if (rate) r->day_base += money_base(amount, rate, 0, &beyond);
+        if (rate && r->day_set) r->day_base += money_base(amount, rate, 0, &beyond);
     }
     static inline void risk_no_cash(risk_t *r) {
         r->cash = 0;
@@ -193,9 +197,9 @@ cdef extern from *:
                     - (int128_t)(less_value < 0 ? -less_value : less_value) * less;
                 open = risk_open(raw, multiplier, rate);
                 more = open - v->open;
-                if (on & 1u << 9 && r->cost + r->open + more > r->credit) bits |= 1u << 9;
-                if (on & 1u << 11 && r->open + more > r->open_value) bits |= 1u << 11;
-                if (on & 1u << 14 && total->used + more > total->credit) bits |= 1u << 14;
+                if (on & 1u << 9 && !r->unrated && r->cost + r->open + more > r->credit) bits |= 1u << 9;
+                if (on & 1u << 11 && !r->unrated_open && r->open + more > r->open_value) bits |= 1u << 11;
+                if (on & 1u << 14 && !total->unrated && total->used + more > total->credit) bits |= 1u << 14;
             }
             if ((on & 1u << 9 && r->unrated) || (on & 1u << 11 && r->unrated_open) || (on & 1u << 14 && total->unrated))
                 bits |= 1;
@@ -270,6 +274,7 @@ cdef extern from *:
     int128_t risk_equity(const risk_t* r) noexcept nogil
     void risk_clear(risk_t* r, risk_total_t* total) noexcept nogil
     void risk_day(risk_t* r) noexcept nogil
+    void risk_no_day(risk_t* r) noexcept nogil
     void risk_cash(risk_t* r, int128_t amount, int64_t rate) noexcept nogil
     void risk_day_cash(risk_t* r, int64_t amount, int64_t rate) noexcept nogil
     void risk_no_cash(risk_t* r) noexcept nogil

@@ -72,6 +72,7 @@ cdef void child_raise(market_t* m, book_t* book, uint32_t slot, int64_t more) no
             extra.reserve = order.leaves - extra.display
             order.leaves = extra.display
         queue_join(m, slot, order, ladder_take(&m.pages, ladder, book.instrument, rank))    # its page is idle at worst
+        book_moved(m, book)
     else:
         order.leaves += more
         if level:
@@ -197,6 +198,12 @@ cdef void market_mark(market_t* m, uint32_t instrument, int64_t price) noexcept 
         book_touch(m, book)
 
 
+cdef void market_touched(market_t* m, uint32_t instrument) noexcept nogil:
+    cdef book_t* book = &m.books[instrument]
+    if book.special:
+        book_touch(m, book)
+
+
 cdef void market_forget(market_t* m, uint32_t instrument) noexcept nogil:
     cdef book_t* book = &m.books[instrument]
     book.has_mark = 0
@@ -282,6 +289,7 @@ cdef void market_amend(market_t* m, uint32_t slot, int64_t price, int64_t leaves
             queue_leave(m, order)
             order.leaves = leaves
             queue_join(m, slot, order, ladder_take(&m.pages, &book.dark[order.side - 1], book.instrument, rank))
+            book_moved(m, book)
         else:
             peg_lift(m, order, extra)
             order.leaves = leaves
@@ -299,6 +307,8 @@ cdef void market_amend(market_t* m, uint32_t slot, int64_t price, int64_t leaves
     elif order.extra and extra.standing:
         market_report(m, EVENT_REPLACED, order.side, 0, 0, order.id, 0, price, leaves)
         order.leaves = leaves
+        if extra.standing == STANDING_AUCTION:
+            book_moved(m, book)
         if kind == TYPE_LIMIT or kind == TYPE_STOP_LIMIT or kind == TYPE_LIMIT_IF_TOUCHED:
             extra.price = price
         if trigger:
@@ -377,7 +387,9 @@ cdef int market_stand(
     if state.standing == STANDING_WAITING:
         order.flags |= ORDER_WAITING
         book.special |= BOOK_TRIGGERS
-    elif extra.order_type != TYPE_PEGGED and extra.time_in_force < TIF_AT_OPEN:
+    elif state.standing == STANDING_PARKED and extra.order_type != TYPE_PEGGED and (
+        extra.time_in_force < TIF_AT_OPEN or state.parent_id
+    ):
         extra.unentered = 1
     return 0
 
@@ -389,6 +401,8 @@ cdef void market_link(market_t* m, uint32_t slot, uint32_t parent, int64_t paren
         peg_join(m, book, slot, extra)
     elif is_trailing(extra.order_type) and not extra.unentered:
         trail_join(m, book, slot, extra)
+    elif extra.time_in_force >= TIF_AT_OPEN and not extra.unentered:
+        auction_join(m, book, slot, extra)
     if extra.group:
         group_join(m, slot, extra.group)
     if parent:

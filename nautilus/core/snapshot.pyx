@@ -13,6 +13,8 @@ from nautilus.core.hashing cimport xxh64_t, xxh64_words
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.hashmap cimport map_put
 from nautilus.core.market cimport (
+    auction_t,
+    market_allocation,
     GROUP_MEMBERS,
     extra_t,
     intent_t,
@@ -35,6 +37,8 @@ from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
 from nautilus.core.positions cimport position_t
 from nautilus.core.snapshot_accounts cimport put_accounts, take_accounts
 from nautilus.core.state cimport (
+    TIMER_INDICATIVE,
+    TIMER_INSTRUMENT,
     MAX_BANDS,
     MAX_INSTRUMENTS,
     ORDER_OPEN,
@@ -60,7 +64,9 @@ from nautilus.core.types cimport (
     FLAG_GROUP_OUO,
     FLAG_HIDDEN,
     FLAG_REDUCE_ONLY,
+    INSTRUMENT_BAND,
     INSTRUMENT_NEGATIVE,
+    INSTRUMENT_PRO_RATA,
     KERNEL_RULES,
     MAX_MULTIPLIER_BITS,
     MAX_POSITION_BITS,
@@ -68,6 +74,7 @@ from nautilus.core.types cimport (
     MAX_QUANTITY_BITS,
     PHASE_CLOSED,
     PHASE_CONTINUOUS,
+    PHASE_VOLATILITY_AUCTION,
     SIDE_BUY,
     SIDE_SELL,
     STANDING_DARK,
@@ -81,16 +88,21 @@ from nautilus.core.types cimport (
 )
 from nautilus.core.words cimport account_named, instrument_named, put, reader_t, take, within, words_t
 
-cdef enum:
-    AUCTION_WORDS = 10          # of an instrument: nothing yet
-
 cdef int64_t MAX_ID = 0xFFFFFFFF
 cdef int64_t MAX_TICKS = <int64_t>1 << MAX_PRICE_BITS
 cdef int64_t MAX_LOTS = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MAX_HELD = <int64_t>1 << MAX_POSITION_BITS
 
-cdef void put_instrument(words_t* w, const instrument_t* i, int64_t rules) noexcept:
+cdef void put_timer(words_t* w, const kernel_t* k, uint32_t at) noexcept:
+    """Due time and arming number of the timer at this place of the heap + 1; 0, 0: none."""
+    put(w, k.timers[at - 1].due_ns if at else 0)
+    put(w, k.timers[at - 1].arming if at else 0)
+
+
+cdef void put_instrument(words_t* w, const kernel_t* k, const instrument_t* i) noexcept:
     cdef uint32_t b
+    cdef int64_t rules = k.rules
+    cdef const auction_t* auction = &k.market.auctions[i - k.instruments]
     put(w, i.id)
     put(w, i.multiplier)
     put(w, i.lot_step)
@@ -114,8 +126,14 @@ cdef void put_instrument(words_t* w, const instrument_t* i, int64_t rules) noexc
         put(w, i.last_ns)
     put(w, i.killed)
     if rules > 1:
-        for b in range(AUCTION_WORDS):
-            put(w, 0)
+        put_timer(w, k, i.timers[0])
+        put(w, auction.told)
+        put(w, auction.price)
+        put(w, auction.volume)
+        put(w, auction.surplus)
+        put(w, auction.told_ns)
+        put(w, auction.changed)
+        put_timer(w, k, i.timers[1])
     put(w, i.bands)
     for b in range(i.bands):
         put(w, i.band[b].first)
@@ -185,7 +203,7 @@ cdef void put_state(words_t* w, kernel_t* k) noexcept:
         put(w, k.session_date)
     put(w, k.instrument_count)
     for i in range(k.instrument_count):
-        put_instrument(w, &k.instruments[k.instrument_order[i]], k.rules)
+        put_instrument(w, k, &k.instruments[k.instrument_order[i]])
     put_accounts(w, k)
     put_orders(w, k)
 
@@ -227,11 +245,20 @@ cdef bytes snapshot_write(kernel_t* k):
         free(w.data)
 
 
+cdef int take_timer(reader_t* r, kernel_t* k, uint32_t owner) except -1:
+    cdef int64_t due_ns = within(r, 0, INT64_MAX, "due time")
+    cdef int64_t arming = within(r, 0, k.arming, "arming number")
+    if due_ns:
+        timer_arm(k, owner, due_ns, arming)
+    return 0
+
+
 cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     cdef uint32_t id = <uint32_t>within(r, 1, MAX_ID, "instrument")
     cdef uint32_t index, b
     cdef int64_t above = 1
     cdef instrument_t* i
+    cdef auction_t* auction
     if instrument_of(k, id):
         raise ValueError(f"snapshot: word {r.at - 1}: instrument {id} comes twice")
     index = instrument_add(k, id)
@@ -246,8 +273,11 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
     i.product = <uint16_t>within(r, 0, UINT16_MAX, "product")
     if k.rules > 1:
         within(r, 0, 0, "venue")
-    i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE, "flags")
-    i.phase = <uint8_t>within(r, PHASE_CONTINUOUS, PHASE_CLOSED, "phase")
+    i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE | (INSTRUMENT_PRO_RATA if k.rules > 1 else 0), "flags")
+    if i.flags & INSTRUMENT_BAND:
+        raise ValueError(f"snapshot: word {r.at - 1}: flags: found BAND")
+    i.phase = <uint8_t>within(r, PHASE_CONTINUOUS, PHASE_VOLATILITY_AUCTION if k.rules > 1 else PHASE_CLOSED, "phase")
+    market_allocation(&k.market, index, i.lot_step, i.flags & INSTRUMENT_PRO_RATA != 0)
     market_ticks(&k.market, index, i.price_step, -MAX_TICKS if i.flags & INSTRUMENT_NEGATIVE else 1)
     market_phase(&k.market, index, i.phase)
     i.close_ns = within(r, 0, INT64_MAX, "close")
@@ -266,8 +296,15 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
         i.last_ns = within(r, 0, k.now_ns, "time of the last price")
     i.killed = <uint8_t>within(r, 0, 1, "killed")
     if k.rules > 1:
-        for b in range(AUCTION_WORDS):
-            within(r, 0, 0, "auction")
+        take_timer(r, k, TIMER_INSTRUMENT | index)
+        auction = &k.market.auctions[index]
+        auction.told = <uint8_t>within(r, 0, 1, "indicative told")
+        auction.price = within(r, -MAX_TICKS, MAX_TICKS, "indicative price")
+        auction.volume = within(r, 0, INT64_MAX, "indicative volume")
+        auction.surplus = within(r, -INT64_MAX, INT64_MAX, "indicative surplus")
+        auction.told_ns = within(r, 0, k.now_ns, "time of the indicative price")
+        auction.changed = <uint8_t>within(r, 0, 1, "book changed")
+        take_timer(r, k, TIMER_INSTRUMENT | TIMER_INDICATIVE | index)
     i.bands = <uint32_t>within(r, 0, MAX_BANDS, "bands")
     for b in range(i.bands):
         i.band[b].first = within(r, above, INT64_MAX, "first price of a band")
@@ -449,8 +486,8 @@ cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
     cdef int64_t[5] head
     cdef bint killed
     rules = take(r)
-    if rules != KERNEL_RULES and rules != 2:
-        raise ValueError(f"snapshot: expected rules version {KERNEL_RULES}, found {rules}")
+    if rules < 1 or rules > KERNEL_RULES:
+        raise ValueError(f"snapshot: expected rules version 1 to {KERNEL_RULES}, found {rules}")
     for n in range(5):
         head[n] = within(r, 0, INT64_MAX, "a sequence or time")
     killed = within(r, 0, 1, "killed")
@@ -477,6 +514,7 @@ cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
         take_order(r, k)
     link_orders(k)
     accounts_restored(k)
+    k.rules = KERNEL_RULES
     take_hash(r, &k.event_hash)
     take_hash(r, &k.command_hash)
     if r.at != r.count:

@@ -19,6 +19,8 @@ from nautilus.core.order_ids cimport id_known
 from nautilus.core.pool cimport pool_at
 from nautilus.core.positions cimport last_new_t, lot_t, lot_take_in, position_lots_match, position_t
 from nautilus.core.state cimport (
+    MAX_OWNERS,
+    owner_set,
     MAX_ACCOUNTS,
     MAX_CURRENCIES,
     MAX_FEES,
@@ -233,7 +235,9 @@ cdef int take_account(reader_t* r, kernel_t* k) except -1:
     )
     a.killed = <uint8_t>within(r, 0, 1, "killed")
     if k.rules > 1:
-        a.self_match_group = <uint16_t>within(r, 0, UINT16_MAX, "self-match group")
+        owner_set(k, index, <uint32_t>within(r, 0, UINT16_MAX, "self-match group"))
+        if k.account_count + k.owner_groups > MAX_OWNERS:
+            raise ValueError("snapshot: more accounts and self-match groups than there is room for")
         a.self_match_mode = <uint8_t>within(r, 0, SELF_MATCH_NONE, "self-match mode")
     a.rate_tat = within(r, 0, INT64_MAX, "arrival time")
     if k.rules > 1:
@@ -270,7 +274,7 @@ cdef int take_limit(reader_t* r, kernel_t* k) except -1:
     cdef uint32_t account = 0, instrument = 0
     cdef int64_t value, window
     take_scope(r, k, &account, &instrument)
-    value = within(r, 0, INT64_MAX, "limit")
+    value = within(r, 1 if kind == LIMIT_MESSAGE_RATE else 0, INT64_MAX, "limit")
     window = within(r, 0, INT64_MAX if limit_windowed(kind) else 0, "window")
     if limit_malformed(kind, account, instrument, value, window):
         raise ValueError(f"snapshot: word {r.at - 5}: limit of kind {kind}: expected what LIMIT takes, found account "

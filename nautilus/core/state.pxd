@@ -29,6 +29,9 @@ cdef enum:
     MAX_BANDS = 16
     MAX_GROUPS = 1 << 16
     MAX_PAGES = 1 << 16
+    TIMER_INSTRUMENT = 0x80000000   # bits of a timer's owner: docs in timers.pxd
+    TIMER_INDICATIVE = 0x40000000
+    MAX_OWNERS = 65535          # accounts and self-match groups together
     SMALL_IDS = 65536           # instrument and account ids below this are found in one read
 
 # What the kernel knows of an order beside what the market does, by the same slot: one cache line.
@@ -81,6 +84,7 @@ ctypedef struct instrument_t:
     uint8_t has_mark
     uint8_t has_last
     uint8_t killed
+    uint32_t timers[2]          # places in the heap + 1: end of a volatility interruption, next indicative price
     uint32_t bands
     band_t band[16]
 
@@ -97,6 +101,7 @@ ctypedef struct account_t:
     uint32_t closed_count
     uint16_t flags
     uint16_t self_match_group   # 0: the account alone
+    uint16_t owner              # number for self-match prevention: shared by its group
     uint8_t self_match_mode     # 0: as 1
     uint8_t killed
     risk_t risk
@@ -121,6 +126,11 @@ ctypedef struct timer_t:
 ctypedef struct link_t:
     uint32_t next
     uint32_t prev
+
+# What counting for FILL_OR_KILL and the like has taken of a position's side.
+ctypedef struct probe_t:
+    uint64_t stamp
+    int64_t counted
 
 ctypedef struct kernel_t:
     int64_t sequence            # commands
@@ -176,6 +186,7 @@ ctypedef struct kernel_t:
     bint session_seen           # a SESSION for every instrument came
     int32_t session_date        # of the last one
     int64_t version             # of what holds for all accounts and instruments
+    void* cache                 # risk_cache_t, NULL: none
     int64_t rules               # layout of the snapshot: KERNEL_RULES, and 2 once something needs it
     uint64_t* sources           # last source_sequence by source_id
     timer_t* timers
@@ -190,6 +201,10 @@ ctypedef struct kernel_t:
     uint32_t subject            # instrument (index) of the order that the command names, 0: none
     uint32_t* turned            # positions that became flat or changed their sign in this command, in order
     uint32_t turned_count
+    probe_t* probes             # by position
+    uint64_t probe_stamp
+    uint32_t owner_groups       # self-match groups that have a number
+    map_t owners                # self-match group -> owner number, from 65535 down
 
 
 cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
@@ -260,5 +275,6 @@ cdef inline uint32_t group_of(kernel_t* k, uint32_t account, uint32_t group_id) 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil
 cdef void state_close(kernel_t* k) noexcept nogil
 cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
+cdef void owner_set(kernel_t* k, uint32_t account, uint32_t group) noexcept nogil    # there is room
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil
 cdef uint32_t position_add(kernel_t* k, uint32_t account, uint32_t instrument) noexcept nogil

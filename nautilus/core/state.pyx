@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
 
 from nautilus.core.hashing cimport xxh64_open
-from nautilus.core.hashmap cimport map_close, map_open, map_put
+from nautilus.core.hashmap cimport map_close, map_find, map_open, map_put
 from nautilus.core.market cimport market_book, market_close, market_open, market_options_t
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.money cimport MONEY_UNIT
@@ -51,9 +51,10 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     k.fees = <limit_t*>map_region(sizeof(limit_t) * MAX_FEES, False)
     k.pair_values = <pair_value_t*>map_region(sizeof(pair_value_t) * (MAX_POSITIONS + 1), False)
     k.sources = <uint64_t*>map_region(8 * 65536, False)
-    k.timers = <timer_t*>map_region(sizeof(timer_t) * (<size_t>capacity + 1), False)
+    k.timers = <timer_t*>map_region(sizeof(timer_t) * (<size_t>capacity + 1 + 2 * MAX_INSTRUMENTS), False)
     k.spill = <event_t*>map_region(spill_bytes(k), False)
     k.orders = <order_t*>map_region(sizeof(order_t) * (<size_t>capacity + 2), huge)
+    k.probes = <probe_t*>map_region(sizeof(probe_t) * (MAX_POSITIONS + 1), False)
     k.walk = <uint32_t*>map_region(4 * (<size_t>capacity + 2), False)
     k.reduce = <link_t*>map_region(sizeof(link_t) * (<size_t>capacity + 2), False)
     k.turned = <uint32_t*>map_region(4 * (MAX_POSITIONS + 1), False)
@@ -61,13 +62,13 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
         k.instruments == NULL or k.instrument_order == NULL or k.instrument_small == NULL or k.accounts == NULL
         or k.account_order == NULL or k.account_small == NULL or k.positions == NULL or k.limits == NULL
         or k.sources == NULL or k.timers == NULL or k.spill == NULL or k.fees == NULL or k.pair_values == NULL
-        or k.orders == NULL or k.walk == NULL or k.reduce == NULL or k.turned == NULL
+        or k.orders == NULL or k.walk == NULL or k.probes == NULL or k.reduce == NULL or k.turned == NULL
     ):
         return -1
     if (
         map_open(&k.instrument_ids, MAX_INSTRUMENTS) or map_open(&k.account_ids, MAX_ACCOUNTS)
         or map_open(&k.position_ids, MAX_POSITIONS) or map_open(&k.groups, MAX_GROUPS)
-        or map_open(&k.strategies, MAX_STRATEGIES)
+        or map_open(&k.strategies, MAX_STRATEGIES) or map_open(&k.owners, MAX_ACCOUNTS)
         or pool_open(&k.lots, sizeof(lot_t), MAX_LOTS, False) or pool_open(&k.cash, sizeof(cash_t), MAX_CASH, False)
         or order_map_open(&k.order_map, capacity, huge) or market_open(&k.market, &options)
     ):
@@ -92,7 +93,7 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     unmap_region(k.fees, sizeof(limit_t) * MAX_FEES)
     unmap_region(k.pair_values, sizeof(pair_value_t) * (MAX_POSITIONS + 1))
     unmap_region(k.sources, 8 * 65536)
-    unmap_region(k.timers, sizeof(timer_t) * (<size_t>k.capacity + 1))
+    unmap_region(k.timers, sizeof(timer_t) * (<size_t>k.capacity + 1 + 2 * MAX_INSTRUMENTS))
     unmap_region(k.spill, spill_bytes(k))
     map_close(&k.instrument_ids)
     map_close(&k.account_ids)
@@ -103,6 +104,8 @@ cdef void state_close(kernel_t* k) noexcept nogil:
     pool_close(&k.cash)
     order_map_close(&k.order_map)
     unmap_region(k.orders, sizeof(order_t) * (<size_t>k.capacity + 2))
+    unmap_region(k.probes, sizeof(probe_t) * (MAX_POSITIONS + 1))
+    map_close(&k.owners)
     unmap_region(k.walk, 4 * (<size_t>k.capacity + 2))
     unmap_region(k.reduce, sizeof(link_t) * (<size_t>k.capacity + 2))
     unmap_region(k.turned, 4 * (MAX_POSITIONS + 1))
@@ -134,6 +137,21 @@ cdef uint32_t instrument_add(kernel_t* k, uint32_t instrument_id) noexcept nogil
     return index
 
 
+cdef void owner_set(kernel_t* k, uint32_t account, uint32_t group) noexcept nogil:
+    """The account's self-match group, and the number that its orders have: its own index, or that of the group."""
+    cdef uint32_t* found
+    k.accounts[account].self_match_group = <uint16_t>group
+    k.accounts[account].owner = <uint16_t>account
+    if group:
+        found = map_find(&k.owners, group)
+        if found == NULL:
+            k.accounts[account].owner = <uint16_t>(MAX_OWNERS - k.owner_groups)
+            map_put(&k.owners, group, MAX_OWNERS - k.owner_groups)
+            k.owner_groups += 1
+        else:
+            k.accounts[account].owner = <uint16_t>found[0]
+
+
 cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
     """Index of the new account, 0 where there is no room."""
     cdef uint32_t index = k.account_count + 1
@@ -148,6 +166,7 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
         return 0
     k.account_count = index
     account.id = account_id
+    account.owner = <uint16_t>index
     if account_id < SMALL_IDS:
         k.account_small[account_id] = index
     else:

@@ -76,7 +76,7 @@ cdef void market_tape(market_t* m, uint32_t instrument, uint32_t slot, const int
     for i in range(2):
         levels[i] = ladders[i].best_level
         ranks[i] = ladders[i].best
-    while a.leaves:
+    while a.leaves and book.phase == PHASE_CONTINUOUS:
         i = 0 if ranks[0] >= ranks[1] else 1
         if levels[i] == 0 or ranks[i] < own:
             break
@@ -84,7 +84,8 @@ cdef void market_tape(market_t* m, uint32_t instrument, uint32_t slot, const int
         levels[i] = ladder_worse(&m.pages, ladders[i], ranks[i])
         ranks[i] = level_rank(&m.pages, levels[i]) if levels[i] else LADDER_EMPTY
     special_ended(m, &a, REASON_UNFILLED)
-    book.last = intent.price
-    book.has_last = 1
+    if book.phase == PHASE_CONTINUOUS:
+        book.last = intent.price
+        book.has_last = 1
     if book.special:
         settle(m, book)

@@ -12,7 +12,7 @@ cdef enum:
 cdef extern from *:
     """
     /* Triggers beyond every price wait at one end of the ladder: no reference reaches them. */
-    #define FURTHEST_RANK ((int64_t)1 << 43)
+    #define FURTHEST_RANK ((int64_t)1 << 41)
     """
     const int64_t FURTHEST_RANK
 
@@ -264,6 +264,10 @@ cdef void order_enter(market_t* m, book_t* book, uint32_t slot, int64_t minimum)
         return
     if kind == TYPE_PEGGED:
         peg_place(m, book, slot)
+        return
+    if extra.time_in_force >= TIF_AT_OPEN:
+        auction_join(m, book, slot, extra)
+        auction_stand(m, book, slot)
         return
     aggressor_of(m, slot, &a, extra.price, order.leaves)
     if kind == TYPE_MARKET or kind == TYPE_MARKET_TO_LIMIT:

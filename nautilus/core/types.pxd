@@ -412,7 +412,7 @@ cdef enum:
     REASON_VENUE = 74           # an external venue said so
 
 cdef enum:
-    KERNEL_RULES = 1           # raised with each change that can alter an event
+    KERNEL_RULES = 2           # raised with each change that can alter an event
     RECORD_LAYOUT = 1
 
 cdef enum:

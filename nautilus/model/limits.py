@@ -8,12 +8,24 @@ from nautilus.model.message import Message
 from nautilus.model.records import Records, command_array, command_row
 
 MAX_LIMIT = 2**63 - 1
+MAX_BPS = 1_000_000
+OF_ACCOUNT = frozenset(
+    (
+        LimitKind.DAILY_LOSS,
+        LimitKind.LEVERAGE,
+        LimitKind.CREDIT,
+        LimitKind.OPEN_ORDERS,
+        LimitKind.OPEN_VALUE,
+        LimitKind.GROSS_EXPOSURE,
+        LimitKind.NET_EXPOSURE,
+    )
+)
 
 
 class Limits(Message, frozen=True):
     """Limits of one scope: an account, an instrument, the pair, or (0) every one. None: not limited here.
 
-    The smallest value that is set for an order's scopes holds.
+    Which of several scopes holds is in docs/kernel-controls.md, section Limits: mostly the smallest value.
 
     Parameters
     ----------
@@ -25,6 +37,25 @@ class Limits(Message, frozen=True):
         A limit price may be this far through the reference price. An order without a reference is refused.
     message_rate, message_window_ns
         At most so many orders and replacements in the window; for an account or every account.
+    daily_loss, credit, open_value, gross_exposure, net_exposure
+        Units of base money; for an account or every account. They need a MARK of each instrument and a RATE of each
+        currency (credit, open_value: rates alone), daily_loss also a SESSION that set the day's base; without these
+        every order is refused.
+    leverage_bps, concentration_bps
+        Gross exposure of the account, of one position, in basis points of equity (ten times: 100,000). They need cash
+        (ADJUST) too. Leverage is for an account or every account.
+    open_orders
+        Of an account.
+    price_band_bps, price_band_ns
+        A price may be so far from the reference of so long ago.
+    executions, executions_window_ns
+        Orders that trade in an instrument before a person has to RESUME the pair; with a window they are forgotten.
+    duplicate_window_ns
+        The same order of the same side is refused within it.
+    stale_price_ns
+        Age of the reference from which on orders are refused.
+    permitted
+        False: no order of the scope.
 
     Raises
     ------
@@ -40,6 +71,21 @@ class Limits(Message, frozen=True):
     position: int | None = None
     message_rate: int | None = None
     message_window_ns: int = 1_000_000_000
+    daily_loss: int | None = None
+    leverage_bps: int | None = None
+    concentration_bps: int | None = None
+    credit: int | None = None
+    open_orders: int | None = None
+    open_value: int | None = None
+    gross_exposure: int | None = None
+    net_exposure: int | None = None
+    price_band_bps: int | None = None
+    price_band_ns: int = 60_000_000_000
+    executions: int | None = None
+    executions_window_ns: int = 0
+    duplicate_window_ns: int | None = None
+    stale_price_ns: int | None = None
+    permitted: bool | None = None
 
     def __post_init__(self) -> None:
         for kind, value in self._values():
@@ -55,6 +101,18 @@ class Limits(Message, frozen=True):
                     expected="at least one message, and no more than one a nanosecond",
                 )
 
+        if self.instrument_id and any(kind in OF_ACCOUNT for kind, _ in self._values()):
+            raise ModelError(
+                f"limit of an account with instrument {self.instrument_id}", where="limits", expected="instrument_id 0"
+            )
+        windows = (self.price_band_ns, 1), (self.executions_window_ns, 0), (self.duplicate_window_ns, 1)
+        if any(window is not None and not least <= window <= MAX_LIMIT for window, least in windows):
+            raise ModelError(f"window of {windows}", where="limits", expected=f"1 to {MAX_LIMIT} ns")
+        if max(self.price_band_bps or 0, self.price_collar_bps or 0) > MAX_BPS:
+            raise ModelError("band over 1,000,000 bps", where="limits", expected=f"0 to {MAX_BPS}")
+        if self.executions == 0 or self.stale_price_ns == 0:
+            raise ModelError("executions or stale_price_ns of 0", where="limits", expected="1 or more")
+
     def to_commands(self) -> Records:
         """One LIMIT command for each limit that is set, as a COMMAND array."""
         return command_array(
@@ -65,7 +123,7 @@ class Limits(Message, frozen=True):
                     quantity=value,
                     account_id=self.account_id,
                     instrument_id=self.instrument_id,
-                    expire_ns=self.message_window_ns if kind == LimitKind.MESSAGE_RATE else 0,
+                    expire_ns=self._windows().get(kind, 0),
                 )
                 for kind, value in self._values()
             )
@@ -78,5 +136,26 @@ class Limits(Message, frozen=True):
             (LimitKind.PRICE_COLLAR, self.price_collar_bps),
             (LimitKind.POSITION, self.position),
             (LimitKind.MESSAGE_RATE, self.message_rate),
+            (LimitKind.DAILY_LOSS, self.daily_loss),
+            (LimitKind.LEVERAGE, self.leverage_bps),
+            (LimitKind.CONCENTRATION, self.concentration_bps),
+            (LimitKind.CREDIT, self.credit),
+            (LimitKind.OPEN_ORDERS, self.open_orders),
+            (LimitKind.OPEN_VALUE, self.open_value),
+            (LimitKind.GROSS_EXPOSURE, self.gross_exposure),
+            (LimitKind.NET_EXPOSURE, self.net_exposure),
+            (LimitKind.PRICE_BAND, self.price_band_bps),
+            (LimitKind.REPEATED, self.executions),
+            (LimitKind.DUPLICATE, None if self.duplicate_window_ns is None else 1),
+            (LimitKind.STALE_PRICE, self.stale_price_ns),
+            (LimitKind.PERMISSION, None if self.permitted is None else int(self.permitted)),
         )
         return [(kind, value) for kind, value in values if value is not None]
+
+    def _windows(self) -> dict[LimitKind, int]:
+        return {
+            LimitKind.MESSAGE_RATE: self.message_window_ns,
+            LimitKind.PRICE_BAND: self.price_band_ns,
+            LimitKind.REPEATED: self.executions_window_ns,
+            LimitKind.DUPLICATE: self.duplicate_window_ns or 0,
+        }

@@ -299,6 +299,8 @@ class TwinMatching(TwinIndicative):
                 passed.add(resting)
             elif not self._reduced(order, resting):
                 self._fill(order, resting, min(order.leaves, self._tradable(resting)), resting.price)
+        instrument = self._instrument_of(order)
+        instrument.last, instrument.last_ns = order.price, self.now_ns
         if not order.open:
             return
         if order.leaves:

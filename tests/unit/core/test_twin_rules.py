@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from nautilus.core.types import CommandKind
-from tests.kit import flow_full
+from tests.kit import builders, flow_full, flow_setting
 from tests.kit.coverage import Coverage
 from tests.kit.ledger import Ledger
 from tests.kit.twin import TwinKernel
@@ -35,9 +35,9 @@ RARE = {  # (event, reason) that only an order entered by settling or a report c
 def opened() -> TwinKernel:
     """Small capacities, so that they are met."""
     twin = TwinKernel(
-        instruments=flow_full.instruments(), accounts=flow_full.accounts(), capacity=64, closed_capacity=16
+        instruments=flow_setting.instruments(), accounts=flow_setting.accounts(), capacity=64, closed_capacity=16
     )
-    twin.process(flow_full.first_commands())
+    twin.process(flow_setting.first_commands())
     return twin
 
 
@@ -83,7 +83,7 @@ def test_batches_give_the_same_events_and_state_as_single_commands() -> None:
         commands.append(flow.draw(single))
         single.process(commands[-1])
     whole = opened()
-    whole.process(flow_full.builders.batch(*commands))
+    whole.process(builders.batch(*commands))
     assert (whole.event_hash(), whole.state_hash()) == (single.event_hash(), single.state_hash())
 
 
