@@ -10,7 +10,7 @@ import numpy as np
 
 from nautilus.core.types import COMMAND, CommandKind, OrderFlag, OrderType, TimeInForce
 from tests.fuzz.reader import Reader
-from tests.kit import builders, flow_full
+from tests.kit import builders, flow_setting
 
 NEW, CANCEL, REPLACE = CommandKind.NEW, CommandKind.CANCEL, CommandKind.REPLACE
 KINDS = (*[NEW] * 40, *[CANCEL] * 5, *[REPLACE] * 7, *range(max(CommandKind) + 3), *range(max(CommandKind) + 3), 255)
@@ -50,7 +50,7 @@ STEPS = (0, 0, 1, 1, 2, 5, 20, 100_000_000, 1 << 40)
 
 def opening() -> np.ndarray:
     """Instruments, accounts, marks, rates and cash of the full random flow."""
-    return builders.batch(flow_full.instruments(), flow_full.accounts(), flow_full.first_commands())
+    return builders.batch(flow_setting.instruments(), flow_setting.accounts(), flow_setting.first_commands())
 
 
 def shaped(reader: Reader, most: int) -> np.ndarray:
