@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -136,10 +137,8 @@ def led(target: Target, name: str, seconds: float, setup: Callable[..., object],
         (corpus / f"seed-{number}").write_bytes(data)
 
     def one(data: bytes) -> None:
-        try:
+        with contextlib.suppress(*target.answers):
             target.run(data)
-        except target.answers:
-            pass
 
     arguments = [
         sys.argv[0], str(corpus), f"-max_total_time={max(1, int(seconds))}", f"-max_len={LONGEST}",

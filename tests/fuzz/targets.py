@@ -13,10 +13,10 @@ from nautilus.core.eventlog import EventLogError
 from nautilus.core.itch import ITCH_NOTICES, ITCH_ORDER, encode
 from nautilus.core.segment import JournalError
 from nautilus.core.types import BOOK_DELTA
-from nautilus.model.errors import NautilusError
-from nautilus.runtime.wire import to_wire
 from nautilus.model.codec import MESSAGES
+from nautilus.model.errors import NautilusError
 from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.wire import to_wire
 from tests.fuzz import decoders, files, kernels
 from tests.fuzz.target import Target
 
@@ -89,10 +89,8 @@ def _messages() -> list[bytes]:
 def _examples() -> list[msgspec.Struct]:
     found = []
     for message in MESSAGES:
-        values = []
-        for field in msgspec.structs.fields(message):
-            if field.required:
-                values.append(1 if field.type is int else "x" if field.type is str else None)
+        fields = msgspec.structs.fields(message)
+        values = [1 if field.type is int else "x" if field.type is str else None for field in fields if field.required]
         try:
             found.append(msgspec.convert([message.__name__, *values], message))
         except (msgspec.ValidationError, NautilusError, ValueError, TypeError):
@@ -106,7 +104,13 @@ def _patches() -> list[bytes]:
 
 
 def _bodies() -> list[bytes]:
-    return [b'{"a":1,"b":[1,2,{"c":null}],"d":"x:y"}', b'{"a":1,"a":2}', b"[" * 200 + b"]" * 200, b"1e400", b'"\\ud800"']
+    return [
+        b'{"a":1,"b":[1,2,{"c":null}],"d":"x:y"}',
+        b'{"a":1,"a":2}',
+        b"[" * 200 + b"]" * 200,
+        b"1e400",
+        b'"\\ud800"',
+    ]
 
 
 TARGETS: dict[str, Target] = {

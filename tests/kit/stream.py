@@ -1,4 +1,4 @@
-"""An endless flow over every order type, groups, phases and controls, quick enough for hundreds of millions of commands.
+"""An endless flow over every order type, groups, phases and controls, quick enough for 10^8 commands.
 
 A block of commands is drawn once; each repetition moves its ids and times on, and every other one is its mirror image
 (sides and prices), so that positions do not drift. Nothing of it looks at the kernel: what an order aims at may have

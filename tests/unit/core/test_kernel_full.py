@@ -1,7 +1,7 @@
 """The kernel beside its twin over everything: order types, groups, phases, auctions, controls, money, venues.
 
-Each command goes to both; events are compared byte for byte and states hash for hash after every one. The default run is
-short; `make soak` takes `NAUTILUS_SEEDS` seeds and a million commands at least.
+Each command goes to both; events are compared byte for byte and states hash for hash after every one. The default run
+is short; `make soak` takes `NAUTILUS_SEEDS` seeds and a million commands at least.
 """
 
 from __future__ import annotations

@@ -49,8 +49,7 @@ TAPE = OrderFlag.TAPE | OrderFlag.TAPE_BOOKED
 
 
 def opened(journal: Journal | None = None) -> Kernel:
-    kernel = Kernel(accounts=(), journal=journal, huge_pages=False, **SIZES)
-    return kernel
+    return Kernel(accounts=(), journal=journal, huge_pages=False, **SIZES)
 
 
 def hashes(kernel: Kernel) -> tuple[int, ...]:
@@ -141,10 +140,9 @@ def test_quantity_is_conserved_in_what_hypothesis_draws(data: bytes) -> None:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_replaying_a_journal_gives_the_same_bytes_and_hashes(tmp_path: Path, seed: int) -> None:
     flow = np.concatenate([stream.opening(), *(stream.Stream(300 + seed, 5_000).block(number) for number in range(2))])
-    first, events = tmp_path / "first", []
+    first = tmp_path / "first"
     kernel = opened(Journal(first, segment_bytes=1 << 18, **SIZES))
-    for part in np.array_split(flow, 40):
-        events.append(kernel.process(np.ascontiguousarray(part)))
+    events = [kernel.process(np.ascontiguousarray(part)) for part in np.array_split(flow, 40)]
     expected = hashes(kernel)
     kernel.close()
     assert verify(first).clean
