@@ -412,7 +412,7 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     if not k.accounts[account].flags & ACCOUNT_EXEMPT:
         o.position = pair_add(k, account, o.instrument)
     intent.id = index
-    intent.owner = <uint16_t>account
+    intent.owner = k.accounts[account].owner
     intent.side = o.side
     take_standing(r, k, o, &at, &intent)
     k.accounts[account].open_orders += 1

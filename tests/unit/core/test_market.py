@@ -78,7 +78,9 @@ class NaiveMarket:
             time = int(message["time_in_force"])
             time = TimeInForce.IOC if market and time != TimeInForce.FOK else time
             reports.append((EventKind.ACCEPTED, side, 0, 0, order_id, 0, price, quantity))
-            self.enter(reports, instrument, order_id, side, price, quantity, owner, None if market else price, time)
+            self.enter(
+                reports, instrument, order_id, side, price, quantity, owner, None if market else price, time
+            )
         elif known is None:
             of = OF_CANCEL if message["kind"] == CommandKind.CANCEL else OF_REPLACE
             reports.append((EventKind.REJECTED, 0, Reason.UNKNOWN_ORDER, of, order_id, 0, 0, 0))
@@ -93,7 +95,9 @@ class NaiveMarket:
                 order[3] = quantity
             else:
                 self.books[instrument].remove(order)
-                self.enter(reports, instrument, order_id, order[1], price, quantity, order[4], price, TimeInForce.GTC)
+                self.enter(
+                    reports, instrument, order_id, order[1], price, quantity, order[4], price, TimeInForce.GTC
+                )
         return reports
 
 
