@@ -148,10 +148,10 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
     if pool_open(&m.order_pool, sizeof(order_t), options.orders, not options.small) != 0:
         return market_fail(m)
     m.orders = <order_t*>m.order_pool.base
-    if options.extras:
-        if pool_open(&m.extra_pool, sizeof(extra_t), options.extras, not options.small) != 0:
-            return market_fail(m)
-        m.extras = <extra_t*>m.extra_pool.base
+    # Also without any: record 0, of zeros, stands for that of every plain order.
+    if pool_open(&m.extra_pool, sizeof(extra_t), options.extras or 1, options.extras and not options.small) != 0:
+        return market_fail(m)
+    m.extras = <extra_t*>m.extra_pool.base
     if pool_open(&m.pages.pool, sizeof(page_t), options.pages, not options.small) != 0:
         return market_fail(m)
     m.pages.headers = <page_t*>m.pages.pool.base

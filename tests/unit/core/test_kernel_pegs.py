@@ -151,7 +151,7 @@ def test_parked_peg_counts_as_open_quantity_and_is_walked_after_the_book() -> No
     assert "price_ticks" not in events[1]
 
 
-def test_peg_expires() -> None:
+def test_peg_expires_at_the_price_where_it_stands() -> None:
     kernel = opened()
     quotes(kernel, 90, 110)
     kernel.process(peg(1, BUY, 2, time_in_force=GTD, expire_ns=10))
