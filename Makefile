@@ -27,7 +27,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build kernel-so run test check perf debug soak drift clean help format
+.PHONY: build kernel-so run test check perf debug soak drift differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -80,14 +80,29 @@ endif
 kernel-so: build/libnautilus_kernel.so
 
 ARCH ?= -march=native
+SO ?= build/libnautilus_kernel.so
 config := import sysconfig as s; v = s.get_config_var
 
 build/libnautilus_kernel.so: .venv/.extensions
-	@$(CC) -O3 $(ARCH) -fPIC -shared -DNDEBUG -fno-strict-aliasing -fwrapv -fno-semantic-interposition \
-		-Wno-unused-function -I"$$($(py) -c '$(config); print(s.get_path("include"))')" -Inautilus/core \
-		build/cython/nautilus/core/market.c -o $@ \
-		$$($(py) -c '$(config); print(f"-L{v(\"LIBDIR\")} -Wl,-rpath,{v(\"LIBDIR\")} -lpython{v(\"LDVERSION\")}")')
+	@$(MAKE) --no-print-directory kernel-so-at
 	@echo "make: $@"
+
+# Vectors of two or four words cost more to put together than they save here.
+.PHONY: kernel-so-at
+kernel-so-at:
+	@$(CC) -O3 $(ARCH) -fno-tree-vectorize -fno-tree-slp-vectorize -fPIC -shared -DNDEBUG -fno-strict-aliasing -fwrapv \
+		-fno-semantic-interposition -Wno-unused-function -I"$$($(py) -c '$(config); print(s.get_path("include"))')" \
+		-Inautilus/core build/cython/nautilus/core/market.c -o "$(SO)" \
+		$$($(py) -c '$(config); print("-L" + v("LIBDIR"), "-Wl,-rpath," + v("LIBDIR"), "-lpython" + v("LDVERSION"))')
+
+# The peer has an environment of its own: it and the project are never installed together.
+build/differential/.installed: pyproject.toml | .venv/.required
+	@echo "make: installing the peer of the differential runs (wheels only)"
+	@mkdir -p build && $(requirements) differential > build/requirements-differential.txt
+	@$(py) -m venv --clear build/differential
+	@build/differential/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--only-binary :all: -r build/requirements-differential.txt
+	@touch $@
 
 ## run      the platform with a simulated market: make run [FOR=SECONDS] [REPLAY=PATH [SPEED=N]] [ARGS="..."]
 run: build
@@ -176,6 +191,10 @@ soak: build .venv/.tested
 ## drift    10^8 fills whose money must add up to the last unit (some minutes): make drift [FILLS=100000000]
 drift: build .venv/.tested
 	@NAUTILUS_FILLS=$(FILLS) $(pytest) --timeout 7200 $(core_tests)/test_kernel_accounts.py -k drift $(ARGS)
+
+## differential  the kernel beside an independent engine: make differential [SEEDS=200] (docs/differential.md)
+differential: build .venv/.tested build/differential/.installed
+	@NAUTILUS_DIFFERENTIAL=$(SEEDS) $(pytest) -rPs --timeout 7200 tests/integration/test_differential.py $(ARGS)
 
 ## clean    remove everything that was built, .venv too
 clean:

@@ -24,6 +24,7 @@ BENCHES = {
     "book_building": "perf.bench_book_building",
     "primitives": "perf.bench_primitives",
     "risk_check": "perf.bench_risk_check",
+    "journal": "perf.bench_journal",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
     "mesh": "perf.bench_mesh",
@@ -53,20 +54,27 @@ def list_benches() -> None:
 @click.option(
     "--plot", "plot_path", type=click.Path(path_type=Path), help="HTML file, or directory for one file a bench."
 )
-def run(name: str, json_path: Path | None, hgrm: Path | None, plot_path: Path | None) -> None:
+@click.option(
+    "--peer",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Program that measures another ring, beside ours (ring only; perf/bench_one_to_one_ring.py says how).",
+)
+def run(name: str, json_path: Path | None, hgrm: Path | None, plot_path: Path | None, peer: Path | None) -> None:
     """Run one bench, or all of them into perf/results."""
     names = list(BENCHES) if name == "all" else [name]
     if name == "all" and json_path is None:
         json_path = RESULTS
     if len(names) > 1 and json_path is not None and (json_path.suffix == ".json" or str(json_path) == "-"):
         raise click.UsageError(f"--json {json_path}: expected a directory for more than one bench")
+    if peer is not None and name != "ring":
+        raise click.UsageError(f"--peer {peer}: expected with the bench ring, found with {name}")
     if len(names) > 1 and plot_path is not None and plot_path.suffix == ".html":
         raise click.UsageError(f"--plot {plot_path}: expected a directory for more than one bench")
     for each in names:
         module = importlib.import_module(BENCHES[each])
         report = Report(each, module.SUMMARY, conditions())
         try:
-            module.run(report)
+            module.run(report, **({} if peer is None else {"peer": peer.resolve()}))
         except CheckError as failure:
             click.echo(f"perf {each}: {failure}", err=True)
             sys.exit(1)

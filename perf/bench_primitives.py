@@ -29,7 +29,12 @@ def run(report: Report) -> None:
         _measure(report, "histogram: record of a latency", lambda: loops().histogram_records(latencies), 2 * STEPS, 10)
         _measure(report, "counter: increment, stored", lambda: loops().counter_increments(STEPS), STEPS)
         _measure(report, "clock: reading", lambda: loops().clock_reads(STEPS), None)
-        _measure(report, "pool: give one of 10,000 and take", lambda: loops().pool_pairs(10_000, picks), 10_000)
+        for name, once, expected, goal in (
+            ("pool: give one of 10,000 of 32 bytes and take", loops().pool_pairs, 10_000, 2.0),
+            ("malloc: free one of 10,000 of 32 bytes and malloc", loops().malloc_pairs, 10_000, None),
+            ("the loop of both, alone", loops().empty_pairs, 10_000, None),
+        ):
+            _measure(report, name, lambda once=once: once(10_000, picks), expected, goal)  # type: ignore[misc]
         for keys, live in MAP_CASES:
             what, ids = map_steps(keys, live, STEPS // 2, chance)
             _measure(

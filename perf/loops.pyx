@@ -1,6 +1,7 @@
 """Loops that time the inline operations of the core from C. Each returns nanoseconds, or what it says."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 
 from nautilus.core.clock cimport clock_open, clock_read, clock_state_t
 from nautilus.core.counters cimport counter_get, counter_increment, counter_t, counters_close, counters_open
@@ -75,14 +76,14 @@ def counter_increments(int64_t count):
 
 
 def pool_pairs(uint32_t live, const uint32_t[::1] picks):
-    """Gives a random live record of 64 bytes back and takes another, once a pick; also the number in use."""
+    """Gives a random live record of 32 bytes back and takes another, once a pick; also the number in use."""
     cdef pool_t pool
     cdef int64_t start
     cdef Py_ssize_t i
     cdef uint32_t[::1] held
     import numpy
     held = numpy.zeros(live, numpy.uint32)
-    if pool_open(&pool, 64, live, False) != 0:
+    if pool_open(&pool, 32, live, False) != 0:
         raise MemoryError
     with nogil:
         for i in range(live):
@@ -92,10 +93,55 @@ def pool_pairs(uint32_t live, const uint32_t[::1] picks):
         for i in range(picks.shape[0]):
             pool_give(&pool, held[picks[i]])
             held[picks[i]] = pool_take(&pool)
+            (<uint64_t*>pool_at(&pool, held[picks[i]]))[1] = i
         start = clock_read(&clock) - start
     used = pool.used
     pool_close(&pool)
     return start, used
+
+
+def malloc_pairs(uint32_t live, const uint32_t[::1] picks):
+    """The same with `malloc` and `free`; also the number in use."""
+    cdef int64_t start
+    cdef Py_ssize_t i
+    cdef uint64_t** held = <uint64_t**>malloc(live * sizeof(void*))
+    cdef uint32_t used = 0
+    if held is NULL:
+        raise MemoryError
+    with nogil:
+        for i in range(live):
+            held[i] = <uint64_t*>malloc(32)
+            held[i][0] = i
+            used += 1
+        start = clock_read(&clock)
+        for i in range(picks.shape[0]):
+            free(held[picks[i]])
+            held[picks[i]] = <uint64_t*>malloc(32)
+            held[picks[i]][1] = i
+        start = clock_read(&clock) - start
+        for i in range(live):
+            free(held[i])
+        free(held)
+    return start, used
+
+
+def empty_pairs(uint32_t live, const uint32_t[::1] picks):
+    """The same loop with records that stay: what finding and writing one of them costs."""
+    cdef int64_t start
+    cdef Py_ssize_t i
+    cdef uint32_t held_now
+    cdef uint64_t[:, ::1] records
+    cdef uint32_t[::1] held
+    import numpy
+    held = numpy.arange(live, dtype=numpy.uint32)
+    records = numpy.zeros((live, 4), numpy.uint64)
+    with nogil:
+        start = clock_read(&clock)
+        for i in range(picks.shape[0]):
+            held_now = held[picks[i]]
+            records[held_now, 1] = i
+        start = clock_read(&clock) - start
+    return start, live
 
 
 def map_operations(uint64_t max_entries, const uint8_t[::1] what, const uint64_t[::1] keys, Py_ssize_t untimed):

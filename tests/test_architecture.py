@@ -148,6 +148,7 @@ GOOD_SOURCES = [
     ("check_cython_functions", "nautilus/core/x.pxd", "cdef inline int push(int x) noexcept nogil"),
     ("check_lengths", "nautilus/core/x.pyx", f'"""One table.\n\nLength: the table is one thing."""{LONG}'),
     ("check_names", "nautilus/model/x.py", "def f(timeout_ns: int, latency: Latency) -> None: ..."),
+    ("check_words", "docs/differential.md", "beside " + "nautilus" + "_trader"),
 ]
 
 

@@ -26,7 +26,7 @@ import zmq
 
 from nautilus.core.types import LAYOUT_VERSION
 from nautilus.model.errors import BusError
-from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, Topic
+from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, QUOTES, TRADES, Topic
 
 MAGIC: Final = 0x5354554E
 HEADER: Final = struct.Struct("<8sIHHIIQQQq8x")
@@ -66,7 +66,7 @@ def _layout(kind: int, topic: Topic) -> Layout:
     return Layout(kind, topic, topic.record, topic.record.itemsize, LAYOUT_VERSION)
 
 
-LAYOUTS: Final = (_layout(1, QUOTES), _layout(2, TRADES), _layout(3, BOOK_DELTAS))
+LAYOUTS: Final = (_layout(1, QUOTES), _layout(2, TRADES), _layout(3, BOOK_DELTAS), _layout(4, AUCTIONS))
 BY_KIND: Final = {layout.kind: layout for layout in LAYOUTS}
 BY_NAME: Final = {layout.topic.name: layout for layout in LAYOUTS}
 

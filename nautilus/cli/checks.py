@@ -47,7 +47,7 @@ class Check(NamedTuple):
 
 def run_checks() -> list[Check]:
     """Every check, in a fixed order. One that cannot look (no /proc, say) is a warning, never an exception."""
-    from nautilus.cli import platform_checks
+    from nautilus.cli import machine_checks, platform_checks
 
     checks: list[Callable[[], Check]] = [
         python,
@@ -62,6 +62,7 @@ def run_checks() -> list[Check]:
         memory_lock,
         memory,
         disk,
+        *machine_checks.CHECKS,
         *platform_checks.CHECKS,
         recordings,
     ]
@@ -200,6 +201,10 @@ def memory_lock() -> Check:
     found = "no limit" if soft == resource.RLIM_INFINITY else f"limit {soft // MIB} MiB"
     if soft == resource.RLIM_INFINITY or soft >= WANTED_LOCK:
         return Check("memory lock", "ok", found)
+    from nautilus.core.affinity import may_lock_all
+
+    if may_lock_all():
+        return Check("memory lock", "ok", f"{found}, which CAP_IPC_LOCK lifts")
     advice = f"raise memlock to {WANTED_LOCK // MIB} MiB in /etc/security/limits.conf; pools are not locked otherwise"
     return Check("memory lock", "warn", found, advice)
 

@@ -21,11 +21,18 @@ MOST_NAMED = 5
 
 @click.group("kill-switch", cls=LazyGroup, commands_at=COMMANDS)
 def kill_switch() -> None:
-    """Stop all trading, an account's or an instrument's, and allow it again."""
+    """Stop all trading, an account's, an instrument's or a strategy's, and allow it again."""
 
 
 def scope_options(command: click.decorators.FC) -> click.decorators.FC:
-    """The options `--account` and `--instrument`."""
+    """The options `--account`, `--instrument` and `--strategy`."""
+    command = click.option(
+        "--strategy",
+        "strategy_id",
+        type=click.IntRange(1, 65_535),
+        default=None,
+        help="One strategy of the account.  [default: all]",
+    )(command)
     command = click.option("--instrument", metavar="TEXT", help="Symbol, or id.  [default: all]")(command)
     return click.option("--account", "account_id", type=click.IntRange(0), default=0, help="Account.  [default: all]")(
         command
@@ -38,10 +45,18 @@ def scope_options(command: click.decorators.FC) -> click.decorators.FC:
 @timeout_option()
 @json_option
 def on(
-    account_id: int, instrument: str | None, instance_name: str | None, timeout_seconds: float, as_json: bool
+    account_id: int,
+    instrument: str | None,
+    strategy_id: int | None,
+    instance_name: str | None,
+    timeout_seconds: float,
+    as_json: bool,
 ) -> None:
-    """Cancel all open orders and refuse new ones, of an account, an instrument, the pair, or everything."""
-    _switch(True, account_id, instrument, instance_name, timeout_seconds, as_json)
+    """Cancel all open orders and refuse new ones, of an account, an instrument, the pair, or everything.
+
+    With --account and --strategy: of one strategy.
+    """
+    _switch(True, account_id, instrument, strategy_id, instance_name, timeout_seconds, as_json)
 
 
 @click.command()
@@ -50,13 +65,18 @@ def on(
 @timeout_option()
 @json_option
 def off(
-    account_id: int, instrument: str | None, instance_name: str | None, timeout_seconds: float, as_json: bool
+    account_id: int,
+    instrument: str | None,
+    strategy_id: int | None,
+    instance_name: str | None,
+    timeout_seconds: float,
+    as_json: bool,
 ) -> None:
     """Take orders again; the scope must be the one that was switched on, else exit code 2.
 
     Others stay on, and are named: an account that is switched off is still stopped by the switch of everything.
     """
-    _switch(False, account_id, instrument, instance_name, timeout_seconds, as_json)
+    _switch(False, account_id, instrument, strategy_id, instance_name, timeout_seconds, as_json)
 
 
 @click.command()
@@ -74,14 +94,18 @@ def status(instance_name: str | None, timeout_seconds: float, as_json: bool) -> 
     if not answer["scopes"]:
         print("off")
         return
-    rows = [(scope["account_id"] or "all", _instrument(scope) or "all") for scope in answer["scopes"]]
-    print_table("on", ["account", "instrument"], rows, right=(0,))
+    rows = [
+        (scope["account_id"] or "all", _instrument(scope) or "all", scope.get("strategy_id") or "all")
+        for scope in answer["scopes"]
+    ]
+    print_table("on", ["account", "instrument", "strategy"], rows, right=(0, 2))
 
 
 def _switch(
     wanted: bool,
     account_id: int,
     instrument: str | None,
+    strategy_id: int | None,
     instance_name: str | None,
     timeout_seconds: float,
     as_json: bool,
@@ -90,8 +114,11 @@ def _switch(
 
     if instrument == "":
         raise click.UsageError("--instrument is empty; expected a symbol or an id, or no --instrument for all of them")
+    if strategy_id and (not account_id or instrument is not None):
+        raise click.UsageError("expected --strategy with --account, and without --instrument")
     client = client_of(running(instance_name), timeout_seconds=timeout_seconds)
-    answer = client.ask("trading", KillRequest(wanted, account_id, instrument=instrument))
+    request = KillRequest(wanted, account_id, instrument=instrument, strategy_id=strategy_id or 0)
+    answer = client.ask("trading", request)
     if as_json:
         print_json(answer)
         return
@@ -108,6 +135,8 @@ def scope_text(scope: dict[str, Any]) -> str:
     parts = [f"account {scope['account_id']}"] if scope["account_id"] else []
     if scope["instrument_id"]:
         parts.append(f"instrument {_instrument(scope)}")
+    if scope.get("strategy_id"):
+        parts.append(f"strategy {scope['strategy_id']}")
     return " with ".join(parts) or "everything"
 
 

@@ -23,6 +23,7 @@ from nautilus.cli.instance import instance_option
 from nautilus.cli.market_run import known_strategies, positive
 from nautilus.cli.output import json_option, print_error, print_json
 from nautilus.cli.settings import config_options, load_configuration, refuse_keys
+from nautilus.cli.standby_run import NotPromotedError, stand_by
 
 if TYPE_CHECKING:
     from nautilus.cli.live_report import LiveReport
@@ -51,6 +52,7 @@ class LiveOptions(NamedTuple):
     ----------
     market : ``none``, ``simulated`` or the path of a recording.
     without : processes that are started apart.
+    standby_of : address of the core to be a standby of; "": of none.
     fresh : the data lie in the instance's directory and are gone with it, unless `data` names another place.
     """
 
@@ -65,6 +67,7 @@ class LiveOptions(NamedTuple):
     as_json: bool
     configuration: Configuration
     without: tuple[str, ...] = ()
+    standby_of: str = ""
 
 
 def speed_option(default: str | None, text: str) -> Callable[[Command], Command]:
@@ -150,10 +153,16 @@ def run(options: LiveOptions, *, detached: bool = False) -> int:
     detach(lambda line: execute(options, line))
     instance = Instance.find(platform_of(options).instance)
     plan = instance.plan()
-    without = _processes(plan, options.without)
+    standing = any(spec.kind == "standby" for spec in plan.processes)
+    without = set() if standing else _processes(plan, options.without)
     waiting = plan.waiting_without(without)
     if options.as_json:
         print_json({"instance": instance.name, "pid": instance.pid, "waiting": waiting})
+    elif standing:
+        print(
+            f"instance {instance.name} is a standby of {options.standby_of} (pid {instance.pid}); "
+            f"{command('trading promote', instance.name)} makes it the core"
+        )
     else:
         print(f"instance {instance.name} is up (pid {instance.pid}); {command('down', instance.name)} stops it")
         _say_waiting(instance.name, without, waiting)
@@ -180,6 +189,8 @@ def execute(options: LiveOptions, line: Detached | None = None) -> int:
             report, killed = _execute(options, line)
     except KeyboardInterrupt:
         return _cut_short(options)
+    except NotPromotedError as end:
+        return end.exit_code
     return _print(report, killed, as_json=options.as_json or line is not None)
 
 
@@ -196,6 +207,7 @@ def _execute(options: LiveOptions, line: Detached | None) -> tuple[LiveReport | 
     data = options.data or ("" if options.fresh else platform.data_directory)
     instance = Instance.create(platform.instance, data=data, fresh_data=options.fresh)
     try:
+        told = bool(options.standby_of) and stand_by(options, instance, line)
         plan = _plan(options, instance)
         without = _processes(plan, options.without)
         collector = Collector(
@@ -213,8 +225,9 @@ def _execute(options: LiveOptions, line: Detached | None) -> tuple[LiveReport | 
                 accounts.withdraw()
                 raise
             if line is not None:
-                line.redirect(instance.data / "logs" / "supervisor.out")
-                line.ready()
+                if not told:
+                    line.redirect(instance.data / "logs" / "supervisor.out")
+                    line.ready()
             elif not quiet:
                 _say_waiting(instance.name, without, plan.waiting_without(without))
             rank = _first_needed_rank(plan)
@@ -324,6 +337,8 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
         strategies=options.strategies,
         demo=options.demo,
         first_ns=first_ns,
+        standby_of=options.standby_of,
+        promoted=bool(options.standby_of),
     )
 
 

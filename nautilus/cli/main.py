@@ -39,6 +39,7 @@ COMMANDS = {
     "engine": ("nautilus.cli.engine:engine", "List the engines, or run one by itself."),
     "logs": ("nautilus.cli.logs:logs", "Print the logs of all processes."),
     "journal": ("nautilus.cli.journal:journal", "Verify, dump or replay a journal."),
+    "trading": ("nautilus.cli.trading:trading", "Make a standby the core."),
     "config": ("nautilus.cli.config:config", "Show, validate or describe the configuration."),
     "doctor": ("nautilus.cli.doctor:doctor", "Check this machine and this installation."),
 }

@@ -19,7 +19,14 @@ COMMANDS = {
     "list": (f"{__name__}:list_orders", "List open orders."),
 }
 OK, REFUSED, UNKNOWN = 0, 1, 5
-TIMES_IN_FORCE = ("GTC", "DAY", "IOC", "FOK")
+TIMES_IN_FORCE = ("GTC", "DAY", "GTD", "IOC", "FOK", "AT-OPEN", "AT-CLOSE")
+TYPES = (
+    "limit", "market", "stop", "stop-limit", "trailing-stop", "trailing-stop-limit", "market-if-touched",
+    "limit-if-touched", "market-to-limit", "pegged",
+)  # fmt: skip
+PRICED = ("limit", "stop-limit", "trailing-stop-limit", "limit-if-touched")
+"""Types that have a price of their own; a pegged order may have a cap."""
+GROUPS = ("oco", "ouo")
 
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
@@ -39,15 +46,53 @@ def account_option(default: int) -> Callable[[Command], Command]:
 @click.argument("instrument")
 @click.argument("side", metavar="SIDE", type=click.Choice(["buy", "sell"], case_sensitive=False))
 @click.argument("quantity")
-@click.option("--price", metavar="PRICE", help="Limit price.")
+@click.option("--price", metavar="PRICE", help="Limit price; of a trailing stop limit its distance from the trigger.")
 @click.option("--market", is_flag=True, help="At any price, instead of --price.")
+@click.option(
+    "--type",
+    "order_type",
+    metavar="TYPE",
+    type=click.Choice(TYPES, case_sensitive=False),
+    help=f"One of {', '.join(TYPES)}.  [default: limit]",
+)
+@click.option("--trigger", metavar="PRICE", default="", help="Price at which a stop or touched order begins to act.")
+@click.option(
+    "--trigger-source",
+    type=click.Choice(("last", "mark", "quote"), case_sensitive=False),
+    default="last",
+    show_default=True,
+    help="What it waits for: last trade, mark, or best opposite price.",
+)
+@click.option("--offset", metavar="DISTANCE", default="", help="Of a trailing or pegged order, from what it follows.")
+@click.option("--trail-bps", is_flag=True, help="--offset is in basis points.")
+@click.option(
+    "--peg",
+    type=click.Choice(("best", "mid", "opposite"), case_sensitive=False),
+    default="best",
+    show_default=True,
+    help="What a pegged order follows.",
+)
 @click.option(
     "--tif",
     "time_in_force",
     type=click.Choice(TIMES_IN_FORCE, case_sensitive=False),
     help="How long it stands.  [default: GTC; IOC with --market]",
 )
+@click.option("--expire-ns", type=click.IntRange(0), default=0, help="End of GTD, in nanoseconds since the epoch.")
+@click.option("--display", "display_quantity", metavar="QUANTITY", default="", help="What an iceberg shows.")
+@click.option("--min-quantity", metavar="QUANTITY", default="", help="Fill at least so much at once, or nothing.")
 @click.option("--post-only", is_flag=True, help="Refuse it rather than let it take.")
+@click.option("--slide", is_flag=True, help="With --post-only: step behind the best instead.")
+@click.option("--reduce-only", is_flag=True, help="It may only reduce the position.")
+@click.option("--hidden", is_flag=True, help="Do not show it in the book.")
+@click.option("--all-or-none", is_flag=True, help="Fill it whole or not at all.")
+@click.option("--group", "group_id", type=click.IntRange(1, 65_535), help="Number of its group in the account.")
+@click.option(
+    "--group-kind",
+    type=click.Choice(GROUPS, case_sensitive=False),
+    help="A fill cancels the others of --group (oco), or takes as much off them (ouo).  [default: oco]",
+)
+@click.option("--parent", "parent_order_id", type=click.IntRange(1), help="Open order whose fills let this one in.")
 @click.option("--client-order-id", default="", metavar="TEXT", help="Your own name for it; never entered twice.")
 @account_option(PERSON_ACCOUNT)
 @instance_option
@@ -59,34 +104,53 @@ def submit(
     quantity: str,
     price: str | None,
     market: bool,
+    order_type: str | None,
     time_in_force: str | None,
-    post_only: bool,
-    client_order_id: str,
+    trigger_source: str,
+    peg: str,
+    group_id: int | None,
+    group_kind: str | None,
+    parent_order_id: int | None,
     account_id: int,
     instance_name: str | None,
     timeout_seconds: float,
     as_json: bool,
+    **fields: Any,
 ) -> int:
     """Enter an order; exit code 1 where it is refused, 5 where nobody knows what became of it.
 
-    SIDE is buy or sell. QUANTITY and --price are decimals in the instrument's units.
+    SIDE is buy or sell. QUANTITY, --price, --trigger, --offset, --display and --min-quantity are decimals in the
+    instrument's units.
     """
-    from nautilus.model.enums import OrderType, Side, TimeInForce
+    from nautilus.model.enums import GroupKind, OrderType, PegReference, Side, TimeInForce, TriggerSource
     from nautilus.model.queries import OrderRequest
 
+    kind = (order_type or ("market" if market else "limit")).lower()
     # An empty price is a slip, of a script for example, and no wish for any price.
-    if market == (price is not None) or not (market or price):
+    if price == "":
+        raise click.UsageError("expected either --price PRICE or --market: --price is empty")
+    if market and kind != "market":
+        raise click.UsageError(f"expected either --type {kind} or --market")
+    if kind in ("limit", "market") and (kind == "market") == (price is not None):
         raise click.UsageError("expected either --price PRICE or --market")
+    if kind in PRICED and price is None:
+        raise click.UsageError(f"expected --price PRICE with --type {kind}")
+    if group_kind and group_id is None:
+        raise click.UsageError("expected --group NUMBER with --group-kind")
     request = OrderRequest(
         instrument=instrument,
         side=Side[side.upper()],
         quantity=quantity,
         price=price or "",
         account_id=account_id,
-        order_type=OrderType.MARKET if market else OrderType.LIMIT,
-        time_in_force=TimeInForce[(time_in_force or ("IOC" if market else "GTC")).upper()],
-        post_only=post_only,
-        client_order_id=client_order_id,
+        order_type=OrderType[_name(kind)],
+        time_in_force=TimeInForce[_name(time_in_force or ("IOC" if kind == "market" else "GTC"))],
+        trigger_source=TriggerSource[trigger_source.upper()],
+        peg=PegReference[peg.upper()],
+        group_id=group_id or 0,
+        group=GroupKind[_name(group_kind or GROUPS[0])] if group_id else None,
+        parent_order_id=parent_order_id or 0,
+        **fields,
     )
     return _act(request, instance_name, timeout_seconds, as_json)
 
@@ -94,7 +158,8 @@ def submit(
 @click.command()
 @click.argument("order_id", type=click.IntRange(1))
 @click.argument("quantity")
-@click.argument("price")
+@click.argument("price", default="")
+@click.option("--trigger", metavar="PRICE", default="", help="New trigger of an order that waits for one.")
 @account_option(PERSON_ACCOUNT)
 @instance_option
 @timeout_option()
@@ -103,15 +168,16 @@ def amend(
     order_id: int,
     quantity: str,
     price: str,
+    trigger: str,
     account_id: int,
     instance_name: str | None,
     timeout_seconds: float,
     as_json: bool,
 ) -> int:
-    """Give an open order another price and total quantity."""
+    """Give an open order another price and total quantity; an order without a price has no PRICE here either."""
     from nautilus.model.queries import AmendRequest
 
-    return _act(AmendRequest(order_id, quantity, price, account_id), instance_name, timeout_seconds, as_json)
+    return _act(AmendRequest(order_id, quantity, price, account_id, trigger), instance_name, timeout_seconds, as_json)
 
 
 @click.command()
@@ -153,10 +219,18 @@ def list_orders(account_id: int, instance_name: str | None, timeout_seconds: flo
         ("leaves_quantity", "leaves", "right", 8),
         ("state", "state", "left", 5),
     )
-    table = dense_table([column[1:] for column in columns])
-    for line in answer["orders"]:
-        table.add_row(*(aligned(line, column[0]) for column in columns))
-    console().print(table)
+    _print_lines(answer["orders"], columns)
+    special = [line for line in answer["orders"] if is_special(line)]
+    if special:
+        # Apart, as one line of 80 columns has no room for it beside a number of 20 digits.
+        terms = (
+            ("order_id", "order", "right", 8),
+            ("order_type", "type", "left", 5),
+            ("trigger", "trigger", "right", 7),
+            ("standing", "stands", "left", 9),
+            ("terms", "terms", "left", 5),
+        )
+        _print_lines(special, terms)
     print(
         f"{len(answer['orders']):,} open of clients, as of event {answer['last_sequence']:,}; "
         "orders of the market's\nown participants are not listed"
@@ -183,14 +257,49 @@ def _act(request: Any, instance_name: str | None, timeout_seconds: float, as_jso
     return OK
 
 
+def _name(word: str) -> str:
+    """The member of an enumeration that a word of the command line means."""
+    return word.upper().replace("-", "_")
+
+
+def _print_lines(lines: list[dict[str, Any]], columns: tuple[tuple[str, str, str, int], ...]) -> None:
+    table = dense_table([column[1:] for column in columns])
+    for line in lines:
+        table.add_row(*(aligned(line, column[0]) for column in columns))
+    console().print(table)
+
+
+def is_special(line: dict[str, Any]) -> bool:
+    """Whether an open order is anything but a displayed limit order, post-only or not, without further wishes."""
+    usual = (line.get("order_type", "LIMIT"), line.get("standing", "DISPLAYED")) == ("LIMIT", "DISPLAYED")
+    return not usual or terms_of(line) not in ("", "post-only")
+
+
+def terms_of(line: dict[str, Any]) -> str:
+    """Flags, time in force, displayed part and parent of an open order in few words."""
+    words = [name.lower().replace("_", "-") for name in line.get("flags", ())]
+    if line.get("time_in_force", "GTC") != "GTC":
+        words.insert(0, line["time_in_force"].lower().replace("_", "-"))
+    if line.get("display_quantity"):
+        words.append(f"shows {line['display_quantity']}")
+    if line.get("parent_order_id"):
+        words.append(f"of {line['parent_order_id']}")
+    return " ".join(words)
+
+
 def aligned(line: dict[str, Any], name: str) -> str:
     """A field of an open order; decimals with as many digits as the instrument has, so that points stand in line."""
     from decimal import Decimal
 
-    digits = line.get("price_decimals" if name == "price" else "quantity_decimals", 0)
-    if name in ("price", "quantity", "leaves_quantity") and line[name]:
-        return f"{Decimal(line[name]):,.{digits}f}"
-    return str(line[name])
+    if name == "terms":
+        return terms_of(line)
+    if name in ("order_type", "standing"):
+        return str(line.get(name, "")).lower().replace("_", "-")
+    value = line.get(name, "")
+    digits = line.get("price_decimals" if name in ("price", "trigger") else "quantity_decimals", 0)
+    if name in ("price", "trigger", "quantity", "leaves_quantity") and value:
+        return f"{Decimal(value):,.{digits}f}"
+    return str(value)
 
 
 def describe(result: dict[str, Any]) -> str:

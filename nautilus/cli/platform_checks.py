@@ -15,7 +15,6 @@ from nautilus.cli.checks import MIB, Check
 SHARED_MEMORY = Path("/dev/shm")
 WANTED_SHARED = 256 * MIB
 WANTED_FILES = 4096
-DMA_LATENCY = Path("/dev/cpu_dma_latency")
 
 
 def shared_memory() -> Check:
@@ -101,15 +100,6 @@ def open_files() -> Check:
     return Check("open files", "warn", found, f"raise nofile to {WANTED_FILES} in /etc/security/limits.conf")
 
 
-def wake_up() -> Check:
-    """Whether a process may keep the cores from sleeping deeply: waking then costs microseconds less."""
-    if not DMA_LATENCY.exists():
-        return Check("wake-up", "warn", f"no {DMA_LATENCY}", "a virtual machine often has none; nothing depends on it")
-    if os.access(DMA_LATENCY, os.W_OK):
-        return Check("wake-up", "ok", f"{DMA_LATENCY} may be held")
-    return Check("wake-up", "warn", f"{DMA_LATENCY} may not be written", f"setfacl -m u:{os.getuid()}:w {DMA_LATENCY}")
-
-
 def servers() -> Check:
     """Redis, PostgreSQL and containers for the servers beside the engines; none is needed to run."""
     wanted = {"redis-server": "Redis", "postgres": "PostgreSQL", "prometheus": "Prometheus", "docker": "Docker"}
@@ -122,4 +112,4 @@ def _binary(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join([*places, "/usr/sbin", "/usr/local/sbin"]))
 
 
-CHECKS = (shared_memory, instance_directory, ports, open_files, wake_up, servers)
+CHECKS = (shared_memory, instance_directory, ports, open_files, servers)

@@ -10,6 +10,8 @@ from nautilus.cli.instance import instance_option, running
 from nautilus.cli.output import console, dense_table, json_option, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nautilus.runtime.status import EngineStatus, Status
 
 UNHEALTHY = 1
@@ -22,18 +24,18 @@ STYLES = {"healthy": "green", "ready": "green", "degraded": "yellow", "starting"
 @json_option
 def status(instance_name: str | None, as_json: bool) -> int:
     """Print how an instance is; exit code 3 where none runs, 1 where it is unhealthy."""
-    from nautilus.runtime.status import core_of, plain, read_facts, status_of
+    from nautilus.runtime.status import core_of, follower_of, plain, read_facts, status_of
 
     facts = read_facts(running(instance_name))
     found = status_of(facts)
     if as_json:
         print_json(plain(found))
     else:
-        _print(found, core_of(facts))
+        _print(found, core_of(facts), follower_of(facts))
     return UNHEALTHY if found.status == "unhealthy" else 0
 
 
-def _print(found: Status, core: EngineStatus) -> None:
+def _print(found: Status, core: EngineStatus, follower: dict[str, int]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -72,7 +74,10 @@ def _print(found: Status, core: EngineStatus) -> None:
     facts = Table.grid(padding=(0, 1, 0, 0))
     facts.add_column(min_width=LABEL - 1, style="dim")
     counters = (("star", found.bus["star"]), ("mesh", found.bus["mesh"]), ("orders", found.orders))
-    for name, values in (*counters, ("journal", journal_text(found.journal))):
+    journal = [(name, values) for name, values in (("follower", follower), ("replica", found.replica)) if values]
+    rows: tuple[tuple[str, Mapping[str, int | str]], ...]
+    rows = (*counters, ("journal", journal_text(found.journal)), *journal)
+    for name, values in rows:
         parts = [
             f"{key} {value}" if isinstance(value, str) else f"{short(value)} {key.replace('_', ' ')}"
             for key, value in values.items()

@@ -22,6 +22,11 @@ from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_opti
     metavar="ENGINE",
     help="Leave its process to `nautilus engine run`; may be repeated.",
 )
+@click.option(
+    "--standby-of",
+    metavar="ADDRESS",
+    help="Keep a copy of the core that listens there, until `nautilus trading promote`.",
+)
 @live_options
 def up(
     recording: str | None,
@@ -29,6 +34,7 @@ def up(
     speed: str | None,
     data: str | None,
     without: tuple[str, ...],
+    standby_of: str | None,
     detach: bool,
     **options: Any,
 ) -> int:
@@ -49,5 +55,5 @@ def up(
         raise FileNotFoundError(2, "no such recording; expected a Binance raw log or a LOBSTER pair", recording)
     market = recording or ("simulated" if simulated else "none")
     chosen = live_options_of(options, title="nautilus up", market=market, speed=speed, data=data)
-    chosen = chosen._replace(without=without)
+    chosen = chosen._replace(without=without, standby_of=standby_of or "")
     return run(chosen, detached=detach)

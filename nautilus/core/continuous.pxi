@@ -35,7 +35,7 @@ cdef inline void order_close(market_t* m, uint32_t slot, order_t* order, bint ke
     """The order, in no queue any more, is over. A kept one stays readable until `market_give`."""
     order.level = 0
     if not keep:
-        order.id = 0            # an id that leads here still finds that it is not its order
+        names_remove(m, slot)
         pool_give(&m.order_pool, slot)
 
 
@@ -71,7 +71,11 @@ cdef inline void match(market_t* m, book_t* book, aggressor_t* a, bint keep) noe
         resting.leaves -= quantity
         lv.quantity -= quantity
         flags = (REPORT_ORDER_DONE if a.leaves == 0 else 0) | (REPORT_COUNTER_DONE if resting.leaves == 0 else 0)
+        if ladder_unlikely(m.wide != 0):
+            m.counter_high = m.highs[slot]
         market_report(m, EVENT_FILLED, a.side, 0, flags, a.id, resting.id, price, quantity)
+        if ladder_unlikely(m.counter_high != 0):
+            m.counter_high = 0
         book.last = price
         book.has_last = 1
         book.traded += quantity
@@ -111,7 +115,10 @@ cdef inline void plain_rest(
         new_ended(m, slot, side, id, price, leaves, REASON_POOL_FULL, keep)
         return
     if slot == 0:
-        slot = pool_take(&m.order_pool)     # there is one: new_plain has looked
+        slot = pool_take(&m.order_pool)     # there is one: client_new has looked
+        m.orders[slot].id = id              # before the index sees the slot
+        if not keep:
+            names_add(m, slot, <uint64_t>m.order_high << 32 | id)
     order = &m.orders[slot]
     order.id = id
     order.leaves = leaves
@@ -120,8 +127,6 @@ cdef inline void plain_rest(
     order.flags = 0
     order.extra = 0
     queue_join(m, slot, order, level)
-    if not keep:
-        m.ids[id] = slot
 
 
 cdef inline void plain_enter(

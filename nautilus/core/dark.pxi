@@ -155,7 +155,7 @@ cdef uint32_t next_resting(market_t* m, book_t* book, const aggressor_t* a) noex
             if not m.orders[slot].flags & ORDER_ALL_OR_NONE or m.orders[slot].leaves <= a.leaves:
                 return slot
             slot = m.orders[slot].next
-        level = ladder_below(&m.pages, dark, level)
+        level = ladder_below(&m.pages, level)
 
 
 cdef int self_match(market_t* m, aggressor_t* a, uint32_t slot, int mode) noexcept nogil:
@@ -438,7 +438,7 @@ cdef int64_t at_once(market_t* m, const book_t* book, const aggressor_t* a, int6
             counted += quantity
             if group != NULL:
                 group.counted += quantity
-        levels[i] = ladder_below(&m.pages, ladders[i], levels[i])
+        levels[i] = ladder_below(&m.pages, levels[i])
         ranks[i] = level_rank(&m.pages, levels[i]) if levels[i] else LADDER_EMPTY
     return counted
 
@@ -547,5 +547,5 @@ cdef bint settle_all_or_none(market_t* m, book_t* book) noexcept nogil:
                         special_enter(m, book, &a, ENTER_REST, 0)
                         return True
                 slot = m.orders[slot].next
-            level = ladder_below(&m.pages, dark_of(book, side), level)
+            level = ladder_below(&m.pages, level)
     return False

@@ -8,10 +8,10 @@ from nautilus.core.eventlog cimport (
     DELIVERY_LAST, LOG_STAGED, delivery_t, log_append, log_full, log_limit, log_room, log_seal)
 from nautilus.core.histogram cimport histogram_record
 from nautilus.core.port cimport (
-    CORE_FAILED, FEED_ALL, MOST_SLOTS, PART_LOG, control_t, count_load, count_store, level_load, level_store, slot_feed,
-    slot_t, state_load, state_store)
-from nautilus.core.region cimport bell_ring, bell_sleep
-from nautilus.core.ring cimport ring_peek, ring_position, ring_push, ring_release
+    CORE_FAILED, FEED_ALL, MOST_SLOTS, PART_LOG, control_t, count_load, count_store, level_load, level_store,
+    replica_stands, slot_feed, slot_t, state_load, state_store)
+from nautilus.core.region cimport BELL_FUTEX, bell_prepare, bell_ring, bell_sleep
+from nautilus.core.ring cimport ring_peek, ring_position, ring_push, ring_release, ring_size
 from nautilus.core.trading_core cimport IDLE_NS, OUTPUT_RECORDS, core_fail, core_t, output_t, rest
 from nautilus.core.types cimport (
     EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED,
@@ -20,14 +20,24 @@ from nautilus.core.types cimport (
 
 cdef enum:
     ADJUST_NS = 1000000000      # between looks at CLOCK_REALTIME
+    LINGER_NS = 1000000000      # at a stop, for a standby
     MOST_NS = 4294967295        # of a latency that is recorded
+
+
+cdef int64_t gate_now(core_t* core) noexcept nogil:
+    """The last command whose events may be shown."""
+    cdef control_t* control = core.control
+    cdef int64_t gate = level_load(&control.gate)
+    if not core.replica or (control.degrade and not replica_stands(control, clock_now_ns())):
+        return gate
+    return min(gate, level_load(&control.replica_sequence))
 
 
 cdef bint egress_waiting(core_t* core) noexcept nogil:
     cdef uint64_t granted
     cdef uint32_t i
     cdef const output_t* record = <const output_t*>ring_peek(core.output, 1, &granted)
-    if granted and record.delivery.event.command_sequence <= level_load(&core.control.gate):
+    if granted and record.delivery.event.command_sequence <= gate_now(core):
         return True
     for i in range(core.slot_count):
         if count_load(&core.slots[i].join_wanted) != core.joined[i]:
@@ -149,16 +159,22 @@ cdef void* egress_main(void* argument) noexcept nogil:
     cdef const output_t* records
     cdef uint64_t granted, count, i
     cdef int64_t gate, adjusted = clock_now_ns(), now
-    cdef bint last, room, shown = True
+    cdef int64_t stopped = 0
+    cdef bint last, room, shown = True, standing = True
     while True:
         last = state_load(&core.journal_done) != 0
         serve_joins(core)
-        gate = level_load(&control.gate)
+        gate = gate_now(core)
+        if control.fenced_by:
+            shown = False       # another core has taken over: what this one did since is not so
         records = <const output_t*>ring_peek(core.output, LOG_STAGED, &granted)
         count = 0
         while count < granted and records[count].delivery.event.command_sequence <= gate:
             count += 1
         now = clock_now_ns()
+        if core.replica and control.degrade and standing != replica_stands(control, now):
+            standing = not standing
+            control.degraded += not standing
         if count:
             for i in range(count):
                 memcpy(&core.staged[i], &records[i].delivery, sizeof(delivery_t))
@@ -179,6 +195,11 @@ cdef void* egress_main(void* argument) noexcept nogil:
         control.log_error = 0 if room else <uint32_t>-core.log.error
         state_store(&control.log_open, room and shown)
         if count == 0:
+            if last and ring_size(core.output) and core.replica and shown and (stopped == 0 or now - stopped < LINGER_NS):
+                # A standby may have the rest on its way.
+                stopped = stopped or now
+                bell_sleep(&control.egress_bell, bell_prepare(&control.egress_bell, BELL_FUTEX), IDLE_NS // 20)
+                continue
             if last:
                 break
             rest(core, &control.egress_bell, egress_waiting, core.spin_ns, 5 * IDLE_NS)

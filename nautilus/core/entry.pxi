@@ -1,8 +1,11 @@
 # Orders by client id: what the Matcher and the shared object do with a message. Part of market.pyx.
 
+# In a batch, what later messages will touch is fetched ahead, one link of the chain after the other. Prices and ids are
+# looked at for that alone: no report depends on it.
 cdef enum:
-    AHEAD_ID = 16               # messages ahead whose id's slot is fetched, in a batch
-    AHEAD_ORDER = 8             # messages ahead whose order is fetched
+    AHEAD_NAME = 18             # messages ahead: the index's line
+    AHEAD_ORDER = 11            # the order
+    AHEAD_LEVEL = 5             # the level, and the order's neighbours
 
 
 cdef inline bint number_fits(int64_t price, int64_t quantity) noexcept nogil:
@@ -17,9 +20,7 @@ cdef void refuse_new(
 ) noexcept nogil:
     """The reason why `client_new` stopped."""
     cdef int reason = REASON_POOL_FULL
-    if id == 0:
-        reason = REASON_ORDER_ID
-    elif known:
+    if known:
         reason = REASON_DUPLICATE_ORDER
     elif not number_fits(0, quantity):
         reason = REASON_QUANTITY
@@ -32,8 +33,9 @@ cdef inline void client_new(
     market_t* m, book_t* book, uint64_t order_id, int side, int64_t price, int64_t quantity, uint32_t owner, int mode
 ) noexcept nogil:
     """A plain limit order under a client id."""
-    cdef uint32_t id = <uint32_t>order_id if order_id < m.id_count else 0
-    cdef bint known = m.orders[m.ids[id]].id == id
+    cdef uint32_t id = <uint32_t>order_id
+    cdef bint known = names_find(m, order_id) != 0
+    m.order_high = <uint32_t>(order_id >> 32)
     if ladder_unlikely(
         known or not number_fits(price, quantity) or m.order_pool.used == m.order_pool.capacity
     ):
@@ -41,15 +43,12 @@ cdef inline void client_new(
         return
     market_report(m, EVENT_ACCEPTED, side, 0, 0, id, 0, price, quantity)
     plain_enter(m, book, 0, id, side, price, quantity, owner, -rank_of(side, price), mode, False)
-    if ladder_unlikely(book.special != 0):
-        settle(m, book)
 
 
-cdef inline uint32_t client_find(const market_t* m, uint64_t order_id) noexcept nogil:
-    """The slot of an open order, 0: none. A slot that an id led to once may be another order's by now."""
-    cdef uint32_t id = <uint32_t>order_id if order_id < m.id_count else 0
-    cdef uint32_t slot = m.ids[id]
-    return slot if m.orders[slot].id == id else 0
+cdef inline uint32_t client_find(market_t* m, uint64_t order_id) noexcept nogil:
+    """The slot of an open order, 0: none. From here on reports name it."""
+    m.order_high = <uint32_t>(order_id >> 32)
+    return names_find(m, order_id)
 
 
 cdef inline void client_cancel(market_t* m, uint64_t order_id) noexcept nogil:
@@ -78,11 +77,11 @@ cdef inline void client_replace(market_t* m, uint64_t order_id, int64_t price, i
 
 
 cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
-    """A NEW that is no plain limit order."""
+    """A NEW that is no plain limit order, or that meets a book with special ones."""
     cdef intent_t intent
-    cdef uint32_t id = <uint32_t>message.order_id if message.order_id < m.id_count else 0
+    cdef uint32_t id = <uint32_t>message.order_id
     cdef int64_t price = message.price if message.order_type != TYPE_MARKET else 0
-    cdef bint known = m.orders[m.ids[id]].id == id
+    cdef bint known = client_find(m, message.order_id) != 0
     if known or not number_fits(price, message.quantity) or m.order_pool.used == m.order_pool.capacity:
         refuse_new(m, id, message.side, price, message.quantity, known)
         return
@@ -115,6 +114,7 @@ cdef inline void client_message(market_t* m, const message_t* message) noexcept 
     if kind == COMMAND_REPLACE:
         client_replace(m, message.order_id, message.price, message.quantity)
         return
+    m.order_high = <uint32_t>(message.order_id >> 32)
     if ladder_unlikely(
         kind != COMMAND_NEW or message.instrument >= m.book_count or <uint32_t>(message.side - SIDE_BUY) > 1
     ):
@@ -137,9 +137,45 @@ cdef inline void client_message(market_t* m, const message_t* message) noexcept 
     )
 
 
-cdef inline void fetch_slot(const market_t* m, uint64_t order_id) noexcept nogil:
-    market_prefetch(&m.ids[order_id if order_id < m.id_count else 0])
+cdef inline void fetch_name(const market_t* m, uint64_t order_id) noexcept nogil:
+    market_prefetch(&m.names.now.entries[index_home(&m.names, &m.names.now, index_key(order_id))])
+
+
+cdef inline uint32_t guess_slot(const market_t* m, uint64_t order_id) noexcept nogil:
+    """The slot at the id's home, most often its own; 0 where there is none."""
+    return <uint32_t>(
+        m.names.now.entries[index_home(&m.names, &m.names.now, index_key(order_id))] >> 32
+    )
 
 
 cdef inline void fetch_order(const market_t* m, uint64_t order_id) noexcept nogil:
-    market_prefetch(&m.orders[m.ids[order_id if order_id < m.id_count else 0]])
+    market_prefetch(&m.orders[guess_slot(m, order_id)])
+
+
+cdef inline void fetch_level(const market_t* m, uint64_t order_id) noexcept nogil:
+    cdef const order_t* order = &m.orders[guess_slot(m, order_id)]
+    market_prefetch(&m.pages.levels[order.level])
+    market_prefetch(&m.orders[order.prev])
+    market_prefetch(&m.orders[order.next])
+
+
+cdef inline void fetch_price(const market_t* m, const book_t* book, int side, int64_t price) noexcept nogil:
+    """The level where an order of that price would rest, if its leaf is at hand, and its last order's line with it."""
+    cdef const ladder_t* ladder = &book.ladders[side - 1]
+    cdef int64_t rank = rank_of(side, price)
+    cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
+    cdef uint32_t index
+    if ladder.hand_key[(key >> 6) & (LADDER_AT_HAND - 1)] == key >> 6:
+        index = m.pages.nodes[ladder.hand[(key >> 6) & (LADDER_AT_HAND - 1)]].child[key & 63]
+        market_prefetch(&m.pages.levels[(index << 9) | (rank & 511)])
+
+
+cdef inline void client_fetch(const market_t* m, const message_t* message) noexcept nogil:
+    cdef const message_t* later = &message[AHEAD_LEVEL]
+    fetch_name(m, message[AHEAD_NAME].order_id)
+    if message[AHEAD_ORDER].kind != COMMAND_NEW:
+        fetch_order(m, message[AHEAD_ORDER].order_id)
+    if later.kind != COMMAND_NEW:
+        fetch_level(m, later.order_id)
+    if later.kind != COMMAND_CANCEL and later.instrument < m.book_count and <uint32_t>(later.side - SIDE_BUY) <= 1:
+        fetch_price(m, &m.books[later.instrument], later.side, later.price)

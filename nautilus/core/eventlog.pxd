@@ -78,4 +78,5 @@ cdef class EventLogWriter:
     cdef log_t state
     cdef readonly object path
     cdef readonly object notes      # what opening found: a tail that was cut, say
+    cdef object looked              # (first event, the first one behind it, name) of the file that `has` looked into
     cdef int cut(self, object name) except -1

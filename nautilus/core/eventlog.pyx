@@ -3,17 +3,17 @@
 from libc.errno cimport EDQUOT, EFBIG, EINTR, EINVAL, ENOSPC, ENXIO, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdio cimport snprintf
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from nautilus.core.crc32c cimport crc32c_update
-from nautilus.core.types cimport RECORD_LAYOUT
+from nautilus.core.types cimport RECORD_LAYOUT, command_t, event_t
 
 import os
 from pathlib import Path
 
 import numpy as np
 
-from nautilus.core.types import EVENT
+from nautilus.core.types import COMMAND, EVENT
 
 cdef extern from "<fcntl.h>" nogil:
     int openat(int directory, const char* name, int flags, ...)
@@ -194,7 +194,7 @@ cdef class EventLogWriter:
     """One thread. The writer of the event log at `path`, a directory that is made where there is none.
 
     file_bytes: size of a file, allocated ahead. policy: with "disk", a file is on disk under its name before it is
-    written to. An existing log goes on behind its last sound record; what follows that record is cut, and a file
+    written to. first: sequence of the first event, where the log is new. An existing log goes on behind its last sound record; what follows that record is cut, and a file
     whose header is damaged is set aside with those behind it; `notes` says so. Raises OSError, EventLogError for a
     log of another layout.
     """
@@ -203,7 +203,7 @@ cdef class EventLogWriter:
         memset(&self.state, 0, sizeof(log_t))
         self.state.directory_fd = self.state.fd = -1
 
-    def __init__(self, path, *, file_bytes=64 << 20, policy="memory"):
+    def __init__(self, path, *, file_bytes=64 << 20, policy="memory", first=1):
         cdef log_t* log = &self.state
         if policy not in ("memory", "disk"):
             raise ValueError(f"policy: expected 'memory' or 'disk', found {policy!r}")
@@ -216,6 +216,7 @@ cdef class EventLogWriter:
         if log.capacity < 16:
             raise ValueError(f"file_bytes: expected at least {LOG_HEADER + 16 * sizeof(delivery_t)}, found {file_bytes}")
         log.reserve = min(log.capacity // 8, 65536)
+        log.last_sequence = first - 1
         files = _usable(path, self.notes)
         while files:
             first, name, capacity = files.pop()
@@ -267,6 +268,7 @@ cdef class EventLogWriter:
     def truncate(self, int64_t last_sequence):
         """Forget what lies behind an event; it will be written anew."""
         files = _files(self.path)
+        self.looked = None
         if last_sequence >= self.state.last_sequence:
             return
         if self.state.fd >= 0:
@@ -293,6 +295,40 @@ cdef class EventLogWriter:
             finally:
                 os.close(fd)
 
+    def has(self, events):
+        """Whether the log has these EVENT records, sound, in this order; they are not empty, their sequences ascend."""
+        cdef const uint8_t[::1] wanted
+        cdef const uint8_t* raw
+        cdef const delivery_t* record
+        cdef Py_ssize_t i, done = 0, total = len(events)
+        cdef int64_t first, begin, end = 0, count
+        if events.dtype is not EVENT and events.dtype != EVENT:
+            raise TypeError(f"events: expected dtype EVENT, found {events.dtype}")
+        wanted = np.ascontiguousarray(events).view(np.uint8)
+        first = events["sequence"][0]
+        while done < total:
+            # A replay asks for one stretch after the other, so the file is mostly that of the last time.
+            if self.looked is None or not self.looked[0] <= first < self.looked[1]:
+                self.looked = next(
+                    ((begun, begun + capacity, name) for begun, name in _files(self.path)
+                     for capacity in (_header(name)[1],) if begun <= first < begun + capacity), None)
+                if self.looked is None:
+                    return False
+            begin, end, name = self.looked
+            count = min(<int64_t>(total - done), min(end - first, <int64_t>SCANNED))
+            records = _read(name, first - begin, count)
+            if len(records) != count:
+                return False
+            raw = <const uint8_t*><size_t>records.ctypes.data
+            record = <const delivery_t*>raw
+            for i in range(count):
+                if not is_sound(&record[i], first + i) \
+                        or memcmp(&record[i].event, &wanted[(done + i) * <Py_ssize_t>sizeof(event_t)], sizeof(event_t)):
+                    return False
+            done += count
+            first += count
+        return True
+
     def append(self, records):
         """Write DELIVERY records that follow the last one; their checksums are set. Raises OSError, ValueError."""
         cdef uint8_t[::1] raw
@@ -310,6 +346,39 @@ cdef class EventLogWriter:
             )
         if rc:
             raise OSError(-rc, os.strerror(-rc), self.path)
+
+
+def deliveries(events, commands):
+    """DELIVERY records of EVENT records, all that came of COMMAND records whose sequences ascend by 1."""
+    cdef const uint8_t[::1] source, causes
+    cdef uint8_t[::1] target
+    cdef delivery_t* record
+    cdef const command_t* command
+    cdef const event_t* event
+    cdef Py_ssize_t i, count = len(events)
+    cdef int64_t first, place
+    if events.dtype != EVENT or commands.dtype != COMMAND:
+        raise TypeError(f"deliveries: expected dtypes EVENT and COMMAND, found {events.dtype} and {commands.dtype}")
+    records = np.zeros(count, DELIVERY)
+    if count == 0:
+        return records
+    source = np.ascontiguousarray(events).view(np.uint8)
+    causes = np.ascontiguousarray(commands).view(np.uint8)
+    target = records.view(np.uint8)
+    record = <delivery_t*>&target[0]
+    event = <const event_t*>&source[0]
+    command = <const command_t*>&causes[0]
+    first = command[0].sequence
+    for i in range(count):
+        place = event[i].command_sequence - first
+        if not 0 <= place < len(commands):
+            raise ValueError(f"deliveries: event {event[i].sequence} is of command {event[i].command_sequence}, "
+                             f"expected {first} to {first + len(commands) - 1}")
+        record[i].event = event[i]
+        record[i].kind = command[place].kind
+        if i + 1 == count or event[i + 1].command_sequence != event[i].command_sequence:
+            record[i].flags = DELIVERY_LAST
+    return records
 
 
 class EventLog:

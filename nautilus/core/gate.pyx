@@ -56,6 +56,7 @@ cdef uint64_t write_waiting(core_t* core, uint64_t most) noexcept nogil:
     level_store(&control.written_sequence, journal.written_sequence)
     level_store(&control.durable_sequence, journal.durable_sequence)
     level_store(&control.gate, journal.durable_sequence if core.durable else journal.written_sequence)
+    bell_ring(&control.replica_bell, core.replica_bell)
     return granted
 
 

@@ -8,6 +8,7 @@ Nothing here raises: the first error is kept in `journal_t.error`, is final, and
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from nautilus.core.hashing cimport xxh64_stripes, xxh64_t
 from nautilus.core.types cimport command_t
 
 cdef enum:
@@ -32,6 +33,7 @@ ctypedef struct journal_t:
     encode_t encode
     int64_t last_sequence           # of the last command put
     uint32_t chain                  # checksum of the last record put, or of the segment's header
+    xxh64_t digest                  # of the segment so far, as the header of the next one has it
     int error                       # 0, or -errno of the first failure: final
     int policy
     # the segment being written
@@ -75,12 +77,15 @@ cdef void journal_misplaced(journal_t* journal) noexcept nogil
 
 cdef inline void journal_put(journal_t* journal, const command_t* command) noexcept nogil:
     """Stage one command; `command.sequence` must be the last one plus 1. Look at `error` after the flush."""
+    cdef size_t bytes
     if journal.used + JOURNAL_RECORD > journal.limit and journal_make_room(journal) != 0:
         return
     if command.sequence != journal.last_sequence + 1:
         journal_misplaced(journal)
         return
-    journal.used += journal.encode(journal.buffer + journal.used, command, &journal.chain)
+    bytes = journal.encode(journal.buffer + journal.used, command, &journal.chain)
+    xxh64_stripes(&journal.digest, journal.buffer + journal.used + 8, (bytes - 8) // 8)
+    journal.used += bytes
     journal.last_sequence = command.sequence
 
 

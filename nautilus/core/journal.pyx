@@ -6,13 +6,12 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from nautilus.core.crc32c cimport crc32c_instruction
+from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.journal_reader cimport JournalReader as Reader
-from nautilus.core.journal_reader cimport walk
-from nautilus.core.journal_recovery cimport (
-    check_opening, lock_directory, mark_unsynced, recover, renew_unsynced)
+from nautilus.core.journal_recovery cimport lock_directory, make_sound, mark_unsynced, sync_directory
 from nautilus.core.segment cimport (
-    RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, hash_body_t, open_directory, os_error, path_bytes, seal_body_t,
-    segment_header_t, segment_mark, segment_name, segment_write_header, write_all)
+    RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_CHAINED, hash_body_t, open_directory, os_error, path_bytes,
+    seal_body_t, segment_digest, segment_header_t, segment_mark, segment_name, segment_write_header, write_all)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT
 
 import numpy as np
@@ -192,8 +191,9 @@ cdef void remove_spares(int directory_fd) noexcept nogil:
         unlinkat(directory_fd, name, 0)
 
 
-cdef int begin_segment(journal_t* journal, uint32_t previous_chain, uint32_t* chain) noexcept nogil:
-    """Give the last spare its header and its name. 0 or -errno."""
+cdef int begin_segment(journal_t* journal, uint32_t previous_chain, uint64_t previous_digest,
+                       segment_header_t* begun) noexcept nogil:
+    """Give the last spare its header, signed in `begun`, and its name. 0 or -errno."""
     cdef segment_header_t header
     cdef char[NAME] name
     cdef char[NAME] spare
@@ -208,6 +208,8 @@ cdef int begin_segment(journal_t* journal, uint32_t previous_chain, uint32_t* ch
     header.capacity = journal.capacity
     header.closed_capacity = journal.closed_capacity
     header.previous_chain = previous_chain
+    header.features = SEGMENT_CHAINED
+    header.previous_digest = previous_digest
     rc = segment_write_header(fd, &header)
     if rc != 0:
         return rc
@@ -219,17 +221,18 @@ cdef int begin_segment(journal_t* journal, uint32_t previous_chain, uint32_t* ch
         return -errno
     if journal.policy == POLICY_DISK and fsync(journal.directory_fd) != 0:
         return -errno
-    chain[0] = header.crc
+    begun[0] = header
     return 0
 
 
-cdef void enter_segment(journal_t* journal, uint32_t chain) noexcept nogil:
+cdef void enter_segment(journal_t* journal, const segment_header_t* header) noexcept nogil:
     journal.spares -= 1
     journal.fd = journal.spare_fd[journal.spares]
     journal.offset = JOURNAL_HEADER
     journal.bytes_written += JOURNAL_HEADER
     journal.first_sequence = journal.last_sequence + 1
-    journal.chain = chain
+    journal.chain = header.crc
+    segment_digest(header, &journal.digest)
     set_limit(journal)
 
 
@@ -239,7 +242,8 @@ cdef void stage_seal(journal_t* journal, uint64_t kind) noexcept nogil:
     body.offset = journal.offset + <int64_t>journal.used
     body.kind = kind
     body.epoch = journal.epoch
-    journal.used += segment_mark(journal.buffer + journal.used, RECORD_SEAL, &body, &journal.chain)
+    journal.used += segment_mark(journal.buffer + journal.used, RECORD_SEAL, &body, &journal.chain,
+                                 &journal.digest)
 
 
 cdef int roll(journal_t* journal) noexcept nogil:
@@ -248,13 +252,13 @@ cdef int roll(journal_t* journal) noexcept nogil:
     The next segment has its name before the seal is written: a sealed segment without a successor is therefore a loss,
     never an interrupted roll; an unsealed one with an empty successor is an interrupted roll, never a loss.
     """
-    cdef uint32_t chain = 0
+    cdef segment_header_t begun
     cdef int rc = 0
     if journal.spares == 0:
         rc = prepare_spare(journal)
     if rc == 0:
         stage_seal(journal, SEAL_ROLL)
-        rc = begin_segment(journal, journal.chain, &chain)
+        rc = begin_segment(journal, journal.chain, xxh64_value(&journal.digest, NULL, 0), &begun)
     if rc == 0:
         rc = journal_flush(journal)
     if rc == 0 and ftruncate(journal.fd, journal.offset) != 0:
@@ -263,7 +267,7 @@ cdef int roll(journal_t* journal) noexcept nogil:
         return journal_fail(journal, rc)
     c_close(journal.fd)
     journal.rolls += 1
-    enter_segment(journal, chain)
+    enter_segment(journal, &begun)
     return 0
 
 
@@ -301,7 +305,8 @@ cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t
     body.event_sequence = event_sequence
     body.event_hash = event_hash
     body.journal_hash = journal_hash
-    journal.used += segment_mark(journal.buffer + journal.used, RECORD_HASH, &body, &journal.chain)
+    journal.used += segment_mark(journal.buffer + journal.used, RECORD_HASH, &body, &journal.chain,
+                                 &journal.digest)
     journal.hash_sequence = command_sequence
 
 
@@ -350,8 +355,9 @@ cdef class Journal:
                  first_sequence=None, epoch=None):
         cdef journal_t* state = &self.state
         cdef Reader reader
-        cdef uint32_t previous_chain = 0
-        cdef uint32_t chain = 0
+        cdef segment_header_t begun
+        cdef uint32_t previous_chain
+        cdef uint64_t previous_digest
         cdef int rc
         if state.directory_fd >= 0:
             raise JournalError(f"{self.path}: open already", "locked")
@@ -374,14 +380,10 @@ cdef class Journal:
             state.directory_fd = open_directory(path)
             state.lock_fd = lock_directory(self.path, state.directory_fd)
             remove_spares(state.directory_fd)
-            self.renewed = renew_unsynced(self.path, state.directory_fd)
-            reader = walk(path)
-            if reader.names:
-                check_opening(reader, capacity, closed_capacity, first_sequence, epoch)
-                report = reader.report_now()
-                recover(reader, state.directory_fd)
-                self.recovery = report
-                previous_chain = reader.chain
+            reader, self.renewed, self.recovery = make_sound(
+                self.path, state.directory_fd, capacity, closed_capacity, first_sequence, epoch)
+            previous_chain = reader.chain
+            previous_digest = xxh64_value(&reader.digest, NULL, 0)
             if reader.cut_index > 0:
                 state.last_sequence = reader.last_sequence
                 state.epoch = epoch or reader.header.epoch
@@ -390,8 +392,10 @@ cdef class Journal:
                 if reader.header.first_sequence > reader.last_sequence:
                     # It holds no command: the new one takes its place in the chain and, by one rename, its name.
                     previous_chain = reader.header.previous_chain
+                    previous_digest = reader.header.previous_digest
             else:
                 previous_chain = 0
+                previous_digest = 0
                 state.last_sequence = (first_sequence or 1) - 1
                 state.epoch = epoch or 1
                 state.capacity = capacity or 1 << 20
@@ -404,14 +408,14 @@ cdef class Journal:
             state.hash_sequence = -1
             rc = prepare_spare(state)
             if rc == 0:
-                rc = begin_segment(state, previous_chain, &chain)
+                rc = begin_segment(state, previous_chain, previous_digest, &begun)
             if rc != 0:
                 raise os_error(-rc, f"{self.path}/{segment_name(state.last_sequence + 1)}")
         except BaseException:
             self.release()
             raise
         state.error = 0
-        enter_segment(state, chain)
+        enter_segment(state, &begun)
 
     def __dealloc__(self):
         self.release()
@@ -589,12 +593,3 @@ def encode(commands, uint32_t chain=0, *, bint tables=False):
     for i in range(len(commands)):
         used += call(start + used, <const command_t*>&raw[i * <Py_ssize_t>sizeof(command_t)], &chain)
     return bytes(out[:used])
-
-
-cdef int sync_directory(str path) except -1:
-    cdef int fd = open_directory(path)
-    cdef int rc = -errno if fsync(fd) != 0 else 0
-    c_close(fd)
-    if rc != 0:
-        raise os_error(-rc, path)
-    return 0

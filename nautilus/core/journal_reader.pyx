@@ -2,13 +2,13 @@
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
 
+from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.segment cimport (
     DAMAGE_CUT, DAMAGE_HEAD, DAMAGE_HEADER, DAMAGE_HEADER_COPY, DAMAGE_MAGIC, DAMAGE_SEAL, DAMAGE_SEQUENCE,
-    RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_HEADER, SEGMENT_RECORD,
-    cursor_close, cursor_data_end, cursor_kept_end, cursor_next, cursor_open, list_directory, os_error, path_bytes,
-    segment_name)
+    RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_CHAINED, SEGMENT_HEADER,
+    SEGMENT_RECORD, cursor_close, cursor_commands, cursor_data_end, cursor_kept_end, cursor_open, list_directory,
+    os_error, path_bytes, segment_name)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT, command_t
 
 import re
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nautilus.core.journal_base import read_base
 from nautilus.core.segment import JournalDamage, JournalError
 from nautilus.core.types import COMMAND
 
@@ -27,7 +28,7 @@ cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
 
 cdef enum:
-    SCRATCH = 512
+    AT_ONCE = 1 << 20           # records checked before signals are looked at
 
 _SEGMENT = re.compile(r"[0-9a-f]{16}\.journal")
 
@@ -168,7 +169,7 @@ cdef class JournalReader:
         elif index == 0:
             # Where the reader starts in the middle, the segments before are not looked at.
             if header.previous_chain != 0 and self.start == 0:
-                damage = JournalDamage(name, 56, "missing segment", f"the one that holds command {named - 1}", "none")
+                damage = _before(self.path, name, header)
         elif self.seal == 0:
             with nogil:
                 end = cursor_data_end(&self.cursor, SEGMENT_HEADER)
@@ -185,6 +186,10 @@ cdef class JournalReader:
             damage = JournalDamage(
                 name, 56, "chain", f"{self.chain:08x} as the end of {self.names[index - 1]}",
                 f"{header.previous_chain:08x}")
+        elif header.features & SEGMENT_CHAINED and header.previous_digest != xxh64_value(&self.digest, NULL, 0):
+            damage = JournalDamage(
+                name, 64, "chain", f"{xxh64_value(&self.digest, NULL, 0):016x} as the digest of all up to "
+                f"{self.names[index - 1]}", f"{header.previous_digest:016x}")
         elif header.epoch < self.header.epoch:
             damage = JournalDamage(name, 32, "epoch", f"at least {self.header.epoch}", str(header.epoch))
         if damage is not None:
@@ -201,6 +206,7 @@ cdef class JournalReader:
             self.first_sequence = header.first_sequence
         self.last_sequence = self.cursor.last_sequence
         self.chain = self.cursor.chain
+        self.digest = self.cursor.digest
         self.header = self.cursor.header
         self.cut_index = index + 1
         self.cut_offset = SEGMENT_HEADER
@@ -223,6 +229,8 @@ cdef class JournalReader:
         self.seal = cursor.seal
         self.chain = cursor.chain
         self.unsealed_chain = cursor.unsealed_chain
+        self.digest = cursor.digest
+        self.unsealed_digest = cursor.unsealed_digest
         self.records += cursor.records
         self.last_sequence = cursor.last_sequence
         self.cut_offset = min(cursor.offset, cursor.size)
@@ -253,15 +261,19 @@ cdef class JournalReader:
         return 0
 
     cdef int read(self, command_t* out, Py_ssize_t capacity, Py_ssize_t* count) except -1:
-        """Up to `capacity` commands; ends early at a hash record or a segment's end. The cursor's last answer."""
+        """Up to `capacity` commands; ends early at a hash record or a segment's end. The cursor's last answer.
+
+        out: NULL where nobody wants them.
+        """
         cdef int kind = RECORD_COMMAND
         cdef Py_ssize_t filled = 0
+        cdef int64_t unwanted
         with nogil:
-            while filled < capacity:
-                kind = cursor_next(&self.cursor, out + filled)
-                if kind != RECORD_COMMAND:
-                    break
-                filled += out[filled].sequence >= self.start
+            unwanted = min(self.start - self.cursor.last_sequence - 1, <int64_t>capacity)
+            if unwanted > 0:
+                cursor_commands(&self.cursor, NULL, unwanted, &kind)
+            else:
+                filled = cursor_commands(&self.cursor, out, capacity, &kind)
         count[0] = filled
         if kind == RECORD_END or kind == RECORD_SEAL or -2000 < kind <= -1000:
             self.leave(kind)
@@ -323,6 +335,19 @@ cdef class JournalReader:
         raise StopIteration
 
 
+cdef object _before(str path, str name, const segment_header_t* header):
+    """The damage where a journal begins in its middle, unless its segments before were compacted away."""
+    cdef object base = read_base(path)
+    if base is None or header.first_sequence > base.first_sequence:
+        return JournalDamage(
+            name, 56, "missing segment", f"the one that holds command {header.first_sequence - 1}", "none")
+    if header.first_sequence == base.first_sequence and (
+            header.previous_chain != base.chain or header.previous_digest != base.digest):
+        return JournalDamage(name, 56, "chain", f"{base.chain:08x} {base.digest:016x}, as the file base has it",
+                             f"{header.previous_chain:08x} {header.previous_digest:016x}")
+    return None
+
+
 cdef object _describe(cursor_t* cursor, int reason, str name, int64_t end, bint last):
     """The damage that the cursor met. What lies at the very end of the data may be a write that never completed."""
     if reason == DAMAGE_CUT:
@@ -360,18 +385,12 @@ cdef int64_t _data_bytes(str file_name) except -1:
 cdef JournalReader walk(object path):
     """A reader that has gone through the whole journal and delivered it to nobody."""
     cdef JournalReader reader = JournalReader(path, strict=False, any_rules=True)
-    cdef command_t* scratch = <command_t*>malloc(SCRATCH * sizeof(command_t))
     cdef Py_ssize_t count
-    if scratch is NULL:
-        raise MemoryError("journal: no memory for a read buffer")
-    try:
-        while not reader.finished:
-            if reader.inside:
-                reader.read(scratch, SCRATCH, &count)
-            else:
-                reader.enter()
-    finally:
-        free(scratch)
+    while not reader.finished:
+        if reader.inside:
+            reader.read(NULL, AT_ONCE, &count)
+        else:
+            reader.enter()
     return reader
 
 

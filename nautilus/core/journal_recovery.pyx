@@ -1,6 +1,6 @@
 """Putting a journal right after a crash or damage: the valid prefix stays, no record is deleted."""
 
-from libc.errno cimport EAGAIN, ENOENT, errno
+from libc.errno cimport EAGAIN, EINTR, ENOENT, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdio cimport snprintf
 
@@ -30,7 +30,7 @@ cdef extern from "<stdio.h>" nogil:
 
 cdef extern from "<sys/file.h>" nogil:
     int flock(int fd, int operation)
-    int LOCK_EX, LOCK_NB
+    int LOCK_EX, LOCK_NB, LOCK_UN
 
 cdef const char* LOCK = b"lock"
 cdef const char* RENEWED = b"renewed"
@@ -60,6 +60,30 @@ cdef int lock_directory(str path, int directory_fd) except -1:
     if ftruncate(fd, 0) == 0:
         write_all(fd, text, <size_t>length, 0)      # only for the message above
     return fd
+
+
+cdef int lock_retention(str path, int directory_fd) except -1:
+    """Lock the directory itself, whose files a compaction removes under the same lock; one under way is waited for."""
+    while flock(directory_fd, LOCK_EX) != 0:
+        if errno != EINTR:
+            raise os_error(errno, path)
+    return 0
+
+
+cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, first_sequence, epoch):
+    cdef JournalReader reader
+    cdef object report = None
+    lock_retention(path, directory_fd)      # nobody compacts it meanwhile
+    try:
+        renewed = renew_unsynced(path, directory_fd)
+        reader = walk(path)
+        if reader.names:
+            check_opening(reader, capacity, closed_capacity, first_sequence, epoch)
+            report = reader.report_now()
+            recover(reader, directory_fd)
+        return reader, renewed, report
+    finally:
+        flock(directory_fd, LOCK_UN)
 
 
 cdef int refuse_unrepairable(JournalReader reader) except -1:
@@ -150,11 +174,12 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
             # The segment that this seal announces is lost: the journal ends here after all.
             reader.cut_offset -= SEGMENT_MARK
             reader.chain = reader.unsealed_chain
+            reader.digest = reader.unsealed_digest
         body.last_sequence = reader.last_sequence
         body.offset = max(reader.cut_offset, SEGMENT_HEADER)
         body.kind = SEAL_RECOVERED
         body.epoch = reader.header.epoch
-        segment_mark(mark, RECORD_SEAL, &body, &reader.chain)
+        segment_mark(mark, RECORD_SEAL, &body, &reader.chain, &reader.digest)
         rc = segment_write_header(fd, &reader.header) if reader.cut_offset < SEGMENT_HEADER else 0
         if rc == 0:
             rc = write_all(fd, mark, SEGMENT_MARK, body.offset)
@@ -329,3 +354,12 @@ def repair(path):
         if lock_fd >= 0:
             c_close(lock_fd)
         c_close(directory_fd)
+
+
+cdef int sync_directory(str path) except -1:
+    cdef int fd = open_directory(path)
+    cdef int rc = -errno if fsync(fd) != 0 else 0
+    c_close(fd)
+    if rc != 0:
+        raise os_error(-rc, path)
+    return 0

@@ -6,14 +6,16 @@ A price is kept as its `rank`: price for buys, -price for sells, so that the bes
 rank and there is one code path. 512 consecutive ranks are a page. All levels lie in one array; a level's number,
 `page * 512 + slot`, leads an order to its level by one addition, and the level's page and price by two shifts.
 
-    book ── ladder ── near[8] ──► page header: number, summary, 8 words of one bit a level ──► 512 levels of 16 bytes
-                 └── trie of 64-way nodes over the pages that hold orders (as deep as their spread asks for, 6 at most)
+    book ── ladder ── 2 leaves kept at hand ──► leaf: 64 pages ──► page: number, one bit a level ──► 512 levels, 16 bytes each
+                 └── root ── nodes of 64 ────────┘    (as deep as the spread of its prices asks for, 6 at most)
 
-Near the touch an operation finds its page by `near`, a direct-mapped cache, and looks at the header, the level and the
-neighbour orders. Further out it goes down the trie: at most six nodes for prices of +-2^40, nothing is moved, so there is
-no window to re-centre and no stall. A page that empties stays in `near` as idle, out of the trie, and is used again at
-once where the touch comes back; idle pages form one queue over all ladders and are given back from its old end, when
-their number passes a limit or the pool is empty. A ladder itself is one cache line: any number of them costs little.
+A leaf spans 32,768 ranks and neighbouring leaves are both at hand, so near the touch an operation looks at one entry of
+the leaf, the page, the level and the neighbour orders. Further out it goes down at most six nodes for prices of +-2^40.
+Nothing is ever moved: there is no window to re-centre, and no stall.
+
+A page that empties stays where it is, idle: one bit is cleared on the way up, and set again by the next order. Idle pages
+of all ladders form one queue; its oldest is given back where their number passes a limit or the pool is empty. An unused
+ladder is one cache line of zeros: any number of them costs little.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -31,8 +33,7 @@ cdef extern from *:
     /* One of two addresses without a branch: whether an order is the first or last of its level is not predictable. */
     static inline uint32_t *ladder_choose(uint32_t which, uint32_t *some, uint32_t *none)
     {
-        uintptr_t mask = (uintptr_t)0 - (uintptr_t)(which != 0);
-        return (uint32_t *)(((uintptr_t)some & mask) | ((uintptr_t)none & ~mask));
+        return __builtin_expect_with_probability(which != 0, 1, 0.5) ? some : none;
     }
     #endif
     """
@@ -42,13 +43,8 @@ cdef extern from *:
     uint32_t* ladder_choose(uint32_t which, uint32_t* some, uint32_t* none) noexcept nogil
 
 cdef enum:
-    LADDER_NEAR = 8
-    LADDER_DEPTH = 6            # 64^6 pages of 512 ranks and more than 2^41 ranks
-
-cdef enum:
-    PAGE_FREE = 0               # in the pool
-    PAGE_USED = 1               # in the trie
-    PAGE_IDLE = 2               # empty, kept by `near` of its ladder
+    LADDER_DEPTH = 6            # 64^6 pages of 512 ranks are more than the 2^41 ranks that there are
+    LADDER_AT_HAND = 2
 
 ctypedef struct level_t:
     int64_t quantity            # of all its orders
@@ -56,35 +52,41 @@ ctypedef struct level_t:
     uint32_t tail
 
 ctypedef struct page_t:
-    uint64_t summary            # bit per word; the pool keeps its link here
+    uint64_t summary            # bit per word, 0: idle; the pool keeps its link here
     int64_t number              # rank >> 9
     uint64_t words[8]           # bit per level
     ladder_t* ladder
     uint32_t owner              # what the user of the ladder says: the number of the book
+    uint32_t leaf               # node that leads here
     uint32_t idle_next          # towards the newest
     uint32_t idle_prev
-    uint32_t state
-    uint64_t pad
+    uint64_t pad[3]             # to two cache lines
 
 ctypedef struct node_t:
-    uint64_t bits               # the pool keeps its link here
-    uint32_t child[64]
+    uint64_t bits               # bit per child that holds orders; the pool keeps its link here
+    uint32_t parent             # 0: the root
+    uint32_t at                 # place there
+    uint32_t children           # how many there are, idle ones too
+    uint32_t pad[11]
+    uint32_t child[64]          # nodes; of a leaf: pages
 
 ctypedef struct ladder_t:
     int64_t best                # rank of the best level, LADDER_EMPTY: none
     uint32_t best_level
-    uint32_t root               # node, 0: no page in use
+    uint32_t root               # node, 0: no page
     int64_t prefix              # what all keys below the root share
+    int64_t hand_key[LADDER_AT_HAND]    # leaves at hand: key >> 6 of their pages
+    uint32_t hand[LADDER_AT_HAND]
     uint32_t height             # nodes on the way down
     uint32_t side               # 1 buy, 2 sell
-    uint32_t near[LADDER_NEAR]
 
 # What the ladders of one market share.
 ctypedef struct pages_t:
     page_t* headers
     level_t* levels             # (pool.capacity + 1) * 512
+    node_t* nodes
     pool_t pool                 # of headers
-    pool_t nodes
+    pool_t node_pool
     uint32_t idle_oldest
     uint32_t idle_newest
     uint32_t idle
@@ -94,96 +96,45 @@ ctypedef struct pages_t:
 cdef extern from *:
     """
     #define LADDER_EMPTY INT64_MIN
-    #define LADDER_NO_PAGE INT64_MIN
     #define LADDER_KEY_ZERO ((int64_t)1 << 33)
     """
     const int64_t LADDER_EMPTY
-    const int64_t LADDER_NO_PAGE
     const int64_t LADDER_KEY_ZERO   # makes keys of page numbers: not negative, in their order
 
 
-cdef inline node_t* node_at(const pages_t* pages, uint32_t index) noexcept nogil:
-    return &(<node_t*>pages.nodes.base)[index]
-
-
-# ---- The trie: pages in use by key. Rare: a page comes into use or falls out of it, or is not in `near`.
-
-cdef inline uint32_t trie_find(const pages_t* pages, const ladder_t* ladder, int64_t key) noexcept nogil:
-    cdef uint32_t index = ladder.root
-    cdef int shift = 6 * <int>ladder.height
-    cdef node_t* node
-    cdef int at
-    if index == 0 or key >> shift != ladder.prefix:
-        return 0
-    while shift:
-        shift -= 6
-        node = node_at(pages, index)
-        at = <int>((key >> shift) & 63)
-        if not (node.bits >> at) & 1:
-            return 0
-        index = node.child[at]
-    return index
-
-
-cdef inline uint32_t trie_last(const pages_t* pages, const ladder_t* ladder) noexcept nogil:
-    """The page of the highest number, 0: none."""
-    cdef uint32_t index = ladder.root
-    cdef uint32_t height = ladder.height
-    cdef node_t* node
-    if index == 0:
-        return 0
-    while height:
-        node = node_at(pages, index)
-        index = node.child[ladder_high_bit(node.bits)]
-        height -= 1
-    return index
-
-
-cdef inline uint32_t trie_below(const pages_t* pages, const ladder_t* ladder, int64_t key) noexcept nogil:
-    """The page of the highest number below `key`, 0: none."""
-    cdef uint32_t index = ladder.root
-    cdef uint32_t turn = 0          # child where the search may leave the key's own way, 0: none yet
-    cdef int shift = 6 * <int>ladder.height
-    cdef int turn_shift = 0
-    cdef node_t* node
-    cdef uint64_t lower
-    cdef int at
-    if index == 0 or key >> shift < ladder.prefix:
-        return 0
-    if key >> shift > ladder.prefix:
-        return trie_last(pages, ladder)
-    while shift:
-        shift -= 6
-        node = node_at(pages, index)
-        at = <int>((key >> shift) & 63)
-        lower = node.bits & (((<uint64_t>1) << at) - 1)
-        if lower:
-            turn = node.child[ladder_high_bit(lower)]
-            turn_shift = shift
-        if not (node.bits >> at) & 1:
-            break
-        index = node.child[at]
-    while turn and turn_shift:
-        node = node_at(pages, turn)
-        turn = node.child[ladder_high_bit(node.bits)]
-        turn_shift -= 6
-    return turn
-
+# ---- Nodes. A page's key is its number + LADDER_KEY_ZERO.
 
 cdef inline uint32_t node_new(pages_t* pages) noexcept nogil:
-    cdef uint32_t index = pool_take(&pages.nodes)
-    node_at(pages, index).bits = 0
+    """There is one: `ladder_bring` has looked. Children of its last use are all gone."""
+    cdef uint32_t index = pool_take(&pages.node_pool)
+    cdef node_t* node = &pages.nodes[index]
+    node.bits = 0
+    node.parent = 0
+    node.children = 0
     return index
 
 
-cdef inline bint trie_room(const pages_t* pages) noexcept nogil:
-    """Whether one insertion, whatever its key, finds its nodes."""
-    return pages.nodes.capacity - pages.nodes.used >= 2 * LADDER_DEPTH
+cdef inline void node_adopt(pages_t* pages, uint32_t parent, uint32_t at, uint32_t index) noexcept nogil:
+    pages.nodes[parent].child[at] = index
+    pages.nodes[parent].children += 1
+    pages.nodes[index].parent = parent
+    pages.nodes[index].at = at
 
 
-cdef inline void trie_insert(pages_t* pages, ladder_t* ladder, int64_t key, uint32_t page) noexcept nogil:
+cdef inline uint32_t leaf_find(const pages_t* pages, const ladder_t* ladder, int64_t key) noexcept nogil:
+    """The leaf of a key, 0: none."""
+    cdef uint32_t index = ladder.root
+    cdef int shift = 6 * <int>ladder.height
+    if index == 0 or key >> shift != ladder.prefix:
+        return 0
+    while shift > 6 and index:
+        shift -= 6
+        index = pages.nodes[index].child[(key >> shift) & 63]
+    return index
+
+
+cdef inline uint32_t leaf_make(pages_t* pages, ladder_t* ladder, int64_t key) noexcept nogil:
     cdef uint32_t index, at
-    cdef node_t* node
     cdef int shift
     if ladder.root == 0:
         ladder.root = node_new(pages)
@@ -192,80 +143,115 @@ cdef inline void trie_insert(pages_t* pages, ladder_t* ladder, int64_t key, uint
     while key >> (6 * <int>ladder.height) != ladder.prefix:
         index = node_new(pages)
         at = <uint32_t>(ladder.prefix & 63)
-        node = node_at(pages, index)
-        node.bits = (<uint64_t>1) << at
-        node.child[at] = ladder.root
+        node_adopt(pages, index, at, ladder.root)
+        pages.nodes[index].bits = (<uint64_t>(pages.nodes[ladder.root].bits != 0)) << at
         ladder.root = index
         ladder.prefix >>= 6
         ladder.height += 1
     shift = 6 * <int>ladder.height
     index = ladder.root
-    while True:
+    while shift > 6:
         shift -= 6
-        node = node_at(pages, index)
         at = <uint32_t>((key >> shift) & 63)
-        if shift == 0:
-            node.bits |= (<uint64_t>1) << at
-            node.child[at] = page
-            return
-        if not (node.bits >> at) & 1:
-            node.child[at] = node_new(pages)
-            node.bits |= (<uint64_t>1) << at
-        index = node.child[at]
+        if pages.nodes[index].child[at] == 0:
+            node_adopt(pages, index, at, node_new(pages))
+        index = pages.nodes[index].child[at]
+    return index
 
 
-cdef inline void trie_remove(pages_t* pages, ladder_t* ladder, int64_t key) noexcept nogil:
-    cdef uint32_t path[LADDER_DEPTH + 1]
-    cdef int height = <int>ladder.height
-    cdef int depth = 0
+cdef inline void node_drop(pages_t* pages, ladder_t* ladder, uint32_t index) noexcept nogil:
+    """A node that has no child left goes, with those above that it leaves empty; a root with one child is none."""
+    cdef uint32_t parent
     cdef node_t* node
-    cdef uint32_t index = ladder.root
-    while depth < height:
-        path[depth] = index
-        index = node_at(pages, index).child[(key >> (6 * (height - 1 - depth))) & 63]
-        depth += 1
-    while depth:
-        depth -= 1
-        node = node_at(pages, path[depth])
-        node.bits &= ~((<uint64_t>1) << ((key >> (6 * (height - 1 - depth))) & 63))
-        if node.bits:
-            break
-        pool_give(&pages.nodes, path[depth])
-        if depth == 0:
+    cdef int i
+    while pages.nodes[index].children == 0:
+        parent = pages.nodes[index].parent
+        for i in range(LADDER_AT_HAND):
+            if ladder.hand[i] == index:
+                ladder.hand[i] = 0
+        if parent:
+            pages.nodes[parent].child[pages.nodes[index].at] = 0
+            pages.nodes[parent].children -= 1
+        pool_give(&pages.node_pool, index)
+        if parent == 0:
             ladder.root = 0
             ladder.height = 0
             return
-    while ladder.height > 1:        # a root with one child is none
-        node = node_at(pages, ladder.root)
-        if node.bits & (node.bits - 1):
-            return
-        index = <uint32_t>ladder_high_bit(node.bits)
-        pool_give(&pages.nodes, ladder.root)
-        ladder.prefix = (ladder.prefix << 6) | index
-        ladder.root = node.child[index]
+        index = parent
+    while ladder.height > 1 and pages.nodes[ladder.root].children == 1:
+        node = &pages.nodes[ladder.root]
+        i = 0
+        while node.child[i] == 0:
+            i += 1
+        index = node.child[i]
+        node.child[i] = 0
+        pool_give(&pages.node_pool, ladder.root)
+        ladder.root = index
+        pages.nodes[index].parent = 0
+        ladder.prefix = (ladder.prefix << 6) | i
         ladder.height -= 1
+
+
+cdef inline void bits_set(pages_t* pages, uint32_t index, uint32_t at) noexcept nogil:
+    """Child `at` of a node holds orders again; nodes above learn it where this was the first."""
+    cdef uint64_t before
+    while True:
+        before = pages.nodes[index].bits
+        pages.nodes[index].bits = before | (<uint64_t>1) << at
+        if ladder_likely(before != 0) or pages.nodes[index].parent == 0:
+            return
+        at = pages.nodes[index].at
+        index = pages.nodes[index].parent
+
+
+cdef inline void bits_clear(pages_t* pages, uint32_t index, uint32_t at) noexcept nogil:
+    while True:
+        pages.nodes[index].bits &= ~((<uint64_t>1) << at)
+        if ladder_likely(pages.nodes[index].bits != 0) or pages.nodes[index].parent == 0:
+            return
+        at = pages.nodes[index].at
+        index = pages.nodes[index].parent
+
+
+cdef inline uint32_t page_last(const pages_t* pages, uint32_t index, uint32_t height) noexcept nogil:
+    """The page of the highest number with orders below a node that has some; `height` nodes down."""
+    while height:
+        index = pages.nodes[index].child[ladder_high_bit(pages.nodes[index].bits)]
+        height -= 1
+    return index
+
+
+cdef inline uint32_t page_below(
+    const pages_t* pages, uint32_t index, uint32_t at, uint32_t height
+) noexcept nogil:
+    """The page of the highest number with orders before child `at` of a node; 0: none."""
+    cdef uint64_t lower
+    while True:
+        lower = pages.nodes[index].bits & (((<uint64_t>1) << at) - 1)
+        if lower:
+            return page_last(pages, pages.nodes[index].child[ladder_high_bit(lower)], height - 1)
+        at = pages.nodes[index].at
+        index = pages.nodes[index].parent
+        height += 1
+        if index == 0:
+            return 0
 
 
 # ---- Pages
 
 cdef inline void idle_leave(pages_t* pages, page_t* page) noexcept nogil:
-    if page.idle_prev:
-        pages.headers[page.idle_prev].idle_next = page.idle_next
-    else:
-        pages.idle_oldest = page.idle_next
-    if page.idle_next:
-        pages.headers[page.idle_next].idle_prev = page.idle_prev
-    else:
-        pages.idle_newest = page.idle_prev
+    ladder_choose(page.idle_prev, &pages.headers[page.idle_prev].idle_next, &pages.idle_oldest)[0] = page.idle_next
+    ladder_choose(page.idle_next, &pages.headers[page.idle_next].idle_prev, &pages.idle_newest)[0] = page.idle_prev
     pages.idle -= 1
 
 
-cdef inline void page_free(pages_t* pages, uint32_t index) noexcept nogil:
-    """An empty page that is in no list goes back to the pool."""
-    cdef page_t* page = &pages.headers[index]
-    page.number = LADDER_NO_PAGE
-    page.state = PAGE_FREE
-    pool_give(&pages.pool, index)
+cdef inline void idle_join(pages_t* pages, page_t* page, uint32_t index) noexcept nogil:
+    cdef uint32_t newest = pages.idle_newest
+    page.idle_next = 0
+    page.idle_prev = newest
+    ladder_choose(newest, &pages.headers[newest].idle_next, &pages.idle_oldest)[0] = index
+    pages.idle_newest = index
+    pages.idle += 1
 
 
 cdef inline void idle_reclaim(pages_t* pages) noexcept nogil:
@@ -273,74 +259,52 @@ cdef inline void idle_reclaim(pages_t* pages) noexcept nogil:
     cdef uint32_t index = pages.idle_oldest
     cdef page_t* page = &pages.headers[index]
     idle_leave(pages, page)
-    page.ladder.near[page.number & (LADDER_NEAR - 1)] = 0
-    page_free(pages, index)
+    pages.nodes[page.leaf].child[page.number & 63] = 0
+    pages.nodes[page.leaf].children -= 1
+    if pages.nodes[page.leaf].children == 0:
+        node_drop(pages, page.ladder, page.leaf)
+    pool_give(&pages.pool, index)
 
 
-cdef inline void near_put(pages_t* pages, ladder_t* ladder, uint32_t index) noexcept nogil:
-    cdef page_t* page = &pages.headers[index]
-    cdef uint32_t at = <uint32_t>(page.number & (LADDER_NEAR - 1))
-    cdef uint32_t old = ladder.near[at]
-    if old and old != index and pages.headers[old].state == PAGE_IDLE:
-        idle_leave(pages, &pages.headers[old])
-        page_free(pages, old)
-    ladder.near[at] = index
-
-
-cdef inline uint32_t page_bring(
-    pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t number
-) noexcept nogil:
-    """The page of that number, in use from now on; 0 where no page or node is left."""
+cdef inline uint32_t page_find(const pages_t* pages, const ladder_t* ladder, int64_t number) noexcept nogil:
+    """The page of that number, idle or not; 0: none."""
     cdef int64_t key = number + LADDER_KEY_ZERO
-    cdef uint32_t index = ladder.near[number & (LADDER_NEAR - 1)]
-    cdef page_t* page = &pages.headers[index]
-    if page.number != number:
-        index = trie_find(pages, ladder, key)
-        if index:
-            near_put(pages, ladder, index)
-            return index
-        if not trie_room(pages):
-            return 0
+    cdef uint32_t at = <uint32_t>((key >> 6) & (LADDER_AT_HAND - 1))
+    cdef uint32_t leaf = ladder.hand[at]
+    if ladder_unlikely(ladder.hand_key[at] != key >> 6):
+        leaf = leaf_find(pages, ladder, key)
+    return pages.nodes[leaf].child[key & 63]    # node 0 has no children
+
+
+cdef inline uint32_t page_bring(pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t number) noexcept nogil:
+    """As page_find, with its leaf at hand from now on and the page made where there is none; 0: no more memory."""
+    cdef int64_t key = number + LADDER_KEY_ZERO
+    cdef uint32_t at = <uint32_t>((key >> 6) & (LADDER_AT_HAND - 1))
+    cdef uint32_t leaf = leaf_find(pages, ladder, key)
+    cdef uint32_t index = pages.nodes[leaf].child[key & 63]
+    cdef page_t* page
+    if index == 0:
         if pages.pool.used == pages.pool.capacity and pages.idle:
             idle_reclaim(pages)
-        index = pool_take(&pages.pool)
-        if index == 0:
+        if (
+            pages.pool.used == pages.pool.capacity
+            or pages.node_pool.capacity - pages.node_pool.used < 2 * LADDER_DEPTH
+        ):
             return 0
+        leaf = leaf_make(pages, ladder, key)
+        index = pool_take(&pages.pool)
         page = &pages.headers[index]
+        page.summary = 0
         page.number = number
         page.ladder = ladder
         page.owner = owner
-        near_put(pages, ladder, index)
-    elif page.state == PAGE_IDLE:
-        if not trie_room(pages):
-            return 0
-        idle_leave(pages, page)
-    else:
-        return index
-    page.summary = 0
-    page.state = PAGE_USED
-    trie_insert(pages, ladder, key, index)
+        page.leaf = leaf
+        pages.nodes[leaf].child[key & 63] = index
+        pages.nodes[leaf].children += 1
+        idle_join(pages, page, index)
+    ladder.hand_key[at] = key >> 6
+    ladder.hand[at] = leaf
     return index
-
-
-cdef inline void page_emptied(pages_t* pages, ladder_t* ladder, uint32_t index) noexcept nogil:
-    """The page's last level is empty: out of the trie, and idle where `near` still leads to it."""
-    cdef page_t* page = &pages.headers[index]
-    trie_remove(pages, ladder, page.number + LADDER_KEY_ZERO)
-    if ladder.near[page.number & (LADDER_NEAR - 1)] != index:
-        page_free(pages, index)
-        return
-    page.state = PAGE_IDLE
-    page.idle_next = 0
-    page.idle_prev = pages.idle_newest
-    if pages.idle_newest:
-        pages.headers[pages.idle_newest].idle_next = index
-    else:
-        pages.idle_oldest = index
-    pages.idle_newest = index
-    pages.idle += 1
-    if pages.idle > pages.idle_limit:
-        idle_reclaim(pages)
 
 
 # ---- Levels
@@ -350,31 +314,32 @@ cdef inline int64_t level_rank(const pages_t* pages, uint32_t level) noexcept no
 
 
 cdef inline uint32_t ladder_find(const pages_t* pages, const ladder_t* ladder, int64_t rank) noexcept nogil:
-    """The level at `rank`, 0 where no page in use covers it. It may be empty: its head tells."""
-    cdef int64_t number = rank >> 9
-    cdef uint32_t index = ladder.near[number & (LADDER_NEAR - 1)]
-    if pages.headers[index].number != number or pages.headers[index].state != PAGE_USED:
-        index = trie_find(pages, ladder, number + LADDER_KEY_ZERO)
-        if index == 0:
-            return 0
-    return (index << 9) | <uint32_t>(rank & 511)
+    """The level at `rank`, 0 where no page covers it. It may be empty: its head tells."""
+    cdef uint32_t index = page_find(pages, ladder, rank >> 9)
+    return (index << 9) | <uint32_t>(rank & 511) if index else 0
 
 
 cdef inline uint32_t ladder_take(
     pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t rank
 ) noexcept nogil:
     """The level at `rank`, marked as in use; the caller adds an order to it. 0 where no page is left."""
-    cdef int64_t number = rank >> 9
+    cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
     cdef uint32_t slot = <uint32_t>(rank & 511)
-    cdef uint32_t index = ladder.near[number & (LADDER_NEAR - 1)]
-    cdef page_t* page = &pages.headers[index]
+    cdef uint32_t at = <uint32_t>((key >> 6) & (LADDER_AT_HAND - 1))
+    cdef uint32_t index = 0
+    cdef page_t* page
     cdef uint32_t level
     cdef bint better
-    if ladder_unlikely(page.number != number or page.state != PAGE_USED):
-        index = page_bring(pages, ladder, owner, number)
+    if ladder_likely(ladder.hand_key[at] == key >> 6):
+        index = pages.nodes[ladder.hand[at]].child[key & 63]
+    if ladder_unlikely(index == 0):
+        index = page_bring(pages, ladder, owner, rank >> 9)
         if index == 0:
             return 0
-        page = &pages.headers[index]
+    page = &pages.headers[index]
+    if ladder_unlikely(page.summary == 0):
+        idle_leave(pages, page)
+        bits_set(pages, page.leaf, <uint32_t>(page.number & 63))
     level = (index << 9) | slot
     page.words[slot >> 6] |= (<uint64_t>1) << (slot & 63)
     page.summary |= (<uint64_t>1) << (slot >> 6)
@@ -391,7 +356,7 @@ cdef inline uint32_t page_top(const pages_t* pages, uint32_t index) noexcept nog
     return (index << 9) | (word << 6) | ladder_high_bit(page.words[word])
 
 
-cdef inline uint32_t ladder_below(const pages_t* pages, const ladder_t* ladder, uint32_t level) noexcept nogil:
+cdef inline uint32_t ladder_below(const pages_t* pages, uint32_t level) noexcept nogil:
     """The best level in use that is worse than this one, 0: none. The level itself may be empty by now."""
     cdef uint32_t index = level >> 9
     cdef uint32_t slot = level & 511
@@ -404,17 +369,28 @@ cdef inline uint32_t ladder_below(const pages_t* pages, const ladder_t* ladder, 
     if word:
         high = ladder_high_bit(word)
         return (index << 9) | (high << 6) | ladder_high_bit(page.words[high])
-    index = trie_below(pages, ladder, page.number + LADDER_KEY_ZERO)
+    index = page_below(pages, page.leaf, <uint32_t>(page.number & 63), 1)
     return page_top(pages, index) if index else 0
 
 
 cdef inline uint32_t ladder_worse(const pages_t* pages, const ladder_t* ladder, int64_t rank) noexcept nogil:
     """The best level in use whose rank is below `rank`, 0: none; no level need be at `rank`."""
     cdef uint32_t level = ladder_find(pages, ladder, rank)
-    cdef uint32_t index
+    cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
+    cdef uint32_t height = ladder.height, index = ladder.root, at
     if level:
-        return ladder_below(pages, ladder, level)
-    index = trie_below(pages, ladder, (rank >> 9) + LADDER_KEY_ZERO)
+        return ladder_below(pages, level)
+    if index == 0 or pages.nodes[index].bits == 0 or key >> (6 * <int>height) < ladder.prefix:
+        return 0
+    if key >> (6 * <int>height) > ladder.prefix:
+        return page_top(pages, page_last(pages, index, height))
+    while True:
+        at = <uint32_t>((key >> (6 * <int>(height - 1))) & 63)
+        if height == 1 or pages.nodes[index].child[at] == 0:
+            break
+        index = pages.nodes[index].child[at]
+        height -= 1
+    index = page_below(pages, index, at, height)
     return page_top(pages, index) if index else 0
 
 
@@ -428,14 +404,19 @@ cdef inline void ladder_give(pages_t* pages, ladder_t* ladder, uint32_t level) n
     if word == 0:
         page.summary &= ~((<uint64_t>1) << (slot >> 6))
     if ladder.best_level == level:
-        after = ladder_below(pages, ladder, level)
+        after = ladder_below(pages, level)
         ladder.best_level = after
         ladder.best = level_rank(pages, after) if after else LADDER_EMPTY
     if ladder_unlikely(page.summary == 0):
-        page_emptied(pages, ladder, level >> 9)
+        bits_clear(pages, page.leaf, <uint32_t>(page.number & 63))
+        idle_join(pages, page, level >> 9)
+        if pages.idle > pages.idle_limit:
+            idle_reclaim(pages)
 
 
 cdef inline void ladder_open(ladder_t* ladder, uint32_t side) noexcept nogil:
     """A ladder from zeroed memory."""
     ladder.best = LADDER_EMPTY
+    ladder.hand_key[0] = LADDER_EMPTY   # the key of no page
+    ladder.hand_key[1] = LADDER_EMPTY
     ladder.side = side

@@ -19,6 +19,7 @@ a fill. What they lead to (`special_new`, `special_fill`, `settle`) lives in fil
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from nautilus.core.ladder cimport ladder_t, level_t, pages_t
+from nautilus.core.order_index cimport order_index_t
 from nautilus.core.pool cimport pool_t
 
 cdef extern from *:
@@ -40,6 +41,7 @@ cdef extern from *:
     } message_t;
     _Static_assert(sizeof(report_t) == 32, "report_t");
     _Static_assert(sizeof(message_t) == 40, "message_t");
+    #define market_unlikely(x) __builtin_expect(!!(x), 0)
     #define WORST_OF_ALL (INT64_MIN + 1)
     /* In whole words: five narrow stores would cost more than the match. */
     static inline void report_put(
@@ -76,11 +78,16 @@ cdef extern from *:
         uint16_t owner          # self-match owner, 0: none
         uint32_t instrument     # 0 to instruments - 1
         uint32_t tag            # comes back in report_t.aux
+    bint market_unlikely(bint condition) noexcept nogil
     const int64_t WORST_OF_ALL  # aggressor_t.worst of one that accepts every price
     void report_put(
         report_t* report, uint32_t kind, uint32_t side, uint32_t reason, uint32_t flags, uint32_t order,
         uint32_t counter, uint32_t aux, int64_t price, int64_t quantity
     ) noexcept nogil
+
+# Kinds of report_t beside EVENT_*.
+cdef enum:
+    REPORT_WIDE = 255           # says of the next report: `order` and `counter` are the upper halves of its ids
 
 # Bits of report_t.flags.
 cdef enum:
@@ -95,7 +102,7 @@ cdef enum:
 # Kinds of report_t beside those of events, which a user of the market may want and no event tells.
 cdef enum:
     REPORT_TAKEN = 0            # a recorded queue took its part of a trade; with nothing taken: the order is over
-    REPORT_CHANGED = 255        # what `quantity` says is open now
+    REPORT_CHANGED = 254        # what `quantity` says is open now
 
 # Bits of order_t.flags: 0 for a plain order.
 cdef enum:
@@ -341,8 +348,11 @@ ctypedef struct market_t:
     uint64_t written            # reports since the market was opened (or since market_rewind)
     uint64_t mask
     uint64_t limit              # `written` may go up to here before `market_full` is asked
-    uint32_t* ids               # client id -> slot, NULL where the user keeps his own (kernel)
-    uint64_t id_count           # ids 1 to id_count - 1
+    order_index_t names         # client id -> slot; unused where the user keeps his own (kernel)
+    uint32_t* highs             # upper halves of client ids by slot
+    uint64_t wide               # open orders whose id is over 32 bits
+    uint32_t order_high         # upper half of the id that the next reports name as `order`; see report_wide
+    uint32_t counter_high       # and as `counter`
     uint32_t tag                # goes into report_t.aux
     uint32_t book_count
     book_t* books
@@ -398,9 +408,8 @@ ctypedef struct market_options_t:
     uint32_t extras             # most of them special
     uint32_t groups             # at a time
     uint32_t pages              # of 512 price levels
-    uint64_t ids                # 0: the user keeps his own map
     uint64_t reports            # power of two; 0: as many as one command can make
-    bint keep
+    bint keep                   # closed orders keep their slot, and the user his own map of ids
     bint ring                   # reports for another thread
     bint small                  # no huge pages: less memory becomes resident
     bint closed                 # books are opened one by one with market_book
@@ -408,7 +417,7 @@ ctypedef struct market_options_t:
 cdef int market_open(market_t* m, const market_options_t* options) noexcept nogil       # 0, or -1: no memory
 cdef void market_close(market_t* m) noexcept nogil
 cdef void market_book(market_t* m, uint32_t instrument) noexcept nogil      # opens one more book
-cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages, uint64_t ids) noexcept nogil  # touch that much now
+cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages) noexcept nogil  # commits that much now
 
 # Slots. In a market that keeps them the user gives back each that a report calls done.
 cdef uint32_t market_take(market_t* m) noexcept nogil           # 0: full
@@ -474,12 +483,18 @@ cdef void market_rewind(market_t* m) noexcept nogil
 cdef void market_full(market_t* m) noexcept nogil
 
 
+cdef void report_wide(market_t* m) noexcept nogil
+
+
 cdef inline void market_report(
     market_t* m, uint32_t kind, uint32_t side, uint32_t reason, uint32_t flags, uint32_t order, uint32_t counter,
     int64_t price, int64_t quantity
 ) noexcept nogil:
     cdef uint64_t at = m.written
-    if at >= m.limit:
+    if market_unlikely((m.order_high | m.counter_high) != 0):
+        report_wide(m)
+        at = m.written
+    if market_unlikely(at >= m.limit):
         market_full(m)
         at = m.written
     report_put(&m.reports[at & m.mask], kind, side, reason, flags, order, counter, m.tag, price, quantity)

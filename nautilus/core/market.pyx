@@ -4,12 +4,15 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from nautilus.core.ladder cimport (
+    LADDER_AT_HAND,
+    LADDER_DEPTH,
     LADDER_EMPTY,
-    LADDER_NO_PAGE,
+    LADDER_KEY_ZERO,
     ladder_below,
     ladder_choose,
     ladder_find,
     ladder_give,
+    ladder_likely,
     ladder_open,
     ladder_t,
     ladder_take,
@@ -20,9 +23,23 @@ from nautilus.core.ladder cimport (
     node_t,
     page_t,
     pages_t,
-    trie_room,
+    page_find,
 )
 from nautilus.core.memory cimport map_region, unmap_region
+from nautilus.core.order_index cimport (
+    INDEX_FIRST_BITS,
+    INDEX_MARK,
+    index_add,
+    index_double,
+    index_home,
+    index_key,
+    index_move,
+    index_remove,
+    index_remove_old,
+    index_table_t,
+    index_use,
+    order_index_t,
+)
 from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_t, pool_take
 from nautilus.core.types cimport (
     COMMAND_CANCEL,
@@ -121,6 +138,7 @@ cdef extern from *:
     uint64_t market_seen(uint64_t word) noexcept nogil
     void market_pause() noexcept nogil
 
+include "names.pxi"
 include "continuous.pxi"
 include "dark.pxi"
 include "groups.pxi"
@@ -155,9 +173,9 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
     if pool_open(&m.pages.pool, sizeof(page_t), options.pages, not options.small) != 0:
         return market_fail(m)
     m.pages.headers = <page_t*>m.pages.pool.base
-    m.pages.headers[0].number = LADDER_NO_PAGE
-    if pool_open(&m.pages.nodes, sizeof(node_t), 6 * options.pages + 64, not options.small) != 0:
+    if pool_open(&m.pages.node_pool, sizeof(node_t), 6 * options.pages + 64, not options.small) != 0:
         return market_fail(m)
+    m.pages.nodes = <node_t*>m.pages.node_pool.base
     m.pages.levels = <level_t*>map_region(((<size_t>options.pages + 1) << 9) * sizeof(level_t), not options.small)
     m.pages.idle_limit = options.pages // 4 + 16
     m.books = <book_t*>map_region(<size_t>options.instruments * sizeof(book_t), not options.small)
@@ -165,11 +183,8 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
     m.reports = m.own
     if m.pages.levels == NULL or m.books == NULL or m.own == NULL:
         return market_fail(m)
-    if options.ids:
-        m.ids = <uint32_t*>map_region(options.ids * sizeof(uint32_t), not options.small)
-        if m.ids == NULL:
-            return market_fail(m)
-        m.id_count = options.ids
+    if not options.keep and names_open(m, options.orders) != 0:
+        return market_fail(m)
     m.book_count = options.instruments
     if not options.closed:
         for i in range(options.instruments):
@@ -226,8 +241,7 @@ cdef void market_close(market_t* m) noexcept nogil:
         unmap_region(m.books, <size_t>m.book_count * sizeof(book_t))
     if m.own != NULL:
         unmap_region(m.own, m.report_capacity * sizeof(report_t))
-    if m.ids != NULL:
-        unmap_region(m.ids, m.id_count * sizeof(uint32_t))
+    names_close(m)
     if m.ring != NULL:
         unmap_region(m.ring, sizeof(report_ring_t))
     if m.ticks != NULL:
@@ -244,7 +258,7 @@ cdef void market_close(market_t* m) noexcept nogil:
     pool_close(&m.order_pool)
     pool_close(&m.extra_pool)
     pool_close(&m.pages.pool)
-    pool_close(&m.pages.nodes)
+    pool_close(&m.pages.node_pool)
     memset(m, 0, sizeof(market_t))
 
 
@@ -257,8 +271,8 @@ cdef void touch(void* start, size_t bytes) noexcept nogil:
         offset += 4096
 
 
-cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages, uint64_t ids) noexcept nogil:
-    """Right after market_open: commits the memory of so many orders, pages and ids, and of all reports of a ring."""
+cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages) noexcept nogil:
+    """Right after market_open: commits the memory of so many orders and pages, and of all reports of a ring."""
     if orders > m.order_pool.capacity:
         orders = m.order_pool.capacity
     if pages > m.pages.pool.capacity:
@@ -266,9 +280,9 @@ cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages, uint64_t ids
     touch(&m.orders[1], <size_t>orders * sizeof(order_t))
     touch(&m.pages.headers[1], <size_t>pages * sizeof(page_t))
     touch(m.pages.levels, (<size_t>pages + 1) * 512 * sizeof(level_t))
-    touch(m.pages.nodes.base, (<size_t>pages + 1) * sizeof(node_t))
-    if m.ids != NULL:
-        touch(m.ids, (ids if ids < m.id_count else m.id_count) * sizeof(uint32_t))
+    touch(m.pages.nodes, (<size_t>pages + 1) * sizeof(node_t))
+    if not m.keep:
+        names_warm(m, orders)
     if m.ring != NULL:
         touch(m.reports, m.report_capacity * sizeof(report_t))
 
@@ -280,7 +294,6 @@ cdef uint32_t market_take(market_t* m) noexcept nogil:
 
 
 cdef void market_give(market_t* m, uint32_t slot) noexcept nogil:
-    m.orders[slot].id = 0
     if m.orders[slot].extra:
         pool_give(&m.extra_pool, m.orders[slot].extra)
         m.orders[slot].extra = 0
@@ -359,9 +372,12 @@ cdef int64_t market_open_quantity(const market_t* m, uint32_t slot) noexcept nog
 
 
 cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:
-    if m.pages.pool.used < m.pages.pool.capacity or m.pages.idle:
-        return trie_room(&m.pages)
-    return ladder_find(&m.pages, &m.books[instrument].ladders[side - 1], rank_of(side, price)) != 0
+    if page_find(&m.pages, &m.books[instrument].ladders[side - 1], rank_of(side, price) >> 9):
+        return True
+    return (
+        (m.pages.pool.used < m.pages.pool.capacity or m.pages.idle != 0)
+        and m.pages.node_pool.capacity - m.pages.node_pool.used >= 2 * LADDER_DEPTH
+    )
 
 
 cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noexcept nogil:
@@ -369,7 +385,7 @@ cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noex
 
 
 cdef uint32_t market_next(const market_t* m, uint32_t instrument, int side, uint32_t level) noexcept nogil:
-    return ladder_below(&m.pages, &m.books[instrument].ladders[side - 1], level)
+    return ladder_below(&m.pages, level)
 
 
 cdef int64_t market_depth(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:
@@ -407,6 +423,16 @@ cdef uint32_t market_after(const market_t* m, uint32_t instrument, uint32_t slot
 
 
 # ---- Reports
+
+cdef void report_wide(market_t* m) noexcept nogil:
+    """Goes before a report whose ids are over 32 bits."""
+    if m.written >= m.limit:
+        market_full(m)
+    report_put(
+        &m.reports[m.written & m.mask], REPORT_WIDE, 0, 0, 0, m.order_high, m.counter_high, m.tag, 0, 0
+    )
+    m.written += 1
+
 
 cdef void market_rewind(market_t* m) noexcept nogil:
     m.written = 0

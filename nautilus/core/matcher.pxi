@@ -8,9 +8,8 @@ cdef class Matcher:
 
     Parameters
     ----------
-    instruments, orders, pages, ids : int
-        Books, open orders at a time, pages of 512 price levels, client ids (1 to ids - 1). Memory is committed as it
-        is used.
+    instruments, orders, pages : int
+        Books, open orders at a time, pages of 512 price levels. Memory is committed as it is used.
     prefetch : bool
         Fetch ahead within a batch what later messages will touch. It changes no report.
 
@@ -21,18 +20,16 @@ cdef class Matcher:
     """
 
     def __cinit__(
-        self, *, uint32_t instruments=1, uint32_t orders=1 << 20, uint32_t pages=1 << 14, uint64_t ids=1 << 22,
-        bint prefetch=True
+        self, *, uint32_t instruments=1, uint32_t orders=1 << 20, uint32_t pages=1 << 14, bint prefetch=True
     ):
         cdef market_options_t options
         memset(&options, 0, sizeof(options))
         options.instruments = instruments
         options.orders = orders
         options.pages = pages
-        options.ids = ids
         self._prefetch = prefetch
-        if ids == 0 or market_open(&self._market, &options) != 0:
-            raise MemoryError(f"Matcher: {instruments} instruments, {orders} orders, {pages} pages, {ids} ids")
+        if market_open(&self._market, &options) != 0:
+            raise MemoryError(f"Matcher: {instruments} instruments, {orders} orders, {pages} pages")
 
     def __dealloc__(self):
         market_close(&self._market)
@@ -140,9 +137,8 @@ cdef void matcher_process(
     m.limit = room
     m.outside = True
     while i < count and m.written < room and m.outside and m.spilled == 0:
-        if i + AHEAD_ID < ahead:
-            fetch_slot(m, messages[i + AHEAD_ID].order_id)
-            fetch_order(m, messages[i + AHEAD_ORDER].order_id)
+        if i + AHEAD_NAME < ahead:
+            client_fetch(m, &messages[i])
         client_message(m, &messages[i])
         i += 1
     done[0] = i

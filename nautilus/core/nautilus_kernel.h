@@ -25,7 +25,6 @@ typedef struct nautilus_options {
     uint32_t orders;            /* most open orders at a time */
     uint32_t pages;             /* of 512 price levels */
     uint32_t prefetch;          /* fetch ahead within a batch */
-    uint64_t ids;               /* client ids 1 to ids - 1 */
     uint64_t reports;           /* places of the ring, a power of two; a full ring makes the engine wait */
 } nautilus_options;
 
@@ -42,11 +41,11 @@ typedef struct nautilus_message {
 } nautilus_message;
 
 typedef struct nautilus_report {
-    uint8_t  kind;              /* 1 accepted, 2 rejected, 3 filled, 4 cancelled, 5 replaced */
+    uint8_t  kind;              /* 1 accepted, 2 rejected, 3 filled, 4 cancelled, 5 replaced; 255: see order */
     uint8_t  side;              /* of `order` */
     uint8_t  reason;            /* as in nautilus.core.types.Reason */
     uint8_t  flags;             /* 1 `order` is closed, 2 `counter` is closed, 4 of a cancel, 8 of a replace */
-    uint32_t order, counter;    /* filled: aggressor and resting order */
+    uint32_t order, counter;    /* filled: aggressor and resting order; kind 255: upper halves of the next report's */
     uint32_t aux;
     int64_t  price, quantity;   /* filled: price of the resting order, quantity of the match */
 } nautilus_report;

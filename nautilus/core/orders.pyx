@@ -28,7 +28,7 @@ from nautilus.core.market cimport (
 )
 from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
 from nautilus.core.pretrade cimport pretrade_check
-from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_reports, work
+from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_notices, take_reports, work
 from nautilus.core.risk cimport intent_t as checked_t
 from nautilus.core.risk_cache cimport risk_cache_check
 from nautilus.core.state cimport (
@@ -270,6 +270,8 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     else:
         market_new(&k.market, instrument, slot, &intent)
         take_reports(k)
+    if k.market.notice_count and k.instruments[instrument].phase == PHASE_CONTINUOUS:
+        take_notices(k)         # what its matches changed elsewhere comes before where it stands
     if order.life:
         bound = 0
         if c.time_in_force == TIF_GTD:

@@ -4,11 +4,20 @@ Given-back records form a stack through their first four bytes; records never us
 stay uncommitted. A recycled record keeps its old bytes (only the first four are overwritten); one taken for the first
 time is zero. A full pool answers 0 and counts it in `full`. In a debug build a record given back twice, or never
 taken, is left alone and counted in `misused`.
+
+Growth. Address space is taken for the whole capacity at once, so indexes and addresses never move. `pool_prepare`
+commits (and locks) the first records; `pool_grow` starts a helper thread that prepares as many again whenever half of
+what is ready is in use, up to the capacity, so the writer meets no page fault and makes one system call (the wake-up)
+each time the pool has doubled. Where the helper comes too late a record is taken all the same, at the price of a page
+fault, and counted in `late`: what a pool answers never depends on a thread's timing.
+
+     1 ......... mark ......... ready ............ 2 ready ............ capacity
+       in use         prepared         the helper's next     address space
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from nautilus.core.memory cimport lock_region, map_region, unmap_region
+from nautilus.core.memory cimport bind_region, lock_region, map_region, prefault_region, unmap_region
 
 cdef extern from *:
     """
@@ -17,6 +26,137 @@ cdef extern from *:
     #endif
     """
     const bint NAUTILUS_DEBUG
+
+cdef extern from *:
+    """
+    #ifndef NAUTILUS_POOL_H
+    #define NAUTILUS_POOL_H
+    #include <errno.h>
+    #include <limits.h>
+    #include <linux/futex.h>
+    #include <pthread.h>
+    #include <signal.h>
+    #include <stdint.h>
+    #include <sys/mman.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    typedef struct pool_helper_t {
+        char     *base;
+        uint64_t record_bytes;
+        uint32_t capacity;
+        uint32_t lock;              /* lock what is prepared */
+        uint32_t ready;             /* records prepared; written by the helper */
+        uint32_t calls;             /* futex: goes up with each wish of the writer */
+        uint32_t stop;
+        uint32_t asked;             /* the writer's own: `ready` when it last asked */
+        uint64_t locked_bytes, late;
+        pthread_t thread;
+    } pool_helper_t;
+
+    /* Commit and lock records first to last - 1. 0, or -1 where the system has no memory for them. */
+    static int pool_prepare_records(pool_helper_t *h, uint64_t first, uint64_t last)
+    {
+        char *start = h->base + first * h->record_bytes;
+        size_t bytes = (last - first) * h->record_bytes;
+        if (prefault_region(start, bytes) == 0)
+            return -1;
+        if (h->lock) {
+            size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (size_t)((uintptr_t)start & (page - 1));
+            /* With what was locked before: the limit counts pages once. */
+            __atomic_add_fetch(&h->locked_bytes, lock_region(start - skip, bytes + skip), __ATOMIC_RELAXED);
+        }
+        return 0;
+    }
+
+    static void *pool_helper_main(void *argument)
+    {
+        pool_helper_t *h = (pool_helper_t *)argument;
+        uint32_t seen = 0;
+        for (;;) {
+            uint32_t calls = __atomic_load_n(&h->calls, __ATOMIC_ACQUIRE);
+            if (__atomic_load_n(&h->stop, __ATOMIC_ACQUIRE))
+                return NULL;
+            if (calls == seen) {
+                syscall(SYS_futex, &h->calls, FUTEX_WAIT_PRIVATE, calls, NULL, NULL, 0);
+                continue;
+            }
+            seen = calls;
+            uint64_t ready = h->ready, wanted = ready * 2 < h->capacity ? ready * 2 : h->capacity;
+            if (wanted > ready && pool_prepare_records(h, ready + 1, wanted + 1) == 0)
+                __atomic_store_n(&h->ready, (uint32_t)wanted, __ATOMIC_RELEASE);
+        }
+    }
+
+    static void pool_helper_call(pool_helper_t *h)
+    {
+        __atomic_add_fetch(&h->calls, 1, __ATOMIC_RELEASE);
+        syscall(SYS_futex, &h->calls, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    }
+
+    /* The writer has taken a record for the first time, past the mark. The next mark. */
+    static uint32_t pool_passed_mark(pool_helper_t *h, uint32_t index)
+    {
+        uint32_t ready = __atomic_load_n(&h->ready, __ATOMIC_ACQUIRE);
+        if (index > ready)
+            h->late++;
+        if (ready == h->capacity)
+            return UINT32_MAX;
+        if (index < ready / 2)
+            return ready / 2;
+        if (h->asked != ready) {
+            h->asked = ready;
+            pool_helper_call(h);
+        }
+        return index + 1;               /* look again: it may have come, or be late */
+    }
+
+    /* A helper for a pool of which `ready` records are prepared; NULL with errno. It takes no signal. */
+    static pool_helper_t *pool_helper_start(void *base, uint64_t record_bytes, uint32_t capacity, uint32_t ready,
+                                            int lock)
+    {
+        sigset_t every, before;
+        int rc;
+        pool_helper_t *h = (pool_helper_t *)map_region(sizeof(pool_helper_t), 0);
+        if (h == NULL)
+            return NULL;
+        h->base = (char *)base;
+        h->record_bytes = record_bytes;
+        h->capacity = capacity;
+        h->ready = ready;
+        h->lock = (uint32_t)lock;
+        sigfillset(&every);
+        pthread_sigmask(SIG_BLOCK, &every, &before);
+        rc = pthread_create(&h->thread, NULL, pool_helper_main, h);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (rc) {
+            unmap_region(h, sizeof(pool_helper_t));
+            errno = rc;
+            return NULL;
+        }
+        pthread_setname_np(h->thread, "pool-helper");
+        return h;
+    }
+
+    static void pool_helper_stop(pool_helper_t *h)
+    {
+        if (h == NULL)
+            return;
+        __atomic_store_n(&h->stop, 1, __ATOMIC_RELEASE);
+        pool_helper_call(h);
+        pthread_join(h->thread, NULL);
+        unmap_region(h, sizeof(pool_helper_t));
+    }
+    #endif
+    """
+    ctypedef struct pool_helper_t:
+        uint32_t ready
+        uint64_t locked_bytes
+        uint64_t late
+    uint32_t pool_passed_mark(pool_helper_t* helper, uint32_t index) noexcept nogil
+    pool_helper_t* pool_helper_start(void* base, uint64_t record_bytes, uint32_t capacity, uint32_t ready,
+                                     bint lock) noexcept nogil
+    void pool_helper_stop(pool_helper_t* helper) noexcept nogil
 
 ctypedef struct pool_t:
     char* base
@@ -29,12 +169,18 @@ ctypedef struct pool_t:
     uint64_t misused            # debug builds: gives of a record that was not taken
     uint64_t locked_bytes       # what pool_lock got
     uint8_t* taken              # debug builds: one byte a record
+    uint32_t mark               # a first take at or above it is told to the helper
+    uint32_t prepared           # records committed by pool_prepare; the helper's own `ready` once there is one
+    pool_helper_t* helper       # NULL: none
 
 
 cdef inline int pool_open(pool_t* pool, uint32_t record_bytes, uint32_t capacity, bint huge) noexcept nogil:
     """0, or -1 where a record is under 4 bytes, capacity is 0 or 2^32 - 1, or the memory cannot be had."""
     pool.base = NULL
     pool.taken = NULL
+    pool.helper = NULL
+    pool.mark = <uint32_t>0xFFFFFFFF
+    pool.prepared = 0
     pool.record_bytes = record_bytes
     pool.capacity = capacity
     pool.free_head = 0
@@ -57,6 +203,8 @@ cdef inline int pool_open(pool_t* pool, uint32_t record_bytes, uint32_t capacity
 
 
 cdef inline void pool_close(pool_t* pool) noexcept nogil:
+    pool_helper_stop(pool.helper)
+    pool.helper = NULL
     unmap_region(pool.base, <size_t>pool.record_bytes * (<size_t>pool.capacity + 1))
     unmap_region(pool.taken, <size_t>pool.capacity + 1)
     pool.base = NULL
@@ -67,6 +215,52 @@ cdef inline size_t pool_lock(pool_t* pool) noexcept nogil:
     """Lock the pool in memory as far as RLIMIT_MEMLOCK allows; the bytes granted, also in `locked_bytes`."""
     pool.locked_bytes = lock_region(pool.base, <size_t>pool.record_bytes * (<size_t>pool.capacity + 1))
     return pool.locked_bytes
+
+
+cdef inline int pool_bind(pool_t* pool, int node) noexcept nogil:
+    """Prefer a NUMA node for records that are not committed yet; 0 or an errno."""
+    return bind_region(pool.base, <size_t>pool.record_bytes * (<size_t>pool.capacity + 1), node)
+
+
+cdef inline uint32_t pool_prepare(pool_t* pool, uint32_t records) noexcept nogil:
+    """Commit the first records, so that their first use meets no page fault; how many are, 0: no memory."""
+    if records > pool.capacity:
+        records = pool.capacity
+    if prefault_region(pool.base, <size_t>pool.record_bytes * (<size_t>records + 1)) == 0:
+        return 0
+    pool.prepared = records
+    return records
+
+
+cdef inline int pool_grow(pool_t* pool, uint32_t first, bint lock) noexcept nogil:
+    """Prepare the first records and start the helper that prepares the others. 0; -1 with errno.
+
+    lock: as far as RLIMIT_MEMLOCK allows; the sum is in `pool_locked`. Once, before the first take.
+    """
+    if pool.helper is not NULL or first == 0 or pool_prepare(pool, first) == 0:
+        return -1
+    if lock:
+        pool.locked_bytes = lock_region(pool.base, <size_t>pool.record_bytes * (<size_t>pool.prepared + 1))
+    pool.helper = pool_helper_start(pool.base, pool.record_bytes, pool.capacity, pool.prepared, lock)
+    if pool.helper is NULL:
+        return -1
+    pool.mark = pool.prepared // 2 if pool.prepared < pool.capacity else <uint32_t>0xFFFFFFFF
+    return 0
+
+
+cdef inline uint32_t pool_ready(const pool_t* pool) noexcept nogil:
+    """Records that were committed beforehand, from the first one on."""
+    return pool.prepared if pool.helper is NULL else pool.helper.ready
+
+
+cdef inline uint64_t pool_late(const pool_t* pool) noexcept nogil:
+    """Records taken before the helper had prepared them."""
+    return 0 if pool.helper is NULL else pool.helper.late
+
+
+cdef inline uint64_t pool_locked(const pool_t* pool) noexcept nogil:
+    """Bytes locked in memory, by `pool_lock` or while growing."""
+    return pool.locked_bytes if pool.helper is NULL else pool.locked_bytes + pool.helper.locked_bytes
 
 
 cdef inline void* pool_at(const pool_t* pool, uint32_t index) noexcept nogil:
@@ -81,6 +275,8 @@ cdef inline uint32_t pool_take(pool_t* pool) noexcept nogil:
     elif pool.high_water < pool.capacity:
         pool.high_water += 1
         index = pool.high_water
+        if index >= pool.mark:
+            pool.mark = pool_passed_mark(pool.helper, index)
     else:
         pool.full += 1
         return 0

@@ -5,7 +5,17 @@ DEBUG: bool
 class Pool:
     """One writer, no lock. Records of `record_bytes` bytes, at most `capacity` of them, by index from 1."""
 
-    def __init__(self, record_bytes: int, capacity: int, huge: bool = False) -> None: ...
+    def __init__(
+        self,
+        record_bytes: int,
+        capacity: int,
+        huge: bool = False,
+        *,
+        first: int = 0,
+        prefault: bool = False,
+        lock: bool = False,
+        node: int = -1,
+    ) -> None: ...
     def take(self) -> int:
         """Index of a record that nobody holds; 0 where the pool is full (counted in `full`)."""
     def give(self, index: int) -> None:
@@ -22,3 +32,9 @@ class Pool:
     def full(self) -> int: ...
     @property
     def high_water(self) -> int: ...
+    @property
+    def ready(self) -> int: ...
+    @property
+    def late(self) -> int: ...
+    @property
+    def locked_bytes(self) -> int: ...

@@ -1,15 +1,22 @@
 """Python face of the record pool; the operations are inline in pool.pxd."""
 
+from libc.errno cimport errno
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strerror
 
 from nautilus.core.pool cimport (
     NAUTILUS_DEBUG,
     pool_at,
+    pool_bind,
     pool_close,
     pool_give,
+    pool_grow,
+    pool_late,
     pool_lock,
+    pool_locked,
     pool_open,
+    pool_prepare,
+    pool_ready,
     pool_t,
     pool_take,
 )
@@ -27,17 +34,49 @@ cdef class Pool:
     capacity : int
         1 to 2^32 - 2.
     huge : bool
-        Ask for transparent huge pages.
+        Ask for huge pages.
+    first : int
+        Records committed now; a helper thread commits as many again whenever half of what is ready is in use.
+        0: each page is committed when it is first used.
+    prefault : bool
+        Commit all records now.
+    lock : bool
+        Lock in memory what is committed, as far as RLIMIT_MEMLOCK allows: see `locked_bytes`.
+    node : int
+        Prefer this NUMA node; -1: none is asked for.
+
+    Raises
+    ------
+    ValueError
+        The sizes are wrong, or the address space cannot be had.
+    OSError
+        The node cannot be preferred, or the helper thread cannot be started.
     """
 
     cdef pool_t _pool
 
-    def __cinit__(self, uint32_t record_bytes, uint32_t capacity, bint huge=False):
+    def __cinit__(self, uint32_t record_bytes, uint32_t capacity, bint huge=False, *, uint32_t first=0,
+                  bint prefault=False, bint lock=False, int node=-1):
+        cdef int error
         if pool_open(&self._pool, record_bytes, capacity, huge) != 0:
             raise ValueError(
                 f"Pool: record_bytes {record_bytes}, capacity {capacity}; "
                 "expected at least 4, 1 to 2^32 - 2, and memory for it"
             )
+        if node >= 0:
+            error = pool_bind(&self._pool, node)
+            if error:
+                raise OSError(error, f"Pool: node {node}: {strerror(error).decode()}")
+        if prefault:
+            first = capacity
+        if first and first < capacity:
+            if pool_grow(&self._pool, first, lock) != 0:
+                raise OSError(errno, f"Pool: first {first}: {strerror(errno).decode()}")
+        else:
+            if first:
+                pool_prepare(&self._pool, first)
+            if lock:
+                pool_lock(&self._pool)
 
     def __dealloc__(self):
         pool_close(&self._pool)
@@ -90,6 +129,21 @@ cdef class Pool:
     def high_water(self):
         """Highest index ever taken."""
         return self._pool.high_water
+
+    @property
+    def ready(self):
+        """Records committed beforehand: the first use of one up to here meets no page fault."""
+        return pool_ready(&self._pool)
+
+    @property
+    def late(self):
+        """Records taken before the helper thread had committed them."""
+        return pool_late(&self._pool)
+
+    @property
+    def locked_bytes(self):
+        """Bytes locked in memory."""
+        return pool_locked(&self._pool)
 
     cdef int _check(self, uint32_t index) except -1:
         if index == 0 or index > self._pool.high_water:

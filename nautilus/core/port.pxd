@@ -20,7 +20,7 @@ from nautilus.core.ring cimport ring_t
 cdef enum:
     REGION_CONTROL = 1
     REGION_SLOT = 2
-    PORT_LAYOUT = 2
+    PORT_LAYOUT = 3
     MOST_SLOTS = 16
     SOURCE_URGENT = 0x8000
 
@@ -39,6 +39,17 @@ cdef enum:
 cdef enum:
     PART_JOURNAL = 1            # control_t.error_in
     PART_LOG = 2
+    PART_EPOCH = 3              # another core has a higher epoch
+
+cdef enum:
+    GATE_MEMORY = 0             # control_t.policy: what an event waits for
+    GATE_DISK = 1
+    GATE_REPLICA = 2
+
+cdef enum:
+    REPLICA_NONE = 0            # control_t.replica_state: no standby is attached
+    REPLICA_BEHIND = 1          # one is, and lacks commands that were written before
+    REPLICA_CURRENT = 2         # one has all but what is on its way
 
 cdef extern from *:
     """
@@ -61,8 +72,21 @@ cdef extern from *:
         /* written by the egress thread */
         int64_t  delivered_sequence, log_waits, cuts, joins;
         int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates, unknown;
-        char     pad3[128 - 96];
+        int64_t  degraded;                  /* times that events were shown without a standby */
+        char     pad3[128 - 104];
+        bell_t   replica_bell;              /* rung when commands were written */
+        /* written by the replica's process */
+        int64_t  replica_sequence, replica_seen_ns;     /* the last command that a standby has; when it was heard of */
+        uint64_t fenced_by;                 /* a higher epoch that another core has; 0: none known */
+        uint32_t replica_state, unused;
+        char     pad4[128 - 32];
+        /* written before the threads start */
+        uint64_t journal_epoch;
+        uint32_t policy, degrade;           /* GATE_*; whether without a standby what is written is shown */
+        char     pad5[128 - 16];
     } control_t;
+
+    #define REPLICA_SILENCE_NS 1000000000   /* of its process: a standby not heard of for so long has nothing */
 
     typedef struct slot_t {
         region_t head;
@@ -82,6 +106,13 @@ cdef extern from *:
         char     pad2[128 - 24];
     } slot_t;
     #define SLOT_RING(slot, at) ((ring_t *)((char *)(slot) + (slot)->at))
+    /* Whether a standby has the journal, but for what is on its way, and was heard of lately. */
+    static inline int replica_stands(const control_t *c, int64_t now_ns)
+    {
+        return __atomic_load_n(&c->replica_state, __ATOMIC_ACQUIRE) == 2
+            && now_ns - __atomic_load_n(&c->replica_seen_ns, __ATOMIC_ACQUIRE) < REPLICA_SILENCE_NS;
+    }
+
     static inline ring_t *slot_ingress(slot_t *slot) { return SLOT_RING(slot, ingress_at); }
     static inline ring_t *slot_urgent(slot_t *slot) { return SLOT_RING(slot, urgent_at); }
     static inline ring_t *slot_feed(slot_t *slot) { return SLOT_RING(slot, feed_at); }
@@ -148,6 +179,15 @@ cdef extern from *:
         int64_t replaced
         int64_t duplicates
         int64_t unknown
+        int64_t degraded
+        bell_t replica_bell
+        int64_t replica_sequence
+        int64_t replica_seen_ns
+        uint64_t fenced_by
+        uint32_t replica_state
+        uint64_t journal_epoch
+        uint32_t policy
+        uint32_t degrade
     ctypedef struct slot_t:
         region_t head
         bell_t client_bell
@@ -162,6 +202,8 @@ cdef extern from *:
         uint64_t ingress_at
         uint64_t urgent_at
         uint64_t feed_at
+    int REPLICA_SILENCE_NS
+    bint replica_stands(const control_t* c, int64_t now_ns) noexcept nogil
     ring_t* slot_ingress(slot_t* slot) noexcept nogil
     ring_t* slot_urgent(slot_t* slot) noexcept nogil
     ring_t* slot_feed(slot_t* slot) noexcept nogil
@@ -194,3 +236,4 @@ cdef class Port:
 
 
 cdef dict control_facts(control_t* c)
+cdef region_t* attached(object directory, str name, uint32_t kind) except NULL

@@ -10,7 +10,10 @@ OWN: int
 ALL: int
 URGENT_SOURCE: int
 STATES: dict[int, str]
+POLICIES: dict[int, str]
+REPLICAS: dict[int, str]
 CONTROL_NAME: str
+REPLICA_BELL: str
 
 class PortError(RuntimeError):
     code: str
@@ -41,6 +44,8 @@ class Port:
     def turns(self) -> int: ...
     @property
     def epoch(self) -> int: ...
+    @property
+    def journal_epoch(self) -> int: ...
     @property
     def capacity(self) -> int: ...
     def send(self, commands: Records) -> int: ...

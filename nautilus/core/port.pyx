@@ -26,8 +26,12 @@ STATES = {
     CORE_STARTING: "starting", CORE_READY: "ready", CORE_NOT_READY: "not ready", CORE_STOPPING: "stopping",
     CORE_STOPPED: "stopped", CORE_FAILED: "failed",
 }
-PARTS = {PART_JOURNAL: "journal", PART_LOG: "event log"}
+PARTS = {PART_JOURNAL: "journal", PART_LOG: "event log", PART_EPOCH: "epoch"}
+POLICIES = {GATE_MEMORY: "memory", GATE_DISK: "disk", GATE_REPLICA: "replica"}
+REPLICAS = {REPLICA_NONE: "none", REPLICA_BEHIND: "behind", REPLICA_CURRENT: "current"}
 CONTROL_NAME = "core.control"
+REPLICA_BELL = "replica"
+"""Name of the bell (`bell_name`) of the process that hands the journal to a standby."""
 
 cdef enum:
     RELAXES = 8                 # looks before the first yield: who is waited for may need this core
@@ -218,6 +222,12 @@ cdef class Port:
         return self.control.head.epoch
 
     @property
+    def journal_epoch(self):
+        """Of the core's journal: of two cores that have the same commands, the higher one is the core."""
+        self.check()
+        return self.control.journal_epoch
+
+    @property
     def capacity(self):
         """Commands that the ingress ring takes."""
         self.check()
@@ -326,10 +336,14 @@ cdef str refusal_of(control_t* c):
     cdef str state = STATES.get(state_load(&c.state), "unknown")
     if state == "not ready":
         return "the core's clock is behind its journal"
+    if state == "failed" and c.fenced_by:
+        return f"the core of epoch {c.journal_epoch} was replaced by one of epoch {c.fenced_by}"
     if state != "ready":
         return f"the core is {state}"
     if not state_load(&c.journal_open):
         return "the core's journal has no room"
+    if c.policy == GATE_REPLICA and not c.degrade and not replica_stands(c, clock_now_ns()):
+        return "no standby has the journal, as core.acknowledge = replica asks for"
     if not state_load(&c.log_open):
         return f"the core's event log has no room: {os.strerror(c.log_error)}" if c.log_error else \
             "the core's event log has no room"
@@ -349,7 +363,10 @@ cdef dict control_facts(control_t* c):
         "delivered_sequence": level_load(&c.delivered_sequence), "log_waits": c.log_waits, "cuts": c.cuts,
         "joins": c.joins, "accepted": c.accepted, "rejected": c.rejected, "filled": c.filled,
         "cancelled": c.cancelled, "expired": c.expired, "replaced": c.replaced, "duplicates": c.duplicates,
-        "unknown": c.unknown,
+        "unknown": c.unknown, "acknowledge": POLICIES[c.policy], "journal_epoch": c.journal_epoch,
+        "fenced_by": c.fenced_by, "degraded": c.degraded, "replica_sequence": level_load(&c.replica_sequence),
+        "replica": REPLICAS[state_load(&c.replica_state)] if clock_now_ns() - c.replica_seen_ns < REPLICA_SILENCE_NS
+        else "none",
     }
 
 

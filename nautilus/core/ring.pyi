@@ -15,7 +15,7 @@ class Received(TypedDict):
 class Ring:
     """One producer thread, one consumer thread. Bounded queue of records of `record_bytes` bytes."""
 
-    def __init__(self, record_bytes: int, capacity: int, huge: bool = False) -> None: ...
+    def __init__(self, record_bytes: int, capacity: int, huge: bool = False, prefault: bool = False) -> None: ...
     def push_many(self, records: Buffer) -> int:
         """Copy records in, in order; how many there was room for. Fewer than given moves `full`."""
     def drain(self, buffer: Buffer) -> int:

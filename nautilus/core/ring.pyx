@@ -7,6 +7,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from nautilus.core.clock cimport clock_now_ns
 from nautilus.core.ring cimport (
@@ -16,8 +17,8 @@ from nautilus.core.ring cimport (
     ring_commit,
     ring_drain,
     ring_open,
-    ring_peek,
-    ring_pop,
+    ring_peek_paced,
+    ring_prefault,
     ring_push,
     ring_push_many,
     ring_release,
@@ -27,6 +28,12 @@ from nautilus.core.ring cimport (
 
 cdef extern from "sched.h" nogil:
     int sched_yield()
+
+cdef extern from *:
+    """
+    #define SPREAD 0x9E3779B97F4A7C15ULL    /* the golden ratio: no two words of near records are equal */
+    """
+    const uint64_t SPREAD
 
 
 cdef class Ring:
@@ -39,18 +46,22 @@ cdef class Ring:
     capacity : int
         Records; a power of two, at most 2^32.
     huge : bool
-        Ask for transparent huge pages.
+        Ask for huge pages.
+    prefault : bool
+        Commit every page now, so that no push meets a page fault.
     """
 
     cdef ring_t* _ring
 
-    def __cinit__(self, uint64_t record_bytes, uint64_t capacity, bint huge=False):
+    def __cinit__(self, uint64_t record_bytes, uint64_t capacity, bint huge=False, bint prefault=False):
         self._ring = ring_open(record_bytes, capacity, huge)
         if self._ring is NULL:
             raise ValueError(
                 f"Ring: record_bytes {record_bytes}, capacity {capacity}; expected a multiple of 8 up to 65,536, "
                 "a power of two up to 2^32, and memory for it"
             )
+        if prefault:
+            ring_prefault(self._ring)
 
     def __dealloc__(self):
         ring_close(self._ring)
@@ -144,7 +155,8 @@ cdef class Ring:
 def send_sequence(Ring ring not None, uint64_t count, uint32_t batch):
     """Push `count` numbered records, publishing every `batch`; without the interpreter lock.
 
-    Word w of record s holds s * (2 w + 1), so that the receiver can judge each record alone.
+    Word w of record s holds s + w * SPREAD, so that the receiver can judge each record alone: words of two records
+    never fit together.
     """
     cdef ring_t* r = ring._ring
     cdef uint64_t sent = 0, granted, i, w, words = r.record_bytes // 8
@@ -180,7 +192,7 @@ def receive_sequence(Ring ring not None, uint64_t count, uint32_t batch):
     cdef uint32_t waits = 0
     with nogil:
         while received < count:
-            record = <const uint64_t*>ring_peek(r, min(<uint64_t>batch, count - received), &granted)
+            record = <const uint64_t*>ring_peek_paced(r, min(<uint64_t>batch, count - received), &granted)
             if granted == 0:
                 waits = _wait(waits)
                 continue
@@ -221,7 +233,7 @@ def ping(Ring out not None, Ring back not None, int64_t[::1] round_trip_ns):
             start = clock_now_ns()
             ring_push(out._ring, record)
             waits = 0
-            while ring_pop(back._ring, record) != 0:
+            while not _take(back._ring, record):
                 waits = _wait(waits)
             round_trip_ns[i] = clock_now_ns() - start
             wrong += record[0] != <uint64_t>i or not _whole(record, out._ring.record_bytes // 8)
@@ -237,7 +249,7 @@ def pong(Ring out not None, Ring back not None, uint64_t count):
     with nogil:
         for i in range(count):
             waits = 0
-            while ring_pop(out._ring, record) != 0:
+            while not _take(out._ring, record):
                 waits = _wait(waits)
             ring_push(back._ring, record)
 
@@ -248,24 +260,37 @@ cdef int _check_words(Ring out, Ring back) except -1:
     return 0
 
 
+cdef inline bint _take(ring_t* ring, uint64_t* record) noexcept nogil:
+    cdef uint64_t granted
+    cdef const void* place = ring_peek_paced(ring, 1, &granted)
+    if granted == 0:
+        return False
+    if ring.record_bytes == 64:
+        memcpy(record, place, 64)
+    else:
+        memcpy(record, place, ring.record_bytes)
+    ring_release(ring, 1)
+    return True
+
+
 cdef inline void _number(uint64_t* record, uint64_t number, uint64_t words) noexcept nogil:
     cdef uint64_t w
-    if words == 8:
+    if words == 8:                      # a count known to the compiler: it writes four stores of two words
         for w in range(8):
-            record[w] = number * (2 * w + 1)
+            record[w] = number + w * SPREAD
     else:
         for w in range(words):
-            record[w] = number * (2 * w + 1)
+            record[w] = number + w * SPREAD
 
 
 cdef inline bint _whole(const uint64_t* record, uint64_t words) noexcept nogil:
     cdef uint64_t w, wrong = 0
     if words == 8:
         for w in range(8):
-            wrong |= record[w] ^ (record[0] * (2 * w + 1))
+            wrong |= record[w] ^ (record[0] + w * SPREAD)
     else:
         for w in range(words):
-            wrong |= record[w] ^ (record[0] * (2 * w + 1))
+            wrong |= record[w] ^ (record[0] + w * SPREAD)
     return wrong == 0
 
 

@@ -7,6 +7,7 @@ Also the few calls of the operating system that journal and snapshots share. Not
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from nautilus.core.hashing cimport xxh64_t
 from nautilus.core.types cimport command_t
 
 cdef extern from *:
@@ -22,8 +23,9 @@ cdef extern from *:
         uint32_t layout, rules;
         int64_t  segment_bytes, first_sequence;
         uint64_t epoch, capacity, closed_capacity;
-        uint32_t previous_chain;
-        uint8_t  reserved[64];
+        uint32_t previous_chain, features;
+        uint64_t previous_digest;           /* of the segment before; with SEGMENT_CHAINED */
+        uint8_t  reserved[52];
         uint32_t crc;                       /* of the 124 bytes before it */
     } segment_header_t;
     typedef struct record_head_t {
@@ -54,6 +56,8 @@ cdef extern from *:
         uint64_t capacity
         uint64_t closed_capacity
         uint32_t previous_chain
+        uint32_t features
+        uint64_t previous_digest
         uint32_t crc
 
     ctypedef struct record_head_t:
@@ -79,6 +83,7 @@ cdef enum:
     SEGMENT_HEAD = 8            # bytes of a record's head
     SEGMENT_RECORD = 136        # the largest record: head and both cache lines of a command
     SEGMENT_MARK = 40           # a hash record or a seal
+    SEGMENT_CHAINED = 1         # segment_header_t.features: `previous_digest` is there
 
 # record_head_t.type
 cdef enum:
@@ -111,6 +116,8 @@ ctypedef struct cursor_t:
     int64_t offset              # of the next record; behind the last valid one
     uint32_t chain
     uint32_t unsealed_chain     # with a seal: the checksum of the record before it
+    xxh64_t digest              # of the header's own words and the bodies of all records so far
+    xxh64_t unsealed_digest
     int64_t last_sequence
     int64_t records             # valid ones read so far
     uint64_t seal               # kind of the seal, 0 before it is met
@@ -124,13 +131,18 @@ ctypedef struct cursor_t:
 
 cdef void segment_sign(segment_header_t* header) noexcept nogil
 cdef int segment_write_header(int fd, segment_header_t* header) noexcept nogil
-cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain) noexcept nogil
+cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain, xxh64_t* digest) noexcept nogil
+# Begin the digest of a segment whose header is signed.
+cdef void segment_digest(const segment_header_t* header, xxh64_t* digest) noexcept nogil
 
 # Read size and header: 0, DAMAGE_HEADER_COPY, a damage, or -errno. The descriptor stays the caller's.
 cdef int cursor_open(cursor_t* cursor, int fd) noexcept nogil
 cdef void cursor_close(cursor_t* cursor) noexcept nogil
 # The type of the next record (a command goes to `out`), RECORD_END, a damage, or -errno.
 cdef int cursor_next(cursor_t* cursor, command_t* out) noexcept nogil
+# Commands in a row, at most `most`, to `out` (NULL: checked only); their number. The last answer as of cursor_next goes
+# to `kind`: RECORD_COMMAND where `most` was reached.
+cdef Py_ssize_t cursor_commands(cursor_t* cursor, command_t* out, Py_ssize_t most, int* kind) noexcept nogil
 # File offset behind the last byte that is not zero, at or after `offset` (itself where all are zero); or -errno.
 cdef int64_t cursor_data_end(cursor_t* cursor, int64_t offset) noexcept nogil
 # The same for bytes that are to be kept when the segment is cut at `offset`.

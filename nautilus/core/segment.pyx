@@ -4,7 +4,8 @@ from libc.errno cimport EINTR, EIO, ENOMEM, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset, strerror
 
-from nautilus.core.crc32c cimport crc32c_update
+from nautilus.core.crc32c cimport crc32c_instruction, crc32c_update
+from nautilus.core.hashing cimport xxh64_open, xxh64_stripes, xxh64_t
 from nautilus.core.types cimport command_t
 
 from typing import NamedTuple
@@ -39,8 +40,85 @@ cdef extern from "<dirent.h>" nogil:
 cdef extern from *:
     """
     static const uint8_t segment_magic[8] = {'N', 'A', 'U', 'T', 'J', 'N', 'L', '1'};
+
+    #define SEGMENT_SHORT (1u | 64u << 16)      /* type and length of a command's head */
+    #define SEGMENT_LONG (1u | 128u << 16)
+
+    /* Valid commands in a row: bytes that they take. Each one's checksum is computed from the one stored before it, not
+       from the one computed before it, which is the same where both are right: so the processor has several under way. */
+    #define SEGMENT_TAKE(name, attributes, checksum)                                                             \
+    attributes static size_t name(const uint8_t *at, size_t left, uint32_t *chain, int64_t *last, xxh64_t *digest, \
+                                  command_t *out, size_t most, size_t *taken)                                     \
+    {                                                                                                             \
+        const uint8_t *start = at;                                                                                \
+        uint32_t before = *chain;                                                                                 \
+        int64_t sequence = *last;                                                                                 \
+        xxh64_t sum = *digest;                      /* in registers */                                            \
+        size_t n = 0;                                                                                             \
+        while (n < most && left >= 72) {                                                                          \
+            uint32_t head[2];                                                                                     \
+            memcpy(head, at, 8);                                                                                  \
+            size_t bytes = head[1] >> 16;                                                                         \
+            if ((head[1] != SEGMENT_SHORT && head[1] != SEGMENT_LONG) || left < bytes + 8)                        \
+                break;                                                                                            \
+            int64_t own;                                                                                          \
+            memcpy(&own, at + 8, 8);                                                                              \
+            if (checksum(before, at + 4, bytes) != head[0] || own != sequence + 1)                                \
+                break;                                                                                            \
+            xxh64_stripes(&sum, at + 8, bytes / 8);                                                               \
+            if (out) {                                                                                            \
+                memcpy(out + n, at + 8, 64);                                                                      \
+                if (bytes == 128)                                                                                 \
+                    memcpy((uint8_t *)(out + n) + 64, at + 72, 64);                                               \
+                else                                                                                              \
+                    memset((uint8_t *)(out + n) + 64, 0, 64);                                                     \
+            }                                                                                                     \
+            before = head[0];                                                                                     \
+            sequence = own;                                                                                       \
+            at += bytes + 8;                                                                                      \
+            left -= bytes + 8;                                                                                    \
+            n++;                                                                                                  \
+        }                                                                                                         \
+        *digest = sum;                                                                                            \
+        *chain = before;                                                                                          \
+        *last = sequence;                                                                                         \
+        *taken = n;                                                                                               \
+        return (size_t)(at - start);                                                                              \
+    }
+
+    static inline uint32_t segment_sum_tables(uint32_t seed, const uint8_t *at, size_t bytes)
+    {
+        return crc32c_tables(seed, at, bytes + 4);
+    }
+    SEGMENT_TAKE(segment_take_tables, , segment_sum_tables)
+
+    #if defined(__x86_64__)
+    CRC32C_TARGET static inline uint32_t segment_sum_sse42(uint32_t seed, const uint8_t *at, size_t bytes)
+    {
+        uint32_t tail;
+        uint64_t word[16];
+        memcpy(&tail, at, 4);
+        memcpy(word, at + 4, 64);
+        uint64_t crc = _mm_crc32_u32(~seed, tail);
+        for (int i = 0; i < 8; i++)
+            crc = _mm_crc32_u64(crc, word[i]);
+        if (bytes == 128) {
+            memcpy(word + 8, at + 68, 64);
+            for (int i = 8; i < 16; i++)
+                crc = _mm_crc32_u64(crc, word[i]);
+        }
+        return ~(uint32_t)crc;
+    }
+    SEGMENT_TAKE(segment_take_sse42, CRC32C_TARGET, segment_sum_sse42)
+    #else
+    #define segment_take_sse42 segment_take_tables
+    #endif
     """
     const uint8_t* segment_magic
+    size_t segment_take_tables(const uint8_t* at, size_t left, uint32_t* chain, int64_t* last, xxh64_t* digest,
+                               command_t* out, size_t most, size_t* taken) noexcept nogil
+    size_t segment_take_sse42(const uint8_t* at, size_t left, uint32_t* chain, int64_t* last, xxh64_t* digest,
+                              command_t* out, size_t most, size_t* taken) noexcept nogil
 
 cdef enum:
     BUFFER = 1 << 16            # below what malloc takes from the system anew each time
@@ -86,7 +164,18 @@ cdef int segment_write_header(int fd, segment_header_t* header) noexcept nogil:
     return write_all(fd, block, SEGMENT_HEADER, 0)
 
 
-cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain) noexcept nogil:
+cdef void segment_digest(const segment_header_t* header, xxh64_t* digest) noexcept nogil:
+    """What stands in front of the bodies: so that the digest of a segment covers all segments before it."""
+    cdef uint64_t[4] words
+    words[0] = header.previous_digest
+    words[1] = <uint64_t>header.first_sequence
+    words[2] = header.epoch
+    words[3] = header.crc
+    xxh64_open(digest)
+    xxh64_stripes(digest, words, 4)
+
+
+cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain, xxh64_t* digest) noexcept nogil:
     """Encode a hash record or a seal behind the record whose checksum is `chain`; the bytes written."""
     cdef record_head_t head
     head.type = <uint16_t>type
@@ -96,6 +185,7 @@ cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* cha
     head.crc = crc32c_update(chain[0], out + 4, SEGMENT_MARK - 4)
     memcpy(out, &head, SEGMENT_HEAD)
     chain[0] = head.crc
+    xxh64_stripes(digest, body, (SEGMENT_MARK - SEGMENT_HEAD) // 8)
     return SEGMENT_MARK
 
 
@@ -137,6 +227,7 @@ cdef int cursor_open(cursor_t* cursor, int fd) noexcept nogil:
     cursor.header = first[0] if first_valid else second[0]
     cursor.chain = cursor.header.crc
     cursor.last_sequence = cursor.header.first_sequence - 1
+    segment_digest(&cursor.header, &cursor.digest)
     if got < SEGMENT_HEADER:
         return 0                # cut inside the header block: the size says so
     if not first_valid or not second_valid or memcmp(first, second, sizeof(segment_header_t)) != 0:
@@ -220,10 +311,46 @@ cdef int cursor_next(cursor_t* cursor, command_t* out) noexcept nogil:
             return DAMAGE_SEAL
         cursor.seal = seal.kind
         cursor.unsealed_chain = cursor.chain
+        cursor.unsealed_digest = cursor.digest
+    xxh64_stripes(&cursor.digest, at + SEGMENT_HEAD, head.bytes // 8)
     cursor.chain = crc
     cursor.offset += SEGMENT_HEAD + head.bytes
     cursor.records += 1
     return head.type
+
+
+cdef Py_ssize_t cursor_commands(cursor_t* cursor, command_t* out, Py_ssize_t most, int* kind) noexcept nogil:
+    cdef command_t one
+    cdef Py_ssize_t done = 0
+    cdef size_t taken, used
+    cdef const uint8_t* at
+    kind[0] = RECORD_COMMAND
+    while done < most:
+        kind[0] = cursor_fill(cursor)
+        if kind[0] < 0:
+            break
+        at = cursor.buffer + (cursor.offset - cursor.base)
+        used = <size_t>(cursor.base + <int64_t>cursor.filled - cursor.offset)
+        if crc32c_instruction:
+            used = segment_take_sse42(at, used, &cursor.chain, &cursor.last_sequence, &cursor.digest,
+                                      out + done if out is not NULL else NULL, <size_t>(most - done), &taken)
+        else:
+            used = segment_take_tables(at, used, &cursor.chain, &cursor.last_sequence, &cursor.digest,
+                                       out + done if out is not NULL else NULL, <size_t>(most - done), &taken)
+        cursor.offset += <int64_t>used
+        cursor.records += <int64_t>taken
+        done += <Py_ssize_t>taken
+        kind[0] = RECORD_COMMAND
+        if taken or done == most:
+            continue
+        # The end of the buffer, or what is no valid command: cursor_next says what.
+        kind[0] = cursor_next(cursor, &one)
+        if kind[0] != RECORD_COMMAND:
+            break
+        if out is not NULL:
+            memcpy(out + done, &one, sizeof(command_t))
+        done += 1
+    return done
 
 
 cdef int64_t cursor_data_end(cursor_t* cursor, int64_t offset) noexcept nogil:

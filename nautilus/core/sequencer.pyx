@@ -11,8 +11,8 @@ from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT
 from nautilus.core.orders cimport kernel_step
 from nautilus.core.port cimport (
-    CORE_FAILED, CORE_NOT_READY, CORE_READY, MOST_SLOTS, control_t, level_load, level_store, slot_ingress, slot_urgent,
-    state_load, state_move, state_store)
+    CORE_FAILED, CORE_NOT_READY, CORE_READY, MOST_SLOTS, control_t, level_load, level_store, replica_stands,
+    slot_ingress, slot_urgent, state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_yield
 from nautilus.core.ring cimport ring_claim, ring_commit, ring_peek, ring_push, ring_release, ring_size, ring_t
 from nautilus.core.state cimport kernel_t
@@ -36,9 +36,14 @@ cdef void push_out(core_t* core, const event_t* event, uint8_t kind, uint8_t fla
                    int64_t taken_ns) noexcept nogil:
     """One record into the output ring; waits for the egress where that is full, counted."""
     cdef uint64_t granted
-    cdef output_t* place = <output_t*>ring_claim(core.output, 1, &granted)
+    cdef output_t* place
+    if core.dropping:
+        return
+    place = <output_t*>ring_claim(core.output, 1, &granted)
     while granted == 0:
-        if state_load(&core.control.state) == CORE_FAILED:
+        if core.replica and state_load(&core.stop):
+            core.dropping = True    # no standby takes them: the journal has them, the next start shows them
+        if core.dropping or state_load(&core.control.state) == CORE_FAILED:
             return              # nothing is shown any more
         core.control.waits += 1
         bell_ring(&core.control.egress_bell, -1)
@@ -139,7 +144,8 @@ cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t sl
         core.control.refused_full += 1
         refuse(core, c, REASON_JOURNAL_FULL, slot, taken_ns)
         return
-    if entering and state_load(&core.control.state) != CORE_READY:
+    if entering and (state_load(&core.control.state) != CORE_READY or (
+            core.replica and not core.control.degrade and not replica_stands(core.control, taken_ns))):
         core.control.not_ready += 1
         refuse(core, c, REASON_NOT_READY, slot, taken_ns)
         return

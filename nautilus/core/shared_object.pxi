@@ -81,7 +81,6 @@ cdef extern from *:
         uint32_t orders
         uint32_t pages
         uint32_t prefetch
-        uint64_t ids
         uint64_t reports
     ctypedef struct nautilus_message:
         pass
@@ -130,7 +129,6 @@ from libc.stdlib cimport getenv
 cdef enum:
     PUBLISH_EVERY = 16          # messages of a batch
     KIND_HIGH = 0               # report of no event: `order` holds the upper half of the sequences that follow
-    JUDGE_IDS = 1 << 22
     JUDGE_ORDERS = 1 << 20
     JUDGE_PAGES = 1 << 13
     JUDGE_WARM_ORDERS = 1 << 16
@@ -141,6 +139,8 @@ ctypedef struct engine_t:
     bint prefetch
     uint64_t high               # of the sequences, as last said in the ring
     uint64_t high_read          # the same, on the reader's side
+    uint64_t order_high         # reader's side: of the next report's ids
+    uint64_t counter_high
     const judge_queue_t* queue  # the caller's, NULL: the ring
     void* sink
 
@@ -150,7 +150,7 @@ ctypedef struct engine_t:
 cdef public void* engine_create(const nautilus_options* options) noexcept nogil:
     cdef market_options_t wanted
     cdef engine_t* e
-    if options.ids == 0 or options.reports == 0 or options.reports & (options.reports - 1) or engine_python() != 0:
+    if options.reports == 0 or options.reports & (options.reports - 1) or engine_python() != 0:
         return NULL
     e = <engine_t*>map_region(sizeof(engine_t), False)
     if e == NULL:
@@ -159,7 +159,6 @@ cdef public void* engine_create(const nautilus_options* options) noexcept nogil:
     wanted.instruments = options.instruments
     wanted.orders = options.orders
     wanted.pages = options.pages
-    wanted.ids = options.ids
     wanted.reports = options.reports
     wanted.ring = True
     if market_open(&e.market, &wanted) != 0:
@@ -182,9 +181,8 @@ cdef public void engine_process(
     cdef uint32_t i
     cdef uint32_t ahead = count if (<engine_t*>engine).prefetch else 0
     for i in range(count):
-        if <uint64_t>i + AHEAD_ID < ahead:
-            fetch_slot(m, message[i + AHEAD_ID].order_id)
-            fetch_order(m, message[i + AHEAD_ORDER].order_id)
+        if <uint64_t>i + AHEAD_NAME < ahead:
+            client_fetch(m, &message[i])
         client_message(m, &message[i])
         if (i & (PUBLISH_EVERY - 1)) == PUBLISH_EVERY - 1:
             market_publish(m.ring.written, m.written)
@@ -229,11 +227,10 @@ cdef engine_t* judge_open(uint64_t reports) noexcept nogil:
         options.orders = JUDGE_ORDERS
         options.pages = JUDGE_PAGES
         options.prefetch = said == NULL or said[0] != c"0"
-        options.ids = JUDGE_IDS
         options.reports = places
         judged = <engine_t*>engine_create(&options)
         if judged != NULL:
-            market_warm(&judged.market, JUDGE_WARM_ORDERS, JUDGE_WARM_PAGES, JUDGE_IDS)
+            market_warm(&judged.market, JUDGE_WARM_ORDERS, JUDGE_WARM_PAGES)
     return judged
 
 
@@ -251,15 +248,21 @@ cdef inline bint judge_expand(engine_t* e, const report_t* report, judge_report_
     elif report.kind == EVENT_REJECTED:
         type = 5 if report.flags & REPORT_OF_REPLACE else 4
     else:
-        e.high_read = <uint64_t>report.order << 32
+        if report.kind == REPORT_WIDE:
+            e.order_high = <uint64_t>report.order << 32
+            e.counter_high = <uint64_t>report.counter << 32
+        else:
+            e.high_read = <uint64_t>report.order << 32
         return False
     out.head = type | <uint64_t>(report.side - 1 if report.side else 0) << 8
     out.sequence = e.high_read | report.aux
-    out.order = report.order
+    out.order = e.order_high | report.order
     out.price = report.price
     out.quantity = <uint64_t>report.quantity
-    out.resting = report.counter
-    out.incoming = report.order
+    out.resting = e.counter_high | report.counter
+    out.incoming = out.order
+    e.order_high = 0
+    e.counter_high = 0
     out.unused = 0
     return True
 
@@ -340,6 +343,7 @@ cdef inline void judge_published(engine_t* e) noexcept nogil:
 cdef inline void judge_tag(engine_t* e, uint64_t sequence) noexcept nogil:
     if ladder_unlikely(sequence >> 32 != e.high):
         e.high = sequence >> 32
+        e.market.order_high = 0
         market_report(&e.market, KIND_HIGH, 0, 0, 0, <uint32_t>e.high, 0, 0, 0)
     e.market.tag = <uint32_t>sequence
 
@@ -377,6 +381,17 @@ cdef public void engine_on_modify(const judge_modify_t* said) noexcept nogil:
     judge_published(judged)
 
 
+cdef inline void judge_fetch(const market_t* m, const judge_message_t* message) noexcept nogil:
+    cdef const judge_message_t* later = &message[AHEAD_LEVEL]
+    fetch_name(m, message[AHEAD_NAME].as_new.id)
+    if message[AHEAD_ORDER].type & 0xFF:
+        fetch_order(m, message[AHEAD_ORDER].as_new.id)
+    if (later.type & 0xFF) != 0:
+        fetch_level(m, later.as_new.id)
+    if (later.type & 0xFF) != 1:
+        fetch_price(m, m.books, 1 + (later.as_new.side & 1), later.as_new.price)
+
+
 cdef public void engine_on_batch(const judge_message_t* messages, uint32_t count) noexcept nogil:
     cdef engine_t* e = judged
     cdef market_t* m = &e.market
@@ -385,9 +400,8 @@ cdef public void engine_on_batch(const judge_message_t* messages, uint32_t count
     cdef uint32_t i
     cdef int type
     for i in range(count):
-        if <uint64_t>i + AHEAD_ID < ahead:
-            fetch_slot(m, message[AHEAD_ID].as_new.id)
-            fetch_order(m, message[AHEAD_ORDER].as_new.id)
+        if <uint64_t>i + AHEAD_NAME < ahead:
+            judge_fetch(m, message)
         type = <int>(message.type & 0xFF)
         if type == 0:
             judge_new(e, &message.as_new)

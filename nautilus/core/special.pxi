@@ -51,7 +51,8 @@ cdef void special_new(market_t* m, book_t* book, uint32_t slot, const intent_t* 
     cdef int mode = ENTER_REST
     if slot == 0:
         slot = pool_take(&m.order_pool)     # there is one: client_special has looked
-        m.ids[intent.id] = slot
+        m.orders[slot].id = intent.id       # before the index sees the slot
+        names_add(m, slot, <uint64_t>m.order_high << 32 | intent.id)
     m.replenished = 0
     order_set(m, book, slot, intent)
     order = &m.orders[slot]

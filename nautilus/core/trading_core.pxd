@@ -70,6 +70,9 @@ ctypedef struct core_t:
     bint scaled
     int64_t spin_ns
     bint durable                    # the gate is fdatasync
+    bint replica                    # the gate is a standby
+    bint dropping                   # at a stop without one: the next start shows what is left out
+    int replica_bell                # write end of the FIFO of the replica's process
     uint32_t writing                # 1: a thread has the journal and the reading end of `commands`
     int64_t slow_until_ns           # the kernel thread leaves the journal alone until then
     int64_t journal_limit           # last command that surely finds a place in the journal

@@ -2,6 +2,7 @@ from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any
 
+from nautilus.core.affinity import Grant, Machine
 from nautilus.core.eventlog import EventLogWriter
 from nautilus.core.histogram import Histogram
 from nautilus.core.journal import Journal
@@ -18,6 +19,7 @@ class TradingCore:
     directory: str
     slots: tuple[str, ...]
     troubles: list[str]
+    grants: list[Grant]
     def __init__(
         self,
         kernel: Kernel,
@@ -31,6 +33,9 @@ class TradingCore:
         clock: tuple[int, int, float] | None = None,
         spin_us: float = ...,
         latency: Histogram | None = None,
+        machine: Machine | None = None,
+        acknowledge: str | None = None,
+        degrade: bool = False,
     ) -> None: ...
     def start(self, ready: bool = True) -> None: ...
     def make_ready(self, ready: bool = True) -> None: ...

@@ -5,6 +5,7 @@ from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from nautilus.core.affinity cimport grant_fifo, grant_pin
 from nautilus.core.clock cimport clock_now_ns, clock_set, process_clock
 from nautilus.core.egress cimport egress_main
 from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t, log_limit
@@ -13,19 +14,22 @@ from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.histogram cimport Histogram
 from nautilus.core.journal cimport Journal, journal_limit, journal_put_hash
 from nautilus.core.kernel cimport Kernel
+from nautilus.core.memory cimport lock_region
 from nautilus.core.port cimport (
-    CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, MOST_SLOTS, PORT_LAYOUT,
+    CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, GATE_DISK, GATE_MEMORY,
+    GATE_REPLICA, MOST_SLOTS, PORT_LAYOUT,
     REGION_CONTROL, REGION_SLOT, control_facts, control_t, slot_feed, slot_ingress, slot_t, slot_urgent,
     state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_create, region_detach, region_t, region_yield
-from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open
+from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open, ring_prefault
 from nautilus.core.sequencer cimport kernel_main
 from nautilus.core.types cimport command_t, event_t
 
 import os
 from contextlib import contextmanager
 
-from nautilus.core.port import CONTROL_NAME, bell_name, slot_name
+from nautilus.core.affinity import THREADS, Grant, Machine, choose_cores, may_lock_all
+from nautilus.core.port import CONTROL_NAME, REPLICA_BELL, bell_name, slot_name
 from nautilus.core.snapshot_file import write_snapshot
 
 cdef extern from "<signal.h>" nogil:
@@ -68,6 +72,12 @@ cdef class TradingCore:
         How long an idle thread looks before it sleeps.
     latency
         Histogram of the time from when a command was taken to when its events were handed out.
+    machine
+        What its threads and rings ask of the machine; None: nothing. `grants` says what they got.
+    acknowledge
+        What an event waits for: "memory" or "disk" as the journal's policy, or "replica", a standby.
+    degrade
+        With "replica": while no standby has the journal, show what is written, counted; else refuse new orders.
 
     Raises
     ------
@@ -82,19 +92,25 @@ cdef class TradingCore:
     cdef readonly object directory
     cdef readonly tuple slots
     cdef readonly list troubles     # what did not go well at the stop, one line each
+    cdef readonly list grants       # what was asked of the machine, and what came of it
+    cdef object machine
     cdef bint running
 
     def __cinit__(self):
         memset(&self.core, 0, sizeof(core_t))
+        self.core.replica_bell = -1
 
     def __init__(self, Kernel kernel not None, Journal journal not None, EventLogWriter log not None, directory, slots,
-                 *, capacity=8192, epoch=1, clock=None, spin_us=50, Histogram latency=None):
+                 *, capacity=8192, epoch=1, clock=None, spin_us=50, Histogram latency=None, machine=None, acknowledge=None,
+                 degrade=False):
         cdef core_t* core = &self.core
         cdef uint32_t i
         if not 0 < len(slots) <= MOST_SLOTS or len(set(slots)) != len(slots):
             raise ValueError(f"slots: expected 1 to {MOST_SLOTS} different names, found {slots}")
         if capacity < 64 or capacity & (capacity - 1) or capacity > 1 << 20:
             raise ValueError(f"capacity: expected a power of two from 64 to 2^20, found {capacity}")
+        if acknowledge not in (None, journal.policy, "replica"):
+            raise ValueError(f"acknowledge: expected {journal.policy!r}, as the journal's, or 'replica', found {acknowledge!r}")
         if journal.last_sequence != kernel.last_sequence or log.last_sequence != kernel.last_event_sequence:
             raise ValueError(
                 f"core: expected journal and log to end at command {kernel.last_sequence} and event "
@@ -104,6 +120,9 @@ cdef class TradingCore:
         self.directory = os.fspath(directory)
         self.slots = tuple(slots)
         self.troubles = []
+        self.grants = []
+        self.machine = Machine() if machine is None else machine
+        choose_cores(self.machine.pin, ())      # a ValueError here rather than with threads running
         core.kernel = &kernel.state
         core.journal = &journal.state
         core.log = &log.state
@@ -111,13 +130,14 @@ cdef class TradingCore:
         core.slot_count = len(self.slots)
         core.spin_ns = int(spin_us * 1000)
         core.durable = journal.policy == "disk"
+        core.replica = acknowledge == "replica"
         if latency is not None:
             core.latency = latency.data
         if clock is not None:
             core.anchor_wall_ns, core.anchor_platform_ns, core.speed = clock
             core.scaled = core.anchor_wall_ns != core.anchor_platform_ns or core.speed != 1
-        core.commands = ring_open(sizeof(queued_t), COMMAND_RECORDS, False)
-        core.output = ring_open(sizeof(output_t), OUTPUT_RECORDS, False)
+        core.commands = ring_open(sizeof(queued_t), COMMAND_RECORDS, self.machine.huge_pages)
+        core.output = ring_open(sizeof(output_t), OUTPUT_RECORDS, self.machine.huge_pages)
         core.slots = <slot_t**>PyMem_Calloc(MOST_SLOTS, sizeof(slot_t*))
         core.bells = <int*>PyMem_Calloc(MOST_SLOTS, sizeof(int))
         core.joined = <uint64_t*>PyMem_Calloc(MOST_SLOTS, sizeof(uint64_t))
@@ -136,7 +156,11 @@ cdef class TradingCore:
             core.bells[i] = -1
         for i in range(core.slot_count):
             self._make_slot(i, capacity, epoch)
+        core.replica_bell = self._make_bell(REPLICA_BELL)
         core.control = <control_t*>self._make_region(CONTROL_NAME, sizeof(control_t), REGION_CONTROL, epoch)
+        core.control.journal_epoch = journal.epoch
+        core.control.policy = GATE_REPLICA if core.replica else GATE_DISK if core.durable else GATE_MEMORY
+        core.control.degrade = degrade
         clock_set(&process_clock)               # it may have run on by itself for long, in the process forked from
         core.control.started_ns = clock_now_ns()
         core.control.state = CORE_STARTING
@@ -166,13 +190,16 @@ cdef class TradingCore:
         ring_format(slot_ingress(slot), sizeof(command_t), capacity)
         ring_format(slot_urgent(slot), sizeof(command_t), 64)
         ring_format(slot_feed(slot), sizeof(delivery_t), capacity)
-        bell = os.path.join(self.directory, bell_name(self.slots[i]))
+        self.core.bells[i] = self._make_bell(self.slots[i])
+        return 0
+
+    cdef int _make_bell(self, str name) except -1:
+        bell = os.path.join(self.directory, bell_name(name))
         try:
             os.mkfifo(bell, 0o600)
         except FileExistsError:
             pass
-        self.core.bells[i] = os.open(bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        return 0
+        return os.open(bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def start(self, bint ready=True):
         """Start the threads. ready: new orders are taken; else `make_ready` says when."""
@@ -185,6 +212,7 @@ cdef class TradingCore:
         self.kernel.busy = True
         state_store(&core.control.state, CORE_READY if ready else CORE_STARTING)
         core.journal_limit, core.log_limit = journal_limit(core.journal), log_limit(core.log)
+        self._ready_memory()
         sigfillset(&every)                      # signals are for Python's thread alone
         pthread_sigmask(SIG_BLOCK, &every, &before)
         rc = self._start_threads()
@@ -196,9 +224,44 @@ cdef class TradingCore:
         pthread_setname_np(core.kernel_thread, b"core-kernel")
         pthread_setname_np(core.journal_thread, b"core-journal")
         pthread_setname_np(core.egress_thread, b"core-egress")
+        self._ready_threads()
         self.running = True
         for i in range(core.slot_count):        # whoever sleeps on the core before this one finds it retired
             c_write(core.bells[i], b"", 1)
+        c_write(core.replica_bell, b"", 1)
+
+    cdef int _ready_memory(self) except -1:
+        """Commit and lock the rings between the threads, where that is asked for."""
+        cdef core_t* core = &self.core
+        cdef size_t locked = 0, wanted = core.commands.region_bytes + core.output.region_bytes
+        cdef uint32_t i
+        self.grants = []
+        if self.machine.huge_pages:
+            committed = ring_prefault(core.commands) + ring_prefault(core.output)
+            self.grants.append(Grant("rings", committed >= wanted, f"{committed:,} of {wanted:,} bytes committed"))
+        if self.machine.lock_memory and not may_lock_all():     # else all of the process is locked already
+            locked = lock_region(core.commands, core.commands.region_bytes)
+            locked += lock_region(core.output, core.output.region_bytes)
+            for i in range(core.slot_count):
+                wanted += core.slots[i].head.bytes
+                locked += lock_region(core.slots[i], core.slots[i].head.bytes)
+            found = f"{locked:,} of {wanted:,} bytes locked"
+            self.grants.append(Grant("ring lock", locked >= wanted, found))
+        return 0
+
+    cdef int _ready_threads(self) except -1:
+        """Pin the threads, then raise their priority: unpinned ones of high priority could meet on one core."""
+        cdef core_t* core = &self.core
+        cdef int priority = self.machine.realtime_priority
+        cores, notes = choose_cores(self.machine.pin, os.sched_getaffinity(0))
+        threads = (core.kernel_thread, core.journal_thread, core.egress_thread)
+        self.grants += notes
+        for name, thread, number in zip(THREADS, threads, cores):
+            self.grants.append(grant_pin(f"pin {name}", thread, number))
+        if priority:
+            for name, thread in zip(THREADS, threads):
+                self.grants.append(grant_fifo(f"realtime {name}", thread, priority))
+        return 0
 
     cdef int _start_threads(self) except -1:
         """All three, or none: 0 or an errno."""
@@ -309,8 +372,8 @@ cdef class TradingCore:
             return 0
         if core.log.last_sequence != core.kernel.event_sequence:
             self.troubles.append(
-                f"event log: ends at event {core.log.last_sequence} of {core.kernel.event_sequence}: no room; the next "
-                "start appends the others"
+                f"event log: ends at event {core.log.last_sequence} of {core.kernel.event_sequence}: "
+                f"{'no standby had them' if core.replica else 'no room'}; the next start appends the others"
             )
             return 0
         if not snapshot or not core.kernel.sequence:
@@ -343,6 +406,8 @@ cdef class TradingCore:
                 region_detach(<region_t*>core.slots[i])
                 if core.bells is not NULL and core.bells[i] >= 0:
                     os.close(core.bells[i])
+        if core.replica_bell >= 0:
+            os.close(core.replica_bell)
         region_detach(<region_t*>core.control)
         for place in (<size_t>core.slots, <size_t>core.bells, <size_t>core.joined, <size_t>core.cut,
                       <size_t>core.events, <size_t>core.kinds, <size_t>core.flags, <size_t>core.sources,

@@ -1,6 +1,6 @@
 """Portfolio: positions and profit from fills, equal to the core's to the last money unit.
 
-Fills are keyed by the core's event sequence: what is not newer than the last one applied to its account is ignored,
+Fills are keyed by their place among the reports: what is not newer than the last one applied to its account is ignored,
 so a report that arrives twice, or again after a restart, changes nothing.
 """
 
@@ -44,7 +44,7 @@ class PortfolioEngine(Engine):
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
         self._multipliers = {key: instrument.multiplier for key, instrument in self._instruments.items()}
         self._positions: dict[tuple[int, int], Position] = {}
-        self._sequences: dict[int, int] = {}
+        self._places: dict[int, int] = {}
         self._last_sequence = 0
         self._quotes: dict[int, Quote] = {}
         self.ignored = 0
@@ -76,14 +76,14 @@ class PortfolioEngine(Engine):
         self._last_sequence = max(self._last_sequence, report.sequence)
         if type(report) is not OrderFilled or report.side is None:
             return
-        if report.sequence <= self._sequences.get(report.account_id, 0):
+        if report.place <= self._places.get(report.account_id, 0):
             self.ignored += 1
             return
-        self._sequences[report.account_id] = report.sequence
+        self._places[report.account_id] = report.place
         key = (report.account_id, report.instrument_id)
         position = self._positions.get(key) or Position(*key)
         multiplier = self._multipliers[report.instrument_id]
-        position = position.after_fill(report.side, report.quantity, report.price_ticks, multiplier)
+        position = position.after_fill(report.side, report.quantity, report.price_ticks, multiplier, report.fee)
         self._positions[key] = position
         ctx.publish(
             PositionChanged(
@@ -105,17 +105,19 @@ class PortfolioEngine(Engine):
         return Positions(tuple(entries), self._last_sequence)
 
     def state(self) -> dict[str, Any]:
-        """Positions, the last event sequence applied to each account, and the last one that was seen."""
+        """Positions, the last fill applied to each account, and the last event that was seen."""
         return {
             "last_sequence": self._last_sequence,
-            "positions": [[p.account_id, p.instrument_id, p.quantity, p.cost, p.realised] for p in self.positions()],
-            "sequences": [[account, sequence] for account, sequence in sorted(self._sequences.items())],
+            "positions": [list(msgspec.structs.astuple(position)) for position in self.positions()],
+            "places": [[account, place] for account, place in sorted(self._places.items())],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Engine.restore`."""
         self._positions = {(row[0], row[1]): Position(*row) for row in state["positions"]}
-        self._sequences = dict(state["sequences"])
+        # As it was saved before a fill could have both sides in one account, it has sequences.
+        self._places = {account: 2 * sequence + 1 for account, sequence in state.get("sequences", ())}
+        self._places.update(state.get("places", ()))
         self._last_sequence = state["last_sequence"]
 
     def _entry(self, position: Position) -> PositionEntry:
@@ -137,6 +139,8 @@ class PortfolioEngine(Engine):
             quantity_lots=position.quantity,
             cost_units=str(position.cost),
             realised_units=str(position.realised),
+            fees=_text(instrument.money(position.fees)),
+            fees_units=str(position.fees),
         )
 
 

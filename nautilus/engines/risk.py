@@ -17,7 +17,7 @@ import msgspec
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
-from nautilus.model.enums import CommandKind
+from nautilus.model.enums import CommandKind, Reason
 from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport, OrderAccepted, OrderFilled, OrderRejected, OrderReplaced
 from nautilus.model.instrument import EXACT, Instrument
@@ -88,7 +88,7 @@ class RiskEngine(Engine):
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
         self._scales = {key: 10 ** (_SCALE - found.currency_decimals) for key, found in self._instruments.items()}
         self._positions: dict[int, dict[int, Position]] = {}  # account -> instrument -> position
-        self._sequences: dict[int, int] = {}
+        self._places: dict[int, int] = {}
         self._strategies: dict[int, set[int]] = {}  # account -> strategies that traded in it
         # Account and strategy -> times of orders in the window. People's orders are all of strategy 0: they are told
         # apart by their accounts, and one who sends too much breaches no limit of the others.
@@ -99,15 +99,15 @@ class RiskEngine(Engine):
 
     def on_report(self, report: ExecutionReport, ctx: Context) -> None:
         """Count orders, follow fills; a report that is not newer than the last one of its account changes nothing."""
-        if not report.account_id or report.sequence <= self._sequences.get(report.account_id, 0):
+        if not report.account_id or report.place <= self._places.get(report.account_id, 0):
             return  # an alert of account 0 would be one to everybody
-        self._sequences[report.account_id] = report.sequence
+        self._places[report.account_id] = report.place
         kind = type(report)
         if kind is OrderFilled:
             self._on_fill(report, ctx)
         elif (
             kind is OrderAccepted
-            or kind is OrderReplaced
+            or (isinstance(report, OrderReplaced) and report.reason != Reason.CONTINGENT)
             or (isinstance(report, OrderRejected) and report.request in (CommandKind.NEW, CommandKind.REPLACE))
         ):
             self._on_order(report, ctx)
@@ -141,14 +141,12 @@ class RiskEngine(Engine):
         self._commands = max(self._commands, source_sequence)
 
     def state(self) -> dict[str, Any]:
-        """Positions, sequences, order times, and what was said already."""
+        """Positions, the last report of each account, order times, and what was said already."""
         return {
             "positions": [
-                [p.account_id, p.instrument_id, p.quantity, p.cost, p.realised]
-                for positions in self._positions.values()
-                for p in positions.values()
+                list(msgspec.structs.astuple(p)) for positions in self._positions.values() for p in positions.values()
             ],
-            "sequences": [[account, sequence] for account, sequence in self._sequences.items()],
+            "places": [[account, place] for account, place in self._places.items()],
             "strategies": [[account, sorted(strategies)] for account, strategies in self._strategies.items()],
             "orders": [[*key, list(times)] for key, times in self._orders.items()],
             "breached": sorted([list(key) for key in self._breached]),
@@ -159,7 +157,9 @@ class RiskEngine(Engine):
         """See `Engine.restore`."""
         for row in state["positions"]:
             self._positions.setdefault(row[0], {})[row[1]] = Position(*row)
-        self._sequences = dict(state["sequences"])
+        # As it was saved before a fill could have both sides in one account, it has sequences.
+        self._places = {account: 2 * sequence + 1 for account, sequence in state.get("sequences", ())}
+        self._places.update(state.get("places", ()))
         self._strategies = {account: set(strategies) for account, strategies in state["strategies"]}
         # As it was saved before accounts were part of it, a row is shorter; a window is soon full again.
         self._orders = {(row[0], row[1]): deque(row[2]) for row in state["orders"] if len(row) > 2}
@@ -174,7 +174,8 @@ class RiskEngine(Engine):
         positions = self._positions.setdefault(account_id, {})
         position = positions.get(instrument_id) or Position(account_id, instrument_id)
         multiplier = self._instruments[instrument_id].multiplier
-        position = position.after_fill(report.side, report.quantity, report.price_ticks, multiplier)
+        fee = report.fee if isinstance(report, OrderFilled) else 0
+        position = position.after_fill(report.side, report.quantity, report.price_ticks, multiplier, fee)
         positions[instrument_id] = position
         limit = self._config.max_position
         if limit and abs(position.quantity) > limit:

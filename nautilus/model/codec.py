@@ -13,7 +13,15 @@ import msgspec
 
 from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
-from nautilus.model.commands import CancelOrder, KillSwitch, MassCancel, ReplaceOrder, ResumeTrading, SubmitOrder
+from nautilus.model.commands import (
+    CancelOrder,
+    KillSwitch,
+    MassCancel,
+    ReplaceOrder,
+    ResumeTrading,
+    SetPhase,
+    SubmitOrder,
+)
 from nautilus.model.errors import ModelError
 from nautilus.model.events import (
     CommandAcknowledged,
@@ -23,10 +31,14 @@ from nautilus.model.events import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplenished,
+    OrderRouted,
+    OrderTriggered,
+    OrderUnknown,
 )
 from nautilus.model.instrument import Instrument
 from nautilus.model.limits import Limits
-from nautilus.model.marketdata import BookDelta, Quote, Trade
+from nautilus.model.marketdata import Auction, BookDelta, Quote, Trade
 from nautilus.model.message import Message
 from nautilus.model.position import Position, PositionChanged
 from nautilus.model.queries import (
@@ -69,6 +81,7 @@ from nautilus.model.queries import (
 MESSAGES: Final[tuple[type[Message], ...]] = (
     Account,
     AmendRequest,
+    Auction,
     Book,
     BookDelta,
     BookLevel,
@@ -101,8 +114,12 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     OrderLines,
     OrderRejected,
     OrderReplaced,
+    OrderReplenished,
     OrderRequest,
     OrderResult,
+    OrderRouted,
+    OrderTriggered,
+    OrderUnknown,
     Position,
     PositionChanged,
     PositionEntry,
@@ -117,6 +134,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     RiskAlert,
     RiskBreach,
     RiskState,
+    SetPhase,
     SourceState,
     SourceStatus,
     StrategyState,

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from nautilus.model.enums import CommandKind, OrderFlag, OrderType, Side, TimeInForce
+from nautilus.model.enums import CommandKind, OrderFlag, OrderType, SessionPhase, Side, TimeInForce
 from nautilus.model.message import Message
 from nautilus.model.records import command_row
 
@@ -27,7 +27,25 @@ class CommandMessage(Message, frozen=True):
 
 
 class SubmitOrder(CommandMessage, frozen=True):
-    """Enter a new order."""
+    """Enter a new order. Which fields go with which type: docs/kernel-orders.md.
+
+    Parameters
+    ----------
+    price_ticks
+        Limit price; of TRAILING_STOP_LIMIT the distance of the limit from the trigger, of PEGGED the cap (0: none).
+    trigger_ticks
+        Of the six types that wait for one; 0 of a trailing type: it begins at the reference.
+    display_quantity
+        Lots that an iceberg shows; 0: all of it.
+    min_quantity
+        Lots that must fill at entry, or none does; 0: no such wish.
+    offset
+        Of trailing types in ticks, or with TRAIL_BPS in basis points; of PEGGED in ticks from its reference.
+    group_id
+        Names, within the account, the group that GROUP_OCO or GROUP_OUO speaks of; 0: none.
+    parent_order_id
+        An open order of the account whose fills release this one; 0: none.
+    """
 
     kind: ClassVar[CommandKind] = CommandKind.NEW
 
@@ -45,6 +63,12 @@ class SubmitOrder(CommandMessage, frozen=True):
     source_id: int = 0
     source_sequence: int = 0
     deadline_ns: int = 0
+    trigger_ticks: int = 0
+    display_quantity: int = 0
+    min_quantity: int = 0
+    offset: int = 0
+    group_id: int = 0
+    parent_order_id: int = 0
 
 
 class CancelOrder(CommandMessage, frozen=True):
@@ -64,6 +88,7 @@ class ReplaceOrder(CommandMessage, frozen=True):
     """Change price and total quantity (counting what was filled) of an open order.
 
     The same price and no more than the old leaves keeps its place in the queue; anything else loses it.
+    `trigger_ticks` is the new trigger of an order that waits for one (0: as it is).
     """
 
     kind: ClassVar[CommandKind] = CommandKind.REPLACE
@@ -77,6 +102,7 @@ class ReplaceOrder(CommandMessage, frozen=True):
     source_id: int = 0
     source_sequence: int = 0
     deadline_ns: int = 0
+    trigger_ticks: int = 0
 
 
 class MassCancel(CommandMessage, frozen=True):
@@ -93,7 +119,10 @@ class MassCancel(CommandMessage, frozen=True):
 
 
 class KillSwitch(CommandMessage, frozen=True):
-    """Stop new orders of an account, an instrument, the pair, or (both 0) all, and cancel the open ones."""
+    """Stop new orders of an account, an instrument, the pair, or (both 0) all, and cancel the open ones.
+
+    With `strategy_id` those of one strategy of the account; `instrument_id` is 0 then.
+    """
 
     kind: ClassVar[CommandKind] = CommandKind.KILL
 
@@ -101,6 +130,7 @@ class KillSwitch(CommandMessage, frozen=True):
     instrument_id: int = 0
     source_id: int = 0
     source_sequence: int = 0
+    strategy_id: int = 0
 
 
 class ResumeTrading(CommandMessage, frozen=True):
@@ -112,6 +142,44 @@ class ResumeTrading(CommandMessage, frozen=True):
     instrument_id: int = 0
     source_id: int = 0
     source_sequence: int = 0
+    strategy_id: int = 0
 
 
-TradingCommand = SubmitOrder | CancelOrder | ReplaceOrder | MassCancel | KillSwitch | ResumeTrading
+class SetPhase(CommandMessage, frozen=True):
+    """Move an instrument (0: every one) to a phase.
+
+    The record also has the phase as its `order_id`: APPLIED repeats that, so whoever follows events alone knows it.
+
+    Parameters
+    ----------
+    close_ns
+        End of the session, when DAY orders expire; 0: not known.
+    date
+        Trading date; another one than before starts a day for the controls that look at one.
+    """
+
+    kind: ClassVar[CommandKind] = CommandKind.SESSION
+
+    phase: SessionPhase
+    instrument_id: int = 0
+    close_ns: int = 0
+    date: int = 0
+    source_id: int = 0
+    source_sequence: int = 0
+
+    def to_row(self, now_ns: int) -> bytes:
+        """See `CommandMessage.to_row`."""
+        return command_row(
+            kind=self.kind,
+            now_ns=now_ns,
+            order_id=self.phase,
+            group_id=self.phase,
+            instrument_id=self.instrument_id,
+            expire_ns=self.close_ns,
+            offset=self.date,
+            source_id=self.source_id,
+            source_sequence=self.source_sequence,
+        )
+
+
+TradingCommand = SubmitOrder | CancelOrder | ReplaceOrder | MassCancel | KillSwitch | ResumeTrading | SetPhase

@@ -37,11 +37,13 @@ __all__ = [
     "EngineState",
     "EventFlag",
     "EventKind",
+    "GroupKind",
     "InstrumentFlag",
     "LimitKind",
     "OrderFlag",
     "OrderState",
     "OrderType",
+    "PegReference",
     "Priority",
     "RateKind",
     "Reason",
@@ -51,6 +53,7 @@ __all__ = [
     "Side",
     "Standing",
     "TimeInForce",
+    "TriggerSource",
     "violated_reasons",
 ]
 
@@ -75,6 +78,29 @@ class EngineState(IntEnum):
     STOPPING = 5
     STOPPED = 6
     FAILED = 7
+
+
+class TriggerSource(IntEnum):
+    """What a waiting order looks at: the last trade, the mark, or the best opposite price."""
+
+    LAST = 1
+    MARK = 2
+    QUOTE = 3
+
+
+class PegReference(IntEnum):
+    """What a pegged order follows: the best price of its own side, the middle, or the best of the other side."""
+
+    BEST = 1
+    MID = 2
+    OPPOSITE = 3
+
+
+class GroupKind(IntEnum):
+    """What a fill of one order does to the others of its group: cancels them, or takes the same quantity off."""
+
+    OCO = 1
+    OUO = 2
 
 
 _CONTROLS = tuple(reason for reason in Reason if 1 <= reason <= 31)

@@ -1,12 +1,13 @@
 """Execution reports: what became of an order, as the trading core says it. Past tense; a refusal is an event too.
 
 One match is one FILLED record of the core and two `OrderFilled` reports, one for each side; both carry the record's
-`sequence`. Whoever keeps state stores the last `sequence` it applied for an account and ignores what is not newer.
+`sequence`, and may be of one account. Whoever keeps state stores the last `place` it applied for an account and ignores
+what is not newer.
 """
 
 from __future__ import annotations
 
-from nautilus.model.enums import CommandKind, Reason, Side
+from nautilus.model.enums import CommandKind, OrderFlag, OrderType, Reason, Side, TimeInForce
 from nautilus.model.message import Message
 
 
@@ -39,9 +40,29 @@ class ExecutionReport(Message, frozen=True):
     leaves_quantity: int
     source_sequence: int = 0
 
+    @property
+    def place(self) -> int:
+        """Where it stands among the reports of its account: twice the sequence, one more for a fill's resting side."""
+        return 2 * self.sequence
+
 
 class OrderAccepted(ExecutionReport, frozen=True):
-    """The core took the order."""
+    """The core took the order; at an external venue: the venue did.
+
+    Parameters
+    ----------
+    trigger_ticks
+        As it was asked for; 0: none.
+    display_quantity
+        What an iceberg shows; 0: all of it.
+    """
+
+    order_type: OrderType = OrderType.LIMIT
+    time_in_force: TimeInForce = TimeInForce.GTC
+    flags: OrderFlag = OrderFlag(0)
+    trigger_ticks: int = 0
+    display_quantity: int = 0
+    parent_order_id: int = 0
 
 
 class OrderRejected(ExecutionReport, frozen=True):
@@ -63,21 +84,86 @@ class OrderRejected(ExecutionReport, frozen=True):
 
 
 class OrderFilled(ExecutionReport, frozen=True):
-    """The order traded. `fee` is in money units; `maker`: it rested and was met."""
+    """The order traded.
+
+    Parameters
+    ----------
+    maker
+        It rested and was met; in an auction neither side is.
+    fee
+        Of this side, in money units; negative: a rebate.
+    auction
+        In the uncrossing of an auction.
+    late
+        An external venue's fill of an order that was not open, or beyond what it had left.
+    venue_reference
+        The external venue's execution id; 0: it was matched here.
+    """
 
     match_id: int = 0
     maker: bool = False
     fee: int = 0
+    auction: bool = False
+    late: bool = False
+    venue_reference: int = 0
+
+    @property
+    def place(self) -> int:
+        """See `ExecutionReport.place`."""
+        return 2 * self.sequence + self.maker
 
 
 class OrderCancelled(ExecutionReport, frozen=True):
-    """What was left of the order is out of the book."""
+    """`quantity` of the order is out of the book; with `leaves_quantity` the rest of it stays."""
 
     reason: Reason = Reason.NONE
 
 
 class OrderReplaced(ExecutionReport, frozen=True):
-    """Price and total quantity are now these."""
+    """Price and total quantity are now these. Reason CONTINGENT: a group or a parent did it, nobody asked."""
+
+    reason: Reason = Reason.NONE
+
+
+class OrderTriggered(ExecutionReport, frozen=True):
+    """Its trigger came (`price_ticks`), or with reason CONTINGENT its parent's fills let it in: it acts as if new."""
+
+    reason: Reason = Reason.NONE
+
+
+class OrderReplenished(ExecutionReport, frozen=True):
+    """An iceberg shows its next part: `quantity` of all that is left."""
+
+
+class OrderRouted(ExecutionReport, frozen=True):
+    """A request left for an external venue; `quantity` is the order's total.
+
+    Parameters
+    ----------
+    request
+        NEW, CANCEL or REPLACE.
+    trigger_ticks, display_quantity, order_type, time_in_force, flags
+        As they were asked for.
+    """
+
+    request: CommandKind = CommandKind.NEW
+    order_type: OrderType = OrderType.LIMIT
+    time_in_force: TimeInForce = TimeInForce.GTC
+    flags: OrderFlag = OrderFlag(0)
+    trigger_ticks: int = 0
+    display_quantity: int = 0
+
+
+class OrderUnknown(ExecutionReport, frozen=True):
+    """What became of the order at its external venue is not known; a later report says it. It is never sent again.
+
+    Parameters
+    ----------
+    request
+        What was under way; 0: nothing.
+    """
+
+    request: int = 0
 
 
 class OrderExpired(ExecutionReport, frozen=True):

@@ -152,6 +152,17 @@ class Instrument(Message, frozen=True, dict=True):
             raise self._error(f"price {price} is off tick", f"a multiple of {self.tick_at(value)}")
         return count
 
+    def increments(self, distance: Number, least: int, most: int) -> int:
+        """A difference of prices in increments, from `least` to `most`; no tick table holds for it."""
+        value = self._number(distance, "distance")
+        count = _exact_count(value, self.price_increment)
+        if count is None or not least <= count <= most:
+            raise self._error(
+                f"distance {distance}",
+                f"a multiple of {self.price_increment}, {self.price(least):f} to {self.price(most):f}",
+            )
+        return count
+
     def price(self, ticks: int) -> Decimal:
         """Increments to price, exact."""
         return EXACT.multiply(Decimal(ticks), self.price_increment)

@@ -1,7 +1,7 @@
-"""Quotes, trades and book deltas: light structs for handlers, packed records on the star.
+"""Quotes, trades, book deltas and auctions: light structs for handlers, packed records on the star.
 
-`quotes`, `trades` and `book_deltas` read record arrays; the `*_records` functions write them. Times are nanoseconds
-since the epoch: `now_ns` when it was received, `venue_ns` what the venue says (0: nothing).
+`quotes`, `trades`, `book_deltas` and `auctions` read record arrays; the `*_records` functions write them. Times are
+nanoseconds since the epoch: `now_ns` when it was received, `venue_ns` what the venue says (0: nothing).
 """
 
 from __future__ import annotations
@@ -12,12 +12,28 @@ import msgspec
 import numpy as np
 
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
-from nautilus.model.enums import BookAction, Side
+from nautilus.model.enums import BookAction, SessionPhase, Side
 from nautilus.model.message import Message
 from nautilus.model.records import Records
 
 SIDES = (None, Side.BUY, Side.SELL)
 _ACTIONS = (BookAction.SET, *BookAction)
+AUCTION = np.dtype(
+    [
+        ("now_ns", "<i8"),
+        ("venue_ns", "<i8"),
+        ("update_id", "<u8"),
+        ("price_ticks", "<i8"),
+        ("quantity", "<i8"),
+        ("surplus", "<i8"),
+        ("instrument_id", "<u4"),
+        ("side", "u1"),
+        ("phase", "u1"),
+        ("flags", "<u2"),
+    ],
+    align=True,
+)
+"""Record of an `Auction`, 56 bytes. Fields are only ever appended."""
 
 
 class Quote(Message, frozen=True, gc=False):
@@ -73,6 +89,31 @@ class BookDelta(Message, frozen=True, gc=False):
     flags: int = 0
 
 
+class Auction(Message, frozen=True, gc=False):
+    """A phase that an instrument has entered, or what an auction that is under way would give. Fields as in AUCTION.
+
+    Parameters
+    ----------
+    price_ticks, quantity
+        Indicative price and volume, both 0: no orders meet. With a phase of the venue's own making: where it stopped.
+    surplus, side
+        Lots at that price that would find no other side, and which side has them; None: neither, or not known.
+    phase
+        None: not known, an auction is under way.
+    """
+
+    now_ns: int
+    venue_ns: int
+    update_id: int
+    price_ticks: int
+    quantity: int
+    surplus: int
+    instrument_id: int
+    side: Side | None
+    phase: SessionPhase | None
+    flags: int = 0
+
+
 def quotes(records: Records) -> list[Quote]:
     """Structs of a QUOTE array."""
     return [Quote(*row) for row in records.tolist()]
@@ -91,6 +132,25 @@ def book_deltas(records: Records) -> list[BookDelta]:
     return [
         BookDelta(now, venue, update, order, price, quantity, instrument, SIDES[side], _ACTIONS[action], flags)
         for now, venue, update, order, price, quantity, instrument, side, action, flags in records.tolist()
+    ]
+
+
+def auctions(records: Records) -> list[Auction]:
+    """Structs of an AUCTION array."""
+    return [
+        Auction(
+            now,
+            venue,
+            update,
+            price,
+            quantity,
+            surplus,
+            instrument,
+            SIDES[side],
+            SessionPhase(phase) if phase else None,
+            flags,
+        )
+        for now, venue, update, price, quantity, surplus, instrument, side, phase, flags in records.tolist()
     ]
 
 
@@ -115,3 +175,12 @@ def book_delta_records(items: Sequence[BookDelta]) -> Records:
         *fields, side, action, flags = msgspec.structs.astuple(delta)
         rows.append((*fields, side or 0, action, flags))
     return np.array(rows, BOOK_DELTA)
+
+
+def auction_records(items: Sequence[Auction]) -> Records:
+    """AUCTION array of structs."""
+    rows = []
+    for auction in items:
+        *fields, side, phase, flags = msgspec.structs.astuple(auction)
+        rows.append((*fields, side or 0, phase or 0, flags))
+    return np.array(rows, AUCTION)

@@ -12,16 +12,20 @@ from nautilus.model.message import Message
 
 
 class Position(Message, frozen=True):
-    """What an account holds of an instrument. `quantity` in lots, the rest in money units."""
+    """What an account holds of an instrument. `quantity` in lots, the rest in money units.
+
+    `fees` were paid beside (negative: received): realised profit does not contain them.
+    """
 
     account_id: int
     instrument_id: int
     quantity: int = 0
     cost: int = 0
     realised: int = 0
+    fees: int = 0
 
-    def after_fill(self, side: Side, lots: int, price_ticks: int, multiplier: int) -> Position:
-        """The position after a fill; `multiplier` is money units per tick and lot."""
+    def after_fill(self, side: Side, lots: int, price_ticks: int, multiplier: int, fee: int = 0) -> Position:
+        """The position after a fill; `multiplier` is money units per tick and lot, `fee` money units."""
         sign = 1 if side == Side.BUY else -1
         held, cost, realised = self.quantity, self.cost, self.realised
         opened = lots
@@ -32,7 +36,7 @@ class Position(Message, frozen=True):
             cost -= released
             realised += released - sign * closed * price_ticks * multiplier
         cost -= sign * opened * price_ticks * multiplier
-        return Position(self.account_id, self.instrument_id, held + sign * lots, cost, realised)
+        return Position(self.account_id, self.instrument_id, held + sign * lots, cost, realised, self.fees + fee)
 
     def unrealised(self, mark_ticks: int, multiplier: int) -> int:
         """Profit if it were closed at the mark."""

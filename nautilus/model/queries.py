@@ -10,7 +10,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from nautilus.model.enums import OrderType, Reason, Side, TimeInForce
+from nautilus.model.enums import (
+    GroupKind,
+    OrderType,
+    PegReference,
+    Reason,
+    Side,
+    Standing,
+    TimeInForce,
+    TriggerSource,
+)
 from nautilus.model.events import (
     OrderAccepted,
     OrderCancelled,
@@ -18,8 +27,12 @@ from nautilus.model.events import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplenished,
+    OrderRouted,
+    OrderTriggered,
+    OrderUnknown,
 )
-from nautilus.model.ids import MAX_ID_32
+from nautilus.model.ids import MAX_ID_16, MAX_ID_32
 from nautilus.model.message import Message
 
 PERSON_ACCOUNT = 16
@@ -30,7 +43,18 @@ MOST_ACCOUNTS = 256
 MOST_TEXT = 128
 """Characters of a client's own id of an order."""
 
-AnyReport = OrderAccepted | OrderRejected | OrderFilled | OrderCancelled | OrderReplaced | OrderExpired
+AnyReport = (
+    OrderAccepted
+    | OrderRejected
+    | OrderFilled
+    | OrderCancelled
+    | OrderReplaced
+    | OrderExpired
+    | OrderTriggered
+    | OrderReplenished
+    | OrderRouted
+    | OrderUnknown
+)
 
 
 class ReportsSince(Message, frozen=True):
@@ -79,6 +103,7 @@ class CorePosition(Message, frozen=True):
     quantity: int
     cost: str
     realised: str
+    fees: str = "0"
 
 
 class CoreState(Message, frozen=True):
@@ -101,9 +126,33 @@ class OrderRequest(Message, frozen=True):
     instrument
         Symbol, or the id as text.
     quantity, price
-        Decimals as text, in the instrument's units. A ``LIMIT`` order has a price, a ``MARKET`` order has none.
+        Decimals as text, in the instrument's units. A ``LIMIT`` order has a price, a ``MARKET`` order has none; of a
+        ``TRAILING_STOP_LIMIT`` order it is the distance of the limit from the trigger, of a ``PEGGED`` one the cap.
     client_order_id
         The sender's own text, at most 128 characters; the same one of an account is never entered twice.
+    trigger
+        Price at which a stop or touched order begins to act; a trailing one may leave it out.
+    display_quantity
+        What an iceberg shows of its quantity.
+    min_quantity
+        Less than this at entry, and nothing is filled.
+    offset
+        Distance of a trailing or pegged order from what it follows, in the instrument's units; with `trail_bps` a
+        whole number of basis points.
+    slide
+        With `post_only`: a price that would take becomes the next one behind the best.
+    reduce_only
+        It may only reduce the account's position.
+    hidden
+        It is not shown in the book.
+    all_or_none
+        It is only ever filled whole.
+    trigger_source, peg
+        What the order looks at.
+    group_id, group
+        Orders of one account with the same number are a group of one kind; both or neither.
+    parent_order_id
+        An open order of the account whose fills let this one in.
     """
 
     instrument: str
@@ -117,15 +166,38 @@ class OrderRequest(Message, frozen=True):
     expire_ns: int = 0
     client_order_id: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
     deadline_ns: int = 0
+    trigger: str = ""
+    display_quantity: str = ""
+    min_quantity: str = ""
+    offset: str = ""
+    slide: bool = False
+    reduce_only: bool = False
+    hidden: bool = False
+    all_or_none: bool = False
+    trigger_source: TriggerSource = TriggerSource.LAST
+    trail_bps: bool = False
+    peg: PegReference = PegReference.BEST
+    group_id: Annotated[int, Meta(ge=0, le=MAX_ID_16)] = 0
+    group: GroupKind | None = None
+    parent_order_id: int = 0
 
 
 class AmendRequest(Message, frozen=True):
-    """Another price and total quantity of an open order."""
+    """Another price and total quantity of an open order.
+
+    Parameters
+    ----------
+    price
+        Empty for an order that has none.
+    trigger
+        New trigger of an order that waits for one; empty: as it is.
+    """
 
     order_id: int
     quantity: str
-    price: str
+    price: str = ""
     account_id: int = PERSON_ACCOUNT
+    trigger: str = ""
 
 
 class CancelRequest(Message, frozen=True):
@@ -144,12 +216,15 @@ class KillRequest(Message, frozen=True):
         False: takes back the kill switch of exactly this scope, which has to be on.
     instrument
         In place of `instrument_id`: a symbol, or the id as text.
+    strategy_id
+        One strategy of the account; no instrument then.
     """
 
     on: bool
     account_id: int = 0
     instrument_id: int = 0
     instrument: str | None = None
+    strategy_id: Annotated[int, Meta(ge=0, le=MAX_ID_16)] = 0
 
 
 class OrderResult(Message, frozen=True):
@@ -158,7 +233,8 @@ class OrderResult(Message, frozen=True):
     Parameters
     ----------
     status
-        ``accepted``, ``filled``, ``partially_filled``, ``cancelled``, ``replaced``, ``rejected`` or ``unknown``.
+        ``accepted``, ``triggered``, ``filled``, ``partially_filled``, ``cancelled``, ``replaced``, ``routed`` (on its
+        way to an external venue), ``rejected`` or ``unknown``.
     violated
         Every control that refused it.
     latency_us
@@ -187,11 +263,12 @@ class OrderResult(Message, frozen=True):
 
 
 class KillSwitchScope(Message, frozen=True):
-    """A scope that is stopped; 0: every account, every instrument."""
+    """A scope that is stopped; 0: every account, every instrument, every strategy."""
 
     account_id: int
     instrument_id: int
     symbol: str = ""
+    strategy_id: int = 0
 
 
 class KillResult(Message, frozen=True):
@@ -204,6 +281,7 @@ class KillResult(Message, frozen=True):
     instrument_id: int = 0
     symbol: str = ""
     scopes: tuple[KillSwitchScope, ...] = ()
+    strategy_id: int = 0
 
 
 class GetKillSwitch(Message, frozen=True):
@@ -223,7 +301,27 @@ class GetOrders(Message, frozen=True):
 
 
 class OrderLine(Message, frozen=True):
-    """An open order. `price_decimals`, `quantity_decimals`: digits after the point that the instrument has."""
+    """An open order, as far as the events tell it.
+
+    Parameters
+    ----------
+    price
+        Empty where it has none now.
+    state
+        ``open``; at an external venue also ``pending_new``, ``pending_cancel``, ``pending_replace`` or ``unknown``.
+    price_decimals, quantity_decimals
+        Digits after the point that the instrument has.
+    order_type
+        As it is now: a triggered stop is a ``MARKET`` or a ``LIMIT`` order.
+    trigger
+        As it was asked for; a trailing one has moved since. Empty: none, or it has triggered.
+    standing
+        ``DISPLAYED``, ``DARK``, ``WAITING``, ``PARKED``, ``AUCTION`` or ``ROUTED``.
+    flags
+        Names of its flags.
+    display_quantity
+        What an iceberg shows; empty: all of it.
+    """
 
     account_id: int
     order_id: int
@@ -238,6 +336,13 @@ class OrderLine(Message, frozen=True):
     state: str
     price_decimals: int = 0
     quantity_decimals: int = 0
+    order_type: OrderType = OrderType.LIMIT
+    time_in_force: TimeInForce = TimeInForce.GTC
+    trigger: str = ""
+    standing: Standing = Standing.DISPLAYED
+    flags: tuple[str, ...] = ()
+    display_quantity: str = ""
+    parent_order_id: int = 0
 
 
 class OrderLines(Message, frozen=True):
@@ -254,7 +359,10 @@ class GetPositions(Message, frozen=True):
 
 
 class PositionEntry(Message, frozen=True):
-    """A position with its profit; `quantity`, `cost`, `realised` also as the whole numbers that the core keeps."""
+    """A position with its profit; some of it also as the whole numbers that the core keeps.
+
+    `fees` are paid beside: neither realised nor unrealised profit contains them.
+    """
 
     account_id: int
     instrument_id: int
@@ -267,6 +375,8 @@ class PositionEntry(Message, frozen=True):
     quantity_lots: int
     cost_units: str
     realised_units: str
+    fees: str = "0"
+    fees_units: str = "0"
 
 
 class Positions(Message, frozen=True):

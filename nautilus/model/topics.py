@@ -21,7 +21,12 @@ from nautilus.model.events import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplenished,
+    OrderRouted,
+    OrderTriggered,
+    OrderUnknown,
 )
+from nautilus.model.marketdata import AUCTION
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
 
@@ -54,18 +59,30 @@ class Topic(NamedTuple):
 QUOTES: Final = Topic("marketdata.real_time.quote", "marketdata", "on_quote", QUOTE)
 TRADES: Final = Topic("marketdata.real_time.trade", "marketdata", "on_trade", TRADE)
 BOOK_DELTAS: Final = Topic("marketdata.real_time.book", "marketdata", "on_book", BOOK_DELTA)
+AUCTIONS: Final = Topic("marketdata.real_time.auction", "marketdata", "on_auction", AUCTION)
 CORE_EVENTS: Final = Topic("trading.event", "trading", "on_events", EVENT)
 EXECUTION_REPORTS: Final = Topic(
     "trading.report",
     "trading",
     "on_report",
-    messages=(OrderAccepted, OrderRejected, OrderFilled, OrderCancelled, OrderReplaced, OrderExpired),
+    messages=(
+        OrderAccepted,
+        OrderRejected,
+        OrderFilled,
+        OrderCancelled,
+        OrderReplaced,
+        OrderExpired,
+        OrderTriggered,
+        OrderReplenished,
+        OrderRouted,
+        OrderUnknown,
+    ),
     priority=Priority.HIGH,
 )
 RISK_ALERTS: Final = Topic("risk.alert", "risk", "on_alert", messages=(RiskAlert,), priority=Priority.FLASH_CRASH)
 POSITIONS: Final = Topic("portfolio.position", "portfolio", "on_position", messages=(PositionChanged,))
 
-TOPICS: Final = (QUOTES, TRADES, BOOK_DELTAS, CORE_EVENTS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
+TOPICS: Final = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, CORE_EVENTS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
 
 BY_MESSAGE: Final[dict[type[Message], Topic]] = {message: topic for topic in TOPICS for message in topic.messages}
 _BY_RECORD: Final = tuple((topic.record, topic) for topic in TOPICS if topic.record is not None)
@@ -90,5 +107,5 @@ def topic_of(event: Any) -> Topic:
         for record, topic in _BY_RECORD:
             if dtype == record:
                 return topic
-        raise ModelError(f"records of {dtype}", where="publish", expected="QUOTE, TRADE, BOOK_DELTA or EVENT")
+        raise ModelError(f"records of {dtype}", where="publish", expected="QUOTE, TRADE, BOOK_DELTA, AUCTION or EVENT")
     raise ModelError(f"a {type(event).__name__}", where="publish", expected="a message or records of a known topic")

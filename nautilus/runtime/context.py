@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
-from nautilus.model.marketdata import quotes, trades
+from nautilus.model.marketdata import auctions, quotes, trades
 from nautilus.model.message import Message
 from nautilus.model.records import Records
-from nautilus.model.topics import QUOTES, TRADES, Topic
+from nautilus.model.topics import AUCTIONS, QUOTES, TRADES, Topic
 
 if TYPE_CHECKING:
     from nautilus.runtime.lockstep import LockStep
 
 VENUE_SIDE = frozenset({"marketdata", "trading"})
 """Engines that stand at the venue, beside the core."""
-_STRUCTS: dict[str, Callable[[Records], list[Any]]] = {QUOTES.name: quotes, TRADES.name: trades}
+_STRUCTS: dict[str, Callable[[Records], list[Any]]] = {
+    QUOTES.name: quotes,
+    TRADES.name: trades,
+    AUCTIONS.name: auctions,
+}
 
 Handler = Callable[[Any, "EngineContext"], None]
 

@@ -1,9 +1,9 @@
 """A process's side of the line to its supervisor: what it says, what it is told, and when it has to stop.
 
 Both sides write JSON lines. The process says ``{"event": "ready", "ports": {engine: port}}``, ``{"event": "failed",
-"error": {...}}`` or ``{"event": "finished"}``; the supervisor says ``{"do": "open"}`` or ``{"do": "stop"}``. SIGTERM
-means stop. When the line closes, or SIGHUP says so, the supervisor is gone: then a process waits until all that stop
-before it have let go of their locks, 5 s at most, and stops.
+"error": {...}}``, ``{"event": "finished"}`` or ``{"event": "promoted"}``; the supervisor says ``{"do": "open"}`` or
+``{"do": "stop"}``. SIGTERM means stop. When the line closes, or SIGHUP says so, the supervisor is gone: then a process
+waits until all that stop before it have let go of their locks, 5 s at most, and stops.
 """
 
 from __future__ import annotations
@@ -101,6 +101,10 @@ class Control:
     def finished(self) -> None:
         """The market has come to its end."""
         self._say({"event": "finished"})
+
+    def promoted(self) -> None:
+        """This standby has become the core: that is to start now."""
+        self._say({"event": "promoted"})
 
     def close(self) -> None:
         """Let go of the line and of the lock; the last thing that a process does."""

@@ -171,6 +171,7 @@ class Instance:
         """For who waits for the end: written in place, as the file is gone before anybody could open it."""
         with contextlib.suppress(OSError), open(self.directory / "outcome", "r+b") as file:
             file.write(msgspec.json.encode(outcome))
+            file.truncate()
 
     def open_outcome(self) -> int:
         """A descriptor from which `read_outcome` reads, once the instance is gone."""

@@ -24,6 +24,7 @@ from nautilus.simulation import MarketSource, RecordingConfig, SimulatedSource, 
 from nautilus.simulation.commands import account_commands
 from nautilus.simulation.market import INSTRUMENT
 from nautilus.trading.client import CoreClient
+from nautilus.trading.epochs import read_epoch
 
 if TYPE_CHECKING:
     from nautilus.runtime.live import LiveHost
@@ -144,4 +145,11 @@ def connect(plan: Plan, hub: MarketDataEngine) -> CoreClient | None:
     if hub.last_sequence > facts["events"]:
         _LOGGER.error("books of event %d, but the core has %d: built anew", hub.last_sequence, facts["events"])
         hub.restore({"last_sequence": 0, "books": []})
-    return CoreClient(plan.shared, SLOT, source_id=SOURCE_ID, log=event_log(plan.data), after=hub.last_sequence)
+    return CoreClient(
+        plan.shared,
+        SLOT,
+        source_id=SOURCE_ID,
+        log=event_log(plan.data),
+        after=hub.last_sequence,
+        least_epoch=read_epoch(plan.data).epoch,
+    )

@@ -64,6 +64,15 @@ DESCRIPTIONS = {
     "orders_open": "Orders open now.",
     "journal_last_sequence": "Last command written to the journal.",
     "journal_durable_sequence": "Last command that the disk has.",
+    "journal_epoch": "Epoch of the core.",
+    "journal_degraded": "Times that events were shown without a standby.",
+    "journal_fenced_by": "Higher epoch of another core; 0: none.",
+    "follower_lag": "Commands written that the follower has not carried out yet.",
+    "follower_snapshot_sequence": "Command of the last snapshot.",
+    "follower_verified_sequence": "Command of the last hash record that the follower found equal.",
+    "replica_state": "Of a standby: 0 none, 1 behind, 2 current.",
+    "replica_lag": "Commands written that the standby has not acknowledged yet.",
+    "replica_acknowledged_sequence": "Last command that a standby has.",
 }
 
 

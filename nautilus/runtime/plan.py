@@ -13,7 +13,7 @@ from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError, InternalError
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
 from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
-from nautilus.runtime.platform import PlatformConfig
+from nautilus.runtime.platform import CoreConfig, JournalConfig, PlatformConfig, ReplicaConfig
 
 if TYPE_CHECKING:
     from nautilus.runtime.config import Configuration
@@ -37,7 +37,8 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     name
         Also its name on the mesh.
     kind
-        ``core``: the trading core, which hosts no engine; ``engines``: a host of engines.
+        ``core``: the trading core, which hosts no engine; ``engines``: a host of engines; ``follower``, ``replica`` and
+        ``standby`` belong to the journal (see `nautilus.trading`).
     engines
         The engines in it.
     stop_rank
@@ -45,7 +46,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["core", "engines"]
+    kind: Literal["core", "engines", "follower", "replica", "standby"]
     engines: tuple[str, ...]
     stop_rank: int
 
@@ -98,6 +99,8 @@ class Plan(msgspec.Struct, frozen=True):
         As in the section `platform`.
     chosen
         Ports that engines found free when they first started; they keep them for the life of the instance.
+    standby_of
+        Address of the core that this instance is a standby of, or has taken over from; "": of none.
     """
 
     instance: str
@@ -117,6 +120,7 @@ class Plan(msgspec.Struct, frozen=True):
     ports: Literal["fixed", "free"]
     bind: str
     chosen: dict[str, int] = {}
+    standby_of: str = ""
 
     def process(self, name: str) -> ProcessSpec:
         """The process of that name."""
@@ -191,6 +195,8 @@ def make_plan(
     strategies: Sequence[str] = (),
     demo: bool = False,
     first_ns: int | None = None,
+    standby_of: str = "",
+    promoted: bool = False,
 ) -> Plan:
     """The plan for an instance.
 
@@ -202,6 +208,10 @@ def make_plan(
         As in `Plan`.
     first_ns
         Time of the first record, where a recording plays: platform time reaches it `platform.lead_seconds` from now.
+    standby_of
+        As in `Plan`.
+    promoted
+        Whether it has become the core since; else, with `standby_of`, the plan is that of a standby.
     """
     settings = configuration.sections["platform"]
     if not isinstance(settings, PlatformConfig):
@@ -216,7 +226,7 @@ def make_plan(
         shared=str(instance.shared),
         data=str(instance.data),
         profile=settings.processes,
-        processes=LAYOUTS[settings.processes],
+        processes=_processes(configuration, settings.processes, demo=demo, standby_of=standby_of, promoted=promoted),
         sections={name: msgspec.to_builtins(section) for name, section in configuration.sections.items()},
         market=market,
         speed=speed,
@@ -227,9 +237,32 @@ def make_plan(
         demo=demo,
         ports=settings.ports,
         bind=settings.bind,
+        standby_of=standby_of,
     )
     for spec in plan.processes:
         path = plan.endpoint(spec.name).removeprefix("ipc://")
         if len(os.fsencode(path)) > MAX_ENDPOINT:
             raise ConfigError(f"path of {len(path)} characters", where=path, expected=f"at most {MAX_ENDPOINT}")
     return plan
+
+
+def _processes(
+    configuration: Configuration, layout: str, *, demo: bool, standby_of: str, promoted: bool
+) -> tuple[ProcessSpec, ...]:
+    """Those of the layout, with what the journal needs beside them; of a standby, the latter alone."""
+    journal = configuration.sections.get("journal", JournalConfig(follower="off"))
+    replica = configuration.sections.get("replica", ReplicaConfig())
+    core = configuration.sections.get("core", CoreConfig())
+    assert isinstance(journal, JournalConfig)
+    assert isinstance(replica, ReplicaConfig)
+    assert isinstance(core, CoreConfig)
+    follows = journal.follower == "on" or (journal.follower == "auto" and layout == "native" and not demo)
+    follower = (ProcessSpec("follower", "follower", (), 0),) if follows else ()
+    if standby_of and not promoted:
+        return (ProcessSpec("standby", "standby", (), 1), *follower)
+    processes = LAYOUTS[layout]
+    if replica.listen or core.acknowledge == "replica" or promoted:
+        # Where this core was promoted, it tells the one before. It stops after the core and hands its last commands on.
+        last = max(spec.stop_rank for spec in processes) + 1
+        return (*processes, *follower, ProcessSpec("replica", "replica", (), last))
+    return (*processes, *follower)

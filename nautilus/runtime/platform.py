@@ -75,7 +75,10 @@ class CoreConfig(msgspec.Struct, frozen=True):
     ----------
     acknowledge
         When an order counts as taken: ``memory``: its command is written and survives the process; ``disk``: it is
-        synced and survives the machine.
+        synced and survives the machine; ``replica``: a standby has it too and it survives this machine's loss.
+    without_standby
+        What ``replica`` does while no standby has the journal: ``refuse`` new orders, and show nothing more; or
+        ``degrade`` to ``memory``, counted and visible.
     spin_us
         How long an idle thread of the core looks for work before it sleeps; more on machines with cores to spare.
     ring_capacity
@@ -84,17 +87,89 @@ class CoreConfig(msgspec.Struct, frozen=True):
         How many orders can be open at once.
     segment_mib
         Size of a segment of the journal.
+    pin
+        ``none``; ``auto``: its threads on the last cores, one left to everything else; or the cores of its kernel,
+        journal and egress threads, as in ``2,3,4``. What the machine refuses of this and the following is in the log
+        of the core, and changes nothing else.
+    realtime_priority
+        SCHED_FIFO priority of these threads; 0: the usual scheduling.
+    lock_memory
+        Keep its memory from being swapped out: all of it where that is permitted, else its rings.
+    huge_pages
+        For the rings between its threads, committed before the start.
+    numa_local
+        Take memory from the node of the kernel thread's core.
+    cpu_dma_latency_us
+        The longest that a core may take to wake up, held while it runs; -1: not asked for.
     """
 
-    acknowledge: Literal["memory", "disk"] = "memory"
+    acknowledge: Literal["memory", "disk", "replica"] = "memory"
+    without_standby: Literal["refuse", "degrade"] = "refuse"
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
     ring_capacity: Annotated[int, Meta(ge=64, le=1 << 22)] = 1 << 13
     open_orders: Annotated[int, Meta(ge=1, le=1 << 26)] = 1 << 17
     segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64
+    pin: Annotated[str, Meta(pattern=r"^(none|auto|\d+(,\d+){0,2})$")] = "none"
+    realtime_priority: Annotated[int, Meta(ge=0, le=99)] = 0
+    lock_memory: bool = False
+    huge_pages: bool = False
+    numa_local: bool = False
+    cpu_dma_latency_us: Annotated[int, Meta(ge=-1, le=1_000_000)] = -1
 
     def __post_init__(self) -> None:
         if self.ring_capacity & (self.ring_capacity - 1):
             raise ConfigError(f"ring_capacity {self.ring_capacity}", where="core", expected="a power of two")
+
+
+class JournalConfig(msgspec.Struct, frozen=True):
+    """Snapshots of the journal while the core runs, and what of it is kept.
+
+    Parameters
+    ----------
+    follower
+        A process of low priority that replays the journal and leaves snapshots; ``auto``: in the layout ``native``, but
+        not in a demonstration. It takes the memory of a second kernel.
+    snapshot_commands
+        Between two snapshots, at least.
+    keep_snapshots
+        Sound ones that stay.
+    compact
+        What becomes of segments that lie before the oldest of them and whose events are all in the event log: they are
+        kept (``never``), deleted (``drop``), or moved (``archive``).
+    keep_segments
+        Whole ones that stay in any case.
+    archive
+        Directory that takes what goes. "": `archive` beside the journal.
+    """
+
+    follower: Literal["auto", "on", "off"] = "auto"
+    snapshot_commands: Annotated[int, Meta(ge=1)] = 1_000_000
+    keep_snapshots: Annotated[int, Meta(ge=1, le=1000)] = 2
+    compact: Literal["never", "drop", "archive"] = "never"
+    keep_segments: Annotated[int, Meta(ge=0, le=1_000_000)] = 2
+    archive: str = ""
+
+
+class ReplicaConfig(msgspec.Struct, frozen=True):
+    """The stream of the journal to a standby.
+
+    Parameters
+    ----------
+    listen
+        Where a standby may dial: ``tcp://ADDRESS:PORT``, or ``ipc://PATH`` for one on this machine. "": with
+        `core.acknowledge` ``replica`` a socket in the instance's directory, else none.
+    allow
+        Public keys of the standbys that may, over TCP (`nautilus trading key` prints an instance's).
+    core_key
+        Of a standby: the public key of the core that it dials over TCP.
+    acknowledge
+        Of a standby: when it says that it has a command: ``memory`` or ``disk`` of its own machine.
+    """
+
+    listen: str = ""
+    allow: tuple[str, ...] = ()
+    core_key: str = ""
+    acknowledge: Literal["memory", "disk"] = "memory"
 
 
 class LoggingConfig(msgspec.Struct, frozen=True):

@@ -57,8 +57,13 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
     log = logs.configure(name, plan.data, plan.config("logging", LoggingConfig))
     control = Control(plan, name, connection)
     try:
-        if plan.process(name).kind == "core":
+        kind = plan.process(name).kind
+        if kind == "core":
             return _run_core(plan, name, control)
+        if kind != "engines":
+            from nautilus.runtime.journal import RUNS
+
+            return RUNS[kind](plan, name, control)
         return _run_engines(plan, name, control)
     except Exception as error:
         _LOGGER.critical("process %s failed: %s", name, error, exc_info=error)
@@ -104,6 +109,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             anchor=(plan.clock.wall_ns, plan.clock.platform_ns, plan.clock.speed),
             setup=setup_commands(plan),
             epoch=epoch,
+            replica=plan.counters_of("replica"),
         )
 
 

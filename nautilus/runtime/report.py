@@ -141,13 +141,14 @@ def percentiles(nanoseconds: npt.NDArray[Any]) -> dict[str, float]:
     return result
 
 
-def core_positions(kernel: Kernel, accounts: Sequence[int]) -> dict[tuple[int, int], tuple[int, int, int]]:
-    """Quantity, cost and realised profit of each (account, instrument) that ever traded, as the core has them."""
+def core_positions(kernel: Kernel, accounts: Sequence[int]) -> dict[tuple[int, int], tuple[int, ...]]:
+    """Quantity, cost, realised profit and fees of each (account, instrument) that ever traded, as the core has them."""
+    names = ("quantity", "cost", "realised", "fees")
     return {
-        (account_id, int(row["instrument_id"])): (int(row["quantity"]), int(row["cost"]), int(row["realised"]))
+        (account_id, int(row["instrument_id"])): tuple(int(row[name]) for name in names)
         for account_id in accounts
         for row in kernel.positions(account_id)
-        if row["quantity"] or row["cost"] or row["realised"]
+        if any(row[name] for name in names)
     }
 
 

@@ -14,6 +14,8 @@ SECTIONS: dict[str, str] = {
     "simulation": "nautilus.simulation.config:SimulationConfig",
     "platform": "nautilus.runtime.platform:PlatformConfig",
     "core": "nautilus.runtime.platform:CoreConfig",
+    "journal": "nautilus.runtime.platform:JournalConfig",
+    "replica": "nautilus.runtime.platform:ReplicaConfig",
     "logging": "nautilus.runtime.platform:LoggingConfig",
     "http": "nautilus.runtime.http.config:HttpConfig",
 }

@@ -21,6 +21,7 @@ from nautilus.runtime.clock import NANOSECONDS, wall_ns
 from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.plan import Plan, ProcessSpec
+from nautilus.runtime.platform import JournalConfig
 from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
 
 Health = Literal["healthy", "degraded", "unhealthy"]
@@ -28,8 +29,12 @@ STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
 MESH = ("sent", "acknowledged", "retried", "dead_lettered")
 ORDERS = ("accepted", "rejected", "filled", "cancelled", "open", "unknown")
 JOURNAL = ("last_sequence", "durable_sequence")
+FOLLOWER = ("sequence", "lag", "snapshot_sequence", "verified_sequence", "snapshots", "segments_removed")
+REPLICA_STATES = {0: "none", 1: "behind", 2: "current"}
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 CORE_NAME = "core"
+JOURNALS = ("follower", "replica", "standby")
+"""Processes that belong to the core's journal."""
 US_NS = 1_000
 SILENCE_NS = NANOSECONDS
 """A process says how it is ten times a second."""
@@ -63,10 +68,12 @@ class EngineStatus(msgspec.Struct, frozen=True):
     p99_us: float
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole instance; `bus` has ``star`` and ``mesh``.
 
-    `journal`: its ``durable_sequence`` is 0 where nothing waits for the disk (`core.acknowledge` "memory").
+    `journal`: its ``durable_sequence`` is 0 where nothing waits for the disk (`core.acknowledge` "memory"). `follower`
+    is there where one was asked for (`journal.follower` "on"), `replica`, with the ``role`` of this instance, where it
+    is a standby, or one may dial.
     """
 
     status: Health
@@ -74,6 +81,8 @@ class Status(msgspec.Struct, frozen=True):
     bus: dict[str, dict[str, int]]
     orders: dict[str, int]
     journal: dict[str, int]
+    follower: dict[str, int] = {}
+    replica: dict[str, int | str] = {}
 
 
 class Facts(NamedTuple):
@@ -156,14 +165,49 @@ def read_status(instance: Instance) -> Status:
 
 def status_of(facts: Facts) -> Status:
     """The status object, from what was read."""
-    core = facts.counters.get(CORE_NAME, {})
+    core = facts.counters.get(CORE_NAME, {}) or facts.counters.get("standby", {})
     return Status(
         status=health_of(facts.state.processes, facts.state.state),
         engines=tuple(_engines(facts)),
         bus={"star": star_of(facts), "mesh": {name: facts.total(f"mesh.{name}") for name in MESH}},
         orders={name: core.get(f"orders.{name}", 0) for name in ORDERS},
         journal={name: core.get(f"journal.{name}", 0) for name in JOURNAL},
+        follower=follower_of(facts) if facts.plan.config("journal", JournalConfig).follower == "on" else {},
+        replica=replica_of(facts),
     )
+
+
+def follower_of(facts: Facts) -> dict[str, int]:
+    """What the follower says of itself; empty where there is none."""
+    found = facts.counters.get("follower")
+    return {} if found is None else {name: found.get(f"follower.{name}", 0) for name in FOLLOWER}
+
+
+def replica_of(facts: Facts) -> dict[str, int | str]:
+    """Of a core with a replica's process, or of a standby; empty for neither."""
+    core = facts.counters.get(CORE_NAME, {})
+    if "standby" in facts.counters:
+        found = facts.counters["standby"]
+        return {
+            "role": "standby",
+            "state": "current" if found.get("standby.connected") else "none",
+            "address": facts.plan.standby_of,
+            "last_sequence": found.get("standby.sequence", 0),
+            "lag": found.get("standby.lag", 0),
+            "epoch": found.get("standby.epoch", 0),
+        }
+    if "replica" not in facts.counters:
+        return {}
+    found = facts.counters["replica"]
+    return {
+        "role": "core",
+        "state": REPLICA_STATES.get(found.get("replica.state", 0), "none"),
+        "acknowledged_sequence": found.get("replica.acknowledged_sequence", 0),
+        "lag": found.get("replica.lag", 0),
+        "epoch": core.get("journal.epoch", 0),
+        "degraded": core.get("journal.degraded", 0),
+        "fenced_by": max(found.get("replica.fenced_by", 0), core.get("journal.fenced_by", 0)),
+    }
 
 
 def health_of(processes: Iterable[ProcessState], platform: str) -> Health:
@@ -171,7 +215,7 @@ def health_of(processes: Iterable[ProcessState], platform: str) -> Health:
     ready = {process.name: process.state == "ready" for process in processes}
     if ready and all(ready.values()) and platform == "running":
         return "healthy"
-    others = [is_ready for name, is_ready in ready.items() if name != CORE_NAME]
+    others = [is_ready for name, is_ready in ready.items() if name not in (CORE_NAME, *JOURNALS)]
     return "degraded" if ready.get(CORE_NAME) and any(others) else "unhealthy"
 
 
@@ -235,19 +279,20 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def core_of(facts: Facts) -> EngineStatus:
-    """The core's process, which is no engine, as a line among them for a person."""
-    process = next(process for process in facts.state.processes if process.name == CORE_NAME)
-    counters = facts.counters.get(CORE_NAME, {})
-    latency = latency_of(facts.plan, "order", process=CORE_NAME)
+    """The core's process, which is no engine, as a line among them for a person; a standby's where there is none."""
+    processes = facts.state.processes
+    process = next((process for process in processes if process.name == CORE_NAME), processes[0])
+    counters = facts.counters.get(process.name, {})
+    latency = latency_of(facts.plan, "order", process=process.name)
     return EngineStatus(
-        name=CORE_NAME,
+        name=process.name,
         port=0,
         tier="",
         state=process.state,
         pid=process.pid,
         uptime_seconds=round((facts.now_ns - process.started_ns) / NANOSECONDS, 3) if process.pid else 0.0,
         breaker="",
-        requests=counters.get("core.commands", 0),
+        requests=counters.get("core.commands", counters.get("standby.commands", 0)),
         errors=0,
         p50_us=latency["p50"],
         p99_us=latency["p99"],
@@ -299,6 +344,7 @@ __all__ = [
     "apart_of",
     "core_of",
     "cpu_seconds",
+    "follower_of",
     "health_of",
     "latency_of",
     "memory_mib",
@@ -307,6 +353,7 @@ __all__ = [
     "read_positions",
     "read_state",
     "read_status",
+    "replica_of",
     "star_of",
     "status_of",
 ]

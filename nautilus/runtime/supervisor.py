@@ -36,6 +36,8 @@ ENTRY = "nautilus.runtime.process:run_process"
 TICK_SECONDS = 0.2
 TEMPLATE_NS = 60 * NANOSECONDS
 """How long the imports of the template may take."""
+FIRST_KINDS = ("core", "replica", "standby")
+"""What everything else waits for: a core may wait for a standby, so the replica's process starts beside it."""
 FIRST_STARTS = 3
 """A process that ends so often before the platform is up ends the start."""
 REPEAT_NS = NANOSECONDS // 2
@@ -60,6 +62,7 @@ class Supervisor:
     Attributes
     ----------
     finished : whether the market has come to its end.
+    promoted : whether the standby of this plan is to become the core.
     interrupted : whether a signal asked to stop.
     exit_code : 0, or 1 where a process had to be killed at the stop.
     killed : those processes.
@@ -75,6 +78,7 @@ class Supervisor:
         without: Collection[str] = (),
     ) -> None:
         self.finished = False
+        self.promoted = False
         self.exit_code = 0
         self._instance = instance
         self._plan = plan
@@ -128,7 +132,7 @@ class Supervisor:
         self._log.info("starts", instance=self._plan.instance, pid=os.getpid(), processes=len(self._children))
         try:
             self._start_template()
-            first = [child for child in self._children if child.spec.kind == "core"]
+            first = [child for child in self._children if child.spec.kind in FIRST_KINDS]
             self._begin(first)
             if self._turn(lambda: all(child.condition == "ready" for child in first), on_tick):
                 self._begin([child for child in self._children if child not in first])
@@ -373,6 +377,9 @@ class Supervisor:
                 self._log.warning("ports are taken, others are used", name=child.name, ports=child.chosen)
                 child.chosen = {}
             self._fail(error_from(message["error"]))
+        elif event == "promoted":
+            self.promoted = True
+            self._log.warning("standby was promoted", name=child.name)
         elif event == "finished":
             self.finished = True
             self._log.info("market has finished", name=child.name)

@@ -132,9 +132,9 @@ class Tally:
 
     def _positions_equal(self, kernel: Kernel) -> bool:
         ours = {
-            (position.account_id, position.instrument_id): (position.quantity, position.cost, position.realised)
-            for position in self._portfolio.positions()
-            if position.quantity or position.cost or position.realised
+            (account_id, instrument_id): figures
+            for account_id, instrument_id, *rest in map(msgspec.structs.astuple, self._portfolio.positions())
+            if any(figures := tuple(rest))
         }
         return ours == core_positions(kernel, [desk.account_id for _, desk in self._lines])
 

@@ -49,6 +49,7 @@ SHARED = (
     "nautilus.runtime.control",
     "nautilus.runtime.http.server",
     "nautilus.runtime.process",
+    "nautilus.runtime.journal",
     "nautilus.trading.process",
     "nautilus.trading.rim",
 )

@@ -58,7 +58,7 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
         reasons=lambda: host.outlook.reasons,
         warnings=lambda: host.outlook.warnings,
         bus=lambda: host.outlook.bus,
-        shared=(SharedMeters(CORE, host.plan.shared),) if context.name == "trading" else (),
+        shared=_without_port(host) if context.name == "trading" else (),
         process_metrics=whole_process,
     )
 
@@ -67,3 +67,9 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
 
     host.outlook.looks.append(renew)
     return view
+
+
+def _without_port(host: LiveHost) -> tuple[SharedMeters, ...]:
+    """The core, and what belongs to its journal."""
+    names = (CORE, *(spec.name for spec in host.plan.processes if spec.kind in ("follower", "replica")))
+    return tuple(SharedMeters(name, host.plan.shared) for name in names)

@@ -179,14 +179,28 @@ class CoreClient:
         Last event that the caller knows; those after it come.
     spin_ns
         Part of a wait that is spent awake.
+    least_epoch
+        A core of a lower epoch is refused: another one has taken its place.
     """
 
-    def __init__(self, shared: str, slot: str, *, source_id: int, log: str, after: int = 0, spin_ns: int = 0) -> None:
+    def __init__(
+        self,
+        shared: str,
+        slot: str,
+        *,
+        source_id: int,
+        log: str,
+        after: int = 0,
+        spin_ns: int = 0,
+        least_epoch: int = 0,
+    ) -> None:
         self.last_sequence = after
         self.restarts = 0
         """Times that the core was found to be another one."""
         self.cuts = 0
         self.source_id = source_id
+        self.least_epoch = least_epoch
+        self._outdated = 0  # epoch of a core that was refused for it
         self._shared = shared
         self._slot = slot
         self._log = EventLog(log)
@@ -232,6 +246,8 @@ class CoreClient:
     @property
     def refuses(self) -> str:
         """Why the core takes no new orders; "": it takes them, or has not been away for long."""
+        if self._outdated:
+            return f"the core has epoch {self._outdated}; expected {self.least_epoch}, which another one has"
         if self._port is None:
             return ABSENT if self._absence.still_ns > SILENCE_NS else ""
         return SILENT if self.silent else self._port.refuses
@@ -348,6 +364,12 @@ class CoreClient:
             if error.code != "core.absent":
                 raise BusError(str(error), where=self._slot) from None
             return False
+        epoch = self._port.journal_epoch
+        if epoch < self.least_epoch:
+            self._outdated = epoch
+            self.close()
+            return False
+        self._outdated, self.least_epoch = 0, epoch
         self._joining = True
         return True
 

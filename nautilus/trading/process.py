@@ -7,8 +7,11 @@ came of it. Nothing else of Python runs here: HTTP, execution reports and market
 from __future__ import annotations
 
 import logging
+import os
+import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +21,7 @@ import zmq
 from zmq.backend import zmq_poll
 
 from nautilus.bus import Delivery, Mesh, MessageKind
+from nautilus.core.affinity import Machine, choose_cores, prepare
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogError
@@ -37,6 +41,7 @@ from nautilus.model.records import Records
 from nautilus.trading.client import overtakes
 from nautilus.trading.flight import Flight, InFlight, mark
 from nautilus.trading.recovery import Recovered, recover
+from nautilus.trading.shipper import CORE_GAUGE
 
 _LOG = logging.getLogger("nautilus.trading")
 SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3")
@@ -54,8 +59,11 @@ COUNTED = {
 COUNTED_UNTIL = "core.counted_sequence"
 SINCE_START = ("busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins")
 """What a core counts from its own start; the instance's counters go on over restarts."""
+EPOCHS = ("journal.epoch", "journal.degraded", "journal.fenced_by")
 MIRROR_NS = 100_000_000
 MOST_WAIT_MS = 50
+CONFIRM_SECONDS = 0.005
+SET_UP_NS = 1_000_000_000
 AWAKE_NS = 200_000
 """After commands were handed over, the thread waits for the answers alone for so long before it looks elsewhere."""
 
@@ -89,6 +97,13 @@ class Settings(NamedTuple):
     ring_capacity: int
     open_orders: int
     segment_mib: int
+    pin: str = "none"
+    realtime_priority: int = 0
+    lock_memory: bool = False
+    huge_pages: bool = False
+    numa_local: bool = False
+    cpu_dma_latency_us: int = -1
+    without_standby: str = "refuse"
 
 
 class Setup(NamedTuple):
@@ -112,8 +127,11 @@ def run_core(
     anchor: tuple[int, int, float],
     setup: Iterable[Setup],
     epoch: int,
+    replica: str = "",
 ) -> int:
     """Recover the core, run it until told to stop, end its journal; the exit code.
+
+    `replica` names the counters of the process that hands the journal to a standby.
 
     Raises
     ------
@@ -121,11 +139,15 @@ def run_core(
         It cannot be recovered or started.
     """
     started_ns = now_ns()
+    machine = Machine(**{field: getattr(settings, field) for field in Machine._fields})
+    cores, _ = choose_cores(machine.pin, os.sched_getaffinity(0))
+    grants, hold = prepare(machine, cores)
     found = recover(
         data,
         policy=settings.acknowledge,
         open_orders=settings.open_orders,
         segment_bytes=settings.segment_mib << 20,
+        confirm=partial(_confirm, settings, control, replica) if settings.acknowledge == "replica" else None,
     )
     for note in found.notes:
         _LOG.warning("recovery: %s", note)
@@ -142,6 +164,9 @@ def run_core(
         clock=anchor,
         spin_us=settings.spin_us,
         latency=latency,
+        machine=machine,
+        acknowledge=settings.acknowledge,
+        degrade=settings.without_standby == "degrade",
     )
     # Both lie in the kernel, which belongs to the core's threads once they run.
     commands = _unknown_only(found.kernel, setup)
@@ -157,6 +182,14 @@ def run_core(
     process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000)
     core.start(ready=behind_ns <= 1_000_000_000)
     try:
+        for grant in (*grants, *core.grants):
+            _LOG.log(
+                logging.INFO if grant.granted else logging.WARNING,
+                "machine: %s %s: %s",
+                grant.what,
+                "granted" if grant.granted else "not granted",
+                grant.found,
+            )
         process.set_up(commands)
         if behind_ns > 1_000_000_000:
             _LOG.error(
@@ -171,7 +204,45 @@ def run_core(
         for trouble in core.troubles:
             _LOG.critical("core stopped: %s", trouble)
         process.mirror()
+        if hold is not None:
+            hold.close()
     return code if sound else code or 1
+
+
+def _confirm(settings: Settings, control: Supervised, replica: str, sequence: int) -> None:
+    """Return when a standby has a command: what it gave was not shown before, and may be then.
+
+    Raises
+    ------
+    StoppedError
+        The process is to stop first.
+    """
+    if settings.without_standby == "degrade":
+        return
+    told = False
+    while _acknowledged(replica) < sequence:
+        if not told:
+            _LOG.warning(
+                "recovery: no standby has command %d yet, whose events were not shown: waiting for one", sequence
+            )
+            told = True
+        if select.select([control.fileno()], [], [], CONFIRM_SECONDS)[0]:
+            control.poll()
+        if control.stop_requested:
+            raise StoppedError("told to stop while no standby has the journal", expected="one that attaches")
+
+
+def _acknowledged(replica: str) -> int:
+    try:
+        return Counters.read(replica).get(CORE_GAUGE, 0)
+    except (OSError, ValueError):
+        return 0
+
+
+class StoppedError(InternalError):
+    """The core was told to stop before it had begun."""
+
+    code = "internal.stopped"
 
 
 def _note_start(counters: Counters, found: Recovered, hashed: str) -> None:
@@ -231,7 +302,7 @@ class CoreProcess:
         self._counts: dict[str, int] = {}
         self._since = {name: counters.get(counters.counter(f"core.{name}")) for name in SINCE_START}
         self._invalid = counters.counter("core.invalid")
-        gauges = ("journal.last_sequence", "journal.durable_sequence", "orders.open", COUNTED_UNTIL)
+        gauges = ("journal.last_sequence", "journal.durable_sequence", "orders.open", COUNTED_UNTIL, *EPOCHS)
         self._gauges = {name: counters.gauge(name) for name in gauges}
         self._python_threads = counters.gauge("core.python_threads")
         # As every process has them (`nautilus.runtime.states`).
@@ -246,9 +317,15 @@ class CoreProcess:
         refused = []
         done = 0
         while done < sent:
-            count = self._port.receive(self._out, 1_000_000_000)
-            if not count and self._core.facts()["state"] == "failed":
-                raise InternalError("the core failed while it was set up", where=str(self._core.journal.path))
+            count = self._port.receive(self._out, SET_UP_NS)
+            if not count:
+                facts = self._core.facts()
+                if facts["state"] == "failed":
+                    raise InternalError("the core failed while it was set up", where=str(self._core.journal.path))
+                if facts["acknowledge"] == "replica" and facts["replica"] != "current":
+                    # What came of the rest shows with a standby, as everything else; until then orders are refused.
+                    _LOG.error("no standby has the journal: the core starts, and takes no new orders before one has")
+                    break
             records = self._out[:count]
             done += int(((records["flags"] & LAST) != 0).sum())
             refused += records[records["event"]["kind"] == EventKind.REJECTED].tolist()
@@ -307,6 +384,9 @@ class CoreProcess:
         counters.set(self._gauges["journal.last_sequence"], facts["written_sequence"])
         counters.set(self._gauges["journal.durable_sequence"], facts["durable_sequence"])
         counters.set(self._gauges["orders.open"], facts["open"])
+        counters.set(self._gauges["journal.epoch"], facts["journal_epoch"])
+        counters.set(self._gauges["journal.degraded"], facts["degraded"])
+        counters.set(self._gauges["journal.fenced_by"], facts["fenced_by"])
         counters.set(self._python_threads, len(sys._current_frames()))
         counters.set(self._ready, not facts["refuses"])
         counters.set(self._seen, self._mirrored_ns)
@@ -463,6 +543,7 @@ class CoreProcess:
                         int(row["quantity"]),
                         str(int(row["cost"])),
                         str(int(row["realised"])),
+                        str(int(row["fees"])),
                     )
                     for row in rows
                 ]

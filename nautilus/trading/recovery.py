@@ -6,20 +6,25 @@ hashes are compared with the journal's, and what the event log lacks is appended
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogError, EventLogWriter
+from nautilus.core.eventlog import EventLogWriter, deliveries
 from nautilus.core.journal import Journal
+from nautilus.core.journal_base import segment_heads
 from nautilus.core.journal_reader import JournalReader
 from nautilus.core.kernel import Kernel
 from nautilus.core.snapshot_file import latest_snapshot
 from nautilus.model.errors import InternalError
 from nautilus.model.records import Records
+from nautilus.trading.epochs import epoch_for
 
 CLOSED_CAPACITY = 1 << 20
+BATCH = 1024
+"""Commands carried out at once: with their events they stay in the processor's cache until they were compared."""
 
 
 class Recovered(NamedTuple):
@@ -43,30 +48,55 @@ class Recovered(NamedTuple):
     hash: int
 
 
-def recover(data: str, *, policy: str, open_orders: int, segment_bytes: int) -> Recovered:
+def recover(
+    data: str,
+    *,
+    policy: str,
+    open_orders: int,
+    segment_bytes: int,
+    standby: bool = False,
+    confirm: Callable[[int], None] | None = None,
+) -> Recovered:
     """Open `data`/journal and `data`/events, new or as they were left.
+
+    Parameters
+    ----------
+    policy
+        What an acknowledgement means: with "disk" both are synced.
+    standby
+        Not as the core: the epoch stays what the journal says.
+    confirm
+        Called with a command before events up to it are appended to the log: it returns when they may be shown.
 
     Raises
     ------
     InternalError
         The replay gives other events than before: code ``internal.replay``.
+    FencedError
+        Another core has a higher epoch: code ``internal.fenced``.
     JournalError, EventLogError, KernelError, OSError
         See their modules.
     """
     path = Path(data, "journal")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    heads = segment_heads(path) if path.is_dir() else []
+    epoch = None if standby else epoch_for(data, heads[-1].epoch if heads else 0)
     journal = Journal(
         path,
         policy="disk" if policy == "disk" else "memory",
         segment_bytes=segment_bytes,
+        epoch=epoch,
         **({} if any(path.glob("*.journal")) else {"capacity": open_orders, "closed_capacity": CLOSED_CAPACITY}),
     )
     log = None
     try:
         log = EventLogWriter(
-            Path(data, "events"), file_bytes=segment_bytes, policy="disk" if policy == "disk" else "memory"
+            Path(data, "events"),
+            file_bytes=segment_bytes,
+            policy="disk" if policy == "disk" else "memory",
+            first=_first_event(path),
         )
-        return _replay(path, journal, log)
+        return _replay(path, journal, log, confirm)
     except BaseException:
         if log is not None:
             log.close()
@@ -74,7 +104,20 @@ def recover(data: str, *, policy: str, open_orders: int, segment_bytes: int) -> 
         raise
 
 
-def _replay(path: Path, journal: Journal, log: EventLogWriter) -> Recovered:
+def _first_event(path: Path) -> int:
+    """Where a new event log begins: a standby's journal may have begun behind a snapshot."""
+    heads = segment_heads(path)
+    if not heads or heads[0].first_sequence == 1 or heads[0].chain:
+        return 1
+    start = latest_snapshot(path, at_most=heads[0].first_sequence - 1)
+    if start.payload is None or start.sequence != heads[0].first_sequence - 1:
+        return 1
+    kernel = Kernel(accounts=(), capacity=1, closed_capacity=1, huge_pages=False)
+    kernel.restore(start.payload)
+    return kernel.last_event_sequence + 1
+
+
+def _replay(path: Path, journal: Journal, log: EventLogWriter, confirm: Callable[[int], None] | None) -> Recovered:
     notes = [*log.notes]
     if journal.renewed:
         notes.append(f"journal: a flush had failed; written anew: {', '.join(journal.renewed)}")
@@ -91,14 +134,17 @@ def _replay(path: Path, journal: Journal, log: EventLogWriter) -> Recovered:
                 accounts=(), capacity=journal.capacity, closed_capacity=journal.closed_capacity, huge_pages=False
             )
     begun, logged = kernel.last_sequence, 0
-    reader = EventLog(log.path)
-    for item in JournalReader(path, start=begun + 1 if begun else None):
+    for item in JournalReader(path, start=begun + 1 if begun else None, batch=BATCH):
         if isinstance(item, np.ndarray):
-            commands = np.ascontiguousarray(item[item["sequence"] > kernel.last_sequence])
-            if not len(commands):
-                continue
-            records = deliveries(kernel.process(commands), commands)
-            logged += _agree(log, reader, records, notes)
+            commands = item
+            if int(commands["sequence"][0]) != kernel.last_sequence + 1:
+                raise InternalError(
+                    f"the journal begins at command {commands['sequence'][0]}, behind what compaction took away",
+                    where=str(path),
+                    expected=f"a sound snapshot with an event log that reaches it, or the segments from command "
+                    f"{kernel.last_sequence + 1} on back in their place",
+                )
+            logged += _agree(log, kernel.process(commands), commands, notes, confirm)
         elif item.command_sequence == kernel.last_sequence and item.event_hash != kernel.event_hash():
             raise ReplayDiffersError(
                 f"replay gives event hash {kernel.event_hash():016x} after command {item.command_sequence}",
@@ -128,39 +174,22 @@ class ReplayDiffersError(InternalError):
     code = "internal.replay"
 
 
-def deliveries(events: Records, commands: Records) -> Records:
-    """DELIVERY records of `commands`' events."""
-    records = np.zeros(len(events), DELIVERY)
-    records["event"] = events
-    if len(events):
-        causes = events["command_sequence"]
-        records["kind"] = commands["kind"][causes - int(commands["sequence"][0])]
-        records["flags"][:-1][causes[1:] != causes[:-1]] = LAST
-        records["flags"][-1] = LAST
-    return records
-
-
-def _agree(log: EventLogWriter, reader: EventLog, records: Records, notes: list[str]) -> int:
+def _agree(
+    log: EventLogWriter, events: Records, commands: Records, notes: list[str], confirm: Callable[[int], None] | None
+) -> int:
     """Compare with what the log has, append what it lacks; how many were appended."""
-    if not len(records):
+    if not len(events):
         return 0
-    first = int(records["event"]["sequence"][0])
-    known = min(len(records), log.last_sequence - first + 1)
-    if known > 0 and not _has(reader, records[:known]):
+    first = int(events["sequence"][0])
+    known = min(len(events), log.last_sequence - first + 1)
+    if known > 0 and not log.has(events[:known]):
         notes.append(f"event log: events from {first} on differ from the journal's; written anew")
         log.truncate(first - 1)
         known = 0
-    missing = np.ascontiguousarray(records[max(known, 0) :])
+    if known == len(events):
+        return 0
+    if confirm is not None:
+        confirm(int(commands["sequence"][-1]))
+    missing = deliveries(events, commands)[max(known, 0) :]
     log.append(missing)
     return len(missing)
-
-
-def _has(reader: EventLog, records: Records) -> bool:
-    try:
-        there = reader.read(int(records["event"]["sequence"][0]), len(records))
-    except EventLogError:
-        return False  # a hole
-    if len(there) != len(records):
-        return False
-    raw = [np.ascontiguousarray(each["event"]).view(np.uint8) for each in (there, records)]
-    return bool((raw[0] == raw[1]).all())

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from select import select
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ from nautilus.model.queries import (
 )
 from nautilus.model.records import Records
 from nautilus.trading.client import ABSENT, SILENT, CoreAbsentError, CoreClient, overtakes
+from nautilus.trading.epochs import read_epoch
 
 _LOG = logging.getLogger("nautilus.trading")
 
@@ -410,7 +412,12 @@ class Rim:
         engine.history = History(self._log)
         engine.settle = partial(self.flush, None)
         self._core.client = CoreClient(
-            self._shared, SLOT, source_id=SOURCE_ID, log=self._log, after=engine.last_sequence
+            self._shared,
+            SLOT,
+            source_id=SOURCE_ID,
+            log=self._log,
+            after=engine.last_sequence,
+            least_epoch=read_epoch(Path(self._log).parent).epoch,
         )
         self._watch()
 

@@ -137,7 +137,7 @@ def test_status_and_top_fit_eighty_columns(running: Shell) -> None:
         assert result.returncode == 0, result.stderr
         assert "\x1b" not in result.stdout
         assert max(map(len, result.stdout.splitlines()), default=0) <= 80
-    assert "6 of 6 ready" in result.stderr
+    assert "7 of 7 ready" in result.stderr
 
 
 def test_one_look_of_top_is_an_object_with_rates(running: Shell) -> None:
@@ -161,6 +161,20 @@ def test_an_order_is_entered_amended_listed_and_cancelled(running: Shell) -> Non
     assert running.object("order", "list", "--account", 9)["orders"] == []
 
 
+def test_terms_of_an_order_and_the_kill_switch_of_a_strategy_go_all_the_way(running: Shell) -> None:
+    submit = ("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account", 12)
+    order_id = running.object(*submit, "--post-only", "--tif", "day")["order_id"]
+    [line] = running.object("order", "list", "--account", 12)["orders"]
+    assert (line["standing"], line["flags"], line["order_type"]) == ("DISPLAYED", ["POST_ONLY"], "LIMIT")
+    listed = running.run("order", "list", "--account", 12).stdout
+    assert re.search(rf"{order_id} limit +displayed day post-only", listed)
+    assert "model.order_field" in running.refused(*submit, "--display", "0.001", "--hidden", code=1)
+    on = running.object("kill-switch", "on", "--account", 12, "--strategy", 7)
+    assert (on["strategy_id"], on["cancelled"]) == (7, 0)
+    assert running.object(*submit)["status"] == "accepted"
+    running.object("kill-switch", "off", "--account", 12, "--strategy", 7)
+
+
 def test_an_order_that_cannot_be_is_one_line_with_its_code(running: Shell) -> None:
     submit = ("order", "submit", "SIMUSD", "buy")
     assert "model.unknown_instrument" in running.refused("order", "submit", "NOPE", "buy", 1, "--price", 1, code=2)
@@ -173,7 +187,8 @@ def test_an_order_that_cannot_be_is_one_line_with_its_code(running: Shell) -> No
 def test_the_kill_switch_of_an_account_stops_it_alone(running: Shell) -> None:
     running.object("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account", 10)
     assert running.object("kill-switch", "on", "--account", 10)["cancelled"] == 1
-    assert running.object("kill-switch", "status")["scopes"] == [{"account_id": 10, "instrument_id": 0, "symbol": ""}]
+    scope = {"account_id": 10, "instrument_id": 0, "symbol": "", "strategy_id": 0}
+    assert running.object("kill-switch", "status")["scopes"] == [scope]
     submit = ("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account")
     assert "KILLED" in running.refused(*submit, 10, code=1)
     assert running.object(*submit, 11)["status"] == "accepted"

@@ -76,9 +76,16 @@ def test_more_accounts_than_the_core_stands_still_for_are_refused(idle: Platform
         ({"price": "100\n"}, 422, "model"),
         ({"price": "\u0661\u0660\u0660"}, 422, "model"),
         ({"price": "1e2"}, 422, "model"),
-        ({"price": ""}, 422, "model"),
-        ({"price": "", "order_type": "LIMIT"}, 422, "model"),
-        ({"order_type": "MARKET"}, 422, "model"),
+        ({"price": ""}, 422, "model.order_field"),
+        ({"price": "", "order_type": "LIMIT"}, 422, "model.order_field"),
+        ({"order_type": "MARKET"}, 422, "model.order_field"),
+        ({"order_type": "STOP", "price": ""}, 422, "model.order_field"),
+        ({"trigger": "100"}, 422, "model.order_field"),
+        ({"trigger_source": "BEST"}, 422, "http.fields"),
+        ({"display_quantity": "0.001", "hidden": True}, 422, "model.order_field"),
+        ({"group": "OCO"}, 422, "model.order_field"),
+        ({"group_id": 65_536}, 422, "http.fields"),
+        ({"parent_order_id": -1}, 422, "http.fields"),
     ],
 )
 def test_what_no_order_has_is_refused_before_the_core(
@@ -95,7 +102,7 @@ def test_an_order_without_a_price_is_a_market_order_only_where_it_says_so(idle: 
     for kind in ({}, {"order_type": "LIMIT"}):
         order = {"instrument": "SIMUSD", "side": "BUY", "quantity": "0.001", **kind}
         status, problem = call(idle, "POST", "/orders", **order)
-        assert (status, problem["code"], problem["where"]) == (422, "model", "price")
+        assert (status, problem["code"], problem["where"]) == (422, "model.order_field", "price")
         assert problem["expected"] == "a decimal, or order_type MARKET"
     # There is nobody to trade with.
     found = call(idle, "POST", "/orders", **{**order, "order_type": "MARKET"})[1]

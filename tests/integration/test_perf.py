@@ -14,8 +14,9 @@ import pytest
 
 from nautilus.runtime.clock import pause
 from perf.__main__ import BENCHES
+from perf.bench_one_to_one_ring import ask
 from perf.gate import Ratio, judge, load, renew
-from perf.harness import ROOT, Report, paced
+from perf.harness import ROOT, CheckError, Report, paced
 from perf.plot import plot
 
 MS = 1_000_000
@@ -90,3 +91,22 @@ def test_a_plot_shows_every_latency_and_needs_no_network(tmp_path: Path) -> None
     assert "there and back" in page
     assert "past a flood" in page
     assert '<script src="http' not in page
+
+
+def test_another_ring_is_asked_and_refused_where_its_records_were_wrong(tmp_path: Path) -> None:
+    program = tmp_path / "peer"
+    for wrong in (0, 3):
+        program.write_text(f"""#!{sys.executable}
+import json, sys
+capacity, records, trips, first, second = map(int, sys.argv[1:])
+print(json.dumps(dict(name="peer", records_per_second=records, p50_ns=1, p99_ns=capacity, wrong={wrong})))
+""")
+        program.chmod(0o755)
+        if wrong:
+            with pytest.raises(CheckError, match="3 records were wrong"):
+                ask(program, 64, 0, 1)
+        else:
+            assert ask(program, 64, 0, 1)["p99_ns"] == 64
+    program.write_text(f"#!{sys.executable}\nraise SystemExit(2)\n")
+    with pytest.raises(CheckError, match="exit code 2"):
+        ask(program, 64, 0, 1)

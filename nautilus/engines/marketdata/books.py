@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from typing import Any
 
 import numpy as np
@@ -10,62 +9,22 @@ import numpy as np
 from nautilus.core import DEPTH
 from nautilus.core.depth import DepthBook
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
-from nautilus.model.enums import BookAction, EventKind, RecordFlag, Side
+from nautilus.engines.marketdata.orders import BUY, FILLED, ORDER_EVENTS, SELL, Orders
+from nautilus.model.enums import BookAction, EventFlag, EventKind, RecordFlag
+from nautilus.model.instrument import Instrument
+from nautilus.model.marketdata import AUCTION
 from nautilus.model.records import Records
 from nautilus.model.topics import QUOTES, TRADES, Topic
 
 # Plain numbers: they are compared, or put into a record, for every event.
-BUY, SELL = int(Side.BUY), int(Side.SELL)
-ACCEPTED, FILLED, CANCELLED, REPLACED, EXPIRED = (
-    int(kind)
-    for kind in (EventKind.ACCEPTED, EventKind.FILLED, EventKind.CANCELLED, EventKind.REPLACED, EventKind.EXPIRED)
-)
-BOOK_EVENTS = frozenset((ACCEPTED, FILLED, CANCELLED, REPLACED, EXPIRED))
+INDICATIVE, PHASE = int(EventKind.INDICATIVE), int(EventKind.PHASE)
+BOOK_EVENTS = ORDER_EVENTS | {FILLED, INDICATIVE, PHASE}
+AUCTION_FILL = int(EventFlag.AUCTION)
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
 LEVEL_ACTIONS = frozenset((SET, CLEAR))
 SYNTHETIC, SNAPSHOT, LAST = int(RecordFlag.SYNTHETIC), int(RecordFlag.SNAPSHOT), int(RecordFlag.LAST)
 Levels = list[tuple[int, int]]
 """(price_ticks, quantity), best first."""
-
-
-class _Levels:
-    """Levels of one side: lots and number of orders at each price; `prices` ascends."""
-
-    __slots__ = ("_sells", "at", "prices")
-
-    def __init__(self, sells: bool) -> None:
-        self._sells = sells
-        self.at: dict[int, list[int]] = {}
-        self.prices: list[int] = []
-
-    def change(self, price: int, lots: int, orders: int) -> int:
-        """Add to a level; the lots that it had."""
-        level = self.at.get(price)
-        if level is None:
-            self.at[price] = [lots, orders]
-            insort(self.prices, price)
-            return 0
-        before = level[0]
-        if level[1] + orders:
-            level[0] = before + lots
-            level[1] += orders
-        else:
-            del self.at[price]
-            del self.prices[bisect_left(self.prices, price)]
-        return before
-
-    def first(self, count: int) -> list[int]:
-        """The best prices, best first."""
-        if count <= 0:
-            return []
-        return self.prices[:count] if self._sells else self.prices[: -count - 1 : -1]
-
-    def best(self) -> tuple[int, int]:
-        """Best price and its lots; (0, 0) where the side is empty."""
-        if not self.prices:
-            return 0, 0
-        price = self.prices[0 if self._sells else -1]
-        return price, self.at[price][0]
 
 
 class DerivedBook:
@@ -75,49 +34,56 @@ class DerivedBook:
     touched, so that a level that ends as it was makes no delta.
     """
 
-    def __init__(self, instrument_id: int) -> None:
+    def __init__(self, instrument_id: int, instrument: Instrument | None = None) -> None:
         self.instrument_id = instrument_id
         self.updates = 0
         self.changed_ns = 0
         self.last_price: int | None = None
         self.last_quote: tuple[int, int, int, int] | None = None
-        self._orders: dict[tuple[int, int], tuple[int, int, int]] = {}  # (account, order) -> side, price, leaves
-        self._sides = (_Levels(False), _Levels(False), _Levels(True))  # by Side; the first is no side
-        self._before: dict[tuple[int, int], int] = {}  # (side, price) -> lots
+        self._orders = Orders(instrument)
         self._prints: list[tuple[int, ...]] = []
+        self._auctions: list[tuple[int, ...]] = []
+
+    def begin(self, phase: int) -> None:
+        """The phase in which the instrument is before its first event."""
+        self._orders.phase = phase
 
     def apply(self, row: tuple[int, ...]) -> bool:
         """Follow one event; whether it concerns the book."""
-        (
-            _, _, now_ns, order_id, price, quantity, leaves, kind, side, _, _, _, counter_order_id,
-            match_id, counter_leaves, _, _, _, instrument_id, account_id, counter_account_id, _, _,
-        ) = row  # fmt: skip
-        if kind == ACCEPTED:
-            self._enter((account_id, order_id), side, price, leaves)
-        elif kind == FILLED:
-            self._leave((account_id, order_id), leaves)
-            self._leave((counter_account_id, counter_order_id), counter_leaves)
+        now_ns, price, quantity, kind, side = row[2], row[4], row[5], row[7], row[8]
+        if kind == FILLED:
             self.last_price = price
-            self._prints.append((now_ns, now_ns, match_id, price, quantity, instrument_id, side, 0, LAST | SYNTHETIC))
-        elif kind in (CANCELLED, EXPIRED):
-            self._leave((account_id, order_id), 0)
-        elif kind == REPLACED:
-            self._leave((account_id, order_id), 0)
-            self._enter((account_id, order_id), side, price, leaves)
+            if self._orders.fill(row):
+                # In an auction nobody is the aggressor; what an external venue filled, that venue prints.
+                aggressor = 0 if row[11] & AUCTION_FILL else side
+                self._prints.append((now_ns, now_ns, row[13], price, quantity, row[18], aggressor, 0, LAST | SYNTHETIC))
+        elif kind in ORDER_EVENTS:
+            self._orders.follow(row)
+        elif kind == INDICATIVE:
+            self._auctions.append((now_ns, now_ns, row[0], price, quantity, row[6], row[18], side, 0, SYNTHETIC))
+        elif kind == PHASE:
+            self.enter_phase(row, quantity, price)
         else:
             return False
         return True
 
+    def enter_phase(self, row: tuple[int, ...], phase: int, price: int = 0) -> None:
+        """The event says that this phase begins, or goes on; `price`: where the instrument stopped."""
+        if phase == self._orders.phase:
+            return
+        self._orders.enter_phase(phase, price, row[1])
+        self._auctions.append((row[2], row[2], row[0], price, 0, 0, self.instrument_id, 0, phase, SYNTHETIC))
+
     def take_deltas(self, now_ns: int) -> Records | None:
         """SET deltas of the levels that differ from what was published; None where none does."""
-        sides = self._sides
+        sides, before = self._orders.sides, self._orders.before
         changed = []
-        for (side, price), old in self._before.items():
+        for (side, price), old in before.items():
             level = sides[side].at.get(price)
             lots = level[0] if level is not None else 0
             if lots != old:
                 changed.append((side, price, lots))
-        self._before.clear()
+        before.clear()
         if not changed:
             return None
         return self._deltas(now_ns, [(side, price, lots, SET, SYNTHETIC) for side, price, lots in changed])
@@ -130,10 +96,18 @@ class DerivedBook:
         self._prints = []
         return records
 
+    def take_auctions(self) -> Records | None:
+        """AUCTION records of the batch; None where there was none."""
+        if not self._auctions:
+            return None
+        records = np.array(self._auctions, AUCTION)
+        records["flags"][-1] |= LAST
+        self._auctions = []
+        return records
+
     def quote(self, now_ns: int) -> Records | None:
         """A QUOTE record where best bid or ask changed; None where neither did."""
-        _, bids, asks = self._sides
-        best = (*bids.best(), *asks.best())
+        best = self.best()
         if best == self.last_quote:
             return None
         self.last_quote = best
@@ -141,15 +115,16 @@ class DerivedBook:
 
     def settle(self) -> None:
         """Take what was applied for published: it was of before this publisher's time."""
-        self._before.clear()
+        self._orders.before.clear()
         self._prints = []
+        self._auctions = []
         self.last_quote = None
 
     def snapshot(self, now_ns: int) -> Records:
         """The whole book as deltas: both sides cleared, then every level."""
         rows = [(side, 0, 0, CLEAR, SYNTHETIC | SNAPSHOT) for side in (BUY, SELL)]
         for side in (BUY, SELL):
-            levels = self._sides[side]
+            levels = self._orders.sides[side]
             rows += [
                 (side, price, levels.at[price][0], SET, SYNTHETIC | SNAPSHOT)
                 for price in levels.first(len(levels.prices))
@@ -158,19 +133,19 @@ class DerivedBook:
 
     def depth(self, levels: int) -> tuple[Records, Records]:
         """Bids and asks, best first, as DEPTH arrays: what the core's own book gives."""
-        _, bids, asks = self._sides
+        _, bids, asks = self._orders.sides
         found = ([(price, *side.at[price]) for price in side.first(levels)] for side in (bids, asks))
         bid_levels, ask_levels = (np.array(rows, DEPTH) for rows in found)
         return bid_levels, ask_levels
 
     def levels(self, count: int) -> tuple[Levels, Levels]:
         """Bids and asks, best first."""
-        bids, asks = ([(price, side.at[price][0]) for price in side.first(count)] for side in self._sides[1:])
+        bids, asks = ([(price, side.at[price][0]) for price in side.first(count)] for side in self._orders.sides[1:])
         return bids, asks
 
     def best(self) -> tuple[int, int, int, int]:
         """(bid price, bid quantity, ask price, ask quantity); quantity 0: that side is empty."""
-        _, bids, asks = self._sides
+        _, bids, asks = self._orders.sides
         return *bids.best(), *asks.best()
 
     def state(self) -> dict[str, Any]:
@@ -180,15 +155,13 @@ class DerivedBook:
             "updates": self.updates,
             "changed_ns": self.changed_ns,
             "last_price": self.last_price,
-            "orders": [[*key, *order] for key, order in self._orders.items()],
             "last_quote": list(self.last_quote) if self.last_quote else None,
+            **self._orders.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave."""
-        for account_id, order_id, side, price, leaves in state["orders"]:
-            self._enter((account_id, order_id), side, price, leaves)
-        self._before.clear()
+        self._orders.restore(state)
         self.updates = state["updates"]
         self.changed_ns = state["changed_ns"]
         self.last_price = state["last_price"]
@@ -204,25 +177,6 @@ class DerivedBook:
         ]
         deltas[-1] = (*deltas[-1][:-1], deltas[-1][-1] | LAST)
         return np.array(deltas, BOOK_DELTA)
-
-    def _enter(self, key: tuple[int, int], side: int, price: int, leaves: int) -> None:
-        self._orders[key] = (side, price, leaves)
-        before = self._sides[side].change(price, leaves, 1)
-        self._before.setdefault((side, price), before)
-
-    def _leave(self, key: tuple[int, int], leaves: int) -> None:
-        """The order has this many lots left; 0 takes it out."""
-        order = self._orders.get(key)
-        if order is None:
-            return
-        side, price, old = order
-        if leaves:
-            self._orders[key] = (side, price, leaves)
-            before = self._sides[side].change(price, leaves - old, 0)
-        else:
-            del self._orders[key]
-            before = self._sides[side].change(price, -old, -1)
-        self._before.setdefault((side, price), before)
 
 
 class RecordedBook:

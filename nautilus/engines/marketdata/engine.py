@@ -1,7 +1,8 @@
 """Market data: the hub, the only publisher of ``marketdata.*``.
 
-Under replay it publishes recorded records as they are. Otherwise its source is the core: quotes, trades and book
-deltas are derived from the core's order events. A quote without bids or without asks has quantity 0 there.
+Under replay it publishes recorded records as they are. Otherwise its source is the core: quotes, trades, book
+deltas, phases and indicative prices are derived from the core's events. A quote without bids or without asks has
+quantity 0 there.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ import numpy as np
 
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook, RecordedBook
+from nautilus.engines.marketdata.orders import CONTINUOUS
+from nautilus.model.enums import EventKind, SessionPhase
 from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.queries import Book, BookLevel, GetBook, GetQuotes, QuoteLine, QuoteLines
 from nautilus.model.records import EVENT_FIELDS, Records
-from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic, topic_of
+from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic, topic_of
 
 MOST_LEVELS = 1_000
 HELD_RECORDS = 512
 """Recorded arrays that wait until somebody asks; of most of them only the last one then counts."""
-_KIND, _INSTRUMENT = EVENT_FIELDS["kind"], EVENT_FIELDS["instrument_id"]
+_KIND, _ORDER, _INSTRUMENT = (EVENT_FIELDS[name] for name in ("kind", "order_id", "instrument_id"))
+_APPLIED = int(EventKind.APPLIED)
+_PHASES = frozenset(int(phase) for phase in SessionPhase)
 
 
 class MarketDataConfig(msgspec.Struct, frozen=True):
@@ -65,7 +70,7 @@ class MarketDataEngine(Engine):
 
     name = "marketdata"
     subscribes: tuple[Topic, ...] = (CORE_EVENTS,)
-    publishes = (QUOTES, TRADES, BOOK_DELTAS)
+    publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS)
     operations = (
         Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book"),
         Operation("GET", "/quotes", GetQuotes, QuoteLines, "last quote of every instrument, and how far the market is"),
@@ -80,6 +85,7 @@ class MarketDataEngine(Engine):
             self.subscribes = ()
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
         self._derived: dict[int, DerivedBook] = {}
+        self._phase = CONTINUOUS  # that of the last SESSION for every instrument
         self._recorded: dict[int, RecordedBook] = {}
         self._held: list[Records] = []
 
@@ -93,7 +99,7 @@ class MarketDataEngine(Engine):
             self._take_held()
 
     def on_events(self, events: Records, ctx: Context) -> None:
-        """Derive what a batch of the core's events did to the book: deltas, trades, then the quote."""
+        """Derive what a batch of the core's events did to the book: deltas, trades, the quote, then auctions."""
         for book in self._apply(events):
             deltas = book.take_deltas(ctx.now_ns)
             if deltas is not None:
@@ -105,6 +111,9 @@ class MarketDataEngine(Engine):
                 quote = book.quote(ctx.now_ns)
                 if quote is not None:
                     ctx.publish(quote)
+            auctions = book.take_auctions()
+            if auctions is not None:
+                ctx.publish(auctions)
 
     def rebuild(self, events: Records, ctx: Context) -> None:
         """Take in events of before this hub's time: the books follow, nothing is published."""
@@ -141,17 +150,17 @@ class MarketDataEngine(Engine):
         """The derived books, and up to which event they are."""
         return {
             "last_sequence": self.last_sequence,
+            "phase": self._phase,
             "books": [book.state() for book in self._derived.values()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Engine.restore`."""
         self.last_sequence = state["last_sequence"]
+        self._phase = state.get("phase", CONTINUOUS)
         self._derived = {}
         for book_state in state["books"]:
-            book = DerivedBook(book_state["instrument_id"])
-            book.restore(book_state)
-            self._derived[book.instrument_id] = book
+            self._new_book(book_state["instrument_id"]).restore(book_state)
 
     def _apply(self, events: Records) -> list[DerivedBook]:
         """Bring the books up to date; those that the events concern, in the order in which they were touched."""
@@ -162,15 +171,38 @@ class MarketDataEngine(Engine):
                 continue
             instrument_id = row[_INSTRUMENT]
             book = books.get(instrument_id)
+            if row[_KIND] == _APPLIED and row[_ORDER]:
+                touched += [book for book in self._enter_phase(row) if book not in touched]
+                continue
             if book is None:
                 if row[_KIND] not in BOOK_EVENTS:
                     continue
-                book = books[instrument_id] = DerivedBook(instrument_id)
+                book = self._new_book(instrument_id)
             if book.apply(row) and book not in touched:
                 touched.append(book)
         if len(events):
             self.last_sequence = max(last, int(events["sequence"][-1]))
         return touched
+
+    def _enter_phase(self, row: tuple[int, ...]) -> list[DerivedBook]:
+        """APPLIED with an order id is that of a SESSION: see `SetPhase`."""
+        phase, instrument_id = row[_ORDER], row[_INSTRUMENT]
+        if phase not in _PHASES:
+            return []
+        if instrument_id:
+            books = [self._derived.get(instrument_id) or self._new_book(instrument_id)]
+        else:
+            books = [self._derived.get(known) or self._new_book(known) for known in self._instruments]
+            books += [book for key, book in self._derived.items() if key not in self._instruments]
+            self._phase = phase
+        for book in books:
+            book.enter_phase(row, phase)
+        return books
+
+    def _new_book(self, instrument_id: int) -> DerivedBook:
+        book = self._derived[instrument_id] = DerivedBook(instrument_id, self._instruments.get(instrument_id))
+        book.begin(self._phase)
+        return book
 
     def _take_held(self) -> None:
         """Bring the recorded books up to date; of quotes and trades only the last of an instrument counts."""

@@ -1,7 +1,7 @@
 """Strategies: the engine that hosts them, their base class, and two that come along."""
 
 from nautilus.engines.strategy.base import Strategy
-from nautilus.engines.strategy.desk import Desk, OpenOrder
+from nautilus.engines.strategy.desk import Desk, OpenOrder, Terms
 from nautilus.engines.strategy.engine import StrategyConfig, StrategyEngine, strategy_name
 from nautilus.engines.strategy.momentum import Momentum, MomentumConfig
 from nautilus.engines.strategy.quoting import Quoting, QuotingConfig
@@ -20,5 +20,6 @@ __all__ = [
     "Strategy",
     "StrategyConfig",
     "StrategyEngine",
+    "Terms",
     "strategy_name",
 ]

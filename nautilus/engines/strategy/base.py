@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.events import ExecutionReport
-from nautilus.model.marketdata import Quote, Trade
+from nautilus.model.marketdata import Auction, Quote, Trade
 from nautilus.model.position import PositionChanged
 from nautilus.model.records import Records
 
@@ -39,6 +39,9 @@ class Strategy:
 
     def on_book(self, deltas: Records, ctx: Desk) -> None:
         """Levels changed: BOOK_DELTA records of one update, as an array."""
+
+    def on_auction(self, auction: Auction, ctx: Desk) -> None:
+        """An instrument entered another phase, or an auction that is under way would give this."""
 
     def on_report(self, report: ExecutionReport, ctx: Desk) -> None:
         """Something became of one of its orders; the desk's position and orders show it already."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import index
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from nautilus.engines.base import Context, RandomSource
 from nautilus.model.commands import CancelOrder, MassCancel, ReplaceOrder, SubmitOrder, TradingCommand
-from nautilus.model.enums import CommandKind, OrderFlag, OrderState, OrderType, Side, TimeInForce
+from nautilus.model.enums import CommandKind, OrderFlag, OrderState, OrderType, Reason, Side, TimeInForce
 from nautilus.model.errors import ModelError
 from nautilus.model.events import (
     ExecutionReport,
@@ -16,29 +16,82 @@ from nautilus.model.events import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplenished,
+    OrderRouted,
+    OrderTriggered,
+    OrderUnknown,
 )
+from nautilus.model.ids import MAX_ID_16
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records
 
 MAX_WHOLE = 2**63 - 1
+_NO_FLAGS = OrderFlag(0)
+_STOPS = (OrderType.STOP, OrderType.MARKET_IF_TOUCHED, OrderType.TRAILING_STOP)
 _PENDING = (OrderState.PENDING_NEW, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
 SOURCE_ID = 1
 """The strategy engine, as a sender of commands."""
 
 
+class Terms(TypedDict, total=False):
+    """What an order can have besides instrument, quantity and price: the fields of `SubmitOrder`.
+
+    Without `order_type` it is a LIMIT order, or without a price a MARKET order. `post_only` is short for that flag.
+    """
+
+    order_type: OrderType
+    time_in_force: TimeInForce
+    flags: OrderFlag
+    post_only: bool
+    expire_ns: int
+    trigger_ticks: int
+    display_quantity: int
+    min_quantity: int
+    offset: int
+    group_id: int
+    parent_order_id: int
+
+
 class OpenOrder:
-    """An order as its strategy knows it. Mutable: reports change it."""
+    """An order as its strategy knows it. Mutable: reports change it.
 
-    __slots__ = ("instrument_id", "leaves_quantity", "order_id", "price_ticks", "quantity", "side", "state")
+    Attributes
+    ----------
+    order_type : as it is now: a triggered stop is a MARKET or a LIMIT order.
+    price_ticks, trigger_ticks : 0: none.
+    """
 
-    def __init__(self, order_id: int, instrument_id: int, side: Side, quantity: int, price_ticks: int) -> None:
+    __slots__ = (
+        "instrument_id",
+        "leaves_quantity",
+        "order_id",
+        "order_type",
+        "price_ticks",
+        "quantity",
+        "side",
+        "state",
+        "trigger_ticks",
+    )
+
+    def __init__(
+        self,
+        order_id: int,
+        instrument_id: int,
+        side: Side,
+        quantity: int,
+        price_ticks: int,
+        order_type: OrderType = OrderType.LIMIT,
+        trigger_ticks: int = 0,
+    ) -> None:
         self.order_id = order_id
         self.instrument_id = instrument_id
         self.side = side
         self.quantity = quantity
         self.leaves_quantity = quantity
         self.price_ticks = price_ticks
+        self.order_type = order_type
+        self.trigger_ticks = trigger_ticks
         self.state = OrderState.PENDING_NEW
 
     def __repr__(self) -> str:
@@ -73,7 +126,7 @@ class Desk:
         """Orders, replacements and cancels that the core refused."""
         self._orders: dict[int, OpenOrder] = {}
         self._positions: dict[int, int] = {}
-        self._sequence = 0
+        self._place = 0  # of the last report applied
         self._next_number = numbers
         self._ctx: Context
         self._requests: dict[int, int] = {}  # request -> order
@@ -117,31 +170,16 @@ class Desk:
         """What it holds, in lots, from its own fills; negative: short."""
         return self._positions.get(instrument_id, 0)
 
-    def buy(
-        self,
-        instrument_id: int,
-        quantity: int,
-        price_ticks: int | None = None,
-        *,
-        time_in_force: TimeInForce = TimeInForce.GTC,
-        post_only: bool = False,
-        expire_ns: int = 0,
-    ) -> int:
-        """Send a buy order: a limit order, or without a price a market order. Its order id; 0 when stopped."""
-        return self._submit(Side.BUY, instrument_id, quantity, price_ticks, time_in_force, post_only, expire_ns)
+    def buy(self, instrument_id: int, quantity: int, price_ticks: int | None = None, **terms: Unpack[Terms]) -> int:
+        """Send a buy order: a limit order, or without a price a market order, or what its terms say.
 
-    def sell(
-        self,
-        instrument_id: int,
-        quantity: int,
-        price_ticks: int | None = None,
-        *,
-        time_in_force: TimeInForce = TimeInForce.GTC,
-        post_only: bool = False,
-        expire_ns: int = 0,
-    ) -> int:
+        Its order id; 0 when stopped.
+        """
+        return self._submit(Side.BUY, instrument_id, quantity, price_ticks, **terms)
+
+    def sell(self, instrument_id: int, quantity: int, price_ticks: int | None = None, **terms: Unpack[Terms]) -> int:
         """Send a sell order; see `buy`."""
-        return self._submit(Side.SELL, instrument_id, quantity, price_ticks, time_in_force, post_only, expire_ns)
+        return self._submit(Side.SELL, instrument_id, quantity, price_ticks, **terms)
 
     def cancel(self, order_id: int) -> bool:
         """Ask to cancel an open order; False where it is none of the open ones, or a cancel is on its way."""
@@ -162,8 +200,11 @@ class Desk:
         )
         return True
 
-    def replace(self, order_id: int, price_ticks: int, quantity: int | None = None) -> bool:
-        """Ask for another price and, where given, another total quantity; False where that cannot be asked now."""
+    def replace(self, order_id: int, price_ticks: int, quantity: int | None = None, *, trigger_ticks: int = 0) -> bool:
+        """Ask for another price and, where given, another total quantity or trigger.
+
+        False where that cannot be asked now. The price of an order that has none is 0.
+        """
         order = self._orders.get(order_id)
         if order is None or self.stopped or order.state not in (OrderState.OPEN, OrderState.PENDING_NEW):
             return False
@@ -181,6 +222,7 @@ class Desk:
                 strategy_id=self.strategy_id,
                 source_id=SOURCE_ID,
                 source_sequence=self._next_number(),
+                trigger_ticks=self._whole("trigger_ticks", trigger_ticks),
             ),
         )
         return True
@@ -214,9 +256,9 @@ class Desk:
 
     def apply(self, report: ExecutionReport) -> bool:
         """Bring orders and position up to a report; False where it is not newer than the last one applied."""
-        if report.sequence <= self._sequence:
+        if report.place <= self._place:
             return False
-        self._sequence = report.sequence
+        self._place = report.place
         order = self._orders.get(report.order_id)
         kind = type(report)
         if kind is OrderFilled:
@@ -228,29 +270,54 @@ class Desk:
         elif isinstance(report, OrderRejected):
             self.rejected += 1
             self.entered += report.request == CommandKind.NEW
-        if order is None:
-            return True
+        if order is not None:
+            self._follow(order, report)
+        return True
+
+    def _follow(self, order: OpenOrder, report: ExecutionReport) -> None:
+        """Bring an open order up to a report."""
+        kind = type(report)
         if kind is OrderAccepted:
             if order.state in (OrderState.PENDING_NEW, OrderState.UNKNOWN):
                 order.state = OrderState.OPEN
-        elif kind is OrderReplaced:
-            order.price_ticks = report.price_ticks
+            if report.price_ticks:
+                order.price_ticks = report.price_ticks  # a sliding order has moved
+        elif isinstance(report, OrderReplaced):
+            if report.price_ticks or order.order_type != OrderType.TRAILING_STOP_LIMIT:
+                order.price_ticks = report.price_ticks
             order.quantity = report.quantity
             order.leaves_quantity = report.leaves_quantity
-            if order.state in (OrderState.PENDING_REPLACE, OrderState.UNKNOWN):
+            # What a group did answers no request.
+            asked = report.reason != Reason.CONTINGENT
+            if asked and order.state in (OrderState.PENDING_REPLACE, OrderState.UNKNOWN):
                 order.state = OrderState.OPEN
         elif isinstance(report, OrderRejected):
             if report.request == CommandKind.NEW:
                 del self._orders[report.order_id]
             else:
                 order.state = OrderState.OPEN
-        else:  # filled, cancelled, expired
+        elif isinstance(report, OrderTriggered):
             order.leaves_quantity = report.leaves_quantity
+            if report.reason != Reason.CONTINGENT:
+                if order.order_type == OrderType.TRAILING_STOP_LIMIT:
+                    order.price_ticks = 0  # not told
+                order.order_type = OrderType.MARKET if order.order_type in _STOPS else OrderType.LIMIT
+                order.trigger_ticks = 0
+            elif report.price_ticks:
+                order.price_ticks = report.price_ticks
+        elif isinstance(report, OrderRouted):
+            pending = {CommandKind.CANCEL: OrderState.PENDING_CANCEL, CommandKind.REPLACE: OrderState.PENDING_REPLACE}
+            order.state = pending.get(report.request, order.state)
+        elif isinstance(report, OrderUnknown):
+            order.state = OrderState.UNKNOWN
+        elif kind is not OrderReplenished:  # filled, cancelled, expired
+            order.leaves_quantity = report.leaves_quantity
+            if kind is OrderFilled and order.order_type == OrderType.MARKET_TO_LIMIT:
+                order.order_type, order.price_ticks = OrderType.LIMIT, report.price_ticks
             if not report.leaves_quantity:
                 del self._orders[report.order_id]
             elif order.state == OrderState.UNKNOWN:
                 order.state = OrderState.OPEN
-        return True
 
     def answered(self, request: int) -> bool:
         """The core answered; whether the request was this desk's."""
@@ -271,10 +338,20 @@ class Desk:
             "stopped": self.stopped and not self.closed,
             "refused": self.refused,
             "counts": [self.entered, self.fills, self.rejected],
-            "sequence": self._sequence,
+            "place": self._place,
             "positions": [[instrument, lots] for instrument, lots in self._positions.items()],
             "orders": [
-                [o.order_id, o.instrument_id, int(o.side), o.quantity, o.price_ticks, o.leaves_quantity, int(o.state)]
+                [
+                    o.order_id,
+                    o.instrument_id,
+                    int(o.side),
+                    o.quantity,
+                    o.price_ticks,
+                    o.leaves_quantity,
+                    int(o.state),
+                    int(o.order_type),
+                    o.trigger_ticks,
+                ]
                 for o in self._orders.values()
             ],
         }
@@ -284,10 +361,14 @@ class Desk:
         self.stopped = state["stopped"]
         self.refused = state["refused"]
         self.entered, self.fills, self.rejected = state["counts"]
-        self._sequence = state["sequence"]
+        # As it was saved before a fill could have both sides in one account, it has a sequence.
+        self._place = state["place"] if "place" in state else 2 * state["sequence"] + 1
         self._positions = dict(state["positions"])
-        for order_id, instrument_id, side, quantity, price_ticks, leaves, order_state in state["orders"]:
-            order = OpenOrder(order_id, instrument_id, Side(side), quantity, price_ticks)
+        for order_id, instrument_id, side, quantity, price_ticks, leaves, order_state, *more in state["orders"]:
+            order_type, trigger_ticks = more or (OrderType.LIMIT, 0)
+            order = OpenOrder(
+                order_id, instrument_id, Side(side), quantity, price_ticks, OrderType(order_type), trigger_ticks
+            )
             order.leaves_quantity = leaves
             order.state = OrderState(order_state)
             self._orders[order_id] = order
@@ -298,9 +379,18 @@ class Desk:
         instrument_id: int,
         quantity: int,
         price_ticks: int | None,
-        time_in_force: TimeInForce,
-        post_only: bool,
-        expire_ns: int,
+        *,
+        order_type: OrderType | None = None,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        flags: OrderFlag = _NO_FLAGS,
+        post_only: bool = False,
+        expire_ns: int = 0,
+        trigger_ticks: int = 0,
+        display_quantity: int = 0,
+        min_quantity: int = 0,
+        offset: int = 0,
+        group_id: int = 0,
+        parent_order_id: int = 0,
     ) -> int:
         if self.stopped:
             self.refused += 1
@@ -313,12 +403,26 @@ class Desk:
             raise ModelError(
                 f"time_in_force {time_in_force!r}", where=f"strategy {self.strategy_id}", expected=f"one of {known}"
             )
-        market = price_ticks is None
+        if order_type is None:
+            order_type = OrderType.MARKET if price_ticks is None else OrderType.LIMIT
+        elif not isinstance(order_type, OrderType):
+            known = ", ".join(OrderType.__members__)
+            raise ModelError(
+                f"order_type {order_type!r}", where=f"strategy {self.strategy_id}", expected=f"one of {known}"
+            )
+        if order_type == OrderType.MARKET and time_in_force == TimeInForce.GTC:
+            time_in_force = TimeInForce.IOC  # a market order cannot rest
         quantity = self._whole("quantity", quantity)
         price = 0 if price_ticks is None else self._whole("price_ticks", price_ticks)
         expire_ns = self._whole("expire_ns", expire_ns)
+        trigger_ticks = self._whole("trigger_ticks", trigger_ticks)
+        display_quantity = self._whole("display_quantity", display_quantity)
+        min_quantity = self._whole("min_quantity", min_quantity)
+        offset = self._whole("offset", offset, -(2**31), 2**31 - 1)
+        group_id = self._whole("group_id", group_id, 0, MAX_ID_16)
+        parent_order_id = self._whole("parent_order_id", parent_order_id, 0, 2**64 - 1)
         order_id = self._ctx.next_id()
-        self._orders[order_id] = OpenOrder(order_id, instrument_id, side, quantity, price)
+        self._orders[order_id] = OpenOrder(order_id, instrument_id, side, quantity, price, order_type, trigger_ticks)
         self._request(
             order_id,
             SubmitOrder(
@@ -328,27 +432,32 @@ class Desk:
                 side=side,
                 quantity=quantity,
                 price_ticks=price,
-                order_type=OrderType.MARKET if market else OrderType.LIMIT,
-                time_in_force=TimeInForce.IOC if market else time_in_force,
-                flags=OrderFlag.POST_ONLY if post_only else OrderFlag(0),
+                order_type=order_type,
+                time_in_force=time_in_force,
+                flags=OrderFlag(flags) | (OrderFlag.POST_ONLY if post_only else _NO_FLAGS),
                 expire_ns=expire_ns,
                 strategy_id=self.strategy_id,
                 source_id=SOURCE_ID,
                 source_sequence=self._next_number(),
+                trigger_ticks=trigger_ticks,
+                display_quantity=display_quantity,
+                min_quantity=min_quantity,
+                offset=offset,
+                group_id=group_id,
+                parent_order_id=parent_order_id,
             ),
         )
         return order_id
 
-    def _whole(self, name: str, value: int) -> int:
-        """A whole number of 64 bits, whatever integer type it came in; the core judges the rest."""
+    def _whole(self, name: str, value: int, least: int = -MAX_WHOLE, most: int = MAX_WHOLE) -> int:
+        """A whole number that its field has room for, whatever integer type it came in; the core judges the rest."""
         try:
             whole = index(value)
         except TypeError:
-            whole = MAX_WHOLE + 1
-        if not -MAX_WHOLE <= whole <= MAX_WHOLE:
-            raise ModelError(
-                f"{name} {value!r}", where=f"strategy {self.strategy_id}", expected="a whole number of 64 bits"
-            )
+            whole = most + 1
+        if not least <= whole <= most:
+            room = "a whole number of 64 bits" if most == MAX_WHOLE else f"a whole number from {least} to {most}"
+            raise ModelError(f"{name} {value!r}", where=f"strategy {self.strategy_id}", expected=room)
         return whole
 
     def _request(self, order_id: int, command: TradingCommand) -> None:

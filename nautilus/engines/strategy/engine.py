@@ -15,12 +15,21 @@ from nautilus.model.commands import MassCancel
 from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.instrument import Instrument
-from nautilus.model.marketdata import Quote, Trade
+from nautilus.model.marketdata import Auction, Quote, Trade
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
 from nautilus.model.queries import GetStrategies, StrategyState, StrategyStates
 from nautilus.model.records import Records
-from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, POSITIONS, QUOTES, RISK_ALERTS, TRADES, Topic
+from nautilus.model.topics import (
+    AUCTIONS,
+    BOOK_DELTAS,
+    EXECUTION_REPORTS,
+    POSITIONS,
+    QUOTES,
+    RISK_ALERTS,
+    TRADES,
+    Topic,
+)
 
 # A cancel of everything that was not answered is asked again after this time: unlike an order, it may be.
 _CANCEL_AGAIN_NS = 500_000_000
@@ -46,7 +55,7 @@ class StrategyEngine(Engine):
     name = "strategy"
     source_id = SOURCE_ID
     strategies_only = True
-    subscribes: tuple[Topic, ...] = (QUOTES, TRADES, BOOK_DELTAS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
+    subscribes: tuple[Topic, ...] = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
     operations = (Operation("GET", "/strategies", GetStrategies, StrategyStates, "What each strategy did"),)
 
     def __init__(
@@ -69,13 +78,19 @@ class StrategyEngine(Engine):
                     )
         pairs = list(zip(self.strategies, self.desks, strict=True))
         self._by_id = {desk.strategy_id: (strategy, desk) for strategy, desk in pairs}
-        # Resolved once: who takes quotes, trades and deltas of an instrument. A topic nobody takes is not subscribed.
+        # Resolved once: who takes quotes, trades and so on of an instrument. A topic nobody takes is not subscribed.
         self._on_quote = _table(pairs, known, "on_quote")
         self._on_trade = _table(pairs, known, "on_trade")
         self._on_book = _table(pairs, known, "on_book")
+        self._on_auction = _table(pairs, known, "on_auction")
         unused = {
             topic
-            for topic, table in ((QUOTES, self._on_quote), (TRADES, self._on_trade), (BOOK_DELTAS, self._on_book))
+            for topic, table in (
+                (QUOTES, self._on_quote),
+                (TRADES, self._on_trade),
+                (BOOK_DELTAS, self._on_book),
+                (AUCTIONS, self._on_auction),
+            )
             if not any(table.values())
         }
         self.subscribes = tuple(topic for topic in type(self).subscribes if topic not in unused)
@@ -102,6 +117,10 @@ class StrategyEngine(Engine):
         """Hand one update's deltas, all of one instrument, to its strategies."""
         if len(deltas):
             _hand(self._on_book.get(int(deltas["instrument_id"][0]), ()), deltas)
+
+    def on_auction(self, auction: Auction, ctx: Context) -> None:
+        """Hand a phase or an indicative price to the strategies of its instrument."""
+        _hand(self._on_auction.get(auction.instrument_id, ()), auction)
 
     def on_report(self, report: ExecutionReport, ctx: Context) -> None:
         """Bring the desk up to date, then tell the strategy."""

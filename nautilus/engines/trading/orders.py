@@ -11,18 +11,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from nautilus.engines.base import Context, Core
+from nautilus.engines.trading.decode import quoted, replace_order, submit_order
+from nautilus.engines.trading.open_orders import ClientOrder
 from nautilus.engines.trading.reports import ReportExpander
 from nautilus.model.commands import CancelOrder, KillSwitch, ReplaceOrder, ResumeTrading, SubmitOrder
-from nautilus.model.enums import (
-    CommandKind,
-    EventKind,
-    OrderFlag,
-    OrderType,
-    Reason,
-    Side,
-    TimeInForce,
-    violated_reasons,
-)
+from nautilus.model.enums import CommandKind, EventKind, OrderType, Reason, SessionPhase, Side, violated_reasons
 from nautilus.model.errors import BusError, ModelError, NautilusError, UnknownInstrumentError
 from nautilus.model.ids import MAX_ID_32
 from nautilus.model.instrument import Instrument
@@ -44,14 +37,17 @@ from nautilus.model.records import EVENT_FIELDS, Records, command_array
 _ACCOUNT, _ORDER, _INSTRUMENT = (EVENT_FIELDS[name] for name in ("account_id", "order_id", "instrument_id"))
 _KIND, _REASON, _FLAGS = (EVENT_FIELDS[name] for name in ("kind", "reason", "flags"))
 _QUANTITY, _LEAVES = (EVENT_FIELDS[name] for name in ("quantity", "leaves_quantity"))
+_COUNTER_ACCOUNT, _COUNTER, _COUNTER_LEAVES = (
+    EVENT_FIELDS[name] for name in ("counter_account_id", "counter_order_id", "counter_leaves_quantity")
+)
+Scope = tuple[int, int, int]
+"""Account, instrument and strategy of a kill switch; 0: all."""
 _CLIENT_BIT = 1 << 63
 _NOT_OPEN = (Reason.UNKNOWN_ORDER, Reason.CLOSED_ORDER)
 _IN_DOUBT = "bus.unknown"
 _KNOWN_TEXTS = 100_000
 """Client ids that are remembered with their text; older ones are still known by number."""
 _ID_DIGITS = 10
-_SHOWN = 100
-"""Characters of somebody else's text in an error."""
 _MOST_NAMED = 5
 """Kill switches that an error names; more are counted."""
 
@@ -136,7 +132,7 @@ class OrderDesk:
             found = self._by_id.get(int(text))
         if found is None:
             raise UnknownInstrumentError(
-                f"instrument {_quoted(text)}", where=where, expected=f"one of {', '.join(self._by_symbol)}"
+                f"instrument {quoted(text)}", where=where, expected=f"one of {', '.join(self._by_symbol)}"
             )
         return found
 
@@ -166,19 +162,22 @@ class OrderDesk:
                     where="kill switch",
                     expected=f"one that is on: {self._those_on()}",
                 )
-        command = (KillSwitch if request.on else ResumeTrading)(*scope)
+        kind = KillSwitch if request.on else ResumeTrading
+        command = kind(account_id=scope[0], instrument_id=scope[1], strategy_id=scope[2])
         events = self._core.process(command_array(command.to_row(ctx.now_ns)))
         self._publish(events, command.kind, ctx)
-        last = events[-1]
-        if last["kind"] != EventKind.APPLIED:
-            raise self._not_applied(request.on, scope, last)
+        # What settles after it, the triggers of other orders for example, comes behind.
+        applied = events[events["kind"] == EventKind.APPLIED]
+        if not len(applied):
+            raise self._not_applied(request.on, scope, events[-1])
         return KillResult(
             request.on,
-            int(last["quantity"]) if request.on else 0,
+            int(applied["quantity"][0]) if request.on else 0,
             0.0,
             account_id=scope[0],
             instrument_id=scope[1],
             symbol=self._symbol(scope[1]),
+            strategy_id=scope[2],
             # What else is on, as far as it is known: the reports of this command may come later.
             scopes=self._scopes({*stopped, scope} if request.on else stopped - {scope}),
         )
@@ -193,25 +192,46 @@ class OrderDesk:
         for (account_id, order_id), order in self._expander.orders.items():
             if request.account_id not in (0, account_id):
                 continue
-            instrument = self._by_id.get(order.instrument_id)
-            found.append(
-                OrderLine(
-                    account_id=account_id,
-                    order_id=order_id,
-                    client_order_id=self._text_of(order_id),
-                    instrument_id=order.instrument_id,
-                    symbol=instrument.symbol if instrument is not None else "",
-                    side=Side(order.side),
-                    price=_text(instrument.price(order.price_ticks)) if instrument is not None else "",
-                    quantity=_text(instrument.quantity(order.quantity)) if instrument is not None else "",
-                    leaves_quantity=_text(instrument.quantity(order.leaves)) if instrument is not None else "",
-                    strategy_id=order.strategy_id,
-                    state="open",
-                    price_decimals=_decimals(instrument.price(1)) if instrument is not None else 0,
-                    quantity_decimals=_decimals(instrument.quantity(1)) if instrument is not None else 0,
-                )
-            )
+            found.append(self._line(account_id, order_id, order))
         return OrderLines(tuple(found), self._expander.last_sequence)
+
+    def _line(self, account_id: int, order_id: int, order: ClientOrder) -> OrderLine:
+        instrument = self._by_id.get(order.instrument_id)
+        phases = self._expander.phases
+        phase = phases.get(order.instrument_id, phases.get(0, SessionPhase.CONTINUOUS))
+        line = OrderLine(
+            account_id=account_id,
+            order_id=order_id,
+            client_order_id=self._text_of(order_id),
+            instrument_id=order.instrument_id,
+            symbol="",
+            side=Side(order.side),
+            price="",
+            quantity="",
+            leaves_quantity="",
+            strategy_id=order.strategy_id,
+            state=order.state.name.lower(),
+            order_type=order.order_type,
+            time_in_force=order.time_in_force,
+            standing=order.standing(phase),
+            flags=tuple(flag.name or "" for flag in order.flags),
+            parent_order_id=order.parent_order_id,
+        )
+        if instrument is None:
+            return line
+        # A market order that waits has no price; that of a limit order can be zero where the instrument allows it.
+        priced = order.price_ticks or order.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+        return replace(
+            line,
+            symbol=instrument.symbol,
+            price=_text(instrument.price(order.price_ticks)) if priced else "",
+            quantity=_text(instrument.quantity(order.quantity)),
+            leaves_quantity=_text(instrument.quantity(order.leaves)),
+            price_decimals=_decimals(instrument.price(1)),
+            quantity_decimals=_decimals(instrument.quantity(1)),
+            trigger=_text(instrument.price(order.trigger_ticks)) if order.trigger_ticks else "",
+            display_quantity=_text(instrument.quantity(order.display)) if order.display else "",
+        )
 
     def state(self) -> list[list[Any]]:
         """What was entered under client ids."""
@@ -223,30 +243,10 @@ class OrderDesk:
 
     def _enter(self, request: OrderRequest, ctx: Context) -> OrderResult:
         instrument = self.instrument(request.instrument)
-        market = request.order_type == OrderType.MARKET
-        if market and request.price:
-            raise ModelError(
-                f"price {_quoted(request.price)} of a market order", where="price", expected="none, or order_type LIMIT"
-            )
-        if not request.price and request.order_type == OrderType.LIMIT:
-            raise ModelError("a limit order without a price", where="price", expected="a decimal, or order_type MARKET")
+        if not 0 <= request.parent_order_id < 1 << 64:
+            raise ModelError(f"parent_order_id {request.parent_order_id}", where="order", expected="0 to 2^64 - 1")
         order_id = _id_of(request) if request.client_order_id else ctx.next_id()
-        command = SubmitOrder(
-            account_id=request.account_id,
-            instrument_id=instrument.instrument_id,
-            order_id=order_id,
-            side=request.side,
-            quantity=_exactly(instrument.lots, request.quantity),
-            price_ticks=_exactly(instrument.ticks, request.price) if request.price else 0,
-            order_type=request.order_type,
-            # A market order cannot rest: unless something else is asked for, what it does not get at once is dropped.
-            time_in_force=(
-                TimeInForce.IOC if market and request.time_in_force == TimeInForce.GTC else request.time_in_force
-            ),
-            flags=OrderFlag.POST_ONLY if request.post_only else OrderFlag(0),
-            expire_ns=request.expire_ns,
-            deadline_ns=request.deadline_ns,
-        )
+        command = submit_order(request, instrument, order_id)
         if not request.client_order_id:
             return self._carry_out(command, ctx)
         entered = _Entered(
@@ -295,14 +295,8 @@ class OrderDesk:
         instrument = self._by_id.get(order.instrument_id) if order is not None else None
         if instrument is None:
             raise _not_open(request.account_id, request.order_id)
-        command = ReplaceOrder(
-            account_id=request.account_id,
-            instrument_id=instrument.instrument_id,
-            order_id=request.order_id,
-            quantity=_exactly(instrument.lots, request.quantity),
-            price_ticks=_exactly(instrument.ticks, request.price),
-        )
-        return self._change(command, ctx)
+        kind = order.order_type if order is not None else OrderType.LIMIT
+        return self._change(replace_order(request, instrument, kind), ctx)
 
     def _change(self, command: CancelOrder | ReplaceOrder, ctx: Context) -> OrderResult:
         result = self._carry_out(command, ctx)
@@ -316,20 +310,31 @@ class OrderDesk:
         account_id, order_id = command.account_id, command.order_id
         filled, leaves, status, last = 0, 0, "unknown", events[-1].item()
         for event in events.tolist():
-            if event[_ACCOUNT] != account_id or event[_ORDER] != order_id:
+            if event[_KIND] == EventKind.FILLED and (event[_COUNTER_ACCOUNT], event[_COUNTER]) == (
+                account_id,
+                order_id,
+            ):
+                # It had come to rest already, and was met by what its own command let in.
+                leaves = event[_COUNTER_LEAVES]
+            elif event[_ACCOUNT] == account_id and event[_ORDER] == order_id:
+                leaves = event[_LEAVES]
+            else:
                 continue
             last = event
             match event[_KIND]:
                 case EventKind.FILLED:
                     filled += event[_QUANTITY]
-                    leaves = event[_LEAVES]
                     status = "partially_filled" if leaves else "filled"
                 case EventKind.ACCEPTED:
-                    status, leaves = "accepted", event[_LEAVES]
-                case EventKind.REPLACED:
-                    status, leaves = "replaced", event[_LEAVES]
-                case EventKind.CANCELLED | EventKind.EXPIRED:
-                    status, leaves = "cancelled", 0
+                    status = "accepted"
+                case EventKind.TRIGGERED:
+                    status = "triggered"
+                case EventKind.REPLACED if event[_REASON] != Reason.CONTINGENT:
+                    status = "replaced"
+                case EventKind.CANCELLED | EventKind.EXPIRED if not leaves:
+                    status = "cancelled"
+                case EventKind.ROUTED:
+                    status = "routed"
                 case EventKind.REJECTED:
                     status = "rejected"
                 case EventKind.DUPLICATE:
@@ -349,23 +354,29 @@ class OrderDesk:
             sequence=last[0],
         )
 
-    def _scope_of(self, request: KillRequest) -> tuple[int, int]:
-        """Account and instrument, 0: all."""
+    def _scope_of(self, request: KillRequest) -> Scope:
+        """Account, instrument and strategy, 0: all."""
+        if request.strategy_id and (not request.account_id or request.instrument_id or request.instrument):
+            raise ModelError(
+                f"strategy_id {request.strategy_id} of account {request.account_id}",
+                where="kill switch",
+                expected="a strategy of one account, without an instrument",
+            )
         _check_scope(request.account_id, "account_id")
         _check_scope(request.instrument_id, "instrument_id")
         # "" is none that is known: who meant to name one must not stop, or start, everything.
         if request.instrument in (None, "0"):
-            return request.account_id, request.instrument_id
+            return request.account_id, request.instrument_id, request.strategy_id
         found = self.instrument(request.instrument, "kill switch").instrument_id
         if request.instrument_id not in (0, found):
             raise ModelError(
-                f"instrument {_quoted(request.instrument)} and instrument_id {request.instrument_id}",
+                f"instrument {quoted(request.instrument)} and instrument_id {request.instrument_id}",
                 where="kill switch",
                 expected="one of them, or both of the same instrument",
             )
-        return request.account_id, found
+        return request.account_id, found, 0
 
-    def _not_applied(self, on: bool, scope: tuple[int, int], last: np.void) -> NautilusError:
+    def _not_applied(self, on: bool, scope: Scope, last: np.void) -> NautilusError:
         reason = Reason(int(last["reason"]))
         said = EventKind(int(last["kind"])).name if not reason else reason.name
         what = f"the kill switch of {self._named(scope)} was not switched {'on' if on else 'off'}: {said}"
@@ -374,19 +385,24 @@ class OrderDesk:
             return error(what, where="kill switch", expected="0 (all) or ids that the core knows")
         return NotAppliedError(what, where="trading core", expected="APPLIED; send it again")
 
-    def _scopes(self, stopped: Iterable[tuple[int, int]]) -> tuple[KillSwitchScope, ...]:
-        return tuple(KillSwitchScope(*scope, symbol=self._symbol(scope[1])) for scope in sorted(stopped))
+    def _scopes(self, stopped: Iterable[Scope]) -> tuple[KillSwitchScope, ...]:
+        return tuple(
+            KillSwitchScope(account_id, instrument_id, self._symbol(instrument_id), strategy_id)
+            for account_id, instrument_id, strategy_id in sorted(stopped)
+        )
 
     def _symbol(self, instrument_id: int) -> str:
         instrument = self._by_id.get(instrument_id)
         return "" if instrument is None else instrument.symbol
 
-    def _named(self, scope: tuple[int, int]) -> str:
-        account_id, instrument_id = scope
+    def _named(self, scope: Scope) -> str:
+        account_id, instrument_id, strategy_id = scope
         symbol = self._symbol(instrument_id)
         parts = [f"account {account_id}"] if account_id else []
         if instrument_id:
             parts.append(f"instrument {symbol or instrument_id}")
+        if strategy_id:
+            parts.append(f"strategy {strategy_id}")
         return " with ".join(parts) or "everything"
 
     def _those_on(self) -> str:
@@ -420,22 +436,6 @@ def _not_open(account_id: int, order_id: int, reason: Reason = Reason.NONE) -> U
 def _check_scope(number: int, name: str) -> None:
     if not 0 <= number <= MAX_ID_32:
         raise ModelError(f"{name} {number}", where="kill switch", expected=f"0 (all) to {MAX_ID_32}")
-
-
-def _quoted(text: str) -> str:
-    """Somebody else's text, cut; what is not printable grows when it is quoted."""
-    shown = repr(text[:_SHOWN])
-    return shown if len(text) <= _SHOWN and len(shown) <= _SHOWN + 2 else f"{shown[: _SHOWN + 1]}..."
-
-
-def _exactly(convert: Callable[[str], int], text: str) -> int:
-    """A decimal as increments or lots; the error that refuses it quotes no more than others do."""
-    try:
-        return convert(text)
-    except ModelError as error:
-        if len(error.what) > _SHOWN + 20:
-            raise ModelError(f"{error.what[:_SHOWN]}...", where=error.where, expected=error.expected) from None
-        raise
 
 
 def _decimals(increment: Decimal) -> int:

@@ -6,11 +6,24 @@ client's (a recorded market, the agents of a simulated one) are reported to nobo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from nautilus.model.enums import CommandKind, EventKind, Reason, violated_reasons
+from nautilus.engines.trading.open_orders import ClientOrder
+from nautilus.model.enums import (
+    CommandKind,
+    EventFlag,
+    EventKind,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    SessionPhase,
+    TimeInForce,
+    violated_reasons,
+)
 from nautilus.model.events import (
     ExecutionReport,
     OrderAccepted,
@@ -19,6 +32,10 @@ from nautilus.model.events import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    OrderReplenished,
+    OrderRouted,
+    OrderTriggered,
+    OrderUnknown,
 )
 from nautilus.model.marketdata import SIDES
 from nautilus.model.records import Records
@@ -27,24 +44,20 @@ _ONE = np.uint32(1)
 _REQUESTS = frozenset(int(kind) for kind in CommandKind)
 
 
-class ClientOrder:
-    """An open order of a client, as the events tell it. Mutable."""
-
-    __slots__ = ("instrument_id", "leaves", "price_ticks", "quantity", "side", "strategy_id")
-
-    def __init__(
-        self, instrument_id: int, side: int, price_ticks: int, quantity: int, leaves: int, strategy_id: int
-    ) -> None:
-        self.instrument_id = instrument_id
-        self.side = side
-        self.price_ticks = price_ticks
-        self.quantity = quantity
-        self.leaves = leaves
-        self.strategy_id = strategy_id
-
-    def state(self) -> list[int]:
-        """Plain values, in the order of the constructor."""
-        return [self.instrument_id, self.side, self.price_ticks, self.quantity, self.leaves, self.strategy_id]
+_VENUE_REPORTS = frozenset(
+    (
+        CommandKind.VENUE_ACCEPTED,
+        CommandKind.VENUE_REJECTED,
+        CommandKind.VENUE_FILL,
+        CommandKind.VENUE_CANCELLED,
+        CommandKind.VENUE_REPLACED,
+        CommandKind.VENUE_UNKNOWN,
+    )
+)
+_AUCTION, _LATE = int(EventFlag.AUCTION), int(EventFlag.LATE)
+_SCOPES = (CommandKind.KILL, CommandKind.RESUME)
+_PHASES = frozenset(SessionPhase)
+_PENDING = {CommandKind.CANCEL: OrderState.PENDING_CANCEL, CommandKind.REPLACE: OrderState.PENDING_REPLACE}
 
 
 class ReportExpander:
@@ -58,14 +71,16 @@ class ReportExpander:
     Attributes
     ----------
     orders : open orders by (account, order id), oldest first.
-    stopped : scopes (account, instrument) whose kill switch is on.
+    stopped : scopes (account, instrument, strategy) whose kill switch is on.
+    phases : phase of each instrument (0: of every other one), as far as the events tell it.
     last_sequence : of the last event followed.
     """
 
     def __init__(self, last_client: int) -> None:
         self._last_client = last_client
         self.orders: dict[tuple[int, int], ClientOrder] = {}
-        self.stopped: set[tuple[int, int]] = set()
+        self.stopped: set[tuple[int, int, int]] = set()
+        self.phases: dict[int, int] = {}
         self.last_sequence = 0
 
     def expand(self, events: Records, kinds: np.ndarray | CommandKind) -> list[ExecutionReport]:
@@ -77,10 +92,11 @@ class ReportExpander:
         ours = np.minimum(events["account_id"] - _ONE, events["counter_account_id"] - _ONE) < self._last_client
         switched = events["kind"] == EventKind.APPLIED
         if not isinstance(kinds, CommandKind):
-            switched &= (kinds == CommandKind.KILL) | (kinds == CommandKind.RESUME)
-        elif kinds not in (CommandKind.KILL, CommandKind.RESUME):
+            switched &= (kinds == CommandKind.KILL) | (kinds == CommandKind.RESUME) | (kinds == CommandKind.SESSION)
+        elif kinds not in _SCOPES and kinds != CommandKind.SESSION:
             switched[:] = False
         ours |= switched
+        ours |= events["kind"] == EventKind.PHASE
         if not ours.any():
             return []
         reports: list[ExecutionReport] = []
@@ -92,41 +108,58 @@ class ReportExpander:
     def state(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "orders": [[*key, *order.state()] for key, order in self.orders.items()],
+            "orders": [[*key, *order.row()] for key, order in self.orders.items()],
             "stopped": sorted([list(scope) for scope in self.stopped]),
+            "phases": [list(pair) for pair in self.phases.items()],
             "last_sequence": self.last_sequence,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state()` gave."""
         self.orders = {(row[0], row[1]): ClientOrder(*row[2:]) for row in state["orders"]}
-        self.stopped = {(account, instrument) for account, instrument in state["stopped"]}
+        # As it was saved before strategies were part of a scope, a row is shorter.
+        self.stopped = {(row[0], row[1], row[2] if len(row) > 2 else 0) for row in state["stopped"]}
+        self.phases = dict(state.get("phases", ()))
         self.last_sequence = state["last_sequence"]
 
     def _one(self, row: tuple[int, ...], cause: int, reports: list[ExecutionReport]) -> None:
         (
             sequence, _, now_ns, order_id, price, quantity, leaves, kind, side, reason, _, flags, counter_order_id,
-            match_id, counter_leaves, fee, source_sequence, _, instrument_id, account_id, counter_account_id,
-            strategy_id, _,
+            match_id, counter_leaves, fee, source_sequence, venue_reference, instrument_id, account_id,
+            counter_account_id, strategy_id, _,
         ) = row  # fmt: skip
         key = (account_id, order_id)
         common = (sequence, now_ns, account_id, strategy_id, instrument_id, order_id, SIDES[side])
+        figures = (price, quantity, leaves, source_sequence)
+        order = self.orders.get(key)
         match kind:
             case EventKind.FILLED:
+                auction = bool(flags & _AUCTION)
                 if account_id <= self._last_client:
+                    external = not counter_order_id
                     reports.append(
-                        OrderFilled(*common, price, quantity, leaves, source_sequence, match_id=match_id, fee=fee)
+                        OrderFilled(
+                            *common,
+                            *figures,
+                            match_id=match_id,
+                            fee=fee,
+                            auction=auction,
+                            late=bool(flags & _LATE),
+                            venue_reference=venue_reference if external else 0,
+                        )
                     )
+                    if order is not None:
+                        order.traded(price)
                     self._leave(key, leaves)
-                if counter_account_id <= self._last_client:
+                if 1 <= counter_account_id <= self._last_client:
                     counter_key = (counter_account_id, counter_order_id)
-                    order = self.orders.get(counter_key)
+                    resting = self.orders.get(counter_key)
                     reports.append(
                         OrderFilled(
                             sequence,
                             now_ns,
                             counter_account_id,
-                            order.strategy_id if order is not None else 0,
+                            resting.strategy_id if resting is not None else 0,
                             instrument_id,
                             counter_order_id,
                             SIDES[3 - side],
@@ -135,41 +168,115 @@ class ReportExpander:
                             counter_leaves,
                             match_id=match_id,
                             maker=True,
+                            # As it is signed: the record's field is not.
+                            fee=venue_reference - (1 << 64) if venue_reference >> 63 else venue_reference,
+                            auction=auction,
                         )
                     )
                     self._leave(counter_key, counter_leaves)
             case EventKind.ACCEPTED:
-                self.orders[key] = ClientOrder(instrument_id, side, price, quantity, leaves, strategy_id)
-                reports.append(OrderAccepted(*common, price, quantity, leaves, source_sequence))
-            case EventKind.REJECTED:
+                if order is None:
+                    self.orders[key] = ClientOrder(
+                        instrument_id, side, price, quantity, leaves, strategy_id, flags, fee, counter_leaves,
+                        counter_order_id,
+                    )  # fmt: skip
+                else:  # of an external venue: the order is known since it was routed
+                    order.accepted(price, quantity, leaves)
                 reports.append(
-                    OrderRejected(
+                    OrderAccepted(
                         *common,
-                        price,
-                        quantity,
-                        leaves,
-                        source_sequence,
-                        reason=Reason(reason),
-                        violated=violated_reasons(flags, reason),
-                        request=CommandKind(cause) if cause in _REQUESTS else CommandKind.NEW,
+                        *figures,
+                        *_told(flags),
+                        trigger_ticks=fee,
+                        display_quantity=counter_leaves,
+                        parent_order_id=counter_order_id,
                     )
                 )
+            case EventKind.REJECTED:
+                self._reject(row, cause, reports)
             case EventKind.CANCELLED:
-                self._leave(key, 0)
-                reports.append(OrderCancelled(*common, price, quantity, leaves, source_sequence, reason=Reason(reason)))
+                self._leave(key, leaves)
+                reports.append(OrderCancelled(*common, *figures, reason=Reason(reason)))
             case EventKind.EXPIRED:
                 self._leave(key, 0)
-                reports.append(OrderExpired(*common, price, quantity, leaves, source_sequence, reason=Reason(reason)))
+                reports.append(OrderExpired(*common, *figures, reason=Reason(reason)))
             case EventKind.REPLACED:
-                order = self.orders.get(key)
                 if order is not None:
-                    order.price_ticks, order.quantity, order.leaves = price, quantity, leaves
-                reports.append(OrderReplaced(*common, price, quantity, leaves, source_sequence))
+                    order.replaced(price, quantity, leaves)
+                reports.append(OrderReplaced(*common, *figures, reason=Reason(reason)))
+            case EventKind.TRIGGERED:
+                if order is not None:
+                    order.triggered(price, leaves, child=reason == Reason.CONTINGENT)
+                reports.append(OrderTriggered(*common, *figures, reason=Reason(reason)))
+            case EventKind.REPLENISHED:
+                reports.append(OrderReplenished(*common, *figures))
+            case EventKind.ROUTED:
+                request = CommandKind(match_id)
+                if order is not None:
+                    if order.state != OrderState.UNKNOWN:
+                        order.state = _PENDING.get(request, order.state)
+                elif request == CommandKind.NEW:
+                    self.orders[key] = ClientOrder(
+                        instrument_id, side, price, quantity, leaves, strategy_id, flags, fee, counter_leaves,
+                        state=OrderState.PENDING_NEW, routed=True,
+                    )  # fmt: skip
+                reports.append(
+                    OrderRouted(
+                        *common, *figures, request, *_told(flags), trigger_ticks=fee, display_quantity=counter_leaves
+                    )
+                )
+            case EventKind.UNKNOWN:
+                if order is not None:
+                    order.state = OrderState.UNKNOWN
+                reports.append(OrderUnknown(*common, *figures, request=match_id))
             case EventKind.APPLIED if cause == CommandKind.KILL:
-                self.stopped.add((account_id, instrument_id))
+                self.stopped.add((account_id, instrument_id, strategy_id))
             case EventKind.APPLIED if cause == CommandKind.RESUME:
-                self.stopped.discard((account_id, instrument_id))
+                self.stopped.discard((account_id, instrument_id, strategy_id))
+            case EventKind.APPLIED if cause == CommandKind.SESSION and order_id in _PHASES:
+                if not instrument_id:
+                    self.phases.clear()
+                self.phases[instrument_id] = order_id
+            case EventKind.PHASE:
+                self.phases[instrument_id] = quantity
+            case EventKind.DUPLICATE if cause == CommandKind.VENUE_ACCEPTED and order is not None:
+                if order.state == OrderState.UNKNOWN:
+                    order.state = OrderState.OPEN
         # Other administrative events, and DUPLICATE, are said in the reply to their sender.
+
+    def _reject(self, row: tuple[int, ...], cause: int, reports: list[ExecutionReport]) -> None:
+        (
+            sequence, _, now_ns, order_id, price, quantity, leaves, _, side, reason, _, flags, _, match_id, _, _,
+            source_sequence, _, instrument_id, account_id, _, strategy_id, _,
+        ) = row  # fmt: skip
+        request = cause
+        if reason == Reason.VENUE:
+            request = match_id
+            order = self.orders.get((account_id, order_id))
+            if order is not None and request == CommandKind.NEW:
+                del self.orders[account_id, order_id]
+            elif order is not None:
+                order.state = OrderState.OPEN
+        elif cause in _VENUE_REPORTS:
+            return  # the venue's session is told, in the reply to it: the order's owner asked for nothing
+        reports.append(
+            OrderRejected(
+                sequence,
+                now_ns,
+                account_id,
+                strategy_id,
+                instrument_id,
+                order_id,
+                SIDES[side],
+                price,
+                quantity,
+                leaves,
+                source_sequence,
+                reason=Reason(reason),
+                violated=violated_reasons(flags, reason),
+                request=CommandKind(request) if request in _REQUESTS else CommandKind.NEW,
+            )
+        )
 
     def _leave(self, key: tuple[int, int], leaves: int) -> None:
         order = self.orders.get(key)
@@ -179,3 +286,9 @@ class ReportExpander:
             order.leaves = leaves
         else:
             del self.orders[key]
+
+
+@lru_cache(maxsize=4_096)
+def _told(flags: int) -> tuple[OrderType, TimeInForce, OrderFlag]:
+    """What the flags of ACCEPTED and ROUTED say besides the order's own."""
+    return OrderType(flags >> 16 & 0xFF), TimeInForce(flags >> 24), OrderFlag(flags & 0xFFFF)

@@ -203,3 +203,32 @@ def test_what_lies_before_the_log_is_said(tmp_path: Path) -> None:
         EventLog(tmp_path).read(5)
     log.close()
     assert EventLogWriter(tmp_path).last_sequence == 150  # an old part that was removed is nothing to mend
+
+
+def test_every_flipped_byte_of_a_log_is_found_and_what_lies_before_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    writer = EventLogWriter(path, file_bytes=HEADER_BYTES + 16 * DELIVERY.itemsize)
+    records = np.zeros(9, DELIVERY)
+    records["event"]["sequence"] = np.arange(1, 10)
+    records["event"]["quantity"] = 77
+    writer.append(records)
+    writer.close()
+    file = next(path.glob("*.events"))
+    data = file.read_bytes()
+    whole = EventLog(path).read(1).tobytes()
+    for at in (*range(44), *range(HEADER_BYTES, HEADER_BYTES + 9 * DELIVERY.itemsize)):
+        file.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :])
+        kept = max(0, at - HEADER_BYTES) // DELIVERY.itemsize
+        try:
+            found = EventLog(path).read(1).tobytes()
+        except EventLogError:
+            assert kept == 0
+            continue
+        assert found == whole[: kept * DELIVERY.itemsize]
+        again = EventLogWriter(path, file_bytes=HEADER_BYTES + 16 * DELIVERY.itemsize)
+        assert again.last_sequence == kept
+        again.close()
+        for left in path.iterdir():
+            left.unlink()
+    file.write_bytes(data)
+    assert EventLog(path).read(1).tobytes() == whole

@@ -158,7 +158,7 @@ def test_split_keeps_cost_and_cancels_the_orders() -> None:
     cost = kernel.positions(1)["cost"][0]
     events = kernel.process(adjust(AdjustKind.SPLIT, instrument_id=1, quantity=3, min_quantity=2))
     assert reasons(events) == ["CANCELLED CORPORATE_ACTION"] * 2 + ["APPLIED"]
-    assert kernel.lots(1, 1).tolist() == [(13, 110, cost)]
+    assert kernel.lots(1, 1).tolist() == [(13, 0, cost)]
     assert kernel.account(1).missing == ("instrument 1: no mark",)
     kernel.process(adjust(AdjustKind.SPLIT, instrument_id=1, quantity=1, min_quantity=14))
     assert (kernel.lots(1, 1).size, kernel.positions(1)["realised"][0]) == (0, cost)

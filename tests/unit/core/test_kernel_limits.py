@@ -190,7 +190,7 @@ def test_credit_in_total_is_of_all_accounts() -> None:
     kernel.process(builders.cancel(1, account_id=2))
     assert verdicts(kernel, new(5, BUY, 100, 4), new(6, BUY, 100, 3, account_id=2)) == ["REJECTED CREDIT", "ACCEPTED"]
     kernel.process(held(1, 5, 2, 3))
-    assert violated(kernel, new(7, BUY, 1, 1)) == {"REFERENCE", "CREDIT"}
+    assert violated(kernel, new(7, BUY, 1, 1)) == {"REFERENCE"}
 
 
 def test_open_value_follows_fills_cancels_and_replaces() -> None:
@@ -414,14 +414,15 @@ def test_a_limit_goes_away_and_what_it_remembers_with_it() -> None:
     assert verdicts(kernel, new(2, BUY, 5, 1), new(3, BUY, 5, 1)) == ["ACCEPTED", "REJECTED REPEATED_ORDER"]
 
 
-def test_account_in_use_changes_its_self_match_group_alone() -> None:
+def test_account_in_use_changes_its_self_match_mode_alone() -> None:
     kernel = opened(new(1, BUY, 5, 1))
     assert verdicts(
         kernel,
+        builders.account(1, order_type=4),
         builders.account(1, group_id=7, order_type=4),
         builders.account(1, AccountFlag.FIFO),
-        builders.account(2, AccountFlag.FIFO),
-    ) == ["APPLIED", "REJECTED MALFORMED", "APPLIED"]
+        builders.account(2, AccountFlag.FIFO, group_id=7),
+    ) == ["APPLIED", "REJECTED MALFORMED", "REJECTED MALFORMED", "APPLIED"]
 
 
 def test_ioc_leaves_nothing_open() -> None:

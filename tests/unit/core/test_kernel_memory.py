@@ -214,3 +214,40 @@ def test_a_million_commands_of_every_order_type_group_and_phase_allocate_nothing
 def test_a_million_journalled_commands_of_every_kind_allocate_nothing(counter: Path, tmp_path: Path) -> None:
     result = child(counter, EVERYTHING, "into", str(tmp_path / "journal"))
     assert result["most"] <= 1, "at most the next segment, made now and then"
+
+
+BLOCKS = r"""
+import ctypes, gc, json
+import numpy as np
+from nautilus.core.pool import Pool
+from nautilus.core.ring import Ring
+
+counted = ctypes.CDLL(None).counted
+counted.restype = ctypes.c_long
+pool, ring = Pool(1024, 200, first=100), Ring(64, 1024, prefault=True)
+records, out = np.ones((64, 8), np.uint64), np.zeros((64, 8), np.uint64)
+for _ in range(200):
+    pool.take()
+ring.push_many(records), ring.drain(out)
+gc.disable()
+before = counted()
+for number in range(1_000_000):
+    pool.give(number % 200 + 1)
+    pool.take()
+for _ in range(16_000):
+    ring.push_many(records)
+    ring.drain(out)
+calls = counted() - before
+Pool(64, 100)
+print(json.dumps({"calls": calls, "seen": counted() - before - calls, "used": pool.used, "full": pool.full}))
+"""
+
+
+def test_a_million_operations_of_pool_and_ring_allocate_nothing(counter: Path) -> None:
+    environment = os.environ | {"LD_PRELOAD": str(counter), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", BLOCKS], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["calls"] == 0
+    assert result["seen"] > 0, "and the counter does count"
+    assert (result["used"], result["full"]) == (200, 0)

@@ -78,9 +78,7 @@ class NaiveMarket:
             time = int(message["time_in_force"])
             time = TimeInForce.IOC if market and time != TimeInForce.FOK else time
             reports.append((EventKind.ACCEPTED, side, 0, 0, order_id, 0, price, quantity))
-            self.enter(
-                reports, instrument, order_id, side, price, quantity, owner, None if market else price, time
-            )
+            self.enter(reports, instrument, order_id, side, price, quantity, owner, None if market else price, time)
         elif known is None:
             of = OF_CANCEL if message["kind"] == CommandKind.CANCEL else OF_REPLACE
             reports.append((EventKind.REJECTED, 0, Reason.UNKNOWN_ORDER, of, order_id, 0, 0, 0))
@@ -95,9 +93,7 @@ class NaiveMarket:
                 order[3] = quantity
             else:
                 self.books[instrument].remove(order)
-                self.enter(
-                    reports, instrument, order_id, order[1], price, quantity, order[4], price, TimeInForce.GTC
-                )
+                self.enter(reports, instrument, order_id, order[1], price, quantity, order[4], price, TimeInForce.GTC)
         return reports
 
 
@@ -130,7 +126,7 @@ def rows(reports: np.ndarray) -> list[tuple[int, ...]]:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(MESSAGES, max_size=80), st.booleans())
 def test_market_does_what_its_naive_twin_does(steps, prefetch):
-    market, twin = Matcher(instruments=INSTRUMENTS, orders=16, pages=64, ids=IDS, prefetch=prefetch), NaiveMarket()
+    market, twin = Matcher(instruments=INSTRUMENTS, orders=16, pages=64, prefetch=prefetch), NaiveMarket()
     out = np.zeros(64, REPORT)
     for message in np.array(steps, MESSAGE) if steps else np.zeros(0, MESSAGE):
         done, written = market.process(message.reshape(1), out)
@@ -152,7 +148,7 @@ def test_market_does_what_its_naive_twin_does(steps, prefetch):
 @given(st.lists(MESSAGES, max_size=200), st.integers(1, 9))
 def test_batch_gives_the_reports_of_single_messages_however_small_its_output(steps, room):
     messages = np.array(steps, MESSAGE) if steps else np.zeros(0, MESSAGE)
-    single, batch = (Matcher(instruments=INSTRUMENTS, orders=16, pages=64, ids=IDS) for _ in range(2))
+    single, batch = (Matcher(instruments=INSTRUMENTS, orders=16, pages=64) for _ in range(2))
     out, small = np.zeros(64, REPORT), np.zeros(room, REPORT)
     expected = [row for i in range(len(messages)) for row in rows(out[: single.process(messages[i : i + 1], out)[1]])]
     found, at, written = [], 0, room
@@ -166,3 +162,60 @@ def test_batch_gives_the_reports_of_single_messages_however_small_its_output(ste
 def test_process_refuses_arrays_of_other_records():
     with pytest.raises(ValueError, match="41 bytes of messages"):
         Matcher().process(np.zeros(41, "u1"), np.zeros(1, REPORT))
+
+
+def resting(order_id: int, kind: CommandKind = CommandKind.NEW, price: int = 10) -> np.ndarray:
+    message = np.zeros(1, MESSAGE)
+    message["order_id"], message["kind"], message["price"], message["quantity"] = order_id, kind, price, 1
+    message["side"], message["order_type"], message["time_in_force"] = Side.BUY, OrderType.LIMIT, TimeInForce.GTC
+    return message
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_open_order_is_found_by_its_id_while_the_index_grows(seed):
+    """Ids of 32 and of 64 bits, some equal in their lower half; what was cancelled is unknown."""
+    rng, market, out = np.random.default_rng(seed), Matcher(), np.zeros(8, REPORT)
+    opened, closed = [], []
+    for step in range(20_000):
+        if rng.random() < 0.6 or not opened:
+            order_id = step + 1 + (int(rng.integers(1, 4)) << 32) * int(rng.random() < 0.2)
+            _done, written = market.process(resting(order_id, price=int(rng.integers(1, 100_000))), out)
+            assert out[written - 1]["kind"] == EventKind.ACCEPTED
+            opened.append(order_id)
+        else:
+            at = int(rng.integers(len(opened)))
+            opened[at], opened[-1] = opened[-1], opened[at]
+            closed.append(opened.pop())
+            _done, written = market.process(resting(closed[-1], CommandKind.CANCEL), out)
+            assert out[written - 1]["kind"] == EventKind.CANCELLED
+    assert market.open_orders == len(opened) > 2000
+    for order_id in closed[-500:]:
+        _done, written = market.process(resting(order_id, CommandKind.CANCEL), out)
+        assert out[written - 1]["reason"] == Reason.UNKNOWN_ORDER
+    for order_id in opened:
+        _done, written = market.process(resting(order_id, CommandKind.CANCEL), out)
+        assert out[written - 1]["kind"] == EventKind.CANCELLED
+    assert market.open_orders == 0
+    assert market.levels(0, Side.BUY) == []
+
+
+def test_a_report_of_ids_over_32_bits_is_preceded_by_their_upper_halves():
+    market, out = Matcher(), np.zeros(8, REPORT)
+    market.process(resting(7 + (5 << 32)), out)
+    sell = resting(9 + (3 << 32))
+    sell["side"] = Side.SELL
+    _done, written = market.process(sell, out)
+    assert out[:written]["kind"].tolist() == [255, EventKind.ACCEPTED, 255, EventKind.FILLED]
+    assert out[:written]["order"].tolist() == [3, 9, 3, 9]
+    assert out[:written]["counter"].tolist() == [0, 0, 5, 7]
+
+
+def test_full_pools_refuse_and_go_on():
+    market, out = Matcher(orders=2, pages=2), np.zeros(8, REPORT)
+    for order_id, price in ((1, 10), (2, 5000), (3, 10)):
+        _done, written = market.process(resting(order_id, price=price), out)
+    assert rows(out[:written]) == [(EventKind.REJECTED, Side.BUY, Reason.POOL_FULL, 0, 3, 0, 0, 0)]
+    market.process(resting(1, CommandKind.CANCEL), out)
+    for order_id, price in ((4, 90_000), (5, 10)):
+        _done, written = market.process(resting(order_id, price=price), out)
+    assert market.levels(0, Side.BUY) == [(90_000, 1), (5000, 1)]

@@ -4,6 +4,7 @@ Forbidden outcomes under two threads: a record lost, a record torn (words of two
 doubled, a record left behind, a wait that never ends.
 """
 
+import resource
 import threading
 
 import numpy as np
@@ -82,6 +83,30 @@ def test_every_ping_is_echoed_whole():
     assert nanos.min() > 0
 
 
+def test_a_record_that_is_waited_for_is_seen_at_once_after_a_stream():
+    """A paced consumer lets records gather in a stream only: each ping after one is answered, and none is left."""
+    out, back = Ring(64, 1024, prefault=True), Ring(64, 1024, prefault=True)
+    for _ in range(3):
+        sender = threading.Thread(target=send_sequence, args=(out, 50_000, 1))
+        sender.start()
+        assert receive_sequence(out, 50_000, 1) == {"received": 50_000, "lost": 0, "torn": 0, "reordered": 0}
+        sender.join()
+        nanos = np.zeros(500, np.int64)
+        echo = threading.Thread(target=pong, args=(out, back, len(nanos)))
+        echo.start()
+        assert ping(out, back, nanos) == 0
+        echo.join()
+        assert (len(out), len(back)) == (0, 0)
+
+
+def test_a_prefaulted_ring_meets_no_page_fault():
+    ring = Ring(4096, 1024, prefault=True)
+    records = np.ones((1024, 512), np.uint64)
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    assert ring.push_many(records) == 1024
+    assert resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before < 100
+
+
 def test_huge_page_ring_works_whether_pages_are_granted_or_not():
     ring = Ring(64, 1 << 16, huge=True)
     records = records_of(range(1 << 16), 64)
@@ -122,5 +147,5 @@ def test_debug_build_finds_a_second_producer():
 
 def records_of(numbers, record_bytes):
     """Records as `send_sequence` makes them."""
-    words = np.arange(record_bytes // 8, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    return np.array(list(numbers), dtype=np.uint64).reshape(-1, 1) * words
+    words = np.arange(record_bytes // 8, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return np.array(list(numbers), dtype=np.uint64).reshape(-1, 1) + words

@@ -11,12 +11,13 @@ from nautilus.core import Kernel
 from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.model.commands import SubmitOrder
-from nautilus.model.enums import Side, TimeInForce
+from nautilus.model.enums import CommandKind, RateKind, SelfMatch, Side, TimeInForce
 from nautilus.model.errors import ModelError
 from nautilus.model.events import ExecutionReport, OrderFilled
 from nautilus.model.marketdata import quotes
 from nautilus.model.queries import GetPositions, GetRisk
 from nautilus.runtime.report import core_positions
+from tests.kit import builders
 from tests.kit.context import RecordingContext, btcusdt, quote_array
 
 
@@ -76,6 +77,9 @@ ORDERS = st.lists(
 @given(ORDERS, st.lists(st.integers(0, 3), max_size=60))
 def test_positions_are_the_cores_to_the_last_unit_whatever_arrives_twice(orders, repeats):
     kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, 3], huge_pages=False)
+    for kind, ppm in ((RateKind.TAKER_FEE, 700), (RateKind.MAKER_FEE, -300)):
+        kernel.process(builders.command(CommandKind.RATE, group_id=kind, price_ticks=ppm))
+    kernel.process(builders.account(3, order_type=SelfMatch.NONE))  # both sides of a fill can be its own
     trading, portfolio = TradingEngine(TradingConfig(), kernel), engine()
     ctx, quiet = RecordingContext(), RecordingContext()
     for number, (account, side, lots, price) in enumerate(orders, 1):
@@ -84,7 +88,7 @@ def test_positions_are_the_cores_to_the_last_unit_whatever_arrives_twice(orders,
     for number, report in enumerate(reports):
         for _ in range(1 + (repeats[number] if number < len(repeats) else 0)):
             portfolio.on_report(report, quiet)
-    ours = {(p.account_id, p.instrument_id): (p.quantity, p.cost, p.realised) for p in portfolio.positions()}
+    ours = {(p.account_id, p.instrument_id): (p.quantity, p.cost, p.realised, p.fees) for p in portfolio.positions()}
     assert {key: value for key, value in ours.items() if any(value)} == core_positions(kernel, [1, 2, 3])
     assert not np.any([sum(p.quantity for p in portfolio.positions())])
 

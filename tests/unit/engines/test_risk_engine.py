@@ -9,7 +9,7 @@ from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
 from nautilus.model.enums import CommandKind, Priority, Reason, Side
 from nautilus.model.errors import ConfigError, ModelError
-from nautilus.model.events import OrderAccepted, OrderFilled, OrderRejected
+from nautilus.model.events import OrderAccepted, OrderFilled, OrderRejected, OrderReplaced
 from nautilus.model.marketdata import quotes
 from nautilus.model.queries import GetPositions, GetRisk, RiskState
 from tests.kit.context import SECOND, RecordingContext, btcusdt, quote_array
@@ -38,6 +38,29 @@ def test_a_position_beyond_its_limit_is_one_alert():
     engine.on_report(fill(3, Side.SELL, 1, 100), ctx)
     [alert] = ctx.published
     assert alert == RiskAlert(SECOND, 1, 1, 1, "position", 6, 5, Priority.FLASH_CRASH, 2)
+
+
+def test_what_a_group_replaced_is_no_order_that_somebody_sent():
+    engine, ctx = risk(max_orders=1), RecordingContext()
+    for sequence, reason in enumerate((Reason.NONE, Reason.CONTINGENT, Reason.CONTINGENT), 1):
+        engine.on_report(OrderReplaced(sequence, 5, 1, 1, 1, 7, Side.BUY, 100, 1, 1, reason=reason), ctx)
+    assert ctx.published == []
+    engine.on_report(OrderReplaced(4, 5, 1, 1, 1, 7, Side.BUY, 100, 1, 1), ctx)
+    assert [alert.control for alert in ctx.published] == ["order_rate"]
+
+
+def test_both_sides_of_a_fill_can_be_of_one_account():
+    engine, ctx = risk(max_position=5), RecordingContext()
+    engine.on_report(fill(1, Side.BUY, 5, 100), ctx)
+    engine.on_report(fill(2, Side.BUY, 1, 100), ctx)
+    engine.on_report(OrderFilled(2, 5, 1, 1, 1, 3, Side.SELL, 100, 1, 0, maker=True), ctx)
+    engine.on_report(OrderFilled(2, 5, 1, 1, 1, 3, Side.SELL, 100, 1, 0, maker=True), ctx)
+    later = risk(max_position=5)
+    later.restore(json.loads(json.dumps(engine.state())))
+    assert later.state()["positions"][0][2] == 5
+    later.restore({**later.state(), "sequences": [[1, 2]], "places": []})
+    later.on_report(OrderFilled(2, 5, 1, 1, 1, 3, Side.SELL, 100, 1, 0, maker=True), ctx)
+    assert later.state()["positions"][0][2] == 5
 
 
 def test_a_loss_is_seen_when_a_price_shows_it():

@@ -16,7 +16,15 @@ from nautilus.engines.strategy import (
 )
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import CancelOrder, MassCancel, ReplaceOrder, SubmitOrder
-from nautilus.model.enums import CommandKind, OrderFlag, OrderState, OrderType, Reason, Side, TimeInForce
+from nautilus.model.enums import (
+    CommandKind,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+)
 from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.events import (
     CommandAcknowledged,

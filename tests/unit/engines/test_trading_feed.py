@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nautilus.core import Kernel
+from nautilus.core.eventlog import deliveries
 from nautilus.core.types import CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.engines.trading import engine as trading
@@ -28,7 +29,6 @@ from nautilus.model.queries import (
     ReportsSince,
 )
 from nautilus.model.records import Records
-from nautilus.trading.recovery import deliveries
 from nautilus.trading.rim import OutcomeUnknownError
 from tests.kit import builders
 from tests.kit.context import MARKET_ACCOUNT, RecordingContext, btcusdt
@@ -190,7 +190,7 @@ def test_only_an_order_that_says_so_is_a_market_order(desk: Desk, fields: dict[s
     before = desk.kernel.last_event_sequence
     with pytest.raises(ModelError, match=what) as raised:
         desk.buy(**fields)
-    assert (raised.value.code, raised.value.where) == ("model", "price")
+    assert (raised.value.code, raised.value.where) == ("model.order_field", "price")
     assert "order_type" in raised.value.expected
     assert desk.kernel.last_event_sequence == before
 

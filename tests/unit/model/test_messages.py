@@ -3,7 +3,9 @@
 import contextlib
 import inspect
 import json
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,11 +22,22 @@ from nautilus.model.commands import (
     MassCancel,
     ReplaceOrder,
     ResumeTrading,
+    SetPhase,
     SubmitOrder,
 )
-from nautilus.model.enums import AccountFlag, CommandKind, LimitKind, OrderFlag, Reason, Side, TimeInForce
+from nautilus.model.enums import (
+    AccountFlag,
+    CommandKind,
+    LimitKind,
+    OrderFlag,
+    OrderType,
+    Reason,
+    SessionPhase,
+    Side,
+    TimeInForce,
+)
 from nautilus.model.errors import ModelError
-from nautilus.model.events import ExecutionReport, OrderFilled, OrderRejected
+from nautilus.model.events import ExecutionReport, OrderAccepted, OrderFilled, OrderRejected, OrderRouted
 from nautilus.model.limits import Limits
 from nautilus.model.message import Message
 from nautilus.model.position import Position, PositionChanged
@@ -46,7 +59,14 @@ ORDER = SubmitOrder(
     source_id=2,
     source_sequence=11,
     deadline_ns=88,
+    trigger_ticks=600_100,
+    display_quantity=2,
+    min_quantity=1,
+    offset=-3,
+    group_id=9,
+    parent_order_id=2**63,
 )
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "messages_v1.json").read_text())
 
 
 def subclasses(kind):
@@ -79,10 +99,10 @@ def test_event_fields_give_the_position_in_a_row():
     [
         (ORDER, CommandKind.NEW),
         (CancelOrder(3, 1, 7, 4, 2, 12), CommandKind.CANCEL),
-        (ReplaceOrder(3, 1, 7, 5, 600_010, 4, 2, 13, 88), CommandKind.REPLACE),
+        (ReplaceOrder(3, 1, 7, 5, 600_010, 4, 2, 13, 88, 600_020), CommandKind.REPLACE),
         (MassCancel(3, 1, Side.BUY, 4, 2, 14), CommandKind.MASS_CANCEL),
-        (KillSwitch(3, 1, 2, 15), CommandKind.KILL),
-        (ResumeTrading(3, 1, 2, 16), CommandKind.RESUME),
+        (KillSwitch(3, 1, 2, 15, 4), CommandKind.KILL),
+        (ResumeTrading(3, 1, 2, 16, 4), CommandKind.RESUME),
     ],
 )
 def test_every_field_of_a_command_reaches_the_record(message, kind):
@@ -91,6 +111,43 @@ def test_every_field_of_a_command_reaches_the_record(message, kind):
     assert row["now_ns"] == 50
     for name in message.__struct_fields__:
         assert row[name] == getattr(message, name), name
+
+
+def test_a_phase_is_also_the_order_id_which_the_event_repeats():
+    row = command_array(SetPhase(SessionPhase.CLOSING_AUCTION, 3, 90, 20_260_101, 2, 17).to_row(50))[0]
+    told = {name: int(row[name]) for name in COMMAND.names if row[name]}
+    assert told == {
+        "kind": CommandKind.SESSION,
+        "now_ns": 50,
+        "order_id": SessionPhase.CLOSING_AUCTION,
+        "group_id": SessionPhase.CLOSING_AUCTION,
+        "instrument_id": 3,
+        "expire_ns": 90,
+        "offset": 20_260_101,
+        "source_id": 2,
+        "source_sequence": 17,
+    }
+    kernel = Kernel(instruments=[btcusdt()], huge_pages=False)
+    [applied] = kernel.process(command_array(SetPhase(SessionPhase.HALTED, 1).to_row(1)))
+    assert (applied["order_id"], applied["instrument_id"]) == (SessionPhase.HALTED, 1)
+
+
+@pytest.mark.parametrize("name", GOLDEN["fields"])
+def test_fields_of_a_message_are_only_appended_and_have_defaults(name):
+    kind = next(kind for kind in codec.MESSAGES if kind.__name__ == name)
+    then, now = GOLDEN["fields"][name], list(kind.__struct_fields__)
+    assert now[: len(then)] == then
+    for field in msgspec.structs.fields(kind)[len(then) :]:
+        assert not field.required, field.name
+
+
+@pytest.mark.parametrize("number", range(len(GOLDEN["json"])))
+def test_messages_of_version_1_are_still_read(number):
+    text = GOLDEN["json"][number]
+    message = codec.from_json(text)
+    assert codec.from_msgpack(bytes.fromhex(GOLDEN["msgpack"][number])) == message
+    given = json.loads(text)
+    assert json.loads(codec.to_json(message))[: len(given)] == given
 
 
 def test_every_message_is_known_to_the_codec():
@@ -107,6 +164,9 @@ def test_every_message_is_known_to_the_codec():
         Account(1, "first"),
         OrderFilled(1, 2, 3, 4, 5, 6, Side.BUY, 7, 8, 9, match_id=10, maker=True),
         OrderRejected(1, 2, 3, 4, 5, 6, None, 7, 8, 9, reason=Reason.TICK, violated=(Reason.TICK, Reason.LOT)),
+        OrderAccepted(1, 2, 3, 4, 5, 6, Side.BUY, 7, 8, 9, order_type=OrderType.PEGGED, flags=OrderFlag.PEG_MID),
+        OrderRouted(1, 2, 3, 4, 5, 6, Side.BUY, 7, 8, 9, request=CommandKind.REPLACE, trigger_ticks=-5),
+        SetPhase(SessionPhase.PRE_OPEN),
         RiskAlert(1, 2, 3, 4, "loss", 5, 6),
         PositionChanged(1, 2, 3, Position(1, 1, -5, 2**80, -(2**90))),
     ],

@@ -80,7 +80,8 @@ def test_fields_are_where_they_are_sent(document):
     assert "requestBody" not in cancel
     kill = document["paths"]["/kill-switch/{account_id}"]["post"]
     reference = kill["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    assert set(document["components"]["schemas"][reference]["properties"]) == {"on", "instrument_id", "instrument"}
+    fields = {"on", "instrument_id", "instrument", "strategy_id"}
+    assert set(document["components"]["schemas"][reference]["properties"]) == fields
     assert kill["requestBody"]["required"] is True
 
 

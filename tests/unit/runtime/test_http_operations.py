@@ -11,7 +11,7 @@ import pytest
 
 from nautilus.core.histogram import Histogram
 from nautilus.engines.base import Operation
-from nautilus.model.enums import Reason, Side
+from nautilus.model.enums import GroupKind, OrderType, Reason, Side, TriggerSource
 from nautilus.model.errors import ModelError
 from nautilus.model.queries import (
     Book,
@@ -98,6 +98,31 @@ def test_path_and_query_are_converted_by_type():
     assert asking == ("trading", KillRequest(False, 2, 5))
 
 
+def test_every_wish_of_an_order_is_a_field_by_name():
+    body = {"instrument": "BTC", "side": "SELL", "quantity": "1.5", "order_type": "TRAILING_STOP_LIMIT"}
+    body |= {"trigger": "9", "offset": "50", "trail_bps": True, "trigger_source": "QUOTE", "price": "1"}
+    body |= {"group": "OUO", "group_id": "7", "parent_order_id": str(2**63), "reduce_only": True}
+    asking, _ = asked(ENTER, body=body)
+    assert asking == (
+        "trading",
+        OrderRequest(
+            "BTC",
+            Side.SELL,
+            "1.5",
+            "1",
+            order_type=OrderType.TRAILING_STOP_LIMIT,
+            trigger="9",
+            offset="50",
+            trail_bps=True,
+            trigger_source=TriggerSource.QUOTE,
+            group=GroupKind.OUO,
+            group_id=7,
+            parent_order_id=2**63,
+            reduce_only=True,
+        ),
+    )
+
+
 def test_repeated_query_fields_fill_a_sequence():
     reply = CoreState(1, 2, 3)
     asking, _ = asked(STATE, reply=reply, query="accounts=1&accounts=2&hashes=true")
@@ -140,6 +165,26 @@ def test_whole_numbers_of_any_size_stay_exact():
         (CANCEL, {"order_id": "1", "query": "order_id=2"}, "order_id", "twice"),
         (CANCEL, {"order_id": "1", "body": {"order_id": 1}}, "order_id", "twice"),
         (KILL, {"query": "on=perhaps"}, "on", "bool"),
+        (KILL, {"query": "on=true", "body": {"strategy_id": 65_536}}, "strategy_id", "65535"),
+        *(
+            (ENTER, {"body": {"instrument": "B", "side": "BUY", "quantity": "1", field: value}}, field, word)
+            for field, value, word in (
+                ("order_type", "ICEBERG", "ICEBERG"),
+                ("time_in_force", "AT_NOON", "AT_NOON"),
+                ("trigger", 5, "int"),
+                ("offset", -0.5, "float"),
+                ("display_quantity", None, "null"),
+                ("min_quantity", ["1"], "array"),
+                ("trigger_source", "BEST", "BEST"),
+                ("peg", 2, "int"),
+                ("group", "OTO", "OTO"),
+                ("group_id", 65_536, "65535"),
+                ("group_id", -1, ">= 0"),
+                ("parent_order_id", "-1", "regex"),
+                ("hidden", "yes", "str"),
+                ("trail_bps", 1, "int"),
+            )
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_and_named(operation, request_, where, word):

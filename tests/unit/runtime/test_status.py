@@ -17,10 +17,12 @@ from nautilus.core.histogram import Histogram
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.config import load
 from nautilus.runtime.instance import Instance, NotRunningError
-from nautilus.runtime.plan import Plan, make_plan
+from nautilus.runtime.plan import Plan, ProcessSpec, make_plan
 from nautilus.runtime.states import PlatformState, ProcessState
 from nautilus.runtime.status import (
+    FOLLOWER,
     cpu_seconds,
+    follower_of,
     health_of,
     latency_of,
     memory_mib,
@@ -84,6 +86,22 @@ def test_the_object_has_every_key_of_the_architecture_and_no_other(instance: Ins
     assert {name: set(values) for name, values in found["bus"].items()} == {"star": STAR_KEYS, "mesh": MESH_KEYS}
     assert set(found["orders"]) == ORDER_KEYS
     assert set(found["journal"]) == {"last_sequence", "durable_sequence"}
+
+
+def test_what_belongs_to_the_journal_is_there_where_it_was_asked_for(instance: Instance) -> None:
+    plan = write_state(instance)
+    facts = read_facts(instance)
+    assert set(follower_of(facts)) == set(FOLLOWER)
+    sections = {**plan.sections, "journal": {"follower": "on"}}
+    process = ProcessSpec("replica", "replica", (), 9)
+    plan = msgspec.structs.replace(plan, sections=sections, processes=(*plan.processes, process))
+    instance.write_plan(plan)
+    write_counters(plan, "replica", {"replica.state": 2, "replica.acknowledged_sequence": 7})
+    write_counters(plan, "follower", {"follower.sequence": 9, "follower.lag": 1})
+    found = plain(read_status(instance))
+    assert (found["follower"]["sequence"], found["follower"]["lag"]) == (9, 1)
+    shown = {name: found["replica"][name] for name in ("role", "state", "acknowledged_sequence")}
+    assert shown == {"role": "core", "state": "current", "acknowledged_sequence": 7}
 
 
 def test_before_any_process_has_counted_everything_is_zero(instance: Instance) -> None:
@@ -155,6 +173,10 @@ def test_histograms_of_one_kind_are_merged_over_processes(instance: Instance) ->
         ({"core": "ready", "risk": "restarting", "portfolio": "ready"}, "running", "degraded"),
         ({"core": "restarting", "risk": "ready"}, "running", "unhealthy"),
         ({"core": "ready", "risk": "starting"}, "running", "unhealthy"),
+        ({"core": "ready", "risk": "starting", "follower": "ready"}, "running", "unhealthy"),
+        ({"core": "ready", "risk": "ready", "follower": "restarting"}, "running", "degraded"),
+        ({"standby": "ready", "follower": "ready"}, "running", "healthy"),
+        ({"standby": "not ready", "follower": "ready"}, "running", "unhealthy"),
         ({}, "running", "unhealthy"),
     ],
 )

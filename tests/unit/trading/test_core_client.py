@@ -460,3 +460,19 @@ def test_a_batch_is_the_callers_own_whatever_comes_after_it(tmp_path: Path) -> N
     for batch, events, kinds in kept:
         assert (batch.events == events).all()
         assert (batch.kinds == kinds).all()
+
+
+def test_a_core_of_a_lower_epoch_than_another_one_has_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path) as (core, _):
+        known = CoreClient(
+            core.directory, "client0", source_id=7, log=core.log.path, least_epoch=core.journal.epoch + 1
+        )
+        assert known.poll() is None
+        assert known.absent
+        assert known.refuses == "the core has epoch 1; expected 2, which another one has"
+        with pytest.raises(CoreAbsentError):
+            known.submit(orders(1, 1))
+        other = CoreClient(core.directory, "client1", source_id=8, log=core.log.path)
+        other.poll()
+        assert other.least_epoch == 1
+        other.close()
