@@ -163,10 +163,8 @@ cdef inline void fetch_price(const market_t* m, const book_t* book, int side, in
     """The level where an order of that price would rest, if its leaf is at hand, and its last order's line with it."""
     cdef const ladder_t* ladder = &book.ladders[side - 1]
     cdef int64_t rank = rank_of(side, price)
-    cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
-    cdef uint32_t index
-    if ladder.hand_key[(key >> 6) & (LADDER_AT_HAND - 1)] == key >> 6:
-        index = m.pages.nodes[ladder.hand[(key >> 6) & (LADDER_AT_HAND - 1)]].child[key & 63]
+    cdef uint32_t index = page_at_hand(&m.pages, ladder, rank)
+    if index:
         market_prefetch(&m.pages.levels[(index << 9) | (rank & 511)])
 
 

@@ -307,6 +307,14 @@ cdef inline uint32_t page_bring(pages_t* pages, ladder_t* ladder, uint32_t owner
     return index
 
 
+cdef inline uint32_t page_at_hand(const pages_t* pages, const ladder_t* ladder, int64_t rank) noexcept nogil:
+    """For fetching ahead: the page of a rank where its leaf is at hand, else 0. A wish is never wrong."""
+    cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
+    if ladder.hand_key[(key >> 6) & (LADDER_AT_HAND - 1)] != key >> 6:
+        return 0
+    return pages.nodes[ladder.hand[(key >> 6) & (LADDER_AT_HAND - 1)]].child[key & 63]
+
+
 # ---- Levels
 
 cdef inline int64_t level_rank(const pages_t* pages, uint32_t level) noexcept nogil:

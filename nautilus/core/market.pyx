@@ -23,6 +23,7 @@ from nautilus.core.ladder cimport (
     node_t,
     page_t,
     pages_t,
+    page_at_hand,
     page_find,
 )
 from nautilus.core.memory cimport map_region, unmap_region

@@ -14,7 +14,6 @@ from libc.string cimport memset
 from nautilus.core.hashing cimport xxh64_words
 from nautilus.core.hashmap cimport map_close, map_open, map_put
 from nautilus.core.ladder cimport (
-    LADDER_NO_PAGE,
     ladder_below,
     ladder_find,
     ladder_open,
@@ -84,7 +83,7 @@ cdef int books_open(
     if (b.books == NULL or b.small == NULL or b.pages.levels == NULL or b.orders == NULL or b.free == NULL
             or map_open(&b.large, instruments)
             or pool_open(&b.pages.pool, sizeof(page_t), pages, huge)
-            or pool_open(&b.pages.nodes, sizeof(node_t), 2 * pages + 64, huge)):
+            or pool_open(&b.pages.node_pool, sizeof(node_t), 6 * pages + 64, huge)):
         return -1
     while slots < 2 * <uint64_t>orders:
         slots <<= 1
@@ -96,7 +95,7 @@ cdef int books_open(
     if b.slots == NULL or b.displaced == NULL:
         return -1
     b.pages.headers = <page_t*>b.pages.pool.base
-    b.pages.headers[0].number = LADDER_NO_PAGE
+    b.pages.nodes = <node_t*>b.pages.node_pool.base
     b.pages.idle_limit = pages // 4 + 16
     return 0
 
@@ -114,7 +113,7 @@ cdef void books_close(books_t* b) noexcept nogil:
     if b.free != NULL:
         unmap_region(b.free - FREE_AHEAD, <size_t>(b.order_capacity + FREE_AHEAD) * sizeof(uint32_t))
     pool_close(&b.pages.pool)
-    pool_close(&b.pages.nodes)
+    pool_close(&b.pages.node_pool)
     if b.slots != NULL:
         unmap_region(b.slots, (<size_t>b.slot_mask + 1) * sizeof(order_slot_t))
     if b.displaced != NULL:
@@ -152,9 +151,9 @@ cdef int books_refine(books_t* b, uint32_t index) noexcept nogil:
         number = book.sides[side].best_level
         while number:
             count += 1
-            number = ladder_below(&b.pages, &book.sides[side], number)
+            number = ladder_below(&b.pages, number)
     # One page a level at most, and as many nodes as its way down may ask for.
-    if count > b.pages.pool.capacity - b.pages.pool.used or count * 12 > b.pages.nodes.capacity - b.pages.nodes.used:
+    if count > b.pages.pool.capacity - b.pages.pool.used or count * 12 > b.pages.node_pool.capacity - b.pages.node_pool.used:
         return BOOKS_PAGES
     moved = <moved_t*>malloc((count + 1) * sizeof(moved_t))
     if moved == NULL:
@@ -444,7 +443,7 @@ cdef class OrderBooks:
                 slot = resting_at(&self.b, slot).next
             rows.append((price_of(&self.b.books[index], which, level_rank(&self.b.pages, number)),
                          self.b.pages.levels[number].quantity, orders))
-            number = ladder_below(&self.b.pages, ladder, number)
+            number = ladder_below(&self.b.pages, number)
         return np.array(rows, BOOK_LEVEL)
 
     def orders(self, uint32_t instrument_id):
@@ -466,7 +465,7 @@ cdef class OrderBooks:
                     row[at + 3] = order_side(order)
                     at += 4
                     slot = order.next
-                number = ladder_below(&self.b.pages, &book.sides[side], number)
+                number = ladder_below(&self.b.pages, number)
         return out
 
     def state_hash(self, uint32_t instrument_id):

@@ -158,7 +158,7 @@ cdef inline uint32_t held(
     """POSITION and OVERFLOW, with `added` lots at work in place of `less`."""
     cdef int64_t after
     cdef uint32_t bits = 0
-    if intent.reducing or intent.parked:
+    if intent.parked:
         return 0
     if intent.side == SIDE_BUY:
         after = position.quantity + position.open_buy - less + added
@@ -182,7 +182,7 @@ cdef inline uint32_t in_base_money(
     account_settle(k, risk)
     found = risk_check(
         risk, &k.total, position, &k.pair_values[index], on, intent.side == SIDE_BUY,
-        not intent.reducing and not intent.parked, intent.valued, intent.valuation, added, intent.value, less,
+        not intent.parked, intent.valued, intent.valuation, added, intent.value, less,
         instrument.has_mark, instrument.mark * instrument.multiplier, instrument.multiplier,
         rate_of(k, instrument.currency)
     )

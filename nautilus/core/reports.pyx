@@ -72,7 +72,7 @@ cdef enum:
 cdef void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil:
     """Moves what the order's side has open in its pair."""
     if not order.life & ORDER_UNENTERED:
-        account_open(k, order.position, order.side, not order.flags & FLAG_REDUCE_ONLY, order.price, change)
+        account_open(k, order.position, order.side, True, order.price, change)
 
 
 cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) noexcept nogil:

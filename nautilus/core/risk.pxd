@@ -23,7 +23,7 @@ cdef extern from *:
         uint8_t  kind;          /* OrderType, as it is now */
         uint8_t  has_trigger;
         uint8_t  replaced;      /* REPLACE of an open order, else NEW */
-        uint8_t  reducing;      /* REDUCE_ONLY: not counted as open quantity, but at its value */
+        uint8_t  reducing;      /* REDUCE_ONLY */
         uint8_t  parked;        /* child of an order that is not filled: counts when it enters */
         uint8_t  bounded;       /* out: a price collar applies; `bound` holds its worst price */
         uint8_t  valued;        /* out: `valuation` holds what the order is valued at */

@@ -77,13 +77,16 @@ from nautilus.core.types cimport (
     PHASE_VOLATILITY_AUCTION,
     SIDE_BUY,
     SIDE_SELL,
+    STANDING_AUCTION,
     STANDING_DARK,
     STANDING_DISPLAYED,
-    STANDING_PARKED,
     STANDING_WAITING,
+    TIF_AT_CLOSE,
+    TIF_AT_OPEN,
     TIF_FOK,
     TIF_GTC,
     TYPE_LIMIT,
+    TYPE_MARKET,
     TYPE_PEGGED,
 )
 from nautilus.core.words cimport account_named, instrument_named, put, reader_t, take, within, words_t
@@ -318,9 +321,9 @@ cdef int take_standing(reader_t* r, kernel_t* k, order_t* o, standing_t* at, int
     """What the market knows of an order, from its standing on; the timer's words are read in between."""
     cdef int64_t due_ns, number, group
     cdef bint resting, dark
-    at.standing = <uint8_t>within(r, STANDING_DISPLAYED, STANDING_PARKED, "standing")
+    at.standing = <uint8_t>within(r, STANDING_DISPLAYED, STANDING_AUCTION, "standing")
     o.order_type = <uint8_t>within(r, TYPE_LIMIT, TYPE_PEGGED, "order type")
-    o.time_in_force = <uint8_t>within(r, TIF_GTC, TIF_FOK, "time in force")
+    o.time_in_force = <uint8_t>within(r, TIF_GTC, TIF_AT_CLOSE, "time in force")
     o.flags = <uint16_t>within(r, 0, 2 * FLAG_GROUP_OUO - 1, "flags")
     o.strategy_id = <uint16_t>within(r, 0, UINT16_MAX, "strategy")
     at.price = within(r, -MAX_TICKS, MAX_TICKS, "price")
@@ -352,6 +355,7 @@ cdef int take_standing(reader_t* r, kernel_t* k, order_t* o, standing_t* at, int
         or (at.standing == STANDING_WAITING) and not waits(o.order_type)
         or (at.has_trigger and not waits(o.order_type)) or (at.trigger and not at.has_trigger)
         or (at.standing == STANDING_WAITING and at.has_trigger != (at.stood != 0))
+        or (at.standing == STANDING_AUCTION) and not (o.order_type == TYPE_MARKET and o.time_in_force >= TIF_AT_OPEN)
         or (group != 0) != (o.flags & (FLAG_GROUP_OCO | FLAG_GROUP_OUO) != 0)
         or (at.display and (o.order_type != TYPE_LIMIT or (at.standing == STANDING_DISPLAYED) != (at.shown != 0)))
     ):

@@ -23,7 +23,6 @@ class InstrumentHint(Protocol):
 
     def instrument(self) -> Instrument:
         """Build the instrument."""
-        ...
 
 
 class Recording(Protocol):
@@ -32,25 +31,20 @@ class Recording(Protocol):
     @property
     def order_by_order(self) -> bool:
         """The deltas name single orders."""
-        ...
 
     @property
     def hint(self) -> InstrumentHint:
         """The instrument, as far as the recording tells."""
-        ...
 
     def updates(self, until_ns: int | None = None) -> Iterator[tuple[int, int, Records]]:
         """Give `(now_ns, kind, records)` in file order, once."""
-        ...
 
     def summary(self) -> dict[str, Any]:
         """Counters and book checks of what was read."""
-        ...
 
     @property
     def progress(self) -> float:
         """Part that was read, 0 to 1."""
-        ...
 
 
 class RecordedSource:

@@ -324,8 +324,7 @@ class TwinControls(TwinAuction):
         """Controls of what the account would hold and have open with `quantity` of the order."""
         more: set[Reason] = set()
         account_id, instrument = order.account_id, self._instrument_of(order)
-        if not order.has(OrderFlag.REDUCE_ONLY):
-            more |= self._position_risk(order, quantity, replaced)
+        more |= self._position_risk(order, quantity, replaced)
         if not price_sound:
             return more
         change = Change(order, quantity, valuation or 0, replaced)
@@ -355,7 +354,7 @@ class TwinControls(TwinAuction):
         return None if None in used else sum(value or 0 for value in used)
 
     def _position_risk(self, order: Order, quantity: int, replaced: Order | None) -> set[Reason]:
-        """Controls that a REDUCE_ONLY order is not tested by."""
+        """Controls of quantity and exposure."""
         more: set[Reason] = set()
         account_id, instrument = order.account_id, self._instrument_of(order)
         change = Change(order, quantity, 0, replaced)

@@ -270,7 +270,7 @@ class Order:
     @property
     def open_quantity(self) -> int:
         """What it counts for in the open buys or sells of its account."""
-        if self.has(OrderFlag.REDUCE_ONLY) or self.unentered:
+        if self.unentered:
             return 0
         return max(self.leaves, self.pending_quantity - self.filled)
 
