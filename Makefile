@@ -141,6 +141,49 @@ debug: build .venv/.tested
 		build_ext --parallel $(jobs)
 	@NAUTILUS_DEBUG=1 PYTHONSAFEPATH=1 PYTHONPATH="$$(pwd -P)/build/debug/lib" $(pytest) $(core_tests) $(ARGS)
 
+# The sanitizers' runtimes have to come first, so they are preloaded; Python's own allocator would hide what is written
+# behind an object. Two things are left out: leaks (Python leaves what it has at its end), and the tests that stand in
+# front of the C library's calls themselves (they skip, and say so). Alignment is not checked (setup.py says why).
+sanitized = NAUTILUS_SANITIZE=address PYTHONMALLOC=malloc PYTHONSAFEPATH=1 PYTHONPATH="$$(pwd -P)/build/asan/lib:$$(pwd -P)" \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0 UBSAN_OPTIONS=print_stacktrace=1
+## asan     build the core with AddressSanitizer and UBSan (gcc), apart, and run its tests on that
+asan: build .venv/.tested
+	@NAUTILUS_SANITIZE=address CC=gcc $(py) setup.py --quiet build --build-base build/asan --build-lib build/asan/lib \
+		build_ext --parallel $(jobs)
+	@$(sanitized) $(pytest) --timeout 3600 $(core_tests) $(ARGS)
+
+SECONDS ?= 60
+FUZZ ?= all
+.venv/.fuzzed: pyproject.toml | .venv/.required
+	@mkdir -p build && $(requirements) fuzz > build/requirements-fuzz.txt
+	@$(pip) -r build/requirements-fuzz.txt
+	@touch $@
+
+# With clang, atheris sees the edges of the compiled core too, under its AddressSanitizer; without, blind changes of
+# sound inputs go into the build in place.
+led := $(shell command -v clang)
+fuzzers = $(if $(filter all,$(FUZZ)),$$($(py) -m tests.fuzz --list),$(FUZZ))
+## fuzz     every decoder and the kernel under arbitrary bytes: make fuzz [SECONDS=60 for each] [FUZZ=kernel_process]
+fuzz: build .venv/.tested $(if $(led),.venv/.fuzzed)
+ifneq ($(led),)
+	@NAUTILUS_SANITIZE=fuzzer CC=clang LDSHARED="clang -shared" $(py) setup.py --quiet build --build-base build/fuzz \
+		--build-lib build/fuzz/lib build_ext --parallel $(jobs)
+	@for name in $(fuzzers); do echo "make: fuzzing $$name for $(SECONDS) s, led by edges"; \
+		PYTHONSAFEPATH=1 PYTHONPATH="$$(pwd -P)/build/fuzz/lib:$$(pwd -P)" NAUTILUS_SANITIZE=fuzzer \
+		LD_PRELOAD="$$($(py) -c 'import atheris; print(atheris.path())')/asan_with_fuzzer.so" \
+		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+		$(py) -m tests.fuzz $$name --seconds $(SECONDS) || exit 1; done
+else
+	@echo "make: no clang (apt-get install clang libclang-rt-dev): blind changes"
+	@for name in $(fuzzers); do $(py) -m tests.fuzz $$name --blind --seconds $(SECONDS) || exit 1; done
+endif
+
+COMMANDS ?= 100000000
+## endurance  so many commands through one kernel, its memory sampled: make endurance [COMMANDS=100000000]
+endurance: build .venv/.tested
+	@$(py) -m tests.endurance $(COMMANDS)
+
 ## soak     the property tests with many more seeds: make soak [SEEDS=200]
 soak: build .venv/.tested
 	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 $(TESTS) $(ARGS)

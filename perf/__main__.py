@@ -20,6 +20,7 @@ BASELINES = ROOT / "perf" / "baselines"
 BENCHES = {
     "ring": "perf.bench_one_to_one_ring",
     "matching": "perf.bench_matching",
+    "book_depth": "perf.bench_book_depth",
     "book_building": "perf.bench_book_building",
     "primitives": "perf.bench_primitives",
     "risk_check": "perf.bench_risk_check",
@@ -78,7 +79,7 @@ def run(name: str, json_path: Path | None, hgrm: Path | None, plot_path: Path | 
             click.echo(f"perf {each}: {failure}", err=True)
             sys.exit(1)
         _write(report, json_path, hgrm)
-        if plot_path is not None and report.histograms:
+        if plot_path is not None and (report.histograms or report.curves):
             plot(report, plot_path if plot_path.suffix == ".html" else plot_path / f"{each}.html")
         if str(json_path) != "-":
             show(report)

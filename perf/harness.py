@@ -61,6 +61,7 @@ class Report:
     figures: list[Figure] = field(default_factory=list)
     latency_ns: dict[str, dict[str, float]] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # a figure against a size
     checks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -120,6 +121,7 @@ class Report:
             "conditions": self.conditions,
             "figures": [{**asdict(figure), "met": figure.met} for figure in self.figures],
             "latency_ns": self.latency_ns,
+            "curves": self.curves,
             "checks": self.checks,
             "notes": self.notes,
         }

@@ -29,7 +29,7 @@ class MboBookBuilder:
             Not a C-contiguous MBO array.
         ValueError
             A record of another type or of an unknown instrument, an unknown action or side, or a price off the
-            increment; what came before is applied.
+            increment or beyond 2^40 of it; what came before is applied.
         MemoryError
             The books are full.
         """

@@ -62,10 +62,11 @@ MBO = np.dtype([
     ("sequence", "<u4"),
 ])
 UNDEFINED_PRICE = (1 << 63) - 1
+cdef int64_t LARGEST_PRICE = <int64_t>1 << 40    # what a ladder takes
 _FAULTS = {
     MBO_ACTION: ("action {action!r}", "A, C, M, R, T, F or N"),
     MBO_SIDE: ("side {side!r} of action {action!r}", "B or A"),
-    MBO_GRID: ("price {price}", "a multiple of the instrument's increment"),
+    MBO_GRID: ("price {price}", "a multiple of the instrument's increment, at most 2^40 of them"),
     MBO_INSTRUMENT: ("instrument {instrument_id}", "one that has a price increment"),
     MBO_RTYPE: ("record type {rtype}", "160, market by order"),
 }
@@ -156,7 +157,7 @@ cdef class MboBookBuilder:
             if m.side != c"B" and m.side != c"A":
                 return MBO_SIDE
             price = m.price // increment
-            if price * increment != m.price:
+            if price * increment != m.price or price > LARGEST_PRICE or price < -LARGEST_PRICE:
                 return MBO_GRID
             home = home_of(b, m.order_id)
             side = m.side == c"A"

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.fuzz.drive import sanitized
+
 ROOT = Path(__file__).parents[3]
 
 # Counts calls by standing in front of the C library's; only `counted` is asked for from Python.
@@ -117,9 +119,45 @@ for commands in batches[WARM:]:
 print(json.dumps({"most": most, "commands": taken, "events": events, "kinds": kinds.tolist()}))
 """
 
+# Every order type, groups, phases, auctions: a block once to warm up, then a million commands of later blocks.
+EVERYTHING = r"""
+import ctypes, gc, json, sys
+import numpy as np
+from nautilus.core import EVENT, Kernel
+from tests.kit import stream
+
+counted = ctypes.CDLL(None).counted
+counted.restype = ctypes.c_long
+flow = stream.Stream(5, 1 << 17)
+journal = sys.argv[2] if len(sys.argv) > 2 else None
+kernel = Kernel(accounts=(), capacity=1 << 14, closed_capacity=1 << 14, huge_pages=False, journal=journal)
+kernel.process(stream.opening())
+out = np.zeros(1 << 16, EVENT)
+kinds = np.zeros(32, np.int64)
+calls = most = taken = events = number = 0
+gc.disable()
+while taken < 1_000_000:
+    block = flow.block(number)
+    number += 1
+    for part in [block[at : at + 4096] for at in range(0, len(block), 4096)]:
+        before = counted()
+        consumed, produced = kernel.process_into(part, out)
+        made = counted() - before
+        assert consumed == len(part)
+        if number > 2:
+            calls += made
+            most = max(most, made)
+            taken += consumed
+            events += produced
+            kinds += np.bincount(out["kind"][:produced], minlength=32)
+print(json.dumps({"most": most, "calls": calls, "commands": taken, "events": events, "kinds": kinds.tolist()}))
+"""
+
 
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if sanitized():
+        pytest.skip("the sanitizer's allocator stands in front of the C library's already")
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("needs a C compiler and the GNU C library")
@@ -131,9 +169,17 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(counter: Path, *arguments: str) -> dict[str, Any]:
+    result = child(counter, CHILD, *arguments)
+    accepted, refused, filled, cancelled, replaced = result["kinds"][1:6]
+    assert min(accepted, filled, cancelled, replaced, result["kinds"][7]) > 1_000, "every path ran"
+    assert refused < result["events"] / 5
+    return result
+
+
+def child(counter: Path, script: str, *arguments: str) -> dict[str, Any]:
     environment = os.environ | {"LD_PRELOAD": str(counter), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, *arguments],
+        [sys.executable, "-c", script, *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -143,9 +189,6 @@ def run(counter: Path, *arguments: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     assert result["commands"] >= 1_000_000
-    accepted, refused, filled, cancelled, replaced = result["kinds"][1:6]
-    assert min(accepted, filled, cancelled, replaced, result["kinds"][7]) > 1_000, "every path ran"
-    assert refused < result["events"] / 5
     return result
 
 
@@ -159,6 +202,18 @@ def test_a_million_journalled_commands_allocate_nothing(counter: Path, tmp_path:
 
 def test_process_allocates_the_array_that_it_returns_and_nothing_else(counter: Path) -> None:
     assert 1 <= run(counter, "process")["most"] <= 2, "and the counter does count"
+
+
+def test_a_million_commands_of_every_order_type_group_and_phase_allocate_nothing(counter: Path) -> None:
+    result = child(counter, EVERYTHING, "into")
+    triggered, indicative, phase = (result["kinds"][kind] for kind in (6, 13, 14))
+    assert min(triggered, indicative, phase, *result["kinds"][1:6]) > 100, "every path ran"
+    assert result["calls"] == 0
+
+
+def test_a_million_journalled_commands_of_every_kind_allocate_nothing(counter: Path, tmp_path: Path) -> None:
+    result = child(counter, EVERYTHING, "into", str(tmp_path / "journal"))
+    assert result["most"] <= 1, "at most the next segment, made now and then"
 
 
 BLOCKS = r"""

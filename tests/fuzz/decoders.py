@@ -1,0 +1,128 @@
+"""Arbitrary bytes into the decoders of market data, messages and bodies."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+import numpy as np
+
+from nautilus.bus.envelope import UNREADABLE, Answer, Envelope, error_fields, is_place
+from nautilus.core.binance import BinanceDecoder
+from nautilus.core.dbn import MBO, MboBookBuilder
+from nautilus.core.depth import DepthBook
+from nautilus.core.itch import ItchDecoder, encode
+from nautilus.core.itch_book import ItchBookBuilder
+from nautilus.core.lobster import decode_messages, decode_rows
+from nautilus.core.order_book import OrderBooks
+from nautilus.core.types import BOOK_DELTA
+from nautilus.runtime.http.body import decode_body
+from nautilus.runtime.wire import from_wire, to_wire
+from tests.fuzz.reader import Reader
+
+ROOM = {"orders": 256, "instruments": 4, "pages": 64, "huge": False}
+
+
+def binance(data: bytes) -> None:
+    """Lines of a log; decoding them in two blocks gives what one block gives."""
+    whole = BinanceDecoder()
+    batch = whole.decode(data)
+    assert len(batch.lines) <= data.count(b"\n") + 1
+    book = DepthBook()
+    with contextlib.suppress(ValueError):
+        book.apply(batch.deltas)
+    book.depth(10)
+    cut = data.find(b"\n", len(data) // 2) + 1
+    parts = BinanceDecoder()
+    first = parts.decode(data[:cut])
+    if first.fault is None:
+        second = parts.decode(data[cut:])
+        assert len(first.lines) + len(second.lines) == len(batch.lines)
+        assert (second.fault is None) == (batch.fault is None)
+
+
+def lobster(data: bytes) -> None:
+    """Message lines and rows."""
+    messages, _ = decode_messages(data)
+    assert len(messages) <= data.count(b"\n") + 1
+    for levels in (1, 2, 10):
+        rows, _ = decode_rows(data, levels)
+        assert rows.shape[1] == 4 * levels
+
+
+def itch(data: bytes) -> None:
+    """Messages; what was decoded is encoded to the same bytes, and the books take it."""
+    reader = Reader(data)
+    prefixed = bool(reader.number(1) & 1)
+    data = reader.take(reader.left)
+    decoder = ItchDecoder(prefixed=prefixed)
+    batch = decoder.decode(data)
+    assert 0 <= batch.consumed <= len(data)
+    if decoder.unknown == 0 and not batch.ended:
+        assert encode(batch.kinds, batch.orders, batch.notices, prefixed=prefixed) == data[: batch.consumed]
+    for builder in (ItchBookBuilder(OrderBooks(**ROOM)), ItchBookBuilder(OrderBooks(edge=10_000, step=100, **ROOM))):
+        with contextlib.suppress(MemoryError):
+            builder.build(batch.orders)
+    fresh = ItchBookBuilder(OrderBooks(**ROOM))
+    with contextlib.suppress(MemoryError):
+        fresh.apply_bytes(ItchDecoder(prefixed=prefixed), data)
+
+
+def dbn(data: bytes) -> None:
+    """Market-by-order records."""
+    reader = Reader(data)
+    increments = {1: reader.choose((1, 100, 1_000_000_000)), 2: 1}
+    size = MBO.itemsize
+    given = reader.take(reader.left)
+    records = np.frombuffer(given[: len(given) // size * size], MBO).copy()
+    books = OrderBooks(**ROOM)
+    with contextlib.suppress(ValueError, MemoryError):
+        MboBookBuilder(books, increments).build(records)
+    for instrument_id in books.instruments:
+        books.orders(instrument_id)
+    for place in range(len(records)):  # each alone, so that one bad record does not hide the next
+        with contextlib.suppress(ValueError, MemoryError):
+            MboBookBuilder(books, increments).apply(records[place : place + 1])
+    for instrument_id in books.instruments:
+        books.depth(instrument_id, 1, 10)
+        books.state_hash(instrument_id)
+
+
+def deltas(data: bytes) -> None:
+    """BOOK_DELTA records into the books that keep them."""
+    size = BOOK_DELTA.itemsize
+    records = np.frombuffer(data[: len(data) // size * size], BOOK_DELTA).copy()
+    books, levels = OrderBooks(**ROOM), DepthBook()
+    for place in range(len(records)):
+        with contextlib.suppress(ValueError, MemoryError):
+            books.apply(records[place : place + 1])
+        with contextlib.suppress(ValueError, MemoryError):
+            levels.apply(records[place : place + 1])
+    for instrument_id in books.instruments:
+        books.orders(instrument_id)
+        books.best(instrument_id)
+    levels.depth(100)
+
+
+def wire(data: bytes) -> None:
+    """A message between processes: what is read is written so that it reads the same."""
+    message = from_wire(data)
+    assert from_wire(to_wire(message)) == message
+
+
+_ENVELOPE = msgspec.msgpack.Decoder(Envelope)
+_ANSWER = msgspec.msgpack.Decoder(Answer)
+
+
+def envelope(data: bytes) -> None:
+    """What goes over the mesh, answers and errors."""
+    with contextlib.suppress(*UNREADABLE):
+        is_place(_ENVELOPE.decode(data))
+    with contextlib.suppress(*UNREADABLE):
+        _ANSWER.decode(data)
+    assert set(error_fields(data)) >= {"code", "what", "where", "expected"}
+
+
+def body(data: bytes) -> None:
+    """The body of a request."""
+    decode_body(data)

@@ -1,0 +1,133 @@
+"""Every target by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from nautilus.core import KernelError
+from nautilus.core.dbn import MBO
+from nautilus.core.eventlog import EventLogError
+from nautilus.core.itch import ITCH_NOTICES, ITCH_ORDER, encode
+from nautilus.core.segment import JournalError
+from nautilus.core.types import BOOK_DELTA
+from nautilus.model.codec import MESSAGES
+from nautilus.model.errors import NautilusError
+from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.wire import to_wire
+from tests.fuzz import decoders, files, kernels
+from tests.fuzz.target import Target
+
+
+def _noise(count: int, size: int) -> Callable[[], list[bytes]]:
+    """Inputs of which every byte means something."""
+
+    def seeds() -> list[bytes]:
+        generator = np.random.default_rng(size)
+        return [b"\0" + generator.bytes(size - 1) for _ in range(count)] + [b"\1" + bytes(255)]
+
+    return seeds
+
+
+BINANCE = (
+    '1 {"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":1001,"T":1000,"s":"BTCUSDT","U":5,"u":9,"pu":4,'
+    '"b":[["100.10","1.000"],["99.90","0"]],"a":[["100.30","2.5"]]}}\n'
+    '2 {"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":7,"s":"BTCUSDT","b":"100.10","B":"2.507",'
+    '"a":"100.20","A":"1.1","T":1,"E":2}}\n'
+    '3 {"stream":"btcusdt@trade","data":{"e":"trade","E":1005,"T":1004,"s":"BTCUSDT","t":77,"p":"100.30","q":"0.006",'
+    '"X":"MARKET","m":true}}\n'
+    '4 {"lastUpdateId":8,"E":1001,"T":999,"bids":[["100.1","1.000"]],"asks":[["100.3","3.000"],["101.0","0.500"]]}\n'
+)
+LOBSTER = "34200.004241176,1,16113575,18,5853300,1\n34200.1,4,16113575,18,5853300,-1\n34201,5,0,1,5853300,1\n"
+ROWS = "5859400,200,5853300,18\n9999999999,0,-9999999999,0\n5859400,200,5853300,18,5859800,200,5853000,150\n"
+
+
+def _binance() -> list[bytes]:
+    return [BINANCE.encode(), *(line.encode() + b"\n" for line in BINANCE.splitlines())]
+
+
+def _itch() -> list[bytes]:
+    orders = np.zeros(10, ITCH_ORDER)
+    orders["kind"] = list("AFECXDUPQB")
+    orders["order_id"], orders["quantity"], orders["price"] = 7, 100, 1_000_000
+    orders["side"], orders["new_order_id"] = b"B", 8
+    for name, kinds in (("side", b"AFP"), ("new_order_id", b"U"), ("price", b"AFCUPQ"), ("quantity", b"AFECXUPQ")):
+        orders[name][~np.isin(orders["kind"], [bytes([kind]) for kind in kinds])] = np.zeros(1, ITCH_ORDER)[name][0]
+    out = [bytes([prefixed]) + encode(orders["kind"], orders, {}, prefixed=bool(prefixed)) for prefixed in (0, 1)]
+    for kind, form in ITCH_NOTICES.items():
+        out.append(b"\1" + encode(np.array([kind], "S1"), orders[:0], {kind: np.zeros(1, form)}))
+    return out
+
+
+def _dbn() -> list[bytes]:
+    records = np.zeros(6, MBO)
+    records["rtype"], records["length"] = 0xA0, MBO.itemsize // 4
+    records["instrument_id"], records["size"], records["price"] = 1, 5, 100_000_000_000
+    records["order_id"] = [1, 2, 1, 2, 2, 1]
+    records["action"] = list("AAMTFC")
+    records["side"] = list("BABAAB")
+    return [b"\0" + records.tobytes(), b"\2" + records[:2].tobytes()]
+
+
+def _deltas() -> list[bytes]:
+    records = np.zeros(9, BOOK_DELTA)
+    records["instrument_id"], records["quantity"], records["price_ticks"] = 1, 5, 100
+    records["order_id"] = [1, 2, 1, 2, 0, 0, 0, 3, 3]
+    records["side"] = [1, 2, 1, 2, 1, 2, 1, 1, 1]
+    records["action"] = np.arange(9) % 8
+    return [records.tobytes()]
+
+
+def _messages() -> list[bytes]:
+    """Of each type as few fields as decode, where nothing is enough."""
+    out = [to_wire(example) for example in _examples()]
+    return [*out, b"[", b'["GetBook"]', b"\x91\xa7GetBook"]
+
+
+def _examples() -> list[msgspec.Struct]:
+    found = []
+    for message in MESSAGES:
+        fields = msgspec.structs.fields(message)
+        values = [1 if field.type is int else "x" if field.type is str else None for field in fields if field.required]
+        try:
+            found.append(msgspec.convert([message.__name__, *values], message))
+        except (msgspec.ValidationError, NautilusError, ValueError, TypeError):
+            continue
+    return found
+
+
+def _patches() -> list[bytes]:
+    generator = np.random.default_rng(11)
+    return [bytes([mode]) + generator.bytes(40) for mode in range(0, 64, 3)]
+
+
+def _bodies() -> list[bytes]:
+    return [
+        b'{"a":1,"b":[1,2,{"c":null}],"d":"x:y"}',
+        b'{"a":1,"a":2}',
+        b"[" * 200 + b"]" * 200,
+        b"1e400",
+        b'"\\ud800"',
+    ]
+
+
+TARGETS: dict[str, Target] = {
+    "kernel_process": Target(kernels.process, (), _noise(12, 900), 8),
+    "kernel_restore": Target(kernels.restore, (ValueError, MemoryError), _noise(12, 60), 4),
+    "kernel_journal": Target(kernels.journalled, (), _noise(6, 600), 12),
+    "port": Target(kernels.port, (), _noise(6, 600), 6),
+    "ring": Target(kernels.ring, (), _noise(6, 300)),
+    "journal": Target(files.journal, (JournalError, KernelError, ValueError), _patches, 12),
+    "snapshot_file": Target(files.snapshot_file, (), _patches, 6),
+    "event_log": Target(files.event_log, (EventLogError,), _patches, 12),
+    "binance": Target(decoders.binance, (), _binance),
+    "lobster": Target(decoders.lobster, (), lambda: [LOBSTER.encode(), ROWS.encode()]),
+    "itch": Target(decoders.itch, (), _itch, 3),
+    "dbn": Target(decoders.dbn, (), _dbn, 3),
+    "deltas": Target(decoders.deltas, (), _deltas, 2),
+    "wire": Target(decoders.wire, (NautilusError,), _messages),
+    "envelope": Target(decoders.envelope, (), lambda: [b"\x9b\x01\x05\x01\x01\x01\x01", b"\x97\x06\x01\x01\x01\x00"]),
+    "body": Target(decoders.body, (HttpError,), _bodies),
+}

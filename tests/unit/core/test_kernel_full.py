@@ -1,0 +1,129 @@
+"""The kernel beside its twin over everything: order types, groups, phases, auctions, controls, money, venues.
+
+Each command goes to both; events are compared byte for byte and states hash for hash after every one. The default run
+is short; `make soak` takes `NAUTILUS_SEEDS` seeds and a million commands at least.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from nautilus.core import CommandKind, EventKind, Kernel, SessionPhase, TimeInForce
+from nautilus.core.types import SelfMatch
+from tests.kit import builders, flow_full, flow_setting
+from tests.kit.builders import BUY, SELL
+from tests.kit.pair import Pair
+
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "0"))
+COMMANDS = max(1_000, 1_100_000 // SEEDS) if SEEDS else 700
+SIZES = ((64, 16), (16, 8), (4096, 1024))  # capacity and closed capacity
+
+
+REPORTS = range(CommandKind.VENUE_ACCEPTED, CommandKind.VENUE_UNKNOWN + 1)
+
+
+def routes() -> bool:
+    """Whether this kernel takes instruments of external venues and what their venues report."""
+    kernel = Kernel(accounts=[1], capacity=8, closed_capacity=8, huge_pages=False)
+    session = builders.command(CommandKind.VENUE_ACCEPTED, account_id=1, instrument_id=1)
+    events = kernel.process(builders.batch(builders.instrument(1, venue_reference=9), session))
+    return events["kind"].tolist() == [EventKind.APPLIED] * 2
+
+
+def restores() -> bool:
+    """Whether this kernel restores orders that stand in an auction, and the groups of owners."""
+    kernel = Kernel(accounts=(), capacity=8, closed_capacity=8, huge_pages=False)
+    setting = builders.instrument(1), builders.account(3, order_type=SelfMatch.DECREMENT, group_id=7)
+    resting = builders.new(1, BUY, 101, 2, account_id=3)
+    auction = builders.new(2, BUY, 97, 4, account_id=3, time_in_force=TimeInForce.AT_OPEN)
+    phases = [builders.session(0, phase) for phase in (SessionPhase.OPENING_AUCTION, SessionPhase.CONTINUOUS)]
+    kernel.process(builders.batch(*setting, resting, phases[0], auction))
+    try:
+        again = restored(kernel)
+    except ValueError:
+        return False
+    more = builders.batch(phases[1], builders.new(3, SELL, 101, 1, account_id=3))
+    return again.process(more).tobytes() == kernel.process(more).tobytes()
+
+
+def restored(kernel: Kernel) -> Kernel:
+    """Another kernel in the same state."""
+    again = Kernel(accounts=(), capacity=1, closed_capacity=1, huge_pages=False)
+    again.restore(kernel.snapshot())
+    return again
+
+
+# A kernel to which these are still to come is compared without them.
+ROUTES, RESTORES = routes(), restores()
+
+
+def opened(capacity: int = 64, closed_capacity: int = 16) -> Pair:
+    pair = Pair(accounts=(), capacity=capacity, closed_capacity=closed_capacity)
+    first = builders.batch(flow_setting.instruments(), flow_setting.accounts(), flow_setting.first_commands())
+    for place in range(len(first)):
+        step(pair, first[place : place + 1])
+    return pair
+
+
+def step(pair: Pair, command: np.ndarray) -> None:
+    """One command to both."""
+    if not ROUTES:
+        if command["kind"][0] in REPORTS:
+            return
+        if command["kind"][0] == CommandKind.INSTRUMENT:
+            command["venue_reference"] = 0
+    pair.process(command)
+    if pair.kernel.state_hash() != pair.twin.state_hash():
+        pair.compare()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS or 8))
+def test_kernel_and_twin_agree_after_every_command_of_a_full_flow(seed: int) -> None:
+    pair, flow = opened(*SIZES[seed % len(SIZES)]), flow_full.FullFlow(seed)
+    for number in range(COMMANDS):
+        step(pair, flow.draw(pair.twin))
+        if number % 200 == 199:
+            pair.compare()
+            if RESTORES:
+                pair.kernel = restored(pair.kernel)
+
+
+class EveryRule(RuleBasedStateMachine):
+    """Hypothesis draws what the flow draws, and when the kernel is restored; so it can shrink what differs."""
+
+    @initialize(sizes=st.sampled_from(SIZES), random=st.randoms(use_true_random=False))
+    def open(self, sizes: tuple[int, int], random: Random) -> None:
+        self.pair = opened(*sizes)
+        self.flow = flow_full.FullFlow(random)
+
+    @rule(count=st.integers(1, 6))
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            step(self.pair, self.flow.draw(self.pair.twin))
+
+    @rule()
+    def restore(self) -> None:
+        if RESTORES:
+            self.pair.kernel = restored(self.pair.kernel)
+        self.pair.compare()
+
+
+def test_kernel_and_twin_agree_in_flows_that_hypothesis_draws() -> None:
+    run_state_machine_as_test(
+        EveryRule,
+        settings=settings(
+            max_examples=max(20, SEEDS),
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            derandomize=not SEEDS,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
