@@ -88,7 +88,8 @@ class VenueOrders:
     def concerns(self, events: Records, kinds: np.ndarray) -> np.ndarray:
         """Which of the events `take` is to be told."""
         at_venue = np.isin(events["instrument_id"], self.instruments)
-        return at_venue | ((kinds == CommandKind.ACCOUNT) & (events["kind"] == EventKind.APPLIED))
+        which: np.ndarray = at_venue | ((kinds == CommandKind.ACCOUNT) & (events["kind"] == EventKind.APPLIED))
+        return which
 
     def take(self, event: tuple[int, ...], cause: int, now_ns: int) -> Request | None:
         """One event of these, as a tuple, and the CommandKind behind it; the request that it is, if it is one."""

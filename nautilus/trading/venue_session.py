@@ -1,16 +1,17 @@
-"""A venue's session: requests of the core go to the venue, what the venue says goes to the core. A process of its own.
+"""A venue's session: requests of the core go to the venue, what the venue says to the core. A process of its own.
 
-Threading contract: one thread; it waits in `step` alone. The session decides nothing about an order; it keeps three rules:
+Threading contract: one thread; it waits in `step` alone. The session decides nothing about an order; it has three rules:
 
-1. **Nothing is sent twice.** A request is sent where its ROUTED event is read for the first time by a session that had told
-   the core, before that event, that it begins. What was routed before may have been sent by another life: it is asked after.
+1. **Nothing is sent twice.** A request is sent where its ROUTED event is read for the first time by a session that had
+   told the core, before that event, that it begins. What was routed before may have been sent by another life: it is
+   asked after.
 2. **What is not known is asked after.** A beginning, a lost line, an answer that does not come: UNKNOWN, then `query`,
    again and again until the venue answers.
-3. **No new order before all is known.** The accounts are reconciled when the venue has told every execution and the fate of
-   each unknown order, and the core has taken all of it.
+3. **No new order before all is known.** The accounts are reconciled when the venue has told every execution and the fate
+   of each unknown order, and the core has taken all of it.
 
-So a session needs no store of its own: it reads the core's events from the beginning (or from `after`) and is where any
-other life would be. Rules: docs/kernel-venues.md; for writers of adapters: docs/venues.md.
+So a session needs no store of its own: it reads the core's events from the beginning and is where any other life would
+be. Rules: docs/kernel-venues.md; for writers of adapters: docs/venues.md.
 """
 
 from __future__ import annotations
@@ -211,9 +212,13 @@ class VenueSession:
         if request is not None:
             if self._known:
                 self._ask(request)
-        elif own and event[_KIND] == EventKind.REJECTED and event[_REASON] in ORDER_IS_OVER:
-            if cause in (CommandKind.VENUE_ACCEPTED, CommandKind.VENUE_REPLACED):
-                self._stray(OrderKey(event[_ACCOUNT], event[_ORDER], event[_INSTRUMENT]))
+        elif (
+            own
+            and event[_KIND] == EventKind.REJECTED
+            and event[_REASON] in ORDER_IS_OVER
+            and cause in (CommandKind.VENUE_ACCEPTED, CommandKind.VENUE_REPLACED)
+        ):
+            self._stray(OrderKey(event[_ACCOUNT], event[_ORDER], event[_INSTRUMENT]))
 
     def _of_session(self, event: tuple[int, ...]) -> None:
         if self._announced and event[_NUMBER] == self._client.told(self._announced):

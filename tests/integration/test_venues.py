@@ -1,4 +1,4 @@
-"""Core, venue session and a venue that is wrong in every way, each a process of its own, killed in the middle of trading.
+"""Core, venue session and a venue that is wrong in every way, each a process of its own, killed while they trade.
 
 `NAUTILUS_SEEDS=N` takes N seeds (`make soak`).
 """
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -109,10 +110,8 @@ class Watch:
     def send(self, commands: Records) -> None:
         """Hand over, or leave it where no core is there."""
         if len(commands):
-            try:
+            with suppress(CoreAbsentError, CoreBusyError):
                 self.client.submit(commands)
-            except (CoreAbsentError, CoreBusyError):
-                pass
 
     def read(self, wait_ns: int) -> None:
         """What the core has said."""

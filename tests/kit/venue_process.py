@@ -1,7 +1,7 @@
 """Core, venue session and venue as processes of their own: `python -m tests.kit.venue_process ROLE DIRECTORY NUMBER`.
 
 The core runs on shared memory with its journal and event log, the session holds a slot of it and a socket to the venue,
-the venue is `SeededVenue` behind that socket. Each can be killed at any time and started again; the venue is to live on,
+the venue is `SeededVenue` behind that socket. Each can be killed at any time and started again; the venue lives on,
 as what it knows is the measure. NUMBER: the epoch of a core, the seed of a venue.
 """
 
