@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nautilus.core import Kernel
-from nautilus.core.types import EVENT, CommandKind, EventKind, OrderFlag, Reason, SessionPhase, Side
+from nautilus.core.types import EVENT, CommandKind, EventKind, Reason, SessionPhase, Side
 from tests.kit.pair import shown
 
 Key = tuple[int, int]  # (account, order id), or (account, instrument)
@@ -27,8 +27,7 @@ class Quantities:
 
     instrument_id: int
     side: int
-    counted: bool  # as open quantity: not REDUCE_ONLY, not a child before it enters
-    child: bool  # one that has not entered
+    child: bool  # one that has not entered: it does not count as open quantity
     accepted: int
     leaves: int
     added: int = 0
@@ -73,9 +72,8 @@ class Conservation:
             assert key not in self.orders
             assert event["leaves_quantity"] == event["quantity"] > 0
             child = event["counter_order_id"] != 0
-            counted = not event["flags"] & OrderFlag.REDUCE_ONLY
             self.orders[key] = Quantities(
-                event["instrument_id"], event["side"], counted, child, event["quantity"], event["quantity"]
+                event["instrument_id"], event["side"], child, event["quantity"], event["quantity"]
             )
         elif kind == EventKind.FILLED:
             self._fill(event)
@@ -143,7 +141,7 @@ class Conservation:
         buys: dict[Key, int] = defaultdict(int)
         sells: dict[Key, int] = defaultdict(int)
         for (account_id, _), order in self.orders.items():
-            if order.counted and not order.child:
+            if not order.child:
                 (buys if order.side == Side.BUY else sells)[account_id, order.instrument_id] += order.leaves
         for account_id in accounts:
             rows = {row["instrument_id"]: row for row in kernel.positions(account_id)}

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from nautilus.core import CommandKind, EventKind, Kernel, SessionPhase, TimeInForce
+from nautilus.core import CommandKind, EventKind, Kernel, OrderFlag, OrderType, SessionPhase, TimeInForce
 from nautilus.core.types import SelfMatch
 from tests.kit import builders, flow_full, flow_setting
 from tests.kit.builders import BUY, SELL
@@ -38,7 +38,7 @@ def routes() -> bool:
 
 
 def restores() -> bool:
-    """Whether this kernel restores orders that stand in an auction, and the groups of owners."""
+    """Whether this kernel restores orders that stand in an auction, the groups of owners, and pegs in a break."""
     kernel = Kernel(accounts=(), capacity=8, closed_capacity=8, huge_pages=False)
     setting = builders.instrument(1), builders.account(3, order_type=SelfMatch.DECREMENT, group_id=7)
     resting = builders.new(1, BUY, 101, 2, account_id=3)
@@ -50,7 +50,16 @@ def restores() -> bool:
     except ValueError:
         return False
     more = builders.batch(phases[1], builders.new(3, SELL, 101, 1, account_id=3))
-    return again.process(more).tobytes() == kernel.process(more).tobytes()
+    same = again.process(more).tobytes() == kernel.process(more).tobytes()
+    peg = {"order_type": OrderType.PEGGED, "flags": OrderFlag.PEG_OPPOSITE, "offset": -1}
+    peer = builders.new(5, BUY, 98, 5, account_id=4, time_in_force=TimeInForce.DAY)
+    closed = builders.session(0, SessionPhase.CLOSED)
+    kernel = Kernel(accounts=(4, 5), instruments=builders.instrument(1), capacity=8, closed_capacity=8)
+    kernel.process(builders.batch(builders.new(4, SELL, 0, 6, account_id=5, **peg), peer, closed))
+    again = restored(kernel)
+    for each in (kernel, again):
+        each.process(phases[1])
+    return same and again.state_hash() == kernel.state_hash()
 
 
 def restored(kernel: Kernel) -> Kernel:

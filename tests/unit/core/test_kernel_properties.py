@@ -88,9 +88,7 @@ def test_no_order_of_a_stream_passes_a_limit(seed: int) -> None:
     kernel.process(stream.opening())
     kernel.process(builders.batch(*(builders.limit(kind, value) for kind, value in LIMITS.items())))
     flow = stream.Stream(200 + seed, 8_000, administration=False).block(0)
-    # Marks move what is used of an exposure; a REDUCE_ONLY order is by contract not tested, and what it takes off a
-    # position is no longer there for the open orders of its side.
-    flow = flow[(flow["kind"] != CommandKind.MARK) & (flow["flags"] & OrderFlag.REDUCE_ONLY == 0)]
+    flow = flow[flow["kind"] != CommandKind.MARK]  # marks move what is used of an exposure
     refused: Counter[int] = Counter()
     for part in np.array_split(flow, 2_000):
         events = kernel.process(np.ascontiguousarray(part))
@@ -122,7 +120,7 @@ def test_no_order_sequence_that_hypothesis_draws_passes_a_limit(data: bytes) -> 
     kernel.process(stream.opening())
     kernel.process(builders.batch(*(builders.limit(kind, value) for kind, value in LIMITS.items())))
     commands = shaped(Reader(data), 120)
-    commands = commands[np.isin(commands["kind"], TRADING) & (commands["flags"] & OrderFlag.REDUCE_ONLY == 0)]
+    commands = commands[np.isin(commands["kind"], TRADING)]
     for row in np.split(commands, len(commands)) if len(commands) else ():
         within(kernel, kernel.process(np.ascontiguousarray(row)))
 
