@@ -47,6 +47,11 @@ def prepared(build: type[AnyKernel]) -> AnyKernel:
     return kernel
 
 
+def order(order_type: OrderType, price_ticks: int = 0, **fields: Any) -> np.ndarray:
+    """NEW of 10 lots to buy, of another type than LIMIT."""
+    return new(20, BUY, price_ticks, 10, order_type=order_type, **fields)
+
+
 STRUCTURE = {
     "side 0": (new(20, 0, 100, 10), Reason.MALFORMED),
     "side 3": (new(20, 3, 100, 10), Reason.MALFORMED),
@@ -89,7 +94,7 @@ CONTROLS: dict[str, tuple[np.ndarray, tuple[Reason, ...]]] = {
     "below the minimum": (new(20, BUY, 100, 5), (Reason.MIN_QUANTITY,)),
     "off lot and below the minimum": (new(20, BUY, 100, 6), (Reason.LOT, Reason.MIN_QUANTITY)),
     "everything at once": (
-        new(20, BUY, 101, 6, time_in_force=GTD, expire_ns=NOW, flags=OrderFlag.HIDDEN),
+        new(20, BUY, 101, 6, time_in_force=GTD, expire_ns=NOW, flags=OrderFlag.SLIDE),
         (Reason.TICK, Reason.LOT, Reason.MIN_QUANTITY, Reason.EXPIRY, Reason.UNSUPPORTED),
     ),
     "no sound price and no sound quantity": (new(20, BUY, -1, 0), (Reason.PRICE, Reason.QUANTITY)),
@@ -99,19 +104,112 @@ CONTROLS: dict[str, tuple[np.ndarray, tuple[Reason, ...]]] = {
     "GTC with an end": (new(20, BUY, 100, 10, time_in_force=GTC, expire_ns=NOW + 9), (Reason.EXPIRY,)),
     "DAY with an end": (new(20, BUY, 100, 10, time_in_force=DAY, expire_ns=NOW + 9), (Reason.EXPIRY,)),
     "IOC with an end": (new(20, BUY, 100, 10, time_in_force=IOC, expire_ns=NOW + 9), (Reason.EXPIRY,)),
-    "stop order": (new(20, BUY, 100, 10, order_type=OrderType.STOP), (Reason.UNSUPPORTED,)),
-    "stop order off tick": (new(20, BUY, 101, 10, order_type=OrderType.STOP_LIMIT), (Reason.UNSUPPORTED,)),
-    "pegged order without a price": (new(20, BUY, 0, 10, order_type=OrderType.PEGGED), (Reason.UNSUPPORTED,)),
-    "at open": (new(20, BUY, 100, 10, time_in_force=TimeInForce.AT_OPEN), (Reason.UNSUPPORTED,)),
-    "at close": (new(20, BUY, 100, 10, time_in_force=TimeInForce.AT_CLOSE), (Reason.UNSUPPORTED,)),
-    "reduce only": (new(20, BUY, 100, 10, flags=OrderFlag.REDUCE_ONLY), (Reason.UNSUPPORTED,)),
+    "stop order with a price": (order(OrderType.STOP, 100, trigger_ticks=120), (Reason.UNSUPPORTED,)),
+    "stop order without a trigger": (order(OrderType.STOP), (Reason.PRICE,)),
+    "stop order off tick": (order(OrderType.STOP_LIMIT, 101, trigger_ticks=120), (Reason.TICK,)),
+    "stop order with a trigger off tick": (order(OrderType.STOP_LIMIT, 100, trigger_ticks=121), (Reason.TICK,)),
+    "stop order with a trigger off the step of its band": (order(OrderType.STOP, trigger_ticks=205), (Reason.TICK,)),
+    "stop order with a trigger over 2^40": (order(OrderType.STOP, trigger_ticks=(1 << 40) + 10), (Reason.PRICE,)),
+    "stop order that is immediate": (
+        order(OrderType.STOP, trigger_ticks=120, time_in_force=IOC),
+        (Reason.UNSUPPORTED,),
+    ),
+    "stop order with an offset": (order(OrderType.STOP, trigger_ticks=120, offset=1), (Reason.UNSUPPORTED,)),
+    "stop order at the mark and the quote": (
+        order(OrderType.STOP, trigger_ticks=120, flags=OrderFlag.TRIGGER_MARK | OrderFlag.TRIGGER_QUOTE),
+        (Reason.UNSUPPORTED,),
+    ),
+    "touched order with a price": (
+        order(OrderType.MARKET_IF_TOUCHED, 100, trigger_ticks=95),
+        (Reason.UNSUPPORTED,),
+    ),
+    "touched limit without a price": (order(OrderType.LIMIT_IF_TOUCHED, trigger_ticks=95), (Reason.PRICE,)),
+    "trailing stop without an offset": (order(OrderType.TRAILING_STOP), (Reason.UNSUPPORTED,)),
+    "trailing stop with a negative offset": (order(OrderType.TRAILING_STOP, offset=-1), (Reason.UNSUPPORTED,)),
+    "trailing stop with a price": (order(OrderType.TRAILING_STOP, 100, offset=5), (Reason.UNSUPPORTED,)),
+    "trailing stop-limit with a negative distance": (
+        order(OrderType.TRAILING_STOP_LIMIT, -1, offset=5),
+        (Reason.PRICE,),
+    ),
+    "market-to-limit with a price": (order(OrderType.MARKET_TO_LIMIT, 100), (Reason.UNSUPPORTED,)),
+    "market-to-limit at the open": (
+        order(OrderType.MARKET_TO_LIMIT, time_in_force=TimeInForce.AT_OPEN),
+        (Reason.SESSION, Reason.UNSUPPORTED),
+    ),
+    "pegged order that is immediate": (order(OrderType.PEGGED, time_in_force=IOC), (Reason.UNSUPPORTED,)),
+    "pegged order with a cap off tick": (order(OrderType.PEGGED, 101), (Reason.TICK,)),
+    "pegged order with a trigger": (order(OrderType.PEGGED, trigger_ticks=100), (Reason.UNSUPPORTED,)),
+    "pegged order with two references": (
+        order(OrderType.PEGGED, flags=OrderFlag.PEG_MID | OrderFlag.PEG_OPPOSITE),
+        (Reason.UNSUPPORTED,),
+    ),
+    "pegged order with a parent": (order(OrderType.PEGGED, parent_order_id=OPEN), (Reason.UNSUPPORTED,)),
+    "at open while trading goes on": (new(20, BUY, 100, 10, time_in_force=TimeInForce.AT_OPEN), (Reason.SESSION,)),
+    "at open, post-only": (
+        new(20, BUY, 100, 10, time_in_force=TimeInForce.AT_OPEN, flags=OrderFlag.POST_ONLY),
+        (Reason.SESSION, Reason.UNSUPPORTED),
+    ),
+    "at close, hidden": (
+        new(20, BUY, 100, 10, time_in_force=TimeInForce.AT_CLOSE, flags=OrderFlag.HIDDEN),
+        (Reason.UNSUPPORTED,),
+    ),
+    "at close with a parent": (
+        new(20, BUY, 100, 10, time_in_force=TimeInForce.AT_CLOSE, parent_order_id=OPEN),
+        (Reason.UNSUPPORTED,),
+    ),
+    "reduce only of a flat account": (new(20, BUY, 100, 10, flags=OrderFlag.REDUCE_ONLY), (Reason.REDUCE_ONLY,)),
+    "reduce only of an exempt account": (
+        new(20, BUY, 100, 10, account_id=3, flags=OrderFlag.REDUCE_ONLY),
+        (Reason.UNSUPPORTED,),
+    ),
+    "hidden IOC": (new(20, BUY, 100, 10, time_in_force=IOC, flags=OrderFlag.HIDDEN), (Reason.UNSUPPORTED,)),
+    "all or none, hidden": (
+        new(20, BUY, 100, 10, flags=OrderFlag.ALL_OR_NONE | OrderFlag.HIDDEN),
+        (Reason.UNSUPPORTED,),
+    ),
+    "all or none FOK": (
+        new(20, BUY, 100, 10, time_in_force=FOK, flags=OrderFlag.ALL_OR_NONE),
+        (Reason.UNSUPPORTED,),
+    ),
+    "limit order with the flag of a stop": (
+        new(20, BUY, 100, 10, flags=OrderFlag.TRIGGER_MARK),
+        (Reason.UNSUPPORTED,),
+    ),
+    "limit order that trails": (new(20, BUY, 100, 10, flags=OrderFlag.TRAIL_BPS), (Reason.UNSUPPORTED,)),
+    "limit order that pegs": (new(20, BUY, 100, 10, flags=OrderFlag.PEG_MID), (Reason.UNSUPPORTED,)),
     "unknown flag": (new(20, BUY, 100, 10, flags=1 << 15), (Reason.UNSUPPORTED,)),
     "trigger": (new(20, BUY, 100, 10, trigger_ticks=1), (Reason.UNSUPPORTED,)),
-    "display quantity": (new(20, BUY, 100, 10, display_quantity=5), (Reason.UNSUPPORTED,)),
-    "minimum quantity": (new(20, BUY, 100, 10, min_quantity=5), (Reason.UNSUPPORTED,)),
-    "parent order": (new(20, BUY, 100, 10, parent_order_id=1), (Reason.UNSUPPORTED,)),
+    "display quantity below the minimum": (new(20, BUY, 100, 20, display_quantity=5), (Reason.UNSUPPORTED,)),
+    "display quantity off lot": (new(20, BUY, 100, 20, display_quantity=11), (Reason.UNSUPPORTED,)),
+    "display quantity of all": (new(20, BUY, 100, 20, display_quantity=20), (Reason.UNSUPPORTED,)),
+    "negative display quantity": (new(20, BUY, 100, 20, display_quantity=-10), (Reason.UNSUPPORTED,)),
+    "display quantity, immediate": (
+        new(20, BUY, 100, 20, display_quantity=10, time_in_force=IOC),
+        (Reason.UNSUPPORTED,),
+    ),
+    "display quantity, hidden": (
+        new(20, BUY, 100, 20, display_quantity=10, flags=OrderFlag.HIDDEN),
+        (Reason.UNSUPPORTED,),
+    ),
+    "minimum quantity above the quantity": (new(20, BUY, 100, 10, min_quantity=11), (Reason.UNSUPPORTED,)),
+    "negative minimum quantity": (new(20, BUY, 100, 10, min_quantity=-1), (Reason.UNSUPPORTED,)),
+    "minimum quantity FOK": (new(20, BUY, 100, 10, min_quantity=5, time_in_force=FOK), (Reason.UNSUPPORTED,)),
+    "minimum quantity, post-only": (
+        new(20, BUY, 100, 10, min_quantity=5, flags=OrderFlag.POST_ONLY),
+        (Reason.UNSUPPORTED,),
+    ),
+    "minimum quantity of a child": (
+        new(20, BUY, 100, 10, min_quantity=5, parent_order_id=OPEN),
+        (Reason.UNSUPPORTED,),
+    ),
     "offset": (new(20, BUY, 100, 10, offset=-1), (Reason.UNSUPPORTED,)),
     "group": (new(20, BUY, 100, 10, group_id=1), (Reason.UNSUPPORTED,)),
+    "group flag without a group": (new(20, BUY, 100, 10, flags=OrderFlag.GROUP_OCO), (Reason.UNSUPPORTED,)),
+    "group of both kinds": (
+        new(20, BUY, 100, 10, group_id=1, flags=OrderFlag.GROUP_OCO | OrderFlag.GROUP_OUO),
+        (Reason.UNSUPPORTED,),
+    ),
+    "slide alone": (new(20, BUY, 100, 10, flags=OrderFlag.SLIDE), (Reason.UNSUPPORTED,)),
     "post-only IOC": (new(20, BUY, 100, 10, time_in_force=IOC, flags=OrderFlag.POST_ONLY), (Reason.UNSUPPORTED,)),
     "post-only FOK": (new(20, BUY, 100, 10, time_in_force=FOK, flags=OrderFlag.POST_ONLY), (Reason.UNSUPPORTED,)),
     "post-only market": (builders.market(20, BUY, 10, flags=OrderFlag.POST_ONLY), (Reason.UNSUPPORTED,)),
@@ -121,6 +219,10 @@ CONTROLS: dict[str, tuple[np.ndarray, tuple[Reason, ...]]] = {
         (Reason.UNSUPPORTED,),
     ),
     "resting tape": (new(20, BUY, 100, 10, account_id=3, flags=OrderFlag.TAPE), (Reason.UNSUPPORTED,)),
+    "tape with another flag": (
+        new(20, BUY, 100, 10, account_id=3, time_in_force=IOC, flags=OrderFlag.TAPE | OrderFlag.TRIGGER_MARK),
+        (Reason.UNSUPPORTED,),
+    ),
     "booked without tape": (
         new(20, BUY, 100, 10, account_id=3, time_in_force=IOC, flags=OrderFlag.TAPE_BOOKED),
         (Reason.UNSUPPORTED,),
@@ -131,6 +233,9 @@ CONTROLS: dict[str, tuple[np.ndarray, tuple[Reason, ...]]] = {
 ALONE = {
     "post-only at the best opposite price": (new(20, BUY, 110, 10, flags=OrderFlag.POST_ONLY), Reason.WOULD_CROSS),
     "post-only through it": (new(20, SELL, 95, 10, account_id=2, flags=OrderFlag.POST_ONLY), Reason.WOULD_CROSS),
+    "parent that is not known": (new(20, BUY, 100, 10, parent_order_id=UNKNOWN), Reason.PARENT),
+    "parent that is closed": (new(20, BUY, 100, 10, parent_order_id=CLOSED), Reason.PARENT),
+    "parent of another account": (new(20, BUY, 100, 10, account_id=2, parent_order_id=OPEN), Reason.PARENT),
     "late": (new(20, BUY, 100, 10, deadline_ns=NOW - 1), Reason.LATE),
     "late, deadline below zero": (new(20, BUY, 100, 10, deadline_ns=SMALLEST), Reason.LATE),
     "late kill": (builders.kill(deadline_ns=1), Reason.LATE),
@@ -161,7 +266,7 @@ ALONE = {
     "negative minimum": (builders.instrument(4, minimum=-1), Reason.MALFORMED),
     "negative price step": (builders.instrument(4, price_step=-1), Reason.MALFORMED),
     "negative currency": (builders.instrument(4, currency=-1), Reason.MALFORMED),
-    "unknown instrument flag": (builders.instrument(4, flags=4), Reason.MALFORMED),
+    "unknown instrument flag": (builders.instrument(4, flags=8), Reason.MALFORMED),
     "band of an unknown instrument": (builders.band(4, 10, 1), Reason.UNKNOWN_INSTRUMENT),
     "band below the last one": (builders.band(1, 150, 1), Reason.MALFORMED),
     "band at the last one": (builders.band(1, 200, 1), Reason.MALFORMED),
@@ -171,6 +276,10 @@ ALONE = {
     "account 0 opened": (builders.account(0), Reason.UNKNOWN_ACCOUNT),
     "unknown account flag": (builders.account(9, 8), Reason.MALFORMED),
     "flags of an account with open orders": (builders.account(1, AccountFlag.EXEMPT), Reason.MALFORMED),
+    "fill from a venue of no instrument": (
+        builders.command(CommandKind.VENUE_FILL, order_id=OPEN, account_id=1),
+        Reason.UNKNOWN_INSTRUMENT,
+    ),
     "limit of an unknown account": (builders.limit(LimitKind.POSITION, 5, account_id=77), Reason.UNKNOWN_ACCOUNT),
     "limit of an unknown instrument": (
         builders.limit(LimitKind.POSITION, 5, instrument_id=77),
@@ -199,8 +308,11 @@ ALONE = {
 
 # Reasons below 32 that come alone: their own bit is set.
 ALONE_WITH_BIT = {
-    "fill from a venue": (builders.command(CommandKind.VENUE_FILL, order_id=OPEN, account_id=1), Reason.UNSUPPORTED),
-    "auction phase": (builders.session(1, 5), Reason.UNSUPPORTED),
+    "fill from a venue of an instrument matched here": (
+        builders.command(CommandKind.VENUE_FILL, order_id=OPEN, account_id=1, instrument_id=1),
+        Reason.UNSUPPORTED,
+    ),
+    "auction phase with a close that has passed": (builders.session(1, 5, close_ns=NOW), Reason.EXPIRY),
     "close that has passed": (builders.session(1, close_ns=NOW), Reason.EXPIRY),
     "close below zero": (builders.session(1, close_ns=-1), Reason.EXPIRY),
     "mark out of range": (builders.mark((1 << 40) + 1, 2), Reason.PRICE),
