@@ -67,6 +67,7 @@ from nautilus.core.types cimport (
     FLAG_GROUP_OCO,
     FLAG_GROUP_OUO,
     FLAG_HIDDEN,
+    FLAG_POST_ONLY,
     FLAG_REDUCE_ONLY,
     INSTRUMENT_BAND,
     INSTRUMENT_NEGATIVE,
@@ -89,6 +90,7 @@ from nautilus.core.types cimport (
     TIF_AT_OPEN,
     TIF_FOK,
     TIF_GTC,
+    TIF_GTD,
     TYPE_LIMIT,
     TYPE_MARKET,
     TYPE_PEGGED,
@@ -339,7 +341,6 @@ cdef int take_standing(reader_t* r, kernel_t* k, order_t* o, standing_t* at, int
     o.strategy_id = <uint16_t>within(r, 0, UINT16_MAX, "strategy")
     at.price = within(r, -MAX_TICKS, MAX_TICKS, "price")
     at.leaves = within(r, 1, MAX_LOTS, "leaves")
-    o.leaves = at.leaves
     o.filled = within(r, 0, MAX_LOTS, "filled")
     o.arming = within(r, 1, k.arming, "arming number")
     due_ns = within(r, 0, INT64_MAX, "due time")
@@ -373,15 +374,31 @@ cdef int take_standing(reader_t* r, kernel_t* k, order_t* o, standing_t* at, int
         raise ValueError(f"snapshot: order {o.order_id}: its standing, type, flags and fields do not go together")
     if group:
         intent.group = take_group(r, k, o, group)
-    intent.quantity = at.leaves
-    intent.price = at.price
     intent.display = at.display
-    intent.flags = o.flags
-    intent.order_type = o.order_type
-    intent.time_in_force = o.time_in_force
-    intent.arming = o.arming
     intent.parent_id = at.parent_id
     intent.special = at.standing > STANDING_DARK or at.released or at.offset or at.distance
+    if due_ns:
+        timer_arm(k, intent.id, due_ns, number)
+    return 0
+
+
+cdef int take_plain(reader_t* r, kernel_t* k, order_t* o, standing_t* at, intent_t* intent) except -1:
+    """An order of rules 1, where all were displayed limit orders and had no arming number: it takes the next one."""
+    cdef int64_t due_ns, number
+    cdef int64_t armed = k.arming - (k.market.order_pool.used - 1)      # without the orders that took one before it
+    at.standing = STANDING_DISPLAYED
+    at.price = within(r, -MAX_TICKS, MAX_TICKS, "price")
+    at.leaves = within(r, 1, MAX_LOTS, "leaves")
+    o.filled = within(r, 0, MAX_LOTS, "filled")
+    o.time_in_force = <uint8_t>within(r, TIF_GTC, TIF_GTD, "time in force")
+    o.flags = <uint16_t>within(r, 0, FLAG_POST_ONLY, "flags")
+    o.strategy_id = <uint16_t>within(r, 0, UINT16_MAX, "strategy")
+    due_ns = within(r, 0, INT64_MAX, "due time")
+    number = within(r, 0, armed, "arming number")
+    k.arming += 1
+    o.arming = k.arming
+    o.order_type = TYPE_LIMIT
+    o.price = at.price
     if due_ns:
         timer_arm(k, intent.id, due_ns, number)
     return 0
@@ -432,7 +449,17 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     if k.instruments[o.instrument].venue:
         take_routed(r, k, index)
         return 0
-    take_standing(r, k, o, &at, &intent)
+    if k.rules > 1:
+        take_standing(r, k, o, &at, &intent)
+    else:
+        take_plain(r, k, o, &at, &intent)
+    o.leaves = at.leaves
+    intent.quantity = at.leaves
+    intent.price = at.price
+    intent.flags = o.flags
+    intent.order_type = o.order_type
+    intent.time_in_force = o.time_in_force
+    intent.arming = o.arming
     k.accounts[account].open_orders += 1
     order_map_put(&k.order_map, order_hash(account, o.order_id), index)
     if (

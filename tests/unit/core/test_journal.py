@@ -411,7 +411,7 @@ def test_other_kernel_rules_open_only_at_a_snapshot_behind_a_clean_stop(tmp_path
     other_version(path, 12)
     report = verify(path)
     assert (report.valid, report.damage.what, report.records, report.last_sequence) == (False, "rules", 6, 5)
-    with pytest.raises(JournalError, match="expected kernel rules 1, found 99") as refusal:
+    with pytest.raises(JournalError, match=f"expected kernel rules {RULES_VERSION}, found 99") as refusal:
         JournalReader(path)
     assert refusal.value.code == "rules"
     assert content(path, any_rules=True)[0].tobytes() == written.tobytes()

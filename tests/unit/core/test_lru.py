@@ -88,7 +88,7 @@ def test_no_cached_result_differs_from_a_fresh_check(seed: int) -> None:
     fresh, cached = kernel(0), kernel(64)
     first = batch(mark(6, 1), mark(6, 2), limit(LimitKind.GROSS_EXPOSURE, 600), limit(LimitKind.POSITION, 60))
     assert fresh.process(first).tobytes() == cached.process(first).tobytes()
-    for number in range(1, 4_000):
+    for number in range(1, 5_000):
         command = a_few(rng, number)
         assert cached.process(command).tobytes() == fresh.process(command).tobytes()
     assert cached.state_hash() == fresh.state_hash()
