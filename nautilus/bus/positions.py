@@ -1,7 +1,6 @@
 """Where both ends of the star stand, stream by stream, in shared tables: so that `lost` is counted from both ends.
 
-The publisher's last sequence of a stream, minus what a subscriber was handed or never subscribed to, is what that
-subscriber lacks, whatever either of them believes to have happened.
+The publisher's last sequence of a stream, minus what a subscriber was handed or never subscribed to, is what it lacks.
 
 Names in a table: ``hub.epoch`` and ``hub.<stream>.last`` of the publisher; ``epoch``, ``left`` (1: closed in order),
 ``<stream>.joined``, ``<stream>.arrived`` and ``<stream>.known`` (last sequence heard of) of the subscriber; of both how
@@ -28,8 +27,7 @@ def changed_rows(rows: Rows, before: Rows) -> list[list[int]]:
     """Those of the rows that are not what they were before; new ones come at the end."""
     common = min(len(rows), len(before))
     differ = (rows[:common] != before[:common]).any(axis=1)
-    found: list[list[int]] = rows[:common][differ].tolist() + rows[common:].tolist()
-    return found
+    return [*rows[:common][differ].tolist(), *rows[common:].tolist()]
 
 
 class PositionTable:

@@ -14,7 +14,6 @@ from nautilus.core.state cimport kernel_t, order_at, order_t, routed_t
 from nautilus.core.types cimport (
     COMMAND_CANCEL,
     EVENT_ROUTED,
-    FLAG_REDUCE_ONLY,
     STATE_PENDING_CANCEL,
     STATE_UNKNOWN,
     command_t,
@@ -61,7 +60,7 @@ cdef inline void routed_work(kernel_t* k, uint32_t slot, int sign) noexcept nogi
             lots = r.pending_quantity - order.filled
         if size_of(r.pending_price) > price:
             price = size_of(r.pending_price)
-    account_open(k, order.position, order.side, not order.flags & FLAG_REDUCE_ONLY, price, sign * lots)
+    account_open(k, order.position, order.side, True, price, sign * lots)
 
 
 cdef inline event_t* routed_event(kernel_t* k, uint32_t slot, int kind) noexcept nogil:

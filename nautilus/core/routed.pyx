@@ -24,6 +24,7 @@ from nautilus.core.state cimport (
     venue_t,
 )
 from nautilus.core.types cimport (
+    FLAG_REDUCE_ONLY,
     ACCOUNT_EXEMPT,
     COMMAND_NEW,
     COMMAND_REPLACE,

@@ -359,7 +359,7 @@ cdef int market_stand(
     order.leaves = state.leaves
     extra = &m.extras[order.extra]
     if order.extra:
-        extra.price = state.price
+        extra.price = 0 if intent.order_type == TYPE_PEGGED else state.price
         extra.display = state.display
         extra.trigger = state.trigger
         extra.has_trigger = state.has_trigger

@@ -28,7 +28,7 @@ from nautilus.trading.epochs import read_epoch
 
 if TYPE_CHECKING:
     from nautilus.runtime.live import LiveHost
-    from nautilus.trading.process import Setup
+    from nautilus.trading.settings import Setup
 
 NONE, SIMULATED = "none", "simulated"
 SOURCE_ID = 4
@@ -83,7 +83,7 @@ def setup_commands(plan: Plan) -> list[Setup]:
     ConfigError
         A strategy's account is none that clients may have.
     """
-    from nautilus.trading.process import Setup
+    from nautilus.trading.settings import Setup
 
     source = open_market(plan)
     instruments = (INSTRUMENT,) if source is None else source.instruments()

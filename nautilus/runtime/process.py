@@ -33,8 +33,9 @@ from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
-from nautilus.trading.process import SLOTS, Settings, event_log, run_core
+from nautilus.trading.process import SLOTS, event_log, run_core
 from nautilus.trading.rim import RemoteCore, Rim
+from nautilus.trading.settings import Settings
 
 SWITCH_SECONDS = 0.0005
 EXIT_FAILED = 1

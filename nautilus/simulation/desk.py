@@ -20,10 +20,7 @@ class OpenOrder:
     __slots__ = ("before", "filled", "leaves", "order_id", "price", "side")
 
     def __init__(self, order_id: int, side: int, price: int, leaves: int) -> None:
-        self.order_id = order_id
-        self.side = side
-        self.price = price
-        self.leaves = leaves
+        self.order_id, self.side, self.price, self.leaves = order_id, side, price, leaves
         self.filled = 0
         self.before: tuple[int, int] | None = None
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -41,12 +41,12 @@ from nautilus.model.records import Records
 from nautilus.trading.client import overtakes
 from nautilus.trading.flight import Flight, InFlight, mark
 from nautilus.trading.recovery import Recovered, recover
+from nautilus.trading.settings import Settings, Setup
 from nautilus.trading.shipper import CORE_GAUGE
 
 _LOG = logging.getLogger("nautilus.trading")
 SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3", "venue0", "venue1", "venue2")
-"""Who may be attached: this process's own mesh, the two that follow every event, strategies or benches by ring, and the
-sessions of external venues."""
+"""Who may be attached: this process's own mesh, two that follow every event, strategies or benches, venue sessions."""
 COUNTED = {
     "accepted": EventKind.ACCEPTED,
     "rejected": EventKind.REJECTED,
@@ -87,31 +87,6 @@ class Supervised(Protocol):
     def ready(self, ports: dict[str, int], /) -> None:
         """The core takes orders."""
         ...
-
-
-class Settings(NamedTuple):
-    """What the core is made with; the section ``core`` of the configuration has the same names."""
-
-    acknowledge: str
-    spin_us: int
-    ring_capacity: int
-    open_orders: int
-    segment_mib: int
-    pin: str = "none"
-    realtime_priority: int = 0
-    lock_memory: bool = False
-    huge_pages: bool = False
-    numa_local: bool = False
-    cpu_dma_latency_us: int = -1
-    without_standby: str = "refuse"
-
-
-class Setup(NamedTuple):
-    """A command that opens an instrument or an account, or sets a limit. `key`: its id; 0 for a limit."""
-
-    kind: CommandKind
-    key: int
-    row: bytes
 
 
 def run_core(
@@ -303,7 +278,12 @@ class CoreProcess:
         self._since = {name: counters.get(counters.counter(f"core.{name}")) for name in SINCE_START}
         self._invalid = counters.counter("core.invalid")
         gauges = (
-            "journal.last_sequence", "journal.durable_sequence", "orders.open", "orders.unknown", COUNTED_UNTIL, *EPOCHS
+            "journal.last_sequence",
+            "journal.durable_sequence",
+            "orders.open",
+            "orders.unknown",
+            COUNTED_UNTIL,
+            *EPOCHS,
         )
         self._gauges = {name: counters.gauge(name) for name in gauges}
         self._python_threads = counters.gauge("core.python_threads")

@@ -1,13 +1,13 @@
 """A venue's session: requests of the core go to the venue, what the venue says to the core. A process of its own.
 
-Threading contract: one thread; it waits in `step` alone. The session decides nothing about an order; it has three rules:
+Threading contract: one thread; it waits in `step` alone. The session decides nothing about an order, by three rules:
 
 1. **Nothing is sent twice.** A request is sent where its ROUTED event is read for the first time by a session that had
    told the core, before that event, that it begins. What was routed before may have been sent by another life: it is
    asked after.
 2. **What is not known is asked after.** A beginning, a lost line, an answer that does not come: UNKNOWN, then `query`,
    again and again until the venue answers.
-3. **No new order before all is known.** The accounts are reconciled when the venue has told every execution and the fate
+3. **No new order before all is known.** Accounts are reconciled when the venue has told every execution and the fate
    of each unknown order, and the core has taken all of it.
 
 So a session needs no store of its own: it reads the core's events from the beginning and is where any other life would

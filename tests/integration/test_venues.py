@@ -23,6 +23,7 @@ import pytest
 from nautilus.core.eventlog import EventLog
 from nautilus.core.types import CommandKind, EventKind, OrderState
 from nautilus.model.records import Records
+from nautilus.runtime.clock import pause
 from nautilus.trading.client import CoreAbsentError, CoreBusyError, CoreClient
 from nautilus.trading.recovery import recover
 from nautilus.trading.venue_orders import VenueOrders
@@ -93,7 +94,7 @@ class Processes:
         end = time.monotonic() + PATIENCE_SECONDS
         while not done():
             assert time.monotonic() < end, f"waited for {what}"
-            time.sleep(0.01)
+            pause(0.01)
 
 
 class Watch:

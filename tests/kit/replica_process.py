@@ -19,8 +19,9 @@ from nautilus.core.trading_core import TradingCore
 from nautilus.trading import follower, shipper, standby, stream
 from nautilus.trading.compaction import Rules
 from nautilus.trading.epochs import read_epoch
-from nautilus.trading.process import Settings, _confirm
+from nautilus.trading.process import _confirm
 from nautilus.trading.recovery import recover
+from nautilus.trading.settings import Settings
 from tests.kit.core import SLOTS
 
 

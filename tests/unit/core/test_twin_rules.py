@@ -18,7 +18,7 @@ from tests.kit.coverage import Coverage
 from tests.kit.ledger import Ledger
 from tests.kit.twin import TwinKernel
 
-SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "12"))
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "16"))
 COMMANDS = 1_000
 RARE = {  # (event, reason) that only an order entered by settling or a report can give: the flows reach these too
     ("CANCELLED", "CONTINGENT"),
