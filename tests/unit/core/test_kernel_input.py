@@ -143,6 +143,7 @@ def test_exported_names_of_the_core_are_pinned() -> None:
     versions = {"LAYOUT_VERSION", "RULES_VERSION"}
     enumerations = {"AccountFlag", "BookAction", "CommandKind", "EventKind", "InstrumentFlag", "LimitKind", "OrderFlag"}
     enumerations |= {"OrderState", "OrderType", "Reason", "RecordFlag", "SessionPhase", "Side", "TimeInForce"}
+    enumerations |= {"AdjustKind", "EventFlag", "RateKind", "SelfMatch", "Standing"}
     exported = records | bounds | versions | enumerations | {"Kernel", "KernelError"}
     assert set(nautilus.core.__all__) == exported
     assert all(hasattr(nautilus.core, name) for name in exported)

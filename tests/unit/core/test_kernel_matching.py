@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nautilus.core import AccountFlag, OrderFlag
+from nautilus.core import AccountFlag, OrderFlag, OrderType
 from tests.kit import builders
-from tests.kit.builders import BUY, DAY, FOK, GTD, IOC, SELL, batch, cancel, market, new, replace
+from tests.kit.builders import BUY, DAY, FOK, GTC, GTD, IOC, SELL, batch, cancel, market, new, replace
 from tests.kit.pair import AnyKernel, both, levels, reasons, told
 
 RECORDED = AccountFlag.EXEMPT | AccountFlag.RECORDED
@@ -40,7 +40,15 @@ def test_fill_says_everything_about_both_orders(build: type[AnyKernel]) -> None:
     events = kernel.process(new(2, BUY, 103, 2, account_id=2, strategy_id=9, source_id=6, source_sequence=7))
     cause = {"source_id": 6, "source_sequence": 7, "instrument_id": 1, "account_id": 2, "strategy_id": 9, "order_id": 2}
     assert told(events) == [
-        {"kind": "ACCEPTED", "price_ticks": 103, "quantity": 2, "leaves_quantity": 2, "side": BUY, **cause},
+        {
+            "kind": "ACCEPTED",
+            "price_ticks": 103,
+            "quantity": 2,
+            "leaves_quantity": 2,
+            "side": BUY,
+            "flags": OrderType.LIMIT << 16 | GTC << 24,
+            **cause,
+        },
         {
             "kind": "FILLED",
             "price_ticks": 100,

@@ -6,11 +6,24 @@ The default run is short; `NAUTILUS_SEEDS=N` takes N seeds of each style instead
 from __future__ import annotations
 
 import os
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nautilus.core import Kernel
+from nautilus.core import (
+    CommandKind,
+    EventFlag,
+    EventKind,
+    Kernel,
+    OrderFlag,
+    OrderType,
+    Reason,
+    SessionPhase,
+    Side,
+    TimeInForce,
+)
 from tests.kit import builders, flow
 from tests.kit.audit import Audit
 from tests.kit.pair import Pair
@@ -33,19 +46,58 @@ def test_kernel_and_twin_agree_on_a_random_flow(seed: int, style: str) -> None:
         pair.compare()
 
 
+class AuctionAudit(Audit):
+    """Knows the fills of an uncrossing too: one price for both, that each of them accepts."""
+
+    def _fill(self, event: dict[str, Any], tape: bool) -> None:
+        if not event["flags"] & EventFlag.AUCTION:
+            super()._fill(event, tape)
+            return
+        buy = self._orders[event["account_id"], event["order_id"]]
+        sell = self._orders[event["counter_account_id"], event["counter_order_id"]]
+        assert event["side"] == Side.BUY
+        assert sell.price <= event["price_ticks"] <= buy.price
+        own, sell.price = sell.price, event["price_ticks"]
+        super()._fill(event, tape)
+        sell.price = own
+
+    def compare_as_if_continuous(self, kernel: Kernel) -> None:
+        """Books that collect orders may be crossed: copies of both go on to CONTINUOUS and are compared there."""
+        copy, audit = Kernel(accounts=(), capacity=2, closed_capacity=2, huge_pages=False), deepcopy(self)
+        copy.restore(kernel.snapshot())
+        command = builders.session()
+        audit.read(command[0], copy.process(command))
+        audit.compare(copy)
+
+
+def displayed(commands: np.ndarray) -> np.ndarray:
+    """Without orders that would stand elsewhere than displayed, or lose a part: the audit does not follow these.
+
+    They are compared with the twin above and in test_kernel_full.
+    """
+    special = (commands["flags"] & OrderFlag.REDUCE_ONLY != 0) | (commands["order_type"] == OrderType.STOP_LIMIT)
+    special |= (commands["time_in_force"] == TimeInForce.AT_OPEN) | (commands["parent_order_id"] != 0)
+    special |= commands["display_quantity"] != 0
+    return commands[(commands["kind"] != CommandKind.NEW) | ~special]
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_events_of_a_random_flow_add_up(seed: int) -> None:
     style = ("near", "wide", "drift")[seed % 3]
     pair = Pair(accounts=(), capacity=64, closed_capacity=16)
-    commands, audit = flow.Flow(1_000_000 + seed, style), Audit()
+    commands, audit = flow.Flow(1_000_000 + seed, style), AuctionAudit()
     first = builders.batch(flow.instruments(), flow.accounts())
     for _ in range(8):
-        batch = np.concatenate([first, commands.draw(60, list(pair.twin.orders))])
+        batch = np.concatenate([first, displayed(commands.draw(60, list(pair.twin.orders)))])
         first = first[:0]
         for index in range(len(batch)):
             audit.read(batch[index], pair.process(batch[index : index + 1]))
             if index % 8 == 0:
-                audit.compare(pair.kernel)
+                phases = {instrument.phase for instrument in pair.twin.instruments.values()}
+                if phases == {SessionPhase.CONTINUOUS}:
+                    audit.compare(pair.kernel)
+                else:
+                    audit.compare_as_if_continuous(pair.kernel)
         pair.compare()
 
 
@@ -99,13 +151,15 @@ def test_every_reason_and_event_of_this_version_occurs_in_the_flows() -> None:
     """The flows above would prove little if they never reached a rule."""
     seen: set[tuple[int, int]] = set()
     for style in ("near", "wide", "drift"):
-        for seed in range(4):
+        for seed in range(6):  # REFERENCE waits for seed 5: a TAPE order is a reference whatever it met
             pair = Pair(instruments=flow.instruments(), accounts=flow.accounts(), capacity=16, closed_capacity=8)
             commands = flow.Flow(seed, style)
             for _ in range(12):
                 events = pair.process(commands.draw(100, list(pair.twin.orders)))
                 seen |= set(zip(events["kind"].tolist(), events["reason"].tolist(), strict=True))
     kinds, reasons = {kind for kind, _ in seen}, {reason for _, reason in seen}
-    assert kinds == set(range(1, 11)) - {6, 8}, "TRIGGERED and ROUTED belong to later versions"
+    elsewhere = {EventKind.ROUTED, EventKind.UNKNOWN, EventKind.REPLENISHED, EventKind.PHASE}
+    assert kinds == set(EventKind) - elsewhere, "those come in the flows of test_kernel_full"
     rare = {16}  # OVERFLOW takes a thousand of the largest fills: see test_kernel_controls
-    assert reasons == (set(range(17)) - rare) | set(range(32, 42)) | set(range(64, 71))
+    special = {Reason.REDUCE_ONLY, Reason.PARENT}
+    assert reasons == (set(range(17)) - rare) | special | set(range(32, 42)) | set(range(64, 71))

@@ -128,14 +128,17 @@ def test_tape_account_fills_its_own_order_without_self_match_check(build: type[A
 
 
 @both
-def test_trade_sets_the_last_price_only_where_it_fills(build: type[AnyKernel]) -> None:
+def test_trade_sets_the_last_price_whatever_it_meets(build: type[AnyKernel]) -> None:
     kernel = opened(build)
     kernel.process(batch(new(1, SELL, 100, 5), new(2, SELL, 103, 9, account_id=BOOK), trade(9, BUY, 100, 5)))
     assert held(kernel, OWN) == [(1, -5, 1_000, 0, 0)]
-    kernel.process(batch(trade(10, BUY, 103, 9, BOOKED), trade(11, SELL, 103, 9)))
-    assert held(kernel, OWN) == [(1, -5, 1_000, 0, 0)], "neither trade filled an order"
-    kernel.process(trade(12, BUY, 103, 1))
-    assert held(kernel, OWN) == [(1, -5, 1_000, 0, -30)]
+    kernel.process(trade(10, BUY, 103, 9, BOOKED))
+    assert held(kernel, OWN) == [(1, -5, 1_000, 0, -30)], "it met a recorded order alone, and filled none"
+    assert story(kernel.process(trade(11, SELL, 104, 9))) == [("ACCEPTED", 9), ("CANCELLED", 9)]
+    assert held(kernel, OWN) == [(1, -5, 1_000, 0, -40)], "it met no order at all"
+    kernel.process(new(3, SELL, 101, 2, account_id=OTHER))
+    assert story(kernel.process(trade(12, BUY, 102, 2))) == [("ACCEPTED", 2), (3, 101, 2)]
+    assert held(kernel, OWN) == [(1, -5, 1_000, 0, -20)], "its own price, not that of the fill"
 
 
 @both

@@ -118,4 +118,4 @@ def test_enumerators_fit_their_fields() -> None:
 def test_bounds_are_those_of_the_kernel_rules() -> None:
     assert (types.MAX_PRICE_TICKS, types.MAX_QUANTITY_LOTS) == (1 << 40, 1 << 40)
     assert (types.MAX_MULTIPLIER, types.MAX_POSITION_LOTS) == (1 << 20, 1 << 50)
-    assert (types.RULES_VERSION, types.LAYOUT_VERSION) == (1, 1)
+    assert (types.RULES_VERSION, types.LAYOUT_VERSION) == (2, 1)

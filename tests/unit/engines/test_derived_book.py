@@ -16,7 +16,7 @@ from nautilus.model.enums import OrderFlag, OrderType, TimeInForce
 from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import AUCTION, Auction, auction_records, auctions
 from nautilus.model.records import Records, command_array
-from tests.kit import builders, flow_full
+from tests.kit import builders, flow_full, flow_setting
 from tests.kit.builders import BUY, SELL
 from tests.kit.context import RecordingContext, btcusdt
 from tests.kit.coverage import Coverage
@@ -58,7 +58,7 @@ class Market:
     """A twin and a hub that follows its events."""
 
     def __init__(self) -> None:
-        self.twin = TwinKernel(instruments=flow_full.instruments(), accounts=flow_full.accounts(), capacity=64)
+        self.twin = TwinKernel(instruments=flow_setting.instruments(), accounts=flow_setting.accounts(), capacity=64)
         self.hub = MarketDataEngine(MarketDataConfig(derive=True), instruments())
         self.ctx = RecordingContext()
 
@@ -88,7 +88,7 @@ def reached() -> Coverage:
     coverage = Coverage()
     for seed in range(SEEDS):
         market, flow = Market(), flow_full.FullFlow(seed)
-        market.process(flow_full.first_commands())
+        market.process(flow_setting.first_commands())
         for number in range(COMMANDS):
             if number % 97 == 96:
                 later = MarketDataEngine(MarketDataConfig(derive=True), instruments())
@@ -187,7 +187,7 @@ def test_a_phase_that_goes_on_is_not_told_again(market: Market) -> None:
 
 
 def test_orders_of_an_external_venue_are_in_no_book_here(market: Market) -> None:
-    market.process(flow_full.first_commands())
+    market.process(flow_setting.first_commands())
     market.ctx.published.clear()
     routed = market.process(builders.new(1, BUY, 100, 5, instrument_id=4))
     assert routed["kind"].tolist() == [EventKind.ROUTED]
