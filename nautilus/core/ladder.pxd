@@ -13,14 +13,21 @@ A leaf spans 32,768 ranks and neighbouring leaves are both at hand, so near the 
 the leaf, the page, the level and the neighbour orders. Further out it goes down at most six nodes for prices of +-2^40.
 Nothing is ever moved: there is no window to re-centre, and no stall.
 
-A page that empties stays where it is, idle: one bit is cleared on the way up, and set again by the next order. Idle pages
-of all ladders form one queue; its oldest is given back where their number passes a limit or the pool is empty. An unused
-ladder is one cache line of zeros: any number of them costs little.
+The few best levels (`tops`, worst first) stand in the ladder itself and in no bit; all others are worse than these and each
+has its bit. Orders that come and go in the spread, the bulk of a venue's traffic, so touch no bit and search nothing: a new
+best level is pushed, the next best is the one below. Where the tops run full the worst two get their bits; where none is
+left the best one that has a bit follows.
+
+A page that empties stays where it is, idle, and serves the next order there. Pages that were idle once form one queue
+over all ladders, which is kept lazily: a page that wakes stays in it, and is passed over when its turn comes. When a page
+is made while too many are idle, or with none left in the pool, the first that has slept since it joined is given
+back. An unused ladder is two cache lines of zeros: any number of them costs little.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from nautilus.core.pool cimport pool_at, pool_give, pool_t, pool_take
+from nautilus.core.inlining cimport apart_int, apart_uint32, inlined_int, inlined_uint32
+from nautilus.core.pool cimport pool_give, pool_t, pool_take
 
 cdef extern from *:
     """
@@ -45,6 +52,8 @@ cdef extern from *:
 cdef enum:
     LADDER_DEPTH = 6            # 64^6 pages of 512 ranks are more than the 2^41 ranks that there are
     LADDER_AT_HAND = 2
+    LADDER_LOOKS = 4            # at pages of the queue, where one idle page too many is to go
+    LADDER_TOPS = 5             # to two cache lines
 
 ctypedef struct level_t:
     int64_t quantity            # of all its orders
@@ -52,18 +61,21 @@ ctypedef struct level_t:
     uint32_t tail
 
 ctypedef struct page_t:
-    uint64_t summary            # bit per word, 0: idle; the pool keeps its link here
+    uint64_t summary            # bit per word; the pool keeps its link here
     int64_t number              # rank >> 9
-    uint64_t words[8]           # bit per level
-    ladder_t* ladder
-    uint32_t owner              # what the user of the ladder says: the number of the book
+    uint32_t used               # levels with orders, tops included; 0: idle
+    uint8_t candidate           # in the queue of pages that were idle
+    uint8_t woken               # since it joined it
+    uint8_t pad[2]
+    uint32_t candidate_next     # towards the newest
     uint32_t leaf               # node that leads here
-    uint32_t idle_next          # towards the newest
-    uint32_t idle_prev
-    uint64_t pad[3]             # to two cache lines
+    uint64_t words[8]           # bit per level that is no top
+    ladder_t* ladder
+    uint64_t owner              # what the user of the ladder says: the number of the book
+    uint64_t rest[2]            # to two cache lines
 
 ctypedef struct node_t:
-    uint64_t bits               # bit per child that holds orders; the pool keeps its link here
+    uint64_t bits               # bit per child below which a level has its bit; the pool keeps its link here
     uint32_t parent             # 0: the root
     uint32_t at                 # place there
     uint32_t children           # how many there are, idle ones too
@@ -73,11 +85,14 @@ ctypedef struct node_t:
 ctypedef struct ladder_t:
     int64_t best                # rank of the best level, LADDER_EMPTY: none
     uint32_t best_level
+    uint32_t tops               # how many; 0: the ladder is empty
+    int64_t hand_key[LADDER_AT_HAND]    # leaves at hand: number >> 6 of their pages, LADDER_EMPTY: none
+    node_t* hand[LADDER_AT_HAND]
     uint32_t root               # node, 0: no page
-    int64_t prefix              # what all keys below the root share
-    int64_t hand_key[LADDER_AT_HAND]    # leaves at hand: key >> 6 of their pages
-    uint32_t hand[LADDER_AT_HAND]
     uint32_t height             # nodes on the way down
+    int64_t prefix              # what all keys below the root share
+    int64_t top_rank[LADDER_TOPS]       # ascending: the last one is the best
+    uint32_t top_level[LADDER_TOPS]
     uint32_t side               # 1 buy, 2 sell
 
 # What the ladders of one market share.
@@ -87,9 +102,9 @@ ctypedef struct pages_t:
     node_t* nodes
     pool_t pool                 # of headers
     pool_t node_pool
-    uint32_t idle_oldest
-    uint32_t idle_newest
-    uint32_t idle
+    uint32_t candidate_oldest
+    uint32_t candidate_newest
+    uint32_t idle               # pages without orders
     uint32_t idle_limit
 
 
@@ -167,8 +182,8 @@ cdef inline void node_drop(pages_t* pages, ladder_t* ladder, uint32_t index) noe
     while pages.nodes[index].children == 0:
         parent = pages.nodes[index].parent
         for i in range(LADDER_AT_HAND):
-            if ladder.hand[i] == index:
-                ladder.hand[i] = 0
+            if ladder.hand[i] == &pages.nodes[index]:
+                ladder.hand_key[i] = LADDER_EMPTY
         if parent:
             pages.nodes[parent].child[pages.nodes[index].at] = 0
             pages.nodes[parent].children -= 1
@@ -239,53 +254,71 @@ cdef inline uint32_t page_below(
 
 # ---- Pages
 
-cdef inline void idle_leave(pages_t* pages, page_t* page) noexcept nogil:
-    ladder_choose(page.idle_prev, &pages.headers[page.idle_prev].idle_next, &pages.idle_oldest)[0] = page.idle_next
-    ladder_choose(page.idle_next, &pages.headers[page.idle_next].idle_prev, &pages.idle_newest)[0] = page.idle_prev
-    pages.idle -= 1
+cdef inline apart_int candidate_join(pages_t* pages, page_t* page, uint32_t index) noexcept nogil:
+    page.candidate = 1
+    page.candidate_next = 0
+    page.woken = 0
+    if pages.candidate_oldest:
+        pages.headers[pages.candidate_newest].candidate_next = index
+    else:
+        pages.candidate_oldest = index
+    pages.candidate_newest = index
+    return 0
 
 
-cdef inline void idle_join(pages_t* pages, page_t* page, uint32_t index) noexcept nogil:
-    cdef uint32_t newest = pages.idle_newest
-    page.idle_next = 0
-    page.idle_prev = newest
-    ladder_choose(newest, &pages.headers[newest].idle_next, &pages.idle_oldest)[0] = index
-    pages.idle_newest = index
-    pages.idle += 1
-
-
-cdef inline void idle_reclaim(pages_t* pages) noexcept nogil:
-    """The page that has been idle longest goes back to the pool."""
-    cdef uint32_t index = pages.idle_oldest
+cdef inline bint candidate_reclaim(pages_t* pages) noexcept nogil:
+    """Looks at the oldest page of the queue, which is not empty; True where it has gone back to the pool."""
+    cdef uint32_t index = pages.candidate_oldest
     cdef page_t* page = &pages.headers[index]
-    idle_leave(pages, page)
+    pages.candidate_oldest = page.candidate_next
+    page.candidate = 0
+    if page.used:
+        return False
+    if page.woken:
+        candidate_join(pages, page, index)
+        return False
+    pages.idle -= 1
     pages.nodes[page.leaf].child[page.number & 63] = 0
     pages.nodes[page.leaf].children -= 1
     if pages.nodes[page.leaf].children == 0:
         node_drop(pages, page.ladder, page.leaf)
     pool_give(&pages.pool, index)
+    return True
+
+
+cdef inline apart_uint32 page_look(const pages_t* pages, const ladder_t* ladder, int64_t number) noexcept nogil:
+    """As page_find, where the leaf is not at hand."""
+    return pages.nodes[leaf_find(pages, ladder, number + LADDER_KEY_ZERO)].child[number & 63]  # node 0 has no children
+
+
+cdef inline uint32_t page_at_hand(const ladder_t* ladder, int64_t number) noexcept nogil:
+    """The page of that number where its leaf is at hand and leads to it, else 0."""
+    if ladder_unlikely(ladder.hand_key[(number >> 6) & (LADDER_AT_HAND - 1)] != number >> 6):
+        return 0
+    return ladder.hand[(number >> 6) & (LADDER_AT_HAND - 1)].child[number & 63]
 
 
 cdef inline uint32_t page_find(const pages_t* pages, const ladder_t* ladder, int64_t number) noexcept nogil:
     """The page of that number, idle or not; 0: none."""
-    cdef int64_t key = number + LADDER_KEY_ZERO
-    cdef uint32_t at = <uint32_t>((key >> 6) & (LADDER_AT_HAND - 1))
-    cdef uint32_t leaf = ladder.hand[at]
-    if ladder_unlikely(ladder.hand_key[at] != key >> 6):
-        leaf = leaf_find(pages, ladder, key)
-    return pages.nodes[leaf].child[key & 63]    # node 0 has no children
+    cdef uint32_t index = page_at_hand(ladder, number)
+    return index if index else page_look(pages, ladder, number)
 
 
-cdef inline uint32_t page_bring(pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t number) noexcept nogil:
+cdef inline apart_uint32 page_bring(
+    pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t number
+) noexcept nogil:
     """As page_find, with its leaf at hand from now on and the page made where there is none; 0: no more memory."""
     cdef int64_t key = number + LADDER_KEY_ZERO
-    cdef uint32_t at = <uint32_t>((key >> 6) & (LADDER_AT_HAND - 1))
+    cdef uint32_t at = <uint32_t>((number >> 6) & (LADDER_AT_HAND - 1))
     cdef uint32_t leaf = leaf_find(pages, ladder, key)
     cdef uint32_t index = pages.nodes[leaf].child[key & 63]
     cdef page_t* page
+    cdef int looks = 0
     if index == 0:
-        if pages.pool.used == pages.pool.capacity and pages.idle:
-            idle_reclaim(pages)
+        while looks < LADDER_LOOKS and pages.idle > pages.idle_limit and not candidate_reclaim(pages):
+            looks += 1
+        while pages.pool.used == pages.pool.capacity and pages.idle:
+            candidate_reclaim(pages)
         if (
             pages.pool.used == pages.pool.capacity
             or pages.node_pool.capacity - pages.node_pool.used < 2 * LADDER_DEPTH
@@ -295,24 +328,18 @@ cdef inline uint32_t page_bring(pages_t* pages, ladder_t* ladder, uint32_t owner
         index = pool_take(&pages.pool)
         page = &pages.headers[index]
         page.summary = 0
+        page.used = 0
         page.number = number
         page.ladder = ladder
         page.owner = owner
         page.leaf = leaf
         pages.nodes[leaf].child[key & 63] = index
         pages.nodes[leaf].children += 1
-        idle_join(pages, page, index)
-    ladder.hand_key[at] = key >> 6
-    ladder.hand[at] = leaf
+        pages.idle += 1
+        candidate_join(pages, page, index)
+    ladder.hand_key[at] = number >> 6
+    ladder.hand[at] = &pages.nodes[leaf]
     return index
-
-
-cdef inline uint32_t page_at_hand(const pages_t* pages, const ladder_t* ladder, int64_t rank) noexcept nogil:
-    """For fetching ahead: the page of a rank where its leaf is at hand, else 0. A wish is never wrong."""
-    cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
-    if ladder.hand_key[(key >> 6) & (LADDER_AT_HAND - 1)] != key >> 6:
-        return 0
-    return pages.nodes[ladder.hand[(key >> 6) & (LADDER_AT_HAND - 1)]].child[key & 63]
 
 
 # ---- Levels
@@ -327,33 +354,107 @@ cdef inline uint32_t ladder_find(const pages_t* pages, const ladder_t* ladder, i
     return (index << 9) | <uint32_t>(rank & 511) if index else 0
 
 
-cdef inline uint32_t ladder_take(
+cdef inline inlined_uint32 ladder_level(
     pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t rank
 ) noexcept nogil:
-    """The level at `rank`, marked as in use; the caller adds an order to it. 0 where no page is left."""
-    cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
-    cdef uint32_t slot = <uint32_t>(rank & 511)
-    cdef uint32_t at = <uint32_t>((key >> 6) & (LADDER_AT_HAND - 1))
-    cdef uint32_t index = 0
-    cdef page_t* page
-    cdef uint32_t level
-    cdef bint better
-    if ladder_likely(ladder.hand_key[at] == key >> 6):
-        index = pages.nodes[ladder.hand[at]].child[key & 63]
+    """The level at `rank`, its page made where there is none; 0 where no page is left. An empty one is not marked."""
+    cdef uint32_t index = page_at_hand(ladder, rank >> 9)
     if ladder_unlikely(index == 0):
         index = page_bring(pages, ladder, owner, rank >> 9)
         if index == 0:
             return 0
-    page = &pages.headers[index]
-    if ladder_unlikely(page.summary == 0):
-        idle_leave(pages, page)
+    return (index << 9) | <uint32_t>(rank & 511)
+
+
+cdef inline void level_bit_set(pages_t* pages, uint32_t level) noexcept nogil:
+    cdef page_t* page = &pages.headers[level >> 9]
+    cdef uint32_t at = (level & 511) >> 6
+    if page.summary == 0:
         bits_set(pages, page.leaf, <uint32_t>(page.number & 63))
-    level = (index << 9) | slot
-    page.words[slot >> 6] |= (<uint64_t>1) << (slot & 63)
-    page.summary |= (<uint64_t>1) << (slot >> 6)
-    better = rank > ladder.best
-    ladder.best = rank if better else ladder.best
-    ladder.best_level = level if better else ladder.best_level
+    page.summary |= (<uint64_t>1) << at
+    page.words[at] |= (<uint64_t>1) << (level & 63)
+
+
+cdef inline void level_bit_clear(pages_t* pages, uint32_t level) noexcept nogil:
+    cdef page_t* page = &pages.headers[level >> 9]
+    cdef uint32_t at = (level & 511) >> 6
+    page.words[at] &= ~((<uint64_t>1) << (level & 63))
+    if page.words[at] == 0:
+        page.summary &= ~((<uint64_t>1) << at)
+        if page.summary == 0:
+            bits_clear(pages, page.leaf, <uint32_t>(page.number & 63))
+
+
+cdef inline void tops_put(ladder_t* ladder, uint32_t at, uint32_t level, int64_t rank) noexcept nogil:
+    """Enters a top at a place; there is room."""
+    cdef uint32_t i = ladder.tops
+    while i > at:
+        ladder.top_rank[i] = ladder.top_rank[i - 1]
+        ladder.top_level[i] = ladder.top_level[i - 1]
+        i -= 1
+    ladder.top_rank[at] = rank
+    ladder.top_level[at] = level
+    ladder.tops += 1
+
+
+cdef inline void tops_remove(ladder_t* ladder, uint32_t at) noexcept nogil:
+    ladder.tops -= 1
+    while at < ladder.tops:
+        ladder.top_rank[at] = ladder.top_rank[at + 1]
+        ladder.top_level[at] = ladder.top_level[at + 1]
+        at += 1
+
+
+cdef inline void tops_spill(pages_t* pages, ladder_t* ladder) noexcept nogil:
+    """The worst top gets its bit."""
+    level_bit_set(pages, ladder.top_level[0])
+    tops_remove(ladder, 0)
+
+
+cdef inline apart_int ladder_mark_other(pages_t* pages, ladder_t* ladder, uint32_t level, int64_t rank) noexcept nogil:
+    """As ladder_mark, where the level is not the best, or the tops are full."""
+    cdef uint32_t at = 0
+    if rank < ladder.top_rank[0]:
+        level_bit_set(pages, level)
+        return 0
+    if ladder.tops == LADDER_TOPS:
+        tops_spill(pages, ladder)
+        if rank > ladder.best:          # more of these are to come
+            tops_spill(pages, ladder)
+    while at < ladder.tops and ladder.top_rank[at] < rank:
+        at += 1
+    tops_put(ladder, at, level, rank)
+    if rank > ladder.best:
+        ladder.best = rank
+        ladder.best_level = level
+    return 0
+
+
+cdef inline inlined_int ladder_mark(pages_t* pages, ladder_t* ladder, uint32_t level, int64_t rank) noexcept nogil:
+    """A level, empty so far, gets its first order from the caller."""
+    cdef page_t* page = &pages.headers[level >> 9]
+    cdef uint32_t tops = ladder.tops
+    pages.idle -= page.used == 0
+    page.used += 1
+    page.woken = 1
+    if ladder_likely(rank > ladder.best and tops < LADDER_TOPS):
+        ladder.best = rank
+        ladder.best_level = level
+        ladder.top_rank[tops] = rank
+        ladder.top_level[tops] = level
+        ladder.tops = tops + 1
+        return 0
+    ladder_mark_other(pages, ladder, level, rank)
+    return 0
+
+
+cdef inline uint32_t ladder_take(
+    pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t rank
+) noexcept nogil:
+    """The level at `rank`, marked as in use; the caller adds an order to it. 0 where no page is left."""
+    cdef uint32_t level = ladder_level(pages, ladder, owner, rank)
+    if level and pages.levels[level].tail == 0:
+        ladder_mark(pages, ladder, level, rank)
     return level
 
 
@@ -364,8 +465,8 @@ cdef inline uint32_t page_top(const pages_t* pages, uint32_t index) noexcept nog
     return (index << 9) | (word << 6) | ladder_high_bit(page.words[word])
 
 
-cdef inline uint32_t ladder_below(const pages_t* pages, uint32_t level) noexcept nogil:
-    """The best level in use that is worse than this one, 0: none. The level itself may be empty by now."""
+cdef inline uint32_t level_below(const pages_t* pages, uint32_t level) noexcept nogil:
+    """The best level with a bit that is worse than this one, 0: none."""
     cdef uint32_t index = level >> 9
     cdef uint32_t slot = level & 511
     cdef const page_t* page = &pages.headers[index]
@@ -381,17 +482,43 @@ cdef inline uint32_t ladder_below(const pages_t* pages, uint32_t level) noexcept
     return page_top(pages, index) if index else 0
 
 
+cdef inline uint32_t bits_best(const pages_t* pages, const ladder_t* ladder) noexcept nogil:
+    """The best level with a bit, 0: none."""
+    if ladder.root == 0 or pages.nodes[ladder.root].bits == 0:
+        return 0
+    return page_top(pages, page_last(pages, ladder.root, ladder.height))
+
+
+cdef inline uint32_t tops_below(const ladder_t* ladder, int64_t rank) noexcept nogil:
+    """The best top that is worse than `rank`, 0: none."""
+    cdef uint32_t at = ladder.tops
+    while at:
+        at -= 1
+        if ladder.top_rank[at] < rank:
+            return ladder.top_level[at]
+    return 0
+
+
+cdef inline uint32_t ladder_below(const pages_t* pages, uint32_t level) noexcept nogil:
+    """The best level in use that is worse than this one, 0: none. The level itself may be empty by now."""
+    cdef uint32_t below = tops_below(pages.headers[level >> 9].ladder, level_rank(pages, level))
+    return below if below else level_below(pages, level)
+
+
 cdef inline uint32_t ladder_worse(const pages_t* pages, const ladder_t* ladder, int64_t rank) noexcept nogil:
     """The best level in use whose rank is below `rank`, 0: none; no level need be at `rank`."""
-    cdef uint32_t level = ladder_find(pages, ladder, rank)
+    cdef uint32_t level = tops_below(ladder, rank)
     cdef int64_t key = (rank >> 9) + LADDER_KEY_ZERO
     cdef uint32_t height = ladder.height, index = ladder.root, at
     if level:
-        return ladder_below(pages, level)
+        return level
+    level = ladder_find(pages, ladder, rank)
+    if level:
+        return level_below(pages, level)
     if index == 0 or pages.nodes[index].bits == 0 or key >> (6 * <int>height) < ladder.prefix:
         return 0
     if key >> (6 * <int>height) > ladder.prefix:
-        return page_top(pages, page_last(pages, index, height))
+        return bits_best(pages, ladder)
     while True:
         at = <uint32_t>((key >> (6 * <int>(height - 1))) & 63)
         if height == 1 or pages.nodes[index].child[at] == 0:
@@ -402,24 +529,42 @@ cdef inline uint32_t ladder_worse(const pages_t* pages, const ladder_t* ladder, 
     return page_top(pages, index) if index else 0
 
 
-cdef inline void ladder_give(pages_t* pages, ladder_t* ladder, uint32_t level) noexcept nogil:
-    """The level's last order has left: its bit is cleared, the next best level found, its page may go."""
-    cdef uint32_t slot = level & 511
+cdef inline apart_int ladder_give_other(pages_t* pages, ladder_t* ladder, uint32_t level) noexcept nogil:
+    """As ladder_give, where the level is not the best, or the only top."""
+    cdef uint32_t at = 0
+    if ladder.best_level != level:
+        while at < ladder.tops and ladder.top_level[at] != level:
+            at += 1
+        if at < ladder.tops:
+            tops_remove(ladder, at)
+        else:
+            level_bit_clear(pages, level)
+        return 0
+    ladder.tops = 0
+    ladder.best_level = bits_best(pages, ladder)
+    ladder.best = LADDER_EMPTY
+    if ladder.best_level:
+        ladder.best = level_rank(pages, ladder.best_level)
+        level_bit_clear(pages, ladder.best_level)
+        tops_put(ladder, 0, ladder.best_level, ladder.best)
+    return 0
+
+
+cdef inline inlined_int ladder_give(pages_t* pages, ladder_t* ladder, uint32_t level) noexcept nogil:
+    """The level's last order has left: the next best one is found, its page may sleep."""
     cdef page_t* page = &pages.headers[level >> 9]
-    cdef uint64_t word = page.words[slot >> 6] & ~((<uint64_t>1) << (slot & 63))
-    cdef uint32_t after
-    page.words[slot >> 6] = word
-    if word == 0:
-        page.summary &= ~((<uint64_t>1) << (slot >> 6))
-    if ladder.best_level == level:
-        after = ladder_below(pages, level)
-        ladder.best_level = after
-        ladder.best = level_rank(pages, after) if after else LADDER_EMPTY
-    if ladder_unlikely(page.summary == 0):
-        bits_clear(pages, page.leaf, <uint32_t>(page.number & 63))
-        idle_join(pages, page, level >> 9)
-        if pages.idle > pages.idle_limit:
-            idle_reclaim(pages)
+    cdef uint32_t tops = ladder.tops
+    page.used -= 1
+    pages.idle += page.used == 0
+    if ladder_unlikely((page.used | page.candidate) == 0):
+        candidate_join(pages, page, level >> 9)
+    if ladder_likely(ladder.best_level == level and tops > 1):
+        ladder.tops = tops - 1
+        ladder.best = ladder.top_rank[tops - 2]
+        ladder.best_level = ladder.top_level[tops - 2]
+        return 0
+    ladder_give_other(pages, ladder, level)
+    return 0
 
 
 cdef inline void ladder_open(ladder_t* ladder, uint32_t side) noexcept nogil:

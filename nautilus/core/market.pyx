@@ -3,16 +3,17 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from nautilus.core.inlining cimport apart_int, apart_uint32, inlined_int
 from nautilus.core.ladder cimport (
-    LADDER_AT_HAND,
     LADDER_DEPTH,
     LADDER_EMPTY,
-    LADDER_KEY_ZERO,
     ladder_below,
     ladder_choose,
     ladder_find,
     ladder_give,
+    ladder_level,
     ladder_likely,
+    ladder_mark,
     ladder_open,
     ladder_t,
     ladder_take,
@@ -22,26 +23,29 @@ from nautilus.core.ladder cimport (
     level_t,
     node_t,
     page_t,
-    pages_t,
     page_at_hand,
     page_find,
 )
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_index cimport (
     INDEX_FIRST_BITS,
-    INDEX_MARK,
+    INDEX_IN_BUCKET,
+    INDEX_NARROW,
+    bucket_t,
     index_add,
+    index_bucket,
     index_double,
+    index_equal,
+    index_first,
     index_home,
     index_key,
     index_move,
     index_remove,
-    index_remove_old,
     index_table_t,
     index_use,
     order_index_t,
 )
-from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_t, pool_take
+from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_pop, pool_push, pool_t, pool_take
 from nautilus.core.types cimport (
     COMMAND_CANCEL,
     COMMAND_NEW,
@@ -310,11 +314,9 @@ cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const inte
     ):
         special_new(m, book, slot, intent)
         return
-    market_report(m, EVENT_ACCEPTED, intent.side, 0, 0, intent.id, 0, intent.price, intent.quantity)
-    plain_enter(
+    plain_new(
         m, book, slot, intent.id, intent.side, intent.price, intent.quantity, intent.owner,
-        -rank_of(intent.side, intent.price), PLAIN_CANCEL if tif == TIF_IOC else PLAIN_KILL if tif == TIF_FOK else PLAIN_REST,
-        m.keep
+        PLAIN_CANCEL if tif == TIF_IOC else PLAIN_KILL if tif == TIF_FOK else PLAIN_REST
     )
     if book.special:            # it met an order that set something off
         settle(m, book)
@@ -342,6 +344,7 @@ cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leav
     if order.flags or book.special & BOOK_MATCHES:
         special_replace(m, book, slot, price, leaves)
     else:
+        market_report(m, EVENT_REPLACED, order.side, 0, 0, order.id, 0, price, leaves)
         plain_replace(m, slot, order, price, leaves, m.keep)
     if book.special:
         settle(m, book)

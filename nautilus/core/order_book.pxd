@@ -228,7 +228,7 @@ cdef inline void books_prefetch_order(const books_t* b, uint32_t home, uint32_t 
     """Asks for the order that `home` leads to, and for the level of a price near the touch. A wish is never wrong."""
     cdef order_book_t* book = &b.books[index]
     cdef int64_t rank = rank_of(book, side & 1, price)
-    cdef uint32_t page = page_at_hand(&b.pages, &book.sides[side & 1], rank)
+    cdef uint32_t page = page_at_hand(&book.sides[side & 1], rank >> 9)
     prefetch_line(resting_at(b, slot_at(b, home).order))
     prefetch_line(&b.pages.levels[(page << 9) | <uint32_t>(rank & 511)])
     prefetch_line(&b.pages.headers[page])
@@ -240,7 +240,7 @@ cdef inline void books_prefetch_neighbours(
     """Some records later: the neighbours of that order, its level, and the last order of the price's level."""
     cdef order_book_t* book = &b.books[index]
     cdef int64_t rank = rank_of(book, side & 1, price)
-    cdef uint32_t page = page_at_hand(&b.pages, &book.sides[side & 1], rank)
+    cdef uint32_t page = page_at_hand(&book.sides[side & 1], rank >> 9)
     cdef resting_t* order = resting_at(b, slot_at(b, home).order)
     prefetch_line(&b.pages.levels[order.level])
     prefetch_line(resting_at(b, order.next))

@@ -343,12 +343,11 @@ cdef inline void judge_published(engine_t* e) noexcept nogil:
 cdef inline void judge_tag(engine_t* e, uint64_t sequence) noexcept nogil:
     if ladder_unlikely(sequence >> 32 != e.high):
         e.high = sequence >> 32
-        e.market.order_high = 0
         market_report(&e.market, KIND_HIGH, 0, 0, 0, <uint32_t>e.high, 0, 0, 0)
     e.market.tag = <uint32_t>sequence
 
 
-cdef inline void judge_new(engine_t* e, const judge_new_t* said) noexcept nogil:
+cdef inline inlined_int judge_new(engine_t* e, const judge_new_t* said) noexcept nogil:
     judge_tag(e, said.sequence)
     client_new(
         &e.market, e.market.books, said.id, 1 + (said.side & 1), said.price, said.quantity, 0,
@@ -356,12 +355,12 @@ cdef inline void judge_new(engine_t* e, const judge_new_t* said) noexcept nogil:
     )
 
 
-cdef inline void judge_cancel(engine_t* e, const judge_cancel_t* said) noexcept nogil:
+cdef inline inlined_int judge_cancel(engine_t* e, const judge_cancel_t* said) noexcept nogil:
     judge_tag(e, said.sequence)
     client_cancel(&e.market, said.id)
 
 
-cdef inline void judge_modify(engine_t* e, const judge_modify_t* said) noexcept nogil:
+cdef inline inlined_int judge_modify(engine_t* e, const judge_modify_t* said) noexcept nogil:
     judge_tag(e, said.sequence)
     client_replace(&e.market, said.id, said.price, said.quantity)
 
