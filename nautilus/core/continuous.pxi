@@ -44,7 +44,7 @@ cdef inline inlined_int queue_leave(market_t* m, order_t* order) noexcept nogil:
     if pair_get(&order.next) == 0:      # alone
         pair_put(&lv.head, 0, 0)
         lv.quantity = 0
-        ladder_give(&m.pages, m.pages.headers[level >> 9].ladder, level)
+        ladder_give(&m.pages, level_ladder(&m.pages, level), level)
         return 0
     following = order.next
     before = order.prev
@@ -233,7 +233,7 @@ cdef inline inlined_int plain_replace(
     market_t* m, uint32_t slot, order_t* order, int64_t price, int64_t leaves, bint keep
 ) noexcept nogil:
     """The slot stays the order's; a new price or more quantity costs its place. Its report is out."""
-    cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
+    cdef book_t* book = &m.books[level_owner(&m.pages, order.level)]
     cdef int side = order.side
     cdef ladder_t* ladder = &book.ladders[side - 1]
     cdef int64_t rank = rank_of(side, price)

@@ -246,8 +246,7 @@ cdef inline void fetch_level(const market_t* m, uint64_t order_id) noexcept nogi
 cdef inline void fetch_price(const market_t* m, const book_t* book, int side, int64_t price) noexcept nogil:
     """The level where an order of that price would rest, if its leaf is at hand."""
     cdef int64_t rank = rank_of(side, price)
-    cdef uint32_t index = page_at_hand(&book.ladders[side - 1], rank >> 9)
-    market_prefetch(&m.pages.levels[(index << 9) | (rank & 511)])
+    market_prefetch(&m.pages.levels[ladder_at_hand(&m.pages, &book.ladders[side - 1], rank)])
 
 
 cdef inline void client_fetch(const market_t* m, const message_t* message) noexcept nogil:

@@ -5,26 +5,18 @@ from libc.string cimport memset
 
 from nautilus.core.inlining cimport apart_int, apart_uint32, inlined_int
 from nautilus.core.ladder cimport (
-    LADDER_DEPTH,
-    LADDER_EMPTY,
+    ladder_at_hand,
     ladder_below,
-    ladder_choose,
     ladder_find,
     ladder_give,
     ladder_level,
-    ladder_likely,
     ladder_mark,
     ladder_open,
-    ladder_t,
     ladder_take,
-    ladder_unlikely,
     ladder_worse,
+    level_ladder,
+    level_owner,
     level_rank,
-    level_t,
-    node_t,
-    page_t,
-    page_at_hand,
-    page_find,
 )
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_index cimport (
@@ -44,6 +36,21 @@ from nautilus.core.order_index cimport (
     index_table_t,
     index_use,
     order_index_t,
+)
+from nautilus.core.pages cimport (
+    LADDER_DEPTH,
+    LADDER_EMPTY,
+    block_t,
+    ladder_choose,
+    ladder_likely,
+    ladder_t,
+    ladder_unlikely,
+    level_t,
+    node_t,
+    page_find,
+    page_t,
+    pages_close,
+    pages_open,
 )
 from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_pop, pool_push, pool_t, pool_take
 from nautilus.core.types cimport (
@@ -175,18 +182,12 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
     if pool_open(&m.extra_pool, sizeof(extra_t), options.extras or 1, options.extras and not options.small) != 0:
         return market_fail(m)
     m.extras = <extra_t*>m.extra_pool.base
-    if pool_open(&m.pages.pool, sizeof(page_t), options.pages, not options.small) != 0:
+    if pages_open(&m.pages, options.pages, not options.small) != 0:
         return market_fail(m)
-    m.pages.headers = <page_t*>m.pages.pool.base
-    if pool_open(&m.pages.node_pool, sizeof(node_t), 6 * options.pages + 64, not options.small) != 0:
-        return market_fail(m)
-    m.pages.nodes = <node_t*>m.pages.node_pool.base
-    m.pages.levels = <level_t*>map_region(((<size_t>options.pages + 1) << 9) * sizeof(level_t), not options.small)
-    m.pages.idle_limit = options.pages // 4 + 16
     m.books = <book_t*>map_region(<size_t>options.instruments * sizeof(book_t), not options.small)
     m.own = <report_t*>map_region(reports * sizeof(report_t), not options.small)
     m.reports = m.own
-    if m.pages.levels == NULL or m.books == NULL or m.own == NULL:
+    if m.books == NULL or m.own == NULL:
         return market_fail(m)
     if not options.keep and names_open(m, options.orders) != 0:
         return market_fail(m)
@@ -240,8 +241,6 @@ cdef int market_fail(market_t* m) noexcept nogil:
 
 
 cdef void market_close(market_t* m) noexcept nogil:
-    if m.pages.levels != NULL:
-        unmap_region(m.pages.levels, ((<size_t>m.pages.pool.capacity + 1) << 9) * sizeof(level_t))
     if m.books != NULL:
         unmap_region(m.books, <size_t>m.book_count * sizeof(book_t))
     if m.own != NULL:
@@ -262,8 +261,7 @@ cdef void market_close(market_t* m) noexcept nogil:
     unmap_region(m.notices, <size_t>m.book_count * sizeof(uint32_t))
     pool_close(&m.order_pool)
     pool_close(&m.extra_pool)
-    pool_close(&m.pages.pool)
-    pool_close(&m.pages.node_pool)
+    pages_close(&m.pages)
     memset(m, 0, sizeof(market_t))
 
 
@@ -284,6 +282,7 @@ cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages) noexcept nog
         pages = m.pages.pool.capacity
     touch(&m.orders[1], <size_t>orders * sizeof(order_t))
     touch(&m.pages.headers[1], <size_t>pages * sizeof(page_t))
+    touch(&m.pages.blocks[1], (<size_t>pages << 3) * sizeof(block_t))
     touch(m.pages.levels, (<size_t>pages + 1) * 512 * sizeof(level_t))
     touch(m.pages.nodes, (<size_t>pages + 1) * sizeof(node_t))
     if not m.keep:
@@ -324,7 +323,7 @@ cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const inte
 
 cdef void market_remove(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil:
     cdef order_t* order = &m.orders[slot]
-    if order.flags or m.books[m.pages.headers[order.level >> 9].owner].special & BOOK_PHASE:
+    if order.flags or m.books[level_owner(&m.pages, order.level)].special & BOOK_PHASE:
         order_take_out(m, slot, order, kind, reason)
     else:
         plain_cancel(m, slot, order, kind, reason, m.keep)
@@ -339,7 +338,7 @@ cdef void market_cancel(market_t* m, uint32_t slot, int kind, int reason) noexce
 
 cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leaves) noexcept nogil:
     cdef order_t* order = &m.orders[slot]
-    cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
+    cdef book_t* book = &m.books[level_owner(&m.pages, order.level)]
     m.replenished = 0
     if order.flags or book.special & BOOK_MATCHES:
         special_replace(m, book, slot, price, leaves)
@@ -358,7 +357,7 @@ cdef int64_t market_price(const market_t* m, uint32_t slot) noexcept nogil:
 
 cdef uint32_t market_instrument(const market_t* m, uint32_t slot) noexcept nogil:
     cdef uint32_t level = m.orders[slot].level
-    return m.pages.headers[level >> 9].owner if level else m.extras[m.orders[slot].extra].instrument
+    return level_owner(&m.pages, level) if level else m.extras[m.orders[slot].extra].instrument
 
 
 cdef bint market_crosses(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:
