@@ -134,15 +134,18 @@ cdef enum:
     JUDGE_WARM_ORDERS = 1 << 16
     JUDGE_WARM_PAGES = 256
 
+# What the reader writes lies on lines that the writer never looks at.
 ctypedef struct engine_t:
     market_t market
-    bint prefetch
+    const judge_queue_t* queue  # the caller's, NULL: the ring
+    void* sink
     uint64_t high               # of the sequences, as last said in the ring
+    bint prefetch
+    uint64_t pad1[16]
     uint64_t high_read          # the same, on the reader's side
     uint64_t order_high         # reader's side: of the next report's ids
     uint64_t counter_high
-    const judge_queue_t* queue  # the caller's, NULL: the ring
-    void* sink
+    uint64_t pad2[16]
 
 
 # ---- nautilus_kernel.h
