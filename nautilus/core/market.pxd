@@ -56,6 +56,7 @@ cdef extern from *:
         words[3] = (uint64_t)quantity;
     }
     /* Two 32-bit fields that lie side by side, the first one on a border of eight bytes. */
+    #define report_fetch(report) __builtin_prefetch((report), 1, 3)
     static inline void pair_put(uint32_t *first, uint64_t low, uint64_t high) { *(word_t *)first = low | high << 32; }
     static inline uint64_t pair_get(const uint32_t *first) { return *(const word_t *)first; }
     #endif
@@ -89,6 +90,7 @@ cdef extern from *:
         report_t* report, uint32_t kind, uint32_t side, uint32_t reason, uint32_t flags, uint32_t order,
         uint32_t counter, uint32_t aux, int64_t price, int64_t quantity
     ) noexcept nogil
+    void report_fetch(report_t* report) noexcept nogil
     void pair_put(uint32_t* first, uint64_t low, uint64_t high) noexcept nogil
     uint64_t pair_get(const uint32_t* first) noexcept nogil
 
@@ -518,6 +520,7 @@ cdef inline void market_tell(
         market_full(m)
         at = m.written
     report_put(&m.reports[at & m.mask], kind, side, reason, flags, order, 0, m.tag, price, quantity)
+    report_fetch(&m.reports[(at + 16) & m.mask])
     m.written = at + 1
 
 

@@ -142,7 +142,8 @@ ctypedef struct engine_t:
     uint64_t high               # of the sequences, as last said in the ring
     bint prefetch
     uint64_t pad1[16]
-    uint64_t high_read          # the same, on the reader's side
+    report_ring_t* ring         # market.ring, for the reader
+    uint64_t high_read          # `high`, on the reader's side
     uint64_t order_high         # reader's side: of the next report's ids
     uint64_t counter_high
     uint64_t pad2[16]
@@ -168,6 +169,7 @@ cdef public void* engine_create(const nautilus_options* options) noexcept nogil:
         unmap_region(e, sizeof(engine_t))
         return NULL
     e.prefetch = options.prefetch != 0
+    e.ring = e.market.ring
     return e
 
 
@@ -195,14 +197,20 @@ cdef public void engine_process(
 cdef inline uint32_t ring_ready(report_ring_t* ring, uint32_t most) noexcept nogil:
     """How many reports the reader may take now, at most so many."""
     cdef uint64_t ready = ring.seen - ring.read
+    cdef int i
     if ready == 0:
         ring.seen = market_seen(ring.written)
         ready = ring.seen - ring.read
+        if ready != 0 and ready < 16:
+            for i in range(4):
+                market_pause()
+            ring.seen = market_seen(ring.written)
+            ready = ring.seen - ring.read
     return <uint32_t>(ready if ready < most else most)
 
 
 cdef public uint32_t engine_read(void* engine, nautilus_report* reports, uint32_t most) noexcept nogil:
-    cdef report_ring_t* ring = (<engine_t*>engine).market.ring
+    cdef report_ring_t* ring = (<engine_t*>engine).ring
     cdef uint32_t ready = ring_ready(ring, most)
     cdef uint64_t read = ring.read
     cdef uint32_t i
@@ -280,7 +288,7 @@ cdef int judge_push(void* queue, const judge_report_t* report) noexcept nogil:
 
 cdef uint32_t judge_drain(void* queue, judge_report_t* out, uint32_t most) noexcept nogil:
     cdef engine_t* e = <engine_t*>queue
-    cdef report_ring_t* ring = e.market.ring
+    cdef report_ring_t* ring = e.ring
     cdef uint32_t ready = ring_ready(ring, most)
     cdef uint64_t read = ring.read
     cdef uint32_t i, given = 0
