@@ -404,25 +404,25 @@ cdef inline void judge_fetch(const market_t* m, const judge_message_t* message) 
 
 cdef public void engine_on_batch(const judge_message_t* messages, uint32_t count) noexcept nogil:
     cdef engine_t* e = judged
-    cdef market_t* m = &e.market
     cdef const judge_message_t* message = messages
-    cdef uint32_t ahead = count if e.prefetch else 0
-    cdef uint32_t i
+    cdef const judge_message_t* end = messages + count
+    cdef const judge_message_t* fetched = end - AHEAD_NAME if e.prefetch and count > AHEAD_NAME else messages
+    cdef const judge_message_t* pause
     cdef int type
-    for i in range(count):
-        if <uint64_t>i + AHEAD_NAME < ahead:
-            judge_fetch(m, message)
-        type = <int>(message.type & 0xFF)
-        if type == 0:
-            judge_new(e, &message.as_new)
-        elif type == 1:
-            judge_cancel(e, &message.as_cancel)
-        else:
-            judge_modify(e, &message.as_modify)
-        message += 1
-        if (i & (PUBLISH_EVERY - 1)) == PUBLISH_EVERY - 1:
-            judge_published(e)
-    judge_published(e)
+    while message < end:
+        pause = message + PUBLISH_EVERY if end - message > PUBLISH_EVERY else end
+        while message < pause:
+            if message < fetched:
+                judge_fetch(&e.market, message)
+            type = <int>(message.type & 0xFF)
+            if type == 0:
+                judge_new(e, &message.as_new)
+            elif type == 1:
+                judge_cancel(e, &message.as_cancel)
+            else:
+                judge_modify(e, &message.as_modify)
+            message += 1
+        judge_published(e)
 
 
 cdef public void engine_flush() noexcept nogil:
