@@ -26,8 +26,7 @@ from nautilus.core.clock import now_ns
 from nautilus.core.types import COMMAND, CommandKind, EventKind, Reason
 from nautilus.model.errors import InternalError, ModelError
 from nautilus.model.records import EVENT_FIELDS, Records
-from nautilus.trading.client import CoreAbsentError, CoreBatch, CoreBusyError, CoreClient
-from nautilus.trading.venue import (
+from nautilus.model.venue import (
     Accepted,
     Cancelled,
     Filled,
@@ -41,6 +40,7 @@ from nautilus.trading.venue import (
     VenueReport,
     number_of,
 )
+from nautilus.trading.client import CoreAbsentError, CoreBatch, CoreBusyError, CoreClient
 from nautilus.trading.venue_orders import Request, RoutedOrder, VenueOrders
 
 _LOG = logging.getLogger("nautilus.venue")
@@ -117,8 +117,19 @@ class VenueSession:
         self._recovered = False
         self._opening: dict[int, int] = {}  # number of a VENUE_ACCEPTED of an account: the account
         self._reconciled: set[int] = set()
+        self._straying: dict[OrderKey, int] = {}  # strays that may still work, and when they were last asked after
         self._restarts = client.restarts
         self._looked_ns = self._checked_ns = 0
+
+    @property
+    def straying(self) -> int:
+        """Strays that may still work at the venue."""
+        return len(self._straying)
+
+    @property
+    def under_way(self) -> int:
+        """Reports that the core has not taken yet."""
+        return len(self._outbox) + len(self._sent)
 
     def step(self, wait_ns: int = 0) -> None:
         """One turn: take from the core, then from the venue, waiting for at most so long in all."""
@@ -166,6 +177,7 @@ class VenueSession:
         self._known = self._recovered = False
         self._opening.clear()
         self._reconciled.clear()
+        self._straying.clear()  # those that still work are found again
         self._announce()
 
     def _announce(self) -> None:
@@ -255,11 +267,13 @@ class VenueSession:
             self._begin()
 
     def _stray(self, key: OrderKey) -> None:
-        """The venue works an order that the core holds closed, or never had."""
+        """The venue works an order that the core holds closed, or never had: it is cancelled there until it is gone."""
         if self.state < SessionState.RECOVERING:
             return
-        self.strays += 1
-        _LOG.warning("order %s works at the venue and is not open here: it is cancelled there", key.client_id)
+        if key not in self._straying:
+            self.strays += 1
+            _LOG.warning("order %s works at the venue and is not open here: it is cancelled there", key.client_id)
+        self._straying[key] = self._clock()
         try:
             self.adapter.cancel(key)
         except VenueLostError:
@@ -288,7 +302,11 @@ class VenueSession:
             self._open_accounts()  # the core has opened more since
 
     def _look(self, now: int) -> None:
-        """Ask after what is unknown; call unknown what was not answered in time."""
+        """Ask after what is unknown, or strays; call unknown what was not answered in time."""
+        for key, asked_ns in self._straying.items():
+            if now - asked_ns > self._ask_every_ns:
+                self._straying[key] = now
+                self.adapter.query(key)
         for order in list(self.orders.unknown()):
             if order.asked_ns == 0 or now - order.asked_ns > self._ask_every_ns:
                 order.asked_ns = now
@@ -345,6 +363,7 @@ class VenueSession:
                     venue_reference=number_of(execution_id, venue),
                 )
             case Cancelled(key, expired, filled):
+                self._straying.pop(key, None)
                 order = self.orders.get(key)
                 if order is not None and filled > order.filled:
                     self._tell(CommandKind.VENUE_UNKNOWN, key)  # a fill is missing, or still on its way to the core
@@ -363,6 +382,8 @@ class VenueSession:
         if order is None:
             if status.open:
                 self._stray(key)
+            else:
+                self._straying.pop(key, None)
             return
         order.doubtful = False
         if status.known and status.open:
