@@ -20,7 +20,7 @@ from nautilus.core.ring cimport ring_t
 cdef enum:
     REGION_CONTROL = 1
     REGION_SLOT = 2
-    PORT_LAYOUT = 3
+    PORT_LAYOUT = 4
     MOST_SLOTS = 16
     SOURCE_URGENT = 0x8000
 
@@ -96,7 +96,8 @@ cdef extern from *:
         uint64_t join_wanted;
         uint32_t mode, unused;
         uint64_t holder;                    /* HOLDER of its process; 0: nobody has it */
-        char     pad0[128 - 24];
+        int64_t  beat_ns;                   /* when the holder last said that it lives */
+        char     pad0[128 - 32];
         /* written by the egress thread */
         uint64_t join_served;
         int64_t  joined_sequence;           /* first event that the feed will have after the join */
@@ -195,6 +196,7 @@ cdef extern from *:
         uint64_t join_wanted
         uint32_t mode
         uint64_t holder
+        int64_t beat_ns
         uint64_t join_served
         int64_t joined_sequence
         uint64_t cut

@@ -117,6 +117,7 @@ cdef class Port:
                 break
             held = count_load(&self.slot.holder)
         self.slot.mode = mode
+        self.beat()
         ring_take_producer(slot_ingress(self.slot))
         ring_take_producer(slot_urgent(self.slot))
         ring_take_consumer(slot_feed(self.slot))
@@ -165,6 +166,11 @@ cdef class Port:
         if self.fresh and self.something() == 0:
             return 0
         return ring_drain(slot_feed(self.slot), out, most)
+
+    def beat(self):
+        """Say that this process lives and does its work, for those who ask `TradingCore.holds`."""
+        self.check()
+        level_store(&self.slot.beat_ns, clock_now_ns())
 
     def join(self):
         """Ask the egress to feed this slot from now on; `joined` says when it does."""

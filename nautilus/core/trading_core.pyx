@@ -18,8 +18,8 @@ from nautilus.core.memory cimport lock_region
 from nautilus.core.port cimport (
     CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, GATE_DISK, GATE_MEMORY,
     GATE_REPLICA, MOST_SLOTS, PORT_LAYOUT,
-    REGION_CONTROL, REGION_SLOT, control_facts, control_t, slot_feed, slot_ingress, slot_t, slot_urgent,
-    state_load, state_move, state_store)
+    REGION_CONTROL, REGION_SLOT, control_facts, control_t, count_load, holder_lives, level_load, slot_feed,
+    slot_ingress, slot_t, slot_urgent, state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_create, region_detach, region_t, region_yield
 from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open, ring_prefault
 from nautilus.core.sequencer cimport kernel_main
@@ -322,6 +322,16 @@ cdef class TradingCore:
         """The last source sequence that the kernel took from a sender; 0: none."""
         with self.held():
             return self.kernel.state.sources[source_id]
+
+    def holds(self, str name, int64_t silence_ns=0):
+        """Whether a living process has this slot, and has said so within `silence_ns` (0: however long ago)."""
+        cdef slot_t* slot
+        if name not in self.slots:
+            raise ValueError(f"slot {name!r}; expected one of {', '.join(self.slots)}")
+        slot = self.core.slots[self.slots.index(name)]
+        if not holder_lives(count_load(&slot.holder)):
+            return False
+        return silence_ns == 0 or clock_now_ns() - level_load(&slot.beat_ns) <= silence_ns
 
     def stop(self, bint snapshot=True):
         """Take what waits, end the journal cleanly, and where asked leave a snapshot.

@@ -73,6 +73,19 @@ DESCRIPTIONS = {
     "replica_state": "Of a standby: 0 none, 1 behind, 2 current.",
     "replica_lag": "Commands written that the standby has not acknowledged yet.",
     "replica_acknowledged_sequence": "Last command that a standby has.",
+    "orders_unknown": "Orders at external venues whose fate is not known now.",
+    "venue_open_accounts": "Accounts that may send new orders to the venue.",
+    "venue_session_alive": "The venue's session has its slot of the core and moves.",
+    "venue_closings": "Times that the core closed the accounts at the venue, as its session was gone.",
+    "venue_state": "Of the session: 1 begun, 2 connecting, 3 recovering, 4 reconciling, 5 live.",
+    "venue_orders_open": "Orders that are open at the venue.",
+    "venue_orders_unknown": "Orders at the venue that are asked after.",
+    "venue_accounts_reconciled": "Accounts that the session has had reconciled.",
+    "venue_reports_under_way": "Reports of the venue that the core has not taken yet.",
+    "venue_strays_open": "Orders that work at the venue and are not open here, and are being cancelled.",
+    "venue_lines_lost": "Times that the line to the venue was lost.",
+    "venue_strays": "Orders that worked at the venue and were not open here.",
+    "venue_foreign_reports": "Reports of orders at the venue that are none of the platform's.",
 }
 
 
@@ -255,8 +268,8 @@ def _parts(name: str) -> tuple[str, dict[str, str]]:
     """Name of the metric and labels of a counter's name."""
     group, _, rest = name.partition(".")
     labels = {}
-    if group in ("engine", "operation") and "." in rest:
-        labels["engine"], _, rest = rest.partition(".")
+    if group in ("engine", "operation", "venue") and "." in rest:
+        labels["venue" if group == "venue" else "engine"], _, rest = rest.partition(".")
         if group == "operation" and "." in rest:
             labels["operation"], _, rest = rest.rpartition(".")
         name = f"{group}.{rest}"

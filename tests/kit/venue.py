@@ -66,7 +66,14 @@ class SeededVenue:
     submits, queries, cancels : how often each client id came.
     """
 
-    def __init__(self, seed: int, faults: Faults = Faults(), slowest_ns: int = 40 * MS) -> None:  # noqa: B008 - a value
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults = Faults(),  # noqa: B008 - a value
+        slowest_ns: int = 40 * MS,
+        instruments: Sequence[int] = (1, 2),
+    ) -> None:
+        self._instruments = instruments
         self._random = Random(seed)
         self.faults = faults
         self._slowest_ns = slowest_ns
@@ -275,7 +282,7 @@ class SeededVenue:
         if self._chance(self.faults.unknown):
             stranger = VenueBookOrder(
                 OrderKey(self._random.randint(1, 3), (1 << 60) + self._random.getrandbits(20), 0).client_id,
-                self._random.randint(1, 2),
+                self._random.choice(self._instruments),
                 self._random.choice((Side.BUY, Side.SELL)),
                 100,
                 5,

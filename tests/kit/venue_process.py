@@ -2,7 +2,7 @@
 
 The core runs on shared memory with its journal and event log, the session holds a slot of it and a socket to the venue,
 the venue is `SeededVenue` behind that socket. Each can be killed at any time and started again; the venue lives on,
-as what it knows is the measure. NUMBER: the epoch of a core, the seed of a venue.
+as what it knows is the measure. NUMBER: the epoch of a core, the seed of a venue, whose instruments may follow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from nautilus.adapters.lines import LinesAdapter
@@ -90,11 +91,11 @@ def run_core(directory: Path, epoch: int) -> None:
 class VenueServer:
     """`SeededVenue` behind a socket: one session, and any number of lines of tests."""
 
-    def __init__(self, path: Path, seed: int) -> None:
+    def __init__(self, path: Path, seed: int, instruments: Sequence[int] = (1, 2)) -> None:
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
         self._server.listen()
-        self._venue = SeededVenue(seed)
+        self._venue = SeededVenue(seed, instruments=instruments)
         self._session: Lines | None = None
         self._others: list[Lines] = []  # until they have said what they are
         self._beat_ns = self._turn_ns = 0
@@ -174,7 +175,7 @@ class VenueServer:
             self._drop(self._session)
 
 
-def main(role: str, directory: Path, number: int) -> None:
+def main(role: str, directory: Path, number: int, *instruments: int) -> None:
     """One of the three."""
     logging.basicConfig(filename=directory / f"{role}.log", level=logging.INFO)
     if role == "core":
@@ -182,9 +183,9 @@ def main(role: str, directory: Path, number: int) -> None:
     elif role == "session":
         run_session(directory)
     else:
-        VenueServer(directory / "venue", number).run()
+        VenueServer(directory / "venue", number, instruments or (1, 2)).run()
 
 
 if __name__ == "__main__":
     os.setpgrp()
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
