@@ -217,6 +217,7 @@ def watch(client: CoreClient, until: Callable[[], bool]) -> None:
 @contextmanager
 def stopped(victim: Victim) -> Iterator[None]:
     os.kill(victim.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, victim.pid, os.WSTOPPED)  # all of its threads
     try:
         yield
     finally:
