@@ -74,7 +74,8 @@ cdef extern from *:
         int64_t  delivered_sequence, log_waits, cuts, joins;
         int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates;
         int64_t  degraded;                  /* times that events were shown without a standby */
-        char     pad3[128 - 96];
+        int64_t  pool_full;                 /* refusals as a pool of the kernel was full */
+        char     pad3[128 - 104];
         bell_t   replica_bell;              /* rung when commands were written */
         /* written by the replica's process */
         int64_t  replica_sequence, replica_seen_ns;     /* the last command that a standby has; when it was heard of */
@@ -182,6 +183,7 @@ cdef extern from *:
         int64_t duplicates
         int64_t unknown
         int64_t degraded
+        int64_t pool_full
         bell_t replica_bell
         int64_t replica_sequence
         int64_t replica_seen_ns

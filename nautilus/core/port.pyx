@@ -369,7 +369,7 @@ cdef dict control_facts(control_t* c):
         "delivered_sequence": level_load(&c.delivered_sequence), "log_waits": c.log_waits, "cuts": c.cuts,
         "joins": c.joins, "accepted": c.accepted, "rejected": c.rejected, "filled": c.filled,
         "cancelled": c.cancelled, "expired": c.expired, "replaced": c.replaced, "duplicates": c.duplicates,
-        "unknown": c.unknown, "acknowledge": POLICIES[c.policy], "journal_epoch": c.journal_epoch,
+        "unknown": c.unknown, "pool_full": c.pool_full, "acknowledge": POLICIES[c.policy], "journal_epoch": c.journal_epoch,
         "fenced_by": c.fenced_by, "degraded": c.degraded, "replica_sequence": level_load(&c.replica_sequence),
         "replica": REPLICAS[state_load(&c.replica_state)] if clock_now_ns() - c.replica_seen_ns < REPLICA_SILENCE_NS
         else "none",

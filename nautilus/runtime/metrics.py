@@ -37,6 +37,8 @@ BOUNDS_NS = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5))
 """Bounds of the buckets: 1 us to 10 s."""
 
 _UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
+_LABELS = {"engine": "engine", "operation": "engine", "venue": "venue", "pool": "pool"}
+"""What the second part of a name is, by the first."""
 _SERVING = (EngineState.RUNNING, EngineState.DEGRADED)
 _BROKEN = (EngineState.FAILED, EngineState.STOPPED)
 
@@ -74,6 +76,19 @@ DESCRIPTIONS = {
     "replica_lag": "Commands written that the standby has not acknowledged yet.",
     "replica_acknowledged_sequence": "Last command that a standby has.",
     "orders_unknown": "Orders at external venues whose fate is not known now.",
+    "core_pool_full": "Orders and other commands that were refused as a pool of the kernel was full.",
+    "pool_capacity": "Records that the pool of the kernel can hold.",
+    "pool_used": "Records that it holds.",
+    "pool_ready": "Records whose memory was committed beforehand.",
+    "pool_late": "Records that were taken before their memory was committed.",
+    "pool_full": "Takes that the pool refused.",
+    "pool_locked_bytes": "Of the pool, locked in memory by itself.",
+    "machine_huge_bytes": "Memory of the process on huge pages.",
+    "machine_locked_bytes": "Memory of the process that is locked.",
+    "machine_pinned_threads": "Threads of the core that have a processor of their own.",
+    "machine_realtime_threads": "Threads of the core under SCHED_FIFO.",
+    "machine_wake_up_held": "Whether processors are kept from sleeping deeply.",
+    "machine_wishes_refused": "What the core asked of the machine and did not get; its log says what.",
     "venue_open_accounts": "Accounts that may send new orders to the venue.",
     "venue_session_alive": "The venue's session has its slot of the core and moves.",
     "venue_closings": "Times that the core closed the accounts at the venue, as its session was gone.",
@@ -268,8 +283,8 @@ def _parts(name: str) -> tuple[str, dict[str, str]]:
     """Name of the metric and labels of a counter's name."""
     group, _, rest = name.partition(".")
     labels = {}
-    if group in ("engine", "operation", "venue") and "." in rest:
-        labels["venue" if group == "venue" else "engine"], _, rest = rest.partition(".")
+    if group in _LABELS and "." in rest:
+        labels[_LABELS[group]], _, rest = rest.partition(".")
         if group == "operation" and "." in rest:
             labels["operation"], _, rest = rest.rpartition(".")
         name = f"{group}.{rest}"

@@ -40,6 +40,7 @@ from nautilus.model.queries import MOST_ACCOUNTS, CorePosition, CoreState, GetCo
 from nautilus.model.records import Records
 from nautilus.trading.client import overtakes
 from nautilus.trading.flight import Flight, InFlight, mark
+from nautilus.trading.machine_meters import MachineMeters
 from nautilus.trading.recovery import Recovered, recover
 from nautilus.trading.settings import Settings, Setup, unknown_only
 from nautilus.trading.shipper import CORE_GAUGE
@@ -62,7 +63,7 @@ COUNTED = {
     "duplicates": EventKind.DUPLICATE,
 }
 COUNTED_UNTIL = "core.counted_sequence"
-SINCE_START = ("busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins")
+SINCE_START = ("busy", "journal_full", "not_ready", "pool_full", "waits", "log_waits", "cuts", "joins")
 """What a core counts from its own start; the instance's counters go on over restarts."""
 EPOCHS = ("journal.epoch", "journal.degraded", "journal.fenced_by")
 MIRROR_NS = 100_000_000
@@ -129,6 +130,7 @@ def run_core(
         open_orders=settings.open_orders,
         segment_bytes=settings.segment_mib << 20,
         confirm=partial(_confirm, settings, control, replica) if settings.acknowledge == "replica" else None,
+        huge_pages=settings.huge_pages,
     )
     for note in found.notes:
         _LOG.warning("recovery: %s", note)
@@ -164,6 +166,7 @@ def run_core(
     closing = has_open(found.kernel)
     core.start(ready=behind_ns <= 1_000_000_000 and not closing)
     try:
+        process.meters.count(*grants, *core.grants)
         for grant in (*grants, *core.grants):
             _LOG.log(
                 logging.INFO if grant.granted else logging.WARNING,
@@ -255,6 +258,7 @@ class CoreProcess:
     ) -> None:
         self._core = core
         self.watch = VenueWatch(core, venues or {}, counters)
+        self.meters = MachineMeters(core.kernel, counters)
         self._spin_ns = spin_ns
         self._port = Port(shared, SLOTS[0], OWN)
         self._mesh = mesh
@@ -342,6 +346,7 @@ class CoreProcess:
             if wall_ns - self._mirrored_ns > MIRROR_NS:
                 self._mirrored_ns = wall_ns
                 self.watch.look()
+                self.meters.show()
                 self.mirror()
                 if self._core.facts()["state"] == "failed":
                     return 1

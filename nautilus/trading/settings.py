@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     huge_pages: bool = False
     numa_local: bool = False
     cpu_dma_latency_us: int = -1
+    ready_orders: int = 0
     without_standby: str = "refuse"
 
 
