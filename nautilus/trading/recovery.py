@@ -7,6 +7,7 @@ hashes are compared with the journal's, and what the event log lacks is appended
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +57,7 @@ def recover(
     segment_bytes: int,
     standby: bool = False,
     confirm: Callable[[int], None] | None = None,
+    huge_pages: bool = False,
 ) -> Recovered:
     """Open `data`/journal and `data`/events, new or as they were left.
 
@@ -67,6 +69,8 @@ def recover(
         Not as the core: the epoch stays what the journal says.
     confirm
         Called with a command before events up to it are appended to the log: it returns when they may be shown.
+    huge_pages
+        Ask for them for the kernel's memory.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def recover(
             policy="disk" if policy == "disk" else "memory",
             first=_first_event(path),
         )
-        return _replay(path, journal, log, confirm)
+        return _replay(path, journal, log, confirm, huge_pages)
     except BaseException:
         if log is not None:
             log.close()
@@ -117,22 +121,27 @@ def _first_event(path: Path) -> int:
     return kernel.last_event_sequence + 1
 
 
-def _replay(path: Path, journal: Journal, log: EventLogWriter, confirm: Callable[[int], None] | None) -> Recovered:
+def _replay(
+    path: Path,
+    journal: Journal,
+    log: EventLogWriter,
+    confirm: Callable[[int], None] | None,
+    huge_pages: bool,
+) -> Recovered:
     notes = [*log.notes]
     if journal.renewed:
         notes.append(f"journal: a flush had failed; written anew: {', '.join(journal.renewed)}")
     if journal.recovery is not None and journal.recovery.damage is not None:
         notes.append(f"journal: {journal.recovery.damage}")
-    kernel = Kernel(accounts=(), capacity=journal.capacity, closed_capacity=journal.closed_capacity, huge_pages=False)
+    make = partial(Kernel, (), None, journal.capacity, accounts=(), closed_capacity=journal.closed_capacity)
+    kernel = make(huge_pages=huge_pages)
     start = latest_snapshot(path, at_most=journal.last_sequence)
     if start.payload is not None:
         kernel.restore(start.payload)
         if kernel.last_event_sequence > log.last_sequence:
             # The log ends before the snapshot: what it lacks has to be made from the beginning.
             notes.append(f"event log: ends at {log.last_sequence}, before the snapshot; written anew from the journal")
-            kernel = Kernel(
-                accounts=(), capacity=journal.capacity, closed_capacity=journal.closed_capacity, huge_pages=False
-            )
+            kernel = make(huge_pages=huge_pages)
     begun, logged = kernel.last_sequence, 0
     for item in JournalReader(path, start=begun + 1 if begun else None, batch=BATCH):
         if isinstance(item, np.ndarray):
