@@ -5,6 +5,8 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from functools import partial
+
 import numpy as np
 
 from nautilus.core.account_view cimport account_state, lot_rows, position_rows
@@ -13,7 +15,6 @@ from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.journal cimport (
-    JOURNAL_CHECKPOINT,
     POLICY_MEMORY,
     Journal,
     journal_flush,
@@ -35,10 +36,10 @@ from nautilus.core.types cimport COMMAND_ACCOUNT, COMMAND_NEW, COMMAND_REPLACE, 
 
 from nautilus.core.account_view import POSITION
 from nautilus.core.book_view import BOOK_ORDER, DEPTH
-from nautilus.core.journal_reader import JournalReader, verify
+from nautilus.core.journal_reader import JournalReader
 from nautilus.core.order_view import OPEN_ORDER
 from nautilus.core.segment import JournalError
-from nautilus.core.snapshot_file import latest_snapshot, write_snapshot
+from nautilus.core.snapshot_file import write_snapshot
 from nautilus.core.types import COMMAND, EVENT
 
 cnp.import_array()
@@ -182,9 +183,10 @@ cdef class Kernel:
         damage = JournalReader(path, strict=False, any_rules=True).damage
         if damage is not None and damage.what == "not a journal":
             raise JournalError(f"{path}: {damage}", damage.what)
-        opened = Journal(path, policy=policy)
+        replay = _replay_with(partial(cls, accounts=()))
+        opened = Journal(path, policy=policy, replay=replay)
         try:
-            kernel = cls.replay(path)
+            kernel = replay.finish(opened)
             kernel.attach(opened)
         except BaseException:
             opened.close()
@@ -193,39 +195,16 @@ cdef class Kernel:
 
     @classmethod
     def replay(cls, path, *, on_events=None, snapshots=True, strict=True):
-        """The kernel after the journal at `path`, which is only read; `on_events` gets each EVENT array of the replay.
+        """The kernel after the journal at `path`, which is only read; `on_events` gets the EVENT arrays of the replay.
 
         snapshots: begin at the latest sound one. strict: raise JournalError at damage, else stop before it.
         """
-        report = verify(path)
-        cdef Kernel kernel = cls(
-            accounts=(), capacity=report.capacity or 1, closed_capacity=report.closed_capacity or 1
-        )
-        if snapshots:
-            start = latest_snapshot(path, at_most=report.last_sequence)
-            if start.payload is not None:
-                kernel.restore(start.payload)
-        for item in JournalReader(path, start=kernel.last_sequence + 1 if kernel.last_sequence else None,
-                                  strict=strict):
-            if isinstance(item, np.ndarray):
-                commands = item[item["sequence"] > kernel.last_sequence]
-                if commands.size and int(commands["sequence"][0]) != kernel.last_sequence + 1:
-                    raise KernelError(
-                        "JOURNAL", f"{path}: expected command {kernel.last_sequence + 1}, found "
-                        f"{int(commands['sequence'][0])}"
-                    )
-                events = kernel.process(np.ascontiguousarray(commands))
-                if on_events is not None:
-                    on_events(events)
-            elif item.command_sequence == kernel.last_sequence and (
-                item.event_hash != kernel.event_hash() or item.journal_hash != kernel.journal_hash()
-            ):
-                raise KernelError(
-                    "REPLAY_DIFFERS",
-                    f"{path}: commands {max(1, item.command_sequence - JOURNAL_CHECKPOINT + 1)} to {item.command_sequence} "
-                    f"give event hash {kernel.event_hash():016x}, expected {item.event_hash:016x}",
-                )
-        return kernel
+        replay = _replay_with(partial(cls, accounts=()), on_events=on_events, snapshots=snapshots)
+        damage = replay.walk(path).damage
+        replay.check()
+        if strict and damage is not None:
+            raise JournalError(f"{path}: {damage}", damage.what)
+        return cls(accounts=(), capacity=1, closed_capacity=1) if replay.kernel is None else replay.kernel
 
     def checkpoint(self):
         """Writes a snapshot beside the journal, so that `open` need not replay what lies before."""
@@ -563,6 +542,12 @@ cdef class Kernel:
     def closed_capacity(self):
         """Closed order ids remembered for each account."""
         return self.state.closed_capacity
+
+
+def _replay_with(make, **options):
+    """A Replay; its module makes kernels, so it is imported once this one is there."""
+    from nautilus.core.replay import Replay
+    return Replay(make, **options)
 
 
 cdef cnp.ndarray new_events(Py_ssize_t count):
