@@ -8,7 +8,6 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from nautilus.core.account_view cimport account_state, lot_rows, position_rows
-from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.journal cimport (
@@ -21,7 +20,7 @@ from nautilus.core.journal cimport (
 )
 from nautilus.core.ladder cimport level_rank
 from nautilus.core.market cimport market_best, market_next, market_t
-from nautilus.core.orders cimport kernel_step, look_ahead
+from nautilus.core.orders cimport kernel_run
 from nautilus.core.risk_cache cimport risk_cache_close, risk_cache_open
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
 from nautilus.core.state cimport (
@@ -316,17 +315,10 @@ cdef class Kernel:
             k.spill_count = 0
             k.spill_hashed = 0
             if count < 16:
-                while i < count and k.spill_count == 0:
-                    kernel_step(k, &commands[i], journal)
-                    i += 1
-                events_hash(k)
+                i = kernel_run(k, commands, count, journal)
             else:
                 with nogil:
-                    while i < count and k.spill_count == 0:
-                        look_ahead(k, commands, i, count)
-                        kernel_step(k, &commands[i], journal)
-                        i += 1
-                    events_hash(k)
+                    i = kernel_run(k, commands, count, journal)
         k.out = NULL
         k.out_capacity = 0
         return i
