@@ -11,7 +11,6 @@ import numpy as np
 
 from nautilus.core.account_view cimport account_state, lot_rows, position_rows
 from nautilus.core.book_view cimport best_of, book_rows, side_depth
-from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.journal cimport (
@@ -22,7 +21,7 @@ from nautilus.core.journal cimport (
     journal_room,
 )
 from nautilus.core.order_view cimport order_rows, place_of
-from nautilus.core.orders cimport kernel_step, look_ahead
+from nautilus.core.orders cimport kernel_run
 from nautilus.core.risk_cache cimport risk_cache_close, risk_cache_open
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
 from nautilus.core.state cimport (
@@ -297,17 +296,10 @@ cdef class Kernel:
             k.spill_count = 0
             k.spill_hashed = 0
             if count < 16:
-                while i < count and k.spill_count == 0:
-                    kernel_step(k, &commands[i], journal)
-                    i += 1
-                events_hash(k)
+                i = kernel_run(k, commands, count, journal)
             else:
                 with nogil:
-                    while i < count and k.spill_count == 0:
-                        look_ahead(k, commands, i, count)
-                        kernel_step(k, &commands[i], journal)
-                        i += 1
-                    events_hash(k)
+                    i = kernel_run(k, commands, count, journal)
         k.out = NULL
         k.out_capacity = 0
         return i
