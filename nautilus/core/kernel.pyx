@@ -296,10 +296,10 @@ cdef class Kernel:
             k.spill_count = 0
             k.spill_hashed = 0
             if count < 16:
-                i = kernel_run(k, commands, count, journal)
+                i = kernel_run(k, commands, count, journal, True)
             else:
                 with nogil:
-                    i = kernel_run(k, commands, count, journal)
+                    i = kernel_run(k, commands, count, journal, True)
         k.out = NULL
         k.out_capacity = 0
         return i

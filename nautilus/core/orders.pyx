@@ -478,7 +478,7 @@ cdef enum:
 
 
 cdef Py_ssize_t kernel_run(
-    kernel_t* k, const command_t* commands, Py_ssize_t count, journal_t* journal
+    kernel_t* k, const command_t* commands, Py_ssize_t count, journal_t* journal, bint hashing
 ) noexcept nogil:
     cdef command_t[CHUNK] stamped
     cdef ahead_t[LOOKED] ahead
@@ -504,7 +504,8 @@ cdef Py_ssize_t kernel_run(
             carry_out(k, &stamped[n], &ahead[i & (LOOKED - 1)])
             n += 1
             i += 1
-        events_hash(k)
+        if hashing:
+            events_hash(k)
         if journal == NULL:
             xxh64_records(&k.command_hash, stamped, n)
         else:
