@@ -20,6 +20,7 @@ BASELINES = ROOT / "perf" / "baselines"
 BENCHES = {
     "ring": "perf.bench_one_to_one_ring",
     "matching": "perf.bench_matching",
+    "matcher": "perf.bench_matcher",
     "book_depth": "perf.bench_book_depth",
     "book_building": "perf.bench_book_building",
     "primitives": "perf.bench_primitives",
