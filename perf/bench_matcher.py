@@ -1,4 +1,4 @@
-"""The matching alone: from Python in batches over numpy, and the shared object of `make kernel-so` called from C's side.
+"""The matching alone: from Python in batches over numpy, and through the C interface of `make kernel-so`.
 
 The flow is made beforehand: half new limit orders, one in seven of them immediate or cancel, the rest cancels and
 replaces of recent orders; prices lie on both sides of a middle that wanders, a tenth of them across it. Both get 4,096
