@@ -36,11 +36,11 @@ cdef extern from *:
         ['Q'] = 40, ['B'] = 19, ['I'] = 50, ['N'] = 20, ['O'] = 48,
     };
 
-    /* What a message says to a book, with the places of its index entries. Fields that a kind lacks hold other bytes of
+    /* What a message says to a book, with the place of its order's index entry and its book. Fields that a kind lacks hold other bytes of
        the message: to read them costs less than to ask. */
     typedef struct itch_action_t {
         uint64_t order_id, new_order_id;
-        uint32_t quantity, price, home, new_home;
+        uint32_t quantity, price, home, index;
         uint16_t locate;
         uint8_t  kind, side;
     } itch_action_t;
@@ -59,7 +59,7 @@ cdef extern from *:
         uint32_t quantity
         uint32_t price
         uint32_t home
-        uint32_t new_home
+        uint32_t index
         uint16_t locate
         uint8_t kind
         uint8_t side

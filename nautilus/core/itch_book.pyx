@@ -41,6 +41,7 @@ from nautilus.core.order_book cimport (
     books_slot,
     books_index,
     books_new,
+    books_prefetch_levels,
     books_prefetch_neighbours,
     books_prefetch_order,
     books_remove,
@@ -72,6 +73,7 @@ cdef enum:
     AHEAD_ORDER = 8
     AHEAD_LEVEL = 4
     AHEAD_RING = 16
+    AHEAD_BYTES = 1024          # of the input: the processor's own prefetch ends at each page of 4 KiB
     CHUNK = 256                 # messages that are decoded before they are applied: 10 KiB, within a core's first cache
 
 
@@ -174,11 +176,12 @@ cdef class ItchBookBuilder:
                 kind = at[0]
                 length = ITCH_LENGTH[kind]
             places = &ITCH_PLACES[kind]
-            if places.length == 0 or length != places.length or end - at < prefix + length:
+            if length != places.length or length == 0 or end - at < prefix + length:
                 status = self._other(run, &at, prefix, length, kind)
                 if status != ITCH_OK:
                     break
                 continue
+            prefetch_line(at + AHEAD_BYTES)
             at += prefix
             action.kind = kind
             action.locate = itch_u16(at + 1)
@@ -187,14 +190,16 @@ cdef class ItchBookBuilder:
             action.quantity = itch_u32(at + places.quantity)
             action.price = itch_u32(at + places.price)
             action.side = at[places.side]
-            if places.side == 19 and action.side != c"B" and action.side != c"S":
+            # Without a branch on the kind, which is not predictable.
+            if (places.side == 19) & (action.side != c"B") & (action.side != c"S"):
                 at -= prefix
                 status = ITCH_SIDE
                 break
+            action.index = b.small[action.locate]
             action.home = home_of(b, action.order_id)
-            action.new_home = home_of(b, action.new_order_id)
             prefetch_line(slot_at(b, action.home))
-            prefetch_line(slot_at(b, action.new_home))
+            if kind == c"U":
+                prefetch_line(slot_at(b, home_of(b, action.new_order_id)))
             at += length
             action += 1
         run.at = at
@@ -238,16 +243,17 @@ cdef class ItchBookBuilder:
         cdef resting_t* order
         cdef uint32_t index, side
         for i in range(count):
-            ahead = &actions[i + AHEAD_ORDER]
-            books_prefetch_order(b, ahead.home, b.small[ahead.locate], ahead.price, ahead.side == c"S")
+            prefetch_line(resting_at(b, slot_at(b, actions[i + AHEAD_ORDER].home).order))
             ahead = &actions[i + AHEAD_LEVEL]
-            books_prefetch_neighbours(b, ahead.home, b.small[ahead.locate], ahead.price, ahead.side == c"S")
+            books_prefetch_levels(b, ahead.home, ahead.index, ahead.price, ahead.side == c"S")
             a = &actions[i]
-            index = b.small[a.locate]
+            index = a.index
             if a.kind == c"A" or a.kind == c"F":
                 if a.price == 0 or a.quantity == 0:
                     self.void_orders += 1
                     continue
+                if index == 0:
+                    index = b.small[a.locate]       # opened since it was decoded
                 if index == 0:
                     applied[0] = books_new(b, a.locate, b.edge, b.step)
                     if applied[0] < 0:
@@ -257,6 +263,8 @@ cdef class ItchBookBuilder:
                 if applied[0] != BOOKS_OK:
                     return
                 continue
+            if index == 0:
+                index = b.small[a.locate]
             slot = books_slot(b, a.home, index, a.order_id)
             if slot == NULL:
                 b.unknown += 1
@@ -270,7 +278,9 @@ cdef class ItchBookBuilder:
                 if a.price == 0 or a.quantity == 0:
                     self.void_orders += 1
                     continue
-                applied[0] = books_add(b, a.new_home, index, side, a.price, a.new_order_id, a.quantity)
+                applied[0] = books_add(
+                    b, home_of(b, a.new_order_id), index, side, a.price, a.new_order_id, a.quantity
+                )
                 if applied[0] != BOOKS_OK:
                     return
             else:

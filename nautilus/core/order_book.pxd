@@ -9,7 +9,7 @@ Cache lines per operation: slot of the index (1), order (1), level (1), neighbou
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from nautilus.core.ladder cimport ladder_at_hand, ladder_give, ladder_take, level_rank
+from nautilus.core.ladder cimport ladder_at_hand, ladder_give, ladder_level, ladder_mark, level_rank
 from nautilus.core.pages cimport (
     LADDER_EMPTY,
     ladder_choose,
@@ -79,7 +79,7 @@ ctypedef struct books_t:
     pages_t pages
     order_slot_t* slots         # see `home_of`
     uint32_t* displaced         # a group: orders that found their slot taken and lie elsewhere
-    uint32_t group_mask, group_shift, slot_mask
+    uint32_t group_mask, slot_mask
     uint32_t farthest           # steps from its own slot of the order displaced farthest
     order_book_t* books         # from 1
     uint32_t* small             # instrument id to index
@@ -139,14 +139,20 @@ cdef inline uint32_t books_index(books_t* b, uint32_t instrument_id) noexcept no
 # is counted one look settles presence and absence, and a deletion is one store.
 
 cdef inline uint32_t home_of(const books_t* b, uint64_t order_id) noexcept nogil:
-    """Where an id's search begins, in steps: lane * groups + group."""
+    """The slot where an id's search begins: group * 512 + lane."""
     cdef uint64_t mixed = (order_id >> SLOT_GROUP_BITS) * <uint64_t>0x9E3779B97F4A7C15   # 2^64 / golden ratio
     cdef uint32_t lane = <uint32_t>((order_id ^ (mixed >> 16)) & ((1 << SLOT_GROUP_BITS) - 1))
-    return lane << b.group_shift | (<uint32_t>(mixed >> 32) & b.group_mask)
+    return (<uint32_t>(mixed >> 32) & b.group_mask) << SLOT_GROUP_BITS | lane
 
 
-cdef inline order_slot_t* slot_at(const books_t* b, uint32_t step) noexcept nogil:
-    return &b.slots[(<uint64_t>(step & b.group_mask) << SLOT_GROUP_BITS) | (step >> b.group_shift)]
+cdef inline order_slot_t* slot_at(const books_t* b, uint32_t home) noexcept nogil:
+    return &b.slots[home]
+
+
+cdef inline uint32_t slot_next(const books_t* b, uint32_t at) noexcept nogil:
+    """The same lane of the next group, after the last group the next lane of the first."""
+    cdef uint64_t next = <uint64_t>at + (1 << SLOT_GROUP_BITS)
+    return <uint32_t>next if next <= b.slot_mask else (at + 1) & ((1 << SLOT_GROUP_BITS) - 1)
 
 
 cdef inline bint slot_holds(
@@ -167,10 +173,11 @@ cdef inline order_slot_t* books_slot(
     cdef uint32_t step
     if slot_holds(b, slot, index, order_id):
         return slot
-    if ladder_likely(b.displaced[home & b.group_mask] == 0):
+    if ladder_likely(b.displaced[home >> SLOT_GROUP_BITS] == 0):
         return NULL
-    for step in range(1, b.farthest + 1):
-        slot = slot_at(b, (home + step) & b.slot_mask)
+    for step in range(b.farthest):
+        home = slot_next(b, home)
+        slot = slot_at(b, home)
         if slot_holds(b, slot, index, order_id):
             return slot
     return NULL
@@ -179,12 +186,13 @@ cdef inline order_slot_t* books_slot(
 cdef inline void index_put(books_t* b, uint32_t home, uint64_t order_id, uint32_t order) noexcept nogil:
     """Enters an order that is not there; there is room, the index has twice as many slots as there are orders."""
     cdef order_slot_t* slot = slot_at(b, home)
-    cdef uint32_t step = 0
+    cdef uint32_t step = 0, at = home
     while ladder_unlikely(slot.order != 0):
         step += 1
-        slot = slot_at(b, (home + step) & b.slot_mask)
+        at = slot_next(b, at)
+        slot = slot_at(b, at)
     if ladder_unlikely(step != 0):
-        b.displaced[home & b.group_mask] += 1
+        b.displaced[home >> SLOT_GROUP_BITS] += 1
         if step > b.farthest:
             b.farthest = step
     slot.tag = <uint32_t>order_id
@@ -194,7 +202,7 @@ cdef inline void index_put(books_t* b, uint32_t home, uint64_t order_id, uint32_
 cdef inline void index_delete(books_t* b, uint32_t home, order_slot_t* slot) noexcept nogil:
     slot.order = 0
     if ladder_unlikely(slot != slot_at(b, home)):
-        b.displaced[home & b.group_mask] -= 1
+        b.displaced[home >> SLOT_GROUP_BITS] -= 1
 
 
 cdef inline int64_t rank_of(const order_book_t* book, uint32_t side, int64_t price) noexcept nogil:
@@ -205,6 +213,13 @@ cdef inline int64_t rank_of(const order_book_t* book, uint32_t side, int64_t pri
         if steps * book.step != price - book.edge:
             return LADDER_EMPTY
         price = book.edge + steps
+    return -price if side else price
+
+
+cdef inline int64_t rank_near(const order_book_t* book, uint32_t side, int64_t price) noexcept nogil:
+    """The same for a prefetch, of a price that may lie off the grid or be none."""
+    if price >= book.edge and book.step != 1:
+        price = book.edge + high_half(<uint64_t>(price - book.edge), book.reciprocal)
     return -price if side else price
 
 
@@ -245,6 +260,20 @@ cdef inline void books_prefetch_neighbours(
     prefetch_line(resting_at(b, b.pages.levels[level].tail))
 
 
+cdef inline void books_prefetch_levels(
+    const books_t* b, uint32_t home, uint32_t index, int64_t price, uint32_t side
+) noexcept nogil:
+    """Asks for the levels of a known order and of a price near the touch, and the order's neighbours."""
+    cdef const order_book_t* book = &b.books[index]
+    cdef const resting_t* order = resting_at(b, slot_at(b, home).order)
+    cdef uint32_t level = ladder_at_hand(&b.pages, &book.sides[side], rank_near(book, side, price))
+    prefetch_line(&b.pages.levels[level])
+    prefetch_line(&b.pages.blocks[level >> 6])
+    prefetch_line(&b.pages.levels[order.level])
+    prefetch_line(resting_at(b, order.next))
+    prefetch_line(resting_at(b, order.prev))
+
+
 cdef inline int books_join(
     books_t* b, uint32_t index, uint32_t side, uint32_t owner_bits, int64_t price, uint64_t order_id, int64_t quantity
 ) noexcept nogil:
@@ -261,7 +290,7 @@ cdef inline int books_join(
     slot = resting_take(b)
     if slot == 0:
         return BOOKS_ORDERS
-    number = ladder_take(&b.pages, &book.sides[side], index, rank)
+    number = ladder_level(&b.pages, &book.sides[side], index, rank)
     if number == 0:
         resting_give(b, slot)
         return BOOKS_PAGES
@@ -274,8 +303,11 @@ cdef inline int books_join(
     order.owner = index << OWNER_SHIFT | owner_bits | side
     order.quantity = quantity
     order.order_id = order_id
-    # Whether it is the first of its level cannot be predicted: no branch.
-    ladder_choose(tail, &resting_at(b, tail).next, &level.head)[0] = slot
+    if tail:
+        resting_at(b, tail).next = slot
+    else:
+        level.head = slot
+        ladder_mark(&b.pages, &book.sides[side], number, rank)
     level.tail = slot
     level.quantity += quantity
     book.orders += 1
@@ -287,12 +319,16 @@ cdef inline void books_leave(books_t* b, uint32_t slot, resting_t* order) noexce
     cdef order_book_t* book = book_of(b, order)
     cdef level_t* level = &b.pages.levels[order.level]
     cdef uint32_t following = order.next, before = order.prev
-    ladder_choose(before, &resting_at(b, before).next, &level.head)[0] = following
-    ladder_choose(following, &resting_at(b, following).prev, &level.tail)[0] = before
-    level.quantity -= order.quantity
     book.orders -= 1
     if (following | before) == 0:
+        level.head = 0
+        level.tail = 0
+        level.quantity = 0
         ladder_give(&b.pages, &book.sides[order.owner & OWNER_SELL], order.level)
+    else:
+        ladder_choose(before, &resting_at(b, before).next, &level.head)[0] = following
+        ladder_choose(following, &resting_at(b, following).prev, &level.tail)[0] = before
+        level.quantity -= order.quantity
     resting_give(b, slot)
 
 

@@ -14,7 +14,7 @@ from libc.string cimport memset
 from nautilus.core.hashing cimport xxh64_words
 from nautilus.core.pages cimport pages_close, pages_open
 from nautilus.core.hashmap cimport map_close, map_open, map_put
-from nautilus.core.ladder cimport ladder_below, ladder_find, ladder_open
+from nautilus.core.ladder cimport ladder_below, ladder_find, ladder_open, ladder_take
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.types cimport (
     ACTION_ADD,
@@ -79,9 +79,8 @@ cdef int books_open(
         return -1
     while slots < 2 * <uint64_t>orders:
         slots <<= 1
-        b.group_shift += 1
     b.slot_mask = <uint32_t>(slots - 1)
-    b.group_mask = (<uint32_t>1 << b.group_shift) - 1
+    b.group_mask = <uint32_t>(slots >> SLOT_GROUP_BITS) - 1
     b.slots = <order_slot_t*>map_region(slots * sizeof(order_slot_t), huge)
     b.displaced = <uint32_t*>map_region(<size_t>(b.group_mask + 1) * sizeof(uint32_t), False)
     if b.slots == NULL or b.displaced == NULL:
