@@ -45,8 +45,12 @@ cdef void tape_level(market_t* m, book_t* book, aggressor_t* a, uint32_t level, 
             if m.recorded == NULL or not m.recorded(m.context, m.shares[i].id) or (own and not booked):
                 again |= tape_order(m, book, a, slot, level)
             elif own and first:
-                # The book shows this trade already: the queue ahead takes its part and stays as it is.
-                part = m.orders[slot].leaves if m.orders[slot].leaves < a.leaves else a.leaves
+                # The book shows this trade already: the queue ahead takes its part, reserve included, and stays as it is.
+                part = order_open(m, &m.orders[slot])
+                if part > a.leaves:
+                    if m.orders[slot].flags & ORDER_ALL_OR_NONE:
+                        continue
+                    part = a.leaves
                 a.leaves -= part
                 market_report(m, 0, a.side, 0, REPORT_ORDER_DONE if a.leaves == 0 else 0, a.id, 0, a.price, part)
         first = False
