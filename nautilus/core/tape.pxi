@@ -19,11 +19,11 @@ cdef bint tape_order(market_t* m, book_t* book, aggressor_t* a, uint32_t slot, u
     cdef uint32_t id = resting.id
     cdef int answer = FILL_AGAIN
     while answer == FILL_AGAIN:
+        if resting.flags & ORDER_ALL_OR_NONE and resting.leaves > a.leaves:
+            return False            # passed over, before anything is cut
         answer = before_match(m, a, slot)
         if a.leaves == 0 or resting.level != level or resting.id != id:
             return False
-    if resting.flags & ORDER_ALL_OR_NONE and resting.leaves > a.leaves:
-        return False
     special_take(
         m, book, a, slot, resting.leaves if resting.leaves < a.leaves else a.leaves, order_price(m, resting), 0
     )
