@@ -26,10 +26,10 @@ from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogError
 from nautilus.core.histogram import Histogram
-from nautilus.core.kernel import Kernel, KernelError
+from nautilus.core.kernel import KernelError
 from nautilus.core.port import OWN, URGENT_SOURCE, Port, is_urgent
 from nautilus.core.trading_core import TradingCore
-from nautilus.core.types import COMMAND, CommandKind, EventKind, Reason
+from nautilus.core.types import CommandKind, EventKind, Reason
 from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.commands import TradingCommand
@@ -41,7 +41,7 @@ from nautilus.model.records import Records
 from nautilus.trading.client import overtakes
 from nautilus.trading.flight import Flight, InFlight, mark
 from nautilus.trading.recovery import Recovered, recover
-from nautilus.trading.settings import Settings, Setup
+from nautilus.trading.settings import Settings, Setup, missing
 from nautilus.trading.shipper import CORE_GAUGE
 
 _LOG = logging.getLogger("nautilus.trading")
@@ -144,7 +144,7 @@ def run_core(
         degrade=settings.without_standby == "degrade",
     )
     # Both lie in the kernel, which belongs to the core's threads once they run.
-    commands = _unknown_only(found.kernel, setup)
+    commands = missing(found.kernel, setup)
     _LOG.info(
         "core recovered: command %d, event %d, %d replayed, %d events logged, state hash %s, in %.1f ms",
         found.commands,
@@ -227,22 +227,6 @@ def _note_start(counters: Counters, found: Recovered, hashed: str) -> None:
         ("core.recovered_hash_low", int(hashed[8:], 16)),
     ):
         counters.set(counters.gauge(name), value)
-
-
-def _unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
-    """What a recovered kernel does not have yet; limits always, as they may have changed."""
-    rows = []
-    for each in setup:
-        try:
-            if each.kind == CommandKind.INSTRUMENT:
-                kernel.best(each.key)
-            elif each.kind == CommandKind.ACCOUNT:
-                kernel.positions(each.key)
-            else:
-                rows.append(each.row)
-        except KernelError:
-            rows.append(each.row)
-    return np.frombuffer(bytearray(b"".join(rows)), COMMAND) if rows else np.empty(0, COMMAND)
 
 
 class CoreProcess:

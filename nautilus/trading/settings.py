@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
+from nautilus.core.account_view import AccountState
+from nautilus.core.kernel import Kernel, KernelError
+from nautilus.core.types import COMMAND
 from nautilus.model.enums import CommandKind
+from nautilus.model.records import Records
 
 
 class Settings(NamedTuple):
@@ -30,3 +37,29 @@ class Setup(NamedTuple):
     kind: CommandKind
     key: int
     row: bytes
+
+
+def missing(kernel: Kernel, setup: Iterable[Setup]) -> Records:
+    """What a recovered kernel does not have yet, or has otherwise; limits always, as they may have changed.
+
+    How an instrument is made stays for the life of its id. An account that is to be otherwise is opened so again, which
+    the kernel refuses while there is something in it.
+    """
+    rows = []
+    for each in setup:
+        try:
+            if each.kind == CommandKind.INSTRUMENT:
+                kernel.best(each.key)
+            elif each.kind == CommandKind.ACCOUNT:
+                if not _same_account(kernel.account(each.key), np.frombuffer(each.row, COMMAND)[0]):
+                    rows.append(each.row)
+            else:
+                rows.append(each.row)
+        except KernelError:
+            rows.append(each.row)
+    return np.frombuffer(bytearray(b"".join(rows)), COMMAND) if rows else np.empty(0, COMMAND)
+
+
+def _same_account(known: AccountState, row: np.void) -> bool:
+    wanted = (int(row["flags"]), int(row["order_type"]) or 1, int(row["group_id"]))
+    return (known.flags, known.self_match or 1, known.self_match_group) == wanted
