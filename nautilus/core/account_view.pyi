@@ -18,3 +18,6 @@ class AccountState(NamedTuple):
     credit_used: int | None
     day_base: int | None
     open_orders: int
+    flags: int
+    self_match: int
+    self_match_group: int

@@ -22,13 +22,14 @@ MONEY_BOUND = 1 << 110
 
 AccountState = namedtuple("AccountState", (
     "account_id", "now_ns", "valued", "missing", "equity", "cash", "realised", "unrealised", "fees", "gross", "bought",
-    "sold", "cost_value", "open_value", "credit_used", "day_base", "open_orders",
+    "sold", "cost_value", "open_value", "credit_used", "day_base", "open_orders", "flags", "self_match", "self_match_group",
 ))
 AccountState.__doc__ = """What an account holds, owes and risks in base money, as the controls count it (docs/kernel-controls.md).
 
 valued: every part has a mark and a rate; `missing` names those that do not, and `equity` is None then. cash: units by
 currency. What has no value counts nothing in the sums. credit_used: cost value and open value, None where a currency in
-them has no rate. day_base: equity at the last change of the date, None before.
+them has no rate. day_base: equity at the last change of the date, None before. flags: AccountFlag bits;
+self_match: SelfMatch, 0 as 1.
 """
 
 
@@ -140,5 +141,6 @@ cdef object account_state(kernel_t* k, uint32_t account):
         a.id, k.now_ns, not missing, tuple(sorted(missing)),
         None if missing else owned + realised + unrealised - fees, cash, realised, unrealised, fees, gross, bought, sold,
         cost_value, open_value, None if unrated else cost_value + open_value,
-        money_int(a.risk.day_base) if a.risk.day_set else None, a.open_orders,
+        money_int(a.risk.day_base) if a.risk.day_set else None, a.open_orders, a.flags, a.self_match_mode,
+        a.self_match_group,
     )

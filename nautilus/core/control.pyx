@@ -49,6 +49,7 @@ from nautilus.core.types cimport (
     EVENT_PHASE,
     EVENT_REJECTED,
     INSTRUMENT_BAND,
+    INSTRUMENT_EXPLICIT,
     INSTRUMENT_NEGATIVE,
     INSTRUMENT_PRO_RATA,
     LIMIT_ORDER_QUANTITY,
@@ -145,7 +146,8 @@ cdef int new_instrument(kernel_t* k, const command_t* c) noexcept nogil:
     if instrument_of(k, c.instrument_id):
         return REASON_DUPLICATE_ORDER
     if (
-        c.quantity < 1 or c.quantity > MAX_MULTIPLE or c.flags & ~<uint32_t>(INSTRUMENT_NEGATIVE | INSTRUMENT_PRO_RATA)
+        c.quantity < 1 or c.quantity > MAX_MULTIPLE
+        or c.flags & ~<uint32_t>(INSTRUMENT_NEGATIVE | INSTRUMENT_PRO_RATA | INSTRUMENT_EXPLICIT)
         or c.display_quantity < 0 or c.display_quantity > MAX_STEP or c.min_quantity < 0 or c.min_quantity > MAX_STEP
         or c.price_ticks < 0 or c.price_ticks > MAX_STEP or c.offset < 0 or c.venue_reference >= MAX_VENUES
     ):
@@ -271,16 +273,20 @@ cdef void phase_change(kernel_t* k, uint32_t index, int phase) noexcept nogil:
     k.instruments[index].version += 1
 
 
-cdef void interruption_end(kernel_t* k, uint32_t instrument) noexcept nogil:
-    cdef event_t* e
-    phase_change(k, instrument, PHASE_CONTINUOUS)
-    e = event_begin(k, EVENT_PHASE)
+cdef void phase_told(kernel_t* k, uint32_t instrument) noexcept nogil:
+    cdef event_t* e = event_begin(k, EVENT_PHASE)
     e.instrument_id = k.instruments[instrument].id
-    e.quantity = PHASE_CONTINUOUS
+    e.quantity = k.instruments[instrument].phase
+
+
+cdef void interruption_end(kernel_t* k, uint32_t instrument) noexcept nogil:
+    phase_change(k, instrument, PHASE_CONTINUOUS)
+    phase_told(k, instrument)
 
 
 cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
     cdef int phase = c.group_id
+    cdef bint other
     cdef uint32_t named = 0, i, index
     cdef instrument_t* instrument
     if phase < PHASE_CONTINUOUS or phase > PHASE_VOLATILITY_AUCTION:
@@ -296,10 +302,13 @@ cdef int session(kernel_t* k, const command_t* c) noexcept nogil:
         if named and index != named:
             continue
         instrument = &k.instruments[index]
+        other = instrument.phase != phase
         if instrument.venue:
             instrument.phase = <uint8_t>phase           # its orders are the venue's business
         else:
             phase_change(k, index, phase)
+        if other and instrument.flags & INSTRUMENT_EXPLICIT:
+            phase_told(k, index)
         instrument.close_ns = c.expire_ns
         instrument.date = c.offset
         instrument.version += 1
@@ -350,7 +359,7 @@ cdef int kill_switch(kernel_t* k, const command_t* c, uint32_t account, uint32_t
         position = pair_add(k, account, instrument)
         if position:
             k.positions[position].killed = on
-            if not on:
+            if not on and not k.accounts[account].flags & ACCOUNT_EXEMPT:
                 executions_resume(&k.positions[position], k.now_ns)
         elif on:
             return REASON_POOL_FULL

@@ -262,10 +262,11 @@ cdef class Kernel:
         return consumed, self.state.out_count
 
     cdef object all_events(self, const command_t* commands, Py_ssize_t count):
-        cdef Py_ssize_t done = 0
+        cdef Py_ssize_t done = 0, kept
         parts = None
         while True:
-            out = new_events(count - done + ((count - done) >> 2) + 16)
+            kept = self.state.spill_count - self.state.spill_read
+            out = new_events(count - done + ((count - done) >> 2) + 16 + kept)
             done += self.run(commands + done, count - done, out)
             out = out[:self.state.out_count]
             if done == count and self.state.spill_read == self.state.spill_count:

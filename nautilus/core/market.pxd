@@ -203,6 +203,11 @@ cdef enum:
 cdef enum:
     GROUP_MEMBERS = 8           # open orders of a group, and children of a parent
 
+# Reports that icebergs can add to those of one command: each of 2^19 parts is matched and shown, and each match may change
+# the other seven members of two groups.
+cdef enum:
+    MOST_OF_ICEBERGS = 1 << 23
+
 # Orders that change each other. Made by the user of the market, who also says when it is over.
 ctypedef struct group_t:
     uint32_t next               # the pool's link

@@ -174,6 +174,8 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
         reports = 64            # a command fills, triggers and moves each order a few times at most
         while reports < 4 * <uint64_t>options.orders + 64:
             reports <<= 1
+        if not options.ring:
+            reports += MOST_OF_ICEBERGS     # a ring waits for its reader instead
     m.keep = options.keep
     if pool_open(&m.order_pool, sizeof(order_t), options.orders, not options.small) != 0:
         return market_fail(m)
@@ -185,7 +187,7 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
     if pages_open(&m.pages, options.pages, not options.small) != 0:
         return market_fail(m)
     m.books = <book_t*>map_region(<size_t>options.instruments * sizeof(book_t), not options.small)
-    m.own = <report_t*>map_region(reports * sizeof(report_t), not options.small)
+    m.own = <report_t*>map_region(reports * sizeof(report_t), options.ring and not options.small)
     m.reports = m.own
     if m.books == NULL or m.own == NULL:
         return market_fail(m)

@@ -54,7 +54,9 @@ from nautilus.core.types cimport (
     EVENT_REPLENISHED,
     EVENT_TRIGGERED,
     FLAG_REDUCE_ONLY,
+    INSTRUMENT_EXPLICIT,
     REASON_REDUCE_ONLY,
+    REASON_RESTATED,
     SIDE_BUY,
     SIDE_SELL,
     TIF_DAY,
@@ -270,8 +272,26 @@ cdef inline uint32_t told_flags(const order_t* order) noexcept nogil:
     return order.flags | <uint32_t>order.order_type << 16 | <uint32_t>order.time_in_force << 24
 
 
+cdef inline bint explicit(const kernel_t* k, const order_t* order) noexcept nogil:
+    return k.instruments[order.instrument].flags & INSTRUMENT_EXPLICIT != 0
+
+
+cdef void restated(kernel_t* k, const report_t* r, const order_t* order) noexcept nogil:
+    """REPLACED for what the market made of an order by the rules of its type."""
+    cdef event_t* e = event_begin(k, EVENT_REPLACED)
+    e.order_id = order.order_id
+    e.price_ticks = r.price
+    e.quantity = order.filled + order.leaves
+    e.leaves_quantity = order.leaves
+    e.side = order.side
+    e.reason = REASON_RESTATED
+    e.instrument_id = k.instruments[order.instrument].id
+    e.account_id = k.accounts[order.account].id
+    e.strategy_id = order.strategy_id
+
+
 cdef inline void untold(kernel_t* k, const report_t* r, order_t* order) noexcept nogil:
-    """What no event tells."""
+    """What no event tells, but where the instrument is explicit."""
     if r.kind == REPORT_TAKEN:
         order.leaves -= r.quantity
         if r.flags & REPORT_ORDER_DONE:
@@ -283,6 +303,9 @@ cdef inline void untold(kernel_t* k, const report_t* r, order_t* order) noexcept
         order.price = r.price
         order.order_type = TYPE_LIMIT
     work(k, order, order.leaves)
+    # Of a child that enters at a price of its own TRIGGERED tells right after this.
+    if explicit(k, order) and not (r.flags & REPORT_LIMIT and order.life & ORDER_UNENTERED):
+        restated(k, r, order)
 
 
 cdef inline void triggered(kernel_t* k, const report_t* r, order_t* order) noexcept nogil:
@@ -330,6 +353,8 @@ cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
         order.leaves = r.quantity
         e.quantity = order.filled + order.leaves
         e.leaves_quantity = order.leaves
+        if r.reason == 0 and explicit(k, order):
+            e.fee = k.command.trigger_ticks
     elif r.kind == EVENT_REPLENISHED:
         e.quantity = r.quantity
         e.leaves_quantity = order.leaves

@@ -70,6 +70,7 @@ from nautilus.core.types cimport (
     FLAG_POST_ONLY,
     FLAG_REDUCE_ONLY,
     INSTRUMENT_BAND,
+    INSTRUMENT_EXPLICIT,
     INSTRUMENT_NEGATIVE,
     INSTRUMENT_PRO_RATA,
     KERNEL_RULES,
@@ -288,7 +289,7 @@ cdef int take_instrument(reader_t* r, kernel_t* k) except -1:
         i.venue = <uint8_t>within(r, 0, MAX_VENUES - 1, "venue")
         if i.venue and venue_add(k, i.venue):
             raise MemoryError("snapshot: no room for the execution ids of its venues")
-    i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE | (INSTRUMENT_PRO_RATA if k.rules > 1 else 0), "flags")
+    i.flags = <uint16_t>within(r, 0, INSTRUMENT_NEGATIVE | (k.rules > 1) * (INSTRUMENT_PRO_RATA | INSTRUMENT_EXPLICIT), "flags")
     if i.flags & INSTRUMENT_BAND:
         raise ValueError(f"snapshot: word {r.at - 1}: flags: found BAND")
     i.phase = <uint8_t>within(r, PHASE_CONTINUOUS, PHASE_VOLATILITY_AUCTION if k.rules > 1 else PHASE_CLOSED, "phase")

@@ -5,7 +5,7 @@ from libc.string cimport memmove, memset
 
 from nautilus.core.hashing cimport xxh64_open
 from nautilus.core.hashmap cimport map_close, map_find, map_open, map_put
-from nautilus.core.market cimport market_book, market_close, market_open, market_options_t
+from nautilus.core.market cimport MOST_OF_ICEBERGS, market_book, market_close, market_open, market_options_t
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.money cimport MONEY_UNIT
 from nautilus.core.order_ids cimport id_set_close, id_set_open, order_map_close, order_map_open
@@ -15,8 +15,8 @@ from nautilus.core.risk cimport pair_value_t
 from nautilus.core.types cimport KERNEL_RULES, PHASE_CONTINUOUS, event_t
 
 cdef size_t spill_bytes(const kernel_t* k) noexcept nogil:
-    # One command can at most expire every open order, then fill or cancel each: twice the capacity, and its own few.
-    return (<size_t>k.capacity * 2 + 64) * sizeof(event_t)
+    # One command can at most expire every open order, then do all that the market has room to report.
+    return (<size_t>k.capacity * 9 + 256 + MOST_OF_ICEBERGS) * sizeof(event_t)
 
 
 cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bint huge) noexcept nogil:

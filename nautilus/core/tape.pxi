@@ -19,11 +19,11 @@ cdef bint tape_order(market_t* m, book_t* book, aggressor_t* a, uint32_t slot, u
     cdef uint32_t id = resting.id
     cdef int answer = FILL_AGAIN
     while answer == FILL_AGAIN:
+        if resting.flags & ORDER_ALL_OR_NONE and resting.leaves > a.leaves:
+            return False            # passed over, before anything is cut
         answer = before_match(m, a, slot)
         if a.leaves == 0 or resting.level != level or resting.id != id:
             return False
-    if resting.flags & ORDER_ALL_OR_NONE and resting.leaves > a.leaves:
-        return False
     special_take(
         m, book, a, slot, resting.leaves if resting.leaves < a.leaves else a.leaves, order_price(m, resting), 0
     )
@@ -45,8 +45,12 @@ cdef void tape_level(market_t* m, book_t* book, aggressor_t* a, uint32_t level, 
             if m.recorded == NULL or not m.recorded(m.context, m.shares[i].id) or (own and not booked):
                 again |= tape_order(m, book, a, slot, level)
             elif own and first:
-                # The book shows this trade already: the queue ahead takes its part and stays as it is.
-                part = m.orders[slot].leaves if m.orders[slot].leaves < a.leaves else a.leaves
+                # The book shows this trade already: the queue ahead takes its part, reserve included, and stays as it is.
+                part = order_open(m, &m.orders[slot])
+                if part > a.leaves:
+                    if m.orders[slot].flags & ORDER_ALL_OR_NONE:
+                        continue
+                    part = a.leaves
                 a.leaves -= part
                 market_report(m, 0, a.side, 0, REPORT_ORDER_DONE if a.leaves == 0 else 0, a.id, 0, a.price, part)
         first = False

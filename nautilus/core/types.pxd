@@ -253,6 +253,7 @@ cdef enum:
     INSTRUMENT_NEGATIVE = 1     # prices below zero are allowed
     INSTRUMENT_BAND = 2         # this command adds a band to the tick table of a known instrument
     INSTRUMENT_PRO_RATA = 4     # the best displayed price is shared out, not taken in turn
+    INSTRUMENT_EXPLICIT = 8     # events tell all that its orders become, and its phases
 
 # command_t.order_type of LIMIT.
 cdef enum:
@@ -410,6 +411,7 @@ cdef enum:
     REASON_CONTINGENT = 72      # a group or a parent caused it
     REASON_CORPORATE_ACTION = 73
     REASON_VENUE = 74           # an external venue said so
+    REASON_RESTATED = 75        # REPLACED: what the order is now, by the rules of its type; nobody asked
 
 cdef enum:
     KERNEL_RULES = 2           # raised with each change that can alter an event

@@ -90,6 +90,7 @@ class InstrumentFlag(IntFlag):
     NEGATIVE = 1
     BAND = 2
     PRO_RATA = 4
+    EXPLICIT = 8
 
 class LimitKind(IntEnum):
     ORDER_QUANTITY = 1
@@ -236,6 +237,7 @@ class Reason(IntEnum):
     CONTINGENT = 72
     CORPORATE_ACTION = 73
     VENUE = 74
+    RESTATED = 75
 
 COMMAND: np.dtype[np.void]
 EVENT: np.dtype[np.void]

@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from nautilus.engines.base import Context, Engine, Operation
+from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport, OrderFilled
 from nautilus.model.instrument import EXACT, Instrument
+from nautilus.model.lots import Lots
 from nautilus.model.marketdata import Quote
 from nautilus.model.message import Message
 from nautilus.model.position import Position, PositionChanged
@@ -23,10 +25,29 @@ from nautilus.model.topics import EXECUTION_REPORTS, POSITIONS, QUOTES
 
 # An average price is no whole number of ticks: it is told this many decimals finer, rounded half to even.
 _AVERAGE_DECIMALS = 4
+AVERAGE, FIFO = METHODS = ("average", "fifo")
 
 
 class PortfolioConfig(msgspec.Struct, frozen=True):
-    """The portfolio engine has no settings yet."""
+    """Settings of positions.
+
+    Parameters
+    ----------
+    method
+        What a fill that closes takes out: ``average`` cost, or ``fifo``, the oldest lots first. The core opens its
+        accounts accordingly, so both always have the same figures.
+
+    Raises
+    ------
+    ConfigError
+        Another method.
+    """
+
+    method: str = "average"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"method {self.method!r}", where="portfolio", expected=" or ".join(METHODS))
 
 
 class PortfolioEngine(Engine):
@@ -44,6 +65,8 @@ class PortfolioEngine(Engine):
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
         self._multipliers = {key: instrument.multiplier for key, instrument in self._instruments.items()}
         self._positions: dict[tuple[int, int], Position] = {}
+        # Of every position, where the method is first in, first out.
+        self._lots: dict[tuple[int, int], Lots] | None = {} if config.method == FIFO else None
         self._places: dict[int, int] = {}
         self._last_sequence = 0
         self._quotes: dict[int, Quote] = {}
@@ -83,7 +106,11 @@ class PortfolioEngine(Engine):
         key = (report.account_id, report.instrument_id)
         position = self._positions.get(key) or Position(*key)
         multiplier = self._multipliers[report.instrument_id]
-        position = position.after_fill(report.side, report.quantity, report.price_ticks, multiplier, report.fee)
+        fill = (report.side, report.quantity, report.price_ticks, multiplier, report.fee)
+        if self._lots is None:
+            position = position.after_fill(*fill)
+        else:
+            position = self._lots.setdefault(key, Lots()).after_fill(position, *fill)
         self._positions[key] = position
         ctx.publish(
             PositionChanged(
@@ -110,6 +137,7 @@ class PortfolioEngine(Engine):
             "last_sequence": self._last_sequence,
             "positions": [list(msgspec.structs.astuple(position)) for position in self.positions()],
             "places": [[account, place] for account, place in sorted(self._places.items())],
+            "lots": [[*key, lots.rows()] for key, lots in sorted((self._lots or {}).items())],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -119,6 +147,16 @@ class PortfolioEngine(Engine):
         self._places = {account: 2 * sequence + 1 for account, sequence in state.get("sequences", ())}
         self._places.update(state.get("places", ()))
         self._last_sequence = state["last_sequence"]
+        self._restore_lots(state.get("lots", ()))
+
+    def _restore_lots(self, saved: Iterable[Any]) -> None:
+        """The lots as they were; what was saved by average cost is one lot of each position, without a price."""
+        if self._lots is None:
+            return
+        self._lots = {(account, instrument): Lots(rows) for account, instrument, rows in saved}
+        for key, position in self._positions.items():
+            if position.quantity and key not in self._lots:
+                self._lots[key] = Lots([[abs(position.quantity), 0, position.cost]])
 
     def _entry(self, position: Position) -> PositionEntry:
         instrument = self._instruments[position.instrument_id]

@@ -17,9 +17,16 @@ import msgspec
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
-from nautilus.model.enums import CommandKind, Reason
+from nautilus.model.enums import CommandKind
 from nautilus.model.errors import ConfigError
-from nautilus.model.events import ExecutionReport, OrderAccepted, OrderFilled, OrderRejected, OrderReplaced
+from nautilus.model.events import (
+    UNASKED,
+    ExecutionReport,
+    OrderAccepted,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+)
 from nautilus.model.instrument import EXACT, Instrument
 from nautilus.model.marketdata import Quote
 from nautilus.model.message import Message
@@ -107,7 +114,7 @@ class RiskEngine(Engine):
             self._on_fill(report, ctx)
         elif (
             kind is OrderAccepted
-            or (isinstance(report, OrderReplaced) and report.reason != Reason.CONTINGENT)
+            or (isinstance(report, OrderReplaced) and report.reason not in UNASKED)
             or (isinstance(report, OrderRejected) and report.request in (CommandKind.NEW, CommandKind.REPLACE))
         ):
             self._on_order(report, ctx)

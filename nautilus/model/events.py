@@ -10,6 +10,9 @@ from __future__ import annotations
 from nautilus.model.enums import CommandKind, OrderFlag, OrderType, Reason, Side, TimeInForce
 from nautilus.model.message import Message
 
+UNASKED = frozenset((Reason.CONTINGENT, Reason.RESTATED))
+"""Reasons of changes to an order that answer no request."""
+
 
 class ExecutionReport(Message, frozen=True):
     """Fields that every report has. This list is closed: on the wire a type's own fields follow it.
@@ -120,9 +123,18 @@ class OrderCancelled(ExecutionReport, frozen=True):
 
 
 class OrderReplaced(ExecutionReport, frozen=True):
-    """Price and total quantity are now these. Reason CONTINGENT: a group or a parent did it, nobody asked."""
+    """Price and total quantity are now these. A reason of `UNASKED`: nobody asked.
+
+    CONTINGENT: a group or a parent did it. RESTATED: the order's type did, such as MARKET_TO_LIMIT finding its price.
+
+    Parameters
+    ----------
+    trigger_ticks
+        The trigger that was asked for with it; 0: as it was.
+    """
 
     reason: Reason = Reason.NONE
+    trigger_ticks: int = 0
 
 
 class OrderTriggered(ExecutionReport, frozen=True):

@@ -29,6 +29,8 @@ from nautilus.model.message import Message
 
 Number = Decimal | str | int | float
 MAX_BANDS = 16
+MAX_EXTERNAL_VENUE = 255
+PRICE_TIME, PRO_RATA = ALLOCATIONS = ("price-time", "pro-rata")
 PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 """A price or quantity as people write it: what else `Decimal` takes (exponents, blanks, "1_0") is a slip."""
 MOST_DIGITS = 100
@@ -53,13 +55,18 @@ class Instrument(Message, frozen=True, dict=True):
         Money is counted in ``10^-currency_decimals`` of the quote currency.
     negative_prices
         Prices below zero are allowed.
+    allocation
+        ``price-time``: who came first is filled first; ``pro-rata``: the best price is shared out by size.
+    explicit
+        Events tell all that its orders become (docs/kernel-orders.md, Explicit instruments).
     routed
-        Orders go to the external venue `venue_id`; else they are matched here, whose market data it may be.
+        Orders go to the external venue `venue_id`, 1 to 255; else they are matched here, whose market data it may be.
 
     Raises
     ------
     ModelError
-        A field is malformed, or one tick times one lot is no whole number of money units from 1 to 2^20.
+        A field is malformed or does not go with another, or one tick times one lot is no whole number of money units
+        from 1 to 2^20.
     """
 
     instrument_id: int
@@ -76,6 +83,8 @@ class Instrument(Message, frozen=True, dict=True):
     contract_multiplier: str = "1"
     currency_decimals: int = 8
     negative_prices: bool = False
+    allocation: str = PRICE_TIME
+    explicit: bool = True
     routed: bool = False
 
     def __post_init__(self) -> None:
@@ -89,6 +98,12 @@ class Instrument(Message, frozen=True, dict=True):
             raise self._error(f"currency_decimals {self.currency_decimals}", "0 to 18")
         if self._minimum_lots < 1:
             raise self._error(f"min_quantity {self.min_quantity}", "greater than zero")
+        if self.allocation not in ALLOCATIONS:
+            raise self._error(f"allocation {self.allocation!r}", " or ".join(ALLOCATIONS))
+        if self.routed and self.venue_id > MAX_EXTERNAL_VENUE:
+            raise self._error(f"venue_id {self.venue_id} of a routed instrument", f"1 to {MAX_EXTERNAL_VENUE}")
+        if self.routed and self.allocation != PRICE_TIME:
+            raise self._error("allocation pro-rata at an external venue", "price-time: that venue allocates")
         _ = self.bands, self.multiplier  # checked now, once, rather than at first use
 
     # Derived, computed once.
@@ -228,7 +243,7 @@ class Instrument(Message, frozen=True, dict=True):
         rows["price_ticks"] = [self.bands[0][1], *(start for start, _ in self.bands[1:])]
         rows["quantity"] = [self.multiplier, *(step for _, step in self.bands[1:])]
         rows["flags"] = InstrumentFlag.BAND
-        rows["flags"][0] = InstrumentFlag.NEGATIVE if self.negative_prices else 0
+        rows["flags"][0] = self._flags
         rows["display_quantity"][0] = 1
         rows["min_quantity"][0] = self._minimum_lots
         rows["offset"][0] = self.currency_id
@@ -237,6 +252,15 @@ class Instrument(Message, frozen=True, dict=True):
         return rows
 
     # Private.
+
+    @property
+    def _flags(self) -> int:
+        wanted = {
+            InstrumentFlag.NEGATIVE: self.negative_prices,
+            InstrumentFlag.PRO_RATA: self.allocation == PRO_RATA,
+            InstrumentFlag.EXPLICIT: self.explicit,
+        }
+        return sum(flag for flag, on in wanted.items() if on)
 
     @cached_property
     def _lot(self) -> Decimal:

@@ -56,11 +56,16 @@ class Limits(Message, frozen=True):
         Age of the reference from which on orders are refused.
     permitted
         False: no order of the scope.
+    volatility_band_bps, volatility_ns
+        Of an instrument or every one: a match that far from the last price is held up by an auction, for so long
+        (0: until a phase is set).
+    credit_total
+        Units of base money, of all accounts together; account_id and instrument_id are 0.
 
     Raises
     ------
     ModelError
-        A value is negative or too large, or a message rate is named together with an instrument.
+        A value is negative or too large, or a limit is named with a scope that it cannot have.
     """
 
     account_id: int = 0
@@ -86,6 +91,9 @@ class Limits(Message, frozen=True):
     duplicate_window_ns: int | None = None
     stale_price_ns: int | None = None
     permitted: bool | None = None
+    volatility_band_bps: int | None = None
+    volatility_ns: int = 0
+    credit_total: int | None = None
 
     def __post_init__(self) -> None:
         for kind, value in self._values():
@@ -110,6 +118,23 @@ class Limits(Message, frozen=True):
             raise ModelError(f"window of {windows}", where="limits", expected=f"1 to {MAX_LIMIT} ns")
         if max(self.price_band_bps or 0, self.price_collar_bps or 0) > MAX_BPS:
             raise ModelError("band over 1,000,000 bps", where="limits", expected=f"0 to {MAX_BPS}")
+        if self.credit_total is not None and (self.account_id or self.instrument_id):
+            raise ModelError(
+                f"credit in total of account {self.account_id}, instrument {self.instrument_id}",
+                where="limits",
+                expected="account_id and instrument_id 0",
+            )
+        if self.volatility_band_bps is not None:
+            if self.account_id:
+                raise ModelError(
+                    f"volatility band of account {self.account_id}", where="limits", expected="account_id 0"
+                )
+            if not 1 <= self.volatility_band_bps <= MAX_BPS or not 0 <= self.volatility_ns <= MAX_LIMIT:
+                raise ModelError(
+                    f"volatility band of {self.volatility_band_bps} bps for {self.volatility_ns} ns",
+                    where="limits",
+                    expected=f"1 to {MAX_BPS} bps, 0 to {MAX_LIMIT} ns",
+                )
         if self.executions == 0 or self.stale_price_ns == 0:
             raise ModelError("executions or stale_price_ns of 0", where="limits", expected="1 or more")
 
@@ -149,6 +174,8 @@ class Limits(Message, frozen=True):
             (LimitKind.DUPLICATE, None if self.duplicate_window_ns is None else 1),
             (LimitKind.STALE_PRICE, self.stale_price_ns),
             (LimitKind.PERMISSION, None if self.permitted is None else int(self.permitted)),
+            (LimitKind.VOLATILITY_BAND, self.volatility_band_bps),
+            (LimitKind.CREDIT_TOTAL, self.credit_total),
         )
         return [(kind, value) for kind, value in values if value is not None]
 
@@ -158,4 +185,5 @@ class Limits(Message, frozen=True):
             LimitKind.PRICE_BAND: self.price_band_ns,
             LimitKind.REPEATED: self.executions_window_ns,
             LimitKind.DUPLICATE: self.duplicate_window_ns or 0,
+            LimitKind.VOLATILITY_BAND: self.volatility_ns,
         }

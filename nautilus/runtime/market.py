@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from nautilus.adapters.formats import open_recording
 from nautilus.core.port import PortError, core_facts
-from nautilus.core.types import AccountFlag, CommandKind
+from nautilus.core.types import CommandKind
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.engines.portfolio import PortfolioConfig
 from nautilus.engines.strategy import StrategyConfig
 from nautilus.engines.trading import TradingConfig
 from nautilus.model.errors import ConfigError
@@ -20,9 +21,9 @@ from nautilus.runtime.market_driver import MarketDriver
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.settings import LimitsConfig
 from nautilus.runtime.sources import derives, open_source
+from nautilus.runtime.venue import VenueConfig
 from nautilus.runtime.venues import venue_instruments
 from nautilus.simulation import MarketSource, RecordingConfig, SimulatedSource, SimulationConfig
-from nautilus.simulation.commands import account_commands
 from nautilus.simulation.market import INSTRUMENT
 from nautilus.trading.client import CoreClient
 from nautilus.trading.epochs import read_epoch
@@ -89,11 +90,13 @@ def setup_commands(plan: Plan) -> list[Setup]:
     from nautilus.trading.settings import Setup
 
     source = open_market(plan)
-    own = (INSTRUMENT,) if source is None else source.instruments()
+    venue = plan.config("venue", VenueConfig)
+    own = venue.instruments((INSTRUMENT,) if source is None else source.instruments())
     instruments = (*own, *venue_instruments(plan, own))
     accounts = client_accounts(plan)
     parts: list[Records] = [instrument.to_commands() for instrument in instruments]
-    parts.append(account_commands({account_id: AccountFlag(0) for account_id in accounts}))
+    parts += venue.accounts(accounts, plan.config("portfolio", PortfolioConfig))
+    parts += [limits.to_commands() for limits in venue.limits()]
     parts += [limits.to_commands() for limits in plan.config("limits", LimitsConfig).limits(accounts, instruments)]
     if source is not None:
         parts.append(source.setup())

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
-from nautilus.core import Kernel
+from nautilus.core import COMMAND, Kernel
 from nautilus.engines import CATALOGUE
 from nautilus.engines.marketdata import MarketDataConfig
-from nautilus.engines.portfolio import PortfolioEngine
+from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.strategy import Strategy, StrategyEngine
 from nautilus.engines.trading import TradingConfig
 from nautilus.model.errors import ConfigError, VenueError
@@ -25,6 +26,7 @@ from nautilus.runtime.sources import derives, open_source
 from nautilus.runtime.strategies import load_strategies
 from nautilus.runtime.tally import Tally
 from nautilus.runtime.timing import TimedCore
+from nautilus.runtime.venue import VenueConfig
 from nautilus.simulation.config import RecordingConfig
 from nautilus.simulation.source import MarketSource
 
@@ -96,6 +98,8 @@ class Run:
         self._started_ns = monotonic_ns()
         lockstep = section(sections, "lockstep", LockStepConfig)
         limits = section(sections, "limits", LimitsConfig)
+        venue = section(sections, "venue", VenueConfig)
+        positions = section(sections, "portfolio", PortfolioConfig)
         clients = section(sections, "trading", TradingConfig).last_client_account
         self._seed = lockstep.seed if seed is None else seed
         self._latency = lockstep.latency if latency is None else latency
@@ -118,9 +122,9 @@ class Run:
                 f"accounts {accounts[0]} to {accounts[-1]}", where="strategy.first_account", expected=f"1 to {clients}"
             )
         self._kernel = Kernel(
-            instruments=instruments,
-            accounts=accounts,
-            limits=limits.limits(accounts, instruments),
+            instruments=venue.instruments(instruments),
+            accounts=np.concatenate(venue.accounts(accounts, positions) or [np.empty(0, COMMAND)]),
+            limits=(*venue.limits(), *limits.limits(accounts, instruments)),
             capacity=OPEN_ORDERS,
             huge_pages=False,  # a run is short: memory kept small beats the last nanoseconds
             journal=journal,

@@ -6,6 +6,8 @@ SECTIONS: dict[str, str] = {
     "lockstep": "nautilus.runtime.settings:LockStepConfig",
     "limits": "nautilus.runtime.settings:LimitsConfig",
     "risk": "nautilus.engines.risk:RiskConfig",
+    "venue": "nautilus.runtime.venue:VenueConfig",
+    "portfolio": "nautilus.engines.portfolio:PortfolioConfig",
     "trading": "nautilus.engines.trading:TradingConfig",
     "strategy": "nautilus.engines.strategy:StrategyConfig",
     "quoting": "nautilus.engines.strategy:QuotingConfig",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nautilus.core.account_view import AccountState
 from nautilus.core.kernel import Kernel, KernelError
 from nautilus.core.types import COMMAND, InstrumentFlag
 from nautilus.core.venue_view import venue_of
@@ -41,8 +42,11 @@ class Setup(NamedTuple):
     row: bytes
 
 
-def unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
-    """What a recovered kernel does not have yet; limits always, as they may have changed.
+def missing(kernel: Kernel, setup: Iterable[Setup]) -> Records:
+    """What a recovered kernel does not have yet, or has otherwise; limits always, as they may have changed.
+
+    How an instrument is made stays for the life of its id. An account that is to be otherwise is opened so again, which
+    the kernel refuses while there is something in it.
 
     Raises
     ------
@@ -56,7 +60,8 @@ def unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
                 kernel.best(each.key)
                 _check_venue(kernel, each)
             elif each.kind == CommandKind.ACCOUNT:
-                kernel.positions(each.key)
+                if not _same_account(kernel.account(each.key), np.frombuffer(each.row, COMMAND)[0]):
+                    rows.append(each.row)
             else:
                 rows.append(each.row)
         except KernelError:
@@ -73,3 +78,8 @@ def _check_venue(kernel: Kernel, setup: Setup) -> None:
             where="core",
             expected=f"venue {known}, as in the journal; an instrument of another venue has a number of its own",
         )
+
+
+def _same_account(known: AccountState, row: np.void) -> bool:
+    wanted = (int(row["flags"]), int(row["order_type"]) or 1, int(row["group_id"]))
+    return (known.flags, known.self_match or 1, known.self_match_group) == wanted

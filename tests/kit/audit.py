@@ -13,7 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from nautilus.core.types import EVENT, AccountFlag, CommandKind, EventKind, InstrumentFlag, OrderFlag, Side
+from nautilus.core.types import (
+    EVENT,
+    AccountFlag,
+    CommandKind,
+    EventFlag,
+    EventKind,
+    InstrumentFlag,
+    OrderFlag,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+)
 from tests.kit.pair import AnyKernel, held, levels
 
 Key = tuple[int, int]  # (account, order id)
@@ -21,12 +33,27 @@ Key = tuple[int, int]  # (account, order id)
 
 @dataclass
 class Open:
-    """What the events say about one order."""
+    """What the events say about one order. `display`: what an iceberg shows at most, 0: all; `shown`: what it shows."""
 
     instrument_id: int
     side: int
     price: int
     leaves: int
+    display: int = 0
+    shown: int = 0
+    order_type: int = OrderType.LIMIT
+    time_in_force: int = TimeInForce.GTC
+    parked: bool = False  # a child whose parent has not let it in
+
+    def show(self, most: int) -> None:
+        """Of what is left, so much at most."""
+        self.shown = min(most, self.leaves) if self.display else self.leaves
+
+    @property
+    def displayed(self) -> bool:
+        """In continuous trading."""
+        at_auction = self.time_in_force in (TimeInForce.AT_OPEN, TimeInForce.AT_CLOSE)
+        return self.order_type == OrderType.LIMIT and not at_auction and not self.parked
 
 
 class Audit:
@@ -61,17 +88,49 @@ class Audit:
         if kind == EventKind.ACCEPTED:
             assert key not in self._orders
             assert event["leaves_quantity"] == event["quantity"] > 0
-            self._orders[key] = Open(event["instrument_id"], event["side"], event["price_ticks"], event["quantity"])
+            told = event["flags"]
+            order = self._orders[key] = Open(
+                event["instrument_id"],
+                event["side"],
+                event["price_ticks"],
+                event["quantity"],
+                display=event["counter_leaves_quantity"],
+                order_type=told >> 16 & 0xFF,
+                time_in_force=told >> 24,
+                parked=event["counter_order_id"] != 0,
+            )
+            order.show(order.display)
         elif kind == EventKind.REPLACED:
             order = self._orders[key]
+            keeps = order.price == event["price_ticks"] and event["leaves_quantity"] <= order.leaves
             order.price, order.leaves = event["price_ticks"], event["leaves_quantity"]
+            order.show(order.shown if keeps else order.display)
+        elif kind == EventKind.TRIGGERED:
+            order = self._orders[key]
+            assert event["quantity"] == event["leaves_quantity"] <= order.leaves
+            order.leaves = event["leaves_quantity"]
+            order.show(order.display)
+            if event["reason"] == Reason.CONTINGENT:
+                order.parked = False
+                order.price = event["price_ticks"]
+            else:
+                order.order_type = OrderType.LIMIT if order.order_type == OrderType.STOP_LIMIT else OrderType.MARKET
+        elif kind == EventKind.REPLENISHED:
+            order = self._orders[key]
+            assert (order.shown, order.leaves) == (0, event["leaves_quantity"])
+            order.shown = event["quantity"]
         elif kind == EventKind.FILLED:
             self._fill(event, bool(command["flags"] & OrderFlag.TAPE))
         elif kind in (EventKind.CANCELLED, EventKind.EXPIRED):
-            order = self._orders.pop(key)
+            order = self._orders[key]
             tape = command["flags"] & OrderFlag.TAPE and key == (command["account_id"], command["order_id"])
-            assert event["quantity"] == order.leaves or (tape and event["quantity"] < order.leaves)
+            gone = order.leaves - event["leaves_quantity"]
+            assert event["quantity"] == gone or (tape and event["quantity"] < gone)
             assert (event["side"], event["instrument_id"]) == (order.side, order.instrument_id)
+            order.leaves = event["leaves_quantity"]
+            order.show(order.shown)
+            if not order.leaves:
+                del self._orders[key]
         elif kind == EventKind.APPLIED:
             self._applied(command)
 
@@ -94,6 +153,11 @@ class Audit:
         for account_id, order_id, leaves, sign in parties:
             order = self._orders[account_id, order_id]
             order.leaves -= quantity
+            if sign == -1 and not event["flags"] & EventFlag.AUCTION:
+                assert quantity <= order.shown, "a match takes what is shown"
+                order.show(order.shown - quantity)
+            else:
+                order.show(order.display)
             assert order.leaves == leaves or (tape and sign == 1 and order.leaves >= leaves)
             assert (order.side == Side.BUY) == (sign * direction == 1)
             if sign == -1:
@@ -111,8 +175,10 @@ class Audit:
         """Books and positions of the kernel are those that the events add up to."""
         books: dict[Key, dict[int, list[int]]] = defaultdict(dict)
         for order in self._orders.values():
+            if not order.displayed:
+                continue
             level = books[order.instrument_id, order.side].setdefault(order.price, [0, 0])
-            level[0] += order.leaves
+            level[0] += order.shown
             level[1] += 1
         for instrument_id in self._multipliers:
             bids, asks = levels(kernel, instrument_id)

@@ -110,13 +110,19 @@ TRAILING = (OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT)
 
 
 def instruments() -> np.ndarray:
-    """Plain; pro-rata with lots and bands; negative prices; two at an external venue; pro-rata lot by lot."""
+    """Plain; pro-rata with lots and bands; negative prices; two at an external venue; pro-rata lot by lot.
+
+    The second and third are explicit.
+    """
+    explicit = InstrumentFlag.EXPLICIT
     return builders.batch(
         builders.instrument(1, currency=0),
-        builders.instrument(2, multiplier=7, lot_step=5, minimum=10, price_step=2, flags=InstrumentFlag.PRO_RATA),
+        builders.instrument(
+            2, multiplier=7, lot_step=5, minimum=10, price_step=2, flags=InstrumentFlag.PRO_RATA | explicit
+        ),
         builders.band(2, 100, 5),
         builders.band(2, 120, 10),
-        builders.instrument(3, multiplier=1 << 20, negative=True, currency=2),
+        builders.instrument(3, multiplier=1 << 20, currency=2, flags=InstrumentFlag.NEGATIVE | explicit),
         builders.instrument(4, currency=0, venue_reference=9),
         builders.instrument(5, currency=1, flags=InstrumentFlag.PRO_RATA),
         builders.instrument(6, currency=300, venue_reference=9),

@@ -87,7 +87,7 @@ class TwinAdministration(TwinSettling):
             not 1 <= command.quantity <= MAX_MULTIPLIER
             or any(not 0 <= step <= 1 << 40 for step in steps)
             or command.offset < 0
-            or command.flags & ~int(InstrumentFlag.NEGATIVE | InstrumentFlag.PRO_RATA)
+            or command.flags & ~int(InstrumentFlag.NEGATIVE | InstrumentFlag.PRO_RATA | InstrumentFlag.EXPLICIT)
             or command.venue_reference > MAX_VENUE
         ):
             return Reason.MALFORMED
@@ -208,7 +208,10 @@ class TwinAdministration(TwinSettling):
             return Reason.EXPIRY
         for instrument_id in [command.instrument_id] if command.instrument_id else sorted(self.instruments):
             instrument = self.instruments[instrument_id]
+            other = instrument.phase != phase
             self._change_phase(instrument, phase)
+            if other and instrument.flags & InstrumentFlag.EXPLICIT:
+                self._emit(EventKind.PHASE, instrument_id=instrument_id, quantity=phase)
             instrument.close_ns, instrument.date = close, command.offset
             day_orders = [
                 order

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from nautilus.core.types import EVENT, EventKind, OrderFlag, OrderType, Reason, Side, Standing, TimeInForce
+from nautilus.core.types import (
+    EVENT,
+    EventKind,
+    InstrumentFlag,
+    OrderFlag,
+    OrderType,
+    Reason,
+    Side,
+    Standing,
+    TimeInForce,
+)
 from tests.kit.twin_state import AUCTIONS, LAST_NS, WAITING, Command, Instrument, Order, Timer
 from tests.kit.twin_words import TwinWords
 
@@ -48,6 +58,15 @@ class TwinBook(TwinWords):
             "strategy_id": order.strategy_id,
         }
         self._emit(kind, **{**named, **values})
+
+    def _explicit(self, order: Order) -> bool:
+        return self.instruments[order.instrument_id].flags & InstrumentFlag.EXPLICIT != 0
+
+    def _restate(self, order: Order) -> None:
+        """On an explicit instrument: what the order is now by the rules of its type."""
+        if self._explicit(order):
+            total = order.filled + order.leaves
+            self._tell(EventKind.REPLACED, order, quantity=total, leaves_quantity=order.leaves, reason=Reason.RESTATED)
 
     def _echo(self) -> dict[str, int]:
         """The fields of the command that REJECTED, DUPLICATE and APPLIED repeat."""

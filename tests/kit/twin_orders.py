@@ -233,6 +233,7 @@ class TwinOrders(TwinVenues):
             self._end(order, Reason.UNFILLED)
             return
         order.order_type, order.price, order.valuation = OrderType.LIMIT, best, best
+        self._restate(order)
         self._aggress(order)
 
     def _peg_price(self, order: Order) -> int | None:
@@ -310,7 +311,8 @@ class TwinOrders(TwinVenues):
         if not order.unentered and self._crossed(order, command.price_ticks) is not None:
             self._reject(Reason.WOULD_CROSS, echo=echo)
             return
-        self._emit(EventKind.REPLACED, **echo, leaves_quantity=changed.leaves)
+        trigger = command.trigger_ticks if self._explicit(order) else 0
+        self._emit(EventKind.REPLACED, **echo, leaves_quantity=changed.leaves, fee=trigger)
         keeps = (changed.price, changed.distance) == (order.price, order.distance) and changed.leaves <= order.leaves
         self._apply_replaced(order, changed, keeps)
 

@@ -87,6 +87,7 @@ class TwinSettling(TwinOrders):
                 child.leaves = more
                 child.released += more
                 self._orphan(child)
+                self._restate(child)
             else:
                 if more > 0:
                     self._raise_child(child, more)
@@ -229,6 +230,7 @@ class TwinSettling(TwinOrders):
                 self._end(order, Reason.PRICE)
                 return
             order.price = order.valuation = price
+            self._restate(order)
         order.order_type = OrderType.LIMIT
         self._aggress(order)
 

@@ -2,9 +2,9 @@
 
 What `Kernel.depth` shows follows from the events alone (docs/kernel-orders.md): displayed orders, of an iceberg the
 part that it shows. Orders that wait, are parked or dark are kept here for the moment when they come to be displayed.
-Three prices no event tells: where a TRAILING_STOP_LIMIT comes to rest (trigger, distance and tick table give it),
-where a MARKET_TO_LIMIT does (the best opposite price, or that of the first order which it met), and where a PEGGED
-order stands, which nobody sees.
+Where a PEGGED order stands no event tells, and nobody sees it. Where a TRAILING_STOP_LIMIT and a MARKET_TO_LIMIT come
+to rest, events of an explicit instrument tell (reason RESTATED). Of another, trigger, distance and tick table give the
+one; the best opposite price, or that of the first order which it met, gives the other.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _PHASES = {
 _FIRST_AUCTION = int(TimeInForce.AT_OPEN)
 _UNSEEN = int(OrderFlag.HIDDEN | OrderFlag.ALL_OR_NONE)
 _PLAIN = LIMIT << 16
-_CONTINGENT = int(Reason.CONTINGENT)
+_CONTINGENT, _RESTATED = int(Reason.CONTINGENT), int(Reason.RESTATED)
 _BEFORE_A_MATCH = frozenset((int(Reason.SELF_MATCH), int(Reason.REDUCE_ONLY)))
 _AUCTION = int(EventFlag.AUCTION)
 CONTINUOUS, VOLATILITY = int(SessionPhase.CONTINUOUS), int(SessionPhase.VOLATILITY_AUCTION)
@@ -168,7 +168,10 @@ class Orders:
             else:
                 self._remove(key, order)
         elif kind == REPLACED:
-            self._replace(order, row[4], leaves)
+            if row[9] == _RESTATED and self._pricing is not None and self._pricing[0] is order:
+                self._settle_price(row[4])
+            else:
+                self._replace(order, row[4], leaves)
         elif kind == REPLENISHED:
             self._show(order, row[5])
         elif row[9] == _CONTINGENT:

@@ -11,6 +11,7 @@ from nautilus.model.commands import CancelOrder, MassCancel, ReplaceOrder, Submi
 from nautilus.model.enums import CommandKind, OrderFlag, OrderState, OrderType, Reason, Side, TimeInForce
 from nautilus.model.errors import ModelError
 from nautilus.model.events import (
+    UNASKED,
     ExecutionReport,
     OrderAccepted,
     OrderFilled,
@@ -283,12 +284,16 @@ class Desk:
             if report.price_ticks:
                 order.price_ticks = report.price_ticks  # a sliding order has moved
         elif isinstance(report, OrderReplaced):
-            if report.price_ticks or order.order_type != OrderType.TRAILING_STOP_LIMIT:
+            asked = report.reason not in UNASKED
+            # What is a distance or a cap stays where the report tells no price, or where the order stands.
+            if order.order_type == OrderType.PEGGED:
+                order.price_ticks = report.price_ticks if asked else order.price_ticks
+            elif report.price_ticks or order.order_type != OrderType.TRAILING_STOP_LIMIT:
                 order.price_ticks = report.price_ticks
+            if report.reason == Reason.RESTATED and order.order_type == OrderType.MARKET_TO_LIMIT:
+                order.order_type = OrderType.LIMIT
             order.quantity = report.quantity
             order.leaves_quantity = report.leaves_quantity
-            # What a group did answers no request.
-            asked = report.reason != Reason.CONTINGENT
             if asked and order.state in (OrderState.PENDING_REPLACE, OrderState.UNKNOWN):
                 order.state = OrderState.OPEN
         elif isinstance(report, OrderRejected):
@@ -300,7 +305,7 @@ class Desk:
             order.leaves_quantity = report.leaves_quantity
             if report.reason != Reason.CONTINGENT:
                 if order.order_type == OrderType.TRAILING_STOP_LIMIT:
-                    order.price_ticks = 0  # not told
+                    order.price_ticks = 0  # RESTATED tells it, where the instrument is explicit
                 order.order_type = OrderType.MARKET if order.order_type in _STOPS else OrderType.LIMIT
                 order.trigger_ticks = 0
             elif report.price_ticks:

@@ -108,14 +108,23 @@ class ClientOrder:
         if self.state in (OrderState.PENDING_NEW, OrderState.UNKNOWN):
             self.state = OrderState.OPEN
 
-    def replaced(self, price_ticks: int, quantity: int, leaves: int) -> None:
+    def replaced(self, price_ticks: int, quantity: int, leaves: int, trigger_ticks: int = 0) -> None:
         """Price and quantities are these."""
         self.quantity, self.leaves = quantity, leaves
+        self.trigger_ticks = trigger_ticks or self.trigger_ticks
         # A trailing order's REPLACED says no price: its distance stays.
         if price_ticks or self.order_type != OrderType.TRAILING_STOP_LIMIT:
             self.price_ticks = price_ticks
         if self.state != OrderState.PENDING_CANCEL:
             self.state = OrderState.OPEN
+
+    def changed(self, price_ticks: int, quantity: int, leaves: int, *, restated: bool) -> None:
+        """Nobody asked: a group or a parent did it, or (`restated`) its own type."""
+        self.quantity, self.leaves = quantity, leaves
+        if restated and self.order_type == OrderType.MARKET_TO_LIMIT and not self.parent_order_id:
+            self.order_type = OrderType.LIMIT
+        if self.order_type not in (OrderType.TRAILING_STOP_LIMIT, OrderType.PEGGED):
+            self.price_ticks = price_ticks  # else it is a distance, or a cap, and stays
 
     def traded(self, price_ticks: int) -> None:
         """It met another order, or an external venue says that it did."""
@@ -133,7 +142,7 @@ class ClientOrder:
                 self.price_ticks = price_ticks
             return
         if self.order_type == OrderType.TRAILING_STOP_LIMIT:
-            self.price_ticks = 0  # no event tells the limit that it has now
+            self.price_ticks = 0  # told next (RESTATED), where the instrument is explicit
         self.order_type = OrderType.LIMIT if self.order_type in _TO_LIMIT else OrderType.MARKET
         self.trigger_ticks = 0
 

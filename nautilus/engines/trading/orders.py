@@ -17,6 +17,7 @@ from nautilus.engines.trading.reports import ReportExpander
 from nautilus.model.commands import CancelOrder, KillSwitch, ReplaceOrder, ResumeTrading, SubmitOrder
 from nautilus.model.enums import CommandKind, EventKind, OrderType, Reason, SessionPhase, Side, violated_reasons
 from nautilus.model.errors import BusError, ModelError, NautilusError, UnknownInstrumentError
+from nautilus.model.events import UNASKED
 from nautilus.model.ids import MAX_ID_32
 from nautilus.model.instrument import Instrument
 from nautilus.model.queries import (
@@ -329,7 +330,7 @@ class OrderDesk:
                     status = "accepted"
                 case EventKind.TRIGGERED:
                     status = "triggered"
-                case EventKind.REPLACED if event[_REASON] != Reason.CONTINGENT:
+                case EventKind.REPLACED if event[_REASON] not in UNASKED:
                     status = "replaced"
                 case EventKind.CANCELLED | EventKind.EXPIRED if not leaves:
                     status = "cancelled"

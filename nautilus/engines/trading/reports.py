@@ -21,10 +21,12 @@ from nautilus.model.enums import (
     OrderType,
     Reason,
     SessionPhase,
+    Side,
     TimeInForce,
     violated_reasons,
 )
 from nautilus.model.events import (
+    UNASKED,
     ExecutionReport,
     OrderAccepted,
     OrderCancelled,
@@ -129,7 +131,7 @@ class ReportExpander:
             counter_account_id, strategy_id, _,
         ) = row  # fmt: skip
         key = (account_id, order_id)
-        common = (sequence, now_ns, account_id, strategy_id, instrument_id, order_id, SIDES[side])
+        common = (sequence, now_ns, account_id, strategy_id, instrument_id, order_id, _side(side))
         figures = (price, quantity, leaves, source_sequence)
         order = self.orders.get(key)
         match kind:
@@ -176,10 +178,12 @@ class ReportExpander:
                     self._leave(counter_key, counter_leaves)
             case EventKind.ACCEPTED:
                 if order is None:
-                    self.orders[key] = ClientOrder(
-                        instrument_id, side, price, quantity, leaves, strategy_id, flags, fee, counter_leaves,
-                        counter_order_id,
-                    )  # fmt: skip
+                    # A TAPE order is over with its command; what recorded orders took of it no event tells.
+                    if not flags & OrderFlag.TAPE:
+                        self.orders[key] = ClientOrder(
+                            instrument_id, side, price, quantity, leaves, strategy_id, flags, fee, counter_leaves,
+                            counter_order_id,
+                        )  # fmt: skip
                 else:  # of an external venue: the order is known since it was routed
                     order.accepted(price, quantity, leaves)
                 reports.append(
@@ -201,9 +205,11 @@ class ReportExpander:
                 self._leave(key, 0)
                 reports.append(OrderExpired(*common, *figures, reason=Reason(reason)))
             case EventKind.REPLACED:
-                if order is not None:
-                    order.replaced(price, quantity, leaves)
-                reports.append(OrderReplaced(*common, *figures, reason=Reason(reason)))
+                if order is not None and reason in UNASKED:
+                    order.changed(price, quantity, leaves, restated=reason == Reason.RESTATED)
+                elif order is not None:
+                    order.replaced(price, quantity, leaves, fee)
+                reports.append(OrderReplaced(*common, *figures, reason=Reason(reason), trigger_ticks=fee))
             case EventKind.TRIGGERED:
                 if order is not None:
                     order.triggered(price, leaves, child=reason == Reason.CONTINGENT)
@@ -267,7 +273,7 @@ class ReportExpander:
                 strategy_id,
                 instrument_id,
                 order_id,
-                SIDES[side],
+                _side(side),
                 price,
                 quantity,
                 leaves,
@@ -286,6 +292,11 @@ class ReportExpander:
             order.leaves = leaves
         else:
             del self.orders[key]
+
+
+def _side(side: int) -> Side | None:
+    """None also for what is no side: REJECTED repeats whatever a command said."""
+    return SIDES[side] if side < len(SIDES) else None
 
 
 @lru_cache(maxsize=4_096)

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nautilus.core import COMMAND, CommandKind, Kernel, OrderType, Side, TimeInForce
+from nautilus.core import COMMAND, CommandKind, EventKind, Kernel, OrderFlag, OrderType, Side, TimeInForce
 from tests.kit import builders
 from tests.kit.builders import BUY, IOC, batch, market, mass_cancel, new, replace
 from tests.kit.pair import levels, reasons, told
@@ -102,3 +102,18 @@ def test_events_of_one_command_beyond_any_estimate_are_all_returned() -> None:
     events = kernel.process(batch(mass_cancel(), new(1 << 30, BUY, 1, 1)))
     assert len(events) == 50_002
     assert np.array_equal(np.diff(events["sequence"]), np.ones(50_001))
+
+
+def test_a_small_kernel_tells_all_of_an_order_that_meets_an_iceberg_a_million_times() -> None:
+    """Events of one command are bounded by 2^19 parts that icebergs show, not by the number of orders."""
+    kernel = opened(capacity=8)
+    grouped = {"flags": OrderFlag.GROUP_OUO, "group_id": 3}
+    kernel.process(batch(new(1, BUY, 100, 1 << 24, display_quantity=1, **grouped), new(2, BUY, 90, 1 << 24, **grouped)))
+    lots = (1 << 20) + 5
+    taken = market(3, Side.SELL, lots, account_id=2)
+    events = kernel.process(taken)
+    kinds = Counter(events["kind"].tolist())
+    assert (kinds[EventKind.REPLENISHED], kinds[EventKind.REPLACED]) == ((1 << 19) + 1, kinds[EventKind.FILLED])
+    assert events["quantity"][events["kind"] == EventKind.FILLED].sum() == lots
+    assert np.diff(events["sequence"]).tolist() == [1] * (len(events) - 1)
+    assert kernel.orders()["leaves_quantity"].tolist() == [(1 << 24) - lots] * 2

@@ -132,7 +132,7 @@ def test_negative_prices_need_leave():
     spread = btcusdt(negative_prices=True)
     assert spread.ticks("-0.1") == -1
     assert spread.price(-1) == Decimal("-0.1")
-    assert spread.to_commands()["flags"][0] == InstrumentFlag.NEGATIVE
+    assert spread.to_commands()["flags"][0] == InstrumentFlag.NEGATIVE | InstrumentFlag.EXPLICIT
 
 
 @given(st.floats(0.5, 3e6, allow_nan=False), st.booleans())
@@ -179,6 +179,9 @@ def test_the_multiplier_is_money_units_per_tick_and_lot():
         {"quote_currency": ""},
         {"symbol": ""},
         {"currency_decimals": 40},
+        {"allocation": "by lot"},
+        {"routed": True, "venue_id": 256},
+        {"routed": True, "allocation": "pro-rata"},
     ],
 )
 def test_a_malformed_instrument_is_refused(changes):
@@ -195,6 +198,20 @@ def test_the_core_takes_the_commands_of_an_instrument_with_bands():
     assert commands["price_ticks"].tolist() == [1, 10_000]
     assert kernel.last_event_sequence == 3 + 16  # two rows, one row, sixteen accounts
     assert np.all(kernel.process(SHARES.to_commands()[:1])["kind"] != 0)
+
+
+def test_an_instrument_says_how_it_allocates_what_its_events_tell_and_where_it_is_matched():
+    flags = {
+        (): InstrumentFlag.EXPLICIT,
+        ("allocation",): InstrumentFlag.EXPLICIT | InstrumentFlag.PRO_RATA,
+        ("explicit",): 0,
+        ("routed",): InstrumentFlag.EXPLICIT,
+    }
+    values = {"allocation": "pro-rata", "explicit": False, "routed": True}
+    for names, expected in flags.items():
+        [row] = btcusdt(**{name: values[name] for name in names}).to_commands()
+        assert (row["flags"], row["venue_reference"]) == (expected, 1 if "routed" in names else 0)
+        assert Kernel(instruments=np.array([row], COMMAND), huge_pages=False, capacity=8).best(1) == (0, 0, 0, 0)
 
 
 @given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=5))

@@ -21,14 +21,19 @@ def test_every_limit_is_taken_by_the_core() -> None:
     )  # fmt: skip
     commands = limits.to_commands()
     kinds = set(commands["order_type"].tolist())
-    assert kinds == set(LimitKind) - {LimitKind.CREDIT_TOTAL, LimitKind.VOLATILITY_BAND}
+    of_all = Limits(volatility_band_bps=500, volatility_ns=60, credit_total=20)
+    whole = of_all.to_commands()
+    assert kinds == set(LimitKind) - set(whole["order_type"].tolist())
+    assert whole[["order_type", "quantity", "expire_ns"]].tolist() == [
+        (LimitKind.VOLATILITY_BAND, 500, 60), (LimitKind.CREDIT_TOTAL, 20, 0),
+    ]  # fmt: skip
     windows = dict(zip(commands["order_type"].tolist(), commands["expire_ns"].tolist(), strict=True))
     assert {kind: window for kind, window in windows.items() if window} == {
         LimitKind.MESSAGE_RATE: 1_000_000_000,
         LimitKind.PRICE_BAND: 60_000_000_000,
         LimitKind.DUPLICATE: 16,
     }
-    Kernel(limits=limits, capacity=8, closed_capacity=8, huge_pages=False)
+    Kernel(limits=[limits, of_all], capacity=8, closed_capacity=8, huge_pages=False)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,12 @@ def test_every_limit_is_taken_by_the_core() -> None:
         {"executions": 0},
         {"stale_price_ns": 0},
         {"duplicate_window_ns": 0},
+        {"volatility_band_bps": 0},
+        {"volatility_band_bps": 1_000_001},
+        {"volatility_band_bps": 1, "volatility_ns": -1},
+        {"volatility_band_bps": 1, "account_id": 1},
+        {"credit_total": 1, "account_id": 1},
+        {"credit_total": 1, "instrument_id": 1},
     ],
 )
 def test_limit_that_the_core_would_refuse_is_none(values: dict[str, Any]) -> None:

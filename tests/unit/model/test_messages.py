@@ -128,7 +128,8 @@ def test_a_phase_is_also_the_order_id_which_the_event_repeats():
         "source_sequence": 17,
     }
     kernel = Kernel(instruments=[btcusdt()], huge_pages=False)
-    [applied] = kernel.process(command_array(SetPhase(SessionPhase.HALTED, 1).to_row(1)))
+    told, applied = kernel.process(command_array(SetPhase(SessionPhase.HALTED, 1).to_row(1)))
+    assert (told["kind"], told["quantity"]) == (enums.EventKind.PHASE, SessionPhase.HALTED)
     assert (applied["order_id"], applied["instrument_id"]) == (SessionPhase.HALTED, 1)
 
 
