@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nautilus.simulation.source import MarketSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-LIVE_SECTIONS = ("platform", "core", "journal", "replica", "logging", "http")
+LIVE_SECTIONS = ("platform", "core", "journal", "replica", "venue0", "venue1", "venue2", "logging", "http")
 """Settings that a run in lock-step would ignore."""
 MOST_SECONDS = 1e9
 """Thirty years: virtual time stays within 64 bits of nanoseconds."""

@@ -76,7 +76,7 @@ def _print(found: Status, core: EngineStatus, follower: dict[str, int]) -> None:
     counters = (("star", found.bus["star"]), ("mesh", found.bus["mesh"]), ("orders", found.orders))
     journal = [(name, values) for name, values in (("follower", follower), ("replica", found.replica)) if values]
     rows: tuple[tuple[str, Mapping[str, int | str]], ...]
-    rows = (*counters, ("journal", journal_text(found.journal)), *journal)
+    rows = (*counters, ("journal", journal_text(found.journal)), *journal, *found.venues.items())
     for name, values in rows:
         parts = [
             f"{key} {value}" if isinstance(value, str) else f"{short(value)} {key.replace('_', ' ')}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,7 +32,7 @@ from nautilus.runtime.client import EngineError, NotReachableError
 from nautilus.runtime.clock import pause
 from nautilus.runtime.status import plain, read_status
 from nautilus.trading.venue_orders import VenueOrders
-from tests.kit.platform import Platform, demo
+from tests.kit.platform import Platform, demo, run_cli
 from tests.kit.venue_checks import check_history
 
 EXTERNAL = {"EXTUSD": 101, "EXTEUR": 102}
@@ -164,7 +165,10 @@ def test_a_killed_session_leaves_its_accounts_closed_until_everything_is_known_a
     with platform_with() as (running, venue):
         venue.say("calm")
         running.wait(lambda: is_live(running), "a session that is live", SECONDS)
-        placed = [running.ask("trading", order()) for _ in range(3)]
+        name = ("--instance", running.instance.name)
+        placed = [running.ask("trading", order()) for _ in range(2)]
+        line = ("order", "submit", "EXTUSD", "buy", "5", "--price", "1.00", "--account", "1")
+        placed.append(json.loads(run_cli(*line, *name, "--json")))
         assert [found["status"] for found in placed] == ["routed"] * 3
         ids = [client_id(found["order_id"]) for found in placed]
         history = History(running)
@@ -172,6 +176,11 @@ def test_a_killed_session_leaves_its_accounts_closed_until_everything_is_known_a
             lambda: history.settled(venue.truth()) and set(venue.truth()["working"]) == set(ids), "orders there"
         )
         assert plain(read_status(running.instance))["status"] == "healthy"
+        assert re.search(
+            r"^venue0 +name venue0, 9 venue id, session live, 3 open accounts", run_cli("status", *name), re.M
+        )
+        listed = json.loads(run_cli("order", "list", "--account", "1", *name, "--json"))["orders"]
+        assert {line["order_id"] for line in listed} == {found["order_id"] for found in placed}
 
         venue.process.send_signal(signal.SIGSTOP)
         before = running.pid("venue0")

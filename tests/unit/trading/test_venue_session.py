@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from nautilus.core import Kernel
-from nautilus.core.types import EventKind, OrderState, Reason
+from nautilus.core.types import CommandKind, EventKind, OrderState, Reason
+from nautilus.core.venue_view import external_venues
 from nautilus.model.venue import OrderKey, number_of
 from nautilus.trading.venue_session import VENUE_SOURCES, SessionState, VenueSession
 from tests.kit import builders
@@ -41,7 +42,7 @@ class Scenario:
     def now(self) -> int:
         return self.clock[0]
 
-    def begin(self) -> VenueSession:
+    def begin(self, accounts: tuple[int, ...] | None = None) -> VenueSession:
         """A session that knows nothing, in a process of its own in real life."""
         self.sessions += 1
         self.lost += self.session.lost if self.sessions > 1 else 0
@@ -53,6 +54,7 @@ class Scenario:
             patience_ns=200 * MS,
             ask_every_ns=50 * MS,
             clock=self.now,
+            accounts=accounts,
         )
 
     def turn(self, trade: bool = True) -> None:
@@ -145,6 +147,72 @@ def test_a_session_sends_nothing_that_was_routed_before_it_began() -> None:
     assert scenario.venue.queries[OrderKey(1, 7, 1).client_id] == 1
     last = scenario.core.events[-1][-1]
     assert not len(scenario.session.orders), last
+
+
+def opened(scenario: Scenario) -> int:
+    """Accounts that are open at the venue."""
+    return external_venues(scenario.core.kernel)[0].open_accounts
+
+
+def test_only_the_accounts_of_the_venue_are_opened_there() -> None:
+    scenario = Scenario(3)
+    scenario.session = scenario.begin(accounts=(2, 99))
+    scenario.settle()
+    assert opened(scenario) == scenario.session.reconciled == 1
+    refused = scenario.core.process(builders.new(7, 1, account_id=1, instrument_id=1, price_ticks=100, quantity=5))
+    assert refused["flags"][0] >> int(Reason.RECONCILE) & 1
+    routed = scenario.core.process(builders.new(8, 1, account_id=2, instrument_id=1, price_ticks=100, quantity=5))
+    assert routed["kind"].tolist() == [EventKind.ROUTED]
+
+
+def test_a_session_whose_accounts_the_core_has_closed_asks_after_everything_again() -> None:
+    scenario = Scenario(3)
+    scenario.settle()
+    scenario.core.process(builders.new(7, 1, account_id=1, instrument_id=1, price_ticks=100, quantity=5))
+    scenario.settle()
+    begun = scenario.venue.session
+    before = dict(scenario.venue.submits)
+    assert before == {OrderKey(1, 7, 1).client_id: 1}
+    scenario.core.process(builders.command(CommandKind.VENUE_UNKNOWN, instrument_id=2))
+    assert opened(scenario) == 0
+    left = [scenario.session.live]
+    while all(left) and len(left) < 20:  # it may read one event at a time
+        scenario.session.step()
+        left.append(scenario.session.live)
+    assert not left[-1]
+    scenario.settle()
+    assert opened(scenario) == 3
+    assert scenario.venue.session == begun + 1
+    assert scenario.venue.submits == before
+    assert scenario.venue.queries[OrderKey(1, 7, 1).client_id] > 0
+    # One that begins reads of all that was closed before, and begins once.
+    scenario.session = scenario.begin()
+    scenario.settle()
+    assert scenario.venue.session == begun + 2
+
+
+def test_a_session_that_ends_has_its_accounts_closed_behind_its_last_reports() -> None:
+    scenario = Scenario(3)
+    scenario.settle()
+    scenario.core.process(builders.new(7, 1, account_id=1, instrument_id=1, price_ticks=100, quantity=5))
+    scenario.session.step()
+    scenario.session.end()
+    assert opened(scenario) == 0
+    kinds = np.concatenate(scenario.core.kinds)
+    assert kinds[-1] == CommandKind.VENUE_UNKNOWN
+    assert scenario.session.orders.get(OrderKey(1, 7, 1)) is not None
+    scenario.session = scenario.begin()
+    scenario.settle()
+    assert scenario.venue.submits == {OrderKey(1, 7, 1).client_id: 1}
+    assert opened(scenario) == 3
+
+
+def test_a_session_ends_although_there_is_no_core() -> None:
+    scenario = Scenario(3)
+    scenario.settle()
+    scenario.core.absent = True
+    scenario.session.end()
+    assert opened(scenario) == 3, "the core finds the slot empty, and closes them itself"
 
 
 def test_text_ids_become_numbers_that_do_not_meet() -> None:
