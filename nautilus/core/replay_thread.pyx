@@ -7,7 +7,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from nautilus.core.hashing cimport xxh64_value
-from nautilus.core.orders cimport kernel_step, look_ahead
+from nautilus.core.orders cimport kernel_run
 from nautilus.core.port cimport state_load, state_store
 from nautilus.core.ring cimport cpu_relax
 from nautilus.core.state cimport kernel_t
@@ -76,11 +76,8 @@ cdef void carry_out(kernel_t* k, batch_t* batch) noexcept nogil:
     k.out_count = kept
     if k.spill_read == k.spill_count:
         k.spill_read = k.spill_count = 0
-        while i < batch.count and k.spill_count == 0:
-            look_ahead(k, batch.commands, i, batch.count)
-            kernel_step(k, &batch.commands[i], NULL)
-            i += 1
-    # The running hash of the events is the owner's work.
+        # The running hash of the events is the owner's work.
+        i += kernel_run(k, &batch.commands[i], batch.count - i, NULL, False)
     k.out_hashed = k.out_count
     k.spill_hashed = k.spill_count
     batch.done = i

@@ -53,6 +53,7 @@ def recover(
     segment_bytes: int,
     standby: bool = False,
     confirm: Callable[[int], None] | None = None,
+    huge_pages: bool = False,
 ) -> Recovered:
     """Open `data`/journal and `data`/events, new or as they were left.
 
@@ -64,6 +65,8 @@ def recover(
         Not as the core: the epoch stays what the journal says.
     confirm
         Called with a command before events up to it are appended to the log: it returns when they may be shown.
+    huge_pages
+        Ask for them for the kernel's memory.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def recover(
     heads = segment_heads(path) if path.is_dir() else []
     epoch = None if standby else epoch_for(data, heads[-1].epoch if heads else 0)
     replay = Replay(
-        partial(Kernel, accounts=(), huge_pages=False),
+        partial(Kernel, accounts=(), huge_pages=huge_pages),
         open_log=partial(_open_log, Path(data, "events"), path, policy, segment_bytes),
     )
     journal = None
