@@ -30,6 +30,7 @@ BENCHES = {
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
     "mesh": "perf.bench_mesh",
+    "mesh_orders": "perf.bench_mesh_orders",
     "order_round_trip": "perf.bench_order_round_trip",
     "platform": "perf.bench_platform",
 }

@@ -10,6 +10,7 @@ made where `TMPDIR` says: of a disk, not of memory, for the figures with `disk`.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
@@ -110,12 +111,38 @@ def _disk(report: Report, place: Path, flow: Workload) -> None:
         report.latency("disk acknowledgement, one at a time", took)
         p99 = float(np.percentile(took, 99)) / 1000
         report.add("disk acknowledgement, p99", "us", [p99], 0.0, goal=1000.0, lower_is_better=True)
+        alone = _flushes(place)
+        report.latency("pwrite and fdatasync of 72 B alone", alone)
+        report.add(
+            "pwrite and fdatasync of 72 B alone, p99",
+            "us",
+            [float(np.percentile(alone, 99)) / 1000],
+            0.0,
+            lower_is_better=True,
+        )
         facts = core.facts()
         report.notes.append(f"{facts['flushes']:,} flushes of {facts['commands']:,} commands with `disk`.")
         port.close()
     finally:
         core.stop()
         found.log.close()
+
+
+def _flushes(place: Path) -> np.ndarray:
+    """What the disk alone takes: nanoseconds of a short write to blocks that are written to already, and its flush."""
+    took = np.zeros(PACED, np.int64)
+    fd = os.open(place / "flushes", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.write(fd, bytes(72 * PACED))
+        os.fsync(fd)
+        for number in range(PACED):
+            start = perf_counter_ns()
+            os.pwrite(fd, b"x" * 72, 72 * number)
+            os.fdatasync(fd)
+            took[number] = perf_counter_ns() - start
+    finally:
+        os.close(fd)
+    return took
 
 
 def _through(port: Port, commands: np.ndarray, buffer: np.ndarray) -> None:

@@ -41,6 +41,7 @@ ctypedef struct journal_t:
     int spares                      # next ones, already allocated
     int[JOURNAL_SPARES] spare_fd
     int64_t offset                  # bytes in the file, header included, without the staged ones
+    int64_t zeroed                  # policy DISK: bytes of the file up to which a write changes no extent
     int64_t first_sequence
     int64_t segment_bytes
     int64_t reserve_bytes           # kept for cancels and kill while no next segment can be had

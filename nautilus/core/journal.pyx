@@ -11,7 +11,7 @@ from nautilus.core.journal_reader cimport JournalReader as Reader
 from nautilus.core.journal_recovery cimport lock_directory, make_sound, mark_unsynced, sync_directory
 from nautilus.core.segment cimport (
     RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_CHAINED, hash_body_t, open_directory, os_error, path_bytes,
-    seal_body_t, segment_digest, segment_header_t, segment_mark, segment_name, segment_write_header, write_all)
+    seal_body_t, segment_digest, segment_header_t, segment_mark, segment_name, segment_write_header, write_all, zero_ahead)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT
 
 import numpy as np
@@ -132,12 +132,15 @@ cdef void set_limit(journal_t* journal) noexcept nogil:
 
 
 cdef int journal_flush(journal_t* journal) noexcept nogil:
-    cdef int rc
+    cdef int rc = 0
     if journal_ready(journal) != 0:
         return journal.error
     if journal.used == 0:
         return 0
-    rc = write_all(journal.fd, journal.buffer, journal.used, journal.offset)
+    if journal.policy == POLICY_DISK:
+        rc = zero_ahead(journal.fd, journal.offset, journal.used, journal.segment_bytes, &journal.zeroed)
+    if rc == 0:
+        rc = write_all(journal.fd, journal.buffer, journal.used, journal.offset)
     if rc != 0:
         return journal_fail(journal, rc)
     journal.offset += <int64_t>journal.used
@@ -228,7 +231,7 @@ cdef int begin_segment(journal_t* journal, uint32_t previous_chain, uint64_t pre
 cdef void enter_segment(journal_t* journal, const segment_header_t* header) noexcept nogil:
     journal.spares -= 1
     journal.fd = journal.spare_fd[journal.spares]
-    journal.offset = JOURNAL_HEADER
+    journal.offset = journal.zeroed = JOURNAL_HEADER
     journal.bytes_written += JOURNAL_HEADER
     journal.first_sequence = journal.last_sequence + 1
     journal.chain = header.crc

@@ -148,6 +148,10 @@ cdef int64_t cursor_data_end(cursor_t* cursor, int64_t offset) noexcept nogil
 # The same for bytes that are to be kept when the segment is cut at `offset`.
 cdef int64_t cursor_kept_end(cursor_t* cursor, int64_t offset) noexcept nogil
 
+# Before `used` bytes go to `offset` and are flushed to the disk: where that is little, and reaches behind `zeroed`, write
+# zeros to what comes next, and move `zeroed`. 0 or -errno. To write to an allocated block for the first time changes the
+# extents of the file, which the file system's own journal commits with the flush: so that is done for many at once.
+cdef int zero_ahead(int fd, int64_t offset, size_t used, int64_t segment_bytes, int64_t* zeroed) noexcept nogil
 cdef int write_all(int fd, const void* data, size_t length, int64_t offset) noexcept nogil
 cdef int64_t read_all(int fd, void* data, size_t length, int64_t offset) noexcept nogil
 

@@ -15,6 +15,7 @@ from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import (
     CancelOrder,
+    CommandBatch,
     KillSwitch,
     MassCancel,
     ReplaceOrder,
@@ -24,6 +25,7 @@ from nautilus.model.commands import (
 )
 from nautilus.model.errors import ModelError
 from nautilus.model.events import (
+    BatchAcknowledged,
     CommandAcknowledged,
     OrderAccepted,
     OrderCancelled,
@@ -82,12 +84,14 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     Account,
     AmendRequest,
     Auction,
+    BatchAcknowledged,
     Book,
     BookDelta,
     BookLevel,
     CancelOrder,
     CancelRequest,
     CommandAcknowledged,
+    CommandBatch,
     CorePosition,
     CoreState,
     GetBook,

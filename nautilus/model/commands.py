@@ -7,13 +7,14 @@ deadline has passed when it is sequenced is refused (LATE).
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import msgspec
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from nautilus.model.enums import CommandKind, OrderFlag, OrderType, SessionPhase, Side, TimeInForce
 from nautilus.model.message import Message
-from nautilus.model.records import command_row
+from nautilus.model.records import command_row, row_packer
+
+_PACKERS: dict[type[CommandMessage], Callable[[Any, int], bytes]] = {}
 
 
 class CommandMessage(Message, frozen=True):
@@ -23,7 +24,10 @@ class CommandMessage(Message, frozen=True):
 
     def to_row(self, now_ns: int) -> bytes:
         """The COMMAND record, as its 128 bytes."""
-        return command_row(kind=self.kind, now_ns=now_ns, **msgspec.structs.asdict(self))
+        pack = _PACKERS.get(type(self))
+        if pack is None:
+            pack = _PACKERS[type(self)] = row_packer(("kind", *self.__struct_fields__))
+        return pack(self, now_ns)
 
 
 class SubmitOrder(CommandMessage, frozen=True):
@@ -181,5 +185,24 @@ class SetPhase(CommandMessage, frozen=True):
             source_sequence=self.source_sequence,
         )
 
+
+class CommandBatch(Message, frozen=True):
+    """New orders, replacements and cancels in one message; the core takes them in order and answers once, for all.
+
+    Each is carried out or refused by itself, as if it had come alone; what overtakes (KILL) or concerns more than one
+    order comes alone.
+
+    Parameters
+    ----------
+    rows
+        COMMAND records as `nautilus.core.COMMAND` has them, 1 to `MOST_IN_BATCH`; `sequence` and `now_ns` count for
+        nothing.
+    """
+
+    rows: bytes
+
+
+MOST_IN_BATCH = 256
+"""Commands of one `CommandBatch`."""
 
 TradingCommand = SubmitOrder | CancelOrder | ReplaceOrder | MassCancel | KillSwitch | ResumeTrading | SetPhase

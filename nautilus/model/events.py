@@ -203,3 +203,22 @@ class CommandAcknowledged(Message, frozen=True):
     last_sequence: int
     accepted: bool
     reason: Reason = Reason.NONE
+
+
+class BatchAcknowledged(Message, frozen=True):
+    """The core's reply to a `CommandBatch`: what came of each of its commands, in their order.
+
+    Parameters
+    ----------
+    last_sequences
+        Of the core's events after each command; 0: it was not sequenced, and may be sent again.
+    accepted
+        Whether each was carried out.
+    reasons
+        `Reason` of each, 0 of those that were accepted.
+    """
+
+    now_ns: int
+    last_sequences: tuple[int, ...]
+    accepted: tuple[bool, ...]
+    reasons: tuple[int, ...]

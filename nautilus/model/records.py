@@ -6,7 +6,9 @@ The struct format is read off the numpy dtype, so there is no second place where
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +95,28 @@ def command_row(
         )
     except struct.error as error:
         raise ModelError(f"a field of the command does not fit: {error}", where=f"order {order_id}") from None
+
+
+def row_packer(fields: Iterable[str]) -> Callable[[Any, int], bytes]:
+    """What makes the COMMAND record of objects that have these attributes; all other fields but the time are zero.
+
+    It takes the object and `now_ns`, and raises ModelError where a value does not fit its field. Half as long as
+    `command_row`, which has to look at every field's name.
+    """
+    names = [name for name in COMMAND.names or () if name in fields]
+    codes = []
+    for name in COMMAND.names or ():
+        held = name == "now_ns" or name in names
+        codes.append(_CODES[COMMAND[name].name] if held else f"{COMMAND[name].itemsize}x")
+    pack, values = struct.Struct("<" + "".join(codes)).pack, attrgetter(*names)
+
+    def row(of: Any, now_ns: int) -> bytes:
+        try:
+            return pack(now_ns, *values(of))
+        except struct.error as error:
+            raise ModelError(f"a field of the command does not fit: {error}", where=type(of).__name__) from None
+
+    return row
 
 
 def command_array(*rows: bytes) -> Records:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from nautilus.core.port import Port
 from nautilus.core.types import COMMAND, CommandKind
 from nautilus.model.commands import TradingCommand
 from nautilus.model.records import command_row
+
+if TYPE_CHECKING:
+    from nautilus.trading.batch import Batch
 
 _ENTERING = (CommandKind.NEW, CommandKind.REPLACE)
 
@@ -23,6 +26,8 @@ class InFlight(NamedTuple):
     Attributes
     ----------
     delivery : who is to be answered; None: nobody any more.
+    command : None of a batch, or a mark.
+    batch, place : the message that it came in with others, and which of them it is.
     """
 
     delivery: Delivery | None
@@ -30,7 +35,9 @@ class InFlight(NamedTuple):
     row: bytes
     source_id: int
     number: int
-    kind: CommandKind
+    kind: int
+    batch: Batch | None = None
+    place: int = 0
 
     @property
     def entering(self) -> bool:
@@ -81,6 +88,10 @@ class Flight:
     def answered(self, source_id: int, number: int, kind: int) -> list[InFlight]:
         """The command that this answer is of comes last; those before it, the core has refused unheard. Empty: none."""
         sent = self._sent
+        if sent:
+            item = sent[0]
+            if item.number == number and item.source_id == source_id and item.kind == kind:
+                return [sent.popleft()]  # as nearly always
         for place, item in enumerate(sent):
             if item.source_id == source_id and item.number == number and item.kind == kind:
                 return [sent.popleft() for _ in range(place + 1)]

@@ -32,12 +32,13 @@ from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import CommandKind, EventKind, Reason
 from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.model.codec import from_msgpack, to_msgpack
-from nautilus.model.commands import TradingCommand
+from nautilus.model.commands import CommandBatch, TradingCommand
 from nautilus.model.errors import BusError, ConfigError, InternalError, ModelError, NautilusError
 from nautilus.model.ids import MAX_ID_32, check_id
 from nautilus.model.message import Message
 from nautilus.model.queries import MOST_ACCOUNTS, CorePosition, CoreState, GetCoreState, SourceState, SourceStatus
 from nautilus.model.records import Records
+from nautilus.trading.batch import batch_in_flight
 from nautilus.trading.client import overtakes
 from nautilus.trading.flight import Flight, InFlight, mark
 from nautilus.trading.machine_meters import MachineMeters
@@ -406,6 +407,9 @@ class CoreProcess:
                     item = _in_flight(delivery, message)
                     (urgent if is_urgent(item.source_id, item.number, item.kind) else normal).append(item)
                     continue
+                if isinstance(message, CommandBatch):
+                    normal += batch_in_flight(delivery, message)
+                    continue
                 reply = to_msgpack(self._answer(message))
             except Exception as error:
                 self._fail(delivery, error)
@@ -472,27 +476,34 @@ class CoreProcess:
 
     def _answer_for(self, fields: tuple[Records, ...], count: int) -> None:
         answered_ns = self._clock()
-        flags, kinds, outcomes, reasons, sources, numbers, sequences = fields
-        for place in range(count):
-            self._followed = max(self._followed, int(sequences[place]))
-            if not flags[place] & LAST:
+        # A list at once costs a fifth of a number at a time.
+        flags, kinds, outcomes, reasons, sources, numbers, sequences = (field[:count].tolist() for field in fields)
+        self._followed = max(self._followed, max(sequences, default=0))
+        for place, flag in enumerate(flags):
+            if not flag & LAST:
                 continue
-            source_id, number, kind = int(sources[place]), int(numbers[place]), int(kinds[place])
+            source_id, number, kind = sources[place], numbers[place], kinds[place]
             flight = self._urgent if is_urgent(source_id, number, kind) else self._normal
             items = flight.answered(source_id, number, kind)
             for item in items[:-1]:
                 self._reply(item, EventKind.REJECTED, Reason.BUSY, 0, answered_ns)
             if items:
-                outcome, reason = int(outcomes[place]), int(reasons[place])
-                self._reply(items[-1], outcome, reason, int(sequences[place]), answered_ns)
+                self._reply(items[-1], outcomes[place], reasons[place], sequences[place], answered_ns)
 
     def _reply(self, item: InFlight, outcome: int, reason: int, sequence: int, now_ns: int) -> None:
-        if item.command is not None and item.delivery is not None and item.delivery.kind is not MessageKind.COMMAND:
+        if item.batch is not None:
+            if item.batch.note(item.place, outcome, reason, sequence):
+                self._done(item, item.batch.reply(now_ns))
+        elif item.command is not None and item.delivery is not None and item.delivery.kind is not MessageKind.COMMAND:
             self._done(item, to_msgpack(acknowledgement(item.command, outcome, reason, sequence, now_ns)))
         else:
             self._done(item)
 
     def _done(self, item: InFlight, reply: bytes | None = None, error: NautilusError | None = None) -> None:
+        if item.batch is not None:
+            if item.batch.closed:
+                return
+            item.batch.closed = True
         if item.delivery is not None:
             self._mesh.done(item.delivery, reply, error=error)
 

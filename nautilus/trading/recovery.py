@@ -22,6 +22,8 @@ from nautilus.model.errors import InternalError
 from nautilus.trading.epochs import epoch_for
 
 CLOSED_CAPACITY = 1 << 20
+LONG = 1 << 20
+"""Commands from which on a kernel gets huge pages in any case: its tables of ids are touched everywhere by then."""
 
 
 class Recovered(NamedTuple):
@@ -66,7 +68,7 @@ def recover(
     confirm
         Called with a command before events up to it are appended to the log: it returns when they may be shown.
     huge_pages
-        Ask for them for the kernel's memory.
+        Ask for them for the kernel's memory; with a long journal (`LONG`) that is done in any case.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def recover(
     heads = segment_heads(path) if path.is_dir() else []
     epoch = None if standby else epoch_for(data, heads[-1].epoch if heads else 0)
     replay = Replay(
-        partial(Kernel, accounts=(), huge_pages=huge_pages),
+        partial(Kernel, accounts=(), huge_pages=huge_pages or (bool(heads) and heads[-1].first_sequence > LONG)),
         open_log=partial(_open_log, Path(data, "events"), path, policy, segment_bytes),
     )
     journal = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nautilus.model.commands import TradingCommand
 from nautilus.model.enums import EventKind, Reason
-from nautilus.model.events import CommandAcknowledged
+from nautilus.model.events import BatchAcknowledged, CommandAcknowledged
 
 _REFUSALS = (EventKind.REJECTED, EventKind.DUPLICATE)
 
@@ -30,3 +32,13 @@ def acknowledgement(
         accepted=not refused,
         reason=Reason(reason) if refused else Reason.NONE,
     )
+
+
+def batch_acknowledgement(outcomes: Iterable[tuple[int, int, int]], now_ns: int) -> BatchAcknowledged:
+    """The reply to a batch of commands: outcome, reason and last sequence of each, as `acknowledgement` takes them."""
+    told = [
+        (last_sequence, True, 0) if outcome not in _REFUSALS else (last_sequence, False, reason)
+        for outcome, reason, last_sequence in outcomes
+    ]
+    last_sequences, accepted, reasons = zip(*told, strict=True)
+    return BatchAcknowledged(now_ns, last_sequences, accepted, reasons)

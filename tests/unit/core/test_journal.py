@@ -422,3 +422,18 @@ def test_other_kernel_rules_open_only_at_a_snapshot_behind_a_clean_stop(tmp_path
         journal.append(kit.commands(6, 2))
     assert verify(path).valid
     assert content(path, start=6)[0].tobytes() == kit.commands(6, 2).tobytes()
+
+
+def test_zeros_that_go_ahead_of_small_flushes_to_the_disk_touch_no_record(tmp_path: Path) -> None:
+    sizes = np.random.default_rng(7).choice([1, 1, 1, 3, 40, 700], 600)
+    wanted = kit.commands(1, int(sizes.sum()), wide=5)
+    for policy in ("memory", "disk"):
+        with Journal(tmp_path / policy, policy=policy, segment_bytes=1 << 20) as journal:
+            first = 0
+            for size in sizes.tolist():
+                journal.append(wanted[first : first + size])
+                first += size
+    assert content(tmp_path / "disk")[0].tobytes() == wanted.tobytes()
+    written = [[file.read_bytes() for file in kit.segments(tmp_path / policy)] for policy in ("memory", "disk")]
+    assert written[0] == written[1]
+    assert len(written[0]) > 3

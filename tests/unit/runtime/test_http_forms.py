@@ -55,6 +55,7 @@ def values_of(annotation):
         str: st.text(st.characters(exclude_categories=("Cs",)), max_size=5),
         float: st.floats(allow_nan=False, allow_infinity=False),
         bool: st.booleans(),
+        bytes: st.binary(max_size=5),
         type(None): st.none(),
     }
     return plain[annotation]

@@ -22,10 +22,11 @@ from nautilus.core.counters import Counters
 from nautilus.core.eventlog import EventLog
 from nautilus.core.port import URGENT_SOURCE
 from nautilus.core.trading_core import TradingCore
-from nautilus.core.types import EventKind
+from nautilus.core.types import COMMAND, EventKind, Reason
 from nautilus.model.codec import MESSAGES, from_msgpack, to_msgpack
 from nautilus.model.commands import (
     CancelOrder,
+    CommandBatch,
     KillSwitch,
     MassCancel,
     ReplaceOrder,
@@ -35,7 +36,7 @@ from nautilus.model.commands import (
 )
 from nautilus.model.enums import Side
 from nautilus.model.errors import BusError, NautilusError
-from nautilus.model.events import CommandAcknowledged
+from nautilus.model.events import BatchAcknowledged, CommandAcknowledged
 from nautilus.model.message import Message
 from nautilus.model.queries import MOST_ACCOUNTS, CoreState, GetCoreState, GetOrders, SourceState, SourceStatus
 from nautilus.trading.process import COUNTED, SINCE_START, CoreProcess
@@ -385,3 +386,134 @@ def test_what_only_grows_is_a_counter_and_goes_on_over_restarts(tmp_path: Path) 
     assert seen[-1]["core.events"] == len(events)
     assert seen[-1]["core.joins"] > seen[0]["core.joins"]
     assert seen[-1]["core.invalid"] == 2
+
+
+def batch(*commands: TradingCommand) -> CommandBatch:
+    return CommandBatch(b"".join(command.to_row(0) for command in commands))
+
+
+def outcomes(desk: Desk, number: int) -> list[tuple[bool, str]]:
+    """Whether each command of a batch was carried out, and why it was not."""
+    answer = desk.letters.answers[number]
+    assert isinstance(answer, bytes)
+    reply = from_msgpack(answer)
+    assert isinstance(reply, BatchAcknowledged)
+    assert len(reply.last_sequences) == len(reply.accepted) == len(reply.reasons)
+    return [(yes, Reason(why).name) for yes, why in zip(reply.accepted, reply.reasons, strict=True)]
+
+
+def test_a_batch_is_carried_out_in_order_and_answered_once_for_each_of_its_commands(desk: Desk) -> None:
+    number = desk.letters.post(
+        batch(
+            order(1, source_id=4, source_sequence=1),
+            ReplaceOrder(1, 1, 1, 3, 51, source_id=4, source_sequence=2),
+            CancelOrder(1, 1, 1, source_id=4, source_sequence=3),
+            CancelOrder(1, 1, 1, source_id=4, source_sequence=4),
+            order(1, source_id=4, source_sequence=5),
+            order(2, source_id=4, source_sequence=5),
+        )
+    )
+    alone = desk.letters.post(order(3, source_id=4, source_sequence=6))
+    desk.run()
+    yes = (True, "NONE")
+    assert outcomes(desk, number)[:3] == [yes, yes, yes]
+    assert outcomes(desk, number)[3:5] == [(False, "CLOSED_ORDER"), (False, "DUPLICATE_ORDER")]
+    assert not outcomes(desk, number)[5][0], "a repeat of a number is not carried out"
+    assert accepted(desk, alone) == yes
+    events = desk.core.log.last_sequence
+    reply = from_msgpack(desk.letters.answers[number])  # type: ignore[arg-type]
+    assert isinstance(reply, BatchAcknowledged)
+    assert list(reply.last_sequences) == sorted(reply.last_sequences)
+    assert 0 < reply.last_sequences[-1] < events
+
+
+def test_batches_and_single_commands_of_many_sources_get_their_own_answers(desk: Desk) -> None:
+    random = Random(5)
+    expected: dict[int, int] = {}
+    ids = count(1)
+    sequences = {source: count(1) for source in range(3, 7)}
+    for _ in range(60):
+        source = random.choice(list(sequences))
+        orders = [
+            order(next(ids), source_id=source, source_sequence=next(sequences[source]))
+            for _ in range(random.choice((1, 1, 2, 9, 40)))
+        ]
+        if len(orders) == 1:
+            assert desk.letters.post(orders[0])
+            desk.letters.post(KillSwitch(5, source_id=source, source_sequence=next(sequences[source])))
+        else:
+            expected[desk.letters.post(batch(*orders))] = len(orders)
+    desk.run()
+    assert {number: len(outcomes(desk, number)) for number in expected} == expected
+    assert all(outcomes(desk, number) == [(True, "NONE")] * size for number, size in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        (b"", "1 to 256 records"),
+        (b"x" * 127, "1 to 256 records"),
+        (order(1).to_row(0) * 257, "1 to 256 records"),
+        (order(1).to_row(0) + KillSwitch(1).to_row(0), r"rows\[1\].*NEW, CANCEL or REPLACE"),
+        (MassCancel(1, source_sequence=1).to_row(0), r"rows\[0\]"),
+        (bytes(128), "kind 0"),
+        (order(1, source_id=URGENT_SOURCE, source_sequence=1).to_row(0), f"source_id {URGENT_SOURCE}"),
+    ],
+)
+def test_a_batch_that_is_none_is_refused_whole(desk: Desk, rows: bytes, match: str) -> None:
+    before = desk.core.facts()["commands"]
+    with pytest.raises(NautilusError, match=match):
+        desk.ask(CommandBatch(rows))
+    assert desk.core.facts()["commands"] == before
+    assert isinstance(desk.ask(GetCoreState((1,))), CoreState)
+
+
+def test_rows_of_any_bytes_are_answered_and_the_core_goes_on(desk: Desk) -> None:
+    random = np.random.default_rng(3)
+    numbers = []
+    for size in (1, 7, 64):
+        records = np.frombuffer(bytearray(random.bytes(size * COMMAND.itemsize)), COMMAND)
+        records["kind"] = random.integers(1, 4, size)
+        records["source_id"] &= URGENT_SOURCE - 1
+        numbers.append((desk.letters.post(CommandBatch(records.tobytes())), size))
+    desk.run()
+    assert [len(outcomes(desk, number)) for number, _ in numbers] == [size for _, size in numbers]
+    desk.ask(ResumeTrading())
+    assert isinstance(desk.ask(GetCoreState((1,))), CoreState)
+
+
+def test_orders_of_a_batch_that_find_no_room_are_refused_and_its_cancels_wait(tmp_path: Path) -> None:
+    with desk_in(tmp_path, capacity=64) as desk:
+        desk.ask(order(1, source_id=4, source_sequence=1))
+        with desk.core.held():
+            first, second = desk.take(
+                batch(*(order(n, source_id=4, source_sequence=n) for n in range(2, 62))),
+                batch(
+                    *(order(n, source_id=4, source_sequence=n) for n in range(62, 70)),
+                    CancelOrder(1, 1, 1, source_id=4, source_sequence=70),
+                ),
+            )
+            assert second not in desk.letters.answers, "its cancel is still to come"
+        desk.run()
+        assert outcomes(desk, first) == [(True, "NONE")] * 60
+        assert (False, "BUSY") in outcomes(desk, second)
+        assert outcomes(desk, second)[-1] == (True, "NONE")
+
+
+def test_a_batch_under_way_at_a_cut_is_answered_once(tmp_path: Path) -> None:
+    with desk_in(tmp_path, capacity=64) as desk:
+        carry_out(attach(desk.core), np.concatenate([builders.new(n, Side.BUY, 1, 50) for n in range(100, 164)]))
+        carry_out(attach(desk.core), np.concatenate([builders.new(n, Side.BUY, 1, 50) for n in range(200, 264)]))
+        desk.take(MassCancel(1))
+        until(lambda: desk.core.facts()["cuts"])
+        with desk.core.held():
+            numbered, doubtful = desk.take(
+                batch(*(order(n, source_id=4, source_sequence=n) for n in range(1, 9))), batch(order(11), order(12))
+            )
+            desk.process._complete(0)
+            desk.process._complete(0)
+        [entered] = desk.take(order(2_000))
+        desk.run()
+        assert outcomes(desk, numbered) == [(True, "NONE")] * 8
+        assert isinstance(desk.letters.answers[doubtful], BusError)
+        assert accepted(desk, entered) == (True, "NONE")
