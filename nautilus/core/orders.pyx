@@ -6,7 +6,7 @@ from libc.string cimport memset
 from nautilus.core.accounts cimport account_entered, account_open, instrument_traded
 from nautilus.core.combine cimport trails, waits
 from nautilus.core.control cimport control, echo, interruption_end, refuse, reject
-from nautilus.core.events cimport event_write, events_hash
+from nautilus.core.events cimport event_write, events_hash, record_clear
 from nautilus.core.hashing cimport xxh64_records, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put_hash, journal_put_hashed, journal_t
@@ -432,8 +432,9 @@ cdef inline void dispatch(kernel_t* k, const command_t* c, const ahead_t* ahead)
         if not plain_new(k, c, ahead):
             new_order(k, c)
     elif c.kind == COMMAND_CANCEL:
-        if not plain_cancel(k, c, ahead):
-            cancel_order(k, c)
+        if plain_cancel(k, c, ahead):
+            return                  # nothing follows from it
+        cancel_order(k, c)
     elif c.kind == COMMAND_REPLACE:
         replace_order(k, c)
     elif c.kind == 0 or c.kind > COMMAND_VENUE_UNKNOWN:
@@ -442,6 +443,8 @@ cdef inline void dispatch(kernel_t* k, const command_t* c, const ahead_t* ahead)
         routed_report(k, c)
     elif c.kind != COMMAND_TIME:
         control(k, c)
+    if k.market.settle_first or k.turned_count or k.market.notice_count:
+        command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
 
 
 cdef inline void carry_out(kernel_t* k, command_t* c, const ahead_t* ahead) noexcept nogil:
@@ -466,8 +469,6 @@ cdef inline void carry_out(kernel_t* k, command_t* c, const ahead_t* ahead) noex
     k.market.now_ns = k.now_ns
     k.subject = 0
     dispatch(k, c, ahead)
-    if k.market.settle_first or k.turned_count or k.market.notice_count:
-        command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
 
 
 cdef void kernel_step(kernel_t* k, command_t* c) noexcept nogil:

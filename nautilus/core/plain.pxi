@@ -181,7 +181,7 @@ cdef inline bint plain_new(kernel_t* k, const command_t* c, const ahead_t* ahead
     order.time_in_force = c.time_in_force
     order.life = ORDER_ENTERING
     account_open(k, pair, c.side, True, c.price_ticks, c.quantity)
-    memset(&intent, 0, sizeof(intent_t))
+    record_clear(&intent, sizeof(intent_t))
     intent.price = c.price_ticks
     intent.quantity = c.quantity
     intent.arming = k.arming
