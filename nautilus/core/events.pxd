@@ -14,7 +14,23 @@ cdef extern from *:
     """
     #ifndef NAUTILUS_EVENTS_H
     #define NAUTILUS_EVENTS_H
-    static inline void event_clear(event_t *e) { *e = (event_t){0}; }
+    #include <stddef.h>
+    #include <stdint.h>
+    /* Zeroes a record of whole words; `bytes` is a constant. memset becomes a string instruction here, which takes longer
+       to start than all of this. The empty statement keeps gcc from making that of the loop as well. */
+    static inline void record_clear(void *record, size_t bytes)
+    {
+        typedef uint64_t pair_t __attribute__((vector_size(16), aligned(8)));
+        char *at = (char *)record;
+        #pragma GCC unroll 8
+        for (size_t i = 0; i < bytes / 16; i++, at += 16) {
+            *(pair_t *)at = (pair_t){0, 0};
+            __asm__ volatile("");
+        }
+        if (bytes % 16)
+            *(uint64_t *)at = 0;
+    }
+    static inline void event_clear(event_t *e) { record_clear(e, sizeof(*e)); }
     /* The whole record in words, each written once. */
     static inline void event_put(
         event_t *e, int64_t sequence, int64_t command_sequence, int64_t now_ns, uint64_t order_id, int64_t price,
@@ -32,6 +48,7 @@ cdef extern from *:
     }
     #endif
     """
+    void record_clear(void* record, size_t bytes) noexcept nogil
     void event_clear(event_t* e) noexcept nogil
     void event_put(
         event_t* e, int64_t sequence, int64_t command_sequence, int64_t now_ns, uint64_t order_id, int64_t price,

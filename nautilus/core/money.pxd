@@ -29,6 +29,13 @@ cdef extern from *:
     static inline void money_add(int128_t *sum, int128_t amount) { *sum += amount; }
     /* cost * closed / held rounded half to even; 0 < closed <= held <= 2^50 */
     static inline int128_t money_share(int128_t cost, int64_t closed, int64_t held) {
+        if (cost == (int64_t)cost && held <= INT32_MAX) {           /* no 128-bit division: the same in 64 bits */
+            int64_t small = (int64_t)cost, rounded = small / held * closed, rest64 = small % held * closed;
+            int64_t left64 = rest64 % held, twice64 = (left64 < 0 ? -left64 : left64) * 2;
+            rounded += rest64 / held;
+            if (twice64 > held || (twice64 == held && (rounded & 1))) rounded += rest64 < 0 ? -1 : 1;
+            return rounded;
+        }
         int128_t whole = cost / held, rest = cost % held;
         int128_t part = rest * closed, share = part / held, left = part % held;
         int128_t twice = (left < 0 ? -left : left) * 2;

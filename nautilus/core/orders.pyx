@@ -6,10 +6,11 @@ from libc.string cimport memset
 from nautilus.core.accounts cimport account_entered, account_open, instrument_traded
 from nautilus.core.combine cimport trails, waits
 from nautilus.core.control cimport control, echo, interruption_end, refuse, reject
-from nautilus.core.events cimport event_write, events_hash
+from nautilus.core.events cimport event_write, events_hash, record_clear
 from nautilus.core.hashing cimport xxh64_records, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put_hash, journal_put_hashed, journal_t
+from nautilus.core.ladder cimport ladder_t
 from nautilus.core.limits cimport pair_add
 from nautilus.core.market cimport (
     GROUP_MEMBERS,
@@ -28,10 +29,12 @@ from nautilus.core.market cimport (
     market_t,
     market_take,
     market_tape,
+    market_unlikely,
+    rank_of,
 )
 from nautilus.core.money cimport money_above, money_value
 from nautilus.core.order_ids cimport (
-    id_known, id_prefetch, order_hash, order_map_delete, order_map_prefetch, order_map_put)
+    id_known, id_prefetch, order_hash, order_map_delete, order_map_prefetch)
 from nautilus.core.positions cimport position_t
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.reports cimport (
@@ -53,6 +56,8 @@ from nautilus.core.state cimport (
     instrument_t,
     kernel_t,
     order_at,
+    order_found,
+    order_name,
     order_of,
     order_t,
     position_of,
@@ -135,7 +140,7 @@ cdef inline void stands(kernel_t* k, uint32_t slot, order_t* order, int64_t due_
     """After its NEW an order is still there: it can be found by its id, and its timer runs."""
     order.life = (order.life & ORDER_UNENTERED) | ORDER_OPEN
     k.accounts[order.account].open_orders += 1
-    order_map_put(&k.order_map, order_hash(order.account, order.order_id), slot)
+    order_name(k, order.account, order.order_id, order_hash(order.account, order.order_id), slot)
     if due_ns:
         k.arming += 1
         timer_arm(k, slot, due_ns, k.arming)
@@ -194,7 +199,9 @@ cdef void new_order(kernel_t* k, const command_t* c) noexcept nogil:
     if c.order_id == 0:
         reject(k, c, REASON_ORDER_ID)
         return
-    if order_of(k, account, c.order_id) or id_known(&k.accounts[account].closed_ids, c.order_id):
+    if c.order_id <= k.accounts[account].most_id and (
+        order_of(k, account, c.order_id) or id_known(&k.accounts[account].closed_ids, c.order_id)
+    ):
         reject(k, c, REASON_DUPLICATE_ORDER)
         return
     if k.accounts[account].flags & ACCOUNT_EXEMPT:
@@ -425,8 +432,9 @@ cdef inline void dispatch(kernel_t* k, const command_t* c, const ahead_t* ahead)
         if not plain_new(k, c, ahead):
             new_order(k, c)
     elif c.kind == COMMAND_CANCEL:
-        if not plain_cancel(k, c, ahead):
-            cancel_order(k, c)
+        if plain_cancel(k, c, ahead):
+            return                  # nothing follows from it
+        cancel_order(k, c)
     elif c.kind == COMMAND_REPLACE:
         replace_order(k, c)
     elif c.kind == 0 or c.kind > COMMAND_VENUE_UNKNOWN:
@@ -435,6 +443,8 @@ cdef inline void dispatch(kernel_t* k, const command_t* c, const ahead_t* ahead)
         routed_report(k, c)
     elif c.kind != COMMAND_TIME:
         control(k, c)
+    if k.market.settle_first or k.turned_count or k.market.notice_count:
+        command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
 
 
 cdef inline void carry_out(kernel_t* k, command_t* c, const ahead_t* ahead) noexcept nogil:
@@ -459,8 +469,6 @@ cdef inline void carry_out(kernel_t* k, command_t* c, const ahead_t* ahead) noex
     k.market.now_ns = k.now_ns
     k.subject = 0
     dispatch(k, c, ahead)
-    if k.market.settle_first or k.turned_count or k.market.notice_count:
-        command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
 
 
 cdef void kernel_step(kernel_t* k, command_t* c) noexcept nogil:
@@ -472,44 +480,48 @@ cdef void kernel_step(kernel_t* k, command_t* c) noexcept nogil:
 
 cdef enum:
     LOOK_INPUT = 28             # commands ahead that are fetched themselves
-    LOOK_FAR = 16               # commands ahead whose id slot is fetched
-    LOOK_NEAR = 8               # commands ahead whose order record is fetched
-    LOOKED = 32                 # a power of two above LOOK_FAR
+    LOOK_FAR = 16               # commands ahead that are copied, and their id's slot fetched
+    LOOK_NEAR = 8               # commands ahead whose order is fetched
+    LOOK_NEXT = 4               # commands ahead whose order's level and neighbours are fetched
+    AT_ONCE = 32                # commands that are carried out before they are hashed and journalled together
+    TAKEN = 64                  # a power of two, at least AT_ONCE + LOOK_FAR
 
 
 cdef Py_ssize_t kernel_run(
     kernel_t* k, const command_t* commands, Py_ssize_t count, journal_t* journal, bint hashing
 ) noexcept nogil:
-    cdef command_t[CHUNK] stamped
-    cdef ahead_t[LOOKED] ahead
-    cdef Py_ssize_t i = 0, n, most, far = 0
+    # Copied some commands before their turn: what has only just been written is slow to read in other widths.
+    cdef command_t[TAKEN] taken
+    cdef ahead_t[TAKEN] ahead
+    cdef Py_ssize_t i = 0, far = 0, first, most
     while far < count and far < LOOK_FAR:
-        look_far(k, &commands[far], &ahead[far])
+        taken[far] = commands[far]
+        look_far(k, &taken[far], &ahead[far])
         far += 1
     while i < count and k.spill_count == 0:
-        most = JOURNAL_CHECKPOINT - k.sequence % JOURNAL_CHECKPOINT
-        if most > CHUNK:
-            most = CHUNK
-        if most > count - i:
-            most = count - i
-        n = 0
-        while n < most and k.spill_count == 0:
-            if i + LOOK_FAR < count:
+        first = i & (TAKEN - 1)
+        most = min(<Py_ssize_t>AT_ONCE, TAKEN - first, count - i)
+        most = i + min(most, <Py_ssize_t>(JOURNAL_CHECKPOINT - k.sequence % JOURNAL_CHECKPOINT))
+        while i < most and k.spill_count == 0:
+            if far < count:
                 # A line beyond the array is never read, only asked for.
                 prefetch_line(&commands[i + LOOK_INPUT])
                 prefetch_line(&commands[i + LOOK_INPUT].trigger_ticks)
-                look_far(k, &commands[i + LOOK_FAR], &ahead[(i + LOOK_FAR) & (LOOKED - 1)])
-                look_near(k, &ahead[(i + LOOK_NEAR) & (LOOKED - 1)])
-            stamped[n] = commands[i]
-            carry_out(k, &stamped[n], &ahead[i & (LOOKED - 1)])
-            n += 1
+                taken[far & (TAKEN - 1)] = commands[far]
+                look_far(k, &taken[far & (TAKEN - 1)], &ahead[far & (TAKEN - 1)])
+                far += 1
+            if i + LOOK_NEAR < count:
+                look_near(k, &ahead[(i + LOOK_NEAR) & (TAKEN - 1)])
+                look_next(k, &ahead[(i + LOOK_NEXT) & (TAKEN - 1)])
+            carry_out(k, &taken[i & (TAKEN - 1)], &ahead[i & (TAKEN - 1)])
             i += 1
         if hashing:
             events_hash(k)
+        most = ((i - 1) & (TAKEN - 1)) + 1 - first
         if journal == NULL:
-            xxh64_records(&k.command_hash, stamped, n)
+            xxh64_records(&k.command_hash, &taken[first], most)
         else:
-            journal_put_hashed(journal, stamped, n, &k.command_hash)
+            journal_put_hashed(journal, &taken[first], most, &k.command_hash)
             if k.sequence % JOURNAL_CHECKPOINT == 0:
                 journal_put_hash(
                     journal, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),

@@ -5,7 +5,6 @@
 # and what is written here is what is left of it for an order that passes.
 
 cdef enum:
-    CHUNK = 64                  # commands that are carried out before they are hashed and journalled together
     # Controls that `plain_passes` tests itself, and one that pre-trade does not look at.
     PLAIN_CONTROLS = (
         1 << LIMIT_ORDER_QUANTITY | 1 << LIMIT_ORDER_NOTIONAL | 1 << LIMIT_PRICE_COLLAR | 1 << LIMIT_POSITION
@@ -16,44 +15,55 @@ cdef enum:
 ctypedef struct ahead_t:
     uint32_t account            # index, 0: look again
     uint32_t hash               # of its order id
+    uint32_t slot               # order that most likely has that id
+    uint32_t resting            # order (slot) that a NEW will most likely meet first, 0: none
 
 
 cdef inline void look_far(kernel_t* k, const command_t* c, ahead_t* ahead) noexcept nogil:
     """Account and hash of a command, and its places in the order map and the set of closed ids fetched."""
     cdef uint32_t account = 0
+    cdef const ladder_t* across
     if COMMAND_NEW <= c.kind <= COMMAND_REPLACE:
         account = account_of(k, c.account_id)
         ahead.hash = order_hash(account, c.order_id)
         order_map_prefetch(&k.order_map, ahead.hash)
         order_map_prefetch(&k.order_map, ahead.hash + 1)    # deleting looks at the one behind
         id_prefetch(&k.accounts[account].closed_ids, c.order_id)
+        ahead.resting = 0
+        across = &k.market.books[instrument_of(k, c.instrument_id)].ladders[c.side & 1]
+        if (c.kind == COMMAND_NEW) & (across.best >= -rank_of(c.side, c.price_ticks)):
+            ahead.resting = k.market.pages.levels[across.best_level].head
+            prefetch_line(order_at(k, ahead.resting))
+            prefetch_line(&k.market.orders[ahead.resting])
     ahead.account = account
+    ahead.slot = 0
 
 
-cdef inline void look_near(kernel_t* k, const ahead_t* ahead) noexcept nogil:
+cdef inline void look_near(kernel_t* k, ahead_t* ahead) noexcept nogil:
     """Fetches the order that most likely has that hash. For a NEW that is none, or another one."""
     cdef uint32_t slot
+    cdef const order_t* resting
     if ahead.account:
         slot = k.order_map.slots[ahead.hash & k.order_map.mask].index
+        ahead.slot = slot
         prefetch_line(order_at(k, slot))
         prefetch_line(&k.market.orders[slot])
+        if ahead.resting:
+            resting = order_at(k, ahead.resting)
+            order_map_prefetch(&k.order_map, order_hash(resting.account, resting.order_id))
+            id_prefetch(&k.accounts[resting.account].closed_ids, resting.order_id)
+            slot = k.market.orders[ahead.resting].next
+            prefetch_line(order_at(k, slot))
+            prefetch_line(&k.market.orders[slot])
 
 
-cdef inline uint32_t order_found(
-    const kernel_t* k, uint32_t account, uint64_t order_id, uint32_t hash
-) noexcept nogil:
-    """As `order_of`, with the hash at hand."""
-    cdef uint64_t at = hash & k.order_map.mask
-    cdef uint32_t index = k.order_map.slots[at].index
-    while index:
-        if (
-            k.order_map.slots[at].hash == hash and order_at(k, index).order_id == order_id
-            and order_at(k, index).account == account
-        ):
-            return index
-        at = (at + 1) & k.order_map.mask
-        index = k.order_map.slots[at].index
-    return 0
+cdef inline void look_next(const kernel_t* k, const ahead_t* ahead) noexcept nogil:
+    """Fetches the level of that order and its neighbours in the queue."""
+    cdef const market_t* m = &k.market
+    cdef uint32_t slot = ahead.slot
+    prefetch_line(&m.pages.levels[m.orders[slot].level])
+    prefetch_line(&m.orders[m.orders[slot].prev])
+    prefetch_line(&m.orders[m.orders[slot].next])
 
 
 cdef inline bint plain_command(const command_t* c) noexcept nogil:
@@ -80,6 +90,7 @@ cdef inline bint plain_passes(
 ) noexcept nogil:
     """Whether every control but the message rate lets the order pass; False also where one is for `pretrade_check`."""
     cdef int64_t price = c.price_ticks, quantity = c.quantity, reference, distance, step
+    cdef int64_t sign = SIDE_BUY + SIDE_SELL - 2 * <int64_t>c.side     # 1 or -1
     cdef uint32_t on = position.controls
     if on & ~<uint32_t>PLAIN_CONTROLS or (
         k.killed | instrument.killed | account.killed | position.killed | position.wide | instrument.venue
@@ -95,12 +106,8 @@ cdef inline bint plain_passes(
     step = step_at(instrument, price)
     if step != 1 and price % step:
         return False
-    # POSITION and OVERFLOW
-    reference = position.quantity
-    if c.side == SIDE_BUY:
-        distance = reference + position.open_buy + quantity
-    else:
-        distance = position.open_sell - reference + quantity
+    # POSITION and OVERFLOW. The side is a coin toss: no branch.
+    distance = sign * position.quantity + (position.open_buy if sign > 0 else position.open_sell) + quantity
     if distance > MAX_HELD or (on >> LIMIT_POSITION & 1 and distance > position.max_position):
         return False
     if on >> LIMIT_ORDER_QUANTITY & 1 and quantity > position.max_quantity:
@@ -114,7 +121,7 @@ cdef inline bint plain_passes(
             return False
         reference = instrument.mark if instrument.has_mark else instrument.last
         distance = (-reference if reference < 0 else reference) * position.collar_bps // 10000
-        if price - reference > distance if c.side == SIDE_BUY else reference - price > distance:
+        if sign * (price - reference) > distance:
             return False
     return True
 
@@ -138,12 +145,16 @@ cdef inline bint plain_new(kernel_t* k, const command_t* c, const ahead_t* ahead
     cdef int64_t before, due_ns = 0
     cdef order_t* order
     cdef intent_t intent
-    if number == 0 or index == 0 or not plain_command(c) or account.flags & ACCOUNT_EXEMPT or k.cache != NULL:
+    if market_unlikely(
+        number == 0 or index == 0 or not plain_command(c) or account.flags & ACCOUNT_EXEMPT or k.cache != NULL
+    ):
         return False
     pair = position_of(k, number, index)
-    if pair == 0 or not plain_passes(k, c, instrument, account, &k.positions[pair]):
+    if market_unlikely(pair == 0 or not plain_passes(k, c, instrument, account, &k.positions[pair])):
         return False
-    if order_found(k, number, c.order_id, ahead.hash) or id_known(&account.closed_ids, c.order_id):
+    if c.order_id <= account.most_id and (
+        order_found(k, number, c.order_id, ahead.hash) or id_known(&account.closed_ids, c.order_id)
+    ):
         return False
     if c.time_in_force <= TIF_GTD and (
         m.order_pool.used >= k.capacity or not market_room(m, index, c.side, c.price_ticks)
@@ -170,7 +181,7 @@ cdef inline bint plain_new(kernel_t* k, const command_t* c, const ahead_t* ahead
     order.time_in_force = c.time_in_force
     order.life = ORDER_ENTERING
     account_open(k, pair, c.side, True, c.price_ticks, c.quantity)
-    memset(&intent, 0, sizeof(intent_t))
+    record_clear(&intent, sizeof(intent_t))
     intent.price = c.price_ticks
     intent.quantity = c.quantity
     intent.arming = k.arming
@@ -202,7 +213,7 @@ cdef inline bint plain_new(kernel_t* k, const command_t* c, const ahead_t* ahead
             due_ns = instrument.close_ns
         order.life = ORDER_OPEN
         account.open_orders += 1
-        order_map_put(&k.order_map, ahead.hash, slot)
+        order_name(k, number, c.order_id, ahead.hash, slot)
         if due_ns:
             k.arming += 1
             timer_arm(k, slot, due_ns, k.arming)

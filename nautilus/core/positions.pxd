@@ -17,6 +17,7 @@ cdef extern from *:
     """
     #ifndef NAUTILUS_POSITIONS_H
     #define NAUTILUS_POSITIONS_H
+    #include <stddef.h>
     typedef struct lot_t {
         uint32_t next, pad;                           /* the following, newer one; the pool's free link */
         int64_t  quantity, price;                     /* quantity > 0, the position has the sign */
@@ -109,10 +110,9 @@ cdef extern from *:
     }
     static inline void position_work(position_t *p, int buy, int counted, int64_t price, int64_t quantity) {
         p->open_value += (int128_t)(price < 0 ? -price : price) * quantity;
-        if (counted) {
-            if (buy) p->open_buy += quantity;
-            else p->open_sell += quantity;
-        }
+        /* The side is a coin toss: no branch. */
+        size_t side = buy ? offsetof(position_t, open_buy) : offsetof(position_t, open_sell);
+        if (counted) *(int64_t *)((char *)p + side) += quantity;
     }
     static inline int position_lots_match(const position_t *p, const lot_t *total) {
         return total->quantity == (p->quantity < 0 ? -p->quantity : p->quantity) && total->cost == p->cost;

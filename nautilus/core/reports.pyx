@@ -36,6 +36,7 @@ from nautilus.core.state cimport (
     TIMER_INDICATIVE,
     TIMER_INSTRUMENT,
     account_t,
+    id_used,
     instrument_t,
     kernel_t,
     order_at,
@@ -92,6 +93,7 @@ cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) n
     account.closed[(account.closed_head + account.closed_count) & mask] = order_id
     account.closed_count += 1
     id_add(&account.closed_ids, order_id)
+    id_used(k, account_index, order_id)
 
 
 cdef void reduce_join(kernel_t* k, uint32_t slot) noexcept nogil:

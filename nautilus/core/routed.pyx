@@ -8,7 +8,7 @@ from nautilus.core.combine cimport priced, trails, waits
 from nautilus.core.control cimport echo, refuse, reject
 from nautilus.core.limits cimport pair_add
 from nautilus.core.market cimport market_give, market_take
-from nautilus.core.order_ids cimport id_add, id_forget, id_known, order_hash, order_map_delete, order_map_put
+from nautilus.core.order_ids cimport id_add, id_forget, id_known, order_hash, order_map_delete
 from nautilus.core.positions cimport position_t
 from nautilus.core.pretrade cimport pretrade_check
 from nautilus.core.reports cimport oldest_first, order_closed
@@ -19,6 +19,7 @@ from nautilus.core.state cimport (
     account_of,
     instrument_of,
     instrument_t,
+    order_name,
     order_of,
     position_of,
     venue_t,
@@ -143,7 +144,7 @@ cdef void routed_new(
     r.state = STATE_PENDING_NEW
     routed_join(k, slot)
     k.accounts[account].open_orders += 1
-    order_map_put(&k.order_map, order_hash(account, c.order_id), slot)
+    order_name(k, account, c.order_id, order_hash(account, c.order_id), slot)
     account_entered(k, order.position, c)
     routed_work(k, slot, 1)
     routed_ask(k, slot, COMMAND_NEW).venue_reference = <uint64_t>c.expire_ns

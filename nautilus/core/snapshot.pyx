@@ -33,7 +33,7 @@ from nautilus.core.market cimport (
     standing_t,
 )
 from nautilus.core.limits cimport pair_add
-from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
+from nautilus.core.order_ids cimport id_known, order_hash
 from nautilus.core.positions cimport position_t
 from nautilus.core.snapshot_accounts cimport put_accounts, take_accounts
 from nautilus.core.snapshot_routed cimport put_routed, put_venues, take_routed, take_venues
@@ -52,6 +52,7 @@ from nautilus.core.state cimport (
     instrument_t,
     kernel_t,
     order_at,
+    order_name,
     order_of,
     order_t,
     state_close,
@@ -462,7 +463,7 @@ cdef int take_order(reader_t* r, kernel_t* k) except -1:
     intent.time_in_force = o.time_in_force
     intent.arming = o.arming
     k.accounts[account].open_orders += 1
-    order_map_put(&k.order_map, order_hash(account, o.order_id), index)
+    order_name(k, account, o.order_id, order_hash(account, o.order_id), index)
     if (
         (o.position == 0 and not k.accounts[account].flags & ACCOUNT_EXEMPT)
         or not market_room(&k.market, o.instrument, o.side, at.price)

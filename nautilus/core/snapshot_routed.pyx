@@ -3,7 +3,7 @@
 from libc.stdint cimport INT32_MAX, INT32_MIN, UINT16_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from nautilus.core.order_ids cimport id_known, order_hash, order_map_put
+from nautilus.core.order_ids cimport id_known, order_hash
 from nautilus.core.routed cimport execution_add, routed_become, routed_join, routed_work
 from nautilus.core.state cimport (
     MAX_ACCOUNTS,
@@ -14,6 +14,7 @@ from nautilus.core.state cimport (
     account_of,
     is_reconciled,
     order_at,
+    order_name,
     order_t,
     routed_t,
 )
@@ -140,7 +141,7 @@ cdef int take_routed(reader_t* r, kernel_t* k, uint32_t slot) except -1:
         raise ValueError(f"snapshot: order {o.order_id}: no room for its position")
     o.life = ORDER_OPEN | ORDER_ROUTED
     k.accounts[o.account].open_orders += 1
-    order_map_put(&k.order_map, order_hash(o.account, o.order_id), slot)
+    order_name(k, o.account, o.order_id, order_hash(o.account, o.order_id), slot)
     routed_join(k, slot)
     routed_work(k, slot, 1)
     return 0

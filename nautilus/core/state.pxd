@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from nautilus.core.hashing cimport xxh64_t
 from nautilus.core.hashmap cimport map_find, map_t
 from nautilus.core.market cimport market_t
-from nautilus.core.order_ids cimport id_set_t, order_hash, order_map_t
+from nautilus.core.order_ids cimport id_set_t, order_hash, order_map_put, order_map_t
 from nautilus.core.money cimport int128_t
 from nautilus.core.pool cimport pool_t
 from nautilus.core.positions cimport position_t
@@ -125,6 +125,7 @@ ctypedef struct account_t:
     int64_t rate_tat            # theoretical arrival time of the next message
     int64_t rate_interval       # 0: no limit
     int64_t rate_slack          # window - interval
+    uint64_t most_id            # largest order id that it ever had, open or closed: larger ones are new
     id_set_t closed_ids         # those remembered
     uint64_t* closed            # the same, as a ring: the oldest is forgotten first
     uint32_t near[64]           # position entries of the first 64 instruments, by index; 0: none
@@ -247,9 +248,10 @@ cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
     return &k.orders[index]
 
 
-cdef inline uint32_t order_of(const kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil:
-    """Record of an open order of the account (an index), 0 where there is none."""
-    cdef uint32_t hash = order_hash(account, order_id)
+cdef inline uint32_t order_found(
+    const kernel_t* k, uint32_t account, uint64_t order_id, uint32_t hash
+) noexcept nogil:
+    """Record of an open order of the account (an index), 0 where there is none. `hash`: `order_hash` of both."""
     cdef uint64_t at = hash & k.order_map.mask
     cdef uint32_t index = k.order_map.slots[at].index
     while index:
@@ -261,6 +263,24 @@ cdef inline uint32_t order_of(const kernel_t* k, uint32_t account, uint64_t orde
         at = (at + 1) & k.order_map.mask
         index = k.order_map.slots[at].index
     return 0
+
+
+cdef inline uint32_t order_of(const kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil:
+    return order_found(k, account, order_id, order_hash(account, order_id))
+
+
+cdef inline void id_used(kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil:
+    """The account (an index) has had this order id; every one of them is told here."""
+    if order_id > k.accounts[account].most_id:
+        k.accounts[account].most_id = order_id
+
+
+cdef inline void order_name(
+    kernel_t* k, uint32_t account, uint64_t order_id, uint32_t hash, uint32_t slot
+) noexcept nogil:
+    """The open order can be found by its id from now on."""
+    order_map_put(&k.order_map, hash, slot)
+    id_used(k, account, order_id)
 
 
 cdef inline uint32_t instrument_of(kernel_t* k, uint32_t instrument_id) noexcept nogil:
