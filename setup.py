@@ -39,6 +39,8 @@ if SANITIZE:
     LINK = [f"-fsanitize={CHECKS}", "-fno-sanitize=alignment", "-fno-sanitize-recover=undefined"]
     COMPILE += LINK
 COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-Wno-attributes", "-fno-strict-aliasing"]
+# Cython counts a C range up to a C int in the type of the variable.
+COMPILE += ["-Wno-sign-compare"]
 # Vectors of two or four words cost the matching more to put together than they save.
 OWN = {"market": ["-fno-tree-vectorize", "-fno-tree-slp-vectorize"]}
 
