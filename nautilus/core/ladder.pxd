@@ -291,6 +291,4 @@ cdef inline inlined_int ladder_give(pages_t* pages, ladder_t* ladder, uint32_t l
 cdef inline void ladder_open(ladder_t* ladder, uint32_t side) noexcept nogil:
     """A ladder from zeroed memory."""
     ladder.best = LADDER_EMPTY
-    ladder.hand_key[0] = LADDER_EMPTY   # the key of no page
-    ladder.hand_key[1] = LADDER_EMPTY
     ladder.side = side

@@ -80,7 +80,7 @@ ctypedef struct ladder_t:
     int64_t best                # rank of the best level, LADDER_EMPTY: none
     uint32_t best_level
     uint32_t tops               # how many; 0: the ladder is empty
-    int64_t hand_key[LADDER_AT_HAND]    # leaves at hand: number >> 6 of their pages, LADDER_EMPTY: none
+    int64_t hand_key[LADDER_AT_HAND]    # leaves at hand: `hand_of` their pages, 0: none
     node_t* hand[LADDER_AT_HAND]
     uint32_t root               # node, 0: no page
     uint32_t height             # nodes on the way down
@@ -179,7 +179,7 @@ cdef inline void node_drop(pages_t* pages, ladder_t* ladder, uint32_t index) noe
         parent = pages.nodes[index].parent
         for i in range(LADDER_AT_HAND):
             if ladder.hand[i] == &pages.nodes[index]:
-                ladder.hand_key[i] = LADDER_EMPTY
+                ladder.hand_key[i] = 0
         if parent:
             pages.nodes[parent].child[pages.nodes[index].at] = 0
             pages.nodes[parent].children -= 1
@@ -287,11 +287,17 @@ cdef inline apart_uint32 page_look(const pages_t* pages, const ladder_t* ladder,
     return pages.nodes[leaf_find(pages, ladder, number + LADDER_KEY_ZERO)].child[number & 63]  # node 0 has no children
 
 
+cdef inline int64_t hand_of(int64_t number) noexcept nogil:
+    """Names the leaf of a page; never 0, so that an unused ladder has none at hand."""
+    return (number >> 6) + LADDER_KEY_ZERO
+
+
 cdef inline uint32_t page_at_hand(const ladder_t* ladder, int64_t number) noexcept nogil:
     """The page of that number where its leaf is at hand and leads to it, else 0."""
-    if ladder_unlikely(ladder.hand_key[(number >> 6) & (LADDER_AT_HAND - 1)] != number >> 6):
+    cdef int64_t key = hand_of(number)
+    if ladder_unlikely(ladder.hand_key[key & (LADDER_AT_HAND - 1)] != key):
         return 0
-    return ladder.hand[(number >> 6) & (LADDER_AT_HAND - 1)].child[number & 63]
+    return ladder.hand[key & (LADDER_AT_HAND - 1)].child[number & 63]
 
 
 cdef inline uint32_t page_find(const pages_t* pages, const ladder_t* ladder, int64_t number) noexcept nogil:
@@ -305,7 +311,7 @@ cdef inline apart_uint32 page_bring(
 ) noexcept nogil:
     """As page_find, with its leaf at hand from now on and the page made where there is none; 0: no more memory."""
     cdef int64_t key = number + LADDER_KEY_ZERO
-    cdef uint32_t at = <uint32_t>((number >> 6) & (LADDER_AT_HAND - 1))
+    cdef int64_t hand = hand_of(number)
     cdef uint32_t leaf = leaf_find(pages, ladder, key)
     cdef uint32_t index = pages.nodes[leaf].child[key & 63]
     cdef page_t* page
@@ -334,8 +340,8 @@ cdef inline apart_uint32 page_bring(
         pages.nodes[leaf].children += 1
         pages.idle += 1
         candidate_join(pages, page, index)
-    ladder.hand_key[at] = number >> 6
-    ladder.hand[at] = &pages.nodes[leaf]
+    ladder.hand_key[hand & (LADDER_AT_HAND - 1)] = hand
+    ladder.hand[hand & (LADDER_AT_HAND - 1)] = &pages.nodes[leaf]
     return index
 
 
