@@ -5,15 +5,15 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from functools import partial
+
 import numpy as np
 
 from nautilus.core.account_view cimport account_state, lot_rows, position_rows
 from nautilus.core.book_view cimport best_of, book_rows, side_depth
-from nautilus.core.events cimport events_hash
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.journal cimport (
-    JOURNAL_CHECKPOINT,
     POLICY_MEMORY,
     Journal,
     journal_flush,
@@ -21,7 +21,7 @@ from nautilus.core.journal cimport (
     journal_room,
 )
 from nautilus.core.order_view cimport order_rows, place_of
-from nautilus.core.orders cimport kernel_step, look_ahead
+from nautilus.core.orders cimport kernel_run
 from nautilus.core.risk_cache cimport risk_cache_close, risk_cache_open
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
 from nautilus.core.state cimport (
@@ -35,10 +35,10 @@ from nautilus.core.types cimport COMMAND_ACCOUNT, COMMAND_NEW, COMMAND_REPLACE, 
 
 from nautilus.core.account_view import POSITION
 from nautilus.core.book_view import BOOK_ORDER, DEPTH
-from nautilus.core.journal_reader import JournalReader, verify
+from nautilus.core.journal_reader import JournalReader
 from nautilus.core.order_view import OPEN_ORDER
 from nautilus.core.segment import JournalError
-from nautilus.core.snapshot_file import latest_snapshot, write_snapshot
+from nautilus.core.snapshot_file import write_snapshot
 from nautilus.core.types import COMMAND, EVENT
 
 cnp.import_array()
@@ -182,9 +182,10 @@ cdef class Kernel:
         damage = JournalReader(path, strict=False, any_rules=True).damage
         if damage is not None and damage.what == "not a journal":
             raise JournalError(f"{path}: {damage}", damage.what)
-        opened = Journal(path, policy=policy)
+        replay = _replay_with(partial(cls, accounts=()))
+        opened = Journal(path, policy=policy, replay=replay)
         try:
-            kernel = cls.replay(path)
+            kernel = replay.finish(opened)
             kernel.attach(opened)
         except BaseException:
             opened.close()
@@ -193,39 +194,16 @@ cdef class Kernel:
 
     @classmethod
     def replay(cls, path, *, on_events=None, snapshots=True, strict=True):
-        """The kernel after the journal at `path`, which is only read; `on_events` gets each EVENT array of the replay.
+        """The kernel after the journal at `path`, which is only read; `on_events` gets the EVENT arrays of the replay.
 
         snapshots: begin at the latest sound one. strict: raise JournalError at damage, else stop before it.
         """
-        report = verify(path)
-        cdef Kernel kernel = cls(
-            accounts=(), capacity=report.capacity or 1, closed_capacity=report.closed_capacity or 1
-        )
-        if snapshots:
-            start = latest_snapshot(path, at_most=report.last_sequence)
-            if start.payload is not None:
-                kernel.restore(start.payload)
-        for item in JournalReader(path, start=kernel.last_sequence + 1 if kernel.last_sequence else None,
-                                  strict=strict):
-            if isinstance(item, np.ndarray):
-                commands = item[item["sequence"] > kernel.last_sequence]
-                if commands.size and int(commands["sequence"][0]) != kernel.last_sequence + 1:
-                    raise KernelError(
-                        "JOURNAL", f"{path}: expected command {kernel.last_sequence + 1}, found "
-                        f"{int(commands['sequence'][0])}"
-                    )
-                events = kernel.process(np.ascontiguousarray(commands))
-                if on_events is not None:
-                    on_events(events)
-            elif item.command_sequence == kernel.last_sequence and (
-                item.event_hash != kernel.event_hash() or item.journal_hash != kernel.journal_hash()
-            ):
-                raise KernelError(
-                    "REPLAY_DIFFERS",
-                    f"{path}: commands {max(1, item.command_sequence - JOURNAL_CHECKPOINT + 1)} to {item.command_sequence} "
-                    f"give event hash {kernel.event_hash():016x}, expected {item.event_hash:016x}",
-                )
-        return kernel
+        replay = _replay_with(partial(cls, accounts=()), on_events=on_events, snapshots=snapshots)
+        damage = replay.walk(path).damage
+        replay.check()
+        if strict and damage is not None:
+            raise JournalError(f"{path}: {damage}", damage.what)
+        return cls(accounts=(), capacity=1, closed_capacity=1) if replay.kernel is None else replay.kernel
 
     def checkpoint(self):
         """Writes a snapshot beside the journal, so that `open` need not replay what lies before."""
@@ -319,17 +297,10 @@ cdef class Kernel:
             k.spill_count = 0
             k.spill_hashed = 0
             if count < 16:
-                while i < count and k.spill_count == 0:
-                    kernel_step(k, &commands[i], journal)
-                    i += 1
-                events_hash(k)
+                i = kernel_run(k, commands, count, journal, True)
             else:
                 with nogil:
-                    while i < count and k.spill_count == 0:
-                        look_ahead(k, commands, i, count)
-                        kernel_step(k, &commands[i], journal)
-                        i += 1
-                    events_hash(k)
+                    i = kernel_run(k, commands, count, journal, True)
         k.out = NULL
         k.out_capacity = 0
         return i
@@ -481,12 +452,21 @@ cdef class Kernel:
             raise KernelError("UNKNOWN_ORDER", f"kernel: account {account_id} has no open order {order_id}")
         return place_of(&self.state, slot)
 
-    def positions(self, account_id):
+    def positions(self, account_id, *, lifetime_ns=0):
         """Record array of the account's positions by instrument: quantity and open orders in lots, and cost, realised
         and unrealised P&L and fees as exact integers in units of the instrument's currency; `exposure` is the gross
         value in base money, None without a mark and a rate. Raises KernelError for an account that is not open.
+
+        lifetime_ns: as of `account`; with one the array may be handed out again, and cannot be written to.
         """
-        return position_rows(&self.state, self.open_account(account_id))
+        cdef uint32_t account = self.open_account(account_id)
+        if lifetime_ns <= 0:
+            return position_rows(&self.state, account)
+        known = self.account_states.get((account, "positions"))
+        if known is None or not 0 <= self.state.now_ns - known[0] < lifetime_ns:
+            known = self.account_states[account, "positions"] = self.state.now_ns, position_rows(&self.state, account)
+            known[1].setflags(write=False)
+        return known[1]
 
     def lots(self, account_id, instrument_id):
         """Record array of the lots of a FIFO account's position, oldest first: quantity (negative when short), price
@@ -564,6 +544,12 @@ cdef class Kernel:
     def closed_capacity(self):
         """Closed order ids remembered for each account."""
         return self.state.closed_capacity
+
+
+def _replay_with(make, **options):
+    """A Replay; its module makes kernels, so it is imported once this one is there."""
+    from nautilus.core.replay import Replay
+    return Replay(make, **options)
 
 
 cdef cnp.ndarray new_events(Py_ssize_t count):

@@ -29,7 +29,6 @@ from nautilus.model.message import Message
 
 Number = Decimal | str | int | float
 MAX_BANDS = 16
-MAX_EXTERNAL_VENUE = 255
 PRICE_TIME, PRO_RATA = ALLOCATIONS = ("price-time", "pro-rata")
 PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 """A price or quantity as people write it: what else `Decimal` takes (exponents, blanks, "1_0") is a slip."""
@@ -59,8 +58,8 @@ class Instrument(Message, frozen=True, dict=True):
         ``price-time``: who came first is filled first; ``pro-rata``: the best price is shared out by size.
     explicit
         Events tell all that its orders become (docs/kernel-orders.md, Explicit instruments).
-    external_venue
-        Number of the external venue that its orders go to, 1 to 255; 0: they are matched here.
+    routed
+        Orders go to the external venue `venue_id`; else they are matched here, whose market data it may be.
 
     Raises
     ------
@@ -83,9 +82,9 @@ class Instrument(Message, frozen=True, dict=True):
     contract_multiplier: str = "1"
     currency_decimals: int = 8
     negative_prices: bool = False
+    routed: bool = False
     allocation: str = PRICE_TIME
     explicit: bool = True
-    external_venue: int = 0
 
     def __post_init__(self) -> None:
         check_id(self.instrument_id, "instrument_id", MAX_ID_32, self.symbol)
@@ -100,9 +99,7 @@ class Instrument(Message, frozen=True, dict=True):
             raise self._error(f"min_quantity {self.min_quantity}", "greater than zero")
         if self.allocation not in ALLOCATIONS:
             raise self._error(f"allocation {self.allocation!r}", " or ".join(ALLOCATIONS))
-        if not 0 <= self.external_venue <= MAX_EXTERNAL_VENUE:
-            raise self._error(f"external_venue {self.external_venue}", f"0 to {MAX_EXTERNAL_VENUE}")
-        if self.external_venue and self.allocation != PRICE_TIME:
+        if self.routed and self.allocation != PRICE_TIME:
             raise self._error("allocation pro-rata at an external venue", "price-time: that venue allocates")
         _ = self.bands, self.multiplier  # checked now, once, rather than at first use
 
@@ -244,10 +241,10 @@ class Instrument(Message, frozen=True, dict=True):
         rows["quantity"] = [self.multiplier, *(step for _, step in self.bands[1:])]
         rows["flags"] = InstrumentFlag.BAND
         rows["flags"][0] = self._flags
-        rows["venue_reference"][0] = self.external_venue
         rows["display_quantity"][0] = 1
         rows["min_quantity"][0] = self._minimum_lots
         rows["offset"][0] = self.currency_id
+        rows["venue_reference"][0] = self.venue_id if self.routed else 0
         rows["group_id"][0] = self.product_id
         return rows
 

@@ -18,10 +18,11 @@ from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 from nautilus.runtime.market_driver import MarketDriver
+from nautilus.runtime.matching import MatchingConfig
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.settings import LimitsConfig
 from nautilus.runtime.sources import derives, open_source
-from nautilus.runtime.venue import VenueConfig
+from nautilus.runtime.venues import venue_instruments
 from nautilus.simulation import MarketSource, RecordingConfig, SimulatedSource, SimulationConfig
 from nautilus.simulation.market import INSTRUMENT
 from nautilus.trading.client import CoreClient
@@ -57,12 +58,14 @@ def open_market(plan: Plan) -> MarketSource | None:
 
 
 def instruments_of(plan: Plan) -> tuple[Instrument, ...]:
-    """What trades in a plan; without a market the simulated one's instrument."""
+    """What trades in a plan, here and at external venues; without a market the simulated one's instrument."""
     if plan.market in (NONE, SIMULATED):
-        return (INSTRUMENT,)
-    source = open_market(plan)
-    assert source is not None
-    return source.instruments()
+        own: tuple[Instrument, ...] = (INSTRUMENT,)
+    else:
+        source = open_market(plan)
+        assert source is not None
+        own = source.instruments()
+    return (*own, *venue_instruments(plan, own))
 
 
 def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> int:
@@ -82,17 +85,18 @@ def setup_commands(plan: Plan) -> list[Setup]:
     Raises
     ------
     ConfigError
-        A strategy's account is none that clients may have.
+        A strategy's account is none that clients may have, or an instrument of a venue is there already.
     """
     from nautilus.trading.settings import Setup
 
     source = open_market(plan)
-    venue = plan.config("venue", VenueConfig)
-    instruments = venue.instruments((INSTRUMENT,) if source is None else source.instruments())
+    matching = plan.config("matching", MatchingConfig)
+    own = matching.instruments((INSTRUMENT,) if source is None else source.instruments())
+    instruments = (*own, *venue_instruments(plan, own))
     accounts = client_accounts(plan)
     parts: list[Records] = [instrument.to_commands() for instrument in instruments]
-    parts += venue.accounts(accounts, plan.config("portfolio", PortfolioConfig))
-    parts += [limits.to_commands() for limits in venue.limits()]
+    parts += matching.accounts(accounts, plan.config("portfolio", PortfolioConfig))
+    parts += [limits.to_commands() for limits in matching.limits()]
     parts += [limits.to_commands() for limits in plan.config("limits", LimitsConfig).limits(accounts, instruments)]
     if source is not None:
         parts.append(source.setup())

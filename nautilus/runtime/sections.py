@@ -6,7 +6,7 @@ SECTIONS: dict[str, str] = {
     "lockstep": "nautilus.runtime.settings:LockStepConfig",
     "limits": "nautilus.runtime.settings:LimitsConfig",
     "risk": "nautilus.engines.risk:RiskConfig",
-    "venue": "nautilus.runtime.venue:VenueConfig",
+    "matching": "nautilus.runtime.matching:MatchingConfig",
     "portfolio": "nautilus.engines.portfolio:PortfolioConfig",
     "trading": "nautilus.engines.trading:TradingConfig",
     "strategy": "nautilus.engines.strategy:StrategyConfig",
@@ -18,6 +18,9 @@ SECTIONS: dict[str, str] = {
     "core": "nautilus.runtime.platform:CoreConfig",
     "journal": "nautilus.runtime.platform:JournalConfig",
     "replica": "nautilus.runtime.platform:ReplicaConfig",
+    "venue0": "nautilus.runtime.venue_settings:VenueConfig",
+    "venue1": "nautilus.runtime.venue_settings:VenueConfig",
+    "venue2": "nautilus.runtime.venue_settings:VenueConfig",
     "logging": "nautilus.runtime.platform:LoggingConfig",
     "http": "nautilus.runtime.http.config:HttpConfig",
 }

@@ -9,8 +9,10 @@ import numpy as np
 
 from nautilus.core.account_view import AccountState
 from nautilus.core.kernel import Kernel, KernelError
-from nautilus.core.types import COMMAND
+from nautilus.core.types import COMMAND, InstrumentFlag
+from nautilus.core.venue_view import venue_of
 from nautilus.model.enums import CommandKind
+from nautilus.model.errors import ConfigError
 from nautilus.model.records import Records
 
 
@@ -28,6 +30,7 @@ class Settings(NamedTuple):
     huge_pages: bool = False
     numa_local: bool = False
     cpu_dma_latency_us: int = -1
+    ready_orders: int = 0
     without_standby: str = "refuse"
 
 
@@ -39,17 +42,23 @@ class Setup(NamedTuple):
     row: bytes
 
 
-def missing(kernel: Kernel, setup: Iterable[Setup]) -> Records:
+def unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
     """What a recovered kernel does not have yet, or has otherwise; limits always, as they may have changed.
 
     How an instrument is made stays for the life of its id. An account that is to be otherwise is opened so again, which
     the kernel refuses while there is something in it.
+
+    Raises
+    ------
+    ConfigError
+        An instrument trades at another venue than before: what the journal says of it would be of another one.
     """
     rows = []
     for each in setup:
         try:
             if each.kind == CommandKind.INSTRUMENT:
                 kernel.best(each.key)
+                _check_venue(kernel, each)
             elif each.kind == CommandKind.ACCOUNT:
                 if not _same_account(kernel.account(each.key), np.frombuffer(each.row, COMMAND)[0]):
                     rows.append(each.row)
@@ -63,3 +72,14 @@ def missing(kernel: Kernel, setup: Iterable[Setup]) -> Records:
 def _same_account(known: AccountState, row: np.void) -> bool:
     wanted = (int(row["flags"]), int(row["order_type"]) or 1, int(row["group_id"]))
     return (known.flags, known.self_match or 1, known.self_match_group) == wanted
+
+
+def _check_venue(kernel: Kernel, setup: Setup) -> None:
+    given = int(np.frombuffer(setup.row, COMMAND)["venue_reference"][0])
+    known = venue_of(kernel, setup.key)
+    if given != known and not np.frombuffer(setup.row, COMMAND)["flags"][0] & InstrumentFlag.BAND:
+        raise ConfigError(
+            f"instrument {setup.key} trades at venue {given}",
+            where="core",
+            expected=f"venue {known}, as in the journal; an instrument of another venue has a number of its own",
+        )

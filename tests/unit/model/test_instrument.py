@@ -180,9 +180,7 @@ def test_the_multiplier_is_money_units_per_tick_and_lot():
         {"symbol": ""},
         {"currency_decimals": 40},
         {"allocation": "by lot"},
-        {"external_venue": 256},
-        {"external_venue": -1},
-        {"external_venue": 3, "allocation": "pro-rata"},
+        {"routed": True, "allocation": "pro-rata"},
     ],
 )
 def test_a_malformed_instrument_is_refused(changes):
@@ -206,12 +204,12 @@ def test_an_instrument_says_how_it_allocates_what_its_events_tell_and_where_it_i
         (): InstrumentFlag.EXPLICIT,
         ("allocation",): InstrumentFlag.EXPLICIT | InstrumentFlag.PRO_RATA,
         ("explicit",): 0,
-        ("external_venue",): InstrumentFlag.EXPLICIT,
+        ("routed",): InstrumentFlag.EXPLICIT,
     }
-    values = {"allocation": "pro-rata", "explicit": False, "external_venue": 7}
+    values = {"allocation": "pro-rata", "explicit": False, "routed": True}
     for names, expected in flags.items():
         [row] = btcusdt(**{name: values[name] for name in names}).to_commands()
-        assert (row["flags"], row["venue_reference"]) == (expected, 7 if "external_venue" in names else 0)
+        assert (row["flags"], row["venue_reference"]) == (expected, 1 if "routed" in names else 0)
         assert Kernel(instruments=np.array([row], COMMAND), huge_pages=False, capacity=8).best(1) == (0, 0, 0, 0)
 
 
