@@ -35,6 +35,7 @@ COMMANDS = {
     "replay": ("nautilus.cli.replay:replay", "Run a recording of a real market through engines and core."),
     "order": ("nautilus.cli.order:order", "Enter, amend, cancel or list orders."),
     "book": ("nautilus.cli.book:book", "Print the best levels of a book."),
+    "phase": ("nautilus.cli.phase:phase", "Set or show the phase in which instruments trade."),
     "kill-switch": ("nautilus.cli.kill_switch:kill_switch", "Stop all trading, or allow it again."),
     "engine": ("nautilus.cli.engine:engine", "List the engines, or run one by itself."),
     "logs": ("nautilus.cli.logs:logs", "Print the logs of all processes."),

@@ -17,6 +17,7 @@ COMMANDS = {
     "amend": (f"{__name__}:amend", "Give an open order another price and total quantity."),
     "cancel": (f"{__name__}:cancel", "Take an open order out."),
     "list": (f"{__name__}:list_orders", "List open orders."),
+    "place": (f"{__name__}:place", "Print what is ahead of an open order."),
 }
 OK, REFUSED, UNKNOWN = 0, 1, 5
 TIMES_IN_FORCE = ("GTC", "DAY", "GTD", "IOC", "FOK", "AT-OPEN", "AT-CLOSE")
@@ -191,6 +192,30 @@ def cancel(order_id: int, account_id: int, instance_name: str | None, timeout_se
     from nautilus.model.queries import CancelRequest
 
     return _act(CancelRequest(order_id, account_id), instance_name, timeout_seconds, as_json)
+
+
+@click.command()
+@click.argument("order_id", type=click.IntRange(1))
+@account_option(PERSON_ACCOUNT)
+@instance_option
+@timeout_option()
+@json_option
+def place(order_id: int, account_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
+    """Print how many orders, and how much, are ahead of an open order at its price."""
+    from nautilus.model.queries import GetQueuePlace
+
+    client = client_of(running(instance_name), timeout_seconds=timeout_seconds)
+    answer = client.ask("marketdata", GetQueuePlace(account_id, order_id))
+    if as_json:
+        print_json(answer)
+    elif not answer["displayed"]:
+        print(f"{answer['side'].lower()} of {answer['symbol']}: not displayed, no place that could be seen")
+    else:
+        number = answer["orders_ahead"]
+        print(
+            f"{answer['side'].lower()} {answer['quantity']} at {answer['price']} of {answer['symbol']}: "
+            f"{number:,} order{'' if number == 1 else 's'} with {answer['quantity_ahead']} ahead"
+        )
 
 
 @click.command("list")

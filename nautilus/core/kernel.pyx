@@ -452,12 +452,21 @@ cdef class Kernel:
             raise KernelError("UNKNOWN_ORDER", f"kernel: account {account_id} has no open order {order_id}")
         return place_of(&self.state, slot)
 
-    def positions(self, account_id):
+    def positions(self, account_id, *, lifetime_ns=0):
         """Record array of the account's positions by instrument: quantity and open orders in lots, and cost, realised
         and unrealised P&L and fees as exact integers in units of the instrument's currency; `exposure` is the gross
         value in base money, None without a mark and a rate. Raises KernelError for an account that is not open.
+
+        lifetime_ns: as of `account`; with one the array may be handed out again, and cannot be written to.
         """
-        return position_rows(&self.state, self.open_account(account_id))
+        cdef uint32_t account = self.open_account(account_id)
+        if lifetime_ns <= 0:
+            return position_rows(&self.state, account)
+        known = self.account_states.get((account, "positions"))
+        if known is None or not 0 <= self.state.now_ns - known[0] < lifetime_ns:
+            known = self.account_states[account, "positions"] = self.state.now_ns, position_rows(&self.state, account)
+            known[1].setflags(write=False)
+        return known[1]
 
     def lots(self, account_id, instrument_id):
         """Record array of the lots of a FIFO account's position, oldest first: quantity (negative when short), price

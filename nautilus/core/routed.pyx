@@ -210,6 +210,8 @@ cdef void routed_replace(kernel_t* k, const command_t* c, const command_t* named
         k, c, &checked, order.instrument, order.account,
         order.position if order.position else position_of(k, order.account, order.instrument)
     )
+    if c.trigger_ticks:
+        bits |= 1 << REASON_UNSUPPORTED     # no report of a venue could say that it has a new one
     if bits:
         refuse(k, named, bits)
         return

@@ -42,11 +42,13 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.limits import Limits
 from nautilus.model.marketdata import Auction, BookDelta, Quote, Trade
 from nautilus.model.message import Message
+from nautilus.model.phases import GetPhases, PhaseLine, PhaseRequest, PhaseResult, Phases
 from nautilus.model.position import Position, PositionChanged
 from nautilus.model.queries import (
     AmendRequest,
     Book,
     BookLevel,
+    BookOrder,
     CancelRequest,
     CorePosition,
     CoreState,
@@ -55,6 +57,7 @@ from nautilus.model.queries import (
     GetKillSwitch,
     GetOrders,
     GetPositions,
+    GetQueuePlace,
     GetQuotes,
     GetRisk,
     GetStrategies,
@@ -68,6 +71,7 @@ from nautilus.model.queries import (
     OrderResult,
     PositionEntry,
     Positions,
+    QueuePlace,
     QuoteLine,
     QuoteLines,
     Reports,
@@ -88,6 +92,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     Book,
     BookDelta,
     BookLevel,
+    BookOrder,
     CancelOrder,
     CancelRequest,
     CommandAcknowledged,
@@ -98,7 +103,9 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     GetCoreState,
     GetKillSwitch,
     GetOrders,
+    GetPhases,
     GetPositions,
+    GetQueuePlace,
     GetQuotes,
     GetRisk,
     GetStrategies,
@@ -124,10 +131,15 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     OrderRouted,
     OrderTriggered,
     OrderUnknown,
+    PhaseLine,
+    PhaseRequest,
+    PhaseResult,
+    Phases,
     Position,
     PositionChanged,
     PositionEntry,
     Positions,
+    QueuePlace,
     Quote,
     QuoteLine,
     QuoteLines,

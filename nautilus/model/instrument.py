@@ -29,7 +29,6 @@ from nautilus.model.message import Message
 
 Number = Decimal | str | int | float
 MAX_BANDS = 16
-MAX_EXTERNAL_VENUE = 255
 PRICE_TIME, PRO_RATA = ALLOCATIONS = ("price-time", "pro-rata")
 PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 """A price or quantity as people write it: what else `Decimal` takes (exponents, blanks, "1_0") is a slip."""
@@ -83,9 +82,9 @@ class Instrument(Message, frozen=True, dict=True):
     contract_multiplier: str = "1"
     currency_decimals: int = 8
     negative_prices: bool = False
+    routed: bool = False
     allocation: str = PRICE_TIME
     explicit: bool = True
-    routed: bool = False
 
     def __post_init__(self) -> None:
         check_id(self.instrument_id, "instrument_id", MAX_ID_32, self.symbol)

@@ -387,21 +387,45 @@ class Positions(Message, frozen=True):
 
 
 class GetBook(Message, frozen=True):
-    """Best levels of a book; `instrument`: symbol, or the id as text."""
+    """Best levels of a book; `instrument`: symbol, or the id as text.
+
+    Parameters
+    ----------
+    level
+        1: the best of each side; 2: `levels` of each; 3: also their orders.
+    """
 
     instrument: str
     levels: int = 10
+    level: Annotated[int, Meta(ge=1, le=3)] = 2
 
 
 class BookLevel(Message, frozen=True):
-    """One price."""
+    """One price; `orders`: their number, 0 where it is not known."""
 
+    price: str
+    quantity: str
+    orders: int = 0
+
+
+class BookOrder(Message, frozen=True):
+    """A displayed order; `quantity`: what it shows."""
+
+    order_id: int
+    account_id: int
+    side: Side
     price: str
     quantity: str
 
 
 class Book(Message, frozen=True):
-    """Best levels, best first, as decimals. `updates`: changes so far; `now_ns`: of the last one."""
+    """Best levels, best first, as decimals. `updates`: changes so far; `now_ns`: of the last one.
+
+    Parameters
+    ----------
+    orders
+        Of level 3: the displayed orders of these levels in priority order, bids first.
+    """
 
     instrument_id: int
     symbol: str
@@ -410,6 +434,40 @@ class Book(Message, frozen=True):
     last_price: str
     updates: int
     now_ns: int
+    orders: tuple[BookOrder, ...] = ()
+
+
+class GetQueuePlace(Message, frozen=True):
+    """What is ahead of an open order at its price."""
+
+    account_id: int
+    order_id: int
+
+
+class QueuePlace(Message, frozen=True):
+    """The place of an open order in its queue.
+
+    Parameters
+    ----------
+    displayed
+        Others have no place that anybody could see: they are dark, wait, or are parked.
+    quantity
+        What it shows.
+    orders_ahead, quantity_ahead
+        Orders that were there before it at its very price, and what they show. An iceberg's reserve joins the back.
+    """
+
+    account_id: int
+    order_id: int
+    instrument_id: int
+    symbol: str
+    side: Side
+    price: str
+    quantity: str
+    displayed: bool
+    orders_ahead: int
+    quantity_ahead: str
+    last_sequence: int
 
 
 class GetQuotes(Message, frozen=True):

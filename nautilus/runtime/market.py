@@ -18,10 +18,10 @@ from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 from nautilus.runtime.market_driver import MarketDriver
+from nautilus.runtime.matching import MatchingConfig
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.settings import LimitsConfig
 from nautilus.runtime.sources import derives, open_source
-from nautilus.runtime.venue import VenueConfig
 from nautilus.runtime.venues import venue_instruments
 from nautilus.simulation import MarketSource, RecordingConfig, SimulatedSource, SimulationConfig
 from nautilus.simulation.market import INSTRUMENT
@@ -90,13 +90,13 @@ def setup_commands(plan: Plan) -> list[Setup]:
     from nautilus.trading.settings import Setup
 
     source = open_market(plan)
-    venue = plan.config("venue", VenueConfig)
-    own = venue.instruments((INSTRUMENT,) if source is None else source.instruments())
+    matching = plan.config("matching", MatchingConfig)
+    own = matching.instruments((INSTRUMENT,) if source is None else source.instruments())
     instruments = (*own, *venue_instruments(plan, own))
     accounts = client_accounts(plan)
     parts: list[Records] = [instrument.to_commands() for instrument in instruments]
-    parts += venue.accounts(accounts, plan.config("portfolio", PortfolioConfig))
-    parts += [limits.to_commands() for limits in venue.limits()]
+    parts += matching.accounts(accounts, plan.config("portfolio", PortfolioConfig))
+    parts += [limits.to_commands() for limits in matching.limits()]
     parts += [limits.to_commands() for limits in plan.config("limits", LimitsConfig).limits(accounts, instruments)]
     if source is not None:
         parts.append(source.setup())

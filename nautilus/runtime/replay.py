@@ -20,13 +20,13 @@ from nautilus.model.topics import CORE_EVENTS
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.latency import parse_latency
 from nautilus.runtime.lockstep import LockStep
+from nautilus.runtime.matching import MatchingConfig
 from nautilus.runtime.report import Progress, Report
 from nautilus.runtime.settings import LimitsConfig, LockStepConfig
 from nautilus.runtime.sources import derives, open_source
 from nautilus.runtime.strategies import load_strategies
 from nautilus.runtime.tally import Tally
 from nautilus.runtime.timing import TimedCore
-from nautilus.runtime.venue import VenueConfig
 from nautilus.simulation.config import RecordingConfig
 from nautilus.simulation.source import MarketSource
 
@@ -98,7 +98,7 @@ class Run:
         self._started_ns = monotonic_ns()
         lockstep = section(sections, "lockstep", LockStepConfig)
         limits = section(sections, "limits", LimitsConfig)
-        venue = section(sections, "venue", VenueConfig)
+        matching = section(sections, "matching", MatchingConfig)
         positions = section(sections, "portfolio", PortfolioConfig)
         clients = section(sections, "trading", TradingConfig).last_client_account
         self._seed = lockstep.seed if seed is None else seed
@@ -122,9 +122,9 @@ class Run:
                 f"accounts {accounts[0]} to {accounts[-1]}", where="strategy.first_account", expected=f"1 to {clients}"
             )
         self._kernel = Kernel(
-            instruments=venue.instruments(instruments),
-            accounts=np.concatenate(venue.accounts(accounts, positions) or [np.empty(0, COMMAND)]),
-            limits=(*venue.limits(), *limits.limits(accounts, instruments)),
+            instruments=matching.instruments(instruments),
+            accounts=np.concatenate(matching.accounts(accounts, positions) or [np.empty(0, COMMAND)]),
+            limits=(*matching.limits(), *limits.limits(accounts, instruments)),
             capacity=OPEN_ORDERS,
             huge_pages=False,  # a run is short: memory kept small beats the last nanoseconds
             journal=journal,

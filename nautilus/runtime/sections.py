@@ -6,7 +6,7 @@ SECTIONS: dict[str, str] = {
     "lockstep": "nautilus.runtime.settings:LockStepConfig",
     "limits": "nautilus.runtime.settings:LimitsConfig",
     "risk": "nautilus.engines.risk:RiskConfig",
-    "venue": "nautilus.runtime.venue:VenueConfig",
+    "matching": "nautilus.runtime.matching:MatchingConfig",
     "portfolio": "nautilus.engines.portfolio:PortfolioConfig",
     "trading": "nautilus.engines.trading:TradingConfig",
     "strategy": "nautilus.engines.strategy:StrategyConfig",

@@ -43,7 +43,7 @@ from nautilus.trading.client import overtakes
 from nautilus.trading.flight import Flight, InFlight, mark
 from nautilus.trading.machine_meters import MachineMeters
 from nautilus.trading.recovery import Recovered, recover
-from nautilus.trading.settings import Settings, Setup, missing
+from nautilus.trading.settings import Settings, Setup, unknown_only
 from nautilus.trading.shipper import CORE_GAUGE
 from nautilus.trading.venue_watch import WATCH_SLOT, VenueWatch, Watched, has_open
 
@@ -153,7 +153,7 @@ def run_core(
         degrade=settings.without_standby == "degrade",
     )
     # Both lie in the kernel, which belongs to the core's threads once they run.
-    commands = missing(found.kernel, setup)
+    commands = unknown_only(found.kernel, setup)
     _LOG.info(
         "core recovered: command %d, event %d, %d replayed, %d events logged, state hash %s, in %.1f ms",
         found.commands,

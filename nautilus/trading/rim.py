@@ -25,6 +25,7 @@ from nautilus.core.types import CommandKind, Reason
 from nautilus.engines.trading import TradingEngine
 from nautilus.model.errors import BusError
 from nautilus.model.message import Message
+from nautilus.model.phases import GetPhases, PhaseResult
 from nautilus.model.queries import (
     AmendRequest,
     GetCoreState,
@@ -57,9 +58,9 @@ MOST_WAITING = 64
 """Batches of events that may wait here; more are left to the core's feed, which cuts us off and is caught up with."""
 
 _ENTERING = (CommandKind.NEW, CommandKind.REPLACE)
-_IN_TIME = (*_ENTERING, CommandKind.RESUME)
+_IN_TIME = (*_ENTERING, CommandKind.RESUME, CommandKind.SESSION)
 """What must not be carried out after its sender was told that nobody knows: cancels and kill switches may."""
-_READS_ORDERS = (AmendRequest, GetOrders, GetKillSwitch)
+_READS_ORDERS = (AmendRequest, GetOrders, GetKillSwitch, GetPhases)
 """What is answered from the reports: whoever was told of an order is to find it here."""
 
 Answer = Callable[["Message | Exception"], None]
@@ -337,7 +338,7 @@ class Rim:
             if isinstance(message, _READS_ORDERS):
                 self.flush(None)
             reply = self._host.serve(self._context, message)
-            if isinstance(reply, OrderResult | KillResult):
+            if isinstance(reply, OrderResult | KillResult | PhaseResult):
                 reply = msgspec.structs.replace(reply, latency_us=(now_ns() - started_ns) / 1000)
         except Exception as error:
             answer(error)

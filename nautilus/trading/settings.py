@@ -42,7 +42,7 @@ class Setup(NamedTuple):
     row: bytes
 
 
-def missing(kernel: Kernel, setup: Iterable[Setup]) -> Records:
+def unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
     """What a recovered kernel does not have yet, or has otherwise; limits always, as they may have changed.
 
     How an instrument is made stays for the life of its id. An account that is to be otherwise is opened so again, which
@@ -69,6 +69,11 @@ def missing(kernel: Kernel, setup: Iterable[Setup]) -> Records:
     return np.frombuffer(bytearray(b"".join(rows)), COMMAND) if rows else np.empty(0, COMMAND)
 
 
+def _same_account(known: AccountState, row: np.void) -> bool:
+    wanted = (int(row["flags"]), int(row["order_type"]) or 1, int(row["group_id"]))
+    return (known.flags, known.self_match or 1, known.self_match_group) == wanted
+
+
 def _check_venue(kernel: Kernel, setup: Setup) -> None:
     given = int(np.frombuffer(setup.row, COMMAND)["venue_reference"][0])
     known = venue_of(kernel, setup.key)
@@ -78,8 +83,3 @@ def _check_venue(kernel: Kernel, setup: Setup) -> None:
             where="core",
             expected=f"venue {known}, as in the journal; an instrument of another venue has a number of its own",
         )
-
-
-def _same_account(known: AccountState, row: np.void) -> bool:
-    wanted = (int(row["flags"]), int(row["order_type"]) or 1, int(row["group_id"]))
-    return (known.flags, known.self_match or 1, known.self_match_group) == wanted

@@ -175,6 +175,25 @@ def test_terms_of_an_order_and_the_kill_switch_of_a_strategy_go_all_the_way(runn
     running.object("kill-switch", "off", "--account", 12, "--strategy", 7)
 
 
+def test_a_book_by_orders_a_place_and_a_phase_go_all_the_way(running: Shell) -> None:
+    submit = ("order", "submit", "SIMUSD", "buy", "0.010", "--account", 13)
+    first, second = (running.object(*submit, "--price", "42")["order_id"] for _ in range(2))
+    orders = running.object("book", "SIMUSD", "--level", 3, "--levels", 1000)["orders"]
+    ours = [(order["order_id"], order["quantity"]) for order in orders if order["account_id"] == 13]
+    assert ours == [(first, "0.010"), (second, "0.010")]
+    place = running.object("order", "place", second, "--account", 13)
+    assert (place["orders_ahead"], place["quantity_ahead"], place["displayed"]) == (1, "0.010", True)
+    halted = running.object("phase", "set", "halted", "--instrument", "SIMUSD")
+    assert (halted["phase"], halted["status"], halted["symbol"]) == ("HALTED", "applied", "SIMUSD")
+    assert [line["phase"] for line in running.object("phase", "list")["phases"]] == ["HALTED"]
+    assert "refused: SESSION" in running.refused(*submit, "--price", "42", code=1)
+    running.object("phase", "set", "continuous", "--instrument", "SIMUSD")
+    assert "model.unknown_instrument" in running.refused("phase", "set", "halted", "--instrument", "NOPE", code=2)
+    assert "EXPIRY" in running.run("phase", "set", "closed", "--close-ns", 1).stdout
+    for order_id in (first, second):
+        running.object("order", "cancel", order_id, "--account", 13)
+
+
 def test_an_order_that_cannot_be_is_one_line_with_its_code(running: Shell) -> None:
     submit = ("order", "submit", "SIMUSD", "buy")
     assert "model.unknown_instrument" in running.refused("order", "submit", "NOPE", "buy", 1, "--price", 1, code=2)

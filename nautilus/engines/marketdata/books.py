@@ -9,7 +9,7 @@ import numpy as np
 from nautilus.core import DEPTH
 from nautilus.core.depth import DepthBook
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
-from nautilus.engines.marketdata.orders import BUY, FILLED, ORDER_EVENTS, SELL, Orders
+from nautilus.engines.marketdata.orders import BUY, DISPLAYED, FILLED, ORDER_EVENTS, SELL, Orders
 from nautilus.model.enums import BookAction, EventFlag, EventKind, RecordFlag
 from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import AUCTION
@@ -137,6 +137,27 @@ class DerivedBook:
         found = ([(price, *side.at[price]) for price in side.first(levels)] for side in (bids, asks))
         bid_levels, ask_levels = (np.array(rows, DEPTH) for rows in found)
         return bid_levels, ask_levels
+
+    def orders(self, levels: int) -> list[tuple[int, int, int, int, int]]:
+        """Displayed orders of the best levels, bids first, in priority order: id, account, side, price, shown lots."""
+        found = []
+        for side in (BUY, SELL):
+            prices = self._orders.sides[side].first(levels)
+            if prices:
+                found += [
+                    (order_id, account_id, side, order.price, order.shown)
+                    for (account_id, order_id), order in self._orders.displayed(side, prices[-1])
+                ]
+        return found
+
+    def place(self, account_id: int, order_id: int) -> tuple[int, int, int, bool, int, int] | None:
+        """Side, price, shown lots of an open order, whether it is displayed, orders and lots ahead; None: not known."""
+        found = self._orders.place((account_id, order_id))
+        if found is None:
+            return None
+        order, orders, lots = found
+        displayed = order.stands == DISPLAYED
+        return order.side, order.price, order.shown if displayed else 0, displayed, orders, lots
 
     def levels(self, count: int) -> tuple[Levels, Levels]:
         """Bids and asks, best first."""

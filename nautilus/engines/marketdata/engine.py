@@ -17,11 +17,21 @@ import numpy as np
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook, RecordedBook
 from nautilus.engines.marketdata.orders import CONTINUOUS
-from nautilus.model.enums import EventKind, SessionPhase
+from nautilus.model.enums import EventKind, SessionPhase, Side
 from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
-from nautilus.model.queries import Book, BookLevel, GetBook, GetQuotes, QuoteLine, QuoteLines
+from nautilus.model.queries import (
+    Book,
+    BookLevel,
+    BookOrder,
+    GetBook,
+    GetQueuePlace,
+    GetQuotes,
+    QueuePlace,
+    QuoteLine,
+    QuoteLines,
+)
 from nautilus.model.records import EVENT_FIELDS, Records
 from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic, topic_of
 
@@ -31,6 +41,12 @@ HELD_RECORDS = 512
 _KIND, _ORDER, _INSTRUMENT = (EVENT_FIELDS[name] for name in ("kind", "order_id", "instrument_id"))
 _APPLIED = int(EventKind.APPLIED)
 _PHASES = frozenset(int(phase) for phase in SessionPhase)
+
+
+class OrderNotFoundError(ModelError):
+    """The books know of no such open order."""
+
+    code = "model.unknown_order"
 
 
 class MarketDataConfig(msgspec.Struct, frozen=True):
@@ -73,6 +89,7 @@ class MarketDataEngine(Engine):
     publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS)
     operations = (
         Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book"),
+        Operation("GET", "/queue/{account_id}/{order_id}", GetQueuePlace, QueuePlace, "what is ahead of an open order"),
         Operation("GET", "/quotes", GetQuotes, QuoteLines, "last quote of every instrument, and how far the market is"),
     )
 
@@ -138,12 +155,22 @@ class MarketDataEngine(Engine):
         book = self._derived.get(instrument_id)
         return (book or DerivedBook(instrument_id)).depth(levels)
 
+    def orders(self, instrument_id: int, levels: int) -> list[tuple[int, int, int, int, int]]:
+        """Displayed orders of a derived book in priority order, of its best levels: what `Kernel.book` gives.
+
+        Each as id, account, side, price in ticks, displayed lots.
+        """
+        book = self._derived.get(instrument_id)
+        return [] if book is None else book.orders(levels)
+
     def on_request(self, message: Message, ctx: Context) -> Message:
-        """Answer `GetBook` and `GetQuotes`."""
+        """Answer `GetBook`, `GetQueuePlace` and `GetQuotes`."""
         if isinstance(message, GetBook):
             return self._book(message)
         if isinstance(message, GetQuotes):
             return self._quotes()
+        if isinstance(message, GetQueuePlace):
+            return self._place(message)
         return super().on_request(message, ctx)
 
     def state(self) -> dict[str, Any]:
@@ -236,10 +263,19 @@ class MarketDataEngine(Engine):
             raise ModelError(f"levels {message.levels}", where="book", expected=f"1 to {MOST_LEVELS}")
         self._take_held()
         book = self._of(instrument.instrument_id)
-        bids, asks = (
-            tuple(BookLevel(_price(instrument, price), _text(instrument.quantity(lots))) for price, lots in side)
-            for side in book.levels(message.levels)
-        )
+        levels = 1 if message.level == 1 else message.levels
+        orders: tuple[BookOrder, ...] = ()
+        if isinstance(book, DerivedBook):
+            bids, asks = (tuple(_level(instrument, *row) for row in side.tolist()) for side in book.depth(levels))
+            if message.level == 3:
+                orders = tuple(
+                    BookOrder(order_id, account_id, Side(side), _price(instrument, price), _quantity(instrument, lots))
+                    for order_id, account_id, side, price, lots in book.orders(levels)
+                )
+        elif message.level == 3:
+            raise ModelError("level 3", where="book", expected="1 or 2: a recording has no orders, only levels")
+        else:
+            bids, asks = (tuple(_level(instrument, *row) for row in side) for side in book.levels(levels))
         return Book(
             instrument_id=instrument.instrument_id,
             symbol=instrument.symbol,
@@ -248,6 +284,33 @@ class MarketDataEngine(Engine):
             last_price=_price(instrument, book.last_price),
             updates=book.updates,
             now_ns=book.changed_ns,
+            orders=orders,
+        )
+
+    def _place(self, message: GetQueuePlace) -> QueuePlace:
+        for book in self._derived.values():
+            found = book.place(message.account_id, message.order_id)
+            instrument = self._instruments.get(book.instrument_id)
+            if found is None or instrument is None:
+                continue
+            side, price, lots, displayed, orders, ahead = found
+            return QueuePlace(
+                message.account_id,
+                message.order_id,
+                instrument.instrument_id,
+                instrument.symbol,
+                Side(side),
+                _price(instrument, price) if displayed else "",
+                _quantity(instrument, lots),
+                displayed,
+                orders,
+                _quantity(instrument, ahead),
+                self.last_sequence,
+            )
+        raise OrderNotFoundError(
+            f"order {message.order_id} of account {message.account_id} is not open",
+            where="queue",
+            expected="an open order that rests, or may come to rest, here",
         )
 
     def _quotes(self) -> QuoteLines:
@@ -298,6 +361,14 @@ def _by_instrument(records: Records) -> Iterator[tuple[int, Records]]:
         return
     for instrument_id in np.unique(ids).tolist():
         yield instrument_id, records[ids == instrument_id]
+
+
+def _level(instrument: Instrument, price: int, lots: int, orders: int = 0) -> BookLevel:
+    return BookLevel(_price(instrument, price), _quantity(instrument, lots), orders)
+
+
+def _quantity(instrument: Instrument, lots: int) -> str:
+    return _text(instrument.quantity(lots))
 
 
 def _price(instrument: Instrument, ticks: int | None) -> str:

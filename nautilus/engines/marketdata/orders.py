@@ -104,9 +104,12 @@ class Levels:
 
 
 class _Order:
-    """One open order. `display`: what an iceberg shows at most, 0: all; `shown`: what it shows now."""
+    """One open order. `display`: what an iceberg shows at most, 0: all; `shown`: what it shows now.
 
-    __slots__ = ("display", "distance", "leaves", "price", "shown", "side", "stands", "told", "type")
+    `joined`: counts up with each order that joins the back of a queue.
+    """
+
+    __slots__ = ("display", "distance", "joined", "leaves", "price", "shown", "side", "stands", "told", "type")
 
     def __init__(self, side: int, price: int, leaves: int, display: int, told: int) -> None:
         self.side = side
@@ -117,12 +120,23 @@ class _Order:
         self.told = told
         self.type = told >> 16 & 0xFF
         self.stands = ELSEWHERE
+        self.joined = 0
         self.distance = 0
         """Of the limit from the trigger, before a TRAILING_STOP_LIMIT has triggered."""
 
     def state(self) -> list[int]:
         told = self.told & ~0xFF0000 | self.type << 16
-        return [self.side, self.price, self.leaves, self.display, told, self.shown, self.stands, self.distance]
+        return [
+            self.side,
+            self.price,
+            self.leaves,
+            self.display,
+            told,
+            self.shown,
+            self.stands,
+            self.distance,
+            self.joined,
+        ]
 
 
 class Orders:
@@ -144,6 +158,7 @@ class Orders:
         self._instrument = instrument
         self._orders: dict[Key, _Order] = {}
         self._dark: dict[Key, _Order] = {}
+        self._joined = 0
         # A MARKET_TO_LIMIT whose price is not settled yet, and the command that entered it.
         self._pricing: tuple[_Order, int] | None = None
 
@@ -174,6 +189,7 @@ class Orders:
                 self._replace(order, row[4], leaves)
         elif kind == REPLENISHED:
             self._show(order, row[5])
+            self._join(order)
         elif row[9] == _CONTINGENT:
             self._enter_child(key, order, row)
         else:
@@ -217,7 +233,7 @@ class Orders:
         """Take over what `state` gave."""
         self.phase, self.external = state.get("phase", CONTINUOUS), state.get("external", False)
         for account_id, order_id, side, price, leaves, *more in state["orders"]:
-            display, told, shown, stands, distance = more or (0, _PLAIN, leaves, DISPLAYED, 0)
+            display, told, shown, stands, distance, *joined = more or (0, _PLAIN, leaves, DISPLAYED, 0)
             order = self._orders[account_id, order_id] = _Order(side, price, leaves, display, told)
             order.distance = distance
             if stands == DARK:
@@ -225,7 +241,34 @@ class Orders:
             elif stands == DISPLAYED:
                 self._stand(order)
                 self._show(order, shown)
+            order.joined = joined[0] if joined else order.joined
+            self._joined = max(self._joined, order.joined)
         self.before.clear()
+
+    def displayed(self, side: int, worst: int) -> list[tuple[Key, _Order]]:
+        """Displayed orders of a side at this price and better, in priority order."""
+        found = [
+            (key, order)
+            for key, order in self._orders.items()
+            if order.side == side and order.stands == DISPLAYED
+            and (order.price >= worst if side == BUY else order.price <= worst)
+        ]  # fmt: skip
+        sign = -1 if side == BUY else 1
+        return sorted(found, key=lambda item: (sign * item[1].price, item[1].joined))
+
+    def place(self, key: Key) -> tuple[_Order, int, int] | None:
+        """An open order, and the number and shown lots of those ahead of it; None: it is not known."""
+        order = self._orders.get(key)
+        if order is None:
+            return None
+        ahead = [
+            other.shown
+            for other in self._orders.values()
+            if order.stands == other.stands == DISPLAYED
+            and (other.side, other.price) == (order.side, order.price)
+            and other.joined < order.joined
+        ]  # fmt: skip
+        return order, len(ahead), sum(ahead)
 
     # From event to standing.
 
@@ -288,6 +331,8 @@ class Orders:
         order.leaves = leaves
         if order.display:
             self._show(order, order.shown - taken if taken else self._part(order))
+            if not taken and order.stands == DISPLAYED:
+                self._join(order)  # at the end of an uncrossing
         else:
             self._show(order, leaves)
 
@@ -336,8 +381,13 @@ class Orders:
         order.stands = DARK
         self._dark[key] = order
 
+    def _join(self, order: _Order) -> None:
+        self._joined += 1
+        order.joined = self._joined
+
     def _stand(self, order: _Order) -> None:
         order.stands = DISPLAYED
+        self._join(order)
         lots = order.shown = self._part(order) if order.display else order.leaves
         side, price = order.side, order.price
         self.before.setdefault((side, price), self.sides[side].change(price, lots, 1))

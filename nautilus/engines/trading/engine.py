@@ -12,6 +12,7 @@ import numpy as np
 from nautilus.engines.base import Context, Core, Engine, Operation
 from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.engines.trading.orders import OrderDesk
+from nautilus.engines.trading.phases import PhaseDesk
 from nautilus.engines.trading.reports import ReportExpander
 from nautilus.model.commands import TradingCommand
 from nautilus.model.enums import CommandKind
@@ -19,6 +20,7 @@ from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.ids import LAST_CLIENT_ACCOUNT
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
+from nautilus.model.phases import GetPhases, PhaseRequest, PhaseResult, Phases
 from nautilus.model.queries import (
     AmendRequest,
     CancelRequest,
@@ -106,6 +108,8 @@ class TradingEngine(Engine):
         Operation("GET", "/orders", GetOrders, OrderLines, "Open orders."),
         Operation("POST", "/kill-switch", KillRequest, KillResult, "Set or clear the kill switch."),
         Operation("GET", "/kill-switch", GetKillSwitch, KillSwitches, "Kill switches that are on."),
+        Operation("POST", "/phase", PhaseRequest, PhaseResult, "Move an instrument, or all, to a phase."),
+        Operation("GET", "/phase", GetPhases, Phases, "Phase of every instrument."),
         Operation("GET", "/core/state", GetCoreState, CoreState, "Positions and hashes of the core."),
     )
 
@@ -120,9 +124,11 @@ class TradingEngine(Engine):
         self.history: EventHistory | None = None
         self.settle: Callable[[], object] = _nothing
         self._expander = ReportExpander(config.last_client_account)
+        instruments = tuple(instruments)
         self._desk = OrderDesk(
             core, instruments, config.last_client_account, self._expander, self._publish, lambda: self.settle()
         )
+        self._phases = PhaseDesk(core, instruments, self._desk.instrument, self._expander, self._publish)
         self._past: ReportExpander | None = None
         # Where to begin for those who ask for reports of the past: the beginning, and places on the way since.
         self._marks: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MARKS)
@@ -143,6 +149,10 @@ class TradingEngine(Engine):
                 return self._desk.lines(message)
             case GetKillSwitch():
                 return self._desk.switches()
+            case PhaseRequest():
+                return self._phases.set(message, ctx)
+            case GetPhases():
+                return self._phases.lines()
             case ReportsSince():
                 return self._reports_since(message)
         if not isinstance(message, TradingCommand):

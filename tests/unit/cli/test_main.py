@@ -75,7 +75,7 @@ def test_lazy_help_says_what_the_command_says() -> None:
     ("arguments", "message"),
     [
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
-                    "kill-switch, engine, logs, journal, trading, config, doctor; did you mean 'replay'? "
+                    "phase, kill-switch, engine, logs, journal, trading, config, doctor; did you mean 'replay'? "
                     "(see 'nautilus --help') (usage)"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
                             "(see 'nautilus engine --help') (usage)"),

@@ -186,6 +186,25 @@ def test_account_face_reuses_an_answer_within_its_lifetime() -> None:
     assert kernel.account(1, lifetime_ns=100).cash == {0: 5}
 
 
+def test_positions_are_taken_again_from_the_same_snapshot_within_its_lifetime() -> None:
+    kernel = opened()
+    kernel.process(batch(new(1, BUY, 5, 3), builders.time(1_000)))
+    first = kernel.positions(1, lifetime_ns=100)
+    assert first["open_buy"].tolist() == [3]
+    kernel.process(batch(new(2, BUY, 5, 4), builders.time(1_099)))
+    assert kernel.positions(1, lifetime_ns=100) is first
+    assert kernel.positions(1)["open_buy"].tolist() == [7], "without a lifetime it is as of now"
+    with pytest.raises(ValueError, match="read-only"):
+        first["quantity"] = 1
+    kernel.process(builders.time(1_100))
+    assert kernel.positions(1, lifetime_ns=100)["open_buy"].tolist() == [7]
+    other = Kernel(accounts=(), capacity=1, closed_capacity=1, huge_pages=False)
+    other.restore(kernel.snapshot())
+    other.positions(1, lifetime_ns=1 << 62)
+    other.restore(opened().snapshot())
+    assert other.positions(1, lifetime_ns=1 << 62).tolist() == [], "a snapshot is of the state that it was taken of"
+
+
 def administration(rng: np.random.Generator) -> np.ndarray:
     """One random LIMIT, RATE, ADJUST, MARK, SESSION, KILL or RESUME; some are refused."""
     account, instrument = int(rng.choice([0, 1, 2])), int(rng.choice([0, 1, 2, 3]))

@@ -9,7 +9,7 @@ from nautilus.core import AccountFlag, CommandKind, Kernel, LimitKind, Reason
 from nautilus.core.types import AdjustKind, RateKind
 from tests.kit import builders
 from tests.kit.builders import BUY, IOC, SELL, batch, limit, mark, market, new, replace, resume, session, time
-from tests.kit.pair import reasons, shown, told
+from tests.kit.pair import Pair, reasons, shown, told
 
 UNIT = 1_000_000_000
 
@@ -258,6 +258,12 @@ def test_repeated_executions_need_a_person() -> None:
         "APPLIED",
         "ACCEPTED",
     ]
+
+
+def test_nothing_is_remembered_of_the_executions_of_an_exempt_account() -> None:
+    pair = Pair(instruments=builders.instrument(1), accounts=builders.account(1, AccountFlag.EXEMPT), capacity=8)
+    pair.process(batch(limit(LimitKind.REPEATED, 2, window_ns=5), time(1_000), builders.kill(1, 1), resume(1, 1)))
+    pair.compare()
 
 
 def test_repeated_executions_are_forgotten_after_their_window() -> None:

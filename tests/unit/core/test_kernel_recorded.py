@@ -94,6 +94,27 @@ def test_booked_trade_uses_up_recorded_quantity_without_changing_it(build: type[
 
 
 @both
+def test_booked_trade_takes_of_a_recorded_iceberg_its_reserve_too(build: type[AnyKernel]) -> None:
+    kernel = opened(build)
+    kernel.process(new(1, SELL, 100, 10, account_id=BOOK, display_quantity=3))
+    assert story(kernel.process(trade(9, BUY, 100, 12, BOOKED))) == [("ACCEPTED", 12), ("CANCELLED", 2)]
+    assert levels(kernel, 1) == [[], [(100, 3, 1)]]
+
+
+@both
+def test_trade_passes_over_all_or_none_that_is_larger_before_anything_is_cut(build: type[AnyKernel]) -> None:
+    kernel = opened(build)
+    kernel.process(batch(new(1, BUY, 90, 2), new(2, SELL, 90, 2, account_id=OTHER)))  # so there is something to reduce
+    whole = OrderFlag.ALL_OR_NONE
+    kernel.process(new(3, SELL, 100, 8, account_id=BOOK, flags=whole))
+    kernel.process(new(4, SELL, 100, 8, flags=whole | OrderFlag.REDUCE_ONLY))
+    for flags in (PLAIN, BOOKED):
+        events = kernel.process(trade(9 + flags, BUY, 100, 5, flags))
+        assert story(events) == [("ACCEPTED", 5), ("CANCELLED", 5)]
+    assert kernel.queue_position(OWN, 4).leaves_quantity == 8
+
+
+@both
 def test_booked_trade_that_only_meets_recorded_orders_ends_without_a_word(build: type[AnyKernel]) -> None:
     kernel = opened(build)
     kernel.process(new(1, BUY, 100, 3, account_id=BOOK))

@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pytest
 
-from nautilus.core import Kernel
+from nautilus.core import Kernel, OrderType
 from nautilus.core.types import CommandKind
 from tests.kit import builders, flow_setting, flow_venues
 from tests.kit.pair import AnyKernel, Pair, both, canonical, reasons, told
@@ -139,6 +139,17 @@ def test_a_replacement_counts_as_open_at_once(build: type[AnyKernel]) -> None:
         "REJECTED VENUE"
     ]
     assert position(kernel) == [0, 5, 0]
+
+
+@both
+def test_a_replacement_at_a_venue_has_no_trigger(build: type[AnyKernel]) -> None:
+    """No report of the venue could say that it has the new one."""
+    kernel = opened(build)
+    stop = {"order_type": OrderType.STOP_LIMIT, "trigger_ticks": 98}
+    kernel.process(builders.new(1, builders.BUY, 100, 5, **stop))
+    kernel.process(report(CommandKind.VENUE_ACCEPTED, 1, venue_reference=7))
+    assert reasons(kernel.process(builders.replace(1, 100, 6, trigger_ticks=97))) == ["REJECTED UNSUPPORTED"]
+    assert reasons(kernel.process(builders.replace(1, 100, 6))) == ["ROUTED"]
 
 
 def test_execution_ids_outlive_a_restore() -> None:

@@ -7,10 +7,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from nautilus.core import Kernel, KernelError, LimitKind
+from nautilus.core import CommandKind, Kernel, KernelError, LimitKind
 from nautilus.core.lru import Lru
-from tests.kit import builders
+from tests.kit import builders, flow_full, flow_setting
 from tests.kit.builders import BUY, SELL, batch, limit, mark, new
+from tests.kit.twin import TwinKernel
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -95,6 +96,30 @@ def test_no_cached_result_differs_from_a_fresh_check(seed: int) -> None:
     counts = cached.risk_cache_counts
     assert counts["hits"] > 300
     assert counts["misses"] > 300
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_cached_result_differs_along_a_flow_over_everything(seed: int) -> None:
+    """Order types, groups, phases, controls, money and venues; the cache is small, so that results come and go."""
+    setting = batch(flow_setting.instruments(), flow_setting.accounts(), flow_setting.first_commands())
+    twin = TwinKernel(accounts=(), capacity=64, closed_capacity=16)  # which the flow looks at
+    twin.process(setting)
+    fresh, cached = (
+        Kernel(accounts=(), capacity=64, closed_capacity=16, huge_pages=False, risk_cache=size) for size in (0, 8)
+    )
+    assert fresh.process(setting).tobytes() == cached.process(setting).tobytes()
+    flow = flow_full.FullFlow(7_000 + seed)
+    for number in range(700):
+        command = flow.draw(twin)
+        twin.process(command)
+        again = command.copy()
+        again["order_id"] += np.uint64(1 << 40) * (command["kind"] == CommandKind.NEW)
+        for each in (command, again):  # the same check twice
+            assert cached.process(each).tobytes() == fresh.process(each).tobytes()
+        if number % 150 == 149:
+            cached.restore(cached.snapshot())
+        assert cached.state_hash() == fresh.state_hash()
+    assert cached.risk_cache_counts["hits"] > 0
 
 
 def test_what_depends_on_time_is_not_kept() -> None:

@@ -15,6 +15,7 @@ from nautilus.model.commands import SetPhase
 from nautilus.model.enums import OrderFlag, OrderType, TimeInForce
 from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import AUCTION, Auction, auction_records, auctions
+from nautilus.model.queries import GetQueuePlace, QueuePlace
 from nautilus.model.records import Records, command_array
 from tests.kit import builders, flow_full, flow_setting
 from tests.kit.builders import BUY, SELL
@@ -75,6 +76,13 @@ class Market:
                 [side.tolist() for side in shown.depth(instrument_id, 1_000)] for shown in (self.hub, self.twin)
             )
             assert ours == core, f"instrument {instrument_id}"
+            orders = self.twin.book(instrument_id)[["order_id", "account_id", "side", "price_ticks", "quantity"]]
+            assert self.hub.orders(instrument_id, 1_000) == orders.tolist(), f"orders of instrument {instrument_id}"
+            for order_id, account_id, *_ in orders.tolist():
+                place = self.twin.queue_position(account_id, order_id)
+                told = self.hub.on_request(GetQueuePlace(account_id, order_id), self.ctx)
+                assert isinstance(told, QueuePlace)
+                assert (told.orders_ahead, told.quantity_ahead) == (place.orders_ahead, str(place.quantity_ahead))
 
     def published(self, dtype: np.dtype[np.void]) -> list[Records]:
         found = [each for each in self.ctx.published if isinstance(each, np.ndarray) and each.dtype == dtype]

@@ -159,7 +159,7 @@ def test_silence_ends_in_a_time_out() -> None:
 
 def test_fields_go_into_path_query_or_body() -> None:
     book = Operation("GET", "/book/{instrument}", GetBook, Book, "")
-    assert encode(book, GetBook("BTC/USD", 3)) == ("GET", "/book/BTC%2FUSD?levels=3", None)
+    assert encode(book, GetBook("BTC/USD", 3)) == ("GET", "/book/BTC%2FUSD?levels=3&level=2", None)
     state = Operation("GET", "/core/state", GetCoreState, OrderLines, "")
     assert encode(state, GetCoreState((1, 2), True)) == ("GET", "/core/state?accounts=1&accounts=2&hashes=true", None)
     cancel = Operation("POST", "/orders/{order_id}/cancel", CancelRequest, OrderResult, "")

@@ -101,8 +101,10 @@ def test_numbers_have_their_bounds_and_ids_may_be_text(document):
     for parameter in cancel["parameters"]:
         number, text = parameter["schema"]["anyOf"]
         assert (number["type"], number["maximum"] > 0, text["type"]) == ("integer", True, "string")
-    (levels,) = [each for each in document["paths"]["/book/{instrument}"]["get"]["parameters"] if each["in"] == "query"]
-    assert {"minimum", "maximum"} <= set(levels["schema"])
+    asked = [each for each in document["paths"]["/book/{instrument}"]["get"]["parameters"] if each["in"] == "query"]
+    assert {each["name"] for each in asked} == {"levels", "level"}
+    for each in asked:
+        assert {"minimum", "maximum"} <= set(each["schema"])
     result = document["components"]["schemas"]["OrderResult"]["properties"]["order_id"]
     assert result["type"] == "integer"
 

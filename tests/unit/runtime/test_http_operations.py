@@ -93,7 +93,7 @@ def test_path_and_query_are_converted_by_type():
     book = Book(1, "BTC", (BookLevel("1", "2"),), (), "", 3, 4)
     asking, answer = asked(BOOK, reply=book, instrument="12", query="levels=3")
     assert asking == ("trading", GetBook("12", 3))
-    assert answer["bids"] == [{"price": "1", "quantity": "2"}]
+    assert answer["bids"] == [{"price": "1", "quantity": "2", "orders": 0}]
     asking, _ = asked(KILL, reply=KillResult(True, 0, 1.0), query="on=false&account_id=2", body={"instrument_id": 5})
     assert asking == ("trading", KillRequest(False, 2, 5))
 

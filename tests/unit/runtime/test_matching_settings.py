@@ -1,4 +1,4 @@
-"""Settings of the venue reach the kernel: allocation, self-match mode, volatility band, method of positions."""
+"""Settings of the matching reach the kernel: allocation, self-match mode, volatility band, method of positions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from nautilus.model.account import Account
 from nautilus.model.enums import CommandKind
 from nautilus.model.errors import ConfigError, ModelError
 from nautilus.runtime.market import setup_commands
-from nautilus.runtime.venue import SELF_MATCH, VenueConfig
-from nautilus.trading.settings import Setup, missing
+from nautilus.runtime.matching import SELF_MATCH, MatchingConfig
+from nautilus.trading.settings import Setup, unknown_only
 from tests.kit.builders import BUY, SELL, batch, new
 from tests.kit.context import btcusdt
 from tests.kit.live_host import make_plan
 from tests.kit.pair import reasons
 
 
-def opened(venue: VenueConfig, method: str = "average") -> Kernel:
+def opened(matching: MatchingConfig, method: str = "average") -> Kernel:
     return Kernel(
-        instruments=venue.instruments([btcusdt()]),
-        accounts=np.concatenate(venue.accounts(range(1, 5), PortfolioConfig(method))),
-        limits=venue.limits(),
+        instruments=matching.instruments([btcusdt()]),
+        accounts=np.concatenate(matching.accounts(range(1, 5), PortfolioConfig(method))),
+        limits=matching.limits(),
         capacity=64,
         huge_pages=False,
     )
@@ -36,7 +36,7 @@ def test_pro_rata_shares_the_best_price_out() -> None:
     taking = new(3, SELL, 100, 20, account_id=3)
     left = {}
     for allocation in ("price-time", "pro-rata"):
-        kernel = opened(VenueConfig(allocation))
+        kernel = opened(MatchingConfig(allocation))
         kernel.process(resting)
         kernel.process(taking)
         left[allocation] = kernel.book(1)["quantity"].tolist()
@@ -54,7 +54,7 @@ def test_pro_rata_shares_the_best_price_out() -> None:
     ],
 )
 def test_self_match_mode_is_that_of_every_client(self_match: str, expected: list[str]) -> None:
-    kernel = opened(VenueConfig(self_match=self_match))
+    kernel = opened(MatchingConfig(self_match=self_match))
     assert kernel.account(2).self_match == SELF_MATCH[self_match]
     kernel.process(new(1, BUY, 100, 5, account_id=2))
     assert reasons(kernel.process(new(2, SELL, 100, 4, account_id=2))) == expected
@@ -65,15 +65,15 @@ def test_every_self_match_mode_has_a_name() -> None:
 
 
 def test_volatility_band_holds_a_match_up() -> None:
-    kernel = opened(VenueConfig(volatility_band_bps=100, volatility_ms=5))
+    kernel = opened(MatchingConfig(volatility_band_bps=100, volatility_ms=5))
     kernel.process(batch(new(1, BUY, 1_000, 1), new(2, SELL, 1_000, 1, account_id=2), new(3, SELL, 1_020, 1)))
     assert "PHASE" in reasons(kernel.process(new(4, BUY, 1_020, 1, account_id=2)))
     assert kernel.next_timer_ns == 5_000_000
 
 
 def test_method_of_positions_is_that_of_the_cores_accounts() -> None:
-    assert opened(VenueConfig()).account(1).flags == 0
-    assert opened(VenueConfig(), "fifo").account(1).flags == AccountFlag.FIFO
+    assert opened(MatchingConfig()).account(1).flags == 0
+    assert opened(MatchingConfig(), "fifo").account(1).flags == AccountFlag.FIFO
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_method_of_positions_is_that_of_the_cores_accounts() -> None:
 )
 def test_a_setting_that_is_none_is_refused_with_what_was_expected(values: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected) as refusal:
-        VenueConfig(**values)
-    assert refusal.value.where == "venue"
+        MatchingConfig(**values)
+    assert refusal.value.where == "matching"
 
 
 @pytest.mark.parametrize("values", [{"self_match_group": 1 << 16}, {"self_match_group": -1}, {"flags": AccountFlag(8)}])
@@ -100,20 +100,20 @@ def test_an_account_that_the_core_would_refuse_is_none(values: dict[str, Any]) -
 
 
 def test_the_core_of_a_plan_is_set_up_with_them(tmp_path: Any) -> None:
-    sections = {"venue": VenueConfig("pro-rata", "decrement", 50, 1_000), "portfolio": PortfolioConfig("fifo")}
+    sections = {"matching": MatchingConfig("pro-rata", "decrement", 50, 1_000), "portfolio": PortfolioConfig("fifo")}
     plan = make_plan(tmp_path, {"marketdata": ("marketdata",)}, sections=sections)
     setup = setup_commands(plan)
     kernel = Kernel(accounts=(), huge_pages=False, capacity=1 << 10)
     kernel.process(np.frombuffer(bytearray(b"".join(each.row for each in setup)), COMMAND))
     assert (kernel.account(3).flags, kernel.account(3).self_match) == (AccountFlag.FIFO, SelfMatch.DECREMENT)
-    assert set(missing(kernel, setup)["kind"].tolist()) == {CommandKind.LIMIT}, "the rest is as it is to be"
+    assert set(unknown_only(kernel, setup)["kind"].tolist()) == {CommandKind.LIMIT}, "the rest is as it is to be"
 
 
 def test_an_account_that_is_to_be_otherwise_is_opened_again_and_refused_while_in_use() -> None:
-    kernel = opened(VenueConfig())
-    fifo = VenueConfig().accounts([1, 2], PortfolioConfig("fifo"))
+    kernel = opened(MatchingConfig())
+    fifo = MatchingConfig().accounts([1, 2], PortfolioConfig("fifo"))
     setup = [Setup(CommandKind.ACCOUNT, int(row["account_id"][0]), row.tobytes()) for row in fifo]
     kernel.process(new(1, BUY, 100, 5, account_id=2))
-    commands = missing(kernel, setup)
+    commands = unknown_only(kernel, setup)
     assert commands["account_id"].tolist() == [1, 2]
     assert reasons(kernel.process(commands)) == ["APPLIED", "REJECTED MALFORMED"]

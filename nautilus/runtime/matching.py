@@ -1,4 +1,4 @@
-"""Settings of the internal venue: how it allocates, what it does with orders of one owner, when it interrupts."""
+"""Settings of the internal matching: how it allocates, what it does with orders of one owner, when it interrupts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MAX_MS = (2**63 - 1) // 1_000_000
 SELF_MATCH = {member.name.lower().replace("_", "-"): member for member in SelfMatch}
 
 
-class VenueConfig(msgspec.Struct, frozen=True):
-    """Settings of the internal venue, for all its instruments and all accounts of clients.
+class MatchingConfig(msgspec.Struct, frozen=True):
+    """Settings of the internal venue's matching, for all its instruments and all accounts of clients.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class VenueConfig(msgspec.Struct, frozen=True):
         )
         for name, sound, expected in checks:
             if not sound:
-                raise ConfigError(f"{name} {getattr(self, name)!r}", where="venue", expected=expected)
+                raise ConfigError(f"{name} {getattr(self, name)!r}", where="matching", expected=expected)
 
     def instruments(self, instruments: Iterable[Instrument]) -> tuple[Instrument, ...]:
         """The instruments as this venue trades them."""
