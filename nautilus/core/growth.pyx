@@ -4,9 +4,9 @@ from libc.errno cimport ENOMEM, errno
 from libc.stdint cimport uint32_t, uint64_t
 
 from nautilus.core.kernel cimport Kernel
-from nautilus.core.ladder cimport level_t
 from nautilus.core.memory cimport bind_region, prefault_region
 from nautilus.core.order_ids cimport order_slot_t
+from nautilus.core.pages cimport level_t
 from nautilus.core.pool cimport (
     pool_begin,
     pool_beside,
@@ -23,7 +23,7 @@ import os
 from typing import NamedTuple
 
 cdef enum:
-    LEVELS = 512                # of a page
+    LEVELS = 64                 # of a block
     FEWEST_PAGES = 16
 
 
@@ -32,7 +32,7 @@ class PoolFacts(NamedTuple):
 
     Attributes
     ----------
-    name : "orders", "extras", "pages", "nodes" or "lots".
+    name : "orders", "extras", "pages", "blocks", "nodes" or "lots".
     capacity, used : records it can hold, and holds.
     ready : records committed beforehand.
     late : records taken before they were.
@@ -72,7 +72,9 @@ cdef int growth_begin(kernel_t* k, uint32_t orders, bint lock, int node) noexcep
         return error                    # without its thread nobody serves the others
     other = begin(&k.market.extra_pool, orders // 16, lock, node, leader, NULL, 0)
     error = error if error else other
-    other = begin(&k.market.pages.pool, pages, lock, node, leader, k.market.pages.levels, LEVELS * sizeof(level_t))
+    other = begin(&k.market.pages.pool, pages, lock, node, leader, NULL, 0)
+    error = error if error else other
+    other = begin(&k.market.pages.block_pool, 8 * pages, lock, node, leader, k.market.pages.levels, LEVELS * sizeof(level_t))
     error = error if error else other
     other = begin(&k.market.pages.node_pool, 2 * pages, lock, node, leader, NULL, 0)
     error = error if error else other
@@ -93,6 +95,7 @@ cdef list growth_facts(kernel_t* k):
         facts("orders", &k.market.order_pool),
         facts("extras", &k.market.extra_pool),
         facts("pages", &k.market.pages.pool),
+        facts("blocks", &k.market.pages.block_pool),
         facts("nodes", &k.market.pages.node_pool),
         facts("lots", &k.lots),
     ]

@@ -8,7 +8,7 @@ Nothing here raises: the first error is kept in `journal_t.error`, is final, and
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from nautilus.core.hashing cimport xxh64_stripes, xxh64_t
+from nautilus.core.hashing cimport xxh64_records, xxh64_stripes, xxh64_t, xxh64_twice
 from nautilus.core.types cimport command_t
 
 cdef enum:
@@ -75,18 +75,39 @@ cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t
 cdef void journal_misplaced(journal_t* journal) noexcept nogil
 
 
-cdef inline void journal_put(journal_t* journal, const command_t* command) noexcept nogil:
-    """Stage one command; `command.sequence` must be the last one plus 1. Look at `error` after the flush."""
+cdef inline size_t journal_stage(journal_t* journal, const command_t* command) noexcept nogil:
+    """Bytes of the command's record, staged; 0 where it was refused. The digest of the segment is left to the caller."""
     cdef size_t bytes
     if journal.used + JOURNAL_RECORD > journal.limit and journal_make_room(journal) != 0:
-        return
+        return 0
     if command.sequence != journal.last_sequence + 1:
         journal_misplaced(journal)
-        return
+        return 0
     bytes = journal.encode(journal.buffer + journal.used, command, &journal.chain)
-    xxh64_stripes(&journal.digest, journal.buffer + journal.used + 8, (bytes - 8) // 8)
     journal.used += bytes
     journal.last_sequence = command.sequence
+    return bytes
+
+
+cdef inline void journal_put(journal_t* journal, const command_t* command) noexcept nogil:
+    """Stage one command; `command.sequence` must be the last one plus 1. Look at `error` after the flush."""
+    cdef size_t bytes = journal_stage(journal, command)
+    if bytes:
+        xxh64_stripes(&journal.digest, command, (bytes - 8) // 8)
+
+
+cdef inline void journal_put_hashed(
+    journal_t* journal, const command_t* commands, Py_ssize_t count, xxh64_t* hash
+) noexcept nogil:
+    """Stage commands, and take them into a hash of whole COMMAND records at the same time."""
+    cdef Py_ssize_t i
+    cdef size_t bytes
+    for i in range(count):
+        bytes = journal_stage(journal, &commands[i])
+        if bytes:
+            xxh64_twice(hash, &journal.digest, &commands[i], (bytes - 8) // 8)
+        else:
+            xxh64_records(hash, &commands[i], 1)
 
 
 cdef inline bint journal_room(journal_t* journal, Py_ssize_t commands) noexcept nogil:

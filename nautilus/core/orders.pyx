@@ -1,15 +1,15 @@
 """Orders: entering, replacing, cancelling, and the step that carries one command out. Rules: docs/kernel.md."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from nautilus.core.accounts cimport account_entered, instrument_traded
+from nautilus.core.accounts cimport account_entered, account_open, instrument_traded
 from nautilus.core.combine cimport trails, waits
 from nautilus.core.control cimport control, echo, interruption_end, refuse, reject
-from nautilus.core.events cimport events_hash
-from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
+from nautilus.core.events cimport event_write, events_hash
+from nautilus.core.hashing cimport xxh64_records, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
-from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put, journal_put_hash, journal_t
+from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put_hash, journal_put_hashed, journal_t
 from nautilus.core.limits cimport pair_add
 from nautilus.core.market cimport (
     GROUP_MEMBERS,
@@ -17,18 +17,25 @@ from nautilus.core.market cimport (
     intent_t,
     market_amend,
     market_children,
+    market_give,
     market_group,
     market_indicate,
     market_new,
+    market_remove,
     market_replace,
     market_room,
     market_slid,
+    market_t,
     market_take,
     market_tape,
 )
-from nautilus.core.order_ids cimport id_known, id_prefetch, order_hash, order_map_prefetch, order_map_put
+from nautilus.core.money cimport money_above, money_value
+from nautilus.core.order_ids cimport (
+    id_known, id_prefetch, order_hash, order_map_delete, order_map_prefetch, order_map_put)
+from nautilus.core.positions cimport position_t
 from nautilus.core.pretrade cimport pretrade_check
-from nautilus.core.reports cimport command_end, order_remove, reduce_join, take_notices, take_reports, work
+from nautilus.core.reports cimport (
+    command_end, order_closed, order_remove, reduce_join, take_notices, take_reports, take_reports_after, work)
 from nautilus.core.risk cimport intent_t as checked_t
 from nautilus.core.routed cimport routed_cancel, routed_new, routed_replace, routed_report
 from nautilus.core.risk_cache cimport risk_cache_check
@@ -40,13 +47,16 @@ from nautilus.core.state cimport (
     TIMER_INDICATIVE,
     TIMER_INSTRUMENT,
     account_of,
+    account_t,
     group_of,
     instrument_of,
+    instrument_t,
     kernel_t,
     order_at,
     order_of,
     order_t,
     position_of,
+    step_at,
 )
 from nautilus.core.timers cimport timer_arm, timer_disarm
 from nautilus.core.types cimport (
@@ -57,6 +67,7 @@ from nautilus.core.types cimport (
     COMMAND_TIME,
     COMMAND_VENUE_ACCEPTED,
     COMMAND_VENUE_UNKNOWN,
+    EVENT_ACCEPTED,
     EVENT_CANCELLED,
     EVENT_DUPLICATE,
     EVENT_EXPIRED,
@@ -66,6 +77,14 @@ from nautilus.core.types cimport (
     FLAG_REDUCE_ONLY,
     FLAG_TAPE,
     FLAG_TAPE_BOOKED,
+    LIMIT_MESSAGE_RATE,
+    LIMIT_ORDER_NOTIONAL,
+    LIMIT_ORDER_QUANTITY,
+    LIMIT_POSITION,
+    LIMIT_PRICE_COLLAR,
+    MAX_POSITION_BITS,
+    MAX_PRICE_BITS,
+    MAX_QUANTITY_BITS,
     PHASE_CONTINUOUS,
     REASON_CLOSED_ORDER,
     REASON_DUPLICATE_ORDER,
@@ -93,6 +112,11 @@ from nautilus.core.types cimport (
     command_t,
     event_t,
 )
+
+
+cdef int64_t MAX_PRICE = <int64_t>1 << MAX_PRICE_BITS
+cdef int64_t MAX_QUANTITY = <int64_t>1 << MAX_QUANTITY_BITS
+cdef int64_t MAX_HELD = <int64_t>1 << MAX_POSITION_BITS
 
 
 cdef inline uint32_t check(
@@ -386,7 +410,10 @@ cdef inline void fire_timers(kernel_t* k) noexcept nogil:
             command_end(k, instrument)
 
 
-cdef inline void dispatch(kernel_t* k, const command_t* c) noexcept nogil:
+include "plain.pxi"
+
+
+cdef inline void dispatch(kernel_t* k, const command_t* c, const ahead_t* ahead) noexcept nogil:
     if c.source_id and c.source_sequence:
         if c.source_sequence <= k.sources[c.source_id]:
             echo(k, c, EVENT_DUPLICATE)
@@ -395,9 +422,11 @@ cdef inline void dispatch(kernel_t* k, const command_t* c) noexcept nogil:
     if c.deadline_ns and c.deadline_ns < k.now_ns:
         reject(k, c, REASON_LATE)
     elif c.kind == COMMAND_NEW:
-        new_order(k, c)
+        if not plain_new(k, c, ahead):
+            new_order(k, c)
     elif c.kind == COMMAND_CANCEL:
-        cancel_order(k, c)
+        if not plain_cancel(k, c, ahead):
+            cancel_order(k, c)
     elif c.kind == COMMAND_REPLACE:
         replace_order(k, c)
     elif c.kind == 0 or c.kind > COMMAND_VENUE_UNKNOWN:
@@ -408,18 +437,14 @@ cdef inline void dispatch(kernel_t* k, const command_t* c) noexcept nogil:
         control(k, c)
 
 
-cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal) noexcept nogil:
-    """One command: stamped, journalled, timers first, then carried out."""
-    cdef command_t c = command[0]
+cdef inline void carry_out(kernel_t* k, command_t* c, const ahead_t* ahead) noexcept nogil:
+    """One command: stamped, timers first, then what it says."""
     k.sequence += 1
     c.sequence = k.sequence
     if c.now_ns > k.now_ns:
         k.now_ns = c.now_ns
     else:
         c.now_ns = k.now_ns
-    xxh64_stripes(&k.command_hash, &c, sizeof(command_t) // 8)
-    if journal != NULL:
-        journal_put(journal, &c)
     k.cause_sequence = k.sequence
     if k.timer_count and k.timers[0].due_ns <= k.now_ns:
         k.market.replenished = 0
@@ -429,44 +454,65 @@ cdef void kernel_step(kernel_t* k, const command_t* command, journal_t* journal)
     k.cause_now_ns = k.now_ns
     k.cause_source_id = c.source_id
     k.cause_source_sequence = c.source_sequence
-    k.command = &c
+    k.command = c
     k.market.replenished = 0
     k.market.now_ns = k.now_ns
     k.subject = 0
-    dispatch(k, &c)
+    dispatch(k, c, ahead)
     if k.market.settle_first or k.turned_count or k.market.notice_count:
         command_end(k, k.subject if k.subject else instrument_of(k, c.instrument_id))
-    if journal != NULL and k.sequence % JOURNAL_CHECKPOINT == 0:
-        events_hash(k)
-        journal_put_hash(
-            journal, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),
-            xxh64_value(&k.command_hash, NULL, 0)
-        )
+
+
+cdef void kernel_step(kernel_t* k, command_t* c) noexcept nogil:
+    cdef ahead_t ahead
+    look_far(k, c, &ahead)
+    carry_out(k, c, &ahead)
+    xxh64_records(&k.command_hash, c, 1)
 
 
 cdef enum:
-    LOOK_INPUT = 64             # commands ahead that are fetched themselves
+    LOOK_INPUT = 28             # commands ahead that are fetched themselves
     LOOK_FAR = 16               # commands ahead whose id slot is fetched
-    LOOK_NEAR = 8              # commands ahead whose order record is fetched
+    LOOK_NEAR = 8               # commands ahead whose order record is fetched
+    LOOKED = 32                 # a power of two above LOOK_FAR
 
 
-cdef void look_ahead(kernel_t* k, const command_t* commands, Py_ssize_t i, Py_ssize_t count) noexcept nogil:
-    """Fetches what later commands of the batch will touch; it changes no result."""
-    cdef const command_t* c
-    cdef uint32_t account, index
-    if i + LOOK_INPUT < count:
-        prefetch_line(&commands[i + LOOK_INPUT])
-        prefetch_line(&commands[i + LOOK_INPUT].trigger_ticks)
-    if i + LOOK_FAR < count:
-        c = &commands[i + LOOK_FAR]
-        if COMMAND_NEW <= c.kind <= COMMAND_REPLACE:
-            account = account_of(k, c.account_id)
-            order_map_prefetch(&k.order_map, order_hash(account, c.order_id))
-            id_prefetch(&k.accounts[account].closed_ids, c.order_id)
-    if i + LOOK_NEAR < count:
-        c = &commands[i + LOOK_NEAR]
-        if c.kind == COMMAND_CANCEL or c.kind == COMMAND_REPLACE:
-            account = account_of(k, c.account_id)
-            index = k.order_map.slots[order_hash(account, c.order_id) & k.order_map.mask].index
-            if index:
-                prefetch_line(order_at(k, index))
+cdef Py_ssize_t kernel_run(
+    kernel_t* k, const command_t* commands, Py_ssize_t count, journal_t* journal, bint hashing
+) noexcept nogil:
+    cdef command_t[CHUNK] stamped
+    cdef ahead_t[LOOKED] ahead
+    cdef Py_ssize_t i = 0, n, most, far = 0
+    while far < count and far < LOOK_FAR:
+        look_far(k, &commands[far], &ahead[far])
+        far += 1
+    while i < count and k.spill_count == 0:
+        most = JOURNAL_CHECKPOINT - k.sequence % JOURNAL_CHECKPOINT
+        if most > CHUNK:
+            most = CHUNK
+        if most > count - i:
+            most = count - i
+        n = 0
+        while n < most and k.spill_count == 0:
+            if i + LOOK_FAR < count:
+                # A line beyond the array is never read, only asked for.
+                prefetch_line(&commands[i + LOOK_INPUT])
+                prefetch_line(&commands[i + LOOK_INPUT].trigger_ticks)
+                look_far(k, &commands[i + LOOK_FAR], &ahead[(i + LOOK_FAR) & (LOOKED - 1)])
+                look_near(k, &ahead[(i + LOOK_NEAR) & (LOOKED - 1)])
+            stamped[n] = commands[i]
+            carry_out(k, &stamped[n], &ahead[i & (LOOKED - 1)])
+            n += 1
+            i += 1
+        if hashing:
+            events_hash(k)
+        if journal == NULL:
+            xxh64_records(&k.command_hash, stamped, n)
+        else:
+            journal_put_hashed(journal, stamped, n, &k.command_hash)
+            if k.sequence % JOURNAL_CHECKPOINT == 0:
+                journal_put_hash(
+                    journal, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),
+                    xxh64_value(&k.command_hash, NULL, 0)
+                )
+    return i

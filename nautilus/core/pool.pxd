@@ -18,6 +18,7 @@ fault, and counted in `late`: what a pool answers never depends on a thread's ti
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from nautilus.core.inlining cimport apart_uint32
 from nautilus.core.memory cimport bind_region, lock_region, map_region, prefault_region, unmap_region
 
 cdef extern from *:
@@ -357,32 +358,51 @@ cdef inline void* pool_at(const pool_t* pool, uint32_t index) noexcept nogil:
     return pool.base + <size_t>index * pool.record_bytes
 
 
-cdef inline uint32_t pool_take(pool_t* pool) noexcept nogil:
-    """A record that nobody holds; 0 where the pool is full."""
-    cdef uint32_t index = pool.free_head
-    if index != 0:
-        pool.free_head = (<uint32_t*>pool_at(pool, index))[0]
-    elif pool.high_water < pool.capacity:
-        pool.high_water += 1
-        index = pool.high_water
-        if index >= pool.mark:
-            pool.mark = pool_passed_mark(pool.helper, index)
-    else:
-        pool.full += 1
-        return 0
+cdef inline uint32_t pool_pop(pool_t* pool, uint32_t index, const void* record) noexcept nogil:
+    """Take the record given back last, which the caller has looked up: `free_head`, not 0, and its address."""
+    pool.free_head = (<const uint32_t*>record)[0]
     pool.used += 1
     if NAUTILUS_DEBUG:
         pool.taken[index] = 1
     return index
 
 
-cdef inline void pool_give(pool_t* pool, uint32_t index) noexcept nogil:
-    """Give back a taken record; its first four bytes are overwritten."""
+cdef inline void pool_push(pool_t* pool, uint32_t index, void* record) noexcept nogil:
+    """As pool_give, for a caller that knows the record's address."""
     if NAUTILUS_DEBUG:
         if index == 0 or index > pool.capacity or pool.taken[index] == 0:
             pool.misused += 1
             return
         pool.taken[index] = 0
-    (<uint32_t*>pool_at(pool, index))[0] = pool.free_head
+    (<uint32_t*>record)[0] = pool.free_head
     pool.free_head = index
     pool.used -= 1
+
+
+cdef inline apart_uint32 pool_first(pool_t* pool) noexcept nogil:
+    """A record that was never taken; 0 where the pool is full."""
+    cdef uint32_t index
+    if pool.high_water >= pool.capacity:
+        pool.full += 1
+        return 0
+    pool.high_water += 1
+    index = pool.high_water
+    if index >= pool.mark:
+        pool.mark = pool_passed_mark(pool.helper, index)
+    pool.used += 1
+    if NAUTILUS_DEBUG:
+        pool.taken[index] = 1
+    return index
+
+
+cdef inline uint32_t pool_take(pool_t* pool) noexcept nogil:
+    """A record that nobody holds; 0 where the pool is full."""
+    cdef uint32_t index = pool.free_head
+    if index != 0:
+        return pool_pop(pool, index, pool_at(pool, index))
+    return pool_first(pool)
+
+
+cdef inline void pool_give(pool_t* pool, uint32_t index) noexcept nogil:
+    """Give back a taken record; its first four bytes are overwritten."""
+    pool_push(pool, index, pool_at(pool, index))

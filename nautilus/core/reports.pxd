@@ -9,6 +9,8 @@ from nautilus.core.state cimport kernel_t, order_t
 
 # Takes in every report the market has made since the last time, in order.
 cdef void take_reports(kernel_t* k) noexcept nogil
+# The same without the first ones, which the caller has told.
+cdef void take_reports_after(kernel_t* k, uint64_t first) noexcept nogil
 
 # What is open of an order changes by so many lots in its pair.
 cdef void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil

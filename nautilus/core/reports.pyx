@@ -3,8 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nautilus.core.accounts cimport account_fill, account_open, instrument_traded
-from nautilus.core.events cimport event_begin
-from nautilus.core.hashmap cimport map_delete
+from nautilus.core.events cimport event_begin, event_write
+from nautilus.core.hashmap cimport map_delete, prefetch_line
 from nautilus.core.market cimport (
     ORDER_WAITING,
     REPORT_AUCTION,
@@ -25,7 +25,8 @@ from nautilus.core.market cimport (
     market_ungroup,
     report_t,
 )
-from nautilus.core.order_ids cimport id_add, id_forget, id_prefetch, order_hash, order_map_delete
+from nautilus.core.order_ids cimport (
+    id_add, id_forget, id_prefetch, order_hash, order_map_delete, order_map_prefetch)
 from nautilus.core.positions cimport position_t
 from nautilus.core.routed cimport routed_ask_cancel
 from nautilus.core.state cimport (
@@ -249,19 +250,10 @@ cdef inline void filled(kernel_t* k, const report_t* r) noexcept nogil:
     work(k, order, -quantity)
     work(k, resting, -quantity)
     k.match_id += 1
-    e = event_begin(k, EVENT_FILLED)
-    e.order_id = order.order_id
-    e.counter_order_id = resting.order_id
-    e.match_id = k.match_id
-    e.price_ticks = price
-    e.quantity = quantity
-    e.leaves_quantity = order.leaves
-    e.counter_leaves_quantity = resting.leaves
-    e.side = r.side
-    e.instrument_id = instrument.id
-    e.account_id = k.accounts[order.account].id
-    e.counter_account_id = k.accounts[resting.account].id
-    e.strategy_id = order.strategy_id
+    e = event_write(
+        k, EVENT_FILLED, r.side, 0, 0, order.order_id, price, quantity, order.leaves, resting.order_id, k.match_id,
+        resting.leaves, instrument.id, k.accounts[order.account].id, k.accounts[resting.account].id, order.strategy_id
+    )
     instrument_traded(k, instrument, price)
     if r.flags & REPORT_AUCTION:
         uncrossed(k, r, e, order, resting)
@@ -355,10 +347,26 @@ cdef inline void told(kernel_t* k, const report_t* r) noexcept nogil:
             finish(k, r.order, order)
 
 
-cdef void take_reports(kernel_t* k) noexcept nogil:
+cdef inline void look_ahead(const kernel_t* k) noexcept nogil:
+    """Fetches what closing the filled orders of many reports will touch, all of it at once."""
+    cdef const market_t* m = &k.market
+    cdef const order_t* order
+    cdef uint64_t i
+    for i in range(m.written):
+        if m.reports[i].flags & REPORT_COUNTER_DONE:
+            prefetch_line(order_at(k, m.reports[i].counter))
+    for i in range(m.written):
+        if m.reports[i].flags & REPORT_COUNTER_DONE:
+            order = order_at(k, m.reports[i].counter)
+            order_map_prefetch(&k.order_map, order_hash(order.account, order.order_id))
+            id_prefetch(&k.accounts[order.account].closed_ids, order.order_id)
+
+
+cdef inline void take_from(kernel_t* k, uint64_t i) noexcept nogil:
     cdef market_t* m = &k.market
-    cdef uint64_t i = 0
     cdef const report_t* r
+    if m.written - i > 1:
+        look_ahead(k)
     while i < m.written:
         r = &m.reports[i]
         if r.kind == EVENT_FILLED:
@@ -367,6 +375,14 @@ cdef void take_reports(kernel_t* k) noexcept nogil:
             told(k, r)
         i += 1
     market_rewind(m)
+
+
+cdef void take_reports(kernel_t* k) noexcept nogil:
+    take_from(k, 0)
+
+
+cdef void take_reports_after(kernel_t* k, uint64_t first) noexcept nogil:
+    take_from(k, first)
 
 
 cdef void order_remove(kernel_t* k, uint32_t slot, int kind, int reason) noexcept nogil:

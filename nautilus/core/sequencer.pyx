@@ -153,9 +153,7 @@ cdef void step(core_t* core, const command_t* given, int64_t now_ns, uint16_t sl
         flush_events(core)
     c.now_ns = now_ns
     first = k.out_count
-    kernel_step(k, c, NULL)
-    c.sequence = k.sequence
-    c.now_ns = k.now_ns
+    kernel_step(k, c)
     to_journal(core, &queued)
     if k.sequence % JOURNAL_CHECKPOINT == 0:
         events_hash(k)

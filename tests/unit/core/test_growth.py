@@ -65,7 +65,7 @@ def test_pools_double_ahead_of_the_orders_and_one_thread_serves_them_all() -> No
     before = helpers()
     kernel = kernel_of()
     assert {facts.name: facts.ready for facts in pools_of(kernel)} == dict.fromkeys(
-        ("orders", "extras", "pages", "nodes", "lots"), 0
+        ("orders", "extras", "pages", "blocks", "nodes", "lots"), 0
     )
     grow(kernel, 1_000)
     assert helpers() == before + 1
@@ -73,6 +73,7 @@ def test_pools_double_ahead_of_the_orders_and_one_thread_serves_them_all() -> No
         "orders": 1_000,
         "extras": 62,
         "pages": 16,
+        "blocks": 128,
         "nodes": 32,
         "lots": 62,
     }

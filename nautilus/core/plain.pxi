@@ -1,0 +1,242 @@
+# The straight path of plain limit orders: NEW and CANCEL as most of them are. Part of orders.pyx.
+#
+# Each function first looks, without changing anything, whether all is as usual; where it is not it answers False and the
+# general one (new_order, cancel_order) begins anew, which also says what is to be refused. So every rule is written there,
+# and what is written here is what is left of it for an order that passes.
+
+cdef enum:
+    CHUNK = 64                  # commands that are carried out before they are hashed and journalled together
+    # Controls that `plain_passes` tests itself, and one that pre-trade does not look at.
+    PLAIN_CONTROLS = (
+        1 << LIMIT_ORDER_QUANTITY | 1 << LIMIT_ORDER_NOTIONAL | 1 << LIMIT_PRICE_COLLAR | 1 << LIMIT_POSITION
+        | 1 << LIMIT_MESSAGE_RATE
+    )
+
+# What is found out about a command some commands before its turn.
+ctypedef struct ahead_t:
+    uint32_t account            # index, 0: look again
+    uint32_t hash               # of its order id
+
+
+cdef inline void look_far(kernel_t* k, const command_t* c, ahead_t* ahead) noexcept nogil:
+    """Account and hash of a command, and its places in the order map and the set of closed ids fetched."""
+    cdef uint32_t account = 0
+    if COMMAND_NEW <= c.kind <= COMMAND_REPLACE:
+        account = account_of(k, c.account_id)
+        ahead.hash = order_hash(account, c.order_id)
+        order_map_prefetch(&k.order_map, ahead.hash)
+        order_map_prefetch(&k.order_map, ahead.hash + 1)    # deleting looks at the one behind
+        id_prefetch(&k.accounts[account].closed_ids, c.order_id)
+    ahead.account = account
+
+
+cdef inline void look_near(kernel_t* k, const ahead_t* ahead) noexcept nogil:
+    """Fetches the order that most likely has that hash. For a NEW that is none, or another one."""
+    cdef uint32_t slot
+    if ahead.account:
+        slot = k.order_map.slots[ahead.hash & k.order_map.mask].index
+        prefetch_line(order_at(k, slot))
+        prefetch_line(&k.market.orders[slot])
+
+
+cdef inline uint32_t order_found(
+    const kernel_t* k, uint32_t account, uint64_t order_id, uint32_t hash
+) noexcept nogil:
+    """As `order_of`, with the hash at hand."""
+    cdef uint64_t at = hash & k.order_map.mask
+    cdef uint32_t index = k.order_map.slots[at].index
+    while index:
+        if (
+            k.order_map.slots[at].hash == hash and order_at(k, index).order_id == order_id
+            and order_at(k, index).account == account
+        ):
+            return index
+        at = (at + 1) & k.order_map.mask
+        index = k.order_map.slots[at].index
+    return 0
+
+
+cdef inline bint plain_command(const command_t* c) noexcept nogil:
+    """A NEW of a LIMIT, GTC to FOK, with nothing beside it."""
+    return (
+        c.order_type == TYPE_LIMIT and c.flags == 0 and <uint32_t>(c.side - SIDE_BUY) <= SIDE_SELL - SIDE_BUY
+        and <uint32_t>(c.time_in_force - TIF_GTC) <= TIF_FOK - TIF_GTC and c.order_id != 0
+        and (c.trigger_ticks | c.display_quantity | c.min_quantity | <int64_t>c.parent_order_id) == 0
+        and (c.offset | c.group_id) == 0
+    )
+
+
+cdef inline bint plain_time(const kernel_t* k, const command_t* c, const instrument_t* instrument) noexcept nogil:
+    if c.time_in_force == TIF_GTD:
+        return c.expire_ns > k.now_ns
+    return c.expire_ns == 0 and (
+        c.time_in_force != TIF_DAY or instrument.close_ns == 0 or instrument.close_ns > k.now_ns
+    )
+
+
+cdef inline bint plain_passes(
+    const kernel_t* k, const command_t* c, const instrument_t* instrument, const account_t* account,
+    const position_t* position
+) noexcept nogil:
+    """Whether every control but the message rate lets the order pass; False also where one is for `pretrade_check`."""
+    cdef int64_t price = c.price_ticks, quantity = c.quantity, reference, distance, step
+    cdef uint32_t on = position.controls
+    if on & ~<uint32_t>PLAIN_CONTROLS or (
+        k.killed | instrument.killed | account.killed | position.killed | position.wide | instrument.venue
+        | account.risk.killed_strategies
+    ) != 0:
+        return False
+    if instrument.phase != PHASE_CONTINUOUS or not plain_time(k, c, instrument):
+        return False
+    if price <= 0 or price > MAX_PRICE or quantity <= 0 or quantity > MAX_QUANTITY or quantity < instrument.minimum:
+        return False
+    if instrument.lot_step != 1 and quantity % instrument.lot_step:
+        return False
+    step = step_at(instrument, price)
+    if step != 1 and price % step:
+        return False
+    # POSITION and OVERFLOW
+    reference = position.quantity
+    if c.side == SIDE_BUY:
+        distance = reference + position.open_buy + quantity
+    else:
+        distance = position.open_sell - reference + quantity
+    if distance > MAX_HELD or (on >> LIMIT_POSITION & 1 and distance > position.max_position):
+        return False
+    if on >> LIMIT_ORDER_QUANTITY & 1 and quantity > position.max_quantity:
+        return False
+    if on >> LIMIT_ORDER_NOTIONAL & 1 and money_above(
+        money_value(price, quantity, instrument.multiplier), position.max_notional
+    ):
+        return False
+    if on >> LIMIT_PRICE_COLLAR & 1:
+        if not (instrument.has_mark or instrument.has_last):
+            return False
+        reference = instrument.mark if instrument.has_mark else instrument.last
+        distance = (-reference if reference < 0 else reference) * position.collar_bps // 10000
+        if price - reference > distance if c.side == SIDE_BUY else reference - price > distance:
+            return False
+    return True
+
+
+cdef inline bint plain_rate(const kernel_t* k, account_t* account) noexcept nogil:
+    """MESSAGE_RATE, which counts the order where it passes."""
+    cdef int64_t arrival
+    if account.rate_interval:
+        arrival = account.rate_tat if account.rate_tat > k.now_ns else k.now_ns
+        if arrival - k.now_ns > account.rate_slack or arrival > INT64_MAX - account.rate_interval:
+            return False
+        account.rate_tat = arrival + account.rate_interval
+    return True
+
+
+cdef inline bint plain_new(kernel_t* k, const command_t* c, const ahead_t* ahead) noexcept nogil:
+    cdef uint32_t number = ahead.account, index = instrument_of(k, c.instrument_id), pair, slot
+    cdef account_t* account = &k.accounts[number]
+    cdef const instrument_t* instrument = &k.instruments[index]
+    cdef market_t* m = &k.market
+    cdef int64_t before, due_ns = 0
+    cdef order_t* order
+    cdef intent_t intent
+    if number == 0 or index == 0 or not plain_command(c) or account.flags & ACCOUNT_EXEMPT or k.cache != NULL:
+        return False
+    pair = position_of(k, number, index)
+    if pair == 0 or not plain_passes(k, c, instrument, account, &k.positions[pair]):
+        return False
+    if order_found(k, number, c.order_id, ahead.hash) or id_known(&account.closed_ids, c.order_id):
+        return False
+    if c.time_in_force <= TIF_GTD and (
+        m.order_pool.used >= k.capacity or not market_room(m, index, c.side, c.price_ticks)
+    ):
+        return False
+    if not plain_rate(k, account):
+        return False
+    slot = market_take(m)
+    order = order_at(k, slot)
+    k.arming += 1
+    order.order_id = c.order_id
+    order.leaves = c.quantity
+    order.filled = 0
+    order.price = c.price_ticks
+    order.arming = k.arming
+    order.instrument = index
+    order.account = number
+    order.position = pair
+    order.timer = 0
+    order.strategy_id = c.strategy_id
+    order.flags = 0
+    order.side = c.side
+    order.order_type = TYPE_LIMIT
+    order.time_in_force = c.time_in_force
+    order.life = ORDER_ENTERING
+    account_open(k, pair, c.side, True, c.price_ticks, c.quantity)
+    memset(&intent, 0, sizeof(intent_t))
+    intent.price = c.price_ticks
+    intent.quantity = c.quantity
+    intent.arming = k.arming
+    intent.id = slot
+    intent.owner = account.owner
+    intent.side = c.side
+    intent.order_type = TYPE_LIMIT
+    intent.time_in_force = c.time_in_force
+    before = k.event_sequence
+    market_new(m, index, slot, &intent)
+    if k.event_sequence == before:
+        # The first report says that it was accepted.
+        event_write(
+            k, EVENT_ACCEPTED, c.side, 0, <uint32_t>TYPE_LIMIT << 16 | <uint32_t>c.time_in_force << 24, c.order_id,
+            c.price_ticks, c.quantity, c.quantity, 0, 0, 0, instrument.id, account.id, 0, c.strategy_id
+        )
+        if m.written == 1:
+            m.written = 0
+        else:
+            take_reports_after(k, 1)
+    else:
+        take_reports(k)
+    if m.notice_count and instrument.phase == PHASE_CONTINUOUS:
+        take_notices(k)
+    if order.life:
+        if c.time_in_force == TIF_GTD:
+            due_ns = c.expire_ns
+        elif c.time_in_force == TIF_DAY:
+            due_ns = instrument.close_ns
+        order.life = ORDER_OPEN
+        account.open_orders += 1
+        order_map_put(&k.order_map, ahead.hash, slot)
+        if due_ns:
+            k.arming += 1
+            timer_arm(k, slot, due_ns, k.arming)
+    return True
+
+
+cdef inline bint plain_cancel(kernel_t* k, const command_t* c, const ahead_t* ahead) noexcept nogil:
+    cdef uint32_t slot
+    cdef market_t* m = &k.market
+    cdef order_t* order
+    cdef account_t* account = &k.accounts[ahead.account]
+    cdef int64_t quantity
+    if ahead.account == 0:
+        return False
+    slot = order_found(k, ahead.account, c.order_id, ahead.hash)
+    order = order_at(k, slot)
+    if slot == 0 or order.life != ORDER_OPEN or order.flags & FLAG_REDUCE_ONLY or (
+        m.orders[slot].flags | m.orders[slot].extra | m.books[order.instrument].special
+    ) != 0:
+        return False
+    market_remove(m, slot, EVENT_CANCELLED, REASON_REQUESTED)
+    quantity = m.reports[0].quantity
+    event_write(
+        k, EVENT_CANCELLED, order.side, REASON_REQUESTED, 0, order.order_id, m.reports[0].price, quantity,
+        order.leaves - quantity, 0, 0, 0, k.instruments[order.instrument].id, account.id, 0, order.strategy_id
+    )
+    m.written = 0
+    account_open(k, order.position, order.side, True, order.price, -quantity)
+    if order.timer:
+        timer_disarm(k, slot)
+    account.open_orders -= 1
+    order_map_delete(&k.order_map, ahead.hash, slot)
+    order_closed(k, order.account, order.order_id)
+    order.leaves -= quantity
+    order.life = 0
+    market_give(m, slot)
+    return True
