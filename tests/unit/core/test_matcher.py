@@ -162,7 +162,7 @@ def test_batch_gives_the_reports_of_single_messages_however_small_its_output(ste
 
 @pytest.mark.parametrize("seed", range(6))
 def test_deep_and_sparse_books_do_what_their_twin_does(seed):
-    """Hundreds of orders, prices from one tick to millions of pages apart, ids over 32 bits, pages that sleep and go."""
+    """Hundreds of orders, prices from one tick to millions of pages apart, ids over 32 bits, pages that sleep."""
     rng, twin = np.random.default_rng(seed), NaiveMarket()
     market, out = (
         Matcher(instruments=INSTRUMENTS, orders=400, pages=600, prefetch=bool(seed & 1)),
