@@ -29,6 +29,7 @@ from nautilus.model.message import Message
 
 Number = Decimal | str | int | float
 MAX_BANDS = 16
+MAX_EXTERNAL_VENUE = 255
 PRICE_TIME, PRO_RATA = ALLOCATIONS = ("price-time", "pro-rata")
 PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 """A price or quantity as people write it: what else `Decimal` takes (exponents, blanks, "1_0") is a slip."""

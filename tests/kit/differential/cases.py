@@ -74,6 +74,17 @@ CASES = (
         peer=(["accepted", 1], ["accepted", 2], ["filled", 2, 110, 12]),
     ),
     Case(
+        "triggered-stop-limit-goes-first",
+        _market(
+            steps.new(2, 1, BUY, 5, 105),
+            steps.new(3, 2, BUY, 5, 105, trigger=110, order_type="stop_limit"),
+            steps.add(4, 1_005, SELL, 105, 5, rest=False),
+        ),
+        kernel=(["accepted", 1], ["accepted", 2], ["triggered", 2], ["filled", 1, 105, 5]),
+        peer=(["accepted", 1], ["accepted", 2], ["triggered", 2], ["filled", 2, 105, 5]),
+        needs="stop",
+    ),
+    Case(
         "gtd-in-the-past",
         _market(steps.new(9, 1, BUY, 5, 101, tif="GTD", expire=9)),
         kernel=(["rejected", 1, "EXPIRY"],),

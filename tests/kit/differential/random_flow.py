@@ -136,6 +136,20 @@ class RandomFlow:
             if state["side"] != side and not state["waiting"] and crosses(side, price, state["price"]):
                 self.do(steps.cancel(self._now, order))
 
+    def _clear_stop_limits(self, side: int, price: int, trigger: int = 0) -> None:
+        """No own order of the side stands between the limit and the trigger of a stop-limit that enters (`trigger`), or
+        waits: the peer would fill them in another order (`triggered-stop-limit-goes-first`)."""
+        for order, state in list(self.side.open.items()):
+            entered = self.side.entered[order]
+            if state["side"] != side:
+                continue
+            waits = state["waiting"] and entered["type"] == "stop_limit"
+            first, last = sorted((entered["price"], entered["trigger"]) if waits else (price, trigger or price))
+            if (waits and first <= price <= last) or (
+                trigger and not state["waiting"] and first <= state["price"] <= last
+            ):
+                self.do(steps.cancel(self._now, order))
+
     def _new(self) -> None:
         rng = self._rng
         limits = self._style == "limits"
@@ -161,6 +175,7 @@ class RandomFlow:
         if self._style == "reduce":
             quantity = self._fit(side, quantity, bool(life["reduce_only"]))
         self._clear_the_way(side, price)
+        self._clear_stop_limits(side, price)
         self._own_id += 1
         self.do(steps.new(self._now, self._own_id, side, quantity, price, **life))  # type: ignore[arg-type]
 
@@ -179,6 +194,7 @@ class RandomFlow:
         if rng.random() < 0.5:
             reach = int(rng.integers(-2, self._reach))
             life["order_type"], price = "stop_limit", trigger + (reach if side == BUY else -reach)
+            self._clear_stop_limits(side, price, trigger)
         if rng.random() < 0.3:
             life["tif"], life["expire"] = "GTD", self._now + int(rng.integers(1, 120))
         self._own_id += 1
@@ -228,4 +244,5 @@ class RandomFlow:
             total = state["filled"] + int(rng.integers(1, self._size))
         if price != state["price"]:
             self._clear_the_way(state["side"], price)
+            self._clear_stop_limits(state["side"], price)
         self.do(steps.replace(self._now, order, total, price))
