@@ -90,7 +90,7 @@ build/libnautilus_kernel.so: .venv/.extensions
 # Vectors of two or four words cost more to put together than they save here.
 .PHONY: kernel-so-at
 kernel-so-at:
-	@$(CC) -O3 $(ARCH) -fno-tree-vectorize -fno-tree-slp-vectorize -fPIC -shared -DNDEBUG -fno-strict-aliasing -fwrapv \
+	@$(CC) -O2 $(ARCH) -fno-tree-vectorize -fno-tree-slp-vectorize -fPIC -shared -DNDEBUG -fno-strict-aliasing -fwrapv \
 		-fno-semantic-interposition -Wno-unused-function -Wno-attributes -I"$$($(py) -c '$(config); print(s.get_path("include"))')" \
 		-Inautilus/core build/cython/nautilus/core/market.c -o "$(SO)" \
 		$$($(py) -c '$(config); print("-L" + v("LIBDIR"), "-Wl,-rpath," + v("LIBDIR"), "-lpython" + v("LDVERSION"))')

@@ -392,21 +392,17 @@ cdef public void engine_on_modify(const judge_modify_t* said) noexcept nogil:
 
 
 cdef inline void judge_fetch(const market_t* m, const judge_message_t* message) noexcept nogil:
-    cdef const judge_message_t* later = &message[AHEAD_LEVEL]
-    fetch_name(m, message[AHEAD_NAME].as_new.id)
-    if message[AHEAD_ORDER].type & 0xFF:
-        fetch_order(m, message[AHEAD_ORDER].as_new.id)
-    if (later.type & 0xFF) != 0:
-        fetch_level(m, later.as_new.id)
-    if (later.type & 0xFF) != 1:
-        fetch_price(m, m.books, 1 + (later.as_new.side & 1), later.as_new.price)
+    """Of whatever type the later messages are: a branch on it would miss as often as that of its turn. A new order's id
+    leads to no order, a cancel's price to some level."""
+    fetch_order(m, message[AHEAD_ORDER].as_new.id)
+    fetch_price(m, m.books, 1 + (message[AHEAD_LEVEL].as_new.side & 1), message[AHEAD_LEVEL].as_new.price)
 
 
 cdef public void engine_on_batch(const judge_message_t* messages, uint32_t count) noexcept nogil:
     cdef engine_t* e = judged
     cdef const judge_message_t* message = messages
     cdef const judge_message_t* end = messages + count
-    cdef const judge_message_t* fetched = end - AHEAD_NAME if e.prefetch and count > AHEAD_NAME else messages
+    cdef const judge_message_t* fetched = end - AHEAD_ORDER if e.prefetch and count > AHEAD_ORDER else messages
     cdef const judge_message_t* pause
     cdef int type
     while message < end:
