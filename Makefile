@@ -91,7 +91,7 @@ build/libnautilus_kernel.so: .venv/.extensions
 .PHONY: kernel-so-at
 kernel-so-at:
 	@$(CC) -O3 $(ARCH) -fno-tree-vectorize -fno-tree-slp-vectorize -fPIC -shared -DNDEBUG -fno-strict-aliasing -fwrapv \
-		-fno-semantic-interposition -Wno-unused-function -I"$$($(py) -c '$(config); print(s.get_path("include"))')" \
+		-fno-semantic-interposition -Wno-unused-function -Wno-attributes -I"$$($(py) -c '$(config); print(s.get_path("include"))')" \
 		-Inautilus/core build/cython/nautilus/core/market.c -o "$(SO)" \
 		$$($(py) -c '$(config); print("-L" + v("LIBDIR"), "-Wl,-rpath," + v("LIBDIR"), "-lpython" + v("LDVERSION"))')
 

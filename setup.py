@@ -38,7 +38,7 @@ if SANITIZE:
     COMPILE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", "-Wno-unknown-warning-option"]
     LINK = [f"-fsanitize={CHECKS}", "-fno-sanitize=alignment", "-fno-sanitize-recover=undefined"]
     COMPILE += LINK
-COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-fno-strict-aliasing"]
+COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-Wno-attributes", "-fno-strict-aliasing"]
 # Vectors of two or four words cost the matching more to put together than they save.
 OWN = {"market": ["-fno-tree-vectorize", "-fno-tree-slp-vectorize"]}
 

@@ -25,6 +25,7 @@ BENCHES = {
     "primitives": "perf.bench_primitives",
     "risk_check": "perf.bench_risk_check",
     "journal": "perf.bench_journal",
+    "recovery": "perf.bench_recovery",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
     "mesh": "perf.bench_mesh",

@@ -1,18 +1,15 @@
-"""The journal: reading it back, a whole recovery, and acknowledgement by the disk with commands written in groups.
+"""The journal: reading it back, and acknowledgement by the disk with commands written in groups.
 
     segments ---> verify                                             every byte checked, nothing delivered
     segments ---> JournalReader ---> COMMAND arrays                  checked and delivered
-    segments ---> JournalReader ---> kernel ---> hashes compared     Kernel.replay
-    segments ---> kernel ---> compared with the event log            recovery of the core
     client's ring ---> kernel, journal (fdatasync), egress ---> client's ring
 
-Recovery is given in seconds for 5,000,000 records. The directory is made where `TMPDIR` says: of a disk, not of memory,
-for the figures with `disk`.
+Reading is given in seconds for 5,000,000 records; what a whole recovery takes is in `bench_recovery`. The directory is
+made where `TMPDIR` says: of a disk, not of memory, for the figures with `disk`.
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
@@ -20,7 +17,7 @@ from time import perf_counter, perf_counter_ns
 import numpy as np
 
 from nautilus.core import Kernel
-from nautilus.core.eventlog import DELIVERY, LAST, EventLogWriter, deliveries
+from nautilus.core.eventlog import DELIVERY, LAST
 from nautilus.core.journal import Journal, JournalReader, verify
 from nautilus.core.port import OWN, Port
 from nautilus.core.trading_core import TradingCore
@@ -29,7 +26,7 @@ from nautilus.trading.recovery import recover
 from perf.harness import Report, check
 from perf.workload import Workload, draw
 
-SUMMARY = "journal: reading, recovery of the core, disk acknowledgement with group commit"
+SUMMARY = "journal: reading, disk acknowledgement with group commit"
 COMMANDS = 1 << 20
 RECORDS = 5_000_000
 CAPACITY = 1 << 17
@@ -42,11 +39,11 @@ SECOND = 1_000_000_000
 
 
 def run(report: Report) -> None:
-    """Figures of reading and recovery, then of the disk."""
+    """Figures of reading, then of the disk."""
     with tempfile.TemporaryDirectory(prefix="nautilus-perf-") as directory:
         flow = draw(COMMANDS)
         data = Path(directory, "data")
-        state_hash = _write(data, flow)
+        _write(data, flow)
         journal = data / "journal"
         count = verify(journal).last_sequence
 
@@ -56,51 +53,21 @@ def run(report: Report) -> None:
             check(once() == count, "not every command was read")
             return (perf_counter() - start) * RECORDS / count
 
-        def replay() -> int:
-            kernel = Kernel.replay(journal, snapshots=False)
-            check(kernel.state_hash() == state_hash, "the replay gives another state")
-            return kernel.last_sequence
-
-        def recovery() -> int:
-            place = Path(directory, "again")
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(data, place)
-            start = perf_counter()
-            found = recover(str(place), policy="memory", open_orders=CAPACITY, segment_bytes=SEGMENT)
-            spent.append((perf_counter() - start) * RECORDS / count)
-            found.journal.close()
-            found.log.close()
-            check((found.logged, found.hash) == (0, state_hash), "the recovery gives another state, or lacked events")
-            return found.commands
-
-        spent: list[float] = []
         measure = report.measure
         measure("verify", "s/5M records", lambda: seconds(lambda: verify(journal).last_sequence), lower_is_better=True)
         measure("read", "s/5M records", lambda: seconds(lambda: _read(journal)), lower_is_better=True)
-        measure("replay", "s/5M records", lambda: seconds(replay), goal=1.0, lower_is_better=True, repeats=3)
-        for _ in range(3):
-            recovery()
-        report.add("recovery with event log", "s/5M records", spent, 0.0, goal=1.0, lower_is_better=True)
         _disk(report, Path(directory, "disk"), flow)
-    report.checks.append("state hash after every replay; every command read; every command answered")
+    report.checks.append("every command read; every command answered")
 
 
-def _write(data: Path, flow: Workload) -> int:
-    """A journal and its event log, without a snapshot; the state hash at the end."""
+def _write(data: Path, flow: Workload) -> None:
+    """A journal of the flow."""
     data.mkdir()
     kernel = Kernel(accounts=(), capacity=CAPACITY, huge_pages=False)
     kernel.attach(Journal(data / "journal", segment_bytes=SEGMENT, capacity=CAPACITY))
-    log = EventLogWriter(data / "events", file_bytes=SEGMENT)
-    commands = np.concatenate([flow.setup, flow.warm_up, flow.timed])
-    for first in range(0, len(commands), BATCH):
-        part = commands[first : first + BATCH].copy()
-        events = kernel.process(part)
-        part["sequence"] = np.arange(first + 1, first + 1 + len(part))
-        log.append(deliveries(events, part))
-    state_hash = kernel.state_hash()
+    for part in (flow.setup, flow.warm_up, flow.timed):
+        kernel.process(part)
     kernel.close()
-    log.close()
-    return state_hash
 
 
 def _read(journal: Path) -> int:

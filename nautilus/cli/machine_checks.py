@@ -13,6 +13,7 @@ from functools import partial
 from nautilus.cli.checks import MIB, Check
 from nautilus.core import affinity
 from nautilus.core.memory import probe
+from nautilus.model.errors import NautilusError
 
 PROBED = 4 * MIB
 
@@ -79,13 +80,37 @@ def running_cores() -> Check:
             for each in affinity.threads_of(pid)
             if each["thread"].startswith("core-")
         ]
-        found.append(f"{name}: {', '.join(threads)}; {affinity.locked_bytes_of(pid) // MIB} MiB locked")
+        memory = (
+            f"{affinity.locked_bytes_of(pid) // MIB} MiB locked, {affinity.huge_bytes_of(pid) // MIB} on huge pages"
+        )
+        held = ", wake-up held" if affinity.latency_held(pid) else ""
+        found.append(f"{name}: {', '.join(threads)}; {memory}{held}{_pools(name)}")
     return Check("running cores", "ok", "; ".join(found) or "none")
+
+
+def _pools(name: str) -> str:
+    """How the pools of a running core's kernel are, by its counters."""
+    from nautilus.core.counters import Counters
+    from nautilus.runtime.instance import Instance
+
+    try:
+        counts = Counters.read(Instance.find(name).plan().counters_of("core"))
+    except (NautilusError, OSError, ValueError):
+        return ""
+    pools = [counter.split(".")[1] for counter in counts if counter.startswith("pool.") and counter.endswith(".ready")]
+    late, full = (sum(counts.get(f"pool.{pool}.{what}", 0) for pool in pools) for what in ("late", "full"))
+    ready, used = (counts.get(f"pool.orders.{what}", 0) for what in ("ready", "used"))
+    refused = counts.get("machine.wishes_refused", 0)
+    return (
+        f"; {ready:,} orders ready, {used:,} used; pools {late:,} times late, {full:,} full"
+        + (f"; {refused} wishes refused, see its log" if refused else "")
+        if pools
+        else ""
+    )
 
 
 def _cores() -> list[tuple[str, int]]:
     """Instances of this user, and the process of each one's core."""
-    from nautilus.model.errors import NautilusError
     from nautilus.runtime.instance import Instance, directory_of
     from nautilus.runtime.status import read_state
 

@@ -3,7 +3,7 @@
 Other modules of this package (ring, pool, histogram, journal, depth ...) are imported by their own names.
 """
 
-from nautilus.core.kernel import DEPTH, POSITION, Kernel, KernelError
+from nautilus.core.kernel import BOOK_ORDER, DEPTH, OPEN_ORDER, POSITION, Kernel, KernelError
 from nautilus.core.types import (
     BOOK_DELTA,
     COMMAND,
@@ -39,6 +39,7 @@ from nautilus.core.types import (
 
 __all__ = [
     "BOOK_DELTA",
+    "BOOK_ORDER",
     "COMMAND",
     "DEPTH",
     "EVENT",
@@ -47,6 +48,7 @@ __all__ = [
     "MAX_POSITION_LOTS",
     "MAX_PRICE_TICKS",
     "MAX_QUANTITY_LOTS",
+    "OPEN_ORDER",
     "POSITION",
     "QUOTE",
     "RULES_VERSION",

@@ -24,6 +24,7 @@ class Machine(NamedTuple):
     huge_pages: bool = ...
     numa_local: bool = ...
     cpu_dma_latency_us: int = ...
+    ready_orders: int = ...
 
 class HugePages(TypedDict):
     mode: str
@@ -77,6 +78,12 @@ def prepare(machine: Machine, cores: Sequence[int]) -> tuple[list[Grant], Latenc
 
 def threads_of(pid: int) -> list[ThreadFacts]:
     """What the threads of a process have, read back from /proc; empty where there is no such process."""
+
+def huge_bytes_of(pid: int) -> int:
+    """Bytes of a process that lie on huge pages; 0 where there is no such process, or nobody tells."""
+
+def latency_held(pid: int) -> bool:
+    """Whether a process holds the wake-up device open."""
 
 def locked_bytes_of(pid: int) -> int:
     """Bytes of a process that are locked in memory; 0 where there is no such process."""

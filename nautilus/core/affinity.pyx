@@ -47,6 +47,8 @@ class Machine(NamedTuple):
     huge_pages : for its rings, committed before the start.
     numa_local : memory of the node of the kernel thread's core.
     cpu_dma_latency_us : the longest that a core may take to wake up, held while the process runs; -1: not asked for.
+    ready_orders : open orders whose memory the kernel has before it starts, and as many again before they are needed;
+        0: each page is committed when it is first used.
     """
 
     pin: str = "none"
@@ -55,6 +57,7 @@ class Machine(NamedTuple):
     huge_pages: bool = False
     numa_local: bool = False
     cpu_dma_latency_us: int = -1
+    ready_orders: int = 0
 
 
 def choose_cores(str pin, allowed):
@@ -309,3 +312,35 @@ def locked_bytes_of(int pid):
     except OSError:
         pass
     return 0
+
+
+def huge_bytes_of(int pid):
+    """Bytes of a process that lie on huge pages; 0 where there is no such process, or nobody tells.
+
+    The system walks through all of its memory for this: now and then only.
+    """
+    counted = ("AnonHugePages:", "Private_Hugetlb:", "Shared_Hugetlb:", "ShmemPmdMapped:")
+    huge = 0
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            words = line.split()
+            if words[0] in counted:
+                huge += int(words[1]) << 10
+    except (OSError, IndexError, ValueError):
+        return 0
+    return huge
+
+
+def latency_held(int pid):
+    """Whether a process holds the wake-up device open."""
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return False
+    for name in names:
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{name}") == LATENCY_DEVICE:
+                return True
+        except OSError:
+            continue                    # closed meanwhile
+    return False

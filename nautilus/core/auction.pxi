@@ -41,7 +41,7 @@ cdef inline void standing_moved(market_t* m, const order_t* order) noexcept nogi
     """The same for an order that stands anywhere, if that is where auctions look."""
     if order.level:
         if not order.flags & ORDER_WAITING:
-            book_moved(m, &m.books[m.pages.headers[order.level >> 9].owner])
+            book_moved(m, &m.books[level_owner(&m.pages, order.level)])
     elif order.extra and m.extras[order.extra].standing == STANDING_AUCTION:
         auction_touch(m, m.extras[order.extra].instrument)
 

@@ -10,25 +10,48 @@ cdef inline void queue_join(market_t* m, uint32_t slot, order_t* order, uint32_t
     """The order goes to the back of a level that `ladder_take` has marked."""
     cdef level_t* lv = &m.pages.levels[level]
     cdef uint32_t tail = lv.tail
-    order.next = 0
-    order.prev = tail
+    pair_put(&order.next, 0, tail)
     order.level = level
     ladder_choose(tail, &m.orders[tail].next, &lv.head)[0] = slot
     lv.tail = slot
     lv.quantity += order.leaves
 
 
-cdef inline void queue_leave(market_t* m, order_t* order) noexcept nogil:
+cdef inline inlined_int queue_begin(
+    market_t* m, uint32_t slot, order_t* order, ladder_t* ladder, uint32_t level, int64_t rank, int64_t leaves
+) noexcept nogil:
+    """The same for `ladder_level`: the first order of a level marks it."""
+    cdef level_t* lv = &m.pages.levels[level]
+    cdef uint32_t tail = lv.tail
+    if tail:
+        pair_put(&order.next, 0, tail)
+        m.orders[tail].next = slot
+        lv.tail = slot
+        lv.quantity += leaves
+        return 0
+    pair_put(&order.next, 0, 0)
+    pair_put(&lv.head, slot, slot)
+    lv.quantity = leaves
+    ladder_mark(&m.pages, ladder, level, rank)
+    return 0
+
+
+cdef inline inlined_int queue_leave(market_t* m, order_t* order) noexcept nogil:
     """The order leaves its queue, which may close. Its own links stay as they were."""
     cdef uint32_t level = order.level
-    cdef uint32_t following = order.next
-    cdef uint32_t before = order.prev
     cdef level_t* lv = &m.pages.levels[level]
+    cdef uint32_t following, before
+    if pair_get(&order.next) == 0:      # alone
+        pair_put(&lv.head, 0, 0)
+        lv.quantity = 0
+        ladder_give(&m.pages, level_ladder(&m.pages, level), level)
+        return 0
+    following = order.next
+    before = order.prev
     ladder_choose(before, &m.orders[before].next, &lv.head)[0] = following
     ladder_choose(following, &m.orders[following].prev, &lv.tail)[0] = before
     lv.quantity -= order.leaves
-    if (following | before) == 0:
-        ladder_give(&m.pages, m.pages.headers[level >> 9].ladder, level)
+    return 0
 
 
 cdef inline void order_close(market_t* m, uint32_t slot, order_t* order, bint keep) noexcept nogil:
@@ -36,7 +59,7 @@ cdef inline void order_close(market_t* m, uint32_t slot, order_t* order, bint ke
     order.level = 0
     if not keep:
         names_remove(m, slot)
-        pool_give(&m.order_pool, slot)
+        pool_push(&m.order_pool, slot, order)
 
 
 cdef inline int64_t order_price(const market_t* m, const order_t* order) noexcept nogil:
@@ -45,7 +68,7 @@ cdef inline int64_t order_price(const market_t* m, const order_t* order) noexcep
 
 # ---- Matching
 
-cdef inline void match(market_t* m, book_t* book, aggressor_t* a, bint keep) noexcept nogil:
+cdef inline inlined_int match(market_t* m, book_t* book, aggressor_t* a, bint keep) noexcept nogil:
     """Fills the aggressor as far as it goes; what is left stays in `leaves`, `reason` is set where it was stopped."""
     cdef ladder_t* ladder = &book.ladders[2 - a.side]
     cdef uint32_t level, slot, following
@@ -61,7 +84,7 @@ cdef inline void match(market_t* m, book_t* book, aggressor_t* a, bint keep) noe
         if ladder_unlikely(resting.flags != 0 or (a.owner != 0 and resting.owner == a.owner)):
             flags = special_fill(m, book, a, slot)
             if flags == FILL_STOP:
-                return
+                return 0
             if flags == FILL_AGAIN:
                 continue
         price = rank_of(3 - a.side, ladder.best)
@@ -85,6 +108,7 @@ cdef inline void match(market_t* m, book_t* book, aggressor_t* a, bint keep) noe
             order_close(m, slot, resting, keep)
             if following == 0:
                 ladder_give(&m.pages, ladder, level)
+    return 0
 
 
 # ---- NEW
@@ -105,11 +129,20 @@ cdef inline void new_ended(
         order_close(m, slot, &m.orders[slot], keep)
 
 
+cdef inline void order_put(order_t* order, uint32_t id, int64_t leaves, uint32_t owner, uint32_t side) noexcept nogil:
+    """A plain order, but for its links and level."""
+    order.id = id
+    order.leaves = leaves
+    pair_put(<uint32_t*>&order.owner, owner | side << 16, 0)    # no flags, no side record
+
+
 cdef inline void plain_rest(
     market_t* m, book_t* book, uint32_t slot, uint32_t id, int side, int64_t price, int64_t leaves, uint32_t owner,
     bint keep
 ) noexcept nogil:
-    cdef uint32_t level = ladder_take(&m.pages, &book.ladders[side - 1], book.instrument, rank_of(side, price))
+    cdef ladder_t* ladder = &book.ladders[side - 1]
+    cdef int64_t rank = rank_of(side, price)
+    cdef uint32_t level = ladder_level(&m.pages, ladder, book.instrument, rank)
     cdef order_t* order
     if ladder_unlikely(level == 0):
         new_ended(m, slot, side, id, price, leaves, REASON_POOL_FULL, keep)
@@ -120,26 +153,22 @@ cdef inline void plain_rest(
         if not keep:
             names_add(m, slot, <uint64_t>m.order_high << 32 | id)
     order = &m.orders[slot]
-    order.id = id
-    order.leaves = leaves
-    order.owner = <uint16_t>owner
-    order.side = <uint8_t>side
-    order.flags = 0
-    order.extra = 0
-    queue_join(m, slot, order, level)
+    order_put(order, id, leaves, owner, side)
+    order.level = level
+    queue_begin(m, slot, order, ladder, level, rank, leaves)
 
 
-cdef inline void plain_enter(
+cdef inline apart_int plain_enter(
     market_t* m, book_t* book, uint32_t slot, uint32_t id, int side, int64_t price, int64_t quantity, uint32_t owner,
-    int64_t worst, int mode, bint keep
+    int mode, bint keep
 ) noexcept nogil:
     """Matches a plain order against a plain book; what is left rests or ends."""
     cdef aggressor_t a
     cdef int64_t leaves = quantity
     cdef int reason = REASON_UNFILLED
-    if book.ladders[2 - side].best >= worst:
+    a.worst = -rank_of(side, price)
+    if book.ladders[2 - side].best >= a.worst:
         a.leaves = quantity
-        a.worst = worst
         a.price = price
         a.id = id
         a.slot = slot
@@ -160,6 +189,28 @@ cdef inline void plain_enter(
         new_ended(m, slot, side, id, price, leaves, reason, keep)
     else:
         plain_rest(m, book, slot, id, side, price, leaves, owner, keep)
+    return 0
+
+
+cdef inline inlined_int plain_new(
+    market_t* m, book_t* book, uint32_t slot, uint32_t id, int side, int64_t price, int64_t quantity, uint32_t owner,
+    int mode
+) noexcept nogil:
+    """A plain order that has its slot, straight on where there is nothing to meet at its price."""
+    cdef ladder_t* ladder = &book.ladders[side - 1]
+    cdef int64_t rank = rank_of(side, price)
+    cdef uint32_t level = 0
+    cdef order_t* order = &m.orders[slot]
+    market_report(m, EVENT_ACCEPTED, side, 0, 0, id, 0, price, quantity)
+    if ladder_likely(mode == PLAIN_REST and book.ladders[2 - side].best < -rank):
+        level = ladder_level(&m.pages, ladder, book.instrument, rank)
+    if ladder_unlikely(level == 0 or slot == 0):
+        plain_enter(m, book, slot, id, side, price, quantity, owner, mode, m.keep)
+        return 0
+    order_put(order, id, quantity, owner, side)
+    order.level = level
+    queue_begin(m, slot, order, ladder, level, rank, quantity)
+    return 0
 
 
 cdef inline void refuse(market_t* m, int side, uint32_t id, uint32_t flags, int reason) noexcept nogil:
@@ -178,18 +229,27 @@ cdef inline void plain_cancel(
     order_close(m, slot, order, keep)
 
 
-cdef inline void plain_replace(
+cdef inline inlined_int plain_replace(
     market_t* m, uint32_t slot, order_t* order, int64_t price, int64_t leaves, bint keep
 ) noexcept nogil:
-    """The slot stays the order's; a new price or more quantity costs its place."""
-    cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
+    """The slot stays the order's; a new price or more quantity costs its place. Its report is out."""
+    cdef book_t* book = &m.books[level_owner(&m.pages, order.level)]
     cdef int side = order.side
-    cdef uint32_t id = order.id
-    cdef uint32_t owner = order.owner
-    market_report(m, EVENT_REPLACED, side, 0, 0, id, 0, price, leaves)
-    if leaves <= order.leaves and price == order_price(m, order):
+    cdef ladder_t* ladder = &book.ladders[side - 1]
+    cdef int64_t rank = rank_of(side, price)
+    cdef uint32_t level
+    if leaves <= order.leaves and rank == level_rank(&m.pages, order.level):
         m.pages.levels[order.level].quantity += leaves - order.leaves
         order.leaves = leaves
-        return
+        return 0
     queue_leave(m, order)
-    plain_enter(m, book, slot, id, side, price, leaves, owner, -rank_of(side, price), PLAIN_REST, keep)
+    level = 0
+    if ladder_likely(book.ladders[2 - side].best < -rank):
+        level = ladder_level(&m.pages, ladder, book.instrument, rank)
+    if ladder_unlikely(level == 0):
+        plain_enter(m, book, slot, order.id, side, price, leaves, order.owner, PLAIN_REST, keep)
+        return 0
+    order.leaves = leaves
+    order.level = level
+    queue_begin(m, slot, order, ladder, level, rank, leaves)
+    return 0

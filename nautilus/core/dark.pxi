@@ -203,9 +203,8 @@ cdef int before_match(market_t* m, aggressor_t* a, uint32_t slot) noexcept nogil
 cdef void replenish(market_t* m, uint32_t slot, order_t* order, uint32_t level) noexcept nogil:
     """The displayed part is used up and the order is out of its queue: it shows its next part at the back."""
     cdef extra_t* extra = &m.extras[order.extra]
-    cdef page_t* page = &m.pages.headers[level >> 9]
-    cdef ladder_t* ladder = page.ladder
-    cdef uint32_t owner = page.owner
+    cdef ladder_t* ladder = level_ladder(&m.pages, level)
+    cdef uint32_t owner = level_owner(&m.pages, level)
     cdef int64_t rank = level_rank(&m.pages, level)
     queue_leave(m, order)
     m.replenished += 1

@@ -14,7 +14,8 @@ from nautilus.core.region cimport BELL_FUTEX, bell_prepare, bell_ring, bell_slee
 from nautilus.core.ring cimport ring_peek, ring_position, ring_push, ring_release, ring_size
 from nautilus.core.trading_core cimport IDLE_NS, OUTPUT_RECORDS, core_fail, core_t, output_t, rest
 from nautilus.core.types cimport (
-    EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED, event_t)
+    EVENT_ACCEPTED, EVENT_CANCELLED, EVENT_DUPLICATE, EVENT_EXPIRED, EVENT_FILLED, EVENT_REJECTED, EVENT_REPLACED,
+    REASON_POOL_FULL, event_t)
 
 
 cdef enum:
@@ -68,6 +69,8 @@ cdef inline void count_event(control_t* control, const event_t* e) noexcept nogi
         control.filled += 1
     elif e.kind == EVENT_REJECTED:
         control.rejected += 1
+        if e.reason == REASON_POOL_FULL:
+            control.pool_full += 1
     elif e.kind == EVENT_CANCELLED:
         control.cancelled += 1
     elif e.kind == EVENT_EXPIRED:

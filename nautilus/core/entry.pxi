@@ -29,51 +29,133 @@ cdef void refuse_new(
     refuse(m, side, id, 0, reason)
 
 
-cdef inline void client_new(
+cdef apart_int client_new_any(
     market_t* m, book_t* book, uint64_t order_id, int side, int64_t price, int64_t quantity, uint32_t owner, int mode
 ) noexcept nogil:
-    """A plain limit order under a client id."""
+    """A plain limit order under any client id."""
     cdef uint32_t id = <uint32_t>order_id
     cdef bint known = names_find(m, order_id) != 0
     m.order_high = <uint32_t>(order_id >> 32)
-    if ladder_unlikely(
-        known or not number_fits(price, quantity) or m.order_pool.used == m.order_pool.capacity
-    ):
+    if known or not number_fits(price, quantity) or m.order_pool.used == m.order_pool.capacity:
         refuse_new(m, id, side, price, quantity, known)
-        return
-    market_report(m, EVENT_ACCEPTED, side, 0, 0, id, 0, price, quantity)
-    plain_enter(m, book, 0, id, side, price, quantity, owner, -rank_of(side, price), mode, False)
+    else:
+        market_report(m, EVENT_ACCEPTED, side, 0, 0, id, 0, price, quantity)
+        plain_enter(m, book, 0, id, side, price, quantity, owner, mode, False)
+    m.order_high = 0
+    return 0
 
 
-cdef inline uint32_t client_find(market_t* m, uint64_t order_id) noexcept nogil:
-    """The slot of an open order, 0: none. From here on reports name it."""
+cdef inline inlined_int client_new(
+    market_t* m, book_t* book, uint64_t order_id, int side, int64_t price, int64_t quantity, uint32_t owner, int mode
+) noexcept nogil:
+    """The same, straight on for what is common: a narrow id that is not open, and nothing to meet at its price."""
+    cdef uint32_t id = <uint32_t>order_id
+    cdef bucket_t* bucket = index_bucket(&m.names, id)
+    cdef uint32_t free = index_equal(bucket.slots, 0)
+    cdef uint32_t slot = m.order_pool.free_head
+    cdef ladder_t* ladder = &book.ladders[side - 1]
+    cdef int64_t rank = rank_of(side, price)
+    cdef uint32_t level
+    cdef order_t* order
+    if ladder_unlikely(
+        order_id - 1 >= m.names.narrow or index_equal(bucket.keys, id) | bucket.passed or free == 0 or slot == 0
+        or not number_fits(price, quantity)
+    ):
+        client_new_any(m, book, order_id, side, price, quantity, owner, mode)
+        return 0
+    market_tell(m, EVENT_ACCEPTED, side, 0, 0, id, price, quantity)
+    if ladder_unlikely(book.ladders[2 - side].best >= -rank):
+        plain_enter(m, book, 0, id, side, price, quantity, owner, mode, False)
+        return 0
+    if mode != PLAIN_REST:
+        market_tell(m, EVENT_CANCELLED, side, REASON_UNFILLED, REPORT_ORDER_DONE, id, price, quantity)
+        return 0
+    level = ladder_level(&m.pages, ladder, book.instrument, rank)
+    if ladder_unlikely(level == 0):
+        new_ended(m, 0, side, id, price, quantity, REASON_POOL_FULL, False)
+        return 0
+    order = &m.orders[slot]
+    pool_pop(&m.order_pool, slot, order)
+    bucket.keys[index_first(free)] = id
+    bucket.slots[index_first(free)] = slot
+    order_put(order, id, quantity, owner, side)
+    order.level = level
+    queue_begin(m, slot, order, ladder, level, rank, quantity)
+    names_counted(m)
+    return 0
+
+
+cdef apart_int client_cancel_any(market_t* m, uint64_t order_id) noexcept nogil:
+    cdef uint32_t slot = names_find(m, order_id)
     m.order_high = <uint32_t>(order_id >> 32)
-    return names_find(m, order_id)
-
-
-cdef inline void client_cancel(market_t* m, uint64_t order_id) noexcept nogil:
-    cdef uint32_t slot = client_find(m, order_id)
-    if ladder_unlikely(slot == 0):
+    if slot == 0:
         refuse(m, 0, <uint32_t>order_id, REPORT_OF_CANCEL, REASON_UNKNOWN_ORDER)
-        return
-    if ladder_unlikely(m.orders[slot].flags != 0):
+    elif m.orders[slot].flags != 0:
         market_cancel(m, slot, EVENT_CANCELLED, REASON_REQUESTED)
-        return
-    plain_cancel(m, slot, &m.orders[slot], EVENT_CANCELLED, REASON_REQUESTED, False)
+    else:
+        plain_cancel(m, slot, &m.orders[slot], EVENT_CANCELLED, REASON_REQUESTED, False)
+    m.order_high = 0
+    return 0
 
 
-cdef inline void client_replace(market_t* m, uint64_t order_id, int64_t price, int64_t leaves) noexcept nogil:
-    cdef uint32_t slot = client_find(m, order_id)
-    if ladder_unlikely(slot == 0 or not number_fits(price, leaves)):
+cdef inline inlined_int client_cancel(market_t* m, uint64_t order_id) noexcept nogil:
+    cdef uint32_t id = <uint32_t>order_id
+    cdef bucket_t* bucket = index_bucket(&m.names, id)
+    cdef uint32_t found = index_equal(bucket.keys, id)
+    cdef uint32_t slot
+    cdef order_t* order
+    if ladder_unlikely(order_id - 1 >= m.names.narrow or found == 0):
+        client_cancel_any(m, order_id)
+        return 0
+    slot = bucket.slots[index_first(found)]
+    order = &m.orders[slot]
+    if ladder_unlikely(order.flags != 0):
+        client_cancel_any(m, order_id)
+        return 0
+    market_tell(
+        m, EVENT_CANCELLED, order.side, REASON_REQUESTED, REPORT_ORDER_DONE, id, order_price(m, order), order.leaves
+    )
+    bucket.keys[index_first(found)] = 0
+    bucket.slots[index_first(found)] = 0
+    m.names.used -= 1
+    queue_leave(m, order)
+    order.level = 0
+    pool_push(&m.order_pool, slot, order)
+    return 0
+
+
+cdef apart_int client_replace_any(market_t* m, uint64_t order_id, int64_t price, int64_t leaves) noexcept nogil:
+    cdef uint32_t slot = names_find(m, order_id)
+    m.order_high = <uint32_t>(order_id >> 32)
+    if slot == 0 or not number_fits(price, leaves):
         refuse(
             m, 0, <uint32_t>order_id, REPORT_OF_REPLACE,
             REASON_UNKNOWN_ORDER if slot == 0 else REASON_QUANTITY if number_fits(price, 1) else REASON_PRICE
         )
-        return
-    if ladder_unlikely(m.orders[slot].flags != 0):
+    elif m.orders[slot].flags != 0:
         market_replace(m, slot, price, leaves)
-        return
+    else:
+        market_report(m, EVENT_REPLACED, m.orders[slot].side, 0, 0, <uint32_t>order_id, 0, price, leaves)
+        plain_replace(m, slot, &m.orders[slot], price, leaves, False)
+    m.order_high = 0
+    return 0
+
+
+cdef inline inlined_int client_replace(market_t* m, uint64_t order_id, int64_t price, int64_t leaves) noexcept nogil:
+    cdef uint32_t id = <uint32_t>order_id
+    cdef bucket_t* bucket = index_bucket(&m.names, id)
+    cdef uint32_t found = index_equal(bucket.keys, id)
+    cdef uint32_t slot
+    if ladder_unlikely(order_id - 1 >= m.names.narrow or found == 0 or not number_fits(price, leaves)):
+        client_replace_any(m, order_id, price, leaves)
+        return 0
+    slot = bucket.slots[index_first(found)]
+    if ladder_unlikely(m.orders[slot].flags != 0):
+        client_replace_any(m, order_id, price, leaves)
+        return 0
+    market_tell(m, EVENT_REPLACED, m.orders[slot].side, 0, 0, id, price, leaves)
     plain_replace(m, slot, &m.orders[slot], price, leaves, False)
+    return 0
 
 
 cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
@@ -81,7 +163,7 @@ cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
     cdef intent_t intent
     cdef uint32_t id = <uint32_t>message.order_id
     cdef int64_t price = message.price if message.order_type != TYPE_MARKET else 0
-    cdef bint known = client_find(m, message.order_id) != 0
+    cdef bint known = names_find(m, message.order_id) != 0
     if known or not number_fits(price, message.quantity) or m.order_pool.used == m.order_pool.capacity:
         refuse_new(m, id, message.side, price, message.quantity, known)
         return
@@ -103,8 +185,20 @@ cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
     special_new(m, &m.books[message.instrument], 0, &intent)
 
 
+cdef apart_int client_other(market_t* m, const message_t* message) noexcept nogil:
+    """A NEW that is not plain, or no message at all."""
+    m.order_high = <uint32_t>(message.order_id >> 32)
+    if message.instrument >= m.book_count:
+        refuse(m, message.side, <uint32_t>message.order_id, 0, REASON_UNKNOWN_INSTRUMENT)
+    elif message.kind != COMMAND_NEW or <uint32_t>(message.side - SIDE_BUY) > 1:
+        refuse(m, message.side, <uint32_t>message.order_id, 0, REASON_MALFORMED)
+    else:
+        client_special(m, message)
+    m.order_high = 0
+    return 0
+
+
 cdef inline void client_message(market_t* m, const message_t* message) noexcept nogil:
-    cdef book_t* book
     cdef uint32_t plain
     cdef int kind = message.kind
     m.tag = message.tag
@@ -114,38 +208,28 @@ cdef inline void client_message(market_t* m, const message_t* message) noexcept 
     if kind == COMMAND_REPLACE:
         client_replace(m, message.order_id, message.price, message.quantity)
         return
-    m.order_high = <uint32_t>(message.order_id >> 32)
-    if ladder_unlikely(
-        kind != COMMAND_NEW or message.instrument >= m.book_count or <uint32_t>(message.side - SIDE_BUY) > 1
-    ):
-        refuse(
-            m, message.side, <uint32_t>message.order_id, 0,
-            REASON_UNKNOWN_INSTRUMENT if message.instrument >= m.book_count else REASON_MALFORMED
-        )
-        return
-    book = &m.books[message.instrument]
     plain = message.time_in_force
     if ladder_unlikely(
-        message.order_type != TYPE_LIMIT or message.flags or book.special
-        or not (PLAIN_TIMES >> plain) & 1 or plain > 31
+        kind != COMMAND_NEW or message.instrument >= m.book_count or <uint32_t>(message.side - SIDE_BUY) > 1
+        or message.order_type != TYPE_LIMIT or message.flags or plain > 31 or not (PLAIN_TIMES >> plain) & 1
+        or m.books[message.instrument].special
     ):
-        client_special(m, message)
+        client_other(m, message)
         return
     client_new(
-        m, book, message.order_id, message.side, message.price, message.quantity, message.owner,
+        m, &m.books[message.instrument], message.order_id, message.side, message.price, message.quantity, message.owner,
         PLAIN_CANCEL if plain == TIF_IOC else PLAIN_KILL if plain == TIF_FOK else PLAIN_REST
     )
 
 
 cdef inline void fetch_name(const market_t* m, uint64_t order_id) noexcept nogil:
-    market_prefetch(&m.names.now.entries[index_home(&m.names, &m.names.now, index_key(order_id))])
+    market_prefetch(index_bucket(&m.names, index_key(order_id)))
 
 
 cdef inline uint32_t guess_slot(const market_t* m, uint64_t order_id) noexcept nogil:
-    """The slot at the id's home, most often its own; 0 where there is none."""
-    return <uint32_t>(
-        m.names.now.entries[index_home(&m.names, &m.names.now, index_key(order_id))] >> 32
-    )
+    """The slot of an id in its own bucket, 0 where it has none there."""
+    cdef const bucket_t* bucket = index_bucket(&m.names, index_key(order_id))
+    return bucket.slots[index_first(index_equal(bucket.keys, index_key(order_id)) | 0x80)]
 
 
 cdef inline void fetch_order(const market_t* m, uint64_t order_id) noexcept nogil:
@@ -160,12 +244,9 @@ cdef inline void fetch_level(const market_t* m, uint64_t order_id) noexcept nogi
 
 
 cdef inline void fetch_price(const market_t* m, const book_t* book, int side, int64_t price) noexcept nogil:
-    """The level where an order of that price would rest, if its leaf is at hand, and its last order's line with it."""
-    cdef const ladder_t* ladder = &book.ladders[side - 1]
+    """The level where an order of that price would rest, if its leaf is at hand."""
     cdef int64_t rank = rank_of(side, price)
-    cdef uint32_t index = page_at_hand(&m.pages, ladder, rank)
-    if index:
-        market_prefetch(&m.pages.levels[(index << 9) | (rank & 511)])
+    market_prefetch(&m.pages.levels[ladder_at_hand(&m.pages, &book.ladders[side - 1], rank)])
 
 
 cdef inline void client_fetch(const market_t* m, const message_t* message) noexcept nogil:

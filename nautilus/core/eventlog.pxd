@@ -78,5 +78,15 @@ cdef class EventLogWriter:
     cdef log_t state
     cdef readonly object path
     cdef readonly object notes      # what opening found: a tail that was cut, say
-    cdef object looked              # (first event, the first one behind it, name) of the file that `has` looked into
+    # What `agree` looks at: a file, its events, and those of them in memory.
+    cdef int looked_fd
+    cdef int64_t looked_first
+    cdef int64_t looked_end
+    cdef delivery_t* held
+    cdef int64_t held_first
+    cdef int64_t held_count
     cdef int cut(self, object name) except -1
+    cdef int forget(self) except -1
+    # How many of these events, from the first on, the log has, sound, in this order.
+    cdef Py_ssize_t agree(self, const event_t* events, Py_ssize_t count) except -1
+    cdef int64_t look(self, int64_t sequence) except -1

@@ -3,9 +3,11 @@
 from libc.errno cimport EDQUOT, EFBIG, EINTR, EINVAL, ENOSPC, ENXIO, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdio cimport snprintf
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from nautilus.core.crc32c cimport crc32c_update
+from nautilus.core.segment cimport read_all
 from nautilus.core.types cimport RECORD_LAYOUT, command_t, event_t
 
 import os
@@ -44,6 +46,7 @@ cdef enum:
     SEALED = 132                    # bytes of a record before its checksum
     HEADER_USED = 40                # bytes of a header before its checksum
     SCANNED = 8192                  # records looked at in one read
+    HELD = 1024                     # records compared at once: they stay in the nearer caches
 
 
 class EventLogError(ValueError):
@@ -201,7 +204,7 @@ cdef class EventLogWriter:
 
     def __cinit__(self):
         memset(&self.state, 0, sizeof(log_t))
-        self.state.directory_fd = self.state.fd = -1
+        self.state.directory_fd = self.state.fd = self.looked_fd = -1
 
     def __init__(self, path, *, file_bytes=64 << 20, policy="memory", first=1):
         cdef log_t* log = &self.state
@@ -236,11 +239,13 @@ cdef class EventLogWriter:
 
     def __dealloc__(self):
         self.close()
+        free(self.held)
 
     def close(self):
         """Let go of the files."""
         cdef log_t* log = &self.state
         cdef char[NAME] name
+        self.forget()
         while log.spares > 0:
             log.spares -= 1
             c_close(log.spare_fd[log.spares])
@@ -268,7 +273,7 @@ cdef class EventLogWriter:
     def truncate(self, int64_t last_sequence):
         """Forget what lies behind an event; it will be written anew."""
         files = _files(self.path)
-        self.looked = None
+        self.forget()
         if last_sequence >= self.state.last_sequence:
             return
         if self.state.fd >= 0:
@@ -295,39 +300,60 @@ cdef class EventLogWriter:
             finally:
                 os.close(fd)
 
-    def has(self, events):
-        """Whether the log has these EVENT records, sound, in this order; they are not empty, their sequences ascend."""
-        cdef const uint8_t[::1] wanted
-        cdef const uint8_t* raw
+    cdef int forget(self) except -1:
+        """Look anew at the next call of `agree`."""
+        if self.looked_fd >= 0:
+            c_close(self.looked_fd)
+        self.looked_fd = -1
+        self.held_count = 0
+        return 0
+
+    cdef Py_ssize_t agree(self, const event_t* events, Py_ssize_t count) except -1:
         cdef const delivery_t* record
-        cdef Py_ssize_t i, done = 0, total = len(events)
-        cdef int64_t first, begin, end = 0, count
-        if events.dtype is not EVENT and events.dtype != EVENT:
-            raise TypeError(f"events: expected dtype EVENT, found {events.dtype}")
-        wanted = np.ascontiguousarray(events).view(np.uint8)
-        first = events["sequence"][0]
-        while done < total:
-            # A replay asks for one stretch after the other, so the file is mostly that of the last time.
-            if self.looked is None or not self.looked[0] <= first < self.looked[1]:
-                self.looked = next(
-                    ((begun, begun + capacity, name) for begun, name in _files(self.path)
-                     for capacity in (_header(name)[1],) if begun <= first < begun + capacity), None)
-                if self.looked is None:
-                    return False
-            begin, end, name = self.looked
-            count = min(<int64_t>(total - done), min(end - first, <int64_t>SCANNED))
-            records = _read(name, first - begin, count)
-            if len(records) != count:
-                return False
-            raw = <const uint8_t*><size_t>records.ctypes.data
-            record = <const delivery_t*>raw
-            for i in range(count):
-                if not is_sound(&record[i], first + i) \
-                        or memcmp(&record[i].event, &wanted[(done + i) * <Py_ssize_t>sizeof(event_t)], sizeof(event_t)):
-                    return False
-            done += count
-            first += count
-        return True
+        cdef Py_ssize_t done = 0
+        cdef int64_t sequence, end
+        while done < count:
+            sequence = events[done].sequence
+            if not self.held_first <= sequence < self.held_first + self.held_count and self.look(sequence) == 0:
+                break
+            end = self.held_first + self.held_count
+            with nogil:
+                record = self.held + (sequence - self.held_first)
+                while done < count and sequence < end and events[done].sequence == sequence \
+                        and is_sound(record, sequence) and memcmp(&record.event, &events[done], sizeof(event_t)) == 0:
+                    record += 1
+                    sequence += 1
+                    done += 1
+            if done < count and sequence < end:
+                break
+        return done
+
+    cdef int64_t look(self, int64_t sequence) except -1:
+        """Have records from `sequence` on in memory; how many."""
+        cdef int64_t place, got
+        if self.looked_fd < 0 or not self.looked_first <= sequence < self.looked_end:
+            self.forget()
+            for first, name in _files(self.path):
+                end = first + _header(name)[1]
+                if first <= sequence < end:
+                    self.looked_fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+                    self.looked_first, self.looked_end = first, end
+                    break
+            else:
+                return 0
+        if self.held is NULL:
+            self.held = <delivery_t*>malloc(HELD * sizeof(delivery_t))
+            if self.held is NULL:
+                raise MemoryError("event log: no memory to compare it")
+        place = LOG_HEADER + (sequence - self.looked_first) * <int64_t>sizeof(delivery_t)
+        with nogil:
+            got = read_all(self.looked_fd, self.held,
+                           min(<int64_t>HELD, self.looked_end - sequence) * <int64_t>sizeof(delivery_t), place)
+        if got < 0:
+            raise OSError(-got, os.strerror(-got), self.path)
+        self.held_first = sequence
+        self.held_count = got // <int64_t>sizeof(delivery_t)
+        return self.held_count
 
     def append(self, records):
         """Write DELIVERY records that follow the last one; their checksums are set. Raises OSError, ValueError."""

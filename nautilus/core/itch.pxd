@@ -46,7 +46,7 @@ cdef extern from *:
     } itch_action_t;
     typedef struct itch_places_t { uint8_t length, new_order_id, quantity, price, side; } itch_places_t;
     /* Offset 11 is within every message of 19 bytes and more. A length of 0: of no concern to a book. */
-    static const itch_places_t ITCH_PLACES[256] = {
+    __attribute__((unused)) static const itch_places_t ITCH_PLACES[256] = {
         ['A'] = {36, 11, 20, 32, 19}, ['F'] = {40, 11, 20, 32, 19}, ['E'] = {31, 11, 19, 11, 11},
         ['C'] = {36, 11, 19, 11, 11}, ['X'] = {23, 11, 19, 11, 11}, ['D'] = {19, 11, 11, 11, 11},
         ['U'] = {35, 19, 27, 31, 11},

@@ -6,6 +6,7 @@ import numpy as np
 
 from nautilus.core.journal_reader import HashRecord, JournalReader, JournalReport, verify
 from nautilus.core.journal_recovery import repair
+from nautilus.core.replay import Replay
 from nautilus.core.segment import JournalDamage, JournalError
 from nautilus.core.snapshot_file import Snapshot, latest_snapshot, write_snapshot
 
@@ -38,6 +39,7 @@ class Journal:
         closed_capacity: int | None = None,
         first_sequence: int | None = None,
         epoch: int | None = None,
+        replay: Replay | None = None,
     ) -> None: ...
     def append(self, commands: np.ndarray) -> None: ...
     def append_hash(self, event_sequence: int, event_hash: int, journal_hash: int) -> None: ...

@@ -332,6 +332,8 @@ cdef class Journal:
         First command of a new journal (behind a snapshot, for example). Default 1.
     epoch : int, optional
         Not below the journal's. Default: the journal's, 1 for a new one.
+    replay : Replay, optional
+        Carries the commands out while the journal is checked; what it raises, opening does too.
 
     Raises
     ------
@@ -352,7 +354,7 @@ cdef class Journal:
         self.state.error = -EBADF
 
     def __init__(self, path, *, policy="memory", segment_bytes=64 << 20, capacity=None, closed_capacity=None,
-                 first_sequence=None, epoch=None):
+                 first_sequence=None, epoch=None, replay=None):
         cdef journal_t* state = &self.state
         cdef Reader reader
         cdef segment_header_t begun
@@ -381,7 +383,7 @@ cdef class Journal:
             state.lock_fd = lock_directory(self.path, state.directory_fd)
             remove_spares(state.directory_fd)
             reader, self.renewed, self.recovery = make_sound(
-                self.path, state.directory_fd, capacity, closed_capacity, first_sequence, epoch)
+                self.path, state.directory_fd, capacity, closed_capacity, first_sequence, epoch, replay)
             previous_chain = reader.chain
             previous_digest = xxh64_value(&reader.digest, NULL, 0)
             if reader.cut_index > 0:

@@ -70,15 +70,17 @@ cdef int lock_retention(str path, int directory_fd) except -1:
     return 0
 
 
-cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, first_sequence, epoch):
+cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, first_sequence, epoch, replay):
     cdef JournalReader reader
     cdef object report = None
     lock_retention(path, directory_fd)      # nobody compacts it meanwhile
     try:
         renewed = renew_unsynced(path, directory_fd)
-        reader = walk(path)
+        reader = walk(path) if replay is None else replay.walk(path)
         if reader.names:
             check_opening(reader, capacity, closed_capacity, first_sequence, epoch)
+            if replay is not None:
+                replay.check()
             report = reader.report_now()
             recover(reader, directory_fd)
         return reader, renewed, report

@@ -5,39 +5,42 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from functools import partial
+
 import numpy as np
 
 from nautilus.core.account_view cimport account_state, lot_rows, position_rows
+from nautilus.core.book_view cimport best_of, book_rows, side_depth
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.journal cimport (
-    JOURNAL_CHECKPOINT,
     POLICY_MEMORY,
     Journal,
     journal_flush,
     journal_put_hash,
     journal_room,
 )
-from nautilus.core.ladder cimport level_rank
-from nautilus.core.market cimport market_best, market_next, market_t
+from nautilus.core.order_view cimport order_rows, place_of
 from nautilus.core.orders cimport kernel_run
 from nautilus.core.risk_cache cimport risk_cache_close, risk_cache_open
 from nautilus.core.snapshot cimport snapshot_hash, snapshot_read, snapshot_write
 from nautilus.core.state cimport (
     account_of,
     instrument_of,
+    order_of,
     state_close,
     state_open,
 )
 from nautilus.core.types cimport COMMAND_ACCOUNT, COMMAND_NEW, COMMAND_REPLACE, EVENT_REJECTED, SIDE_BUY, SIDE_SELL, event_t
 
 from nautilus.core.account_view import POSITION
-from nautilus.core.journal_reader import JournalReader, verify
+from nautilus.core.book_view import BOOK_ORDER, DEPTH
+from nautilus.core.journal_reader import JournalReader
+from nautilus.core.order_view import OPEN_ORDER
 from nautilus.core.segment import JournalError
-from nautilus.core.snapshot_file import latest_snapshot, write_snapshot
+from nautilus.core.snapshot_file import write_snapshot
 from nautilus.core.types import COMMAND, EVENT
 
-DEPTH = np.dtype([("price_ticks", "<i8"), ("quantity", "<i8"), ("orders", "<i8")], align=True)
 cnp.import_array()
 
 cdef enum:
@@ -179,9 +182,10 @@ cdef class Kernel:
         damage = JournalReader(path, strict=False, any_rules=True).damage
         if damage is not None and damage.what == "not a journal":
             raise JournalError(f"{path}: {damage}", damage.what)
-        opened = Journal(path, policy=policy)
+        replay = _replay_with(partial(cls, accounts=()))
+        opened = Journal(path, policy=policy, replay=replay)
         try:
-            kernel = cls.replay(path)
+            kernel = replay.finish(opened)
             kernel.attach(opened)
         except BaseException:
             opened.close()
@@ -190,39 +194,16 @@ cdef class Kernel:
 
     @classmethod
     def replay(cls, path, *, on_events=None, snapshots=True, strict=True):
-        """The kernel after the journal at `path`, which is only read; `on_events` gets each EVENT array of the replay.
+        """The kernel after the journal at `path`, which is only read; `on_events` gets the EVENT arrays of the replay.
 
         snapshots: begin at the latest sound one. strict: raise JournalError at damage, else stop before it.
         """
-        report = verify(path)
-        cdef Kernel kernel = cls(
-            accounts=(), capacity=report.capacity or 1, closed_capacity=report.closed_capacity or 1
-        )
-        if snapshots:
-            start = latest_snapshot(path, at_most=report.last_sequence)
-            if start.payload is not None:
-                kernel.restore(start.payload)
-        for item in JournalReader(path, start=kernel.last_sequence + 1 if kernel.last_sequence else None,
-                                  strict=strict):
-            if isinstance(item, np.ndarray):
-                commands = item[item["sequence"] > kernel.last_sequence]
-                if commands.size and int(commands["sequence"][0]) != kernel.last_sequence + 1:
-                    raise KernelError(
-                        "JOURNAL", f"{path}: expected command {kernel.last_sequence + 1}, found "
-                        f"{int(commands['sequence'][0])}"
-                    )
-                events = kernel.process(np.ascontiguousarray(commands))
-                if on_events is not None:
-                    on_events(events)
-            elif item.command_sequence == kernel.last_sequence and (
-                item.event_hash != kernel.event_hash() or item.journal_hash != kernel.journal_hash()
-            ):
-                raise KernelError(
-                    "REPLAY_DIFFERS",
-                    f"{path}: commands {max(1, item.command_sequence - JOURNAL_CHECKPOINT + 1)} to {item.command_sequence} "
-                    f"give event hash {kernel.event_hash():016x}, expected {item.event_hash:016x}",
-                )
-        return kernel
+        replay = _replay_with(partial(cls, accounts=()), on_events=on_events, snapshots=snapshots)
+        damage = replay.walk(path).damage
+        replay.check()
+        if strict and damage is not None:
+            raise JournalError(f"{path}: {damage}", damage.what)
+        return cls(accounts=(), capacity=1, closed_capacity=1) if replay.kernel is None else replay.kernel
 
     def checkpoint(self):
         """Writes a snapshot beside the journal, so that `open` need not replay what lies before."""
@@ -315,10 +296,10 @@ cdef class Kernel:
             k.spill_count = 0
             k.spill_hashed = 0
             if count < 16:
-                i = kernel_run(k, commands, count, journal)
+                i = kernel_run(k, commands, count, journal, True)
             else:
                 with nogil:
-                    i = kernel_run(k, commands, count, journal)
+                    i = kernel_run(k, commands, count, journal, True)
         k.out = NULL
         k.out_capacity = 0
         return i
@@ -434,17 +415,41 @@ cdef class Kernel:
 
     def best(self, instrument_id):
         """(bid, bid quantity, ask, ask quantity) in ticks and lots; quantity 0 where a side is empty."""
-        cdef uint32_t instrument = self.known(instrument_id)
-        cdef market_t* m = &self.state.market
-        cdef uint32_t bids = market_best(m, instrument, SIDE_BUY), asks = market_best(m, instrument, SIDE_SELL)
-        cdef int64_t bid = 0, bid_quantity = 0, ask = 0, ask_quantity = 0
-        if bids:
-            bid = level_rank(&m.pages, bids)
-            bid_quantity = m.pages.levels[bids].quantity
-        if asks:
-            ask = -level_rank(&m.pages, asks)
-            ask_quantity = m.pages.levels[asks].quantity
-        return bid, bid_quantity, ask, ask_quantity
+        return best_of(&self.state, self.known(instrument_id))
+
+    def book(self, instrument_id, levels=None):
+        """BOOK_ORDER array of the displayed orders in priority order: bids from the best, then asks from the best.
+
+        quantity: lots displayed. levels: at most so many prices of each side; None: all. Raises KernelError for an
+        instrument that is not known.
+        """
+        cdef int64_t most = (<int64_t>1 << 62) if levels is None else max(0, min(levels, 1 << 62))
+        return book_rows(&self.state, self.known(instrument_id), most)
+
+    def orders(self, account_id=0, instrument_id=0):
+        """OPEN_ORDER array of every open order of an account in an instrument (0: of all), wherever it stands.
+
+        In walk order (docs/kernel-orders.md), fields as in docs/kernel.md, "What can be seen". Raises KernelError for
+        an id that is not known.
+        """
+        cdef uint32_t account = 0, instrument = 0
+        self.alone()
+        if account_id:
+            account = self.open_account(account_id)
+        if instrument_id:
+            instrument = self.known(instrument_id)
+        return order_rows(&self.state, account, instrument)
+
+    def queue_position(self, account_id, order_id):
+        """QueuePosition of an open order, by the id that its client gave it; a cost by the orders ahead of it.
+
+        Raises KernelError for an account that is not open (UNKNOWN_ACCOUNT) or an order that is not (UNKNOWN_ORDER).
+        """
+        cdef uint32_t account = self.open_account(account_id)
+        cdef uint32_t slot = order_of(&self.state, account, order_id)
+        if slot == 0:
+            raise KernelError("UNKNOWN_ORDER", f"kernel: account {account_id} has no open order {order_id}")
+        return place_of(&self.state, slot)
 
     def positions(self, account_id):
         """Record array of the account's positions by instrument: quantity and open orders in lots, and cost, realised
@@ -531,22 +536,10 @@ cdef class Kernel:
         return self.state.closed_capacity
 
 
-cdef object side_depth(kernel_t* k, uint32_t instrument, int side, Py_ssize_t levels):
-    cdef market_t* m = &k.market
-    cdef uint32_t level = market_best(m, instrument, side), slot
-    cdef int64_t orders, rank
-    rows = []
-    while level and levels > 0:
-        orders = 0
-        slot = m.pages.levels[level].head
-        while slot:
-            orders += 1
-            slot = m.orders[slot].next
-        rank = level_rank(&m.pages, level)
-        rows.append((rank if side == SIDE_BUY else -rank, m.pages.levels[level].quantity, orders))
-        level = market_next(m, instrument, side, level)
-        levels -= 1
-    return np.array(rows, DEPTH)
+def _replay_with(make, **options):
+    """A Replay; its module makes kernels, so it is imported once this one is there."""
+    from nautilus.core.replay import Replay
+    return Replay(make, **options)
 
 
 cdef cnp.ndarray new_events(Py_ssize_t count):

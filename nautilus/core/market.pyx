@@ -3,45 +3,56 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from nautilus.core.inlining cimport apart_int, apart_uint32, inlined_int
 from nautilus.core.ladder cimport (
-    LADDER_AT_HAND,
-    LADDER_DEPTH,
-    LADDER_EMPTY,
-    LADDER_KEY_ZERO,
+    ladder_at_hand,
     ladder_below,
-    ladder_choose,
     ladder_find,
     ladder_give,
-    ladder_likely,
+    ladder_level,
+    ladder_mark,
     ladder_open,
-    ladder_t,
     ladder_take,
-    ladder_unlikely,
     ladder_worse,
+    level_ladder,
+    level_owner,
     level_rank,
-    level_t,
-    node_t,
-    page_t,
-    pages_t,
-    page_at_hand,
-    page_find,
 )
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_index cimport (
     INDEX_FIRST_BITS,
-    INDEX_MARK,
+    INDEX_IN_BUCKET,
+    INDEX_NARROW,
+    bucket_t,
     index_add,
+    index_bucket,
     index_double,
+    index_equal,
+    index_first,
     index_home,
     index_key,
     index_move,
     index_remove,
-    index_remove_old,
     index_table_t,
     index_use,
     order_index_t,
 )
-from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_t, pool_take
+from nautilus.core.pages cimport (
+    LADDER_DEPTH,
+    LADDER_EMPTY,
+    block_t,
+    ladder_choose,
+    ladder_likely,
+    ladder_t,
+    ladder_unlikely,
+    level_t,
+    node_t,
+    page_find,
+    page_t,
+    pages_close,
+    pages_open,
+)
+from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_pop, pool_push, pool_t, pool_take
 from nautilus.core.types cimport (
     COMMAND_CANCEL,
     COMMAND_NEW,
@@ -171,18 +182,12 @@ cdef int market_open(market_t* m, const market_options_t* options) noexcept nogi
     if pool_open(&m.extra_pool, sizeof(extra_t), options.extras or 1, options.extras and not options.small) != 0:
         return market_fail(m)
     m.extras = <extra_t*>m.extra_pool.base
-    if pool_open(&m.pages.pool, sizeof(page_t), options.pages, not options.small) != 0:
+    if pages_open(&m.pages, options.pages, not options.small) != 0:
         return market_fail(m)
-    m.pages.headers = <page_t*>m.pages.pool.base
-    if pool_open(&m.pages.node_pool, sizeof(node_t), 6 * options.pages + 64, not options.small) != 0:
-        return market_fail(m)
-    m.pages.nodes = <node_t*>m.pages.node_pool.base
-    m.pages.levels = <level_t*>map_region(((<size_t>options.pages + 1) << 9) * sizeof(level_t), not options.small)
-    m.pages.idle_limit = options.pages // 4 + 16
     m.books = <book_t*>map_region(<size_t>options.instruments * sizeof(book_t), not options.small)
     m.own = <report_t*>map_region(reports * sizeof(report_t), not options.small)
     m.reports = m.own
-    if m.pages.levels == NULL or m.books == NULL or m.own == NULL:
+    if m.books == NULL or m.own == NULL:
         return market_fail(m)
     if not options.keep and names_open(m, options.orders) != 0:
         return market_fail(m)
@@ -236,8 +241,6 @@ cdef int market_fail(market_t* m) noexcept nogil:
 
 
 cdef void market_close(market_t* m) noexcept nogil:
-    if m.pages.levels != NULL:
-        unmap_region(m.pages.levels, ((<size_t>m.pages.pool.capacity + 1) << 9) * sizeof(level_t))
     if m.books != NULL:
         unmap_region(m.books, <size_t>m.book_count * sizeof(book_t))
     if m.own != NULL:
@@ -258,8 +261,7 @@ cdef void market_close(market_t* m) noexcept nogil:
     unmap_region(m.notices, <size_t>m.book_count * sizeof(uint32_t))
     pool_close(&m.order_pool)
     pool_close(&m.extra_pool)
-    pool_close(&m.pages.pool)
-    pool_close(&m.pages.node_pool)
+    pages_close(&m.pages)
     memset(m, 0, sizeof(market_t))
 
 
@@ -280,6 +282,7 @@ cdef void market_warm(market_t* m, uint32_t orders, uint32_t pages) noexcept nog
         pages = m.pages.pool.capacity
     touch(&m.orders[1], <size_t>orders * sizeof(order_t))
     touch(&m.pages.headers[1], <size_t>pages * sizeof(page_t))
+    touch(&m.pages.blocks[1], (<size_t>pages << 3) * sizeof(block_t))
     touch(m.pages.levels, (<size_t>pages + 1) * 512 * sizeof(level_t))
     touch(m.pages.nodes, (<size_t>pages + 1) * sizeof(node_t))
     if not m.keep:
@@ -310,11 +313,9 @@ cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const inte
     ):
         special_new(m, book, slot, intent)
         return
-    market_report(m, EVENT_ACCEPTED, intent.side, 0, 0, intent.id, 0, intent.price, intent.quantity)
-    plain_enter(
+    plain_new(
         m, book, slot, intent.id, intent.side, intent.price, intent.quantity, intent.owner,
-        -rank_of(intent.side, intent.price), PLAIN_CANCEL if tif == TIF_IOC else PLAIN_KILL if tif == TIF_FOK else PLAIN_REST,
-        m.keep
+        PLAIN_CANCEL if tif == TIF_IOC else PLAIN_KILL if tif == TIF_FOK else PLAIN_REST
     )
     if book.special:            # it met an order that set something off
         settle(m, book)
@@ -322,7 +323,7 @@ cdef void market_new(market_t* m, uint32_t instrument, uint32_t slot, const inte
 
 cdef void market_remove(market_t* m, uint32_t slot, int kind, int reason) noexcept nogil:
     cdef order_t* order = &m.orders[slot]
-    if order.flags or m.books[m.pages.headers[order.level >> 9].owner].special & BOOK_PHASE:
+    if order.flags or m.books[level_owner(&m.pages, order.level)].special & BOOK_PHASE:
         order_take_out(m, slot, order, kind, reason)
     else:
         plain_cancel(m, slot, order, kind, reason, m.keep)
@@ -337,11 +338,12 @@ cdef void market_cancel(market_t* m, uint32_t slot, int kind, int reason) noexce
 
 cdef void market_replace(market_t* m, uint32_t slot, int64_t price, int64_t leaves) noexcept nogil:
     cdef order_t* order = &m.orders[slot]
-    cdef book_t* book = &m.books[m.pages.headers[order.level >> 9].owner]
+    cdef book_t* book = &m.books[level_owner(&m.pages, order.level)]
     m.replenished = 0
     if order.flags or book.special & BOOK_MATCHES:
         special_replace(m, book, slot, price, leaves)
     else:
+        market_report(m, EVENT_REPLACED, order.side, 0, 0, order.id, 0, price, leaves)
         plain_replace(m, slot, order, price, leaves, m.keep)
     if book.special:
         settle(m, book)
@@ -355,7 +357,7 @@ cdef int64_t market_price(const market_t* m, uint32_t slot) noexcept nogil:
 
 cdef uint32_t market_instrument(const market_t* m, uint32_t slot) noexcept nogil:
     cdef uint32_t level = m.orders[slot].level
-    return m.pages.headers[level >> 9].owner if level else m.extras[m.orders[slot].extra].instrument
+    return level_owner(&m.pages, level) if level else m.extras[m.orders[slot].extra].instrument
 
 
 cdef bint market_crosses(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:

@@ -9,17 +9,14 @@ Cache lines per operation: slot of the index (1), order (1), level (1), neighbou
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from nautilus.core.ladder cimport (
+from nautilus.core.ladder cimport ladder_at_hand, ladder_give, ladder_take, level_rank
+from nautilus.core.pages cimport (
     LADDER_EMPTY,
     ladder_choose,
-    ladder_give,
     ladder_likely,
     ladder_t,
-    ladder_take,
     ladder_unlikely,
-    level_rank,
     level_t,
-    page_at_hand,
     pages_t,
 )
 from nautilus.core.hashmap cimport map_find, map_t, prefetch_line
@@ -228,10 +225,10 @@ cdef inline void books_prefetch_order(const books_t* b, uint32_t home, uint32_t 
     """Asks for the order that `home` leads to, and for the level of a price near the touch. A wish is never wrong."""
     cdef order_book_t* book = &b.books[index]
     cdef int64_t rank = rank_of(book, side & 1, price)
-    cdef uint32_t page = page_at_hand(&b.pages, &book.sides[side & 1], rank)
+    cdef uint32_t level = ladder_at_hand(&b.pages, &book.sides[side & 1], rank)
     prefetch_line(resting_at(b, slot_at(b, home).order))
-    prefetch_line(&b.pages.levels[(page << 9) | <uint32_t>(rank & 511)])
-    prefetch_line(&b.pages.headers[page])
+    prefetch_line(&b.pages.levels[level])
+    prefetch_line(&b.pages.blocks[level >> 6])
 
 
 cdef inline void books_prefetch_neighbours(
@@ -240,12 +237,12 @@ cdef inline void books_prefetch_neighbours(
     """Some records later: the neighbours of that order, its level, and the last order of the price's level."""
     cdef order_book_t* book = &b.books[index]
     cdef int64_t rank = rank_of(book, side & 1, price)
-    cdef uint32_t page = page_at_hand(&b.pages, &book.sides[side & 1], rank)
+    cdef uint32_t level = ladder_at_hand(&b.pages, &book.sides[side & 1], rank)
     cdef resting_t* order = resting_at(b, slot_at(b, home).order)
     prefetch_line(&b.pages.levels[order.level])
     prefetch_line(resting_at(b, order.next))
     prefetch_line(resting_at(b, order.prev))
-    prefetch_line(resting_at(b, b.pages.levels[(page << 9) | <uint32_t>(rank & 511)].tail))
+    prefetch_line(resting_at(b, b.pages.levels[level].tail))
 
 
 cdef inline int books_join(

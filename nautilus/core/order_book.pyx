@@ -12,16 +12,10 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from nautilus.core.hashing cimport xxh64_words
+from nautilus.core.pages cimport pages_close, pages_open
 from nautilus.core.hashmap cimport map_close, map_open, map_put
-from nautilus.core.ladder cimport (
-    ladder_below,
-    ladder_find,
-    ladder_open,
-    node_t,
-    page_t,
-)
+from nautilus.core.ladder cimport ladder_below, ladder_find, ladder_open
 from nautilus.core.memory cimport map_region, unmap_region
-from nautilus.core.pool cimport pool_close, pool_open
 from nautilus.core.types cimport (
     ACTION_ADD,
     ACTION_CLEAR,
@@ -74,16 +68,14 @@ cdef int books_open(
     b.step = 1
     b.books = <order_book_t*>map_region(<size_t>(instruments + 1) * sizeof(order_book_t), huge)
     b.small = <uint32_t*>map_region(BOOKS_SMALL_IDS * sizeof(uint32_t), False)
-    b.pages.levels = <level_t*>map_region(<size_t>(pages + 1) * 512 * sizeof(level_t), huge)
     b.order_capacity = orders
     b.orders = <resting_t*>map_region(<size_t>(orders + 1) * sizeof(resting_t), huge)
     b.free = <uint32_t*>map_region(<size_t>(orders + FREE_AHEAD) * sizeof(uint32_t), huge)
     if b.free != NULL:
         b.free += FREE_AHEAD
-    if (b.books == NULL or b.small == NULL or b.pages.levels == NULL or b.orders == NULL or b.free == NULL
+    if (b.books == NULL or b.small == NULL or b.orders == NULL or b.free == NULL
             or map_open(&b.large, instruments)
-            or pool_open(&b.pages.pool, sizeof(page_t), pages, huge)
-            or pool_open(&b.pages.node_pool, sizeof(node_t), 6 * pages + 64, huge)):
+            or pages_open(&b.pages, pages, huge)):
         return -1
     while slots < 2 * <uint64_t>orders:
         slots <<= 1
@@ -94,9 +86,6 @@ cdef int books_open(
     b.displaced = <uint32_t*>map_region(<size_t>(b.group_mask + 1) * sizeof(uint32_t), False)
     if b.slots == NULL or b.displaced == NULL:
         return -1
-    b.pages.headers = <page_t*>b.pages.pool.base
-    b.pages.nodes = <node_t*>b.pages.node_pool.base
-    b.pages.idle_limit = pages // 4 + 16
     return 0
 
 
@@ -105,15 +94,12 @@ cdef void books_close(books_t* b) noexcept nogil:
         unmap_region(b.books, <size_t>(b.capacity + 1) * sizeof(order_book_t))
     if b.small != NULL:
         unmap_region(b.small, BOOKS_SMALL_IDS * sizeof(uint32_t))
-    if b.pages.levels != NULL:
-        unmap_region(b.pages.levels, <size_t>(b.page_capacity + 1) * 512 * sizeof(level_t))
     map_close(&b.large)
     if b.orders != NULL:
         unmap_region(b.orders, <size_t>(b.order_capacity + 1) * sizeof(resting_t))
     if b.free != NULL:
         unmap_region(b.free - FREE_AHEAD, <size_t>(b.order_capacity + FREE_AHEAD) * sizeof(uint32_t))
-    pool_close(&b.pages.pool)
-    pool_close(&b.pages.node_pool)
+    pages_close(&b.pages)
     if b.slots != NULL:
         unmap_region(b.slots, (<size_t>b.slot_mask + 1) * sizeof(order_slot_t))
     if b.displaced != NULL:

@@ -488,7 +488,7 @@ cdef enum:
 
 
 cdef Py_ssize_t kernel_run(
-    kernel_t* k, const command_t* commands, Py_ssize_t count, journal_t* journal
+    kernel_t* k, const command_t* commands, Py_ssize_t count, journal_t* journal, bint hashing
 ) noexcept nogil:
     # Copied some commands before their turn: what has only just been written is slow to read in other widths.
     cdef command_t[TAKEN] taken
@@ -515,7 +515,8 @@ cdef Py_ssize_t kernel_run(
                 look_next(k, &ahead[(i + LOOK_NEXT) & (TAKEN - 1)])
             carry_out(k, &taken[i & (TAKEN - 1)], &ahead[i & (TAKEN - 1)])
             i += 1
-        events_hash(k)
+        if hashing:
+            events_hash(k)
         most = ((i - 1) & (TAKEN - 1)) + 1 - first
         if journal == NULL:
             xxh64_records(&k.command_hash, &taken[first], most)

@@ -9,7 +9,8 @@ Growth. Address space is taken for the whole capacity at once, so indexes and ad
 commits (and locks) the first records; `pool_grow` starts a helper thread that prepares as many again whenever half of
 what is ready is in use, up to the capacity, so the writer meets no page fault and makes one system call (the wake-up)
 each time the pool has doubled. Where the helper comes too late a record is taken all the same, at the price of a page
-fault, and counted in `late`: what a pool answers never depends on a thread's timing.
+fault, and counted in `late`: what a pool answers never depends on a thread's timing. Several pools may share one thread
+(`pool_growing`, `pool_beside`, `pool_begin`); one that is in use may begin to grow.
 
      1 ......... mark ......... ready ............ 2 ready ............ capacity
        in use         prepared         the helper's next     address space
@@ -17,6 +18,7 @@ fault, and counted in `late`: what a pool answers never depends on a thread's ti
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from nautilus.core.inlining cimport apart_uint32
 from nautilus.core.memory cimport bind_region, lock_region, map_region, prefault_region, unmap_region
 
 cdef extern from *:
@@ -41,24 +43,32 @@ cdef extern from *:
     #include <sys/syscall.h>
     #include <unistd.h>
 
+    #define POOL_BESIDE 4
+
     typedef struct pool_helper_t {
         char     *base;
         uint64_t record_bytes;
+        char     *beside[POOL_BESIDE];          /* other regions with a record for each of the pool's */
+        uint64_t beside_bytes[POOL_BESIDE];
+        uint32_t beside_count;
         uint32_t capacity;
         uint32_t lock;              /* lock what is prepared */
-        uint32_t ready;             /* records prepared; written by the helper */
-        uint32_t calls;             /* futex: goes up with each wish of the writer */
+        uint32_t ready;             /* records prepared; written by the helper's thread */
+        uint32_t asked;             /* the writer's: `ready` when it last asked */
+        uint32_t calls;             /* futex: goes up with each wish of the writer; the leader's counts */
         uint32_t stop;
-        uint32_t asked;             /* the writer's own: `ready` when it last asked */
+        int32_t  process;           /* that the thread runs in: a forked child has none */
         uint64_t locked_bytes, late;
+        struct pool_helper_t *leader;           /* whose thread serves this pool; itself: its own */
+        struct pool_helper_t *next;             /* the next one that the thread serves */
         pthread_t thread;
     } pool_helper_t;
 
-    /* Commit and lock records first to last - 1. 0, or -1 where the system has no memory for them. */
-    static int pool_prepare_records(pool_helper_t *h, uint64_t first, uint64_t last)
+    /* Commit and lock records first to last - 1 of one region. 0, or -1 where the system has no memory for them. */
+    static int pool_prepare_region(pool_helper_t *h, char *base, uint64_t record_bytes, uint64_t first, uint64_t last)
     {
-        char *start = h->base + first * h->record_bytes;
-        size_t bytes = (last - first) * h->record_bytes;
+        char *start = base + first * record_bytes;
+        size_t bytes = (last - first) * record_bytes;
         if (prefault_region(start, bytes) == 0)
             return -1;
         if (h->lock) {
@@ -69,9 +79,27 @@ cdef extern from *:
         return 0;
     }
 
+    static int pool_prepare_records(pool_helper_t *h, uint64_t first, uint64_t last)
+    {
+        uint32_t i;
+        for (i = 0; i < h->beside_count; i++)
+            if (pool_prepare_region(h, h->beside[i], h->beside_bytes[i], first, last))
+                return -1;
+        return pool_prepare_region(h, h->base, h->record_bytes, first, last);
+    }
+
+    /* Twice what is ready, where the writer has asked for it. */
+    static void pool_helper_serve(pool_helper_t *h)
+    {
+        uint64_t ready = h->ready, wanted = ready * 2 < h->capacity ? ready * 2 : h->capacity;
+        if (__atomic_load_n(&h->asked, __ATOMIC_ACQUIRE) == ready && wanted > ready
+            && pool_prepare_records(h, ready + 1, wanted + 1) == 0)
+            __atomic_store_n(&h->ready, (uint32_t)wanted, __ATOMIC_RELEASE);
+    }
+
     static void *pool_helper_main(void *argument)
     {
-        pool_helper_t *h = (pool_helper_t *)argument;
+        pool_helper_t *h = (pool_helper_t *)argument, *each;
         uint32_t seen = 0;
         for (;;) {
             uint32_t calls = __atomic_load_n(&h->calls, __ATOMIC_ACQUIRE);
@@ -82,16 +110,15 @@ cdef extern from *:
                 continue;
             }
             seen = calls;
-            uint64_t ready = h->ready, wanted = ready * 2 < h->capacity ? ready * 2 : h->capacity;
-            if (wanted > ready && pool_prepare_records(h, ready + 1, wanted + 1) == 0)
-                __atomic_store_n(&h->ready, (uint32_t)wanted, __ATOMIC_RELEASE);
+            for (each = h; each; each = __atomic_load_n(&each->next, __ATOMIC_ACQUIRE))
+                pool_helper_serve(each);
         }
     }
 
     static void pool_helper_call(pool_helper_t *h)
     {
-        __atomic_add_fetch(&h->calls, 1, __ATOMIC_RELEASE);
-        syscall(SYS_futex, &h->calls, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+        __atomic_add_fetch(&h->leader->calls, 1, __ATOMIC_RELEASE);
+        syscall(SYS_futex, &h->leader->calls, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
     }
 
     /* The writer has taken a record for the first time, past the mark. The next mark. */
@@ -105,46 +132,77 @@ cdef extern from *:
         if (index < ready / 2)
             return ready / 2;
         if (h->asked != ready) {
-            h->asked = ready;
+            __atomic_store_n(&h->asked, ready, __ATOMIC_RELEASE);
             pool_helper_call(h);
         }
         return index + 1;               /* look again: it may have come, or be late */
     }
 
-    /* A helper for a pool of which `ready` records are prepared; NULL with errno. It takes no signal. */
-    static pool_helper_t *pool_helper_start(void *base, uint64_t record_bytes, uint32_t capacity, uint32_t ready,
-                                            int lock)
+    /* A helper for a pool, without a thread yet; NULL with errno. */
+    static pool_helper_t *pool_helper_make(void *base, uint64_t record_bytes, uint32_t capacity, int lock)
     {
-        sigset_t every, before;
-        int rc;
         pool_helper_t *h = (pool_helper_t *)map_region(sizeof(pool_helper_t), 0);
         if (h == NULL)
             return NULL;
         h->base = (char *)base;
         h->record_bytes = record_bytes;
         h->capacity = capacity;
-        h->ready = ready;
         h->lock = (uint32_t)lock;
+        h->leader = h;
+        return h;
+    }
+
+    static int pool_helper_beside(pool_helper_t *h, void *base, uint64_t record_bytes)
+    {
+        if (h->beside_count == POOL_BESIDE)
+            return -1;
+        h->beside[h->beside_count] = (char *)base;
+        h->beside_bytes[h->beside_count++] = record_bytes;
+        return 0;
+    }
+
+    /* Prepare records 0 to first, then let the thread of `leader` prepare the others; NULL: one of its own, which takes
+       no signal. 0, or -1 with errno. */
+    static int pool_helper_start(pool_helper_t *h, uint32_t first, pool_helper_t *leader)
+    {
+        sigset_t every, before;
+        int rc;
+        if (pool_prepare_records(h, 0, (uint64_t)first + 1))
+            return -1;
+        h->ready = first;
+        h->process = (int32_t)getpid();
+        if (leader) {
+            h->leader = leader;
+            h->next = leader->next;
+            __atomic_store_n(&leader->next, h, __ATOMIC_RELEASE);
+            return 0;
+        }
         sigfillset(&every);
         pthread_sigmask(SIG_BLOCK, &every, &before);
         rc = pthread_create(&h->thread, NULL, pool_helper_main, h);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (rc) {
-            unmap_region(h, sizeof(pool_helper_t));
             errno = rc;
-            return NULL;
+            return -1;
         }
         pthread_setname_np(h->thread, "pool-helper");
-        return h;
+        return 0;
     }
 
-    static void pool_helper_stop(pool_helper_t *h)
+    /* End the thread, where there is one: nothing is prepared any more, for none of the pools that it serves. */
+    static void pool_helper_still(pool_helper_t *h)
     {
-        if (h == NULL)
+        if (h == NULL || h->leader != h || h->thread == 0 || h->process != (int32_t)getpid())
             return;
         __atomic_store_n(&h->stop, 1, __ATOMIC_RELEASE);
         pool_helper_call(h);
         pthread_join(h->thread, NULL);
+        h->thread = 0;
+    }
+
+    static void pool_helper_stop(pool_helper_t *h)
+    {
+        pool_helper_still(h);
         unmap_region(h, sizeof(pool_helper_t));
     }
     #endif
@@ -154,8 +212,10 @@ cdef extern from *:
         uint64_t locked_bytes
         uint64_t late
     uint32_t pool_passed_mark(pool_helper_t* helper, uint32_t index) noexcept nogil
-    pool_helper_t* pool_helper_start(void* base, uint64_t record_bytes, uint32_t capacity, uint32_t ready,
-                                     bint lock) noexcept nogil
+    pool_helper_t* pool_helper_make(void* base, uint64_t record_bytes, uint32_t capacity, bint lock) noexcept nogil
+    int pool_helper_beside(pool_helper_t* helper, void* base, uint64_t record_bytes) noexcept nogil
+    int pool_helper_start(pool_helper_t* helper, uint32_t first, pool_helper_t* leader) noexcept nogil
+    void pool_helper_still(pool_helper_t* helper) noexcept nogil
     void pool_helper_stop(pool_helper_t* helper) noexcept nogil
 
 ctypedef struct pool_t:
@@ -232,20 +292,51 @@ cdef inline uint32_t pool_prepare(pool_t* pool, uint32_t records) noexcept nogil
     return records
 
 
-cdef inline int pool_grow(pool_t* pool, uint32_t first, bint lock) noexcept nogil:
-    """Prepare the first records and start the helper that prepares the others. 0; -1 with errno.
+cdef inline int pool_growing(pool_t* pool, bint lock) noexcept nogil:
+    """The first of three steps: a helper, without a thread yet. 0; -1 with errno, or where it has one.
 
-    lock: as far as RLIMIT_MEMLOCK allows; the sum is in `pool_locked`. Once, before the first take.
+    lock: what is prepared, as far as RLIMIT_MEMLOCK allows; the sum is in `pool_locked`.
     """
-    if pool.helper is not NULL or first == 0 or pool_prepare(pool, first) == 0:
+    if pool.helper is not NULL:
         return -1
-    if lock:
-        pool.locked_bytes = lock_region(pool.base, <size_t>pool.record_bytes * (<size_t>pool.prepared + 1))
-    pool.helper = pool_helper_start(pool.base, pool.record_bytes, pool.capacity, pool.prepared, lock)
-    if pool.helper is NULL:
+    pool.helper = pool_helper_make(pool.base, pool.record_bytes, pool.capacity, lock)
+    return -1 if pool.helper is NULL else 0
+
+
+cdef inline int pool_beside(pool_t* pool, void* base, uint64_t record_bytes) noexcept nogil:
+    """Between the steps: records of another region, with the same indexes, are prepared along. At most 4."""
+    return pool_helper_beside(pool.helper, base, record_bytes)
+
+
+cdef inline int pool_begin(pool_t* pool, uint32_t first, pool_t* leader) noexcept nogil:
+    """The last step: prepare the first records, those in use among them, and let a thread prepare the others.
+
+    leader: a pool that has begun, whose thread serves this one too; NULL: a thread of its own. 0; -1 with errno, and
+    the pool has no helper. The thread of a leader is stilled (`pool_still`) before any pool that it serves is closed.
+    """
+    if first < pool.high_water:
+        first = pool.high_water
+    if first > pool.capacity:
+        first = pool.capacity
+    if first == 0 or pool_helper_start(pool.helper, first, NULL if leader is NULL else leader.helper) != 0:
+        unmap_region(pool.helper, sizeof(pool_helper_t))
+        pool.helper = NULL
         return -1
-    pool.mark = pool.prepared // 2 if pool.prepared < pool.capacity else <uint32_t>0xFFFFFFFF
+    pool.prepared = first
+    pool.mark = first // 2 if first < pool.capacity else <uint32_t>0xFFFFFFFF
     return 0
+
+
+cdef inline int pool_grow(pool_t* pool, uint32_t first, bint lock) noexcept nogil:
+    """All of it for a pool alone. 0; -1 with errno, or where the pool grows already."""
+    if pool_growing(pool, lock) != 0:
+        return -1
+    return pool_begin(pool, first, NULL)
+
+
+cdef inline void pool_still(pool_t* pool) noexcept nogil:
+    """End the helper's thread; what is prepared stays. The pool goes on, and counts in `late` what it lacks."""
+    pool_helper_still(pool.helper)
 
 
 cdef inline uint32_t pool_ready(const pool_t* pool) noexcept nogil:
@@ -267,32 +358,51 @@ cdef inline void* pool_at(const pool_t* pool, uint32_t index) noexcept nogil:
     return pool.base + <size_t>index * pool.record_bytes
 
 
-cdef inline uint32_t pool_take(pool_t* pool) noexcept nogil:
-    """A record that nobody holds; 0 where the pool is full."""
-    cdef uint32_t index = pool.free_head
-    if index != 0:
-        pool.free_head = (<uint32_t*>pool_at(pool, index))[0]
-    elif pool.high_water < pool.capacity:
-        pool.high_water += 1
-        index = pool.high_water
-        if index >= pool.mark:
-            pool.mark = pool_passed_mark(pool.helper, index)
-    else:
-        pool.full += 1
-        return 0
+cdef inline uint32_t pool_pop(pool_t* pool, uint32_t index, const void* record) noexcept nogil:
+    """Take the record given back last, which the caller has looked up: `free_head`, not 0, and its address."""
+    pool.free_head = (<const uint32_t*>record)[0]
     pool.used += 1
     if NAUTILUS_DEBUG:
         pool.taken[index] = 1
     return index
 
 
-cdef inline void pool_give(pool_t* pool, uint32_t index) noexcept nogil:
-    """Give back a taken record; its first four bytes are overwritten."""
+cdef inline void pool_push(pool_t* pool, uint32_t index, void* record) noexcept nogil:
+    """As pool_give, for a caller that knows the record's address."""
     if NAUTILUS_DEBUG:
         if index == 0 or index > pool.capacity or pool.taken[index] == 0:
             pool.misused += 1
             return
         pool.taken[index] = 0
-    (<uint32_t*>pool_at(pool, index))[0] = pool.free_head
+    (<uint32_t*>record)[0] = pool.free_head
     pool.free_head = index
     pool.used -= 1
+
+
+cdef inline apart_uint32 pool_first(pool_t* pool) noexcept nogil:
+    """A record that was never taken; 0 where the pool is full."""
+    cdef uint32_t index
+    if pool.high_water >= pool.capacity:
+        pool.full += 1
+        return 0
+    pool.high_water += 1
+    index = pool.high_water
+    if index >= pool.mark:
+        pool.mark = pool_passed_mark(pool.helper, index)
+    pool.used += 1
+    if NAUTILUS_DEBUG:
+        pool.taken[index] = 1
+    return index
+
+
+cdef inline uint32_t pool_take(pool_t* pool) noexcept nogil:
+    """A record that nobody holds; 0 where the pool is full."""
+    cdef uint32_t index = pool.free_head
+    if index != 0:
+        return pool_pop(pool, index, pool_at(pool, index))
+    return pool_first(pool)
+
+
+cdef inline void pool_give(pool_t* pool, uint32_t index) noexcept nogil:
+    """Give back a taken record; its first four bytes are overwritten."""
+    pool_push(pool, index, pool_at(pool, index))

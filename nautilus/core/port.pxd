@@ -20,7 +20,7 @@ from nautilus.core.ring cimport ring_t
 cdef enum:
     REGION_CONTROL = 1
     REGION_SLOT = 2
-    PORT_LAYOUT = 3
+    PORT_LAYOUT = 4
     MOST_SLOTS = 16
     SOURCE_URGENT = 0x8000
 
@@ -74,7 +74,8 @@ cdef extern from *:
         int64_t  delivered_sequence, log_waits, cuts, joins;
         int64_t  accepted, rejected, filled, cancelled, expired, replaced, duplicates;
         int64_t  degraded;                  /* times that events were shown without a standby */
-        char     pad3[128 - 96];
+        int64_t  pool_full;                 /* refusals as a pool of the kernel was full */
+        char     pad3[128 - 104];
         bell_t   replica_bell;              /* rung when commands were written */
         /* written by the replica's process */
         int64_t  replica_sequence, replica_seen_ns;     /* the last command that a standby has; when it was heard of */
@@ -96,7 +97,8 @@ cdef extern from *:
         uint64_t join_wanted;
         uint32_t mode, unused;
         uint64_t holder;                    /* HOLDER of its process; 0: nobody has it */
-        char     pad0[128 - 24];
+        int64_t  beat_ns;                   /* when the holder last said that it lives */
+        char     pad0[128 - 32];
         /* written by the egress thread */
         uint64_t join_served;
         int64_t  joined_sequence;           /* first event that the feed will have after the join */
@@ -181,6 +183,7 @@ cdef extern from *:
         int64_t duplicates
         int64_t unknown
         int64_t degraded
+        int64_t pool_full
         bell_t replica_bell
         int64_t replica_sequence
         int64_t replica_seen_ns
@@ -195,6 +198,7 @@ cdef extern from *:
         uint64_t join_wanted
         uint32_t mode
         uint64_t holder
+        int64_t beat_ns
         uint64_t join_served
         int64_t joined_sequence
         uint64_t cut

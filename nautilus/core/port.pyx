@@ -117,6 +117,7 @@ cdef class Port:
                 break
             held = count_load(&self.slot.holder)
         self.slot.mode = mode
+        self.beat()
         ring_take_producer(slot_ingress(self.slot))
         ring_take_producer(slot_urgent(self.slot))
         ring_take_consumer(slot_feed(self.slot))
@@ -165,6 +166,11 @@ cdef class Port:
         if self.fresh and self.something() == 0:
             return 0
         return ring_drain(slot_feed(self.slot), out, most)
+
+    def beat(self):
+        """Say that this process lives and does its work, for those who ask `TradingCore.holds`."""
+        self.check()
+        level_store(&self.slot.beat_ns, clock_now_ns())
 
     def join(self):
         """Ask the egress to feed this slot from now on; `joined` says when it does."""
@@ -363,7 +369,7 @@ cdef dict control_facts(control_t* c):
         "delivered_sequence": level_load(&c.delivered_sequence), "log_waits": c.log_waits, "cuts": c.cuts,
         "joins": c.joins, "accepted": c.accepted, "rejected": c.rejected, "filled": c.filled,
         "cancelled": c.cancelled, "expired": c.expired, "replaced": c.replaced, "duplicates": c.duplicates,
-        "unknown": c.unknown, "acknowledge": POLICIES[c.policy], "journal_epoch": c.journal_epoch,
+        "unknown": c.unknown, "pool_full": c.pool_full, "acknowledge": POLICIES[c.policy], "journal_epoch": c.journal_epoch,
         "fenced_by": c.fenced_by, "degraded": c.degraded, "replica_sequence": level_load(&c.replica_sequence),
         "replica": REPLICAS[state_load(&c.replica_state)] if clock_now_ns() - c.replica_seen_ns < REPLICA_SILENCE_NS
         else "none",

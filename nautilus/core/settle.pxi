@@ -63,7 +63,7 @@ cdef void child_raise(market_t* m, book_t* book, uint32_t slot, int64_t more) no
     extra.released += more
     extra.unreleased -= more
     if level and not order.flags & ORDER_WAITING:
-        ladder = m.pages.headers[level >> 9].ladder
+        ladder = level_ladder(&m.pages, level)
         rank = level_rank(&m.pages, level)
         queue_leave(m, order)
         order.leaves = order_open(m, order) + more

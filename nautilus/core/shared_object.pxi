@@ -134,15 +134,19 @@ cdef enum:
     JUDGE_WARM_ORDERS = 1 << 16
     JUDGE_WARM_PAGES = 256
 
+# What the reader writes lies on lines that the writer never looks at.
 ctypedef struct engine_t:
     market_t market
-    bint prefetch
-    uint64_t high               # of the sequences, as last said in the ring
-    uint64_t high_read          # the same, on the reader's side
-    uint64_t order_high         # reader's side: of the next report's ids
-    uint64_t counter_high
     const judge_queue_t* queue  # the caller's, NULL: the ring
     void* sink
+    uint64_t high               # of the sequences, as last said in the ring
+    bint prefetch
+    uint64_t pad1[16]
+    report_ring_t* ring         # market.ring, for the reader
+    uint64_t high_read          # `high`, on the reader's side
+    uint64_t order_high         # reader's side: of the next report's ids
+    uint64_t counter_high
+    uint64_t pad2[16]
 
 
 # ---- nautilus_kernel.h
@@ -165,6 +169,7 @@ cdef public void* engine_create(const nautilus_options* options) noexcept nogil:
         unmap_region(e, sizeof(engine_t))
         return NULL
     e.prefetch = options.prefetch != 0
+    e.ring = e.market.ring
     return e
 
 
@@ -192,14 +197,20 @@ cdef public void engine_process(
 cdef inline uint32_t ring_ready(report_ring_t* ring, uint32_t most) noexcept nogil:
     """How many reports the reader may take now, at most so many."""
     cdef uint64_t ready = ring.seen - ring.read
+    cdef int i
     if ready == 0:
         ring.seen = market_seen(ring.written)
         ready = ring.seen - ring.read
+        if ready != 0 and ready < 16:
+            for i in range(4):
+                market_pause()
+            ring.seen = market_seen(ring.written)
+            ready = ring.seen - ring.read
     return <uint32_t>(ready if ready < most else most)
 
 
 cdef public uint32_t engine_read(void* engine, nautilus_report* reports, uint32_t most) noexcept nogil:
-    cdef report_ring_t* ring = (<engine_t*>engine).market.ring
+    cdef report_ring_t* ring = (<engine_t*>engine).ring
     cdef uint32_t ready = ring_ready(ring, most)
     cdef uint64_t read = ring.read
     cdef uint32_t i
@@ -277,7 +288,7 @@ cdef int judge_push(void* queue, const judge_report_t* report) noexcept nogil:
 
 cdef uint32_t judge_drain(void* queue, judge_report_t* out, uint32_t most) noexcept nogil:
     cdef engine_t* e = <engine_t*>queue
-    cdef report_ring_t* ring = e.market.ring
+    cdef report_ring_t* ring = e.ring
     cdef uint32_t ready = ring_ready(ring, most)
     cdef uint64_t read = ring.read
     cdef uint32_t i, given = 0
@@ -343,12 +354,11 @@ cdef inline void judge_published(engine_t* e) noexcept nogil:
 cdef inline void judge_tag(engine_t* e, uint64_t sequence) noexcept nogil:
     if ladder_unlikely(sequence >> 32 != e.high):
         e.high = sequence >> 32
-        e.market.order_high = 0
         market_report(&e.market, KIND_HIGH, 0, 0, 0, <uint32_t>e.high, 0, 0, 0)
     e.market.tag = <uint32_t>sequence
 
 
-cdef inline void judge_new(engine_t* e, const judge_new_t* said) noexcept nogil:
+cdef inline inlined_int judge_new(engine_t* e, const judge_new_t* said) noexcept nogil:
     judge_tag(e, said.sequence)
     client_new(
         &e.market, e.market.books, said.id, 1 + (said.side & 1), said.price, said.quantity, 0,
@@ -356,12 +366,12 @@ cdef inline void judge_new(engine_t* e, const judge_new_t* said) noexcept nogil:
     )
 
 
-cdef inline void judge_cancel(engine_t* e, const judge_cancel_t* said) noexcept nogil:
+cdef inline inlined_int judge_cancel(engine_t* e, const judge_cancel_t* said) noexcept nogil:
     judge_tag(e, said.sequence)
     client_cancel(&e.market, said.id)
 
 
-cdef inline void judge_modify(engine_t* e, const judge_modify_t* said) noexcept nogil:
+cdef inline inlined_int judge_modify(engine_t* e, const judge_modify_t* said) noexcept nogil:
     judge_tag(e, said.sequence)
     client_replace(&e.market, said.id, said.price, said.quantity)
 
@@ -394,25 +404,25 @@ cdef inline void judge_fetch(const market_t* m, const judge_message_t* message) 
 
 cdef public void engine_on_batch(const judge_message_t* messages, uint32_t count) noexcept nogil:
     cdef engine_t* e = judged
-    cdef market_t* m = &e.market
     cdef const judge_message_t* message = messages
-    cdef uint32_t ahead = count if e.prefetch else 0
-    cdef uint32_t i
+    cdef const judge_message_t* end = messages + count
+    cdef const judge_message_t* fetched = end - AHEAD_NAME if e.prefetch and count > AHEAD_NAME else messages
+    cdef const judge_message_t* pause
     cdef int type
-    for i in range(count):
-        if <uint64_t>i + AHEAD_NAME < ahead:
-            judge_fetch(m, message)
-        type = <int>(message.type & 0xFF)
-        if type == 0:
-            judge_new(e, &message.as_new)
-        elif type == 1:
-            judge_cancel(e, &message.as_cancel)
-        else:
-            judge_modify(e, &message.as_modify)
-        message += 1
-        if (i & (PUBLISH_EVERY - 1)) == PUBLISH_EVERY - 1:
-            judge_published(e)
-    judge_published(e)
+    while message < end:
+        pause = message + PUBLISH_EVERY if end - message > PUBLISH_EVERY else end
+        while message < pause:
+            if message < fetched:
+                judge_fetch(&e.market, message)
+            type = <int>(message.type & 0xFF)
+            if type == 0:
+                judge_new(e, &message.as_new)
+            elif type == 1:
+                judge_cancel(e, &message.as_cancel)
+            else:
+                judge_modify(e, &message.as_modify)
+            message += 1
+        judge_published(e)
 
 
 cdef public void engine_flush() noexcept nogil:

@@ -9,7 +9,7 @@ from nautilus.core.market cimport market_book, market_close, market_open, market
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.money cimport MONEY_UNIT
 from nautilus.core.order_ids cimport id_set_close, id_set_open, order_map_close, order_map_open
-from nautilus.core.pool cimport pool_close, pool_open
+from nautilus.core.pool cimport pool_close, pool_open, pool_still
 from nautilus.core.positions cimport lot_t, position_t
 from nautilus.core.risk cimport pair_value_t
 from nautilus.core.types cimport KERNEL_RULES, PHASE_CONTINUOUS, event_t
@@ -82,6 +82,7 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
 
 cdef void state_close(kernel_t* k) noexcept nogil:
     cdef uint32_t i
+    pool_still(&k.market.order_pool)    # its thread serves the others too (growth.pyx)
     if k.accounts != NULL:
         for i in range(1, k.account_count + 1):
             id_set_close(&k.accounts[i].closed_ids)

@@ -10,6 +10,7 @@ from nautilus.core.clock cimport clock_now_ns, clock_set, process_clock
 from nautilus.core.egress cimport egress_main
 from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t, log_limit
 from nautilus.core.gate cimport journal_main
+from nautilus.core.growth cimport growth_begin, growth_facts
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.histogram cimport Histogram
 from nautilus.core.journal cimport Journal, journal_limit, journal_put_hash
@@ -18,8 +19,8 @@ from nautilus.core.memory cimport lock_region
 from nautilus.core.port cimport (
     CORE_FAILED, CORE_NOT_READY, CORE_READY, CORE_STARTING, CORE_STOPPED, CORE_STOPPING, GATE_DISK, GATE_MEMORY,
     GATE_REPLICA, MOST_SLOTS, PORT_LAYOUT,
-    REGION_CONTROL, REGION_SLOT, control_facts, control_t, slot_feed, slot_ingress, slot_t, slot_urgent,
-    state_load, state_move, state_store)
+    REGION_CONTROL, REGION_SLOT, control_facts, control_t, count_load, holder_lives, level_load, slot_feed,
+    slot_ingress, slot_t, slot_urgent, state_load, state_move, state_store)
 from nautilus.core.region cimport bell_ring, region_create, region_detach, region_t, region_yield
 from nautilus.core.ring cimport ring_bytes, ring_close, ring_format, ring_open, ring_prefault
 from nautilus.core.sequencer cimport kernel_main
@@ -28,7 +29,7 @@ from nautilus.core.types cimport command_t, event_t
 import os
 from contextlib import contextmanager
 
-from nautilus.core.affinity import THREADS, Grant, Machine, choose_cores, may_lock_all
+from nautilus.core.affinity import THREADS, Grant, Machine, choose_cores, may_lock_all, node_of
 from nautilus.core.port import CONTROL_NAME, REPLICA_BELL, bell_name, slot_name
 from nautilus.core.snapshot_file import write_snapshot
 
@@ -231,7 +232,7 @@ cdef class TradingCore:
         c_write(core.replica_bell, b"", 1)
 
     cdef int _ready_memory(self) except -1:
-        """Commit and lock the rings between the threads, where that is asked for."""
+        """Commit and lock the rings between the threads and the kernel's pools, where that is asked for."""
         cdef core_t* core = &self.core
         cdef size_t locked = 0, wanted = core.commands.region_bytes + core.output.region_bytes
         cdef uint32_t i
@@ -247,6 +248,25 @@ cdef class TradingCore:
                 locked += lock_region(core.slots[i], core.slots[i].head.bytes)
             found = f"{locked:,} of {wanted:,} bytes locked"
             self.grants.append(Grant("ring lock", locked >= wanted, found))
+        if self.machine.ready_orders:
+            self._ready_pools()
+        return 0
+
+    cdef int _ready_pools(self) except -1:
+        """Let the kernel's pools grow before their records are needed; once, whatever becomes of it."""
+        cdef bint lock = self.machine.lock_memory and not may_lock_all()
+        cdef int node = -1, error
+        cdef uint32_t orders = min(self.machine.ready_orders, self.kernel.state.capacity)
+        if self.machine.numa_local:
+            cores, _ = choose_cores(self.machine.pin, os.sched_getaffinity(0))
+            node = node_of(cores[0] if cores else sorted(os.sched_getaffinity(0))[0])
+        error = growth_begin(&self.kernel.state, orders, lock, node)
+        pools = {pool.name: pool for pool in growth_facts(&self.kernel.state)}
+        found = f"{pools['orders'].ready:,} orders committed, up to {self.kernel.state.capacity:,} as they are needed"
+        self.grants.append(Grant("pools", error == 0, f"{found}: {os.strerror(error)}" if error else found))
+        if lock:
+            locked = sum(pool.locked_bytes for pool in pools.values())
+            self.grants.append(Grant("pool lock", locked > 0, f"{locked:,} bytes locked so far, within the limit"))
         return 0
 
     cdef int _ready_threads(self) except -1:
@@ -322,6 +342,16 @@ cdef class TradingCore:
         """The last source sequence that the kernel took from a sender; 0: none."""
         with self.held():
             return self.kernel.state.sources[source_id]
+
+    def holds(self, str name, int64_t silence_ns=0):
+        """Whether a living process has this slot, and has said so within `silence_ns` (0: however long ago)."""
+        cdef slot_t* slot
+        if name not in self.slots:
+            raise ValueError(f"slot {name!r}; expected one of {', '.join(self.slots)}")
+        slot = self.core.slots[self.slots.index(name)]
+        if not holder_lives(count_load(&slot.holder)):
+            return False
+        return silence_ns == 0 or clock_now_ns() - level_load(&slot.beat_ns) <= silence_ns
 
     def stop(self, bint snapshot=True):
         """Take what waits, end the journal cleanly, and where asked leave a snapshot.

@@ -53,6 +53,8 @@ class Instrument(Message, frozen=True, dict=True):
         Money is counted in ``10^-currency_decimals`` of the quote currency.
     negative_prices
         Prices below zero are allowed.
+    routed
+        Orders go to the external venue `venue_id`; else they are matched here, whose market data it may be.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Instrument(Message, frozen=True, dict=True):
     contract_multiplier: str = "1"
     currency_decimals: int = 8
     negative_prices: bool = False
+    routed: bool = False
 
     def __post_init__(self) -> None:
         check_id(self.instrument_id, "instrument_id", MAX_ID_32, self.symbol)
@@ -229,6 +232,7 @@ class Instrument(Message, frozen=True, dict=True):
         rows["display_quantity"][0] = 1
         rows["min_quantity"][0] = self._minimum_lots
         rows["offset"][0] = self.currency_id
+        rows["venue_reference"][0] = self.venue_id if self.routed else 0
         rows["group_id"][0] = self.product_id
         return rows
 

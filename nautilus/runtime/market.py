@@ -20,6 +20,7 @@ from nautilus.runtime.market_driver import MarketDriver
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.settings import LimitsConfig
 from nautilus.runtime.sources import derives, open_source
+from nautilus.runtime.venues import venue_instruments
 from nautilus.simulation import MarketSource, RecordingConfig, SimulatedSource, SimulationConfig
 from nautilus.simulation.commands import account_commands
 from nautilus.simulation.market import INSTRUMENT
@@ -56,12 +57,14 @@ def open_market(plan: Plan) -> MarketSource | None:
 
 
 def instruments_of(plan: Plan) -> tuple[Instrument, ...]:
-    """What trades in a plan; without a market the simulated one's instrument."""
+    """What trades in a plan, here and at external venues; without a market the simulated one's instrument."""
     if plan.market in (NONE, SIMULATED):
-        return (INSTRUMENT,)
-    source = open_market(plan)
-    assert source is not None
-    return source.instruments()
+        own: tuple[Instrument, ...] = (INSTRUMENT,)
+    else:
+        source = open_market(plan)
+        assert source is not None
+        own = source.instruments()
+    return (*own, *venue_instruments(plan, own))
 
 
 def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> int:
@@ -81,12 +84,13 @@ def setup_commands(plan: Plan) -> list[Setup]:
     Raises
     ------
     ConfigError
-        A strategy's account is none that clients may have.
+        A strategy's account is none that clients may have, or an instrument of a venue is there already.
     """
     from nautilus.trading.settings import Setup
 
     source = open_market(plan)
-    instruments = (INSTRUMENT,) if source is None else source.instruments()
+    own = (INSTRUMENT,) if source is None else source.instruments()
+    instruments = (*own, *venue_instruments(plan, own))
     accounts = client_accounts(plan)
     parts: list[Records] = [instrument.to_commands() for instrument in instruments]
     parts.append(account_commands({account_id: AccountFlag(0) for account_id in accounts}))

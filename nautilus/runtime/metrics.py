@@ -37,6 +37,8 @@ BOUNDS_NS = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5))
 """Bounds of the buckets: 1 us to 10 s."""
 
 _UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
+_LABELS = {"engine": "engine", "operation": "engine", "venue": "venue", "pool": "pool"}
+"""What the second part of a name is, by the first."""
 _SERVING = (EngineState.RUNNING, EngineState.DEGRADED)
 _BROKEN = (EngineState.FAILED, EngineState.STOPPED)
 
@@ -73,6 +75,32 @@ DESCRIPTIONS = {
     "replica_state": "Of a standby: 0 none, 1 behind, 2 current.",
     "replica_lag": "Commands written that the standby has not acknowledged yet.",
     "replica_acknowledged_sequence": "Last command that a standby has.",
+    "orders_unknown": "Orders at external venues whose fate is not known now.",
+    "core_pool_full": "Orders and other commands that were refused as a pool of the kernel was full.",
+    "pool_capacity": "Records that the pool of the kernel can hold.",
+    "pool_used": "Records that it holds.",
+    "pool_ready": "Records whose memory was committed beforehand.",
+    "pool_late": "Records that were taken before their memory was committed.",
+    "pool_full": "Takes that the pool refused.",
+    "pool_locked_bytes": "Of the pool, locked in memory by itself.",
+    "machine_huge_bytes": "Memory of the process on huge pages.",
+    "machine_locked_bytes": "Memory of the process that is locked.",
+    "machine_pinned_threads": "Threads of the core that have a processor of their own.",
+    "machine_realtime_threads": "Threads of the core under SCHED_FIFO.",
+    "machine_wake_up_held": "Whether processors are kept from sleeping deeply.",
+    "machine_wishes_refused": "What the core asked of the machine and did not get; its log says what.",
+    "venue_open_accounts": "Accounts that may send new orders to the venue.",
+    "venue_session_alive": "The venue's session has its slot of the core and moves.",
+    "venue_closings": "Times that the core closed the accounts at the venue, as its session was gone.",
+    "venue_state": "Of the session: 1 begun, 2 connecting, 3 recovering, 4 reconciling, 5 live.",
+    "venue_orders_open": "Orders that are open at the venue.",
+    "venue_orders_unknown": "Orders at the venue that are asked after.",
+    "venue_accounts_reconciled": "Accounts that the session has had reconciled.",
+    "venue_reports_under_way": "Reports of the venue that the core has not taken yet.",
+    "venue_strays_open": "Orders that work at the venue and are not open here, and are being cancelled.",
+    "venue_lines_lost": "Times that the line to the venue was lost.",
+    "venue_strays": "Orders that worked at the venue and were not open here.",
+    "venue_foreign_reports": "Reports of orders at the venue that are none of the platform's.",
 }
 
 
@@ -255,8 +283,8 @@ def _parts(name: str) -> tuple[str, dict[str, str]]:
     """Name of the metric and labels of a counter's name."""
     group, _, rest = name.partition(".")
     labels = {}
-    if group in ("engine", "operation") and "." in rest:
-        labels["engine"], _, rest = rest.partition(".")
+    if group in _LABELS and "." in rest:
+        labels[_LABELS[group]], _, rest = rest.partition(".")
         if group == "operation" and "." in rest:
             labels["operation"], _, rest = rest.rpartition(".")
         name = f"{group}.{rest}"

@@ -5,7 +5,7 @@ The host's thread renews it, any thread reads it: each answer is a new object, n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from nautilus.model.enums import EngineState
@@ -33,6 +33,7 @@ class Outlook:
     bus : plain facts about the bus.
     when_ready : called once, when the process is ready for the first time.
     looks : called whenever the above is renewed.
+    also : what else may be wrong, asked at each renewal.
     """
 
     def __init__(self, host: LiveHost) -> None:
@@ -41,6 +42,7 @@ class Outlook:
         self.bus: dict[str, Any] = {}
         self.when_ready: Callable[[], object] | None = None
         self.looks: list[Callable[[], object]] = []
+        self.also: list[Callable[[], Iterable[str]]] = []
         self._host = host
         self._ready = host.counters.gauge(READY)
         self._seen = host.counters.gauge(SEEN)
@@ -53,7 +55,8 @@ class Outlook:
             host.calls.recover(context)
         blockers = self._blockers()
         self.reasons = (*blockers, *(part.refuses for part in host.parts if part.refuses))
-        self.warnings = tuple(f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
+        errors = (f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
+        self.warnings = (*errors, *(warning for look in self.also for warning in look()))
         self.bus = {"peers": {name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(peers.items())}}
         for look in self.looks:
             look()

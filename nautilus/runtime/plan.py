@@ -14,6 +14,7 @@ from nautilus.model.errors import ConfigError, InternalError
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
 from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
 from nautilus.runtime.platform import CoreConfig, JournalConfig, PlatformConfig, ReplicaConfig
+from nautilus.runtime.venue_settings import VENUES
 
 if TYPE_CHECKING:
     from nautilus.runtime.config import Configuration
@@ -37,8 +38,8 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     name
         Also its name on the mesh.
     kind
-        ``core``: the trading core, which hosts no engine; ``engines``: a host of engines; ``follower``, ``replica`` and
-        ``standby`` belong to the journal (see `nautilus.trading`).
+        ``core``: the trading core, which hosts no engine; ``engines``: a host of engines; ``venue``: the session of an
+        external venue; ``follower``, ``replica`` and ``standby`` belong to the journal (see `nautilus.trading`).
     engines
         The engines in it.
     stop_rank
@@ -46,7 +47,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["core", "engines", "follower", "replica", "standby"]
+    kind: Literal["core", "engines", "venue", "follower", "replica", "standby"]
     engines: tuple[str, ...]
     stop_rank: int
 
@@ -246,6 +247,18 @@ def make_plan(
     return plan
 
 
+def _with_venues(configuration: Configuration, processes: tuple[ProcessSpec, ...]) -> tuple[ProcessSpec, ...]:
+    """With a process for the session of each external venue: it stops when nobody sends orders any more."""
+    found = [name for name in VENUES if getattr(configuration.sections.get(name), "adapter", "")]
+    if not found:
+        return processes
+    rank = max(spec.stop_rank for spec in processes)
+    return (
+        *(msgspec.structs.replace(spec, stop_rank=rank + 1) if spec.kind == "core" else spec for spec in processes),
+        *(ProcessSpec(name, "venue", (), rank) for name in found),
+    )
+
+
 def _processes(
     configuration: Configuration, layout: str, *, demo: bool, standby_of: str, promoted: bool
 ) -> tuple[ProcessSpec, ...]:
@@ -260,7 +273,7 @@ def _processes(
     follower = (ProcessSpec("follower", "follower", (), 0),) if follows else ()
     if standby_of and not promoted:
         return (ProcessSpec("standby", "standby", (), 1), *follower)
-    processes = LAYOUTS[layout]
+    processes = _with_venues(configuration, LAYOUTS[layout])
     if replica.listen or core.acknowledge == "replica" or promoted:
         # Where this core was promoted, it tells the one before. It stops after the core and hands its last commands on.
         last = max(spec.stop_rank for spec in processes) + 1

@@ -84,7 +84,10 @@ class CoreConfig(msgspec.Struct, frozen=True):
     ring_capacity
         Commands in each ring into the core, a power of two.
     open_orders
-        How many orders can be open at once.
+        How many orders can be open at once. One more is refused, with a reason of its own.
+    ready_orders
+        Of these, those whose memory is there before the first order; a thread prepares as many again whenever half of
+        what is ready is in use. 0: each page is made when it is first used.
     segment_mib
         Size of a segment of the journal.
     pin
@@ -94,9 +97,10 @@ class CoreConfig(msgspec.Struct, frozen=True):
     realtime_priority
         SCHED_FIFO priority of these threads; 0: the usual scheduling.
     lock_memory
-        Keep its memory from being swapped out: all of it where that is permitted, else its rings.
+        Keep its memory from being swapped out: all of it where that is permitted, else its rings and the kernel's pools
+        as far as the limit goes.
     huge_pages
-        For the rings between its threads, committed before the start.
+        For the rings between its threads, committed before the start, and for the kernel's pools.
     numa_local
         Take memory from the node of the kernel thread's core.
     cpu_dma_latency_us
@@ -108,6 +112,7 @@ class CoreConfig(msgspec.Struct, frozen=True):
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
     ring_capacity: Annotated[int, Meta(ge=64, le=1 << 22)] = 1 << 13
     open_orders: Annotated[int, Meta(ge=1, le=1 << 26)] = 1 << 17
+    ready_orders: Annotated[int, Meta(ge=0, le=1 << 26)] = 1 << 13
     segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64
     pin: Annotated[str, Meta(pattern=r"^(none|auto|\d+(,\d+){0,2})$")] = "none"
     realtime_priority: Annotated[int, Meta(ge=0, le=99)] = 0

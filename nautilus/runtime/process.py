@@ -31,6 +31,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
+from nautilus.runtime.venues import venue_warnings, venues_of, watched_venues
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
 from nautilus.trading.process import SLOTS, event_log, run_core
@@ -61,6 +62,10 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
         kind = plan.process(name).kind
         if kind == "core":
             return _run_core(plan, name, control)
+        if kind == "venue":
+            from nautilus.runtime.venues import run_venue
+
+            return run_venue(plan, name, control)
         if kind != "engines":
             from nautilus.runtime.journal import RUNS
 
@@ -111,6 +116,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             setup=setup_commands(plan),
             epoch=epoch,
             replica=plan.counters_of("replica"),
+            venues=watched_venues(plan),
         )
 
 
@@ -149,6 +155,8 @@ def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
     if "trading" in host.contexts:
         core = builder.services["core"]
         host.parts.append(Rim(host, host.contexts["trading"], core, plan.shared, event_log(plan.data)))
+        if venues_of(plan):
+            host.outlook.also.append(partial(venue_warnings, plan))
     if "marketdata" in host.contexts:
         host.parts.append(market_part(host, plan, lambda broken: control.finished()))
 

@@ -16,6 +16,9 @@ SECTIONS: dict[str, str] = {
     "core": "nautilus.runtime.platform:CoreConfig",
     "journal": "nautilus.runtime.platform:JournalConfig",
     "replica": "nautilus.runtime.platform:ReplicaConfig",
+    "venue0": "nautilus.runtime.venue_settings:VenueConfig",
+    "venue1": "nautilus.runtime.venue_settings:VenueConfig",
+    "venue2": "nautilus.runtime.venue_settings:VenueConfig",
     "logging": "nautilus.runtime.platform:LoggingConfig",
     "http": "nautilus.runtime.http.config:HttpConfig",
 }

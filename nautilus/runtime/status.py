@@ -23,6 +23,8 @@ from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.plan import Plan, ProcessSpec
 from nautilus.runtime.platform import JournalConfig
 from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
+from nautilus.runtime.venue_settings import VENUES
+from nautilus.runtime.venues import venues_status
 
 Health = Literal["healthy", "degraded", "unhealthy"]
 STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
@@ -35,6 +37,8 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.
 CORE_NAME = "core"
 JOURNALS = ("follower", "replica", "standby")
 """Processes that belong to the core's journal."""
+ASIDE = (CORE_NAME, *JOURNALS, *VENUES)
+"""Processes without engines."""
 US_NS = 1_000
 SILENCE_NS = NANOSECONDS
 """A process says how it is ten times a second."""
@@ -73,7 +77,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `journal`: its ``durable_sequence`` is 0 where nothing waits for the disk (`core.acknowledge` "memory"). `follower`
     is there where one was asked for (`journal.follower` "on"), `replica`, with the ``role`` of this instance, where it
-    is a standby, or one may dial.
+    is a standby, or one may dial, `venues` where there are external ones.
     """
 
     status: Health
@@ -83,6 +87,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     journal: dict[str, int]
     follower: dict[str, int] = {}
     replica: dict[str, int | str] = {}
+    venues: dict[str, dict[str, int | str]] = {}
 
 
 class Facts(NamedTuple):
@@ -174,6 +179,7 @@ def status_of(facts: Facts) -> Status:
         journal={name: core.get(f"journal.{name}", 0) for name in JOURNAL},
         follower=follower_of(facts) if facts.plan.config("journal", JournalConfig).follower == "on" else {},
         replica=replica_of(facts),
+        venues=venues_status(facts.plan, facts.counters),
     )
 
 
@@ -215,7 +221,7 @@ def health_of(processes: Iterable[ProcessState], platform: str) -> Health:
     ready = {process.name: process.state == "ready" for process in processes}
     if ready and all(ready.values()) and platform == "running":
         return "healthy"
-    others = [is_ready for name, is_ready in ready.items() if name not in (CORE_NAME, *JOURNALS)]
+    others = [is_ready for name, is_ready in ready.items() if name not in ASIDE]
     return "degraded" if ready.get(CORE_NAME) and any(others) else "unhealthy"
 
 

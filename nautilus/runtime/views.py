@@ -70,6 +70,6 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
 
 
 def _without_port(host: LiveHost) -> tuple[SharedMeters, ...]:
-    """The core, and what belongs to its journal."""
-    names = (CORE, *(spec.name for spec in host.plan.processes if spec.kind in ("follower", "replica")))
+    """The core, what belongs to its journal, sessions of venues."""
+    names = (CORE, *(spec.name for spec in host.plan.processes if spec.kind in ("follower", "replica", "venue")))
     return tuple(SharedMeters(name, host.plan.shared) for name in names)

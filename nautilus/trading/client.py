@@ -351,6 +351,11 @@ class CoreClient:
         answered = (self.last_sequence, self._normal.completed, self._urgent.completed)
         self._answers.look(answered if asked else at_ns, at_ns)
 
+    def beat(self) -> None:
+        """Say that this process lives and does its work, for who watches over its slot."""
+        if self._port is not None:
+            self._port.beat()
+
     def close(self) -> None:
         """Give the slot back."""
         if self._port is not None:

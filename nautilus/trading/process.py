@@ -10,7 +10,7 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,10 +26,10 @@ from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.eventlog import DELIVERY, LAST, EventLog, EventLogError
 from nautilus.core.histogram import Histogram
-from nautilus.core.kernel import Kernel, KernelError
+from nautilus.core.kernel import KernelError
 from nautilus.core.port import OWN, URGENT_SOURCE, Port, is_urgent
 from nautilus.core.trading_core import TradingCore
-from nautilus.core.types import COMMAND, CommandKind, EventKind, Reason
+from nautilus.core.types import CommandKind, EventKind, Reason
 from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.commands import TradingCommand
@@ -40,13 +40,19 @@ from nautilus.model.queries import MOST_ACCOUNTS, CorePosition, CoreState, GetCo
 from nautilus.model.records import Records
 from nautilus.trading.client import overtakes
 from nautilus.trading.flight import Flight, InFlight, mark
+from nautilus.trading.machine_meters import MachineMeters
 from nautilus.trading.recovery import Recovered, recover
-from nautilus.trading.settings import Settings, Setup
+from nautilus.trading.settings import Settings, Setup, unknown_only
 from nautilus.trading.shipper import CORE_GAUGE
+from nautilus.trading.venue_watch import WATCH_SLOT, VenueWatch, Watched, has_open
 
 _LOG = logging.getLogger("nautilus.trading")
-SLOTS = ("core", "trading", "marketdata", "client0", "client1", "client2", "client3", "venue0", "venue1", "venue2")
-"""Who may be attached: this process's own mesh, two that follow every event, strategies or benches, venue sessions."""
+SLOTS = (
+    *("core", "trading", "marketdata", "client0", "client1", "client2", "client3"),
+    *("venue0", "venue1", "venue2", WATCH_SLOT),
+)
+"""Who may be attached: this process's own mesh, two that follow every event, strategies or benches, venue sessions, and
+who watches those."""
 COUNTED = {
     "accepted": EventKind.ACCEPTED,
     "rejected": EventKind.REJECTED,
@@ -57,7 +63,7 @@ COUNTED = {
     "duplicates": EventKind.DUPLICATE,
 }
 COUNTED_UNTIL = "core.counted_sequence"
-SINCE_START = ("busy", "journal_full", "not_ready", "waits", "log_waits", "cuts", "joins")
+SINCE_START = ("busy", "journal_full", "not_ready", "pool_full", "waits", "log_waits", "cuts", "joins")
 """What a core counts from its own start; the instance's counters go on over restarts."""
 EPOCHS = ("journal.epoch", "journal.degraded", "journal.fenced_by")
 MIRROR_NS = 100_000_000
@@ -103,10 +109,11 @@ def run_core(
     setup: Iterable[Setup],
     epoch: int,
     replica: str = "",
+    venues: Mapping[int, Watched] | None = None,
 ) -> int:
     """Recover the core, run it until told to stop, end its journal; the exit code.
 
-    `replica` names the counters of the process that hands the journal to a standby.
+    `replica` names the counters of the process that hands the journal to a standby; `venues`: as `VenueWatch` has them.
 
     Raises
     ------
@@ -123,6 +130,7 @@ def run_core(
         open_orders=settings.open_orders,
         segment_bytes=settings.segment_mib << 20,
         confirm=partial(_confirm, settings, control, replica) if settings.acknowledge == "replica" else None,
+        huge_pages=settings.huge_pages,
     )
     for note in found.notes:
         _LOG.warning("recovery: %s", note)
@@ -144,7 +152,7 @@ def run_core(
         degrade=settings.without_standby == "degrade",
     )
     # Both lie in the kernel, which belongs to the core's threads once they run.
-    commands = _unknown_only(found.kernel, setup)
+    commands = unknown_only(found.kernel, setup)
     _LOG.info(
         "core recovered: command %d, event %d, %d replayed, %d events logged, state hash %s, in %.1f ms",
         found.commands,
@@ -154,9 +162,11 @@ def run_core(
         hashed,
         (now_ns() - started_ns) / 1e6,
     )
-    process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000)
-    core.start(ready=behind_ns <= 1_000_000_000)
+    process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000, venues)
+    closing = has_open(found.kernel)
+    core.start(ready=behind_ns <= 1_000_000_000 and not closing)
     try:
+        process.meters.count(*grants, *core.grants)
         for grant in (*grants, *core.grants):
             _LOG.log(
                 logging.INFO if grant.granted else logging.WARNING,
@@ -166,6 +176,9 @@ def run_core(
                 grant.found,
             )
         process.set_up(commands)
+        if closing:
+            process.watch.close_all()
+            core.make_ready()
         if behind_ns > 1_000_000_000:
             _LOG.error(
                 "core not ready: the clock is %.3f s behind the journal; new orders are refused until it has caught up",
@@ -229,22 +242,6 @@ def _note_start(counters: Counters, found: Recovered, hashed: str) -> None:
         counters.set(counters.gauge(name), value)
 
 
-def _unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
-    """What a recovered kernel does not have yet; limits always, as they may have changed."""
-    rows = []
-    for each in setup:
-        try:
-            if each.kind == CommandKind.INSTRUMENT:
-                kernel.best(each.key)
-            elif each.kind == CommandKind.ACCOUNT:
-                kernel.positions(each.key)
-            else:
-                rows.append(each.row)
-        except KernelError:
-            rows.append(each.row)
-    return np.frombuffer(bytearray(b"".join(rows)), COMMAND) if rows else np.empty(0, COMMAND)
-
-
 class CoreProcess:
     """The mesh's thread of the core."""
 
@@ -257,8 +254,11 @@ class CoreProcess:
         counters: Counters,
         clock: Callable[[], int],
         spin_ns: int = 0,
+        venues: Mapping[int, Watched] | None = None,
     ) -> None:
         self._core = core
+        self.watch = VenueWatch(core, venues or {}, counters)
+        self.meters = MachineMeters(core.kernel, counters)
         self._spin_ns = spin_ns
         self._port = Port(shared, SLOTS[0], OWN)
         self._mesh = mesh
@@ -345,6 +345,8 @@ class CoreProcess:
             self._mesh.tick(wall_ns)
             if wall_ns - self._mirrored_ns > MIRROR_NS:
                 self._mirrored_ns = wall_ns
+                self.watch.look()
+                self.meters.show()
                 self.mirror()
                 if self._core.facts()["state"] == "failed":
                     return 1

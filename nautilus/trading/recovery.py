@@ -1,30 +1,27 @@
 """Bring the core back: the journal decides, the event log is made to agree with it.
 
-The journal's damaged tail is cut (and kept), a new kernel is given every command since the last snapshot, its running
-hashes are compared with the journal's, and what the event log lacks is appended.
+Opening the journal is one pass over it (`nautilus.core.replay`): every byte is checked, a new kernel is given every
+command since the last snapshot, its running hashes are compared with the journal's and its events with the log's. Then
+the damaged tail is cut (and kept), and what the event log lacks is appended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from nautilus.core.eventlog import EventLogWriter, deliveries
+from nautilus.core.eventlog import EventLogWriter
 from nautilus.core.journal import Journal
 from nautilus.core.journal_base import segment_heads
-from nautilus.core.journal_reader import JournalReader
-from nautilus.core.kernel import Kernel
+from nautilus.core.kernel import Kernel, KernelError
+from nautilus.core.replay import Replay
 from nautilus.core.snapshot_file import latest_snapshot
 from nautilus.model.errors import InternalError
-from nautilus.model.records import Records
 from nautilus.trading.epochs import epoch_for
 
 CLOSED_CAPACITY = 1 << 20
-BATCH = 1024
-"""Commands carried out at once: with their events they stay in the processor's cache until they were compared."""
 
 
 class Recovered(NamedTuple):
@@ -56,6 +53,7 @@ def recover(
     segment_bytes: int,
     standby: bool = False,
     confirm: Callable[[int], None] | None = None,
+    huge_pages: bool = False,
 ) -> Recovered:
     """Open `data`/journal and `data`/events, new or as they were left.
 
@@ -67,6 +65,8 @@ def recover(
         Not as the core: the epoch stays what the journal says.
     confirm
         Called with a command before events up to it are appended to the log: it returns when they may be shown.
+    huge_pages
+        Ask for them for the kernel's memory.
 
     Raises
     ------
@@ -81,27 +81,38 @@ def recover(
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     heads = segment_heads(path) if path.is_dir() else []
     epoch = None if standby else epoch_for(data, heads[-1].epoch if heads else 0)
-    journal = Journal(
-        path,
-        policy="disk" if policy == "disk" else "memory",
-        segment_bytes=segment_bytes,
-        epoch=epoch,
-        **({} if any(path.glob("*.journal")) else {"capacity": open_orders, "closed_capacity": CLOSED_CAPACITY}),
+    replay = Replay(
+        partial(Kernel, accounts=(), huge_pages=huge_pages),
+        open_log=partial(_open_log, Path(data, "events"), path, policy, segment_bytes),
     )
-    log = None
+    journal = None
     try:
-        log = EventLogWriter(
-            Path(data, "events"),
-            file_bytes=segment_bytes,
+        journal = Journal(
+            path,
             policy="disk" if policy == "disk" else "memory",
-            first=_first_event(path),
+            segment_bytes=segment_bytes,
+            epoch=epoch,
+            replay=replay,
+            **({} if any(path.glob("*.journal")) else {"capacity": open_orders, "closed_capacity": CLOSED_CAPACITY}),
         )
-        return _replay(path, journal, log, confirm)
-    except BaseException:
-        if log is not None:
-            log.close()
-        journal.close()
+        return _recovered(replay, journal, confirm)
+    except BaseException as error:
+        if replay.log is not None:
+            replay.log.close()
+        if journal is not None:
+            journal.close()
+        if isinstance(error, KernelError) and error.code in ("REPLAY_DIFFERS", "JOURNAL"):
+            raise _named(error, path) from error
         raise
+
+
+def _open_log(place: Path, journal: Path, policy: str, file_bytes: int) -> EventLogWriter:
+    return EventLogWriter(
+        place,
+        file_bytes=file_bytes,
+        policy="disk" if policy == "disk" else "memory",
+        first=_first_event(journal),
+    )
 
 
 def _first_event(path: Path) -> int:
@@ -117,54 +128,35 @@ def _first_event(path: Path) -> int:
     return kernel.last_event_sequence + 1
 
 
-def _replay(path: Path, journal: Journal, log: EventLogWriter, confirm: Callable[[int], None] | None) -> Recovered:
+def _recovered(replay: Replay, journal: Journal, confirm: Callable[[int], None] | None) -> Recovered:
+    kernel = replay.finish(journal, confirm)
+    log = replay.log
+    assert log is not None
     notes = [*log.notes]
     if journal.renewed:
         notes.append(f"journal: a flush had failed; written anew: {', '.join(journal.renewed)}")
     if journal.recovery is not None and journal.recovery.damage is not None:
         notes.append(f"journal: {journal.recovery.damage}")
-    kernel = Kernel(accounts=(), capacity=journal.capacity, closed_capacity=journal.closed_capacity, huge_pages=False)
-    start = latest_snapshot(path, at_most=journal.last_sequence)
-    if start.payload is not None:
-        kernel.restore(start.payload)
-        if kernel.last_event_sequence > log.last_sequence:
-            # The log ends before the snapshot: what it lacks has to be made from the beginning.
-            notes.append(f"event log: ends at {log.last_sequence}, before the snapshot; written anew from the journal")
-            kernel = Kernel(
-                accounts=(), capacity=journal.capacity, closed_capacity=journal.closed_capacity, huge_pages=False
-            )
-    begun, logged = kernel.last_sequence, 0
-    for item in JournalReader(path, start=begun + 1 if begun else None, batch=BATCH):
-        if isinstance(item, np.ndarray):
-            commands = item
-            if int(commands["sequence"][0]) != kernel.last_sequence + 1:
-                raise InternalError(
-                    f"the journal begins at command {commands['sequence'][0]}, behind what compaction took away",
-                    where=str(path),
-                    expected=f"a sound snapshot with an event log that reaches it, or the segments from command "
-                    f"{kernel.last_sequence + 1} on back in their place",
-                )
-            logged += _agree(log, kernel.process(commands), commands, notes, confirm)
-        elif item.command_sequence == kernel.last_sequence and item.event_hash != kernel.event_hash():
-            raise ReplayDiffersError(
-                f"replay gives event hash {kernel.event_hash():016x} after command {item.command_sequence}",
-                where=str(path), expected=f"{item.event_hash:016x}",
-            )  # fmt: skip
-    if log.last_sequence > kernel.last_event_sequence:
-        notes.append(
-            f"event log: events {kernel.last_event_sequence + 1} to {log.last_sequence} are of commands that the "
-            "journal lost; cut"
-        )
-        log.truncate(kernel.last_event_sequence)
     return Recovered(
         kernel,
         journal,
         log,
         commands=kernel.last_sequence,
-        replayed=kernel.last_sequence - begun,
-        logged=logged,
-        notes=tuple(notes),
+        replayed=kernel.last_sequence - replay.begun,
+        logged=replay.logged,
+        notes=(*notes, *replay.notes),
         hash=kernel.state_hash(),
+    )
+
+
+def _named(error: KernelError, path: Path) -> InternalError:
+    """What kept the replay from its end, as this package says it."""
+    if error.code == "REPLAY_DIFFERS":
+        return ReplayDiffersError(str(error), where=str(path), expected="the events that the journal was written with")
+    return InternalError(
+        str(error),
+        where=str(path),
+        expected="a sound snapshot that the event log reaches, or the segments that were taken away back in place",
     )
 
 
@@ -172,24 +164,3 @@ class ReplayDiffersError(InternalError):
     """The journal gives other events than it gave when it was written."""
 
     code = "internal.replay"
-
-
-def _agree(
-    log: EventLogWriter, events: Records, commands: Records, notes: list[str], confirm: Callable[[int], None] | None
-) -> int:
-    """Compare with what the log has, append what it lacks; how many were appended."""
-    if not len(events):
-        return 0
-    first = int(events["sequence"][0])
-    known = min(len(events), log.last_sequence - first + 1)
-    if known > 0 and not log.has(events[:known]):
-        notes.append(f"event log: events from {first} on differ from the journal's; written anew")
-        log.truncate(first - 1)
-        known = 0
-    if known == len(events):
-        return 0
-    if confirm is not None:
-        confirm(int(commands["sequence"][-1]))
-    missing = deliveries(events, commands)[max(known, 0) :]
-    log.append(missing)
-    return len(missing)

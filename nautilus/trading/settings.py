@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
+from nautilus.core.kernel import Kernel, KernelError
+from nautilus.core.types import COMMAND, InstrumentFlag
+from nautilus.core.venue_view import venue_of
 from nautilus.model.enums import CommandKind
+from nautilus.model.errors import ConfigError
+from nautilus.model.records import Records
 
 
 class Settings(NamedTuple):
@@ -21,6 +29,7 @@ class Settings(NamedTuple):
     huge_pages: bool = False
     numa_local: bool = False
     cpu_dma_latency_us: int = -1
+    ready_orders: int = 0
     without_standby: str = "refuse"
 
 
@@ -30,3 +39,37 @@ class Setup(NamedTuple):
     kind: CommandKind
     key: int
     row: bytes
+
+
+def unknown_only(kernel: Kernel, setup: Iterable[Setup]) -> Records:
+    """What a recovered kernel does not have yet; limits always, as they may have changed.
+
+    Raises
+    ------
+    ConfigError
+        An instrument trades at another venue than before: what the journal says of it would be of another one.
+    """
+    rows = []
+    for each in setup:
+        try:
+            if each.kind == CommandKind.INSTRUMENT:
+                kernel.best(each.key)
+                _check_venue(kernel, each)
+            elif each.kind == CommandKind.ACCOUNT:
+                kernel.positions(each.key)
+            else:
+                rows.append(each.row)
+        except KernelError:
+            rows.append(each.row)
+    return np.frombuffer(bytearray(b"".join(rows)), COMMAND) if rows else np.empty(0, COMMAND)
+
+
+def _check_venue(kernel: Kernel, setup: Setup) -> None:
+    given = int(np.frombuffer(setup.row, COMMAND)["venue_reference"][0])
+    known = venue_of(kernel, setup.key)
+    if given != known and not np.frombuffer(setup.row, COMMAND)["flags"][0] & InstrumentFlag.BAND:
+        raise ConfigError(
+            f"instrument {setup.key} trades at venue {given}",
+            where="core",
+            expected=f"venue {known}, as in the journal; an instrument of another venue has a number of its own",
+        )

@@ -170,7 +170,9 @@ class _Copy:
             self._open(epoch)
 
     def _open(self, epoch: int, first: int | None = None, welcome: Welcome | None = None) -> None:
-        sizes = {} if welcome is None else {"capacity": welcome.capacity, "closed_capacity": welcome.closed_capacity}
+        sizes: dict[str, Any] = {}
+        if welcome is not None:
+            sizes = {"capacity": welcome.capacity, "closed_capacity": welcome.closed_capacity}
         self.journal = Journal(
             self.path,
             policy=self._policy,

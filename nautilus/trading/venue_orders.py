@@ -9,7 +9,7 @@ import numpy as np
 
 from nautilus.core.types import CommandKind, EventKind, OrderState, Reason
 from nautilus.model.records import EVENT_FIELDS, Records
-from nautilus.trading.venue import OrderKey, VenueOrder
+from nautilus.model.venue import OrderKey, VenueOrder
 
 _ORDER, _KIND, _PRICE = EVENT_FIELDS["order_id"], EVENT_FIELDS["kind"], EVENT_FIELDS["price_ticks"]
 _QUANTITY, _LEAVES = EVENT_FIELDS["quantity"], EVENT_FIELDS["leaves_quantity"]

@@ -17,8 +17,9 @@ be. Rules: docs/kernel-venues.md; for writers of adapters: docs/venues.md.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import IntEnum
+from select import select
 
 import numpy as np
 
@@ -26,8 +27,7 @@ from nautilus.core.clock import now_ns
 from nautilus.core.types import COMMAND, CommandKind, EventKind, Reason
 from nautilus.model.errors import InternalError, ModelError
 from nautilus.model.records import EVENT_FIELDS, Records
-from nautilus.trading.client import CoreAbsentError, CoreBatch, CoreBusyError, CoreClient
-from nautilus.trading.venue import (
+from nautilus.model.venue import (
     Accepted,
     Cancelled,
     Filled,
@@ -41,6 +41,7 @@ from nautilus.trading.venue import (
     VenueReport,
     number_of,
 )
+from nautilus.trading.client import CoreAbsentError, CoreBatch, CoreBusyError, CoreClient
 from nautilus.trading.venue_orders import Request, RoutedOrder, VenueOrders
 
 _LOG = logging.getLogger("nautilus.venue")
@@ -49,6 +50,8 @@ VENUE_SOURCES = 0x1000
 MOST_UNDER_WAY = 4_096
 """Reports that the core has not answered for, at most."""
 CHECK_NS = 50_000_000
+JOIN_NS = 1_000_000
+NANOSECONDS = 1_000_000_000
 _KIND, _REASON = EVENT_FIELDS["kind"], EVENT_FIELDS["reason"]
 _ACCOUNT, _ORDER, _INSTRUMENT = EVENT_FIELDS["account_id"], EVENT_FIELDS["order_id"], EVENT_FIELDS["instrument_id"]
 _SOURCE, _NUMBER = EVENT_FIELDS["source_id"], EVENT_FIELDS["source_sequence"]
@@ -82,6 +85,8 @@ class VenueSession:
         A query without an answer is repeated after this time.
     clock
         Monotonic time in nanoseconds.
+    accounts
+        Those that may trade at the venue; None: all that the core has. No other one is ever reconciled there.
 
     Attributes
     ----------
@@ -99,14 +104,17 @@ class VenueSession:
         patience_ns: int = 10_000_000_000,
         ask_every_ns: int = 2_000_000_000,
         clock: Callable[[], int] = now_ns,
+        accounts: Collection[int] | None = None,
     ) -> None:
         self.adapter = adapter
+        self._venue_id = adapter.venue_id
         self.orders = VenueOrders(instruments)
         self.state = SessionState.BEGUN
         self.lost = 0
         self.strays = 0
         self._client = client
         self._clock = clock
+        self._accounts = accounts
         self._patience_ns, self._ask_every_ns = patience_ns, ask_every_ns
         self._any_instrument = int(self.orders.instruments[0])
         self._outbox: list[Records] = []  # what the core is still to be handed
@@ -117,11 +125,33 @@ class VenueSession:
         self._recovered = False
         self._opening: dict[int, int] = {}  # number of a VENUE_ACCEPTED of an account: the account
         self._reconciled: set[int] = set()
+        self._straying: dict[OrderKey, int] = {}  # strays that may still work, and when they were last asked after
         self._restarts = client.restarts
         self._looked_ns = self._checked_ns = 0
 
+    @property
+    def live(self) -> bool:
+        """Everything is known and the accounts are open."""
+        return self.state == SessionState.LIVE
+
+    @property
+    def reconciled(self) -> int:
+        """Accounts that are open at the venue."""
+        return len(self._reconciled)
+
+    @property
+    def straying(self) -> int:
+        """Strays that may still work at the venue."""
+        return len(self._straying)
+
+    @property
+    def under_way(self) -> int:
+        """Reports that the core has not taken yet."""
+        return len(self._outbox) + len(self._sent)
+
     def step(self, wait_ns: int = 0) -> None:
         """One turn: take from the core, then from the venue, waiting for at most so long in all."""
+        self._client.beat()
         batch = self._client.poll(wait_ns // 2)
         now = self._clock()
         if now - self._checked_ns > CHECK_NS:
@@ -147,9 +177,38 @@ class VenueSession:
             self._at_venue(wait_ns - wait_ns // 2)
         except VenueLostError as error:
             self.lost += 1
-            _LOG.warning("the line to venue %d is lost: %s", self.adapter.venue_id, error)
+            _LOG.warning("the line to venue %d is lost: %s", self._venue_id, error)
             self._begin()
         self._flush()
+
+    def wait(self, wait_ns: int, *others: int) -> None:
+        """Until the core, the venue, or one of these descriptors has something, for at most so long."""
+        joining = self._client.joining
+        if not joining and not self._client.arm():
+            return
+        ends = (self._client.fileno(), self.adapter.fileno())
+        wait_ns = min(wait_ns, JOIN_NS) if joining else wait_ns
+        select([*others, *(end for end in ends if end >= 0)], [], [], wait_ns / 1e9)
+        if not joining:
+            self._client.disarm()
+
+    def end(self, wait_ns: int = NANOSECONDS) -> None:
+        """Tell the core that nothing is known from here on, and close; the orders stay where they are.
+
+        What the venue said before is handed over first. A core that does not answer within `wait_ns` is left as it is:
+        it finds the slot empty, and says the same to itself.
+        """
+        self._begin()
+        until_ns = self._clock() + wait_ns
+        while not (self._announced and self._known) and not self._client.absent and self._clock() < until_ns:
+            batch = self._client.poll(JOIN_NS)
+            if batch is not None:
+                self._from_core(batch)
+            elif self._client.joining:
+                select([], [], [], JOIN_NS / 1e9)
+            if not self._announced:
+                self._announce()
+        self.close()
 
     def close(self) -> None:
         """End the line to the venue and give the slot back; the orders stay where they are."""
@@ -166,6 +225,7 @@ class VenueSession:
         self._known = self._recovered = False
         self._opening.clear()
         self._reconciled.clear()
+        self._straying.clear()  # those that still work are found again
         self._announce()
 
     def _announce(self) -> None:
@@ -207,6 +267,11 @@ class VenueSession:
         own = event[_SOURCE] == self._client.source_id
         if own and event[_ORDER] == 0 and cause in (CommandKind.VENUE_UNKNOWN, CommandKind.VENUE_ACCEPTED):
             self._of_session(event)
+            return
+        if event[_ORDER] == 0 and cause == CommandKind.VENUE_UNKNOWN and event[_KIND] == EventKind.APPLIED:
+            if self._known:
+                _LOG.warning("the core has closed the accounts at venue %d: everything is asked after", self._venue_id)
+                self._begin()
             return
         request = self.orders.take(event, cause, self._clock())
         if request is not None:
@@ -251,15 +316,17 @@ class VenueSession:
                 self.adapter.replace(key, request.price_ticks, request.quantity, request.trigger_ticks)
         except VenueLostError as error:
             self.lost += 1
-            _LOG.warning("the line to venue %d is lost: %s", self.adapter.venue_id, error)
+            _LOG.warning("the line to venue %d is lost: %s", self._venue_id, error)
             self._begin()
 
     def _stray(self, key: OrderKey) -> None:
-        """The venue works an order that the core holds closed, or never had."""
+        """The venue works an order that the core holds closed, or never had: it is cancelled there until it is gone."""
         if self.state < SessionState.RECOVERING:
             return
-        self.strays += 1
-        _LOG.warning("order %s works at the venue and is not open here: it is cancelled there", key.client_id)
+        if key not in self._straying:
+            self.strays += 1
+            _LOG.warning("order %s works at the venue and is not open here: it is cancelled there", key.client_id)
+        self._straying[key] = self._clock()
         try:
             self.adapter.cancel(key)
         except VenueLostError:
@@ -284,11 +351,15 @@ class VenueSession:
             self._look(now)
         if self.state != SessionState.LIVE:
             self._reconcile(now)
-        elif len(self._reconciled) < len(self.orders.accounts):
+        elif len(self._reconciled) < len(self._wanted()):
             self._open_accounts()  # the core has opened more since
 
     def _look(self, now: int) -> None:
-        """Ask after what is unknown; call unknown what was not answered in time."""
+        """Ask after what is unknown, or strays; call unknown what was not answered in time."""
+        for key, asked_ns in self._straying.items():
+            if now - asked_ns > self._ask_every_ns:
+                self._straying[key] = now
+                self.adapter.query(key)
         for order in list(self.orders.unknown()):
             if order.asked_ns == 0 or now - order.asked_ns > self._ask_every_ns:
                 order.asked_ns = now
@@ -317,7 +388,7 @@ class VenueSession:
 
     def _open_accounts(self) -> bool:
         """Ask the core to reconcile each account that is not; whether all are."""
-        missing = self.orders.accounts - self._reconciled - set(self._opening.values())
+        missing = self._wanted() - self._reconciled - set(self._opening.values())
         for account in sorted(missing):
             row = self._row(CommandKind.VENUE_ACCEPTED, OrderKey(account, 0, self._any_instrument))
             try:
@@ -327,6 +398,11 @@ class VenueSession:
             self._sent[number] = row
             self._opening[number] = account
         return not missing and not self._opening
+
+    def _wanted(self) -> set[int]:
+        """The core's accounts that may trade here."""
+        accounts = self.orders.accounts
+        return accounts if self._accounts is None else accounts.intersection(self._accounts)
 
     def _report(self, report: VenueReport) -> None:
         venue = self.adapter.venue_id
@@ -345,6 +421,7 @@ class VenueSession:
                     venue_reference=number_of(execution_id, venue),
                 )
             case Cancelled(key, expired, filled):
+                self._straying.pop(key, None)
                 order = self.orders.get(key)
                 if order is not None and filled > order.filled:
                     self._tell(CommandKind.VENUE_UNKNOWN, key)  # a fill is missing, or still on its way to the core
@@ -363,6 +440,8 @@ class VenueSession:
         if order is None:
             if status.open:
                 self._stray(key)
+            else:
+                self._straying.pop(key, None)
             return
         order.doubtful = False
         if status.known and status.open:

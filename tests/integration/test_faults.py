@@ -368,12 +368,13 @@ def test_whoever_was_told_of_an_order_can_amend_and_list_it_at_once(idle: Platfo
         connection.close()
 
 
-def test_the_core_has_one_python_thread_and_three_native_ones(idle: Platform) -> None:
+def test_the_core_has_one_python_thread_three_native_ones_and_one_that_prepares_memory(idle: Platform) -> None:
     tasks = Path(f"/proc/{idle.pid('core')}/task")
     names = sorted((task / "comm").read_text().strip() for task in tasks.iterdir())
     native = [name for name in names if name.startswith("core-")]
     assert native == ["core-egress", "core-journal", "core-kernel"]
-    others = [name for name in names if not name.startswith(("core-", "ZMQbg"))]
+    assert names.count("pool-helper") == 1
+    others = [name for name in names if not name.startswith(("core-", "ZMQbg", "pool-helper"))]
     assert len(others) == 1, names
     idle.wait(
         lambda: Counters.read(idle.instance.plan().counters_of("core")).get("core.python_threads") == 1, "the gauge"

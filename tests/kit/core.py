@@ -21,13 +21,19 @@ OPENING = builders.batch(builders.instrument(1), *(builders.account(number) for 
 
 @contextmanager
 def running(
-    directory: Path, *, policy: str = "memory", segment_bytes: int = 1 << 20, open_orders: int = 1 << 14, **options
+    directory: Path,
+    *,
+    policy: str = "memory",
+    segment_bytes: int = 1 << 20,
+    open_orders: int = 1 << 14,
+    slots: tuple[str, ...] = SLOTS,
+    **options,
 ) -> Iterator[tuple[TradingCore, Recovered]]:
     """A core that runs over `directory`/data, new or as it was left; stopped at the end."""
     shared = directory / "shared"
     shared.mkdir(exist_ok=True)
     found = recover(str(directory / "data"), policy=policy, open_orders=open_orders, segment_bytes=segment_bytes)
-    core = TradingCore(found.kernel, found.journal, found.log, shared, SLOTS, **{"capacity": 1024, **options})
+    core = TradingCore(found.kernel, found.journal, found.log, shared, slots, **{"capacity": 1024, **options})
     core.start()
     try:
         yield core, found

@@ -202,6 +202,9 @@ class InProcessClient:
     def check(self) -> None:
         """See `CoreClient.check`."""
 
+    def beat(self) -> None:
+        """Nobody watches."""
+
     def close(self) -> None:
         """See `CoreClient.close`."""
 

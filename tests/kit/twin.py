@@ -6,7 +6,7 @@ the kernel but the records and the enumerations.
 
 Each module adds one subject to the one before it: state, words (the snapshot), book (where orders stand, how they
 end, groups), money, indicative (the auction price), matching, auction, controls, venues, orders, settling,
-administration.
+administration. Beside them views: what is asked of a kernel and changes nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import xxhash
 from nautilus.core.types import COMMAND, EVENT, CommandKind, EventKind, Reason, SessionPhase
 from tests.kit.twin_administration import TwinAdministration
 from tests.kit.twin_state import Command, Timer
+from tests.kit.twin_views import TwinViews
 
 REPORTS = (
     CommandKind.VENUE_ACCEPTED,
@@ -42,7 +43,7 @@ def as_commands(given: Any) -> list[np.ndarray]:
     return [array for item in given for array in as_commands(item)]
 
 
-class TwinKernel(TwinAdministration):
+class TwinKernel(TwinAdministration, TwinViews):
     """Same face as `nautilus.core.Kernel`, without a journal.
 
     Parameters are those of the kernel: instruments and limits as COMMAND arrays or objects with `to_commands()`,

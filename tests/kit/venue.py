@@ -1,4 +1,4 @@
-"""A venue that is wrong in every way a venue can be, by a seed; and an adapter that speaks to it in one process.
+"""A venue that is wrong in every way a venue can be, by a seed; and a line to it that stays in one process.
 
 It keeps true books of its own: what it executed is what must be held in the end. What it *says* of them it delays,
 doubles, reorders, loses and contradicts. `tests/kit/venue_process.py` puts it behind a socket.
@@ -13,20 +13,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
-from nautilus.core.types import CommandKind, Side
-from nautilus.trading.venue import (
-    Accepted,
-    Cancelled,
-    Filled,
-    OrderKey,
-    Recovered,
-    Rejected,
-    Replaced,
-    Status,
-    VenueLostError,
-    VenueOrder,
-    VenueReport,
-)
+import msgspec
+
+from nautilus.adapters.lines import Translator, submission
+from nautilus.adapters.lines.messages import VenueMessage
+from nautilus.core.types import Side
+from nautilus.model.venue import OrderKey, VenueLostError, VenueOrder, VenueReport
 
 MS = 1_000_000
 Message = dict[str, Any]
@@ -74,7 +66,14 @@ class SeededVenue:
     submits, queries, cancels : how often each client id came.
     """
 
-    def __init__(self, seed: int, faults: Faults = Faults(), slowest_ns: int = 40 * MS) -> None:  # noqa: B008 - a value
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults = Faults(),  # noqa: B008 - a value
+        slowest_ns: int = 40 * MS,
+        instruments: Sequence[int] = (1, 2),
+    ) -> None:
+        self._instruments = instruments
         self._random = Random(seed)
         self.faults = faults
         self._slowest_ns = slowest_ns
@@ -88,6 +87,11 @@ class SeededVenue:
         self._number = 0
         self._on_way: list[tuple[int, int, Message]] = []
         self._pushed = 0
+
+    @property
+    def on_way(self) -> int:
+        """Messages that were said and are not there yet."""
+        return len(self._on_way)
 
     def _chance(self, chance: float) -> bool:
         return self._random.random() < chance
@@ -142,12 +146,12 @@ class SeededVenue:
         if self.submits[client_id] > 1:
             return
         if self._chance(self.faults.refused):
-            self._say(now_ns, "rejected", client_id=client_id, instrument=request["instrument"], request=1)
+            self._say(now_ns, "rejected", client_id=client_id, instrument=request["instrument"], request="NEW")
             return
         order = VenueBookOrder(
             client_id,
             request["instrument"],
-            request["side"],
+            Side[request["side"]],
             request["price"],
             request["quantity"],
             f"V-{len(self.orders) + 1}",
@@ -157,7 +161,7 @@ class SeededVenue:
             self._accepted(now_ns, order)
         if self._chance(self.faults.late_refusal):
             order.open = not self._chance(0.5)
-            self._say(now_ns, "rejected", client_id=client_id, instrument=order.instrument_id, request=1)
+            self._say(now_ns, "rejected", client_id=client_id, instrument=order.instrument_id, request="NEW")
 
     def _accepted(self, now_ns: int, order: VenueBookOrder) -> None:
         self._say(
@@ -175,7 +179,7 @@ class SeededVenue:
         if self._chance(self.faults.deaf):
             return
         if order is None or not order.open or self._chance(self.faults.refused):
-            self._say(now_ns, "rejected", client_id=client_id, instrument=request["instrument"], request=2)
+            self._say(now_ns, "rejected", client_id=client_id, instrument=request["instrument"], request="CANCEL")
             return
         if self._chance(self.faults.after_cancel) and order.quantity > order.filled:
             held_back = self._execute(order, self._random.randint(1, order.quantity - order.filled))
@@ -201,7 +205,9 @@ class SeededVenue:
         if self._chance(self.faults.deaf):
             return
         if order is None or not order.open or request["quantity"] <= order.filled or self._chance(self.faults.refused):
-            self._say(now_ns, "rejected", client_id=request["client_id"], instrument=request["instrument"], request=3)
+            self._say(
+                now_ns, "rejected", client_id=request["client_id"], instrument=request["instrument"], request="REPLACE"
+            )
             return
         order.price, order.quantity = request["price"], request["quantity"]
         self._say(
@@ -250,7 +256,7 @@ class SeededVenue:
         execution = {
             "client_id": order.client_id,
             "instrument": order.instrument_id,
-            "side": order.side,
+            "side": Side(order.side).name,
             "price": order.price,
             "quantity": quantity,
             "execution": f"E{self.session}-{len(self.executions) + 1}",
@@ -276,7 +282,7 @@ class SeededVenue:
         if self._chance(self.faults.unknown):
             stranger = VenueBookOrder(
                 OrderKey(self._random.randint(1, 3), (1 << 60) + self._random.getrandbits(20), 0).client_id,
-                self._random.randint(1, 2),
+                self._random.choice(self._instruments),
                 self._random.choice((Side.BUY, Side.SELL)),
                 100,
                 5,
@@ -292,7 +298,7 @@ class SeededVenue:
         held: Counter[tuple[int, int]] = Counter()
         for execution in self.executions:
             account = OrderKey.of(execution["client_id"], 0).account_id
-            signed = execution["quantity"] if execution["side"] == Side.BUY else -execution["quantity"]
+            signed = execution["quantity"] if execution["side"] == "BUY" else -execution["quantity"]
             held[account, execution["instrument"]] += signed
         return {key: lots for key, lots in held.items() if lots}
 
@@ -303,105 +309,6 @@ class SeededVenue:
             for client_id, order in self.orders.items()
             if order.open
         }
-
-
-class Translator:
-    """The venue's messages as reports; it finds out where some are missing."""
-
-    def __init__(self, missing_ns: int) -> None:
-        self._missing_ns = missing_ns
-        self.begin(0)
-
-    def begin(self, session: int) -> None:
-        """Of a new session, which counts anew."""
-        self._session = session
-        self._seen: set[int] = set()
-        self._below = 0  # every number up to here was seen
-        self._highest = 0
-        self._hole_ns = 0  # since when a number is missing
-        self._newest: dict[str, int] = {}  # last message about each order's price and quantity
-
-    def take(self, message: Message, now_ns: int) -> list[VenueReport]:
-        """One message; a second copy of it too, as the core knows what it was told before."""
-        if message["session"] != self._session:
-            return []
-        self._highest = max(self._highest, message["number"])
-        if message["say"] != "here":
-            self._seen.add(message["number"])
-            while self._below + 1 in self._seen:
-                self._below += 1
-                self._seen.discard(self._below)
-                self._hole_ns = now_ns  # another one may be missing now
-        if self._below == self._highest:
-            self._hole_ns = 0
-        elif self._hole_ns == 0:
-            self._hole_ns = now_ns
-        if message["say"] in ("replaced", "status"):
-            if message["number"] < self._newest.get(message["client_id"], 0):
-                return [filled(execution) for execution in message.get("executions", ())]  # overtaken
-            self._newest[message["client_id"]] = message["number"]
-        return list(reports(message))
-
-    def check(self, now_ns: int) -> None:
-        """VenueLostError where a message is missing for too long."""
-        if self._hole_ns and now_ns - self._hole_ns > self._missing_ns:
-            raise VenueLostError(f"message {self._below + 1} did not come", expected=f"all up to {self._highest}")
-
-
-def reports(message: Message) -> Sequence[VenueReport]:
-    """What an adapter makes of one message."""
-    kind = message["say"]
-    if kind == "here":
-        return ()
-    if kind == "recovered":
-        return [*(filled(execution) for execution in message["executions"]), Recovered()]
-    key = OrderKey.of(message["client_id"], message["instrument"])
-    match kind:
-        case "accepted":
-            return [Accepted(key, message["reference"])]
-        case "rejected":
-            return [Rejected(key, CommandKind(message["request"]))]
-        case "filled":
-            return [filled(message)]
-        case "cancelled":
-            return [Cancelled(key, message["expired"], message["filled"])]
-        case "replaced":
-            return [Replaced(key, message["price"], message["quantity"])]
-    if not message["known"]:
-        return [Status(key, known=False)]
-    status = Status(
-        key,
-        known=True,
-        open=message["open"],
-        expired=message["expired"],
-        price_ticks=message["price"],
-        quantity=message["quantity"],
-        reference=message["reference"],
-    )
-    return [*(filled(execution) for execution in message["executions"]), status]
-
-
-def filled(execution: Message) -> Filled:
-    """An execution as a report."""
-    return Filled(
-        OrderKey.of(execution["client_id"], execution["instrument"]),
-        Side(execution["side"]),
-        execution["price"],
-        execution["quantity"],
-        execution["execution"],
-    )
-
-
-def submission(order: VenueOrder) -> Message:
-    """An order as the venue takes it."""
-    return {
-        "do": "submit",
-        "client_id": order.key.client_id,
-        "instrument": order.key.instrument_id,
-        "side": order.side,
-        "price": order.price_ticks,
-        "quantity": order.quantity,
-    }
 
 
 class DirectAdapter:
@@ -451,6 +358,10 @@ class DirectAdapter:
         """See `VenueAdapter`."""
         self._do({"do": "recover"})
 
+    def fileno(self) -> int:
+        """Nothing to wait on."""
+        return -1
+
     def poll(self, wait_ns: int) -> Sequence[VenueReport]:
         """See `VenueAdapter`."""
         if not self._up:
@@ -458,6 +369,6 @@ class DirectAdapter:
         now_ns = self._clock[0]
         out: list[VenueReport] = []
         for message in [*self._venue.due(now_ns), self._venue.heartbeat()]:
-            out += self._translator.take(message, now_ns)
+            out += self._translator.take(msgspec.convert(message, VenueMessage), now_ns)
         self._translator.check(now_ns)
         return out

@@ -10,7 +10,7 @@ import numpy as np
 
 from nautilus.core import Kernel
 from nautilus.core.types import CommandKind, EventKind, OrderType, Side, TimeInForce
-from nautilus.trading.venue import OrderKey
+from nautilus.model.venue import OrderKey
 from nautilus.trading.venue_orders import VenueOrders
 from tests.kit import builders
 

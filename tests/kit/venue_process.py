@@ -2,7 +2,7 @@
 
 The core runs on shared memory with its journal and event log, the session holds a slot of it and a socket to the venue,
 the venue is `SeededVenue` behind that socket. Each can be killed at any time and started again; the venue lives on,
-as what it knows is the measure. NUMBER: the epoch of a core, the seed of a venue.
+as what it knows is the measure. NUMBER: the epoch of a core, the seed of a venue, whose instruments may follow.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nautilus.adapters.lines import LinesAdapter
 from nautilus.core.clock import now_ns
+from nautilus.model.venue import VenueLostError, VenuePlace
 from nautilus.trading.client import CoreClient
-from nautilus.trading.venue import OrderKey, VenueLostError, VenueOrder, VenueReport
 from nautilus.trading.venue_session import VENUE_SOURCES, VenueSession
 from tests.kit import core
-from tests.kit.venue import CALM, MS, Message, SeededVenue, Translator, submission
+from tests.kit.venue import CALM, MS, Message, SeededVenue
 
 BEAT_NS = 10 * MS
 TURN_NS = 2 * MS
@@ -69,91 +70,13 @@ class Lines:
         self.sock.close()
 
 
-class SocketAdapter:
-    """Speaks to a venue process."""
-
-    venue_id = 9
-
-    def __init__(self, path: Path, missing_ns: int = 100 * MS) -> None:
-        self._path = str(path)
-        self._translator = Translator(missing_ns)
-        self._lines: Lines | None = None
-        self._heard_ns = 0
-
-    def connect(self) -> bool:
-        """See `VenueAdapter`."""
-        try:
-            if self._lines is None:
-                sock = socket.socket(socket.AF_UNIX)
-                sock.connect(self._path)
-                self._lines = Lines(sock)
-                self._lines.send({"do": "session"})
-            for message in self._lines.receive(5 * MS):
-                if message["say"] == "session":
-                    self._translator.begin(message["session"])
-                    self._heard_ns = now_ns()
-                    return True
-        except (OSError, VenueLostError):
-            self.close()
-        return False
-
-    def close(self) -> None:
-        """See `VenueAdapter`."""
-        if self._lines is not None:
-            self._lines.close()
-            self._lines = None
-
-    def _send(self, message: Message) -> None:
-        if self._lines is None:
-            raise VenueLostError("no line")
-        self._lines.send(message)
-
-    def submit(self, order: VenueOrder) -> None:
-        """See `VenueAdapter`."""
-        self._send(submission(order))
-
-    def cancel(self, key: OrderKey) -> None:
-        """See `VenueAdapter`."""
-        self._send({"do": "cancel", "client_id": key.client_id, "instrument": key.instrument_id})
-
-    def replace(self, key: OrderKey, price_ticks: int, quantity: int, trigger_ticks: int) -> None:
-        """See `VenueAdapter`."""
-        change = {"client_id": key.client_id, "instrument": key.instrument_id}
-        self._send({"do": "replace", **change, "price": price_ticks, "quantity": quantity})
-
-    def query(self, key: OrderKey) -> None:
-        """See `VenueAdapter`."""
-        self._send({"do": "query", "client_id": key.client_id, "instrument": key.instrument_id})
-
-    def recover(self) -> None:
-        """See `VenueAdapter`."""
-        self._send({"do": "recover"})
-
-    def poll(self, wait_ns: int) -> Sequence[VenueReport]:
-        """See `VenueAdapter`."""
-        if self._lines is None:
-            return []
-        out: list[VenueReport] = []
-        messages = self._lines.receive(wait_ns)
-        now = now_ns()
-        if messages:
-            self._heard_ns = now
-        elif now - self._heard_ns > 1_000 * MS:
-            raise VenueLostError("the venue says nothing")
-        for message in messages:
-            out += self._translator.take(message, now)
-        self._translator.check(now)
-        return out
-
-
 def run_session(directory: Path) -> None:
     """Until killed."""
     client = CoreClient(
         str(directory / "shared"), "venue0", source_id=VENUE_SOURCES | 9, log=str(directory / "data" / "events")
     )
-    session = VenueSession(
-        SocketAdapter(directory / "venue"), client, (1, 2), patience_ns=300 * MS, ask_every_ns=100 * MS
-    )
+    place = VenuePlace(9, f"ipc://{directory / 'venue'}", missing_ns=100 * MS)
+    session = VenueSession(LinesAdapter(place), client, (1, 2), patience_ns=300 * MS, ask_every_ns=100 * MS)
     while True:
         session.step(4 * MS)
 
@@ -168,11 +91,11 @@ def run_core(directory: Path, epoch: int) -> None:
 class VenueServer:
     """`SeededVenue` behind a socket: one session, and any number of lines of tests."""
 
-    def __init__(self, path: Path, seed: int) -> None:
+    def __init__(self, path: Path, seed: int, instruments: Sequence[int] = (1, 2)) -> None:
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
         self._server.listen()
-        self._venue = SeededVenue(seed)
+        self._venue = SeededVenue(seed, instruments=instruments)
         self._session: Lines | None = None
         self._others: list[Lines] = []  # until they have said what they are
         self._beat_ns = self._turn_ns = 0
@@ -252,7 +175,7 @@ class VenueServer:
             self._drop(self._session)
 
 
-def main(role: str, directory: Path, number: int) -> None:
+def main(role: str, directory: Path, number: int, *instruments: int) -> None:
     """One of the three."""
     logging.basicConfig(filename=directory / f"{role}.log", level=logging.INFO)
     if role == "core":
@@ -260,9 +183,9 @@ def main(role: str, directory: Path, number: int) -> None:
     elif role == "session":
         run_session(directory)
     else:
-        VenueServer(directory / "venue", number).run()
+        VenueServer(directory / "venue", number, instruments or (1, 2)).run()
 
 
 if __name__ == "__main__":
     os.setpgrp()
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -15,10 +15,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from nautilus.core import CommandKind, EventKind, Kernel, OrderFlag, OrderType, SessionPhase, TimeInForce
-from nautilus.core.types import SelfMatch
+from nautilus.core import Kernel
 from tests.kit import builders, flow_full, flow_setting
-from tests.kit.builders import BUY, SELL
 from tests.kit.pair import Pair
 
 SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "0"))
@@ -26,51 +24,11 @@ COMMANDS = max(1_000, 1_100_000 // SEEDS) if SEEDS else 700
 SIZES = ((64, 16), (16, 8), (4096, 1024))  # capacity and closed capacity
 
 
-REPORTS = range(CommandKind.VENUE_ACCEPTED, CommandKind.VENUE_UNKNOWN + 1)
-
-
-def routes() -> bool:
-    """Whether this kernel takes instruments of external venues and what their venues report."""
-    kernel = Kernel(accounts=[1], capacity=8, closed_capacity=8, huge_pages=False)
-    session = builders.command(CommandKind.VENUE_ACCEPTED, account_id=1, instrument_id=1)
-    events = kernel.process(builders.batch(builders.instrument(1, venue_reference=9), session))
-    return events["kind"].tolist() == [EventKind.APPLIED] * 2
-
-
-def restores() -> bool:
-    """Whether this kernel restores orders that stand in an auction, the groups of owners, and pegs in a break."""
-    kernel = Kernel(accounts=(), capacity=8, closed_capacity=8, huge_pages=False)
-    setting = builders.instrument(1), builders.account(3, order_type=SelfMatch.DECREMENT, group_id=7)
-    resting = builders.new(1, BUY, 101, 2, account_id=3)
-    auction = builders.new(2, BUY, 97, 4, account_id=3, time_in_force=TimeInForce.AT_OPEN)
-    phases = [builders.session(0, phase) for phase in (SessionPhase.OPENING_AUCTION, SessionPhase.CONTINUOUS)]
-    kernel.process(builders.batch(*setting, resting, phases[0], auction))
-    try:
-        again = restored(kernel)
-    except ValueError:
-        return False
-    more = builders.batch(phases[1], builders.new(3, SELL, 101, 1, account_id=3))
-    same = again.process(more).tobytes() == kernel.process(more).tobytes()
-    peg = {"order_type": OrderType.PEGGED, "flags": OrderFlag.PEG_OPPOSITE, "offset": -1}
-    peer = builders.new(5, BUY, 98, 5, account_id=4, time_in_force=TimeInForce.DAY)
-    closed = builders.session(0, SessionPhase.CLOSED)
-    kernel = Kernel(accounts=(4, 5), instruments=builders.instrument(1), capacity=8, closed_capacity=8)
-    kernel.process(builders.batch(builders.new(4, SELL, 0, 6, account_id=5, **peg), peer, closed))
-    again = restored(kernel)
-    for each in (kernel, again):
-        each.process(phases[1])
-    return same and again.state_hash() == kernel.state_hash()
-
-
 def restored(kernel: Kernel) -> Kernel:
     """Another kernel in the same state."""
     again = Kernel(accounts=(), capacity=1, closed_capacity=1, huge_pages=False)
     again.restore(kernel.snapshot())
     return again
-
-
-# A kernel to which these are still to come is compared without them.
-ROUTES, RESTORES = routes(), restores()
 
 
 def opened(capacity: int = 64, closed_capacity: int = 16) -> Pair:
@@ -83,11 +41,6 @@ def opened(capacity: int = 64, closed_capacity: int = 16) -> Pair:
 
 def step(pair: Pair, command: np.ndarray) -> None:
     """One command to both."""
-    if not ROUTES:
-        if command["kind"][0] in REPORTS:
-            return
-        if command["kind"][0] == CommandKind.INSTRUMENT:
-            command["venue_reference"] = 0
     pair.process(command)
     if pair.kernel.state_hash() != pair.twin.state_hash():
         pair.compare()
@@ -100,8 +53,7 @@ def test_kernel_and_twin_agree_after_every_command_of_a_full_flow(seed: int) -> 
         step(pair, flow.draw(pair.twin))
         if number % 200 == 199:
             pair.compare()
-            if RESTORES:
-                pair.kernel = restored(pair.kernel)
+            pair.kernel = restored(pair.kernel)
 
 
 class EveryRule(RuleBasedStateMachine):
@@ -119,8 +71,7 @@ class EveryRule(RuleBasedStateMachine):
 
     @rule()
     def restore(self) -> None:
-        if RESTORES:
-            self.pair.kernel = restored(self.pair.kernel)
+        self.pair.kernel = restored(self.pair.kernel)
         self.pair.compare()
 
 

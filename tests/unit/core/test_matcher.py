@@ -12,6 +12,7 @@ from nautilus.core.types import CommandKind, EventKind, OrderType, Reason, Side,
 
 DONE, COUNTER_DONE, OF_CANCEL, OF_REPLACE = 1, 2, 4, 8
 IDS, INSTRUMENTS = 12, 2
+WIDE, LOW = 255, (1 << 32) - 1  # kind of a report that tells upper halves of ids; the lower half
 
 
 class NaiveMarket:
@@ -157,6 +158,37 @@ def test_batch_gives_the_reports_of_single_messages_however_small_its_output(ste
         found += rows(small[:written])
         at += done
     assert found == expected
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_deep_and_sparse_books_do_what_their_twin_does(seed):
+    """Hundreds of orders, prices from one tick to millions of pages apart, ids over 32 bits, pages that sleep and go."""
+    rng, twin = np.random.default_rng(seed), NaiveMarket()
+    market, out = (
+        Matcher(instruments=INSTRUMENTS, orders=400, pages=600, prefetch=bool(seed & 1)),
+        np.zeros(512, REPORT),
+    )
+    spread = (4, 100, 3000, 60_000, 10**7, 10**11)[seed]
+    ids = [int(rng.integers(1, 1 << 20)) + (int(rng.integers(0, 3)) << 32) * int(seed > 3) for _ in range(350)]
+    for step in range(4000):
+        price, far = int(rng.integers(-spread, spread)), rng.random() < 0.1
+        row = (
+            ids[int(rng.integers(len(ids)))], price * 7 if far else price, int(rng.integers(1, 9)),
+            int(rng.choice([CommandKind.NEW, CommandKind.NEW, CommandKind.CANCEL, CommandKind.REPLACE])),
+            int(Side.BUY if (price < 0) != (rng.random() < 0.05) else Side.SELL), OrderType.LIMIT,
+            int(rng.choice([TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK])), 0,
+            int(rng.integers(0, 3)), int(rng.integers(INSTRUMENTS)), step,
+        )  # fmt: skip
+        message = np.array([row], MESSAGE)
+        _done, written = market.process(message, out)
+        found = [row for row in rows(out[:written]) if row[0] != WIDE]
+        assert found == [(*row[:4], row[4] & LOW, row[5] & LOW, *row[6:]) for row in twin.process(message[0])]
+        for side in (Side.BUY, Side.SELL) if step % 10 == 0 else ():
+            for instrument in range(INSTRUMENTS):
+                levels = twin.levels(instrument, side)
+                assert market.levels(instrument, side, 1000) == levels
+                assert market.best(instrument, side) == (levels[0][0] if levels else None)
+    assert market.open_orders == sum(map(len, twin.books)) > 50
 
 
 def test_process_refuses_arrays_of_other_records():

@@ -164,7 +164,7 @@ def test_a_client_that_knows_more_than_the_core_is_told(tmp_path: Path) -> None:
     with running(tmp_path) as (core, _):
         carry_out(attach(core), OPENING)
         client = client_of(tmp_path, after=10_000)
-        for _ in range(1000):
+        for _ in range(1_000_000):  # it does not wait while it joins
             client.poll(100_000)
             if client.ahead:
                 break
@@ -217,6 +217,7 @@ def watch(client: CoreClient, until: Callable[[], bool]) -> None:
 @contextmanager
 def stopped(victim: Victim) -> Iterator[None]:
     os.kill(victim.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, victim.pid, os.WSTOPPED)  # all of its threads
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ import pytest
 
 from nautilus.core import Kernel
 from nautilus.core.types import EventKind, OrderState, Reason
-from nautilus.trading.venue import OrderKey, number_of
+from nautilus.model.venue import OrderKey, number_of
 from nautilus.trading.venue_session import VENUE_SOURCES, SessionState, VenueSession
 from tests.kit import builders
 from tests.kit.core_client import InProcessCore
@@ -60,7 +60,8 @@ class Scenario:
         self.clock[0] += self.random.randint(0, 4) * MS
         if trade and not self.core.absent:
             self.traders.read(self.core.process(self.traders.draw()))
-        self.venue.turn(self.clock[0])
+        if trade:
+            self.venue.turn(self.clock[0])
         self.session.step()
 
     def disturb(self) -> None:
@@ -81,10 +82,14 @@ class Scenario:
         self.venue.faults = CALM
         for _ in range(4_000):
             self.turn(trade=False)
-            if self.session.state == SessionState.LIVE and not self.pending():
+            if self.session.state == SessionState.LIVE and not self.pending() and self.is_quiet():
                 break
         else:
             raise AssertionError(f"not settled: {self.session.state!r}, {self.pending()}")
+
+    def is_quiet(self) -> bool:
+        """Nothing is on its way, in either direction."""
+        return self.client.current and not (self.venue.on_way or self.session.under_way or self.session.straying)
 
     def pending(self) -> list[object]:
         return [order for order in self.session.orders.orders.values() if order.state != OrderState.OPEN]

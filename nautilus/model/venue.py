@@ -1,8 +1,8 @@
 """What a venue's adapter is to its session: the requests it is handed, the reports it brings back.
 
-An adapter speaks one venue's protocol and nothing else. It keeps no state of orders, decides nothing, never repeats a
-request: `nautilus.trading.venue_session` does that, and the core's kernel decides (docs/kernel-venues.md). How to write
-one: docs/venues.md.
+An adapter speaks one venue's protocol and nothing else. It keeps no state of orders, decides nothing, repeats no
+request: `nautilus.trading.venue_session` does that, and the core's kernel decides (docs/kernel-venues.md).
+How to write one: docs/venues.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "VenueAdapter",
     "VenueLostError",
     "VenueOrder",
+    "VenuePlace",
     "VenueReport",
     "number_of",
 ]
@@ -48,6 +49,25 @@ def number_of(text: str, venue_id: int) -> int:
     if text.isascii() and text.isdigit() and text[0] != "0" and int(text) < MAX_PLAIN:
         return int(text)
     return MAX_PLAIN | int.from_bytes(blake2b(f"{venue_id}:{text}".encode(), digest_size=8).digest(), "big")
+
+
+class VenuePlace(NamedTuple):
+    """What an adapter is made with.
+
+    Attributes
+    ----------
+    venue_id : 1 to 255.
+    address : where the venue is, in the adapter's own words.
+    connect_ns : a session that is not open after so long is begun anew.
+    silence_ns : a venue that says nothing for so long is lost.
+    missing_ns : so is one of whose messages one is missing for so long.
+    """
+
+    venue_id: int
+    address: str
+    connect_ns: int = 5_000_000_000
+    silence_ns: int = 1_000_000_000
+    missing_ns: int = 500_000_000
 
 
 class OrderKey(NamedTuple):
@@ -192,6 +212,10 @@ class VenueAdapter(Protocol):
     def recover(self) -> None:
         """Ask for every execution since the last session that was recovered, or longer, a `Status` of each open order,
         then `Recovered`."""
+        ...
+
+    def fileno(self) -> int:
+        """Readable when `poll` or `connect` has something to do; -1: nothing to wait on."""
         ...
 
     def poll(self, wait_ns: int) -> Sequence[VenueReport]:

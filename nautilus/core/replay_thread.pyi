@@ -1,0 +1,1 @@
+# Internal to the core: nothing for Python.

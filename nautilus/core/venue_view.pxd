@@ -1,0 +1,1 @@
+"""What a kernel knows of external venues, for whoever watches their sessions."""
