@@ -5,7 +5,7 @@
 # and what is written here is what is left of it for an order that passes.
 
 cdef enum:
-    # Controls that `plain_passes` tests itself, and one that pre-trade does not look at.
+    # Controls that `plain_passes` and `plain_rate` test; a pair with others goes the general way.
     PLAIN_CONTROLS = (
         1 << LIMIT_ORDER_QUANTITY | 1 << LIMIT_ORDER_NOTIONAL | 1 << LIMIT_PRICE_COLLAR | 1 << LIMIT_POSITION
         | 1 << LIMIT_MESSAGE_RATE
