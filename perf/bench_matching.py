@@ -25,7 +25,7 @@ BATCH = 4_096
 WARM = 1 << 18
 TIMED = 1 << 20
 CALLS = 200_000
-GOAL = 5e6
+GOAL = 10e6
 SHARES = {NEW_RESTING: 0.50, CANCEL: 0.40, REPLACE: 0.05, MARKETABLE: 0.05}
 LEAST_OPEN = 10_000
 
@@ -51,30 +51,36 @@ def run(report: Report) -> None:
     report.notes.append(
         "Limits of every kind are set (quantity, notional, collar, position, message rate), 16 accounts, 10 % of the "
         "resting orders GTD; prices lie an exponential distance of 40 ticks behind the middle; cancels and replaces "
-        "name any open order with equal chance."
+        "name any open order with equal chance. Quickest tenth: what one batch in ten reached or passed, where others "
+        "on the machine took the least."
     )
 
 
 def _throughput(
     report: Report, name: str, flow: Workload, journal: Callable[[], Path | None], goal: float | None = None
 ) -> None:
+    quickest: list[float] = []
+
     def once() -> float:
         path = journal()
         kernel = _warm(flow, path)
         batches = np.split(flow.timed[WARM:], range(BATCH, TIMED, BATCH))
+        ends = np.zeros(len(batches) + 1)
         least = TIMED
-        start = perf_counter()
-        for batch in batches:
+        ends[0] = perf_counter()
+        for number, batch in enumerate(batches, 1):
             kernel.process(batch)
             least = min(least, kernel.open_orders)
-        elapsed = perf_counter() - start
+            ends[number] = perf_counter()
         _check_end(name, kernel, flow, least)
         kernel.close()
         if path is not None:
             _remove(path)
-        return TIMED / elapsed
+        quickest.append(BATCH / float(np.percentile(np.diff(ends), 10)))
+        return TIMED / float(ends[-1] - ends[0])
 
-    report.measure(name, "commands/s", once, goal=goal)
+    figure = report.measure(name, "commands/s", once, goal=goal)
+    report.add(f"{name}, quickest tenth", "commands/s", quickest, figure.other_load)
 
 
 def _latency(flow: Workload, journal: Path | None) -> np.ndarray:

@@ -16,8 +16,7 @@ cdef extern from *:
     """
     #ifndef NAUTILUS_PREFETCH_H
     #define NAUTILUS_PREFETCH_H
-    /* The empty statement keeps gcc from taking a function that does nothing but fetch for one without any effect. */
-    static inline void prefetch_line(const void *address) { __builtin_prefetch(address); __asm__ volatile(""); }
+    static inline void prefetch_line(const void *address) { __builtin_prefetch(address); }
     #endif
     """
     void prefetch_line(const void* address) noexcept nogil
