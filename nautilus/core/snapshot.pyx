@@ -15,9 +15,7 @@ from nautilus.core.hashmap cimport map_put
 from nautilus.core.market cimport (
     auction_t,
     market_allocation,
-    GROUP_MEMBERS,
-    extra_t,
-    intent_t,
+    GROUP_MEMBERS, extra_t, intent_t,
     market_await,
     market_band,
     market_children,

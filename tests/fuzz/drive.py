@@ -16,7 +16,7 @@ from types import FrameType
 from tests.fuzz.target import Target
 
 REGRESSIONS = Path(__file__).parent / "regressions"
-ADDRESS_BYTES = 8 << 30  # beyond what the process has before the first input; a kernel reserves about one GiB
+ADDRESS_BYTES = 16 << 30  # beyond what the process has before the first input; a kernel reserves two and a half GiB
 SECONDS = 20  # for one input
 LONGEST = 4_096
 

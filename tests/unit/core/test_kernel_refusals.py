@@ -266,7 +266,7 @@ ALONE = {
     "negative minimum": (builders.instrument(4, minimum=-1), Reason.MALFORMED),
     "negative price step": (builders.instrument(4, price_step=-1), Reason.MALFORMED),
     "negative currency": (builders.instrument(4, currency=-1), Reason.MALFORMED),
-    "unknown instrument flag": (builders.instrument(4, flags=8), Reason.MALFORMED),
+    "unknown instrument flag": (builders.instrument(4, flags=16), Reason.MALFORMED),
     "band of an unknown instrument": (builders.band(4, 10, 1), Reason.UNKNOWN_INSTRUMENT),
     "band below the last one": (builders.band(1, 150, 1), Reason.MALFORMED),
     "band at the last one": (builders.band(1, 200, 1), Reason.MALFORMED),
