@@ -138,7 +138,7 @@ def test_default_kernel_opens_sixteen_accounts_and_no_instrument() -> None:
 
 
 def test_exported_names_of_the_core_are_pinned() -> None:
-    records = {"COMMAND", "EVENT", "QUOTE", "TRADE", "BOOK_DELTA", "DEPTH", "POSITION"}
+    records = {"COMMAND", "EVENT", "QUOTE", "TRADE", "BOOK_DELTA", "BOOK_ORDER", "DEPTH", "OPEN_ORDER", "POSITION"}
     bounds = {"MAX_MULTIPLIER", "MAX_POSITION_LOTS", "MAX_PRICE_TICKS", "MAX_QUANTITY_LOTS"}
     versions = {"LAYOUT_VERSION", "RULES_VERSION"}
     enumerations = {"AccountFlag", "BookAction", "CommandKind", "EventKind", "InstrumentFlag", "LimitKind", "OrderFlag"}
