@@ -55,7 +55,7 @@ def memory_locking() -> Check:
     """Whether all of a process may be locked (`core.lock_memory`)."""
     if affinity.may_lock_all():
         return Check("lock all", "ok", "all of a process may be locked")
-    return Check("lock all", "warn", "the rings alone, within the limit", "LimitMEMLOCK=infinity in the unit")
+    return Check("lock all", "warn", "the rings and the pools, within the limit", "LimitMEMLOCK=infinity in the unit")
 
 
 def wake_up() -> Check:

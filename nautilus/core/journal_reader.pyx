@@ -244,7 +244,7 @@ cdef class JournalReader:
             self.dropped_bytes += kept - cursor.offset
             damage = JournalDamage(name, cursor.offset, "stray bytes", "zeros behind the last record",
                                    f"data up to byte {end}")
-        elif cursor.size > whole:
+        elif cursor.size > whole and not (self.seal and cursor.size == cursor.offset):
             damage = JournalDamage(name, whole, "stray bytes", f"a file of {whole} bytes", f"{cursor.size} bytes")
         elif cursor.size < whole and not (self.seal and cursor.size == cursor.offset):
             damage = JournalDamage(name, self.cut_offset, "cut", f"a file of {whole} bytes", f"{cursor.size} bytes")
