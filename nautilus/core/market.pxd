@@ -19,7 +19,7 @@ a fill. What they lead to (`special_new`, `special_fill`, `settle`) lives in fil
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from nautilus.core.order_index cimport order_index_t
-from nautilus.core.pages cimport ladder_t, level_t, pages_t
+from nautilus.core.pages cimport ladder_t, pages_t
 from nautilus.core.pool cimport pool_t
 
 cdef extern from *:

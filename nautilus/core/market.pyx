@@ -52,7 +52,7 @@ from nautilus.core.pages cimport (
     pages_close,
     pages_open,
 )
-from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_pop, pool_push, pool_t, pool_take
+from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_pop, pool_push, pool_take
 from nautilus.core.types cimport (
     COMMAND_CANCEL,
     COMMAND_NEW,
@@ -87,7 +87,6 @@ from nautilus.core.types cimport (
     REASON_CONTINGENT,
     REASON_DUPLICATE_ORDER,
     REASON_MALFORMED,
-    REASON_ORDER_ID,
     REASON_POOL_FULL,
     REASON_PRICE,
     REASON_QUANTITY,
