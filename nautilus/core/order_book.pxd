@@ -266,9 +266,7 @@ cdef inline void books_prefetch_levels(
     """Asks for the levels of a known order and of a price near the touch, and the order's neighbours."""
     cdef const order_book_t* book = &b.books[index]
     cdef const resting_t* order = resting_at(b, slot_at(b, home).order)
-    cdef uint32_t level = ladder_at_hand(&b.pages, &book.sides[side], rank_near(book, side, price))
-    prefetch_line(&b.pages.levels[level])
-    prefetch_line(&b.pages.blocks[level >> 6])
+    prefetch_line(&b.pages.levels[ladder_at_hand(&b.pages, &book.sides[side], rank_near(book, side, price))])
     prefetch_line(&b.pages.levels[order.level])
     prefetch_line(resting_at(b, order.next))
     prefetch_line(resting_at(b, order.prev))
