@@ -44,12 +44,11 @@ cdef extern from *:
         uint16_t locate;
         uint8_t  kind, side;
     } itch_action_t;
-    typedef struct itch_places_t { uint8_t length, new_order_id, quantity, price, side; } itch_places_t;
+    typedef struct itch_places_t { uint8_t length, quantity, price, side; } itch_places_t;
     /* Offset 11 is within every message of 19 bytes and more. A length of 0: of no concern to a book. */
     __attribute__((unused)) static const itch_places_t ITCH_PLACES[256] = {
-        ['A'] = {36, 11, 20, 32, 19}, ['F'] = {40, 11, 20, 32, 19}, ['E'] = {31, 11, 19, 11, 11},
-        ['C'] = {36, 11, 19, 11, 11}, ['X'] = {23, 11, 19, 11, 11}, ['D'] = {19, 11, 11, 11, 11},
-        ['U'] = {35, 19, 27, 31, 11},
+        ['A'] = {36, 20, 32, 19}, ['F'] = {40, 20, 32, 19}, ['E'] = {31, 19, 11, 11}, ['C'] = {36, 19, 11, 11},
+        ['X'] = {23, 19, 11, 11}, ['D'] = {19, 11, 11, 11}, ['U'] = {35, 27, 31, 11},
     };
     #endif
     """
@@ -65,7 +64,6 @@ cdef extern from *:
         uint8_t side
     ctypedef struct itch_places_t:
         uint8_t length
-        uint8_t new_order_id
         uint8_t quantity
         uint8_t price
         uint8_t side

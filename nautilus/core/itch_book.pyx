@@ -176,7 +176,7 @@ cdef class ItchBookBuilder:
                 kind = at[0]
                 length = ITCH_LENGTH[kind]
             places = &ITCH_PLACES[kind]
-            if length != places.length or length == 0 or end - at < prefix + length:
+            if (length != places.length) | (length == 0) | (end - at < prefix + length):
                 status = self._other(run, &at, prefix, length, kind)
                 if status != ITCH_OK:
                     break
@@ -186,7 +186,6 @@ cdef class ItchBookBuilder:
             action.kind = kind
             action.locate = itch_u16(at + 1)
             action.order_id = itch_u64(at + 11)
-            action.new_order_id = itch_u64(at + places.new_order_id)
             action.quantity = itch_u32(at + places.quantity)
             action.price = itch_u32(at + places.price)
             action.side = at[places.side]
@@ -199,6 +198,7 @@ cdef class ItchBookBuilder:
             action.home = home_of(b, action.order_id)
             prefetch_line(slot_at(b, action.home))
             if kind == c"U":
+                action.new_order_id = itch_u64(at + 19)
                 prefetch_line(slot_at(b, home_of(b, action.new_order_id)))
             at += length
             action += 1
@@ -249,7 +249,7 @@ cdef class ItchBookBuilder:
             a = &actions[i]
             index = a.index
             if a.kind == c"A" or a.kind == c"F":
-                if a.price == 0 or a.quantity == 0:
+                if (a.price == 0) | (a.quantity == 0):
                     self.void_orders += 1
                     continue
                 if index == 0:

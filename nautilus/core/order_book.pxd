@@ -9,6 +9,7 @@ Cache lines per operation: slot of the index (1), order (1), level (1), neighbou
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from nautilus.core.inlining cimport inlined_int
 from nautilus.core.ladder cimport ladder_at_hand, ladder_give, ladder_level, ladder_mark, level_rank
 from nautilus.core.pages cimport (
     LADDER_EMPTY,
@@ -272,7 +273,7 @@ cdef inline void books_prefetch_levels(
     prefetch_line(resting_at(b, order.prev))
 
 
-cdef inline int books_join(
+cdef inline inlined_int books_join(
     books_t* b, uint32_t index, uint32_t side, uint32_t owner_bits, int64_t price, uint64_t order_id, int64_t quantity
 ) noexcept nogil:
     """A new order at the end of its level's queue; the caller enters it in the index. Its index in `b.orders`, or a status."""
