@@ -338,7 +338,7 @@ cdef inline void books_remove(books_t* b, uint32_t home, order_slot_t* slot) noe
     books_leave(b, number, resting_at(b, number))
 
 
-cdef inline int books_add(
+cdef inline inlined_int books_add(
     books_t* b, uint32_t home, uint32_t index, uint32_t side, int64_t price, uint64_t order_id, int64_t quantity
 ) noexcept nogil:
     cdef order_slot_t* old = books_slot(b, home, index, order_id)
