@@ -4,55 +4,7 @@
 # the links are written without one (`ladder_choose`); what is rare is marked as such and leaves through a function.
 
 
-# ---- Queues
-
-cdef inline void queue_join(market_t* m, uint32_t slot, order_t* order, uint32_t level) noexcept nogil:
-    """The order goes to the back of a level that `ladder_take` has marked."""
-    cdef level_t* lv = &m.pages.levels[level]
-    cdef uint32_t tail = lv.tail
-    pair_put(&order.next, 0, tail)
-    order.level = level
-    ladder_choose(tail, &m.orders[tail].next, &lv.head)[0] = slot
-    lv.tail = slot
-    lv.quantity += order.leaves
-
-
-cdef inline inlined_int queue_begin(
-    market_t* m, uint32_t slot, order_t* order, ladder_t* ladder, uint32_t level, int64_t rank, int64_t leaves
-) noexcept nogil:
-    """The same for `ladder_level`: the first order of a level marks it."""
-    cdef level_t* lv = &m.pages.levels[level]
-    cdef uint32_t tail = lv.tail
-    if tail:
-        pair_put(&order.next, 0, tail)
-        m.orders[tail].next = slot
-        lv.tail = slot
-        lv.quantity += leaves
-        return 0
-    pair_put(&order.next, 0, 0)
-    pair_put(&lv.head, slot, slot)
-    lv.quantity = leaves
-    ladder_mark(&m.pages, ladder, level, rank)
-    return 0
-
-
-cdef inline inlined_int queue_leave(market_t* m, order_t* order) noexcept nogil:
-    """The order leaves its queue, which may close. Its own links stay as they were."""
-    cdef uint32_t level = order.level
-    cdef level_t* lv = &m.pages.levels[level]
-    cdef uint32_t following, before
-    if pair_get(&order.next) == 0:      # alone
-        pair_put(&lv.head, 0, 0)
-        lv.quantity = 0
-        ladder_give(&m.pages, level_ladder(&m.pages, level), level)
-        return 0
-    following = order.next
-    before = order.prev
-    ladder_choose(before, &m.orders[before].next, &lv.head)[0] = following
-    ladder_choose(following, &m.orders[following].prev, &lv.tail)[0] = before
-    lv.quantity -= order.leaves
-    return 0
-
+# ---- Matching
 
 cdef inline void order_close(market_t* m, uint32_t slot, order_t* order, bint keep) noexcept nogil:
     """The order, in no queue any more, is over. A kept one stays readable until `market_give`."""
@@ -65,8 +17,6 @@ cdef inline void order_close(market_t* m, uint32_t slot, order_t* order, bint ke
 cdef inline int64_t order_price(const market_t* m, const order_t* order) noexcept nogil:
     return rank_of(order.side, level_rank(&m.pages, order.level))
 
-
-# ---- Matching
 
 cdef inline inlined_int match(market_t* m, book_t* book, aggressor_t* a, bint keep) noexcept nogil:
     """Fills the aggressor as far as it goes; what is left stays in `leaves`, `reason` is set where it was stopped."""
@@ -127,13 +77,6 @@ cdef inline void new_ended(
         market_report(m, EVENT_CANCELLED, side, reason, REPORT_ORDER_DONE, id, 0, price, leaves)
     if slot:
         order_close(m, slot, &m.orders[slot], keep)
-
-
-cdef inline void order_put(order_t* order, uint32_t id, int64_t leaves, uint32_t owner, uint32_t side) noexcept nogil:
-    """A plain order, but for its links and level."""
-    order.id = id
-    order.leaves = leaves
-    pair_put(<uint32_t*>&order.owner, owner | side << 16, 0)    # no flags, no side record
 
 
 cdef inline void plain_rest(

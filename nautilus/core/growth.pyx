@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from nautilus.core.kernel cimport Kernel
 from nautilus.core.memory cimport bind_region, prefault_region
-from nautilus.core.order_ids cimport order_slot_t
+from nautilus.core.order_index cimport bucket_t, index_buckets
 from nautilus.core.pages cimport level_t
 from nautilus.core.pool cimport (
     pool_begin,
@@ -79,8 +79,8 @@ cdef int growth_begin(kernel_t* k, uint32_t orders, bint lock, int node) noexcep
     other = begin(&k.market.pages.node_pool, 2 * pages, lock, node, leader, NULL, 0)
     error = error if error else other
     other = begin(&k.lots, orders // 16, lock, node, leader, NULL, 0)
-    # Its places are used in no order: all of it, 16 bytes an order of the capacity.
-    prefault_region(k.order_map.slots, (<size_t>k.order_map.mask + 1) * sizeof(order_slot_t))
+    # The tables up to the one for so many; each is used in no order.
+    prefault_region(k.order_map.index.region, 2 * index_buckets(min(orders, k.capacity)) * sizeof(bucket_t))
     return error if error else other
 
 

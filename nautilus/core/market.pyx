@@ -10,7 +10,6 @@ from nautilus.core.ladder cimport (
     ladder_find,
     ladder_give,
     ladder_level,
-    ladder_mark,
     ladder_open,
     ladder_take,
     ladder_worse,
@@ -20,21 +19,21 @@ from nautilus.core.ladder cimport (
 )
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_index cimport (
-    INDEX_FIRST_BITS,
-    INDEX_IN_BUCKET,
     INDEX_NARROW,
     bucket_t,
     index_add,
     index_bucket,
+    index_buckets,
+    index_close,
     index_double,
     index_equal,
     index_first,
     index_home,
     index_key,
     index_move,
+    index_open,
     index_remove,
     index_table_t,
-    index_use,
     order_index_t,
 )
 from nautilus.core.pages cimport (
@@ -53,6 +52,7 @@ from nautilus.core.pages cimport (
     pages_open,
 )
 from nautilus.core.pool cimport pool_close, pool_give, pool_open, pool_pop, pool_push, pool_take
+from nautilus.core.queues cimport order_put, queue_begin, queue_join, queue_leave
 from nautilus.core.types cimport (
     COMMAND_CANCEL,
     COMMAND_NEW,

@@ -4,31 +4,12 @@
 # `names.narrow` is 0 and every look-up takes the long way here.
 
 cdef int names_open(market_t* m, uint64_t orders) noexcept nogil:
-    cdef order_index_t* x = &m.names
-    x.region_buckets = 2 * names_buckets(orders)
-    x.region = <bucket_t*>map_region(x.region_buckets * sizeof(bucket_t), True)
     m.highs = <uint32_t*>map_region((orders + 1) * sizeof(uint32_t), False)
-    if x.region == NULL or m.highs == NULL:
-        return -1
-    index_use(x, INDEX_FIRST_BITS)
-    x.narrow = INDEX_NARROW
-    # Where the loader put it and where memory lies is not known outside; no report depends on it.
-    x.seed = (<uint64_t><size_t>x.region >> 12 ^ <uint64_t><size_t>m >> 4) * <uint64_t>0xD6E8FEB86659FD93 | 1
-    x.seed ^= <uint64_t>0x9E3779B97F4A7C15 & ~<uint64_t>1
-    return 0
-
-
-cdef uint64_t names_buckets(uint64_t orders) noexcept nogil:
-    """Of the table for so many orders."""
-    cdef uint64_t buckets = (<uint64_t>1) << INDEX_FIRST_BITS
-    while INDEX_IN_BUCKET * buckets < orders:
-        buckets <<= 1
-    return buckets
+    return -1 if m.highs == NULL else index_open(&m.names, orders, True)
 
 
 cdef void names_close(market_t* m) noexcept nogil:
-    if m.names.region != NULL:
-        unmap_region(m.names.region, m.names.region_buckets * sizeof(bucket_t))
+    index_close(&m.names)
     if m.highs != NULL:
         unmap_region(m.highs, (<size_t>m.order_pool.capacity + 1) * sizeof(uint32_t))
 
@@ -36,7 +17,7 @@ cdef void names_close(market_t* m) noexcept nogil:
 cdef void names_warm(market_t* m, uint64_t orders) noexcept nogil:
     """Commits the tables up to the one for so many orders. It still begins with the smallest: lines of a table that is
     larger than its orders ask for are cold lines."""
-    touch(m.names.region, 2 * names_buckets(orders) * sizeof(bucket_t))
+    touch(m.names.region, 2 * index_buckets(orders) * sizeof(bucket_t))
 
 
 cdef inline void names_narrow(market_t* m) noexcept nogil:

@@ -1,35 +1,34 @@
 """Order ids: where an open order is, and which closed ids are remembered. One thread.
 
-`order_map_t` finds the record of an open order by (account, id). A slot is 8 bytes, the 32-bit hash and the record's
-index; the record itself proves the match, and it is needed anyway. Eight consecutive ids share a cache line.
+`order_map_t` finds the record of an open order by (account, id), through the buckets of order_index.pxd: it grows with
+the orders that are open at once, so its lines stay in the caches. An entry holds 32 bits of hash; the record itself
+proves the match, and it is needed anyway.
 
-`id_set_t` remembers closed ids, one bit each: a slot holds 64 consecutive ids, so the last 2^20 of a counting sender
-fit into half a megabyte. It starts small and doubles with the groups that it holds, without a stall: its address range
-is reserved when it is opened, and each `id_add` moves a few groups over. Until all are moved a group is looked for in
-the new half first; one that was moved stays behind with no bits, so that chains through it still hold.
-
-Both are open addressing with linear probing and deletion that shifts back (Knuth, TAOCP vol. 3, 6.4, algorithm R).
+`id_set_t` remembers closed ids, one bit each: a slot holds 192 consecutive ids, so the last 2^20 of a counting sender
+fit into half a megabyte, and those that close now into a few lines. It starts small and doubles with the groups that it
+holds, without a stall: its address range is reserved when it is opened, and each `id_add` moves a few groups over.
+Until all are moved a group is looked for in the new half first; one that was moved stays behind with no bits, so that
+chains through it still hold. Open addressing with linear probing and deletion that shifts back (Knuth, TAOCP vol. 3,
+6.4, algorithm R).
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 
 from nautilus.core.hashmap cimport map_mix, prefetch_line
+from nautilus.core.order_index cimport (
+    bucket_t, index_add, index_bucket, index_double, index_equal, index_first, index_key, index_move, index_remove, order_index_t)
 
 cdef enum:
-    ID_SET_FIRST_SLOTS = 1024
+    ID_SET_FIRST_SLOTS = 512
+    ID_SET_IN_GROUP = 192       # ids
     ID_SET_MOVED_AT_ONCE = 4    # slots that one id_add moves, and later clears, of the half left behind
 
-ctypedef struct order_slot_t:
-    uint32_t hash
-    uint32_t index              # 0: empty
-
 ctypedef struct order_map_t:
-    order_slot_t* slots
-    uint64_t mask
+    order_index_t index
 
 ctypedef struct id_group_t:
-    uint64_t key                # id / 64 + 1; 0: empty
-    uint64_t bits
+    uint64_t key                # id / 192 + 1; 0: empty
+    uint64_t bits[3]
 
 ctypedef struct id_table_t:
     id_group_t* groups
@@ -46,39 +45,43 @@ ctypedef struct id_set_t:
 
 
 cdef inline uint32_t order_hash(uint32_t account, uint64_t order_id) noexcept nogil:
-    return (<uint32_t>map_mix((order_id >> 3) ^ (<uint64_t>account << 40)) << 3) | <uint32_t>(order_id & 7)
+    """What is left to do for a hash, a multiplication, the index does."""
+    return index_key(order_id) ^ account * <uint32_t>0x85EBCA6B
 
 
 cdef inline void order_map_prefetch(const order_map_t* map, uint32_t hash) noexcept nogil:
-    prefetch_line(&map.slots[hash & map.mask])
+    prefetch_line(index_bucket(&map.index, hash))
 
 
-cdef inline void order_map_put(order_map_t* map, uint32_t hash, uint32_t index) noexcept nogil:
-    """Adds a record that is not there yet; there is room, the map has twice as many slots as there are records."""
-    cdef uint64_t at = hash & map.mask
-    while map.slots[at].index:
-        at = (at + 1) & map.mask
-    map.slots[at].hash = hash
-    map.slots[at].index = index
+cdef inline uint32_t order_map_likely(const order_map_t* map, uint32_t hash) noexcept nogil:
+    """The record that most likely has that hash, 0: most likely none."""
+    cdef const bucket_t* bucket = index_bucket(&map.index, hash)
+    cdef uint32_t found = index_equal(bucket.keys, hash)
+    return bucket.slots[index_first(found)] if found else 0
 
 
-cdef inline void order_map_delete(order_map_t* map, uint32_t hash, uint32_t index) noexcept nogil:
+cdef inline void order_map_put(order_map_t* map, uint32_t hash, uint32_t slot) noexcept nogil:
+    """Adds a record that is not there yet; there is room."""
+    index_add(&map.index, hash, slot)
+    map.index.used += 1
+    if map.index.old.buckets != NULL or map.index.used >= map.index.limit:
+        order_map_grow(map)
+
+
+cdef inline void order_map_delete(order_map_t* map, uint32_t hash, uint32_t slot) noexcept nogil:
     """Takes a record out that is there."""
-    cdef uint64_t hole = hash & map.mask
-    cdef uint64_t at, home
-    while map.slots[hole].index != index:
-        hole = (hole + 1) & map.mask
-    at = hole
-    while True:
-        at = (at + 1) & map.mask
-        if map.slots[at].index == 0:
-            break
-        home = map.slots[at].hash & map.mask
-        # It may move back unless its home lies behind the hole, on the way to where it is now.
-        if ((at - home) & map.mask) >= ((at - hole) & map.mask):
-            map.slots[hole] = map.slots[at]
-            hole = at
-    map.slots[hole].index = 0
+    map.index.used -= 1
+    if not index_remove(&map.index, &map.index.now, hash, slot):
+        index_remove(&map.index, &map.index.old, hash, slot)
+
+
+cdef inline uint64_t id_key(uint64_t order_id) noexcept nogil:
+    return order_id // ID_SET_IN_GROUP + 1
+
+
+cdef inline uint64_t* id_word(id_group_t* group, uint64_t order_id) noexcept nogil:
+    """The word of the group that has the id's bit, bit `order_id & 63`."""
+    return &group.bits[(order_id >> 6) % 3]
 
 
 cdef inline id_group_t* id_group(const id_table_t* table, uint64_t key) noexcept nogil:
@@ -90,17 +93,18 @@ cdef inline id_group_t* id_group(const id_table_t* table, uint64_t key) noexcept
 
 
 cdef inline bint id_known(const id_set_t* ids, uint64_t order_id) noexcept nogil:
-    cdef uint64_t key = (order_id >> 6) + 1
-    cdef uint64_t bits = id_group(&ids.now, key).bits
+    cdef uint64_t key = id_key(order_id)
+    cdef uint64_t bits = id_word(id_group(&ids.now, key), order_id)[0]
     if ids.old.groups != NULL:
-        bits |= id_group(&ids.old, key).bits
+        bits |= id_word(id_group(&ids.old, key), order_id)[0]
     return (bits >> (order_id & 63)) & 1
 
 
 cdef inline void id_prefetch(const id_set_t* ids, uint64_t order_id) noexcept nogil:
-    prefetch_line(&ids.now.groups[map_mix((order_id >> 6) + 1) & ids.now.mask])
+    prefetch_line(&ids.now.groups[map_mix(id_key(order_id)) & ids.now.mask])
 
 
+cdef void order_map_grow(order_map_t* map) noexcept nogil        # a little of the move to a larger table
 cdef int order_map_open(order_map_t* map, uint64_t capacity, bint huge) noexcept nogil
 cdef void order_map_close(order_map_t* map) noexcept nogil
 cdef int id_set_open(id_set_t* ids, uint64_t most, bint huge) noexcept nogil     # for at most so many ids

@@ -3,23 +3,25 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from nautilus.core.hashmap cimport map_mix, prefetch_line
 from nautilus.core.memory cimport map_region, unmap_region
+from nautilus.core.order_index cimport index_close, index_equal, index_first, index_home, index_open, index_table_t
 
 
 cdef int order_map_open(order_map_t* map, uint64_t capacity, bint huge) noexcept nogil:
     """0, or -1 where the memory cannot be had."""
-    cdef uint64_t slots = 16
-    while slots < 2 * capacity:
-        slots <<= 1
-    map.mask = slots - 1
-    map.slots = <order_slot_t*>map_region(slots * sizeof(order_slot_t), huge)
-    return 0 if map.slots != NULL else -1
+    return index_open(&map.index, capacity, huge)
 
 
 cdef void order_map_close(order_map_t* map) noexcept nogil:
-    if map.slots != NULL:
-        unmap_region(map.slots, (map.mask + 1) * sizeof(order_slot_t))
-        map.slots = NULL
+    index_close(&map.index)
+
+
+cdef void order_map_grow(order_map_t* map) noexcept nogil:
+    if map.index.old.buckets == NULL:
+        index_double(&map.index)
+    if map.index.old.buckets != NULL:
+        index_move(&map.index)
 
 
 cdef int id_set_open(id_set_t* ids, uint64_t most, bint huge) noexcept nogil:
@@ -40,11 +42,15 @@ cdef void id_set_close(id_set_t* ids) noexcept nogil:
         ids.region = NULL
 
 
+cdef inline bint id_any(const id_group_t* group) noexcept nogil:
+    return (group.bits[0] | group.bits[1] | group.bits[2]) != 0
+
+
 cdef void id_move(id_set_t* ids, id_group_t* group) noexcept nogil:
     """Takes a group that was left behind over, if it still has bits."""
-    if group.bits:
+    if id_any(group):
         id_group(&ids.now, group.key)[0] = group[0]
-        group.bits = 0
+        group.bits[0] = group.bits[1] = group.bits[2] = 0
 
 
 cdef void id_tidy(id_set_t* ids) noexcept nogil:
@@ -60,6 +66,10 @@ cdef void id_tidy(id_set_t* ids) noexcept nogil:
         else:
             ids.old.groups = NULL
             return
+    # Where the next ones go is fetched one turn before.
+    for i in range(ID_SET_MOVED_AT_ONCE):
+        if ids.moved + i <= ids.old.mask:
+            prefetch_line(&ids.now.groups[map_mix(ids.old.groups[ids.moved + i].key) & ids.now.mask])
 
 
 cdef void id_grow(id_set_t* ids) noexcept nogil:
@@ -84,21 +94,21 @@ cdef void id_add(id_set_t* ids, uint64_t order_id) noexcept nogil:
         id_tidy(ids)
     elif ids.used * 2 > ids.now.mask + 1 and ids.now.mask + 1 < ids.limit:
         id_grow(ids)
-    group = id_here(ids, (order_id >> 6) + 1)
+    group = id_here(ids, id_key(order_id))
     if group.key == 0:
-        group.key = (order_id >> 6) + 1
+        group.key = id_key(order_id)
         ids.used += 1
-    group.bits |= (<uint64_t>1) << (order_id & 63)
+    id_word(group, order_id)[0] |= (<uint64_t>1) << (order_id & 63)
 
 
 cdef void id_forget(id_set_t* ids, uint64_t order_id) noexcept nogil:
     """Forgets an id; one that is not there is left alone."""
-    cdef id_group_t* group = id_here(ids, (order_id >> 6) + 1)
+    cdef id_group_t* group = id_here(ids, id_key(order_id))
     cdef uint64_t hole, at, home, mask = ids.now.mask
     if group.key == 0:
         return
-    group.bits &= ~((<uint64_t>1) << (order_id & 63))
-    if group.bits:
+    id_word(group, order_id)[0] &= ~((<uint64_t>1) << (order_id & 63))
+    if id_any(group):
         return
     hole = group - ids.now.groups
     at = hole
@@ -110,8 +120,7 @@ cdef void id_forget(id_set_t* ids, uint64_t order_id) noexcept nogil:
         if ((at - home) & mask) >= ((at - hole) & mask):
             ids.now.groups[hole] = ids.now.groups[at]
             hole = at
-    ids.now.groups[hole].key = 0
-    ids.now.groups[hole].bits = 0
+    memset(&ids.now.groups[hole], 0, sizeof(id_group_t))
     ids.used -= 1
 
 
@@ -147,7 +156,7 @@ cdef class IdSet:
 
     @property
     def groups(self):
-        """Groups of 64 ids in use."""
+        """Groups of 192 ids in use."""
         return self.ids.used
 
 
@@ -176,13 +185,22 @@ cdef class OrderMap:
 
     def get(self, uint32_t account, uint64_t order_id):
         """Its index, 0 where it is not there."""
-        cdef uint32_t hash = order_hash(account, order_id)
-        cdef uint64_t at = hash & self.map.mask
-        while self.map.slots[at].index:
-            if self.map.slots[at].hash == hash and self.keys[self.map.slots[at].index] == (account, order_id):
-                return self.map.slots[at].index
-            at = (at + 1) & self.map.mask
-        return 0
+        return self.get_in(&self.map.index.now, account, order_id) or (
+            self.map.index.old.buckets != NULL and self.get_in(&self.map.index.old, account, order_id)) or 0
+
+    cdef object get_in(self, const index_table_t* table, uint32_t account, uint64_t order_id):
+        cdef uint32_t hash = order_hash(account, order_id), found
+        cdef uint64_t at = index_home(&self.map.index, table, hash)
+        while True:
+            found = index_equal(table.buckets[at].keys, hash)
+            while found:
+                slot = table.buckets[at].slots[index_first(found)]
+                if slot and self.keys[slot] == (account, order_id):
+                    return slot
+                found &= found - 1
+            if table.buckets[at].passed == 0:
+                return 0
+            at = (at + 1) & table.mask
 
     def delete(self, uint32_t index):
         """Takes a record out."""

@@ -14,6 +14,8 @@ Until all are moved a search looks into the old table too.
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from nautilus.core.memory cimport map_region, unmap_region
+
 cdef extern from *:
     """
     #ifndef NAUTILUS_ORDER_INDEX_H
@@ -164,3 +166,31 @@ cdef inline bint index_move(order_index_t* x) noexcept nogil:
         x.old.buckets = NULL
         return True
     return False
+
+
+cdef inline uint64_t index_buckets(uint64_t orders) noexcept nogil:
+    """Of the table for so many orders."""
+    cdef uint64_t buckets = (<uint64_t>1) << INDEX_FIRST_BITS
+    while INDEX_IN_BUCKET * buckets < orders:
+        buckets <<= 1
+    return buckets
+
+
+cdef inline int index_open(order_index_t* x, uint64_t orders, bint huge) noexcept nogil:
+    """For at most so many orders at once. 0, or -1 where the memory cannot be had."""
+    x.region_buckets = 2 * index_buckets(orders)
+    x.region = <bucket_t*>map_region(x.region_buckets * sizeof(bucket_t), huge)
+    if x.region == NULL:
+        return -1
+    index_use(x, INDEX_FIRST_BITS)
+    x.narrow = INDEX_NARROW
+    # Where the loader put it and where memory lies is not known outside; nothing that is told depends on it.
+    x.seed = (<uint64_t><size_t>x.region >> 12 ^ <uint64_t><size_t>x >> 4) * <uint64_t>0xD6E8FEB86659FD93 | 1
+    x.seed ^= <uint64_t>0x9E3779B97F4A7C15 & ~<uint64_t>1
+    return 0
+
+
+cdef inline void index_close(order_index_t* x) noexcept nogil:
+    if x.region != NULL:
+        unmap_region(x.region, x.region_buckets * sizeof(bucket_t))
+        x.region = NULL

@@ -10,10 +10,12 @@ from nautilus.core.events cimport event_write, events_hash, record_clear
 from nautilus.core.hashing cimport xxh64_records, xxh64_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put_hash, journal_put_hashed, journal_t
-from nautilus.core.ladder cimport ladder_t
+from nautilus.core.inlining cimport apart_int
+from nautilus.core.ladder cimport ladder_level
 from nautilus.core.limits cimport pair_add
 from nautilus.core.market cimport (
     GROUP_MEMBERS,
+    book_t,
     extra_t,
     intent_t,
     market_amend,
@@ -22,7 +24,6 @@ from nautilus.core.market cimport (
     market_group,
     market_indicate,
     market_new,
-    market_remove,
     market_replace,
     market_room,
     market_slid,
@@ -32,11 +33,15 @@ from nautilus.core.market cimport (
     market_unlikely,
     rank_of,
 )
+from nautilus.core.market cimport order_t as resting_t
 from nautilus.core.money cimport money_above, money_value
 from nautilus.core.order_ids cimport (
-    id_known, id_prefetch, order_hash, order_map_delete, order_map_prefetch)
+    id_known, id_prefetch, order_hash, order_map_delete, order_map_likely, order_map_prefetch)
+from nautilus.core.pages cimport ladder_t, page_at_hand
+from nautilus.core.pool cimport pool_give, pool_take
 from nautilus.core.positions cimport position_t
 from nautilus.core.pretrade cimport pretrade_check
+from nautilus.core.queues cimport order_put, queue_begin, queue_leave
 from nautilus.core.reports cimport (
     command_end, order_closed, order_remove, reduce_join, take_notices, take_reports, take_reports_after, work)
 from nautilus.core.risk cimport intent_t as checked_t
@@ -77,6 +82,7 @@ from nautilus.core.types cimport (
     EVENT_DUPLICATE,
     EVENT_EXPIRED,
     EVENT_REJECTED,
+    EVENT_REPLACED,
     FLAG_GROUP_OCO,
     FLAG_POST_ONLY,
     FLAG_REDUCE_ONLY,
@@ -436,6 +442,8 @@ cdef inline void dispatch(kernel_t* k, const command_t* c, const ahead_t* ahead)
             return                  # nothing follows from it
         cancel_order(k, c)
     elif c.kind == COMMAND_REPLACE:
+        if plain_replace(k, c, ahead):
+            return
         replace_order(k, c)
     elif c.kind == 0 or c.kind > COMMAND_VENUE_UNKNOWN:
         reject(k, c, REASON_MALFORMED)

@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from nautilus.core.hashing cimport xxh64_t
 from nautilus.core.hashmap cimport map_find, map_t
 from nautilus.core.market cimport market_t
+from nautilus.core.order_index cimport bucket_t, index_equal, index_first, index_home, index_table_t
 from nautilus.core.order_ids cimport id_set_t, order_hash, order_map_put, order_map_t
 from nautilus.core.money cimport int128_t
 from nautilus.core.pool cimport pool_t
@@ -248,21 +249,33 @@ cdef inline order_t* order_at(const kernel_t* k, uint32_t index) noexcept nogil:
     return &k.orders[index]
 
 
+cdef inline uint32_t order_in(
+    const kernel_t* k, const index_table_t* table, uint32_t account, uint64_t order_id, uint32_t hash
+) noexcept nogil:
+    cdef uint64_t at = index_home(&k.order_map.index, table, hash)
+    cdef const bucket_t* bucket
+    cdef uint32_t found, slot
+    while True:
+        bucket = &table.buckets[at]
+        found = index_equal(bucket.keys, hash)
+        while found:
+            slot = bucket.slots[index_first(found)]
+            if slot and order_at(k, slot).order_id == order_id and order_at(k, slot).account == account:
+                return slot
+            found &= found - 1
+        if bucket.passed == 0:
+            return 0
+        at = (at + 1) & table.mask
+
+
 cdef inline uint32_t order_found(
     const kernel_t* k, uint32_t account, uint64_t order_id, uint32_t hash
 ) noexcept nogil:
     """Record of an open order of the account (an index), 0 where there is none. `hash`: `order_hash` of both."""
-    cdef uint64_t at = hash & k.order_map.mask
-    cdef uint32_t index = k.order_map.slots[at].index
-    while index:
-        if (
-            k.order_map.slots[at].hash == hash and order_at(k, index).order_id == order_id
-            and order_at(k, index).account == account
-        ):
-            return index
-        at = (at + 1) & k.order_map.mask
-        index = k.order_map.slots[at].index
-    return 0
+    cdef uint32_t slot = order_in(k, &k.order_map.index.now, account, order_id, hash)
+    if slot == 0 and k.order_map.index.old.buckets != NULL:
+        slot = order_in(k, &k.order_map.index.old, account, order_id, hash)
+    return slot
 
 
 cdef inline uint32_t order_of(const kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil:
