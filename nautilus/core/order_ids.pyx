@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from nautilus.core.hashmap cimport map_mix, prefetch_line
+from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.order_index cimport index_close, index_equal, index_first, index_home, index_open, index_table_t
 
@@ -24,15 +24,33 @@ cdef void order_map_grow(order_map_t* map) noexcept nogil:
         index_move(&map.index)
 
 
+cdef void id_use(id_set_t* ids, id_group_t* groups, uint64_t slots) noexcept nogil:
+    ids.now.groups = groups
+    ids.now.mask = slots - 1
+    ids.now.shift = 64
+    while slots > 1:
+        slots >>= 1
+        ids.now.shift -= 1
+
+
+cdef void id_most(id_set_t* ids) noexcept nogil:
+    """Where the short way of `id_add` ends: at once while there is something to move."""
+    ids.most = (ids.now.mask + 1) // 2 if ids.now.mask + 1 < ids.limit else ~<uint64_t>0
+    if ids.old.groups != NULL:
+        ids.most = 0
+
+
 cdef int id_set_open(id_set_t* ids, uint64_t most, bint huge) noexcept nogil:
     """0, or -1 where the memory cannot be had."""
     memset(ids, 0, sizeof(id_set_t))
     ids.limit = 16
     while ids.limit < 2 * most:
         ids.limit <<= 1
-    ids.now.mask = (ids.limit if ids.limit < ID_SET_FIRST_SLOTS else <uint64_t>ID_SET_FIRST_SLOTS) - 1
     ids.region = <id_group_t*>map_region(2 * ids.limit * sizeof(id_group_t), huge)
-    ids.now.groups = ids.region
+    id_use(ids, ids.region, ids.limit if ids.limit < ID_SET_FIRST_SLOTS else <uint64_t>ID_SET_FIRST_SLOTS)
+    id_most(ids)
+    # Where memory lies is not known outside; nothing that is told depends on it.
+    ids.seed = ((<uint64_t><size_t>ids.region >> 12) * <uint64_t>0xD6E8FEB86659FD93) ^ <uint64_t>0x9E3779B97F4A7C15 | 1
     return 0 if ids.region != NULL else -1
 
 
@@ -49,7 +67,7 @@ cdef inline bint id_any(const id_group_t* group) noexcept nogil:
 cdef void id_move(id_set_t* ids, id_group_t* group) noexcept nogil:
     """Takes a group that was left behind over, if it still has bits."""
     if id_any(group):
-        id_group(&ids.now, group.key)[0] = group[0]
+        id_group(ids, &ids.now, group.key)[0] = group[0]
         group.bits[0] = group.bits[1] = group.bits[2] = 0
 
 
@@ -65,40 +83,31 @@ cdef void id_tidy(id_set_t* ids) noexcept nogil:
             ids.cleared += 1
         else:
             ids.old.groups = NULL
+            id_most(ids)
             return
     # Where the next ones go is fetched one turn before.
     for i in range(ID_SET_MOVED_AT_ONCE):
         if ids.moved + i <= ids.old.mask:
-            prefetch_line(&ids.now.groups[map_mix(ids.old.groups[ids.moved + i].key) & ids.now.mask])
-
-
-cdef void id_grow(id_set_t* ids) noexcept nogil:
-    ids.old = ids.now
-    ids.moved = 0
-    ids.cleared = 0
-    ids.now.mask = ids.old.mask * 2 + 1
-    ids.now.groups = ids.region + (ids.limit if ids.old.groups == ids.region else 0)
+            prefetch_line(&ids.now.groups[id_home(ids, &ids.now, ids.old.groups[ids.moved + i].key)])
 
 
 cdef id_group_t* id_here(id_set_t* ids, uint64_t key) noexcept nogil:
     """The group of that key in the table of now, moved over first where it was left behind."""
     if ids.old.groups != NULL and ids.moved <= ids.old.mask:
-        id_move(ids, id_group(&ids.old, key))
-    return id_group(&ids.now, key)
+        id_move(ids, id_group(ids, &ids.old, key))
+    return id_group(ids, &ids.now, key)
 
 
-cdef void id_add(id_set_t* ids, uint64_t order_id) noexcept nogil:
-    """Remembers an id that is not there."""
-    cdef id_group_t* group
+cdef void id_grow(id_set_t* ids, uint64_t order_id) noexcept nogil:
     if ids.old.groups != NULL:
         id_tidy(ids)
-    elif ids.used * 2 > ids.now.mask + 1 and ids.now.mask + 1 < ids.limit:
-        id_grow(ids)
-    group = id_here(ids, id_key(order_id))
-    if group.key == 0:
-        group.key = id_key(order_id)
-        ids.used += 1
-    id_word(group, order_id)[0] |= (<uint64_t>1) << (order_id & 63)
+    else:
+        ids.old = ids.now
+        ids.moved = 0
+        ids.cleared = 0
+        id_use(ids, ids.region + (ids.limit if ids.old.groups == ids.region else 0), 2 * (ids.old.mask + 1))
+        id_most(ids)
+    id_here(ids, id_key(order_id))
 
 
 cdef void id_forget(id_set_t* ids, uint64_t order_id) noexcept nogil:
@@ -116,7 +125,7 @@ cdef void id_forget(id_set_t* ids, uint64_t order_id) noexcept nogil:
         at = (at + 1) & mask
         if ids.now.groups[at].key == 0:
             break
-        home = map_mix(ids.now.groups[at].key) & mask
+        home = id_home(ids, &ids.now, ids.now.groups[at].key)
         if ((at - home) & mask) >= ((at - hole) & mask):
             ids.now.groups[hole] = ids.now.groups[at]
             hole = at

@@ -5,7 +5,8 @@ One thread; nothing is allocated, no Python object is touched. Rules: docs/kerne
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from nautilus.core.state cimport kernel_t, order_t
+from nautilus.core.order_ids cimport id_add, id_forget, id_prefetch
+from nautilus.core.state cimport account_t, id_used, kernel_t, order_t
 
 # Takes in every report the market has made since the last time, in order.
 cdef void take_reports(kernel_t* k) noexcept nogil
@@ -28,7 +29,6 @@ cdef void take_notices(kernel_t* k) noexcept nogil
 
 # An order is taken out with its event; `command_end` settles.
 cdef void order_remove(kernel_t* k, uint32_t slot, int kind, int reason) noexcept nogil
-cdef void order_closed(kernel_t* k, uint32_t account, uint64_t order_id) noexcept nogil     # its id is remembered
 
 # The open orders of an instrument (an index) in walk order into k.walk, behind `count` others; the number then.
 cdef int64_t walk_gather(kernel_t* k, uint32_t instrument, int64_t count) noexcept nogil
@@ -42,3 +42,18 @@ cdef int64_t walk_remove(
     kernel_t* k, uint32_t account, uint32_t instrument, int side, int strategy, bint day_only, bint spare_exempt,
     int kind, int reason
 ) noexcept nogil
+
+
+cdef inline void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) noexcept nogil:
+    """Remembers the id as closed; the oldest is forgotten where the ring is full."""
+    cdef account_t* account = &k.accounts[account_index]
+    cdef uint32_t mask = k.closed_capacity - 1
+    if account.closed_count == k.closed_capacity:
+        id_forget(&account.closed_ids, account.closed[account.closed_head])
+        account.closed_head = (account.closed_head + 1) & mask
+        account.closed_count -= 1
+        id_prefetch(&account.closed_ids, account.closed[(account.closed_head + 2) & mask])     # forgotten soon
+    account.closed[(account.closed_head + account.closed_count) & mask] = order_id
+    account.closed_count += 1
+    id_add(&account.closed_ids, order_id)
+    id_used(k, account_index, order_id)

@@ -26,7 +26,7 @@ from nautilus.core.market cimport (
     report_t,
 )
 from nautilus.core.order_ids cimport (
-    id_add, id_forget, id_prefetch, order_hash, order_map_delete, order_map_prefetch)
+    id_prefetch, order_hash, order_map_delete, order_map_prefetch)
 from nautilus.core.positions cimport position_t
 from nautilus.core.routed cimport routed_ask_cancel
 from nautilus.core.state cimport (
@@ -87,21 +87,6 @@ cdef void work(kernel_t* k, const order_t* order, int64_t change) noexcept nogil
     """Moves what the order's side has open in its pair."""
     if not order.life & ORDER_UNENTERED:
         account_open(k, order.position, order.side, True, order.price, change)
-
-
-cdef void order_closed(kernel_t* k, uint32_t account_index, uint64_t order_id) noexcept nogil:
-    """Remembers the id as closed; the oldest is forgotten where the ring is full."""
-    cdef account_t* account = &k.accounts[account_index]
-    cdef uint32_t mask = k.closed_capacity - 1
-    if account.closed_count == k.closed_capacity:
-        id_forget(&account.closed_ids, account.closed[account.closed_head])
-        account.closed_head = (account.closed_head + 1) & mask
-        account.closed_count -= 1
-        id_prefetch(&account.closed_ids, account.closed[(account.closed_head + 2) & mask])     # forgotten soon
-    account.closed[(account.closed_head + account.closed_count) & mask] = order_id
-    account.closed_count += 1
-    id_add(&account.closed_ids, order_id)
-    id_used(k, account_index, order_id)
 
 
 cdef void reduce_join(kernel_t* k, uint32_t slot) noexcept nogil:
