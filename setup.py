@@ -29,7 +29,7 @@ DIRECTIVES = {
     "cdivision": True,
     "embedsignature": True,
 }
-COMPILE = ["-O1", "-g", "-UNDEBUG", "-DNAUTILUS_DEBUG=1"] if DEBUG else ["-O3", "-g1", "-DNDEBUG"]
+COMPILE = ["-O1", "-g", "-UNDEBUG", "-DNAUTILUS_DEBUG=1"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 LINK: list[str] = []
 if SANITIZE:
     # The translated C is that of the release build: what is checked is what runs. A finding ends the process.

@@ -40,7 +40,7 @@ from nautilus.core.order_ids cimport (
 from nautilus.core.pages cimport ladder_t, page_at_hand
 from nautilus.core.pool cimport pool_give, pool_take
 from nautilus.core.positions cimport position_t
-from nautilus.core.pretrade cimport pretrade_check
+from nautilus.core.pretrade cimport pretrade_check, pretrade_others
 from nautilus.core.queues cimport order_put, queue_begin, queue_leave
 from nautilus.core.reports cimport (
     command_end, order_closed, order_remove, reduce_join, take_notices, take_reports, take_reports_after, work)

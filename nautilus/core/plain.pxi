@@ -6,7 +6,7 @@
 # join and leave their queues here; the market is asked only where something is matched.
 
 cdef enum:
-    # Controls that `plain_passes` and `plain_rate` test; a pair with others goes the general way.
+    # Controls that `plain_passes` and `plain_rate` test themselves; `pretrade_others` has the others.
     PLAIN_CONTROLS = (
         1 << LIMIT_ORDER_QUANTITY | 1 << LIMIT_ORDER_NOTIONAL | 1 << LIMIT_PRICE_COLLAR | 1 << LIMIT_POSITION
         | 1 << LIMIT_MESSAGE_RATE
@@ -96,12 +96,11 @@ cdef inline bint plain_passes(
     const kernel_t* k, const instrument_t* instrument, const account_t* account, const position_t* position, int side,
     int64_t price, int64_t quantity, int64_t added
 ) noexcept nogil:
-    """Whether every control but the message rate lets the order pass, with `added` lots more at work; False also where
-    one is for `pretrade_check`."""
+    """Whether the controls of PLAIN_CONTROLS but the message rate let the order pass, with `added` lots more at work."""
     cdef int64_t reference, distance, step
     cdef int64_t sign = SIDE_BUY + SIDE_SELL - 2 * <int64_t>side     # 1 or -1
     cdef uint32_t on = position.controls
-    if on & ~<uint32_t>PLAIN_CONTROLS or (
+    if (
         k.killed | instrument.killed | account.killed | position.killed | position.wide | instrument.venue
         | account.risk.killed_strategies | <uint32_t>(instrument.phase - PHASE_CONTINUOUS)
     ) != 0:
@@ -168,6 +167,7 @@ cdef inline void plain_write(
     order.order_type = TYPE_LIMIT
     order.time_in_force = c.time_in_force
     order.life = ORDER_ENTERING
+    account_entered(k, pair, c)
     account_open(k, pair, c.side, True, c.price_ticks, c.quantity)
 
 
@@ -252,6 +252,10 @@ cdef inline bint plain_new(kernel_t* k, const command_t* c, const ahead_t* ahead
     if market_unlikely(pair == 0 or not plain_time(k, c, instrument) or not plain_passes(
         k, instrument, account, &k.positions[pair], c.side, c.price_ticks, c.quantity, c.quantity
     )):
+        return False
+    if k.positions[pair].controls & ~<uint32_t>PLAIN_CONTROLS and not pretrade_others(
+        k, c, pair, c.side, c.quantity, NULL
+    ):
         return False
     if c.order_id <= account.most_id and (
         order_found(k, number, c.order_id, ahead.hash) or id_known(&account.closed_ids, c.order_id)
@@ -338,6 +342,10 @@ cdef inline bint plain_replace(kernel_t* k, const command_t* c, const ahead_t* a
     leaves = c.quantity - order.filled
     if leaves <= 0 or not plain_passes(
         k, instrument, account, &k.positions[order.position], order.side, c.price_ticks, c.quantity, leaves - order.leaves
+    ):
+        return False
+    if k.positions[order.position].controls & ~<uint32_t>PLAIN_CONTROLS and not pretrade_others(
+        k, c, order.position, order.side, leaves, order
     ):
         return False
     ladder = &book.ladders[order.side - 1]

@@ -8,7 +8,7 @@ second to fourth and the account's sums. An account without limits pays one test
 from libc.stdint cimport int64_t, uint32_t
 
 from nautilus.core.risk cimport intent_t
-from nautilus.core.state cimport kernel_t
+from nautilus.core.state cimport kernel_t, order_t
 from nautilus.core.types cimport command_t
 
 # Bit set of violated controls, 1 << reason; 0 lets the order pass. `intent` says what the order is and gets its
@@ -26,4 +26,9 @@ cdef uint32_t pretrade_child(kernel_t* k, uint32_t slot, int64_t more, bint rais
 # `missing` tells. For what is triggered later.
 cdef bint pretrade_bound(
     const kernel_t* k, uint32_t instrument, uint32_t position, int side, int64_t* bound, bint* missing
+) noexcept nogil
+# Whether the controls that go by the past, by open orders or by base money let a plain LIMIT order pass that all others
+# have passed; `leaves` lots are to be at work, in place of what is open of `replaced` (NULL: NEW).
+cdef bint pretrade_others(
+    kernel_t* k, const command_t* c, uint32_t position, int side, int64_t leaves, const order_t* replaced
 ) noexcept nogil

@@ -12,6 +12,7 @@ from nautilus.core.combine cimport (
     priced,
     waits,
 )
+from nautilus.core.events cimport record_clear
 from nautilus.core.market cimport extra_t
 from nautilus.core.money cimport money_above, money_value
 from nautilus.core.positions cimport last_new_t, position_t
@@ -272,6 +273,51 @@ cdef inline bint killed(
     )
 
 
+cdef inline uint32_t others(
+    kernel_t* k, const command_t* c, const intent_t* intent, uint32_t position_index, bint has_reference,
+    int64_t reference, bint good_price, bint good_quantity, int64_t leaves
+) noexcept nogil:
+    """The controls that go by what came before, by the open orders or by base money, with `leaves` lots at work."""
+    cdef position_t* position = &k.positions[position_index]
+    cdef const account_t* account = &k.accounts[position.account]
+    cdef uint32_t on = position.controls, bits = 0, money = on & IN_BASE_MONEY
+    if on & BY_THE_PAST:
+        bits = remembered(
+            k, c, intent, position, &k.instruments[position.instrument], has_reference, reference, good_price,
+            good_quantity
+        )
+    if not good_quantity:
+        return bits
+    if has(on, LIMIT_OPEN_ORDERS) and not intent.replaced and account.open_orders + 1 > account.risk.open_orders:
+        bits |= 1 << REASON_OPEN_ORDERS
+    if intent.parked:
+        money &= 1 << LIMIT_DAILY_LOSS
+    if not good_price:
+        money &= ~<uint32_t>BY_PRICE
+    if money:
+        bits |= in_base_money(k, position_index, intent, money, leaves, intent.leaves if intent.replaced else 0)
+    return bits
+
+
+cdef bint pretrade_others(
+    kernel_t* k, const command_t* c, uint32_t position_index, int side, int64_t leaves, const order_t* replaced
+) noexcept nogil:
+    cdef const instrument_t* instrument = &k.instruments[k.positions[position_index].instrument]
+    cdef int64_t reference = 0
+    cdef bint has_reference = reference_of(instrument, &reference)
+    cdef intent_t intent
+    record_clear(&intent, sizeof(intent_t))
+    intent.side = side
+    intent.kind = TYPE_LIMIT
+    intent.valuation = c.price_ticks
+    intent.valued = 1
+    if replaced != NULL:
+        intent.replaced = 1
+        intent.leaves = replaced.leaves
+        intent.value = replaced.price
+    return others(k, c, &intent, position_index, has_reference, reference, True, True, leaves) == 0
+
+
 cdef uint32_t pretrade_child(kernel_t* k, uint32_t slot, int64_t more, bint raised) noexcept nogil:
     cdef order_t* order = &k.orders[slot]
     cdef const extra_t* extra = &k.market.extras[k.market.orders[slot].extra]
@@ -316,7 +362,7 @@ cdef uint32_t pretrade_check(
     cdef account_t* account = &k.accounts[account_index]
     cdef position_t* position = &k.positions[position_index]
     cdef bint exempt = account.flags & ACCOUNT_EXEMPT
-    cdef uint32_t bits = 0, on, money
+    cdef uint32_t bits = 0, on
     cdef int64_t quantity = c.quantity, price = c.price_ticks
     cdef int64_t leaves = quantity, reference = 0, arrival
     cdef bint good_price, good_quantity = True, has_reference
@@ -403,20 +449,9 @@ cdef uint32_t pretrade_check(
             money_value(size_of(intent.valuation), quantity, instrument.multiplier), position.max_notional
         ):
             bits |= 1 << REASON_ORDER_NOTIONAL
-    if on & BY_THE_PAST:
-        bits |= remembered(k, c, intent, position, instrument, has_reference, reference, good_price, good_quantity)
+    bits |= others(k, c, intent, position_index, has_reference, reference, good_price, good_quantity, leaves)
     if on & CONTROL_EXTERNAL and not is_reconciled(k, account_index, instrument.venue):
         bits |= 1 << REASON_RECONCILE
-    if good_quantity:
-        if has(on, LIMIT_OPEN_ORDERS) and not intent.replaced and account.open_orders + 1 > account.risk.open_orders:
-            bits |= 1 << REASON_OPEN_ORDERS
-        money = on & IN_BASE_MONEY
-        if intent.parked:
-            money &= 1 << LIMIT_DAILY_LOSS
-        if not good_price:
-            money &= ~<uint32_t>BY_PRICE
-        if money:
-            bits |= in_base_money(k, position_index, intent, money, leaves, intent.leaves if intent.replaced else 0)
 
     # Rate: GCRA, docs/kernel.md
     if account.rate_interval:
