@@ -43,23 +43,49 @@ class Workload:
     state_hash: int
 
 
-def setup_commands(instruments: int) -> np.ndarray:
-    """Instruments, accounts, a mark for each instrument and a limit of every kind."""
-    rows = [_row(CommandKind.INSTRUMENT, instrument_id=i, quantity=1, offset=1) for i in range(1, instruments + 1)]
+FAR = 10**15
+FEW = {
+    LimitKind.ORDER_QUANTITY: (1_000_000, 0),
+    LimitKind.ORDER_NOTIONAL: (10**15, 0),
+    LimitKind.PRICE_COLLAR: (5_000, 0),
+    LimitKind.POSITION: (10**12, 0),
+    LimitKind.MESSAGE_RATE: (10_000_000, 1_000_000_000),
+}
+OTHERS = {
+    LimitKind.DAILY_LOSS: (FAR, 0),
+    LimitKind.LEVERAGE: (10**6, 0),
+    LimitKind.CONCENTRATION: (10**6, 0),
+    LimitKind.CREDIT: (FAR, 0),
+    LimitKind.CREDIT_TOTAL: (FAR, 0),
+    LimitKind.OPEN_ORDERS: (FAR, 0),
+    LimitKind.OPEN_VALUE: (FAR, 0),
+    LimitKind.GROSS_EXPOSURE: (FAR, 0),
+    LimitKind.NET_EXPOSURE: (FAR, 0),
+    LimitKind.STALE_PRICE: (FAR, 0),
+    LimitKind.PRICE_BAND: (5_000, 1_000_000_000),
+    LimitKind.REPEATED: (10**9, 1_000_000_000),
+    LimitKind.DUPLICATE: (1, 1),
+}
+
+
+def setup_commands(instruments: int, *, controls: int = 5) -> np.ndarray:
+    """Instruments, accounts with cash, a mark for each instrument and so many kinds of limits: 5 or 18."""
+    limits = FEW if controls == len(FEW) else {**FEW, **OTHERS}
+    rows = [_row(CommandKind.INSTRUMENT, instrument_id=i, quantity=1, offset=0) for i in range(1, instruments + 1)]
     rows += [_row(CommandKind.MARK, instrument_id=i, price_ticks=MIDDLE) for i in range(1, instruments + 1)]
     rows += [_row(CommandKind.ACCOUNT, account_id=account) for account in range(1, ACCOUNTS + 1)]
-    for kind, value, window in (
-        (LimitKind.ORDER_QUANTITY, 1_000_000, 0),
-        (LimitKind.ORDER_NOTIONAL, 10**15, 0),
-        (LimitKind.PRICE_COLLAR, 5_000, 0),
-        (LimitKind.POSITION, 10**12, 0),
-        (LimitKind.MESSAGE_RATE, 10_000_000, 1_000_000_000),
-    ):
+    rows += [
+        _row(CommandKind.ADJUST, group_id=1, account_id=account, quantity=10**12) for account in range(1, ACCOUNTS + 1)
+    ]
+    rows.append(_row(CommandKind.SESSION, group_id=1, offset=1))
+    for kind, (value, window) in limits.items():
         rows.append(_row(CommandKind.LIMIT, order_type=kind, quantity=value, expire_ns=window))
     return np.concatenate(rows)
 
 
-def draw(count: int, *, open_orders: int = 20_000, instruments: int = 1, seed: int = 1) -> Workload:
+def draw(
+    count: int, *, open_orders: int = 20_000, instruments: int = 1, controls: int = 5, seed: int = 1
+) -> Workload:
     """A workload of `count` timed commands.
 
     Parameters
@@ -70,8 +96,10 @@ def draw(count: int, *, open_orders: int = 20_000, instruments: int = 1, seed: i
         Target of orders open at once.
     instruments : int
         Number of books that the flow is spread over.
+    controls : int
+        Kinds of limits that are set, 5 or all 18; none is met.
     """
-    setup = setup_commands(instruments)
+    setup = setup_commands(instruments, controls=controls)
     flow = _Flow(Kernel(accounts=()), setup, open_orders, instruments, seed)
     warm_up = [flow.slice(np.full(SLICE, NEW_RESTING)) for _ in range(-(-open_orders // SLICE))]
     roles = np.concatenate([flow.roles() for _ in range(count // SLICE)])
