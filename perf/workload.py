@@ -83,9 +83,7 @@ def setup_commands(instruments: int, *, controls: int = 5) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def draw(
-    count: int, *, open_orders: int = 20_000, instruments: int = 1, controls: int = 5, seed: int = 1
-) -> Workload:
+def draw(count: int, *, open_orders: int = 20_000, instruments: int = 1, controls: int = 5, seed: int = 1) -> Workload:
     """A workload of `count` timed commands.
 
     Parameters

@@ -26,6 +26,8 @@ from nautilus.core.types cimport (
     command_t,
 )
 
+# After open quantity of a pair of a tracked account moved by `quantity` lots.
+cdef void pair_opened(kernel_t* k, uint32_t position, int64_t price, int64_t quantity) noexcept nogil
 # Works a pair's values out anew and moves the sums of its account by the difference.
 cdef void pair_refresh(kernel_t* k, uint32_t position) noexcept nogil
 # Whether sums are kept follows from the account's limits and flags; they are worked out where that begins.
@@ -52,7 +54,7 @@ cdef inline int64_t rate_of(const kernel_t* k, uint32_t currency) noexcept nogil
 
 
 cdef inline void pair_touch(kernel_t* k, uint32_t position) noexcept nogil:
-    """After a change of a pair's quantities or money."""
+    """After a change of a pair's position or money."""
     cdef risk_t* risk = &k.accounts[k.positions[position].account].risk
     risk.version += 1
     if risk.tracked:
@@ -79,9 +81,14 @@ cdef inline void account_open(
     counted: as open quantity (not REDUCE_ONLY). price: the order's, or its valuation price where it has none; the same
     for all changes of one order (REPLACE takes the old off and puts the new on).
     """
+    cdef risk_t* risk
     if position:
         position_work(&k.positions[position], side == SIDE_BUY, counted, price, quantity)
-        pair_touch(k, position)
+        risk = &k.accounts[k.positions[position].account].risk
+        risk.version += 1
+        risk.opened += 1
+        if risk.tracked:
+            pair_opened(k, position, price, quantity)
 
 
 cdef inline int64_t account_fill(

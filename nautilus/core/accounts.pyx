@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from nautilus.core.hashmap cimport map_delete, map_find, map_put
-from nautilus.core.money cimport int128_t, money_add, money_any
+from nautilus.core.money cimport MONEY_UNIT, int128_t, money_add, money_any
 from nautilus.core.pool cimport pool_at, pool_give, pool_take
 from nautilus.core.positions cimport position_t
 from nautilus.core.risk cimport (
@@ -12,10 +12,14 @@ from nautilus.core.risk cimport (
     pair_value_t,
     risk_cash,
     risk_clear,
+    risk_costs,
     risk_day,
-    risk_no_day,
     risk_move,
     risk_no_cash,
+    risk_no_day,
+    risk_open_move,
+    risk_slack_end,
+    risk_slack_spend,
     risk_t,
     risk_valued,
 )
@@ -47,6 +51,30 @@ cdef void pair_refresh(kernel_t* k, uint32_t position) noexcept nogil:
         rate_of(k, instrument.currency)
     )
     risk_move(&k.accounts[p.account].risk, &k.total, &k.pair_values[position], &after)
+
+
+cdef void pair_opened(kernel_t* k, uint32_t position, int64_t price, int64_t quantity) noexcept nogil:
+    cdef const position_t* p = &k.positions[position]
+    cdef const instrument_t* instrument = &k.instruments[p.instrument]
+    cdef risk_t* risk = &k.accounts[p.account].risk
+    cdef pair_value_t* value = &k.pair_values[position]
+    cdef int64_t rate = rate_of(k, instrument.currency), exposure = 0, open = 0
+    if k.total.credit >= 0:
+        if rate:
+            risk_open_move(risk, &k.total, value, p, instrument.multiplier, rate)
+        else:
+            pair_refresh(k, position)
+    if risk.stale != position:
+        if risk.stale:
+            pair_refresh(k, risk.stale)
+        risk.stale = position
+    if risk.slack_version >= 0 and (quantity > 0 or instrument.mark < 0):
+        if rate != MONEY_UNIT or not instrument.has_mark or instrument.mark < 0 or risk_costs(
+            instrument.mark * instrument.multiplier, price, instrument.multiplier, quantity, quantity, &exposure, &open
+        ):
+            risk_slack_end(risk)
+        else:
+            risk_slack_spend(risk, value, exposure, open)
 
 
 cdef void cash_value(kernel_t* k, risk_t* risk) noexcept nogil:

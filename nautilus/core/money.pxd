@@ -46,6 +46,7 @@ cdef extern from *:
     /* v * rate / 10^9, rounded up (towards +inf) or down; 0 and *beyond set where that is beyond 2^110. */
     static inline int128_t money_base(int128_t v, int64_t rate, int up, int *beyond) {
         int128_t q = v;
+        if (__builtin_expect(rate == MONEY_UNIT && v == (int64_t)v, 1)) return q;
         if (__builtin_expect(rate != MONEY_UNIT, 0)) {
             unsigned __int128 a = v < 0 ? -(unsigned __int128)v : (unsigned __int128)v, n;
             uint64_t rest;

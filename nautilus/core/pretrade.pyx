@@ -14,9 +14,10 @@ from nautilus.core.combine cimport (
 )
 from nautilus.core.events cimport record_clear
 from nautilus.core.market cimport extra_t
-from nautilus.core.money cimport money_above, money_value
+from nautilus.core.money cimport MONEY_UNIT, money_above, money_value
 from nautilus.core.positions cimport last_new_t, position_t
-from nautilus.core.risk cimport intent_t, risk_check, risk_t
+from nautilus.core.risk cimport (
+    intent_t, pair_value_t, risk_check, risk_costs, risk_slack_begin, risk_slack_passes, risk_t)
 from nautilus.core.state cimport (
     CONTROL_EXTERNAL,
     account_t,
@@ -190,15 +191,28 @@ cdef inline uint32_t in_base_money(
     cdef position_t* position = &k.positions[index]
     cdef const instrument_t* instrument = &k.instruments[position.instrument]
     cdef risk_t* risk = &k.accounts[position.account].risk
+    cdef pair_value_t* value = &k.pair_values[index]
+    cdef int64_t rate = rate_of(k, instrument.currency), exposure = 0, open = 0
+    cdef int64_t version = risk.version - risk.opened + k.version
+    cdef bint plain = (
+        rate == MONEY_UNIT and instrument.has_mark and instrument.mark >= 0 and intent.valued and not intent.parked
+    )
     cdef uint32_t found
+    if plain and not risk_costs(
+        instrument.mark * instrument.multiplier, intent.valuation, instrument.multiplier, added - less, added, &exposure,
+        &open
+    ) and risk_slack_passes(risk, &k.total, value, on, exposure, open, version):
+        return 0
     account_settle(k, risk)
     found = risk_check(
-        risk, &k.total, position, &k.pair_values[index], on, intent.side == SIDE_BUY,
+        risk, &k.total, position, value, on, intent.side == SIDE_BUY,
         not intent.parked, intent.valued, intent.valuation, added, intent.value, less,
         instrument.has_mark, instrument.mark * instrument.multiplier, instrument.multiplier,
-        rate_of(k, instrument.currency)
+        rate
     )
     if found == 0:
+        if plain:
+            risk_slack_begin(risk, position, value, on, version)
         return 0
     return (
         (found & 1) << REASON_REFERENCE

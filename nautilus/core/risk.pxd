@@ -35,7 +35,8 @@ cdef extern from *:
     typedef struct pair_value_t {
         int128_t gross, bought, sold, cost, open, pnl;
         uint32_t unvalued, unrated, unrated_open, pad;
-        int64_t  pad2[2];
+        int64_t  slack;         /* for CONCENTRATION */
+        int64_t  slack_version; /* the account's when it began, -1: none */
     } pair_value_t;
     _Static_assert(sizeof(pair_value_t) == 128, "pair_value_t");
 
@@ -48,6 +49,10 @@ cdef extern from *:
         uint32_t first_pair, first_cash, killed_strategies;
         uint8_t  tracked, day_set, pad[2];
         int64_t  version;       /* moves with everything of the account that a control looks at */
+        int64_t  opened;        /* how often it was because open quantity or value changed */
+        int64_t  slack_version; /* `version` - `opened` + that of all accounts when the slack began, -1: none */
+        int64_t  slack_exposure, slack_open;
+        uint32_t slack_on;      /* controls that had passed then */
     } risk_t;
 
     /* Over all accounts, for CREDIT_TOTAL. */
@@ -66,6 +71,9 @@ cdef extern from *:
 
     /* Open orders at their prices; above 2^106 it is beyond 2^64 in base money at every rate. */
     static inline int128_t risk_open(int128_t raw, int64_t multiplier, int64_t rate) {
+        int64_t small;
+        if (rate == MONEY_UNIT && raw == (int64_t)raw && !__builtin_mul_overflow((int64_t)raw, multiplier, &small))
+            return small;
         return raw > (int128_t)1 << 106 ? (int128_t)1 << 64 : money_base_capped(raw * multiplier, rate);
     }
 
@@ -102,7 +110,73 @@ cdef extern from *:
         }
     }
 
-    static inline void risk_move(risk_t *r, risk_total_t *total, pair_value_t *v, const pair_value_t *after) {
+    /* Slack: what an account may still add, in base money, before a control in base money could refuse. It is known after
+       a check that passed, is spent by all that opens afterwards as if nothing ever offset anything, and ends where anything
+       but open quantity changes. So an order within it passes for certain, and its check is a comparison. */
+    #define RISK_PAIR (1u << 8)             /* CONCENTRATION: of a pair, not of the account */
+    #define RISK_TOTAL (1u << 14)           /* CREDIT_TOTAL: of all accounts; compared each time */
+    #define RISK_OWN (1u << 6 | 1u << 7 | 1u << 9 | 1u << 11 | 1u << 12 | 1u << 13)
+    static inline int risk_costs(
+        int64_t unit, int64_t price, int64_t multiplier, int64_t added, int64_t open, int64_t *exposure, int64_t *value
+    ) {
+        return __builtin_mul_overflow(unit, added > 0 ? added : 0, exposure)
+            | __builtin_mul_overflow(price < 0 ? -price : price, multiplier, value)
+            | __builtin_mul_overflow(*value, open, value);
+    }
+    static inline int risk_slack_passes(
+        const risk_t *r, const risk_total_t *total, const pair_value_t *v, uint32_t on, int64_t exposure, int64_t open,
+        int64_t version
+    ) {
+        return r->slack_version == version && exposure <= r->slack_exposure && open <= r->slack_open
+            && (on & ~(r->slack_on | RISK_PAIR | RISK_TOTAL)) == 0
+            && (!(on & RISK_PAIR) || (v->slack_version == version && exposure <= v->slack))
+            && (!(on & RISK_TOTAL) || (total->unrated == 0 && total->used + open <= total->credit));
+    }
+    static inline void risk_slack_end(risk_t *r) {
+        r->slack_version = -1;
+        r->version += 1;        /* ends that of its pairs too */
+    }
+    static inline void risk_slack_spend(risk_t *r, pair_value_t *v, int64_t exposure, int64_t open) {
+        r->slack_exposure -= exposure;
+        r->slack_open -= open;
+        if (v->slack_version == r->slack_version && (v->slack -= exposure) < 0) v->slack_version = -1;
+        if ((r->slack_exposure | r->slack_open) < 0) risk_slack_end(r);
+    }
+    static inline int64_t risk_slack_of(int128_t slack) {
+        const int128_t most = (int128_t)1 << 62;
+        return (int64_t)(slack > most ? most : slack < 0 ? -1 : slack);
+    }
+    /* After a check of the controls `on` that passed, of a pair with a mark in base money. */
+    static inline void risk_slack_begin(
+        risk_t *r, const position_t *p, pair_value_t *v, uint32_t on, int64_t version
+    ) {
+        const int128_t wide = (int128_t)1 << 62, equity = r->cash + r->pnl;
+        int128_t exposure = wide, open = wide, net = r->bought > r->sold ? r->bought : r->sold;
+        if ((on & RISK_OWN) != (r->controls & RISK_OWN) || r->gross > wide || equity > wide) return;
+        if (on & 1u << 7) exposure = equity * r->leverage_bps / 10000 - r->gross;
+        if (on & 1u << 12 && r->gross_exposure - r->gross < exposure) exposure = r->gross_exposure - r->gross;
+        if (on & 1u << 13 && r->net_exposure - net < exposure) exposure = r->net_exposure - net;
+        if (on & 1u << 9) open = r->credit - r->cost - r->open;
+        if (on & 1u << 11 && r->open_value - r->open < open) open = r->open_value - r->open;
+        if (exposure < 0 || open < 0) return;
+        r->slack_exposure = risk_slack_of(exposure);
+        r->slack_open = risk_slack_of(open);
+        r->slack_on = on & RISK_OWN;
+        r->slack_version = version;
+        v->slack = on & RISK_PAIR ? risk_slack_of(equity * p->concentration_bps / 10000 - v->gross) : 0;
+        v->slack_version = on & RISK_PAIR && v->slack >= 0 ? version : -1;
+    }
+    /* The open value of a pair, for a rate that is not 0: all that CREDIT_TOTAL looks at between two fills. */
+    static inline void risk_open_move(
+        risk_t *r, risk_total_t *total, pair_value_t *v, const position_t *p, int64_t multiplier, int64_t rate
+    ) {
+        int128_t after = risk_open(p->open_value, multiplier, rate), change = after - v->open;
+        v->open = after;
+        r->open += change;
+        total->used += change;
+    }
+
+    static inline void risk_move(risk_t *r, risk_total_t *total, pair_value_t *v, pair_value_t *after) {
         r->gross += after->gross - v->gross;
         r->bought += after->bought - v->bought;
         r->sold += after->sold - v->sold;
@@ -114,6 +188,8 @@ cdef extern from *:
         r->unrated_open += after->unrated_open - v->unrated_open;
         total->used += after->cost + after->open - v->cost - v->open;
         total->unrated += (int64_t)after->unrated - (int64_t)v->unrated;
+        after->slack = v->slack;
+        after->slack_version = v->slack_version;
         *v = *after;
     }
 
@@ -262,6 +338,8 @@ cdef extern from *:
         uint8_t tracked
         uint8_t day_set
         int64_t version
+        int64_t opened
+        int64_t slack_version
     ctypedef struct risk_total_t:
         int64_t credit
         int64_t unrated
@@ -269,7 +347,22 @@ cdef extern from *:
     void pair_value_of(
         pair_value_t* v, const position_t* p, bint has_mark, int64_t unit, int64_t multiplier, int64_t rate
     ) noexcept nogil
-    void risk_move(risk_t* r, risk_total_t* total, pair_value_t* v, const pair_value_t* after) noexcept nogil
+    void risk_move(risk_t* r, risk_total_t* total, pair_value_t* v, pair_value_t* after) noexcept nogil
+    bint risk_costs(
+        int64_t unit, int64_t price, int64_t multiplier, int64_t added, int64_t open, int64_t* exposure, int64_t* value
+    ) noexcept nogil
+    bint risk_slack_passes(
+        const risk_t* r, const risk_total_t* total, const pair_value_t* v, uint32_t on, int64_t exposure, int64_t open,
+        int64_t version
+    ) noexcept nogil
+    void risk_slack_end(risk_t* r) noexcept nogil
+    void risk_slack_spend(risk_t* r, pair_value_t* v, int64_t exposure, int64_t open) noexcept nogil
+    void risk_slack_begin(
+        risk_t* r, const position_t* p, pair_value_t* v, uint32_t on, int64_t version
+    ) noexcept nogil
+    void risk_open_move(
+        risk_t* r, risk_total_t* total, pair_value_t* v, const position_t* p, int64_t multiplier, int64_t rate
+    ) noexcept nogil
     bint risk_valued(const risk_t* r) noexcept nogil
     int128_t risk_equity(const risk_t* r) noexcept nogil
     void risk_clear(risk_t* r, risk_total_t* total) noexcept nogil

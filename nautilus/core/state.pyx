@@ -192,6 +192,7 @@ cdef uint32_t account_add(kernel_t* k, uint32_t account_id) noexcept nogil:
     k.account_count = index
     account.id = account_id
     account.owner = <uint16_t>index
+    account.risk.slack_version = -1
     if account_id < SMALL_IDS:
         k.account_small[account_id] = index
     else:

@@ -53,7 +53,9 @@ CASH = 100_000  # of each account, in base money
 def kernel(limits: tuple[tuple[LimitKind, int, int], ...] = LIMITS, *, general: bool = False) -> Kernel:
     """general: with a risk cache, which sends every order the general way."""
     opened = Kernel(
-        instruments=batch(builders.instrument(1, currency=0), builders.instrument(2, price_step=5, lot_step=3, currency=0)),
+        instruments=batch(
+            builders.instrument(1, currency=0), builders.instrument(2, price_step=5, lot_step=3, currency=0)
+        ),
         risk_cache=64 if general else 0,
         **SETUP,
     )
