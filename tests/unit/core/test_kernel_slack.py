@@ -1,4 +1,4 @@
-"""An order within the slack of its account is not checked in base money again: it gives what checking each one gives."""
+"""An order within its account's slack is not checked in base money again: it gives what checking each one gives."""
 
 from __future__ import annotations
 
