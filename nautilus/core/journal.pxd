@@ -8,7 +8,9 @@ Nothing here raises: the first error is kept in `journal_t.error`, is final, and
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from nautilus.core.encoding cimport encode_t
 from nautilus.core.hashing cimport xxh64_records, xxh64_stripes, xxh64_t, xxh64_twice
+from nautilus.core.segment cimport record_head_t
 from nautilus.core.types cimport command_t
 
 cdef enum:
@@ -22,9 +24,6 @@ cdef enum:
 cdef enum:
     POLICY_MEMORY = 0               # a flush is written: survives the process
     POLICY_DISK = 1                 # and fdatasync'ed: survives the machine
-
-# Writes head and body of one command to `out`, continues `chain`, returns the number of bytes (72 or 136).
-ctypedef size_t (*encode_t)(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
 
 ctypedef struct journal_t:
     uint8_t* buffer                 # staging
@@ -76,39 +75,61 @@ cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t
 cdef void journal_misplaced(journal_t* journal) noexcept nogil
 
 
-cdef inline size_t journal_stage(journal_t* journal, const command_t* command) noexcept nogil:
-    """Bytes of the command's record, staged; 0 where it was refused. The digest of the segment is left to the caller."""
-    cdef size_t bytes
+cdef inline const uint8_t* journal_stage(
+    journal_t* journal, const command_t* commands, size_t* count
+) noexcept nogil:
+    """Stage commands, as many of `count` as there is room for at once: their records, or NULL where they were refused.
+
+    The digest of the segment is left to the caller.
+    """
+    cdef uint8_t* at
+    cdef size_t i
+    cdef int64_t wrong = 0
     if journal.used + JOURNAL_RECORD > journal.limit and journal_make_room(journal) != 0:
-        return 0
-    if command.sequence != journal.last_sequence + 1:
+        return NULL
+    count[0] = min(count[0], (journal.limit - journal.used) // JOURNAL_RECORD)
+    for i in range(count[0]):
+        wrong |= commands[i].sequence - journal.last_sequence - 1 - <int64_t>i
+    if wrong:
         journal_misplaced(journal)
-        return 0
-    bytes = journal.encode(journal.buffer + journal.used, command, &journal.chain)
-    journal.used += bytes
-    journal.last_sequence = command.sequence
-    return bytes
+        return NULL
+    at = journal.buffer + journal.used
+    journal.used += journal.encode(at, commands, count[0], &journal.chain)
+    journal.last_sequence += <int64_t>count[0]
+    return at
+
+
+cdef inline size_t journal_words(const uint8_t* record) noexcept nogil:
+    """8-byte words in a record's body."""
+    return (<const record_head_t*>record).bytes // 8
 
 
 cdef inline void journal_put(journal_t* journal, const command_t* command) noexcept nogil:
     """Stage one command; `command.sequence` must be the last one plus 1. Look at `error` after the flush."""
-    cdef size_t bytes = journal_stage(journal, command)
-    if bytes:
-        xxh64_stripes(&journal.digest, command, (bytes - 8) // 8)
+    cdef size_t count = 1
+    cdef const uint8_t* record = journal_stage(journal, command, &count)
+    if record != NULL:
+        xxh64_stripes(&journal.digest, command, journal_words(record))
 
 
 cdef inline void journal_put_hashed(
     journal_t* journal, const command_t* commands, Py_ssize_t count, xxh64_t* hash
 ) noexcept nogil:
     """Stage commands, and take them into a hash of whole COMMAND records at the same time."""
-    cdef Py_ssize_t i
-    cdef size_t bytes
-    for i in range(count):
-        bytes = journal_stage(journal, &commands[i])
-        if bytes:
-            xxh64_twice(hash, &journal.digest, &commands[i], (bytes - 8) // 8)
-        else:
-            xxh64_records(hash, &commands[i], 1)
+    cdef const uint8_t* record
+    cdef size_t most, i, words
+    while count > 0:
+        most = <size_t>count
+        record = journal_stage(journal, commands, &most)
+        if record == NULL:
+            xxh64_records(hash, commands, <size_t>count)
+            return
+        for i in range(most):
+            words = journal_words(record)
+            xxh64_twice(hash, &journal.digest, &commands[i], words)
+            record += 8 * words + 8
+        commands += most
+        count -= <Py_ssize_t>most
 
 
 cdef inline bint journal_room(journal_t* journal, Py_ssize_t commands) noexcept nogil:

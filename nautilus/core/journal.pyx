@@ -5,7 +5,8 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from nautilus.core.crc32c cimport crc32c_instruction
+from nautilus.core.crc32c cimport crc32c_instruction, crc32c_joining
+from nautilus.core.encoding cimport encode_best, encode_chained, encode_joined, encode_t, encode_tables
 from nautilus.core.hashing cimport xxh64_value
 from nautilus.core.journal_reader cimport JournalReader as Reader
 from nautilus.core.journal_recovery cimport lock_directory, make_sound, mark_unsynced, sync_directory
@@ -34,54 +35,9 @@ cdef extern from *:
     static int forks = 0;
     static void in_child(void) { forks++; }
     static int count_forks(void) { return pthread_atfork(NULL, NULL, in_child); }
-
-    #define JOURNAL_COMMAND_TAIL(bytes) (1u | (uint32_t)(bytes) << 16)     /* type 1 and the length, as in the head */
-
-    /* The second cache line is stored only where it holds anything. */
-    static inline size_t journal_body(const uint64_t *word)
-    {
-        return (word[8] | word[9] | word[10] | word[11] | word[12] | word[13] | word[14] | word[15]) ? 128 : 64;
-    }
-
-    static size_t journal_encode_tables(uint8_t *out, const command_t *command, uint32_t *chain)
-    {
-        size_t bytes = journal_body((const uint64_t *)command);
-        uint32_t tail = JOURNAL_COMMAND_TAIL(bytes);
-        memcpy(out + 4, &tail, 4);
-        memcpy(out + 8, command, bytes);
-        *chain = crc32c_tables(*chain, out + 4, bytes + 4);
-        memcpy(out, chain, 4);
-        return bytes + 8;
-    }
-
-    #if defined(__x86_64__)
-    CRC32C_TARGET static size_t journal_encode_sse42(uint8_t *out, const command_t *command, uint32_t *chain)
-    {
-        const uint64_t *word = (const uint64_t *)command;
-        size_t bytes = journal_body(word);
-        uint32_t tail = JOURNAL_COMMAND_TAIL(bytes);
-        uint64_t crc = _mm_crc32_u32(~*chain, tail);
-        for (int i = 0; i < 8; i++)
-            crc = _mm_crc32_u64(crc, word[i]);
-        memcpy(out + 8, command, 64);
-        if (bytes == 128) {
-            for (int i = 8; i < 16; i++)
-                crc = _mm_crc32_u64(crc, word[i]);
-            memcpy(out + 72, (const uint8_t *)command + 64, 64);
-        }
-        *chain = ~(uint32_t)crc;
-        memcpy(out, chain, 4);
-        memcpy(out + 4, &tail, 4);
-        return bytes + 8;
-    }
-    #else
-    #define journal_encode_sse42 journal_encode_tables
-    #endif
     """
     int forks
     int count_forks() noexcept nogil
-    size_t journal_encode_sse42(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
-    size_t journal_encode_tables(uint8_t* out, const command_t* command, uint32_t* chain) noexcept nogil
 
 cdef extern from "<fcntl.h>" nogil:
     int openat(int directory, const char* name, int flags, ...)
@@ -374,7 +330,7 @@ cdef class Journal:
         state.policy = POLICY_DISK if policy == "disk" else POLICY_MEMORY
         state.segment_bytes = segment_bytes
         state.reserve_bytes = min((segment_bytes - JOURNAL_HEADER) // 4, LARGEST_RESERVE)
-        state.encode = journal_encode_sse42 if crc32c_instruction else journal_encode_tables
+        state.encode = encode_best()
         state.forks = forks
         made = c_mkdir(path_bytes(path), 0o700) == 0
         if not made and errno != EEXIST:
@@ -584,17 +540,25 @@ cdef class Journal:
         return {"flushes": self.state.flushes, "rolls": self.state.rolls, "spare_failures": self.state.spare_failures}
 
 
-def encode(commands, uint32_t chain=0, *, bint tables=False):
+def encode(commands, uint32_t chain=0, *, method=None):
     """The bytes that COMMAND records become behind a record with checksum `chain`.
 
-    tables: as on a processor without a CRC32C instruction; the bytes are the same.
+    method: `tables`, `chained` (by the processor's CRC32C instruction), `joined` (with a carry-less multiplication too),
+    or None for the one that the journal uses here. The bytes are the same. ValueError where the processor lacks it.
     """
     cdef const unsigned char[::1] raw = np.ascontiguousarray(commands, dtype=COMMAND).view(np.uint8)
-    cdef bytearray out = bytearray(len(commands) * JOURNAL_RECORD)
-    cdef encode_t call = journal_encode_tables if tables or not crc32c_instruction else journal_encode_sse42
+    cdef bytearray out = bytearray((len(commands) + 1) * JOURNAL_RECORD)
     cdef uint8_t* start = out
+    cdef encode_t call = encode_best()
     cdef size_t used = 0
-    cdef Py_ssize_t i
-    for i in range(len(commands)):
-        used += call(start + used, <const command_t*>&raw[i * <Py_ssize_t>sizeof(command_t)], &chain)
+    if method == "tables":
+        call = encode_tables
+    elif method == "chained" and crc32c_instruction:
+        call = encode_chained
+    elif method == "joined" and crc32c_joining:
+        call = encode_joined
+    elif method is not None:
+        raise ValueError(f"method: expected one that this processor has, found {method!r}")
+    if len(commands):
+        used = call(start, <const command_t*>&raw[0], len(commands), &chain)
     return bytes(out[:used])

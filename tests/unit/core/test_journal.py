@@ -134,7 +134,7 @@ def test_records_are_the_same_with_and_without_the_instruction(tmp_path: Path, w
     data = kit.segments(tmp_path / "journal")[0].read_bytes()
     chain = struct.unpack_from("<I", data, 124)[0]
     records = encode(written, chain)
-    assert records == encode(written, chain, tables=True)
+    assert records == encode(written, chain, method="tables")
     assert data[kit.HEADER_BYTES :].startswith(records)
     assert encode(written[:0]) == b""
 
