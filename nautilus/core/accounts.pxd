@@ -3,8 +3,8 @@
 For orders (all but `pair_add` of limits.pxd, before the checks):
 
 - accepted, and every change of what is open: `account_open` (positive: more, negative: less). Exempt: position 0.
-- each match: `instrument_traded` once, then `account_fill` for each side; both answer the fee. The resting order's open
-  quantity goes with `account_open(..., -quantity)`.
+- each match: `instrument_traded` once, then `account_match` for each side (a venue's execution: `account_fill`); both
+  answer the fee. The resting order's open quantity goes with `account_open(..., -quantity)`.
 - NEW accepted: `account_entered`, after every refusal that could still come.
 
 Rules: docs/kernel-controls.md. Values in base money are kept for tracked accounts alone (`account_track`), and of those
@@ -28,6 +28,8 @@ from nautilus.core.types cimport (
 
 # After open quantity of a pair of a tracked account moved by `quantity` lots.
 cdef void pair_opened(kernel_t* k, uint32_t position, int64_t price, int64_t quantity) noexcept nogil
+# After a match of an order that had its quantity open, in a pair of a tracked account.
+cdef void pair_matched(kernel_t* k, uint32_t position, int64_t price, int64_t quantity, int64_t fee) noexcept nogil
 # Works a pair's values out anew and moves the sums of its account by the difference.
 cdef void pair_refresh(kernel_t* k, uint32_t position) noexcept nogil
 # Whether sums are kept follows from the account's limits and flags; they are worked out where that begins.
@@ -91,20 +93,11 @@ cdef inline void account_open(
             pair_opened(k, position, price, quantity)
 
 
-cdef inline int64_t account_fill(
-    kernel_t* k, uint32_t position, int side, int64_t price, int64_t quantity, bint aggressor, bint first
+cdef inline int64_t fill_book(
+    kernel_t* k, position_t* p, int side, int64_t price, int64_t quantity, bint aggressor, bint first
 ) noexcept nogil:
-    """Books a match for one of its two orders; the fee (0 for exempt accounts).
-
-    aggressor: pays the taker rate, else the maker rate (in an auction both pay that). first: of this order's matches.
-    """
-    cdef position_t* p
-    cdef int64_t multiplier, fee = 0
-    cdef int64_t parts
-    if position == 0:
-        return 0
-    p = &k.positions[position]
-    multiplier = k.instruments[p.instrument].multiplier
+    """Position and fee of one side of a match; the fee."""
+    cdef int64_t multiplier = k.instruments[p.instrument].multiplier, fee = 0, parts
     if k.accounts[p.account].flags & ACCOUNT_FIFO:
         lots_fill(k, p, side == SIDE_BUY, price, quantity, multiplier)
     else:
@@ -115,6 +108,37 @@ cdef inline int64_t account_fill(
         position_charge(p, fee)
     if first and p.controls >> LIMIT_REPEATED & 1:
         p.executions += 1
+    return fee
+
+
+cdef inline int64_t account_match(
+    kernel_t* k, uint32_t position, int side, int64_t price, int64_t quantity, bint aggressor, bint first
+) noexcept nogil:
+    """Books a match for one of its two orders, whose quantity was open; the fee (0 for exempt accounts).
+
+    aggressor: pays the taker rate, else the maker rate (in an auction both pay that). first: of this order's matches.
+    """
+    cdef risk_t* risk
+    cdef int64_t fee
+    if position == 0:
+        return 0
+    fee = fill_book(k, &k.positions[position], side, price, quantity, aggressor, first)
+    risk = &k.accounts[k.positions[position].account].risk
+    risk.version += 1
+    risk.opened += 1
+    if risk.tracked:
+        pair_matched(k, position, price, quantity, fee)
+    return fee
+
+
+cdef inline int64_t account_fill(
+    kernel_t* k, uint32_t position, int side, int64_t price, int64_t quantity, bint aggressor, bint first
+) noexcept nogil:
+    """The same for an execution at a venue, whatever was open."""
+    cdef int64_t fee
+    if position == 0:
+        return 0
+    fee = fill_book(k, &k.positions[position], side, price, quantity, aggressor, first)
     pair_touch(k, position)
     return fee
 

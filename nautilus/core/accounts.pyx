@@ -12,6 +12,7 @@ from nautilus.core.risk cimport (
     pair_value_t,
     risk_cash,
     risk_clear,
+    risk_cost_move,
     risk_costs,
     risk_day,
     risk_move,
@@ -19,6 +20,7 @@ from nautilus.core.risk cimport (
     risk_no_day,
     risk_open_move,
     risk_slack_end,
+    risk_slack_match,
     risk_slack_spend,
     risk_t,
     risk_valued,
@@ -75,6 +77,29 @@ cdef void pair_opened(kernel_t* k, uint32_t position, int64_t price, int64_t qua
             risk_slack_end(risk)
         else:
             risk_slack_spend(risk, value, exposure, open)
+
+
+cdef void pair_matched(kernel_t* k, uint32_t position, int64_t price, int64_t quantity, int64_t fee) noexcept nogil:
+    cdef const position_t* p = &k.positions[position]
+    cdef const instrument_t* instrument = &k.instruments[p.instrument]
+    cdef risk_t* risk = &k.accounts[p.account].risk
+    cdef int64_t rate = rate_of(k, instrument.currency)
+    if k.total.credit >= 0:
+        if rate:
+            risk_cost_move(risk, &k.total, &k.pair_values[position], p, rate)
+        else:
+            pair_refresh(k, position)
+    if risk.stale != position:
+        if risk.stale:
+            pair_refresh(k, risk.stale)
+        risk.stale = position
+    if risk.slack_version >= 0:
+        if rate != MONEY_UNIT or not instrument.has_mark or instrument.mark < 0:
+            risk_slack_end(risk)
+        else:
+            risk_slack_match(
+                risk, instrument.mark * instrument.multiplier, price, instrument.multiplier, quantity, fee
+            )
 
 
 cdef void cash_value(kernel_t* k, risk_t* risk) noexcept nogil:

@@ -201,7 +201,7 @@ cdef inline uint32_t in_base_money(
     if plain and not risk_costs(
         instrument.mark * instrument.multiplier, intent.valuation, instrument.multiplier, added - less, added, &exposure,
         &open
-    ) and risk_slack_passes(risk, &k.total, value, on, exposure, open, version):
+    ) and risk_slack_passes(risk, &k.total, value, on, position.concentration_bps, exposure, open, version):
         return 0
     account_settle(k, risk)
     found = risk_check(
@@ -231,6 +231,14 @@ cdef inline bint as_before(const position_t* position, const command_t* c, int64
     return (
         last.order_type == c.order_type and last.price == c.price_ticks and last.quantity == c.quantity
         and now_ns - last.now_ns < position.duplicate_window_ns
+    )
+
+
+cdef inline bint within_band(const kernel_t* k, const position_t* position, int64_t price) noexcept nogil:
+    """Whether a price is within the band around the band price, which is not to be taken anew. Prices are within 2^40 and
+    bands within 2^20: without the division the same."""
+    return position.band_set and k.now_ns - position.band_ns < position.band_window_ns and (
+        size_of(price - position.band_price) * 10000 <= size_of(position.band_price) * position.band_bps
     )
 
 
@@ -316,10 +324,41 @@ cdef inline uint32_t others(
 cdef bint pretrade_others(
     kernel_t* k, const command_t* c, uint32_t position_index, int side, int64_t leaves, const order_t* replaced
 ) noexcept nogil:
-    cdef const instrument_t* instrument = &k.instruments[k.positions[position_index].instrument]
-    cdef int64_t reference = 0
+    cdef position_t* position = &k.positions[position_index]
+    cdef const instrument_t* instrument = &k.instruments[position.instrument]
+    cdef const account_t* account = &k.accounts[position.account]
+    cdef uint32_t on = position.controls
+    cdef int64_t reference = 0, less = 0, exposure = 0, open = 0
     cdef bint has_reference = reference_of(instrument, &reference)
     cdef intent_t intent
+    # What lets every order pass, in short; anything else is looked at in full.
+    if (
+        not on & (1 << LIMIT_PERMISSION | CONTROL_EXTERNAL)
+        and (not has(on, LIMIT_STALE_PRICE) or (has_reference and (
+            k.now_ns - (instrument.mark_ns if instrument.has_mark else instrument.last_ns) <= position.stale_ns)))
+        and (not has(on, LIMIT_PRICE_BAND) or (has_reference and within_band(k, position, c.price_ticks)))
+        and (not has(on, LIMIT_REPEATED) or (
+            position.executions < position.max_executions and (
+                position.executions_window_ns == 0
+                or k.now_ns - position.executions_ns < position.executions_window_ns)))
+        and (replaced != NULL or (
+            (not has(on, LIMIT_DUPLICATE) or not as_before(position, c, k.now_ns))
+            and (not has(on, LIMIT_OPEN_ORDERS) or account.open_orders < account.risk.open_orders)))
+    ):
+        on &= IN_BASE_MONEY
+        if on == 0:
+            return True
+        less = replaced.leaves if replaced != NULL else 0
+        if rate_of(k, instrument.currency) == MONEY_UNIT and instrument.has_mark and instrument.mark >= 0 and not (
+            risk_costs(
+                instrument.mark * instrument.multiplier, c.price_ticks, instrument.multiplier, leaves - less, leaves,
+                &exposure, &open
+            )
+        ) and risk_slack_passes(
+            &account.risk, &k.total, &k.pair_values[position_index], on, position.concentration_bps, exposure, open,
+            account.risk.version - account.risk.opened + k.version
+        ):
+            return True
     record_clear(&intent, sizeof(intent_t))
     intent.side = side
     intent.kind = TYPE_LIMIT

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from nautilus.core.accounts cimport account_fill, account_open, instrument_traded
+from nautilus.core.accounts cimport account_match, account_open, instrument_traded
 from nautilus.core.events cimport event_begin, event_write
 from nautilus.core.hashmap cimport map_delete, prefetch_line
 from nautilus.core.market cimport (
@@ -183,7 +183,7 @@ cdef inline int64_t move(
     """A match for one of its two orders: position, fee and, for the end of the command, whether the position turned."""
     cdef position_t* position = &k.positions[order.position]
     cdef int64_t before = position.quantity
-    cdef int64_t fee = account_fill(k, order.position, order.side, price, quantity, aggressor, order.filled == quantity)
+    cdef int64_t fee = account_match(k, order.position, order.side, price, quantity, aggressor, order.filled == quantity)
     position_turned(k, order.position, before)
     return fee
 

@@ -51,7 +51,8 @@ cdef extern from *:
         int64_t  version;       /* moves with everything of the account that a control looks at */
         int64_t  opened;        /* how often it was because open quantity or value changed */
         int64_t  slack_version; /* `version` - `opened` + that of all accounts when the slack began, -1: none */
-        int64_t  slack_exposure, slack_open;
+        int64_t  slack_exposure, slack_open, slack_day;
+        int64_t  slack_lost;    /* spent of equity since then */
         uint32_t slack_on;      /* controls that had passed then */
     } risk_t;
 
@@ -111,8 +112,8 @@ cdef extern from *:
     }
 
     /* Slack: what an account may still add, in base money, before a control in base money could refuse. It is known after
-       a check that passed, is spent by all that opens afterwards as if nothing ever offset anything, and ends where anything
-       but open quantity changes. So an order within it passes for certain, and its check is a comparison. */
+       a check that passed, is spent by all that opens or matches afterwards as if nothing ever offset anything, and ends
+       where anything else changes. So an order within it passes for certain, and its check is a comparison. */
     #define RISK_PAIR (1u << 8)             /* CONCENTRATION: of a pair, not of the account */
     #define RISK_TOTAL (1u << 14)           /* CREDIT_TOTAL: of all accounts; compared each time */
     #define RISK_OWN (1u << 6 | 1u << 7 | 1u << 9 | 1u << 11 | 1u << 12 | 1u << 13)
@@ -123,13 +124,18 @@ cdef extern from *:
             | __builtin_mul_overflow(price < 0 ? -price : price, multiplier, value)
             | __builtin_mul_overflow(*value, open, value);
     }
+    /* Basis points of a value, rounded up; 2^62 stands for what is beyond that. */
+    static inline int64_t risk_part(int64_t value, int64_t bps) {
+        int64_t part;
+        return __builtin_mul_overflow(value, bps, &part) ? (int64_t)1 << 62 : part / 10000 + 1;
+    }
     static inline int risk_slack_passes(
-        const risk_t *r, const risk_total_t *total, const pair_value_t *v, uint32_t on, int64_t exposure, int64_t open,
-        int64_t version
+        const risk_t *r, const risk_total_t *total, const pair_value_t *v, uint32_t on, int64_t bps, int64_t exposure,
+        int64_t open, int64_t version
     ) {
         return r->slack_version == version && exposure <= r->slack_exposure && open <= r->slack_open
             && (on & ~(r->slack_on | RISK_PAIR | RISK_TOTAL)) == 0
-            && (!(on & RISK_PAIR) || (v->slack_version == version && exposure <= v->slack))
+            && (!(on & RISK_PAIR) || (v->slack_version == version && exposure <= v->slack - risk_part(r->slack_lost, bps)))
             && (!(on & RISK_TOTAL) || (total->unrated == 0 && total->used + open <= total->credit));
     }
     static inline void risk_slack_end(risk_t *r) {
@@ -142,6 +148,25 @@ cdef extern from *:
         if (v->slack_version == r->slack_version && (v->slack -= exposure) < 0) v->slack_version = -1;
         if ((r->slack_exposure | r->slack_open) < 0) risk_slack_end(r);
     }
+    /* A match of an order that was open: exposure and open value do not grow by it, the cost of the position and, by the
+       distance of its price from the mark and the fee, the loss of the day may. */
+    static inline void risk_slack_match(
+        risk_t *r, int64_t unit, int64_t price, int64_t multiplier, int64_t quantity, int64_t fee
+    ) {
+        int64_t value, loss;
+        if (__builtin_mul_overflow(price, multiplier, &value) || __builtin_sub_overflow(unit, value, &loss)
+            || __builtin_mul_overflow(value < 0 ? -value : value, quantity, &value)
+            || __builtin_mul_overflow(loss < 0 ? -loss : loss, quantity, &loss)
+            || __builtin_add_overflow(loss, fee > 0 ? fee : 0, &loss)
+            || __builtin_add_overflow(r->slack_lost, loss, &r->slack_lost)) {
+            risk_slack_end(r);
+            return;
+        }
+        r->slack_open -= value;
+        r->slack_day -= loss;
+        if (r->slack_on & 1u << 7) r->slack_exposure -= risk_part(loss, r->leverage_bps);
+        if ((r->slack_exposure | r->slack_open | r->slack_day) < 0) risk_slack_end(r);
+    }
     static inline int64_t risk_slack_of(int128_t slack) {
         const int128_t most = (int128_t)1 << 62;
         return (int64_t)(slack > most ? most : slack < 0 ? -1 : slack);
@@ -151,28 +176,39 @@ cdef extern from *:
         risk_t *r, const position_t *p, pair_value_t *v, uint32_t on, int64_t version
     ) {
         const int128_t wide = (int128_t)1 << 62, equity = r->cash + r->pnl;
-        int128_t exposure = wide, open = wide, net = r->bought > r->sold ? r->bought : r->sold;
+        int128_t exposure = wide, open = wide, day = wide, net = r->bought > r->sold ? r->bought : r->sold;
         if ((on & RISK_OWN) != (r->controls & RISK_OWN) || r->gross > wide || equity > wide) return;
-        if (on & 1u << 7) exposure = equity * r->leverage_bps / 10000 - r->gross;
+        if (on & 1u << 6) day = r->daily_loss - r->day_base + equity;
+        if (on & 1u << 7) exposure = equity * r->leverage_bps / 10000 - r->gross - 1;       /* equity stays above 0 */
         if (on & 1u << 12 && r->gross_exposure - r->gross < exposure) exposure = r->gross_exposure - r->gross;
         if (on & 1u << 13 && r->net_exposure - net < exposure) exposure = r->net_exposure - net;
         if (on & 1u << 9) open = r->credit - r->cost - r->open;
         if (on & 1u << 11 && r->open_value - r->open < open) open = r->open_value - r->open;
-        if (exposure < 0 || open < 0) return;
+        if (exposure < 0 || open < 0 || day < 0) return;
         r->slack_exposure = risk_slack_of(exposure);
         r->slack_open = risk_slack_of(open);
+        r->slack_day = risk_slack_of(day);
+        if (r->slack_version != version) r->slack_lost = 0;
         r->slack_on = on & RISK_OWN;
         r->slack_version = version;
-        v->slack = on & RISK_PAIR ? risk_slack_of(equity * p->concentration_bps / 10000 - v->gross) : 0;
+        v->slack = on & RISK_PAIR ? risk_slack_of(
+            equity * p->concentration_bps / 10000 - v->gross - 2 + risk_part(r->slack_lost, p->concentration_bps)
+        ) : 0;
         v->slack_version = on & RISK_PAIR && v->slack >= 0 ? version : -1;
     }
-    /* The open value of a pair, for a rate that is not 0: all that CREDIT_TOTAL looks at between two fills. */
+    /* What CREDIT_TOTAL looks at, for a rate that is not 0: the open value of a pair; and its cost. */
     static inline void risk_open_move(
         risk_t *r, risk_total_t *total, pair_value_t *v, const position_t *p, int64_t multiplier, int64_t rate
     ) {
         int128_t after = risk_open(p->open_value, multiplier, rate), change = after - v->open;
         v->open = after;
         r->open += change;
+        total->used += change;
+    }
+    static inline void risk_cost_move(risk_t *r, risk_total_t *total, pair_value_t *v, const position_t *p, int64_t rate) {
+        int128_t after = money_base_capped(money_abs(p->cost), rate), change = after - v->cost;
+        v->cost = after;
+        r->cost += change;
         total->used += change;
     }
 
@@ -352,8 +388,14 @@ cdef extern from *:
         int64_t unit, int64_t price, int64_t multiplier, int64_t added, int64_t open, int64_t* exposure, int64_t* value
     ) noexcept nogil
     bint risk_slack_passes(
-        const risk_t* r, const risk_total_t* total, const pair_value_t* v, uint32_t on, int64_t exposure, int64_t open,
-        int64_t version
+        const risk_t* r, const risk_total_t* total, const pair_value_t* v, uint32_t on, int64_t bps, int64_t exposure,
+        int64_t open, int64_t version
+    ) noexcept nogil
+    void risk_slack_match(
+        risk_t* r, int64_t unit, int64_t price, int64_t multiplier, int64_t quantity, int64_t fee
+    ) noexcept nogil
+    void risk_cost_move(
+        risk_t* r, risk_total_t* total, pair_value_t* v, const position_t* p, int64_t rate
     ) noexcept nogil
     void risk_slack_end(risk_t* r) noexcept nogil
     void risk_slack_spend(risk_t* r, pair_value_t* v, int64_t exposure, int64_t open) noexcept nogil
