@@ -5,10 +5,12 @@ checksum of each record continues from the one before, so that a record changed,
 Nothing here raises: the first error is kept in `journal_t.error`, is final, and every later flush answers it again.
 """
 
+from libc.errno cimport EINVAL
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from nautilus.core.hashing cimport xxh64_records, xxh64_stripes, xxh64_t, xxh64_twice
+from nautilus.core.hashing cimport HASH_XXH3, HASH_XXH64, hash_t, hash_take
+from nautilus.core.segment cimport SEGMENT_XXH3, segment_digest_records
 from nautilus.core.types cimport command_t
 
 cdef enum:
@@ -33,7 +35,9 @@ ctypedef struct journal_t:
     encode_t encode
     int64_t last_sequence           # of the last command put
     uint32_t chain                  # checksum of the last record put, or of the segment's header
-    xxh64_t digest                  # of the segment so far, as the header of the next one has it
+    hash_t digest                   # of the segment up to `digested`, as the header of the next one has it
+    size_t digested                 # staged bytes that are in it
+    uint32_t features               # of the headers
     int error                       # 0, or -errno of the first failure: final
     int policy
     # the segment being written
@@ -67,22 +71,32 @@ cdef int journal_flush(journal_t* journal) noexcept nogil
 # Slow paths of the two below: empty the buffer or begin the next segment; allocate the next segments.
 cdef int journal_make_room(journal_t* journal) noexcept nogil
 cdef bint journal_find_room(journal_t* journal, Py_ssize_t commands) noexcept nogil
-# Keep the first error; returns it.
-cdef int journal_fail(journal_t* journal, int error) noexcept nogil
 # After command `command_sequence`, the last one put: the running hashes. A repeat for the same command is ignored.
 cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t event_sequence,
                            uint64_t event_hash, uint64_t journal_hash) noexcept nogil
-# For a command whose sequence is not the last one plus 1: EINVAL.
-cdef void journal_misplaced(journal_t* journal) noexcept nogil
+
+
+cdef inline int journal_fail(journal_t* journal, int error) noexcept nogil:
+    """Keep the first error; returns it."""
+    if journal.error == 0:
+        journal.error = error
+    journal.limit = 0               # every put takes the slow path from now on and is refused there
+    return journal.error
+
+
+cdef inline void journal_digest(journal_t* journal) noexcept nogil:
+    """Take what is staged into the segment's digest: all at once, as that is cheaper than record by record."""
+    segment_digest_records(&journal.digest, journal.buffer + journal.digested, journal.used - journal.digested)
+    journal.digested = journal.used
 
 
 cdef inline size_t journal_stage(journal_t* journal, const command_t* command) noexcept nogil:
-    """Bytes of the command's record, staged; 0 where it was refused. The digest of the segment is left to the caller."""
+    """Bytes of the command's record, staged; 0 where it was refused."""
     cdef size_t bytes
     if journal.used + JOURNAL_RECORD > journal.limit and journal_make_room(journal) != 0:
         return 0
     if command.sequence != journal.last_sequence + 1:
-        journal_misplaced(journal)
+        journal_fail(journal, -EINVAL)
         return 0
     bytes = journal.encode(journal.buffer + journal.used, command, &journal.chain)
     journal.used += bytes
@@ -92,23 +106,17 @@ cdef inline size_t journal_stage(journal_t* journal, const command_t* command) n
 
 cdef inline void journal_put(journal_t* journal, const command_t* command) noexcept nogil:
     """Stage one command; `command.sequence` must be the last one plus 1. Look at `error` after the flush."""
-    cdef size_t bytes = journal_stage(journal, command)
-    if bytes:
-        xxh64_stripes(&journal.digest, command, (bytes - 8) // 8)
+    journal_stage(journal, command)
 
 
 cdef inline void journal_put_hashed(
-    journal_t* journal, const command_t* commands, Py_ssize_t count, xxh64_t* hash
+    journal_t* journal, const command_t* commands, Py_ssize_t count, hash_t* hash
 ) noexcept nogil:
-    """Stage commands, and take them into a hash of whole COMMAND records at the same time."""
+    """Stage commands, and take them into a hash of whole COMMAND records."""
     cdef Py_ssize_t i
-    cdef size_t bytes
     for i in range(count):
-        bytes = journal_stage(journal, &commands[i])
-        if bytes:
-            xxh64_twice(hash, &journal.digest, &commands[i], (bytes - 8) // 8)
-        else:
-            xxh64_records(hash, &commands[i], 1)
+        journal_stage(journal, &commands[i])
+    hash_take(hash, commands, count * sizeof(command_t))
 
 
 cdef inline bint journal_room(journal_t* journal, Py_ssize_t commands) noexcept nogil:
@@ -129,6 +137,11 @@ cdef inline int64_t journal_limit(const journal_t* journal) noexcept nogil:
     cdef int64_t left = journal.segment_bytes - journal.offset - <int64_t>journal.used - 2 * JOURNAL_MARK - JOURNAL_RECORD
     cdef int64_t whole = journal.segment_bytes - JOURNAL_HEADER - 2 * JOURNAL_MARK - JOURNAL_RECORD
     return journal.last_sequence + (max(left, <int64_t>0) + journal.spares * whole) // (JOURNAL_RECORD + 1)
+
+
+cdef inline int journal_hashes(const journal_t* journal) noexcept nogil:
+    """Kind of the hashes in its segments."""
+    return HASH_XXH3 if journal.features & SEGMENT_XXH3 else HASH_XXH64
 
 
 cdef class Journal:
