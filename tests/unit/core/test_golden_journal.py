@@ -2,9 +2,9 @@
 
 The files in `tests/golden` are never edited. `journal_v1` (rules 1) and `journal_v2` (rules 2, over every order type,
 phase and kind of standing): segments with both record forms, hash records, a snapshot in the middle, a clean stop. The
-hashes beside each were computed by the kernel of its time and by its naive twin. Their hashes are XXH64; `journal_v2_xxh3`
-holds the commands of `journal_v2` with XXH3. `snapshot_v1` is the snapshot that
-the kernel of rules 1 wrote at the clean stop of `journal_v1`.
+hashes beside each were computed by the kernel of its time and by its naive twin, with XXH64. `journal_v2_xxh3` holds
+the commands of `journal_v2` with XXH3. `snapshot_v1` is the snapshot that the kernel of rules 1 wrote at the clean stop
+of `journal_v1`.
 """
 
 from __future__ import annotations
