@@ -85,9 +85,10 @@ cdef inline int journal_fail(journal_t* journal, int error) noexcept nogil:
 
 
 cdef inline void journal_digest(journal_t* journal) noexcept nogil:
-    """Take what is staged into the segment's digest: all at once, as that is cheaper than record by record."""
-    segment_digest_records(&journal.digest, journal.buffer + journal.digested, journal.used - journal.digested)
-    journal.digested = journal.used
+    """Take what is staged, and not taken yet, into the segment's digest: many records at once."""
+    if journal.digested != journal.used:
+        segment_digest_records(&journal.digest, journal.buffer + journal.digested, journal.used - journal.digested)
+        journal.digested = journal.used
 
 
 cdef inline size_t journal_stage(journal_t* journal, const command_t* command) noexcept nogil:
@@ -114,6 +115,7 @@ cdef inline void journal_put_hashed(
 ) noexcept nogil:
     """Stage commands, and take them into a hash of whole COMMAND records."""
     cdef Py_ssize_t i
+    journal_digest(journal)         # of the call before: what is only just written is slow to read in other widths
     for i in range(count):
         journal_stage(journal, &commands[i])
     hash_take(hash, commands, count * sizeof(command_t))

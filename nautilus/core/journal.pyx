@@ -435,7 +435,7 @@ cdef class Journal:
         state.fd = state.lock_fd = state.directory_fd = -1
         free(state.buffer)
         state.buffer = NULL
-        state.used = 0
+        state.used = state.digested = 0
 
     cdef int check(self, int rc) except -1:
         if rc == 0:
