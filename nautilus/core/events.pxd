@@ -6,7 +6,7 @@ way to the cache.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from nautilus.core.hashing cimport xxh64_records
+from nautilus.core.hashing cimport hash_take
 from nautilus.core.state cimport kernel_t
 from nautilus.core.types cimport event_t
 
@@ -101,7 +101,9 @@ cdef inline event_t* event_begin(kernel_t* k, int kind) noexcept nogil:
 
 cdef inline void events_hash(kernel_t* k) noexcept nogil:
     """Takes all events that were written since the last time into the running hash, in order."""
-    xxh64_records(&k.event_hash, &k.out[k.out_hashed], k.out_count - k.out_hashed)
-    k.out_hashed = k.out_count
-    xxh64_records(&k.event_hash, &k.spill[k.spill_hashed], k.spill_count - k.spill_hashed)
-    k.spill_hashed = k.spill_count
+    if k.out_count != k.out_hashed:
+        hash_take(&k.event_hash, &k.out[k.out_hashed], (k.out_count - k.out_hashed) * sizeof(event_t))
+        k.out_hashed = k.out_count
+    if k.spill_count != k.spill_hashed:
+        hash_take(&k.event_hash, &k.spill[k.spill_hashed], (k.spill_count - k.spill_hashed) * sizeof(event_t))
+        k.spill_hashed = k.spill_count

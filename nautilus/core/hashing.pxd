@@ -1,7 +1,9 @@
-"""XXH64, streamed over whole 8-byte words: the running hashes of commands, events and state.
+"""XXH64 and XXH3-64, streamed over whole 8-byte words: the running hashes of commands and events, of segments and of state.
 
-The value is the published one (seed 0), so any xxHash tool can check it over the same bytes.
-Specification: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
+Values are at every moment the published ones (seed 0, XXH3 with its default secret) of all bytes so far, so any xxHash tool
+can check them over the same bytes. Specification: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
+
+`hash_t` is either of the two. Plain data: it is copied, and it stands in snapshots.
 """
 
 from libc.stddef cimport size_t
@@ -19,8 +21,21 @@ cdef extern from *:
     #define XP4 0x85EBCA77C2B2AE63ULL
     #define XP5 0x27D4EB2F165667C5ULL
     typedef struct xxh64_t { uint64_t lane[4], length; } xxh64_t;
+    typedef struct xxh3_t {
+        uint64_t lane[8];       /* of all whole stripes of 64 bytes that something follows; not begun up to 256 bytes */
+        uint64_t length;        /* bytes so far */
+        uint64_t tail[32];      /* up to 256 bytes: all of them; then the last 64 */
+    } xxh3_t;
+    typedef struct hash_t {
+        uint64_t kind;
+        union { xxh64_t xxh64; xxh3_t xxh3; };
+    } hash_t;
     static inline uint64_t xxh_rotl(uint64_t x, int r) { return (x << r) | (x >> (64 - r)); }
     static inline uint64_t xxh_round(uint64_t acc, uint64_t word) { return xxh_rotl(acc + word * XP2, 31) * XP1; }
+    static inline uint64_t xxh_avalanche(uint64_t x)
+    {
+        x ^= x >> 33; x *= XP2; x ^= x >> 29; x *= XP3; return x ^ x >> 32;
+    }
     static inline void xxh64_open(xxh64_t *h) {
         h->lane[0] = XP1 + XP2; h->lane[1] = XP2; h->lane[2] = 0; h->lane[3] = 0 - XP1; h->length = 0;
     }
@@ -34,78 +49,6 @@ cdef extern from *:
         }
         h->lane[0] = a; h->lane[1] = b; h->lane[2] = c; h->lane[3] = d; h->length += words * 8;
     }
-    /*
-     * Records of 128 bytes, the commonest input. Of the two multiplications a word needs, the one that does not wait for
-     * the word before is done for four words at once where the processor has that (AVX-512), so that the rest, four chains
-     * of three instructions a word, is all that occupies the multiplier.
-     */
-    static int xxh64_wide;
-    #if defined(__x86_64__)
-    #define XXH_TARGET __attribute__((target("avx512f,avx512dq,avx512vl")))
-    typedef uint64_t xxh_words __attribute__((vector_size(32), aligned(8)));
-    __attribute__((constructor)) static void xxh64_prepare(void)
-    {
-        __builtin_cpu_init();
-        xxh64_wide = __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    }
-    #define XXH_NEXT(lane, product) \
-        __asm__("addq %1, %0; rolq $31, %0; imulq %2, %0" : "+r"(lane) : "m"(product), "r"(p1) : "cc")
-    #define XXH_FOUR(t) \
-        XXH_NEXT(a, (t)[0]); XXH_NEXT(b, (t)[1]); XXH_NEXT(c, (t)[2]); XXH_NEXT(d, (t)[3])
-    XXH_TARGET static inline void xxh64_products(uint64_t *t, const uint64_t *p)
-    {
-        for (int i = 0; i < 16; i += 4)
-            *(xxh_words *)(t + i) = *(const xxh_words *)(p + i) * XP2;
-    }
-    XXH_TARGET static void xxh64_records_wide(xxh64_t *h, const uint64_t *p, size_t records)
-    {
-        const uint64_t p1 = XP1;
-        uint64_t a = h->lane[0], b = h->lane[1], c = h->lane[2], d = h->lane[3], t[16];
-        h->length += records * 128;
-        for (; records; records--, p += 16) {
-            xxh64_products(t, p);
-            XXH_FOUR(t); XXH_FOUR(t + 4); XXH_FOUR(t + 8); XXH_FOUR(t + 12);
-        }
-        h->lane[0] = a; h->lane[1] = b; h->lane[2] = c; h->lane[3] = d;
-    }
-    XXH_TARGET static void xxh64_twice_wide(xxh64_t *h, xxh64_t *part, const uint64_t *p, size_t words)
-    {
-        const uint64_t p1 = XP1;
-        uint64_t a = h->lane[0], b = h->lane[1], c = h->lane[2], d = h->lane[3], t[16];
-        xxh64_products(t, p);
-        XXH_FOUR(t); XXH_FOUR(t + 4); XXH_FOUR(t + 8); XXH_FOUR(t + 12);
-        h->lane[0] = a; h->lane[1] = b; h->lane[2] = c; h->lane[3] = d; h->length += 128;
-        a = part->lane[0]; b = part->lane[1]; c = part->lane[2]; d = part->lane[3];
-        XXH_FOUR(t); XXH_FOUR(t + 4);
-        if (words == 16) {
-            XXH_FOUR(t + 8); XXH_FOUR(t + 12);
-        }
-        part->lane[0] = a; part->lane[1] = b; part->lane[2] = c; part->lane[3] = d; part->length += words * 8;
-    }
-    #else
-    static void xxh64_records_wide(xxh64_t *h, const uint64_t *p, size_t records) { (void)h; (void)p; (void)records; }
-    static void xxh64_twice_wide(xxh64_t *h, xxh64_t *part, const uint64_t *p, size_t words)
-    {
-        (void)h; (void)part; (void)p; (void)words;
-    }
-    #endif
-    static inline void xxh64_records(xxh64_t *h, const void *data, size_t records)
-    {
-        if (xxh64_wide)
-            xxh64_records_wide(h, (const uint64_t *)data, records);
-        else
-            xxh64_stripes(h, data, records * 16);
-    }
-    /* one record into `h`, its first 8 or 16 words into `part` as well */
-    static inline void xxh64_twice(xxh64_t *h, xxh64_t *part, const void *data, size_t words)
-    {
-        if (xxh64_wide)
-            xxh64_twice_wide(h, part, (const uint64_t *)data, words);
-        else {
-            xxh64_stripes(h, data, 16);
-            xxh64_stripes(part, data, words);
-        }
-    }
     /* value after `words` (0 to 3) trailing words; the stream itself is left as it is */
     static inline uint64_t xxh64_value(const xxh64_t *h, const uint64_t *tail, size_t words) {
         uint64_t x, total = h->length + words * 8;
@@ -115,20 +58,63 @@ cdef extern from *:
         } else x = XP5;
         x += total;
         for (size_t i = 0; i < words; i++) x = xxh_rotl(x ^ xxh_round(0, tail[i]), 27) * XP1 + XP4;
-        x ^= x >> 33; x *= XP2; x ^= x >> 29; x *= XP3; x ^= x >> 32;
-        return x;
+        return xxh_avalanche(x);
     }
     #endif
     """
     ctypedef struct xxh64_t:
         uint64_t lane[4]
         uint64_t length
+    ctypedef struct xxh3_t:
+        uint64_t lane[8]
+        uint64_t length
+        uint64_t tail[32]
+    ctypedef struct hash_t:
+        uint64_t kind
+        xxh64_t xxh64
+        xxh3_t xxh3
     void xxh64_open(xxh64_t *h) noexcept nogil
     void xxh64_stripes(xxh64_t *h, const void *data, size_t words) noexcept nogil
-    int xxh64_wide
-    void xxh64_records(xxh64_t *h, const void *data, size_t records) noexcept nogil
-    void xxh64_twice(xxh64_t *h, xxh64_t *part, const void *data, size_t words) noexcept nogil
     uint64_t xxh64_value(const xxh64_t *h, const uint64_t *tail, size_t words) noexcept nogil
+
+# hash_t.kind
+cdef enum:
+    HASH_XXH64 = 0              # of journals that earlier versions began, and their kernels
+    HASH_XXH3 = 1
+
+cdef void xxh3_open(xxh3_t* h) noexcept nogil
+# bytes: a multiple of 8
+cdef void xxh3_take(xxh3_t* h, const void* data, size_t bytes) noexcept nogil
+cdef uint64_t xxh3_value(const xxh3_t* h) noexcept nogil
+# The name of a kind, as Python says it; and the kind of a name: ValueError for another.
+cdef str hash_name(int kind)
+cdef int hash_kind(object name) except -1
+
+
+cdef inline size_t xxh3_tail(const xxh3_t* h) noexcept nogil:
+    """Words of `tail` that are in use."""
+    return h.length // 8 if h.length <= 256 else 8
+
+
+cdef inline void hash_open(hash_t* h, int kind) noexcept nogil:
+    h.kind = kind
+    if kind == HASH_XXH3:
+        xxh3_open(&h.xxh3)
+    else:
+        xxh64_open(&h.xxh64)
+
+
+cdef inline void hash_take(hash_t* h, const void* data, size_t bytes) noexcept nogil:
+    """Take bytes in; XXH64 wants a multiple of 32."""
+    if h.kind == HASH_XXH3:
+        xxh3_take(&h.xxh3, data, bytes)
+    else:
+        xxh64_stripes(&h.xxh64, data, bytes // 8)
+
+
+cdef inline uint64_t hash_value(const hash_t* h) noexcept nogil:
+    """Value of all bytes so far; the stream can go on."""
+    return xxh3_value(&h.xxh3) if h.kind == HASH_XXH3 else xxh64_value(&h.xxh64, NULL, 0)
 
 
 cdef inline uint64_t xxh64_words(const void* data, size_t words) noexcept nogil:

@@ -5,12 +5,13 @@ checksum of each record continues from the one before, so that a record changed,
 Nothing here raises: the first error is kept in `journal_t.error`, is final, and every later flush answers it again.
 """
 
+from libc.errno cimport EINVAL
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from nautilus.core.encoding cimport encode_t
-from nautilus.core.hashing cimport xxh64_records, xxh64_stripes, xxh64_t, xxh64_twice
-from nautilus.core.segment cimport record_head_t
+from nautilus.core.hashing cimport HASH_XXH3, HASH_XXH64, hash_t, hash_take
+from nautilus.core.segment cimport SEGMENT_XXH3, segment_digest_records
 from nautilus.core.types cimport command_t
 
 cdef enum:
@@ -32,7 +33,9 @@ ctypedef struct journal_t:
     encode_t encode
     int64_t last_sequence           # of the last command put
     uint32_t chain                  # checksum of the last record put, or of the segment's header
-    xxh64_t digest                  # of the segment so far, as the header of the next one has it
+    hash_t digest                   # of the segment up to `digested`, as the header of the next one has it
+    size_t digested                 # staged bytes that are in it
+    uint32_t features               # of the headers
     int error                       # 0, or -errno of the first failure: final
     int policy
     # the segment being written
@@ -66,68 +69,60 @@ cdef int journal_flush(journal_t* journal) noexcept nogil
 # Slow paths of the two below: empty the buffer or begin the next segment; allocate the next segments.
 cdef int journal_make_room(journal_t* journal) noexcept nogil
 cdef bint journal_find_room(journal_t* journal, Py_ssize_t commands) noexcept nogil
-# Keep the first error; returns it.
-cdef int journal_fail(journal_t* journal, int error) noexcept nogil
 # After command `command_sequence`, the last one put: the running hashes. A repeat for the same command is ignored.
 cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t event_sequence,
                            uint64_t event_hash, uint64_t journal_hash) noexcept nogil
-# For a command whose sequence is not the last one plus 1: EINVAL.
-cdef void journal_misplaced(journal_t* journal) noexcept nogil
 
 
-cdef inline const uint8_t* journal_stage(
-    journal_t* journal, const command_t* commands, size_t* count
-) noexcept nogil:
-    """Stage commands, as many of `count` as there is room for at once: their records, or NULL where they were refused.
+cdef inline int journal_fail(journal_t* journal, int error) noexcept nogil:
+    """Keep the first error; returns it."""
+    if journal.error == 0:
+        journal.error = error
+    journal.limit = 0               # every put takes the slow path from now on and is refused there
+    return journal.error
 
-    The digest of the segment is left to the caller.
-    """
-    cdef uint8_t* at
+
+cdef inline void journal_digest(journal_t* journal) noexcept nogil:
+    """Take what is staged, and not taken yet, into the segment's digest: many records at once."""
+    if journal.digested != journal.used:
+        segment_digest_records(&journal.digest, journal.buffer + journal.digested, journal.used - journal.digested)
+        journal.digested = journal.used
+
+
+cdef inline bint journal_stage(journal_t* journal, const command_t* commands, size_t* count) noexcept nogil:
+    """Stage commands, as many of `count` as there is room for at once; False where they were refused."""
     cdef size_t i
     cdef int64_t wrong = 0
     if journal.used + JOURNAL_RECORD > journal.limit and journal_make_room(journal) != 0:
-        return NULL
+        return False
     count[0] = min(count[0], (journal.limit - journal.used) // JOURNAL_RECORD)
     for i in range(count[0]):
         wrong |= commands[i].sequence - journal.last_sequence - 1 - <int64_t>i
     if wrong:
-        journal_misplaced(journal)
-        return NULL
-    at = journal.buffer + journal.used
-    journal.used += journal.encode(at, commands, count[0], &journal.chain)
+        journal_fail(journal, -EINVAL)
+        return False
+    journal.used += journal.encode(journal.buffer + journal.used, commands, count[0], &journal.chain)
     journal.last_sequence += <int64_t>count[0]
-    return at
-
-
-cdef inline size_t journal_words(const uint8_t* record) noexcept nogil:
-    """8-byte words in a record's body."""
-    return (<const record_head_t*>record).bytes // 8
+    return True
 
 
 cdef inline void journal_put(journal_t* journal, const command_t* command) noexcept nogil:
     """Stage one command; `command.sequence` must be the last one plus 1. Look at `error` after the flush."""
     cdef size_t count = 1
-    cdef const uint8_t* record = journal_stage(journal, command, &count)
-    if record != NULL:
-        xxh64_stripes(&journal.digest, command, journal_words(record))
+    journal_stage(journal, command, &count)
 
 
 cdef inline void journal_put_hashed(
-    journal_t* journal, const command_t* commands, Py_ssize_t count, xxh64_t* hash
+    journal_t* journal, const command_t* commands, Py_ssize_t count, hash_t* hash
 ) noexcept nogil:
-    """Stage commands, and take them into a hash of whole COMMAND records at the same time."""
-    cdef const uint8_t* record
-    cdef size_t most, i, words
+    """Stage commands, and take them into a hash of whole COMMAND records."""
+    cdef size_t most
+    journal_digest(journal)         # of the call before: what is only just written is slow to read in other widths
+    hash_take(hash, commands, <size_t>count * sizeof(command_t))
     while count > 0:
         most = <size_t>count
-        record = journal_stage(journal, commands, &most)
-        if record == NULL:
-            xxh64_records(hash, commands, <size_t>count)
+        if not journal_stage(journal, commands, &most):
             return
-        for i in range(most):
-            words = journal_words(record)
-            xxh64_twice(hash, &journal.digest, &commands[i], words)
-            record += 8 * words + 8
         commands += most
         count -= <Py_ssize_t>most
 
@@ -150,6 +145,11 @@ cdef inline int64_t journal_limit(const journal_t* journal) noexcept nogil:
     cdef int64_t left = journal.segment_bytes - journal.offset - <int64_t>journal.used - 2 * JOURNAL_MARK - JOURNAL_RECORD
     cdef int64_t whole = journal.segment_bytes - JOURNAL_HEADER - 2 * JOURNAL_MARK - JOURNAL_RECORD
     return journal.last_sequence + (max(left, <int64_t>0) + journal.spares * whole) // (JOURNAL_RECORD + 1)
+
+
+cdef inline int journal_hashes(const journal_t* journal) noexcept nogil:
+    """Kind of the hashes in its segments."""
+    return HASH_XXH3 if journal.features & SEGMENT_XXH3 else HASH_XXH64
 
 
 cdef class Journal:

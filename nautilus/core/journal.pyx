@@ -7,12 +7,13 @@ from libc.string cimport memset
 
 from nautilus.core.crc32c cimport crc32c_instruction, crc32c_joining
 from nautilus.core.encoding cimport encode_best, encode_chained, encode_joined, encode_t, encode_tables
-from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hashing cimport HASH_XXH3, hash_kind, hash_name, hash_value
 from nautilus.core.journal_reader cimport JournalReader as Reader
 from nautilus.core.journal_recovery cimport lock_directory, make_sound, mark_unsynced, sync_directory
 from nautilus.core.segment cimport (
-    RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_CHAINED, hash_body_t, open_directory, os_error, path_bytes,
-    seal_body_t, segment_digest, segment_header_t, segment_mark, segment_name, segment_write_header, write_all, zero_ahead)
+    RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_CHAINED, SEGMENT_XXH3, hash_body_t, open_directory, os_error,
+    path_bytes, seal_body_t, segment_digest, segment_hashes, segment_header_t, segment_mark, segment_name, segment_write_header,
+    write_all, zero_ahead)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT
 
 import numpy as np
@@ -67,13 +68,6 @@ cdef enum:
     NAME = 32
 
 
-cdef int journal_fail(journal_t* journal, int error) noexcept nogil:
-    if journal.error == 0:
-        journal.error = error
-    journal.limit = 0               # every put takes the slow path from now on and is refused there
-    return journal.error
-
-
 cdef int journal_ready(journal_t* journal) noexcept nogil:
     """0, or the error that ended this journal; in a forked child, that it is not its own."""
     if journal.error == 0 and journal.forks != forks:
@@ -93,6 +87,7 @@ cdef int journal_flush(journal_t* journal) noexcept nogil:
         return journal.error
     if journal.used == 0:
         return 0
+    journal_digest(journal)
     if journal.policy == POLICY_DISK:
         rc = zero_ahead(journal.fd, journal.offset, journal.used, journal.segment_bytes, &journal.zeroed)
     if rc == 0:
@@ -101,7 +96,7 @@ cdef int journal_flush(journal_t* journal) noexcept nogil:
         return journal_fail(journal, rc)
     journal.offset += <int64_t>journal.used
     journal.bytes_written += <int64_t>journal.used
-    journal.used = 0
+    journal.used = journal.digested = 0
     journal.flushes += 1
     journal.written_sequence = journal.last_sequence
     if journal.policy == POLICY_DISK:
@@ -167,7 +162,7 @@ cdef int begin_segment(journal_t* journal, uint32_t previous_chain, uint64_t pre
     header.capacity = journal.capacity
     header.closed_capacity = journal.closed_capacity
     header.previous_chain = previous_chain
-    header.features = SEGMENT_CHAINED
+    header.features = journal.features
     header.previous_digest = previous_digest
     rc = segment_write_header(fd, &header)
     if rc != 0:
@@ -201,8 +196,7 @@ cdef void stage_seal(journal_t* journal, uint64_t kind) noexcept nogil:
     body.offset = journal.offset + <int64_t>journal.used
     body.kind = kind
     body.epoch = journal.epoch
-    journal.used += segment_mark(journal.buffer + journal.used, RECORD_SEAL, &body, &journal.chain,
-                                 &journal.digest)
+    journal.used += segment_mark(journal.buffer + journal.used, RECORD_SEAL, &body, &journal.chain)
 
 
 cdef int roll(journal_t* journal) noexcept nogil:
@@ -217,7 +211,8 @@ cdef int roll(journal_t* journal) noexcept nogil:
         rc = prepare_spare(journal)
     if rc == 0:
         stage_seal(journal, SEAL_ROLL)
-        rc = begin_segment(journal, journal.chain, xxh64_value(&journal.digest, NULL, 0), &begun)
+        journal_digest(journal)
+        rc = begin_segment(journal, journal.chain, hash_value(&journal.digest), &begun)
     if rc == 0:
         rc = journal_flush(journal)
     if rc == 0 and ftruncate(journal.fd, journal.offset) != 0:
@@ -264,13 +259,8 @@ cdef void journal_put_hash(journal_t* journal, int64_t command_sequence, int64_t
     body.event_sequence = event_sequence
     body.event_hash = event_hash
     body.journal_hash = journal_hash
-    journal.used += segment_mark(journal.buffer + journal.used, RECORD_HASH, &body, &journal.chain,
-                                 &journal.digest)
+    journal.used += segment_mark(journal.buffer + journal.used, RECORD_HASH, &body, &journal.chain)
     journal.hash_sequence = command_sequence
-
-
-cdef void journal_misplaced(journal_t* journal) noexcept nogil:
-    journal_fail(journal, -EINVAL)
 
 
 cdef class Journal:
@@ -291,6 +281,8 @@ cdef class Journal:
         First command of a new journal (behind a snapshot, for example). Default 1.
     epoch : int, optional
         Not below the journal's. Default: the journal's, 1 for a new one.
+    hashes : {"xxh3", "xxh64"}, optional
+        Of records and segments. They belong to the journal as the capacities do. Default for a new one: "xxh3".
     replay : Replay, optional
         Carries the commands out while the journal is checked; what it raises, opening does too.
 
@@ -298,7 +290,7 @@ cdef class Journal:
     ------
     JournalError
         Code `locked`, `not a journal`, `layout`, `rules`, `missing segment` (its first one), `epoch`, `capacity`,
-        `sequence`.
+        `hashes`, `sequence`.
     OSError
         From the operating system; also later, from `append`, `flush` and `close`: then the journal has failed for
         good and answers the same error to every later call.
@@ -313,13 +305,13 @@ cdef class Journal:
         self.state.error = -EBADF
 
     def __init__(self, path, *, policy="memory", segment_bytes=64 << 20, capacity=None, closed_capacity=None,
-                 first_sequence=None, epoch=None, replay=None):
+                 first_sequence=None, epoch=None, hashes=None, replay=None):
         cdef journal_t* state = &self.state
         cdef Reader reader
         cdef segment_header_t begun
         cdef uint32_t previous_chain
         cdef uint64_t previous_digest
-        cdef int rc
+        cdef int rc, kind
         if state.directory_fd >= 0:
             raise JournalError(f"{self.path}: open already", "locked")
         if policy not in ("memory", "disk"):
@@ -342,10 +334,12 @@ cdef class Journal:
             state.lock_fd = lock_directory(self.path, state.directory_fd)
             remove_spares(state.directory_fd)
             reader, self.renewed, self.recovery = make_sound(
-                self.path, state.directory_fd, capacity, closed_capacity, first_sequence, epoch, replay)
+                self.path, state.directory_fd, capacity, closed_capacity, first_sequence, epoch, hashes, replay)
             previous_chain = reader.chain
-            previous_digest = xxh64_value(&reader.digest, NULL, 0)
+            previous_digest = hash_value(&reader.digest)
+            kind = HASH_XXH3 if hashes is None else hash_kind(hashes)
             if reader.cut_index > 0:
+                kind = segment_hashes(&reader.header)
                 state.last_sequence = reader.last_sequence
                 state.epoch = epoch or reader.header.epoch
                 state.capacity = reader.header.capacity
@@ -355,12 +349,12 @@ cdef class Journal:
                     previous_chain = reader.header.previous_chain
                     previous_digest = reader.header.previous_digest
             else:
-                previous_chain = 0
-                previous_digest = 0
+                previous_chain = previous_digest = 0
                 state.last_sequence = (first_sequence or 1) - 1
                 state.epoch = epoch or 1
                 state.capacity = capacity or 1 << 20
                 state.closed_capacity = closed_capacity or 1 << 20
+            state.features = SEGMENT_CHAINED | (SEGMENT_XXH3 if kind == HASH_XXH3 else 0)
             state.buffer = <uint8_t*>malloc(BUFFER + 2 * JOURNAL_MARK)
             if state.buffer is NULL:
                 raise MemoryError("journal: no memory for the staging buffer")
@@ -397,7 +391,7 @@ cdef class Journal:
         state.fd = state.lock_fd = state.directory_fd = -1
         free(state.buffer)
         state.buffer = NULL
-        state.used = 0
+        state.used = state.digested = 0
 
     cdef int check(self, int rc) except -1:
         if rc == 0:
@@ -524,6 +518,11 @@ cdef class Journal:
     def epoch(self):
         """Of the segment being written."""
         return self.state.epoch
+
+    @property
+    def hashes(self):
+        """`xxh3`, or `xxh64` where an earlier version began the journal."""
+        return hash_name(journal_hashes(&self.state))
 
     @property
     def capacity(self):

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from nautilus.core.hashing cimport xxh64_t
+from nautilus.core.hashing cimport hash_t
 from nautilus.core.segment cimport cursor_t, segment_header_t
 from nautilus.core.types cimport command_t
 
@@ -31,8 +31,8 @@ cdef class JournalReader:
     cdef uint64_t seal              # kind of its seal, or 0
     cdef uint32_t chain             # checksum of its last record
     cdef uint32_t unsealed_chain    # and of the one before its seal
-    cdef xxh64_t digest             # of that segment and, by its header, of all before it
-    cdef xxh64_t unsealed_digest
+    cdef hash_t digest              # of that segment and, by its header, of all before it
+    cdef hash_t unsealed_digest
     cdef list blemishes             # damages that touch no record: (index, JournalDamage, valid bytes)
     cdef str unfinished             # an empty segment whose predecessor was never sealed: a roll that did not complete
 

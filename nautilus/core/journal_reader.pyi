@@ -25,6 +25,7 @@ class JournalReport(NamedTuple):
     epoch: int
     capacity: int
     closed_capacity: int
+    hashes: str
 
 class JournalReader(Iterator[np.ndarray | HashRecord]):
     path: str
@@ -42,6 +43,8 @@ class JournalReader(Iterator[np.ndarray | HashRecord]):
     def capacity(self) -> int: ...
     @property
     def closed_capacity(self) -> int: ...
+    @property
+    def hashes(self) -> str: ...
     def __next__(self) -> np.ndarray | HashRecord: ...
 
 def verify(path: str | bytes | PathLike[str]) -> JournalReport: ...

@@ -1,14 +1,14 @@
 """Reader and verifier of journals: one walk, two faces."""
 
 from libc.errno cimport errno
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
-from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hashing cimport hash_name, hash_value
 from nautilus.core.segment cimport (
     DAMAGE_CUT, DAMAGE_HEAD, DAMAGE_HEADER, DAMAGE_HEADER_COPY, DAMAGE_MAGIC, DAMAGE_SEAL, DAMAGE_SEQUENCE,
-    RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_CHAINED, SEGMENT_HEADER,
-    SEGMENT_RECORD, cursor_close, cursor_commands, cursor_data_end, cursor_kept_end, cursor_open, list_directory,
-    os_error, path_bytes, segment_name)
+    RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEAL_ROLL, SEAL_STOP, SEGMENT_CHAINED, SEGMENT_FEATURES,
+    SEGMENT_HEADER, SEGMENT_RECORD, cursor_close, cursor_commands, cursor_data_end, cursor_kept_end, cursor_open,
+    list_directory, os_error, path_bytes, segment_hashes, segment_name)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT, command_t
 
 import re
@@ -46,7 +46,8 @@ class JournalReport(NamedTuple):
     """What a journal holds and whether it is as it was written.
 
     `records` counts commands, hash records and seals of the valid prefix; `damage` is the first JournalDamage, or
-    None; `dropped_bytes` lie behind the valid prefix; `clean` is true where the journal ends with a clean stop.
+    None; `dropped_bytes` lie behind the valid prefix; `clean` is true where the journal ends with a clean stop; `hashes`
+    says what its hash records and digests are, `xxh3` or `xxh64`.
     """
 
     segments: int
@@ -61,6 +62,7 @@ class JournalReport(NamedTuple):
     epoch: int
     capacity: int
     closed_capacity: int
+    hashes: str
 
 
 cdef class JournalReader:
@@ -164,6 +166,8 @@ cdef class JournalReader:
             damage = JournalDamage(name, 0, "header", "a copy of the header with its checksum", "two damaged ones")
         elif header.layout != RECORD_LAYOUT:
             damage = JournalDamage(name, 8, "layout", f"record layout {RECORD_LAYOUT}", str(header.layout))
+        elif header.features & ~<uint32_t>SEGMENT_FEATURES:
+            damage = JournalDamage(name, 60, "layout", f"no features but {SEGMENT_FEATURES}", str(header.features))
         elif header.first_sequence != named:
             damage = JournalDamage(name, 24, "name", f"first command {named}", str(header.first_sequence))
         elif index == 0:
@@ -186,9 +190,12 @@ cdef class JournalReader:
             damage = JournalDamage(
                 name, 56, "chain", f"{self.chain:08x} as the end of {self.names[index - 1]}",
                 f"{header.previous_chain:08x}")
-        elif header.features & SEGMENT_CHAINED and header.previous_digest != xxh64_value(&self.digest, NULL, 0):
+        elif segment_hashes(header) != segment_hashes(&self.header):
+            damage = JournalDamage(name, 60, "chain", f"{hash_name(segment_hashes(&self.header))} hashes, as "
+                                   f"{self.names[index - 1]} has", hash_name(segment_hashes(header)))
+        elif header.features & SEGMENT_CHAINED and header.previous_digest != hash_value(&self.digest):
             damage = JournalDamage(
-                name, 64, "chain", f"{xxh64_value(&self.digest, NULL, 0):016x} as the digest of all up to "
+                name, 64, "chain", f"{hash_value(&self.digest):016x} as the digest of all up to "
                 f"{self.names[index - 1]}", f"{header.previous_digest:016x}")
         elif header.epoch < self.header.epoch:
             damage = JournalDamage(name, 32, "epoch", f"at least {self.header.epoch}", str(header.epoch))
@@ -292,7 +299,7 @@ cdef class JournalReader:
             segments=self.cut_index, records=self.records, first_sequence=self.first_sequence,
             last_sequence=self.last_sequence, valid=damage is None, damage=damage, dropped_bytes=self.dropped_bytes,
             clean=damage is None and self.seal == SEAL_STOP, rules=self.header.rules, epoch=self.header.epoch,
-            capacity=self.header.capacity, closed_capacity=self.header.closed_capacity)
+            capacity=self.header.capacity, closed_capacity=self.header.closed_capacity, hashes=self.hashes)
 
     @property
     def capacity(self):
@@ -303,6 +310,11 @@ cdef class JournalReader:
     def closed_capacity(self):
         """Closed ids an account remembers, of the same kernel; 0 where no header could be read."""
         return self.header.closed_capacity
+
+    @property
+    def hashes(self):
+        """What hash records and digests are, `xxh3` or `xxh64`; empty where no header could be read."""
+        return hash_name(segment_hashes(&self.header)) if self.cut_index else ""
 
     def __iter__(self):
         return self

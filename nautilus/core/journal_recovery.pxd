@@ -7,9 +7,10 @@ from nautilus.core.journal_reader cimport JournalReader
 # The descriptor that holds the lock of a journal's directory.
 cdef int lock_directory(str path, int directory_fd) except -1
 # For who is to write: check a journal and put it right. (reader that went through it, segments written anew, report or
-# None for a new one). JournalError where it is not to be opened as asked, or cutting would not put it right. replay: a
-# Replay, which carries the commands out on the way; what it objects to is raised before anything is cut.
-cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, first_sequence, epoch, replay)
+# None for a new one). JournalError where it is not to be opened as asked, or cutting would not put it right. hashes: the
+# name of a kind, or None. replay: a Replay, which carries the commands out on the way; what it objects to is raised
+# before anything is cut.
+cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, first_sequence, epoch, hashes, replay)
 # Leave exactly the valid prefix that `walk` found, sealed; `reader.chain` is then that of the seal.
 cdef int recover(JournalReader reader, int directory_fd) except -1
 # After a failed flush of segment `first_sequence`: the next opening does not trust what it reads of it to be on disk.

@@ -4,11 +4,12 @@ from libc.errno cimport EAGAIN, EINTR, ENOENT, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdio cimport snprintf
 
+from nautilus.core.hashing cimport hash_kind
 from nautilus.core.journal_reader cimport JournalReader, walk
 from nautilus.core.segment cimport (
     RECORD_SEAL, SEAL_RECOVERED, SEAL_ROLL, SEAL_STOP, SEGMENT_HEADER, SEGMENT_MARK, cursor_close, cursor_kept_end,
-    cursor_open, cursor_t, list_directory, open_directory, os_error, path_bytes, read_all, seal_body_t, segment_mark,
-    segment_write_header, write_all)
+    cursor_open, cursor_t, list_directory, open_directory, os_error, path_bytes, read_all, seal_body_t,
+    segment_digest_records, segment_hashes, segment_mark, segment_write_header, write_all)
 from nautilus.core.types cimport KERNEL_RULES
 
 from nautilus.core.segment import JournalError
@@ -70,7 +71,7 @@ cdef int lock_retention(str path, int directory_fd) except -1:
     return 0
 
 
-cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, first_sequence, epoch, replay):
+cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, first_sequence, epoch, hashes, replay):
     cdef JournalReader reader
     cdef object report = None
     lock_retention(path, directory_fd)      # nobody compacts it meanwhile
@@ -78,7 +79,7 @@ cdef tuple make_sound(str path, int directory_fd, capacity, closed_capacity, fir
         renewed = renew_unsynced(path, directory_fd)
         reader = walk(path) if replay is None else replay.walk(path)
         if reader.names:
-            check_opening(reader, capacity, closed_capacity, first_sequence, epoch)
+            check_opening(reader, capacity, closed_capacity, first_sequence, epoch, hashes)
             if replay is not None:
                 replay.check()
             report = reader.report_now()
@@ -97,7 +98,7 @@ cdef int refuse_unrepairable(JournalReader reader) except -1:
     return 0
 
 
-cdef int check_opening(JournalReader reader, capacity, closed_capacity, first_sequence, epoch) except -1:
+cdef int check_opening(JournalReader reader, capacity, closed_capacity, first_sequence, epoch, hashes) except -1:
     """Refuse what recovery could not put right, before anything is touched."""
     refuse_unrepairable(reader)
     if reader.cut_index == 0:
@@ -107,6 +108,8 @@ cdef int check_opening(JournalReader reader, capacity, closed_capacity, first_se
                                ("closed_capacity", closed_capacity, header.closed_capacity)):
         if wanted is not None and wanted != held:
             raise JournalError(f"{reader.path}: {name}: expected {held} as the journal has, found {wanted}", "capacity")
+    if hashes is not None and hash_kind(hashes) != segment_hashes(header):
+        raise JournalError(f"{reader.path}: hashes: expected {reader.hashes} as the journal has, found {hashes}", "hashes")
     if epoch is not None and epoch < header.epoch:
         raise JournalError(f"{reader.path}: epoch: expected at least {header.epoch}, found {epoch}", "epoch")
     if first_sequence is not None and first_sequence != reader.last_sequence + 1:
@@ -181,7 +184,8 @@ cdef int recover(JournalReader reader, int directory_fd) except -1:
         body.offset = max(reader.cut_offset, SEGMENT_HEADER)
         body.kind = SEAL_RECOVERED
         body.epoch = reader.header.epoch
-        segment_mark(mark, RECORD_SEAL, &body, &reader.chain, &reader.digest)
+        segment_mark(mark, RECORD_SEAL, &body, &reader.chain)
+        segment_digest_records(&reader.digest, mark, SEGMENT_MARK)
         rc = segment_write_header(fd, &reader.header) if reader.cut_offset < SEGMENT_HEADER else 0
         if rc == 0:
             rc = write_all(fd, mark, SEGMENT_MARK, body.offset)

@@ -4,10 +4,11 @@ from libc.errno cimport ENOENT, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from nautilus.core.clock cimport clock_now_ns
-from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hashing cimport hash_name, hash_value
 from nautilus.core.segment cimport (
-    DAMAGE_HEADER_COPY, RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEGMENT_CHAINED, SEGMENT_HEADER,
-    cursor_close, cursor_commands, cursor_open, cursor_t, list_directory, os_error, path_bytes, segment_name)
+    DAMAGE_HEADER_COPY, RECORD_COMMAND, RECORD_END, RECORD_HASH, RECORD_SEAL, SEGMENT_CHAINED, SEGMENT_FEATURES,
+    SEGMENT_HEADER, cursor_close, cursor_commands, cursor_open, cursor_t, list_directory, os_error, path_bytes,
+    segment_hashes, segment_name)
 from nautilus.core.types cimport KERNEL_RULES, RECORD_LAYOUT, command_t
 
 import re
@@ -113,22 +114,26 @@ cdef class JournalTail:
             raise JournalError(f"{file_name}: header: expected a sound one, found damage {rc}", "damaged")
         self.inside = True
         self.inode = status.st_ino
+        hashes = hash_name(segment_hashes(header))
         for what, expected, is_found, code in (
             ("record layout", RECORD_LAYOUT, header.layout, "layout"),
             ("kernel rules", KERNEL_RULES, header.rules, "rules"),
+            ("features", header.features & SEGMENT_FEATURES, header.features, "layout"),
             ("first command", int(self.name[:16], 16), header.first_sequence, "chain"),
+            ("hashes", self.hashes or hashes, hashes, "chain"),
             ("chain", self.chain if self.linked else header.previous_chain, header.previous_chain, "chain"),
         ):
             if expected != is_found:
                 raise JournalError(f"{file_name}: {what}: expected {expected}, found {is_found}", code)
         if self.linked and header.features & SEGMENT_CHAINED:
-            found = xxh64_value(&self.digest, NULL, 0)
+            found = hash_value(&self.digest)
             if header.previous_digest != found:
                 raise JournalError(
                     f"{file_name}: digest: expected {found:016x}, found {header.previous_digest:016x}", "chain")
         if header.epoch < self.epoch:
             raise JournalError(f"{file_name}: epoch: expected at least {self.epoch}, found {header.epoch}", "epoch")
         self.epoch = header.epoch
+        self.hashes = hashes
         self.capacity, self.closed_capacity = header.capacity, header.closed_capacity
         self.stuck_since = 0
         return 0

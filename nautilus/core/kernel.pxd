@@ -20,6 +20,7 @@ cdef class Kernel:
     cdef risk_cache_t risk_results
     cdef uint32_t risk_cache_capacity   # 0: none
     cdef dict account_states            # the last answer of `account`, by index
+    cdef bint set_hashes(self, int kind) except -1
     cdef int begin_cache(self) except -1
     cdef int begin(self, uint32_t capacity, uint32_t closed_capacity, bint huge) except -1
     cdef int alone(self) except -1

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from functools import partial
@@ -11,12 +11,13 @@ import numpy as np
 
 from nautilus.core.account_view cimport account_state, lot_rows, position_rows
 from nautilus.core.book_view cimport best_of, book_rows, side_depth
-from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hashing cimport hash_kind, hash_name, hash_open, hash_value
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.journal cimport (
     POLICY_MEMORY,
     Journal,
     journal_flush,
+    journal_hashes,
     journal_put_hash,
     journal_room,
 )
@@ -84,13 +85,15 @@ cdef class Kernel:
     touched. capacity: open orders at once; closed_capacity: closed order ids remembered for each account, a power of
     two. huge_pages: ask for them for orders and order ids, which is faster; at the default capacities some 25 MiB then
     become resident with the first order, and 2 MiB with each further account that trades. risk_cache: results of checks
-    to keep (docs/performance.md says why 0 is the default; it changes no event). journal: None, a `Journal`, or the path of a new one (policy `memory`). Raises KernelError for
-    arguments out of range, MemoryError, and JournalError or OSError from the journal.
+    to keep (docs/performance.md says why 0 is the default; it changes no event). journal: None, a
+    `Journal`, or the path of a new one (policy `memory`). hashes: of commands and events, "xxh3", or "xxh64" as in
+    journals of earlier versions; a `Journal` given, or a snapshot restored, decides instead. Raises KernelError and
+    ValueError for arguments out of range, MemoryError, and JournalError or OSError from the journal.
     """
 
     def __init__(
         self, instruments=(), limits=None, capacity=1 << 20, journal=None, *, accounts=range(1, 17),
-        closed_capacity=1 << 20, huge_pages=True, risk_cache=0,
+        closed_capacity=1 << 20, huge_pages=True, risk_cache=0, hashes="xxh3",
     ):
         if not 0 <= risk_cache <= 1 << 20:
             raise KernelError("CAPACITY", f"risk_cache: expected 0 to 2^20 results, found {risk_cache}")
@@ -108,6 +111,7 @@ cdef class Kernel:
             accounts["account_id"] = ids
         first = np.concatenate([as_commands(instruments), as_commands(accounts), as_commands(limits)])
         self.begin(capacity, closed_capacity, huge_pages)
+        self.set_hashes(hash_kind(hashes))
         events = self.process(first)
         refused = events[events["kind"] == EVENT_REJECTED]
         if refused.size:
@@ -120,6 +124,7 @@ cdef class Kernel:
             )
         if journal is not None:
             self.begin(capacity, closed_capacity, huge_pages)   # anew: now that they are known to pass, into the journal
+            self.set_hashes(hash_kind(hashes))
             self.attach(journal)
             self.process(first)
 
@@ -135,6 +140,13 @@ cdef class Kernel:
         hooks_set(&self.state)
         self.begin_cache()
         return 0
+
+    cdef bint set_hashes(self, int kind) except -1:
+        """Go by that kind of running hashes; False where they have begun with another."""
+        if self.state.event_hash.kind != <uint64_t>kind and self.state.sequence == 0:
+            hash_open(&self.state.event_hash, kind)
+            hash_open(&self.state.command_hash, kind)
+        return self.state.event_hash.kind == <uint64_t>kind
 
     cdef int begin_cache(self) except -1:
         """The cache of this state, empty."""
@@ -157,7 +169,7 @@ cdef class Kernel:
         if self.journal is not None:
             raise KernelError("JOURNAL", f"attach: expected a kernel without a journal, found {self.journal.path}")
         opened = journal if isinstance(journal, Journal) else Journal(
-            journal, capacity=self.state.capacity, closed_capacity=self.state.closed_capacity
+            journal, capacity=self.state.capacity, closed_capacity=self.state.closed_capacity, hashes=self.hashes
         )
         if opened.state.last_sequence != self.state.sequence:
             last = opened.state.last_sequence
@@ -167,6 +179,10 @@ cdef class Kernel:
                 "JOURNAL",
                 f"{opened.path}: expected a journal that ends at command {self.state.sequence}, found {last}; "
                 "Kernel.open(path) goes on from an existing one",
+            )
+        if not self.set_hashes(journal_hashes(&opened.state)):
+            raise KernelError(
+                "JOURNAL", f"{opened.path}: expected a journal with {self.hashes} hashes, found {opened.hashes}"
             )
         self.journal = opened
         self.journal_state = &opened.state
@@ -365,8 +381,8 @@ cdef class Kernel:
             if self.stopped is None and k.sequence >= self.journal_state.first_sequence:
                 # So that also what came after the last whole block is compared when it is replayed.
                 journal_put_hash(
-                    self.journal_state, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),
-                    xxh64_value(&k.command_hash, NULL, 0)
+                    self.journal_state, k.sequence, k.event_sequence, hash_value(&k.event_hash),
+                    hash_value(&k.command_hash)
                 )
             journal, self.journal, self.journal_state = self.journal, None, NULL
             self.stop("its journal was closed")
@@ -399,14 +415,14 @@ cdef class Kernel:
         return snapshot_hash(&self.state)
 
     def event_hash(self):
-        """XXH64 of all EVENT records since the journal began."""
+        """XXH3-64 of all EVENT records since the journal began; XXH64 where `hashes` says so."""
         self.alone()
-        return xxh64_value(&self.state.event_hash, NULL, 0)
+        return hash_value(&self.state.event_hash)
 
     def journal_hash(self):
-        """XXH64 of all COMMAND records, sequenced and stamped, since the journal began."""
+        """The same of all COMMAND records, sequenced and stamped."""
         self.alone()
-        return xxh64_value(&self.state.command_hash, NULL, 0)
+        return hash_value(&self.state.command_hash)
 
     def depth(self, instrument_id, levels=10):
         """(bids, asks): DEPTH arrays of at most `levels` levels, best first: price_ticks, quantity, orders."""
@@ -502,6 +518,11 @@ cdef class Kernel:
         if instrument == 0:
             raise KernelError("UNKNOWN_INSTRUMENT", f"kernel: instrument {instrument_id} is not known")
         return instrument
+
+    @property
+    def hashes(self):
+        """What `event_hash` and `journal_hash` are: `xxh3` or `xxh64`."""
+        return hash_name(<int>self.state.event_hash.kind)
 
     @property
     def risk_cache_counts(self):

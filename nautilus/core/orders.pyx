@@ -7,7 +7,7 @@ from nautilus.core.accounts cimport account_entered, account_open, instrument_tr
 from nautilus.core.combine cimport trails, waits
 from nautilus.core.control cimport control, echo, interruption_end, refuse, reject
 from nautilus.core.events cimport event_write, events_hash, record_clear
-from nautilus.core.hashing cimport xxh64_records, xxh64_value
+from nautilus.core.hashing cimport hash_take, hash_value
 from nautilus.core.hashmap cimport map_put, prefetch_line
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT, journal_put_hash, journal_put_hashed, journal_t
 from nautilus.core.inlining cimport apart_int
@@ -483,7 +483,7 @@ cdef void kernel_step(kernel_t* k, command_t* c) noexcept nogil:
     cdef ahead_t ahead
     look_far(k, c, &ahead)
     carry_out(k, c, &ahead)
-    xxh64_records(&k.command_hash, c, 1)
+    hash_take(&k.command_hash, c, sizeof(command_t))
 
 
 cdef enum:
@@ -527,12 +527,11 @@ cdef Py_ssize_t kernel_run(
             events_hash(k)
         most = ((i - 1) & (TAKEN - 1)) + 1 - first
         if journal == NULL:
-            xxh64_records(&k.command_hash, &taken[first], most)
+            hash_take(&k.command_hash, &taken[first], most * sizeof(command_t))
         else:
             journal_put_hashed(journal, &taken[first], most, &k.command_hash)
             if k.sequence % JOURNAL_CHECKPOINT == 0:
                 journal_put_hash(
-                    journal, k.sequence, k.event_sequence, xxh64_value(&k.event_hash, NULL, 0),
-                    xxh64_value(&k.command_hash, NULL, 0)
+                    journal, k.sequence, k.event_sequence, hash_value(&k.event_hash), hash_value(&k.command_hash)
                 )
     return i

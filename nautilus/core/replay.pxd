@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from nautilus.core.hashing cimport xxh64_t
+from nautilus.core.hashing cimport hash_t
 from nautilus.core.journal_reader cimport JournalReader
 from nautilus.core.kernel cimport Kernel
 from nautilus.core.log_mend cimport LogMend
@@ -21,7 +21,7 @@ cdef class Replay:
     cdef bint snapshots
     cdef object trouble                 # the first exception; nothing is carried out behind it
     cdef replay_t pass_
-    cdef xxh64_t event_hash             # of all events that were looked at
+    cdef hash_t event_hash              # of all events that were looked at
     cdef bint checked                   # the first command was seen
     cdef bint ended                     # the kernel gives other events: they are not looked at any more
 

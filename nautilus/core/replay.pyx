@@ -10,14 +10,14 @@ is known to be as it should, so a journal that is refused, or gives other events
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 
-from nautilus.core.hashing cimport xxh64_stripes, xxh64_value
-from nautilus.core.journal cimport JOURNAL_CHECKPOINT, Journal
+from nautilus.core.hashing cimport hash_name, hash_take, hash_value
+from nautilus.core.journal cimport JOURNAL_CHECKPOINT, Journal, journal_hashes
 from nautilus.core.journal_reader cimport JournalReader
 from nautilus.core.kernel cimport Kernel
 from nautilus.core.log_mend cimport LogMend, copied
 from nautilus.core.replay_thread cimport (
     REPLAY_BATCHES, REPLAY_COMMANDS, batch_carried, batch_fill, batch_t, batch_wait, replay_begin, replay_end)
-from nautilus.core.segment cimport RECORD_HASH
+from nautilus.core.segment cimport RECORD_HASH, segment_hashes
 from nautilus.core.types cimport KERNEL_RULES, event_t
 
 import os
@@ -88,6 +88,7 @@ cdef class Replay:
         """
         if self.kernel is None:
             self.kernel = self.make(capacity=journal.capacity, closed_capacity=journal.closed_capacity)
+            self.kernel.set_hashes(journal_hashes(&journal.state))
         if self.mender is not None:
             self.mender.confirm = confirm
             if not self.mender.mend(self.kernel.state.event_sequence, self.notes):
@@ -108,6 +109,7 @@ cdef class Replay:
     cdef int begin(self, JournalReader reader, object at_most) except -1:
         """A kernel at the beginning, or at a snapshot that the event log reaches."""
         cdef Kernel kernel = self.make(capacity=reader.header.capacity, closed_capacity=reader.header.closed_capacity)
+        cdef int kind = segment_hashes(&reader.header)
         self.trouble = None
         self.checked = self.ended = False
         if self.snapshots:
@@ -121,6 +123,10 @@ cdef class Replay:
                     if note not in self.notes:
                         self.notes.append(note)
                     kernel = self.make(capacity=reader.header.capacity, closed_capacity=reader.header.closed_capacity)
+        if not kernel.set_hashes(kind):
+            self.trouble = KernelError(
+                "JOURNAL", f"{self.path}: snapshot of command {kernel.state.sequence}: hashes: expected "
+                f"{hash_name(kind)} as the journal has, found {kernel.hashes}")
         self.kernel = kernel
         self.begun = kernel.state.sequence
         if self.begun:
@@ -204,8 +210,8 @@ cdef class Replay:
         cdef uint64_t event_hash
         if self.ended:
             return 0
-        xxh64_stripes(&self.event_hash, events, batch.produced * (sizeof(event_t) // 8))
-        event_hash = xxh64_value(&self.event_hash, NULL, 0)
+        hash_take(&self.event_hash, events, batch.produced * sizeof(event_t))
+        event_hash = hash_value(&self.event_hash)
         if batch.whole and batch.marked and batch.mark.command_sequence == batch.last_sequence and (
                 batch.mark.event_hash != event_hash or batch.mark.journal_hash != batch.journal_hash):
             self.ended = True

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint32_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hashing cimport hash_value
 from nautilus.core.orders cimport kernel_run
 from nautilus.core.port cimport state_load, state_store
 from nautilus.core.ring cimport cpu_relax
@@ -85,7 +85,7 @@ cdef void carry_out(kernel_t* k, batch_t* batch) noexcept nogil:
     batch.whole = i == batch.count and k.spill_read == k.spill_count
     if batch.whole:
         batch.last_sequence = k.sequence
-        batch.journal_hash = xxh64_value(&k.command_hash, NULL, 0)
+        batch.journal_hash = hash_value(&k.command_hash)
 
 
 cdef void* replay_main(void* argument) noexcept nogil:

@@ -7,7 +7,7 @@ Also the few calls of the operating system that journal and snapshots share. Not
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from nautilus.core.hashing cimport xxh64_t
+from nautilus.core.hashing cimport HASH_XXH3, HASH_XXH64, hash_t
 from nautilus.core.types cimport command_t
 
 cdef extern from *:
@@ -84,6 +84,8 @@ cdef enum:
     SEGMENT_RECORD = 136        # the largest record: head and both cache lines of a command
     SEGMENT_MARK = 40           # a hash record or a seal
     SEGMENT_CHAINED = 1         # segment_header_t.features: `previous_digest` is there
+    SEGMENT_XXH3 = 2            # digest and hash records are XXH3, otherwise XXH64; of a journal all are of one kind
+    SEGMENT_FEATURES = 3        # all that are known
 
 # record_head_t.type
 cdef enum:
@@ -116,8 +118,8 @@ ctypedef struct cursor_t:
     int64_t offset              # of the next record; behind the last valid one
     uint32_t chain
     uint32_t unsealed_chain     # with a seal: the checksum of the record before it
-    xxh64_t digest              # of the header's own words and the bodies of all records so far
-    xxh64_t unsealed_digest
+    hash_t digest               # of the header and of all records so far
+    hash_t unsealed_digest
     int64_t last_sequence
     int64_t records             # valid ones read so far
     uint64_t seal               # kind of the seal, 0 before it is met
@@ -131,9 +133,10 @@ ctypedef struct cursor_t:
 
 cdef void segment_sign(segment_header_t* header) noexcept nogil
 cdef int segment_write_header(int fd, segment_header_t* header) noexcept nogil
-cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain, xxh64_t* digest) noexcept nogil
-# Begin the digest of a segment whose header is signed.
-cdef void segment_digest(const segment_header_t* header, xxh64_t* digest) noexcept nogil
+cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain) noexcept nogil
+# Begin the digest of a segment whose header is signed; take in whole records as they stand in the file.
+cdef void segment_digest(const segment_header_t* header, hash_t* digest) noexcept nogil
+cdef void segment_digest_records(hash_t* digest, const uint8_t* records, size_t bytes) noexcept nogil
 
 # Read size and header: 0, DAMAGE_HEADER_COPY, a damage, or -errno. The descriptor stays the caller's.
 cdef int cursor_open(cursor_t* cursor, int fd) noexcept nogil
@@ -160,3 +163,8 @@ cdef object os_error(int code, object name)
 cdef int open_directory(object path) except -1
 cdef list list_directory(object path)
 cdef str segment_name(int64_t first_sequence)
+
+
+cdef inline int segment_hashes(const segment_header_t* header) noexcept nogil:
+    """Kind of the hashes in a segment."""
+    return HASH_XXH3 if header.features & SEGMENT_XXH3 else HASH_XXH64

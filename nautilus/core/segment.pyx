@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset, strerror
 
 from nautilus.core.crc32c cimport crc32c_instruction, crc32c_update
-from nautilus.core.hashing cimport xxh64_open, xxh64_stripes, xxh64_t
+from nautilus.core.hashing cimport HASH_XXH3, hash_open, hash_take, hash_t
 from nautilus.core.types cimport command_t
 
 from typing import NamedTuple
@@ -48,13 +48,12 @@ cdef extern from *:
     /* Valid commands in a row: bytes that they take. Each one's checksum is computed from the one stored before it, not
        from the one computed before it, which is the same where both are right: so the processor has several under way. */
     #define SEGMENT_TAKE(name, attributes, checksum)                                                             \
-    attributes static size_t name(const uint8_t *at, size_t left, uint32_t *chain, int64_t *last, xxh64_t *digest, \
+    attributes static size_t name(const uint8_t *at, size_t left, uint32_t *chain, int64_t *last,                 \
                                   command_t *out, size_t most, size_t *taken)                                     \
     {                                                                                                             \
         const uint8_t *start = at;                                                                                \
         uint32_t before = *chain;                                                                                 \
         int64_t sequence = *last;                                                                                 \
-        xxh64_t sum = *digest;                      /* in registers */                                            \
         size_t n = 0;                                                                                             \
         while (n < most && left >= 72) {                                                                          \
             uint32_t head[2];                                                                                     \
@@ -66,7 +65,6 @@ cdef extern from *:
             memcpy(&own, at + 8, 8);                                                                              \
             if (checksum(before, at + 4, bytes) != head[0] || own != sequence + 1)                                \
                 break;                                                                                            \
-            xxh64_stripes(&sum, at + 8, bytes / 8);                                                               \
             if (out) {                                                                                            \
                 memcpy(out + n, at + 8, 64);                                                                      \
                 if (bytes == 128)                                                                                 \
@@ -80,7 +78,6 @@ cdef extern from *:
             left -= bytes + 8;                                                                                    \
             n++;                                                                                                  \
         }                                                                                                         \
-        *digest = sum;                                                                                            \
         *chain = before;                                                                                          \
         *last = sequence;                                                                                         \
         *taken = n;                                                                                               \
@@ -117,9 +114,9 @@ cdef extern from *:
     """
     const uint8_t* segment_magic
     const uint8_t* segment_zeros
-    size_t segment_take_tables(const uint8_t* at, size_t left, uint32_t* chain, int64_t* last, xxh64_t* digest,
+    size_t segment_take_tables(const uint8_t* at, size_t left, uint32_t* chain, int64_t* last,
                                command_t* out, size_t most, size_t* taken) noexcept nogil
-    size_t segment_take_sse42(const uint8_t* at, size_t left, uint32_t* chain, int64_t* last, xxh64_t* digest,
+    size_t segment_take_sse42(const uint8_t* at, size_t left, uint32_t* chain, int64_t* last,
                               command_t* out, size_t most, size_t* taken) noexcept nogil
 
 cdef enum:
@@ -167,18 +164,34 @@ cdef int segment_write_header(int fd, segment_header_t* header) noexcept nogil:
     return write_all(fd, block, SEGMENT_HEADER, 0)
 
 
-cdef void segment_digest(const segment_header_t* header, xxh64_t* digest) noexcept nogil:
-    """What stands in front of the bodies: so that the digest of a segment covers all segments before it."""
+cdef void segment_digest(const segment_header_t* header, hash_t* digest) noexcept nogil:
+    """What stands in front of the records: so that the digest of a segment covers all segments before it."""
     cdef uint64_t[4] words
+    hash_open(digest, segment_hashes(header))
+    if digest.kind == HASH_XXH3:
+        hash_take(digest, header, sizeof(segment_header_t))
+        return
     words[0] = header.previous_digest
     words[1] = <uint64_t>header.first_sequence
     words[2] = header.epoch
     words[3] = header.crc
-    xxh64_open(digest)
-    xxh64_stripes(digest, words, 4)
+    hash_take(digest, words, sizeof(words))
 
 
-cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain, xxh64_t* digest) noexcept nogil:
+cdef void segment_digest_records(hash_t* digest, const uint8_t* records, size_t bytes) noexcept nogil:
+    """XXH3 takes the bytes as they are; XXH64 was defined over the bodies alone."""
+    cdef record_head_t head
+    cdef const uint8_t* end = records + bytes
+    if digest.kind == HASH_XXH3:
+        hash_take(digest, records, bytes)
+        return
+    while records < end:
+        memcpy(&head, records, SEGMENT_HEAD)
+        hash_take(digest, records + SEGMENT_HEAD, head.bytes)
+        records += SEGMENT_HEAD + head.bytes
+
+
+cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* chain) noexcept nogil:
     """Encode a hash record or a seal behind the record whose checksum is `chain`; the bytes written."""
     cdef record_head_t head
     head.type = <uint16_t>type
@@ -188,7 +201,6 @@ cdef size_t segment_mark(uint8_t* out, int type, const void* body, uint32_t* cha
     head.crc = crc32c_update(chain[0], out + 4, SEGMENT_MARK - 4)
     memcpy(out, &head, SEGMENT_HEAD)
     chain[0] = head.crc
-    xxh64_stripes(digest, body, (SEGMENT_MARK - SEGMENT_HEAD) // 8)
     return SEGMENT_MARK
 
 
@@ -315,7 +327,7 @@ cdef int cursor_next(cursor_t* cursor, command_t* out) noexcept nogil:
         cursor.seal = seal.kind
         cursor.unsealed_chain = cursor.chain
         cursor.unsealed_digest = cursor.digest
-    xxh64_stripes(&cursor.digest, at + SEGMENT_HEAD, head.bytes // 8)
+    segment_digest_records(&cursor.digest, at, SEGMENT_HEAD + head.bytes)
     cursor.chain = crc
     cursor.offset += SEGMENT_HEAD + head.bytes
     cursor.records += 1
@@ -335,11 +347,12 @@ cdef Py_ssize_t cursor_commands(cursor_t* cursor, command_t* out, Py_ssize_t mos
         at = cursor.buffer + (cursor.offset - cursor.base)
         used = <size_t>(cursor.base + <int64_t>cursor.filled - cursor.offset)
         if crc32c_instruction:
-            used = segment_take_sse42(at, used, &cursor.chain, &cursor.last_sequence, &cursor.digest,
+            used = segment_take_sse42(at, used, &cursor.chain, &cursor.last_sequence,
                                       out + done if out is not NULL else NULL, <size_t>(most - done), &taken)
         else:
-            used = segment_take_tables(at, used, &cursor.chain, &cursor.last_sequence, &cursor.digest,
+            used = segment_take_tables(at, used, &cursor.chain, &cursor.last_sequence,
                                        out + done if out is not NULL else NULL, <size_t>(most - done), &taken)
+        segment_digest_records(&cursor.digest, at, used)
         cursor.offset += <int64_t>used
         cursor.records += <int64_t>taken
         done += <Py_ssize_t>taken

@@ -7,7 +7,7 @@ from nautilus.core.clock cimport clock_now_ns
 from nautilus.core.eventlog cimport DELIVERY_EMPTY, DELIVERY_LAST, DELIVERY_REFUSED, delivery_t
 from nautilus.core.events cimport events_hash
 from nautilus.core.gate cimport gate_write_through
-from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hashing cimport hash_value
 from nautilus.core.journal cimport JOURNAL_CHECKPOINT
 from nautilus.core.orders cimport kernel_step
 from nautilus.core.port cimport (
@@ -186,8 +186,8 @@ cdef void put_mark(core_t* core) noexcept nogil:
     queued.mark = 1
     queued.command.sequence = k.sequence
     queued.command.now_ns = k.event_sequence
-    queued.command.order_id = xxh64_value(&k.event_hash, NULL, 0)
-    queued.command.source_sequence = xxh64_value(&k.command_hash, NULL, 0)
+    queued.command.order_id = hash_value(&k.event_hash)
+    queued.command.source_sequence = hash_value(&k.command_hash)
     to_journal(core, &queued)
 
 

@@ -1,7 +1,7 @@
 """Canonical state of the kernel: one writer for the hash and the bytes, one reader for both ends of a restart.
 
-Off the hot path: the buffer grows with realloc. After the state come ten words that are not hashed: lanes and length
-of the event hash and of the command hash.
+Off the hot path: the buffer grows with realloc. After the state come words that are not hashed: the inner
+state of the two running hashes.
 """
 
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT16_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -9,7 +9,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from nautilus.core.accounts cimport accounts_restored
-from nautilus.core.hashing cimport xxh64_t, xxh64_words
+from nautilus.core.hashing cimport xxh64_words
 from nautilus.core.hooks cimport hooks_set
 from nautilus.core.hashmap cimport map_put
 from nautilus.core.market cimport (
@@ -34,6 +34,7 @@ from nautilus.core.limits cimport pair_add
 from nautilus.core.order_ids cimport id_known, order_hash
 from nautilus.core.positions cimport position_t
 from nautilus.core.snapshot_accounts cimport put_accounts, take_accounts
+from nautilus.core.snapshot_hashes cimport put_hashes, take_hashes
 from nautilus.core.snapshot_routed cimport put_routed, put_venues, take_routed, take_venues
 from nautilus.core.state cimport (
     TIMER_INDICATIVE,
@@ -221,13 +222,6 @@ cdef void put_state(words_t* w, kernel_t* k) noexcept:
     put_venues(w, k)
 
 
-cdef void put_hash(words_t* w, const xxh64_t* h) noexcept:
-    cdef int i
-    for i in range(4):
-        put(w, <int64_t>h.lane[i])
-    put(w, <int64_t>h.length)
-
-
 cdef uint64_t snapshot_hash(kernel_t* k) except? 0:
     cdef words_t w
     cdef uint64_t value
@@ -248,8 +242,7 @@ cdef bytes snapshot_write(kernel_t* k):
     w.count = w.capacity = 0
     w.failed = False
     put_state(&w, k)
-    put_hash(&w, &k.event_hash)
-    put_hash(&w, &k.command_hash)
+    put_hashes(&w, k)
     try:
         if w.failed:
             raise MemoryError("snapshot: no memory")
@@ -519,14 +512,6 @@ cdef int link_orders(kernel_t* k) except -1:
     return 0
 
 
-cdef int take_hash(reader_t* r, xxh64_t* h) except -1:
-    cdef int i
-    for i in range(4):
-        h.lane[i] = <uint64_t>take(r)
-    h.length = <uint64_t>take(r)
-    return 0
-
-
 cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
     """Fills `k`, which holds nothing yet."""
     cdef int64_t n, rules, capacity, closed_capacity
@@ -563,8 +548,7 @@ cdef int take_state(reader_t* r, kernel_t* k, bint huge) except -1:
     take_venues(r, k)
     accounts_restored(k)
     k.rules = KERNEL_RULES
-    take_hash(r, &k.event_hash)
-    take_hash(r, &k.command_hash)
+    take_hashes(r, k)
     if r.at != r.count:
         raise ValueError(f"snapshot: expected {r.at} words of 8 bytes, found {r.count}")
     return 0

@@ -6,7 +6,7 @@ Indexes are 32-bit and start at 1 where 0 means none (orders, positions, instrum
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from nautilus.core.hashing cimport xxh64_t
+from nautilus.core.hashing cimport hash_t
 from nautilus.core.hashmap cimport map_find, map_t
 from nautilus.core.market cimport market_t
 from nautilus.core.order_index cimport bucket_t, index_equal, index_first, index_home, index_table_t
@@ -189,8 +189,8 @@ ctypedef struct kernel_t:
     int64_t cause_now_ns
     uint64_t cause_source_sequence
     uint16_t cause_source_id
-    xxh64_t event_hash
-    xxh64_t command_hash
+    hash_t event_hash           # both of one kind, that of the journal
+    hash_t command_hash
     instrument_t* instruments
     uint32_t instrument_count
     uint32_t* instrument_order  # indexes by ascending id

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
 
-from nautilus.core.hashing cimport xxh64_open
+from nautilus.core.hashing cimport HASH_XXH3, hash_open
 from nautilus.core.hashmap cimport map_close, map_find, map_open, map_put
 from nautilus.core.market cimport MOST_OF_ICEBERGS, market_book, market_close, market_open, market_options_t
 from nautilus.core.memory cimport map_region, unmap_region
@@ -38,8 +38,8 @@ cdef int state_open(kernel_t* k, uint32_t capacity, uint32_t closed_capacity, bi
     k.rules = KERNEL_RULES
     k.rates[0] = MONEY_UNIT
     k.total.credit = -1
-    xxh64_open(&k.event_hash)
-    xxh64_open(&k.command_hash)
+    hash_open(&k.event_hash, HASH_XXH3)
+    hash_open(&k.command_hash, HASH_XXH3)
     k.instruments = <instrument_t*>map_region(sizeof(instrument_t) * (MAX_INSTRUMENTS + 1), False)
     k.instrument_order = <uint32_t*>map_region(4 * (MAX_INSTRUMENTS + 1), False)
     k.instrument_small = <uint32_t*>map_region(4 * SMALL_IDS, False)

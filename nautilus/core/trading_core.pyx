@@ -11,7 +11,7 @@ from nautilus.core.egress cimport egress_main
 from nautilus.core.eventlog cimport EventLogWriter, LOG_STAGED, delivery_t, log_limit
 from nautilus.core.gate cimport journal_main
 from nautilus.core.growth cimport growth_begin, growth_facts
-from nautilus.core.hashing cimport xxh64_value
+from nautilus.core.hashing cimport hash_value
 from nautilus.core.histogram cimport Histogram
 from nautilus.core.journal cimport Journal, journal_limit, journal_put_hash
 from nautilus.core.kernel cimport Kernel
@@ -393,8 +393,8 @@ cdef class TradingCore:
         path = self.journal.path
         if core.kernel.sequence >= core.journal.first_sequence:
             journal_put_hash(core.journal, core.kernel.sequence, core.kernel.event_sequence,
-                             xxh64_value(&core.kernel.event_hash, NULL, 0),
-                             xxh64_value(&core.kernel.command_hash, NULL, 0))
+                             hash_value(&core.kernel.event_hash),
+                             hash_value(&core.kernel.command_hash))
         try:
             self.journal.close()
         except OSError as error:

@@ -25,6 +25,7 @@ from nautilus.core.journal_tail import JournalTail
 from nautilus.core.kernel import Kernel
 from nautilus.core.segment import JournalError
 from nautilus.core.snapshot_file import latest_snapshot, write_snapshot
+from nautilus.model.errors import InternalError
 from nautilus.trading.compaction import Rules, compact
 from nautilus.trading.recovery import ReplayDiffersError
 from nautilus.trading.shipper import Supervised
@@ -155,11 +156,22 @@ class Follower:
         if first is None and not tail.capacity:
             tail.close()
             return False
+        assert tail.hashes is not None
         self.kernel = Kernel(
-            accounts=(), capacity=tail.capacity, closed_capacity=tail.closed_capacity, huge_pages=False
+            accounts=(),
+            capacity=tail.capacity,
+            closed_capacity=tail.closed_capacity,
+            huge_pages=False,
+            hashes=tail.hashes,
         )
         if found.payload is not None:
             self.kernel.restore(found.payload)
+            if self.kernel.hashes != tail.hashes:
+                raise InternalError(
+                    f"snapshot of command {found.sequence} with {self.kernel.hashes} hashes",
+                    where=str(self._path),
+                    expected=f"{tail.hashes}, as the journal has",
+                )
         self._last_snapshot = found.sequence
         self._counters.set(self._gauges["follower.snapshot_sequence"], found.sequence)
         self._tail = tail

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nautilus.core.eventlog import EventLogWriter
 from nautilus.core.journal import Journal
@@ -87,6 +87,7 @@ def recover(
         partial(Kernel, accounts=(), huge_pages=huge_pages or (bool(heads) and heads[-1].first_sequence > LONG)),
         open_log=partial(_open_log, Path(data, "events"), path, policy, segment_bytes),
     )
+    sizes: dict[str, Any] = {"capacity": open_orders, "closed_capacity": CLOSED_CAPACITY}
     journal = None
     try:
         journal = Journal(
@@ -95,7 +96,7 @@ def recover(
             segment_bytes=segment_bytes,
             epoch=epoch,
             replay=replay,
-            **({} if any(path.glob("*.journal")) else {"capacity": open_orders, "closed_capacity": CLOSED_CAPACITY}),
+            **({} if any(path.glob("*.journal")) else sizes),
         )
         return _recovered(replay, journal, confirm)
     except BaseException as error:

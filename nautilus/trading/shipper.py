@@ -338,6 +338,8 @@ class Shipper:
         if not heads:
             raise RefusedError("empty", "the journal is not there yet")
         reader = JournalReader(self._journal, strict=False, any_rules=True)
+        if reader.hashes not in hello.hashes:
+            raise RefusedError("version", f"hashes {', '.join(hello.hashes)}; expected {reader.hashes} among them")
         last, epoch = hello.last_sequence, heads[-1].epoch
         oldest, reason = heads[0].first_sequence, ""
         if last + 1 < oldest:
@@ -356,15 +358,15 @@ class Shipper:
                     raise RefusedError("diverged", f"command {last} of epoch {epoch} is another one there")
                 reason = f"its command {last} of epoch {hello.last_epoch} was never the core's"
         if not reason:
-            return _Beginning(Welcome(last + 1, reader.capacity, reader.closed_capacity, anew=False), b"")
+            welcome = Welcome(last + 1, reader.capacity, reader.closed_capacity, anew=False, hashes=reader.hashes)
+            return _Beginning(welcome, b"")
         found = latest_snapshot(self._journal)
         if oldest > 1 and (found.payload is None or found.sequence + 1 < oldest):
             raise RefusedError("snapshot", f"the journal begins at command {oldest}, and there is no snapshot yet")
         snapshot = found.payload if oldest > 1 and found.payload is not None else b""
         first = found.sequence + 1 if snapshot else 1
-        return _Beginning(
-            Welcome(first, reader.capacity, reader.closed_capacity, True, len(snapshot), reason), snapshot
-        )
+        welcome = Welcome(first, reader.capacity, reader.closed_capacity, True, len(snapshot), reason, reader.hashes)
+        return _Beginning(welcome, snapshot)
 
     def _command(self, sequence: int) -> bytes | None:
         """The record of one command; None where the journal does not have it."""

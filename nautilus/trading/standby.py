@@ -56,6 +56,8 @@ MOST_FRAMES = 32
 RETRY_NS = 200_000_000
 SETTLE_NS = 500_000_000
 """How long a promotion waits for the core to say that it is fenced; it is none in any case."""
+HASHES = ("xxh64", "xxh3")
+"""Kinds of journals that it can keep."""
 WAITED_FOR = ("taken", "empty", "snapshot")
 """Reasons of a refusal that pass."""
 
@@ -144,10 +146,18 @@ class _Copy:
             _set_aside(Path(self._data, name))
         self.path.mkdir(mode=0o700, parents=True)
         self.kernel = Kernel(
-            accounts=(), capacity=welcome.capacity, closed_capacity=welcome.closed_capacity, huge_pages=False
+            accounts=(),
+            capacity=welcome.capacity,
+            closed_capacity=welcome.closed_capacity,
+            huge_pages=False,
+            hashes=welcome.hashes,
         )
         if snapshot:
             self.kernel.restore(snapshot)
+            if self.kernel.hashes != welcome.hashes:
+                raise InternalError(
+                    f"snapshot with {self.kernel.hashes} hashes", where="standby", expected=f"{welcome.hashes}, as sent"
+                )
             if self.kernel.last_sequence != welcome.first - 1:
                 raise InternalError(
                     f"snapshot of command {self.kernel.last_sequence}", where="standby", expected=str(welcome.first - 1)
@@ -165,6 +175,12 @@ class _Copy:
         """Go on behind what there is."""
         if self.journal is None:
             self.begin(welcome, epoch, b"")
+        elif self.journal.hashes != welcome.hashes:
+            raise InternalError(
+                f"journal with {self.journal.hashes} hashes",
+                where=str(self.path),
+                expected=f"{welcome.hashes}, as the core's; set this journal aside",
+            )
         elif self.journal.epoch != epoch:
             self.journal.close()
             self._open(epoch)
@@ -172,7 +188,11 @@ class _Copy:
     def _open(self, epoch: int, first: int | None = None, welcome: Welcome | None = None) -> None:
         sizes: dict[str, Any] = {}
         if welcome is not None:
-            sizes = {"capacity": welcome.capacity, "closed_capacity": welcome.closed_capacity}
+            sizes = {
+                "capacity": welcome.capacity,
+                "closed_capacity": welcome.closed_capacity,
+                "hashes": welcome.hashes,
+            }
         self.journal = Journal(
             self.path,
             policy=self._policy,
@@ -341,7 +361,13 @@ class Standby:
         self._begun_ns = at_ns
         copy = self._copy
         hello = Hello(
-            ROLE_STANDBY, LAYOUT_VERSION, RULES_VERSION, copy.last_sequence, self._last_epoch(), copy.last_command
+            ROLE_STANDBY,
+            LAYOUT_VERSION,
+            RULES_VERSION,
+            copy.last_sequence,
+            self._last_epoch(),
+            copy.last_command,
+            hashes=HASHES,
         )
         epoch = max(copy.epoch, read_epoch(self._data).epoch)
         self._socket.send(self._line.pack(Kind.HELLO, epoch, body=msgspec.msgpack.encode(hello)))

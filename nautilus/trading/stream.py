@@ -85,6 +85,7 @@ class Hello(msgspec.Struct, frozen=True):
     """Who dials: a standby and what it has, or a core with a higher epoch that says so.
 
     `last_command` is the whole record of command `last_sequence`, by which the other end knows that it is the same.
+    `hashes` are the kinds of journals that it can keep; an earlier version says nothing of them.
     """
 
     role: str
@@ -94,10 +95,14 @@ class Hello(msgspec.Struct, frozen=True):
     last_epoch: int = 0
     last_command: bytes = b""
     version: int = VERSION
+    hashes: tuple[str, ...] = ("xxh64",)
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """What comes: commands from `first` on, behind a snapshot of `snapshot_bytes` where the standby begins anew."""
+    """What comes: commands from `first` on, behind a snapshot of `snapshot_bytes` where the standby begins anew.
+
+    `hashes` is the kind of the core's journal, and of the hashes that come; an earlier version says nothing of it.
+    """
 
     first: int
     capacity: int
@@ -105,6 +110,7 @@ class Welcome(msgspec.Struct, frozen=True):
     anew: bool
     snapshot_bytes: int = 0
     reason: str = ""
+    hashes: str = "xxh64"
 
 
 class Refusal(msgspec.Struct, frozen=True):

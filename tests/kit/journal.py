@@ -85,3 +85,14 @@ def sign_header(data: bytearray) -> None:
     """Make both headers of a changed segment valid again."""
     struct.pack_into("<I", data, 124, crc32c(bytes(data[:124])))
     data[COPY_AT : COPY_AT + 128] = data[:128]
+
+
+def sign_records(data: bytearray) -> None:
+    """Sign every record of a changed segment anew; their checksums begin with the header's."""
+    chain = struct.unpack_from("<I", data, 124)[0]
+    offset = HEADER_BYTES
+    while offset + 8 <= len(data) and struct.unpack_from("<H", data, offset + 4)[0]:
+        end = offset + 8 + struct.unpack_from("<H", data, offset + 6)[0]
+        chain = crc32c(bytes(data[offset + 4 : end]), chain)
+        struct.pack_into("<I", data, offset, chain)
+        offset = end

@@ -58,13 +58,14 @@ class TwinKernel(TwinAdministration, TwinViews):
         *,
         accounts: Any = range(1, 17),
         closed_capacity: int = 1 << 20,
+        hashes: str = "xxh3",
     ) -> None:
         super().__init__(capacity, closed_capacity)
         self._events: list[tuple[Any, ...]] = []
         self._flattened: list[tuple[int, int]] = []
         self._replenished = 0
-        self._event_hash = xxhash.xxh64()
-        self._journal_hash = xxhash.xxh64()
+        kind = {"xxh3": xxhash.xxh3_64, "xxh64": xxhash.xxh64}[hashes]
+        self._event_hash, self._journal_hash = kind(), kind()
         if not isinstance(accounts, np.ndarray):
             opened = np.zeros(len(list(accounts)), COMMAND)
             opened["kind"] = CommandKind.ACCOUNT
@@ -95,11 +96,11 @@ class TwinKernel(TwinAdministration, TwinViews):
         return events
 
     def event_hash(self) -> int:
-        """XXH64 over every event record so far."""
+        """XXH3 over every event record so far, or XXH64 where that was asked for."""
         return self._event_hash.intdigest()
 
     def journal_hash(self) -> int:
-        """XXH64 over every command record so far, as sequenced."""
+        """The same over every command record so far, as sequenced."""
         return self._journal_hash.intdigest()
 
     def state_hash(self) -> int:

@@ -2,8 +2,9 @@
 
 The files in `tests/golden` are never edited. `journal_v1` (rules 1) and `journal_v2` (rules 2, over every order type,
 phase and kind of standing): segments with both record forms, hash records, a snapshot in the middle, a clean stop. The
-hashes beside each were computed by the kernel of its time and by its naive twin. `snapshot_v1` is the snapshot that
-the kernel of rules 1 wrote at the clean stop of `journal_v1`.
+hashes beside each were computed by the kernel of its time and by its naive twin, with XXH64. `journal_v2_xxh3` holds
+the commands of `journal_v2` with XXH3. `snapshot_v1` is the snapshot that the kernel of rules 1 wrote at the clean stop
+of `journal_v1`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from tests.kit.twin import TwinKernel
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 OLD, STOPPED = GOLDEN / "journal_v1", GOLDEN / "snapshot_v1"
-JOURNAL = GOLDEN / "journal_v2"
-HASHES = {path: json.loads(path.with_suffix(".json").read_text()) for path in (OLD, JOURNAL)}
-EXPECTED = HASHES[JOURNAL]
-MIDDLE, LAST = (int(sequence) for sequence in EXPECTED)
+KINDS = {GOLDEN / "journal_v2": "xxh64", GOLDEN / "journal_v2_xxh3": "xxh3"}
+HASHES = {path: json.loads(path.with_suffix(".json").read_text()) for path in (OLD, *KINDS)}
+MIDDLE, LAST = 480, 935
+each_kind = pytest.mark.parametrize("journal", KINDS, ids=KINDS.values())
 RUNNING = 10 * 8  # bytes of the two running hashes behind the canonical state
 
 
@@ -53,59 +54,68 @@ def some_commands() -> np.ndarray:
 # -- the rules of this kernel ----------------------------------------------------------------------------------------
 
 
-def test_golden_journal_is_whole_and_ends_cleanly() -> None:
-    report = verify(JOURNAL)
+@each_kind
+def test_golden_journal_is_whole_and_ends_cleanly(journal: Path) -> None:
+    report = verify(journal)
+    assert report.hashes == KINDS[journal]
     assert (report.valid, report.clean, report.last_sequence) == (True, True, LAST)
     assert (report.rules, report.capacity, report.closed_capacity) == (RULES_VERSION, 64, 16)
     assert report.segments > 1
 
 
+@each_kind
 @pytest.mark.parametrize("snapshots", [False, True])
-def test_golden_journal_replays_to_its_hashes(snapshots: bool) -> None:
-    kernel = Kernel.replay(JOURNAL, snapshots=snapshots)
+def test_golden_journal_replays_to_its_hashes(journal: Path, snapshots: bool) -> None:
+    kernel = Kernel.replay(journal, snapshots=snapshots)
     assert kernel.last_sequence == LAST
-    assert of(kernel) == EXPECTED[str(LAST)]
+    assert of(kernel) == HASHES[journal][str(LAST)]
 
 
+@each_kind
 @pytest.mark.parametrize("sequence", [MIDDLE, LAST])
-def test_golden_snapshot_restores_to_its_hashes(sequence: int) -> None:
-    snapshot = latest_snapshot(JOURNAL, at_most=sequence)
+def test_golden_snapshot_restores_to_its_hashes(journal: Path, sequence: int) -> None:
+    snapshot = latest_snapshot(journal, at_most=sequence)
     assert (snapshot.sequence, snapshot.rules, snapshot.skipped) == (sequence, RULES_VERSION, ())
     kernel = restored(snapshot.payload)
-    assert of(kernel) == EXPECTED[str(sequence)]
+    assert of(kernel) == HASHES[journal][str(sequence)]
+    assert kernel.hashes == KINDS[journal]
     assert kernel.snapshot() == snapshot.payload
 
 
-def test_golden_journal_goes_on_from_its_middle_to_its_end() -> None:
-    kernel = restored(latest_snapshot(JOURNAL, at_most=MIDDLE).payload)
-    for item in JournalReader(JOURNAL, start=MIDDLE + 1):
+@each_kind
+def test_golden_journal_goes_on_from_its_middle_to_its_end(journal: Path) -> None:
+    kernel = restored(latest_snapshot(journal, at_most=MIDDLE).payload)
+    for item in JournalReader(journal, start=MIDDLE + 1):
         if isinstance(item, np.ndarray):
             kernel.process(np.ascontiguousarray(item[item["sequence"] > MIDDLE]))
-    assert of(kernel) == EXPECTED[str(LAST)]
+    assert of(kernel) == HASHES[journal][str(LAST)]
 
 
-def test_golden_journal_gives_the_naive_twin_the_same_hashes() -> None:
-    twin = TwinKernel(capacity=64, closed_capacity=16, accounts=())
+@each_kind
+def test_golden_journal_gives_the_naive_twin_the_same_hashes(journal: Path) -> None:
+    twin = TwinKernel(capacity=64, closed_capacity=16, accounts=(), hashes=KINDS[journal])
     marks = 0
-    for item in JournalReader(JOURNAL):
+    for item in JournalReader(journal):
         if isinstance(item, HashRecord):
             assert (item.event_hash, item.journal_hash) == (twin.event_hash(), twin.journal_hash())
             marks += 1
         else:
             twin.process(item)
-    assert of(twin) == EXPECTED[str(LAST)]
+    assert of(twin) == HASHES[journal][str(LAST)]
     assert marks > 0
 
 
-def test_golden_journal_can_be_gone_on_with(tmp_path: Path) -> None:
+@each_kind
+def test_golden_journal_can_be_gone_on_with(journal: Path, tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    shutil.copytree(JOURNAL, path)
+    shutil.copytree(journal, path)
     kernel = Kernel.open(path)
-    assert of(kernel) == EXPECTED[str(LAST)]
+    assert of(kernel) == HASHES[journal][str(LAST)]
     kernel.process(some_commands())
     expected = of(kernel)
     kernel.close()
-    assert of(Kernel.replay(path)) == expected
+    assert of(Kernel.replay(path)) == of(Kernel.replay(path, snapshots=False)) == expected
+    assert verify(path).hashes == KINDS[journal]
 
 
 # -- rules 1 ---------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_snapshot_in_the_middle_restores_to_its_hashes() -> None:
 
 
 def test_naive_twin_gives_the_same_hashes_and_every_reason_is_there() -> None:
-    twin = TwinKernel(capacity=64, closed_capacity=16, accounts=())
+    twin = TwinKernel(capacity=64, closed_capacity=16, accounts=(), hashes="xxh64")
     seen: set[tuple[int, int]] = set()
     explicit = 0
     for item in JournalReader(JOURNAL):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nautilus.core.hashing import xxh64
+from nautilus.core.hashing import xxh3, xxh64
 from nautilus.core.journal import Journal, repair, verify
 from nautilus.core.journal_base import segment_heads
 from tests.kit import journal as kit
@@ -16,11 +16,11 @@ from tests.kit import journal as kit
 SMALL = 8192
 
 
-def make(path: Path, count: int = 300, *, change: int = 0) -> list[Path]:
+def make(path: Path, count: int = 300, *, change: int = 0, hashes: str = "xxh3") -> list[Path]:
     """A journal of several segments; `change` makes another one of the same shape."""
     written = kit.commands(1, count, wide=2)
     written["quantity"] += change
-    with Journal(path, segment_bytes=SMALL) as journal:
+    with Journal(path, segment_bytes=SMALL, hashes=hashes) as journal:
         for first in range(0, count, 30):
             journal.append(written[first : first + 30])
             journal.append_hash(first, 1, 2)
@@ -39,7 +39,18 @@ def test_the_digest_is_as_documented(files: list[Path]) -> None:
     for file in files:
         data = file.read_bytes()
         features, stored = struct.unpack_from("<IQ", data, 60)
-        assert (features, stored) == (1, digest)
+        assert (features, stored) == (3, digest)
+        end = kit.segment_records(data)[-1].end
+        digest = xxh3(data[:128] + data[kit.HEADER_BYTES : end])
+    assert segment_heads(files[0].parent)[0].digest == 0
+
+
+def test_the_digest_of_an_earlier_version_is_as_documented(tmp_path: Path) -> None:
+    files = make(tmp_path / "journal", hashes="xxh64")
+    digest = 0
+    for file in files:
+        data = file.read_bytes()
+        assert struct.unpack_from("<IQ", data, 60) == (1, digest)
         first, epoch = struct.unpack_from("<qQ", data, 24)
         (checksum,) = struct.unpack_from("<I", data, 124)
         bodies = b"".join(record.body for record in kit.segment_records(data))
@@ -53,10 +64,12 @@ def test_a_segment_of_another_journal_is_found_though_its_checksums_fit(files: l
     # Signed by hand so that the checksums of the chain continue: only the digest can tell.
     struct.pack_into("<I", data, 56, struct.unpack_from("<I", files[2].read_bytes(), 56)[0])
     struct.pack_into("<Q", data, 64, struct.unpack_from("<Q", files[2].read_bytes(), 64)[0])
-    _sign(data)
+    kit.sign_header(data)
+    kit.sign_records(data)
     files[2].write_bytes(data)
     struct.pack_into("<I", after, 56, _chain(bytes(data)))
-    _sign(after)
+    kit.sign_header(after)
+    kit.sign_records(after)
     files[3].write_bytes(after)
     report = verify(files[0].parent)
     assert report.damage is not None
@@ -80,14 +93,15 @@ def test_a_segment_that_is_missing_exchanged_or_moved_is_found(files: list[Path]
     assert verify(path).valid
 
 
-def test_segments_of_an_earlier_version_are_read_and_gone_on_with(files: list[Path]) -> None:
-    path = files[0].parent
+def test_segments_of_an_earlier_version_are_read_and_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
     chain = 0
-    for file in files:
+    for file in make(path, hashes="xxh64"):
         data = bytearray(file.read_bytes())
         data[60:72] = bytes(12)
         struct.pack_into("<I", data, 56, chain)
-        _sign(data)
+        kit.sign_header(data)
+        kit.sign_records(data)
         file.write_bytes(data)
         chain = _chain(bytes(data))
     assert verify(path).valid
@@ -98,7 +112,8 @@ def test_segments_of_an_earlier_version_are_read_and_gone_on_with(files: list[Pa
     data = bytearray(newest.read_bytes())
     assert struct.unpack_from("<I", data, 60)[0] == 1
     data[64] ^= 1
-    _sign(data)
+    kit.sign_header(data)
+    kit.sign_records(data)
     newest.write_bytes(data)
     assert not verify(path).valid
 
@@ -108,16 +123,3 @@ def _chain(data: bytes) -> int:
     record = kit.segment_records(data)[-1]
     checksum: int = struct.unpack_from("<I", data, record.offset)[0]
     return checksum
-
-
-def _sign(data: bytearray) -> None:
-    """Sign the header anew, and every record behind it, whose checksums begin with the header's."""
-    ends, offset = [], kit.HEADER_BYTES
-    while offset + 8 <= len(data) and struct.unpack_from("<H", data, offset + 4)[0]:
-        ends.append((offset, offset + 8 + struct.unpack_from("<H", data, offset + 6)[0]))
-        offset = ends[-1][1]
-    kit.sign_header(data)
-    chain = struct.unpack_from("<I", data, 124)[0]
-    for offset, end in ends:
-        chain = kit.crc32c(bytes(data[offset + 4 : end]), chain)
-        struct.pack_into("<I", data, offset, chain)

@@ -9,7 +9,7 @@ from nautilus.core import AccountFlag, CommandKind, Kernel, LimitKind, Reason
 from nautilus.core.types import AdjustKind, RateKind
 from tests.kit import builders
 from tests.kit.builders import BUY, IOC, SELL, batch, limit, mark, market, new, replace, resume, session, time
-from tests.kit.pair import Pair, reasons, shown, told
+from tests.kit.pair import Pair, beyond_counters, reasons, shown, told
 
 UNIT = 1_000_000_000
 
@@ -407,11 +407,11 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_the_table_does_not_allow_is_malformed(name: str) -> None:
     kernel = opened()
-    before = kernel.snapshot()[4 * 8 :]
+    before = beyond_counters(kernel)
     events = kernel.process(WRONG[name])
     assert reasons(events) == ["REJECTED MALFORMED"]
     assert shown(events[0]).get("flags") is None
-    assert kernel.snapshot()[4 * 8 : -10 * 8] == before[: -10 * 8]
+    assert beyond_counters(kernel) == before
 
 
 def test_a_limit_goes_away_and_what_it_remembers_with_it() -> None:

@@ -13,7 +13,7 @@ import zmq
 
 from nautilus.core import Kernel
 from nautilus.core.counters import Counters
-from nautilus.core.journal import verify
+from nautilus.core.journal import HashRecord, JournalReader, verify
 from nautilus.core.types import Side
 from nautilus.trading.epochs import read_epoch
 from nautilus.trading.recovery import recover
@@ -66,15 +66,20 @@ def history(count: int) -> np.ndarray:
     return commands
 
 
-def test_commands_in_one_batch_with_the_end_of_the_stream_are_carried_out(core: Core) -> None:
+@pytest.mark.parametrize("hashes", ["xxh3", "xxh64"])
+def test_commands_in_one_batch_with_the_end_of_the_stream_are_carried_out(core: Core, hashes: str) -> None:
     commands = history(120)
+    kernel = Kernel(accounts=(), capacity=1 << 14, closed_capacity=1 << 10, huge_pages=False, hashes=hashes)
+    kernel.process(commands)
     identity, line, _ = core.greeted()
-    welcome = msgspec.msgpack.encode(Welcome(1, 1 << 14, 1 << 10, anew=False))
+    welcome = msgspec.msgpack.encode(Welcome(1, 1 << 14, 1 << 10, anew=False, hashes=hashes))
     frames = [line.pack(Kind.WELCOME, 4, body=welcome)]
     for part in np.array_split(commands, 5):
         flags, body = pack_commands(part)
         first = int(part["sequence"][0])
         frames.append(line.pack(Kind.COMMANDS, 4, first=first, count=len(part), flags=flags, body=body))
+    marks = (len(commands), kernel.last_event_sequence, kernel.event_hash(), kernel.journal_hash())
+    frames.append(line.pack(Kind.HASHES, 4, body=np.array(marks, np.uint64).tobytes()))
     frames.append(line.pack(Kind.REFUSED, 4, body=msgspec.msgpack.encode(Refusal("fenced", "it was replaced"))))
     for frame in frames:
         core.socket.send_multipart((identity, frame))
@@ -86,13 +91,14 @@ def test_commands_in_one_batch_with_the_end_of_the_stream_are_carried_out(core: 
     eventually(lambda: (core.data / "journal").is_dir() or core.standby.turn(), "a journal")
     eventually(ended, "the end of the stream")
     promoted = core.standby.promote()
-    kernel = Kernel(accounts=(), capacity=1 << 14, closed_capacity=1 << 10, huge_pages=False)
-    kernel.process(commands)
     assert (promoted.epoch, promoted.last_sequence) == (5, len(commands))
     assert int(promoted.state_hash, 16) == kernel.state_hash()
     assert (read_epoch(core.data).epoch, read_epoch(core.data).own) == (5, True)
     core.standby.close()
     found = recover(str(core.data), policy="memory", open_orders=1 << 14, segment_bytes=1 << 20)
     assert (found.hash, found.journal.epoch, found.notes) == (kernel.state_hash(), 5, ())
+    assert found.journal.hashes == found.kernel.hashes == hashes
+    marks = [item for item in JournalReader(core.data / "journal") if isinstance(item, HashRecord)]
+    assert marks[-1][2:] == (kernel.event_hash(), kernel.journal_hash())
     found.journal.close()
     found.log.close()
