@@ -446,6 +446,7 @@ def test_replay_in_scaled_real_time_loses_nothing(shell: Shell) -> None:
         (("up", "--strategy", "qoting"), 2, "did you mean 'quoting'"),
         (("up", "--strategy", "mine.py:Absent", "--set", "platform.ports=free"), 4, "no class Absent"),
         (("up", "--without", "riks"), 2, "did you mean 'risk'"),
+        (("up", "--without", "venue0"), 2, "--without venue0: expected one of"),  # none is configured
         (("replay", "text.gz", "--speed", "2"), 1, "text.gz"),
         (("replay", "text.gz", "--speed", "2", "--market-for", "3"), 2, "of lock-step"),
         (("demo", "--market-for", "3", "--detach"), 2, "of the live platform"),
