@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan, ProcessSpec
 
 LOOK_SECONDS = 0.2
+KINDS = ("engines", "venue")
+"""Of processes that can be left out and run by hand."""
 PROGRAM = (
     "import sys, socket; from pathlib import Path; import msgspec; "
     "from nautilus.runtime.plan import Plan; from nautilus.runtime.process import run_process; "
@@ -40,7 +42,8 @@ PROGRAM = (
 def run(name: str, instance_name: str | None, as_json: bool) -> int:
     """Run the process of an engine in the foreground until Ctrl-C or the end of the instance.
 
-    NAME is an engine, or a process, of an instance that was started with `nautilus up --without NAME`.
+    NAME is an engine, a process or a venue such as venue0, of an instance that was started with
+    `nautilus up --without NAME`.
     """
     from nautilus.model.errors import InternalError
     from nautilus.runtime.files import holder
@@ -60,9 +63,9 @@ def _spec(plan: Plan, name: str) -> ProcessSpec:
     from nautilus.runtime.config import nearest
 
     for spec in plan.processes:
-        if spec.kind == "engines" and name in (spec.name, *spec.engines):
+        if spec.kind in KINDS and name in (spec.name, *spec.engines):
             return spec
-    known = dict.fromkeys(word for spec in plan.processes if spec.engines for word in (spec.name, *spec.engines))
+    known = dict.fromkeys(word for spec in plan.processes if spec.kind in KINDS for word in (spec.name, *spec.engines))
     raise click.UsageError(f"unknown engine {name!r}; expected one of {', '.join(known)}{nearest(name, known)}")
 
 
@@ -125,7 +128,7 @@ class Foreground:
                 sys.stdout.flush()
             else:
                 places = ", ".join(f"{name} http://{self._plan.bind}:{port}" for name, port in message["ports"].items())
-                print(f"{self._spec.name} is ready (pid {pid}): {places}", flush=True)
+                print(f"{self._spec.name} is ready (pid {pid}){': ' if places else ''}{places}", flush=True)
         elif message["event"] == "failed":
             self._error = message["error"]
 

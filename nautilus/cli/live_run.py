@@ -170,12 +170,17 @@ def run(options: LiveOptions, *, detached: bool = False) -> int:
 
 
 def _say_waiting(instance: str, without: Collection[str], waiting: Sequence[str]) -> None:
-    """What does not work yet as an engine was left out, and what helps."""
+    """What does not work yet as an engine or a venue was left out, and what helps."""
     from nautilus.runtime.instance import command
+    from nautilus.runtime.venue_settings import VENUES
 
+    venues = sorted(set(without) & set(VENUES))
     if waiting:
-        advice = ", ".join(command(f"engine run {name}", instance) for name in sorted(without))
+        advice = ", ".join(command(f"engine run {name}", instance) for name in sorted(set(without) - set(venues)))
         print(f"{', '.join(waiting)} will be ready after {advice}", file=sys.stderr)
+    for name in venues:
+        advice = command(f"engine run {name}", instance)
+        print(f"accounts at {name} are closed to new orders until {advice}", file=sys.stderr)
 
 
 def execute(options: LiveOptions, line: Detached | None = None) -> int:
@@ -343,10 +348,10 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
 
 
 def _processes(plan: Plan, names: Sequence[str]) -> set[str]:
-    """Processes by their own names or by those of their engines."""
+    """Processes of engines and venues, by their own names or by those of their engines."""
     from nautilus.runtime.config import nearest
 
-    known = {spec.name: spec.name for spec in plan.processes if spec.kind == "engines"}
+    known = {spec.name: spec.name for spec in plan.processes if spec.kind in ("engines", "venue")}
     known |= {engine: spec.name for spec in plan.processes for engine in spec.engines}
     for name in names:
         if name not in known:

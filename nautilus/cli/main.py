@@ -33,7 +33,7 @@ COMMANDS = {
     "top": ("nautilus.cli.top:top", "Show the live table of an instance."),
     "demo": ("nautilus.cli.demo:demo", "Run the platform with a simulated market and a sample strategy."),
     "replay": ("nautilus.cli.replay:replay", "Run a recording of a real market through engines and core."),
-    "order": ("nautilus.cli.order:order", "Enter, amend, cancel or list orders."),
+    "order": ("nautilus.cli.order:order", "Enter, amend, cancel or list orders, and see where they stand."),
     "book": ("nautilus.cli.book:book", "Print the best levels of a book."),
     "phase": ("nautilus.cli.phase:phase", "Set or show the phase in which instruments trade."),
     "kill-switch": ("nautilus.cli.kill_switch:kill_switch", "Stop all trading, or allow it again."),

@@ -1,4 +1,4 @@
-"""`nautilus order submit | amend | cancel | list`: orders of a running instance, over HTTP."""
+"""`nautilus order submit | amend | cancel | list | queue`: orders of a running instance, over HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMANDS = {
     "amend": (f"{__name__}:amend", "Give an open order another price and total quantity."),
     "cancel": (f"{__name__}:cancel", "Take an open order out."),
     "list": (f"{__name__}:list_orders", "List open orders."),
-    "place": (f"{__name__}:place", "Print what is ahead of an open order."),
+    "queue": (f"{__name__}:queue", "Print what is ahead of an open order."),
 }
 OK, REFUSED, UNKNOWN = 0, 1, 5
 TIMES_IN_FORCE = ("GTC", "DAY", "GTD", "IOC", "FOK", "AT-OPEN", "AT-CLOSE")
@@ -32,7 +32,7 @@ GROUPS = ("oco", "ouo")
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def order() -> None:
-    """Enter, amend, cancel or list orders."""
+    """Enter, amend, cancel or list orders, and see where they stand."""
 
 
 def account_option(default: int) -> Callable[[Command], Command]:
@@ -200,7 +200,7 @@ def cancel(order_id: int, account_id: int, instance_name: str | None, timeout_se
 @instance_option
 @timeout_option()
 @json_option
-def place(order_id: int, account_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
+def queue(order_id: int, account_id: int, instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
     """Print how many orders, and how much, are ahead of an open order at its price."""
     from nautilus.model.queries import GetQueuePlace
 

@@ -21,6 +21,7 @@ PHASES = (
     "closing-auction",
     "volatility-auction",
 )
+ALL = "all"
 
 
 @click.group("phase", cls=LazyGroup, commands_at=COMMANDS)
@@ -29,8 +30,8 @@ def phase() -> None:
 
 
 @click.command("set")
+@click.argument("instrument")
 @click.argument("wanted", metavar="PHASE", type=click.Choice(PHASES))
-@click.option("--instrument", metavar="TEXT", help="Symbol, or id.  [default: all]")
 @click.option(
     "--close-ns", type=click.IntRange(0, 2**63 - 1), default=0, help="End of the session, ns since the epoch."
 )
@@ -39,26 +40,29 @@ def phase() -> None:
 @timeout_option()
 @json_option
 def set_phase(
+    instrument: str,
     wanted: str,
-    instrument: str | None,
     close_ns: int,
     date: int,
     instance_name: str | None,
     timeout_seconds: float,
     as_json: bool,
 ) -> int:
-    """Move an instrument, or all, to PHASE: continuous, halted, closed, pre-open, or one of the three auctions.
+    """Move INSTRUMENT, a symbol, an id or `all`, to PHASE.
+
+    PHASE is continuous, halted, closed, pre-open, or one of the three auctions.
 
     Close and date are set too: without them they are not known, and DAY orders stay until they are cancelled.
     """
     from nautilus.model.enums import SessionPhase
     from nautilus.model.phases import PhaseRequest
 
-    if instrument == "":
-        raise click.UsageError("--instrument is empty; expected a symbol or an id, or no --instrument for all of them")
+    if not instrument:
+        raise click.UsageError(f"INSTRUMENT is empty; expected a symbol, an id, or {ALL}")
     member = SessionPhase[wanted.upper().replace("-", "_")]
+    wanted_one = None if instrument == ALL else instrument
     client = client_of(running(instance_name), timeout_seconds=timeout_seconds)
-    answer = client.ask("trading", PhaseRequest(member, instrument=instrument, close_ns=close_ns, date=date))
+    answer = client.ask("trading", PhaseRequest(member, instrument=wanted_one, close_ns=close_ns, date=date))
     if as_json:
         print_json(answer)
     else:

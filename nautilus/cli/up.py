@@ -19,8 +19,8 @@ from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_opti
 @click.option(
     "--without",
     multiple=True,
-    metavar="ENGINE",
-    help="Leave its process to `nautilus engine run`; may be repeated.",
+    metavar="NAME",
+    help="Leave the process of an engine or a venue to `nautilus engine run`; may be repeated.",
 )
 @click.option(
     "--standby-of",

@@ -42,9 +42,11 @@ cdef void order_take_out(
 ) noexcept nogil:
     """A standing order is taken out whole, with its report, and its group with it."""
     cdef uint32_t group = m.extras[order.extra].group
+    cdef uint32_t high = report_about(m, slot)
     market_report(
         m, kind, order.side, reason, REPORT_ORDER_DONE, order.id, 0, price_of(m, slot), order_open(m, order)
     )
+    m.order_high = high
     standing_moved(m, order)
     if order.level:
         queue_leave(m, order)
@@ -70,10 +72,13 @@ cdef void order_cut(market_t* m, uint32_t slot, order_t* order, int64_t less) no
 
 cdef void order_lose(market_t* m, uint32_t slot, order_t* order, int64_t less, int reason) noexcept nogil:
     """The same with its CANCELLED report; with nothing left the order closes."""
+    cdef uint32_t high
     if order_open(m, order) == less:
         order_take_out(m, slot, order, EVENT_CANCELLED, reason)
         return
+    high = report_about(m, slot)
     market_report(m, EVENT_CANCELLED, order.side, reason, 0, order.id, 0, price_of(m, slot), less)
+    m.order_high = high
     order_cut(m, slot, order, less)
 
 
@@ -206,15 +211,18 @@ cdef void replenish(market_t* m, uint32_t slot, order_t* order, uint32_t level) 
     cdef ladder_t* ladder = level_ladder(&m.pages, level)
     cdef uint32_t owner = level_owner(&m.pages, level)
     cdef int64_t rank = level_rank(&m.pages, level)
+    cdef uint32_t high
     queue_leave(m, order)
     m.replenished += 1
     order.leaves = extra.reserve
     if extra.display < extra.reserve and m.replenished <= MOST_REPLENISHED:
         order.leaves = extra.display
     extra.reserve -= order.leaves
+    high = report_about(m, slot)
     market_report(
         m, EVENT_REPLENISHED, order.side, 0, 0, order.id, 0, rank_of(order.side, rank), order.leaves
     )
+    m.order_high = high
     # The page it has just left is idle at worst: there is room.
     queue_join(m, slot, order, ladder_take(&m.pages, ladder, owner, rank))
 
@@ -234,7 +242,10 @@ cdef void special_take(
         flags |= REPORT_ORDER_DONE      # else its group is dealt with before it closes
     if done:
         flags |= REPORT_COUNTER_DONE
+    if market_unlikely(m.wide != 0):
+        m.counter_high = m.highs[slot]
     market_report(m, EVENT_FILLED, a.side, 0, flags, a.id, resting.id, price, quantity)
+    m.counter_high = 0
     book.last = price
     book.has_last = 1
     book.traded += quantity
@@ -543,6 +554,7 @@ cdef bint settle_all_or_none(market_t* m, book_t* book) noexcept nogil:
                     if needed and at_once(m, book, &a, needed) == needed:
                         queue_leave(m, &m.orders[slot])
                         m.orders[slot].level = 0
+                        report_about(m, slot)
                         special_enter(m, book, &a, ENTER_REST, 0)
                         return True
                 slot = m.orders[slot].next

@@ -6,12 +6,13 @@ cdef enum:
     AHEAD_NAME = 18             # messages ahead: the index's line
     AHEAD_ORDER = 11            # the order
     AHEAD_LEVEL = 5             # the level, and the order's neighbours
+    FETCH_FROM = 1 << 17        # open orders from which on that gains: fewer of them, and recent ones, are in the caches
 
 
 cdef inline bint number_fits(int64_t price, int64_t quantity) noexcept nogil:
     return (
-        <uint64_t>(price + (<int64_t>1 << MAX_PRICE_BITS)) <= <uint64_t>1 << (MAX_PRICE_BITS + 1)
-        and <uint64_t>(quantity - 1) < <uint64_t>1 << MAX_QUANTITY_BITS
+        <uint64_t>price + (<uint64_t>1 << MAX_PRICE_BITS) <= <uint64_t>1 << (MAX_PRICE_BITS + 1)
+        and <uint64_t>quantity - 1 < <uint64_t>1 << MAX_QUANTITY_BITS
     )
 
 
@@ -90,10 +91,8 @@ cdef apart_int client_cancel_any(market_t* m, uint64_t order_id) noexcept nogil:
     m.order_high = <uint32_t>(order_id >> 32)
     if slot == 0:
         refuse(m, 0, <uint32_t>order_id, REPORT_OF_CANCEL, REASON_UNKNOWN_ORDER)
-    elif m.orders[slot].flags != 0:
-        market_cancel(m, slot, EVENT_CANCELLED, REASON_REQUESTED)
     else:
-        plain_cancel(m, slot, &m.orders[slot], EVENT_CANCELLED, REASON_REQUESTED, False)
+        market_cancel(m, slot, EVENT_CANCELLED, REASON_REQUESTED)
     m.order_high = 0
     return 0
 
@@ -109,9 +108,6 @@ cdef inline inlined_int client_cancel(market_t* m, uint64_t order_id) noexcept n
         return 0
     slot = bucket.slots[index_first(found)]
     order = &m.orders[slot]
-    if ladder_unlikely(order.flags != 0):
-        client_cancel_any(m, order_id)
-        return 0
     market_tell(
         m, EVENT_CANCELLED, order.side, REASON_REQUESTED, REPORT_ORDER_DONE, id, order_price(m, order), order.leaves
     )
@@ -132,11 +128,8 @@ cdef apart_int client_replace_any(market_t* m, uint64_t order_id, int64_t price,
             m, 0, <uint32_t>order_id, REPORT_OF_REPLACE,
             REASON_UNKNOWN_ORDER if slot == 0 else REASON_QUANTITY if number_fits(price, 1) else REASON_PRICE
         )
-    elif m.orders[slot].flags != 0:
-        market_replace(m, slot, price, leaves)
     else:
-        market_report(m, EVENT_REPLACED, m.orders[slot].side, 0, 0, <uint32_t>order_id, 0, price, leaves)
-        plain_replace(m, slot, &m.orders[slot], price, leaves, False)
+        market_replace(m, slot, price, leaves)
     m.order_high = 0
     return 0
 
@@ -150,12 +143,22 @@ cdef inline inlined_int client_replace(market_t* m, uint64_t order_id, int64_t p
         client_replace_any(m, order_id, price, leaves)
         return 0
     slot = bucket.slots[index_first(found)]
-    if ladder_unlikely(m.orders[slot].flags != 0):
-        client_replace_any(m, order_id, price, leaves)
-        return 0
     market_tell(m, EVENT_REPLACED, m.orders[slot].side, 0, 0, id, price, leaves)
     plain_replace(m, slot, &m.orders[slot], price, leaves, False)
     return 0
+
+
+cdef inline bint client_takes(const message_t* message) noexcept nogil:
+    """Whether a message can say all that the order is: nothing with a trigger, a second quantity or an end in time, and
+    nothing that rests on what only the kernel knows."""
+    cdef bint limit = message.order_type == TYPE_LIMIT
+    if not limit and message.order_type != TYPE_MARKET:
+        return False
+    if message.time_in_force < TIF_GTC or message.time_in_force > TIF_FOK or message.time_in_force == TIF_GTD:
+        return False
+    if message.flags & FLAG_ALL_OR_NONE:
+        return limit and message.time_in_force != TIF_FOK and message.flags == FLAG_ALL_OR_NONE
+    return message.flags == 0 or (message.flags == FLAG_HIDDEN and limit and message.time_in_force <= TIF_DAY)
 
 
 cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
@@ -167,6 +170,9 @@ cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
     if known or not number_fits(price, message.quantity) or m.order_pool.used == m.order_pool.capacity:
         refuse_new(m, id, message.side, price, message.quantity, known)
         return
+    if not client_takes(message):
+        refuse(m, message.side, id, 0, REASON_UNSUPPORTED)
+        return
     memset(&intent, 0, sizeof(intent))
     intent.id = id
     intent.price = price
@@ -176,12 +182,6 @@ cdef void client_special(market_t* m, const message_t* message) noexcept nogil:
     intent.side = message.side
     intent.order_type = message.order_type
     intent.time_in_force = message.time_in_force
-    if (
-        message.order_type < TYPE_LIMIT or message.order_type > TYPE_MARKET or message.time_in_force < TIF_GTC
-        or message.time_in_force > TIF_FOK
-    ):
-        refuse(m, message.side, id, 0, REASON_UNSUPPORTED)
-        return
     special_new(m, &m.books[message.instrument], 0, &intent)
 
 

@@ -15,6 +15,10 @@ A leaf spans 32,768 ranks and neighbouring leaves are both at hand, so near the 
 the leaf, the page, the level and the neighbour orders. Further out it goes down at most six nodes for prices of +-2^40.
 Nothing is ever moved: there is no window to re-centre, and no stall.
 
+Ranks lie from -2^42 to 2^42 - 1, so prices of +-2^40 and triggers a little further out all have a level. A user refuses
+others before they come here, with a reason; a debug build asserts it, and `ladder_level` answers 0. To ask for a rank, or to
+fetch it ahead, any 64-bit number will do.
+
 The few best levels (`tops`, worst first) stand in the ladder itself and in no bit; all others are worse than these and each
 has its bit. Orders that come and go in the spread, the bulk of a venue's traffic, so touch no bit and search nothing: a new
 best level is pushed, the next best is the one below. Where the tops run full the worst two get their bits; where none is

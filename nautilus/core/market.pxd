@@ -365,7 +365,7 @@ ctypedef struct market_t:
     uint64_t limit              # `written` may go up to here before `market_full` is asked
     order_index_t names         # client id -> slot; unused where the user keeps his own (kernel)
     uint32_t* highs             # upper halves of client ids by slot
-    uint64_t wide               # open orders whose id is over 32 bits
+    uint64_t wide               # open orders that are found the long way: ids over 32 bits, and all that have flags
     uint32_t order_high         # upper half of the id that reports name as `order`; 0 between commands; see report_wide
     uint32_t counter_high       # and as `counter`
     uint32_t tag                # goes into report_t.aux
@@ -484,6 +484,8 @@ cdef bint market_crosses(const market_t* m, uint32_t instrument, int side, int64
 cdef int64_t market_touch(const market_t* m, uint32_t instrument, int side) noexcept nogil    # best rank, dark too
 cdef int64_t market_open_quantity(const market_t* m, uint32_t slot) noexcept nogil
 cdef void market_standing(const market_t* m, uint32_t slot, standing_t* state) noexcept nogil
+# Orders that an aggressor at its price meets before an order that stands in a queue, and their quantity.
+cdef void market_ahead(const market_t* m, uint32_t slot, int64_t* orders, int64_t* quantity) noexcept nogil
 cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil    # can rest
 cdef uint32_t market_best(const market_t* m, uint32_t instrument, int side) noexcept nogil               # level, 0
 cdef uint32_t market_next(const market_t* m, uint32_t instrument, int side, uint32_t level) noexcept nogil
@@ -532,10 +534,18 @@ cdef inline void market_tell(
     m.written = at + 1
 
 
+cdef inline uint32_t report_about(market_t* m, uint32_t slot) noexcept nogil:
+    """The reports to come name the order of this slot: the upper half of its id. What was named before, for `order_high`."""
+    cdef uint32_t before = m.order_high
+    if market_unlikely((m.wide | before) != 0):
+        m.order_high = m.highs[slot]
+    return before
+
+
 cdef inline int64_t rank_of(int side, int64_t price) noexcept nogil:
     """Higher is better on either side; the same function leads back from rank to price."""
-    cdef int64_t mask = 1 - <int64_t>side
-    return (price ^ mask) - mask
+    cdef uint64_t mask = <uint64_t>(1 - <int64_t>side)      # any price wraps, also one that is still to be refused
+    return <int64_t>((<uint64_t>price ^ mask) - mask)
 
 
 cdef class Matcher:

@@ -130,7 +130,8 @@ from nautilus.core.types cimport (
 cdef extern from *:
     """
     #define NO_OFFER INT64_MAX
-    #define market_prefetch(address) __builtin_prefetch((address), 1, 3)
+    /* The empty statement keeps it: gcc takes calls of a function without any effect out, and theirs. */
+    #define market_prefetch(address) do { __builtin_prefetch((address), 1, 3); __asm__ volatile(""); } while (0)
     #define PLAIN_TIMES (1u << 1 | 1u << 2 | 1u << 4 | 1u << 5)    /* GTC, DAY, IOC, FOK */
     #define market_publish(word, value) __atomic_store_n(&(word), (value), __ATOMIC_RELEASE)
     #define market_seen(word) __atomic_load_n(&(word), __ATOMIC_ACQUIRE)
@@ -373,6 +374,27 @@ cdef int64_t market_touch(const market_t* m, uint32_t instrument, int side) noex
 
 cdef int64_t market_open_quantity(const market_t* m, uint32_t slot) noexcept nogil:
     return order_open(m, &m.orders[slot])
+
+
+cdef void market_ahead(const market_t* m, uint32_t slot, int64_t* orders, int64_t* quantity) noexcept nogil:
+    cdef const order_t* order = &m.orders[slot]
+    cdef uint32_t level, at
+    orders[0] = 0
+    quantity[0] = 0
+    if order.flags & ORDER_DARK:        # all that is displayed at its price goes first, with all it has
+        level = ladder_find(
+            &m.pages, &m.books[market_instrument(m, slot)].ladders[order.side - 1], level_rank(&m.pages, order.level)
+        )
+        at = m.pages.levels[level].head if level else 0
+        while at:
+            orders[0] += 1
+            quantity[0] += market_open_quantity(m, at)
+            at = m.orders[at].next
+    at = order.prev
+    while at:
+        orders[0] += 1
+        quantity[0] += m.orders[at].leaves
+        at = m.orders[at].prev
 
 
 cdef bint market_room(const market_t* m, uint32_t instrument, int side, int64_t price) noexcept nogil:

@@ -11,7 +11,8 @@ cdef class Matcher:
     instruments, orders, pages : int
         Books, open orders at a time, pages of 512 price levels. Memory is committed as it is used.
     prefetch : bool
-        Fetch ahead within a batch what later messages will touch. It changes no report.
+        Fetch ahead within a batch what later messages will touch, while 131,072 orders and more are open. It changes no
+        report.
 
     Raises
     ------
@@ -102,9 +103,31 @@ cdef class Matcher:
         cdef uint32_t slot = self._market.pages.levels[level].head if level else 0
         found = []
         while slot:
-            found.append((self._market.orders[slot].id, self._market.orders[slot].leaves))
+            found.append((
+                <uint64_t>self._market.highs[slot] << 32 | self._market.orders[slot].id, self._market.orders[slot].leaves
+            ))
             slot = self._market.orders[slot].next
         return found
+
+    def queue_position(self, uint64_t order_id):
+        """Where an open order stands: a nautilus.core.QueuePosition, as of `Kernel.queue_position`.
+
+        It takes as long as there are orders ahead.
+
+        Raises
+        ------
+        KeyError
+            No order of that id is open.
+        """
+        from nautilus.core.order_view import QueuePosition
+        cdef uint32_t slot = names_find(&self._market, order_id)
+        cdef int64_t orders, quantity
+        cdef standing_t at
+        if slot == 0:
+            raise KeyError(f"Matcher.queue_position: order {order_id} is not open")
+        market_standing(&self._market, slot, &at)
+        market_ahead(&self._market, slot, &orders, &quantity)
+        return QueuePosition(self._market.orders[slot].side, at.standing, at.price, at.leaves, orders, quantity)
 
     @property
     def open_orders(self):
@@ -137,7 +160,7 @@ cdef void matcher_process(
     m.limit = room
     m.outside = True
     while i < count and m.written < room and m.outside and m.spilled == 0:
-        if i + AHEAD_NAME < ahead:
+        if i + AHEAD_NAME < ahead and m.order_pool.used >= FETCH_FROM:
             client_fetch(m, &messages[i])
         client_message(m, &messages[i])
         i += 1

@@ -1,7 +1,8 @@
 # Client ids to slots (order_index.pxd). Part of market.pyx.
 #
-# Most ids are below 2^32, and then the key is the id. While one that is not is open, or a larger table takes over,
-# `names.narrow` is 0 and every look-up takes the long way here.
+# Most ids are below 2^32, and then the key is the id. While one that is not is open, or an order that is not plain, or while
+# a larger table takes over, `names.narrow` is 0 and every look-up takes the long way here: so what is common looks at one
+# number and need not ask for each of these.
 
 cdef int names_open(market_t* m, uint64_t orders) noexcept nogil:
     m.highs = <uint32_t*>map_region((orders + 1) * sizeof(uint32_t), False)
@@ -78,10 +79,17 @@ cdef apart_int names_add(market_t* m, uint32_t slot, uint64_t order_id) noexcept
     return 0
 
 
+cdef void names_odd(market_t* m, uint32_t slot) noexcept nogil:
+    """An order that was just added turns out to have flags."""
+    if m.orders[slot].flags and m.highs[slot] == 0:
+        m.wide += 1
+        m.names.narrow = 0
+
+
 cdef apart_int names_remove(market_t* m, uint32_t slot) noexcept nogil:
     cdef uint64_t order_id = m.orders[slot].id
     cdef uint32_t key
-    if m.wide and m.highs[slot]:
+    if m.wide and (m.highs[slot] or m.orders[slot].flags):
         order_id |= <uint64_t>m.highs[slot] << 32
         m.wide -= 1
         m.highs[slot] = 0

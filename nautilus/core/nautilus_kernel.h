@@ -24,7 +24,7 @@ typedef struct nautilus_options {
     uint32_t instruments;       /* books, numbered from 0 */
     uint32_t orders;            /* most open orders at a time */
     uint32_t pages;             /* of 512 price levels */
-    uint32_t prefetch;          /* fetch ahead within a batch */
+    uint32_t prefetch;          /* fetch ahead within a batch, while 131,072 orders and more are open */
     uint64_t reports;           /* places of the ring, a power of two; a full ring makes the engine wait */
 } nautilus_options;
 
@@ -33,9 +33,9 @@ typedef struct nautilus_message {
     int64_t  price, quantity;   /* |price| <= 2^40, quantity 1 to 2^40; REPLACE: what is to be open */
     uint8_t  kind;              /* 1 new, 2 cancel, 3 replace */
     uint8_t  side;              /* 1 buy, 2 sell */
-    uint8_t  order_type;        /* 1 limit, 2 market */
+    uint8_t  order_type;        /* 1 limit, 2 market; others are refused UNSUPPORTED */
     uint8_t  time_in_force;     /* 1 GTC, 2 DAY, 4 IOC, 5 FOK */
-    uint16_t flags, owner;      /* owner: orders of one owner do not meet; 0: none */
+    uint16_t flags, owner;      /* flags: HIDDEN, ALL_OR_NONE of nautilus.core.types.OrderFlag; owner: orders of one owner do not meet; 0: none */
     uint32_t instrument;
     uint32_t tag;               /* comes back in nautilus_report.aux */
 } nautilus_message;

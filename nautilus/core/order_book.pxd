@@ -211,17 +211,17 @@ cdef inline int64_t rank_of(const order_book_t* book, uint32_t side, int64_t pri
     cdef int64_t steps
     if price >= book.edge and book.step != 1:
         steps = high_half(<uint64_t>(price - book.edge), book.reciprocal)
-        if steps * book.step != price - book.edge:
+        if <uint64_t>steps * <uint64_t>book.step != <uint64_t>(price - book.edge):
             return LADDER_EMPTY
         price = book.edge + steps
-    return -price if side else price
+    return <int64_t>(0 - <uint64_t>price) if side else price
 
 
 cdef inline int64_t rank_near(const order_book_t* book, uint32_t side, int64_t price) noexcept nogil:
     """The same for a prefetch, of a price that may lie off the grid or be none."""
     if price >= book.edge and book.step != 1:
         price = book.edge + high_half(<uint64_t>(price - book.edge), book.reciprocal)
-    return -price if side else price
+    return <int64_t>(0 - <uint64_t>price) if side else price
 
 
 cdef inline int64_t price_of(const order_book_t* book, uint32_t side, int64_t rank) noexcept nogil:

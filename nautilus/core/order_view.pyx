@@ -7,8 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 import numpy as np
 
-from nautilus.core.ladder cimport ladder_find, level_rank
-from nautilus.core.market cimport ORDER_DARK, market_open_quantity, market_standing, market_t, standing_t
+from nautilus.core.market cimport market_ahead, market_standing, standing_t
 from nautilus.core.reports cimport walk_gather
 from nautilus.core.state cimport ORDER_ROUTED, kernel_t, order_at, order_t
 from nautilus.core.types cimport STANDING_DARK, STANDING_DISPLAYED, STANDING_ROUTED
@@ -124,26 +123,10 @@ cdef object order_rows(kernel_t* k, uint32_t account, uint32_t instrument):
 
 cdef object place_of(kernel_t* k, uint32_t slot):
     """QueuePosition of an open order; takes as long as there are orders ahead of it."""
-    cdef const market_t* m = &k.market
-    cdef const order_t* order = order_at(k, slot)
     cdef open_order_t row
-    cdef int64_t orders = 0, quantity = 0
-    cdef uint32_t at, level
+    cdef int64_t orders, quantity
     order_row(k, slot, &row)
     if row.standing != STANDING_DISPLAYED and row.standing != STANDING_DARK:
         return QueuePosition(row.side, row.standing, row.price, row.leaves, None, None)
-    if m.orders[slot].flags & ORDER_DARK:
-        level = ladder_find(
-            &m.pages, &m.books[order.instrument].ladders[order.side - 1], level_rank(&m.pages, m.orders[slot].level)
-        )
-        at = m.pages.levels[level].head if level else 0
-        while at:
-            orders += 1
-            quantity += market_open_quantity(m, at)
-            at = m.orders[at].next
-    at = m.orders[slot].prev
-    while at:
-        orders += 1
-        quantity += m.orders[at].leaves
-        at = m.orders[at].prev
+    market_ahead(&k.market, slot, &orders, &quantity)
     return QueuePosition(row.side, row.standing, row.price, row.leaves, orders, quantity)

@@ -23,6 +23,8 @@ cdef extern from *:
     #include <stdint.h>
     #define ladder_likely(x) __builtin_expect(!!(x), 1)
     #define ladder_unlikely(x) __builtin_expect(!!(x), 0)
+    #include <assert.h>
+    #define ladder_assert(x) assert(x)      /* debug build alone */
     static inline int ladder_high_bit(uint64_t word) { return 63 - __builtin_clzll(word); }
     /* One of two addresses without a branch: whether an order is the first or last of its level is not predictable. */
     static inline uint32_t *ladder_choose(uint32_t which, uint32_t *some, uint32_t *none)
@@ -33,11 +35,12 @@ cdef extern from *:
     """
     bint ladder_likely(bint condition) noexcept nogil
     bint ladder_unlikely(bint condition) noexcept nogil
+    void ladder_assert(bint condition) noexcept nogil
     int ladder_high_bit(uint64_t word) noexcept nogil
     uint32_t* ladder_choose(uint32_t which, uint32_t* some, uint32_t* none) noexcept nogil
 
 cdef enum:
-    LADDER_DEPTH = 6            # 64^6 pages of 512 ranks are more than the 2^41 ranks that there are
+    LADDER_DEPTH = 6            # 64^6 pages of 512 ranks are more than the 2^43 ranks that there are
     LADDER_AT_HAND = 2
     LADDER_LOOKS = 4            # at pages of the queue, where one idle page too many is to go
     LADDER_TOPS = 5             # to two cache lines
@@ -108,9 +111,11 @@ cdef extern from *:
     """
     #define LADDER_EMPTY INT64_MIN
     #define LADDER_KEY_ZERO ((int64_t)1 << 33)
+    #define LADDER_HAND_ZERO ((int64_t)1 << 50)
     """
     const int64_t LADDER_EMPTY
     const int64_t LADDER_KEY_ZERO   # makes keys of page numbers: not negative, in their order
+    const int64_t LADDER_HAND_ZERO  # makes names of leaves: not 0 for any 64-bit rank, also one that is only asked for
 
 
 # ---- Nodes. A page's key is its number + LADDER_KEY_ZERO.
@@ -289,7 +294,7 @@ cdef inline apart_uint32 page_look(const pages_t* pages, const ladder_t* ladder,
 
 cdef inline int64_t hand_of(int64_t number) noexcept nogil:
     """Names the leaf of a page; never 0, so that an unused ladder has none at hand."""
-    return (number >> 6) + LADDER_KEY_ZERO
+    return (number >> 6) + LADDER_HAND_ZERO
 
 
 cdef inline uint32_t page_at_hand(const ladder_t* ladder, int64_t number) noexcept nogil:
@@ -309,13 +314,17 @@ cdef inline uint32_t page_find(const pages_t* pages, const ladder_t* ladder, int
 cdef inline apart_uint32 page_bring(
     pages_t* pages, ladder_t* ladder, uint32_t owner, int64_t number
 ) noexcept nogil:
-    """As page_find, with its leaf at hand from now on and the page made where there is none; 0: no more memory."""
+    """As page_find, with its leaf at hand from now on and the page made where there is none; 0: no more memory, or a
+    number that a ladder cannot have, which its user has to refuse before."""
     cdef int64_t key = number + LADDER_KEY_ZERO
     cdef int64_t hand = hand_of(number)
     cdef uint32_t leaf = leaf_find(pages, ladder, key)
     cdef uint32_t index = pages.nodes[leaf].child[key & 63]
     cdef page_t* page
     cdef int looks = 0
+    ladder_assert(<uint64_t>key < 2 * <uint64_t>LADDER_KEY_ZERO)
+    if ladder_unlikely(<uint64_t>key >= 2 * <uint64_t>LADDER_KEY_ZERO):
+        return 0
     if index == 0:
         while looks < LADDER_LOOKS and pages.idle > pages.idle_limit and not candidate_reclaim(pages):
             looks += 1

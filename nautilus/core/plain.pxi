@@ -43,7 +43,7 @@ cdef inline void look_far(kernel_t* k, const command_t* c, ahead_t* ahead) noexc
         order_map_prefetch(&k.order_map, ahead.hash)
         id_prefetch(&k.accounts[account].closed_ids, c.order_id)
         across = &k.market.books[instrument].ladders[c.side & 1]
-        if (c.kind == COMMAND_NEW) & (across.best >= -rank_of(c.side, c.price_ticks)):
+        if (c.kind == COMMAND_NEW) & (across.best >= rank_of(SIDE_BUY + SIDE_SELL - c.side, c.price_ticks)):
             ahead.slot = k.market.pages.levels[across.best_level].head
             prefetch_line(order_at(k, ahead.slot))
             prefetch_line(&k.market.orders[ahead.slot])

@@ -186,7 +186,7 @@ cdef public void engine_process(
     cdef uint32_t i
     cdef uint32_t ahead = count if (<engine_t*>engine).prefetch else 0
     for i in range(count):
-        if <uint64_t>i + AHEAD_NAME < ahead:
+        if <uint64_t>i + AHEAD_NAME < ahead and m.order_pool.used >= FETCH_FROM:
             client_fetch(m, &message[i])
         client_message(m, &message[i])
         if (i & (PUBLISH_EVERY - 1)) == PUBLISH_EVERY - 1:
@@ -402,7 +402,8 @@ cdef public void engine_on_batch(const judge_message_t* messages, uint32_t count
     cdef engine_t* e = judged
     cdef const judge_message_t* message = messages
     cdef const judge_message_t* end = messages + count
-    cdef const judge_message_t* fetched = end - AHEAD_ORDER if e.prefetch and count > AHEAD_ORDER else messages
+    cdef bint ahead = e.prefetch and count > AHEAD_ORDER and e.market.order_pool.used >= FETCH_FROM
+    cdef const judge_message_t* fetched = end - AHEAD_ORDER if ahead else messages
     cdef const judge_message_t* pause
     cdef int type
     while message < end:

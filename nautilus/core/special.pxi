@@ -49,12 +49,15 @@ cdef void special_new(market_t* m, book_t* book, uint32_t slot, const intent_t* 
     cdef aggressor_t a
     cdef order_t* order
     cdef int mode = ENTER_REST
-    if slot == 0:
+    cdef bint named = slot != 0
+    if not named:
         slot = pool_take(&m.order_pool)     # there is one: client_special has looked
         m.orders[slot].id = intent.id       # before the index sees the slot
         names_add(m, slot, <uint64_t>m.order_high << 32 | intent.id)
     m.replenished = 0
     order_set(m, book, slot, intent)
+    if not named:
+        names_odd(m, slot)
     order = &m.orders[slot]
     market_report(m, EVENT_ACCEPTED, intent.side, 0, 0, intent.id, 0, intent.price, intent.quantity)
     if order.extra:

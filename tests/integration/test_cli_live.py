@@ -181,15 +181,15 @@ def test_a_book_by_orders_a_place_and_a_phase_go_all_the_way(running: Shell) -> 
     orders = running.object("book", "SIMUSD", "--level", 3, "--levels", 1000)["orders"]
     ours = [(order["order_id"], order["quantity"]) for order in orders if order["account_id"] == 13]
     assert ours == [(first, "0.010"), (second, "0.010")]
-    place = running.object("order", "place", second, "--account", 13)
+    place = running.object("order", "queue", second, "--account", 13)
     assert (place["orders_ahead"], place["quantity_ahead"], place["displayed"]) == (1, "0.010", True)
-    halted = running.object("phase", "set", "halted", "--instrument", "SIMUSD")
+    halted = running.object("phase", "set", "SIMUSD", "halted")
     assert (halted["phase"], halted["status"], halted["symbol"]) == ("HALTED", "applied", "SIMUSD")
     assert [line["phase"] for line in running.object("phase", "list")["phases"]] == ["HALTED"]
     assert "refused: SESSION" in running.refused(*submit, "--price", "42", code=1)
-    running.object("phase", "set", "continuous", "--instrument", "SIMUSD")
-    assert "model.unknown_instrument" in running.refused("phase", "set", "halted", "--instrument", "NOPE", code=2)
-    assert "EXPIRY" in running.run("phase", "set", "closed", "--close-ns", 1).stdout
+    running.object("phase", "set", "SIMUSD", "continuous")
+    assert "model.unknown_instrument" in running.refused("phase", "set", "NOPE", "halted", code=2)
+    assert "EXPIRY" in running.run("phase", "set", "all", "closed", "--close-ns", 1).stdout
     for order_id in (first, second):
         running.object("order", "cancel", order_id, "--account", 13)
 
@@ -446,6 +446,7 @@ def test_replay_in_scaled_real_time_loses_nothing(shell: Shell) -> None:
         (("up", "--strategy", "qoting"), 2, "did you mean 'quoting'"),
         (("up", "--strategy", "mine.py:Absent", "--set", "platform.ports=free"), 4, "no class Absent"),
         (("up", "--without", "riks"), 2, "did you mean 'risk'"),
+        (("up", "--without", "venue0"), 2, "--without venue0: expected one of"),  # none is configured
         (("replay", "text.gz", "--speed", "2"), 1, "text.gz"),
         (("replay", "text.gz", "--speed", "2", "--market-for", "3"), 2, "of lock-step"),
         (("demo", "--market-for", "3", "--detach"), 2, "of the live platform"),

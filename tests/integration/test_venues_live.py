@@ -110,7 +110,7 @@ class History:
 
 
 @contextmanager
-def platform_with(seed: int = 1, **times: float) -> Iterator[tuple[Platform, Venue]]:
+def platform_with(seed: int = 1, without: str = "", **times: float) -> Iterator[tuple[Platform, Venue]]:
     """A platform without a market of its own, whose orders go to the venue."""
     with tempfile.TemporaryDirectory(prefix="nv-") as place:
         venue = Venue(Path(place), seed)
@@ -129,7 +129,8 @@ def platform_with(seed: int = 1, **times: float) -> Iterator[tuple[Platform, Ven
             *(f"venue0.{name}={value}" for name, value in known.items()),
         )
         try:
-            with demo("--profile", "compact", settings=settings) as running:
+            left_out = ("--without", without) if without else ()
+            with demo("--profile", "compact", *left_out, settings=settings) as running:
                 yield running, venue
         finally:
             venue.end()
@@ -237,6 +238,32 @@ def test_a_session_that_hangs_is_called_gone_and_asks_after_everything_when_it_w
             {client_id(first["order_id"])},
             {client_id(first["order_id"]), client_id(late["order_id"])},
         )
+
+
+def test_a_session_that_was_left_out_runs_in_the_foreground() -> None:
+    with platform_with(without="venue0") as (running, venue):
+        venue.say("calm")
+        name = ("--instance", running.instance.name)
+        assert "venue0" not in {process.name for process in running.instance.state().processes}
+        assert plain(read_status(running.instance))["status"] == "degraded"
+        assert running.ask("trading", order())["reason"] == "RECONCILE"
+        words = [sys.executable, "-m", "nautilus", "engine", "run", "venue0", *name]
+        for _ in range(2):  # and once more: what the first life left is known to the second
+            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as apart:
+                assert apart.stdout is not None
+                assert re.fullmatch(r"venue0 is ready \(pid \d+\)\n", apart.stdout.readline())
+                running.wait(lambda: is_live(running), "a session that is live", SECONDS)
+                running.wait(lambda: plain(read_status(running.instance))["status"] == "healthy", "health", SECONDS)
+                assert running.ask("trading", order())["status"] == "routed"
+                apart.send_signal(signal.SIGTERM)
+                assert apart.wait(SECONDS) == 0
+            running.wait(lambda: venue_of(running)["open_accounts"] == 0, "accounts that are closed", SECONDS)
+            assert running.ask("trading", order())["reason"] == "RECONCILE"
+        assert set(venue.truth()["submits"].values()) == {1}
+        assert len(venue.truth()["submits"]) == 2
+        history = History(running)
+        history.read()
+        assert sum(int((events["kind"] == EventKind.ROUTED).sum()) for events in history.events) == 2
 
 
 def trade(running: Platform, random: Random, known: list[tuple[int, int]]) -> None:

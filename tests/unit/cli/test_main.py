@@ -1,8 +1,10 @@
 """The entry of the command line: help, errors as one line, exit codes."""
 
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +14,8 @@ from nautilus.cli.main import COMMANDS, cli, describe, main
 from nautilus.model.errors import ConfigError, ModelError, VenueError
 from nautilus.runtime.client import EngineError
 from nautilus.runtime.instance import InstanceLiveError, NotRunningError
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,3 +171,76 @@ def test_a_terminal_without_the_letters_is_given_others() -> None:
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("a-b~c ?\n")
+
+
+def _commands(command: click.Command = cli, name: str = "") -> dict[str, click.Command]:
+    """Every command by its words."""
+    if not isinstance(command, click.Group):
+        return {name: command}
+    context = click.Context(command)
+    found: dict[str, click.Command] = {}
+    for word in command.list_commands(context):
+        child = command.get_command(context, word)
+        assert child is not None
+        found |= _commands(child, f"{name} {word}".strip())
+    return found
+
+
+def test_what_a_command_acts_on_comes_first() -> None:
+    """All arguments by place: one instrument, order, process or file, then what it is to be."""
+    places = {
+        name: " ".join(str(each.name) for each in command.params if isinstance(each, click.Argument))
+        for name, command in _commands().items()
+    }
+    assert {name: names for name, names in places.items() if names} == {
+        "replay": "path",
+        "book": "instrument",
+        "order submit": "instrument side quantity",
+        "order amend": "order_id quantity price",
+        "order cancel": "order_id",
+        "order queue": "order_id",
+        "phase set": "instrument wanted",
+        "engine run": "name",
+        "logs": "processes",
+        "journal verify": "path",
+        "journal dump": "path",
+        "journal replay": "path",
+    }
+
+
+def test_an_option_means_the_same_everywhere() -> None:
+    """One word for one thing: the same option fills the same parameter in every command that has it."""
+    meant: dict[str, set[str | None]] = {}
+    for command in _commands().values():
+        for each in command.params:
+            for option in each.opts if isinstance(each, click.Option) else ():
+                meant.setdefault(option, set()).add(each.name)
+    assert {option: names for option, names in meant.items() if len(names) > 1} == {
+        "--data": {"data", "journal"},  # of `demo` and `replay` it is --journal too
+        "--strategy": {"strategies", "strategy_id"},  # one that is to run, by name; of a kill switch, by its number
+    }
+
+
+EXAMPLES = sorted(
+    {
+        line.partition("  #")[0].strip()
+        for page in [Path("README.md"), *Path("docs").glob("*.md")]
+        for line in (ROOT / page).read_text().splitlines()
+        if line.startswith("nautilus ") and "`" not in line and not line.rstrip().endswith("\\")
+    }
+)
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_an_example_of_the_documents_is_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its arguments, in their places, are what the command takes; it is not run."""
+    (tmp_path / "reversion.py").touch()
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line)[1:]
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group):
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command = found
+    command.make_context("example", words)

@@ -84,5 +84,5 @@ def test_orders_of_a_book_and_a_place_are_printed(
     assert main(["book", "BTCUSDT", "--level", "3", "--levels", "1"]) == 0
     words = capsys.readouterr().out.split()
     assert words[words.index("buy") :][:5] == ["buy", "60000.0", "0.004", "1", "1"]
-    assert main(["order", "place", "2", "--account", "2"]) == 0
+    assert main(["order", "queue", "2", "--account", "2"]) == 0
     assert capsys.readouterr().out == "buy 0.003 at 60000.0 of BTCUSDT: 1 order with 0.004 ahead\n"

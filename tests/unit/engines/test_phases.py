@@ -137,7 +137,7 @@ def test_a_phase_is_set_by_its_name(asked: Asked, capsys: pytest.CaptureFixture[
         "phase": "PRE_OPEN", "status": "applied", "latency_us": 5.0, "instrument_id": 1, "symbol": "SIMUSD",
         "reason": "NONE",
     }  # fmt: skip
-    assert main(["phase", "set", "pre-open", "--instrument", "SIMUSD", "--close-ns", "9", "--date", "20240808"]) == 0
+    assert main(["phase", "set", "SIMUSD", "pre-open", "--close-ns", "9", "--date", "20240808"]) == 0
     assert asked.requests == [
         PhaseRequest(SessionPhase.PRE_OPEN, instrument="SIMUSD", close_ns=9, date=20_240_808),
     ]
@@ -149,10 +149,10 @@ def test_a_phase_that_is_rejected_is_exit_code_1(asked: Asked, capsys: pytest.Ca
         "phase": "CLOSED", "status": "rejected", "latency_us": 5.0, "instrument_id": 0, "symbol": "",
         "reason": "EXPIRY",
     }  # fmt: skip
-    assert main(["phase", "set", "closed", "--close-ns", "1"]) == 1
+    assert main(["phase", "set", "all", "closed", "--close-ns", "1"]) == 1
     assert capsys.readouterr().out == "closed of every instrument rejected: EXPIRY, 5 us\n"
-    assert main(["phase", "set", "closed", "--instrument", ""]) == 2
-    assert main(["phase", "set", "lunch"]) == 2
+    assert main(["phase", "set", "", "closed"]) == 2
+    assert main(["phase", "set", "SIMUSD", "lunch"]) == 2
 
 
 def test_every_phase_has_a_word_and_the_list_shows_it(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
