@@ -116,13 +116,28 @@ def read_facts(instance: Instance) -> Facts:
     plan = instance.plan()
     counters = {spec.name: _counters(plan.counters_of(spec.name)) for spec in plan.processes}
     state, now_ns = read_state(instance, plan), wall_ns()
-    processes = tuple(_as_seen(process, counters[process.name], now_ns) for process in state.processes)
+    fenced = fenced_by(counters)
+    processes = tuple(
+        _as_seen(process, counters[process.name], now_ns, fenced=process.name == CORE_NAME and fenced > 0)
+        for process in state.processes
+    )
     return Facts(plan, msgspec.structs.replace(state, processes=processes), counters, read_positions(plan), now_ns)
 
 
-def _as_seen(process: ProcessState, counters: Mapping[str, int], now_ns: int) -> ProcessState:
-    """A process that the supervisor has as ready, by what it says of itself."""
+def fenced_by(counters: Mapping[str, Mapping[str, int]]) -> int:
+    """Epoch of the core that replaced the one here, as the replica's process or the core itself knows it; 0: none."""
+    by_replica = counters.get("replica", {}).get("replica.fenced_by", 0)
+    return max(by_replica, counters.get(CORE_NAME, {}).get("journal.fenced_by", 0))
+
+
+def _as_seen(process: ProcessState, counters: Mapping[str, int], now_ns: int, *, fenced: bool) -> ProcessState:
+    """A process that the supervisor has as ready, by what it says of itself.
+
+    A core that is fenced takes no orders, though it says so itself only with its next look, a tenth of a second on.
+    """
     seen_ns = counters.get(SEEN, 0)
+    if process.state == "ready" and fenced:
+        return msgspec.structs.replace(process, state="not ready")
     if process.state != "ready" or not seen_ns:
         return process
     if now_ns - seen_ns > SILENCE_NS:
@@ -212,7 +227,7 @@ def replica_of(facts: Facts) -> dict[str, int | str]:
         "lag": found.get("replica.lag", 0),
         "epoch": core.get("journal.epoch", 0),
         "degraded": core.get("journal.degraded", 0),
-        "fenced_by": max(found.get("replica.fenced_by", 0), core.get("journal.fenced_by", 0)),
+        "fenced_by": fenced_by(facts.counters),
     }
 
 
@@ -350,6 +365,7 @@ __all__ = [
     "apart_of",
     "core_of",
     "cpu_seconds",
+    "fenced_by",
     "follower_of",
     "health_of",
     "latency_of",

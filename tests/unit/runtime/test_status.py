@@ -18,7 +18,7 @@ from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.config import load
 from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.plan import Plan, ProcessSpec, make_plan
-from nautilus.runtime.states import PlatformState, ProcessState
+from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
 from nautilus.runtime.status import (
     FOLLOWER,
     cpu_seconds,
@@ -102,6 +102,24 @@ def test_what_belongs_to_the_journal_is_there_where_it_was_asked_for(instance: I
     assert (found["follower"]["sequence"], found["follower"]["lag"]) == (9, 1)
     shown = {name: found["replica"][name] for name in ("role", "state", "acknowledged_sequence")}
     assert shown == {"role": "core", "state": "current", "acknowledged_sequence": 7}
+
+
+@pytest.mark.parametrize(("process", "gauge"), [("replica", "replica.fenced_by"), ("core", "journal.fenced_by")])
+def test_a_core_that_is_fenced_is_unhealthy_in_the_same_answer(instance: Instance, process: str, gauge: str) -> None:
+    plan = instance.plan()
+    plan = msgspec.structs.replace(plan, processes=(*plan.processes, ProcessSpec("replica", "replica", (), 9)))
+    instance.write_plan(plan)
+    write_state(instance)
+    tables = {name: Counters(64, plan.counters_of(name)) for name in ("replica", "core")}
+    for table in tables.values():
+        table.set(table.gauge(READY), 1)
+        table.set(table.gauge(SEEN), wall_ns() + 3_600_000_000_000)
+    assert (read_status(instance).status, read_status(instance).replica["fenced_by"]) == ("healthy", 0)
+    # Neither of the two has looked since: both still say that they do all of their work.
+    tables[process].set(tables[process].gauge(gauge), 2)
+    found = read_status(instance)
+    assert (found.status, found.replica["fenced_by"]) == ("unhealthy", 2)
+    assert {state.name: state.state for state in read_facts(instance).state.processes}["core"] == "not ready"
 
 
 def test_before_any_process_has_counted_everything_is_zero(instance: Instance) -> None:
