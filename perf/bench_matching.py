@@ -56,9 +56,9 @@ def run(report: Report) -> None:
         _throughput(report, "64 books, 64,000 open, journal off", many, lambda: None)
     report.notes.append(
         "Limits of five kinds are set (quantity, notional, collar, position, message rate) where it does not say all "
-        "18, 16 accounts, 10 % of the resting orders GTD; prices lie an exponential distance of 40 ticks behind the middle; cancels and replaces "
-        "name any open order with equal chance. Quickest tenth: what one batch in ten reached or passed, where others "
-        "on the machine took the least."
+        "18, 16 accounts, 10 % of the resting orders GTD; prices lie an exponential distance of 40 ticks behind the "
+        "middle; cancels and replaces name any open order with equal chance. Quickest tenth: what one batch in ten "
+        "reached or passed, where others on the machine took the least."
     )
 
 

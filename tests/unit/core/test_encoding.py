@@ -31,7 +31,9 @@ def methods() -> list[str]:
 
 @pytest.mark.parametrize("method", methods())
 @given(bodies=BODIES, chain=st.integers(0, 2**32 - 1))
-def test_records_are_those_of_the_checksum_bit_by_bit(method: str, bodies: list[tuple[bytes, bytes]], chain: int) -> None:
+def test_records_are_those_of_the_checksum_bit_by_bit(
+    method: str, bodies: list[tuple[bytes, bytes]], chain: int
+) -> None:
     commands = np.frombuffer(b"".join(first + second for first, second in bodies), COMMAND)
     expected, before = b"", chain
     for first, second in bodies:
