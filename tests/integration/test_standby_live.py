@@ -18,6 +18,7 @@ from nautilus.runtime.clock import monotonic_ns, pause
 from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.status import plain, read_status
 from perf.platform import private_place, run_cli
+from tests.kit.platform import PATIENT
 
 SETTINGS = ("platform.ports=free", "platform.processes=compact", "limits.message_rate=0")
 
@@ -32,11 +33,11 @@ def two() -> Iterator[tuple[str, str, str]]:
         finally:
             for each in names:
                 if status(each):
-                    run_cli("down", "--instance", each)
+                    run_cli("down", "--instance", each, "--timeout", "240")
 
 
 def up(name: str, *arguments: str, settings: tuple[str, ...] = ()) -> None:
-    sets = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+    sets = [word for setting in (*PATIENT, *SETTINGS, *settings) for word in ("--set", setting)]
     run_cli("up", "--detach", "--simulated", "--strategy", "quoting", "--instance", name, *sets, *arguments)
 
 
@@ -94,7 +95,7 @@ def test_a_standby_is_promoted_and_trades_on_and_the_core_before_is_none_any_mor
             standby, lambda found: found["orders"].get("filled", 0) > 5 and found["status"] == "healthy", "new fills"
         )
         assert (found["replica"]["role"], found["replica"]["epoch"]) == ("core", 2)
-        run_cli("down", "--instance", standby)
+        run_cli("down", "--instance", standby, "--timeout", "240")
         shown, logged = events(core), events(standby)
         assert logged[: len(shown)].tobytes() == shown.tobytes()
         assert len(logged) > promoted["last_event_sequence"] >= len(shown)

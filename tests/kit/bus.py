@@ -137,7 +137,7 @@ class Node:
             self.context.destroy(linger=0)
 
 
-def run(nodes: Iterable[Node], until: Callable[[], object], seconds: float = 60.0) -> None:
+def run(nodes: Iterable[Node], until: Callable[[], object], seconds: float = 240.0) -> None:
     """Let nodes turn until something is so."""
     nodes = list(nodes)
     end_ns = now_ns() + int(seconds * SECOND)
