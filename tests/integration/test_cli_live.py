@@ -32,7 +32,7 @@ REPORT_KEYS = {
 }  # fmt: skip
 WAITING = ("order", "book", "kill-switch", "phase", "down")
 """Commands that wait for an answer: here as long as a machine may stand still."""
-SETS = tuple(word for setting in PATIENT for word in ("--set", setting))
+SETS = tuple(word for setting in ("platform.ports=free", *PATIENT) for word in ("--set", setting))
 SECONDS = (4, 20, 80)
 """How long a demo runs until it has traded: the first is enough but where the machine stands still meanwhile."""
 STATUS_KEYS = {"status", "engines", "bus", "orders", "journal"}
@@ -118,9 +118,7 @@ def running() -> Iterator[Shell]:
     """An instance with a simulated market and a strategy, started and stopped by the commands themselves."""
     with own_place() as place:
         made = Shell(place)
-        begun = made.run(
-            "up", "--simulated", "--strategy", "quoting", "--detach", "--set", "platform.ports=free", *SETS
-        )
+        begun = made.run("up", "--simulated", "--strategy", "quoting", "--detach", *SETS)
         assert begun.returncode == 0, begun.stderr
         assert "is up" in begun.stdout
         try:
@@ -322,7 +320,7 @@ def test_an_engine_that_does_not_answer_is_a_time_out(running: Shell) -> None:
 
 
 def test_an_engine_left_out_runs_in_the_foreground(shell: Shell) -> None:
-    begun = shell.run("up", "--without", "risk", "--detach", "--set", "platform.ports=free")
+    begun = shell.run("up", "--without", "risk", "--detach", *SETS)
     assert begun.returncode == 0, begun.stderr
     eventually(lambda: shell.status()["status"] == "degraded")
     assert "runs already" in shell.refused("engine", "run", "portfolio", code=1)
@@ -340,7 +338,7 @@ def test_an_engine_left_out_runs_in_the_foreground(shell: Shell) -> None:
 
 
 def test_what_waits_for_an_engine_that_was_left_out_is_said_at_once(shell: Shell) -> None:
-    begun = shell.run("up", "--without", "trading", "--detach", "--set", "platform.ports=free")
+    begun = shell.run("up", "--without", "trading", "--detach", *SETS)
     assert begun.returncode == 0, begun.stderr
     assert begun.stderr == (
         f"risk, portfolio, strategy will be ready after `nautilus engine run trading --instance {shell.name}`\n"
@@ -352,7 +350,7 @@ def test_what_waits_for_an_engine_that_was_left_out_is_said_at_once(shell: Shell
 
 
 def test_a_strategy_does_not_take_over_what_another_one_left(shell: Shell) -> None:
-    up = ("up", "--simulated", "--detach", "--set", "platform.ports=free", "--strategy")
+    up = ("up", "--simulated", "--detach", *SETS, "--strategy")
     assert shell.run(*up, "quoting").returncode == 0
     eventually(lambda: shell.object("top")["strategies"])
     assert shell.run("down").returncode == 0
@@ -365,7 +363,7 @@ def test_a_strategy_does_not_take_over_what_another_one_left(shell: Shell) -> No
 
 
 def test_down_names_a_process_that_had_to_be_killed_and_nothing_is_said_of_what_was_not_compared(shell: Shell) -> None:
-    begun = shell.run("up", "--detach", "--set", "platform.ports=free", "--set", "platform.stop_seconds=0.5")
+    begun = shell.run("up", "--detach", *SETS, "--set", "platform.stop_seconds=0.5")
     assert begun.returncode == 0, begun.stderr
     os.kill(shell.pid("portfolio"), signal.SIGSTOP)
     eventually(lambda: shell.states()["portfolio"] == "silent")
@@ -389,7 +387,7 @@ def test_a_signal_while_it_starts_is_a_clean_end(number: signal.Signals, shell: 
 
     def interrupt() -> bool:
         """False where the signal came so late that it was up."""
-        with shell.start("demo", "--set", "platform.ports=free") as process:
+        with shell.start("demo", *SETS) as process:
             eventually(lambda: lock.exists() or process.poll() is not None)
             process.send_signal(number)
             output, errors = process.communicate(timeout=240)
@@ -405,7 +403,7 @@ def test_a_signal_while_it_starts_is_a_clean_end(number: signal.Signals, shell: 
 
 def test_demo_for_seconds_ends_by_itself_with_one_object(shell: Shell) -> None:
     for seconds in SECONDS:
-        result = shell.run("demo", "--for", seconds, "--json", "--set", "platform.ports=free")
+        result = shell.run("demo", "--for", seconds, "--json", *SETS)
         assert result.returncode == 0, result.stderr
         assert result.stderr == ""
         report = json.loads(result.stdout)
@@ -422,7 +420,7 @@ def test_demo_without_a_terminal_prints_lines_and_tables(shell: Shell) -> None:
     for seconds in SECONDS:
         shutil.rmtree(shell.place.base / "kept", ignore_errors=True)
         config = ("--profile", "compact", "--config", ROOT / "config" / "nautilus.toml")
-        result = shell.run("demo", "--for", seconds, *config, "--set", "platform.ports=free", "--data", "kept")
+        result = shell.run("demo", "--for", seconds, *config, *SETS, "--data", "kept")
         assert result.returncode == 0, result.stderr
         assert "\x1b" not in result.stdout + result.stderr
         assert max(map(len, result.stdout.splitlines())) <= 80
@@ -445,7 +443,7 @@ def test_a_terminal_shows_the_table_and_an_interrupt_ends_it_cleanly(shell: Shel
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update({**shell.environment, "TERM": "xterm", "LINES": "24"})
-        words = shell.words("demo", "--set", "platform.ports=free")
+        words = shell.words("demo", *SETS)
         os.execvp(words[0], words)
     shown, interrupted = "", False
     end_ns = monotonic_ns() + 240_000_000_000
@@ -474,7 +472,7 @@ def test_a_terminal_shows_the_table_and_an_interrupt_ends_it_cleanly(shell: Shel
 
 @pytest.mark.skipif(not RECORDING.is_file(), reason=f"no recording {RECORDING}; set NAUTILUS_DATA")
 def test_replay_in_scaled_real_time_loses_nothing(shell: Shell) -> None:
-    result = shell.run("replay", RECORDING, "--speed", 10, "--for", 8, "--json", "--set", "platform.ports=free")
+    result = shell.run("replay", RECORDING, "--speed", 10, "--for", 8, "--json", *SETS)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert (report["gaps"], report["lost"], report["positions_equal"], report["speed"]) == (0, 0, True, 10.0)

@@ -59,7 +59,7 @@ class Orders(msgspec.Struct, frozen=True):
     for_seconds: float | None = None
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 120.0) -> Any:
+def eventually(condition: Callable[[], Any], *, seconds: float = 240.0) -> Any:
     """The condition's value, once it is true; AssertionError when it is not in time."""
     end_ns = monotonic_ns() + int(seconds * 1e9)
     while not (value := condition()):
@@ -91,6 +91,7 @@ class SupervisedPlatform:
 
     def begin(self, **orders: Any) -> subprocess.Popen[bytes]:
         """Start a supervisor; do not wait for anything."""
+        orders["platform"] = {"start_seconds": 240.0, "stop_seconds": 60.0, **orders.get("platform", {})}
         given = msgspec.json.encode(Orders(self.instance, **orders)).decode()
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.kit.supervised", given],
@@ -142,7 +143,7 @@ class SupervisedPlatform:
             return []
         return [line.split(" ") for line in lines if all(word in line.split(" ") for word in words)]
 
-    def result(self, *, seconds: float = 120.0) -> tuple[int, dict[str, Any]]:
+    def result(self, *, seconds: float = 240.0) -> tuple[int, dict[str, Any]]:
         """Exit code of the supervisor and what it printed."""
         assert self.supervisor is not None
         output, _ = self.supervisor.communicate(timeout=seconds)
