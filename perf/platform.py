@@ -29,7 +29,7 @@ def platform(*arguments: str, settings: Sequence[str] = ()) -> Iterator[Instance
         try:
             yield Instance.find(name)
         finally:
-            run_cli("down", "--instance", name)
+            run_cli("down", "--instance", name, "--timeout", "240")
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def private_place() -> Iterator[str]:
                     os.environ[variable] = value
 
 
-def run_cli(*arguments: str, timeout: float = 120) -> str:
+def run_cli(*arguments: str, timeout: float = 300) -> str:
     """Output of a `nautilus` command that must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", "nautilus", *arguments],

@@ -25,6 +25,7 @@ from nautilus.runtime.status import CORE_NAME, JOURNAL, MESH, ORDERS, Facts, lat
 
 SETTLE_SECONDS = 5.0
 LOOK_SECONDS = 0.01
+SILENT_LOOKS = 100
 ZERO = Decimal(0)
 
 
@@ -237,11 +238,17 @@ class Collector:
             pause(LOOK_SECONDS)
 
     def _settle_star(self) -> Facts:
-        """The counters, at a moment when nothing is on its way; where there is none, the last ones looked at."""
-        until_ns = monotonic_ns() + NANOSECONDS
+        """The counters, at a moment when nothing is on its way; where there is none, the last ones looked at.
+
+        As long as subscribers of a busy machine still take something in, it is not lost.
+        """
+        before, until_ns = 0, 0
         while True:
             facts = read_facts(self._instance)
-            if not star_of(facts, idle=True)["lost"] or monotonic_ns() > until_ns:
+            star = star_of(facts, idle=True)
+            if star["delivered"] != before:
+                before, until_ns = star["delivered"], monotonic_ns() + NANOSECONDS
+            if not star["lost"] or monotonic_ns() > until_ns:
                 return facts
             pause(LOOK_SECONDS)
 
@@ -260,6 +267,16 @@ class Collector:
             return {}
 
     def _is_silent(self, engine: str) -> bool:
+        """Whoever is late on a busy machine says something while it is looked at again; whoever hangs does not."""
+        if engine in self._missing:
+            return self._says_nothing(engine)
+        for _ in range(SILENT_LOOKS):
+            if not self._says_nothing(engine):
+                return False
+            pause(LOOK_SECONDS)
+        return True
+
+    def _says_nothing(self, engine: str) -> bool:
         processes = read_facts(self._instance).state.processes
         return any(engine in process.engines and process.state == "silent" for process in processes)
 

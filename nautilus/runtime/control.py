@@ -3,12 +3,13 @@
 Both sides write JSON lines. The process says ``{"event": "ready", "ports": {engine: port}}``, ``{"event": "failed",
 "error": {...}}``, ``{"event": "finished"}`` or ``{"event": "promoted"}``; the supervisor says ``{"do": "open"}`` or
 ``{"do": "stop"}``. SIGTERM means stop. When the line closes, or SIGHUP says so, the supervisor is gone: then a process
-waits until all that stop before it have let go of their locks, 5 s at most, and stops.
+waits until all that stop before it have let go of their locks, 5 s of its own life at most, and stops.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -20,11 +21,11 @@ from typing import Any
 import msgspec
 
 from nautilus.model.errors import BusError, ConfigError, InternalError, ModelError, NautilusError, VenueError
-from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.files import FileLock, holder
 from nautilus.runtime.plan import Plan
 
 ORPHAN_WAIT_SECONDS = 5.0
+"""Counted in looks: where the machine stands still, nobody lets go of a lock either."""
 _LOOK_SECONDS = 0.02
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
@@ -54,7 +55,7 @@ class Control:
         self._lock = lock
         self._connection = connection
         self._received = b""
-        self._wait_until_ns = 0
+        self._looks_left = 0
         connection.setblocking(False)
         self._awake, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._epoll = select.epoll()
@@ -82,6 +83,7 @@ class Control:
             orders.append("stop")
         if signal.SIGHUP in numbers:
             self._orphan()
+        self._looks_left -= numbers.count(signal.SIGALRM)
         if self.orphaned and not self.stop_requested and "stop" not in orders and self._is_my_turn():
             orders.append("stop")
         if "stop" in orders:
@@ -143,13 +145,13 @@ class Control:
             return
         self.orphaned = True
         self._epoll.unregister(self._connection)
-        self._wait_until_ns = monotonic_ns() + int(ORPHAN_WAIT_SECONDS * NANOSECONDS)
+        self._looks_left = math.ceil(ORPHAN_WAIT_SECONDS / _LOOK_SECONDS)
         # Nobody tells when another lets go of its lock: look again now and then.
         signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
 
     def _is_my_turn(self) -> bool:
         self._before = [path for path in self._before if holder(path)]
-        return not self._before or monotonic_ns() >= self._wait_until_ns
+        return not self._before or self._looks_left <= 0
 
     def _say(self, message: dict[str, Any]) -> None:
         # Without a supervisor nobody listens; the few short lines of a process always fit into the socket.

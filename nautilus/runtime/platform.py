@@ -83,6 +83,10 @@ class CoreConfig(msgspec.Struct, frozen=True):
         How long an idle thread of the core looks for work before it sleeps; more on machines with cores to spare.
     ring_capacity
         Commands in each ring into the core, a power of two.
+    answer_ms
+        How long a request over HTTP waits for the core's answer, until what became of it is called unknown. A core that
+        gives no sign of life for half as long is said to hang. More where the machine may stand still; then
+        `platform.handler_limit_ms` has to be more than a tenth of it.
     open_orders
         How many orders can be open at once. One more is refused, with a reason of its own.
     ready_orders
@@ -111,6 +115,7 @@ class CoreConfig(msgspec.Struct, frozen=True):
     without_standby: Literal["refuse", "degrade"] = "refuse"
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
     ring_capacity: Annotated[int, Meta(ge=64, le=1 << 22)] = 1 << 13
+    answer_ms: Annotated[int, Meta(ge=10, le=60_000)] = 400
     open_orders: Annotated[int, Meta(ge=1, le=1 << 26)] = 1 << 17
     ready_orders: Annotated[int, Meta(ge=0, le=1 << 26)] = 1 << 13
     segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64

@@ -171,7 +171,7 @@ class EngineBuilder:
         self._makers: dict[str, Callable[[], Any]] = {
             "instruments": partial(instruments_of, plan),
             "strategies": self._strategies,
-            "core": RemoteCore,
+            "core": lambda: RemoteCore(plan.config("core", CoreConfig).answer_ms * 1_000_000),
         }
 
     def build(self, name: str) -> Engine:

@@ -409,12 +409,19 @@ class Supervisor:
                 child.condition = "stopped"
         while any(child.runs for child in those):
             now_ns = monotonic_ns()
-            over = not killed and (now_ns >= end_ns or self._interrupts >= hurry)
             for child in those:
                 if child.pid and not child.terminated:
                     child.terminated = True
                     child.condition = "stopping"
                     child.send_signal(signal.SIGTERM)
+            if on_tick is not None and now_ns >= next_tick_ns:
+                next_tick_ns = now_ns + int(TICK_SECONDS * NANOSECONDS)
+                on_tick(self.states())
+            over = not killed and (now_ns >= end_ns or self._interrupts >= hurry)
+            # Time may be over because this process was late itself: who has ended meanwhile is heard of first.
+            until_ns = now_ns + int(TICK_SECONDS * NANOSECONDS)
+            self._step(now_ns if over else until_ns if killed else min(until_ns, end_ns))
+            for child in those:
                 if over and child.runs:
                     self.exit_code = 1
                     child.killed = True
@@ -424,10 +431,6 @@ class Supervisor:
                     else:
                         self._ended(child, "never began")
             killed = killed or over
-            if on_tick is not None and now_ns >= next_tick_ns:
-                next_tick_ns = now_ns + int(TICK_SECONDS * NANOSECONDS)
-                on_tick(self.states())
-            self._step(min(now_ns + int(TICK_SECONDS * NANOSECONDS), end_ns if not killed else now_ns + NANOSECONDS))
 
     # The template
 

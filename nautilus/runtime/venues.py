@@ -120,6 +120,7 @@ def run_venue(plan: Plan, name: str, control: Control) -> int:
     watchdog = Watchdog(int(config.heartbeat_seconds * 100), turns.current, partial(str, f"the session of {name}"))
     watchdog.start()
     try:
+        meters.show(at_once=True)
         control.ready({})
         while not control.stop_requested:
             with turns:

@@ -23,7 +23,6 @@ MOST_FROM_LOG = 16_384
 """Events read from the log at once, so that the caller's other work goes on while it catches up."""
 NO_EVENTS = np.empty(0, EVENT)
 SILENCE_NS = 200_000_000
-"""A core that is not there, or shows no sign of life, is called so after this time."""
 ABSENT, SILENT = "no trading core", "the core does not answer"
 FIRST_STEP = 60_000_000_000
 """Numbers of commands begin at the time; where the clock went back they are raised by this, then by twice as much."""
@@ -181,6 +180,8 @@ class CoreClient:
         Part of a wait that is spent awake.
     least_epoch
         A core of a lower epoch is refused: another one has taken its place.
+    silence_ns
+        A core that is not there, or shows no sign of life, is called so after this time.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class CoreClient:
         after: int = 0,
         spin_ns: int = 0,
         least_epoch: int = 0,
+        silence_ns: int = SILENCE_NS,
     ) -> None:
         self.last_sequence = after
         self.restarts = 0
@@ -205,6 +207,7 @@ class CoreClient:
         self._slot = slot
         self._log = EventLog(log)
         self._spin_ns = spin_ns
+        self._silence_ns = silence_ns
         self._port: Port | None = None
         self._joining = False
         self.ahead = False
@@ -235,7 +238,7 @@ class CoreClient:
     @property
     def silent(self) -> bool:
         """When it was last looked at, the core had not moved for long, or had long not answered what it was sent."""
-        return max(self._turns.still_ns, self._answers.still_ns) > SILENCE_NS
+        return max(self._turns.still_ns, self._answers.still_ns) > self._silence_ns
 
     @property
     def current(self) -> bool:
@@ -249,7 +252,7 @@ class CoreClient:
         if self._outdated:
             return f"the core has epoch {self._outdated}; expected {self.least_epoch}, which another one has"
         if self._port is None:
-            return ABSENT if self._absence.still_ns > SILENCE_NS else ""
+            return ABSENT if self._absence.still_ns > self._silence_ns else ""
         return SILENT if self.silent else self._port.refuses
 
     def submit(self, commands: Records, *, urgent: bool = False) -> int:

@@ -100,6 +100,7 @@ class Follower:
     def run(self, control: Supervised) -> int:
         """Until told to stop; the exit code."""
         os.nice(NICE)
+        self._mirror(now_ns())
         control.ready({})
         while not control.stop_requested:
             more = self.turn()

@@ -322,6 +322,9 @@ class CoreProcess:
 
     def run(self) -> int:
         """Until told to stop, or the core fails; the exit code."""
+        # Whoever looks from now on is told how this core is, not that it has not said it yet, or how one before was.
+        self._mirrored_ns = now_ns()
+        self.mirror()
         self._control.ready({})
         items: list[Any] = []
         generation = -1

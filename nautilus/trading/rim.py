@@ -41,7 +41,6 @@ from nautilus.trading.epochs import read_epoch
 _LOG = logging.getLogger("nautilus.trading")
 
 MOST_WAIT_NS = 400_000_000
-"""An answer of the core that takes longer is not waited for: what became of the command is unknown."""
 SILENT_WAIT_NS = 20_000_000
 """The same where the core is known to be silent: more may want to be sent, a kill switch behind a cancel."""
 LOOK_NS = 1_000_000
@@ -96,7 +95,9 @@ class RemoteCore:
     feeds = True
     """Every event also comes by `take_feed`, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait_ns: int = MOST_WAIT_NS) -> None:
+        self.wait_ns = wait_ns
+        """An answer that takes longer is not waited for: what became of the command is unknown."""
         self.client: CoreClient | None = None
         self.clock: Callable[[], int] = now_ns
         """Platform time, as this process has it."""
@@ -128,7 +129,7 @@ class RemoteCore:
             )
         urgent = overtakes(kind)
         begun_ns = now_ns()
-        until_ns = begun_ns + (SILENT_WAIT_NS if silent else MOST_WAIT_NS)
+        until_ns = begun_ns + (SILENT_WAIT_NS if silent else self.wait_ns)
         sent_ns = self.clock()
         if kind in _IN_TIME:
             self._limit(commands, sent_ns, until_ns - begun_ns)
@@ -419,6 +420,7 @@ class Rim:
             log=self._log,
             after=engine.last_sequence,
             least_epoch=read_epoch(Path(self._log).parent).epoch,
+            silence_ns=self._core.wait_ns // 2,
         )
         self._watch()
 

@@ -159,6 +159,7 @@ class Shipper:
 
     def run(self, control: Supervised, announce: Announcer | None = None) -> int:
         """Until told to stop; the exit code."""
+        self._publish()
         control.ready({})
         items: list[Any] = [(self._socket, zmq.POLLIN), (control.fileno(), zmq.POLLIN)]
         if self._doorkeeper is not None:

@@ -318,6 +318,7 @@ class Standby:
 
     def run(self, control: Supervised) -> int:
         """Until told to stop, or promoted; the exit code."""
+        self._mirror(now_ns())
         control.ready({})
         while not control.stop_requested and self.promoted is None:
             items: list[Any] = [(self._orders, zmq.POLLIN), (control.fileno(), zmq.POLLIN)]

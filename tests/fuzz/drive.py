@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import resource
 import signal
@@ -17,12 +18,13 @@ from tests.fuzz.target import Target
 
 REGRESSIONS = Path(__file__).parent / "regressions"
 ADDRESS_BYTES = 16 << 30  # beyond what the process has before the first input; a kernel reserves two and a half GiB
-SECONDS = 20  # for one input
+SECONDS = 20.0  # on the processor, for one input: how long the machine gives to others meanwhile is no fault of it
+STILL_SECONDS = 1_200  # by the clock, for one that waits for ever
 LONGEST = 4_096
 
 
 class HangError(Exception):
-    """An input took longer than it may."""
+    """An input took more of the processor than it may, or never ended."""
 
 
 def limited() -> None:
@@ -32,6 +34,7 @@ def limited() -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESS_BYTES, hard))
     signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGPROF, _too_long)
 
 
 def sanitized() -> bool:
@@ -40,19 +43,31 @@ def sanitized() -> bool:
 
 
 def _too_long(number: int, frame: FrameType | None) -> None:
-    raise HangError(f"an input took longer than {SECONDS} s")
+    what = f"{SECONDS:g} s on the processor" if number == signal.SIGPROF else f"{STILL_SECONDS} s"
+    raise HangError(f"an input took longer than {what}")
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Time of one input on the processor.
+
+    A loop in compiled code holds the signal up: then another timer, twice as late, ends the process (SIGVTALRM).
+    """
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 2 * SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def feed(target: Target, data: bytes) -> None:
-    """One input. The exceptions that are answers are swallowed, any other one is a finding.
-
-    A loop in compiled code holds the signal up: then the process's own alarm, twice as late, ends it.
-    """
-    signal.alarm(SECONDS)
+    """One input. The exceptions that are answers are swallowed, any other one is a finding."""
+    signal.alarm(STILL_SECONDS)
     try:
-        target.run(data)
-    except target.answers:
-        pass
+        with watched(), contextlib.suppress(*target.answers):
+            target.run(data)
     finally:
         signal.alarm(0)
 
@@ -128,7 +143,11 @@ def keep(name: str, data: bytes) -> Path:
 
 
 def led(target: Target, name: str, seconds: float, setup: Callable[..., object], fuzz: Callable[[], object]) -> None:
-    """Let libFuzzer choose inputs by the edges that they reach; the corpus stays under build/."""
+    """Let libFuzzer choose inputs by the edges that they reach; the corpus stays under build/.
+
+    Its own limit of time goes by the clock, so it is the last resort alone. The input that runs is in the file
+    ``running`` of the findings, for the case that it ends the process.
+    """
     corpus = Path("build") / "fuzz-corpus" / name
     findings = Path("build") / "fuzz-findings" / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -136,13 +155,22 @@ def led(target: Target, name: str, seconds: float, setup: Callable[..., object],
     for number, data in enumerate([*regressions(name), *target.seeds()]):
         (corpus / f"seed-{number}").write_bytes(data)
 
+    running = findings / "running"
+    running.write_bytes(bytes(LONGEST))
+    descriptor = os.open(running, os.O_RDWR)
+    note = mmap.mmap(descriptor, LONGEST)
+    os.close(descriptor)
+
     def one(data: bytes) -> None:
-        with contextlib.suppress(*target.answers):
+        note[: len(data)] = data
+        with watched(), contextlib.suppress(*target.answers):
             target.run(data)
+
+    signal.signal(signal.SIGPROF, _too_long)
 
     arguments = [
         sys.argv[0], str(corpus), f"-max_total_time={max(1, int(seconds))}", f"-max_len={LONGEST}",
-        f"-timeout={SECONDS}", "-rss_limit_mb=3072", "-malloc_limit_mb=1024", f"-artifact_prefix={findings}/",
+        f"-timeout={STILL_SECONDS}", "-rss_limit_mb=3072", "-malloc_limit_mb=1024", f"-artifact_prefix={findings}/",
         "-print_final_stats=1",
     ]  # fmt: skip
     setup(arguments, one)

@@ -36,7 +36,7 @@ def nautilus(*arguments: object, cwd: Path | None = None, **environment: str) ->
         [sys.executable, "-m", "nautilus", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
         check=False,
@@ -210,7 +210,7 @@ def test_an_interrupt_ends_a_run_with_one_line(tmp_path: Path) -> None:
     process.stderr.readline()
     process.stderr.readline()  # the first progress: the run is on its way
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "nautilus: error: interrupted"
     assert "Traceback" not in errors

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -20,6 +19,7 @@ from nautilus.engines import CATALOGUE
 from nautilus.runtime.client import Client, EngineError, NotReachableError
 from nautilus.runtime.instance import SERVICE
 from tests.kit.platform import Platform, demo
+from tests.kit.ports import held_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -211,10 +211,9 @@ def expressions() -> list[str]:
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus (Debian package prometheus)")
 def test_a_real_prometheus_scrapes_every_engine_and_knows_every_metric_that_is_asked_for(tmp_path: Path) -> None:
-    with demo() as running:
+    with demo() as running, held_port() as port:
         # As it lies in deploy/, but for the ports: the test's engines have free ones, so that it disturbs nobody.
         config = load("prometheus/prometheus.yml")
-        port = free_port()
         ports = {f"127.0.0.1:{entry.port}": running.ports[name] for name, entry in CATALOGUE.items()}
         ports[f"127.0.0.1:{PORTS['prometheus']}"] = port
         for job in config["scrape_configs"]:
@@ -252,20 +251,17 @@ def look_at(running: Platform, port: int) -> None:
         return list(answer["data"]["result"])
 
     running.wait(
-        lambda: len(targets()) == len(CATALOGUE) + 1 and set(targets().values()) == {"up"}, "targets that are up", 30
+        lambda: len(targets()) == len(CATALOGUE) + 1 and set(targets().values()) == {"up"}, "targets that are up"
     )
-    running.wait(lambda: found("nautilus_orders_filled_total > 0"), "fills in Prometheus", 30)
+    running.wait(lambda: found("nautilus_orders_filled_total > 0"), "fills in Prometheus")
     names = {name for text in expressions() for name in re.findall(r"\bnautilus_\w+", text)}
-    assert [name for name in sorted(names) if not found(name)] == []
+    running.wait(lambda: all(map(found, names)), f"all of {sorted(names)} in Prometheus")
     for text in expressions():
         found(text)
     rules = client.call("prometheus", "GET", "/api/v1/rules")["data"]["groups"][0]["rules"]
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
-    assert len(found('up{job="nautilus"} == 1')) == len(CATALOGUE)
-    assert {sample["metric"]["engine"] for sample in found("nautilus_engine_ready == 1")} == set(CATALOGUE)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    running.wait(lambda: len(found('up{job="nautilus"} == 1')) == len(CATALOGUE), "engines that are up")
+    running.wait(
+        lambda: {sample["metric"]["engine"] for sample in found("nautilus_engine_ready == 1")} == set(CATALOGUE),
+        "engines that are ready",
+    )

@@ -13,7 +13,7 @@ import structlog
 
 from nautilus.model.queries import OrderResult
 from nautilus.runtime import logs
-from nautilus.runtime.http import protocol, server
+from nautilus.runtime.http import protocol, scrape, server
 from nautilus.runtime.http.body import DRAINED_BYTES
 from nautilus.runtime.http.config import HttpConfig
 from tests.kit.http_engines import ORDER, Engines, answer_of, call, raw
@@ -37,7 +37,7 @@ def opened(engines):
     made = []
 
     def open_one(engine="trading"):
-        made.append(http.client.HTTPConnection("127.0.0.1", engines.server.ports[engine], timeout=10))
+        made.append(http.client.HTTPConnection("127.0.0.1", engines.server.ports[engine], timeout=60))
         return made[-1]
 
     yield open_one
@@ -51,7 +51,7 @@ def asked(connection):
 
 
 def is_closed(connection):
-    connection.sock.settimeout(10)
+    connection.sock.settimeout(60)
     return connection.sock.recv(1) == b""
 
 
@@ -91,7 +91,7 @@ def test_busy_connections_are_kept_and_what_comes_on_top_is_told_when_to_come_ag
     for number, connection in enumerate(busy):
         engines.holding.clear()
         connection.request("POST", "/orders", HELD, JSON)
-        assert engines.holding.wait(5)
+        assert engines.holding.wait(60)
         assert len(engines.held) == number + 1
     head, _, body = raw(engines, GET).partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
@@ -110,7 +110,8 @@ def test_busy_connections_are_kept_and_what_comes_on_top_is_told_when_to_come_ag
 
 def test_connections_that_ask_nothing_make_room_too_but_not_at_once(engines, monkeypatch):
     port = engines.server.ports["trading"]
-    silent = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(MOST)]
+    monkeypatch.setattr(protocol, "PATIENCE_SECONDS", 3600.0)
+    silent = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(MOST)]
     try:
         assert b"http.connections" in raw(engines, GET)
         monkeypatch.setattr(protocol, "PATIENCE_SECONDS", -1.0)
@@ -134,7 +135,7 @@ def test_ports_of_a_process_leave_files_for_the_rest_of_it(engines, monkeypatch)
 def test_body_that_nobody_wants_is_not_read_without_end(engines, head, chunked):
     length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 209715200"
     piece = b"%x\r\n%b\r\n" % (1 << 16, b"x" * (1 << 16)) if chunked else b"x" * (1 << 16)
-    with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", engines.server.ports["trading"]), timeout=60) as connection:
         connection.sendall(head + b"Host: localhost\r\n" + length + b"\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 ")
         sent = flood(connection, piece, 200 << 20)
@@ -162,17 +163,24 @@ def test_trailers_of_a_body_are_no_headers_and_are_not_kept(engines):
 def test_time_outs_and_errors_are_in_latencies_and_counts():
     engines = Engines(HttpConfig(answer_seconds=0.05), None)
     try:
+        given = []
         for instrument, status in (("HELD", 504), ("BUG", 500), ("OFFTICK", 422), ("BTCUSDT", 200)):
-            assert call(engines, "POST", "/orders", {**ORDER, "instrument": instrument}, headers=JSON)[0] == status
+            given.append(call(engines, "POST", "/orders", {**ORDER, "instrument": instrument}, headers=JSON)[0])
+            assert given[-1] in (status, 504)  # any may be late on a machine that stands still
         found = call(engines, "GET", "/hybrid/performance")[2]["operations"]["POST /orders"]
-        assert (found["count"], found["errors"], found["max_us"] >= 50_000) == (4, 2, True)
+        errors = sum(status >= 500 for status in given)
+        assert (found["count"], found["errors"], found["max_us"] >= 50_000) == (4, errors, True)
+        assert given[0] == 504
     finally:
         engines.close()
 
 
-def test_metrics_that_are_polled_hard_are_rendered_seldom(engines):
+def test_metrics_that_are_polled_hard_are_rendered_seldom(engines, monkeypatch):
+    monkeypatch.setattr(scrape, "FRESH_NS", 1 << 62)
     pages = {call(engines, "GET", "/metrics")[2] for _ in range(10)}
-    assert len(pages) <= 3  # uptime alone would make each another one
+    assert len(pages) == 1  # uptime alone would make each another one
+    monkeypatch.setattr(scrape, "FRESH_NS", -1)
+    assert call(engines, "GET", "/metrics")[2] not in pages
 
 
 def test_log_of_the_process_has_the_trace_of_an_unforeseen_error(engines, tmp_path):

@@ -17,7 +17,8 @@ from nautilus.core.types import Reason
 from nautilus.trading.epochs import FencedError, read_epoch
 from nautilus.trading.recovery import recover
 from nautilus.trading.stream import load_keys
-from tests.kit.replicas import Client, Machine, eventually, free_port, is_prefix, no_fill_twice, two_machines
+from tests.kit.ports import held_port
+from tests.kit.replicas import Client, Machine, eventually, is_prefix, no_fill_twice, two_machines
 
 
 def state_at(journal: Path, sequence: int) -> int:
@@ -31,11 +32,15 @@ def state_at(journal: Path, sequence: int) -> int:
     return kernel.state_hash()
 
 
-def begin(core: Machine, standby: Machine, address: str) -> Client:
-    """Everything up, the standby current, the core open."""
-    core.start("replica", address=address)
+PATIENCE = 120.0
+ON_THE_WAY = 200
+
+
+def begin(core: Machine, standby: Machine, address: str, *, patience: float = 0.0) -> Client:
+    """Everything up, the standby current, the core open. `patience`: seconds in which neither gives the other up."""
+    core.start("replica", address=address, patience=patience)
     core.start("core")
-    standby.start("standby", address=address)
+    standby.start("standby", address=address, patience=patience)
     eventually(lambda: core.count("replica", "replica.state") == 2, "a standby that is current")
     client = Client(core)
     client.open()
@@ -47,9 +52,31 @@ def trade(client: Client, orders: int, at_least: int = 0) -> None:
     """Send orders; return when so many commands more were answered, the rest being on its way."""
     goal = client.answered + at_least
     while orders > 0 or client.answered < goal:
-        if orders > 0:
+        # Not more than fit on the way back, whenever this process is given time to take them.
+        if orders > 0 and client.sent - client.answered < ON_THE_WAY:
             orders -= client.orders(min(orders, 50))
         client.poll(1_000_000)
+
+
+def orders_that_no_standby_has(client: Client, core: Machine, standby: Machine, address: str) -> None:
+    """Orders in the core's journal from after the end of its standby, of which it has not heard yet.
+
+    Where it has, as the machine stood still in between, it refuses them: all is done once more.
+    """
+    while True:
+        before = verify(core.journal).last_sequence
+        standby.kill("standby")
+        client.orders(40)
+        eventually(
+            lambda before=before: (
+                client.poll() >= 0 and (verify(core.journal).last_sequence > before or client.answered == client.sent)
+            ),
+            "the orders in the journal",
+        )
+        if verify(core.journal).last_sequence > before:
+            return
+        standby.start("standby", address=address)
+        eventually(lambda: core.count("replica", "replica.state") == 2, "a standby that is current")
 
 
 def test_without_a_standby_new_orders_are_refused_and_say_why(tmp_path: Path) -> None:
@@ -65,12 +92,14 @@ def test_without_a_standby_new_orders_are_refused_and_say_why(tmp_path: Path) ->
         eventually(lambda: core.count("replica", "replica.state") == 2, "a standby that is current")
         client.open()
         client.settle()
-        assert client.port.refuses == ""
+        eventually(lambda: client.port.refuses == "", "a core that takes orders")
         trade(client, 20, 20)
         standby.kill("standby")
         eventually(lambda: client.port.refuses, "a refusal once the standby is gone")
-        facts = core_facts(core.directory / "shared")
-        assert (facts["acknowledge"], facts["replica"]) == ("replica", "none")
+        facts = eventually(
+            lambda: (found := core_facts(core.directory / "shared"))["replica"] == "none" and found, "a core alone"
+        )
+        assert facts["acknowledge"] == "replica"
         client.close()
 
 
@@ -100,14 +129,14 @@ def test_degraded_the_core_goes_on_alone_and_says_so(tmp_path: Path) -> None:
         standby.kill("standby")
         trade(client, 50)
         client.settle()
-        assert core_facts(core.directory / "shared")["degraded"] == before + 1
+        assert core_facts(core.directory / "shared")["degraded"] > before
         client.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_core_killed_under_load_has_lost_nothing_that_it_acknowledged(tmp_path: Path, seed: int) -> None:
     with two_machines(tmp_path) as (core, standby, address):
-        client = begin(core, standby, address)
+        client = begin(core, standby, address, patience=PATIENCE)
         trade(client, Random(seed).randrange(200, 900))
         core.kill("core")
         while client.poll():
@@ -142,7 +171,7 @@ def test_a_core_killed_under_load_has_lost_nothing_that_it_acknowledged(tmp_path
 @pytest.mark.parametrize("seed", range(3))
 def test_a_promotion_under_load_ends_the_core_and_loses_nothing(tmp_path: Path, seed: int) -> None:
     with two_machines(tmp_path) as (core, standby, address):
-        client = begin(core, standby, address)
+        client = begin(core, standby, address, patience=PATIENCE)
         trade(client, Random(seed).randrange(200, 900))
         promoted = standby.promote()
         assert promoted["fenced"]
@@ -181,7 +210,7 @@ def test_a_standby_killed_while_it_catches_up_goes_on_where_it_was(tmp_path: Pat
         eventually(lambda: core.count("replica", "replica.state") == 2, "a standby that is current")
         trade(client, 200, 200)
         client.settle()
-        eventually(lambda: standby.count("standby", "standby.sequence") == client.sent, "the last command")
+        eventually(lambda: standby.count("standby", "standby.sequence") == client.taken, "the last command")
         client.close()
         core.stop("core")
         core.stop("replica")
@@ -214,10 +243,8 @@ def test_a_core_that_is_started_again_shows_nothing_that_no_standby_has(tmp_path
         client = begin(core, standby, address)
         trade(client, 100, 100)
         client.settle()
-        standby.kill("standby")
         # Before the core finds out, orders are taken whose events nobody may see.
-        client.orders(40)
-        eventually(lambda: verify(core.journal).last_sequence == client.sent, "the orders in the journal")
+        orders_that_no_standby_has(client, core, standby, address)
         logged = len(core.events())
         core.kill("core")
         client.close()
@@ -235,9 +262,7 @@ def test_an_old_core_becomes_a_standby_of_the_new_one_and_sets_its_own_commands_
         client = begin(core, standby, address)
         trade(client, 100, 100)
         client.settle()
-        standby.kill("standby")
-        client.orders(40)  # which the standby will never have
-        eventually(lambda: verify(core.journal).last_sequence == client.sent, "the orders in the journal")
+        orders_that_no_standby_has(client, core, standby, address)
         core.kill("core")
         core.kill("replica")
         client.close()
@@ -250,7 +275,7 @@ def test_an_old_core_becomes_a_standby_of_the_new_one_and_sets_its_own_commands_
         # The old core comes back; the new one's announcement reaches it.
         core.start("core", acknowledge="memory")
         core.start("replica", address=address)
-        standby.start("replica", address=other, announce=address)
+        standby.start("replica", address=other, announce=address, patience=PATIENCE)
         eventually(lambda: core_facts(core.directory / "shared")["state"] == "failed", "the end of the old core")
         assert (read_epoch(core.data).epoch, read_epoch(core.data).own) == (2, False)
         core.kill("core")
@@ -258,7 +283,7 @@ def test_an_old_core_becomes_a_standby_of_the_new_one_and_sets_its_own_commands_
         after = Client(standby, first_order=1_000_000)
         trade(after, 60)
         after.settle()
-        core.start("standby", address=other)
+        core.start("standby", address=other, patience=PATIENCE)
         eventually(lambda: standby.count("replica", "replica.state") == 2, "the old core as a standby that is current")
         assert (core.data / "journal.before.1").is_dir()
         trade(after, 60, 60)
@@ -286,7 +311,7 @@ def test_a_follower_that_is_killed_leaves_sound_snapshots_and_the_core_recovers_
             client.settle()
             sequence = core.count("follower", "follower.sequence")
             eventually(
-                lambda before=sequence: core.count("follower", "follower.sequence") > before or before == client.sent,
+                lambda before=sequence: core.count("follower", "follower.sequence") > before or before == client.taken,
                 "a follower that follows",
             )
             if chance.random() < 0.8:
@@ -295,7 +320,7 @@ def test_a_follower_that_is_killed_leaves_sound_snapshots_and_the_core_recovers_
                 core.stop("follower")
         core.start("follower", snapshot_commands=1, policy=policy, keep_segments=1)
         eventually(lambda: core.count("follower", "follower.segments_removed") > 0, "a journal that is compacted")
-        eventually(lambda: core.count("follower", "follower.sequence") == client.sent, "a follower at the end")
+        eventually(lambda: core.count("follower", "follower.sequence") == client.taken, "a follower at the end")
         client.close()
         core.kill("core")
         core.kill("follower")
@@ -306,7 +331,7 @@ def test_a_follower_that_is_killed_leaves_sound_snapshots_and_the_core_recovers_
         assert report.first_sequence > 1
         found = recover(str(core.data), policy="memory", open_orders=1 << 14, segment_bytes=1 << 20)
         assert found.commands - found.replayed == snapshot.sequence
-        assert found.commands == client.sent
+        assert found.commands == client.taken
         assert not [note for note in found.notes if not re.search("torn|cut", note)]
         no_fill_twice(core.events())
         found.journal.close()
@@ -330,10 +355,10 @@ def test_a_new_standby_of_a_compacted_journal_begins_with_a_snapshot(tmp_path: P
         client.settle()
         standby.start("standby", address=address)
         eventually(lambda: core.count("replica", "replica.state") == 2, "a standby that is current")
-        assert core.count("replica", "replica.snapshots_sent") == 1
+        assert core.count("replica", "replica.snapshots_sent") >= 1
         trade(client, 500, 500)
         client.settle()
-        eventually(lambda: standby.count("standby", "standby.sequence") == client.sent, "the last command")
+        eventually(lambda: standby.count("standby", "standby.sequence") == client.taken, "the last command")
         client.close()
         core.stop("core")
         core.stop("replica")
@@ -349,8 +374,8 @@ def test_a_new_standby_of_a_compacted_journal_begins_with_a_snapshot(tmp_path: P
 
 
 def test_over_tcp_only_a_standby_with_an_allowed_key_gets_the_journal(tmp_path: Path) -> None:
-    with two_machines(tmp_path) as (core, standby, _):
-        address = f"tcp://127.0.0.1:{free_port()}"
+    with two_machines(tmp_path) as (core, standby, _), held_port() as port:
+        address = f"tcp://127.0.0.1:{port}"
         core_key, allowed = load_keys(core.data).public, load_keys(standby.data).public
         stranger = Machine(tmp_path / "c")
         try:

@@ -22,7 +22,7 @@ def star_socket(context: zmq.Context[Any], publisher: Publisher, prefix: bytes) 
     if prefix:
         socket.setsockopt(zmq.SUBSCRIBE, b"\xff")
     socket.connect(publisher.endpoints[0])
-    end_ns = now_ns() + 10 * SECOND
+    end_ns = now_ns() + 60 * SECOND
     while not socket.poll(1):
         assert now_ns() < end_ns, "the publisher takes no subscription in"
         publisher.poll(now_ns())
@@ -40,7 +40,7 @@ def received(socket: zmq.Socket[bytes]) -> list[bytes]:
 
 def synchronise(publisher: Publisher, *subscribers: Subscriber) -> None:
     """Until every subscriber has had a heartbeat of the publisher's epoch."""
-    end_ns = now_ns() + 10 * SECOND
+    end_ns = now_ns() + 60 * SECOND
     while not all(each.synchronised and each.epoch == publisher.epoch for each in subscribers):
         assert now_ns() < end_ns, "no heartbeat"
         publisher.poll(now_ns())
@@ -54,7 +54,7 @@ def settle(publisher: Publisher, *subscribers: Subscriber) -> list[list[Any]]:
     publisher.heartbeat()
     wanted = publisher.heartbeats
     found: list[list[Any]] = [[] for _ in subscribers]
-    end_ns, again_ns = now_ns() + 20 * SECOND, 0
+    end_ns, again_ns = now_ns() + 60 * SECOND, 0
     while any(each.heartbeats < wanted for each in subscribers):
         for each, records in zip(subscribers, found, strict=True):
             each.socket.poll(1)
@@ -137,7 +137,7 @@ class Node:
             self.context.destroy(linger=0)
 
 
-def run(nodes: Iterable[Node], until: Callable[[], object], seconds: float = 10.0) -> None:
+def run(nodes: Iterable[Node], until: Callable[[], object], seconds: float = 240.0) -> None:
     """Let nodes turn until something is so."""
     nodes = list(nodes)
     end_ns = now_ns() + int(seconds * SECOND)

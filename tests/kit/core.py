@@ -61,7 +61,7 @@ def collect(port: Port, commands: int) -> np.ndarray:
     """Deliveries up to the last one of so many commands."""
     buffer, parts, done = np.zeros(4096, DELIVERY), [], 0
     while done < commands:
-        count = port.receive(buffer, 10 * SECOND)
+        count = port.receive(buffer, 60 * SECOND)
         assert count, f"the core answered for {done} of {commands} commands, then no more"
         parts.append(buffer[:count].copy())
         done += int(((buffer["flags"][:count] & LAST) != 0).sum())

@@ -91,7 +91,7 @@ class Engines:
     def close(self):
         self.server.stop()
         self._waiting.put(None)
-        self._thread.join(5)
+        self._thread.join(60)
 
     def _run(self):
         while (item := self._waiting.get()) is not None:
@@ -135,7 +135,7 @@ class Engines:
 
 def call(engines, method, path, body=None, headers=None, engine="trading"):
     """Status, headers and body (decoded where it is JSON) of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", engines.server.ports[engine], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", engines.server.ports[engine], timeout=60)
     try:
         content = json.dumps(body) if isinstance(body, dict | list) else body
         connection.request(method, path, content, JSON if headers is None else headers)
@@ -165,7 +165,7 @@ def problem(engines, *arguments, **options):
 
 def raw(engines, content, engine="trading"):
     """Whatever comes back for some bytes, until the server closes or answers once."""
-    with socket.create_connection(("127.0.0.1", engines.server.ports[engine]), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", engines.server.ports[engine]), timeout=60) as connection:
         connection.sendall(content)
         found = b""
         while not complete(found):

@@ -34,7 +34,7 @@ VENUE = {"venue": ("trading", "marketdata")}
 """The process of a `Venue`, for plans."""
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+def eventually(condition: Callable[[], Any], *, seconds: float = 60.0) -> Any:
     """The condition's value, once it is true; AssertionError when it is not in time."""
     end_ns = monotonic_ns() + int(seconds * 1e9)
     while not (value := condition()):
@@ -99,7 +99,7 @@ class RunningHost:
         self._killed = False
         self._thread = threading.Thread(target=self._run, args=(plan, process, engines, before, options), daemon=True)
         self._thread.start()
-        assert self._made.wait(10)
+        assert self._made.wait(60)
         if self.error is not None:
             raise self.error
 
@@ -138,7 +138,7 @@ class RunningHost:
             done.set()
 
         self._wake(act)
-        assert done.wait(10), "the host's thread does nothing"
+        assert done.wait(60), "the host's thread does nothing"
         if isinstance(result[0], Exception):
             raise result[0]
         return result[0]
@@ -166,13 +166,13 @@ class RunningHost:
         """End it at once: nothing is saved, nothing is said."""
         self._killed = True
         self._wake(lambda: None)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def stop(self) -> None:
         """Stop it in order."""
         if self._thread.is_alive():
             self._wake(self.host.stop)
-            self._thread.join(10)
+            self._thread.join(60)
             assert not self._thread.is_alive()
 
 

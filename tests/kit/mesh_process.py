@@ -46,7 +46,7 @@ class MeshProcess:
         """Kill it with SIGKILL, and wait for its end."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             assert self.process.stdin is not None
             self.process.stdin.close()
             self.process = None

@@ -22,7 +22,17 @@ from nautilus.runtime.client import Client, NotReachableError
 from nautilus.runtime.instance import Instance
 from perf.platform import descendants, platform, run_cli
 
-__all__ = ["Platform", "demo", "run_cli"]
+__all__ = ["PATIENT", "Platform", "demo", "run_cli"]
+
+PATIENT = (
+    "core.answer_ms=30000",
+    "platform.handler_limit_ms=30000",
+    "platform.start_seconds=240",
+    "platform.stop_seconds=60",
+    "http.answer_seconds=60",
+)
+"""Settings of a platform whose processes may stand still for long: nothing is given up for being late."""
+ANSWER_SECONDS = 60.0
 
 
 class Platform:
@@ -53,7 +63,8 @@ class Platform:
         return {engine: port for found in self.instance.state().processes for engine, port in found.ports.items()}
 
     def client(self, token: str | None = None) -> Client:
-        return Client(self.ports, token=self.instance.token() if token is None else token)
+        own = self.instance.token() if token is None else token
+        return Client(self.ports, token=own, timeout_seconds=ANSWER_SECONDS)
 
     def ask(self, engine: str, message: Message) -> dict[str, Any]:
         return self.client().ask(engine, message)
@@ -61,11 +72,11 @@ class Platform:
     def try_ask(self, engine: str, message: Message) -> dict[str, Any] | None:
         """None while nobody answers."""
         try:
-            return self.ask(engine, message)
+            return self.client().ask(engine, message, timeout_seconds=5.0)
         except (NotReachableError, TimeoutError):
             return None
 
-    def wait(self, true: Callable[[], object], what: str, seconds: float = 15.0) -> float:
+    def wait(self, true: Callable[[], object], what: str, seconds: float = 120.0) -> float:
         """Until it is so; the seconds it took."""
         begun, pause = monotonic(), Event()
         while not true():
@@ -132,9 +143,9 @@ class Platform:
 
 @contextmanager
 def demo(*arguments: str, settings: tuple[str, ...] = ()) -> Iterator[Platform]:
-    """The demo, or with other arguments another platform; nothing is left of it at the end."""
+    """The demo, or with other arguments another platform, patient unless set otherwise; nothing is left at the end."""
     given = arguments or ("--simulated", "--strategy", "quoting")
-    with platform(*given, settings=settings) as instance:
+    with platform(*given, settings=(*PATIENT, *settings)) as instance:
         found = Platform(instance)
         below = descendants(instance.pid)
         yield found

@@ -68,7 +68,16 @@ def run_core(directory: Path, line: Line, *, acknowledge: str = "replica", degra
     found.log.close()
 
 
-def run_replica(directory: Path, line: Line, *, address: str, allow: Any = (), announce: str = "") -> None:
+def wait_for(seconds: float) -> None:
+    """Let nobody be given up as long as this: the machine may stand still, and no test is to depend on it."""
+    shipper.SILENCE_NS = standby.SILENCE_NS = standby.SETTLE_NS = int(seconds * 1e9)
+
+
+def run_replica(
+    directory: Path, line: Line, *, address: str, allow: Any = (), announce: str = "", patience: float = 0.0
+) -> None:
+    if patience:
+        wait_for(patience)
     context = zmq.Context()
     keys, doorkeeper = None, None
     if address.startswith("tcp://"):
@@ -85,7 +94,11 @@ def run_replica(directory: Path, line: Line, *, address: str, allow: Any = (), a
     context.destroy(0)
 
 
-def run_standby(directory: Path, line: Line, *, address: str, core_key: str = "", acknowledge: str = "memory") -> None:
+def run_standby(
+    directory: Path, line: Line, *, address: str, core_key: str = "", acknowledge: str = "memory", patience: float = 0.0
+) -> None:
+    if patience:
+        wait_for(patience)
     context = zmq.Context()
     keys = stream.load_keys(directory / "data") if address.startswith("tcp://") else None
     orders = context.socket(zmq.ROUTER)

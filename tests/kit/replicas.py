@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from tests.kit.core import OPENING
 from tests.kit.replica_process import counters_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60.0
+SECONDS = 240.0
 
 
 def eventually(true: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
@@ -139,7 +138,7 @@ class Client:
         eventually(lambda: self.port.joined is not None, "the core's answer")
         self.shown: list[np.ndarray] = []
         self.refused: list[np.ndarray] = []
-        self.answered = self.sent = 0
+        self.answered = self.sent = self.declined = 0
         self._order = first_order
         self._buffer = np.zeros(4096, DELIVERY)
 
@@ -168,11 +167,17 @@ class Client:
         done = int(((records["flags"] & LAST) != 0).sum())
         self.answered += done
         refused = (records["flags"] & REFUSED) != 0
+        self.declined += int(refused.sum())
         if count:
             self.refused.append(records[refused]["event"].copy())
             shown = records[~refused]
             self.shown.append(np.ascontiguousarray(shown["event"][shown["event"]["sequence"] > 0]))
         return done
+
+    @property
+    def taken(self) -> int:
+        """Commands that came into the journal, once everything was answered: one that is busy refuses some."""
+        return self.sent - self.declined
 
     def settle(self) -> None:
         """Until everything was answered."""
@@ -206,11 +211,3 @@ def is_prefix(shown: np.ndarray, logged: np.ndarray) -> bool:
     first = int(shown["sequence"][0]) - int(logged["sequence"][0])
     part = logged[first : first + len(shown)]
     return len(part) == len(shown) and part.tobytes() == shown.tobytes()
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

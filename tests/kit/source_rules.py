@@ -46,6 +46,7 @@ FORBIDDEN_NAMES = (
     "data_point",
     "universal_client",
 )
+CLOCKS = re.compile(r"(?:^|\.)(?:monotonic|perf_counter|time|now|wall)(?:_ns)?$")
 NEEDS_UNIT = re.compile(r"(?:^|_)(?:timeout|latency|interval|delay|duration|elapsed|lifetime)$")
 # Written in parts, so that this file does not hold them.
 OTHER_PROJECT = re.compile("nautilus" + r"[-_ ]?" + "trader", re.IGNORECASE)
@@ -377,7 +378,7 @@ def check_numba(sources: Iterable[Source]) -> Complaints:
 
 
 def check_tests(sources: Iterable[Source]) -> Complaints:
-    """Tests never sleep and use no stand-ins; their names read as sentences."""
+    """Tests never sleep, bound no time by the clock and use no stand-ins; their names read as sentences."""
     complaints = []
     for source in sources:
         if not source.path.startswith("tests/") or not source.is_python:
@@ -387,12 +388,31 @@ def check_tests(sources: Iterable[Source]) -> Complaints:
             for item in imports(source)
             if item.module.startswith(("unittest.mock", "mock", "pytest_mock"))
         ]
-        for node in ast.walk(ast.parse(source.text)):
+        tree = ast.parse(source.text)
+        waits = {each for loop in ast.walk(tree) if isinstance(loop, ast.While) for each in ast.walk(loop)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assert) and node not in waits and _bounds_time(node):
+                complaints.append(f"{source.path}:{node.lineno}: a machine that stands still breaks this bound of time")
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep", "asyncio.sleep"):
                 complaints.append(f"{source.path}:{node.lineno}: sleeps")
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and node.name.count("_") < 3:
                 complaints.append(f"{source.path}:{node.lineno}: {node.name} does not read as a sentence")
     return complaints
+
+
+def _bounds_time(node: ast.Assert) -> bool:
+    """Whether it says that no more than so much has passed since some time."""
+    for compare in ast.walk(node.test):
+        if isinstance(compare, ast.Compare):
+            for operand, operator in zip([compare.left, *compare.comparators], compare.ops, strict=False):
+                passed = [
+                    each.left.func
+                    for each in ast.walk(operand)
+                    if isinstance(each, ast.BinOp) and isinstance(each.op, ast.Sub) and isinstance(each.left, ast.Call)
+                ]
+                if isinstance(operator, ast.Lt | ast.LtE) and any(CLOCKS.search(ast.unparse(each)) for each in passed):
+                    return True
+    return False
 
 
 def check_words(sources: Iterable[Source]) -> Complaints:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nautilus.model.records import Records
 from nautilus.model.topics import QUOTES, Topic
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_NS = 60_000_000_000
 
 
 class StarProcess:
@@ -40,16 +42,32 @@ class StarProcess:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def result(self) -> dict[str, Any]:
-        """Let it end; what it saw."""
-        output, _ = self.process.communicate(timeout=20)
+    def result(self, hub: Publisher) -> dict[str, Any]:
+        """Let it end once it knows of all that the hub has published; what it saw."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(list(hub.last_sequences().items())).encode() + b"\n")
+        self.process.stdin.close()
+        end_ns = now_ns() + PATIENCE_NS
+        poller = zmq.Poller()
+        poller.register(hub.socket, zmq.POLLIN)
+        poller.register(self.process.stdout, zmq.POLLIN)
+        while self.process.stdout.fileno() not in dict(poller.poll(1)):
+            assert now_ns() < end_ns, "the reader does not come to the end"
+            hub.poll(now_ns())  # with its heartbeats, which tell of what was lost last
+        output = self.process.stdout.read()
+        self.process.wait(60)
         found: dict[str, Any] = json.loads(output)
         return found
 
     def kill(self) -> None:
         """Kill it with SIGKILL, and wait for its end."""
         self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.wait(60)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 class Books:
@@ -88,7 +106,7 @@ class Source:
 
 
 def subscribe(endpoint: str, high_water: int) -> None:
-    """Read until standard input is closed."""
+    """Read until all is known that a line of standard input tells of, or until it is closed without one."""
     books = Books()
     subscriber = Subscriber(
         make_context(), endpoint, [QUOTES], clock=now_ns, on_gap=books.on_gap, high_water=high_water
@@ -96,7 +114,13 @@ def subscribe(endpoint: str, high_water: int) -> None:
     poller = zmq.Poller()
     poller.register(subscriber.socket, zmq.POLLIN)
     poller.register(sys.stdin, zmq.POLLIN)
-    while sys.stdin.fileno() not in dict(poller.poll()):
+    wanted: dict[int, int] | None = None
+    while wanted is None or any(
+        subscriber.positions().get(stream, (0, 0, 0))[2] < last for stream, last in wanted.items()
+    ):
+        if sys.stdin.fileno() in dict(poller.poll()):
+            wanted = dict(json.loads(sys.stdin.readline() or "[]"))
+            poller.unregister(sys.stdin)
         for _, records in subscriber.drain():
             books.take(records)
     print(

@@ -59,7 +59,7 @@ class Orders(msgspec.Struct, frozen=True):
     for_seconds: float | None = None
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+def eventually(condition: Callable[[], Any], *, seconds: float = 240.0) -> Any:
     """The condition's value, once it is true; AssertionError when it is not in time."""
     end_ns = monotonic_ns() + int(seconds * 1e9)
     while not (value := condition()):
@@ -91,6 +91,7 @@ class SupervisedPlatform:
 
     def begin(self, **orders: Any) -> subprocess.Popen[bytes]:
         """Start a supervisor; do not wait for anything."""
+        orders["platform"] = {"start_seconds": 240.0, "stop_seconds": 60.0, **orders.get("platform", {})}
         given = msgspec.json.encode(Orders(self.instance, **orders)).decode()
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.kit.supervised", given],
@@ -105,7 +106,7 @@ class SupervisedPlatform:
     def up(self, **orders: Any) -> PlatformState:
         """Start a supervisor and wait until the platform is up."""
         process = self.begin(**orders)
-        return eventually(lambda: self.running() or self._died(process), seconds=60)
+        return eventually(lambda: self.running() or self._died(process))
 
     def find(self) -> Instance:
         """The instance, as another process finds it."""
@@ -142,7 +143,7 @@ class SupervisedPlatform:
             return []
         return [line.split(" ") for line in lines if all(word in line.split(" ") for word in words)]
 
-    def result(self, *, seconds: float = 60.0) -> tuple[int, dict[str, Any]]:
+    def result(self, *, seconds: float = 240.0) -> tuple[int, dict[str, Any]]:
         """Exit code of the supervisor and what it printed."""
         assert self.supervisor is not None
         output, _ = self.supervisor.communicate(timeout=seconds)
@@ -176,7 +177,7 @@ class SupervisedPlatform:
         if self.supervisor is not None:
             self.supervisor.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.supervisor.communicate(timeout=15)
+                self.supervisor.communicate(timeout=60)
             self.supervisor.kill()
             self.supervisor.communicate()
         for pid in self.left():

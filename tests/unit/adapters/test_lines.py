@@ -64,7 +64,7 @@ class Venue:
         assert not adapter.connect()
         self.line, _ = self.server.accept()
         self.lines.append(self.line)
-        self.line.settimeout(10)
+        self.line.settimeout(60)
         assert self.heard() == {"do": "session"}
         self.session += 1
         self.number = 0
@@ -108,7 +108,7 @@ def venue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Venue]:
         server.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     server.listen()
-    server.settimeout(10)
+    server.settimeout(60)
     found = Venue(server, address)
     yield found
     server.close()

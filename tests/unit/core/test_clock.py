@@ -49,11 +49,12 @@ def test_clock_never_goes_back_while_it_is_adjusted(source):
 @pytest.mark.parametrize("source", SOURCES)
 def test_rate_agrees_with_the_monotonic_clock(source):
     own = Clock(source)
-    start, own_start = time.monotonic_ns(), own.now_ns()
-    while time.monotonic_ns() - start < 30_000_000:
+    first = bracket(own)
+    while time.monotonic_ns() - first[2] < 30_000_000:
         pass
-    elapsed, own_elapsed = time.monotonic_ns() - start, own.now_ns() - own_start
-    assert abs(own_elapsed - elapsed) < NEAR_NS
+    last = bracket(own)
+    elapsed = last[1] - first[1]
+    assert last[0] - first[2] - NEAR_NS < elapsed < last[2] - first[0] + NEAR_NS
 
 
 def test_adjust_reports_how_far_the_wall_clock_was_ahead():
@@ -83,6 +84,11 @@ def test_monotonic_clock_counts_nanoseconds():
 def test_unknown_source_is_refused():
     with pytest.raises(ValueError, match="source 'sundial', expected one of tsc, monotonic, auto"):
         Clock("sundial")
+
+
+def bracket(own):
+    """What it reads, between two readings of the monotonic clock: a busy machine may stand still between any two."""
+    return time.monotonic_ns(), own.now_ns(), time.monotonic_ns()
 
 
 def assert_near(read):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_bytes_that_are_changed_blindly_neither_crash_nor_hang_nor_fill_the_memo
         env=os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH") or str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
@@ -57,3 +58,30 @@ def test_a_target_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         drive.blind(target, "failing", executions=10_000)
     kept = next((tmp_path / "build" / "fuzz-findings" / "failing").iterdir())
     assert b"\1" in kept.read_bytes()
+
+
+HANGS = """
+import sys, threading, time
+from tests.fuzz import drive
+drive.limited()
+drive.SECONDS = 0.2
+drive.feed(drive.Target(lambda data: eval(data)), sys.argv[1].encode())
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "words"),
+    [
+        # It has waited five times as long as it may work: so does one that the machine gives no processor to.
+        ("threading.Event().wait(1.0)", 0, ""),
+        ("[None for _ in iter(int, 1)]", 1, "HangError: an input took longer than 0.2 s on the processor"),
+        ("sum(range(10**15))", -signal.SIGVTALRM, ""),
+    ],
+    ids=["waits", "loops", "loops in compiled code"],
+)
+def test_what_counts_of_an_input_is_its_time_on_the_processor(work: str, code: int, words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS, work], cwd=ROOT, capture_output=True, text=True, timeout=560, check=False
+    )
+    assert done.returncode == code, done.stderr[-4000:]
+    assert words in done.stderr

@@ -26,6 +26,7 @@ from nautilus.model.queries import (
     OrderResult,
 )
 from nautilus.runtime.client import Client, EngineError, NotReachableError, encode, operation_of
+from tests.kit.ports import held_port
 
 PROBLEM = {
     "type": "urn:nautilus:problem:model.unknown_instrument",
@@ -135,14 +136,12 @@ def test_a_connection_that_is_cut_leaves_the_outcome_unknown(server: tuple[int, 
 
 
 def test_an_engine_that_is_not_there_is_not_running() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    for client in (Client({"trading": port}), Client({})):
-        with pytest.raises(NotReachableError) as caught:
-            client.call("trading", "POST", "/orders")
-        assert describe(caught.value)[1] == 3
-        assert "unknown" not in str(caught.value)
+    with held_port() as port:  # nobody listens on it
+        for client in (Client({"trading": port}), Client({})):
+            with pytest.raises(NotReachableError) as caught:
+                client.call("trading", "POST", "/orders")
+            assert describe(caught.value)[1] == 3
+            assert "unknown" not in str(caught.value)
 
 
 def test_silence_ends_in_a_time_out() -> None:

@@ -44,7 +44,7 @@ class Alone:
                 cwd=ROOT,
                 stderr=subprocess.PIPE,
             )
-        own.settimeout(60)
+        own.settimeout(120)
         self.lines[name] = own
 
     def heard(self, name: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def test_a_process_says_ready_takes_orders_and_stops_when_told(instance: Instanc
         line = alone.lines["risk"]
         line.sendall(b'{"do":"op')
         line.sendall(b'en"}\n{"do":"stop"}\n')
-        assert alone.processes["risk"].wait(30) == 0
+        assert alone.processes["risk"].wait(120) == 0
         assert alone.notes() == ["risk open", "risk stop", "risk stopped"]
         assert alone.heard("risk") is None
 
@@ -105,7 +105,7 @@ def test_a_signal_wakes_a_process_that_waits_and_ctrl_c_is_not_for_it(instance: 
         alone.lines["risk"].sendall(b'{"do":"open"}\n')
         eventually(lambda: alone.notes() == ["risk open"])
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert alone.notes() == ["risk open", "risk stop", "risk stopped"]
 
 
@@ -122,7 +122,7 @@ def test_without_a_supervisor_each_waits_for_those_that_stop_before_it(instance:
                 alone.lines[name].close()
             else:
                 alone.processes[name].send_signal(signal.SIGHUP)
-        assert [process.wait(30) for process in alone.processes.values()] == [0, 0, 0]
+        assert [process.wait(120) for process in alone.processes.values()] == [0, 0, 0]
         stopped = [note for note in alone.notes() if note.endswith("stopped")]
         assert stopped == ["strategy stopped", "trading stopped", "core stopped"]
 
@@ -135,18 +135,18 @@ def test_one_that_does_not_stop_keeps_the_others_only_for_a_while(instance: Inst
         os.kill(alone.processes["risk"].pid, signal.SIGSTOP)
         began_ns = monotonic_ns()
         alone.lines["core"].close()
-        assert alone.processes["core"].wait(30) == 0
+        assert alone.processes["core"].wait(120) == 0
         assert monotonic_ns() - began_ns >= 0.3e9
 
 
 def test_a_signal_stops_an_orphan_that_waits_at_once(instance: Instance) -> None:
-    with _alone(instance) as alone:
+    with _alone(instance, core={"orphan_wait_seconds": 3600}) as alone:
         for name in ("core", "risk"):
             alone.begin(name)
             alone.heard(name)
         alone.lines["core"].close()
         alone.processes["core"].send_signal(signal.SIGTERM)
-        assert alone.processes["core"].wait(4.5) == 0
+        assert alone.processes["core"].wait(60) == 0
         assert alone.processes["risk"].poll() is None
 
 
@@ -157,7 +157,7 @@ def test_a_failed_start_is_said_with_its_error(instance: Instance) -> None:
             "event": "failed",
             "error": {"code": "config", "what": "risk has no port", "where": "port 1", "expected": "a free one"},
         }
-        assert alone.processes["risk"].wait(30) == 1
+        assert alone.processes["risk"].wait(120) == 1
 
 
 def test_a_process_that_runs_already_is_refused(instance: Instance) -> None:
@@ -165,7 +165,7 @@ def test_a_process_that_runs_already_is_refused(instance: Instance) -> None:
         lock = FileLock.take(alone.plan.lock_of("risk"))
         assert lock is not None
         alone.begin("risk")
-        _, error = alone.processes["risk"].communicate(timeout=60)
+        _, error = alone.processes["risk"].communicate(timeout=120)
         assert b"process risk runs already" in error
         lock.release()
 

@@ -30,7 +30,7 @@ def test_free_port_is_listened_on_at_once(host):
         raise
     with listener:
         port = listener.getsockname()[1]
-        socket.create_connection((host, port), timeout=5).close()
+        socket.create_connection((host, port), timeout=60).close()
 
 
 def test_port_in_use_names_engine_port_and_holder():

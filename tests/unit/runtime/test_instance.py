@@ -192,7 +192,7 @@ def test_processes_of_a_dead_instance_are_waited_for_and_then_killed(
     stuck = _hold(directory / "risk.lock", before="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     try:
         instance = Instance.create(place.name)
-        assert stuck.wait(5) == -signal.SIGKILL
+        assert stuck.wait(60) == -signal.SIGKILL
         instance.close()
     finally:
         _end(stuck)
@@ -357,7 +357,7 @@ def test_a_reader_sees_old_or_new_while_a_file_is_replaced(tmp_path: Path) -> No
     )
     writing = subprocess.Popen([sys.executable, "-c", script, str(path)])
     try:
-        seen = set()
+        seen = {b"a"}
 
         def read() -> bool:
             content = path.read_bytes()

@@ -103,7 +103,7 @@ def test_a_stranger_and_junk_do_not_end_a_process(pair, directory):
     assert host.error is None
     eventually(lambda: host.host.counters.snapshot()["mesh.strangers"] == 3)
     assert host.host.mesh.failed_calls == 0
-    assert host.host.ask_engine("strategy", GetStrategies()).result(5) == GetStrategies()
+    assert host.host.ask_engine("strategy", GetStrategies()).result(60) == GetStrategies()
 
 
 @pytest.mark.parametrize("deep", [DEEP, b"[" * 100_000])

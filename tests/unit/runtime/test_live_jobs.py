@@ -42,7 +42,7 @@ class Desk:
 
     def wait(self, count):
         while len(self.results) < count:
-            ready, _, _ = select.select(list(self.callbacks), [], [], 20)
+            ready, _, _ = select.select(list(self.callbacks), [], [], 240)
             assert ready, "the worker said nothing"
             for descriptor in ready:
                 self.callbacks[descriptor]()

@@ -118,7 +118,7 @@ class Site:
         self.venue.feed(market_order(0, self.orders, Side.SELL, lots, 600_000))
         self.orders += 1
         order = SubmitOrder(account, 1, 10_000 + self.orders, Side.BUY, lots, 600_000, strategy_id=account)
-        self.venue.running.host.ask_engine("trading", order).result(5)
+        self.venue.running.host.ask_engine("trading", order).result(60)
 
     def saved(self, name):
         return json.loads((self.directory / "data" / "state" / f"{name}.json").read_text())
@@ -190,7 +190,7 @@ def test_each_report_is_handled_once_and_in_order_whatever_is_killed_meanwhile(s
     eventually(lambda: site.engine("portfolio").sequences[-1:] == [last])
     sequences = site.engine("portfolio").sequences
     first = min(sequences)
-    reports = site.venue.running.host.ask_engine("trading", _reports_since(first - 1)).result(5).reports
+    reports = site.venue.running.host.ask_engine("trading", _reports_since(first - 1)).result(60).reports
     assert sequences == [report.sequence for report in reports]
 
 
@@ -212,7 +212,7 @@ def test_reports_that_a_dead_venue_did_not_deliver_are_fetched_when_it_is_back(s
         kernel.process(market_order(0, number, Side.BUY, 2, 600_000, account_id=1))
     assert not equal(site)
     site.venue.start()
-    eventually(lambda: equal(site), seconds=20)
+    eventually(lambda: equal(site))
 
 
 def test_messages_that_were_given_up_are_made_good_by_a_catch_up(sites, caplog):
@@ -221,8 +221,8 @@ def test_messages_that_were_given_up_are_made_good_by_a_catch_up(sites, caplog):
     eventually(lambda: equal(site))
     asleep, awake = threading.Event(), threading.Event()
     host = site.hosts["portfolio"]
-    host.host.loop.call_at_wall(0, lambda: (asleep.set(), awake.wait(20)))
-    assert asleep.wait(5)
+    host.host.loop.call_at_wall(0, lambda: (asleep.set(), awake.wait(60)))
+    assert asleep.wait(60)
     for _ in range(60):
         site.trade()
     awake.set()

@@ -55,7 +55,7 @@ def child():
 @pytest.mark.parametrize("body", ["threading.Event().wait()", "[None for _ in iter(int, 1)]"], ids=["waits", "loops"])
 def test_a_handler_that_does_not_end_ends_its_process_and_is_named(child, body):
     process = child(body)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == EXIT_STUCK
     assert "strategy.on_quote is stuck after 200 ms" in output
     assert "in work" in output, "with the place where it is"
@@ -63,25 +63,25 @@ def test_a_handler_that_does_not_end_ends_its_process_and_is_named(child, body):
 
 def test_a_handler_that_never_lets_go_of_the_interpreter_ends_its_process_too(child):
     process = child("re.match(r'(a+)+$', 'a' * 60 + 'b')")
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == -signal.SIGPROF
     assert "in work" in errors
 
 
 def test_handlers_that_are_slow_again_and_again_are_not_stuck(child):
-    process = child("threading.Event().wait(0.1)", most=8)
-    output, errors = process.communicate(timeout=20)
+    process = child("threading.Event().wait(0.15)", limit_ms=100, most=8)  # stuck: after a second of looks
+    output, errors = process.communicate(timeout=240)
     assert (process.returncode, errors) == (0, "")
     assert output.endswith("done\n")
 
 
 def test_a_process_that_is_stopped_meanwhile_is_not_stuck(child):
-    process = child("threading.Event().wait(0.2)", limit_ms=50, most=8)
+    process = child("threading.Event().wait(0.15)", limit_ms=100, most=8)
     assert process.stdout.readline() == "call 1\n"
     os.kill(process.pid, signal.SIGSTOP)
     begun_ns = monotonic_ns()
-    eventually(lambda: monotonic_ns() - begun_ns > 1_000_000_000)
+    eventually(lambda: monotonic_ns() - begun_ns > 2_000_000_000)
     os.kill(process.pid, signal.SIGCONT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     assert output.endswith("done\n")
