@@ -17,7 +17,7 @@ from nautilus.model.codec import MESSAGES
 from nautilus.model.errors import NautilusError
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.wire import to_wire
-from tests.fuzz import decoders, files, kernels
+from tests.fuzz import decoders, files, kernels, matching
 from tests.fuzz.target import Target
 
 
@@ -117,6 +117,7 @@ TARGETS: dict[str, Target] = {
     "kernel_process": Target(kernels.process, (), _noise(12, 900), 8),
     "kernel_restore": Target(kernels.restore, (ValueError, MemoryError), _noise(12, 60), 4),
     "kernel_journal": Target(kernels.journalled, (), _noise(6, 600), 12),
+    "matcher": Target(matching.matcher, (), _noise(6, 900), 2),
     "port": Target(kernels.port, (), _noise(6, 600), 6),
     "ring": Target(kernels.ring, (), _noise(6, 300)),
     "journal": Target(files.journal, (JournalError, KernelError, ValueError), _patches, 12),
