@@ -39,7 +39,8 @@ def private_place() -> Iterator[str]:
     # Shared memory is found by the name alone, whatever the directories: several may run beside each other.
     name = f"bench-{os.getpid()}-{next(_NUMBERS)}"
     before = {variable: os.environ.get(variable) for variable in names}
-    with tempfile.TemporaryDirectory(prefix="nb-") as place:
+    # Where a command was given up, what it started may still be writing there: the first error is the one to be told.
+    with tempfile.TemporaryDirectory(prefix="nb-", ignore_cleanup_errors=True) as place:
         for variable in names:
             directory = Path(place, variable[4:8].lower())
             directory.mkdir(mode=0o700)

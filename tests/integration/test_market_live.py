@@ -228,7 +228,7 @@ def test_a_whole_recording_at_twenty_times_its_speed_arrives_whole() -> None:
     path = recording(BTCUSDT_PERPETUAL)
     with private_place() as name:
         words = ("replay", str(path), "--speed", "20", "--json", "--instance", name, "--set", FREE_PORTS)
-        report = json.loads(run_cli(*words))
+        report = json.loads(run_cli(*words, timeout=560))
     assert (report["lost"], report["gaps"], report["restarts"]) == (0, 0, {})
     assert report["positions_equal"] is True
     assert report["complete"] is True
