@@ -13,7 +13,7 @@ from nautilus.core.orders cimport kernel_step
 from nautilus.core.port cimport (
     CORE_FAILED, CORE_NOT_READY, CORE_READY, MOST_SLOTS, control_t, level_load, level_store, replica_stands,
     slot_ingress, slot_urgent, state_load, state_move, state_store)
-from nautilus.core.region cimport bell_ring, region_yield
+from nautilus.core.region cimport bell_ring, bell_sleep, region_yield
 from nautilus.core.ring cimport ring_claim, ring_commit, ring_peek, ring_push, ring_release, ring_size, ring_t
 from nautilus.core.state cimport kernel_t
 from nautilus.core.trading_core cimport (
@@ -270,8 +270,9 @@ cdef void* kernel_main(void* argument) noexcept nogil:
                 break
         if state_load(&core.hold):
             state_store(&core.held, 1)
+            # Asleep: a real-time thread that yields gives nothing to the one that looks, where both have one processor.
             while state_load(&core.hold) and state_load(&core.stop) == 0:
-                region_yield()
+                bell_sleep(&control.kernel_bell, control.kernel_bell.value, 50000)
             state_store(&core.held, 0)
             continue
         if did:
