@@ -55,6 +55,14 @@ cdef void pair_refresh(kernel_t* k, uint32_t position) noexcept nogil:
     risk_move(&k.accounts[p.account].risk, &k.total, &k.pair_values[position], &after)
 
 
+cdef inline void pair_stale(kernel_t* k, risk_t* risk, uint32_t position) noexcept nogil:
+    """The pair is out of date from now on, alone: one that was so before is worked out."""
+    if risk.stale != position:
+        if risk.stale:
+            pair_refresh(k, risk.stale)
+        risk.stale = position
+
+
 cdef void pair_opened(kernel_t* k, uint32_t position, int64_t price, int64_t quantity) noexcept nogil:
     cdef const position_t* p = &k.positions[position]
     cdef const instrument_t* instrument = &k.instruments[p.instrument]
@@ -66,10 +74,7 @@ cdef void pair_opened(kernel_t* k, uint32_t position, int64_t price, int64_t qua
             risk_open_move(risk, &k.total, value, p, instrument.multiplier, rate)
         else:
             pair_refresh(k, position)
-    if risk.stale != position:
-        if risk.stale:
-            pair_refresh(k, risk.stale)
-        risk.stale = position
+    pair_stale(k, risk, position)
     if risk.slack_version >= 0 and (quantity > 0 or instrument.mark < 0):
         if rate != MONEY_UNIT or not instrument.has_mark or instrument.mark < 0 or risk_costs(
             instrument.mark * instrument.multiplier, price, instrument.multiplier, quantity, quantity, &exposure, &open
@@ -89,10 +94,7 @@ cdef void pair_matched(kernel_t* k, uint32_t position, int64_t price, int64_t qu
             risk_cost_move(risk, &k.total, &k.pair_values[position], p, rate)
         else:
             pair_refresh(k, position)
-    if risk.stale != position:
-        if risk.stale:
-            pair_refresh(k, risk.stale)
-        risk.stale = position
+    pair_stale(k, risk, position)
     if risk.slack_version >= 0:
         if rate != MONEY_UNIT or not instrument.has_mark or instrument.mark < 0:
             risk_slack_end(risk)
