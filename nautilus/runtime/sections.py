@@ -16,6 +16,7 @@ SECTIONS: dict[str, str] = {
     "simulation": "nautilus.simulation.config:SimulationConfig",
     "platform": "nautilus.runtime.platform:PlatformConfig",
     "core": "nautilus.runtime.platform:CoreConfig",
+    "bus": "nautilus.runtime.bus_settings:BusConfig",
     "journal": "nautilus.runtime.platform:JournalConfig",
     "replica": "nautilus.runtime.platform:ReplicaConfig",
     "venue0": "nautilus.runtime.venue_settings:VenueConfig",

@@ -1,0 +1,31 @@
+"""Settings of the bus: the section `bus`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["BusConfig"]
+
+
+class BusConfig(msgspec.Struct, frozen=True):
+    """How the processes of an instance talk.
+
+    Parameters
+    ----------
+    transport
+        How market data reach readers of the same host: ``ring``: through shared memory, over ZeroMQ where that cannot
+        be had; ``zmq``: over ZeroMQ.
+    wake
+        How a process waits for the bus: ``block``: it sleeps; ``hold-awake``: it sleeps, and cores are kept from deep
+        sleep (`/dev/cpu_dma_latency`); ``spin-then-block``: it looks for `spin_us` before it sleeps; ``spin``: it never
+        sleeps.
+    spin_us
+        As above.
+    """
+
+    transport: Literal["ring", "zmq"] = "ring"
+    wake: Literal["block", "hold-awake", "spin-then-block", "spin"] = "block"
+    spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
