@@ -13,9 +13,9 @@ Guarantees
   delivered again: at least once.
 - A request gets exactly one of: a REPLY, an ERROR, or its id out of `tick`: then what became of it is unknown. The
   receiver keeps its reply until the sender no longer holds the request, and gives it again where it is asked again.
-- A message that was not acknowledged ends as a dead letter with a reason: "deadline", "cut", "closed", "path"; a message
-  that comes after its deadline is not delivered but ends so at the receiver: "late". Nothing is dropped without one,
-  but by the end of this process itself.
+- A message that was not acknowledged ends as a dead letter with a reason: "deadline", "cut", "closed", "path"; a
+  message that comes after its deadline is not delivered but ends so at the receiver: "late". Nothing is dropped
+  without one, but by the end of this process itself.
 - A stream that holds `pending_limit` messages is cut: it gives up all of them, and goes on with the next. The receiver
   is told of what the sender gave up and it has not had: `on_gap`.
 - The two urgent priorities have sockets and an I/O thread of their own; within a lane the smaller priority goes first,
