@@ -39,7 +39,6 @@ from tests.kit.history import (
     Published,
     Publishing,
     Quiet,
-    Ranges,
     Served,
     Unknown,
     Violation,
@@ -377,17 +376,3 @@ def test_lines_come_back_as_they_were_noted_and_a_torn_one_does_not(tmp_path: Pa
     assert (first.process, first.life, first.entries) == ("x", Life("hub", 1, 2), entries[:10])
     assert (second.life, second.entries) == (Life("hub", 3, 4), entries)
     assert not first.ended
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_ranges_are_the_set_of_their_numbers(seed: int) -> None:
-    random = Random(seed)
-    ranges, numbers = Ranges(), set[int]()
-    for _ in range(12):
-        first = random.randrange(1, 40)
-        last = first + random.randrange(-1, 6)
-        assert ranges.overlap(first, last) == bool(numbers & set(range(first, last + 1)))
-        ranges.add(first, last)
-        numbers |= set(range(first, last + 1))
-        missing = [number for low, high in ranges.missing(1, 50) for number in range(low, high + 1)]
-        assert missing == [number for number in range(1, 51) if number not in numbers]
