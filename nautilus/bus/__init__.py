@@ -6,13 +6,16 @@ sockets and calls; nothing here waits, starts a thread, or raises for what came 
 
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import EndpointError, FrameFlag, TopicError, make_context, replay_endpoint, stream_id
+from nautilus.bus.client import BusClient
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
 from nautilus.bus.mesh import Mesh, MeshError
 from nautilus.bus.publisher import Publisher
 from nautilus.bus.replayer import Replayer
+from nautilus.bus.routing import RoutingTable
 from nautilus.bus.subscriber import Marked, Subscriber
 
 __all__ = [
+    "BusClient",
     "DeadLetter",
     "Delivery",
     "EndpointError",
@@ -25,6 +28,7 @@ __all__ = [
     "PeerState",
     "Publisher",
     "Replayer",
+    "RoutingTable",
     "Subscriber",
     "TopicError",
     "error_fields",
