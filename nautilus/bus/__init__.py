@@ -6,6 +6,7 @@ sockets and calls; nothing here waits, starts a thread, or raises for what came 
 
 from nautilus.bus.base import EndpointError, TopicError, make_context, stream_id
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
+from nautilus.bus.liveness import PeerChange, Standing
 from nautilus.bus.mesh import Mesh, MeshError
 from nautilus.bus.publisher import Publisher
 from nautilus.bus.subscriber import Subscriber
@@ -17,8 +18,10 @@ __all__ = [
     "Mesh",
     "MeshError",
     "MessageKind",
+    "PeerChange",
     "PeerState",
     "Publisher",
+    "Standing",
     "Subscriber",
     "TopicError",
     "error_fields",

@@ -23,6 +23,7 @@ from nautilus.bus.envelope import (
 )
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
 from nautilus.bus.node import LateError, Node, ReplyDroppedError
+from nautilus.bus.peers import beat_answer
 from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, MALFORMED, REFUSED, Verdict
 from nautilus.model.errors import BusError, NautilusError
 
@@ -62,12 +63,15 @@ class Inbox(Node):
                     continue
             # A third frame of a message is taken for an identity here. To ask for it each time would cost a tenth of
             # all the work, so it is found when it turns out to be none; at worst a message is lost and sent again.
+            frame = b""
             try:
-                envelope = decode(recv(NOBLOCK))
+                frame = recv(NOBLOCK)
+                envelope = decode(frame)
                 source = sources[envelope.priority]
             except (*UNREADABLE, KeyError, zmq.Again):
-                self.malformed += 1
-                router.skip_rest()
+                if not self._answer_beat(router, identity, frame):
+                    self.malformed += 1
+                    router.skip_rest()
                 continue
             peer, stream = source.peer, source.stream
             if envelope.epoch != peer.epoch and not self._enter(peer, envelope):
@@ -120,6 +124,18 @@ class Inbox(Node):
             self.malformed += 1
         else:
             self._acknowledge(source)
+
+    def _answer_beat(self, router: Router, identity: bytes, frame: bytes) -> bool:
+        """Say that the application reads, where a frame asks for that; False: it is no beat."""
+        answer = beat_answer(frame)
+        if answer is None or router.get(RCVMORE):
+            return False
+        try:
+            router.send(identity, SNDMORE_NOBLOCK)
+            router.send(answer, NOBLOCK)
+        except zmq.ZMQError:  # whoever asked is gone, or reads nothing
+            self.unanswerable += 1
+        return True
 
     def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
         """The streams of a peer that had not dialled before; None where that is nobody this process listens to."""

@@ -20,8 +20,11 @@ from nautilus.bus.envelope import (
     PeerState,
 )
 from nautilus.bus.lanes import EVERY, NOBLOCK, NONE, Dealer
+from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError, Node
+from nautilus.bus.peers import BUSY_WATCH_NS, Peers
 from nautilus.bus.send_stream import SendStream
+from nautilus.core.counters import Counters
 from nautilus.model.enums import Priority
 
 REQUEST = MessageKind.REQUEST
@@ -30,8 +33,6 @@ FULL_NS = 1_000_000
 """Until a socket that took nothing more is tried again."""
 PUMP_LIMIT = 16
 """Messages that are sent in one go; the others follow with the next `tick`."""
-WATCH_NS = 50_000_000
-"""Between looks at the state of connections, where their monitors do not call for one."""
 
 
 class Outbox(Node):
@@ -48,10 +49,13 @@ class Outbox(Node):
         retry_limit_ns: int,
         heartbeat_ms: int,
         silence_ms: int,
+        counters: Counters | None,
     ) -> None:
         self.generation = 0
         """Moves when `sockets` changes."""
         self.on_peer: Callable[[str, bool], None] | None = None
+        self.on_standing: Callable[[PeerChange], None] | None = None
+        """Called when a peer is in another standing, or for another cause: see `liveness`."""
         self._endpoint = endpoint
         self._pending_limit = pending_limit
         self._retry_ns = retry_ns
@@ -64,9 +68,14 @@ class Outbox(Node):
         self._decode_answer = msgspec.msgpack.Decoder(Answer).decode
         self._last_id = 0
         self._due_ns = NEVER
-        self._watch_ns = 0
+        self._watch_ns = self._watched_sent = 0
         self._unknown: list[int] = []
-        self._peer_up: dict[str, tuple[bool, int]] = {}
+        self._watched = Peers(
+            lambda change: self._tell(self.on_standing, change),
+            lambda peer, up: self._tell(self.on_peer, peer, up),
+            self.touched,
+            counters,
+        )
         # (peer, priority) -> its stream and the dealer it goes over
         self._out: dict[tuple[str, int], tuple[SendStream, Dealer]] = {}
         self._dealers: dict[tuple[str, str], Dealer] = {}
@@ -131,7 +140,7 @@ class Outbox(Node):
             dealer = self._new_dealer(lane, self.process, process, self._endpoint(process, lane), streams)
             self._dealers[process, lane] = dealer
             self._in_lane[lane].append(dealer)
-            self._peer_up.setdefault(process, (dealer.up, now_ns))
+            self._watched.add(dealer, self._endpoint(process, lane), now_ns)
             for each, stream in streams.items():
                 self._out[process, each] = (stream, dealer)
             self.generation += 1
@@ -164,6 +173,7 @@ class Outbox(Node):
         recv, decode, streams = dealer.recv, self._decode_answer, dealer.streams
         more = dealer.open_to != EVERY
         now_ns = 0
+        dealer.heard = True
         self.touched.add(dealer.socket)
         for _ in range(limit):
             try:
@@ -175,7 +185,8 @@ class Outbox(Node):
                 answer = decode(frame)
                 stream = streams[answer.priority]
             except (*UNREADABLE, KeyError):
-                self.malformed += 1
+                if not self._watched.take_beat(dealer, frame, self._clock()):
+                    self.malformed += 1
                 continue
             if answer.epoch != self.epoch:
                 self.stale += 1
@@ -209,31 +220,30 @@ class Outbox(Node):
             self._due_ns = 0  # `tick` sends what there is room for now
 
     def _watch(self, now_ns: int) -> None:
-        """Look at the state of every connection."""
+        """Look at the state of every connection, and of every peer."""
         for dealer in self._dealers.values():
             changes = dealer.monitor.changes()
             if changes:
                 if dealer.up and changes[-1]:
                     # Gone and back between two looks: it may be another life, so the host hears of it all the same.
                     dealer.up, dealer.lost = False, True
-                    self._judge(dealer.peer, now_ns)
+                    self._watched.judge(dealer.peer, now_ns)
                 dealer.lost = not changes[-1] and (dealer.up or dealer.lost or True in changes)
                 dealer.up = changes[-1]
                 dealer.open_to = NONE
-                self._judge(dealer.peer, now_ns)
+                self._watched.judge(dealer.peer, now_ns)
                 if dealer.up:
                     for stream in dealer.streams.values():
                         self._send_again(dealer, stream, stream.resume)
                     self._pump(dealer, now_ns)
                     self._due_ns = 0
-        self._watch_ns = now_ns + WATCH_NS
+        self._watch_ns = self._watched.look(now_ns)
+        self._watched_sent = self.sent
 
-    def _judge(self, peer: str, now_ns: int) -> None:
-        dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
-        up = any(dealer.up for dealer in dealers) and not any(dealer.lost for dealer in dealers)
-        if up != self._peer_up[peer][0]:
-            self._peer_up[peer] = (up, now_ns)
-            self._tell(self.on_peer, peer, up)
+    def _watch_soon(self, now_ns: int) -> None:
+        """Something was sent: whether it is answered is to be seen."""
+        self._watched_sent = self.sent
+        self._watch_ns = min(self._watch_ns, now_ns + BUSY_WATCH_NS)
 
     def _work(self, now_ns: int) -> None:
         due_ns = NEVER
@@ -267,10 +277,10 @@ class Outbox(Node):
 
     def peers(self) -> dict[str, PeerState]:
         """The peers that were dialled."""
-        pending = dict.fromkeys(self._peer_up, 0)
+        pending = dict.fromkeys(self._watched.names(), 0)
         for (peer, _), (stream, _) in self._out.items():
             pending[peer] += stream.live
-        return {peer: PeerState(peer, up, since_ns, pending[peer]) for peer, (up, since_ns) in self._peer_up.items()}
+        return self._watched.states(pending)
 
     def pending(self) -> int:
         """Messages held: not acknowledged, or requests without an answer."""
@@ -281,6 +291,7 @@ class Outbox(Node):
             self._bury(stream.cut(), peer, "closed")
         for dealer in self._dealers.values():
             dealer.close()
+        self._watched.close()
         self._out.clear()
         self._dealers.clear()
 

@@ -37,7 +37,7 @@ BOUNDS_NS = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5))
 """Bounds of the buckets: 1 us to 10 s."""
 
 _UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
-_LABELS = {"engine": "engine", "operation": "engine", "venue": "venue", "pool": "pool"}
+_LABELS = {"engine": "engine", "operation": "engine", "venue": "venue", "pool": "pool", "peer": "peer"}
 """What the second part of a name is, by the first."""
 _SERVING = (EngineState.RUNNING, EngineState.DEGRADED)
 _BROKEN = (EngineState.FAILED, EngineState.STOPPED)
@@ -63,6 +63,11 @@ DESCRIPTIONS = {
     "mesh_dead_lettered": "Messages given up.",
     "mesh_duplicates": "Messages that came twice and were dropped.",
     "mesh_received": "Messages received from other processes.",
+    "mesh_beats": "Beats sent: whether the application of a peer answers.",
+    "mesh_peers_slow": "Times that the application of a peer did not answer.",
+    "mesh_peers_stopped": "Times that a peer took connections and said nothing.",
+    "mesh_peers_down": "Times that a peer was gone.",
+    "peer_standing": "How a peer is: 0 up, 1 slow, 2 stopped, 3 down.",
     "orders_open": "Orders open now.",
     "journal_last_sequence": "Last command written to the journal.",
     "journal_durable_sequence": "Last command that the disk has.",
