@@ -18,6 +18,7 @@ from nautilus.core.counters import Counters
 
 BEAT: Final = struct.Struct("<2sq")
 """A beat, and its answer: no msgpack begins with 0xC1, so neither is taken for a message. The number comes back."""
+BEAT_BYTES: Final = BEAT.size
 ASK, TELL = b"\xc1B", b"\xc1b"
 COUNTED: Final = ("beats", "peers_slow", "peers_stopped", "peers_down")
 WATCH_NS = 50_000_000
@@ -99,6 +100,12 @@ class Peers:
         gauge = gauge_of(self._counters, f"peer.{dealer.peer}.standing")
         peer = self._peers[dealer.peer] = _Peer(dealer.peer, dealer, endpoint, now_ns, gauge)
         self._show(peer)
+
+    def remove(self, name: str) -> None:
+        """Watch a peer no longer."""
+        peer = self._peers.pop(name, None)
+        if peer is not None:
+            peer.probe.close()
 
     def judge(self, name: str, now_ns: int) -> None:
         """The state of a connection to a peer has changed."""
