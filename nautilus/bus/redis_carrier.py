@@ -26,14 +26,13 @@ from typing import Any, NamedTuple
 import hiredis
 import msgspec
 
+from nautilus.bus.carriers import REDIS
 from nautilus.bus.envelope import URGENT, MessageKind
 from nautilus.bus.redis_link import Lines, RedisLink, pack
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.model.enums import Priority
 
-PATH = 2
-"""`nautilus.bus.carriers.REDIS`"""
 BEAT_NS = 50_000_000
 SILENCE_NS = 150_000_000
 PRESENT_MS = 1_000
@@ -48,7 +47,7 @@ UNDER_WAY = 8
 CLAIM = 512
 REPLY = MessageKind.REPLY
 COUNTED = ("sent", "received", "claimed", "refused", "errors", "connections")
-_BEAT, _GROUP, _CLAIMED, _READ = "beat", "group", "claimed", "read"
+_BEAT, _SET, _GROUP, _CLAIMED, _READ = "beat", "set", "group", "claimed", "read"
 
 
 class _Head(msgspec.Struct, array_like=True, gc=False):
@@ -112,12 +111,12 @@ class RedisCarrier:
     Attributes
     ----------
     sent, received, claimed, refused, errors, connections
-        Frames taken for sending; given out; of those, claimed from an earlier life or connection; not taken; errors that
-        the server answered with; connections made.
+        Frames taken for sending; given out; of those, claimed from an earlier life or connection; not taken. Errors
+        that the server answered with; connections made.
     """
 
     name = "redis"
-    path = PATH
+    path = REDIS
 
     def __init__(
         self,
@@ -140,7 +139,7 @@ class RedisCarrier:
         self._tally = Tally(counters, "redis", self, COUNTED)
         self._writer = RedisLink(url, on_open=self._on_writer, on_lost=self._on_lost)
         self._reader = RedisLink(url, on_open=self._on_reader, on_lost=self._on_lost)
-        self._lines = Lines((self._writer, self._reader))
+        self._lines = Lines((self._writer, self._reader), beat_ns // 2)
         self._inbox: tuple[deque[tuple[str, bytes, str, str, bytes]], ...] = (deque(), deque(), deque())
         self._waiting = 0
         self._given: list[list[bytes]] = [[], [], []]
@@ -150,7 +149,9 @@ class RedisCarrier:
         self._targets: dict[str, Names] = {}
         self._present: dict[str, bool] = {}
         self._reading = False
-        self._answered_ns = -1 << 62
+        self._proven = False
+        """On this connection the server has taken a word that this process reads, and answered."""
+        self._answered_ns = 0
         self._beat_due_ns = 0
         self._asked: tuple[str, ...] = ()
         self._read = pack(
@@ -167,6 +168,8 @@ class RedisCarrier:
         """Why it is not healthy; "": it is."""
         if not self._writer.open or not self._reader.open:
             return self._writer.cause or self._reader.cause
+        if not self._proven:
+            return "the server has not answered yet"
         if self._clock() - self._answered_ns > self._silence_ns:
             return "the server does not answer"
         return ""
@@ -186,7 +189,8 @@ class RedisCarrier:
         if peer not in self._present:
             self._present[peer] = False
             self._beat_due_ns = 0
-        self.tick(self._clock())
+        if self._clock() >= self._beat_due_ns:
+            self._work(self._clock())
         return self._present[peer] and not self.cause
 
     def send(self, peer: str, lane: str, frame: bytes) -> bool:
@@ -202,7 +206,7 @@ class RedisCarrier:
             return False
         self.sent += 1
         if writer.unsent:
-            self._lines.watch()
+            self._watch_lines()
         return True
 
     def receive(self, limit: int) -> list[tuple[str, str, bytes]]:
@@ -221,23 +225,12 @@ class RedisCarrier:
         self._waiting -= len(out)
         self.received += len(out)
         self._read_on()
+        self._watch_lines()
         return out
 
-    @property
-    def pending(self) -> bool:
-        """`receive` has something although the descriptor does not say so."""
-        return self._waiting > 0 or any(self._given)
-
     def fileno(self) -> int:
-        """Readable when something came; the same one for ever."""
+        """Readable when `receive` has something to do, and from time to time; the same one for ever."""
         return self._lines.fileno()
-
-    def tick(self, now_ns: int) -> int:
-        """Connect, beat, acknowledge; returns when to call again at the latest."""
-        if not self._waiting:
-            self._acknowledge()
-        self._work(now_ns)
-        return min(self._beat_due_ns, *(link.due_ns or self._beat_due_ns for link in (self._writer, self._reader)))
 
     def close(self) -> None:
         """Acknowledge what was taken, and hang up."""
@@ -267,7 +260,11 @@ class RedisCarrier:
         if writer.unsent:
             writer.flush()
         self._read_on()
-        self._lines.watch()
+        self._watch_lines()
+
+    def _watch_lines(self) -> None:
+        """What waits here, and what was given out and is to be acknowledged, wakes the host too."""
+        self._lines.watch(more=self._waiting > 0 or (self._writer.open and any(self._given)))
 
     def _on_writer(self) -> None:
         self.connections += 1
@@ -276,6 +273,7 @@ class RedisCarrier:
 
     def _on_reader(self) -> None:
         self._prepare()
+        self._beat_due_ns = 0
 
     def _prepare(self) -> None:
         """Make the group, and claim what others have read and not acknowledged."""
@@ -293,7 +291,7 @@ class RedisCarrier:
         self._reader.send((_CLAIMED, stream), command, later=True)
 
     def _on_lost(self, cause: str) -> None:
-        self._reading = False
+        self._reading = self._proven = False
         for peer in self._present:
             self._present[peer] = False
         # One server is behind both: what befell one connection is soon found with the other.
@@ -317,7 +315,7 @@ class RedisCarrier:
         if _BEAT not in writer.waiting:
             # As long as this process reads, and no longer.
             if self._reader.open:
-                writer.send(None, pack("SET", self._names.present, "1", "PX", PRESENT_MS), later=True)
+                writer.send(_SET, pack("SET", self._names.present, "1", "PX", PRESENT_MS), later=True)
             self._asked = tuple(self._present)
             keys = [names_of(peer).present for peer in self._asked] or [self._names.present]
             writer.send(_BEAT, pack("MGET", *keys))
@@ -332,6 +330,8 @@ class RedisCarrier:
             self._reading = False
             for stream, entries in reply or ():
                 self._take_entries(self._index[stream], entries)
+        elif tag == _SET:
+            self._proven = True
         elif tag == _BEAT:
             for peer, value in zip(self._asked, reply, strict=False):
                 self._present[peer] = value is not None
@@ -349,17 +349,15 @@ class RedisCarrier:
         if tag == _GROUP and error.startswith("BUSYGROUP"):
             return
         self.errors += 1
-        if tag == _READ:
-            self._reading = False
-            if error.startswith("NOGROUP"):
-                self._prepare()  # the server has begun anew, without what it had
-                return
-        if tag != None and not error.startswith("NOGROUP"):  # noqa: E711
-            # It is loading, full, or wants a password: nothing goes over it until that is over.
-            for peer in self._present:
-                self._present[peer] = False
+        if error.startswith("NOGROUP"):
+            # The server has begun anew, without what it had.
             if tag == _READ:
-                self._reader.lose(error)
+                self._reading = False
+                self._prepare()
+            return
+        # It is loading, full, or wants a password: nothing goes over it until that is over.
+        self._writer.lose(error)
+        self._reader.lose(error)
 
     def _take_entries(self, at: int, entries: Any) -> None:
         inbox, held = self._inbox[at], self._held
@@ -381,16 +379,16 @@ class RedisCarrier:
             self._waiting += 1
 
     def _acknowledge(self) -> None:
-        """The mesh has taken in what was given out."""
+        """The mesh has taken in what was given out. Where the server is gone, that is told when it is back."""
         names, writer = self._names, self._writer
+        if not writer.open:
+            return
         for at, given in enumerate(self._given):
             if given:
                 stream = names.streams[at]
-                if writer.open:
-                    last = given[-1]
-                    writer.send(None, pack("XACK", stream, names.group, *given), later=True)
-                    writer.send(None, pack("XTRIM", stream, "MINID", "~", last), later=len(writer.waiting) > UNDER_WAY)
-                # Where the server is gone they will be claimed, and the mesh knows them.
+                writer.send(None, pack("XACK", stream, names.group, *given), later=True)
+                trim = pack("XTRIM", stream, "MINID", "~", given[-1])
+                writer.send(None, trim, later=len(writer.waiting) > UNDER_WAY)
                 self._held.difference_update((at, identity) for identity in given)
                 given.clear()
 

@@ -1,6 +1,6 @@
 """One connection to a Redis server that never waits: commands go out as far as the socket takes them, replies come in
 as far as they are there, each with what it belongs to. Nothing here reads a clock, starts a thread or raises for what
-the server or the network does; the host's loop waits on `fileno()` of a `Lines`.
+the server or the network does; the host's loop waits on the descriptor of `Lines`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import hiredis
 
 from nautilus.bus.base import LOOPBACK, EndpointError
+from nautilus.bus.timer import Timer
 
 Argument = bytes | str | int
 Reply = object
@@ -56,7 +57,9 @@ def redis_address(url: str) -> RedisAddress:
             return RedisAddress(parts.path, "", 0, 0, user, password)
         if parts.scheme == "redis" and parts.hostname:
             if parts.hostname not in (*LOOPBACK, "::1"):
-                raise EndpointError(parts.hostname, where="redis", expected="an address of this machine: it is plain text")
+                raise EndpointError(
+                    parts.hostname, where="redis", expected="an address of this machine: it is plain text"
+                )
             return RedisAddress("", parts.hostname, port, int(parts.path.strip("/") or 0), user, password)
     except ValueError:
         pass
@@ -65,7 +68,8 @@ def redis_address(url: str) -> RedisAddress:
 
 def pack(*arguments: Argument) -> bytes:
     """A command as it goes over the wire."""
-    return hiredis.pack_command(arguments)
+    packed: bytes = hiredis.pack_command(arguments)  # type: ignore[arg-type]
+    return packed
 
 
 class RedisLink:
@@ -286,19 +290,40 @@ class RedisLink:
 
 
 class Lines:
-    """Several links behind one descriptor, which the host waits on; the same one over all reconnections."""
+    """Several links and a timer behind one descriptor, which the host waits on; the same one over all reconnections.
 
-    def __init__(self, links: Sequence[RedisLink]) -> None:
+    Parameters
+    ----------
+    every_ns
+        It is also readable so often, so that whoever waits on it finds out what did not come.
+    """
+
+    def __init__(self, links: Sequence[RedisLink], every_ns: int) -> None:
         self._links = tuple(links)
+        self._timer = Timer(every_ns)
+        self._more = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._is_more = False
         self._epoll = select.epoll()
+        self._epoll.register(self._timer.fileno(), select.EPOLLIN)
+        self._epoll.register(self._more, select.EPOLLIN)
         self._watched = [(0, 0)] * len(self._links)
 
     def fileno(self) -> int:
-        """Readable when a link has something to read, or room to write what waits."""
+        """Readable when a link has something to read or room to write what waits, it is time, or there is `more`."""
         return self._epoll.fileno()
 
-    def watch(self) -> None:
-        """After anything was done with the links: watch the sockets that they have now, for what they want."""
+    def watch(self, *, more: bool = False) -> None:
+        """After anything was done with the links: watch the sockets that they have now, for what they want.
+
+        `more`: the descriptor is readable whatever the sockets are.
+        """
+        self._timer.taken()
+        if more != self._is_more:
+            self._is_more = more
+            if more:
+                os.eventfd_write(self._more, 1)
+            else:
+                os.eventfd_read(self._more)
         for at, link in enumerate(self._links):
             descriptor = link.fileno()
             if descriptor < 0:
@@ -315,6 +340,8 @@ class Lines:
     def close(self) -> None:
         """Watch nothing any more."""
         self._epoll.close()
+        self._timer.close()
+        os.close(self._more)
 
 
 def _said(error: OSError) -> str:
