@@ -163,6 +163,13 @@ class Inbox(Node):
         }
         return sources
 
+    def _forget(self, process: str) -> None:
+        """Nothing is kept of a peer that is not coming back; should it speak again, it is met anew."""
+        peer = self._peers_in.pop(process.encode(), None)
+        if peer is not None:
+            for router in self._routers.values():
+                router.inbound.pop(peer.identity, None)
+
     def _enter(self, peer: Peer, envelope: Envelope) -> bool:
         """A peer speaks in another epoch than last; False where that is an earlier life of it, or nonsense."""
         if envelope.epoch < peer.epoch:

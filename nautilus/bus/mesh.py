@@ -273,6 +273,14 @@ class Mesh(Outbox, Inbox):
         unknown, self._unknown = self._unknown, []
         return unknown
 
+    def hang_up(self, process: str) -> None:
+        """Close what connects to a peer that is not coming back, and forget it; what it has not had is given up.
+
+        The loop of the host must wait for `sockets` anew (`generation` has moved).
+        """
+        super().hang_up(process)
+        self._forget(process)
+
     def close(self) -> None:
         """Close the sockets. What is pending ends as dead letters, reason "closed"; its requests are in no `tick`."""
         self._close_outbox()

@@ -135,6 +135,22 @@ class Outbox(Node):
         if (process, priority) not in self._out:
             self._dial(process, priority)
 
+    def hang_up(self, process: str) -> None:
+        """Close the connections to a peer that is not coming back, and forget it; what it has not had is given up."""
+        for lane in LANES:
+            dealer = self._dealers.pop((process, lane), None)
+            if dealer is None:
+                continue
+            self._in_lane[lane].remove(dealer)
+            for priority, stream in dealer.streams.items():
+                self._give_up(stream.cut(), process, "closed")
+                self._out.pop((process, priority), None)
+            self.touched.discard(dealer.socket)
+            dealer.close()
+            self.generation += 1
+        self._peer_up.pop(process, None)
+        self._list_sockets()
+
     def _dial(self, process: str, priority: int) -> tuple[SendStream, Dealer]:
         lane = LANE_OF.get(priority)
         if lane is None:
