@@ -169,6 +169,7 @@ class Outbox(Node):
             dealer.close()
             self.generation += 1
         self._watched.remove(process)
+        self.paths.pop(process, None)
         self._list_sockets()
 
     def _dial(self, process: str, priority: int) -> tuple[SendStream, Dealer]:
