@@ -138,7 +138,6 @@ class Dealer:
         "socket",
         "streams",
         "up",
-        "way",
     )
 
     def __init__(
@@ -163,8 +162,6 @@ class Dealer:
         """When the connection came up, went down, or was first tried."""
         self.diverted = self.forced = False
         """What waits goes over other carriers; because the host said so."""
-        self.way = "zmq"
-        """Name of what carries its messages now; "none": nothing."""
         # Inside one process there is nothing that could break, and no event that says that it stands.
         self.up = endpoint.startswith("inproc:")
         self.open_to = EVERY if self.up else NONE

@@ -36,6 +36,7 @@ from zmq.backend import zmq_poll
 
 from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery, MessageKind
+from nautilus.bus.failover import DOWN_NS, UP_NS
 from nautilus.bus.inbox import Inbox
 from nautilus.bus.lanes import POLLIN, Dealer, Monitor, Router
 from nautilus.bus.liveness import PeerChange
@@ -99,7 +100,10 @@ class Mesh(Outbox, Inbox):
     fallbacks
         Other carriers, the first usable one first; the mesh closes them.
     fallback_after_ns
-        How long the connection to a peer is down, or not up yet, until what is pending goes over them.
+        How long a path to a peer is down, or not up yet, until what is pending goes over the next one
+        (`nautilus.bus.failover`, `down_ns`).
+    return_after_ns
+        How long a better path has to stand until it is taken again (`up_ns`).
     withhold_ns
         How long it is down until a message that may take none of the usable paths is given up where it keeps one
         waiting that may.
@@ -111,7 +115,7 @@ class Mesh(Outbox, Inbox):
         Called with a `PeerChange` when a peer is in another standing, or for another cause: see `liveness`.
     on_path
         Called with (peer, before, after, cause): what carries the messages to it has changed; "zmq", the name of a
-        carrier, or "none". Each lane goes its own way.
+        carrier, or "local" for none. Both lanes go the same way.
     on_restart
         Called with (peer, epoch) when a peer speaks in a new life for the first time (its first one here included);
         before what it says is delivered.
@@ -148,7 +152,8 @@ class Mesh(Outbox, Inbox):
         heartbeat_ms: int = 10,
         silence_ms: int = 25,
         fallbacks: Sequence[Carrier] = (),
-        fallback_after_ns: int = 50_000_000,
+        fallback_after_ns: int = DOWN_NS,
+        return_after_ns: int = UP_NS,
         withhold_ns: int = 500_000_000,
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
@@ -170,6 +175,7 @@ class Mesh(Outbox, Inbox):
             silence_ms=silence_ms,
             fallbacks=fallbacks,
             fallback_after_ns=fallback_after_ns,
+            return_after_ns=return_after_ns,
             withhold_ns=withhold_ns,
             counters=counters,
         )
