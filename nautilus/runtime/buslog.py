@@ -71,7 +71,7 @@ class BusLog:
                     "bytes": len(letter.payload),
                 }
                 if letter.trace_id:
-                    fields["trace_id"] = f"{letter.trace_id:016x}"
+                    fields["trace_id"] = f"{letter.trace_id:032x}"
                 text = "a message came too late" if letter.reason == "late" else "a message was given up"
                 # What is left at an ordinary stop is for processes that have stopped before.
                 level = logging.INFO if letter.reason == "closed" else logging.WARNING

@@ -33,6 +33,7 @@ from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
 from nautilus.runtime.engine_state import StateFile
 from nautilus.runtime.jobs import Jobs
+from nautilus.runtime.letters import LETTERS, Letters
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
@@ -156,6 +157,8 @@ class LiveHost:
         undo.callback(self._zmq.destroy, 0)
         undo.callback(self.loop.close)
         undo.callback(self.questions.close)
+        self.letters = Letters(process, plan.data, self._bus_log, self.counters)
+        undo.callback(self.letters.close)
         self.mesh = Mesh(
             self._zmq,
             process,
@@ -167,7 +170,7 @@ class LiveHost:
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
             on_restart=self._on_restart,
-            on_dead_letters=self._bus_log.on_dead_letters,
+            on_dead_letters=self.letters.on_dead_letters,
             **mesh_options,
         )
         undo.callback(self.mesh.close)
@@ -191,6 +194,7 @@ class LiveHost:
             self._hub.publish if self._hub is not None else None,
             self._save,
         )
+        self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
         undo.callback(self._jobs.close)
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
