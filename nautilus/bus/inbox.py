@@ -24,6 +24,7 @@ from nautilus.bus.envelope import (
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
 from nautilus.bus.node import LateError, Node, ReplyDroppedError
 from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, MALFORMED, REFUSED, Verdict
+from nautilus.bus.security import named
 from nautilus.model.errors import BusError, NautilusError
 
 REQUEST, REPLY, ERROR = MessageKind.REQUEST, MessageKind.REPLY, MessageKind.ERROR
@@ -123,10 +124,7 @@ class Inbox(Node):
 
     def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
         """The streams of a peer that had not dialled before; None where that is nobody this process listens to."""
-        try:
-            name = identity.decode()
-        except UnicodeDecodeError:
-            name = ""
+        name = named(router.socket, identity)
         # The last frame of a message is no identity, and one that begins with a zero byte is not of the mesh.
         if not router.get(RCVMORE) or not name or name[0] == "\0":
             self.malformed += 1
