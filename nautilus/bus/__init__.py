@@ -5,12 +5,15 @@ sockets and calls; nothing here waits, starts a thread, or raises for what came 
 """
 
 from nautilus.bus.base import EndpointError, TopicError, make_context, stream_id
+from nautilus.bus.client import BusClient
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
 from nautilus.bus.mesh import Mesh, MeshError
 from nautilus.bus.publisher import Publisher
+from nautilus.bus.routing import RoutingTable
 from nautilus.bus.subscriber import Subscriber
 
 __all__ = [
+    "BusClient",
     "DeadLetter",
     "Delivery",
     "EndpointError",
@@ -19,6 +22,7 @@ __all__ = [
     "MessageKind",
     "PeerState",
     "Publisher",
+    "RoutingTable",
     "Subscriber",
     "TopicError",
     "error_fields",

@@ -13,6 +13,7 @@ from zmq.backend import Socket as BackendSocket
 from zmq.utils.monitor import parse_monitor_message
 
 from nautilus.bus.base import checked_endpoints, new_socket
+from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import URGENT
 from nautilus.bus.receive_stream import ReceiveStream
 from nautilus.bus.send_stream import SendStream
@@ -41,13 +42,15 @@ class Peer:
 class Inbound:
     """What comes from one peer in one priority."""
 
-    __slots__ = ("due", "peer", "priority", "router", "stream")
+    __slots__ = ("carrier", "due", "peer", "priority", "router", "stream")
 
     def __init__(self, router: Router, peer: Peer, priority: int) -> None:
         self.router = router
         self.peer = peer
         self.priority = priority
         self.stream = ReceiveStream()
+        self.carrier: Carrier | None = None
+        """What the last envelope came by, where that was not the router: answers go back over it."""
         self.due = False
         """An acknowledgement is to be sent."""
 
@@ -55,9 +58,10 @@ class Inbound:
 class Router:
     """The socket that peers dial in one lane."""
 
-    __slots__ = ("get", "inbound", "rank", "recv", "send", "socket")
+    __slots__ = ("get", "inbound", "lane", "rank", "recv", "send", "socket")
 
     def __init__(self, context: zmq.Context[Any], lane: str, endpoint: str, high_water: int) -> None:
+        self.lane = lane
         self.rank = 1 if lane == URGENT else 3
         self.socket = new_socket(context, zmq.ROUTER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -110,6 +114,9 @@ class Dealer:
     """The connection to one peer in one lane, with the streams that go over it."""
 
     __slots__ = (
+        "diverted",
+        "forced",
+        "lane",
         "lost",
         "monitor",
         "open_to",
@@ -117,9 +124,11 @@ class Dealer:
         "rank",
         "recv",
         "send",
+        "since_ns",
         "socket",
         "streams",
         "up",
+        "way",
     )
 
     def __init__(
@@ -137,8 +146,15 @@ class Dealer:
     ) -> None:
         self.rank = 0 if lane == URGENT else 2
         """Order of reading: the urgent lane first, answers before messages."""
+        self.lane = lane
         self.peer = peer
         self.streams = streams
+        self.since_ns = 0
+        """When the connection came up, went down, or was first tried."""
+        self.diverted = self.forced = False
+        """What waits goes over other carriers; because the host said so."""
+        self.way = "zmq"
+        """Name of what carries its messages now; "none": nothing."""
         # Inside one process there is nothing that could break, and no event that says that it stands.
         self.up = endpoint.startswith("inproc:")
         self.open_to = EVERY if self.up else NONE

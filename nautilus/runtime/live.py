@@ -24,6 +24,7 @@ import zmq
 
 from nautilus.bus import Mesh, Publisher, Subscriber, make_context
 from nautilus.bus.positions import CAPACITY as POSITIONS
+from nautilus.bus.routing import Processes
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
@@ -162,7 +163,7 @@ class LiveHost:
             partial(mesh_endpoint, plan),
             wall_ns,
             self.counters,
-            peers=frozenset(spec.name for spec in plan.processes),
+            peers=Processes(spec.name for spec in plan.processes),
             on_gap=self._on_gap,
             on_peer=self._bus_log.on_peer,
             on_restart=self._on_restart,
@@ -444,6 +445,7 @@ class LiveHost:
     def _look(self) -> None:
         self._begin()
         adjust()
+        self.messages.listeners.expire()
         self._bus_log.flush()
         self.outlook.renew()
         if not self.ended:

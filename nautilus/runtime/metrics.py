@@ -37,7 +37,14 @@ BOUNDS_NS = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5))
 """Bounds of the buckets: 1 us to 10 s."""
 
 _UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
-_LABELS = {"engine": "engine", "operation": "engine", "venue": "venue", "pool": "pool"}
+_LABELS = {
+    "engine": "engine",
+    "operation": "engine",
+    "venue": "venue",
+    "pool": "pool",
+    "star_path": "peer",
+    "mesh_path": "peer",
+}
 """What the second part of a name is, by the first."""
 _SERVING = (EngineState.RUNNING, EngineState.DEGRADED)
 _BROKEN = (EngineState.FAILED, EngineState.STOPPED)
@@ -63,6 +70,12 @@ DESCRIPTIONS = {
     "mesh_dead_lettered": "Messages given up.",
     "mesh_duplicates": "Messages that came twice and were dropped.",
     "mesh_received": "Messages received from other processes.",
+    "star_path_taken": "Path of market data from the peer: 0 the best of those it has.",
+    "star_path_downs": "Steps to a worse path of market data.",
+    "star_path_ups": "Steps to a better path of market data.",
+    "mesh_path_taken": "Path of messages to the peer: 0 ZeroMQ, then Redis and HTTP where it has them, the last: none.",
+    "mesh_path_downs": "Steps to a worse path of messages to a peer.",
+    "mesh_path_ups": "Steps to a better path of messages to a peer.",
     "orders_open": "Orders open now.",
     "journal_last_sequence": "Last command written to the journal.",
     "journal_durable_sequence": "Last command that the disk has.",

@@ -147,7 +147,8 @@ def run(nodes: Iterable[Node], until: Callable[[], object], seconds: float = 240
             node.turn()
         if until():
             return
-        zmq.zmq_poll([(socket, zmq.POLLIN) for node in nodes for socket in node.mesh.sockets()], 1)
+        found = [item for node in nodes for item in (*node.mesh.sockets(), *node.mesh.descriptors())]
+        zmq.zmq_poll([(item, zmq.POLLIN) for item in found], 1)
 
 
 def run_for(nodes: Iterable[Node], milliseconds: int) -> None:
