@@ -19,7 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from nautilus.bus.envelope import Envelope, MessageKind
+from nautilus.bus.envelope import MessageKind
+from nautilus.model.commands import CommandMessage
+from nautilus.model.message import Message
 from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, Topic
 
 ORDERS, CANCELS, KILL, PHASES, ASK = "orders", "cancels", "kill", "phases", "ask"
@@ -44,22 +46,23 @@ _SENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "strategy": (ORDERS, CANCELS, ASK),
     "risk": (CANCELS, KILL, ASK),
     "marketdata": (ORDERS, CANCELS, PHASES, ASK),
-    "portfolio": (ASK,),
 }
 """Market data enters orders where a recording plays or a market is simulated: its participants are clients as well."""
-HELLO: Final = "hello"
-_MESSAGES: Final = {topic.name: frozenset(kind.__name__ for kind in topic.messages) for topic in TOPICS}
+EVERYTHING: Final = ("publish:*", "send:*", "read:*")
+"""Of a client on this machine without a key: it is the user's own."""
+HELLO, LISTEN, PING = "hello", "listen", "ping"
+"""Names of the host itself, to which more is said than to engines."""
 REPORTS: Final = "Reports"
 """Many execution reports in one message."""
-MOST_DECIDED: Final = 4_096
+_MESSAGES: Final = {topic.name: frozenset(kind.__name__ for kind in topic.messages) for topic in TOPICS}
 _EVENT: Final = MessageKind.EVENT
 
 
 def _defaults() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for engine, sends in _SENDS.items():
+    for engine in dict.fromkeys((*_SENDS, *(topic.publisher for topic in TOPICS))):
         publishes = [f"publish:{topic.name}" for topic in TOPICS if topic.publisher == engine]
-        found[engine] = (*publishes, *(f"send:{what}" for what in sends), "read:marketdata.*")
+        found[engine] = (*publishes, *(f"send:{what}" for what in _SENDS.get(engine, (ASK,))), "read:*")
     return found
 
 
@@ -87,7 +90,8 @@ def type_of(payload: bytes) -> bytes:
     """Name of the type of a message, out of its first bytes; b"": it has none.
 
     A message is an array: a mark of one byte where it has up to 15 fields, else of three; the name comes first, as a
-    text of up to 31 bytes. One with a number that is too large for msgpack is JSON.
+    text of up to 31 bytes. One with a number that is too large for msgpack is JSON. Whoever writes the same otherwise
+    has no name, and with that needs a grant for everything.
     """
     if not payload:
         return b""
@@ -101,6 +105,17 @@ def type_of(payload: bytes) -> bytes:
     return payload[place + 1 : place + 1 + (mark[0] & 31)]
 
 
+def what_of(name: str, to: str) -> str:
+    """Which grant a request or command of a type needs; "*": one for everything, as nobody knows what it does."""
+    if to in (LISTEN, PING):
+        return ASK
+    found = _WHAT_OF.get(name)
+    if found is not None:
+        return found
+    kind = _known_types().get(name)
+    return "*" if kind is None or issubclass(kind, CommandMessage) else ASK
+
+
 def refusal(
     grants: Sequence[str], engines: Sequence[str], process: str, kind: MessageKind, sender: str, to: str, name: str
 ) -> str:
@@ -109,7 +124,7 @@ def refusal(
     Parameters
     ----------
     grants, engines, process
-        Of the process that sends: what it may, which engines it hosts, its name.
+        Of the process that sends: what it may, in whose names it speaks, its own.
     kind, sender, to, name
         Of the message; `name` is that of its type.
     """
@@ -118,52 +133,24 @@ def refusal(
     if kind is _EVENT:
         if to == HELLO:
             return ""
-        known = _MESSAGES.get(to)
-        if known is None:
+        topic = to
+        while topic and topic not in _MESSAGES:
+            topic = topic.rpartition(".")[0]
+        if not topic:
             return f"an event for {to}, which is no topic"
-        if name not in known and not (name == REPORTS and to == EXECUTION_REPORTS.name):
+        if name not in _MESSAGES[topic] and not (name == REPORTS and topic == EXECUTION_REPORTS.name):
             return f"{name or 'nothing'} on {to}"
-        return "" if granted(grants, "publish", to) else f"{process} may not publish {to}"
-    what = _WHAT_OF.get(name, ASK)
+        return "" if granted(grants, "publish", topic) else f"{process} may not publish {topic}"
+    what = what_of(name, to)
     return "" if granted(grants, "send", what) else f"{process} may not send {what}"
 
 
-class Permissions:
-    """Decides about messages, and remembers: what was asked before costs a look into a table.
-
-    Parameters
-    ----------
-    grants
-        {process: what it may}; who is not in it may nothing.
-    engines
-        {process: the engines in it}.
-    """
-
-    __slots__ = ("_decided", "_engines", "_grants")
-
-    def __init__(self, grants: Mapping[str, Sequence[str]], engines: Mapping[str, Sequence[str]]) -> None:
-        self._grants = grants
-        self._engines = engines
-        self._decided: dict[tuple[str, MessageKind, str, str, bytes], str] = {}
-
-    def refusal(self, process: str, envelope: Envelope) -> str:
-        """Why a message is not to be delivered; "": it is."""
-        key = (process, envelope.kind, envelope.sender, envelope.to, type_of(envelope.payload))
-        found = self._decided.get(key)
-        if found is None:
-            found = self._decide(*key)
-            if len(self._decided) >= MOST_DECIDED:  # names that nobody has cost nobody memory
-                self._decided.clear()
-            self._decided[key] = found
-        return found
-
-    def _decide(self, process: str, kind: MessageKind, sender: str, to: str, name: bytes) -> str:
-        return refusal(
-            self._grants.get(process, ()),
-            self._engines.get(process, ()),
-            process,
-            kind,
-            sender,
-            to,
-            name.decode(errors="replace"),
-        )
+def _known_types() -> dict[str, type[Message]]:
+    """Every message of the vocabulary that is loaded, by the name that it has on the wire."""
+    found: dict[str, type[Message]] = {}
+    waiting = list(Message.__subclasses__())
+    while waiting:
+        kind = waiting.pop()
+        found[kind.__name__] = kind
+        waiting += kind.__subclasses__()
+    return found

@@ -33,7 +33,7 @@ VERSION: Final = 1
 KEY_CHARACTERS: Final = 40
 MOST_BYTES: Final = 4 << 20
 """Of a file; a larger one is refused unread."""
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 GRANT: Final = re.compile(r"(publish|send|read):[a-z0-9_.*-]{1,100}")
 _LETTERS: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#")
 
@@ -230,7 +230,7 @@ def revoke(directory: str | Path, name: str, revoked_ns: int) -> AllowedKey:
 def _check(key: AllowedKey, where: str) -> None:
     if not NAME.fullmatch(key.name):
         raise KeyFileError(
-            f"name {key.name!r}", where=where, expected="a letter or digit, then letters, digits, _ or -; 64 at most"
+            f"name {key.name!r}", where=where, expected="a small letter or digit, then such, _, . or -; 64 at most"
         )
     if not is_key(key.public):
         raise KeyFileError(

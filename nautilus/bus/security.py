@@ -50,6 +50,8 @@ ZAP: Final = "inproc://zeromq.zap.01"
 ZAP_VERSION: Final = b"1.0"
 LOOK_MS: Final = 100
 """Between looks at the list of keys."""
+CLIENTS: Final = "client."
+"""What the names of clients on the mesh begin with; then comes the name of the key."""
 PROOF_BYTES: Final = 16
 MARK: Final = b"\0"
 COUNTED: Final = (
@@ -95,6 +97,7 @@ class Security:
     Attributes
     ----------
     revision : moves when somebody is not let in any more who was.
+    version : moves with every change of the list.
     connections, admitted, unknown_keys, revoked_keys
         Connections over TCP; of these let in; refused as nobody knows their key; as it was revoked.
     plain_text, bad_handshakes, bad_requests
@@ -119,7 +122,7 @@ class Security:
         self.name = name
         self.keys = keys
         self.plain_loopback = plain_loopback
-        self.revision = 0
+        self.revision = self.version = 0
         self.connections = self.admitted = self.unknown_keys = self.revoked_keys = self.plain_text = (
             self.bad_handshakes
         ) = 0
@@ -169,6 +172,19 @@ class Security:
             )
         return key.public
 
+    def key_of(self, process: str) -> AllowedKey | None:
+        """The key of a process in the list, its last one where that was revoked; None: it never had one.
+
+        A client's name ends with the number of its process, which its key's does not.
+        """
+        found = self.allowed.by_name.get(process)
+        if found is not None:
+            return found
+        if process.startswith(CLIENTS):
+            return self.key_of(process[len(CLIENTS) :].rpartition("-")[0])
+        revoked = [key for key in self.allowed.keys if key.name == process]
+        return revoked[-1] if revoked else None
+
     # Names on the mesh.
 
     def identity(self, name: bytes, server: str) -> bytes:
@@ -193,8 +209,8 @@ class Security:
 
     def _proof(self, other: str, client: bytes, server: bytes) -> bytes:
         """What only this process and the other one can say of a routing id; b"": it has no key here."""
-        key = self.allowed.by_name.get(other)
-        if key is None:
+        key = self.key_of(other)
+        if key is None or key.revoked_ns:
             return b""
         secret = self._secrets.get(key.public)
         if secret is None:
@@ -250,6 +266,7 @@ class Security:
     def replace(self, allowed: AllowList) -> None:
         """Put another list in the place of the one in force."""
         before, self.allowed = self.allowed, allowed
+        self.version += 1
         live = {key.public for key in allowed.by_name.values()}
         gone = [key.name for key in before.by_name.values() if key.public not in live]
         if gone:
