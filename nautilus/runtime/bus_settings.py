@@ -24,8 +24,14 @@ class BusConfig(msgspec.Struct, frozen=True):
         sleeps.
     spin_us
         As above.
+    plain_loopback
+        TCP of this machine alone is not encrypted; all other TCP always is, with the keys of `nautilus keys`.
+    keys
+        Directory of the keys of processes and of the list of those that are let in. "": `keys` in the instance's data.
     """
 
     transport: Literal["ring", "zmq"] = "ring"
     wake: Literal["block", "hold-awake", "spin-then-block", "spin"] = "block"
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
+    plain_loopback: bool = False
+    keys: str = ""
