@@ -39,6 +39,7 @@ from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery, M
 from nautilus.bus.failover import DOWN_NS, UP_NS
 from nautilus.bus.inbox import Inbox
 from nautilus.bus.lanes import POLLIN, Dealer, Monitor, Router
+from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
 from nautilus.bus.tally import Tally
@@ -110,6 +111,8 @@ class Mesh(Outbox, Inbox):
         Called with (peer, priority, first, last): the peer gave these messages up, they will not come.
     on_peer
         Called with (peer, up) when the connections to a dialled peer stand, or stand no longer.
+    on_standing
+        Called with a `PeerChange` when a peer is in another standing, or for another cause: see `liveness`.
     on_path
         Called with (peer, before, after, cause): what carries the messages to it has changed; "zmq", the name of a
         carrier, or "local" for none. Both lanes go the same way.
@@ -146,14 +149,15 @@ class Mesh(Outbox, Inbox):
         high_water: int = 1_000,
         retry_ns: int = 50_000_000,
         retry_limit_ns: int = 500_000_000,
-        heartbeat_ms: int = 15,
-        silence_ms: int = 30,
+        heartbeat_ms: int = 10,
+        silence_ms: int = 25,
         fallbacks: Sequence[Carrier] = (),
         fallback_after_ns: int = DOWN_NS,
         return_after_ns: int = UP_NS,
         withhold_ns: int = 500_000_000,
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
+        on_standing: Callable[[PeerChange], None] | None = None,
         on_path: Callable[[str, str, str, str], None] | None = None,
         on_restart: Callable[[str, int], None] | None = None,
         on_dead_letters: Callable[[list[DeadLetter]], None] | None = None,
@@ -173,6 +177,7 @@ class Mesh(Outbox, Inbox):
             fallback_after_ns=fallback_after_ns,
             return_after_ns=return_after_ns,
             withhold_ns=withhold_ns,
+            counters=counters,
         )
         try:
             self._open_inbox(endpoint, high_water, peers)
@@ -181,6 +186,7 @@ class Mesh(Outbox, Inbox):
             raise
         self.on_gap = on_gap
         self.on_peer = on_peer
+        self.on_standing = on_standing
         self.on_path = on_path
         self.on_restart = on_restart
         self.on_dead_letters = on_dead_letters
@@ -271,6 +277,8 @@ class Mesh(Outbox, Inbox):
         """
         if self._answers_due:
             self._send_answers()
+        if self.sent != self._watched_sent:
+            self._watch_soon(now_ns)
         if now_ns >= self._watch_ns:
             self._watch(now_ns)
         if now_ns >= self._due_ns:

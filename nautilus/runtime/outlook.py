@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from nautilus.bus import PeerState
 from nautilus.model.enums import EngineState
 from nautilus.model.topics import EXECUTION_REPORTS
 from nautilus.runtime.clock import wall_ns
@@ -63,7 +64,7 @@ class Outlook:
             *degraded(host.mesh.paths),
             *(warning for look in self.also for warning in look()),
         )
-        self.bus = {"peers": {name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(peers.items())}}
+        self.bus = {"peers": {name: _peer(peer) for name, peer in sorted(peers.items())}}
         self.bus["paths"] = {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())}
         self._paths.write(host.mesh.paths)
         for look in self.looks:
@@ -108,3 +109,13 @@ class Outlook:
             if EXECUTION_REPORTS in context.engine.subscribes:
                 needed.add(host.plan.process_of("trading"))
         return needed - {host.process}
+
+
+def _peer(peer: PeerState) -> dict[str, Any]:
+    return {
+        "up": peer.up,
+        "standing": peer.standing.lower(),
+        "cause": peer.cause,
+        "since_ns": peer.standing_ns,
+        "pending": peer.pending,
+    }

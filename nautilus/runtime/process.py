@@ -106,7 +106,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             fallbacks=carriers_of(plan, name, now_ns, counters),
             on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
-            on_peer=bus_log.on_peer,
+            on_standing=bus_log.on_standing,
             on_dead_letters=bus_log.on_dead_letters,
         )
         undo.callback(mesh.close)
