@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from nautilus.bus.carriers import ALL
 from nautilus.model.enums import Priority
 
 MOST = (1 << 63) - 1
@@ -58,6 +59,8 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     sender: str = ""
     to: str = ""
     payload: bytes = b""
+    paths: int = ALL
+    """Over which paths it may go (`nautilus.bus.carriers`); the receiver makes nothing of it."""
 
 
 def is_place(envelope: Envelope) -> bool:
@@ -114,7 +117,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """A message that was not delivered, or not known to be, and why.
 
     `reason`: "deadline" (not acknowledged by then), "cut" (the queue of that peer was full), "closed" (this process
-    stopped), "late" (it came here after its deadline and was not handled).
+    stopped), "path" (no path that it may take was usable, and it kept others waiting that may take one), "late" (it
+    came here after its deadline and was not handled).
     """
 
     reason: str
@@ -130,13 +134,21 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class PeerState(msgspec.Struct, frozen=True):
-    """A peer that this process has dialled: whether every connection to it stands, and since when it is so."""
+    """A peer that this process has dialled: whether every connection to it stands, and since when it is so.
+
+    `standing` is the name of a `liveness.Standing`, `cause` says why it is so and `standing_ns` since when; `beat_ns`
+    is how long its application took to answer the last beat, 0 where there was none.
+    """
 
     process: str
     up: bool
     since_ns: int
     pending: int
     """Messages held for it: not acknowledged, or requests without an answer."""
+    standing: str = ""
+    cause: str = ""
+    standing_ns: int = 0
+    beat_ns: int = 0
 
 
 def error_payload(error: Mapping[str, str]) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Mapping
 import msgspec
 import zmq
 
+from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import (
     LANE_OF,
     LANES,
@@ -23,6 +24,7 @@ from nautilus.bus.envelope import (
 )
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
 from nautilus.bus.node import LateError, Node, ReplyDroppedError
+from nautilus.bus.peers import BEAT_BYTES, beat_answer
 from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, MALFORMED, REFUSED, Verdict
 from nautilus.model.errors import BusError, NautilusError
 
@@ -47,7 +49,7 @@ class Inbox(Node):
             self._routers[lane] = Router(self._context, lane, endpoint(self.process, lane), high_water)
 
     def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
-        recv, decode, inbound = router.recv, self._decode_envelope, router.inbound
+        recv, inbound = router.recv, router.inbound
         self.touched.add(router.socket)
         for _ in range(limit):
             try:
@@ -63,24 +65,42 @@ class Inbox(Node):
             # A third frame of a message is taken for an identity here. To ask for it each time would cost a tenth of
             # all the work, so it is found when it turns out to be none; at worst a message is lost and sent again.
             try:
-                envelope = decode(recv(NOBLOCK))
-                source = sources[envelope.priority]
-            except (*UNREADABLE, KeyError, zmq.Again):
+                frame = recv(NOBLOCK)
+            except zmq.Again:
                 self.malformed += 1
+                continue
+            if len(frame) == BEAT_BYTES and self._answer_beat(router, identity, frame):
+                continue
+            envelope = self._take_envelope(sources, frame, None, out)
+            if envelope is None:
                 router.skip_rest()
-                continue
-            peer, stream = source.peer, source.stream
-            if envelope.epoch != peer.epoch and not self._enter(peer, envelope):
-                continue
-            verdict = stream.accept(envelope)
-            if stream.skipped is not None:
-                self._tell(self.on_gap, peer.name, source.priority, *stream.skipped)
-            if verdict is not DELIVER:
-                self._turn_away(source, envelope, verdict)
-                continue
-            if envelope.deadline_ns and envelope.deadline_ns <= self._clock():
-                self._refuse_late(source, envelope)
-                continue
+            elif envelope.sequence == envelope.base:
+                # The sender waits for this one alone, so there is most likely nothing behind it. To be told so would
+                # cost as much as the message did; the host's next poll tells it for nothing.
+                break
+
+    def _take_envelope(
+        self, sources: dict[int, Inbound], frame: bytes, carrier: Carrier | None, out: list[Delivery]
+    ) -> Envelope | None:
+        """Take an envelope in, whatever it came by. Returns it; None: it cannot be read."""
+        try:
+            envelope = self._decode_envelope(frame)
+            source = sources[envelope.priority]
+        except (*UNREADABLE, KeyError):
+            self.malformed += 1
+            return None
+        peer, stream = source.peer, source.stream
+        if envelope.epoch != peer.epoch and not self._enter(peer, envelope):
+            return envelope
+        source.carrier = carrier
+        verdict = stream.accept(envelope)
+        if stream.skipped is not None:
+            self._tell(self.on_gap, peer.name, source.priority, *stream.skipped)
+        if verdict is not DELIVER:
+            self._turn_away(source, envelope, verdict)
+        elif envelope.deadline_ns and envelope.deadline_ns <= self._clock():
+            self._refuse_late(source, envelope)
+        else:
             self.received += 1
             out.append(
                 Delivery(
@@ -98,10 +118,7 @@ class Inbox(Node):
                     source,
                 )
             )
-            if envelope.sequence == envelope.base:
-                # The sender waits for this one alone, so there is most likely nothing behind it. To be told so would
-                # cost as much as the message did; the host's next poll tells it for nothing.
-                break
+        return envelope
 
     def _turn_away(self, source: Inbound, envelope: Envelope, verdict: Verdict) -> None:
         """What is not delivered is answered nevertheless, so that the sender knows how far things are."""
@@ -121,6 +138,18 @@ class Inbox(Node):
         else:
             self._acknowledge(source)
 
+    def _answer_beat(self, router: Router, identity: bytes, frame: bytes) -> bool:
+        """Say that the application reads, where a frame asks for that; False: it is no beat."""
+        answer = beat_answer(frame)
+        if answer is None or router.get(RCVMORE):
+            return False
+        try:
+            router.send(identity, SNDMORE_NOBLOCK)
+            router.send(answer, NOBLOCK)
+        except zmq.ZMQError:  # whoever asked is gone, or reads nothing
+            self.unanswerable += 1
+        return True
+
     def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
         """The streams of a peer that had not dialled before; None where that is nobody this process listens to."""
         try:
@@ -132,9 +161,15 @@ class Inbox(Node):
             self.malformed += 1
             router.skip_rest()
             return None
+        sources = self._admit(router, identity, name)
+        if sources is None:
+            router.skip_rest()
+        return sources
+
+    def _admit(self, router: Router, identity: bytes, name: str) -> dict[int, Inbound] | None:
+        """The streams of a peer that had not spoken before; None where that is nobody this process listens to."""
         if self._known is not None and name not in self._known:
             self.strangers += 1
-            router.skip_rest()
             return None
         lane = URGENT if router is self._routers[URGENT] else NORMAL
         peer = self._peers_in.setdefault(identity, Peer(identity, name))
@@ -142,6 +177,13 @@ class Inbox(Node):
             priority: Inbound(router, peer, priority) for priority in PRIORITIES if LANE_OF[priority] == lane
         }
         return sources
+
+    def _forget(self, process: str) -> None:
+        """Nothing is kept of a peer that is not coming back; should it speak again, it is met anew."""
+        peer = self._peers_in.pop(process.encode(), None)
+        if peer is not None:
+            for router in self._routers.values():
+                router.inbound.pop(peer.identity, None)
 
     def _enter(self, peer: Peer, envelope: Envelope) -> bool:
         """A peer speaks in another epoch than last; False where that is an earlier life of it, or nonsense."""
@@ -229,9 +271,13 @@ class Inbox(Node):
         self._send_answer(source, answer)
 
     def _send_answer(self, source: Inbound, answer: Answer) -> None:
-        """Send an answer; one that is lost is asked for again."""
-        router = source.router
+        """Send an answer over what the envelope came by; one that is lost is asked for again."""
+        router, carrier = source.router, source.carrier
         frame = self._encode(answer)
+        if carrier is not None:
+            if not carrier.send(source.peer.name, router.lane, frame):
+                self.unanswerable += 1
+            return
         self.touched.add(router.socket)
         try:
             router.send(source.peer.identity, SNDMORE_NOBLOCK)

@@ -13,6 +13,7 @@ from zmq.backend import Socket as BackendSocket
 from zmq.utils.monitor import parse_monitor_message
 
 from nautilus.bus.base import checked_endpoints, new_socket
+from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import URGENT
 from nautilus.bus.receive_stream import ReceiveStream
 from nautilus.bus.send_stream import SendStream
@@ -25,6 +26,11 @@ POLLIN = int(zmq.POLLIN)
 NONE, EVERY = 0, 255
 UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 DOWN = int(zmq.EVENT_DISCONNECTED)
+ACCEPTED = int(zmq.EVENT_CONNECTED)
+CONNECT_MS = 100
+"""Until an attempt to connect is given up: a lost one would be repeated by the kernel only a second later."""
+HANDSHAKE_MS = 2_000
+"""Until a connection over a network on which nothing is said is given up."""
 
 
 class Peer:
@@ -41,13 +47,15 @@ class Peer:
 class Inbound:
     """What comes from one peer in one priority."""
 
-    __slots__ = ("due", "peer", "priority", "router", "stream")
+    __slots__ = ("carrier", "due", "peer", "priority", "router", "stream")
 
     def __init__(self, router: Router, peer: Peer, priority: int) -> None:
         self.router = router
         self.peer = peer
         self.priority = priority
         self.stream = ReceiveStream()
+        self.carrier: Carrier | None = None
+        """What the last envelope came by, where that was not the router: answers go back over it."""
         self.due = False
         """An acknowledgement is to be sent."""
 
@@ -55,9 +63,10 @@ class Inbound:
 class Router:
     """The socket that peers dial in one lane."""
 
-    __slots__ = ("get", "inbound", "rank", "recv", "send", "socket")
+    __slots__ = ("get", "inbound", "lane", "rank", "recv", "send", "socket")
 
     def __init__(self, context: zmq.Context[Any], lane: str, endpoint: str, high_water: int) -> None:
+        self.lane = lane
         self.rank = 1 if lane == URGENT else 3
         self.socket = new_socket(context, zmq.ROUTER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -84,12 +93,14 @@ class Router:
 class Monitor:
     """Tells of the connections of a dealer."""
 
-    __slots__ = ("_get", "rank", "socket")
+    __slots__ = ("_get", "accepted", "rank", "socket")
 
     def __init__(self, context: zmq.Context[Any], watched: zmq.Socket[bytes]) -> None:
         self.rank = 4
+        self.accepted = False
+        """The peer's kernel has taken a connection, and nothing was said on it yet."""
         address = f"inproc://monitor.{id(watched):x}"
-        watched.monitor(address, UP | DOWN)
+        watched.monitor(address, UP | DOWN | ACCEPTED)
         self.socket = context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
         # An I/O thread that tells of a change waits for room: there is always some.
@@ -101,8 +112,10 @@ class Monitor:
         """What became of the connection since the last call: True up, False down, in order."""
         found = []
         while self._get(EVENTS) & POLLIN:
-            event = parse_monitor_message(self.socket.recv_multipart(NOBLOCK))
-            found.append(int(event["event"]) == UP)
+            event = int(parse_monitor_message(self.socket.recv_multipart(NOBLOCK))["event"])
+            self.accepted = event == ACCEPTED
+            if not self.accepted:
+                found.append(event == UP)
         return found
 
 
@@ -110,6 +123,10 @@ class Dealer:
     """The connection to one peer in one lane, with the streams that go over it."""
 
     __slots__ = (
+        "diverted",
+        "forced",
+        "heard",
+        "lane",
         "lost",
         "monitor",
         "open_to",
@@ -117,6 +134,7 @@ class Dealer:
         "rank",
         "recv",
         "send",
+        "since_ns",
         "socket",
         "streams",
         "up",
@@ -137,12 +155,19 @@ class Dealer:
     ) -> None:
         self.rank = 0 if lane == URGENT else 2
         """Order of reading: the urgent lane first, answers before messages."""
+        self.lane = lane
         self.peer = peer
         self.streams = streams
+        self.since_ns = 0
+        """When the connection came up, went down, or was first tried."""
+        self.diverted = self.forced = False
+        """What waits goes over other carriers; because the host said so."""
         # Inside one process there is nothing that could break, and no event that says that it stands.
         self.up = endpoint.startswith("inproc:")
         self.open_to = EVERY if self.up else NONE
         """A message of this priority, or a smaller one, may go at once: nothing that should go first waits."""
+        self.heard = False
+        """Something was read from it since its peer was looked at last."""
         self.lost = False
         """It stood, and does no longer."""
         self.socket = new_socket(context, zmq.DEALER, urgent=lane == URGENT)
@@ -152,6 +177,9 @@ class Dealer:
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, silence_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TTL, 10 * silence_ms)
+        if endpoint.startswith("tcp:"):
+            self.socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+            self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         self.recv = BackendSocket.recv.__get__(self.socket)
         self.send = BackendSocket.send.__get__(self.socket)
         self.monitor = Monitor(context, self.socket)

@@ -13,9 +13,9 @@ Guarantees
   delivered again: at least once.
 - A request gets exactly one of: a REPLY, an ERROR, or its id out of `tick`: then what became of it is unknown. The
   receiver keeps its reply until the sender no longer holds the request, and gives it again where it is asked again.
-- A message that was not acknowledged ends as a dead letter with a reason: "deadline", "cut", "closed"; a message that
-  comes after its deadline is not delivered but ends so at the receiver: "late". Nothing is dropped without one, but by
-  the end of this process itself.
+- A message that was not acknowledged ends as a dead letter with a reason: "deadline", "cut", "closed", "path"; a
+  message that comes after its deadline is not delivered but ends so at the receiver: "late". Nothing is dropped
+  without one, but by the end of this process itself.
 - A stream that holds `pending_limit` messages is cut: it gives up all of them, and goes on with the next. The receiver
   is told of what the sender gave up and it has not had: `on_gap`.
 - The two urgent priorities have sockets and an I/O thread of their own; within a lane the smaller priority goes first,
@@ -28,15 +28,18 @@ Nothing here waits, starts a thread, or raises for what came over the wire: what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import zmq
 from zmq.backend import zmq_poll
 
-from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery
+from nautilus.bus.carriers import Carrier
+from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery, MessageKind
+from nautilus.bus.failover import DOWN_NS, UP_NS
 from nautilus.bus.inbox import Inbox
 from nautilus.bus.lanes import POLLIN, Dealer, Monitor, Router
+from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
 from nautilus.bus.tally import Tally
@@ -94,10 +97,25 @@ class Mesh(Outbox, Inbox):
         Time without an answer until messages are sent again; doubles from the one to the other.
     heartbeat_ms, silence_ms
         Between signs of life, and how long none may come, until a peer counts as down.
+    fallbacks
+        Other carriers, the first usable one first; the mesh closes them.
+    fallback_after_ns
+        How long a path to a peer is down, or not up yet, until what is pending goes over the next one
+        (`nautilus.bus.failover`, `down_ns`).
+    return_after_ns
+        How long a better path has to stand until it is taken again (`up_ns`).
+    withhold_ns
+        How long it is down until a message that may take none of the usable paths is given up where it keeps one
+        waiting that may.
     on_gap
         Called with (peer, priority, first, last): the peer gave these messages up, they will not come.
     on_peer
         Called with (peer, up) when the connections to a dialled peer stand, or stand no longer.
+    on_standing
+        Called with a `PeerChange` when a peer is in another standing, or for another cause: see `liveness`.
+    on_path
+        Called with (peer, before, after, cause): what carries the messages to it has changed; "zmq", the name of a
+        carrier, or "local" for none. Both lanes go the same way.
     on_restart
         Called with (peer, epoch) when a peer speaks in a new life for the first time (its first one here included);
         before what it says is delivered.
@@ -131,10 +149,16 @@ class Mesh(Outbox, Inbox):
         high_water: int = 1_000,
         retry_ns: int = 50_000_000,
         retry_limit_ns: int = 500_000_000,
-        heartbeat_ms: int = 15,
-        silence_ms: int = 30,
+        heartbeat_ms: int = 10,
+        silence_ms: int = 25,
+        fallbacks: Sequence[Carrier] = (),
+        fallback_after_ns: int = DOWN_NS,
+        return_after_ns: int = UP_NS,
+        withhold_ns: int = 500_000_000,
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
+        on_standing: Callable[[PeerChange], None] | None = None,
+        on_path: Callable[[str, str, str, str], None] | None = None,
         on_restart: Callable[[str, int], None] | None = None,
         on_dead_letters: Callable[[list[DeadLetter]], None] | None = None,
     ) -> None:
@@ -149,6 +173,11 @@ class Mesh(Outbox, Inbox):
             retry_limit_ns=retry_limit_ns,
             heartbeat_ms=heartbeat_ms,
             silence_ms=silence_ms,
+            fallbacks=fallbacks,
+            fallback_after_ns=fallback_after_ns,
+            return_after_ns=return_after_ns,
+            withhold_ns=withhold_ns,
+            counters=counters,
         )
         try:
             self._open_inbox(endpoint, high_water, peers)
@@ -157,15 +186,23 @@ class Mesh(Outbox, Inbox):
             raise
         self.on_gap = on_gap
         self.on_peer = on_peer
+        self.on_standing = on_standing
+        self.on_path = on_path
         self.on_restart = on_restart
         self.on_dead_letters = on_dead_letters
         self._items: dict[str, list[tuple[Any, int]]] = {}
+        self._carriers = {number: carrier for carrier in fallbacks if (number := carrier.fileno()) >= 0}
+        self._looked_at = [carrier for carrier in fallbacks if carrier.fileno() < 0]
         self._readers: dict[str, dict[Any, Reader]] = {}
         self._list_sockets()
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """To be polled for reading: the urgent lane, the normal one, monitors. They change when `generation` does."""
-        return [socket for socket, _ in self._items[ALL]]
+        return list(self._readers[ALL])
+
+    def descriptors(self) -> list[int]:
+        """Descriptors of the other carriers, to be polled for reading too; they never change."""
+        return list(self._carriers)
 
     def _list_sockets(self) -> None:
         for lane in LANES:
@@ -175,17 +212,21 @@ class Mesh(Outbox, Inbox):
         self._readers[ALL] = {**self._readers[URGENT], **self._readers[NORMAL], **monitors}
         for name, readers in self._readers.items():
             self._items[name] = [(socket, POLLIN) for socket in readers]
+        self._items[ALL] += [(descriptor, POLLIN) for descriptor in self._carriers]
 
     def receive(self, limit: int = 64, *, ready: Iterable[Any] | None = None, urgent: bool = False) -> list[Delivery]:
         """What has come, at most about `limit` messages, the urgent lane first; each is to be given to `done`.
 
-        `ready` holds the sockets that a poll found readable (None: not known); `urgent` looks at the urgent lane only.
+        `ready` holds the sockets and descriptors that a poll found readable (None: not known); `urgent` looks at the
+        sockets of the urgent lane only.
         """
         out: list[Delivery] = []
         lane = URGENT if urgent else ALL
         if ready is None:
             ready = [socket for socket, _ in zmq_poll(self._items[lane], 0)]
         readers = self._readers[lane]
+        if self._carriers and not urgent:
+            ready = list(ready)
         found = [readers[item] for item in ready if item in readers]
         if len(found) > 1:
             found.sort(key=_rank)
@@ -196,11 +237,33 @@ class Mesh(Outbox, Inbox):
                 self._read_router(reader, out, limit - len(out))
             else:
                 self._watch_ns = 0  # `tick` looks after it
+        if not urgent:
+            for carrier in self._looked_at:
+                self._read_carrier(carrier, out, limit)
+            for descriptor, carrier in self._carriers.items():
+                if descriptor in ready:
+                    self._read_carrier(carrier, out, limit)
         # What an urgent look finds in the middle of a batch belongs to that.
         self._batch = self._batch + len(out) if urgent else len(out)
         if self._answers_due and not self._batch:
             self._send_answers()
         return out
+
+    def _read_carrier(self, carrier: Carrier, out: list[Delivery], limit: int) -> None:
+        """Take in what came over another carrier than the sockets: envelopes, and answers to own ones."""
+        for name, lane, frame in carrier.receive(limit):
+            router, dealer = self._routers.get(lane), self._dealers.get((name, lane))
+            if router is None or len(frame) < 2:
+                self.malformed += 1
+            elif frame[1] < MessageKind.REPLY:  # what kind it is stands there
+                identity = name.encode()
+                sources = router.inbound.get(identity) or self._admit(router, identity, name)
+                if sources is not None:
+                    self._take_envelope(sources, frame, carrier, out)
+            elif dealer is not None:
+                self._take_answer(dealer, frame, out)
+            else:
+                self.strangers += 1
 
     @property
     def next_due_ns(self) -> int:
@@ -214,6 +277,8 @@ class Mesh(Outbox, Inbox):
         """
         if self._answers_due:
             self._send_answers()
+        if self.sent != self._watched_sent:
+            self._watch_soon(now_ns)
         if now_ns >= self._watch_ns:
             self._watch(now_ns)
         if now_ns >= self._due_ns:
@@ -221,6 +286,14 @@ class Mesh(Outbox, Inbox):
         self._tally.write()
         unknown, self._unknown = self._unknown, []
         return unknown
+
+    def hang_up(self, process: str) -> None:
+        """Close what connects to a peer that is not coming back, and forget it; what it has not had is given up.
+
+        The loop of the host must wait for `sockets` anew (`generation` has moved).
+        """
+        super().hang_up(process)
+        self._forget(process)
 
     def close(self) -> None:
         """Close the sockets. What is pending ends as dead letters, reason "closed"; its requests are in no `tick`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 import zmq
 
+from nautilus.bus.carriers import ALL, AT_ONCE, Carrier, ways
 from nautilus.bus.envelope import (
     LANE_OF,
     LANES,
@@ -19,9 +21,14 @@ from nautilus.bus.envelope import (
     MessageKind,
     PeerState,
 )
+from nautilus.bus.failover import LOCAL, Failover
+from nautilus.bus.failover import ZMQ as SOCKETS
 from nautilus.bus.lanes import EVERY, NOBLOCK, NONE, Dealer
+from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError, Node
+from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
 from nautilus.bus.send_stream import SendStream
+from nautilus.core.counters import Counters
 from nautilus.model.enums import Priority
 
 REQUEST = MessageKind.REQUEST
@@ -30,8 +37,8 @@ FULL_NS = 1_000_000
 """Until a socket that took nothing more is tried again."""
 PUMP_LIMIT = 16
 """Messages that are sent in one go; the others follow with the next `tick`."""
-WATCH_NS = 50_000_000
-"""Between looks at the state of connections, where their monitors do not call for one."""
+LOOK_NS = 10_000_000
+"""Until it is looked again which paths are usable, where the best one is not taken."""
 
 
 class Outbox(Node):
@@ -48,10 +55,28 @@ class Outbox(Node):
         retry_limit_ns: int,
         heartbeat_ms: int,
         silence_ms: int,
+        fallbacks: Sequence[Carrier],
+        fallback_after_ns: int,
+        return_after_ns: int,
+        withhold_ns: int,
+        counters: Counters | None,
     ) -> None:
         self.generation = 0
         """Moves when `sockets` changes."""
         self.on_peer: Callable[[str, bool], None] | None = None
+        self.on_standing: Callable[[PeerChange], None] | None = None
+        """Called when a peer is in another standing, or for another cause: see `liveness`."""
+        self.on_path: Callable[[str, str, str, str], None] | None = None
+        self._fallbacks = tuple(fallbacks)
+        self.paths: dict[str, Failover] = {}
+        """Which path is taken to each peer that was dialled; none here where there are no other carriers."""
+        self._new_failover = partial(
+            Failover,
+            paths=(SOCKETS, *(carrier.name for carrier in self._fallbacks), LOCAL),
+            down_ns=fallback_after_ns,
+            up_ns=return_after_ns,
+        )
+        self._withhold_ns = withhold_ns
         self._endpoint = endpoint
         self._pending_limit = pending_limit
         self._retry_ns = retry_ns
@@ -64,9 +89,14 @@ class Outbox(Node):
         self._decode_answer = msgspec.msgpack.Decoder(Answer).decode
         self._last_id = 0
         self._due_ns = NEVER
-        self._watch_ns = 0
+        self._watch_ns = self._watched_sent = 0
         self._unknown: list[int] = []
-        self._peer_up: dict[str, tuple[bool, int]] = {}
+        self._watched = Peers(
+            lambda change: self._tell(self.on_standing, change),
+            lambda peer, up: self._tell(self.on_peer, peer, up),
+            self.touched,
+            counters,
+        )
         # (peer, priority) -> its stream and the dealer it goes over
         self._out: dict[tuple[str, int], tuple[SendStream, Dealer]] = {}
         self._dealers: dict[tuple[str, str], Dealer] = {}
@@ -83,11 +113,13 @@ class Outbox(Node):
         priority: int = Priority.NORMAL,
         deadline_ns: int = 0,
         trace_id: int = 0,
+        paths: int = ALL,
     ) -> int:
         """Send a message to an engine of a process; returns its id, by which replies know it.
 
         `deadline_ns` 0: it is held for ever, or until its stream is cut. Never waits: whether the peer is there or
-        not, the message is taken.
+        not, the message is taken. `paths` are those that it may take where ZeroMQ does not reach the peer
+        (`nautilus.bus.carriers`).
         """
         if kind > REQUEST:
             raise MeshError(f"a message of kind {kind.name}", where="post", expected="COMMAND, EVENT or REQUEST")
@@ -96,9 +128,12 @@ class Outbox(Node):
             self._give_up(stream.cut(), process, "cut")
             self._due_ns = 0
         self._last_id = number = self._last_id + 1
-        envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, trace_id, sender, to, payload)
+        envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, trace_id, sender, to, payload, paths)
         self.sent += 1
-        if stream.append(envelope) and priority <= dealer.open_to:
+        if dealer.diverted:
+            stream.append(envelope)
+            self._pump_past(dealer, self._clock())
+        elif stream.append(envelope) and priority <= dealer.open_to:
             self.touched.add(dealer.socket)
             now_ns = self._clock()
             try:
@@ -120,6 +155,23 @@ class Outbox(Node):
         if (process, priority) not in self._out:
             self._dial(process, priority)
 
+    def hang_up(self, process: str) -> None:
+        """Close the connections to a peer that is not coming back, and forget it; what it has not had is given up."""
+        for lane in LANES:
+            dealer = self._dealers.pop((process, lane), None)
+            if dealer is None:
+                continue
+            self._in_lane[lane].remove(dealer)
+            for priority, stream in dealer.streams.items():
+                self._give_up(stream.cut(), process, "closed")
+                self._out.pop((process, priority), None)
+            self.touched.discard(dealer.socket)
+            dealer.close()
+            self.generation += 1
+        self._watched.remove(process)
+        self.paths.pop(process, None)
+        self._list_sockets()
+
     def _dial(self, process: str, priority: int) -> tuple[SendStream, Dealer]:
         lane = LANE_OF.get(priority)
         if lane is None:
@@ -129,9 +181,13 @@ class Outbox(Node):
         if dealer is None:
             streams = {each: self._new_stream() for each in PRIORITIES if LANE_OF[each] == lane}
             dealer = self._new_dealer(lane, self.process, process, self._endpoint(process, lane), streams)
+            dealer.since_ns = now_ns
             self._dealers[process, lane] = dealer
             self._in_lane[lane].append(dealer)
-            self._peer_up.setdefault(process, (dealer.up, now_ns))
+            self._watched.add(dealer, self._endpoint(process, lane), now_ns)
+            if self._fallbacks:
+                paths = self.paths.setdefault(process, self._new_failover("mesh", process, now_ns=now_ns))
+                dealer.diverted = paths.degraded
             for each, stream in streams.items():
                 self._out[process, each] = (stream, dealer)
             self.generation += 1
@@ -161,9 +217,9 @@ class Outbox(Node):
         dealer.open_to = EVERY
 
     def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int) -> None:
-        recv, decode, streams = dealer.recv, self._decode_answer, dealer.streams
+        recv = dealer.recv
         more = dealer.open_to != EVERY
-        now_ns = 0
+        dealer.heard = True
         self.touched.add(dealer.socket)
         for _ in range(limit):
             try:
@@ -171,69 +227,165 @@ class Outbox(Node):
             except zmq.Again:
                 self.touched.discard(dealer.socket)
                 break
-            try:
-                answer = decode(frame)
-                stream = streams[answer.priority]
-            except (*UNREADABLE, KeyError):
-                self.malformed += 1
+            if len(frame) == BEAT_BYTES and self._watched.take_beat(dealer, frame, self._clock()):
                 continue
-            if answer.epoch != self.epoch:
-                self.stale += 1
-                continue
-            request = stream.answered_alone(answer)
-            if request is not None:
-                self.acknowledged += 1
-            else:
-                now_ns = now_ns or self._clock()
-                before = stream.acknowledged
-                request = stream.answered(answer, now_ns)
-                self.acknowledged += stream.acknowledged - before
-                more = more or stream.cursor < stream.next_sequence
-            if request is not None:
-                out.append(
-                    Delivery(
-                        answer.kind,
-                        answer.id,
-                        dealer.peer,
-                        request.to,
-                        request.sender,
-                        answer.payload,
-                        answer.priority,
-                        request.deadline_ns,
-                        request.trace_id,
-                    )
-                )
-            if not stream.held:
+            stream = self._take_answer(dealer, frame, out)
+            if stream is not None and not stream.held:
                 break  # there is nothing else that this stream waits for
         if more:
             self._due_ns = 0  # `tick` sends what there is room for now
 
+    def _take_answer(self, dealer: Dealer, frame: bytes, out: list[Delivery]) -> SendStream | None:
+        """Take an answer in, whatever it came by. Returns its stream, where it has one."""
+        try:
+            answer = self._decode_answer(frame)
+            stream = dealer.streams[answer.priority]
+        except (*UNREADABLE, KeyError):
+            self.malformed += 1
+            return None
+        if answer.epoch != self.epoch:
+            self.stale += 1
+            return None
+        request = stream.answered_alone(answer)
+        if request is not None:
+            self.acknowledged += 1
+        else:
+            before = stream.acknowledged
+            request = stream.answered(answer, self._clock())
+            self.acknowledged += stream.acknowledged - before
+            if stream.cursor < stream.next_sequence:
+                self._due_ns = 0
+        if request is not None:
+            out.append(
+                Delivery(
+                    answer.kind,
+                    answer.id,
+                    dealer.peer,
+                    request.to,
+                    request.sender,
+                    answer.payload,
+                    answer.priority,
+                    request.deadline_ns,
+                    request.trace_id,
+                )
+            )
+        return stream
+
     def _watch(self, now_ns: int) -> None:
-        """Look at the state of every connection."""
+        """Look at the state of every connection, and of every peer."""
+        watch_ns = NEVER
         for dealer in self._dealers.values():
             changes = dealer.monitor.changes()
             if changes:
                 if dealer.up and changes[-1]:
                     # Gone and back between two looks: it may be another life, so the host hears of it all the same.
                     dealer.up, dealer.lost = False, True
-                    self._judge(dealer.peer, now_ns)
+                    self._watched.judge(dealer.peer, now_ns)
                 dealer.lost = not changes[-1] and (dealer.up or dealer.lost or True in changes)
+                if dealer.up != changes[-1]:
+                    dealer.since_ns = now_ns
                 dealer.up = changes[-1]
                 dealer.open_to = NONE
-                self._judge(dealer.peer, now_ns)
-                if dealer.up:
-                    for stream in dealer.streams.values():
-                        self._send_again(dealer, stream, stream.resume)
-                    self._pump(dealer, now_ns)
-                    self._due_ns = 0
-        self._watch_ns = now_ns + WATCH_NS
+                self._watched.judge(dealer.peer, now_ns)
+                if dealer.up and not dealer.diverted:
+                    self._return(dealer, now_ns)
+        for peer, paths in self.paths.items():
+            watch_ns = min(watch_ns, self._choose(peer, paths, now_ns))
+        self._watch_ns = min(watch_ns, self._watched.look(now_ns))
+        self._watched_sent = self.sent
 
-    def _judge(self, peer: str, now_ns: int) -> None:
+    def divert(self, process: str, past: bool) -> None:
+        """Let what is pending for a peer go past ZeroMQ, over the other carriers, whether that reaches it or not."""
+        for (peer, _), dealer in self._dealers.items():
+            if peer == process:
+                dealer.forced = past
+        self._watch_ns = 0
+
+    def _choose(self, peer: str, paths: Failover, now_ns: int) -> int:
+        """Take the path to a peer that the table says; returns when to look again."""
         dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
-        up = any(dealer.up for dealer in dealers) and not any(dealer.lost for dealer in dealers)
-        if up != self._peer_up[peer][0]:
-            self._peer_up[peer] = (up, now_ns)
-            self._tell(self.on_peer, peer, up)
+        forced = any(dealer.forced for dealer in dealers)
+        reached = all(dealer.up for dealer in dealers) and not forced
+        paths.report(SOCKETS, reached, now_ns, "connected" if reached else "told to" if forced else "disconnected")
+        for carrier in self._fallbacks:
+            usable = carrier.usable(peer)
+            paths.report(carrier.name, usable, now_ns, "" if usable else getattr(carrier, "cause", ""))
+        change = paths.step(now_ns)
+        if change is not None:
+            for dealer in dealers:
+                dealer.diverted = paths.degraded
+                (self._divert if dealer.diverted else self._return)(dealer, now_ns)
+            self._tell(self.on_path, peer, change.before, change.after, change.cause)
+        return min(paths.due_ns, now_ns + LOOK_NS) if paths.degraded else paths.due_ns
+
+    def _divert(self, dealer: Dealer, now_ns: int) -> None:
+        for stream in dealer.streams.values():
+            self._send_again(dealer, stream, stream.resume)
+        self._pump_past(dealer, now_ns)
+
+    def _return(self, dealer: Dealer, now_ns: int) -> None:
+        for stream in dealer.streams.values():
+            self._send_again(dealer, stream, stream.resume)
+        self._pump(dealer, now_ns)
+        self._due_ns = 0
+
+    def _usable(self, peer: str) -> list[Carrier]:
+        """The carriers from the path that is taken downwards, as far as they are usable; all before it are not good."""
+        paths = self.paths[peer]
+        below = paths.paths[paths.paths.index(paths.path) :]
+        return [carrier for carrier in self._fallbacks if carrier.name in below and carrier.usable(peer)]
+
+    def _pump_past(self, dealer: Dealer, now_ns: int) -> None:
+        """Give other carriers what they take, as `_pump` does for the socket."""
+        usable = self._usable(dealer.peer)
+        if not usable:
+            self._due_ns = min(self._due_ns, now_ns + LOOK_NS)
+            return
+        mask = 0
+        for carrier in usable:
+            mask |= carrier.path
+        for stream in dealer.streams.values():
+            left = PUMP_LIMIT
+            while (envelope := stream.peek()) is not None:
+                if envelope.kind <= REQUEST and not envelope.paths & mask:
+                    # What is behind it waits too: a stream is in order.
+                    withhold_ns = dealer.since_ns + self._withhold_ns
+                    if now_ns < withhold_ns:
+                        self._due_ns = min(self._due_ns, withhold_ns)
+                        break
+                    gone = stream.withdraw(mask)
+                    self._give_up(gone, dealer.peer, "path")
+                    if not gone:
+                        break
+                    continue
+                if not left or not self._send_past(dealer, envelope, usable):
+                    self._due_ns = min(self._due_ns, now_ns + (FULL_NS if left else 0))
+                    return
+                left -= 1
+                stream.sent(envelope, now_ns)
+
+    def _send_past(self, dealer: Dealer, envelope: Envelope, usable: Sequence[Carrier]) -> bool:
+        """Whether at least one carrier has taken it."""
+        frame = self._encode(envelope)
+        paths = envelope.paths if envelope.kind <= REQUEST else ALL
+        if paths & AT_ONCE:
+            if dealer.up:
+                self._send_copy(dealer, frame)
+            every = [carrier for carrier in self._fallbacks if carrier.usable(dealer.peer)]
+            taken = [carrier.send(dealer.peer, dealer.lane, frame) for carrier in ways(every, paths)]
+            return any(taken)
+        return any(carrier.send(dealer.peer, dealer.lane, frame) for carrier in usable if carrier.path & paths)
+
+    def _watch_soon(self, now_ns: int) -> None:
+        """Something was sent: whether it is answered is to be seen."""
+        self._watched_sent = self.sent
+        self._watch_ns = min(self._watch_ns, now_ns + BUSY_WATCH_NS)
+
+    def _send_copy(self, dealer: Dealer, frame: bytes) -> None:
+        """Over the sockets too, for what takes every path."""
+        self.touched.add(dealer.socket)
+        with suppress(zmq.Again):
+            dealer.send(frame, NOBLOCK)
 
     def _work(self, now_ns: int) -> None:
         due_ns = NEVER
@@ -241,13 +393,13 @@ class Outbox(Node):
             for stream in dealer.streams.values():
                 if stream.live:
                     self._give_up(stream.expire(now_ns), dealer.peer, "deadline")
-                if dealer.up:
+                if dealer.up or dealer.diverted:
                     self._send_again(dealer, stream, partial(stream.retry, now_ns))
                 elif stream.retry_at_ns and stream.retry_at_ns <= now_ns:
                     stream.retry_at_ns = now_ns + self._retry_ns
-            if dealer.up:
+            if dealer.up or dealer.diverted:
                 self._due_ns = NEVER
-                self._pump(dealer, now_ns)
+                (self._pump_past if dealer.diverted else self._pump)(dealer, now_ns)
                 due_ns = min(due_ns, self._due_ns)
             for stream in dealer.streams.values():
                 if stream.held and stream.due_ns:
@@ -257,8 +409,13 @@ class Outbox(Node):
     def _send_again(self, dealer: Dealer, stream: SendStream, ask: Callable[[], list[Envelope]]) -> None:
         before = stream.retried
         envelopes = ask()
-        self.touched.add(dealer.socket)
         self.retried += stream.retried - before
+        if dealer.diverted:
+            usable = self._usable(dealer.peer)
+            for envelope in envelopes:
+                self._send_past(dealer, envelope, usable)
+            return
+        self.touched.add(dealer.socket)
         for envelope in envelopes:
             try:
                 dealer.send(self._encode(envelope), NOBLOCK)
@@ -267,10 +424,10 @@ class Outbox(Node):
 
     def peers(self) -> dict[str, PeerState]:
         """The peers that were dialled."""
-        pending = dict.fromkeys(self._peer_up, 0)
+        pending = dict.fromkeys(self._watched.names(), 0)
         for (peer, _), (stream, _) in self._out.items():
             pending[peer] += stream.live
-        return {peer: PeerState(peer, up, since_ns, pending[peer]) for peer, (up, since_ns) in self._peer_up.items()}
+        return self._watched.states(pending)
 
     def pending(self) -> int:
         """Messages held: not acknowledged, or requests without an answer."""
@@ -281,6 +438,9 @@ class Outbox(Node):
             self._bury(stream.cut(), peer, "closed")
         for dealer in self._dealers.values():
             dealer.close()
+        self._watched.close()
+        for carrier in self._fallbacks:
+            carrier.close()
         self._out.clear()
         self._dealers.clear()
 

@@ -207,6 +207,25 @@ class SendStream(Places):
         self._rewind()
         return gone
 
+    def withdraw(self, paths: int) -> list[Envelope]:
+        """Give up what may take none of these paths and keeps something waiting that may; returns it."""
+        gone: list[Envelope] = []
+        waiting: list[Envelope] = []
+        for envelope in self.held.values():
+            if envelope.kind > REQUEST or envelope.sequence <= self.received:
+                continue
+            if not envelope.paths & paths:
+                waiting.append(envelope)
+            elif waiting:
+                gone += waiting
+                waiting.clear()
+        for envelope in gone:
+            self._give_up(envelope)
+        if gone:
+            self._trim()
+            self._rewind()
+        return gone
+
     def retry(self, now_ns: int) -> list[Envelope]:
         """Where there was no progress for too long: ask with the first that has not arrived, or about those that have.
 

@@ -36,6 +36,8 @@ COMMANDS = {
     "order": ("nautilus.cli.order:order", "Enter, amend, cancel or list orders, and see where they stand."),
     "book": ("nautilus.cli.book:book", "Print the best levels of a book."),
     "phase": ("nautilus.cli.phase:phase", "Set or show the phase in which instruments trade."),
+    "tap": ("nautilus.cli.tap:tap", "Print what is said on topics."),
+    "bus": ("nautilus.cli.bus:bus", "Look into the bus: what it carried, how quick it is."),
     "kill-switch": ("nautilus.cli.kill_switch:kill_switch", "Stop all trading, or allow it again."),
     "engine": ("nautilus.cli.engine:engine", "List the engines, or run one by itself."),
     "logs": ("nautilus.cli.logs:logs", "Print the logs of all processes."),

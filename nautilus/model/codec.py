@@ -83,11 +83,23 @@ from nautilus.model.queries import (
     StrategyState,
     StrategyStates,
 )
+from nautilus.model.signals import (
+    BalanceChanged,
+    FactorsUpdated,
+    MarginStatus,
+    MarketStructureChanged,
+    PerformanceUpdated,
+    Prediction,
+    RebalanceRequested,
+    ToxicityWarning,
+    TradingSignal,
+)
 
 MESSAGES: Final[tuple[type[Message], ...]] = (
     Account,
     AmendRequest,
     Auction,
+    BalanceChanged,
     BatchAcknowledged,
     Book,
     BookDelta,
@@ -99,6 +111,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     CommandBatch,
     CorePosition,
     CoreState,
+    FactorsUpdated,
     GetBook,
     GetCoreState,
     GetKillSwitch,
@@ -116,6 +129,8 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     KillSwitchScope,
     KillSwitches,
     Limits,
+    MarginStatus,
+    MarketStructureChanged,
     MassCancel,
     OrderAccepted,
     OrderCancelled,
@@ -131,6 +146,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     OrderRouted,
     OrderTriggered,
     OrderUnknown,
+    PerformanceUpdated,
     PhaseLine,
     PhaseRequest,
     PhaseResult,
@@ -139,10 +155,12 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     PositionChanged,
     PositionEntry,
     Positions,
+    Prediction,
     QueuePlace,
     Quote,
     QuoteLine,
     QuoteLines,
+    RebalanceRequested,
     ReplaceOrder,
     Reports,
     ReportsSince,
@@ -156,7 +174,9 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     StrategyState,
     StrategyStates,
     SubmitOrder,
+    ToxicityWarning,
     Trade,
+    TradingSignal,
 )
 
 _ANY: Any = reduce(or_, MESSAGES)

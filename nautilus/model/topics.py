@@ -29,6 +29,17 @@ from nautilus.model.events import (
 from nautilus.model.marketdata import AUCTION
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
+from nautilus.model.signals import (
+    BalanceChanged,
+    FactorsUpdated,
+    MarginStatus,
+    MarketStructureChanged,
+    PerformanceUpdated,
+    Prediction,
+    RebalanceRequested,
+    ToxicityWarning,
+    TradingSignal,
+)
 
 
 class Topic(NamedTuple):
@@ -81,8 +92,39 @@ EXECUTION_REPORTS: Final = Topic(
 )
 RISK_ALERTS: Final = Topic("risk.alert", "risk", "on_alert", messages=(RiskAlert,), priority=Priority.FLASH_CRASH)
 POSITIONS: Final = Topic("portfolio.position", "portfolio", "on_position", messages=(PositionChanged,))
+SIGNALS: Final = Topic("strategy.signals", "strategy", "on_signal", messages=(TradingSignal,), priority=Priority.HIGH)
+PREDICTIONS: Final = Topic("ml.prediction", "ml", "on_prediction", messages=(Prediction,), priority=Priority.HIGH)
+TOXICITY: Final = Topic("vpin.toxicity", "vpin", "on_toxicity", messages=(ToxicityWarning,), priority=Priority.URGENT)
+MARKET_STRUCTURE: Final = Topic("vpin.market_structure", "vpin", "on_structure", messages=(MarketStructureChanged,))
+PERFORMANCE: Final = Topic("analytics.performance", "analytics", "on_performance", messages=(PerformanceUpdated,))
+FACTORS: Final = Topic("factor.update", "factor", "on_factors", messages=(FactorsUpdated,))
+MARGIN: Final = Topic(
+    "collateral.margin", "collateral", "on_margin", messages=(MarginStatus,), priority=Priority.URGENT
+)
+BALANCES: Final = Topic("portfolio.balance", "portfolio", "on_balance", messages=(BalanceChanged,))
+REBALANCE: Final = Topic(
+    "portfolio.rebalance", "portfolio", "on_rebalance", messages=(RebalanceRequested,), priority=Priority.HIGH
+)
 
-TOPICS: Final = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, CORE_EVENTS, EXECUTION_REPORTS, RISK_ALERTS, POSITIONS)
+TOPICS: Final = (
+    QUOTES,
+    TRADES,
+    BOOK_DELTAS,
+    AUCTIONS,
+    CORE_EVENTS,
+    EXECUTION_REPORTS,
+    RISK_ALERTS,
+    POSITIONS,
+    SIGNALS,
+    PREDICTIONS,
+    TOXICITY,
+    MARKET_STRUCTURE,
+    PERFORMANCE,
+    FACTORS,
+    MARGIN,
+    BALANCES,
+    REBALANCE,
+)
 
 BY_MESSAGE: Final[dict[type[Message], Topic]] = {message: topic for topic in TOPICS for message in topic.messages}
 _BY_RECORD: Final = tuple((topic.record, topic) for topic in TOPICS if topic.record is not None)

@@ -113,11 +113,7 @@ class Route:
         self.processes: tuple[str, ...] = ()
         # Only who publishes here has to know who subscribes elsewhere.
         if topic.messages and any(context.name == topic.publisher for context in engines):
-            self.processes = tuple(
-                spec.name
-                for spec in plan.processes
-                if spec.name != process and any(topic in CATALOGUE[name].subscribes for name in spec.engines)
-            )
+            self.processes = plan.routing.processes(topic, beside=process)
         kinds = {spec.name: [CATALOGUE[name].load() for name in spec.engines] for spec in plan.processes}
         self.selective = frozenset(
             name

@@ -15,24 +15,25 @@ import numpy as np
 
 from nautilus.bus.envelope import Delivery, MessageKind, error_fields
 from nautilus.bus.mesh import Mesh
+from nautilus.bus.routing import CORE, Way
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
-from nautilus.model.commands import CommandMessage, KillSwitch, ResumeTrading
+from nautilus.model.commands import CommandMessage
 from nautilus.model.enums import Priority
 from nautilus.model.errors import BusError, InternalError, ModelError, NautilusError
 from nautilus.model.message import Message
-from nautilus.model.queries import AnyReport, GetCoreState, Reports, SourceStatus
+from nautilus.model.queries import AnyReport, Reports
 from nautilus.model.records import Records
 from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, topic_of
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns, whole_ns
 from nautilus.runtime.control import describe_error, error_from
+from nautilus.runtime.listeners import Listeners
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.wire import from_wire, to_wire
 
-CORE = "core"
 HELLO = "hello"
 """Where the first message of a process's life goes to: it says no more than that there is one."""
 ANSWER_NS = 5 * NANOSECONDS
@@ -43,8 +44,6 @@ MOST_REPORTS = 256
 """Execution reports in one message."""
 LOOK_NS = 50_000
 """Between looks at the urgent lane while handlers run one after the other."""
-TO_CORE = (CommandMessage, SourceStatus, GetCoreState)
-_URGENT = (KillSwitch, ResumeTrading)
 _COMMAND, _EVENT, _REQUEST = MessageKind.COMMAND, MessageKind.EVENT, MessageKind.REQUEST
 _REPLY, _ERROR = MessageKind.REPLY, MessageKind.ERROR
 
@@ -96,8 +95,9 @@ class Messages:
         self._counters = counters
         self._records = records
         self._servers: dict[str, Server] = {}
-        self._places = {engine: spec.name for spec in plan.processes for engine in spec.engines}
-        self._ways: dict[tuple[str, type], tuple[str, str, Priority]] = {}
+        self._routing = plan.routing
+        self._ways: dict[tuple[str, type], Way] = {}
+        self.listeners = Listeners(mesh, frozenset(topic.name for topic in TOPICS if topic.publisher in contexts))
         self._keep = keep
         self._inbox: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._reports: list[AnyReport] = []
@@ -152,11 +152,13 @@ class Messages:
             self._reports.append(event)  # type: ignore[arg-type]
             if len(self._reports) >= MOST_REPORTS:
                 self._send_reports()
-        elif route.processes:
+        elif route.processes or route.topic.name in self.listeners.topics:
             self._send_event(route, event, route.processes)
 
     def _send_event(self, route: Route, event: Message, processes: Iterable[str]) -> None:
         payload = to_wire(event)
+        if self.listeners.topics:
+            self.listeners.tell(route.topic, payload, route.priority)
         for process in processes:
             self._mesh.post(
                 process,
@@ -317,6 +319,8 @@ class Messages:
         elif kind is _EVENT and delivery.to == EXECUTION_REPORTS.name:
             # Never kept from its acknowledgement: what is lost with this process is fetched anew by its next life.
             self._take_event(delivery)
+        elif kind is _REQUEST and self.listeners.take(delivery):
+            pass
         elif not self.started:
             self._early.append(delivery)
         elif kind is _REQUEST:
@@ -441,24 +445,9 @@ class Messages:
         """Requests of engines that have no answer yet."""
         return len(self._over_mesh) + len(self._in_process)
 
-    def _find_way(self, peer: str, message: Message) -> tuple[str, str, Priority]:
-        """Process, engine and priority of messages of this type for a peer."""
-        if peer == CORE or (peer == "trading" and isinstance(message, TO_CORE)):
-            way = (CORE, CORE, _priority(message))
-        else:
-            process = self._places.get(peer)
-            if process is None:
-                raise ModelError(f"peer {peer!r}", where="live host", expected=f"one of {', '.join(self._places)}")
-            way = (process, peer, _priority(message))
-        self._ways[peer, type(message)] = way
+    def _find_way(self, peer: str, message: Message) -> Way:
+        way = self._ways[peer, type(message)] = self._routing.way(peer, type(message))
         return way
-
-
-def _priority(message: Message) -> Priority:
-    """All commands of one sender in one stream: their numbers may not overtake each other."""
-    if isinstance(message, _URGENT):
-        return Priority.URGENT
-    return Priority.HIGH if isinstance(message, CommandMessage) else Priority.NORMAL
 
 
 __all__ = ["ANSWER_NS", "CORE", "Answer", "Messages", "Server", "UnansweredError"]

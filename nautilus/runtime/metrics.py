@@ -37,7 +37,15 @@ BOUNDS_NS = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5))
 """Bounds of the buckets: 1 us to 10 s."""
 
 _UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
-_LABELS = {"engine": "engine", "operation": "engine", "venue": "venue", "pool": "pool"}
+_LABELS = {
+    "engine": "engine",
+    "operation": "engine",
+    "venue": "venue",
+    "pool": "pool",
+    "peer": "peer",
+    "star_path": "peer",
+    "mesh_path": "peer",
+}
 """What the second part of a name is, by the first."""
 _SERVING = (EngineState.RUNNING, EngineState.DEGRADED)
 _BROKEN = (EngineState.FAILED, EngineState.STOPPED)
@@ -63,6 +71,17 @@ DESCRIPTIONS = {
     "mesh_dead_lettered": "Messages given up.",
     "mesh_duplicates": "Messages that came twice and were dropped.",
     "mesh_received": "Messages received from other processes.",
+    "mesh_beats": "Beats sent: whether the application of a peer answers.",
+    "mesh_peers_slow": "Times that the application of a peer did not answer.",
+    "mesh_peers_stopped": "Times that a peer took connections and said nothing.",
+    "mesh_peers_down": "Times that a peer was gone.",
+    "peer_standing": "How a peer is: 0 up, 1 slow, 2 stopped, 3 down.",
+    "star_path_taken": "Path of market data from the peer: 0 the best of those it has.",
+    "star_path_downs": "Steps to a worse path of market data.",
+    "star_path_ups": "Steps to a better path of market data.",
+    "mesh_path_taken": "Path of messages to the peer: 0 ZeroMQ, then Redis and HTTP where it has them, the last: none.",
+    "mesh_path_downs": "Steps to a worse path of messages to a peer.",
+    "mesh_path_ups": "Steps to a better path of messages to a peer.",
     "orders_open": "Orders open now.",
     "journal_last_sequence": "Last command written to the journal.",
     "journal_durable_sequence": "Last command that the disk has.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from nautilus.bus.routing import RoutingTable
 from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError, InternalError
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
@@ -150,6 +151,12 @@ class Plan(msgspec.Struct, frozen=True):
             for spec in self.processes
             if spec.name not in absent and any(given & set(CATALOGUE[engine].subscribes) for engine in spec.engines)
         )
+
+    @property
+    def routing(self) -> RoutingTable:
+        """Where messages go, by the engines of the plan and what they subscribe to."""
+        places = {engine: spec.name for spec in self.processes for engine in spec.engines}
+        return RoutingTable(places, {engine: CATALOGUE[engine].subscribes for engine in places})
 
     @property
     def star(self) -> str:

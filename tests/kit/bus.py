@@ -86,6 +86,7 @@ class Node:
         self.unknown: list[int] = []
         self.gaps: list[tuple[str, int, int, int]] = []
         self.changes: list[tuple[str, bool]] = []
+        self.standings: list[Any] = []
         self.restarts: list[tuple[str, int]] = []
         self.letters: list[Any] = []
         self.context = make_context()
@@ -98,6 +99,7 @@ class Node:
                 now_ns,
                 on_gap=lambda *gap: self.gaps.append(gap),
                 on_peer=lambda *change: self.changes.append(change),
+                on_standing=self.standings.append,
                 on_restart=lambda *restart: self.restarts.append(restart),
                 on_dead_letters=self.letters.extend,
                 **options,
@@ -147,7 +149,8 @@ def run(nodes: Iterable[Node], until: Callable[[], object], seconds: float = 240
             node.turn()
         if until():
             return
-        zmq.zmq_poll([(socket, zmq.POLLIN) for node in nodes for socket in node.mesh.sockets()], 1)
+        found = [item for node in nodes for item in (*node.mesh.sockets(), *node.mesh.descriptors())]
+        zmq.zmq_poll([(item, zmq.POLLIN) for item in found], 1)
 
 
 def run_for(nodes: Iterable[Node], milliseconds: int) -> None:

@@ -79,8 +79,8 @@ def test_lazy_help_says_what_the_command_says() -> None:
     ("arguments", "message"),
     [
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
-                    "phase, kill-switch, engine, logs, journal, trading, config, doctor; did you mean 'replay'? "
-                    "(see 'nautilus --help') (usage)"),
+                    "phase, tap, bus, kill-switch, engine, logs, journal, trading, config, doctor; did you mean "
+                    "'replay'? (see 'nautilus --help') (usage)"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
                             "(see 'nautilus engine --help') (usage)"),
         (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help') (usage)"),
@@ -201,6 +201,8 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "order queue": "order_id",
         "phase set": "instrument wanted",
         "engine run": "name",
+        "tap": "topic",
+        "bus replay": "topic instrument",
         "logs": "processes",
         "journal verify": "path",
         "journal dump": "path",

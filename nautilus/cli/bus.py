@@ -1,0 +1,115 @@
+"""`nautilus bus status | latency | replay`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nautilus.cli.instance import instance_option, running
+from nautilus.cli.lazy import LazyGroup
+from nautilus.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from nautilus.runtime.status import Facts
+
+COMMANDS = {
+    "status": (f"{__name__}:status", "Print what both buses carried, process by process."),
+    "latency": (f"{__name__}:latency", "Measure round trips to every process, now."),
+    "replay": ("nautilus.cli.bus_replay:replay", "Print records of the star once more."),
+}
+STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
+MESH = ("sent", "received", "acknowledged", "retried", "duplicates", "dead_lettered")
+LANES = ("urgent", "normal")
+
+
+@click.group("bus", cls=LazyGroup, commands_at=COMMANDS)
+def bus() -> None:
+    """Look into the star, which carries market data, and the mesh, which carries messages."""
+
+
+@click.command()
+@instance_option
+@json_option
+def status(instance_name: str | None, as_json: bool) -> None:
+    """Print what the star and the mesh carried, process by process, from shared memory: no process is asked."""
+    from nautilus.runtime.status import read_facts
+
+    found = _status(read_facts(running(instance_name)))
+    if as_json:
+        print_json(found)
+        return
+    processes = found["processes"]
+    star = [(name, *(f"{each['star'][key]:,}" for key in STAR)) for name, each in processes.items()]
+    print_table("star, records", ["process", *STAR], star, right=range(1, 7))
+    mesh = [(name, *(f"{each['mesh'][key]:,}" for key in MESH)) for name, each in processes.items()]
+    print_table(
+        "mesh, messages", ["process", "sent", "received", "acked", "retried", "twice", "dead"], mesh, right=range(1, 7)
+    )
+    whole = found["star"]
+    print(f"star: {whole['lost']:,} records lost; {whole['uncounted']:,} streams of which nothing is known")
+
+
+@click.command()
+@click.option("--count", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Round trips of each.")
+@instance_option
+@json_option
+def latency(count: int, instance_name: str | None, as_json: bool) -> None:
+    """Measure round trips over the mesh to every process that hosts engines, on both lanes."""
+    from nautilus.bus.client import NoAnswerError
+    from nautilus.model.enums import Priority
+    from nautilus.runtime.attach import attach
+
+    instance = running(instance_name)
+    names = [spec.name for spec in instance.plan().processes if spec.kind == "engines"]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    with attach(instance, "latency") as client:
+        for name in names:
+            found[name] = {}
+            for lane, priority in zip(LANES, (Priority.URGENT, Priority.NORMAL), strict=True):
+                nanos: list[int] = []
+                try:
+                    client.ping(name, priority)  # the first one dials
+                    nanos += [client.ping(name, priority) for _ in range(count)]
+                except NoAnswerError:
+                    pass
+                found[name][lane] = _percentiles(nanos)
+    if as_json:
+        print_json({"count": count, "unit": "us", "processes": found})
+        return
+    rows = [
+        (name, lane, *(f"{each[key]:,.1f}" if each["count"] else "-" for key in ("p50", "p90", "p99", "max")))
+        for name, lanes in found.items()
+        for lane, each in lanes.items()
+    ]
+    print_table("round trips, us", ["process", "lane", "p50", "p90", "p99", "max"], rows, right=(2, 3, 4, 5))
+
+
+def _status(facts: Facts) -> dict[str, Any]:
+    from nautilus.bus.positions import lacking_between
+    from nautilus.runtime.status import star_of
+
+    processes = {}
+    for spec in facts.plan.processes:
+        counters = facts.counters.get(spec.name, {})
+        processes[spec.name] = {
+            "star": {key: counters.get(f"star.{key}", 0) for key in STAR},
+            "mesh": {key: counters.get(f"mesh.{key}", 0) for key in MESH},
+        }
+    lacking = lacking_between(facts.positions.values())
+    return {
+        "star": {**star_of(facts), "behind": lacking.behind, "uncounted": lacking.uncounted},
+        "mesh": {key: facts.total(f"mesh.{key}") for key in MESH},
+        "processes": processes,
+    }
+
+
+def _percentiles(nanos: list[int]) -> dict[str, float]:
+    ordered = sorted(nanos)
+    if not ordered:
+        return {"count": 0, "p50": 0.0, "p90": 0.0, "p99": 0.0, "max": 0.0}
+    at = {key: ordered[min(int(len(ordered) * part), len(ordered) - 1)] / 1e3 for key, part in _PARTS.items()}
+    return {"count": len(ordered), **at, "max": ordered[-1] / 1e3}
+
+
+_PARTS = {"p50": 0.5, "p90": 0.9, "p99": 0.99}

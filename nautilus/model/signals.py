@@ -1,0 +1,110 @@
+"""What engines of analysis tell those that decide: signals, predictions, warnings, factors, performance, margin.
+
+Scores and rates are floats: nothing is booked from them. Prices and quantities are whole, as everywhere.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from nautilus.model.message import Message
+
+
+class SignalAction(StrEnum):
+    """What a signal asks for."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class TradingSignal(Message, frozen=True):
+    """A strategy wants to trade. `quantity` in lots; `confidence` from 0 to 1."""
+
+    now_ns: int
+    strategy_id: int
+    instrument_id: int
+    action: SignalAction
+    quantity: int
+    confidence: float = 1.0
+
+
+class Prediction(Message, frozen=True):
+    """What a model expects of an instrument: `value` of what `target` names, `horizon_ns` from now."""
+
+    now_ns: int
+    instrument_id: int
+    model: str
+    target: str
+    value: float
+    confidence: float
+    horizon_ns: int
+
+
+class ToxicityWarning(Message, frozen=True):
+    """Order flow of an instrument is toxic, or no longer. `vpin` and its place in its own history, both 0 to 1."""
+
+    now_ns: int
+    instrument_id: int
+    vpin: float
+    percentile: float
+    active: bool
+
+
+class MarketStructureChanged(Message, frozen=True):
+    """The way an instrument trades has changed: `regime` names it, `score` says how clearly, 0 to 1."""
+
+    now_ns: int
+    instrument_id: int
+    regime: str
+    score: float
+
+
+class PerformanceUpdated(Message, frozen=True):
+    """How a portfolio does: returns as parts of one, risk annualised."""
+
+    now_ns: int
+    portfolio_id: int
+    total_return: float
+    volatility: float
+    sharpe: float
+    max_drawdown: float
+
+
+class FactorsUpdated(Message, frozen=True):
+    """Returns of factors on one day, as parts of one, in the order of `names`."""
+
+    now_ns: int
+    day: int
+    names: tuple[str, ...]
+    returns: tuple[float, ...]
+
+
+class MarginStatus(Message, frozen=True):
+    """Margin of an account, in money units; `call`: it must be met."""
+
+    now_ns: int
+    account_id: int
+    equity: int
+    initial: int
+    maintenance: int
+    call: bool = False
+
+
+class BalanceChanged(Message, frozen=True):
+    """Cash of an account in one currency, in money units."""
+
+    now_ns: int
+    account_id: int
+    currency: str
+    balance: int
+    available: int
+
+
+class RebalanceRequested(Message, frozen=True):
+    """A portfolio is to hold these parts of itself, by instrument."""
+
+    now_ns: int
+    portfolio_id: int
+    action: str
+    instruments: tuple[int, ...]
+    target_allocation: tuple[float, ...]

@@ -1,0 +1,35 @@
+"""A client on the bus of a running instance."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from nautilus.bus.client import BusClient
+from nautilus.runtime.clock import PlatformClock
+from nautilus.runtime.instance import Instance
+from nautilus.runtime.live import mesh_endpoint
+
+
+def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
+    """A client of an instance; to be closed when done.
+
+    Parameters
+    ----------
+    instance
+        Or its name.
+    name
+        Of the client, for logs.
+    options
+        Further arguments of `BusClient`.
+
+    Raises
+    ------
+    NotRunningError
+        No instance of that name runs.
+    """
+    found = Instance.find(instance) if isinstance(instance, str) else instance
+    plan = found.plan()
+    return BusClient(
+        name, plan.routing, partial(mesh_endpoint, plan), plan.star, clock=PlatformClock(plan.clock).now_ns, **options
+    )
