@@ -509,8 +509,6 @@ class Subscriber(Recovery):
             assert isinstance(state, _Position)
             out.append(self._batch(state, first, records, flags))
         self._tally.write()
-        if len(queue) and not self.disconnected:
-            self.touched.add(self.socket)
         return out
 
     def _uncount(self, state: StreamState, records: int) -> None:
@@ -529,6 +527,11 @@ class Subscriber(Recovery):
             for stream, state in self.streams.items()
             if state.state != JOINING
         }
+
+    @property
+    def waiting(self) -> int:
+        """Records that wait here for the next `drain`, with a policy for slow readers."""
+        return self._queue.size if self._queue is not None else 0
 
     @property
     def joined(self) -> dict[int, int]:
