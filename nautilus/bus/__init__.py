@@ -8,6 +8,7 @@ from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import EndpointError, FrameFlag, TopicError, make_context, replay_endpoint, stream_id
 from nautilus.bus.client import BusClient
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
+from nautilus.bus.liveness import PeerChange, Standing
 from nautilus.bus.mesh import Mesh, MeshError
 from nautilus.bus.publisher import Publisher
 from nautilus.bus.replayer import Replayer
@@ -25,10 +26,12 @@ __all__ = [
     "Mesh",
     "MeshError",
     "MessageKind",
+    "PeerChange",
     "PeerState",
     "Publisher",
     "Replayer",
     "RoutingTable",
+    "Standing",
     "Subscriber",
     "TopicError",
     "error_fields",
