@@ -1,12 +1,13 @@
 """The journal of the star: what was published, on disk, for replays that the hub's memory is too short for.
 
-Segments of bounded size, and no more of them than fit into the journal's bounds: the oldest go. A segment is a header of
-32 bytes (magic "NUTJ", version u32, zeros), then frames: length u32, crc32c u32 of the frame, the frame. A segment that
-is finished has a second file beside it, which says what is in it. A tail that is torn or damaged is cut when the journal
-is opened, and reported. Frames are in the page cache after each batch, so they survive the process, not the machine.
+Segments of bounded size, and no more of them than fit into the journal's bounds: the oldest go. A segment is a header
+of 32 bytes (magic "NUTJ", version u32, zeros), then frames: length u32, crc32c u32 of the frame, the frame. A segment
+that is finished has a second file beside it, which says what is in it. A tail that is torn or damaged is cut when the
+journal is opened, and reported. Frames are in the page cache after each batch, so they survive the process, not the
+machine.
 
-A disk that is full or fails is counted and said once; frames that come meanwhile are missing in the journal, and nothing
-else suffers. Writing is for one thread, which may be another one than that of `find` and `ends`.
+A disk that is full or fails is counted and said once; frames that come meanwhile are missing in the journal, and
+nothing else suffers. Writing is for one thread, which may be another one than that of `find` and `ends`.
 """
 
 from __future__ import annotations

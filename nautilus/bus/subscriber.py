@@ -437,7 +437,7 @@ class Subscriber(Recovery):
         self._hand_out(state, payload, skip, count, state.expected - count, flags)
 
     def on_image(self, state: StreamState, payload: Any, as_of: int) -> None:
-        """An image is next."""
+        """An image is next. The last of records that each count for themselves is kept, and no news."""
         self._hand_out(state, payload, 0, int.from_bytes(payload[20:24], "little"), as_of, SNAPSHOT)
 
     def _hand_out(self, state: StreamState, frame: bytes, skip: int, count: int, first: int, flags: int) -> None:
@@ -446,6 +446,8 @@ class Subscriber(Recovery):
         size = int.from_bytes(frame[16:20], "little")
         records: Records = np.ndarray((count,), state.dtype, frame, HEADER_BYTES + skip * size, (size,))
         state.latest = records
+        if flags & SNAPSHOT and not state.folds:
+            return
         if self._queue is not None:
             self._queue.push(Waiting(state, first, records, flags))
         else:

@@ -1,4 +1,4 @@
-"""Requests and answers of the replayer: what is written is read the same; what is none is refused, whatever the bytes."""
+"""Requests and answers of the replayer: read as they were written; what is none is refused, whatever the bytes."""
 
 from __future__ import annotations
 
