@@ -1,4 +1,4 @@
-"""Arbitrary bytes as frames and answers to a reader of the star, as requests to its replayer, as its journal's files."""
+"""Arbitrary bytes as frames for a reader of the star, as requests to its replayer, as its journal's files."""
 
 from __future__ import annotations
 
