@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Mapping
 
 import zmq
 
+from nautilus.bus.answers import Answers
 from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import (
     LANE_OF,
@@ -19,22 +20,18 @@ from nautilus.bus.envelope import (
     MessageKind,
     error_payload,
 )
-from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, URGENT_RANK, Inbound, Peer, Router
-from nautilus.bus.node import LateError, Node, ReplyDroppedError
-from nautilus.core.mesh_wire import head_of, pack_answers, unpack
+from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
+from nautilus.bus.node import LateError, ReplyDroppedError
+from nautilus.bus.peers import BEAT_BYTES, beat_answer
+from nautilus.core.mesh_wire import head_of, unpack
 from nautilus.core.receive_stream import AHEAD, DUPLICATE, LATE, ReceiveStream, Verdict, settle
 from nautilus.model.errors import BusError, NautilusError
 
 REQUEST, REPLY, ERROR = MessageKind.REQUEST, MessageKind.REPLY, MessageKind.ERROR
-ACKNOWLEDGED, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.RESEND
-PACK_NS = 20_000
-"""An answer that follows another one sooner may wait for company, until the host's next call at the latest."""
-MOST_ANSWERS = 64
-LONG_BYTES = 4_096
-"""A reply that is longer waits for nobody."""
+RESEND = MessageKind.RESEND
 
 
-class Inbox(Node):
+class Inbox(Answers):
     """Receives, and answers: `done`."""
 
     def _open_inbox(self, endpoint: Callable[[str, str], str], high_water: int, peers: Container[str] | None) -> None:
@@ -43,7 +40,6 @@ class Inbox(Node):
         self._known = peers
         self._batch = 0
         """Deliveries of the last batch that are not done: then acknowledgements go out, for all of it at once."""
-        self._answers_due: list[Inbound] = []
         self._peers_in: dict[bytes, Peer] = {}
         self._routers: dict[str, Router] = {}
         for lane in LANES:
@@ -72,6 +68,8 @@ class Inbox(Node):
                 frame = recv(NOBLOCK)
             except zmq.Again:
                 self.malformed += 1
+                continue
+            if len(frame) == BEAT_BYTES and self._answer_beat(router, identity, frame):
                 continue
             stream = self._take_envelopes(sources, frame, None, out)
             if stream is None:
@@ -122,6 +120,18 @@ class Inbox(Node):
                 self._send_answers_of(source, [self._answer(source, RESEND)])
         else:  # a marker
             self._acknowledge(source)
+
+    def _answer_beat(self, router: Router, identity: bytes, frame: bytes) -> bool:
+        """Say that the application reads, where a frame asks for that; False: it is no beat."""
+        answer = beat_answer(frame)
+        if answer is None or router.get(RCVMORE):
+            return False
+        try:
+            router.send(identity, SNDMORE_NOBLOCK)
+            router.send(answer, NOBLOCK)
+        except zmq.ZMQError:  # whoever asked is gone, or reads nothing
+            self.unanswerable += 1
+        return True
 
     def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
         """The streams of a peer that had not dialled before; None where that is nobody this process listens to."""
@@ -236,54 +246,6 @@ class Inbox(Node):
             return  # one of many that come late: those that wait go together with the next `tick`
         if self._answers_due:
             self._send_answers()
-
-    def _answer(self, source: Inbound, kind: MessageKind, number: int = 0, payload: bytes = b"") -> Answer:
-        return Answer(kind, number, source.stream.epoch, self.epoch, source.priority, 0, 0, payload)
-
-    def _acknowledge(self, source: Inbound) -> None:
-        if not source.stream.due:
-            source.stream.due = True
-            self._answers_due.append(source)
-
-    def _reply(self, source: Inbound, answer: Answer) -> None:
-        """Send an answer, or let it wait for company where another one has just gone."""
-        source.replies.append(answer)
-        now_ns = self._clock()
-        if (
-            now_ns - source.said_ns >= PACK_NS
-            or len(source.replies) >= MOST_ANSWERS
-            or len(answer.payload) >= LONG_BYTES
-            or source.router.rank == URGENT_RANK
-        ):
-            source.said_ns = now_ns
-            replies, source.replies = source.replies, []
-            self._send_answers_of(source, replies)
-        else:
-            self._acknowledge(source)
-
-    def _send_answers_of(self, source: Inbound, answers: list[Answer]) -> None:
-        """Send answers over what the envelopes came by, with the numbers of now; what is lost is asked for again."""
-        for answer in answers:
-            source.stream.tell(answer)
-        frame = pack_answers(answers)
-        router, carrier = source.router, source.carrier
-        if carrier is not None:
-            if not carrier.send(source.peer.name, router.lane, frame):
-                self.unanswerable += len(answers)
-            return
-        self.touched.add(router.socket)
-        try:
-            router.send(source.peer.identity, SNDMORE_NOBLOCK)
-            router.send(frame, NOBLOCK)
-        except zmq.ZMQError:  # the peer is gone, or reads nothing
-            self.unanswerable += len(answers)
-
-    def _send_answers(self) -> None:
-        due, self._answers_due = self._answers_due, []
-        for source in due:
-            source.stream.due = False
-            replies, source.replies = source.replies, []
-            self._send_answers_of(source, replies or [self._answer(source, ACKNOWLEDGED)])
 
     def _close_inbox(self) -> None:
         for router in self._routers.values():
