@@ -14,7 +14,6 @@ from nautilus.bus.envelope import (
     NORMAL,
     PRIORITIES,
     URGENT,
-    Answer,
     Delivery,
     Envelope,
     MessageKind,
