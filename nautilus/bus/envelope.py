@@ -61,6 +61,13 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     payload: bytes = b""
     paths: int = ALL
     """Over which paths it may go (`nautilus.bus.carriers`); the receiver makes nothing of it."""
+    trace_high: int = 0
+    """The upper 64 bits of the trace id; `trace_id` has the lower ones."""
+
+    @property
+    def trace(self) -> int:
+        """The whole trace id; 0: none."""
+        return self.trace_high << 64 | self.trace_id
 
 
 def is_place(envelope: Envelope) -> bool:

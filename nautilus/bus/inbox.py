@@ -112,7 +112,7 @@ class Inbox(Node):
                     envelope.payload,
                     envelope.priority,
                     envelope.deadline_ns,
-                    envelope.trace_id,
+                    envelope.trace,
                     envelope.epoch,
                     envelope.sequence,
                     source,

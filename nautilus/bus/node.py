@@ -78,7 +78,7 @@ class Node:
                 each.sender,
                 each.to,
                 each.deadline_ns,
-                each.trace_id,
+                each.trace if isinstance(each, Envelope) else each.trace_id,
                 each.payload,
             )
             for each in messages

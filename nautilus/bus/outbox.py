@@ -128,7 +128,9 @@ class Outbox(Node):
             self._give_up(stream.cut(), process, "cut")
             self._due_ns = 0
         self._last_id = number = self._last_id + 1
-        envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, trace_id, sender, to, payload, paths)
+        envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, 0, sender, to, payload, paths)
+        if trace_id:
+            envelope.trace_high, envelope.trace_id = divmod(trace_id, 1 << 64)
         self.sent += 1
         if dealer.diverted:
             stream.append(envelope)
@@ -266,7 +268,7 @@ class Outbox(Node):
                     answer.payload,
                     answer.priority,
                     request.deadline_ns,
-                    request.trace_id,
+                    request.trace,
                 )
             )
         return stream
