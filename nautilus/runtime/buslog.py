@@ -99,6 +99,12 @@ class BusLog:
             }
             _LOGGER.info("%s is %s: %s", change.peer, fields["standing"], change.cause, extra={"fields": fields})
 
+    def on_path(self, peer: str, before: str, after: str, cause: str) -> None:
+        """Messages to a peer take another path."""
+        fields = {"peer": peer, "before": before, "after": after, "cause": cause}
+        level = logging.INFO if after == "zmq" else logging.WARNING
+        _LOGGER.log(level, "messages to %s go by %s: %s", peer, after, cause, extra={"fields": fields})
+
     def on_star_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         """Records of the star are missing."""
         if self._star_gaps.room():

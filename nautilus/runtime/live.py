@@ -38,6 +38,7 @@ from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
 from nautilus.runtime.outlook import Outlook
+from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
@@ -167,6 +168,8 @@ class LiveHost:
             wall_ns,
             self.counters,
             peers=Processes(spec.name for spec in plan.processes),
+            fallbacks=carriers_of(plan, process, wall_ns, self.counters),
+            on_path=self._bus_log.on_path,
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
             on_restart=self._on_restart,
@@ -309,7 +312,8 @@ class LiveHost:
             sockets = self.mesh.sockets()
             urgent = {socket for socket in sockets if socket.getsockopt(zmq.AFFINITY) == 1}
             loop.set_group(urgent, self._on_urgent, Rank.URGENT, self.mesh.touched)
-            loop.set_group([each for each in sockets if each not in urgent], self._on_mesh, Rank.MESH)
+            others = [*(each for each in sockets if each not in urgent), *self.mesh.descriptors()]
+            loop.set_group(others, self._on_mesh, Rank.MESH)
         due_ns = messages.due_ns
         star_ns = self._star_due_ns
         loop.turn(due_ns if due_ns < star_ns else star_ns, messages.settle)

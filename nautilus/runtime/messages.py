@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from nautilus.bus.allowed import paths_of
+from nautilus.bus.carriers import ALL, EVERY_PATH
 from nautilus.bus.envelope import Delivery, MessageKind, error_fields
 from nautilus.bus.mesh import Mesh
 from nautilus.bus.routing import CORE, Way
@@ -176,6 +178,7 @@ class Messages:
                 payload=payload,
                 priority=route.priority,
                 trace_id=trace,
+                paths=EVERY_PATH if route.priority <= Priority.URGENT else ALL,
             )
 
     def _send_traced_report(self, route: Route, report: AnyReport, trace: int) -> None:
@@ -211,9 +214,15 @@ class Messages:
         if self._tracing.onward:
             self._tell_of_order(process, command)
         self._mesh.post(
-            process, to=to, sender=context.name, kind=_COMMAND, payload=to_wire(command), priority=priority,
+            process,
+            to=to,
+            sender=context.name,
+            kind=_COMMAND,
+            payload=to_wire(command),
+            priority=priority,
             trace_id=self._tracing.onward,
-        )  # fmt: skip
+            paths=paths_of(command),
+        )
 
     def _tell_of_order(self, process: str, command: Message) -> None:
         """Let the process that reports of an order know that it belongs to the present trace."""
@@ -349,6 +358,7 @@ class Messages:
             priority=priority,
             deadline_ns=until_ns,
             trace_id=self._tracing.onward,
+            paths=paths_of(message),
         )
         self._over_mesh[number] = answered
 

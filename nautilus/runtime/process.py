@@ -28,6 +28,7 @@ from nautilus.runtime.letters import Letters
 from nautilus.runtime.live import LiveHost, mesh_endpoint
 from nautilus.runtime.loop import Rank
 from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands
+from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
@@ -67,6 +68,10 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
             from nautilus.runtime.venues import run_venue
 
             return run_venue(plan, name, control)
+        if kind == "redis":
+            from nautilus.runtime.redis_process import run_redis
+
+            return run_redis(plan, name, control)
         if kind != "engines":
             from nautilus.runtime.journal import RUNS
 
@@ -101,6 +106,8 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             now_ns,
             counters,
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
+            fallbacks=carriers_of(plan, name, now_ns, counters),
+            on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
             on_standing=bus_log.on_standing,
             on_dead_letters=letters.on_dead_letters,

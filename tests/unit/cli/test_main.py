@@ -79,7 +79,7 @@ def test_lazy_help_says_what_the_command_says() -> None:
     ("arguments", "message"),
     [
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
-                    "phase, tap, bus, kill-switch, engine, logs, journal, trading, config, doctor; did you mean "
+                    "phase, tap, bus, kill-switch, engine, logs, journal, trading, keys, config, doctor; did you mean "
                     "'replay'? (see 'nautilus --help') (usage)"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
                             "(see 'nautilus engine --help') (usage)"),
@@ -205,6 +205,8 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "bus replay": "topic instrument",
         "logs": "processes",
         "journal verify": "path",
+        "keys new": "name",
+        "keys revoke": "name",
         "journal dump": "path",
         "journal replay": "path",
     }
