@@ -13,11 +13,12 @@ from random import Random
 
 import pytest
 
+from perf.network import Network
 from tests.kit.faults import CUTS, Scenario, do_harm
 from tests.kit.history import Delivered, Epoch, Handled, Violation
 from tests.kit.history_mesh import judge_mesh
 from tests.kit.history_star import judge_star
-from tests.kit.network import Network, network_or_skip
+from tests.kit.network import network_or_skip
 
 SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "2"))
 FAULTS = int(os.environ.get("NAUTILUS_FAULTS", "6"))
