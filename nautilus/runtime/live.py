@@ -165,7 +165,7 @@ class LiveHost:
             self.counters,
             peers=Processes(spec.name for spec in plan.processes),
             on_gap=self._on_gap,
-            on_peer=self._bus_log.on_peer,
+            on_standing=self._bus_log.on_standing,
             on_restart=self._on_restart,
             on_dead_letters=self._bus_log.on_dead_letters,
             **mesh_options,

@@ -15,12 +15,16 @@ from nautilus.core.itch import ItchDecoder, encode
 from nautilus.core.itch_book import ItchBookBuilder
 from nautilus.core.lobster import decode_messages, decode_rows
 from nautilus.core.order_book import OrderBooks
-from nautilus.core.types import BOOK_DELTA
+from nautilus.core.star_frames import FrameJudge
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.runtime.http.body import decode_body
 from nautilus.runtime.wire import from_wire, to_wire
 from tests.fuzz.reader import Reader
+from tests.kit.star_twin import NaiveJudge
 
 ROOM = {"orders": 256, "instruments": 4, "pages": 64, "huge": False}
+STAR_EPOCH = 7
+STAR_KINDS = {1: QUOTE, 2: TRADE, 3: BOOK_DELTA}
 
 
 def binance(data: bytes) -> None:
@@ -121,6 +125,32 @@ def envelope(data: bytes) -> None:
     with contextlib.suppress(*UNREADABLE):
         _ANSWER.decode(data)
     assert set(error_fields(data)) >= {"code", "what", "where", "expected"}
+
+
+def star(data: bytes) -> None:
+    """Frames of the star, sound or not, each cut out of the input: the judge says what its naive twin says."""
+    reader = Reader(data)
+    judge, twin = FrameJudge(8), NaiveJudge(8)
+    ours: list[tuple[object, np.ndarray]] = []
+    theirs: list[tuple[object, np.ndarray]] = []
+    for each in (judge, twin):
+        each.enter(STAR_EPOCH)
+        for kind, dtype in STAR_KINDS.items():
+            each.join(kind << 32 | 1, 1, kind, 1, dtype, kind)
+    while reader.left:
+        frame = reader.take(reader.number(1) | reader.number(1) << 8)
+        index, word = reader.number(1), reader.number(1)
+        if index < len(twin.streams):
+            for each in (judge, twin):
+                if word & 1:
+                    each.hold(index, bool(word & 2))
+                else:
+                    each.expect(index, word)
+        assert judge.take(frame, ours) == twin.take(frame, theirs)
+        assert (judge.delivered, judge.frames) == (twin.delivered, twin.frames)
+    assert [(token, records.tobytes()) for token, records in ours] == [
+        (token, records.tobytes()) for token, records in theirs
+    ]
 
 
 def body(data: bytes) -> None:

@@ -19,6 +19,7 @@ from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.wire import to_wire
 from tests.fuzz import decoders, files, kernels, matching
 from tests.fuzz.target import Target
+from tests.kit.star_twin import NaiveWriter
 
 
 def _noise(count: int, size: int) -> Callable[[], list[bytes]]:
@@ -86,6 +87,19 @@ def _messages() -> list[bytes]:
     return [*out, b"[", b'["GetBook"]', b"\x91\xa7GetBook"]
 
 
+def _star() -> list[bytes]:
+    """Frames of three kinds in their order, each with its length before and a step between them behind it."""
+    writer = NaiveWriter(decoders.STAR_EPOCH)
+    out = b""
+    for kind, dtype in decoders.STAR_KINDS.items():
+        writer.layout(kind, 1, dtype)
+        records = np.zeros(4, dtype)
+        records["instrument_id"] = (1, 1, 2, 1)
+        for frame in writer.pack(records, kind, 5, 2):
+            out += len(frame).to_bytes(2, "little") + frame + b"\xff\0"
+    return [out, out[: len(out) // 2]]
+
+
 def _examples() -> list[msgspec.Struct]:
     found = []
     for message in MESSAGES:
@@ -130,5 +144,6 @@ TARGETS: dict[str, Target] = {
     "deltas": Target(decoders.deltas, (), _deltas, 2),
     "wire": Target(decoders.wire, (NautilusError,), _messages),
     "envelope": Target(decoders.envelope, (), lambda: [b"\x9b\x01\x05\x01\x01\x01\x01", b"\x97\x06\x01\x01\x01\x00"]),
+    "star": Target(decoders.star, (), _star),
     "body": Target(decoders.body, (HttpError,), _bodies),
 }

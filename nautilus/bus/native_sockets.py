@@ -1,0 +1,100 @@
+"""Gives the core the functions of libzmq, and receives and sends frames of the star through them.
+
+Where pyzmq has another backend than its own compiled one, the library's functions are not found beside it; then the
+same is done call by call through pyzmq. Results are the same, only slower.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import zmq
+
+from nautilus.core import zmq_calls
+from nautilus.core.star_frames import FrameJudge
+from nautilus.core.star_writer import FrameWriter
+
+NOBLOCK = int(zmq.NOBLOCK)
+
+
+def error_of(code: int) -> zmq.ZMQError:
+    """The exception that pyzmq raises for an errno."""
+    if code == zmq.EAGAIN:
+        return zmq.Again(code)
+    return zmq.ContextTerminated(code) if code == zmq.ETERM else zmq.ZMQError(code)
+
+
+def addresses() -> dict[str, int]:
+    """The functions of the library that pyzmq has loaded, by name; empty where they are not found."""
+    try:
+        from zmq.backend.cython import _zmq
+
+        library = ctypes.CDLL(_zmq.__file__)
+        found = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in zmq_calls.NAMES}
+    except (ImportError, OSError, AttributeError):
+        return {}
+    return {name: address for name, address in found.items() if address}
+
+
+def native() -> bool:
+    """Whether the core can call libzmq; it is tried once."""
+    if not zmq_calls.filled():
+        found = addresses()
+        if len(found) < len(zmq_calls.NAMES):
+            return False
+        zmq_calls.fill(found, error_of)
+    return True
+
+
+NATIVE = native()
+
+
+def receive(
+    judge: FrameJudge, socket: zmq.Socket[bytes], out: list[Any], limit: int, *, wait: bool = False
+) -> tuple[int, bytes | None]:
+    """Take frames that are next in their streams, at most `limit` of them (`FrameJudge.drain`).
+
+    Returns
+    -------
+    taken, other : how many, and the frame at which it ended, that the caller is to judge; None: the socket is empty,
+        or the limit was reached.
+    """
+    if NATIVE:
+        return judge.drain(socket, out, limit, wait), judge.other
+    return receive_by_calls(judge, socket, out, limit, wait=wait)
+
+
+def receive_by_calls(
+    judge: FrameJudge, socket: zmq.Socket[bytes], out: list[Any], limit: int, *, wait: bool = False
+) -> tuple[int, bytes | None]:
+    """`receive`, through pyzmq."""
+    for number in range(limit):
+        try:
+            frame = socket.recv(0 if wait and not number else NOBLOCK)
+        except zmq.Again:
+            return number, None
+        if not judge.take(frame, out):
+            return number, frame
+    return limit, None
+
+
+def publish(writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int) -> int:
+    """Number records and send them, a frame for each instrument (`FrameWriter.publish`); how many frames."""
+    if NATIVE:
+        return writer.publish(socket, records, schema, now_ns)
+    return publish_by_calls(writer, socket, records, schema, now_ns)
+
+
+def publish_by_calls(
+    writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int
+) -> int:
+    """`publish`, through pyzmq."""
+    frames = writer.pack(records, schema, now_ns)
+    for frame in frames:
+        socket.send(frame, NOBLOCK)
+    return len(frames)
+
+
+__all__ = ["NATIVE", "native", "publish", "publish_by_calls", "receive", "receive_by_calls"]

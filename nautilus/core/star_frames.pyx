@@ -1,0 +1,351 @@
+"""Python face of the judge of star frames; the judgement is inline in star_frames.pxd."""
+
+import errno
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_INCREF, PyObject
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
+
+cimport numpy as cnp
+
+from nautilus.core.hashmap cimport map_close, map_find, map_open, map_put
+from nautilus.core.zmq_calls cimport ZMQ_DONTWAIT, failure, socket_of, zmq_calls, zmq_message_t
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    # As numpy's own declaration, but the last argument may be NULL.
+    cnp.ndarray PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, cnp.npy_intp* dims, cnp.npy_intp* strides,
+                                     void* data, int flags, PyObject* obj)
+
+cdef enum:
+    NEXT = 0                    # what the last message received is, beside an errno above 0
+    OTHER = -1
+    FULL = -2
+
+cdef int AGAIN = errno.EAGAIN
+cdef int INTERRUPTED = errno.EINTR
+
+
+cdef class FrameJudge:
+    """One thread at a time. Takes the frames that are next in their streams; whatever else comes is handed back.
+
+    Parameters
+    ----------
+    capacity : int
+        Streams of an epoch; 1 to 2^24.
+
+    Attributes
+    ----------
+    other : bytes or None
+        The frame at which the last `drain` or `drain_into` ended, that the caller is to judge; None: there was none.
+    """
+
+    def __cinit__(self, uint32_t capacity=1 << 16):
+        if not 1 <= capacity <= 1 << 24:
+            raise ValueError(f"FrameJudge: capacity {capacity}; expected 1 to {1 << 24}")
+        if map_open(&self._table.places, capacity) != 0:
+            raise MemoryError("FrameJudge: no memory for its table")
+        self._tokens, self._dtypes = [], []
+
+    def __dealloc__(self):
+        cdef int place
+        if self._open:
+            for place in range(STAR_BATCH):
+                zmq_calls.msg_close(&self._messages[place])
+        map_close(&self._table.places)
+        free(self._table.rows)
+
+    def enter(self, uint64_t epoch):
+        """Forget every stream: from here on frames of this epoch are judged."""
+        capacity = self._table.places.max_entries
+        map_close(&self._table.places)
+        self._table.count = self._table.last = 0
+        self._table.epoch = epoch
+        self._tokens, self._dtypes = [], []
+        if map_open(&self._table.places, capacity) != 0:
+            raise MemoryError("FrameJudge: no memory for its table")
+
+    def join(self, uint64_t stream, uint64_t expected, int schema, int version, cnp.dtype dtype not None, token):
+        """Judge a stream from here on; its index, or -1 where there is no room for it.
+
+        Parameters
+        ----------
+        stream, expected : int
+            Number of the stream, 1 or more, and the sequence that is due.
+        schema, version : int
+            Of its records, as frames state them.
+        dtype : numpy.dtype
+            Of its records, without Python objects.
+        token : object
+            Handed out beside the records of each frame.
+
+        Raises
+        ------
+        ValueError
+            The stream is known already, or one of the others is out of range.
+        """
+        cdef star_row_t* row
+        if stream == 0 or expected == 0 or not (0 <= schema < 1 << 16 and 0 <= version < 1 << 16):
+            raise ValueError(f"FrameJudge.join: stream {stream}, expected {expected}, schema {schema}, version {version}")
+        if dtype.hasobject or dtype.itemsize == 0:
+            raise ValueError(f"FrameJudge.join: records of {dtype}; expected packed ones without objects")
+        if map_find(&self._table.places, stream) is not NULL:
+            raise ValueError(f"FrameJudge.join: stream {stream:#x} is known")
+        if self._table.count == self._table.room and self._grow() != 0:
+            raise MemoryError("FrameJudge: no memory for its rows")
+        if map_put(&self._table.places, stream, self._table.count + 1) != 0:
+            return -1
+        row = self._table.rows + self._table.count
+        row.stream, row.expected, row.delivered, row.held = stream, expected, 0, 0
+        row.layout = <uint64_t>STAR_MAGIC | <uint64_t>schema << 32 | <uint64_t>version << 48
+        row.record_size = dtype.itemsize
+        self._tokens.append(token)
+        self._dtypes.append(dtype)
+        self._table.count += 1
+        return self._table.count - 1
+
+    cdef int _grow(self) noexcept:
+        cdef uint32_t room = 2 * self._table.room if self._table.room else 16
+        cdef void* rows = realloc(self._table.rows, room * sizeof(star_row_t))
+        if rows is NULL:
+            return -1
+        self._table.rows, self._table.room = <star_row_t*>rows, room
+        return 0
+
+    def expect(self, uint32_t index, uint64_t sequence):
+        """The stream goes on with this sequence. ValueError: no such stream."""
+        self._row(index).expected = sequence
+
+    def hold(self, uint32_t index, bint held):
+        """While a stream is held every frame of it is handed back. ValueError: no such stream."""
+        self._row(index).held = held
+
+    def expected(self, uint32_t index):
+        """The sequence that is due. ValueError: no such stream."""
+        return self._row(index).expected
+
+    def delivered_of(self, uint32_t index):
+        """Records of a stream that were taken here. ValueError: no such stream."""
+        return self._row(index).delivered
+
+    def take(self, bytes frame not None, list out not None):
+        """Whether this is the next frame of a known stream; (token, records) is then added to `out`.
+
+        The records are a view of the frame, read-only. It is the same judgement, whatever way the frame came by.
+        """
+        cdef uint32_t count
+        cdef star_row_t* row = star_judge(&self._table, frame, len(frame), &count)
+        cdef cnp.ndarray records
+        if row is NULL:
+            return False
+        records = self._array(row, count, <char*><const char*>frame + STAR_HEADER)
+        cnp.set_array_base(records, frame)
+        star_take(&self._table, row, count)
+        out.append((<object>self._tokens[row - self._table.rows], records))
+        return True
+
+    def drain(self, socket, list out not None, int limit=64, bint wait=False):
+        """Take at most `limit` frames out of a ZeroMQ socket, the interpreter's lock released; how many were taken.
+
+        Each adds (token, records) to `out`, in the order of arrival; the records are a copy, read-only. Fewer than the
+        limit: the socket is empty, or, where `other` is not None, that frame came and the caller is to judge it.
+
+        Parameters
+        ----------
+        wait : bool
+            For the first frame as long as the socket's RCVTIMEO says; signals are served meanwhile.
+
+        Raises
+        ------
+        zmq.ZMQError
+            The socket is closed, or what else libzmq says (the exception is that of `zmq_calls.fill`).
+        """
+        cdef void* handle = socket_of(socket)
+        cdef int taken = 0, got, place, code, most
+        self._begin()
+        try:
+            while taken < limit:
+                most = min(limit - taken, STAR_BATCH)
+                with nogil:
+                    got = self._receive(handle, most, wait and taken == 0, &code)
+                for place in range(got):
+                    self._append(out, place)
+                taken += got
+                if code == NEXT:
+                    continue
+                if code == OTHER:
+                    self.other = self._frame(got)
+                elif code == INTERRUPTED:
+                    PyErr_CheckSignals()
+                    continue
+                elif code != AGAIN:
+                    raise failure(code)
+                break
+        finally:
+            self._busy = False
+        return taken
+
+    def drain_into(self, socket, records not None, int schema, bint wait=False):
+        """Take frames of one schema straight into an array, as many as there are and have room; how many records.
+
+        Fewer than the array has room for: the socket is empty, the next frame has more than that (`waiting`), or
+        `other` is to be judged, as in `drain`: also a frame that is next, but of another schema, or larger than the
+        whole array.
+
+        Parameters
+        ----------
+        records : numpy.ndarray
+            One-dimensional, contiguous, writable, of the streams' dtype.
+
+        Raises
+        ------
+        ValueError
+            The array is another.
+        zmq.ZMQError
+            As in `drain`.
+        """
+        cdef void* handle = socket_of(socket)
+        cdef uint64_t stored = 0, room
+        cdef uint32_t record_size
+        cdef int code
+        cdef char* to
+        if not isinstance(records, np.ndarray) or records.ndim != 1 or records.dtype.hasobject or not (
+            records.flags.c_contiguous and records.flags.writeable
+        ):
+            raise ValueError("FrameJudge.drain_into: expected a writable array of records that lie side by side")
+        room, record_size, to = len(records), records.dtype.itemsize, <char*>cnp.PyArray_DATA(<cnp.ndarray>records)
+        self._begin()
+        try:
+            while True:
+                with nogil:
+                    code = self._store(handle, to, room, schema, record_size, wait and stored == 0, &stored)
+                if code == OTHER:
+                    self.other = self._frame(0)
+                elif code == INTERRUPTED:
+                    PyErr_CheckSignals()
+                    continue
+                elif code > 0 and code != AGAIN:
+                    raise failure(code)
+                break
+        finally:
+            self._busy = False
+        return stored
+
+    @property
+    def epoch(self):
+        """Whose frames are judged."""
+        return self._table.epoch
+
+    @property
+    def delivered(self):
+        """Records taken, of all epochs."""
+        return self._table.delivered
+
+    @property
+    def frames(self):
+        """Frames taken, of all epochs."""
+        return self._table.frames
+
+    @property
+    def waiting(self):
+        """A frame was received that had no room in an array; the next call begins with it."""
+        return self._carried
+
+    def __len__(self):
+        return self._table.count
+
+    cdef int _begin(self) except -1:
+        cdef int place
+        if self._busy:
+            raise RuntimeError("FrameJudge: two threads at once; expected one")
+        if not self._open:
+            for place in range(STAR_BATCH):
+                zmq_calls.msg_init(&self._messages[place])
+            self._open = True
+        self._busy = True
+        self.other = None
+        return 0
+
+    cdef int _receive(self, void* handle, int most, bint wait, int* code) noexcept nogil:
+        """How many messages were taken; what ended it in `code`."""
+        cdef int got = 0
+        cdef uint32_t count
+        cdef star_row_t* row
+        cdef zmq_message_t* message
+        code[0] = NEXT
+        while got < most:
+            message = &self._messages[got]
+            if self._carried:
+                self._carried = False
+            elif zmq_calls.msg_recv(message, handle, 0 if wait and got == 0 else ZMQ_DONTWAIT) < 0:
+                code[0] = zmq_calls.error()
+                break
+            row = star_judge(&self._table, <unsigned char*>zmq_calls.msg_data(message), zmq_calls.msg_size(message),
+                             &count)
+            if row is NULL:
+                code[0] = OTHER
+                break
+            star_take(&self._table, row, count)
+            self._rows[got] = <uint32_t>(row - self._table.rows)
+            got += 1
+        return got
+
+    cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, bint wait,
+                    uint64_t* stored) noexcept nogil:
+        cdef zmq_message_t* message = &self._messages[0]
+        cdef unsigned char* frame
+        cdef uint32_t count
+        cdef star_row_t* row
+        while stored[0] < room:
+            if self._carried:
+                self._carried = False
+            elif zmq_calls.msg_recv(message, handle, 0 if wait and stored[0] == 0 else ZMQ_DONTWAIT) < 0:
+                return zmq_calls.error()
+            frame = <unsigned char*>zmq_calls.msg_data(message)
+            row = star_judge(&self._table, frame, zmq_calls.msg_size(message), &count)
+            if row is NULL or row.record_size != record_size or (row.layout >> 32 & 0xFFFF) != schema or count > room:
+                return OTHER
+            if count > room - stored[0]:
+                self._carried = True
+                return FULL
+            memcpy(to + stored[0] * record_size, frame + STAR_HEADER, <size_t>count * record_size)
+            star_take(&self._table, row, count)
+            stored[0] += count
+        return FULL
+
+    cdef int _append(self, list out, int place) except -1:
+        """Hand out a message that was taken, and let go of it."""
+        cdef zmq_message_t* message = &self._messages[place]
+        cdef star_row_t* row = self._table.rows + self._rows[place]
+        cdef size_t size = zmq_calls.msg_size(message) - STAR_HEADER
+        cdef cnp.ndarray records = self._array(row, size // row.record_size, NULL)
+        memcpy(cnp.PyArray_DATA(records), <char*>zmq_calls.msg_data(message) + STAR_HEADER, size)
+        cnp.PyArray_CLEARFLAGS(records, cnp.NPY_ARRAY_WRITEABLE)
+        out.append((<object>self._tokens[self._rows[place]], records))
+        zmq_calls.msg_close(message)
+        zmq_calls.msg_init(message)
+        return 0
+
+    cdef cnp.ndarray _array(self, star_row_t* row, uint32_t count, char* data):
+        """An array of records: of its own, or read-only on the data of somebody else."""
+        cdef cnp.npy_intp length = count
+        cdef cnp.dtype dtype = self._dtypes[row - self._table.rows]
+        Py_INCREF(dtype)              # which the new array takes
+        return PyArray_NewFromDescr(<type>cnp.ndarray, dtype, 1, &length, NULL, data, 0, NULL)
+
+    cdef bytes _frame(self, int place):
+        cdef zmq_message_t* message = &self._messages[place]
+        frame = (<char*>zmq_calls.msg_data(message))[:zmq_calls.msg_size(message)]
+        zmq_calls.msg_close(message)
+        zmq_calls.msg_init(message)
+        return frame
+
+    cdef star_row_t* _row(self, uint32_t index) except NULL:
+        if index >= self._table.count:
+            raise ValueError(f"FrameJudge: stream {index}; expected less than {self._table.count}")
+        return self._table.rows + index
