@@ -72,6 +72,10 @@ COUNTED = (*SETTLED, "malformed")
 SNAPSHOT = int(FrameFlag.SNAPSHOT)
 TURN = 4096
 """Frames that a slow reader takes in at a time."""
+NEVER = 1 << 62
+PULSE_MS, SILENCE_MS, CONNECT_MS = 25, 100, 100
+"""Over TCP with a replayer: between signs of life, how long none may come, and how long an attempt to connect takes.
+Without them the kernel waits twice as long each time, and after a silence of a second goes on half a second late."""
 Batch = tuple[Topic, Records]
 
 
@@ -197,7 +201,11 @@ class Subscriber(Recovery):
         self._policy: Policy = policy
         self._capacity = capacity
         self._queue = ReaderQueue() if policy != "queue" else None
-        self._heartbeat_ns, self._beat_ns = heartbeat_ns, 0
+        self._heartbeat_ns = heartbeat_ns
+        # When the last heartbeat was sent, as far as can be told: when it came, less the time that it took beyond the
+        # quickest one. One that waited in a queue, as behind a partition, is as old as what came before it.
+        self._beat_ns = self._arrived_ns = self._sent_ns = 0
+        self._least_ns = NEVER
         # Instruments of each kind; None: all.
         self._filters: dict[int, set[int] | None] = {}
         self._tally = Tally(counters, "star", self, COUNTED)
@@ -214,17 +222,24 @@ class Subscriber(Recovery):
             # The heartbeat last: when the publisher takes it in, it has taken in the others.
             self.socket.setsockopt(zmq.SUBSCRIBE, bytes((HEARTBEAT,)))
             for endpoint in checked_endpoints(endpoints or ()):
-                self.socket.connect(endpoint)
+                self._dial(self.socket, endpoint)
             if replay is not None:
                 self._replies = new_socket(context, zmq.DEALER)
                 self.sockets.append(self._replies)
                 self._replies.setsockopt(zmq.SNDHWM, 1_000)
                 for endpoint in checked_endpoints(replay):
-                    self._replies.connect(endpoint)
+                    self._dial(self._replies, endpoint)
         except BaseException:
             for socket in self.sockets:
                 socket.close()
             raise
+
+    def _dial(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
+        if self.asks and endpoint.startswith("tcp:"):
+            socket.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
+            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
+            socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+        socket.connect(endpoint)
 
     # What it reads.
 
@@ -372,7 +387,7 @@ class Subscriber(Recovery):
 
     def _take_apart(self, frame: bytes, now_ns: int, *, asked: bool = True) -> None:
         """Judge a frame in full, and take in what it brings. asked: it came because it was subscribed to."""
-        _, magic, schema, version, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
+        _, magic, schema, version, size, count, epoch, stream, first, sent_ns = HEADER.unpack_from(frame)
         whole = magic == MAGIC and len(frame) == HEADER_BYTES + size * count
         if not whole or not 0 < first < MOST or not epoch < MOST:
             self.malformed += 1
@@ -387,7 +402,8 @@ class Subscriber(Recovery):
         if not self.admits(epoch, frame, now_ns):
             return
         if stream == HEARTBEAT_STREAM:
-            self._heartbeat(frame, schema, size, first, now_ns)
+            if self._heartbeat(frame, schema, size, first, now_ns):
+                self._beat(sent_ns, now_ns)
             return
         if not self.wants(stream):
             if asked:
@@ -398,14 +414,23 @@ class Subscriber(Recovery):
         known = schema == layout.kind and version >= layout.version and size >= layout.record_size
         self.take(stream, first, count, frame if known else None, flags, now_ns)
 
-    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> None:
+    def _beat(self, sent_ns: int, now_ns: int) -> None:
+        took_ns = now_ns - sent_ns
+        if sent_ns < self._sent_ns:  # its clock was set back
+            self._least_ns = NEVER
+        # Clocks drift, so it may grow by a thousandth of the time that passes.
+        self._least_ns = min(took_ns, self._least_ns + (now_ns - self._arrived_ns) // 1_000)
+        self._arrived_ns, self._sent_ns = now_ns, sent_ns
+        self._beat_ns = now_ns - (took_ns - self._least_ns)
+
+    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> bool:
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
-            return
+            return False
         rows: Rows = np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2)
         if (rows[:, 1] >= MOST).any():
             self.malformed += 1
-            return
+            return False
         # A stream of which it says nothing new has had no frame since the last one.
         changed = [row for row in changed_rows(rows, self._told) if self.wants(row[0])]
         self.take_lasts(changed, now_ns)
@@ -414,8 +439,8 @@ class Subscriber(Recovery):
         self._told = rows
         self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
-        self._beat_ns = now_ns
         self._table.put("epoch", self.epoch)
+        return True
 
     # What becomes of it: see `Recovery`.
 
@@ -469,6 +494,7 @@ class Subscriber(Recovery):
         """A later life of the publisher begins."""
         self._table.clear()
         self._told = NO_ROWS
+        self._least_ns = NEVER
         self._by_key.clear()
         if before and self._on_epoch is not None:
             self._on_epoch(before, epoch)
@@ -536,7 +562,7 @@ class Subscriber(Recovery):
         return {stream: joined for stream, (joined, _, _) in self.positions().items()}
 
     def is_stale(self, now_ns: int) -> bool:
-        """Whether the publisher has been silent for three heartbeats, by `timer`: what it said may be out of date."""
+        """Whether nothing sent within the last three heartbeats has come, by `timer`: all may be out of date."""
         return now_ns - self._beat_ns > 3 * self._heartbeat_ns
 
     def last_value(self, topic: Topic, instrument_id: int) -> Records | None:

@@ -5,6 +5,7 @@ The order "state" is answered with counts as JSON, "renew" closes what the proce
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +13,10 @@ from typing import Any
 import numpy as np
 
 from nautilus.bus import Delivery, Mesh, MessageKind, Publisher, Subscriber, make_context
+from nautilus.bus.backlog import FrameBuffer
+from nautilus.bus.base import FrameFlag
+from nautilus.bus.replayer import Replayer
+from nautilus.bus.subscriber import Batch, flags_of_batch
 from nautilus.core.clock import now_ns
 from nautilus.core.types import QUOTE
 from nautilus.model.enums import Priority
@@ -49,6 +54,8 @@ class Endless(Role):
             self.close()  # with its context, whose end waits until the ports are free
             self.context = make_context()
             self.open()
+        # What is free but kept by the allocator is no growth.
+        ctypes.CDLL(None).malloc_trim(0)
         return json.dumps(self.state())
 
     def settled(self) -> bool:
@@ -62,7 +69,8 @@ class Endless(Role):
 class Hub(Endless):
     """Publishes packed frames on a schedule.
 
-    Settings: `endpoints`, `instruments`, `packed` (records a frame), `rate` (records a second), `records` (in all).
+    Settings: `endpoints`, `replay`, `instruments`, `packed` (records a frame), `rate` (records a second), `records` (in
+    all).
     """
 
     def open(self) -> None:
@@ -73,13 +81,21 @@ class Hub(Endless):
         for instrument, frame in enumerate(self.frames, 1):
             frame["instrument_id"] = instrument
             frame["update_id"] = np.arange(1, count + 1)
-        self.publisher = Publisher(self.context, self.settings["endpoints"], epoch=now_ns(), clock=self.clock)
+        # 1,024 frames of 16 kB: full long before memory counts.
+        buffer, epoch = FrameBuffer(1024), now_ns()
+        self.publisher = Publisher(
+            self.context, self.settings["endpoints"], epoch=epoch, clock=self.clock, buffer=buffer, high_water=1_000
+        )
+        self.replayer = Replayer(self.context, self.settings["replay"], epoch=epoch, clock=self.clock, frames=buffer)
 
     def sockets(self) -> Iterable[Any]:
-        return (self.publisher.socket,)
+        return (self.publisher.socket, self.replayer.socket)
 
     def turn(self) -> None:
         self.publisher.poll(self.clock())
+        for _ in range(20):
+            if not self.replayer.poll():
+                break
         packed = self.settings["packed"]
         due = min(self.settings["records"], (now_ns() - self.begun_ns) * self.settings["rate"] // 1_000_000_000)
         for _ in range(min(BURST, max(0, due - self.sent) // packed)):
@@ -92,34 +108,45 @@ class Hub(Endless):
         return {"sent": self.sent, "lasts": list(self.publisher.last_sequences().items())}
 
     def shut(self) -> None:
+        self.replayer.close()
         self.publisher.close()
 
 
 class Reader(Endless):
-    """Reads and judges the numbers in the records. Setting: `endpoint`."""
+    """Reads and judges the numbers in the records. Settings: `endpoint`, `replay`."""
 
     def open(self) -> None:
         self.expected: dict[int, int] = {}
         self.told: dict[int, list[int]] = {}
         self.wrong = 0
         self.subscriber = Subscriber(
-            self.context, self.settings["endpoint"], [QUOTES], clock=self.clock, on_gap=self._on_gap
+            self.context,
+            self.settings["endpoint"],
+            [QUOTES],
+            clock=self.clock,
+            on_gap=self._on_gap,
+            replay=self.settings["replay"],
         )
 
     def _on_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         self.told.setdefault(stream & 0xFFFFFFFF, []).append(last - first + 1)
 
     def sockets(self) -> Iterable[Any]:
-        return (self.subscriber.socket,)
+        return self.subscriber.sockets
 
     def turn(self) -> None:
         self._take(self.subscriber.drain(256))
-        while self.subscriber.touched:
+        while self.subscriber.socket in self.subscriber.touched:
             self._take(self.subscriber.drain(256))
 
-    def _take(self, found: list[tuple[Topic, Records]]) -> None:
-        for _, records in found:
+    def _take(self, found: list[Batch]) -> None:
+        for batch in found:
+            records = batch[1]
             instrument, numbers = int(records["instrument_id"][0]), records["update_id"]
+            if flags_of_batch(batch) & int(FrameFlag.SNAPSHOT):
+                self.expected[instrument] = int(numbers[-1]) + 1
+                self.told[instrument] = []
+                continue
             first, last = int(numbers[0]), int(numbers[-1])
             missing = first - self.expected.get(instrument, first)
             # What was passed over has been told by now; a gap may also have come without any record behind it yet.
@@ -134,6 +161,7 @@ class Reader(Endless):
         return {
             "delivered": subscriber.delivered,
             "lost": subscriber.lost,
+            "recovered": subscriber.recovered,
             "wrong": self.wrong + subscriber.malformed + subscriber.unknown,
             "known": [[stream, last] for stream, (_, _, last) in subscriber.positions().items()],
         }

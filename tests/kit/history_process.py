@@ -30,7 +30,7 @@ ROLES = {
     "reader": "tests.kit.history_star_roles:Reader",
     "mesh": "tests.kit.history_mesh_roles:MeshNode",
 }
-PATIENCE_NS = 240_000_000_000
+PATIENCE_NS = int(os.environ.get("NAUTILUS_PATIENCE", "240")) * 1_000_000_000
 """For what is to come about on a machine that does much else."""
 
 
