@@ -309,9 +309,9 @@ class _PlainEnd(_End):
                 with suppress(zmq.Again):
                     self.socket.send(message, zmq.NOBLOCK)
         else:
-            while self.socket.get(zmq.EVENTS) & zmq.POLLIN:
+            while self.socket.poll(0):
                 self.take(self.socket.recv_multipart(zmq.NOBLOCK)[-1])
-        while self.monitor is not None and self.monitor.get(zmq.EVENTS) & zmq.POLLIN:
+        while self.monitor is not None and self.monitor.poll(0):
             parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))
             self.silences.append(now_ns())
 
