@@ -49,6 +49,21 @@ def native() -> bool:
 
 
 NATIVE = native()
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of glibc's mallopt
+
+
+def keep_memory(spare_bytes: int = 64 << 20) -> bool:
+    """Let this process keep what it frees, up to so many bytes, instead of giving the pages back at once.
+
+    The buffers of frames come and go by the megabyte: each page that was given back is cleared by the system and
+    faulted in again. False: the C library is none that can be told so.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    wanted = ((_TRIM_THRESHOLD, spare_bytes), (_MMAP_THRESHOLD, min(spare_bytes, 32 << 20)), (_TOP_PAD, spare_bytes // 4))
+    return all([bool(mallopt(option, value)) for option, value in wanted])
 
 
 def receive(
@@ -97,4 +112,4 @@ def publish_by_calls(
     return len(frames)
 
 
-__all__ = ["NATIVE", "native", "publish", "publish_by_calls", "receive", "receive_by_calls"]
+__all__ = ["NATIVE", "keep_memory", "native", "publish", "publish_by_calls", "receive", "receive_by_calls"]

@@ -13,7 +13,7 @@ frame: what follows is judged after the subscriber has said where the streams st
 The whole of the layout stands in `nautilus.bus.base`.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cimport numpy as cnp
 
@@ -126,10 +126,11 @@ cdef class FrameJudge:
 
     cdef int _begin(self) except -1
     cdef int _receive(self, void* handle, int most, bint wait, int* code) noexcept nogil
-    cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, bint wait,
-                    uint64_t* stored) noexcept nogil
+    cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, int wait,
+                    int64_t* times, uint64_t* stored) noexcept nogil
     cdef int _grow(self) noexcept
     cdef cnp.ndarray _array(self, star_row_t* row, uint32_t count, char* data)
+    cdef uint64_t _into(self, socket, records, arrivals, int schema, int wait) except? 1
     cdef int _append(self, list out, int place) except -1
     cdef bytes _frame(self, int place)
     cdef star_row_t* _row(self, uint32_t index) except NULL

@@ -31,6 +31,8 @@ class FrameJudge:
         """Take at most `limit` frames out of a ZeroMQ socket; how many were taken. ZMQError: the socket is closed."""
     def drain_into(self, socket: Any, records: np.ndarray, schema: int, wait: bool = False) -> int:
         """Take frames of one schema straight into an array; how many records. ValueError: the array is another."""
+    def collect(self, socket: Any, records: np.ndarray, arrivals: np.ndarray, schema: int) -> int:
+        """As `drain_into`, but until the array is full or nothing has come for RCVTIMEO; when each came."""
     @property
     def epoch(self) -> int: ...
     @property

@@ -4,12 +4,13 @@ import errno
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_INCREF, PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 cimport numpy as cnp
 
+from nautilus.core.clock cimport clock_now_ns
 from nautilus.core.hashmap cimport map_close, map_find, map_open, map_put
 from nautilus.core.zmq_calls cimport ZMQ_DONTWAIT, failure, socket_of, zmq_calls, zmq_message_t
 
@@ -27,8 +28,20 @@ cdef enum:
     OTHER = -1
     FULL = -2
 
+cdef enum:
+    WAIT_NEVER = 0
+    WAIT_FIRST = 1
+    WAIT_EACH = 2
+
 cdef int AGAIN = errno.EAGAIN
 cdef int INTERRUPTED = errno.EINTR
+
+
+cdef inline bint fillable(cnp.ndarray array):
+    return (
+        cnp.PyArray_NDIM(array) == 1 and cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_ISWRITEABLE(array)
+        and not array.dtype.hasobject
+    )
 
 
 cdef class FrameJudge:
@@ -201,6 +214,8 @@ cdef class FrameJudge:
         ----------
         records : numpy.ndarray
             One-dimensional, contiguous, writable, of the streams' dtype.
+        wait : bool
+            For the first frame as long as the socket's RCVTIMEO says; signals are served meanwhile.
 
         Raises
         ------
@@ -209,21 +224,44 @@ cdef class FrameJudge:
         zmq.ZMQError
             As in `drain`.
         """
+        return self._into(socket, records, None, schema, WAIT_FIRST if wait else WAIT_NEVER)
+
+    def collect(self, socket, records not None, arrivals not None, int schema):
+        """As `drain_into`, but until the array is full, nothing has come for RCVTIMEO, or `other` is to be judged.
+
+        For a thread that does nothing else: each frame is taken as it comes, without a way through the interpreter.
+
+        Parameters
+        ----------
+        arrivals : numpy.ndarray
+            Contiguous, writable, of int64, as long as `records`: when each of them was stored, in nanoseconds since
+            the epoch by the clock of this process.
+        """
+        return self._into(socket, records, arrivals, schema, WAIT_EACH)
+
+    cdef uint64_t _into(self, socket, records, arrivals, int schema, int wait) except? 1:
         cdef void* handle = socket_of(socket)
         cdef uint64_t stored = 0, room
         cdef uint32_t record_size
         cdef int code
         cdef char* to
-        if not isinstance(records, np.ndarray) or records.ndim != 1 or records.dtype.hasobject or not (
-            records.flags.c_contiguous and records.flags.writeable
-        ):
-            raise ValueError("FrameJudge.drain_into: expected a writable array of records that lie side by side")
-        room, record_size, to = len(records), records.dtype.itemsize, <char*>cnp.PyArray_DATA(<cnp.ndarray>records)
+        cdef int64_t* times = NULL
+        if not isinstance(records, cnp.ndarray) or not fillable(<cnp.ndarray>records):
+            raise ValueError("FrameJudge: expected a writable array of records that lie side by side")
+        room = cnp.PyArray_DIM(<cnp.ndarray>records, 0)
+        record_size = cnp.PyArray_ITEMSIZE(<cnp.ndarray>records)
+        to = <char*>cnp.PyArray_DATA(<cnp.ndarray>records)
+        if arrivals is not None:
+            if not isinstance(arrivals, cnp.ndarray) or not fillable(<cnp.ndarray>arrivals) or (
+                cnp.PyArray_TYPE(<cnp.ndarray>arrivals) != cnp.NPY_INT64 or len(arrivals) != room
+            ):
+                raise ValueError(f"FrameJudge: expected a writable array of {room} int64 for the times")
+            times = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>arrivals)
         self._begin()
         try:
             while True:
                 with nogil:
-                    code = self._store(handle, to, room, schema, record_size, wait and stored == 0, &stored)
+                    code = self._store(handle, to, room, schema, record_size, wait, times, &stored)
                 if code == OTHER:
                     self.other = self._frame(0)
                 elif code == INTERRUPTED:
@@ -295,16 +333,20 @@ cdef class FrameJudge:
             got += 1
         return got
 
-    cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, bint wait,
-                    uint64_t* stored) noexcept nogil:
+    cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, int wait,
+                    int64_t* times, uint64_t* stored) noexcept nogil:
         cdef zmq_message_t* message = &self._messages[0]
         cdef unsigned char* frame
-        cdef uint32_t count
+        cdef uint32_t count, i
+        cdef int64_t now_ns
         cdef star_row_t* row
+        cdef int flags = ZMQ_DONTWAIT
+        if wait == WAIT_EACH or wait == WAIT_FIRST and stored[0] == 0:
+            flags = 0
         while stored[0] < room:
             if self._carried:
                 self._carried = False
-            elif zmq_calls.msg_recv(message, handle, 0 if wait and stored[0] == 0 else ZMQ_DONTWAIT) < 0:
+            elif zmq_calls.msg_recv(message, handle, flags) < 0:
                 return zmq_calls.error()
             frame = <unsigned char*>zmq_calls.msg_data(message)
             row = star_judge(&self._table, frame, zmq_calls.msg_size(message), &count)
@@ -315,7 +357,13 @@ cdef class FrameJudge:
                 return FULL
             memcpy(to + stored[0] * record_size, frame + STAR_HEADER, <size_t>count * record_size)
             star_take(&self._table, row, count)
+            if times is not NULL:
+                now_ns = clock_now_ns()
+                for i in range(count):
+                    times[stored[0] + i] = now_ns
             stored[0] += count
+            if wait == WAIT_FIRST:
+                flags = ZMQ_DONTWAIT
         return FULL
 
     cdef int _append(self, list out, int place) except -1:
