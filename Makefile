@@ -27,7 +27,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build kernel-so run test check perf debug soak drift differential clean help format
+.PHONY: build kernel-so run test check perf debug soak history drift differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -187,6 +187,10 @@ endurance: build .venv/.tested
 ## soak     the property tests with many more seeds: make soak [SEEDS=200]
 soak: build .venv/.tested
 	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 $(TESTS) $(ARGS)
+
+## history  the bus under faults, what its processes wrote judged: make history [SEEDS=200] (docs/bus-proof.md)
+history: build .venv/.tested
+	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 tests/integration/test_bus_history.py $(ARGS)
 
 ## drift    10^8 fills whose money must add up to the last unit (some minutes): make drift [FILLS=100000000]
 drift: build .venv/.tested

@@ -4,28 +4,38 @@ The bus knows processes and streams; names of engines it carries, and does not r
 sockets and calls; nothing here waits, starts a thread, or raises for what came over the wire.
 """
 
-from nautilus.bus.base import EndpointError, TopicError, make_context, stream_id
+from nautilus.bus.backlog import FrameBuffer
+from nautilus.bus.base import EndpointError, FrameFlag, TopicError, make_context, replay_endpoint, stream_id
 from nautilus.bus.client import BusClient
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
+from nautilus.bus.liveness import PeerChange, Standing
 from nautilus.bus.mesh import Mesh, MeshError
 from nautilus.bus.publisher import Publisher
+from nautilus.bus.replayer import Replayer
 from nautilus.bus.routing import RoutingTable
-from nautilus.bus.subscriber import Subscriber
+from nautilus.bus.subscriber import Marked, Subscriber
 
 __all__ = [
     "BusClient",
     "DeadLetter",
     "Delivery",
     "EndpointError",
+    "FrameBuffer",
+    "FrameFlag",
+    "Marked",
     "Mesh",
     "MeshError",
     "MessageKind",
+    "PeerChange",
     "PeerState",
     "Publisher",
+    "Replayer",
     "RoutingTable",
+    "Standing",
     "Subscriber",
     "TopicError",
     "error_fields",
     "make_context",
+    "replay_endpoint",
     "stream_id",
 ]

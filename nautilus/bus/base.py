@@ -12,13 +12,17 @@ A frame of the star is one ZeroMQ frame: a header of 64 bytes, then `count` pack
     32  stream          u64 kind << 32 | instrument_id
     40  first_sequence  u64 of the first record; records of a stream are numbered from 1 in each epoch
     48  publish_ns      i64
-    56  reserved        8 zero bytes
+    56  flags           u32, see `FrameFlag`
+    60  reserved        4 zero bytes
+
+Frames of kind 255 are heartbeats, those of kind 254 answers of the replayer (`nautilus.bus.requests`).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from enum import IntFlag
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -35,8 +39,27 @@ HEARTBEAT: Final = 255
 """Kind and schema of a heartbeat; its records are `LAST`: stream u64, last_sequence u64, for every stream."""
 HEARTBEAT_STREAM: Final = HEARTBEAT << 32
 LAST: Final = struct.Struct("<QQ")
+ANSWER: Final = 254
+"""Kind of an answer of the replayer."""
+ANSWER_STREAM: Final = ANSWER << 32
+FLAGS_AT: Final = 56
+"""Where the flags of a frame begin."""
+MOST: Final = 1 << 62
+"""Larger numbers are no sequences and no epochs: whatever is added to one has room in 64 bits."""
 MAX_PATH_BYTES: Final = 100
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class FrameFlag(IntFlag):
+    """Bits of the flags of a frame.
+
+    SNAPSHOT: its records are the image of the stream as of `first_sequence` (inclusive), whatever their number; a
+    reader replaces what it has of it. REPLAYED: sent again at a reader's request. STALE: its source has fallen silent.
+    """
+
+    SNAPSHOT = 1
+    REPLAYED = 2
+    STALE = 4
 
 
 class EndpointError(BusError):
@@ -87,6 +110,27 @@ def stream_id(kind: int, instrument_id: int) -> int:
 def topic_bytes(kind: int, instrument_id: int) -> bytes:
     """The eight bytes in front of a frame."""
     return bytes((kind, 0, 0, 0)) + instrument_id.to_bytes(4, "big")
+
+
+def flags_of(frame: bytes) -> int:
+    """The flags of a frame that has a whole header."""
+    return int.from_bytes(frame[FLAGS_AT : FLAGS_AT + 4], "little")
+
+
+def flagged(frame: bytes, flags: int) -> bytes:
+    """The same frame with these flags."""
+    return b"".join((frame[:FLAGS_AT], flags.to_bytes(4, "little"), frame[FLAGS_AT + 4 :]))
+
+
+def replay_endpoint(endpoint: str) -> str:
+    """Where the replayer of a star listens: ``<path>.replay``, or the next TCP port."""
+    scheme, _, rest = endpoint.partition("://")
+    if scheme != "tcp":
+        return f"{endpoint}.replay"
+    host, _, port = rest.rpartition(":")
+    if not port.isdecimal():
+        raise EndpointError(endpoint, where="replay", expected="a port that is known")
+    return f"tcp://{host}:{int(port) + 1}"
 
 
 def make_context() -> zmq.Context[zmq.Socket[bytes]]:

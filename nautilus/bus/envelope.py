@@ -134,13 +134,21 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class PeerState(msgspec.Struct, frozen=True):
-    """A peer that this process has dialled: whether every connection to it stands, and since when it is so."""
+    """A peer that this process has dialled: whether every connection to it stands, and since when it is so.
+
+    `standing` is the name of a `liveness.Standing`, `cause` says why it is so and `standing_ns` since when; `beat_ns`
+    is how long its application took to answer the last beat, 0 where there was none.
+    """
 
     process: str
     up: bool
     since_ns: int
     pending: int
     """Messages held for it: not acknowledged, or requests without an answer."""
+    standing: str = ""
+    cause: str = ""
+    standing_ns: int = 0
+    beat_ns: int = 0
 
 
 def error_payload(error: Mapping[str, str]) -> bytes:

@@ -24,6 +24,7 @@ from nautilus.bus.envelope import (
 )
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
 from nautilus.bus.node import LateError, Node, ReplyDroppedError
+from nautilus.bus.peers import BEAT_BYTES, beat_answer
 from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, MALFORMED, REFUSED, Verdict
 from nautilus.model.errors import BusError, NautilusError
 
@@ -67,6 +68,8 @@ class Inbox(Node):
                 frame = recv(NOBLOCK)
             except zmq.Again:
                 self.malformed += 1
+                continue
+            if len(frame) == BEAT_BYTES and self._answer_beat(router, identity, frame):
                 continue
             envelope = self._take_envelope(sources, frame, None, out)
             if envelope is None:
@@ -134,6 +137,18 @@ class Inbox(Node):
             self.malformed += 1
         else:
             self._acknowledge(source)
+
+    def _answer_beat(self, router: Router, identity: bytes, frame: bytes) -> bool:
+        """Say that the application reads, where a frame asks for that; False: it is no beat."""
+        answer = beat_answer(frame)
+        if answer is None or router.get(RCVMORE):
+            return False
+        try:
+            router.send(identity, SNDMORE_NOBLOCK)
+            router.send(answer, NOBLOCK)
+        except zmq.ZMQError:  # whoever asked is gone, or reads nothing
+            self.unanswerable += 1
+        return True
 
     def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
         """The streams of a peer that had not dialled before; None where that is nobody this process listens to."""

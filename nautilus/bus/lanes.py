@@ -26,6 +26,11 @@ POLLIN = int(zmq.POLLIN)
 NONE, EVERY = 0, 255
 UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 DOWN = int(zmq.EVENT_DISCONNECTED)
+ACCEPTED = int(zmq.EVENT_CONNECTED)
+CONNECT_MS = 100
+"""Until an attempt to connect is given up: a lost one would be repeated by the kernel only a second later."""
+HANDSHAKE_MS = 2_000
+"""Until a connection over a network on which nothing is said is given up."""
 
 
 class Peer:
@@ -88,12 +93,14 @@ class Router:
 class Monitor:
     """Tells of the connections of a dealer."""
 
-    __slots__ = ("_get", "rank", "socket")
+    __slots__ = ("_get", "accepted", "rank", "socket")
 
     def __init__(self, context: zmq.Context[Any], watched: zmq.Socket[bytes]) -> None:
         self.rank = 4
+        self.accepted = False
+        """The peer's kernel has taken a connection, and nothing was said on it yet."""
         address = f"inproc://monitor.{id(watched):x}"
-        watched.monitor(address, UP | DOWN)
+        watched.monitor(address, UP | DOWN | ACCEPTED)
         self.socket = context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
         # An I/O thread that tells of a change waits for room: there is always some.
@@ -105,8 +112,10 @@ class Monitor:
         """What became of the connection since the last call: True up, False down, in order."""
         found = []
         while self._get(EVENTS) & POLLIN:
-            event = parse_monitor_message(self.socket.recv_multipart(NOBLOCK))
-            found.append(int(event["event"]) == UP)
+            event = int(parse_monitor_message(self.socket.recv_multipart(NOBLOCK))["event"])
+            self.accepted = event == ACCEPTED
+            if not self.accepted:
+                found.append(event == UP)
         return found
 
 
@@ -116,6 +125,7 @@ class Dealer:
     __slots__ = (
         "diverted",
         "forced",
+        "heard",
         "lane",
         "lost",
         "monitor",
@@ -128,7 +138,6 @@ class Dealer:
         "socket",
         "streams",
         "up",
-        "way",
     )
 
     def __init__(
@@ -153,12 +162,12 @@ class Dealer:
         """When the connection came up, went down, or was first tried."""
         self.diverted = self.forced = False
         """What waits goes over other carriers; because the host said so."""
-        self.way = "zmq"
-        """Name of what carries its messages now; "none": nothing."""
         # Inside one process there is nothing that could break, and no event that says that it stands.
         self.up = endpoint.startswith("inproc:")
         self.open_to = EVERY if self.up else NONE
         """A message of this priority, or a smaller one, may go at once: nothing that should go first waits."""
+        self.heard = False
+        """Something was read from it since its peer was looked at last."""
         self.lost = False
         """It stood, and does no longer."""
         self.socket = new_socket(context, zmq.DEALER, urgent=lane == URGENT)
@@ -168,6 +177,9 @@ class Dealer:
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, silence_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TTL, 10 * silence_ms)
+        if endpoint.startswith("tcp:"):
+            self.socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+            self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         self.recv = BackendSocket.recv.__get__(self.socket)
         self.send = BackendSocket.send.__get__(self.socket)
         self.monitor = Monitor(context, self.socket)

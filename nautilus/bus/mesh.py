@@ -36,8 +36,10 @@ from zmq.backend import zmq_poll
 
 from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery, MessageKind
+from nautilus.bus.failover import DOWN_NS, UP_NS
 from nautilus.bus.inbox import Inbox
 from nautilus.bus.lanes import POLLIN, Dealer, Monitor, Router
+from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
 from nautilus.bus.tally import Tally
@@ -98,7 +100,10 @@ class Mesh(Outbox, Inbox):
     fallbacks
         Other carriers, the first usable one first; the mesh closes them.
     fallback_after_ns
-        How long the connection to a peer is down, or not up yet, until what is pending goes over them.
+        How long a path to a peer is down, or not up yet, until what is pending goes over the next one
+        (`nautilus.bus.failover`, `down_ns`).
+    return_after_ns
+        How long a better path has to stand until it is taken again (`up_ns`).
     withhold_ns
         How long it is down until a message that may take none of the usable paths is given up where it keeps one
         waiting that may.
@@ -106,9 +111,11 @@ class Mesh(Outbox, Inbox):
         Called with (peer, priority, first, last): the peer gave these messages up, they will not come.
     on_peer
         Called with (peer, up) when the connections to a dialled peer stand, or stand no longer.
+    on_standing
+        Called with a `PeerChange` when a peer is in another standing, or for another cause: see `liveness`.
     on_path
         Called with (peer, before, after, cause): what carries the messages to it has changed; "zmq", the name of a
-        carrier, or "none". Each lane goes its own way.
+        carrier, or "local" for none. Both lanes go the same way.
     on_restart
         Called with (peer, epoch) when a peer speaks in a new life for the first time (its first one here included);
         before what it says is delivered.
@@ -142,13 +149,15 @@ class Mesh(Outbox, Inbox):
         high_water: int = 1_000,
         retry_ns: int = 50_000_000,
         retry_limit_ns: int = 500_000_000,
-        heartbeat_ms: int = 15,
-        silence_ms: int = 30,
+        heartbeat_ms: int = 10,
+        silence_ms: int = 25,
         fallbacks: Sequence[Carrier] = (),
-        fallback_after_ns: int = 50_000_000,
+        fallback_after_ns: int = DOWN_NS,
+        return_after_ns: int = UP_NS,
         withhold_ns: int = 500_000_000,
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
+        on_standing: Callable[[PeerChange], None] | None = None,
         on_path: Callable[[str, str, str, str], None] | None = None,
         on_restart: Callable[[str, int], None] | None = None,
         on_dead_letters: Callable[[list[DeadLetter]], None] | None = None,
@@ -166,7 +175,9 @@ class Mesh(Outbox, Inbox):
             silence_ms=silence_ms,
             fallbacks=fallbacks,
             fallback_after_ns=fallback_after_ns,
+            return_after_ns=return_after_ns,
             withhold_ns=withhold_ns,
+            counters=counters,
         )
         try:
             self._open_inbox(endpoint, high_water, peers)
@@ -175,6 +186,7 @@ class Mesh(Outbox, Inbox):
             raise
         self.on_gap = on_gap
         self.on_peer = on_peer
+        self.on_standing = on_standing
         self.on_path = on_path
         self.on_restart = on_restart
         self.on_dead_letters = on_dead_letters
@@ -265,6 +277,8 @@ class Mesh(Outbox, Inbox):
         """
         if self._answers_due:
             self._send_answers()
+        if self.sent != self._watched_sent:
+            self._watch_soon(now_ns)
         if now_ns >= self._watch_ns:
             self._watch(now_ns)
         if now_ns >= self._due_ns:

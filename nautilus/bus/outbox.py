@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -20,9 +21,14 @@ from nautilus.bus.envelope import (
     MessageKind,
     PeerState,
 )
+from nautilus.bus.failover import LOCAL, Failover
+from nautilus.bus.failover import ZMQ as SOCKETS
 from nautilus.bus.lanes import EVERY, NOBLOCK, NONE, Dealer
+from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError, Node
+from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
 from nautilus.bus.send_stream import SendStream
+from nautilus.core.counters import Counters
 from nautilus.model.enums import Priority
 
 REQUEST = MessageKind.REQUEST
@@ -32,9 +38,7 @@ FULL_NS = 1_000_000
 PUMP_LIMIT = 16
 """Messages that are sent in one go; the others follow with the next `tick`."""
 LOOK_NS = 10_000_000
-"""Until it is looked again whether a carrier is usable, where none is."""
-WATCH_NS = 50_000_000
-"""Between looks at the state of connections, where their monitors do not call for one."""
+"""Until it is looked again which paths are usable, where the best one is not taken."""
 
 
 class Outbox(Node):
@@ -53,14 +57,25 @@ class Outbox(Node):
         silence_ms: int,
         fallbacks: Sequence[Carrier],
         fallback_after_ns: int,
+        return_after_ns: int,
         withhold_ns: int,
+        counters: Counters | None,
     ) -> None:
         self.generation = 0
         """Moves when `sockets` changes."""
         self.on_peer: Callable[[str, bool], None] | None = None
+        self.on_standing: Callable[[PeerChange], None] | None = None
+        """Called when a peer is in another standing, or for another cause: see `liveness`."""
         self.on_path: Callable[[str, str, str, str], None] | None = None
         self._fallbacks = tuple(fallbacks)
-        self._fallback_after_ns = fallback_after_ns
+        self.paths: dict[str, Failover] = {}
+        """Which path is taken to each peer that was dialled; none here where there are no other carriers."""
+        self._new_failover = partial(
+            Failover,
+            paths=(SOCKETS, *(carrier.name for carrier in self._fallbacks), LOCAL),
+            down_ns=fallback_after_ns,
+            up_ns=return_after_ns,
+        )
         self._withhold_ns = withhold_ns
         self._endpoint = endpoint
         self._pending_limit = pending_limit
@@ -74,9 +89,14 @@ class Outbox(Node):
         self._decode_answer = msgspec.msgpack.Decoder(Answer).decode
         self._last_id = 0
         self._due_ns = NEVER
-        self._watch_ns = 0
+        self._watch_ns = self._watched_sent = 0
         self._unknown: list[int] = []
-        self._peer_up: dict[str, tuple[bool, int]] = {}
+        self._watched = Peers(
+            lambda change: self._tell(self.on_standing, change),
+            lambda peer, up: self._tell(self.on_peer, peer, up),
+            self.touched,
+            counters,
+        )
         # (peer, priority) -> its stream and the dealer it goes over
         self._out: dict[tuple[str, int], tuple[SendStream, Dealer]] = {}
         self._dealers: dict[tuple[str, str], Dealer] = {}
@@ -148,7 +168,8 @@ class Outbox(Node):
             self.touched.discard(dealer.socket)
             dealer.close()
             self.generation += 1
-        self._peer_up.pop(process, None)
+        self._watched.remove(process)
+        self.paths.pop(process, None)
         self._list_sockets()
 
     def _dial(self, process: str, priority: int) -> tuple[SendStream, Dealer]:
@@ -163,7 +184,10 @@ class Outbox(Node):
             dealer.since_ns = now_ns
             self._dealers[process, lane] = dealer
             self._in_lane[lane].append(dealer)
-            self._peer_up.setdefault(process, (dealer.up, now_ns))
+            self._watched.add(dealer, self._endpoint(process, lane), now_ns)
+            if self._fallbacks:
+                paths = self.paths.setdefault(process, self._new_failover("mesh", process, now_ns=now_ns))
+                dealer.diverted = paths.degraded
             for each, stream in streams.items():
                 self._out[process, each] = (stream, dealer)
             self.generation += 1
@@ -195,6 +219,7 @@ class Outbox(Node):
     def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int) -> None:
         recv = dealer.recv
         more = dealer.open_to != EVERY
+        dealer.heard = True
         self.touched.add(dealer.socket)
         for _ in range(limit):
             try:
@@ -202,6 +227,8 @@ class Outbox(Node):
             except zmq.Again:
                 self.touched.discard(dealer.socket)
                 break
+            if len(frame) == BEAT_BYTES and self._watched.take_beat(dealer, frame, self._clock()):
+                continue
             stream = self._take_answer(dealer, frame, out)
             if stream is not None and not stream.held:
                 break  # there is nothing else that this stream waits for
@@ -245,68 +272,72 @@ class Outbox(Node):
         return stream
 
     def _watch(self, now_ns: int) -> None:
-        """Look at the state of every connection."""
-        watch_ns = now_ns + WATCH_NS
+        """Look at the state of every connection, and of every peer."""
+        watch_ns = NEVER
         for dealer in self._dealers.values():
             changes = dealer.monitor.changes()
             if changes:
                 if dealer.up and changes[-1]:
                     # Gone and back between two looks: it may be another life, so the host hears of it all the same.
                     dealer.up, dealer.lost = False, True
-                    self._judge(dealer.peer, now_ns)
+                    self._watched.judge(dealer.peer, now_ns)
                 dealer.lost = not changes[-1] and (dealer.up or dealer.lost or True in changes)
                 if dealer.up != changes[-1]:
                     dealer.since_ns = now_ns
                 dealer.up = changes[-1]
                 dealer.open_to = NONE
-                self._judge(dealer.peer, now_ns)
-                if dealer.up and not dealer.forced:
-                    dealer.diverted = False
-                    self._take_way(dealer, "zmq", "connected")
-                    for stream in dealer.streams.values():
-                        self._send_again(dealer, stream, stream.resume)
-                    self._pump(dealer, now_ns)
-                    self._due_ns = 0
-            if self._fallbacks and not dealer.up and not dealer.diverted:
-                divert_ns = dealer.since_ns + self._fallback_after_ns
-                if divert_ns <= now_ns:
-                    self._divert(dealer, now_ns)
-                else:
-                    watch_ns = min(watch_ns, divert_ns)
-        self._watch_ns = watch_ns
+                self._watched.judge(dealer.peer, now_ns)
+                if dealer.up and not dealer.diverted:
+                    self._return(dealer, now_ns)
+        for peer, paths in self.paths.items():
+            watch_ns = min(watch_ns, self._choose(peer, paths, now_ns))
+        self._watch_ns = min(watch_ns, self._watched.look(now_ns))
+        self._watched_sent = self.sent
 
     def divert(self, process: str, past: bool) -> None:
         """Let what is pending for a peer go past ZeroMQ, over the other carriers, whether that reaches it or not."""
-        now_ns = self._clock()
         for (peer, _), dealer in self._dealers.items():
-            if peer != process or dealer.forced == past:
-                continue
-            dealer.forced = past
-            if past:
-                if not dealer.diverted:
-                    self._divert(dealer, now_ns)
-            elif dealer.up:
-                dealer.diverted = False
-                self._take_way(dealer, "zmq", "allowed")
-                for stream in dealer.streams.values():
-                    self._send_again(dealer, stream, stream.resume)
-                self._pump(dealer, now_ns)
+            if peer == process:
+                dealer.forced = past
+        self._watch_ns = 0
+
+    def _choose(self, peer: str, paths: Failover, now_ns: int) -> int:
+        """Take the path to a peer that the table says; returns when to look again."""
+        dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
+        forced = any(dealer.forced for dealer in dealers)
+        reached = all(dealer.up for dealer in dealers) and not forced
+        paths.report(SOCKETS, reached, now_ns, "connected" if reached else "told to" if forced else "disconnected")
+        for carrier in self._fallbacks:
+            usable = carrier.usable(peer)
+            paths.report(carrier.name, usable, now_ns, "" if usable else getattr(carrier, "cause", ""))
+        change = paths.step(now_ns)
+        if change is not None:
+            for dealer in dealers:
+                dealer.diverted = paths.degraded
+                (self._divert if dealer.diverted else self._return)(dealer, now_ns)
+            self._tell(self.on_path, peer, change.before, change.after, change.cause)
+        return min(paths.due_ns, now_ns + LOOK_NS) if paths.degraded else paths.due_ns
 
     def _divert(self, dealer: Dealer, now_ns: int) -> None:
-        dealer.diverted = True
         for stream in dealer.streams.values():
             self._send_again(dealer, stream, stream.resume)
         self._pump_past(dealer, now_ns)
 
-    def _take_way(self, dealer: Dealer, way: str, cause: str) -> None:
-        before, dealer.way = dealer.way, way
-        if way != before:
-            self._tell(self.on_path, dealer.peer, before, way, cause)
+    def _return(self, dealer: Dealer, now_ns: int) -> None:
+        for stream in dealer.streams.values():
+            self._send_again(dealer, stream, stream.resume)
+        self._pump(dealer, now_ns)
+        self._due_ns = 0
+
+    def _usable(self, peer: str) -> list[Carrier]:
+        """The carriers from the path that is taken downwards, as far as they are usable; all before it are not good."""
+        paths = self.paths[peer]
+        below = paths.paths[paths.paths.index(paths.path) :]
+        return [carrier for carrier in self._fallbacks if carrier.name in below and carrier.usable(peer)]
 
     def _pump_past(self, dealer: Dealer, now_ns: int) -> None:
         """Give other carriers what they take, as `_pump` does for the socket."""
-        usable = [carrier for carrier in self._fallbacks if carrier.usable(dealer.peer)]
-        self._take_way(dealer, usable[0].name if usable else "none", "told to" if dealer.forced else "disconnected")
+        usable = self._usable(dealer.peer)
         if not usable:
             self._due_ns = min(self._due_ns, now_ns + LOOK_NS)
             return
@@ -338,16 +369,23 @@ class Outbox(Node):
         frame = self._encode(envelope)
         paths = envelope.paths if envelope.kind <= REQUEST else ALL
         if paths & AT_ONCE:
-            taken = [carrier.send(dealer.peer, dealer.lane, frame) for carrier in ways(usable, paths)]
+            if dealer.up:
+                self._send_copy(dealer, frame)
+            every = [carrier for carrier in self._fallbacks if carrier.usable(dealer.peer)]
+            taken = [carrier.send(dealer.peer, dealer.lane, frame) for carrier in ways(every, paths)]
             return any(taken)
         return any(carrier.send(dealer.peer, dealer.lane, frame) for carrier in usable if carrier.path & paths)
 
-    def _judge(self, peer: str, now_ns: int) -> None:
-        dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
-        up = any(dealer.up for dealer in dealers) and not any(dealer.lost for dealer in dealers)
-        if up != self._peer_up[peer][0]:
-            self._peer_up[peer] = (up, now_ns)
-            self._tell(self.on_peer, peer, up)
+    def _watch_soon(self, now_ns: int) -> None:
+        """Something was sent: whether it is answered is to be seen."""
+        self._watched_sent = self.sent
+        self._watch_ns = min(self._watch_ns, now_ns + BUSY_WATCH_NS)
+
+    def _send_copy(self, dealer: Dealer, frame: bytes) -> None:
+        """Over the sockets too, for what takes every path."""
+        self.touched.add(dealer.socket)
+        with suppress(zmq.Again):
+            dealer.send(frame, NOBLOCK)
 
     def _work(self, now_ns: int) -> None:
         due_ns = NEVER
@@ -373,7 +411,7 @@ class Outbox(Node):
         envelopes = ask()
         self.retried += stream.retried - before
         if dealer.diverted:
-            usable = [carrier for carrier in self._fallbacks if carrier.usable(dealer.peer)]
+            usable = self._usable(dealer.peer)
             for envelope in envelopes:
                 self._send_past(dealer, envelope, usable)
             return
@@ -386,10 +424,10 @@ class Outbox(Node):
 
     def peers(self) -> dict[str, PeerState]:
         """The peers that were dialled."""
-        pending = dict.fromkeys(self._peer_up, 0)
+        pending = dict.fromkeys(self._watched.names(), 0)
         for (peer, _), (stream, _) in self._out.items():
             pending[peer] += stream.live
-        return {peer: PeerState(peer, up, since_ns, pending[peer]) for peer, (up, since_ns) in self._peer_up.items()}
+        return self._watched.states(pending)
 
     def pending(self) -> int:
         """Messages held: not acknowledged, or requests without an answer."""
@@ -400,6 +438,7 @@ class Outbox(Node):
             self._bury(stream.cut(), peer, "closed")
         for dealer in self._dealers.values():
             dealer.close()
+        self._watched.close()
         for carrier in self._fallbacks:
             carrier.close()
         self._out.clear()

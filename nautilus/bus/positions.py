@@ -30,6 +30,30 @@ def changed_rows(rows: Rows, before: Rows) -> list[list[int]]:
     return [*rows[:common][differ].tolist(), *rows[common:].tolist()]
 
 
+class Ended(NamedTuple):
+    """Where a life of the publisher ended.
+
+    Attributes
+    ----------
+    epoch : 0: nothing is known.
+    lasts : {stream: last sequence that is known}.
+    """
+
+    epoch: int
+    lasts: dict[int, int]
+
+
+def ended_in(table: Mapping[str, int]) -> Ended:
+    """Where the life ended that wrote a publisher's table last: as of its last heartbeat."""
+    lasts = {}
+    for name, value in table.items():
+        part, _, rest = name.partition(".")
+        stream, _, what = rest.partition(".")
+        if part == "hub" and what == "last" and value:
+            lasts[int(stream, 16)] = value
+    return Ended(table.get("hub.epoch", 0), lasts)
+
+
 class PositionTable:
     """The writing side: gauges of one process. Without a table it does nothing.
 
@@ -141,10 +165,12 @@ def lost_between(tables: Iterable[Mapping[str, int]]) -> int:
 __all__ = [
     "CAPACITY",
     "NO_ROWS",
+    "Ended",
     "Lacking",
     "PositionTable",
     "Rows",
     "changed_rows",
+    "ended_in",
     "lacking_between",
     "lost_between",
 ]

@@ -1,4 +1,7 @@
-"""The one publisher of the star, over XPUB. What it guarantees stands in `nautilus.bus.subscriber`."""
+"""The one publisher of the star, over XPUB. What it guarantees stands in `nautilus.bus.subscriber`.
+
+What it keeps of its last frames (`buffer`) is sent again, to who asks, by a `nautilus.bus.replayer.Replayer`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 import zmq
 from zmq.backend import Socket as BackendSocket
 
+from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import (
     HEADER,
     HEARTBEAT,
@@ -25,7 +29,7 @@ from nautilus.bus.base import (
     stream_id,
     topic_bytes,
 )
-from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
+from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.model.records import Records
@@ -40,7 +44,7 @@ _SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
 # The dtypes of the platform are never freed, so their identity names them.
 _BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
 # The header again, in the parts that are the same in each frame of a stream and those that are not.
-_PARTS = struct.Struct("<20sI16sQq8x")
+_PARTS = struct.Struct("<20sI16sQqQ")
 
 
 class _Stream:
@@ -87,6 +91,12 @@ class Publisher:
         Table to keep ``star.published`` (records) and ``star.frames`` in.
     positions
         Table to keep the last sequence of each stream in, for others to compare (`nautilus.bus.positions`).
+    buffer
+        To keep the last frames in.
+
+    Attributes
+    ----------
+    earlier : epoch of an earlier life and {stream: last sequence} as `positions` says; epoch 0: it says nothing.
     """
 
     def __init__(
@@ -100,8 +110,10 @@ class Publisher:
         high_water: int = 10_000,
         counters: Counters | None = None,
         positions: Counters | None = None,
+        buffer: FrameBuffer | None = None,
     ) -> None:
         self.epoch = epoch
+        self.earlier = ended_in(positions.snapshot() if positions is not None else {})
         self.published = 0
         self.frames = 0
         self.heartbeats = 0
@@ -120,6 +132,7 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
+        self._keep = buffer.append if buffer is not None else None
         self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
         bound = []
         try:
@@ -131,8 +144,11 @@ class Publisher:
             raise
         self.endpoints = tuple(bound)
 
-    def publish(self, records: Records) -> int:
-        """Send records, numbered per stream: one frame for each instrument among them. Returns the frames."""
+    def publish(self, records: Records, flags: int = 0) -> int:
+        """Send records, numbered per stream: one frame for each instrument among them. Returns the frames.
+
+        `flags`: STALE where their source has fallen silent, see `FrameFlag`.
+        """
         count = len(records)
         if not count:
             return 0
@@ -140,25 +156,27 @@ class Publisher:
         instruments = records["instrument_id"]
         ids = instruments.tobytes()
         if count == 1 or ids == ids[:4] * count:
-            self._send_frame(layout, ids[:4], records, count)
+            self._send_frame(layout, ids[:4], records, count, flags)
             return 1
         found = dict.fromkeys(instruments.tolist())
         for instrument in found:
             part = records[instruments == instrument]
-            self._send_frame(layout, instrument.to_bytes(4, "little"), part, len(part))
+            self._send_frame(layout, instrument.to_bytes(4, "little"), part, len(part), flags)
         return len(found)
 
-    def _send_frame(self, layout: Layout, instrument: bytes, records: Records, count: int) -> None:
+    def _send_frame(self, layout: Layout, instrument: bytes, records: Records, count: int, flags: int) -> None:
         # The number of the stream in the order of its bytes: as good a key, and it need not be made a number.
         stream = self._by_bytes[layout.kind].get(instrument) or self._begin(layout, instrument)
         lasts, place = self._lasts, stream.place
         last = lasts[place]
         lasts[place] = last + count
-        header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock())
+        header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock(), flags)
         try:
             frame = b"".join((header, records))  # type: ignore[arg-type]
         except TypeError:  # they do not lie side by side
             frame = header + records.tobytes()
+        if self._keep is not None:
+            self._keep(frame)
         self._send(frame, NOBLOCK)
         self.published += count
         self.frames += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from nautilus.bus import DeadLetter
+from nautilus.bus import DeadLetter, PeerChange
 from nautilus.model.topics import Topic
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 
@@ -52,6 +52,7 @@ class BusLog:
     def __init__(self, clock: Callable[[], int] = monotonic_ns) -> None:
         self._dead = _Lines("messages were given up or came late", clock)
         self._gaps = _Lines("gaps in what peers sent", clock)
+        self._peers = _Lines("changes of peers", clock)
         self._star_gaps = _Lines("gaps in market data", clock)
 
     def on_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
@@ -86,9 +87,17 @@ class BusLog:
             fields = {"peer": peer, "priority": priority, "first": first, "last": last}
             _LOGGER.warning("%s gave up messages", peer, extra={"fields": fields})
 
-    def on_peer(self, peer: str, up: bool) -> None:
-        """A peer can be reached, or no longer."""
-        _LOGGER.info("%s is %s", peer, "reachable" if up else "not reachable")
+    def on_standing(self, change: PeerChange) -> None:
+        """A peer is in another standing, or for another cause."""
+        if self._peers.room():
+            fields = {
+                "peer": change.peer,
+                "standing": change.after.name.lower(),
+                "before": change.before.name.lower(),
+                "cause": change.cause,
+                "after_ms": change.after_ns // 1_000_000,
+            }
+            _LOGGER.info("%s is %s: %s", change.peer, fields["standing"], change.cause, extra={"fields": fields})
 
     def on_star_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         """Records of the star are missing."""
@@ -103,5 +112,5 @@ class BusLog:
 
     def flush(self, *, at_once: bool = False) -> None:
         """Say how many lines were left out; to be called now and then, and `at_once` at the end."""
-        for lines in (self._dead, self._gaps, self._star_gaps):
+        for lines in (self._dead, self._gaps, self._peers, self._star_gaps):
             lines.flush(at_once=at_once)

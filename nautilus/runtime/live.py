@@ -22,8 +22,7 @@ from typing import Any, Protocol
 
 import zmq
 
-from nautilus.bus import Mesh, Publisher, Subscriber, make_context
-from nautilus.bus.positions import CAPACITY as POSITIONS
+from nautilus.bus import Mesh, Subscriber, make_context
 from nautilus.bus.routing import Processes
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
@@ -41,6 +40,7 @@ from nautilus.runtime.outlook import Outlook
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
+from nautilus.runtime.star import Hub, subscribe
 
 SAVE_NS = NANOSECONDS
 """Between looks at engines' states, to save what has changed; longer where that takes long."""
@@ -48,6 +48,7 @@ SAVE_SHARE = 50
 LOOK_NS = 100_000_000
 """Between looks at whether the process is ready."""
 FIRST_LOOK_NS = 5_000_000
+NEVER = 1 << 62
 LINGER_NS = NANOSECONDS
 """What engines say last is delivered within this time."""
 FRAMES = 64
@@ -134,10 +135,9 @@ class LiveHost:
         self._bus_log = BusLog()
         self._zmq = make_context()
         self._undo = contextlib.ExitStack()
-        self._publisher: Publisher | None = None
+        self._hub: Hub | None = None
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
-        self._beat_ns = 1 << 62
         self._linger_ns = 0
         self._opened = False
         self.questions = Questions(process)
@@ -165,7 +165,7 @@ class LiveHost:
             self.counters,
             peers=Processes(spec.name for spec in plan.processes),
             on_gap=self._on_gap,
-            on_peer=self._bus_log.on_peer,
+            on_standing=self._bus_log.on_standing,
             on_restart=self._on_restart,
             on_dead_letters=self._bus_log.on_dead_letters,
             **mesh_options,
@@ -174,17 +174,9 @@ class LiveHost:
         self._generation = -1
         names = plan.process(process).engines
         if "marketdata" in names:
-            publisher = Publisher(
-                self._zmq,
-                plan.star,
-                epoch=epoch,
-                clock=self.clock.now_ns,
-                counters=self.counters,
-                positions=Counters(POSITIONS, plan.positions_of(process)),
-            )
-            undo.callback(publisher.close)
-            self._publisher = publisher
-            self._beat_ns = 0
+            self._hub = Hub(plan, process, self._zmq, epoch, self.clock.now_ns, self.counters)
+            undo.callback(self._hub.close)
+            self.loop.set_group([self._hub.socket], self._hub.answer, Rank.CONTROL, self._hub.touched)
         for name in names:
             self.contexts[name] = LiveContext(self, self._build(name), plan, process)
         self.messages = Messages(
@@ -196,7 +188,7 @@ class LiveHost:
             self.mesh,
             self.contexts,
             self.counters,
-            self._publisher.publish if self._publisher is not None else None,
+            self._hub.publish if self._hub is not None else None,
             self._save,
         )
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
@@ -315,11 +307,11 @@ class LiveHost:
             loop.set_group(urgent, self._on_urgent, Rank.URGENT, self.mesh.touched)
             loop.set_group([each for each in sockets if each not in urgent], self._on_mesh, Rank.MESH)
         due_ns = messages.due_ns
-        beat_ns = self._beat_ns
-        loop.turn(due_ns if due_ns < beat_ns else beat_ns, messages.settle)
+        star_ns = self._star_due_ns
+        loop.turn(due_ns if due_ns < star_ns else star_ns, messages.settle)
         now_ns = wall_ns()
-        if now_ns >= self._beat_ns:
-            self._beat()
+        if now_ns >= self._star_due_ns:
+            self._tend_star(now_ns)
         if now_ns >= due_ns:
             messages.tick(now_ns)
         if self._linger_ns:
@@ -383,9 +375,19 @@ class LiveHost:
         for topic, records in subscriber.drain(FRAMES):
             messages.deliver_records(messages.routes[topic.name], records)
 
-    def _beat(self) -> None:
-        assert self._publisher is not None
-        self._beat_ns = self._publisher.poll(wall_ns())
+    @property
+    def _star_due_ns(self) -> int:
+        """When there is something to do for the star, whatever comes before."""
+        if self._hub is not None:
+            return self._hub.due_ns
+        return self.subscriber.due_ns if self.subscriber is not None else NEVER
+
+    def _tend_star(self, now_ns: int) -> None:
+        if self._hub is not None:
+            self._hub.poll()
+        elif self.subscriber is not None:
+            self.subscriber.poll(now_ns)
+            self._on_star()  # what was held back may have been let go
 
     def _fire(self, context: LiveContext, key: str, number: int) -> None:
         if self._timers.get((context.name, key)) == number:
@@ -414,20 +416,13 @@ class LiveHost:
     def _subscribe(self) -> None:
         """Ask for the market data that engines here take, where the hub is elsewhere."""
         wanted = [route.topic for route in self.messages.routes.values() if route.takers and route.on_star]
-        if not wanted or self._publisher is not None:
+        if not wanted or self._hub is not None:
             return
-        self.subscriber = Subscriber(
-            self._zmq,
-            self.plan.star,
-            wanted,
-            clock=self.clock.now_ns,
-            on_gap=self._bus_log.on_star_gap,
-            on_epoch=self._bus_log.on_star_epoch,
-            counters=self.counters,
-            positions=Counters(POSITIONS, self.plan.positions_of(self.process)),
+        subscriber = self.subscriber = subscribe(
+            self.plan, self.process, self._zmq, wanted, self.clock.now_ns, self.counters, self._bus_log
         )
-        self._undo.callback(self.subscriber.close)
-        self.loop.set_group([self.subscriber.socket], self._on_star, Rank.STAR, self.subscriber.touched)
+        self._undo.callback(subscriber.close)
+        self.loop.set_group(subscriber.sockets, self._on_star, Rank.STAR, subscriber.touched)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from nautilus.bus import PeerState
 from nautilus.model.enums import EngineState
 from nautilus.model.topics import EXECUTION_REPORTS
 from nautilus.runtime.clock import wall_ns
@@ -57,7 +58,7 @@ class Outlook:
         self.reasons = (*blockers, *(part.refuses for part in host.parts if part.refuses))
         errors = (f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
         self.warnings = (*errors, *(warning for look in self.also for warning in look()))
-        self.bus = {"peers": {name: {"up": peer.up, "pending": peer.pending} for name, peer in sorted(peers.items())}}
+        self.bus = {"peers": {name: _peer(peer) for name, peer in sorted(peers.items())}}
         for look in self.looks:
             look()
         host.counters.set(self._ready, not self.reasons)
@@ -100,3 +101,13 @@ class Outlook:
             if EXECUTION_REPORTS in context.engine.subscribes:
                 needed.add(host.plan.process_of("trading"))
         return needed - {host.process}
+
+
+def _peer(peer: PeerState) -> dict[str, Any]:
+    return {
+        "up": peer.up,
+        "standing": peer.standing.lower(),
+        "cause": peer.cause,
+        "since_ns": peer.standing_ns,
+        "pending": peer.pending,
+    }

@@ -99,7 +99,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             counters,
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
             on_gap=bus_log.on_gap,
-            on_peer=bus_log.on_peer,
+            on_standing=bus_log.on_standing,
             on_dead_letters=bus_log.on_dead_letters,
         )
         undo.callback(mesh.close)

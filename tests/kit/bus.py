@@ -86,6 +86,7 @@ class Node:
         self.unknown: list[int] = []
         self.gaps: list[tuple[str, int, int, int]] = []
         self.changes: list[tuple[str, bool]] = []
+        self.standings: list[Any] = []
         self.restarts: list[tuple[str, int]] = []
         self.letters: list[Any] = []
         self.context = make_context()
@@ -98,6 +99,7 @@ class Node:
                 now_ns,
                 on_gap=lambda *gap: self.gaps.append(gap),
                 on_peer=lambda *change: self.changes.append(change),
+                on_standing=self.standings.append,
                 on_restart=lambda *restart: self.restarts.append(restart),
                 on_dead_letters=self.letters.extend,
                 **options,

@@ -157,6 +157,15 @@ class Letter(_Entry):
     reason: str
 
 
+class Late(_Entry):
+    """A receiver refused a message, as its deadline had passed: a dead letter of the receiver."""
+
+    sender: str
+    epoch: int
+    priority: int
+    number: int
+
+
 class Answered(_Entry):
     """A request was answered: with its own content, or with an error."""
 
@@ -210,6 +219,7 @@ Entry = (
     | Posting
     | Quiet
     | Letter
+    | Late
     | Answered
     | Unknown
     | Handled
@@ -231,6 +241,7 @@ class Log:
     """The writing side: one write for each entry, to the end of the file. It outlives the process, not the machine."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(self, *entries: Entry) -> None:

@@ -6,7 +6,7 @@ corrupt    content that is another's
 order      in one life of the receiver, a message of a stream after a later one of it
 doubled    in one life of the receiver a message was handled twice, or an effect was made twice in any lives
 redelivered handled in a life of the receiver that began after the sender knew it settled
-lost       its sender knew it acknowledged, it is no dead letter, and no handler ran for it
+lost       its sender knew it acknowledged, it is no dead letter of either end, and no handler ran for it
 ineffective the same, of an effect
 answers    a request had more than one of: answer, error, "unknown"
 unanswered the sender has nothing pending any more, and a request had none of these
@@ -26,6 +26,7 @@ from tests.kit.history import (
     Corrupt,
     Epoch,
     Handled,
+    Late,
     Letter,
     Posting,
     Quiet,
@@ -64,6 +65,7 @@ class _Judge:
         self.handled: dict[Key, int] = defaultdict(int)
         self.applied: Counter[Key] = Counter()
         self.keyed: set[str] = set()
+        self.late: set[Key] = set()
         self.found: list[Violation] = []
 
     def tell(self, kind: str, where: object, what: object = "") -> None:
@@ -112,6 +114,8 @@ class _Judge:
                 elif message.settled_ns and message.settled_ns < epoch.life.at_ns:
                     self.tell("redelivered", key, f"settled before the life {epoch.life.epoch}")
                 self.handled[key] += 1
+            elif isinstance(entry, Late):
+                self.late.add(Key(entry.sender, entry.epoch, epoch.process, entry.priority, entry.number))
             elif isinstance(entry, Applied):
                 self.keyed.add(epoch.process)
                 self.applied[Key(entry.sender, entry.epoch, epoch.process, entry.priority, entry.number)] += 1
@@ -126,7 +130,7 @@ class _Judge:
         for key, message in self.messages.items():
             if message.answers > 1 or (message.answers and not message.request):
                 self.tell("answers", key, message.answers)
-            if message.settled_ns and not message.letter:
+            if message.settled_ns and not message.letter and key not in self.late:
                 if not self.handled[key]:
                     self.tell("lost", key, "acknowledged, and no handler ran")
                 if key.receiver in self.keyed and not self.applied[key]:

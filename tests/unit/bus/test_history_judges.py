@@ -32,6 +32,7 @@ from tests.kit.history import (
     Imaged,
     Joined,
     Known,
+    Late,
     Letter,
     Life,
     Log,
@@ -216,6 +217,8 @@ MESH = [
         "another life of the sender",
         mesh("a", 1, *POSTED) + mesh("a", 9, *POSTED) + mesh("b", 2, *ALL, Handled("a", 9, 3, 1, 0)),
     ),
+    net("a message came late", SETTLED + mesh("b", 2, *ALL[:2], *EFFECTS[:2], Late("a", 1, 3, 3))),
+    net("another one came late", SETTLED + mesh("b", 2, *ALL[:2], Late("a", 1, 3, 2)), "lost"),
     net("a message is missing", SETTLED + mesh("b", 2, ALL[0], ALL[2]), "lost"),
     net(
         "a later settling", mesh("a", 1, *POSTED[:1], Quiet(1), *POSTED[1:], Quiet(2)) + mesh("b", 2, *ALL[:2]), "lost"

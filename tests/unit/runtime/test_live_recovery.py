@@ -239,12 +239,13 @@ def test_a_strategy_that_is_killed_goes_on_with_new_numbers_and_without_its_old_
     eventually(lambda: site.venue.core.kernel.open_orders == 3)
     site.kill("strategy")
     site.start("strategy").ready()
-    eventually(lambda: site.venue.core.kernel.open_orders == 0)
-    engine = site.engine("strategy")
-    assert not engine.desks[0].orders
+    # It begins with an image of the last quote, and orders as after any other.
+    eventually(lambda: site.venue.sources[1] == 5)
+    assert site.venue.core.kernel.open_orders == 1
+    eventually(lambda: len(site.engine("strategy").desks[0].orders) == 1)
     site.venue.publish(quote_array(SECOND, 5, 6))
-    eventually(lambda: site.venue.core.kernel.open_orders == 1)
-    assert site.venue.sources[1] == 5, "three orders, one mass cancel, one order"
+    eventually(lambda: site.venue.core.kernel.open_orders == 2)
+    assert site.venue.sources[1] == 6, "three orders, one mass cancel, two orders"
     refused = [event for event in site.venue.core.history.events if event["kind"] == EventKind.DUPLICATE]
     assert not refused, "no number was used twice"
 

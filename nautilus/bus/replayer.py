@@ -1,0 +1,339 @@
+"""Sends again, to readers of the star that ask: records of a stream, images, the ends of earlier epochs.
+
+It is the hub's, over a ROUTER beside the XPUB, polled by the hub's thread. A turn does a bounded amount of work, so
+that what is live never waits long for it. Where records are looked for, in this order: the publisher's last frames,
+older ones and those of earlier epochs in `archives` (the star's journal on disk, the ring of an earlier life), then the
+image of the stream, which stands for all that is gone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import zmq
+
+from nautilus.bus.backlog import Backlog, Frames
+from nautilus.bus.base import (
+    BY_KIND,
+    HEADER,
+    MAGIC,
+    FrameFlag,
+    checked_endpoints,
+    flagged,
+    flags_of,
+    new_socket,
+    topic_bytes,
+)
+from nautilus.bus.positions import Ended
+from nautilus.bus.requests import Answer, Operation, Request, Status, matches, pack_answer, parse_request
+from nautilus.bus.snapshots import Snapshots, folds
+from nautilus.bus.tally import Tally
+from nautilus.core.counters import Counters
+
+NOBLOCK = int(zmq.NOBLOCK)
+SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
+COUNTED: Final = ("requests", "replayed", "images", "refused", "malformed_requests", "gone")
+JOBS: Final = 4_096
+"""Requests under way; more are dropped, and asked again by who asked."""
+PORTION: Final = 16
+"""Frames for one request before another one has its turn."""
+MOST_FRAMES: Final = 4_096
+"""Frames for one request; the rest is asked for anew."""
+
+
+class Archive(Protocol):
+    """Frames that were kept elsewhere, of any epoch."""
+
+    def find(self, epoch: int, stream: int, first: int, last: int) -> Iterator[bytes | None]:
+        """Frames of a stream that hold something of these records; now and then None, where other work may be done."""
+        ...
+
+    def ends(self) -> dict[int, dict[int, int]]:
+        """{epoch: {stream: last sequence}} of what it has."""
+        ...
+
+
+class _Job:
+    """One request under way."""
+
+    __slots__ = ("frames", "peer", "unsent")
+
+    def __init__(self, peer: bytes, frames: Iterator[bytes | None]) -> None:
+        self.peer = peer
+        self.frames = frames
+        self.unsent: bytes | None = None
+
+
+class Replayer:
+    """Answers requests for what was published.
+
+    Parameters
+    ----------
+    context
+        With two I/O threads (`make_context`).
+    endpoint
+        To bind, see `nautilus.bus.base.replay_endpoint`; `endpoint` then tells what was bound.
+    epoch
+        Of the publisher.
+    clock
+        Platform time in nanoseconds.
+    frames
+        What the publisher keeps of its last frames.
+    archives
+        Where else to look, in this order.
+    earlier
+        Where earlier epochs ended, as far as others than the archives know it.
+    counters
+        Table to keep ``replay.requests`` and so on in.
+    budget
+        Frames that one `poll` sends or takes in, at most.
+
+    Attributes
+    ----------
+    requests, replayed, images, refused, malformed_requests, gone
+        Requests; frames sent again; images sent; requests beyond what may be under way; what was no request; requests
+        for records of which some are nowhere any more.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoint: str,
+        *,
+        epoch: int,
+        clock: Callable[[], int],
+        frames: Frames,
+        archives: Sequence[Archive] = (),
+        earlier: Sequence[Ended] = (),
+        counters: Counters | None = None,
+        budget: int = 512,
+    ) -> None:
+        self.epoch = epoch
+        self.requests = self.replayed = self.images = self.refused = self.malformed_requests = self.gone = 0
+        self.snapshots = Snapshots()
+        self.touched: set[zmq.Socket[bytes]] = set()
+        """Holds `socket` while it may not be empty: to be looked at itself before the host waits for its descriptor."""
+        self._clock = clock
+        self._archives = tuple(archives)
+        self._earlier = [each for each in earlier if each.epoch]
+        self._backlog = Backlog(frames, epoch, self.snapshots.fold, self._on_missed)
+        if frames.oldest:
+            self.snapshots.missed()
+        self._budget = budget
+        self._jobs: deque[_Job] = deque()
+        self._tally = Tally(counters, "replay", self, COUNTED)
+        self.socket = new_socket(context, zmq.ROUTER)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.SNDHWM, 1_000)
+        try:
+            self.socket.bind(checked_endpoints(endpoint)[0])
+            self.endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    @property
+    def busy(self) -> bool:
+        """There is more to do than the last `poll` did: call it again soon."""
+        return bool(self._jobs)
+
+    def poll(self) -> bool:
+        """Take in requests and do some of the work; `busy`.
+
+        Call it whenever `socket` is readable, and often enough for it to follow the publisher: at least whenever a
+        heartbeat is due.
+        """
+        budget = self._budget - self._backlog.look(self._budget)
+        self.touched.add(self.socket)
+        for _ in range(64):
+            try:
+                parts = self.socket.recv_multipart(NOBLOCK)
+            except zmq.Again:
+                self.touched.discard(self.socket)
+                break
+            self._take(parts)
+        for _ in range(len(self._jobs)):
+            if budget <= 0:
+                break
+            job = self._jobs.popleft()
+            budget -= 1 + self._work(job)
+        self._tally.write()
+        return self.busy
+
+    def close(self) -> None:
+        """Close the socket; who is waiting asks again, elsewhere or in vain."""
+        self._tally.write()
+        self._jobs.clear()
+        self.touched.clear()
+        self.socket.close()
+
+    # Requests.
+
+    def _take(self, parts: list[bytes]) -> None:
+        request = parse_request(parts[1]) if len(parts) == 2 else None
+        if request is None:
+            self.malformed_requests += 1
+            return
+        self.requests += 1
+        if len(self._jobs) >= JOBS:
+            self.refused += 1
+            return
+        self._jobs.append(_Job(parts[0], self._frames(request)))
+
+    def _frames(self, request: Request) -> Iterator[bytes | None]:
+        # What was published before the request came is to be found.
+        goal = self._backlog.frames.next
+        while self._backlog.read < goal:
+            yield None
+        if request.operation == Operation.REPLAY:
+            yield from self._replay(request)
+        elif request.operation == Operation.SNAPSHOT:
+            yield from self._images(request)
+        else:
+            yield self._end(request)
+
+    def _work(self, job: _Job) -> int:
+        """Send some frames of a request, and put it at the end where there are more; how many."""
+        sent = 0
+        while sent < PORTION:
+            frame = job.unsent
+            if frame is None:
+                try:
+                    frame = next(job.frames)
+                except StopIteration:
+                    return sent
+            if frame is None:
+                break
+            try:
+                self.socket.send_multipart((job.peer, frame), NOBLOCK)
+            except zmq.Again:  # it reads slowly; so it waits
+                job.unsent = frame
+                break
+            except zmq.ZMQError:  # it has gone
+                return sent
+            job.unsent = None
+            sent += 1
+        self.touched.add(self.socket)
+        self._jobs.append(job)
+        return sent
+
+    def _replay(self, request: Request) -> Iterator[bytes | None]:
+        _, number, epoch, stream, first, last, _ = request
+        begin, cursor, sent = 0, first, 0
+        for frame in self._search(epoch, stream, first, last):
+            if frame is None:
+                yield None
+                continue
+            at, beyond = span_of(frame)
+            if not begin:
+                begin = max(at, first)
+                if begin > first:
+                    self.gone += 1
+                    if epoch == self.epoch and folds(stream >> 32):
+                        image = self._image(stream)
+                        if image is not None:
+                            # It stands for what follows, too.
+                            yield image
+                            cursor = last + 1
+                            break
+                cursor = begin
+            if at > cursor:
+                break
+            if beyond <= cursor:
+                continue
+            yield flagged(frame, flags_of(frame) | REPLAYED)
+            self.replayed += 1
+            cursor = beyond
+            sent += 1
+            if sent >= MOST_FRAMES:
+                break
+        if not begin:
+            self.gone += 1
+            begin = cursor = last + 1
+            image = self._image(stream) if epoch == self.epoch and folds(stream >> 32) else None
+            if image is not None:
+                yield image
+        yield self._answer(Answer(Operation.REPLAY, number, epoch, stream, begin, cursor - 1, Status.KNOWN))
+
+    def _search(self, epoch: int, stream: int, first: int, last: int) -> Iterator[bytes | None]:
+        """Frames with something of these records, in order as far as there are any; those of the backlog last."""
+        recent = self._backlog.find(stream, first, last) if epoch == self.epoch else iter(())
+        head = next((frame for frame in recent if frame is not None), None)
+        if head is None or span_of(head)[0] > first:
+            until = last if head is None else span_of(head)[0] - 1
+            for archive in self._archives:
+                cursor = first
+                for frame in archive.find(epoch, stream, first, until):
+                    if frame is not None:
+                        cursor = max(cursor, span_of(frame)[1])
+                    yield frame
+                first = cursor
+                if first > until:
+                    break
+        if head is not None:
+            yield head
+            yield from recent
+
+    def _images(self, request: Request) -> Iterator[bytes | None]:
+        for stream in self.snapshots.streams():
+            if matches(request.streams, stream):
+                image = self._image(stream)
+                if image is not None:
+                    yield image
+        status = Status.KNOWN | (Status.COMPLETE if self.snapshots.complete else Status(0))
+        yield self._answer(Answer(Operation.SNAPSHOT, request.number, self.epoch, status=status))
+
+    def _image(self, stream: int) -> bytes | None:
+        found = self.snapshots.image(stream)
+        if found is None:
+            return None
+        self.images += 1
+        as_of, records = found
+        layout = BY_KIND[stream >> 32]
+        header = HEADER.pack(
+            topic_bytes(layout.kind, stream & 0xFFFFFFFF),
+            MAGIC,
+            layout.kind,
+            layout.version,
+            layout.record_size,
+            len(records),
+            self.epoch,
+            stream,
+            as_of,
+            self._clock(),
+        )
+        return flagged(header, SNAPSHOT) + records.tobytes()
+
+    def _end(self, request: Request) -> bytes:
+        known = self.ends()
+        lasts = known.get(request.epoch)
+        later = min((epoch for epoch in (*known, self.epoch) if epoch > request.epoch), default=0)
+        status = Status(0) if lasts is None else Status.KNOWN
+        rows = tuple((lasts or {}).items())
+        return self._answer(Answer(Operation.END, request.number, request.epoch, 0, 0, 0, status, later, rows))
+
+    def ends(self) -> dict[int, dict[int, int]]:
+        """{epoch: {stream: last sequence}} of earlier epochs, from all that know of them."""
+        found: dict[int, dict[int, int]] = {}
+        told = [{each.epoch: each.lasts} for each in self._earlier]
+        for ends in (*told, *(archive.ends() for archive in self._archives)):
+            for epoch, lasts in ends.items():
+                if epoch < self.epoch:
+                    known = found.setdefault(epoch, {})
+                    for stream, last in lasts.items():
+                        known[stream] = max(last, known.get(stream, 0))
+        return found
+
+    def _answer(self, answer: Answer) -> bytes:
+        return pack_answer(answer, self._clock())
+
+    def _on_missed(self, frames: int) -> None:
+        self.snapshots.missed()
+
+
+def span_of(frame: bytes) -> tuple[int, int]:
+    """First sequence of a frame, and the one behind its last."""
+    first = int.from_bytes(frame[40:48], "little")
+    return first, first + int.from_bytes(frame[20:24], "little")
