@@ -105,6 +105,8 @@ def read_subscriber(board: Board, options: dict[str, Any]) -> None:
     words = board.words
     words[READY] = 1
     while not words[STOP]:
+        if not subscriber.socket.poll(TIMEOUT_MS):
+            continue
         while subscriber.drain():
             words[DELIVERED] = subscriber.delivered
         time.sleep(NAP_SECONDS)
@@ -119,6 +121,8 @@ def read_plain(board: Board, options: dict[str, Any]) -> None:
     recv, records = socket.recv, options["records"]
     words[READY] = 1
     while not words[STOP]:
+        if not socket.poll(TIMEOUT_MS):
+            continue
         with suppress(zmq.Again):
             while True:
                 for _ in range(64):

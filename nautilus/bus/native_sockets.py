@@ -62,7 +62,11 @@ def keep_memory(spare_bytes: int = 64 << 20) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    wanted = ((_TRIM_THRESHOLD, spare_bytes), (_MMAP_THRESHOLD, min(spare_bytes, 32 << 20)), (_TOP_PAD, spare_bytes // 4))
+    wanted = (
+        (_TRIM_THRESHOLD, spare_bytes),
+        (_MMAP_THRESHOLD, min(spare_bytes, 32 << 20)),
+        (_TOP_PAD, spare_bytes // 4),
+    )
     return all([bool(mallopt(option, value)) for option, value in wanted])
 
 
