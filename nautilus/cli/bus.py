@@ -1,4 +1,4 @@
-"""`nautilus bus status | latency`."""
+"""`nautilus bus status | latency | replay`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "status": (f"{__name__}:status", "Print what both buses carried, process by process."),
     "latency": (f"{__name__}:latency", "Measure round trips to every process, now."),
+    "replay": ("nautilus.cli.bus_replay:replay", "Print records of the star once more."),
 }
 STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
 MESH = ("sent", "received", "acknowledged", "retried", "duplicates", "dead_lettered")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nautilus.runtime.instance import Instance
 
 NANOSECONDS = 1_000_000_000
+HEAD = ("at_ns", "topic", "type", "symbol", "sequence", "now_ns", "venue_ns")
 
 
 def tap_topic(
@@ -37,7 +38,7 @@ def tap_topic(
         symbols = _symbols(client)
         wanted = _instrument(symbols, symbol)
         waiting: list[dict[str, Any]] = []
-        client.listen(topics, lambda topic, what: waiting.extend(_lines(topic, what, symbols, wanted)))
+        client.listen(topics, lambda topic, what: waiting.extend(lines_of(topic, what, symbols, wanted)))
         said = 0
         while (end_ns is None or monotonic_ns() < end_ns) and instance.is_live:
             client.turn(0.05)
@@ -50,13 +51,14 @@ def tap_topic(
 
 
 def as_text(line: dict[str, Any]) -> str:
-    """A line for a person."""
+    """A line for a person: without what the line says already, and without what is nothing."""
     import datetime
 
-    fields = dict(line)
-    moment = datetime.datetime.fromtimestamp(fields.pop("at_ns") / NANOSECONDS)
-    head = f"{moment:%H:%M:%S.%f} {fields.pop('topic')} {fields.pop('type')}"
-    return " ".join([head, *(f"{name}={value}" for name, value in fields.items())])
+    moment = datetime.datetime.fromtimestamp(line["at_ns"] / NANOSECONDS)
+    said = {*HEAD, *(("instrument_id",) if "symbol" in line else ())}
+    rest = (f"{name}={value}" for name, value in line.items() if name not in said and value not in (0, None, ""))
+    sequence = f"{line['sequence']:>8} " if "sequence" in line else ""
+    return " ".join([f"{moment:%H:%M:%S.%f} {sequence}{line['topic']} {line['type']}", line.get("symbol", ""), *rest])
 
 
 def _symbols(client: BusClient) -> dict[int, str]:
@@ -76,9 +78,10 @@ def _instrument(symbols: dict[int, str], symbol: str | None) -> int:
     raise click.UsageError(f"no instrument {symbol!r}; expected one of {', '.join(sorted(symbols.values()))}")
 
 
-def _lines(topic: Topic, what: Any, symbols: dict[int, str], wanted: int) -> Iterable[dict[str, Any]]:
-    import msgspec
-
+def lines_of(
+    topic: Topic, what: Any, symbols: dict[int, str], wanted: int = 0, at_ns: int = 0
+) -> Iterable[dict[str, Any]]:
+    """Records or a message as plain values; `at_ns` 0: now."""
     from nautilus.model.marketdata import auctions, book_deltas, quotes, trades
     from nautilus.model.queries import Reports
     from nautilus.runtime.clock import wall_ns
@@ -88,11 +91,20 @@ def _lines(topic: Topic, what: Any, symbols: dict[int, str], wanted: int) -> Ite
         messages: Iterable[Any] = readers[topic.handler](what)
     else:
         messages = what.reports if isinstance(what, Reports) else (what,)
-    at_ns = wall_ns()
+    at_ns = at_ns or wall_ns()
     for message in messages:
         instrument = getattr(message, "instrument_id", 0)
         if wanted and instrument != wanted:
             continue
-        fields = {name: msgspec.to_builtins(getattr(message, name)) for name in message.__struct_fields__}
+        fields = {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
         symbol = {"symbol": symbols[instrument]} if instrument in symbols else {}
         yield {"at_ns": at_ns, "topic": topic.name, "type": type(message).__name__, **symbol, **fields}
+
+
+def _plain(value: Any) -> Any:
+    """A field as HTTP has it: enumerations by name."""
+    import enum
+
+    import msgspec
+
+    return value.name if isinstance(value, enum.IntEnum) else msgspec.to_builtins(value)

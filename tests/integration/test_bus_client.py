@@ -140,9 +140,25 @@ def test_tap_prints_what_is_said_and_names_what_there_is(platform):
     assert len(found) == 30
     assert {line["topic"] for line in found} <= {topic.name for topic in topics_like("*")}
     quotes = command(platform, "tap", QUOTES.name, "--instrument", SYMBOL, "--count", "2", "--for", "60").stdout
-    assert quotes.count(f"Quote symbol={SYMBOL}") == 2
+    assert quotes.count(f"Quote {SYMBOL} ") == 2
     assert "expected one of marketdata" in command(platform, "tap", "nothing", code=1).stderr
     assert SYMBOL in command(platform, "tap", "*", "--instrument", "NOSUCH", code=2).stderr
+
+
+def test_bus_replay_prints_records_once_more(platform):
+    words = ("bus", "replay", "marketdata.real_time.book", SYMBOL)
+    found = [json.loads(line) for line in command(platform, *words, "--first", "3", "--json").stdout.splitlines()]
+    assert [line["sequence"] for line in found] == list(range(3, 13))
+    assert {line["type"] for line in found} == {"BookDelta"}
+    text = command(platform, *words, "--first", "12", "--last", "12").stdout
+    assert f"price_ticks={found[-1]['price_ticks']}" in text
+    assert len(command(platform, *words, "--count", "4").stdout.splitlines()) == 4
+    image = [json.loads(line) for line in command(platform, *words, "--image", "--json").stdout.splitlines()]
+    assert [line["action"] for line in image[:2]] == ["CLEAR"] * 2
+    assert {line["action"] for line in image[2:]} == {"SET"}
+    assert "gone" in command(platform, *words, "--epoch", "7", "--first", "1", code=1).stderr
+    assert "star" in command(platform, "bus", "replay", "trading.report", SYMBOL, code=1).stderr
+    assert SYMBOL in command(platform, "bus", "replay", words[2], "NOSUCH", code=2).stderr
 
 
 def test_without_an_instance_the_tools_say_so(platform):

@@ -202,6 +202,7 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "phase set": "instrument wanted",
         "engine run": "name",
         "tap": "topic",
+        "bus replay": "topic instrument",
         "logs": "processes",
         "journal verify": "path",
         "journal dump": "path",
