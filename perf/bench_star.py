@@ -4,9 +4,9 @@
     publisher ══ messages of 256 bytes, 64 of them the header ══▶ subscriber        messages, also with CURVE
     publisher ══ 15 quotes each millisecond ══▶ 13 subscribers                      latency, open loop
 
-The sequence of each frame is checked in every run, the content of each record in one of each kind. The publisher goes no
-further ahead than its queue is long, so nothing is lost. Peers: plain sockets of pyzmq, Redis pub/sub and streams, NATS;
-the last three only where their packages are installed.
+The sequence of each frame is checked in every run, the content of each record in one of each kind. The publisher goes
+no further ahead than its queue is long, so nothing is lost. Peers: plain sockets of pyzmq, Redis pub/sub and streams,
+NATS; the last three only where their packages are installed.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def run(report: Report) -> None:
     keep_memory()
     places = cores()
     report.conditions["pinning"] = (
-        f"publisher with its I/O thread on core {places[0]}, readers with theirs on core {places[-1]}; of 13 every other"
+        f"publisher and its I/O thread on core {places[0]}, reader and its on core {places[-1]}; of 13 every other"
     )
     with pinned(places[0]):
         check_content()

@@ -20,7 +20,7 @@ import zmq
 from nautilus.bus import Subscriber, make_context
 from nautilus.bus.native_sockets import keep_memory, receive
 from nautilus.core.clock import now_ns
-from nautilus.core.star_frames import FrameJudge
+from nautilus.core.star_frames import FrameJudge, StreamRow
 from nautilus.core.types import QUOTE
 from nautilus.model.topics import QUOTES
 from perf.harness import check
@@ -75,7 +75,9 @@ def judge_of(options: dict[str, Any]) -> FrameJudge:
     judge, kind = FrameJudge(), options["kind"]
     judge.enter(options["epoch"])
     for instrument in range(1, options["instruments"] + 1):
-        judge.join(kind << 32 | instrument, 1, kind, 1, DTYPES[kind], kind)
+        row = StreamRow(kind << 32 | instrument, 1)
+        row.describe(kind, 1, DTYPES[kind], kind)
+        judge.watch(row)
     return judge
 
 
@@ -137,7 +139,7 @@ def read_redis(board: Board, options: dict[str, Any]) -> None:
     """Messages of Redis pub/sub; their latencies where they are asked for."""
     import redis
 
-    listener = redis.Redis(unix_socket_path=options["redis"]).pubsub(ignore_subscribe_messages=False)
+    listener = redis.Redis(unix_socket_path=options["redis"]).pubsub()  # type: ignore[no-untyped-call]
     listener.subscribe(SUBJECT)
     listener.get_message(timeout=60)
     words, times = board.words, []

@@ -62,12 +62,9 @@ def keep_memory(spare_bytes: int = 64 << 20) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    wanted = (
-        (_TRIM_THRESHOLD, spare_bytes),
-        (_MMAP_THRESHOLD, min(spare_bytes, 32 << 20)),
-        (_TOP_PAD, spare_bytes // 4),
-    )
-    return all([bool(mallopt(option, value)) for option, value in wanted])
+    told = [mallopt(_TRIM_THRESHOLD, spare_bytes), mallopt(_TOP_PAD, spare_bytes // 4)]
+    told.append(mallopt(_MMAP_THRESHOLD, min(spare_bytes, 32 << 20)))
+    return all(told)
 
 
 def receive(
@@ -99,18 +96,20 @@ def receive_by_calls(
     return limit, None
 
 
-def publish(writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int) -> int:
+def publish(
+    writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int, flags: int = 0
+) -> int:
     """Number records and send them, a frame for each instrument (`FrameWriter.publish`); how many frames."""
     if NATIVE:
-        return writer.publish(socket, records, schema, now_ns)
-    return publish_by_calls(writer, socket, records, schema, now_ns)
+        return writer.publish(socket, records, schema, now_ns, 0, flags)
+    return publish_by_calls(writer, socket, records, schema, now_ns, flags)
 
 
 def publish_by_calls(
-    writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int
+    writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int, flags: int = 0
 ) -> int:
     """`publish`, through pyzmq."""
-    frames = writer.pack(records, schema, now_ns)
+    frames = writer.pack(records, schema, now_ns, 0, flags)
     for frame in frames:
         socket.send(frame, NOBLOCK)
     return len(frames)

@@ -21,14 +21,12 @@ out. Nothing here waits, starts a thread or raises for what came over the wire.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import zmq
-from zmq.backend import Socket as BackendSocket
 
 from nautilus.bus.base import (
     ANSWER_STREAM,
@@ -50,6 +48,7 @@ from nautilus.bus.base import (
     topic_bytes,
 )
 from nautilus.bus.conflation import POLICIES, Policy, ReaderQueue, Waiting
+from nautilus.bus.native_sockets import receive
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
 from nautilus.bus.recovery import COUNTED as SETTLED
 from nautilus.bus.recovery import JOINING, Recovery, StreamState
@@ -58,16 +57,11 @@ from nautilus.bus.snapshots import folds
 from nautilus.bus.tally import Tally
 from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
+from nautilus.core.star_frames import FrameJudge
 from nautilus.model.records import Records
 from nautilus.model.topics import Topic
 
 NOBLOCK = int(zmq.NOBLOCK)
-EVENTS = int(zmq.EVENTS)
-POLLIN = int(zmq.POLLIN)
-# The header again: magic to record size, count, epoch and stream, first sequence, flags.
-_PARTS = struct.Struct("<8x12sI16sQ8xQ")
-_LAYOUT = struct.Struct("<IHHI")
-_STREAM = struct.Struct("<QQ")
 COUNTED = (*SETTLED, "malformed")
 SNAPSHOT = int(FrameFlag.SNAPSHOT)
 TURN = 4096
@@ -96,14 +90,12 @@ def flags_of_batch(batch: Batch) -> int:
 class _Position(StreamState):
     """Where a subscriber stands in one stream, and what its records look like."""
 
-    __slots__ = ("dtype", "header", "key", "kind", "latest", "record_size", "topic", "version")
+    __slots__ = ("kind", "topic")
 
-    def __init__(self, layout: Layout, stream: int, joined: int, epoch: int) -> None:
+    def __init__(self, layout: Layout, stream: int, joined: int) -> None:
         super().__init__(stream, joined, folds=folds(layout.kind))
-        self.kind, self.topic, self.dtype, self.record_size, self.version = layout
-        self.header = _LAYOUT.pack(MAGIC, layout.kind, layout.version, layout.record_size)
-        self.key = _STREAM.pack(epoch, stream)
-        self.latest: Records | None = None
+        self.kind, self.topic = layout.kind, layout.topic
+        self.describe(layout.kind, layout.version, layout.dtype, layout.topic)
 
 
 class Subscriber(Recovery):
@@ -190,7 +182,7 @@ class Subscriber(Recovery):
         """When `poll` is to be called again at the latest, by `timer`."""
         self._clock, self._timer = clock, timer
         self._on_gap, self._on_epoch = on_gap, on_epoch
-        self._by_key: dict[bytes, _Position] = {}
+        self._judge = FrameJudge()
         self._out: list[Batch] = []
         self._told: Rows = NO_ROWS
         self._images = images and self.asks
@@ -207,8 +199,6 @@ class Subscriber(Recovery):
         self.sockets = [self.socket]
         try:
             self.socket.setsockopt(zmq.RCVHWM, high_water)
-            self._recv = BackendSocket.recv.__get__(self.socket)
-            self._get = BackendSocket.get.__get__(self.socket)
             for topic in sorted(topics, key=lambda topic: layout_of(topic).kind):
                 self._subscribe(topic, instruments)
             # The heartbeat last: when the publisher takes it in, it has taken in the others.
@@ -303,39 +293,22 @@ class Subscriber(Recovery):
         return out
 
     def _receive(self, limit: int) -> None:
-        out = self._out
-        recv, unpack, known, frombuffer = self._recv, _PARTS.unpack_from, self._by_key, np.frombuffer
-        self.touched.add(self.socket)
-        for number in range(limit):
-            # To ask whether there is more costs less than the exception that says there is not.
-            if number == 1 and not self._get(EVENTS) & POLLIN:
-                self.touched.discard(self.socket)
-                break
-            try:
-                frame = recv(NOBLOCK)
-            except zmq.Again:
-                self.touched.discard(self.socket)
-                break
-            if len(frame) < HEADER_BYTES:
+        judge, socket, out = self._judge, self.socket, self._out
+        self.touched.add(socket)
+        while limit > 0:
+            before = judge.delivered
+            taken, other = receive(judge, socket, out, limit)
+            self.delivered += judge.delivered - before
+            limit -= taken + 1
+            if other is None:
+                if limit >= 0:
+                    self.touched.discard(socket)
+                return
+            # Anything but the next frame of a stream in which nothing is missing.
+            if len(other) < HEADER_BYTES:
                 self.malformed += 1
-                continue
-            layout, count, key, first, flags = unpack(frame)
-            position = known.get(key)
-            if (
-                position is None
-                or position.expected != first
-                or position.header != layout
-                or flags
-                or len(frame) != HEADER_BYTES + count * position.record_size
-            ):
-                # Anything but the next frame of a stream in which nothing is missing.
-                self._take_apart(frame, self._timer())
-                continue
-            position.expected = first + count
-            position.delivered += count
-            self.delivered += count
-            records = position.latest = frombuffer(frame, position.dtype, count, HEADER_BYTES)
-            out.append((position.topic, records))
+            else:
+                self._take_apart(other, self._timer())
 
     def feed(self, frame: bytes) -> None:
         """Take a frame that came by any other way; the next `drain` hands out what it brings."""
@@ -422,15 +395,15 @@ class Subscriber(Recovery):
     def open_stream(self, stream: int, joined: int) -> StreamState | None:
         """Where it stands in a stream that begins."""
         layout = BY_KIND.get(stream >> 32)
-        return _Position(layout, stream, joined, self.epoch) if layout is not None and self.wants(stream) else None
+        return _Position(layout, stream, joined) if layout is not None and self.wants(stream) else None
 
     def on_live(self, state: StreamState, live: bool) -> None:
         """Frames of a stream in which nothing is missing take the short way."""
         assert isinstance(state, _Position)
         if live and self._queue is None:
-            self._by_key[state.key] = state
+            self._judge.watch(state)
         else:
-            self._by_key.pop(state.key, None)
+            self._judge.ignore(state)
 
     def on_records(self, state: StreamState, payload: Any, skip: int, count: int, flags: int) -> None:
         """Records are next."""
@@ -469,7 +442,7 @@ class Subscriber(Recovery):
         """A later life of the publisher begins."""
         self._table.clear()
         self._told = NO_ROWS
-        self._by_key.clear()
+        self._judge.enter(epoch)
         if before and self._on_epoch is not None:
             self._on_epoch(before, epoch)
 
