@@ -97,19 +97,31 @@ def receive_by_calls(
 
 
 def publish(
-    writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int, flags: int = 0
+    writer: FrameWriter,
+    socket: zmq.Socket[bytes],
+    records: np.ndarray,
+    schema: int,
+    now_ns: int,
+    most: int = 0,
+    flags: int = 0,
 ) -> int:
     """Number records and send them, a frame for each instrument (`FrameWriter.publish`); how many frames."""
     if NATIVE:
-        return writer.publish(socket, records, schema, now_ns, 0, flags)
-    return publish_by_calls(writer, socket, records, schema, now_ns, flags)
+        return writer.publish(socket, records, schema, now_ns, most, flags)
+    return publish_by_calls(writer, socket, records, schema, now_ns, most, flags)
 
 
 def publish_by_calls(
-    writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int, flags: int = 0
+    writer: FrameWriter,
+    socket: zmq.Socket[bytes],
+    records: np.ndarray,
+    schema: int,
+    now_ns: int,
+    most: int = 0,
+    flags: int = 0,
 ) -> int:
     """`publish`, through pyzmq."""
-    frames = writer.pack(records, schema, now_ns, 0, flags)
+    frames = writer.pack(records, schema, now_ns, most, flags)
     for frame in frames:
         socket.send(frame, NOBLOCK)
     return len(frames)

@@ -15,6 +15,7 @@ from zmq.backend import Socket as BackendSocket
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import (
     HEADER,
+    HEADER_BYTES,
     HEARTBEAT,
     HEARTBEAT_STREAM,
     LAST,
@@ -27,6 +28,7 @@ from nautilus.bus.base import (
 )
 from nautilus.bus.native_sockets import publish as send
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
+from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.core.star_writer import FrameWriter
@@ -36,6 +38,10 @@ from nautilus.model.topics import topic_of
 NOBLOCK = int(zmq.NOBLOCK)
 EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
+TEND_NS = 1_000_000_000
+"""Between looks for readers of the ring that are no more."""
+MOST_BYTES = 1 << 18
+"""Records in a frame; more are sent in several."""
 LINGER_MS = 200
 """Subscribers that read get to the end of the star within this time; others do not hold up its end."""
 _SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
@@ -65,7 +71,9 @@ class Publisher:
     positions
         Table to keep the last sequence of each stream in, for others to compare (`nautilus.bus.positions`).
     buffer
-        To keep the last frames in.
+        To keep the last frames in, where there is no ring.
+    ring
+        To write each frame into as well, for readers of this host and for replays.
 
     Attributes
     ----------
@@ -84,6 +92,7 @@ class Publisher:
         counters: Counters | None = None,
         positions: Counters | None = None,
         buffer: FrameBuffer | None = None,
+        ring: RingWriter | None = None,
     ) -> None:
         self.epoch = epoch
         self.earlier = ended_in(positions.snapshot() if positions is not None else {})
@@ -105,7 +114,12 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
-        self._keep = buffer.append if buffer is not None else None
+        self._ring = ring
+        self._tend_ns = 0
+        self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
+        self._keep: Callable[[bytes], object] | None = buffer.append if buffer is not None else None
+        if ring is not None:
+            self._keep = ring.write
         self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
         bound = []
         try:
@@ -118,7 +132,7 @@ class Publisher:
         self.endpoints = tuple(bound)
 
     def publish(self, records: Records, flags: int = 0) -> int:
-        """Send records, numbered per stream: one frame for each instrument among them. Returns the frames.
+        """Send records, numbered per stream: one frame (of at most 256 KiB) for each instrument. Returns their number.
 
         `flags`: STALE where their source has fallen silent, see `FrameFlag`.
         """
@@ -126,10 +140,11 @@ class Publisher:
         if not count:
             return 0
         layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
+        most = self._most // layout.record_size
         if self._keep is None:
-            frames = send(self._writer, self.socket, records, layout.kind, self._clock(), flags)
+            frames = send(self._writer, self.socket, records, layout.kind, self._clock(), most, flags)
         else:
-            made = self._writer.pack(records, layout.kind, self._clock(), 0, flags)
+            made = self._writer.pack(records, layout.kind, self._clock(), most, flags)
             for frame in made:
                 self._keep(frame)
                 self._send(frame, NOBLOCK)
@@ -156,6 +171,9 @@ class Publisher:
             self.heartbeat()
             self._due_ns = now_ns + self._heartbeat_ns
             self._write()
+            if self._ring is not None and now_ns >= self._tend_ns:
+                self._tend_ns = now_ns + TEND_NS
+                self._ring.tend()
         return self._due_ns
 
     def heartbeat(self) -> None:
@@ -173,7 +191,10 @@ class Publisher:
             self.heartbeats,
             self._clock(),
         )
-        self._send(header + self._writer.lasts(), NOBLOCK)
+        frame = header + self._writer.lasts()
+        if self._ring is not None and len(frame) <= self._ring.most:
+            self._ring.write(frame)
+        self._send(frame, NOBLOCK)
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""
