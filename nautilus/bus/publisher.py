@@ -93,6 +93,8 @@ class Publisher:
         Table to keep the last sequence of each stream in, for others to compare (`nautilus.bus.positions`).
     buffer
         To keep the last frames in.
+    tap
+        Called with each frame before it is sent, heartbeats too: a mirror, which must not wait.
 
     Attributes
     ----------
@@ -111,6 +113,7 @@ class Publisher:
         counters: Counters | None = None,
         positions: Counters | None = None,
         buffer: FrameBuffer | None = None,
+        tap: Callable[[bytes], object] | None = None,
     ) -> None:
         self.epoch = epoch
         self.earlier = ended_in(positions.snapshot() if positions is not None else {})
@@ -132,6 +135,7 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
+        self._tap = tap
         self._keep = buffer.append if buffer is not None else None
         self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
         bound = []
@@ -177,6 +181,8 @@ class Publisher:
             frame = header + records.tobytes()
         if self._keep is not None:
             self._keep(frame)
+        if self._tap is not None:
+            self._tap(frame)
         self._send(frame, NOBLOCK)
         self.published += count
         self.frames += 1
@@ -223,7 +229,10 @@ class Publisher:
             self.heartbeats,
             self._clock(),
         )
-        self._send(header + self._lasts.tobytes(), NOBLOCK)
+        frame = header + self._lasts.tobytes()
+        if self._tap is not None:
+            self._tap(frame)
+        self._send(frame, NOBLOCK)
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""

@@ -16,6 +16,7 @@ from nautilus.core.counters import Counters
 from nautilus.model.topics import Topic
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import wall_ns
+from nautilus.runtime.paths import mirror_of
 
 if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan
@@ -39,6 +40,7 @@ class Hub:
         counters: Counters,
     ) -> None:
         self.due_ns = 0
+        self._mirror = mirror_of(plan, process, counters)
         buffer = FrameBuffer()
         self._publisher = Publisher(
             context,
@@ -48,6 +50,7 @@ class Hub:
             counters=counters,
             positions=Counters(POSITIONS, plan.positions_of(process)),
             buffer=buffer,
+            tap=self._mirror.offer if self._mirror is not None else None,
         )
         self.publish = self._publisher.publish
         self.last_sequences = self._publisher.last_sequences
@@ -89,6 +92,8 @@ class Hub:
         """Say where the streams ended, and close the sockets."""
         self._replayer.close()
         self._publisher.close()
+        if self._mirror is not None:
+            self._mirror.close()
 
 
 def subscribe(
