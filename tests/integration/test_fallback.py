@@ -304,8 +304,7 @@ class Star:
         if publish:
             for instrument in self.had:
                 self.hub.publish(self.source.quotes(instrument, 2))
-        while self.replayer.poll():
-            pass
+        self.replayer.poll()
         items: list[Any] = [*self.subscriber.sockets, self.paths.socket, *self.paths.descriptors()]
         zmq.zmq_poll([(item, zmq.POLLIN) for item in items], 1)
         self.paths.turn()

@@ -89,6 +89,8 @@ class Relay:
                 dialled.close()
                 other.close()
                 return
+            for each in (dialled, other):
+                each.settimeout(0.5)  # who does not read does not hold up the thread that would make him
             self._pairs[dialled], self._pairs[other] = (other, True), (dialled, False)
             return
         pair = self._pairs.get(end)
