@@ -173,7 +173,9 @@ class BusClient:
             It did not answer in time.
         """
         way = self._routing.way(engine, type(message))
-        payload = self._ask(way.process, way.to, to_msgpack(message), way.priority, timeout_seconds, paths_of(message))
+        payload = self.ask(
+            way.process, way.to, to_msgpack(message), way.priority, timeout_seconds, paths=paths_of(message)
+        )
         return _decoded(payload)
 
     def send(self, engine: str, command: Message) -> int:
@@ -227,7 +229,7 @@ class BusClient:
     ) -> int:
         """Nanoseconds until a process has answered; NoAnswerError where it does not."""
         begun_ns = now_ns()
-        self._ask(process, PING, b"", priority, timeout_seconds)
+        self.ask(process, PING, b"", priority, timeout_seconds)
         return now_ns() - begun_ns
 
     # Market data.
@@ -357,9 +359,17 @@ class BusClient:
             for process in self._routing.processes(topic):
                 self._post(process, topic.name, MessageKind.EVENT, payload, priority)
 
-    def _ask(
-        self, process: str, to: str, payload: bytes, priority: int, timeout_seconds: float, paths: int = ALL
+    def ask(
+        self,
+        process: str,
+        to: str,
+        payload: bytes,
+        priority: int,
+        timeout_seconds: float = ANSWER_SECONDS,
+        *,
+        paths: int = ALL,
     ) -> bytes:
+        """Ask a process itself, and wait for the bytes that it answers with; raises as `request`."""
         number = self._post(process, to, MessageKind.REQUEST, payload, priority, timeout_seconds, paths)
         self._asked.add(number)
         try:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import zmq
 
 from nautilus.bus.base import HEARTBEAT, checked_endpoints, new_socket
-from nautilus.bus.failover import DOWN_NS, HTTP, REDIS, STALE, UP_NS, ZMQ, Failover, PathChange
+from nautilus.bus.failover import DOWN_NS, HTTP, REDIS, RING, STALE, UP_NS, ZMQ, Failover, PathChange
 from nautilus.bus.subscriber import Subscriber
 from nautilus.bus.timer import Timer
 
@@ -63,6 +63,8 @@ class StarPaths:
         Process of the publisher, for names.
     clock
         Nanoseconds of the machine.
+    ring
+        Whether the subscriber takes frames out of a ring where it can.
     redis, http
         The other paths; None: there is none.
     heartbeat_ns
@@ -81,6 +83,7 @@ class StarPaths:
         *,
         redis: FrameSource | None = None,
         http: FrameSource | None = None,
+        ring: bool = False,
         heartbeat_ns: int = 20_000_000,
         down_ns: int = DOWN_NS,
         up_ns: int = UP_NS,
@@ -92,7 +95,8 @@ class StarPaths:
         self._silence_ns = MISSED * heartbeat_ns
         self._others = {name: each for name, each in ((REDIS, redis), (HTTP, http)) if each is not None}
         now_ns = clock()
-        self.failover = Failover("star", hub, (ZMQ, *self._others, STALE), now_ns, down_ns=down_ns, up_ns=up_ns)
+        paths = (*((RING,) if ring else ()), ZMQ, *self._others, STALE)
+        self.failover = Failover("star", hub, paths, now_ns, down_ns=down_ns, up_ns=up_ns)
         self._heard_ns = now_ns
         self._timer = Timer(min(heartbeat_ns, 10_000_000))
         self.socket = new_socket(context, zmq.SUB)
@@ -117,6 +121,7 @@ class StarPaths:
             for frame in source.read():
                 self._subscriber.feed(frame)
         paths = self.failover
+        paths.report(RING, self._subscriber.way == RING, now_ns, f"frames come by {self._subscriber.way}")
         silent = now_ns - self._heard_ns > self._silence_ns
         paths.report(ZMQ, not silent, now_ns, "no heartbeat" if silent else "heartbeats come")
         for name, source in self._others.items():

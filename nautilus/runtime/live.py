@@ -34,6 +34,7 @@ from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
 from nautilus.runtime.engine_state import StateFile
 from nautilus.runtime.jobs import Jobs
+from nautilus.runtime.letters import LETTERS, Letters
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
@@ -159,6 +160,8 @@ class LiveHost:
         undo.callback(self._zmq.destroy, 0)
         undo.callback(self.loop.close)
         undo.callback(self.questions.close)
+        self.letters = Letters(process, plan.data, self._bus_log, self.counters)
+        undo.callback(self.letters.close)
         self.mesh = Mesh(
             self._zmq,
             process,
@@ -172,7 +175,7 @@ class LiveHost:
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
             on_restart=self._on_restart,
-            on_dead_letters=self._bus_log.on_dead_letters,
+            on_dead_letters=self.letters.on_dead_letters,
             **mesh_options,
         )
         undo.callback(self.mesh.close)
@@ -196,6 +199,7 @@ class LiveHost:
             self._hub.publish if self._hub is not None else None,
             self._save,
         )
+        self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
         undo.callback(self._jobs.close)
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
@@ -434,6 +438,8 @@ class LiveHost:
         )
         self._undo.callback(subscriber.close)
         self.loop.set_group(subscriber.sockets, self._on_star, Rank.STAR, subscriber.touched)
+        if subscriber.fileno() >= 0:
+            self.loop.add_source(subscriber.fileno(), self._on_star, rank=Rank.STAR, arm=subscriber.arm)
         paths = self.star_paths = star_paths_of(
             self.plan, self.process, self._zmq, subscriber, self.counters, self._bus_log
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nautilus.bus.failover import Failover, PathMeters
 from nautilus.core.counters import Counters
+from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.plan import Plan
 
@@ -55,7 +56,8 @@ def star_paths_of(
 
     hub = plan.process_of("marketdata")
     reader = StarReader(address, hub, process, wall_ns, life=str(plan.epoch), counters=counters)
-    return StarPaths(context, plan.star, subscriber, hub, wall_ns, redis=reader, on_path=log.on_star_path)
+    ring = plan.config("bus", BusConfig).transport == "ring"
+    return StarPaths(context, plan.star, subscriber, hub, wall_ns, redis=reader, ring=ring, on_path=log.on_star_path)
 
 
 class PathsView:

@@ -24,6 +24,7 @@ from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
+from nautilus.runtime.letters import Letters
 from nautilus.runtime.live import LiveHost, mesh_endpoint
 from nautilus.runtime.loop import Rank
 from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands
@@ -93,6 +94,8 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
     epoch, bus_log = next_epoch(counters), BusLog()
     with contextlib.ExitStack() as undo:
         undo.callback(bus_log.flush, at_once=True)
+        letters = Letters(name, plan.data, bus_log, counters)
+        undo.callback(letters.close)
         context = make_context()
         undo.callback(context.destroy, 0)
         mesh = Mesh(
@@ -107,7 +110,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
             on_standing=bus_log.on_standing,
-            on_dead_letters=bus_log.on_dead_letters,
+            on_dead_letters=letters.on_dead_letters,
         )
         undo.callback(mesh.close)
         return run_core(
