@@ -75,6 +75,8 @@ class Publisher:
         To keep the last frames in, where there is no ring.
     ring
         To write each frame into as well, for readers of this host and for replays.
+    tap
+        Called with each frame before it is sent, heartbeats too: a mirror, which must not wait.
 
     Attributes
     ----------
@@ -93,6 +95,7 @@ class Publisher:
         counters: Counters | None = None,
         positions: Counters | None = None,
         buffer: FrameBuffer | None = None,
+        tap: Callable[[bytes], object] | None = None,
         ring: RingWriter | None = None,
     ) -> None:
         self.epoch = epoch
@@ -115,6 +118,7 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
+        self._tap = tap
         self._ring = ring
         self._tend_ns = 0
         self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
@@ -142,12 +146,15 @@ class Publisher:
             return 0
         layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
         most = self._most // layout.record_size
-        if self._keep is None:
+        if self._keep is None and self._tap is None:
             frames = send(self._writer, self.socket, records, layout.kind, self._clock(), most, flags)
         else:
             made = self._writer.pack(records, layout.kind, self._clock(), most, flags)
             for frame in made:
-                self._keep(frame)
+                if self._keep is not None:
+                    self._keep(frame)
+                if self._tap is not None:
+                    self._tap(frame)
                 self._send(frame, NOBLOCK)
             frames = len(made)
         self.published += count
@@ -193,6 +200,8 @@ class Publisher:
             machine_ns(),
         )
         frame = header + self._writer.lasts()
+        if self._tap is not None:
+            self._tap(frame)
         if self._ring is not None and len(frame) <= self._ring.most:
             self._ring.write(frame)
         self._send(frame, NOBLOCK)
