@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Container, Mapping
 
 import msgspec
@@ -25,9 +26,12 @@ from nautilus.bus.envelope import (
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
 from nautilus.bus.node import LateError, Node, ReplyDroppedError
 from nautilus.bus.peers import BEAT_BYTES, beat_answer
+from nautilus.bus.permissions import FORBIDDEN, ForbiddenError, Permissions
 from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, MALFORMED, REFUSED, Verdict
+from nautilus.bus.security import named
 from nautilus.model.errors import BusError, NautilusError
 
+_LOGGER = logging.getLogger("nautilus.bus")
 REQUEST, REPLY, ERROR = MessageKind.REQUEST, MessageKind.REPLY, MessageKind.ERROR
 ACKNOWLEDGED, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.RESEND
 
@@ -40,6 +44,7 @@ class Inbox(Node):
         self.on_restart: Callable[[str, int], None] | None = None
         self._decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
         self._known = peers
+        self._permissions: Permissions | None = None
         self._batch = 0
         """Deliveries of the last batch that are not done: then acknowledgements go out, for all of it at once."""
         self._answers_due: list[Inbound] = []
@@ -152,18 +157,20 @@ class Inbox(Node):
 
     def _meet(self, router: Router, identity: bytes) -> dict[int, Inbound] | None:
         """The streams of a peer that had not dialled before; None where that is nobody this process listens to."""
-        try:
-            name = identity.decode()
-        except UnicodeDecodeError:
-            name = ""
+        name = named(router.socket, identity)
         # The last frame of a message is no identity, and one that begins with a zero byte is not of the mesh.
         if not router.get(RCVMORE) or not name or name[0] == "\0":
             self.malformed += 1
             router.skip_rest()
             return None
-        sources = self._admit(router, identity, name)
+        plain = name.encode()
+        sources = router.inbound.get(plain) or self._admit(router, plain, name)
         if sources is None:
             router.skip_rest()
+        elif identity != plain:
+            # With a proof: the streams are those of the name, whatever they come by, and this is the way back.
+            router.inbound[identity] = sources
+            self._peers_in[plain].identity = identity
         return sources
 
     def _admit(self, router: Router, identity: bytes, name: str) -> dict[int, Inbound] | None:
@@ -184,6 +191,7 @@ class Inbox(Node):
         if peer is not None:
             for router in self._routers.values():
                 router.inbound.pop(peer.identity, None)
+                router.inbound.pop(process.encode(), None)
 
     def _enter(self, peer: Peer, envelope: Envelope) -> bool:
         """A peer speaks in another epoch than last; False where that is an earlier life of it, or nonsense."""
@@ -196,6 +204,22 @@ class Inbox(Node):
         peer.epoch = envelope.epoch
         self._tell(self.on_restart, peer.name, envelope.epoch)
         return True
+
+    def _permitted(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Those that their senders may send; the others are answered with an error, and dead letters."""
+        assert self._permissions is not None
+        found = []
+        for delivery in deliveries:
+            reason = self._permissions.refusal(delivery)
+            if not reason:
+                found.append(delivery)
+                continue
+            if self._permissions.refused == 1:
+                _LOGGER.warning("a message was refused, later ones are counted only: %s", reason)
+            self._bury([delivery], delivery.peer, FORBIDDEN)
+            error = ForbiddenError(reason, where=delivery.to, expected="a grant (`nautilus keys new --grant`)")
+            self.done(delivery, error=error)
+        return found
 
     def refuse_late(self, delivery: Delivery) -> None:
         """Instead of `done`: the deadline of a delivery has come before its handler could run."""

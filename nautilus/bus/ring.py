@@ -40,7 +40,9 @@ class RingWriter:
     ----------
     write, write2, put, flush
         Of `nautilus.core.broadcast.Writer`, without a call between.
-    earlier
+    frames
+        This ring's, by number.
+    earlier, earlier_frames
         The ring that had this name before, to look at; None: there was none that can be read.
 
     Raises
@@ -52,7 +54,9 @@ class RingWriter:
     def __init__(self, path: str | PathLike[str], *, capacity: int = CAPACITY, epoch: int) -> None:
         self.path = Path(path)
         self.earlier = image_of(path)
+        self.earlier_frames = RingFrames(path) if self.earlier is not None else None
         self.writer = Writer(path, capacity, epoch)
+        self.frames = RingFrames(path, self.writer)
         self._own = Reader(path, image=True, oldest=True)
         self.write = self.writer.write
         self.write2 = self.writer.write2
@@ -97,9 +101,52 @@ class RingWriter:
         """Mark the ring as left and let go of it and of the earlier one; its file stays."""
         self.writer.close()
         self._own.close()
-        if self.earlier is not None:
+        self.frames.close()
+        if self.earlier is not None and self.earlier_frames is not None:
             self.earlier.close()
-            self.earlier = None
+            self.earlier_frames.close()
+            self.earlier = self.earlier_frames = None
+
+
+class RingFrames:
+    """The frames of a ring by their numbers, as `nautilus.bus.backlog.Frames`: what a replayer sends again is there.
+
+    Parameters
+    ----------
+    path
+        The ring's file; its writer may be dead.
+    writer
+        Of that ring, where it is this process's own; None: the ring is written no more.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `Reader`.
+    """
+
+    def __init__(self, path: str | PathLike[str], writer: Writer | None = None) -> None:
+        self._reader = Reader(path, image=True)
+        self._writer = writer
+        self._next = self._reader.frames
+        self.epoch = self._reader.epoch
+
+    @property
+    def oldest(self) -> int:
+        """Number of the first frame that is still there."""
+        return self._reader.oldest
+
+    @property
+    def next(self) -> int:
+        """Number that the next frame will have."""
+        return self._next if self._writer is None else self._writer.frames
+
+    def get(self, number: int) -> bytes | None:
+        """The frame of that number; None where it is not there."""
+        return self._reader.get(number)
+
+    def close(self) -> None:
+        """Let go of the ring."""
+        self._reader.close()
 
 
 class RingReader:

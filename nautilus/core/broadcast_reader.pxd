@@ -13,6 +13,8 @@ cdef extern from *:
     #ifndef NAUTILUS_BROADCAST_READER_H
     #define NAUTILUS_BROADCAST_READER_H
 
+    #define CAST_NEAR 64                /* frames that it is no longer to walk past than to look for */
+
     typedef struct cast_reader_t {
         broadcast_t *shared;
         const char *data;
@@ -193,6 +195,41 @@ cdef extern from *:
         __atomic_store_n(&s->sleeps, 2, __ATOMIC_RELEASE);
     }
 
+    /* The number of the oldest frame that begins a block and is whole; where there is none, that of this reader. */
+    static uint64_t cast_oldest(const cast_reader_t *r)
+    {
+        uint64_t intent = __atomic_load_n(&r->shared->intent, __ATOMIC_ACQUIRE), position, number;
+        uint64_t bound = intent > r->capacity ? intent - r->capacity : 0;
+        return cast_find_mark(r, bound, cast_tail(r), &position, &number) ? number : r->number;
+    }
+
+    /* Go to the frame of a number; 0: it is not there. Counts as missed what it goes past. */
+    static int cast_go(cast_reader_t *r, uint64_t number)
+    {
+        uint32_t length;
+        if (number < r->number || number - r->number > CAST_NEAR) {
+            uint64_t tail = cast_tail(r), block = tail >> r->shift, position, before;
+            int found = 0;
+            for (int i = 0; i < CAST_BLOCKS && !found; i++, block--) {
+                if (cast_find_mark(r, block << r->shift, tail, &position, &before) && before <= number) {
+                    r->position = position;
+                    r->number = before;
+                    r->seen = tail;
+                    found = cast_whole(r, position);
+                    if (!found)
+                        return 0;
+                }
+                if (block == 0)
+                    break;
+            }
+            if (!found)
+                return 0;
+        }
+        while (r->number < number && cast_peek(r, &length) && r->number < number)
+            cast_pass(r, length);
+        return r->number == number;
+    }
+
     /* Say that this reader is about to sleep; then look again, then sleep. The bits are taken back by the writer alone. */
     static inline uint32_t cast_prepare(cast_reader_t *r, uint64_t bit)
     {
@@ -262,6 +299,9 @@ cdef extern from *:
     # It did not: go on where frames are whole, and count what is missed.
     void cast_recover(cast_reader_t* reader, bint late) noexcept nogil
     void cast_pass(cast_reader_t* reader, uint32_t length) noexcept nogil
+    # The number of the oldest frame that begins a block and is whole; go to the frame of a number, if it is there.
+    uint64_t cast_oldest(const cast_reader_t* reader) noexcept nogil
+    bint cast_go(cast_reader_t* reader, uint64_t number) noexcept nogil
     # Let the slot say where this reader is.
     void cast_tell(cast_reader_t* reader) noexcept nogil
     bint cast_waiting(cast_reader_t* reader) noexcept nogil

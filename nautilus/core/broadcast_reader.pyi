@@ -26,6 +26,8 @@ class Reader:
         """The next frames, copies, at most `limit`."""
     def drain_into(self, out: NDArray[Any], skip: int = ..., kind: int = ...) -> int:
         """Copy the records of the next frames to the front of an array, one behind the other; how many."""
+    def get(self, number: int) -> bytes | None:
+        """The frame of a number (the first of a ring is 0), a copy; None: it is not there."""
     def find(
         self,
         epoch: int,
@@ -66,6 +68,8 @@ class Reader:
     def position(self) -> int: ...
     @property
     def frames(self) -> int: ...
+    @property
+    def oldest(self) -> int: ...
     @property
     def lag(self) -> int: ...
     @property

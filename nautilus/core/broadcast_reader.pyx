@@ -23,8 +23,10 @@ from nautilus.core.broadcast cimport (
 from nautilus.core.broadcast_reader cimport (
     CAST_FUTEX,
     cast_attach,
+    cast_go,
     cast_join,
     cast_map_image,
+    cast_oldest,
     cast_pass,
     cast_peek,
     cast_prepare,
@@ -215,6 +217,15 @@ cdef class Reader:
             raise ValueError(f"Reader.drain_into: a frame of {-filled} records, expected room for them in {len(out)}")
         return filled // wide
 
+    def get(self, uint64_t number):
+        """The frame of a number (the first of a ring is 0), a copy; None: it is not there.
+
+        The reader goes there: the frame behind it is found at once, any other within a block. What it goes past it
+        counts as missed, so this is for a reader of its own.
+        """
+        self.check()
+        return self.take() if cast_go(&self.reader, number) else None
+
     def find(self, uint64_t epoch, uint64_t stream, uint64_t first, uint64_t last, *, uint64_t start=0,
              Py_ssize_t limit=256, uint64_t most_bytes=1 << 22):
         """Frames of the star that hold records `first` to `last` of a stream, oldest first; the reader stays in place.
@@ -386,6 +397,12 @@ cdef class Reader:
     def frames(self):
         """Frames that lie before the next one, since the ring was made."""
         return self.reader.number
+
+    @property
+    def oldest(self):
+        """Number of the oldest frame that can be had."""
+        self.check()
+        return cast_oldest(&self.reader)
 
     @property
     def lag(self):

@@ -12,6 +12,7 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from nautilus.bus.backlog import Backlog
 from nautilus.bus.base import HEADER, MAGIC, topic_bytes
 from nautilus.bus.ring import RingReader, RingWriter
 from nautilus.core.wake import Waiting
@@ -150,6 +151,26 @@ def test_frames_of_a_stream_are_found_in_the_ring_and_in_the_one_before(path: Pa
         assert len(part) <= 4
     assert found == [frame(1, 7, first, 3) for first in range(1, 100, 3)]
     assert calls >= 9
+
+
+def test_a_backlog_reads_the_frames_of_a_ring_and_of_the_one_before(path: Path) -> None:
+    before = RingWriter(path, capacity=SIZE, epoch=1)
+    for first in range(1, 2_000):
+        before.write(frame(1, 7, first, 1))
+    writer = RingWriter(path, capacity=SIZE, epoch=2)
+    for first in range(1, 50, 5):
+        writer.write(frame(2, 7, first, 5))
+    assert writer.earlier_frames is not None
+    for frames, epoch, first, last, step in ((writer.frames, 2, 1, 50, 5), (writer.earlier_frames, 1, 1_500, 1_999, 1)):
+        backlog = Backlog(frames, epoch)
+        while backlog.lag:
+            assert backlog.look(100)
+        found = [each for each in backlog.find(7, first, last) if each is not None]
+        assert found == [frame(epoch, 7, each, step) for each in range(first, last + 1, step)]
+        assert backlog.missed == 0
+    assert (writer.frames.oldest, writer.frames.next) == (0, 10)
+    assert writer.earlier_frames.next == 1_999
+    writer.close()
 
 
 def test_only_what_the_ring_still_holds_is_found(path: Path) -> None:

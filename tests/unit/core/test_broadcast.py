@@ -149,6 +149,23 @@ def test_a_reader_begins_with_the_oldest_or_the_next(path: Path) -> None:
     assert new.next() == b"next"
 
 
+def test_frames_are_had_by_their_number(path: Path) -> None:
+    writer = Writer(path, SMALLEST, 1)
+    reader = Reader(path, image=True)
+    assert (reader.oldest, reader.get(0)) == (0, None)
+    for number in range(5_000):
+        writer.write(content(number, 40 + number % 90))
+    oldest = reader.oldest
+    assert 4_000 < oldest < 5_000
+    order = [*range(oldest, 5_000), *range(4_999, oldest - 1, -7), 4_700, 4_700, 4_701, 4_999]
+    for number in order:
+        assert reader.get(number) == content(number, 40 + number % 90)
+    assert reader.get(5_000) is None
+    assert reader.get(oldest - 200) is None
+    writer.write(b"one more")
+    assert reader.get(5_000) == b"one more"
+
+
 def test_records_are_drained_into_an_array(path: Path) -> None:
     record = np.dtype([("number", "<u8"), ("other", "<u8", 7)])
     writer = Writer(path, SMALLEST, 1)
