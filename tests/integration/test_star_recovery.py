@@ -165,3 +165,38 @@ def test_who_comes_while_the_hub_publishes_begins_with_an_image_and_misses_nothi
         assert found["last"] == {str(stream & 0xFFFFFFFF): last for stream, last in lasts}
         assert min(found["begun"].values()) > 1
         assert found["way"] == ("ring" if ring else "zmq")
+
+
+def test_of_a_thousand_readers_none_is_disturbed_by_one_that_stops_one_that_is_slow_and_one_that_leaves(
+    stars: Stars, start: Callable[..., Life]
+) -> None:
+    beat_ns = 500_000_000
+    hub = stars.hub(heartbeat_ns=beat_ns)
+    options = {"endpoint": stars.endpoint, "heartbeat_ns": beat_ns}
+    crowds = [start("crowd", count=count, slow=True, leaves=True, **options) for count in (250, 250, 250, 249)]
+    stopped = start("crowd", count=1, **options)
+    turn_until([hub], [], lambda: hub.publisher.subscribers == 1_000, seconds=120)
+    for each in (*crowds, stopped):
+        assert each.answer() == "up"
+    hub.quotes(1)
+    beats = hub.publisher.heartbeats
+    turn_until([hub], [], lambda: hub.publisher.heartbeats > beats + 1)
+    stopped.process.send_signal(signal.SIGSTOP)
+    for number in range(90):
+        hub.quotes(number % 3 + 1, 10)
+        hub.turn()
+    lasts = list(hub.publisher.last_sequences().items())
+    for each in crowds:
+        each.tell(lasts)
+    turn_until([hub], [], lambda: all(each.readable() for each in crowds), seconds=120)
+    had = [row for each in crowds for row in each.answer()]
+    staying = [row for place, row in enumerate(had) if place % 250 != 1]
+    assert len(had) == 999
+    # Who is there from the first record has all of them, the slow one too.
+    assert {(delivered, lost) for delivered, lost, _ in staying} == {(hub.publisher.published, 0)}
+    assert hub.publisher.published == 901
+    assert all(10 <= had[place][0] <= 901 for place in (1, 251, 501, 751))
+    stopped.process.send_signal(signal.SIGCONT)
+    stopped.tell(lasts)
+    turn_until([hub], [], stopped.readable)
+    assert stopped.answer()[0][:2] == [901, 0]

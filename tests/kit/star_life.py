@@ -1,4 +1,4 @@
-"""Lives of a hub and of readers in processes of their own: ``python -m tests.kit.star_life hub|reader OPTIONS``.
+"""Lives of a hub and of readers in processes of their own: ``python -m tests.kit.star_life hub|reader|crowd OPTIONS``.
 
 OPTIONS is one JSON object. A hub publishes numbered quotes of three instruments until a line comes on its standard
 input; it then says where its streams stand, and serves on until its input is closed. No file of a hub grows beyond
@@ -167,8 +167,62 @@ def reader(options: dict[str, Any]) -> None:
         print(json.dumps(found | {"holes": int(holes), "begun": begun, "last": last}), flush=True)
 
 
+def crowd(options: dict[str, Any]) -> None:
+    """Many readers in one process. Options: endpoint, count, heartbeat_ns, slow (the first), leaves (the second).
+
+    The slow one takes a frame at a time, after all others have had theirs; the other one leaves after ten records.
+    """
+    with ExitStack() as stack:
+        context = make_context()
+        readers = []
+        for _ in range(options["count"]):
+            made = Subscriber(
+                context,
+                options["endpoint"],
+                [QUOTES],
+                clock=now_ns,
+                replay=f"{options['endpoint']}.replay",
+                heartbeat_ns=options["heartbeat_ns"],
+            )
+            stack.callback(made.close)
+            readers.append(made)
+        by_socket = {socket: each for each in readers for socket in each.sockets}
+        slow = readers[0] if options.get("slow") else None
+        leaver = readers[1] if options.get("leaves") else None
+        staying = [each for each in readers if each is not leaver]
+        print(json.dumps("up"), flush=True)
+        poller = zmq.Poller()
+        for item in (*by_socket, sys.stdin):
+            poller.register(item, zmq.POLLIN)
+        wanted: dict[int, int] | None = None
+        behind = set(staying)
+        while wanted is None or behind:
+            ready = dict(poller.poll(5))
+            if ready.pop(sys.stdin.fileno(), None):
+                wanted = dict(json.loads(sys.stdin.readline() or "[]"))
+                poller.unregister(sys.stdin)
+            for each in {by_socket[socket] for socket in ready}:
+                if each is not slow:
+                    each.drain(256)
+            if slow is not None:
+                slow.drain(1)
+            if leaver is not None and leaver.delivered >= 10 and not leaver.socket.closed:
+                for socket in leaver.sockets:
+                    poller.unregister(socket)
+                leaver.close()
+            for each in [each for each in readers if each.waits and not each.socket.closed]:
+                each.poll(now_ns())
+            if wanted is not None:
+                behind = {
+                    each
+                    for each in behind
+                    if any(each.positions().get(stream, (0, 0, 0))[2] < at for stream, at in wanted.items())
+                }
+        print(json.dumps([[each.delivered, each.lost, each.duplicates] for each in readers]), flush=True)
+
+
 if __name__ == "__main__":
-    {"hub": hub, "reader": reader}[sys.argv[1]](json.loads(sys.argv[2]))
+    {"hub": hub, "reader": reader, "crowd": crowd}[sys.argv[1]](json.loads(sys.argv[2]))
 
 
 __all__ = ["Life", "quotes"]
