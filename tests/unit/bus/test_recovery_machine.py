@@ -7,6 +7,7 @@ wire works, that each record was handed out once and in order, or is counted: lo
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nautilus.bus.recovery import JOINING, LIVE, NEVER, REPLAYED, SNAPSHOT, Recovery, StreamState
 from nautilus.bus.requests import Answer, Operation, Request, Status, matches, whole_kind
 
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "30"))
 FOLDING, COUNTING = 1, 2
 STREAMS = (FOLDING << 32 | 1, FOLDING << 32 | 2, COUNTING << 32 | 1)
 
@@ -315,7 +317,7 @@ TestRecovery = StarMachine.TestCase
 
 
 def test_random_walks_come_to_rest_with_nothing_unaccounted_for() -> None:
-    for seed in range(40):
+    for seed in range(SEEDS):
         generator = random.Random(seed)
         machine = StarMachine()
         machine.begin(
