@@ -49,6 +49,8 @@ class Op(IntEnum):
     """Renews nothing: of who only looks."""
     FENCE = 5
     """There is a hub of the epoch that this names."""
+    PROMOTE = 10
+    """Of a person on this machine: the standby is to be the hub."""
     ANSWER = 6
     CHANGES = 7
     TABLE = 8
@@ -58,7 +60,7 @@ class Op(IntEnum):
 class Request(msgspec.Struct, array_like=True, frozen=True):
     """From a client. `hub_epoch` is the highest of a hub that it knows, `number` the last change that it has."""
 
-    op: Annotated[int, Meta(ge=1, le=5)]
+    op: Annotated[int, Meta(ge=1, le=10)]
     process: Text
     epoch: Number
     hub_epoch: Number = 0
@@ -110,6 +112,8 @@ class RegistryService:
         self.epoch = epoch
         self.active = active
         self.refused = self.malformed = 0
+        self.on_promote: Callable[[], bool] | None = None
+        """Makes this hub the active one where it stands by; whether it does."""
         self._lease_ns = lease_ns
         self._beat_ns = beat_ns
         self._due_ns = 0
@@ -164,6 +168,9 @@ class RegistryService:
         if request.op == Op.FENCE:
             self._send(identity, Op.ANSWER)
             return
+        if request.op == Op.PROMOTE:
+            self._promote(identity, user)
+            return
         verdict = self._judge(request, user, now_ns)
         self.refused += verdict not in (Verdict.OK, Verdict.UNKNOWN)
         if identity in self._watchers or len(self._watchers) < MOST_WATCHERS:
@@ -180,9 +187,20 @@ class RegistryService:
         key = security.allowed.by_name.get(user)
         return key is not None and granted(key.grants, "send", FENCE)
 
+    def _promote(self, identity: bytes, user: str | None) -> None:
+        """Over ipc alone: whoever gets at that is this machine's own user."""
+        verdict = Verdict.FORBIDDEN
+        if user is None and self.on_promote is not None:
+            verdict = Verdict.OK if self.on_promote() else Verdict.UNKNOWN
+        self.refused += verdict is Verdict.FORBIDDEN
+        self._send(identity, Op.ANSWER, verdict=verdict)
+
     def _judge(self, request: Request, user: str | None, now_ns: int) -> Verdict:
         if request.op == Op.WATCH:
             return Verdict.OK
+        if request.op not in (Op.REGISTER, Op.RENEW, Op.LEAVE):
+            self.malformed += 1
+            return Verdict.UNKNOWN
         entry = request.entry
         if request.op == Op.REGISTER and (
             entry is None or entry.process != request.process or entry.epoch != request.epoch
@@ -232,6 +250,35 @@ class RegistryService:
     def close(self) -> None:
         """Close the socket; leases are not ended by that."""
         self.socket.close()
+
+
+def ask_to_promote(context: zmq.Context[Any], endpoint: str, timeout_seconds: float) -> Notice:
+    """Tell the standby hub whose registry listens there to take over; its answer.
+
+    Raises
+    ------
+    RegistryError
+        It is no standby, or this is not its machine.
+    TimeoutError
+        No answer came: whether it has is not known.
+    """
+    socket = new_socket(context, zmq.DEALER)
+    try:
+        socket.connect(checked_endpoints(endpoint)[0])
+        socket.send(msgspec.msgpack.encode(Request(Op.PROMOTE, "person", 0)))
+        while socket.poll(int(timeout_seconds * 1000)):
+            answer = msgspec.msgpack.decode(socket.recv(), type=Notice)
+            if answer.op == Op.ANSWER:
+                if answer.verdict is not Verdict.OK:
+                    raise RegistryError(
+                        f"not promoted: {answer.verdict.name.lower()}",
+                        where=endpoint,
+                        expected="a hub that stands by, asked on its own machine",
+                    )
+                return answer
+    finally:
+        socket.close()
+    raise TimeoutError(f"{endpoint}: no answer of the standby hub within {timeout_seconds:g} s")
 
 
 def _user(frame: zmq.Frame) -> str | None:

@@ -69,7 +69,7 @@ _PARTS = struct.Struct("<8x12sI16sQ8xQ")
 _LAYOUT = struct.Struct("<IHHI")
 _STREAM = struct.Struct("<QQ")
 COUNTED = (*SETTLED, "malformed")
-SNAPSHOT = int(FrameFlag.SNAPSHOT)
+SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 TURN = 4096
 """Frames that a slow reader takes in at a time."""
 Batch = tuple[Topic, Records]
@@ -132,7 +132,7 @@ class Subscriber(Recovery):
     positions
         Table to keep `positions()` in, for others to compare (`nautilus.bus.positions`).
     replay
-        Endpoint of the replayer (`nautilus.bus.base.replay_endpoint`); None: there is none.
+        Endpoint of the replayer (`nautilus.bus.base.replay_endpoint`), or of that of each hub; None: there is none.
     images
         Begin each stream with an image of it; needs a replayer.
     policy, capacity
@@ -168,7 +168,7 @@ class Subscriber(Recovery):
         high_water: int = 10_000,
         counters: Counters | None = None,
         positions: Counters | None = None,
-        replay: str | None = None,
+        replay: str | Sequence[str] | None = None,
         images: bool = False,
         policy: Policy = "queue",
         capacity: int = 65_536,
@@ -219,7 +219,10 @@ class Subscriber(Recovery):
                 self._replies = new_socket(context, zmq.DEALER)
                 self.sockets.append(self._replies)
                 self._replies.setsockopt(zmq.SNDHWM, 1_000)
-                for endpoint in checked_endpoints(replay):
+                replayers = checked_endpoints(replay)
+                # Of several hubs one answers: what is asked of another one is asked again, but not of who is gone.
+                self._replies.setsockopt(zmq.IMMEDIATE, len(replayers) > 1)
+                for endpoint in replayers:
                     self._replies.connect(endpoint)
         except BaseException:
             for socket in self.sockets:
@@ -383,6 +386,9 @@ class Subscriber(Recovery):
                 self.malformed += 1
             else:
                 self.take_answer(answer, now_ns)
+            return
+        if epoch < self._floor and not flags_of(frame) & REPLAYED:
+            self.stale += 1
             return
         if not self.admits(epoch, frame, now_ns):
             return
