@@ -132,7 +132,7 @@ def refusal(
     """
     if sender != process and sender not in engines:
         return f"{process} speaks as {sender}"
-    if kind is _EVENT:
+    if kind == _EVENT:
         if to == HELLO:
             return ""
         topic = to

@@ -112,9 +112,8 @@ def main(directory: str, number: str, standby: str, automatic: str) -> None:
     poller = zmq.Poller()
     poller.register(0, zmq.POLLIN)
     while True:
-        if poller.poll(1):
-            if not os.read(0, 4096):
-                break
+        if poller.poll(1) and not os.read(0, 4096):
+            break
         # Many quotes behind each other, so that a stop comes in the middle of some.
         for _ in range(3):
             count += 1

@@ -201,7 +201,7 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "order queue": "order_id",
         "phase set": "instrument wanted",
         "engine run": "name",
-        "tap": "topic",
+        "tap": "topics",
         "bus replay": "topic instrument",
         "bus promote": "endpoint",
         "logs": "processes",
@@ -222,6 +222,7 @@ def test_an_option_means_the_same_everywhere() -> None:
                 meant.setdefault(option, set()).add(each.name)
     assert {option: names for option, names in meant.items() if len(names) > 1} == {
         "--data": {"data", "journal"},  # of `demo` and `replay` it is --journal too
+        "--replay": {"again", "recording"},  # a market that is to be run; letters that are to be sent
         "--strategy": {"strategies", "strategy_id"},  # one that is to run, by name; of a kill switch, by its number
     }
 
