@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -21,7 +21,8 @@ from zmq.backend import zmq_poll
 from nautilus.bus import Delivery, Mesh, MessageKind, make_context
 from nautilus.core.clock import now_ns
 from nautilus.model.enums import Priority
-from nautilus.runtime.wire import from_wire
+from nautilus.model.message import Message
+from nautilus.runtime.wire import from_wire, to_wire
 from perf.harness import ROOT, check
 
 PAYLOAD = bytes(range(128))
@@ -30,6 +31,7 @@ LOOK_EVERY = 8
 """Messages that are handled between two looks at the urgent lane."""
 EVENTS, POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 EVENT, REQUEST = MessageKind.EVENT, MessageKind.REQUEST
+MODEL = "model"
 STOP, BOOKS, STAMPED = b"stop", b"books", b"stamped:"
 
 
@@ -152,7 +154,7 @@ class Asking:
         return count / elapsed
 
     def past_a_flood(self, count: int, rate: float = 1_000.0) -> np.ndarray:
-        """Nanoseconds from `post` to the handler of FLASH_CRASH messages, while the normal lane has more than it takes."""
+        """Nanoseconds from `post` to the handler of FLASH_CRASH messages, while the normal lane is full."""
         post, turn, mesh = self.mesh.post, self.turn, self.mesh
         self.ask(BOOKS)
         step_ns = int(1e9 / rate)
@@ -176,15 +178,18 @@ class Asking:
         check(len(found) == count, f"{len(found)} urgent messages of {count}")
         return found
 
-    def send_messages(self, payloads: list[bytes], priority: Priority, pause_ns: int) -> np.ndarray:
+    def send_messages(
+        self, make: Callable[[int], Message], count: int, priority: Priority, pause_ns: int
+    ) -> np.ndarray:
         """Nanoseconds from before a message is encoded until its handler has it decoded, one at a time."""
         self.ask(BOOKS)
         due_ns = now_ns()
-        for payload in payloads:
+        for _ in range(count):
             due_ns += pause_ns
             while now_ns() < due_ns:
                 self.turn(0.000_2)
-            self.mesh.post("answering", to="b", sender="a", kind=EVENT, payload=payload, priority=priority)
+            payload = to_wire(make(now_ns()))
+            self.mesh.post("answering", to="b", sender=MODEL, kind=EVENT, payload=payload, priority=priority)
             while self.mesh.pending():
                 self.turn(0.01)
         self.check_books()
@@ -228,11 +233,11 @@ def _answer_mesh(directory: str, spin_ns: int) -> None:
         last[delivery.priority] = delivery.sequence
         payload = delivery.payload
         if delivery.kind is EVENT:
-            if payload is not PAYLOAD and payload[:8] == STAMPED:
-                found_ns.append(now_ns() - int.from_bytes(payload[16:24], "little"))
-            elif delivery.priority != Priority.LOW and payload[:1] == b"\x92"[:1]:
+            if delivery.sender == MODEL:
                 message: Any = from_wire(payload)
                 found_ns.append(now_ns() - message.now_ns)
+            elif payload[:8] == STAMPED:
+                found_ns.append(now_ns() - int.from_bytes(payload[16:24], "little"))
             done(delivery)
             return
         reply = payload

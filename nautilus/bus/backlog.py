@@ -77,6 +77,37 @@ class FrameBuffer:
         return frame if number >= self.oldest and frame else None
 
 
+class BufferReader:
+    """Reads a buffer from its own place in it, in any thread of the process.
+
+    Attributes
+    ----------
+    missed_frames : frames that it went past unread, because the writer had gone round it.
+    """
+
+    def __init__(self, buffer: FrameBuffer, *, oldest: bool = False) -> None:
+        self.missed_frames = 0
+        self._buffer = buffer
+        self._next = buffer.oldest if oldest else buffer.next
+
+    def drain(self, limit: int = 64) -> list[bytes]:
+        """The next frames, at most `limit`."""
+        buffer, number = self._buffer, self._next
+        frames: list[bytes] = []
+        end = min(buffer.next, number + limit)
+        while number < end:
+            frame = buffer.get(number)
+            if frame is None:
+                oldest = max(buffer.oldest, number + 1)
+                self.missed_frames += oldest - number
+                number = oldest
+            else:
+                frames.append(frame)
+                number += 1
+        self._next = number
+        return frames
+
+
 class Backlog:
     """Finds the frames of a stream among the last ones of a publisher.
 

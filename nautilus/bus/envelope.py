@@ -22,7 +22,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     `reason`: "deadline" (not acknowledged by then), "cut" (the queue of that peer was full), "closed" (this process
     stopped), "path" (no path that it may take was usable, and it kept others waiting that may take one), "late" (it
-    came here after its deadline and was not handled).
+    came here after its deadline and was not handled), "forbidden" (it came here and its sender may not send it).
     """
 
     reason: str

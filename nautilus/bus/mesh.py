@@ -42,6 +42,7 @@ from nautilus.bus.lanes import POLLIN, Dealer, Monitor, Router
 from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
+from nautilus.bus.permissions import Permissions
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.core.mesh_wire import head_of
@@ -108,6 +109,8 @@ class Mesh(Outbox, Inbox):
     withhold_ns
         How long it is down until a message that may take none of the usable paths is given up where it keeps one
         waiting that may.
+    permissions
+        Who may send what; None: everybody everything.
     on_gap
         Called with (peer, priority, first, last): the peer gave these messages up, they will not come.
     on_peer
@@ -156,6 +159,7 @@ class Mesh(Outbox, Inbox):
         fallback_after_ns: int = DOWN_NS,
         return_after_ns: int = UP_NS,
         withhold_ns: int = 500_000_000,
+        permissions: Permissions | None = None,
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
         on_standing: Callable[[PeerChange], None] | None = None,
@@ -185,6 +189,7 @@ class Mesh(Outbox, Inbox):
         except BaseException:
             self._close_inbox()
             raise
+        self._permissions = permissions
         self.on_gap = on_gap
         self.on_peer = on_peer
         self.on_standing = on_standing
@@ -250,6 +255,8 @@ class Mesh(Outbox, Inbox):
                     self._read_carrier(carrier, out, limit)
         # What an urgent look finds in the middle of a batch belongs to that.
         self._batch = self._batch + len(out) if urgent else len(out)
+        if self._permissions is not None and out:
+            out = self._permitted(out)
         if self._answers_due and not self._batch:
             self._send_answers()
         return out

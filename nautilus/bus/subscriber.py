@@ -437,7 +437,7 @@ class Subscriber(Recovery):
         self._hand_out(state, payload, skip, count, state.expected - count, flags)
 
     def on_image(self, state: StreamState, payload: Any, as_of: int) -> None:
-        """An image is next."""
+        """An image is next. The last of records that each count for themselves is kept, and no news."""
         self._hand_out(state, payload, 0, int.from_bytes(payload[20:24], "little"), as_of, SNAPSHOT)
 
     def _hand_out(self, state: StreamState, frame: bytes, skip: int, count: int, first: int, flags: int) -> None:
@@ -446,6 +446,8 @@ class Subscriber(Recovery):
         size = int.from_bytes(frame[16:20], "little")
         records: Records = np.ndarray((count,), state.dtype, frame, HEADER_BYTES + skip * size, (size,))
         state.latest = records
+        if flags & SNAPSHOT and not state.folds:
+            return
         if self._queue is not None:
             self._queue.push(Waiting(state, first, records, flags))
         else:
@@ -509,8 +511,6 @@ class Subscriber(Recovery):
             assert isinstance(state, _Position)
             out.append(self._batch(state, first, records, flags))
         self._tally.write()
-        if len(queue) and not self.disconnected:
-            self.touched.add(self.socket)
         return out
 
     def _uncount(self, state: StreamState, records: int) -> None:
@@ -529,6 +529,11 @@ class Subscriber(Recovery):
             for stream, state in self.streams.items()
             if state.state != JOINING
         }
+
+    @property
+    def waiting(self) -> int:
+        """Records that wait here for the next `drain`, with a policy for slow readers."""
+        return self._queue.size if self._queue is not None else 0
 
     @property
     def joined(self) -> dict[int, int]:

@@ -178,7 +178,9 @@ def settled(hub: Hub, *readers: Reader) -> Callable[[], bool]:
         lasts = hub.publisher.last_sequences()
         for reader in readers:
             subscriber = reader.subscriber
-            if subscriber.epoch != hub.publisher.epoch or subscriber.waits or not subscriber.synchronised:
+            if subscriber.epoch != hub.publisher.epoch or subscriber.waits or subscriber.waiting:
+                return False
+            if not subscriber.synchronised:
                 return False
             positions = subscriber.positions()
             for stream, last in lasts.items():
