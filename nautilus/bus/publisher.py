@@ -5,8 +5,6 @@ What it keeps of its last frames (`buffer`) is sent again, to who asks, by a `na
 
 from __future__ import annotations
 
-import struct
-from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,57 +15,39 @@ from zmq.backend import Socket as BackendSocket
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import (
     HEADER,
+    HEADER_BYTES,
     HEARTBEAT,
     HEARTBEAT_STREAM,
     LAST,
     LAYOUTS,
     MAGIC,
-    Layout,
     checked_endpoints,
     layout_of,
     new_socket,
-    stream_id,
     topic_bytes,
 )
+from nautilus.bus.native_sockets import publish as send
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
+from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
+from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
+from nautilus.core.star_writer import FrameWriter
 from nautilus.model.records import Records
 from nautilus.model.topics import topic_of
 
 NOBLOCK = int(zmq.NOBLOCK)
 EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
+TEND_NS = 1_000_000_000
+"""Between looks for readers of the ring that are no more."""
+MOST_BYTES = 1 << 18
+"""Records in a frame; more are sent in several."""
 LINGER_MS = 200
 """Subscribers that read get to the end of the star within this time; others do not hold up its end."""
 _SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
 # The dtypes of the platform are never freed, so their identity names them.
 _BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
-# The header again, in the parts that are the same in each frame of a stream and those that are not.
-_PARTS = struct.Struct("<20sI16sQqQ")
-
-
-class _Stream:
-    """One stream: the parts of its header that do not change, and where its last sequence is kept."""
-
-    __slots__ = ("head", "key", "place")
-
-    def __init__(self, layout: Layout, instrument: int, epoch: int, place: int) -> None:
-        header = HEADER.pack(
-            topic_bytes(layout.kind, instrument),
-            MAGIC,
-            layout.kind,
-            layout.version,
-            layout.record_size,
-            0,
-            epoch,
-            layout.kind << 32 | instrument,
-            0,
-            0,
-        )
-        self.head = header[:20]
-        self.key = header[24:40]
-        self.place = place
 
 
 class Publisher:
@@ -92,7 +72,11 @@ class Publisher:
     positions
         Table to keep the last sequence of each stream in, for others to compare (`nautilus.bus.positions`).
     buffer
-        To keep the last frames in.
+        To keep the last frames in, where there is no ring.
+    ring
+        To write each frame into as well, for readers of this host and for replays.
+    tap
+        Called with each frame before it is sent, heartbeats too: a mirror, which must not wait.
 
     Attributes
     ----------
@@ -111,6 +95,8 @@ class Publisher:
         counters: Counters | None = None,
         positions: Counters | None = None,
         buffer: FrameBuffer | None = None,
+        tap: Callable[[bytes], object] | None = None,
+        ring: RingWriter | None = None,
     ) -> None:
         self.epoch = epoch
         self.earlier = ended_in(positions.snapshot() if positions is not None else {})
@@ -121,10 +107,10 @@ class Publisher:
         self._clock = clock
         self._heartbeat_ns = heartbeat_ns
         self._due_ns = 0
-        # The body of a heartbeat: stream, last sequence; stream, last sequence; ...
-        self._lasts = array("Q")
+        self._writer = FrameWriter(epoch)
+        for layout in LAYOUTS:
+            self._writer.layout(layout.kind, layout.version, layout.dtype)
         self._written: Rows = NO_ROWS
-        self._by_bytes: dict[int, dict[bytes, _Stream]] = {layout.kind: {} for layout in LAYOUTS}
         self._tally = Tally(counters, "star", self, ("published", "frames"))
         self._table = PositionTable(positions, hub=True)
         self.socket = new_socket(context, zmq.XPUB)
@@ -132,7 +118,13 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
-        self._keep = buffer.append if buffer is not None else None
+        self._tap = tap
+        self._ring = ring
+        self._tend_ns = 0
+        self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
+        self._keep: Callable[[bytes], object] | None = buffer.append if buffer is not None else None
+        if ring is not None:
+            self._keep = ring.write
         self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
         bound = []
         try:
@@ -145,7 +137,7 @@ class Publisher:
         self.endpoints = tuple(bound)
 
     def publish(self, records: Records, flags: int = 0) -> int:
-        """Send records, numbered per stream: one frame for each instrument among them. Returns the frames.
+        """Send records, numbered per stream: one frame (of at most 256 KiB) for each instrument. Returns their number.
 
         `flags`: STALE where their source has fallen silent, see `FrameFlag`.
         """
@@ -153,40 +145,21 @@ class Publisher:
         if not count:
             return 0
         layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
-        instruments = records["instrument_id"]
-        ids = instruments.tobytes()
-        if count == 1 or ids == ids[:4] * count:
-            self._send_frame(layout, ids[:4], records, count, flags)
-            return 1
-        found = dict.fromkeys(instruments.tolist())
-        for instrument in found:
-            part = records[instruments == instrument]
-            self._send_frame(layout, instrument.to_bytes(4, "little"), part, len(part), flags)
-        return len(found)
-
-    def _send_frame(self, layout: Layout, instrument: bytes, records: Records, count: int, flags: int) -> None:
-        # The number of the stream in the order of its bytes: as good a key, and it need not be made a number.
-        stream = self._by_bytes[layout.kind].get(instrument) or self._begin(layout, instrument)
-        lasts, place = self._lasts, stream.place
-        last = lasts[place]
-        lasts[place] = last + count
-        header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock(), flags)
-        try:
-            frame = b"".join((header, records))  # type: ignore[arg-type]
-        except TypeError:  # they do not lie side by side
-            frame = header + records.tobytes()
-        if self._keep is not None:
-            self._keep(frame)
-        self._send(frame, NOBLOCK)
+        most = self._most // layout.record_size
+        if self._keep is None and self._tap is None:
+            frames = send(self._writer, self.socket, records, layout.kind, self._clock(), most, flags)
+        else:
+            made = self._writer.pack(records, layout.kind, self._clock(), most, flags)
+            for frame in made:
+                if self._keep is not None:
+                    self._keep(frame)
+                if self._tap is not None:
+                    self._tap(frame)
+                self._send(frame, NOBLOCK)
+            frames = len(made)
         self.published += count
-        self.frames += 1
-
-    def _begin(self, layout: Layout, instrument: bytes) -> _Stream:
-        number = int.from_bytes(instrument, "little")
-        self._lasts.extend((stream_id(layout.kind, number), 0))
-        stream = _Stream(layout, number, self.epoch, len(self._lasts) - 1)
-        self._by_bytes[layout.kind][instrument] = stream
-        return stream
+        self.frames += frames
+        return frames
 
     def poll(self, now_ns: int) -> int:
         """Take in subscriptions and send the heartbeat that is due; returns when to call again at the latest.
@@ -206,6 +179,9 @@ class Publisher:
             self.heartbeat()
             self._due_ns = now_ns + self._heartbeat_ns
             self._write()
+            if self._ring is not None and now_ns >= self._tend_ns:
+                self._tend_ns = now_ns + TEND_NS
+                self._ring.tend()
         return self._due_ns
 
     def heartbeat(self) -> None:
@@ -217,17 +193,22 @@ class Publisher:
             HEARTBEAT,
             1,
             LAST.size,
-            len(self._lasts) // 2,
+            len(self._writer),
             self.epoch,
             HEARTBEAT_STREAM,
             self.heartbeats,
-            self._clock(),
+            machine_ns(),
         )
-        self._send(header + self._lasts.tobytes(), NOBLOCK)
+        frame = header + self._writer.lasts()
+        if self._tap is not None:
+            self._tap(frame)
+        if self._ring is not None and len(frame) <= self._ring.most:
+            self._ring.write(frame)
+        self._send(frame, NOBLOCK)
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""
-        return dict(zip(self._lasts[::2], self._lasts[1::2], strict=True))
+        return dict(self._rows().tolist())
 
     def close(self) -> None:
         """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
@@ -236,9 +217,12 @@ class Publisher:
             self._write()
             self.socket.close(linger=LINGER_MS)
 
+    def _rows(self) -> Rows:
+        return np.frombuffer(self._writer.lasts(), np.uint64).reshape(-1, 2)
+
     def _write(self) -> None:
         self._tally.write()
-        rows = np.frombuffer(self._lasts.tobytes(), np.uint64).reshape(-1, 2)
+        rows = self._rows()
         for stream, last in changed_rows(rows, self._written):
             self._table.put_stream(stream, last)
         self._written = rows
