@@ -33,6 +33,7 @@ from nautilus.bus.base import (
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
+from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
 from nautilus.model.records import Records
 from nautilus.model.topics import topic_of
@@ -250,7 +251,7 @@ class Publisher:
             self.epoch,
             HEARTBEAT_STREAM,
             self.heartbeats,
-            self._clock(),
+            machine_ns(),
         )
         frame = header + self._lasts.tobytes()
         if self._tap is not None:
