@@ -15,10 +15,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import redis
@@ -51,7 +52,7 @@ def run(report: Report) -> None:
         report.conditions["redis"] = stack.enter_context(_redis(directory))
         relay = _Relay(directory)
         stack.callback(relay.cut)
-        relay.mend()
+        relay.begin()
         stack.enter_context(_process(directory, "answer"))
         asking = _Asking(directory)
         asking.until(lambda: asking.path == "zmq" and asking.mesh.paths["answering"].healthy("redis"))
@@ -120,17 +121,16 @@ class _Asking:
             mesh.done(delivery)
         check(not mesh.tick(now_ns()), "a request without a reply")
 
-    def items(self) -> list[object]:
+    def items(self) -> list[Any]:
         return [*self.mesh.sockets(), *self.mesh.descriptors()]
 
-    def until(self, so: object) -> None:
+    def until(self, so: Callable[[], object]) -> None:
         end_ns = now_ns() + PATIENCE_SECONDS * 1_000_000_000
-        assert callable(so)
         while not so():
             check(now_ns() < end_ns, f"it does not come about; path {self.path}")
             self.turn()
 
-    def flow(self, so: object) -> None:
+    def flow(self, so: Callable[[], object]) -> None:
         """A request each millisecond until something is so."""
         due_ns = 0
 
@@ -139,7 +139,6 @@ class _Asking:
             if now_ns() >= due_ns:
                 due_ns = now_ns() + EVERY_NS
                 self.ask()
-            assert callable(so)
             return bool(so())
 
         self.until(look)
@@ -154,9 +153,10 @@ class _Asking:
         down_ms = (self.last_reply_ns - cut_ns) / 1e6
         end_ns = now_ns() + 200_000_000
         self.flow(lambda: now_ns() > end_ns)
-        self.waits.clear()
-        relay.mend()
+        relay.begin()
+        self.flow(relay.listens)
         mended_ns = now_ns()
+        self.waits.clear()
         self.flow(lambda: self.path == "zmq")
         up_ms = (self.mesh.paths["answering"].since_ns - mended_ns) / 1e6
         end_ns = now_ns() + 100_000_000
@@ -208,11 +208,18 @@ class _Relay:
         self.directory = directory
         self.process: subprocess.Popen[bytes] | None = None
 
-    def mend(self) -> None:
-        """Start it; it listens when this returns."""
+    def begin(self) -> None:
+        """Start it."""
         self.process = _start(self.directory, "relay", stdout=subprocess.PIPE)
+
+    def listens(self) -> bool:
+        """Whether it has said so since it was started."""
+        assert self.process is not None
         assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], 0)[0]:
+            return False
         check(self.process.stdout.readline() == b"listens\n", "the relay did not start")
+        return True
 
     def cut(self) -> None:
         """Kill it."""
@@ -233,14 +240,14 @@ def _hold_awake(stack: ExitStack) -> bool:
     return True
 
 
-def _start(directory: str, role: str, **options: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "perf.bench_redis_fallback", role, directory]
+def _start(directory: str, role: str, *more: str, **options: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "perf.bench_redis_fallback", role, directory, *more]
     return subprocess.Popen(command, cwd=ROOT, **options)  # type: ignore[call-overload,no-any-return]
 
 
 @contextmanager
-def _process(directory: str, role: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = _start(directory, role)
+def _process(directory: str, role: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = _start(directory, role, *more)
     try:
         yield process
     finally:
@@ -270,10 +277,12 @@ def _redis(directory: str) -> Iterator[str]:
 
 def _frames(directory: str) -> float:
     """Frames per second from this process to another, through two carriers."""
+    # Another name each time: what one that was killed had not acknowledged, the next one of its name would get.
+    name = f"drain{now_ns()}"
     sender = RedisCarrier(f"unix://{directory}/redis", "source", now_ns)
     frame = bytearray(256)
-    with _process(directory, "drain") as process:
-        while not sender.usable("drain"):
+    with _process(directory, "drain", name) as process:
+        while not sender.usable(name):
             select.select([sender], [], [], 0.01)
             sender.receive(16)
         begun = perf_counter()
@@ -282,7 +291,7 @@ def _frames(directory: str) -> float:
             check(process.poll() is None, "the reading process failed")
             while sent < FRAMES and sent - taken < IN_FLIGHT:
                 frame[8:16] = sent.to_bytes(8, "little")
-                if not sender.send("drain", "n", bytes(frame)):
+                if not sender.send(name, "n", bytes(frame)):
                     break
                 sent += 1
             select.select([sender], [], [], 0.01)
@@ -293,8 +302,8 @@ def _frames(directory: str) -> float:
     return FRAMES / elapsed
 
 
-def _drain(directory: str) -> None:
-    carrier = RedisCarrier(f"unix://{directory}/redis", "drain", now_ns)
+def _drain(directory: str, name: str) -> None:
+    carrier = RedisCarrier(f"unix://{directory}/redis", name, now_ns)
     taken = told = 0
     while True:
         select.select([carrier], [], [], 1)
@@ -309,7 +318,7 @@ def _drain(directory: str) -> None:
 
 def _plain(directory: str) -> float:
     """Median round trip in microseconds: XADD and a blocking XREAD on each side, with redis-py."""
-    client = redis.Redis(unix_socket_path=f"{directory}/redis")
+    client: Any = redis.Redis(unix_socket_path=f"{directory}/redis")
     client.delete("ping", "pong")
     with _process(directory, "plain"):
         nanos = np.zeros(1_000, np.int64)
@@ -325,7 +334,7 @@ def _plain(directory: str) -> float:
 
 
 def _answer_plain(directory: str) -> None:
-    client = redis.Redis(unix_socket_path=f"{directory}/redis")
+    client: Any = redis.Redis(unix_socket_path=f"{directory}/redis")
     last: object = "0"
     while True:
         found = client.xread({"ping": last}, block=0)
@@ -344,7 +353,7 @@ def _answer(directory: str) -> None:
         now_ns,
         fallbacks=[RedisCarrier(f"unix://{directory}/redis", "answering", now_ns)],
     )
-    items = [(item, zmq.POLLIN) for item in (*mesh.sockets(), *mesh.descriptors())]
+    items: list[Any] = [(item, zmq.POLLIN) for item in (*mesh.sockets(), *mesh.descriptors())]
     last = 0
     while True:
         ready = [item for item, _ in zmq_poll(items, 50)]
@@ -393,5 +402,10 @@ def _relay(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    roles = {"answer": _answer, "relay": _relay, "drain": _drain, "plain": _answer_plain}
-    roles[sys.argv[1]](sys.argv[2])
+    roles: dict[str, Callable[..., None]] = {
+        "answer": _answer,
+        "relay": _relay,
+        "drain": _drain,
+        "plain": _answer_plain,
+    }
+    roles[sys.argv[1]](*sys.argv[2:])
