@@ -33,6 +33,8 @@ from nautilus.model.enums import Priority
 
 REQUEST = MessageKind.REQUEST
 NEVER = 1 << 62
+ANEW_NS = (10_000_000, 100_000_000)
+"""After a change of path: requests whose reply may have gone the way before are asked about again."""
 LOOK_NS = 10_000_000
 """Until it is looked again which paths are usable, where the best one is not taken."""
 
@@ -66,6 +68,8 @@ class Outbox(Node):
         self._fallbacks = tuple(fallbacks)
         self.paths: dict[str, Failover] = {}
         """Which path is taken to each peer that was dialled; none here where there are no other carriers."""
+        self._anew: dict[str, list[int]] = {}
+        """When requests to a peer are asked about again, after another path was taken to it."""
         self._new_failover = partial(
             Failover,
             paths=(SOCKETS, *(carrier.name for carrier in self._fallbacks), LOCAL),
@@ -276,22 +280,39 @@ class Outbox(Node):
         for carrier in self._fallbacks:
             usable = carrier.usable(peer)
             paths.report(carrier.name, usable, now_ns, "" if usable else getattr(carrier, "cause", ""))
+        anew = self._anew.get(peer)
+        if anew and anew[0] <= now_ns:
+            # What the receiver had begun when the way before broke: its reply went that way.
+            anew.pop(0)
+            for dealer in dealers:
+                for stream in dealer.streams.values():
+                    if stream.requests:
+                        self._go_back(dealer, stream)
         change = paths.step(now_ns)
         if change is not None:
             for dealer in dealers:
                 dealer.diverted = paths.degraded
                 (self._divert if dealer.diverted else self._return)(dealer, now_ns)
+            anew = self._anew[peer] = [now_ns + each_ns for each_ns in ANEW_NS]
             self._tell(self.on_path, peer, change.before, change.after, change.cause)
-        return min(paths.due_ns, now_ns + LOOK_NS) if paths.degraded else paths.due_ns
+        due_ns = min(paths.due_ns, anew[0]) if anew else paths.due_ns
+        return min(due_ns, now_ns + LOOK_NS) if paths.degraded else due_ns
+
+    def _go_back(self, dealer: Dealer, stream: SendStream) -> None:
+        """Another way to the receiver is open: send what has not arrived, and ask about what has."""
+        self._send_again(dealer, stream, stream.resume)
+        if stream.requests:
+            # Replies were lost with the way before; as long as others come, no retry would be due for them.
+            self._send_again(dealer, stream, stream.resume)
 
     def _divert(self, dealer: Dealer, now_ns: int) -> None:
         for stream in dealer.streams.values():
-            self._send_again(dealer, stream, stream.resume)
+            self._go_back(dealer, stream)
         self._pump_past(dealer, now_ns)
 
     def _return(self, dealer: Dealer, now_ns: int) -> None:
         for stream in dealer.streams.values():
-            self._send_again(dealer, stream, stream.resume)
+            self._go_back(dealer, stream)
         self._pump(dealer, now_ns)
         self._due_ns = 0
 
