@@ -30,6 +30,7 @@ from nautilus.bus.native_sockets import sender
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
+from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
 from nautilus.core.star_writer import FrameWriter
 from nautilus.model.records import Records
@@ -72,6 +73,8 @@ class Publisher:
         To keep the last frames in, where there is no ring.
     ring
         To write each frame into as well, for readers of this host and for replays.
+    tap
+        Called with each frame before it is sent, heartbeats too: a mirror, which must not wait.
 
     Attributes
     ----------
@@ -90,6 +93,7 @@ class Publisher:
         counters: Counters | None = None,
         positions: Counters | None = None,
         buffer: FrameBuffer | None = None,
+        tap: Callable[[bytes], object] | None = None,
         ring: RingWriter | None = None,
     ) -> None:
         self.epoch = epoch
@@ -111,6 +115,7 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
+        self._tap = tap
         self._ring = ring
         self._tend_ns = 0
         self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
@@ -136,11 +141,14 @@ class Publisher:
         `flags`: STALE where their source has fallen silent, see `FrameFlag`.
         """
         kind, most = self._known.get(id(records.dtype)) or self._layout_of(records)
-        if self._keep is None:
+        if self._keep is None and self._tap is None:
             return self._publish(self.socket, records, kind, self._clock(), most, flags)
         made = self._writer.pack(records, kind, self._clock(), most, flags)
         for frame in made:
-            self._keep(frame)
+            if self._keep is not None:
+                self._keep(frame)
+            if self._tap is not None:
+                self._tap(frame)
             self._send(frame, NOBLOCK)
         return len(made)
 
@@ -195,9 +203,11 @@ class Publisher:
             self.epoch,
             HEARTBEAT_STREAM,
             self.heartbeats,
-            self._clock(),
+            machine_ns(),
         )
         frame = header + self._writer.lasts()
+        if self._tap is not None:
+            self._tap(frame)
         if self._ring is not None and len(frame) <= self._ring.most:
             self._ring.write(frame)
         self._send(frame, NOBLOCK)

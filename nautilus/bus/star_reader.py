@@ -29,7 +29,7 @@ from nautilus.bus.base import (
 from nautilus.bus.conflation import POLICIES, Policy, ReaderQueue, Waiting
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
 from nautilus.bus.recovery import COUNTED as SETTLED
-from nautilus.bus.recovery import JOINING, Recovery, StreamState
+from nautilus.bus.recovery import JOINING, NEVER, Recovery, StreamState
 from nautilus.bus.requests import parse_answer, whole_kind
 from nautilus.bus.snapshots import folds
 from nautilus.bus.tally import Tally
@@ -111,7 +111,11 @@ class StarReader(Recovery):
         self._policy: Policy = policy
         self._capacity = capacity
         self._queue = ReaderQueue() if policy != "queue" else None
-        self._heartbeat_ns, self._beat_ns, self._beats = heartbeat_ns, 0, 0
+        self._heartbeat_ns, self._beats = heartbeat_ns, 0
+        # When the last heartbeat was sent, as far as can be told: when it came, less the time that it took beyond the
+        # quickest one. One that waited in a queue, as behind a partition, is as old as what came before it.
+        self._beat_ns = self._arrived_ns = self._sent_ns = 0
+        self._least_ns = NEVER
         # Instruments of each kind; None: all.
         self._filters: dict[int, set[int] | None] = {}
         self._tally = Tally(counters, "star", self, COUNTED)
@@ -197,7 +201,7 @@ class StarReader(Recovery):
 
     def _take_apart(self, frame: bytes, now_ns: int, *, asked: bool = True) -> None:
         """Judge a frame in full, and take in what it brings. asked: it came because it was subscribed to."""
-        _, magic, schema, version, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
+        _, magic, schema, version, size, count, epoch, stream, first, sent_ns = HEADER.unpack_from(frame)
         whole = magic == MAGIC and len(frame) == HEADER_BYTES + size * count
         if not whole or not 0 < first < MOST or not epoch < MOST:
             self.malformed += 1
@@ -212,7 +216,8 @@ class StarReader(Recovery):
         if not self.admits(epoch, frame, now_ns):
             return
         if stream == HEARTBEAT_STREAM:
-            self._heartbeat(frame, schema, size, first, now_ns)
+            if self._heartbeat(frame, schema, size, first, now_ns):
+                self._beat(sent_ns, now_ns)
             return
         if not self.wants(stream):
             if asked:
@@ -223,14 +228,23 @@ class StarReader(Recovery):
         known = schema == layout.kind and version >= layout.version and size >= layout.record_size
         self.take(stream, first, count, frame if known else None, flags, now_ns)
 
-    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> None:
+    def _beat(self, sent_ns: int, now_ns: int) -> None:
+        took_ns = now_ns - sent_ns
+        if sent_ns < self._sent_ns:  # its clock was set back
+            self._least_ns = NEVER
+        # Clocks drift, so it may grow by a thousandth of the time that passes.
+        self._least_ns = min(took_ns, self._least_ns + (now_ns - self._arrived_ns) // 1_000)
+        self._arrived_ns, self._sent_ns = now_ns, sent_ns
+        self._beat_ns = now_ns - (took_ns - self._least_ns)
+
+    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> bool:
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
-            return
+            return False
         rows: Rows = np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2)
         if (rows[:, 1] >= MOST).any():
             self.malformed += 1
-            return
+            return False
         # A stream of which it says nothing new has had no frame since the last one.
         changed = [row for row in changed_rows(rows, self._told) if self.wants(row[0])]
         self.take_lasts(changed, now_ns)
@@ -239,9 +253,9 @@ class StarReader(Recovery):
         self._told = rows
         self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
-        self._beat_ns = now_ns
         self._beats += 1
         self._table.put("epoch", self.epoch)
+        return True
 
     # What becomes of it: see `Recovery`.
 
@@ -297,6 +311,7 @@ class StarReader(Recovery):
         """A later life of the publisher begins."""
         self._table.clear()
         self._told = NO_ROWS
+        self._least_ns = NEVER
         self._direct.enter(epoch)
         if before and self._on_epoch is not None:
             self._on_epoch(before, epoch)
@@ -363,7 +378,7 @@ class StarReader(Recovery):
         return {stream: joined for stream, (joined, _, _) in self.positions().items()}
 
     def is_stale(self, now_ns: int) -> bool:
-        """Whether the publisher has been silent for three heartbeats, by `timer`: what it said may be out of date."""
+        """Whether nothing sent within the last three heartbeats has come, by `timer`: all may be out of date."""
         return now_ns - self._beat_ns > 3 * self._heartbeat_ns
 
     def last_value(self, topic: Topic, instrument_id: int) -> Records | None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from nautilus.bus import DeadLetter, PeerChange
+from nautilus.bus.failover import PathChange
 from nautilus.model.topics import Topic
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 
@@ -105,11 +106,22 @@ class BusLog:
         level = logging.INFO if after == "zmq" else logging.WARNING
         _LOGGER.log(level, "messages to %s go by %s: %s", peer, after, cause, extra={"fields": fields})
 
+    def on_star_path(self, change: PathChange) -> None:
+        """Market data take another path."""
+        fields = {"before": change.before, "after": change.after, "cause": change.cause}
+        level = logging.INFO if change.after in ("ring", "zmq") else logging.WARNING
+        _LOGGER.log(level, "market data come by %s: %s", change.after, change.cause, extra={"fields": fields})
+
     def on_star_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         """Records of the star are missing."""
         if self._star_gaps.room():
             fields = {"topic": topic.name, "instrument_id": stream & 0xFFFFFFFF, "first": first, "last": last}
             _LOGGER.warning("market data is missing", extra={"fields": fields | {"stream": f"{stream:x}"}})
+
+    def on_star_way(self, before: str, way: str, cause: str) -> None:
+        """Market data come by another way: "ring" or "zmq"."""
+        fields = {"before": before, "way": way, "cause": cause}
+        _LOGGER.warning("market data come by %s, no longer by %s: %s", way, before, cause, extra={"fields": fields})
 
     def on_star_epoch(self, before: int, epoch: int) -> None:
         """The star has a new life: what the earlier one lost last is not known."""
