@@ -43,8 +43,8 @@ def rows() -> list[Row]:
     found = [Row("COMMAND (levels, trades, agents)", MARKET, ("trading",), "venue")]
     found.append(Row("QUOTE, TRADE, BOOK_DELTA (recorded)", MARKET, ("marketdata",), "venue"))
     for topic in TOPICS:
-        if topic.publisher not in CATALOGUE:
-            continue  # its engine is still to come
+        if topic.publisher not in CATALOGUE or topic not in CATALOGUE[topic.publisher].publishes:
+            continue  # what publishes it is still to come
         takers = tuple(name for name, entry in CATALOGUE.items() if topic in entry.subscribes)
         found.append(Row(topic.name, topic.publisher, takers, "star" if topic.record is not None else "mesh"))
     for kinds, source, target in REQUESTS:

@@ -1,4 +1,4 @@
-"""What both halves of the bus share: the frame of the star, sockets' options, errors.
+"""What both halves of the bus share: the frame of the star, errors; sockets are those of `nautilus.bus.sockets`.
 
 A frame of the star is one ZeroMQ frame: a header of 64 bytes, then `count` packed records of `record_size` bytes::
 
@@ -21,13 +21,16 @@ Frames of kind 255 are heartbeats, those of kind 254 answers of the replayer (`n
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from enum import IntFlag
 from typing import Final, NamedTuple
 
 import numpy as np
-import zmq
 
+from nautilus.bus.sockets import LOOPBACK as LOOPBACK
+from nautilus.bus.sockets import EndpointError as EndpointError
+from nautilus.bus.sockets import checked_endpoints as checked_endpoints
+from nautilus.bus.sockets import make_context as make_context
+from nautilus.bus.sockets import new_socket as new_socket
 from nautilus.core.types import LAYOUT_VERSION
 from nautilus.model.errors import BusError
 from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, QUOTES, TRADES, Topic
@@ -46,8 +49,6 @@ FLAGS_AT: Final = 56
 """Where the flags of a frame begin."""
 MOST: Final = 1 << 62
 """Larger numbers are no sequences and no epochs: whatever is added to one has room in 64 bits."""
-MAX_PATH_BYTES: Final = 100
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
 class FrameFlag(IntFlag):
@@ -60,12 +61,6 @@ class FrameFlag(IntFlag):
     SNAPSHOT = 1
     REPLAYED = 2
     STALE = 4
-
-
-class EndpointError(BusError):
-    """An endpoint that the bus does not bind or dial."""
-
-    code = "bus.endpoint"
 
 
 class TopicError(BusError):
@@ -131,34 +126,3 @@ def replay_endpoint(endpoint: str) -> str:
     if not port.isdecimal():
         raise EndpointError(endpoint, where="replay", expected="a port that is known")
     return f"tcp://{host}:{int(port) + 1}"
-
-
-def make_context() -> zmq.Context[zmq.Socket[bytes]]:
-    """A ZeroMQ context with two I/O threads: one is for the urgent lane of the mesh alone."""
-    return zmq.Context(io_threads=2)
-
-
-def checked_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
-    """The endpoints; EndpointError where one is neither a short ipc path, inproc, nor TCP on loopback."""
-    found = (endpoints,) if isinstance(endpoints, str) else tuple(endpoints)
-    for endpoint in found:
-        scheme, _, rest = endpoint.partition("://")
-        if scheme == "ipc":
-            if not 0 < len(rest.encode()) <= MAX_PATH_BYTES:
-                raise EndpointError(endpoint, where="bus", expected=f"a path of 1 to {MAX_PATH_BYTES} bytes")
-        elif scheme == "tcp":
-            if rest.rpartition(":")[0] not in LOOPBACK:
-                raise EndpointError(endpoint, where="bus", expected="an address of this machine: it is plain text")
-        elif scheme != "inproc":
-            raise EndpointError(endpoint, where="bus", expected="ipc://PATH or tcp://127.0.0.1:PORT")
-    return found
-
-
-def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, *, urgent: bool = False) -> zmq.Socket[bytes]:
-    """A socket that lingers not, dials again after 5 ms and is served by the I/O thread of its lane."""
-    socket = context.socket(kind)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.RECONNECT_IVL, 5)
-    if context.get(zmq.IO_THREADS) > 1:
-        socket.setsockopt(zmq.AFFINITY, 1 if urgent else 2)
-    return socket

@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 import msgspec
 import zmq
 
+from nautilus.bus.allowed import paths_of
 from nautilus.bus.base import make_context
 from nautilus.bus.buffer import CAPACITY, MOST_MS, SendBuffer
+from nautilus.bus.carriers import ALL
 from nautilus.bus.envelope import Delivery, MessageKind, error_fields
 from nautilus.bus.mesh import Mesh
 from nautilus.bus.routing import CLIENTS, RoutingTable, is_on_star, message_of, topic_at
@@ -171,13 +173,17 @@ class BusClient:
             It did not answer in time.
         """
         way = self._routing.way(engine, type(message))
-        payload = self._ask(way.process, way.to, to_msgpack(message), way.priority, timeout_seconds)
+        payload = self.ask(
+            way.process, way.to, to_msgpack(message), way.priority, timeout_seconds, paths=paths_of(message)
+        )
         return _decoded(payload)
 
     def send(self, engine: str, command: Message) -> int:
         """Send a command: acknowledged, no answer. Returns its number."""
         way = self._routing.way(engine, type(command))
-        return self._post(way.process, way.to, MessageKind.COMMAND, to_msgpack(command), way.priority)
+        return self._post(
+            way.process, way.to, MessageKind.COMMAND, to_msgpack(command), way.priority, paths=paths_of(command)
+        )
 
     def publish(self, channel: str, message: Message | Mapping[str, Any], priority: Priority | None = None) -> int:
         """Publish on a topic of the mesh, to every process with an engine that subscribes; returns how many.
@@ -223,7 +229,7 @@ class BusClient:
     ) -> int:
         """Nanoseconds until a process has answered; NoAnswerError where it does not."""
         begun_ns = now_ns()
-        self._ask(process, PING, b"", priority, timeout_seconds)
+        self.ask(process, PING, b"", priority, timeout_seconds)
         return now_ns() - begun_ns
 
     # Market data.
@@ -353,8 +359,18 @@ class BusClient:
             for process in self._routing.processes(topic):
                 self._post(process, topic.name, MessageKind.EVENT, payload, priority)
 
-    def _ask(self, process: str, to: str, payload: bytes, priority: int, timeout_seconds: float) -> bytes:
-        number = self._post(process, to, MessageKind.REQUEST, payload, priority, timeout_seconds)
+    def ask(
+        self,
+        process: str,
+        to: str,
+        payload: bytes,
+        priority: int,
+        timeout_seconds: float = ANSWER_SECONDS,
+        *,
+        paths: int = ALL,
+    ) -> bytes:
+        """Ask a process itself, and wait for the bytes that it answers with; raises as `request`."""
+        number = self._post(process, to, MessageKind.REQUEST, payload, priority, timeout_seconds, paths)
         self._asked.add(number)
         try:
             while number not in self._answers:
@@ -368,11 +384,25 @@ class BusClient:
         return answer
 
     def _post(
-        self, process: str, to: str, kind: MessageKind, payload: bytes, priority: int, timeout_seconds: float = 0.0
+        self,
+        process: str,
+        to: str,
+        kind: MessageKind,
+        payload: bytes,
+        priority: int,
+        timeout_seconds: float = 0.0,
+        paths: int = ALL,
     ) -> int:
         deadline_ns = now_ns() + int(timeout_seconds * SECOND) if timeout_seconds else 0
         return self.mesh.post(
-            process, to=to, sender=self.name, kind=kind, payload=payload, priority=priority, deadline_ns=deadline_ns
+            process,
+            to=to,
+            sender=self.name,
+            kind=kind,
+            payload=payload,
+            priority=priority,
+            deadline_ns=deadline_ns,
+            paths=paths,
         )
 
     def _take(self, delivery: Delivery) -> None:

@@ -7,10 +7,10 @@ A process has three streams, which are read in this order, as one consumer of on
     nautilus-{process}-hybrid-streams     NORMAL and LOW
     group {process}-hybrid-group, consumer hybrid-{process}-engine
 
-An entry has the sender (`s`), the lane (`l`) and the frame (`f`). It is acknowledged once the mesh has taken the frame
-in: `receive` gave it out, and was called again. What a connection or a life that is gone has read and not acknowledged
-is claimed by the next one. What is added twice, or claimed again after it was taken, the mesh knows: whatever this
-carrier does, nothing is doubled; and what it loses the sender still holds.
+An entry has the sender (`s`), the lane (`l`), the life of the instance (`e`) and the frame (`f`). It is acknowledged
+once the mesh has taken the frame in: `receive` gave it out, and was called again. What a connection or a life that is
+gone has read and not acknowledged is claimed by the next one. What is added twice, or claimed again after it was taken,
+the mesh knows: whatever this carrier does, nothing is doubled; and what it loses the sender still holds.
 
 A stream is kept to about `most_entries`, and what has been acknowledged is trimmed away. Every `beat_ns` a process says
 that it reads (`nautilus-{process}-hybrid-present`, which lapses) and asks whether those do that it may send to; so a
@@ -24,13 +24,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import hiredis
-import msgspec
 
 from nautilus.bus.carriers import REDIS
-from nautilus.bus.envelope import URGENT, MessageKind
+from nautilus.bus.envelope import URGENT
 from nautilus.bus.redis_link import Lines, RedisLink, pack
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_wire import head_of
 from nautilus.model.enums import Priority
 
 BEAT_NS = 50_000_000
@@ -45,23 +45,8 @@ HOLD = 4_096
 UNDER_WAY = 8
 """Commands without a reply until frames are gathered: the reply that is to come sends them on."""
 CLAIM = 512
-REPLY = MessageKind.REPLY
-COUNTED = ("sent", "received", "claimed", "refused", "errors", "connections")
+COUNTED = ("sent", "received", "claimed", "refused", "foreign", "errors", "connections")
 _BEAT, _SET, _GROUP, _CLAIMED, _READ = "beat", "set", "group", "claimed", "read"
-
-
-class _Head(msgspec.Struct, array_like=True, gc=False):
-    """The beginning of an envelope, or of an answer."""
-
-    kind: int
-    id: int
-    epoch: int
-    third: int
-    fourth: int
-    fifth: int
-
-
-_HEAD = msgspec.msgpack.Decoder(_Head).decode
 
 
 class Names(NamedTuple):
@@ -103,16 +88,18 @@ class RedisCarrier:
         Name of this process on the mesh.
     clock
         Nanoseconds.
+    life
+        Of the instance: what others of its name left in the server is not looked at.
     counters
-        Table to keep ``redis.mesh_sent`` and so on in.
+        Table to keep ``redis.sent`` and so on in.
     most_entries
         Of each stream, about; older ones are trimmed.
 
     Attributes
     ----------
-    sent, received, claimed, refused, errors, connections
-        Frames taken for sending; given out; of those, claimed from an earlier life or connection; not taken. Errors
-        that the server answered with; connections made.
+    sent, received, claimed, refused, foreign, errors, connections
+        Frames taken for sending; given out; of those, claimed from an earlier life or connection; not taken; of
+        another instance. Errors that the server answered with; connections made.
     """
 
     name = "redis"
@@ -124,13 +111,15 @@ class RedisCarrier:
         process: str,
         clock: Callable[[], int],
         *,
+        life: str = "",
         counters: Counters | None = None,
         most_entries: int = MOST_ENTRIES,
         beat_ns: int = BEAT_NS,
         silence_ns: int = SILENCE_NS,
     ) -> None:
         self.process = process
-        self.sent = self.received = self.claimed = self.refused = self.errors = self.connections = 0
+        self.sent = self.received = self.claimed = self.refused = self.errors = self.connections = self.foreign = 0
+        self._life = life
         self._names = names_of(process)
         self._clock = clock
         self._beat_ns = beat_ns
@@ -200,7 +189,9 @@ class RedisCarrier:
             target = self._targets[peer] = names_of(peer)
         stream = target.critical if lane == URGENT else target.priority if _is_high(frame) else target.normal
         writer = self._writer
-        command = pack("XADD", stream, "MAXLEN", "~", self._most, "*", "s", self.process, "l", lane, "f", frame)
+        command = pack(
+            "XADD", stream, "MAXLEN", "~", self._most, "*", "s", self.process, "l", lane, "e", self._life, "f", frame
+        )
         if not writer.send(None, command, later=len(writer.waiting) > UNDER_WAY):
             self.refused += 1
             return False
@@ -368,7 +359,11 @@ class RedisCarrier:
             if (at, identity) in held:
                 continue  # claimed again by another connection of this life
             try:
-                _, sender, _, lane, _, frame = fields
+                _, sender, _, lane, _, life, _, frame = fields
+                if life != self._life.encode():
+                    self.foreign += 1
+                    self._given[at].append(identity)
+                    continue
                 item = (sender.decode(), identity, lane.decode(), "", frame)
             except (ValueError, UnicodeDecodeError):
                 self.errors += 1
@@ -395,8 +390,5 @@ class RedisCarrier:
 
 def _is_high(frame: bytes) -> bool:
     """Whether a frame of the normal lane begins with something of priority HIGH."""
-    try:
-        head = _HEAD(frame)
-    except msgspec.DecodeError:
-        return False
-    return (head.fourth if head.kind >= REPLY else head.fifth) == Priority.HIGH
+    head = head_of(frame)
+    return head is not None and head[1] == Priority.HIGH

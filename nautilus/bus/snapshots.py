@@ -75,6 +75,8 @@ class BookImage:
                     levels[key] = _Level()
                     levels[key].set = row
             elif action == ADD:
+                if order in self._at:
+                    self._take(order, key, 0, whole=True)
                 level = levels.get(key)
                 if level is None:
                     level = levels[key] = _Level()

@@ -43,6 +43,7 @@ COMMANDS = {
     "logs": ("nautilus.cli.logs:logs", "Print the logs of all processes."),
     "journal": ("nautilus.cli.journal:journal", "Verify, dump or replay a journal."),
     "trading": ("nautilus.cli.trading:trading", "Make a standby the core."),
+    "keys": ("nautilus.cli.keys:keys", "Make, list and revoke the keys of processes on the bus."),
     "config": ("nautilus.cli.config:config", "Show, validate or describe the configuration."),
     "doctor": ("nautilus.cli.doctor:doctor", "Check this machine and this installation."),
 }

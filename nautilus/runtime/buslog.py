@@ -71,7 +71,7 @@ class BusLog:
                     "bytes": len(letter.payload),
                 }
                 if letter.trace_id:
-                    fields["trace_id"] = f"{letter.trace_id:016x}"
+                    fields["trace_id"] = f"{letter.trace_id:032x}"
                 text = "a message came too late" if letter.reason == "late" else "a message was given up"
                 # What is left at an ordinary stop is for processes that have stopped before.
                 level = logging.INFO if letter.reason == "closed" else logging.WARNING
@@ -98,6 +98,12 @@ class BusLog:
                 "after_ms": change.after_ns // 1_000_000,
             }
             _LOGGER.info("%s is %s: %s", change.peer, fields["standing"], change.cause, extra={"fields": fields})
+
+    def on_path(self, peer: str, before: str, after: str, cause: str) -> None:
+        """Messages to a peer take another path."""
+        fields = {"peer": peer, "before": before, "after": after, "cause": cause}
+        level = logging.INFO if after == "zmq" else logging.WARNING
+        _LOGGER.log(level, "messages to %s go by %s: %s", peer, after, cause, extra={"fields": fields})
 
     def on_star_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         """Records of the star are missing."""

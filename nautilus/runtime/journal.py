@@ -8,6 +8,7 @@ from pathlib import Path
 
 import zmq
 
+from nautilus.bus.security import Doorkeeper
 from nautilus.core.counters import Counters
 from nautilus.model.errors import ConfigError
 from nautilus.runtime.control import Control
@@ -74,7 +75,7 @@ def run_replica(plan: Plan, name: str, control: Control) -> int:
         keys, doorkeeper = None, None
         if address.startswith("tcp://"):
             keys = stream.load_keys(plan.data)
-            doorkeeper = stream.Doorkeeper(context, config.allow)
+            doorkeeper = Doorkeeper(context, config.allow)
         socket = stream.listen(context, address, keys)
         ship = shipper.Shipper(plan.data, plan.shared, socket, Counters(path=plan.counters_of(name)), doorkeeper)
         undo.callback(ship.close)

@@ -6,6 +6,8 @@ What it does not take within a second is not kept for it: it is no engine, and n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from nautilus.bus.envelope import UNREADABLE, Delivery, MessageKind
@@ -38,11 +40,13 @@ class Listeners:
 
     Attributes
     ----------
+    services : what else the process itself answers: {name: from (client, payload) to the reply}.
     topics : {topic: {client: when its lease ends}}; a topic that nobody listens to is not in it.
     """
 
     def __init__(self, mesh: Mesh, published: frozenset[str]) -> None:
         self.topics: dict[str, dict[str, int]] = {}
+        self.services: dict[str, Callable[[str, bytes], bytes]] = {}
         self._mesh = mesh
         self._published = published
 
@@ -50,9 +54,10 @@ class Listeners:
         """Answer a request that is for no engine; False: it is for one."""
         if delivery.to == PING:
             self._mesh.done(delivery, delivery.payload)
-        elif delivery.to == LISTEN:
+        elif delivery.to == LISTEN or delivery.to in self.services:
+            serve = self._listen if delivery.to == LISTEN else self.services[delivery.to]
             try:
-                self._mesh.done(delivery, self._listen(delivery.peer, delivery.payload))
+                self._mesh.done(delivery, serve(delivery.peer, delivery.payload))
             except BusError as error:
                 self._mesh.done(delivery, error=error)
         else:

@@ -33,10 +33,12 @@ from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
 from nautilus.runtime.engine_state import StateFile
 from nautilus.runtime.jobs import Jobs
+from nautilus.runtime.letters import LETTERS, Letters
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
 from nautilus.runtime.outlook import Outlook
+from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
@@ -156,6 +158,8 @@ class LiveHost:
         undo.callback(self._zmq.destroy, 0)
         undo.callback(self.loop.close)
         undo.callback(self.questions.close)
+        self.letters = Letters(process, plan.data, self._bus_log, self.counters)
+        undo.callback(self.letters.close)
         self.mesh = Mesh(
             self._zmq,
             process,
@@ -164,10 +168,12 @@ class LiveHost:
             wall_ns,
             self.counters,
             peers=Processes(spec.name for spec in plan.processes),
+            fallbacks=carriers_of(plan, process, wall_ns, self.counters),
+            on_path=self._bus_log.on_path,
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
             on_restart=self._on_restart,
-            on_dead_letters=self._bus_log.on_dead_letters,
+            on_dead_letters=self.letters.on_dead_letters,
             **mesh_options,
         )
         undo.callback(self.mesh.close)
@@ -191,6 +197,7 @@ class LiveHost:
             self._hub.publish if self._hub is not None else None,
             self._save,
         )
+        self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
         undo.callback(self._jobs.close)
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
@@ -305,7 +312,8 @@ class LiveHost:
             sockets = self.mesh.sockets()
             urgent = {socket for socket in sockets if socket.getsockopt(zmq.AFFINITY) == 1}
             loop.set_group(urgent, self._on_urgent, Rank.URGENT, self.mesh.touched)
-            loop.set_group([each for each in sockets if each not in urgent], self._on_mesh, Rank.MESH)
+            others = [*(each for each in sockets if each not in urgent), *self.mesh.descriptors()]
+            loop.set_group(others, self._on_mesh, Rank.MESH)
         due_ns = messages.due_ns
         star_ns = self._star_due_ns
         loop.turn(due_ns if due_ns < star_ns else star_ns, messages.settle)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from nautilus.bus.allowed import paths_of
+from nautilus.bus.carriers import ALL, EVERY_PATH
 from nautilus.bus.envelope import Delivery, MessageKind, error_fields
 from nautilus.bus.mesh import Mesh
 from nautilus.bus.routing import CORE, Way
@@ -167,6 +169,7 @@ class Messages:
                 kind=_EVENT,
                 payload=payload,
                 priority=route.priority,
+                paths=EVERY_PATH if route.priority <= Priority.URGENT else ALL,
             )
 
     def _send_reports(self) -> None:
@@ -186,8 +189,14 @@ class Messages:
             self._post(priority, self._calls.call, (target, target.engine.on_command, command))
             return
         self._mesh.post(
-            process, to=to, sender=context.name, kind=_COMMAND, payload=to_wire(command), priority=priority
-        )  # fmt: skip
+            process,
+            to=to,
+            sender=context.name,
+            kind=_COMMAND,
+            payload=to_wire(command),
+            priority=priority,
+            paths=paths_of(command),
+        )
 
     def request(self, context: LiveContext, peer: str, message: Message, deadline_ns: int = 0) -> int:
         """Deliver a request to a peer's `on_request`, and its reply, or that there was none by the deadline."""
@@ -285,6 +294,7 @@ class Messages:
             payload=to_wire(message),
             priority=priority,
             deadline_ns=until_ns,
+            paths=paths_of(message),
         )
         self._over_mesh[number] = answered
 

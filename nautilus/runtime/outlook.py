@@ -13,6 +13,7 @@ from nautilus.model.enums import EngineState
 from nautilus.model.topics import EXECUTION_REPORTS
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.messages import CORE
+from nautilus.runtime.paths import PathsView, degraded, shown
 from nautilus.runtime.states import READY, SEEN
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Outlook:
         self.looks: list[Callable[[], object]] = []
         self.also: list[Callable[[], Iterable[str]]] = []
         self._host = host
+        self._paths = PathsView(host.counters)
         self._ready = host.counters.gauge(READY)
         self._seen = host.counters.gauge(SEEN)
 
@@ -57,8 +59,14 @@ class Outlook:
         blockers = self._blockers()
         self.reasons = (*blockers, *(part.refuses for part in host.parts if part.refuses))
         errors = (f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
-        self.warnings = (*errors, *(warning for look in self.also for warning in look()))
+        self.warnings = (
+            *errors,
+            *degraded(host.mesh.paths),
+            *(warning for look in self.also for warning in look()),
+        )
         self.bus = {"peers": {name: _peer(peer) for name, peer in sorted(peers.items())}}
+        self.bus["paths"] = {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())}
+        self._paths.write(host.mesh.paths)
         for look in self.looks:
             look()
         host.counters.set(self._ready, not self.reasons)

@@ -13,6 +13,7 @@ from nautilus.bus.routing import RoutingTable
 from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError, InternalError
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
+from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
 from nautilus.runtime.platform import CoreConfig, JournalConfig, PlatformConfig, ReplicaConfig
 from nautilus.runtime.venue_settings import VENUES
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 MAX_ENDPOINT = 100
 """Characters of a socket's whole path; the operating system ends at 107."""
+
+START = "start"
+"""An address of a Redis: the instance starts one of its own."""
+REDIS = {"star": "redis-star", "mesh": "redis-mesh"}
+"""Processes that do, by bus."""
 
 _VITAL = (EXECUTION_REPORTS, QUOTES, TRADES, BOOK_DELTAS)
 """Without these an engine that takes them has not the present state, and is not ready."""
@@ -40,7 +46,8 @@ class ProcessSpec(msgspec.Struct, frozen=True):
         Also its name on the mesh.
     kind
         ``core``: the trading core, which hosts no engine; ``engines``: a host of engines; ``venue``: the session of an
-        external venue; ``follower``, ``replica`` and ``standby`` belong to the journal (see `nautilus.trading`).
+        external venue; ``follower``, ``replica`` and ``standby`` belong to the journal (see `nautilus.trading`);
+        ``redis``: a server of the instance's own for one bus.
     engines
         The engines in it.
     stop_rank
@@ -48,7 +55,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["core", "engines", "venue", "follower", "replica", "standby"]
+    kind: Literal["core", "engines", "venue", "follower", "replica", "standby", "redis"]
     engines: tuple[str, ...]
     stop_rank: int
 
@@ -162,6 +169,16 @@ class Plan(msgspec.Struct, frozen=True):
     def star(self) -> str:
         """Where the hub publishes market data."""
         return f"ipc://{self.directory}/star"
+
+    def redis_socket(self, process: str) -> str:
+        """Where a Redis of the instance's own listens."""
+        return f"{self.directory}/{process}"
+
+    def redis(self, bus: Literal["star", "mesh"]) -> str:
+        """Address of the Redis of a bus; "": there is none."""
+        settings = self.config("bus", BusConfig)
+        given = settings.redis_star if bus == "star" else settings.redis_mesh
+        return f"unix://{self.redis_socket(REDIS[bus])}" if given == START else given
 
     def port(self, engine: str) -> int:
         """The HTTP port that an engine is to listen on; 0: any."""
@@ -284,5 +301,28 @@ def _processes(
     if replica.listen or core.acknowledge == "replica" or promoted:
         # Where this core was promoted, it tells the one before. It stops after the core and hands its last commands on.
         last = max(spec.stop_rank for spec in processes) + 1
-        return (*processes, *follower, ProcessSpec("replica", "replica", (), last))
-    return (*processes, *follower)
+        return (*processes, *follower, ProcessSpec("replica", "replica", (), last), *_servers(configuration, last))
+    return (*processes, *follower, *_servers(configuration, max(spec.stop_rank for spec in processes)))
+
+
+def _servers(configuration: Configuration, last: int) -> tuple[ProcessSpec, ...]:
+    """The Redis servers that the instance starts; they stop after everything else."""
+    settings = configuration.sections.get("bus", BusConfig())
+    assert isinstance(settings, BusConfig)
+    addresses = {"star": settings.redis_star, "mesh": settings.redis_mesh}
+    given = [address for address in addresses.values() if address not in ("", START)]
+    if given:
+        from nautilus.bus.redis_link import redis_address
+
+        for address in given:
+            redis_address(address)
+    if settings.redis_star == settings.redis_mesh != START and settings.redis_star:
+        raise ConfigError(
+            f"one Redis for both buses: {settings.redis_star}", where="bus.redis_mesh", expected="one for each"
+        )
+    wanted = [REDIS[bus] for bus, address in addresses.items() if address == START]
+    if wanted:
+        from nautilus.bus.redis_binary import find_redis
+
+        find_redis(settings.redis_binary)
+    return tuple(ProcessSpec(name, "redis", (), last + 1) for name in wanted)

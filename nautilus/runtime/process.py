@@ -24,9 +24,11 @@ from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
+from nautilus.runtime.letters import Letters
 from nautilus.runtime.live import LiveHost, mesh_endpoint
 from nautilus.runtime.loop import Rank
 from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands
+from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
@@ -66,6 +68,10 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
             from nautilus.runtime.venues import run_venue
 
             return run_venue(plan, name, control)
+        if kind == "redis":
+            from nautilus.runtime.redis_process import run_redis
+
+            return run_redis(plan, name, control)
         if kind != "engines":
             from nautilus.runtime.journal import RUNS
 
@@ -88,6 +94,8 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
     epoch, bus_log = next_epoch(counters), BusLog()
     with contextlib.ExitStack() as undo:
         undo.callback(bus_log.flush, at_once=True)
+        letters = Letters(name, plan.data, bus_log, counters)
+        undo.callback(letters.close)
         context = make_context()
         undo.callback(context.destroy, 0)
         mesh = Mesh(
@@ -98,9 +106,11 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             now_ns,
             counters,
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
+            fallbacks=carriers_of(plan, name, now_ns, counters),
+            on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
             on_standing=bus_log.on_standing,
-            on_dead_letters=bus_log.on_dead_letters,
+            on_dead_letters=letters.on_dead_letters,
         )
         undo.callback(mesh.close)
         return run_core(

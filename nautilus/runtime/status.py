@@ -20,7 +20,7 @@ from nautilus.engines import CATALOGUE
 from nautilus.runtime.clock import NANOSECONDS, wall_ns
 from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
-from nautilus.runtime.plan import Plan, ProcessSpec
+from nautilus.runtime.plan import REDIS, Plan, ProcessSpec
 from nautilus.runtime.platform import JournalConfig
 from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
 from nautilus.runtime.venue_settings import VENUES
@@ -37,7 +37,7 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.
 CORE_NAME = "core"
 JOURNALS = ("follower", "replica", "standby")
 """Processes that belong to the core's journal."""
-ASIDE = (CORE_NAME, *JOURNALS, *VENUES)
+ASIDE = (CORE_NAME, *JOURNALS, *VENUES, *REDIS.values())
 """Processes without engines."""
 US_NS = 1_000
 SILENCE_NS = NANOSECONDS

@@ -332,7 +332,7 @@ class CoreProcess:
         while not self._control.stop_requested:
             if generation != self._mesh.generation:
                 generation = self._mesh.generation
-                items = [(item, zmq.POLLIN) for item in (*self._mesh.sockets(), bell, line)]
+                items = [(item, zmq.POLLIN) for item in (*self._mesh.sockets(), *self._mesh.descriptors(), bell, line)]
             wait_ms = 0
             if not self._waiting() or self._port.arm():
                 due_ms = (self._mesh.next_due_ns - now_ns()) // 1_000_000

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import zmq
 
+from nautilus.bus.security import Doorkeeper
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.journal_base import segment_heads
@@ -35,7 +36,6 @@ from nautilus.trading.stream import (
     LAST,
     ROLE_CORE,
     SILENCE_NS,
-    Doorkeeper,
     Hello,
     Kind,
     Line,

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import zmq
 
+from nautilus.bus.keys import Keys
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.eventlog import EventLogWriter, deliveries
@@ -38,7 +39,6 @@ from nautilus.trading.stream import (
     SILENCE_NS,
     Frame,
     Hello,
-    Keys,
     Kind,
     Line,
     Refusal,

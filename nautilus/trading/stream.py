@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +23,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import zmq
-from zmq.utils import z85
 
+from nautilus.bus.keys import KeyFileError, Keys, make_keys, read_keys
 from nautilus.core.crc32c import crc32c
 from nautilus.core.types import COMMAND
 from nautilus.model.errors import BusError, ConfigError
@@ -44,7 +43,6 @@ BEAT_NS = 100_000_000
 SILENCE_NS = 1_000_000_000
 """Who was not heard of for so long is gone."""
 KEY_FILE = "replica.key"
-ZAP = "inproc://zeromq.zap.01"
 ROLE_STANDBY, ROLE_CORE = "standby", "core"
 
 
@@ -195,26 +193,13 @@ def unpack_commands(frame: Frame) -> Records:
     return rows.reshape(-1).view(COMMAND)
 
 
-class Keys(NamedTuple):
-    """A pair of CURVE keys as Z85 text."""
-
-    public: str
-    secret: str
-
-
 def load_keys(data: str | Path) -> Keys:
     """The pair of an instance, made where there is none: the file `replica.key` in its data, for its user alone."""
     place = Path(data, KEY_FILE)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
-            public, secret = zmq.curve_keypair()
-            file.write(msgspec.json.encode({"public": public.decode(), "secret": secret.decode()}))
-    try:
-        found = msgspec.json.decode(place.read_bytes(), type=dict[str, str])
-        return Keys(found["public"], found["secret"])
-    except (msgspec.DecodeError, KeyError):
-        raise ConfigError("no pair of keys", where=str(place), expected="the file as it was made, or none") from None
+    if not place.exists():
+        with contextlib.suppress(KeyFileError):  # another process was quicker
+            return make_keys(place)
+    return read_keys(place)
 
 
 def check_address(address: str, *, where: str) -> str:
@@ -241,6 +226,7 @@ def listen(context: zmq.Context[Any], address: str, keys: Keys | None) -> zmq.So
         socket.curve_secretkey = keys.secret.encode()
         socket.curve_publickey = keys.public.encode()
         socket.zap_domain = b"replica"
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a doorkeeper nobody is let in
     try:
         socket.bind(address)
     except zmq.ZMQError as error:
@@ -262,27 +248,3 @@ def dial(context: zmq.Context[Any], address: str, keys: Keys | None, server: str
         socket.curve_publickey = keys.public.encode()
     socket.connect(address)
     return socket
-
-
-class Doorkeeper:
-    """Lets in who has one of the keys that are allowed: ZeroMQ asks it for every connection."""
-
-    def __init__(self, context: zmq.Context[Any], allowed: Iterable[str]) -> None:
-        self.refused = 0
-        self._allowed = frozenset(key.encode() for key in allowed)
-        self.socket = context.socket(zmq.REP)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.bind(ZAP)
-
-    def answer(self) -> None:
-        """Answer what was asked; it never waits."""
-        while True:
-            try:
-                version, number, _, _, _, mechanism, *credentials = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            key = z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
-            allowed = key in self._allowed
-            self.refused += not allowed
-            code, text = (b"200", b"OK") if allowed else (b"400", b"key not allowed")
-            self.socket.send_multipart([version, number, code, text, b"", b""])

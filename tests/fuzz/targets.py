@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from nautilus.bus.requests import Operation, Request, pack_request
 from nautilus.core import KernelError
 from nautilus.core.dbn import MBO
 from nautilus.core.eventlog import EventLogError
@@ -17,7 +18,7 @@ from nautilus.model.codec import MESSAGES
 from nautilus.model.errors import NautilusError
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.wire import to_wire
-from tests.fuzz import decoders, files, kernels, matching
+from tests.fuzz import decoders, files, kernels, matching, star
 from tests.fuzz.target import Target
 from tests.kit.star_twin import NaiveWriter
 
@@ -112,6 +113,11 @@ def _examples() -> list[msgspec.Struct]:
     return found
 
 
+def _requests() -> list[bytes]:
+    replay = Request(Operation.REPLAY, 1, 2, 3, 4, 5)
+    return [pack_request(each) for each in (replay, Request(Operation.SNAPSHOT, 1, streams=(7, 8)))]
+
+
 def _patches() -> list[bytes]:
     generator = np.random.default_rng(11)
     return [bytes([mode]) + generator.bytes(40) for mode in range(0, 64, 3)]
@@ -143,7 +149,10 @@ TARGETS: dict[str, Target] = {
     "dbn": Target(decoders.dbn, (), _dbn, 3),
     "deltas": Target(decoders.deltas, (), _deltas, 2),
     "wire": Target(decoders.wire, (NautilusError,), _messages),
-    "envelope": Target(decoders.envelope, (), lambda: [b"\x9b\x01\x05\x01\x01\x01\x01", b"\x97\x06\x01\x01\x01\x00"]),
+    "envelope": Target(decoders.envelope, (), decoders.mesh_frames),
     "star": Target(decoders.star, (), _star),
+    "star_reader": Target(star.reader_of_frames, (), _noise(12, 900), 4),
+    "star_request": Target(star.request, (), _requests),
+    "star_journal": Target(star.journal, (), _noise(8, 900), 8),
     "body": Target(decoders.body, (HttpError,), _bodies),
 }

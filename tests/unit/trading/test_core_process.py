@@ -66,6 +66,9 @@ class Letters:
     def sockets(self) -> list[Any]:
         return []
 
+    def descriptors(self) -> list[int]:
+        return []
+
     def receive(self, *, ready: object) -> list[Delivery]:
         return [self.waiting.popleft() for _ in range(min(16, len(self.waiting)))]
 

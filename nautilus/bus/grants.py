@@ -1,0 +1,156 @@
+"""What a process may do on the bus: a table of grants, and the decision about one message. Pure.
+
+A grant is ``publish:TOPIC``, ``send:WHAT`` or ``read:TOPIC``; a ``*`` at its end stands for whatever follows. WHAT is
+
+=========  =====================================================================================
+orders     new orders, replacements, batches of them
+cancels    cancels and mass cancels
+kill       the kill switch, and that trading goes on
+phases     phases of instruments
+ask        every other request or command: what is answered changes nothing in the core
+=========  =====================================================================================
+
+What engines do by themselves is in `DEFAULTS`, made from the topics of the platform: one that publishes a topic may
+publish it. Who has no line there may do what its key's grants say, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from nautilus.bus.envelope import MessageKind
+from nautilus.model.commands import CommandMessage
+from nautilus.model.message import Message
+from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, Topic
+
+ORDERS, CANCELS, KILL, PHASES, ASK = "orders", "cancels", "kill", "phases", "ask"
+WHAT: Final = (ORDERS, CANCELS, KILL, PHASES, ASK)
+_WHAT_OF: Final = {
+    "SubmitOrder": ORDERS,
+    "ReplaceOrder": ORDERS,
+    "CommandBatch": ORDERS,
+    "OrderRequest": ORDERS,
+    "AmendRequest": ORDERS,
+    "CancelOrder": CANCELS,
+    "MassCancel": CANCELS,
+    "CancelRequest": CANCELS,
+    "KillSwitch": KILL,
+    "ResumeTrading": KILL,
+    "KillRequest": KILL,
+    "SetPhase": PHASES,
+    "PhaseRequest": PHASES,
+}
+_SENDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "trading": (ORDERS, CANCELS, KILL, PHASES, ASK),
+    "strategy": (ORDERS, CANCELS, ASK),
+    "risk": (CANCELS, KILL, ASK),
+    "marketdata": (ORDERS, CANCELS, PHASES, ASK),
+}
+"""Market data enters orders where a recording plays or a market is simulated: its participants are clients as well."""
+EVERYTHING: Final = ("publish:*", "send:*", "read:*")
+"""Of a client on this machine without a key: it is the user's own."""
+HELLO, LISTEN, PING = "hello", "listen", "ping"
+"""Names of the host itself, to which more is said than to engines."""
+REPORTS: Final = "Reports"
+"""Many execution reports in one message."""
+_MESSAGES: Final = {topic.name: frozenset(kind.__name__ for kind in topic.messages) for topic in TOPICS}
+_EVENT: Final = MessageKind.EVENT
+
+
+def _defaults() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for engine in dict.fromkeys((*_SENDS, *(topic.publisher for topic in TOPICS))):
+        publishes = [f"publish:{topic.name}" for topic in TOPICS if topic.publisher == engine]
+        found[engine] = (*publishes, *(f"send:{what}" for what in _SENDS.get(engine, (ASK,))), "read:*")
+    return found
+
+
+DEFAULTS: Final[Mapping[str, tuple[str, ...]]] = _defaults()
+"""Grants of the platform's own engines."""
+
+
+def grants_of(engines: Iterable[str]) -> tuple[str, ...]:
+    """What the engines of a process may do together, each grant once; nothing for one that is not of the platform."""
+    return tuple(dict.fromkeys(grant for engine in engines for grant in DEFAULTS.get(engine, ())))
+
+
+def granted(grants: Iterable[str], verb: str, what: str) -> bool:
+    """Whether grants allow to ``publish``, ``send`` or ``read`` something."""
+    wanted = f"{verb}:{what}"
+    return any(grant == wanted or (grant[-1:] == "*" and wanted.startswith(grant[:-1])) for grant in grants)
+
+
+def readable(grants: Sequence[str], topics: Iterable[Topic]) -> bool:
+    """Whether all of these topics may be read."""
+    return all(granted(grants, "read", topic.name) for topic in topics)
+
+
+def type_of(payload: bytes) -> bytes:
+    """Name of the type of a message, out of its first bytes; b"": it has none.
+
+    A message is an array: a mark of one byte where it has up to 15 fields, else of three; the name comes first, as a
+    text of up to 31 bytes. One with a number that is too large for msgpack is JSON. Whoever writes the same otherwise
+    has no name, and with that needs a grant for everything.
+    """
+    if not payload:
+        return b""
+    first = payload[0]
+    if first == 0x5B:
+        return payload[1:64].lstrip(b' "').partition(b'"')[0]
+    place = 1 if first < 0xA0 else 3
+    mark = payload[place : place + 1]
+    if not mark or mark[0] >> 5 != 5:
+        return b""
+    return payload[place + 1 : place + 1 + (mark[0] & 31)]
+
+
+def what_of(name: str, to: str) -> str:
+    """Which grant a request or command of a type needs; "*": one for everything, as nobody knows what it does."""
+    if to in (LISTEN, PING):
+        return ASK
+    found = _WHAT_OF.get(name)
+    if found is not None:
+        return found
+    kind = _known_types().get(name)
+    return "*" if kind is None or issubclass(kind, CommandMessage) else ASK
+
+
+def refusal(
+    grants: Sequence[str], engines: Sequence[str], process: str, kind: MessageKind, sender: str, to: str, name: str
+) -> str:
+    """Why a process may not send a message of this type; "": it may.
+
+    Parameters
+    ----------
+    grants, engines, process
+        Of the process that sends: what it may, in whose names it speaks, its own.
+    kind, sender, to, name
+        Of the message; `name` is that of its type.
+    """
+    if sender != process and sender not in engines:
+        return f"{process} speaks as {sender}"
+    if kind is _EVENT:
+        if to == HELLO:
+            return ""
+        topic = to
+        while topic and topic not in _MESSAGES:
+            topic = topic.rpartition(".")[0]
+        if not topic:
+            return f"an event for {to}, which is no topic"
+        if name not in _MESSAGES[topic] and not (name == REPORTS and topic == EXECUTION_REPORTS.name):
+            return f"{name or 'nothing'} on {to}"
+        return "" if granted(grants, "publish", topic) else f"{process} may not publish {topic}"
+    what = what_of(name, to)
+    return "" if granted(grants, "send", what) else f"{process} may not send {what}"
+
+
+def _known_types() -> dict[str, type[Message]]:
+    """Every message of the vocabulary that is loaded, by the name that it has on the wire."""
+    found: dict[str, type[Message]] = {}
+    waiting = list(Message.__subclasses__())
+    while waiting:
+        kind = waiting.pop()
+        found[kind.__name__] = kind
+        waiting += kind.__subclasses__()
+    return found

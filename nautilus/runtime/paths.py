@@ -1,0 +1,58 @@
+"""The paths of a process's bus beside ZeroMQ, made from the plan, and what is shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from nautilus.bus.failover import Failover, PathMeters
+from nautilus.core.counters import Counters
+from nautilus.runtime.plan import Plan
+
+if TYPE_CHECKING:
+    from nautilus.bus.carriers import Carrier
+
+
+def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Counters) -> list[Carrier]:
+    """What carries messages of a process where ZeroMQ does not, the first to be taken first; for its `Mesh`."""
+    found: list[Carrier] = []
+    address = plan.redis("mesh")
+    if address:
+        from nautilus.bus.redis_carrier import RedisCarrier
+
+        redis = RedisCarrier(address, process, clock, life=str(plan.epoch), counters=counters)
+        redis.watch(spec.name for spec in plan.processes if spec.kind in ("core", "engines") and spec.name != process)
+        found.append(redis)
+    return found
+
+
+class PathsView:
+    """Shows where the paths stand: in the shared counters, and for `/health`."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._meters = PathMeters(counters)
+
+    def write(self, *every: Mapping[str, Failover]) -> None:
+        """Bring the counters up to date."""
+        for paths in every:
+            for failover in paths.values():
+                self._meters.write(failover)
+
+
+def shown(failover: Failover) -> dict[str, Any]:
+    """How the paths to one peer are, for `/health`."""
+    return {
+        "path": failover.path,
+        "cause": failover.cause,
+        "since_ns": failover.since_ns,
+        "paths": {each.path: "healthy" if each.healthy else each.cause or "not healthy" for each in failover.health()},
+    }
+
+
+def degraded(paths: Mapping[str, Failover]) -> list[str]:
+    """A line for each peer that the best path does not reach, for `/health`."""
+    return [
+        f"{failover.bus} to {peer} goes by {failover.path}: {failover.cause}"
+        for peer, failover in sorted(paths.items())
+        if failover.degraded
+    ]
