@@ -247,7 +247,7 @@ class _StarReader(_End):
         self.told += last - first + 1
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
-        return self.subscriber.sockets
+        return [*self.subscriber.sockets]
 
     def turn(self) -> None:
         for _, records in self.subscriber.drain(1 << 20):
