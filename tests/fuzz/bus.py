@@ -1,4 +1,4 @@
-"""Arbitrary bytes as the star's ring, dead letters, what a Redis server says, keys and questions about keys."""
+"""Arbitrary bytes as dead letters, what a Redis server says, keys and questions about keys."""
 
 from __future__ import annotations
 
@@ -25,12 +25,9 @@ from nautilus.bus.keys import (
     read_keys,
 )
 from nautilus.bus.redis_link import RedisLink
-from nautilus.bus.ring import RingWriter, image_of
 from nautilus.bus.security import Doorkeeper
 from nautilus.core.crc32c import crc32c
 from tests.fuzz.reader import Reader
-
-RING_BYTES = 1 << 16
 
 
 @cache
@@ -45,10 +42,10 @@ def _fresh() -> Path:
     return place
 
 
-def _changed(reader: Reader, content: bytearray, *, within: int = 1 << 62) -> None:
-    """Some bytes of the first `within` written over, put in or taken out."""
+def _changed(reader: Reader, content: bytearray) -> None:
+    """Some bytes written over, put in or taken out."""
     for _ in range(1 + reader.number(1) % 5):
-        at = reader.number(4) % max(1, min(within, len(content)))
+        at = reader.number(4) % max(1, len(content))
         what = reader.number(1) % 4
         if what < 2:
             part = reader.take(1 + reader.number(1) % 8)
@@ -57,43 +54,6 @@ def _changed(reader: Reader, content: bytearray, *, within: int = 1 << 62) -> No
             content[at : at + 8] = struct.pack("<q", reader.wide())
         else:
             del content[at : at + reader.number(1)]
-
-
-@cache
-def _sound_ring() -> bytes:
-    path = _place() / "sound.ring"
-    writer = RingWriter(path, capacity=RING_BYTES, epoch=3)
-    for number in range(700):
-        writer.write(struct.pack("<Q", number) * (1 + number % 40))
-    writer.close()
-    return path.read_bytes()
-
-
-def ring(data: bytes) -> None:
-    """A ring's file, changed: it is refused, or read to an end. Only frames that fit into it come out."""
-    reader = Reader(data)
-    content = bytearray(_sound_ring())
-    if reader.number(1) % 8 == 0:
-        content = bytearray(reader.take(reader.left))
-    else:
-        # Half of the changes near the beginning, where the ring says how large it is.
-        _changed(reader, content, within=4_096 if reader.number(1) & 1 else 1 << 62)
-    path = _fresh() / "star.ring"
-    path.write_bytes(content)
-    found = image_of(path)
-    if found is None:
-        return
-    for _ in range(RING_BYTES):
-        frames = found.drain(64)
-        assert all(len(frame) <= RING_BYTES for frame in frames)
-        if not frames:
-            break
-    else:
-        raise AssertionError("a ring without an end")
-    found.seek(reader.wide() & (1 << 62) - 1)
-    found.get(reader.number(2))
-    found.find(3, reader.number(8), 1, 1 << 40)
-    found.close()
 
 
 def _letter(number: int) -> DeadLetter:
