@@ -8,8 +8,9 @@ image of the stream, which stands for all that is gone.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import zmq
@@ -39,6 +40,8 @@ SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 COUNTED: Final = ("requests", "replayed", "images", "refused", "malformed_requests", "gone")
 JOBS: Final = 4_096
 """Requests under way; more are dropped, and asked again by who asked."""
+JOBS_OF_ONE: Final = 256
+"""Of one reader."""
 PORTION: Final = 16
 """Frames for one request before another one has its turn."""
 MOST_FRAMES: Final = 4_096
@@ -132,6 +135,7 @@ class Replayer:
             self.snapshots.missed()
         self._budget = budget
         self._jobs: deque[_Job] = deque()
+        self._by_peer: Counter[bytes] = Counter()
         self._tally = Tally(counters, "replay", self, COUNTED)
         self.socket = new_socket(context, zmq.ROUTER)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -187,10 +191,12 @@ class Replayer:
             self.malformed_requests += 1
             return
         self.requests += 1
-        if len(self._jobs) >= JOBS:
+        peer = parts[0]
+        if len(self._jobs) >= JOBS or self._by_peer[peer] >= JOBS_OF_ONE:
             self.refused += 1
             return
-        self._jobs.append(_Job(parts[0], self._frames(request)))
+        self._by_peer[peer] += 1
+        self._jobs.append(_Job(peer, self._frames(request)))
 
     def _frames(self, request: Request) -> Iterator[bytes | None]:
         # What was published before the request came is to be found.
@@ -213,6 +219,7 @@ class Replayer:
                 try:
                     frame = next(job.frames)
                 except StopIteration:
+                    self._end_job(job)
                     return sent
             if frame is None:
                 break
@@ -222,12 +229,18 @@ class Replayer:
                 job.unsent = frame
                 break
             except zmq.ZMQError:  # it has gone
+                self._end_job(job)
                 return sent
             job.unsent = None
             sent += 1
         self.touched.add(self.socket)
         self._jobs.append(job)
         return sent
+
+    def _end_job(self, job: _Job) -> None:
+        self._by_peer[job.peer] -= 1
+        if not self._by_peer[job.peer]:
+            del self._by_peer[job.peer]
 
     def _replay(self, request: Request) -> Iterator[bytes | None]:
         _, number, epoch, stream, first, last, _ = request
@@ -268,27 +281,41 @@ class Replayer:
         yield self._answer(Answer(Operation.REPLAY, number, epoch, stream, begin, cursor - 1, Status.KNOWN))
 
     def _search(self, epoch: int, stream: int, first: int, last: int) -> Iterator[bytes | None]:
-        """Frames with something of these records, in order as far as there are any; those of the backlog last."""
-        recent = self._backlog.find(stream, first, last) if epoch == self.epoch else iter(())
-        head = None
-        for head in recent:
-            if head is not None:
-                break
-            yield None
-        if head is None or span_of(head)[0] > first:
-            until = last if head is None else span_of(head)[0] - 1
-            for archive in self._archives:
-                cursor = first
-                for frame in archive.find(epoch, stream, first, until):
-                    if frame is not None:
-                        cursor = max(cursor, span_of(frame)[1])
-                    yield frame
-                first = cursor
-                if first > until:
+        """Frames with something of these records, in order as far as there are any.
+
+        Each source may have a part of them: of those that go on where the last one ended, the quickest.
+        """
+        finds: list[Callable[[int, int], Iterator[bytes | None]]] = []
+        if epoch == self.epoch:
+            finds.append(partial(self._backlog.find, stream))
+        finds += [partial(archive.find, epoch, stream) for archive in self._archives]
+        cursor = first
+        while cursor <= last:
+            best: tuple[int, bytes, Iterator[bytes | None]] | None = None
+            for find in finds:
+                frames = find(cursor, last)
+                for frame in frames:
+                    if frame is None:
+                        yield None
+                        continue
+                    begins = max(span_of(frame)[0], cursor)
+                    if best is None or begins < best[0]:
+                        best = begins, frame, frames
                     break
-        if head is not None:
-            yield head
-            yield from recent
+                if best is not None and best[0] == cursor:
+                    break
+            if best is None:
+                return
+            cursor, frame, frames = best
+            yield frame
+            cursor = max(cursor, span_of(frame)[1])
+            for frame in frames:
+                if frame is not None:
+                    begins, beyond = span_of(frame)
+                    if begins > cursor:  # another one may have what is between
+                        break
+                    cursor = max(cursor, beyond)
+                yield frame
 
     def _images(self, request: Request) -> Iterator[bytes | None]:
         for stream in self.snapshots.streams():
