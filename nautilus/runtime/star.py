@@ -24,6 +24,7 @@ from nautilus.model.topics import Topic
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import wall_ns
+from nautilus.runtime.paths import mirror_of
 
 if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan
@@ -49,7 +50,10 @@ class Hub:
         counters: Counters,
     ) -> None:
         self.due_ns = 0
+        self._mirror = mirror_of(plan, process, counters)
         self._undo = ExitStack()
+        if self._mirror is not None:
+            self._undo.callback(self._mirror.close)
         try:
             self._open(plan, process, context, epoch, clock, counters)
         except BaseException:
@@ -86,6 +90,7 @@ class Hub:
             counters=counters,
             positions=Counters(POSITIONS, plan.positions_of(process)),
             buffer=buffer,
+            tap=self._mirror.offer if self._mirror is not None else None,
             ring=writer,
         )
         undo.callback(self._publisher.close)
