@@ -43,7 +43,9 @@ JOBS: Final = 4_096
 JOBS_OF_ONE: Final = 256
 """Of one reader."""
 PORTION: Final = 16
-"""Frames for one request before another one has its turn."""
+"""Spent on one request before another one has its turn. A frame costs 1, and 1 more for each 4 KiB."""
+BLOCKED: Final = 1
+"""What it costs to find that a peer takes nothing."""
 MOST_FRAMES: Final = 4_096
 """Frames for one request; the rest is asked for anew."""
 
@@ -94,7 +96,7 @@ class Replayer:
     counters
         Table to keep ``replay.requests`` and so on in.
     budget
-        Frames that one `poll` sends or takes in, at most.
+        What one `poll` may spend: 1 for a frame that is taken in or sent, and 1 more for each 4 KiB of it.
 
     Attributes
     ----------
@@ -167,11 +169,11 @@ class Replayer:
                 self.touched.discard(self.socket)
                 break
             self._take(parts)
-        for _ in range(len(self._jobs)):
-            if budget <= 0:
-                break
-            job = self._jobs.popleft()
-            budget -= 1 + self._work(job)
+        blocked = 0
+        while budget > 0 and blocked < len(self._jobs):
+            spent = self._work(self._jobs.popleft())
+            budget -= spent
+            blocked = 0 if spent > BLOCKED else blocked + 1
         self._tally.write()
         return self.busy
 
@@ -211,17 +213,18 @@ class Replayer:
             yield self._end(request)
 
     def _work(self, job: _Job) -> int:
-        """Send some frames of a request, and put it at the end where there are more; how many."""
-        sent = 0
-        while sent < PORTION:
+        """Send some frames of a request, and put it at the end where there are more; what that cost."""
+        spent = BLOCKED
+        while spent < PORTION:
             frame = job.unsent
             if frame is None:
                 try:
                     frame = next(job.frames)
                 except StopIteration:
                     self._end_job(job)
-                    return sent
+                    return spent + 1
             if frame is None:
+                spent += PORTION
                 break
             try:
                 self.socket.send_multipart((job.peer, frame), NOBLOCK)
@@ -230,12 +233,12 @@ class Replayer:
                 break
             except zmq.ZMQError:  # it has gone
                 self._end_job(job)
-                return sent
+                return spent + 1
             job.unsent = None
-            sent += 1
+            spent += 1 + (len(frame) >> 12)
         self.touched.add(self.socket)
         self._jobs.append(job)
-        return sent
+        return spent
 
     def _end_job(self, job: _Job) -> None:
         self._by_peer[job.peer] -= 1
