@@ -44,6 +44,8 @@ JOBS_OF_ONE: Final = 256
 """Of one reader."""
 PORTION: Final = 16
 """Spent on one request before another one has its turn. A frame costs 1, and 1 more for each 4 KiB."""
+LOOK: Final = 128
+"""Frames of the publisher that are taken in at a time."""
 BLOCKED: Final = 1
 """What it costs to find that a peer takes nothing."""
 MOST_FRAMES: Final = 4_096
@@ -96,7 +98,7 @@ class Replayer:
     counters
         Table to keep ``replay.requests`` and so on in.
     budget
-        What one `poll` may spend: 1 for a frame that is taken in or sent, and 1 more for each 4 KiB of it.
+        What one `poll` may spend: 1 for a frame that is taken in or sent, and 1 more for each 4 KiB that is sent.
 
     Attributes
     ----------
@@ -136,6 +138,7 @@ class Replayer:
         if not self._backlog.complete:
             self.snapshots.missed()
         self._budget = budget
+        self._behind = False
         self._jobs: deque[_Job] = deque()
         self._by_peer: Counter[bytes] = Counter()
         self._tally = Tally(counters, "replay", self, COUNTED)
@@ -152,7 +155,7 @@ class Replayer:
     @property
     def busy(self) -> bool:
         """There is more to do than the last `poll` did: call it again soon."""
-        return bool(self._jobs)
+        return bool(self._jobs) or self._behind
 
     def poll(self) -> bool:
         """Take in requests and do some of the work; `busy`.
@@ -160,7 +163,9 @@ class Replayer:
         Call it whenever `socket` is readable, and often enough for it to follow the publisher: at least whenever a
         heartbeat is due.
         """
-        budget = self._budget - self._backlog.look(self._budget)
+        looked = self._backlog.look(LOOK)
+        self._behind = looked == LOOK
+        budget = self._budget - looked
         self.touched.add(self.socket)
         for _ in range(64):
             try:

@@ -10,7 +10,7 @@ import zmq
 
 from nautilus.bus import stream_id
 from nautilus.bus.base import ANSWER_STREAM, HEADER, FrameFlag, flags_of
-from nautilus.bus.replayer import JOBS_OF_ONE, MOST_FRAMES, span_of
+from nautilus.bus.replayer import JOBS_OF_ONE, LOOK, MOST_FRAMES, span_of
 from nautilus.bus.requests import Answer, Operation, Request, Status, pack_request, parse_answer, whole_kind
 from nautilus.core.clock import now_ns
 from tests.kit.star import Hub, Stars, quotes, trades
@@ -103,7 +103,7 @@ def test_an_epoch_that_nobody_knows_has_no_known_end(stars: Stars) -> None:
 
 
 def test_a_long_replay_is_done_in_portions_that_are_bounded(stars: Stars) -> None:
-    hub = stars.hub(replay={"budget": 32})
+    hub = stars.hub(replay={"budget": 32 + LOOK})
     socket = asker(stars, hub)
     stream = stream_id(1, 3)
     for number in range(MOST_FRAMES + 100):
@@ -120,7 +120,7 @@ def test_a_long_replay_is_done_in_portions_that_are_bounded(stars: Stars) -> Non
             frame = socket.recv()
             answer = parse_answer(frame) if HEADER.unpack_from(frame)[7] == ANSWER_STREAM else None
             frames += answer is None
-    assert 0 < most <= 48
+    assert 0 < most <= 32 + LOOK + 16
     assert frames == MOST_FRAMES
     assert (answer.first, answer.last) == (1, MOST_FRAMES)
 
@@ -166,3 +166,17 @@ def test_a_life_that_begins_with_a_buffer_in_use_does_not_claim_to_know_all(star
     frames, answer = ask(hub, asker(stars, hub), Request(Operation.SNAPSHOT, 5, streams=(whole_kind(1),)))
     assert answer.status == Status.KNOWN
     assert [span_of(frame)[0] for frame in frames] == [40, 1]
+
+
+def test_it_says_that_there_is_more_until_it_has_taken_in_what_was_published(stars: Stars) -> None:
+    hub = stars.hub()
+    assert not hub.replayer.poll()
+    for number in range(1_000):
+        hub.publisher.publish(quotes(3, number + 1))
+    turns = 0
+    while hub.replayer.poll():
+        turns += 1
+    assert turns == 1_000 // LOOK
+    found = hub.replayer.snapshots.image(stream_id(1, 3))
+    assert found is not None
+    assert found[0] == 1_000
