@@ -33,6 +33,7 @@ BENCHES = {
     "mesh_orders": "perf.bench_mesh_orders",
     "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",
+    "last_value": "perf.bench_last_value",
     "order_round_trip": "perf.bench_order_round_trip",
     "platform": "perf.bench_platform",
 }
