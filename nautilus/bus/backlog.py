@@ -14,7 +14,8 @@ from typing import Final, Protocol
 
 from nautilus.bus.base import HEADER_BYTES, HEARTBEAT_STREAM
 
-_PARTS: Final = struct.Struct("<20xI8xQQ")
+PARTS: Final = struct.Struct("<20xIQQQ")
+"""Of a header: count, epoch, stream, first sequence."""
 SCAN: Final = 256
 """Frames between two looks at what else there is to do."""
 
@@ -141,15 +142,25 @@ class Backlog:
         self._on_missed = on_missed
         self._streams: dict[int, tuple[array[int], array[int]]] = {}
 
+        self.complete = frames.oldest == 0
+
     @property
     def lag(self) -> int:
         """Frames that it has not looked at."""
         return self.frames.next - self.read
 
+    def mark(self) -> int:
+        """What has been written up to now."""
+        return self.frames.next
+
+    def reached(self, mark: int) -> bool:
+        """Whether it has taken in all up to there."""
+        return self.read >= mark
+
     def look(self, limit: int) -> int:
         """Take in at most so many frames; how many it did."""
         frames, fold, streams = self.frames, self._fold, self._streams
-        get, unpack = frames.get, _PARTS.unpack_from
+        get, unpack = frames.get, PARTS.unpack_from
         number = self.read
         if number < frames.oldest:
             lost, number = frames.oldest - number, frames.oldest
@@ -163,7 +174,7 @@ class Backlog:
             if frame is None:
                 break
             if len(frame) >= HEADER_BYTES:
-                count, stream, first = unpack(frame)
+                count, _, stream, first = unpack(frame)
                 if stream != HEARTBEAT_STREAM:
                     known = streams.get(stream)
                     if known is None:
@@ -190,7 +201,7 @@ class Backlog:
         while place < len(firsts) and firsts[place] <= last:
             frame = self.frames.get(numbers[place])
             sequence = firsts[place]
-            if frame is not None and sequence + _PARTS.unpack_from(frame)[0] > first:
+            if frame is not None and sequence + PARTS.unpack_from(frame)[0] > first:
                 yield frame
                 # What is known may have been trimmed meanwhile.
                 place = bisect_right(firsts, sequence)
@@ -200,6 +211,9 @@ class Backlog:
                 if looked % SCAN == 0:
                     yield None
                     place = bisect_right(firsts, sequence)
+
+    def close(self) -> None:
+        """There is nothing to give back."""
 
     def _trim(self, known: tuple[array[int], array[int]]) -> None:
         gone = bisect_left(known[1], self.frames.oldest)

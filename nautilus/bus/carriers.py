@@ -56,6 +56,5 @@ class Carrier(Protocol):
 
 
 def ways(carriers: Iterable[Carrier], paths: int) -> list[Carrier]:
-    """The carriers that a message may take, out of those that are usable, in order."""
-    found = [carrier for carrier in carriers if carrier.path & paths]
-    return found if paths & AT_ONCE else found[:1]
+    """The carriers that a message may take, out of those that are usable, in the order in which they are tried."""
+    return [carrier for carrier in carriers if carrier.path & paths]

@@ -5,49 +5,45 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Mapping
 
-import msgspec
 import zmq
 
+from nautilus.bus.answers import Answers
 from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import (
     LANE_OF,
     LANES,
     NORMAL,
     PRIORITIES,
-    UNREADABLE,
     URGENT,
-    Answer,
     Delivery,
     Envelope,
     MessageKind,
     error_payload,
-    is_place,
 )
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
-from nautilus.bus.node import LateError, Node, ReplyDroppedError
+from nautilus.bus.node import LateError, ReplyDroppedError
 from nautilus.bus.peers import BEAT_BYTES, beat_answer
 from nautilus.bus.permissions import FORBIDDEN, ForbiddenError, Permissions
-from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, MALFORMED, REFUSED, Verdict
 from nautilus.bus.security import named
+from nautilus.core.mesh_wire import head_of, unpack
+from nautilus.core.receive_stream import AHEAD, DUPLICATE, LATE, ReceiveStream, Verdict, settle
 from nautilus.model.errors import BusError, NautilusError
 
 _LOGGER = logging.getLogger("nautilus.bus")
 REQUEST, REPLY, ERROR = MessageKind.REQUEST, MessageKind.REPLY, MessageKind.ERROR
-ACKNOWLEDGED, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.RESEND
+RESEND = MessageKind.RESEND
 
 
-class Inbox(Node):
+class Inbox(Answers):
     """Receives, and answers: `done`."""
 
     def _open_inbox(self, endpoint: Callable[[str, str], str], high_water: int, peers: Container[str] | None) -> None:
         self.on_gap: Callable[[str, int, int, int], None] | None = None
         self.on_restart: Callable[[str, int], None] | None = None
-        self._decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
         self._known = peers
         self._permissions: Permissions | None = None
         self._batch = 0
         """Deliveries of the last batch that are not done: then acknowledgements go out, for all of it at once."""
-        self._answers_due: list[Inbound] = []
         self._peers_in: dict[bytes, Peer] = {}
         self._routers: dict[str, Router] = {}
         for lane in LANES:
@@ -55,8 +51,11 @@ class Inbox(Node):
 
     def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
         recv, inbound = router.recv, router.inbound
+        most = len(out) + limit
         self.touched.add(router.socket)
         for _ in range(limit):
+            if len(out) >= most:
+                break
             try:
                 identity = recv(NOBLOCK)
             except zmq.Again:
@@ -76,71 +75,54 @@ class Inbox(Node):
                 continue
             if len(frame) == BEAT_BYTES and self._answer_beat(router, identity, frame):
                 continue
-            envelope = self._take_envelope(sources, frame, None, out)
-            if envelope is None:
+            stream = self._take_envelopes(sources, frame, None, out)
+            if stream is None:
                 router.skip_rest()
-            elif envelope.sequence == envelope.base:
+            elif stream.expected - 1 == stream.base:
                 # The sender waits for this one alone, so there is most likely nothing behind it. To be told so would
                 # cost as much as the message did; the host's next poll tells it for nothing.
                 break
 
-    def _take_envelope(
+    def _take_envelopes(
         self, sources: dict[int, Inbound], frame: bytes, carrier: Carrier | None, out: list[Delivery]
-    ) -> Envelope | None:
-        """Take an envelope in, whatever it came by. Returns it; None: it cannot be read."""
-        try:
-            envelope = self._decode_envelope(frame)
-            source = sources[envelope.priority]
-        except (*UNREADABLE, KeyError):
+    ) -> ReceiveStream | None:
+        """Take envelopes in, whatever they came by. Returns their stream; None: they cannot be read."""
+        head = head_of(frame)
+        source = None if head is None or head[0] else sources.get(head[1])
+        if source is None:
             self.malformed += 1
             return None
         peer, stream = source.peer, source.stream
-        if envelope.epoch != peer.epoch and not self._enter(peer, envelope):
-            return envelope
+        if head[2] != peer.epoch and not self._enter(peer, frame):  # type: ignore[index]
+            return stream
+        before = len(out)
+        odd: list[tuple[Verdict | None, Envelope | tuple[int, int] | None]] = []
+        if not stream.take(frame, peer.name, source, self._clock(), out, odd):
+            self.malformed += 1
+            return None
         source.carrier = carrier
-        verdict = stream.accept(envelope)
-        if stream.skipped is not None:
-            self._tell(self.on_gap, peer.name, source.priority, *stream.skipped)
-        if verdict is not DELIVER:
-            self._turn_away(source, envelope, verdict)
-        elif envelope.deadline_ns and envelope.deadline_ns <= self._clock():
-            self._refuse_late(source, envelope)
-        else:
-            self.received += 1
-            out.append(
-                Delivery(
-                    envelope.kind,
-                    envelope.id,
-                    peer.name,
-                    envelope.sender,
-                    envelope.to,
-                    envelope.payload,
-                    envelope.priority,
-                    envelope.deadline_ns,
-                    envelope.trace,
-                    envelope.epoch,
-                    envelope.sequence,
-                    source,
-                )
-            )
-        return envelope
+        self.received += len(out) - before
+        for verdict, what in odd:
+            if isinstance(what, tuple):
+                self._tell(self.on_gap, peer.name, source.priority, *what)
+            elif verdict is LATE and what is not None:
+                self._refuse_late(source, what)
+            else:
+                self._turn_away(source, what, verdict)
+        return stream
 
-    def _turn_away(self, source: Inbound, envelope: Envelope, verdict: Verdict) -> None:
+    def _turn_away(self, source: Inbound, envelope: Envelope | None, verdict: Verdict | None) -> None:
         """What is not delivered is answered nevertheless, so that the sender knows how far things are."""
         stream = source.stream
-        if verdict is DUPLICATE:
+        if verdict is DUPLICATE and envelope is not None:
             self.duplicates += 1
             self._answer_again(source, envelope)
         elif verdict is AHEAD:
             self.ahead += 1
             if stream.missing != stream.expected:
                 stream.missing = stream.expected
-                self._answer(source, Answer(RESEND, 0, stream.epoch, self.epoch, source.priority, 0, 0))
-        elif verdict is REFUSED:
-            self.stale += 1
-        elif verdict is MALFORMED:
-            self.malformed += 1
-        else:
+                self._send_answers_of(source, [self._answer(source, RESEND)])
+        else:  # a marker
             self._acknowledge(source)
 
     def _answer_beat(self, router: Router, identity: bytes, frame: bytes) -> bool:
@@ -193,16 +175,18 @@ class Inbox(Node):
                 router.inbound.pop(peer.identity, None)
                 router.inbound.pop(process.encode(), None)
 
-    def _enter(self, peer: Peer, envelope: Envelope) -> bool:
+    def _enter(self, peer: Peer, frame: bytes) -> bool:
         """A peer speaks in another epoch than last; False where that is an earlier life of it, or nonsense."""
-        if envelope.epoch < peer.epoch:
-            self.stale += 1
-            return False
-        if not is_place(envelope):
+        envelopes = unpack(frame)
+        if envelopes is None:
             self.malformed += 1
             return False
-        peer.epoch = envelope.epoch
-        self._tell(self.on_restart, peer.name, envelope.epoch)
+        epoch = envelopes[0].epoch
+        if epoch < peer.epoch:
+            self.stale += 1
+            return False
+        peer.epoch = epoch
+        self._tell(self.on_restart, peer.name, epoch)
         return True
 
     def _permitted(self, deliveries: list[Delivery]) -> list[Delivery]:
@@ -241,7 +225,7 @@ class Inbox(Node):
         stream = source.stream
         answer = stream.replies.get(envelope.sequence)
         if answer is not None:
-            self._answer(source, answer)
+            self._reply(source, answer)
         elif envelope.kind is REQUEST and stream.finished(envelope.sequence):
             error = ReplyDroppedError("the reply is not kept any more", where=envelope.to, expected="fewer requests")
             self._answer_error(source, envelope, error)
@@ -249,10 +233,9 @@ class Inbox(Node):
             self._acknowledge(source)
 
     def _answer_error(self, source: Inbound, envelope: Envelope, error: BusError) -> None:
-        payload = error_payload(error.as_dict())
-        answer = Answer(ERROR, envelope.id, envelope.epoch, self.epoch, source.priority, 0, 0, payload)
+        answer = self._answer(source, ERROR, envelope.id, error_payload(error.as_dict()))
         source.stream.keep(envelope.sequence, answer)
-        self._answer(source, answer)
+        self._reply(source, answer)
 
     def done(
         self, delivery: Delivery, reply: bytes | None = None, error: NautilusError | Mapping[str, str] | None = None
@@ -263,57 +246,29 @@ class Inbox(Node):
         request without reply or error is answered with an empty reply.
         """
         source = delivery.source
+        said = settle(delivery)
+        if said == 1:
+            self._answers_due.append(source)
+        elif said == 2:
+            delivery.source = None
+            kind, payload = REPLY, reply or b""
+            if error is not None:
+                kind = ERROR
+                payload = error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
+            answer = self._answer(source, kind, delivery.id, payload)
+            if source.stream.reply(delivery.sequence, answer):
+                self._reply(source, answer)
+        elif said:
+            # The sender has another life since: nobody waits for this.
+            self.unanswerable += 1
         if self._batch:
             self._batch -= 1
-        if source is not None:
-            delivery.source = None
-            stream = source.stream
-            if delivery.epoch != stream.epoch:
-                # The sender has another life since: nobody waits for this.
-                self.unanswerable += 1
-            elif delivery.kind is REQUEST:
-                kind, payload = REPLY, reply or b""
-                if error is not None:
-                    kind = ERROR
-                    payload = error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
-                answer = Answer(kind, delivery.id, delivery.epoch, self.epoch, source.priority, 0, 0, payload)
-                if stream.reply(delivery.sequence, answer):
-                    self._send_answer(source, answer)
-            elif stream.finish(delivery.sequence):
-                self._acknowledge(source)
-        if self._answers_due and not self._batch:
+            if self._batch:
+                return
+        elif said == 2:
+            return  # one of many that come late: those that wait go together with the next `tick`
+        if self._answers_due:
             self._send_answers()
-
-    def _acknowledge(self, source: Inbound) -> None:
-        if not source.due:
-            source.due = True
-            self._answers_due.append(source)
-
-    def _answer(self, source: Inbound, answer: Answer) -> None:
-        """Send an answer with the numbers of now."""
-        source.stream.tell(answer)
-        self._send_answer(source, answer)
-
-    def _send_answer(self, source: Inbound, answer: Answer) -> None:
-        """Send an answer over what the envelope came by; one that is lost is asked for again."""
-        router, carrier = source.router, source.carrier
-        frame = self._encode(answer)
-        if carrier is not None:
-            if not carrier.send(source.peer.name, router.lane, frame):
-                self.unanswerable += 1
-            return
-        self.touched.add(router.socket)
-        try:
-            router.send(source.peer.identity, SNDMORE_NOBLOCK)
-            router.send(frame, NOBLOCK)
-        except zmq.ZMQError:  # the peer is gone, or reads nothing
-            self.unanswerable += 1
-
-    def _send_answers(self) -> None:
-        due, self._answers_due = self._answers_due, []
-        for source in due:
-            source.due = False
-            self._answer(source, Answer(ACKNOWLEDGED, 0, source.stream.epoch, self.epoch, source.priority, 0, 0))
 
     def _close_inbox(self) -> None:
         for router in self._routers.values():

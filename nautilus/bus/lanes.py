@@ -15,15 +15,16 @@ from zmq.utils.monitor import parse_monitor_message
 from nautilus.bus.base import checked_endpoints, new_socket
 from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import URGENT
-from nautilus.bus.receive_stream import ReceiveStream
-from nautilus.bus.send_stream import SendStream
+from nautilus.core.mesh_wire import Answer
+from nautilus.core.receive_stream import ReceiveStream
+from nautilus.core.send_stream import SendStream
 
 NOBLOCK = int(zmq.NOBLOCK)
 SNDMORE_NOBLOCK = int(zmq.SNDMORE) | NOBLOCK
 EVENTS = int(zmq.EVENTS)
 RCVMORE = int(zmq.RCVMORE)
 POLLIN = int(zmq.POLLIN)
-NONE, EVERY = 0, 255
+URGENT_RANK = 1
 UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 DOWN = int(zmq.EVENT_DISCONNECTED)
 ACCEPTED = int(zmq.EVENT_CONNECTED)
@@ -47,7 +48,7 @@ class Peer:
 class Inbound:
     """What comes from one peer in one priority."""
 
-    __slots__ = ("carrier", "due", "peer", "priority", "router", "stream")
+    __slots__ = ("carrier", "peer", "priority", "replies", "router", "said_ns", "stream")
 
     def __init__(self, router: Router, peer: Peer, priority: int) -> None:
         self.router = router
@@ -56,8 +57,10 @@ class Inbound:
         self.stream = ReceiveStream()
         self.carrier: Carrier | None = None
         """What the last envelope came by, where that was not the router: answers go back over it."""
-        self.due = False
-        """An acknowledgement is to be sent."""
+        self.replies: list[Answer] = []
+        """Answers that wait for company; where there are none and `stream.due` is set, an acknowledgement waits."""
+        self.said_ns = 0
+        """When the last answer was sent."""
 
 
 class Router:
@@ -67,7 +70,7 @@ class Router:
 
     def __init__(self, context: zmq.Context[Any], lane: str, endpoint: str, high_water: int) -> None:
         self.lane = lane
-        self.rank = 1 if lane == URGENT else 3
+        self.rank = URGENT_RANK if lane == URGENT else 3
         self.socket = new_socket(context, zmq.ROUTER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -129,15 +132,18 @@ class Dealer:
         "lane",
         "lost",
         "monitor",
-        "open_to",
+        "open",
         "peer",
         "rank",
         "recv",
         "send",
+        "sent_ns",
         "since_ns",
         "socket",
         "streams",
         "up",
+        "urgent",
+        "waits",
     )
 
     def __init__(
@@ -164,8 +170,13 @@ class Dealer:
         """What waits goes over other carriers; because the host said so."""
         # Inside one process there is nothing that could break, and no event that says that it stands.
         self.up = endpoint.startswith("inproc:")
-        self.open_to = EVERY if self.up else NONE
-        """A message of this priority, or a smaller one, may go at once: nothing that should go first waits."""
+        self.open = self.up
+        """The socket takes messages, as far as is known."""
+        self.urgent = lane == URGENT
+        self.waits = False
+        """Messages wait for company; they go with the next call of the host."""
+        self.sent_ns = 0
+        """When messages were sent last."""
         self.heard = False
         """Something was read from it since its peer was looked at last."""
         self.lost = False

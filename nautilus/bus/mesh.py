@@ -35,7 +35,7 @@ import zmq
 from zmq.backend import zmq_poll
 
 from nautilus.bus.carriers import Carrier
-from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery, MessageKind
+from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery
 from nautilus.bus.failover import DOWN_NS, UP_NS
 from nautilus.bus.inbox import Inbox
 from nautilus.bus.lanes import POLLIN, Dealer, Monitor, Router
@@ -45,6 +45,7 @@ from nautilus.bus.outbox import Outbox
 from nautilus.bus.permissions import Permissions
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_wire import head_of
 
 COUNTED = (
     "sent",
@@ -226,10 +227,14 @@ class Mesh(Outbox, Inbox):
     def receive(self, limit: int = 64, *, ready: Iterable[Any] | None = None, urgent: bool = False) -> list[Delivery]:
         """What has come, at most about `limit` messages, the urgent lane first; each is to be given to `done`.
 
+        What came in one frame (64 messages at most) is handed out whole.
+
         `ready` holds the sockets and descriptors that a poll found readable (None: not known); `urgent` looks at the
         sockets of the urgent lane only.
         """
         out: list[Delivery] = []
+        if self._waiting:
+            self._pump_waiting()
         lane = URGENT if urgent else ALL
         if ready is None:
             ready = [socket for socket, _ in zmq_poll(self._items[lane], 0)]
@@ -263,23 +268,23 @@ class Mesh(Outbox, Inbox):
     def _read_carrier(self, carrier: Carrier, out: list[Delivery], limit: int) -> None:
         """Take in what came over another carrier than the sockets: envelopes, and answers to own ones."""
         for name, lane, frame in carrier.receive(limit):
-            router, dealer = self._routers.get(lane), self._dealers.get((name, lane))
-            if router is None or len(frame) < 2:
+            router, dealer, head = self._routers.get(lane), self._dealers.get((name, lane)), head_of(frame)
+            if router is None or head is None:
                 self.malformed += 1
-            elif frame[1] < MessageKind.REPLY:  # what kind it is stands there
+            elif not head[0]:
                 identity = name.encode()
                 sources = router.inbound.get(identity) or self._admit(router, identity, name)
                 if sources is not None:
-                    self._take_envelope(sources, frame, carrier, out)
+                    self._take_envelopes(sources, frame, carrier, out)
             elif dealer is not None:
-                self._take_answer(dealer, frame, out)
+                self._take_answers(dealer, frame, out)
             else:
                 self.strangers += 1
 
     @property
     def next_due_ns(self) -> int:
         """When `tick` has something to do, whatever comes before; 0: it has."""
-        return 0 if self._answers_due else min(self._due_ns, self._watch_ns)
+        return 0 if self._answers_due or self._waiting else min(self._due_ns, self._watch_ns)
 
     def tick(self, now_ns: int) -> list[int]:
         """Send what is due: acknowledgements, retries. Returns ids of own requests whose fate is unknown from now on.
@@ -288,6 +293,8 @@ class Mesh(Outbox, Inbox):
         """
         if self._answers_due:
             self._send_answers()
+        if self._waiting:
+            self._pump_waiting()
         if self.sent != self._watched_sent:
             self._watch_soon(now_ns)
         if now_ns >= self._watch_ns:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import zmq
 
 from nautilus.bus.envelope import DeadLetter, Delivery, Envelope
@@ -48,7 +47,6 @@ class Node:
         self.on_dead_letters: Callable[[list[DeadLetter]], None] | None = None
         self._context = context
         self._clock = clock
-        self._encode = msgspec.msgpack.Encoder().encode
 
     def _list_sockets(self) -> None:
         """The sockets have changed."""
@@ -78,7 +76,7 @@ class Node:
                 each.sender,
                 each.to,
                 each.deadline_ns,
-                each.trace if isinstance(each, Envelope) else each.trace_id,
+                each.trace_id,
                 each.payload,
             )
             for each in messages

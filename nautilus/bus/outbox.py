@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import msgspec
 import zmq
 
 from nautilus.bus.carriers import ALL, AT_ONCE, Carrier, ways
@@ -15,7 +14,6 @@ from nautilus.bus.envelope import (
     LANE_OF,
     LANES,
     PRIORITIES,
-    UNREADABLE,
     Answer,
     Delivery,
     Envelope,
@@ -24,13 +22,14 @@ from nautilus.bus.envelope import (
 )
 from nautilus.bus.failover import LOCAL, Failover
 from nautilus.bus.failover import ZMQ as SOCKETS
-from nautilus.bus.lanes import EVERY, NOBLOCK, NONE, Dealer
+from nautilus.bus.lanes import NOBLOCK, Dealer
 from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError, Node
 from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
 from nautilus.bus.pressure import FULL, Pressure, PressureGauge
-from nautilus.bus.send_stream import SendStream
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_wire import pack, unpack_answers
+from nautilus.core.send_stream import SendStream
 from nautilus.model.enums import Priority
 
 REQUEST = MessageKind.REQUEST
@@ -38,7 +37,12 @@ NEVER = 1 << 62
 FULL_NS = 1_000_000
 """Until a socket that took nothing more is tried again."""
 PUMP_LIMIT = 16
-"""Messages that are sent in one go; the others follow with the next `tick`."""
+"""Frames that are sent in one go; the others follow with the next `tick`."""
+MOST_FRAME_BYTES = 32_768
+"""A message that is longer has a frame of its own."""
+PACK_NS = 20_000
+"""A message that follows another one sooner may wait for company, until the host's next call at the latest."""
+MOST_WAITING = 64
 LOOK_NS = 10_000_000
 """Until it is looked again which paths are usable, where the best one is not taken."""
 
@@ -88,7 +92,7 @@ class Outbox(Node):
         self._new_dealer = partial(
             Dealer, self._context, high_water=high_water, heartbeat_ms=heartbeat_ms, silence_ms=silence_ms
         )
-        self._decode_answer = msgspec.msgpack.Decoder(Answer).decode
+        self._waiting: list[Dealer] = []
         self._last_id = 0
         self._due_ns = NEVER
         self._watch_ns = self._watched_sent = 0
@@ -133,26 +137,20 @@ class Outbox(Node):
             self._give_up(stream.cut(), process, "cut")
             self._due_ns = 0
         self._last_id = number = self._last_id + 1
-        envelope = Envelope(kind, number, self.epoch, 0, 0, priority, deadline_ns, 0, sender, to, payload, paths)
-        if trace_id:
-            envelope.trace_high, envelope.trace_id = divmod(trace_id, 1 << 64)
+        try:
+            unsent = stream.post(kind, number, priority, deadline_ns, trace_id, sender, to, payload, paths)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise MeshError(str(error), where="post", expected="what has room in a frame") from error
         self.sent += 1
         if dealer.diverted:
-            stream.append(envelope)
             self._pump_past(dealer, self._clock())
-        elif stream.append(envelope) and priority <= dealer.open_to:
-            self.touched.add(dealer.socket)
+        elif unsent and dealer.open:
             now_ns = self._clock()
-            try:
-                dealer.send(self._encode(envelope), NOBLOCK)
-            except zmq.Again:
-                dealer.open_to = NONE
-                self._due_ns = min(self._due_ns, now_ns + FULL_NS)
-            else:
-                stream.sent(envelope, now_ns)
-        due_ns = stream.retry_at_ns
-        if due_ns and due_ns < self._due_ns:
-            self._due_ns = due_ns
+            if dealer.urgent or unsent >= MOST_WAITING or now_ns - dealer.sent_ns >= PACK_NS or stream.live == 1:
+                self._pump(dealer, now_ns)
+            elif not dealer.waits:
+                dealer.waits = True
+                self._waiting.append(dealer)
         if deadline_ns and deadline_ns < self._due_ns:
             self._due_ns = deadline_ns
         return number
@@ -169,6 +167,8 @@ class Outbox(Node):
             if dealer is None:
                 continue
             self._in_lane[lane].remove(dealer)
+            if dealer.waits:
+                self._waiting.remove(dealer)
             for priority, stream in dealer.streams.items():
                 self._give_up(stream.cut(), process, "closed")
                 self._out.pop((process, priority), None)
@@ -205,28 +205,38 @@ class Outbox(Node):
 
     def _pump(self, dealer: Dealer, now_ns: int) -> None:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
-        send, encode = dealer.send, self._encode
-        left = PUMP_LIMIT
+        send, left = dealer.send, PUMP_LIMIT
         self.touched.add(dealer.socket)
-        for priority, stream in dealer.streams.items():
-            while (envelope := stream.peek()) is not None:
+        dealer.open = True
+        for stream in dealer.streams.values():
+            while stream.unsent:
                 if not left:
-                    dealer.open_to = priority
                     self._due_ns = now_ns
                     return
                 left -= 1
+                frame = stream.frame(MOST_FRAME_BYTES)
+                assert frame is not None
                 try:
-                    send(encode(envelope), NOBLOCK)
+                    send(frame, NOBLOCK)
                 except zmq.Again:
-                    dealer.open_to = NONE
+                    dealer.open = False
                     self._due_ns = min(self._due_ns, now_ns + FULL_NS)
                     return
-                stream.sent(envelope, now_ns)
-        dealer.open_to = EVERY
+                stream.went(now_ns)
+                dealer.sent_ns = now_ns
+                self._due_ns = min(self._due_ns, stream.retry_at_ns)
+
+    def _pump_waiting(self) -> None:
+        """Send what waited for company."""
+        waiting, self._waiting = self._waiting, []
+        now_ns = self._clock()
+        for dealer in waiting:
+            dealer.waits = False
+            if dealer.open and not dealer.diverted:
+                self._pump(dealer, now_ns)
 
     def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int) -> None:
         recv = dealer.recv
-        more = dealer.open_to != EVERY
         dealer.heard = True
         self.touched.add(dealer.socket)
         for _ in range(limit):
@@ -237,46 +247,38 @@ class Outbox(Node):
                 break
             if len(frame) == BEAT_BYTES and self._watched.take_beat(dealer, frame, self._clock()):
                 continue
-            stream = self._take_answer(dealer, frame, out)
-            if stream is not None and not stream.held:
+            stream = self._take_answers(dealer, frame, out)
+            if stream is not None and stream.empty:
                 break  # there is nothing else that this stream waits for
-        if more:
-            self._due_ns = 0  # `tick` sends what there is room for now
+        if dealer.open and not dealer.diverted:
+            for stream in dealer.streams.values():
+                if stream.unsent:
+                    self._pump(dealer, self._clock())
+                    break
 
-    def _take_answer(self, dealer: Dealer, frame: bytes, out: list[Delivery]) -> SendStream | None:
-        """Take an answer in, whatever it came by. Returns its stream, where it has one."""
-        try:
-            answer = self._decode_answer(frame)
-            stream = dealer.streams[answer.priority]
-        except (*UNREADABLE, KeyError):
+    def _take_answers(self, dealer: Dealer, frame: bytes, out: list[Delivery]) -> SendStream | None:
+        """Take answers in, whatever they came by. Returns their stream, where they have one."""
+        answers = unpack_answers(frame)
+        stream = None if answers is None else dealer.streams.get(answers[0].priority)
+        if answers is None or stream is None:
             self.malformed += 1
             return None
-        if answer.epoch != self.epoch:
+        if answers[0].epoch != self.epoch:
             self.stale += 1
             return None
-        request = stream.answered_alone(answer)
-        if request is not None:
-            self.acknowledged += 1
-        else:
-            before = stream.acknowledged
-            request = stream.answered(answer, self._clock())
-            self.acknowledged += stream.acknowledged - before
-            if stream.cursor < stream.next_sequence:
-                self._due_ns = 0
-        if request is not None:
-            out.append(
-                Delivery(
-                    answer.kind,
-                    answer.id,
-                    dealer.peer,
-                    request.to,
-                    request.sender,
-                    answer.payload,
-                    answer.priority,
-                    request.deadline_ns,
-                    request.trace,
-                )
-            )
+        if len(answers) == 1:
+            request = stream.answered_alone(answers[0])
+            if request is not None:
+                self.acknowledged += 1
+                out.append(_reply(answers[0], request, dealer.peer))
+                return stream
+        now_ns = self._clock()
+        before = stream.acknowledged
+        for answer in answers:
+            request = stream.answered(answer, now_ns)
+            if request is not None:
+                out.append(_reply(answer, request, dealer.peer))
+        self.acknowledged += stream.acknowledged - before
         return stream
 
     def _watch(self, now_ns: int) -> None:
@@ -293,7 +295,7 @@ class Outbox(Node):
                 if dealer.up != changes[-1]:
                     dealer.since_ns = now_ns
                 dealer.up = changes[-1]
-                dealer.open_to = NONE
+                dealer.open = False
                 self._watched.judge(dealer.peer, now_ns)
                 if dealer.up and not dealer.diverted:
                     self._return(dealer, now_ns)
@@ -353,8 +355,8 @@ class Outbox(Node):
         mask = 0
         for carrier in usable:
             mask |= carrier.path
+        left = PUMP_LIMIT
         for stream in dealer.streams.values():
-            left = PUMP_LIMIT
             while (envelope := stream.peek()) is not None:
                 if envelope.kind <= REQUEST and not envelope.paths & mask:
                     # What is behind it waits too: a stream is in order.
@@ -365,25 +367,35 @@ class Outbox(Node):
                     gone = stream.withdraw(mask)
                     self._give_up(gone, dealer.peer, "path")
                     if not gone:
+                        self._due_ns = min(self._due_ns, now_ns + LOOK_NS)
                         break
                     continue
-                if not left or not self._send_past(dealer, envelope, usable):
+                if not left or not self._send_past(dealer, stream, envelope, usable):
                     self._due_ns = min(self._due_ns, now_ns + (FULL_NS if left else 0))
                     return
                 left -= 1
-                stream.sent(envelope, now_ns)
+                if envelope.paths & AT_ONCE and envelope.kind <= REQUEST:
+                    stream.sent(envelope, now_ns)
+                else:
+                    stream.went(now_ns)
+                self._due_ns = min(self._due_ns, stream.retry_at_ns)
 
-    def _send_past(self, dealer: Dealer, envelope: Envelope, usable: Sequence[Carrier]) -> bool:
-        """Whether at least one carrier has taken it."""
-        frame = self._encode(envelope)
+    def _send_past(self, dealer: Dealer, stream: SendStream, envelope: Envelope, usable: Sequence[Carrier]) -> bool:
+        """Whether at least one carrier has taken a frame that begins with this envelope."""
         paths = envelope.paths if envelope.kind <= REQUEST else ALL
         if paths & AT_ONCE:
+            frame = pack([envelope])
             if dealer.up:
                 self._send_copy(dealer, frame)
             every = [carrier for carrier in self._fallbacks if carrier.usable(dealer.peer)]
             taken = [carrier.send(dealer.peer, dealer.lane, frame) for carrier in ways(every, paths)]
             return any(taken)
-        return any(carrier.send(dealer.peer, dealer.lane, frame) for carrier in usable if carrier.path & paths)
+        for carrier in ways(usable, paths):
+            frames = stream.frame(MOST_FRAME_BYTES, carrier.path)
+            assert frames is not None
+            if carrier.send(dealer.peer, dealer.lane, frames):
+                return True
+        return False
 
     def _watch_soon(self, now_ns: int) -> None:
         """Something was sent: whether it is answered is to be seen."""
@@ -411,7 +423,7 @@ class Outbox(Node):
                 (self._pump_past if dealer.diverted else self._pump)(dealer, now_ns)
                 due_ns = min(due_ns, self._due_ns)
             for stream in dealer.streams.values():
-                if stream.held and stream.due_ns:
+                if not stream.empty and stream.due_ns:
                     due_ns = min(due_ns, stream.due_ns)
         self._due_ns = due_ns
 
@@ -422,12 +434,15 @@ class Outbox(Node):
         if dealer.diverted:
             usable = self._usable(dealer.peer)
             for envelope in envelopes:
-                self._send_past(dealer, envelope, usable)
+                paths = envelope.paths if envelope.kind <= REQUEST else ALL
+                for carrier in ways(usable, paths):
+                    if carrier.send(dealer.peer, dealer.lane, pack([envelope])) and not paths & AT_ONCE:
+                        break
             return
         self.touched.add(dealer.socket)
         for envelope in envelopes:
             try:
-                dealer.send(self._encode(envelope), NOBLOCK)
+                dealer.send(pack([envelope]), NOBLOCK)
             except zmq.Again:
                 return
 
@@ -480,3 +495,18 @@ class Outbox(Node):
         """Make dead letters of own messages; a request among them becomes unknown."""
         self._unknown += [each.id for each in envelopes if each.kind is REQUEST]
         self._bury(envelopes, peer, reason)
+
+
+def _reply(answer: Answer, request: Envelope, peer: str) -> Delivery:
+    """An answer for the host: it comes from the engine that was asked."""
+    return Delivery(
+        answer.kind,
+        answer.id,
+        peer,
+        request.to,
+        request.sender,
+        answer.payload,
+        answer.priority,
+        request.deadline_ns,
+        request.trace_id,
+    )

@@ -17,7 +17,7 @@ from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 
 BEAT: Final = struct.Struct("<2sq")
-"""A beat, and its answer: no msgpack begins with 0xC1, so neither is taken for a message. The number comes back."""
+"""A beat, and its answer: no frame of the mesh is as short, so neither is taken for one. The number comes back."""
 BEAT_BYTES: Final = BEAT.size
 ASK, TELL = b"\xc1B", b"\xc1b"
 COUNTED: Final = ("beats", "peers_slow", "peers_stopped", "peers_down")

@@ -6,7 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from nautilus.bus.backlog import PARTS
+from nautilus.bus.base import HEADER_BYTES
 from nautilus.bus.star_journal import StarJournal
+from nautilus.core.broadcast_reader import Reader
 
 BATCH = 512
 """Frames written at a time."""
@@ -38,11 +41,26 @@ class Recorder:
         Opened in the thread that makes the recorder, and read in its own.
     wait
         Waits for the source, some milliseconds at most; None: it is looked at every 5 ms.
+    earlier
+        The ring that an earlier life left (`nautilus.bus.ring.image_of`): what the journal lacks of it is written
+        first. The recorder closes it.
+
+    Attributes
+    ----------
+    rescued : frames of an earlier life that it wrote.
     """
 
-    def __init__(self, journal: StarJournal, source: Source, wait: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        journal: StarJournal,
+        source: Source,
+        wait: Callable[[], object] | None = None,
+        earlier: Reader | None = None,
+    ) -> None:
         self.journal = journal
+        self.rescued = 0
         self._source = source
+        self._earlier = earlier
         self._stop = threading.Event()
         self._wait = wait or self._pause
         self._thread = threading.Thread(target=self._run, name="star-journal", daemon=True)
@@ -59,8 +77,23 @@ class Recorder:
         self._thread.join()
         self.journal.close()
 
+    def _rescue(self, earlier: Reader) -> None:
+        known = self.journal.ends().get(earlier.epoch, {})
+        while frames := earlier.drain(BATCH):
+            lacking = []
+            for frame in frames:
+                if len(frame) >= HEADER_BYTES:
+                    count, epoch, stream, first = PARTS.unpack_from(frame)
+                    if epoch == earlier.epoch and first + count - 1 > known.get(stream, 0):
+                        lacking.append(frame)
+            if self.journal.append(lacking):
+                self.rescued += len(lacking)
+        earlier.close()
+
     def _run(self) -> None:
         missed = 0
+        if self._earlier is not None:
+            self._rescue(self._earlier)
         while True:
             stopping = self._stop.is_set()
             frames = self._source.drain(BATCH)

@@ -24,13 +24,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import hiredis
-import msgspec
 
 from nautilus.bus.carriers import REDIS
-from nautilus.bus.envelope import URGENT, MessageKind
+from nautilus.bus.envelope import URGENT
 from nautilus.bus.redis_link import Lines, RedisLink, pack
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_wire import head_of
 from nautilus.model.enums import Priority
 
 BEAT_NS = 50_000_000
@@ -45,23 +45,8 @@ HOLD = 4_096
 UNDER_WAY = 8
 """Commands without a reply until frames are gathered: the reply that is to come sends them on."""
 CLAIM = 512
-REPLY = MessageKind.REPLY
 COUNTED = ("sent", "received", "claimed", "refused", "foreign", "errors", "connections")
 _BEAT, _SET, _GROUP, _CLAIMED, _READ = "beat", "set", "group", "claimed", "read"
-
-
-class _Head(msgspec.Struct, array_like=True, gc=False):
-    """The beginning of an envelope, or of an answer."""
-
-    kind: int
-    id: int
-    epoch: int
-    third: int
-    fourth: int
-    fifth: int
-
-
-_HEAD = msgspec.msgpack.Decoder(_Head).decode
 
 
 class Names(NamedTuple):
@@ -405,8 +390,5 @@ class RedisCarrier:
 
 def _is_high(frame: bytes) -> bool:
     """Whether a frame of the normal lane begins with something of priority HIGH."""
-    try:
-        head = _HEAD(frame)
-    except msgspec.DecodeError:
-        return False
-    return (head.fourth if head.kind >= REPLY else head.fifth) == Priority.HIGH
+    head = head_of(frame)
+    return head is not None and head[1] == Priority.HIGH

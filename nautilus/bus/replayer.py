@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import zmq
 
-from nautilus.bus.backlog import Backlog, Frames
+from nautilus.bus.backlog import Backlog, FrameBuffer
 from nautilus.bus.base import (
     BY_KIND,
     HEADER,
@@ -28,6 +28,8 @@ from nautilus.bus.base import (
 )
 from nautilus.bus.positions import Ended
 from nautilus.bus.requests import Answer, Operation, Request, Status, matches, pack_answer, parse_request
+from nautilus.bus.ring import RingWriter
+from nautilus.bus.ring_backlog import EarlierRing, RingBacklog
 from nautilus.bus.snapshots import Snapshots, folds
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
@@ -80,7 +82,8 @@ class Replayer:
     clock
         Platform time in nanoseconds.
     frames
-        What the publisher keeps of its last frames.
+        What the publisher keeps of its last frames: its ring, or its buffer. What an earlier life left in the ring is
+        looked at as well.
     archives
         Where else to look, in this order.
     earlier
@@ -104,7 +107,7 @@ class Replayer:
         *,
         epoch: int,
         clock: Callable[[], int],
-        frames: Frames,
+        frames: FrameBuffer | RingWriter,
         archives: Sequence[Archive] = (),
         earlier: Sequence[Ended] = (),
         counters: Counters | None = None,
@@ -116,10 +119,16 @@ class Replayer:
         self.touched: set[zmq.Socket[bytes]] = set()
         """Holds `socket` while it may not be empty: to be looked at itself before the host waits for its descriptor."""
         self._clock = clock
-        self._archives = tuple(archives)
+        self._archives: tuple[Archive, ...] = tuple(archives)
         self._earlier = [each for each in earlier if each.epoch]
-        self._backlog = Backlog(frames, epoch, self.snapshots.fold, self._on_missed)
-        if frames.oldest:
+        self._backlog: Backlog | RingBacklog
+        if isinstance(frames, RingWriter):
+            self._backlog = RingBacklog(frames, self.snapshots.fold, self._on_missed)
+            if frames.earlier is not None:
+                self._archives = (EarlierRing(frames.earlier), *self._archives)
+        else:
+            self._backlog = Backlog(frames, epoch, self.snapshots.fold, self._on_missed)
+        if not self._backlog.complete:
             self.snapshots.missed()
         self._budget = budget
         self._jobs: deque[_Job] = deque()
@@ -167,6 +176,7 @@ class Replayer:
         self._tally.write()
         self._jobs.clear()
         self.touched.clear()
+        self._backlog.close()
         self.socket.close()
 
     # Requests.
@@ -184,8 +194,8 @@ class Replayer:
 
     def _frames(self, request: Request) -> Iterator[bytes | None]:
         # What was published before the request came is to be found.
-        goal = self._backlog.frames.next
-        while self._backlog.read < goal:
+        mark = self._backlog.mark()
+        while not self._backlog.reached(mark):
             yield None
         if request.operation == Operation.REPLAY:
             yield from self._replay(request)
@@ -260,7 +270,11 @@ class Replayer:
     def _search(self, epoch: int, stream: int, first: int, last: int) -> Iterator[bytes | None]:
         """Frames with something of these records, in order as far as there are any; those of the backlog last."""
         recent = self._backlog.find(stream, first, last) if epoch == self.epoch else iter(())
-        head = next((frame for frame in recent if frame is not None), None)
+        head = None
+        for head in recent:
+            if head is not None:
+                break
+            yield None
         if head is None or span_of(head)[0] > first:
             until = last if head is None else span_of(head)[0] - 1
             for archive in self._archives:

@@ -15,98 +15,48 @@ Guarantees
 
 - A slow reader never slows the publisher or other readers; what becomes of its records is its `policy`.
 
-What is decided of each record stands in `nautilus.bus.recovery`; here are sockets, filters, layouts and what is handed
-out. Nothing here waits, starts a thread or raises for what came over the wire.
+- With a ring (`ring`) frames come through shared memory; over ZeroMQ where there is none, or its writer is gone or
+  silent, and back. Both may carry at once: what comes twice is dropped, what neither brought is asked for.
+
+What is decided of each record stands in `nautilus.bus.recovery`, what is handed out in `nautilus.bus.star_reader`; here
+are the transports. Nothing here waits, starts a thread or raises for what came over the wire.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from os import PathLike
 from typing import Any
 
-import numpy as np
 import zmq
 from zmq.backend import Socket as BackendSocket
 
-from nautilus.bus.base import (
-    ANSWER_STREAM,
-    BY_KIND,
-    HEADER,
-    HEADER_BYTES,
-    HEARTBEAT,
-    HEARTBEAT_STREAM,
-    LAST,
-    MAGIC,
-    MOST,
-    FrameFlag,
-    Layout,
-    TopicError,
-    checked_endpoints,
-    flags_of,
-    layout_of,
-    new_socket,
-    topic_bytes,
-)
-from nautilus.bus.conflation import POLICIES, Policy, ReaderQueue, Waiting
-from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
-from nautilus.bus.recovery import COUNTED as SETTLED
-from nautilus.bus.recovery import JOINING, Recovery, StreamState
-from nautilus.bus.requests import pack_request, parse_answer, whole_kind
-from nautilus.bus.snapshots import folds
-from nautilus.bus.tally import Tally
+from nautilus.bus.base import HEARTBEAT, checked_endpoints, layout_of, new_socket, topic_bytes
+from nautilus.bus.conflation import Policy
+from nautilus.bus.recovery import NEVER
+from nautilus.bus.requests import EVERY, pack_request
+from nautilus.bus.ring import RingReader
+from nautilus.bus.star_reader import Batch, Marked, StarReader, flags_of_batch
 from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
-from nautilus.model.records import Records
 from nautilus.model.topics import Topic
 
 NOBLOCK = int(zmq.NOBLOCK)
 EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
-# The header again: magic to record size, count, epoch and stream, first sequence, flags.
-_PARTS = struct.Struct("<8x12sI16sQ8xQ")
-_LAYOUT = struct.Struct("<IHHI")
-_STREAM = struct.Struct("<QQ")
-COUNTED = (*SETTLED, "malformed")
-SNAPSHOT = int(FrameFlag.SNAPSHOT)
 TURN = 4096
 """Frames that a slow reader takes in at a time."""
-Batch = tuple[Topic, Records]
+ATTACH_NS = 100_000_000
+"""Between looks for a ring that is not there."""
+SILENT_BEATS = 3
+"""Heartbeats that do not come through the ring before frames are taken over ZeroMQ as well."""
+STEADY_BEATS = 3
+"""Heartbeats that come through the ring before they are taken from there alone."""
+RING, ZMQ = "ring", "zmq"
 
 
-class Marked(tuple[Topic, Records]):
-    """(topic, records) whose frame has flags: an image of the stream, records sent again, or of a silent source.
-
-    Attributes
-    ----------
-    flags : see `FrameFlag`. With SNAPSHOT the records replace what the reader has of the stream.
-    sequence : of the image; of the first record otherwise.
-    """
-
-    flags: int
-    sequence: int
-
-
-def flags_of_batch(batch: Batch) -> int:
-    """The flags of what `drain` has handed out; 0 for plain records."""
-    return batch.flags if isinstance(batch, Marked) else 0
-
-
-class _Position(StreamState):
-    """Where a subscriber stands in one stream, and what its records look like."""
-
-    __slots__ = ("dtype", "header", "key", "kind", "latest", "record_size", "topic", "version")
-
-    def __init__(self, layout: Layout, stream: int, joined: int, epoch: int) -> None:
-        super().__init__(stream, joined, folds=folds(layout.kind))
-        self.kind, self.topic, self.dtype, self.record_size, self.version = layout
-        self.header = _LAYOUT.pack(MAGIC, layout.kind, layout.version, layout.record_size)
-        self.key = _STREAM.pack(epoch, stream)
-        self.latest: Records | None = None
-
-
-class Subscriber(Recovery):
+class Subscriber(StarReader):
     """A reader of the star.
 
     Parameters
@@ -135,6 +85,10 @@ class Subscriber(Recovery):
         Endpoint of the replayer (`nautilus.bus.base.replay_endpoint`); None: there is none.
     images
         Begin each stream with an image of it; needs a replayer.
+    ring
+        File of the ring that the publisher writes, on this host; None: everything comes over ZeroMQ.
+    on_way
+        Called with (way before, way, cause) when frames come by another way: "ring", "zmq".
     policy, capacity
         For a slow reader, see `nautilus.bus.conflation`; the records that it lets wait.
     heartbeat_ns
@@ -153,6 +107,8 @@ class Subscriber(Recovery):
         Gaps; new lives of the publisher; frames that are none; frames of an earlier life.
     disconnected
         It left the star because it was too slow.
+    way
+        By which frames come: "ring" or "zmq".
     """
 
     def __init__(
@@ -170,38 +126,37 @@ class Subscriber(Recovery):
         positions: Counters | None = None,
         replay: str | None = None,
         images: bool = False,
+        ring: str | PathLike[str] | None = None,
+        on_way: Callable[[str, str, str], object] | None = None,
         policy: Policy = "queue",
         capacity: int = 65_536,
         heartbeat_ns: int = 20_000_000,
         timer: Callable[[], int] = machine_ns,
         **recovery: Any,
     ) -> None:
-        if policy not in POLICIES:
-            raise ValueError(f"policy {policy!r}; expected one of {', '.join(POLICIES)}")
-        super().__init__(asks=replay is not None, **recovery)
-        self.last_heartbeat_ns = 0
-        self.heartbeats = 0
-        """Number of the last heartbeat: that of the publisher's `heartbeats` when it was sent."""
+        super().__init__(
+            clock=clock,
+            timer=timer,
+            on_gap=on_gap,
+            on_epoch=on_epoch,
+            counters=counters,
+            positions=positions,
+            images=images,
+            policy=policy,
+            capacity=capacity,
+            heartbeat_ns=heartbeat_ns,
+            asks=replay is not None,
+            **recovery,
+        )
         self.touched: set[zmq.Socket[bytes]] = set()
         """Holds a socket while it may not be empty: to be looked at itself before the host waits for its descriptor."""
-        self.malformed = 0
-        self.disconnected = False
         self.due_ns = 0
         """When `poll` is to be called again at the latest, by `timer`."""
-        self._clock, self._timer = clock, timer
-        self._on_gap, self._on_epoch = on_gap, on_epoch
-        self._by_key: dict[bytes, _Position] = {}
-        self._out: list[Batch] = []
-        self._told: Rows = NO_ROWS
-        self._images = images and self.asks
-        self._policy: Policy = policy
-        self._capacity = capacity
-        self._queue = ReaderQueue() if policy != "queue" else None
-        self._heartbeat_ns, self._beat_ns = heartbeat_ns, 0
-        # Instruments of each kind; None: all.
-        self._filters: dict[int, set[int] | None] = {}
-        self._tally = Tally(counters, "star", self, COUNTED)
-        self._table = PositionTable(positions, hub=False)
+        self.way = ZMQ
+        self._on_way = on_way
+        self._closed = False
+        self._ring: RingReader | None = None
+        self._ring_beat, self._ring_beats, self._ring_ns, self._attach_ns = 0, 0, 0, 0
         self.socket = new_socket(context, zmq.SUB)
         self._replies: zmq.Socket[bytes] | None = None
         self.sockets = [self.socket]
@@ -210,9 +165,14 @@ class Subscriber(Recovery):
             self._recv = BackendSocket.recv.__get__(self.socket)
             self._get = BackendSocket.get.__get__(self.socket)
             for topic in sorted(topics, key=lambda topic: layout_of(topic).kind):
-                self._subscribe(topic, instruments)
-            # The heartbeat last: when the publisher takes it in, it has taken in the others.
-            self.socket.setsockopt(zmq.SUBSCRIBE, bytes((HEARTBEAT,)))
+                self._take_up(topic, instruments)
+            if ring is not None:
+                self._ring = RingReader(ring, doorbell=True)
+                if self._ring.alive:
+                    self.way = RING
+                    self._ring_ns = timer()
+            if self.way == ZMQ:
+                self._listen()
             for endpoint in checked_endpoints(endpoints or ()):
                 self.socket.connect(endpoint)
             if replay is not None:
@@ -224,16 +184,20 @@ class Subscriber(Recovery):
         except BaseException:
             for socket in self.sockets:
                 socket.close()
+            if self._ring is not None:
+                self._ring.close()
             raise
 
     # What it reads.
 
     def subscribe(self, topic: Topic, instruments: Sequence[int] | None = None) -> None:
         """Take another topic, or more instruments of one; None: all of them."""
-        self._subscribe(topic, instruments)
-        # The next heartbeat tells where streams stand that were of no interest so far.
-        self.synchronised = False
-        self._told = NO_ROWS
+        fresh, covered = self._take_up(topic, instruments)
+        if self.way == ZMQ:
+            for stream in fresh:
+                self.socket.setsockopt(zmq.SUBSCRIBE, _prefix(stream))
+            for stream in covered:
+                self.socket.setsockopt(zmq.UNSUBSCRIBE, _prefix(stream))
 
     def unsubscribe(self, topic: Topic, instruments: Sequence[int] | None = None) -> None:
         """Take a topic no longer, or these instruments of it no longer; those of an "all" cannot be taken out.
@@ -243,68 +207,72 @@ class Subscriber(Recovery):
         TopicError
             It is not subscribed to in this way.
         """
-        kind = layout_of(topic).kind
-        known = self._filters.get(kind, set())
-        if (known is None) != (instruments is None) or not set(instruments or ()) <= (known or set()):
-            raise TopicError(topic.name, where="unsubscribe", expected="what was subscribed to")
-        if known is None or instruments is None:
-            self.socket.setsockopt(zmq.UNSUBSCRIBE, bytes((kind,)))
-            del self._filters[kind]
-        else:
-            for instrument in instruments:
-                self.socket.setsockopt(zmq.UNSUBSCRIBE, topic_bytes(kind, instrument))
-            known.difference_update(instruments)
-        for stream in [stream for stream in self.streams if not self.wants(stream)]:
-            self._table.put_stream(stream, 0)
-            self.forget(stream)
-
-    def wants(self, stream: int) -> bool:
-        """Whether it is subscribed to a stream."""
-        instruments: set[int] | None = self._filters.get(stream >> 32, _NONE)
-        return instruments is None or stream & 0xFFFFFFFF in instruments
-
-    def _subscribe(self, topic: Topic, instruments: Sequence[int] | None) -> None:
-        kind = layout_of(topic).kind
-        known = self._filters.get(kind, set())
-        if instruments is None or known is None:
-            if known is None:
-                return
-            for instrument in known:
-                self.socket.setsockopt(zmq.UNSUBSCRIBE, topic_bytes(kind, instrument))
-            self.socket.setsockopt(zmq.SUBSCRIBE, bytes((kind,)))
-            self._filters[kind] = None
-            wanted: tuple[int, ...] = (whole_kind(kind),)
-        else:
-            fresh = sorted(set(instruments) - known)
-            for instrument in fresh:
-                self.socket.setsockopt(zmq.SUBSCRIBE, topic_bytes(kind, instrument))
-            self._filters[kind] = known.union(fresh)
-            wanted = tuple(kind << 32 | instrument for instrument in fresh)
-        if self._images:
-            self.join(wanted)
+        for stream in self._give_up(topic, instruments):
+            if self.way == ZMQ:
+                self.socket.setsockopt(zmq.UNSUBSCRIBE, _prefix(stream))
 
     # What comes.
 
+    def fileno(self) -> int:
+        """Descriptor that is readable when the ring has something, once `arm` was called; -1: there is no ring."""
+        return -1 if self._ring is None else self._ring.fileno()
+
+    def arm(self) -> bool:
+        """To be called before the host waits. False: there is something to `drain` that no descriptor will tell of."""
+        return not (self._out or self.waiting) and (self._ring is None or self._ring.arm())
+
     def drain(self, limit: int = 64) -> list[Batch]:
-        """What has come, at most `limit` frames: (topic, records of one stream, read-only), in order of arrival.
+        """What has come, at most `limit` frames of each way: (topic, records of one stream, read-only), in order.
 
         An image or what else has flags is `Marked`. A limit whose frames fit into the processor's cache is quicker than
         a larger one. With a policy for slow readers all that has come is taken in, and up to `limit` batches given.
         """
-        if self._replies is not None and not self.disconnected:
-            self._take_replies()
+        if not self._closed:
+            if self._replies is not None:
+                self._take_replies()
+            room = limit if self._queue is None else TURN
+            if self._ring is not None:
+                self._take_ring(room)
+            self._judge(self._receive(room))
+            if self.requests or self.waits:
+                self.poll(self._timer())
         if self._queue is not None:
-            return self._drain_queue(limit)
-        self._receive(limit)
-        if self.requests or self.waits:
-            self.poll(self._timer())
+            out = self._hand_out_queue(limit)
+            if self.disconnected and not self._closed:
+                self.close()
+            return out
         self._tally.write()
         out, self._out = self._out, []
         return out
 
-    def _receive(self, limit: int) -> None:
-        out = self._out
-        recv, unpack, known, frombuffer = self._recv, _PARTS.unpack_from, self._by_key, np.frombuffer
+    def poll(self, now_ns: int) -> int:
+        """Ask for what is missing, give up what is past its deadline; when to call again at the latest, by `timer`."""
+        self.due_ns = NEVER if self._closed else min(self.tick(now_ns), self._watch_ring(now_ns))
+        if self.requests and self._replies is not None and not self._closed:
+            requests, self.requests = self.requests, []
+            self.touched.add(self._replies)
+            # What finds no room is asked again when it is due.
+            with suppress(zmq.Again):
+                for request in requests:
+                    self._replies.send(pack_request(request), NOBLOCK)
+        return self.due_ns
+
+    def close(self) -> None:
+        """Close the sockets and leave the ring; what waits in them is dropped."""
+        if self._closed:
+            return
+        self._closed = True
+        self._leave()
+        self.touched.clear()
+        for socket in self.sockets:
+            socket.close()
+        if self._ring is not None:
+            self._ring.close()
+
+    def _receive(self, limit: int) -> list[bytes]:
+        """Frames that wait in the socket."""
+        frames: list[bytes] = []
+        recv, append = self._recv, frames.append
         self.touched.add(self.socket)
         for number in range(limit):
             # To ask whether there is more costs less than the exception that says there is not.
@@ -312,50 +280,11 @@ class Subscriber(Recovery):
                 self.touched.discard(self.socket)
                 break
             try:
-                frame = recv(NOBLOCK)
+                append(recv(NOBLOCK))
             except zmq.Again:
                 self.touched.discard(self.socket)
                 break
-            if len(frame) < HEADER_BYTES:
-                self.malformed += 1
-                continue
-            layout, count, key, first, flags = unpack(frame)
-            position = known.get(key)
-            if (
-                position is None
-                or position.expected != first
-                or position.header != layout
-                or flags
-                or len(frame) != HEADER_BYTES + count * position.record_size
-            ):
-                # Anything but the next frame of a stream in which nothing is missing.
-                self._take_apart(frame, self._timer())
-                continue
-            position.expected = first + count
-            position.delivered += count
-            self.delivered += count
-            records = position.latest = frombuffer(frame, position.dtype, count, HEADER_BYTES)
-            out.append((position.topic, records))
-
-    def feed(self, frame: bytes) -> None:
-        """Take a frame that came by any other way; the next `drain` hands out what it brings."""
-        if len(frame) < HEADER_BYTES:
-            self.malformed += 1
-        else:
-            self._take_apart(frame, self._timer(), asked=False)
-
-    def poll(self, now_ns: int) -> int:
-        """Ask for what is missing, give up what is past its deadline; when to call again at the latest, by `timer`."""
-        self.due_ns = self.tick(now_ns)
-        if self.requests:
-            requests, self.requests = self.requests, []
-            assert self._replies is not None
-            self.touched.add(self._replies)
-            # What finds no room is asked again when it is due.
-            with suppress(zmq.Again):
-                for request in requests:
-                    self._replies.send(pack_request(request), NOBLOCK)
-        return self.due_ns
+        return frames
 
     def _take_replies(self) -> None:
         socket = self._replies
@@ -368,206 +297,64 @@ class Subscriber(Recovery):
                 return
             if number == TURN - 1:
                 self.touched.add(socket)
-            self.feed(frame)
+            self.feed(frame, "replay")
 
-    def _take_apart(self, frame: bytes, now_ns: int, *, asked: bool = True) -> None:
-        """Judge a frame in full, and take in what it brings. asked: it came because it was subscribed to."""
-        _, magic, schema, version, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
-        whole = magic == MAGIC and len(frame) == HEADER_BYTES + size * count
-        if not whole or not 0 < first < MOST or not epoch < MOST:
-            self.malformed += 1
-            return
-        if stream == ANSWER_STREAM:
-            answer = parse_answer(frame)
-            if answer is None:
-                self.malformed += 1
-            else:
-                self.take_answer(answer, now_ns)
-            return
-        if not self.admits(epoch, frame, now_ns):
-            return
-        if stream == HEARTBEAT_STREAM:
-            self._heartbeat(frame, schema, size, first, now_ns)
-            return
-        if not self.wants(stream):
-            if asked:
-                self.unknown += count
-            return
-        flags = flags_of(frame)
-        layout = BY_KIND[stream >> 32]
-        known = schema == layout.kind and version >= layout.version and size >= layout.record_size
-        self.take(stream, first, count, frame if known else None, flags, now_ns)
+    # The ring.
 
-    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> None:
-        if schema != HEARTBEAT or size != LAST.size:
-            self.malformed += 1
-            return
-        rows: Rows = np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2)
-        if (rows[:, 1] >= MOST).any():
-            self.malformed += 1
-            return
-        # A stream of which it says nothing new has had no frame since the last one.
-        changed = [row for row in changed_rows(rows, self._told) if self.wants(row[0])]
-        self.take_lasts(changed, now_ns)
-        for stream, _ in changed:
-            self._write_position(self.streams[stream])
-        self._told = rows
-        self.heartbeats = number
-        self.last_heartbeat_ns = self._clock()
-        self._beat_ns = now_ns
-        self._table.put("epoch", self.epoch)
+    def _take_ring(self, limit: int) -> None:
+        ring = self._ring
+        assert ring is not None
+        frames = ring.drain(limit)
+        now_ns = self._timer()
+        if frames:
+            before = self._beats
+            self._judge(frames, asked=False)
+            if self._beats != before:
+                # Steady: one after the other within the time of some.
+                steady = now_ns - self._ring_ns <= SILENT_BEATS * self._heartbeat_ns
+                self._ring_beats = self._ring_beats + 1 if steady else 1
+                self._ring_ns = now_ns
+        self._watch_ring(now_ns)
 
-    # What becomes of it: see `Recovery`.
+    def _watch_ring(self, now_ns: int) -> int:
+        """Take frames by the way by which they come; when to look again."""
+        ring = self._ring
+        if ring is None:
+            return NEVER
+        silent_ns = self._ring_ns + SILENT_BEATS * self._heartbeat_ns
+        if self.way == RING:
+            if now_ns <= silent_ns or ring.lag:
+                return max(silent_ns, now_ns + self._heartbeat_ns)
+            self._go(ZMQ, "the ring is silent" if ring.alive else "the ring's writer is gone")
+            self._listen()
+            self._ring_beats = 0
+        elif self._ring_beats >= STEADY_BEATS and now_ns <= silent_ns and not ring.lag:
+            self._go(RING, "the ring is steady")
+            self._listen(False)
+            return self._ring_ns + SILENT_BEATS * self._heartbeat_ns
+        if not ring.epoch and now_ns >= self._attach_ns:
+            self._attach_ns = now_ns + ATTACH_NS
+            ring.attach()
+        return now_ns + ATTACH_NS
 
-    def open_stream(self, stream: int, joined: int) -> StreamState | None:
-        """Where it stands in a stream that begins."""
-        layout = BY_KIND.get(stream >> 32)
-        return _Position(layout, stream, joined, self.epoch) if layout is not None and self.wants(stream) else None
+    def _go(self, way: str, cause: str) -> None:
+        before, self.way = self.way, way
+        if self._on_way is not None:
+            self._on_way(before, way, cause)
 
-    def on_live(self, state: StreamState, live: bool) -> None:
-        """Frames of a stream in which nothing is missing take the short way."""
-        assert isinstance(state, _Position)
-        if live and self._queue is None:
-            self._by_key[state.key] = state
-        else:
-            self._by_key.pop(state.key, None)
-
-    def on_records(self, state: StreamState, payload: Any, skip: int, count: int, flags: int) -> None:
-        """Records are next."""
-        self._hand_out(state, payload, skip, count, state.expected - count, flags)
-
-    def on_image(self, state: StreamState, payload: Any, as_of: int) -> None:
-        """An image is next. The last of records that each count for themselves is kept, and no news."""
-        self._hand_out(state, payload, 0, int.from_bytes(payload[20:24], "little"), as_of, SNAPSHOT)
-
-    def _hand_out(self, state: StreamState, frame: bytes, skip: int, count: int, first: int, flags: int) -> None:
-        assert isinstance(state, _Position)
-        # A later version of the layout is read without what it appended.
-        size = int.from_bytes(frame[16:20], "little")
-        records: Records = np.ndarray((count,), state.dtype, frame, HEADER_BYTES + skip * size, (size,))
-        state.latest = records
-        if flags & SNAPSHOT and not state.folds:
-            return
-        if self._queue is not None:
-            self._queue.push(Waiting(state, first, records, flags))
-        else:
-            self._out.append(self._batch(state, first, records, flags))
-
-    @staticmethod
-    def _batch(state: _Position, first: int, records: Records, flags: int) -> Batch:
-        if not flags:
-            return state.topic, records
-        batch = Marked((state.topic, records))
-        batch.flags, batch.sequence = flags, first
-        return batch
-
-    def on_lost(self, state: StreamState, first: int, last: int) -> None:
-        """Records will not come."""
-        assert isinstance(state, _Position)
-        if self._on_gap is not None:
-            self._on_gap(state.topic, state.stream, first, last)
-
-    def on_new_epoch(self, before: int, epoch: int) -> None:
-        """A later life of the publisher begins."""
-        self._table.clear()
-        self._told = NO_ROWS
-        self._by_key.clear()
-        if before and self._on_epoch is not None:
-            self._on_epoch(before, epoch)
-
-    def on_next(self, item: Any, now_ns: int) -> None:
-        """What was held back is to be taken."""
-        self._take_apart(item, now_ns)
-
-    # The slow reader.
-
-    def _drain_queue(self, limit: int) -> list[Batch]:
-        queue = self._queue
-        assert queue is not None
-        if not self.disconnected:
-            self._receive(TURN)
-            if self.requests or self.waits:
-                self.poll(self._timer())
-        if self._policy == "conflate":
-            for state, gone in queue.conflate():
-                self._uncount(state, gone)
-                state.conflated += gone
-                self.conflated += gone
-        while self._policy == "drop-oldest" and queue.size > self._capacity and len(queue) > 1:
-            state, first, records, flags = queue.pop()
-            if flags & SNAPSHOT:
-                continue
-            self._uncount(state, len(records))
-            state.lost += len(records)
-            self.lost += len(records)
-            self.gaps += 1
-            self.on_lost(state, first, first + len(records) - 1)
-        if self._policy == "disconnect" and queue.size > self._capacity and not self.disconnected:
-            self.disconnected = True
-            self.close()
-        out: list[Batch] = []
-        while len(queue) and len(out) < limit:
-            state, first, records, flags = queue.pop()
-            assert isinstance(state, _Position)
-            out.append(self._batch(state, first, records, flags))
-        self._tally.write()
-        return out
-
-    def _uncount(self, state: StreamState, records: int) -> None:
-        state.delivered -= records
-        self.delivered -= records
-
-    # What can be asked of it.
-
-    def positions(self) -> dict[int, tuple[int, int, int]]:
-        """{stream: (joined, delivered, last settled sequence)} in this epoch.
-
-        What the publisher's `last_sequences` says beyond ``joined - 1 + delivered`` did not arrive, or not yet.
-        """
-        return {
-            stream: (state.joined, state.delivered, state.settled)
-            for stream, state in self.streams.items()
-            if state.state != JOINING
-        }
-
-    @property
-    def waiting(self) -> int:
-        """Records that wait here for the next `drain`, with a policy for slow readers."""
-        return self._queue.size if self._queue is not None else 0
-
-    @property
-    def joined(self) -> dict[int, int]:
-        """{stream: sequence from which on this subscriber answers for it}."""
-        return {stream: joined for stream, (joined, _, _) in self.positions().items()}
-
-    def is_stale(self, now_ns: int) -> bool:
-        """Whether the publisher has been silent for three heartbeats, by `timer`: what it said may be out of date."""
-        return now_ns - self._beat_ns > 3 * self._heartbeat_ns
-
-    def last_value(self, topic: Topic, instrument_id: int) -> Records | None:
-        """The last record that came of a stream, as an array of one; of a book its last image or delta. None: none yet.
-
-        Whether it may be out of date says `is_stale`.
-        """
-        state = self.streams.get(layout_of(topic).kind << 32 | instrument_id)
-        latest = state.latest if isinstance(state, _Position) else None
-        return None if latest is None or not len(latest) else latest[-1:]
-
-    def close(self) -> None:
-        """Close the sockets; what waits in them is dropped."""
-        self._tally.write()
-        for state in self.streams.values():
-            self._write_position(state)
-        self._table.put("epoch", self.epoch)
-        self._table.put("left", 1)
-        self.touched.clear()
-        for socket in self.sockets:
-            socket.close()
-
-    def _write_position(self, state: StreamState) -> None:
-        if state.state != JOINING:
-            arrived = state.settled - (state.joined - 1) - state.lost
-            self._table.put_stream(state.stream, state.joined, arrived, state.settled)
+    def _listen(self, listen: bool = True) -> None:
+        """Take frames over ZeroMQ, or no longer."""
+        option = zmq.SUBSCRIBE if listen else zmq.UNSUBSCRIBE
+        for stream in self._wanted():
+            self.socket.setsockopt(option, _prefix(stream))
+        # The heartbeat last: when the publisher takes it in, it has taken in the others.
+        self.socket.setsockopt(option, bytes((HEARTBEAT,)))
 
 
-_NONE: set[int] = set()
+def _prefix(stream: int) -> bytes:
+    """What to subscribe to for a stream, or a whole kind."""
+    kind, instrument = stream >> 32, stream & EVERY
+    return bytes((kind,)) if instrument == EVERY else topic_bytes(kind, instrument)
+
+
+__all__ = ["Batch", "Marked", "Subscriber", "flags_of_batch"]

@@ -119,6 +119,11 @@ class BusLog:
             fields = {"topic": topic.name, "instrument_id": stream & 0xFFFFFFFF, "first": first, "last": last}
             _LOGGER.warning("market data is missing", extra={"fields": fields | {"stream": f"{stream:x}"}})
 
+    def on_star_way(self, before: str, way: str, cause: str) -> None:
+        """Market data come by another way: "ring" or "zmq"."""
+        fields = {"before": before, "way": way, "cause": cause}
+        _LOGGER.warning("market data come by %s, no longer by %s: %s", way, before, cause, extra={"fields": fields})
+
     def on_star_epoch(self, before: int, epoch: int) -> None:
         """The star has a new life: what the earlier one lost last is not known."""
         fields = {"before": before, "epoch": epoch}

@@ -432,6 +432,8 @@ class LiveHost:
         )
         self._undo.callback(subscriber.close)
         self.loop.set_group(subscriber.sockets, self._on_star, Rank.STAR, subscriber.touched)
+        if subscriber.fileno() >= 0:
+            self.loop.add_source(subscriber.fileno(), self._on_star, rank=Rank.STAR, arm=subscriber.arm)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:

@@ -180,6 +180,11 @@ class Plan(msgspec.Struct, frozen=True):
         given = settings.redis_star if bus == "star" else settings.redis_mesh
         return f"unix://{self.redis_socket(REDIS[bus])}" if given == START else given
 
+    @property
+    def ring(self) -> str:
+        """The ring of the star in shared memory."""
+        return f"{self.shared}/star.ring"
+
     def port(self, engine: str) -> int:
         """The HTTP port that an engine is to listen on; 0: any."""
         return self.chosen.get(engine, 0) if self.ports == "free" else CATALOGUE[engine].port

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from nautilus.bus import Publisher, Subscriber
-from nautilus.bus.backlog import FrameBuffer
+from nautilus.bus.backlog import BufferReader, FrameBuffer
 from nautilus.bus.base import replay_endpoint
 from nautilus.bus.positions import CAPACITY as POSITIONS
+from nautilus.bus.recorder import Recorder
 from nautilus.bus.replayer import Replayer
+from nautilus.bus.ring import RingReader, RingWriter, image_of
+from nautilus.bus.star_journal import StarJournal
+from nautilus.core.broadcast_reader import Reader
 from nautilus.core.counters import Counters
 from nautilus.model.topics import Topic
+from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import wall_ns
 
 if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan
+
+_LOGGER = logging.getLogger("nautilus.runtime")
 
 
 class Hub:
@@ -39,7 +49,35 @@ class Hub:
         counters: Counters,
     ) -> None:
         self.due_ns = 0
-        buffer = FrameBuffer()
+        self._undo = ExitStack()
+        try:
+            self._open(plan, process, context, epoch, clock, counters)
+        except BaseException:
+            self._undo.close()
+            raise
+
+    def _open(
+        self,
+        plan: Plan,
+        process: str,
+        context: zmq.Context[Any],
+        epoch: int,
+        clock: Callable[[], int],
+        counters: Counters,
+    ) -> None:
+        settings, undo = plan.config("bus", BusConfig), self._undo
+        earlier = image_of(plan.ring)
+        writer = ring_of(plan, settings, epoch)
+        if writer is not None:
+            undo.callback(writer.close)
+        buffer = FrameBuffer() if writer is None else None
+        kept = buffer if writer is None else writer
+        assert kept is not None
+        journal = journal_of(plan, settings, counters) if settings.star_journal_mib else None
+        if journal is not None:
+            self._record(journal, buffer, writer, earlier)
+        elif earlier is not None:
+            earlier.close()
         self._publisher = Publisher(
             context,
             plan.star,
@@ -48,22 +86,37 @@ class Hub:
             counters=counters,
             positions=Counters(POSITIONS, plan.positions_of(process)),
             buffer=buffer,
+            ring=writer,
         )
+        undo.callback(self._publisher.close)
         self.publish = self._publisher.publish
         self.last_sequences = self._publisher.last_sequences
-        try:
-            self._replayer = Replayer(
-                context,
-                replay_endpoint(plan.star),
-                epoch=epoch,
-                clock=clock,
-                frames=buffer,
-                earlier=[self._publisher.earlier],
-                counters=counters,
-            )
-        except BaseException:
-            self._publisher.close()
-            raise
+        self._replayer = Replayer(
+            context,
+            replay_endpoint(plan.star),
+            epoch=epoch,
+            clock=clock,
+            frames=kept,
+            archives=[journal] if journal is not None else [],
+            earlier=[self._publisher.earlier],
+            counters=counters,
+        )
+        undo.callback(self._replayer.close)
+
+    def _record(
+        self, journal: StarJournal, buffer: FrameBuffer | None, ring: RingWriter | None, earlier: Reader | None
+    ) -> None:
+        """Write the journal from here on, and into it what it lacks of the ring of an earlier life.
+
+        It looks every few milliseconds and is never woken: a write that has to wake somebody costs the hub a call.
+        """
+        if ring is None:
+            assert buffer is not None
+            self._undo.callback(Recorder(journal, BufferReader(buffer, oldest=True), earlier=earlier).close)
+        else:
+            source = RingReader(ring.path, oldest=True)
+            self._undo.callback(source.close)
+            self._undo.callback(Recorder(journal, source, earlier=earlier).close)
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
@@ -87,8 +140,47 @@ class Hub:
 
     def close(self) -> None:
         """Say where the streams ended, and close the sockets."""
-        self._replayer.close()
-        self._publisher.close()
+        self._undo.close()
+
+
+def ring_of(plan: Plan, settings: BusConfig, epoch: int) -> RingWriter | None:
+    """The ring that the hub writes; None: there is to be none, or it cannot be had."""
+    if settings.transport != "ring":
+        return None
+    try:
+        return RingWriter(plan.ring, capacity=settings.ring_mib << 20, epoch=epoch)
+    except (OSError, ValueError) as error:
+        _LOGGER.warning(
+            "no ring of %d MiB for market data: %s; readers take them over ZeroMQ", settings.ring_mib, error
+        )
+        return None
+
+
+def journal_of(plan: Plan, settings: BusConfig, counters: Counters) -> StarJournal | None:
+    """The star's journal on disk; None: it cannot be had."""
+    failing = counters.gauge("star.journal_failing")
+
+    def trouble(error: OSError | None) -> None:
+        counters.set(failing, error is not None)
+        if error is not None:
+            _LOGGER.warning("market data are not kept on disk: %s", error)
+        else:
+            _LOGGER.info("market data are kept on disk again")
+
+    total = settings.star_journal_mib << 20
+    try:
+        journal = StarJournal(
+            Path(plan.data, "star"),
+            segment_bytes=max(min(16 << 20, total // 8), 1 << 16),
+            total_bytes=total,
+            on_trouble=trouble,
+        )
+    except OSError as error:
+        trouble(error)
+        return None
+    for torn in journal.torn:
+        _LOGGER.warning("market data on disk were cut at %s", torn)
+    return journal
 
 
 def subscribe(
@@ -112,4 +204,6 @@ def subscribe(
         positions=Counters(POSITIONS, plan.positions_of(process)),
         replay=replay_endpoint(plan.star),
         images=True,
+        ring=plan.ring if plan.config("bus", BusConfig).transport == "ring" else None,
+        on_way=log.on_star_way,
     )

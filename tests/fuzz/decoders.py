@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
-import msgspec
 import numpy as np
 
-from nautilus.bus.envelope import UNREADABLE, Answer, Envelope, error_fields, is_place
+from nautilus.bus.envelope import Answer, Delivery, Envelope, error_fields
 from nautilus.core.binance import BinanceDecoder
 from nautilus.core.dbn import MBO, MboBookBuilder
 from nautilus.core.depth import DepthBook
 from nautilus.core.itch import ItchDecoder, encode
 from nautilus.core.itch_book import ItchBookBuilder
 from nautilus.core.lobster import decode_messages, decode_rows
+from nautilus.core.mesh_wire import head_of, is_place, pack, pack_answers, unpack, unpack_answers
 from nautilus.core.order_book import OrderBooks
+from nautilus.core.receive_stream import ReceiveStream
+from nautilus.core.send_stream import SendStream
 from nautilus.core.star_frames import FrameJudge
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.runtime.http.body import decode_body
@@ -114,16 +117,37 @@ def wire(data: bytes) -> None:
     assert from_wire(to_wire(message)) == message
 
 
-_ENVELOPE = msgspec.msgpack.Decoder(Envelope)
-_ANSWER = msgspec.msgpack.Decoder(Answer)
+def mesh_frames() -> list[bytes]:
+    """Frames of the mesh to begin with."""
+    message = Envelope(1, 5, 1, 1, 1, 4, 7, 1 << 100, "sender", "to", b"payload")
+    envelopes = [message, Envelope(3, 6, 1, 2, 1, 4), Envelope(5, 9, 1, 3, 1, 4)]
+    answers = [Answer(6, 6, 1, 9, 4, 3, 2, b"reply"), Answer(8, 0, 1, 9, 4, 3, 1, b"", 3, (2,))]
+    return [pack(envelopes), pack(envelopes[:1]), pack_answers(answers), pack_answers(answers[1:])]
 
 
 def envelope(data: bytes) -> None:
-    """What goes over the mesh, answers and errors."""
-    with contextlib.suppress(*UNREADABLE):
-        is_place(_ENVELOPE.decode(data))
-    with contextlib.suppress(*UNREADABLE):
-        _ANSWER.decode(data)
+    """What goes over the mesh, answers and errors: what is read is written so that it reads the same."""
+    envelopes = unpack(data)
+    if envelopes is not None:
+        assert all(is_place(each) for each in envelopes)
+        assert pack(envelopes) == data
+        deliveries: list[Delivery] = []
+        odd: list[tuple[Any, Any]] = []
+        assert ReceiveStream().take(data, "peer", None, 0, deliveries, odd)
+        assert len(deliveries) + sum(verdict is not None for verdict, _ in odd) == len(envelopes)
+    answers = unpack_answers(data)
+    if answers is not None:
+        assert pack_answers(answers) == data
+        stream = SendStream(answers[0].epoch)
+        for number in range(1, 9):
+            stream.post(number % 3 + 1, number, 4, 0, 0, "", "", b"", 255)
+        stream.frame(1 << 20)
+        stream.went(0)
+        for answer in answers:
+            stream.answered(answer, 0)
+        assert stream.live + stream.acknowledged == 8
+    assert envelopes is None or answers is None
+    assert (head_of(data) is None) <= (envelopes is None and answers is None)
     assert set(error_fields(data)) >= {"code", "what", "where", "expected"}
 
 

@@ -149,7 +149,7 @@ TARGETS: dict[str, Target] = {
     "dbn": Target(decoders.dbn, (), _dbn, 3),
     "deltas": Target(decoders.deltas, (), _deltas, 2),
     "wire": Target(decoders.wire, (NautilusError,), _messages),
-    "envelope": Target(decoders.envelope, (), lambda: [b"\x9b\x01\x05\x01\x01\x01\x01", b"\x97\x06\x01\x01\x01\x00"]),
+    "envelope": Target(decoders.envelope, (), decoders.mesh_frames),
     "star": Target(decoders.star, (), _star),
     "star_reader": Target(star.reader_of_frames, (), _noise(12, 900), 4),
     "star_request": Target(star.request, (), _requests),

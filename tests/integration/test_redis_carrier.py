@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from nautilus.bus.base import EndpointError
@@ -16,6 +15,7 @@ from nautilus.bus.redis_carrier import RedisCarrier, names_of
 from nautilus.bus.redis_link import redis_address
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_wire import pack, pack_answers
 from nautilus.model.enums import Priority
 from tests.kit.redis_server import RedisServer
 
@@ -74,7 +74,7 @@ def ends(server: RedisServer) -> Iterator[Ends]:
 
 
 def envelope(priority: Priority, payload: bytes) -> bytes:
-    return msgspec.msgpack.encode(Envelope(MessageKind.EVENT, 1, 1, 1, 1, priority, payload=payload))
+    return pack([Envelope(MessageKind.EVENT, 1, 1, 1, 1, priority, payload=payload)])
 
 
 def test_frames_arrive_in_order_and_are_acknowledged_and_trimmed(ends: Ends, server: RedisServer) -> None:
@@ -99,7 +99,7 @@ def test_the_critical_go_before_the_prior_and_these_before_the_others(ends: Ends
     sent = [
         ("n", envelope(Priority.LOW, b"low")),
         ("n", envelope(Priority.HIGH, b"high")),
-        ("n", msgspec.msgpack.encode(Answer(MessageKind.REPLY, 1, 1, 1, Priority.HIGH, 1, 1, b"reply"))),
+        ("n", pack_answers([Answer(MessageKind.REPLY, 1, 1, 1, Priority.HIGH, 1, 1, b"reply")])),
         ("u", envelope(Priority.FLASH_CRASH, b"flash")),
     ]
     for lane, frame in sent:

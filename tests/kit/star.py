@@ -13,6 +13,7 @@ import zmq
 from nautilus.bus import Publisher, Subscriber, make_context
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.replayer import Replayer
+from nautilus.bus.ring import RingWriter
 from nautilus.core.clock import now_ns
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.records import Records
@@ -58,16 +59,23 @@ class Hub:
         epoch: int = 1,
         *,
         frames: int = 65_536,
+        ring: Path | None = None,
+        capacity: int = 1 << 20,
         replay: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.buffer = FrameBuffer(frames)
+        self.ring = RingWriter(ring, capacity=capacity, epoch=epoch) if ring is not None else None
+        buffer = FrameBuffer(frames) if ring is None else None
         self.next: dict[int, int] = {}
-        self.publisher = Publisher(context, endpoint, epoch=epoch, clock=now_ns, buffer=self.buffer, **options)
+        self.publisher = Publisher(
+            context, endpoint, epoch=epoch, clock=now_ns, buffer=buffer, ring=self.ring, **options
+        )
+        kept = self.ring or buffer
+        assert kept is not None
         earlier = (self.publisher.earlier,)
         try:
             self.replayer = Replayer(
-                context, f"{endpoint}.replay", epoch=epoch, clock=now_ns, frames=self.buffer, earlier=earlier,
+                context, f"{endpoint}.replay", epoch=epoch, clock=now_ns, frames=kept, earlier=earlier,
                 **(replay or {}),
             )  # fmt: skip
         except BaseException:
@@ -86,9 +94,11 @@ class Hub:
         self.replayer.poll()
 
     def close(self) -> None:
-        """Close both."""
+        """Close all."""
         self.replayer.close()
         self.publisher.close()
+        if self.ring is not None:
+            self.ring.close()
 
 
 class Reader:
@@ -98,6 +108,7 @@ class Reader:
         self.batches: list[Any] = []
         self.gaps: list[tuple[int, int, int]] = []
         self.epochs: list[tuple[int, int]] = []
+        self.ways: list[tuple[str, str, str]] = []
         self.subscriber = Subscriber(
             context,
             endpoint,
@@ -105,11 +116,14 @@ class Reader:
             clock=now_ns,
             on_gap=lambda _, stream, first, last: self.gaps.append((stream, first, last)),
             on_epoch=lambda *change: self.epochs.append(change),
+            on_way=lambda *change: self.ways.append(change),
             **options,
         )
 
     def turn(self, limit: int = 64) -> None:
         """One round of the reader's host."""
+        if now_ns() >= self.subscriber.due_ns:
+            self.subscriber.poll(now_ns())
         self.batches += self.subscriber.drain(limit)
 
     def numbers(self, instrument: int, topic: Topic = QUOTES) -> list[int]:

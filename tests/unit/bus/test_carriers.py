@@ -110,7 +110,7 @@ def test_back_on_the_sockets_nothing_is_lost_or_doubled(pair) -> None:
 def test_a_carrier_that_breaks_is_passed_over_and_what_it_lost_comes_again(pair) -> None:
     for each in range(5):
         pair.a.post("b", b"%d" % each)
-    pair.until(lambda: len(pair.near[REDIS].sent) >= 5)
+    pair.until(lambda: pair.near[REDIS].sent)
     pair.near[REDIS].broken = pair.far[REDIS].broken = True
     for each in range(5, 10):
         pair.a.post("b", b"%d" % each)
@@ -242,11 +242,11 @@ def test_a_carrier_without_a_descriptor_is_looked_at(tmp_path) -> None:
             each.close()
 
 
-def test_ways_are_those_that_a_message_may_take_the_first_or_all() -> None:
+def test_ways_are_those_that_a_message_may_take() -> None:
     redis, _ = carrier_pair("a", "b", "redis", REDIS)
     http, other = carrier_pair("a", "b", "http", HTTP)
     try:
-        assert ways([redis, http], ALL) == [redis]
+        assert ways([redis, http], ALL) == [redis, http]
         assert ways([redis, http], ZMQ | HTTP) == [http]
         assert ways([redis, http], EVERY_PATH) == [redis, http]
         assert ways([redis, http], ZMQ | AT_ONCE) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import zmq
 from nautilus.bus import MessageKind, error_fields
 from nautilus.bus.envelope import Answer, Envelope
 from nautilus.core.clock import now_ns
+from nautilus.core.mesh_wire import pack, pack_answers, unpack, unpack_answers
 from tests.kit.bus import run
 
 EVENT, REQUEST = MessageKind.EVENT, MessageKind.REQUEST
@@ -30,14 +32,14 @@ def test_what_comes_after_its_deadline_is_not_delivered(node, tmp_path) -> None:
     socket.connect(f"ipc://{tmp_path}/b.n")
     try:
         for sequence, kind in ((1, MessageKind.COMMAND), (2, REQUEST)):
-            socket.send(msgspec.msgpack.encode(Envelope(kind, sequence, 1, sequence, 1, 4, past_ns, 0, "s", "t", b"p")))
+            socket.send(pack([Envelope(kind, sequence, 1, sequence, 1, 4, past_ns, 0, "s", "t", b"p")]))
         run([b], lambda: b.mesh.late == 2)
         assert b.deliveries == []
         assert [(each.reason, each.id, each.peer) for each in b.letters] == [("late", 1, "a"), ("late", 2, "a")]
         answers = []
         while not any(each.kind is MessageKind.ERROR for each in answers):
             run([b], lambda: socket.poll(1))
-            answers.append(msgspec.msgpack.decode(socket.recv(), type=Answer))
+            answers += unpack_answers(socket.recv()) or []
         assert error_fields(answers[-1].payload)["code"] == "bus.late"
         assert (answers[-1].received, answers[-1].handled) == (2, 2)
         assert b.unknown == []
@@ -53,9 +55,10 @@ def test_a_retried_request_gets_the_stored_reply_and_is_not_handled_again(node, 
     socket.connect(f"ipc://{tmp_path}/b.n")
 
     def ask(sequence: int, base: int) -> Answer:
-        socket.send(msgspec.msgpack.encode(Envelope(REQUEST, 100 + sequence, 1, sequence, base, 4, payload=b"q")))
+        socket.send(pack([Envelope(REQUEST, 100 + sequence, 1, sequence, base, 4, payload=b"q")]))
         run([b], lambda: socket.poll(1))
-        return msgspec.msgpack.decode(socket.recv(), type=Answer)
+        (answer,) = unpack_answers(socket.recv()) or ()
+        return answer
 
     try:
         first = ask(1, 1)
@@ -78,9 +81,10 @@ def test_a_request_whose_reply_is_not_kept_any_more_gets_an_error(node, tmp_path
     socket.connect(f"ipc://{tmp_path}/b.n")
 
     def ask() -> Answer:
-        socket.send(msgspec.msgpack.encode(Envelope(REQUEST, 101, 1, 1, 1, 4, payload=b"q")))
+        socket.send(pack([Envelope(REQUEST, 101, 1, 1, 1, 4, payload=b"q")]))
         run([b], lambda: socket.poll(1))
-        return msgspec.msgpack.decode(socket.recv(), type=Answer)
+        (answer,) = unpack_answers(socket.recv()) or ()
+        return answer
 
     try:
         assert ask().payload == b"re:q"
@@ -116,34 +120,86 @@ def test_a_lost_answer_is_asked_for_again(node) -> None:
     assert b.mesh.received == 2
 
 
+HEADER = struct.Struct("<IBBBBH6sQQQ")
+ITEM = struct.Struct("<IBBBBQQq16s")
+ANSWER = struct.Struct("<IBBHQQQQ")
+MAGIC = int.from_bytes(b"MESH", "little")
+
+
 def envelope(**fields: Any) -> bytes:
-    usual = {"kind": EVENT, "id": 1, "epoch": 1, "sequence": 1, "base": 1, "priority": 4}
-    rest = {"deadline_ns": 0, "trace_id": 0, "sender": "s", "to": "t", "payload": b""}
-    return msgspec.msgpack.encode(list((usual | rest | fields).values()))
+    """A frame of one envelope, written by hand; a field is written as it is told, whether it can be or not."""
+    told = {"sender": b"s", "to": b"t", "payload": b"", "trace_id": bytes(16), **fields}
+    names = told["sender"] + told["to"] + told["payload"]
+    item = ITEM.pack(
+        told.get("size", ITEM.size + len(names)),
+        told.get("kind", EVENT),
+        told.get("sender_bytes", len(told["sender"])),
+        told.get("to_bytes", len(told["to"])),
+        told.get("item_zero", 0),
+        told.get("id", 1),
+        told.get("sequence", 1),
+        told.get("deadline_ns", 0),
+        told["trace_id"],
+    )
+    head = HEADER.pack(
+        told.get("magic", MAGIC),
+        told.get("version", 1),
+        told.get("form", 1),
+        told.get("priority", 4),
+        told.get("zero", 0),
+        told.get("count", 1),
+        told.get("zeros", bytes(6)),
+        told.get("epoch", 1),
+        told.get("receiver", 0),
+        told.get("base", 1),
+    )
+    return head + item + names
+
+
+def test_a_frame_has_the_layout_that_is_told() -> None:
+    made = pack([Envelope(REQUEST, 7, 3, 9, 2, 1, 55, (5 << 64) + 6, "strategy", "über", b"payload")])
+    told = {"kind": REQUEST, "id": 7, "epoch": 3, "sequence": 9, "base": 2, "priority": 1, "deadline_ns": 55}
+    names = {"sender": b"strategy", "to": "über".encode(), "payload": b"payload"}
+    assert made == envelope(**told, **names, trace_id=((5 << 64) + 6).to_bytes(16, "big"))
 
 
 JUNK = {
     "nothing": [b""],
     "noise": [bytes(range(256))],
-    "half an envelope": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4))[:4]],
+    "half an envelope": [envelope()[:60]],
+    "half a header": [envelope()[:20]],
     "an array of other things": [msgspec.msgpack.encode(["x"] * 11)],
-    "a kind that is none": [msgspec.msgpack.encode([77, 1, 1, 1, 1, 4])],
-    "a priority of the other lane": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 1))],
-    "a priority that is none": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 9))],
+    "another version": [envelope(version=2)],
+    "another magic": [envelope(magic=5)],
+    "another form": [envelope(form=3)],
+    "answers where envelopes should be": [pack_answers([Answer(MessageKind.REPLY, 1, 1, 1, 4, 1, 1)])],
+    "something where zeros should be": [envelope(zeros=b"x" * 6)],
+    "something where a zero should be": [envelope(item_zero=1)],
+    "none at all": [envelope(count=0)],
+    "more than there are": [envelope(count=2)],
+    "more than was told": [envelope() + b"x"],
+    "two, of which the second is cut": [envelope(count=2) + envelope()[40:-1]],
+    "a size of nothing": [envelope(size=0)],
+    "a size beyond the end": [envelope(size=10**6)],
+    "names beyond the end": [envelope(sender_bytes=200)],
+    "a kind of nothing": [envelope(kind=0)],
+    "a kind that is none": [envelope(kind=77)],
+    "a priority of the other lane": [envelope(priority=1)],
+    "a priority that is none": [envelope(priority=9)],
     "many frames": [b"x"] * 5,
-    "frames behind an envelope": [msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4)), b"x", b"y"],
-    "more arrays in each other than can be read": [b"\x9c" + envelope()[1:] + b"\x91" * 100_000 + b"\xc0"],
-    "a base below all": [envelope(base=-(2**63), sequence=-(2**63))],
+    "frames behind an envelope": [envelope(), b"x", b"y"],
     "a base of nothing": [envelope(base=0)],
     "a base behind the message": [envelope(base=2)],
     "a number without end": [envelope(base=2**63, sequence=2**63)],
     "a number as large as can be": [envelope(base=2**64 - 1, sequence=2**64 - 1)],
+    "an id without end": [envelope(id=2**63)],
     "a life that never ends": [envelope(epoch=2**64 - 1)],
-    "a life before all": [envelope(epoch=-5)],
+    "a deadline before all": [envelope(deadline_ns=-1)],
     "an answer for an envelope": [envelope(kind=MessageKind.REPLY, id=10**18)],
     "a marker that ends before it begins": [envelope(kind=MessageKind.GIVEN_UP, id=4, sequence=5)],
     "a marker without end": [envelope(kind=MessageKind.SETTLED, id=2**63 - 1)],
-    "text that is none": [msgspec.msgpack.encode([1, 1, 1, 1, 1, 4, 0, 0]) + b"\xa1\xff"],
+    "a name that is no text": [envelope(sender=b"\xff")],
+    "another name that is no text": [envelope(to=b"ab\xe2\x82")],
 }
 
 
@@ -209,16 +265,47 @@ def test_a_peer_without_a_name_is_not_listened_to(node, tmp_path) -> None:
     with b.context.socket(zmq.DEALER) as socket:
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(f"ipc://{tmp_path}/b.n")
-        socket.send(msgspec.msgpack.encode(Envelope(REQUEST, 1, 1, 1, 1, 4)))
+        socket.send(pack([Envelope(REQUEST, 1, 1, 1, 1, 4)]))
         run([b], lambda: b.mesh.malformed)
     assert b.deliveries == []
 
 
-DEEP_ANSWER = msgspec.msgpack.encode(Answer(MessageKind.REPLY, 1, 1, 1, 4, 1, 1))
-DEEP_ANSWER = bytes((DEEP_ANSWER[0] + 1,)) + DEEP_ANSWER[1:] + b"\x91" * 100_000 + b"\xc0"
+def answer_frame(**fields: Any) -> bytes:
+    """A frame of one answer, written by hand."""
+    head = envelope(form=2, receiver=9, base=fields.pop("base", 0), **{"epoch": 1, **fields})[: HEADER.size]
+    item = ANSWER.pack(
+        fields.get("size", ANSWER.size),
+        fields.get("kind", 8),
+        fields.get("item_zero", 0),
+        fields.get("open", 0),
+        fields.get("id", 0),
+        fields.get("received", 1),
+        fields.get("handled", 1),
+        fields.get("done", 0),
+    )
+    return head + item
 
 
-@pytest.mark.parametrize("junk", [b"", b"noise", DEEP_ANSWER, msgspec.msgpack.encode([8, 0, 1, 1, 4, 10**9, 10**9])])
+JUNK_ANSWERS = {
+    "nothing": b"",
+    "noise": b"noise",
+    "more than was sent": answer_frame(received=10**9, handled=10**9),
+    "a number without end": answer_frame(received=2**64 - 1),
+    "a size beyond the end": answer_frame(size=41),
+    "a size of nothing": answer_frame(size=0),
+    "open ones that are not there": answer_frame(open=1),
+    "a kind of an envelope": answer_frame(kind=1),
+    "a kind that is none": answer_frame(kind=200),
+    "a priority that is none": answer_frame(priority=99),
+    "a base": answer_frame(base=1),
+    "two of which one is": answer_frame(count=2),
+    "more than was told": answer_frame() + b"x",
+    "a zero that is none": answer_frame(item_zero=1),
+    "an id without end": answer_frame(id=2**63),
+}
+
+
+@pytest.mark.parametrize("junk", JUNK_ANSWERS.values(), ids=list(JUNK_ANSWERS))
 def test_junk_for_an_answer_is_skipped(node, tmp_path, junk) -> None:
     a = node("a", 1)
     context = zmq.Context()
@@ -228,11 +315,11 @@ def test_junk_for_an_answer_is_skipped(node, tmp_path, junk) -> None:
         a.request("b", b"x")
         run([a], lambda: router.poll(1))
         identity, frame = router.recv_multipart()
-        envelope = msgspec.msgpack.decode(frame, type=Envelope)
+        (envelope,) = unpack(frame) or ()
         router.send_multipart([identity, junk])
         router.send_multipart([identity, junk, junk])
         good = Answer(MessageKind.REPLY, envelope.id, 1, 9, 4, 1, 1, b"right")
-        router.send_multipart([identity, msgspec.msgpack.encode(good)])
+        router.send_multipart([identity, pack_answers([good])])
         run([a], lambda: a.answers)
         assert a.answers[0].payload == b"right"
     finally:

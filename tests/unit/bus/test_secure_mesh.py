@@ -16,6 +16,7 @@ from nautilus.bus.envelope import Envelope
 from nautilus.bus.keys import new_process, revoke
 from nautilus.bus.permissions import Permissions
 from nautilus.bus.security import Security
+from nautilus.core.mesh_wire import pack
 from nautilus.model.codec import to_msgpack
 from nautilus.model.commands import KillSwitch, SubmitOrder
 from nautilus.model.enums import Priority, Side
@@ -91,7 +92,7 @@ def test_a_peer_that_speaks_in_the_name_of_another_is_not_heard(secure, tmp_path
     socket.curve_serverkey = thief.public_of("core", endpoint).encode()
     socket.connect(endpoint)
     envelope = Envelope(MessageKind.COMMAND, 1, 5, 1, 1, int(Priority.NORMAL), 0, 0, "risk", "core", KILL)
-    socket.send(core.mesh._encode(envelope))
+    socket.send(pack([envelope]))
     security = core.mesh._routers["n"].socket.security
     run([core], lambda: security.false_names)
     assert core.deliveries == []

@@ -11,16 +11,16 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nautilus.bus.envelope import Answer, Envelope, MessageKind
-from nautilus.bus.receive_stream import AHEAD, DELIVER, DUPLICATE, REFUSED, ReceiveStream
-from nautilus.bus.send_stream import SendStream
+from nautilus.core.mesh_wire import Answer, Envelope, MessageKind, pack, pack_answers, unpack, unpack_answers
+from nautilus.core.receive_stream import AHEAD, DELIVER, DUPLICATE, REFUSED, ReceiveStream
+from nautilus.core.send_stream import SendStream
+from tests.kit.naive_receive_stream import NaiveReceiveStream
+from tests.kit.naive_send_stream import NaiveSendStream
 
-encode = msgspec.msgpack.encode
 COMMAND, REQUEST = MessageKind.COMMAND, MessageKind.REQUEST
 ACKNOWLEDGED, REPLY, RESEND = MessageKind.ACKNOWLEDGED, MessageKind.REPLY, MessageKind.RESEND
 
@@ -38,6 +38,9 @@ class Entry:
 
 
 class StreamMachine(RuleBasedStateMachine):
+    new_sender: Any
+    new_receiver: Any
+
     @initialize(window=st.integers(1, 32), merge_at=st.integers(1, 8))
     def begin(self, window: int, merge_at: int) -> None:
         self.window = window
@@ -48,7 +51,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.epoch = 0
         self.out: list[bytes] = []
         self.back: list[bytes] = []
-        self.receiver = ReceiveStream()
+        self.receiver = self.new_receiver()
         self.undone: list[Envelope] = []
         self.last_delivered: tuple[int, int] = (0, 0)
         self.restart_sender()
@@ -57,7 +60,9 @@ class StreamMachine(RuleBasedStateMachine):
 
     def restart_sender(self) -> None:
         self.epoch += 1
-        self.sender = SendStream(self.epoch, window=self.window, retry_ns=10, retry_limit_ns=40, merge_at=self.merge_at)
+        self.sender = self.new_sender(
+            self.epoch, window=self.window, retry_ns=10, retry_limit_ns=40, merge_at=self.merge_at
+        )
         self.books: dict[int, Entry] = {}
         self.told: set[int] = set()
         self.passed: set[int] = set()
@@ -82,7 +87,7 @@ class StreamMachine(RuleBasedStateMachine):
     @rule(most=st.integers(1, 32))
     def send(self, most: int) -> None:
         while most and (envelope := self.sender.peek()) is not None:
-            self.out.append(encode(envelope))
+            self.out.append(pack([envelope]))
             self.sender.sent(envelope, self.now_ns)
             most -= 1
 
@@ -90,11 +95,11 @@ class StreamMachine(RuleBasedStateMachine):
     def pass_time(self, step_ns: int) -> None:
         self.now_ns += step_ns
         self.give_up(self.sender.expire(self.now_ns))
-        self.out += [encode(envelope) for envelope in self.sender.retry(self.now_ns)]
+        self.out += [pack([envelope]) for envelope in self.sender.retry(self.now_ns)]
 
     @rule()
     def reconnect(self) -> None:
-        self.out += [encode(envelope) for envelope in self.sender.resume()]
+        self.out += [pack([envelope]) for envelope in self.sender.resume()]
 
     @precondition(lambda self: self.sender.live > 3)
     @rule()
@@ -147,7 +152,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.back.pop(data.draw(st.integers(0, len(self.back) - 1)))
 
     def come_back(self, frame: bytes) -> None:
-        answer = msgspec.msgpack.decode(frame, type=Answer)
+        (answer,) = unpack_answers(frame) or ()
         if answer.epoch != self.sender.epoch:
             return
         request = self.sender.answered_alone(answer) or self.sender.answered(answer, self.now_ns)
@@ -163,7 +168,7 @@ class StreamMachine(RuleBasedStateMachine):
     def all_goes_well(self) -> None:
         """For once everything arrives, is handled and is answered, in order."""
         while (envelope := self.sender.peek()) is not None:
-            self.out.append(encode(envelope))
+            self.out.append(pack([envelope]))
             self.sender.sent(envelope, self.now_ns)
         while self.out:
             self.arrive(self.out.pop(0))
@@ -223,7 +228,7 @@ class StreamMachine(RuleBasedStateMachine):
     # The receiver
 
     def arrive(self, frame: bytes) -> None:
-        envelope = msgspec.msgpack.decode(frame, type=Envelope)
+        (envelope,) = unpack(frame) or ()
         stream = self.receiver
         verdict = stream.accept(envelope)
         if verdict is REFUSED:
@@ -261,7 +266,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     def answer(self, answer: Answer) -> None:
         self.receiver.tell(answer)
-        self.back.append(encode(answer))
+        self.back.append(pack_answers([answer]))
 
     @precondition(lambda self: self.undone)
     @rule(data=st.data())
@@ -286,7 +291,7 @@ class StreamMachine(RuleBasedStateMachine):
             waited_for = stream.reply(envelope.sequence, answer)
             assert not stream.reply(envelope.sequence, answer)
             if waited_for:
-                self.back.append(encode(answer))
+                self.back.append(pack_answers([answer]))
         else:
             waited_for = stream.finish(envelope.sequence)
             self.answer(Answer(ACKNOWLEDGED, 0, stream.epoch, self.life, 4, 0, 0))
@@ -299,7 +304,7 @@ class StreamMachine(RuleBasedStateMachine):
         if chance:
             return
         self.life += 1
-        self.receiver = ReceiveStream()
+        self.receiver = self.new_receiver()
         self.undone.clear()
         self.passed.clear()
         self.last_delivered = (0, 0)
@@ -340,7 +345,7 @@ class StreamMachine(RuleBasedStateMachine):
             if not self.sender.held:
                 break
             self.now_ns += 50
-            self.out += [encode(envelope) for envelope in self.sender.retry(self.now_ns)]
+            self.out += [pack([envelope]) for envelope in self.sender.retry(self.now_ns)]
         self.every_message_is_held_or_settled_or_given_up()
         assert not self.sender.held
         for entry in self.books.values():
@@ -352,5 +357,17 @@ class StreamMachine(RuleBasedStateMachine):
             assert self.receiver.handled == self.receiver.expected - 1
 
 
-TestStreamMachine = StreamMachine.TestCase
-TestStreamMachine.settings = settings(max_examples=settings().max_examples, stateful_step_count=60)
+class CompiledMachine(StreamMachine):
+    new_sender = SendStream
+    new_receiver = ReceiveStream
+
+
+class NaiveMachine(StreamMachine):
+    new_sender = NaiveSendStream
+    new_receiver = NaiveReceiveStream
+
+
+TestCompiledMachine = CompiledMachine.TestCase
+TestNaiveMachine = NaiveMachine.TestCase
+TestCompiledMachine.settings = settings(max_examples=settings().max_examples, stateful_step_count=60)
+TestNaiveMachine.settings = settings(max_examples=max(10, settings().max_examples // 4), stateful_step_count=60)

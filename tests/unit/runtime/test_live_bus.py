@@ -11,6 +11,7 @@ import zmq
 from nautilus.bus import DeadLetter, MessageKind
 from nautilus.bus.envelope import Envelope
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_wire import pack
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
 from nautilus.model.errors import ModelError
@@ -71,7 +72,7 @@ def pair(directory):
 
 def frame(**fields):
     usual = {"kind": MessageKind.EVENT, "id": 1, "epoch": 1, "sequence": 1, "base": 1, "priority": 4}
-    return msgspec.msgpack.encode(Envelope(**(usual | fields)))
+    return pack([Envelope(**(usual | fields))])
 
 
 def test_a_stranger_and_junk_do_not_end_a_process(pair, directory):

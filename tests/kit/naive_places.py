@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heapify
 
-from nautilus.bus.envelope import Envelope, MessageKind
+from nautilus.core.mesh_wire import Envelope, MessageKind
 
 REQUEST = MessageKind.REQUEST
 SETTLED = MessageKind.SETTLED

@@ -1,26 +1,11 @@
-"""The sender's end of one ordered stream of the mesh, as a pure state machine: no socket, no clock.
-
-The sender holds every message until it is settled: acknowledged (its handler has run), answered (a request), or given
-up (deadline, cut). What is settled or given up in the middle leaves a marker in its place, so that the receiver, which
-takes only the next number in order, is never left waiting and knows exactly what it will not get. The oldest held is
-the `base`: a receiver that has just started begins there.
-
-Guarantees of both ends, over a wire that loses, repeats and reorders:
-
-- within one life of the receiver each message is delivered at most once, in order;
-- each message is delivered in some life of the receiver, or given up; once given up it is reported to the receiver as
-  part of a gap unless that has had it;
-- over a restart of the receiver a message that was delivered but not acknowledged is delivered again.
-
-A gap may also name what an earlier life of the receiver has handled, never what is still to come.
-"""
+"""The naive twin of `nautilus.core.send_stream`: the same in plain Python, with dicts and unbounded integers."""
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from nautilus.bus.envelope import Answer, Envelope, MessageKind
-from nautilus.bus.places import DEADLINES, MERGE_AT, Places, last_of
+from nautilus.core.mesh_wire import Answer, Envelope, MessageKind
+from tests.kit.naive_places import DEADLINES, MERGE_AT, Places, last_of
 
 REQUEST = MessageKind.REQUEST
 RESEND = MessageKind.RESEND
@@ -30,7 +15,7 @@ POKES = 16
 """Unanswered requests that are sent again at one time."""
 
 
-class SendStream(Places):
+class NaiveSendStream(Places):
     """The sender's end.
 
     Parameters
@@ -279,6 +264,21 @@ class SendStream(Places):
         if self._deadlines and (not retry_at_ns or self._deadlines[0][0] < retry_at_ns):
             return self._deadlines[0][0]
         return retry_at_ns
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held, no marker either."""
+        return not self.held
+
+    @property
+    def deadlines_kept(self) -> int:
+        """Deadlines that are looked through, those of what is settled among them."""
+        return len(self._deadlines)
+
+    @property
+    def unsent(self) -> int:
+        """Sequences that may be sent now."""
+        return max(0, min(self.next_sequence, self.received + self.window + 1) - self.cursor)
 
     def _settle_handled(self, handled: int) -> None:
         sequence = max(self._settled_to, self.base)

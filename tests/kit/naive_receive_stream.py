@@ -1,35 +1,16 @@
-"""The receiver's end of one ordered stream of the mesh, as a pure state machine: no socket, no clock.
-
-What it guarantees together with the sender's end stands in `nautilus.bus.send_stream`.
-"""
+"""The naive twin of `nautilus.core.receive_stream`: the same in plain Python, with dicts and unbounded integers."""
 
 from __future__ import annotations
 
-from enum import Enum
 from itertools import islice, takewhile
 
-from nautilus.bus.envelope import Answer, Envelope, MessageKind, is_place
+from nautilus.core.mesh_wire import Answer, Envelope, MessageKind, is_place
+from nautilus.core.receive_stream import AHEAD, DELIVER, DUPLICATE, MALFORMED, REFUSED, SKIP, Verdict
 
 REQUEST = MessageKind.REQUEST
 GIVEN_UP = MessageKind.GIVEN_UP
 
 
-class Verdict(Enum):
-    """What a receiver makes of an envelope."""
-
-    DELIVER = 1
-    SKIP = 2
-    """A marker taken in order."""
-    DUPLICATE = 3
-    AHEAD = 4
-    """Something before it has not arrived: not taken, it will come again."""
-    REFUSED = 5
-    """From an earlier life of the sender."""
-    MALFORMED = 6
-    """No place of a stream."""
-
-
-DELIVER, SKIP, DUPLICATE, AHEAD, REFUSED, MALFORMED = Verdict
 OPEN_TOLD = 256
 """So many unfinished deliveries are told by number, where some behind them are finished; the first of them."""
 KEPT_REPLIES = 8_192
@@ -37,7 +18,7 @@ SWEEP_AT = 64
 """Replies kept until it is looked which of them the sender no longer holds."""
 
 
-class ReceiveStream:
+class NaiveReceiveStream:
     """The receiver's end, in one life of the receiver.
 
     Attributes
@@ -74,6 +55,11 @@ class ReceiveStream:
         self._open: dict[int, None] = {}
         self._fresh = True
         self._sweep_at = SWEEP_AT
+
+    @property
+    def open(self) -> tuple[int, ...]:
+        """Sequences that were delivered and are not finished, in order."""
+        return tuple(self._open)
 
     def accept(self, envelope: Envelope) -> Verdict:
         """Judge an envelope; what is to be delivered counts as received from here on."""

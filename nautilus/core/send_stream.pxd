@@ -1,0 +1,37 @@
+"""Fields of the sender's end of a stream of the mesh; what it does stands in send_stream.pyx."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from nautilus.core.mesh_wire cimport Answer, Envelope
+
+
+cdef class SendStream:
+    cdef readonly uint64_t epoch, base, next_sequence, cursor, received, handled, receiver
+    cdef readonly Py_ssize_t live
+    cdef readonly uint64_t acknowledged, retried
+    cdef public int64_t retry_at_ns
+    cdef readonly uint64_t window
+    cdef readonly dict requests
+    cdef list places            # in order; None before `front`
+    cdef Py_ssize_t front
+    cdef uint64_t settled_to, finished, probe, ahead
+    cdef Py_ssize_t markers, merge_at, least_merge
+    cdef list deadlines
+    cdef frozenset unfinished
+    cdef int64_t retry_ns, wait_ns, retry_limit_ns
+
+    cdef Py_ssize_t find(self, uint64_t sequence) noexcept
+    cdef Envelope at(self, Py_ssize_t place)
+    cdef int take(self, Envelope envelope) except -1
+    cdef int let_go(self) except -1
+    cdef int bury(self, Py_ssize_t place, int kind) except -1
+    cdef int trim(self) except -1
+    cdef int merge(self) except -1
+    cdef uint64_t sendable(self) noexcept
+    cdef uint64_t place_of(self, uint64_t sequence) noexcept
+    cdef bint is_handled(self, uint64_t sequence)
+    cdef int give_up(self, Py_ssize_t place) except -1
+    cdef void rewind(self) noexcept
+    cdef int settle_handled(self, uint64_t handled) except -1
+    cdef bint settle_behind(self, Answer answer) except -1
+    cdef bint is_due(self, object deadline_ns, object sequence)
