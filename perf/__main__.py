@@ -32,6 +32,7 @@ BENCHES = {
     "ring_star": "perf.bench_ring_star",
     "mesh": "perf.bench_mesh",
     "mesh_orders": "perf.bench_mesh_orders",
+    "partition": "perf.bench_partition",
     "order_round_trip": "perf.bench_order_round_trip",
     "platform": "perf.bench_platform",
 }

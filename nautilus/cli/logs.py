@@ -45,6 +45,9 @@ def _since(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--follow", "-f", is_flag=True, help="Go on with new lines until Ctrl-C.")
 @click.option("--level", type=click.Choice(LEVELS), default="info", show_default=True, help="This level and above.")
 @click.option("--since", "since_ns", callback=_since, metavar="TIME", help="90s, 10m, 2h, 1d ago, or an ISO 8601 time.")
+@click.option(
+    "--trace", "trace_id", default="", metavar="ID", help="Of one request, by its W3C trace id or traceparent."
+)
 @click.option("--lines", type=click.IntRange(0), default=50, show_default=True, help="Only the last so many; 0: all.")
 @click.option("--data", metavar="DIRECTORY", help="Of an instance that is down, where not the usual one.")
 @instance_option
@@ -54,6 +57,7 @@ def logs(
     follow: bool,
     level: str,
     since_ns: int,
+    trace_id: str,
     lines: int,
     data: str | None,
     instance_name: str | None,
@@ -67,7 +71,7 @@ def logs(
     from nautilus.runtime import logreader
 
     directory = _directory(instance_name, data)
-    wanted = logreader.Filter(level=level, since_ns=since_ns)
+    wanted = logreader.Filter(level=level, since_ns=since_ns, trace_id=_trace(trace_id))
     known = {path.name.partition(".")[0] for path in directory.glob("*.jsonl")}
     filters = _narrowed(wanted, processes, known)
     if follow:
@@ -81,6 +85,14 @@ def logs(
         return
     for line in found:
         print_line(line, False)
+
+
+def _trace(given: str) -> str:
+    """The trace id in what was given: 32 hexadecimal digits, or a whole `traceparent`."""
+    found = re.fullmatch(r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?", given.lower())
+    if given and found is None:
+        raise click.UsageError(f"--trace {given!r}; expected 32 hexadecimal digits, or a traceparent")
+    return found[1] if found else ""
 
 
 def print_line(line: dict[str, Any], as_json: bool) -> None:

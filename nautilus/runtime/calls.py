@@ -13,6 +13,7 @@ from nautilus.model.message import Message
 from nautilus.runtime.clock import PlatformClock, monotonic_ns
 from nautilus.runtime.errorlog import QUIET_NS, ErrorLog
 from nautilus.runtime.live_context import LiveContext
+from nautilus.runtime.tracing import Tracing, trace_text
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 _MILLISECOND = 1_000_000
@@ -26,12 +27,14 @@ class Calls:
     now_ns : platform time of the handler that runs, or ran last; it never goes back.
     number : of the call that runs, for the watchdog.
     errors : what handlers raised.
+    tracing : within which trace what runs does.
     """
 
     def __init__(self, clock: PlatformClock, limit_ms: int, counters: Counters) -> None:
         self.now_ns = 0
         self.number = 0
         self.errors = ErrorLog()
+        self.tracing = Tracing()
         self.limit_ns = limit_ms * _MILLISECOND
         self._clock = clock.now_ns
         self._counters = counters
@@ -95,7 +98,10 @@ class Calls:
                 context.state = EngineState.DEGRADED
             self._failed_ns[context.name] = monotonic_ns()
             self._increment(context.errors)
-        self.errors.add(f"{context.name}.{_name(handler)}", error, engine=context.name, mistake=mistake)
+        trace_id = trace_text(self.tracing.now)
+        self.errors.add(
+            f"{context.name}.{_name(handler)}", error, engine=context.name, trace_id=trace_id, mistake=mistake
+        )
 
     def recover(self, context: LiveContext) -> None:
         """Take an engine for sound again whose handlers have raised nothing for a minute."""

@@ -200,7 +200,23 @@ def _add_level(_: Any, method: str, fields: MutableMapping[str, Any]) -> Mutable
     return fields
 
 
+def trace_with(current: Callable[[], int]) -> None:
+    """Let each line carry the trace within which it is written, where it has none of its own; 0: there is none."""
+    global _current_trace
+    _current_trace = current
+
+
+def _no_trace() -> int:
+    return 0
+
+
+_current_trace: Callable[[], int] = _no_trace
+
+
 def _render(fields: MutableMapping[str, Any], process: str, now_ns: int) -> bytes:
+    trace = _current_trace()
+    if trace:
+        fields.setdefault("trace_id", f"{trace:032x}")
     error = fields.pop("exc_info", None)
     fields["time"] = iso_time(now_ns)
     fields["process"] = process

@@ -11,6 +11,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from nautilus.bus.allowed import paths_of
@@ -34,6 +35,7 @@ from nautilus.runtime.listeners import Listeners
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
+from nautilus.runtime.tracing import TRACE, say, told
 from nautilus.runtime.wire import from_wire, to_wire
 
 HELLO = "hello"
@@ -92,6 +94,7 @@ class Messages:
         self._clock = clock
         self._loop = loop
         self._calls = calls
+        self._tracing = calls.tracing
         self._mesh = mesh
         self._contexts = contexts
         self._counters = counters
@@ -144,20 +147,25 @@ class Messages:
             raise InternalError(
                 f"{context.name} publishes on {route.topic.name}", expected=f"only {route.topic.publisher} to"
             )
+        trace = self._tracing.onward
+        if route.reports:
+            trace = self._tracing.of_report(event) if self._tracing.orders else 0  # type: ignore[arg-type]
         if route.takers:
-            self._post(route.priority, self._deliver, (route, event))
+            self._post(route.priority, self._deliver, (route, event), trace)
         if isinstance(event, np.ndarray):
             if self._records is not None and route.on_star:
                 self._records(event)
+        elif trace and route.reports:
+            self._send_traced_report(route, event, trace)  # type: ignore[arg-type]
         elif route.reports:
             # Many come of one handler call: they go out together, right after it.
             self._reports.append(event)  # type: ignore[arg-type]
             if len(self._reports) >= MOST_REPORTS:
                 self._send_reports()
         elif route.processes or route.topic.name in self.listeners.topics:
-            self._send_event(route, event, route.processes)
+            self._send_event(route, event, route.processes, trace)
 
-    def _send_event(self, route: Route, event: Message, processes: Iterable[str]) -> None:
+    def _send_event(self, route: Route, event: Message, processes: Iterable[str], trace: int = 0) -> None:
         payload = to_wire(event)
         if self.listeners.topics:
             self.listeners.tell(route.topic, payload, route.priority)
@@ -169,25 +177,42 @@ class Messages:
                 kind=_EVENT,
                 payload=payload,
                 priority=route.priority,
+                trace_id=trace,
                 paths=EVERY_PATH if route.priority <= Priority.URGENT else ALL,
             )
 
-    def _send_reports(self) -> None:
+    def _send_traced_report(self, route: Route, report: AnyReport, trace: int) -> None:
+        """Send a report of an order that belongs to a trace: by itself, as an envelope has one trace."""
+        if self._reports:
+            self._send_reports()
+        say(trace, "execution report", engine=route.topic.publisher, **told(report))
+        self._reports.append(report)
+        self._send_reports(trace)
+        if self._process != CORE and report.sequence:
+            payload = msgspec.msgpack.encode((report.sequence, report.sequence))
+            self._mesh.post(
+                CORE, to=TRACE, sender=self._process, kind=_EVENT, payload=payload, trace_id=trace,
+                deadline_ns=wall_ns() + ANSWER_NS,
+            )  # fmt: skip
+
+    def _send_reports(self, trace: int = 0) -> None:
         reports, self._reports = self._reports, []
         route = self.routes[EXECUTION_REPORTS.name]
         processes: Iterable[str] = route.processes
         if route.selective and not any(report.strategy_id for report in reports):
             processes = [process for process in processes if process not in route.selective]
         event = reports[0] if len(reports) == 1 else Reports(tuple(reports), reports[-1].sequence, False)
-        self._send_event(route, event, processes)
+        self._send_event(route, event, processes, trace)
 
     def send(self, context: LiveContext, peer: str, command: Message) -> None:
         """Deliver a command to a peer's `on_command`."""
         process, to, priority = self._ways.get((peer, type(command))) or self._find_way(peer, command)
         if process == self._process:
             target = self._contexts[to]
-            self._post(priority, self._calls.call, (target, target.engine.on_command, command))
+            self._post(priority, self._calls.call, (target, target.engine.on_command, command), self._tracing.onward)
             return
+        if self._tracing.onward:
+            self._tell_of_order(process, command)
         self._mesh.post(
             process,
             to=to,
@@ -195,8 +220,25 @@ class Messages:
             kind=_COMMAND,
             payload=to_wire(command),
             priority=priority,
+            trace_id=self._tracing.onward,
             paths=paths_of(command),
         )
+
+    def _tell_of_order(self, process: str, command: Message) -> None:
+        """Let the process that reports of an order know that it belongs to the present trace."""
+        trace = self._tracing.onward
+        account_id, order_id = getattr(command, "account_id", 0), getattr(command, "order_id", 0)
+        if process != CORE or not order_id or not isinstance(command, CommandMessage):
+            return
+        reporter = self._routing.process_of("trading")  # who sends orders knows who reports of them
+        say(trace, "an order for the core", **told(command))
+        if reporter == self._process:
+            self._tracing.note_order(account_id, order_id, trace)
+            return
+        self._mesh.post(
+            reporter, to=TRACE, sender=self._process, kind=_EVENT, trace_id=trace, priority=Priority.HIGH,
+            payload=msgspec.msgpack.encode((account_id, order_id)), deadline_ns=wall_ns() + ANSWER_NS,
+        )  # fmt: skip
 
     def request(self, context: LiveContext, peer: str, message: Message, deadline_ns: int = 0) -> int:
         """Deliver a request to a peer's `on_request`, and its reply, or that there was none by the deadline."""
@@ -218,9 +260,14 @@ class Messages:
         self._ask(context.name, peer, message, answered, until_ns)
         return number
 
-    def ask(self, peer: str, message: Message, answered: Answer, wait_ns: int = ASK_NS) -> None:
-        """Ask in the host's own name."""
-        self._ask(self._process, peer, message, answered, wall_ns() + wait_ns)
+    def ask(self, peer: str, message: Message, answered: Answer, wait_ns: int = ASK_NS, trace: int = 0) -> None:
+        """Ask in the host's own name; `trace`: within it."""
+        arguments = self._process, peer, message, answered, wall_ns() + wait_ns
+        if trace:
+            say(trace, "a request", engine=peer, **told(message))
+            self._tracing.run(trace, self._ask, arguments)
+        else:
+            self._ask(*arguments)
 
     def next_id(self) -> int:
         """A number that nobody had before."""
@@ -229,12 +276,21 @@ class Messages:
 
     # Within the process.
 
-    def _post(self, priority: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    def _post(self, priority: int, function: Callable[..., object], arguments: tuple[Any, ...], trace: int = 0) -> None:
         self._order += 1
+        if trace:
+            ends = function == self._deliver and arguments[0].reports
+            function, arguments = self._run_traced, (trace, function, arguments, ends)
         heappush(self._inbox, (priority, self._order, function, arguments))
+
+    def _run_traced(self, trace: int, function: Callable[..., object], arguments: tuple[Any, ...], ends: bool) -> None:
+        self._tracing.run(trace, function, arguments, ends=ends)
 
     def drain(self, least: int = Priority.LOW) -> None:
         """Deliver what waits here, of this priority and above."""
+        if self._tracing.now:  # of another trace, or of none
+            self._tracing.run(0, self.drain, (least,))
+            return
         inbox = self._inbox
         while inbox and inbox[0][0] <= least:
             _, _, function, arguments = heappop(inbox)
@@ -250,6 +306,9 @@ class Messages:
 
     def between(self) -> None:
         """Between two handlers: what is urgent, here and on the mesh."""
+        if self._tracing.now:
+            self._tracing.run(0, self.between, ())
+            return
         if self._inbox:
             self.drain(Priority.URGENT)
         now_ns = monotonic_ns()
@@ -284,8 +343,12 @@ class Messages:
             number = self.next_id()
             self._in_process[number] = answered
             heappush(self._deadlines, (until_ns, number))
-            self._post(priority, self.serve, (to, message, partial(self._answer_here, number)))
+            self._post(
+                priority, self.serve, (to, message, partial(self._answer_here, number)), self._tracing.onward
+            )  # fmt: skip
             return
+        if self._tracing.onward:
+            self._tell_of_order(process, message)
         number = self._mesh.post(
             process,
             to=to,
@@ -294,6 +357,7 @@ class Messages:
             payload=to_wire(message),
             priority=priority,
             deadline_ns=until_ns,
+            trace_id=self._tracing.onward,
             paths=paths_of(message),
         )
         self._over_mesh[number] = answered
@@ -321,6 +385,30 @@ class Messages:
 
     def take(self, delivery: Delivery) -> None:
         """Handle what came over the mesh, and say so."""
+        if delivery.trace_id:
+            self._take_traced(delivery)
+        else:
+            self._take(delivery)
+        if self._inbox:
+            self.drain()
+
+    def _take_traced(self, delivery: Delivery) -> None:
+        kind = delivery.kind
+        if kind is _EVENT and self._tracing.take(delivery):
+            self._mesh.done(delivery)
+            return
+        answer = kind is _REPLY or kind is _ERROR
+        report = kind is _EVENT and delivery.to == EXECUTION_REPORTS.name
+        if self.started or answer or report:
+            try:
+                known = told(from_wire(delivery.payload))
+            except NautilusError:
+                known = {}
+            text = f"{kind.name.lower()} of {delivery.sender} for {delivery.to}"
+            say(delivery.trace_id, text, peer=delivery.peer, **known)
+        self._tracing.run(delivery.trace_id, self._take, (delivery,), ends=answer or report)
+
+    def _take(self, delivery: Delivery) -> None:
         kind = delivery.kind
         if kind is _REPLY or kind is _ERROR:
             self._take_answer(delivery)
@@ -339,8 +427,6 @@ class Messages:
             self._take_event(delivery)
         else:
             self._take_command(delivery)
-        if self._inbox:
-            self.drain()
 
     def start(self) -> None:
         """Engines have started: they take what has waited."""

@@ -136,6 +136,7 @@ def _run_engines(plan: Plan, name: str, control: Control) -> int:
     builder = EngineBuilder(plan)
     limit_ms = plan.config("platform", PlatformConfig).handler_limit_ms
     host = LiveHost(plan, name, builder.build, limit_ms=limit_ms)
+    logs.trace_with(host.calls.tracing.current)
     with contextlib.ExitStack() as undo:
         undo.callback(host.close)
         add_parts(host, builder, control)
@@ -164,6 +165,7 @@ def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
     plan = host.plan
     if "trading" in host.contexts:
         core = builder.services["core"]
+        core.note = host.calls.tracing.note_commands
         host.parts.append(Rim(host, host.contexts["trading"], core, plan.shared, event_log(plan.data)))
         if venues_of(plan):
             host.outlook.also.append(partial(venue_warnings, plan))

@@ -31,7 +31,7 @@ class Questions:
 
     def __init__(self, process: str) -> None:
         self._process = process
-        self._waiting: deque[tuple[str, Message, Future[Message]]] = deque()
+        self._waiting: deque[tuple[str, Message, Future[Message], int]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()
         self._closed = False
@@ -40,10 +40,10 @@ class Questions:
         """Readable when there is something to `take`."""
         return self._wake
 
-    def ask(self, engine: str, message: Message) -> Future[Message]:
-        """Ask an engine; an exception says why there is no answer."""
+    def ask(self, engine: str, message: Message, trace: int = 0) -> Future[Message]:
+        """Ask an engine, within a trace where there is one; an exception says why there is no answer."""
         answer: Future[Message] = Future()
-        self._waiting.append((engine, message, answer))
+        self._waiting.append((engine, message, answer, trace))
         with self._lock:  # once closed, its number may be another descriptor's
             if not self._closed:
                 os.eventfd_write(self._wake, 1)
@@ -56,10 +56,10 @@ class Questions:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
         for _ in range(min(len(self._waiting), AT_ONCE)):
-            engine, message, answer = self._waiting.popleft()
+            engine, message, answer, trace = self._waiting.popleft()
             if answer.set_running_or_notify_cancel():
                 try:
-                    messages.ask(engine, message, partial(_settle, answer), ANSWER_NS)
+                    messages.ask(engine, message, partial(_settle, answer), ANSWER_NS, trace)
                 except Exception as error:
                     _settle(answer, error)
         messages.drain()

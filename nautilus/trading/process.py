@@ -45,6 +45,7 @@ from nautilus.trading.machine_meters import MachineMeters
 from nautilus.trading.recovery import Recovered, recover
 from nautilus.trading.settings import Settings, Setup, unknown_only
 from nautilus.trading.shipper import CORE_GAUGE
+from nautilus.trading.traced import traced
 from nautilus.trading.venue_watch import WATCH_SLOT, VenueWatch, Watched, has_open
 
 _LOG = logging.getLogger("nautilus.trading")
@@ -340,7 +341,7 @@ class CoreProcess:
             ready = {item for item, _ in zmq_poll(items, wait_ms)}
             if bell in ready:
                 self._port.disarm()
-            self._take(self._mesh.receive(ready=ready))
+            self._take(traced(self._mesh.receive(ready=ready), self._log))
             if self._waiting():
                 self._complete(AWAKE_NS)
             if line in ready:

@@ -103,6 +103,8 @@ class RemoteCore:
         """Platform time, as this process has it."""
         self.speed = 1.0
         """Nanoseconds of platform time to one of the machine's."""
+        self.note: Callable[[Records], object] | None = None
+        """Called with commands before they are sent."""
         self._ahead_ns = 0  # how far the core's platform time is ahead of ours at least; negative: behind
         self._feed: list[tuple[Records, np.ndarray]] = []
 
@@ -133,6 +135,8 @@ class RemoteCore:
         sent_ns = self.clock()
         if kind in _IN_TIME:
             self._limit(commands, sent_ns, until_ns - begun_ns)
+        if self.note is not None:
+            self.note(commands)
         last = client.submit(commands, urgent=urgent)
         first = last - len(commands) + 1
         source_id = client.source_id | URGENT_SOURCE if urgent else client.source_id

@@ -59,6 +59,15 @@ class Request:
         """Names the request in answers and in the log: that of its `traceparent`, or a new one."""
         return trace_id(self._scope)
 
+    @property
+    def given_trace(self) -> int:
+        """The trace id of its `traceparent`; 0: it has none."""
+        for name, value in self._scope["headers"]:
+            if name == b"traceparent":
+                match = _TRACE_PARENT.fullmatch(value)
+                return int(match[1], 16) if match else 0
+        return 0
+
 
 class Response(NamedTuple):
     """What is answered."""

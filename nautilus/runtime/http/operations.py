@@ -27,8 +27,9 @@ from nautilus.runtime.http.forms import Form, expected_of, form_of, is_whole, re
 from nautilus.runtime.http.problems import HttpError
 
 Answer: TypeAlias = "Awaitable[Message] | concurrent.futures.Future[Message]"
-Ask = Callable[[str, Message], Answer]
-"""Hands a request to an engine's handler. Called in the HTTP thread; the future may be completed in any other."""
+Ask = Callable[..., Answer]
+"""Hands a request to an engine's handler: (engine, message), and the trace id where the request brought one. Called in
+the HTTP thread; the future may be completed in any other."""
 
 PATH_FIELD = re.compile(r"\{(\w+)\}")
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -76,7 +77,8 @@ class OperationHandler:
         started_ns = monotonic_ns()
         message = self._message(request)
         try:
-            answer = self._ask(self._engine, message)
+            trace = request.given_trace
+            answer = self._ask(self._engine, message, trace) if trace else self._ask(self._engine, message)
             if isinstance(answer, concurrent.futures.Future):
                 reply = await _followed(answer, self._answer_seconds)
             else:

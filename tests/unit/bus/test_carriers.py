@@ -174,7 +174,7 @@ def test_what_must_get_through_goes_over_every_path_and_is_handled_once(pair) ->
 def test_the_host_may_send_past_sockets_that_stand(pair) -> None:
     pair.a.mesh.dial("b")
     pair.connect()
-    pair.until(lambda: pair.a.mesh.peers()["b"].up)
+    pair.until(lambda: pair.a.mesh.peers()["b"].up and pair.a.mesh.paths["b"].path == "zmq")
     pair.a.mesh.divert("b", past=True)
     pair.until(lambda: pair.a.mesh.paths["b"].path == "redis")
     pair.a.request("b", b"x")
