@@ -29,6 +29,7 @@ BENCHES = {
     "recovery": "perf.bench_recovery",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
+    "ring_star": "perf.bench_ring_star",
     "mesh": "perf.bench_mesh",
     "mesh_orders": "perf.bench_mesh_orders",
     "redis_fallback": "perf.bench_redis_fallback",
