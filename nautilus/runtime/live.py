@@ -475,6 +475,8 @@ class LiveHost:
         self._begin()
         adjust()
         self.messages.listeners.expire()
+        if self.subscriber is not None:
+            self.counters.set(self.counters.gauge("star.by_ring"), self.subscriber.way == "ring")
         self._bus_log.flush()
         self.outlook.renew()
         if not self.ended:
