@@ -172,7 +172,7 @@ class HttpCarrier:
                 data, door = self._inbox.recvfrom(1 << 18)
                 with suppress(*UNREADABLE):
                     sender, frames = _unpack(data)
-                    if door:
+                    if door and frames:
                         self._doors[sender] = door
                     self._answers.extend((sender, lane, frame) for lane, frame in frames)
         while self._answers and len(out) < limit:
@@ -230,7 +230,7 @@ class HttpCarrier:
                     busy = True
                     self._post(name, peer, self._piece(peer))
                 elif self._clock() >= peer.probe_ns:
-                    self._call(name, peer, "GET", "/livez", None)
+                    self._call(name, peer, ())
             with self._work:
                 if not busy and not self._closing:
                     self._work.wait(0.05)
@@ -246,9 +246,7 @@ class HttpCarrier:
 
     def _post(self, name: str, peer: _Peer, piece: list[tuple[str, bytes]]) -> None:
         frames = tuple((lane, b64encode(frame).decode()) for lane, frame in piece)
-        content = self._call(
-            name, peer, "POST", FRAMES_PATH, msgspec.json.encode(HttpFrames(self.process, name, frames))
-        )
+        content = self._call(name, peer, frames)
         if content is None:
             peer.waiting.clear()  # the mesh has them still
             return
@@ -257,9 +255,10 @@ class HttpCarrier:
                 self._answers.append((name, lane, b64decode(text)))
             os.eventfd_write(self._more, 1)
 
-    def _call(self, name: str, peer: _Peer, method: str, path: str, body: bytes | None) -> bytes | None:
-        """The content of the response of the first port that gives one; None: none does."""
-        headers = {"content-type": "application/json"} if body is not None else {}
+    def _call(self, name: str, peer: _Peer, frames: tuple[tuple[str, str], ...]) -> bytes | None:
+        """The content of the response of the first port that gives one; None: none does. Without frames: a probe."""
+        body = msgspec.json.encode(HttpFrames(self.process, name, frames))
+        headers = {"content-type": "application/json"}
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
         self.cause = "no port is known"
@@ -267,7 +266,7 @@ class HttpCarrier:
             self.http_calls += 1
             line = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_SECONDS)
             try:
-                line.request(method, path, body, headers)
+                line.request("POST", FRAMES_PATH, body, headers)
                 response = line.getresponse()
                 content = response.read()
                 if response.status < 300:

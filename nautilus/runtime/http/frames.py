@@ -36,7 +36,8 @@ def frames_route(directory: str, processes: Collection[str]) -> Route:
             except OSError as error:
                 what = f"process {wanted.to} takes no frames: {error.strerror}"
                 raise HttpError(503, "bus.not_reachable", what, where="to", expected="one that runs") from None
-            return json_response(HttpFrames(wanted.to, wanted.sender, tuple(await _answers(door))))
+            found = await _answers(door) if wanted.frames else []
+            return json_response(HttpFrames(wanted.to, wanted.sender, tuple(found)))
         finally:
             door.close()
 
