@@ -105,6 +105,11 @@ class Outbox(Node):
         self._dealers: dict[tuple[str, str], Dealer] = {}
         self._in_lane: dict[str, list[Dealer]] = {lane: [] for lane in LANES}
 
+    @property
+    def has_fallbacks(self) -> bool:
+        """Whether there are other carriers than the sockets."""
+        return bool(self._fallbacks)
+
     def _cut(self, stream: SendStream, process: str) -> None:
         """A stream holds all that it may: give it up."""
         self._give_up(stream.cut(), process, "cut")

@@ -37,6 +37,7 @@ from nautilus.runtime.listeners import Listeners
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
+from nautilus.runtime.risk_path import RiskPath
 from nautilus.runtime.tracing import TRACE, say, told
 from nautilus.runtime.wire import from_wire, to_wire
 
@@ -118,6 +119,7 @@ class Messages:
         self._early: list[Delivery] = []
         self._looked_ns = 0
         self.started = False
+        self.risk_path = RiskPath(plan, process, mesh, [context.engine for context in contexts.values()])
         self._unknown = counters.counter("host.unknown")
         self._refused = counters.counter("host.refused")
         self._busy = counters.counter("host.orders_busy")
@@ -351,6 +353,10 @@ class Messages:
                 priority, self.serve, (to, message, partial(self._answer_here, number)), self._tracing.onward
             )  # fmt: skip
             return
+        refusal = self.risk_path.refuses(message)
+        if refusal is not None:
+            self._post(Priority.NORMAL, answered, (refusal,))
+            return
         if self._tracing.onward:
             self._tell_of_order(process, message)
         if isinstance(message, ENTERING) and self._mesh.is_pressed(process, priority):
@@ -441,6 +447,7 @@ class Messages:
     def start(self) -> None:
         """Engines have started: they take what has waited."""
         self.started = True
+        self.risk_path.start()
         subscribers = {(process, route.priority) for route in self.routes.values() for process in route.processes}
         for process, priority in subscribers:
             self._mesh.dial(process, priority)  # the first event is not to wait for it
