@@ -27,7 +27,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build kernel-so run test check perf debug soak history drift differential clean help format
+.PHONY: build kernel-so run test check perf debug soak history bus-endurance drift differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -183,6 +183,11 @@ COMMANDS ?= 100000000
 ## endurance  so many commands through one kernel, its memory sampled: make endurance [COMMANDS=100000000]
 endurance: build .venv/.tested
 	@$(py) -m tests.endurance $(COMMANDS)
+
+RECORDS ?= 100000000
+## bus-endurance  so many records over the star, the mesh beside it, connections broken: make bus-endurance [RECORDS=100000000]
+bus-endurance: build .venv/.tested
+	@$(py) -m tests.bus_endurance $(RECORDS)
 
 ## soak     the property tests with many more seeds: make soak [SEEDS=200]
 soak: build .venv/.tested

@@ -11,7 +11,7 @@ A frame of the star is one ZeroMQ frame: a header of 64 bytes, then `count` pack
     24  epoch           u64 of the publisher; a later life of it has a higher one
     32  stream          u64 kind << 32 | instrument_id
     40  first_sequence  u64 of the first record; records of a stream are numbered from 1 in each epoch
-    48  publish_ns      i64
+    48  publish_ns      i64: platform time; of a heartbeat the machine's
     56  flags           u32, see `FrameFlag`
     60  reserved        4 zero bytes
 

@@ -117,10 +117,9 @@ class Inbox(Answers):
         if verdict is DUPLICATE and envelope is not None:
             self.duplicates += 1
             self._answer_again(source, envelope)
-        elif verdict is AHEAD:
+        elif verdict is AHEAD and envelope is not None:
             self.ahead += 1
-            if stream.missing != stream.expected:
-                stream.missing = stream.expected
+            if stream.ask(envelope.sequence):
                 self._send_answers_of(source, [self._answer(source, RESEND)])
         else:  # a marker
             self._acknowledge(source)

@@ -5,8 +5,6 @@ What it keeps of its last frames (`buffer`) is sent again, to who asks, by a `na
 
 from __future__ import annotations
 
-import struct
-from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,17 +21,18 @@ from nautilus.bus.base import (
     LAST,
     LAYOUTS,
     MAGIC,
-    Layout,
     checked_endpoints,
     layout_of,
     new_socket,
-    stream_id,
     topic_bytes,
 )
+from nautilus.bus.native_sockets import publish as send
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
+from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
+from nautilus.core.star_writer import FrameWriter
 from nautilus.model.records import Records
 from nautilus.model.topics import topic_of
 
@@ -49,31 +48,6 @@ LINGER_MS = 200
 _SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
 # The dtypes of the platform are never freed, so their identity names them.
 _BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
-# The header again, in the parts that are the same in each frame of a stream and those that are not.
-_PARTS = struct.Struct("<20sI16sQqQ")
-
-
-class _Stream:
-    """One stream: the parts of its header that do not change, and where its last sequence is kept."""
-
-    __slots__ = ("head", "key", "place")
-
-    def __init__(self, layout: Layout, instrument: int, epoch: int, place: int) -> None:
-        header = HEADER.pack(
-            topic_bytes(layout.kind, instrument),
-            MAGIC,
-            layout.kind,
-            layout.version,
-            layout.record_size,
-            0,
-            epoch,
-            layout.kind << 32 | instrument,
-            0,
-            0,
-        )
-        self.head = header[:20]
-        self.key = header[24:40]
-        self.place = place
 
 
 class Publisher:
@@ -101,6 +75,8 @@ class Publisher:
         To keep the last frames in, where there is no ring.
     ring
         To write each frame into as well, for readers of this host and for replays.
+    tap
+        Called with each frame before it is sent, heartbeats too: a mirror, which must not wait.
 
     Attributes
     ----------
@@ -119,6 +95,7 @@ class Publisher:
         counters: Counters | None = None,
         positions: Counters | None = None,
         buffer: FrameBuffer | None = None,
+        tap: Callable[[bytes], object] | None = None,
         ring: RingWriter | None = None,
     ) -> None:
         self.epoch = epoch
@@ -130,10 +107,10 @@ class Publisher:
         self._clock = clock
         self._heartbeat_ns = heartbeat_ns
         self._due_ns = 0
-        # The body of a heartbeat: stream, last sequence; stream, last sequence; ...
-        self._lasts = array("Q")
+        self._writer = FrameWriter(epoch)
+        for layout in LAYOUTS:
+            self._writer.layout(layout.kind, layout.version, layout.dtype)
         self._written: Rows = NO_ROWS
-        self._by_bytes: dict[int, dict[bytes, _Stream]] = {layout.kind: {} for layout in LAYOUTS}
         self._tally = Tally(counters, "star", self, ("published", "frames"))
         self._table = PositionTable(positions, hub=True)
         self.socket = new_socket(context, zmq.XPUB)
@@ -141,6 +118,7 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
+        self._tap = tap
         self._ring = ring
         self._tend_ns = 0
         self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
@@ -163,50 +141,25 @@ class Publisher:
 
         `flags`: STALE where their source has fallen silent, see `FrameFlag`.
         """
-        count, before = len(records), self.frames
+        count = len(records)
         if not count:
             return 0
         layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
-        instruments = records["instrument_id"]
-        ids = instruments.tobytes()
-        if count == 1 or ids == ids[:4] * count:
-            self._send_frame(layout, ids[:4], records, count, flags)
-            return self.frames - before
-        found = dict.fromkeys(instruments.tolist())
-        for instrument in found:
-            part = records[instruments == instrument]
-            self._send_frame(layout, instrument.to_bytes(4, "little"), part, len(part), flags)
-        return self.frames - before
-
-    def _send_frame(self, layout: Layout, instrument: bytes, records: Records, count: int, flags: int) -> None:
-        if count * layout.record_size > self._most:
-            most = self._most // layout.record_size
-            for at in range(0, count, most):
-                part = records[at : at + most]
-                self._send_frame(layout, instrument, part, len(part), flags)
-            return
-        # The number of the stream in the order of its bytes: as good a key, and it need not be made a number.
-        stream = self._by_bytes[layout.kind].get(instrument) or self._begin(layout, instrument)
-        lasts, place = self._lasts, stream.place
-        last = lasts[place]
-        lasts[place] = last + count
-        header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock(), flags)
-        try:
-            frame = b"".join((header, records))  # type: ignore[arg-type]
-        except TypeError:  # they do not lie side by side
-            frame = header + records.tobytes()
-        if self._keep is not None:
-            self._keep(frame)
-        self._send(frame, NOBLOCK)
+        most = self._most // layout.record_size
+        if self._keep is None and self._tap is None:
+            frames = send(self._writer, self.socket, records, layout.kind, self._clock(), most, flags)
+        else:
+            made = self._writer.pack(records, layout.kind, self._clock(), most, flags)
+            for frame in made:
+                if self._keep is not None:
+                    self._keep(frame)
+                if self._tap is not None:
+                    self._tap(frame)
+                self._send(frame, NOBLOCK)
+            frames = len(made)
         self.published += count
-        self.frames += 1
-
-    def _begin(self, layout: Layout, instrument: bytes) -> _Stream:
-        number = int.from_bytes(instrument, "little")
-        self._lasts.extend((stream_id(layout.kind, number), 0))
-        stream = _Stream(layout, number, self.epoch, len(self._lasts) - 1)
-        self._by_bytes[layout.kind][instrument] = stream
-        return stream
+        self.frames += frames
+        return frames
 
     def poll(self, now_ns: int) -> int:
         """Take in subscriptions and send the heartbeat that is due; returns when to call again at the latest.
@@ -240,20 +193,22 @@ class Publisher:
             HEARTBEAT,
             1,
             LAST.size,
-            len(self._lasts) // 2,
+            len(self._writer),
             self.epoch,
             HEARTBEAT_STREAM,
             self.heartbeats,
-            self._clock(),
+            machine_ns(),
         )
-        frame = header + self._lasts.tobytes()
+        frame = header + self._writer.lasts()
+        if self._tap is not None:
+            self._tap(frame)
         if self._ring is not None and len(frame) <= self._ring.most:
             self._ring.write(frame)
         self._send(frame, NOBLOCK)
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""
-        return dict(zip(self._lasts[::2], self._lasts[1::2], strict=True))
+        return dict(self._rows().tolist())
 
     def close(self) -> None:
         """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
@@ -262,9 +217,12 @@ class Publisher:
             self._write()
             self.socket.close(linger=LINGER_MS)
 
+    def _rows(self) -> Rows:
+        return np.frombuffer(self._writer.lasts(), np.uint64).reshape(-1, 2)
+
     def _write(self) -> None:
         self._tally.write()
-        rows = np.frombuffer(self._lasts.tobytes(), np.uint64).reshape(-1, 2)
+        rows = self._rows()
         for stream, last in changed_rows(rows, self._written):
             self._table.put_stream(stream, last)
         self._written = rows

@@ -31,6 +31,7 @@ from typing import Any, Final
 
 from nautilus.bus.base import FrameFlag
 from nautilus.bus.requests import Answer, Operation, Request, Status, matches
+from nautilus.core.star_frames import StreamRow
 
 LIVE: Final = 0
 RECOVERING: Final = 1
@@ -53,8 +54,8 @@ Held = tuple[int, int, Any, int]
 _first = itemgetter(0)
 
 
-class StreamState:
-    """Where a reader stands in one stream.
+class StreamState(StreamRow):
+    """Where a reader stands in one stream; `stream`, `expected` and `delivered` lie in C, for a judge to see.
 
     Attributes
     ----------
@@ -67,9 +68,7 @@ class StreamState:
 
     __slots__ = (
         "conflated",
-        "delivered",
         "due_ns",
-        "expected",
         "folds",
         "heard",
         "held",
@@ -79,16 +78,15 @@ class StreamState:
         "since_ns",
         "snapshotted",
         "state",
-        "stream",
         "tries",
         "unknown",
     )
 
     def __init__(self, stream: int, joined: int, *, folds: bool = False) -> None:
-        self.stream = stream
-        self.joined = self.expected = joined
+        super().__init__(stream, joined)
+        self.joined = joined
         self.heard = joined - 1
-        self.delivered = self.conflated = self.snapshotted = self.lost = self.unknown = 0
+        self.conflated = self.snapshotted = self.lost = self.unknown = 0
         self.folds = folds
         self.state = LIVE
         self.held: list[Held] = []
@@ -153,6 +151,7 @@ class Recovery:
         self._joins: dict[int, list[Any]] = {}
         self._next: deque[Any] = deque()
         self._next_epoch = 0
+        self._floor = 0
         self._closing = self._end_known = False
         self._end = [0, 0, 0, 0]  # number, since, due, tries
         wanted = tuple(joins)
@@ -182,6 +181,16 @@ class Recovery:
 
     def on_next(self, item: Any, now_ns: int) -> None:
         """What was held back of a later epoch is to be taken now."""
+
+    def refuse_below(self, epoch: int) -> None:
+        """There is a hub of this epoch: what is live of an earlier one is not taken any more, whoever still sends it.
+
+        What is asked for of an earlier one is: its end has to be known.
+        """
+        self._floor = max(self._floor, epoch)
+        if self.epoch < self._floor:
+            for state in self.streams.values():
+                self.on_live(state, False)  # from here on each frame is looked at
 
     # What comes.
 

@@ -5,7 +5,6 @@ Frames are given to it by whoever has them; questions for the replayer lie in `r
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,20 +29,17 @@ from nautilus.bus.base import (
 from nautilus.bus.conflation import POLICIES, Policy, ReaderQueue, Waiting
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
 from nautilus.bus.recovery import COUNTED as SETTLED
-from nautilus.bus.recovery import JOINING, Recovery, StreamState
+from nautilus.bus.recovery import JOINING, NEVER, Recovery, StreamState
 from nautilus.bus.requests import parse_answer, whole_kind
 from nautilus.bus.snapshots import folds
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
+from nautilus.core.star_frames import FrameJudge
 from nautilus.model.records import Records
 from nautilus.model.topics import Topic
 
-# The header: magic to record size, count, epoch and stream, first sequence, flags.
-_PARTS = struct.Struct("<8x12sI16sQ8xQ")
-_LAYOUT = struct.Struct("<IHHI")
-_STREAM = struct.Struct("<QQ")
 COUNTED = (*SETTLED, "malformed")
-SNAPSHOT = int(FrameFlag.SNAPSHOT)
+SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 _NONE: set[int] = set()
 Batch = tuple[Topic, Records]
 
@@ -69,14 +65,12 @@ def flags_of_batch(batch: Batch) -> int:
 class Position(StreamState):
     """Where a reader stands in one stream, and what its records look like."""
 
-    __slots__ = ("dtype", "header", "key", "kind", "latest", "record_size", "topic", "version")
+    __slots__ = ("kind", "topic")
 
-    def __init__(self, layout: Layout, stream: int, joined: int, epoch: int) -> None:
+    def __init__(self, layout: Layout, stream: int, joined: int) -> None:
         super().__init__(stream, joined, folds=folds(layout.kind))
-        self.kind, self.topic, self.dtype, self.record_size, self.version = layout
-        self.header = _LAYOUT.pack(MAGIC, layout.kind, layout.version, layout.record_size)
-        self.key = _STREAM.pack(epoch, stream)
-        self.latest: Records | None = None
+        self.kind, self.topic = layout.kind, layout.topic
+        self.describe(layout.kind, layout.version, layout.dtype, layout.topic)
 
 
 class StarReader(Recovery):
@@ -109,14 +103,19 @@ class StarReader(Recovery):
         """Frames that were given to `feed`, by the way that they came."""
         self._clock, self._timer = clock, timer
         self._on_gap, self._on_epoch = on_gap, on_epoch
-        self._by_key: dict[bytes, Position] = {}
+        # Judges the next frames of streams in which nothing is missing.
+        self._direct = FrameJudge()
         self._out: list[Batch] = []
         self._told: Rows = NO_ROWS
         self._images = images and self.asks
         self._policy: Policy = policy
         self._capacity = capacity
         self._queue = ReaderQueue() if policy != "queue" else None
-        self._heartbeat_ns, self._beat_ns, self._beats = heartbeat_ns, 0, 0
+        self._heartbeat_ns, self._beats = heartbeat_ns, 0
+        # When the last heartbeat was sent, as far as can be told: when it came, less the time that it took beyond the
+        # quickest one. One that waited in a queue, as behind a partition, is as old as what came before it.
+        self._beat_ns = self._arrived_ns = self._sent_ns = 0
+        self._least_ns = NEVER
         # Instruments of each kind; None: all.
         self._filters: dict[int, set[int] | None] = {}
         self._tally = Tally(counters, "star", self, COUNTED)
@@ -180,39 +179,29 @@ class StarReader(Recovery):
     def feed(self, frame: bytes, via: str = "") -> None:
         """Take a frame that came by any other way; the next `drain` hands out what it brings."""
         self.fed[via] = self.fed.get(via, 0) + 1
-        if len(frame) < HEADER_BYTES:
-            self.malformed += 1
-        else:
-            self._take_apart(frame, self._timer(), asked=False)
+        self._take_other(frame, asked=False)
 
     def _judge(self, frames: Sequence[bytes], *, asked: bool = True) -> None:
         """Take frames in. asked: they came because they were subscribed to."""
-        out, unpack, known, frombuffer = self._out, _PARTS.unpack_from, self._by_key, np.frombuffer
+        direct, out = self._direct, self._out
+        before = direct.delivered
         for frame in frames:
-            if len(frame) < HEADER_BYTES:
-                self.malformed += 1
-                continue
-            layout, count, key, first, flags = unpack(frame)
-            position = known.get(key)
-            if (
-                position is None
-                or position.expected != first
-                or position.header != layout
-                or flags
-                or len(frame) != HEADER_BYTES + count * position.record_size
-            ):
-                # Anything but the next frame of a stream in which nothing is missing.
-                self._take_apart(frame, self._timer(), asked=asked)
-                continue
-            position.expected = first + count
-            position.delivered += count
-            self.delivered += count
-            records = position.latest = frombuffer(frame, position.dtype, count, HEADER_BYTES)
-            out.append((position.topic, records))
+            if not direct.take(frame, out):
+                self.delivered += direct.delivered - before
+                self._take_other(frame, asked=asked)
+                before = direct.delivered
+        self.delivered += direct.delivered - before
+
+    def _take_other(self, frame: bytes, *, asked: bool) -> None:
+        """Anything but the next frame of a stream in which nothing is missing."""
+        if len(frame) < HEADER_BYTES:
+            self.malformed += 1
+        else:
+            self._take_apart(frame, self._timer(), asked=asked)
 
     def _take_apart(self, frame: bytes, now_ns: int, *, asked: bool = True) -> None:
         """Judge a frame in full, and take in what it brings. asked: it came because it was subscribed to."""
-        _, magic, schema, version, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
+        _, magic, schema, version, size, count, epoch, stream, first, sent_ns = HEADER.unpack_from(frame)
         whole = magic == MAGIC and len(frame) == HEADER_BYTES + size * count
         if not whole or not 0 < first < MOST or not epoch < MOST:
             self.malformed += 1
@@ -224,10 +213,14 @@ class StarReader(Recovery):
             else:
                 self.take_answer(answer, now_ns)
             return
+        if epoch < self._floor and not flags_of(frame) & REPLAYED:
+            self.stale += 1
+            return
         if not self.admits(epoch, frame, now_ns):
             return
         if stream == HEARTBEAT_STREAM:
-            self._heartbeat(frame, schema, size, first, now_ns)
+            if self._heartbeat(frame, schema, size, first, now_ns):
+                self._beat(sent_ns, now_ns)
             return
         if not self.wants(stream):
             if asked:
@@ -238,14 +231,23 @@ class StarReader(Recovery):
         known = schema == layout.kind and version >= layout.version and size >= layout.record_size
         self.take(stream, first, count, frame if known else None, flags, now_ns)
 
-    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> None:
+    def _beat(self, sent_ns: int, now_ns: int) -> None:
+        took_ns = now_ns - sent_ns
+        if sent_ns < self._sent_ns:  # its clock was set back
+            self._least_ns = NEVER
+        # Clocks drift, so it may grow by a thousandth of the time that passes.
+        self._least_ns = min(took_ns, self._least_ns + (now_ns - self._arrived_ns) // 1_000)
+        self._arrived_ns, self._sent_ns = now_ns, sent_ns
+        self._beat_ns = now_ns - (took_ns - self._least_ns)
+
+    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> bool:
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
-            return
+            return False
         rows: Rows = np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2)
         if (rows[:, 1] >= MOST).any():
             self.malformed += 1
-            return
+            return False
         # A stream of which it says nothing new has had no frame since the last one.
         changed = [row for row in changed_rows(rows, self._told) if self.wants(row[0])]
         self.take_lasts(changed, now_ns)
@@ -254,24 +256,24 @@ class StarReader(Recovery):
         self._told = rows
         self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
-        self._beat_ns = now_ns
         self._beats += 1
         self._table.put("epoch", self.epoch)
+        return True
 
     # What becomes of it: see `Recovery`.
 
     def open_stream(self, stream: int, joined: int) -> StreamState | None:
         """Where it stands in a stream that begins."""
         layout = BY_KIND.get(stream >> 32)
-        return Position(layout, stream, joined, self.epoch) if layout is not None and self.wants(stream) else None
+        return Position(layout, stream, joined) if layout is not None and self.wants(stream) else None
 
     def on_live(self, state: StreamState, live: bool) -> None:
         """Frames of a stream in which nothing is missing take the short way."""
         assert isinstance(state, Position)
         if live and self._queue is None:
-            self._by_key[state.key] = state
+            self._direct.watch(state)
         else:
-            self._by_key.pop(state.key, None)
+            self._direct.ignore(state)
 
     def on_records(self, state: StreamState, payload: Any, skip: int, count: int, flags: int) -> None:
         """Records are next."""
@@ -312,7 +314,8 @@ class StarReader(Recovery):
         """A later life of the publisher begins."""
         self._table.clear()
         self._told = NO_ROWS
-        self._by_key.clear()
+        self._least_ns = NEVER
+        self._direct.enter(epoch)
         if before and self._on_epoch is not None:
             self._on_epoch(before, epoch)
 
@@ -378,7 +381,7 @@ class StarReader(Recovery):
         return {stream: joined for stream, (joined, _, _) in self.positions().items()}
 
     def is_stale(self, now_ns: int) -> bool:
-        """Whether the publisher has been silent for three heartbeats, by `timer`: what it said may be out of date."""
+        """Whether nothing sent within the last three heartbeats has come, by `timer`: all may be out of date."""
         return now_ns - self._beat_ns > 3 * self._heartbeat_ns
 
     def last_value(self, topic: Topic, instrument_id: int) -> Records | None:

@@ -30,10 +30,10 @@ from os import PathLike
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as BackendSocket
 
 from nautilus.bus.base import HEARTBEAT, checked_endpoints, layout_of, new_socket, topic_bytes
 from nautilus.bus.conflation import Policy
+from nautilus.bus.native_sockets import receive
 from nautilus.bus.recovery import NEVER
 from nautilus.bus.requests import EVERY, pack_request
 from nautilus.bus.ring import RingReader
@@ -43,8 +43,6 @@ from nautilus.core.counters import Counters
 from nautilus.model.topics import Topic
 
 NOBLOCK = int(zmq.NOBLOCK)
-EVENTS = int(zmq.EVENTS)
-POLLIN = int(zmq.POLLIN)
 TURN = 4096
 """Frames that a slow reader takes in at a time."""
 ATTACH_NS = 100_000_000
@@ -54,6 +52,9 @@ SILENT_BEATS = 3
 STEADY_BEATS = 3
 """Heartbeats that come through the ring before they are taken from there alone."""
 RING, ZMQ = "ring", "zmq"
+PULSE_MS, SILENCE_MS, CONNECT_MS = 25, 100, 100
+"""Over TCP with a replayer: between signs of life, how long none may come, and how long an attempt to connect takes.
+Without them the kernel waits twice as long each time, and after a silence of a second goes on half a second late."""
 
 
 class Subscriber(StarReader):
@@ -82,7 +83,7 @@ class Subscriber(StarReader):
     positions
         Table to keep `positions()` in, for others to compare (`nautilus.bus.positions`).
     replay
-        Endpoint of the replayer (`nautilus.bus.base.replay_endpoint`); None: there is none.
+        Endpoint of the replayer (`nautilus.bus.base.replay_endpoint`), or of that of each hub; None: there is none.
     images
         Begin each stream with an image of it; needs a replayer.
     ring
@@ -124,7 +125,7 @@ class Subscriber(StarReader):
         high_water: int = 10_000,
         counters: Counters | None = None,
         positions: Counters | None = None,
-        replay: str | None = None,
+        replay: str | Sequence[str] | None = None,
         images: bool = False,
         ring: str | PathLike[str] | None = None,
         on_way: Callable[[str, str, str], object] | None = None,
@@ -162,8 +163,6 @@ class Subscriber(StarReader):
         self.sockets = [self.socket]
         try:
             self.socket.setsockopt(zmq.RCVHWM, high_water)
-            self._recv = BackendSocket.recv.__get__(self.socket)
-            self._get = BackendSocket.get.__get__(self.socket)
             for topic in sorted(topics, key=lambda topic: layout_of(topic).kind):
                 self._take_up(topic, instruments)
             if ring is not None:
@@ -174,13 +173,16 @@ class Subscriber(StarReader):
             if self.way == ZMQ:
                 self._listen()
             for endpoint in checked_endpoints(endpoints or ()):
-                self.socket.connect(endpoint)
+                _dial(self.socket, endpoint, pulse=self.asks)
             if replay is not None:
                 self._replies = new_socket(context, zmq.DEALER)
                 self.sockets.append(self._replies)
                 self._replies.setsockopt(zmq.SNDHWM, 1_000)
-                for endpoint in checked_endpoints(replay):
-                    self._replies.connect(endpoint)
+                replayers = checked_endpoints(replay)
+                # Of several hubs one answers: what is asked of another one is asked again, but not of who is gone.
+                self._replies.setsockopt(zmq.IMMEDIATE, len(replayers) > 1)
+                for endpoint in replayers:
+                    _dial(self._replies, endpoint, pulse=True)
         except BaseException:
             for socket in self.sockets:
                 socket.close()
@@ -233,7 +235,7 @@ class Subscriber(StarReader):
             room = limit if self._queue is None else TURN
             if self._ring is not None:
                 self._take_ring(room)
-            self._judge(self._receive(room))
+            self._take_socket(room)
             if self.requests or self.waits:
                 self.poll(self._timer())
         if self._queue is not None:
@@ -269,22 +271,20 @@ class Subscriber(StarReader):
         if self._ring is not None:
             self._ring.close()
 
-    def _receive(self, limit: int) -> list[bytes]:
-        """Frames that wait in the socket."""
-        frames: list[bytes] = []
-        recv, append = self._recv, frames.append
-        self.touched.add(self.socket)
-        for number in range(limit):
-            # To ask whether there is more costs less than the exception that says there is not.
-            if number == 1 and not self._get(EVENTS) & POLLIN:
-                self.touched.discard(self.socket)
-                break
-            try:
-                append(recv(NOBLOCK))
-            except zmq.Again:
-                self.touched.discard(self.socket)
-                break
-        return frames
+    def _take_socket(self, limit: int) -> None:
+        """Take in what waits in the socket, at most so many frames."""
+        direct, socket, out = self._direct, self.socket, self._out
+        self.touched.add(socket)
+        while limit > 0:
+            before = direct.delivered
+            taken, other = receive(direct, socket, out, limit)
+            self.delivered += direct.delivered - before
+            limit -= taken + 1
+            if other is None:
+                if limit >= 0:
+                    self.touched.discard(socket)
+                return
+            self._take_other(other, asked=True)
 
     def _take_replies(self) -> None:
         socket = self._replies
@@ -355,6 +355,14 @@ def _prefix(stream: int) -> bytes:
     """What to subscribe to for a stream, or a whole kind."""
     kind, instrument = stream >> 32, stream & EVERY
     return bytes((kind,)) if instrument == EVERY else topic_bytes(kind, instrument)
+
+
+def _dial(socket: zmq.Socket[bytes], endpoint: str, *, pulse: bool) -> None:
+    if pulse and endpoint.startswith("tcp:"):
+        socket.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+    socket.connect(endpoint)
 
 
 __all__ = ["Batch", "Marked", "Subscriber", "flags_of_batch"]

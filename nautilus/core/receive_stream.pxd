@@ -7,7 +7,7 @@ from nautilus.core.mesh_wire cimport Answer
 
 cdef class ReceiveStream:
     cdef readonly uint64_t epoch, base, expected, handled
-    cdef public uint64_t missing
+    cdef uint64_t missing, ahead
     cdef readonly object skipped
     cdef readonly dict replies
     cdef public bint due

@@ -153,6 +153,16 @@ cdef class ReceiveStream:
         self.fresh = False
         return _SKIP
 
+    def ask(self, uint64_t sequence):
+        """Whether to ask for what is missing before this one: once, and again where something ahead comes again.
+
+        A sender that has heard nothing sends the same again: then the word was lost, and must not be the last one.
+        """
+        cdef bint asks = self.missing != self.expected or sequence <= self.ahead
+        self.missing = self.expected
+        self.ahead = sequence
+        return asks
+
     def finish(self, uint64_t sequence):
         """The handler of a delivered message has run; False where that was known, or nobody waits for it any more."""
         return bool(self.close_one(sequence))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from nautilus.bus import DeadLetter, PeerChange
+from nautilus.bus.failover import PathChange
 from nautilus.model.topics import Topic
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 
@@ -112,6 +113,12 @@ class BusLog:
             fields = {"peer": peer, "priority": priority, "high": high}
             level, text = (logging.WARNING, "is filling up") if high else (logging.INFO, "has emptied again")
             _LOGGER.log(level, "the queue of messages for %s %s", peer, text, extra={"fields": fields})
+
+    def on_star_path(self, change: PathChange) -> None:
+        """Market data take another path."""
+        fields = {"before": change.before, "after": change.after, "cause": change.cause}
+        level = logging.INFO if change.after in ("ring", "zmq") else logging.WARNING
+        _LOGGER.log(level, "market data come by %s: %s", change.after, change.cause, extra={"fields": fields})
 
     def on_star_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         """Records of the star are missing."""

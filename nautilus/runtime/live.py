@@ -24,6 +24,7 @@ import zmq
 
 from nautilus.bus import Mesh, Subscriber, make_context
 from nautilus.bus.routing import Processes
+from nautilus.bus.star_paths import StarPaths
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
@@ -38,7 +39,7 @@ from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
 from nautilus.runtime.outlook import Outlook
-from nautilus.runtime.paths import carriers_of
+from nautilus.runtime.paths import carriers_of, star_paths_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
@@ -130,6 +131,7 @@ class LiveHost:
         self.contexts: dict[str, LiveContext] = {}
         self.outlook = Outlook(self)
         self.subscriber: Subscriber | None = None
+        self.star_paths: StarPaths | None = None
         self.when_stopping: Callable[[], object] | None = None
         self.ended = False
         self._build = build
@@ -378,6 +380,11 @@ class LiveHost:
             if delivery is not deliveries[-1]:
                 messages.between()
 
+    def _on_star_paths(self) -> None:
+        assert self.star_paths is not None
+        self.star_paths.turn()
+        self._on_star()
+
     def _on_star(self) -> None:
         messages, subscriber = self.messages, self.subscriber
         assert subscriber is not None
@@ -434,6 +441,13 @@ class LiveHost:
         self.loop.set_group(subscriber.sockets, self._on_star, Rank.STAR, subscriber.touched)
         if subscriber.fileno() >= 0:
             self.loop.add_source(subscriber.fileno(), self._on_star, rank=Rank.STAR, arm=subscriber.arm)
+        paths = self.star_paths = star_paths_of(
+            self.plan, self.process, self._zmq, subscriber, self.counters, self._bus_log
+        )
+        if paths is not None:
+            self._undo.callback(paths.close)
+            for item in (paths.socket, *paths.descriptors()):
+                self.loop.add_source(item, self._on_star_paths, rank=Rank.STAR)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:

@@ -1,4 +1,7 @@
-"""The commands of the live platform as a user has them: processes of their own, a terminal, a real instance."""
+"""The commands of the live platform as a user has them: processes of their own, a terminal, a real instance.
+
+Length: one instance serves most of these tests; it takes longer to start than they do.
+"""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any
 
 from nautilus.core.clock import now_ns
+from perf.network import CLIENT, SERVER, Network
 from tests.kit.history import Epoch, read_all
 from tests.kit.history_process import PATIENCE_NS, Actor
-from tests.kit.network import CLIENT, SERVER, Network
 
 MS = 1_000_000
 

@@ -1,5 +1,7 @@
 """A process of a history: ``python -m tests.kit.history_process ROLE LOG SETTINGS``, and the side that starts it.
 
+ROLE is one of `ROLES`, or "module:Class" of another `Role`.
+
 It obeys lines on its standard input and answers each with a line. All know "quiet" (begin nothing new), "end" (end in
 order, once all is settled) and "jump NS" (its clock is set by so much, back too); a role may know more. When its
 standard input is closed it ends at once.
@@ -28,7 +30,7 @@ ROLES = {
     "reader": "tests.kit.history_star_roles:Reader",
     "mesh": "tests.kit.history_mesh_roles:MeshNode",
 }
-PATIENCE_NS = 240_000_000_000
+PATIENCE_NS = int(os.environ.get("NAUTILUS_PATIENCE", "240")) * 1_000_000_000
 """For what is to come about on a machine that does much else."""
 
 
@@ -79,7 +81,7 @@ def serve(role: str, path: Path, settings: Mapping[str, Any]) -> None:
     before = max((life.life.epoch for life in read(path)), default=0)
     epoch = max(now_ns(), before + 1)
     log.note(Life(role, epoch, now_ns()))
-    module, _, name = ROLES[role].partition(":")
+    module, _, name = ROLES.get(role, role).partition(":")
     own: Role = getattr(import_module(module), name)(settings, log, clock, epoch)
     pending, ending = b"", False
     try:
@@ -138,6 +140,12 @@ class Actor:
         self._process = subprocess.Popen(
             self._command(*words), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
+
+    @property
+    def pid(self) -> int:
+        """Of the present life."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def output(self) -> Any:

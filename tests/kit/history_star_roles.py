@@ -1,7 +1,8 @@
 """The hub of a history, and its readers.
 
-Each record carries what it is: the epoch in `bid_ticks`, its number in `update_id`, both in `ask_ticks`. So what a
-reader notes comes from the records alone, not from the frames around them.
+Each record carries what it is: the epoch in `venue_ns`, its number in `update_id` or `trade_id`, both together in a
+third field. So what a reader notes comes from the records alone, not from the frames around them. The deltas of a book
+go round `LEVELS` prices, so that its state at each number is known.
 """
 
 from __future__ import annotations
@@ -9,21 +10,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nautilus.bus import Publisher, Subscriber, make_context
+from nautilus.bus.backlog import FrameBuffer
+from nautilus.bus.base import FrameFlag
+from nautilus.bus.recovery import LIVE
+from nautilus.bus.replayer import Replayer
+from nautilus.bus.subscriber import Batch, flags_of_batch
 from nautilus.core.clock import now_ns
-from nautilus.core.types import QUOTE
+from nautilus.core.counters import Counters
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction
 from nautilus.model.records import Records
-from nautilus.model.topics import QUOTES, Topic
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, Topic
 from tests.kit.history import (
     Beat,
+    Conflated,
     Corrupt,
     Delivered,
     Entry,
     Gap,
+    Imaged,
     Joined,
     Known,
     Log,
@@ -36,30 +45,55 @@ from tests.kit.history_process import Clock, Role
 HEARTBEAT_NS = 20_000_000
 SERVE_NS = 5_000_000
 """Between questions for the last values."""
+LEVELS = 5
+SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 
 
-def quotes(epoch: int, instrument: int, first: int, count: int) -> Records:
-    """Quotes of an instrument, numbered from `first`."""
-    records = np.zeros(count, QUOTE)
+class Shape(NamedTuple):
+    """How records of one kind carry their number, and number and epoch together."""
+
+    topic: Topic
+    dtype: Any
+    number: str
+    both: str
+
+
+SHAPES = {
+    1: Shape(QUOTES, QUOTE, "update_id", "ask_ticks"),
+    2: Shape(TRADES, TRADE, "trade_id", "price_ticks"),
+    3: Shape(BOOK_DELTAS, BOOK_DELTA, "update_id", "quantity"),
+}
+KIND = {shape.topic: kind for kind, shape in SHAPES.items()}
+
+
+def records_of(kind: int, epoch: int, instrument: int, first: int, count: int) -> Records:
+    """Records of a stream, numbered from `first`."""
+    shape = SHAPES[kind]
+    records = np.zeros(count, shape.dtype)
     records["instrument_id"] = instrument
-    records["update_id"] = np.arange(first, first + count)
-    records["bid_ticks"] = epoch
-    records["ask_ticks"] = epoch ^ records["update_id"].astype(np.int64)
+    records[shape.number] = np.arange(first, first + count)
+    records["venue_ns"] = epoch
+    records[shape.both] = epoch ^ records[shape.number].astype(np.int64)
+    if kind == 3:
+        records["action"], records["side"] = BookAction.SET, 1
+        records["price_ticks"] = 100 + records[shape.number].astype(np.int64) % LEVELS
     return records
 
 
 class Hub(Role):
-    """Publishes frames of random sizes on some streams, in bursts.
+    """Publishes frames of random sizes on streams of three kinds, in bursts, and sends again what readers ask for.
 
-    Settings: `endpoints`, `instruments`, `burst` (frames a turn at most), `high_water`, `seed`.
+    Settings: `endpoints`, `replay` (endpoint), `instruments`, `burst` (frames a turn at most), `high_water`, `frames`
+    (kept to be sent again), `table` (file of its counters, which outlives it), `seed`.
     """
 
     def __init__(self, settings: Mapping[str, Any], log: Log, clock: Clock, epoch: int) -> None:
         super().__init__(settings, log, clock, epoch)
         self._random = Random(f"{settings['seed']} {epoch}")
-        self._next = dict.fromkeys(range(1, settings["instruments"] + 1), 1)
+        self._next = {(kind, each): 1 for kind in SHAPES for each in range(1, settings["instruments"] + 1)}
         self._beats = 0
         self._context = make_context()
+        buffer = FrameBuffer(settings["frames"])
         self._publisher = Publisher(
             self._context,
             settings["endpoints"],
@@ -67,10 +101,20 @@ class Hub(Role):
             clock=clock,
             heartbeat_ns=HEARTBEAT_NS,
             high_water=settings["high_water"],
+            positions=Counters(1024, settings["table"]),
+            buffer=buffer,
+        )
+        self._replayer = Replayer(
+            self._context,
+            settings["replay"],
+            epoch=epoch,
+            clock=clock,
+            frames=buffer,
+            earlier=[self._publisher.earlier],
         )
 
     def sockets(self) -> Iterable[Any]:
-        return (self._publisher.socket,)
+        return (self._publisher.socket, self._replayer.socket)
 
     def turn(self) -> None:
         publisher = self._publisher
@@ -78,17 +122,20 @@ class Hub(Role):
         if publisher.heartbeats != self._beats:
             self._beats = publisher.heartbeats
             self.log.note(Beat(self._beats))
+        for _ in range(20):
+            if not self._replayer.poll():
+                break
         if not self.quiet:
             for _ in range(self._random.randrange(self.settings["burst"] + 1)):
                 self._publish()
 
     def _publish(self) -> None:
-        instrument = self._random.choice(list(self._next))
-        first = self._next[instrument]
-        last = self._next[instrument] = first + self._random.choice((1, 1, 2, 7, 64))
-        stream = 1 << 32 | instrument
+        kind, instrument = self._random.choice(list(self._next))
+        first = self._next[kind, instrument]
+        last = self._next[kind, instrument] = first + self._random.choice((1, 1, 2, 7, 64))
+        stream = kind << 32 | instrument
         self.log.note(Publishing(stream, first, last - 1))
-        self._publisher.publish(quotes(self.epoch, instrument, first, last - first))
+        self._publisher.publish(records_of(kind, self.epoch, instrument, first, last - first))
         self.log.note(Published(stream, last - 1, now_ns()))
 
     def obey(self, word: str, argument: str) -> str:
@@ -99,6 +146,7 @@ class Hub(Role):
         return True
 
     def close(self) -> None:
+        self._replayer.close()
         self._publisher.close()
         self._context.destroy(linger=0)
 
@@ -106,103 +154,142 @@ class Hub(Role):
 class Reader(Role):
     """Reads, notes what it is given, and serves last values.
 
-    Settings: `endpoint`, `instruments` (None: all), `high_water`. The order "until" names the state of the hub to which
-    it reads before it ends.
+    Settings: `endpoint`, `high_water`; `replay` (endpoint), `images`, `instruments` (None: all), `policy` and
+    `capacity`, `every` (turns between looks: a slow reader). The order "until" names the state of the hub to which it
+    reads before it ends.
     """
 
     def __init__(self, settings: Mapping[str, Any], log: Log, clock: Clock, epoch: int) -> None:
         super().__init__(settings, log, clock, epoch)
         self._until: tuple[int, dict[int, int]] = (0, {})
+        self._turns = 0
         self._gaps: list[Gap] = []
-        self._joined: set[tuple[int, int]] = set()
+        self._cursors: dict[tuple[int, int], int] = {}
+        self._conflated = 0
         self._values: dict[int, tuple[int, int]] = {}
+        self._books: dict[int, dict[int, int]] = {}
         self._heard = (0, 0)
         self._served_ns = 0
+        self._policy = settings.get("policy", "queue")
         self._context = make_context()
         self._subscriber = Subscriber(
             self._context,
             settings["endpoint"],
-            [QUOTES],
+            [QUOTES] if self._policy == "conflate" else [QUOTES, TRADES, BOOK_DELTAS],
             clock=clock,
             instruments=settings.get("instruments"),
             high_water=settings["high_water"],
             on_gap=self._on_gap,
+            replay=settings.get("replay"),
+            images=settings.get("images", False),
+            policy=self._policy,
+            capacity=settings.get("capacity", 65_536),
+            heartbeat_ns=HEARTBEAT_NS,
         )
 
     def _on_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         self._gaps.append(Gap(self._subscriber.epoch, stream, first, last))
 
     def sockets(self) -> Iterable[Any]:
-        return (self._subscriber.socket,)
+        return self._subscriber.sockets
 
     def turn(self) -> None:
-        self._take(self._subscriber.drain())
-        heard = (self._subscriber.epoch, self._subscriber.heartbeats)
+        subscriber = self._subscriber
+        self._turns += 1
+        if self._turns % self.settings.get("every", 1) == 0:
+            self._take(subscriber.drain())
+        heard = (subscriber.epoch, subscriber.heartbeats)
         if heard != self._heard:
             self._heard = heard
-            positions = self._subscriber.positions()
-            self.log.note(Known(*heard, tuple((stream, known) for stream, (_, _, known) in positions.items())))
+            lasts = {stream: max(state.heard, state.settled) for stream, state in subscriber.streams.items()}
+            self.log.note(Known(*heard, tuple(lasts.items())))
         now = now_ns()
         if now - self._served_ns >= SERVE_NS:
             self._served_ns = now
-            self._serve()
+            self._serve(now)
 
-    def _take(self, drained: list[tuple[Topic, Records]]) -> None:
+    def _take(self, drained: list[Batch]) -> None:
         """Note what was handed out, each gap before the records that showed it."""
-        notes: list[Gap | Delivered] = []
+        notes: list[Entry] = []
         gaps, self._gaps = self._gaps, []
-        for topic, records in drained:
-            found = self._read(topic, records)
+        for batch in drained:
+            found = self._read(batch)
+            first = found.last if isinstance(found, Imaged) else found.first
             for gap in [gap for gap in gaps if (gap.epoch, gap.stream) == (found.epoch, found.stream)]:
-                if gap.last < found.first:
-                    notes.append(gap)
+                if gap.last <= first:
+                    self._add(notes, gap)
                     gaps.remove(gap)
-            notes.append(found)
+            self._add(notes, found)
             self._values[found.stream] = (found.epoch, found.last)
-        entries: list[Entry] = []
-        for each in (*notes, *gaps):
-            if (each.epoch, each.stream) not in self._joined:
-                self._joined.add((each.epoch, each.stream))
-                entries.append(Joined(each.epoch, each.stream, self._first(each)))
-            entries.append(each)
+        for gap in gaps:
+            self._add(notes, gap)
         for stream, first in self._subscriber.joined.items():
-            if (self._subscriber.epoch, stream) not in self._joined:
-                self._joined.add((self._subscriber.epoch, stream))
-                entries.append(Joined(self._subscriber.epoch, stream, first))
-        if entries:
-            self.log.note(*entries)
+            if self._cursors.setdefault((self._subscriber.epoch, stream), 0) == 0:
+                self._cursors[self._subscriber.epoch, stream] = first
+                notes.append(Joined(self._subscriber.epoch, stream, first))
+        if notes:
+            self.log.note(*notes)
 
-    def _first(self, entry: Gap | Delivered) -> int:
-        """Where the stream was joined: as the subscriber says, or where its epoch is over by now, with the entry."""
-        if entry.epoch == self._subscriber.epoch:
-            return self._subscriber.joined[entry.stream]
-        return entry.first
+    def _add(self, notes: list[Entry], entry: Gap | Delivered | Imaged) -> None:
+        """An entry, behind what must stand before it."""
+        place = (entry.epoch, entry.stream)
+        first = entry.last + 1 if isinstance(entry, Imaged) else entry.first
+        if not self._cursors.get(place):
+            # Where the epoch of a stream is over by now, the subscriber does not know where it was joined.
+            own = self._subscriber.joined if entry.epoch == self._subscriber.epoch else {}
+            self._cursors[place] = own.get(entry.stream, first)
+            notes.append(Joined(*place, self._cursors[place]))
+        if self._policy == "conflate" and isinstance(entry, Delivered) and entry.first > self._cursors[place]:
+            self._conflated += entry.first - self._cursors[place]
+            notes.append(Conflated(*place, self._cursors[place], entry.first - 1))
+        notes.append(entry)
+        self._cursors[place] = max(self._cursors[place], entry.last + 1)
 
-    def _read(self, topic: Topic, records: Records) -> Delivered:
-        numbers = records["update_id"].astype(np.int64)
-        epoch, instrument = int(records["bid_ticks"][0]), int(records["instrument_id"][0])
+    def _read(self, batch: Batch) -> Delivered | Imaged:
+        """Judge the content of a batch."""
+        topic, records = batch
+        flags, kind = flags_of_batch(batch), KIND[topic]
+        shape = SHAPES[kind]
+        # An image of a book begins with what clears it.
+        told = records[records["action"] != BookAction.CLEAR] if kind == 3 else records
+        epoch, instrument = int(told["venue_ns"][0]), int(told["instrument_id"][0])
+        numbers = told[shape.number].astype(np.int64)
+        stream = kind << 32 | instrument
         whole = (
-            topic is QUOTES
-            and (np.diff(numbers) == 1).all()
-            and (records["bid_ticks"] == epoch).all()
-            and (records["ask_ticks"] == epoch ^ numbers).all()
+            (told["venue_ns"] == epoch).all()
+            and (told[shape.both] == epoch ^ numbers).all()
             and (records["instrument_id"] == instrument).all()
         )
-        if not whole:
-            self.log.note(Corrupt(str(records)))
-        return Delivered(epoch, 1 << 32 | instrument, int(numbers[0]), int(numbers[-1]), now_ns())
+        image = bool(flags & SNAPSHOT)
+        if not whole or (not image and not (np.diff(numbers) == 1).all()):
+            self.log.note(Corrupt(f"{flags} {records}"))
+        last = batch.sequence if image else int(numbers[-1])  # type: ignore[attr-defined]
+        if kind == 3:
+            self._keep_book(stream, epoch, told, numbers, last, image=image)
+        if image:
+            return Imaged(epoch, stream, last)
+        return Delivered(epoch, stream, int(numbers[0]), last, now_ns(), "replay" if flags & REPLAYED else "zmq")
 
-    def _serve(self) -> None:
-        now = now_ns()
+    def _keep_book(self, stream: int, epoch: int, records: Records, numbers: Any, last: int, *, image: bool) -> None:
+        """The level of each price is of the newest delta for it that there was, whatever came when."""
+        book = self._books.setdefault(stream, {})
+        if image or self._values.get(stream) != (epoch, numbers[0] - 1):
+            book.clear()  # what is not of the image, or from before a gap, says nothing
+        book.update(zip(records["price_ticks"].tolist(), numbers.tolist(), strict=True))
+        for price, number in book.items():
+            wanted = last - (last - (price - 100)) % LEVELS
+            if number != wanted:
+                self.log.note(Corrupt(f"level {price} of {stream:x} is of {number}, not of {wanted}, at {last}"))
+
+    def _serve(self, now: int) -> None:
+        """What is served is marked where all may be out of date, or something of the stream is known to be missing."""
         subscriber = self._subscriber
-        # A clock that was set back says nothing of how long it is ago.
-        silent = not 0 <= self.clock() - subscriber.last_heartbeat_ns <= 3 * HEARTBEAT_NS
-        positions = subscriber.positions()
+        silent = subscriber.is_stale(now)
         served = []
         for stream, (epoch, sequence) in self._values.items():
-            known = positions.get(stream, (0, 0, 0))[2]
-            stale = silent or epoch != subscriber.epoch or known > sequence
-            served.append(Served(epoch, stream, sequence, now, stale))
+            state = subscriber.streams.get(stream)
+            live = epoch == subscriber.epoch and state is not None and state.state == LIVE
+            served.append(Served(epoch, stream, sequence, now, silent or not live or state.settled > sequence))
         if served:
             self.log.note(*served)
 
@@ -216,16 +303,21 @@ class Reader(Role):
         epoch, lasts = self._until
         subscriber = self._subscriber
         positions = subscriber.positions()
-        wanted = self.settings.get("instruments")
         return subscriber.epoch == epoch and all(
-            positions.get(stream, (0, 0, 0))[2] >= last
+            self._cursors.get((epoch, stream), 0) > last and positions[stream][2] >= last
             for stream, last in lasts.items()
-            if wanted is None or stream & 0xFFFFFFFF in wanted
+            if subscriber.wants(stream)
         )
 
     def close(self) -> None:
-        delivered = sum(count for _, count, _ in self._subscriber.positions().values())
-        if delivered > self._subscriber.delivered:
-            self.log.note(Corrupt("more records in positions than were delivered"))
-        self._subscriber.close()
+        subscriber = self._subscriber
+        for stream, state in subscriber.streams.items():
+            settled = state.delivered + state.conflated + state.snapshotted + state.lost + state.unknown
+            if state.settled != state.joined - 1 + settled:
+                self.log.note(
+                    Corrupt(f"accounts of {stream:x}: {state.settled} settled, {state.joined} joined, {settled}")
+                )
+        if self._conflated != subscriber.conflated:
+            self.log.note(Corrupt(f"{self._conflated} records were conflated, {subscriber.conflated} counted"))
+        subscriber.close()
         self._context.destroy(linger=0)

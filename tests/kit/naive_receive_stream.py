@@ -37,6 +37,7 @@ class NaiveReceiveStream:
         "_fresh",
         "_open",
         "_sweep_at",
+        "ahead",
         "base",
         "epoch",
         "expected",
@@ -49,7 +50,7 @@ class NaiveReceiveStream:
     def __init__(self) -> None:
         self.epoch = self.base = self.expected = self.handled = 0
         self.skipped: tuple[int, int] | None = None
-        self.missing = 0
+        self.missing = self.ahead = 0
         self.replies: dict[int, Answer] = {}
         # Delivered and not handled, in order; all others before `expected` are done with.
         self._open: dict[int, None] = {}
@@ -107,6 +108,12 @@ class NaiveReceiveStream:
         self._pass_over(last)
         self._fresh = False
         return SKIP
+
+    def ask(self, sequence: int) -> bool:
+        """Whether to ask for what is missing before this one: once, and again where something ahead comes again."""
+        asks = self.missing != self.expected or sequence <= self.ahead
+        self.missing, self.ahead = self.expected, sequence
+        return asks
 
     def finish(self, sequence: int) -> bool:
         """The handler of a delivered message has run; False where that was known, or nobody waits for it any more."""

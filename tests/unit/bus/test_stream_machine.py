@@ -248,8 +248,7 @@ class StreamMachine(RuleBasedStateMachine):
                 assert envelope.sequence not in self.passed
                 entry.delivered.append(self.life)
         elif verdict is AHEAD:
-            if stream.missing != stream.expected:
-                stream.missing = stream.expected
+            if stream.ask(envelope.sequence):
                 self.answer(Answer(RESEND, 0, stream.epoch, self.life, 4, 0, 0))
         elif verdict is DUPLICATE and envelope.sequence in stream.replies:
             self.answer(stream.replies[envelope.sequence])
