@@ -80,7 +80,7 @@ class Engines:
         self.server = HttpServer(apps, self.counters, config)
         self.server.start()
 
-    def ask(self, engine, message):
+    def ask(self, engine, message, trace=0):
         answer: concurrent.futures.Future = concurrent.futures.Future()
         self._waiting.put((engine, message, answer))
         return answer
