@@ -27,6 +27,7 @@ from nautilus.bus.liveness import PeerChange
 from nautilus.bus.native_sockets import NATIVE
 from nautilus.bus.node import MeshError, Node
 from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
+from nautilus.bus.pressure import FULL, Pressure, PressureGauge
 from nautilus.core.counters import Counters
 from nautilus.core.mesh_node import FULL_NS, MOST_FRAME_BYTES, PUMP_LIMIT
 from nautilus.core.mesh_wire import pack, unpack_answers
@@ -35,6 +36,8 @@ from nautilus.model.enums import Priority
 
 REQUEST = MessageKind.REQUEST
 NEVER = 1 << 62
+ANEW_NS = (10_000_000, 100_000_000)
+"""After a change of path: requests whose reply may have gone the way before are asked about again."""
 LOOK_NS = 10_000_000
 """Until it is looked again which paths are usable, where the best one is not taken."""
 
@@ -68,6 +71,8 @@ class Outbox(Node):
         self._fallbacks = tuple(fallbacks)
         self.paths: dict[str, Failover] = {}
         """Which path is taken to each peer that was dialled; none here where there are no other carriers."""
+        self._anew: dict[str, list[int]] = {}
+        """When requests to a peer are asked about again, after another path was taken to it."""
         self._new_failover = partial(
             Failover,
             paths=(SOCKETS, *(carrier.name for carrier in self._fallbacks), LOCAL),
@@ -93,6 +98,9 @@ class Outbox(Node):
             self.touched,
             counters,
         )
+        self.on_pressure: Callable[[str, int, bool], None] | None = None
+        """Called with (peer, priority, high) when a stream goes over a mark: see `pressure`."""
+        self._pressure = PressureGauge(pending_limit, lambda *change: self._tell(self.on_pressure, *change), counters)
         # (peer, priority) -> its stream and the dealer it goes over
         self._out: dict[tuple[str, int], tuple[SendStream, Dealer]] = {}
         self._dealers: dict[tuple[str, str], Dealer] = {}
@@ -140,6 +148,7 @@ class Outbox(Node):
         self._watched.remove(process)
         if self._ring is not None:
             self._ring.forget(process)
+        self._pressure.forget(process)
         self.paths.pop(process, None)
         self._list_sockets()
 
@@ -277,6 +286,7 @@ class Outbox(Node):
         if self._ring is not None:
             self._ring.tend()
         self._watched_sent = self.sent
+        self._pressure.look(self._out, now_ns)
 
     def divert(self, process: str, past: bool) -> None:
         """Let what is pending for a peer go past ZeroMQ, over the other carriers, whether that reaches it or not."""
@@ -294,22 +304,39 @@ class Outbox(Node):
         for carrier in self._fallbacks:
             usable = carrier.usable(peer)
             paths.report(carrier.name, usable, now_ns, "" if usable else getattr(carrier, "cause", ""))
+        anew = self._anew.get(peer)
+        if anew and anew[0] <= now_ns:
+            # What the receiver had begun when the way before broke: its reply went that way.
+            anew.pop(0)
+            for dealer in dealers:
+                for stream in dealer.streams.values():
+                    if stream.requests:
+                        self._go_back(dealer, stream)
         change = paths.step(now_ns)
         if change is not None:
             for dealer in dealers:
                 dealer.diverted = paths.degraded
                 (self._divert if dealer.diverted else self._return)(dealer, now_ns)
+            anew = self._anew[peer] = [now_ns + each_ns for each_ns in ANEW_NS]
             self._tell(self.on_path, peer, change.before, change.after, change.cause)
-        return min(paths.due_ns, now_ns + LOOK_NS) if paths.degraded else paths.due_ns
+        due_ns = min(paths.due_ns, anew[0]) if anew else paths.due_ns
+        return min(due_ns, now_ns + LOOK_NS) if paths.degraded else due_ns
+
+    def _go_back(self, dealer: Dealer, stream: SendStream) -> None:
+        """Another way to the receiver is open: send what has not arrived, and ask about what has."""
+        self._send_again(dealer, stream, stream.resume)
+        if stream.requests:
+            # Replies were lost with the way before; as long as others come, no retry would be due for them.
+            self._send_again(dealer, stream, stream.resume)
 
     def _divert(self, dealer: Dealer, now_ns: int) -> None:
         for stream in dealer.streams.values():
-            self._send_again(dealer, stream, stream.resume)
+            self._go_back(dealer, stream)
         self._pump_past(dealer, now_ns)
 
     def _return(self, dealer: Dealer, now_ns: int) -> None:
         for stream in dealer.streams.values():
-            self._send_again(dealer, stream, stream.resume)
+            self._go_back(dealer, stream)
         self._pump(dealer, now_ns)
         self._due_ns = 0
 
@@ -425,6 +452,29 @@ class Outbox(Node):
         for (peer, _), (stream, _) in self._out.items():
             pending[peer] += stream.live
         return self._watched.states(pending)
+
+    def pressure(self, process: str, priority: int) -> Pressure:
+        """How full the stream to a peer is."""
+        stream, _ = self._out.get((process, priority), (None, None))
+        return self._pressure.of((process, priority), stream, self._clock())
+
+    def pressures(self) -> dict[tuple[str, int], Pressure]:
+        """{(peer, priority): how full the stream is} of those that hold anything."""
+        now_ns = self._clock()
+        return {key: self._pressure.of(key, stream, now_ns) for key, (stream, _) in self._out.items() if stream.live}
+
+    def is_pressed(self, process: str, priority: int) -> bool:
+        """Whether the stream to a peer is above its high mark."""
+        found = self._out.get((process, priority))
+        return found is not None and found[0].live >= self._pressure.high
+
+    def try_post(self, process: str, *, priority: int = Priority.NORMAL, **message: Any) -> int:
+        """As `post`, but where the stream has no room: then FULL (0), and nothing is cut or sent."""
+        found = self._out.get((process, priority))
+        if found is not None and found[0].live >= self._pending_limit:
+            self._pressure.full += 1
+            return FULL
+        return self.post(process, priority=priority, **message)
 
     def pending(self) -> int:
         """Messages held: not acknowledged, or requests without an answer."""
