@@ -22,6 +22,7 @@ from nautilus.bus.envelope import (
     error_payload,
 )
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Router
+from nautilus.bus.native_sockets import NATIVE
 from nautilus.bus.node import LateError, ReplyDroppedError
 from nautilus.bus.peers import BEAT_BYTES, beat_answer
 from nautilus.bus.permissions import FORBIDDEN, ForbiddenError, Permissions
@@ -53,7 +54,7 @@ class Inbox(Answers):
         most = len(out) + limit
         self.touched.add(router.socket)
         for _ in range(limit):
-            found = self.read(router.socket, router.inbound, out, most - len(out)) if self.native else _read(router)
+            found = self.read(router.socket, router.inbound, out, most - len(out)) if NATIVE else _read(router)
             if found is None:
                 return
             if isinstance(found, bool):
@@ -175,6 +176,8 @@ class Inbox(Answers):
             return None
         lane = URGENT if router is self._routers[URGENT] else NORMAL
         peer = self._peers_in.setdefault(identity, Contact(identity, name))
+        if self._ring is not None:
+            self._ring.follow(name)
         sources = router.inbound[identity] = {
             priority: Inbound(router, peer, priority) for priority in PRIORITIES if LANE_OF[priority] == lane
         }

@@ -44,6 +44,7 @@ from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
 from nautilus.bus.permissions import Permissions
 from nautilus.bus.tally import Tally
+from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.counters import Counters
 from nautilus.core.mesh_wire import head_of
 
@@ -111,6 +112,9 @@ class Mesh(Outbox, Inbox):
         waiting that may.
     permissions
         Who may send what; None: everybody everything.
+    urgent_ring
+        Takes the messages of the urgent lane through shared memory too (`nautilus.bus.urgent_ring`); the mesh closes
+        it.
     on_gap
         Called with (peer, priority, first, last): the peer gave these messages up, they will not come.
     on_peer
@@ -162,6 +166,7 @@ class Mesh(Outbox, Inbox):
         return_after_ns: int = UP_NS,
         withhold_ns: int = 500_000_000,
         permissions: Permissions | None = None,
+        urgent_ring: UrgentRing | None = None,
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
         on_standing: Callable[[PeerChange], None] | None = None,
@@ -171,6 +176,8 @@ class Mesh(Outbox, Inbox):
         on_dead_letters: Callable[[list[DeadLetter]], None] | None = None,
     ) -> None:
         super().__init__(context, process, epoch, clock)
+        self._ring = urgent_ring
+        self.native = self.native and urgent_ring is None  # then `_pump` decides
         self._tally = Tally(counters, "mesh", self, COUNTED)
         self._open_outbox(
             endpoint,
@@ -235,6 +242,8 @@ class Mesh(Outbox, Inbox):
         out: list[Delivery] = []
         if self._waiting:
             self._pump_waiting()
+        if self._ring is not None:
+            self._read_ring(self._ring, out)
         lane = URGENT if urgent else ALL
         if ready is None:
             ready = [socket for socket, _ in zmq_poll(self._items[lane], 0)]
@@ -264,6 +273,29 @@ class Mesh(Outbox, Inbox):
         if self._answers_due and not self._batch:
             self._send_answers()
         return out
+
+    def glance(self) -> list[Delivery]:
+        """Urgent messages that came through shared memory, and nothing else; each is to be given to `done`.
+
+        It costs next to nothing where there are none: for between two handlers, and for a thread that spins.
+        """
+        out: list[Delivery] = []
+        if self._ring is not None:
+            self._read_ring(self._ring, out)
+            if out:
+                self._batch += len(out)
+                if self._permissions is not None:
+                    out = self._permitted(out)
+        return out
+
+    def _read_ring(self, ring: UrgentRing, out: list[Delivery]) -> None:
+        """Take in what came through the rings of peers; the copies over ZeroMQ are dropped when they come."""
+        router = self._routers[URGENT]
+        for name, frame in ring.drain():
+            identity = name.encode()
+            sources = router.inbound.get(identity) or self._admit(router, identity, name)
+            if sources is not None:
+                self._take_envelopes(sources, frame, None, out)
 
     def _read_carrier(self, carrier: Carrier, out: list[Delivery], limit: int) -> None:
         """Take in what came over another carrier than the sockets: envelopes, and answers to own ones."""

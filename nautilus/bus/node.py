@@ -10,6 +10,7 @@ import zmq
 
 from nautilus.bus.envelope import DeadLetter, Delivery, Envelope
 from nautilus.bus.native_sockets import NATIVE
+from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.mesh_node import MeshNode
 from nautilus.model.errors import BusError
 
@@ -47,6 +48,7 @@ class Node(MeshNode):
         # say nothing of what waits there: they were sent to, which takes in what had come, or read and perhaps not
         # emptied.
         self.native = NATIVE
+        self._ring: UrgentRing | None = None
         self.on_dead_letters: Callable[[list[DeadLetter]], None] | None = None
         self._context = context
         self._clock = clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from nautilus.bus.failover import LOCAL, Failover
 from nautilus.bus.failover import ZMQ as SOCKETS
 from nautilus.bus.lanes import NOBLOCK, Dealer
 from nautilus.bus.liveness import PeerChange
+from nautilus.bus.native_sockets import NATIVE
 from nautilus.bus.node import MeshError, Node
 from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
 from nautilus.bus.pressure import FULL, Pressure, PressureGauge
@@ -121,6 +122,13 @@ class Outbox(Node):
             return MeshError(f"a message of kind {kind.name}", where="post", expected="COMMAND, EVENT or REQUEST")
         return MeshError(str(error), where="post", expected="what has room in a frame")
 
+    def post_all(self, processes: Iterable[str], **message: Any) -> dict[str, int]:
+        """Send one message, encoded once, to several processes, as `post` does: {process: id}.
+
+        Each has it in a stream of its own, so one that is slow or gone keeps no other one waiting.
+        """
+        return {process: self.post(process, **message) for process in processes}
+
     def dial(self, process: str, priority: int = Priority.NORMAL) -> None:
         """Connect to a peer before there is a message for it, so that its state is known."""
         if (process, priority) not in self._out:
@@ -143,6 +151,8 @@ class Outbox(Node):
             self.generation += 1
         self._ways.pop(process, None)
         self._watched.remove(process)
+        if self._ring is not None:
+            self._ring.forget(process)
         self._pressure.forget(process)
         self.paths.pop(process, None)
         self._list_sockets()
@@ -160,6 +170,8 @@ class Outbox(Node):
             self._dealers[process, lane] = dealer
             self._in_lane[lane].append(dealer)
             self._watched.add(dealer, self._endpoint(process, lane), now_ns)
+            if self._ring is not None:
+                self._ring.follow(process)
             if self._fallbacks:
                 paths = self.paths.setdefault(process, self._new_failover("mesh", process, now_ns=now_ns))
                 dealer.diverted = paths.degraded
@@ -173,7 +185,8 @@ class Outbox(Node):
 
     def _pump(self, dealer: Dealer, now_ns: int) -> None:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
-        if self.native:
+        ring = self._ring if dealer.urgent else None
+        if NATIVE and ring is None:
             self.pump(dealer, now_ns)
             return
         send, left = dealer.send, PUMP_LIMIT
@@ -187,6 +200,8 @@ class Outbox(Node):
                 left -= 1
                 frame = stream.frame(MOST_FRAME_BYTES)
                 assert frame is not None
+                if ring is not None:
+                    ring.write(dealer.peer, frame)
                 try:
                     send(frame, NOBLOCK)
                 except zmq.Again:
@@ -273,6 +288,8 @@ class Outbox(Node):
         for peer, paths in self.paths.items():
             watch_ns = min(watch_ns, self._choose(peer, paths, now_ns))
         self._watch_ns = min(watch_ns, self._watched.look(now_ns))
+        if self._ring is not None:
+            self._ring.tend()
         self._watched_sent = self.sent
         self._pressure.look(self._out, now_ns)
 
@@ -476,6 +493,8 @@ class Outbox(Node):
         self._watched.close()
         for carrier in self._fallbacks:
             carrier.close()
+        if self._ring is not None:
+            self._ring.close()
         self._out.clear()
         self._ways.clear()
         self._dealers.clear()
