@@ -67,16 +67,19 @@ class Outlook:
             *_filling(host.mesh.pressures()),
             *(warning for look in self.also for warning in look()),
         )
-        self.bus = {"peers": {name: _peer(peer) for name, peer in sorted(peers.items())}}
+        pressures: dict[str, dict[str, Any]] = {}
         for (name, priority), found in host.mesh.pressures().items():
-            self.bus["peers"][name].setdefault("pressure", {})[Priority(priority).name.lower()] = {
+            pressures.setdefault(name, {})[Priority(priority).name.lower()] = {
                 "pending": found.pending,
                 "limit": found.limit,
                 "oldest_ms": found.oldest_ns // 1_000_000,
                 "high": found.high,
             }
-        self.bus["paths"] = {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())}
-        self.bus["star"] = {name: shown(paths) for name, paths in star.items()}
+        self.bus = {
+            "peers": {name: _peer(peer, pressures.get(name, {})) for name, peer in sorted(peers.items())},
+            "paths": {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())},
+            "star": {name: shown(paths) for name, paths in star.items()},
+        }
         self._paths.write(host.mesh.paths, star)
         for look in self.looks:
             look()
@@ -129,11 +132,12 @@ def _filling(pressures: Mapping[tuple[str, int], Pressure]) -> Iterator[str]:
             yield f"{queue} is filling up: {found.pending:,} of {found.limit:,}"
 
 
-def _peer(peer: PeerState) -> dict[str, Any]:
+def _peer(peer: PeerState, pressure: dict[str, Any]) -> dict[str, Any]:
     return {
         "up": peer.up,
         "standing": peer.standing.lower(),
         "cause": peer.cause,
         "since_ns": peer.standing_ns,
         "pending": peer.pending,
+        "pressure": pressure,
     }
