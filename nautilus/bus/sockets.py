@@ -107,6 +107,8 @@ class BusSocket(zmq.Socket[bytes]):
     security: Security | None = None
     bound: list[str]
     """TCP endpoints that it is bound to with CURVE."""
+    manual: bool = False
+    """Of an XPUB: subscriptions are not in force before its owner takes them in."""
     _torn: list[str]
     _owner: BusContext | None = None
     _name: bytes = b""
@@ -206,6 +208,10 @@ def new_socket(context: zmq.Context[Any], kind: int, *, urgent: bool = False) ->
     if isinstance(context, BusContext):
         socket._owner = context
         socket.security = context.security
+        if kind == zmq.XPUB and context.security is not None and context.security.keys is not None:
+            # It asks before it takes a subscription in (`nautilus.bus.reading`), also those that come over ipc.
+            socket.manual = True
+            socket.setsockopt(zmq.XPUB_MANUAL, 1)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 5)
     if context.get(zmq.IO_THREADS) > 1:
