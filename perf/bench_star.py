@@ -1,243 +1,286 @@
-"""One publisher, and subscribers in processes of their own, over ipc.
+"""One publisher, and subscribers in processes of their own; what else carries the same bytes beside it in the same run.
 
-    publisher ══ frames of 64 quotes of 64 bytes ══▶ subscriber                     throughput, nothing lost
-    publisher ══ 15 frames of one quote each millisecond ══▶ 13 subscribers         latency, open loop
+    publisher ══ frames of 64 quotes of 64 bytes ══▶ subscriber                     packed records
+    publisher ══ messages of 256 bytes, 64 of them the header ══▶ subscriber        messages, also with CURVE
+    publisher ══ 15 quotes each millisecond ══▶ 13 subscribers                      latency, open loop
 
-Every record's sequence is checked; the publisher goes no further ahead than its queue is long, so nothing is lost.
+The sequence of each frame is checked in every run, the content of each record in one of each kind. The publisher goes
+no further ahead than its queue is long, so nothing is lost. Peers: plain sockets of pyzmq, Redis pub/sub and streams,
+NATS; the last three only where their packages are installed.
 """
 
 from __future__ import annotations
 
-import select
+import json
+import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
-import zmq
 
-from nautilus.bus import Publisher, Subscriber, make_context
-from nautilus.bus.base import HEADER_BYTES, HEARTBEAT
+from nautilus.bus.native_sockets import keep_memory
+from nautilus.core.affinity import LatencyHold
 from nautilus.core.clock import now_ns
 from nautilus.core.types import QUOTE
-from nautilus.model.records import Records
-from nautilus.model.topics import QUOTES, Topic
-from perf.harness import ROOT, Report, check
+from perf.harness import AWAKE_NS, REPEATS, ROOT, OtherLoad, Report, check, cores, pinned
+from perf.star_readers import DELIVERED, HEADER_BYTES, MESSAGE_KIND, READY, STOP, Board
+from perf.star_sources import Bus, Kernels, Nats, Plain, Redis, Source, nats_binary, redis_binary
 
-SUMMARY = "star over ipc: packed frames to one subscriber, latency of 13 subscribers"
+SUMMARY = "star: packed records, messages, CURVE, 13 subscribers; beside plain sockets, Redis, NATS"
+TCP, QUOTES = "tcp://127.0.0.1:*", 1
 RECORDS_A_FRAME = 64
-FRAMES = 100_000
-AHEAD = 4_000
-HIGH_WATER = 10_000
-GOAL = 10e6
+PACKED_BYTES = HEADER_BYTES + RECORDS_A_FRAME * QUOTE.itemsize
+MESSAGE_BYTES = 256
+SECONDS = 0.35
+"""Of one repeat, about."""
+AHEAD_BYTES = 8 << 20
 SUBSCRIBERS = 13
 BURST = 15
 BURSTS = 2_000
-INSTRUMENT = 1
-LOOK_SECONDS = 0.0005
-"""Between looks of a subscriber measured for throughput: to be woken for each frame would cost as much again."""
-PLAIN = 254
-"""First byte of frames that are none of the star."""
+PATIENCE = 60
+GUARANTEED, PLAIN = "packed, {} records of 64 B, as the bus has it", "packed, {} records of 64 B, plain"
 
 
-def run(report: Report) -> None:
-    """Throughput to one subscriber; latency of one and of thirteen."""
-    report.conditions["pinning"] = "none: each process has one Python thread and two I/O threads"
-    with tempfile.TemporaryDirectory() as directory, _Hub(Path(directory)) as hub:
-        hub.start("count", 1)
-        hub.throughput(FRAMES // 10)
-        report.measure(
-            f"one subscriber, frames of {RECORDS_A_FRAME} x 64 B",
-            "records/s",
-            lambda: hub.throughput(FRAMES),
-            goal=GOAL,
-        )
-        hub.stop()
-        hub.start("judge", 1)
-        hub.throughput(FRAMES // 4, content=True)
-        hub.stop()
-        hub.start("plain", 1)
-        report.measure("plain XPUB/SUB, same bytes", "records/s", lambda: hub.throughput(FRAMES, plain=True), repeats=3)
-        hub.stop()
-        for count in (1, SUBSCRIBERS):
-            hub.start("time", count)
-            hub.pace(BURSTS)
-            name = f"{count} subscriber{'s' * (count > 1)}, bursts of {BURST} a millisecond"
-            nanos = np.concatenate([np.fromfile(path, np.int64) for path in hub.stop()])
-            check(len(nanos) == count * BURSTS * BURST, f"{name}: {len(nanos):,} frames arrived")
-            check(int(nanos.min()) >= 0, f"{name}: a latency of {nanos.min():,} ns")
-            report.latency(name, nanos)
-    report.checks.append(
-        "sequences without a gap at every subscriber, nothing lost; every record's content judged once"
-    )
-    report.notes.append(f"The publisher keeps at most {AHEAD:,} frames ahead of the subscriber, so that none is lost.")
-    report.notes.append("For throughput the subscriber looks every half millisecond; for latency each frame wakes it.")
-    report.notes.append("Latency counts from the time at which a frame was due, not from that at which it was sent.")
+class Line:
+    """A source, and the processes that read it."""
 
+    def __init__(self, directory: Path, source: Source, how: str, readers: int = 1, **options: object) -> None:
+        self.source = source
+        self.boards = []
+        self.processes = []
+        self.sent = 0
+        places = cores()
+        try:
+            for number in range(readers):
+                board = Board(directory / f"{how}-{number}-{id(self)}")
+                core = places[(number + 1) % len(places)]
+                words = {**source.options, "content": False, "core": core, **options}
+                command = [sys.executable, "-m", "perf.star_readers", how, str(board.path), json.dumps(words)]
+                environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+                self.processes.append(subprocess.Popen(command, cwd=ROOT, env=environment))
+                self.boards.append(board)
+            source.joined(readers)
+            self._wait(lambda: all(board.words[READY] for board in self.boards), "no reader is ready")
+        except BaseException:
+            self.kill()
+            raise
 
-class _Hub:
-    """The publisher, and the processes that read it."""
+    def throughput(self, seconds: float = SECONDS, *, content: bool = False) -> float:
+        """Records a second, from the first that is sent to the last that has arrived."""
+        source, delivered = self.source, self.boards[0].words
+        message_bytes = PACKED_BYTES if source.records > 1 else MESSAGE_BYTES
+        ahead = AHEAD_BYTES // message_bytes * source.records
+        begun, before = perf_counter(), self.sent
+        while perf_counter() - begun < seconds:
+            while self.sent - int(delivered[DELIVERED]) > ahead:
+                check(perf_counter() < begun + PATIENCE, "the reader does not read")
+                sleep(0.0001)
+            self.sent += source.block(content=content)
+        self._wait(lambda: int(delivered[DELIVERED]) >= self.sent, "records are missing", 0.0001)
+        check(int(delivered[DELIVERED]) == self.sent, f"{delivered[DELIVERED]:,} of {self.sent:,} records arrived")
+        return (self.sent - before) / (perf_counter() - begun)
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.stack = ExitStack()
-        self.readers: list[tuple[subprocess.Popen[bytes], Path]] = []
-        self.started = 0
-
-    def __enter__(self) -> _Hub:
-        context = make_context()
-        self.stack.callback(context.destroy, 0)
-        self.publisher = Publisher(
-            context, f"ipc://{self.directory}/star", epoch=now_ns(), clock=now_ns, high_water=HIGH_WATER
-        )
-        self.stack.callback(self.publisher.close)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stack.close()
-
-    def start(self, mode: str, count: int) -> None:
-        """Start subscribers, until all have joined."""
-        for _ in range(count):
-            self.started += 1
-            path = self.directory / f"{self.started}"
-            np.zeros(1, np.int64).tofile(path)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "perf.bench_star", mode, self.publisher.endpoints[0], str(path)],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-            )
-            self.stack.callback(process.wait)
-            self.stack.callback(process.kill)
-            self.readers.append((process, path))
-        until = perf_counter() + 60
-        while self.publisher.subscribers < count:
-            check(perf_counter() < until, "the subscribers did not join")
-            self.publisher.socket.poll(10)
-            self.publisher.poll(now_ns())
-
-    def stop(self) -> list[Path]:
-        """Let the subscribers end; where they left their results."""
-        paths = []
-        for process, path in self.readers:
-            assert process.stdin is not None
-            process.stdin.close()
-            check(process.wait(20) == 0, "a subscriber failed")
-            paths.append(path)
-        self.readers.clear()
-        while self.publisher.subscribers:
-            self.publisher.socket.poll(10)
-            self.publisher.poll(now_ns())
-        return paths
-
-    def throughput(self, frames: int, *, content: bool = False, plain: bool = False) -> float:
-        """Records per second, until the subscriber has the last one."""
-        publisher = self.publisher
-        publish, poll = publisher.publish, publisher.poll
-        frame = bytes((PLAIN,)) + bytes(HEADER_BYTES - 1 + RECORDS_A_FRAME * QUOTE.itemsize)
-        records = np.zeros(RECORDS_A_FRAME, QUOTE)
-        records["instrument_id"] = INSTRUMENT
-        numbers = records["update_id"]
-        numbers[:] = np.arange(1 - RECORDS_A_FRAME, 1, dtype=np.int64).astype(np.uint64)
-        delivered = np.memmap(self.readers[0][1], np.int64, "r", shape=(1,))
-        before = int(delivered[0])
-        published = publisher.published
-        begun = perf_counter()
-        for number in range(frames):
-            if number % 64 == 0:
-                poll(now_ns())
-                while (number - AHEAD) * RECORDS_A_FRAME > int(delivered[0]) - before:
-                    publisher.socket.poll(1)
-                    poll(now_ns())
-            if content:
-                numbers += RECORDS_A_FRAME
-            if plain:
-                publisher.socket.send(frame, zmq.NOBLOCK)
-            else:
-                publish(records)
-        sent = frames * RECORDS_A_FRAME if plain else publisher.published - published
-        while (arrived := int(delivered[0]) - before) < sent:
-            check(perf_counter() < begun + 60, f"{arrived:,} of {sent:,} records arrived")
-            publisher.socket.poll(1)
-            poll(now_ns())
-        elapsed = perf_counter() - begun
-        check(arrived == sent == frames * RECORDS_A_FRAME, f"{arrived:,} of {sent:,} records arrived")
-        return sent / elapsed
-
-    def pace(self, bursts: int) -> None:
-        """Publish a burst of frames of one quote each millisecond, whatever becomes of them."""
-        publisher = self.publisher
-        record = np.zeros(1, QUOTE)
-        record["instrument_id"] = INSTRUMENT
+    def latencies(self, bursts: int) -> np.ndarray:
+        """Nanoseconds from when each burst was due, whatever becomes of the one before it."""
         begun_ns = now_ns() + 1_000_000
         for number in range(bursts):
             due_ns = begun_ns + number * 1_000_000
+            # To be woken takes a while, so the last part of the wait is spent awake.
             while (left_ns := due_ns - now_ns()) > 0:
-                select.select([], [], [], left_ns / 1e9)
-            record["now_ns"] = due_ns
-            for _ in range(BURST):
-                publisher.publish(record)
-            publisher.poll(due_ns)
-        publisher.heartbeat()
-        until = perf_counter() + 0.5
-        while perf_counter() < until:
-            publisher.socket.poll(5)
-            publisher.poll(now_ns())
+                if left_ns > AWAKE_NS:
+                    sleep((left_ns - AWAKE_NS) / 1e9)
+            self.source.burst(due_ns)
+        self.stop()
+        return np.concatenate([np.fromfile(board.results, np.int64) for board in self.boards])
+
+    def stop(self) -> None:
+        """Let the readers end when they have read all."""
+        for board in self.boards:
+            board.words[STOP] = 1
+        for process in self.processes:
+            check(process.wait(PATIENCE) == 0, "a reader failed")
+        self.processes.clear()
+
+    def kill(self) -> None:
+        """End readers and source, whatever happened."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.source.close()
+
+    def _wait(self, true: Callable[[], bool], message: str, seconds: float = 0.01) -> None:
+        until = perf_counter() + PATIENCE
+        while not true():
+            check(perf_counter() < until and all(process.poll() is None for process in self.processes), message)
+            sleep(seconds)
 
 
-def _subscribe_plain(endpoint: str, path: str) -> None:
-    """Read frames without looking into them."""
-    socket = make_context().socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
-    socket.setsockopt(zmq.SUBSCRIBE, bytes((PLAIN,)))
-    socket.setsockopt(zmq.SUBSCRIBE, bytes((HEARTBEAT,)))  # by which subscribers are counted
-    socket.connect(endpoint)
-    delivered = np.memmap(path, np.int64, "r+", shape=(1,))
-    frames = 0
-    while not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
-        with suppress(zmq.Again):
-            for _ in range(AHEAD):
-                frames += socket.recv(zmq.NOBLOCK)[0] == PLAIN
-        delivered[0] = frames * RECORDS_A_FRAME
+@contextmanager
+def lines() -> Iterator[Callable[..., Line]]:
+    """Makes lines in a directory of their own, and ends them."""
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+
+        def made(source: Callable[[Path], Source], how: str, readers: int = 1, **options: object) -> Line:
+            place = Path(directory) / str(len(os.listdir(directory)))
+            place.mkdir()
+            line = Line(place, source(place), how, readers, **options)
+            stack.callback(line.kill)
+            return line
+
+        yield made
 
 
-def _subscribe(mode: str, endpoint: str, path: str) -> None:
-    """Read until standard input is closed. Judge, time or merely count what comes."""
-    if mode == "plain":
-        _subscribe_plain(endpoint, path)
-        return
-    subscriber = Subscriber(make_context(), endpoint, [QUOTES], clock=now_ns, high_water=HIGH_WATER)
-    waited, seconds = [sys.stdin.fileno()], LOOK_SECONDS
-    if mode == "time":
-        waited, seconds = [*waited, int(subscriber.socket.getsockopt(zmq.FD))], 0.1
-    delivered = np.memmap(path, np.int64, "r+", shape=(1,))
-    nanos: list[int] = []
-    expected = 1
-
-    def take(found: list[tuple[Topic, Records]]) -> None:
-        nonlocal expected
-        if mode == "time":
-            nanos.extend(now_ns() - int(records["now_ns"][0]) for _, records in found)
-        elif mode == "judge":
-            for _, records in found:
-                wanted = np.arange(expected, expected + len(records), dtype=np.uint64)
-                check(bool((records["update_id"] == wanted).all()), "records that are not what was sent")
-                expected += len(records)
-
-    while sys.stdin.fileno() not in select.select(waited, [], [], seconds)[0]:
-        take(subscriber.drain())
-        while subscriber.touched:  # not emptied yet
-            take(subscriber.drain())
-        delivered[0] = subscriber.delivered
-    check(subscriber.lost == subscriber.duplicates == subscriber.unknown == subscriber.malformed == 0, "records lost")
-    known = sum(last - joined + 1 for joined, _, last in subscriber.positions().values())
-    check(known == subscriber.delivered > 0, f"{subscriber.delivered:,} of {known:,} records delivered")
-    if mode == "time":
-        np.array(nanos, np.int64).tofile(path)
+def alternate(report: Report, named: Sequence[tuple[str, Line, float | None]], unit: str) -> dict[str, list[float]]:
+    """One figure for each line, measured in turn, so that all have the same weather."""
+    found: dict[str, list[float]] = {name: [] for name, _, _ in named}
+    for _, line, _ in named:
+        line.throughput(SECONDS / 4)
+    with OtherLoad() as load:
+        for _ in range(REPEATS):
+            for name, line, _ in named:
+                found[name].append(line.throughput())
+    for name, line, goal in named:
+        report.add(name, unit, found[name], load.cores, goal=goal)
+        line.stop()
+    return found
 
 
-if __name__ == "__main__":
-    _subscribe(*sys.argv[1:])
+def ratio(report: Report, name: str, of: list[float], to: list[float]) -> None:
+    """What the guarantees leave of plain throughput, repeat by repeat."""
+    report.add(name, "x plain", [a / b for a, b in zip(of, to, strict=True)], 0.0, goal=0.7)
+
+
+def run(report: Report) -> None:
+    """Packed records; messages; latency; each with its peers."""
+    keep_memory()
+    places = cores()
+    report.conditions["pinning"] = (
+        f"publisher and its I/O thread on core {places[0]}, reader and its on core {places[-1]}; of 13 every other"
+    )
+    with pinned(places[0]):
+        check_content()
+        packed(report)
+        messages(report)
+    hold = LatencyHold(0)
+    try:
+        report.conditions["hold_awake"] = hold.grant.found
+        timed(report)
+    finally:
+        hold.close()
+    report.checks.append("every sequence without a gap at every reader; every record's content judged once a kind")
+    report.notes.append(
+        "Plain: send and recv of pyzmq, the same bytes, nothing looked at; measured in turn with the others."
+    )
+    report.notes.append(f"A publisher keeps at most {AHEAD_BYTES >> 20} MiB ahead of its reader, so that none is lost.")
+    report.notes.append("For throughput a reader that has emptied its socket looks again after 0.3 ms.")
+    report.notes.append("Latency counts from the time at which a burst was due, not from that at which it was sent.")
+    for name, found in (("redis-server", redis_binary()), ("nats-server", nats_binary())):
+        if found is None:
+            report.notes.append(f"Without {name}: it, or its client, is not installed.")
+
+
+def check_content() -> None:
+    """What arrives is what was sent, record by record; the others check sequences alone."""
+    for kind, records in ((QUOTES, RECORDS_A_FRAME), (MESSAGE_KIND, 1)):
+        with lines() as line:
+            judged = line(lambda place, k=kind, r=records: Kernels(TCP, k, r), "into", content=True)
+            judged.throughput(SECONDS / 4, content=True)
+            judged.stop()
+
+
+def packed(report: Report) -> None:
+    """Frames of 64 quotes: straight into an array; as an engine gets them; plain."""
+    with lines() as line:
+        named: list[tuple[str, Line, float | None]] = []
+        for carrier, endpoint in (("tcp", lambda place: TCP), ("ipc", lambda place: f"ipc://{place}/star")):
+            into = line(lambda place, e=endpoint: Kernels(e(place), QUOTES, RECORDS_A_FRAME), "into")
+            bus = line(lambda place, e=endpoint: Bus(e(place), RECORDS_A_FRAME), "subscriber")
+            plain = line(lambda place, e=endpoint: Plain(e(place), PACKED_BYTES, RECORDS_A_FRAME), "plain")
+            goal = 20e6 if carrier == "tcp" else None
+            named.append((f"packed, {carrier}: 64 x 64 B into an array", into, goal))
+            named.append((f"packed, {carrier}: 64 x 64 B, Publisher to Subscriber", bus, None))
+            named.append((f"packed, {carrier}: 64 x 64 B, plain", plain, None))
+        found = alternate(report, named, "records/s")
+    for carrier in ("tcp", "ipc"):
+        name = f"packed, {carrier}: 64 x 64 B"
+        ratio(
+            report, f"guarantees, packed, {carrier}", found[f"{name}, Publisher to Subscriber"], found[f"{name}, plain"]
+        )
+
+
+def messages(report: Report) -> None:
+    """Messages of 256 bytes, each of its own: with all that the star promises; plain; encrypted; of the peers."""
+    with lines() as line:
+        named: list[tuple[str, Line, float | None]] = []
+        for carrier, endpoint, goal in (
+            ("tcp", lambda place: TCP, 4e6),
+            ("ipc", lambda place: f"ipc://{place}/star", 2.3e6),
+        ):
+            into = line(lambda place, e=endpoint: Kernels(e(place), MESSAGE_KIND, 1), "into")
+            plain = line(lambda place, e=endpoint: Plain(e(place), MESSAGE_BYTES, 1), "plain")
+            named.append((f"256 B messages, {carrier}", into, goal))
+            named.append((f"256 B messages, {carrier}, plain", plain, None))
+        curve = line(lambda place: Kernels(TCP, MESSAGE_KIND, 1, curve=True), "into")
+        named.append(("256 B messages, tcp, CURVE", curve, 0.8e6))
+        found = alternate(report, named, "messages/s")
+    for carrier in ("tcp", "ipc"):
+        name = f"256 B messages, {carrier}"
+        ratio(report, f"guarantees, 256 B messages, {carrier}", found[name], found[f"{name}, plain"])
+    with lines() as line:
+        peers: list[tuple[str, Line, float | None]] = []
+        if redis_binary():
+            redis = line(lambda place: Redis(place, MESSAGE_BYTES, 1), "redis")
+            streams = line(lambda place: Redis(place, MESSAGE_BYTES, 1, stream=True), "streams")
+            peers.append(("256 B messages, Redis pub/sub", redis, None))
+            peers.append(("256 B messages, Redis streams", streams, None))
+        if nats_binary():
+            peers.append(("256 B messages, NATS", line(lambda place: Nats(place, MESSAGE_BYTES, 1), "nats"), None))
+        alternate(report, peers, "messages/s")
+
+
+def timed(report: Report) -> None:
+    """Bursts of 15 quotes a millisecond to 13 subscribers, and to one."""
+    burst_bytes = HEADER_BYTES + BURST * QUOTE.itemsize
+    most = BURSTS * BURST
+    for readers in (SUBSCRIBERS, 1):
+        kinds: list[tuple[str, Callable[[Path], Source], str, int]] = [
+            (
+                "into an array",
+                lambda place: Kernels(f"ipc://{place}/star", QUOTES, 1, burst=BURST),
+                "time_collected",
+                most,
+            ),
+            (
+                "handed to Python",
+                lambda place: Kernels(f"ipc://{place}/star", QUOTES, 1, burst=BURST),
+                "time_handed",
+                BURSTS,
+            ),
+            (
+                "15 instruments, into an array",
+                lambda place: Kernels(f"ipc://{place}/star", QUOTES, 1, burst=BURST, instruments=BURST),
+                "time_collected",
+                most,
+            ),
+            ("plain", lambda place: Plain(f"ipc://{place}/star", burst_bytes, BURST), "time_plain", BURSTS),
+        ]
+        if redis_binary():
+            kinds.append(("Redis pub/sub", lambda place: Redis(place, burst_bytes, BURST), "redis", BURSTS))
+        if nats_binary():
+            kinds.append(("NATS", lambda place: Nats(place, burst_bytes, BURST), "nats", BURSTS))
+        for name, source, how, expected in kinds:
+            title = f"{readers} subscriber{'s' * (readers > 1)}, {name}"
+            with lines() as line, OtherLoad() as load:
+                nanos = line(source, how, readers, most=most).latencies(BURSTS)
+            check(len(nanos) == readers * expected, f"{title}: {len(nanos):,} of {readers * expected:,} arrived")
+            check(int(nanos.min()) >= 0, f"{title}: a latency of {nanos.min():,} ns")
+            report.latency(title, nanos)
+            if readers == SUBSCRIBERS and name == "into an array":
+                for percent, goal in ((50, 60.0), (99, 250.0)):
+                    value = float(np.percentile(nanos, percent)) / 1e3
+                    report.add(f"{title}, p{percent}", "us", [value], load.cores, goal=goal, lower_is_better=True)

@@ -7,6 +7,8 @@ same is done call by call through pyzmq. Results are the same, only slower.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,22 @@ def native() -> bool:
 
 
 NATIVE = native()
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of glibc's mallopt
+
+
+def keep_memory(spare_bytes: int = 64 << 20) -> bool:
+    """Let this process keep what it frees, up to so many bytes, instead of giving the pages back at once.
+
+    The buffers of frames come and go by the megabyte: each page that was given back is cleared by the system and
+    faulted in again. False: the C library is none that can be told so.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    told = [mallopt(_TRIM_THRESHOLD, spare_bytes), mallopt(_TOP_PAD, spare_bytes // 4)]
+    told.append(mallopt(_MMAP_THRESHOLD, min(spare_bytes, 32 << 20)))
+    return all(told)
 
 
 def receive(
@@ -80,21 +98,25 @@ def receive_by_calls(
     return limit, None
 
 
-def publish(writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int) -> int:
-    """Number records and send them, a frame for each instrument (`FrameWriter.publish`); how many frames."""
-    if NATIVE:
-        return writer.publish(socket, records, schema, now_ns)
-    return publish_by_calls(writer, socket, records, schema, now_ns)
+def sender(writer: FrameWriter) -> Callable[..., int]:
+    """What numbers records and sends them, called as `FrameWriter.publish`; where it can be, that itself."""
+    return writer.publish if NATIVE else partial(publish_by_calls, writer)
 
 
 def publish_by_calls(
-    writer: FrameWriter, socket: zmq.Socket[bytes], records: np.ndarray, schema: int, now_ns: int
+    writer: FrameWriter,
+    socket: zmq.Socket[bytes],
+    records: np.ndarray,
+    schema: int,
+    now_ns: int,
+    most: int = 0,
+    flags: int = 0,
 ) -> int:
-    """`publish`, through pyzmq."""
-    frames = writer.pack(records, schema, now_ns)
+    """`FrameWriter.publish`, through pyzmq."""
+    frames = writer.pack(records, schema, now_ns, most, flags)
     for frame in frames:
         socket.send(frame, NOBLOCK)
     return len(frames)
 
 
-__all__ = ["NATIVE", "native", "publish", "publish_by_calls", "receive", "receive_by_calls"]
+__all__ = ["NATIVE", "keep_memory", "native", "publish_by_calls", "receive", "receive_by_calls", "sender"]

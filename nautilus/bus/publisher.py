@@ -5,8 +5,6 @@ What it keeps of its last frames (`buffer`) is sent again, to who asks, by a `na
 
 from __future__ import annotations
 
-import struct
-from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,19 +21,19 @@ from nautilus.bus.base import (
     LAST,
     LAYOUTS,
     MAGIC,
-    Layout,
     checked_endpoints,
     layout_of,
     new_socket,
-    stream_id,
     topic_bytes,
 )
+from nautilus.bus.native_sockets import sender
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.reading import next_subscription
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
 from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
+from nautilus.core.star_writer import FrameWriter
 from nautilus.model.records import Records
 from nautilus.model.topics import topic_of
 
@@ -49,33 +47,6 @@ MOST_BYTES = 1 << 18
 LINGER_MS = 200
 """Subscribers that read get to the end of the star within this time; others do not hold up its end."""
 _SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
-# The dtypes of the platform are never freed, so their identity names them.
-_BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
-# The header again, in the parts that are the same in each frame of a stream and those that are not.
-_PARTS = struct.Struct("<20sI16sQqQ")
-
-
-class _Stream:
-    """One stream: the parts of its header that do not change, and where its last sequence is kept."""
-
-    __slots__ = ("head", "key", "place")
-
-    def __init__(self, layout: Layout, instrument: int, epoch: int, place: int) -> None:
-        header = HEADER.pack(
-            topic_bytes(layout.kind, instrument),
-            MAGIC,
-            layout.kind,
-            layout.version,
-            layout.record_size,
-            0,
-            epoch,
-            layout.kind << 32 | instrument,
-            0,
-            0,
-        )
-        self.head = header[:20]
-        self.key = header[24:40]
-        self.place = place
 
 
 class Publisher:
@@ -103,6 +74,8 @@ class Publisher:
         To keep the last frames in, where there is no ring.
     ring
         To write each frame into as well, for readers of this host and for replays.
+    tap
+        Called with each frame before it is sent, heartbeats too: a mirror, which must not wait.
 
     Attributes
     ----------
@@ -121,21 +94,21 @@ class Publisher:
         counters: Counters | None = None,
         positions: Counters | None = None,
         buffer: FrameBuffer | None = None,
+        tap: Callable[[bytes], object] | None = None,
         ring: RingWriter | None = None,
     ) -> None:
         self.epoch = epoch
         self.earlier = ended_in(positions.snapshot() if positions is not None else {})
-        self.published = 0
-        self.frames = 0
         self.heartbeats = 0
         self.subscribers = 0
         self._clock = clock
         self._heartbeat_ns = heartbeat_ns
         self._due_ns = 0
-        # The body of a heartbeat: stream, last sequence; stream, last sequence; ...
-        self._lasts = array("Q")
+        self._writer = FrameWriter(epoch)
+        for layout in LAYOUTS:
+            self._writer.layout(layout.kind, layout.version, layout.dtype)
+        self._publish = sender(self._writer)
         self._written: Rows = NO_ROWS
-        self._by_bytes: dict[int, dict[bytes, _Stream]] = {layout.kind: {} for layout in LAYOUTS}
         self._tally = Tally(counters, "star", self, ("published", "frames"))
         self._table = PositionTable(positions, hub=True)
         self.socket = new_socket(context, zmq.XPUB)
@@ -143,9 +116,12 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         # The methods below the Python layer of pyzmq: they take only what is needed here.
         self._send = BackendSocket.send.__get__(self.socket)
+        self._tap = tap
         self._ring = ring
         self._tend_ns = 0
         self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
+        # The dtypes of the platform are never freed, so their identity names them.
+        self._known = {id(each.dtype): (each.kind, self._most // each.record_size) for each in LAYOUTS}
         self._keep: Callable[[bytes], object] | None = buffer.append if buffer is not None else None
         if ring is not None:
             self._keep = ring.write
@@ -165,50 +141,32 @@ class Publisher:
 
         `flags`: STALE where their source has fallen silent, see `FrameFlag`.
         """
-        count, before = len(records), self.frames
-        if not count:
-            return 0
-        layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
-        instruments = records["instrument_id"]
-        ids = instruments.tobytes()
-        if count == 1 or ids == ids[:4] * count:
-            self._send_frame(layout, ids[:4], records, count, flags)
-            return self.frames - before
-        found = dict.fromkeys(instruments.tolist())
-        for instrument in found:
-            part = records[instruments == instrument]
-            self._send_frame(layout, instrument.to_bytes(4, "little"), part, len(part), flags)
-        return self.frames - before
+        kind, most = self._known.get(id(records.dtype)) or self._layout_of(records)
+        if self._keep is None and self._tap is None:
+            return self._publish(self.socket, records, kind, self._clock(), most, flags)
+        made = self._writer.pack(records, kind, self._clock(), most, flags)
+        for frame in made:
+            if self._keep is not None:
+                self._keep(frame)
+            if self._tap is not None:
+                self._tap(frame)
+            self._send(frame, NOBLOCK)
+        return len(made)
 
-    def _send_frame(self, layout: Layout, instrument: bytes, records: Records, count: int, flags: int) -> None:
-        if count * layout.record_size > self._most:
-            most = self._most // layout.record_size
-            for at in range(0, count, most):
-                part = records[at : at + most]
-                self._send_frame(layout, instrument, part, len(part), flags)
-            return
-        # The number of the stream in the order of its bytes: as good a key, and it need not be made a number.
-        stream = self._by_bytes[layout.kind].get(instrument) or self._begin(layout, instrument)
-        lasts, place = self._lasts, stream.place
-        last = lasts[place]
-        lasts[place] = last + count
-        header = _PARTS.pack(stream.head, count, stream.key, last + 1, self._clock(), flags)
-        try:
-            frame = b"".join((header, records))  # type: ignore[arg-type]
-        except TypeError:  # they do not lie side by side
-            frame = header + records.tobytes()
-        if self._keep is not None:
-            self._keep(frame)
-        self._send(frame, NOBLOCK)
-        self.published += count
-        self.frames += 1
+    @property
+    def published(self) -> int:
+        """Records so far."""
+        return self._writer.published
 
-    def _begin(self, layout: Layout, instrument: bytes) -> _Stream:
-        number = int.from_bytes(instrument, "little")
-        self._lasts.extend((stream_id(layout.kind, number), 0))
-        stream = _Stream(layout, number, self.epoch, len(self._lasts) - 1)
-        self._by_bytes[layout.kind][instrument] = stream
-        return stream
+    @property
+    def frames(self) -> int:
+        """Frames of records so far."""
+        return self._writer.frames
+
+    def _layout_of(self, records: Records) -> tuple[int, int]:
+        """The kind of records, and how many of them a frame has at most."""
+        layout = layout_of(topic_of(records))
+        return layout.kind, self._most // layout.record_size
 
     def poll(self, now_ns: int) -> int:
         """Take in subscriptions and send the heartbeat that is due; returns when to call again at the latest.
@@ -242,20 +200,22 @@ class Publisher:
             HEARTBEAT,
             1,
             LAST.size,
-            len(self._lasts) // 2,
+            len(self._writer),
             self.epoch,
             HEARTBEAT_STREAM,
             self.heartbeats,
             machine_ns(),
         )
-        frame = header + self._lasts.tobytes()
+        frame = header + self._writer.lasts()
+        if self._tap is not None:
+            self._tap(frame)
         if self._ring is not None and len(frame) <= self._ring.most:
             self._ring.write(frame)
         self._send(frame, NOBLOCK)
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""
-        return dict(zip(self._lasts[::2], self._lasts[1::2], strict=True))
+        return dict(self._rows().tolist())
 
     def close(self) -> None:
         """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
@@ -264,9 +224,12 @@ class Publisher:
             self._write()
             self.socket.close(linger=LINGER_MS)
 
+    def _rows(self) -> Rows:
+        return np.frombuffer(self._writer.lasts(), np.uint64).reshape(-1, 2)
+
     def _write(self) -> None:
         self._tally.write()
-        rows = np.frombuffer(self._lasts.tobytes(), np.uint64).reshape(-1, 2)
+        rows = self._rows()
         for stream, last in changed_rows(rows, self._written):
             self._table.put_stream(stream, last)
         self._written = rows

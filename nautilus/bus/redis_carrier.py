@@ -140,7 +140,8 @@ class RedisCarrier:
         self._reading = False
         self._proven = False
         """On this connection the server has taken a word that this process reads, and answered."""
-        self._answered_ns = 0
+        self._asked_ns = 0
+        """When the question was asked that has no answer yet; 0: there is none."""
         self._beat_due_ns = 0
         self._asked: tuple[str, ...] = ()
         self._read = pack(
@@ -159,7 +160,8 @@ class RedisCarrier:
             return self._writer.cause or self._reader.cause
         if not self._proven:
             return "the server has not answered yet"
-        if self._clock() - self._answered_ns > self._silence_ns:
+        # Who was not there to ask, or to hear, says nothing of the server.
+        if self._asked_ns and self._clock() - self._asked_ns > self._silence_ns:
             return "the server does not answer"
         return ""
 
@@ -178,7 +180,7 @@ class RedisCarrier:
         if peer not in self._present:
             self._present[peer] = False
             self._beat_due_ns = 0
-        if self._clock() >= self._beat_due_ns:
+        if self._asked_ns or self._clock() >= self._beat_due_ns:
             self._work(self._clock())
         return self._present[peer] and not self.cause
 
@@ -242,9 +244,9 @@ class RedisCarrier:
         if writer.open:
             reader.tick(now_ns)
         for tag, reply in writer.read():
-            self._take(tag, reply, now_ns)
+            self._take(tag, reply)
         for tag, reply in reader.read():
-            self._take(tag, reply, now_ns)
+            self._take(tag, reply)
         if now_ns >= self._beat_due_ns:
             self._beat_due_ns = now_ns + self._beat_ns
             self._beat(now_ns)
@@ -259,8 +261,7 @@ class RedisCarrier:
 
     def _on_writer(self) -> None:
         self.connections += 1
-        self._beat_due_ns = 0
-        self._answered_ns = self._clock()  # it has its time to answer from here on
+        self._beat_due_ns = self._asked_ns = 0
 
     def _on_reader(self) -> None:
         self._prepare()
@@ -283,6 +284,7 @@ class RedisCarrier:
 
     def _on_lost(self, cause: str) -> None:
         self._reading = self._proven = False
+        self._asked_ns = 0
         for peer in self._present:
             self._present[peer] = False
         # One server is behind both: what befell one connection is soon found with the other.
@@ -300,7 +302,7 @@ class RedisCarrier:
         writer = self._writer
         if not writer.open:
             return
-        if now_ns - self._answered_ns > 4 * self._silence_ns:
+        if self._asked_ns and now_ns - self._asked_ns > 4 * self._silence_ns:
             writer.lose("the server does not answer")
             return
         if _BEAT not in writer.waiting:
@@ -309,14 +311,14 @@ class RedisCarrier:
                 writer.send(_SET, pack("SET", self._names.present, "1", "PX", PRESENT_MS), later=True)
             self._asked = tuple(self._present)
             keys = [names_of(peer).present for peer in self._asked] or [self._names.present]
-            writer.send(_BEAT, pack("MGET", *keys))
+            if writer.send(_BEAT, pack("MGET", *keys)):
+                self._asked_ns = now_ns
         self._tally.write()
 
-    def _take(self, tag: object, reply: Any, now_ns: int) -> None:
+    def _take(self, tag: object, reply: Any) -> None:
         if isinstance(reply, hiredis.ReplyError):
             self._take_error(tag, str(reply))
             return
-        self._answered_ns = now_ns
         if tag == _READ:
             self._reading = False
             for stream, entries in reply or ():
@@ -324,6 +326,7 @@ class RedisCarrier:
         elif tag == _SET:
             self._proven = True
         elif tag == _BEAT:
+            self._asked_ns = 0
             for peer, value in zip(self._asked, reply, strict=False):
                 self._present[peer] = value is not None
         elif isinstance(tag, tuple):

@@ -5,7 +5,6 @@ Frames are given to it by whoever has them; questions for the replayer lie in `r
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,13 +34,10 @@ from nautilus.bus.requests import parse_answer, whole_kind
 from nautilus.bus.snapshots import folds
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
+from nautilus.core.star_frames import FrameJudge
 from nautilus.model.records import Records
 from nautilus.model.topics import Topic
 
-# The header: magic to record size, count, epoch and stream, first sequence, flags.
-_PARTS = struct.Struct("<8x12sI16sQ8xQ")
-_LAYOUT = struct.Struct("<IHHI")
-_STREAM = struct.Struct("<QQ")
 COUNTED = (*SETTLED, "malformed")
 SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 _NONE: set[int] = set()
@@ -69,14 +65,12 @@ def flags_of_batch(batch: Batch) -> int:
 class Position(StreamState):
     """Where a reader stands in one stream, and what its records look like."""
 
-    __slots__ = ("dtype", "header", "key", "kind", "latest", "record_size", "topic", "version")
+    __slots__ = ("kind", "topic")
 
-    def __init__(self, layout: Layout, stream: int, joined: int, epoch: int) -> None:
+    def __init__(self, layout: Layout, stream: int, joined: int) -> None:
         super().__init__(stream, joined, folds=folds(layout.kind))
-        self.kind, self.topic, self.dtype, self.record_size, self.version = layout
-        self.header = _LAYOUT.pack(MAGIC, layout.kind, layout.version, layout.record_size)
-        self.key = _STREAM.pack(epoch, stream)
-        self.latest: Records | None = None
+        self.kind, self.topic = layout.kind, layout.topic
+        self.describe(layout.kind, layout.version, layout.dtype, layout.topic)
 
 
 class StarReader(Recovery):
@@ -109,7 +103,8 @@ class StarReader(Recovery):
         """Frames that were given to `feed`, by the way that they came."""
         self._clock, self._timer = clock, timer
         self._on_gap, self._on_epoch = on_gap, on_epoch
-        self._by_key: dict[bytes, Position] = {}
+        # Judges the next frames of streams in which nothing is missing.
+        self._direct = FrameJudge()
         self._out: list[Batch] = []
         self._told: Rows = NO_ROWS
         self._images = images and self.asks
@@ -184,35 +179,25 @@ class StarReader(Recovery):
     def feed(self, frame: bytes, via: str = "") -> None:
         """Take a frame that came by any other way; the next `drain` hands out what it brings."""
         self.fed[via] = self.fed.get(via, 0) + 1
-        if len(frame) < HEADER_BYTES:
-            self.malformed += 1
-        else:
-            self._take_apart(frame, self._timer(), asked=False)
+        self._take_other(frame, asked=False)
 
     def _judge(self, frames: Sequence[bytes], *, asked: bool = True) -> None:
         """Take frames in. asked: they came because they were subscribed to."""
-        out, unpack, known, frombuffer = self._out, _PARTS.unpack_from, self._by_key, np.frombuffer
+        direct, out = self._direct, self._out
+        before = direct.delivered
         for frame in frames:
-            if len(frame) < HEADER_BYTES:
-                self.malformed += 1
-                continue
-            layout, count, key, first, flags = unpack(frame)
-            position = known.get(key)
-            if (
-                position is None
-                or position.expected != first
-                or position.header != layout
-                or flags
-                or len(frame) != HEADER_BYTES + count * position.record_size
-            ):
-                # Anything but the next frame of a stream in which nothing is missing.
-                self._take_apart(frame, self._timer(), asked=asked)
-                continue
-            position.expected = first + count
-            position.delivered += count
-            self.delivered += count
-            records = position.latest = frombuffer(frame, position.dtype, count, HEADER_BYTES)
-            out.append((position.topic, records))
+            if not direct.take(frame, out):
+                self.delivered += direct.delivered - before
+                self._take_other(frame, asked=asked)
+                before = direct.delivered
+        self.delivered += direct.delivered - before
+
+    def _take_other(self, frame: bytes, *, asked: bool) -> None:
+        """Anything but the next frame of a stream in which nothing is missing."""
+        if len(frame) < HEADER_BYTES:
+            self.malformed += 1
+        else:
+            self._take_apart(frame, self._timer(), asked=asked)
 
     def _take_apart(self, frame: bytes, now_ns: int, *, asked: bool = True) -> None:
         """Judge a frame in full, and take in what it brings. asked: it came because it was subscribed to."""
@@ -280,15 +265,15 @@ class StarReader(Recovery):
     def open_stream(self, stream: int, joined: int) -> StreamState | None:
         """Where it stands in a stream that begins."""
         layout = BY_KIND.get(stream >> 32)
-        return Position(layout, stream, joined, self.epoch) if layout is not None and self.wants(stream) else None
+        return Position(layout, stream, joined) if layout is not None and self.wants(stream) else None
 
     def on_live(self, state: StreamState, live: bool) -> None:
         """Frames of a stream in which nothing is missing take the short way."""
         assert isinstance(state, Position)
         if live and self._queue is None:
-            self._by_key[state.key] = state
+            self._direct.watch(state)
         else:
-            self._by_key.pop(state.key, None)
+            self._direct.ignore(state)
 
     def on_records(self, state: StreamState, payload: Any, skip: int, count: int, flags: int) -> None:
         """Records are next."""
@@ -330,7 +315,7 @@ class StarReader(Recovery):
         self._table.clear()
         self._told = NO_ROWS
         self._least_ns = NEVER
-        self._by_key.clear()
+        self._direct.enter(epoch)
         if before and self._on_epoch is not None:
             self._on_epoch(before, epoch)
 

@@ -30,10 +30,10 @@ from os import PathLike
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as BackendSocket
 
 from nautilus.bus.base import HEARTBEAT, checked_endpoints, layout_of, new_socket, topic_bytes
 from nautilus.bus.conflation import Policy
+from nautilus.bus.native_sockets import receive
 from nautilus.bus.recovery import NEVER
 from nautilus.bus.requests import EVERY, pack_request
 from nautilus.bus.ring import RingReader
@@ -43,8 +43,6 @@ from nautilus.core.counters import Counters
 from nautilus.model.topics import Topic
 
 NOBLOCK = int(zmq.NOBLOCK)
-EVENTS = int(zmq.EVENTS)
-POLLIN = int(zmq.POLLIN)
 TURN = 4096
 """Frames that a slow reader takes in at a time."""
 ATTACH_NS = 100_000_000
@@ -165,8 +163,6 @@ class Subscriber(StarReader):
         self.sockets = [self.socket]
         try:
             self.socket.setsockopt(zmq.RCVHWM, high_water)
-            self._recv = BackendSocket.recv.__get__(self.socket)
-            self._get = BackendSocket.get.__get__(self.socket)
             for topic in sorted(topics, key=lambda topic: layout_of(topic).kind):
                 self._take_up(topic, instruments)
             if ring is not None:
@@ -239,7 +235,7 @@ class Subscriber(StarReader):
             room = limit if self._queue is None else TURN
             if self._ring is not None:
                 self._take_ring(room)
-            self._judge(self._receive(room))
+            self._take_socket(room)
             if self.requests or self.waits:
                 self.poll(self._timer())
         if self._queue is not None:
@@ -275,22 +271,20 @@ class Subscriber(StarReader):
         if self._ring is not None:
             self._ring.close()
 
-    def _receive(self, limit: int) -> list[bytes]:
-        """Frames that wait in the socket."""
-        frames: list[bytes] = []
-        recv, append = self._recv, frames.append
-        self.touched.add(self.socket)
-        for number in range(limit):
-            # To ask whether there is more costs less than the exception that says there is not.
-            if number == 1 and not self._get(EVENTS) & POLLIN:
-                self.touched.discard(self.socket)
-                break
-            try:
-                append(recv(NOBLOCK))
-            except zmq.Again:
-                self.touched.discard(self.socket)
-                break
-        return frames
+    def _take_socket(self, limit: int) -> None:
+        """Take in what waits in the socket, at most so many frames."""
+        direct, socket, out = self._direct, self.socket, self._out
+        self.touched.add(socket)
+        while limit > 0:
+            before = direct.delivered
+            taken, other = receive(direct, socket, out, limit)
+            self.delivered += direct.delivered - before
+            limit -= taken + 1
+            if other is None:
+                if limit >= 0:
+                    self.touched.discard(socket)
+                return
+            self._take_other(other, asked=True)
 
     def _take_replies(self) -> None:
         socket = self._replies

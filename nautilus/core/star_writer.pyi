@@ -7,7 +7,7 @@ import numpy as np
 class FrameWriter:
     """One thread at a time. Numbers records per stream from 1, and sends them as frames of the star."""
 
-    def __init__(self, epoch: int, capacity: int = 1 << 16) -> None: ...
+    def __init__(self, epoch: int, capacity: int = 1 << 20) -> None: ...
     @property
     def epoch(self) -> int: ...
     @property
@@ -16,9 +16,9 @@ class FrameWriter:
     def frames(self) -> int: ...
     def layout(self, schema: int, version: int, dtype: np.dtype[np.void]) -> None:
         """Records of this dtype have this number and version. ValueError: out of range, or no ``instrument_id``."""
-    def publish(self, socket: Any, records: np.ndarray, schema: int, now_ns: int, most: int = 0) -> int:
+    def publish(self, socket: Any, records: np.ndarray, schema: int, now_ns: int, most: int = 0, flags: int = 0) -> int:
         """Number records and send them: a frame for each instrument; how many. ZMQError: the socket is closed."""
-    def pack(self, records: np.ndarray, schema: int, now_ns: int, most: int = 0) -> list[bytes]:
+    def pack(self, records: np.ndarray, schema: int, now_ns: int, most: int = 0, flags: int = 0) -> list[bytes]:
         """The same frames as `publish` would send, numbered alike, as bytes."""
     def lasts(self) -> bytes:
         """The body of a heartbeat: for each stream its number and its last sequence, u64 each."""

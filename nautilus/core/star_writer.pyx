@@ -45,7 +45,7 @@ cdef class FrameWriter:
         Records and frames written so far.
     """
 
-    def __cinit__(self, uint64_t epoch, uint32_t capacity=1 << 16):
+    def __cinit__(self, uint64_t epoch, uint32_t capacity=1 << 20):
         if not 1 <= capacity <= 1 << 24:
             raise ValueError(f"FrameWriter: capacity {capacity}; expected 1 to {1 << 24}")
         self.epoch = epoch
@@ -74,7 +74,7 @@ cdef class FrameWriter:
             raise ValueError(f"FrameWriter.layout: schema {schema}, version {version}, records of {dtype}")
         self._layouts[schema] = sent_layout_t(version, dtype.itemsize, offset)
 
-    def publish(self, socket, records not None, int schema, int64_t now_ns, uint32_t most=0):
+    def publish(self, socket, records not None, int schema, int64_t now_ns, uint32_t most=0, uint64_t flags=0):
         """Number records and send them through a ZeroMQ socket: a frame for each instrument; how many frames.
 
         Never waits. A batch of many frames is sent with the interpreter's lock released.
@@ -87,6 +87,8 @@ cdef class FrameWriter:
             The time that the frames carry.
         most : int
             Records in a frame; more of one instrument have several. 0: any number.
+        flags : int
+            Of each frame, as `nautilus.bus.base.FrameFlag` names them.
 
         Raises
         ------
@@ -95,9 +97,9 @@ cdef class FrameWriter:
         zmq.ZMQError
             The socket is closed, or refuses a frame; what was refused and comes after it is not numbered.
         """
-        return self._publish(socket_of(socket), records, schema, now_ns, most)
+        return self._publish(socket_of(socket), records, schema, now_ns, most, flags)
 
-    def pack(self, records not None, int schema, int64_t now_ns, uint32_t most=0):
+    def pack(self, records not None, int schema, int64_t now_ns, uint32_t most=0, uint64_t flags=0):
         """The same frames as `publish` would send, numbered alike, as bytes.
 
         Returns
@@ -106,7 +108,7 @@ cdef class FrameWriter:
         """
         cdef uint64_t place = 0, size
         self._packed_size = 0
-        self._publish(NULL, records, schema, now_ns, most)
+        self._publish(NULL, records, schema, now_ns, most, flags)
         out = []
         while place < self._packed_size:
             memcpy(&size, self._packed + place, sizeof(size))
@@ -122,19 +124,19 @@ cdef class FrameWriter:
     def __len__(self):
         return self._count
 
-    cdef int _publish(self, void* handle, records, int schema, int64_t now_ns, uint32_t most) except -1:
-        cdef uint64_t count, frames = self.frames
+    cdef int _publish(self, void* handle, records, int schema, int64_t now_ns, uint32_t most,
+                      uint64_t flags) except -1:
+        cdef uint64_t count, size, frames = self.frames
         cdef const char* data
         cdef int code
-        if not isinstance(records, np.ndarray) or records.ndim != 1:
+        if not isinstance(records, cnp.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>records) != 1:
             raise ValueError("FrameWriter: expected a one-dimensional array of records")
-        if not 1 <= schema < WRITER_SCHEMAS or self._layouts[schema].record_size == 0 or (
-            records.itemsize != self._layouts[schema].record_size
-        ):
-            raise ValueError(f"FrameWriter: records of {records.itemsize} bytes, schema {schema}; expected its layout")
-        if not records.flags.c_contiguous:
+        size = cnp.PyArray_ITEMSIZE(<cnp.ndarray>records)
+        if not 1 <= schema < WRITER_SCHEMAS or size == 0 or size != self._layouts[schema].record_size:
+            raise ValueError(f"FrameWriter: records of {size} bytes, schema {schema}; expected its layout")
+        if not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>records):
             records = np.ascontiguousarray(records)
-        count = len(records)
+        count = cnp.PyArray_DIM(<cnp.ndarray>records, 0)
         if count >= <uint64_t>1 << 32:
             raise ValueError(f"FrameWriter: {count} records; expected less than 2^32")
         if self._busy:
@@ -143,9 +145,9 @@ cdef class FrameWriter:
         self._busy = True
         if most and count // most >= RELEASE_FROM:
             with nogil:
-                code = self._write(handle, data, count, schema, now_ns, most)
+                code = self._write(handle, data, count, schema, now_ns, most, flags)
         else:
-            code = self._write(handle, data, count, schema, now_ns, most)
+            code = self._write(handle, data, count, schema, now_ns, most, flags)
         self._busy = False
         if code == MEMORY:
             raise MemoryError("FrameWriter: no memory, or more streams than its capacity")
@@ -154,7 +156,7 @@ cdef class FrameWriter:
         return self.frames - frames
 
     cdef int _write(self, void* handle, const char* records, uint64_t count, uint32_t schema, int64_t now_ns,
-                    uint32_t most) noexcept nogil:
+                    uint32_t most, uint64_t flags) noexcept nogil:
         """0, or an errno."""
         cdef sent_layout_t* layout = &self._layouts[schema]
         cdef uint32_t size = layout.record_size
@@ -176,7 +178,7 @@ cdef class FrameWriter:
             i = 0
             while code == 0 and i < count:
                 many = min(most, <uint32_t>count - i)
-                code = self._one(handle, place, records, i, many, size, False, now_ns, &rest)
+                code = self._one(handle, place, records, i, many, size, False, now_ns, flags, &rest)
                 i += many
             return code
         if self._scratch_for(count) != 0:
@@ -199,13 +201,13 @@ cdef class FrameWriter:
             rest = found.first
             while code == 0 and found.many:
                 many = min(most, found.many)
-                code = self._one(handle, self._order[j], records, rest, many, size, True, now_ns, &rest)
+                code = self._one(handle, self._order[j], records, rest, many, size, True, now_ns, flags, &rest)
                 found.many -= many
             found.many = 0
         return code
 
     cdef int _one(self, void* handle, uint32_t place, const char* records, uint32_t first, uint32_t count,
-                  uint32_t size, bint chained, int64_t now_ns, uint32_t* rest) noexcept nogil:
+                  uint32_t size, bint chained, int64_t now_ns, uint64_t flags, uint32_t* rest) noexcept nogil:
         """One frame of the records from `first` on; the record after them in `rest`. 0, or an errno."""
         cdef zmq_message_t message
         cdef uint64_t bytes = WRITER_HEADER + <uint64_t>count * size
@@ -226,6 +228,7 @@ cdef class FrameWriter:
         memcpy(to + 20, &count, sizeof(count))
         memcpy(to + 40, &sequence, sizeof(sequence))
         memcpy(to + 48, &now_ns, sizeof(now_ns))
+        memcpy(to + 56, &flags, sizeof(flags))
         if chained:
             for i in range(count):
                 memcpy(to + WRITER_HEADER + <uint64_t>i * size, records + <uint64_t>first * size, size)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from nautilus.bus import DeadLetter, PeerChange
+from nautilus.bus.failover import PathChange
 from nautilus.model.topics import Topic
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 
@@ -104,6 +105,12 @@ class BusLog:
         fields = {"peer": peer, "before": before, "after": after, "cause": cause}
         level = logging.INFO if after == "zmq" else logging.WARNING
         _LOGGER.log(level, "messages to %s go by %s: %s", peer, after, cause, extra={"fields": fields})
+
+    def on_star_path(self, change: PathChange) -> None:
+        """Market data take another path."""
+        fields = {"before": change.before, "after": change.after, "cause": change.cause}
+        level = logging.INFO if change.after in ("ring", "zmq") else logging.WARNING
+        _LOGGER.log(level, "market data come by %s: %s", change.after, change.cause, extra={"fields": fields})
 
     def on_star_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         """Records of the star are missing."""

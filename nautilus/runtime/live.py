@@ -15,6 +15,7 @@ once for each distinct error; its engine is degraded, and the host serves on.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,13 @@ import zmq
 
 from nautilus.bus import Mesh, Subscriber, make_context
 from nautilus.bus.routing import Processes
+from nautilus.bus.star_paths import StarPaths
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
+from nautilus.core.wake import Waiting
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
+from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
@@ -38,12 +42,13 @@ from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
 from nautilus.runtime.outlook import Outlook
-from nautilus.runtime.paths import carriers_of
+from nautilus.runtime.paths import carriers_of, star_paths_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import Hub, subscribe
 
+_LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
 """Between looks at engines' states, to save what has changed; longer where that takes long."""
 SAVE_SHARE = 50
@@ -125,18 +130,24 @@ class LiveHost:
         self.clock = PlatformClock(plan.clock)
         self.counters = counters if counters is not None else Counters(path=plan.counters_of(process))
         self.calls = Calls(self.clock, limit_ms, self.counters)
-        self.loop = Loop(self.clock)
+        self._undo = contextlib.ExitStack()
+        settings = plan.config("bus", BusConfig)
+        waiting = Waiting(settings.wake, spin_ns=settings.spin_us * 1_000)
+        self._undo.callback(waiting.close)
+        if waiting.grant is not None and not waiting.grant.granted:
+            _LOGGER.warning("%s: %s", waiting.grant.what, waiting.grant.found)
+        self.loop = Loop(self.clock, waiting if settings.wake.startswith("spin") else None)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
         self.outlook = Outlook(self)
         self.subscriber: Subscriber | None = None
+        self.star_paths: StarPaths | None = None
         self.when_stopping: Callable[[], object] | None = None
         self.ended = False
         self._build = build
         self._reporter = next((spec.name for spec in plan.processes if "trading" in spec.engines), "")
         self._bus_log = BusLog()
         self._zmq = make_context()
-        self._undo = contextlib.ExitStack()
         self._hub: Hub | None = None
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
@@ -377,6 +388,11 @@ class LiveHost:
             if delivery is not deliveries[-1]:
                 messages.between()
 
+    def _on_star_paths(self) -> None:
+        assert self.star_paths is not None
+        self.star_paths.turn()
+        self._on_star()
+
     def _on_star(self) -> None:
         messages, subscriber = self.messages, self.subscriber
         assert subscriber is not None
@@ -433,6 +449,13 @@ class LiveHost:
         self.loop.set_group(subscriber.sockets, self._on_star, Rank.STAR, subscriber.touched)
         if subscriber.fileno() >= 0:
             self.loop.add_source(subscriber.fileno(), self._on_star, rank=Rank.STAR, arm=subscriber.arm)
+        paths = self.star_paths = star_paths_of(
+            self.plan, self.process, self._zmq, subscriber, self.counters, self._bus_log
+        )
+        if paths is not None:
+            self._undo.callback(paths.close)
+            for item in (paths.socket, *paths.descriptors()):
+                self.loop.add_source(item, self._on_star_paths, rank=Rank.STAR)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:

@@ -59,14 +59,17 @@ class Outlook:
         blockers = self._blockers()
         self.reasons = (*blockers, *(part.refuses for part in host.parts if part.refuses))
         errors = (f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
+        star = {} if host.star_paths is None else {host.star_paths.failover.peer: host.star_paths.failover}
         self.warnings = (
             *errors,
             *degraded(host.mesh.paths),
+            *degraded(star),
             *(warning for look in self.also for warning in look()),
         )
         self.bus = {"peers": {name: _peer(peer) for name, peer in sorted(peers.items())}}
         self.bus["paths"] = {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())}
-        self._paths.write(host.mesh.paths)
+        self.bus["star"] = {name: shown(paths) for name, paths in star.items()}
+        self._paths.write(host.mesh.paths, star)
         for look in self.looks:
             look()
         host.counters.set(self._ready, not self.reasons)

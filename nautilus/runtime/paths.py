@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from nautilus.bus.failover import Failover, PathMeters
 from nautilus.core.counters import Counters
+from nautilus.runtime.bus_settings import BusConfig
+from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.plan import Plan
 
 if TYPE_CHECKING:
     from nautilus.bus.carriers import Carrier
+    from nautilus.bus.redis_star import StarMirror
+    from nautilus.bus.star_paths import StarPaths
+    from nautilus.bus.subscriber import Subscriber
+    from nautilus.runtime.buslog import BusLog
 
 
 def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Counters) -> list[Carrier]:
@@ -24,6 +30,34 @@ def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Co
         redis.watch(spec.name for spec in plan.processes if spec.kind in ("core", "engines") and spec.name != process)
         found.append(redis)
     return found
+
+
+def mirror_of(plan: Plan, process: str, counters: Counters) -> StarMirror | None:
+    """What copies the hub's frames to where readers find them without ZeroMQ, at work; None: there is no such place."""
+    address = plan.redis("star")
+    if not address:
+        return None
+    from nautilus.bus.redis_star import StarMirror
+
+    mirror = StarMirror(address, process, wall_ns, life=str(plan.epoch), counters=counters)
+    mirror.start()
+    return mirror
+
+
+def star_paths_of(
+    plan: Plan, process: str, context: Any, subscriber: Subscriber, counters: Counters, log: BusLog
+) -> StarPaths | None:
+    """The paths by which a reader of the star is fed; None: there is one, and no choice."""
+    address = plan.redis("star")
+    if not address:
+        return None
+    from nautilus.bus.redis_star import StarReader
+    from nautilus.bus.star_paths import StarPaths
+
+    hub = plan.process_of("marketdata")
+    reader = StarReader(address, hub, process, wall_ns, life=str(plan.epoch), counters=counters)
+    ring = plan.config("bus", BusConfig).transport == "ring"
+    return StarPaths(context, plan.star, subscriber, hub, wall_ns, redis=reader, ring=ring, on_path=log.on_star_path)
 
 
 class PathsView:
@@ -52,7 +86,7 @@ def shown(failover: Failover) -> dict[str, Any]:
 def degraded(paths: Mapping[str, Failover]) -> list[str]:
     """A line for each peer that the best path does not reach, for `/health`."""
     return [
-        f"{failover.bus} to {peer} goes by {failover.path}: {failover.cause}"
+        f"{failover.bus} with {peer} goes by {failover.path}: {failover.cause}"
         for peer, failover in sorted(paths.items())
         if failover.degraded
     ]

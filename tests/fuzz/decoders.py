@@ -18,12 +18,12 @@ from nautilus.core.mesh_wire import head_of, is_place, pack, pack_answers, unpac
 from nautilus.core.order_book import OrderBooks
 from nautilus.core.receive_stream import ReceiveStream
 from nautilus.core.send_stream import SendStream
-from nautilus.core.star_frames import FrameJudge
+from nautilus.core.star_frames import FrameJudge, StreamRow
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.runtime.http.body import decode_body
 from nautilus.runtime.wire import from_wire, to_wire
 from tests.fuzz.reader import Reader
-from tests.kit.star_twin import NaiveJudge
+from tests.kit.star_twin import NaiveJudge, NaiveRow
 
 ROOM = {"orders": 256, "instruments": 4, "pages": 64, "huge": False}
 STAR_EPOCH = 7
@@ -155,23 +155,30 @@ def star(data: bytes) -> None:
     """Frames of the star, sound or not, each cut out of the input: the judge says what its naive twin says."""
     reader = Reader(data)
     judge, twin = FrameJudge(8), NaiveJudge(8)
+    rows: list[tuple[StreamRow, NaiveRow]] = []
     ours: list[tuple[object, np.ndarray]] = []
     theirs: list[tuple[object, np.ndarray]] = []
-    for each in (judge, twin):
-        each.enter(STAR_EPOCH)
-        for kind, dtype in STAR_KINDS.items():
-            each.join(kind << 32 | 1, 1, kind, 1, dtype, kind)
+    judge.enter(STAR_EPOCH)
+    twin.enter(STAR_EPOCH)
+    for kind, dtype in STAR_KINDS.items():
+        rows.append((StreamRow(kind << 32 | 1, 1), NaiveRow(kind << 32 | 1, 1)))
+        for row in rows[-1]:
+            row.describe(kind, 1, dtype, kind)
+        assert judge.watch(rows[-1][0]) == twin.watch(rows[-1][1])
     while reader.left:
         frame = reader.take(reader.number(1) | reader.number(1) << 8)
         index, word = reader.number(1), reader.number(1)
-        if index < len(twin.streams):
-            for each in (judge, twin):
-                if word & 1:
-                    each.hold(index, bool(word & 2))
-                else:
-                    each.expect(index, word)
+        if index < len(rows):
+            mine, other = rows[index]
+            if word & 1:
+                mine.expected = other.expected = word
+            elif word & 2:
+                judge.ignore(mine)
+                twin.ignore(other)
+            else:
+                assert judge.watch(mine) == twin.watch(other)
         assert judge.take(frame, ours) == twin.take(frame, theirs)
-        assert (judge.delivered, judge.frames) == (twin.delivered, twin.frames)
+        assert (judge.delivered, judge.frames, len(judge)) == (twin.delivered, twin.frames, len(twin))
     assert [(token, records.tobytes()) for token, records in ours] == [
         (token, records.tobytes()) for token, records in theirs
     ]

@@ -18,7 +18,7 @@ from nautilus.model.codec import MESSAGES
 from nautilus.model.errors import NautilusError
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.wire import to_wire
-from tests.fuzz import decoders, files, kernels, matching, star
+from tests.fuzz import decoders, files, kernels, matching, shared, star
 from tests.fuzz.target import Target
 from tests.kit.star_twin import NaiveWriter
 
@@ -140,6 +140,8 @@ TARGETS: dict[str, Target] = {
     "matcher": Target(matching.matcher, (), _noise(6, 900), 2),
     "port": Target(kernels.port, (), _noise(6, 600), 6),
     "ring": Target(kernels.ring, (), _noise(6, 300)),
+    "broadcast": Target(shared.broadcast, (ValueError,), _patches, 3),
+    "last_values": Target(shared.last_values, (ValueError,), _patches, 3),
     "journal": Target(files.journal, (JournalError, KernelError, ValueError), _patches, 12),
     "snapshot_file": Target(files.snapshot_file, (), _patches, 6),
     "event_log": Target(files.event_log, (EventLogError,), _patches, 12),

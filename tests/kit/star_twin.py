@@ -9,71 +9,67 @@ import numpy as np
 from nautilus.bus.base import HEADER, HEADER_BYTES, LAST, MAGIC, topic_bytes
 
 
+class NaiveRow:
+    """Twin of nautilus.core.star_frames.StreamRow."""
+
+    def __init__(self, stream: int, expected: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.delivered = 0
+        self.latest: np.ndarray | None = None
+        self.layout: tuple[int, int, int] | None = None
+        self.dtype: Any = None
+        self.token: object = None
+
+    def describe(self, schema: int, version: int, dtype: np.dtype[np.void], token: object) -> None:
+        self.layout = schema, version, dtype.itemsize
+        self.dtype, self.token = dtype, token
+
+
 class NaiveJudge:
     """Twin of nautilus.core.star_frames.FrameJudge, for frames that are handed in."""
 
-    def __init__(self, capacity: int = 1 << 16) -> None:
+    def __init__(self, capacity: int = 1 << 17) -> None:
         self.capacity = capacity
         self.epoch = 0
         self.delivered = self.frames = 0
-        self.streams: list[dict[str, Any]] = []
+        self.rows: dict[int, NaiveRow] = {}
 
     def __len__(self) -> int:
-        return len(self.streams)
+        return len(self.rows)
 
     def enter(self, epoch: int) -> None:
         self.epoch = epoch
-        self.streams = []
+        self.rows = {}
 
-    def join(
-        self, stream: int, expected: int, schema: int, version: int, dtype: np.dtype[np.void], token: object
-    ) -> int:
-        if len(self.streams) == self.capacity:
-            return -1
-        self.streams.append(
-            {
-                "stream": stream,
-                "expected": expected,
-                "layout": (schema, version, dtype.itemsize),
-                "dtype": dtype,
-                "token": token,
-                "delivered": 0,
-                "held": False,
-            }
-        )
-        return len(self.streams) - 1
+    def watch(self, row: NaiveRow) -> bool:
+        if row.stream not in self.rows and len(self.rows) == self.capacity:
+            return False
+        self.rows[row.stream] = row
+        return True
 
-    def expect(self, index: int, sequence: int) -> None:
-        self.streams[index]["expected"] = sequence
-
-    def hold(self, index: int, held: bool) -> None:
-        self.streams[index]["held"] = held
-
-    def expected(self, index: int) -> int:
-        return self.streams[index]["expected"]
-
-    def delivered_of(self, index: int) -> int:
-        return self.streams[index]["delivered"]
+    def ignore(self, row: NaiveRow) -> None:
+        if self.rows.get(row.stream) is row:
+            del self.rows[row.stream]
 
     def take(self, frame: bytes, out: list[Any]) -> bool:
         if len(frame) < HEADER_BYTES:
             return False
         _, magic, schema, version, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
-        if magic != MAGIC or epoch != self.epoch or frame[56:64] != bytes(8):
+        row = self.rows.get(stream)
+        if row is None or magic != MAGIC or epoch != self.epoch or frame[56:64] != bytes(8):
+            return False
+        if row.layout != (schema, version, size) or row.expected != first:
             return False
         if count == 0 or len(frame) != HEADER_BYTES + size * count:
             return False
-        for row in self.streams:
-            if row["stream"] == stream:
-                if row["held"] or row["layout"] != (schema, version, size) or row["expected"] != first:
-                    return False
-                row["expected"] += count
-                row["delivered"] += count
-                self.delivered += count
-                self.frames += 1
-                out.append((row["token"], np.frombuffer(frame, row["dtype"], count, HEADER_BYTES)))
-                return True
-        return False
+        row.expected += count
+        row.delivered += count
+        self.delivered += count
+        self.frames += 1
+        row.latest = np.frombuffer(frame, row.dtype, count, HEADER_BYTES)
+        out.append((row.token, row.latest))
+        return True
 
 
 class NaiveWriter:
@@ -91,7 +87,7 @@ class NaiveWriter:
     def layout(self, schema: int, version: int, dtype: np.dtype[np.void]) -> None:
         self.layouts[schema] = version, dtype.itemsize
 
-    def pack(self, records: np.ndarray, schema: int, now_ns: int, most: int = 0) -> list[bytes]:
+    def pack(self, records: np.ndarray, schema: int, now_ns: int, most: int = 0, flags: int = 0) -> list[bytes]:
         frames = []
         version, size = self.layouts[schema]
         for instrument in dict.fromkeys(records["instrument_id"].tolist()):
@@ -114,7 +110,7 @@ class NaiveWriter:
                     first,
                     now_ns,
                 )
-                frames.append(header + piece.tobytes())
+                frames.append(header[:56] + flags.to_bytes(8, "little") + piece.tobytes())
                 self.published += len(piece)
                 self.frames += 1
         return frames

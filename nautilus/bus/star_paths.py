@@ -1,0 +1,148 @@
+"""Which path a reader of the star takes, and what comes by those beside ZeroMQ.
+
+A socket that takes heartbeats alone shows whether ZeroMQ brings anything, whatever the subscriber is fed. While it does
+not, frames come from Redis; without that, from snapshots over HTTP; without these, what the reader has is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import zmq
+
+from nautilus.bus.base import HEARTBEAT, checked_endpoints, new_socket
+from nautilus.bus.failover import DOWN_NS, HTTP, REDIS, RING, STALE, UP_NS, ZMQ, Failover, PathChange
+from nautilus.bus.subscriber import Subscriber
+from nautilus.bus.timer import Timer
+
+MISSED = 3
+"""Heartbeats that do not come until a path counts as not healthy."""
+
+
+class FrameSource(Protocol):
+    """A path beside ZeroMQ: read only while it is wanted."""
+
+    @property
+    def cause(self) -> str:
+        """Why it is not healthy; "": it is."""
+        ...
+
+    def begin(self, since_ns: int, /) -> None:
+        """Bring frames from now on, and what came since then."""
+        ...
+
+    def end(self) -> None:
+        """Bring nothing any more."""
+        ...
+
+    def read(self) -> list[bytes]:
+        """Frames that came."""
+        ...
+
+    def fileno(self) -> int:
+        """Readable when there may be some."""
+        ...
+
+    def close(self) -> None:
+        """Give it up."""
+        ...
+
+
+class StarPaths:
+    """Of one subscriber.
+
+    Parameters
+    ----------
+    context, endpoints
+        As of the subscriber.
+    subscriber
+        That is fed.
+    hub
+        Process of the publisher, for names.
+    clock
+        Nanoseconds of the machine.
+    ring
+        Whether the subscriber takes frames out of a ring where it can.
+    redis, http
+        The other paths; None: there is none.
+    heartbeat_ns
+        Of the publisher.
+    on_path
+        Called with each `PathChange`.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoints: str | Sequence[str],
+        subscriber: Subscriber,
+        hub: str,
+        clock: Callable[[], int],
+        *,
+        redis: FrameSource | None = None,
+        http: FrameSource | None = None,
+        ring: bool = False,
+        heartbeat_ns: int = 20_000_000,
+        down_ns: int = DOWN_NS,
+        up_ns: int = UP_NS,
+        on_path: Callable[[PathChange], object] | None = None,
+    ) -> None:
+        self._subscriber = subscriber
+        self._clock = clock
+        self._on_path = on_path
+        self._silence_ns = MISSED * heartbeat_ns
+        self._others = {name: each for name, each in ((REDIS, redis), (HTTP, http)) if each is not None}
+        now_ns = clock()
+        paths = (*((RING,) if ring else ()), ZMQ, *self._others, STALE)
+        self.failover = Failover("star", hub, paths, now_ns, down_ns=down_ns, up_ns=up_ns)
+        self._heard_ns = now_ns
+        self._timer = Timer(min(heartbeat_ns, 10_000_000))
+        self.socket = new_socket(context, zmq.SUB)
+        """Takes heartbeats by ZeroMQ."""
+        self.socket.setsockopt(zmq.CONFLATE, 1)
+        self.socket.setsockopt(zmq.SUBSCRIBE, bytes((HEARTBEAT,)))
+        for endpoint in checked_endpoints(endpoints):
+            self.socket.connect(endpoint)
+
+    def descriptors(self) -> list[int]:
+        """To be waited for; `turn` is to be called when one can be read. They never change."""
+        return [self._timer.fileno(), *(each.fileno() for each in self._others.values())]
+
+    def turn(self) -> None:
+        """See what came by which path, and take the one that the table says; the subscriber's `drain` has the rest."""
+        self._timer.taken()
+        now_ns = self._clock()
+        with suppress(zmq.Again):
+            self.socket.recv(zmq.NOBLOCK)
+            self._heard_ns = now_ns
+        for source in self._others.values():
+            for frame in source.read():
+                self._subscriber.feed(frame)
+        paths = self.failover
+        paths.report(RING, self._subscriber.way == RING, now_ns, f"frames come by {self._subscriber.way}")
+        silent = now_ns - self._heard_ns > self._silence_ns
+        paths.report(ZMQ, not silent, now_ns, "no heartbeat" if silent else "heartbeats come")
+        for name, source in self._others.items():
+            cause = source.cause
+            paths.report(name, not cause, now_ns, cause)
+        change = paths.step(now_ns)
+        if change is not None:
+            self._take(change)
+
+    def close(self) -> None:
+        """Give everything back but the subscriber."""
+        self.socket.close()
+        self._timer.close()
+        for source in self._others.values():
+            source.close()
+
+    def _take(self, change: PathChange) -> None:
+        for name, source in self._others.items():
+            if name == change.after:
+                source.begin(self._heard_ns)
+            elif name == change.before:
+                source.end()
+        if self._on_path is not None:
+            self._on_path(change)
