@@ -268,8 +268,7 @@ class Mesh(Outbox, Inbox):
             if router is None or head is None:
                 self.malformed += 1
             elif not head[0]:
-                identity = name.encode()
-                sources = router.inbound.get(identity) or self._admit(router, identity, name)
+                sources = self._admit(router, name)
                 if sources is not None:
                     self._take_envelopes(sources, frame, carrier, out)
             elif dealer is not None:

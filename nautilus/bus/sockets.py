@@ -107,6 +107,8 @@ class BusSocket(zmq.Socket[bytes]):
     security: Security | None = None
     bound: list[str]
     """TCP endpoints that it is bound to with CURVE."""
+    remote: bool = False
+    """It is or was bound to TCP with CURVE."""
     manual: bool = False
     """Of an XPUB: subscriptions are not in force before its owner takes them in."""
     _torn: list[str]
@@ -130,6 +132,7 @@ class BusSocket(zmq.Socket[bytes]):
         self.zap_domain = DOMAIN
         self.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         result = super().bind(addr)
+        self.remote = True
         self.bound.append(self.getsockopt_string(zmq.LAST_ENDPOINT))
         return result
 
