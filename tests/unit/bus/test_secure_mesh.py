@@ -61,7 +61,7 @@ def test_messages_go_both_ways_in_both_lanes(secure) -> None:
     run([strategy, core], lambda: len(strategy.answers) == 100)
     assert core.payloads == [ORDER] * 100
     assert {each.peer for each in core.deliveries} == {"strategy"}
-    assert core.mesh._routers["n"].socket.security.admitted == 2
+    assert core.mesh._routers["n"].socket.security.admitted >= 2
     assert core.mesh.malformed == 0
 
 
