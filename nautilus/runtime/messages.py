@@ -21,7 +21,9 @@ from nautilus.bus.mesh import Mesh
 from nautilus.bus.routing import CORE, Way
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
-from nautilus.model.commands import CommandMessage
+from nautilus.core.types import EventKind, Reason
+from nautilus.engines.trading.acknowledge import acknowledgement
+from nautilus.model.commands import CommandMessage, ReplaceOrder, SubmitOrder
 from nautilus.model.enums import Priority
 from nautilus.model.errors import BusError, InternalError, ModelError, NautilusError
 from nautilus.model.message import Message
@@ -38,6 +40,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.tracing import TRACE, say, told
 from nautilus.runtime.wire import from_wire, to_wire
 
+ENTERING = (SubmitOrder, ReplaceOrder)
 HELLO = "hello"
 """Where the first message of a process's life goes to: it says no more than that there is one."""
 ANSWER_NS = 5 * NANOSECONDS
@@ -117,6 +120,7 @@ class Messages:
         self.started = False
         self._unknown = counters.counter("host.unknown")
         self._refused = counters.counter("host.refused")
+        self._busy = counters.counter("host.orders_busy")
         self.round_trips = Histogram(HIGHEST_NS, f"{plan.shared}/latency.{process}.order_round_trip")
         self.route()
 
@@ -349,6 +353,12 @@ class Messages:
             return
         if self._tracing.onward:
             self._tell_of_order(process, message)
+        if isinstance(message, ENTERING) and self._mesh.is_pressed(process, priority):
+            # There is to be room for cancels. It was not sent: no doubt is left, as by a cut or a deadline.
+            self._counters.increment(self._busy)
+            refused = acknowledgement(message, EventKind.REJECTED, Reason.BUSY, 0, self._clock.now_ns())
+            self._post(Priority.NORMAL, answered, (refused,), self._tracing.onward)
+            return
         number = self._mesh.post(
             process,
             to=to,

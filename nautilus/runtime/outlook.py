@@ -5,11 +5,11 @@ The host's thread renews it, any thread reads it: each answer is a new object, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nautilus.bus import PeerState
-from nautilus.model.enums import EngineState
+from nautilus.bus import PeerState, Pressure
+from nautilus.model.enums import EngineState, Priority
 from nautilus.model.topics import EXECUTION_REPORTS
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.messages import CORE
@@ -64,9 +64,17 @@ class Outlook:
             *errors,
             *degraded(host.mesh.paths),
             *degraded(star),
+            *_filling(host.mesh.pressures()),
             *(warning for look in self.also for warning in look()),
         )
         self.bus = {"peers": {name: _peer(peer) for name, peer in sorted(peers.items())}}
+        for (name, priority), found in host.mesh.pressures().items():
+            self.bus["peers"][name].setdefault("pressure", {})[Priority(priority).name.lower()] = {
+                "pending": found.pending,
+                "limit": found.limit,
+                "oldest_ms": found.oldest_ns // 1_000_000,
+                "high": found.high,
+            }
         self.bus["paths"] = {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())}
         self.bus["star"] = {name: shown(paths) for name, paths in star.items()}
         self._paths.write(host.mesh.paths, star)
@@ -112,6 +120,13 @@ class Outlook:
             if EXECUTION_REPORTS in context.engine.subscribes:
                 needed.add(host.plan.process_of("trading"))
         return needed - {host.process}
+
+
+def _filling(pressures: Mapping[tuple[str, int], Pressure]) -> Iterator[str]:
+    for (peer, priority), found in pressures.items():
+        if found.high:
+            queue = f"the queue of messages for {peer} ({Priority(priority).name})"
+            yield f"{queue} is filling up: {found.pending:,} of {found.limit:,}"
 
 
 def _peer(peer: PeerState) -> dict[str, Any]:
