@@ -13,9 +13,7 @@ from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import (
     LANE_OF,
     LANES,
-    NORMAL,
     PRIORITIES,
-    URGENT,
     Delivery,
     Envelope,
     MessageKind,
@@ -45,7 +43,9 @@ class Inbox(Answers):
         self.on_restart: Callable[[str, int], None] | None = None
         self._known = peers
         self._permissions: Permissions | None = None
-        self._peers_in: dict[bytes, Contact] = {}
+        self._peers_in: dict[str, Contact] = {}
+        self._sources: dict[tuple[str, str], dict[int, Inbound]] = {}
+        """By lane and name of the peer."""
         self._routers: dict[str, Router] = {}
         for lane in LANES:
             self._routers[lane] = Router(self._context, lane, endpoint(self.process, lane), high_water)
@@ -159,37 +159,39 @@ class Inbox(Answers):
             self.malformed += 1
             router.skip_rest()
             return None
-        plain = name.encode()
-        sources = router.inbound.get(plain) or self._admit(router, plain, name)
+        sources = self._admit(router, name)
         if sources is None:
             router.skip_rest()
-        elif identity != plain:
-            # With a proof: the streams are those of the name, whatever they come by, and this is the way back.
+        else:
+            # Under this routing id alone: of a peer with a key it has a proof, and the bare name is nobody's.
             router.inbound[identity] = sources
-            self._peers_in[plain].identity = identity
+            self._peers_in[name].identity = identity
         return sources
 
-    def _admit(self, router: Router, identity: bytes, name: str) -> dict[int, Inbound] | None:
-        """The streams of a peer that had not spoken before; None where that is nobody this process listens to."""
+    def _admit(self, router: Router, name: str) -> dict[int, Inbound] | None:
+        """The streams of a peer, whatever they come by; None where that is nobody this process listens to."""
+        sources = self._sources.get((router.lane, name))
+        if sources is not None:
+            return sources
         if self._known is not None and name not in self._known:
             self.strangers += 1
             return None
-        lane = URGENT if router is self._routers[URGENT] else NORMAL
-        peer = self._peers_in.setdefault(identity, Contact(identity, name))
+        peer = self._peers_in.setdefault(name, Contact(name.encode(), name))
         if self._ring is not None:
             self._ring.follow(name)
-        sources = router.inbound[identity] = {
-            priority: Inbound(router, peer, priority) for priority in PRIORITIES if LANE_OF[priority] == lane
+        sources = self._sources[router.lane, name] = {
+            priority: Inbound(router, peer, priority) for priority in PRIORITIES if LANE_OF[priority] == router.lane
         }
         return sources
 
     def _forget(self, process: str) -> None:
         """Nothing is kept of a peer that is not coming back; should it speak again, it is met anew."""
-        peer = self._peers_in.pop(process.encode(), None)
+        peer = self._peers_in.pop(process, None)
         if peer is not None:
             for router in self._routers.values():
-                router.inbound.pop(peer.identity, None)
-                router.inbound.pop(process.encode(), None)
+                sources = self._sources.pop((router.lane, process), None)
+                for identity in [identity for identity, found in router.inbound.items() if found is sources]:
+                    del router.inbound[identity]
 
     def _enter(self, peer: Contact, frame: bytes) -> bool:
         """A peer speaks in another epoch than last; False where that is an earlier life of it, or nonsense."""

@@ -292,8 +292,7 @@ class Mesh(Outbox, Inbox):
         """Take in what came through the rings of peers; the copies over ZeroMQ are dropped when they come."""
         router = self._routers[URGENT]
         for name, frame in ring.drain():
-            identity = name.encode()
-            sources = router.inbound.get(identity) or self._admit(router, identity, name)
+            sources = self._admit(router, name)
             if sources is not None:
                 self._take_envelopes(sources, frame, None, out)
 
@@ -304,8 +303,7 @@ class Mesh(Outbox, Inbox):
             if router is None or head is None:
                 self.malformed += 1
             elif not head[0]:
-                identity = name.encode()
-                sources = router.inbound.get(identity) or self._admit(router, identity, name)
+                sources = self._admit(router, name)
                 if sources is not None:
                     self._take_envelopes(sources, frame, carrier, out)
             elif dealer is not None:

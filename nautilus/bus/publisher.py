@@ -28,6 +28,7 @@ from nautilus.bus.base import (
 )
 from nautilus.bus.native_sockets import sender
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
+from nautilus.bus.reading import next_subscription
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
 from nautilus.core.clock import now_ns as machine_ns
@@ -174,7 +175,7 @@ class Publisher:
         """
         joined = False
         while self._get(EVENTS) & POLLIN:
-            message = self.socket.recv(NOBLOCK)
+            message = next_subscription(self.socket)
             # Each subscriber subscribes to heartbeats once. Anything else may be in its messages, too.
             if message == _SUBSCRIBED:
                 joined = True

@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from nautilus.bus.envelope import UNREADABLE
 from nautilus.bus.grants import FENCE, granted
+from nautilus.bus.reading import user_of
 from nautilus.bus.registry import BEAT_NS, LEASE_NS, MOST_ENTRIES, Change, Entry, Number, Table, Text, Verdict, View
 from nautilus.bus.sockets import checked_endpoints, new_socket
 from nautilus.model.errors import BusError
@@ -162,7 +163,7 @@ class RegistryService:
         if len(frames) != 2:
             self.malformed += 1
             return
-        user = _user(frames[1])
+        user = user_of(frames[1])
         if request.hub_epoch > self.epoch and self._on_higher is not None and self._may_fence(user):
             self._on_higher(request.hub_epoch)
         if request.op == Op.FENCE:
@@ -279,14 +280,6 @@ def ask_to_promote(context: zmq.Context[Any], endpoint: str, timeout_seconds: fl
     finally:
         socket.close()
     raise TimeoutError(f"{endpoint}: no answer of the standby hub within {timeout_seconds:g} s")
-
-
-def _user(frame: zmq.Frame) -> str | None:
-    """Whose key the connection of a message has; None: it came over ipc, from this machine's own user."""
-    try:
-        return str(frame.get("User-Id"))
-    except zmq.ZMQError:
-        return None
 
 
 class _Line:

@@ -28,6 +28,7 @@ from nautilus.bus.base import (
     topic_bytes,
 )
 from nautilus.bus.positions import Ended
+from nautilus.bus.reading import may_read, user_of
 from nautilus.bus.requests import Answer, Operation, Request, Status, matches, pack_answer, parse_request
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.ring_backlog import EarlierRing, RingBacklog
@@ -103,8 +104,8 @@ class Replayer:
     Attributes
     ----------
     requests, replayed, images, refused, malformed_requests, gone
-        Requests; frames sent again; images sent; requests beyond what may be under way; what was no request; requests
-        for records of which some are nowhere any more.
+        Requests; frames sent again; images sent; requests beyond what may be under way, or that were not granted; what
+        was no request; requests for records of which some are nowhere any more.
     """
 
     def __init__(
@@ -169,7 +170,7 @@ class Replayer:
         self.touched.add(self.socket)
         for _ in range(64):
             try:
-                parts = self.socket.recv_multipart(NOBLOCK)
+                parts = self.socket.recv_multipart(NOBLOCK, copy=False)
             except zmq.Again:
                 self.touched.discard(self.socket)
                 break
@@ -192,14 +193,17 @@ class Replayer:
 
     # Requests.
 
-    def _take(self, parts: list[bytes]) -> None:
-        request = parse_request(parts[1]) if len(parts) == 2 else None
+    def _take(self, parts: list[zmq.Frame]) -> None:
+        request = parse_request(parts[1].bytes) if len(parts) == 2 else None
         if request is None:
             self.malformed_requests += 1
             return
         self.requests += 1
-        peer = parts[0]
-        if len(self._jobs) >= JOBS or self._by_peer[peer] >= JOBS_OF_ONE:
+        peer = parts[0].bytes
+        asked = request.streams if request.operation == Operation.SNAPSHOT else (request.stream,)
+        kinds = () if request.operation == Operation.END else {stream >> 32 for stream in asked}
+        granted = may_read(self.socket, user_of(parts[1]), kinds)
+        if len(self._jobs) >= JOBS or self._by_peer[peer] >= JOBS_OF_ONE or not granted:
             self.refused += 1
             return
         self._by_peer[peer] += 1

@@ -434,7 +434,7 @@ def named(socket: Any, identity: bytes) -> str:
     """
     security: Security | None = getattr(socket, "security", None)
     if security is not None:
-        return security.named(identity, proven=bool(socket.bound))
+        return security.named(identity, proven=socket.remote)
     try:
         return identity.decode()
     except UnicodeDecodeError:

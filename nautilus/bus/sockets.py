@@ -107,6 +107,10 @@ class BusSocket(zmq.Socket[bytes]):
     security: Security | None = None
     bound: list[str]
     """TCP endpoints that it is bound to with CURVE."""
+    remote: bool = False
+    """It is or was bound to TCP with CURVE."""
+    manual: bool = False
+    """Of an XPUB: subscriptions are not in force before its owner takes them in."""
     _torn: list[str]
     _owner: BusContext | None = None
     _name: bytes = b""
@@ -128,6 +132,7 @@ class BusSocket(zmq.Socket[bytes]):
         self.zap_domain = DOMAIN
         self.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         result = super().bind(addr)
+        self.remote = True
         self.bound.append(self.getsockopt_string(zmq.LAST_ENDPOINT))
         return result
 
@@ -206,6 +211,10 @@ def new_socket(context: zmq.Context[Any], kind: int, *, urgent: bool = False) ->
     if isinstance(context, BusContext):
         socket._owner = context
         socket.security = context.security
+        if kind == zmq.XPUB and context.security is not None and context.security.keys is not None:
+            # It asks before it takes a subscription in (`nautilus.bus.reading`), also those that come over ipc.
+            socket.manual = True
+            socket.setsockopt(zmq.XPUB_MANUAL, 1)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 5)
     if context.get(zmq.IO_THREADS) > 1:

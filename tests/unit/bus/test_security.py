@@ -10,13 +10,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 
+from nautilus.bus import Publisher
+from nautilus.bus.backlog import FrameBuffer
+from nautilus.bus.base import HEARTBEAT
 from nautilus.bus.keys import AllowedKey, allow, key_place, make_keys, new_keys, new_process, revoke
+from nautilus.bus.replayer import Replayer
+from nautilus.bus.requests import Operation, Request, pack_request
 from nautilus.bus.security import Doorkeeper, Security, named
 from nautilus.bus.sockets import BusContext, EndpointError, checked_endpoints, make_context, new_socket
 from nautilus.core.clock import now_ns
+from nautilus.core.types import QUOTE, TRADE
 
 SECOND = 1_000_000_000
 
@@ -352,3 +359,57 @@ def test_whatever_is_asked_of_the_doorkeeper_it_answers_and_lets_nobody_in() -> 
     finally:
         keeper.socket.close()
         context.destroy(0)
+
+
+def test_over_tcp_a_reader_hears_what_it_has_a_grant_for(house) -> None:
+    allow_all = {"all": ("read:*",), "quotes": ("read:marketdata.real_time.quote",), "none": ("send:ask",)}
+    for name, grants in allow_all.items():
+        new_process(house.directory, name, grants, 1)
+    buffer = FrameBuffer()
+    context = house.context("server")
+    publisher = Publisher(
+        context, [f"ipc://{house.directory}/star", "tcp://127.0.0.1:*"], epoch=1, clock=now_ns, buffer=buffer
+    )
+    replayer = Replayer(context, "tcp://127.0.0.1:*", epoch=1, clock=now_ns, frames=buffer)
+    readers: dict[str, Any] = {}
+    requests: dict[str, Any] = {}
+    for name in (*allow_all, "local"):
+        own = house.context(name if name in allow_all else "")
+        place = publisher.endpoints[1 if name in allow_all else 0]
+        if own.security is not None:
+            own.security.expect(place, "server")
+            own.security.expect(replayer.endpoint, "server")
+            requests[name] = house.keep(new_socket(own, zmq.DEALER))
+            requests[name].connect(replayer.endpoint)
+        readers[name] = house.keep(new_socket(own, zmq.SUB))
+        readers[name].setsockopt(zmq.SUBSCRIBE, bytes((1,)))
+        readers[name].setsockopt(zmq.SUBSCRIBE, bytes((2,)))
+        readers[name].setsockopt(zmq.SUBSCRIBE, b"\xff")
+        readers[name].connect(place)
+    heard: dict[str, set[int]] = {name: set() for name in readers}
+
+    def turn() -> None:
+        publisher.publish(np.zeros(1, QUOTE))
+        publisher.publish(np.zeros(1, TRADE))
+        publisher.poll(now_ns())
+        for name, reader in readers.items():
+            while reader.poll(1):
+                heard[name].add(reader.recv()[0])
+
+    until(lambda: all(HEARTBEAT in kinds for kinds in heard.values()), turn)
+    for _ in range(20):
+        turn()
+    assert heard == {"all": {1, 2, 255}, "quotes": {1, 255}, "none": {255}, "local": {1, 2, 255}}
+    security = context.security
+    assert security.refused_subscriptions == 3
+    # Nor does it get them by asking for them again.
+    for name, asker in requests.items():
+        for kind in (1, 2):
+            asker.send(pack_request(Request(Operation.REPLAY, kind, 1, kind << 32, 1, 1)))
+        until(lambda: security.refused_subscriptions >= 3, replayer.poll)
+        if name != "none":
+            until(lambda asker=asker: asker.poll(0), replayer.poll)
+    until(lambda: security.refused_subscriptions == 6, replayer.poll)
+    assert not requests["none"].poll(50)
+    publisher.close()
+    replayer.close()
