@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
+cimport cython
 cimport numpy as cnp
 
 from nautilus.core.hashmap cimport map_close, map_find, map_open, map_put
@@ -206,6 +207,7 @@ cdef class FrameWriter:
             found.many = 0
         return code
 
+    @cython.nonecheck(False)        # an object's own counters, without the interpreter's lock
     cdef int _one(self, void* handle, uint32_t place, const char* records, uint32_t first, uint32_t count,
                   uint32_t size, bint chained, int64_t now_ns, uint64_t flags, uint32_t* rest) noexcept nogil:
         """One frame of the records from `first` on; the record after them in `rest`. 0, or an errno."""
@@ -247,6 +249,7 @@ cdef class FrameWriter:
         self.frames += 1
         return 0
 
+    @cython.nonecheck(False)
     cdef int _place(self, uint64_t stream, uint32_t schema, uint32_t* place) noexcept nogil:
         """Where a stream is, and its header; 0, or an errno."""
         cdef uint32_t* found
