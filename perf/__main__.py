@@ -31,6 +31,7 @@ BENCHES = {
     "star": "perf.bench_star",
     "mesh": "perf.bench_mesh",
     "mesh_orders": "perf.bench_mesh_orders",
+    "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",
     "order_round_trip": "perf.bench_order_round_trip",
     "platform": "perf.bench_platform",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import zmq
 
 from nautilus.bus.envelope import Answer, MessageKind
@@ -21,10 +19,6 @@ LONG_BYTES = 4_096
 
 class Answers(Node):
     """Acknowledgements and replies to what came in."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._answers_due: list[Inbound] = []
 
     def _answer(self, source: Inbound, kind: MessageKind, number: int = 0, payload: bytes = b"") -> Answer:
         return Answer(kind, number, source.stream.epoch, self.epoch, source.priority, 0, 0, payload)

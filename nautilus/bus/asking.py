@@ -83,6 +83,10 @@ class ReplayClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def replay(self, epoch: int, stream: int, first: int, last: int) -> Iterator[Found]:

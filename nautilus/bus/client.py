@@ -15,16 +15,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import zmq
 
 from nautilus.bus.allowed import paths_of
-from nautilus.bus.base import make_context
+from nautilus.bus.asking import ReplayClient
+from nautilus.bus.base import make_context, replay_endpoint
 from nautilus.bus.buffer import CAPACITY, MOST_MS, SendBuffer
 from nautilus.bus.carriers import ALL
 from nautilus.bus.envelope import Delivery, MessageKind, error_fields
+from nautilus.bus.market_values import MarketValues, Value
 from nautilus.bus.mesh import Mesh
 from nautilus.bus.routing import CLIENTS, RoutingTable, is_on_star, message_of, topic_at
 from nautilus.bus.subscriber import Subscriber
@@ -33,7 +35,7 @@ from nautilus.model.codec import from_json, from_msgpack, to_msgpack
 from nautilus.model.enums import Priority
 from nautilus.model.errors import BusError
 from nautilus.model.message import Message
-from nautilus.model.queries import GetBook, GetQuotes, QuoteLines
+from nautilus.model.queries import GetBook
 from nautilus.model.records import Records
 from nautilus.model.topics import QUOTES, TOPICS, Topic
 
@@ -72,21 +74,6 @@ class FullError(BusError):
     code = "bus.full"
 
 
-class Value(NamedTuple):
-    """What `get_data` gives: a record or an answer, how old it is, and whether it may be out of date.
-
-    Attributes
-    ----------
-    value : ``QUOTE``, ``TRADE``: `QuoteLine`; ``LEVEL2``, ``LEVEL3``: `Book`.
-    stale : the hub was not reached: this is the last that is known.
-    at_ns : when it was fetched.
-    """
-
-    value: Message
-    stale: bool
-    at_ns: int
-
-
 class BusClient:
     """A client of a running instance.
 
@@ -100,6 +87,10 @@ class BusClient:
         (process, lane) -> where it listens on the mesh.
     star
         Endpoints of the star.
+    instruments
+        {symbol: instrument id}, for market data by symbol.
+    table
+        File of the hub's last values, on its host; None: the hub is asked for each.
     clock
         Platform time in nanoseconds, of what the star carries.
     buffer_interval_ms
@@ -112,6 +103,7 @@ class BusClient:
     Attributes
     ----------
     buffer : what waits.
+    values : last quotes and trades, and how many of them were at hand.
     """
 
     def __init__(
@@ -121,6 +113,8 @@ class BusClient:
         endpoint: Callable[[str, str], str],
         star: str | Sequence[str],
         *,
+        instruments: Mapping[str, int] | None = None,
+        table: str | None = None,
         clock: Callable[[], int] = now_ns,
         buffer_interval_ms: int = 0,
         capacity: int = CAPACITY,
@@ -141,7 +135,7 @@ class BusClient:
         self._answers: dict[int, Message | bytes | BusError] = {}
         self._asked: set[int] = set()
         self._handlers: dict[str, list[Callable[[Topic, Any], object]]] = {}
-        self._known: dict[tuple[str, str], Value] = {}
+        self._books: dict[tuple[str, str], Value] = {}
         self._renew_ns = 0
         self._undo = ExitStack()
         try:
@@ -153,6 +147,11 @@ class BusClient:
             self._undo.close()
             raise
         self.subscriber: Subscriber | None = None
+        first = star if isinstance(star, str) else star[0]
+        self.values = MarketValues(
+            instruments or {}, table, lambda: ReplayClient(self._context, replay_endpoint(first), timeout_seconds=1.0)
+        )
+        self._undo.callback(self.values.close)
 
     def __enter__(self) -> BusClient:
         return self
@@ -244,7 +243,7 @@ class BusClient:
         symbols
             Of instruments.
         data_types
-            ``QUOTE``, ``TRADE`` (best prices and the last trade), ``LEVEL2``, ``LEVEL3`` (the book).
+            ``QUOTE``, ``TRADE``: the last of them; ``LEVEL2``, ``LEVEL3``: the book.
         levels
             Of a book.
 
@@ -258,26 +257,13 @@ class BusClient:
             if kind not in DATA_TYPES:
                 raise BusError(f"data type {kind!r}", where="get_data", expected=", ".join(DATA_TYPES))
         found: dict[str, dict[str, Value]] = {symbol: {} for symbol in symbols}
-        if "QUOTE" in kinds or "TRADE" in kinds:
-            self._take_quotes(timeout_seconds)
         for symbol, values in found.items():
             for kind in kinds:
                 if kind.startswith("LEVEL"):
                     values[kind] = self._book(symbol, kind, levels, timeout_seconds)
                 else:
-                    values[kind] = self._value(symbol, "QUOTE")
+                    values[kind] = self.values.get(symbol, kind)
         return found
-
-    def _take_quotes(self, timeout_seconds: float) -> None:
-        try:
-            answer = self.request(QUOTES.publisher, GetQuotes(), timeout_seconds=timeout_seconds)
-        except NoAnswerError:
-            self._mark_stale("QUOTE")
-            return
-        assert isinstance(answer, QuoteLines)
-        at_ns = now_ns()
-        for line in answer.quotes:
-            self._known[line.symbol, "QUOTE"] = Value(line, False, at_ns)
 
     def _book(self, symbol: str, kind: str, levels: int, timeout_seconds: float) -> Value:
         try:
@@ -285,22 +271,13 @@ class BusClient:
                 QUOTES.publisher, GetBook(symbol, levels, int(kind[-1])), timeout_seconds=timeout_seconds
             )
         except NoAnswerError:
-            self._mark_stale(kind)
+            known = self._books.get((symbol, kind))
+            if known is None:
+                raise
+            self._books[symbol, kind] = known._replace(stale=True)
         else:
-            self._known[symbol, kind] = Value(answer, False, now_ns())
-        return self._value(symbol, kind)
-
-    def _mark_stale(self, kind: str) -> None:
-        for key, value in self._known.items():
-            if key[1] == kind:
-                self._known[key] = value._replace(stale=True)
-
-    def _value(self, symbol: str, kind: str) -> Value:
-        value = self._known.get((symbol, kind))
-        if value is None:
-            symbols = sorted({known for known, each in self._known if each == kind})
-            raise BusError(f"no {kind} of {symbol!r}", where="get_data", expected=", ".join(symbols) or "the hub")
-        return value
+            self._books[symbol, kind] = Value(answer, False, now_ns())
+        return self._books[symbol, kind]
 
     # The loop.
 

@@ -8,6 +8,7 @@ cancels    cancels and mass cancels
 kill       the kill switch, and that trading goes on
 phases     phases of instruments
 ask        every other request or command: what is answered changes nothing in the core
+fence      that there is a hub with a higher epoch: the one that hears of it stops publishing
 =========  =====================================================================================
 
 What engines do by themselves is in `DEFAULTS`, made from the topics of the platform: one that publishes a topic may
@@ -24,8 +25,8 @@ from nautilus.model.commands import CommandMessage
 from nautilus.model.message import Message
 from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, Topic
 
-ORDERS, CANCELS, KILL, PHASES, ASK = "orders", "cancels", "kill", "phases", "ask"
-WHAT: Final = (ORDERS, CANCELS, KILL, PHASES, ASK)
+ORDERS, CANCELS, KILL, PHASES, ASK, FENCE = "orders", "cancels", "kill", "phases", "ask", "fence"
+WHAT: Final = (ORDERS, CANCELS, KILL, PHASES, ASK, FENCE)
 _WHAT_OF: Final = {
     "SubmitOrder": ORDERS,
     "ReplaceOrder": ORDERS,
@@ -62,7 +63,8 @@ def _defaults() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for engine in dict.fromkeys((*_SENDS, *(topic.publisher for topic in TOPICS))):
         publishes = [f"publish:{topic.name}" for topic in TOPICS if topic.publisher == engine]
-        found[engine] = (*publishes, *(f"send:{what}" for what in _SENDS.get(engine, (ASK,))), "read:*")
+        sends = (*_SENDS.get(engine, (ASK,)), FENCE)
+        found[engine] = (*publishes, *(f"send:{what}" for what in sends), "read:*")
     return found
 
 
@@ -130,7 +132,7 @@ def refusal(
     """
     if sender != process and sender not in engines:
         return f"{process} speaks as {sender}"
-    if kind is _EVENT:
+    if kind == _EVENT:
         if to == HELLO:
             return ""
         topic = to

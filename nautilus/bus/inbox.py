@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container, Mapping
+from typing import Any
 
 import zmq
 
@@ -20,13 +21,14 @@ from nautilus.bus.envelope import (
     MessageKind,
     error_payload,
 )
-from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Peer, Router
+from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Router
 from nautilus.bus.node import LateError, ReplyDroppedError
 from nautilus.bus.peers import BEAT_BYTES, beat_answer
 from nautilus.bus.permissions import FORBIDDEN, ForbiddenError, Permissions
 from nautilus.bus.security import named
+from nautilus.core.mesh_node import Contact
 from nautilus.core.mesh_wire import head_of, unpack
-from nautilus.core.receive_stream import AHEAD, DUPLICATE, LATE, ReceiveStream, Verdict, settle
+from nautilus.core.receive_stream import AHEAD, DUPLICATE, LATE, ReceiveStream, Verdict
 from nautilus.model.errors import BusError, NautilusError
 
 _LOGGER = logging.getLogger("nautilus.bus")
@@ -42,46 +44,53 @@ class Inbox(Answers):
         self.on_restart: Callable[[str, int], None] | None = None
         self._known = peers
         self._permissions: Permissions | None = None
-        self._batch = 0
-        """Deliveries of the last batch that are not done: then acknowledgements go out, for all of it at once."""
-        self._peers_in: dict[bytes, Peer] = {}
+        self._peers_in: dict[bytes, Contact] = {}
         self._routers: dict[str, Router] = {}
         for lane in LANES:
             self._routers[lane] = Router(self._context, lane, endpoint(self.process, lane), high_water)
 
     def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
-        recv, inbound = router.recv, router.inbound
         most = len(out) + limit
         self.touched.add(router.socket)
         for _ in range(limit):
-            if len(out) >= most:
-                break
-            try:
-                identity = recv(NOBLOCK)
-            except zmq.Again:
+            found = self.read(router.socket, router.inbound, out, most - len(out)) if self.native else _read(router)
+            if found is None:
+                return
+            if isinstance(found, bool):
                 self.touched.discard(router.socket)
-                break
-            sources = inbound.get(identity)
+                return
+            if self._take_message(router, *found, out) or len(out) >= most:
+                return
+
+    def _take_message(
+        self, router: Router, identity: bytes, frame: bytes | None, more: bool, out: list[Delivery]
+    ) -> bool:
+        """Judge a message of which the name was read, or the frame too. True: most likely nothing is behind it."""
+        sources = router.inbound.get(identity)
+        if frame is None:
             if sources is None:
                 sources = self._meet(router, identity)
                 if sources is None:
-                    continue
-            # A third frame of a message is taken for an identity here. To ask for it each time would cost a tenth of
-            # all the work, so it is found when it turns out to be none; at worst a message is lost and sent again.
+                    return False
+            # A third frame of a message may be taken for a name here; at worst a message is lost and sent again.
             try:
-                frame = recv(NOBLOCK)
+                frame = router.recv(NOBLOCK)
             except zmq.Again:
                 self.malformed += 1
-                continue
-            if len(frame) == BEAT_BYTES and self._answer_beat(router, identity, frame):
-                continue
-            stream = self._take_envelopes(sources, frame, None, out)
-            if stream is None:
-                router.skip_rest()
-            elif stream.expected - 1 == stream.base:
-                # The sender waits for this one alone, so there is most likely nothing behind it. To be told so would
-                # cost as much as the message did; the host's next poll tells it for nothing.
-                break
+                return False
+        elif more or sources is None:
+            self.malformed += 1
+            router.skip_rest()
+            return False
+        if len(frame) == BEAT_BYTES and self._answer_beat(router, identity, frame):
+            return False
+        stream = self._take_envelopes(sources, frame, None, out)
+        if stream is None:
+            router.skip_rest()
+            return False
+        # Where the sender waits for this one alone there is most likely nothing behind it. To be told so would cost as
+        # much as the message did; the host's next poll tells it for nothing.
+        return stream.expected - 1 == stream.base
 
     def _take_envelopes(
         self, sources: dict[int, Inbound], frame: bytes, carrier: Carrier | None, out: list[Delivery]
@@ -96,20 +105,25 @@ class Inbox(Answers):
         if head[2] != peer.epoch and not self._enter(peer, frame):  # type: ignore[index]
             return stream
         before = len(out)
-        odd: list[tuple[Verdict | None, Envelope | tuple[int, int] | None]] = []
+        odd: list[tuple[Verdict | None, Any]] = []
         if not stream.take(frame, peer.name, source, self._clock(), out, odd):
             self.malformed += 1
             return None
         source.carrier = carrier
         self.received += len(out) - before
+        if odd:
+            self._read_odd(source, odd)
+        return stream
+
+    def _read_odd(self, source: Inbound, odd: list[tuple[Verdict | None, Any]]) -> None:
+        """What `ReceiveStream.take` found beside what is delivered."""
         for verdict, what in odd:
             if isinstance(what, tuple):
-                self._tell(self.on_gap, peer.name, source.priority, *what)
-            elif verdict is LATE and what is not None:
+                self._tell(self.on_gap, source.peer.name, source.priority, *what)
+            elif verdict is LATE:
                 self._refuse_late(source, what)
             else:
                 self._turn_away(source, what, verdict)
-        return stream
 
     def _turn_away(self, source: Inbound, envelope: Envelope | None, verdict: Verdict | None) -> None:
         """What is not delivered is answered nevertheless, so that the sender knows how far things are."""
@@ -160,7 +174,7 @@ class Inbox(Answers):
             self.strangers += 1
             return None
         lane = URGENT if router is self._routers[URGENT] else NORMAL
-        peer = self._peers_in.setdefault(identity, Peer(identity, name))
+        peer = self._peers_in.setdefault(identity, Contact(identity, name))
         sources = router.inbound[identity] = {
             priority: Inbound(router, peer, priority) for priority in PRIORITIES if LANE_OF[priority] == lane
         }
@@ -174,7 +188,7 @@ class Inbox(Answers):
                 router.inbound.pop(peer.identity, None)
                 router.inbound.pop(process.encode(), None)
 
-    def _enter(self, peer: Peer, frame: bytes) -> bool:
+    def _enter(self, peer: Contact, frame: bytes) -> bool:
         """A peer speaks in another epoch than last; False where that is an earlier life of it, or nonsense."""
         envelopes = unpack(frame)
         if envelopes is None:
@@ -236,38 +250,23 @@ class Inbox(Answers):
         source.stream.keep(envelope.sequence, answer)
         self._reply(source, answer)
 
-    def done(
-        self, delivery: Delivery, reply: bytes | None = None, error: NautilusError | Mapping[str, str] | None = None
+    def _answer_request(
+        self, delivery: Delivery, said: int, reply: bytes | None, error: NautilusError | Mapping[str, str] | None
     ) -> None:
-        """The handler of a delivery has run: acknowledge it; answer it where it is a request.
-
-        It may be called later and in another order than that of delivery; until then the sender holds the message. A
-        request without reply or error is answered with an empty reply.
-        """
+        """What `done` leaves: the answer to a request, and what nobody waits for any more."""
         source = delivery.source
-        said = settle(delivery)
-        if said == 1:
-            self._answers_due.append(source)
-        elif said == 2:
-            delivery.source = None
-            kind, payload = REPLY, reply or b""
-            if error is not None:
-                kind = ERROR
-                payload = error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
-            answer = self._answer(source, kind, delivery.id, payload)
-            if source.stream.reply(delivery.sequence, answer):
-                self._reply(source, answer)
-        elif said:
-            # The sender has another life since: nobody waits for this.
+        if said != 2:
+            # The sender has another life since.
             self.unanswerable += 1
-        if self._batch:
-            self._batch -= 1
-            if self._batch:
-                return
-        elif said == 2:
-            return  # one of many that come late: those that wait go together with the next `tick`
-        if self._answers_due:
-            self._send_answers()
+            return
+        delivery.source = None
+        kind, payload = REPLY, reply or b""
+        if error is not None:
+            kind = ERROR
+            payload = error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
+        answer = self._answer(source, kind, delivery.id, payload)
+        if source.stream.reply(delivery.sequence, answer):
+            self._reply(source, answer)
 
     def _close_inbox(self) -> None:
         for router in self._routers.values():
@@ -276,3 +275,11 @@ class Inbox(Answers):
 
 def _late(engine: str) -> LateError:
     return LateError("the request came after its deadline", where=engine, expected="an earlier arrival")
+
+
+def _read(router: Router) -> tuple[bytes, None, bool] | bool:
+    """As `MeshNode.read`, through pyzmq: the name of the next message; False: there is none."""
+    try:
+        return router.recv(NOBLOCK), None, True
+    except zmq.Again:
+        return False

@@ -13,8 +13,8 @@ from zmq.backend import Socket as BackendSocket
 from zmq.utils.monitor import parse_monitor_message
 
 from nautilus.bus.base import checked_endpoints, new_socket
-from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import URGENT
+from nautilus.core.mesh_node import Contact, Inlet, Outlet
 from nautilus.core.mesh_wire import Answer
 from nautilus.core.receive_stream import ReceiveStream
 from nautilus.core.send_stream import SendStream
@@ -34,29 +34,16 @@ HANDSHAKE_MS = 2_000
 """Until a connection over a network on which nothing is said is given up."""
 
 
-class Peer:
-    """A process that sends to this one, and which life of it does."""
-
-    __slots__ = ("epoch", "identity", "name")
-
-    def __init__(self, identity: bytes, name: str) -> None:
-        self.identity = identity
-        self.name = name
-        self.epoch = 0
-
-
-class Inbound:
+class Inbound(Inlet):
     """What comes from one peer in one priority."""
 
-    __slots__ = ("carrier", "peer", "priority", "replies", "router", "said_ns", "stream")
+    __slots__ = ("priority", "replies", "router", "said_ns")
 
-    def __init__(self, router: Router, peer: Peer, priority: int) -> None:
+    def __init__(self, router: Router, peer: Contact, priority: int) -> None:
         self.router = router
         self.peer = peer
         self.priority = priority
         self.stream = ReceiveStream()
-        self.carrier: Carrier | None = None
-        """What the last envelope came by, where that was not the router: answers go back over it."""
         self.replies: list[Answer] = []
         """Answers that wait for company; where there are none and `stream.due` is set, an acknowledgement waits."""
         self.said_ns = 0
@@ -122,28 +109,21 @@ class Monitor:
         return found
 
 
-class Dealer:
+class Dealer(Outlet):
     """The connection to one peer in one lane, with the streams that go over it."""
 
     __slots__ = (
-        "diverted",
         "forced",
         "heard",
         "lane",
         "lost",
         "monitor",
-        "open",
         "peer",
         "rank",
         "recv",
         "send",
-        "sent_ns",
         "since_ns",
-        "socket",
-        "streams",
         "up",
-        "urgent",
-        "waits",
     )
 
     def __init__(
@@ -166,17 +146,12 @@ class Dealer:
         self.streams = streams
         self.since_ns = 0
         """When the connection came up, went down, or was first tried."""
-        self.diverted = self.forced = False
-        """What waits goes over other carriers; because the host said so."""
+        self.forced = False
+        """The host said that what waits is to go over other carriers."""
         # Inside one process there is nothing that could break, and no event that says that it stands.
         self.up = endpoint.startswith("inproc:")
         self.open = self.up
-        """The socket takes messages, as far as is known."""
         self.urgent = lane == URGENT
-        self.waits = False
-        """Messages wait for company; they go with the next call of the host."""
-        self.sent_ns = 0
-        """When messages were sent last."""
         self.heard = False
         """Something was read from it since its peer was looked at last."""
         self.lost = False

@@ -7,6 +7,8 @@ same is done call by call through pyzmq. Results are the same, only slower.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,19 +98,9 @@ def receive_by_calls(
     return limit, None
 
 
-def publish(
-    writer: FrameWriter,
-    socket: zmq.Socket[bytes],
-    records: np.ndarray,
-    schema: int,
-    now_ns: int,
-    most: int = 0,
-    flags: int = 0,
-) -> int:
-    """Number records and send them, a frame for each instrument (`FrameWriter.publish`); how many frames."""
-    if NATIVE:
-        return writer.publish(socket, records, schema, now_ns, most, flags)
-    return publish_by_calls(writer, socket, records, schema, now_ns, most, flags)
+def sender(writer: FrameWriter) -> Callable[..., int]:
+    """What numbers records and sends them, called as `FrameWriter.publish`; where it can be, that itself."""
+    return writer.publish if NATIVE else partial(publish_by_calls, writer)
 
 
 def publish_by_calls(
@@ -120,11 +112,11 @@ def publish_by_calls(
     most: int = 0,
     flags: int = 0,
 ) -> int:
-    """`publish`, through pyzmq."""
+    """`FrameWriter.publish`, through pyzmq."""
     frames = writer.pack(records, schema, now_ns, most, flags)
     for frame in frames:
         socket.send(frame, NOBLOCK)
     return len(frames)
 
 
-__all__ = ["NATIVE", "keep_memory", "native", "publish", "publish_by_calls", "receive", "receive_by_calls"]
+__all__ = ["NATIVE", "keep_memory", "native", "publish_by_calls", "receive", "receive_by_calls", "sender"]

@@ -9,6 +9,8 @@ from typing import Any
 import zmq
 
 from nautilus.bus.envelope import DeadLetter, Delivery, Envelope
+from nautilus.bus.native_sockets import NATIVE
+from nautilus.core.mesh_node import MeshNode
 from nautilus.model.errors import BusError
 
 _LOGGER = logging.getLogger("nautilus.bus")
@@ -32,18 +34,19 @@ class LateError(BusError):
     code = "bus.late"
 
 
-class Node:
+class Node(MeshNode):
     """One process on the mesh, before it can do anything."""
 
     def __init__(self, context: zmq.Context[Any], process: str, epoch: int, clock: Callable[[], int]) -> None:
         self.process = process
         self.epoch = epoch
-        self.sent = self.acknowledged = self.retried = self.dead_lettered = self.received = self.duplicates = 0
+        self.acknowledged = self.retried = self.dead_lettered = self.duplicates = 0
         self.malformed = self.strangers = self.stale = self.ahead = self.late = self.unanswerable = 0
         self.failed_calls = 0
-        self.touched: set[zmq.Socket[bytes]] = set()
-        """Sockets to be looked at themselves before the host waits for their descriptors, which may say nothing of what
-        waits there: they were sent to, which takes in what had come, or read from and perhaps not emptied."""
+        # `touched` holds the sockets to be looked at themselves before the host waits for their descriptors, which may
+        # say nothing of what waits there: they were sent to, which takes in what had come, or read and perhaps not
+        # emptied.
+        self.native = NATIVE
         self.on_dead_letters: Callable[[list[DeadLetter]], None] | None = None
         self._context = context
         self._clock = clock

@@ -26,21 +26,15 @@ from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError, Node
 from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_node import FULL_NS, MOST_FRAME_BYTES, PUMP_LIMIT
 from nautilus.core.mesh_wire import pack, unpack_answers
 from nautilus.core.send_stream import SendStream
 from nautilus.model.enums import Priority
 
 REQUEST = MessageKind.REQUEST
 NEVER = 1 << 62
-FULL_NS = 1_000_000
-"""Until a socket that took nothing more is tried again."""
-PUMP_LIMIT = 16
-"""Frames that are sent in one go; the others follow with the next `tick`."""
-MOST_FRAME_BYTES = 32_768
-"""A message that is longer has a frame of its own."""
-PACK_NS = 20_000
-"""A message that follows another one sooner may wait for company, until the host's next call at the latest."""
-MOST_WAITING = 64
+ANEW_NS = (10_000_000, 100_000_000)
+"""After a change of path: requests whose reply may have gone the way before are asked about again."""
 LOOK_NS = 10_000_000
 """Until it is looked again which paths are usable, where the best one is not taken."""
 
@@ -74,6 +68,8 @@ class Outbox(Node):
         self._fallbacks = tuple(fallbacks)
         self.paths: dict[str, Failover] = {}
         """Which path is taken to each peer that was dialled; none here where there are no other carriers."""
+        self._anew: dict[str, list[int]] = {}
+        """When requests to a peer are asked about again, after another path was taken to it."""
         self._new_failover = partial(
             Failover,
             paths=(SOCKETS, *(carrier.name for carrier in self._fallbacks), LOCAL),
@@ -90,8 +86,6 @@ class Outbox(Node):
         self._new_dealer = partial(
             Dealer, self._context, high_water=high_water, heartbeat_ms=heartbeat_ms, silence_ms=silence_ms
         )
-        self._waiting: list[Dealer] = []
-        self._last_id = 0
         self._due_ns = NEVER
         self._watch_ns = self._watched_sent = 0
         self._unknown: list[int] = []
@@ -106,49 +100,16 @@ class Outbox(Node):
         self._dealers: dict[tuple[str, str], Dealer] = {}
         self._in_lane: dict[str, list[Dealer]] = {lane: [] for lane in LANES}
 
-    def post(
-        self,
-        process: str,
-        *,
-        to: str,
-        sender: str,
-        kind: MessageKind,
-        payload: bytes,
-        priority: int = Priority.NORMAL,
-        deadline_ns: int = 0,
-        trace_id: int = 0,
-        paths: int = ALL,
-    ) -> int:
-        """Send a message to an engine of a process; returns its id, by which replies know it.
+    def _cut(self, stream: SendStream, process: str) -> None:
+        """A stream holds all that it may: give it up."""
+        self._give_up(stream.cut(), process, "cut")
+        self._due_ns = 0
 
-        `deadline_ns` 0: it is held for ever, or until its stream is cut. Never waits: whether the peer is there or
-        not, the message is taken. `paths` are those that it may take where ZeroMQ does not reach the peer
-        (`nautilus.bus.carriers`).
-        """
-        if kind > REQUEST:
-            raise MeshError(f"a message of kind {kind.name}", where="post", expected="COMMAND, EVENT or REQUEST")
-        stream, dealer = self._out.get((process, priority)) or self._dial(process, priority)
-        if stream.live >= self._pending_limit:
-            self._give_up(stream.cut(), process, "cut")
-            self._due_ns = 0
-        self._last_id = number = self._last_id + 1
-        try:
-            unsent = stream.post(kind, number, priority, deadline_ns, trace_id, sender, to, payload, paths)
-        except (OverflowError, TypeError, ValueError) as error:
-            raise MeshError(str(error), where="post", expected="what has room in a frame") from error
-        self.sent += 1
-        if dealer.diverted:
-            self._pump_past(dealer, self._clock())
-        elif unsent and dealer.open:
-            now_ns = self._clock()
-            if dealer.urgent or unsent >= MOST_WAITING or now_ns - dealer.sent_ns >= PACK_NS or stream.live == 1:
-                self._pump(dealer, now_ns)
-            elif not dealer.waits:
-                dealer.waits = True
-                self._waiting.append(dealer)
-        if deadline_ns and deadline_ns < self._due_ns:
-            self._due_ns = deadline_ns
-        return number
+    def _refusal(self, kind: int, error: Exception) -> MeshError:
+        """What `post` raises for a message that it cannot take."""
+        if isinstance(kind, MessageKind) and kind > REQUEST:
+            return MeshError(f"a message of kind {kind.name}", where="post", expected="COMMAND, EVENT or REQUEST")
+        return MeshError(str(error), where="post", expected="what has room in a frame")
 
     def dial(self, process: str, priority: int = Priority.NORMAL) -> None:
         """Connect to a peer before there is a message for it, so that its state is known."""
@@ -170,6 +131,7 @@ class Outbox(Node):
             self.touched.discard(dealer.socket)
             dealer.close()
             self.generation += 1
+        self._ways.pop(process, None)
         self._watched.remove(process)
         self.paths.pop(process, None)
         self._list_sockets()
@@ -192,6 +154,7 @@ class Outbox(Node):
                 dealer.diverted = paths.degraded
             for each, stream in streams.items():
                 self._out[process, each] = (stream, dealer)
+                self._ways.setdefault(process, [None] * (max(PRIORITIES) + 1))[each] = (stream, dealer)
             self.generation += 1
             self._list_sockets()
             self._watch_ns = 0
@@ -199,6 +162,9 @@ class Outbox(Node):
 
     def _pump(self, dealer: Dealer, now_ns: int) -> None:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
+        if self.native:
+            self.pump(dealer, now_ns)
+            return
         send, left = dealer.send, PUMP_LIMIT
         self.touched.add(dealer.socket)
         dealer.open = True
@@ -314,22 +280,39 @@ class Outbox(Node):
         for carrier in self._fallbacks:
             usable = carrier.usable(peer)
             paths.report(carrier.name, usable, now_ns, "" if usable else getattr(carrier, "cause", ""))
+        anew = self._anew.get(peer)
+        if anew and anew[0] <= now_ns:
+            # What the receiver had begun when the way before broke: its reply went that way.
+            anew.pop(0)
+            for dealer in dealers:
+                for stream in dealer.streams.values():
+                    if stream.requests:
+                        self._go_back(dealer, stream)
         change = paths.step(now_ns)
         if change is not None:
             for dealer in dealers:
                 dealer.diverted = paths.degraded
                 (self._divert if dealer.diverted else self._return)(dealer, now_ns)
+            anew = self._anew[peer] = [now_ns + each_ns for each_ns in ANEW_NS]
             self._tell(self.on_path, peer, change.before, change.after, change.cause)
-        return min(paths.due_ns, now_ns + LOOK_NS) if paths.degraded else paths.due_ns
+        due_ns = min(paths.due_ns, anew[0]) if anew else paths.due_ns
+        return min(due_ns, now_ns + LOOK_NS) if paths.degraded else due_ns
+
+    def _go_back(self, dealer: Dealer, stream: SendStream) -> None:
+        """Another way to the receiver is open: send what has not arrived, and ask about what has."""
+        self._send_again(dealer, stream, stream.resume)
+        if stream.requests:
+            # Replies were lost with the way before; as long as others come, no retry would be due for them.
+            self._send_again(dealer, stream, stream.resume)
 
     def _divert(self, dealer: Dealer, now_ns: int) -> None:
         for stream in dealer.streams.values():
-            self._send_again(dealer, stream, stream.resume)
+            self._go_back(dealer, stream)
         self._pump_past(dealer, now_ns)
 
     def _return(self, dealer: Dealer, now_ns: int) -> None:
         for stream in dealer.streams.values():
-            self._send_again(dealer, stream, stream.resume)
+            self._go_back(dealer, stream)
         self._pump(dealer, now_ns)
         self._due_ns = 0
 
@@ -459,6 +442,7 @@ class Outbox(Node):
         for carrier in self._fallbacks:
             carrier.close()
         self._out.clear()
+        self._ways.clear()
         self._dealers.clear()
 
     def _give_up(self, envelopes: list[Envelope], peer: str, reason: str) -> None:

@@ -26,7 +26,7 @@ from nautilus.bus.base import (
     new_socket,
     topic_bytes,
 )
-from nautilus.bus.native_sockets import publish as send
+from nautilus.bus.native_sockets import sender
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
@@ -46,8 +46,6 @@ MOST_BYTES = 1 << 18
 LINGER_MS = 200
 """Subscribers that read get to the end of the star within this time; others do not hold up its end."""
 _SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
-# The dtypes of the platform are never freed, so their identity names them.
-_BY_DTYPE = {id(layout.dtype): layout for layout in LAYOUTS}
 
 
 class Publisher:
@@ -100,8 +98,6 @@ class Publisher:
     ) -> None:
         self.epoch = epoch
         self.earlier = ended_in(positions.snapshot() if positions is not None else {})
-        self.published = 0
-        self.frames = 0
         self.heartbeats = 0
         self.subscribers = 0
         self._clock = clock
@@ -110,6 +106,7 @@ class Publisher:
         self._writer = FrameWriter(epoch)
         for layout in LAYOUTS:
             self._writer.layout(layout.kind, layout.version, layout.dtype)
+        self._publish = sender(self._writer)
         self._written: Rows = NO_ROWS
         self._tally = Tally(counters, "star", self, ("published", "frames"))
         self._table = PositionTable(positions, hub=True)
@@ -122,6 +119,8 @@ class Publisher:
         self._ring = ring
         self._tend_ns = 0
         self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
+        # The dtypes of the platform are never freed, so their identity names them.
+        self._known = {id(each.dtype): (each.kind, self._most // each.record_size) for each in LAYOUTS}
         self._keep: Callable[[bytes], object] | None = buffer.append if buffer is not None else None
         if ring is not None:
             self._keep = ring.write
@@ -141,25 +140,32 @@ class Publisher:
 
         `flags`: STALE where their source has fallen silent, see `FrameFlag`.
         """
-        count = len(records)
-        if not count:
-            return 0
-        layout = _BY_DTYPE.get(id(records.dtype)) or layout_of(topic_of(records))
-        most = self._most // layout.record_size
+        kind, most = self._known.get(id(records.dtype)) or self._layout_of(records)
         if self._keep is None and self._tap is None:
-            frames = send(self._writer, self.socket, records, layout.kind, self._clock(), most, flags)
-        else:
-            made = self._writer.pack(records, layout.kind, self._clock(), most, flags)
-            for frame in made:
-                if self._keep is not None:
-                    self._keep(frame)
-                if self._tap is not None:
-                    self._tap(frame)
-                self._send(frame, NOBLOCK)
-            frames = len(made)
-        self.published += count
-        self.frames += frames
-        return frames
+            return self._publish(self.socket, records, kind, self._clock(), most, flags)
+        made = self._writer.pack(records, kind, self._clock(), most, flags)
+        for frame in made:
+            if self._keep is not None:
+                self._keep(frame)
+            if self._tap is not None:
+                self._tap(frame)
+            self._send(frame, NOBLOCK)
+        return len(made)
+
+    @property
+    def published(self) -> int:
+        """Records so far."""
+        return self._writer.published
+
+    @property
+    def frames(self) -> int:
+        """Frames of records so far."""
+        return self._writer.frames
+
+    def _layout_of(self, records: Records) -> tuple[int, int]:
+        """The kind of records, and how many of them a frame has at most."""
+        layout = layout_of(topic_of(records))
+        return layout.kind, self._most // layout.record_size
 
     def poll(self, now_ns: int) -> int:
         """Take in subscriptions and send the heartbeat that is due; returns when to call again at the latest.

@@ -151,6 +151,7 @@ class Recovery:
         self._joins: dict[int, list[Any]] = {}
         self._next: deque[Any] = deque()
         self._next_epoch = 0
+        self._floor = 0
         self._closing = self._end_known = False
         self._end = [0, 0, 0, 0]  # number, since, due, tries
         wanted = tuple(joins)
@@ -180,6 +181,16 @@ class Recovery:
 
     def on_next(self, item: Any, now_ns: int) -> None:
         """What was held back of a later epoch is to be taken now."""
+
+    def refuse_below(self, epoch: int) -> None:
+        """There is a hub of this epoch: what is live of an earlier one is not taken any more, whoever still sends it.
+
+        What is asked for of an earlier one is: its end has to be known.
+        """
+        self._floor = max(self._floor, epoch)
+        if self.epoch < self._floor:
+            for state in self.streams.values():
+                self.on_live(state, False)  # from here on each frame is looked at
 
     # What comes.
 

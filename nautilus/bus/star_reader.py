@@ -39,7 +39,7 @@ from nautilus.model.records import Records
 from nautilus.model.topics import Topic
 
 COUNTED = (*SETTLED, "malformed")
-SNAPSHOT = int(FrameFlag.SNAPSHOT)
+SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 _NONE: set[int] = set()
 Batch = tuple[Topic, Records]
 
@@ -212,6 +212,9 @@ class StarReader(Recovery):
                 self.malformed += 1
             else:
                 self.take_answer(answer, now_ns)
+            return
+        if epoch < self._floor and not flags_of(frame) & REPLAYED:
+            self.stale += 1
             return
         if not self.admits(epoch, frame, now_ns):
             return

@@ -83,7 +83,7 @@ class Subscriber(StarReader):
     positions
         Table to keep `positions()` in, for others to compare (`nautilus.bus.positions`).
     replay
-        Endpoint of the replayer (`nautilus.bus.base.replay_endpoint`); None: there is none.
+        Endpoint of the replayer (`nautilus.bus.base.replay_endpoint`), or of that of each hub; None: there is none.
     images
         Begin each stream with an image of it; needs a replayer.
     ring
@@ -125,7 +125,7 @@ class Subscriber(StarReader):
         high_water: int = 10_000,
         counters: Counters | None = None,
         positions: Counters | None = None,
-        replay: str | None = None,
+        replay: str | Sequence[str] | None = None,
         images: bool = False,
         ring: str | PathLike[str] | None = None,
         on_way: Callable[[str, str, str], object] | None = None,
@@ -178,7 +178,10 @@ class Subscriber(StarReader):
                 self._replies = new_socket(context, zmq.DEALER)
                 self.sockets.append(self._replies)
                 self._replies.setsockopt(zmq.SNDHWM, 1_000)
-                for endpoint in checked_endpoints(replay):
+                replayers = checked_endpoints(replay)
+                # Of several hubs one answers: what is asked of another one is asked again, but not of who is gone.
+                self._replies.setsockopt(zmq.IMMEDIATE, len(replayers) > 1)
+                for endpoint in replayers:
                     _dial(self._replies, endpoint, pulse=True)
         except BaseException:
             for socket in self.sockets:

@@ -17,6 +17,7 @@ COMMANDS = {
     "status": (f"{__name__}:status", "Print what both buses carried, process by process."),
     "latency": (f"{__name__}:latency", "Measure round trips to every process, now."),
     "replay": ("nautilus.cli.bus_replay:replay", "Print records of the star once more."),
+    "promote": ("nautilus.cli.bus_promote:promote", "Make a standby hub the hub."),
 }
 STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
 MESH = ("sent", "received", "acknowledged", "retried", "duplicates", "dead_lettered")

@@ -40,6 +40,8 @@ class MessageKind(IntEnum):
     ACKNOWLEDGED = 8
     RESEND = 9
 
+    __hash__ = int.__hash__     # that of an enumeration is not compiled
+
 
 cdef tuple KINDS = (None, *MessageKind)
 # Texts that came lately, so that a name is one object however often it comes.

@@ -1,8 +1,8 @@
 """Fields of the receiver's end of a stream of the mesh; what it does stands in receive_stream.pyx."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
-from nautilus.core.mesh_wire cimport Answer
+from nautilus.core.mesh_wire cimport Answer, Delivery
 
 
 cdef class ReceiveStream:
@@ -17,6 +17,8 @@ cdef class ReceiveStream:
     cdef uint64_t* open_at
     cdef Py_ssize_t front, back, room, dead
 
+    cdef int take_bytes(self, const char* data, Py_ssize_t size, str peer, source, int64_t now_ns, list out,
+                        list odd) except -1
     cdef int judge(self, int kind, uint64_t sequence, uint64_t last) except -1
     cdef int renew(self, uint64_t epoch, uint64_t base) except -1
     cdef int push(self, uint64_t sequence) except -1
@@ -27,3 +29,6 @@ cdef class ReceiveStream:
     cdef void let_go(self, uint64_t base) noexcept
     cdef void pass_over(self, uint64_t last) noexcept
     cdef int say(self, Answer answer) except -1
+
+
+cdef int settle(Delivery delivery) except -1

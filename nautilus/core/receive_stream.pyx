@@ -95,17 +95,20 @@ cdef class ReceiveStream:
         (None, (first, last)) of what will never be delivered. False: it is no frame of envelopes, or one of an
         earlier life of the sender, and nothing was done.
         """
+        return bool(self.take_bytes(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), peer, source, now_ns, out, odd))
+
+    cdef int take_bytes(self, const char* data, Py_ssize_t size, str peer, source, int64_t now_ns, list out,
+                        list odd) except -1:
         cdef mesh_header_t header
         cdef mesh_envelope_t item
-        cdef const char* data = PyBytes_AS_STRING(frame)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame), at = HEADER_BYTES
+        cdef Py_ssize_t at = HEADER_BYTES
         cdef Delivery delivery
         cdef int verdict
         cdef uint64_t last
         if read_header(data, size, &header) != FORM_ENVELOPES or not check_envelopes(data, size, &header):
-            return False
+            return 0
         if header.epoch < self.epoch:
-            return False
+            return 0
         if header.epoch != self.epoch or header.base > self.base:
             self.skipped = None
             self.renew(header.epoch, header.base)
@@ -132,7 +135,7 @@ cdef class ReceiveStream:
                     odd.append((None, self.skipped))
                 odd.append((VERDICTS[verdict], None if verdict == _SKIP else read_envelope(data + at, &header)))
             at += item.size
-        return True
+        return 1
 
     cdef int judge(self, int kind, uint64_t sequence, uint64_t last) except -1:
         cdef uint64_t expected = self.expected
@@ -321,7 +324,7 @@ cdef class ReceiveStream:
             self.handled = last
 
 
-def settle(Delivery delivery not None):
+cdef int settle(Delivery delivery) except -1:
     """The handler of a delivery has run.
 
     Returns

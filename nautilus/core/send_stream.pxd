@@ -13,13 +13,18 @@ cdef class SendStream:
     cdef readonly uint64_t window
     cdef readonly dict requests
     cdef list places            # in order; None before `front`
-    cdef Py_ssize_t front
+    cdef Py_ssize_t front, planned, planned_end
     cdef uint64_t settled_to, finished, probe, ahead
     cdef Py_ssize_t markers, merge_at, least_merge
     cdef list deadlines
     cdef frozenset unfinished
     cdef int64_t retry_ns, wait_ns, retry_limit_ns
 
+    cdef uint64_t post_one(self, int kind, uint64_t number, uint32_t priority, int64_t deadline_ns, object trace_id,
+                           str sender, str to, bytes payload, uint32_t paths) except? 0xFFFFFFFF
+    cdef Py_ssize_t plan(self, Py_ssize_t most_bytes, uint32_t path) except -1
+    cdef int fill(self, char* at) except -1
+    cpdef went(self, int64_t now_ns)
     cdef Py_ssize_t find(self, uint64_t sequence) noexcept
     cdef Envelope at(self, Py_ssize_t place)
     cdef int take(self, Envelope envelope) except -1

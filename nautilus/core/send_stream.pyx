@@ -238,6 +238,10 @@ cdef class SendStream:
 
         Raises OverflowError, TypeError or ValueError for what has no room in a frame.
         """
+        return self.post_one(kind, number, priority, deadline_ns, trace_id, sender, to, payload, paths)
+
+    cdef uint64_t post_one(self, int kind, uint64_t number, uint32_t priority, int64_t deadline_ns, object trace_id,
+                           str sender, str to, bytes payload, uint32_t paths) except? 0xFFFFFFFF:
         cdef Envelope envelope = new_envelope(kind, number, self.epoch, 0, 0, priority)
         if not 0 < kind <= KIND_REQUEST:
             raise ValueError(f"kind: expected 1 to 3, found {kind}")
@@ -277,14 +281,21 @@ cdef class SendStream:
 
         Where a `path` is given, it ends before a message that may not take it, or goes over several at once.
         """
-        cdef Py_ssize_t place, last, size = HEADER_BYTES, one
-        cdef uint64_t cursor = self.cursor, limit
-        cdef Envelope envelope
+        cdef Py_ssize_t size = self.plan(most_bytes, path)
         cdef bytes frame
-        cdef char* at
-        limit = self.received + self.window
-        if cursor >= self.next_sequence or cursor > limit:
+        if size == 0:
             return None
+        frame = new_frame(size)
+        self.fill(PyBytes_AS_STRING(frame))
+        return frame
+
+    cdef Py_ssize_t plan(self, Py_ssize_t most_bytes, uint32_t path) except -1:
+        """What goes in the next frame: its size; 0: nothing. `fill` writes it."""
+        cdef Py_ssize_t place, last, size = HEADER_BYTES, one
+        cdef uint64_t cursor = self.cursor, limit = self.received + self.window
+        cdef Envelope envelope
+        if cursor >= self.next_sequence or cursor > limit:
+            return 0
         place = last = self.find(cursor)
         while last < PyList_GET_SIZE(self.places) and last - place < _MOST_IN_FRAME:
             envelope = self.at(last)
@@ -300,17 +311,22 @@ cdef class SendStream:
             cursor = envelope.last() + 1
             last += 1
         if last == place:
-            return None
-        frame = new_frame(size)
-        at = PyBytes_AS_STRING(frame)
-        write_header(at, FORM_ENVELOPES, envelope.priority, <uint16_t> (last - place), self.epoch, 0, self.base)
-        at += HEADER_BYTES
-        for place in range(place, last):
-            at = write_envelope(at, self.at(place))
-        self.ahead = cursor
-        return frame
+            return 0
+        self.planned, self.planned_end, self.ahead = place, last, cursor
+        return size
 
-    def went(self, int64_t now_ns):
+    cdef int fill(self, char* at) except -1:
+        """Write what was planned."""
+        cdef Py_ssize_t place
+        cdef Envelope envelope = self.at(self.planned)
+        write_header(at, FORM_ENVELOPES, envelope.priority, <uint16_t> (self.planned_end - self.planned), self.epoch,
+                     0, self.base)
+        at += HEADER_BYTES
+        for place in range(self.planned, self.planned_end):
+            at = write_envelope(at, self.at(place))
+        return 0
+
+    cpdef went(self, int64_t now_ns):
         """What `frame` gave is on its way."""
         self.cursor = self.ahead
         if not self.retry_at_ns:

@@ -140,7 +140,7 @@ cdef class FrameJudge:
     cdef int _store(self, void* handle, char* to, uint64_t room, uint32_t schema, uint32_t record_size, int wait,
                     int64_t* times, uint64_t* stored) noexcept nogil
     cdef int _grow(self) noexcept
-    cdef cnp.ndarray _array(self, StreamRow owner, uint32_t count, char* data)
+    cdef cnp.ndarray _array(self, StreamRow owner, uint32_t count, bytes data, size_t offset)
     cdef uint64_t _into(self, socket, records, arrivals, int schema, int wait) except? 1
     cdef int _append(self, list out, int place) except -1
     cdef bytes _frame(self, int place)

@@ -2,6 +2,7 @@
 
 import errno
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -224,8 +225,7 @@ cdef class FrameJudge:
         if row is NULL:
             return False
         owner = self._owners[place]
-        records = self._array(owner, count, <char*><const char*>frame + STAR_HEADER)
-        cnp.set_array_base(records, frame)
+        records = self._array(owner, count, frame, STAR_HEADER)
         star_take(&self._table, row, place, count)
         owner.latest = records
         out.append((owner.token, records))
@@ -444,21 +444,24 @@ cdef class FrameJudge:
         cdef zmq_message_t* message = &self._messages[place]
         cdef StreamRow owner = self._owners[self._places[place]]
         cdef size_t size = zmq_calls.msg_size(message) - STAR_HEADER
-        cdef cnp.ndarray records = self._array(owner, size // owner.row.record_size, NULL)
-        memcpy(cnp.PyArray_DATA(records), <char*>zmq_calls.msg_data(message) + STAR_HEADER, size)
-        cnp.PyArray_CLEARFLAGS(records, cnp.NPY_ARRAY_WRITEABLE)
+        # In bytes of its own: memory that numpy allocates for records it clears first, field by field.
+        cdef bytes kept = PyBytes_FromStringAndSize(<char*>zmq_calls.msg_data(message) + STAR_HEADER, size)
+        cdef cnp.ndarray records = self._array(owner, size // owner.row.record_size, kept, 0)
         owner.latest = records
         out.append((owner.token, records))
         zmq_calls.msg_close(message)
         zmq_calls.msg_init(message)
         return 0
 
-    cdef cnp.ndarray _array(self, StreamRow owner, uint32_t count, char* data):
-        """An array of records: of its own, or read-only on the data of somebody else."""
+    cdef cnp.ndarray _array(self, StreamRow owner, uint32_t count, bytes data, size_t offset):
+        """Records as they lie in some bytes, read-only."""
         cdef cnp.npy_intp length = count
         cdef cnp.dtype dtype = owner.dtype
+        cdef cnp.ndarray records
         Py_INCREF(dtype)              # which the new array takes
-        return PyArray_NewFromDescr(<type>cnp.ndarray, dtype, 1, &length, NULL, data, 0, NULL)
+        records = PyArray_NewFromDescr(<type>cnp.ndarray, dtype, 1, &length, NULL, <char*>data + offset, 0, NULL)
+        cnp.set_array_base(records, data)
+        return records
 
     cdef bytes _frame(self, int place):
         cdef zmq_message_t* message = &self._messages[place]

@@ -126,18 +126,17 @@ cdef class FrameWriter:
 
     cdef int _publish(self, void* handle, records, int schema, int64_t now_ns, uint32_t most,
                       uint64_t flags) except -1:
-        cdef uint64_t count, frames = self.frames
+        cdef uint64_t count, size, frames = self.frames
         cdef const char* data
         cdef int code
-        if not isinstance(records, np.ndarray) or records.ndim != 1:
+        if not isinstance(records, cnp.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>records) != 1:
             raise ValueError("FrameWriter: expected a one-dimensional array of records")
-        if not 1 <= schema < WRITER_SCHEMAS or self._layouts[schema].record_size == 0 or (
-            records.itemsize != self._layouts[schema].record_size
-        ):
-            raise ValueError(f"FrameWriter: records of {records.itemsize} bytes, schema {schema}; expected its layout")
-        if not records.flags.c_contiguous:
+        size = cnp.PyArray_ITEMSIZE(<cnp.ndarray>records)
+        if not 1 <= schema < WRITER_SCHEMAS or size == 0 or size != self._layouts[schema].record_size:
+            raise ValueError(f"FrameWriter: records of {size} bytes, schema {schema}; expected its layout")
+        if not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>records):
             records = np.ascontiguousarray(records)
-        count = len(records)
+        count = cnp.PyArray_DIM(<cnp.ndarray>records, 0)
         if count >= <uint64_t>1 << 32:
             raise ValueError(f"FrameWriter: {count} records; expected less than 2^32")
         if self._busy:

@@ -9,6 +9,7 @@ from nautilus.bus.client import BusClient
 from nautilus.runtime.clock import PlatformClock
 from nautilus.runtime.instance import Instance
 from nautilus.runtime.live import mesh_endpoint
+from nautilus.runtime.market import instruments_of
 
 
 def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
@@ -31,5 +32,12 @@ def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
     found = Instance.find(instance) if isinstance(instance, str) else instance
     plan = found.plan()
     return BusClient(
-        name, plan.routing, partial(mesh_endpoint, plan), plan.star, clock=PlatformClock(plan.clock).now_ns, **options
+        name,
+        plan.routing,
+        partial(mesh_endpoint, plan),
+        plan.star,
+        instruments={each.symbol: each.instrument_id for each in instruments_of(plan)},
+        table=plan.last_values,
+        clock=PlatformClock(plan.clock).now_ns,
+        **options,
     )

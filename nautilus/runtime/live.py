@@ -15,6 +15,7 @@ once for each distinct error; its engine is degraded, and the host serves on.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,10 @@ from nautilus.bus.routing import Processes
 from nautilus.bus.star_paths import StarPaths
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
+from nautilus.core.wake import Waiting
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
+from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
@@ -45,6 +48,7 @@ from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import Hub, subscribe
 
+_LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
 """Between looks at engines' states, to save what has changed; longer where that takes long."""
 SAVE_SHARE = 50
@@ -126,7 +130,13 @@ class LiveHost:
         self.clock = PlatformClock(plan.clock)
         self.counters = counters if counters is not None else Counters(path=plan.counters_of(process))
         self.calls = Calls(self.clock, limit_ms, self.counters)
-        self.loop = Loop(self.clock)
+        self._undo = contextlib.ExitStack()
+        settings = plan.config("bus", BusConfig)
+        waiting = Waiting(settings.wake, spin_ns=settings.spin_us * 1_000)
+        self._undo.callback(waiting.close)
+        if waiting.grant is not None and not waiting.grant.granted:
+            _LOGGER.warning("%s: %s", waiting.grant.what, waiting.grant.found)
+        self.loop = Loop(self.clock, waiting if settings.wake.startswith("spin") else None)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
         self.outlook = Outlook(self)
@@ -138,7 +148,6 @@ class LiveHost:
         self._reporter = next((spec.name for spec in plan.processes if "trading" in spec.engines), "")
         self._bus_log = BusLog()
         self._zmq = make_context()
-        self._undo = contextlib.ExitStack()
         self._hub: Hub | None = None
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0

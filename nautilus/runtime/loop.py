@@ -24,6 +24,7 @@ from typing import Any
 import zmq
 from zmq.backend import zmq_poll
 
+from nautilus.core.wake import Waiting
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns
 
 LONGEST_WAIT_NS = NANOSECONDS
@@ -65,6 +66,8 @@ class Loop:
     ----------
     clock
         Of the platform: times of `call_at` are its.
+    waiting
+        How the thread waits, where it is not to sleep at once; None: it sleeps.
 
     Attributes
     ----------
@@ -72,8 +75,9 @@ class Loop:
     woken_ns : when that was, by `monotonic_ns`.
     """
 
-    def __init__(self, clock: PlatformClock) -> None:
+    def __init__(self, clock: PlatformClock, waiting: Waiting | None = None) -> None:
         self._clock = clock
+        self._waiting = waiting
         self._epoll = select.epoll()
         self._sources: dict[Item, _Source] = {}
         self._descriptors: dict[int, Item] = {}
@@ -186,6 +190,9 @@ class Loop:
         if timers and timers[0][0] < due_ns:
             due_ns = timers[0][0]
         wait_ns = 0 if called or ready else min(max(due_ns - wall_ns(), 0), LONGEST_WAIT_NS)
+        if self._waiting is not None and wait_ns:
+            self._waiting.readable(self._epoll.fileno(), wait_ns)
+            wait_ns = 0
         for descriptor, _ in self._epoll.poll(wait_ns / NANOSECONDS):
             item = self._descriptors.get(descriptor)
             if item is None:

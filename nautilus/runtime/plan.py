@@ -185,6 +185,11 @@ class Plan(msgspec.Struct, frozen=True):
         """The ring of the star in shared memory."""
         return f"{self.shared}/star.ring"
 
+    @property
+    def last_values(self) -> str:
+        """The hub's table of last values in shared memory."""
+        return f"{self.shared}/star.last"
+
     def port(self, engine: str) -> int:
         """The HTTP port that an engine is to listen on; 0: any."""
         return self.chosen.get(engine, 0) if self.ports == "free" else CATALOGUE[engine].port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ import zmq
 
 from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import BufferReader, FrameBuffer
-from nautilus.bus.base import replay_endpoint
+from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, replay_endpoint
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.bus.recorder import Recorder
 from nautilus.bus.replayer import Replayer
@@ -20,6 +21,7 @@ from nautilus.bus.ring import RingReader, RingWriter, image_of
 from nautilus.bus.star_journal import StarJournal
 from nautilus.core.broadcast_reader import Reader
 from nautilus.core.counters import Counters
+from nautilus.core.last_values import LastValueWriter
 from nautilus.model.topics import Topic
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.buslog import BusLog
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan
 
 _LOGGER = logging.getLogger("nautilus.runtime")
+_BEAT = struct.Struct("<40xQq")
+"""Number and time of a heartbeat."""
+LAST_VALUES = 4_096
+"""Streams whose last value is kept for readers of this host."""
 
 
 class Hub:
@@ -90,7 +96,7 @@ class Hub:
             counters=counters,
             positions=Counters(POSITIONS, plan.positions_of(process)),
             buffer=buffer,
-            tap=self._mirror.offer if self._mirror is not None else None,
+            tap=self._keep(plan, epoch),
             ring=writer,
         )
         undo.callback(self._publisher.close)
@@ -107,6 +113,28 @@ class Hub:
             counters=counters,
         )
         undo.callback(self._replayer.close)
+
+    def _keep(self, plan: Plan, epoch: int) -> Callable[[bytes], object]:
+        """What else becomes of each frame: the last value of its stream, and the mirror."""
+        offer = self._mirror.offer if self._mirror is not None else None
+        try:
+            table = LastValueWriter(plan.last_values, LAST_VALUES, epoch)
+        except (OSError, ValueError) as error:
+            _LOGGER.warning("no table of last values: %s", error)
+            return offer or _ignore
+        self._undo.callback(table.close)
+        put, put_frame = table.put, table.put_frame
+
+        def keep(frame: bytes) -> None:
+            if frame[0] != HEARTBEAT:
+                put_frame(frame)
+            else:
+                number, sent_ns = _BEAT.unpack_from(frame)
+                put(HEARTBEAT_STREAM, frame[40:48], number, sent_ns)
+            if offer is not None:
+                offer(frame)
+
+        return keep
 
     def _record(
         self, journal: StarJournal, buffer: FrameBuffer | None, ring: RingWriter | None, earlier: Reader | None
@@ -212,3 +240,7 @@ def subscribe(
         ring=plan.ring if plan.config("bus", BusConfig).transport == "ring" else None,
         on_way=log.on_star_way,
     )
+
+
+def _ignore(frame: bytes) -> None:
+    """Nothing is made of it."""

@@ -65,7 +65,8 @@ def test_no_answer_is_said(client):
 
 def test_market_data_come_from_the_hub_and_a_symbol_that_it_has_not_is_named(client):
     found = client.get_data([SYMBOL], ["QUOTE", "LEVEL2", "LEVEL3"], levels=3, timeout_seconds=60)[SYMBOL]
-    assert found["QUOTE"].value.symbol == SYMBOL
+    assert found["QUOTE"].value.bid_ticks < found["QUOTE"].value.ask_ticks
+    assert (client.values.hits, client.values.misses) == (1, 0)
     assert len(found["LEVEL2"].value.bids) <= 3
     assert found["LEVEL3"].value.orders
     assert not any(value.stale for value in found.values())

@@ -65,12 +65,12 @@ class Hub:
         **options: Any,
     ) -> None:
         self.ring = RingWriter(ring, capacity=capacity, epoch=epoch) if ring is not None else None
-        buffer = FrameBuffer(frames) if ring is None else None
+        self.buffer = FrameBuffer(frames) if ring is None else None
         self.next: dict[int, int] = {}
         self.publisher = Publisher(
-            context, endpoint, epoch=epoch, clock=now_ns, buffer=buffer, ring=self.ring, **options
+            context, endpoint, epoch=epoch, clock=now_ns, buffer=self.buffer, ring=self.ring, **options
         )
-        kept = self.ring or buffer
+        kept = self.ring or self.buffer
         assert kept is not None
         earlier = (self.publisher.earlier,)
         try:

@@ -203,6 +203,7 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "engine run": "name",
         "tap": "topics",
         "bus replay": "topic instrument",
+        "bus promote": "endpoint",
         "logs": "processes",
         "journal verify": "path",
         "keys new": "name",

@@ -379,7 +379,7 @@ def test_without_the_functions_of_the_library_the_results_are_the_same(batches, 
     found = []
     with contextlib.closing(Pair("inproc://a")) as a, contextlib.closing(Pair("inproc://b")) as b:
         for pair, receive, publish in (
-            (a, native_sockets.receive, native_sockets.publish),
+            (a, native_sockets.receive, FrameWriter.publish),
             (b, native_sockets.receive_by_calls, native_sockets.publish_by_calls),
         ):
             pair.watch(QUOTES_1)

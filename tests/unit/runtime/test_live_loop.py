@@ -1,10 +1,12 @@
 """What a host's thread waits for, and in which order it sees to it."""
 
 import os
+import threading
 
 import pytest
 import zmq
 
+from nautilus.core.wake import POLICIES, Waiting
 from nautilus.runtime.clock import ClockAnchor, PlatformClock, monotonic_ns, wall_ns
 from nautilus.runtime.loop import Loop, Rank
 
@@ -30,9 +32,9 @@ def wires():
 def loop():
     made = []
 
-    def make(speed=1.0):
+    def make(speed=1.0, waiting=None):
         now_ns = wall_ns()
-        made.append(Loop(PlatformClock(ClockAnchor(now_ns, now_ns, speed))))
+        made.append(Loop(PlatformClock(ClockAnchor(now_ns, now_ns, speed)), waiting))
         return made[-1]
 
     yield make
@@ -199,3 +201,25 @@ def test_a_descriptor_closed_too_early_disturbs_nobody_though_another_process_ho
         assert monotonic_ns() - begun_ns > LATER_NS // 2, "it waits again"
     finally:
         os.close(held)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_however_the_thread_waits_it_is_woken_by_a_wire_and_by_a_time(loop, wires, policy):
+    waiting = Waiting(policy, spin_ns=MS)
+    try:
+        made, seen, wire = loop(waiting=waiting), [], wires()
+        made.add_source(wire, lambda: (os.eventfd_read(wire), seen.append("wire")))
+        ringer = threading.Timer(0.02, os.eventfd_write, (wire, 1))
+        ringer.start()
+        end_ns = monotonic_ns() + 60_000 * MS
+        while not seen:
+            assert monotonic_ns() < end_ns
+            turn(made)
+        ringer.join()
+        made.call_at_wall(wall_ns() + 5 * MS, lambda: seen.append("time"))
+        while len(seen) < 2:
+            assert monotonic_ns() < end_ns
+            turn(made)
+        assert seen == ["wire", "time"]
+    finally:
+        waiting.close()
