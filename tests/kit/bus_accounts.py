@@ -29,16 +29,12 @@ def star_complaints(positions: Iterable[Mapping[str, int]], counters: Tables) ->
 
 
 def mesh_complaints(counters: Tables) -> list[str]:
-    """No process settled more than it sent, and what was delivered more than once was never counted as received."""
-    complaints = []
-    for process, table in counters.items():
-        count = {name: table.get(f"mesh.{name}", 0) for name in ("sent", "acknowledged", "dead_lettered", "late")}
-        settled = count["acknowledged"] + count["dead_lettered"] - count["late"]
-        if settled > count["sent"]:
-            complaints.append(f"{process} sent {count['sent']} messages, {settled} are settled")
-    sent = sum(table.get("mesh.sent", 0) for table in counters.values())
-    received = sum(table.get("mesh.received", 0) for table in counters.values())
-    again = sum(table.get("mesh.retried", 0) for table in counters.values())
-    if received > sent + again:
-        complaints.append(f"{received} messages were received, {sent} sent and {again} sent again")
-    return complaints
+    """No process has more acknowledged than it sent: an acknowledgement counts once, whatever came how often.
+
+    What was received is not compared: who is killed may have sent what it did not count yet.
+    """
+    return [
+        f"{process} sent {table.get('mesh.sent', 0)} messages, {table.get('mesh.acknowledged', 0)} are acknowledged"
+        for process, table in counters.items()
+        if table.get("mesh.acknowledged", 0) > table.get("mesh.sent", 0)
+    ]
