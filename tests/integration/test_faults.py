@@ -69,7 +69,6 @@ def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> N
             running.wait(lambda before=before: fills(running) > before, f"fills after {process} was killed")
         running.freeze()
         running.wait(lambda: running.agrees(), "core, portfolio and event log that agree")
-        running.wait(lambda: not running.bus_complaints(), "both ends of the bus that agree")
         held = running.held(1)
         assert held["fills"] > 0
         events = running.events()
