@@ -8,8 +8,9 @@ image of the stream, which stands for all that is gone.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import zmq
@@ -39,8 +40,14 @@ SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 COUNTED: Final = ("requests", "replayed", "images", "refused", "malformed_requests", "gone")
 JOBS: Final = 4_096
 """Requests under way; more are dropped, and asked again by who asked."""
+JOBS_OF_ONE: Final = 256
+"""Of one reader."""
 PORTION: Final = 16
-"""Frames for one request before another one has its turn."""
+"""Spent on one request before another one has its turn. A frame costs 1, and 1 more for each 4 KiB."""
+LOOK: Final = 128
+"""Frames of the publisher that are taken in at a time."""
+BLOCKED: Final = 1
+"""What it costs to find that a peer takes nothing."""
 MOST_FRAMES: Final = 4_096
 """Frames for one request; the rest is asked for anew."""
 
@@ -91,7 +98,7 @@ class Replayer:
     counters
         Table to keep ``replay.requests`` and so on in.
     budget
-        Frames that one `poll` sends or takes in, at most.
+        What one `poll` may spend: 1 for a frame that is taken in or sent, and 1 more for each 4 KiB that is sent.
 
     Attributes
     ----------
@@ -131,7 +138,9 @@ class Replayer:
         if not self._backlog.complete:
             self.snapshots.missed()
         self._budget = budget
+        self._behind = False
         self._jobs: deque[_Job] = deque()
+        self._by_peer: Counter[bytes] = Counter()
         self._tally = Tally(counters, "replay", self, COUNTED)
         self.socket = new_socket(context, zmq.ROUTER)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -146,7 +155,7 @@ class Replayer:
     @property
     def busy(self) -> bool:
         """There is more to do than the last `poll` did: call it again soon."""
-        return bool(self._jobs)
+        return bool(self._jobs) or self._behind
 
     def poll(self) -> bool:
         """Take in requests and do some of the work; `busy`.
@@ -154,7 +163,9 @@ class Replayer:
         Call it whenever `socket` is readable, and often enough for it to follow the publisher: at least whenever a
         heartbeat is due.
         """
-        budget = self._budget - self._backlog.look(self._budget)
+        looked = self._backlog.look(LOOK)
+        self._behind = looked == LOOK
+        budget = self._budget - looked
         self.touched.add(self.socket)
         for _ in range(64):
             try:
@@ -163,11 +174,11 @@ class Replayer:
                 self.touched.discard(self.socket)
                 break
             self._take(parts)
-        for _ in range(len(self._jobs)):
-            if budget <= 0:
-                break
-            job = self._jobs.popleft()
-            budget -= 1 + self._work(job)
+        blocked = 0
+        while budget > 0 and blocked < len(self._jobs):
+            spent = self._work(self._jobs.popleft())
+            budget -= spent
+            blocked = 0 if spent > BLOCKED else blocked + 1
         self._tally.write()
         return self.busy
 
@@ -187,10 +198,12 @@ class Replayer:
             self.malformed_requests += 1
             return
         self.requests += 1
-        if len(self._jobs) >= JOBS:
+        peer = parts[0]
+        if len(self._jobs) >= JOBS or self._by_peer[peer] >= JOBS_OF_ONE:
             self.refused += 1
             return
-        self._jobs.append(_Job(parts[0], self._frames(request)))
+        self._by_peer[peer] += 1
+        self._jobs.append(_Job(peer, self._frames(request)))
 
     def _frames(self, request: Request) -> Iterator[bytes | None]:
         # What was published before the request came is to be found.
@@ -205,16 +218,18 @@ class Replayer:
             yield self._end(request)
 
     def _work(self, job: _Job) -> int:
-        """Send some frames of a request, and put it at the end where there are more; how many."""
-        sent = 0
-        while sent < PORTION:
+        """Send some frames of a request, and put it at the end where there are more; what that cost."""
+        spent = BLOCKED
+        while spent < PORTION:
             frame = job.unsent
             if frame is None:
                 try:
                     frame = next(job.frames)
                 except StopIteration:
-                    return sent
+                    self._end_job(job)
+                    return spent + 1
             if frame is None:
+                spent += PORTION
                 break
             try:
                 self.socket.send_multipart((job.peer, frame), NOBLOCK)
@@ -222,12 +237,18 @@ class Replayer:
                 job.unsent = frame
                 break
             except zmq.ZMQError:  # it has gone
-                return sent
+                self._end_job(job)
+                return spent + 1
             job.unsent = None
-            sent += 1
+            spent += 1 + (len(frame) >> 12)
         self.touched.add(self.socket)
         self._jobs.append(job)
-        return sent
+        return spent
+
+    def _end_job(self, job: _Job) -> None:
+        self._by_peer[job.peer] -= 1
+        if not self._by_peer[job.peer]:
+            del self._by_peer[job.peer]
 
     def _replay(self, request: Request) -> Iterator[bytes | None]:
         _, number, epoch, stream, first, last, _ = request
@@ -268,27 +289,41 @@ class Replayer:
         yield self._answer(Answer(Operation.REPLAY, number, epoch, stream, begin, cursor - 1, Status.KNOWN))
 
     def _search(self, epoch: int, stream: int, first: int, last: int) -> Iterator[bytes | None]:
-        """Frames with something of these records, in order as far as there are any; those of the backlog last."""
-        recent = self._backlog.find(stream, first, last) if epoch == self.epoch else iter(())
-        head = None
-        for head in recent:
-            if head is not None:
-                break
-            yield None
-        if head is None or span_of(head)[0] > first:
-            until = last if head is None else span_of(head)[0] - 1
-            for archive in self._archives:
-                cursor = first
-                for frame in archive.find(epoch, stream, first, until):
-                    if frame is not None:
-                        cursor = max(cursor, span_of(frame)[1])
-                    yield frame
-                first = cursor
-                if first > until:
+        """Frames with something of these records, in order as far as there are any.
+
+        Each source may have a part of them: of those that go on where the last one ended, the quickest.
+        """
+        finds: list[Callable[[int, int], Iterator[bytes | None]]] = []
+        if epoch == self.epoch:
+            finds.append(partial(self._backlog.find, stream))
+        finds += [partial(archive.find, epoch, stream) for archive in self._archives]
+        cursor = first
+        while cursor <= last:
+            best: tuple[int, bytes, Iterator[bytes | None]] | None = None
+            for find in finds:
+                frames = find(cursor, last)
+                for frame in frames:
+                    if frame is None:
+                        yield None
+                        continue
+                    begins = max(span_of(frame)[0], cursor)
+                    if best is None or begins < best[0]:
+                        best = begins, frame, frames
                     break
-        if head is not None:
-            yield head
-            yield from recent
+                if best is not None and best[0] == cursor:
+                    break
+            if best is None:
+                return
+            cursor, frame, frames = best
+            yield frame
+            cursor = max(cursor, span_of(frame)[1])
+            for frame in frames:
+                if frame is not None:
+                    begins, beyond = span_of(frame)
+                    if begins > cursor:  # another one may have what is between
+                        break
+                    cursor = max(cursor, beyond)
+                yield frame
 
     def _images(self, request: Request) -> Iterator[bytes | None]:
         for stream in self.snapshots.streams():

@@ -164,6 +164,37 @@ def test_what_the_journal_lacks_of_a_killed_life_is_written_from_its_ring(stars:
     assert firsts == list(range(1, 81, 2))
 
 
+def test_what_is_partly_in_the_journal_and_partly_in_the_ring_comes_from_both(stars: Stars, tmp_path: Path) -> None:
+    ring = tmp_path / "star.ring"
+    journal = StarJournal(tmp_path / "journal")
+    first = stars.hub(1, ring=ring, capacity=1 << 16)
+    reader = stars.reader(QUOTES)
+    joined(first, reader)
+    first.quotes(7)
+    joined(first, reader)
+    reader.subscriber.socket.setsockopt(zmq.UNSUBSCRIBE, bytes((1,)))
+    beats = first.publisher.heartbeats
+    turn_until([first], [reader], lambda: first.publisher.heartbeats > beats + 3)
+    source = image_of(ring)
+    assert source is not None
+    for _ in range(60):
+        first.quotes(7, 32)
+        if first.next[7] < 1_600:
+            journal.append(source.drain(100))  # the last of it came too late
+    source.close()
+    reader.subscriber.socket.setsockopt(zmq.SUBSCRIBE, bytes((1,)))
+    first.replayer.close()
+    first.publisher.socket.close(0)
+    second = stars.hub(2, ring=ring, replay={"archives": [journal]})
+    second.quotes(7, 2)
+    joined(second, reader)
+    # Of the ring the beginning is written over, of the journal the end is missing.
+    assert not list(EarlierRing(second.ring.earlier).find(1, stream_id(1, 7), 1, 600))
+    assert max(span_of(frame)[1] for frame in journal.find(1, stream_id(1, 7), 1, 9_999) if frame) < 1_700
+    assert reader.numbers(7) == [*range(1, 1_922), 1, 2]
+    assert (reader.subscriber.lost, second.replayer.gone) == (0, 0)
+
+
 def test_an_earlier_ring_tells_its_ends_with_and_without_a_heartbeat(stars: Stars, tmp_path: Path) -> None:
     for beats, name in ((0, "without"), (2, "with")):
         ring = tmp_path / f"{name}.ring"
