@@ -7,6 +7,7 @@ is promised and what each judge looks for.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ import pytest
 
 from perf.network import Network
 from tests.kit.faults import CUTS, Scenario, do_harm, killed
+from tests.kit.full_disk import small_disk
 from tests.kit.history import Delivered, Epoch, Handled, Violation
 from tests.kit.history_mesh import judge_mesh
 from tests.kit.history_process import PATIENCE_NS
@@ -126,6 +128,16 @@ def test_what_a_hub_acknowledged_outlives_it(tmp_path: Path, seed: int) -> None:
             scenario.see_work()
         lives = scenario.end()
     told(judge_star(lives, lossless=True, closes=True), scenario)
+
+
+def test_a_journal_whose_disk_is_full_costs_nothing_but_itself(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "journal", 1 << 17) as disk, Scenario(tmp_path, 5) as scenario:
+        star(scenario, ring=True)
+        scenario.wait_until(lambda: shutil.disk_usage(disk).free == 0, "a full disk")
+        do_harm(scenario, ("kill", "stop"))
+        lives = scenario.end()
+    assert delivered(lives) > 100
+    told(judge_star(lives, closes=True), scenario)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -7,7 +7,7 @@ network of its own there are no partitions.
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -83,6 +83,13 @@ class Scenario:
             assert now_ns() < end_ns, f"{sorted(waiting)} do nothing"
             self.pass_time(5)
             waiting = {name: size for name, size in waiting.items() if self.actors[name].written <= size}
+
+    def wait_until(self, true: Callable[[], object], what: str) -> None:
+        """Let the processes work until it is so."""
+        end_ns = now_ns() + PATIENCE_NS
+        while not true():
+            assert now_ns() < end_ns, f"no sign of {what}"
+            self.pass_time(5)
 
     def end(self) -> list[Epoch]:
         """Let every process come to rest and end; what all of them wrote.

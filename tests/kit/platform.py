@@ -20,7 +20,9 @@ from nautilus.model.message import Message
 from nautilus.model.queries import GetCoreState, GetPositions, GetStrategies, KillRequest
 from nautilus.runtime.client import Client, NotReachableError
 from nautilus.runtime.instance import Instance
+from nautilus.runtime.status import read_facts
 from perf.platform import descendants, platform, run_cli
+from tests.kit.bus_accounts import mesh_complaints, star_complaints
 
 __all__ = ["PATIENT", "Platform", "demo", "run_cli"]
 
@@ -139,6 +141,11 @@ class Platform:
             and sum(row[1] for row in held["core"]) == held["lots"]
             and held["strategy_fills"] in ([], [held["fills"]])
         )
+
+    def bus_complaints(self) -> list[str]:
+        """In what the two ends of star and mesh do not agree."""
+        facts = read_facts(self.instance)
+        return star_complaints(facts.positions.values(), facts.counters) + mesh_complaints(facts.counters)
 
 
 @contextmanager
