@@ -25,7 +25,7 @@ BEAT_NS = 10 * MILLISECOND
 """A peer that owes something and has said nothing for so long is asked."""
 IDLE_BEAT_NS = 1_000 * MILLISECOND
 """One that owes nothing is asked so often."""
-SLOW_NS = 30 * MILLISECOND
+SLOW_NS = 25 * MILLISECOND
 """It is slow when it has not answered for so long."""
 CONFIRM_NS = 5 * MILLISECOND
 """A peer whose kernel takes connections is stopped if that is still so after this time: one that was killed closes its
