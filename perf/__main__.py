@@ -29,10 +29,12 @@ BENCHES = {
     "recovery": "perf.bench_recovery",
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
+    "ring_star": "perf.bench_ring_star",
     "mesh": "perf.bench_mesh",
     "mesh_orders": "perf.bench_mesh_orders",
     "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",
+    "last_value": "perf.bench_last_value",
     "order_round_trip": "perf.bench_order_round_trip",
     "platform": "perf.bench_platform",
 }

@@ -43,7 +43,7 @@ SUBSCRIBERS = 13
 BURST = 15
 BURSTS = 2_000
 PATIENCE = 60
-GUARANTEED, PLAIN = "packed, {} records of 64 B, as the bus has it", "packed, {} records of 64 B, plain"
+PLACES = cores()
 
 
 class Line:
@@ -54,11 +54,10 @@ class Line:
         self.boards = []
         self.processes = []
         self.sent = 0
-        places = cores()
         try:
             for number in range(readers):
                 board = Board(directory / f"{how}-{number}-{id(self)}")
-                core = places[(number + 1) % len(places)]
+                core = PLACES[(number + 1) % len(PLACES)]
                 words = {**source.options, "content": False, "core": core, **options}
                 command = [sys.executable, "-m", "perf.star_readers", how, str(board.path), json.dumps(words)]
                 environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
@@ -144,9 +143,10 @@ def alternate(report: Report, named: Sequence[tuple[str, Line, float | None]], u
         for _ in range(REPEATS):
             for name, line, _ in named:
                 found[name].append(line.throughput())
-    for name, line, goal in named:
+        for _, line, _ in named:
+            line.stop()  # what they took is no load of others
+    for name, _, goal in named:
         report.add(name, unit, found[name], load.cores, goal=goal)
-        line.stop()
     return found
 
 
@@ -158,11 +158,11 @@ def ratio(report: Report, name: str, of: list[float], to: list[float]) -> None:
 def run(report: Report) -> None:
     """Packed records; messages; latency; each with its peers."""
     keep_memory()
-    places = cores()
     report.conditions["pinning"] = (
-        f"publisher and its I/O thread on core {places[0]}, reader and its on core {places[-1]}; of 13 every other"
+        f"publisher and its I/O thread on core {PLACES[0]}, reader and its on core {PLACES[1 % len(PLACES)]}; "
+        "of 13 every other; latencies: publisher on any"
     )
-    with pinned(places[0]):
+    with pinned(PLACES[0]):
         check_content()
         packed(report)
         messages(report)

@@ -2,12 +2,35 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
+from nautilus.core.broadcast cimport (
+    CAST_SLOTS,
+    Writer,
+    cast_claim,
+    cast_commit,
+    cast_publish,
+    cast_ring,
+    cast_writer_t,
+)
+from nautilus.core.broadcast_reader cimport (
+    Reader,
+    cast_pass,
+    cast_peek,
+    cast_reader_t,
+    cast_recover,
+    cast_tell,
+    cast_whole,
+)
 from nautilus.core.clock cimport clock_open, clock_read, clock_state_t
 from nautilus.core.counters cimport counter_get, counter_increment, counter_t, counters_close, counters_open
 from nautilus.core.hashmap cimport map_close, map_delete, map_find, map_open, map_put, map_t
 from nautilus.core.histogram cimport histogram_close, histogram_open, histogram_record, histogram_t
 from nautilus.core.pool cimport pool_at, pool_close, pool_give, pool_open, pool_t, pool_take
+from nautilus.core.wake cimport wake_now
+
+cdef extern from "sched.h" nogil:
+    int sched_yield()
 
 cdef clock_state_t clock
 clock_open(&clock, -1)
@@ -180,3 +203,93 @@ def chase(const int64_t[::1] chain, int64_t place, int64_t count):
             place = chain[place]
         start = clock_read(&clock) - start
     return start, place
+
+
+def broadcast_send(Writer ring not None, int64_t first, int64_t count, int64_t batch, uint64_t ahead):
+    """Records of 64 bytes, one a frame, `batch` to a publishing; word w of record s holds s + w * SPREAD.
+
+    No further ahead of the slowest reader in a slot than `ahead` bytes. Returns nanoseconds.
+    """
+    cdef cast_writer_t* w = &ring.writer
+    cdef int64_t start, s, done = 0
+    cdef uint64_t* words
+    cdef int i
+    with nogil:
+        start = clock_read(&clock)
+        while done < count:
+            for s in range(first + done, first + min(done + batch, count)):
+                words = <uint64_t*>cast_claim(w, 64)
+                for i in range(8):
+                    words[i] = <uint64_t>s + <uint64_t>i * <uint64_t>0x9E3779B97F4A7C15
+                cast_commit(w, 64)
+            cast_publish(w)
+            cast_ring(w)
+            done += batch
+            while broadcast_slowest(w) > ahead:
+                sched_yield()
+        start = clock_read(&clock) - start
+    return start
+
+
+cdef uint64_t broadcast_slowest(cast_writer_t* w) noexcept nogil:
+    cdef uint64_t most = 0, lag
+    cdef int i
+    for i in range(CAST_SLOTS):
+        if w.shared.slots[i].holder:
+            lag = w.next - w.shared.slots[i].cursor
+            if lag > most:
+                most = lag
+    return most
+
+
+def broadcast_timed(Reader ring not None, int64_t[::1] nanos, const uint64_t[::1] frame, int64_t spin_ns):
+    """Read one frame for each place, each of 16 words: as `frame`, but for word 8, when it was due, and 9, its number.
+
+    `nanos`: from then until the frame was copied and found whole. Waits by spinning for a while, then asleep. Returns
+    how many were not what they must be.
+    """
+    cdef cast_reader_t* r = &ring.reader
+    cdef uint64_t[16] copy
+    cdef Py_ssize_t done = 0
+    cdef uint32_t length = 0
+    cdef uint64_t wrong, bad = 0
+    cdef const char* place
+    cdef int64_t begun
+    cdef int w
+    ring.settle()
+    with nogil:
+        while done < nanos.shape[0]:
+            place = cast_peek(r, &length)
+            if place == NULL:
+                cast_tell(r)
+                begun = wake_now()
+                if not (spin_ns and ring.spun(begun, spin_ns)):
+                    ring.slept(100_000_000)
+                continue
+            memcpy(copy, place, 128)
+            if not cast_whole(r, r.position):
+                cast_recover(r, True)
+                continue
+            cast_pass(r, length)
+            nanos[done] = clock_read(&clock) - <int64_t>copy[8]
+            wrong = (length != 128) | (copy[9] ^ <uint64_t>done)
+            for w in range(16):
+                if w != 8 and w != 9:
+                    wrong |= copy[w] ^ frame[w]
+            bad += wrong != 0
+            done += 1
+    return bad
+
+
+def broadcast_wrong(const uint64_t[:, ::1] records, Py_ssize_t count, uint64_t first):
+    """How many of these records of `broadcast_send` are not what they must be, the first of them being `first`."""
+    cdef Py_ssize_t i
+    cdef int w
+    cdef uint64_t wrong, bad = 0
+    with nogil:
+        for i in range(count):
+            wrong = 0
+            for w in range(8):
+                wrong |= records[i, w] ^ (first + <uint64_t>i + <uint64_t>w * <uint64_t>0x9E3779B97F4A7C15)
+            bad += wrong != 0
+    return bad

@@ -10,12 +10,14 @@ from nautilus.bus.client import BusClient
 from nautilus.bus.envelope import DeadLetter, Delivery, MessageKind, PeerState, error_fields
 from nautilus.bus.liveness import PeerChange, Standing
 from nautilus.bus.mesh import Mesh, MeshError
+from nautilus.bus.pressure import FULL, Pressure
 from nautilus.bus.publisher import Publisher
 from nautilus.bus.replayer import Replayer
 from nautilus.bus.routing import RoutingTable
 from nautilus.bus.subscriber import Marked, Subscriber
 
 __all__ = [
+    "FULL",
     "BusClient",
     "DeadLetter",
     "Delivery",
@@ -28,6 +30,7 @@ __all__ = [
     "MessageKind",
     "PeerChange",
     "PeerState",
+    "Pressure",
     "Publisher",
     "Replayer",
     "RoutingTable",

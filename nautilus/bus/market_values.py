@@ -17,7 +17,7 @@ from nautilus.bus.base import HEARTBEAT_STREAM, layout_of, stream_id
 from nautilus.core.clock import now_ns
 from nautilus.core.last_values import LastValues, LastView
 from nautilus.model.errors import BusError
-from nautilus.model.marketdata import quotes, trades
+from nautilus.model.marketdata import Quote, Trade, quotes, trades
 from nautilus.model.message import Message
 from nautilus.model.records import Records
 from nautilus.model.topics import QUOTES, TRADES, Topic
@@ -34,7 +34,7 @@ class Value(NamedTuple):
     ----------
     value : ``QUOTE``: `Quote`; ``TRADE``: `Trade`; ``LEVEL2``, ``LEVEL3``: `Book`.
     stale : the hub was not reached: this is the last that is known.
-    at_ns : of a quote or trade, when it was published (platform time); of a book, when it was asked for.
+    at_ns : of a quote or trade, when the platform received it; of a book, when it was asked for.
     """
 
     value: Message
@@ -94,7 +94,7 @@ class MarketValues:
             view, out = self._views.get((symbol, kind)) or self._bind(symbol, kind, number, topic)
             if view.read():
                 self.hits += 1
-                value = self._known[symbol, kind] = Value(_struct(topic, out), False, view.at_ns)
+                value = self._known[symbol, kind] = _value(topic, out)
                 return value
         self.misses += 1
         return self._fetch(symbol, kind, number, topic)
@@ -118,7 +118,7 @@ class MarketValues:
         layout = layout_of(topic)
         try:
             for found in self._replayer.images([stream_id(layout.kind, number)]):
-                self._known[symbol, kind] = Value(_struct(topic, found.records[-1:]), False, found.publish_ns)
+                self._known[symbol, kind] = _value(topic, found.records[-1:])
         except ReplayTimeoutError:
             if (symbol, kind) in self._known:
                 self._known[symbol, kind] = self._known[symbol, kind]._replace(stale=True)
@@ -128,8 +128,9 @@ class MarketValues:
         return value
 
 
-def _struct(topic: Topic, records: Records) -> Message:
-    return (quotes if topic is QUOTES else trades)(records)[0]
+def _value(topic: Topic, records: Records) -> Value:
+    found: Quote | Trade = (quotes if topic is QUOTES else trades)(records)[0]
+    return Value(found, False, found.now_ns)
 
 
 __all__ = ["MarketValues", "Value"]

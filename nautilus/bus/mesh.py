@@ -117,6 +117,8 @@ class Mesh(Outbox, Inbox):
         Called with (peer, up) when the connections to a dialled peer stand, or stand no longer.
     on_standing
         Called with a `PeerChange` when a peer is in another standing, or for another cause: see `liveness`.
+    on_pressure
+        Called with (peer, priority, high) when the stream to a peer goes over its high mark, or below its low one.
     on_path
         Called with (peer, before, after, cause): what carries the messages to it has changed; "zmq", the name of a
         carrier, or "local" for none. Both lanes go the same way.
@@ -163,6 +165,7 @@ class Mesh(Outbox, Inbox):
         on_gap: Callable[[str, int, int, int], None] | None = None,
         on_peer: Callable[[str, bool], None] | None = None,
         on_standing: Callable[[PeerChange], None] | None = None,
+        on_pressure: Callable[[str, int, bool], None] | None = None,
         on_path: Callable[[str, str, str, str], None] | None = None,
         on_restart: Callable[[str, int], None] | None = None,
         on_dead_letters: Callable[[list[DeadLetter]], None] | None = None,
@@ -193,6 +196,7 @@ class Mesh(Outbox, Inbox):
         self.on_gap = on_gap
         self.on_peer = on_peer
         self.on_standing = on_standing
+        self.on_pressure = on_pressure
         self.on_path = on_path
         self.on_restart = on_restart
         self.on_dead_letters = on_dead_letters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import zmq
 
@@ -25,6 +26,7 @@ from nautilus.bus.lanes import NOBLOCK, Dealer
 from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError, Node
 from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
+from nautilus.bus.pressure import FULL, Pressure, PressureGauge
 from nautilus.core.counters import Counters
 from nautilus.core.mesh_node import FULL_NS, MOST_FRAME_BYTES, PUMP_LIMIT
 from nautilus.core.mesh_wire import pack, unpack_answers
@@ -95,10 +97,18 @@ class Outbox(Node):
             self.touched,
             counters,
         )
+        self.on_pressure: Callable[[str, int, bool], None] | None = None
+        """Called with (peer, priority, high) when a stream goes over a mark: see `pressure`."""
+        self._pressure = PressureGauge(pending_limit, lambda *change: self._tell(self.on_pressure, *change), counters)
         # (peer, priority) -> its stream and the dealer it goes over
         self._out: dict[tuple[str, int], tuple[SendStream, Dealer]] = {}
         self._dealers: dict[tuple[str, str], Dealer] = {}
         self._in_lane: dict[str, list[Dealer]] = {lane: [] for lane in LANES}
+
+    @property
+    def has_fallbacks(self) -> bool:
+        """Whether there are other carriers than the sockets."""
+        return bool(self._fallbacks)
 
     def _cut(self, stream: SendStream, process: str) -> None:
         """A stream holds all that it may: give it up."""
@@ -133,6 +143,7 @@ class Outbox(Node):
             self.generation += 1
         self._ways.pop(process, None)
         self._watched.remove(process)
+        self._pressure.forget(process)
         self.paths.pop(process, None)
         self._list_sockets()
 
@@ -263,6 +274,7 @@ class Outbox(Node):
             watch_ns = min(watch_ns, self._choose(peer, paths, now_ns))
         self._watch_ns = min(watch_ns, self._watched.look(now_ns))
         self._watched_sent = self.sent
+        self._pressure.look(self._out, now_ns)
 
     def divert(self, process: str, past: bool) -> None:
         """Let what is pending for a peer go past ZeroMQ, over the other carriers, whether that reaches it or not."""
@@ -428,6 +440,29 @@ class Outbox(Node):
         for (peer, _), (stream, _) in self._out.items():
             pending[peer] += stream.live
         return self._watched.states(pending)
+
+    def pressure(self, process: str, priority: int) -> Pressure:
+        """How full the stream to a peer is."""
+        stream, _ = self._out.get((process, priority), (None, None))
+        return self._pressure.of((process, priority), stream, self._clock())
+
+    def pressures(self) -> dict[tuple[str, int], Pressure]:
+        """{(peer, priority): how full the stream is} of those that hold anything."""
+        now_ns = self._clock()
+        return {key: self._pressure.of(key, stream, now_ns) for key, (stream, _) in self._out.items() if stream.live}
+
+    def is_pressed(self, process: str, priority: int) -> bool:
+        """Whether the stream to a peer is above its high mark."""
+        found = self._out.get((process, priority))
+        return found is not None and found[0].live >= self._pressure.high
+
+    def try_post(self, process: str, *, priority: int = Priority.NORMAL, **message: Any) -> int:
+        """As `post`, but where the stream has no room: then FULL (0), and nothing is cut or sent."""
+        found = self._out.get((process, priority))
+        if found is not None and found[0].live >= self._pending_limit:
+            self._pressure.full += 1
+            return FULL
+        return self.post(process, priority=priority, **message)
 
     def pending(self) -> int:
         """Messages held: not acknowledged, or requests without an answer."""

@@ -219,8 +219,7 @@ class StarReader(Recovery):
         if not self.admits(epoch, frame, now_ns):
             return
         if stream == HEARTBEAT_STREAM:
-            if self._heartbeat(frame, schema, size, first, now_ns):
-                self._beat(sent_ns, now_ns)
+            self._heartbeat(frame, schema, size, first, sent_ns, now_ns)
             return
         if not self.wants(stream):
             if asked:
@@ -240,25 +239,26 @@ class StarReader(Recovery):
         self._arrived_ns, self._sent_ns = now_ns, sent_ns
         self._beat_ns = now_ns - (took_ns - self._least_ns)
 
-    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, now_ns: int) -> bool:
+    def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, sent_ns: int, now_ns: int) -> None:
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
-            return False
+            return
         rows: Rows = np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2)
         if (rows[:, 1] >= MOST).any():
             self.malformed += 1
-            return False
+            return
         # A stream of which it says nothing new has had no frame since the last one.
         changed = [row for row in changed_rows(rows, self._told) if self.wants(row[0])]
         self.take_lasts(changed, now_ns)
         for stream, _ in changed:
             self._write_position(self.streams[stream])
         self._told = rows
+        if number > self.heartbeats or not self._arrived_ns:
+            self._beat(sent_ns, now_ns)
         self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
         self._beats += 1
         self._table.put("epoch", self.epoch)
-        return True
 
     # What becomes of it: see `Recovery`.
 
@@ -314,6 +314,7 @@ class StarReader(Recovery):
         """A later life of the publisher begins."""
         self._table.clear()
         self._told = NO_ROWS
+        self._arrived_ns = self._sent_ns = 0
         self._least_ns = NEVER
         self._direct.enter(epoch)
         if before and self._on_epoch is not None:

@@ -47,6 +47,14 @@ def status(instance_name: str | None, as_json: bool) -> None:
     print_table(
         "mesh, messages", ["process", "sent", "received", "acked", "retried", "twice", "dead"], mesh, right=range(1, 7)
     )
+    rows = [
+        (name, peer, standing, found["paths"].get(name, {}).get("mesh", {}).get(peer, "zmq"))
+        for name, peers in found["peers"].items()
+        for peer, standing in peers.items()
+    ]
+    print_table("connections of the mesh", ["from", "to", "standing", "path"], rows)
+    ways = ", ".join(f"{name} by {each['way']}" for name, each in processes.items() if each["way"])
+    print(f"star: {ways or 'no readers'}")
     whole = found["star"]
     print(f"star: {whole['lost']:,} records lost; {whole['uncounted']:,} streams of which nothing is known")
 
@@ -87,13 +95,26 @@ def latency(count: int, instance_name: str | None, as_json: bool) -> None:
 
 
 def _status(facts: Facts) -> dict[str, Any]:
+    from nautilus.bus.failover import read_paths
+    from nautilus.bus.liveness import Standing
     from nautilus.bus.positions import lacking_between
     from nautilus.runtime.status import star_of
 
-    processes = {}
+    processes: dict[str, dict[str, Any]] = {}
+    peers: dict[str, dict[str, str]] = {}
+    paths: dict[str, dict[str, dict[str, str]]] = {}
     for spec in facts.plan.processes:
         counters = facts.counters.get(spec.name, {})
+        peers[spec.name] = {
+            name.removeprefix("peer.").removesuffix(".standing"): Standing(value).name.lower()
+            for name, value in counters.items()
+            if name.startswith("peer.") and name.endswith(".standing")
+        }
+        paths[spec.name] = {
+            bus: {peer: state.path for peer, state in found.items()} for bus, found in read_paths(counters).items()
+        }
         processes[spec.name] = {
+            "way": {0: "zmq", 1: "ring"}[counters["star.by_ring"]] if "star.by_ring" in counters else "",
             "star": {key: counters.get(f"star.{key}", 0) for key in STAR},
             "mesh": {key: counters.get(f"mesh.{key}", 0) for key in MESH},
         }
@@ -102,6 +123,8 @@ def _status(facts: Facts) -> dict[str, Any]:
         "star": {**star_of(facts), "behind": lacking.behind, "uncounted": lacking.uncounted},
         "mesh": {key: facts.total(f"mesh.{key}") for key in MESH},
         "processes": processes,
+        "peers": peers,
+        "paths": paths,
     }
 
 

@@ -134,24 +134,13 @@ cdef class Writer:
         RuntimeError
             Debug builds: called from a second thread.
         """
-        self.put(frame)
+        self.add(frame)
         cast_publish(&self.writer)
         cast_ring(&self.writer)
 
     def put(self, frame):
         """Add a frame that readers see, and sleepers are woken for, at the next `flush` or `write`. Raises as that."""
-        cdef const char* data = NULL
-        cdef Py_ssize_t size = 0
-        cdef Py_buffer view
-        cdef int held = _bytes_of(frame, &data, &size, &view)
-        cdef char* place = self.claimed(size)
-        if place is not NULL:
-            memcpy(place, data, size)
-            cast_commit(&self.writer, size)
-        if held:
-            PyBuffer_Release(&view)
-        if place is NULL:
-            self.refuse(size)
+        self.add(frame)
 
     def write2(self, header, records):
         """Add a frame that is made of two parts, and wake who sleeps. Raises as `write` does."""
@@ -250,6 +239,21 @@ cdef class Writer:
     def wakes(self):
         """Times that somebody slept and was woken."""
         return self.writer.wakes
+
+    cdef int add(self, object frame) except -1:
+        cdef const char* data = NULL
+        cdef Py_ssize_t size = 0
+        cdef Py_buffer view
+        cdef int held = _bytes_of(frame, &data, &size, &view)
+        cdef char* place = self.claimed(size)
+        if place is not NULL:
+            memcpy(place, data, size)
+            cast_commit(&self.writer, size)
+        if held:
+            PyBuffer_Release(&view)
+        if place is NULL:
+            self.refuse(size)
+        return 0
 
     cdef char* claimed(self, Py_ssize_t size) noexcept:
         return cast_claim(&self.writer, size) if self.writer.shared is not NULL else NULL

@@ -318,7 +318,7 @@ cdef class Reader:
     cdef readonly bint image
     cdef readonly uint64_t passed_over
     cdef bint settled
-    cdef bytes take(self)
+    cdef bytes copy_next(self)
     cdef Py_ssize_t copied(self, char* to, Py_ssize_t room, Py_ssize_t wide, Py_ssize_t skip, int kind) noexcept nogil
     cdef bint spun(self, int64_t begun, int64_t most_ns) noexcept nogil
     cdef bint slept(self, int64_t most_ns) noexcept nogil

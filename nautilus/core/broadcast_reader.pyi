@@ -22,6 +22,8 @@ class Reader:
     ) -> None: ...
     def next(self) -> bytes | None:
         """The next frame, a copy; None: there is none."""
+    def take(self, waiting: Waiting, timeout_ns: int) -> bytes | None:
+        """The next frame, a copy, as soon as there is one; None: not within the time, or the ring has been left."""
     def drain(self, limit: int = ...) -> list[bytes]:
         """The next frames, copies, at most `limit`."""
     def drain_into(self, out: NDArray[Any], skip: int = ..., kind: int = ...) -> int:

@@ -54,6 +54,7 @@ class BusLog:
         self._dead = _Lines("messages were given up or came late", clock)
         self._gaps = _Lines("gaps in what peers sent", clock)
         self._peers = _Lines("changes of peers", clock)
+        self._pressure = _Lines("queues that filled up or emptied", clock)
         self._star_gaps = _Lines("gaps in market data", clock)
 
     def on_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
@@ -112,6 +113,13 @@ class BusLog:
         level = logging.INFO if change.after in ("ring", "zmq") else logging.WARNING
         _LOGGER.log(level, "market data come by %s: %s", change.after, change.cause, extra={"fields": fields})
 
+    def on_pressure(self, peer: str, priority: int, high: bool) -> None:
+        """The stream to a peer is filling up, or has emptied again."""
+        if self._pressure.room():
+            fields = {"peer": peer, "priority": priority, "high": high}
+            level, text = (logging.WARNING, "is filling up") if high else (logging.INFO, "has emptied again")
+            _LOGGER.log(level, "the queue of messages for %s %s", peer, text, extra={"fields": fields})
+
     def on_star_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         """Records of the star are missing."""
         if self._star_gaps.room():
@@ -130,5 +138,5 @@ class BusLog:
 
     def flush(self, *, at_once: bool = False) -> None:
         """Say how many lines were left out; to be called now and then, and `at_once` at the end."""
-        for lines in (self._dead, self._gaps, self._peers, self._star_gaps):
+        for lines in (self._dead, self._gaps, self._peers, self._pressure, self._star_gaps):
             lines.flush(at_once=at_once)

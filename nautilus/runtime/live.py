@@ -183,6 +183,7 @@ class LiveHost:
             on_path=self._bus_log.on_path,
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
+            on_pressure=self._bus_log.on_pressure,
             on_restart=self._on_restart,
             on_dead_letters=self.letters.on_dead_letters,
             **mesh_options,
@@ -474,6 +475,8 @@ class LiveHost:
         self._begin()
         adjust()
         self.messages.listeners.expire()
+        if self.subscriber is not None:
+            self.counters.set(self.counters.gauge("star.by_ring"), self.subscriber.way == "ring")
         self._bus_log.flush()
         self.outlook.renew()
         if not self.ended:

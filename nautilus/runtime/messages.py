@@ -21,7 +21,9 @@ from nautilus.bus.mesh import Mesh
 from nautilus.bus.routing import CORE, Way
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
-from nautilus.model.commands import CommandMessage
+from nautilus.core.types import EventKind, Reason
+from nautilus.engines.trading.acknowledge import acknowledgement
+from nautilus.model.commands import CommandMessage, ReplaceOrder, SubmitOrder
 from nautilus.model.enums import Priority
 from nautilus.model.errors import BusError, InternalError, ModelError, NautilusError
 from nautilus.model.message import Message
@@ -35,9 +37,11 @@ from nautilus.runtime.listeners import Listeners
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
+from nautilus.runtime.risk_path import RiskPath
 from nautilus.runtime.tracing import TRACE, say, told
 from nautilus.runtime.wire import from_wire, to_wire
 
+ENTERING = (SubmitOrder, ReplaceOrder)
 HELLO = "hello"
 """Where the first message of a process's life goes to: it says no more than that there is one."""
 ANSWER_NS = 5 * NANOSECONDS
@@ -115,8 +119,10 @@ class Messages:
         self._early: list[Delivery] = []
         self._looked_ns = 0
         self.started = False
+        self.risk_path = RiskPath(plan, process, mesh, [context.engine for context in contexts.values()])
         self._unknown = counters.counter("host.unknown")
         self._refused = counters.counter("host.refused")
+        self._busy = counters.counter("host.orders_busy")
         self.round_trips = Histogram(HIGHEST_NS, f"{plan.shared}/latency.{process}.order_round_trip")
         self.route()
 
@@ -347,8 +353,18 @@ class Messages:
                 priority, self.serve, (to, message, partial(self._answer_here, number)), self._tracing.onward
             )  # fmt: skip
             return
+        refusal = self.risk_path.refuses(message)
+        if refusal is not None:
+            self._post(Priority.NORMAL, answered, (refusal,))
+            return
         if self._tracing.onward:
             self._tell_of_order(process, message)
+        if isinstance(message, ENTERING) and self._mesh.is_pressed(process, priority):
+            # There is to be room for cancels. It was not sent: no doubt is left, as by a cut or a deadline.
+            self._counters.increment(self._busy)
+            refused = acknowledgement(message, EventKind.REJECTED, Reason.BUSY, 0, self._clock.now_ns())
+            self._post(Priority.NORMAL, answered, (refused,), self._tracing.onward)
+            return
         number = self._mesh.post(
             process,
             to=to,
@@ -431,6 +447,7 @@ class Messages:
     def start(self) -> None:
         """Engines have started: they take what has waited."""
         self.started = True
+        self.risk_path.start()
         subscribers = {(process, route.priority) for route in self.routes.values() for process in route.processes}
         for process, priority in subscribers:
             self._mesh.dial(process, priority)  # the first event is not to wait for it

@@ -5,11 +5,11 @@ The host's thread renews it, any thread reads it: each answer is a new object, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nautilus.bus import PeerState
-from nautilus.model.enums import EngineState
+from nautilus.bus import PeerState, Pressure
+from nautilus.model.enums import EngineState, Priority
 from nautilus.model.topics import EXECUTION_REPORTS
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.messages import CORE
@@ -57,18 +57,30 @@ class Outlook:
         for context in host.contexts.values():
             host.calls.recover(context)
         blockers = self._blockers()
-        self.reasons = (*blockers, *(part.refuses for part in host.parts if part.refuses))
+        closed = (host.messages.risk_path.closed,)
+        self.reasons = (*blockers, *filter(None, (*(part.refuses for part in host.parts), *closed)))
         errors = (f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
         star = {} if host.star_paths is None else {host.star_paths.failover.peer: host.star_paths.failover}
         self.warnings = (
             *errors,
             *degraded(host.mesh.paths),
             *degraded(star),
+            *_filling(host.mesh.pressures()),
             *(warning for look in self.also for warning in look()),
         )
-        self.bus = {"peers": {name: _peer(peer) for name, peer in sorted(peers.items())}}
-        self.bus["paths"] = {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())}
-        self.bus["star"] = {name: shown(paths) for name, paths in star.items()}
+        pressures: dict[str, dict[str, Any]] = {}
+        for (name, priority), found in host.mesh.pressures().items():
+            pressures.setdefault(name, {})[Priority(priority).name.lower()] = {
+                "pending": found.pending,
+                "limit": found.limit,
+                "oldest_ms": found.oldest_ns // 1_000_000,
+                "high": found.high,
+            }
+        self.bus = {
+            "peers": {name: _peer(peer, pressures.get(name, {})) for name, peer in sorted(peers.items())},
+            "paths": {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())},
+            "star": {name: shown(paths) for name, paths in star.items()},
+        }
         self._paths.write(host.mesh.paths, star)
         for look in self.looks:
             look()
@@ -114,11 +126,19 @@ class Outlook:
         return needed - {host.process}
 
 
-def _peer(peer: PeerState) -> dict[str, Any]:
+def _filling(pressures: Mapping[tuple[str, int], Pressure]) -> Iterator[str]:
+    for (peer, priority), found in pressures.items():
+        if found.high:
+            queue = f"the queue of messages for {peer} ({Priority(priority).name})"
+            yield f"{queue} is filling up: {found.pending:,} of {found.limit:,}"
+
+
+def _peer(peer: PeerState, pressure: dict[str, Any]) -> dict[str, Any]:
     return {
         "up": peer.up,
         "standing": peer.standing.lower(),
         "cause": peer.cause,
         "since_ns": peer.standing_ns,
         "pending": peer.pending,
+        "pressure": pressure,
     }

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from nautilus.bus.failover import Failover, PathMeters
 from nautilus.core.counters import Counters
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.plan import Plan
+from nautilus.runtime.states import PlatformState
 
 if TYPE_CHECKING:
     from nautilus.bus.carriers import Carrier
@@ -29,7 +34,22 @@ def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Co
         redis = RedisCarrier(address, process, clock, life=str(plan.epoch), counters=counters)
         redis.watch(spec.name for spec in plan.processes if spec.kind in ("core", "engines") and spec.name != process)
         found.append(redis)
+    if plan.config("bus", BusConfig).http:
+        from nautilus.bus.http_carrier import HttpCarrier
+
+        token = None if plan.demo else Path(plan.directory, "token").read_text().strip()
+        found.append(HttpCarrier(plan.directory, process, partial(ports_of, plan), token, clock, counters))
     return found
+
+
+def ports_of(plan: Plan, process: str) -> list[int]:
+    """Ports at which frames for a process may be left: its own, or, where it has none, those of the trading engine."""
+    try:
+        state = msgspec.json.decode(Path(plan.directory, "state.json").read_bytes(), type=PlatformState)
+    except (OSError, msgspec.DecodeError):
+        return []
+    ports = {each.name: list(each.ports.values()) for each in state.processes}
+    return ports.get(process) or ports.get(plan.process_of("trading"), [])
 
 
 def mirror_of(plan: Plan, process: str, counters: Counters) -> StarMirror | None:

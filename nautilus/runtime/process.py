@@ -110,6 +110,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
             on_standing=bus_log.on_standing,
+            on_pressure=bus_log.on_pressure,
             on_dead_letters=letters.on_dead_letters,
         )
         undo.callback(mesh.close)

@@ -10,6 +10,7 @@ from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http.access import AccessRules
 from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
+from nautilus.runtime.http.frames import frames_route
 from nautilus.runtime.http.server import HttpServer
 from nautilus.runtime.http.sockets import bind_socket
 from nautilus.runtime.live import LiveHost
@@ -36,7 +37,9 @@ def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
         undo.callback(listener.close)
         view = view_of(host, context, whole_process=not apps)
         operations = type(context.engine).operations
-        apps[context.name] = (EngineApp(view, operations, host.ask_engine, rules, config=config), listener)
+        routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
+        app = EngineApp(view, operations, host.ask_engine, rules, config=config, routes=routes)
+        apps[context.name] = (app, listener)
     server = HttpServer(apps, host.counters, config)
     server.start()
     undo.callback(server.stop)

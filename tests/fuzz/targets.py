@@ -18,7 +18,7 @@ from nautilus.model.codec import MESSAGES
 from nautilus.model.errors import NautilusError
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.wire import to_wire
-from tests.fuzz import decoders, files, kernels, matching, shared, star
+from tests.fuzz import bus, decoders, files, kernels, matching, shared, star
 from tests.fuzz.target import Target
 from tests.kit.star_twin import NaiveWriter
 
@@ -133,6 +133,14 @@ def _bodies() -> list[bytes]:
     ]
 
 
+def _redis() -> list[bytes]:
+    return [
+        b"+PONG\r\n:1\r\n$3\r\nabc\r\n*1\r\n*2\r\n$1\r\na\r\n$-1\r\n",
+        b"-ERR no\r\n" * 4,
+        b"*-1\r\n%1\r\n+a\r\n_\r\n",
+    ]
+
+
 TARGETS: dict[str, Target] = {
     "kernel_process": Target(kernels.process, (), _noise(12, 900), 8),
     "kernel_restore": Target(kernels.restore, (ValueError, MemoryError), _noise(12, 60), 4),
@@ -156,5 +164,9 @@ TARGETS: dict[str, Target] = {
     "star_reader": Target(star.reader_of_frames, (), _noise(12, 900), 4),
     "star_request": Target(star.request, (), _requests),
     "star_journal": Target(star.journal, (), _noise(8, 900), 8),
+    "dead_letters": Target(bus.letters, (), _noise(8, 60), 8),
+    "redis": Target(bus.redis, (), _redis, 8),
+    "keys": Target(bus.keys, (), _noise(8, 60), 8),
+    "zap": Target(bus.zap, (), _noise(8, 120)),
     "body": Target(decoders.body, (HttpError,), _bodies),
 }

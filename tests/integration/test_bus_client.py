@@ -120,6 +120,10 @@ def test_bus_status_has_both_buses_process_by_process(platform):
     assert found["processes"]["marketdata"]["star"]["published"] > 0
     assert found["processes"]["strategy"]["mesh"]["sent"] > 0
     assert found["star"]["lost"] == 0
+    assert {name: each["way"] for name, each in found["processes"].items() if each["way"]} == dict.fromkeys(
+        ("risk", "portfolio", "strategy"), "ring"
+    )
+    assert found["peers"]["strategy"]["core"] in ("up", "slow")
     text = command(platform, "bus", "status").stdout
     assert "star, records" in text
     assert "mesh, messages" in text

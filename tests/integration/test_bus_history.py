@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from perf.network import Network
-from tests.kit.faults import CUTS, Scenario, do_harm
+from tests.kit.faults import CUTS, Scenario, do_harm, killed
 from tests.kit.history import Delivered, Epoch, Handled, Violation
 from tests.kit.history_mesh import judge_mesh
+from tests.kit.history_process import PATIENCE_NS
 from tests.kit.history_star import judge_star
 from tests.kit.network import network_or_skip
 
@@ -32,11 +33,14 @@ def network() -> Iterator[Network]:
     yield from network_or_skip()
 
 
-def star(scenario: Scenario) -> None:
+def star(scenario: Scenario, *, ring: bool) -> None:
     """One hub, and readers of every kind. Each has a port of its own, and asks for what is missing at a port of all."""
     random = scenario.random
     names = ("well", "short", "some", "slow", "plain")
     replay = scenario.endpoint("replay")
+    kept: dict[str, Any] = {"frames": random.choice((64, 1024, 16_384))}
+    if ring:
+        kept |= {"ring": str(scenario.directory / "star.ring"), "journal": str(scenario.directory / "journal")}
     scenario.add(
         "hub",
         "hub",
@@ -46,7 +50,7 @@ def star(scenario: Scenario) -> None:
         instruments=3,
         burst=random.choice((1, 4, 12)),
         high_water=200,
-        frames=random.choice((16, 1024, 65_536)),
+        **kept,
     )
     readers: dict[str, dict[str, Any]] = {
         "well": {"high_water": 10_000, "replay": replay, "images": random.random() < 0.5},
@@ -57,6 +61,8 @@ def star(scenario: Scenario) -> None:
         "plain": {"high_water": 50},
     }
     for name, settings in readers.items():
+        if ring and name in ("well", "slow"):
+            settings["ring"] = kept["ring"]
         scenario.add(name, "reader", endpoint=scenario.endpoint(name), **settings)
 
 
@@ -80,21 +86,52 @@ def delivered(lives: list[Epoch]) -> int:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_star_over_ipc_keeps_its_promises_under_faults(tmp_path: Path, seed: int) -> None:
+def test_a_star_over_ring_and_ipc_keeps_its_promises_under_faults(tmp_path: Path, seed: int) -> None:
     with Scenario(tmp_path, seed) as scenario:
-        star(scenario)
+        star(scenario, ring=True)
         scenario.see_work()
         for _ in range(FAULTS):
             do_harm(scenario, PROCESS)
         lives = scenario.end()
     assert delivered(lives) > 100
-    told(judge_star(lives), scenario)
+    told(judge_star(lives, closes=True), scenario)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_what_a_hub_acknowledged_outlives_it(tmp_path: Path, seed: int) -> None:
+    """Killed again and again, with its ring and its journal: readers that ask lack nothing at all."""
+    with Scenario(tmp_path, seed) as scenario:
+        replay, ring, patience = scenario.endpoint("replay"), str(tmp_path / "star.ring"), 10 * PATIENCE_NS
+        hub = scenario.add(
+            "hub",
+            "hub",
+            endpoints=[scenario.endpoint("star")],
+            replay=replay,
+            table=str(tmp_path / "hub.counters"),
+            instruments=3,
+            burst=12,
+            high_water=50,
+            frames=16_384,
+            ring=ring,
+            journal=str(tmp_path / "journal"),
+        )
+        asking = {"endpoint": scenario.endpoint("star"), "replay": replay, "high_water": 50}
+        asking["recovery"] = {"deadline_ns": patience, "absent_ns": patience}
+        scenario.add("ringed", "reader", ring=ring, **asking)
+        scenario.add("asking", "reader", **asking)
+        scenario.see_work()
+        for _ in range(FAULTS):
+            with killed(scenario, hub):
+                scenario.pass_time(scenario.random.choice((1, 50, 300)))
+            scenario.see_work()
+        lives = scenario.end()
+    told(judge_star(lives, lossless=True, closes=True), scenario)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_star_over_tcp_keeps_its_promises_under_faults(tmp_path: Path, network: Network, seed: int) -> None:
     with Scenario(tmp_path, seed, network) as scenario:
-        star(scenario)
+        star(scenario, ring=False)
         scenario.see_work()
         for _ in range(FAULTS):
             do_harm(scenario, (*CUTS, *CUTS, *PROCESS))
@@ -130,7 +167,7 @@ def test_a_mesh_over_tcp_keeps_its_promises_under_faults(tmp_path: Path, network
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_storm_of_restarts_leaves_nothing_behind(tmp_path: Path, seed: int) -> None:
     with Scenario(tmp_path, seed) as scenario:
-        star(scenario)
+        star(scenario, ring=True)
         mesh(scenario)
         scenario.see_work()
         for _ in range(3 * FAULTS):
@@ -142,7 +179,7 @@ def test_a_storm_of_restarts_leaves_nothing_behind(tmp_path: Path, seed: int) ->
 def test_two_hundred_reconnects_lose_nothing_acknowledged(tmp_path: Path, network: Network) -> None:
     random = Random(SEEDS)
     with Scenario(tmp_path, SEEDS, network) as scenario:
-        star(scenario)
+        star(scenario, ring=False)
         mesh(scenario)
         scenario.see_work()
         for _ in range(200):

@@ -77,11 +77,12 @@ class Hub:
 class _Reader:
     """Goes through what one life of a reader wrote."""
 
-    def __init__(self, epoch: Epoch, hubs: dict[int, Hub], *, bound_ns: int, lossless: bool) -> None:
+    def __init__(self, epoch: Epoch, hubs: dict[int, Hub], *, bound_ns: int, lossless: bool, closes: bool) -> None:
         self.epoch = epoch
         self.hubs = hubs
         self.bound_ns = bound_ns
         self.lossless = lossless
+        self.closes = closes
         self.cursors: dict[tuple[int, int], int] = {}
         self.newest: dict[int, int] = {}
         self.heard: dict[tuple[int, int], int] = {}
@@ -174,16 +175,21 @@ class _Reader:
             self.tell("stale", f"{entry}, unmarked {(entry.at_ns - newer_at_ns) / 1e6:.1f} ms after a newer one")
 
     def end(self) -> None:
-        last_epoch = max(self.hubs, default=0)
+        epochs = sorted(self.hubs)
+        entered = {epoch for epoch, _ in self.cursors}
         for (epoch, stream), cursor in self.cursors.items():
             hub = self.hubs[epoch]
-            # What a hub sent after its last heartbeat, and was killed, no reader can hear of.
-            due = hub.last.get(stream, 0) if hub.ended or epoch == last_epoch else self.heard.get((epoch, stream), 0)
+            # What a hub sent after its last heartbeat, and was killed, a reader hears of from the next one alone.
+            after = epochs[epochs.index(epoch) + 1 :][:1]
+            told = hub.ended or not after or (self.closes and after[0] in entered)
+            due = hub.last.get(stream, 0) if told else self.heard.get((epoch, stream), 0)
             if cursor <= due:
                 self.tell("lost", f"{cursor} to {due} of {stream:x} in epoch {epoch}")
 
 
-def judge_star(lives: Iterable[Epoch], *, bound_ns: int = STALE_NS, lossless: bool = False) -> list[Violation]:
+def judge_star(
+    lives: Iterable[Epoch], *, bound_ns: int = STALE_NS, lossless: bool = False, closes: bool = False
+) -> list[Violation]:
     """Everything that must not be in what hub and readers wrote down.
 
     Parameters
@@ -194,6 +200,8 @@ def judge_star(lives: Iterable[Epoch], *, bound_ns: int = STALE_NS, lossless: bo
         How long after a record was published an older one of its stream may be served without a mark.
     lossless
         Nothing may be reported as lost either: all that went missing had to be recovered.
+    closes
+        A hub knows to the last record what the life before it published, as it has the ring of that.
     """
     found = list(lives)
     hubs = {epoch.life.epoch: Hub(epoch) for epoch in found if epoch.life.role == "hub"}
@@ -204,5 +212,5 @@ def judge_star(lives: Iterable[Epoch], *, bound_ns: int = STALE_NS, lossless: bo
     ]
     for epoch in found:
         if epoch.life.role == "reader":
-            violations += _Reader(epoch, hubs, bound_ns=bound_ns, lossless=lossless).judge()
+            violations += _Reader(epoch, hubs, bound_ns=bound_ns, lossless=lossless, closes=closes).judge()
     return violations

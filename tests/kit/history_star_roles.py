@@ -17,12 +17,16 @@ import numpy as np
 from nautilus.bus import Publisher, Subscriber, make_context
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import FrameFlag
+from nautilus.bus.recorder import Recorder
 from nautilus.bus.recovery import LIVE
 from nautilus.bus.replayer import Replayer
+from nautilus.bus.ring import RingReader, RingWriter
+from nautilus.bus.star_journal import StarJournal
 from nautilus.bus.subscriber import Batch, flags_of_batch
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction
+from nautilus.core.wake import Waiting
 from nautilus.model.records import Records
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, Topic
 from tests.kit.history import (
@@ -84,7 +88,8 @@ class Hub(Role):
     """Publishes frames of random sizes on streams of three kinds, in bursts, and sends again what readers ask for.
 
     Settings: `endpoints`, `replay` (endpoint), `instruments`, `burst` (frames a turn at most), `high_water`, `frames`
-    (kept to be sent again), `table` (file of its counters, which outlives it), `seed`.
+    (kept to be sent again), `table` (file of its counters, which outlives it), `seed`; `ring` (file) and `journal`
+    (directory) where it has them.
     """
 
     def __init__(self, settings: Mapping[str, Any], log: Log, clock: Clock, epoch: int) -> None:
@@ -93,7 +98,14 @@ class Hub(Role):
         self._next = {(kind, each): 1 for kind in SHAPES for each in range(1, settings["instruments"] + 1)}
         self._beats = 0
         self._context = make_context()
-        buffer = FrameBuffer(settings["frames"])
+        ring, journal = settings.get("ring"), settings.get("journal")
+        self._ring = None if ring is None else RingWriter(ring, capacity=settings["frames"] << 10, epoch=epoch)
+        self._journal = None if journal is None else StarJournal(journal)
+        self._recorder: Recorder | None = None
+        if self._journal is not None:
+            self._source = RingReader(ring, oldest=True)
+            self._recorder = Recorder(self._journal, self._source, self._wait)
+        buffer = FrameBuffer(settings["frames"]) if self._ring is None else None
         self._publisher = Publisher(
             self._context,
             settings["endpoints"],
@@ -103,15 +115,22 @@ class Hub(Role):
             high_water=settings["high_water"],
             positions=Counters(1024, settings["table"]),
             buffer=buffer,
+            ring=self._ring,
         )
+        kept = self._ring or buffer
+        assert kept is not None
         self._replayer = Replayer(
             self._context,
             settings["replay"],
             epoch=epoch,
             clock=clock,
-            frames=buffer,
+            frames=kept,
+            archives=[] if self._journal is None else [self._journal],
             earlier=[self._publisher.earlier],
         )
+
+    def _wait(self) -> bool:
+        return self._source.wait(Waiting(), 5_000_000)
 
     def sockets(self) -> Iterable[Any]:
         return (self._publisher.socket, self._replayer.socket)
@@ -148,15 +167,20 @@ class Hub(Role):
     def close(self) -> None:
         self._replayer.close()
         self._publisher.close()
+        if self._recorder is not None:
+            self._recorder.close()
+            self._source.close()
+        if self._ring is not None:
+            self._ring.close()
         self._context.destroy(linger=0)
 
 
 class Reader(Role):
     """Reads, notes what it is given, and serves last values.
 
-    Settings: `endpoint`, `high_water`; `replay` (endpoint), `images`, `instruments` (None: all), `policy` and
-    `capacity`, `every` (turns between looks: a slow reader). The order "until" names the state of the hub to which it
-    reads before it ends.
+    Settings: `endpoint`, `high_water`; `replay` (endpoint), `ring` (file), `images`, `instruments` (None: all),
+    `policy` and `capacity`, `recovery` (further arguments), `every` (turns between looks: a slow reader). The order
+    "until" names the state of the hub to which it reads before it ends.
     """
 
     def __init__(self, settings: Mapping[str, Any], log: Log, clock: Clock, epoch: int) -> None:
@@ -185,13 +209,18 @@ class Reader(Role):
             policy=self._policy,
             capacity=settings.get("capacity", 65_536),
             heartbeat_ns=HEARTBEAT_NS,
+            ring=settings.get("ring"),
+            **settings.get("recovery", {}),
         )
 
     def _on_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         self._gaps.append(Gap(self._subscriber.epoch, stream, first, last))
 
     def sockets(self) -> Iterable[Any]:
-        return self._subscriber.sockets
+        subscriber = self._subscriber
+        # What the ring's doorbell does not tell of is there at the next look, a few milliseconds later.
+        subscriber.arm()
+        return subscriber.sockets if subscriber.fileno() < 0 else [*subscriber.sockets, subscriber.fileno()]
 
     def turn(self) -> None:
         subscriber = self._subscriber
@@ -268,7 +297,9 @@ class Reader(Role):
             self._keep_book(stream, epoch, told, numbers, last, image=image)
         if image:
             return Imaged(epoch, stream, last)
-        return Delivered(epoch, stream, int(numbers[0]), last, now_ns(), "replay" if flags & REPLAYED else "zmq")
+        return Delivered(
+            epoch, stream, int(numbers[0]), last, now_ns(), "replay" if flags & REPLAYED else self._subscriber.way
+        )
 
     def _keep_book(self, stream: int, epoch: int, records: Records, numbers: Any, last: int, *, image: bool) -> None:
         """The level of each price is of the newest delta for it that there was, whatever came when."""

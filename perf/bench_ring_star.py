@@ -1,0 +1,367 @@
+"""The star over shared memory: one writer, readers in processes of their own, frames in a ring; and last values.
+
+    writer ──▶ ring ──▶ reader                        one by one: a Python call a message on both sides
+    writer ══▶ ring ══▶ numpy                         a loop in C writes, Python drains into an array
+    ping ──▶ ring ──▶ pong ──▶ ring ──▶ ping          round trip, both spin
+    writer ══▶ ring ══▶ 13 readers                    nothing lost by those that keep up
+    15 frames each millisecond ══▶ 13 readers         latency, open loop; they sleep, cores are held awake
+
+Every word of every record is judged at the reader. Where nothing may be lost, the writer goes no further ahead of the
+slowest reader than half the ring: the ring itself waits for nobody.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter, perf_counter_ns, sleep
+from typing import Any
+
+import numpy as np
+
+from nautilus.bus.base import HEADER, MAGIC, topic_bytes
+from nautilus.core.affinity import LatencyHold
+from nautilus.core.broadcast import Writer
+from nautilus.core.broadcast_reader import Reader
+from nautilus.core.clock import now_ns
+from nautilus.core.last_values import LastValues, LastValueWriter
+from nautilus.core.types import QUOTE
+from nautilus.core.wake import Waiting
+from perf.harness import Report, check, cores
+from perf.native import loops
+
+SUMMARY = "ring of the star in shared memory: throughput, round trip, 13 readers; last values"
+MESSAGE = 64
+SINGLE = 1_000_000
+SINGLE_CAPACITY = 1 << 20
+BATCHED = 10_000_000
+BATCHED_CAPACITY = 1 << 20
+BATCH = 256
+SPREAD = 0x9E3779B97F4A7C15
+TRIPS = 100_000
+READERS = 13
+FANNED = 2_000_000
+FANNED_CAPACITY = 1 << 25
+BURST, BURSTS = 15, 1_000
+LOOKS = 1_000_000
+REPEATS = 5
+PR_SET_PDEATHSIG = 1
+LONG_NS = 10_000_000_000
+SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+Say = Callable[[], object]
+
+
+def run(report: Report) -> None:
+    """All figures; then those of a pipe between two Python processes in the same run."""
+    check(len(cores()) >= 2, "two cores are needed, this process may run on one")
+    first, second = cores()[:2]
+    report.conditions["pinning"] = f"one by one, drain and round trip: cores {first} and {second}; 13 readers: none"
+    loops()
+    with tempfile.TemporaryDirectory(dir=SHARED) as directory, ExitStack() as stack:
+        place = Path(directory)
+        report.measure(
+            "one by one, a Python call a message on both sides", "messages/s",
+            lambda: one_by_one(place / "single", first, second), goal=8e6, repeats=REPEATS,
+        )  # fmt: skip
+        report.measure(
+            "drained into numpy", "messages/s", lambda: drained(place / "batch", first, second), goal=100e6,
+            repeats=REPEATS,
+        )  # fmt: skip
+        report.measure(
+            f"{READERS} readers, published", "messages/s", lambda: fanned(place / "fan"), goal=5e6, repeats=REPEATS
+        )
+        trips = [round_trips(place / "trip", first, second) for _ in range(REPEATS)]
+        report.latency("round trip, both spin", np.concatenate(trips))
+        for percentile, goal in ((50, 650.0), (99, 900.0), (99.9, 1_500.0)):
+            add_percentile(report, f"round trip p{percentile}", trips, percentile, goal)
+        hold = LatencyHold(0)
+        stack.callback(hold.close)
+        report.conditions["wake-up"] = hold.grant.found
+        waves = [bursts(place / "bursts") for _ in range(REPEATS)]
+        report.latency(f"{READERS} readers, bursts of {BURST} a millisecond, asleep, hold-awake", np.concatenate(waves))
+        add_percentile(report, f"{READERS} readers, p99", waves, 99, 20_000.0)
+        report.measure("last value into a record", "ns", lambda: last_value(place / "last"), goal=100.0,
+                       lower_is_better=True, repeats=REPEATS)  # fmt: skip
+        report.latency("multiprocessing.Pipe round trip", pipe_trips(first, second))
+    report.checks.append("every word of every record judged at the reader: none lost, torn, reordered or repeated")
+    report.notes.append("Latency of the bursts counts from the time at which a frame was due.")
+    report.notes.append(
+        f"{READERS} sleeping processes on {len(cores())} cores: each costs a wake-up, two switches and a futex call, "
+        "some 4 us of a core in a virtual machine, and the last of them has its turn when all others had theirs."
+    )
+
+
+def add_percentile(report: Report, name: str, runs: list[np.ndarray], percentile: float, goal: float) -> None:
+    """A percentile of each run; the figure is their median."""
+    values = [float(np.percentile(run, percentile)) for run in runs]
+    report.add(name, "ns", values, 0.0, goal=goal, lower_is_better=True)
+
+
+class Forked:
+    """A process that does one thing; what that returned. It says when it is ready."""
+
+    def __init__(self, work: Callable[[Say], Any], core: int | None = None) -> None:
+        self._out, into = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 1
+            try:
+                gc.disable()
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with the bench, however that ends
+                if core is not None:
+                    os.sched_setaffinity(0, {core})
+                os.write(into, json.dumps(work(lambda: os.write(into, b"\n"))).encode())
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        os.close(into)
+        check(os.read(self._out, 1) == b"\n", "a process did not begin")
+
+    def result(self) -> Any:
+        """What it returned; CheckError where it failed."""
+        text = b""
+        while part := os.read(self._out, 65536):
+            text += part
+        os.close(self._out)
+        check(os.waitpid(self.pid, 0)[1] == 0, "a process failed")
+        return json.loads(text)
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        os.close(self._out)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def records(first: int, count: int) -> np.ndarray:
+    """Words of records as `loops.broadcast_send` writes them."""
+    numbers = np.arange(first, first + count, dtype=np.uint64).reshape(-1, 1)
+    return numbers + np.arange(8, dtype=np.uint64) * np.uint64(SPREAD)
+
+
+def one_by_one(path: Path, first: int, second: int) -> float:
+    """Messages a second: each is a call of `write` there and of `next` here."""
+    part = 1 << 12
+    writer = Writer(path, SINGLE_CAPACITY, 1)
+    words = records(0, SINGLE)
+    frames = [row.tobytes() for row in words]
+
+    def work(ready: Say) -> tuple[int, float]:
+        reader = Reader(path)
+        take = reader.next
+        ready()
+        number = wrong = 0
+        while number < SINGLE:
+            got: list[bytes] = []
+            add = got.append
+            while len(got) < part and number + len(got) < SINGLE:
+                for _ in range(64):
+                    frame = take()
+                    if frame is not None:
+                        add(frame)
+            found = np.frombuffer(b"".join(got), np.uint64).reshape(-1, 8)
+            wrong += loops().broadcast_wrong(found, len(found), number)
+            number += len(got)
+        return wrong + reader.missed_frames + reader.damaged, perf_counter()
+
+    reading = Forked(work, second)
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {first})
+    write, slowest = writer.write, writer.slowest
+    begun = perf_counter()
+    for at in range(0, SINGLE, 1024):
+        for frame in frames[at : at + 1024]:
+            write(frame)
+        while slowest() > SINGLE_CAPACITY // 2:
+            pass
+    wrong, ended = reading.result()
+    os.sched_setaffinity(0, before)
+    check(wrong == 0, f"one by one: {wrong} messages lost or wrong")
+    writer.close()
+    return SINGLE / float(ended - begun)
+
+
+def drained(path: Path, first: int, second: int) -> float:
+    """Messages a second: a loop in C writes, Python drains into an array."""
+    writer = Writer(path, BATCHED_CAPACITY, 1)
+
+    def work(ready: Say) -> tuple[int, float]:
+        reader, out = Reader(path), np.zeros((2_048, 8), np.uint64)
+        rows = out.reshape(-1).view(np.dtype((np.void, MESSAGE)))
+        wrongs, drain = loops().broadcast_wrong, reader.drain_into
+        ready()
+        number = wrong = 0
+        while number < BATCHED:
+            count = drain(rows)
+            if count:
+                wrong += wrongs(out, count, number)
+                number += count
+        return wrong + reader.missed_frames + reader.damaged, perf_counter()
+
+    reading = Forked(work, second)
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {first})
+    begun = perf_counter()
+    loops().broadcast_send(writer, 0, BATCHED, BATCH, BATCHED_CAPACITY // 2)
+    wrong, ended = reading.result()
+    os.sched_setaffinity(0, before)
+    check(wrong == 0, f"drained: {wrong} messages lost or wrong")
+    writer.close()
+    return BATCHED / float(ended - begun)
+
+
+def fanned(path: Path) -> float:
+    """Messages published a second, with all of them read by each of the readers."""
+    writer = Writer(path, FANNED_CAPACITY, 1)
+
+    def work(ready: Say) -> tuple[int, float]:
+        reader, out, waiting = Reader(path), np.zeros((4_096, 8), np.uint64), Waiting("block")
+        rows = out.reshape(-1).view(np.dtype((np.void, MESSAGE)))
+        wrongs, drain = loops().broadcast_wrong, reader.drain_into
+        ready()
+        number = wrong = 0
+        while number < FANNED:
+            count = drain(rows)
+            if count:
+                wrong += wrongs(out, count, number)
+                number += count
+            else:
+                reader.wait(waiting, 1_000_000_000)
+        return wrong + reader.missed_frames + reader.damaged, perf_counter()
+
+    reading = [Forked(work) for _ in range(READERS)]
+    begun = perf_counter()
+    loops().broadcast_send(writer, 0, FANNED, BATCH, FANNED_CAPACITY // 2)
+    wrong, ended = zip(*(each.result() for each in reading), strict=True)
+    check(not any(wrong), f"{READERS} readers: {wrong} messages lost or wrong")
+    writer.close()
+    return FANNED / float(max(ended) - begun)
+
+
+def round_trips(path: Path, first: int, second: int) -> np.ndarray:
+    """Nanoseconds of each round trip through two rings, Python on both sides."""
+    there, back = path.with_name("there"), path.with_name("back")
+    out, other = Writer(there, 1 << 16, 1), Writer(back, 1 << 16, 1)
+
+    def work(ready: Say) -> int:
+        take, write = Reader(there).take, other.write
+        ready()
+        for _ in range(TRIPS):
+            write(take(spinning, LONG_NS) or b"")
+        return 0
+
+    spinning = Waiting("spin")
+    take, write, now = Reader(back).take, out.write, perf_counter_ns
+    frames = [row.tobytes() for row in records(0, 1_000)]
+    pong = Forked(work, second)
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {first})
+    nanos = np.zeros(TRIPS, np.int64)
+    wrong = 0
+    gc.disable()
+    for trip in range(TRIPS):
+        sent = frames[trip % 1_000]
+        begun = now()
+        write(sent)
+        frame = take(spinning, LONG_NS)
+        nanos[trip] = now() - begun
+        wrong += frame != sent
+    gc.enable()
+    check(pong.result() == 0, "pong failed")
+    os.sched_setaffinity(0, before)
+    check(wrong == 0, f"{wrong} echoes were not what was sent")
+    return nanos
+
+
+def bursts(path: Path) -> np.ndarray:
+    """Nanoseconds from when a frame was due until each of the readers, all asleep before, had a copy of it."""
+    writer = Writer(path, 1 << 20, 1)
+    file = path.with_name("nanos")
+    header = HEADER.pack(topic_bytes(1, 1), MAGIC, 1, 1, QUOTE.itemsize, 1, 1, 1 << 32 | 1, 1, 0)
+    frame = np.frombuffer(header + np.ones(1, QUOTE).tobytes(), np.uint64).copy()
+
+    def work(number: int, ready: Say) -> int:
+        reader, nanos = Reader(path), np.ones(BURST * BURSTS, np.int64)
+        ready()
+        wrong: int = loops().broadcast_timed(reader, nanos, frame, 0)
+        nanos.tofile(file.with_name(f"nanos{number}"))
+        return wrong + reader.missed_frames
+
+    reading = [Forked(lambda ready, number=number: work(number, ready)) for number in range(READERS)]  # type: ignore[misc]
+    begun_ns = now_ns() + 20_000_000
+    number = 0
+    for burst in range(BURSTS):
+        due_ns = begun_ns + burst * 1_000_000
+        while (left_ns := due_ns - now_ns()) > 0:
+            if left_ns > 100_000:
+                sleep((left_ns - 100_000) / 1e9)
+        frame[8] = due_ns
+        for _ in range(BURST):
+            frame[9] = number
+            number += 1
+            writer.put(frame)
+        writer.flush()
+    wrong = [each.result() for each in reading]
+    check(wrong == [0] * READERS, f"bursts: {wrong} frames lost or wrong")
+    writer.close()
+    return np.concatenate([np.fromfile(path.with_name(f"nanos{each}"), np.int64) for each in range(READERS)])
+
+
+def last_value(path: Path) -> float:
+    """Nanoseconds of one read into a record, the loop among them; streams by turns."""
+    writer = LastValueWriter(path, 1 << 12, 1, keep=False)
+    record = np.zeros(1, QUOTE)
+    for stream in range(1_000):
+        record["update_id"] = stream
+        writer.put(stream, record, 1, 0)
+    values, out = LastValues(path), np.zeros(1, QUOTE)
+    reads = [values.bind(stream, out).read for stream in range(1_000)]
+    for stream, read in enumerate(reads):
+        check(read() == 1 and int(out["update_id"][0]) == stream, f"stream {stream}: another's value")
+    begun = perf_counter()
+    for _ in range(LOOKS // len(reads)):
+        for read in reads:
+            read()
+    elapsed = perf_counter() - begun
+    writer.close()
+    return elapsed / LOOKS * 1e9
+
+
+def pipe_trips(first: int, second: int) -> np.ndarray:
+    """Nanoseconds of each round trip through a pipe of the standard library."""
+    near, far = multiprocessing.Pipe()
+    trips = 5_000
+
+    def work(ready: Say) -> int:
+        ready()
+        for _ in range(trips):
+            far.send_bytes(near_bytes(far))
+        return 0
+
+    def near_bytes(end: Any) -> bytes:
+        found: bytes = end.recv_bytes()
+        return found
+
+    pong = Forked(work, second)
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {first})
+    nanos, frame = np.zeros(trips, np.int64), bytes(MESSAGE)
+    for trip in range(trips):
+        begun = perf_counter_ns()
+        near.send_bytes(frame)
+        check(near.recv_bytes() == frame, "an echo was not what was sent")
+        nanos[trip] = perf_counter_ns() - begun
+    pong.result()
+    os.sched_setaffinity(0, before)
+    return nanos
