@@ -139,6 +139,7 @@ def reader(options: dict[str, Any]) -> None:
             replay=f"{options['endpoint']}.replay",
             images=options.get("images", False),
             ring=options.get("ring"),
+            heartbeat_ns=1_000 * MILLISECOND,  # a busy machine delays them
         )
         stack.callback(subscriber.close)
         print(json.dumps("up"), flush=True)

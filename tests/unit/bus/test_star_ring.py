@@ -19,6 +19,8 @@ from nautilus.model.topics import QUOTES
 from tests.kit.star import Hub, Reader, Stars, settled, turn_until
 
 MILLISECOND = 1_000_000
+PATIENT_NS = 100 * MILLISECOND
+"""A machine that is busy delays heartbeats: a ring is not silent for that."""
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def joined(hub: Hub, *readers: Reader) -> None:
 def test_a_reader_of_the_ring_gets_all_and_takes_nothing_over_zeromq(stars: Stars, tmp_path: Path) -> None:
     ring = tmp_path / "star.ring"
     hub = stars.hub(ring=ring)
-    reader, plain = stars.reader(QUOTES, ring=ring), stars.reader(QUOTES)
+    reader, plain = stars.reader(QUOTES, ring=ring, heartbeat_ns=PATIENT_NS), stars.reader(QUOTES)
     joined(hub, reader, plain)
     for _ in range(50):
         hub.quotes(7, 3)
@@ -53,7 +55,7 @@ def test_a_reader_of_the_ring_gets_all_and_takes_nothing_over_zeromq(stars: Star
 
 def test_without_a_ring_frames_come_over_zeromq_until_there_is_one(stars: Stars, tmp_path: Path) -> None:
     ring = tmp_path / "star.ring"
-    reader = stars.reader(QUOTES, ring=ring)
+    reader = stars.reader(QUOTES, ring=ring, heartbeat_ns=PATIENT_NS)
     first = stars.hub(1)
     joined(first, reader)
     first.quotes(7, 5)
@@ -73,7 +75,7 @@ def test_without_a_ring_frames_come_over_zeromq_until_there_is_one(stars: Stars,
 def test_when_the_writer_of_the_ring_has_gone_frames_come_over_zeromq_and_back(stars: Stars, tmp_path: Path) -> None:
     ring = tmp_path / "star.ring"
     first = stars.hub(1, ring=ring)
-    reader = stars.reader(QUOTES, ring=ring)
+    reader = stars.reader(QUOTES, ring=ring, heartbeat_ns=PATIENT_NS)
     joined(first, reader)
     first.quotes(7, 5)
     joined(first, reader)
@@ -100,7 +102,7 @@ def test_a_reader_that_was_lapped_recovers_from_the_journal(stars: Stars, tmp_pa
     source = RingReader(ring, oldest=True)
     recorder = Recorder(journal, source, lambda: source.wait(Waiting(), 5 * MILLISECOND))
     try:
-        reader = stars.reader(QUOTES, ring=ring)
+        reader = stars.reader(QUOTES, ring=ring, heartbeat_ns=PATIENT_NS)
         joined(hub, reader)
         for number in range(200):
             hub.quotes(7, 32)
@@ -218,7 +220,7 @@ def test_an_earlier_ring_tells_its_ends_with_and_without_a_heartbeat(stars: Star
 def test_the_host_is_told_of_what_waits_in_the_ring(stars: Stars, tmp_path: Path) -> None:
     ring = tmp_path / "star.ring"
     hub = stars.hub(ring=ring)
-    reader = stars.reader(QUOTES, ring=ring)
+    reader = stars.reader(QUOTES, ring=ring, heartbeat_ns=PATIENT_NS)
     joined(hub, reader)
     while not reader.subscriber.arm():
         reader.turn()
