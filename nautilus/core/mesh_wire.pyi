@@ -19,7 +19,6 @@ class MessageKind(IntEnum):
 
 @final
 class Envelope:
-    kind: MessageKind
     id: int
     epoch: int
     sequence: int
@@ -45,6 +44,10 @@ class Envelope:
         payload: bytes = b"",
         paths: int = 255,
     ) -> None: ...
+    @property
+    def kind(self) -> MessageKind: ...
+    @kind.setter
+    def kind(self, kind: int) -> None: ...
     @property
     def trace_id(self) -> int: ...
 
@@ -84,7 +87,6 @@ class Delivery:
     payload: bytes
     priority: int
     deadline_ns: int
-    trace_id: int
     epoch: int
     sequence: int
     source: Any
@@ -105,6 +107,10 @@ class Delivery:
     ) -> None: ...
     @property
     def kind(self) -> MessageKind: ...
+    @property
+    def trace_id(self) -> int: ...
+    @trace_id.setter
+    def trace_id(self, trace_id: int) -> None: ...
 
 def is_place(envelope: Envelope) -> bool: ...
 def pack(envelopes: list[Envelope]) -> bytes: ...

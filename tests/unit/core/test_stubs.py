@@ -13,7 +13,7 @@ import pytest
 
 CORE = Path(__file__).parents[3] / "nautilus" / "core"
 STUBS = sorted(CORE.glob("*.pyi"))
-DEFINITION = re.compile(r"^( {4})?(def|cdef class|class) (\w+)(\(([^()]|\([^()]*\))*\))?", re.MULTILINE)
+DEFINITION = re.compile(r"^( {4})?(def|cpdef|cdef class|class) (\w+)(\(([^()]|\([^()]*\))*\))?", re.MULTILINE)
 Shape = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -42,7 +42,7 @@ def source_shapes(text: str) -> dict[str, Shape]:
     found: dict[str, Shape] = {}
     owner = ""
     for indent, word, name, parameters, _ in DEFINITION.findall(text):
-        if word != "def":
+        if word not in ("def", "cpdef"):
             owner = f"{name}."
             continue
         if not indent:
