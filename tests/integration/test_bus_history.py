@@ -58,8 +58,8 @@ def star(scenario: Scenario, *, ring: bool) -> None:
         "well": {"high_water": 10_000, "replay": replay, "images": random.random() < 0.5},
         "short": {"high_water": 5, "replay": replay, "images": random.random() < 0.5},
         "some": {"high_water": 1_000, "replay": replay, "instruments": [2, 3]},
-        "slow": {"high_water": 100, "replay": replay, "every": 20, "capacity": 50, "images": True}
-        | {"policy": random.choice(("conflate", "drop-oldest"))},
+        "slow": {"high_water": 100, "replay": replay, "every": 5, "capacity": 50, "images": True}
+        | {"policy": "conflate"},
         "plain": {"high_water": 50},
     }
     for name, settings in readers.items():
