@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter, perf_counter_ns, sleep
+from time import perf_counter, perf_counter_ns, sleep, time_ns
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ from nautilus.bus.base import HEADER, MAGIC, topic_bytes
 from nautilus.core.affinity import LatencyHold
 from nautilus.core.broadcast import Writer
 from nautilus.core.broadcast_reader import Reader
-from nautilus.core.clock import now_ns
 from nautilus.core.last_values import LastValues, LastValueWriter
 from nautilus.core.types import QUOTE
 from nautilus.core.wake import Waiting
@@ -299,11 +298,11 @@ def bursts(path: Path) -> np.ndarray:
         return wrong + reader.missed_frames
 
     reading = [Forked(lambda ready, number=number: work(number, ready)) for number in range(READERS)]  # type: ignore[misc]
-    begun_ns = now_ns() + 20_000_000
+    begun_ns = time_ns() + 20_000_000
     number = 0
     for burst in range(BURSTS):
         due_ns = begun_ns + burst * 1_000_000
-        while (left_ns := due_ns - now_ns()) > 0:
+        while (left_ns := due_ns - time_ns()) > 0:
             if left_ns > 100_000:
                 sleep((left_ns - 100_000) / 1e9)
         frame[8] = due_ns

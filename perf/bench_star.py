@@ -25,9 +25,9 @@ import numpy as np
 
 from nautilus.bus.native_sockets import keep_memory
 from nautilus.core.affinity import LatencyHold
-from nautilus.core.clock import now_ns
+from nautilus.core.clock import now_ns, synchronise
 from nautilus.core.types import QUOTE
-from perf.harness import AWAKE_NS, REPEATS, ROOT, OtherLoad, Report, check, cores, pinned
+from perf.harness import AWAKE_NS, REPEATS, ROOT, OtherLoad, Report, check, cores, pinned, settle_clock
 from perf.star_readers import DELIVERED, HEADER_BYTES, MESSAGE_KIND, READY, STOP, Board
 from perf.star_sources import Bus, Kernels, Nats, Plain, Redis, Source, nats_binary, redis_binary
 
@@ -86,6 +86,7 @@ class Line:
 
     def latencies(self, bursts: int) -> np.ndarray:
         """Nanoseconds from when each burst was due, whatever becomes of the one before it."""
+        synchronise()
         begun_ns = now_ns() + 1_000_000
         for number in range(bursts):
             due_ns = begun_ns + number * 1_000_000
@@ -245,6 +246,7 @@ def messages(report: Report) -> None:
 
 def timed(report: Report) -> None:
     """Bursts of 15 quotes a millisecond to 13 subscribers, and to one."""
+    settle_clock()
     burst_bytes = HEADER_BYTES + BURST * QUOTE.itemsize
     most = BURSTS * BURST
     for readers in (SUBSCRIBERS, 1):
@@ -276,7 +278,7 @@ def timed(report: Report) -> None:
         for name, source, how, expected in kinds:
             title = f"{readers} subscriber{'s' * (readers > 1)}, {name}"
             with lines() as line, OtherLoad() as load:
-                nanos = line(source, how, readers, most=most).latencies(BURSTS)
+                nanos = line(source, how, readers, most=most, settle=True).latencies(BURSTS)
             check(len(nanos) == readers * expected, f"{title}: {len(nanos):,} of {readers * expected:,} arrived")
             check(int(nanos.min()) >= 0, f"{title}: a latency of {nanos.min():,} ns")
             report.latency(title, nanos)

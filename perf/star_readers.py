@@ -23,7 +23,7 @@ from nautilus.core.clock import now_ns
 from nautilus.core.star_frames import FrameJudge, StreamRow
 from nautilus.core.types import QUOTE
 from nautilus.model.topics import QUOTES
-from perf.harness import check
+from perf.harness import check, settle_clock
 
 READY, DELIVERED, STOP = range(3)
 WORDS = 3
@@ -269,6 +269,8 @@ def main(how: str, path: str, options_text: str) -> None:
     if options.get("core") is not None:
         os.sched_setaffinity(0, {options["core"]})
     keep_memory()
+    if options.get("settle"):
+        settle_clock()
     READERS[how](Board(Path(path)), options)
 
 

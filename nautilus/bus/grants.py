@@ -51,7 +51,7 @@ _SENDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Market data enters orders where a recording plays or a market is simulated: its participants are clients as well."""
 EVERYTHING: Final = ("publish:*", "send:*", "read:*")
 """Of a client on this machine without a key: it is the user's own."""
-HELLO, LISTEN, PING = "hello", "listen", "ping"
+HELLO, LISTEN, PING, TRACE = "hello", "listen", "ping", "trace"
 """Names of the host itself, to which more is said than to engines."""
 REPORTS: Final = "Reports"
 """Many execution reports in one message."""
@@ -133,7 +133,7 @@ def refusal(
     if sender != process and sender not in engines:
         return f"{process} speaks as {sender}"
     if kind == _EVENT:
-        if to == HELLO:
+        if to in (HELLO, TRACE):
             return ""
         topic = to
         while topic and topic not in _MESSAGES:

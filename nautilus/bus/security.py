@@ -255,10 +255,10 @@ class Security:
             if stamp is None:
                 raise KeyFileError("not there", where=str(self._directory / ALLOWED), expected="the list of keys")
         except KeyFileError as error:
-            self.unreadable_lists += 1
             if self._readable:
                 _LOGGER.error("nobody new is let in: %s", error)
             self._readable = False
+            self.unreadable_lists += 1  # last: who sees it counted finds it so
             return
         self._stamp, self._readable = stamp, True
         self.replace(found)

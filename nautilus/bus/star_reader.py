@@ -65,10 +65,11 @@ def flags_of_batch(batch: Batch) -> int:
 class Position(StreamState):
     """Where a reader stands in one stream, and what its records look like."""
 
-    __slots__ = ("kind", "topic")
+    __slots__ = ("epoch", "kind", "topic")
 
-    def __init__(self, layout: Layout, stream: int, joined: int) -> None:
+    def __init__(self, layout: Layout, stream: int, joined: int, epoch: int) -> None:
         super().__init__(stream, joined, folds=folds(layout.kind))
+        self.epoch = epoch
         self.kind, self.topic = layout.kind, layout.topic
         self.describe(layout.kind, layout.version, layout.dtype, layout.topic)
 
@@ -103,6 +104,8 @@ class StarReader(Recovery):
         """Frames that were given to `feed`, by the way that they came."""
         self._clock, self._timer = clock, timer
         self._on_gap, self._on_epoch = on_gap, on_epoch
+        self.gap_epoch = 0
+        """Of the gap that `on_gap` is told of: records that waited may be of an earlier life than the present one."""
         # Judges the next frames of streams in which nothing is missing.
         self._direct = FrameJudge()
         self._out: list[Batch] = []
@@ -265,7 +268,7 @@ class StarReader(Recovery):
     def open_stream(self, stream: int, joined: int) -> StreamState | None:
         """Where it stands in a stream that begins."""
         layout = BY_KIND.get(stream >> 32)
-        return Position(layout, stream, joined) if layout is not None and self.wants(stream) else None
+        return Position(layout, stream, joined, self.epoch) if layout is not None and self.wants(stream) else None
 
     def on_live(self, state: StreamState, live: bool) -> None:
         """Frames of a stream in which nothing is missing take the short way."""
@@ -308,6 +311,7 @@ class StarReader(Recovery):
         """Records will not come."""
         assert isinstance(state, Position)
         if self._on_gap is not None:
+            self.gap_epoch = state.epoch
             self._on_gap(state.topic, state.stream, first, last)
 
     def on_new_epoch(self, before: int, epoch: int) -> None:

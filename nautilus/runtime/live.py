@@ -36,6 +36,7 @@ from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
 from nautilus.runtime.engine_state import StateFile
+from nautilus.runtime.guard import permissions_of, security_of
 from nautilus.runtime.jobs import Jobs
 from nautilus.runtime.letters import LETTERS, Letters
 from nautilus.runtime.live_context import LiveContext
@@ -147,7 +148,8 @@ class LiveHost:
         self._build = build
         self._reporter = next((spec.name for spec in plan.processes if "trading" in spec.engines), "")
         self._bus_log = BusLog()
-        self._zmq = make_context()
+        self._security = security_of(plan, process, self.counters)
+        self._zmq = make_context(self._security)
         self._hub: Hub | None = None
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
@@ -179,6 +181,7 @@ class LiveHost:
             wall_ns,
             self.counters,
             peers=Processes(spec.name for spec in plan.processes),
+            permissions=permissions_of(plan, self._security),
             fallbacks=carriers_of(plan, process, wall_ns, self.counters),
             on_path=self._bus_log.on_path,
             on_gap=self._on_gap,
@@ -475,6 +478,8 @@ class LiveHost:
         self._begin()
         adjust()
         self.messages.listeners.expire()
+        self._zmq.refresh()
+        self._security.write()
         if self.subscriber is not None:
             self.counters.set(self.counters.gauge("star.by_ring"), self.subscriber.way == "ring")
         self._bus_log.flush()

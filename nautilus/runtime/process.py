@@ -24,6 +24,7 @@ from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
+from nautilus.runtime.guard import permissions_of, security_of
 from nautilus.runtime.letters import Letters
 from nautilus.runtime.live import LiveHost, mesh_endpoint
 from nautilus.runtime.loop import Rank
@@ -96,7 +97,8 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
         undo.callback(bus_log.flush, at_once=True)
         letters = Letters(name, plan.data, bus_log, counters)
         undo.callback(letters.close)
-        context = make_context()
+        security = security_of(plan, name, counters)
+        context = make_context(security)
         undo.callback(context.destroy, 0)
         mesh = Mesh(
             context,
@@ -106,6 +108,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             now_ns,
             counters,
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
+            permissions=permissions_of(plan, security),
             fallbacks=carriers_of(plan, name, now_ns, counters),
             on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,

@@ -59,7 +59,7 @@ def star(scenario: Scenario, *, ring: bool) -> None:
         "short": {"high_water": 5, "replay": replay, "images": random.random() < 0.5},
         "some": {"high_water": 1_000, "replay": replay, "instruments": [2, 3]},
         "slow": {"high_water": 100, "replay": replay, "every": 5, "capacity": 50, "images": True}
-        | {"policy": "conflate"},
+        | {"policy": random.choice(("conflate", "drop-oldest"))},
         "plain": {"high_water": 50},
     }
     for name, settings in readers.items():

@@ -214,7 +214,7 @@ class Reader(Role):
         )
 
     def _on_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
-        self._gaps.append(Gap(self._subscriber.epoch, stream, first, last))
+        self._gaps.append(Gap(self._subscriber.gap_epoch, stream, first, last))
 
     def sockets(self) -> Iterable[Any]:
         subscriber = self._subscriber

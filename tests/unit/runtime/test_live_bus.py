@@ -94,11 +94,12 @@ def test_a_stranger_and_junk_do_not_end_a_process(pair, directory):
         ):
             dial(name).send_multipart(frames)
         eventually(lambda: host.host.mesh.strangers == 3)
-        # One that is known, with a payload that cannot be read.
-        socket = dial(b"core")
-        socket.send(frame(payload=DEEP, to="risk.alert", sender="risk"))
-        socket.send(frame(payload=DEEP, to="strategy", sender="risk", kind=MessageKind.REQUEST, sequence=2, id=2))
-        eventually(lambda: host.host.calls.errors.count >= 2)
+        # One that may speak, with what is none of a topic, and with a payload that cannot be read.
+        socket = dial(b"client.junk-1")
+        socket.send(frame(payload=DEEP, to="risk.alert", sender="junk"))
+        socket.send(frame(payload=DEEP, to="strategy", sender="junk", kind=MessageKind.REQUEST, sequence=2, id=2))
+        eventually(lambda: host.host.calls.errors.count >= 1)
+        assert host.host.mesh.dead_lettered == 1
     finally:
         context.destroy(0)
     assert host.error is None
