@@ -33,4 +33,4 @@ def security_of(plan: Plan, process: str, counters: Counters) -> Security:
 def permissions_of(plan: Plan, security: Security) -> Permissions:
     """What each process of a plan may send: what the grants of its key say, else what its engines do."""
     engines = {spec.name: spec.engines for spec in plan.processes}
-    return Permissions({**dict.fromkeys(BENCHES, ("trading",)), **engines}, security)
+    return Permissions({**dict.fromkeys(BENCHES, ("trading", "bench")), **engines}, security)
