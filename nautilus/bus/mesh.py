@@ -38,7 +38,7 @@ from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery
 from nautilus.bus.failover import DOWN_NS, UP_NS
 from nautilus.bus.inbox import Inbox
-from nautilus.bus.lanes import POLLIN, URGENT_RANK, Dealer, Monitor, Router
+from nautilus.bus.lanes import POLLIN, URGENT_RANK, Dealer, Inbound, Monitor, Router
 from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
@@ -183,6 +183,8 @@ class Mesh(Outbox, Inbox):
     ) -> None:
         super().__init__(context, process, epoch, clock)
         self._ring = urgent_ring
+        self._ring_generation = -1
+        self._ring_sources: list[dict[int, Inbound] | None] = []
         self._tally = Tally(counters, "mesh", self, COUNTED)
         self._open_outbox(
             endpoint,
@@ -247,7 +249,7 @@ class Mesh(Outbox, Inbox):
         out: list[Delivery] = []
         if self._waiting:
             self._pump_waiting()
-        if self._ring is not None:
+        if self._ring is not None and self._ring.group.waiting:
             self._read_ring(self._ring, out)
         lane = URGENT if urgent else ALL
         if ready is None:
@@ -292,7 +294,7 @@ class Mesh(Outbox, Inbox):
         up to a millisecond, whatever it came by; nothing interrupts a handler.
         """
         out: list[Delivery] = []
-        if self._ring is not None and self._ring.waiting:
+        if self._ring is not None and self._ring.group.waiting:
             self._read_ring(self._ring, out)
             if out:
                 self._batch += len(out)
@@ -302,14 +304,23 @@ class Mesh(Outbox, Inbox):
 
     def _read_ring(self, ring: UrgentRing, out: list[Delivery]) -> None:
         """Take in what came through the rings of peers; the copies over ZeroMQ are dropped when they come."""
-        router, before = self._routers[URGENT], len(out)
-        for name, frame in ring.drain():
-            sources = self._admit(router, name)
-            if sources is not None:
-                self._take_envelopes(sources, frame, None, out)
-        for delivery in out[before:]:
-            delivery.source.ringed = delivery.sequence
+        if ring.generation != self._ring_generation:
+            self._ring_generation = ring.generation
+            self._ring_sources = [self._sources.get((URGENT, name)) for name in ring.followed]
+        before = len(out)
+        self.read_ring(ring.group, ring.prefix, self._ring_sources, out)
         self.urgent_by_ring += len(out) - before
+
+    def _judge_ring(self, place: int, frame: bytes, out: list[Delivery]) -> None:
+        """What came through a ring by which a peer, or a life of it, is met; or junk."""
+        assert self._ring is not None
+        sources = self._admit(self._routers[URGENT], self._ring.followed[place])
+        if sources is not None:
+            self._ring_sources[place] = sources
+            before = len(out)
+            self._take_envelopes(sources, frame, None, out)
+            for delivery in out[before:]:
+                delivery.source.ringed = delivery.sequence
 
     @property
     def urgent_ring(self) -> UrgentRing | None:

@@ -17,8 +17,6 @@ from nautilus.core.wake import Waiting
 
 CAPACITY = 1 << 18
 """Bytes of a ring: an urgent frame has some 200, so a reader may be a thousand of them behind."""
-LIMIT = 16
-"""Frames that are taken from one ring at a time."""
 
 
 class UrgentRing:
@@ -39,6 +37,12 @@ class UrgentRing:
     ----------
     written, skipped
         Frames written; too large to be.
+    prefix
+        What frames for this process begin with.
+    group
+        The rings that are there, in the order of `followed`.
+    generation
+        Moves when `group` changes.
 
     Raises
     ------
@@ -51,15 +55,18 @@ class UrgentRing:
     ) -> None:
         self.written = self.skipped = 0
         self._place = place
-        self._to_this = _prefix(process)
+        self.prefix = _prefix(process)
         own = place(process)
         if own is None:
             raise ValueError(f"urgent ring: no place for that of {process!r}; expected one")
         self._writer = RingWriter(own, capacity=capacity, epoch=epoch)
         self._prefixes: dict[str, bytes] = {}
         self._peers: dict[str, RingReader] = {}
-        self._group = RingGroup()
-        self._attached: list[tuple[str, RingReader]] = []
+        self._changed = False
+        self.group = RingGroup()
+        self.generation = 0
+        self.followed: tuple[str, ...] = ()
+        """The processes whose rings are there."""
 
     def write(self, peer: str, frame: bytes) -> bool:
         """Write a frame for a process; False: it is too large for the ring."""
@@ -79,34 +86,33 @@ class UrgentRing:
             place = self._place(peer)
             if place is not None:
                 self._peers[peer] = RingReader(place)
+                self._changed = True
                 self.tend()
 
     def forget(self, peer: str) -> None:
         """Read the ring of a process no longer."""
         reader = self._peers.pop(peer, None)
         if reader is not None:
+            self._changed = True
             self.tend()
             reader.close()
 
     def tend(self) -> None:
         """Look for rings that were not there, and for those of new lives; to be called now and then."""
-        changed = False
         for reader in self._peers.values():
             if reader.reader is None or not reader.reader.waiting:
-                changed |= reader.attach()
-        if changed or len(self._attached) != len(self._peers):
-            self._attached = [(peer, reader) for peer, reader in self._peers.items() if reader.reader is not None]
-            self._group.set(reader.reader for _, reader in self._attached if reader.reader is not None)
-
-    @property
-    def followed(self) -> tuple[str, ...]:
-        """The processes whose rings are read."""
-        return tuple(peer for peer, _ in self._attached)
+                self._changed |= reader.attach()
+        if self._changed:
+            self._changed = False
+            there = {peer: reader.reader for peer, reader in self._peers.items() if reader.reader is not None}
+            self.followed = tuple(there)
+            self.group.set(there.values())
+            self.generation += 1
 
     @property
     def waiting(self) -> bool:
         """Whether something was written that was not looked at yet, for this process or another."""
-        return self._group.waiting
+        return self.group.waiting
 
     @property
     def missed(self) -> int:
@@ -118,17 +124,13 @@ class UrgentRing:
 
         As long as the policy has the thread look, it looks at both; once it sleeps, the descriptor alone wakes it.
         """
-        return self._group.wait(waiting, descriptor, timeout_ns)
-
-    def drain(self) -> list[tuple[str, bytes]]:
-        """(process, frame) of what came for this one, in the order of each."""
-        found = self._group.drain(self._to_this, LIMIT)
-        return [(self._attached[place][0], frame) for place, frame in found] if found else []
+        return self.group.wait(waiting, descriptor, timeout_ns)
 
     def close(self) -> None:
         """Let go of all rings; the file of this process's own stays."""
-        self._group.set(())
-        self._attached.clear()
+        self.group.set(())
+        self.followed = ()
+        self.generation += 1
         for reader in self._peers.values():
             reader.close()
         self._peers.clear()

@@ -22,6 +22,7 @@ cdef class Inlet:
     cdef public Contact peer
     cdef public ReceiveStream stream
     cdef public object carrier
+    cdef public uint64_t ringed, copied
 
 
 cdef class MeshNode:

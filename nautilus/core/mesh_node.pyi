@@ -3,6 +3,7 @@ from typing import Any
 
 from nautilus.core.mesh_wire import Delivery, MessageKind
 from nautilus.core.receive_stream import ReceiveStream
+from nautilus.core.ring_group import RingGroup
 from nautilus.core.send_stream import SendStream
 
 PACK_NS: int
@@ -10,6 +11,7 @@ MOST_WAITING: int
 PUMP_LIMIT: int
 MOST_FRAME_BYTES: int
 FULL_NS: int
+RING_LIMIT: int
 
 class Outlet:
     open: bool
@@ -30,6 +32,8 @@ class Inlet:
     peer: Contact
     stream: ReceiveStream
     carrier: Any
+    ringed: int
+    copied: int
 
 class MeshNode:
     sent: int
@@ -61,6 +65,9 @@ class MeshNode:
     def read(
         self, socket: Any, inbound: dict[bytes, dict[int, Any]], out: list[Delivery], limit: int
     ) -> tuple[bytes, bytes | None, bool] | bool | None: ...
+    def read_ring(
+        self, group: RingGroup, prefix: bytes, known: list[dict[int, Any] | None], out: list[Delivery]
+    ) -> None: ...
     def done(
         self, delivery: Delivery, reply: bytes | None = None, error: Exception | Mapping[str, str] | None = None
     ) -> None: ...

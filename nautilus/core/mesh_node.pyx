@@ -1,18 +1,19 @@
 """What a node of the mesh does for every message, compiled: post, send, read, finish. One thread.
 
 It is the base of `nautilus.bus.node.Node`, and calls the methods of that for all that is rare: `_dial`, `_cut`,
-`_refusal`, `_pump`, `_pump_past`, `_read_odd`, `_answer_request`, `_send_answers`. Where the functions of libzmq
+`_refusal`, `_pump`, `_pump_past`, `_judge_ring`, `_read_odd`, `_answer_request`, `_send_answers`. Where the functions of libzmq
 are not at hand (`native` is False), `_pump` and `_read_router` of its Python part do the same through pyzmq. A frame
 of the urgent lane goes into the urgent ring of that (`_ring`) first, where there is one.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
 
 from nautilus.core.mesh_wire cimport FORM_ENVELOPES, Delivery, mesh_header_t, read_header
 from nautilus.core.receive_stream cimport ReceiveStream, settle
+from nautilus.core.ring_group cimport RingGroup
 from nautilus.core.send_stream cimport SendStream
 from nautilus.core.zmq_calls cimport ZMQ_DONTWAIT, failure, socket_of, zmq_calls, zmq_message_t
 
@@ -25,12 +26,14 @@ PUMP_LIMIT = 16
 """Frames that are sent in one go; the others follow with the next `tick`."""
 MOST_FRAME_BYTES = 32_768
 """A message that is longer has a frame of its own."""
+RING_LIMIT = 16
+"""Frames that are taken from one urgent ring in one go."""
 FULL_NS = 1_000_000
 """Until a socket that took nothing more is tried again."""
 cdef int64_t _PACK_NS = PACK_NS, _FULL_NS = FULL_NS
 cdef uint64_t _MOST_WAITING = MOST_WAITING
 cdef Py_ssize_t _MOST_FRAME_BYTES = MOST_FRAME_BYTES
-cdef int _PUMP_LIMIT = PUMP_LIMIT, _EAGAIN = EAGAIN
+cdef int _PUMP_LIMIT = PUMP_LIMIT, _RING_LIMIT = RING_LIMIT, _EAGAIN = EAGAIN
 
 
 cdef class Outlet:
@@ -56,7 +59,13 @@ cdef class Contact:
 
 
 cdef class Inlet:
-    """What comes from one peer in one priority, and by what its last envelope came (None: the router)."""
+    """What comes from one peer in one priority, and by what its last envelope came (None: the router).
+
+    Attributes
+    ----------
+    ringed : the last sequence that was delivered as it came through the urgent ring.
+    copied : up to where such have come over ZeroMQ too.
+    """
 
 
 cdef class MeshNode:
@@ -227,6 +236,58 @@ cdef class MeshNode:
                 # cost as much as the message did; the host's next poll tells it for nothing.
                 return None
         return None
+
+    def read_ring(self, RingGroup group not None, bytes prefix not None, list known not None, list out not None):
+        """Take in what came through urgent rings, at most `RING_LIMIT` frames of each.
+
+        Parameters
+        ----------
+        group : RingGroup
+        prefix : bytes
+            What frames for this process begin with.
+        known : list
+            For each reader of the group the streams of its peer, by priority, or None.
+        out : list
+
+        What cannot be taken in here goes to `_judge_ring` (number of the reader, frame, out).
+        """
+        cdef mesh_header_t header
+        cdef Inlet inlet
+        cdef Py_ssize_t size, before, at
+        cdef int place, left
+        cdef list odd
+        cdef int64_t now_ns = self._clock()
+        cdef uint64_t turn = group.turn
+        for place in range(group.count):
+            for left in range(_RING_LIMIT):
+                size = group.next_of(place, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix))
+                if size < 0:
+                    break
+                found = None
+                if known[place] is not None and read_header(group.copy, size, &header) == FORM_ENVELOPES:
+                    found = (<dict> known[place]).get(header.priority)
+                if found is None or header.epoch != (<Inlet> found).peer.epoch:
+                    self._judge_ring(place, PyBytes_FromStringAndSize(group.copy, size), out)
+                    if group.turn != turn:
+                        return
+                    continue
+                inlet = <Inlet> found
+                before, odd = PyList_GET_SIZE(out), []
+                if not inlet.stream.take_bytes(group.copy, size, inlet.peer.name, inlet, now_ns, out, odd):
+                    self._judge_ring(place, PyBytes_FromStringAndSize(group.copy, size), out)
+                    if group.turn != turn:
+                        return
+                    continue
+                inlet.carrier = None
+                at = PyList_GET_SIZE(out)
+                if at > before:
+                    self.received += at - before
+                    inlet.ringed = (<Delivery> out[at - 1]).sequence
+                if odd:
+                    self._read_odd(inlet, odd)
+                    if group.turn != turn:
+                        return  # a callback had other rings read: what is left comes the next time
+            group.told(place)
 
     def done(self, Delivery delivery not None, reply=None, error=None):
         """The handler of a delivery has run: acknowledge it; answer it where it is a request.

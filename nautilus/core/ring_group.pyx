@@ -22,7 +22,7 @@ from nautilus.core.broadcast_reader cimport (
 from nautilus.core.wake cimport Waiting, wake_descriptor, wake_now, wake_pause, wake_relax
 
 cdef enum:
-    LOOKS = 16                          # at the rings, between two at the descriptor: that is a system call
+    LOOKS = 64                          # at the rings, between two at the descriptor: that is a system call
     FRAME = 2
 
 
@@ -38,6 +38,8 @@ cdef class RingGroup:
     ----------
     waiting : bool
         Whether any of them has a frame, for whomever it is.
+    count : int
+        Readers.
     """
 
     def __cinit__(self, readers=()):
@@ -45,6 +47,7 @@ cdef class RingGroup:
 
     def __dealloc__(self):
         free(self.places)
+        free(self.copy)
 
     def set(self, readers):
         """Look at these from now on.
@@ -56,8 +59,10 @@ cdef class RingGroup:
         """
         cdef Reader reader
         cdef int count = 0
+        cdef Py_ssize_t room = 1
         cdef tuple wanted = tuple(readers)
         cdef cast_reader_t** places = <cast_reader_t**>malloc((len(wanted) + 1) * sizeof(cast_reader_t*))
+        cdef char* copy
         if places is NULL:
             raise MemoryError
         for each in wanted:
@@ -66,16 +71,24 @@ cdef class RingGroup:
                 raise TypeError(f"RingGroup: {type(each).__name__}, expected Reader")
             reader = <Reader>each
             places[count] = &reader.reader
+            room = max(room, <Py_ssize_t>reader.reader.capacity >> 3)  # no frame is longer
             count += 1
+        copy = <char*>malloc(room)
+        if copy is NULL:
+            free(places)
+            raise MemoryError
         free(self.places)
+        free(self.copy)
         self.readers, self.places, self.count = wanted, places, count
+        self.copy, self.room = copy, room
+        self.turn += 1
 
     @property
     def waiting(self):
         return bool(self.found())
 
     def drain(self, bytes prefix not None, Py_ssize_t limit=16):
-        """Take the next frames of each reader, at most `limit`; those that begin otherwise are passed over.
+        """Take the next frames of each reader that begin so, at most `limit`; others are passed over.
 
         Parameters
         ----------
@@ -89,34 +102,17 @@ cdef class RingGroup:
             (number of the reader, what stands behind the prefix), in the order of each reader.
         """
         cdef list out = []
-        cdef cast_reader_t* reader
-        cdef const char* place
-        cdef const char* wanted = PyBytes_AS_STRING(prefix)
-        cdef Py_ssize_t ahead = PyBytes_GET_SIZE(prefix), left
-        cdef uint32_t length = 0
-        cdef bytes frame
-        cdef int i
-        for i in range(self.count):
-            reader = self.places[i]
-            if reader.shared is NULL or not cast_waiting(reader):
-                continue
+        cdef Py_ssize_t size, left
+        cdef int place
+        for place in range(self.count):
             left = limit
             while left > 0:
-                place = cast_peek(reader, &length)
-                if place is NULL:
+                size = self.next_of(place, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix))
+                if size < 0:
                     break
-                frame = None
-                if <Py_ssize_t>length >= ahead and memcmp(place, wanted, ahead) == 0:
-                    frame = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>length - ahead)
-                    memcpy(PyBytes_AS_STRING(frame), place + ahead, <Py_ssize_t>length - ahead)
-                if not cast_whole(reader, reader.position):
-                    cast_recover(reader, True)
-                    continue
-                cast_pass(reader, length)
+                out.append((place, PyBytes_FromStringAndSize(self.copy, size)))
                 left -= 1
-                if frame is not None:
-                    out.append((i, frame))
-            cast_tell(reader)
+            self.told(place)
         return out
 
     def wait(self, Waiting waiting not None, int descriptor, int64_t timeout_ns):
@@ -174,3 +170,30 @@ cdef class RingGroup:
                 return said
             waited = wake_now() - begun
             wake_pause(waited)
+
+    cdef Py_ssize_t next_of(self, int place, const char* prefix, Py_ssize_t ahead) noexcept nogil:
+        cdef cast_reader_t* reader = self.places[place]
+        cdef const char* frame
+        cdef uint32_t length = 0
+        cdef Py_ssize_t size
+        if reader.shared is NULL:
+            return -1
+        while True:
+            frame = cast_peek(reader, &length)
+            if frame is NULL:
+                return -1
+            size = <Py_ssize_t>length - ahead
+            if size < 0 or size > self.room or memcmp(frame, prefix, ahead) != 0:
+                size = -1
+            else:
+                memcpy(self.copy, frame + ahead, size)
+            if not cast_whole(reader, reader.position):
+                cast_recover(reader, True)
+                continue
+            cast_pass(reader, length)
+            if size >= 0:
+                return size
+
+    cdef void told(self, int place) noexcept nogil:
+        if self.places[place].shared is not NULL:
+            cast_tell(self.places[place])

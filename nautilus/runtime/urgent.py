@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import resource
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nautilus.bus.urgent_ring import UrgentRing
+from nautilus.core.affinity import Grant, threads_of
 from nautilus.runtime.bus_settings import BusConfig
 
 if TYPE_CHECKING:
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan
 
 _LOGGER = logging.getLogger("nautilus.runtime")
+URGENT_THREAD = "IO/0"
+"""How ZeroMQ names the first I/O thread of a context: that of the urgent lane (`nautilus.bus.sockets.new_socket`)."""
 
 
 def urgent_ring_of(plan: Plan, process: str, epoch: int) -> UrgentRing | None:
@@ -48,3 +54,20 @@ def urgent_view(mesh: Mesh) -> dict[str, Any]:
         "too_large": 0 if ring is None else ring.skipped,
         "missed": 0 if ring is None else ring.missed,
     }
+
+
+def prefer_urgent(priority: int) -> Grant:
+    """Schedule the I/O thread of the urgent lane of this process before all usual threads (SCHED_FIFO, 1 to 99)."""
+    wish = f"SCHED_FIFO {priority}"
+    threads = [each["tid"] for each in threads_of(os.getpid()) if each["thread"].endswith(URGENT_THREAD)]
+    if not threads:
+        return Grant("urgent lane", False, f"{wish}: no thread {URGENT_THREAD}")
+    try:
+        for thread in threads:
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError as error:
+        limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+        needed = f"needs CAP_SYS_NICE, or an rtprio limit of {priority} (it is {limit})"
+        reason = f"not permitted: {needed}" if error.errno == errno.EPERM else os.strerror(error.errno)
+        return Grant("urgent lane", False, f"{wish}: {reason}")
+    return Grant("urgent lane", True, wish)

@@ -124,7 +124,7 @@ def test_a_new_life_of_a_peer_is_followed_into_its_new_ring(ringed) -> None:
         a = ringed("a")
         a.post("b", b"first %d" % life, priority=URGENT)
         run([a, b], lambda a=a: a.mesh.acknowledged)
-        run([a, b], lambda: b.mesh._ring.tend() or any(reader.alive for _, reader in b.mesh._ring._attached))
+        run([a, b], lambda: b.mesh._ring.tend() or all(reader.alive for reader in b.mesh._ring._peers.values()))
         a.post("b", b"second %d" % life, priority=URGENT)
         run([a, b], lambda a=a: a.mesh.acknowledged == 2)
         a.close()

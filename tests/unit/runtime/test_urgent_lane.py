@@ -141,7 +141,7 @@ def test_a_new_life_of_the_sender_is_heard_through_its_new_ring(started):
     eventually(lambda: pair.heard() == [1, 2])
     ring = pair.strategy.host.mesh.urgent_ring
     epoch = pair.risk.host.mesh.epoch
-    eventually(lambda: pair.strategy.do(lambda: dict(ring._attached)["risk"].epoch == epoch))
+    eventually(lambda: pair.strategy.do(lambda: ring._peers["risk"].epoch == epoch))
     before = pair.strategy.host.mesh.urgent_by_ring
     for number in range(3, 23):
         pair.alert(number)
