@@ -31,6 +31,7 @@ BENCHES = {
     "star": "perf.bench_star",
     "ring_star": "perf.bench_ring_star",
     "mesh": "perf.bench_mesh",
+    "urgent": "perf.bench_urgent",
     "mesh_orders": "perf.bench_mesh_orders",
     "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter_ns
@@ -47,8 +48,8 @@ class Options(msgspec.Struct, frozen=True):
         A policy of `Waiting`.
     io_cores, own_core
         Where its I/O threads run, and its own thread; none: anywhere.
-    fifo
-        SCHED_FIFO priority of its own thread; 0: the usual scheduling.
+    nice, fifo
+        Of its own thread: how it is weighed among others; SCHED_FIFO priority, 0: the usual scheduling.
     io_fifo
         Of the I/O thread of its urgent lane.
     """
@@ -60,6 +61,7 @@ class Options(msgspec.Struct, frozen=True):
     spin_us: int = 50
     io_cores: tuple[int, ...] = ()
     own_core: int = -1
+    nice: int = 0
     fifo: int = 0
     io_fifo: int = 0
 
@@ -96,6 +98,8 @@ class End:
             check(grant.granted, grant.found)
         if options.own_core >= 0:
             os.sched_setaffinity(0, {options.own_core})
+        if options.nice:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), options.nice)
         if options.fifo:
             grant = affinity.fifo(options.fifo)
             check(grant.granted, grant.found)
@@ -250,6 +254,21 @@ class Sending(End):
         found = self._books(peer)
         check(len(found) - 3 == count, f"{len(found) - 3} urgent messages of {count}")
         return found[3:], bulk / seconds, [int(each) for each in found[:3] - before]
+
+    def alone(self, peer: str, count: int, rate: float) -> np.ndarray:
+        """Urgent messages at `rate` a second and nothing else: nanoseconds of each, as above."""
+        self._books(peer)
+        due_ns = perf_counter_ns()
+        for _ in range(count):
+            due_ns += int(1e9 / rate)
+            while (left_ns := due_ns - perf_counter_ns()) > 0:
+                self.turn(left_ns)
+            self.urgent(peer)
+        while self.mesh.pending():
+            self.turn(1_000_000)
+        found = self._books(peer)
+        check(len(found) - 3 == count, f"{len(found) - 3} urgent messages of {count}")
+        return found[3:]
 
     def _books(self, peer: str) -> np.ndarray:
         return np.frombuffer(self.ask(peer, BOOKS), np.int64)

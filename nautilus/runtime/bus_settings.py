@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from nautilus.engines import CATALOGUE
+from nautilus.model.errors import ConfigError
+
 __all__ = ["BusConfig"]
+
+Wake = Literal["block", "hold-awake", "spin-then-block", "spin"]
+AWAKE: tuple[Wake, ...] = ("block", "hold-awake", "spin-then-block", "spin")
+"""Each is more awake than those before it."""
 
 
 class BusConfig(msgspec.Struct, frozen=True):
@@ -24,6 +32,12 @@ class BusConfig(msgspec.Struct, frozen=True):
         sleeps.
     spin_us
         As above.
+    wake_of
+        The same for the process of an engine, by name of the engine; of several in one process the most awake counts.
+    own_core
+        Core on which the thread of an engine's process runs, by name of the engine; its I/O threads run where they can.
+    realtime
+        SCHED_FIFO priority of the I/O thread of the urgent lane in each process, 1 to 99; 0: the usual scheduling.
     ring_mib
         Of the ring in shared memory: the newest market data, from which what a reader lacks is sent again.
     star_journal_mib
@@ -48,8 +62,11 @@ class BusConfig(msgspec.Struct, frozen=True):
     """
 
     transport: Literal["ring", "zmq"] = "ring"
-    wake: Literal["block", "hold-awake", "spin-then-block", "spin"] = "block"
+    wake: Wake = "block"
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
+    wake_of: dict[str, Wake] = {}
+    own_core: dict[str, Annotated[int, Meta(ge=0, le=4095)]] = {}
+    realtime: Annotated[int, Meta(ge=0, le=99)] = 0
     ring_mib: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
     star_journal_mib: Annotated[int, Meta(ge=0, le=1 << 20)] = 128
     urgent_ring: bool = True
@@ -61,3 +78,16 @@ class BusConfig(msgspec.Struct, frozen=True):
     redis_binary: str = ""
     redis_append: Literal["no", "everysec", "always"] = "no"
     redis_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256
+
+    def __post_init__(self) -> None:
+        for key, given in (("wake_of", self.wake_of), ("own_core", self.own_core)):
+            for engine in given:
+                if engine not in CATALOGUE:
+                    raise ConfigError(
+                        f"{key} of {engine!r}", where="bus", expected=f"an engine: {', '.join(sorted(CATALOGUE))}"
+                    )
+
+    def wake_among(self, engines: Iterable[str]) -> Wake:
+        """How the process of these engines waits."""
+        own = [self.wake_of[engine] for engine in engines if engine in self.wake_of]
+        return max(own, key=AWAKE.index) if own else self.wake

@@ -48,7 +48,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import Hub, subscribe
-from nautilus.runtime.urgent import urgent_ring_of
+from nautilus.runtime.urgent import ask_machine, urgent_ring_of
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
@@ -134,11 +134,12 @@ class LiveHost:
         self.calls = Calls(self.clock, limit_ms, self.counters)
         self._undo = contextlib.ExitStack()
         settings = plan.config("bus", BusConfig)
-        waiting = Waiting(settings.wake, spin_ns=settings.spin_us * 1_000)
+        wake = settings.wake_among(plan.process(process).engines)
+        waiting = Waiting(wake, spin_ns=settings.spin_us * 1_000)
         self._undo.callback(waiting.close)
         if waiting.grant is not None and not waiting.grant.granted:
             _LOGGER.warning("%s: %s", waiting.grant.what, waiting.grant.found)
-        self.loop = Loop(self.clock, waiting if settings.wake.startswith("spin") else None)
+        self.loop = Loop(self.clock, waiting if wake.startswith("spin") else None)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
         self.outlook = Outlook(self)
@@ -323,6 +324,7 @@ class LiveHost:
 
     def run(self) -> None:
         """Work until `stop` was called and what engines said last is delivered."""
+        ask_machine(self.plan, self.process)
         while not self.ended:
             self.turn()
 

@@ -34,7 +34,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
-from nautilus.runtime.urgent import urgent_ring_of
+from nautilus.runtime.urgent import ask_machine, urgent_ring_of
 from nautilus.runtime.venues import venue_warnings, venues_of, watched_venues
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
@@ -122,6 +122,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             on_dead_letters=letters.on_dead_letters,
         )
         undo.callback(mesh.close)
+        ask_machine(plan, name)
         return run_core(
             data=plan.data,
             shared=plan.shared,

@@ -10,14 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nautilus.bus.urgent_ring import UrgentRing
-from nautilus.core.affinity import Grant, threads_of
+from nautilus.core.affinity import Grant, pin, threads_of
 from nautilus.runtime.bus_settings import BusConfig
+from nautilus.runtime.clock import pause
 
 if TYPE_CHECKING:
     from nautilus.bus import Mesh
     from nautilus.runtime.plan import Plan
 
 _LOGGER = logging.getLogger("nautilus.runtime")
+LOOKS = 100
 URGENT_THREAD = "IO/0"
 """How ZeroMQ names the first I/O thread of a context: that of the urgent lane (`nautilus.bus.sockets.new_socket`)."""
 
@@ -56,11 +58,33 @@ def urgent_view(mesh: Mesh) -> dict[str, Any]:
     }
 
 
+def ask_machine(plan: Plan, process: str) -> list[Grant]:
+    """Ask for what the settings want of the machine for the calling thread and for the urgent lane; what was got.
+
+    What is refused is one warning, and nothing else changes. Called last, so that no other thread inherits it.
+    """
+    settings, grants = plan.config("bus", BusConfig), []
+    if settings.realtime:
+        grants.append(prefer_urgent(settings.realtime))
+    wanted = {settings.own_core[engine] for engine in plan.process(process).engines if engine in settings.own_core}
+    if wanted:
+        grants.append(pin(min(wanted)))
+    for grant in grants:
+        level = logging.INFO if grant.granted else logging.WARNING
+        _LOGGER.log(level, "machine: %s %sgranted: %s", grant.what, "" if grant.granted else "not ", grant.found)
+    return grants
+
+
 def prefer_urgent(priority: int) -> Grant:
     """Schedule the I/O thread of the urgent lane of this process before all usual threads (SCHED_FIFO, 1 to 99)."""
     wish = f"SCHED_FIFO {priority}"
-    threads = [each["tid"] for each in threads_of(os.getpid()) if each["thread"].endswith(URGENT_THREAD)]
-    if not threads:
+    threads: list[int] = []
+    for _ in range(LOOKS):
+        threads = [each["tid"] for each in threads_of(os.getpid()) if each["thread"].endswith(URGENT_THREAD)]
+        if threads:
+            break
+        pause(0.002)  # a thread gives itself its name once it runs
+    else:
         return Grant("urgent lane", False, f"{wish}: no thread {URGENT_THREAD}")
     try:
         for thread in threads:

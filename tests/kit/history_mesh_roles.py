@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from nautilus.bus import DeadLetter, Delivery, Mesh, MessageKind, make_context
+from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.clock import now_ns
 from nautilus.model.enums import Priority
 from tests.kit.history import (
@@ -39,7 +40,7 @@ class MeshNode(Role):
     """Posts to its peers in random bursts of every priority and kind, and handles what they post.
 
     Settings: `name`, `endpoints` ({"process.lane": endpoint}), `peers` (to send to), `burst`, `seed`;
-    `deadline_ms` for one message in four, 0: none.
+    `deadline_ms` for one message in four, 0: none; `rings`: where the urgent rings of all lie, where they have such.
     """
 
     def __init__(self, settings: Mapping[str, Any], log: Log, clock: Clock, epoch: int) -> None:
@@ -62,6 +63,7 @@ class MeshNode(Role):
             lambda process, lane: str(settings["endpoints"][f"{process}.{lane}"]),
             clock,
             on_dead_letters=self._on_dead_letters,
+            urgent_ring=UrgentRing(self._ring_of, settings["name"], epoch) if "rings" in settings else None,
         )
         for peer in settings["peers"]:
             self._mesh.dial(peer)
@@ -70,12 +72,17 @@ class MeshNode(Role):
     def sockets(self) -> Iterable[Any]:
         return self._mesh.sockets()
 
+    def _ring_of(self, process: str) -> str:
+        return f"{self.settings['rings']}/urgent.{process}.ring"
+
     def turn(self) -> None:
         mesh = self._mesh
         deliveries = mesh.receive(256)
         while deliveries:
             for delivery in deliveries:
                 self._take(delivery)
+                for urgent in mesh.glance():
+                    self._take(urgent)
             deliveries = mesh.receive(256)
         while self._later and (self.quiet or self._random.random() < 0.5):
             self._finish(self._later.popleft())
@@ -144,6 +151,8 @@ class MeshNode(Role):
                 self.log.note(Letter(letter.peer, priority, number, letter.reason))
 
     def obey(self, word: str, argument: str) -> str:
+        if word == "urgent":
+            return f"{self._mesh.urgent_by_ring} {self._mesh.urgent_by_zmq} {self._mesh.urgent_copies}"
         return str(self._mesh.pending())
 
     def settled(self) -> bool:

@@ -1,15 +1,22 @@
 """The urgent lane of live hosts: alerts through shared memory, once each, with rings switched off, and after a kill."""
 
+import errno
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
+import zmq
 
+from nautilus.bus import make_context
+from nautilus.core import affinity
 from nautilus.engines.base import Engine
 from nautilus.model.alerts import RiskAlert
+from nautilus.model.errors import ConfigError
 from nautilus.model.topics import RISK_ALERTS
+from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.plan import Plan
-from nautilus.runtime.urgent import ring_place
+from nautilus.runtime.urgent import ask_machine, ring_place
 from tests.kit.live_host import VENUE, RunningHost, Venue, eventually, make_plan, short_directory
 
 PROCESSES = VENUE | {"risk": ("risk",), "strategy": ("strategy",)}
@@ -179,3 +186,72 @@ def test_a_directory_that_takes_no_ring_is_said_and_the_host_starts(started, cap
     assert pair.strategy.host.mesh.urgent_ring is None
     assert sum("no urgent ring" in record.message for record in caplog.records) == len(PROCESSES)
     assert msgspec.json.encode(pair.strategy.host.outlook.bus["urgent"])
+
+
+def test_each_process_waits_as_the_most_awake_of_its_engines(started):
+    bus = BusConfig(wake="hold-awake", wake_of={"risk": "block", "portfolio": "spin-then-block", "strategy": "spin"})
+    assert bus.wake_among(("marketdata",)) == "hold-awake"
+    assert bus.wake_among(("risk",)) == "block"
+    assert bus.wake_among(("risk", "portfolio")) == "spin-then-block"
+    assert bus.wake_among(("strategy", "risk")) == "spin"
+    with pytest.raises(ConfigError, match="wake_of of 'riks'"):
+        BusConfig(wake_of={"riks": "spin"})
+    with pytest.raises(ConfigError, match="own_core of 'core'"):
+        BusConfig(own_core={"core": 1})
+    pair = started(wake_of={"strategy": "spin"})
+    pair.alert(1)
+    eventually(lambda: pair.heard() == [1])
+
+
+def threads_named(name):
+    return {each["tid"]: each for each in affinity.threads_of(os.getpid()) if each["thread"].endswith(name)}
+
+
+def test_the_thread_of_the_urgent_lane_alone_goes_before_others_where_that_is_permitted():
+    others = threads_named("IO/0")  # of contexts that other tests left to the collector
+    with short_directory() as directory:
+        plan = make_plan(directory, PROCESSES, sections={"bus": {"realtime": 7}})
+        context = make_context()
+        try:
+            context.socket(zmq.PAIR).close(0)
+            grants = ask_machine(plan, "risk")
+            assert [grant.what for grant in grants] == ["urgent lane"]
+            mine = threads_named("IO/0").keys() - others.keys()
+            assert len(mine) == 1
+            found = threads_named("IO/0")[mine.pop()]
+            wanted = ("fifo", 7) if grants[0].granted else ("other", 0)
+            if affinity.has_capability(affinity.CAP_SYS_NICE):
+                assert grants[0].granted
+            assert (found["policy"], found["priority"]) == wanted
+            assert all(each["policy"] != "fifo" for each in threads_named("IO/1").values())
+        finally:
+            context.destroy(0)
+
+
+def test_what_the_machine_refuses_is_one_warning(caplog, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with short_directory() as directory:
+        plan = make_plan(directory, PROCESSES, sections={"bus": {"realtime": 7}})
+        context = make_context()
+        try:
+            context.socket(zmq.PAIR).close(0)
+            (grant,) = ask_machine(plan, "risk")
+        finally:
+            context.destroy(0)
+    assert not grant.granted
+    assert "needs CAP_SYS_NICE, or an rtprio limit of 7" in grant.found
+    assert [record.levelname for record in caplog.records if "urgent lane" in record.getMessage()] == ["WARNING"]
+
+
+def test_a_core_that_is_not_there_is_one_warning_and_nothing_else(caplog):
+    with short_directory() as directory:
+        plan = make_plan(directory, PROCESSES, sections={"bus": {"own_core": {"risk": 4_000}}})
+        before = os.sched_getaffinity(0)
+        (grant,) = ask_machine(plan, "risk")
+        assert ask_machine(plan, "strategy") == []
+    assert not grant.granted
+    assert "not one of this process's cores" in grant.found
+    assert os.sched_getaffinity(0) == before
