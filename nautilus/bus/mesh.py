@@ -22,9 +22,9 @@ Guarantees
   past what waits in this process (at most `window` messages of a stream are under way).
 - A peer that is gone or hangs is down within `heartbeat_ms` + `silence_ms`.
 
-Nothing here waits, starts a thread, or raises for what came over the wire: what cannot be read is counted
-(`malformed`). The host polls `sockets`, then calls `receive`, `done` for each delivery, and `tick`; a
-thread that has nothing else to wait for calls `take` instead of the first two.
+Nothing here waits (but `take`), starts a thread, or raises for what came over the wire: what cannot be read is counted
+(`malformed`). The host polls `sockets`, then calls `receive`, `done` for each delivery, and `tick`; a thread that waits
+for nothing else calls `take` instead of the first two.
 """
 
 from __future__ import annotations
