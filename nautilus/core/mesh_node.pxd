@@ -27,8 +27,8 @@ cdef class MeshNode:
     cdef DescriptorWait descriptors
     cdef public bint _listed
 
-    cpdef pump(self, Outlet outlet, int64_t now_ns)
-    cpdef object read(self, object socket, dict inbound, list out, Py_ssize_t limit)
+    cdef int fill_socket(self, Outlet outlet, int64_t now_ns) except -1
+    cdef object read(self, object socket, dict inbound, list out, Py_ssize_t limit)
     cdef int list_descriptors(self) except -1
     cdef int64_t due_at(self) noexcept
     cdef int pump_waiting(self) except -1

@@ -117,7 +117,7 @@ cdef class MeshNode:
 
     cdef int give(self, Outlet outlet, int64_t now_ns) except -1:
         if self.native and not (outlet.urgent and self._ring is not None):
-            self.pump(outlet, now_ns)
+            self.fill_socket(outlet, now_ns)
         else:
             self._pump(outlet, now_ns)
         return 0
@@ -134,8 +134,11 @@ cdef class MeshNode:
                 self.give(outlet, now_ns)
         return 0
 
-    cpdef pump(self, Outlet outlet, int64_t now_ns):
+    def pump(self, Outlet outlet not None, int64_t now_ns):
         """Give a socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
+        self.fill_socket(outlet, now_ns)
+
+    cdef int fill_socket(self, Outlet outlet, int64_t now_ns) except -1:
         cdef void* socket = socket_of(outlet.socket)
         cdef zmq_message_t message
         cdef SendStream stream
@@ -147,7 +150,7 @@ cdef class MeshNode:
             while stream.sendable():
                 if not left:
                     self._due_ns = now_ns
-                    return
+                    return 0
                 left -= 1
                 size = stream.plan(_MOST_FRAME_BYTES, 0)
                 if zmq_calls.msg_init_size(&message, <size_t> size):
@@ -160,11 +163,12 @@ cdef class MeshNode:
                         raise failure(code)
                     outlet.open = False
                     self._due_ns = min(self._due_ns, now_ns + _FULL_NS)
-                    return
+                    return 0
                 stream.went(now_ns)
                 outlet.sent_ns = now_ns
                 if stream.retry_at_ns < self._due_ns:
                     self._due_ns = stream.retry_at_ns
+        return 0
 
     # Receiving.
 
@@ -297,7 +301,7 @@ cdef class MeshNode:
                 return 0
         return 0
 
-    cpdef object read(self, object socket, dict inbound, list out, Py_ssize_t limit):
+    cdef object read(self, object socket, dict inbound, list out, Py_ssize_t limit):
         """Take in messages of known peers in their lives of now, until about `limit` were delivered.
 
         Returns
@@ -463,8 +467,7 @@ cdef class MeshNode:
             if (<Inlet> source).stream.finish_with(delivery.sequence, answer):
                 self.reply(source, answer)
         elif said:
-            # The sender has another life since.
-            self.unanswerable += 1
+            self.unanswerable += 1      # the sender has another life since
         if self._batch:
             self._batch -= 1
             if self._batch:
