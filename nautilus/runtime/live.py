@@ -289,6 +289,11 @@ class LiveHost:
     # Life.
 
     @property
+    def hub(self) -> Hub | None:
+        """Of the star, where it is in this process."""
+        return self._hub
+
+    @property
     def stopping(self) -> bool:
         """It was told to stop."""
         return self._linger_ns != 0

@@ -387,6 +387,10 @@ class Messages:
         """Have an engine of this process answer a request."""
         context = self._contexts[engine]
         self._counters.increment(context.requests)
+        refusal = self.risk_path.refuses_here(engine, message)
+        if refusal is not None:
+            answer(refusal)
+            return
         server = self._servers.get(engine)
         if server is not None:
             server(message, answer)

@@ -13,7 +13,7 @@ import zmq
 
 from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import BufferReader, FrameBuffer
-from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, replay_endpoint
+from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, new_socket, replay_endpoint
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.bus.recorder import Recorder
 from nautilus.bus.replayer import Replayer
@@ -44,6 +44,7 @@ class Hub:
     Attributes
     ----------
     due_ns : when `poll` is to be called at the latest, on the machine's clock; 0: there is more to do.
+    beat : the last heartbeat; b"": none yet. Any thread may look.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Hub:
         counters: Counters,
     ) -> None:
         self.due_ns = 0
+        self.beat = b""
+        self._context = context
         self._mirror = mirror_of(plan, process, counters)
         self._undo = ExitStack()
         if self._mirror is not None:
@@ -121,7 +124,14 @@ class Hub:
             table = LastValueWriter(plan.last_values, LAST_VALUES, epoch)
         except (OSError, ValueError) as error:
             _LOGGER.warning("no table of last values: %s", error)
-            return offer or _ignore
+
+            def keep_beat(frame: bytes) -> None:
+                if frame[0] == HEARTBEAT:
+                    self.beat = frame
+                if offer is not None:
+                    offer(frame)
+
+            return keep_beat
         self._undo.callback(table.close)
         put, put_frame = table.put, table.put_frame
 
@@ -129,6 +139,7 @@ class Hub:
             if frame[0] != HEARTBEAT:
                 put_frame(frame)
             else:
+                self.beat = frame
                 number, sent_ns = _BEAT.unpack_from(frame)
                 put(HEARTBEAT_STREAM, frame[40:48], number, sent_ns)
             if offer is not None:
@@ -150,6 +161,16 @@ class Hub:
             source = RingReader(ring.path, oldest=True)
             self._undo.callback(source.close)
             self._undo.callback(Recorder(journal, source, earlier=earlier).close)
+
+    def dial(self) -> zmq.Socket[bytes]:
+        """A DEALER to the replayer, for another thread."""
+        socket = new_socket(self._context, zmq.DEALER)
+        try:
+            socket.connect(self._replayer.endpoint)
+        except BaseException:
+            socket.close()
+            raise
+        return socket
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
@@ -240,7 +261,3 @@ def subscribe(
         ring=plan.ring if plan.config("bus", BusConfig).transport == "ring" else None,
         on_way=log.on_star_way,
     )
-
-
-def _ignore(frame: bytes) -> None:
-    """Nothing is made of it."""

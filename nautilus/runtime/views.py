@@ -13,6 +13,7 @@ from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.frames import frames_route
 from nautilus.runtime.http.server import HttpServer
 from nautilus.runtime.http.sockets import bind_socket
+from nautilus.runtime.http.star_frames import star_route
 from nautilus.runtime.live import LiveHost
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.messages import CORE
@@ -32,12 +33,15 @@ def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
     token = None if plan.demo else Path(plan.directory, "token").read_text().strip()
     rules = AccessRules(token, plan.bind, config)
     apps: dict[str, tuple[EngineApp, socket]] = {}
+    routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
+    hub = host.hub
+    if hub is not None:
+        routes.append(star_route(lambda: hub.beat, hub.dial))
     for context in host.contexts.values():
         listener = bind_socket(plan.bind, plan.port(context.name), context.name)
         undo.callback(listener.close)
         view = view_of(host, context, whole_process=not apps)
         operations = type(context.engine).operations
-        routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
         app = EngineApp(view, operations, host.ask_engine, rules, config=config, routes=routes)
         apps[context.name] = (app, listener)
     server = HttpServer(apps, host.counters, config)
