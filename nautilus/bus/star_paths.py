@@ -109,7 +109,8 @@ class StarPaths:
         paths = (*((RING,) if ring else ()), ZMQ, *self._others, STALE)
         self.failover = Failover("star", hub, paths, now_ns, down_ns=down_ns, up_ns=up_ns)
         self._heard_ns = now_ns
-        self._timer = Timer(min(heartbeat_ns, 10_000_000))
+        # Where a stream of Redis stands by, every 10 ms count until it is taken; else a heartbeat more does not.
+        self._timer = Timer(heartbeat_ns if redis is None else min(heartbeat_ns, 10_000_000))
         self.socket = new_socket(context, zmq.SUB)
         """Takes heartbeats by ZeroMQ."""
         self.socket.setsockopt(zmq.CONFLATE, 1)
