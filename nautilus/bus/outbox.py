@@ -186,7 +186,7 @@ class Outbox(Node):
     def _pump(self, dealer: Dealer, now_ns: int) -> None:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
         ring = self._ring if dealer.urgent else None
-        if NATIVE and ring is None:
+        if NATIVE:
             self.pump(dealer, now_ns)
             return
         send, left = dealer.send, PUMP_LIMIT

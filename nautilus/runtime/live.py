@@ -48,6 +48,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import Hub, subscribe
+from nautilus.runtime.urgent import urgent_ring_of
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
@@ -173,6 +174,9 @@ class LiveHost:
         undo.callback(self.questions.close)
         self.letters = Letters(process, plan.data, self._bus_log, self.counters)
         undo.callback(self.letters.close)
+        ring = urgent_ring_of(plan, process, epoch)
+        if ring is not None:
+            undo.callback(ring.close)
         self.mesh = Mesh(
             self._zmq,
             process,
@@ -183,6 +187,7 @@ class LiveHost:
             peers=Processes(spec.name for spec in plan.processes),
             permissions=permissions_of(plan, self._security),
             fallbacks=carriers_of(plan, process, wall_ns, self.counters),
+            urgent_ring=ring,
             on_path=self._bus_log.on_path,
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
@@ -192,6 +197,8 @@ class LiveHost:
             **mesh_options,
         )
         undo.callback(self.mesh.close)
+        if ring is not None:
+            self.loop.set_ring(ring, self._on_ring)
         self._generation = -1
         names = plan.process(process).engines
         if "marketdata" in names:
@@ -382,6 +389,10 @@ class LiveHost:
 
     def _on_urgent(self) -> None:
         for delivery in self.mesh.receive(DELIVERIES, ready=self.loop.ready, urgent=True):
+            self.messages.take(delivery)
+
+    def _on_ring(self) -> None:
+        for delivery in self.mesh.glance():
             self.messages.take(delivery)
 
     def _on_mesh(self) -> None:
