@@ -2,17 +2,18 @@
 
 A heartbeat says when it was sent, and that the reader has heard of all that was published before. One that waited in a
 queue, as behind a partition, is as old as what came before it. How long one was on its way is known up to the
-difference of two clocks: the quickest one says most of that. Until heartbeats of a hub came with nothing behind them
-for a while, the difference is the one that is known from the hub before it, none at first: so what waited meanwhile is
-never taken for fresh, and a hub of another host whose clock is behind is taken for silent for that while.
+difference of two clocks: the quickest one says most of that. Until heartbeats of a hub have come for two seconds, in
+the end with nothing behind them, the difference is the one that is known from the hub before it, none at first: so what
+waited meanwhile is never taken for fresh, and a hub of another host whose clock is behind is taken for silent so long.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-BEATS: Final = 5
-"""Heartbeats of a hub before its clock is judged by them alone."""
+PROOF_NS: Final = 2_000_000_000
+"""For which heartbeats of a hub come before its clock is judged by them alone. Packets that are lost hold up what is
+behind them for some tenths of a second; the quickest heartbeat of this time was not held up."""
 NEVER: Final = 1 << 62
 DRIFT: Final = 1_000
 """Clocks drift by less than one part in so many."""
@@ -32,7 +33,7 @@ class Freshness:
     proving : the clock of this hub is not known yet; call `prove` whenever nothing waits to be taken in.
     """
 
-    __slots__ = ("_arrived_ns", "_beats", "_first_ns", "_heartbeat_ns", "_least_ns", "_own_ns", "_sent_ns", "as_of_ns",
+    __slots__ = ("_arrived_ns", "_first_ns", "_heartbeat_ns", "_least_ns", "_own_ns", "_sent_ns", "as_of_ns",
                  "proving")  # fmt: skip
 
     def __init__(self, heartbeat_ns: int) -> None:
@@ -43,7 +44,7 @@ class Freshness:
     def begin(self) -> None:
         """What comes now is of another hub, or of one whose clock was set."""
         self._own_ns = NEVER
-        self._beats = self._first_ns = self._sent_ns = 0
+        self._first_ns = self._sent_ns = 0
         self.proving = True
 
     def hear(self, sent_ns: int, now_ns: int) -> None:
@@ -56,13 +57,12 @@ class Freshness:
         self._arrived_ns, self._sent_ns = now_ns, sent_ns
         if self.proving:
             self._own_ns = min(took_ns, self._own_ns)
-            self._beats += 1
             self._first_ns = self._first_ns or now_ns
         self.as_of_ns = sent_ns + self._least_ns
 
     def prove(self) -> None:
         """All that has come by now has been taken in."""
-        if self._beats >= BEATS and self._arrived_ns - self._first_ns >= 3 * self._heartbeat_ns:
+        if self._first_ns and self._arrived_ns - self._first_ns >= PROOF_NS:
             self.proving = False
             self._least_ns = self._own_ns
             self.as_of_ns = self._sent_ns + self._least_ns
