@@ -80,7 +80,10 @@ class Outlook:
             "peers": {name: _peer(peer, pressures.get(name, {})) for name, peer in sorted(peers.items())},
             "paths": {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())},
             "star": {name: shown(paths) for name, paths in star.items()},
+            "security": host.security.counts(),
         }
+        if host.hub is not None:
+            self.bus["hub"] = host.hub.health()
         self._paths.write(host.mesh.paths, star)
         for look in self.looks:
             look()
