@@ -6,6 +6,7 @@ exception or option saved is a microsecond.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import zmq
@@ -82,6 +83,9 @@ class Router:
             self.recv(NOBLOCK)
 
 
+_numbers = count()
+
+
 class Monitor:
     """Tells of the connections of a dealer."""
 
@@ -91,7 +95,8 @@ class Monitor:
         self.rank = 4
         self.accepted = False
         """The peer's kernel has taken a connection, and nothing was said on it yet."""
-        address = f"inproc://monitor.{id(watched):x}"
+        # Never one that was there before: a socket closes a moment after it was told to.
+        address = f"inproc://monitor.{next(_numbers)}"
         watched.monitor(address, UP | DOWN | ACCEPTED)
         self.socket = context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)

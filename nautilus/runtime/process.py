@@ -26,9 +26,10 @@ from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
 from nautilus.runtime.guard import permissions_of, security_of
 from nautilus.runtime.letters import Letters
-from nautilus.runtime.live import LiveHost, mesh_endpoint
+from nautilus.runtime.live import LiveHost
 from nautilus.runtime.loop import Rank
 from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands
+from nautilus.runtime.neighbours import Neighbours
 from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
@@ -104,11 +105,13 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
         ring = urgent_ring_of(plan, name, epoch)
         if ring is not None:
             undo.callback(ring.close)
+        neighbours = Neighbours(plan, name, security, context, epoch)
+        undo.callback(neighbours.close)
         mesh = Mesh(
             context,
             name,
             epoch,
-            partial(mesh_endpoint, plan),
+            neighbours.endpoint,
             now_ns,
             counters,
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
@@ -122,6 +125,13 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             on_dead_letters=letters.on_dead_letters,
         )
         undo.callback(mesh.close)
+        neighbours.join(mesh)
+
+        def tend(wall_ns: int) -> None:
+            neighbours.poll(wall_ns)
+            context.refresh()
+            security.write()
+
         return run_core(
             data=plan.data,
             shared=plan.shared,
@@ -136,6 +146,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             epoch=epoch,
             replica=plan.counters_of("replica"),
             venues=watched_venues(plan),
+            tend=tend,
         )
 
 
