@@ -17,7 +17,7 @@ A gap may also name what an earlier life of the receiver has handled, never what
 The places from `base` up to `next_sequence` lie in a list, in order, without holes: messages, and markers, which stand
 for all from their `sequence` to their `id`. So a place lies at most as far behind the first as its sequence does.
 
-Length: one state machine, all of whose parts work on the same places.
+Length: one state machine; each of its steps keeps what the others rely on.
 """
 
 cimport cython

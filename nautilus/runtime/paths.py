@@ -94,9 +94,9 @@ def star_paths_of(
         from nautilus.bus.http_star import HttpStar
 
         http = HttpStar(lambda: ports_of(plan, hub), token_of(plan), wall_ns, counters=counters)
-    ring = settings.transport == "ring"
+    ring = settings.transport == "ring" and not plan.joined
     return StarPaths(
-        context, plan.star, subscriber, hub, wall_ns, redis=redis, http=http, ring=ring, on_path=log.on_star_path
+        context, plan.stars, subscriber, hub, wall_ns, redis=redis, http=http, ring=ring, on_path=log.on_star_path
     )
 
 

@@ -18,6 +18,7 @@ from nautilus.runtime.live import LiveHost
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.messages import CORE
 from nautilus.runtime.metrics import EngineView, SharedMeters
+from nautilus.runtime.star import Star
 
 
 def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
@@ -34,9 +35,8 @@ def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
     rules = AccessRules(token, plan.bind, config)
     apps: dict[str, tuple[EngineApp, socket]] = {}
     routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
-    hub = host.hub
-    if hub is not None:
-        routes.append(star_route(lambda: hub.beat, hub.dial))
+    if "marketdata" in host.contexts:
+        routes.append(star_route(lambda: _star_of(host)))
     for context in host.contexts.values():
         listener = bind_socket(plan.bind, plan.port(context.name), context.name)
         undo.callback(listener.close)
@@ -74,6 +74,12 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
 
     host.outlook.looks.append(renew)
     return view
+
+
+def _star_of(host: LiveHost) -> Star | None:
+    """What the hub of this process publishes with; None: it is not the hub now."""
+    star = None if host.hub is None else host.hub.star
+    return star if isinstance(star, Star) else None
 
 
 def _without_port(host: LiveHost) -> tuple[SharedMeters, ...]:

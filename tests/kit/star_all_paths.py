@@ -44,11 +44,11 @@ async def _nobody(engine: str, message: object) -> Any:
 class StarPort:
     """The port of the hub's engine, as a process with a hub has it."""
 
-    def __init__(self, beat: Callable[[], bytes], dial: Callable[[], Any], token: str | None = TOKEN) -> None:
+    def __init__(self, star: Any, token: str | None = TOKEN) -> None:
         self._counters, self._config = Counters(64), HttpConfig()
         view = EngineView("marketdata", "hub", self._counters, EngineState.RUNNING)
         rules = AccessRules(token, config=self._config)
-        self._app = EngineApp(view, (), _nobody, rules, config=self._config, routes=[star_route(beat, dial)])
+        self._app = EngineApp(view, (), _nobody, rules, config=self._config, routes=[star_route(lambda: star)])
         self._server: HttpServer | None = None
         self.port = 0
 
@@ -98,7 +98,7 @@ class Star:
         self.replayer: Replayer
         self.begin(1)
         stack.callback(self.end_hub)
-        self.port = StarPort(lambda: self.beat, self._dial)
+        self.port = StarPort(self)
         source = None
         if http:
             stack.callback(self.port.stop)
@@ -154,7 +154,8 @@ class Star:
         if self.mirror is not None:
             self.mirror.offer(frame)
 
-    def _dial(self) -> Any:
+    def dial(self) -> Any:
+        """A DEALER to the replayer, as the hub's process has one."""
         socket = new_socket(self.context, zmq.DEALER)
         socket.connect(self.replayer.endpoint)
         return socket

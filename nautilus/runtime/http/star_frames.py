@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import zmq
@@ -27,16 +27,23 @@ MOST_AT_ONCE = 32
 NOBLOCK = int(zmq.NOBLOCK)
 
 
-def star_route(beat: Callable[[], bytes], dial: Callable[[], Any]) -> Route:
-    """Answers readers of the star.
+class Source(Protocol):
+    """The star of an active hub, as this needs it.
 
-    Parameters
+    Attributes
     ----------
-    beat
-        The last heartbeat of the hub; b"": none yet.
-    dial
-        Makes a DEALER to the replayer.
+    beat : its last heartbeat; b"": none yet.
     """
+
+    beat: bytes
+
+    def dial(self) -> Any:
+        """A DEALER to the replayer."""
+        ...
+
+
+def star_route(find: Callable[[], Source | None]) -> Route:
+    """Answers readers of the star; `find` gives it, None where this process is not the hub now."""
     under_way = 0
 
     async def take(request: HttpRequest) -> Response:
@@ -47,8 +54,10 @@ def star_route(beat: Callable[[], bytes], dial: Callable[[], Any]) -> Route:
         except (msgspec.ValidationError, ValueError) as error:
             what = f"beat, and at most {MOST_QUESTIONS} questions in base 64"
             raise HttpError(422, "http.fields", str(error), expected=what) from None
-        last = beat() if asked.beat else b""
-        frames = [last] if last else []
+        star = find()
+        if star is None:
+            raise HttpError(503, "bus.no_hub", "this process is not the hub", where="star", expected="the one that is")
+        frames = [star.beat] if asked.beat and star.beat else []
         if questions:
             if under_way >= MOST_AT_ONCE:
                 raise HttpError(
@@ -57,7 +66,7 @@ def star_route(beat: Callable[[], bytes], dial: Callable[[], Any]) -> Route:
                 )  # fmt: skip
             under_way += 1
             try:
-                frames += await _answers(dial(), questions)
+                frames += await _answers(star.dial(), questions)
             finally:
                 under_way -= 1
         return Response(pack_frames(frames), content_type=FRAMES_TYPE)
