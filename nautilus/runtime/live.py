@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
 
@@ -52,6 +52,9 @@ from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import open_hub, subscribe
 from nautilus.runtime.urgent import urgent_ring_of
+
+if TYPE_CHECKING:
+    from nautilus.runtime.standing_by import StandingBy
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
@@ -107,6 +110,8 @@ class LiveHost:
         Of the process; None: those of the plan.
     limit_ms
         What a handler may take.
+    standing
+        Where another process may be the hub too: what made this one the hub, for its engine.
     mesh_options
         Further arguments of the `Mesh`.
 
@@ -130,6 +135,7 @@ class LiveHost:
         counters: Counters | None = None,
         *,
         limit_ms: int = 100,
+        standing: StandingBy | None = None,
         **mesh_options: Any,
     ) -> None:
         self.plan = plan
@@ -154,9 +160,12 @@ class LiveHost:
         self._build = build
         self._reporter = next((spec.name for spec in plan.processes if "trading" in spec.engines), "")
         self._bus_log = BusLog()
-        self.security = security_of(plan, process, self.counters)
-        self._zmq = make_context(self.security)
-        self.hub: Hub | None = None
+        if standing is None:
+            self.security = security_of(plan, process, self.counters)
+            self._zmq = make_context(self.security)
+            self.hub: Hub | None = None
+        else:
+            self.security, self._zmq, self.hub = standing.security, standing.context, standing.hub
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
         self._linger_ns = 0
