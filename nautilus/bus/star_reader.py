@@ -256,9 +256,10 @@ class StarReader(Recovery):
         for stream, _ in changed:
             self._write_position(self.streams[stream])
         self._told = rows
+        # Another path brings older ones again: they are no news.
         if number > self.heartbeats or not self._arrived_ns:
             self._beat(sent_ns, now_ns)
-        self.heartbeats = number
+            self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
         self._beats += 1
         self._table.put("epoch", self.epoch)
