@@ -34,7 +34,7 @@ from nautilus.core.types import QUOTE
 from nautilus.core.wake import Waiting
 from perf import iceoryx
 from perf.forked import Forked, Say, each_millisecond
-from perf.harness import Report, check, cores
+from perf.harness import Report, check, cores, pinned
 from perf.native import loops
 
 SUMMARY = "ring of the star in shared memory: throughput, round trip, 13 readers; beside iceoryx2; last values"
@@ -82,7 +82,7 @@ def run(report: Report) -> None:
         hold = LatencyHold(0)
         stack.callback(hold.close)
         report.conditions["wake-up"] = hold.grant.found
-        asleep(report, place)
+        asleep(report, place, first, second)
         if iceoryx.INSTALLED:
             peers(report, place, first, second)
         else:
@@ -99,14 +99,15 @@ def run(report: Report) -> None:
     )
 
 
-def asleep(report: Report, place: Path) -> None:
-    """Readers that sleep, cores held awake: a process for each, and processes of several; beside the system's part."""
+def asleep(report: Report, place: Path, first: int, second: int) -> None:
+    """Readers that sleep, cores held awake: a process each, processes of several; one that spins; the system's part."""
     title = f"{READERS} readers"
     kinds: list[tuple[str, Callable[[], np.ndarray], float | None]] = [
         (f"{title}, each a process", lambda: bursts(place / "bursts"), 20_000.0),
         (f"{title}, each a process, SCHED_BATCH", lambda: bursts(place / "bursts", batch=True), None),
         (f"{title} in 4 processes", lambda: bursts(place / "bursts", 4), None),
         (f"{title} in 2 processes", lambda: bursts(place / "bursts", 2), None),
+        (f"{title} in one process that spins on core {second}", lambda: spun(place / "bursts", first, second), None),
         (f"{READERS} processes asleep on one word, nothing read", lambda: sleepers(place / "word"), None),
         ("4 processes asleep on one word, nothing read", lambda: sleepers(place / "word", 4), None),
         ("2 processes asleep on one word, nothing read", lambda: sleepers(place / "word", 2), None),
@@ -289,11 +290,12 @@ def shares(processes: int) -> list[int]:
     return [READERS // processes + (number < READERS % processes) for number in range(processes)]
 
 
-def bursts(path: Path, processes: int = READERS, *, batch: bool = False) -> np.ndarray:
+def bursts(path: Path, processes: int = READERS, *, batch: bool = False, core: int | None = None) -> np.ndarray:
     """Nanoseconds from when a frame was due until each of the readers, all asleep before, had a copy of it.
 
     Each reader has its own cursor; those of one process are read by one thread, which sleeps once. `batch`: these
     processes are scheduled as SCHED_BATCH, so that one that is woken does not take the core from one that reads.
+    `core`: they have it, and spin there instead.
     """
     writer = Writer(path, 1 << 20, 1)
     header = HEADER.pack(topic_bytes(1, 1), MAGIC, 1, 1, QUOTE.itemsize, 1, 1, 1 << 32 | 1, 1, 0)
@@ -304,12 +306,12 @@ def bursts(path: Path, processes: int = READERS, *, batch: bool = False) -> np.n
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         rings, nanos = [Reader(path) for _ in range(readers)], np.ones((readers, BURST * BURSTS), np.int64)
         ready()
-        wrong: int = loops().broadcast_timed(rings, nanos, frame, 0)
+        wrong: int = loops().broadcast_timed(rings, nanos, frame, 0 if core is None else LONG_NS)
         nanos.tofile(path.with_name(f"nanos{number}"))
         return wrong + sum(reader.missed_frames for reader in rings)
 
     reading = [
-        Forked(lambda ready, number=number, readers=readers: work(number, readers, ready))  # type: ignore[misc]
+        Forked(lambda ready, number=number, readers=readers: work(number, readers, ready), core)  # type: ignore[misc]
         for number, readers in enumerate(shares(processes))
     ]
     number = 0
@@ -327,6 +329,12 @@ def bursts(path: Path, processes: int = READERS, *, batch: bool = False) -> np.n
     nanos = np.concatenate(found)
     check(len(nanos) == READERS * BURST * BURSTS, f"bursts: {len(nanos):,} frames read")
     return nanos
+
+
+def spun(path: Path, first: int, second: int) -> np.ndarray:
+    """As `bursts`, to readers of one process that never sleeps and has a core of its own."""
+    with pinned(first):
+        return bursts(path, 1, core=second)
 
 
 def sleepers(path: Path, processes: int = READERS) -> np.ndarray:
