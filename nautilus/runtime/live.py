@@ -28,6 +28,7 @@ from nautilus.bus.registry import Table
 from nautilus.bus.routing import Processes
 from nautilus.bus.standby_hub import Hub
 from nautilus.bus.star_paths import StarPaths
+from nautilus.core.affinity import batch
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
 from nautilus.core.wake import Waiting
@@ -147,8 +148,10 @@ class LiveHost:
         settings = plan.config("bus", BusConfig)
         waiting = Waiting(settings.wake, spin_ns=settings.spin_us * 1_000)
         self._undo.callback(waiting.close)
-        if waiting.grant is not None and not waiting.grant.granted:
-            _LOGGER.warning("%s: %s", waiting.grant.what, waiting.grant.found)
+        # Before any thread begins: they have it from this one.
+        for grant in (waiting.grant, batch() if settings.schedule == "batch" else None):
+            if grant is not None and not grant.granted:
+                _LOGGER.warning("%s: %s", grant.what, grant.found)
         self.loop = Loop(self.clock, waiting if settings.wake.startswith("spin") else None)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
