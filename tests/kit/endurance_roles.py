@@ -27,6 +27,7 @@ from nautilus.model.topics import QUOTES, Topic
 from tests.kit.history import Log
 from tests.kit.history_process import Clock, Role
 
+_FIRST = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks")
 _REST = ("fsmblks", "uordblks", "fordblks", "keepcost")
 BURST = 64
 """Frames at most in one turn: what is behind its schedule then stays behind for a while."""
@@ -35,7 +36,7 @@ BURST = 64
 class _Allocated(ctypes.Structure):
     """What glibc's ``mallinfo2`` tells: of all arenas together."""
 
-    _fields_ = tuple((name, ctypes.c_size_t) for name in (*"arena ordblks smblks hblks hblkhd usmblks".split(), *_REST))
+    _fields_ = tuple((name, ctypes.c_size_t) for name in (*_FIRST, *_REST))
 
 
 def held() -> dict[str, int]:
