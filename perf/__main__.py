@@ -33,6 +33,7 @@ BENCHES = {
     "mesh": "perf.bench_mesh",
     "urgent": "perf.bench_urgent",
     "mesh_orders": "perf.bench_mesh_orders",
+    "one_to_all": "perf.bench_one_to_all",
     "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",
     "last_value": "perf.bench_last_value",

@@ -135,10 +135,10 @@ class End:
             self.handle(delivery)
 
     def _on_mesh(self) -> None:
-        found = self.mesh.receive(ready=self.loop.ready)
-        for delivery in found:
+        # Bulk alone: what is urgent is received by itself.
+        for delivery in self.mesh.receive(ready=self.loop.ready):
             self.handle(delivery)
-            if delivery is not found[-1]:
+            if delivery.priority > Priority.URGENT:
                 self.between()
 
     def handle(self, delivery: Delivery) -> None:

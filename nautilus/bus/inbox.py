@@ -49,6 +49,10 @@ class Inbox(Answers):
         for lane in LANES:
             self._routers[lane] = Router(self._context, lane, endpoint(self.process, lane), high_water)
 
+    def bound(self, lane: str) -> str:
+        """The last endpoint that a lane is bound to: TCP, where it has any."""
+        return self._routers[lane].socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
     def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
         """As `MeshNode.read_port`, through pyzmq."""
         most = len(out) + limit

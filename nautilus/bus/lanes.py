@@ -6,6 +6,7 @@ exception or option saved is a microsecond.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import zmq
@@ -76,6 +77,9 @@ class Router(Port):
             self.recv(NOBLOCK)
 
 
+_numbers = count()
+
+
 class Monitor(Reader):
     """Tells of the connections of a dealer."""
 
@@ -85,7 +89,8 @@ class Monitor(Reader):
         self.rank = 4
         self.accepted = False
         """The peer's kernel has taken a connection, and nothing was said on it yet."""
-        address = f"inproc://monitor.{id(watched):x}"
+        # Never one that was there before: a socket closes a moment after it was told to.
+        address = f"inproc://monitor.{next(_numbers)}"
         watched.monitor(address, UP | DOWN | ACCEPTED)
         self.socket = context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)

@@ -241,9 +241,9 @@ class Mesh(Outbox, Inbox):
 
         The thread that has the mesh calls it, as often as it can: between any two handlers, and whenever `urgent_ring`
         says that there is something (`waiting`, `wait`). Without a message it costs a fraction of a microsecond. What
-        it returns is to be handled before anything else that was received: then an urgent message waits for no more
-        than the rest of the handler that runs while it comes. A handler that takes a millisecond keeps it waiting for
-        up to a millisecond, whatever it came by; nothing interrupts a handler.
+        it returns is to be handled before all that was received and is not urgent, and after what is: then an urgent
+        message waits for no more than the rest of the handler that runs while it comes. A handler that takes a
+        millisecond keeps it waiting for up to a millisecond, whatever it came by; nothing interrupts a handler.
         """
         out: list[Delivery] = []
         if self._ring is not None and self._ring.group.waiting:

