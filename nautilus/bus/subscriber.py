@@ -236,7 +236,7 @@ class Subscriber(StarReader):
             if self._ring is not None:
                 self._take_ring(room)
             self._take_socket(room)
-            if self._freshness.proving and self.socket not in self.touched and not (self._ring and self._ring.lag):
+            if self._freshness.ripe and self.socket not in self.touched and not (self._ring and self._ring.lag):
                 self._freshness.prove()
             if self.requests or self.waits:
                 self.poll(self._timer())
