@@ -300,6 +300,10 @@ class Security:
         """Bring the table of counters up to date."""
         self._tally.write()
 
+    def counts(self) -> dict[str, int]:
+        """What is counted, by name."""
+        return {name: getattr(self, name) for name in COUNTED}
+
     def note(self, event: int, value: int) -> None:
         """Somebody dialled, or the handshake failed: whether the peer does not encrypt, or cannot."""
         if event == _ACCEPTED:

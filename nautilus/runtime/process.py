@@ -26,14 +26,16 @@ from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
 from nautilus.runtime.guard import permissions_of, security_of
 from nautilus.runtime.letters import Letters
-from nautilus.runtime.live import LiveHost, mesh_endpoint
+from nautilus.runtime.live import LiveHost
 from nautilus.runtime.loop import Rank
 from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands
+from nautilus.runtime.neighbours import Neighbours
 from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
+from nautilus.runtime.urgent import urgent_ring_of
 from nautilus.runtime.venues import venue_warnings, venues_of, watched_venues
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
@@ -100,16 +102,22 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
         security = security_of(plan, name, counters)
         context = make_context(security)
         undo.callback(context.destroy, 0)
+        ring = urgent_ring_of(plan, name, epoch)
+        if ring is not None:
+            undo.callback(ring.close)
+        neighbours = Neighbours(plan, name, security, context, epoch)
+        undo.callback(neighbours.close)
         mesh = Mesh(
             context,
             name,
             epoch,
-            partial(mesh_endpoint, plan),
+            neighbours.endpoint,
             now_ns,
             counters,
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
             permissions=permissions_of(plan, security),
             fallbacks=carriers_of(plan, name, now_ns, counters),
+            urgent_ring=ring,
             on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
             on_standing=bus_log.on_standing,
@@ -117,6 +125,13 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             on_dead_letters=letters.on_dead_letters,
         )
         undo.callback(mesh.close)
+        neighbours.join(mesh)
+
+        def tend(wall_ns: int) -> None:
+            neighbours.poll(wall_ns)
+            context.refresh()
+            security.write()
+
         return run_core(
             data=plan.data,
             shared=plan.shared,
@@ -131,6 +146,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             epoch=epoch,
             replica=plan.counters_of("replica"),
             venues=watched_venues(plan),
+            tend=tend,
         )
 
 

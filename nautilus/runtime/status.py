@@ -20,6 +20,7 @@ from nautilus.engines import CATALOGUE
 from nautilus.runtime.clock import NANOSECONDS, wall_ns
 from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
+from nautilus.runtime.neighbours import read_places
 from nautilus.runtime.plan import REDIS, Plan, ProcessSpec
 from nautilus.runtime.platform import JournalConfig
 from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
@@ -159,12 +160,15 @@ def apart_of(plan: Plan, process: str) -> Path:
 
 
 def _apart(plan: Plan, spec: ProcessSpec) -> ProcessState:
-    """How it says it is, as long as it lives."""
+    """How it says it is, as long as it lives; of one on another host, whether the registry has it."""
     if holder(plan.lock_of(spec.name)):
         try:
             return msgspec.json.decode(apart_of(plan, spec.name).read_bytes(), type=ProcessState)
         except (OSError, msgspec.DecodeError):
             pass
+    entry = read_places(plan).get(spec.name)
+    if entry is not None and entry.host != plan.host:
+        return ProcessState(spec.name, spec.engines, state="ready", host=entry.host)
     return ProcessState(spec.name, spec.engines)
 
 
