@@ -300,6 +300,10 @@ class Security:
         """Bring the table of counters up to date."""
         self._tally.write()
 
+    def count_in(self, counters: Counters) -> None:
+        """Keep what is counted in this table from now on."""
+        self._tally = Tally(counters, "security", self, COUNTED)
+
     def counts(self) -> dict[str, int]:
         """What is counted, by name."""
         return {name: getattr(self, name) for name in COUNTED}

@@ -62,7 +62,7 @@ def status(instance_name: str | None, as_json: bool) -> None:
         for peer, standing in peers.items()
     ]
     print_table("connections of the mesh", ["from", "to", "standing", "path"], rows)
-    if found["hosts"]:
+    if any(each["host"] for each in found["hosts"].values()):
         hosts = [(name, each["host"], each["n"]) for name, each in found["hosts"].items()]
         print_table("registry of the hub", ["process", "host", "normal lane"], hosts)
     guards = [
@@ -75,6 +75,9 @@ def status(instance_name: str | None, as_json: bool) -> None:
         print_table("security: let in over TCP, and refused", columns, guards, right=range(1, 9))
     ways = ", ".join(f"{name} by {each['way']}" for name, each in processes.items() if each["way"])
     print(f"star: {ways or 'no readers'}")
+    hub = found["hub"]
+    if hub["standby"]:
+        print(f"hub: {hub['process']}, epoch {hub['epoch']}; {hub['standby']} {hub['standby_is']}")
     whole = found["star"]
     print(f"star: {whole['lost']:,} records lost; {whole['uncounted']:,} streams of which nothing is known")
 
@@ -119,7 +122,7 @@ def bus_status(facts: Facts) -> dict[str, Any]:
     from nautilus.bus.failover import read_paths
     from nautilus.bus.liveness import Standing
     from nautilus.bus.positions import lacking_between
-    from nautilus.runtime.neighbours import read_places
+    from nautilus.runtime.neighbours import hub_of, read_places
     from nautilus.runtime.status import star_of
 
     processes: dict[str, dict[str, Any]] = {}
@@ -144,11 +147,21 @@ def bus_status(facts: Facts) -> dict[str, Any]:
                 name.removeprefix(PREFIX): value for name, value in counters.items() if name.startswith(PREFIX)
             },
         }
+    plan = facts.plan
+    role, hub = plan.process_of("marketdata"), hub_of(plan)
+    spare = next((name for name in plan.hubs if name != hub), "")
+    standing = next((each.state for each in facts.state.processes if each.name == spare), "")
     lacking = lacking_between(facts.positions.values())
     return {
         "star": {**star_of(facts), "behind": lacking.behind, "uncounted": lacking.uncounted},
         "mesh": {key: facts.total(f"mesh.{key}") for key in MESH},
         "processes": processes,
+        "hub": {
+            "process": hub,
+            "epoch": facts.positions.get(role, {}).get("hub.epoch", 0),
+            "standby": spare,
+            "standby_is": "stands by" if standing == "ready" else f"is {standing}",
+        },
         "hosts": {
             name: {"host": entry.host, "epoch": entry.epoch, "n": entry.endpoints.get("n", "")}
             for name, entry in read_places(facts.plan).items()

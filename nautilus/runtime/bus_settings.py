@@ -24,6 +24,10 @@ class BusConfig(msgspec.Struct, frozen=True):
         sleeps.
     spin_us
         As above.
+    schedule
+        ``batch``: a process that the bus wakes does not take the core from one that runs (SCHED_BATCH): where every
+        record wakes more processes than there are cores, they have it sooner. ``normal``: it does, where it has
+        run less.
     ring_mib
         Of the ring in shared memory: the newest market data, from which what a reader lacks is sent again.
     star_journal_mib
@@ -59,6 +63,7 @@ class BusConfig(msgspec.Struct, frozen=True):
     transport: Literal["ring", "zmq"] = "ring"
     wake: Literal["block", "hold-awake", "spin-then-block", "spin"] = "block"
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
+    schedule: Literal["normal", "batch"] = "normal"
     ring_mib: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
     star_journal_mib: Annotated[int, Meta(ge=0, le=1 << 20)] = 128
     urgent_ring: bool = True

@@ -16,7 +16,7 @@ BENCHES = ("client0", "client1", "client2", "client3")
 """Places at the core for strategies and benches of one's own: they send what the trading engine may."""
 
 
-def security_of(plan: Plan, process: str, counters: Counters) -> Security:
+def security_of(plan: Plan, process: str, counters: Counters | None) -> Security:
     """The keys of a process of a plan; without a pair of its own it is on ipc alone, which is plain.
 
     Raises

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
 
@@ -28,6 +28,7 @@ from nautilus.bus.registry import Table
 from nautilus.bus.routing import Processes
 from nautilus.bus.standby_hub import Hub
 from nautilus.bus.star_paths import StarPaths
+from nautilus.core.affinity import batch
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
 from nautilus.core.wake import Waiting
@@ -52,6 +53,9 @@ from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import open_hub, subscribe
 from nautilus.runtime.urgent import urgent_ring_of
+
+if TYPE_CHECKING:
+    from nautilus.runtime.standing_by import StandingBy
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
@@ -107,6 +111,8 @@ class LiveHost:
         Of the process; None: those of the plan.
     limit_ms
         What a handler may take.
+    standing
+        Where another process may be the hub too: what made this one the hub, for its engine.
     mesh_options
         Further arguments of the `Mesh`.
 
@@ -130,6 +136,7 @@ class LiveHost:
         counters: Counters | None = None,
         *,
         limit_ms: int = 100,
+        standing: StandingBy | None = None,
         **mesh_options: Any,
     ) -> None:
         self.plan = plan
@@ -141,8 +148,10 @@ class LiveHost:
         settings = plan.config("bus", BusConfig)
         waiting = Waiting(settings.wake, spin_ns=settings.spin_us * 1_000)
         self._undo.callback(waiting.close)
-        if waiting.grant is not None and not waiting.grant.granted:
-            _LOGGER.warning("%s: %s", waiting.grant.what, waiting.grant.found)
+        # Before any thread begins: they have it from this one.
+        for grant in (waiting.grant, batch() if settings.schedule == "batch" else None):
+            if grant is not None and not grant.granted:
+                _LOGGER.warning("%s: %s", grant.what, grant.found)
         self.loop = Loop(self.clock, waiting if settings.wake.startswith("spin") else None)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
@@ -154,9 +163,12 @@ class LiveHost:
         self._build = build
         self._reporter = next((spec.name for spec in plan.processes if "trading" in spec.engines), "")
         self._bus_log = BusLog()
-        self.security = security_of(plan, process, self.counters)
-        self._zmq = make_context(self.security)
-        self.hub: Hub | None = None
+        if standing is None:
+            self.security = security_of(plan, process, self.counters)
+            self._zmq = make_context(self.security)
+            self.hub: Hub | None = None
+        else:
+            self.security, self._zmq, self.hub = standing.security, standing.context, standing.hub
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
         self._linger_ns = 0

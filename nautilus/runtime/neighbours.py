@@ -16,6 +16,7 @@ import zmq
 
 from nautilus.bus.base import replay_endpoint
 from nautilus.bus.hosts import Hosts
+from nautilus.bus.hub_fence import HubFence
 from nautilus.bus.mesh import Mesh
 from nautilus.bus.registry import Change, Entry
 from nautilus.bus.registry_service import RegistryClient
@@ -156,6 +157,12 @@ class Neighbours:
     def _on_hub(self, epoch: int, endpoint: str) -> None:
         if self.on_hub is not None:
             self.on_hub(epoch)
+
+
+def hub_of(plan: Plan) -> str:
+    """The process that is the hub now, or was it last."""
+    known = HubFence(plan.directory).read().name if plan.standbys else ""
+    return known or plan.process_of("marketdata")
 
 
 def write_places(plan: Plan, entries: tuple[Entry, ...]) -> None:

@@ -339,6 +339,18 @@ def make_plan(
     return plan
 
 
+def _standby_of_hub(layout: str) -> ProcessSpec:
+    """The process that stands by for the hub; it stops before that, so that it does not take over at the end."""
+    for spec in LAYOUTS[layout]:
+        if spec.engines == ("marketdata",):
+            return ProcessSpec(f"{spec.name}2", "hub", (), 0)
+    raise ConfigError(
+        f"bus.standby with platform.processes = {layout!r}",
+        where="bus.standby",
+        expected='a process of its own for the hub: platform.processes = "native"',
+    )
+
+
 def _check_hosts(plan: Plan) -> None:
     """Say what is wrong with addresses of hosts before anything starts."""
     settings = plan.config("bus", BusConfig)
@@ -374,6 +386,8 @@ def _processes(
     journal = configuration.sections.get("journal", JournalConfig(follower="off"))
     replica = configuration.sections.get("replica", ReplicaConfig())
     core = configuration.sections.get("core", CoreConfig())
+    bus = configuration.sections.get("bus", BusConfig())
+    assert isinstance(bus, BusConfig)
     assert isinstance(journal, JournalConfig)
     assert isinstance(replica, ReplicaConfig)
     assert isinstance(core, CoreConfig)
@@ -382,6 +396,8 @@ def _processes(
     if standby_of and not promoted:
         return (ProcessSpec("standby", "standby", (), 1), *follower)
     processes = _with_venues(configuration, LAYOUTS[layout])
+    if bus.standby:
+        processes = (*processes, _standby_of_hub(layout))
     if replica.listen or core.acknowledge == "replica" or promoted:
         # Where this core was promoted, it tells the one before. It stops after the core and hands its last commands on.
         last = max(spec.stop_rank for spec in processes) + 1

@@ -113,6 +113,7 @@ def run_core(
     replica: str = "",
     venues: Mapping[int, Watched] | None = None,
     tend: Callable[[int], object] = bool,
+    slots: tuple[str, ...] = SLOTS,
 ) -> int:
     """Recover the core, run it until told to stop, end its journal; the exit code.
 
@@ -145,7 +146,7 @@ def run_core(
         found.journal,
         found.log,
         shared,
-        SLOTS,
+        slots,
         capacity=settings.ring_capacity,
         epoch=epoch,
         clock=anchor,

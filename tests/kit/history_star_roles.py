@@ -8,13 +8,13 @@ go round `LEVELS` prices, so that its state at each number is known.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nautilus.bus import Publisher, Subscriber, make_context
+from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import FrameFlag
 from nautilus.bus.recorder import Recorder
@@ -96,7 +96,7 @@ class Hub(Role):
         self._random = Random(f"{settings['seed']} {epoch}")
         self._next = {(kind, each): 1 for kind in SHAPES for each in range(1, settings["instruments"] + 1)}
         self._beats = 0
-        self._context = make_context()
+        self._context = self.make_context()
         ring, journal = settings.get("ring"), settings.get("journal")
         self._ring = None if ring is None else RingWriter(ring, capacity=settings["frames"] << 10, epoch=epoch)
         self._journal = None if journal is None else StarJournal(journal)
@@ -114,6 +114,7 @@ class Hub(Role):
             high_water=settings["high_water"],
             positions=Counters(1024, settings["table"]),
             buffer=buffer,
+            tap=self.mirror(),
             ring=self._ring,
         )
         kept = self._ring or buffer
@@ -127,6 +128,10 @@ class Hub(Role):
             archives=[] if self._journal is None else [self._journal],
             earlier=[self._publisher.earlier],
         )
+
+    def mirror(self) -> Callable[[bytes], object] | None:
+        """What takes each frame as well."""
+        return None
 
     def _wait(self) -> bool:
         return self._source.wait(Waiting(), 5_000_000)
@@ -194,7 +199,7 @@ class Reader(Role):
         self._heard = (0, 0)
         self._served_ns = 0
         self._policy = settings.get("policy", "queue")
-        self._context = make_context()
+        self._context = self.make_context()
         self._subscriber = Subscriber(
             self._context,
             settings["endpoint"],
