@@ -61,7 +61,7 @@ def test_the_next_hub_is_judged_by_what_is_known_of_clocks() -> None:
     assert not fresh.silent(now + 9 * BEAT)
 
 
-def test_a_clock_that_is_behind_is_known_after_two_seconds() -> None:
+def test_a_clock_that_is_behind_is_known_after_ten_seconds() -> None:
     fresh = Freshness(BEAT)
     now = heard(fresh, T, PROOF, ahead_ns=-500 * MS)
     assert fresh.silent(now)
@@ -106,11 +106,11 @@ def test_both_clocks_are_set_forth_one_after_the_other() -> None:
 
 def test_a_clock_may_drift() -> None:
     fresh = Freshness(BEAT)
-    for number in range(50 * PROOF):  # one part in two thousand
+    for number in range(10 * PROOF):  # one part in two thousand
         now = heard(fresh, T + number * BEAT, 1, ahead_ns=-number * BEAT // 2_000)
         assert not fresh.silent(now + BEAT)
-    for number in range(50 * PROOF, 100 * PROOF):
-        now = heard(fresh, T + number * BEAT, 1, ahead_ns=(number - 100 * PROOF) * BEAT // 2_000)
+    for number in range(10 * PROOF, 20 * PROOF):
+        now = heard(fresh, T + number * BEAT, 1, ahead_ns=(number - 20 * PROOF) * BEAT // 2_000)
         assert not fresh.silent(now + BEAT)
         assert fresh.as_of_ns <= now
 
