@@ -36,7 +36,7 @@ from nautilus.bus.conflation import Policy
 from nautilus.bus.native_sockets import receive
 from nautilus.bus.recovery import NEVER
 from nautilus.bus.redial import Redial
-from nautilus.bus.requests import EVERY, pack_request
+from nautilus.bus.requests import EVERY, Request, pack_request
 from nautilus.bus.ring import RingReader
 from nautilus.bus.star_reader import Batch, Marked, StarReader, flags_of_batch
 from nautilus.core.clock import now_ns as machine_ns
