@@ -31,7 +31,7 @@ from nautilus.core.clock import now_ns
 from nautilus.core.types import QUOTE
 from nautilus.model.topics import QUOTES
 from perf.harness import AWAKE_NS, ROOT, OtherLoad, Report, check
-from perf.mesh_pair import Wait, endpoint
+from perf.mesh_pair import endpoint
 
 SUMMARY = "one to all: a live stream to interfaces, the health of every engine to all others"
 INTERFACES = 4
@@ -195,7 +195,6 @@ def _health(directory: Path, *, yielding: bool = False) -> np.ndarray:
 def _engine(directory: Path, number: int) -> None:
     name, words, count = ENGINES[number], Words(directory, len(ENGINES)), len(ENGINES)
     mesh = Mesh(make_context(), name, now_ns(), lambda process, lane: endpoint(str(directory), process, lane), now_ns)
-    wait = Wait(mesh)
     others = [other for other in ENGINES if other != name]
     for other in others:
         mesh.dial(other)
@@ -207,8 +206,7 @@ def _engine(directory: Path, number: int) -> None:
 
     def turn(most_ns: int) -> None:
         nonlocal greeted
-        most_ns = min(most_ns, max(0, mesh.next_due_ns - now_ns()))
-        for delivery in mesh.receive(ready=wait(max(0, most_ns) / 1e9)):
+        for delivery in mesh.take(max(0, most_ns)):
             at_ns, text = time_ns(), delivery.payload
             if len(text) == len(STATE):
                 greeted += 1
