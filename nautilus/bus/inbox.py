@@ -51,7 +51,7 @@ class Inbox(Answers):
 
     def bound(self, lane: str) -> str:
         """The last endpoint that a lane is bound to: TCP, where it has any."""
-        return self._routers[lane].socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        return str(self._routers[lane].socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
     def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
         """As `MeshNode.read_port`, through pyzmq."""

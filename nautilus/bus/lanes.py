@@ -157,7 +157,8 @@ class Dealer(Outlet):
         self.socket = new_socket(context, zmq.DEALER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTING_ID, process.encode())
         self.socket.setsockopt(zmq.SNDHWM, high_water)
-        self.socket.setsockopt(zmq.RCVHWM, 4 * high_water)
+        # Answers to what was sent: a full queue and ZeroMQ's heartbeats end the process (libzmq issue 3937).
+        self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, silence_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TTL, 10 * silence_ms)

@@ -1,10 +1,12 @@
 """What a node of the mesh does for every message, compiled: post, send, wait, read, finish, answer. One thread.
 
 It is the base of `nautilus.bus.node.Node`, and calls the methods of that for all that is rare: `_dial`, `_cut`,
-`_refusal`, `_pump`, `_pump_past`, `_judge_ring`, `_read_odd`, `_read_short`, `_take_message`, `_send_frame`, `_watch`, `_work` and
-what other carriers need. Where the functions of libzmq are not at hand (`native` is False), `_pump`, `_read_router`,
-`_read_dealer` and `_send_frame` do the same through pyzmq. A frame of the urgent lane goes into the urgent ring
-(`_ring`) first, where there is one.
+`_refusal`, `_pump`, `_pump_past`, `_judge_ring`, `_read_odd`, `_read_short`, `_take_message`, `_send_frame`, `_watch`,
+`_work` and what other carriers need. Where the functions of libzmq are not at hand (`native` is False), `_pump`,
+`_read_router`, `_read_dealer` and `_send_frame` do the same through pyzmq. A frame of the urgent lane goes into the
+urgent ring (`_ring`) first, where there is one.
+
+Length: the way of a message, from `post` to `done`, in one class: a call into another module would cost what is saved.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
