@@ -195,7 +195,7 @@ soak: build .venv/.tested
 
 ## history  the bus under faults, what its processes wrote judged: make history [SEEDS=200] (docs/bus-proof.md)
 history: build .venv/.tested
-	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 tests/integration/test_bus_history.py $(ARGS)
+	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 tests/integration/test_bus_history*.py $(ARGS)
 
 ## drift    10^8 fills whose money must add up to the last unit (some minutes): make drift [FILLS=100000000]
 drift: build .venv/.tested

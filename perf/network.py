@@ -1,8 +1,8 @@
-"""A network of one's own: a namespace whose loopback carries the TCP of the processes in it, and loses on demand.
+"""A network of one's own that loses on demand: one host, whose loopback carries the TCP of its processes, or two.
 
 Packets are dropped by classic BPF in `tc` (the classifier `cls_bpf` of the kernel, which draws chance itself), so that
-neither nft nor iptables need be there. `why_not()` says what is missing; the namespace is gone at the end, whatever
-happened.
+neither nft nor iptables need be there. `why_not()` and `why_no_cable()` say what is missing; the namespaces are gone at
+the end, whatever happened.
 """
 
 from __future__ import annotations
@@ -22,9 +22,19 @@ _ACCEPT, _DROP = 0xFFFFFFFF, 2  # what the classifier answers: no opinion, TC_AC
 _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
 
 
+def _chance(share: float) -> list[tuple[int, int, int, int]]:
+    """Go on to the next but one with this chance: what follows at once is a drop, then a pass."""
+    return [(0x20, 0, 0, _RANDOM), (0x35, 1, 0, int(share * 0xFFFFFFFF))] if share < 1 else []
+
+
+def _bytecode(program: list[tuple[int, int, int, int]]) -> str:
+    """As `tc` reads it."""
+    return ",".join([str(len(program)), *(" ".join(map(str, each)) for each in program)])
+
+
 def _program(port: int, toward: str, share: float) -> str:
-    """Drop this share of the TCP packets to a port, or from it: the bytecode as `tc` reads it."""
-    chance = [(0x20, 0, 0, _RANDOM), (0x35, 1, 0, int(share * 0xFFFFFFFF))] if share < 1 else []
+    """Drop this share of the TCP packets to a port, or from it."""
+    chance = _chance(share)
     head = [
         (0x28, 0, 0, 12),  # type of the Ethernet frame
         (0x15, 0, 5 + len(chance) + 1, 0x0800),
@@ -34,8 +44,7 @@ def _program(port: int, toward: str, share: float) -> str:
         (0x48, 0, 0, 14 + (2 if toward == SERVER else 0)),
         (0x15, 0, len(chance) + 1, port),
     ]
-    program = [*head, *chance, (0x06, 0, 0, _DROP), (0x06, 0, 0, _ACCEPT)]
-    return ",".join([str(len(program)), *(" ".join(map(str, each)) for each in program)])
+    return _bytecode([*head, *chance, (0x06, 0, 0, _DROP), (0x06, 0, 0, _ACCEPT)])
 
 
 class Network:
@@ -52,9 +61,13 @@ class Network:
             self.close()
             raise
 
-    def command(self, *words: str) -> list[str]:
-        """A command line that runs in this network, as the same process."""
+    def command(self, *words: str, host: int = 0) -> list[str]:
+        """A command line that runs in this network, as the same process. There is one host, 0."""
         return ["ip", "netns", "exec", self.name, *words]
+
+    def address(self, host: int = 0) -> str:
+        """Of a host."""
+        return "127.0.0.1"
 
     # On their way in: a sender is told of what is dropped on its way out, and TCP takes that for a full queue.
     def lose(self, *ports: int, share: float = 1.0, toward: tuple[str, ...] = BOTH) -> None:
@@ -85,6 +98,78 @@ class Network:
         _run("tc", "-n", self.name, *words)
 
 
+class Cable:
+    """Two hosts, each a namespace with an address of its own, and a cable (veth) between them; to be closed.
+
+    What it does is done to the whole cable, whatever the port: `SERVER` is host 0, `CLIENT` host 1.
+    """
+
+    DEVICE = "cable"
+
+    def __init__(self) -> None:
+        mark = f"{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.names = tuple(f"nau-{mark}-{host}" for host in (0, 1))
+        self._losing: set[str] = set()
+        made = []
+        try:
+            for name in self.names:
+                _run("ip", "netns", "add", name)
+                made.append(name)
+            ends = [("netns", name, "type", "veth") for name in self.names]
+            _run(*("ip", "link", "add", self.DEVICE, *ends[0], "peer", "name", self.DEVICE, *ends[1][:2]))
+            for host, name in enumerate(self.names):
+                _run("ip", "-n", name, "link", "set", "lo", "up")
+                _run("ip", "-n", name, "addr", "add", f"{self.address(host)}/30", "dev", self.DEVICE)
+                _run("ip", "-n", name, "link", "set", self.DEVICE, "up")
+                _run("tc", "-n", name, "qdisc", "add", "dev", self.DEVICE, "clsact")
+        except BaseException:
+            self.names = tuple(made)
+            self.close()
+            raise
+
+    def command(self, *words: str, host: int = 0) -> list[str]:
+        """A command line that runs on a host, as the same process."""
+        return ["ip", "netns", "exec", self.names[host], *words]
+
+    def address(self, host: int = 0) -> str:
+        """Of a host."""
+        return f"10.214.81.{host + 1}"
+
+    def lose(self, *ports: int, share: float = 1.0, toward: tuple[str, ...] = BOTH) -> None:
+        """Lose this share of all packets from now on, ARP too; all of them: a partition."""
+        program = _bytecode([*_chance(share), (0x06, 0, 0, _DROP), (0x06, 0, 0, _ACCEPT)])
+        for name, way in zip(self.names, BOTH, strict=True):
+            if way in toward:
+                self._losing.add(name)
+                words = ("filter", "add", "dev", self.DEVICE, "ingress", "pref", "1", "bpf", "da", "bytecode", program)
+                _run("tc", "-n", name, *words)
+
+    def unplug(self) -> None:
+        """Take the cable out at host 1: both ends see that it is gone."""
+        _run("ip", "-n", self.names[1], "link", "set", self.DEVICE, "down")
+
+    def plug(self) -> None:
+        """Put it in again."""
+        _run("ip", "-n", self.names[1], "link", "set", self.DEVICE, "up")
+
+    def heal(self) -> None:
+        """Lose nothing any more."""
+        while self._losing:
+            _run("tc", "-n", self._losing.pop(), "filter", "del", "dev", self.DEVICE, "ingress")
+
+    def reset(self, *ports: int) -> None:
+        """Break every connection to the ports, at both ends."""
+        for host in (0, 1):
+            for port in ports:
+                ends = f"( sport = :{port} or dport = :{port} )"
+                _run(*self.command("ss", "-K", "state", "connected", ends, host=host))
+
+    def close(self) -> None:
+        """Remove both."""
+        for name in self.names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
 def _run(*words: str) -> None:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
@@ -104,6 +189,32 @@ def why_not() -> str:
     except AssertionError as error:
         return f"no network namespace with losses: {error}"
     return ""
+
+
+@cache
+def why_no_cable() -> str:
+    """Why there are no two hosts here; nothing where there are."""
+    if why_not():
+        return why_not()
+    try:
+        with two_hosts() as cable:
+            cable.lose(share=0.5)
+            cable.heal()
+            cable.unplug()
+            cable.plug()
+    except AssertionError as error:
+        return f"no two network namespaces with a cable: {error}"
+    return ""
+
+
+@contextmanager
+def two_hosts() -> Iterator[Cable]:
+    """Two hosts, removed at the end."""
+    cable = Cable()
+    try:
+        yield cable
+    finally:
+        cable.close()
 
 
 @contextmanager

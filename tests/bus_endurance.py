@@ -40,6 +40,8 @@ class Sample(NamedTuple):
     dirty_bytes: int
     descriptors: int
     threads: int
+    allocated_bytes: int = 0
+    objects: int = 0
 
 
 class Outcome(NamedTuple):
@@ -56,8 +58,8 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def sample(pid: int) -> Sample:
-    """Of a process, now."""
+def sample(pid: int, state: dict[str, int]) -> Sample:
+    """Of a process, now; `state` is what it said of itself."""
     here = Path("/proc") / str(pid)
     fields = dict(line.split(":", 1) for line in (here / "smaps_rollup").read_text().splitlines()[1:])
     status = dict(line.split(":", 1) for line in (here / "status").read_text().splitlines())
@@ -66,6 +68,8 @@ def sample(pid: int) -> Sample:
         int(fields["Private_Dirty"].split()[0]) * 1024,
         len(os.listdir(here / "fd")),
         int(status["Threads"]),
+        state["allocated"],
+        state["objects"],
     )
 
 
@@ -75,11 +79,11 @@ def settled(samples: list[Sample]) -> list[Sample]:
     return [each for each in samples if each.at_ns >= begun + WARM_UP * (ended - begun)]
 
 
-def slope(samples: list[Sample]) -> float:
-    """Bytes an hour by which memory grows after the warm-up."""
+def slope(samples: list[Sample], what: str = "dirty_bytes") -> float:
+    """What memory grows by in an hour after the warm-up."""
     rest = settled(samples)
     hours = [(each.at_ns - rest[0].at_ns) / (3600 * SECOND) for each in rest]
-    return float(np.polyfit(hours, [each.dirty_bytes for each in rest], 1)[0])
+    return float(np.polyfit(hours, [getattr(each, what) for each in rest], 1)[0])
 
 
 def endure(
@@ -120,8 +124,7 @@ def endure(
             scenario.pass_time(200)
             sent = int(json.loads(hub.ask("state"))["sent"])
             for name, actor in scenario.actors.items():
-                actor.ask("state")
-                samples[name].append(sample(actor.pid))
+                samples[name].append(sample(actor.pid, json.loads(actor.ask("state"))))
                 tell(name, samples[name][-1])
             while sent * breaks // records > broken:
                 broken += 1
@@ -132,8 +135,9 @@ def endure(
                 scenario.actors[victim].ask("renew")
         finish(scenario, [json.loads(hub.ask("quiet"))["lasts"]])
         for name, actor in scenario.actors.items():
-            samples[name].append(sample(actor.pid))
-            tally.leave(json.loads(actor.ask("state")))
+            state = json.loads(actor.ask("state"))
+            samples[name].append(sample(actor.pid, state))
+            tally.leave(state)
         seconds = (now_ns() - begun_ns) / SECOND
     return Outcome(
         samples, sent, tally.delivered, tally.recovered, tally.lost, tally.wrong, tally.messages, broken, seconds
@@ -194,7 +198,9 @@ def main() -> None:
     for name, samples in outcome.samples.items():
         grown, last = slope(samples), samples[-1]
         print(
-            f"{name:8} {last.dirty_bytes / 2**20:8.2f} MiB, {grown / 2**20:+8.2f} MiB an hour,"
+            f"{name:8} {last.dirty_bytes / 2**20:8.2f} MiB, {grown / 2**20:+8.2f} MiB an hour;"
+            f" allocated {last.allocated_bytes / 2**20:8.2f} MiB, {slope(samples, 'allocated_bytes') / 2**20:+8.2f}"
+            f" MiB an hour; {last.objects:,} objects, {slope(samples, 'objects'):+,.0f} an hour;"
             f" {last.descriptors} descriptors, {last.threads} threads"
         )
         if grown > ALLOWED_BYTES_HOUR:

@@ -38,7 +38,7 @@ HANDSHAKE_MS = 2_000
 class Inbound(Inlet):
     """What comes from one peer in one priority."""
 
-    __slots__ = ("priority", "replies", "router", "said_ns")
+    __slots__ = ("copied", "priority", "replies", "ringed", "router", "said_ns")
 
     def __init__(self, router: Router, peer: Contact, priority: int) -> None:
         self.router = router
@@ -49,6 +49,8 @@ class Inbound(Inlet):
         """Answers that wait for company; where there are none and `stream.due` is set, an acknowledgement waits."""
         self.said_ns = 0
         """When the last answer was sent."""
+        self.ringed = self.copied = 0
+        """The last sequence that came through the urgent ring; up to where such came over ZeroMQ too."""
 
 
 class Router:

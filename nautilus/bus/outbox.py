@@ -210,7 +210,7 @@ class Outbox(Node):
     def _pump(self, dealer: Dealer, now_ns: int) -> None:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
         ring = self._ring if dealer.urgent else None
-        if NATIVE and ring is None:
+        if NATIVE:
             self.pump(dealer, now_ns)
             return
         send, left = dealer.send, PUMP_LIMIT
@@ -388,12 +388,13 @@ class Outbox(Node):
         for stream in dealer.streams.values():
             while (envelope := stream.peek()) is not None:
                 if envelope.kind <= REQUEST and not envelope.paths & mask:
-                    # What is behind it waits too: a stream is in order.
+                    # What is behind it waits too: a stream is in order. But nothing waits that takes risk away.
                     withhold_ns = dealer.since_ns + self._withhold_ns
-                    if now_ns < withhold_ns:
+                    hurries = now_ns < withhold_ns
+                    if hurries and not stream.hurries(mask):
                         self._due_ns = min(self._due_ns, withhold_ns)
                         break
-                    gone = stream.withdraw(mask)
+                    gone = stream.withdraw(mask, hurries)
                     self._give_up(gone, dealer.peer, "path")
                     if not gone:
                         self._due_ns = min(self._due_ns, now_ns + LOOK_NS)

@@ -22,6 +22,7 @@ COMMANDS = {
 STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
 MESH = ("sent", "received", "acknowledged", "retried", "duplicates", "dead_lettered")
 LANES = ("urgent", "normal")
+URGENT = ("urgent_by_ring", "urgent_by_zmq", "urgent_copies")
 PREFIX = "security."
 SECURITY = (
     *("admitted", "unknown_keys", "revoked_keys", "plain_text", "bad_handshakes"),
@@ -53,6 +54,8 @@ def status(instance_name: str | None, as_json: bool) -> None:
     print_table(
         "mesh, messages", ["process", "sent", "received", "acked", "retried", "twice", "dead"], mesh, right=range(1, 7)
     )
+    urgent = [(name, *(f"{each['urgent'][key]:,}" for key in URGENT)) for name, each in processes.items()]
+    print_table("urgent messages", ["process", "by ring", "by zmq", "copies"], urgent, right=range(1, 4))
     rows = [
         (name, peer, standing, found["paths"].get(name, {}).get("mesh", {}).get(peer, "zmq"))
         for name, peers in found["peers"].items()
@@ -139,6 +142,7 @@ def bus_status(facts: Facts) -> dict[str, Any]:
             "way": {0: "zmq", 1: "ring"}[counters["star.by_ring"]] if "star.by_ring" in counters else "",
             "star": {key: counters.get(f"star.{key}", 0) for key in STAR},
             "mesh": {key: counters.get(f"mesh.{key}", 0) for key in MESH},
+            "urgent": {key: counters.get(f"mesh.{key}", 0) for key in URGENT},
             "security": {
                 name.removeprefix(PREFIX): value for name, value in counters.items() if name.startswith(PREFIX)
             },

@@ -24,10 +24,16 @@ class BusConfig(msgspec.Struct, frozen=True):
         sleeps.
     spin_us
         As above.
+    schedule
+        ``batch``: a process that the bus wakes does not take the core from one that runs (SCHED_BATCH): where every
+        record wakes more processes than there are cores, they have it sooner. ``normal``: it does, where it has
+        run less.
     ring_mib
         Of the ring in shared memory: the newest market data, from which what a reader lacks is sent again.
     star_journal_mib
         Of market data on disk, the oldest go: what is sent again where the ring has it no longer. 0: none.
+    urgent_ring
+        Whether urgent messages to processes of the same host go through shared memory too, ahead of ZeroMQ.
     plain_loopback
         TCP of this machine alone is not encrypted; all other TCP always is, with the keys of `nautilus keys`.
     listen
@@ -57,8 +63,10 @@ class BusConfig(msgspec.Struct, frozen=True):
     transport: Literal["ring", "zmq"] = "ring"
     wake: Literal["block", "hold-awake", "spin-then-block", "spin"] = "block"
     spin_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 30
+    schedule: Literal["normal", "batch"] = "normal"
     ring_mib: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
     star_journal_mib: Annotated[int, Meta(ge=0, le=1 << 20)] = 128
+    urgent_ring: bool = True
     plain_loopback: bool = False
     listen: str = ""
     hosts: dict[str, str] = {}

@@ -28,6 +28,7 @@ from nautilus.bus.registry import Table
 from nautilus.bus.routing import Processes
 from nautilus.bus.standby_hub import Hub
 from nautilus.bus.star_paths import StarPaths
+from nautilus.core.affinity import batch
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
 from nautilus.core.wake import Waiting
@@ -51,6 +52,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import open_hub, subscribe
+from nautilus.runtime.urgent import urgent_ring_of
 
 if TYPE_CHECKING:
     from nautilus.runtime.standing_by import StandingBy
@@ -146,8 +148,10 @@ class LiveHost:
         settings = plan.config("bus", BusConfig)
         waiting = Waiting(settings.wake, spin_ns=settings.spin_us * 1_000)
         self._undo.callback(waiting.close)
-        if waiting.grant is not None and not waiting.grant.granted:
-            _LOGGER.warning("%s: %s", waiting.grant.what, waiting.grant.found)
+        # Before any thread begins: they have it from this one.
+        for grant in (waiting.grant, batch() if settings.schedule == "batch" else None):
+            if grant is not None and not grant.granted:
+                _LOGGER.warning("%s: %s", grant.what, grant.found)
         self.loop = Loop(self.clock, waiting if settings.wake.startswith("spin") else None)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
@@ -188,6 +192,9 @@ class LiveHost:
         undo.callback(self.questions.close)
         self.letters = Letters(process, plan.data, self._bus_log, self.counters)
         undo.callback(self.letters.close)
+        ring = urgent_ring_of(plan, process, epoch)
+        if ring is not None:
+            undo.callback(ring.close)
         self.neighbours = Neighbours(plan, process, self.security, self._zmq, epoch)
         undo.callback(self.neighbours.close)
         self.mesh = Mesh(
@@ -200,6 +207,7 @@ class LiveHost:
             peers=Processes(spec.name for spec in plan.processes),
             permissions=permissions_of(plan, self.security),
             fallbacks=carriers_of(plan, process, wall_ns, self.counters),
+            urgent_ring=ring,
             on_path=self._bus_log.on_path,
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
@@ -209,6 +217,8 @@ class LiveHost:
             **mesh_options,
         )
         undo.callback(self.mesh.close)
+        if ring is not None:
+            self.loop.set_ring(ring, self._on_ring)
         self._generation = -1
         names = plan.process(process).engines
         if "marketdata" in names:
@@ -414,6 +424,10 @@ class LiveHost:
 
     def _on_urgent(self) -> None:
         for delivery in self.mesh.receive(DELIVERIES, ready=self.loop.ready, urgent=True):
+            self.messages.take(delivery)
+
+    def _on_ring(self) -> None:
+        for delivery in self.mesh.glance():
             self.messages.take(delivery)
 
     def _on_mesh(self) -> None:

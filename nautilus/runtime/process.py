@@ -35,6 +35,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
+from nautilus.runtime.urgent import urgent_ring_of
 from nautilus.runtime.venues import venue_warnings, venues_of, watched_venues
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
@@ -109,6 +110,9 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
         security = security_of(plan, name, counters)
         context = make_context(security)
         undo.callback(context.destroy, 0)
+        ring = urgent_ring_of(plan, name, epoch)
+        if ring is not None:
+            undo.callback(ring.close)
         neighbours = Neighbours(plan, name, security, context, epoch)
         undo.callback(neighbours.close)
         mesh = Mesh(
@@ -121,6 +125,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
             permissions=permissions_of(plan, security),
             fallbacks=carriers_of(plan, name, now_ns, counters),
+            urgent_ring=ring,
             on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
             on_standing=bus_log.on_standing,

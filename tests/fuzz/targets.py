@@ -18,7 +18,7 @@ from nautilus.model.codec import MESSAGES
 from nautilus.model.errors import NautilusError
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.wire import to_wire
-from tests.fuzz import bus, decoders, files, kernels, matching, shared, star
+from tests.fuzz import bus, decoders, files, kernels, matching, registry, shared, star
 from tests.fuzz.target import Target
 from tests.kit.star_twin import NaiveWriter
 
@@ -168,5 +168,7 @@ TARGETS: dict[str, Target] = {
     "redis": Target(bus.redis, (), _redis, 8),
     "keys": Target(bus.keys, (), _noise(8, 60), 8),
     "zap": Target(bus.zap, (), _noise(8, 120)),
+    "registry": Target(registry.service, (), registry.examples, 4),
+    "registry_client": Target(registry.client, (), registry.examples, 4),
     "body": Target(decoders.body, (HttpError,), _bodies),
 }

@@ -6,7 +6,9 @@ The order "state" is answered with counts as JSON, "renew" closes what the proce
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,8 +27,30 @@ from nautilus.model.topics import QUOTES, Topic
 from tests.kit.history import Log
 from tests.kit.history_process import Clock, Role
 
+_FIRST = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks")
+_REST = ("fsmblks", "uordblks", "fordblks", "keepcost")
 BURST = 64
 """Frames at most in one turn: what is behind its schedule then stays behind for a while."""
+
+
+class _Allocated(ctypes.Structure):
+    """What glibc's ``mallinfo2`` tells: of all arenas together."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in (*_FIRST, *_REST))
+
+
+def held() -> dict[str, int]:
+    """What this process has asked for and not given back, after what it has given back has gone to the system.
+
+    ``allocated``: bytes, of the C library's allocator; ``objects``: blocks of Python's own. Neither counts what is free
+    and kept.
+    """
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    libc.mallinfo2.restype = _Allocated
+    found = libc.mallinfo2()
+    return {"allocated": found.uordblks + found.hblkhd, "objects": sys.getallocatedblocks()}
 
 
 class Endless(Role):
@@ -54,9 +78,7 @@ class Endless(Role):
             self.close()  # with its context, whose end waits until the ports are free
             self.context = make_context()
             self.open()
-        # What is free but kept by the allocator is no growth.
-        ctypes.CDLL(None).malloc_trim(0)
-        return json.dumps(self.state())
+        return json.dumps(self.state() | held())
 
     def settled(self) -> bool:
         return True

@@ -7,15 +7,16 @@ network of its own there are no partitions.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any
 
 from nautilus.core.clock import now_ns
-from perf.network import CLIENT, SERVER, Network
+from perf.network import CLIENT, SERVER, Cable, Network
 from tests.kit.history import Epoch, read_all
 from tests.kit.history_process import PATIENCE_NS, Actor
 
@@ -31,13 +32,22 @@ class Scenario:
         For logs and sockets; its path must be short.
     network
         Of its own, where the processes talk over TCP; None: over ipc.
+    hosts
+        Where processes run in a network with two hosts; those that are not named: on host 0.
     """
 
-    def __init__(self, directory: Path, seed: int, network: Network | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        seed: int,
+        network: Network | Cable | None = None,
+        hosts: Mapping[str, int] | None = None,
+    ) -> None:
         self.directory = directory
         self.seed = seed
         self.random = Random(seed)
         self.network = network
+        self.hosts = dict(hosts or {})
         self.actors: dict[str, Actor] = {}
         self.ports: dict[str, int] = {}
         """{what listens: its port} of those whose connections may be cut."""
@@ -55,18 +65,20 @@ class Scenario:
 
     def add(self, name: str, role: str, **settings: Any) -> Actor:
         """Start a process."""
-        command = self.network.command if self.network is not None else (lambda *words: list(words))
+        network, host = self.network, self.hosts.get(name, 0)
+        command = (lambda *words: list(words)) if network is None else partial(network.command, host=host)
         actor = Actor(self.directory, name, role, {"seed": self.seed, **settings}, command)
         self.actors[name] = actor
         self._stack.callback(actor.kill)
         actor.start()
         return actor
 
-    def endpoint(self, name: str) -> str:
-        """Where something of the scenario listens: a port of its network, or a path."""
+    def endpoint(self, name: str, of: str = "") -> str:
+        """Where something of a process listens: a port of its network, or a path."""
         if self.network is None:
             return f"ipc://{self.directory}/{name}"
-        return f"tcp://127.0.0.1:{self.ports.setdefault(name, 9_000 + len(self.ports))}"
+        address = self.network.address(self.hosts.get(of, 0))
+        return f"tcp://{address}:{self.ports.setdefault(name, 9_000 + len(self.ports))}"
 
     def pass_time(self, milliseconds: float) -> None:
         """Let the processes work for a time. One that ends meanwhile is a failure of the test."""
@@ -148,11 +160,18 @@ def clock_set(scenario: Scenario, actor: Actor) -> Iterator[None]:
 
 
 @contextmanager
-def cut(scenario: Scenario, network: Network, ports: Sequence[int], kind: str) -> Iterator[None]:
-    """Connections to ports are cut both ways, one way (half open), lose packets, or are reset."""
+def cut(scenario: Scenario, network: Network | Cable, ports: Sequence[int], kind: str) -> Iterator[None]:
+    """Connections to ports are cut both ways, one way (half open), lose packets, or are reset; a cable is taken out."""
     if kind == "reset":
         network.reset(*ports)
         yield
+        return
+    if isinstance(network, Cable) and kind == "unplug":
+        network.unplug()
+        try:
+            yield
+        finally:
+            network.plug()
         return
     share = scenario.random.choice((0.02, 0.2)) if kind == "loss" else 1.0
     toward = {"to server": (SERVER,), "to client": (CLIENT,)}.get(kind, (SERVER, CLIENT))
@@ -164,6 +183,8 @@ def cut(scenario: Scenario, network: Network, ports: Sequence[int], kind: str) -
 
 
 CUTS = ("partition", "loss", "reset", "to server", "to client")
+CABLE_CUTS = (*CUTS, "unplug")
+"""Where there are two hosts; what is done there is done to the whole cable, but resets."""
 PROCESS_FAULTS = {"kill": killed, "stop": stopped, "clock": clock_set}
 
 
@@ -172,7 +193,7 @@ def do_harm(scenario: Scenario, kinds: Sequence[str], *, longest_ms: int = 400) 
     random = scenario.random
     kind = random.choice(kinds)
     with ExitStack() as stack:
-        if kind in CUTS:
+        if kind in CABLE_CUTS:
             assert scenario.network is not None
             names = random.sample(sorted(scenario.ports), random.choice((1, 1, 2, len(scenario.ports))))
             scenario.done.append(f"{kind} {names}")

@@ -7,11 +7,12 @@ before, in this life or an earlier one, is not made again. That state is the log
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from nautilus.bus import DeadLetter, Delivery, Mesh, MessageKind, make_context
+from nautilus.bus import DeadLetter, Delivery, Mesh, MessageKind
+from nautilus.bus.carriers import ALL, Carrier
 from nautilus.core.clock import now_ns
 from nautilus.model.enums import Priority
 from tests.kit.history import (
@@ -33,6 +34,13 @@ MS = 1_000_000
 HELD = 200
 """Messages pending for a node that sends no more until they are fewer: peers may be away for long."""
 Name = tuple[str, int, int]
+Numbers = tuple[int, int, int]
+
+
+def numbers_in(payload: bytes) -> Numbers:
+    """Epoch, priority and number of a message, which stand at its beginning."""
+    epoch, priority, number, _ = payload.split(b" ", 3)
+    return int(epoch), int(priority), int(number)
 
 
 class MeshNode(Role):
@@ -54,7 +62,7 @@ class MeshNode(Role):
             for entry in life.entries:
                 if isinstance(entry, Applied):
                     self._applied[entry.sender, entry.epoch, entry.priority] = entry.number
-        self._context = make_context()
+        self._context = self.make_context()
         self._mesh = Mesh(
             self._context,
             settings["name"],
@@ -62,13 +70,22 @@ class MeshNode(Role):
             lambda process, lane: str(settings["endpoints"][f"{process}.{lane}"]),
             clock,
             on_dead_letters=self._on_dead_letters,
+            fallbacks=self.fallbacks(),
         )
         for peer in settings["peers"]:
             self._mesh.dial(peer)
             self._mesh.dial(peer, Priority.URGENT)
 
+    def fallbacks(self) -> Sequence[Carrier]:
+        """What else carries its messages."""
+        return ()
+
+    def content(self) -> tuple[bytes, int]:
+        """What a message says beside its number, and the paths that it may take."""
+        return b"", ALL
+
     def sockets(self) -> Iterable[Any]:
-        return self._mesh.sockets()
+        return [*self._mesh.sockets(), *self._mesh.descriptors()]
 
     def turn(self) -> None:
         mesh = self._mesh
@@ -93,6 +110,7 @@ class MeshNode(Role):
         priority = self._random.choice(list(Priority))
         request = self._random.random() < 0.3
         deadline_ms = self.settings["deadline_ms"] if self._random.random() < 0.25 else 0
+        more, paths = self.content()
         number = self._numbers[peer, priority] = self._numbers.get((peer, priority), 0) + 1
         self._busy = True
         self.log.note(Posting(peer, priority, number, request))
@@ -101,8 +119,9 @@ class MeshNode(Role):
             to=peer,
             sender=self.settings["name"],
             kind=MessageKind.REQUEST if request else self._random.choice((MessageKind.COMMAND, MessageKind.EVENT)),
-            payload=b"%d %d %d" % (self.epoch, priority, number),
+            payload=b"%d %d %d %s" % (self.epoch, priority, number, more),
             priority=priority,
+            paths=paths,
             deadline_ns=self.clock() + deadline_ms * MS if deadline_ms else 0,
         )
         if request:
@@ -117,7 +136,7 @@ class MeshNode(Role):
             self.log.note(Answered(*name, error))
             self._mesh.done(delivery)
             return
-        epoch, priority, number = map(int, delivery.payload.split())
+        epoch, priority, number = numbers_in(delivery.payload)
         if (epoch, priority) != (delivery.epoch, delivery.priority):
             self.log.note(Corrupt(f"{delivery}"))
         handled = Handled(delivery.peer, epoch, priority, number, now_ns())
@@ -133,11 +152,12 @@ class MeshNode(Role):
             self._finish(delivery)
 
     def _finish(self, delivery: Delivery) -> None:
-        self._mesh.done(delivery, b"re:" + delivery.payload if delivery.kind is MessageKind.REQUEST else None)
+        reply = b"re:%d %d %d" % numbers_in(delivery.payload) if delivery.kind is MessageKind.REQUEST else None
+        self._mesh.done(delivery, reply)
 
     def _on_dead_letters(self, letters: list[DeadLetter]) -> None:
         for letter in letters:
-            epoch, priority, number = map(int, letter.payload.split())
+            epoch, priority, number = numbers_in(letter.payload)
             if letter.reason == "late":
                 self.log.note(Late(letter.peer, epoch, priority, number))
             else:

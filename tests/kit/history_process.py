@@ -1,6 +1,8 @@
 """A process of a history: ``python -m tests.kit.history_process ROLE LOG SETTINGS``, and the side that starts it.
 
-ROLE is one of `ROLES`, or "module:Class" of another `Role`.
+ROLE is one of `ROLES`, or "module:Class" of another `Role`; the setting `made` names a class that does more than
+that of the role. Where the setting `keys` names a directory, TCP has the keys in it; `servers` says whose endpoints are
+whose.
 
 It obeys lines on its standard input and answers each with a line. All know "quiet" (begin nothing new), "end" (end in
 order, once all is settled) and "jump NS" (its clock is set by so much, back too); a role may know more. When its
@@ -21,6 +23,8 @@ from typing import Any
 
 import zmq
 
+from nautilus.bus.security import Security
+from nautilus.bus.sockets import make_context
 from nautilus.core.clock import now_ns
 from tests.kit.history import Ended, Life, Log, read
 
@@ -54,6 +58,16 @@ class Role:
         self.epoch = epoch
         self.quiet = False
 
+    def make_context(self) -> zmq.Context[Any]:
+        """For its sockets; with keys, where it was given some."""
+        directory = self.settings.get("keys")
+        if directory is None:
+            return make_context()
+        security = Security.load(self.settings["name"], directory)
+        for endpoint, process in self.settings["servers"].items():
+            security.expect(endpoint, process)
+        return make_context(security)
+
     def sockets(self) -> Iterable[Any]:
         """To be polled for reading."""
         raise NotImplementedError
@@ -81,7 +95,7 @@ def serve(role: str, path: Path, settings: Mapping[str, Any]) -> None:
     before = max((life.life.epoch for life in read(path)), default=0)
     epoch = max(now_ns(), before + 1)
     log.note(Life(role, epoch, now_ns()))
-    module, _, name = ROLES.get(role, role).partition(":")
+    module, _, name = settings.get("made", ROLES.get(role, role)).partition(":")
     own: Role = getattr(import_module(module), name)(settings, log, clock, epoch)
     pending, ending = b"", False
     try:

@@ -8,17 +8,16 @@ go round `LEVELS` prices, so that its state at each number is known.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nautilus.bus import Publisher, Subscriber, make_context
+from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import FrameFlag
 from nautilus.bus.recorder import Recorder
-from nautilus.bus.recovery import LIVE
 from nautilus.bus.replayer import Replayer
 from nautilus.bus.ring import RingReader, RingWriter
 from nautilus.bus.star_journal import StarJournal
@@ -97,7 +96,7 @@ class Hub(Role):
         self._random = Random(f"{settings['seed']} {epoch}")
         self._next = {(kind, each): 1 for kind in SHAPES for each in range(1, settings["instruments"] + 1)}
         self._beats = 0
-        self._context = make_context()
+        self._context = self.make_context()
         ring, journal = settings.get("ring"), settings.get("journal")
         self._ring = None if ring is None else RingWriter(ring, capacity=settings["frames"] << 10, epoch=epoch)
         self._journal = None if journal is None else StarJournal(journal)
@@ -115,6 +114,7 @@ class Hub(Role):
             high_water=settings["high_water"],
             positions=Counters(1024, settings["table"]),
             buffer=buffer,
+            tap=self.mirror(),
             ring=self._ring,
         )
         kept = self._ring or buffer
@@ -128,6 +128,10 @@ class Hub(Role):
             archives=[] if self._journal is None else [self._journal],
             earlier=[self._publisher.earlier],
         )
+
+    def mirror(self) -> Callable[[bytes], object] | None:
+        """What takes each frame as well."""
+        return None
 
     def _wait(self) -> bool:
         return self._source.wait(Waiting(), 5_000_000)
@@ -195,7 +199,7 @@ class Reader(Role):
         self._heard = (0, 0)
         self._served_ns = 0
         self._policy = settings.get("policy", "queue")
-        self._context = make_context()
+        self._context = self.make_context()
         self._subscriber = Subscriber(
             self._context,
             settings["endpoint"],
@@ -268,9 +272,11 @@ class Reader(Role):
             own = self._subscriber.joined if entry.epoch == self._subscriber.epoch else {}
             self._cursors[place] = own.get(entry.stream, first)
             notes.append(Joined(*place, self._cursors[place]))
-        if self._policy == "conflate" and isinstance(entry, Delivered) and entry.first > self._cursors[place]:
-            self._conflated += entry.first - self._cursors[place]
-            notes.append(Conflated(*place, self._cursors[place], entry.first - 1))
+        passed_over = first - self._cursors[place]
+        if self._policy == "conflate" and passed_over > 0:
+            self._conflated += passed_over
+            if not isinstance(entry, Imaged):
+                notes.append(Conflated(*place, self._cursors[place], entry.first - 1))
         notes.append(entry)
         self._cursors[place] = max(self._cursors[place], entry.last + 1)
 
@@ -313,14 +319,14 @@ class Reader(Role):
                 self.log.note(Corrupt(f"level {price} of {stream:x} is of {number}, not of {wanted}, at {last}"))
 
     def _serve(self, now: int) -> None:
-        """What is served is marked where all may be out of date, or something of the stream is known to be missing."""
+        """What is served is marked where the subscriber says so, or has something newer."""
         subscriber = self._subscriber
-        silent = subscriber.is_stale(now)
         served = []
         for stream, (epoch, sequence) in self._values.items():
-            state = subscriber.streams.get(stream)
-            live = epoch == subscriber.epoch and state is not None and state.state == LIVE
-            served.append(Served(epoch, stream, sequence, now, silent or not live or state.settled > sequence))
+            stale = subscriber.is_stale(now, SHAPES[stream >> 32].topic, stream & 0xFFFFFFFF)
+            # What came is not what was handed out: with a policy for slow readers it may wait.
+            older = epoch != subscriber.epoch or subscriber.streams[stream].settled > sequence
+            served.append(Served(epoch, stream, sequence, now, stale or older))
         if served:
             self.log.note(*served)
 
@@ -348,7 +354,8 @@ class Reader(Role):
                 self.log.note(
                     Corrupt(f"accounts of {stream:x}: {state.settled} settled, {state.joined} joined, {settled}")
                 )
-        if self._conflated != subscriber.conflated:
-            self.log.note(Corrupt(f"{self._conflated} records were conflated, {subscriber.conflated} counted"))
+        passed_over = subscriber.conflated + subscriber.snapshotted
+        if self._policy == "conflate" and self._conflated != passed_over:
+            self.log.note(Corrupt(f"{self._conflated} records were passed over, {passed_over} counted"))
         subscriber.close()
         self._context.destroy(linger=0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from perf.network import Network, own_network, why_not
+from perf.network import Cable, Network, own_network, two_hosts, why_no_cable, why_not
 
 
 def network_or_skip() -> Iterator[Network]:
@@ -16,3 +16,12 @@ def network_or_skip() -> Iterator[Network]:
         pytest.skip(reason)
     with own_network() as network:
         yield network
+
+
+def cable_or_skip() -> Iterator[Cable]:
+    """The same with two hosts."""
+    reason = why_no_cable()
+    if reason:
+        pytest.skip(reason)
+    with two_hosts() as cable:
+        yield cable

@@ -147,14 +147,25 @@ class Platform:
         facts = read_facts(self.instance)
         return star_complaints(facts.positions.values(), facts.counters) + mesh_complaints(facts.counters)
 
+    def compare_bus(self) -> None:
+        """Both ends of star and mesh count the same, now or soon, whatever was done to the platform."""
+        try:
+            self.wait(lambda: not self.bus_complaints(), "two ends of the bus that agree")
+        except AssertionError as error:
+            raise AssertionError(f"{self.bus_complaints()} after all that was done") from error
+
 
 @contextmanager
 def demo(*arguments: str, settings: tuple[str, ...] = ()) -> Iterator[Platform]:
-    """The demo, or with other arguments another platform, patient unless set otherwise; nothing is left at the end."""
+    """The demo, or with other arguments another platform, patient unless set otherwise; nothing is left at the end.
+
+    Before it ends, what both ends of its bus count is compared (`tests.kit.bus_accounts`).
+    """
     given = arguments or ("--simulated", "--strategy", "quoting")
     with platform(*given, settings=(*PATIENT, *settings)) as instance:
         found = Platform(instance)
         below = descendants(instance.pid)
         yield found
+        found.compare_bus()
     left = [pid for pid in below if start_of(pid)]
     assert not left, f"processes {left} are left"
