@@ -16,8 +16,8 @@ from tests.kit.two_instances import Hosted, Joined, hosted
 
 PLAIN = "import sys, zmq; s = zmq.Context().socket(zmq.DEALER); s.connect(sys.argv[1]); s.send(b'x'); sys.stdin.read()"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())"
-OTHERS = ("core", "portfolio", "strategy")
-"""Processes that speak with risk only when it begins."""
+OTHERS = ("core", "portfolio")
+"""Processes that do not dial risk: its end is nothing to them."""
 
 
 @pytest.fixture(scope="module")
