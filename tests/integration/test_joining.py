@@ -59,7 +59,7 @@ def test_a_process_of_another_host_joins_leaves_and_comes_back_and_nobody_is_dis
                 return dict(read_facts(platform.instance("risk")).counters["risk"])
 
             platform.until(lambda: seen().get("star.delivered", 0) > 20, "market data on the other host")
-            platform.until(lambda: seen().get("mesh.received", 0) > 0, "messages on the other host")
+            platform.until(lambda: seen().get("mesh.acknowledged", 0) > 0, "answers over the mesh")
             assert seen().get("star.lost", 0) == seen().get("star.gaps", 0) == 0
             assert joined.leave() == 0
         finally:
