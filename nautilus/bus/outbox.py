@@ -329,8 +329,12 @@ class Outbox(Node):
         dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
         forced = any(dealer.forced for dealer in dealers)
         reached = all(dealer.up for dealer in dealers) and not forced
-        paths.report(SOCKETS, reached, now_ns, "connected" if reached else "told to" if forced else "disconnected")
+        gone = "disconnected" if any(dealer.lost for dealer in dealers) else "not connected yet"
+        paths.report(SOCKETS, reached, now_ns, "connected" if reached else "told to" if forced else gone)
         for carrier in self._fallbacks:
+            if carrier.on_demand and reached and not paths.degraded:
+                paths.report(carrier.name, False, now_ns, "not tried")
+                continue
             usable = carrier.usable(peer)
             paths.report(carrier.name, usable, now_ns, "" if usable else getattr(carrier, "cause", ""))
         anew = self._anew.get(peer)
