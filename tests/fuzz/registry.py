@@ -40,7 +40,14 @@ def _request(reader: Reader) -> bytes:
     """A request whose fields are mostly of the right kind, or anything."""
     if reader.number(1) % 8 == 0:
         return reader.take(reader.number(1))
-    fields = [reader.number(1) % 12, reader.choose(NAMES), _epoch(reader), _epoch(reader), reader.wide(), _entry(reader)]
+    fields = [
+        reader.number(1) % 12,
+        reader.choose(NAMES),
+        _epoch(reader),
+        _epoch(reader),
+        reader.wide(),
+        _entry(reader),
+    ]
     return ENCODE(fields[: 3 + reader.number(1) % 4]) + reader.take(reader.number(1) % 8 // 7)
 
 
