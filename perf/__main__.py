@@ -32,6 +32,7 @@ BENCHES = {
     "ring_star": "perf.bench_ring_star",
     "mesh": "perf.bench_mesh",
     "mesh_orders": "perf.bench_mesh_orders",
+    "one_to_all": "perf.bench_one_to_all",
     "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",
     "last_value": "perf.bench_last_value",

@@ -4,26 +4,23 @@
     writer ══▶ ring ══▶ numpy                         a loop in C writes, Python drains into an array
     ping ──▶ ring ──▶ pong ──▶ ring ──▶ ping          round trip, both spin
     writer ══▶ ring ══▶ 13 readers                    nothing lost by those that keep up
-    15 frames each millisecond ══▶ 13 readers         latency, open loop; they sleep, cores are held awake
+    15 frames each millisecond ══▶ 13 readers         latency, open loop; they sleep, cores are held awake; in 13
+                                                      processes, in 4 and in 2, each reader with its own cursor
 
 Every word of every record is judged at the reader. Where nothing may be lost, the writer goes no further ahead of the
-slowest reader than half the ring: the ring itself waits for nobody.
+slowest reader than half the ring: the ring itself waits for nobody. Peers: iceoryx2 where it is installed, a pipe.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import json
 import multiprocessing
 import os
-import signal
 import tempfile
-import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter, perf_counter_ns, sleep, time_ns
+from time import perf_counter, perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -35,10 +32,12 @@ from nautilus.core.broadcast_reader import Reader
 from nautilus.core.last_values import LastValues, LastValueWriter
 from nautilus.core.types import QUOTE
 from nautilus.core.wake import Waiting
-from perf.harness import Report, check, cores
+from perf import iceoryx
+from perf.forked import Forked, Say, each_millisecond
+from perf.harness import Report, check, cores, pinned
 from perf.native import loops
 
-SUMMARY = "ring of the star in shared memory: throughput, round trip, 13 readers; last values"
+SUMMARY = "ring of the star in shared memory: throughput, round trip, 13 readers; beside iceoryx2; last values"
 MESSAGE = 64
 SINGLE = 1_000_000
 SINGLE_CAPACITY = 1 << 20
@@ -53,10 +52,8 @@ FANNED_CAPACITY = 1 << 25
 BURST, BURSTS = 15, 1_000
 LOOKS = 1_000_000
 REPEATS = 5
-PR_SET_PDEATHSIG = 1
 LONG_NS = 10_000_000_000
 SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-Say = Callable[[], object]
 
 
 def run(report: Report) -> None:
@@ -85,62 +82,67 @@ def run(report: Report) -> None:
         hold = LatencyHold(0)
         stack.callback(hold.close)
         report.conditions["wake-up"] = hold.grant.found
-        waves = [bursts(place / "bursts") for _ in range(REPEATS)]
-        report.latency(f"{READERS} readers, bursts of {BURST} a millisecond, asleep, hold-awake", np.concatenate(waves))
-        add_percentile(report, f"{READERS} readers, p99", waves, 99, 20_000.0)
+        asleep(report, place, first, second)
+        if iceoryx.INSTALLED:
+            peers(report, place, first, second)
+        else:
+            report.notes.append("Without iceoryx2: its package is not installed.")
         report.measure("last value into a record", "ns", lambda: last_value(place / "last"), goal=100.0,
                        lower_is_better=True, repeats=REPEATS)  # fmt: skip
         report.latency("multiprocessing.Pipe round trip", pipe_trips(first, second))
     report.checks.append("every word of every record judged at the reader: none lost, torn, reordered or repeated")
     report.notes.append("Latency of the bursts counts from the time at which a frame was due.")
     report.notes.append(
-        f"{READERS} sleeping processes on {len(cores())} cores: each costs a wake-up, two switches and a futex call, "
-        "some 4 us of a core in a virtual machine, and the last of them has its turn when all others had theirs."
+        f"{READERS} sleeping processes on {len(cores())} cores: each costs a wake-up and two switches, and the last of "
+        "them has its turn when all others had theirs. What the system takes for that alone, with nothing written and "
+        "nothing read, stands beside it: processes that sleep on one word and are woken by one call."
     )
 
 
-def add_percentile(report: Report, name: str, runs: list[np.ndarray], percentile: float, goal: float) -> None:
+def asleep(report: Report, place: Path, first: int, second: int) -> None:
+    """Readers that sleep, cores held awake: a process each, processes of several; one that spins; the system's part."""
+    title = f"{READERS} readers"
+    kinds: list[tuple[str, Callable[[], np.ndarray], float | None]] = [
+        (f"{title}, each a process", lambda: bursts(place / "bursts"), 20_000.0),
+        (f"{title}, each a process, SCHED_BATCH", lambda: bursts(place / "bursts", batch=True), None),
+        (f"{title} in 4 processes", lambda: bursts(place / "bursts", 4), None),
+        (f"{title} in 2 processes", lambda: bursts(place / "bursts", 2), None),
+        (f"{title} in one process that spins on core {second}", lambda: spun(place / "bursts", first, second), None),
+        (f"{READERS} processes asleep on one word, nothing read", lambda: sleepers(place / "word"), None),
+        ("4 processes asleep on one word, nothing read", lambda: sleepers(place / "word", 4), None),
+        ("2 processes asleep on one word, nothing read", lambda: sleepers(place / "word", 2), None),
+    ]
+    waves: dict[str, list[np.ndarray]] = {name: [] for name, _, _ in kinds}
+    for _ in range(REPEATS):
+        for name, once, _ in kinds:
+            waves[name].append(once())
+    for name, _, goal in kinds:
+        report.latency(f"{name}, bursts of {BURST} a millisecond", np.concatenate(waves[name]))
+        add_percentile(report, f"{name}, p50", waves[name], 50, None)
+        add_percentile(report, f"{name}, p99", waves[name], 99, goal)
+
+
+def peers(report: Report, place: Path, first: int, second: int) -> None:
+    """The same between Python processes through iceoryx2."""
+    report.measure(
+        "iceoryx2: one by one, a Python call a message on both sides", "messages/s",
+        lambda: iceoryx.one_by_one(first, second), repeats=REPEATS,
+    )  # fmt: skip
+    trips = [iceoryx.round_trips(first, second) for _ in range(REPEATS)]
+    waves = [iceoryx.bursts(place / "bursts", READERS, BURSTS) for _ in range(REPEATS)]
+    report.latency("iceoryx2: round trip, both spin", np.concatenate(trips))
+    report.latency(
+        f"iceoryx2: {READERS} readers, each a process, bursts of {BURST} a millisecond", np.concatenate(waves)
+    )
+    for percentile in (50, 99):
+        add_percentile(report, f"iceoryx2: round trip p{percentile}", trips, percentile, None)
+        add_percentile(report, f"iceoryx2: {READERS} readers, each a process, p{percentile}", waves, percentile, None)
+
+
+def add_percentile(report: Report, name: str, runs: list[np.ndarray], percentile: float, goal: float | None) -> None:
     """A percentile of each run; the figure is their median."""
     values = [float(np.percentile(run, percentile)) for run in runs]
     report.add(name, "ns", values, 0.0, goal=goal, lower_is_better=True)
-
-
-class Forked:
-    """A process that does one thing; what that returned. It says when it is ready."""
-
-    def __init__(self, work: Callable[[Say], Any], core: int | None = None) -> None:
-        self._out, into = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 1
-            try:
-                gc.disable()
-                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with the bench, however that ends
-                if core is not None:
-                    os.sched_setaffinity(0, {core})
-                os.write(into, json.dumps(work(lambda: os.write(into, b"\n"))).encode())
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        os.close(into)
-        check(os.read(self._out, 1) == b"\n", "a process did not begin")
-
-    def result(self) -> Any:
-        """What it returned; CheckError where it failed."""
-        text = b""
-        while part := os.read(self._out, 65536):
-            text += part
-        os.close(self._out)
-        check(os.waitpid(self.pid, 0)[1] == 0, "a process failed")
-        return json.loads(text)
-
-    def end(self) -> None:
-        """End it, whatever it does."""
-        os.close(self._out)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
 
 
 def records(first: int, count: int) -> np.ndarray:
@@ -283,28 +285,37 @@ def round_trips(path: Path, first: int, second: int) -> np.ndarray:
     return nanos
 
 
-def bursts(path: Path) -> np.ndarray:
-    """Nanoseconds from when a frame was due until each of the readers, all asleep before, had a copy of it."""
+def shares(processes: int) -> list[int]:
+    """How many of the readers each of so many processes has."""
+    return [READERS // processes + (number < READERS % processes) for number in range(processes)]
+
+
+def bursts(path: Path, processes: int = READERS, *, batch: bool = False, core: int | None = None) -> np.ndarray:
+    """Nanoseconds from when a frame was due until each of the readers, all asleep before, had a copy of it.
+
+    Each reader has its own cursor; those of one process are read by one thread, which sleeps once. `batch`: these
+    processes are scheduled as SCHED_BATCH, so that one that is woken does not take the core from one that reads.
+    `core`: they have it, and spin there instead.
+    """
     writer = Writer(path, 1 << 20, 1)
-    file = path.with_name("nanos")
     header = HEADER.pack(topic_bytes(1, 1), MAGIC, 1, 1, QUOTE.itemsize, 1, 1, 1 << 32 | 1, 1, 0)
     frame = np.frombuffer(header + np.ones(1, QUOTE).tobytes(), np.uint64).copy()
 
-    def work(number: int, ready: Say) -> int:
-        reader, nanos = Reader(path), np.ones(BURST * BURSTS, np.int64)
+    def work(number: int, readers: int, ready: Say) -> int:
+        if batch:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        rings, nanos = [Reader(path) for _ in range(readers)], np.ones((readers, BURST * BURSTS), np.int64)
         ready()
-        wrong: int = loops().broadcast_timed(reader, nanos, frame, 0)
-        nanos.tofile(file.with_name(f"nanos{number}"))
-        return wrong + reader.missed_frames
+        wrong: int = loops().broadcast_timed(rings, nanos, frame, 0 if core is None else LONG_NS)
+        nanos.tofile(path.with_name(f"nanos{number}"))
+        return wrong + sum(reader.missed_frames for reader in rings)
 
-    reading = [Forked(lambda ready, number=number: work(number, ready)) for number in range(READERS)]  # type: ignore[misc]
-    begun_ns = time_ns() + 20_000_000
+    reading = [
+        Forked(lambda ready, number=number, readers=readers: work(number, readers, ready), core)  # type: ignore[misc]
+        for number, readers in enumerate(shares(processes))
+    ]
     number = 0
-    for burst in range(BURSTS):
-        due_ns = begun_ns + burst * 1_000_000
-        while (left_ns := due_ns - time_ns()) > 0:
-            if left_ns > 100_000:
-                sleep((left_ns - 100_000) / 1e9)
+    for due_ns in each_millisecond(BURSTS):
         frame[8] = due_ns
         for _ in range(BURST):
             frame[9] = number
@@ -312,9 +323,43 @@ def bursts(path: Path) -> np.ndarray:
             writer.put(frame)
         writer.flush()
     wrong = [each.result() for each in reading]
-    check(wrong == [0] * READERS, f"bursts: {wrong} frames lost or wrong")
+    check(wrong == [0] * processes, f"bursts: {wrong} frames lost or wrong")
     writer.close()
-    return np.concatenate([np.fromfile(path.with_name(f"nanos{each}"), np.int64) for each in range(READERS)])
+    found = [np.fromfile(path.with_name(f"nanos{number}"), np.int64) for number in range(processes)]
+    nanos = np.concatenate(found)
+    check(len(nanos) == READERS * BURST * BURSTS, f"bursts: {len(nanos):,} frames read")
+    return nanos
+
+
+def spun(path: Path, first: int, second: int) -> np.ndarray:
+    """As `bursts`, to readers of one process that never sleeps and has a core of its own."""
+    with pinned(first):
+        return bursts(path, 1, core=second)
+
+
+def sleepers(path: Path, processes: int = READERS) -> np.ndarray:
+    """Nanoseconds from when a word was due until each process that slept on it ran, and no more than that."""
+    np.zeros(BURSTS + 1, np.int64).tofile(path)
+    shared = np.memmap(path, np.int64, "r+")
+    word, dues = shared[:1].view(np.uint32)[:1], shared[1:]
+
+    def work(number: int, ready: Say) -> int:
+        nanos = np.ones(BURSTS, np.int64)
+        ready()
+        loops().futex_timed(word, dues, nanos)
+        nanos.tofile(path.with_name(f"nanos{number}"))
+        return 0
+
+    sleeping = [
+        Forked(lambda ready, number=number: work(number, ready))  # type: ignore[misc]
+        for number in range(processes)
+    ]
+    for number, due_ns in enumerate(each_millisecond(BURSTS)):
+        dues[number] = due_ns
+        loops().futex_call(word)
+    for each in sleeping:
+        each.result()
+    return np.concatenate([np.fromfile(path.with_name(f"nanos{number}"), np.int64) for number in range(processes)])
 
 
 def last_value(path: Path) -> float:

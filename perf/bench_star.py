@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter, sleep
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,8 @@ SECONDS = 0.35
 """Of one repeat, about."""
 AHEAD_BYTES = 8 << 20
 SUBSCRIBERS = 13
+PROCESSES = 4
+"""Of the profile `compact`."""
 BURST = 15
 BURSTS = 2_000
 PATIENCE = 60
@@ -47,9 +50,18 @@ PLACES = cores()
 
 
 class Line:
-    """A source, and the processes that read it."""
+    """A source, and the processes that read it; `each` has what differs between their options."""
 
-    def __init__(self, directory: Path, source: Source, how: str, readers: int = 1, **options: object) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        source: Source,
+        how: str,
+        readers: int = 1,
+        *,
+        each: Sequence[dict[str, int]] = (),
+        **options: object,
+    ) -> None:
         self.source = source
         self.boards = []
         self.processes = []
@@ -58,12 +70,12 @@ class Line:
             for number in range(readers):
                 board = Board(directory / f"{how}-{number}-{id(self)}")
                 core = PLACES[(number + 1) % len(PLACES)]
-                words = {**source.options, "content": False, "core": core, **options}
+                words = {**source.options, "content": False, "core": core, **options, **(each[number] if each else {})}
                 command = [sys.executable, "-m", "perf.star_readers", how, str(board.path), json.dumps(words)]
                 environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
                 self.processes.append(subprocess.Popen(command, cwd=ROOT, env=environment))
                 self.boards.append(board)
-            source.joined(readers)
+            source.joined(sum(its.get("subscribers", 1) for its in each) if each else readers)
             self._wait(lambda: all(board.words[READY] for board in self.boards), "no reader is ready")
         except BaseException:
             self.kill()
@@ -125,7 +137,7 @@ def lines() -> Iterator[Callable[..., Line]]:
     """Makes lines in a directory of their own, and ends them."""
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
 
-        def made(source: Callable[[Path], Source], how: str, readers: int = 1, **options: object) -> Line:
+        def made(source: Callable[[Path], Source], how: str, readers: int = 1, **options: Any) -> Line:
             place = Path(directory) / str(len(os.listdir(directory)))
             place.mkdir()
             line = Line(place, source(place), how, readers, **options)
@@ -282,7 +294,41 @@ def timed(report: Report) -> None:
             check(len(nanos) == readers * expected, f"{title}: {len(nanos):,} of {readers * expected:,} arrived")
             check(int(nanos.min()) >= 0, f"{title}: a latency of {nanos.min():,} ns")
             report.latency(title, nanos)
-            if readers == SUBSCRIBERS and name == "into an array":
-                for percent, goal in ((50, 60.0), (99, 250.0)):
-                    value = float(np.percentile(nanos, percent)) / 1e3
-                    report.add(f"{title}, p{percent}", "us", [value], load.cores, goal=goal, lower_is_better=True)
+            if readers == SUBSCRIBERS and name in ("into an array", "plain"):
+                percentiles(report, title, nanos, load.cores, goals=name != "plain")
+    layouts(report)
+
+
+def percentiles(report: Report, title: str, nanos: np.ndarray, load: float, *, goals: bool) -> None:
+    """The two that have goals, as figures."""
+    for percent, goal in ((50, 60.0), (99, 250.0)):
+        value = float(np.percentile(nanos, percent)) / 1e3
+        report.add(f"{title}, p{percent}", "us", [value], load, goal=goal if goals else None, lower_is_better=True)
+
+
+def layouts(report: Report) -> None:
+    """The same to 13, where they share processes, and where those that are woken let others finish first."""
+    most = BURSTS * BURST
+    shares = [SUBSCRIBERS // PROCESSES + (number < SUBSCRIBERS % PROCESSES) for number in range(PROCESSES)]
+    several = [{"subscribers": share} for share in shares]
+    engines = [{"engines": share} for share in shares]
+    kinds: list[tuple[str, str, int, dict[str, Any]]] = [
+        (f"{SUBSCRIBERS} subscribers, into an array, SCHED_BATCH", "time_collected", SUBSCRIBERS, {"batch": True}),
+        (f"{SUBSCRIBERS} subscribers in {PROCESSES} processes", "time_several", PROCESSES, {"each": several}),
+        (f"{SUBSCRIBERS} engines in {PROCESSES} processes, a subscriber each process", "time_shared", PROCESSES,
+         {"each": engines}),
+    ]  # fmt: skip
+    for title, how, processes, options in kinds:
+        with lines() as line, OtherLoad() as load:
+            nanos = line(
+                lambda place: Kernels(f"ipc://{place}/star", QUOTES, 1, burst=BURST),
+                how,
+                processes,
+                most=most,
+                settle=True,
+                **options,
+            ).latencies(BURSTS)
+        check(len(nanos) == SUBSCRIBERS * most, f"{title}: {len(nanos):,} of {SUBSCRIBERS * most:,} arrived")
+        check(int(nanos.min()) >= 0, f"{title}: a latency of {nanos.min():,} ns")
+        report.latency(title, nanos)
+        percentiles(report, title, nanos, load.cores, goals=False)

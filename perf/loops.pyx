@@ -250,43 +250,101 @@ cdef uint64_t broadcast_slowest(cast_writer_t* w) noexcept nogil:
     return most
 
 
-def broadcast_timed(Reader ring not None, int64_t[::1] nanos, const uint64_t[::1] frame, int64_t spin_ns):
-    """Read one frame for each place, each of 16 words: as `frame`, but for word 8, when it was due, and 9, its number.
+def broadcast_timed(list rings not None, int64_t[:, ::1] nanos, const uint64_t[::1] frame, int64_t spin_ns):
+    """Read one frame for each column, each of 16 words: as `frame`, but for word 8, when it was due, and 9, its number.
 
-    `nanos`: from then until the frame was copied and found whole. Waits by spinning for a while, then asleep. Returns
-    how many were not what they must be.
+    `rings` are readers of one ring, with a row each; what wakes one wakes this thread, and then all of them read.
+    `nanos`: from when a frame was due until it was copied and found whole. Waits by spinning for a while, then asleep.
+    Returns how many frames were not what they must be.
     """
-    cdef cast_reader_t* r = &ring.reader
+    cdef cast_reader_t* r
+    cdef cast_reader_t* places[64]
+    cdef Py_ssize_t done[64]
+    cdef Reader ring = rings[0]
     cdef uint64_t[16] copy
-    cdef Py_ssize_t done = 0
+    cdef Py_ssize_t readers = len(rings), left = nanos.shape[0] * nanos.shape[1], i, before
     cdef uint32_t length = 0
     cdef uint64_t wrong, bad = 0
     cdef const char* place
-    cdef int64_t begun
     cdef int w
+    if readers != nanos.shape[0] or readers > 64:
+        raise ValueError(f"broadcast_timed: {readers} readers, {nanos.shape[0]} rows")
     ring.settle()
+    for i in range(readers):
+        places[i], done[i] = &(<Reader?>rings[i]).reader, 0
     with nogil:
-        while done < nanos.shape[0]:
-            place = cast_peek(r, &length)
-            if place == NULL:
+        while left > 0:
+            before = left
+            for i in range(readers):
+                r = places[i]
+                while done[i] < nanos.shape[1]:
+                    place = cast_peek(r, &length)
+                    if place == NULL:
+                        break
+                    memcpy(copy, place, 128)
+                    if not cast_whole(r, r.position):
+                        cast_recover(r, True)
+                        continue
+                    cast_pass(r, length)
+                    nanos[i, done[i]] = machine_ns() - <int64_t>copy[8]
+                    wrong = (length != 128) | (copy[9] ^ <uint64_t>done[i])
+                    for w in range(16):
+                        if w != 8 and w != 9:
+                            wrong |= copy[w] ^ frame[w]
+                    bad += wrong != 0
+                    done[i] += 1
+                    left -= 1
                 cast_tell(r)
-                begun = wake_now()
-                if not (spin_ns and ring.spun(begun, spin_ns)):
-                    ring.slept(100_000_000)
-                continue
-            memcpy(copy, place, 128)
-            if not cast_whole(r, r.position):
-                cast_recover(r, True)
-                continue
-            cast_pass(r, length)
-            nanos[done] = machine_ns() - <int64_t>copy[8]
-            wrong = (length != 128) | (copy[9] ^ <uint64_t>done)
-            for w in range(16):
-                if w != 8 and w != 9:
-                    wrong |= copy[w] ^ frame[w]
-            bad += wrong != 0
-            done += 1
+            if left == before and not (spin_ns and ring.spun(wake_now(), spin_ns)):
+                ring.slept(100_000_000)
     return bad
+
+
+cdef extern from *:
+    """
+    #include <limits.h>
+    #include <linux/futex.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    static void word_wait(uint32_t *word, uint32_t seen)
+    {
+        struct timespec most = {1, 0};
+        syscall(SYS_futex, word, FUTEX_WAIT, seen, &most, NULL, 0);
+    }
+    static void word_wake(uint32_t *word)
+    {
+        syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    }
+    static uint32_t word_get(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+    static void word_set(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+    """
+    void word_wait(uint32_t* word, uint32_t seen) noexcept nogil
+    void word_wake(uint32_t* word) noexcept nogil
+    uint32_t word_get(const uint32_t* word) noexcept nogil
+    void word_set(uint32_t* word, uint32_t value) noexcept nogil
+
+
+def futex_timed(uint32_t[::1] word, const int64_t[::1] due, int64_t[::1] nanos):
+    """Sleep until a shared word is the next number, for each place: from `due` until this thread runs. No more than that.
+
+    It is what the system takes to wake sleepers, whatever they read then.
+    """
+    cdef Py_ssize_t i
+    cdef uint32_t seen
+    with nogil:
+        for i in range(nanos.shape[0]):
+            while True:
+                seen = word_get(&word[0])
+                if seen > <uint32_t>i:
+                    break
+                word_wait(&word[0], seen)
+            nanos[i] = machine_ns() - due[i]
+
+
+def futex_call(uint32_t[::1] word):
+    """Make the word one more, and wake all who sleep on it."""
+    word_set(&word[0], word_get(&word[0]) + 1)
+    word_wake(&word[0])
 
 
 def broadcast_wrong(const uint64_t[:, ::1] records, Py_ssize_t count, uint64_t first):

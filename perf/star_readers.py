@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import zmq
+from zmq.backend import zmq_poll
 
 from nautilus.bus import Subscriber, make_context
 from nautilus.bus.native_sockets import keep_memory, receive
@@ -56,9 +57,9 @@ class Board:
 Reader = Callable[[Board, dict[str, Any]], None]
 
 
-def subscribed(options: dict[str, Any]) -> zmq.Socket[bytes]:
+def subscribed(options: dict[str, Any], context: zmq.Context[Any] | None = None) -> zmq.Socket[bytes]:
     """A socket that reads everything of the star; the message that says so is its first."""
-    socket = zmq.Context(io_threads=1).socket(zmq.SUB)
+    socket = (context or zmq.Context(io_threads=1)).socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, 0)
     socket.setsockopt(zmq.RCVTIMEO, TIMEOUT_MS)
     if "server_key" in options:
@@ -250,6 +251,48 @@ def time_collected(board: Board, options: dict[str, Any]) -> None:
     (arrivals - records["now_ns"].astype(np.int64))[:stored].tofile(board.results)
 
 
+def time_several(board: Board, options: dict[str, Any]) -> None:
+    """As `time_collected`, for several subscribers of one process: one context, one thread, a place for each."""
+    context: zmq.Context[Any] = zmq.Context(io_threads=1)
+    sockets = [subscribed(options, context) for _ in range(options["subscribers"])]
+    ends = [(socket, judge_of(options), np.zeros(options["most"], QUOTE)) for socket in sockets]
+    nanos = np.ones((len(ends), options["most"]), np.int64)
+    stored, items = [0] * len(ends), [(socket, zmq.POLLIN) for socket in sockets]
+    board.words[READY] = 1
+    while min(stored) < options["most"]:
+        if not zmq_poll(items, TIMEOUT_MS) and board.words[STOP]:
+            break
+        # Those that are read late in a turn had their frames meanwhile, too.
+        for number, (socket, judge, records) in enumerate(ends):
+            begun = stored[number]
+            count = judge.drain_into(socket, records[begun:], options["kind"])
+            check(judge.other is None, "a frame that is not next")
+            nanos[number, begun : begun + count] = now_ns()
+            stored[number] = begun + count
+    for number, (_, _, records) in enumerate(ends):
+        nanos[number] -= records["now_ns"].astype(np.int64)
+    np.concatenate([row[:count] for row, count in zip(nanos, stored, strict=True)]).tofile(board.results)
+
+
+def time_shared(board: Board, options: dict[str, Any]) -> None:
+    """One subscriber for several engines of a process: when each of them has the records, one after the other."""
+    socket, judge = subscribed(options), judge_of(options)
+    records, engines = np.zeros(options["most"], QUOTE), options["engines"]
+    nanos = np.ones((engines, options["most"]), np.int64)
+    stored = 0
+    board.words[READY] = 1
+    while stored < len(records):
+        count = judge.drain_into(socket, records[stored:], options["kind"], True)
+        check(judge.other is None, "a frame that is not next")
+        for engine in range(engines):
+            nanos[engine, stored : stored + count] = now_ns()
+        stored += count
+        if not count and board.words[STOP]:
+            break
+    nanos -= records["now_ns"].astype(np.int64)
+    nanos[:, :stored].tofile(board.results)
+
+
 READERS: dict[str, Reader] = {
     "into": read_into,
     "subscriber": read_subscriber,
@@ -260,6 +303,8 @@ READERS: dict[str, Reader] = {
     "time_plain": time_plain,
     "time_handed": time_handed,
     "time_collected": time_collected,
+    "time_several": time_several,
+    "time_shared": time_shared,
 }
 
 
@@ -268,6 +313,8 @@ def main(how: str, path: str, options_text: str) -> None:
     options = json.loads(options_text)
     if options.get("core") is not None:
         os.sched_setaffinity(0, {options["core"]})
+    if options.get("batch"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     keep_memory()
     if options.get("settle"):
         settle_clock()

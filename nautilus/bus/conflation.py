@@ -22,19 +22,31 @@ from nautilus.model.records import Records, joined
 
 Policy = Literal["queue", "conflate", "drop-oldest", "disconnect"]
 POLICIES: Final = ("queue", "conflate", "drop-oldest", "disconnect")
+NO_RECORDS: Final[Records] = np.empty(0, np.dtype("V1"))
 
 
 class Waiting(NamedTuple):
-    """Records of a stream that wait for the reader."""
+    """Records of a stream that wait for the reader; or word that as many as `lost` from `first` on will not come."""
 
     state: StreamState
     first: int
     records: Records
     flags: int = 0
+    lost: int = 0
+
+    @property
+    def counted(self) -> int:
+        """Records that count for themselves: those of an image do not."""
+        return 0 if self.flags & SNAPSHOT else len(self.records)
 
 
 class ReaderQueue:
-    """Records that wait for one reader, in order."""
+    """What waits for one reader, in order: records, images, and gaps to be told.
+
+    Attributes
+    ----------
+    size : records in it, without images.
+    """
 
     def __init__(self) -> None:
         self.size = 0
@@ -46,13 +58,43 @@ class ReaderQueue:
     def push(self, item: Waiting) -> None:
         """Add at the end."""
         self._waiting.append(item)
-        self.size += len(item.records)
+        self.size += item.counted
 
     def pop(self) -> Waiting:
         """Take the oldest."""
         item = self._waiting.popleft()
-        self.size -= len(item.records)
+        self.size -= item.counted
         return item
+
+    def drop_oldest(self, capacity: int) -> list[tuple[StreamState, int, bool]]:
+        """Drop what is more than `capacity` records, but the last frame; (state, records, is it another gap) of each.
+
+        Where they were, a gap waits to be told. Images stay: each stands for all that came before it.
+        """
+        dropped: list[tuple[StreamState, int, bool]] = []
+        kept: list[Waiting] = []
+        gaps: dict[int, int] = {}
+        waiting = self._waiting
+        while waiting and self.size > capacity:
+            item = waiting[0]
+            count = item.counted
+            if count == self.size:
+                break
+            waiting.popleft()
+            self.size -= count
+            if not count:
+                kept.append(item)
+                continue
+            place = gaps.get(id(item.state), -1)
+            more = place >= 0 and kept[place].first + kept[place].lost == item.first
+            if more:
+                kept[place] = kept[place]._replace(lost=kept[place].lost + count)
+            else:
+                gaps[id(item.state)] = len(kept)
+                kept.append(Waiting(item.state, item.first, NO_RECORDS, lost=count))
+            dropped.append((item.state, count, not more))
+        waiting.extendleft(reversed(kept))
+        return dropped
 
     def conflate(self) -> list[tuple[StreamState, int]]:
         """Keep the newest; how many records of which stream are gone."""
@@ -64,9 +106,9 @@ class ReaderQueue:
         self.size = 0
         for items in by_stream.values():
             state = items[0].state
-            before = sum(len(item.records) for item in items if not item.flags & SNAPSHOT)
+            before = sum(item.counted for item in items)
             kept = self._newest(items, BY_KIND_FOLD.get(state.stream >> 32, Fold.EVENTS))
-            after = sum(len(item.records) for item in kept if not item.flags & SNAPSHOT)
+            after = sum(item.counted for item in kept)
             if after < before:
                 gone.append((state, before - after))
             for item in kept:
@@ -77,15 +119,18 @@ class ReaderQueue:
     def _newest(items: list[Waiting], fold: Fold) -> list[Waiting]:
         if fold == Fold.EVENTS or (len(items) == 1 and len(items[0].records) == 1):
             return items
-        # An image stands for all before it.
-        images = [place for place, item in enumerate(items) if item.flags & SNAPSHOT]
-        kept = [items[images[-1]]] if images else []
-        later = items[images[-1] + 1 :] if images else items
-        if later:
-            last = later[-1]
-            records = joined([item.records for item in later], last.records.dtype)
-            newest = records[-1:] if fold == Fold.LAST else newest_levels(records)
-            kept.append(Waiting(last.state, later[0].first, newest, last.flags))
+        # An image stands for all before it; a gap is told in its place.
+        image = max((place for place, item in enumerate(items) if item.flags & SNAPSHOT), default=-1)
+        later = [item for item in items[image + 1 :] if not item.lost]
+        kept: list[Waiting] = []
+        for place, item in enumerate(items):
+            if item.lost or place == image:
+                kept.append(item)
+            elif later and item is later[-1]:
+                records = joined([each.records for each in later], item.records.dtype)
+                newest = records[-1:] if fold == Fold.LAST else newest_levels(records)
+                first = item.first + len(item.records) - 1 if fold == Fold.LAST else later[0].first
+                kept.append(Waiting(item.state, first, newest, item.flags))
         return kept
 
 

@@ -28,7 +28,7 @@ CLAIM: Final = "hub.claim"
 
 
 class HubRecord(msgspec.Struct, frozen=True):
-    """The hub of the highest epoch; epoch 0: there was none yet."""
+    """The hub of the highest epoch; epoch 0: there was none yet; without a name: it has ended as it should."""
 
     epoch: int = 0
     name: str = ""
@@ -39,7 +39,7 @@ class HubFence:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self._held = -1
+        self._held, self._held_epoch = -1, 0
         self._stamp: tuple[int, int] | None = None
         self._known = HubRecord()
 
@@ -91,6 +91,13 @@ class HubFence:
             os.close(descriptor)
         return False
 
+    def retire(self) -> None:
+        """Note that the hub of this epoch ended as it should: nobody takes its place by itself."""
+        with self._claiming():
+            known = self.read()
+            if self._held >= 0 and self._held_epoch == known.epoch:
+                self._write(HubRecord(known.epoch))
+
     def close(self) -> None:
         """Let the lock go: this process is the hub no more."""
         if self._held >= 0:
@@ -101,23 +108,26 @@ class HubFence:
         lock = os.open(self._lock_of(epoch), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft = self.directory / f".{RECORD}.{os.getpid()}"
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(HubRecord(epoch, name)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self.directory / RECORD)
+            self._write(HubRecord(epoch, name))
         except BaseException:
             os.close(lock)
             raise
         self.close()
-        self._held = lock
+        self._held, self._held_epoch = lock, epoch
         for old in self.directory.glob("hub-*.lock"):
             number = old.stem.removeprefix("hub-")
             # Of the dead alone: what a living process holds is how others know that it lives.
             if number.isdigit() and int(number) != epoch and not self.alive(int(number)):
                 with contextlib.suppress(OSError):
                     old.unlink()
+
+    def _write(self, record: HubRecord) -> None:
+        draft = self.directory / f".{RECORD}.{os.getpid()}"
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(record))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self.directory / RECORD)
 
     def _lock_of(self, epoch: int) -> Path:
         return self.directory / f"hub-{epoch}.lock"

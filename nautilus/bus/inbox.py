@@ -50,6 +50,10 @@ class Inbox(Answers):
         for lane in LANES:
             self._routers[lane] = Router(self._context, lane, endpoint(self.process, lane), high_water)
 
+    def bound(self, lane: str) -> str:
+        """The last endpoint that a lane is bound to: TCP, where it has any."""
+        return self._routers[lane].socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
     def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
         most = len(out) + limit
         self.touched.add(router.socket)
@@ -131,6 +135,12 @@ class Inbox(Answers):
         stream = source.stream
         if verdict is DUPLICATE and envelope is not None:
             self.duplicates += 1
+            if source.copied < envelope.sequence <= source.ringed:
+                # The copy of what came through shared memory: it is answered, or will be. If it was sent again after
+                # all, as the copy was lost, the next time is answered.
+                source.copied = envelope.sequence
+                self.urgent_copies += 1
+                return
             self._answer_again(source, envelope)
         elif verdict is AHEAD and envelope is not None:
             self.ahead += 1
@@ -204,6 +214,9 @@ class Inbox(Answers):
             self.stale += 1
             return False
         peer.epoch = epoch
+        for lane in self._routers:
+            for source in self._sources.get((lane, peer.name), {}).values():
+                source.ringed = source.copied = 0
         self._tell(self.on_restart, peer.name, epoch)
         return True
 

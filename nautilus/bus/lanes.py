@@ -6,6 +6,7 @@ exception or option saved is a microsecond.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import zmq
@@ -37,7 +38,7 @@ HANDSHAKE_MS = 2_000
 class Inbound(Inlet):
     """What comes from one peer in one priority."""
 
-    __slots__ = ("priority", "replies", "router", "said_ns")
+    __slots__ = ("copied", "priority", "replies", "ringed", "router", "said_ns")
 
     def __init__(self, router: Router, peer: Contact, priority: int) -> None:
         self.router = router
@@ -48,6 +49,8 @@ class Inbound(Inlet):
         """Answers that wait for company; where there are none and `stream.due` is set, an acknowledgement waits."""
         self.said_ns = 0
         """When the last answer was sent."""
+        self.ringed = self.copied = 0
+        """The last sequence that came through the urgent ring; up to where such came over ZeroMQ too."""
 
 
 class Router:
@@ -80,6 +83,9 @@ class Router:
             self.recv(NOBLOCK)
 
 
+_numbers = count()
+
+
 class Monitor:
     """Tells of the connections of a dealer."""
 
@@ -89,7 +95,8 @@ class Monitor:
         self.rank = 4
         self.accepted = False
         """The peer's kernel has taken a connection, and nothing was said on it yet."""
-        address = f"inproc://monitor.{id(watched):x}"
+        # Never one that was there before: a socket closes a moment after it was told to.
+        address = f"inproc://monitor.{next(_numbers)}"
         watched.monitor(address, UP | DOWN | ACCEPTED)
         self.socket = context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)

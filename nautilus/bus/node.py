@@ -44,6 +44,7 @@ class Node(MeshNode):
         self.acknowledged = self.retried = self.dead_lettered = self.duplicates = 0
         self.malformed = self.strangers = self.stale = self.ahead = self.late = self.unanswerable = 0
         self.failed_calls = 0
+        self.urgent_by_ring = self.urgent_by_zmq = self.urgent_copies = 0
         # `touched` holds the sockets to be looked at themselves before the host waits for their descriptors, which may
         # say nothing of what waits there: they were sent to, which takes in what had come, or read and perhaps not
         # emptied.

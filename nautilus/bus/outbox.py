@@ -157,6 +157,30 @@ class Outbox(Node):
         self.paths.pop(process, None)
         self._list_sockets()
 
+    def redial(self, process: str) -> None:
+        """Dial a peer where it is now; what it has not had goes there, as after a connection that broke."""
+        now_ns = self._clock()
+        self._watched.remove(process)
+        for lane in LANES:
+            old = self._dealers.get((process, lane))
+            if old is None:
+                continue
+            endpoint = self._endpoint(process, lane)
+            dealer = self._new_dealer(lane, self.process, process, endpoint, old.streams)
+            dealer.since_ns, dealer.diverted = now_ns, old.diverted
+            self._in_lane[lane][self._in_lane[lane].index(old)] = self._dealers[process, lane] = dealer
+            self._watched.add(dealer, endpoint, now_ns)
+            for each, stream in old.streams.items():
+                self._out[process, each] = (stream, dealer)
+                self._ways[process][each] = (stream, dealer)
+            if old.waits:
+                self._waiting.remove(old)
+            self.touched.discard(old.socket)
+            old.close()
+            self.generation += 1
+        self._watch_ns = self._due_ns = 0
+        self._list_sockets()
+
     def _dial(self, process: str, priority: int) -> tuple[SendStream, Dealer]:
         lane = LANE_OF.get(priority)
         if lane is None:
@@ -186,7 +210,7 @@ class Outbox(Node):
     def _pump(self, dealer: Dealer, now_ns: int) -> None:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
         ring = self._ring if dealer.urgent else None
-        if NATIVE and ring is None:
+        if NATIVE:
             self.pump(dealer, now_ns)
             return
         send, left = dealer.send, PUMP_LIMIT
@@ -364,12 +388,13 @@ class Outbox(Node):
         for stream in dealer.streams.values():
             while (envelope := stream.peek()) is not None:
                 if envelope.kind <= REQUEST and not envelope.paths & mask:
-                    # What is behind it waits too: a stream is in order.
+                    # What is behind it waits too: a stream is in order. But nothing waits that takes risk away.
                     withhold_ns = dealer.since_ns + self._withhold_ns
-                    if now_ns < withhold_ns:
+                    hurries = now_ns < withhold_ns
+                    if hurries and not stream.hurries(mask):
                         self._due_ns = min(self._due_ns, withhold_ns)
                         break
-                    gone = stream.withdraw(mask)
+                    gone = stream.withdraw(mask, hurries)
                     self._give_up(gone, dealer.peer, "path")
                     if not gone:
                         self._due_ns = min(self._due_ns, now_ns + LOOK_NS)

@@ -64,6 +64,7 @@ class StreamState(StreamRow):
     heard : the last record that is known to exist.
     delivered, conflated, snapshotted, lost, unknown : records, as in the identity above.
     folds : the newest image says all that the records up to it say; without that, records passed over are lost.
+    passed : the last record that is settled without its content: lost, or of a layout that is not known here.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class StreamState(StreamRow):
         "joined",
         "lost",
         "number",
+        "passed",
         "since_ns",
         "snapshotted",
         "state",
@@ -86,7 +88,7 @@ class StreamState(StreamRow):
         super().__init__(stream, joined)
         self.joined = joined
         self.heard = joined - 1
-        self.conflated = self.snapshotted = self.lost = self.unknown = 0
+        self.conflated = self.snapshotted = self.lost = self.unknown = self.passed = 0
         self.folds = folds
         self.state = LIVE
         self.held: list[Held] = []
@@ -110,7 +112,8 @@ class Recovery:
         Streams to begin with an image of, as numbers of a SNAPSHOT request; none: at the first frame.
     retry_ns, deadline_ns, absent_ns
         Before a question is asked again, twice as long each time; before what is missing counts as lost, from when a
-        record last came of it; the same where the hub says nothing at all.
+        record last came of it; the same where the hub says nothing at all. Time in which the reader itself does
+        nothing does not count: `retry_ns` at most from one `tick` to the next, or up to when that was to be.
     held_limit
         Frames held back, of all streams together; as many of a next epoch.
     window
@@ -146,6 +149,7 @@ class Recovery:
         self._held_limit, self._window = held_limit, window
         self._held = 0
         self._numbers = 0
+        self._counted_ns = NEVER
         self._recovering: dict[int, StreamState] = {}
         # (streams, since, due, tries) of each SNAPSHOT that is under way.
         self._joins: dict[int, list[Any]] = {}
@@ -269,7 +273,10 @@ class Recovery:
     def tick(self, now_ns: int) -> int:
         """Ask what is due to be asked, give up what is past its deadline; when to call again at the latest."""
         if not (self._recovering or self._joins or self._closing):
+            self._counted_ns = NEVER
             return NEVER
+        if now_ns > self._counted_ns:
+            self._was_away(now_ns - self._counted_ns, now_ns)
         for number, join in list(self._joins.items()):
             if self._closing:
                 break
@@ -282,7 +289,9 @@ class Recovery:
             self._pursue(state, now_ns)
         if self._closing:
             self._close(now_ns)
-        return self._due()
+        due_ns = self._due()
+        self._counted_ns = max(due_ns, now_ns + self._retry_ns)
+        return due_ns
 
     def join(self, streams: tuple[int, ...], now_ns: int = 0) -> None:
         """Begin these streams with an image; those that are known go on as they are."""
@@ -306,6 +315,15 @@ class Recovery:
     def waits(self) -> bool:
         """Something is to be asked or waited for: `tick` is to be called."""
         return bool(self._recovering or self._joins or self._closing)
+
+    def _was_away(self, away_ns: int, now_ns: int) -> None:
+        """Nobody looked for an answer for so long, as the process was stopped or busy: deadlines are later by that."""
+        for state in self._recovering.values():
+            if state.since_ns:
+                state.since_ns = min(state.since_ns + away_ns, now_ns)
+        for question in (*self._joins.values(), self._end):
+            if question[1]:
+                question[1] = min(question[1] + away_ns, now_ns)
 
     # One stream.
 
@@ -343,6 +361,7 @@ class Recovery:
         if payload is None:
             state.unknown += fresh
             self.unknown += fresh
+            state.passed = first + count - 1
         else:
             state.delivered += fresh
             self.delivered += fresh
@@ -397,6 +416,7 @@ class Recovery:
         if last < first:
             return
         state.expected = last + 1
+        state.passed = last
         state.lost += last - first + 1
         self.lost += last - first + 1
         self.gaps += 1
@@ -417,6 +437,8 @@ class Recovery:
         if payload is not None:
             self.images += 1
             self.on_image(state, payload, as_of)
+        else:
+            state.passed = as_of
         self._resume(state, now_ns)
 
     def _resume(self, state: StreamState, now_ns: int) -> None:
@@ -479,7 +501,8 @@ class Recovery:
             self._resume(state, now_ns)
 
     def _due(self) -> int:
-        due_ns = min((join[2] for join in self._joins.values()), default=NEVER)
+        # While an epoch is closed no images of it are asked for.
+        due_ns = NEVER if self._closing else min((join[2] for join in self._joins.values()), default=NEVER)
         for state in list(self._recovering.values())[: self._window]:
             due_ns = min(due_ns, state.due_ns, state.since_ns + self._patience(state.since_ns))
         if self._closing and not self._end_known:

@@ -52,6 +52,8 @@ class Op(IntEnum):
     """There is a hub of the epoch that this names."""
     PROMOTE = 10
     """Of a person on this machine: the standby is to be the hub."""
+    DESCRIBE = 11
+    """What is there to join: of a process that knows no more than where the hub is."""
     ANSWER = 6
     CHANGES = 7
     TABLE = 8
@@ -61,7 +63,7 @@ class Op(IntEnum):
 class Request(msgspec.Struct, array_like=True, frozen=True):
     """From a client. `hub_epoch` is the highest of a hub that it knows, `number` the last change that it has."""
 
-    op: Annotated[int, Meta(ge=1, le=10)]
+    op: Annotated[int, Meta(ge=1, le=11)]
     process: Text
     epoch: Number
     hub_epoch: Number = 0
@@ -79,6 +81,7 @@ class Notice(msgspec.Struct, array_like=True, frozen=True):
     verdict: Verdict = Verdict.OK
     changes: tuple[Change, ...] = ()
     entries: tuple[Entry, ...] = ()
+    about: bytes = b""
 
 
 class RegistryService:
@@ -115,6 +118,8 @@ class RegistryService:
         self.refused = self.malformed = 0
         self.on_promote: Callable[[], bool] | None = None
         """Makes this hub the active one where it stands by; whether it does."""
+        self.on_describe: Callable[[str], bytes] | None = None
+        """Tells the process of that name what there is to join; b"": it is told nothing."""
         self._lease_ns = lease_ns
         self._beat_ns = beat_ns
         self._due_ns = 0
@@ -172,6 +177,9 @@ class RegistryService:
         if request.op == Op.PROMOTE:
             self._promote(identity, user)
             return
+        if request.op == Op.DESCRIBE:
+            self._describe(identity, request.process, user)
+            return
         verdict = self._judge(request, user, now_ns)
         self.refused += verdict not in (Verdict.OK, Verdict.UNKNOWN)
         if identity in self._watchers or len(self._watchers) < MOST_WATCHERS:
@@ -195,6 +203,11 @@ class RegistryService:
             verdict = Verdict.OK if self.on_promote() else Verdict.UNKNOWN
         self.refused += verdict is Verdict.FORBIDDEN
         self._send(identity, Op.ANSWER, verdict=verdict)
+
+    def _describe(self, identity: bytes, process: str, user: str | None) -> None:
+        about = self.on_describe(process) if self.on_describe is not None and user in (None, process) else b""
+        self.refused += not about
+        self._send(identity, Op.ANSWER, verdict=Verdict.OK if about else Verdict.FORBIDDEN, about=about)
 
     def _judge(self, request: Request, user: str | None, now_ns: int) -> Verdict:
         if request.op == Op.WATCH:
@@ -263,23 +276,52 @@ def ask_to_promote(context: zmq.Context[Any], endpoint: str, timeout_seconds: fl
     TimeoutError
         No answer came: whether it has is not known.
     """
+    answer = _ask(context, endpoint, Request(Op.PROMOTE, "person", 0), timeout_seconds)
+    if answer is None:
+        raise TimeoutError(f"{endpoint}: no answer of the standby hub within {timeout_seconds:g} s")
+    if answer.verdict is not Verdict.OK:
+        raise RegistryError(
+            f"not promoted: {answer.verdict.name.lower()}",
+            where=endpoint,
+            expected="a hub that stands by, asked on its own machine",
+        )
+    return answer
+
+
+def ask_what_there_is(context: zmq.Context[Any], endpoint: str, process: str, timeout_seconds: float) -> bytes:
+    """What the hub whose registry listens there says to a process that wants to join.
+
+    Raises
+    ------
+    RegistryError
+        It says nothing to a process of this name.
+    TimeoutError
+        No answer came; who has no key there gets none.
+    """
+    answer = _ask(context, endpoint, Request(Op.DESCRIBE, process, 0), timeout_seconds)
+    if answer is None:
+        raise TimeoutError(
+            f"{endpoint}: no answer of the hub within {timeout_seconds:g} s; expected one that listens there, and has "
+            f"the key of {process} in its list"
+        )
+    if answer.verdict is not Verdict.OK:
+        raise RegistryError(f"{process} cannot join", where=endpoint, expected="a process of the instance, by its key")
+    return answer.about
+
+
+def _ask(context: zmq.Context[Any], endpoint: str, request: Request, timeout_seconds: float) -> Notice | None:
+    """The answer to one request; None: there was none in time."""
     socket = new_socket(context, zmq.DEALER)
     try:
         socket.connect(checked_endpoints(endpoint)[0])
-        socket.send(msgspec.msgpack.encode(Request(Op.PROMOTE, "person", 0)))
+        socket.send(msgspec.msgpack.encode(request))
         while socket.poll(int(timeout_seconds * 1000)):
             answer = msgspec.msgpack.decode(socket.recv(), type=Notice)
             if answer.op == Op.ANSWER:
-                if answer.verdict is not Verdict.OK:
-                    raise RegistryError(
-                        f"not promoted: {answer.verdict.name.lower()}",
-                        where=endpoint,
-                        expected="a hub that stands by, asked on its own machine",
-                    )
                 return answer
     finally:
         socket.close()
-    raise TimeoutError(f"{endpoint}: no answer of the standby hub within {timeout_seconds:g} s")
+    return None
 
 
 class _Line:
@@ -401,7 +443,7 @@ class RegistryClient:
 
     def change(self, entry: Entry) -> None:
         """Register something else from now on, as a process that has moved or become the hub does."""
-        self._entry = entry
+        self._entry, self.name = entry, entry.process
         self._due_ns = 0
         for line in self._lines:
             line.registered = False
@@ -423,11 +465,13 @@ class RegistryClient:
         return self._due_ns
 
     def leave(self) -> None:
-        """Say that this process goes."""
-        if self._entry is not None:
-            request = Request(Op.LEAVE, self.name, self._entry.epoch, self.hub_epoch)
+        """Say that this process goes; from then on it only looks."""
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            request = Request(Op.LEAVE, self.name, entry.epoch, self.hub_epoch)
             for line in self._lines:
                 self._send(line, request)
+                line.registered = False
 
     def close(self) -> None:
         """Close the sockets; what was said last has a moment to go out."""

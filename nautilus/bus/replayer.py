@@ -84,7 +84,7 @@ class Replayer:
     context
         With two I/O threads (`make_context`).
     endpoint
-        To bind, see `nautilus.bus.base.replay_endpoint`; `endpoint` then tells what was bound.
+        To bind, see `nautilus.bus.base.replay_endpoint`; `endpoint` then tells what was bound, of several the last.
     epoch
         Of the publisher.
     clock
@@ -111,7 +111,7 @@ class Replayer:
     def __init__(
         self,
         context: zmq.Context[Any],
-        endpoint: str,
+        endpoint: str | Sequence[str],
         *,
         epoch: int,
         clock: Callable[[], int],
@@ -147,8 +147,11 @@ class Replayer:
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.SNDHWM, 1_000)
         try:
-            self.socket.bind(checked_endpoints(endpoint)[0])
-            self.endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            bound = []
+            for each in checked_endpoints(endpoint):
+                self.socket.bind(each)
+                bound.append(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+            self.endpoint = bound[-1]
         except BaseException:
             self.socket.close()
             raise

@@ -300,6 +300,14 @@ class Security:
         """Bring the table of counters up to date."""
         self._tally.write()
 
+    def count_in(self, counters: Counters) -> None:
+        """Keep what is counted in this table from now on."""
+        self._tally = Tally(counters, "security", self, COUNTED)
+
+    def counts(self) -> dict[str, int]:
+        """What is counted, by name."""
+        return {name: getattr(self, name) for name in COUNTED}
+
     def note(self, event: int, value: int) -> None:
         """Somebody dialled, or the handshake failed: whether the peer does not encrypt, or cannot."""
         if event == _ACCEPTED:

@@ -18,26 +18,27 @@ may still be the hub for others.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import zmq
 
-from nautilus.bus.backlog import FrameBuffer
-from nautilus.bus.base import replay_endpoint
 from nautilus.bus.followed import FollowedStar
 from nautilus.bus.hub_fence import HubFence
-from nautilus.bus.publisher import Publisher
+from nautilus.bus.hub_star import HubStar, OpenStar, PlainStar
 from nautilus.bus.registry import BEAT_NS, LEASE_NS, Entry
 from nautilus.bus.registry_service import RegistryClient, RegistryService
-from nautilus.bus.replayer import Replayer
+from nautilus.bus.replayer import Archive
 from nautilus.core.clock import now_ns as machine_ns
 from nautilus.model.errors import BusError
 from nautilus.model.records import Records
 
 _LOGGER = logging.getLogger("nautilus.bus")
 JOIN_BEATS: Final = 10
+START: Final = "start"
+"""Why a hub is active that found nobody else."""
 CHECK_NS: Final = 10_000_000
 """Between looks at the record of the fence; a pause longer than this is followed by one before anything goes out."""
 
@@ -56,8 +57,17 @@ class NotStandbyError(BusError):
     code = "bus.not_standby"
 
 
+class FencedError(BusError):
+    """This hub was replaced by one with a higher epoch."""
+
+    code = "bus.fenced"
+
+
 class HubPlaces(NamedTuple):
-    """Where one hub is to be found: endpoints of its star and its registry, its host and what else it registers."""
+    """Where one hub is to be found: endpoints of its star and its registry, its host and what else it registers.
+
+    Without endpoints of a registry it has none, and is the only hub.
+    """
 
     star: tuple[str, ...]
     registry: tuple[str, ...]
@@ -72,6 +82,8 @@ class Hub:
     ----------
     name
         Of its process, another one for each hub; over TCP that of its key.
+    role
+        The process as which it registers while it is active; "": its own name.
     places
         What it binds. The replayer is where `replay_endpoint` of the first endpoint of the star says.
     epoch
@@ -89,8 +101,12 @@ class Hub:
         Platform time in nanoseconds.
     on_state
         Called with (state, cause) when it becomes something else.
+    open_star
+        What it publishes with; None: a `PlainStar`.
+    follow
+        Whether a standby keeps the frames of the active hub; not needed where that leaves them in a ring.
     publisher
-        Further arguments of the `Publisher`.
+        Further arguments of the `PlainStar`.
 
     Attributes
     ----------
@@ -98,6 +114,10 @@ class Hub:
         What it is; its epoch as a hub; the higher epoch that fenced it, 0: none.
     withheld
         Records that it was given and did not publish, as it was not the hub.
+    star
+        What it publishes with; None: it is not active.
+    due_ns
+        When `poll` is to be called again at the latest.
     """
 
     def __init__(
@@ -107,6 +127,7 @@ class Hub:
         places: HubPlaces,
         *,
         epoch: int,
+        role: str = "",
         standby: bool = False,
         others: tuple[HubPlaces, ...] = (),
         fence: HubFence | None = None,
@@ -115,6 +136,8 @@ class Hub:
         beat_ns: int = BEAT_NS,
         lease_ns: int = LEASE_NS,
         on_state: Callable[[HubState, str], object] | None = None,
+        open_star: OpenStar | None = None,
+        follow: bool = True,
         **publisher: Any,
     ) -> None:
         if automatic and fence is None:
@@ -128,46 +151,53 @@ class Hub:
         self.epoch = epoch
         self.fenced_by = 0
         self.withheld = 0
-        self.publisher: Publisher | None = None
-        self.replayer: Replayer | None = None
+        self.due_ns = 0
+        self.star: HubStar | None = None
         self.followed: FollowedStar | None = None
-        self._context = context
+        self.registry: RegistryService | None = None
+        self.client: RegistryClient | None = None
+        self._role = role or name
         self._places = places
         self._fence = fence
         self._automatic = automatic
-        self._clock = clock
         self._on_state = on_state
-        self._options = publisher
+        self._open_star: OpenStar = open_star or partial(_open_plain, context, places.star, clock, publisher)
         self._checked_ns = 0
         self._begin_ns = 0
         self._higher = 0
+        try:
+            if places.registry:
+                self._open_registry(context, others, lease_ns, beat_ns)
+            if others and follow:
+                self.followed = FollowedStar(context, tuple(other.star[0] for other in others))
+            if not standby and (fence is not None or not others):
+                self._begin(START)
+            elif not standby:
+                self._begin_ns = machine_ns() + JOIN_BEATS * beat_ns
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_registry(
+        self, context: zmq.Context[Any], others: tuple[HubPlaces, ...], lease_ns: int, beat_ns: int
+    ) -> None:
         self.registry = RegistryService(
             context,
-            places.registry,
-            epoch=epoch,
+            self._places.registry,
+            epoch=self.epoch,
             active=False,
             lease_ns=lease_ns,
             beat_ns=beat_ns,
             on_higher=self._hear,
         )
         self.registry.on_promote = self._on_promote
-        try:
-            self.client = RegistryClient(
-                context,
-                tuple(each.registry[0] for each in (HubPlaces((), self.registry.endpoints), *others)),
-                name=name,
-                beat_ns=beat_ns,
-                on_hub=lambda higher, endpoint: self._hear(higher),
-            )
-            if others:
-                self.followed = FollowedStar(context, tuple(other.star[0] for other in others))
-            if not standby and fence is not None:
-                self._begin("start")
-            elif not standby:
-                self._begin_ns = machine_ns() + (JOIN_BEATS * beat_ns if others else 0)
-        except BaseException:
-            self.close()
-            raise
+        self.client = RegistryClient(
+            context,
+            tuple(each.registry[0] for each in (HubPlaces((), self.registry.endpoints), *others)),
+            name=self.name,
+            beat_ns=beat_ns,
+            on_hub=lambda higher, endpoint: self._hear(higher),
+        )
 
     def _begin(self, cause: str) -> None:
         """Become the hub, unless there is one that lives, or was heard of."""
@@ -186,32 +216,47 @@ class Hub:
         """Publish where this is the hub; the frames. 0: it is not, and the records are withheld."""
         if machine_ns() - self._checked_ns > CHECK_NS:
             self._check()
-        if self.publisher is None:
+        if self.star is None:
             self.withheld += len(records)
             return 0
-        return self.publisher.publish(records, flags)
+        return self.star.publish(records, flags)
 
     def poll(self, now_ns: int) -> int:
         """Do what is due; when to call again at the latest."""
         if self.followed is not None and self.state is HubState.STANDBY:
             self.followed.poll(now_ns)
             self._note_higher(self.followed.epoch)
-        due_ns = min(self.registry.poll(now_ns), self.client.poll(now_ns), now_ns + CHECK_NS)
+        due_ns = now_ns + BEAT_NS if self.state is HubState.ACTIVE else now_ns + CHECK_NS
+        if self.registry is not None and self.client is not None:
+            due_ns = min(due_ns, self.registry.poll(now_ns), self.client.poll(now_ns))
         self._check()
         if self._begin_ns and machine_ns() >= self._begin_ns:
             self._begin_ns = 0
-            if self.state is HubState.STANDBY and self.client.silent:
+            if self.state is HubState.STANDBY and (self.client is None or self.client.silent):
                 self._begin("start, and no other hub was heard of")
-        if self.publisher is not None:
-            due_ns = min(due_ns, self.publisher.poll(now_ns))
-        if self.replayer is not None and self.replayer.poll():
-            due_ns = now_ns
+        if self.star is not None:
+            due_ns = min(due_ns, self.star.poll(now_ns))
+            if self.star.answer():
+                due_ns = 0
+        self.due_ns = due_ns
         return due_ns
+
+    def answer(self) -> None:
+        """A reader asks for something: do some of it."""
+        if self.star is not None and self.star.answer():
+            self.due_ns = 0
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """To be polled for reading; they change with the state."""
-        parts = (self.publisher, self.replayer, self.followed)
-        return [self.registry.socket, *self.client.sockets(), *(part.socket for part in parts if part is not None)]
+        lines = () if self.client is None else self.client.sockets()
+        parts = (self.registry, self.star, self.followed)
+        return [*lines, *(part.socket for part in parts if part is not None)]
+
+    def announce(self, mesh: Mapping[str, str]) -> None:
+        """Register these lanes of the mesh with what else it is while it is active."""
+        self._places = self._places._replace(mesh=tuple(mesh.items()))
+        if self.star is not None:
+            self._register(self.star)
 
     def promote(self, by: str) -> int:
         """Become the hub, with a higher epoch than any that was heard of; that epoch. NotStandbyError: it is none."""
@@ -238,75 +283,65 @@ class Hub:
             found |= {"follows": self.followed.epoch, "frames": self.followed.frames, "gaps": self.followed.gaps}
         return found
 
-    def close(self) -> None:
-        """Leave and close everything; the lock goes, so that a standby of this host may take over."""
-        if hasattr(self, "client"):
+    def close(self, *, for_good: bool = False) -> None:
+        """Leave and close everything; the lock goes, so that a standby of this host may take over.
+
+        for_good: there is to be no hub any more, and none takes over by itself.
+        """
+        if self._fence is not None and for_good and self.state is HubState.ACTIVE:
+            self._fence.retire()
+        if self.client is not None:
             self.client.leave()
             self.client.close()
-        self._close_star()
+        if self.star is not None:
+            star, self.star = self.star, None
+            star.close()
         if self.followed is not None:
             self.followed.close()
-        self.registry.close()
+        if self.registry is not None:
+            self.registry.close()
         if self._fence is not None:
             self._fence.close()
 
     # What it becomes.
 
     def _activate(self, cause: str) -> None:
-        followed, star = self.followed, self._places.star
-        if followed is not None:
-            followed.poll(machine_ns())
-        buffer = FrameBuffer()
-        self.publisher = Publisher(
-            self._context, star, epoch=self.epoch, clock=self._clock, buffer=buffer, **self._options
-        )
-        try:
-            self.replayer = Replayer(
-                self._context,
-                replay_endpoint(self.publisher.endpoints[0]),
-                epoch=self.epoch,
-                clock=self._clock,
-                frames=buffer,
-                archives=() if followed is None else (followed,),
-                earlier=(self.publisher.earlier,),
-            )
-        except BaseException:
-            self._close_star()
-            raise
-        self.registry.epoch, self.registry.active = self.epoch, True
-        endpoints = {
-            **dict(self._places.mesh),
-            "star": self.publisher.endpoints[0],
-            "replay": self.replayer.endpoint,
-            "registry": self.registry.endpoints[0],
-        }
-        security = self.registry.socket.security
-        public = security.keys.public if security is not None and security.keys is not None else ""
-        self.client.change(Entry(self.name, self._places.host, endpoints, self.epoch, public))
+        if self.followed is not None:
+            self.followed.poll(machine_ns())
+        self.star = self._open_star(self.epoch, () if self.followed is None else (self.followed,))
+        self._register(self.star)
         self._checked_ns = machine_ns()
         self._set(HubState.ACTIVE, cause)
 
+    def _register(self, star: HubStar) -> None:
+        if self.registry is None or self.client is None:
+            return
+        self.registry.epoch, self.registry.active = self.epoch, True
+        endpoints = {
+            **dict(self._places.mesh),
+            "star": star.endpoint,
+            "replay": star.replay,
+            "registry": self.registry.endpoints[-1],
+        }
+        security = self.registry.socket.security
+        public = security.keys.public if security is not None and security.keys is not None else ""
+        self.client.change(Entry(self._role, self._places.host, endpoints, self.epoch, public))
+
     def _become_fenced(self, epoch: int, cause: str) -> None:
         self.fenced_by = epoch
-        self.registry.active = False
-        self._close_star()
-        if self.state is HubState.ACTIVE:
+        if self.star is not None:
+            self.star.fall_silent()
+            self.star = None
+        if self.registry is not None and self.client is not None:
+            self.registry.active = False
             self.client.leave()
         if self._fence is not None:
             self._fence.close()
         self._set(HubState.FENCED, cause)
 
-    def _close_star(self) -> None:
-        if self.publisher is not None:
-            self.publisher.socket.close(0)  # without a last word: there is another hub
-            self.publisher = None
-        if self.replayer is not None:
-            self.replayer.close()
-            self.replayer = None
-
     def _set(self, state: HubState, cause: str) -> None:
         self.state = state
-        level = logging.ERROR if state is HubState.FENCED else logging.WARNING
+        level = logging.ERROR if state is HubState.FENCED else logging.INFO if cause == START else logging.WARNING
         _LOGGER.log(level, "hub %s of epoch %d is %s: %s", self.name, self.epoch, state, cause)
         if self._on_state is not None:
             self._on_state(state, cause)
@@ -332,5 +367,16 @@ class Hub:
         self._note_higher(known.epoch)
         if self.state is HubState.ACTIVE and known.epoch > self.epoch:
             self._become_fenced(known.epoch, f"{known.name} has epoch {known.epoch}")
-        elif self._automatic and self.state is HubState.STANDBY and known.epoch and not self._fence.alive(known.epoch):
+        elif self._automatic and self.state is HubState.STANDBY and known.name and not self._fence.alive(known.epoch):
             self._begin(f"the process of {known.name}, epoch {known.epoch}, is dead")
+
+
+def _open_plain(
+    context: zmq.Context[Any],
+    endpoints: tuple[str, ...],
+    clock: Callable[[], int],
+    options: dict[str, Any],
+    epoch: int,
+    archives: Sequence[Archive],
+) -> HubStar:
+    return PlainStar(context, endpoints, epoch=epoch, clock=clock, archives=archives, **options)

@@ -26,10 +26,11 @@ from nautilus.bus.base import (
     flags_of,
     layout_of,
 )
-from nautilus.bus.conflation import POLICIES, Policy, ReaderQueue, Waiting
+from nautilus.bus.conflation import NO_RECORDS, POLICIES, Policy, ReaderQueue, Waiting
+from nautilus.bus.freshness import Freshness
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
 from nautilus.bus.recovery import COUNTED as SETTLED
-from nautilus.bus.recovery import JOINING, NEVER, Recovery, StreamState
+from nautilus.bus.recovery import JOINING, LIVE, Recovery, StreamState
 from nautilus.bus.requests import parse_answer, whole_kind
 from nautilus.bus.snapshots import folds
 from nautilus.bus.tally import Tally
@@ -97,7 +98,7 @@ class StarReader(Recovery):
         super().__init__(**recovery)
         self.last_heartbeat_ns = 0
         self.heartbeats = 0
-        """Number of the last heartbeat: that of the publisher's `heartbeats` when it was sent."""
+        """Number of the last heartbeat of this epoch: that of the publisher's `heartbeats` when it was sent."""
         self.malformed = 0
         self.disconnected = False
         self.fed: dict[str, int] = {}
@@ -115,10 +116,7 @@ class StarReader(Recovery):
         self._capacity = capacity
         self._queue = ReaderQueue() if policy != "queue" else None
         self._heartbeat_ns, self._beats = heartbeat_ns, 0
-        # When the last heartbeat was sent, as far as can be told: when it came, less the time that it took beyond the
-        # quickest one. One that waited in a queue, as behind a partition, is as old as what came before it.
-        self._beat_ns = self._arrived_ns = self._sent_ns = 0
-        self._least_ns = NEVER
+        self._freshness = Freshness(heartbeat_ns)
         # Instruments of each kind; None: all.
         self._filters: dict[int, set[int] | None] = {}
         self._tally = Tally(counters, "star", self, COUNTED)
@@ -233,15 +231,6 @@ class StarReader(Recovery):
         known = schema == layout.kind and version >= layout.version and size >= layout.record_size
         self.take(stream, first, count, frame if known else None, flags, now_ns)
 
-    def _beat(self, sent_ns: int, now_ns: int) -> None:
-        took_ns = now_ns - sent_ns
-        if sent_ns < self._sent_ns:  # its clock was set back
-            self._least_ns = NEVER
-        # Clocks drift, so it may grow by a thousandth of the time that passes.
-        self._least_ns = min(took_ns, self._least_ns + (now_ns - self._arrived_ns) // 1_000)
-        self._arrived_ns, self._sent_ns = now_ns, sent_ns
-        self._beat_ns = now_ns - (took_ns - self._least_ns)
-
     def _heartbeat(self, frame: bytes, schema: int, size: int, number: int, sent_ns: int, now_ns: int) -> None:
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
@@ -256,9 +245,9 @@ class StarReader(Recovery):
         for stream, _ in changed:
             self._write_position(self.streams[stream])
         self._told = rows
-        # Another path brings older ones again: they are no news.
-        if number > self.heartbeats or not self._arrived_ns:
-            self._beat(sent_ns, now_ns)
+        # By another way an earlier one may come later.
+        if number > self.heartbeats:
+            self._freshness.hear(sent_ns, now_ns)
             self.heartbeats = number
         self.last_heartbeat_ns = self._clock()
         self._beats += 1
@@ -310,6 +299,12 @@ class StarReader(Recovery):
 
     def on_lost(self, state: StreamState, first: int, last: int) -> None:
         """Records will not come."""
+        if self._queue is None:
+            self._tell_gap(state, first, last)
+        else:
+            self._queue.push(Waiting(state, first, NO_RECORDS, lost=last + 1 - first))
+
+    def _tell_gap(self, state: StreamState, first: int, last: int) -> None:
         assert isinstance(state, Position)
         if self._on_gap is not None:
             self.gap_epoch = state.epoch
@@ -319,8 +314,8 @@ class StarReader(Recovery):
         """A later life of the publisher begins."""
         self._table.clear()
         self._told = NO_ROWS
-        self._arrived_ns = self._sent_ns = 0
-        self._least_ns = NEVER
+        self.heartbeats = 0
+        self._freshness.begin()
         self._direct.enter(epoch)
         if before and self._on_epoch is not None:
             self._on_epoch(before, epoch)
@@ -340,22 +335,22 @@ class StarReader(Recovery):
                 self._uncount(state, gone)
                 state.conflated += gone
                 self.conflated += gone
-        while self._policy == "drop-oldest" and queue.size > self._capacity and len(queue) > 1:
-            state, first, records, flags = queue.pop()
-            if flags & SNAPSHOT:
-                continue
-            self._uncount(state, len(records))
-            state.lost += len(records)
-            self.lost += len(records)
-            self.gaps += 1
-            self.on_lost(state, first, first + len(records) - 1)
-        if self._policy == "disconnect" and queue.size > self._capacity and not self.disconnected:
+        elif self._policy == "drop-oldest":
+            for state, gone, begins in queue.drop_oldest(self._capacity):
+                self._uncount(state, gone)
+                state.lost += gone
+                self.lost += gone
+                self.gaps += begins
+        elif queue.size > self._capacity:
             self.disconnected = True
         out: list[Batch] = []
-        while len(queue) and len(out) < limit:
-            state, first, records, flags = queue.pop()
+        while queue and len(out) < limit:
+            state, first, records, flags, lost = queue.pop()
             assert isinstance(state, Position)
-            out.append(self._batch(state, first, records, flags))
+            if lost:
+                self._tell_gap(state, first, first + lost - 1)
+            else:
+                out.append(self._batch(state, first, records, flags))
         self._tally.write()
         return out
 
@@ -386,14 +381,23 @@ class StarReader(Recovery):
         """{stream: sequence from which on this subscriber answers for it}."""
         return {stream: joined for stream, (joined, _, _) in self.positions().items()}
 
-    def is_stale(self, now_ns: int) -> bool:
-        """Whether nothing sent within the last three heartbeats has come, by `timer`: all may be out of date."""
-        return now_ns - self._beat_ns > 3 * self._heartbeat_ns
+    def is_stale(self, now_ns: int, topic: Topic | None = None, instrument_id: int = 0) -> bool:
+        """Whether what came may be out of date, by `timer`: all of it, or what came of one stream.
+
+        All of it: nothing sent within the last three heartbeats has come, or a later life of the hub is held back. One
+        stream: something is missing in it or awaited, its last record was lost, or nothing of it has come at all.
+        """
+        if self._closing or self._freshness.silent(now_ns):
+            return True
+        if topic is None:
+            return False
+        state = self.streams.get(layout_of(topic).kind << 32 | instrument_id)
+        return state is None or state.latest is None or state.state != LIVE or state.passed == state.settled
 
     def last_value(self, topic: Topic, instrument_id: int) -> Records | None:
         """The last record that came of a stream, as an array of one; of a book its last image or delta. None: none yet.
 
-        Whether it may be out of date says `is_stale`.
+        Whether it may be out of date says `is_stale`, asked for this stream.
         """
         state = self.streams.get(layout_of(topic).kind << 32 | instrument_id)
         latest = state.latest if isinstance(state, Position) else None

@@ -221,7 +221,7 @@ class Subscriber(StarReader):
 
     def arm(self) -> bool:
         """To be called before the host waits. False: there is something to `drain` that no descriptor will tell of."""
-        return not (self._out or self.waiting) and (self._ring is None or self._ring.arm())
+        return not (self._out or self._queue) and (self._ring is None or self._ring.arm())
 
     def drain(self, limit: int = 64) -> list[Batch]:
         """What has come, at most `limit` frames of each way: (topic, records of one stream, read-only), in order.
@@ -236,6 +236,8 @@ class Subscriber(StarReader):
             if self._ring is not None:
                 self._take_ring(room)
             self._take_socket(room)
+            if self._freshness.proving and self.socket not in self.touched and not (self._ring and self._ring.lag):
+                self._freshness.prove()
             if self.requests or self.waits:
                 self.poll(self._timer())
         if self._queue is not None:

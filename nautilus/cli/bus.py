@@ -22,6 +22,13 @@ COMMANDS = {
 STAR = ("published", "delivered", "conflated", "gaps", "recovered", "lost")
 MESH = ("sent", "received", "acknowledged", "retried", "duplicates", "dead_lettered")
 LANES = ("urgent", "normal")
+URGENT = ("urgent_by_ring", "urgent_by_zmq", "urgent_copies")
+PREFIX = "security."
+SECURITY = (
+    *("admitted", "unknown_keys", "revoked_keys", "plain_text", "bad_handshakes"),
+    *("false_names", "refused_messages", "refused_subscriptions"),
+)
+"""Counters of security that are shown, in the order of the columns."""
 
 
 @click.group("bus", cls=LazyGroup, commands_at=COMMANDS)
@@ -36,7 +43,7 @@ def status(instance_name: str | None, as_json: bool) -> None:
     """Print what the star and the mesh carried, process by process, from shared memory: no process is asked."""
     from nautilus.runtime.status import read_facts
 
-    found = _status(read_facts(running(instance_name)))
+    found = bus_status(read_facts(running(instance_name)))
     if as_json:
         print_json(found)
         return
@@ -47,14 +54,30 @@ def status(instance_name: str | None, as_json: bool) -> None:
     print_table(
         "mesh, messages", ["process", "sent", "received", "acked", "retried", "twice", "dead"], mesh, right=range(1, 7)
     )
+    urgent = [(name, *(f"{each['urgent'][key]:,}" for key in URGENT)) for name, each in processes.items()]
+    print_table("urgent messages", ["process", "by ring", "by zmq", "copies"], urgent, right=range(1, 4))
     rows = [
         (name, peer, standing, found["paths"].get(name, {}).get("mesh", {}).get(peer, "zmq"))
         for name, peers in found["peers"].items()
         for peer, standing in peers.items()
     ]
     print_table("connections of the mesh", ["from", "to", "standing", "path"], rows)
+    if any(each["host"] for each in found["hosts"].values()):
+        hosts = [(name, each["host"], each["n"]) for name, each in found["hosts"].items()]
+        print_table("registry of the hub", ["process", "host", "normal lane"], hosts)
+    guards = [
+        (name, *(f"{each['security'][key]:,}" for key in SECURITY))
+        for name, each in processes.items()
+        if any(each["security"].get(key) for key in SECURITY)
+    ]
+    if guards:
+        columns = ["process", "let in", "unknown", "revoked", "plain", "broken", "names", "messages", "topics"]
+        print_table("security: let in over TCP, and refused", columns, guards, right=range(1, 9))
     ways = ", ".join(f"{name} by {each['way']}" for name, each in processes.items() if each["way"])
     print(f"star: {ways or 'no readers'}")
+    hub = found["hub"]
+    if hub["standby"]:
+        print(f"hub: {hub['process']}, epoch {hub['epoch']}; {hub['standby']} {hub['standby_is']}")
     whole = found["star"]
     print(f"star: {whole['lost']:,} records lost; {whole['uncounted']:,} streams of which nothing is known")
 
@@ -94,10 +117,12 @@ def latency(count: int, instance_name: str | None, as_json: bool) -> None:
     print_table("round trips, us", ["process", "lane", "p50", "p90", "p99", "max"], rows, right=(2, 3, 4, 5))
 
 
-def _status(facts: Facts) -> dict[str, Any]:
+def bus_status(facts: Facts) -> dict[str, Any]:
+    """What `nautilus bus status --json` prints."""
     from nautilus.bus.failover import read_paths
     from nautilus.bus.liveness import Standing
     from nautilus.bus.positions import lacking_between
+    from nautilus.runtime.neighbours import hub_of, read_places
     from nautilus.runtime.status import star_of
 
     processes: dict[str, dict[str, Any]] = {}
@@ -117,12 +142,30 @@ def _status(facts: Facts) -> dict[str, Any]:
             "way": {0: "zmq", 1: "ring"}[counters["star.by_ring"]] if "star.by_ring" in counters else "",
             "star": {key: counters.get(f"star.{key}", 0) for key in STAR},
             "mesh": {key: counters.get(f"mesh.{key}", 0) for key in MESH},
+            "urgent": {key: counters.get(f"mesh.{key}", 0) for key in URGENT},
+            "security": {
+                name.removeprefix(PREFIX): value for name, value in counters.items() if name.startswith(PREFIX)
+            },
         }
+    plan = facts.plan
+    role, hub = plan.process_of("marketdata"), hub_of(plan)
+    spare = next((name for name in plan.hubs if name != hub), "")
+    standing = next((each.state for each in facts.state.processes if each.name == spare), "")
     lacking = lacking_between(facts.positions.values())
     return {
         "star": {**star_of(facts), "behind": lacking.behind, "uncounted": lacking.uncounted},
         "mesh": {key: facts.total(f"mesh.{key}") for key in MESH},
         "processes": processes,
+        "hub": {
+            "process": hub,
+            "epoch": facts.positions.get(role, {}).get("hub.epoch", 0),
+            "standby": spare,
+            "standby_is": "stands by" if standing == "ready" else f"is {standing}",
+        },
+        "hosts": {
+            name: {"host": entry.host, "epoch": entry.epoch, "n": entry.endpoints.get("n", "")}
+            for name, entry in read_places(facts.plan).items()
+        },
         "peers": peers,
         "paths": paths,
     }

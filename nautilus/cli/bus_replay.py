@@ -44,6 +44,7 @@ def replay(
     from nautilus.bus.routing import is_on_star, topic_at
     from nautilus.cli.tap_topic import as_text, lines_of
     from nautilus.runtime.market import instruments_of
+    from nautilus.runtime.neighbours import hub_of
     from nautilus.runtime.status import read_positions
 
     wanted = topic_at(topic)
@@ -63,7 +64,8 @@ def replay(
     end = min(end, begin + count - 1)
     context = make_context()
     try:
-        with ReplayClient(context, replay_endpoint(plan.star), timeout_seconds=timeout_seconds) as client:
+        star = plan.star_of(plan.hubs.index(hub_of(plan)))
+        with ReplayClient(context, replay_endpoint(star), timeout_seconds=timeout_seconds) as client:
             found = (
                 client.images([stream]) if image else client.replay(epoch or known.epoch, stream, begin, max(end, 1))
             )

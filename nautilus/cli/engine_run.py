@@ -1,6 +1,7 @@
 """`nautilus engine run`: the process of an engine in the foreground, in an instance that has left it out.
 
-For a debugger, a profiler or a container of its own: it takes its place on the bus as if the supervisor had started it.
+For a debugger, a profiler, a container of its own or another host: it takes its place on the bus as if the supervisor
+had started it.
 This process stands in for the supervisor; the engine's is its child and has the terminal.
 """
 
@@ -13,11 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nautilus.cli.instance import instance_option, running
+from nautilus.cli.instance import instance_option, running, timeout_option
 from nautilus.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -37,14 +39,37 @@ PROGRAM = (
 
 @click.command()
 @click.argument("name")
+@click.option(
+    "--join", "hub", metavar="HOST:PORT", help="The instance whose hub listens there (bus.listen), on another host."
+)
+@click.option("--listen", "address", metavar="ADDRESS", help="Of this host, for --join.  [default: that towards it]")
+@click.option(
+    "--keys",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of the pair of NAME and the list, for --join.  [default: bus.keys]",
+)
 @instance_option
+@timeout_option(10.0)
 @json_option
-def run(name: str, instance_name: str | None, as_json: bool) -> int:
+def run(
+    name: str,
+    hub: str | None,
+    address: str | None,
+    keys: Path | None,
+    instance_name: str | None,
+    timeout_seconds: float,
+    as_json: bool,
+) -> int:
     """Run the process of an engine in the foreground until Ctrl-C or the end of the instance.
 
     NAME is an engine, a process or a venue such as venue0, of an instance that was started with
-    `nautilus up --without NAME`.
+    `nautilus up --without NAME`. With --join that runs on another host; then this process has an instance of its own
+    here, named after it and NAME.
     """
+    if hub is not None:
+        return _join(name, hub, address, keys, instance_name, timeout_seconds, as_json=as_json)
+    if address is not None or keys is not None:
+        raise click.UsageError("--listen and --keys belong to --join")
     from nautilus.model.errors import InternalError
     from nautilus.runtime.files import holder
 
@@ -67,6 +92,33 @@ def _spec(plan: Plan, name: str) -> ProcessSpec:
             return spec
     known = dict.fromkeys(word for spec in plan.processes if spec.kind in KINDS for word in (spec.name, *spec.engines))
     raise click.UsageError(f"unknown engine {name!r}; expected one of {', '.join(known)}{nearest(name, known)}")
+
+
+def _join(
+    name: str,
+    hub: str,
+    address: str | None,
+    keys: Path | None,
+    instance_name: str | None,
+    timeout_seconds: float,
+    *,
+    as_json: bool,
+) -> int:
+    from nautilus.cli.keys import keys_place
+    from nautilus.runtime.instance import Instance
+    from nautilus.runtime.joining import address_towards, ask_for_plan, plan_here, spec_to_join
+
+    place = keys_place(keys, instance_name)
+    own = address or address_towards(hub)
+    plan = ask_for_plan(hub, name, place, timeout_seconds)
+    spec = spec_to_join(plan, name)
+    instance = Instance.create(instance_name or f"{plan.instance}-{spec.name}")
+    try:
+        here = plan_here(plan, instance, hub, own, place)
+        instance.write_plan(here)
+        return Foreground(instance, here, spec, as_json=as_json).run()
+    finally:
+        instance.close()
 
 
 class Foreground:
@@ -129,6 +181,8 @@ class Foreground:
             else:
                 places = ", ".join(f"{name} http://{self._plan.bind}:{port}" for name, port in message["ports"].items())
                 print(f"{self._spec.name} is ready (pid {pid}){': ' if places else ''}{places}", flush=True)
+                if self._plan.joined:
+                    print(f"joined the hub at {self._plan.joined} from {self._plan.host}", flush=True)
         elif message["event"] == "failed":
             self._error = message["error"]
 
@@ -136,6 +190,11 @@ class Foreground:
         """Pass on what the instance does: that the market is open, that all is to stop."""
         from nautilus.runtime.instance import NotRunningError
 
+        if self._plan.joined:  # what its market does, it hears on the bus; its end is a person's affair
+            if not self._opened:
+                self._opened = True
+                self._order(line, "open")
+            return
         try:
             state = self._instance.state() if self._instance.is_live else None
         except NotRunningError:
@@ -167,4 +226,9 @@ class Foreground:
         state = ProcessState(
             self._spec.name, self._spec.engines, state="ready", pid=pid, started_ns=wall_ns(), ports=ports
         )
-        write_atomically(apart_of(self._plan, self._spec.name), msgspec.json.encode(state))
+        if self._plan.joined:
+            from nautilus.runtime.joining import note_state
+
+            note_state(self._instance, state)
+        else:
+            write_atomically(apart_of(self._plan, self._spec.name), msgspec.json.encode(state))

@@ -74,7 +74,7 @@ def new(
         verb, _, what = grant.partition(":")
         if verb == "send" and what != "*" and what not in WHAT:
             raise click.UsageError(f"--grant {grant}: expected send: and one of {', '.join(WHAT)}, or *")
-    place = _place(directory, instance_name)
+    place = keys_place(directory, instance_name)
     wanted = tuple(grants) or _usual(name)
     if public is None:
         made = new_process(place, name, wanted, wall_ns())
@@ -98,7 +98,7 @@ def list_keys(directory: Path | None, instance_name: str | None, as_json: bool) 
     """Print who is let in, and what they may do."""
     from nautilus.bus.keys import read_allowed
 
-    place = _place(directory, instance_name)
+    place = keys_place(directory, instance_name)
     known = read_allowed(place).keys
     if as_json:
         print_json({"directory": str(place), "keys": [_line(key) for key in known]})
@@ -123,7 +123,7 @@ def revoke(name: str, directory: Path | None, instance_name: str | None, as_json
     from nautilus.bus.keys import revoke as revoke_key
     from nautilus.runtime.clock import wall_ns
 
-    place = _place(directory, instance_name)
+    place = keys_place(directory, instance_name)
     try:
         gone = revoke_key(place, name, wall_ns())
     except UnknownKeyError as error:
@@ -134,7 +134,8 @@ def revoke(name: str, directory: Path | None, instance_name: str | None, as_json
         print(f"{gone.name} {gone.public} is revoked; copy {place}/allowed.json to every host")
 
 
-def _place(directory: Path | None, instance_name: str | None) -> Path:
+def keys_place(directory: Path | None, instance_name: str | None) -> Path:
+    """The directory of keys: the one given, that of the configuration, or that in the data of the instance."""
     from nautilus.cli.settings import load_configuration
     from nautilus.runtime.bus_settings import BusConfig
 

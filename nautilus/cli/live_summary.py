@@ -22,8 +22,9 @@ def print_live_summary(report: LiveReport) -> None:
     print(f"instance {report.instance}, {report.profile}, seed {report.seed}")
     star, mesh = report.star, report.mesh
     events = ", ".join(f"{count:,} {name}" for name, count in report.order_events.items() if count)
+    refused = f"; {report.refused:,} orders or cancels refused" if report.refused else ""
     rows = [
-        ("orders", f"{report.orders:,}" + (f", {report.refused:,} refused" if report.refused else "")),
+        ("orders", f"{report.orders:,}{refused}"),
         ("fills", f"{report.fills:,}"),
         ("P&L", ", ".join(f"{money(line['total'])} {currency}" for currency, line in report.pnl.items()) or "none"),
         ("core", f"{report.commands:,} commands, {report.events:,} events"),

@@ -47,6 +47,9 @@ def pin(core: int) -> Grant:
 def fifo(priority: int) -> Grant:
     """Schedule the calling thread before all usual ones (SCHED_FIFO), priority 1 to 99."""
 
+def batch() -> Grant:
+    """Let the calling thread, and those that it starts, not take a core from one that runs (SCHED_BATCH)."""
+
 def node_of(core: int) -> int:
     """The NUMA node of a core; 0 where the system does not tell."""
 

@@ -136,6 +136,18 @@ def fifo(int priority):
     return grant_fifo("realtime", pthread_self(), priority)
 
 
+def batch():
+    """Let the calling thread, and those that it starts, not take a core from one that runs (SCHED_BATCH).
+
+    Where many sleep and one event wakes them all, they then run one after the other instead of into one another.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError as error:
+        return Grant("schedule", False, f"SCHED_BATCH: {error.strerror}")
+    return Grant("schedule", True, "SCHED_BATCH")
+
+
 def node_of(int core):
     """The NUMA node of a core; 0 where the system does not tell."""
     for place in Path(f"/sys/devices/system/cpu/cpu{core}").glob("node[0-9]*"):

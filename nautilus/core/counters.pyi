@@ -5,7 +5,7 @@ from os import PathLike
 class Counters:
     """One writer a counter. Named counters (which only grow) and gauges, at most `capacity` of them."""
 
-    def __init__(self, capacity: int = 256, path: str | PathLike[str] | None = None) -> None: ...
+    def __init__(self, capacity: int = 32768, path: str | PathLike[str] | None = None) -> None: ...
     @staticmethod
     def load(path: str | PathLike[str]) -> Counters:
         """A copy, apart, of the table that another process writes to a file."""

@@ -5,6 +5,7 @@ import os
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy
 from posix.unistd cimport getpid
 
 from nautilus.core.counters cimport (
@@ -14,6 +15,8 @@ from nautilus.core.counters cimport (
     COUNTER_UNUSED,
     COUNTERS_KIND,
     COUNTERS_LAYOUT,
+    COUNTERS_MOST,
+    COUNTERS_STEP,
     counter_add,
     counter_get,
     counter_increment,
@@ -23,11 +26,12 @@ from nautilus.core.counters cimport (
     counter_t,
     counters_close,
     counters_open,
+    counters_reserve,
 )
 from nautilus.core.region cimport (
     process_start,
     region_attach,
-    region_create,
+    region_create_part,
     region_detach,
     region_t,
 )
@@ -39,20 +43,20 @@ cdef class Counters:
     Parameters
     ----------
     capacity : int
-        1 or more; 128 bytes each.
+        1 or more. Each takes 128 bytes when it is made, not before, so the default is far more than anybody needs.
     path : str or PathLike, optional
-        File to share them through: made (for this user alone), or gone on with, names and values as they are. One
-        process writes at a time. Without it they lie in this process's memory.
+        File to share them through: made (for this user alone), or gone on with, names and values as they are; one of
+        less capacity is made wider. One process writes at a time. Without it they lie in this process's memory.
 
     Raises
     ------
     ValueError
-        No capacity, or the file is no table of this capacity.
+        No capacity, or the file is no table, or one of more capacity.
     OSError
         The file can be neither opened nor made.
     """
 
-    def __cinit__(self, uint32_t capacity=256, path=None):
+    def __cinit__(self, uint32_t capacity=COUNTERS_MOST, path=None):
         self.indexes = {}
         self.capacity = capacity
         if path is not None:
@@ -61,6 +65,7 @@ cdef class Counters:
         self.table = counters_open(capacity)
         if self.table is NULL:
             raise ValueError(f"Counters: capacity {capacity}, expected 1 or more and memory for it")
+        self.present = capacity
 
     def __dealloc__(self):
         if self.region is not NULL:
@@ -113,6 +118,8 @@ cdef class Counters:
         ------
         ValueError
             The name is empty, longer than 118 bytes or taken by a gauge, or the table is full.
+        OSError
+            Of a file: there is no room for more where it lies.
         """
         return self.named(name, COUNTER_COUNTER)
 
@@ -166,18 +173,54 @@ cdef class Counters:
             why = errno
             if why != codes.ENOENT:
                 raise _refusal(path, why)
-            self.region = region_create(name, size, COUNTERS_KIND, COUNTERS_LAYOUT, 0)
+            self.region = region_create_part(name, size, _first(self.capacity), COUNTERS_KIND, COUNTERS_LAYOUT, 0)
             if self.region is NULL:
                 raise _refusal(path, errno)
-        elif self.region.bytes != size:
+        elif self.region.bytes > size:
             raise ValueError(
                 f"{path}: a table of {(self.region.bytes - sizeof(region_t)) // sizeof(counter_t)} counters, "
                 f"expected {self.capacity}"
             )
+        elif self.region.bytes < size:
+            self.widen(path, size)
         self.region.owner = getpid()
         self.region.owner_start = process_start(self.region.owner)
         self.table = <counter_t*>(self.region + 1)
-        return self.find(path)
+        self.find(path)
+        return self.reserve(self.used + 1, path)
+
+    cdef int widen(self, str path, size_t size) except -1:
+        # The file's table in one of more capacity. It takes the name whole, or not at all.
+        cdef bytes wider = f"{path}.wider".encode()
+        cdef size_t held = self.region.bytes - sizeof(region_t)
+        cdef region_t* made = region_create_part(
+            wider, size, max(self.region.bytes, _first(self.capacity)), COUNTERS_KIND, COUNTERS_LAYOUT, self.region.epoch
+        )
+        if made is NULL:
+            raise _refusal(path, errno)
+        memcpy(made + 1, self.region + 1, held)
+        try:
+            os.rename(wider, path)
+        except OSError:
+            region_detach(made)
+            os.unlink(wider)
+            raise
+        self.region.retired = 1
+        region_detach(self.region)
+        self.region = made
+        return 0
+
+    cdef int reserve(self, uint32_t count, str path) except -1:
+        # Memory for so many counters, in a file for one more, at which readers stop.
+        cdef uint32_t most
+        cdef int why
+        while self.present < self.capacity and self.present <= count:
+            most = min(self.capacity, self.present + COUNTERS_STEP)
+            why = counters_reserve(self.table + self.present, most - self.present)
+            if why:
+                raise OSError(why, os.strerror(why), path)
+            self.present = most
+        return 0
 
     cdef int find(self, str path) except -1:
         # Takes in the names that are there already.
@@ -211,6 +254,7 @@ cdef class Counters:
             raise ValueError(f"Counters: name {name!r}, expected 1 to {COUNTER_NAME_BYTES - 1} bytes without NUL")
         if self.used == self.capacity:
             raise ValueError(f"Counters: no room for {name!r}, all {self.capacity} are in use")
+        self.reserve(self.used + 1, None)
         counter_name(self.table + self.used, <const char*>encoded, len(encoded), kind)
         self.indexes[name] = self.used
         self.used += 1
@@ -220,6 +264,11 @@ cdef class Counters:
         if index >= self.used:
             raise ValueError(f"Counters: index {index}, expected less than {self.used}")
         return self.table + index
+
+
+cdef size_t _first(uint32_t capacity):
+    # Bytes of a new file that are allocated at once.
+    return sizeof(region_t) + <size_t>min(capacity, <uint32_t>COUNTERS_STEP) * sizeof(counter_t)
 
 
 cdef str _name(const counter_t* counter):

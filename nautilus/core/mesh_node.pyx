@@ -2,7 +2,8 @@
 
 It is the base of `nautilus.bus.node.Node`, and calls the methods of that for all that is rare: `_dial`, `_cut`,
 `_refusal`, `_pump`, `_pump_past`, `_read_odd`, `_answer_request`, `_send_answers`. Where the functions of libzmq
-are not at hand (`native` is False), `_pump` and `_read_router` of its Python part do the same through pyzmq.
+are not at hand (`native` is False), `_pump` and `_read_router` of its Python part do the same through pyzmq. A frame
+of the urgent lane goes into the urgent ring of that (`_ring`) first, where there is one.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -137,6 +138,9 @@ cdef class MeshNode:
                 if zmq_calls.msg_init_size(&message, <size_t> size):
                     raise MemoryError("mesh: no memory for a frame")
                 stream.fill(<char*> zmq_calls.msg_data(&message))
+                if outlet.urgent and self._ring is not None:
+                    self._ring.write(
+                        outlet.peer, PyBytes_FromStringAndSize(<char*> zmq_calls.msg_data(&message), size))
                 if zmq_calls.msg_send(&message, socket, ZMQ_DONTWAIT) < 0:
                     code = zmq_calls.error()
                     zmq_calls.msg_close(&message)

@@ -74,8 +74,10 @@ cdef extern from *:
         return place == MAP_FAILED ? NULL : (region_t *)place;
     }
 
-    /* A new region under `path` (0600); NULL with errno. The old one of that name is marked retired. */
-    static region_t *region_create(const char *path, size_t bytes, uint32_t kind, uint32_t layout, uint64_t epoch)
+    /* A new region under `path` (0600); NULL with errno. The old one of that name is marked retired. Of the `bytes` the
+       first `present` are allocated now; who writes behind them sees to it that they are. */
+    static region_t *region_create_part(const char *path, size_t bytes, size_t present, uint32_t kind, uint32_t layout,
+                                        uint64_t epoch)
     {
         char fresh[PATH_MAX];
         if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
@@ -87,7 +89,9 @@ cdef extern from *:
         if (fd < 0)
             return NULL;
         /* Allocated now: a write to a page that a full tmpfs cannot give would be SIGBUS. */
-        error = posix_fallocate(fd, 0, (off_t)bytes);
+        error = posix_fallocate(fd, 0, (off_t)present);
+        if (!error && present < bytes && ftruncate(fd, (off_t)bytes) != 0)
+            error = errno;
         region_t *region = error ? NULL : region_map(fd, bytes);
         if (region == NULL && !error)
             error = errno;
@@ -126,6 +130,11 @@ cdef extern from *:
             close(old_fd);
         }
         return region;
+    }
+
+    static inline region_t *region_create(const char *path, size_t bytes, uint32_t kind, uint32_t layout, uint64_t epoch)
+    {
+        return region_create_part(path, bytes, bytes, kind, layout, epoch);
     }
 
     /* The region under `path`; NULL with errno: ENOENT, EINVAL where it is none of this kind and layout. */
@@ -223,6 +232,8 @@ cdef extern from *:
         uint32_t value
         uint32_t sleeping
     uint64_t process_start(int32_t pid) noexcept nogil
+    region_t* region_create_part(const char* path, size_t bytes, size_t present, uint32_t kind, uint32_t layout,
+                                 uint64_t epoch) noexcept nogil
     region_t* region_create(const char* path, size_t bytes, uint32_t kind, uint32_t layout,
                             uint64_t epoch) noexcept nogil
     region_t* region_attach(const char* path, uint32_t kind, uint32_t layout) noexcept nogil

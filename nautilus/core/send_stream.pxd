@@ -14,11 +14,12 @@ cdef class SendStream:
     cdef readonly dict requests
     cdef list places            # in order; None before `front`
     cdef Py_ssize_t front, planned, planned_end
-    cdef uint64_t settled_to, finished, probe, ahead
+    cdef uint64_t settled_to, finished, probe, ahead, looked
     cdef Py_ssize_t markers, merge_at, least_merge
     cdef list deadlines
     cdef frozenset unfinished
-    cdef int64_t retry_ns, wait_ns, retry_limit_ns
+    cdef int64_t retry_ns, wait_ns, retry_limit_ns, look_at_ns
+    cdef dict asked             # {request: (when it is asked about, how long after that)}
 
     cdef uint64_t post_one(self, int kind, uint64_t number, uint32_t priority, int64_t deadline_ns, object trace_id,
                            str sender, str to, bytes payload, uint32_t paths) except? 0xFFFFFFFF
@@ -35,6 +36,7 @@ cdef class SendStream:
     cdef uint64_t sendable(self) noexcept
     cdef uint64_t place_of(self, uint64_t sequence) noexcept
     cdef bint is_handled(self, uint64_t sequence)
+    cdef list overdue(self, int64_t now_ns)
     cdef int give_up(self, Py_ssize_t place) except -1
     cdef void rewind(self) noexcept
     cdef int settle_handled(self, uint64_t handled) except -1

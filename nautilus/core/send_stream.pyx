@@ -16,6 +16,8 @@ A gap may also name what an earlier life of the receiver has handled, never what
 
 The places from `base` up to `next_sequence` lie in a list, in order, without holes: messages, and markers, which stand
 for all from their `sequence` to their `id`. So a place lies at most as far behind the first as its sequence does.
+
+Length: one state machine; each of its steps keeps what the others rely on.
 """
 
 cimport cython
@@ -80,6 +82,7 @@ cdef class SendStream:
         self.requests = {}
         self.places = []
         self.deadlines = []
+        self.asked = {}
         self.unfinished = frozenset()
         self.merge_at = self.least_merge = merge_at
         self.retry_ns = self.wait_ns = retry_ns
@@ -437,8 +440,27 @@ cdef class SendStream:
         self.rewind()
         return gone
 
-    def withdraw(self, uint32_t paths):
-        """Give up what may take none of these paths and keeps something waiting that may; returns it."""
+    def hurries(self, uint32_t paths):
+        """Whether something has not arrived that goes over every path at once, and may take one of these."""
+        cdef Py_ssize_t place
+        cdef Envelope envelope
+        cdef uint64_t first = max(self.looked, self.received + 1)
+        if first >= self.next_sequence or self.front == PyList_GET_SIZE(self.places):
+            return False
+        for place in range(self.find(self.place_of(first)), PyList_GET_SIZE(self.places)):
+            envelope = self.at(place)
+            if envelope.number <= KIND_REQUEST and envelope.paths & AT_ONCE:
+                # What is behind it was not looked at: the next look begins here.
+                self.looked = envelope.sequence
+                return bool(envelope.paths & paths)
+        self.looked = self.next_sequence
+        return False
+
+    def withdraw(self, uint32_t paths, bint at_once=False):
+        """Give up what may take none of these paths and keeps something waiting that may; returns it.
+
+        `at_once`: only what keeps something waiting that goes over every path at once.
+        """
         cdef list gone = [], waiting = []
         cdef Py_ssize_t place
         cdef Envelope envelope
@@ -448,7 +470,7 @@ cdef class SendStream:
                 continue
             if not envelope.paths & paths:
                 waiting.append(envelope)
-            elif waiting:
+            elif waiting and (not at_once or envelope.paths & AT_ONCE):
                 gone += waiting
                 waiting.clear()
         if gone:
@@ -465,13 +487,14 @@ cdef class SendStream:
 
     def retry(self, int64_t now_ns):
         """Where there was no progress for too long: ask with the first that has not arrived, or about those that have.
+        Whether there is progress or not: ask about requests that were handled and whose reply does not come.
 
-        What it returns is to be sent as it is. It is one message, not all of them: a receiver that is merely slow has
+        To be called every `retry_ns` at least while anything is held. What it returns is to be sent as it is. It is one message, not all of them: a receiver that is merely slow has
         them already. Where it turns out that this one alone has arrived, the others follow.
         """
         cdef Envelope envelope
         if not self.retry_at_ns or now_ns < self.retry_at_ns:
-            return []
+            return self.overdue(now_ns)
         if self.front == PyList_GET_SIZE(self.places):
             self.retry_at_ns = 0
             return []
@@ -483,7 +506,37 @@ cdef class SendStream:
         envelope.base = self.base
         self.probe = envelope.last()
         self.retried += 1
-        return [envelope]
+        return [envelope, *self.overdue(now_ns)]
+
+    cdef list overdue(self, int64_t now_ns):
+        """Requests that were handled long enough ago and have no reply here: it was lost, whatever else comes.
+
+        Each has a time of its own, from when it is first seen without a reply, and twice as long after each question.
+        """
+        cdef list pokes = []
+        cdef dict seen = {}
+        cdef Envelope envelope
+        cdef int64_t at_ns, wait_ns
+        if now_ns < self.look_at_ns or not self.requests:
+            return pokes
+        self.look_at_ns = now_ns + self.retry_ns
+        # What is not handled yet and lies before `finished` is named in answers: there is not much of it.
+        for number, sequence in self.requests.items():
+            if sequence > max(self.handled, self.finished):
+                break
+            if not self.is_handled(sequence):
+                continue
+            at_ns, wait_ns = self.asked.get(number) or (now_ns + self.retry_ns, self.retry_ns)
+            if at_ns <= now_ns and PyList_GET_SIZE(pokes) < _POKES:
+                envelope = self.at(self.find(sequence))
+                envelope.base = self.base
+                pokes.append(envelope)
+                wait_ns = min(wait_ns * 2, self.retry_limit_ns)
+                at_ns = now_ns + wait_ns
+            seen[number] = at_ns, wait_ns
+        self.asked = seen
+        self.retried += PyList_GET_SIZE(pokes)
+        return pokes
 
     def resume(self):
         """The way to the receiver is open again: go back to what has not arrived, or ask about what has.

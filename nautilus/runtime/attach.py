@@ -35,7 +35,7 @@ def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
         name,
         plan.routing,
         partial(mesh_endpoint, plan),
-        plan.star,
+        plan.stars,
         instruments={each.symbol: each.instrument_id for each in instruments_of(plan)},
         table=plan.last_values,
         clock=PlatformClock(plan.clock).now_ns,

@@ -7,6 +7,7 @@ from pathlib import Path
 from nautilus.bus.keys import key_place
 from nautilus.bus.permissions import Permissions
 from nautilus.bus.security import Security
+from nautilus.bus.sockets import LOOPBACK
 from nautilus.core.counters import Counters
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.plan import Plan
@@ -15,16 +16,19 @@ BENCHES = ("client0", "client1", "client2", "client3")
 """Places at the core for strategies and benches of one's own: they send what the trading engine may."""
 
 
-def security_of(plan: Plan, process: str, counters: Counters) -> Security:
+def security_of(plan: Plan, process: str, counters: Counters | None) -> Security:
     """The keys of a process of a plan; without a pair of its own it is on ipc alone, which is plain.
 
     Raises
     ------
     KeyFileError
-        There is a pair, or a list, that cannot be read.
+        There is a pair, or a list, that cannot be read; or none, and other hosts are to reach the process.
     """
     settings = plan.config("bus", BusConfig)
     directory = Path(settings.keys or Path(plan.data, "keys"))
+    if plan.host and not (settings.plain_loopback and plan.host in LOOPBACK):
+        # Others are to reach it over TCP: without a pair it could not even listen.
+        return Security.load(process, directory, counters=counters)
     if key_place(directory, process).exists():
         return Security.load(process, directory, plain_loopback=settings.plain_loopback, counters=counters)
     return Security(process, plain_loopback=settings.plain_loopback, counters=counters)

@@ -19,13 +19,16 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
 
 from nautilus.bus import Mesh, Subscriber, make_context
+from nautilus.bus.registry import Table
 from nautilus.bus.routing import Processes
+from nautilus.bus.standby_hub import Hub
 from nautilus.bus.star_paths import StarPaths
+from nautilus.core.affinity import batch
 from nautilus.core.clock import adjust
 from nautilus.core.counters import Counters
 from nautilus.core.wake import Waiting
@@ -42,12 +45,17 @@ from nautilus.runtime.letters import LETTERS, Letters
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
 from nautilus.runtime.messages import Messages
+from nautilus.runtime.neighbours import Neighbours, write_places
 from nautilus.runtime.outlook import Outlook
 from nautilus.runtime.paths import carriers_of, star_paths_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
-from nautilus.runtime.star import Hub, subscribe
+from nautilus.runtime.star import open_hub, subscribe
+from nautilus.runtime.urgent import urgent_ring_of
+
+if TYPE_CHECKING:
+    from nautilus.runtime.standing_by import StandingBy
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
@@ -103,6 +111,8 @@ class LiveHost:
         Of the process; None: those of the plan.
     limit_ms
         What a handler may take.
+    standing
+        Where another process may be the hub too: what made this one the hub, for its engine.
     mesh_options
         Further arguments of the `Mesh`.
 
@@ -113,6 +123,8 @@ class LiveHost:
     questions, ask_engine : how other threads ask its engines.
     outlook : what others see of it.
     when_stopping : called once, when it is told to stop.
+    security : its keys, and what it counts of who is let in.
+    hub : where this process is the hub.
     ended : it has stopped.
     """
 
@@ -124,6 +136,7 @@ class LiveHost:
         counters: Counters | None = None,
         *,
         limit_ms: int = 100,
+        standing: StandingBy | None = None,
         **mesh_options: Any,
     ) -> None:
         self.plan = plan
@@ -135,8 +148,10 @@ class LiveHost:
         settings = plan.config("bus", BusConfig)
         waiting = Waiting(settings.wake, spin_ns=settings.spin_us * 1_000)
         self._undo.callback(waiting.close)
-        if waiting.grant is not None and not waiting.grant.granted:
-            _LOGGER.warning("%s: %s", waiting.grant.what, waiting.grant.found)
+        # Before any thread begins: they have it from this one.
+        for grant in (waiting.grant, batch() if settings.schedule == "batch" else None):
+            if grant is not None and not grant.granted:
+                _LOGGER.warning("%s: %s", grant.what, grant.found)
         self.loop = Loop(self.clock, waiting if settings.wake.startswith("spin") else None)
         self.parts: list[Part] = []
         self.contexts: dict[str, LiveContext] = {}
@@ -148,12 +163,16 @@ class LiveHost:
         self._build = build
         self._reporter = next((spec.name for spec in plan.processes if "trading" in spec.engines), "")
         self._bus_log = BusLog()
-        self._security = security_of(plan, process, self.counters)
-        self._zmq = make_context(self._security)
-        self._hub: Hub | None = None
+        if standing is None:
+            self.security = security_of(plan, process, self.counters)
+            self._zmq = make_context(self.security)
+            self.hub: Hub | None = None
+        else:
+            self.security, self._zmq, self.hub = standing.security, standing.context, standing.hub
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
         self._linger_ns = 0
+        self._noted = -1
         self._opened = False
         self.questions = Questions(process)
         self.ask_engine = self.questions.ask
@@ -173,16 +192,22 @@ class LiveHost:
         undo.callback(self.questions.close)
         self.letters = Letters(process, plan.data, self._bus_log, self.counters)
         undo.callback(self.letters.close)
+        ring = urgent_ring_of(plan, process, epoch)
+        if ring is not None:
+            undo.callback(ring.close)
+        self.neighbours = Neighbours(plan, process, self.security, self._zmq, epoch)
+        undo.callback(self.neighbours.close)
         self.mesh = Mesh(
             self._zmq,
             process,
             epoch,
-            partial(mesh_endpoint, plan),
+            self.neighbours.endpoint,
             wall_ns,
             self.counters,
             peers=Processes(spec.name for spec in plan.processes),
-            permissions=permissions_of(plan, self._security),
+            permissions=permissions_of(plan, self.security),
             fallbacks=carriers_of(plan, process, wall_ns, self.counters),
+            urgent_ring=ring,
             on_path=self._bus_log.on_path,
             on_gap=self._on_gap,
             on_standing=self._bus_log.on_standing,
@@ -192,12 +217,16 @@ class LiveHost:
             **mesh_options,
         )
         undo.callback(self.mesh.close)
+        if ring is not None:
+            self.loop.set_ring(ring, self._on_ring)
         self._generation = -1
         names = plan.process(process).engines
         if "marketdata" in names:
-            self._hub = Hub(plan, process, self._zmq, epoch, self.clock.now_ns, self.counters)
-            undo.callback(self._hub.close)
-            self.loop.set_group([self._hub.socket], self._hub.answer, Rank.CONTROL, self._hub.touched)
+            self._take_hub(epoch)
+        self.neighbours.on_hub = self._on_hub
+        self.neighbours.join(self.mesh, registers=self.hub is None)
+        for socket in self.neighbours.sockets():
+            self.loop.add_source(socket, self._on_registry, rank=Rank.CONTROL)
         for name in names:
             self.contexts[name] = LiveContext(self, self._build(name), plan, process)
         self.messages = Messages(
@@ -209,7 +238,7 @@ class LiveHost:
             self.mesh,
             self.contexts,
             self.counters,
-            self._hub.publish if self._hub is not None else None,
+            self.hub.publish if self.hub is not None else None,
             self._save,
         )
         self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
@@ -225,6 +254,18 @@ class LiveHost:
         self.between = self.messages.between
         self.set_server = self.messages.set_server
         self.remove_source = self.loop.remove_source
+
+    def _take_hub(self, epoch: int) -> None:
+        """Be the hub, as one that stood by for it, or from the start."""
+        hub = self.hub
+        if hub is None:
+            counters = self.counters
+            hub = open_hub(self.plan, self.process, self._zmq, self.clock.now_ns, epoch, lambda: counters)
+        self.hub = hub
+        self._undo.callback(hub.close, for_good=True)
+        hub.announce(self.neighbours.lanes(self.mesh))
+        assert hub.star is not None
+        self.loop.set_group([hub.star.socket], hub.answer, Rank.CONTROL, hub.star.touched)
 
     # What contexts and parts ask for.
 
@@ -347,6 +388,7 @@ class LiveHost:
         self._linger_ns = wall_ns() + LINGER_NS
         if self.when_stopping is not None:
             self.when_stopping()
+        self.neighbours.leave()
         for context in self.contexts.values():
             if context.state != EngineState.STARTING:
                 context.state = EngineState.STOPPING
@@ -384,6 +426,10 @@ class LiveHost:
         for delivery in self.mesh.receive(DELIVERIES, ready=self.loop.ready, urgent=True):
             self.messages.take(delivery)
 
+    def _on_ring(self) -> None:
+        for delivery in self.mesh.glance():
+            self.messages.take(delivery)
+
     def _on_mesh(self) -> None:
         messages = self.messages
         deliveries = self.mesh.receive(DELIVERIES, ready=self.loop.ready)
@@ -406,13 +452,13 @@ class LiveHost:
     @property
     def _star_due_ns(self) -> int:
         """When there is something to do for the star, whatever comes before."""
-        if self._hub is not None:
-            return self._hub.due_ns
+        if self.hub is not None:
+            return self.hub.due_ns
         return self.subscriber.due_ns if self.subscriber is not None else NEVER
 
     def _tend_star(self, now_ns: int) -> None:
-        if self._hub is not None:
-            self._hub.poll()
+        if self.hub is not None:
+            self.hub.poll(now_ns)
         elif self.subscriber is not None:
             self.subscriber.poll(now_ns)
             self._on_star()  # what was held back may have been let go
@@ -444,12 +490,13 @@ class LiveHost:
     def _subscribe(self) -> None:
         """Ask for the market data that engines here take, where the hub is elsewhere."""
         wanted = [route.topic for route in self.messages.routes.values() if route.takers and route.on_star]
-        if not wanted or self._hub is not None:
+        if not wanted or self.hub is not None:
             return
         subscriber = self.subscriber = subscribe(
             self.plan, self.process, self._zmq, wanted, self.clock.now_ns, self.counters, self._bus_log
         )
         self._undo.callback(subscriber.close)
+        subscriber.refuse_below(self.neighbours.hub_epoch)
         self.loop.set_group(subscriber.sockets, self._on_star, Rank.STAR, subscriber.touched)
         if subscriber.fileno() >= 0:
             self.loop.add_source(subscriber.fileno(), self._on_star, rank=Rank.STAR, arm=subscriber.arm)
@@ -474,12 +521,29 @@ class LiveHost:
             self._save(context)
         self.later(max(SAVE_NS, SAVE_SHARE * (wall_ns() - begun_ns)), self._save_all)
 
+    def _on_hub(self, epoch: int) -> None:
+        """There is a hub of this epoch: what an earlier one says is not heard any more."""
+        if self.subscriber is not None:
+            self.subscriber.refuse_below(epoch)
+
+    def _note_places(self, table: Table) -> None:
+        if table.number != self._noted:
+            self._noted = table.number
+            with contextlib.suppress(OSError):  # a full disk: it is for people who look
+                write_places(self.plan, table.entries())
+
+    def _on_registry(self) -> None:
+        self.neighbours.poll(wall_ns())
+
     def _look(self) -> None:
         self._begin()
         adjust()
+        self._on_registry()
+        if self.hub is not None and self.hub.registry is not None:
+            self._note_places(self.hub.registry.table)
         self.messages.listeners.expire()
         self._zmq.refresh()
-        self._security.write()
+        self.security.write()
         if self.subscriber is not None:
             self.counters.set(self.counters.gauge("star.by_ring"), self.subscriber.way == "ring")
         self._bus_log.flush()

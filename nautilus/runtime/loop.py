@@ -3,7 +3,7 @@
 Everything is called on that thread, one at a time. Of what is ready together, the lower rank goes first, and what is
 urgent goes between any two others::
 
-    urgent mesh > times that are due > the host's own sources > star > mesh > control > HTTP
+    urgent ring > urgent mesh > times that are due > the host's own sources > star > mesh > control > HTTP
 
 The thread waits on descriptors, that of a ZeroMQ socket too: one system call, however many there are. Such a descriptor
 tells of news once; whoever sends on the socket, or leaves something in it, may have taken the news in unseen. So these
@@ -24,6 +24,7 @@ from typing import Any
 import zmq
 from zmq.backend import zmq_poll
 
+from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.wake import Waiting
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns
 
@@ -87,6 +88,8 @@ class Loop:
         self._timers: list[tuple[int, int, Callable[[], object]]] = []
         self._order = itertools.count()
         self._groups: dict[Rank, list[Item]] = {}
+        self._ring: UrgentRing | None = None
+        self._on_ring: Callable[[], object] = _nothing
         self.ready: set[Item] = set()
         self.woken_ns = 0
 
@@ -138,8 +141,16 @@ class Loop:
         if touched is not None and all(known is not touched for known in self._touched):
             self._touched.append(touched)
 
+    def set_ring(self, ring: UrgentRing, callback: Callable[[], object]) -> None:
+        """Call back before all else when urgent messages came through shared memory.
+
+        A thread that looks before it sleeps looks there too; one that sleeps is woken by their copies.
+        """
+        self._ring, self._on_ring = ring, callback
+
     def close(self) -> None:
         """Wait for nothing any more."""
+        self._ring = None
         self._epoll.close()
 
     def _add(self, item: Item, source: _Source) -> None:
@@ -190,9 +201,20 @@ class Loop:
         if timers and timers[0][0] < due_ns:
             due_ns = timers[0][0]
         wait_ns = 0 if called or ready else min(max(due_ns - wall_ns(), 0), LONGEST_WAIT_NS)
-        if self._waiting is not None and wait_ns:
-            self._waiting.readable(self._epoll.fileno(), wait_ns)
+        ring = self._ring
+        came = ring is not None and ring.waiting
+        if came:
             wait_ns = 0
+        if self._waiting is not None and wait_ns:
+            if ring is not None:
+                came = ring.wait(self._waiting, self._epoll.fileno(), wait_ns)
+            else:
+                self._waiting.readable(self._epoll.fileno(), wait_ns)
+            wait_ns = 0
+        if came:
+            self.woken_ns = monotonic_ns()
+            self._on_ring()
+            between()
         for descriptor, _ in self._epoll.poll(wait_ns / NANOSECONDS):
             item = self._descriptors.get(descriptor)
             if item is None:
@@ -224,3 +246,7 @@ class Loop:
             most -= 1
             heappop(timers)[2]()
             between()
+
+
+def _nothing() -> None:
+    """There is no ring."""

@@ -125,10 +125,11 @@ def market_part(host: LiveHost, plan: Plan, finished: Callable[[str], object] | 
     """
     source = open_market(plan)
     assert source is None or derives(source) == hub_config(plan).derive
+    number = plan.hubs.index(host.hub.name) if host.hub is not None and plan.standbys else 0
     return MarketDriver(
         host,
         host.contexts[MarketDataEngine.name],
-        lambda hub: connect(plan, hub),
+        lambda hub: connect(plan, hub, slot_of(number)),
         source,
         host.counters,
         name="" if plan.market == NONE else Path(plan.market).name,
@@ -139,7 +140,12 @@ def market_part(host: LiveHost, plan: Plan, finished: Callable[[str], object] | 
     )
 
 
-def connect(plan: Plan, hub: MarketDataEngine) -> CoreClient | None:
+def slot_of(number: int) -> str:
+    """The place at the core of one of the processes that may be the hub: one that is stopped keeps its own."""
+    return f"{SLOT}{number + 1}" if number else SLOT
+
+
+def connect(plan: Plan, hub: MarketDataEngine, slot: str = SLOT) -> CoreClient | None:
     """The hub's line to the core, with the events that it lacks; None while there is no core."""
     from nautilus.trading.process import event_log
 
@@ -154,7 +160,7 @@ def connect(plan: Plan, hub: MarketDataEngine) -> CoreClient | None:
         hub.restore({"last_sequence": 0, "books": []})
     return CoreClient(
         plan.shared,
-        SLOT,
+        slot,
         source_id=SOURCE_ID,
         log=event_log(plan.data),
         after=hub.last_sequence,

@@ -100,6 +100,7 @@ class Messages:
         self._calls = calls
         self._tracing = calls.tracing
         self._mesh = mesh
+        self._ring = mesh.urgent_ring
         self._contexts = contexts
         self._counters = counters
         self._records = records
@@ -317,6 +318,9 @@ class Messages:
             return
         if self._inbox:
             self.drain(Priority.URGENT)
+        if self._ring is not None and self._ring.waiting:
+            for delivery in self._mesh.glance():
+                self.take(delivery)
         now_ns = monotonic_ns()
         if now_ns - self._looked_ns > LOOK_NS and now_ns - self._loop.woken_ns > LOOK_NS:
             self._looked_ns = now_ns

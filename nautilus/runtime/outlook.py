@@ -15,6 +15,7 @@ from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.messages import CORE
 from nautilus.runtime.paths import PathsView, degraded, shown
 from nautilus.runtime.states import READY, SEEN
+from nautilus.runtime.urgent import urgent_view
 
 if TYPE_CHECKING:
     from nautilus.runtime.live import LiveHost
@@ -80,7 +81,11 @@ class Outlook:
             "peers": {name: _peer(peer, pressures.get(name, {})) for name, peer in sorted(peers.items())},
             "paths": {name: shown(paths) for name, paths in sorted(host.mesh.paths.items())},
             "star": {name: shown(paths) for name, paths in star.items()},
+            "urgent": urgent_view(host.mesh),
+            "security": host.security.counts(),
         }
+        if host.hub is not None:
+            self.bus["hub"] = host.hub.health()
         self._paths.write(host.mesh.paths, star)
         for look in self.looks:
             look()

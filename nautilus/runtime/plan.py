@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_endpoint, tcp_place
 from nautilus.bus.routing import RoutingTable
 from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError, InternalError
@@ -47,7 +48,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     kind
         ``core``: the trading core, which hosts no engine; ``engines``: a host of engines; ``venue``: the session of an
         external venue; ``follower``, ``replica`` and ``standby`` belong to the journal (see `nautilus.trading`);
-        ``redis``: a server of the instance's own for one bus.
+        ``redis``: a server of the instance's own for one bus; ``hub``: stands by for the process with the hub.
     engines
         The engines in it.
     stop_rank
@@ -55,7 +56,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["core", "engines", "venue", "follower", "replica", "standby", "redis"]
+    kind: Literal["core", "engines", "venue", "follower", "replica", "standby", "redis", "hub"]
     engines: tuple[str, ...]
     stop_rank: int
 
@@ -110,6 +111,8 @@ class Plan(msgspec.Struct, frozen=True):
         Ports that engines found free when they first started; they keep them for the life of the instance.
     standby_of
         Address of the core that this instance is a standby of, or has taken over from; "": of none.
+    joined
+        ``HOST:PORT`` of the hub, on another host, whose instance the processes here have joined; "": it is this one.
     """
 
     instance: str
@@ -130,6 +133,7 @@ class Plan(msgspec.Struct, frozen=True):
     bind: str
     chosen: dict[str, int] = {}
     standby_of: str = ""
+    joined: str = ""
 
     def process(self, name: str) -> ProcessSpec:
         """The process of that name."""
@@ -169,6 +173,59 @@ class Plan(msgspec.Struct, frozen=True):
     def star(self) -> str:
         """Where the hub publishes market data."""
         return f"ipc://{self.directory}/star"
+
+    @property
+    def hubs(self) -> tuple[str, ...]:
+        """Processes that are the hub, or stand by for it."""
+        return (self.process_of("marketdata"), *(spec.name for spec in self.processes if spec.kind == "hub"))
+
+    @property
+    def standbys(self) -> int:
+        """How many processes stand by for the hub."""
+        return sum(spec.kind == "hub" for spec in self.processes)
+
+    def star_of(self, number: int) -> str:
+        """Where one of the hubs publishes, on this host."""
+        return self.star if not number else f"{self.star}{number + 1}"
+
+    def registry_of(self, number: int) -> str:
+        """Where the registry of one of the hubs is, on this host."""
+        return f"ipc://{self.directory}/registry{number + 1 if number else ''}"
+
+    @property
+    def stars(self) -> tuple[str, ...]:
+        """Where a reader of market data dials: the hub, and whoever may take its place."""
+        if self.joined:
+            return tuple(tcp_place(self.joined, HUB_PORTS * number) for number in range(1 + self.standbys))
+        return tuple(self.star_of(number) for number in range(1 + self.standbys))
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """Where a process dials the registries of the hubs; none where all is on this host."""
+        count = 1 + self.standbys if self.has_registry else 0
+        if self.joined:
+            return tuple(tcp_place(self.joined, HUB_PORTS * number + REGISTRY_PORT) for number in range(count))
+        return tuple(self.registry_of(number) for number in range(count))
+
+    @property
+    def listen_address(self) -> str:
+        """``HOST:PORT`` of `bus.listen`; "": there is none."""
+        return self.config("bus", BusConfig).listen
+
+    @property
+    def listens(self) -> bool:
+        """Whether processes of other hosts may reach the hub here."""
+        return bool(self.listen_address) and not self.joined
+
+    @property
+    def host(self) -> str:
+        """Address of this host for others; "": there are none."""
+        return self.listen_address.rpartition(":")[0]
+
+    @property
+    def has_registry(self) -> bool:
+        """Whether processes register with the hub: there are other hosts, or another hub."""
+        return bool(self.listen_address) or self.standbys > 0
 
     def redis_socket(self, process: str) -> str:
         """Where a Redis of the instance's own listens."""
@@ -274,11 +331,40 @@ def make_plan(
         bind=settings.bind,
         standby_of=standby_of,
     )
+    _check_hosts(plan)
     for spec in plan.processes:
         path = plan.endpoint(spec.name).removeprefix("ipc://")
         if len(os.fsencode(path)) > MAX_ENDPOINT:
             raise ConfigError(f"path of {len(path)} characters", where=path, expected=f"at most {MAX_ENDPOINT}")
     return plan
+
+
+def _standby_of_hub(layout: str) -> ProcessSpec:
+    """The process that stands by for the hub; it stops before that, so that it does not take over at the end."""
+    for spec in LAYOUTS[layout]:
+        if spec.engines == ("marketdata",):
+            return ProcessSpec(f"{spec.name}2", "hub", (), 0)
+    raise ConfigError(
+        f"bus.standby with platform.processes = {layout!r}",
+        where="bus.standby",
+        expected='a process of its own for the hub: platform.processes = "native"',
+    )
+
+
+def _check_hosts(plan: Plan) -> None:
+    """Say what is wrong with addresses of hosts before anything starts."""
+    settings = plan.config("bus", BusConfig)
+    if settings.listen:
+        tcp_place(settings.listen, HUB_PORTS * (1 + plan.standbys) - 1)
+    names = [spec.name for spec in plan.processes if spec.kind in ("core", "engines")]
+    for name, address in settings.hosts.items():
+        if name not in names:
+            raise ConfigError(f"no process {name!r}", where="bus.hosts", expected=f"one of {', '.join(names)}")
+        tcp_endpoint(address, "n", where=f"bus.hosts.{name}")
+    if settings.hosts and not settings.listen:
+        raise ConfigError(
+            "addresses of processes without one of the hub", where="bus.hosts", expected="bus.listen = HOST:PORT"
+        )
 
 
 def _with_venues(configuration: Configuration, processes: tuple[ProcessSpec, ...]) -> tuple[ProcessSpec, ...]:
@@ -300,6 +386,8 @@ def _processes(
     journal = configuration.sections.get("journal", JournalConfig(follower="off"))
     replica = configuration.sections.get("replica", ReplicaConfig())
     core = configuration.sections.get("core", CoreConfig())
+    bus = configuration.sections.get("bus", BusConfig())
+    assert isinstance(bus, BusConfig)
     assert isinstance(journal, JournalConfig)
     assert isinstance(replica, ReplicaConfig)
     assert isinstance(core, CoreConfig)
@@ -308,6 +396,8 @@ def _processes(
     if standby_of and not promoted:
         return (ProcessSpec("standby", "standby", (), 1), *follower)
     processes = _with_venues(configuration, LAYOUTS[layout])
+    if bus.standby:
+        processes = (*processes, _standby_of_hub(layout))
     if replica.listen or core.acknowledge == "replica" or promoted:
         # Where this core was promoted, it tells the one before. It stops after the core and hands its last commands on.
         last = max(spec.stop_rank for spec in processes) + 1

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,20 +26,25 @@ from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
 from nautilus.runtime.guard import permissions_of, security_of
 from nautilus.runtime.letters import Letters
-from nautilus.runtime.live import LiveHost, mesh_endpoint
+from nautilus.runtime.live import LiveHost
 from nautilus.runtime.loop import Rank
-from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands
+from nautilus.runtime.market import hub_config, instruments_of, market_part, setup_commands, slot_of
+from nautilus.runtime.neighbours import Neighbours
 from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
+from nautilus.runtime.urgent import urgent_ring_of
 from nautilus.runtime.venues import venue_warnings, venues_of, watched_venues
 from nautilus.runtime.views import serve_http
 from nautilus.runtime.watchdog import Watchdog
 from nautilus.trading.process import SLOTS, event_log, run_core
 from nautilus.trading.rim import RemoteCore, Rim
 from nautilus.trading.settings import Settings
+
+if TYPE_CHECKING:
+    from nautilus.runtime.standing_by import StandingBy
 
 SWITCH_SECONDS = 0.0005
 EXIT_FAILED = 1
@@ -73,6 +78,11 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
             from nautilus.runtime.redis_process import run_redis
 
             return run_redis(plan, name, control)
+        if plan.standbys and name in plan.hubs:
+            from nautilus.runtime.standing_by import StandingBy
+
+            standing = StandingBy(plan, name, control)
+            return _run_engines(plan, standing.role, control, standing) if standing.wait() else 0
         if kind != "engines":
             from nautilus.runtime.journal import RUNS
 
@@ -100,16 +110,22 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
         security = security_of(plan, name, counters)
         context = make_context(security)
         undo.callback(context.destroy, 0)
+        ring = urgent_ring_of(plan, name, epoch)
+        if ring is not None:
+            undo.callback(ring.close)
+        neighbours = Neighbours(plan, name, security, context, epoch)
+        undo.callback(neighbours.close)
         mesh = Mesh(
             context,
             name,
             epoch,
-            partial(mesh_endpoint, plan),
+            neighbours.endpoint,
             now_ns,
             counters,
             peers=frozenset((*(spec.name for spec in plan.processes), *SLOTS)),
             permissions=permissions_of(plan, security),
             fallbacks=carriers_of(plan, name, now_ns, counters),
+            urgent_ring=ring,
             on_path=bus_log.on_path,
             on_gap=bus_log.on_gap,
             on_standing=bus_log.on_standing,
@@ -117,6 +133,13 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             on_dead_letters=letters.on_dead_letters,
         )
         undo.callback(mesh.close)
+        neighbours.join(mesh)
+
+        def tend(wall_ns: int) -> None:
+            neighbours.poll(wall_ns)
+            context.refresh()
+            security.write()
+
         return run_core(
             data=plan.data,
             shared=plan.shared,
@@ -131,26 +154,31 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             epoch=epoch,
             replica=plan.counters_of("replica"),
             venues=watched_venues(plan),
+            tend=tend,
+            slots=(*SLOTS, *(slot_of(number) for number in range(1, 1 + plan.standbys))),
         )
 
 
-def _run_engines(plan: Plan, name: str, control: Control) -> int:
+def _run_engines(plan: Plan, name: str, control: Control, standing: StandingBy | None = None) -> int:
     # A scrape in the thread of HTTP must not keep the engines' thread waiting for the default 5 ms.
     sys.setswitchinterval(SWITCH_SECONDS)
     builder = EngineBuilder(plan)
     limit_ms = plan.config("platform", PlatformConfig).handler_limit_ms
-    host = LiveHost(plan, name, builder.build, limit_ms=limit_ms)
+    counters = None if standing is None else standing.counters()
+    host = LiveHost(plan, name, builder.build, counters, limit_ms=limit_ms, standing=standing)
     logs.trace_with(host.calls.tracing.current)
     with contextlib.ExitStack() as undo:
         undo.callback(host.close)
         add_parts(host, builder, control)
-        ports = serve_http(host, undo)
+        ports = serve_http(host, undo, yields=standing is not None and standing.took_over)
         watchdog = Watchdog(limit_ms, host.calls.current, host.calls.describe)
         watchdog.start()
         undo.callback(watchdog.stop)
         host.add_source(control.fileno(), partial(_obey, host, control), rank=Rank.CONTROL)
         host.outlook.when_ready = partial(control.ready, ports)
         host.start()
+        if control.opened:
+            host.open()  # it stood by when that was said
         _obey(host, control)  # what came before it was looked for
         host.run()
     return 0

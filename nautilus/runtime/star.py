@@ -6,6 +6,7 @@ import logging
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,13 @@ import zmq
 from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import BufferReader, FrameBuffer
 from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, replay_endpoint
+from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_place
+from nautilus.bus.hub_fence import HubFence
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.bus.recorder import Recorder
-from nautilus.bus.replayer import Replayer
+from nautilus.bus.replayer import Archive, Replayer
 from nautilus.bus.ring import RingReader, RingWriter, image_of
+from nautilus.bus.standby_hub import Hub, HubPlaces, HubState
 from nautilus.bus.star_journal import StarJournal
 from nautilus.core.broadcast_reader import Reader
 from nautilus.core.counters import Counters
@@ -25,7 +29,6 @@ from nautilus.core.last_values import LastValueWriter
 from nautilus.model.topics import Topic
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.buslog import BusLog
-from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.paths import mirror_of
 
 if TYPE_CHECKING:
@@ -38,30 +41,34 @@ LAST_VALUES = 4_096
 """Streams whose last value is kept for readers of this host."""
 
 
-class Hub:
-    """The publisher, and the replayer beside it.
+class Star:
+    """The publisher with all that it feeds, and the replayer beside it: a `nautilus.bus.hub_star.HubStar`.
 
-    Attributes
+    Parameters
     ----------
-    due_ns : when `poll` is to be called at the latest, on the machine's clock; 0: there is more to do.
+    places
+        What it binds.
+    archives
+        Where else to look for frames.
     """
 
     def __init__(
         self,
         plan: Plan,
         process: str,
+        places: HubPlaces,
         context: zmq.Context[Any],
-        epoch: int,
         clock: Callable[[], int],
         counters: Counters,
+        epoch: int,
+        archives: Sequence[Archive] = (),
     ) -> None:
-        self.due_ns = 0
         self._mirror = mirror_of(plan, process, counters)
         self._undo = ExitStack()
         if self._mirror is not None:
             self._undo.callback(self._mirror.close)
         try:
-            self._open(plan, process, context, epoch, clock, counters)
+            self._open(plan, process, places, context, clock, counters, epoch, archives)
         except BaseException:
             self._undo.close()
             raise
@@ -70,10 +77,12 @@ class Hub:
         self,
         plan: Plan,
         process: str,
+        places: HubPlaces,
         context: zmq.Context[Any],
-        epoch: int,
         clock: Callable[[], int],
         counters: Counters,
+        epoch: int,
+        archives: Sequence[Archive],
     ) -> None:
         settings, undo = plan.config("bus", BusConfig), self._undo
         earlier = image_of(plan.ring)
@@ -90,7 +99,7 @@ class Hub:
             earlier.close()
         self._publisher = Publisher(
             context,
-            plan.star,
+            places.star,
             epoch=epoch,
             clock=clock,
             counters=counters,
@@ -101,18 +110,22 @@ class Hub:
         )
         undo.callback(self._publisher.close)
         self.publish = self._publisher.publish
+        self.poll = self._publisher.poll
         self.last_sequences = self._publisher.last_sequences
         self._replayer = Replayer(
             context,
-            replay_endpoint(plan.star),
+            tuple(map(replay_endpoint, self._publisher.endpoints)),
             epoch=epoch,
             clock=clock,
             frames=kept,
-            archives=[journal] if journal is not None else [],
+            archives=[*archives, *([journal] if journal is not None else [])],
             earlier=[self._publisher.earlier],
             counters=counters,
         )
         undo.callback(self._replayer.close)
+        self.endpoint, self.replay = self._publisher.endpoints[-1], self._replayer.endpoint
+        self.socket, self.touched = self._replayer.socket, self._replayer.touched
+        self.answer = self._replayer.poll
 
     def _keep(self, plan: Plan, epoch: int) -> Callable[[bytes], object]:
         """What else becomes of each frame: the last value of its stream, and the mirror."""
@@ -151,29 +164,74 @@ class Hub:
             self._undo.callback(source.close)
             self._undo.callback(Recorder(journal, source, earlier=earlier).close)
 
-    @property
-    def socket(self) -> zmq.Socket[bytes]:
-        """Readable when a reader asks for something."""
-        return self._replayer.socket
-
-    @property
-    def touched(self) -> set[zmq.Socket[bytes]]:
-        """Holds `socket` while it may not be empty."""
-        return self._replayer.touched
-
-    def poll(self) -> None:
-        """Send the heartbeat that is due, and do some of what readers ask for."""
-        due_ns = self._publisher.poll(wall_ns())
-        self.due_ns = 0 if self._replayer.poll() else due_ns
-
-    def answer(self) -> None:
-        """A reader asks for something: do some of it."""
-        if self._replayer.poll():
-            self.due_ns = 0
-
     def close(self) -> None:
         """Say where the streams ended, and close the sockets."""
         self._undo.close()
+
+    def fall_silent(self) -> None:
+        """Close the sockets without a last word; the ring belongs to who has taken over, and the process ends."""
+        self._publisher.socket.close(0)
+        self._replayer.socket.close()
+
+
+def open_hub(
+    plan: Plan,
+    name: str,
+    context: zmq.Context[Any],
+    clock: Callable[[], int],
+    epoch: int,
+    counters: Callable[[], Counters],
+    *,
+    standby: bool = False,
+    on_state: Callable[[HubState, str], object] | None = None,
+) -> Hub:
+    """The hub that a process of a plan is, or stands by for: the process `name` has places of its own.
+
+    Parameters
+    ----------
+    counters
+        Those of the hub's process, asked for when it becomes active.
+    """
+    role, number = plan.process_of("marketdata"), plan.hubs.index(name)
+    places = [hub_places(plan, each) for each in range(len(plan.hubs))]
+    own = places.pop(number)
+
+    def open_star(epoch: int, archives: Sequence[Archive]) -> Star:
+        return Star(plan, role, own, context, clock, counters(), epoch, archives)
+
+    hub = Hub(
+        context,
+        name,
+        own,
+        epoch=epoch,
+        role=role,
+        standby=standby,
+        others=tuple(places),
+        fence=HubFence(plan.directory) if places else None,
+        automatic=bool(places),
+        clock=clock,
+        on_state=on_state,
+        open_star=open_star,
+        follow=plan.config("bus", BusConfig).transport != "ring",
+    )
+    if hub.registry is not None:
+        hub.registry.on_describe = partial(_describe, plan)
+    return hub
+
+
+def _describe(plan: Plan, process: str) -> bytes:
+    """What a process of the plan that runs on another host has to know of it."""
+    return plan.encode() if any(process in (spec.name, *spec.engines) for spec in plan.processes) else b""
+
+
+def hub_places(plan: Plan, number: int) -> HubPlaces:
+    """What the first hub, or the one that stands by first, binds: sockets of this host, and TCP where it is to."""
+    star, registry = [plan.star_of(number)], [plan.registry_of(number)]
+    if plan.listens:
+        star.append(tcp_place(plan.listen_address, HUB_PORTS * number))
+        registry.append(tcp_place(plan.listen_address, HUB_PORTS * number + REGISTRY_PORT))
+    found = tuple(registry) if plan.has_registry else ()
+    return HubPlaces(tuple(star), found, host=plan.host)
 
 
 def ring_of(plan: Plan, settings: BusConfig, epoch: int) -> RingWriter | None:
@@ -228,16 +286,16 @@ def subscribe(
     """A reader of these topics, which begins with images of their streams."""
     return Subscriber(
         context,
-        plan.star,
+        plan.stars,
         topics,
         clock=clock,
         on_gap=log.on_star_gap,
         on_epoch=log.on_star_epoch,
         counters=counters,
         positions=Counters(POSITIONS, plan.positions_of(process)),
-        replay=replay_endpoint(plan.star),
+        replay=[replay_endpoint(each) for each in plan.stars],
         images=True,
-        ring=plan.ring if plan.config("bus", BusConfig).transport == "ring" else None,
+        ring=plan.ring if plan.config("bus", BusConfig).transport == "ring" and not plan.joined else None,
         on_way=log.on_star_way,
     )
 

@@ -34,6 +34,8 @@ class ProcessState(msgspec.Struct, frozen=True):
         How it ended last: "killed by SIGKILL", "exit code 1"; "": not yet.
     error
         What it last said about a failed start, as `NautilusError.as_dict` gives it.
+    host
+        Where it runs, where that is another host than this; "": here.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ProcessState(msgspec.Struct, frozen=True):
     ports: dict[str, int] = {}
     ended: str = ""
     error: dict[str, str] | None = None
+    host: str = ""
 
 
 class PlatformState(msgspec.Struct, frozen=True):

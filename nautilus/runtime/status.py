@@ -20,6 +20,7 @@ from nautilus.engines import CATALOGUE
 from nautilus.runtime.clock import NANOSECONDS, wall_ns
 from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
+from nautilus.runtime.neighbours import hub_of, read_places
 from nautilus.runtime.plan import REDIS, Plan, ProcessSpec
 from nautilus.runtime.platform import JournalConfig
 from nautilus.runtime.states import READY, SEEN, PlatformState, ProcessState
@@ -118,7 +119,7 @@ def read_facts(instance: Instance) -> Facts:
     state, now_ns = read_state(instance, plan), wall_ns()
     fenced = fenced_by(counters)
     processes = tuple(
-        _as_seen(process, counters[process.name], now_ns, fenced=process.name == CORE_NAME and fenced > 0)
+        _as_seen(process, counters[counted_by(plan, process)], now_ns, fenced=process.name == CORE_NAME and fenced > 0)
         for process in state.processes
     )
     return Facts(plan, msgspec.structs.replace(state, processes=processes), counters, read_positions(plan), now_ns)
@@ -150,7 +151,29 @@ def read_state(instance: Instance, plan: Plan | None = None) -> PlatformState:
     state, plan = instance.state(), plan or instance.plan()
     known = {process.name: process for process in state.processes}
     processes = tuple(known.get(spec.name) or _apart(plan, spec) for spec in plan.processes)
+    if plan.standbys:
+        processes = _with_hub(plan, processes)
     return msgspec.structs.replace(state, processes=processes)
+
+
+def _with_hub(plan: Plan, processes: tuple[ProcessState, ...]) -> tuple[ProcessState, ...]:
+    """With the engine of the hub where it is now."""
+    hub, engines = hub_of(plan), plan.process(plan.hubs[0]).engines
+    return tuple(
+        process
+        if process.name not in plan.hubs
+        else msgspec.structs.replace(process, engines=engines)
+        if process.name == hub
+        else msgspec.structs.replace(process, engines=(), ports={})
+        for process in processes
+    )
+
+
+def counted_by(plan: Plan, process: ProcessState) -> str:
+    """The process under whose name one counts: of two that may be the hub the one that is has the name of the hub."""
+    if not plan.standbys or process.name not in plan.hubs:
+        return process.name
+    return plan.hubs[0] if process.engines else plan.hubs[1]
 
 
 def apart_of(plan: Plan, process: str) -> Path:
@@ -159,12 +182,15 @@ def apart_of(plan: Plan, process: str) -> Path:
 
 
 def _apart(plan: Plan, spec: ProcessSpec) -> ProcessState:
-    """How it says it is, as long as it lives."""
+    """How it says it is, as long as it lives; of one on another host, whether the registry has it."""
     if holder(plan.lock_of(spec.name)):
         try:
             return msgspec.json.decode(apart_of(plan, spec.name).read_bytes(), type=ProcessState)
         except (OSError, msgspec.DecodeError):
             pass
+    entry = read_places(plan).get(spec.name)
+    if entry is not None and entry.host != plan.host:
+        return ProcessState(spec.name, spec.engines, state="ready", host=entry.host)
     return ProcessState(spec.name, spec.engines)
 
 
@@ -326,8 +352,8 @@ def _engines(facts: Facts) -> Iterable[EngineStatus]:
         process = processes.get(name)
         if process is None:
             continue
-        counters = facts.counters.get(process.name, {})
-        latency = latency_of(facts.plan, f"{name}.handle", process=process.name)
+        counters = facts.counters.get(facts.plan.process_of(name), {})
+        latency = latency_of(facts.plan, f"{name}.handle", process=facts.plan.process_of(name))
         alive = process.pid != 0
         yield EngineStatus(
             name=name,

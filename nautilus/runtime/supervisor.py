@@ -369,6 +369,9 @@ class Supervisor:
                 self._log.info("process is ready", name=child.name, pid=child.pid, after_ms=took_ms)
                 if self._opened:
                     child.order("open")
+            elif child.condition == "ready":
+                child.take_ready(message.get("ports", {}))
+                self._log.warning("process has taken over", name=child.name, pid=child.pid)
         elif event == "failed":
             child.error = message["error"]
             what = "process failed to start" if child.condition == "starting" else "process failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
@@ -12,15 +13,19 @@ from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.frames import frames_route
 from nautilus.runtime.http.server import HttpServer
-from nautilus.runtime.http.sockets import bind_socket
+from nautilus.runtime.http.sockets import PortError, bind_socket
 from nautilus.runtime.live import LiveHost
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.messages import CORE
 from nautilus.runtime.metrics import EngineView, SharedMeters
 
+_LOGGER = logging.getLogger("nautilus.runtime")
 
-def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
+
+def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict[str, int]:
     """Listen on the port of each engine of a host, and answer there until `undo`; {engine: port}.
+
+    yields: a port that cannot be had is left to who has it, and another one is used.
 
     Raises
     ------
@@ -33,7 +38,13 @@ def serve_http(host: LiveHost, undo: ExitStack) -> dict[str, int]:
     rules = AccessRules(token, plan.bind, config)
     apps: dict[str, tuple[EngineApp, socket]] = {}
     for context in host.contexts.values():
-        listener = bind_socket(plan.bind, plan.port(context.name), context.name)
+        try:
+            listener = bind_socket(plan.bind, plan.port(context.name), context.name)
+        except PortError as error:
+            if not yields:
+                raise
+            _LOGGER.warning("another port is used: %s", error)
+            listener = bind_socket(plan.bind, 0, context.name)
         undo.callback(listener.close)
         view = view_of(host, context, whole_process=not apps)
         operations = type(context.engine).operations

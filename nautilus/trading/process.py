@@ -112,10 +112,13 @@ def run_core(
     epoch: int,
     replica: str = "",
     venues: Mapping[int, Watched] | None = None,
+    tend: Callable[[int], object] = bool,
+    slots: tuple[str, ...] = SLOTS,
 ) -> int:
     """Recover the core, run it until told to stop, end its journal; the exit code.
 
-    `replica` names the counters of the process that hands the journal to a standby; `venues`: as `VenueWatch` has them.
+    `replica` names the counters of the process that hands the journal to a standby; `venues`: as `VenueWatch` has them;
+    `tend` is called with the time, ten times a second, by the thread that has the mesh.
 
     Raises
     ------
@@ -143,7 +146,7 @@ def run_core(
         found.journal,
         found.log,
         shared,
-        SLOTS,
+        slots,
         capacity=settings.ring_capacity,
         epoch=epoch,
         clock=anchor,
@@ -164,7 +167,7 @@ def run_core(
         hashed,
         (now_ns() - started_ns) / 1e6,
     )
-    process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000, venues)
+    process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000, venues, tend)
     closing = has_open(found.kernel)
     core.start(ready=behind_ns <= 1_000_000_000 and not closing)
     try:
@@ -257,7 +260,9 @@ class CoreProcess:
         clock: Callable[[], int],
         spin_ns: int = 0,
         venues: Mapping[int, Watched] | None = None,
+        tend: Callable[[int], object] = bool,
     ) -> None:
+        self._tend = tend
         self._core = core
         self.watch = VenueWatch(core, venues or {}, counters)
         self.meters = MachineMeters(core.kernel, counters)
@@ -279,15 +284,8 @@ class CoreProcess:
         self._counts: dict[str, int] = {}
         self._since = {name: counters.get(counters.counter(f"core.{name}")) for name in SINCE_START}
         self._invalid = counters.counter("core.invalid")
-        gauges = (
-            "journal.last_sequence",
-            "journal.durable_sequence",
-            "orders.open",
-            "orders.unknown",
-            COUNTED_UNTIL,
-            *EPOCHS,
-        )
-        self._gauges = {name: counters.gauge(name) for name in gauges}
+        gauges = ("journal.last_sequence", "journal.durable_sequence", "orders.open", "orders.unknown", COUNTED_UNTIL)
+        self._gauges = {name: counters.gauge(name) for name in (*gauges, *EPOCHS)}
         self._python_threads = counters.gauge("core.python_threads")
         # As every process has them (`nautilus.runtime.states`).
         self._ready, self._seen = counters.gauge("process.ready"), counters.gauge("process.seen_ns")
@@ -350,6 +348,7 @@ class CoreProcess:
             self._mesh.tick(wall_ns)
             if wall_ns - self._mirrored_ns > MIRROR_NS:
                 self._mirrored_ns = wall_ns
+                self._tend(wall_ns)
                 self.watch.look()
                 self.meters.show()
                 self.mirror()

@@ -38,7 +38,7 @@ def network() -> Iterator[Network]:
 def star(scenario: Scenario, *, ring: bool) -> None:
     """One hub, and readers of every kind. Each has a port of its own, and asks for what is missing at a port of all."""
     random = scenario.random
-    names = ("well", "short", "some", "slow", "plain")
+    names = ("well", "short", "some", "slow", "late", "plain")
     replay = scenario.endpoint("replay")
     kept: dict[str, Any] = {"frames": random.choice((64, 1024, 16_384))}
     if ring:
@@ -60,10 +60,12 @@ def star(scenario: Scenario, *, ring: bool) -> None:
         "some": {"high_water": 1_000, "replay": replay, "instruments": [2, 3]},
         "slow": {"high_water": 100, "replay": replay, "every": 5, "capacity": 50, "images": True}
         | {"policy": "conflate"},
+        "late": {"high_water": 100, "replay": replay, "every": 20, "capacity": 50, "images": random.random() < 0.5}
+        | {"policy": "drop-oldest"},
         "plain": {"high_water": 50},
     }
     for name, settings in readers.items():
-        if ring and name in ("well", "slow"):
+        if ring and name in ("well", "slow", "late"):
             settings["ring"] = kept["ring"]
         scenario.add(name, "reader", endpoint=scenario.endpoint(name), **settings)
 
@@ -176,10 +178,6 @@ def test_a_mesh_over_tcp_keeps_its_promises_under_faults(tmp_path: Path, network
     told(judge_mesh(lives), scenario)
 
 
-@pytest.mark.skipif(
-    "NAUTILUS_SEEDS" not in os.environ,
-    reason="what it finds now and then is not explained yet (docs/bus-proof.md); make history runs it",
-)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_storm_of_restarts_leaves_nothing_behind(tmp_path: Path, seed: int) -> None:
     with Scenario(tmp_path, seed) as scenario:

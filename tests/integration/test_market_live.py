@@ -124,7 +124,7 @@ class Site:
 
     def read_all(self) -> None:
         """Read everything that was published so far."""
-        published = self.hub.do(self.hub.host._hub.last_sequences)
+        published = self.hub.do(self.hub.host.hub.star.last_sequences)
         self.until(lambda: all(self._last_of(stream) >= last for stream, last in published.items()))
 
     def _last_of(self, stream: int) -> int:

@@ -18,7 +18,6 @@ from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import FrameFlag
 from nautilus.bus.recorder import Recorder
-from nautilus.bus.recovery import LIVE
 from nautilus.bus.replayer import Replayer
 from nautilus.bus.ring import RingReader, RingWriter
 from nautilus.bus.star_journal import StarJournal
@@ -273,9 +272,11 @@ class Reader(Role):
             own = self._subscriber.joined if entry.epoch == self._subscriber.epoch else {}
             self._cursors[place] = own.get(entry.stream, first)
             notes.append(Joined(*place, self._cursors[place]))
-        if self._policy == "conflate" and isinstance(entry, Delivered) and entry.first > self._cursors[place]:
-            self._conflated += entry.first - self._cursors[place]
-            notes.append(Conflated(*place, self._cursors[place], entry.first - 1))
+        passed_over = first - self._cursors[place]
+        if self._policy == "conflate" and passed_over > 0:
+            self._conflated += passed_over
+            if not isinstance(entry, Imaged):
+                notes.append(Conflated(*place, self._cursors[place], entry.first - 1))
         notes.append(entry)
         self._cursors[place] = max(self._cursors[place], entry.last + 1)
 
@@ -318,14 +319,14 @@ class Reader(Role):
                 self.log.note(Corrupt(f"level {price} of {stream:x} is of {number}, not of {wanted}, at {last}"))
 
     def _serve(self, now: int) -> None:
-        """What is served is marked where all may be out of date, or something of the stream is known to be missing."""
+        """What is served is marked where the subscriber says so, or has something newer."""
         subscriber = self._subscriber
-        silent = subscriber.is_stale(now)
         served = []
         for stream, (epoch, sequence) in self._values.items():
-            state = subscriber.streams.get(stream)
-            live = epoch == subscriber.epoch and state is not None and state.state == LIVE
-            served.append(Served(epoch, stream, sequence, now, silent or not live or state.settled > sequence))
+            stale = subscriber.is_stale(now, SHAPES[stream >> 32].topic, stream & 0xFFFFFFFF)
+            # What came is not what was handed out: with a policy for slow readers it may wait.
+            older = epoch != subscriber.epoch or subscriber.streams[stream].settled > sequence
+            served.append(Served(epoch, stream, sequence, now, stale or older))
         if served:
             self.log.note(*served)
 
@@ -353,7 +354,8 @@ class Reader(Role):
                 self.log.note(
                     Corrupt(f"accounts of {stream:x}: {state.settled} settled, {state.joined} joined, {settled}")
                 )
-        if self._conflated != subscriber.conflated:
-            self.log.note(Corrupt(f"{self._conflated} records were conflated, {subscriber.conflated} counted"))
+        passed_over = subscriber.conflated + subscriber.snapshotted
+        if self._policy == "conflate" and self._conflated != passed_over:
+            self.log.note(Corrupt(f"{self._conflated} records were passed over, {passed_over} counted"))
         subscriber.close()
         self._context.destroy(linger=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
+from nautilus.bus.carriers import AT_ONCE
 from nautilus.core.mesh_wire import Answer, Envelope, MessageKind
 from tests.kit.naive_places import DEADLINES, MERGE_AT, Places, last_of
 
@@ -31,7 +32,9 @@ class NaiveSendStream(Places):
     """
 
     __slots__ = (
+        "_asked",
         "_done",
+        "_look_at_ns",
         "_open",
         "_probe",
         "_retry_limit_ns",
@@ -69,6 +72,9 @@ class NaiveSendStream(Places):
         self._retry_limit_ns = retry_limit_ns
         # The last number of what `retry` sent: a number, since its place may be joined with others or gone by then.
         self._probe = 0
+        # {request: (when it is asked about, how long after that)}
+        self._asked: dict[int, tuple[int, int]] = {}
+        self._look_at_ns = 0
 
     def append(self, envelope: Envelope) -> bool:
         """Take a message in; its sequence is set here. True: it is what `peek` would give now."""
@@ -192,7 +198,14 @@ class NaiveSendStream(Places):
         self._rewind()
         return gone
 
-    def withdraw(self, paths: int) -> list[Envelope]:
+    def hurries(self, paths: int) -> bool:
+        """Whether something has not arrived that goes over every path at once, and may take one of these."""
+        for envelope in self.held.values():
+            if envelope.kind <= REQUEST and envelope.sequence > self.received and envelope.paths & AT_ONCE:
+                return bool(envelope.paths & paths)
+        return False
+
+    def withdraw(self, paths: int, at_once: bool = False) -> list[Envelope]:
         """Give up what may take none of these paths and keeps something waiting that may; returns it."""
         gone: list[Envelope] = []
         waiting: list[Envelope] = []
@@ -201,7 +214,7 @@ class NaiveSendStream(Places):
                 continue
             if not envelope.paths & paths:
                 waiting.append(envelope)
-            elif waiting:
+            elif waiting and (not at_once or envelope.paths & AT_ONCE):
                 gone += waiting
                 waiting.clear()
         for envelope in gone:
@@ -218,7 +231,7 @@ class NaiveSendStream(Places):
         them already. Where it turns out that this one alone has arrived, the others follow.
         """
         if not self.retry_at_ns or now_ns < self.retry_at_ns:
-            return []
+            return self._overdue(now_ns)
         if not self.held:
             self.retry_at_ns = 0
             return []
@@ -230,7 +243,28 @@ class NaiveSendStream(Places):
         envelope.base = self.base
         self._probe = last_of(envelope)
         self.retried += 1
-        return [envelope]
+        return [envelope, *self._overdue(now_ns)]
+
+    def _overdue(self, now_ns: int) -> list[Envelope]:
+        """Requests that were handled and whose reply does not come, each at its own time."""
+        pokes: list[Envelope] = []
+        if now_ns < self._look_at_ns or not self.requests:
+            return pokes
+        self._look_at_ns = now_ns + self._retry_ns
+        handled = {number: at for number, at in self.requests.items() if self._is_handled(at)}
+        self._asked = {
+            number: self._asked.get(number) or (now_ns + self._retry_ns, self._retry_ns) for number in handled
+        }
+        for number, (at_ns, wait_ns) in self._asked.items():
+            if at_ns <= now_ns and len(pokes) < POKES:
+                pokes.append(self.held[handled[number]])
+                pokes[-1].base = self.base
+                self._asked[number] = (
+                    now_ns + min(wait_ns * 2, self._retry_limit_ns),
+                    min(wait_ns * 2, self._retry_limit_ns),
+                )
+        self.retried += len(pokes)
+        return pokes
 
     def resume(self) -> list[Envelope]:
         """The way to the receiver is open again: go back to what has not arrived, or ask about what has.

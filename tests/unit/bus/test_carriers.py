@@ -24,7 +24,8 @@ QUICK = {"fallback_after_ns": 10 * MS, "return_after_ns": 20 * MS, "withhold_ns"
 class Pair:
     """Nodes a and b with a Redis-like and an HTTP-like wire between them; b's sockets may be where a does not look."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **options: Any) -> None:
+        options = QUICK | options
         self.directory = directory
         self.reachable = False
         self.changes: list[tuple[str, str, str]] = []
@@ -32,9 +33,9 @@ class Pair:
         self.far: dict[int, SocketCarrier] = {}
         for name, path in (("redis", REDIS), ("http", HTTP)):
             self.near[path], self.far[path] = carrier_pair("a", "b", name, path)
-        self.a = Node(directory, "a", scheme=self.place, fallbacks=list(self.near.values()), **QUICK)
+        self.a = Node(directory, "a", scheme=self.place, fallbacks=list(self.near.values()), **options)
         self.a.mesh.on_path = lambda peer, before, after, cause: self.changes.append((before, after, cause))
-        self.b = Node(directory, "b", fallbacks=list(self.far.values()), scheme=self.at("b"), **QUICK)
+        self.b = Node(directory, "b", fallbacks=list(self.far.values()), scheme=self.at("b"), **options)
 
     def at(self, name: str) -> Callable[[str, str], str]:
         return lambda process, lane: f"ipc://{self.directory}/{name if process == 'b' else process}.{lane}"
@@ -149,6 +150,29 @@ def test_what_may_take_no_usable_path_keeps_others_waiting_no_longer_than_told(p
     assert [(each.reason, each.id) for each in pair.a.letters] == [("path", order)]
     assert pair.a.unknown == [order]
     assert (pair.a.mesh.pending(), pair.a.mesh.dead_lettered) == (0, 1)
+
+
+def test_a_cancel_ends_the_orders_that_keep_it_waiting_at_once(tmp_path) -> None:
+    with ExitStack() as stack:
+        pair = Pair(tmp_path, withhold_ns=1 << 60)
+        stack.callback(pair.close)
+        pair.near[HTTP].broken = True
+        orders = [pair.a.request("b", b"order %d" % number, paths=ZMQ | HTTP) for number in range(3)]
+        pair.a.post("b", b"question", paths=ALL)
+        pair.until(lambda: pair.a.mesh.paths["b"].path == "redis")
+        assert pair.b.payloads == []
+        pair.a.post("b", b"cancel", paths=EVERY_PATH)
+        behind = pair.a.request("b", b"order behind", paths=ZMQ | HTTP)
+        pair.until(lambda: pair.a.mesh.acknowledged == 2)
+        assert pair.b.payloads == [b"question", b"cancel"]
+        assert [(each.reason, each.id) for each in pair.a.letters] == [("path", number) for number in orders]
+        assert pair.a.unknown == orders
+        # What was ended does not come to life again, whatever is mended; what was behind the cancel goes then.
+        pair.connect()
+        pair.until(lambda: pair.a.answers)
+        assert [each.id for each in pair.a.answers] == [behind]
+        assert pair.b.payloads == [b"question", b"cancel", b"order behind"]
+        assert sorted({each for _, _, first, last in pair.b.gaps for each in range(first, last + 1)}) == [1, 2, 3]
 
 
 def test_what_keeps_nothing_waiting_is_held(pair) -> None:

@@ -235,8 +235,22 @@ class StarMachine(RuleBasedStateMachine):
 
     @rule(span_ns=st.sampled_from([1, 10, 50, 150, 500]))
     def wait(self, span_ns: int) -> None:
+        end_ns = self.now_ns + span_ns
+        while self.now_ns < end_ns:
+            self.now_ns = min(self.now_ns + 10, end_ns)
+            self.reader.tick(self.now_ns)
+        self.collect()
+
+    @precondition(lambda self: hasattr(self, "reader"))
+    @rule(span_ns=st.sampled_from([1_000, 1_000_000]))
+    def be_stopped(self, span_ns: int) -> None:
+        """Nobody looks meanwhile: what was waited for just now is not given up."""
+        reader = self.reader
+        patient = all(self.now_ns - (state.since_ns or self.now_ns) < 30 for state in reader._recovering.values())
+        before = reader.lost
         self.now_ns += span_ns
-        self.reader.tick(self.now_ns)
+        reader.tick(self.now_ns)
+        assert not patient or reader.lost == before
         self.collect()
 
     def feed(self, item: Any) -> None:
@@ -337,6 +351,8 @@ def test_random_walks_come_to_rest_with_nothing_unaccounted_for() -> None:
                 machine.begin_a_new_life(generator.random() < 0.7, generator.random() < 0.7)
             elif dice < 0.55:
                 machine.wait(generator.choice([1, 10, 50, 150, 500]))
+            elif dice < 0.56:
+                machine.be_stopped(generator.choice([1_000, 1_000_000]))
             elif dice < 0.65 and machine.questions:
                 machine.answer(generator.choice(["answer", "lost", "part"]), generator.randint(1, 5))
             elif machine.images and dice < 0.67:

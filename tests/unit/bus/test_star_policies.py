@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from nautilus.bus import TopicError, stream_id
+from nautilus.bus.base import BY_KIND, FrameFlag, flagged
 from nautilus.bus.conflation import newest_levels
+from nautilus.bus.recovery import LIVE
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.depth import DepthBook
+from nautilus.core.star_writer import FrameWriter
 from nautilus.model.enums import BookAction, Side
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES
 from tests.kit.star import Hub, Reader, Stars, deltas, quotes, settled, trades, turn_until
@@ -126,6 +129,82 @@ def test_the_oldest_are_dropped_and_told_as_a_gap(stars: Stars) -> None:
     accounts(slow)
 
 
+def of(stars: Stars, *frames: bytes, **options: Any) -> Reader:
+    """A reader that is given these frames, and asks for nothing."""
+    reader = stars.reader(replay=None, **options)
+    for frame in frames:
+        reader.subscriber.feed(frame)
+    return reader
+
+
+def frames_of(epoch: int, *spans: tuple[int, int]) -> list[bytes]:
+    """Frames with these quotes of instrument 1, first to last."""
+    writer = FrameWriter(epoch)
+    layout = BY_KIND[1]
+    writer.layout(layout.kind, layout.version, layout.dtype)
+    made = {}
+    for first, last in spans:
+        records = quotes(1, first, last + 1 - first)
+        made[first] = writer.pack(records, layout.kind, 0, 1_000)[0]
+    assert all(int.from_bytes(frame[40:48], "little") == first for first, frame in made.items())
+    return list(made.values())
+
+
+def test_a_gap_is_told_in_its_turn_however_many_records_wait(stars: Stars) -> None:
+    first, _, third = frames_of(1, (1, 5), (6, 10), (11, 15))
+    reader = of(stars, first, third, policy="drop-oldest", capacity=100)
+    reader.turn(1)
+    assert (reader.numbers(1), reader.gaps, reader.subscriber.lost) == ([1, 2, 3, 4, 5], [], 5)
+    assert not reader.subscriber.arm()
+    reader.turn(1)
+    assert (reader.numbers(1)[5:], reader.gaps) == ([11, 12, 13, 14, 15], [(stream_id(1, 1), 6, 10)])
+    accounts(reader)
+
+
+def test_what_is_dropped_is_one_gap_and_what_was_lost_before_it_comes_first(stars: Stars) -> None:
+    made = frames_of(1, (1, 5), (6, 10), (11, 15), (16, 18), (19, 20))
+    del made[1]
+    reader = of(stars, *made, policy="drop-oldest", capacity=4)
+    reader.turn()
+    stream = stream_id(1, 1)
+    assert reader.gaps == [(stream, 1, 5), (stream, 6, 10), (stream, 11, 18)]
+    assert (reader.numbers(1), reader.subscriber.gaps, reader.subscriber.lost) == ([19, 20], 3, 18)
+    accounts(reader)
+
+
+def test_a_gap_among_conflated_records_is_told_before_what_came_after_it(stars: Stars) -> None:
+    made = frames_of(1, (1, 5), (6, 10), (11, 15), (16, 18), (19, 20))
+    reader = of(stars, made[0], made[2], made[4], policy="conflate")
+    reader.turn()
+    assert [(first, last) for _, first, last in reader.gaps] == [(6, 10), (16, 18)]
+    assert (reader.numbers(1), reader.subscriber.conflated, reader.subscriber.lost) == ([20], 11, 8)
+    accounts(reader)
+
+
+def test_what_is_dropped_of_an_earlier_life_is_told_as_of_that(stars: Stars) -> None:
+    reader = of(stars, *frames_of(1, (1, 5)), *frames_of(2, (1, 9)), policy="drop-oldest", capacity=3)
+    told: list[tuple[int, int, int]] = []
+    subscriber = reader.subscriber
+    subscriber._on_gap = lambda _, __, first, last: told.append((subscriber.gap_epoch, first, last))
+    reader.turn()
+    assert (told, subscriber.epoch) == ([(1, 1, 5)], 2)
+    assert len(reader.numbers(1)) == 9
+
+
+def test_an_image_is_not_dropped(stars: Stars) -> None:
+    whole, *later = frames_of(1, (1, 7), (8, 10), (11, 13), (14, 16))
+    image = bytearray(flagged(whole, FrameFlag.SNAPSHOT))
+    image[40:48] = (7).to_bytes(8, "little")
+    reader = stars.reader(QUOTES, replay=f"{stars.endpoint}.nobody", images=True, policy="drop-oldest", capacity=3)
+    for frame in (bytes(image), *later):
+        reader.subscriber.feed(frame)
+    reader.turn()
+    assert [getattr(batch, "flags", 0) for batch in reader.batches] == [FrameFlag.SNAPSHOT, 0]
+    assert reader.numbers(1) == [*range(1, 8), 14, 15, 16]
+    assert reader.gaps == [(stream_id(1, 1), 8, 13)]
+    accounts(reader)
+
+
 def test_who_is_too_slow_leaves_the_star_and_says_so(stars: Stars) -> None:
     table = Counters()
     hub, quick = stars.hub(), stars.reader()
@@ -212,9 +291,56 @@ def test_values_are_stale_once_the_hub_has_been_silent_for_three_heartbeats(star
     joined(hub, reader)
     hub.publisher.publish(quotes(7, 1, 3))
     joined(hub, reader)
-    heard = found._beat_ns
+    heard = found._freshness.as_of_ns
     assert [found.is_stale(heard + wait) for wait in (0, 60_000_000, 60_000_001)] == [False, False, True]
     latest = found.last_value(QUOTES, 7)
     assert latest is not None
     assert latest["update_id"].tolist() == [3]
     assert found.last_value(QUOTES, 8) is None
+
+
+def test_one_stream_is_stale_while_something_is_missing_in_it_or_its_last_record_is_lost(stars: Stars) -> None:
+    hub, reader = stars.hub(), stars.reader(QUOTES)
+    joined(hub, reader)
+    for instrument in (1, 2):
+        hub.quotes(instrument)
+    joined(hub, reader)
+    found, stream = reader.subscriber, stream_id(1, 1)
+
+    def stale() -> list[bool]:
+        asked = ((), (QUOTES, 1), (QUOTES, 2), (QUOTES, 3))
+        return [found.is_stale(found._freshness.as_of_ns, *each) for each in asked]
+
+    assert stale() == [False, False, False, True]
+    found._hear(found.streams[stream], 3, now_ns())  # as a heartbeat tells it
+    assert stale() == [False, True, False, True]
+    found._lose(found.streams[stream], 3)
+    found._advance(found.streams[stream], now_ns())
+    assert found.streams[stream].state == LIVE
+    assert stale() == [False, True, False, True]
+    hub.quotes(1, 2)
+    joined(hub, reader)
+    assert stale() == [False, True, False, True]  # what came was lost before, as far as this reader knows
+    hub.quotes(1)
+    joined(hub, reader)
+    assert stale() == [False, False, False, True]
+
+
+def test_all_is_stale_while_a_later_life_of_the_hub_is_held_back(stars: Stars) -> None:
+    hub, reader = stars.hub(5), stars.reader(QUOTES)
+    joined(hub, reader)
+    hub.quotes(1)
+    joined(hub, reader)
+    found = reader.subscriber
+    assert not found.is_stale(found._freshness.as_of_ns, QUOTES, 1)
+    found.feed(frames_of(6, (1, 1))[0])
+    assert found.epoch == 5
+    assert found.is_stale(found._freshness.as_of_ns)
+
+
+def test_the_number_of_the_last_heartbeat_is_of_the_present_life(stars: Stars) -> None:
+    hub, reader = stars.hub(5), stars.reader(QUOTES, replay=None)
+    joined(hub, reader)
+    assert reader.subscriber.heartbeats
+    reader.subscriber.feed(frames_of(6, (1, 1))[0])
+    assert (reader.subscriber.epoch, reader.subscriber.heartbeats) == (6, 0)

@@ -117,6 +117,17 @@ def test_a_real_time_thread_is_read_back_or_refused_with_the_reason() -> None:
     assert not in_thread(lambda: affinity.fifo(100)).granted
 
 
+def test_a_batch_thread_is_read_back_and_so_is_one_that_it_starts() -> None:
+    grant, *policies = in_thread(
+        lambda: (affinity.batch(), of_this_thread()["policy"], in_thread(of_this_thread)["policy"])
+    )
+    if grant.granted:
+        assert (grant, policies) == (Grant("schedule", True, "SCHED_BATCH"), ["batch", "batch"])
+    else:
+        assert grant == Grant("schedule", False, "SCHED_BATCH: Operation not permitted")
+    assert of_this_thread()["policy"] == OWN_POLICY
+
+
 @needs_root
 def test_without_rights_every_refusal_is_a_note_and_none_is_fatal() -> None:
     script = """

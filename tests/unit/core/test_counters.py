@@ -150,13 +150,85 @@ def test_name_that_a_crash_cut_short_is_written_anew(tmp_path):
     assert Counters.read(path) == {"fills": 0, "queue": 0}
 
 
-def test_shared_table_of_another_size_is_refused(tmp_path):
+def test_shared_table_that_is_wider_is_refused(tmp_path):
     path = tmp_path / "counters"
     Counters(4, path)
-    with pytest.raises(ValueError, match="a table of 4 counters, expected 5"):
-        Counters(5, path)
+    with pytest.raises(ValueError, match="a table of 4 counters, expected 3"):
+        Counters(3, path)
     with pytest.raises(ValueError, match="capacity 0, expected 1 or more"):
         Counters(0, tmp_path / "other")
+
+
+def test_shared_table_of_less_capacity_is_made_wider(tmp_path):
+    path = tmp_path / "counters"
+    names = [f"orders_{number}_total" for number in range(256)]
+    narrow = Counters(len(names), path)
+    for number, name in enumerate(names):
+        narrow.add(narrow.counter(name), number)
+    with pytest.raises(ValueError, match="no room for 'fills', all 256 are in use"):
+        narrow.counter("fills")
+    wide = Counters(path=path)
+    wide.increment(wide.counter("fills"))
+    expected = {name: number for number, name in enumerate(names)} | {"fills": 1}
+    assert wide.snapshot() == Counters.read(path) == expected
+    assert os.listdir(tmp_path) == ["counters"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_table_without_a_capacity_takes_ten_thousand_counters(tmp_path, shared):
+    path = tmp_path / "counters"
+    table = Counters(path=path) if shared else Counters()
+    first = table.counter("first")
+    for number in range(10_000):
+        index = table.counter(f"orders_{number}_total")
+        table.add(index, number)
+    table.increment(first)
+    expected = {"first": 1} | {f"orders_{number}_total": number for number in range(10_000)}
+    assert table.snapshot() == expected
+    if shared:
+        assert Counters.read(path) == Counters(path=path).snapshot() == expected
+
+
+def test_shared_table_takes_memory_only_for_what_there_is(tmp_path):
+    path = tmp_path / "counters"
+    table = Counters(path=path)
+    few = os.stat(path).st_blocks * 512
+    for number in range(1_000):
+        table.counter(f"orders_{number}_total")
+    assert few <= 256 * RECORD + 8_192
+    assert 1_000 * RECORD <= os.stat(path).st_blocks * 512 <= 1_024 * RECORD + 256 * RECORD + 8_192
+
+
+def test_counter_that_the_disk_has_no_room_for_is_refused(tmp_path):
+    """In a file system of its own, 128 KiB large, where that is allowed."""
+    code = """
+import ctypes, os, sys
+from nautilus.core.counters import Counters
+user, group = os.getuid(), os.getgid()
+libc, own, private = ctypes.CDLL(None), 0x00020000, 0x44000  # CLONE_NEWNS; MS_REC | MS_PRIVATE
+if libc.unshare(own):
+    if libc.unshare(own | 0x10000000):  # CLONE_NEWUSER
+        sys.exit(77)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+if libc.mount(None, b"/", None, private, None) or libc.mount(b"none", sys.argv[1].encode(), b"tmpfs", 0, b"size=128k"):
+    sys.exit(77)
+table, made = Counters(path=sys.argv[1] + "/counters"), 0
+try:
+    while True:
+        table.add(table.counter(f"orders_{made}_total"), made)
+        made += 1
+except OSError as error:
+    print(error.strerror)
+assert 256 <= made <= 1_024, made
+assert table.snapshot() == Counters.read(sys.argv[1] + "/counters") == {f"orders_{n}_total": n for n in range(made)}
+"""
+    result = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    if result.returncode == 77:
+        pytest.skip("no file system of its own may be mounted")
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "No space left on device\n")
 
 
 def test_table_that_the_disk_has_no_room_for_is_refused_whole(tmp_path):

@@ -10,6 +10,7 @@ import zmq
 
 from nautilus.bus import DeadLetter, MessageKind
 from nautilus.bus.envelope import Envelope
+from nautilus.core.affinity import threads_of
 from nautilus.core.counters import Counters
 from nautilus.core.mesh_wire import pack
 from nautilus.engines.base import Engine
@@ -68,6 +69,28 @@ def pair(directory):
     finally:
         host.stop()
         venue.stop()
+
+
+@pytest.mark.parametrize("schedule", ["normal", "batch"])
+def test_threads_of_a_host_are_scheduled_as_its_bus_says(directory, schedule):
+    def own():
+        found = {each["tid"]: each["policy"] for each in threads_of(os.getpid())}
+        return found[threading.get_native_id()], found
+
+    usual, before = own()
+    plan = make_plan(directory, VENUE | {"strategy": ("strategy",)}, sections={"bus": {"schedule": schedule}})
+    venue = Venue(plan)
+    host = RunningHost(plan, "strategy", {"strategy": Listener})
+    try:
+        policy, found = host.ready().do(own)
+        # Of a host's own thread and the I/O threads of its sockets; who may not change it goes on as before.
+        changed = [each for tid, each in found.items() if tid not in before and each == "batch"]
+        assert policy in ((schedule, usual) if schedule == "batch" else (usual,))
+        assert len(changed) >= 3 if policy == "batch" != usual else not changed
+    finally:
+        host.stop()
+        venue.stop()
+    assert own()[0] == usual
 
 
 def frame(**fields):

@@ -1,0 +1,118 @@
+"""The star of an active hub: what publishes, and what sends again. Each life of a hub as the hub has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import zmq
+
+from nautilus.bus.backlog import FrameBuffer
+from nautilus.bus.base import replay_endpoint
+from nautilus.bus.publisher import Publisher
+from nautilus.bus.replayer import Archive, Replayer
+from nautilus.model.records import Records
+
+
+class HubStar(Protocol):
+    """What a hub opens when it becomes active.
+
+    Attributes
+    ----------
+    endpoint, replay : what was bound last, of the star and of its replayer: TCP, where it has any.
+    socket : readable when a reader asks for something.
+    touched : holds `socket` while it may not be empty.
+    """
+
+    endpoint: str
+    replay: str
+    touched: set[zmq.Socket[bytes]]
+
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """See the class."""
+        ...
+
+    def publish(self, records: Records, flags: int = 0) -> int:
+        """See `Publisher.publish`."""
+        ...
+
+    def poll(self, now_ns: int) -> int:
+        """Send the heartbeat that is due, take in subscriptions; when to call again at the latest."""
+        ...
+
+    def answer(self) -> bool:
+        """Do some of what readers ask for; whether there is more of it."""
+        ...
+
+    def last_sequences(self) -> dict[int, int]:
+        """{stream: sequence of its last record}."""
+        ...
+
+    def close(self) -> None:
+        """Say where the streams ended, and close."""
+        ...
+
+    def fall_silent(self) -> None:
+        """Close without a last word: there is another hub."""
+        ...
+
+
+OpenStar = Callable[[int, Sequence[Archive]], HubStar]
+"""(epoch, frames of the hub before) -> its star. See `HubStar`."""
+
+
+class PlainStar:
+    """A star that keeps its last frames in memory: a `HubStar`.
+
+    Parameters
+    ----------
+    endpoints
+        Of the star; the replayer binds the `replay_endpoint` of each.
+    archives
+        Where else to look for frames.
+    options
+        Further arguments of the `Publisher`.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoints: tuple[str, ...],
+        *,
+        epoch: int,
+        clock: Callable[[], int],
+        archives: Sequence[Archive] = (),
+        **options: Any,
+    ) -> None:
+        buffer = FrameBuffer()
+        self.publisher = Publisher(context, endpoints, epoch=epoch, clock=clock, buffer=buffer, **options)
+        try:
+            self.replayer = Replayer(
+                context,
+                tuple(map(replay_endpoint, self.publisher.endpoints)),
+                epoch=epoch,
+                clock=clock,
+                frames=buffer,
+                archives=archives,
+                earlier=(self.publisher.earlier,),
+            )
+        except BaseException:
+            self.publisher.socket.close()
+            raise
+        self.endpoint, self.replay = self.publisher.endpoints[-1], self.replayer.endpoint
+        self.socket, self.touched = self.replayer.socket, self.replayer.touched
+        self.publish = self.publisher.publish
+        self.poll = self.publisher.poll
+        self.answer = self.replayer.poll
+        self.last_sequences = self.publisher.last_sequences
+
+    def close(self) -> None:
+        """See `HubStar`."""
+        self.publisher.close()
+        self.replayer.close()
+
+    def fall_silent(self) -> None:
+        """See `HubStar`."""
+        self.publisher.socket.close(0)
+        self.replayer.close()

@@ -1,0 +1,110 @@
+"""A platform that other hosts reach, with keys: a process joins, leaves, is revoked; a stranger is turned away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nautilus.runtime.instance import Instance
+from nautilus.runtime.status import read_facts
+from tests.kit.two_instances import Hosted, Joined, hosted
+
+PLAIN = "import sys, zmq; s = zmq.Context().socket(zmq.DEALER); s.connect(sys.argv[1]); s.send(b'x'); sys.stdin.read()"
+FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())"
+OTHERS = ("core", "portfolio", "strategy")
+"""Processes that speak with risk only when it begins."""
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory) -> Iterator[Hosted]:
+    arguments = ("--simulated", "--strategy", "quoting", "--without", "risk")
+    with hosted(tmp_path_factory.mktemp("hosted"), *arguments) as found:
+        found.give_key("risk")
+        yield found
+
+
+def fetch(platform: Hosted, engine: str, path: str) -> str:
+    """A page of an engine of the platform."""
+    state = Instance.find(platform.name).state()
+    port = next(process.ports[engine] for process in state.processes if engine in process.ports)
+    command = platform.here.command(sys.executable, "-c", FETCH, f"http://127.0.0.1:{port}{path}")
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def disturbed(platform: Hosted) -> dict[str, Any]:
+    """What would show that somebody noticed."""
+    counters = read_facts(Instance.find(platform.name)).counters
+    star = {name: sum(found.get(f"star.{name}", 0) for found in counters.values()) for name in ("gaps", "lost")}
+    broken = {name: counters[name].get("mesh.peers_down", 0) for name in OTHERS}
+    return star | broken | {"retried": sum(counters[name].get("mesh.retried", 0) for name in OTHERS)}
+
+
+def test_a_process_of_another_host_joins_leaves_and_comes_back_and_nobody_is_disturbed(platform) -> None:
+    before = disturbed(platform)
+    for _ in range(2):
+        joined: Joined = platform.join("risk")
+        try:
+            assert joined.said["process"] == "risk"
+            found = platform.until(lambda: platform.bus()["hosts"].get("risk"), "risk in the registry")
+            assert found["host"] == platform.there.address
+            assert found["n"].startswith(f"tcp://{platform.there.address}:")
+
+            def seen() -> dict[str, int]:
+                return dict(read_facts(platform.instance("risk")).counters["risk"])
+
+            platform.until(lambda: seen().get("star.delivered", 0) > 20, "market data on the other host")
+            platform.until(lambda: seen().get("mesh.received", 0) > 0, "messages on the other host")
+            assert seen().get("star.lost", 0) == seen().get("star.gaps", 0) == 0
+            assert joined.leave() == 0
+        finally:
+            joined.close()
+        platform.until(lambda: "risk" not in platform.bus()["hosts"], "its end in the registry")
+    assert disturbed(platform) == before
+
+
+def test_a_peer_in_plain_text_is_turned_away_and_counted(platform) -> None:
+    endpoints = {name: platform.bus()["hosts"][name]["n"] for name in ("marketdata", "core")}
+
+    def turned_away(name: str) -> int:
+        found = platform.bus()["processes"][name]["security"]
+        # Who hangs up first was not seen to be plain.
+        return int(found["plain_text"] + found["bad_handshakes"])
+
+    for name, endpoint in endpoints.items():
+        command = platform.there.command(sys.executable, "-c", PLAIN, endpoint)
+        stranger = subprocess.Popen(command, stdin=subprocess.PIPE)
+        try:
+            platform.until(lambda name=name: turned_away(name), f"the stranger at {name}")
+        finally:
+            assert stranger.stdin is not None
+            stranger.stdin.close()
+            stranger.wait(60)
+    shown = json.loads(fetch(platform, "marketdata", "/health"))["bus"]["security"]
+    assert shown["plain_text"] + shown["bad_handshakes"] > 0
+    assert "nautilus_security_plain_text_total{" in fetch(platform, "marketdata", "/metrics")
+
+
+def test_a_key_that_is_revoked_is_cut_off_at_once_by_the_core_too(platform) -> None:
+    joined = platform.join("risk")
+    try:
+        platform.until(lambda: "risk" in platform.bus()["hosts"], "risk in the registry")
+        delivered = platform.bus()["processes"]["portfolio"]["star"]["delivered"]
+        platform.run("keys", "revoke", "risk", "--directory", str(platform.keys))
+        for name in ("core", "trading", "marketdata"):
+            platform.until(
+                lambda name=name: platform.bus()["processes"][name]["security"]["revoked_keys"], f"its end at {name}"
+            )
+        platform.until(lambda: "risk" not in platform.bus()["hosts"], "its end in the registry")
+        portfolio = platform.until(
+            lambda: (found := platform.bus()["processes"]["portfolio"]["star"])["delivered"] > delivered and found,
+            "market data for the others",
+        )
+        assert portfolio["lost"] == 0
+        assert joined.process.poll() is None
+    finally:
+        joined.close()
