@@ -1,6 +1,6 @@
 """What one sends to all: a live stream to interfaces, and the health of every engine to all others; real processes.
 
-    publisher ══ a quote each millisecond ══▶ 4 interfaces, each a subscriber           the star over ipc
+    publisher ══ a quote each millisecond ══▶ 4 interfaces, each a subscriber           the star, by ring and over ipc
     engine ══ its health, a message to each ══▶ 12 other engines, each acknowledges     the mesh over ipc, each in turn
 
 They are the rows of the platform's table that no pair of processes shows. What an interface puts before a person, and
@@ -11,6 +11,7 @@ cores are kept awake (`/dev/cpu_dma_latency`) where that is permitted.
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -21,18 +22,21 @@ from pathlib import Path
 from time import perf_counter, sleep, time_ns
 
 import numpy as np
+import zmq
 
 from nautilus.bus import Mesh, MessageKind, Publisher, Subscriber, make_context
+from nautilus.bus.ring import RingWriter
 from nautilus.core.affinity import LatencyHold, batch
 from nautilus.core.clock import now_ns
 from nautilus.core.types import QUOTE
 from nautilus.model.topics import QUOTES
 from perf.harness import AWAKE_NS, ROOT, OtherLoad, Report, check
-from perf.mesh_pair import Wait, endpoint
+from perf.mesh_pair import endpoint
 
 SUMMARY = "one to all: a live stream to interfaces, the health of every engine to all others"
 INTERFACES = 4
 QUOTES_SENT = 3_000
+RING_BYTES = 1 << 20
 ENGINES = tuple(f"engine{number}" for number in range(13))
 ROUNDS = 60
 MILLISECOND = 1_000_000
@@ -49,7 +53,8 @@ def run(report: Report) -> None:
     hold = LatencyHold(0)
     report.conditions["wake-up"] = hold.grant.found
     rows: tuple[tuple[str, Callable[[Path], np.ndarray], float | None], ...] = (
-        (f"websocket to {INTERFACES} interfaces, live stream", _stream, STREAM_GOAL_US),
+        (f"websocket to {INTERFACES} interfaces, live stream", partial(_stream, way="ring"), STREAM_GOAL_US),
+        (f"websocket to {INTERFACES} interfaces, live stream over ZeroMQ", partial(_stream, way="zmq"), STREAM_GOAL_US),
         (f"every engine to all {len(ENGINES) - 1} others, health", _health, HEALTH_GOAL_US),
         (f"every engine to all {len(ENGINES) - 1} others, health, SCHED_BATCH", partial(_health, yielding=True), None),
     )
@@ -126,17 +131,21 @@ def _processes(kind: str, directory: Path, count: int) -> Iterator[list[subproce
         yield processes
 
 
-def _stream(directory: Path) -> np.ndarray:
-    """Nanoseconds, a row for each interface."""
+def _stream(directory: Path, way: str) -> np.ndarray:
+    """Nanoseconds, a row for each interface; by the ring, as on one host, or without one."""
     context = make_context()
     with ExitStack() as stack:
         stack.callback(context.destroy, 0)
-        publisher = Publisher(context, f"ipc://{directory}/star", epoch=now_ns(), clock=now_ns)
+        epoch = now_ns()
+        ring = RingWriter(directory / "ring", capacity=RING_BYTES, epoch=epoch) if way == "ring" else None
+        if ring is not None:
+            stack.callback(ring.close)
+        publisher = Publisher(context, f"ipc://{directory}/star", epoch=epoch, clock=now_ns, ring=ring)
         stack.callback(publisher.close)
         words = Words(directory, INTERFACES)
         quote = np.zeros(1, QUOTE)
         quote["instrument_id"] = 1
-        processes = stack.enter_context(_processes("interface", directory, INTERFACES))
+        processes = stack.enter_context(_processes(way, directory, INTERFACES))
         begun_ns = words.begin(processes, 20 * MILLISECOND, lambda: publisher.poll(now_ns()))
         for number in range(QUOTES_SENT):
             due_ns = begun_ns + number * MILLISECOND
@@ -150,21 +159,26 @@ def _stream(directory: Path) -> np.ndarray:
 
 
 def _interface(directory: Path, number: int) -> None:
-    subscriber = Subscriber(make_context(), f"ipc://{directory}/star", [QUOTES], clock=now_ns)
-    words = Words(directory, INTERFACES)
-    nanos = np.ones(QUOTES_SENT, np.int64)
-    seen = 0
+    ring = directory / "ring"
+    star = f"ipc://{directory}/star"
+    subscriber = Subscriber(make_context(), star, [QUOTES], clock=now_ns, ring=ring if ring.exists() else None)
+    words, nanos = Words(directory, INTERFACES), np.ones(QUOTES_SENT, np.int64)
+    epoll, seen = select.epoll(), 0
+    for descriptor in (subscriber.fileno(), int(subscriber.socket.getsockopt(zmq.FD))):
+        if descriptor >= 0:
+            epoll.register(descriptor, select.EPOLLIN)
     while seen < QUOTES_SENT:
         if subscriber.heartbeats:
             words.ready(number)
-        subscriber.socket.poll(50)
+        if not subscriber.touched and subscriber.arm():
+            epoll.poll(0.02)
         for _, records in subscriber.drain():
             at_ns = time_ns()
             for record in records:
                 check(int(record["update_id"]) == seen, "a quote that is not next")
                 nanos[seen] = at_ns - int(record["now_ns"])
                 seen += 1
-    check(subscriber.lost == subscriber.duplicates == 0, "quotes lost")
+    check(subscriber.lost == 0, "quotes lost")
     nanos.tofile(directory / f"nanos{number}")
 
 
@@ -181,7 +195,6 @@ def _health(directory: Path, *, yielding: bool = False) -> np.ndarray:
 def _engine(directory: Path, number: int) -> None:
     name, words, count = ENGINES[number], Words(directory, len(ENGINES)), len(ENGINES)
     mesh = Mesh(make_context(), name, now_ns(), lambda process, lane: endpoint(str(directory), process, lane), now_ns)
-    wait = Wait(mesh)
     others = [other for other in ENGINES if other != name]
     for other in others:
         mesh.dial(other)
@@ -193,8 +206,7 @@ def _engine(directory: Path, number: int) -> None:
 
     def turn(most_ns: int) -> None:
         nonlocal greeted
-        most_ns = min(most_ns, max(0, mesh.next_due_ns - now_ns()))
-        for delivery in mesh.receive(ready=wait(max(0, most_ns) / 1e9)):
+        for delivery in mesh.take(max(0, most_ns)):
             at_ns, text = time_ns(), delivery.payload
             if len(text) == len(STATE):
                 greeted += 1
@@ -246,5 +258,5 @@ def _batch_engine(directory: Path, number: int) -> None:
 
 
 if __name__ == "__main__":
-    kinds = {"interface": _interface, "engine": _engine, "batch": _batch_engine}
+    kinds = {"ring": _interface, "zmq": _interface, "engine": _engine, "batch": _batch_engine}
     kinds[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))

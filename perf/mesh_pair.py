@@ -5,7 +5,6 @@ The answering end runs as ``python -m perf.mesh_pair KIND DIRECTORY`` and ends b
 
 from __future__ import annotations
 
-import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import zmq
-from zmq.backend import Socket as BackendSocket
 from zmq.backend import zmq_poll
 
 from nautilus.bus import Delivery, Mesh, MessageKind, make_context
@@ -29,7 +27,6 @@ PAYLOAD = bytes(range(128))
 IN_FLIGHT = 5_000
 LOOK_EVERY = 8
 """Messages that are handled between two looks at the urgent lane."""
-EVENTS, POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 EVENT, REQUEST = MessageKind.EVENT, MessageKind.REQUEST
 MODEL = "model"
 STOP, BOOKS, STAMPED = b"stop", b"books", b"stamped:"
@@ -38,51 +35,6 @@ STOP, BOOKS, STAMPED = b"stop", b"books", b"stamped:"
 def endpoint(directory: str, process: str, lane: str) -> str:
     """Where a process of the bench listens."""
     return f"ipc://{directory}/{process}.{lane}"
-
-
-class Wait:
-    """Waits for the descriptors of sockets; those that the mesh names as touched are looked at themselves.
-
-    Parameters
-    ----------
-    spin_ns
-        How long to look again and again before the thread sleeps.
-    """
-
-    def __init__(self, mesh: Mesh, spin_ns: int = 0) -> None:
-        self.mesh = mesh
-        self.spin_ns = spin_ns
-        self.generation = -1
-        self.epoll = select.epoll()
-        self.sockets: dict[int, Any] = {}
-        self.look: dict[Any, Any] = {}
-
-    def _renew(self) -> None:
-        for descriptor in self.sockets:
-            self.epoll.unregister(descriptor)
-        self.look = {socket: BackendSocket.get.__get__(socket) for socket in self.mesh.sockets()}
-        self.sockets = {int(socket.getsockopt(zmq.FD)): socket for socket in self.mesh.sockets()}
-        for descriptor in self.sockets:
-            self.epoll.register(descriptor, select.EPOLLIN)
-        self.mesh.touched.update(self.look)
-        self.generation = self.mesh.generation
-
-    def __call__(self, seconds: float) -> set[Any]:
-        """Sockets that may be readable."""
-        if self.generation != self.mesh.generation:
-            self._renew()
-        touched = self.mesh.touched
-        ready = {socket for socket in touched if self.look[socket](EVENTS) & POLLIN}
-        touched.clear()
-        found = self.epoll.poll(0 if ready or self.spin_ns else seconds)
-        if self.spin_ns and not ready and not found and seconds:
-            end_ns = now_ns() + self.spin_ns
-            while not found and now_ns() < end_ns:
-                found = self.epoll.poll(0)
-            found = found or self.epoll.poll(seconds)
-        for descriptor, _ in found:
-            ready.add(self.sockets[descriptor])
-        return ready
 
 
 class Asking:
@@ -96,7 +48,7 @@ class Asking:
         )
         for priority in (Priority.NORMAL, Priority.URGENT):
             self.mesh.dial("answering", priority)
-        self.wait = Wait(self.mesh, spin_ns)
+        self.spin_ns = spin_ns
         self.ask(PAYLOAD)
 
     def ask(self, payload: bytes, priority: Priority = Priority.NORMAL) -> bytes:
@@ -109,10 +61,8 @@ class Asking:
     def turn(self, seconds: float = 0.1) -> list[tuple[int, bytes]]:
         """Wait for something and take it in: (id, reply) of each answer; `got_ns` is when the last one was there."""
         mesh = self.mesh
-        # While the peer is not there yet, `tick` is what finds it.
-        ready = self.wait(min(seconds, max(0.0, (mesh.next_due_ns - now_ns()) / 1e9)) if seconds else 0)
         found = []
-        for delivery in mesh.receive(ready=ready):
+        for delivery in mesh.take(int(seconds * 1e9), 64, self.spin_ns):
             self.got_ns = now_ns()
             mesh.done(delivery)
             check(delivery.kind is MessageKind.REPLY, f"an answer of kind {delivery.kind!r}")
@@ -130,10 +80,17 @@ class Asking:
     def round_trips(self, count: int, priority: Priority = Priority.NORMAL) -> np.ndarray:
         """Nanoseconds of each."""
         nanos = np.zeros(count, np.int64)
+        post, take, done, tick, spin_ns = self.mesh.post, self.mesh.take, self.mesh.done, self.mesh.tick, self.spin_ns
         for index in range(count):
             begun_ns = now_ns()
-            check(self.ask(PAYLOAD, priority) == PAYLOAD, "a reply that is another")
-            nanos[index] = self.got_ns - begun_ns
+            number = post("answering", to="b", sender="a", kind=REQUEST, payload=PAYLOAD, priority=priority)
+            while not (found := take(100_000_000, 64, spin_ns)):
+                check(not tick(now_ns()), "a request without a reply")
+            nanos[index] = now_ns() - begun_ns
+            (reply,) = found
+            done(reply)
+            check(reply.id == number and reply.payload == PAYLOAD, "a reply that does not belong to its request")
+            check(not tick(now_ns()), "a request without a reply")
         self.check_books()
         return nanos
 
@@ -221,8 +178,7 @@ def peer(directory: str, kind: str) -> Iterator[None]:
 
 def _answer_mesh(directory: str, spin_ns: int) -> None:
     mesh = Mesh(make_context(), "answering", now_ns(), lambda process, lane: endpoint(directory, process, lane), now_ns)
-    wait = Wait(mesh, spin_ns)
-    receive, tick, done = mesh.receive, mesh.tick, mesh.done
+    take, receive, tick, done = mesh.take, mesh.receive, mesh.tick, mesh.done
     last: dict[int, int] = {}
     found_ns: list[int] = []
     stopping = False
@@ -248,14 +204,14 @@ def _answer_mesh(directory: str, spin_ns: int) -> None:
         done(delivery, reply)
 
     while not stopping:
-        found = receive(32, ready=wait(0.1))
+        found = take(100_000_000, 32, spin_ns)
         for number, delivery in enumerate(found):
             handle(delivery)
             if number % LOOK_EVERY == LOOK_EVERY - 1:
                 for urgent in receive(urgent=True):
                     handle(urgent)
         tick(now_ns())
-    wait(0.1)  # the last answer needs a moment to leave
+    take(100_000_000)  # the last answer needs a moment to leave
 
 
 def _answer_plain(directory: str) -> None:

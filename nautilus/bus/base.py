@@ -55,12 +55,12 @@ class FrameFlag(IntFlag):
     """Bits of the flags of a frame.
 
     SNAPSHOT: its records are the image of the stream as of `first_sequence` (inclusive), whatever their number; a
-    reader replaces what it has of it. REPLAYED: sent again at a reader's request. STALE: its source has fallen silent.
+    reader replaces what it has of it. REPLAYED: sent again at a reader's request. That the source of records has fallen
+    silent stands in the records themselves (`RecordFlag.STALE`).
     """
 
     SNAPSHOT = 1
     REPLAYED = 2
-    STALE = 4
 
 
 class TopicError(BusError):

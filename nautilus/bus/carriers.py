@@ -31,6 +31,7 @@ class Carrier(Protocol):
     ----------
     name : for logs and states: "redis", "http".
     path : the bit by which messages allow it: `REDIS`, `HTTP`.
+    on_demand : whether `usable` costs something, so that it is asked only of peers that ZeroMQ does not reach.
     """
 
     @property
@@ -38,6 +39,9 @@ class Carrier(Protocol):
 
     @property
     def path(self) -> int: ...
+
+    @property
+    def on_demand(self) -> bool: ...
 
     def usable(self, peer: str) -> bool:
         """Whether what is sent to this process now has a good chance to arrive."""

@@ -24,7 +24,7 @@ from nautilus.bus.allowed import paths_of
 from nautilus.bus.asking import ReplayClient
 from nautilus.bus.base import make_context, replay_endpoint
 from nautilus.bus.buffer import CAPACITY, MOST_MS, SendBuffer
-from nautilus.bus.carriers import ALL
+from nautilus.bus.carriers import ALL, Carrier
 from nautilus.bus.envelope import Delivery, MessageKind, error_fields
 from nautilus.bus.market_values import MarketValues, Value
 from nautilus.bus.mesh import Mesh
@@ -45,6 +45,14 @@ RENEW_NS = SECOND
 """Between two words that this client still listens."""
 DATA_TYPES = ("QUOTE", "LEVEL2", "LEVEL3", "TRADE")
 LISTEN, PING = "listen", "ping"
+DIRECT = {"critical": Priority.URGENT, "priority": Priority.HIGH}
+"""Channels of each engine, and how urgent is what goes there at the least."""
+Published = tuple[Topic, bytes, int, tuple[str, ...]]
+"""What waits: its topic, payload, priority, and the processes that it is for."""
+
+
+def _no_carriers(process: str) -> Sequence[Carrier]:
+    return ()
 
 
 class AnswerError(BusError):
@@ -99,6 +107,9 @@ class BusClient:
         Messages that wait for that.
     priority_topics
         Channels that wait for nothing; further ones beside ``{engine}.critical`` and ``{engine}.priority``.
+    carriers
+        Makes the other paths of its mesh, by the name of its process; on Redis that names its streams, its consumer
+        and its group as those of an engine's process (`nautilus.bus.redis_carrier.names_of`).
 
     Attributes
     ----------
@@ -119,18 +130,19 @@ class BusClient:
         buffer_interval_ms: int = 0,
         capacity: int = CAPACITY,
         priority_topics: Iterable[str] = (),
+        carriers: Callable[[str], Sequence[Carrier]] = _no_carriers,
     ) -> None:
         if not 0 <= buffer_interval_ms <= MOST_MS:
             raise BusError(f"an interval of {buffer_interval_ms} ms", where="client", expected=f"0 to {MOST_MS}")
         self.name = name
         self.process = f"{CLIENTS}{name}-{os.getpid()}"
-        self.buffer: SendBuffer[tuple[Topic, bytes, int]] = SendBuffer(buffer_interval_ms * 1_000_000, capacity)
+        self.buffer: SendBuffer[Published] = SendBuffer(buffer_interval_ms * 1_000_000, capacity)
         self._routing = routing
         self._star = star
         self._clock = clock
         self._first = {
             *priority_topics,
-            *(f"{engine}.{kind}" for engine in routing.engines for kind in ("critical", "priority")),
+            *(f"{engine}.{kind}" for engine in routing.engines for kind in DIRECT),
         }
         self._answers: dict[int, Message | bytes | BusError] = {}
         self._asked: set[int] = set()
@@ -141,7 +153,15 @@ class BusClient:
         try:
             self._context = make_context()
             self._undo.callback(self._context.destroy, 0)
-            self.mesh = Mesh(self._context, self.process, now_ns(), endpoint, now_ns, peers=_Everybody())
+            self.mesh = Mesh(
+                self._context,
+                self.process,
+                now_ns(),
+                endpoint,
+                now_ns,
+                peers=_Everybody(),
+                fallbacks=carriers(self.process),
+            )
             self._undo.callback(self.mesh.close)
         except BaseException:
             self._undo.close()
@@ -190,7 +210,8 @@ class BusClient:
         Parameters
         ----------
         channel
-            Name of the topic; more after a dot is for people.
+            Name of the topic; more after a dot is for people. ``{engine}.critical``, ``{engine}.priority``: to the
+            process of that engine alone, at least URGENT, or HIGH, before all that waits.
         message
             One of the topic's, or its fields by name.
         priority
@@ -201,15 +222,22 @@ class BusClient:
         FullError
             The buffer is full.
         TopicError, ModelError
-            No such topic; not a message of it.
+            No such topic; not a message of it; the engine does not subscribe to it.
         """
-        topic = topic_at(channel)
-        payload = to_msgpack(message_of(channel, message))
-        least = int(topic.priority if priority is None else priority)
-        if not self.buffer.put((topic, payload, least), least, now_ns(), first=channel in self._first):
+        engine, _, kind = channel.rpartition(".")
+        if kind in DIRECT and engine in self._routing.engines:
+            topic, event = self._routing.direct(engine, message)
+            processes: tuple[str, ...] = (self._routing.process_of(engine),)
+            least = min(int(DIRECT[kind]), int(topic.priority if priority is None else priority))
+        else:
+            topic, event = topic_at(channel), message_of(channel, message)
+            processes = self._routing.processes(topic)
+            least = int(topic.priority if priority is None else priority)
+        item = topic, to_msgpack(event), least, processes
+        if not self.buffer.put(item, least, now_ns(), first=channel in self._first):
             raise FullError(f"{len(self.buffer):,} messages wait", where="publish", expected="fewer")
         self._flush()
-        return len(self._routing.processes(topic))
+        return len(processes)
 
     def listen(self, topics: Iterable[Topic], handler: Callable[[Topic, Any], object]) -> None:
         """Call back with (topic, records) of the star, and (topic, message) of the mesh; `turn` does."""
@@ -288,7 +316,11 @@ class BusClient:
         due_ns = min(self.mesh.next_due_ns, self.buffer.due_ns, self._renew_ns or 1 << 62)
         wait_ms = max(0.0, min(wait_seconds * 1e3, (due_ns - now_ns()) / 1e6))
         subscriber = self.subscriber
-        sockets: list[Any] = [*self.mesh.sockets(), *((subscriber.socket,) if subscriber is not None else ())]
+        sockets: list[Any] = [
+            *self.mesh.sockets(),
+            *self.mesh.descriptors(),
+            *((subscriber.socket,) if subscriber is not None else ()),
+        ]
         ready = [socket for socket, _ in zmq.zmq_poll([(each, zmq.POLLIN) for each in sockets], int(wait_ms + 0.999))]
         for delivery in self.mesh.receive(ready=ready):
             self._take(delivery)
@@ -332,8 +364,8 @@ class BusClient:
         return sorted({self._routing.process_of(engine) for engine in known})
 
     def _flush(self) -> None:
-        for topic, payload, priority in self.buffer.take(now_ns()):
-            for process in self._routing.processes(topic):
+        for topic, payload, priority, processes in self.buffer.take(now_ns()):
+            for process in processes:
                 self._post(process, topic.name, MessageKind.EVENT, payload, priority)
 
     def ask(

@@ -7,7 +7,8 @@
 
 Who has a port takes frames for every process of its directory and puts them into that one's socket; so a process
 without a port is reached too. What answers come while the request waits go back in its response; one that comes later
-is asked for again by the sender's retry. The calls are made by a thread of their own, which is started with the first.
+is asked for again by the sender's retry. The calls are made by a thread of their own, which is started with the first,
+and sleeps as long as every peer is reached by a better path.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ PROBE_NS = 2_000_000_000
 """So long a port that answered counts as one that does."""
 AGAIN_NS = 100_000_000
 """Between attempts at one that does not."""
+ASKED_NS = 1_000_000_000
+"""So long after it was last asked about, a process is of interest."""
 CALL_SECONDS = 1.0
 MOST_WAITING = 1_024
 """Frames for a process that wait for the thread."""
@@ -64,11 +67,11 @@ def socket_of(directory: str, process: str) -> str:
 
 
 class _Peer:
-    __slots__ = ("healthy", "probe_ns", "waiting")
+    __slots__ = ("asked_ns", "healthy", "probe_ns", "waiting")
 
     def __init__(self) -> None:
         self.healthy = False
-        self.probe_ns = 0
+        self.probe_ns = self.asked_ns = 0
         self.waiting: deque[tuple[str, bytes]] = deque()
 
 
@@ -95,6 +98,7 @@ class HttpCarrier:
 
     name = "http"
     path = HTTP
+    on_demand = True
 
     def __init__(
         self,
@@ -120,7 +124,7 @@ class HttpCarrier:
         """Answers for whose request there was no room yet."""
         self._work = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closing = False
+        self._called = self._closing = False
         path = socket_of(directory, process)
         with suppress(FileNotFoundError):
             os.unlink(path)
@@ -136,8 +140,11 @@ class HttpCarrier:
         known = self._peers.get(peer)
         if known is None:
             known = self._peers[peer] = _Peer()
-        if self._clock() >= known.probe_ns:
+        now_ns = known.asked_ns = self._clock()
+        if now_ns >= known.probe_ns:
             self._begin()
+            # What nobody has asked for since says nothing of now.
+            return known.healthy and now_ns < known.probe_ns + PROBE_NS
         return known.healthy
 
     def send(self, peer: str, lane: str, frame: bytes) -> bool:
@@ -220,20 +227,25 @@ class HttpCarrier:
             self._thread = threading.Thread(target=self._run, name="bus-http", daemon=True)
             self._thread.start()
         with self._work:
+            self._called = True
             self._work.notify()
 
     def _run(self) -> None:
         while not self._closing:
-            busy = False
+            busy = wanted = False
             for name, peer in list(self._peers.items()):
+                now_ns = self._clock()
                 if peer.waiting:
                     busy = True
                     self._post(name, peer, self._piece(peer))
-                elif self._clock() >= peer.probe_ns:
-                    self._call(name, peer, ())
+                elif now_ns - peer.asked_ns <= ASKED_NS:
+                    wanted = True
+                    if now_ns >= peer.probe_ns:
+                        self._call(name, peer, ())
             with self._work:
-                if not busy and not self._closing:
-                    self._work.wait(0.05)
+                if not (busy or self._called or self._closing):
+                    self._work.wait(0.05 if wanted else None)
+                self._called = False
 
     @staticmethod
     def _piece(peer: _Peer) -> list[tuple[str, bytes]]:

@@ -33,7 +33,7 @@ class HubStar(Protocol):
         """See the class."""
         ...
 
-    def publish(self, records: Records, flags: int = 0) -> int:
+    def publish(self, records: Records) -> int:
         """See `Publisher.publish`."""
         ...
 

@@ -20,18 +20,17 @@ from nautilus.bus.envelope import (
     error_payload,
 )
 from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Router
-from nautilus.bus.native_sockets import NATIVE
 from nautilus.bus.node import LateError, ReplyDroppedError
 from nautilus.bus.peers import BEAT_BYTES, beat_answer
 from nautilus.bus.permissions import FORBIDDEN, ForbiddenError, Permissions
 from nautilus.bus.security import named
-from nautilus.core.mesh_node import Contact
+from nautilus.core.mesh_ends import Contact
 from nautilus.core.mesh_wire import head_of, unpack
 from nautilus.core.receive_stream import AHEAD, DUPLICATE, LATE, ReceiveStream, Verdict
 from nautilus.model.errors import BusError, NautilusError
 
 _LOGGER = logging.getLogger("nautilus.bus")
-REQUEST, REPLY, ERROR = MessageKind.REQUEST, MessageKind.REPLY, MessageKind.ERROR
+REQUEST, ERROR = MessageKind.REQUEST, MessageKind.ERROR
 RESEND = MessageKind.RESEND
 
 
@@ -52,19 +51,19 @@ class Inbox(Answers):
 
     def bound(self, lane: str) -> str:
         """The last endpoint that a lane is bound to: TCP, where it has any."""
-        return self._routers[lane].socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        return str(self._routers[lane].socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
     def _read_router(self, router: Router, out: list[Delivery], limit: int) -> None:
+        """As `MeshNode.read_port`, through pyzmq."""
         most = len(out) + limit
         self.touched.add(router.socket)
         for _ in range(limit):
-            found = self.read(router.socket, router.inbound, out, most - len(out)) if NATIVE else _read(router)
-            if found is None:
-                return
-            if isinstance(found, bool):
+            try:
+                identity = router.recv(NOBLOCK)
+            except zmq.Again:
                 self.touched.discard(router.socket)
                 return
-            if self._take_message(router, *found, out) or len(out) >= most:
+            if self._take_message(router, identity, None, True, out) or len(out) >= most:
                 return
 
     def _take_message(
@@ -145,9 +144,9 @@ class Inbox(Answers):
         elif verdict is AHEAD and envelope is not None:
             self.ahead += 1
             if stream.ask(envelope.sequence):
-                self._send_answers_of(source, [self._answer(source, RESEND)])
+                self.send_now(source, self.answer(source, RESEND))
         else:  # a marker
-            self._acknowledge(source)
+            self.acknowledge(source)
 
     def _answer_beat(self, router: Router, identity: bytes, frame: bytes) -> bool:
         """Say that the application reads, where a frame asks for that; False: it is no beat."""
@@ -249,42 +248,28 @@ class Inbox(Answers):
         if envelope.kind is REQUEST:
             self._answer_error(source, envelope, _late(envelope.to))
         else:
-            self._acknowledge(source)
+            self.acknowledge(source)
 
     def _answer_again(self, source: Inbound, envelope: Envelope) -> None:
         """The sender has not heard of something that was delivered before: tell it how far things are."""
         stream = source.stream
         answer = stream.replies.get(envelope.sequence)
         if answer is not None:
-            self._reply(source, answer)
+            self.reply(source, answer)
         elif envelope.kind is REQUEST and stream.finished(envelope.sequence):
             error = ReplyDroppedError("the reply is not kept any more", where=envelope.to, expected="fewer requests")
             self._answer_error(source, envelope, error)
         else:
-            self._acknowledge(source)
+            self.acknowledge(source)
 
     def _answer_error(self, source: Inbound, envelope: Envelope, error: BusError) -> None:
-        answer = self._answer(source, ERROR, envelope.id, error_payload(error.as_dict()))
+        answer = self.answer(source, ERROR, envelope.id, error_payload(error.as_dict()))
         source.stream.keep(envelope.sequence, answer)
-        self._reply(source, answer)
+        self.reply(source, answer)
 
-    def _answer_request(
-        self, delivery: Delivery, said: int, reply: bytes | None, error: NautilusError | Mapping[str, str] | None
-    ) -> None:
-        """What `done` leaves: the answer to a request, and what nobody waits for any more."""
-        source = delivery.source
-        if said != 2:
-            # The sender has another life since.
-            self.unanswerable += 1
-            return
-        delivery.source = None
-        kind, payload = REPLY, reply or b""
-        if error is not None:
-            kind = ERROR
-            payload = error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
-        answer = self._answer(source, kind, delivery.id, payload)
-        if source.stream.reply(delivery.sequence, answer):
-            self._reply(source, answer)
+    def _described(self, error: NautilusError | Mapping[str, str]) -> bytes:
+        """The payload of an ERROR."""
+        return error_payload(error.as_dict() if isinstance(error, NautilusError) else error)
 
     def _close_inbox(self) -> None:
         for router in self._routers.values():
@@ -293,11 +278,3 @@ class Inbox(Answers):
 
 def _late(engine: str) -> LateError:
     return LateError("the request came after its deadline", where=engine, expected="an earlier arrival")
-
-
-def _read(router: Router) -> tuple[bytes, None, bool] | bool:
-    """As `MeshNode.read`, through pyzmq: the name of the next message; False: there is none."""
-    try:
-        return router.recv(NOBLOCK), None, True
-    except zmq.Again:
-        return False

@@ -15,8 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from nautilus.bus.base import checked_endpoints, new_socket
 from nautilus.bus.envelope import URGENT
-from nautilus.core.mesh_node import Contact, Inlet, Outlet
-from nautilus.core.mesh_wire import Answer
+from nautilus.core.mesh_ends import Contact, Inlet, Outlet, Port, Reader
 from nautilus.core.receive_stream import ReceiveStream
 from nautilus.core.send_stream import SendStream
 
@@ -38,25 +37,22 @@ HANDSHAKE_MS = 2_000
 class Inbound(Inlet):
     """What comes from one peer in one priority."""
 
-    __slots__ = ("copied", "priority", "replies", "ringed", "router", "said_ns")
+    __slots__ = ("copied", "ringed")
 
     def __init__(self, router: Router, peer: Contact, priority: int) -> None:
         self.router = router
         self.peer = peer
         self.priority = priority
         self.stream = ReceiveStream()
-        self.replies: list[Answer] = []
-        """Answers that wait for company; where there are none and `stream.due` is set, an acknowledgement waits."""
-        self.said_ns = 0
-        """When the last answer was sent."""
+        self.replies = []
         self.ringed = self.copied = 0
         """The last sequence that came through the urgent ring; up to where such came over ZeroMQ too."""
 
 
-class Router:
+class Router(Port):
     """The socket that peers dial in one lane."""
 
-    __slots__ = ("get", "inbound", "lane", "rank", "recv", "send", "socket")
+    __slots__ = ("get", "lane", "recv", "send")
 
     def __init__(self, context: zmq.Context[Any], lane: str, endpoint: str, high_water: int) -> None:
         self.lane = lane
@@ -69,7 +65,7 @@ class Router:
         self.recv = BackendSocket.recv.__get__(self.socket)
         self.send = BackendSocket.send.__get__(self.socket)
         self.get = BackendSocket.get.__get__(self.socket)
-        self.inbound: dict[bytes, dict[int, Inbound]] = {}
+        self.inbound = {}
         try:
             for each in checked_endpoints(endpoint):
                 self.socket.bind(each)
@@ -86,10 +82,10 @@ class Router:
 _numbers = count()
 
 
-class Monitor:
+class Monitor(Reader):
     """Tells of the connections of a dealer."""
 
-    __slots__ = ("_get", "accepted", "rank", "socket")
+    __slots__ = ("_get", "accepted")
 
     def __init__(self, context: zmq.Context[Any], watched: zmq.Socket[bytes]) -> None:
         self.rank = 4
@@ -121,12 +117,9 @@ class Dealer(Outlet):
 
     __slots__ = (
         "forced",
-        "heard",
         "lane",
         "lost",
         "monitor",
-        "peer",
-        "rank",
         "recv",
         "send",
         "since_ns",
@@ -166,7 +159,8 @@ class Dealer(Outlet):
         self.socket = new_socket(context, zmq.DEALER, urgent=lane == URGENT)
         self.socket.setsockopt(zmq.ROUTING_ID, process.encode())
         self.socket.setsockopt(zmq.SNDHWM, high_water)
-        self.socket.setsockopt(zmq.RCVHWM, 4 * high_water)
+        # Answers to what was sent: a full queue and ZeroMQ's heartbeats end the process (libzmq issue 3937).
+        self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, silence_ms)
         self.socket.setsockopt(zmq.HEARTBEAT_TTL, 10 * silence_ms)

@@ -22,13 +22,14 @@ Guarantees
   past what waits in this process (at most `window` messages of a stream are under way).
 - A peer that is gone or hangs is down within `heartbeat_ms` + `silence_ms`.
 
-Nothing here waits, starts a thread, or raises for what came over the wire: what cannot be read is counted
-(`malformed`). The host polls `sockets`, then calls `receive`, `done` for each delivery, and `tick`.
+Nothing here waits (but `take`), starts a thread, or raises for what came over the wire: what cannot be read is counted
+(`malformed`). The host polls `sockets`, then calls `receive`, `done` for each delivery, and `tick`; a thread that waits
+for nothing else calls `take` instead of the first two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import zmq
@@ -38,7 +39,7 @@ from nautilus.bus.carriers import Carrier
 from nautilus.bus.envelope import LANES, NORMAL, URGENT, DeadLetter, Delivery
 from nautilus.bus.failover import DOWN_NS, UP_NS
 from nautilus.bus.inbox import Inbox
-from nautilus.bus.lanes import POLLIN, URGENT_RANK, Dealer, Monitor, Router
+from nautilus.bus.lanes import POLLIN
 from nautilus.bus.liveness import PeerChange
 from nautilus.bus.node import MeshError
 from nautilus.bus.outbox import Outbox
@@ -46,6 +47,7 @@ from nautilus.bus.permissions import Permissions
 from nautilus.bus.tally import Tally
 from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.counters import Counters
+from nautilus.core.mesh_ends import Reader
 from nautilus.core.mesh_wire import head_of
 
 COUNTED = (
@@ -67,11 +69,6 @@ COUNTED = (
     "urgent_copies",
 )
 ALL = "all"
-Reader = Dealer | Router | Monitor
-
-
-def _rank(reader: Reader) -> int:
-    return reader.rank
 
 
 class Mesh(Outbox, Inbox):
@@ -212,10 +209,8 @@ class Mesh(Outbox, Inbox):
         self.on_path = on_path
         self.on_restart = on_restart
         self.on_dead_letters = on_dead_letters
-        self._items: dict[str, list[tuple[Any, int]]] = {}
         self._carriers = {number: carrier for carrier in fallbacks if (number := carrier.fileno()) >= 0}
         self._looked_at = [carrier for carrier in fallbacks if carrier.fileno() < 0]
-        self._readers: dict[str, dict[Any, Reader]] = {}
         self._list_sockets()
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
@@ -232,55 +227,12 @@ class Mesh(Outbox, Inbox):
             self._readers[lane] = {reader.socket: reader for reader in found}
         monitors = {dealer.monitor.socket: dealer.monitor for dealer in self._dealers.values()}
         self._readers[ALL] = {**self._readers[URGENT], **self._readers[NORMAL], **monitors}
-        for name, readers in self._readers.items():
-            self._items[name] = [(socket, POLLIN) for socket in readers]
-        self._items[ALL] += [(descriptor, POLLIN) for descriptor in self._carriers]
+        self._listed = False
 
-    def receive(self, limit: int = 64, *, ready: Iterable[Any] | None = None, urgent: bool = False) -> list[Delivery]:
-        """What has come, at most about `limit` messages, the urgent lane first; each is to be given to `done`.
-
-        What came in one frame (64 messages at most) is handed out whole.
-
-        `ready` holds the sockets and descriptors that a poll found readable (None: not known); `urgent` looks at the
-        sockets of the urgent lane only.
-        """
-        out: list[Delivery] = []
-        if self._waiting:
-            self._pump_waiting()
-        if self._ring is not None:
-            self._read_ring(self._ring, out)
-        lane = URGENT if urgent else ALL
-        if ready is None:
-            ready = [socket for socket, _ in zmq_poll(self._items[lane], 0)]
-        readers = self._readers[lane]
-        if self._carriers and not urgent:
-            ready = list(ready)
-        found = [readers[item] for item in ready if item in readers]
-        if len(found) > 1:
-            found.sort(key=_rank)
-        for reader in found:
-            if isinstance(reader, Dealer):
-                self._read_dealer(reader, out, limit)
-            elif isinstance(reader, Router):
-                before = len(out)
-                self._read_router(reader, out, limit - before)
-                if reader.rank == URGENT_RANK:
-                    self.urgent_by_zmq += len(out) - before
-            else:
-                self._watch_ns = 0  # `tick` looks after it
-        if not urgent:
-            for carrier in self._looked_at:
-                self._read_carrier(carrier, out, limit)
-            for descriptor, carrier in self._carriers.items():
-                if descriptor in ready:
-                    self._read_carrier(carrier, out, limit)
-        # What an urgent look finds in the middle of a batch belongs to that.
-        self._batch = self._batch + len(out) if urgent else len(out)
-        if self._permissions is not None and out:
-            out = self._permitted(out)
-        if self._answers_due and not self._batch:
-            self._send_answers()
-        return out
+    def _readable_carriers(self) -> list[Carrier]:
+        """Those whose descriptors can be read."""
+        found = zmq_poll([(descriptor, POLLIN) for descriptor in self._carriers], 0)
+        return [self._carriers[descriptor] for descriptor, _ in found]
 
     def glance(self) -> list[Delivery]:
         """Urgent messages that came through shared memory, and nothing else; each is to be given to `done`.
@@ -327,33 +279,9 @@ class Mesh(Outbox, Inbox):
                 if sources is not None:
                     self._take_envelopes(sources, frame, carrier, out)
             elif dealer is not None:
-                self._take_answers(dealer, frame, out)
+                self.take_answers(dealer, frame, out)
             else:
                 self.strangers += 1
-
-    @property
-    def next_due_ns(self) -> int:
-        """When `tick` has something to do, whatever comes before; 0: it has."""
-        return 0 if self._answers_due or self._waiting else min(self._due_ns, self._watch_ns)
-
-    def tick(self, now_ns: int) -> list[int]:
-        """Send what is due: acknowledgements, retries. Returns ids of own requests whose fate is unknown from now on.
-
-        To be called in each round of the host; it costs next to nothing until `next_due_ns`.
-        """
-        if self._answers_due:
-            self._send_answers()
-        if self._waiting:
-            self._pump_waiting()
-        if self.sent != self._watched_sent:
-            self._watch_soon(now_ns)
-        if now_ns >= self._watch_ns:
-            self._watch(now_ns)
-        if now_ns >= self._due_ns:
-            self._work(now_ns)
-        self._tally.write()
-        unknown, self._unknown = self._unknown, []
-        return unknown
 
     def hang_up(self, process: str) -> None:
         """Close what connects to a peer that is not coming back, and forget it; what it has not had is given up.

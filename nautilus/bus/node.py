@@ -41,8 +41,7 @@ class Node(MeshNode):
     def __init__(self, context: zmq.Context[Any], process: str, epoch: int, clock: Callable[[], int]) -> None:
         self.process = process
         self.epoch = epoch
-        self.acknowledged = self.retried = self.dead_lettered = self.duplicates = 0
-        self.malformed = self.strangers = self.stale = self.ahead = self.late = self.unanswerable = 0
+        self.retried = self.dead_lettered = self.duplicates = self.strangers = self.ahead = self.late = 0
         self.failed_calls = 0
         self.urgent_by_ring = self.urgent_by_zmq = self.urgent_copies = 0
         # `touched` holds the sockets to be looked at themselves before the host waits for their descriptors, which may

@@ -14,7 +14,6 @@ from nautilus.bus.envelope import (
     LANE_OF,
     LANES,
     PRIORITIES,
-    Answer,
     Delivery,
     Envelope,
     MessageKind,
@@ -24,13 +23,12 @@ from nautilus.bus.failover import LOCAL, Failover
 from nautilus.bus.failover import ZMQ as SOCKETS
 from nautilus.bus.lanes import NOBLOCK, Dealer
 from nautilus.bus.liveness import PeerChange
-from nautilus.bus.native_sockets import NATIVE
 from nautilus.bus.node import MeshError, Node
-from nautilus.bus.peers import BEAT_BYTES, BUSY_WATCH_NS, Peers
+from nautilus.bus.peers import BEAT_BYTES, Peers
 from nautilus.bus.pressure import FULL, Pressure, PressureGauge
 from nautilus.core.counters import Counters
 from nautilus.core.mesh_node import FULL_NS, MOST_FRAME_BYTES, PUMP_LIMIT
-from nautilus.core.mesh_wire import pack, unpack_answers
+from nautilus.core.mesh_wire import pack
 from nautilus.core.send_stream import SendStream
 from nautilus.model.enums import Priority
 
@@ -91,7 +89,6 @@ class Outbox(Node):
         )
         self._due_ns = NEVER
         self._watch_ns = self._watched_sent = 0
-        self._unknown: list[int] = []
         self._watched = Peers(
             lambda change: self._tell(self.on_standing, change),
             lambda peer, up: self._tell(self.on_peer, peer, up),
@@ -210,7 +207,7 @@ class Outbox(Node):
     def _pump(self, dealer: Dealer, now_ns: int) -> None:
         """Give the socket what it takes, smaller priorities first; no more at a time than leaves the host free."""
         ring = self._ring if dealer.urgent else None
-        if NATIVE:
+        if self.native:
             self.pump(dealer, now_ns)
             return
         send, left = dealer.send, PUMP_LIMIT
@@ -236,16 +233,8 @@ class Outbox(Node):
                 dealer.sent_ns = now_ns
                 self._due_ns = min(self._due_ns, stream.retry_at_ns)
 
-    def _pump_waiting(self) -> None:
-        """Send what waited for company."""
-        waiting, self._waiting = self._waiting, []
-        now_ns = self._clock()
-        for dealer in waiting:
-            dealer.waits = False
-            if dealer.open and not dealer.diverted:
-                self._pump(dealer, now_ns)
-
     def _read_dealer(self, dealer: Dealer, out: list[Delivery], limit: int) -> None:
+        """As `MeshNode.read_outlet`, through pyzmq."""
         recv = dealer.recv
         dealer.heard = True
         self.touched.add(dealer.socket)
@@ -255,9 +244,9 @@ class Outbox(Node):
             except zmq.Again:
                 self.touched.discard(dealer.socket)
                 break
-            if len(frame) == BEAT_BYTES and self._watched.take_beat(dealer, frame, self._clock()):
+            if self._read_short(dealer, frame):
                 continue
-            stream = self._take_answers(dealer, frame, out)
+            stream = self.take_answers(dealer, frame, out)
             if stream is not None and stream.empty:
                 break  # there is nothing else that this stream waits for
         if dealer.open and not dealer.diverted:
@@ -266,30 +255,9 @@ class Outbox(Node):
                     self._pump(dealer, self._clock())
                     break
 
-    def _take_answers(self, dealer: Dealer, frame: bytes, out: list[Delivery]) -> SendStream | None:
-        """Take answers in, whatever they came by. Returns their stream, where they have one."""
-        answers = unpack_answers(frame)
-        stream = None if answers is None else dealer.streams.get(answers[0].priority)
-        if answers is None or stream is None:
-            self.malformed += 1
-            return None
-        if answers[0].epoch != self.epoch:
-            self.stale += 1
-            return None
-        if len(answers) == 1:
-            request = stream.answered_alone(answers[0])
-            if request is not None:
-                self.acknowledged += 1
-                out.append(_reply(answers[0], request, dealer.peer))
-                return stream
-        now_ns = self._clock()
-        before = stream.acknowledged
-        for answer in answers:
-            request = stream.answered(answer, now_ns)
-            if request is not None:
-                out.append(_reply(answer, request, dealer.peer))
-        self.acknowledged += stream.acknowledged - before
-        return stream
+    def _read_short(self, dealer: Dealer, frame: bytes) -> bool:
+        """Whether it is the answer to a beat, which is taken in then."""
+        return len(frame) == BEAT_BYTES and self._watched.take_beat(dealer, frame, self._clock())
 
     def _watch(self, now_ns: int) -> None:
         """Look at the state of every connection, and of every peer."""
@@ -329,8 +297,12 @@ class Outbox(Node):
         dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
         forced = any(dealer.forced for dealer in dealers)
         reached = all(dealer.up for dealer in dealers) and not forced
-        paths.report(SOCKETS, reached, now_ns, "connected" if reached else "told to" if forced else "disconnected")
+        gone = "disconnected" if any(dealer.lost for dealer in dealers) else "not connected yet"
+        paths.report(SOCKETS, reached, now_ns, "connected" if reached else "told to" if forced else gone)
         for carrier in self._fallbacks:
+            if carrier.on_demand and reached and not paths.degraded:
+                paths.report(carrier.name, False, now_ns, "not tried")
+                continue
             usable = carrier.usable(peer)
             paths.report(carrier.name, usable, now_ns, "" if usable else getattr(carrier, "cause", ""))
         anew = self._anew.get(peer)
@@ -426,11 +398,6 @@ class Outbox(Node):
             if carrier.send(dealer.peer, dealer.lane, frames):
                 return True
         return False
-
-    def _watch_soon(self, now_ns: int) -> None:
-        """Something was sent: whether it is answered is to be seen."""
-        self._watched_sent = self.sent
-        self._watch_ns = min(self._watch_ns, now_ns + BUSY_WATCH_NS)
 
     def _send_copy(self, dealer: Dealer, frame: bytes) -> None:
         """Over the sockets too, for what takes every path."""
@@ -528,18 +495,3 @@ class Outbox(Node):
         """Make dead letters of own messages; a request among them becomes unknown."""
         self._unknown += [each.id for each in envelopes if each.kind is REQUEST]
         self._bury(envelopes, peer, reason)
-
-
-def _reply(answer: Answer, request: Envelope, peer: str) -> Delivery:
-    """An answer for the host: it comes from the engine that was asked."""
-    return Delivery(
-        answer.kind,
-        answer.id,
-        peer,
-        request.to,
-        request.sender,
-        answer.payload,
-        answer.priority,
-        request.deadline_ns,
-        request.trace_id,
-    )

@@ -136,15 +136,12 @@ class Publisher:
             raise
         self.endpoints = tuple(bound)
 
-    def publish(self, records: Records, flags: int = 0) -> int:
-        """Send records, numbered per stream: one frame (of at most 256 KiB) for each instrument. Returns their number.
-
-        `flags`: STALE where their source has fallen silent, see `FrameFlag`.
-        """
+    def publish(self, records: Records) -> int:
+        """Send records, numbered per stream: a frame (of at most 256 KiB) for each instrument. Returns their number."""
         kind, most = self._known.get(id(records.dtype)) or self._layout_of(records)
         if self._keep is None and self._tap is None:
-            return self._publish(self.socket, records, kind, self._clock(), most, flags)
-        made = self._writer.pack(records, kind, self._clock(), most, flags)
+            return self._publish(self.socket, records, kind, self._clock(), most)
+        made = self._writer.pack(records, kind, self._clock(), most)
         for frame in made:
             if self._keep is not None:
                 self._keep(frame)

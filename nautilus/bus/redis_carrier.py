@@ -28,6 +28,7 @@ import hiredis
 from nautilus.bus.carriers import REDIS
 from nautilus.bus.envelope import URGENT
 from nautilus.bus.redis_link import Lines, RedisLink, pack
+from nautilus.bus.routing import CLIENTS
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 from nautilus.core.mesh_wire import head_of
@@ -104,6 +105,7 @@ class RedisCarrier:
 
     name = "redis"
     path = REDIS
+    on_demand = False
 
     def __init__(
         self,
@@ -191,9 +193,10 @@ class RedisCarrier:
             target = self._targets[peer] = names_of(peer)
         stream = target.critical if lane == URGENT else target.priority if _is_high(frame) else target.normal
         writer = self._writer
-        command = pack(
-            "XADD", stream, "MAXLEN", "~", self._most, "*", "s", self.process, "l", lane, "e", self._life, "f", frame
-        )
+        # A client makes its streams, and takes them with it: one that is late makes none for who has gone.
+        only = ("NOMKSTREAM",) if peer.startswith(CLIENTS) else ()
+        fields = "s", self.process, "l", lane, "e", self._life, "f", frame
+        command = pack("XADD", stream, *only, "MAXLEN", "~", self._most, "*", *fields)
         if not writer.send(None, command, later=len(writer.waiting) > UNDER_WAY):
             self.refused += 1
             return False
@@ -229,7 +232,10 @@ class RedisCarrier:
         """Acknowledge what was taken, and hang up."""
         self._acknowledge()
         if self._writer.open:
-            self._writer.send(None, pack("DEL", self._names.present))
+            gone = [self._names.present]
+            if self.process.startswith(CLIENTS):
+                gone += self._names.streams  # nobody of this name comes back
+            self._writer.send(None, pack("DEL", *gone))
             self._writer.flush()
         self._tally.write()
         self._writer.close()

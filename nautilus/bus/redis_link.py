@@ -66,6 +66,14 @@ def redis_address(url: str) -> RedisAddress:
     raise EndpointError(repr(url), where="redis", expected=expected)
 
 
+def same_server(one: str, other: str) -> bool:
+    """Whether two addresses lead to one server, whatever the database in it."""
+    first, second = redis_address(one), redis_address(other)
+    if first.path or second.path:
+        return os.path.realpath(first.path) == os.path.realpath(second.path) if first.path and second.path else False
+    return first.port == second.port  # every name that is allowed is of this machine
+
+
 def pack(*arguments: Argument) -> bytes:
     """A command as it goes over the wire."""
     packed: bytes = hiredis.pack_command(arguments)  # type: ignore[arg-type]

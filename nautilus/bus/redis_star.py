@@ -205,6 +205,9 @@ class StarReader:
         """The server answers, and the mirror lives."""
         return not self.cause
 
+    def watch(self) -> None:
+        """It looks at the server all the time."""
+
     def begin(self, since_ns: int) -> None:
         """Read from now on, from a little before this time; `since_ns` as the clock has it."""
         if not self.active:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 
 from nautilus.bus.backlog import PARTS
-from nautilus.bus.base import HEADER_BYTES, HEARTBEAT_STREAM
+from nautilus.bus.base import HEADER_BYTES, HEARTBEAT_STREAM, MOST
 from nautilus.bus.ring import RingWriter, image_of
 from nautilus.core.broadcast_reader import Reader
 
 PORTION: Final = 64
 """Frames looked for at a time."""
+STEP_BYTES: Final = 1 << 18
+"""Looked through for a frame of a stream, where its place in an earlier ring is sought."""
 TAIL_BYTES: Final = 1 << 20
 """Of an earlier ring: the last heartbeat is mostly among these."""
 
@@ -34,6 +38,8 @@ class RingBacklog:
         assert reader is not None
         self._reader = reader
         self._missed = 0
+        # Of each stream: first sequences, and from where on in the ring each is to be found; one for each `look`.
+        self._places: dict[int, tuple[array[int], array[int]]] = {}
         self.complete = reader.position == 0
 
     def mark(self) -> int:
@@ -46,23 +52,42 @@ class RingBacklog:
 
     def look(self, limit: int) -> int:
         """Take in at most so many frames; how many it did."""
+        position = self._reader.position
         frames = self._reader.drain(limit)
-        fold = self._fold
+        fold, places = self._fold, self._places
         if self._reader.missed_frames != self._missed:
             if self._on_missed is not None:
                 self._on_missed(self._reader.missed_frames - self._missed)
             self._missed = self._reader.missed_frames
-        if fold is not None:
-            for frame in frames:
-                if len(frame) >= HEADER_BYTES:
-                    count, _, stream, first = PARTS.unpack_from(frame)
-                    if stream != HEARTBEAT_STREAM:
+        for frame in frames:
+            if len(frame) >= HEADER_BYTES:
+                count, _, stream, first = PARTS.unpack_from(frame)
+                if stream != HEARTBEAT_STREAM:
+                    known = places.get(stream)
+                    if known is None:
+                        known = places[stream] = (array("Q"), array("Q"))
+                    if not known[1] or known[1][-1] != position:
+                        if len(known[1]) & 1023 == 1023:
+                            self._trim(known)
+                        known[0].append(first)
+                        known[1].append(position)
+                    if fold is not None:
                         fold(stream, first, count, frame)
         return len(frames)
 
+    def _trim(self, known: tuple[array[int], array[int]]) -> None:
+        gone = bisect_left(known[1], self._ring.position - self._ring.writer.capacity) - 1
+        if gone > len(known[0]) // 2:
+            del known[0][:gone]
+            del known[1][:gone]
+
     def find(self, stream: int, first: int, last: int) -> Iterator[bytes | None]:
         """Frames of a stream that hold something of these records; now and then None, where other work may be done."""
-        return _found(self._ring.find, self._ring.epoch, stream, first, last)
+        firsts, positions = self._places.get(stream, ((), ()))
+        place = bisect_right(firsts, first) - 1
+        # Frames of a stream stand in the ring in order, so what begins later stands later.
+        start = positions[place] if place >= 0 else 0
+        return _found(self._ring.find, self._ring.epoch, stream, first, last, start)
 
     def close(self) -> None:
         """Let go of the ring."""
@@ -81,7 +106,26 @@ class EarlierRing:
         """Frames of a stream that hold something of these records; now and then None, where other work may be done."""
         if epoch != self.epoch:
             return iter(())
-        return _found(self._reader.find, epoch, stream, first, last)
+        return _found(self._reader.find, epoch, stream, first, last, self._start(stream, first))
+
+    def _start(self, stream: int, first: int) -> int:
+        """A position that is not behind the frame with this record: found by halves, where the stream has frames."""
+        reader = self._reader
+        reader.seek(0)
+        low = reader.position
+        high = low + reader.lag
+        while high - low > STEP_BYTES:
+            middle = (low + high) // 2
+            reader.seek(middle)
+            at = reader.position
+            found: list[bytes] = []
+            if at < high:
+                found, _ = reader.find(self.epoch, stream, 1, MOST, start=at, limit=1, most_bytes=STEP_BYTES)
+            if found and PARTS.unpack_from(found[0])[3] <= first:
+                low = at
+            else:
+                high = middle
+        return low
 
     def ends(self) -> dict[int, dict[int, int]]:
         """{epoch: {stream: last sequence}}: exact, for a frame is in the ring before anybody has it."""
@@ -122,8 +166,9 @@ def note_lasts(frame: bytes, epoch: int, lasts: dict[int, int]) -> bool:
     return True
 
 
-def _found(find: Callable[..., Any], epoch: int, stream: int, first: int, last: int) -> Iterator[bytes | None]:
-    start = 0
+def _found(
+    find: Callable[..., Any], epoch: int, stream: int, first: int, last: int, start: int = 0
+) -> Iterator[bytes | None]:
     while True:
         frames, start = find(epoch, stream, first, last, start=start, limit=PORTION)
         yield from frames

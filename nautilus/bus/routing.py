@@ -17,7 +17,7 @@ from nautilus.model.enums import Priority
 from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
 from nautilus.model.queries import GetCoreState, SourceStatus
-from nautilus.model.topics import QUOTES, TOPICS, Topic
+from nautilus.model.topics import QUOTES, TOPICS, Topic, topic_of
 
 CORE = "core"
 CLIENTS = "client."
@@ -95,6 +95,24 @@ class RoutingTable:
     def takers(self, topic: Topic) -> tuple[str, ...]:
         """Engines that subscribe to a topic."""
         return self._takers[topic.name]
+
+    def direct(self, engine: str, message: Message | Mapping[str, Any]) -> tuple[Topic, Message]:
+        """The topic of a message that is for one engine alone, which has to subscribe to it.
+
+        Raises
+        ------
+        ModelError
+            Nothing carries it, or it is none: fields by name do not say of what type.
+        TopicError
+            The engine does not subscribe to its topic.
+        """
+        if not isinstance(message, Message):
+            raise ModelError("fields without a type", where=engine, expected="a message")
+        topic = topic_of(message)
+        if engine not in self._takers[topic.name]:
+            taken = ", ".join(sorted(name for name, takers in self._takers.items() if engine in takers))
+            raise TopicError(topic.name, where=engine, expected=f"one of {taken}" if taken else "nothing")
+        return topic, message
 
     def processes(self, topic: Topic, *, beside: str = "") -> tuple[str, ...]:
         """Processes with such engines, each once, in the order of the engines; not the one `beside` which they are."""

@@ -212,14 +212,14 @@ class Hub:
 
     # What the host calls.
 
-    def publish(self, records: Records, flags: int = 0) -> int:
+    def publish(self, records: Records) -> int:
         """Publish where this is the hub; the frames. 0: it is not, and the records are withheld."""
         if machine_ns() - self._checked_ns > CHECK_NS:
             self._check()
         if self.star is None:
             self.withheld += len(records)
             return 0
-        return self.star.publish(records, flags)
+        return self.star.publish(records)
 
     def poll(self, now_ns: int) -> int:
         """Do what is due; when to call again at the latest."""

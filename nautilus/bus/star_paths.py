@@ -1,7 +1,8 @@
 """Which path a reader of the star takes, and what comes by those beside ZeroMQ.
 
 A socket that takes heartbeats alone shows whether ZeroMQ brings anything, whatever the subscriber is fed. While it does
-not, frames come from Redis; without that, from snapshots over HTTP; without these, what the reader has is stale.
+not, frames come from Redis; without that, over HTTP; without these, what the reader has is stale. What it asks for goes
+over HTTP then, too.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import zmq
 
 from nautilus.bus.base import HEARTBEAT, checked_endpoints, new_socket
 from nautilus.bus.failover import DOWN_NS, HTTP, REDIS, RING, STALE, UP_NS, ZMQ, Failover, PathChange
+from nautilus.bus.http_star import HttpStar
 from nautilus.bus.subscriber import Subscriber
 from nautilus.bus.timer import Timer
 
+QUIET = 2
+"""Heartbeats that do not come until those that stand by are looked at."""
 MISSED = 3
 """Heartbeats that do not come until a path counts as not healthy."""
 
@@ -27,6 +31,10 @@ class FrameSource(Protocol):
     @property
     def cause(self) -> str:
         """Why it is not healthy; "": it is."""
+        ...
+
+    def watch(self) -> None:
+        """A better path is not well: see whether this one would do. To be called again as long as it is so."""
         ...
 
     def begin(self, since_ns: int, /) -> None:
@@ -82,7 +90,7 @@ class StarPaths:
         clock: Callable[[], int],
         *,
         redis: FrameSource | None = None,
-        http: FrameSource | None = None,
+        http: HttpStar | None = None,
         ring: bool = False,
         heartbeat_ns: int = 20_000_000,
         down_ns: int = DOWN_NS,
@@ -92,13 +100,17 @@ class StarPaths:
         self._subscriber = subscriber
         self._clock = clock
         self._on_path = on_path
-        self._silence_ns = MISSED * heartbeat_ns
-        self._others = {name: each for name, each in ((REDIS, redis), (HTTP, http)) if each is not None}
+        self._quiet_ns, self._silence_ns = QUIET * heartbeat_ns, MISSED * heartbeat_ns
+        self._http = http
+        self._others: dict[str, FrameSource] = {
+            name: each for name, each in ((REDIS, redis), (HTTP, http)) if each is not None
+        }
         now_ns = clock()
         paths = (*((RING,) if ring else ()), ZMQ, *self._others, STALE)
         self.failover = Failover("star", hub, paths, now_ns, down_ns=down_ns, up_ns=up_ns)
         self._heard_ns = now_ns
-        self._timer = Timer(min(heartbeat_ns, 10_000_000))
+        # Where a stream of Redis stands by, every 10 ms count until it is taken; else a heartbeat more does not.
+        self._timer = Timer(heartbeat_ns if redis is None else min(heartbeat_ns, 10_000_000))
         self.socket = new_socket(context, zmq.SUB)
         """Takes heartbeats by ZeroMQ."""
         self.socket.setsockopt(zmq.CONFLATE, 1)
@@ -117,12 +129,16 @@ class StarPaths:
         with suppress(zmq.Again):
             self.socket.recv(zmq.NOBLOCK)
             self._heard_ns = now_ns
-        for source in self._others.values():
+        for name, source in self._others.items():
             for frame in source.read():
-                self._subscriber.feed(frame)
+                self._subscriber.feed(frame, name)
         paths = self.failover
         paths.report(RING, self._subscriber.way == RING, now_ns, f"frames come by {self._subscriber.way}")
-        silent = now_ns - self._heard_ns > self._silence_ns
+        quiet_ns = now_ns - self._heard_ns
+        silent = quiet_ns > self._silence_ns
+        if quiet_ns > self._quiet_ns or self._subscriber.asks_by is not None:
+            for source in self._others.values():
+                source.watch()
         paths.report(ZMQ, not silent, now_ns, "no heartbeat" if silent else "heartbeats come")
         for name, source in self._others.items():
             cause = source.cause
@@ -144,5 +160,8 @@ class StarPaths:
                 source.begin(self._heard_ns)
             elif name == change.before:
                 source.end()
+        if self._http is not None:
+            # Where ZeroMQ brings nothing, it takes no questions to the hub either.
+            self._subscriber.asks_by = None if change.after in (RING, ZMQ) else self._http.ask
         if self._on_path is not None:
             self._on_path(change)

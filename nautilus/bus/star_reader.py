@@ -46,7 +46,7 @@ Batch = tuple[Topic, Records]
 
 
 class Marked(tuple[Topic, Records]):
-    """(topic, records) whose frame has flags: an image of the stream, records sent again, or of a silent source.
+    """(topic, records) whose frame has flags: an image of the stream, or records sent again.
 
     Attributes
     ----------

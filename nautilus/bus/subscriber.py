@@ -35,7 +35,8 @@ from nautilus.bus.base import HEARTBEAT, checked_endpoints, layout_of, new_socke
 from nautilus.bus.conflation import Policy
 from nautilus.bus.native_sockets import receive
 from nautilus.bus.recovery import NEVER
-from nautilus.bus.requests import EVERY, pack_request
+from nautilus.bus.redial import Redial
+from nautilus.bus.requests import EVERY, Request, pack_request
 from nautilus.bus.ring import RingReader
 from nautilus.bus.star_reader import Batch, Marked, StarReader, flags_of_batch
 from nautilus.core.clock import now_ns as machine_ns
@@ -53,8 +54,8 @@ STEADY_BEATS = 3
 """Heartbeats that come through the ring before they are taken from there alone."""
 RING, ZMQ = "ring", "zmq"
 PULSE_MS, SILENCE_MS, CONNECT_MS = 25, 100, 100
-"""Over TCP with a replayer: between signs of life, how long none may come, and how long an attempt to connect takes.
-Without them the kernel waits twice as long each time, and after a silence of a second goes on half a second late."""
+"""Over TCP with a replayer: between signs of life of the replayer, how long none may come, of the star neither, and how
+long an attempt to connect takes."""
 
 
 class Subscriber(StarReader):
@@ -153,11 +154,17 @@ class Subscriber(StarReader):
         """Holds a socket while it may not be empty: to be looked at itself before the host waits for its descriptor."""
         self.due_ns = 0
         """When `poll` is to be called again at the latest, by `timer`."""
+        self.asks_by: Callable[[Sequence[Request]], object] | None = None
+        """Takes what it asks for to the replayer, where ZeroMQ does not reach that; the answers are fed."""
         self.way = ZMQ
         self._on_way = on_way
         self._closed = False
         self._ring: RingReader | None = None
         self._ring_beat, self._ring_beats, self._ring_ns, self._attach_ns = 0, 0, 0, 0
+        self._arrived = 0
+        self._tcp: list[str] = []
+        silence_ns = max(SILENCE_MS * 1_000_000, 5 * heartbeat_ns)
+        self._redial = Redial(silence_ns)
         self.socket = new_socket(context, zmq.SUB)
         self._replies: zmq.Socket[bytes] | None = None
         self.sockets = [self.socket]
@@ -173,7 +180,10 @@ class Subscriber(StarReader):
             if self.way == ZMQ:
                 self._listen()
             for endpoint in checked_endpoints(endpoints or ()):
-                _dial(self.socket, endpoint, pulse=self.asks)
+                if self.asks and endpoint.startswith("tcp:"):
+                    self._tcp.append(endpoint)
+                    self.socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+                self.socket.connect(endpoint)
             if replay is not None:
                 self._replies = new_socket(context, zmq.DEALER)
                 self.sockets.append(self._replies)
@@ -182,7 +192,13 @@ class Subscriber(StarReader):
                 # Of several hubs one answers: what is asked of another one is asked again, but not of who is gone.
                 self._replies.setsockopt(zmq.IMMEDIATE, len(replayers) > 1)
                 for endpoint in replayers:
-                    _dial(self._replies, endpoint, pulse=True)
+                    if endpoint.startswith("tcp:"):
+                        # A queue that is never full, for the reason that `Redial` gives; what comes was asked for.
+                        self._replies.setsockopt(zmq.RCVHWM, 0)
+                        self._replies.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
+                        self._replies.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
+                        self._replies.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+                    self._replies.connect(endpoint)
         except BaseException:
             for socket in self.sockets:
                 socket.close()
@@ -236,7 +252,9 @@ class Subscriber(StarReader):
             if self._ring is not None:
                 self._take_ring(room)
             self._take_socket(room)
-            if self._freshness.proving and self.socket not in self.touched and not (self._ring and self._ring.lag):
+            if self._tcp:
+                self._watch_socket(self._timer())
+            if self._freshness.ripe and self.socket not in self.touched and not (self._ring and self._ring.lag):
                 self._freshness.prove()
             if self.requests or self.waits:
                 self.poll(self._timer())
@@ -251,9 +269,14 @@ class Subscriber(StarReader):
 
     def poll(self, now_ns: int) -> int:
         """Ask for what is missing, give up what is past its deadline; when to call again at the latest, by `timer`."""
-        self.due_ns = NEVER if self._closed else min(self.tick(now_ns), self._watch_ring(now_ns))
+        self.due_ns = (
+            NEVER if self._closed else min(self.tick(now_ns), self._watch_ring(now_ns), self._watch_socket(now_ns))
+        )
         if self.requests and self._replies is not None and not self._closed:
             requests, self.requests = self.requests, []
+            if self.asks_by is not None:
+                self.asks_by(requests)
+                return self.due_ns
             self.touched.add(self._replies)
             # What finds no room is asked again when it is due.
             with suppress(zmq.Again):
@@ -281,12 +304,24 @@ class Subscriber(StarReader):
             before = direct.delivered
             taken, other = receive(direct, socket, out, limit)
             self.delivered += direct.delivered - before
+            self._arrived += taken
             limit -= taken + 1
             if other is None:
                 if limit >= 0:
                     self.touched.discard(socket)
                 return
+            self._arrived += 1
             self._take_other(other, asked=True)
+
+    def _watch_socket(self, now_ns: int) -> int:
+        """Dial anew where nothing comes over TCP; when to look again."""
+        if self.way != ZMQ or not self._tcp:
+            return NEVER
+        if self._redial.look(self._arrived, now_ns) and self.socket not in self.touched:
+            for endpoint in self._tcp:
+                self.socket.disconnect(endpoint)
+                self.socket.connect(endpoint)
+        return self._redial.due_ns()
 
     def _take_replies(self) -> None:
         socket = self._replies
@@ -357,14 +392,6 @@ def _prefix(stream: int) -> bytes:
     """What to subscribe to for a stream, or a whole kind."""
     kind, instrument = stream >> 32, stream & EVERY
     return bytes((kind,)) if instrument == EVERY else topic_bytes(kind, instrument)
-
-
-def _dial(socket: zmq.Socket[bytes], endpoint: str, *, pulse: bool) -> None:
-    if pulse and endpoint.startswith("tcp:"):
-        socket.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
-        socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
-    socket.connect(endpoint)
 
 
 __all__ = ["Batch", "Marked", "Subscriber", "flags_of_batch"]

@@ -117,3 +117,8 @@ cdef int read_header(const char* data, Py_ssize_t size, mesh_header_t* header) n
 cdef int check_envelopes(const char* data, Py_ssize_t size, mesh_header_t* header) noexcept
 cdef Envelope read_envelope(const char* at, mesh_header_t* header)
 cdef Delivery read_delivery(const char* at, mesh_header_t* header, str peer)
+cdef Py_ssize_t answers_bytes(list answers) except -1
+cdef int write_answers(char* at, list answers) except -1
+cdef list read_answers(const char* data, Py_ssize_t size)
+cdef Answer new_answer(int kind, uint64_t number, uint64_t epoch, uint64_t receiver, uint32_t priority)
+cdef Delivery reply_delivery(Answer answer, Envelope request, str peer)

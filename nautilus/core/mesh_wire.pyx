@@ -442,26 +442,25 @@ def unpack(bytes frame not None):
     return found
 
 
-def pack_answers(list answers):
-    """One frame of answers of one stream.
-
-    Raises ValueError where there are none or more than 65,535, or one names more than 4,096 that are open.
-    """
+cdef Py_ssize_t answers_bytes(list answers) except -1:
+    """Bytes of a frame of answers. ValueError: there are none, or too many, or one names too many that are open."""
     cdef Answer answer
-    cdef mesh_answer_t item
-    cdef Py_ssize_t size = HEADER_BYTES, payload_bytes
-    cdef uint64_t word
-    cdef char* at
-    cdef bytes frame
+    cdef Py_ssize_t size = HEADER_BYTES
     if not 0 < len(answers) <= MOST_IN_FRAME:
         raise ValueError(f"expected 1 to {MOST_IN_FRAME} answers, found {len(answers)}")
     for answer in answers:
         if len(answer.open) > MOST_OPEN:
             raise ValueError(f"open: expected at most {MOST_OPEN}, found {len(answer.open)}")
         size += ANSWER_BYTES + 8 * len(answer.open) + PyBytes_GET_SIZE(answer.payload)
-    answer = answers[0]
-    frame = new_frame(size)
-    at = PyBytes_AS_STRING(frame)
+    return size
+
+
+cdef int write_answers(char* at, list answers) except -1:
+    """Write what `answers_bytes` has measured."""
+    cdef Answer answer = answers[0]
+    cdef mesh_answer_t item
+    cdef Py_ssize_t payload_bytes
+    cdef uint64_t word
     write_header(at, FORM_ANSWERS, answer.priority, <uint16_t> len(answers), answer.epoch, answer.receiver, 0)
     at += HEADER_BYTES
     for answer in answers:
@@ -482,16 +481,29 @@ def pack_answers(list answers):
             at += 8
         memcpy(at, PyBytes_AS_STRING(answer.payload), payload_bytes)
         at += payload_bytes
+    return 0
+
+
+def pack_answers(list answers):
+    """One frame of answers of one stream.
+
+    Raises ValueError where there are none or more than 65,535, or one names more than 4,096 that are open.
+    """
+    cdef bytes frame = new_frame(answers_bytes(answers))
+    write_answers(PyBytes_AS_STRING(frame), answers)
     return frame
 
 
 def unpack_answers(bytes frame not None):
     """The answers of a frame; None: it is none."""
+    return read_answers(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+
+
+cdef list read_answers(const char* data, Py_ssize_t size):
     cdef mesh_header_t header
     cdef mesh_answer_t item
     cdef Answer answer
-    cdef const char* data = PyBytes_AS_STRING(frame)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(frame), at = HEADER_BYTES, place
+    cdef Py_ssize_t at = HEADER_BYTES, place
     cdef uint64_t word
     cdef list found = [], opened
     if read_header(data, size, &header) != FORM_ANSWERS:
@@ -506,12 +518,7 @@ def unpack_answers(bytes frame not None):
             return None
         if item.received > MOST_NUMBER or item.handled > MOST_NUMBER or item.done > MOST_NUMBER:
             return None
-        answer = Answer.__new__(Answer)
-        answer.number = item.kind
-        answer.id = item.id
-        answer.epoch = header.epoch
-        answer.receiver = header.receiver
-        answer.priority = header.priority
+        answer = new_answer(item.kind, item.id, header.epoch, header.receiver, header.priority)
         answer.received = item.received
         answer.handled = item.handled
         answer.done = item.done
@@ -521,16 +528,42 @@ def unpack_answers(bytes frame not None):
                 memcpy(&word, data + at + ANSWER_BYTES + 8 * place, 8)
                 opened.append(word)
             answer.open = tuple(opened)
-        else:
-            answer.open = ()
         place = ANSWER_BYTES + 8 * <Py_ssize_t> item.open
-        if item.size == place:
-            answer.payload = b""
-        else:
+        if item.size != place:
             answer.payload = PyBytes_FromStringAndSize(data + at + place, item.size - place)
         found.append(answer)
         at += item.size
     return found if at == size else None
+
+
+cdef Answer new_answer(int kind, uint64_t number, uint64_t epoch, uint64_t receiver, uint32_t priority):
+    """An answer that says nothing yet of how far things are."""
+    cdef Answer answer = Answer.__new__(Answer)
+    answer.number = <uint8_t> kind
+    answer.id = number
+    answer.epoch = epoch
+    answer.receiver = receiver
+    answer.priority = priority
+    answer.received = answer.handled = answer.done = 0
+    answer.payload = b""
+    answer.open = ()
+    return answer
+
+
+cdef Delivery reply_delivery(Answer answer, Envelope request, str peer):
+    """An answer for the host: it comes from the engine that was asked."""
+    cdef Delivery delivery = Delivery.__new__(Delivery)
+    delivery.number = answer.number
+    delivery.id = answer.id
+    delivery.priority = answer.priority
+    delivery.deadline_ns = request.deadline_ns
+    delivery.trace_high = request.trace_high
+    delivery.trace_low = request.trace_low
+    delivery.peer = peer
+    delivery.sender = request.to
+    delivery.to = request.sender
+    delivery.payload = answer.payload
+    return delivery
 
 
 def head_of(bytes frame not None):

@@ -28,6 +28,8 @@ cdef class ReceiveStream:
     cdef void settle_front(self) noexcept
     cdef void let_go(self, uint64_t base) noexcept
     cdef void pass_over(self, uint64_t last) noexcept
+    cdef bint finish_with(self, uint64_t sequence, Answer answer) except -1
+    cdef int keep_one(self, uint64_t sequence, Answer answer) except -1
     cdef int say(self, Answer answer) except -1
 
 

@@ -176,10 +176,16 @@ cdef class ReceiveStream:
 
     def reply(self, uint64_t sequence, Answer answer not None):
         """The handler of a request has run, and this is its answer; False where that was known."""
+        if not self.finish_with(sequence, answer):
+            return False
+        self.say(answer)
+        return True
+
+    cdef bint finish_with(self, uint64_t sequence, Answer answer) except -1:
+        """As `reply`; the answer does not say yet how far things are."""
         if not self.close_one(sequence):
             return False
-        self.keep(sequence, answer)
-        self.say(answer)
+        self.keep_one(sequence, answer)
         return True
 
     def tell(self, Answer answer not None):
@@ -188,6 +194,9 @@ cdef class ReceiveStream:
 
     def keep(self, uint64_t sequence, Answer answer not None):
         """Keep the answer of a request until the sender no longer holds that."""
+        self.keep_one(sequence, answer)
+
+    cdef int keep_one(self, uint64_t sequence, Answer answer) except -1:
         cdef dict replies = self.replies
         replies[sequence] = answer
         if len(replies) >= self.sweep_at:
@@ -196,6 +205,7 @@ cdef class ReceiveStream:
             if len(replies) > _KEPT_REPLIES:
                 del replies[next(iter(replies))]
             self.sweep_at = min(max(_SWEEP_AT, 2 * len(replies)), _KEPT_REPLIES + 1)
+        return 0
 
     @property
     def open(self):

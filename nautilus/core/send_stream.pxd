@@ -26,6 +26,9 @@ cdef class SendStream:
     cdef Py_ssize_t plan(self, Py_ssize_t most_bytes, uint32_t path) except -1
     cdef int fill(self, char* at) except -1
     cpdef went(self, int64_t now_ns)
+    cdef Envelope hear(self, Answer answer, int64_t now_ns)
+    cdef Envelope hear_alone(self, Answer answer)
+    cdef bint is_empty(self) noexcept
     cdef Py_ssize_t find(self, uint64_t sequence) noexcept
     cdef Envelope at(self, Py_ssize_t place)
     cdef int take(self, Envelope envelope) except -1

@@ -98,6 +98,9 @@ cdef class SendStream:
     @property
     def empty(self):
         """Whether nothing is held, no marker either."""
+        return self.is_empty()
+
+    cdef bint is_empty(self) noexcept:
         return self.front == PyList_GET_SIZE(self.places)
 
     cdef inline Envelope at(self, Py_ssize_t place):
@@ -339,6 +342,9 @@ cdef class SendStream:
 
     def answered(self, Answer answer not None, int64_t now_ns):
         """Take an answer in. Returns the request that it answers, where it answers one that still waits."""
+        return self.hear(answer, now_ns)
+
+    cdef Envelope hear(self, Answer answer, int64_t now_ns):
         cdef uint64_t received = answer.received, handled = answer.handled, sequence
         cdef bint progress = False
         cdef Envelope request = None
@@ -387,6 +393,9 @@ cdef class SendStream:
 
     def answered_alone(self, Answer answer not None):
         """As `answered`, in few steps, for the only request that is held; None: not so, and nothing was done."""
+        return self.hear_alone(answer)
+
+    cdef Envelope hear_alone(self, Answer answer):
         cdef uint64_t last = self.next_sequence - 1
         cdef Envelope request
         if (

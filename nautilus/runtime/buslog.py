@@ -104,7 +104,8 @@ class BusLog:
     def on_path(self, peer: str, before: str, after: str, cause: str) -> None:
         """Messages to a peer take another path."""
         fields = {"peer": peer, "before": before, "after": after, "cause": cause}
-        level = logging.INFO if after == "zmq" else logging.WARNING
+        # Before a peer was reached for the first time nothing has broken.
+        level = logging.INFO if after == "zmq" or cause == "not connected yet" else logging.WARNING
         _LOGGER.log(level, "messages to %s go by %s: %s", peer, after, cause, extra={"fields": fields})
 
     def on_star_path(self, change: PathChange) -> None:

@@ -423,20 +423,13 @@ class LiveHost:
     # What comes.
 
     def _on_urgent(self) -> None:
-        for delivery in self.mesh.receive(DELIVERIES, ready=self.loop.ready, urgent=True):
-            self.messages.take(delivery)
+        self.messages.take_all(self.mesh.receive(DELIVERIES, ready=self.loop.ready, urgent=True))
 
     def _on_ring(self) -> None:
-        for delivery in self.mesh.glance():
-            self.messages.take(delivery)
+        self.messages.take_all(self.mesh.glance())
 
     def _on_mesh(self) -> None:
-        messages = self.messages
-        deliveries = self.mesh.receive(DELIVERIES, ready=self.loop.ready)
-        for delivery in deliveries:
-            messages.take(delivery)
-            if delivery is not deliveries[-1]:
-                messages.between()
+        self.messages.take_all(self.mesh.receive(DELIVERIES, ready=self.loop.ready))
 
     def _on_star_paths(self) -> None:
         assert self.star_paths is not None

@@ -6,7 +6,7 @@ process that hosts the engine it is meant for. An event goes once to each proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any
@@ -119,6 +119,8 @@ class Messages:
         self._deadlines: list[tuple[int, int]] = []
         self._early: list[Delivery] = []
         self._looked_ns = 0
+        self._behind = False
+        """Urgent messages that were received wait for the one that is handled."""
         self.started = False
         self.risk_path = RiskPath(plan, process, mesh, [context.engine for context in contexts.values()])
         self._unknown = counters.counter("host.unknown")
@@ -318,14 +320,14 @@ class Messages:
             return
         if self._inbox:
             self.drain(Priority.URGENT)
+        if self._behind:
+            return
         if self._ring is not None and self._ring.waiting:
-            for delivery in self._mesh.glance():
-                self.take(delivery)
+            self.take_all(self._mesh.glance())
         now_ns = monotonic_ns()
         if now_ns - self._looked_ns > LOOK_NS and now_ns - self._loop.woken_ns > LOOK_NS:
             self._looked_ns = now_ns
-            for delivery in self._mesh.receive(urgent=True):
-                self.take(delivery)
+            self.take_all(self._mesh.receive(urgent=True))
 
     def _deliver(self, route: Route, event: Any) -> None:
         """Hand an event to the takers of this process; what one of them says urgently goes before the next one."""
@@ -391,6 +393,10 @@ class Messages:
         """Have an engine of this process answer a request."""
         context = self._contexts[engine]
         self._counters.increment(context.requests)
+        refusal = self.risk_path.refuses_here(engine, message)
+        if refusal is not None:
+            answer(refusal)
+            return
         server = self._servers.get(engine)
         if server is not None:
             server(message, answer)
@@ -402,6 +408,19 @@ class Messages:
         answer(reply)
 
     # From other processes.
+
+    def take_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle what came over the mesh in order; what is urgent meanwhile goes before what is not."""
+        last = len(deliveries) - 1
+        urgent = last
+        while urgent >= 0 and deliveries[urgent].priority > Priority.URGENT:
+            urgent -= 1
+        for place, delivery in enumerate(deliveries):
+            # What is urgent and waits here was sent before what would be found now.
+            self._behind = place < urgent
+            self.take(delivery)
+            if urgent <= place < last:
+                self.between()
 
     def take(self, delivery: Delivery) -> None:
         """Handle what came over the mesh, and say so."""

@@ -18,13 +18,14 @@ from nautilus.runtime.states import PlatformState
 
 if TYPE_CHECKING:
     from nautilus.bus.carriers import Carrier
-    from nautilus.bus.redis_star import StarMirror
+    from nautilus.bus.http_star import HttpStar
+    from nautilus.bus.redis_star import StarMirror, StarReader
     from nautilus.bus.star_paths import StarPaths
     from nautilus.bus.subscriber import Subscriber
     from nautilus.runtime.buslog import BusLog
 
 
-def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Counters) -> list[Carrier]:
+def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Counters | None) -> list[Carrier]:
     """What carries messages of a process where ZeroMQ does not, the first to be taken first; for its `Mesh`."""
     found: list[Carrier] = []
     address = plan.redis("mesh")
@@ -37,9 +38,18 @@ def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Co
     if plan.config("bus", BusConfig).http:
         from nautilus.bus.http_carrier import HttpCarrier
 
-        token = None if plan.demo else Path(plan.directory, "token").read_text().strip()
-        found.append(HttpCarrier(plan.directory, process, partial(ports_of, plan), token, clock, counters))
+        found.append(HttpCarrier(plan.directory, process, partial(ports_of, plan), token_of(plan), clock, counters))
     return found
+
+
+def token_of(plan: Plan) -> str | None:
+    """What the ports of the instance want to be shown; None: nothing, or there is none to show."""
+    if plan.demo:
+        return None
+    try:
+        return Path(plan.directory, "token").read_text().strip()
+    except OSError:
+        return None
 
 
 def ports_of(plan: Plan, process: str) -> list[int]:
@@ -67,17 +77,27 @@ def mirror_of(plan: Plan, process: str, counters: Counters) -> StarMirror | None
 def star_paths_of(
     plan: Plan, process: str, context: Any, subscriber: Subscriber, counters: Counters, log: BusLog
 ) -> StarPaths | None:
-    """The paths by which a reader of the star is fed; None: there is one, and no choice."""
-    address = plan.redis("star")
-    if not address:
+    """The paths by which a reader of the star is fed; None: it has ZeroMQ, and no choice."""
+    settings, address = plan.config("bus", BusConfig), plan.redis("star")
+    if not address and not settings.http:
         return None
-    from nautilus.bus.redis_star import StarReader
     from nautilus.bus.star_paths import StarPaths
 
     hub = plan.process_of("marketdata")
-    reader = StarReader(address, hub, process, wall_ns, life=str(plan.epoch), counters=counters)
-    ring = plan.config("bus", BusConfig).transport == "ring"
-    return StarPaths(context, plan.star, subscriber, hub, wall_ns, redis=reader, ring=ring, on_path=log.on_star_path)
+    redis: StarReader | None = None
+    http: HttpStar | None = None
+    if address:
+        from nautilus.bus.redis_star import StarReader
+
+        redis = StarReader(address, hub, process, wall_ns, life=str(plan.epoch), counters=counters)
+    if settings.http:
+        from nautilus.bus.http_star import HttpStar
+
+        http = HttpStar(lambda: ports_of(plan, hub), token_of(plan), wall_ns, counters=counters)
+    ring = settings.transport == "ring" and not plan.joined
+    return StarPaths(
+        context, plan.stars, subscriber, hub, wall_ns, redis=redis, http=http, ring=ring, on_path=log.on_star_path
+    )
 
 
 class PathsView:

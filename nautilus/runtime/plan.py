@@ -411,12 +411,14 @@ def _servers(configuration: Configuration, last: int) -> tuple[ProcessSpec, ...]
     assert isinstance(settings, BusConfig)
     addresses = {"star": settings.redis_star, "mesh": settings.redis_mesh}
     given = [address for address in addresses.values() if address not in ("", START)]
+    one = False
     if given:
-        from nautilus.bus.redis_link import redis_address
+        from nautilus.bus.redis_link import redis_address, same_server
 
         for address in given:
             redis_address(address)
-    if settings.redis_star == settings.redis_mesh != START and settings.redis_star:
+        one = len(given) > 1 and same_server(*given)
+    if one:
         raise ConfigError(
             f"one Redis for both buses: {settings.redis_star}", where="bus.redis_mesh", expected="one for each"
         )

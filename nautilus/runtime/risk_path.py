@@ -1,5 +1,6 @@
 """No new orders from a process that risk does not reach: who cannot be told to stop does not begin.
 
+Nor are any taken at the port of the trading engine, while that does not reach risk: nobody watches who enters them.
 The controls of each order are in the core whatever happens here; what would be missing are the alerts of risk.
 """
 
@@ -14,9 +15,11 @@ from nautilus.engines.base import Engine
 from nautilus.model.enums import Priority
 from nautilus.model.errors import BusError
 from nautilus.model.message import Message
+from nautilus.model.queries import AmendRequest, OrderRequest
 from nautilus.runtime.plan import Plan
 
-RISK = "risk"
+RISK, TRADING = "risk", "trading"
+_ENTERED = (OrderRequest, AmendRequest)
 
 
 class RiskPathError(BusError):
@@ -37,7 +40,9 @@ class RiskPath:
     def __init__(self, plan: Plan, process: str, mesh: Mesh, engines: Iterable[Engine]) -> None:
         self._mesh = mesh
         self._peer = next((spec.name for spec in plan.processes if RISK in spec.engines), "")
-        self._watches = self._peer not in ("", process) and any(engine.source_id for engine in engines)
+        here = list(engines) if self._peer not in ("", process) else []
+        self._takes = any(engine.name == TRADING for engine in here)
+        self._watches = self._takes or any(engine.source_id for engine in here)
 
     def start(self) -> None:
         """Look at the path from now on."""
@@ -49,6 +54,10 @@ class RiskPath:
         """Why nothing may enter a market from here; "": it may."""
         paths = self._mesh.paths.get(self._peer) if self._watches else None
         return "" if paths is None or paths.carries else f"no new orders: no path to {self._peer} ({paths.cause})"
+
+    def refuses_here(self, engine: str, message: Message) -> RiskPathError | None:
+        """The refusal of an order that was entered at the port of an engine of this process."""
+        return self.refuses(message) if self._takes and engine == TRADING and isinstance(message, _ENTERED) else None
 
     def refuses(self, message: Message) -> RiskPathError | None:
         """The refusal of a message that would enter a market now."""

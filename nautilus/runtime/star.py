@@ -14,7 +14,7 @@ import zmq
 
 from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import BufferReader, FrameBuffer
-from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, replay_endpoint
+from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, new_socket, replay_endpoint
 from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_place
 from nautilus.bus.hub_fence import HubFence
 from nautilus.bus.positions import CAPACITY as POSITIONS
@@ -50,6 +50,10 @@ class Star:
         What it binds.
     archives
         Where else to look for frames.
+
+    Attributes
+    ----------
+    beat : the last heartbeat; b"": none yet. Any thread may look.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class Star:
         epoch: int,
         archives: Sequence[Archive] = (),
     ) -> None:
+        self.beat = b""
+        self._context = context
         self._mirror = mirror_of(plan, process, counters)
         self._undo = ExitStack()
         if self._mirror is not None:
@@ -134,7 +140,14 @@ class Star:
             table = LastValueWriter(plan.last_values, LAST_VALUES, epoch)
         except (OSError, ValueError) as error:
             _LOGGER.warning("no table of last values: %s", error)
-            return offer or _ignore
+
+            def keep_beat(frame: bytes) -> None:
+                if frame[0] == HEARTBEAT:
+                    self.beat = frame
+                if offer is not None:
+                    offer(frame)
+
+            return keep_beat
         self._undo.callback(table.close)
         put, put_frame = table.put, table.put_frame
 
@@ -142,6 +155,7 @@ class Star:
             if frame[0] != HEARTBEAT:
                 put_frame(frame)
             else:
+                self.beat = frame
                 number, sent_ns = _BEAT.unpack_from(frame)
                 put(HEARTBEAT_STREAM, frame[40:48], number, sent_ns)
             if offer is not None:
@@ -163,6 +177,16 @@ class Star:
             source = RingReader(ring.path, oldest=True)
             self._undo.callback(source.close)
             self._undo.callback(Recorder(journal, source, earlier=earlier).close)
+
+    def dial(self) -> zmq.Socket[bytes]:
+        """A DEALER to the replayer, for another thread."""
+        socket = new_socket(self._context, zmq.DEALER)
+        try:
+            socket.connect(replay_endpoint(self._publisher.endpoints[0]))
+        except BaseException:
+            socket.close()
+            raise
+        return socket
 
     def close(self) -> None:
         """Say where the streams ended, and close the sockets."""
@@ -298,7 +322,3 @@ def subscribe(
         ring=plan.ring if plan.config("bus", BusConfig).transport == "ring" and not plan.joined else None,
         on_way=log.on_star_way,
     )
-
-
-def _ignore(frame: bytes) -> None:
-    """Nothing is made of it."""

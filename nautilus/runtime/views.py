@@ -14,10 +14,12 @@ from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.frames import frames_route
 from nautilus.runtime.http.server import HttpServer
 from nautilus.runtime.http.sockets import PortError, bind_socket
+from nautilus.runtime.http.star_frames import star_route
 from nautilus.runtime.live import LiveHost
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.messages import CORE
 from nautilus.runtime.metrics import EngineView, SharedMeters
+from nautilus.runtime.star import Star
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 
@@ -37,6 +39,9 @@ def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict
     token = None if plan.demo else Path(plan.directory, "token").read_text().strip()
     rules = AccessRules(token, plan.bind, config)
     apps: dict[str, tuple[EngineApp, socket]] = {}
+    routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
+    if "marketdata" in host.contexts:
+        routes.append(star_route(lambda: _star_of(host)))
     for context in host.contexts.values():
         try:
             listener = bind_socket(plan.bind, plan.port(context.name), context.name)
@@ -48,7 +53,6 @@ def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict
         undo.callback(listener.close)
         view = view_of(host, context, whole_process=not apps)
         operations = type(context.engine).operations
-        routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
         app = EngineApp(view, operations, host.ask_engine, rules, config=config, routes=routes)
         apps[context.name] = (app, listener)
     server = HttpServer(apps, host.counters, config)
@@ -81,6 +85,12 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
 
     host.outlook.looks.append(renew)
     return view
+
+
+def _star_of(host: LiveHost) -> Star | None:
+    """What the hub of this process publishes with; None: it is not the hub now."""
+    star = None if host.hub is None else host.hub.star
+    return star if isinstance(star, Star) else None
 
 
 def _without_port(host: LiveHost) -> tuple[SharedMeters, ...]:

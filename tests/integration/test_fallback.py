@@ -6,21 +6,13 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-import zmq
 
-from nautilus.bus import MessageKind, Publisher, Subscriber, make_context
+from nautilus.bus import MessageKind
 from nautilus.bus.allowed import paths_of
-from nautilus.bus.backlog import FrameBuffer
-from nautilus.bus.failover import PathChange
 from nautilus.bus.redis_carrier import RedisCarrier
-from nautilus.bus.redis_star import StarMirror, StarReader
-from nautilus.bus.replayer import Replayer
-from nautilus.bus.star_paths import StarPaths
 from nautilus.core.clock import now_ns
 from nautilus.core.types import OrderType, Side, TimeInForce
 from nautilus.model.codec import to_msgpack
@@ -30,7 +22,7 @@ from nautilus.model.topics import QUOTES
 from tests.kit.bus import Node, run
 from tests.kit.redis_server import RedisServer
 from tests.kit.relay import Relay
-from tests.kit.star_process import Source
+from tests.kit.star_all_paths import Star
 
 SECOND = 1_000_000_000
 MS = 1_000_000
@@ -252,97 +244,6 @@ def test_a_new_order_is_never_seen_in_redis_and_a_cancel_and_the_kill_switch_are
     assert to_msgpack(order) not in pair.to_redis.seen
 
 
-class Star:
-    """A publisher and a subscriber in one thread, with a wire between them and a Redis beside it."""
-
-    def __init__(self, directory: Path, stack: ExitStack) -> None:
-        self.server = RedisServer(directory / "r")
-        stack.callback(self.server.kill)
-        self.server.start()
-        self.context = make_context()
-        stack.callback(self.context.destroy, 0)
-        self.mirror = StarMirror(self.server.url, "marketdata", now_ns)
-        stack.callback(self.mirror.close)
-        self.mirror.start()
-        buffer = FrameBuffer()
-        self.hub = Publisher(
-            self.context, f"ipc://{directory}/star", epoch=1, clock=now_ns, buffer=buffer, tap=self.mirror.offer
-        )
-        stack.callback(self.hub.close)
-        self.replayer = Replayer(self.context, f"ipc://{directory}/replay", epoch=1, clock=now_ns, frames=buffer)
-        stack.callback(self.replayer.close)
-        self.wires = [Relay(directory / f"{name}.wire", directory / name) for name in ("star", "replay")]
-        for wire in self.wires:
-            stack.callback(wire.close)
-        self.changes: list[PathChange] = []
-        self.gaps: list[tuple[int, int, int]] = []
-        endpoint = f"ipc://{directory}/star.wire"
-        self.subscriber = Subscriber(
-            self.context,
-            endpoint,
-            [QUOTES],
-            clock=now_ns,
-            on_gap=lambda topic, stream, first, last: self.gaps.append((stream & 0xFFFF, first, last)),
-            replay=f"ipc://{directory}/replay.wire",
-        )
-        stack.callback(self.subscriber.close)
-        self.paths = StarPaths(
-            self.context,
-            endpoint,
-            self.subscriber,
-            "marketdata",
-            now_ns,
-            redis=StarReader(self.server.url, "marketdata", "risk", now_ns),
-            on_path=self.changes.append,
-        )
-        stack.callback(self.paths.close)
-        self.source = Source(3)
-        self.had: dict[int, list[int]] = {1: [], 2: [], 3: []}
-
-    def turn(self, publish: bool = True) -> None:
-        self.hub.poll(now_ns())
-        if publish:
-            for instrument in self.had:
-                self.hub.publish(self.source.quotes(instrument, 2))
-        self.replayer.poll()
-        items: list[Any] = [*self.subscriber.sockets, self.paths.socket, *self.paths.descriptors()]
-        zmq.zmq_poll([(item, zmq.POLLIN) for item in items], 1)
-        self.paths.turn()
-        for _, records in self.subscriber.drain():
-            self.had[int(records["instrument_id"][0])] += records["update_id"].tolist()
-
-    def cut(self) -> None:
-        for wire in self.wires:
-            wire.cut()
-
-    def mend(self) -> None:
-        for wire in self.wires:
-            wire.mend()
-
-    def until(self, so: Callable[[], object], publish: bool = True) -> None:
-        end_ns = now_ns() + 60 * SECOND
-        while not so():
-            assert now_ns() < end_ns, (self.paths.failover.health(), self.changes)
-            self.turn(publish)
-
-    def until_path(self, path: str) -> None:
-        self.until(lambda: self.paths.failover.path == path)
-
-    def flow(self) -> None:
-        before = self.subscriber.delivered
-        self.until(lambda: self.subscriber.delivered > before + 300)
-
-    def end(self) -> None:
-        """Until the reader knows all that was published."""
-        self.until(
-            lambda: all(
-                self.subscriber.positions().get(stream, (0, 0, 0))[2] == last
-                for stream, last in self.hub.last_sequences().items()
-            ),
-            publish=False,
-        )
-
-
 @pytest.fixture
 def star(tmp_path: Path, stack: ExitStack) -> Star:
     made = Star(tmp_path, stack)
@@ -362,6 +263,7 @@ def test_market_data_survive_each_step_down_and_up_without_a_gap(star: Star) -> 
     star.end()
     for instrument, had in star.had.items():
         assert had == list(range(had[0], star.source.next[instrument]))
+    assert star.mirror is not None
     assert (star.gaps, star.subscriber.lost, star.mirror.star_missed) == ([], 0, 0)
     assert [each.after for each in star.changes].count("zmq") >= 3
     assert {each.cause for each in star.changes} >= {"no heartbeat", "heartbeats come"}
@@ -387,10 +289,7 @@ def test_without_any_path_market_data_are_stale_and_what_was_lost_is_known(star:
     star.until_path("zmq")
     star.flow()
     star.end()
-    missing: list[tuple[int, int, int]] = []
-    for instrument, had in star.had.items():
-        assert had == sorted(set(had))
-        missing += [(instrument, x + 1, y - 1) for x, y in pairwise(had) if y != x + 1]
+    missing = star.missing()
     assert sorted(star.gaps) == sorted(missing)
     assert star.subscriber.lost == sum(last - first + 1 for _, first, last in missing)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from contextlib import ExitStack
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nautilus.engines.base import Context, Engine
 from nautilus.model.commands import CancelOrder, SubmitOrder
 from nautilus.model.enums import EngineState, Side
 from nautilus.model.message import Message
+from nautilus.runtime.views import serve_http
 from tests.kit.live_host import VENUE, RunningHost, Venue, eventually, make_plan, short_directory
 
 
@@ -61,3 +64,43 @@ def test_without_a_path_to_risk_new_orders_are_refused_and_cancels_are_not() -> 
         eventually(lambda: trader.answered == 2)
         assert trader.unknown == [_order(1)]
         eventually(lambda: not any("no new orders" in reason for reason in host.outlook.reasons))
+
+
+def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    content = None if body is None else json.dumps(body)
+    try:
+        line.request(method, path, content, {} if content is None else {"Content-Type": "application/json"})
+        response = line.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        line.close()
+
+
+def test_orders_typed_at_the_port_are_refused_without_a_path_to_risk_and_cancels_are_not() -> None:
+    with short_directory() as directory, ExitStack() as undo:
+        plan = make_plan(directory, VENUE | {"r": ("risk",)}, sections={"bus": {"http": True}})
+        venue = Venue(plan)
+        undo.callback(venue.stop)
+        host = venue.running.host
+        with ExitStack() as serving:
+            port = serve_http(host, serving)["trading"]
+            order = {"instrument": "BTCUSDT", "side": "BUY", "quantity": "0.001", "price": "100", "account_id": 1}
+            first = RunningHost(plan, "r", {"risk": Watch})
+            eventually(lambda: host.mesh.peers().get("r") is not None and host.mesh.peers()["r"].up)
+            eventually(lambda: not host.messages.risk_path.closed)
+            status, entered = _ask(port, "POST", "/orders", order)
+            assert status < 300, entered
+            first.stop()
+            eventually(lambda: host.messages.risk_path.closed)
+            status, problem = _ask(port, "POST", "/orders", order)
+            assert (status, problem["code"]) == (503, "bus.risk_path")
+            change = {"quantity": "0.002", "price": "100", "account_id": 1}
+            status, problem = _ask(port, "PUT", f"/orders/{entered['order_id']}", change)
+            assert (status, problem["code"]) == (503, "bus.risk_path")
+            assert len(_ask(port, "GET", "/orders?account_id=1")[1]["orders"]) == 1, "it rests as it did"
+            status, gone = _ask(port, "DELETE", f"/orders/{entered['order_id']}", {"account_id": 1})
+            assert status < 300, gone
+            undo.callback(RunningHost(plan, "r", {"risk": Watch}).stop)
+            eventually(lambda: not host.messages.risk_path.closed)
+            assert _ask(port, "POST", "/orders", order)[0] < 300

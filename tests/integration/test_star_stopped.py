@@ -1,16 +1,20 @@
-"""A reader of the star whose process stands still: that time does not count towards what it gives up."""
+"""Readers of the star that stand still or take little: what they did not have time for is not given up."""
 
 from __future__ import annotations
 
 import json
 import select
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
 
-from nautilus.bus import stream_id
+from nautilus.bus import Publisher, stream_id
+from nautilus.bus.backlog import FrameBuffer
+from nautilus.bus.replayer import Replayer
 from nautilus.core.clock import now_ns
 from tests.kit.history import Delivered, Gap, read
 from tests.kit.history_process import PATIENCE_NS, Actor
@@ -88,3 +92,53 @@ def test_a_reader_that_was_stopped_for_longer_than_its_deadline_loses_nothing(st
     reader.wait()
     assert delivered(reader) == list(range(1, 10))
     assert not [entry for life in read(reader.path) for entry in life.entries if isinstance(entry, Gap)]
+
+
+SLOW = """
+import select, sys
+from nautilus.bus import Subscriber, make_context
+from nautilus.core.clock import now_ns
+from nautilus.model.topics import QUOTES
+context = make_context()
+found = Subscriber(context, sys.argv[1], [QUOTES], clock=now_ns, replay=sys.argv[2], high_water=2)
+while not select.select([sys.stdin], [], [], 0.3)[0]:
+    while found.drain():
+        pass
+    print(found.delivered, flush=True)
+"""
+
+
+def test_a_slow_reader_over_tcp_whose_queue_is_full_goes_on(stars: Stars) -> None:
+    """ZeroMQ's heartbeats find such a connection dead, and libzmq ended the process when it was read again."""
+    anywhere, buffer = "tcp://127.0.0.1:0", FrameBuffer(16_384)
+    publisher = Publisher(stars.context, anywhere, epoch=EPOCH, clock=now_ns, high_water=50, buffer=buffer)
+    replayer = Replayer(stars.context, anywhere, epoch=EPOCH, clock=now_ns, frames=buffer)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, publisher.endpoints[0], replayer.endpoint],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    last, looks, end_ns = 0, 0, now_ns() + PATIENCE_NS
+    try:
+        while looks < 8:
+            assert now_ns() < end_ns
+            publisher.publish(records_of(1, EPOCH, 1, last + 1, 1))
+            last += 1
+            publisher.poll(now_ns())
+            replayer.poll()
+            if select.select([process.stdout], [], [], 0.002)[0]:
+                line = process.stdout.readline()
+                assert line, "it died"
+                looks += int(line) > 0
+        process.stdin.close()
+        assert process.wait(PATIENCE_NS / 1e9) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+        replayer.close()
+        publisher.close()

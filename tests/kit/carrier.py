@@ -11,6 +11,8 @@ MOST_BYTES = 60_000
 class SocketCarrier:
     """One end; `broken` while nothing gets through in either direction, as where a wire is cut."""
 
+    on_demand = False
+
     def __init__(self, peer: str, end: socket.socket, name: str, path: int) -> None:
         self.peer = peer
         self.name = name

@@ -25,7 +25,7 @@ import zmq
 
 from nautilus.bus.security import Security
 from nautilus.bus.sockets import make_context
-from nautilus.core.clock import now_ns
+from nautilus.core.clock import adjust, now_ns
 from tests.kit.history import Ended, Life, Log, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,9 +97,13 @@ def serve(role: str, path: Path, settings: Mapping[str, Any]) -> None:
     log.note(Life(role, epoch, now_ns()))
     module, _, name = settings.get("made", ROLES.get(role, role)).partition(":")
     own: Role = getattr(import_module(module), name)(settings, log, clock, epoch)
-    pending, ending = b"", False
+    pending, ending, adjusted_ns = b"", False, 0
     try:
         while not (ending and own.settled()):
+            if now_ns() >= adjusted_ns + 1_000_000_000:
+                # As a host does: the clocks of processes that run for minutes would part by some milliseconds.
+                adjusted_ns = now_ns()
+                adjust()
             poller = zmq.Poller()
             for socket in (sys.stdin, *own.sockets()):
                 poller.register(socket, zmq.POLLIN)

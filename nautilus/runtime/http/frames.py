@@ -8,6 +8,7 @@ from collections.abc import Collection
 import msgspec
 
 from nautilus.bus.http_carrier import FRAMES_PATH, UNREADABLE, Door, HttpFrames
+from nautilus.bus.routing import Processes
 from nautilus.runtime.http.exchange import Request, Response, Route, json_response
 from nautilus.runtime.http.problems import HttpError
 
@@ -18,14 +19,15 @@ NEXT_SECONDS = 0.002
 
 
 def frames_route(directory: str, processes: Collection[str]) -> Route:
-    """Takes frames for processes of an instance, and answers with what they answer."""
+    """Takes frames for processes of an instance, of these and of clients, and answers with what they answer."""
+    senders = Processes(processes)
 
     async def take(request: Request) -> Response:
         try:
             wanted = msgspec.convert(request.body, HttpFrames)
         except msgspec.ValidationError as error:
             raise HttpError(422, "http.fields", str(error), expected="sender, to, frames") from None
-        if wanted.to not in processes or wanted.sender not in processes:
+        if wanted.to not in processes or wanted.sender not in senders:
             raise HttpError(422, "http.fields", f"process {wanted.to!r}", where="to", expected="one of this instance")
         door = Door(directory)
         try:

@@ -16,7 +16,7 @@ from nautilus.core.counters import Counters
 from nautilus.core.depth import DepthBook
 from nautilus.model.enums import BookAction, Side
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES
-from tests.kit.star import Hub, Reader, Stars, deltas, quotes, settled, trades, turn_until
+from tests.kit.star import Hub, Reader, Stars, deltas, settled, trades, turn_until
 
 SET = int(BookAction.SET)
 BUY, SELL = int(Side.BUY), int(Side.SELL)
@@ -183,12 +183,3 @@ def test_without_anybody_to_answer_what_is_missing_is_lost_in_the_end(stars: Sta
     joined(hub, reader)
     assert reader.gaps == [(stream_id(1, 7), 2, 5)]
     assert reader.numbers(7) == [1, 6]
-
-
-def test_records_of_a_silent_source_are_marked(stars: Stars) -> None:
-    hub, reader = stars.hub(), stars.reader()
-    joined(hub, reader)
-    hub.publisher.publish(quotes(7, 1), FrameFlag.STALE)
-    hub.publisher.publish(quotes(7, 2))
-    joined(hub, reader)
-    assert [getattr(batch, "flags", 0) for batch in reader.batches] == [FrameFlag.STALE, 0]

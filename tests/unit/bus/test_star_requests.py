@@ -124,8 +124,8 @@ def test_a_kind_stands_for_all_of_its_streams() -> None:
 
 def test_flags_are_set_without_touching_the_rest() -> None:
     frame = pack_answer(Answer(Operation.END, 1, 2), 3)
-    marked = flagged(frame, FrameFlag.SNAPSHOT | FrameFlag.STALE)
-    assert (flags_of(frame), flags_of(marked)) == (0, 5)
+    marked = flagged(frame, FrameFlag.SNAPSHOT | FrameFlag.REPLAYED)
+    assert (flags_of(frame), flags_of(marked)) == (0, 3)
     assert flagged(marked, 0) == frame
 
 

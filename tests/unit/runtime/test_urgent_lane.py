@@ -106,6 +106,31 @@ def test_alerts_come_through_shared_memory_and_are_heard_once(started):
     assert "risk" in shown["followed"]
 
 
+def test_what_came_by_zeromq_is_not_overtaken_by_what_waits_in_the_ring(started):
+    pair = started()
+    pair.alert(0)
+    eventually(lambda: pair.heard() == [0])
+    assert pair.follows(pair.strategy, "risk")
+    host = pair.strategy.host
+    mesh, messages = host.mesh, host.messages
+
+    def hear():
+        ring, mesh._ring = mesh._ring, None
+        found = []
+        for number in (1, 2, 3):
+            pair.alert(number)
+        eventually(lambda: found.extend(mesh.receive(urgent=True)) or len(found) == 3)
+        mesh._ring = ring
+        for number in (4, 5, 6):
+            pair.alert(number)
+        eventually(lambda: ring.waiting)
+        messages.take_all(found)
+
+    pair.strategy.do(hear)
+    eventually(lambda: len(pair.heard()) == 7)
+    assert pair.heard() == list(range(7))
+
+
 def test_without_the_rings_alerts_come_over_zeromq_alone(started):
     pair = started(urgent_ring=False)
     for number in range(20):
