@@ -14,6 +14,7 @@ SPEED ?=
 ARGS ?=
 TESTS ?= tests
 SEEDS ?= 200
+ROUNDS ?= 20
 FILLS ?= 100000000
 
 py := .venv/bin/python
@@ -27,7 +28,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build kernel-so run test check perf debug soak history bus-endurance drift differential clean help format
+.PHONY: build kernel-so run test check perf debug soak history bus-endurance failover drift differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -188,6 +189,10 @@ RECORDS ?= 100000000
 ## bus-endurance  so many records over the star, the mesh beside it, connections broken: make bus-endurance [RECORDS=100000000]
 bus-endurance: build .venv/.tested
 	@$(py) -m tests.bus_endurance $(RECORDS)
+
+## failover  hubs killed, stopped, replaced, and an engine of another host that comes and goes: make failover [ROUNDS=20]
+failover: build .venv/.tested
+	@$(py) -m tests.failover --rounds $(ROUNDS) $(ARGS)
 
 ## soak     the property tests with many more seeds: make soak [SEEDS=200]
 soak: build .venv/.tested

@@ -4,8 +4,9 @@
 are reset, and one process in turn closes what it has on the bus and opens it anew. Flat means, for each process: after
 the warm-up its memory grows by at most `ALLOWED_BYTES_HOUR`, and it has no more descriptors and threads at the end.
 
-Memory is what the process has written to and shares with nobody (Private_Dirty), without what its allocator keeps free;
-a straight line through the samples.
+Memory is what the process has written to and shares with nobody (Private_Dirty), without what its allocator keeps free
+(`malloc_trim` before each sample, one arena: `MALLOC_ARENA_MAX`); a straight line through the samples. They are taken
+at rest: nothing is sent, and nothing lies in a queue, whose size is not what this is about.
 """
 
 from __future__ import annotations
@@ -92,9 +93,14 @@ def endure(
     rate: int = 250_000,
     under_way: int = 20,
     breaks: int = 100,
-    tell: Callable[[str, Sample], object] = lambda name, taken: None,
+    rests: int = 100,
+    tell: Callable[[int, dict[str, list[Sample]]], object] = lambda sent, samples: None,
 ) -> Outcome:
-    """Send so many records at `rate` a second; break connections so many times meanwhile."""
+    """Send so many records at `rate` a second; break connections so many times meanwhile, and sample so many times.
+
+    `tell` is called after each sample.
+    """
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # of the processes: what lies about in many arenas is no growth
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nau-")))
         network = None if why_not() else stack.enter_context(own_network())
@@ -122,10 +128,14 @@ def endure(
         broken, sent, tally = 0, 0, Tally()
         while sent < records - PACKED:
             scenario.pass_time(200)
-            sent = int(json.loads(hub.ask("state"))["sent"])
-            for name, actor in scenario.actors.items():
-                samples[name].append(sample(actor.pid, json.loads(actor.ask("state"))))
-                tell(name, samples[name][-1])
+            sent = int(json.loads(hub.ask("sent"))["sent"])
+            while sent * rests // records > len(samples["hub"]):
+                rest(scenario)
+                for name, actor in scenario.actors.items():
+                    samples[name].append(sample(actor.pid, json.loads(actor.ask("state"))))
+                tell(sent, samples)
+                for actor in scenario.actors.values():
+                    actor.ask("resume")
             while sent * breaks // records > broken:
                 broken += 1
                 if network is not None:
@@ -133,7 +143,7 @@ def endure(
                 victim = ("one", "a", "other", "b")[broken % 4]
                 tally.leave(json.loads(scenario.actors[victim].ask("state")))
                 scenario.actors[victim].ask("renew")
-        finish(scenario, [json.loads(hub.ask("quiet"))["lasts"]])
+        rest(scenario)
         for name, actor in scenario.actors.items():
             state = json.loads(actor.ask("state"))
             samples[name].append(sample(actor.pid, state))
@@ -159,15 +169,16 @@ class Tally:
         self.messages += state.get("handled", 0)
 
 
-def finish(scenario: Scenario, lasts: list[list[list[int]]]) -> None:
-    """Until readers know the last of each stream, and nothing is pending on the mesh."""
+def rest(scenario: Scenario) -> None:
+    """Until nothing is sent, readers have the last of each stream, and nothing is pending on the mesh."""
+    lasts = json.loads(scenario.actors["hub"].ask("quiet"))["lasts"]
     for name in ("a", "b"):
         scenario.actors[name].ask("quiet")
     end_ns = now_ns() + PATIENCE_NS
     while True:
-        states = {name: json.loads(actor.ask("state")) for name, actor in scenario.actors.items()}
+        states = {name: json.loads(actor.ask("look")) for name, actor in scenario.actors.items()}
         known = [dict(states[name]["known"]) for name in ("one", "other")]
-        behind = any(each.get(stream, 0) < last for each in known for stream, last in lasts[0])
+        behind = any(each.get(stream, 0) < last for each in known for stream, last in lasts)
         if not behind and not states["a"]["pending"] and not states["b"]["pending"]:
             return
         assert now_ns() < end_ns, "it does not come to rest"
@@ -186,9 +197,18 @@ def complaints(outcome: Outcome) -> list[str]:
     return found
 
 
+def show(sent: int, samples: dict[str, list[Sample]]) -> None:
+    """A line of what each holds now, in KiB: dirty and allocated."""
+    found = [
+        f"{name} {taken[-1].dirty_bytes >> 10} {taken[-1].allocated_bytes >> 10}" for name, taken in samples.items()
+    ]
+    seconds = (samples["hub"][-1].at_ns - samples["hub"][0].at_ns) / SECOND
+    print(f"{seconds:8.0f} s {sent:>12,} records", *found, sep="  ", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Print what came of it, and judge."""
-    outcome = endure(int(sys.argv[1]), rate=int(sys.argv[2]) if len(sys.argv) > 2 else 250_000)
+    outcome = endure(int(sys.argv[1]), rate=int(sys.argv[2]) if len(sys.argv) > 2 else 250_000, tell=show)
     found = complaints(outcome)
     print(
         f"{outcome.records:,} records sent; two readers had {outcome.delivered:,}, {outcome.recovered:,} of them"

@@ -216,7 +216,7 @@ class RedisLink:
             pass
         except OSError as error:
             self.lose(_said(error))
-        except (hiredis.ProtocolError, IndexError) as error:
+        except (hiredis.ProtocolError, IndexError, TypeError) as error:  # the last: a map with an array for a key
             self.lose(f"no Redis server: {error}")
         return [(tag, reply) for tag, reply in found if tag is not None or isinstance(reply, hiredis.ReplyError)]
 

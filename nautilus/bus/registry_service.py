@@ -334,6 +334,8 @@ class _Line:
         self.active = False
         self.heard_ns = 0
         self.registered = False
+        self.said: Entry | None = None
+        """What was registered last."""
         self.fenced = False
         self.socket = new_socket(context, zmq.DEALER)
         self.socket.setsockopt(zmq.ROUTING_ID, name)
@@ -485,6 +487,7 @@ class RegistryClient:
         elif line.registered:
             self._send(line, Request(Op.RENEW, self.name, entry.epoch, self.hub_epoch, line.view.number))
         else:
+            line.said = entry
             self._send(line, Request(Op.REGISTER, self.name, entry.epoch, self.hub_epoch, line.view.number, entry))
 
     def _send(self, line: _Line, request: Request) -> None:
@@ -520,7 +523,8 @@ class RegistryClient:
     def _heed(self, line: _Line, notice: Notice) -> None:
         if notice.op == Op.ANSWER:
             if notice.verdict is Verdict.OK:
-                line.registered = self._entry is not None
+                # What was said before the entry changed is no answer to it.
+                line.registered = self._entry is not None and line.said is self._entry
             elif notice.verdict is Verdict.UNKNOWN:
                 line.registered = False
                 self._due_ns = 0

@@ -19,8 +19,10 @@ import contextlib
 import hmac
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +69,8 @@ COUNTED: Final = (
     "refused_subscriptions",
     "unreadable_lists",
 )
+_WATCH: Final = b"watch"
+_numbers = count()
 _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _EVENTS: Final = _ACCEPTED | int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL) | int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _PROTOCOL: Final = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
@@ -379,7 +383,8 @@ class DoorkeeperThread:
         self._context = context
         self._security = security
         self._address = f"inproc://doorkeeper.{id(self):x}"
-        self._watched: set[int] = set()
+        self._handed: deque[zmq.Socket[bytes]] = deque()
+        """Monitors that the thread has not taken yet."""
         ours = context.socket(zmq.PAIR)
         ours.setsockopt(zmq.LINGER, 0)
         ours.bind(self._address)
@@ -392,9 +397,16 @@ class DoorkeeperThread:
 
     def watch(self, socket: zmq.Socket[bytes]) -> None:
         """Count who dials a socket; by the thread that has it."""
-        place = f"inproc://door.{id(socket):x}"
+        place = f"inproc://door.{next(_numbers)}"
         socket.monitor(place, _EVENTS)
-        self._orders.send(place.encode())
+        # Connected here and now: until it is, a thread of ZeroMQ that tells of something waits with a lock that whoever
+        # binds the socket next needs too, and he has the lock of Python, for which the thread here would wait.
+        monitor = self._context.socket(zmq.PAIR)
+        monitor.setsockopt(zmq.LINGER, 0)
+        monitor.setsockopt(zmq.RCVHWM, 0)
+        monitor.connect(place)
+        self._handed.append(monitor)
+        self._orders.send(_WATCH)
 
     def close(self) -> None:
         """Stop it."""
@@ -413,14 +425,10 @@ class DoorkeeperThread:
             while True:
                 ready = dict(poller.poll(LOOK_MS))
                 if orders in ready:
-                    place = orders.recv()
-                    if not place:
+                    if orders.recv() != _WATCH:
                         return
-                    monitor = self._context.socket(zmq.PAIR)
-                    monitor.setsockopt(zmq.LINGER, 0)
-                    monitor.connect(place.decode())
-                    poller.register(monitor, zmq.POLLIN)
-                    monitors.append(monitor)
+                    monitors.append(self._handed.popleft())
+                    poller.register(monitors[-1], zmq.POLLIN)
                 keeper.answer()
                 security.bad_requests = keeper.malformed
                 for monitor in monitors:
@@ -431,7 +439,7 @@ class DoorkeeperThread:
         except zmq.ContextTerminated:
             pass
         finally:
-            for each in (orders, keeper.socket, *monitors):
+            for each in (orders, keeper.socket, *monitors, *self._handed):
                 each.close()
 
 

@@ -71,7 +71,7 @@ def status(instance_name: str | None, as_json: bool) -> None:
         if any(each["security"].get(key) for key in SECURITY)
     ]
     if guards:
-        columns = ["process", "let in", "unknown", "revoked", "plain", "broken", "names", "messages", "topics"]
+        columns = ["process", "in", "unknown", "revoked", "plain", "broken", "names", "msgs", "topics"]
         print_table("security: let in over TCP, and refused", columns, guards, right=range(1, 9))
     ways = ", ".join(f"{name} by {each['way']}" for name, each in processes.items() if each["way"])
     print(f"star: {ways or 'no readers'}")

@@ -104,10 +104,12 @@ def _join(
     *,
     as_json: bool,
 ) -> int:
+    from nautilus.bus.hosts import REGISTRY_PORT, tcp_place
     from nautilus.cli.keys import keys_place
     from nautilus.runtime.instance import Instance
     from nautilus.runtime.joining import address_towards, ask_for_plan, plan_here, spec_to_join
 
+    tcp_place(hub, REGISTRY_PORT, where="--join")
     place = keys_place(keys, instance_name)
     own = address or address_towards(hub)
     plan = ask_for_plan(hub, name, place, timeout_seconds)

@@ -33,6 +33,7 @@ def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
     """
     found = Instance.find(instance) if isinstance(instance, str) else instance
     plan = found.plan()
+    options.setdefault("carriers", lambda process: carriers_of(plan, process, now_ns, None))
     return BusClient(
         name,
         plan.routing,
@@ -41,5 +42,5 @@ def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
         instruments={each.symbol: each.instrument_id for each in instruments_of(plan)},
         table=plan.last_values,
         clock=PlatformClock(plan.clock).now_ns,
-        **{"carriers": lambda process: carriers_of(plan, process, now_ns, None)} | options,
+        **options,
     )

@@ -58,7 +58,7 @@ class Outlook:
         for context in host.contexts.values():
             host.calls.recover(context)
         blockers = self._blockers()
-        closed = (host.messages.risk_path.closed,)
+        closed = (host.messages.risk_path.unready,)
         self.reasons = (*blockers, *filter(None, (*(part.refuses for part in host.parts), *closed)))
         errors = (f"{each.where}: {each.error} ({each.count})" for each in host.calls.errors.recent())
         star = {} if host.star_paths is None else {host.star_paths.failover.peer: host.star_paths.failover}

@@ -42,7 +42,8 @@ class RiskPath:
         self._peer = next((spec.name for spec in plan.processes if RISK in spec.engines), "")
         here = list(engines) if self._peer not in ("", process) else []
         self._takes = any(engine.name == TRADING for engine in here)
-        self._watches = self._takes or any(engine.source_id for engine in here)
+        self._sends = any(engine.source_id for engine in here)
+        self._watches = self._takes or self._sends
 
     def start(self) -> None:
         """Look at the path from now on."""
@@ -54,6 +55,11 @@ class RiskPath:
         """Why nothing may enter a market from here; "": it may."""
         paths = self._mesh.paths.get(self._peer) if self._watches else None
         return "" if paths is None or paths.carries else f"no new orders: no path to {self._peer} ({paths.cause})"
+
+    @property
+    def unready(self) -> str:
+        """Why engines here cannot do their work; "": they can. The trading engine does what is left: it cancels."""
+        return self.closed if self._sends else ""
 
     def refuses_here(self, engine: str, message: Message) -> RiskPathError | None:
         """The refusal of an order that was entered at the port of an engine of this process."""

@@ -104,7 +104,8 @@ def _line() -> zmq.Socket[bytes]:
 
 def client(data: bytes) -> None:
     """Notices: a process never believes an older hub, and what it knows of others is what it told of them."""
-    reader, router, known = Reader(data), _line(), {}
+    reader, router = Reader(data), _line()
+    known: dict[str, Entry] = {}
 
     def on_change(change: Any) -> None:
         if change.entry is None:

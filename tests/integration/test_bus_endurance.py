@@ -11,7 +11,7 @@ RECORDS = 20_000_000 if "NAUTILUS_SEEDS" in os.environ else 500_000
 
 
 def test_descriptors_and_threads_stay_flat_while_connections_break() -> None:
-    outcome = bus_endurance.endure(RECORDS, breaks=8)
+    outcome = bus_endurance.endure(RECORDS, breaks=8, rests=8)
     assert bus_endurance.complaints(outcome) == []
     assert outcome.reconnects >= 7
     assert outcome.records > RECORDS - bus_endurance.PACKED

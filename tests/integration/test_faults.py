@@ -69,6 +69,7 @@ def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> N
             running.wait(lambda before=before: fills(running) > before, f"fills after {process} was killed")
         running.freeze()
         running.wait(lambda: running.agrees(), "core, portfolio and event log that agree")
+        running.compare_bus()
         held = running.held(1)
         assert held["fills"] > 0
         events = running.events()
@@ -107,6 +108,7 @@ def test_a_strategy_that_trades_with_people_has_each_fill_once_whatever_is_kille
             people.join()
         running.freeze()
         running.wait(lambda: running.agrees(), "core, portfolio, event log and strategy that agree")
+        running.compare_bus()
         assert running.held(2)["fills"] > 0
 
 

@@ -95,6 +95,9 @@ def test_orders_typed_at_the_port_are_refused_without_a_path_to_risk_and_cancels
             eventually(lambda: host.messages.risk_path.closed)
             status, problem = _ask(port, "POST", "/orders", order)
             assert (status, problem["code"]) == (503, "bus.risk_path")
+            # It is ready all the same, for cancels, and says what is wrong.
+            eventually(lambda: any("mesh with r goes by local" in warning for warning in host.outlook.warnings))
+            assert not any("no new orders" in reason for reason in host.outlook.reasons)
             change = {"quantity": "0.002", "price": "100", "account_id": 1}
             status, problem = _ask(port, "PUT", f"/orders/{entered['order_id']}", change)
             assert (status, problem["code"]) == (503, "bus.risk_path")

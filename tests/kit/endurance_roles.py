@@ -1,6 +1,7 @@
 """The processes of the bus's endurance: they count, and write nothing down.
 
-The order "state" is answered with counts as JSON, "renew" closes what the process has on the bus and opens it anew.
+The order "state" is answered with counts as JSON, and what is allocated; "renew" closes what the process has on the bus
+and opens it anew, "quiet" has it send nothing until "resume".
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from nautilus.model.topics import QUOTES, Topic
 from tests.kit.history import Log
 from tests.kit.history_process import Clock, Role
 
-_FIRST = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks")
-_REST = ("fsmblks", "uordblks", "fordblks", "keepcost")
+_OF_GLIBC = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
 BURST = 64
 """Frames at most in one turn: what is behind its schedule then stays behind for a while."""
 
@@ -36,7 +39,7 @@ BURST = 64
 class _Allocated(ctypes.Structure):
     """What glibc's ``mallinfo2`` tells: of all arenas together."""
 
-    _fields_ = tuple((name, ctypes.c_size_t) for name in (*_FIRST, *_REST))
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _OF_GLIBC)
 
 
 def held() -> dict[str, int]:
@@ -78,7 +81,13 @@ class Endless(Role):
             self.close()  # with its context, whose end waits until the ports are free
             self.context = make_context()
             self.open()
-        return json.dumps(self.state() | held())
+        elif word == "resume":
+            self.quiet = False
+            self.resume()
+        return json.dumps(self.state() | (held() if word == "state" else {}))
+
+    def resume(self) -> None:
+        """It sends again."""
 
     def settled(self) -> bool:
         return True
@@ -118,6 +127,8 @@ class Hub(Endless):
         for _ in range(20):
             if not self.replayer.poll():
                 break
+        if self.quiet:
+            return
         packed = self.settings["packed"]
         due = min(self.settings["records"], (now_ns() - self.begun_ns) * self.settings["rate"] // 1_000_000_000)
         for _ in range(min(BURST, max(0, due - self.sent) // packed)):
@@ -125,6 +136,9 @@ class Hub(Endless):
             self.publisher.publish(frame)
             frame["update_id"] += packed
             self.sent += packed
+
+    def resume(self) -> None:
+        self.begun_ns = now_ns() - self.sent * 1_000_000_000 // self.settings["rate"]
 
     def state(self) -> dict[str, Any]:
         return {"sent": self.sent, "lasts": list(self.publisher.last_sequences().items())}

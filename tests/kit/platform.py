@@ -157,15 +157,11 @@ class Platform:
 
 @contextmanager
 def demo(*arguments: str, settings: tuple[str, ...] = ()) -> Iterator[Platform]:
-    """The demo, or with other arguments another platform, patient unless set otherwise; nothing is left at the end.
-
-    Before it ends, what both ends of its bus count is compared (`tests.kit.bus_accounts`).
-    """
+    """The demo, or with other arguments another platform, patient unless set otherwise; nothing is left at the end."""
     given = arguments or ("--simulated", "--strategy", "quoting")
     with platform(*given, settings=(*PATIENT, *settings)) as instance:
         found = Platform(instance)
         below = descendants(instance.pid)
         yield found
-        found.compare_bus()
     left = [pid for pid in below if start_of(pid)]
     assert not left, f"processes {left} are left"

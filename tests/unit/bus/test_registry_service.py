@@ -95,6 +95,19 @@ def test_who_registers_is_found_by_the_others(bus) -> None:
         a.lookup("c")
 
 
+def test_what_changes_before_the_first_answer_has_come_is_registered_too(bus) -> None:
+    service = bus.service()
+    client = bus.client("a", entry=None)
+    first, then = (Entry("a", "here", {"n": f"ipc://{bus.directory}/{name}"}, 5) for name in ("first", "then"))
+    client.change(first)
+    client.poll(now_ns())
+    bus.members.remove(client)  # it hears of nothing meanwhile
+    bus.until(lambda: service.table.lookup("a") == first)
+    client.change(then)
+    bus.members.append(client)
+    bus.until(lambda: service.table.lookup("a") == then)
+
+
 def test_who_leaves_is_told_at_once_and_who_falls_silent_when_the_lease_ends(bus) -> None:
     bus.service()
     changes: list[Change] = []

@@ -113,6 +113,22 @@ def test_a_known_key_is_let_in_and_its_name_is_the_user_id(house) -> None:
     assert client.mechanism == zmq.CURVE
 
 
+@pytest.mark.timeout(120)
+def test_a_socket_is_bound_to_tcp_while_peers_dial_it_on_this_host(house, tmp_path) -> None:
+    context, plain = house.context("server"), house.context()
+    for number in range(200):
+        place = f"ipc://{tmp_path}/{number}"
+        server = new_socket(context, zmq.ROUTER)
+        server.bind(place)
+        clients = [plain.socket(zmq.DEALER) for _ in range(4)]
+        for client in clients:
+            client.connect(place)
+        server.bind("tcp://127.0.0.1:*")
+        assert len(server.bound) == 1
+        for each in (server, *clients):
+            each.close(0)
+
+
 def test_a_key_that_is_not_known_is_refused_and_counted(house) -> None:
     server = house.server()
     stranger = new_keys()
