@@ -17,7 +17,7 @@ from tests.integration.test_bus_history import FAULTS, PROCESS, SEEDS, delivered
 from tests.kit.faults import CABLE_CUTS, Scenario, cut, do_harm
 from tests.kit.history import Epoch, Handled
 from tests.kit.history_mesh import judge_mesh
-from tests.kit.history_scenes import bound_of, make_keys, mesh, star
+from tests.kit.history_scenes import make_keys, mesh, star
 from tests.kit.history_star import judge_star
 from tests.kit.network import cable_or_skip
 
@@ -42,7 +42,7 @@ def come_up(scenario: Scenario) -> None:
 def judge(lives: list[Epoch], scenario: Scenario) -> None:
     assert delivered(lives) > 100
     assert sum(isinstance(entry, Handled) for life in lives for entry in life.entries) > 100
-    told(judge_star(lives, bound_ns=bound_of(lives)) + judge_mesh(lives), scenario)
+    told(judge_star(lives) + judge_mesh(lives), scenario)
 
 
 @pytest.mark.parametrize("kind", ["partition", "to client", *(["to server", "loss", "unplug"] if MANY else [])])

@@ -17,7 +17,7 @@ from tests.integration.test_bus_history import SEEDS, delivered, told
 from tests.kit.faults import Scenario, cut, killed, stopped
 from tests.kit.history import Epoch, Handled
 from tests.kit.history_mesh import judge_mesh
-from tests.kit.history_scenes import Fallen, bound_of
+from tests.kit.history_scenes import Fallen
 from tests.kit.history_star import judge_star
 from tests.kit.network import network_or_skip
 
@@ -78,4 +78,4 @@ def test_both_buses_fall_back_to_a_redis_that_fails_too(
         lives = scenario.end()
         found = fallen.judge()
     assert came(lives) > 100
-    told(judge_star(lives, bound_ns=bound_of(lives)) + judge_mesh(lives) + found, scenario)
+    told(judge_star(lives) + judge_mesh(lives) + found, scenario)

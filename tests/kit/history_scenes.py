@@ -8,26 +8,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from nautilus.bus.freshness import DRIFT
 from nautilus.bus.keys import new_process
 from tests.kit.faults import Scenario
-from tests.kit.history import Ended, Epoch, Life, Violation
+from tests.kit.history import Violation
 from tests.kit.history_redis import Listener, judge_content, judge_keys, kept_in_streams, kept_on_disk, place_of
 from tests.kit.history_redis_roles import BARRED, FREE, HUB
-from tests.kit.history_star import STALE_NS
 from tests.kit.redis_server import RedisServer
 
 LANES = ("u", "n")
 NODES = ("a", "b", "c")
 MADE = "tests.kit.history_redis_roles"
-
-
-def bound_of(lives: Iterable[Epoch]) -> int:
-    """How old unmarked values may be: clocks may drift while a reader hears nothing; a machine may stand still."""
-    times = [
-        entry.at_ns for life in lives for entry in (life.life, *life.entries[-1:]) if isinstance(entry, Life | Ended)
-    ]
-    return STALE_NS + (max(times) - min(times)) // DRIFT
 
 
 def star(scenario: Scenario, names: Iterable[str], *, hub: dict[str, Any], reader: dict[str, Any]) -> None:
