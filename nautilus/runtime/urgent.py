@@ -92,6 +92,6 @@ def prefer_urgent(priority: int) -> Grant:
     except OSError as error:
         limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
         needed = f"needs CAP_SYS_NICE, or an rtprio limit of {priority} (it is {limit})"
-        reason = f"not permitted: {needed}" if error.errno == errno.EPERM else os.strerror(error.errno)
+        reason = f"not permitted: {needed}" if error.errno == errno.EPERM else os.strerror(error.errno or 0)
         return Grant("urgent lane", False, f"{wish}: {reason}")
     return Grant("urgent lane", True, wish)
