@@ -19,7 +19,8 @@ FILLS ?= 100000000
 
 py := .venv/bin/python
 pip := $(py) -m pip --disable-pip-version-check --no-input install --quiet --only-binary :all:
-jobs := $(shell nproc 2>/dev/null || echo 2)
+# One more than there are cores: tests wait for processes and sockets a good part of their time.
+jobs := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 # -rs: what was skipped is listed with its reason.
 pytest := $(py) -m pytest -rs -n $(jobs) --dist worksteal
 sources := $(wildcard nautilus/core/*.pyx nautilus/core/*.pxd nautilus/core/*.pxi nautilus/core/*.h)
