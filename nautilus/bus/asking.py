@@ -124,10 +124,6 @@ class ReplayClient:
                 return
             yield found
 
-    def end_of(self, epoch: int) -> Answer:
-        """Where the streams of an epoch ended."""
-        return next(each for each in self._ask(Operation.END, epoch=epoch) if isinstance(each, Answer))
-
     def _ask(self, operation: Operation, **fields: Any) -> Iterator[Found | Answer]:
         self._number += 1
         self._socket.send(pack_request(Request(operation, self._number, **fields)))
