@@ -257,7 +257,8 @@ def test_a_session_that_hangs_is_called_gone_and_asks_after_everything_when_it_w
         history = History(running)
         running.wait(lambda: history.settled(venue.truth()), "the same orders here and there", SECONDS)
         truth = venue.truth()
-        assert set(truth["submits"].values()) == {1}
+        # Where it was stopped before it had sent the first one on, the venue says that there is none.
+        assert set(truth["submits"].values()) <= {1}
         # The one that was routed while nobody read was sent, once, or it never was and came back refused.
         assert set(truth["working"]) in (
             {client_id(first["order_id"])},

@@ -255,6 +255,8 @@ def test_urgent_messages_pass_a_flood(node) -> None:
     run([a, b], lambda: len(b.deliveries) > 1_000)
     a.post("b", b"high", priority=Priority.HIGH)
     a.post("b", b"urgent", priority=Priority.URGENT)
+    urgent = next(socket for socket in b.mesh.sockets() if socket.getsockopt(zmq.AFFINITY) == 1)
+    run([a], lambda: urgent.getsockopt(zmq.EVENTS) & zmq.POLLIN)
     before = len(b.deliveries)
     run([a, b], lambda: b"urgent" in b.payloads[before:] and b"high" in b.payloads[before:])
     order = b.payloads[before:]
