@@ -136,6 +136,8 @@ def test_an_error_of_the_event_log_ends_the_core_and_is_named(tmp_path: Path) ->
         port = attach(core)
         carry_out(port, OPENING)
         found.log.close()
+        # Nobody else's file may get its number: the log would go on there.
+        taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
         port.send(builders.cancel(1))
         wait_for(core, port, "failed")
         facts = core.facts()
@@ -147,6 +149,8 @@ def test_an_error_of_the_event_log_ends_the_core_and_is_named(tmp_path: Path) ->
         assert not core.stop()
         assert core.facts()["state"] == "failed"
         assert core.troubles == [f"event log: errno {errno.EBADF}: Bad file descriptor"]
+        for number in taken:
+            os.close(number)
         found.journal.close()
     again = recover(str(tmp_path / "data"), policy="memory", open_orders=1 << 14, segment_bytes=SEGMENT)
     assert again.commands == len(OPENING) + 1
