@@ -1,8 +1,7 @@
 """`nautilus engine run`: the process of an engine in the foreground, in an instance that has left it out.
 
 For a debugger, a profiler, a container of its own or another host: it takes its place on the bus as if the supervisor
-had started it.
-This process stands in for the supervisor; the engine's is its child and has the terminal.
+had started it. This process stands in for the supervisor; the engine's is its child and has the terminal.
 """
 
 from __future__ import annotations
