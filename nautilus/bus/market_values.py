@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Value(NamedTuple):
     Attributes
     ----------
     value : ``QUOTE``: `Quote`; ``TRADE``: `Trade`; ``LEVEL2``, ``LEVEL3``: `Book`.
-    stale : the hub was not reached: this is the last that is known.
+    stale : the hub was not reached, or has said nothing of it in its present life: this is the last that is known.
     at_ns : of a quote or trade, when the platform received it; of a book, when it was asked for.
     """
 
@@ -94,7 +95,8 @@ class MarketValues:
             view, out = self._views.get((symbol, kind)) or self._bind(symbol, kind, number, topic)
             if view.read():
                 self.hits += 1
-                value = self._known[symbol, kind] = _value(topic, out)
+                # The table of a later life keeps the values of an earlier one.
+                value = self._known[symbol, kind] = _value(topic, out, stale=not view.current)
                 return value
         self.misses += 1
         return self._fetch(symbol, kind, number, topic)
@@ -112,25 +114,25 @@ class MarketValues:
         return made
 
     def _fetch(self, symbol: str, kind: str, number: int, topic: Topic) -> Value:
-        """An image from the hub; the last that is known, where it does not answer."""
+        """An image from the hub; the last that is known, where it does not answer or has none in its present life."""
         if self._replayer is None:
             self._replayer = self._ask()
         layout = layout_of(topic)
-        try:
-            for found in self._replayer.images([stream_id(layout.kind, number)]):
-                self._known[symbol, kind] = _value(topic, found.records[-1:])
-        except ReplayTimeoutError:
-            if (symbol, kind) in self._known:
-                self._known[symbol, kind] = self._known[symbol, kind]._replace(stale=True)
         value = self._known.get((symbol, kind))
+        if value is not None:
+            value = value._replace(stale=True)
+        with suppress(ReplayTimeoutError):
+            for found in self._replayer.images([stream_id(layout.kind, number)]):
+                value = _value(topic, found.records[-1:])
         if value is None:
             raise BusError(f"no {kind} of {symbol!r}", where="get_data", expected="one that was published")
+        self._known[symbol, kind] = value
         return value
 
 
-def _value(topic: Topic, records: Records) -> Value:
+def _value(topic: Topic, records: Records, *, stale: bool = False) -> Value:
     found: Quote | Trade = (quotes if topic is QUOTES else trades)(records)[0]
-    return Value(found, False, found.now_ns)
+    return Value(found, stale, found.now_ns)
 
 
 __all__ = ["MarketValues", "Value"]

@@ -478,7 +478,7 @@ class Recovery:
 
     def _take_replayed(self, answer: Answer, now_ns: int) -> None:
         state = self._recovering.get(answer.stream)
-        if state is None or answer.epoch != self.epoch:
+        if state is None or answer.epoch != self.epoch or not answer.status & Status.KNOWN:
             return
         before = state.expected
         self._lose(state, min(answer.first - 1, self._hole(state)))

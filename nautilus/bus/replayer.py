@@ -221,8 +221,9 @@ class Replayer:
             yield from self._replay(request)
         elif request.operation == Operation.SNAPSHOT:
             yield from self._images(request)
-        else:
+        elif request.epoch < self.epoch:
             yield self._end(request)
+        # Who closes this life has heard of a later one: its hub knows where this one ended, and is asked next.
 
     def _work(self, job: _Job) -> int:
         """Send some frames of a request, and put it at the end where there are more; what that cost."""
@@ -259,6 +260,9 @@ class Replayer:
 
     def _replay(self, request: Request) -> Iterator[bytes | None]:
         _, number, epoch, stream, first, last, _ = request
+        if epoch > self.epoch:  # of the hub that has replaced this one, where nothing is lost
+            yield self._answer(Answer(Operation.REPLAY, number, epoch, stream, first, first - 1))
+            return
         begin, cursor, sent = 0, first, 0
         for frame in self._search(epoch, stream, first, last):
             if frame is None:

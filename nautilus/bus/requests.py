@@ -30,7 +30,7 @@ class Operation(IntEnum):
     """What is asked for.
 
     REPLAY: records `first` to `last` of a stream in an epoch. SNAPSHOT: images of streams as of now. END: the last
-    sequence of each stream of an epoch that has ended.
+    sequence of each stream of an epoch that has ended; a hub of that epoch, or of an earlier one, does not answer.
     """
 
     REPLAY = 1
@@ -39,7 +39,7 @@ class Operation(IntEnum):
 
 
 class Status(IntFlag):
-    """KNOWN: the replayer knows of it. COMPLETE: it knows all of it."""
+    """KNOWN: the replayer knows of it; without that its answer says nothing of records. COMPLETE: it knows all of it."""
 
     KNOWN = 1
     COMPLETE = 2

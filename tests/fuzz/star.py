@@ -56,7 +56,7 @@ def _frame(reader: Reader) -> bytes:
     if kind in (HEARTBEAT, ANSWER) and odd < 0xC0:  # small numbers, which mean something
         body = bytearray(b"".join((byte % 40).to_bytes(8, "little") for byte in body[: size * count // 8]))
         if kind == HEARTBEAT:
-            for row in range(count):
+            for row in range(len(body) // 16):
                 body[16 * row + 4] = 1 + row % 4
     return header[:56] + flags.to_bytes(4, "little") + header[60:] + bytes(body)
 

@@ -144,6 +144,45 @@ def test_without_a_table_the_hub_is_asked_and_what_it_said_last_is_marked_when_i
         found.get("TWO", "QUOTE")
 
 
+def test_a_value_of_an_earlier_life_of_the_hub_is_marked(tmp_path: Path, stack: ExitStack) -> None:
+    """The next life keeps it in its table and beats: that says nothing of this value."""
+    stream = stream_id(layout_of(QUOTES).kind, 1)
+    before = LastValueWriter(tmp_path / "last", 64, 7)
+    before.put(stream, quote(1, 100), 9, 5)
+    before.close()
+    table = LastValueWriter(tmp_path / "last", 64, 8)
+    stack.callback(table.close)
+    found = values(stack, f"ipc://{tmp_path}/star", tmp_path / "last", 0.05)
+    for number in range(1, 51):
+        table.put(HEARTBEAT_STREAM, bytes(8), number, now_ns())
+        value = found.get("ONE", "QUOTE") if found.fresh else None
+        if value is not None and found.hits:  # looked at within STALE_NS
+            break
+    assert value is not None
+    assert (value.value.bid_ticks, value.stale) == (100, True)
+    for number in range(51, 101):
+        table.put(HEARTBEAT_STREAM, bytes(8), number, now_ns())
+        table.put(stream, quote(1, 100 + number), number, 5)
+        if found.fresh and not (value := found.get("ONE", "QUOTE")).stale:
+            break
+    assert (value.value.bid_ticks, value.stale) == (100 + number, False)
+
+
+def test_what_a_later_life_of_the_hub_does_not_know_is_marked(tmp_path: Path, stack: ExitStack) -> None:
+    first = Hub(tmp_path)
+    found = values(stack, first.endpoint)
+    first.publish(quote(1, 100))
+    assert not found.get("ONE", "QUOTE").stale
+    first.stop()
+    second = Hub(tmp_path)
+    stack.callback(second.stop)
+    value = found.get("ONE", "QUOTE")
+    assert (value.value.bid_ticks, value.stale) == (100, True)
+    second.publish(quote(1, 101))
+    value = found.get("ONE", "QUOTE")
+    assert (value.value.bid_ticks, value.stale) == (101, False)
+
+
 def test_an_instrument_that_is_none_is_named(tmp_path: Path, stack: ExitStack) -> None:
     with pytest.raises(BusError, match="no QUOTE of 'THREE'; expected ONE, TWO"):
         values(stack, f"ipc://{tmp_path}/star").get("THREE", "QUOTE")

@@ -13,7 +13,9 @@ from nautilus.bus.base import ANSWER_STREAM, HEADER, FrameFlag, flags_of
 from nautilus.bus.replayer import JOBS_OF_ONE, LOOK, MOST_FRAMES, span_of
 from nautilus.bus.requests import Answer, Operation, Request, Status, pack_request, parse_answer, whole_kind
 from nautilus.core.clock import now_ns
-from tests.kit.star import Hub, Stars, quotes, trades
+from nautilus.core.counters import Counters
+from nautilus.model.topics import QUOTES
+from tests.kit.star import Hub, Reader, Stars, quotes, settled, trades, turn_until
 
 SECOND = 1_000_000_000
 
@@ -102,6 +104,43 @@ def test_an_epoch_that_nobody_knows_has_no_known_end(stars: Stars) -> None:
     assert (answer.status, answer.next_epoch, answer.rows) == (Status(0), 9, ())
 
 
+@pytest.mark.parametrize("epoch", [9, 12])
+def test_a_hub_does_not_say_where_its_own_life_or_a_later_one_ended(stars: Stars, epoch: int) -> None:
+    """It would be believed, and the end given up: another hub that is asked next knows it."""
+    hub = stars.hub(9)
+    socket = asker(stars, hub)
+    socket.send(pack_request(Request(Operation.END, 5, epoch)))
+    _, answer = ask(hub, socket, Request(Operation.END, 6, 4))
+    assert (answer.number, hub.replayer.busy) == (6, False)
+
+
+def test_records_of_a_later_life_are_not_said_to_be_gone(stars: Stars) -> None:
+    hub = stars.hub(9)
+    frames, answer = ask(hub, asker(stars, hub), Request(Operation.REPLAY, 77, 12, stream_id(1, 3), 4, 6))
+    assert (frames, hub.replayer.gone) == ([], 0)
+    assert answer == Answer(Operation.REPLAY, 77, 12, stream_id(1, 3), 4, 3, Status(0))
+
+
+def test_two_hubs_that_both_live_leave_no_end_unknown(stars: Stars, tmp_path: Path) -> None:
+    """One that was replaced, and does not know it yet, is asked in turn with its successor."""
+    table = Counters(64, tmp_path / "positions")
+    old = stars.hub(5, positions=table)
+    second = f"{stars.endpoint}2"
+    places = [stars.endpoint, second]
+    reader = Reader(stars.context, places, QUOTES, replay=[f"{each}.replay" for each in places])
+    stars.stack.callback(reader.close)
+    turn_until([old], [reader], settled(old, reader))
+    old.quotes(7, 3)
+    turn_until([old], [reader], settled(old, reader))
+    old.publisher.poll(2**62)  # the heartbeat, with what it writes down
+    new = Hub(stars.context, second, 6, positions=table)
+    stars.stack.callback(new.close)
+    new.quotes(7, 2)
+    turn_until([old, new], [reader], settled(new, reader))
+    assert (reader.epochs, reader.numbers(7)) == ([(5, 6)], [1, 2, 3, 1, 2])
+    assert (reader.subscriber.ends_unknown, reader.subscriber.lost) == (0, 0)
+
+
 def test_a_long_replay_is_done_in_portions_that_are_bounded(stars: Stars) -> None:
     hub = stars.hub(replay={"budget": 32 + LOOK})
     socket = asker(stars, hub)
@@ -149,7 +188,7 @@ def test_who_asks_and_does_not_read_holds_up_nobody_else(stars: Stars) -> None:
 
 @pytest.mark.parametrize("junk", [b"", b"\0" * 48, b"\xff" * 200, pack_request(Request(Operation.END, 1, 2))[:-1]])
 def test_what_is_no_request_is_counted(stars: Stars, junk: bytes) -> None:
-    hub = stars.hub()
+    hub = stars.hub(9)
     socket = asker(stars, hub)
     socket.send(junk)
     socket.send_multipart([b"one", b"two"])
