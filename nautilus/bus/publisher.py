@@ -179,7 +179,8 @@ class Publisher:
                 self.subscribers += 1
             elif message == _UNSUBSCRIBED and self.subscribers:
                 self.subscribers -= 1
-        if joined or now_ns >= self._due_ns:
+        # The time of the next one is a long way off where the clock was set back.
+        if joined or not self._due_ns - self._heartbeat_ns <= now_ns < self._due_ns:
             self.heartbeat()
             self._due_ns = now_ns + self._heartbeat_ns
             self._write()

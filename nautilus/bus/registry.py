@@ -125,7 +125,13 @@ class Table:
         return Verdict.OK
 
     def expire(self, now_ns: int) -> int:
-        """Take out whose lease has ended; returns when the next one does, 0: none will."""
+        """Take out whose lease has ended; returns when the next one does, 0: none will.
+
+        A lease that ends later than one that begins now is of before the clock was set back: it begins now.
+        """
+        longest_ns = now_ns + self._lease_ns
+        for process in [process for process, until_ns in self._until.items() if until_ns > longest_ns]:
+            self._until[process] = longest_ns
         for process in [process for process, until_ns in self._until.items() if until_ns <= now_ns]:
             self._remove(process, "silent")
         return min(self._until.values(), default=0)

@@ -152,7 +152,7 @@ class RegistryService:
         self.table.expire(now_ns)
         if self.table.number != self._told:
             self._push()
-        if now_ns >= self._due_ns:
+        if not self._due_ns - self._beat_ns <= now_ns < self._due_ns:
             self._due_ns = now_ns + self._beat_ns
             for watcher in [watcher for watcher, until_ns in self._watchers.items() if until_ns <= now_ns]:
                 del self._watchers[watcher]
@@ -460,7 +460,7 @@ class RegistryClient:
                 except zmq.Again:
                     break
                 self._take(line, frame, now_ns)
-        if now_ns >= self._due_ns:
+        if not self._due_ns - self._beat_ns <= now_ns < self._due_ns:
             self._due_ns = now_ns + self._beat_ns
             for line in self._lines:
                 self._say(line)

@@ -261,9 +261,9 @@ class StarReader(Recovery):
         return Position(layout, stream, joined, self.epoch) if layout is not None and self.wants(stream) else None
 
     def on_live(self, state: StreamState, live: bool) -> None:
-        """Frames of a stream in which nothing is missing take the short way."""
+        """Frames of a stream in which nothing is missing take the short way, unless they are of a replaced hub."""
         assert isinstance(state, Position)
-        if live and self._queue is None:
+        if live and self._queue is None and self.epoch >= self._floor:
             self._direct.watch(state)
         else:
             self._direct.ignore(state)

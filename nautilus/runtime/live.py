@@ -65,6 +65,8 @@ LOOK_NS = 100_000_000
 """Between looks at whether the process is ready."""
 FIRST_LOOK_NS = 5_000_000
 NEVER = 1 << 62
+TEND_NS = NANOSECONDS
+"""The star is looked after so often, whatever is due."""
 LINGER_NS = NANOSECONDS
 """What engines say last is delivered within this time."""
 FRAMES = 64
@@ -173,6 +175,7 @@ class LiveHost:
         self._timers: dict[tuple[str, str], int] = {}
         self._armed = 0
         self._linger_ns = 0
+        self._tended_ns = 0
         self._noted = -1
         self._opened = False
         self.questions = Questions(process)
@@ -376,7 +379,9 @@ class LiveHost:
         star_ns = self._star_due_ns
         loop.turn(due_ns if due_ns < star_ns else star_ns, messages.settle)
         now_ns = wall_ns()
-        if now_ns >= self._star_due_ns:
+        # What is due is a long way off where the clock was set back.
+        if now_ns >= self._star_due_ns or not 0 <= now_ns - self._tended_ns < TEND_NS:
+            self._tended_ns = now_ns
             self._tend_star(now_ns)
         if now_ns >= due_ns:
             messages.tick(now_ns)

@@ -99,7 +99,8 @@ class StandingBy:
             while not self._is_hub() and not control.stop_requested:
                 items: list[Any] = [*hub.sockets(), control.fileno()]
                 now_ns = wall_ns()
-                zmq_poll([(item, POLLIN) for item in items], max(hub.due_ns - now_ns, 0) // 1_000_000)
+                # No longer than a look takes to be due: what is later is of before the clock was set back.
+                zmq_poll([(item, POLLIN) for item in items], min(max(hub.due_ns - now_ns, 0), LOOK_NS) // 1_000_000)
                 control.poll()
                 now_ns = wall_ns()
                 hub.poll(now_ns)

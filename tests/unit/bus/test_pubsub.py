@@ -282,6 +282,8 @@ def test_heartbeats_come_in_time_and_after_each_subscription_at_once(star) -> No
     assert publisher.socket.poll(5_000)
     publisher.poll(6_001)
     assert publisher.heartbeats == 3
+    assert publisher.poll(3_000) == 4_000  # the clock was set back
+    assert publisher.heartbeats == 4
 
 
 def test_the_same_over_tcp_and_over_both_at_once(star) -> None:

@@ -122,6 +122,15 @@ def test_who_leaves_is_told_at_once_and_who_falls_silent_when_the_lease_ends(bus
     assert [(change.process, change.entry is None) for change in changes[-2:]] == [("a", True), ("b", True)]
 
 
+def test_beats_go_on_where_the_clock_was_set_back(bus) -> None:
+    service, risk = bus.service(), bus.client("risk")
+    bus.until(lambda: risk.registered)
+    hour_ns = 3_600 * SECOND
+    assert service.poll(now_ns() - hour_ns) < now_ns() - hour_ns // 2
+    assert risk.poll(now_ns() - hour_ns) < now_ns() - hour_ns // 2
+    assert service.table.lookup("risk") is not None
+
+
 def test_a_restarted_registry_is_whole_again_by_the_next_beats(bus) -> None:
     service = bus.service(epoch=10)
     changes: list[Change] = []

@@ -32,6 +32,14 @@ def test_a_process_is_there_until_its_lease_ends() -> None:
     ]
 
 
+def test_a_lease_is_no_longer_where_the_clock_was_set_back() -> None:
+    table = Table(lease_ns=100)
+    table.register(entry(), 1_000_000)
+    assert table.expire(1000) == 1100
+    assert table.expire(1100) == 0
+    assert table.lookup("risk") is None
+
+
 def test_an_earlier_life_is_refused_for_ever() -> None:
     table = Table()
     assert table.register(entry(epoch=7), 0) is OK

@@ -338,6 +338,24 @@ def test_all_is_stale_while_a_later_life_of_the_hub_is_held_back(stars: Stars) -
     assert found.is_stale(found._freshness.as_of_ns)
 
 
+def test_a_hub_that_was_replaced_is_not_heard_again_once_what_was_missing_of_it_has_come(stars: Stars) -> None:
+    hub, reader = stars.hub(5), stars.reader(QUOTES)
+    joined(hub, reader)
+    hub.quotes(1)
+    joined(hub, reader)
+    found = reader.subscriber
+    _, second, third, fourth, fifth = frames_of(5, *((number, number) for number in range(1, 6)))
+    found.feed(third)
+    assert found.recovering == 1
+    found.refuse_below(6)
+    found.feed(flagged(second, FrameFlag.REPLAYED))
+    assert found.recovering == 0
+    found.feed(fourth)
+    found._judge([fourth, fifth])  # as what comes out of the ring
+    reader.turn()
+    assert (reader.numbers(1), found.stale) == ([1, 2, 3], 3)
+
+
 def test_the_number_of_the_last_heartbeat_is_of_the_present_life(stars: Stars) -> None:
     hub, reader = stars.hub(5), stars.reader(QUOTES, replay=None)
     joined(hub, reader)

@@ -18,7 +18,7 @@ from nautilus.model.enums import EngineState
 from nautilus.model.errors import ModelError
 from nautilus.model.queries import GetStrategies, Reports, SourceStatus
 from nautilus.model.topics import EXECUTION_REPORTS, QUOTES, RISK_ALERTS
-from nautilus.runtime import buslog, clock
+from nautilus.runtime import buslog, clock, live, loop
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import LIFE_NS, next_epoch, wall_ns, whole_ns
 from nautilus.runtime.live_context import LiveContext
@@ -165,6 +165,18 @@ def test_a_process_whose_clock_was_set_back_is_heard_again(directory, monkeypatc
         assert venue.running.host.mesh.stale == 0
     finally:
         host.stop()
+        venue.stop()
+
+
+def test_heartbeats_of_the_star_go_on_when_the_clock_is_set_back(directory, monkeypatch):
+    venue = Venue(make_plan(directory, VENUE))
+    try:
+        publisher = venue.running.host.hub.star._publisher
+        for module in (live, loop):
+            monkeypatch.setattr(module, "wall_ns", lambda: wall_ns() - 3_600 * 1_000 * MS)
+        before = publisher.heartbeats
+        eventually(lambda: publisher.heartbeats > before + 20)
+    finally:
         venue.stop()
 
 
