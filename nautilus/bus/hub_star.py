@@ -11,6 +11,8 @@ from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import replay_endpoint
 from nautilus.bus.publisher import Publisher
 from nautilus.bus.replayer import Archive, Replayer
+from nautilus.bus.ring import RingWriter
+from nautilus.core.counters import Counters
 from nautilus.model.records import Records
 
 
@@ -62,13 +64,61 @@ OpenStar = Callable[[int, Sequence[Archive]], HubStar]
 """(epoch, frames of the hub before) -> its star. See `HubStar`."""
 
 
-class PlainStar:
+class ServedStar:
+    """A publisher and the replayer beside it, once `serve` was called: what each `HubStar` has.
+
+    Attributes
+    ----------
+    publisher, replayer : both.
+    """
+
+    publisher: Publisher
+    replayer: Replayer
+
+    def serve(
+        self,
+        context: zmq.Context[Any],
+        publisher: Publisher,
+        clock: Callable[[], int],
+        frames: FrameBuffer | RingWriter,
+        archives: Sequence[Archive],
+        counters: Counters | None = None,
+    ) -> None:
+        """Send again what this publisher keeps in `frames`, at the `replay_endpoint` of each of its endpoints.
+
+        The publisher is left open where that cannot be.
+        """
+        self.publisher = publisher
+        self.replayer = Replayer(
+            context,
+            tuple(map(replay_endpoint, publisher.endpoints)),
+            epoch=publisher.epoch,
+            clock=clock,
+            frames=frames,
+            archives=archives,
+            earlier=(publisher.earlier,),
+            counters=counters,
+        )
+        self.endpoint, self.replay = publisher.endpoints[-1], self.replayer.endpoint
+        self.socket, self.touched = self.replayer.socket, self.replayer.touched
+        self.publish = publisher.publish
+        self.poll = publisher.poll
+        self.answer = self.replayer.poll
+        self.last_sequences = publisher.last_sequences
+
+    def fall_silent(self) -> None:
+        """See `HubStar`."""
+        self.publisher.socket.close(0)
+        self.replayer.close()
+
+
+class PlainStar(ServedStar):
     """A star that keeps its last frames in memory: a `HubStar`.
 
     Parameters
     ----------
     endpoints
-        Of the star; the replayer binds the `replay_endpoint` of each.
+        Of the star.
     archives
         Where else to look for frames.
     options
@@ -86,33 +136,14 @@ class PlainStar:
         **options: Any,
     ) -> None:
         buffer = FrameBuffer()
-        self.publisher = Publisher(context, endpoints, epoch=epoch, clock=clock, buffer=buffer, **options)
+        publisher = Publisher(context, endpoints, epoch=epoch, clock=clock, buffer=buffer, **options)
         try:
-            self.replayer = Replayer(
-                context,
-                tuple(map(replay_endpoint, self.publisher.endpoints)),
-                epoch=epoch,
-                clock=clock,
-                frames=buffer,
-                archives=archives,
-                earlier=(self.publisher.earlier,),
-            )
+            self.serve(context, publisher, clock, buffer, archives)
         except BaseException:
-            self.publisher.socket.close()
+            publisher.socket.close()
             raise
-        self.endpoint, self.replay = self.publisher.endpoints[-1], self.replayer.endpoint
-        self.socket, self.touched = self.replayer.socket, self.replayer.touched
-        self.publish = self.publisher.publish
-        self.poll = self.publisher.poll
-        self.answer = self.replayer.poll
-        self.last_sequences = self.publisher.last_sequences
 
     def close(self) -> None:
         """See `HubStar`."""
         self.publisher.close()
-        self.replayer.close()
-
-    def fall_silent(self) -> None:
-        """See `HubStar`."""
-        self.publisher.socket.close(0)
         self.replayer.close()

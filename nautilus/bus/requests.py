@@ -39,7 +39,7 @@ class Operation(IntEnum):
 
 
 class Status(IntFlag):
-    """KNOWN: the replayer knows of it; without that its answer says nothing of records. COMPLETE: it knows all of it."""
+    """KNOWN: the replayer knows of it; without that nothing is said of records. COMPLETE: it knows all of it."""
 
     KNOWN = 1
     COMPLETE = 2

@@ -211,7 +211,10 @@ class RingReader:
             return False
         try:
             reader = Reader(self.path, oldest=self._oldest, serial=self._serial)
-        except (OSError, ValueError):
+        except OSError:  # of this moment: no descriptor, no memory, or it has gone
+            self._file = before
+            return False
+        except ValueError:
             self.refused += self._file[0] != before[0]
             return False
         if reader.epoch <= self.epoch:
@@ -239,7 +242,8 @@ class RingReader:
     def arm(self) -> bool:
         """Have the doorbell rung when there is something to read. False: there is already; drain first.
 
-        While there is no ring, or none but a left one, the next writer rings it.
+        While there is no ring, or none but a left one, the next writer rings it. Where the ring had no slot for this
+        reader nobody does (`rings`).
         """
         self._empty()
         reader = self._reader
@@ -248,7 +252,7 @@ class RingReader:
                 return False
             reader = self._reader
             return reader is None or not reader.waiting
-        return reader.arm()
+        return reader.arm() if self.rings else not reader.waiting
 
     def wait(self, waiting: Waiting, timeout_ns: int) -> bool:
         """Wait until there is a frame, or the time is over; whether there is. For a thread with this one ring."""
@@ -266,6 +270,11 @@ class RingReader:
     def reader(self) -> Reader | None:
         """The ring that is read, for what is not offered here (`drain_into`, `find`)."""
         return self._reader
+
+    @property
+    def rings(self) -> bool:
+        """Whether the doorbell is rung: there is a ring, which had a slot for this reader."""
+        return self._reader is not None and self._reader.slot >= 0 and self._bell >= 0
 
     @property
     def alive(self) -> bool:

@@ -223,8 +223,8 @@ class StarJournal:
     def _finish(self) -> None:
         if self._fd < 0:
             return
-        os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1  # it is gone, whatever the system says
+        os.close(fd)
         segment = self._segments[-1]
         with contextlib.suppress(OSError):  # it is read instead
             _index_path(segment.path).write_bytes(msgspec.msgpack.encode([segment.size, segment.index]))

@@ -174,7 +174,7 @@ class Subscriber(StarReader):
                 self._take_up(topic, instruments)
             if ring is not None:
                 self._ring = RingReader(ring, doorbell=True)
-                if self._ring.alive:
+                if self._ring.alive and self._ring.rings:
                     self.way = RING
                     self._ring_ns = timer()
             if self.way == ZMQ:
@@ -360,12 +360,13 @@ class Subscriber(StarReader):
             return NEVER
         silent_ns = self._ring_ns + SILENT_BEATS * self._heartbeat_ns
         if self.way == RING:
-            if now_ns <= silent_ns or ring.lag:
+            if ring.rings and (now_ns <= silent_ns or ring.lag):
                 return max(silent_ns, now_ns + self._heartbeat_ns)
-            self._go(ZMQ, "the ring is silent" if ring.alive else "the ring's writer is gone")
+            cause = "the ring has no slot" if not ring.rings else "the ring is silent"
+            self._go(ZMQ, cause if ring.alive else "the ring's writer is gone")
             self._listen()
             self._ring_beats = 0
-        elif self._ring_beats >= STEADY_BEATS and now_ns <= silent_ns and not ring.lag:
+        elif self._ring_beats >= STEADY_BEATS and now_ns <= silent_ns and not ring.lag and ring.rings:
             self._go(RING, "the ring is steady")
             self._listen(False)
             return self._ring_ns + SILENT_BEATS * self._heartbeat_ns

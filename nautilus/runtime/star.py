@@ -17,9 +17,10 @@ from nautilus.bus.backlog import BufferReader, FrameBuffer
 from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, new_socket, replay_endpoint
 from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_place
 from nautilus.bus.hub_fence import HubFence
+from nautilus.bus.hub_star import ServedStar
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.bus.recorder import Recorder
-from nautilus.bus.replayer import Archive, Replayer
+from nautilus.bus.replayer import Archive
 from nautilus.bus.ring import RingReader, RingWriter, image_of
 from nautilus.bus.standby_hub import Hub, HubPlaces, HubState
 from nautilus.bus.star_journal import StarJournal
@@ -41,8 +42,10 @@ LAST_VALUES = 4_096
 """Streams whose last value is kept for readers of this host."""
 
 
-class Star:
+class Star(ServedStar):
     """The publisher with all that it feeds, and the replayer beside it: a `nautilus.bus.hub_star.HubStar`.
+
+    Where it falls silent all else stays open: the ring belongs to who has taken over, and the process ends.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ class Star:
             self._record(journal, buffer, writer, earlier)
         elif earlier is not None:
             earlier.close()
-        self._publisher = Publisher(
+        publisher = Publisher(
             context,
             places.star,
             epoch=epoch,
@@ -114,24 +117,10 @@ class Star:
             tap=self._keep(plan, epoch),
             ring=writer,
         )
-        undo.callback(self._publisher.close)
-        self.publish = self._publisher.publish
-        self.poll = self._publisher.poll
-        self.last_sequences = self._publisher.last_sequences
-        self._replayer = Replayer(
-            context,
-            tuple(map(replay_endpoint, self._publisher.endpoints)),
-            epoch=epoch,
-            clock=clock,
-            frames=kept,
-            archives=[*archives, *([journal] if journal is not None else [])],
-            earlier=[self._publisher.earlier],
-            counters=counters,
-        )
-        undo.callback(self._replayer.close)
-        self.endpoint, self.replay = self._publisher.endpoints[-1], self._replayer.endpoint
-        self.socket, self.touched = self._replayer.socket, self._replayer.touched
-        self.answer = self._replayer.poll
+        undo.callback(publisher.close)
+        found = (*archives, *((journal,) if journal is not None else ()))
+        self.serve(context, publisher, clock, kept, found, counters)
+        undo.callback(self.replayer.close)
 
     def _keep(self, plan: Plan, epoch: int) -> Callable[[bytes], object]:
         """What else becomes of each frame: the last value of its stream, and the mirror."""
@@ -182,7 +171,7 @@ class Star:
         """A DEALER to the replayer, for another thread."""
         socket = new_socket(self._context, zmq.DEALER)
         try:
-            socket.connect(replay_endpoint(self._publisher.endpoints[0]))
+            socket.connect(replay_endpoint(self.publisher.endpoints[0]))
         except BaseException:
             socket.close()
             raise
@@ -191,11 +180,6 @@ class Star:
     def close(self) -> None:
         """Say where the streams ended, and close the sockets."""
         self._undo.close()
-
-    def fall_silent(self) -> None:
-        """Close the sockets without a last word; the ring belongs to who has taken over, and the process ends."""
-        self._publisher.socket.close(0)
-        self._replayer.socket.close()
 
 
 def open_hub(

@@ -12,6 +12,7 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from nautilus.bus import ring
 from nautilus.bus.backlog import Backlog
 from nautilus.bus.base import HEADER, MAGIC, topic_bytes
 from nautilus.bus.ring import RingReader, RingWriter
@@ -81,6 +82,25 @@ def test_a_reader_follows_the_ring_through_the_lives_of_its_writer(path: Path) -
     RingWriter(path, capacity=SIZE, epoch=7).write(b"third")
     assert rung(reader)
     assert reader.drain() == [b"third"]
+
+
+def test_a_ring_that_could_not_be_read_for_a_moment_is_looked_at_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    reader = RingReader(path)
+    writer = RingWriter(path, capacity=SIZE, epoch=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ring, "Reader", refusing)
+        assert not reader.attach()
+    assert reader.attach()
+    writer.write(b"here")
+    assert reader.drain() == [b"here"]
+    assert reader.refused == 0
+    reader.close()
+    writer.close()
 
 
 def test_a_ring_of_an_earlier_life_is_not_gone_over_to(path: Path) -> None:

@@ -142,6 +142,29 @@ def test_a_full_disk_is_counted_and_said_once_and_stops_nothing(tmp_path: Path) 
     assert (again.torn, found(again, 1, 400)) == ([], [1, 300])
 
 
+def test_a_segment_whose_end_fails_is_left_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its descriptor is gone whatever `close` says: the next file of the process may have its number."""
+    journal = StarJournal(tmp_path, segment_bytes=2_000)
+    assert journal.append([frame(1, 1, 20)])
+    close, others = os.close, list[int]()
+
+    def failing(descriptor: int) -> None:
+        monkeypatch.undo()
+        close(descriptor)
+        others.append(os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT))
+        assert others == [descriptor]
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "close", failing)
+    assert not journal.append([frame(1, 21, 20)])
+    while not journal.append([frame(1, 41, 20)]):
+        assert journal.failing
+    journal.close()
+    assert os.fstat(others[0]).st_size == 0
+    os.close(others[0])
+    assert found(StarJournal(tmp_path), 1, 100) == [1, 41]
+
+
 def test_the_recorder_writes_what_the_buffer_gives_and_counts_what_it_was_too_late_for(tmp_path: Path) -> None:
     buffer = FrameBuffer(64)
     source = BufferReader(buffer)

@@ -14,6 +14,7 @@ from nautilus.bus.replayer import span_of
 from nautilus.bus.ring import RingReader, image_of
 from nautilus.bus.ring_backlog import EarlierRing
 from nautilus.bus.star_journal import StarJournal
+from nautilus.core.broadcast import SLOTS
 from nautilus.core.wake import Waiting
 from nautilus.model.topics import QUOTES
 from tests.kit.star import Hub, Reader, Stars, settled, turn_until
@@ -231,3 +232,24 @@ def test_the_host_is_told_of_what_waits_in_the_ring(stars: Stars, tmp_path: Path
     assert not reader.subscriber.arm()
     reader.turn()
     assert reader.numbers(7) == [1]
+
+
+def test_a_reader_for_whom_the_ring_has_no_slot_takes_frames_over_zeromq(stars: Stars, tmp_path: Path) -> None:
+    """Nobody would ring for it: its host would look at the ring for ever."""
+    ring = tmp_path / "star.ring"
+    hub = stars.hub(ring=ring)
+    held = [RingReader(ring) for _ in range(SLOTS)]
+    reader = stars.reader(QUOTES, ring=ring, heartbeat_ns=PATIENT_NS)
+    joined(hub, reader)
+    hub.quotes(7, 3)
+    joined(hub, reader)
+    turn_until([hub], [reader], lambda: hub.publisher.heartbeats > 10)
+    assert (reader.subscriber.way, reader.ways) == ("zmq", [])
+    turn_until([], [reader], reader.subscriber.arm)  # it may sleep
+    hub.quotes(7)
+    assert reader.subscriber.socket.poll(60_000)
+    joined(hub, reader)
+    assert reader.numbers(7) == [1, 2, 3, 4]
+    assert reader.subscriber.lost == 0
+    for each in held:
+        each.close()

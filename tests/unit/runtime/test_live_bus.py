@@ -171,7 +171,7 @@ def test_a_process_whose_clock_was_set_back_is_heard_again(directory, monkeypatc
 def test_heartbeats_of_the_star_go_on_when_the_clock_is_set_back(directory, monkeypatch):
     venue = Venue(make_plan(directory, VENUE))
     try:
-        publisher = venue.running.host.hub.star._publisher
+        publisher = venue.running.host.hub.star.publisher
         for module in (live, loop):
             monkeypatch.setattr(module, "wall_ns", lambda: wall_ns() - 3_600 * 1_000 * MS)
         before = publisher.heartbeats
