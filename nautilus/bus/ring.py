@@ -170,6 +170,8 @@ class RingReader:
         Rings read so far.
     refused
         Files by that name that are no ring, or one of no higher epoch.
+    rings
+        The doorbell is rung: there is a ring, which had a slot for this reader.
     """
 
     def __init__(self, path: str | PathLike[str], *, oldest: bool = False, doorbell: bool = False) -> None:
@@ -177,6 +179,7 @@ class RingReader:
         self.epoch = 0
         self.attached = 0
         self.refused = 0
+        self.rings = False
         self._oldest = oldest
         self._reader: Reader | None = None
         self._file = (0, 0)
@@ -223,6 +226,7 @@ class RingReader:
             return False
         self._let_go()
         self._reader, self.epoch = reader, reader.epoch
+        self.rings = self._bell >= 0 and reader.slot >= 0
         self.attached += 1
         return True
 
@@ -270,11 +274,6 @@ class RingReader:
     def reader(self) -> Reader | None:
         """The ring that is read, for what is not offered here (`drain_into`, `find`)."""
         return self._reader
-
-    @property
-    def rings(self) -> bool:
-        """Whether the doorbell is rung: there is a ring, which had a slot for this reader."""
-        return self._reader is not None and self._reader.slot >= 0 and self._bell >= 0
 
     @property
     def alive(self) -> bool:
