@@ -19,7 +19,7 @@ from nautilus.bus.base import (
     flags_of,
     new_socket,
 )
-from nautilus.bus.requests import Answer, Operation, Request, pack_request, parse_answer
+from nautilus.bus.requests import Answer, Operation, Request, matches, pack_request, parse_answer
 from nautilus.core.clock import now_ns
 from nautilus.model.errors import BusError
 from nautilus.model.records import Records
@@ -106,8 +106,9 @@ class ReplayClient:
                 if isinstance(found, Answer):
                     answer = found
                     break
-                sent += 1
-                yield found
+                if (found.epoch, found.stream) == (epoch, stream):
+                    sent += 1
+                    yield found
             assert answer is not None
             if answer.last < cursor:
                 break
@@ -119,10 +120,13 @@ class ReplayClient:
 
     def images(self, streams: Sequence[int]) -> Iterator[Found]:
         """Images of streams, as of now."""
-        for found in self._ask(Operation.SNAPSHOT, streams=tuple(streams)):
+        wanted = tuple(streams)
+        for found in self._ask(Operation.SNAPSHOT, streams=wanted):
             if isinstance(found, Answer):
                 return
-            yield found
+            # Before them may come what an earlier question was given up for.
+            if matches(wanted, found.stream):
+                yield found
 
     def _ask(self, operation: Operation, **fields: Any) -> Iterator[Found | Answer]:
         self._number += 1

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -121,9 +120,11 @@ class MarketValues:
         value = self._known.get((symbol, kind))
         if value is not None:
             value = value._replace(stale=True)
-        with suppress(ReplayTimeoutError):
+        try:
             for found in self._replayer.images([stream_id(layout.kind, number)]):
                 value = _value(topic, found.records[-1:])
+        except ReplayTimeoutError:
+            value = None if value is None else value._replace(stale=True)
         if value is None:
             raise BusError(f"no {kind} of {symbol!r}", where="get_data", expected="one that was published")
         self._known[symbol, kind] = value

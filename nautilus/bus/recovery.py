@@ -280,7 +280,8 @@ class Recovery:
         for number, join in list(self._joins.items()):
             if self._closing:
                 break
-            if join[1] and now_ns - join[1] >= self._patience(join[1]):
+            # Before there is a hub nothing waits for an image, and there will be one.
+            if self.epoch and join[1] and now_ns - join[1] >= self._patience(join[1]):
                 self._end_join(number, False, now_ns)
             elif now_ns >= join[2]:
                 self._ask_again(join, now_ns)

@@ -39,7 +39,7 @@ from nautilus.core.star_frames import FrameJudge
 from nautilus.model.records import Records
 from nautilus.model.topics import Topic
 
-COUNTED = (*SETTLED, "malformed")
+COUNTED = (*SETTLED, "malformed", "ends_unknown")
 SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 _NONE: set[int] = set()
 Batch = tuple[Topic, Records]

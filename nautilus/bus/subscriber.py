@@ -105,8 +105,9 @@ class Subscriber(StarReader):
     delivered, lost, duplicates, unknown, conflated, snapshotted, recovered
         Records: handed out; missing for good; seen before and dropped; of a layout not known here; replaced by newer
         ones; that an image stands for; got by replay (they are among the delivered).
-    gaps, epochs, malformed, stale
-        Gaps; new lives of the publisher; frames that are none; frames of an earlier life.
+    gaps, epochs, malformed, stale, ends_unknown
+        Gaps; new lives of the publisher; frames that are none; frames of an earlier life; lives of which nobody could
+        say where they ended, so that what they lost last is not known.
     disconnected
         It left the star because it was too slow.
     way

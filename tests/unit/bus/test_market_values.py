@@ -183,6 +183,21 @@ def test_what_a_later_life_of_the_hub_does_not_know_is_marked(tmp_path: Path, st
     assert (value.value.bid_ticks, value.stale) == (101, False)
 
 
+def test_a_late_answer_about_one_instrument_is_none_about_another(hub: Hub, stack: ExitStack) -> None:
+    found = values(stack, hub.endpoint)
+    hub.publish(quote(2, 200))
+    assert found.get("TWO", "QUOTE").value.bid_ticks == 200
+    held, go = threading.Event(), threading.Event()
+    hub._orders.append(lambda: (held.set(), go.wait(60)))
+    assert held.wait(60)
+    found._replayer._timeout_ms = 50  # type: ignore[union-attr]
+    assert found.get("TWO", "QUOTE").stale
+    go.set()
+    found._replayer._timeout_ms = 60_000  # type: ignore[union-attr]
+    with pytest.raises(BusError, match="no QUOTE of 'ONE'"):
+        found.get("ONE", "QUOTE")
+
+
 def test_an_instrument_that_is_none_is_named(tmp_path: Path, stack: ExitStack) -> None:
     with pytest.raises(BusError, match="no QUOTE of 'THREE'; expected ONE, TWO"):
         values(stack, f"ipc://{tmp_path}/star").get("THREE", "QUOTE")

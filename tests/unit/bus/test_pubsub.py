@@ -468,5 +468,6 @@ def test_counters_follow_in_the_table(star) -> None:
         "star.duplicates": 0,
         "star.unknown": 0,
         "star.malformed": 0,
+        "star.ends_unknown": 0,
         "star.stale": 0,
     }

@@ -330,6 +330,22 @@ StarMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60
 TestRecovery = StarMachine.TestCase
 
 
+def test_images_are_asked_for_until_there_is_a_hub() -> None:
+    """Nothing waits for them before that, and without them its books would begin in the middle."""
+    reader = Recovery(asks=True, joins=STREAMS[:1], retry_ns=1, deadline_ns=50, absent_ns=20)
+    for now_ns in range(1, 200):
+        reader.tick(now_ns)
+    reader.requests.clear()
+    assert reader.admits(5, None, 300)
+    reader.take_lasts([(STREAMS[0], 5)], 300)
+    assert reader.streams[STREAMS[0]].state == JOINING
+    reader.tick(301)
+    assert [(each.operation, each.streams) for each in reader.requests] == [(Operation.SNAPSHOT, STREAMS[:1])]
+    reader.take(STREAMS[0], 5, 1, object(), SNAPSHOT, 302)
+    reader.take_answer(Answer(Operation.SNAPSHOT, reader.requests[0].number, 5, status=Status.COMPLETE), 302)
+    assert (reader.images, reader.recovering, reader.streams[STREAMS[0]].settled) == (1, 0, 5)
+
+
 def test_random_walks_come_to_rest_with_nothing_unaccounted_for() -> None:
     for seed in range(SEEDS):
         generator = random.Random(seed)
