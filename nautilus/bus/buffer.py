@@ -68,10 +68,14 @@ class SendBuffer(Generic[Item]):
         if now_ns < self._due_ns:
             return
         self._due_ns = NEVER
-        for waiting in self._waiting.values():
-            while waiting:
-                self._count -= 1
-                yield waiting.popleft()
+        try:
+            for waiting in self._waiting.values():
+                while waiting:
+                    self._count -= 1
+                    yield waiting.popleft()
+        finally:
+            if self._count:  # who takes them could not send one: the others wait no longer for that
+                self._due_ns = now_ns
 
 
 __all__ = ["CAPACITY", "MOST_MS", "SendBuffer"]

@@ -31,6 +31,7 @@ class Carrier(Protocol):
     ----------
     name : for logs and states: "redis", "http".
     path : the bit by which messages allow it: `REDIS`, `HTTP`.
+    most_bytes : of a frame; what is longer does not go over it.
     on_demand : whether `usable` costs something, so that it is asked only of peers that ZeroMQ does not reach.
     """
 
@@ -39,6 +40,9 @@ class Carrier(Protocol):
 
     @property
     def path(self) -> int: ...
+
+    @property
+    def most_bytes(self) -> int: ...
 
     @property
     def on_demand(self) -> bool: ...
@@ -51,6 +55,9 @@ class Carrier(Protocol):
 
     def receive(self, limit: int) -> list[tuple[str, str, bytes]]:
         """At most `limit` frames that came: (process that sent it, lane, frame), in the order of each sender."""
+
+    def forget(self, peer: str) -> None:
+        """Keep nothing of a process that is not coming back; should it be spoken to again, it is known anew."""
 
     def fileno(self) -> int:
         """A descriptor that is readable while `receive` has something; -1: there is none, it is to be looked at."""

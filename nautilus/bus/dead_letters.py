@@ -121,14 +121,15 @@ class DeadLetterLog:
         lost = 0
         buffer: list[bytes] = []
         size = 0
+        first = self.next_number
         for letter in letters:
             record = self._record(letter, at_ns)
             if size and self._size + size + len(record) > self._segment_bytes:
-                lost += self._write(buffer)
-                buffer, size = [], 0
+                lost += self._write(first, buffer)
+                first, buffer, size = first + len(buffer), [], 0
             buffer.append(record)
             size += len(record)
-        lost += self._write(buffer)
+        lost += self._write(first, buffer)
         return lost
 
     def close(self) -> None:
@@ -160,13 +161,13 @@ class DeadLetterLog:
         body = _encode(stored)
         return HEAD.pack(len(body), crc32c(body)) + body
 
-    def _write(self, records: list[bytes]) -> int:
-        """Write records; how many of them there was no room for. Those have their numbers all the same."""
+    def _write(self, first: int, records: list[bytes]) -> int:
+        """Write records from this number on; how many there was no room for. Those have their numbers all the same."""
         if not records:
             return 0
         try:
             if self._descriptor < 0 or self._size + len(records[0]) > self._segment_bytes:
-                self._begin(self.next_number - len(records))
+                self._begin(first)
             data = b"".join(records)
             written = os.write(self._descriptor, data)
         except OSError:

@@ -166,6 +166,9 @@ class Failover:
         for at, known in enumerate(self._health[:-1]):
             if known.path == path and known.healthy != healthy:
                 self._health[at] = PathHealth(path, healthy, cause, now_ns)
+            elif known.path == path and known.cause != cause and at != self._taken:
+                # Of the one that is taken the first cause is kept: what befell it.
+                self._health[at] = PathHealth(path, healthy, cause, known.since_ns)
 
     def condition(self, now_ns: int) -> Condition:
         """Of the path that is taken."""

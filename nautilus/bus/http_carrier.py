@@ -17,7 +17,6 @@ import http.client
 import os
 import select
 import socket
-import threading
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import msgspec
 
+from nautilus.bus.caller import Caller
 from nautilus.bus.carriers import HTTP
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
@@ -39,6 +39,8 @@ AGAIN_NS = 100_000_000
 ASKED_NS = 1_000_000_000
 """So long after it was last asked about, a process is of interest."""
 CALL_SECONDS = 1.0
+PATIENCE_NS = 100_000_000
+"""A request that takes no answers for so long does not wait for them."""
 MOST_WAITING = 1_024
 """Frames for a process that wait for the thread."""
 PIECE = 64
@@ -98,6 +100,7 @@ class HttpCarrier:
 
     name = "http"
     path = HTTP
+    most_bytes = MOST_BYTES
     on_demand = True
 
     def __init__(
@@ -120,20 +123,17 @@ class HttpCarrier:
         self._peers: dict[str, _Peer] = {}
         self._doors: dict[str, str] = {}
         self._answers: deque[Packed] = deque()
-        self._unsent: deque[tuple[str, bytes]] = deque(maxlen=MOST_WAITING)
-        """Answers for whose request there was no room yet."""
-        self._work = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._called = self._closing = False
+        self._unsent: deque[tuple[str, bytes, int]] = deque(maxlen=MOST_WAITING)
+        """Answers for which their request had no room yet, and since when."""
         path = socket_of(directory, process)
         with suppress(FileNotFoundError):
             os.unlink(path)
         self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._inbox.bind(path)
-        self._more = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._caller = Caller("bus-http", self._run)
         self._epoll = select.epoll()
         self._epoll.register(self._inbox, select.EPOLLIN)
-        self._epoll.register(self._more, select.EPOLLIN)
+        self._epoll.register(self._caller.fileno(), select.EPOLLIN)
 
     def usable(self, peer: str) -> bool:
         """Whether its port answered lately; it is asked from now on."""
@@ -142,7 +142,7 @@ class HttpCarrier:
             known = self._peers[peer] = _Peer()
         now_ns = known.asked_ns = self._clock()
         if now_ns >= known.probe_ns:
-            self._begin()
+            self._caller.wake()
             # What nobody has asked for since says nothing of now.
             return known.healthy and now_ns < known.probe_ns + PROBE_NS
         return known.healthy
@@ -156,7 +156,7 @@ class HttpCarrier:
             door = self._doors.get(peer)
             if door is None:
                 return False
-            self._unsent.append((door, _pack((self.process, [(lane, frame)]))))
+            self._unsent.append((door, _pack((self.process, [(lane, frame)])), self._clock()))
             self._flush()
             self.http_sent += 1
             return True
@@ -165,14 +165,13 @@ class HttpCarrier:
             return False
         known.waiting.append((lane, frame))
         self.http_sent += 1
-        self._begin()
+        self._caller.wake()
         return True
 
     def receive(self, limit: int) -> list[Packed]:
         """At most `limit` frames: what others have put into the socket, and answers that the thread has got."""
         out: list[Packed] = []
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._more)
+        self._caller.told()
         self._flush()
         with suppress(BlockingIOError):
             while len(self._answers) < limit:
@@ -185,10 +184,15 @@ class HttpCarrier:
         while self._answers and len(out) < limit:
             out.append(self._answers.popleft())
         if self._answers or self._unsent:
-            os.eventfd_write(self._more, 1)
+            self._caller.tell()
         self.http_received += len(out)
         self._tally.write()
         return out
+
+    def forget(self, peer: str) -> None:
+        """Its port is asked no longer, nor is it answered."""
+        self._peers.pop(peer, None)
+        self._doors.pop(peer, None)
 
     def fileno(self) -> int:
         """Readable while `receive` has something."""
@@ -196,42 +200,36 @@ class HttpCarrier:
 
     def close(self) -> None:
         """End the thread, and take no more."""
-        with self._work:
-            self._closing = True
-            self._work.notify()
-        if self._thread is not None:
-            self._thread.join()
+        self._caller.close()
         self._tally.write()
         self._epoll.close()
         self._inbox.close()
-        os.close(self._more)
         with suppress(FileNotFoundError):
             os.unlink(socket_of(self._directory, self.process))
 
     def _flush(self) -> None:
-        while self._unsent:
-            door, data = self._unsent[0]
-            try:
-                self._inbox.sendto(data, door)
-            except BlockingIOError:
-                os.eventfd_write(self._more, 1)
-                return
-            except OSError:
-                pass  # it waits no longer
-            self._unsent.popleft()
+        """Answer the requests that wait, each in order; one that takes nothing keeps no other one waiting."""
+        full: set[str] = set()
+        for _ in range(len(self._unsent)):
+            door, data, since_ns = self._unsent.popleft()
+            if door not in full:
+                try:
+                    self._inbox.sendto(data, door)
+                    continue
+                except BlockingIOError:
+                    full.add(door)
+                except OSError:
+                    continue  # it waits no longer
+            if self._clock() - since_ns < PATIENCE_NS:
+                self._unsent.append((door, data, since_ns))
+        if self._unsent:
+            self._caller.tell()
 
     # The thread.
 
-    def _begin(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="bus-http", daemon=True)
-            self._thread.start()
-        with self._work:
-            self._called = True
-            self._work.notify()
-
     def _run(self) -> None:
-        while not self._closing:
+        caller = self._caller
+        while not caller.closing:
             busy = wanted = False
             for name, peer in list(self._peers.items()):
                 now_ns = self._clock()
@@ -242,10 +240,10 @@ class HttpCarrier:
                     wanted = True
                     if now_ns >= peer.probe_ns:
                         self._call(name, peer, ())
-            with self._work:
-                if not (busy or self._called or self._closing):
-                    self._work.wait(0.05 if wanted else None)
-                self._called = False
+            with caller.work:
+                if not (busy or caller.called or caller.closing):
+                    caller.work.wait(0.05 if wanted else None)
+                caller.called = False
 
     @staticmethod
     def _piece(peer: _Peer) -> list[tuple[str, bytes]]:
@@ -265,7 +263,7 @@ class HttpCarrier:
         with suppress(*UNREADABLE):
             for lane, text in msgspec.json.decode(content, type=HttpFrames).frames:
                 self._answers.append((name, lane, b64decode(text)))
-            os.eventfd_write(self._more, 1)
+        self._caller.tell()
 
     def _call(self, name: str, peer: _Peer, frames: tuple[tuple[str, str], ...]) -> bytes | None:
         """The content of the response of the first port that gives one; None: none does. Without frames: a probe."""

@@ -13,16 +13,14 @@ its numbers, so nothing is doubled, and what is nowhere any more is known. Nothi
 from __future__ import annotations
 
 import http.client
-import os
 import struct
-import threading
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 
 import msgspec
 
+from nautilus.bus.caller import Caller
 from nautilus.bus.requests import Request, pack_request, parse_request
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
@@ -130,10 +128,7 @@ class HttpStar:
         self._asked_ns = self._answered_ns = self._due_ns = self._last_ns = 0
         self._line: http.client.HTTPConnection | None = None
         self._port = 0
-        self._work = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._closing = False
-        self._more = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._caller = Caller("star-http", self._run)
 
     @property
     def cause(self) -> str:
@@ -149,13 +144,13 @@ class HttpStar:
     def watch(self) -> None:
         """See from now on whether it would do: a better path is not well."""
         self._watched_ns = self._clock()
-        self._wake()
+        self._caller.wake()
 
     def begin(self, since_ns: int) -> None:
         """Look from now on what there is."""
         self.active = True
         self._due_ns = 0
-        self._wake()
+        self._caller.wake()
 
     def end(self) -> None:
         """Look no longer."""
@@ -164,12 +159,11 @@ class HttpStar:
     def ask(self, requests: Iterable[Request]) -> None:
         """Ask these questions soon; the answers are among the frames."""
         self._questions.extend(pack_request(request) for request in requests)
-        self._wake()
+        self._caller.wake()
 
     def read(self) -> list[bytes]:
         """Frames that came, oldest first."""
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._more)
+        self._caller.told()
         frames = []
         while self._frames:
             frames.append(self._frames.popleft())
@@ -179,33 +173,22 @@ class HttpStar:
 
     def fileno(self) -> int:
         """Readable when there is something to `read`; the same one for ever."""
-        return self._more
+        return self._caller.fileno()
 
     def close(self) -> None:
         """End the thread."""
-        with self._work:
-            self._closing = True
-            self._work.notify()
-        if self._thread is not None:
-            self._thread.join()
+        self._caller.close()
         self._tally.write()
-        os.close(self._more)
-
-    def _wake(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="star-http", daemon=True)
-            self._thread.start()
-        with self._work:
-            self._work.notify()
 
     # The thread.
 
     def _run(self) -> None:
+        caller = self._caller
         while True:
-            with self._work:
-                while not self._closing and (wait_ns := self._wait_ns()):
-                    self._work.wait(None if wait_ns < 0 else wait_ns / 1e9)
-                if self._closing:
+            with caller.work:
+                while not caller.closing and (wait_ns := self._wait_ns()):
+                    caller.work.wait(None if wait_ns < 0 else wait_ns / 1e9)
+                if caller.closing:
                     break
             self._look()
         self._hang_up()
@@ -237,8 +220,7 @@ class HttpStar:
             self._answered_ns = now_ns
             self._due_ns = self._last_ns + (self._poll_ns if active else PROBE_NS)
         self._cause = failure
-        with suppress(BlockingIOError):
-            os.eventfd_write(self._more, 1)
+        self._caller.tell()
 
     def _call(self, body: bytes) -> str:
         """Ask the first port that answers, and take its frames in; why none did, "" where one did."""
@@ -264,7 +246,7 @@ class HttpStar:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 cause = str(error) or type(error).__name__
             self._hang_up()
-            if self._closing:
+            if self._caller.closing:
                 break
         return cause
 

@@ -23,6 +23,7 @@ from nautilus.bus.lanes import NOBLOCK, RCVMORE, SNDMORE_NOBLOCK, Inbound, Route
 from nautilus.bus.node import LateError, ReplyDroppedError
 from nautilus.bus.peers import BEAT_BYTES, beat_answer
 from nautilus.bus.permissions import FORBIDDEN, ForbiddenError, Permissions
+from nautilus.bus.routing import CLIENTS
 from nautilus.bus.security import named
 from nautilus.core.mesh_ends import Contact
 from nautilus.core.mesh_wire import head_of, unpack
@@ -32,6 +33,8 @@ from nautilus.model.errors import BusError, NautilusError
 _LOGGER = logging.getLogger("nautilus.bus")
 REQUEST, ERROR = MessageKind.REQUEST, MessageKind.ERROR
 RESEND = MessageKind.RESEND
+MOST_CLIENTS = 1_024
+"""That are known at a time."""
 
 
 class Inbox(Answers):
@@ -185,6 +188,8 @@ class Inbox(Answers):
         if self._known is not None and name not in self._known:
             self.strangers += 1
             return None
+        if name not in self._peers_in:
+            self._make_room()
         peer = self._peers_in.setdefault(name, Contact(name.encode(), name))
         if self._ring is not None:
             self._ring.follow(name)
@@ -192,6 +197,16 @@ class Inbox(Answers):
             priority: Inbound(router, peer, priority) for priority in PRIORITIES if LANE_OF[priority] == router.lane
         }
         return sources
+
+    def _make_room(self) -> None:
+        """Clients come, and nobody says when they have gone: forget the one met first that has nothing open here."""
+        clients = [name for name in self._peers_in if name.startswith(CLIENTS)]
+        if len(clients) >= MOST_CLIENTS:
+            for name in clients:
+                every = [self._sources.get((lane, name), {}).values() for lane in LANES]
+                if name not in self._ways and not any(each.stream.open for found in every for each in found):
+                    self._forget(name)
+                    return
 
     def _forget(self, process: str) -> None:
         """Nothing is kept of a peer that is not coming back; should it speak again, it is met anew."""

@@ -101,7 +101,7 @@ class Mesh(Outbox, Inbox):
     heartbeat_ms, silence_ms
         Between signs of life, and how long none may come, until a peer counts as down.
     fallbacks
-        Other carriers, the first usable one first; the mesh closes them.
+        Other carriers, the first usable one first; the mesh closes them, also where it cannot be made.
     fallback_after_ns
         How long a path to a peer is down, or not up yet, until what is pending goes over the next one
         (`nautilus.bus.failover`, `down_ns`).
@@ -179,6 +179,7 @@ class Mesh(Outbox, Inbox):
         on_dead_letters: Callable[[list[DeadLetter]], None] | None = None,
     ) -> None:
         super().__init__(context, process, epoch, clock)
+        self._fallbacks = tuple(fallbacks)
         self._ring = urgent_ring
         self._ring_generation = -1
         self._ring_sources: list[dict[int, Inbound] | None] = []
@@ -192,7 +193,6 @@ class Mesh(Outbox, Inbox):
             retry_limit_ns=retry_limit_ns,
             heartbeat_ms=heartbeat_ms,
             silence_ms=silence_ms,
-            fallbacks=fallbacks,
             fallback_after_ns=fallback_after_ns,
             return_after_ns=return_after_ns,
             withhold_ns=withhold_ns,
@@ -202,6 +202,8 @@ class Mesh(Outbox, Inbox):
             self._open_inbox(endpoint, high_water, peers)
         except BaseException:
             self._close_inbox()
+            for carrier in self._fallbacks:
+                carrier.close()
             raise
         self._permissions = permissions
         self.on_gap = on_gap
@@ -301,6 +303,11 @@ class Mesh(Outbox, Inbox):
         """
         super().hang_up(process)
         self._forget(process)
+
+    def _forget(self, process: str) -> None:
+        super()._forget(process)
+        for carrier in self._fallbacks:
+            carrier.forget(process)
 
     def close(self) -> None:
         """Close the sockets. What is pending ends as dead letters, reason "closed"; its requests are in no `tick`."""

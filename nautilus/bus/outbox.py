@@ -43,6 +43,8 @@ LOOK_NS = 10_000_000
 class Outbox(Node):
     """Sends: `post`, `dial`. What is due is done by `_work`."""
 
+    _fallbacks: tuple[Carrier, ...]
+
     def _open_outbox(
         self,
         endpoint: Callable[[str, str], str],
@@ -54,7 +56,6 @@ class Outbox(Node):
         retry_limit_ns: int,
         heartbeat_ms: int,
         silence_ms: int,
-        fallbacks: Sequence[Carrier],
         fallback_after_ns: int,
         return_after_ns: int,
         withhold_ns: int,
@@ -66,7 +67,6 @@ class Outbox(Node):
         self.on_standing: Callable[[PeerChange], None] | None = None
         """Called when a peer is in another standing, or for another cause: see `liveness`."""
         self.on_path: Callable[[str, str, str, str], None] | None = None
-        self._fallbacks = tuple(fallbacks)
         self.paths: dict[str, Failover] = {}
         """Which path is taken to each peer that was dialled; none here where there are no other carriers."""
         self._anew: dict[str, list[int]] = {}
@@ -133,6 +133,7 @@ class Outbox(Node):
 
     def hang_up(self, process: str) -> None:
         """Close the connections to a peer that is not coming back, and forget it; what it has not had is given up."""
+        gone: list[Envelope] = []
         for lane in LANES:
             dealer = self._dealers.pop((process, lane), None)
             if dealer is None:
@@ -141,7 +142,7 @@ class Outbox(Node):
             if dealer.waits:
                 self._waiting.remove(dealer)
             for priority, stream in dealer.streams.items():
-                self._give_up(stream.cut(), process, "closed")
+                gone += stream.cut()
                 self._out.pop((process, priority), None)
             self.touched.discard(dealer.socket)
             dealer.close()
@@ -152,7 +153,9 @@ class Outbox(Node):
             self._ring.forget(process)
         self._pressure.forget(process)
         self.paths.pop(process, None)
+        self._anew.pop(process, None)
         self._list_sockets()
+        self._give_up(gone, process, "closed")  # last, as the host is told: what it sends then goes a new way
 
     def redial(self, process: str) -> None:
         """Dial a peer where it is now; what it has not had goes there, as after a connection that broke."""
@@ -262,7 +265,9 @@ class Outbox(Node):
     def _watch(self, now_ns: int) -> None:
         """Look at the state of every connection, and of every peer."""
         watch_ns = NEVER
-        for dealer in self._dealers.values():
+        for dealer in tuple(self._dealers.values()):
+            if self._is_gone(dealer):
+                continue
             changes = dealer.monitor.changes()
             if changes:
                 if dealer.up and changes[-1]:
@@ -275,15 +280,20 @@ class Outbox(Node):
                 dealer.up = changes[-1]
                 dealer.open = False
                 self._watched.judge(dealer.peer, now_ns)
-                if dealer.up and not dealer.diverted:
+                if dealer.up and not dealer.diverted and not self._is_gone(dealer):
                     self._return(dealer, now_ns)
-        for peer, paths in self.paths.items():
-            watch_ns = min(watch_ns, self._choose(peer, paths, now_ns))
+        for peer, paths in tuple(self.paths.items()):
+            if self.paths.get(peer) is paths:
+                watch_ns = min(watch_ns, self._choose(peer, paths, now_ns))
         self._watch_ns = min(watch_ns, self._watched.look(now_ns))
         if self._ring is not None:
             self._ring.tend()
         self._watched_sent = self.sent
         self._pressure.look(self._out, now_ns)
+
+    def _is_gone(self, dealer: Dealer) -> bool:
+        """Whether the host has hung up, or dialled anew, when it was called back."""
+        return self._dealers.get((dealer.peer, dealer.lane)) is not dealer
 
     def divert(self, process: str, past: bool) -> None:
         """Let what is pending for a peer go past ZeroMQ, over the other carriers, whether that reaches it or not."""
@@ -359,6 +369,11 @@ class Outbox(Node):
         left = PUMP_LIMIT
         for stream in dealer.streams.values():
             while (envelope := stream.peek()) is not None:
+                if envelope.kind <= REQUEST and len(envelope.payload) > MOST_FRAME_BYTES:
+                    size = len(pack([envelope]))
+                    for carrier in usable:
+                        if size > carrier.most_bytes:
+                            envelope.paths &= ~carrier.path
                 if envelope.kind <= REQUEST and not envelope.paths & mask:
                     # What is behind it waits too: a stream is in order. But nothing waits that takes risk away.
                     withhold_ns = dealer.since_ns + self._withhold_ns
@@ -407,14 +422,18 @@ class Outbox(Node):
 
     def _work(self, now_ns: int) -> None:
         due_ns = NEVER
-        for dealer in self._dealers.values():
+        for dealer in tuple(self._dealers.values()):
             for stream in dealer.streams.values():
                 if stream.live:
                     self._give_up(stream.expire(now_ns), dealer.peer, "deadline")
+                if self._is_gone(dealer):
+                    break
                 if dealer.up or dealer.diverted:
                     self._send_again(dealer, stream, partial(stream.retry, now_ns))
                 elif stream.retry_at_ns and stream.retry_at_ns <= now_ns:
                     stream.retry_at_ns = now_ns + self._retry_ns
+            if self._is_gone(dealer):
+                continue
             if dealer.up or dealer.diverted:
                 self._due_ns = NEVER
                 (self._pump_past if dealer.diverted else self._pump)(dealer, now_ns)
@@ -478,7 +497,7 @@ class Outbox(Node):
         return sum(stream.live for stream, _ in self._out.values())
 
     def _close_outbox(self) -> None:
-        for (peer, _), (stream, _) in self._out.items():
+        for (peer, _), (stream, _) in tuple(self._out.items()):
             self._bury(stream.cut(), peer, "closed")
         for dealer in self._dealers.values():
             dealer.close()

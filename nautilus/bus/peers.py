@@ -13,6 +13,7 @@ from nautilus.bus.envelope import PeerState
 from nautilus.bus.lanes import NOBLOCK, Dealer
 from nautilus.bus.liveness import Liveness, PeerChange, Standing
 from nautilus.bus.probe import Probe
+from nautilus.bus.routing import CLIENTS
 from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 
@@ -32,12 +33,12 @@ def beat_answer(frame: bytes) -> bytes | None:
     return TELL + frame[2:] if len(frame) == BEAT.size and frame[:2] == ASK else None
 
 
-def gauge_of(counters: Counters | None, name: str) -> int:
-    """Index of a gauge; -1 where there is no table, or no room in it."""
-    if counters is None:
+def gauge_of(counters: Counters | None, peer: str, name: str) -> int:
+    """Index of a gauge of a peer; -1 where there is no table, or no room in it, and of clients: no name goes again."""
+    if counters is None or peer.startswith(CLIENTS):
         return -1
     try:
-        return counters.gauge(name)
+        return counters.gauge(f"peer.{peer}.{name}")
     except ValueError:
         return -1
 
@@ -67,7 +68,7 @@ class Peers:
     touched
         Sockets that were sent to are added to it.
     counters
-        Table to keep ``peer.<name>.standing`` in, a gauge; the numbers are those of `Standing`.
+        Table to keep ``peer.<name>.standing`` in, a gauge; the numbers are those of `Standing`. Clients have none.
 
     Attributes
     ----------
@@ -97,7 +98,7 @@ class Peers:
         if peer is not None:
             peer.dealers.append(dealer)
             return
-        gauge = gauge_of(self._counters, f"peer.{dealer.peer}.standing")
+        gauge = gauge_of(self._counters, dealer.peer, "standing")
         peer = self._peers[dealer.peer] = _Peer(dealer.peer, dealer, endpoint, now_ns, gauge)
         self._show(peer)
 
@@ -109,7 +110,9 @@ class Peers:
 
     def judge(self, name: str, now_ns: int) -> None:
         """The state of a connection to a peer has changed."""
-        peer = self._peers[name]
+        peer = self._peers.get(name)
+        if peer is None:
+            return  # the host has hung up when it was called back
         dealers = peer.dealers
         up = any(dealer.up for dealer in dealers) and not any(dealer.lost for dealer in dealers)
         if up != peer.liveness.linked:
@@ -126,6 +129,7 @@ class Peers:
         To be called after what had come from them was read.
         """
         due_ns = now_ns + WATCH_NS
+        found: list[tuple[_Peer, PeerChange | None]] = []
         for peer in self._peers.values():
             dealers, liveness = peer.dealers, peer.liveness
             owing = accepted = heard = False
@@ -137,11 +141,10 @@ class Peers:
                 if not owing:
                     owing = any(stream.live for stream in dealer.streams.values())
             if heard:
-                self._tell(peer, liveness.heard(now_ns))
+                found.append((peer, liveness.heard(now_ns)))
             if accepted:
-                self._tell(peer, liveness.taken(now_ns))
-            self._probe(peer, now_ns)
-            self._tell(peer, liveness.look(now_ns, owing))
+                found.append((peer, liveness.taken(now_ns)))
+            found += [(peer, self._probe(peer, now_ns)), (peer, liveness.look(now_ns, owing))]
             if liveness.wants_beat(now_ns):
                 self._beat(peer, now_ns)
             due_at_ns = liveness.due_ns
@@ -149,6 +152,8 @@ class Peers:
                 due_ns = min(due_ns, max(due_at_ns, now_ns + BUSY_WATCH_NS // 10))
             if owing or liveness.standing is not Standing.UP:
                 due_ns = min(due_ns, now_ns + BUSY_WATCH_NS)
+        for peer, change in found:  # last, as the host may dial and hang up when it is told
+            self._tell(peer, change)
         self._tally.write()
         return due_ns
 
@@ -186,14 +191,13 @@ class Peers:
             peer.probe.close()
         self._peers.clear()
 
-    def _probe(self, peer: _Peer, now_ns: int) -> None:
+    def _probe(self, peer: _Peer, now_ns: int) -> PeerChange | None:
         """Find out why a peer is not linked, where it is time to."""
         found = peer.probe.result(now_ns)
         if found is None and not peer.probe.under_way and peer.liveness.wants_look(now_ns):
             peer.liveness.looking(now_ns)
             found = peer.probe.begin(now_ns)
-        if found is not None:
-            self._tell(peer, peer.liveness.found(now_ns, found))
+        return None if found is None else peer.liveness.found(now_ns, found)
 
     def _beat(self, peer: _Peer, now_ns: int) -> None:
         # The urgent lane where there is one: what waits there is read first.

@@ -83,13 +83,13 @@ class PressureGauge:
 
     def look(self, streams: Mapping[Key, tuple[Any, Any]], now_ns: int) -> None:
         """See how full they are; each has `live`, messages held, and `base`, the number of the oldest."""
-        for key, (stream, _) in streams.items():
+        for key, (stream, _) in tuple(streams.items()):  # the host may dial and hang up when it is told
             live = stream.live
             known = self._streams.get(key)
             if known is None:
                 if not live:
                     continue
-                gauge = gauge_of(self._counters, f"peer.{key[0]}.pending_{Priority(key[1]).name.lower()}")
+                gauge = gauge_of(self._counters, key[0], f"pending_{Priority(key[1]).name.lower()}")
                 known = self._streams[key] = _Stream(stream.base, now_ns, gauge)
             if stream.base != known.base or not live:
                 known.base, known.since_ns = stream.base, now_ns

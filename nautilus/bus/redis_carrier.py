@@ -46,6 +46,8 @@ HOLD = 4_096
 UNDER_WAY = 8
 """Commands without a reply until frames are gathered: the reply that is to come sends them on."""
 CLAIM = 512
+OUT_LIMIT = 1 << 24
+"""Bytes that wait for the server."""
 COUNTED = ("sent", "received", "claimed", "refused", "foreign", "errors", "connections")
 _BEAT, _SET, _GROUP, _CLAIMED, _READ = "beat", "set", "group", "claimed", "read"
 
@@ -105,6 +107,7 @@ class RedisCarrier:
 
     name = "redis"
     path = REDIS
+    most_bytes = OUT_LIMIT // 2
     on_demand = False
 
     def __init__(
@@ -128,7 +131,7 @@ class RedisCarrier:
         self._silence_ns = silence_ns
         self._most = most_entries
         self._tally = Tally(counters, "redis", self, COUNTED)
-        self._writer = RedisLink(url, on_open=self._on_writer, on_lost=self._on_lost)
+        self._writer = RedisLink(url, out_limit=OUT_LIMIT, on_open=self._on_writer, on_lost=self._on_lost)
         self._reader = RedisLink(url, on_open=self._on_reader, on_lost=self._on_lost)
         self._lines = Lines((self._writer, self._reader), beat_ns // 2)
         self._inbox: tuple[deque[tuple[str, bytes, str, str, bytes]], ...] = (deque(), deque(), deque())
@@ -223,6 +226,11 @@ class RedisCarrier:
         self._read_on()
         self._watch_lines()
         return out
+
+    def forget(self, peer: str) -> None:
+        """Ask no longer whether it reads here."""
+        self._present.pop(peer, None)
+        self._targets.pop(peer, None)
 
     def fileno(self) -> int:
         """Readable when `receive` has something to do, and from time to time; the same one for ever."""
@@ -334,7 +342,8 @@ class RedisCarrier:
         elif tag == _BEAT:
             self._asked_ns = 0
             for peer, value in zip(self._asked, reply, strict=False):
-                self._present[peer] = value is not None
+                if peer in self._present:
+                    self._present[peer] = value is not None
         elif isinstance(tag, tuple):
             stream = tag[1]
             start, entries = reply[0], reply[1]
@@ -356,8 +365,8 @@ class RedisCarrier:
                 self._prepare()
             return
         # It is loading, full, or wants a password: nothing goes over it until that is over.
-        self._writer.lose(error)
-        self._reader.lose(error)
+        self._writer.lose(error, refused=True)
+        self._reader.lose(error, refused=True)
 
     def _take_entries(self, at: int, entries: Any) -> None:
         inbox, held = self._inbox[at], self._held

@@ -220,8 +220,8 @@ class RedisLink:
             self.lose(f"no Redis server: {error}")
         return [(tag, reply) for tag, reply in found if tag is not None or isinstance(reply, hiredis.ReplyError)]
 
-    def lose(self, cause: str) -> None:
-        """Give the connection up; `tick` makes another one."""
+    def lose(self, cause: str, *, refused: bool = False) -> None:
+        """Give the connection up; `tick` makes another one: at once where it stood, later if the server refuses."""
         if self._socket is None:
             return
         was_open = self.open
@@ -231,7 +231,7 @@ class RedisLink:
         self.cause = cause
         self._out.clear()
         self._reader = hiredis.Reader(protocolError=hiredis.ProtocolError, replyError=hiredis.ReplyError)
-        if was_open:
+        if was_open and not refused:
             self._retry_at_ns = 0
             self._retry_ns = RETRY_NS
         if self._on_lost is not None:
@@ -291,10 +291,6 @@ class RedisLink:
         if self._on_open is not None:
             self._on_open()
         return True
-
-    def settled(self) -> None:
-        """It works: after the next loss it is tried again at once."""
-        self._retry_ns = RETRY_NS
 
 
 class Lines:

@@ -127,7 +127,7 @@ class StarMirror:
         link.tick(now_ns)
         for tag, reply in link.read():
             if isinstance(reply, hiredis.ReplyError):
-                link.lose(str(reply))
+                link.lose(str(reply), refused=True)
                 break
             if tag == _BEAT:
                 self._beat_due_ns = now_ns + BEAT_NS
@@ -265,7 +265,8 @@ class StarReader:
                 return
             self._begun = False
             if not str(reply).startswith("NOGROUP"):
-                self._control.lose(str(reply))
+                for link in (self._control, self._reader):
+                    link.lose(str(reply), refused=True)
             return
         if tag == _READ:
             self._take_entries(reply)

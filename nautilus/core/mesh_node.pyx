@@ -100,6 +100,9 @@ cdef class MeshNode:
             outlet = <Outlet> way[1]
             if stream.live >= self._pending_limit:
                 self._cut(stream, process)
+                way = self._dial(process, priority)     # the host may have hung up when it was told
+                stream = <SendStream> way[0]
+                outlet = <Outlet> way[1]
             number = self._last_id + 1
             until_ns = deadline_ns
             unsent = stream.post_one(kind, number, place, until_ns, trace_id, sender, to, payload, paths)

@@ -356,7 +356,7 @@ cdef class SendStream:
                 # A new life of the receiver: it has nothing of what is held.
                 self.received = self.handled = self.base - 1
                 self.settled_to = self.cursor = self.base
-                self.probe = self.finished = 0
+                self.probe = self.finished = self.looked = 0
                 self.unfinished = frozenset()
             self.receiver = answer.receiver
         if received >= self.next_sequence or handled > received or answer.done > received:
@@ -498,8 +498,9 @@ cdef class SendStream:
         """Where there was no progress for too long: ask with the first that has not arrived, or about those that have.
         Whether there is progress or not: ask about requests that were handled and whose reply does not come.
 
-        To be called every `retry_ns` at least while anything is held. What it returns is to be sent as it is. It is one message, not all of them: a receiver that is merely slow has
-        them already. Where it turns out that this one alone has arrived, the others follow.
+        To be called every `retry_ns` at least while anything is held. What it returns is to be sent as it is. It is one
+        message, not all of them: a receiver that is merely slow has them already. Where it turns out that this one
+        alone has arrived, the others follow.
         """
         cdef Envelope envelope
         if not self.retry_at_ns or now_ns < self.retry_at_ns:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nautilus.bus.failover import Failover, PathMeters
+from nautilus.bus.routing import CLIENTS
 from nautilus.core.counters import Counters
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import wall_ns
@@ -109,8 +110,9 @@ class PathsView:
     def write(self, *every: Mapping[str, Failover]) -> None:
         """Bring the counters up to date."""
         for paths in every:
-            for failover in paths.values():
-                self._meters.write(failover)
+            for peer, failover in paths.items():
+                if not peer.startswith(CLIENTS):  # they come and go, and no name goes from the counters again
+                    self._meters.write(failover)
 
 
 def shown(failover: Failover) -> dict[str, Any]:

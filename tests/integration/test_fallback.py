@@ -14,12 +14,12 @@ from nautilus.bus import MessageKind
 from nautilus.bus.allowed import paths_of
 from nautilus.bus.redis_carrier import RedisCarrier
 from nautilus.core.clock import now_ns
-from nautilus.core.types import OrderType, Side, TimeInForce
 from nautilus.model.codec import to_msgpack
-from nautilus.model.commands import CancelOrder, KillSwitch, SubmitOrder
+from nautilus.model.commands import CancelOrder, KillSwitch
 from nautilus.model.enums import Priority
 from nautilus.model.topics import QUOTES
 from tests.kit.bus import Node, run
+from tests.kit.order_messages import limit_order
 from tests.kit.redis_server import RedisServer
 from tests.kit.relay import Relay
 from tests.kit.star_all_paths import Star
@@ -187,21 +187,6 @@ def test_without_a_redis_everything_waits_and_then_arrives(pair: Pair) -> None:
     pair.check()
 
 
-def _order(number: int) -> SubmitOrder:
-    return SubmitOrder(
-        order_id=number,
-        instrument_id=1,
-        account_id=1,
-        side=Side.BUY,
-        quantity=1,
-        order_type=OrderType.LIMIT,
-        price_ticks=100,
-        time_in_force=TimeInForce.GTC,
-        source_id=77,
-        source_sequence=number,
-    )
-
-
 def test_a_new_order_is_never_seen_in_redis_and_a_cancel_and_the_kill_switch_are(pair: Pair) -> None:
     a, b = pair.nodes["a"], pair.nodes["b"]
     a.mesh.dial("b", Priority.HIGH)
@@ -210,7 +195,7 @@ def test_a_new_order_is_never_seen_in_redis_and_a_cancel_and_the_kill_switch_are
     pair.cut()
     run([a, b], lambda: a.mesh.paths["b"].path == "redis")
     order, cancel, kill = (
-        _order(4711),
+        limit_order(4711, source_id=77, source_sequence=4711),
         CancelOrder(account_id=1, instrument_id=1, order_id=4712),
         KillSwitch(account_id=1),
     )

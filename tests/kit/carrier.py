@@ -12,6 +12,7 @@ class SocketCarrier:
     """One end; `broken` while nothing gets through in either direction, as where a wire is cut."""
 
     on_demand = False
+    most_bytes = MOST_BYTES
 
     def __init__(self, peer: str, end: socket.socket, name: str, path: int) -> None:
         self.peer = peer
@@ -49,6 +50,9 @@ class SocketCarrier:
                 if not self.broken:
                     found.append((self.peer, data[:1].decode(), data[1:]))
         return found
+
+    def forget(self, peer: str) -> None:
+        """It knows one alone."""
 
     def fileno(self) -> int:
         """Of this end."""

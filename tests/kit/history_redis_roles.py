@@ -16,7 +16,6 @@ from nautilus.bus.redis_carrier import RedisCarrier
 from nautilus.bus.redis_star import StarMirror, StarReader
 from nautilus.bus.star_paths import StarPaths
 from nautilus.core.clock import now_ns
-from nautilus.core.types import OrderType, Side, TimeInForce
 from nautilus.model.commands import CancelOrder, ReplaceOrder, SubmitOrder
 from nautilus.model.message import Message
 from nautilus.model.queries import GetPositions
@@ -24,6 +23,7 @@ from tests.kit.history import Log
 from tests.kit.history_mesh_roles import MeshNode
 from tests.kit.history_process import Clock
 from tests.kit.history_star_roles import HEARTBEAT_NS, Hub, Reader
+from tests.kit.order_messages import limit_order
 
 HUB = "hub"
 BARRED, FREE = b"never-in-redis", b"by-any-path"
@@ -92,19 +92,9 @@ class RedisNode(MeshNode):
 
 
 def _messages() -> list[Message]:
-    new = SubmitOrder(
-        order_id=1,
-        instrument_id=1,
-        account_id=1,
-        side=Side.BUY,
-        quantity=1,
-        order_type=OrderType.LIMIT,
-        price_ticks=100,
-        time_in_force=TimeInForce.GTC,
-    )
     replace = ReplaceOrder(account_id=1, instrument_id=1, order_id=1, quantity=2, price_ticks=101)
     cancel = CancelOrder(account_id=1, instrument_id=1, order_id=1)
-    return [new, replace, cancel, cancel, GetPositions(), GetPositions(), GetPositions(), GetPositions()]
+    return [limit_order(1), replace, cancel, cancel, GetPositions(), GetPositions(), GetPositions(), GetPositions()]
 
 
 MESSAGES = _messages()

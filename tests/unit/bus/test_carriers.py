@@ -15,7 +15,7 @@ from nautilus.bus.carriers import ALL, AT_ONCE, EVERY_PATH, HTTP, REDIS, ZMQ, wa
 from nautilus.core.clock import now_ns
 from nautilus.model.enums import Priority
 from tests.kit.bus import Node, run
-from tests.kit.carrier import SocketCarrier, carrier_pair
+from tests.kit.carrier import MOST_BYTES, SocketCarrier, carrier_pair
 
 MS = 1_000_000
 QUICK = {"fallback_after_ns": 10 * MS, "return_after_ns": 20 * MS, "withhold_ns": 20 * MS, "retry_ns": 20 * MS}
@@ -284,3 +284,16 @@ def test_descriptors_of_carriers_are_polled_with_the_sockets(pair) -> None:
     assert not set(pair.a.mesh.descriptors()) & {socket.getsockopt(zmq.FD) for socket in pair.a.mesh.sockets()}
     pair.a.post("b", b"x", MessageKind.EVENT)
     pair.until(lambda: pair.b.deliveries)
+
+
+def test_what_is_too_long_for_the_only_path_there_keeps_no_cancel_waiting(pair) -> None:
+    pair.near[REDIS].broken = True
+    batch = pair.a.request("b", b"x" * (2 * MOST_BYTES), paths=ZMQ | HTTP)
+    pair.a.post("b", b"cancel", paths=EVERY_PATH)
+    alone = pair.a.request("b", b"y" * (2 * MOST_BYTES), priority=Priority.LOW)
+    pair.until(lambda: pair.a.mesh.acknowledged)
+    assert pair.b.payloads == [b"cancel"]
+    assert [(each.reason, each.id) for each in pair.a.letters] == [("path", batch)]
+    pair.connect()  # what keeps nothing waiting waits for a path that takes it
+    pair.until(lambda: pair.a.answers)
+    assert [each.id for each in pair.a.answers] == [alone]

@@ -174,3 +174,18 @@ def test_a_reader_follows_the_writer_over_segments(tmp_path: Path) -> None:
     found += [each.number for each in reader.read()]
     assert found == list(range(1, 51))
     log.close()
+
+
+def test_segments_of_large_letters_are_named_by_their_first_and_none_is_begun_twice(tmp_path: Path) -> None:
+    log = make(tmp_path, segment_bytes=1_000, segments=100)
+    sizes = [600, 600, 600, 200, 600, 100, 100, 600, 600]
+    assert log.add([letter(number, b"x" * size) for number, size in enumerate(sizes)]) == 0
+    log.close()
+    assert [each.id for each in read(tmp_path)] == list(range(len(sizes)))
+    first = [int(path.stem) for path in segments(tmp_path)]
+    for number, path in zip(first, segments(tmp_path), strict=True):
+        alone = tmp_path / "alone"
+        alone.mkdir(exist_ok=True)
+        (alone / path.name).write_bytes(path.read_bytes())
+        assert read(alone)[0].number == number
+        (alone / path.name).unlink()

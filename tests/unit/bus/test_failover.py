@@ -198,3 +198,14 @@ def test_the_time_when_it_is_due_is_the_time_when_it_steps(order: tuple[str, ...
     assert paths.due_ns == NEVER // 2 + UP
     assert paths.step(paths.due_ns - 1) is None
     assert paths.step(paths.due_ns) is not None
+
+
+def test_why_another_path_is_not_well_is_what_was_said_last() -> None:
+    paths = mesh()
+    paths.report("http", False, 5, "no port is known")
+    assert [(each.cause, each.since_ns) for each in paths.health() if each.path == "http"] == [("no port is known", 0)]
+    paths.report("zmq", False, 10, "disconnected")
+    paths.report("zmq", False, 20, "not connected yet")
+    change = paths.step(10 + DOWN)
+    assert change is not None
+    assert (change.after, change.cause) == ("local", "disconnected"), "what befell the path that is left"

@@ -146,3 +146,24 @@ def test_only_what_keeps_a_cancel_waiting_is_withdrawn_for_it(new_sender: Any) -
     # The one behind the cancel waits on, until it keeps something waiting for too long.
     assert [each.id for each in sender.withdraw(REDIS)] == [6]
     assert sender.hurries(REDIS)
+
+
+@pytest.mark.parametrize("new_sender", [SendStream, NaiveSendStream])
+def test_a_cancel_hurries_again_where_the_receiver_has_begun_anew(new_sender: Any) -> None:
+    """What an earlier life of the receiver had and did not handle has not arrived in the later one."""
+    sender = new_sender(1)
+
+    def post(number: int, paths: int) -> None:
+        sender.append(Envelope(MessageKind.COMMAND, number, 1, 0, 0, 4, 0, 0, "", "", b"", paths))
+        while (envelope := sender.peek()) is not None:
+            sender.sent(envelope, 0)
+
+    post(1, ZMQ | HTTP)
+    post(2, EVERY_PATH)
+    sender.answered(Answer(MessageKind.ACKNOWLEDGED, 0, 1, 7, 4, 2, 0), 0)
+    post(3, ZMQ | HTTP)
+    assert not sender.hurries(REDIS), "the cancel has arrived"
+    sender.answered(Answer(MessageKind.RESEND, 0, 1, 8, 4, 0, 0), 0)
+    assert sender.peek().sequence == 1
+    assert sender.hurries(REDIS)
+    assert [each.id for each in sender.withdraw(REDIS, True)] == [1]

@@ -68,3 +68,19 @@ def test_as_a_plain_list_does_it(steps, interval_ms, capacity):
             assert list(buffer.take(now_ns)) == ([number for _, number, _ in sorted(held)] if due else [])
             held = [] if due else held
         assert len(buffer) == len(held)
+
+
+def test_one_that_cannot_be_sent_leaves_the_others_due():
+    buffer = SendBuffer(10 * MS)
+    for name in "abc":
+        buffer.put(name, Priority.NORMAL, 0)
+
+    def send() -> None:
+        for item in buffer.take(10 * MS):
+            raise ValueError(item)
+
+    with pytest.raises(ValueError, match="a"):
+        send()
+    assert buffer.due_ns <= 10 * MS
+    assert list(buffer.take(10 * MS)) == ["b", "c"]
+    assert buffer.due_ns > 1 << 61

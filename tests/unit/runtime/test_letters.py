@@ -12,17 +12,21 @@ import msgspec
 import pytest
 
 from nautilus.bus import DeadLetter, MessageKind
+from nautilus.bus.allowed import paths_of
+from nautilus.bus.carriers import REDIS
 from nautilus.bus.client import AnswerError, BusClient
 from nautilus.bus.dead_letters import DeadLetterLog, LetterReader
 from nautilus.bus.envelope import Delivery
 from nautilus.cli.main import main
+from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
 from nautilus.model.codec import to_msgpack
-from nautilus.model.commands import CancelOrder, CommandBatch, SubmitOrder
+from nautilus.model.commands import CancelOrder, CommandBatch, ResumeTrading, SubmitOrder
 from nautilus.model.enums import Side
-from nautilus.model.queries import GetRisk, GetStrategies, OrderRequest
+from nautilus.model.queries import GetRisk, GetStrategies, KillRequest, OrderRequest
+from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import wall_ns
-from nautilus.runtime.letters import LETTERS, Outcome, decode_outcomes
+from nautilus.runtime.letters import LETTERS, Letters, Outcome, decode_outcomes
 from nautilus.runtime.live import mesh_endpoint
 from tests.kit.instances import own_place
 from tests.kit.live_host import RunningHost, eventually, make_plan, short_directory
@@ -157,6 +161,8 @@ def test_cancels_are_sent_again(hosts: Any, directory: Path) -> None:
     eventually(lambda: len(strategy.engine("strategy").seen) == 1)
     # Risk may send cancels, and no batches.
     eventually(lambda: [each.reason for each in letters_of(directory, "strategy")] == ["forbidden"])
+    # Nor are they sent for it by who refused them.
+    assert [each.refused for each in again(client, "strategy", 1)] == ["its sender may not send it"]
 
 
 def test_what_came_late_is_handled_by_the_process_itself(hosts: Any, directory: Path) -> None:
@@ -235,3 +241,32 @@ def test_what_is_not_meant_together_is_refused(
 ) -> None:
     assert tap(left, *words) == code
     assert said in capsys.readouterr().err
+
+
+class Posted:
+    """Takes what would be posted."""
+
+    def __init__(self) -> None:
+        self.paths: list[int] = []
+
+    def peers(self) -> dict[str, Any]:
+        return {}
+
+    def post(self, process: str, *, paths: int, **options: Any) -> None:
+        self.paths.append(paths)
+
+
+def test_what_is_sent_again_takes_the_paths_that_it_may(tmp_path: Path) -> None:
+    letters = Letters("risk", tmp_path, BusLog(), Counters())
+    messages = [CANCEL, GetRisk(), ResumeTrading(1), KillRequest(on=False)]
+    letters.on_dead_letters(
+        [
+            DeadLetter("deadline", "core", MessageKind.COMMAND, 1, 3, "risk", "core", 0, 0, to_msgpack(message))
+            for message in messages
+        ]
+    )
+    posted = Posted()
+    letters.replay(posted, lambda delivery: None, "test", msgspec.msgpack.encode([1, 2, 3, 4]))  # type: ignore[arg-type]
+    letters.close()
+    assert posted.paths == [paths_of(message) for message in messages]
+    assert [bool(paths & REDIS) for paths in posted.paths] == [True, True, False, False]
