@@ -15,8 +15,11 @@ import msgspec
 import numpy as np
 
 from nautilus.bus import DeadLetter, Delivery, MessageKind
+from nautilus.bus.allowed import paths_of
+from nautilus.bus.carriers import ALL
 from nautilus.bus.dead_letters import DeadLetterLog, LetterReader, StoredLetter
 from nautilus.bus.envelope import UNREADABLE
+from nautilus.bus.permissions import FORBIDDEN
 from nautilus.bus.routing import CLIENTS
 from nautilus.core.counters import Counters
 from nautilus.core.types import COMMAND, CommandKind
@@ -135,6 +138,7 @@ class Letters:
                 )
             )
             return
+        message = message_in(letter)
         mesh.post(
             letter.peer,
             to=letter.to,
@@ -144,6 +148,7 @@ class Letters:
             priority=letter.priority,
             deadline_ns=wall_ns() + AGAIN_NS,
             trace_id=trace_id,
+            paths=ALL if message is None else paths_of(message),
         )
 
     def close(self) -> None:
@@ -162,6 +167,8 @@ def refusal(letter: StoredLetter, peers: Any = ()) -> str:
     """
     if letter.left_out:
         return f"its payload of {letter.left_out:,} bytes was too large to keep"
+    if letter.reason == FORBIDDEN:
+        return f"{letter.peer} may not send it; grant it that, and let it send it again itself"
     if letter.peer.startswith(CLIENTS) and letter.reason != "late" and letter.peer not in peers:
         return "its receiver was a client, which has gone"
     if letter.kind not in (MessageKind.COMMAND, MessageKind.EVENT, MessageKind.REQUEST):
