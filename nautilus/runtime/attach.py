@@ -49,7 +49,7 @@ def attach(instance: Instance | str, name: str, **options: Any) -> BusClient:
         endpoint,
         plan.stars,
         instruments={each.symbol: each.instrument_id for each in instruments_of(plan)},
-        table=plan.last_values,
+        table=None if plan.joined else plan.last_values,
         clock=PlatformClock(plan.clock).now_ns,
         security=security,
         **options,

@@ -27,7 +27,7 @@ from nautilus.runtime.files import write_atomically
 from nautilus.runtime.plan import Lane, Plan
 
 _LOGGER = logging.getLogger("nautilus.runtime")
-LANES = ("n", "u")
+LANES: tuple[Lane, ...] = ("n", "u")
 PLACES = "hosts.json"
 """In the instance's directory: the processes that the registry has, for who looks."""
 
@@ -75,11 +75,13 @@ class Neighbours:
         way: Lane = "u" if lane == "u" else "n"
         if process.startswith(CLIENTS):  # they are on this host, and come and go: nothing is kept of them
             return self._plan.endpoint(process, way)
+        if process != self._process:
+            self._keyed[process] = self._key_of(process)
+        return self._place(process, way)
+
+    def _place(self, process: str, way: Lane) -> Any:
         found = self.hosts.endpoint(process, way)
-        if process == self._process:
-            return found
-        self._keyed[process] = self._key_of(process)
-        if found.startswith("tcp:") and not self._security.can_dial(process, found):
+        if process != self._process and found.startswith("tcp:") and not self._security.can_dial(process, found):
             found = self.hosts.dialled[process, way] = self._plan.endpoint(process, way)
         return found
 
@@ -164,7 +166,7 @@ class Neighbours:
             return
         self._gone.discard(name)
         before = {lane: self.hosts.dialled.get((name, lane)) for lane in LANES}
-        moved = [lane for lane in LANES if before[lane] and before[lane] != self.endpoint(name, lane)]
+        moved = [lane for lane in LANES if before[lane] and before[lane] != self._place(name, lane)]
         if change.entry.host != self._plan.host:
             _LOGGER.info("%s is on %s", name, change.entry.host)
         if moved:

@@ -192,9 +192,10 @@ def test_a_letter_that_is_sent_again_takes_the_paths_that_its_message_may(hosts:
     mesh = risk.host.mesh
     post = mesh.post
 
-    def note(*arguments: Any, paths: int, **options: Any) -> Any:
-        asked.append(paths)
-        return post(*arguments, paths=paths, **options)
+    def note(*arguments: Any, **options: Any) -> Any:
+        if options["to"] == "strategy":
+            asked.append(options["paths"])
+        return post(*arguments, **options)
 
     for message in (PhaseRequest(SessionPhase.CONTINUOUS), CANCEL, GetRisk()):
         letter = DeadLetter(
