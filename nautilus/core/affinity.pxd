@@ -3,6 +3,8 @@
 Each asks the system once, answers with an errno, and changes nothing where it is refused.
 """
 
+from libc.stdint cimport int64_t, uint64_t
+
 cdef extern from *:
     """
     #ifndef NAUTILUS_AFFINITY_H
@@ -13,6 +15,7 @@ cdef extern from *:
     #include <errno.h>
     #include <pthread.h>
     #include <sched.h>
+    #include <stdint.h>
     #include <string.h>
     #include <sys/mman.h>
     #include <sys/syscall.h>
@@ -34,6 +37,34 @@ cdef extern from *:
         memset(&parameter, 0, sizeof parameter);
         parameter.sched_priority = priority;
         return pthread_setschedparam(thread, SCHED_FIFO, &parameter);
+    }
+
+    struct thread_schedule { /* struct sched_attr, as far as it is used here */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    };
+
+    /* How long a thread of the usual scheduling runs before another one may, asked for where `wanted` is not 0. Returns
+       what it is, in ns; 0: the kernel has one for all, or the thread is scheduled otherwise; -errno. */
+    static int64_t thread_slice(int tid, uint64_t wanted)
+    {
+        struct thread_schedule found;
+        memset(&found, 0, sizeof found);
+        if (syscall(SYS_sched_getattr, tid, &found, (unsigned)sizeof found, 0) != 0)
+            return -(int64_t)errno;
+        if (found.policy != SCHED_OTHER)
+            return 0;
+        if (wanted && found.runtime) {
+            found.size = sizeof found;
+            found.runtime = wanted;
+            if (syscall(SYS_sched_setattr, tid, &found, 0) != 0)
+                return -(int64_t)errno;
+            return thread_slice(tid, 0);
+        }
+        return (int64_t)found.runtime;
     }
 
     /* The calling thread, and those that it starts, take new pages from this node while it has any (MPOL_PREFERRED). */
@@ -61,6 +92,7 @@ cdef extern from *:
     int thread_pin(affinity_thread_t thread, int core) noexcept nogil
     int thread_fifo(affinity_thread_t thread, int priority) noexcept nogil
     int thread_prefer_node(int node) noexcept nogil
+    int64_t thread_slice(int tid, uint64_t wanted) noexcept nogil
     int lock_everything() noexcept nogil
 
 cdef object grant_pin(str what, affinity_thread_t thread, int core)

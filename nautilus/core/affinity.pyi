@@ -24,6 +24,7 @@ class Machine(NamedTuple):
     huge_pages: bool = ...
     numa_local: bool = ...
     cpu_dma_latency_us: int = ...
+    slice_us: int = ...
     ready_orders: int = ...
 
 class HugePages(TypedDict):
@@ -49,6 +50,12 @@ def fifo(priority: int) -> Grant:
 
 def batch() -> Grant:
     """Let the calling thread, and those that it starts, not take a core from one that runs (SCHED_BATCH)."""
+
+def slice_of(tid: int) -> int:
+    """How long a thread runs before others may, in nanoseconds; 0: one slice for all, or no such thread."""
+
+def short_slices(slice_us: int) -> Grant | None:
+    """Let all threads of this process, and those that they start, run for a short time only before others may."""
 
 def node_of(core: int) -> int:
     """The NUMA node of a core; 0 where the system does not tell."""

@@ -4,7 +4,8 @@ Every request answers with a `Grant`: what was asked for, whether it was granted
 words for a person. Whoever asks shows them (the core's log, `nautilus doctor`).
 """
 
-from libc.errno cimport EINVAL, EPERM
+from libc.errno cimport EINVAL, EPERM, ESRCH
+from libc.stdint cimport int64_t
 
 import os
 import resource
@@ -17,6 +18,7 @@ from nautilus.core.affinity cimport (
     thread_fifo,
     thread_pin,
     thread_prefer_node,
+    thread_slice,
 )
 from nautilus.core.memory cimport memory_nodes
 
@@ -47,6 +49,8 @@ class Machine(NamedTuple):
     huge_pages : for its rings, committed before the start.
     numa_local : memory of the node of the kernel thread's core.
     cpu_dma_latency_us : the longest that a core may take to wake up, held while the process runs; -1: not asked for.
+    slice_us : how long its threads run before others may, where all want to; the shorter, the sooner they are let run
+        once they wake. 0: as all others.
     ready_orders : open orders whose memory the kernel has before it starts, and as many again before they are needed;
         0: each page is committed when it is first used.
     """
@@ -57,6 +61,7 @@ class Machine(NamedTuple):
     huge_pages: bool = False
     numa_local: bool = False
     cpu_dma_latency_us: int = -1
+    slice_us: int = 0
     ready_orders: int = 0
 
 
@@ -146,6 +151,44 @@ def batch():
     except OSError as error:
         return Grant("schedule", False, f"SCHED_BATCH: {error.strerror}")
     return Grant("schedule", True, "SCHED_BATCH")
+
+
+def slice_of(int tid):
+    """How long a thread runs before others may, in nanoseconds; 0: the system has one slice for all, or no such thread.
+
+    Parameters
+    ----------
+    tid : its number in the system.
+    """
+    return max(thread_slice(tid, 0), 0)
+
+
+def short_slices(int slice_us):
+    """Let all threads of this process, and those that they start, run for a short time only before others may.
+
+    The scheduler lets a thread that wakes run the sooner, the shorter its slice is (EEVDF, Linux 6.12 and later), and
+    gives it no more of the processor for it. It needs no rights; threads under real-time scheduling stay as they are.
+
+    Parameters
+    ----------
+    slice_us : 100 to 100,000; the system takes no others.
+
+    Returns
+    -------
+    Grant or None
+        None: there is nothing to be had, as this system has one slice for all, or no thread has the usual scheduling.
+    """
+    cdef int64_t found
+    cdef list slices = []
+    for name in os.listdir("/proc/self/task"):
+        found = thread_slice(int(name), slice_us * 1000)
+        if found < 0 and found != -ESRCH:
+            return Grant("slices", False, f"{slice_us} us: {os.strerror(-found)}")
+        if found > 0:
+            slices.append(found)
+    if not slices:
+        return None
+    return Grant("slices", max(slices) <= slice_us * 1000, f"{max(slices) // 1000} us for {len(slices)} threads")
 
 
 def node_of(int core):
@@ -259,7 +302,7 @@ cdef class LatencyHold:
 
 
 def prepare(machine, cores):
-    """Before anything is allocated: the node, the lock, the wake-up.
+    """Before anything is allocated: the node, the lock, the wake-up, the slices.
 
     Parameters
     ----------
@@ -280,6 +323,10 @@ def prepare(machine, cores):
     if machine.cpu_dma_latency_us >= 0:
         hold = LatencyHold(machine.cpu_dma_latency_us)
         grants.append(hold.grant)
+    if machine.slice_us:
+        grant = short_slices(machine.slice_us)
+        if grant is not None:
+            grants.append(grant)
     return grants, hold
 
 

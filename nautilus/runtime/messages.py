@@ -360,17 +360,21 @@ class Messages:
             )  # fmt: skip
             return
         refusal = self.risk_path.refuses(message)
-        if refusal is not None:
+        if refusal is not None and not isinstance(message, ENTERING):
             self._post(Priority.NORMAL, answered, (refusal,))
             return
         if self._tracing.onward:
             self._tell_of_order(process, message)
-        if isinstance(message, ENTERING) and self._mesh.is_pressed(process, priority):
-            # There is to be room for cancels. It was not sent: no doubt is left, as by a cut or a deadline.
-            self._counters.increment(self._busy)
-            refused = acknowledgement(message, EventKind.REJECTED, Reason.BUSY, 0, self._clock.now_ns())
-            self._post(Priority.NORMAL, answered, (refused,), self._tracing.onward)
-            return
+        if isinstance(message, ENTERING):
+            # It was not sent: no doubt is left, as by a cut or a deadline.
+            reason = Reason.NONE if refusal is None else Reason.NOT_READY
+            if refusal is None and self._mesh.is_pressed(process, priority):  # there is to be room for cancels
+                self._counters.increment(self._busy)
+                reason = Reason.BUSY
+            if reason:
+                refused = acknowledgement(message, EventKind.REJECTED, reason, 0, self._clock.now_ns())
+                self._post(Priority.NORMAL, answered, (refused,), self._tracing.onward)
+                return
         number = self._mesh.post(
             process,
             to=to,

@@ -109,6 +109,9 @@ class CoreConfig(msgspec.Struct, frozen=True):
         Take memory from the node of the kernel thread's core.
     cpu_dma_latency_us
         The longest that a core may take to wake up, held while it runs; -1: not asked for.
+    slice_us
+        How long its threads run before others may, where more want to run than there are cores: the shorter, the sooner
+        they run once there is work for them. 0: as long as all others, some milliseconds.
     """
 
     acknowledge: Literal["memory", "disk", "replica"] = "memory"
@@ -125,6 +128,7 @@ class CoreConfig(msgspec.Struct, frozen=True):
     huge_pages: bool = False
     numa_local: bool = False
     cpu_dma_latency_us: Annotated[int, Meta(ge=-1, le=1_000_000)] = -1
+    slice_us: Annotated[int, Meta(ge=0, le=100_000)] = 100
 
     def __post_init__(self) -> None:
         if self.ring_capacity & (self.ring_capacity - 1):

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     huge_pages: bool = False
     numa_local: bool = False
     cpu_dma_latency_us: int = -1
+    slice_us: int = 0
     ready_orders: int = 0
     without_standby: str = "refuse"
 

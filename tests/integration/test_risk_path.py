@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from nautilus.engines.base import Context, Engine
 from nautilus.model.commands import CancelOrder, SubmitOrder
-from nautilus.model.enums import EngineState, Side
+from nautilus.model.enums import EngineState, Reason, Side
+from nautilus.model.events import CommandAcknowledged
 from nautilus.model.message import Message
 from nautilus.runtime.views import serve_http
 from tests.kit.live_host import VENUE, RunningHost, Venue, eventually, make_plan, short_directory
@@ -23,10 +24,14 @@ class Trader(Engine):
 
     def __init__(self) -> None:
         self.unknown: list[Message] = []
+        self.refused: list[Message] = []
         self.answered = 0
 
     def on_reply(self, number: int, message: Message, ctx: Context) -> None:
-        self.answered += 1
+        if isinstance(message, CommandAcknowledged) and not message.accepted and not message.last_sequence:
+            self.refused.append(message)
+        else:
+            self.answered += 1
 
     def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
         self.unknown.append(message)
@@ -54,15 +59,17 @@ def test_without_a_path_to_risk_new_orders_are_refused_and_cancels_are_not() -> 
         eventually(lambda: any("no new orders" in reason for reason in host.outlook.reasons))
         assert any("goes by local" in warning for warning in host.outlook.warnings)
         running.do(lambda: context.request("core", _order(1)))
-        eventually(lambda: trader.unknown)
-        assert trader.unknown == [_order(1)]
+        [refused] = eventually(lambda: trader.refused)
+        assert (refused.source_sequence, refused.reason) == (1, Reason.NOT_READY), (
+            "it was not sent: nothing is in doubt"
+        )
         running.do(lambda: context.request("core", CancelOrder(1, 101, 1, source_id=7, source_sequence=2)))
         eventually(lambda: trader.answered == 1)
         undo.callback(RunningHost(plan, "r", {"risk": Watch}).stop)
         eventually(lambda: not host.messages.risk_path.closed)
         running.do(lambda: context.request("core", _order(3)))
         eventually(lambda: trader.answered == 2)
-        assert trader.unknown == [_order(1)]
+        assert (trader.unknown, trader.refused) == ([], [refused])
         eventually(lambda: not any("no new orders" in reason for reason in host.outlook.reasons))
 
 

@@ -12,6 +12,7 @@ from nautilus.model.enums import CommandKind, OrderFlag, OrderState, OrderType, 
 from nautilus.model.errors import ModelError
 from nautilus.model.events import (
     UNASKED,
+    CommandAcknowledged,
     ExecutionReport,
     OrderAccepted,
     OrderFilled,
@@ -31,6 +32,9 @@ MAX_WHOLE = 2**63 - 1
 _NO_FLAGS = OrderFlag(0)
 _STOPS = (OrderType.STOP, OrderType.MARKET_IF_TOUCHED, OrderType.TRAILING_STOP)
 _PENDING = (OrderState.PENDING_NEW, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
+_NOT_OPEN = (Reason.UNKNOWN_ORDER, Reason.CLOSED_ORDER)
+_NOT_TAKEN = (Reason.BUSY, Reason.NOT_READY, Reason.JOURNAL_FULL)
+_KINDS = {SubmitOrder: CommandKind.NEW, CancelOrder: CommandKind.CANCEL, ReplaceOrder: CommandKind.REPLACE}
 SOURCE_ID = 1
 """The strategy engine, as a sender of commands."""
 
@@ -130,7 +134,8 @@ class Desk:
         self._place = 0  # of the last report applied
         self._next_number = numbers
         self._ctx: Context
-        self._requests: dict[int, int] = {}  # request -> order
+        self._requests: dict[int, TradingCommand] = {}
+        self._doubtful: set[int] = set()  # orders of which nobody knows whether they came to the core
 
     def bind(self, ctx: Context) -> None:
         """Take the engine's context, which the host gives once for all its life."""
@@ -189,7 +194,6 @@ class Desk:
             return False
         order.state = OrderState.PENDING_CANCEL
         self._request(
-            order_id,
             CancelOrder(
                 account_id=self.account_id,
                 instrument_id=order.instrument_id,
@@ -213,7 +217,6 @@ class Desk:
         quantity = order.quantity if quantity is None else self._whole("quantity", quantity)
         order.state = OrderState.PENDING_REPLACE
         self._request(
-            order_id,
             ReplaceOrder(
                 account_id=self.account_id,
                 instrument_id=order.instrument_id,
@@ -233,7 +236,6 @@ class Desk:
         for order in self._orders.values():
             order.state = OrderState.PENDING_CANCEL
         self._request(
-            0,
             MassCancel(
                 account_id=self.account_id,
                 strategy_id=self.strategy_id,
@@ -253,6 +255,7 @@ class Desk:
         """After a restart: what was open or on its way is not known, so it is cancelled and forgotten."""
         self._orders.clear()
         self._requests.clear()
+        self._doubtful.clear()
         self.cancel_all()
 
     def apply(self, report: ExecutionReport) -> bool:
@@ -278,6 +281,8 @@ class Desk:
     def _follow(self, order: OpenOrder, report: ExecutionReport) -> None:
         """Bring an open order up to a report."""
         kind = type(report)
+        if not isinstance(report, OrderRejected):
+            self._doubtful.discard(order.order_id)
         if kind is OrderAccepted:
             if order.state in (OrderState.PENDING_NEW, OrderState.UNKNOWN):
                 order.state = OrderState.OPEN
@@ -297,8 +302,8 @@ class Desk:
             if asked and order.state in (OrderState.PENDING_REPLACE, OrderState.UNKNOWN):
                 order.state = OrderState.OPEN
         elif isinstance(report, OrderRejected):
-            if report.request == CommandKind.NEW:
-                del self._orders[report.order_id]
+            if report.request == CommandKind.NEW or (report.reason in _NOT_OPEN and order.order_id in self._doubtful):
+                self._forget(order.order_id)
             else:
                 order.state = OrderState.OPEN
         elif isinstance(report, OrderTriggered):
@@ -320,22 +325,69 @@ class Desk:
             if kind is OrderFilled and order.order_type == OrderType.MARKET_TO_LIMIT:
                 order.order_type, order.price_ticks = OrderType.LIMIT, report.price_ticks
             if not report.leaves_quantity:
-                del self._orders[report.order_id]
+                self._forget(order.order_id)
             elif order.state == OrderState.UNKNOWN:
                 order.state = OrderState.OPEN
 
-    def answered(self, request: int) -> bool:
-        """The core answered; whether the request was this desk's."""
-        return self._requests.pop(request, None) is not None
+    def answered(self, request: int, reply: Message) -> OrderRejected | MassCancel | None:
+        """The core answered. What it did not even look at, as it was busy or not ready, changed nothing.
 
-    def unanswered(self, request: int) -> bool:
-        """No answer came in time: the order's fate is not known until a report says it."""
-        order = self._orders.get(self._requests.pop(request, 0))
+        No report will say that, so what to tell the strategy is given back, or the cancel of all that is to be sent
+        again.
+        """
+        command = self._requests.pop(request, None)
+        if command is None or not isinstance(reply, CommandAcknowledged):
+            return None
+        if reply.accepted or reply.last_sequence or reply.reason not in _NOT_TAKEN:
+            return None
+        if isinstance(command, MassCancel):
+            return command
+        order = self._orders.get(getattr(command, "order_id", 0))
         if order is None:
-            return False
-        if order.state in _PENDING:  # else a report has said it already
-            order.state = OrderState.UNKNOWN
-        return True
+            return None
+        self.rejected += 1
+        if isinstance(command, SubmitOrder):
+            self._forget(order.order_id)
+        elif order.state == (
+            OrderState.PENDING_CANCEL if isinstance(command, CancelOrder) else OrderState.PENDING_REPLACE
+        ):
+            order.state = OrderState.OPEN
+        return OrderRejected(
+            sequence=0,
+            now_ns=reply.now_ns,
+            account_id=self.account_id,
+            strategy_id=self.strategy_id,
+            instrument_id=order.instrument_id,
+            order_id=order.order_id,
+            side=order.side,
+            price_ticks=order.price_ticks,
+            quantity=order.quantity,
+            leaves_quantity=order.leaves_quantity,
+            source_sequence=reply.source_sequence,
+            reason=reply.reason,
+            request=_KINDS[type(command)],
+        )
+
+    def unanswered(self, request: int) -> int:
+        """No answer came in time: the order's fate is not known until a report says it. The order; 0: none is."""
+        command = self._requests.pop(request, None)
+        order = self._orders.get(getattr(command, "order_id", 0))
+        if order is None or order.state not in _PENDING:  # a report has said it already
+            return 0
+        if isinstance(command, SubmitOrder):
+            self._doubtful.add(order.order_id)
+        order.state = OrderState.UNKNOWN
+        return order.order_id
+
+    def resolve(self, order_id: int) -> None:
+        """Have the core say what became of an order that is still in doubt: it is cancelled, if it is there at all."""
+        order = self._orders.get(order_id)
+        if order is not None and order.state == OrderState.UNKNOWN:
+            self.cancel(order_id)
+
+    def _forget(self, order_id: int) -> None:
+        del self._orders[order_id]
+        self._doubtful.discard(order_id)
 
     def state(self) -> dict[str, Any]:
         """Plain values of all above."""
@@ -429,7 +481,6 @@ class Desk:
         order_id = self._ctx.next_id()
         self._orders[order_id] = OpenOrder(order_id, instrument_id, side, quantity, price, order_type, trigger_ticks)
         self._request(
-            order_id,
             SubmitOrder(
                 account_id=self.account_id,
                 instrument_id=instrument_id,
@@ -465,5 +516,5 @@ class Desk:
             raise ModelError(f"{name} {value!r}", where=f"strategy {self.strategy_id}", expected=room)
         return whole
 
-    def _request(self, order_id: int, command: TradingCommand) -> None:
-        self._requests[self._ctx.request("trading", command)] = order_id
+    def _request(self, command: TradingCommand) -> None:
+        self._requests[self._ctx.request("trading", command)] = command

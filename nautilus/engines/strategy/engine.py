@@ -31,9 +31,11 @@ from nautilus.model.topics import (
     Topic,
 )
 
-# A cancel of everything that was not answered is asked again after this time: unlike an order, it may be.
+# A cancel of everything that was not answered is asked again after this time: unlike an order, it may be. So long too
+# an order is in doubt before it is cancelled; a report that was only late has come then.
 _CANCEL_AGAIN_NS = 500_000_000
 _CANCEL_KEY = "cancel-all"
+_DOUBT_KEY = "in-doubt"
 
 
 class StrategyConfig(msgspec.Struct, frozen=True):
@@ -160,21 +162,33 @@ class StrategyEngine(Engine):
         """Hand a timer to the strategy that set it."""
         number, _, own_key = key.partition(":")
         if number == _CANCEL_KEY:
-            next(desk for desk in self._all_desks() if desk.strategy_id == int(own_key)).cancel_all()
+            self._desk_of(int(own_key)).cancel_all()
+            return
+        if number == _DOUBT_KEY:
+            strategy_id, _, order_id = own_key.partition(":")
+            self._desk_of(int(strategy_id)).resolve(int(order_id))
             return
         strategy, desk = self._by_id[int(number)]
         if not desk.stopped:
             strategy.on_timer(own_key, desk)
 
     def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
-        """The core has it; the report says what became of it."""
-        any(desk.answered(number) for desk in self._all_desks())
+        """The core has it, and the report says what became of it; or it was not taken, and nothing did."""
+        for desk in self._all_desks():
+            undone = desk.answered(number, reply)
+            if isinstance(undone, MassCancel):
+                self._cancel_again(desk.strategy_id, ctx)
+            elif undone is not None and desk.strategy_id in self._by_id:
+                self._by_id[desk.strategy_id][0].on_report(undone, desk)
 
     def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
-        """The order's state is unknown until a report comes."""
-        any(desk.unanswered(number) for desk in self._all_desks())
+        """The order's state is unknown until a report comes, or until the core was asked to cancel it."""
+        for desk in self._all_desks():
+            order_id = desk.unanswered(number)
+            if order_id:
+                ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_DOUBT_KEY}:{desk.strategy_id}:{order_id}")
         if isinstance(message, MassCancel):
-            ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_CANCEL_KEY}:{message.strategy_id}")
+            self._cancel_again(message.strategy_id, ctx)
 
     def on_request(self, message: Message, ctx: Context) -> Message:
         """Answer `GetStrategies`."""
@@ -246,6 +260,12 @@ class StrategyEngine(Engine):
 
     def _desk(self, account_id: int) -> Desk:
         return Desk(account_id, account_id, self._known, self._next_number)
+
+    def _cancel_again(self, strategy_id: int, ctx: Context) -> None:
+        ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_CANCEL_KEY}:{strategy_id}")
+
+    def _desk_of(self, strategy_id: int) -> Desk:
+        return next(desk for desk in self._all_desks() if desk.strategy_id == strategy_id)
 
     def _all_desks(self) -> tuple[Desk, ...]:
         return (*self.desks, *(desk for _, desk in self._former.values()))

@@ -161,6 +161,49 @@ print(json.dumps(probe(1 << 20)))
     assert most // 2 <= locked <= most
 
 
+def test_short_slices_are_of_all_threads_and_need_no_rights() -> None:
+    script = """
+import json, os, threading
+from nautilus.core import affinity
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+tids, named, ended = [], threading.Semaphore(0), threading.Event()
+def live():
+    tids.append(threading.get_native_id())
+    named.release()
+    ended.wait()
+def begin():
+    thread = threading.Thread(target=live)
+    thread.start()
+    named.acquire()
+    return thread
+threads = [begin()]
+before = affinity.slice_of(tids[0])
+grant = affinity.short_slices(200)
+threads.append(begin())
+print(json.dumps({"before": before, "after": [affinity.slice_of(tid) for tid in tids], "grant": grant,
+                  "none": affinity.slice_of(1 << 30)}))
+ended.set()
+for thread in threads:
+    thread.join()
+"""
+    command = [sys.executable, "-c", script]
+    if OWN_POLICY == "idle":  # which a process without rights does not leave
+        command = ["chrt", "-o", "0", *command]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["none"] == 0
+    if not found["before"]:
+        assert found["grant"] is None, "a system with one slice for all"
+        assert found["after"] == [0, 0]
+        return
+    assert found["after"] == [200_000, 200_000]
+    assert found["grant"][:2] == ["slices", True]
+    assert found["grant"][2].startswith("200 us for ")
+
+
 def test_a_committed_region_is_counted_and_its_node_preferred() -> None:
     found = probe(4 * MIB, huge=True, prefault=True, node=affinity.node_of(ALLOWED[0]))
     assert found["committed_bytes"] == 4 * MIB
