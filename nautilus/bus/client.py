@@ -29,6 +29,7 @@ from nautilus.bus.envelope import Delivery, MessageKind, error_fields
 from nautilus.bus.market_values import MarketValues, Value
 from nautilus.bus.mesh import Mesh
 from nautilus.bus.routing import CLIENTS, RoutingTable, is_on_star, message_of, topic_at
+from nautilus.bus.security import Security
 from nautilus.bus.subscriber import Subscriber
 from nautilus.core.clock import now_ns
 from nautilus.model.codec import from_json, from_msgpack, to_msgpack
@@ -110,6 +111,8 @@ class BusClient:
     carriers
         Makes the other paths of its mesh, by the name of its process; on Redis that names its streams, its consumer
         and its group as those of an engine's process (`nautilus.bus.redis_carrier.names_of`).
+    security
+        By which it proves its name to processes that are bound to TCP too.
 
     Attributes
     ----------
@@ -131,6 +134,7 @@ class BusClient:
         capacity: int = CAPACITY,
         priority_topics: Iterable[str] = (),
         carriers: Callable[[str], Sequence[Carrier]] = _no_carriers,
+        security: Security | None = None,
     ) -> None:
         if not 0 <= buffer_interval_ms <= MOST_MS:
             raise BusError(f"an interval of {buffer_interval_ms} ms", where="client", expected=f"0 to {MOST_MS}")
@@ -151,7 +155,7 @@ class BusClient:
         self._renew_ns = 0
         self._undo = ExitStack()
         try:
-            self._context = make_context()
+            self._context = make_context(security)
             self._undo.callback(self._context.destroy, 0)
             self.mesh = Mesh(
                 self._context,

@@ -9,7 +9,8 @@
 
 A connection's user id is the name that its key has in the list. On the mesh a peer is known by the routing id that it
 gives itself, which CURVE does not bind to its key; so a routing id carries a proof: a hash with the secret that its key
-and the server's have in common. Nobody else can make it, and what is checked once for each routing id is never looked
+and the server's have in common. A client of this host without a key has a hash with the token of the instance, which
+its user alone can read. Nobody else can make it, and what is checked once for each routing id is never looked
 at again: a name cannot be taken over, at no cost for messages.
 """
 
@@ -42,7 +43,7 @@ from nautilus.bus.keys import (
     read_allowed,
     read_keys,
 )
-from nautilus.bus.sockets import EndpointError
+from nautilus.bus.sockets import EndpointError, is_loopback
 from nautilus.bus.tally import Tally
 from nautilus.bus.x25519 import multiply
 from nautilus.core.counters import Counters
@@ -54,6 +55,7 @@ LOOK_MS: Final = 100
 """Between looks at the list of keys."""
 CLIENTS: Final = "client."
 """What the names of clients on the mesh begin with; then comes the name of the key."""
+_CLIENTS: Final = CLIENTS.encode()
 PROOF_BYTES: Final = 16
 MARK: Final = b"\0"
 COUNTED: Final = (
@@ -97,6 +99,9 @@ class Security:
         TCP of this machine alone stays plain.
     counters
         Table to keep ``security.admitted`` and so on in.
+    token
+        Of the instance, which its user alone can read: clients without a key prove their names with it; "": they
+        cannot, where a process is bound to TCP.
 
     Attributes
     ----------
@@ -122,6 +127,7 @@ class Security:
         allowed: Iterable[AllowedKey] = (),
         plain_loopback: bool = False,
         counters: Counters | None = None,
+        token: str = "",
     ) -> None:
         self.name = name
         self.keys = keys
@@ -138,6 +144,7 @@ class Security:
         self._readable = True
         self._servers: dict[str, str] = {}
         self._secrets: dict[str, bytes] = {}
+        self._token = blake2b(token.encode(), digest_size=32).digest() if token else b""
         self._tally = Tally(counters, "security", self, COUNTED)
         self._doorkeeper: DoorkeeperThread | None = None
         if self._directory is not None:
@@ -176,6 +183,15 @@ class Security:
             )
         return key.public
 
+    def is_key_of(self, process: str, public: str) -> bool:
+        """Whether that is the key of a process now, and was not revoked."""
+        key = self.allowed.by_name.get(process)
+        return key is not None and key.public == public
+
+    def can_dial(self, process: str, endpoint: str) -> bool:
+        """Whether there is a key of who is to answer at an endpoint, where one is needed."""
+        return self.keys is None or process in self.allowed.by_name or (self.plain_loopback and is_loopback(endpoint))
+
     def key_of(self, process: str) -> AllowedKey | None:
         """The key of a process in the list, its last one where that was revoked; None: it never had one.
 
@@ -192,8 +208,14 @@ class Security:
     # Names on the mesh.
 
     def identity(self, name: bytes, server: str) -> bytes:
-        """The routing id by which a process is known to a server: its name, and the proof where there are keys."""
-        proof = self._proof(server, name, server.encode()) if self.keys is not None else b""
+        """The routing id by which a process is known to a server: its name, and the proof where there are keys.
+
+        A client without a key proves that it knows the token of the instance.
+        """
+        if self.keys is not None:
+            proof = self._proof(server, name, server.encode())
+        else:
+            proof = self._user_proof(name, server.encode()) if name.startswith(_CLIENTS) else b""
         return name + MARK + proof if proof else name
 
     def named(self, identity: bytes, *, proven: bool) -> str:
@@ -203,13 +225,22 @@ class Security:
             text = name.decode()
         except UnicodeDecodeError:
             return ""
-        if not mark and not proven:
+        if not proven and (not mark or self.keys is None):  # it has no TCP: who gets at it is its own user
             return text
-        wanted = self._proof(text, name, self.name.encode()) if mark and self.keys is not None else b""
-        if wanted and hmac.compare_digest(wanted, proof):
-            return text
+        if mark:
+            wanted = self._proof(text, name, self.name.encode()) if self.keys is not None else b""
+            users = self._user_proof(name, self.name.encode()) if name.startswith(_CLIENTS) else b""
+            if any(each and hmac.compare_digest(each, proof) for each in (wanted, users)):
+                return text
         self.false_names += 1
         return ""
+
+    def _user_proof(self, client: bytes, server: bytes) -> bytes:
+        """What only who can read the token of the instance can say of a routing id; b"": there is none."""
+        if not self._token:
+            return b""
+        named = client + MARK + server
+        return blake2b(named, digest_size=PROOF_BYTES, key=self._token, person=b"nautilus.client").digest()
 
     def _proof(self, other: str, client: bytes, server: bytes) -> bytes:
         """What only this process and the other one can say of a routing id; b"": it has no key here."""

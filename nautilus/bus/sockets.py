@@ -60,6 +60,7 @@ class BusContext(zmq.Context[Any]):
 
     security: Security | None = None
     _guarded: list[BusSocket]
+    _dialling: list[BusSocket]
     _revision: int = 0
 
     def guard(self, socket: BusSocket) -> None:
@@ -69,10 +70,16 @@ class BusContext(zmq.Context[Any]):
             self._guarded.append(socket)
             self.security.doorkeeper(self).watch(socket)
 
+    def dials(self, socket: BusSocket) -> None:
+        """Have `refresh` look whether a socket may go on with whom it dialled over TCP."""
+        if socket not in self._dialling:
+            self._dialling.append(socket)
+
     def refresh(self) -> bool:
         """Cut off who was revoked: to be called now and then by the thread that has the sockets. Whether there was one.
 
-        All connections over TCP end; those that may come back do so within milliseconds.
+        All connections over TCP to sockets that are bound end; those that may come back do so within milliseconds. What
+        was dialled ends where the key of that end is not let in any more.
         """
         security = self.security
         if security is None:
@@ -80,12 +87,15 @@ class BusContext(zmq.Context[Any]):
         for socket in self._guarded:
             if not socket.closed:
                 socket.mend()
+        self._dialling = [socket for socket in self._dialling if not socket.closed]
         if security.revision == self._revision:
             return False
         self._revision = security.revision
         for socket in self._guarded:
             if not socket.closed:
                 socket.cut_off()
+        for socket in self._dialling:
+            socket.let_go()
         return True
 
     def term(self) -> None:
@@ -112,6 +122,8 @@ class BusSocket(zmq.Socket[bytes]):
     manual: bool = False
     """Of an XPUB: subscriptions are not in force before its owner takes them in."""
     _torn: list[str]
+    _dialled: dict[str, tuple[str, str]]
+    """{endpoint: who is to answer there, and its public key}."""
     _owner: BusContext | None = None
     _name: bytes = b""
 
@@ -152,7 +164,11 @@ class BusSocket(zmq.Socket[bytes]):
             keys = security.own()
             self.curve_secretkey = keys.secret.encode()
             self.curve_publickey = keys.public.encode()
-            self.curve_serverkey = security.public_of(server, addr).encode()
+            public = security.public_of(server, addr)
+            self.curve_serverkey = public.encode()
+            self._dialled[addr] = (server, public)
+            if self._owner is not None:
+                self._owner.dials(self)
         elif self.mechanism == zmq.CURVE:
             self.curve_server = False  # which also makes it no client any more
         return super().connect(addr)
@@ -165,6 +181,15 @@ class BusSocket(zmq.Socket[bytes]):
             with contextlib.suppress(zmq.ZMQError):  # it is not bound any more
                 self.unbind(endpoint)
         self.mend()
+
+    def let_go(self) -> None:
+        """Hang up on those whose key is not let in any more."""
+        assert self.security is not None
+        for endpoint, (server, public) in list(self._dialled.items()):
+            if not self.security.is_key_of(server, public):
+                del self._dialled[endpoint]
+                with contextlib.suppress(zmq.ZMQError):  # it is not connected any more
+                    self.disconnect(endpoint)
 
     def mend(self) -> bool:
         """Bind again what `cut_off` could not: the I/O thread needs a moment to let go. Whether all is bound."""
@@ -199,7 +224,7 @@ def make_context(security: Security | None = None) -> BusContext:
     """
     context = BusContext(io_threads=2)
     context.security = security
-    context._guarded = []
+    context._guarded, context._dialling = [], []
     context._revision = 0 if security is None else security.revision
     return context
 
@@ -207,7 +232,7 @@ def make_context(security: Security | None = None) -> BusContext:
 def new_socket(context: zmq.Context[Any], kind: int, *, urgent: bool = False) -> BusSocket:
     """A socket that lingers not, dials again after 5 ms, is served by the I/O thread of its lane and encrypts TCP."""
     socket: BusSocket = context.socket(kind, socket_class=BusSocket)
-    socket.bound, socket._torn = [], []
+    socket.bound, socket._torn, socket._dialled = [], [], {}
     if isinstance(context, BusContext):
         socket._owner = context
         socket.security = context.security

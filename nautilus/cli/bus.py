@@ -93,7 +93,9 @@ def latency(count: int, instance_name: str | None, as_json: bool) -> None:
     from nautilus.runtime.attach import attach
 
     instance = running(instance_name)
-    names = [spec.name for spec in instance.plan().processes if spec.kind == "engines"]
+    plan = instance.plan()
+    here = {each.name for each in instance.state().processes} if plan.joined else None
+    names = [spec.name for spec in plan.processes if spec.kind == "engines" and (here is None or spec.name in here)]
     found: dict[str, dict[str, dict[str, float]]] = {}
     with attach(instance, "latency") as client:
         for name in names:
@@ -115,6 +117,9 @@ def latency(count: int, instance_name: str | None, as_json: bool) -> None:
         for lane, each in lanes.items()
     ]
     print_table("round trips, us", ["process", "lane", "p50", "p90", "p99", "max"], rows, right=(2, 3, 4, 5))
+    silent = [name for name, lanes in found.items() if any(not each["count"] for each in lanes.values())]
+    if silent:
+        print(f"-: {', '.join(silent)} did not answer")
 
 
 def bus_status(facts: Facts) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nautilus.cli.instance import instance_option, running, timeout_option
+from nautilus.cli.instance import instance_option, running_with_hub, timeout_option
 from nautilus.cli.output import json_option, print_json
 
 
@@ -39,7 +39,7 @@ def _standby(instance_name: str | None) -> str:
     from nautilus.model.errors import ConfigError
     from nautilus.runtime.neighbours import hub_of
 
-    instance = running(instance_name)
+    instance = running_with_hub(instance_name)
     plan = instance.plan()
     if not plan.standbys:
         raise ConfigError(f"instance {instance.name!r} has one hub", where="bus.standby", expected="bus.standby = true")

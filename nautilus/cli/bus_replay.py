@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nautilus.cli.instance import instance_option, running, timeout_option
+from nautilus.cli.instance import instance_option, running_with_hub, timeout_option
 from nautilus.cli.output import json_option
 
 
@@ -50,7 +50,7 @@ def replay(
     wanted = topic_at(topic)
     if not is_on_star(wanted):
         raise TopicError(topic, where="bus replay", expected="a topic of the star: marketdata.real_time.*")
-    instance = running(instance_name)
+    instance = running_with_hub(instance_name)
     plan = instance.plan()
     symbols = {each.instrument_id: each.symbol for each in instruments_of(plan)}
     number = next((key for key, symbol in symbols.items() if instrument in (symbol, str(key))), 0)
@@ -59,7 +59,12 @@ def replay(
     stream = stream_id(layout_of(wanted).kind, number)
     hub = next((table for table in read_positions(plan).values() if table.get("hub.epoch")), {})
     known = ended_in(hub)
-    end = last or (known.lasts.get(stream, 0) if epoch in (None, known.epoch) else first or count)
+    newest = known.lasts.get(stream, 0) if epoch in (None, known.epoch) else 0
+    if first and last and first > last:
+        raise click.UsageError(f"--first {first} is after --last {last}")
+    if first and newest and first > newest:
+        raise click.UsageError(f"--first {first}: the newest record is {newest}")
+    end = last or (newest if epoch in (None, known.epoch) else first or count)
     begin = first or max(end - count + 1, 1)
     end = min(end, begin + count - 1)
     context = make_context()

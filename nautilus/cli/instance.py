@@ -44,6 +44,17 @@ def running(name: str | None) -> Instance:
     return Instance.find(name or _platform().instance)
 
 
+def running_with_hub(name: str | None) -> Instance:
+    """As `running`; UsageError where it is but a process that joined an instance of another host."""
+    instance = running(name)
+    joined = instance.plan().joined
+    if joined:
+        raise click.UsageError(
+            f"instance {instance.name!r} is a process that joined the hub at {joined}; expected the instance there"
+        )
+    return instance
+
+
 def data_directory(name: str | None) -> Path:
     """Where the data of an instance lie, whether it runs or not."""
     from nautilus.runtime.instance import Instance, NotRunningError, data_of

@@ -66,14 +66,18 @@ def new(
     The pair is a file for this user alone; the list of those let in goes to every host. WHAT is orders, cancels, kill,
     phases or ask.
     """
-    from nautilus.bus.grants import WHAT
+    from nautilus.bus.grants import WHAT, granted
     from nautilus.bus.keys import AllowedKey, allow, key_place, new_process
+    from nautilus.model.topics import TOPICS
     from nautilus.runtime.clock import wall_ns
 
     for grant in grants:
         verb, _, what = grant.partition(":")
         if verb == "send" and what != "*" and what not in WHAT:
             raise click.UsageError(f"--grant {grant}: expected send: and one of {', '.join(WHAT)}, or *")
+        if verb in ("publish", "read") and not any(granted((grant,), verb, topic.name) for topic in TOPICS):
+            known = ", ".join(topic.name for topic in TOPICS)
+            raise click.UsageError(f"--grant {grant}: no such topic; expected NAME.* or one of {known}")
     place = keys_place(directory, instance_name)
     wanted = tuple(grants) or _usual(name)
     if public is None:

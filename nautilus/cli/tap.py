@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import click
 
-from nautilus.cli.instance import data_directory, instance_option, running
+from nautilus.cli.instance import data_directory, instance_option, running, running_with_hub
 from nautilus.cli.output import json_option
 
-REASONS = ("deadline", "cut", "closed", "late", "path")
+REASONS = ("deadline", "cut", "closed", "late", "path", "forbidden")
 
 
 @click.command()
@@ -18,9 +18,9 @@ REASONS = ("deadline", "cut", "closed", "late", "path")
 @click.option("--instrument", metavar="SYMBOL", help="Only this instrument.")
 @click.option("--count", type=click.IntRange(0), default=0, metavar="N", help="End after so many; 0: no end.")
 @click.option("--for", "for_seconds", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Then end.")
-@click.option("--dead", is_flag=True, help="Dead letters instead: messages that were given up or came late.")
+@click.option("--dead", is_flag=True, help="Dead letters instead: messages given up, late, or not allowed.")
 @click.option("--follow", "-f", is_flag=True, help="With --dead: go on with later ones until Ctrl-C.")
-@click.option("--peer", metavar="PROCESS", help="With --dead: only those for, or late from, this process.")
+@click.option("--peer", metavar="PROCESS", help="With --dead: only those for it, or late or forbidden from it.")
 @click.option("--reason", type=click.Choice(REASONS), help="With --dead: only those.")
 @click.option("--replay", "again", is_flag=True, help="With --dead ID...: send these again to their receivers.")
 @instance_option
@@ -54,7 +54,7 @@ def tap(
 
     from nautilus.cli.tap_topic import as_text, tap_topic
 
-    lines = tap_topic(running(instance_name), topics[0], instrument, count, for_seconds)
+    lines = tap_topic(running_with_hub(instance_name), topics[0], instrument, count, for_seconds)
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         for line in lines:
             print(msgspec.json.encode(line).decode() if as_json else as_text(line), flush=True)

@@ -14,6 +14,9 @@ LINES = 20
 """Of a kind, in each window."""
 WINDOW_NS = NANOSECONDS
 
+_DEAD = {"late": ("a message came too late", "from"), "forbidden": ("a message was refused", "from")}
+"""What became of a dead letter, and whether its peer is the sender; of other reasons: it was given up."""
+
 _LOGGER = logging.getLogger("nautilus.runtime")
 
 
@@ -74,12 +77,12 @@ class BusLog:
                 }
                 if letter.trace_id:
                     fields["trace_id"] = f"{letter.trace_id:032x}"
-                text = "a message came too late" if letter.reason == "late" else "a message was given up"
+                text, way = _DEAD.get(letter.reason, ("a message was given up", "to"))
                 # What is left at an ordinary stop is for processes that have stopped before.
                 level = logging.INFO if letter.reason == "closed" else logging.WARNING
                 _LOGGER.log(
                     level,
-                    "%s: %s to %s (%s)", text, letter.kind.name, letter.peer, letter.reason,
+                    "%s: %s %s %s (%s)", text, letter.kind.name, way, letter.peer, letter.reason,
                     extra={"fields": fields},
                 )  # fmt: skip
 

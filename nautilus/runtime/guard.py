@@ -26,12 +26,21 @@ def security_of(plan: Plan, process: str, counters: Counters | None) -> Security
     """
     settings = plan.config("bus", BusConfig)
     directory = Path(settings.keys or Path(plan.data, "keys"))
+    token = token_at(plan.directory)
     if plan.host and not (settings.plain_loopback and plan.host in LOOPBACK):
         # Others are to reach it over TCP: without a pair it could not even listen.
-        return Security.load(process, directory, counters=counters)
+        return Security.load(process, directory, counters=counters, token=token)
     if key_place(directory, process).exists():
-        return Security.load(process, directory, plain_loopback=settings.plain_loopback, counters=counters)
-    return Security(process, plain_loopback=settings.plain_loopback, counters=counters)
+        return Security.load(process, directory, plain_loopback=settings.plain_loopback, counters=counters, token=token)
+    return Security(process, plain_loopback=settings.plain_loopback, counters=counters, token=token)
+
+
+def token_at(directory: str) -> str:
+    """The token of the instance in a directory; "": there is none."""
+    try:
+        return Path(directory, "token").read_text().strip()
+    except OSError:
+        return ""
 
 
 def permissions_of(plan: Plan, security: Security) -> Permissions:

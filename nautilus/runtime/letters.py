@@ -167,10 +167,10 @@ def refusal(letter: StoredLetter, peers: Any = ()) -> str:
     """
     if letter.left_out:
         return f"its payload of {letter.left_out:,} bytes was too large to keep"
+    if letter.reason == FORBIDDEN:
+        return f"{letter.peer} may not send it; grant it that, and let it send it again itself"
     if letter.peer.startswith(CLIENTS) and letter.reason != "late" and letter.peer not in peers:
         return "its receiver was a client, which has gone"
-    if letter.reason == FORBIDDEN:
-        return "its sender may not send it"
     if letter.kind not in (MessageKind.COMMAND, MessageKind.EVENT, MessageKind.REQUEST):
         return "it is no message"
     message = message_in(letter)

@@ -20,13 +20,14 @@ from nautilus.bus.hub_fence import HubFence
 from nautilus.bus.mesh import Mesh
 from nautilus.bus.registry import Change, Entry
 from nautilus.bus.registry_service import RegistryClient
+from nautilus.bus.routing import CLIENTS
 from nautilus.bus.security import Security
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.files import write_atomically
-from nautilus.runtime.plan import Plan
+from nautilus.runtime.plan import Lane, Plan
 
 _LOGGER = logging.getLogger("nautilus.runtime")
-LANES = ("n", "u")
+LANES: tuple[Lane, ...] = ("n", "u")
 PLACES = "hosts.json"
 """In the instance's directory: the processes that the registry has, for who looks."""
 
@@ -54,6 +55,9 @@ class Neighbours:
         self._epoch = epoch
         self._mesh: Mesh | None = None
         self._gone: set[str] = set()
+        self._version = security.version
+        self._keyed: dict[str, str] = {}
+        """{process: its public key when it was dialled}; "": it had none."""
         self._client: RegistryClient | None = None
         given = plan.config("bus", BusConfig).hosts
         self.hosts = Hosts(process, self._here, given, security=security, listen=plan.host)
@@ -64,8 +68,22 @@ class Neighbours:
                 security.expect(endpoint, hub)
 
     def endpoint(self, process: str, lane: str) -> Any:
-        """Where a process listens, as `Mesh` asks for it."""
-        return self.hosts.endpoint(process, "u" if lane == "u" else "n")
+        """Where a process listens, as `Mesh` asks for it.
+
+        Who is on another host and has no key, or has none any more, is nowhere until it has one: what is for it waits.
+        """
+        way: Lane = "u" if lane == "u" else "n"
+        if process.startswith(CLIENTS):  # they are on this host, and come and go: nothing is kept of them
+            return self._plan.endpoint(process, way)
+        if process != self._process:
+            self._keyed[process] = self._key_of(process)
+        return self._place(process, way)
+
+    def _place(self, process: str, way: Lane) -> Any:
+        found = self.hosts.endpoint(process, way)
+        if process != self._process and found.startswith("tcp:") and not self._security.can_dial(process, found):
+            found = self.hosts.dialled[process, way] = self._plan.endpoint(process, way)
+        return found
 
     def lanes(self, mesh: Mesh) -> dict[str, str]:
         """How this process is reached from other hosts: {lane: endpoint}; empty: it is not."""
@@ -102,6 +120,9 @@ class Neighbours:
         if self._client is None or self._mesh is None:
             return
         self._client.poll(now_ns)
+        if self._security.version != self._version:
+            self._version = self._security.version
+            self._heed_keys(self._mesh)
         if self._gone:
             peers = self._mesh.peers()
             for name in [name for name in self._gone if name not in peers or not peers[name].pending]:
@@ -145,11 +166,24 @@ class Neighbours:
             return
         self._gone.discard(name)
         before = {lane: self.hosts.dialled.get((name, lane)) for lane in LANES}
-        moved = [lane for lane in LANES if before[lane] and before[lane] != self.hosts.endpoint(name, lane)]
+        moved = [lane for lane in LANES if before[lane] and before[lane] != self._place(name, lane)]
         if change.entry.host != self._plan.host:
             _LOGGER.info("%s is on %s", name, change.entry.host)
         if moved:
             mesh.redial(name)
+
+    def _heed_keys(self, mesh: Mesh) -> None:
+        """The list of keys has changed: dial those anew who have another one, or none any more, or one at last."""
+        peers = mesh.peers()
+        for name, public in list(self._keyed.items()):
+            if name not in peers:
+                del self._keyed[name]
+            elif self._key_of(name) != public:
+                mesh.redial(name)
+
+    def _key_of(self, process: str) -> str:
+        key = self._security.allowed.by_name.get(process)
+        return "" if key is None else key.public
 
     def _is_dialled_afar(self, name: str) -> bool:
         return any(self.hosts.dialled.get((name, lane), "").startswith("tcp:") for lane in LANES)

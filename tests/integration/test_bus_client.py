@@ -161,6 +161,8 @@ def test_bus_replay_prints_records_once_more(platform):
     image = [json.loads(line) for line in command(platform, *words, "--image", "--json").stdout.splitlines()]
     assert [line["action"] for line in image[:2]] == ["CLEAR"] * 2
     assert {line["action"] for line in image[2:]} == {"SET"}
+    assert "the newest record is" in command(platform, *words, "--first", "99999999", code=2).stderr
+    assert "is after --last" in command(platform, *words, "--first", "9", "--last", "3", code=2).stderr
     assert "gone" in command(platform, *words, "--epoch", "7", "--first", "1", code=1).stderr
     assert "star" in command(platform, "bus", "replay", "trading.report", SYMBOL, code=1).stderr
     assert SYMBOL in command(platform, "bus", "replay", words[2], "NOSUCH", code=2).stderr

@@ -73,7 +73,7 @@ class Pair:
                 number = len(self.posted[name])
                 priority = list(Priority)[number % 5]
                 payload = b"%d:%d" % (priority, number)
-                node.post(other, payload, MessageKind.EVENT, priority=priority)
+                node.post(other, payload, MessageKind.EVENT, priority=priority, trace_id=number + 1)
                 self.posted[name].append(payload)
 
     def work(self, so: Callable[[], object]) -> None:
@@ -103,11 +103,13 @@ class Pair:
         self.work(lambda: all(node.mesh.received >= number for node, number in wanted.items()))
 
     def check(self) -> None:
-        """Everything came once and in order, and nothing was given up."""
+        """Everything came once and in order with its trace id, and nothing was given up."""
         run(self.nodes.values(), lambda: not any(node.mesh.pending() for node in self.nodes.values()))
         for name, other in ("ab", "ba"):
             had = self.nodes[other].payloads
             assert Counter(had) == Counter(self.posted[name])
+            for delivery in self.nodes[other].deliveries:
+                assert delivery.trace_id == int(delivery.payload.partition(b":")[2]) + 1
             for priority in Priority:
                 first = b"%d:" % priority
                 assert [each for each in had if each.startswith(first)] == [

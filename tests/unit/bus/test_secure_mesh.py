@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -37,8 +38,8 @@ def secure(tmp_path: Path) -> Iterator[Callable[..., Node]]:
         for name in NAMES:
             new_process(tmp_path, name, grants[name], 1)
 
-        def make(name: str, **options: Any) -> Node:
-            security = Security.load(name, tmp_path)
+        def make(name: str, place: Path = tmp_path, **options: Any) -> Node:
+            security = Security.load(name, place)
 
             def endpoint(process: str, lane: str) -> str:
                 place = f"tcp://127.0.0.1:{ports[process, lane]}"
@@ -154,6 +155,20 @@ def test_a_revoked_peer_is_cut_off_and_the_others_lose_nothing(secure, tmp_path)
     assert core.payloads.count(KILL) == 1
     assert core.payloads.count(ORDER) == 21
     assert len(risk.answers) == 1
+
+
+def test_what_was_dialled_to_a_revoked_peer_ends_too(secure, tmp_path) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(tmp_path, there)
+    risk, strategy = secure("risk"), secure("strategy", there)
+    risk.post("strategy", KILL)
+    run([risk, strategy], lambda: strategy.payloads)
+    revoke(tmp_path, "strategy", 9)
+    run([risk, strategy], risk.context.refresh)
+    risk.post("strategy", KILL)
+    run_for([risk, strategy], 300)
+    assert strategy.payloads == [KILL], "its own list has not heard of it, and it listens on"
+    assert risk.mesh.pending()
 
 
 def test_a_stopped_and_restarted_peer_with_a_key_is_the_same_peer(secure) -> None:

@@ -323,6 +323,32 @@ def test_a_name_on_the_mesh_needs_the_key_of_that_name(house) -> None:
     assert server.security.false_names >= 8
 
 
+def test_a_client_without_a_key_is_known_by_the_token_of_the_instance(tmp_path) -> None:
+    new_process(tmp_path, "server", (), 1)
+    server = Security.load("server", tmp_path, token="secret")
+    user = Security("tap", token="secret")
+    honest = user.identity(b"client.tap-1", "server")
+    assert server.named(honest, proven=True) == "client.tap-1"
+    for false in (
+        b"client.tap-1",
+        b"client.tap-2" + honest[len("client.tap-1") :],
+        honest[:-1],
+        user.identity(b"client.tap-1", "other"),
+        user.identity(b"risk", "server"),
+        b"risk" + honest[len("client.tap-1") :],
+        Security("tap", token="another").identity(b"client.tap-1", "server"),
+        Security("tap").identity(b"client.tap-1", "server"),
+    ):
+        assert server.named(false, proven=True) == ""
+    assert server.false_names == 8
+    assert Security.load("server", tmp_path).named(honest, proven=True) == "", "it has no token"
+
+
+def test_a_process_without_keys_takes_a_proven_name_too() -> None:
+    honest = Security("tap", token="secret").identity(b"client.tap-1", "core")
+    assert Security("core").named(honest, proven=False) == "client.tap-1"
+
+
 def test_a_peer_that_takes_the_name_of_another_is_not_that(house) -> None:
     server = house.server()
     thief = house.client(house.context("client"), endpoint_of(server), b"other")

@@ -47,6 +47,7 @@ def test_a_key_of_another_host_is_added_with_its_grants(tmp_path: Path, capsys: 
         (["new", "Risk"], 4, "name 'Risk'"),
         (["new", "x", "--grant", "fly:x"], 4, "grant 'fly:x'"),
         (["new", "x", "--grant", "send:all"], 2, "one of orders, cancels"),
+        (["new", "x", "--grant", "read:marketdata.real_time.quot"], 2, "no such topic"),
         (["new", "x", "--public", "short"], 4, "public key 'short'"),
         (["revoke", "x"], 2, "no key of 'x'"),
         (["list", "--json", "--directory", "broken"], 4, "no list of keys"),

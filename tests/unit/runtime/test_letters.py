@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from nautilus.bus import DeadLetter, MessageKind
-from nautilus.bus.allowed import paths_of
-from nautilus.bus.carriers import REDIS
+from nautilus.bus.allowed import NOT_REDIS, paths_of
+from nautilus.bus.carriers import ALL, EVERY_PATH, REDIS
 from nautilus.bus.client import AnswerError, BusClient
 from nautilus.bus.dead_letters import DeadLetterLog, LetterReader
 from nautilus.bus.envelope import Delivery
@@ -22,7 +22,8 @@ from nautilus.core.counters import Counters
 from nautilus.engines.base import Engine
 from nautilus.model.codec import to_msgpack
 from nautilus.model.commands import CancelOrder, CommandBatch, ResumeTrading, SubmitOrder
-from nautilus.model.enums import Side
+from nautilus.model.enums import SessionPhase, Side
+from nautilus.model.phases import PhaseRequest
 from nautilus.model.queries import GetRisk, GetStrategies, KillRequest, OrderRequest
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import wall_ns
@@ -162,7 +163,9 @@ def test_cancels_are_sent_again(hosts: Any, directory: Path) -> None:
     # Risk may send cancels, and no batches.
     eventually(lambda: [each.reason for each in letters_of(directory, "strategy")] == ["forbidden"])
     # Nor are they sent for it by who refused them.
-    assert [each.refused for each in again(client, "strategy", 1)] == ["its sender may not send it"]
+    assert [each.refused for each in again(client, "strategy", 1)] == [
+        "risk may not send it; grant it that, and let it send it again itself"
+    ]
 
 
 def test_what_came_late_is_handled_by_the_process_itself(hosts: Any, directory: Path) -> None:
@@ -174,6 +177,40 @@ def test_what_came_late_is_handled_by_the_process_itself(hosts: Any, directory: 
     assert (letter.reason, letter.peer) == ("late", "strategy")
     assert again(client, "risk", 1) == [Outcome(1, "risk")]
     assert risk.engine("risk").seen == [GetStrategies()]
+
+
+def test_what_was_forbidden_is_refused_and_its_sender_is_not_sent_it(hosts: Any, directory: Path) -> None:
+    start, risk, client = hosts
+    strategy = start("strategy")
+    payload = to_msgpack(GetStrategies())
+    letter = DeadLetter("forbidden", "strategy", MessageKind.REQUEST, 9, 3, "strategy", "strategy", 0, 0, payload)
+    risk.do(lambda: risk.host.letters.on_dead_letters([letter]))
+    (outcome,) = again(client, "risk", 1)
+    assert "strategy may not send it" in outcome.refused
+    give_up(risk, GetRisk(), wait_ns=60_000 * MS)
+    eventually(lambda: strategy.engine("strategy").seen)
+    assert strategy.engine("strategy").seen == [GetRisk()]
+
+
+def test_a_letter_that_is_sent_again_takes_the_paths_that_its_message_may(hosts: Any, directory: Path) -> None:
+    _, risk, client = hosts
+    asked: list[int] = []
+    mesh = risk.host.mesh
+    post = mesh.post
+
+    def note(*arguments: Any, **options: Any) -> Any:
+        if options["to"] == "strategy":
+            asked.append(options["paths"])
+        return post(*arguments, **options)
+
+    for message in (PhaseRequest(SessionPhase.CONTINUOUS), CANCEL, GetRisk()):
+        letter = DeadLetter(
+            "path", "strategy", MessageKind.COMMAND, 9, 3, "risk", "strategy", 0, 0, to_msgpack(message)
+        )
+        risk.do(lambda letter=letter: risk.host.letters.on_dead_letters([letter]))
+    mesh.post = note
+    again(client, "risk", 1, 2, 3)
+    assert asked == [NOT_REDIS, EVERY_PATH, ALL]
 
 
 def test_a_wish_that_cannot_be_read_is_answered_with_an_error(hosts: Any) -> None:
@@ -222,7 +259,8 @@ def test_letters_are_printed_in_order_of_time_and_filtered(left: Any, capsys: py
     assert (lines[1]["type"], lines[1]["payload"], lines[1]["bytes"]) == ("", "wWp1bms=", 5)
     assert tap(left, "--dead", "--reason", "cut", "--peer", "peer2") == 0
     assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["risk/2", "core/2"]
-    assert tap(left, "--dead", "--peer", "nobody") == 0
+    for words in (("--peer", "nobody"), ("--reason", "forbidden")):
+        assert tap(left, "--dead", *words) == 0
     assert capsys.readouterr().out == ""
 
 
