@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from nautilus.bus.backlog import PARTS
 from nautilus.bus.base import HEADER_BYTES
+from nautilus.bus.ring import image_of
 from nautilus.bus.star_journal import StarJournal
-from nautilus.core.broadcast_reader import Reader
 
 BATCH = 512
 """Frames written at a time."""
@@ -41,9 +42,9 @@ class Recorder:
         Opened in the thread that makes the recorder, and read in its own.
     wait
         Waits for the source, some milliseconds at most; None: it is looked at every 5 ms.
-    earlier
-        The ring that an earlier life left (`nautilus.bus.ring.image_of`): what the journal lacks of it is written
-        first. The recorder closes it.
+    left
+        Rings that earlier lives left (`nautilus.bus.ring.set_aside`): what the journal lacks of them is written first,
+        and each is taken away once it is there.
 
     Attributes
     ----------
@@ -55,12 +56,12 @@ class Recorder:
         journal: StarJournal,
         source: Source,
         wait: Callable[[], object] | None = None,
-        earlier: Reader | None = None,
+        left: Sequence[Path] = (),
     ) -> None:
         self.journal = journal
         self.rescued = 0
         self._source = source
-        self._earlier = earlier
+        self._left = tuple(left)
         self._stop = threading.Event()
         self._wait = wait or self._pause
         self._thread = threading.Thread(target=self._run, name="star-journal", daemon=True)
@@ -77,8 +78,12 @@ class Recorder:
         self._thread.join()
         self.journal.close()
 
-    def _rescue(self, earlier: Reader) -> None:
+    def _rescue(self, path: Path) -> None:
+        earlier = image_of(path)
+        if earlier is None:
+            return
         known = self.journal.ends().get(earlier.epoch, {})
+        whole = True
         while frames := earlier.drain(BATCH):
             lacking = []
             for frame in frames:
@@ -88,12 +93,16 @@ class Recorder:
                         lacking.append(frame)
             if self.journal.append(lacking):
                 self.rescued += len(lacking)
+            else:
+                whole = False
         earlier.close()
+        if whole:
+            path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         missed = 0
-        if self._earlier is not None:
-            self._rescue(self._earlier)
+        for path in self._left:
+            self._rescue(path)
         while True:
             stopping = self._stop.is_set()
             frames = self._source.drain(BATCH)

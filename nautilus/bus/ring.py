@@ -21,6 +21,8 @@ CAPACITY = 1 << 24
 """Bytes of a ring that nobody gives a size: 120,000 frames of one record."""
 LOOK_NS = 20_000_000
 """Between looks for a ring that is not there, where there is no doorbell."""
+MOST_ASIDE = 4
+"""Rings of lives that were killed before they could write down what the one before them left."""
 _SERIALS = itertools.count(1)
 
 
@@ -337,6 +339,30 @@ def image_of(path: str | PathLike[str]) -> Reader | None:
         return Reader(path, image=True, oldest=True)
     except (OSError, ValueError):
         return None
+
+
+def set_aside(path: str | PathLike[str]) -> tuple[Path, ...]:
+    """Give what an earlier life left in a ring another name, before a writer takes this one.
+
+    So a life that is killed before it has written that down leaves it to the next one. A `Recorder` takes each away
+    once it is in the journal.
+
+    Returns
+    -------
+    tuple of Path
+        All that was set aside and not taken away, oldest first; more than `MOST_ASIDE` are not kept.
+    """
+    path = Path(path)
+    earlier = image_of(path)
+    if earlier is not None:
+        epoch = earlier.epoch
+        earlier.close()
+        with contextlib.suppress(OSError):  # it has the name already, or can have none: the ring itself is still there
+            os.link(path, path.with_name(f"{path.name}.left-{epoch:020d}"))
+    found = sorted(path.parent.glob(f"{path.name}.left-*"))
+    for each in found[:-MOST_ASIDE]:
+        each.unlink(missing_ok=True)
+    return tuple(found[-MOST_ASIDE:])
 
 
 def _call_readers(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from nautilus.bus.hub_star import ServedStar
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.bus.recorder import Recorder
 from nautilus.bus.replayer import Archive
-from nautilus.bus.ring import RingReader, RingWriter, image_of
+from nautilus.bus.ring import RingReader, RingWriter, image_of, set_aside
+from nautilus.bus.ring_backlog import EarlierRing
 from nautilus.bus.standby_hub import Hub, HubPlaces, HubState
 from nautilus.bus.star_journal import StarJournal
 from nautilus.core.broadcast_reader import Reader
@@ -94,7 +95,8 @@ class Star(ServedStar):
         archives: Sequence[Archive],
     ) -> None:
         settings, undo = plan.config("bus", BusConfig), self._undo
-        earlier = image_of(plan.ring)
+        left = set_aside(plan.ring)
+        archives = (*archives, *(EarlierRing(each) for each in self._images(left)))
         writer = ring_of(plan, settings, epoch)
         if writer is not None:
             undo.callback(writer.close)
@@ -103,9 +105,10 @@ class Star(ServedStar):
         assert kept is not None
         journal = journal_of(plan, settings, counters) if settings.star_journal_mib else None
         if journal is not None:
-            self._record(journal, buffer, writer, earlier)
-        elif earlier is not None:
-            earlier.close()
+            self._record(journal, buffer, writer, left)
+        else:
+            for path in left:
+                path.unlink(missing_ok=True)
         publisher = Publisher(
             context,
             places.star,
@@ -152,20 +155,28 @@ class Star(ServedStar):
 
         return keep
 
+    def _images(self, left: Sequence[Path]) -> Iterator[Reader]:
+        """Rings that were set aside, for the replayer."""
+        for path in left:
+            image = image_of(path)
+            if image is not None:
+                self._undo.callback(image.close)
+                yield image
+
     def _record(
-        self, journal: StarJournal, buffer: FrameBuffer | None, ring: RingWriter | None, earlier: Reader | None
+        self, journal: StarJournal, buffer: FrameBuffer | None, ring: RingWriter | None, left: Sequence[Path]
     ) -> None:
-        """Write the journal from here on, and into it what it lacks of the ring of an earlier life.
+        """Write the journal from here on, and into it what it lacks of the rings of earlier lives.
 
         It looks every few milliseconds and is never woken: a write that has to wake somebody costs the hub a call.
         """
         if ring is None:
             assert buffer is not None
-            self._undo.callback(Recorder(journal, BufferReader(buffer, oldest=True), earlier=earlier).close)
+            self._undo.callback(Recorder(journal, BufferReader(buffer, oldest=True), left=left).close)
         else:
             source = RingReader(ring.path, oldest=True)
             self._undo.callback(source.close)
-            self._undo.callback(Recorder(journal, source, earlier=earlier).close)
+            self._undo.callback(Recorder(journal, source, left=left).close)
 
     def dial(self) -> zmq.Socket[bytes]:
         """A DEALER to the replayer, for another thread."""

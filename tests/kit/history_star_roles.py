@@ -19,7 +19,8 @@ from nautilus.bus.backlog import FrameBuffer
 from nautilus.bus.base import FrameFlag
 from nautilus.bus.recorder import Recorder
 from nautilus.bus.replayer import Replayer
-from nautilus.bus.ring import RingReader, RingWriter
+from nautilus.bus.ring import RingReader, RingWriter, image_of, set_aside
+from nautilus.bus.ring_backlog import EarlierRing
 from nautilus.bus.star_journal import StarJournal
 from nautilus.bus.subscriber import Batch, flags_of_batch
 from nautilus.core.clock import now_ns
@@ -98,12 +99,14 @@ class Hub(Role):
         self._beats = 0
         self._context = self.make_context()
         ring, journal = settings.get("ring"), settings.get("journal")
+        left = () if ring is None or journal is None else set_aside(ring)
+        images = [image for image in map(image_of, left) if image is not None]
         self._ring = None if ring is None else RingWriter(ring, capacity=settings["frames"] << 10, epoch=epoch)
         self._journal = None if journal is None else StarJournal(journal)
         self._recorder: Recorder | None = None
         if self._journal is not None:
             self._source = RingReader(ring, oldest=True)
-            self._recorder = Recorder(self._journal, self._source, self._wait)
+            self._recorder = Recorder(self._journal, self._source, self._wait, left)
         buffer = FrameBuffer(settings["frames"]) if self._ring is None else None
         self._publisher = Publisher(
             self._context,
@@ -125,7 +128,7 @@ class Hub(Role):
             epoch=epoch,
             clock=clock,
             frames=kept,
-            archives=[] if self._journal is None else [self._journal],
+            archives=[*map(EarlierRing, images), *([] if self._journal is None else [self._journal])],
             earlier=[self._publisher.earlier],
         )
 

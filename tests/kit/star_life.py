@@ -22,7 +22,7 @@ import zmq
 from nautilus.bus import Subscriber, make_context
 from nautilus.bus.backlog import BufferReader
 from nautilus.bus.recorder import Recorder
-from nautilus.bus.ring import RingReader, image_of
+from nautilus.bus.ring import RingReader, set_aside
 from nautilus.bus.star_journal import StarJournal
 from nautilus.core.clock import now_ns
 from nautilus.core.wake import Waiting
@@ -82,10 +82,10 @@ def hub(options: dict[str, Any]) -> None:
     ring = Path(options["ring"]) if options.get("ring") else None
     with ExitStack() as stack:
         troubles: list[str] = []
-        journal = earlier = None
+        journal, left = None, ()
         if options.get("journal"):
             journal = StarJournal(options["journal"], on_trouble=lambda error: troubles.append(str(error)))
-            earlier = image_of(ring) if ring is not None else None
+            left = set_aside(ring) if ring is not None else ()
         made = Hub(
             make_context(),
             options["endpoint"],
@@ -99,7 +99,7 @@ def hub(options: dict[str, Any]) -> None:
         if journal is not None:
             if ring is not None:
                 source = RingReader(ring, oldest=True)
-                recorder = Recorder(journal, source, lambda: source.wait(Waiting(), 5 * MILLISECOND), earlier)
+                recorder = Recorder(journal, source, lambda: source.wait(Waiting(), 5 * MILLISECOND), left)
             else:
                 assert made.buffer is not None
                 recorder = Recorder(journal, BufferReader(made.buffer, oldest=True))

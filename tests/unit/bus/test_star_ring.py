@@ -11,7 +11,7 @@ import zmq
 from nautilus.bus import stream_id
 from nautilus.bus.recorder import Recorder
 from nautilus.bus.replayer import span_of
-from nautilus.bus.ring import RingReader, image_of
+from nautilus.bus.ring import RingReader, image_of, set_aside
 from nautilus.bus.ring_backlog import EarlierRing
 from nautilus.bus.star_journal import StarJournal
 from nautilus.core.broadcast import SLOTS
@@ -156,15 +156,50 @@ def test_what_the_journal_lacks_of_a_killed_life_is_written_from_its_ring(stars:
     assert source is not None
     first.append(source.drain(25))  # so far it came
     source.close()
-    earlier = image_of(ring)
+    left = set_aside(ring)
     journal = StarJournal(tmp_path / "journal")
     empty = RingReader(tmp_path / "other.ring")
-    recorder = Recorder(journal, empty, earlier=earlier)
+    recorder = Recorder(journal, empty, left=left)
     recorder.close()
     empty.close()
     assert recorder.rescued == 15
+    assert not any(each.exists() for each in left)
     firsts = [span_of(frame)[0] for frame in journal.find(1, stream_id(1, 7), 1, 80) if frame is not None]
     assert firsts == list(range(1, 81, 2))
+
+
+def test_what_a_life_left_outlives_lives_that_are_killed_before_they_wrote_it_down(
+    stars: Stars, tmp_path: Path
+) -> None:
+    ring = tmp_path / "star.ring"
+    for epoch in range(1, 4):
+        set_aside(ring)
+        hub = stars.hub(epoch, ring=ring)
+        hub.quotes(7, 5)
+        hub.replayer.close()
+        hub.publisher.socket.close(0)
+    left = set_aside(ring)
+    assert [each.name[-2:] for each in left] == ["01", "02", "03"]
+    journal, empty = StarJournal(tmp_path / "journal"), RingReader(tmp_path / "other.ring")
+    Recorder(journal, empty, left=left).close()
+    empty.close()
+    assert {epoch: ends[stream_id(1, 7)] for epoch, ends in journal.ends().items()} == {1: 5, 2: 5, 3: 5}
+    assert not list(tmp_path.glob("*.left-*"))
+
+
+def test_a_ring_stays_aside_where_the_journal_does_not_take_it(stars: Stars, tmp_path: Path) -> None:
+    ring = tmp_path / "star.ring"
+    hub = stars.hub(1, ring=ring)
+    hub.quotes(7, 5)
+    [left] = set_aside(ring)
+    journal, empty = StarJournal(tmp_path / "journal"), RingReader(tmp_path / "other.ring")
+    (tmp_path / "journal").rmdir()
+    Recorder(journal, empty, left=(left,)).close()
+    assert left.exists()
+    (tmp_path / "journal").mkdir()
+    Recorder(StarJournal(tmp_path / "journal"), empty, left=(left,)).close()
+    empty.close()
+    assert not left.exists()
 
 
 def test_what_is_partly_in_the_journal_and_partly_in_the_ring_comes_from_both(stars: Stars, tmp_path: Path) -> None:
