@@ -210,6 +210,7 @@ class Recovery:
             self._enter(epoch, now_ns)
             return True
         if not self.asks:
+            self.ends_unknown += 1  # there is nobody to tell
             self._enter(epoch, now_ns)
             return True
         if not self._closing:

@@ -112,6 +112,12 @@ class Gap(_Entry):
     last: int
 
 
+class Unended(_Entry):
+    """The reader counted that nobody could tell it where this epoch ended, and it does not ask: something may lack."""
+
+    epoch: int
+
+
 class Known(_Entry):
     """After a heartbeat: the last sequence that the reader has heard of, for each stream."""
 
@@ -215,6 +221,7 @@ Entry = (
     | Imaged
     | Gap
     | Known
+    | Unended
     | Served
     | Posting
     | Quiet

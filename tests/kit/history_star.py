@@ -37,6 +37,7 @@ from tests.kit.history import (
     Published,
     Publishing,
     Served,
+    Unended,
     Violation,
 )
 
@@ -87,6 +88,7 @@ class _Reader:
         self.newest: dict[int, int] = {}
         self.heard: dict[tuple[int, int], int] = {}
         self.served: dict[int, tuple[int, int]] = {}
+        self.unended: set[int] = set()
         self.found: list[Violation] = []
 
     def tell(self, kind: str, what: object) -> None:
@@ -107,6 +109,8 @@ class _Reader:
                 self.known(entry)
             elif isinstance(entry, Served):
                 self.serve(entry)
+            elif isinstance(entry, Unended):
+                self.unended.add(entry.epoch)
             elif isinstance(entry, Corrupt):
                 self.tell("corrupt", entry.what)
         if self.epoch.ended:
@@ -181,7 +185,7 @@ class _Reader:
             hub = self.hubs[epoch]
             # What a hub sent after its last heartbeat, and was killed, a reader hears of from the next one alone.
             after = epochs[epochs.index(epoch) + 1 :][:1]
-            told = hub.ended or not after or (self.closes and after[0] in entered)
+            told = hub.ended or not after or (self.closes and after[0] in entered and epoch not in self.unended)
             due = hub.last.get(stream, 0) if told else self.heard.get((epoch, stream), 0)
             if cursor <= due:
                 self.tell("lost", f"{cursor} to {due} of {stream:x} in epoch {epoch}")

@@ -43,6 +43,7 @@ from tests.kit.history import (
     Published,
     Publishing,
     Served,
+    Unended,
 )
 from tests.kit.history_process import Clock, Role
 
@@ -204,6 +205,7 @@ class Reader(Role):
         self._served_ns = 0
         self._policy = settings.get("policy", "queue")
         self._context = self.make_context()
+        self._ends_unknown = 0
         self._subscriber = Subscriber(
             self._context,
             settings["endpoint"],
@@ -212,6 +214,7 @@ class Reader(Role):
             instruments=settings.get("instruments"),
             high_water=settings["high_water"],
             on_gap=self._on_gap,
+            on_epoch=None if settings.get("replay") else self._on_epoch,
             replay=settings.get("replay"),
             images=settings.get("images", False),
             policy=self._policy,
@@ -223,6 +226,11 @@ class Reader(Role):
 
     def _on_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
         self._gaps.append(Gap(self._subscriber.gap_epoch, stream, first, last))
+
+    def _on_epoch(self, before: int, epoch: int) -> None:
+        if self._subscriber.ends_unknown > self._ends_unknown:
+            self._ends_unknown = self._subscriber.ends_unknown
+            self.log.note(Unended(before))
 
     def sockets(self) -> Iterable[Any]:
         subscriber = self._subscriber
