@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -160,12 +160,14 @@ class Tally:
     def __init__(self) -> None:
         self.delivered = self.recovered = self.lost = self.wrong = self.messages = 0
 
-    def leave(self, state: dict[str, int]) -> None:
+    def leave(self, state: dict[str, Any]) -> None:
         """Counts that begin anew after this."""
         self.delivered += state.get("delivered", 0)
         self.recovered += state.get("recovered", 0)
         self.lost += state.get("lost", 0)
         self.wrong += state.get("wrong", 0)
+        for each in state.get("first_wrong", ()):
+            print(f"wrong: {each}", flush=True)
         self.messages += state.get("handled", 0)
 
 

@@ -16,14 +16,14 @@ from nautilus.model.commands import CommandMessage, KillSwitch, ResumeTrading
 from nautilus.model.enums import Priority
 from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
-from nautilus.model.queries import GetCoreState, SourceStatus
+from nautilus.model.queries import GetCoreState, KillRequest, SourceStatus
 from nautilus.model.topics import QUOTES, TOPICS, Topic, topic_of
 
 CORE = "core"
 CLIENTS = "client."
 """What the names of clients begin with: processes that come and go and host no engine."""
 TO_CORE = (CommandMessage, SourceStatus, GetCoreState)
-_URGENT = (KillSwitch, ResumeTrading)
+_URGENT = (KillSwitch, ResumeTrading, KillRequest)
 
 
 class Way(NamedTuple):

@@ -155,6 +155,7 @@ class Reader(Endless):
         self.expected: dict[int, int] = {}
         self.told: dict[int, list[int]] = {}
         self.wrong = 0
+        self.first_wrong: list[str] = []
         self.subscriber = Subscriber(
             self.context,
             self.settings["endpoint"],
@@ -189,7 +190,11 @@ class Reader(Endless):
             gaps = self.told.setdefault(instrument, [])
             while missing > 0 and gaps:
                 missing -= gaps.pop(0)
-            self.wrong += (missing != 0) + (last - first + 1 != len(records))
+            if missing or last - first + 1 != len(records):
+                self.wrong += 1
+                if len(self.first_wrong) < 4:
+                    due = self.expected.get(instrument)
+                    self.first_wrong.append(f"{first} to {last} in {len(records)}, {due} due, {missing} not told")
             self.expected[instrument] = last + 1
 
     def state(self) -> dict[str, Any]:
@@ -199,6 +204,7 @@ class Reader(Endless):
             "lost": subscriber.lost,
             "recovered": subscriber.recovered,
             "wrong": self.wrong + subscriber.malformed + subscriber.unknown,
+            "first_wrong": self.first_wrong,
             "known": [[stream, last] for stream, (_, _, last) in subscriber.positions().items()],
         }
 

@@ -9,7 +9,7 @@ from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import CancelOrder, KillSwitch
 from nautilus.model.enums import Priority
 from nautilus.model.errors import ModelError
-from nautilus.model.queries import GetBook, GetCoreState, GetRisk
+from nautilus.model.queries import GetBook, GetCoreState, GetRisk, KillRequest
 from nautilus.model.signals import SignalAction, TradingSignal
 from nautilus.model.topics import EXECUTION_REPORTS, POSITIONS, QUOTES, RISK_ALERTS, SIGNALS, TOPICS
 
@@ -31,6 +31,7 @@ def test_market_data_requests_go_to_the_hub_and_all_else_to_the_engine(table):
 def test_commands_to_the_core_go_to_its_process_and_what_stops_trading_goes_first(table):
     assert table.way("trading", CancelOrder) == ("core", "core", Priority.HIGH)
     assert table.way("trading", KillSwitch) == ("core", "core", Priority.URGENT)
+    assert table.way("trading", KillRequest).priority == Priority.URGENT
     assert table.way("trading", GetCoreState)[:2] == ("core", "core")
 
 
