@@ -3,6 +3,7 @@
 import os
 
 cimport numpy as cnp
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINVAL, errno
@@ -474,6 +475,7 @@ cdef class Reader:
                 return frame
             cast_recover(&self.reader, True)
 
+    @cython.nonecheck(False)
     cdef Py_ssize_t copied(
         self, char* to, Py_ssize_t room, Py_ssize_t wide, Py_ssize_t skip, int kind
     ) noexcept nogil:
