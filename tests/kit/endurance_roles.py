@@ -153,7 +153,7 @@ class Reader(Endless):
 
     def open(self) -> None:
         self.expected: dict[int, int] = {}
-        self.told: dict[int, list[int]] = {}
+        self.told: dict[int, list[tuple[int, int]]] = {}
         self.wrong = 0
         self.first_wrong: list[str] = []
         self.subscriber = Subscriber(
@@ -166,7 +166,7 @@ class Reader(Endless):
         )
 
     def _on_gap(self, topic: Topic, stream: int, first: int, last: int) -> None:
-        self.told.setdefault(stream & 0xFFFFFFFF, []).append(last - first + 1)
+        self.told.setdefault(stream & 0xFFFFFFFF, []).append((first, last))
 
     def sockets(self) -> Iterable[Any]:
         return self.subscriber.sockets
@@ -185,16 +185,17 @@ class Reader(Endless):
                 self.told[instrument] = []
                 continue
             first, last = int(numbers[0]), int(numbers[-1])
-            missing = first - self.expected.get(instrument, first)
-            # What was passed over has been told by now; a gap may also have come without any record behind it yet.
+            due = self.expected.get(instrument, first)
+            # What was passed over has been told by now; a gap may also have come without any record behind it yet, or
+            # before the first record of all.
             gaps = self.told.setdefault(instrument, [])
-            while missing > 0 and gaps:
-                missing -= gaps.pop(0)
-            if missing or last - first + 1 != len(records):
+            while due < first and gaps:
+                begin, end = gaps.pop(0)
+                due = end + 1 if begin <= due <= end else due
+            if due != first or last - first + 1 != len(records):
                 self.wrong += 1
                 if len(self.first_wrong) < 4:
-                    due = self.expected.get(instrument)
-                    self.first_wrong.append(f"{first} to {last} in {len(records)}, {due} due, {missing} not told")
+                    self.first_wrong.append(f"{first} to {last} in {len(records)}, {due} was due")
             self.expected[instrument] = last + 1
 
     def state(self) -> dict[str, Any]:
