@@ -351,7 +351,7 @@ class Desk:
         elif order.state == (
             OrderState.PENDING_CANCEL if isinstance(command, CancelOrder) else OrderState.PENDING_REPLACE
         ):
-            order.state = OrderState.OPEN
+            order.state = OrderState.UNKNOWN if order.order_id in self._doubtful else OrderState.OPEN
         return OrderRejected(
             sequence=0,
             now_ns=reply.now_ns,

@@ -12,6 +12,7 @@ from nautilus.engines.strategy.base import Strategy
 from nautilus.engines.strategy.desk import SOURCE_ID, Desk
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import MassCancel
+from nautilus.model.enums import OrderState
 from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.instrument import Instrument
@@ -178,15 +179,15 @@ class StrategyEngine(Engine):
             undone = desk.answered(number, reply)
             if isinstance(undone, MassCancel):
                 self._cancel_again(desk.strategy_id, ctx)
-            elif undone is not None and desk.strategy_id in self._by_id:
-                self._by_id[desk.strategy_id][0].on_report(undone, desk)
+            elif undone is not None:
+                self._resolve_later(desk, undone.order_id, ctx)
+                if desk.strategy_id in self._by_id:
+                    self._by_id[desk.strategy_id][0].on_report(undone, desk)
 
     def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
         """The order's state is unknown until a report comes, or until the core was asked to cancel it."""
         for desk in self._all_desks():
-            order_id = desk.unanswered(number)
-            if order_id:
-                ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_DOUBT_KEY}:{desk.strategy_id}:{order_id}")
+            self._resolve_later(desk, desk.unanswered(number), ctx)
         if isinstance(message, MassCancel):
             self._cancel_again(message.strategy_id, ctx)
 
@@ -263,6 +264,12 @@ class StrategyEngine(Engine):
 
     def _cancel_again(self, strategy_id: int, ctx: Context) -> None:
         ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_CANCEL_KEY}:{strategy_id}")
+
+    def _resolve_later(self, desk: Desk, order_id: int, ctx: Context) -> None:
+        """Have an order cancelled that is still in doubt then."""
+        order = desk.orders.get(order_id)
+        if order is not None and order.state == OrderState.UNKNOWN:
+            ctx.at(ctx.now_ns + _CANCEL_AGAIN_NS, f"{_DOUBT_KEY}:{desk.strategy_id}:{order_id}")
 
     def _desk_of(self, strategy_id: int) -> Desk:
         return next(desk for desk in self._all_desks() if desk.strategy_id == strategy_id)

@@ -52,6 +52,13 @@ def test_an_order_that_stays_in_doubt_is_cancelled_and_what_the_core_says_of_it_
     engine.on_unknown(number, cancel, ctx)
     assert keeper.desk.orders[order_id].state == OrderState.UNKNOWN
     engine.on_timer(key, ctx)
+    # Nor is the next one taken: the order is in doubt as before, and the cancel is asked once more.
+    number, _, cancel, _ = ctx.requests[-1]
+    asked = len(ctx.timers)
+    engine.on_reply(number, acknowledged(cancel, Reason.JOURNAL_FULL), ctx)
+    assert keeper.desk.orders[order_id].state == OrderState.UNKNOWN
+    assert len(ctx.timers) == asked + 1
+    engine.on_timer(ctx.timers[-1][1], ctx)
     engine.on_report(report(OrderRejected, 1, order_id, reason=Reason.UNKNOWN_ORDER, request=CommandKind.CANCEL), ctx)
     assert not keeper.desk.orders, "it never came to the core"
 
