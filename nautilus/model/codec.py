@@ -38,6 +38,7 @@ from nautilus.model.events import (
     OrderTriggered,
     OrderUnknown,
 )
+from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged, InvalidateCache
 from nautilus.model.instrument import Instrument
 from nautilus.model.limits import Limits
 from nautilus.model.marketdata import Auction, BookDelta, Quote, Trade
@@ -105,6 +106,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     BookDelta,
     BookLevel,
     BookOrder,
+    BreakerChanged,
     CancelOrder,
     CancelRequest,
     CommandAcknowledged,
@@ -122,7 +124,9 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     GetQuotes,
     GetRisk,
     GetStrategies,
+    InstanceHealthChanged,
     Instrument,
+    InvalidateCache,
     KillRequest,
     KillResult,
     KillSwitch,

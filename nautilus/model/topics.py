@@ -26,6 +26,7 @@ from nautilus.model.events import (
     OrderTriggered,
     OrderUnknown,
 )
+from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged
 from nautilus.model.marketdata import AUCTION
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
@@ -105,6 +106,8 @@ BALANCES: Final = Topic("portfolio.balance", "portfolio", "on_balance", messages
 REBALANCE: Final = Topic(
     "portfolio.rebalance", "portfolio", "on_rebalance", messages=(RebalanceRequested,), priority=Priority.HIGH
 )
+BREAKERS: Final = Topic("gateway.breaker", "gateway", "on_breaker", messages=(BreakerChanged,), priority=Priority.HIGH)
+INSTANCES: Final = Topic("gateway.health", "gateway", "on_instance", messages=(InstanceHealthChanged,))
 
 TOPICS: Final = (
     QUOTES,
@@ -124,6 +127,8 @@ TOPICS: Final = (
     MARGIN,
     BALANCES,
     REBALANCE,
+    BREAKERS,
+    INSTANCES,
 )
 
 BY_MESSAGE: Final[dict[type[Message], Topic]] = {message: topic for topic in TOPICS for message in topic.messages}

@@ -1,0 +1,1 @@
+"""Pure decisions: no clock, no chance, no input or output; what is decided upon comes as arguments."""

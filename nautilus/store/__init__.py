@@ -1,0 +1,1 @@
+"""What lasts beside the journal: the audit log."""
