@@ -37,6 +37,7 @@ MOST_PAYLOAD: Final = 1 << 20
 """Of a letter; a larger payload is left out, and the letter cannot be sent again."""
 _MOST = MOST_PAYLOAD + (64 << 10)
 _CHUNK = 1 << 20
+_NUMBERS = 1 << 62
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -217,7 +218,8 @@ class DeadLetterLog:
         path = found[-1]
         scan = _Scan()
         for letter in scan.read(path):
-            self.next_number = letter.number + 1
+            # Readers go by the greatest number that they saw.
+            self.next_number = max(self.next_number, letter.number + 1)
         if self.next_number == 1:
             self.next_number = int(path.name.removesuffix(SUFFIX))
         size = path.stat().st_size
@@ -303,9 +305,10 @@ class _Scan:
         if len(body) < length or crc32c(body) != checksum:
             return None
         try:
-            return _decode(body)
+            letter = _decode(body)
         except (*UNREADABLE, msgspec.ValidationError):
             return None
+        return letter if 0 < letter.number < _NUMBERS else None
 
 
 def _whole(records: Sequence[bytes], size: int) -> tuple[int, int]:

@@ -5,7 +5,8 @@ A grant is ``publish:TOPIC``, ``send:WHAT`` or ``read:TOPIC``; a ``*`` at its en
 =========  =====================================================================================
 orders     new orders, replacements, batches of them
 cancels    cancels and mass cancels
-kill       the kill switch, and that trading goes on
+kill       the kill switch
+resume     that the kill switch is taken back: trading goes on
 phases     phases of instruments
 ask        every other request or command: what is answered changes nothing in the core
 fence      that there is a hub with a higher epoch: the one that hears of it stops publishing
@@ -21,12 +22,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from nautilus.bus.envelope import MessageKind
+from nautilus.model.codec import from_json, from_msgpack
 from nautilus.model.commands import CommandMessage
+from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
+from nautilus.model.queries import KillRequest
 from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, Topic
 
-ORDERS, CANCELS, KILL, PHASES, ASK, FENCE = "orders", "cancels", "kill", "phases", "ask", "fence"
-WHAT: Final = (ORDERS, CANCELS, KILL, PHASES, ASK, FENCE)
+ORDERS, CANCELS, KILL, RESUME, PHASES, ASK, FENCE = "orders", "cancels", "kill", "resume", "phases", "ask", "fence"
+WHAT: Final = (ORDERS, CANCELS, KILL, RESUME, PHASES, ASK, FENCE)
+RELEASE: Final = b"KillRequest(on=False)"
+"""In place of the type's name: one type both sets the kill switch and takes it back."""
 _WHAT_OF: Final = {
     "SubmitOrder": ORDERS,
     "ReplaceOrder": ORDERS,
@@ -37,13 +43,14 @@ _WHAT_OF: Final = {
     "MassCancel": CANCELS,
     "CancelRequest": CANCELS,
     "KillSwitch": KILL,
-    "ResumeTrading": KILL,
+    "ResumeTrading": RESUME,
     "KillRequest": KILL,
+    RELEASE.decode(): RESUME,
     "SetPhase": PHASES,
     "PhaseRequest": PHASES,
 }
 _SENDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "trading": (ORDERS, CANCELS, KILL, PHASES, ASK),
+    "trading": (ORDERS, CANCELS, KILL, RESUME, PHASES, ASK),
     "strategy": (ORDERS, CANCELS, ASK),
     "risk": (CANCELS, KILL, ASK),
     "marketdata": (ORDERS, CANCELS, PHASES, ASK),
@@ -56,6 +63,7 @@ HELLO, LISTEN, PING, TRACE = "hello", "listen", "ping", "trace"
 REPORTS: Final = "Reports"
 """Many execution reports in one message."""
 _MESSAGES: Final = {topic.name: frozenset(kind.__name__ for kind in topic.messages) for topic in TOPICS}
+_LIST: Final = ord("[")
 _EVENT: Final = MessageKind.EVENT
 
 
@@ -98,13 +106,26 @@ def type_of(payload: bytes) -> bytes:
     if not payload:
         return b""
     first = payload[0]
-    if first == 0x5B:
+    if first == _LIST:
         return payload[1:64].lstrip(b' "').partition(b'"')[0]
     place = 1 if first < 0xA0 else 3
     mark = payload[place : place + 1]
     if not mark or mark[0] >> 5 != 5:
         return b""
     return payload[place + 1 : place + 1 + (mark[0] & 31)]
+
+
+def kind_of(payload: bytes) -> bytes:
+    """As `type_of`, but `RELEASE` for a request that takes the kill switch back, or that nobody can read."""
+    name = type_of(payload)
+    if name == b"KillRequest":
+        try:
+            message = from_json(payload) if payload[0] == _LIST else from_msgpack(payload)
+        except ModelError:
+            return RELEASE
+        if not (isinstance(message, KillRequest) and message.on):
+            return RELEASE
+    return name
 
 
 def what_of(name: str, to: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from nautilus.bus.envelope import UNREADABLE, Delivery, MessageKind
-from nautilus.bus.grants import EVERYTHING, LISTEN, granted, grants_of, refusal, type_of
+from nautilus.bus.grants import EVERYTHING, LISTEN, granted, grants_of, kind_of, refusal
 from nautilus.bus.routing import CLIENTS
 from nautilus.bus.security import Security
 from nautilus.model.errors import BusError
@@ -51,7 +51,7 @@ class Permissions:
         if security is not None and security.version != self._version:
             self._version = security.version
             self._decided.clear()
-        key = (process, kind, message.sender, message.to, type_of(message.payload))
+        key = (process, kind, message.sender, message.to, kind_of(message.payload))
         found = self._decided.get(key)
         if found is None:
             if message.to == LISTEN:

@@ -254,6 +254,8 @@ class RingReader:
         self._empty()
         reader = self._reader
         if reader is None or reader.retired:
+            if reader is not None and reader.waiting:
+                return False  # what the writer left is read before its ring is let go of
             if self.attach():
                 return False
             reader = self._reader
@@ -261,7 +263,10 @@ class RingReader:
         return reader.arm() if self.rings else not reader.waiting
 
     def wait(self, waiting: Waiting, timeout_ns: int) -> bool:
-        """Wait until there is a frame, or the time is over; whether there is. For a thread with this one ring."""
+        """Wait until there is a frame, or the time is over; whether there is. For a thread with this one ring.
+
+        False may come before the time is over where the ring is left meanwhile.
+        """
         reader = self._reader
         if reader is None or (reader.retired and not reader.waiting):
             if not self.attach():
@@ -270,7 +275,10 @@ class RingReader:
                 return self.attach() and self.wait(waiting, 0)
             reader = self._reader
         assert reader is not None
-        return reader.wait(waiting, timeout_ns) or (reader.retired and self.attach())
+        if reader.wait(waiting, timeout_ns):
+            return True
+        # A frame may have come before the sign; and the next ring may have none yet.
+        return reader.retired and (reader.waiting or (self.attach() and self.wait(waiting, 0)))
 
     @property
     def reader(self) -> Reader | None:

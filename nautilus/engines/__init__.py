@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     purpose
         What it is for, in a few words.
     needs
-        What the host hands its constructor after the config: ``core``, ``instruments``, ``strategies``.
+        What the host hands its constructor after the config: ``core``, ``instruments``, ``strategies``, ``caches``.
     """
 
     module: str
@@ -117,6 +117,15 @@ CATALOGUE: dict[str, Entry] = {
         "high performance",
         "hosts strategies and their orders",
         ("instruments", "strategies"),
+    ),
+    "gateway": Entry(
+        "nautilus.engines.gateway",
+        "GatewayEngine",
+        "GatewayEngineConfig",
+        8001,
+        "high performance",
+        "one door to every engine: proxy, routing, caches",
+        ("caches",),
     ),
 }
 

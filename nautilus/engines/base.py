@@ -89,6 +89,14 @@ class DepthView(Protocol):
         ...
 
 
+class Caches(Protocol):
+    """The answers of engines that the gateway keeps."""
+
+    def invalidate(self, engine: str, prefix: str = "", /) -> None:
+        """Forget those of an engine ("": of every one) whose path begins so."""
+        ...
+
+
 class Operation(NamedTuple):
     """An HTTP operation: a route onto the request handler that the mesh uses too; handlers never see HTTP.
 
@@ -101,6 +109,22 @@ class Operation(NamedTuple):
         Message types of `on_request`.
     summary
         One line for people.
+    scope
+        Of the key that a caller needs: ``read``, ``trade`` or ``admin``; "": ``read`` for a GET, else ``trade``.
+    scopes
+        (field, value, scope): where the request has that value, it takes that scope besides.
+    priority
+        ``critical``, ``high``, ``normal`` or ``low``: who is turned away first where there is too much to do.
+    budget_ms
+        Milliseconds within which it has to be answered: a little before, the caller is told that it was not. 0: as long
+        as a port waits.
+    fallback
+        What a caller gets in place of an answer that does not come: ``error``: that it failed; ``last``: over HTTP the
+        last good answer to the same question, marked as old; ``reconcile``: that nobody knows, and has to ask.
+    idempotent
+        Done twice it is as done once. A GET always is; an order never is.
+    exempt
+        Neither breaker nor limit ever refuses it: what makes the position smaller or stops the trading.
     """
 
     method: str
@@ -108,6 +132,34 @@ class Operation(NamedTuple):
     request: type[Message]
     reply: type[Message]
     summary: str
+    scope: str = ""
+    priority: str = "normal"
+    budget_ms: float = 0.0
+    fallback: str = ""
+    idempotent: bool = False
+    exempt: bool = False
+    scopes: tuple[tuple[str, object, str], ...] = ()
+
+
+class Stream(NamedTuple):
+    """What an engine publishes on a topic, over WebSockets: everybody who listens gets the same, and says nothing.
+
+    Parameters
+    ----------
+    path
+        Without parts in braces: all of the topic.
+    topic
+        One of messages, which the engine publishes.
+    summary
+        One line for people.
+    scope
+        Of the key that a caller needs.
+    """
+
+    path: str
+    topic: Topic
+    summary: str
+    scope: str = "read"
 
 
 class Engine:
@@ -126,6 +178,8 @@ class Engine:
     """Of execution reports it needs those of strategies' orders alone; a host may keep the others from it."""
     operations: ClassVar[tuple[Operation, ...]] = ()
     """What it answers over HTTP."""
+    streams: ClassVar[tuple[Stream, ...]] = ()
+    """What of it may be listened to over WebSockets."""
 
     def on_start(self, ctx: Context) -> None:
         """Before the first message."""
@@ -165,10 +219,12 @@ class Engine:
 
 
 __all__ = [
+    "Caches",
     "Context",
     "Core",
     "DepthView",
     "Engine",
     "Operation",
     "RandomSource",
+    "Stream",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from nautilus.engines.base import Context, Engine, Operation
+from nautilus.engines.base import Context, Engine, Operation, Stream
 from nautilus.model.errors import ConfigError
 from nautilus.model.events import ExecutionReport, OrderFilled
 from nautilus.model.instrument import EXACT, Instrument
@@ -50,6 +50,9 @@ class PortfolioConfig(msgspec.Struct, frozen=True):
             raise ConfigError(f"method {self.method!r}", where="portfolio", expected=" or ".join(METHODS))
 
 
+_READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
+
+
 class PortfolioEngine(Engine):
     """Follows every account's positions."""
 
@@ -57,9 +60,12 @@ class PortfolioEngine(Engine):
     subscribes = (EXECUTION_REPORTS, QUOTES)
     publishes = (POSITIONS,)
     operations = (
-        Operation("GET", "/positions", GetPositions, Positions, "Positions of every account, with profit"),
-        Operation("GET", "/positions/{account_id}", GetPositions, Positions, "Positions of an account, with profit"),
+        Operation("GET", "/positions", GetPositions, Positions, "Positions of every account, with profit", **_READ),
+        Operation(
+            "GET", "/positions/{account_id}", GetPositions, Positions, "Positions of an account, with profit", **_READ
+        ),
     )
+    streams = (Stream("/streams/positions", POSITIONS, "Positions as they change"),)
 
     def __init__(self, config: PortfolioConfig, instruments: Iterable[Instrument]) -> None:
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from nautilus.engines.base import Context, Engine, Operation
+from nautilus.engines.base import Context, Engine, Operation, Stream
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
 from nautilus.model.enums import CommandKind
@@ -87,7 +87,18 @@ class RiskEngine(Engine):
     source_id = 2
     subscribes = (EXECUTION_REPORTS, QUOTES)
     publishes = (RISK_ALERTS,)
-    operations = (Operation("GET", "/risk/state", GetRisk, RiskState, "Soft limits in force, and what breached them"),)
+    operations = (
+        Operation(
+            "GET",
+            "/risk/state",
+            GetRisk,
+            RiskState,
+            "Soft limits in force, and what breached them",
+            priority="high",
+            fallback="error",
+        ),
+    )
+    streams = (Stream("/streams/alerts", RISK_ALERTS, "Soft limits as they are breached"),)
 
     def __init__(self, config: RiskConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config

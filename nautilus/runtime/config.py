@@ -1,5 +1,7 @@
 """Configuration: built-in defaults < file < profile < environment < flag, each value with its origin.
 
+Of the environment a setting's own name, `NAUTILUS__SECTION__KEY`, comes before its plain name, where it has one.
+
 A section of the file is a frozen msgspec struct that stands beside its user; this module knows no setting by name.
 Every key is checked by itself against the type of its field, so that an error names the key, the value, what was
 expected, the nearest valid name, and the file and line; then the struct is built once, which runs its own checks.
@@ -13,7 +15,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +32,8 @@ PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 """The profiles that come along; in a checkout a link to `config/profiles`."""
 
 Sections = Mapping[str, type[msgspec.Struct]]
+Check = Callable[[Mapping[str, msgspec.Struct]], Iterable[ConfigError]]
+"""What is wrong with all sections together."""
 
 
 class Setting(NamedTuple):
@@ -48,6 +52,25 @@ class Flag(NamedTuple):
     key: str
     value: Any
     origin: str
+
+
+class PlainName(NamedTuple):
+    """A variable of the environment that sets one key under a name of its own.
+
+    Parameters
+    ----------
+    section, key
+        What it sets.
+    parse
+        Its text to the value of the key; ValueError for a text that is none.
+    expected
+        The texts that it may have, for people.
+    """
+
+    section: str
+    key: str
+    parse: Callable[[str], Any]
+    expected: str
 
 
 class Configuration(NamedTuple):
@@ -84,6 +107,8 @@ def load(
     profile: str | None = None,
     flags: Iterable[Flag] = (),
     environment: Mapping[str, str] | None = None,
+    plain: Mapping[str, PlainName] | None = None,
+    checks: Iterable[Check] = (),
 ) -> Configuration:
     """Resolve every section.
 
@@ -101,13 +126,19 @@ def load(
         Values from the command line, the last of equal ones wins.
     environment
         Default: `os.environ`.
+    plain
+        Variables that set a key under a name of their own; those of sections that are not there set nothing.
+    checks
+        What else is to be right, once every section is by itself.
 
     Raises
     ------
     ConfigError
         The first thing that is wrong, in order of precedence.
     """
-    configuration, problems = examine(sections, path=path, profile=profile, flags=flags, environment=environment)
+    configuration, problems = examine(
+        sections, path=path, profile=profile, flags=flags, environment=environment, plain=plain, checks=checks
+    )
     if configuration is None:
         raise problems[0]
     return configuration
@@ -120,6 +151,8 @@ def examine(
     profile: str | None = None,
     flags: Iterable[Flag] = (),
     environment: Mapping[str, str] | None = None,
+    plain: Mapping[str, PlainName] | None = None,
+    checks: Iterable[Check] = (),
 ) -> tuple[Configuration | None, list[ConfigError]]:
     """As `load`, but every problem is collected; the configuration is None where there is any."""
     environment = os.environ if environment is None else environment
@@ -138,6 +171,7 @@ def examine(
             files.append(profile_file)
     except ConfigError as error:
         problems.append(error)
+    given += _from_plain_names(environment, plain or {}, sections, problems)
     given += _from_environment(environment, sections, problems)
     given += [_Given(*flag, text=isinstance(flag.value, str)) for flag in flags]
 
@@ -162,6 +196,8 @@ def examine(
                 built[section] = struct(**{setting.key: setting.value for setting in own})
             except (ValueError, TypeError, NautilusError) as error:
                 problems.append(_refused(section, own, error))
+        if not problems:
+            problems += [problem for check in checks for problem in check(built)]
     if problems:
         return None, problems
     return Configuration(built, tuple(values.values()), tuple(files), name), []
@@ -218,7 +254,7 @@ def field_default(field: msgspec.structs.FieldInfo) -> Any:
 
 def type_name(kind: Any) -> str:
     """A type as a person reads it: ``integer >= 1``, ``one of "a", "b"``, ``true or false``."""
-    description = msgspec.json.schema(kind)
+    description = _described(kind)
     names = {
         "integer": "an integer",
         "number": "a number",
@@ -302,6 +338,22 @@ def _from_environment(environment: Mapping[str, str], sections: Sections, proble
     return given
 
 
+def _from_plain_names(
+    environment: Mapping[str, str], plain: Mapping[str, PlainName], sections: Sections, problems: list[ConfigError]
+) -> list[_Given]:
+    given = []
+    for name, meaning in plain.items():
+        if name not in environment or meaning.section not in sections:
+            continue
+        text, origin = environment[name], f"environment {name}"
+        try:
+            given.append(_Given(meaning.section, meaning.key, meaning.parse(text), origin, False))
+        except ValueError:
+            told = f"{meaning.section}.{meaning.key} = {_show(text)}"
+            problems.append(ConfigError(told, where=origin, expected=meaning.expected))
+    return given
+
+
 def _refused(section: str, settings: Iterable[Setting], error: Exception) -> ConfigError:
     """What a section's own checks said, with the origins of the keys that it names (of all where it names none)."""
     what, expected = (error.what, error.expected) if isinstance(error, NautilusError) else (str(error), "")
@@ -337,27 +389,50 @@ def _check(item: _Given, sections: Sections) -> Any:
             expected=f"one of {', '.join(fields)}{nearest(item.key, fields)}",
         )
     field = fields[item.key]
-    value = _parse_text(item.value, field.type) if item.text else item.value
+    value = _parse_text(item, field.type) if item.text else item.value
+    many = isinstance(value, dict | list)
     try:
-        return msgspec.convert(value, field.type, strict=not item.text)
+        return msgspec.convert(value, field.type, strict=many or not item.text)
     except (msgspec.ValidationError, NautilusError) as error:
         expected = type_name(field.type)
         valid = msgspec.json.schema(field.type).get("enum", ())
         hint = nearest(value, [str(word) for word in valid]) if isinstance(value, str) else ""
-        reason = "" if isinstance(error, msgspec.ValidationError) else f" ({error})"
+        # Of a single value everything is told already; of many, which one it is.
+        reason = f" ({error})" if many or not isinstance(error, msgspec.ValidationError) else ""
         raise ConfigError(
             f"{item.section}.{item.key} = {_show(item.value)}{reason}", where=item.origin, expected=expected + hint
         ) from None
 
 
-def _parse_text(value: str, kind: Any) -> Any:
-    """Lists and tables are written as JSON in an environment variable or flag; the rest is converted by type."""
-    if value[:1] in "[{" and msgspec.json.schema(kind).get("type") in ("array", "object"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
+def _parse_text(item: _Given, kind: Any) -> Any:
+    """Lists and tables are written as in the file, or as JSON; the rest is converted by type."""
+    text = item.value.strip()
+    if text[:1] not in ("[", "{") or _described(kind).get("type") not in ("array", "object"):
+        return item.value
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        found = tomllib.loads(f"value = {text}")
+        wrong = "" if len(found) == 1 else "more than one value"
+    except tomllib.TOMLDecodeError as error:
+        wrong = f"not TOML: {error}"
+    if wrong:
+        raise ConfigError(
+            f"{item.section}.{item.key} = {_show(item.value)} ({wrong})",
+            where=item.origin,
+            expected=f"{type_name(kind)}, in TOML or JSON",
+        )
+    return found["value"]
+
+
+def _described(kind: Any) -> dict[str, Any]:
+    """The schema of a type itself, also where it goes by a name."""
+    found = msgspec.json.schema(kind)
+    while "$ref" in found:
+        found = {**found["$defs"][found["$ref"].rpartition("/")[2]], "$defs": found["$defs"]}
+    return found
 
 
 def _show(value: Any) -> str:

@@ -3,7 +3,9 @@
 Both sides write JSON lines. The process says ``{"event": "ready", "ports": {engine: port}}``, ``{"event": "failed",
 "error": {...}}``, ``{"event": "finished"}`` or ``{"event": "promoted"}``; the supervisor says ``{"do": "open"}`` or
 ``{"do": "stop"}``. SIGTERM means stop. When the line closes, or SIGHUP says so, the supervisor is gone: then a process
-waits until all that stop before it have let go of their locks, 5 s of its own life at most, and stops.
+waits until all that stop before it have let go of their locks, 5 s of its own life at most, and stops. To a process
+that `renews`, SIGHUP of anybody else while the supervisor lives means "renew". SIGUSR2 means "kill": to the core that
+the kill switch of everything is to be set; the supervisor passes on to it what it gets itself.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from nautilus.runtime.plan import Plan
 ORPHAN_WAIT_SECONDS = 5.0
 """Counted in looks: where the machine stands still, nobody lets go of a lock either."""
 _LOOK_SECONDS = 0.02
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR2)
 
 
 class Control:
@@ -41,6 +43,7 @@ class Control:
     stop_requested : it is time to stop.
     opened : the market is open.
     orphaned : the supervisor is gone.
+    renews : SIGHUP is an order, unless the supervisor's end sends it.
     """
 
     def __init__(self, plan: Plan, name: str, connection: socket.socket) -> None:
@@ -50,6 +53,8 @@ class Control:
         self.stop_requested = False
         self.opened = False
         self.orphaned = False
+        self.renews = False
+        self._parent = os.getppid()
         rank = plan.process(name).stop_rank
         self._before: list[Path] = [plan.lock_of(spec.name) for spec in plan.processes if spec.stop_rank < rank]
         self._lock = lock
@@ -72,17 +77,22 @@ class Control:
         return self._epoll.fileno()
 
     def poll(self) -> list[str]:
-        """New orders, in order: "open", "stop". It never waits."""
+        """New orders, in order: "open", "kill", "stop", and where it is one "renew". It never waits."""
         orders = []
         numbers = self._signals()
         for line in self._lines():
             order = str(msgspec.json.decode(line).get("do", ""))
             self.opened = self.opened or order == "open"
             orders.append(order)
+        if signal.SIGUSR2 in numbers:
+            orders.append("kill")
         if signal.SIGTERM in numbers:
             orders.append("stop")
         if signal.SIGHUP in numbers:
-            self._orphan()
+            if self.renews and not self.orphaned and os.getppid() == self._parent:
+                orders.append("renew")
+            else:
+                self._orphan()
         self._looks_left -= numbers.count(signal.SIGALRM)
         if self.orphaned and not self.stop_requested and "stop" not in orders and self._is_my_turn():
             orders.append("stop")
@@ -172,8 +182,9 @@ def describe_error(error: Exception) -> dict[str, str]:
 def error_from(description: Mapping[str, str]) -> NautilusError:
     """The error that another process described, with its code."""
     code = description.get("code", "internal")
+    root = {"breaker": "bus", "limit": "bus"}.get(code.split(".")[0], code.split(".")[0])  # refusals to take it
     for kind in (ConfigError, BusError, VenueError, ModelError, InternalError):
-        if code.split(".")[0] == kind.code:
+        if root == kind.code:
             break
     known = type(kind.__name__, (kind,), {"code": code, "__module__": kind.__module__, "__doc__": kind.__doc__})
     error: NautilusError = known(

@@ -49,9 +49,11 @@ from nautilus.runtime.neighbours import Neighbours, write_places
 from nautilus.runtime.outlook import Outlook
 from nautilus.runtime.paths import carriers_of, star_paths_of
 from nautilus.runtime.plan import Plan
+from nautilus.runtime.protection import protect
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import open_hub, subscribe
+from nautilus.runtime.tuning import tune
 from nautilus.runtime.urgent import ask_machine, urgent_ring_of
 
 if TYPE_CHECKING:
@@ -251,6 +253,9 @@ class LiveHost:
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
         for context in self.contexts.values():
             context.connect()
+        operations = [(name, type(context.engine).operations) for name, context in self.contexts.items()]
+        self.messages.guards = protect(plan, process, operations, self.counters)
+        self.outlook.looks += [guard.look for guard in self.messages.guards.values()]
         self.next_id = self.messages.next_id
         self.ask = self.messages.ask
         self.call = self.calls.call
@@ -361,6 +366,7 @@ class LiveHost:
 
     def run(self) -> None:
         """Work until `stop` was called and what engines said last is delivered."""
+        tune(self.plan, self.process)
         ask_machine(self.plan, self.process)
         while not self.ended:
             self.turn()

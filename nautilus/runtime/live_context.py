@@ -95,12 +95,14 @@ class Route:
     selective : those of them that need reports of strategies' orders only.
     reports : these are execution reports, which a recovery may hold back.
     on_star : the star carries these records.
+    listener : takes each message, for those who listen over HTTP; None: nobody may.
     """
 
-    __slots__ = ("on_star", "priority", "processes", "reports", "selective", "structs", "takers", "topic")
+    __slots__ = ("listener", "on_star", "priority", "processes", "reports", "selective", "structs", "takers", "topic")
 
     def __init__(self, topic: Topic, engines: Iterable[LiveContext], plan: Plan, process: str) -> None:
         self.topic = topic
+        self.listener: Callable[[Any], object] | None = None
         self.priority = topic.priority
         self.structs = _STRUCTS.get(topic.name)
         self.on_star = topic.name in BY_NAME

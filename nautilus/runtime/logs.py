@@ -176,7 +176,7 @@ def configure(
     root.addHandler(_LibraryHandler(render, file))
     root.setLevel(level)
     # A library at level info tells of each request; this platform's own lines are wanted at that level.
-    for name in ("uvicorn", "fastapi", "asyncio"):
+    for name in ("fastapi", "asyncio"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
     return file

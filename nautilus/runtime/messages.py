@@ -2,6 +2,8 @@
 
 Orders and other commands to the trading core go to its process, under the name ``core``; everything else goes to the
 process that hosts the engine it is meant for. An event goes once to each process with subscribers.
+
+Length: what is sent, what comes and what is late share the numbers of requests and the routes.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from nautilus.runtime.listeners import Listeners
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
+from nautilus.runtime.protection import EngineProtection
 from nautilus.runtime.risk_path import RiskPath
 from nautilus.runtime.tracing import TRACE, say, told
 from nautilus.runtime.wire import from_wire, to_wire
@@ -105,6 +108,8 @@ class Messages:
         self._counters = counters
         self._records = records
         self._servers: dict[str, Server] = {}
+        self._listening: dict[str, Callable[[Any], object]] = {}
+        self.guards: Mapping[str, EngineProtection] = {}  # none: the engines of this process run plain
         self._routing = plan.routing
         self._ways: dict[tuple[str, type], Way] = {}
         self.listeners = Listeners(mesh, frozenset(topic.name for topic in TOPICS if topic.publisher in contexts))
@@ -133,12 +138,19 @@ class Messages:
         """Resolve who takes what; again after an engine was put in another's place."""
         engines = list(self._contexts.values())
         self.routes = {topic.name: Route(topic, engines, self._plan, self._process) for topic in TOPICS}
+        for topic, listener in self._listening.items():
+            self.routes[topic].listener = listener
         self._by_type = {message: self.routes[topic.name] for topic in TOPICS for message in topic.messages}
         self._by_record = [(route.topic.record, route) for route in self.routes.values() if route.topic.record]
 
     def set_server(self, engine: str, server: Server) -> None:
         """Let something around an engine answer its requests."""
         self._servers[engine] = server
+
+    def listen(self, topic: str, listener: Callable[[Any], object]) -> None:
+        """Hand what engines of this process publish on a topic to somebody beside the subscribers."""
+        self._listening[topic] = listener
+        self.routes[topic].listener = listener
 
     # What contexts ask for.
 
@@ -159,6 +171,8 @@ class Messages:
         trace = self._tracing.onward
         if route.reports:
             trace = self._tracing.of_report(event) if self._tracing.orders else 0  # type: ignore[arg-type]
+        if route.listener is not None:
+            route.listener(event)
         if route.takers:
             self._post(route.priority, self._deliver, (route, event), trace)
         if isinstance(event, np.ndarray):
@@ -266,12 +280,12 @@ class Messages:
                 self.round_trips.record(monotonic_ns() - sent_ns)
             call(context, engine.on_reply, number, result)
 
-        self._ask(context.name, peer, message, answered, until_ns)
+        self._ask(context.name, peer, message, answered, until_ns, True)
         return number
 
     def ask(self, peer: str, message: Message, answered: Answer, wait_ns: int = ASK_NS, trace: int = 0) -> None:
         """Ask in the host's own name; `trace`: within it."""
-        arguments = self._process, peer, message, answered, wall_ns() + wait_ns
+        arguments = self._process, peer, message, answered, wall_ns() + wait_ns, False
         if trace:
             say(trace, "a request", engine=peer, **told(message))
             self._tracing.run(trace, self._ask, arguments)
@@ -349,14 +363,14 @@ class Messages:
             if self._inbox:
                 self.drain()
 
-    def _ask(self, sender: str, peer: str, message: Message, answered: Answer, until_ns: int) -> None:
+    def _ask(self, sender: str, peer: str, message: Message, answered: Answer, until_ns: int, guarded: bool) -> None:
         process, to, priority = self._ways.get((peer, type(message))) or self._find_way(peer, message)
         if process == self._process:
             number = self.next_id()
             self._in_process[number] = answered
             heappush(self._deadlines, (until_ns, number))
             self._post(
-                priority, self.serve, (to, message, partial(self._answer_here, number)), self._tracing.onward
+                priority, self.serve, (to, message, partial(self._answer_here, number), guarded), self._tracing.onward
             )  # fmt: skip
             return
         refusal = self.risk_path.refuses(message)
@@ -393,14 +407,19 @@ class Messages:
         if answered is not None:
             self._post(Priority.NORMAL, answered, (result,))
 
-    def serve(self, engine: str, message: Message, answer: Answer) -> None:
-        """Have an engine of this process answer a request."""
+    def serve(self, engine: str, message: Message, answer: Answer, guarded: bool = False) -> None:
+        """Have an engine of this process answer a request; `guarded`: one that no guard has seen, as HTTP's have."""
         context = self._contexts[engine]
         self._counters.increment(context.requests)
         refusal = self.risk_path.refuses_here(engine, message)
         if refusal is not None:
             answer(refusal)
             return
+        if guarded and engine in self.guards:
+            entered = self.guards[engine].enter(message, answer)
+            if entered is None:
+                return
+            answer = entered
         server = self._servers.get(engine)
         if server is not None:
             server(message, answer)
@@ -522,7 +541,7 @@ class Messages:
             self._calls.errors.add(f"request of {delivery.sender}", error)
             answer(error)
             return
-        self.serve(delivery.to, message, answer)
+        self.serve(delivery.to, message, answer, guarded=True)
 
     def _take_event(self, delivery: Delivery) -> None:
         try:

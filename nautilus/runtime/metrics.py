@@ -1,4 +1,4 @@
-"""What an engine shows of itself, and the same as OpenMetrics, read from shared counters at scrape time.
+"""What an engine shows of itself, read from shared counters at scrape time (`nautilus.runtime.http.exposition`).
 
 Names begin with ``nautilus_``; counters end in ``_total``; times are in seconds. A counter ``engine.risk.errors``
 becomes ``nautilus_engine_errors_total{engine="risk"}``, a counter ``star.lost`` ``nautilus_star_lost_total``; each
@@ -8,36 +8,29 @@ request brings along.
 
 from __future__ import annotations
 
-import platform
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-    StateSetMetricFamily,
-)
-from prometheus_client.registry import Collector
 
-from nautilus import __version__
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
+from nautilus.core.region import start_of
 from nautilus.model.enums import EngineState
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
+
+if TYPE_CHECKING:
+    from nautilus.runtime.protection import Guard
 
 PREFIX = "nautilus_"
 BOUNDS_NS = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5)), 10 * NANOSECONDS)
 """Bounds of the buckets: 1 us to 10 s."""
 
-_UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
-_LABELS = {
+UNITS = {"_ns": 1e9, "_us": 1e6, "_ms": 1e3}
+LABELS = {
     "engine": "engine",
     "operation": "engine",
     "venue": "venue",
@@ -54,9 +47,22 @@ DESCRIPTIONS = {
     "engine_requests": "Requests that the engine's handlers took.",
     "engine_errors": "Handler calls that raised.",
     "engine_handled": "Messages and batches of records that the engine's handlers took.",
+    "engine_breaker": "Worst state of the engine's breakers: 0 closed, 1 open, 2 half-open, 3 forced-open, 4 disabled.",
+    "operation_success": "Requests to an operation that were answered.",
+    "operation_failure": "Requests to an operation that its handler failed.",
+    "operation_timeout": "Requests to an operation that were not answered in time.",
+    "operation_cancelled": "Requests to an operation that were given up.",
+    "operation_ignored": "Requests to an operation that were their sender's mistake.",
+    "operation_overloaded": "Requests to an operation that something behind it was too busy for.",
+    "operation_refused": "Requests to an operation that its breaker refused.",
+    "operation_shed": "Requests to an operation that were turned away as there was too much to do.",
+    "operation_fallbacks": "Requests to an operation that were answered by its fallback.",
     "operation_errors": "HTTP requests to an operation that ended with a status of 500 or more.",
     "http_requests": "HTTP requests.",
     "http_refused": "HTTP requests answered with a status of 400 to 499.",
+    "http_given_up_heads": "Connections that were closed as a head was not whole in time.",
+    "http_given_up_bodies": "Requests that were given up as their body was not there in time.",
+    "http_given_up_answers": "Connections that were cut as their client took nothing of an answer.",
     "http_errors": "HTTP requests that ended with a status of 500 or more.",
     "star_published": "Records of market data published.",
     "star_frames": "Frames of market data published.",
@@ -140,10 +146,22 @@ DESCRIPTIONS = {
 
 
 class BreakerView(msgspec.Struct, frozen=True):
-    """A circuit breaker: ``closed``, ``open``, ``half_open`` or ``forced_open``."""
+    """Circuit breakers of an engine: the worst state (``closed``, ``half-open``, ``open``, ``forced-open``,
+    ``disabled``), failures in a row, and the state of each operation's."""
 
     state: str = "closed"
     failure_count: int = 0
+    operations: dict[str, str] = {}
+
+
+class Meters(NamedTuple):
+    """What an engine's protection has counted: states and changes (operation, to, cause) of breakers, and its limit."""
+
+    states: Mapping[str, str]
+    changes: Mapping[tuple[str, str, str], int]
+    limit: float
+    under_way: int
+    shed: Mapping[str, int]
 
 
 class Protection(Protocol):
@@ -154,8 +172,17 @@ class Protection(Protocol):
         """Breaker and operation tracking are in force."""
         ...
 
+    @property
+    def guards(self) -> Mapping[str, Guard]:
+        """What stands before each operation, by name."""
+        ...
+
     def breaker(self) -> BreakerView:
         """The engine's breaker now."""
+        ...
+
+    def meters(self) -> Meters | None:
+        """For the metrics; None: there is no protection."""
         ...
 
 
@@ -163,10 +190,33 @@ class Unprotected:
     """An engine that runs plain."""
 
     integrated = False
+    guards: Mapping[str, Guard] = {}
 
     def breaker(self) -> BreakerView:
         """Always closed."""
         return BreakerView()
+
+    def meters(self) -> None:
+        """There are none."""
+
+
+class ReadableCounters(Protocol):
+    """Counters as a reader sees them."""
+
+    def snapshot(self) -> dict[str, int]:
+        """{name: value}."""
+        ...
+
+    def gauges(self) -> frozenset[str]:
+        """Names of those that are gauges."""
+        ...
+
+
+class Sums(NamedTuple):
+    """What all processes of a port have counted and measured together."""
+
+    counters: ReadableCounters
+    histograms: Mapping[str, Histogram]
 
 
 def _nothing() -> Sequence[str]:
@@ -175,6 +225,12 @@ def _nothing() -> Sequence[str]:
 
 def _no_bus() -> Mapping[str, Any]:
     return {}
+
+
+def _life() -> str:
+    # A process id alone comes again, in a container after every start.
+    pid = os.getpid()
+    return f"{pid}-{start_of(pid)}"
 
 
 class SharedMeters(msgspec.Struct, frozen=True):
@@ -218,6 +274,8 @@ class EngineView:
         Where it is in its life.
     started_ns
         When it started, by `monotonic_ns`.
+    instance
+        Names this life of it: another text after each start. Where several processes answer at the port, theirs.
     histograms
         Latency of each operation in nanoseconds; ``handle`` is that of all handler calls.
     reasons
@@ -230,6 +288,8 @@ class EngineView:
         Breaker and tracking.
     shared
         Processes without a port whose meters this port shows too.
+    sums
+        Where several processes answer at the port: what all of them counted and measured.
     process_metrics
         Show counters of the whole process, its memory and processor time: on one port of a process, so that sums count
         them once.
@@ -240,6 +300,7 @@ class EngineView:
     counters: Counters
     state: EngineState = EngineState.CREATED
     started_ns: int = field(default_factory=monotonic_ns)
+    instance: str = field(default_factory=_life)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     reasons: Callable[[], Sequence[str]] = _nothing
     warnings: Callable[[], Sequence[str]] = _nothing
@@ -247,6 +308,15 @@ class EngineView:
     protection: Protection = field(default_factory=Unprotected)
     shared: tuple[SharedMeters, ...] = ()
     process_metrics: bool = True
+    sums: Sums | None = None
+
+    def counted(self) -> ReadableCounters:
+        """Counters to show: of this process, or of all that answer at the port."""
+        return self.counters if self.sums is None else self.sums.counters
+
+    def measured(self) -> Mapping[str, Histogram]:
+        """Histograms to show, likewise."""
+        return self.histograms if self.sums is None else self.sums.histograms
 
     def blockers(self) -> list[str]:
         """Why it is not ready, its state included."""
@@ -265,86 +335,3 @@ class EngineView:
     def uptime_seconds(self) -> float:
         """Since it started."""
         return (monotonic_ns() - self.started_ns) / NANOSECONDS
-
-
-class EngineCollector(Collector):
-    """Reads a view whenever Prometheus asks."""
-
-    def __init__(self, view: EngineView) -> None:
-        self._view = view
-
-    def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
-        view = self._view
-        labels = {"version": __version__, "python": platform.python_version()}
-        yield InfoMetricFamily(f"{PREFIX}build", "Version of the platform.", value=labels)
-        yield _gauge("engine_ready", "The engine takes requests.", view.name, float(not view.blockers()))
-        yield _gauge("engine_uptime_seconds", "Since the engine started.", view.name, view.uptime_seconds)
-        state = StateSetMetricFamily(f"{PREFIX}engine_state", "Where the engine is in its life.", labels=["engine"])
-        state.add_metric([view.name], {each.name.lower(): each is view.state for each in EngineState})
-        yield state
-        breaker = view.protection.breaker()
-        yield _gauge("breaker_open", "The circuit breaker is not closed.", view.name, float(breaker.state != "closed"))
-        families: dict[str, Metric] = {}
-        self._add_counters(families, view.process, view.counters, every=view.process_metrics)
-        _add_histograms(families, "operation_seconds", ("engine", "operation"), view.name, view.histograms.items())
-        for shared in view.shared:
-            counters = shared.counters()
-            if counters is not None:
-                self._add_counters(families, shared.process, counters, every=True)
-            _add_histograms(families, "latency_seconds", ("process", "what"), shared.process, shared.histograms())
-        yield from families.values()
-
-    def _add_counters(self, families: dict[str, Metric], process: str, counters: Counters, *, every: bool) -> None:
-        gauges = counters.gauges()
-        for full_name, value in counters.snapshot().items():
-            name, labels = _parts(full_name)
-            own = labels.get("engine") == self._view.name
-            if not own and ("engine" in labels or not every):
-                continue
-            unit = next((unit for unit in _UNITS if name.endswith(unit)), "")
-            name = name.removesuffix(unit) + "_seconds" if unit else name
-            labels["process"] = process
-            family = families.get(name)
-            if family is None:
-                make = GaugeMetricFamily if full_name in gauges else CounterMetricFamily
-                text = DESCRIPTIONS.get(name, f"{full_name if own is False else name}, as the process counts it.")
-                family = families[name] = make(PREFIX + name, text, labels=list(labels))
-            assert isinstance(family, GaugeMetricFamily | CounterMetricFamily)
-            family.add_metric(list(labels.values()), value / _UNITS[unit] if unit else value)
-
-
-def _parts(name: str) -> tuple[str, dict[str, str]]:
-    """Name of the metric and labels of a counter's name."""
-    group, _, rest = name.partition(".")
-    labels = {}
-    if group in _LABELS and "." in rest:
-        labels[_LABELS[group]], _, rest = rest.partition(".")
-        if group == "operation" and "." in rest:
-            labels["operation"], _, rest = rest.rpartition(".")
-        name = f"{group}.{rest}"
-    return re.sub(r"[^a-zA-Z0-9_]+", "_", name).removesuffix("_total"), labels
-
-
-def _gauge(name: str, text: str, engine: str, value: float) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=["engine"])
-    family.add_metric([engine], value)
-    return family
-
-
-def _add_histograms(
-    families: dict[str, Metric],
-    name: str,
-    labels: tuple[str, str],
-    owner: str,
-    histograms: Iterable[tuple[str, Histogram]],
-) -> None:
-    for what, histogram in list(histograms):
-        family = families.get(name)
-        if family is None:
-            family = families[name] = HistogramMetricFamily(PREFIX + name, "Latency.", labels=labels)
-        assert isinstance(family, HistogramMetricFamily)
-        counts = histogram.cumulative(BOUNDS_NS)
-        total = len(histogram)
-        buckets = [(repr(bound / NANOSECONDS), count) for bound, count in zip(BOUNDS_NS, counts, strict=True)]
-        family.add_metric([owner, what], [*buckets, ("+Inf", total)], histogram.mean() * total / NANOSECONDS)

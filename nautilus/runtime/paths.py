@@ -14,7 +14,7 @@ from nautilus.bus.routing import CLIENTS
 from nautilus.core.counters import Counters
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import wall_ns
-from nautilus.runtime.plan import Plan
+from nautilus.runtime.plan import ON_BUS, Plan
 from nautilus.runtime.states import PlatformState
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def carriers_of(plan: Plan, process: str, clock: Callable[[], int], counters: Co
         from nautilus.bus.redis_carrier import RedisCarrier
 
         redis = RedisCarrier(address, process, clock, life=str(plan.epoch), counters=counters)
-        redis.watch(spec.name for spec in plan.processes if spec.kind in ("core", "engines") and spec.name != process)
+        redis.watch(spec.name for spec in plan.processes if spec.kind in ON_BUS and spec.name != process)
         found.append(redis)
     if plan.config("bus", BusConfig).http:
         from nautilus.bus.http_carrier import HttpCarrier

@@ -16,7 +16,15 @@ from nautilus.model.errors import ConfigError, InternalError
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
-from nautilus.runtime.platform import CoreConfig, JournalConfig, PlatformConfig, ReplicaConfig
+from nautilus.runtime.platform import (
+    PLAIN_HOST,
+    CoreConfig,
+    JournalConfig,
+    OpenBindError,
+    PlatformConfig,
+    ReplicaConfig,
+    is_loopback,
+)
 from nautilus.runtime.venue_settings import VENUES
 
 if TYPE_CHECKING:
@@ -30,6 +38,9 @@ START = "start"
 """An address of a Redis: the instance starts one of its own."""
 REDIS = {"star": "redis-star", "mesh": "redis-mesh"}
 """Processes that do, by bus."""
+
+ON_BUS = ("core", "engines", "gateway")
+"""Kinds of processes that talk on the mesh."""
 
 _VITAL = (EXECUTION_REPORTS, QUOTES, TRADES, BOOK_DELTAS)
 """Without these an engine that takes them has not the present state, and is not ready."""
@@ -48,7 +59,8 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     kind
         ``core``: the trading core, which hosts no engine; ``engines``: a host of engines; ``venue``: the session of an
         external venue; ``follower``, ``replica`` and ``standby`` belong to the journal (see `nautilus.trading`);
-        ``redis``: a server of the instance's own for one bus; ``hub``: stands by for the process with the hub.
+        ``redis``: a server of the instance's own for one bus; ``hub``: stands by for the process with the hub;
+        ``gateway``: hosts the engine of the gateway, and leads its workers.
     engines
         The engines in it.
     stop_rank
@@ -56,7 +68,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["core", "engines", "venue", "follower", "replica", "standby", "redis", "hub"]
+    kind: Literal["core", "engines", "venue", "follower", "replica", "standby", "redis", "hub", "gateway"]
     engines: tuple[str, ...]
     stop_rank: int
 
@@ -69,12 +81,14 @@ LAYOUTS: dict[str, tuple[ProcessSpec, ...]] = {
         ProcessSpec("risk", "engines", ("risk",), 2),
         ProcessSpec("portfolio", "engines", ("portfolio",), 3),
         ProcessSpec("strategy", "engines", ("strategy",), 0),
+        ProcessSpec("gateway", "gateway", ("gateway",), 0),
     ),
     "compact": (
         ProcessSpec("core", "core", (), 3),
         ProcessSpec("rim", "engines", ("trading", "marketdata"), 2),
         ProcessSpec("accounts", "engines", ("risk", "portfolio"), 1),
         ProcessSpec("strategy", "engines", ("strategy",), 0),
+        ProcessSpec("gateway", "gateway", ("gateway",), 0),
     ),
 }
 """Processes by `platform.processes`, in order of start. What makes orders stops first, what is asked stops last."""
@@ -113,6 +127,8 @@ class Plan(msgspec.Struct, frozen=True):
         Address of the core that this instance is a standby of, or has taken over from; "": of none.
     joined
         ``HOST:PORT`` of the hub, on another host, whose instance the processes here have joined; "": it is this one.
+    origins
+        Where values of the sections come from, by section and key; those that are left out are defaults.
     """
 
     instance: str
@@ -134,6 +150,7 @@ class Plan(msgspec.Struct, frozen=True):
     chosen: dict[str, int] = {}
     standby_of: str = ""
     joined: str = ""
+    origins: dict[str, dict[str, str]] = {}
 
     def process(self, name: str) -> ProcessSpec:
         """The process of that name."""
@@ -168,6 +185,16 @@ class Plan(msgspec.Struct, frozen=True):
         """Where messages go, by the engines of the plan and what they subscribe to."""
         places = {engine: spec.name for spec in self.processes for engine in spec.engines}
         return RoutingTable(places, {engine: CATALOGUE[engine].subscribes for engine in places})
+
+    @property
+    def plain_host(self) -> str:
+        """Where the ports speak plain HTTP to processes of this machine."""
+        return self.bind if is_loopback(self.bind) and not self.tls else PLAIN_HOST
+
+    @property
+    def tls(self) -> bool:
+        """Whether the ports speak TLS at `bind`."""
+        return bool(self.sections.get("access", {}).get("certificate"))
 
     @property
     def star(self) -> str:
@@ -330,13 +357,29 @@ def make_plan(
         ports=settings.ports,
         bind=settings.bind,
         standby_of=standby_of,
+        origins=_origins(configuration),
     )
     _check_hosts(plan)
+    if demo and not is_loopback(plan.bind):
+        raise OpenBindError(
+            f"a demonstration at {plan.bind!r}, which is open to other machines",
+            where="platform.bind",
+            expected="127.0.0.1, as a demonstration lets everybody in; or `nautilus up`",
+        )
     for spec in plan.processes:
         path = plan.endpoint(spec.name).removeprefix("ipc://")
         if len(os.fsencode(path)) > MAX_ENDPOINT:
             raise ConfigError(f"path of {len(path)} characters", where=path, expected=f"at most {MAX_ENDPOINT}")
     return plan
+
+
+def _origins(configuration: Configuration) -> dict[str, dict[str, str]]:
+    """Of every value that somebody has set."""
+    found: dict[str, dict[str, str]] = {}
+    for setting in configuration.settings:
+        if setting.origin != "default":
+            found.setdefault(setting.section, {})[setting.key] = setting.origin
+    return found
 
 
 def _standby_of_hub(layout: str) -> ProcessSpec:
@@ -356,7 +399,7 @@ def _check_hosts(plan: Plan) -> None:
     settings = plan.config("bus", BusConfig)
     if settings.listen:
         tcp_place(settings.listen, HUB_PORTS * (1 + plan.standbys) - 1)
-    names = [spec.name for spec in plan.processes if spec.kind in ("core", "engines")]
+    names = [spec.name for spec in plan.processes if spec.kind in ON_BUS]
     for name, address in settings.hosts.items():
         if name not in names:
             raise ConfigError(f"no process {name!r}", where="bus.hosts", expected=f"one of {', '.join(names)}")
@@ -395,7 +438,10 @@ def _processes(
     follower = (ProcessSpec("follower", "follower", (), 0),) if follows else ()
     if standby_of and not promoted:
         return (ProcessSpec("standby", "standby", (), 1), *follower)
-    processes = _with_venues(configuration, LAYOUTS[layout])
+    chosen = LAYOUTS[layout]
+    if not getattr(configuration.sections.get("gateway"), "enabled", True):
+        chosen = tuple(spec for spec in chosen if spec.kind != "gateway")
+    processes = _with_venues(configuration, chosen)
     if bus.standby:
         processes = (*processes, _standby_of_hub(layout))
     if replica.listen or core.acknowledge == "replica" or promoted:

@@ -12,9 +12,18 @@ from msgspec import Meta
 from nautilus.model.errors import ConfigError
 
 INSTANCE_NAME = "[a-z0-9][a-z0-9_-]{0,31}"
+PLAIN_HOST = "127.0.0.1"
+"""Where the ports speak plain HTTP to processes of this machine, also where `platform.bind` has TLS."""
 
 
-def _is_loopback(address: str) -> bool:
+class OpenBindError(ConfigError):
+    """Ports that other machines would reach without having to show who they are."""
+
+    code = "config.bind"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -31,7 +40,8 @@ class PlatformConfig(msgspec.Struct, frozen=True):
     processes
         ``native``: a process for each engine; ``compact``: four processes.
     bind
-        Address of the HTTP ports; of this machine only, as there is no TLS yet.
+        Address of the HTTP ports. One that other machines reach takes TLS and keys (see the section `access`);
+        with TLS 127.0.0.1 is listened on too, plain, for this machine's own processes.
     ports
         ``fixed``: each engine's own; ``free``: whatever is free, to run beside another instance.
     data_directory
@@ -60,12 +70,8 @@ class PlatformConfig(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(INSTANCE_NAME, self.instance):
             raise ConfigError(f"instance {self.instance!r}", where="platform", expected=f"a name like {INSTANCE_NAME}")
-        if not _is_loopback(self.bind):
-            raise ConfigError(
-                f"bind {self.bind!r} is open to other machines",
-                where="platform",
-                expected="127.0.0.1, as there is no TLS yet",
-            )
+        if not self.bind:
+            raise ConfigError("bind ''", where="platform", expected='an address, such as "127.0.0.1" or "0.0.0.0"')
 
 
 class CoreConfig(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import socket
 import sys
@@ -20,6 +21,7 @@ from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
 from nautilus.engines.strategy import STRATEGIES
 from nautilus.runtime import logs
+from nautilus.runtime.auditing import open_audit
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
@@ -35,6 +37,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
 from nautilus.runtime.sections import SECTIONS
 from nautilus.runtime.strategies import load_strategies
+from nautilus.runtime.tuning import handler_budget_ms
 from nautilus.runtime.urgent import ask_machine, urgent_ring_of
 from nautilus.runtime.venues import venue_warnings, venues_of, watched_venues
 from nautilus.runtime.views import serve_http
@@ -49,6 +52,9 @@ if TYPE_CHECKING:
 SWITCH_SECONDS = 0.0005
 EXIT_FAILED = 1
 """The process could not start, or broke."""
+
+ELSEWHERE = {"gateway": "nautilus.gateway.process:run_gateway"}
+"""Kinds of processes that packages above this one run, as text: ``module:function``."""
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 
@@ -83,6 +89,9 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
 
             standing = StandingBy(plan, name, control)
             return _run_engines(plan, standing.role, control, standing) if standing.wait() else 0
+        if kind in ELSEWHERE:
+            module, _, function = ELSEWHERE[kind].partition(":")
+            return int(getattr(importlib.import_module(module), function)(plan, name, control))
         if kind != "engines":
             from nautilus.runtime.journal import RUNS
 
@@ -156,6 +165,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             replica=plan.counters_of("replica"),
             venues=watched_venues(plan),
             tend=tend,
+            on_kill=partial(_record_kill, plan, name, counters),
             slots=(*SLOTS, *(slot_of(number) for number in range(1, 1 + plan.standbys))),
         )
 
@@ -166,7 +176,8 @@ def _run_engines(plan: Plan, name: str, control: Control, standing: StandingBy |
     builder = EngineBuilder(plan)
     limit_ms = plan.config("platform", PlatformConfig).handler_limit_ms
     counters = None if standing is None else standing.counters()
-    host = LiveHost(plan, name, builder.build, counters, limit_ms=limit_ms, standing=standing)
+    budget_ms = handler_budget_ms(plan, name, limit_ms)
+    host = LiveHost(plan, name, builder.build, counters, limit_ms=budget_ms, standing=standing)
     logs.trace_with(host.calls.tracing.current)
     with contextlib.ExitStack() as undo:
         undo.callback(host.close)
@@ -191,6 +202,16 @@ def _obey(host: LiveHost, control: Control) -> None:
             host.open()
         elif order == "stop":
             host.stop()
+        elif order == "kill":
+            _LOGGER.warning("SIGUSR2 means something to the supervisor and to the core alone")
+
+
+def _record_kill(plan: Plan, name: str, counters: Counters) -> None:
+    """The kill switch was set by signal: whoever sent it had this process's user."""
+    recorder = open_audit(plan, name, counters)
+    if recorder is not None:
+        recorder.say("signal", "SIGUSR2", b"kill-switch", 200)
+        recorder.close()
 
 
 def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
@@ -206,6 +227,13 @@ def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
         host.parts.append(market_part(host, plan, lambda broken: control.finished()))
 
 
+class Uncached:
+    """Where nobody keeps answers."""
+
+    def invalidate(self, engine: str, prefix: str = "", /) -> None:
+        """There is nothing to forget."""
+
+
 class EngineBuilder:
     """Makes engines from the catalogue and the plan's settings."""
 
@@ -216,6 +244,7 @@ class EngineBuilder:
         self._makers: dict[str, Callable[[], Any]] = {
             "instruments": partial(instruments_of, plan),
             "strategies": self._strategies,
+            "caches": Uncached,
             "core": lambda: RemoteCore(plan.config("core", CoreConfig).answer_ms * 1_000_000),
         }
 

@@ -134,7 +134,7 @@ class Run:
         engines = {
             name: entry.build(derive if name == "marketdata" else sections.get(name), **services)
             for name, entry in CATALOGUE.items()
-            if name != "strategy"
+            if name not in ("strategy", "gateway")  # nobody asks anything over HTTP here
         }
         engines["strategy"] = strategy_engine
         portfolio = engines["portfolio"]

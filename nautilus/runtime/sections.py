@@ -24,4 +24,13 @@ SECTIONS: dict[str, str] = {
     "venue2": "nautilus.runtime.venue_settings:VenueConfig",
     "logging": "nautilus.runtime.platform:LoggingConfig",
     "http": "nautilus.runtime.http.config:HttpConfig",
+    "access": "nautilus.runtime.access_settings:AccessConfig",
+    "protection": "nautilus.runtime.protection_config:ProtectionConfig",
+    "gateway": "nautilus.gateway.config:GatewayConfig",
+    "router": "nautilus.runtime.planned:RouterConfig",
+    "backtesting": "nautilus.runtime.planned:BacktestingConfig",
+    "notification": "nautilus.runtime.planned:NotificationConfig",
 }
+
+CHECKS: tuple[str, ...] = ("nautilus.runtime.access_settings:check_access",)
+"""What is checked across sections, once each is right by itself."""

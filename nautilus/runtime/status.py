@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from nautilus.bus.positions import lacking_between
+from nautilus.core.breaker import STATES
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
@@ -41,6 +42,8 @@ JOURNALS = ("follower", "replica", "standby")
 ASIDE = (CORE_NAME, *JOURNALS, *VENUES, *REDIS.values())
 """Processes without engines."""
 US_NS = 1_000
+OF_ONE = (READY, SEEN)
+"""Counters that say something of one process alone."""
 SILENCE_NS = NANOSECONDS
 """A process says how it is ten times a second."""
 
@@ -53,11 +56,11 @@ class EngineStatus(msgspec.Struct, frozen=True):
     state
         Of its process, see `ProcessState`.
     breaker
-        ``closed``: requests reach it.
+        The worst state of its breakers; ``closed``: requests reach it; ``off``: it runs plain.
     requests, errors
-        Messages that it handled, and how many of them ended in an error.
+        Messages that it handled, and how many of them ended in an error; of the gateway requests that it carried.
     p50_us, p99_us
-        Time of its handlers.
+        Time of its handlers; of the gateway that of such requests.
     """
 
     name: str
@@ -115,7 +118,7 @@ class Facts(NamedTuple):
 def read_facts(instance: Instance) -> Facts:
     """Read the plan, the state and every process's counters. NotRunningError where the instance has no plan yet."""
     plan = instance.plan()
-    counters = {spec.name: _counters(plan.counters_of(spec.name)) for spec in plan.processes}
+    counters = {spec.name: _counters_of(plan, spec) for spec in plan.processes}
     state, now_ns = read_state(instance, plan), wall_ns()
     fenced = fenced_by(counters)
     processes = tuple(
@@ -123,6 +126,17 @@ def read_facts(instance: Instance) -> Facts:
         for process in state.processes
     )
     return Facts(plan, msgspec.structs.replace(state, processes=processes), counters, read_positions(plan), now_ns)
+
+
+def _counters_of(plan: Plan, spec: ProcessSpec) -> dict[str, int]:
+    """Those of a process; of the gateway with those of its workers, which go on where one ends."""
+    found = _counters(plan.counters_of(spec.name))
+    if spec.kind == "gateway":
+        for path in Path(plan.shared).glob(f"counters.{spec.name}-worker-*"):
+            for name, value in _counters(str(path)).items():
+                if name not in OF_ONE:
+                    found[name] = found.get(name, 0) + value
+    return found
 
 
 def fenced_by(counters: Mapping[str, Mapping[str, int]]) -> int:
@@ -279,14 +293,17 @@ def star_of(facts: Facts, *, idle: bool = False) -> dict[str, int]:
 
 def latency_of(plan: Plan, what: str, *, process: str | None = None) -> dict[str, float]:
     """Percentiles in microseconds of a histogram of one process or, summed, of all that have it; count 0: none."""
+    return _percentiles(plan, what, [spec.name for spec in plan.processes if process in (None, spec.name)])
+
+
+def _percentiles(plan: Plan, what: str, processes: Iterable[str]) -> dict[str, float]:
     total: Histogram | None = None
-    for spec in plan.processes:
-        if process in (None, spec.name):
-            found = read_histogram(plan, spec.name, what)
-            if found is not None:
-                if total is None:
-                    total = Histogram(found.highest)
-                total.merge(found)
+    for name in processes:
+        found = read_histogram(plan, name, what)
+        if found is not None:
+            if total is None:
+                total = Histogram(found.highest)
+            total.merge(found)
     if total is None or not len(total):
         return {**dict.fromkeys(PERCENTILES, 0.0), "count": 0}
     # A percentile is the top of its bucket, which can lie beyond the largest value.
@@ -294,6 +311,14 @@ def latency_of(plan: Plan, what: str, *, process: str | None = None) -> dict[str
         name: round(min(total.percentile(percent), total.maximum) / US_NS, 3) for name, percent in PERCENTILES.items()
     }
     return {**measured, "count": len(total)}
+
+
+def _latency_of(plan: Plan, spec: ProcessSpec, engine: str) -> dict[str, float]:
+    """Of an engine's handlers; of the gateway of the requests that its workers carry."""
+    if spec.kind != "gateway":
+        return latency_of(plan, f"{engine}.handle", process=spec.name)
+    names = [path.name.split(".")[1] for path in Path(plan.shared).glob(f"latency.{spec.name}-worker-*.handle")]
+    return _percentiles(plan, "handle", names)
 
 
 def read_histogram(plan: Plan, process: str, what: str) -> Histogram | None:
@@ -353,8 +378,8 @@ def _engines(facts: Facts) -> Iterable[EngineStatus]:
         if process is None:
             continue
         counters = facts.counters.get(facts.plan.process_of(name), {})
-        latency = latency_of(facts.plan, f"{name}.handle", process=facts.plan.process_of(name))
-        alive = process.pid != 0
+        latency = _latency_of(facts.plan, facts.plan.process(facts.plan.process_of(name)), name)
+        alive, shielded = process.pid != 0, f"engine.{name}.breaker" in counters
         yield EngineStatus(
             name=name,
             port=process.ports.get(name, 0) or facts.plan.port(name),
@@ -362,7 +387,7 @@ def _engines(facts: Facts) -> Iterable[EngineStatus]:
             state=process.state,
             pid=process.pid,
             uptime_seconds=round((facts.now_ns - process.started_ns) / NANOSECONDS, 3) if alive else 0.0,
-            breaker="closed",
+            breaker=STATES[counters.get(f"engine.{name}.breaker", 0)] if not counters or shielded else "off",
             requests=counters.get(f"engine.{name}.requests", 0),
             errors=counters.get(f"engine.{name}.errors", 0),
             p50_us=latency["p50"],

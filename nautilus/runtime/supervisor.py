@@ -42,6 +42,8 @@ FIRST_STARTS = 3
 """A process that ends so often before the platform is up ends the start."""
 REPEAT_NS = NANOSECONDS // 2
 PORT_CODE = "config.port"
+KILL_SIGNAL = signal.SIGUSR2
+"""Sets the kill switch of everything; to the core itself it means the same."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Tick = Callable[[PlatformState], object]
@@ -94,6 +96,7 @@ class Supervisor:
         self._condition: PlatformCondition = "stopped"
         self._opened = False
         self._interrupts = 0
+        self._kills = False
         self._interrupted_ns = 0
         self._failure: NautilusError | None = None
         self._started_ns = wall_ns()
@@ -271,7 +274,7 @@ class Supervisor:
 
     def _take_signals(self) -> None:
         self._selector.register(self._awake, selectors.EVENT_READ, self._on_signals)
-        for number in (*_STOP_SIGNALS, signal.SIGCHLD):
+        for number in (*_STOP_SIGNALS, KILL_SIGNAL, signal.SIGCHLD):
             self._handlers[number] = signal.signal(number, _noted)
         self._handlers[-1] = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
 
@@ -293,8 +296,19 @@ class Supervisor:
                 self._interrupted_ns = now_ns
                 self._interrupts += 1
                 self._log.info("is asked to stop", signal=signal.Signals(number).name)
+        if KILL_SIGNAL in numbers:
+            self._log.warning("kill switch of everything is asked for by signal")
+            self._kills = True
+            self._pass_kill_on()
         if signal.SIGCHLD in numbers:
             self._reap()
+
+    def _pass_kill_on(self) -> None:
+        """Tell the core, as soon as there is one that takes orders."""
+        for child in self._children:
+            if self._kills and child.spec.kind == "core" and child.condition == "ready" and child.pid:
+                child.send_signal(KILL_SIGNAL)
+                self._kills = False
 
     def _reap(self) -> None:
         while True:
@@ -367,6 +381,7 @@ class Supervisor:
                 child.take_ready(message.get("ports", {}))
                 took_ms = (monotonic_ns() - child.began_ns) // 1_000_000
                 self._log.info("process is ready", name=child.name, pid=child.pid, after_ms=took_ms)
+                self._pass_kill_on()
                 if self._opened:
                     child.order("open")
             elif child.condition == "ready":

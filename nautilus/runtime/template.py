@@ -37,10 +37,7 @@ SHARED = (
     "orjson",
     "structlog",
     "uvloop",
-    "httptools",
     "fastapi",
-    "uvicorn",
-    "uvicorn.protocols.http.httptools_impl",
     "prometheus_client",
     "prometheus_client.openmetrics.exposition",
     "nautilus.core",
@@ -52,6 +49,7 @@ SHARED = (
     "nautilus.runtime.journal",
     "nautilus.trading.process",
     "nautilus.trading.rim",
+    "nautilus.gateway.process",
 )
 HEAVY = ("numba", "llvmlite", "torch", "cupy", "onnxruntime")
 """Libraries with threads or devices of their own, which do not survive a fork."""

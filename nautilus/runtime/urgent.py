@@ -13,6 +13,7 @@ from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.affinity import Grant, pin, threads_of
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import pause
+from nautilus.runtime.plan import ON_BUS
 
 if TYPE_CHECKING:
     from nautilus.bus import Mesh
@@ -37,7 +38,7 @@ def urgent_ring_of(plan: Plan, process: str, epoch: int) -> UrgentRing | None:
 
 def ring_place(plan: Plan, process: str) -> str | None:
     """Where the urgent ring of a process lies; None: it is none of the plan, or on another host."""
-    if not any(spec.name == process and spec.kind in ("core", "engines") for spec in plan.processes):
+    if not any(spec.name == process and spec.kind in ON_BUS for spec in plan.processes):
         return None
     endpoint = plan.endpoint(process, "u")
     return f"{plan.shared}/urgent.{process}.ring" if endpoint.startswith("ipc:") else None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from pathlib import Path
 from socket import socket
 
+from nautilus.runtime.access_settings import AccessConfig, checked_context, rules_of
+from nautilus.runtime.auditing import open_audit
 from nautilus.runtime.clock import monotonic_ns
-from nautilus.runtime.http.access import AccessRules
 from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.frames import frames_route
 from nautilus.runtime.http.server import HttpServer
-from nautilus.runtime.http.sockets import PortError, bind_socket
+from nautilus.runtime.http.sessions import session_route
+from nautilus.runtime.http.sockets import PortError, bind_pair
 from nautilus.runtime.http.star_frames import star_route
 from nautilus.runtime.live import LiveHost
 from nautilus.runtime.live_context import LiveContext
@@ -36,26 +37,40 @@ def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict
     """
     plan = host.plan
     config = plan.config("http", HttpConfig)
-    token = None if plan.demo else Path(plan.directory, "token").read_text().strip()
-    rules = AccessRules(token, plan.bind, config)
+    rules = rules_of(plan, host.counters)
+    audit = open_audit(plan, host.process, host.counters)
+    if audit is not None:
+        undo.callback(audit.close)
+    tls = checked_context(plan)
     apps: dict[str, tuple[EngineApp, socket]] = {}
+    secure: dict[str, socket] = {}
     routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
     if "marketdata" in host.contexts:
         routes.append(star_route(lambda: _star_of(host)))
+    if rules.keys is not None:
+        routes.append(session_route(rules.keys, plan.config("access", AccessConfig).session_seconds))
     for context in host.contexts.values():
         try:
-            listener = bind_socket(plan.bind, plan.port(context.name), context.name)
+            listener, open_to = bind_pair(plan.plain_host, plan.bind, plan.port(context.name), context.name)
         except PortError as error:
             if not yields:
                 raise
             _LOGGER.warning("another port is used: %s", error)
-            listener = bind_socket(plan.bind, 0, context.name)
+            listener, open_to = bind_pair(plan.plain_host, plan.bind, 0, context.name)
         undo.callback(listener.close)
+        if open_to is not None:
+            undo.callback(open_to.close)
+            secure[context.name] = open_to
         view = view_of(host, context, whole_process=not apps)
-        operations = type(context.engine).operations
-        app = EngineApp(view, operations, host.ask_engine, rules, config=config, routes=routes)
+        kind = type(context.engine)
+        app = EngineApp(
+            view, kind.operations, host.questions.put, rules, config=config, routes=routes, audit=audit,
+            streams=kind.streams,
+        )  # fmt: skip
+        for topic, stream in app.streams.items():
+            host.messages.listen(topic, stream.put)
         apps[context.name] = (app, listener)
-    server = HttpServer(apps, host.counters, config)
+    server = HttpServer(apps, host.counters, config, tls, secure)
     server.start()
     undo.callback(server.stop)
     host.when_stopping = server.drain
@@ -79,6 +94,10 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
         shared=_without_port(host) if context.name == "trading" else (),
         process_metrics=whole_process,
     )
+    protection = host.messages.guards.get(context.name)
+    if protection is not None:
+        view.protection = protection
+        histograms |= {name: protection.guards[name].latency for name in protection.declared}
 
     def renew() -> None:
         view.state = context.state

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,7 +31,7 @@ from nautilus.core.trading_core import TradingCore
 from nautilus.core.types import CommandKind, EventKind, Reason
 from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.model.codec import from_msgpack, to_msgpack
-from nautilus.model.commands import CommandBatch, TradingCommand
+from nautilus.model.commands import CommandBatch, KillSwitch, TradingCommand
 from nautilus.model.errors import BusError, ConfigError, InternalError, ModelError, NautilusError
 from nautilus.model.ids import MAX_ID_32, check_id
 from nautilus.model.message import Message
@@ -40,11 +39,11 @@ from nautilus.model.queries import MOST_ACCOUNTS, CorePosition, CoreState, GetCo
 from nautilus.model.records import Records
 from nautilus.trading.batch import batch_in_flight
 from nautilus.trading.client import overtakes
+from nautilus.trading.confirming import Supervised, wait_for_standby
 from nautilus.trading.flight import Flight, InFlight, mark
 from nautilus.trading.machine_meters import MachineMeters
 from nautilus.trading.recovery import Recovered, recover
 from nautilus.trading.settings import Settings, Setup, unknown_only
-from nautilus.trading.shipper import CORE_GAUGE
 from nautilus.trading.traced import traced
 from nautilus.trading.venue_watch import WATCH_SLOT, VenueWatch, Watched, has_open
 
@@ -70,31 +69,9 @@ SINCE_START = ("busy", "journal_full", "not_ready", "pool_full", "waits", "log_w
 EPOCHS = ("journal.epoch", "journal.degraded", "journal.fenced_by")
 MIRROR_NS = 100_000_000
 MOST_WAIT_MS = 50
-CONFIRM_SECONDS = 0.005
 SET_UP_NS = 1_000_000_000
 AWAKE_NS = 200_000
 """After commands were handed over, the thread waits for the answers alone for so long before it looks elsewhere."""
-
-
-class Supervised(Protocol):
-    """The line to whoever started this process."""
-
-    @property
-    def stop_requested(self) -> bool:
-        """It is time to stop."""
-        ...
-
-    def fileno(self) -> int:
-        """Readable when `poll` has something to do."""
-        ...
-
-    def poll(self) -> list[str]:
-        """Orders that came."""
-        ...
-
-    def ready(self, ports: dict[str, int], /) -> None:
-        """The core takes orders."""
-        ...
 
 
 def run_core(
@@ -113,12 +90,14 @@ def run_core(
     replica: str = "",
     venues: Mapping[int, Watched] | None = None,
     tend: Callable[[int], object] = bool,
+    on_kill: Callable[[], object] = bool,
     slots: tuple[str, ...] = SLOTS,
 ) -> int:
     """Recover the core, run it until told to stop, end its journal; the exit code.
 
     `replica` names the counters of the process that hands the journal to a standby; `venues`: as `VenueWatch` has them;
-    `tend` is called with the time, ten times a second, by the thread that has the mesh.
+    `tend` is called with the time, ten times a second, by the thread that has the mesh; `on_kill` once the kill switch
+    of everything, which somebody has asked for by signal, is on its way.
 
     Raises
     ------
@@ -134,7 +113,7 @@ def run_core(
         policy=settings.acknowledge,
         open_orders=settings.open_orders,
         segment_bytes=settings.segment_mib << 20,
-        confirm=partial(_confirm, settings, control, replica) if settings.acknowledge == "replica" else None,
+        confirm=partial(wait_for_standby, settings, control, replica) if settings.acknowledge == "replica" else None,
         huge_pages=settings.huge_pages,
     )
     for note in found.notes:
@@ -167,7 +146,7 @@ def run_core(
         hashed,
         (now_ns() - started_ns) / 1e6,
     )
-    process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000, venues, tend)
+    process = CoreProcess(core, shared, mesh, control, counters, clock, settings.spin_us * 1000, venues, tend, on_kill)
     closing = has_open(found.kernel)
     core.start(ready=behind_ns <= 1_000_000_000 and not closing)
     try:
@@ -202,42 +181,6 @@ def run_core(
     return code if sound else code or 1
 
 
-def _confirm(settings: Settings, control: Supervised, replica: str, sequence: int) -> None:
-    """Return when a standby has a command: what it gave was not shown before, and may be then.
-
-    Raises
-    ------
-    StoppedError
-        The process is to stop first.
-    """
-    if settings.without_standby == "degrade":
-        return
-    told = False
-    while _acknowledged(replica) < sequence:
-        if not told:
-            _LOG.warning(
-                "recovery: no standby has command %d yet, whose events were not shown: waiting for one", sequence
-            )
-            told = True
-        if select.select([control.fileno()], [], [], CONFIRM_SECONDS)[0]:
-            control.poll()
-        if control.stop_requested:
-            raise StoppedError("told to stop while no standby has the journal", expected="one that attaches")
-
-
-def _acknowledged(replica: str) -> int:
-    try:
-        return Counters.read(replica).get(CORE_GAUGE, 0)
-    except (OSError, ValueError):
-        return 0
-
-
-class StoppedError(InternalError):
-    """The core was told to stop before it had begun."""
-
-    code = "internal.stopped"
-
-
 def _note_start(counters: Counters, found: Recovered, hashed: str) -> None:
     for name, value in (
         ("core.recovered_commands", found.commands),
@@ -261,8 +204,10 @@ class CoreProcess:
         spin_ns: int = 0,
         venues: Mapping[int, Watched] | None = None,
         tend: Callable[[int], object] = bool,
+        on_kill: Callable[[], object] = bool,
     ) -> None:
         self._tend = tend
+        self._on_kill = on_kill
         self._core = core
         self.watch = VenueWatch(core, venues or {}, counters)
         self.meters = MachineMeters(core.kernel, counters)
@@ -342,8 +287,8 @@ class CoreProcess:
             self._take(traced(self._mesh.receive(ready=ready), self._log))
             if self._waiting():
                 self._complete(AWAKE_NS)
-            if line in ready:
-                self._control.poll()
+            if line in ready and "kill" in self._control.poll():
+                self._kill()
             wall_ns = now_ns()
             self._mesh.tick(wall_ns)
             if wall_ns - self._mirrored_ns > MIRROR_NS:
@@ -356,6 +301,14 @@ class CoreProcess:
                     return 1
         self._complete(0)
         return 0
+
+    def _kill(self) -> None:
+        """Set the kill switch of everything."""
+        _LOG.warning("kill switch of everything, by signal")
+        command = KillSwitch()
+        item = InFlight(None, command, command.to_row(0), 0, 0, command.kind)
+        (self._urgent if is_urgent(0, 0, command.kind) else self._normal).send(self._port, [item])
+        self._on_kill()
 
     def mirror(self) -> None:
         """Bring the shared counters up to date with the core's own."""

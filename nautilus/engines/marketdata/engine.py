@@ -81,6 +81,9 @@ class MarketStatus:
         self.broken = ""
 
 
+_READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
+
+
 class MarketDataEngine(Engine):
     """Publishes market data, recorded or derived, and shows the books."""
 
@@ -88,9 +91,23 @@ class MarketDataEngine(Engine):
     subscribes: tuple[Topic, ...] = (CORE_EVENTS,)
     publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS)
     operations = (
-        Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book"),
-        Operation("GET", "/queue/{account_id}/{order_id}", GetQueuePlace, QueuePlace, "what is ahead of an open order"),
-        Operation("GET", "/quotes", GetQuotes, QuoteLines, "last quote of every instrument, and how far the market is"),
+        Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book", **_READ),
+        Operation(
+            "GET",
+            "/queue/{account_id}/{order_id}",
+            GetQueuePlace,
+            QueuePlace,
+            "what is ahead of an open order",
+            **_READ,
+        ),
+        Operation(
+            "GET",
+            "/quotes",
+            GetQuotes,
+            QuoteLines,
+            "last quote of every instrument, and how far the market is",
+            **_READ,
+        ),
     )
 
     def __init__(self, config: MarketDataConfig, instruments: Iterable[Instrument]) -> None:

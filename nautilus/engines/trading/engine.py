@@ -82,6 +82,10 @@ class TradingConfig(msgspec.Struct, frozen=True):
             )
 
 
+_ORDER: dict[str, Any] = {"priority": "critical", "budget_ms": 50.0, "fallback": "reconcile"}
+"""The budget of the critical class: the tier's 18 ms are what 99 of 100 orders keep within."""
+
+
 class TradingEngine(Engine):
     """Hands commands to the core and reports what came of them.
 
@@ -102,15 +106,54 @@ class TradingEngine(Engine):
     name = "trading"
     publishes = (CORE_EVENTS, EXECUTION_REPORTS)
     operations = (
-        Operation("POST", "/orders", OrderRequest, OrderResult, "Enter an order."),
-        Operation("PUT", "/orders/{order_id}", AmendRequest, OrderResult, "Change price and quantity of an order."),
-        Operation("DELETE", "/orders/{order_id}", CancelRequest, OrderResult, "Cancel an order."),
-        Operation("GET", "/orders", GetOrders, OrderLines, "Open orders."),
-        Operation("POST", "/kill-switch", KillRequest, KillResult, "Set or clear the kill switch."),
-        Operation("GET", "/kill-switch", GetKillSwitch, KillSwitches, "Kill switches that are on."),
-        Operation("POST", "/phase", PhaseRequest, PhaseResult, "Move an instrument, or all, to a phase."),
-        Operation("GET", "/phase", GetPhases, Phases, "Phase of every instrument."),
-        Operation("GET", "/core/state", GetCoreState, CoreState, "Positions and hashes of the core."),
+        Operation("POST", "/orders", OrderRequest, OrderResult, "Enter an order.", **_ORDER),
+        Operation(
+            "PUT", "/orders/{order_id}", AmendRequest, OrderResult, "Change price and quantity of an order.", **_ORDER
+        ),
+        Operation(
+            "DELETE", "/orders/{order_id}", CancelRequest, OrderResult, "Cancel an order.", **_ORDER, exempt=True
+        ),
+        Operation("GET", "/orders", GetOrders, OrderLines, "Open orders.", priority="high", fallback="error"),
+        Operation(
+            "POST",
+            "/kill-switch",
+            KillRequest,
+            KillResult,
+            "Set or clear the kill switch.",
+            priority="critical",
+            fallback="reconcile",
+            exempt=True,
+            scopes=(("on", False, "admin"),),
+        ),
+        Operation(
+            "GET",
+            "/kill-switch",
+            GetKillSwitch,
+            KillSwitches,
+            "Kill switches that are on.",
+            priority="high",
+            fallback="error",
+            exempt=True,
+        ),
+        Operation(
+            "POST",
+            "/phase",
+            PhaseRequest,
+            PhaseResult,
+            "Move an instrument, or all, to a phase.",
+            scope="admin",
+            fallback="reconcile",
+        ),
+        Operation("GET", "/phase", GetPhases, Phases, "Phase of every instrument.", fallback="error"),
+        Operation(
+            "GET",
+            "/core/state",
+            GetCoreState,
+            CoreState,
+            "Positions and hashes of the core.",
+            priority="low",
+            fallback="error",
+        ),
     )
 
     def __init__(

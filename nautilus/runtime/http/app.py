@@ -2,21 +2,19 @@
 
 ::
 
-    server -> EngineApp: rules, stopping?, body -> own routes -> handler
-                                                -> FastAPI: included routers; unknown paths and methods
-                         OPTIONS, strange methods -> which methods the path has
+    port -> EngineApp: rules, stopping?, body -> own routes -> handler
+                                              -> FastAPI: included routers
+                       OPTIONS, strange methods, unknown paths -> which methods the path has
 
-FastAPI knows the own routes too, so that one place decides between 404 and 405; but a request to one of them is found
-before it, which saves probes and orders its layers.
+Own routes need no task and none of FastAPI's layers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -25,45 +23,39 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Match
-from starlette.routing import Route as StarletteRoute
 
 from nautilus.core.histogram import Histogram
-from nautilus.engines.base import Operation
+from nautilus.engines.base import Operation, Stream
 from nautilus.model.errors import NautilusError
+from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.errorlog import ErrorLog
-from nautilus.runtime.http.access import CHANGING_METHODS, READ_METHODS, AccessRules
-from nautilus.runtime.http.body import BodyReader
+from nautilus.runtime.http.access import CHANGING_METHODS, READ_METHODS, AccessRules, Admitted
+from nautilus.runtime.http.asgi import AsgiExchange, Scope, trace_of
+from nautilus.runtime.http.body import NO_BODY, decode_body
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.document import PAGE_POLICY, describe, page_of
-from nautilus.runtime.http.exchange import (
-    BODY_KEY,
-    App,
-    Border,
-    Endpoint,
-    Receive,
-    Request,
-    Response,
-    Route,
-    Scope,
-    Send,
-    json_response,
-    problem_response,
-    replay,
-    send_response,
-    stopping,
-    trace_id,
-)
+from nautilus.runtime.http.events import EventStream
+from nautilus.runtime.http.exchange import Exchange, Response, json_response, stopping
+from nautilus.runtime.http.fan_out import Audience, AudienceSettings
+from nautilus.runtime.http.leases import Leases
 from nautilus.runtime.http.operations import Ask, OperationHandler
 from nautilus.runtime.http.probes import Probes
-from nautilus.runtime.http.problems import HttpError, as_http_error
+from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.http.request import Beginner, Border, Endpoint, Handler, Request, Route
+from nautilus.runtime.http.returns import Returns
+from nautilus.runtime.http.sessions import PATH as SESSION_PATH
 from nautilus.runtime.metrics import EngineView
 
-_TOLD = "nautilus.told"
+if TYPE_CHECKING:
+    from nautilus.runtime.auditing import Recorder
+
 _METHODS = (*READ_METHODS, *CHANGING_METHODS)
+BETWEEN_PROCESSES = "/bus/"
+"""What is said there is no call that anybody made, also where it comes before this process takes it."""
 
 
 class EngineApp:
-    """The ASGI application of one engine's port.
+    """The application of one engine's port.
 
     Parameters
     ----------
@@ -81,6 +73,10 @@ class EngineApp:
         Where unforeseen errors are counted and logged.
     routes
         More handlers of the process's own.
+    audit
+        Records what changes something; None: nothing does.
+    streams
+        As the engine declares them: `self.streams` has them by topic, and whoever publishes puts events there.
     """
 
     def __init__(
@@ -93,12 +89,17 @@ class EngineApp:
         config: HttpConfig | None = None,
         errors: ErrorLog | None = None,
         routes: Iterable[Route] = (),
+        audit: Recorder | None = None,
+        streams: Sequence[Stream] = (),
     ) -> None:
         config = config or HttpConfig()
         self.stopping = False
         """Set: everything but probes is answered with 503."""
         self._rules = rules
-        self._read_body = BodyReader(config).read
+        self._audit = audit
+        self.leases = Leases(rules, view.counters, audit)
+        """WebSockets of any port that end with a key or a session."""
+        self._limit_bytes = config.body_kib << 10
         self._counters = view.counters
         self._requests = view.counters.counter("http.requests")
         self._refused = view.counters.counter("http.refused")
@@ -111,8 +112,11 @@ class EngineApp:
         self._document: dict[str, Any] | None = None
         self._view = view
         self._operations = tuple(operations)
-        self._fixed: dict[tuple[str, str], App] = {}
-        self._patterns: list[tuple[str, re.Pattern[str], App]] = []
+        self._fixed: dict[tuple[str, str], Endpoint] = {}
+        self._patterns: list[tuple[str, re.Pattern[str], Endpoint]] = []
+        self._endpoints: list[Endpoint] = []
+        self._returns = Returns()
+        self._tasks: set[asyncio.Future[None]] = set()
         probes = Probes(view).routes()
         self._probes = {route.path for route in probes}
         for route in probes:
@@ -121,6 +125,14 @@ class EngineApp:
         self.add(Route("GET", "/docs", self._docs))
         for operation in operations:
             self._add_operation(operation, ask, config)
+        self._declared = tuple(streams)
+        self._audience: Audience | None = None
+        self.streams: dict[str, EventStream] = {}
+        if streams:
+            self._audience = Audience(view.counters, "http.listeners", AudienceSettings(most=config.connections))
+            for stream in streams:
+                found = self.streams[stream.topic.name] = EventStream(stream, self._audience)
+                self._serve("GET", stream.path, found, stream.scope)
         for route in routes:
             self.add(route)
         self.api.add_exception_handler(HTTPException, self._on_http_exception)
@@ -130,118 +142,162 @@ class EngineApp:
 
     def add(self, route: Route) -> None:
         """Serve one more route."""
-        endpoint = Endpoint(route.handler, self._border, f"{route.method} {route.path}")
-        self.api.router.routes.append(
-            StarletteRoute(route.path, endpoint, methods=[route.method], include_in_schema=False)
-        )
-        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-            if "{" in route.path:
-                self._patterns.append((method, _pattern(route.path), endpoint))
+        self._serve(route.method, route.path, route.handler, route.scope)
+
+    def _serve(self, method: str, path: str, handler: Handler | Beginner, scope: str = "") -> None:
+        endpoint = Endpoint(handler, self._border, f"{method} {path}", scope or None)
+        self._endpoints.append(endpoint)
+        for each in ("GET", "HEAD") if method == "GET" else (method,):
+            if "{" in path:
+                self._patterns.append((each, _pattern(path), endpoint))
             else:
-                self._fixed[method, route.path] = endpoint
+                self._fixed[each, path] = endpoint
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer a request."""
         self._counters.increment(self._requests)
-        method = scope["method"]
+        method = exchange.method
         try:
-            self._rules.check(method, scope["headers"])
-            self._refuse_late(scope)
-            if method in CHANGING_METHODS:
-                body, scope[BODY_KEY] = await self._read_body(scope["headers"], receive)
-                self._refuse_late(scope)
-                receive = replay(body, receive)
-            elif method not in READ_METHODS:
-                await send_response(send, self._options(scope))
-                return
-            await (self._own_route(method, scope) or self._through_api)(scope, receive, send)
+            path = exchange.path_text
+            admitted = self._rules.admit(
+                method,
+                exchange.target,
+                exchange.headers,
+                wall_ns(),
+                scope=self.needed(method, path),
+                certificate=exchange.peer_certificate,
+                tls=exchange.tls,
+            )
+            exchange.principal = admitted.principal
+            self._refuse_late(path)
+            if method in READ_METHODS:
+                self._go(exchange, path, b"", NO_BODY)
+            elif method in CHANGING_METHODS:
+                exchange.read(self._limit_bytes, lambda body: self._on_body(exchange, path, admitted, body))
+            else:
+                exchange.respond(self._options(method, path))
         except HttpError as error:
-            self._count(error.status)
-            await send_response(send, problem_response(error, trace_id(scope)))
-        except asyncio.CancelledError:
-            # The server ends and waits no longer. Nothing was handed to an engine: that would have been told.
-            self._count(503)
-            with contextlib.suppress(RuntimeError):  # an answer has begun
-                await send_response(send, problem_response(stopping(), trace_id(scope)))
-                return
-            raise
+            exchange.problem(error)
 
-    def _refuse_late(self, scope: Scope) -> None:
-        if self.stopping and scope["path"] not in self._probes:
-            raise stopping()
-
-    def _options(self, scope: Scope) -> Response:
-        """The answer to OPTIONS, or to a method that no path has."""
-        allowed = self._allowed(scope)
-        if scope["method"] != "OPTIONS":
-            raise _not_allowed(scope, allowed)
-        return Response(b"", 204, headers=((b"allow", allowed.encode()),))
-
-    def _allowed(self, scope: Scope) -> str:
-        """The methods of a path; HttpError where there is no such path."""
-        routes = self.api.router.routes
-        found = [
-            method
-            for method in _METHODS
-            if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
-        ]
-        if not found:
-            raise _not_found(scope)
-        return ", ".join([*found, "OPTIONS"])
-
-    def _own_route(self, method: str, scope: Scope) -> App | None:
-        path = scope["path"]
-        app = self._fixed.get((method, path))
-        if app is not None:
-            return app
-        for pattern_method, pattern, endpoint in self._patterns:
-            if pattern_method == method and (match := pattern.fullmatch(path)):
-                scope["path_params"] = match.groupdict()
-                return endpoint
+    def needed(self, method: str, path: str) -> str | None:
+        """The scope that a request needs; None: that of its method."""
+        endpoint = self._fixed.get((method, path))
+        if endpoint is not None:
+            return endpoint.scope
+        for known, pattern, endpoint in self._patterns:  # in the order in which `_go` looks
+            if known == method and pattern.fullmatch(path):
+                return endpoint.scope
         return None
 
-    async def _through_api(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def give_up(self) -> None:
+        """The server ends and waits no longer for what is under way."""
+        for endpoint in self._endpoints:
+            endpoint.give_up()
+        for task in list(self._tasks):
+            task.cancel()
+        self.leases.close()
+        if self._audience is not None:
+            self._audience.close()
+
+    def _on_body(self, exchange: Exchange, path: str, admitted: Admitted, body: bytes) -> None:
         try:
-            await self.api(scope, receive, send)
-        except Exception as error:
+            self._rules.verify_body(admitted, body)
+            if self._audit is not None and not path.startswith(BETWEEN_PROCESSES):
+                exchange.on_answer = self._audit.answered(exchange, admitted, body)
+            self._refuse_late(path)
+            self._go(exchange, path, body, decode_body(body))
+        except HttpError as error:
+            exchange.problem(error)
+
+    def _go(self, exchange: Exchange, path: str, body: bytes, value: Any) -> None:
+        method = exchange.method
+        endpoint = self._fixed.get((method, path))
+        if endpoint is not None:
+            endpoint(Request(exchange, value))
+            return
+        for pattern_method, pattern, endpoint in self._patterns:
+            if pattern_method == method and (match := pattern.fullmatch(path)):
+                endpoint(Request(exchange, value, match.groupdict()))
+                return
+        self._through_api(exchange, path, body)
+
+    def _refuse_late(self, path: str) -> None:
+        if self.stopping and path not in self._probes:
+            raise stopping()
+
+    def _options(self, method: str, path: str) -> Response:
+        """The answer to OPTIONS, or to a method that no path has."""
+        allowed = self._allowed(path)
+        if method != "OPTIONS":
+            raise _not_allowed(method, path, allowed)
+        return Response(b"", 204, headers=((b"allow", allowed.encode()),))
+
+    def _allowed(self, path: str) -> str:
+        """The methods of a path; HttpError where there is no such path."""
+        own = {method for method, known in self._fixed if known == path}
+        own |= {method for method, pattern, _ in self._patterns if pattern.fullmatch(path)}
+        found = [method for method in _METHODS if method in own or self._api_has(method, path)]
+        if not found:
+            raise _not_found(path)
+        return ", ".join([*found, "OPTIONS"])
+
+    def _api_has(self, method: str, path: str) -> bool:
+        scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+        return any(route.matches({**scope})[0] is Match.FULL for route in self.api.router.routes)
+
+    def _through_api(self, exchange: Exchange, path: str, body: bytes) -> None:
+        """An included router's request; who asks for a path that nobody has is told so here."""
+        if not self._api_has(exchange.method, path):
+            raise _not_allowed(exchange.method, path, self._allowed(path))
+        run: AsgiExchange
+
+        def failed(error: Exception) -> None:
             # Starlette raises again what `_on_error` has answered; what came in the middle of an answer it did not see.
-            if not scope.get(_TOLD):
-                self._border.answer(error, scope, _place(scope))
+            exchange.respond(self._border.answer(error, exchange.trace_id, _place(run.scope)))
+
+        run = AsgiExchange(self.api, exchange, body, failed)
+        self._tasks.add(run.task)
+        run.task.add_done_callback(self._tasks.discard)
 
     def _add_operation(self, operation: Operation, ask: Ask, config: HttpConfig) -> None:
         name = f"{operation.method} {operation.path}"
         latency = self._view.histograms.setdefault(name, Histogram())
-        answer = OperationHandler(self._view.name, operation, ask, config.answer_seconds, latency)
         failures = self._counters.counter(f"operation.{self._view.name}.{name}.errors")
-
-        async def handler(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except Exception as error:
-                if as_http_error(error).status >= 500:
-                    self._counters.increment(failures)
-                raise
-
-        self.add(Route(operation.method, operation.path, handler))
+        handler = OperationHandler(
+            self._view.name,
+            operation,
+            ask,
+            config.answer_seconds,
+            latency,
+            guard=self._view.protection.guards.get(name),
+            returns=self._returns,
+            failed=lambda: self._counters.increment(failures),
+            check=self._rules.check_scope,
+        )
+        self._serve(operation.method, operation.path, handler, operation.scope)
 
     def _count(self, status: int) -> None:
         self._counters.increment(self._failures if status >= 500 else self._refused)
 
+    @property
+    def has_sessions(self) -> bool:
+        """Whether a session may be begun here."""
+        return ("POST", SESSION_PATH) in self._fixed
+
     def document(self) -> dict[str, Any]:
         """The OpenAPI document: declared operations, and those of included routers."""
         if self._document is None:
-            document = describe(self._view.name, self._operations)
+            document = describe(self._view.name, self._operations, sessions=self.has_sessions, streams=self._declared)
             included = get_openapi(title="", version="", routes=self.api.routes)
             document["paths"].update(included.get("paths", {}))
             document["components"]["schemas"].update(included.get("components", {}).get("schemas", {}))
             self._document = document
         return self._document
 
-    async def _openapi(self, request: Request) -> Response:
+    def _openapi(self, request: Request) -> Response:
         return json_response(self.document())
 
-    async def _docs(self, request: Request) -> Response:
+    def _docs(self, request: Request) -> Response:
         page = page_of(self.document()).encode()
         policy = (b"content-security-policy", PAGE_POLICY.encode())
         return Response(page, content_type="text/html; charset=utf-8", headers=(policy,))
@@ -250,9 +306,9 @@ class EngineApp:
         assert isinstance(error, HTTPException)
         headers = tuple((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
         if error.status_code == 404:
-            told = _not_found(request.scope)
+            told = _not_found(request.scope["path"])
         elif error.status_code == 405:
-            told = _not_allowed(request.scope, self._allowed(request.scope))
+            told = _not_allowed(request.method, request.scope["path"], self._allowed(request.scope["path"]))
         else:
             told = HttpError(error.status_code, "http.error", str(error.detail), headers=headers)
         return self._as_starlette(told, request.scope)
@@ -267,18 +323,18 @@ class EngineApp:
         return self._as_starlette(error, request.scope)
 
     def _as_starlette(self, error: Exception, scope: Scope) -> StarletteResponse:
-        response = self._border.answer(error, scope, _place(scope))
-        scope[_TOLD] = True
+        response = self._border.answer(error, trace_of(scope), _place(scope))
         headers = {name.decode(): value.decode() for name, value in response.headers}
+        headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
         return StarletteResponse(response.body, response.status, headers, response.content_type)
 
 
-def _not_found(scope: Scope) -> HttpError:
-    return HttpError(404, "http.not_found", f"no path {scope['path'][:200]!r}", expected="one of /docs")
+def _not_found(path: str) -> HttpError:
+    return HttpError(404, "http.not_found", f"no path {path[:200]!r}", expected="one of /docs")
 
 
-def _not_allowed(scope: Scope, allowed: str) -> HttpError:
-    what = f"{scope['method']} {scope['path'][:200]}"
+def _not_allowed(method: str, path: str, allowed: str) -> HttpError:
+    what = f"{method} {path[:200]}"
     return HttpError(405, "http.method", what, expected=allowed, headers=((b"allow", allowed.encode()),))
 
 

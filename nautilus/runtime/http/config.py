@@ -30,6 +30,8 @@ class HttpConfig(msgspec.Struct, frozen=True):
         An unused connection is closed after so long.
     connections
         At once, on each port; less where the process may not open so many files.
+    http2
+        Speak HTTP/2 with clients that ask for it: over TLS, and where they begin with it.
     """
 
     hosts: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     answer_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     idle_seconds: Annotated[float, Meta(gt=0, le=3600)] = 75.0
     connections: Annotated[int, Meta(ge=1, le=65536)] = 512
+    http2: bool = True
 
     def __post_init__(self) -> None:
         for name in self.hosts:

@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 
 from nautilus import __version__
-from nautilus.engines.base import Operation
+from nautilus.engines.base import Operation, Stream
+from nautilus.policy.keys import READ, TRADE
 from nautilus.runtime.http.access import READ_METHODS
 from nautilus.runtime.http.forms import request_forms, request_struct, struct_of
 from nautilus.runtime.http.operations import PATH_FIELD
 from nautilus.runtime.http.problems import PROBLEM_TYPE, Problem
+from nautilus.runtime.http.sessions import PATH as SESSION_PATH
+from nautilus.runtime.http.sessions import SessionAnswer, SessionRequest
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _SECTION = "Parameters\n----------\n"
@@ -35,11 +38,15 @@ pre{background:#f5f5f5;padding:.6rem;overflow:auto}b{display:inline-block;min-wi
 @media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}pre{background:#242424}h2{border-color:#444}}"""
 
 
-def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of an engine's declared operations."""
+def describe(
+    engine: str, operations: Sequence[Operation], *, sessions: bool = False, streams: Sequence[Stream] = ()
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of an engine's declared operations and streams; `sessions`: of `POST /session` too."""
     types: list[Any] = [Problem]
     for operation in operations:
         types += [_request_struct(operation), struct_of(operation.reply)]
+    if sessions:
+        types += [SessionRequest, SessionAnswer]
     found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     for name, component in components.items():
         _tell_fields_apart(component)
@@ -57,11 +64,16 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
             "operationId": _identifier(operation),
             "summary": operation.summary,
             "tags": [engine],
+            "x-nautilus-scope": operation.scope or (READ if operation.method in READ_METHODS else TRADE),
             "responses": {
                 "200": {"description": operation.reply.__name__, "content": {"application/json": {"schema": reply}}},
                 "default": problem,
             },
         }
+        if operation.scopes:
+            described["x-nautilus-scopes"] = [
+                {"field": field, "value": value, "scope": scope} for field, value, scope in operation.scopes
+            ]
         parameters = _parameters(operation, components, name)
         if parameters:
             described["parameters"] = parameters
@@ -73,6 +85,16 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
         if operation.method not in READ_METHODS:
             described["security"] = [{"token": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    for stream in streams:
+        paths.setdefault(stream.path, {})["get"] = {
+            "operationId": f"listen_{stream.path.strip('/').replace('/', '_')}",
+            "summary": f"{stream.summary} (a WebSocket)",
+            "tags": [engine],
+            "x-nautilus-scope": stream.scope,
+            "responses": {"101": {"description": "The events follow, each as a text frame"}, "default": problem},
+        }
+    if sessions:
+        paths[SESSION_PATH] = {"post": _session(found[-2], found[-1], problem)}
     document = {
         "openapi": "3.1.0",
         "info": {"title": f"nautilus {engine}", "version": __version__},
@@ -85,6 +107,20 @@ def describe(engine: str, operations: Sequence[Operation]) -> dict[str, Any]:
     # Defaults may be tuples: what leaves here is plain JSON.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return plain
+
+
+def _session(request: dict[str, Any], reply: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": "post_session",
+        "summary": "A token for a while, for who shows an API key",
+        "tags": ["access"],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+        "responses": {
+            "201": {"description": "It is made", "content": {"application/json": {"schema": reply}}},
+            "default": problem,
+        },
+        "security": [{"token": []}],
+    }
 
 
 def _probes() -> dict[str, dict[str, Any]]:

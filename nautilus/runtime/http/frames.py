@@ -9,8 +9,9 @@ import msgspec
 
 from nautilus.bus.http_carrier import FRAMES_PATH, UNREADABLE, Door, HttpFrames
 from nautilus.bus.routing import Processes
-from nautilus.runtime.http.exchange import Request, Response, Route, json_response
+from nautilus.runtime.http.exchange import Response, json_response
 from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.http.request import Request, Route
 
 FIRST_SECONDS = 0.05
 """So long a request waits for the first answer."""
@@ -43,7 +44,7 @@ def frames_route(directory: str, processes: Collection[str]) -> Route:
         finally:
             door.close()
 
-    return Route("POST", FRAMES_PATH, take)
+    return Route("POST", FRAMES_PATH, take, scope="admin")
 
 
 async def _answers(door: Door) -> list[tuple[str, str]]:

@@ -8,34 +8,110 @@ same way everywhere, without point and exponent.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, get_origin
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 import msgspec
 
+from nautilus.core.breaker import CANCELLED, FAILURE, IGNORED, SUCCESS
 from nautilus.core.histogram import Histogram
 from nautilus.engines.base import Operation
 from nautilus.model.message import Message
-from nautilus.runtime.clock import monotonic_ns
-from nautilus.runtime.errorlog import shortened
-from nautilus.runtime.http.body import NO_BODY
-from nautilus.runtime.http.exchange import Request, Response
-from nautilus.runtime.http.forms import Form, expected_of, form_of, is_whole, request_form, request_forms
-from nautilus.runtime.http.problems import HttpError
+from nautilus.policy.keys import Principal
+from nautilus.policy.shedding import asked_for, index_of
+from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
+from nautilus.runtime.http.access import AccessRules
+from nautilus.runtime.http.exchange import Exchange, Response, stopping
+from nautilus.runtime.http.fields import FieldReader
+from nautilus.runtime.http.forms import form_of
+from nautilus.runtime.http.problems import HttpError, as_http_error
+from nautilus.runtime.http.request import Done, Request
+from nautilus.runtime.http.returns import Returns
+from nautilus.runtime.protection import LateError, RefusedError, ShedError, outcome_of
 
-Answer: TypeAlias = "Awaitable[Message] | concurrent.futures.Future[Message]"
-Ask = Callable[..., Answer]
-"""Hands a request to an engine's handler: (engine, message), and the trace id where the request brought one. Called in
-the HTTP thread; the future may be completed in any other."""
+Told = Callable[["Message | Exception"], None]
+"""Takes the reply, or why there is none."""
 
+
+class Question(Protocol):
+    """A request on its way to a handler.
+
+    Attributes
+    ----------
+    begun_ns : when its turn came; 0: not yet.
+    """
+
+    @property
+    def begun_ns(self) -> int:
+        """On the machine's clock."""
+        ...
+
+    def withdraw(self) -> bool:
+        """Take it back, where others have had their turn meanwhile and it has not; then `told` is never called."""
+        ...
+
+
+Ask = Callable[[str, Message, int, Told, int], "Question | None"]
+"""Hands a request to an engine's handler: (engine, message, trace id or 0, told, priority). Called in the HTTP thread;
+`told` may be called in any other, once. None: it cannot be taken back."""
+
+FALLBACK = ((b"nautilus-fallback", b"last"), (b"warning", b'110 - "Response is Stale"'))
+"""Headers of an answer that is an earlier one."""
 PATH_FIELD = re.compile(r"\{(\w+)\}")
-_PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]*)`")
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,30}")
+PRIORITY = b"nautilus-priority"
+WAITED_SHARE = 0.5
+"""Of its time: who waits longer for a turn, and is not answered in time, is late because of the load."""
 _ENCODER = msgspec.json.Encoder()
+
+
+class Guard(Protocol):
+    """What stands in front of an operation: breaker, limits, time (`nautilus.runtime.protection`).
+
+    Attributes
+    ----------
+    budget_seconds : until the answer has to be there, a little under the operation's own budget; 0: as the port waits.
+    """
+
+    budget_seconds: float
+
+    def enter(self, now_ns: int, priority: int, /) -> int:
+        """A ticket. Raises HttpError or RefusedError where it is not let in."""
+        ...
+
+    def leave(self, ticket: int, now_ns: int, outcome: int, /) -> None:
+        """It came to that (`nautilus.core.breaker`)."""
+        ...
+
+    def remember(self, message: Message, reply: Message, /) -> None:
+        """An answer that one to the same question may fall back to."""
+        ...
+
+    def fallback(self, message: Message, error: Exception, /) -> Message | None:
+        """What is answered instead of an error; None: the error is told."""
+        ...
+
+
+class _Pending:
+    """A request that an engine has and has not answered."""
+
+    __slots__ = ("_done", "_handler", "message", "question", "started_ns", "ticket")
+
+    def __init__(self, handler: OperationHandler, done: Done, message: Message, started_ns: int, ticket: int) -> None:
+        self._handler = handler
+        self.message = message
+        self._done: Done | None = done
+        self.started_ns = started_ns
+        self.ticket = ticket
+        self.question: Question | None = None
+
+    def settle(self, result: Message | Exception) -> None:
+        """Answer, once."""
+        done, self._done = self._done, None
+        if done is not None:
+            self._handler.settle(self, result, done)
 
 
 class OperationHandler:
@@ -53,6 +129,14 @@ class OperationHandler:
         Until the answer has to be there.
     latency
         Takes nanoseconds from request to answer, or to the error in its place, of what was handed to the engine.
+    guard
+        Stands in front of it; None: nothing does.
+    returns
+        The way back to the thread that asks.
+    failed
+        Called where the answer is an error of status 500 or more.
+    check
+        Raises HttpError where who asks may not do what takes a scope, see `Operation.scopes`; None: it counts nothing.
     """
 
     def __init__(
@@ -62,146 +146,143 @@ class OperationHandler:
         ask: Ask,
         answer_seconds: float = 10.0,
         latency: Histogram | None = None,
+        *,
+        guard: Guard | None = None,
+        returns: Returns | None = None,
+        failed: Callable[[], object] = lambda: None,
+        check: Callable[[Principal, str], None] | None = None,
     ) -> None:
         self._engine = engine
         self._ask = ask
         self._answer_seconds = answer_seconds
         self._latency = Histogram() if latency is None else latency  # an empty one is false
-        self._form = request_form(operation.request)
-        self._fields = request_forms(operation.request)
+        self._guard = guard
+        if guard is not None and guard.budget_seconds:
+            self._answer_seconds = min(answer_seconds, guard.budget_seconds)
+        self._returns = returns or Returns()
+        self._failed = failed
+        self._check = check or AccessRules().check_scope
+        self._scopes = operation.scopes
+        self._open: dict[_Pending, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._read = FieldReader(operation.request).read
         leave = form_of(operation.reply).leave
         assert leave is not None
         self._leave = leave
+        self._priority = index_of(operation.priority)
+        self._exempt = operation.exempt
 
-    async def __call__(self, request: Request) -> Response:
+    def begin(self, request: Request, done: Done) -> None:
+        """Have the engine asked; `done` is called once, in this thread. Raises HttpError where it cannot be."""
+        message = self._read(request)
+        for field, value, scope in self._scopes:
+            if getattr(message, field) == value:
+                self._check(request.exchange.principal, scope)
+        # Not when the head was there: how long its sender took for the body says nothing of the engine.
         started_ns = monotonic_ns()
-        message = self._message(request)
+        ticket = 0
+        priority = self._priority_of(request.exchange)
+        guard = self._guard
+        if guard is not None:
+            try:
+                ticket = guard.enter(started_ns, priority)
+            except (HttpError, RefusedError) as error:
+                instead = guard.fallback(message, error)
+                if instead is None:
+                    raise
+                done(Response(_ENCODER.encode(self._leave(instead)), headers=FALLBACK))
+                return
+        self._returns.bind()
+        pending = _Pending(self, done, message, started_ns, ticket)
+        self._open[pending] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._answer_seconds, self._expire)
         try:
-            trace = request.given_trace
-            answer = self._ask(self._engine, message, trace) if trace else self._ask(self._engine, message)
-            if isinstance(answer, concurrent.futures.Future):
-                reply = await _followed(answer, self._answer_seconds)
-            else:
-                reply = await asyncio.wait_for(answer, self._answer_seconds)
-            return Response(_ENCODER.encode(self._leave(reply)))
-        except TimeoutError:
-            raise self._unknown(f"no answer within {self._answer_seconds:g} s") from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
-                raise  # the host gave it back
-            raise self._unknown("no answer before the end of the process") from None
-        finally:
-            self._latency.record(monotonic_ns() - started_ns)
+            told = partial(self._returns.put, pending)
+            pending.question = self._ask(self._engine, message, request.given_trace, told, priority)
+        except Exception as error:
+            pending.settle(error)
+
+    def _priority_of(self, exchange: Exchange) -> int:
+        """Its own, or the one that is asked for; a word that is no priority asks for nothing."""
+        for name, value in exchange.headers:
+            if name == PRIORITY:
+                may_rise = "admin" in exchange.principal.scopes
+                with contextlib.suppress(KeyError):
+                    return asked_for(self._priority, value.decode("latin-1"), may_rise=may_rise)
+        return self._priority
+
+    def settle(self, pending: _Pending, result: Message | Exception, done: Done) -> None:
+        """What came of a request."""
+        del self._open[pending]
+        outcome = SUCCESS
+        if isinstance(result, BaseException):
+            answer, outcome = self._of_error(pending, result)
+        else:
+            try:
+                answer = Response(_ENCODER.encode(self._leave(result)))
+                if self._guard is not None:
+                    self._guard.remember(pending.message, result)
+            except Exception as error:
+                answer, outcome = error, FAILURE
+        if isinstance(answer, Exception) and as_http_error(answer).status >= 500:
+            self._failed()
+        now_ns = monotonic_ns()
+        self._latency.record(now_ns - pending.started_ns)
+        if self._guard is not None:
+            self._guard.leave(pending.ticket, now_ns, outcome)
+        done(answer)
+
+    def _of_error(self, pending: _Pending, error: Exception | BaseException) -> tuple[Response | Exception, int]:
+        """The answer in place of a reply, and what that means to the guard."""
+        if not isinstance(error, Exception):
+            return stopping(), CANCELLED  # the host gave it back
+        told = as_http_error(error)
+        if told.status < 500:
+            return error, IGNORED  # its sender's mistake says nothing of the engine
+        instead = None if self._guard is None else self._guard.fallback(pending.message, error)
+        if instead is None:
+            return error, outcome_of(error)
+        return Response(_ENCODER.encode(self._leave(instead)), headers=FALLBACK), outcome_of(error)
+
+    def give_up(self) -> None:
+        """Wait no longer: nobody knows what becomes of what an engine has."""
+        self._let_go("no answer before the end of the process", list(self._open))
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        now_ns = monotonic_ns()
+        most_ns = int(self._answer_seconds * NANOSECONDS)
+        late = []
+        for pending in self._open:
+            if now_ns - pending.started_ns < most_ns:
+                break
+            late.append(pending)
+        self._timer = None
+        self._let_go(f"no answer within {self._answer_seconds:g} s", [each for each in late if not self._shed(each)])
+        if self._open and self._timer is None:
+            left_ns = most_ns - (now_ns - next(iter(self._open)).started_ns)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(left_ns, 1_000_000) / NANOSECONDS, self._expire)
+
+    def _shed(self, pending: _Pending) -> bool:
+        """Whether its time has passed because of others that were served before it: no fault of the operation."""
+        question = pending.question
+        if question is None or self._exempt:
+            return False
+        if question.withdraw():
+            error: RefusedError | LateError = ShedError("its turn did not come in time", where=self._engine)
+        elif question.begun_ns - pending.started_ns > self._answer_seconds * NANOSECONDS * WAITED_SHARE:
+            error = LateError("its turn came too late; whether it was carried out is not known", where=self._engine)
+        else:
+            return False
+        pending.settle(error)
+        return True
+
+    def _let_go(self, what: str, pending: list[_Pending]) -> None:
+        for each in pending:
+            each.settle(self._unknown(what))
 
     def _unknown(self, what: str) -> HttpError:
         return HttpError(504, "http.timeout", f"{what}; whether it was carried out is not known", where=self._engine)
-
-    def _message(self, request: Request) -> Any:
-        values: dict[str, Any] = {}
-        for name, text in request.path_values.items():
-            values[name] = self._from_text(name, [text], "path")
-        texts: dict[str, list[str]] = {}
-        for name, text in request.query:
-            texts.setdefault(name, []).append(text)
-        for name, found in texts.items():
-            self._once(name, values)
-            values[name] = self._from_text(name, found, "query")
-        body = request.body
-        if body is not NO_BODY:
-            if not isinstance(body, dict):
-                raise HttpError(422, "http.fields", "the body is no object", where="body", expected="an object")
-            for name in values:
-                self._once(name, body)
-            values.update(body)
-        assert self._form.enter is not None
-        try:
-            return self._form.enter(msgspec.convert(values, self._form.type))
-        except msgspec.ValidationError as error:
-            raise self._refusal(str(error)) from None
-
-    def _from_text(self, name: str, texts: list[str], where: str) -> Any:
-        form = self._fields.get(name)
-        if form is None:
-            raise HttpError(
-                422,
-                "http.fields",
-                f"unknown field {shortened(repr(name))}",
-                where=where,
-                expected=", ".join(self._fields),
-            )
-        many = get_origin(form.type) in (tuple, list, set, frozenset)
-        if len(texts) > 1 and not many:
-            raise HttpError(422, "http.fields", f"field {name!r} is given twice", where=where, expected="it once")
-        if is_whole(form.type):
-            return self._whole(name, form, texts if many else texts[0])
-        try:
-            # To plain values: what is decoded in the end is the whole message, from text and body together.
-            return msgspec.to_builtins(msgspec.convert(texts if many else texts[0], form.type, strict=False))
-        except msgspec.ValidationError as error:
-            raise self._refusal(f"{error} - at `$.{name}`") from None
-
-    @staticmethod
-    def _whole(name: str, form: Form, given: str | list[str]) -> Any:
-        """Whole numbers as JSON writes them: converting would take 1e3 and 1.0 for some too."""
-        for text in given if isinstance(given, list) else [given]:
-            if not _WHOLE.fullmatch(text):
-                raise HttpError(
-                    422,
-                    "http.fields",
-                    f"expected `int`, got {shortened(repr(text))}",
-                    where=name,
-                    expected=expected_of(form),
-                )
-        return [int(text) for text in given] if isinstance(given, list) else int(given)
-
-    @staticmethod
-    def _once(name: str, others: dict[str, Any]) -> None:
-        if name in others:
-            raise HttpError(422, "http.fields", f"field {name!r} is given twice", where=name, expected="it once")
-
-    def _refusal(self, text: str) -> HttpError:
-        place = _PLACE.search(text)
-        where = place[1] if place else ""
-        missing = _MISSING.search(text)
-        if missing:
-            where = f"{where}.{missing[1]}".lstrip(".")
-        form = self._fields.get(re.split(r"[.\[]", where)[0])
-        expected = expected_of(form) if form else ""
-        if not expected and "unknown field" in text:
-            expected = ", ".join(self._fields)
-        what = shortened(_PLACE.sub("", text))
-        return HttpError(422, "http.fields", what[:1].lower() + what[1:], where=where or "body", expected=expected)
-
-
-def _followed(source: concurrent.futures.Future[Message], most_seconds: float) -> asyncio.Future[Message]:
-    """A future of this loop that takes over what comes of one of another thread; TimeoutError if that takes too long.
-
-    Unlike `asyncio.wrap_future` it leaves the other alone when nobody waits any more: its owner completes it still.
-    """
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[Message] = loop.create_future()
-
-    def expire() -> None:
-        if not waiter.done():
-            waiter.set_exception(TimeoutError())
-
-    timer = loop.call_later(most_seconds, expire)
-
-    def settle() -> None:
-        timer.cancel()
-        if waiter.done():
-            return
-        try:
-            waiter.set_result(source.result(0))
-        except concurrent.futures.CancelledError:
-            waiter.cancel()
-        except Exception as error:
-            waiter.set_exception(error)
-
-    def done(_: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to be told
-            loop.call_soon_threadsafe(settle)
-
-    source.add_done_callback(done)
-    return waiter

@@ -5,7 +5,10 @@
     status  code                      when
     400     http.malformed            no HTTP that can be understood
     400     http.body                 the body is no JSON
+    400     http.path                 the path has bad escapes, NUL, or steps such as ..
     401     http.token                the token is missing or wrong
+    401     access.*                  key, signature, window, replayed, digest, credentials: no request of a key
+    403     access.scope              the key may not do this; access.session: only a key begins one
     403     http.host, http.origin    another machine's name, or a page of another site
     404     http.not_found            no such path
     405     http.method               not with this method
@@ -13,11 +16,17 @@
     413     http.body_size            the body is too large
     415     http.content_type         not application/json
     422     http.fields               a field is missing, unknown, given twice or of another type
+    426     http.upgrade              a stream, which is a WebSocket; http.websocket (400): its key is malformed
+    429     access.rate               the key asks too often
     431     http.head_size            too many headers
     501     http.transfer_encoding    a body in another encoding than chunked
+    503     access.full               no room to remember more signed requests
     503     http.stopping             the process is about to end
-    503     http.connections          all connections that a port may have are busy
+    503     breaker.open              the operation has failed too often lately
+    503     limit.shed                there is too much to do for a request of this priority
+    503     http.connections          all connections that a port may have are busy; http.listeners: all WebSockets
     505     http.version              not HTTP/1.0 or HTTP/1.1
+    504     limit.late                it waited too long for its turn; whether it was carried out is not known
     504     http.timeout              no answer in time; whether it was carried out is not known
 
 A `NautilusError` keeps its own code; the first word of that decides the status: ``config`` 400, ``model`` 422 (404 for
@@ -46,10 +55,10 @@ TYPE_PREFIX = "urn:nautilus:problem:"
 RETRY = ((b"retry-after", b"1"),)
 """Header of an answer that may be another one in a second."""
 
-STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "internal": 500}
+STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "breaker": 503, "limit": 503, "internal": 500}
 _ROOTS = ((ConfigError, 400), (ModelError, 422), (VenueError, 502), (BusError, 503), (InternalError, 500))
 _UNKNOWN = "model.unknown_"
-_IN_DOUBT = ("bus.unknown", "bus.unanswered")
+_IN_DOUBT = ("bus.unknown", "bus.unanswered", "limit.late")
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,7 +141,8 @@ def as_http_error(error: Exception) -> HttpError:
         return error
     if isinstance(error, NautilusError):
         said, status = error.as_dict(), status_of(error)
-        retry = RETRY if status == 503 else ()
+        seconds = getattr(error, "retry_after_seconds", 1)
+        retry = ((b"retry-after", b"%d" % seconds),) if status == 503 else ()
         what, where, expected = (shortened(said[name]) for name in ("what", "where", "expected"))
         return HttpError(status, said["code"], what, where=where, expected=expected, headers=retry)
     return HttpError(500, "internal", "an unforeseen error; the log of the engine has it")

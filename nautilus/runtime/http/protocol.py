@@ -1,181 +1,292 @@
-"""One connection: uvicorn's protocol with limits on its costs, and problems where that would answer with text."""
+"""A client's connection: HTTP/1.1 on a transport, strictly read; requests are answered one after the other.
+
+::
+
+    bytes -> head (core.http_head) -> Exchange -> application
+          -> body                  -> whoever takes it; nobody does: what comes waits, then the transport is paused
+          -> the next request      waits until the answer is out
+
+There is no parser object and no timer of its own: an idle connection is this object and its transport. Times are kept
+by the port, which looks at them now and then.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import sys
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
+from nautilus.core.http_head import CODING, HEAD_BYTES, INCOMPLETE, TOO_LARGE, VERSION
+from nautilus.core.http_link import ConnectionBase
 from nautilus.runtime.http.body import DRAINED_BYTES
-from nautilus.runtime.http.exchange import headers_of, new_trace_id, problem_response
+from nautilus.runtime.http.exchange import OPEN, Exchange, new_trace_id, problem_response
 from nautilus.runtime.http.problems import RETRY, HttpError
 
-HEAD_BYTES = 64 << 10
-"""Largest request line and headers together, beyond what comes in the first piece."""
-HEAD_SECONDS = 10.0
-PATIENCE_SECONDS = 1.0
-"""So long a connection that has not asked anything yet is not closed for the sake of another."""
-VERSIONS = ("1.1", "1.0")
+REFUSED_BYTES = 1 << 20
+"""So much is thrown away behind what is malformed, so that its sender gets to read why."""
+_MALFORMED = (400, "http.malformed", "no HTTP that can be understood", "HTTP/1.1")
+_REFUSALS = {
+    VERSION: (505, "http.version", "another version of HTTP", "HTTP/1.1"),
+    TOO_LARGE: (431, "http.head_size", "too many headers", f"at most {HEAD_BYTES} bytes"),
+    CODING: (501, "http.transfer_encoding", "another transfer encoding", "chunked"),
+}
 
 
-class _Nowhere(list[tuple[bytes, bytes]]):
-    """Where trailers of a body go: nobody reads them, and there may be any number."""
+class Connection(ConnectionBase, asyncio.Protocol):
+    """Of a port. Everything but the calls of its transport is for `Exchange` and `Port`.
 
-    def append(self, value: tuple[bytes, bytes], /) -> None:
-        pass
-
-
-class Connections:
-    """Those of one port: a new one takes the place of the one that was of no use for longest.
-
-    Parameters
+    Attributes
     ----------
-    most
-        At once.
+    exchange : the request that is under way; None: there is none.
+    asked : it has asked something already.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: set[Connection] = set()
-        self._spare: dict[Connection, float] = {}
-        """Those that no request is under way on, with the time since when; the longest first."""
+    __slots__ = ()
+    transport: asyncio.Transport
+    exchange: Exchange | None
+    makes = Exchange
+    movable = True
+    """Another process can go on with it."""
 
-    def admit(self, connection: Connection, now: float) -> bool:
-        """Count it in; False where there are too many and all of them are busy."""
-        if len(self._open) >= self._most and not self._make_room(now):
-            return False
-        self._open.add(connection)
-        self._spare[connection] = now
-        return True
+    # Of the transport.
 
-    def busy(self, connection: Connection) -> None:
-        """A request has come on it."""
-        self._spare.pop(connection, None)
-
-    def spare(self, connection: Connection, now: float) -> None:
-        """All its requests are answered."""
-        if connection in self._open:
-            self._spare[connection] = now
-
-    def leave(self, connection: Connection) -> None:
-        """It is closed, or about to be."""
-        self._open.discard(connection)
-        self._spare.pop(connection, None)
-
-    def _make_room(self, now: float) -> bool:
-        for connection, since in self._spare.items():
-            if connection.cycle is not None or now - since > PATIENCE_SECONDS:
-                self.leave(connection)
-                connection.transport.close()
-                return True
-        return False
-
-
-class Connection(HttpToolsProtocol):
-    """Of a server, which says what it belongs to by a class of its own."""
-
-    ports: ClassVar[Mapping[int, Connections]]
-    _in_head = False
-    _head_bytes = 0
-    _drained_bytes = 0
-
-    def count(self, status: int) -> None:
-        """A request was answered here, without an application."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._unanswered: deque[Any] = deque()
-        super().connection_made(transport)
-        assert self.server is not None
-        assert self.server[1] is not None
-        self._port = self.ports[self.server[1]]
-        if self._port.admit(self, self.loop.time()):
-            self._await_head()
-        else:
-            self._answer(HttpError(503, "http.connections", "too many connections at once", headers=RETRY))
-
-    def data_received(self, data: bytes) -> None:
-        if self.parser is None or self.transport.is_closing():
-            return
-        began_before = self._in_head
-        if began_before:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._answer(
-                    HttpError(431, "http.head_size", "too many headers", expected=f"at most {HEAD_BYTES} bytes")
-                )
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let in, or told that there is no room."""
+        self.transport = transport  # type: ignore[assignment]
+        if self.port.tls is not None:
+            secured = transport.get_extra_info("ssl_object")
+            if secured is not None and secured.selected_alpn_protocol() == "h2":
+                self._ending = True
+                self.port.speak_http2(self.transport, self)
                 return
-        timer = self.timeout_keep_alive_task
-        self.timeout_keep_alive_task = None  # so that it is not put off by every further piece
-        super().data_received(data)
-        if self._unanswered or self.transport.is_closing():
-            if timer is not None:
-                timer.cancel()
-        elif self._in_head and not began_before:
-            if timer is not None:
-                timer.cancel()
-            self._await_head()
+        if self.port.connections.admit(self, self.port.time()):
+            if not self.asked:
+                self._await_head()
         else:
-            self.timeout_keep_alive_task = timer
+            self.port.overflow()
+            self._refuse(HttpError(503, "http.connections", "too many connections at once", headers=RETRY))
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        version = self.parser.get_http_version()
-        if version not in VERSIONS:
-            self._answer(HttpError(505, "http.version", f"HTTP/{version}", expected="HTTP/1.1"))
-            raise ValueError(version)  # ends the parser's work
-        super().on_headers_complete()
-        self._drained_bytes = 0
-        self.headers = _Nowhere()
-        self._unanswered.append(self.cycle)
-        self._port.busy(self)
-
-    def on_body(self, body: bytes) -> None:
-        if self.cycle.response_complete:
-            # Nobody wants it any more; without end it would go on for as long as the sender likes.
-            self._drained_bytes += len(body)
-            if self._drained_bytes > DRAINED_BYTES:
-                self.transport.close()
-            return
-        super().on_body(body)
-
-    def on_response_complete(self) -> None:
-        if self._unanswered:
-            self._unanswered.popleft()
-        super().on_response_complete()
-        if not self._unanswered:
-            self._port.spare(self, self.loop.time())
+    def eof_received(self) -> None:
+        """The sender says no more, and is taken to hear no more."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._port.leave(self)
-        self._give_up()
-        super().connection_lost(exc)
+        """It is closed."""
+        self.leave_socket()
+        self.port.leave(self)
+        exchange, self.exchange = self.exchange, None
+        self._rest, self._chunks = b"", None
+        self._ending = True
+        if exchange is not None:
+            if exchange.body_left and exchange.state == OPEN:
+                self.port.count(400)  # half a body: nobody is there to be told
+            exchange.gone()
 
-    def send_400_response(self, msg: str) -> None:
-        if not self.transport.is_closing():
-            self._answer(HttpError(400, "http.malformed", "no HTTP that can be understood", expected="HTTP/1.1"))
+    def pause_writing(self) -> None:
+        """The sender does not read as fast as it is written to."""
+        self._full = True
+        self.port.stalled(self)
+        if self.exchange is not None and self.exchange.on_writable is not None:
+            self.exchange.on_writable(False)
 
-    def _give_up(self) -> None:
-        # uvicorn tells the newest request alone that nobody listens; with more of them, the rest would write on.
-        for cycle in self._unanswered:
-            cycle.disconnected = True
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._full = False
+        if self._ending:
+            return  # it is watched until all is sent
+        self.port.flowing(self)
+        if self.exchange is not None and self.exchange.on_writable is not None:
+            self.exchange.on_writable(True)
+        if self.exchange is None and (self._rest or self._paused):
+            self._go_on()
+
+    # What comes in.
+
+    def _end_head(self, found: int) -> None:
+        if found == INCOMPLETE:
+            if self._rest == b"\r\n":  # behind a body, some send it
+                self._rest = b""
+            elif not self._in_head:
+                self._await_head()
+            return
+        if not self.asked and self.port.takes_over(self, self._rest):
+            self._rest, self._ending = b"", True
+            return
+        status, code, what, expected = _REFUSALS.get(found, _MALFORMED)
+        self._refuse(HttpError(status, code, what, expected=expected))
 
     def _await_head(self) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+        self._in_head = True
+        self.port.heads[self] = self.port.time()
 
-    def _answer(self, error: HttpError) -> None:
-        """Answer without a request, and close; what was asked before and is not answered yet never is."""
-        self.count(error.status)
-        self._give_up()
-        response = problem_response(error, new_trace_id())
-        headers = [*self.server_state.default_headers, *headers_of(response), (b"connection", b"close")]
-        lines = [name + b": " + value + b"\r\n" for name, value in headers]
-        self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", response.body]))
+    def _feed(self, exchange: Exchange) -> None:
+        """Hand what is there of a body to whoever takes it."""
+        data, left = self._rest, exchange.body_left
+        if left > 0:
+            if len(data) > left:
+                data, self._rest = data[:left], data[left:]
+            else:
+                self._rest = b""
+            exchange.body_left = left - len(data)
+            exchange.take_piece(data)
+        else:
+            chunks = self._chunks
+            assert chunks is not None
+            piece = chunks.feed(data)
+            if isinstance(piece, int):
+                self._break(exchange)
+                return
+            self._rest = b""
+            if chunks.done:
+                self._rest = data[len(data) - chunks.rest :] if chunks.rest else b""
+                self._chunks, exchange.body_left = None, 0
+            if piece:
+                exchange.take_piece(piece)
+        if exchange.body_left:
+            self.port.moved(self, exchange)
+        else:
+            self.port.bodies.pop(self, None)
+            exchange.take_end()
+
+    def _break(self, exchange: Exchange) -> None:
+        """Its body is malformed: nothing that follows can be understood."""
+        self._rest = b""
+        exchange.keep_alive = False
+        status, code, what, expected = _MALFORMED
+        exchange.fail_body(HttpError(status, code, what, where="body", expected=expected))
+
+    # For exchanges.
+
+    def await_body(self, exchange: Exchange, *, whole: bool) -> None:
+        """Somebody takes the body from now on."""
+        if not self._rest and (told := exchange.told_to_send()):
+            self.write(told)
+        self.port.bodies[self] = self.port.time(), whole
+        self._go_on()
+
+    def pause(self, exchange: Exchange) -> None:
+        """See `Exchange.pause`."""
+        self._pause()
+        self.port.bodies.pop(self, None)
+
+    def resume(self, exchange: Exchange) -> None:
+        """See `Exchange.resume`."""
+        if self.exchange is exchange and exchange.body_left and exchange.has_sink:
+            self.port.bodies[self] = self.port.time(), False
+            self._go_on()
+
+    def _pause(self) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Take in what comes, and go on with what is there; where that is under way already it comes to it."""
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        if not self._working:
+            self._work()
+
+    def _finish_body(self, exchange: Exchange) -> None:
+        """The answer is complete, the body is not."""
+        if exchange.keep_alive:
+            # What is left of the body is thrown away, and the connection goes on.
+            self.port.bodies[self] = self.port.time(), True
+            self._go_on()
+        else:
+            self.exchange = None
+            self._linger(DRAINED_BYTES)
+
+    def close(self) -> None:
+        """Close once what was written is sent."""
+        self._ending = True
+        self.port.part(self)
         self.transport.close()
+
+    def cut(self) -> None:
+        """Close at once, so that what was sent is not taken for all."""
+        exchange, self.exchange = self.exchange, None
+        self._ending = True
+        self.port.leave(self)
+        self.transport.abort()
+        if exchange is not None:
+            exchange.gone()
+
+    def hand_over(self, head: bytes, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """See `Exchange.upgrade`."""
+        transport, rest = self.transport, self._rest
+        self.leave_socket()
+        self.exchange, self._rest, self._ending = None, b"", True
+        self.port.handed_over(self, protocol, transport)
+        if head:
+            transport.write(head)
+        if self._paused:
+            transport.resume_reading()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if rest:
+            protocol.data_received(rest)  # type: ignore[attr-defined]
+        return transport
+
+    # For the port.
+
+    @property
+    def client(self) -> str:
+        """Address of the other side."""
+        if self._client is None:  # the operating system is asked once
+            peer = self.transport.get_extra_info("peername")
+            self._client = sys.intern(str(peer[0])) if isinstance(peer, tuple) else ""
+        return self._client
+
+    @property
+    def certificate(self) -> str:
+        """Common name that the other side proved."""
+        return certificate_of(self.transport)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way, nothing has begun."""
+        return self.exchange is None and not self._rest and not self._ending
+
+    def exchanges(self) -> list[Exchange]:
+        """Requests that are under way."""
+        return [] if self.exchange is None else [self.exchange]
+
+    def unsent(self) -> int:
+        """Bytes that the transport has not sent."""
+        return self.transport.get_write_buffer_size()
+
+    def _refuse(self, error: HttpError) -> None:
+        """Answer without a request, and close."""
+        self.port.count(error.status)
+        response = problem_response(error, new_trace_id())
+        head = self.port.head_of(response.status, response.content_type) + b"%d\r\n" % len(response.body)
+        lines = b"".join([name + b": " + value + b"\r\n" for name, value in response.headers if name != b"connection"])
+        self.transport.write(head + lines + b"connection: close\r\n\r\n" + response.body)
+        self._linger(REFUSED_BYTES)
+
+    def _linger(self, most_bytes: int) -> None:
+        """Say no more, and throw away what comes for a while: closed at once, the answer might be lost on its way."""
+        self._ending, self._rest = True, b""
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        if self.transport.is_closing():
+            return
+        if not self.transport.can_write_eof():
+            self.close()
+            return
+        if self.port.linger(self, most_bytes):
+            self.transport.write_eof()
+        else:
+            self.close()
+
+
+def certificate_of(transport: Any) -> str:
+    """Common name of the certificate that the other side of a transport proved; empty: none."""
+    found = transport.get_extra_info("peercert") or {}
+    for part in found.get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return ""

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as PLAIN
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as RICH
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
-from nautilus.runtime.metrics import PREFIX, EngineCollector, EngineView
+from nautilus.runtime.http.exposition import Exposition
+from nautilus.runtime.metrics import EngineView
 
 FRESH_NS = NANOSECONDS // 2
-"""So long a page is shown again as it is."""
+"""So long a page is shown again as it is; not one with sums of several processes, which would seem to go back."""
 _OPENMETRICS = "application/openmetrics-text"
-_ENCODERS: dict[str, Callable[[CollectorRegistry], bytes]] = {RICH: generate_openmetrics, PLAIN: generate_latest}
 
 
 class MetricsPage:
-    """An engine's `/metrics`, rendered at most twice a second: that takes milliseconds, which orders have to wait.
+    """An engine's `/metrics`, rendered at most twice a second, however often it is asked for.
 
     Parameters
     ----------
@@ -29,10 +27,8 @@ class MetricsPage:
 
     def __init__(self, view: EngineView, clock: Callable[[], int] = monotonic_ns) -> None:
         self._clock = clock
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(EngineCollector(view))
-        if view.process_metrics:
-            ProcessCollector(namespace=PREFIX.rstrip("_"), registry=self._registry)
+        self._sums = view.sums is not None
+        self._exposition = Exposition(view)
         self._pages: dict[str, tuple[int, bytes]] = {}
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -40,8 +36,8 @@ class MetricsPage:
         content_type = _format_for(accept)
         rendered_ns, page = self._pages.get(content_type, (0, b""))
         now_ns = self._clock()
-        if not page or now_ns - rendered_ns > FRESH_NS:
-            page = _ENCODERS[content_type](self._registry)
+        if not page or self._sums or now_ns - rendered_ns > FRESH_NS:
+            page = self._exposition.render(rich=content_type == RICH)
             self._pages[content_type] = now_ns, page
         return page, content_type
 

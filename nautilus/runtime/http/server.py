@@ -1,31 +1,25 @@
-"""Serves the applications of a process's engines, each on its own socket, in one thread with one event loop.
-
-uvicorn parses and writes. Its signal handlers are left out, it binds nothing, and it stops within a bounded time.
-"""
+"""Serves the applications of a process's engines, each on its own port, in one thread with one event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import resource
+import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from socket import socket
-from typing import Any, cast
 
-import uvicorn
 import uvloop
 
 from nautilus.core.counters import Counters
 from nautilus.model.errors import InternalError
 from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
-from nautilus.runtime.http.protocol import Connection, Connections
+from nautilus.runtime.http.port import Port
 
 LEAST_CONNECTIONS = 8
-DATE_SECONDS = 1.0
 START_SECONDS = 10.0
-LAST_LOOKS, LAST_LOOK_SECONDS = 20, 0.01
 
 
 class HttpServer:
@@ -39,20 +33,32 @@ class HttpServer:
         Of the process.
     config
         Limits.
+    tls
+        How TLS is spoken: at the sockets of `secure`, or at all of them where there is none.
+    secure
+        More sockets, by engine, where TLS is spoken while its other one stays plain.
     """
 
     def __init__(
-        self, apps: Mapping[str, tuple[EngineApp, socket]], counters: Counters, config: HttpConfig | None = None
+        self,
+        apps: Mapping[str, tuple[EngineApp, socket]],
+        counters: Counters,
+        config: HttpConfig | None = None,
+        tls: ssl.SSLContext | None = None,
+        secure: Mapping[str, socket] | None = None,
     ) -> None:
         self._config = config or HttpConfig()
         self._apps = dict(apps)
+        self._counters = counters
+        self._tls = tls
+        self._secure = dict(secure or {})
         self.ports: dict[str, int] = {name: listener.getsockname()[1] for name, (_, listener) in apps.items()}
         """Port of each engine."""
-        self._refused = counters.counter("http.refused")
-        self._failures = counters.counter("http.errors")
-        self._counters = counters
+        self.listening: dict[str, Port] = {}
+        """What listens there, once it has started; of this server's thread."""
         self._loop = uvloop.new_event_loop()
-        self._server: _Server | None = None
+        self._ended: asyncio.Event | None = None
+        self._grace_seconds = 1.0
         self._started = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
@@ -76,13 +82,12 @@ class HttpServer:
     def stop(self, grace_seconds: float = 1.0) -> None:
         """Stop: refuse what comes, wait so long for what is under way, close every connection."""
         self.drain()
-        server = self._server
-        if server is not None and self._thread.is_alive():
-            server.grace_seconds = grace_seconds
+        if self._ended is not None and self._thread.is_alive():
+            self._grace_seconds = grace_seconds
             with contextlib.suppress(RuntimeError):  # the loop has just ended by itself
-                self._loop.call_soon_threadsafe(server.ended.set)
+                self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join(grace_seconds + 2.0)
-        for _, listener in self._apps.values():
+        for listener in (*(listener for _, listener in self._apps.values()), *self._secure.values()):
             listener.close()
 
     def _run(self) -> None:
@@ -96,87 +101,27 @@ class HttpServer:
             self._loop.close()
 
     async def _serve(self) -> None:
-        by_port = {self.ports[name]: app for name, (app, _) in self._apps.items()}
-
-        async def dispatch(scope: Any, receive: Any, send: Any) -> None:
-            await by_port[scope["server"][1]](scope, receive, send)
-
-        config = uvicorn.Config(
-            dispatch,
-            http=self._protocol(),
-            ws="none",
-            interface="asgi3",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=cast(int, self._config.idle_seconds),
-        )
-        self._server = _Server(config, self._started)
-        await self._server.serve(sockets=[listener for _, listener in self._apps.values()])
-
-    def _protocol(self) -> type[Connection]:
-        """The protocol with this server's limits."""
-        counters, refused, failures = self._counters, self._refused, self._failures
-        connections = {port: Connections(self._most_connections()) for port in self.ports.values()}
-
-        class Counted(Connection):
-            ports = connections
-
-            def count(self, status: int) -> None:
-                counters.increment(failures if status >= 500 else refused)
-
-        return Counted
+        self._ended = asyncio.Event()
+        most = self._most_connections()
+        ports = []
+        for name, (app, listener) in self._apps.items():
+            secure = self._secure.get(name)
+            plain = None if self._secure else self._tls
+            for each, tls in ((listener, plain), (secure, self._tls)):
+                if each is not None:
+                    port = Port(app, self._counters, self._config, name=name, tls=tls, most=most, leases=app.leases)
+                    await port.listen(each)
+                    ports.append(port)
+                    self.listening.setdefault(name, port)
+        self._started.set()
+        await self._ended.wait()
+        await asyncio.gather(*(port.close(self._grace_seconds) for port in ports))
 
     def _most_connections(self) -> int:
         """On each port: all of them together leave half of the process's files to others."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files == resource.RLIM_INFINITY:
             return self._config.connections
-        return min(self._config.connections, max(files // 2 // len(self.ports), LEAST_CONNECTIONS))
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signals, told to end by an event, and quick about it."""
-
-    def __init__(self, config: uvicorn.Config, begun: threading.Event) -> None:
-        super().__init__(config)
-        self.ended = asyncio.Event()
-        self.grace_seconds = 1.0
-        self._begun = begun
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        self._begun.set()
-        while not self.ended.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.ended.wait(), DATE_SECONDS)
-            await self.on_tick(0)  # renews the Date header
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for listener in sockets or ():
-            listener.close()
-        # Unused connections close now, the others after their answer.
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        if self.server_state.tasks:
-            await asyncio.wait(list(self.server_state.tasks), timeout=self.grace_seconds)
-        for task in list(self.server_state.tasks):
-            task.cancel()
-        if self.server_state.tasks:
-            await asyncio.wait(list(self.server_state.tasks), timeout=0.2)
-        for connection in list(self.server_state.connections):
-            if connection.transport is not None:
-                connection.transport.close()
-        for _ in range(LAST_LOOKS):  # so that the last answers leave before the loop does
-            if not self.server_state.connections:
-                break
-            await asyncio.sleep(LAST_LOOK_SECONDS)
+        return min(
+            self._config.connections, max(files // 2 // (len(self.ports) + len(self._secure)), LEAST_CONNECTIONS)
+        )

@@ -20,16 +20,19 @@ class PortError(ConfigError):
     code = "config.port"
 
 
-def bind_socket(host: str, port: int, engine: str = "") -> socket.socket:
+def bind_socket(host: str, port: int, engine: str = "", *, shared: bool = False) -> socket.socket:
     """A socket that listens on an address; port 0: on any free port. Raises PortError.
 
-    It listens at once: only then does the operating system tell that another one does.
+    It listens at once: only then does the operating system tell that another one does. Sockets that are `shared` may
+    be several on one port; the operating system shares connections out among them.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         # A port whose last user has just left can be had again.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setblocking(False)
         listener.bind((host, port))
         listener.listen(BACKLOG)
@@ -37,6 +40,26 @@ def bind_socket(host: str, port: int, engine: str = "") -> socket.socket:
         listener.close()
         raise _refusal(host, port, engine, error) from None
     return listener
+
+
+def bind_pair(plain: str, open_to: str, port: int, engine: str = "") -> tuple[socket.socket, socket.socket | None]:
+    """A socket for plain HTTP, and another one on the same port for TLS where that has another address.
+
+    All addresses of the machine (``0.0.0.0``, ``::``) hold the plain one too: the operating system gives a connection
+    to the socket whose address is its own, so both may have the port. Raises PortError.
+    """
+    if plain == open_to:
+        return bind_socket(plain, port, engine), None
+    everything = open_to in ("0.0.0.0", "::")
+    if everything:
+        with bind_socket(open_to, port, engine) as alone:  # it tells who else has the port
+            port = alone.getsockname()[1]
+    first = bind_socket(plain, port, engine, shared=everything)
+    try:
+        return first, bind_socket(open_to, first.getsockname()[1], engine, shared=everything)
+    except PortError:
+        first.close()
+        raise
 
 
 def holder_of(port: int) -> str:

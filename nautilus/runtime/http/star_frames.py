@@ -15,9 +15,10 @@ import zmq
 from nautilus.bus.base import ANSWER_STREAM, HEADER_BYTES
 from nautilus.bus.http_star import MOST_BYTES, MOST_QUESTIONS, STAR_PATH, StarQuestions, pack_frames
 from nautilus.bus.requests import Request, pack_request
-from nautilus.runtime.http.exchange import Request as HttpRequest
-from nautilus.runtime.http.exchange import Response, Route
+from nautilus.runtime.http.exchange import Response
 from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.http.request import Request as HttpRequest
+from nautilus.runtime.http.request import Route
 
 FRAMES_TYPE = "application/octet-stream"
 ANSWER_SECONDS = 0.1
@@ -71,7 +72,7 @@ def star_route(find: Callable[[], Source | None]) -> Route:
                 under_way -= 1
         return Response(pack_frames(frames), content_type=FRAMES_TYPE)
 
-    return Route("POST", STAR_PATH, take)
+    return Route("POST", STAR_PATH, take, scope="admin")
 
 
 async def _answers(socket: Any, questions: Sequence[Request]) -> list[bytes]:
