@@ -1,0 +1,1 @@
+"""The gateway: one port in front of all engines, with pools, caches, breakers, routing and a management API."""
