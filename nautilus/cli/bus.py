@@ -95,7 +95,11 @@ def latency(count: int, instance_name: str | None, as_json: bool) -> None:
     instance = running(instance_name)
     plan = instance.plan()
     here = {each.name for each in instance.state().processes} if plan.joined else None
-    names = [spec.name for spec in plan.processes if spec.kind == "engines" and (here is None or spec.name in here)]
+    names = [
+        spec.name
+        for spec in plan.processes
+        if spec.kind in ("engines", "gateway") and (here is None or spec.name in here)
+    ]
     found: dict[str, dict[str, dict[str, float]]] = {}
     with attach(instance, "latency") as client:
         for name in names:

@@ -22,9 +22,8 @@ REQUIRED = (
     "rich",
     "zmq",
     "fastapi",
-    "uvicorn",
     "uvloop",
-    "httptools",
+    "h2",
     "prometheus_client",
     "orjson",
     "structlog",
@@ -49,7 +48,7 @@ class Check(NamedTuple):
 
 def run_checks() -> list[Check]:
     """Every check, in a fixed order. One that cannot look (no /proc, say) is a warning, never an exception."""
-    from nautilus.cli import machine_checks, platform_checks
+    from nautilus.cli import gateway_checks, machine_checks, platform_checks
 
     checks: list[Callable[[], Check]] = [
         python,
@@ -66,6 +65,7 @@ def run_checks() -> list[Check]:
         disk,
         *machine_checks.CHECKS,
         *platform_checks.CHECKS,
+        *gateway_checks.CHECKS,
         redis_server,
         recordings,
     ]
@@ -151,10 +151,11 @@ def extensions() -> Check:
 
 def configuration() -> Check:
     """The configuration in force is valid."""
-    from nautilus.cli.settings import sections
+    from nautilus.cli.settings import checks, sections
     from nautilus.runtime.config import examine
+    from nautilus.runtime.plain_names import PLAIN_NAMES
 
-    resolved, problems = examine(sections())
+    resolved, problems = examine(sections(), plain=PLAIN_NAMES, checks=checks())
     if resolved is None:
         return Check("configuration", "fail", str(problems[0]), "correct it; `nautilus config validate` lists all")
     return Check("configuration", "ok", ", ".join(resolved.files) or "built-in defaults")

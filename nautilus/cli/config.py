@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nautilus.cli.lazy import LazyGroup
 from nautilus.cli.output import json_option, print_error, print_json, print_table
-from nautilus.cli.settings import config_options, load_configuration, parse_assignments, sections
+from nautilus.cli.settings import checks, config_options, load_configuration, parse_assignments, sections
+
+if TYPE_CHECKING:
+    from nautilus.runtime.config import Setting
 
 COMMANDS = {
     "show": (f"{__name__}:show", "Print every value in force."),
@@ -29,19 +32,23 @@ def config() -> None:
 @json_option
 def show(origin: bool, config_path: str | None, profile: str | None, assignments: Sequence[str], as_json: bool) -> None:
     """Print every value in force."""
-    configuration = load_configuration(config_path, profile, assignments)
+    from nautilus.runtime.plain_names import variable_of
+
+    configuration = load_configuration(config_path, profile, assignments, checked=False)
     if as_json:
         document: dict[str, dict[str, Any]] = {}
         for setting in configuration.settings:
             value = _plain(setting.value)
-            document.setdefault(setting.section, {})[setting.key] = (
-                {"value": value, "origin": setting.origin} if origin else value
-            )
+            told = {"value": value, "origin": setting.origin}
+            variable = variable_of(setting.section, setting.key)
+            if variable:
+                told["variable"] = variable
+            document.setdefault(setting.section, {})[setting.key] = told if origin else value
         print_json(document)
         return
     columns = ["setting", "value", "origin"] if origin else ["setting", "value"]
     rows = [
-        [f"{setting.section}.{setting.key}", _text(setting.value), setting.origin][: len(columns)]
+        [f"{setting.section}.{setting.key}", _text(setting.value), _origin(setting)][: len(columns)]
         for setting in configuration.settings
     ]
     print_table("", columns, rows)
@@ -54,9 +61,15 @@ def show(origin: bool, config_path: str | None, profile: str | None, assignments
 def validate(config_path: str | None, profile: str | None, assignments: Sequence[str], as_json: bool) -> int:
     """Name everything that is wrong; exit code 4 where anything is."""
     from nautilus.runtime.config import examine
+    from nautilus.runtime.plain_names import PLAIN_NAMES
 
     configuration, problems = examine(
-        sections(), path=config_path, profile=profile, flags=parse_assignments(assignments)
+        sections(),
+        path=config_path,
+        profile=profile,
+        flags=parse_assignments(assignments),
+        plain=PLAIN_NAMES,
+        checks=checks(),
     )
     files = list(configuration.files) if configuration else []
     if as_json:
@@ -81,6 +94,16 @@ def _plain(value: Any) -> Any:
     import msgspec
 
     return msgspec.to_builtins(value)
+
+
+def _origin(setting: Setting) -> str:
+    """Where a value comes from, and the plain name by which the environment may set it."""
+    from nautilus.runtime.plain_names import variable_of
+
+    variable = variable_of(setting.section, setting.key)
+    return (
+        setting.origin if not variable or setting.origin.endswith(f" {variable}") else f"{setting.origin} (${variable})"
+    )
 
 
 def _text(value: Any) -> str:

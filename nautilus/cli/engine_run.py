@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan, ProcessSpec
 
 LOOK_SECONDS = 0.2
-KINDS = ("engines", "venue")
+KINDS = ("engines", "venue", "gateway")
 """Of processes that can be left out and run by hand."""
 PROGRAM = (
     "import sys, socket; from pathlib import Path; import msgspec; "

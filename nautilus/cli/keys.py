@@ -1,4 +1,4 @@
-"""`nautilus keys new | list | revoke`."""
+"""`nautilus keys new | list | revoke`, of processes on the bus; `nautilus keys api` is in `keys_api`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ COMMANDS = {
     "new": (f"{__name__}:new", "Make a key for a process, or add one that was made elsewhere."),
     "list": (f"{__name__}:list_keys", "Print who is let in, and what they may do."),
     "revoke": (f"{__name__}:revoke", "Let a key in no more; processes that run cut it off."),
+    "api": ("nautilus.cli.keys_api:api", "Make, list and revoke the keys of who asks over HTTP."),
 }
 
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def keys() -> None:
-    """Keys by which processes on other hosts know each other (docs/bus-security.md)."""
+    """Keys by which processes on other hosts know each other (docs/bus-security.md); `api`: keys of HTTP clients."""
 
 
 def directory_option(command: Command) -> Command:
@@ -64,7 +65,7 @@ def new(
     """Make a pair of keys for process NAME, and let it in.
 
     The pair is a file for this user alone; the list of those let in goes to every host. WHAT is orders, cancels, kill,
-    phases or ask.
+    resume, phases or ask.
     """
     from nautilus.bus.grants import WHAT, granted
     from nautilus.bus.keys import AllowedKey, allow, key_place, new_process
@@ -145,7 +146,7 @@ def keys_place(directory: Path | None, instance_name: str | None) -> Path:
 
     if directory is not None:
         return directory
-    bus = load_configuration(None, None, ()).sections["bus"]
+    bus = load_configuration(None, None, (), checked=False).sections["bus"]
     assert isinstance(bus, BusConfig)
     return Path(bus.keys) if bus.keys else data_directory(instance_name) / "keys"
 

@@ -127,6 +127,7 @@ def live_options_of(
     refuse_keys(options["assignments"], LOCKSTEP_KEYS, "of lock-step: --speed max")
     flags = [("platform", "instance", options["instance_name"], "--instance")]
     flags += [("lockstep", "seed", options["seed"], "--seed")]
+    flags += [("platform", "data_directory", data, "--data")]
     given = [Flag(*flag) for flag in flags if flag[2] is not None]
     configuration = load_configuration(options["config_path"], options["profile"], options["assignments"], given)
     return LiveOptions(

@@ -41,9 +41,11 @@ COMMANDS = {
     "kill-switch": ("nautilus.cli.kill_switch:kill_switch", "Stop all trading, or allow it again."),
     "engine": ("nautilus.cli.engine:engine", "List the engines, or run one by itself."),
     "logs": ("nautilus.cli.logs:logs", "Print the logs of all processes."),
+    "gateway": ("nautilus.cli.gateway:gateway", "See and replace the processes of the gateway."),
     "journal": ("nautilus.cli.journal:journal", "Verify, dump or replay a journal."),
     "trading": ("nautilus.cli.trading:trading", "Make a standby the core."),
-    "keys": ("nautilus.cli.keys:keys", "Make, list and revoke the keys of processes on the bus."),
+    "keys": ("nautilus.cli.keys:keys", "Make, list and revoke the keys of processes on the bus, and of HTTP clients."),
+    "audit": ("nautilus.cli.audit:audit", "Check and print the log of what was changed, and by whom."),
     "config": ("nautilus.cli.config:config", "Show, validate or describe the configuration."),
     "doctor": ("nautilus.cli.doctor:doctor", "Check this machine and this installation."),
 }

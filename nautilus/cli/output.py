@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,16 +46,23 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
 ) -> None:
-    """A table on stdout; the columns whose positions are in `right` are aligned to the right."""
+    """A table on stdout; the columns whose positions are in `right` are aligned to the right; those in `whole` stay on
+    one line."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for position, name in enumerate(columns):
-        table.add_column(name, justify="right" if position in right else "left", overflow="fold")
+        side: JustifyMethod = "right" if position in right else "left"
+        table.add_column(name, justify=side, overflow="fold", no_wrap=position in whole)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console().print(table)

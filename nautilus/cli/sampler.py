@@ -216,6 +216,7 @@ class Sampler:
                     errors=counters.get(f"engine.{name}.errors", 0),
                     cpu_percent=self._load(process.pid) if first and alive else None,
                     memory_mib=self._size(process.pid) if first and alive else None,
+                    port=(process.ports.get(name, 0) or facts.plan.port(name)) if process.engines else 0,
                 )
             )
         return lines

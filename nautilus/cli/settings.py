@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +11,7 @@ import click
 if TYPE_CHECKING:
     import msgspec
 
-    from nautilus.runtime.config import Configuration, Flag
+    from nautilus.runtime.config import Check, Configuration, Flag
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,6 +37,17 @@ def sections() -> dict[str, type[msgspec.Struct]]:
     return resolve_sections(SECTIONS)
 
 
+def checks() -> list[Check]:
+    """What is checked across sections."""
+    from nautilus.runtime.sections import CHECKS
+
+    found = []
+    for place in CHECKS:
+        module, _, name = place.partition(":")
+        found.append(getattr(importlib.import_module(module), name))
+    return found
+
+
 def parse_assignments(assignments: Iterable[str]) -> list[Flag]:
     """``section.key=value`` of `--set`."""
     from nautilus.runtime.config import Flag
@@ -59,9 +71,25 @@ def refuse_keys(assignments: Iterable[str], refused: Iterable[str], whose: str) 
 
 
 def load_configuration(
-    config_path: str | None, profile: str | None, assignments: Iterable[str], flags: Iterable[Flag] = ()
+    config_path: str | None,
+    profile: str | None,
+    assignments: Iterable[str],
+    flags: Iterable[Flag] = (),
+    *,
+    checked: bool = True,
 ) -> Configuration:
-    """The configuration in force; flags of the command come before `--set`."""
-    from nautilus.runtime.config import load
+    """The configuration in force; flags of the command come before `--set`.
 
-    return load(sections(), path=config_path, profile=profile, flags=[*parse_assignments(assignments), *flags])
+    checked: it must be one to start with; a command that makes what is still missing does without.
+    """
+    from nautilus.runtime.config import load
+    from nautilus.runtime.plain_names import PLAIN_NAMES
+
+    return load(
+        sections(),
+        path=config_path,
+        profile=profile,
+        flags=[*parse_assignments(assignments), *flags],
+        plain=PLAIN_NAMES,
+        checks=checks() if checked else (),
+    )

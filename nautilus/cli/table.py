@@ -127,6 +127,7 @@ def _engines(lines: Sequence[EngineLine]) -> RenderableType:
     table = _grid(
         [
             ("engine", "left", LABEL),
+            ("port", "right", 5),
             ("state", "left", 10),
             ("pid", "right", 7),
             ("up", "right", 7),
@@ -144,6 +145,7 @@ def _engines(lines: Sequence[EngineLine]) -> RenderableType:
         ready = line.state == "ready"
         table.add_row(
             line.name,
+            str(line.port or ""),
             state,
             str(line.pid or ""),
             clock(line.uptime_seconds) if ready else "",

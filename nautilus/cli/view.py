@@ -20,6 +20,7 @@ class EngineLine(msgspec.Struct, frozen=True):
     errors: int = 0
     cpu_percent: float | None = None
     memory_mib: float | None = None
+    port: int = 0
 
 
 class QuoteRow(msgspec.Struct, frozen=True):
