@@ -24,6 +24,7 @@ BENCHES = {
     "book_depth": "perf.bench_book_depth",
     "book_building": "perf.bench_book_building",
     "primitives": "perf.bench_primitives",
+    "breaker": "perf.bench_breaker",
     "risk_check": "perf.bench_risk_check",
     "journal": "perf.bench_journal",
     "recovery": "perf.bench_recovery",
@@ -37,8 +38,20 @@ BENCHES = {
     "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",
     "last_value": "perf.bench_last_value",
+    "host": "perf.bench_host",
     "order_round_trip": "perf.bench_order_round_trip",
+    "access": "perf.bench_access",
     "platform": "perf.bench_platform",
+    "gateway": "perf.bench_gateway",
+    "connections": "perf.bench_connections",
+    "route": "perf.bench_route",
+    "health": "perf.bench_health",
+    "cache": "perf.bench_cache",
+    "gateway_process": "perf.bench_gateway_process",
+    "http2_upstream": "perf.bench_http2_upstream",
+    "gateway_failover": "perf.bench_gateway_failover",
+    "gateway_engines": "perf.bench_gateway_engines",
+    "gateway_overload": "perf.bench_gateway_overload",
 }
 
 
