@@ -12,11 +12,14 @@ try:  # before what it is to watch
 except ImportError:
     atheris = None
 
+LED = tuple(f"nautilus.{package}" for package in ("runtime", "bus", "model", "policy", "gateway", "store"))
+"""Where what is written in Python reads bytes of others: its edges lead the fuzzer too."""
+
 
 def main() -> None:
     """Feed one target."""
     if atheris is not None:
-        with atheris.instrument_imports(include=["nautilus.runtime", "nautilus.bus", "nautilus.model"]):
+        with atheris.instrument_imports(include=list(LED)):
             from tests.fuzz.targets import TARGETS
     else:
         from tests.fuzz.targets import TARGETS

@@ -18,7 +18,21 @@ from nautilus.model.codec import MESSAGES
 from nautilus.model.errors import NautilusError
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.wire import to_wire
-from tests.fuzz import bus, decoders, files, kernels, matching, registry, shared, star
+from tests.fuzz import (
+    access,
+    answers,
+    bus,
+    caching,
+    decoders,
+    files,
+    http,
+    kernels,
+    matching,
+    registry,
+    routing,
+    shared,
+    star,
+)
 from tests.fuzz.target import Target
 from tests.kit.star_twin import NaiveWriter
 
@@ -141,6 +155,30 @@ def _redis() -> list[bytes]:
     ]
 
 
+def _heads() -> list[bytes]:
+    """Requests one behind the other; the first byte says in what pieces they come."""
+    host = b"Host: localhost\r\n"
+    get = b"GET /n?a=b HTTP/1.1\r\n" + host + b"\r\n"
+    sized = b"POST /x HTTP/1.1\r\n" + host + b"Content-Length: 5\r\n\r\nabcde"
+    chunks = b"5\r\nabcde\r\n3;x=y\r\nfgh\r\n0\r\nx: y\r\n\r\n"
+    chunked = b"PUT /s HTTP/1.1\r\n" + host + b"Transfer-Encoding: chunked\r\n\r\n" + chunks
+    asking = b"POST /x HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n" + host + b"\r\nabc"
+    old = b"HEAD /n HTTP/1.0\r\nConnection: keep-alive\r\n" + host + b"\r\n"
+    large = b"POST /x HTTP/1.1\r\n" + host + b"Content-Length: 2000\r\n\r\n" + b"x" * 2000
+    found = [get, sized, chunked, asking, old, large, get + sized + chunked + old + get, chunked + asking + large + get]
+    return [*found, *(bytes([size]) + data for size in (0, 6, 255) for data in found)]
+
+
+def _frames() -> list[bytes]:
+    """Frames of HTTP/2: data and its end, another request, settings, a ping, windows, a stream taken back."""
+    data = b"\0\0\5\0\0\0\0\0\1hello\0\0\0\0\1\0\0\0\1"
+    head = b"\0\0\x0e\1\5\0\0\0\3\x82\x84\x86\x41\x09localhost"
+    ping, settings = b"\0\0\x08\6\0\0\0\0\0abcdefgh", b"\0\0\6\4\0\0\0\0\0\0\4\0\0\1\0"
+    window = b"\0\0\4\x08\0\0\0\0\1\0\0\1\0"
+    back = b"\0\0\4\3\0\0\0\0\1\0\0\0\x08"
+    return [data, head, head + data, ping + settings, settings + window + data, back + head, data + ping + back]
+
+
 TARGETS: dict[str, Target] = {
     "kernel_process": Target(kernels.process, (), _noise(12, 900), 8),
     "kernel_restore": Target(kernels.restore, (ValueError, MemoryError), _noise(12, 60), 4),
@@ -171,4 +209,20 @@ TARGETS: dict[str, Target] = {
     "registry": Target(registry.service, (), registry.examples, 4),
     "registry_client": Target(registry.client, (), registry.examples, 4),
     "body": Target(decoders.body, (HttpError,), _bodies),
+    "routing_rule": Target(routing.rule, (), routing.rules),
+    "route_table": Target(routing.table, (), _noise(8, 400), 4),
+    "route_file": Target(routing.file, (ValueError,), _patches, 3),
+    "cache_fields": Target(caching.fields, (), caching.examples),
+    "cache_keys": Target(caching.keys, (), caching.examples, 2),
+    "upstream_answer": Target(answers.answer, (), answers.examples),
+    "chunks": Target(answers.chunks, (), answers.bodies),
+    "upstream_request": Target(answers.request, (), _noise(6, 200)),
+    "http_head": Target(http.http_head, (), _heads),
+    "http_connection": Target(http.http_connection, (), _heads, 3),
+    "http2_frames": Target(http.http2_frames, (), _frames, 6),
+    "access_signature": Target(access.signature, (), access.signatures),
+    "access_head": Target(access.head, (), access.heads, 2),
+    "access_keys": Target(access.keys_file, (), access.lists, 2),
+    "access_session": Target(access.session, (), access.tokens),
+    "audit": Target(access.audit, (), _noise(6, 300)),
 }

@@ -15,7 +15,7 @@ from nautilus.bus.routing import topics_like
 from nautilus.core.counters import Counters
 from nautilus.model.errors import BusError
 from nautilus.model.position import Position, PositionChanged
-from nautilus.model.queries import GetBook, GetRisk, RiskState
+from nautilus.model.queries import PERSON_ACCOUNT, GetBook, GetKillSwitch, GetRisk, KillRequest, RiskState
 from nautilus.model.topics import EXECUTION_REPORTS, POSITIONS, QUOTES, TRADES
 from nautilus.runtime.attach import attach
 from nautilus.runtime.clock import monotonic_ns
@@ -56,6 +56,16 @@ def test_requests_go_to_the_engine_and_an_error_has_its_code(client):
         client.request("marketdata", GetBook("NOSUCH"), timeout_seconds=60)
     assert found.value.code.startswith("model")
     assert "NOSUCH" in str(found.value)
+
+
+def test_the_kill_switch_of_an_account_is_set_and_taken_back_over_the_bus(client):
+    def ask(message):
+        return client.request("trading", message, timeout_seconds=60)
+
+    assert ask(KillRequest(True, account_id=PERSON_ACCOUNT)).on
+    assert PERSON_ACCOUNT in [scope.account_id for scope in ask(GetKillSwitch()).scopes]
+    ask(KillRequest(False, account_id=PERSON_ACCOUNT))
+    assert ask(GetKillSwitch()).scopes == ()
 
 
 def test_no_answer_is_said(client):
@@ -132,7 +142,7 @@ def test_bus_status_has_both_buses_process_by_process(platform):
 
 def test_bus_latency_measures_each_process_on_both_lanes(platform):
     found = json.loads(command(platform, "bus", "latency", "--count", "20", "--json").stdout)
-    assert set(found["processes"]) == {"trading", "marketdata", "risk", "portfolio", "strategy"}
+    assert set(found["processes"]) == {"trading", "marketdata", "risk", "portfolio", "strategy", "gateway"}
     for lanes in found["processes"].values():
         assert [lanes[lane]["count"] for lane in ("urgent", "normal")] == [20, 20]
         assert all(0 < lane["p50"] <= lane["p99"] <= lane["max"] for lane in lanes.values())

@@ -28,7 +28,7 @@ from tests.kit.platform import PATIENT
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("NAUTILUS_DATA", ROOT.parent / "shared" / "data"))
 RECORDING = DATA / "l2_binance" / "btcusdt_20240808.gz"
-ENGINES = ["marketdata", "trading", "risk", "portfolio", "strategy"]
+ENGINES = ["marketdata", "trading", "risk", "portfolio", "strategy", "gateway"]
 REPORT_KEYS = {
     "orders", "fills", "refused", "pnl", "positions", "positions_equal", "strategies", "latency_us", "star", "mesh",
     "gaps", "lost", "restarts", "journal", "journal_hash", "state_hash", "event_hash", "seconds", "market_seconds",
@@ -165,7 +165,7 @@ def test_status_and_top_fit_eighty_columns(running: Shell) -> None:
         return result.stderr
 
     fits("status")
-    eventually(lambda: "7 of 7 ready" in fits("top", "--for", 3))
+    eventually(lambda: "8 of 8 ready" in fits("top", "--for", 3))
 
 
 def test_one_look_of_top_is_an_object_with_rates(running: Shell) -> None:
@@ -348,7 +348,7 @@ def test_what_waits_for_an_engine_that_was_left_out_is_said_at_once(shell: Shell
     )
     assert f"`nautilus down --instance {shell.name}` stops it" in begun.stdout
     waiting = dict.fromkeys(("risk", "portfolio", "strategy"), "starting")
-    eventually(lambda: shell.states() == {"marketdata": "ready", "trading": "waiting", **waiting})
+    eventually(lambda: shell.states() == {"marketdata": "ready", "gateway": "ready", "trading": "waiting", **waiting})
     assert shell.run("down").returncode == 0
 
 
@@ -428,9 +428,9 @@ def test_demo_without_a_terminal_prints_lines_and_tables(shell: Shell) -> None:
         assert result.returncode == 0, result.stderr
         assert "\x1b" not in result.stdout + result.stderr
         assert max(map(len, result.stdout.splitlines())) <= 80
-        if "healthy, 6 of 6 ready" in result.stderr:
+        if "healthy, 7 of 7 ready" in result.stderr:
             break
-    assert "healthy, 6 of 6 ready" in result.stderr
+    assert "healthy, 7 of 7 ready" in result.stderr
     for word in ("orders", "fills", "P&L", "equal to the core's", "journal hash", "p99.9", "position", "quoting"):
         assert word in result.stdout
     verified = subprocess.run(
@@ -458,7 +458,7 @@ def test_a_terminal_shows_the_table_and_an_interrupt_ends_it_cleanly(shell: Shel
             except OSError:
                 break
             shown += chunk.decode(errors="replace")
-        if not interrupted and re.search(r"strategy.*ready", shown) and "quoting" in shown:
+        if not interrupted and re.search(r"strategy.*ready", shown) and "quoting" in shown and "SIMUSD" in shown:
             interrupted = True
             os.write(terminal, b"\x03")
     else:

@@ -13,7 +13,7 @@ import structlog
 
 from nautilus.model.queries import OrderResult
 from nautilus.runtime import logs
-from nautilus.runtime.http import protocol, scrape, server
+from nautilus.runtime.http import connections, scrape, server
 from nautilus.runtime.http.body import DRAINED_BYTES
 from nautilus.runtime.http.config import HttpConfig
 from tests.kit.http_engines import ORDER, Engines, answer_of, call, raw
@@ -110,11 +110,11 @@ def test_busy_connections_are_kept_and_what_comes_on_top_is_told_when_to_come_ag
 
 def test_connections_that_ask_nothing_make_room_too_but_not_at_once(engines, monkeypatch):
     port = engines.server.ports["trading"]
-    monkeypatch.setattr(protocol, "PATIENCE_SECONDS", 3600.0)
+    monkeypatch.setattr(connections, "PATIENCE_SECONDS", 3600.0)
     silent = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(MOST)]
     try:
         assert b"http.connections" in raw(engines, GET)
-        monkeypatch.setattr(protocol, "PATIENCE_SECONDS", -1.0)
+        monkeypatch.setattr(connections, "PATIENCE_SECONDS", -1.0)
         silent[1].sendall(GET[:20])
         assert b"alive" in raw(engines, GET)
         assert silent[0].recv(1) == b""

@@ -54,7 +54,7 @@ class Platform:
         return all(process.state == "ready" for process in self.state().processes)
 
     def get(self, engine, path):
-        port = self.process_of(engine).ports[engine]
+        port = eventually(lambda: self.process_of(engine).ports.get(engine))  # of one that begins there are none yet
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return json.loads(answer.read())
 
@@ -87,7 +87,13 @@ class Platform:
         """SIGKILL, then wait until another process has taken its place."""
         before = self.process_of(engine)
         os.kill(before.pid, signal.SIGKILL)
-        eventually(lambda: (now := self.process_of(engine)).pid not in (0, before.pid) and now.state == "ready")
+        eventually(
+            lambda: (
+                (now := self.process_of(engine)).pid not in (0, before.pid)
+                and now.state == "ready"
+                and engine in now.ports
+            )
+        )
 
     def close(self):
         try:

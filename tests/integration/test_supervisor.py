@@ -15,8 +15,8 @@ from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.states import Outcome
 from tests.kit.supervised import SupervisedPlatform, condition_of, eventually
 
-NATIVE = ["core", "trading", "marketdata", "risk", "portfolio", "strategy"]
-STOP_ORDER = ["strategy", "marketdata", "risk", "portfolio", "trading", "core"]
+NATIVE = ["core", "trading", "marketdata", "risk", "portfolio", "strategy", "gateway"]
+STOP_ORDER = ["gateway", "strategy", "marketdata", "risk", "portfolio", "trading", "core"]
 
 
 @contextlib.contextmanager
@@ -54,7 +54,9 @@ def _is_clean(platform: SupervisedPlatform) -> bool:
 
 
 def _stopped(platform: SupervisedPlatform) -> list[str]:
-    return [name for name, _ in platform.notes("stopped")]
+    """In order; the first two, who stop together, in that of the alphabet."""
+    names = [name for name, _ in platform.notes("stopped")]
+    return [*sorted(names[:2]), *names[2:]]
 
 
 def _condition(platform: SupervisedPlatform) -> str:
@@ -162,7 +164,7 @@ def test_a_second_supervisor_is_refused_and_disturbs_nothing(running: Supervised
 def test_a_platform_stops_by_itself_after_its_time_in_order_and_leaves_nothing(platform: SupervisedPlatform) -> None:
     platform.begin(platform={"processes": "compact"}, for_seconds=0.1)
     assert platform.result()[0] == 0
-    assert _stopped(platform) == ["strategy", "accounts", "rim", "core"]
+    assert _stopped(platform) == ["gateway", "strategy", "accounts", "rim", "core"]
     assert _is_clean(platform)
     with pytest.raises(NotRunningError):
         platform.find()
@@ -170,7 +172,7 @@ def test_a_platform_stops_by_itself_after_its_time_in_order_and_leaves_nothing(p
 
 def test_an_interrupt_while_it_starts_stops_it(platform: SupervisedPlatform) -> None:
     platform.begin(behaviour={"risk": {"silent": True}})
-    eventually(lambda: platform.notes("strategy", "threads"))
+    eventually(lambda: platform.notes("gateway", "threads"))
     assert platform.stop() == 0
     assert sorted(_stopped(platform)) == sorted(NATIVE)
     assert _is_clean(platform)
@@ -235,6 +237,7 @@ def test_who_waits_for_a_process_that_was_left_out_is_not_waited_for_and_not_kil
     assert states == {
         "core": ("ready", 0),
         "marketdata": ("ready", 0),
+        "gateway": ("ready", 0),
         **dict.fromkeys(silent, ("starting", 0)),
     }
     began = platform.state().started_ns

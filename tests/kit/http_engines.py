@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import http.client
 import json
@@ -26,7 +27,8 @@ from nautilus.runtime.errorlog import ErrorLog
 from nautilus.runtime.http.access import AccessRules
 from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
-from nautilus.runtime.http.exchange import Request, Response, Route
+from nautilus.runtime.http.exchange import Response
+from nautilus.runtime.http.request import Request, Route
 from nautilus.runtime.http.server import HttpServer
 from nautilus.runtime.http.sockets import bind_socket
 from nautilus.runtime.metrics import EngineView
@@ -80,10 +82,10 @@ class Engines:
         self.server = HttpServer(apps, self.counters, config)
         self.server.start()
 
-    def ask(self, engine, message, trace=0):
+    def ask(self, engine, message, trace, told, priority=2):
         answer: concurrent.futures.Future = concurrent.futures.Future()
+        answer.add_done_callback(lambda answer: told(_come_of(answer)))
         self._waiting.put((engine, message, answer))
-        return answer
 
     async def own(self, request: Request) -> Response:
         return Response(json.dumps({"name": request.path_values["name"], "body": request.body}).encode(), 201)
@@ -131,6 +133,12 @@ class Engines:
                 self.holding.set()
                 return None
         return OrderResult(len(self.asked), "accepted", 1.0, client_order_id=message.client_order_id)
+
+
+def _come_of(answer):
+    if answer.cancelled():
+        return asyncio.CancelledError()
+    return answer.exception() or answer.result()
 
 
 def call(engines, method, path, body=None, headers=None, engine="trading"):

@@ -32,6 +32,7 @@ PATIENT = (
     "platform.start_seconds=240",
     "platform.stop_seconds=60",
     "http.answer_seconds=60",
+    "protection.stretch=1000",
 )
 """Settings of a platform whose processes may stand still for long: nothing is given up for being late."""
 ANSWER_SECONDS = 60.0

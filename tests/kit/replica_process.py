@@ -19,8 +19,8 @@ from nautilus.core.counters import Counters
 from nautilus.core.trading_core import TradingCore
 from nautilus.trading import follower, shipper, standby, stream
 from nautilus.trading.compaction import Rules
+from nautilus.trading.confirming import wait_for_standby
 from nautilus.trading.epochs import read_epoch
-from nautilus.trading.process import _confirm
 from nautilus.trading.recovery import recover
 from nautilus.trading.settings import Settings
 from tests.kit.core import SLOTS
@@ -56,7 +56,9 @@ def run_core(directory: Path, line: Line, *, acknowledge: str = "replica", degra
         policy=acknowledge,
         open_orders=1 << 14,
         segment_bytes=1 << 20,
-        confirm=(lambda sequence: _confirm(settings, line, counters, sequence)) if acknowledge == "replica" else None,
+        confirm=(lambda sequence: wait_for_standby(settings, line, counters, sequence))
+        if acknowledge == "replica"
+        else None,
     )
     core = TradingCore(
         found.kernel, found.journal, found.log, directory / "shared", SLOTS, acknowledge=acknowledge, degrade=degrade

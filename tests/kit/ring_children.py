@@ -75,8 +75,11 @@ class Child:
         self._ended = False
 
     def ready(self) -> None:
-        """Wait until it says so."""
-        assert os.read(self._out, 1) == b"\n"
+        """Wait until it says so; AssertionError with its traceback where it failed before."""
+        if (said := os.read(self._out, 1)) != b"\n":
+            while part := os.read(self._out, 65536):
+                said += part
+            raise AssertionError(said.decode())
 
     def result(self) -> Any:
         """What its work returned; AssertionError with its traceback where it failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -98,13 +99,19 @@ class Import(NamedTuple):
     names: tuple[str, ...]
 
 
+@functools.cache
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    """Of a Python file; every rule looks at the same ones."""
+    return tuple(ast.walk(ast.parse(text)))
+
+
 def imports(source: Source) -> Iterator[Import]:
     """Every import of a Python or Cython file, wherever it stands; relative ones made absolute."""
     if source.is_cython:
         yield from _cython_imports(source, "import")
         return
     package = PurePosixPath(source.path).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(source.text, source.path)):
+    for node in _nodes(source.text):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(node.lineno, alias.name, ())
@@ -188,7 +195,7 @@ def check_pure_packages(sources: Iterable[Source]) -> Complaints:
         ]
         complaints += [
             f"{source.path}:{node.lineno}: {source.package} calls {ast.unparse(node)}"
-            for node in ast.walk(ast.parse(source.text))
+            for node in _nodes(source.text)
             if isinstance(node, ast.Attribute)
             and node.attr in ("now", "utcnow", "today")
             and ast.unparse(node.value).rpartition(".")[2] in ("datetime", "date", "dt")
@@ -330,7 +337,7 @@ def check_names(sources: Iterable[Source]) -> Complaints:
     for source in sources:
         if source.package is None or not source.is_python:
             continue
-        for node in ast.walk(ast.parse(source.text)):
+        for node in _nodes(source.text):
             place = f"{source.path}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
                 words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name).lower()
@@ -360,9 +367,8 @@ def check_unpickling(sources: Iterable[Source]) -> Complaints:
             for item in imports(source)
             if item.module.split(".")[0] in UNPICKLING
         ]
-        for number, line in enumerate(source.text.splitlines(), 1):
-            if re.search("allow_" + r"pickle\s*=\s*True", line):
-                complaints.append(f"{source.path}:{number}: allows pickle")
+        for found in re.finditer("allow_" + r"pickle\s*=\s*True", source.text):
+            complaints.append(f"{source.path}:{source.text.count(chr(10), 0, found.start()) + 1}: allows pickle")
     return complaints
 
 
@@ -388,16 +394,21 @@ def check_tests(sources: Iterable[Source]) -> Complaints:
             for item in imports(source)
             if item.module.startswith(("unittest.mock", "mock", "pytest_mock"))
         ]
-        tree = ast.parse(source.text)
-        waits = {each for loop in ast.walk(tree) if isinstance(loop, ast.While) for each in ast.walk(loop)}
-        for node in ast.walk(tree):
+        nodes = _nodes(source.text)
+        waits = {each for loop in nodes if isinstance(loop, ast.While) for each in ast.walk(loop)}
+        for node in nodes:
             if isinstance(node, ast.Assert) and node not in waits and _bounds_time(node):
                 complaints.append(f"{source.path}:{node.lineno}: a machine that stands still breaks this bound of time")
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep", "asyncio.sleep"):
+            if isinstance(node, ast.Call) and _called(node) in ("time.sleep", "sleep", "asyncio.sleep"):
                 complaints.append(f"{source.path}:{node.lineno}: sleeps")
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and node.name.count("_") < 3:
                 complaints.append(f"{source.path}:{node.lineno}: {node.name} does not read as a sentence")
     return complaints
+
+
+def _called(node: ast.Call) -> str:
+    short = isinstance(node.func, ast.Name) or (isinstance(node.func, ast.Attribute) and node.func.attr == "sleep")
+    return ast.unparse(node.func) if short else ""
 
 
 def _bounds_time(node: ast.Assert) -> bool:

@@ -106,7 +106,15 @@ class SupervisedPlatform:
     def up(self, **orders: Any) -> PlatformState:
         """Start a supervisor and wait until the platform is up."""
         process = self.begin(**orders)
-        return eventually(lambda: self.running() or self._died(process))
+
+        def look() -> PlatformState | None:
+            state = self.running()
+            if state is None:
+                self._died(process)
+            return state
+
+        found: PlatformState = eventually(look)
+        return found
 
     def find(self) -> Instance:
         """The instance, as another process finds it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nautilus.bus import DeadLetter, MessageKind
@@ -18,6 +19,7 @@ from nautilus.bus.dead_letters import (
     segments,
 )
 from nautilus.core.counters import Counters
+from nautilus.core.crc32c import crc32c
 from tests.kit.full_disk import largest_file
 
 
@@ -189,3 +191,22 @@ def test_segments_of_large_letters_are_named_by_their_first_and_none_is_begun_tw
         (alone / path.name).write_bytes(path.read_bytes())
         assert read(alone)[0].number == number
         (alone / path.name).unlink()
+
+
+@pytest.mark.parametrize(("number", "next_number"), [(57, 58), (0, 1), ((1 << 64) - 1, 1)])
+def test_letters_behind_one_whose_number_is_damaged_are_read(tmp_path: Path, number: int, next_number: int) -> None:
+    log = make(tmp_path)
+    log.add([letter(1), letter(2)])
+    log.close()
+    (segment,) = segments(tmp_path)
+    first, second = read(tmp_path)
+    content = FIRST
+    for each in (msgspec.structs.replace(first, number=number), second):
+        body = msgspec.msgpack.encode(each)
+        content += HEAD.pack(len(body), crc32c(body)) + body
+    segment.write_bytes(content)
+    log = make(tmp_path)
+    log.add([letter(9)])
+    log.close()
+    found = read(tmp_path)[-1]
+    assert (found.id, found.number) == (9, next_number)

@@ -16,10 +16,10 @@ from nautilus.bus.permissions import Permissions
 from nautilus.bus.security import Security
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.codec import to_json, to_msgpack
-from nautilus.model.commands import CancelOrder, CommandMessage, KillSwitch, SubmitOrder
+from nautilus.model.commands import CancelOrder, CommandMessage, KillSwitch, ResumeTrading, SubmitOrder
 from nautilus.model.enums import Side
 from nautilus.model.message import Message
-from nautilus.model.queries import GetPositions
+from nautilus.model.queries import GetPositions, KillRequest
 from nautilus.model.topics import TOPICS
 
 for _module in pkgutil.iter_modules(nautilus.model.__path__):
@@ -44,7 +44,7 @@ def _all(kind: type[Message] = Message) -> list[type[Message]]:
 
 @pytest.mark.parametrize("kind", _all(CommandMessage), ids=lambda kind: kind.__name__)
 def test_every_command_to_the_core_has_a_line(kind: type[Message]) -> None:
-    assert what_of(kind.__name__, "core") in ("orders", "cancels", "kill", "phases")
+    assert what_of(kind.__name__, "core") in ("orders", "cancels", "kill", "resume", "phases")
 
 
 def test_what_is_asked_of_engines_in_the_name_of_a_person_has_a_line() -> None:
@@ -117,6 +117,20 @@ def test_engines_may_what_they_do() -> None:
     assert permissions.refusal(message("rim", ORDER, sender="trading")) == ""
     assert permissions.refusal(message("strategy", b"", EVENT, to="hello")) == ""
     assert permissions.refused == 0
+
+
+@pytest.mark.parametrize("encode", [to_msgpack, to_json])
+def test_who_may_set_the_kill_switch_may_not_take_it_back(encode) -> None:
+    permissions = Permissions(ENGINES)
+    for setting in (KillSwitch(), KillRequest(on=True), KillRequest(on=True, account_id=3)):
+        assert permissions.refusal(message("risk", encode(setting))) == ""
+    for back in (ResumeTrading(), KillRequest(on=False), KillRequest(on=False, account_id=3)):
+        assert permissions.refusal(message("risk", encode(back))) == "risk may not send resume"
+        assert permissions.refusal(message("rim", encode(back), sender="trading")) == ""
+    whole = encode(KillRequest(on=True))
+    for torn in (whole[:-1], whole.replace(b"true", b'"no"').replace(b"\xc3", b"\x01")):
+        assert permissions.refusal(message("risk", torn)) == "risk may not send resume"
+    assert permissions.refusal(message("risk", to_msgpack(KillRequest(on=True)))) == ""
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ SECOND = 1_000 * MS
 
 
 def test_a_message_arrives_as_it_was_posted_and_is_acknowledged(node) -> None:
-    a, b = node("a"), node("b")
+    a, b = node("a", retry_ns=60 * SECOND), node("b")
     deadline_ns = now_ns() + 10_000 * MS
     number = a.mesh.post(
         "b",
@@ -456,7 +456,7 @@ def test_closing_makes_dead_letters_of_what_is_pending(node) -> None:
 
 def test_the_books_balance_and_counters_follow_in_the_table(node) -> None:
     table = Counters()
-    a, b = node("a", counters=table), node("b")
+    a, b = node("a", counters=table, retry_ns=60 * SECOND), node("b")
     for number in range(20):
         a.post("b", b"%d" % number)
         a.request("b", b"%d" % number)

@@ -72,6 +72,8 @@ def test_a_reader_follows_the_ring_through_the_lives_of_its_writer(path: Path) -
     second = RingWriter(path, capacity=2 * SIZE, epoch=6)
     second.write(b"second")
     assert rung(reader)
+    assert not reader.arm()
+    assert reader.wait(Waiting("block"), 0)
     assert reader.drain() == [b"unread"]
     assert reader.drain() == [b"second"]
     assert (reader.epoch, reader.attached, reader.lapped, reader.missed_frames) == (6, 2, 0, 0)
@@ -147,6 +149,20 @@ def test_a_thread_that_waits_is_woken_by_a_frame_and_by_the_next_writer(
             assert progress.acquire(timeout=60)
     thread.join(60)
     assert got == [struct.pack("<Q", each) for each in range(300)]
+    reader.close()
+
+
+def test_a_ring_without_a_frame_ends_no_wait(path: Path) -> None:
+    first, reader, waiting = RingWriter(path, capacity=SIZE, epoch=1), RingReader(path), Waiting("block")
+    second = threading.Timer(0.05, lambda: rings.append(RingWriter(path, capacity=SIZE, epoch=2)))
+    rings = [first]
+    second.start()
+    assert not reader.wait(waiting, 10_000_000_000)
+    assert reader.epoch == 2
+    second.join()
+    rings[1].write(b"second")
+    assert reader.wait(waiting, 0)
+    assert reader.drain() == [b"second"]
     reader.close()
 
 

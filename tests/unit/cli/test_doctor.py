@@ -20,7 +20,7 @@ def test_this_machine_passes_and_every_check_answers(capsys: pytest.CaptureFixtu
     assert main(["doctor", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["status"] in ("ok", "warn")
-    assert len(document["checks"]) == 25
+    assert len(document["checks"]) == 28
     assert all(check["found"] for check in document["checks"])
     assert all(check["advice"] for check in document["checks"] if check["status"] != "ok")
 

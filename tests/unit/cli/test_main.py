@@ -79,8 +79,8 @@ def test_lazy_help_says_what_the_command_says() -> None:
     ("arguments", "message"),
     [
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
-                    "phase, tap, bus, kill-switch, engine, logs, journal, trading, keys, config, doctor; did you mean "
-                    "'replay'? (see 'nautilus --help') (usage)"),
+                    "phase, tap, bus, kill-switch, engine, logs, gateway, journal, trading, keys, audit, config, "
+                    "doctor; did you mean 'replay'? (see 'nautilus --help') (usage)"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
                             "(see 'nautilus engine --help') (usage)"),
         (["doctor", "--jsn"], "No such option '--jsn'. Did you mean '--json'? (see 'nautilus doctor --help') (usage)"),
@@ -208,6 +208,8 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "journal verify": "path",
         "keys new": "name",
         "keys revoke": "name",
+        "keys api new": "name",
+        "keys api revoke": "name",
         "journal dump": "path",
         "journal replay": "path",
     }

@@ -19,7 +19,7 @@ NAMES = ("core", "trading", "marketdata", "risk", "portfolio", "strategy")
 
 
 def engine(name: str, state: str = "ready", restarts: int = 0) -> EngineLine:
-    return EngineLine(name, name, state, 4194304, 7200.0, restarts, 212345.0, 12.3, 98765.0, 0, 100.0, 12345.6)
+    return EngineLine(name, name, state, 4194304, 7200.0, restarts, 212345.0, 12.3, 98765.0, 0, 100.0, 12345.6, 65535)
 
 
 def view(**changes: object) -> View:
@@ -49,6 +49,14 @@ def lines(shown: View, width: int = 80, height: int = 24) -> list[str]:
     out = io.StringIO()
     Console(file=out, width=width, height=height, force_terminal=False).print(draw(shown, width, height))
     return out.getvalue().splitlines()
+
+
+def test_each_engine_has_its_port() -> None:
+    engines = (msgspec.structs.replace(engine("core"), port=0), msgspec.structs.replace(engine("gateway"), port=8001))
+    [head, core, gateway] = [line.split() for line in lines(view(engines=engines))[2:5]]
+    assert head[:3] == ["engine", "port", "state"]
+    assert core[:2] == ["core", "ready"]
+    assert gateway[:3] == ["gateway", "8001", "ready"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 40), (200, 60)])

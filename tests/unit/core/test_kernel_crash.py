@@ -21,7 +21,7 @@ from nautilus.core.journal import Journal
 from tests.kit import flow
 
 BATCH = 37
-STREAM = 40_000
+STREAM = 24_000
 
 CHILD = """
 import os, struct, sys
@@ -77,7 +77,7 @@ def test_a_killed_kernel_comes_back_with_all_that_it_acknowledged(tmp_path: Path
     set_up = kernel.last_sequence
     kernel.close()
     reference = first(None)
-    for _ in range(6):
+    for _ in range(4):
         acknowledged = run_and_kill(path, set_up, chance.randrange(1, 60))
         for sequence, event_hash in acknowledged:
             reference.process(commands[reference.last_sequence - set_up : sequence - set_up])

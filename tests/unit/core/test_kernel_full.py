@@ -46,7 +46,7 @@ def step(pair: Pair, command: np.ndarray) -> None:
         pair.compare()
 
 
-@pytest.mark.parametrize("seed", range(SEEDS or 8))
+@pytest.mark.parametrize("seed", range(SEEDS or 4))
 def test_kernel_and_twin_agree_after_every_command_of_a_full_flow(seed: int) -> None:
     pair, flow = opened(*SIZES[seed % len(SIZES)]), flow_full.FullFlow(seed)
     for number in range(COMMANDS):

@@ -7,10 +7,11 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from nautilus.core import COMMAND, CommandKind, Kernel, LimitKind, OrderFlag, OrderType, TimeInForce
+from nautilus.core import COMMAND, CommandKind, Kernel, LimitKind, OrderFlag, OrderType, SessionPhase, Side, TimeInForce
 from tests.kit import builders, flow
 from tests.kit.audit import Audit
 from tests.kit.pair import Pair
@@ -268,14 +269,14 @@ class KernelAndTwin(RuleBasedStateMachine):
     def kernel_and_twin_show_the_same(self) -> None:
         if hasattr(self, "pair"):
             self.pair.compare()
-            self.audit.compare(self.pair.kernel)
+            self.audit.compare_with(self.pair)
 
 
 def test_kernel_and_twin_agree_after_every_command() -> None:
     run_state_machine_as_test(
         KernelAndTwin,
         settings=settings(
-            max_examples=10 * SEEDS or 80,
+            max_examples=10 * SEEDS or 30,
             stateful_step_count=60,
             deadline=None,
             database=None,
@@ -283,3 +284,18 @@ def test_kernel_and_twin_agree_after_every_command() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.mark.parametrize("phase", [SessionPhase.HALTED, SessionPhase.PRE_OPEN])
+def test_orders_that_collect_may_cross_until_trading_goes_on(phase: SessionPhase) -> None:
+    machine = KernelAndTwin()
+    machine.open(capacity=8, closed_capacity=4)
+    for command in (  # of exempt accounts, whose orders collect in a halt, too
+        builders.session(1, phase),
+        builders.new(9, Side.SELL, 100, 3, account_id=flow.BOOK),
+        builders.new(6, Side.BUY, 102, 2, account_id=flow.TAPE),
+        builders.session(),
+    ):
+        machine._process(command)
+        machine.kernel_and_twin_show_the_same()
+    assert [order.leaves for order in machine.pair.twin.orders.values()] == [1]

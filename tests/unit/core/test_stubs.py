@@ -13,7 +13,9 @@ import pytest
 
 CORE = Path(__file__).parents[3] / "nautilus" / "core"
 STUBS = sorted(CORE.glob("*.pyi"))
-DEFINITION = re.compile(r"^( {4})?(def|cpdef|cdef class|class) (\w+)(\(([^()]|\([^()]*\))*\))?", re.MULTILINE)
+DEFINITION = re.compile(
+    r"^( {4})?(def|cpdef|cdef class|class) (?:\w+ (?=\w+\())?(\w+)(\(([^()]|\([^()]*\))*\))?", re.MULTILINE
+)
 Shape = tuple[tuple[str, ...], tuple[str, ...]]
 
 

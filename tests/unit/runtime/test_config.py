@@ -157,6 +157,65 @@ def test_values_of_the_environment_are_read_by_type(tmp_path: Path, monkeypatch:
     assert "expected a list" in str(refuse(environment={"NAUTILUS__QUOTING__LEVELS": "[3, "}))
 
 
+class Way(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    to: Literal["left", "right"] = "left"
+    weights: dict[str, float] = {}
+
+
+class Roads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    way: Way = Way()
+    places: dict[str, tuple[str, ...]] = {}
+    name: str = ""
+
+
+def road(key: str, text: str) -> object:
+    """The value of a key that is given on the command line."""
+    return getattr(
+        load({"roads": Roads}, environment={}, flags=[Flag("roads", key, text, "--set")]).sections["roads"], key
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("way", '{to = "right", weights = {a = 1, "b c" = 2.5}}', Way("right", {"a": 1.0, "b c": 2.5})),
+        ("way", ' { "to": "right", "weights": {"a": 1} } ', Way("right", {"a": 1.0})),
+        ("way", "{}", Way()),
+        ("places", '{north = ["a", "b"], south = []}', {"north": ("a", "b"), "south": ()}),
+        ("name", "{to = 1}", "{to = 1}"),
+        ("name", "[x]", "[x]"),
+    ],
+)
+def test_tables_on_the_command_line_are_written_as_in_the_file_or_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, text: str, expected: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert road(key, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "told"),
+    [
+        ("way", '{to = "right"', "not TOML: Unclosed inline table (at end of document)"),
+        ("way", '{to = "right"}\nname = "x"', "more than one value"),
+        ("way", "{}\n[roads]", "more than one value"),
+        ("way", '{two = "right"}', "Object contains unknown field `two`"),
+        ("way", '{weights = {a = "1"}}', "Expected `float`, got `str` - at `$.weights[...]`"),
+        ("places", '{north = "a"}', "Expected `array`, got `str` - at `$[...]`"),
+    ],
+)
+def test_a_table_that_is_none_says_why_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, text: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        road(key, text)
+    message = str(caught.value)
+    assert (caught.value.code, message.count("\n")) == ("config", 0)
+    assert message.startswith(f"--set: roads.{key} = ")
+    assert f"({told}); expected a table" in message
+
+
 def test_a_key_outside_of_a_section_is_refused(house: Path) -> None:
     (house / "nautilus.toml").write_text("spread_ticks = 3\n")
     assert str(refuse()) == (

@@ -24,7 +24,7 @@ def refusal(method="POST", token=TOKEN, bind="127.0.0.1", config=None, extra=(),
     headers = {**GOOD, **{name.replace("_", "-"): value for name, value in changes.items()}}
     listed = [(name, value) for name, value in headers.items() if value is not None]
     try:
-        AccessRules(token, bind, config).check(method, raw([*listed, *extra]))
+        AccessRules(token, bind, config).admit(method, b"/orders", raw([*listed, *extra]), 0)
     except HttpError as error:
         return error.code
     return None
@@ -89,6 +89,19 @@ def test_configured_names_and_the_bound_address_pass():
 def test_only_pages_of_the_same_port_may_change_something(origin, code):
     assert refusal(origin=origin) == code
     assert refusal("GET", origin=origin) is None
+
+
+def test_only_pages_of_the_same_port_may_open_a_websocket():
+    rules, upgrade = AccessRules(TOKEN), [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+    for origin in (None, "http://127.0.0.1:8000", "http://example.com"):
+        head = raw([(name, value) for name, value in {**GOOD, "origin": origin}.items() if value is not None])
+        rules.admit("GET", b"/stream", head, 0)  # a read, which is remembered
+        if origin != "http://example.com":
+            rules.admit("GET", b"/stream", head + upgrade, 0)
+            continue
+        with pytest.raises(HttpError) as raised:
+            rules.admit("GET", b"/stream", head + upgrade, 0)
+        assert raised.value.code == "http.origin"
 
 
 def test_origin_without_a_port_means_port_eighty():

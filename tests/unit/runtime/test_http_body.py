@@ -1,43 +1,17 @@
-"""Bodies of requests: their limits, their JSON, and keys that are given twice."""
+"""JSON bodies of requests, and keys that are given twice."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from nautilus.runtime.http.body import DRAINED_BYTES, NO_BODY, BodyReader, decode_body
-from nautilus.runtime.http.config import HttpConfig
+from nautilus.runtime.http.body import NO_BODY, decode_body
 from nautilus.runtime.http.problems import HttpError
 
 
-def read(chunks, config=None, headers=(("transfer-encoding", "chunked"),), left=False):
-    """What `BodyReader` makes of a body in pieces: value, or (status, code, headers) of the refusal."""
-    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
-    if messages and not left:
-        messages[-1]["more_body"] = False
-    if left:
-        messages.append({"type": "http.disconnect"})
-    waiting = iter(messages)
-
-    async def receive():
-        message = next(waiting, None)
-        if message is None:
-            await asyncio.Event().wait()
-        return message
-
-    try:
-        listed = [(name.encode(), value.encode()) for name, value in headers]
-        return asyncio.run(BodyReader(config).read(listed, receive))[1]
-    except HttpError as error:
-        return error.status, error.code, dict(error.headers)
-
-
-def test_body_is_decoded_whatever_its_pieces():
-    assert read([b'{"a": [1, ', b'9007199254740993123, "\xc3\xa4"]}']) == {"a": [1, 9007199254740993123, "\xe4"]}
-    assert read([b""]) is NO_BODY
-    assert read([b"not looked at"], headers=()) is NO_BODY
-    assert read([b"null"]) is None
+def test_body_is_decoded_and_none_is_told_from_null():
+    assert decode_body(b'{"a": [1, 9007199254740993123, "\xc3\xa4"]}') == {"a": [1, 9007199254740993123, "\xe4"]}
+    assert decode_body(b"") is NO_BODY
+    assert decode_body(b"null") is None
 
 
 @pytest.mark.parametrize(
@@ -45,33 +19,9 @@ def test_body_is_decoded_whatever_its_pieces():
     [b"{", b"nope", b'{"a":1,}', b"\xff\xfe", b'"\xff"', b"{} {}", b"[" * 100_000, b'{"a":1e999999999}', b"\0", b"NaN"],
 )
 def test_malformed_body_is_refused(body):
-    assert read([body]) == (400, "http.body", {})
-
-
-def test_body_is_allowed_up_to_its_limit_and_not_a_byte_more():
-    config = HttpConfig(body_kib=1)
-    text = b'"' + b"x" * 1022 + b'"'
-    assert read([text], config) == "x" * 1022
-    assert read([text, b" "], config) == (413, "http.body_size", {})
-
-
-def test_huge_body_is_not_read_to_its_end():
-    assert read([b"x" * (DRAINED_BYTES + 1)], left=True) == (413, "http.body_size", {b"connection": b"close"})
-    declared = [("content-length", str(DRAINED_BYTES + 1))]
-    assert read([], headers=declared) == (413, "http.body_size", {b"connection": b"close"})
-
-
-def test_sender_who_asks_first_is_told_at_once():
-    asking = [("content-length", str(2 << 20)), ("expect", "100-continue")]
-    assert read([], headers=asking) == (413, "http.body_size", {b"connection": b"close"})
-
-
-def test_body_that_never_comes_is_not_waited_for_forever():
-    assert read([], HttpConfig(body_seconds=0.01)) == (408, "http.slow", {b"connection": b"close"})
-
-
-def test_sender_who_leaves_is_noticed():
-    assert read([b"{"], left=True) == (400, "http.body", {})
+    with pytest.raises(HttpError) as caught:
+        decode_body(body)
+    assert (caught.value.status, caught.value.code) == (400, "http.body")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from nautilus.model.errors import (
     VenueError,
 )
 from nautilus.runtime.errorlog import ErrorLog
-from nautilus.runtime.http.exchange import Border
+from nautilus.runtime.http.exchange import Exchange, problem_response
 from nautilus.runtime.http.problems import HttpError, as_http_error, problem_of
+from nautilus.runtime.http.request import Border
 
-SCOPE = {"method": "POST", "path": "/orders", "headers": []}
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 class UnknownInstrumentError(ModelError):
@@ -102,7 +103,7 @@ def test_fault_of_the_platform_is_logged_with_the_trace_of_its_answer(caplog, er
     with caplog.at_level(logging.ERROR):
         traces = []
         for _ in range(3):
-            response = border.answer(error, dict(SCOPE), "POST /orders")
+            response = border.answer(error, TRACE, "POST /orders")
             traces.append(msgspec.json.decode(response.body)["trace_id"])
     assert response.status == 500
     assert (b"secret" in response.body) == isinstance(error, InternalError)
@@ -123,8 +124,8 @@ def test_what_a_sender_wrote_is_not_told_back_without_end():
 def test_refusals_of_the_platform_are_not_logged_as_errors(caplog):
     errors = ErrorLog()
     border = Border(errors)
-    border.answer(ModelError("off tick"), dict(SCOPE), "POST /orders")
-    border.answer(HttpError(404, "http.not_found", "no"), dict(SCOPE), "POST /orders")
+    border.answer(ModelError("off tick"), TRACE, "POST /orders")
+    border.answer(HttpError(404, "http.not_found", "no"), TRACE, "POST /orders")
     assert (errors.count, caplog.records) == (0, [])
 
 
@@ -138,7 +139,7 @@ def test_trace_of_the_caller_is_taken_over():
         ([(b"traceparent", b"ff" + caller[2:])], None),
         ([], None),
     ):
-        response = Border(ErrorLog()).answer(ModelError("x"), {**SCOPE, "headers": headers}, "GET /")
+        response = problem_response(as_http_error(ModelError("x")), Exchange(None, "GET", b"/", headers).trace_id)
         trace = msgspec.json.decode(response.body)["trace_id"]
         assert len(trace) == 32
         assert int(trace, 16) > 0

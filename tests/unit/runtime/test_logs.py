@@ -59,7 +59,7 @@ def test_every_line_has_time_level_event_and_process_first(tmp_path: Path, count
 def test_libraries_and_warnings_take_the_same_way(tmp_path: Path) -> None:
     configure("risk", tmp_path)
     logging.getLogger("nautilus.runtime").error("%s: %s", "on_trade", "boom")
-    logging.getLogger("uvicorn.access").info("a request")
+    logging.getLogger("fastapi").info("a request")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("careful", stacklevel=1)

@@ -10,9 +10,11 @@ from nautilus import __version__
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.model.enums import EngineState
+from nautilus.runtime.http import probes
 from nautilus.runtime.http.probes import performance_of
 from nautilus.runtime.http.scrape import FRESH_NS, MetricsPage
-from nautilus.runtime.metrics import BOUNDS_NS, BreakerView, EngineView, SharedMeters
+from nautilus.runtime.metrics import BOUNDS_NS, EngineView, SharedMeters
+from tests.kit.protection import protection_of
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -54,6 +56,19 @@ def test_counters_of_engine_and_process_are_shown_with_their_labels(view):
     assert key("nautilus_engine_requests_total", engine="portfolio", process="accounts") not in found
     operation = {"engine": "risk", "operation": "GET /risk/{account_id}.v1", "process": "accounts"}
     assert found[key("nautilus_operation_errors_total", **operation)] == 2
+
+
+def test_load_is_the_time_that_handlers_took_since_it_was_asked_for_last(view, monkeypatch):
+    now_ns = [1_000_000_000]
+    monkeypatch.setattr(probes, "monotonic_ns", lambda: now_ns[0])
+    load = probes._Load(view)
+    found = []
+    for seconds, busy_ms in ((0.5, 400), (0.5, 100), (2.0, 0), (1.0, 5000)):
+        now_ns[0] += round(seconds * 1e9)
+        for _ in range(busy_ms // 100):
+            view.histograms["handle"].record(100_000_000)
+        found.append(load.percent())
+    assert found == [0.0, pytest.approx(50.0, abs=1.5), 0.0, 100.0]
 
 
 def test_times_are_in_seconds(view):
@@ -162,18 +177,18 @@ def test_page_is_made_anew_twice_a_second_at_most(view):
     assert b'star_lost_total{process="accounts"} 4' in page.render("text/plain")[0]
 
 
-class Tripped:
-    """A protection whose breaker is open."""
-
-    integrated = True
-
-    def breaker(self):
-        return BreakerView("open", 5)
-
-
 def test_protection_plugs_in_its_breaker(view):
-    view.protection = Tripped()
-    assert samples(view)[key("nautilus_breaker_open", engine="risk")] == 1
+    protection = view.protection = protection_of("risk", view.counters)
+    assert samples(view)[key("nautilus_breaker_open", engine="risk")] == 0
+    protection.guards["GET /risk/state"].breaker.force_open()
+    protection.look()
+    found = samples(view)
+    assert found[key("nautilus_breaker_open", engine="risk")] == 1
+    labels = {"engine": "risk", "operation": "GET /risk/state"}
+    assert found[key("nautilus_breaker_state", **labels, nautilus_breaker_state="forced-open")] == 1
+    assert found[key("nautilus_breaker_state", **labels, nautilus_breaker_state="closed")] == 0
+    assert found[key("nautilus_breaker_changes_total", **labels, to="forced-open", cause="forced")] == 1
+    assert found[key("nautilus_limit_shed_total", engine="risk", priority="low")] == 0
 
 
 def test_status_follows_state_reasons_and_warnings(view):

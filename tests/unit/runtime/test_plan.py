@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from nautilus.engines import CATALOGUE
+from nautilus.gateway.config import GatewayConfig
 from nautilus.model.errors import ConfigError, InternalError
 from nautilus.runtime.clock import ClockAnchor, PlatformClock, wall_ns
 from nautilus.runtime.instance import Instance
@@ -41,16 +42,17 @@ def test_a_plan_says_where_everything_is(instance: Instance) -> None:
     assert plan.star == f"ipc://{instance.directory}/star"
     assert plan.lock_of("risk") == instance.directory / "risk.lock"
     assert plan.counters_of("risk") == f"{instance.shared}/counters.risk"
-    assert {engine: plan.port(engine) for engine in ("trading", "marketdata")} == {"trading": 8000, "marketdata": 8800}
+    ports = {"trading": 8000, "gateway": 8001, "marketdata": 8800}
+    assert {engine: plan.port(engine) for engine in ports} == ports
     with pytest.raises(InternalError, match="no process hosts engine 'x'"):
         plan.process_of("x")
     with pytest.raises(InternalError, match="no process 'x'"):
         plan.process("x")
 
 
-def test_a_compact_plan_has_four_processes_and_free_ports_where_asked(instance: Instance) -> None:
+def test_a_compact_plan_has_five_processes_and_free_ports_where_asked(instance: Instance) -> None:
     plan = plan_in(instance, configuration=configuration(processes="compact", ports="free"))
-    assert [spec.name for spec in plan.processes] == ["core", "rim", "accounts", "strategy"]
+    assert [spec.name for spec in plan.processes] == ["core", "rim", "accounts", "strategy", "gateway"]
     assert plan.process_of("marketdata") == plan.process_of("trading") == "rim"
     assert plan.port("trading") == 0
 
@@ -104,10 +106,10 @@ def test_a_speed_out_of_bounds_is_refused(instance: Instance, speed: float) -> N
         plan_in(instance, speed=speed)
 
 
-@pytest.mark.parametrize("bind", ["0.0.0.0", "192.168.1.5", "::", "example.org", ""])
-def test_a_bind_address_open_to_others_is_refused(bind: str) -> None:
-    with pytest.raises(ConfigError, match=r"open to other machines; expected 127\.0\.0\.1, as there is no TLS yet"):
-        PlatformConfig(bind=bind)
+@pytest.mark.parametrize("bind", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
+def test_a_demonstration_open_to_others_is_refused(instance: Instance, bind: str) -> None:
+    with pytest.raises(ConfigError, match="open to other machines; expected 127"):
+        plan_in(instance, demo=True, configuration=configuration(bind=bind))
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
@@ -151,3 +153,12 @@ def test_a_free_port_that_was_chosen_is_kept(instance: Instance) -> None:
     plan = plan_in(instance, configuration=configuration(ports="free"))
     assert plan.port("risk") == 0
     assert msgspec.structs.replace(plan, chosen={"risk": 4711}).port("risk") == 4711
+
+
+def test_a_plan_without_a_gateway_has_none(instance: Instance) -> None:
+    settings = configuration()
+    plan = plan_in(instance)
+    assert plan.process_of("gateway") == "gateway"
+    assert plan.process("gateway").stop_rank <= min(spec.stop_rank for spec in plan.processes)
+    without = settings._replace(sections={**settings.sections, "gateway": GatewayConfig(enabled=False)})
+    assert "gateway" not in [spec.name for spec in plan_in(instance, configuration=without).processes]

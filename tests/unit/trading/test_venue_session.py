@@ -22,7 +22,7 @@ from tests.kit.core_client import InProcessCore
 from tests.kit.venue import CALM, MS, DirectAdapter, SeededVenue
 from tests.kit.venue_checks import Traders, check_end, check_history
 
-SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "25"))
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "8"))
 INSTRUMENTS = (1, 2)
 
 

@@ -1,0 +1,51 @@
+"""The section of the gateway: instances and header rules of single engines."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from nautilus.gateway.config import GatewayConfig
+from nautilus.gateway.endpoints import Address, other_instances, specs_of
+from nautilus.gateway.headers import HeaderRules
+from nautilus.model.errors import ConfigError
+
+
+def test_more_instances_and_rules_come_to_the_engines() -> None:
+    given = {
+        "instances": {"risk": ["127.0.0.1:9200#eu", "[::1]:9201"]},
+        "headers": {"risk": {"add_request": {"X-Desk": "7"}, "remove_answer": ["Server"]}},
+    }
+    config = msgspec.convert(given, GatewayConfig)
+    ports = {"risk": 8200, "portfolio": 8900}
+    risk, portfolio = specs_of(ports, more=other_instances(config), rules=config.headers)
+    assert risk.instances == (
+        Address("risk", "127.0.0.1", 8200),
+        Address("risk-2", "127.0.0.1", 9200, "eu"),
+        Address("risk-3", "::1", 9201),
+    )
+    assert risk.rules == HeaderRules({"X-Desk": "7"}, remove_answer=("Server",))
+    assert (portfolio.instances, portfolio.rules) == ((Address("portfolio", "127.0.0.1", 8900),), HeaderRules())
+
+
+def test_the_pools_are_those_that_the_platform_names() -> None:
+    named = {"strategy": (25, 20, 5), "risk": (20, 15, 10), "analytics": (15, 10, 15), "ml": (15, 10, 30)}
+    named |= {"factor": (10, 5, 30), "portfolio": (7, 8, 9)}
+    specs = specs_of(dict.fromkeys(named, 1), pool_size=7, keepalive_seconds=8, timeout_seconds=9)
+    found = {each.name: (each.pool.size, each.pool.keep_alive_seconds, each.timeout_seconds) for each in specs}
+    assert found == named
+
+
+@pytest.mark.parametrize(
+    "place", ["10.0.0.1:80", "8.8.8.8:80#eu", "localhost:80", "127.0.0.1", "127.0.0.1:0", "::1:80"]
+)
+def test_an_instance_that_is_not_of_this_machine_is_refused(place: str) -> None:
+    with pytest.raises(ConfigError, match="instances"):
+        GatewayConfig(instances={"risk": (place,)})
+
+
+@pytest.mark.parametrize("key", ["instances", "headers"])
+@pytest.mark.parametrize("engine", ["risc", "gateway"])
+def test_an_engine_that_there_is_not_is_refused(key: str, engine: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: no engine"):
+        msgspec.convert({key: {engine: [] if key == "instances" else {}}}, GatewayConfig)
