@@ -3,6 +3,8 @@
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
+# Byte code is kept, whatever the surroundings say: processes and commands start in about half the time.
+export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 
@@ -25,15 +27,18 @@ jobs := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 pytest := $(py) -m pytest -rs -n $(jobs) --dist worksteal
 sources := $(wildcard nautilus/core/*.pyx nautilus/core/*.pxd nautilus/core/*.pxi nautilus/core/*.h)
 core_tests := tests/unit/core
+# What is compiled of the way of a request and of what shields engines is tested beside it.
+compiled_tests := $(core_tests) tests/unit/gateway tests/unit/policy tests/unit/store/test_audit.py \
+	$(wildcard tests/unit/runtime/test_http*.py) tests/unit/runtime/test_access_refusals.py tests/unit/runtime/test_protection.py
 requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.toml", "rb")); p = f["project"]; \
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build kernel-so run test check perf debug soak history bus-endurance failover drift differential clean help format
+.PHONY: build kernel-so run test check perf debug soak machines openapi history bus-endurance failover drift differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
-	@:
+	@$(py) -m compileall -q nautilus
 
 # What was installed names the directory it was installed in: after a move it is installed again. A .venv that does
 # not run (its interpreter is gone, it is half made) is made anew.
@@ -141,7 +146,7 @@ perf: build .venv/.measured
 debug: build .venv/.tested
 	@NAUTILUS_DEBUG=1 $(py) setup.py --quiet build --build-base build/debug --build-lib build/debug/lib \
 		build_ext --parallel $(jobs)
-	@NAUTILUS_DEBUG=1 PYTHONSAFEPATH=1 PYTHONPATH="$$(pwd -P)/build/debug/lib" $(pytest) $(core_tests) $(ARGS)
+	@NAUTILUS_DEBUG=1 PYTHONSAFEPATH=1 PYTHONPATH="$$(pwd -P)/build/debug/lib" $(pytest) $(compiled_tests) $(ARGS)
 
 # The sanitizers' runtimes have to come first, so they are preloaded; Python's own allocator would hide what is written
 # behind an object. Two things are left out: leaks (Python leaves what it has at its end), and the tests that stand in
@@ -153,7 +158,7 @@ sanitized = NAUTILUS_SANITIZE=address PYTHONMALLOC=malloc PYTHONSAFEPATH=1 PYTHO
 asan: build .venv/.tested
 	@NAUTILUS_SANITIZE=address CC=gcc $(py) setup.py --quiet build --build-base build/asan --build-lib build/asan/lib \
 		build_ext --parallel $(jobs)
-	@$(sanitized) $(pytest) --timeout 3600 $(core_tests) $(ARGS)
+	@$(sanitized) $(pytest) --timeout 3600 $(compiled_tests) $(ARGS)
 
 SECONDS ?= 60
 FUZZ ?= all
@@ -199,9 +204,22 @@ failover: build .venv/.tested
 soak: build .venv/.tested
 	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 $(TESTS) $(ARGS)
 
+STEPS ?= 1000000
+machines_of = tests/unit/core/test_breaker_twin.py tests/unit/core/test_limiter_machine.py tests/unit/core/test_route_machine.py \
+	tests/unit/core/test_response_cache.py tests/unit/policy/test_health_machine.py tests/unit/runtime/test_access_refusals.py
+# Of each machine so many steps by chance from seeds, of all together as many that hypothesis chooses; -rP tells the numbers.
+## machines  breaker, limit, routes, cache and health beside their twins, bad requests refused: make machines [STEPS=1000000]
+machines: build .venv/.tested
+	@NAUTILUS_STEPS=$(STEPS) $(pytest) -rP --timeout 7200 $(machines_of) $(ARGS)
+
 ## history  the bus under faults, what its processes wrote judged: make history [SEEDS=200] (docs/bus-proof.md)
 history: build .venv/.tested
 	@NAUTILUS_SEEDS=$(SEEDS) $(pytest) --timeout 7200 tests/integration/test_bus_history*.py $(ARGS)
+
+EXAMPLES ?= 500
+## openapi  each port held to its OpenAPI document: make openapi [EXAMPLES=500 of each operation, good and bad] [ARGS="-k risk"]
+openapi: build .venv/.tested
+	@NAUTILUS_EXAMPLES=$(EXAMPLES) $(py) -m pytest -rsP --timeout 7200 tests/integration/test_openapi.py $(ARGS)
 
 ## drift    10^8 fills whose money must add up to the last unit (some minutes): make drift [FILLS=100000000]
 drift: build .venv/.tested
