@@ -427,6 +427,7 @@ def test_demo_without_a_terminal_prints_lines_and_tables(shell: Shell) -> None:
         result = shell.run("demo", "--for", seconds, *config, *SETS, "--data", "kept")
         assert result.returncode == 0, result.stderr
         assert "\x1b" not in result.stdout + result.stderr
+        assert "the live table ends" not in result.stderr
         assert max(map(len, result.stdout.splitlines())) <= 80
         if "healthy, 7 of 7 ready" in result.stderr:
             break
@@ -466,6 +467,7 @@ def test_a_terminal_shows_the_table_and_an_interrupt_ends_it_cleanly(shell: Shel
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     assert interrupted, shown[-2000:]
+    assert "the live table ends" not in shown
     assert os.waitstatus_to_exitcode(status) == 0, shown[-2000:]
     for word in ("instrument", "SIMUSD", "round trip", "all orders", "mesh", "\x1b[?1049h", "\x1b[?1049l"):
         assert word in shown, word

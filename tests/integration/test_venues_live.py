@@ -278,13 +278,15 @@ def test_a_session_that_was_left_out_runs_in_the_foreground() -> None:
         assert plain(read_status(running.instance))["status"] == "degraded"
         assert running.ask("trading", order())["reason"] == "RECONCILE"
         words = [sys.executable, "-m", "nautilus", "engine", "run", "venue0", *name]
-        for _ in range(2):  # and once more: what the first life left is known to the second
+        for life in (1, 2):  # and once more: what the first life left is known to the second
             with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as apart:
                 assert apart.stdout is not None
                 assert re.fullmatch(r"venue0 is ready \(pid \d+\)\n", apart.stdout.readline())
                 running.wait(lambda: is_live(running), "a session that is live", SECONDS)
                 running.wait(lambda: plain(read_status(running.instance))["status"] == "healthy", "health", SECONDS)
                 assert running.ask("trading", order())["status"] == "routed"
+                # A session that ends with a request unread does not send it: the order is asked after.
+                running.wait(lambda n=life: len(venue.truth()["submits"]) == n, "an order at the venue", SECONDS)
                 apart.send_signal(signal.SIGTERM)
                 assert apart.wait(SECONDS) == 0
             running.wait(lambda: venue_of(running)["open_accounts"] == 0, "accounts that are closed", SECONDS)
