@@ -264,21 +264,29 @@ class Lease:
 
     def make(self) -> None:
         """Have the file."""
-        if not self._place.exists():
-            os.close(os.open(self._place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            os.utime(self._place, ns=(0, 0))
+        if self._place.exists():
+            return
+        # It comes with its time: one that another process makes and holds meanwhile is not put back.
+        made = self._place.with_name(f".{self._place.name}.{os.getpid()}")
+        os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.utime(made, ns=(0, 0))
+        with contextlib.suppress(FileExistsError):
+            os.link(made, self._place)
+        made.unlink()
 
     def hold(self, now_ns: int) -> None:
         """One is let in now."""
         if now_ns + LEASE_NS // 2 > self._until_ns:
-            self._until_ns = now_ns + LEASE_NS
-            os.utime(self._place, ns=(self._until_ns, self._until_ns))
+            self.make()
+            until_ns = max(now_ns + LEASE_NS, self.until_ns())  # of another, or of before the clock was set back
+            os.utime(self._place, ns=(until_ns, until_ns))
+            self._until_ns = until_ns
 
     def until_ns(self) -> int:
         """The end; 0: none was ever let in."""
         try:
             return self._place.stat().st_mtime_ns
-        except OSError:
+        except FileNotFoundError:
             return 0
 
 

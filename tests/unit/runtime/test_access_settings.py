@@ -219,3 +219,53 @@ def test_an_instance_that_begins_again_takes_no_time_stamp_that_the_one_before_m
     later_ns = until_ns + 5 * SECOND + 1
     assert second.throttle.claim(1, b"nonce-02", later_ns, later_ns) == ACCEPTED
     assert isinstance(second, LiveKeys)
+
+
+def begun(data, now_ns):
+    """The keys of an instance that begins."""
+    (data / "throttle").unlink(missing_ok=True)  # as a restart sweeps it
+    keys = live_keys(AccessConfig(nonces=256), data, data / "throttle")
+    keys.ring(now_ns)
+    return keys
+
+
+def test_a_clock_that_was_set_back_brings_no_end_of_signed_requests_back(data):
+    AccessKeys(data / "access").new("desk", ("trade",), NOW_NS)
+    first = begun(data, NOW_NS)
+    first.hold(NOW_NS)
+    assert first.throttle.claim(1, b"nonce-01", NOW_NS, NOW_NS) == ACCEPTED
+    back_ns = NOW_NS - 30 * SECOND
+    second = begun(data, back_ns)
+    second.hold(back_ns)
+    assert second.throttle.claim(1, b"nonce-02", back_ns, back_ns) == LATE
+    assert begun(data, NOW_NS).throttle.claim(1, b"nonce-01", NOW_NS, NOW_NS) == LATE
+
+
+def test_no_process_brings_the_end_of_another_back(data):
+    AccessKeys(data / "access").new("desk", ("trade",), NOW_NS)
+    begun(data, NOW_NS).hold(NOW_NS)
+    other = live_keys(AccessConfig(nonces=256), data, data / "throttle")
+    other.ring(NOW_NS)
+    other.hold(NOW_NS - 30 * SECOND)
+    assert Lease(data / "access" / "signed").until_ns() == NOW_NS + SECOND
+
+
+def test_an_end_that_was_removed_comes_back_with_the_next_signed_request(data):
+    AccessKeys(data / "access").new("desk", ("trade",), NOW_NS)
+    keys = begun(data, NOW_NS)
+    place = data / "access" / "signed"
+    place.unlink()
+    keys.hold(NOW_NS)
+    assert Lease(place).until_ns() == NOW_NS + SECOND
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert {found.name for found in place.parent.iterdir()} == {"secret", "keys.json", ".lock", "signed"}
+
+
+def test_an_end_that_cannot_be_said_lets_no_later_request_in_either(data):
+    AccessKeys(data / "access").new("desk", ("trade",), NOW_NS)
+    keys = begun(data, NOW_NS)
+    (data / "access" / "signed").unlink()
+    (data / "access").rename(data / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            keys.hold(NOW_NS)
