@@ -87,6 +87,11 @@ class Forward(ForwardBase):
         length, trace, host, asked, _ = self._facts
         self._facts = (length, trace, host, asked, False)
 
+    def has_body(self, size: int) -> None:
+        """All of its body is there: it goes with its length, however it came, and asks for no other protocol."""
+        _, trace, host, asked, _ = self._facts
+        self._facts = (size, trace, host, asked, False)
+
     def refuse(self, error: HttpError) -> None:
         """It is not sent."""
         if self.fill is not None:

@@ -231,6 +231,8 @@ class Proxy(ProxyBase):
             exchange.on_abort = call.on_abort
             exchange.read(self._body_bytes, self._with_body(call, admitted))
         else:
+            if upgrade:
+                call.drop_upgrade()
             self.let_in(call, exchange.started_ns)
             call.begin_stream()
 
@@ -250,6 +252,7 @@ class Proxy(ProxyBase):
             except HttpError as error:
                 call.refuse(error)
                 return
+            call.has_body(len(body))
             call.begin(body)
 
         return begin

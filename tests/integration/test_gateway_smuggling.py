@@ -10,6 +10,8 @@ import itertools
 
 import pytest
 
+from nautilus.runtime.clock import wall_ns
+from tests.kit.access import rules, signed
 from tests.kit.gateway import PATH, Answer, GatewayInLoop
 from tests.kit.hostile_upstream import Asked, HostileUpstream
 
@@ -139,3 +141,25 @@ def test_front_and_back_agree_on_every_request(part):
         return passed
 
     assert asyncio.run(asyncio.wait_for(scene(), 300)) > 0
+
+
+@pytest.mark.parametrize("body", [b"0\r\n\r\n" + INNER, b"hello", b""])
+def test_signed_body_in_chunks_is_one_request_for_the_back(body):
+    """It is read whole before it is sent: what frames it then is the gateway's, not what it came with."""
+
+    async def scene() -> tuple[Answer, list[Asked]]:
+        async with (
+            HostileUpstream(says_back) as upstream,
+            GatewayInLoop(upstream.port, access=rules(), retries=0, hedges=0) as gateway,
+        ):
+            client = await gateway.connect()
+            fields = signed(target=PATH + b"/x", body=body, stamp_ns=wall_ns(), host="localhost", content_length=None)
+            client.send(method=b"POST", fields=[*fields[1:], (b"transfer-encoding", b"chunked")])
+            client.writer.write((b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n")
+            return await client.answer(), upstream.asked
+
+    answer, asked = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert (answer.status, answer.body) == (200, b"POST /x HTTP/1.1|" + body)
+    assert [each.body for each in asked] == [body]
+    assert asked[0].field(b"content-length") == [b"%d" % len(body)]
+    assert asked[0].field(b"transfer-encoding") == []

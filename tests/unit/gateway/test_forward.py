@@ -148,6 +148,17 @@ def test_body_that_is_too_large_is_refused():
         assert (answer.status, answer.code) == (413, "http.body_size")
 
 
+@pytest.mark.parametrize("size", [5, 70_000])
+def test_what_has_a_body_asks_for_no_other_protocol(size):
+    async def scene(gateway, upstream):
+        fields = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+        return await gateway.ask(method=b"POST", body=b"x" * size, fields=fields), upstream.asked[0]
+
+    answer, asked = with_upstream(right, scene)
+    assert answer.status == 200
+    assert (asked.field(b"upgrade"), asked.field(b"connection"), len(asked.body)) == ([], [], size)
+
+
 def test_signed_body_that_is_too_large_lets_go_of_its_permits():
     class Signed:
         def admit(self, exchange: Exchange, scope: str) -> Admitted:
