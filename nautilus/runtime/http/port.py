@@ -77,8 +77,8 @@ class Port:
     ) -> None:
         self.app = app
         self.leases = leases
-        self.lane: LaneBase | None = getattr(app, "lane", None)
-        """Answers some requests before there is an exchange."""
+        self.lane: LaneBase | None = getattr(app, "lane", None) if tls is None else None
+        """Answers some requests before there is an exchange; none over TLS, where who shows nothing may do less."""
         self.config = config = config or HttpConfig()
         self.name = name
         self.tls = tls

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,7 +18,9 @@ from nautilus.gateway.headers import HeaderRules
 from nautilus.policy.keys import Derived, new_key
 from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http.access import AccessRules
+from nautilus.runtime.http.port import Port
 from tests.kit.access import INSTANCE_SECRET, NOW_NS, SECRETS, TOKEN, HeldKeys
+from tests.kit.certificates import make_authority, make_certificate
 from tests.kit.gateway import PATH, Client, GatewayInLoop
 from tests.kit.hostile_upstream import Asked, HostileUpstream
 
@@ -178,6 +182,31 @@ def test_a_refused_key_is_refused_in_the_lane() -> None:
     assert (refused.status, refused.code) == (429, "access.rate")
     assert after - before == 1  # that of the next one
     assert next_one.status == 200
+
+
+def test_what_the_plain_port_lets_in_is_not_let_in_over_tls(tmp_path) -> None:
+    authority = make_authority(tmp_path)
+    theirs = ssl.create_default_context(cafile=str(authority.certificate))
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(*make_certificate(authority, "gateway", "127.0.0.1"))
+
+    async def scene(gateway: Gateway) -> Any:
+        port = Port(gateway.proxy, gateway.counters, tls=ours, leases=gateway.leases)
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        address = listener.getsockname()
+        await port.listen(listener)
+        client = Client(*await asyncio.open_connection(*address, ssl=theirs))
+        answers = []
+        for _ in range(2):
+            client.writer.write(get(b"/x"))
+            answers.append(await client.answer())
+            await gateway.often(get(b"/x"))  # without a key, as this machine may
+        client.close()
+        await port.close(0.1)
+        return [(answer.status, answer.code) for answer in answers], len(gateway.proxy.lane)
+
+    assert with_gateway(scene)[0] == ([(401, "http.token")] * 2, 1)
 
 
 def test_a_key_that_is_taken_back_is_refused() -> None:
