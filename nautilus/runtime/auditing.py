@@ -10,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nautilus.model.errors import ConfigError
 from nautilus.policy.signing import body_digest
 from nautilus.runtime.access_keys import DIRECTORY as ACCESS
 from nautilus.runtime.access_settings import AccessConfig
@@ -142,3 +143,15 @@ def open_audit(plan: Plan, process: str, counters: Counters) -> Recorder | None:
             recorders.append(Recorder(log, counters))
             return recorders[0]
     return None
+
+
+def record_kill(plan: Plan, process: str, counters: Counters) -> None:
+    """The kill switch was set by signal: whoever sent it had this process's user. Without a log the process goes on."""
+    try:
+        recorder = open_audit(plan, process, counters)
+        if recorder is not None:
+            recorder.say("signal", "SIGUSR2", b"kill-switch", 200)
+            recorder.close()
+    except (ConfigError, OSError) as error:
+        counters.increment(counters.counter("audit.lost"))
+        _LOGGER.error("the kill switch by signal is not in the audit log: %s", error)

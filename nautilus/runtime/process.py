@@ -21,7 +21,7 @@ from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
 from nautilus.engines.strategy import STRATEGIES
 from nautilus.runtime import logs
-from nautilus.runtime.auditing import open_audit
+from nautilus.runtime.auditing import record_kill
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
@@ -165,7 +165,7 @@ def _run_core(plan: Plan, name: str, control: Control) -> int:
             replica=plan.counters_of("replica"),
             venues=watched_venues(plan),
             tend=tend,
-            on_kill=partial(_record_kill, plan, name, counters),
+            on_kill=partial(record_kill, plan, name, counters),
             slots=(*SLOTS, *(slot_of(number) for number in range(1, 1 + plan.standbys))),
         )
 
@@ -204,14 +204,6 @@ def _obey(host: LiveHost, control: Control) -> None:
             host.stop()
         elif order == "kill":
             _LOGGER.warning("SIGUSR2 means something to the supervisor and to the core alone")
-
-
-def _record_kill(plan: Plan, name: str, counters: Counters) -> None:
-    """The kill switch was set by signal: whoever sent it had this process's user."""
-    recorder = open_audit(plan, name, counters)
-    if recorder is not None:
-        recorder.say("signal", "SIGUSR2", b"kill-switch", 200)
-        recorder.close()
 
 
 def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:

@@ -147,7 +147,7 @@ class AuditLog:
         self._present = 0
         self._ended = False
         self._map: mmap.mmap | None = None
-        self._descriptor = -1
+        self._descriptor = self._lock = -1
         try:
             for made in (self._directory, self._anchor.parent):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -158,10 +158,12 @@ class AuditLog:
             self._chain = Chain(self._told, sequence, last)
             self._begin(now_ns, torn)
         except BlockingIOError:
+            self._unlock()
             raise AuditBusyError(
                 "another process writes this log", where=str(self._directory), expected="one"
             ) from None
         except OSError as error:
+            self._unlock()
             raise AuditError(f"cannot be written: {error.strerror}", where=str(self._directory)) from None
 
     def append(
@@ -198,10 +200,17 @@ class AuditLog:
         if self._ended:
             return
         self._ended = True
-        if self._map is not None:
-            self._end_segment(now_ns)
-        self._told.flush()
-        os.close(self._lock)
+        try:
+            if self._map is not None:
+                self._end_segment(now_ns)
+            self._told.flush()
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _make_room(
         self, principal: str, method: str, target: bytes, digest: bytes, status: int, trace: str, now_ns: int

@@ -213,6 +213,23 @@ def test_two_writers_of_one_log_are_refused(tmp_path):
     assert problems(tmp_path) == ["", ""]
 
 
+def test_a_log_that_could_not_be_begun_or_ended_is_nobodys(tmp_path, monkeypatch):
+    def refuse(*given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", refuse)
+        with pytest.raises(AuditError, match="No space left"):
+            opened(tmp_path)
+    log = opened(tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            log.close(NOW_NS)
+    opened(tmp_path).close(NOW_NS)
+    assert problems(tmp_path) == [""]
+
+
 def _write_on(place, sender):
     log = opened(place)
     number = 0
