@@ -16,6 +16,7 @@ from its first record on with its anchor: for that the last hash has to be kept 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -44,6 +45,8 @@ SUFFIX, ANCHOR, LOCK = ".audit", ".anchor", "lock"
 SEGMENT_BYTES: Final = 16 << 20
 STEP_BYTES: Final = 1 << 18
 """So much of a segment has blocks of the disk at a time."""
+RESERVED: Final = 1 << 10
+"""Of that, for what a segment ends with: how many records were lost, and the end, each with the process's name."""
 LONGEST: Final = 64 << 10
 """Bytes of a target that are kept."""
 KINDS: Final = {CALL: "call", BEGIN: "begin", END: "end", GAP: "gap"}
@@ -118,7 +121,7 @@ class AuditLog:
         Size of a segment.
     on_lost
         Called with the reason when a record could not be written, as the disk is full; it is lost, and counted by the
-        next one that can.
+        next one that can, or by the end of the log.
 
     Raises
     ------
@@ -201,6 +204,9 @@ class AuditLog:
             return
         self._ended = True
         try:
+            if self._map is None and self._untold:
+                with contextlib.suppress(OSError):  # there is no room for it even now
+                    self._begin(now_ns, 0)
             if self._map is not None:
                 self._end_segment(now_ns)
             self._told.flush()
@@ -228,16 +234,18 @@ class AuditLog:
                     self._extend()
                 else:
                     self._end_segment(now_ns)
-            if self._untold and self._chain.append(
-                self.process, "", b"lost=%d" % self._untold, b"", 0, "", now_ns, GAP
-            ):
-                self._untold = 0
+            self._tell_lost(now_ns)
         except OSError as error:
             self.lost += 1
             self._untold += 1
             self._on_lost(error)
             return False
         return True
+
+    def _tell_lost(self, now_ns: int) -> None:
+        note = b"lost=%d" % self._untold
+        if self._untold and self._chain.append(self.process, "", note, b"", 0, "", now_ns, GAP):
+            self._untold = 0
 
     def _begin(self, now_ns: int, torn: int) -> None:
         """A new segment, with the record that it begins with."""
@@ -254,7 +262,7 @@ class AuditLog:
             raise
         mapped[: len(MAGIC)] = MAGIC
         self._descriptor, self._map, self._present = descriptor, mapped, STEP_BYTES
-        self._chain.write_to(mapped, len(MAGIC), STEP_BYTES)
+        self._chain.write_to(mapped, len(MAGIC), STEP_BYTES - RESERVED)
         note = b"torn=%d" % torn if torn else b""
         if not self._chain.append(self.process, "", note, last, 0, "", now_ns, BEGIN):
             raise InternalError("no room for the first record", where=str(place))
@@ -264,12 +272,13 @@ class AuditLog:
         more = min(STEP_BYTES, self._segment_bytes - self._present)
         os.posix_fallocate(self._descriptor, self._present, more)
         self._present += more
-        self._chain.extend(self._present)
+        self._chain.extend(self._present - RESERVED)
 
     def _end_segment(self, now_ns: int) -> None:
         mapped, descriptor = self._map, self._descriptor
         assert mapped is not None
-        # Where it does not fit any more, the next one's beginning says as much.
+        self._chain.extend(self._present)
+        self._tell_lost(now_ns)
         self._chain.append(self.process, "", b"", b"", 0, "", now_ns, END)
         used = self._chain.used
         self._chain.leave()

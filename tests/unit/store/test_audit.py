@@ -296,6 +296,44 @@ def test_a_full_disk_loses_records_counts_them_and_says_how_many(tmp_path, monke
     assert gaps == [b"lost=%d" % len(lost)]
 
 
+@pytest.mark.parametrize("process", ["trading", "x" * 200])
+def test_a_log_that_ends_after_a_full_disk_says_how_many_records_are_lost(tmp_path, monkeypatch, process):
+    def refuse(descriptor, start, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    log = opened(tmp_path, process, segment_bytes=1 << 19)
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", refuse)
+        while log.lost < 5:
+            fill(log, 1)
+        log.close(NOW_NS)
+    opened(tmp_path, process).close(NOW_NS)
+    assert problems(tmp_path) == [""]
+    found = list(read(tmp_path / "audit", process))
+    at = [record.kind for record in found].index("gap")
+    assert found[at].target == b"lost=5"
+    assert [record.kind for record in found[at:]] == ["gap", "end", "begin", "end"]
+
+
+def test_a_log_that_ends_without_a_segment_says_how_many_records_are_lost(tmp_path, monkeypatch):
+    def refuse(descriptor, start, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    log = opened(tmp_path, segment_bytes=1 << 18)
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", refuse)
+        while log.lost < 5:
+            fill(log, 1)
+    assert log._map is None
+    log.close(NOW_NS)
+    assert problems(tmp_path) == [""]
+    assert [(record.kind, record.target) for record in read(tmp_path / "audit", "trading")][-3:] == [
+        ("begin", b""),
+        ("gap", b"lost=5"),
+        ("end", b""),
+    ]
+
+
 def test_a_segment_that_could_not_be_begun_is_begun_once_there_is_room(tmp_path):
     lost = []
     log = opened(tmp_path, segment_bytes=1 << 18, on_lost=lost.append)
