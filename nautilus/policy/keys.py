@@ -40,6 +40,8 @@ LEAST_SECRET: Final = 32
 """Characters of a secret that was made elsewhere."""
 LEAST_BITS: Final = 80.0
 """What the letters of a secret have to tell at least, by how often each comes."""
+LEAST_RATE: Final = 1 / 3600
+RATES: Final = "1 an hour to 1,000,000 a second"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 ID: Final = re.compile(r"[a-z0-9]{4,32}")
 BEARER: Final = "nk_"
@@ -273,8 +275,8 @@ def check_key(key: ApiKey) -> None:
         wrong = "its name, expected a small letter or digit, then such, _, . or -; 64 at most"
     elif not key.scopes or not set(key.scopes) <= set(SCOPES):
         wrong = f"its scopes, expected one or more of {', '.join(SCOPES)}"
-    elif not (0 <= key.rate <= 1e6 and 0 <= key.burst <= 1_000_000) or (0 < key.rate < 1 / 3600):
-        wrong = "its rate, expected 0, or 1 an hour to 1,000,000 a second"
+    elif not (0 <= key.rate <= 1e6 and 0 <= key.burst <= 1_000_000) or (0 < key.rate < LEAST_RATE):
+        wrong = f"its rate, expected 0, or {RATES}"
     elif min(key.created_ns, key.expires_ns, key.revoked_ns) < 0:
         wrong = "its times, expected 0 or more"
     elif not all(re.fullmatch("[0-9a-f]{64}", text) for text in (key.digest, key.sealed)):

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from nautilus.core.throttle import Throttle
 from nautilus.model.errors import ConfigError
-from nautilus.policy.keys import ANONYMOUS, Principal, widened
+from nautilus.policy.keys import ANONYMOUS, LEAST_RATE, RATES, Principal, widened
 from nautilus.runtime.access_keys import (
     DIRECTORY,
     LEASE_NS,
@@ -105,6 +105,8 @@ class AccessConfig(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.nonces & (self.nonces - 1):
             raise ConfigError(f"nonces {self.nonces}", where="access", expected="a power of two")
+        if 0 < self.rate < LEAST_RATE:
+            raise ConfigError(f"rate {self.rate:g}", where="access", expected=f"0, or {RATES}")
         if bool(self.certificate) != bool(self.key):
             raise TlsError(
                 "a certificate without its key" if self.certificate else "a key without its certificate",

@@ -269,3 +269,9 @@ def test_an_end_that_cannot_be_said_lets_no_later_request_in_either(data):
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             keys.hold(NOW_NS)
+
+
+@pytest.mark.parametrize("rate", [1e-300, 0.0001, 1 / 3601])
+def test_a_rate_that_no_key_can_have_is_refused(data, rate):
+    assert codes(data, access__rate=rate) == ["config"]
+    assert codes(data, access__rate=1 / 3600) == codes(data, access__rate=0.0) == []
