@@ -38,6 +38,7 @@ VERSION: Final = 1
 SECRET_BYTES: Final = 32
 LEAST_SECRET: Final = 32
 """Characters of a secret that was made elsewhere."""
+MOST_SECRET: Final = 4096
 LEAST_BITS: Final = 80.0
 """What the letters of a secret have to tell at least, by how often each comes."""
 LEAST_RATE: Final = 1 / 3600
@@ -286,7 +287,9 @@ def check_key(key: ApiKey) -> None:
 
 
 def check_secret(secret: bytes) -> None:
-    """WeakKeyError where a secret is short, one that is known, or has few different letters."""
+    """WeakKeyError where a secret is short, one that is known, or has few different letters; or longer than any is."""
+    if len(secret) > MOST_SECRET:
+        raise WeakKeyError(f"a secret of {len(secret)} characters", expected=f"{MOST_SECRET} at most")
     text = secret.decode("latin-1").strip().lower()
     expected = f"{LEAST_SECRET} random characters or more, such as `openssl rand -base64 32` prints"
     if len(secret) < LEAST_SECRET:
@@ -305,7 +308,7 @@ def secret_bits(secret: bytes) -> float:
     """What the letters of a secret tell: by how often each comes, or each after the one before, whichever is less."""
     steps = bytes((after - before) % 256 for before, after in itertools.pairwise(secret))
     half = len(secret) // 2
-    if any(secret == (secret[:period] * len(secret))[: len(secret)] for period in range(1, half + 1)):
+    if any(secret.startswith(secret[period:]) for period in range(1, half + 1)):
         return 0.0
     return min(_entropy(secret), _entropy(steps))
 

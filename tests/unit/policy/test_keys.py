@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from nautilus.core.signature import READ, Verifier
 from nautilus.policy.keys import (
+    MOST_SECRET,
     SCOPES,
     ApiKey,
     Derived,
@@ -144,6 +146,23 @@ def test_random_secrets_are_taken():
 @given(st.binary(min_size=1, max_size=16), st.integers(2, 8))
 def test_what_repeats_itself_tells_nothing(part, times):
     assert secret_bits(part * times) == 0.0
+
+
+@given(st.text("ab", min_size=1, max_size=12))
+def test_what_repeats_itself_also_with_a_part_at_its_end_tells_nothing(text):
+    """The twin: every part that could be repeated, as often as it takes."""
+    secret = text.encode()
+    if any((secret[:period] * 12)[: len(secret)] == secret for period in range(1, len(secret) // 2 + 1)):
+        assert secret_bits(secret) == 0.0
+    elif len(set(itertools.pairwise(secret))) > 2:
+        assert secret_bits(secret) > 0.0
+
+
+def test_a_secret_longer_than_any_is_refused_and_not_looked_at():
+    check_secret(secrets.token_hex(MOST_SECRET // 2).encode())
+    for size in (MOST_SECRET + 1, 4 << 20):
+        with pytest.raises(WeakKeyError, match="4096 at most"):
+            check_secret(secrets.token_hex(size)[:size].encode())
 
 
 @given(st.sets(st.sampled_from(SCOPES)))
