@@ -322,6 +322,7 @@ class Forward(ForwardBase):
         if twin is not None and not twin.failed:
             twin.failed = True
             self.engine.group.cancel(twin)
+            self.engine.group.drop(twin)
 
 
 class Twin(Aimed):
@@ -353,11 +354,14 @@ class Twin(Aimed):
     def on_failure(self, code: str, what: str, *, sent: bool) -> None:
         if not self.failed:
             self.failed = True
+            self._first.engine.group.drop(self)
             self._first.on_twin_failed()
 
     def _take_over(self) -> None:
         first = self._first
+        group = first.engine.group
         self.failed = True
-        first.engine.group.cancel(first)  # wherever it is: it may wait for another connection by now
+        group.cancel(first)  # wherever it is: it may wait for another connection by now
         first.sent_ns, first.heard_ns = self.sent_ns, self.heard_ns
-        first.engine.group.change(first, self.instance)
+        group.drop(self)  # one that has left a silent instance counts by itself
+        group.change(first, self.instance)

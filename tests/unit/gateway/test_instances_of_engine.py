@@ -427,6 +427,48 @@ def test_an_answer_of_the_second_instance_is_not_put_down_to_the_first(monkeypat
     assert (first[4], second[4]) == (0, 0)
 
 
+@pytest.mark.parametrize("how", ["first answers", "second answers", "connections break", "client leaves"])
+def test_a_second_call_that_leaves_a_silent_instance_is_in_flight_no_longer_than_it_lasts(how):
+    came: list[Asked] = []
+
+    async def keeps(asked: Asked) -> None:
+        if asked.start.startswith(b"GET /x"):
+            came.append(asked)
+        await forever()
+
+    async def scene():
+        async with (
+            HostileUpstream(keeps) as one,
+            HostileUpstream(keeps) as other,
+            GatewayInLoop(one.port, other.port) as gateway,
+        ):
+            group, routes = gateway.proxy.engines[b"risk"].group, Routes()
+            group.chooser = Chooser(routes, "risk", group.instances, ROUND_ROBIN)
+            client = await gateway.connect()
+            client.send()
+            await until(lambda: len(came) == 2)
+            silent_one, living = (one, other) if came[1] in one.asked else (other, one)
+            silent_one.lives = False
+            instance = next(each for each in group.instances if each.address.port == silent_one.port)
+            group._probe(instance, monotonic_ns())
+            await until(lambda: len(came) == 3)
+            assert came[2] in living.asked
+            living.behave = right
+            if how == "client leaves":
+                client.close()
+            elif how == "connections break":
+                await living.break_connections()
+            else:
+                await came[0 if how == "first answers" else 2].answer(b"right")
+            answer = await client.answer() if how != "client leaves" else None
+            await until(lambda: not any(each.pool.in_flight for each in group.instances))
+            return answer, [routes.read(target)["in_flight"] for target in range(len(routes))]
+
+    answer, in_flight = run(scene)
+    assert answer is None or (answer.status, answer.body) == (200, b"right")
+    assert in_flight == [0] * 4
+
+
 def test_no_more_is_hedged_than_may_be():
     async def slow(asked: Asked) -> None:
         await passing(0.1)
