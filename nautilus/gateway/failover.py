@@ -8,7 +8,8 @@
                                             not known yet: as often as the retry budget and `MOST_SENDS` allow, then a
                                             probe is waited for, and the client told (502) where the instance lives
     silent for the endpoint's watch         a read is sent to another instance too, and the silent one is probed
-    no answer to the probe                  everything safe leaves it, and nothing goes there, until it answers one
+    no answer to the probe                  everything safe leaves it, and all that waits for a connection; nothing goes
+                                            there, until it answers one
 
 Waiting for the return: connections are tried every few milliseconds as long as somebody waits.
 """
@@ -407,7 +408,10 @@ class Group(GroupBase):
             self._probe(instance, now_ns)
 
     def _leave(self, instance: Instance) -> None:
-        """Take what may be taken from an instance that does not answer, where there is another one."""
+        """Take from an instance that does not answer what is not sent yet, and, where there is another one, what may be."""
+        while (waiting := instance.pool.next_waiting()) is not None:
+            self.drop(waiting)
+            self.dispatch(waiting, monotonic_ns(), instance)
         if not self.usable:
             return
         now_ns = instance.probed_ns + PROBE_NS

@@ -131,6 +131,10 @@ class Pool(PoolBase):
             self._waiting[call.priority].remove(call)
             self._waiting_count -= 1
 
+    def next_waiting(self) -> Call | None:
+        """Take out the next one that waits for a connection; None: nobody does."""
+        return self._next()
+
     def leave(self, upstream: Upstream) -> None:
         """The connection is no longer one of the pool's."""
         if upstream not in self.connections:

@@ -369,6 +369,62 @@ def test_reads_leave_an_instance_that_stands_still():
     assert more == 0
 
 
+def test_what_waits_for_a_connection_of_an_instance_that_stands_still_is_sent_to_another_one():
+    free = asyncio.Event()
+
+    async def busy(asked: Asked) -> None:
+        await free.wait()
+        await asked.answer(b"right")
+
+    async def scene():
+        async with (
+            HostileUpstream(silent, lives=False) as still,
+            HostileUpstream(busy) as good,
+            GatewayInLoop(still.port, good.port, operations=OPERATIONS, pool=ONE) as gateway,
+        ):
+            group, routes = gateway.proxy.engines[b"risk"].group, Routes()
+            group.chooser = Chooser(routes, "risk", group.instances, ROUND_ROBIN)
+            pools = [instance.pool for instance in group.instances]
+            asking = [asyncio.create_task(gateway.ask()) for _ in range(2)]
+            await until(lambda: still.asked and good.asked)
+            asking += [asyncio.create_task(gateway.ask(b"/orders", b"POST", b"{}")) for _ in range(4)]
+            asking += [asyncio.create_task(gateway.ask()) for _ in range(2)]
+            await until(lambda: gateway.count("silent"))
+            waiting = pools[0].waiting
+            free.set()
+            answers = await asyncio.gather(*asking)
+            in_flight = [routes.read(target)["in_flight"] for target in range(len(routes))]
+            return waiting, answers, [asked.start for asked in still.asked], in_flight
+
+    waiting, answers, met, in_flight = run(scene)
+    assert waiting == 0
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"right")] * 8
+    assert {start for start in met if not start.startswith(b"GET /livez")} == {b"GET /x HTTP/1.1"}
+    assert in_flight == [0] * 4
+
+
+def test_order_that_waits_for_a_connection_of_the_only_instance_is_not_sent_while_it_stands_still():
+    async def scene():
+        async with (
+            HostileUpstream(silent, lives=False) as still,
+            GatewayInLoop(still.port, operations=OPERATIONS, pool=ONE) as gateway,
+        ):
+            client = await gateway.connect()
+            client.send()
+            await until(lambda: still.asked)
+            instance = gateway.proxy.instance("risk", 0)
+            await until(lambda: instance.probe is not None)
+            await until(lambda: monotonic_ns() - instance.probed_ns > failover.LONE_PROBE_NS * 3 // 4)
+            order = asyncio.create_task(gateway.ask(b"/orders", b"POST", b"{}"))
+            await until(lambda: instance.silent)
+            client.close()  # what it has asked for ends, and its connection: there may be another one
+            return await order, {asked.start for asked in still.asked}
+
+    order, met = run(scene)
+    assert (order.status, order.code) == (503, "gateway.unreachable")
+    assert met == {b"GET /x HTTP/1.1", b"GET /livez HTTP/1.1"}
+
+
 def test_order_on_an_instance_that_stands_still_is_never_doubled():
     async def scene():
         async with (
