@@ -295,6 +295,6 @@ cdef class ProxyBase:
                 engine.group.drop(call)
         if engine.gate is not None:
             engine.gate.let_out(call, now_ns, outcome)
-        if self.door is not None and sent_ns and call.exchange.method not in ("GET", "HEAD"):
+        if self.door is not None and sent_ns and call.exchange.method not in ("GET", "HEAD", "OPTIONS"):
             self.door.changed(engine.name)
         return 0

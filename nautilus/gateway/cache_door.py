@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIFETIMES = {"factor": 1.0, "features": 1.0}
 """Seconds for which answers of engines are kept that nobody says anything else of: these are asked through the gateway
 for that (category background)."""
-READS = frozenset(("GET", "HEAD"))
+READS = frozenset(("GET", "HEAD", "OPTIONS"))
 FRESH, OLD, WAITED, ANYHOW = b"hit", b"hit; detail=stale", b"hit; detail=joined", b"hit; detail=error"
 STORED = b"fwd=miss; stored"
 """What Cache-Status says (RFC 9211)."""
@@ -104,7 +104,7 @@ class Door(DoorBase):
         wish = wish_of(exchange.headers)
         if exchange.tls and exchange.peer_certificate:
             wish = wish._replace(authorised=True)
-        if key is None or method == "HEAD":
+        if key is None or method != "GET":
             forward(None)
             return
         now_ns = exchange.started_ns

@@ -147,6 +147,15 @@ def test_a_change_through_the_gateway_makes_its_answers_old():
     assert (before, after) == (b"1", b"3")
 
 
+def test_a_question_what_may_be_asked_changes_nothing_and_gets_no_kept_answer():
+    async def scene(gateway, upstream):
+        before = await gateway.ask()
+        asked = await gateway.ask(method=b"OPTIONS")  # which everybody may send, without a key
+        return before.body, asked.body, (await gateway.ask()).body, counter(gateway, "forgotten")
+
+    assert with_cache(counting(b"max-age=60"), scene) == (b"1", b"2", b"1", 0)
+
+
 def test_what_is_read_while_a_repeatable_change_is_under_way_is_old_after_it():
     change = Operation("PUT", "/x", GetRisk, GetRisk, "Set", idempotent=True)
     value = b"old"
