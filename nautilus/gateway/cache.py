@@ -84,6 +84,8 @@ class Cache(CacheBase):
         self._not_kept: OrderedDict[bytes, int] = OrderedDict()
         self._barren: dict[tuple[str, str], int] = {}
         self._engines: dict[str, int] = {}
+        self._told: dict[int, int] = {}
+        """How often an engine's answers were forgotten when the level elsewhere was last told so."""
         self._counters = counters
         self._increment = counters.increment
         names = (
@@ -137,6 +139,9 @@ class Cache(CacheBase):
         fill = Fill(self, question, self._engine(question.engine))
         join = self._joins[key] = _Join(fill)
         if self._remote is not None:
+            if self._told.get(fill.engine, 0) != fill.number:  # by the bus, or by another worker, which may have failed
+                self._told[fill.engine] = fill.number
+                self._remote.forget(question.engine, b"")
             # Whoever asked first waits too, until Redis has said what it has.
             self._remote.get(key, question.path, question.engine, lambda found: self._on_remote(fill, found))
             return self._wait(join, question, waiter)
@@ -146,8 +151,10 @@ class Cache(CacheBase):
     def forget(self, engine: str, prefix: bytes = b"") -> None:
         """Answers of an engine whose path begins so do not count any more, in any worker."""
         self._increment(self.counts["forgotten"])
-        self._answers.forget(self._engine(engine), prefix)
+        number = self._engine(engine)
+        self._answers.forget(number, prefix)
         if self._remote is not None:
+            self._told[number] = self._answers.number(number)
             self._remote.forget(engine, prefix)
 
     def told_unchanged(self) -> None:

@@ -1,7 +1,8 @@
 """Kept answers in Redis: a level that gateways of several hosts share; where it fails, it is as if there were none.
 
 A value carries when it was stored and how long it serves, by the clock. What was forgotten of an engine is
-one key with the time of that: an answer that is not newer does not count.
+one key with the time of that: an answer that is not newer does not count. Where that could not be written, this worker
+takes nothing of the engine from Redis until it is.
 """
 
 from __future__ import annotations
@@ -63,13 +64,19 @@ class RedisCache:
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet_until_ns = 0
+        self._owed: dict[str, int] = {}
+        """Engines whose answers were forgotten, how often: Redis has not heard of it yet."""
+        self._telling: set[str] = set()
         self._counters = counters
         names = ("asked", "stored", "failed", "skipped", "damaged")
         self._counts = {name: counters.counter(f"cache.redis_{name}") for name in names}
 
     def get(self, key: bytes, path: bytes, engine: str, done: Callable[[Kept | None], object]) -> None:
         """Look an answer up; `done` is called once."""
-        if not self._run(self._get(key, path, engine, done)):
+        if engine in self._owed:
+            self._tell(engine)
+            self._loop.call_soon(done, None)
+        elif not self._run(self._get(key, path, engine, done)):
             self._loop.call_soon(done, None)
 
     def put(self, key: bytes, engine: str, kept: Kept) -> None:
@@ -87,13 +94,18 @@ class RedisCache:
 
     def forget(self, engine: str, prefix: bytes) -> None:
         """Nothing of an engine that is kept there counts any more, whatever its path."""
-        self._run(self._forget(engine))
+        self._owed[engine] = self._owed.get(engine, 0) + 1
+        self._tell(engine)
 
     async def close(self) -> None:
         """Let go of the connections."""
         for task in list(self._tasks):
             task.cancel()
         await self._redis.aclose()
+
+    def _tell(self, engine: str) -> None:
+        if engine not in self._telling and self._run(self._forget(engine)):
+            self._telling.add(engine)
 
     def _run(self, work: Any) -> bool:
         if monotonic_ns() < self._quiet_until_ns or len(self._tasks) >= MOST_UNDER_WAY:
@@ -126,10 +138,16 @@ class RedisCache:
             self._failed(error)
 
     async def _forget(self, engine: str) -> None:
+        told = 0
         try:
-            await self._redis.set(_forgot(engine), b"%d" % wall_ns(), ex=FORGOT_SECONDS)
+            while told != self._owed[engine]:  # it was forgotten again meanwhile
+                told = self._owed[engine]
+                await self._redis.set(_forgot(engine), b"%d" % wall_ns(), ex=FORGOT_SECONDS)
+            del self._owed[engine]
         except (RedisError, OSError) as error:
             self._failed(error)
+        finally:
+            self._telling.discard(engine)
 
     def _failed(self, error: Exception) -> None:
         self._counters.increment(self._counts["failed"])

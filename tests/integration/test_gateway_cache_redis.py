@@ -15,6 +15,7 @@ from nautilus.core.response_cache import Answers
 from nautilus.gateway.cache import Cache, Outcome, Question, Settings, Verdict, key_of
 from nautilus.gateway.cache_redis import RedisCache
 from nautilus.gateway.kept import head_of
+from nautilus.gateway.regions import SharedCaches
 from nautilus.policy.caching import PLAIN
 from nautilus.runtime.clock import monotonic_ns
 from tests.kit.hostile_upstream import passing, until
@@ -28,7 +29,8 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self.counters = Counters()
         self.redis = RedisCache(url, self.counters, loop, wait_seconds)
-        self.cache = Cache(Answers(kib=64), self.counters, loop.call_later, monotonic_ns, Settings(), self.redis)
+        self.answers = Answers(kib=64)
+        self.cache = Cache(self.answers, self.counters, loop.call_later, monotonic_ns, Settings(), self.redis)
 
     def count(self, name: str) -> int:
         return self.counters.snapshot().get(f"cache.{name}", 0)
@@ -99,6 +101,52 @@ def test_a_redis_that_dies_or_hangs_is_as_if_there_were_none(tmp_path: Path) -> 
             run(lambda: scene(server))
         finally:
             server.send_signal(signal.SIGCONT)
+
+
+def test_what_the_bus_makes_forgotten_does_not_come_back_from_redis(tmp_path: Path) -> None:
+    async def scene(url: str) -> None:
+        gateway, other = Gateway(url), Gateway(url)
+        assert await gateway.get(body=b"first") == b"first"
+        await until(lambda: gateway.count("redis_stored") == 1)
+        SharedCaches(gateway.answers).invalidate("risk")
+        assert await gateway.get(body=b"second") == b"second"
+        await until(lambda: gateway.count("redis_stored") == 2)
+        assert await other.get(body=b"third") != b"first"
+        for each in (gateway, other):
+            await each.redis.close()
+
+    with running_redis(tmp_path) as server:
+        run(lambda: scene(server.url))
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_redis_could_not_be_told_to_forget_it_is_told_before_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    async def scene(server: RedisServer) -> None:
+        gateway = Gateway(server.url)
+        assert await gateway.get(body=b"first") == b"first"
+        await until(lambda: gateway.count("redis_stored") == 1)
+        if fails:
+            server.kill()
+            gateway.cache.forget("risk")
+            await until(lambda: gateway.count("redis_failed") == 1)
+            server.start()
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr("nautilus.gateway.cache_redis.MOST_UNDER_WAY", 0)
+                gateway.cache.forget("risk")
+            assert gateway.count("redis_skipped") == 1
+        assert await gateway.get(body=b"second") == b"second"
+        await until(lambda: gateway.count("redis_stored") == 2)
+        other = Gateway(server.url)
+        assert await other.get(body=b"third") != b"first"
+        for each in (gateway, other):
+            await each.redis.close()
+
+    monkeypatch.setattr("nautilus.gateway.cache_redis.PAUSE_NS", 0)
+    with running_redis(tmp_path, "always") as server:
+        run(lambda: scene(server))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xc1", b"\x95\x01\x02\x03\x04\xa1x"])

@@ -14,6 +14,7 @@ from nautilus.core.counters import Counters
 from nautilus.core.response_cache import Answers
 from nautilus.gateway.cache import BARREN_NS, Cache, Fill, Outcome, Question, Settings, Verdict, key_of
 from nautilus.gateway.kept import Kept, head_of
+from nautilus.gateway.regions import SharedCaches
 from nautilus.policy.caching import PLAIN, SECOND_NS, CacheRules, Wish, wish_of
 from tests.kit.naive_cache import NaiveCache
 
@@ -335,6 +336,20 @@ def test_who_misses_waits_for_the_level_elsewhere_and_then_one_asks():
     assert len(remote.kept) == 1
     bench.cache.forget("risk", b"/a")
     assert remote.forgot == [("risk", b"/a")]
+
+
+def test_what_was_forgotten_here_is_forgotten_elsewhere_before_anything_is_taken_from_there():
+    bench, remote = with_elsewhere()
+    bench.cache.forget("risk")
+    bench.ask("/a")
+    assert len(remote.forgot) == 1
+    SharedCaches(bench.answers).invalidate("risk")  # as the bus does
+    bench.ask("/b")
+    bench.ask("/a/b")
+    assert remote.forgot == [("risk", b"")] * 2
+    SharedCaches(bench.answers).invalidate("ml")
+    bench.ask("/c")
+    assert len(remote.forgot) == 2
 
 
 def test_what_is_elsewhere_is_given_to_all_who_wait_and_kept_here():
