@@ -29,6 +29,8 @@ POOLS: dict[str, tuple[int, float, float]] = {
 READS = ("GET", "HEAD")
 KNOWN_PATHS = 4096
 """Paths whose operation is remembered."""
+KNOWN_BYTES = 256
+"""Longer ones are not: they are there before anybody has shown who asks."""
 FIRST_WATCH_NS = 40_000_000
 
 
@@ -126,9 +128,10 @@ class EndpointTable:
                     # These take the token of the instance, which the gateway would show for whoever asks.
                     raise HttpError(404, "http.not_found", f"no path {path_text[:200]!r}", expected="an operation")
                 found = self._others[asked in READS]
-        if len(self.known) >= KNOWN_PATHS:
-            self.known.clear()
-        self.known[method, path] = found
+        if len(path) <= KNOWN_BYTES:
+            if len(self.known) >= KNOWN_PATHS:
+                self.known.clear()
+            self.known[method, path] = found
         return found
 
     def _add(self, engine: str, operation: Operation) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nautilus.gateway.config import GatewayConfig
-from nautilus.gateway.endpoints import Address, other_instances, specs_of
+from nautilus.gateway.endpoints import Address, EndpointTable, EngineSpec, other_instances, specs_of
 from nautilus.gateway.headers import HeaderRules
 from nautilus.model.errors import ConfigError
 
@@ -49,3 +49,13 @@ def test_an_instance_that_is_not_of_this_machine_is_refused(place: str) -> None:
 def test_an_engine_that_there_is_not_is_refused(key: str, engine: str) -> None:
     with pytest.raises(ConfigError, match=f"{key}: no engine"):
         msgspec.convert({key: {engine: [] if key == "instances" else {}}}, GatewayConfig)
+
+
+def test_paths_that_are_remembered_take_little_memory() -> None:
+    table = EndpointTable(EngineSpec("risk", ()))
+    for number in range(1000):
+        path = f"/{number:06}".ljust(60_000, "a")
+        found = table.find("GET", path.encode(), path)
+    assert table.find("GET", b"/short", "/short") is found
+    assert sum(len(path) for _, path in table.known) < 1000
+    assert table.known["GET", b"/short"] is found
