@@ -17,6 +17,8 @@ from nautilus.policy.rules import RuleError, parse_rule
 from nautilus.runtime.platform import is_loopback
 
 OWN = "gateway"
+MOST_WORKERS = 15
+"""The table of routes has room for 32 processes: two a slot while all workers are replaced, and twice the lead."""
 _PLACE = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([0-9.]+)):(\d{1,5})(?:#([A-Za-z0-9_.-]+))?")
 
 
@@ -58,7 +60,7 @@ class GatewayConfig(msgspec.Struct, frozen=True):
         When an instance of an engine counts as healthy, and when it is taken out: `nautilus.policy.health`.
     workers
         Processes that carry requests, each with a listening socket of its own on the one port; the operating system
-        shares connections out among them.
+        shares connections out among them. At most 15.
     connections
         Of clients at once, in each worker; less where a process may not open so many files.
     websockets
@@ -113,7 +115,7 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     headers: dict[str, HeaderRules] = {}
     routing: RoutingConfig = RoutingConfig()
     health: HealthSettings = HealthSettings()
-    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    workers: Annotated[int, Meta(ge=1, le=MOST_WORKERS)] = 1
     connections: Annotated[int, Meta(ge=16, le=1 << 20)] = 16384
     websockets: Annotated[int, Meta(ge=1, le=1 << 20)] = 16384
     websocket_unsent_kib: Annotated[int, Meta(ge=4, le=1 << 20)] = 256

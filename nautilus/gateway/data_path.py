@@ -105,12 +105,19 @@ def make_proxy(context: WorkerContext, parts: SharedParts, rules: AccessRules, a
     return proxy
 
 
+def limit_for(size: int) -> LimiterSettings:
+    """Of an engine with so many connections in its pool."""
+    # The pool holds back what is more than its connections take; below its size even what is low is never shed, as far
+    # as a limit goes.
+    least = min(2 * size, LimiterSettings().most)
+    return LimiterSettings(least=least, first=least, target_ns=TARGET_NS)
+
+
 def _protect(engine: Engine, context: WorkerContext, parts: SharedParts, limiters: Limiters) -> None:
     """Put breaker and limit before an engine, and the table of routes into its choice."""
     name, group = engine.name, engine.group
     size = group.instances[0].pool.settings.size
-    # The pool holds back what is more than its connections take; below its size even what is low is never shed.
-    limiter = limiters.limiter(name, LimiterSettings(least=2 * size, first=2 * size, target_ns=TARGET_NS))
+    limiter = limiters.limiter(name, limit_for(size))
     gate = engine.gate = Gate(name, parts.breakers.breaker(name), limiter, context.counters)
     balance = _BALANCE[context.config.routing.balance]
     group.chooser = Chooser(parts.router.routes, name, group.instances, balance)

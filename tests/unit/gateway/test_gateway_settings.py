@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from nautilus.core.limiter import Limiters
+from nautilus.core.route import Routes
 from nautilus.gateway.config import GatewayConfig
+from nautilus.gateway.data_path import limit_for
 from nautilus.gateway.endpoints import Address, EndpointTable, EngineSpec, other_instances, specs_of
 from nautilus.gateway.headers import HeaderRules
 from nautilus.model.errors import ConfigError
@@ -59,3 +64,21 @@ def test_paths_that_are_remembered_take_little_memory() -> None:
     assert table.find("GET", b"/short", "/short") is found
     assert sum(len(path) for _, path in table.known) < 1000
     assert table.known["GET", b"/short"] is found
+
+
+@pytest.mark.parametrize("size", [1, 25, 256, 257, 10_000])
+def test_every_size_of_a_pool_has_a_limit(size: int) -> None:
+    config = msgspec.convert({"pool_size": size}, GatewayConfig)
+    limiter = Limiters().limiter("portfolio", limit_for(config.pool_size))
+    assert limiter.limit == min(2 * size, 512)
+
+
+def test_there_is_room_for_as_many_workers_as_there_may_be_while_all_are_replaced(tmp_path: Path) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"workers": 16}, GatewayConfig)
+    most = msgspec.convert({"workers": 15}, GatewayConfig).workers
+    lead = 2
+    tables = [Routes(path=tmp_path / "routes") for _ in range(lead + 2 * most)]
+    with pytest.raises(OSError, match="living processes"):
+        Routes(path=tmp_path / "routes")
+    del tables
