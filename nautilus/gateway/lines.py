@@ -144,6 +144,8 @@ class Line:
         self._socket = end
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self.closed = False
+        self._ended = False
+        """Nothing is left to receive. It may be `closed` before: last words of the other end are still there."""
 
     @classmethod
     def pair(cls) -> tuple[Line, socket.socket]:
@@ -187,15 +189,17 @@ class Line:
     def receive(self) -> list[tuple[Words, list[int]]]:
         """What has come, with its descriptors, which are the caller's now; sets `closed` at the end."""
         found: list[tuple[Words, list[int]]] = []
-        while not self.closed:
+        while not self._ended:
             try:
                 content, descriptors, _, _ = socket.recv_fds(self._socket, MOST_BYTES, MOST_DESCRIPTORS)
             except BlockingIOError:
                 break
+            except ConnectionResetError:  # the other end had not read all; what it said comes after this
+                continue
             except OSError:
                 content, descriptors = b"", []
             if not content:
-                self.closed = True
+                self._ended = self.closed = True
                 break
             for each in descriptors:
                 os.set_inheritable(each, False)
@@ -213,7 +217,7 @@ class Line:
 
     def close(self) -> None:
         """Let go of it; what was not sent is not."""
-        self.closed = True
+        self._ended = self.closed = True
         self._drop()
         self._socket.close()
 

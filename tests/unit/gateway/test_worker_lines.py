@@ -106,6 +106,32 @@ def test_nothing_waits_for_who_is_gone():
         each.close()
 
 
+@pytest.mark.parametrize("writes", [False, True])
+def test_last_words_of_who_has_not_read_all_are_heard(writes: bool):
+    one, end = Line.pair()
+    other = Line(end)
+    keep, given = socket.socketpair()
+    if not writes:
+        one.send(Engines({"risk": 8200}))
+    other.send(Handed(), [given.fileno()])
+    other.send(Alive())
+    other.close()
+    if writes:
+        one.send(Engines({"risk": 8200}))
+        assert one.closed
+    (first, descriptors), (second, _) = one.receive()
+    assert (first, second) == (Handed(), Alive())
+    assert one.closed
+    assert one.receive() == []
+    given.close()
+    with socket.socket(fileno=descriptors[0]) as passed:
+        passed.sendall(b"x")
+        assert keep.recv(1) == b"x"
+    one.close()
+    assert one.receive() == []
+    keep.close()
+
+
 def wait(nest: Nest) -> list[Born | Ended]:
     assert select.select([nest], [], [], 60)[0]
     return nest.receive()
