@@ -13,7 +13,7 @@ from nautilus.engines.base import Engine, Operation, Stream
 from nautilus.gateway.config import GatewayConfig, place_of
 from nautilus.gateway.headers import HeaderRules
 from nautilus.gateway.pool import PoolSettings
-from nautilus.policy.retry import is_order, may_repeat
+from nautilus.policy.retry import may_repeat
 from nautilus.policy.shedding import BUDGETS_MS, PRIORITIES
 from nautilus.runtime.http.problems import HttpError
 
@@ -45,7 +45,7 @@ class Endpoint(EndpointBase):
     budget_ns : until it has to be on its way, and should be answered.
     safe : it may be sent again.
     watch_ns : an instance that has said nothing for so long is looked at, and a safe request tried elsewhere.
-    exempt : a cancel or the kill switch: no breaker and no limit stands before it.
+    exempt : a cancel or the kill switch, as the engine says: no breaker and no limit stands before it.
     joined : a stream: all who listen share one of the engine's.
     latency : nanoseconds from the request to its answer.
     answered_ns : it was answered, other than by 503 and 504; told since the engine was away first.
@@ -146,7 +146,7 @@ class EndpointTable:
             read or bool(getattr(operation, "idempotent", False)),
             float(getattr(operation, "budget_ms", 0) or 0),
         )
-        endpoint.exempt = is_order(method, path) and (method == "DELETE" or path.startswith("/kill-switch"))
+        endpoint.exempt = operation.exempt
         endpoint.safe = may_repeat(method, path, bool(getattr(operation, "idempotent", False)))
         self.endpoints.append(endpoint)
         if "{" not in path:

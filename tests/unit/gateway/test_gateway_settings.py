@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 
 from nautilus.core.limiter import Limiters
 from nautilus.core.route import Routes
+from nautilus.engines import CATALOGUE
 from nautilus.gateway.config import GatewayConfig
 from nautilus.gateway.data_path import limit_for
 from nautilus.gateway.endpoints import Address, EndpointTable, EngineSpec, other_instances, specs_of
@@ -82,3 +84,14 @@ def test_there_is_room_for_as_many_workers_as_there_may_be_while_all_are_replace
     with pytest.raises(OSError, match="living processes"):
         Routes(path=tmp_path / "routes")
     del tables
+
+
+def test_what_an_engine_never_refuses_the_gateway_does_not_either() -> None:
+    exempt = 0
+    for spec in specs_of(dict.fromkeys(CATALOGUE, 1)):
+        table = EndpointTable(spec)
+        for operation in spec.operations:
+            path = re.sub(r"\{\w+\}", "1", operation.path)
+            assert table.find(operation.method, path.encode(), path).exempt == operation.exempt, operation
+            exempt += operation.exempt
+    assert exempt
