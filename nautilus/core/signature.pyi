@@ -21,6 +21,8 @@ class Verifier:
     key: Any
     def check(self, header: bytes, method: bytes, target: bytes, keys: dict[str, Any]) -> int:
         """Read a header, find its key, and check its signature."""
+    def dated(self, throttle: Throttle, now_ns: int) -> int:
+        """What `claim` has to say of the time alone: ACCEPTED, LATE or EARLY."""
     def claim(self, throttle: Throttle, now_ns: int) -> int:
         """Take the nonce of the request that was read last; as `Throttle.claim`."""
     def has_digest(self, digest: bytes) -> bool:

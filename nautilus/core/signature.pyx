@@ -16,7 +16,7 @@ from nautilus.core.signature cimport (
     signed_read,
     signed_t,
 )
-from nautilus.core.throttle cimport Throttle, throttle_claim
+from nautilus.core.throttle cimport Throttle, throttle_claim, throttle_dated
 
 READ, UNREADABLE, UNKNOWN, WRONG = range(4)
 
@@ -76,6 +76,10 @@ cdef class Verifier:
         else:
             _blake_of(_signing(self.key), method, target, said, found)
         return READ if same_32(found, said.signature) else WRONG
+
+    def dated(self, Throttle throttle not None, int64_t now_ns):
+        """What `claim` has to say of the time alone: ACCEPTED, LATE or EARLY."""
+        return throttle_dated(throttle.table, self.said.stamp_ms * 1_000_000, now_ns)
 
     def claim(self, Throttle throttle not None, int64_t now_ns):
         """Take the nonce of the request that was read last; as `Throttle.claim`."""

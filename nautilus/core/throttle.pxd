@@ -113,13 +113,19 @@ cdef extern from *:
         return CLAIM_FULL;
     }
 
-    static int throttle_claim(throttle_t *t, uint64_t key, const uint8_t *nonce, size_t length, int64_t stamp_ns,
-                              int64_t now_ns)
+    static inline int throttle_dated(const throttle_t *t, int64_t stamp_ns, int64_t now_ns)
     {
         if (stamp_ns <= t->not_before_ns || stamp_ns < 0 || now_ns - stamp_ns > t->window_ns)
             return CLAIM_LATE;
-        if (stamp_ns - now_ns > t->window_ns)
-            return CLAIM_EARLY;
+        return stamp_ns - now_ns > t->window_ns ? CLAIM_EARLY : CLAIM_ACCEPTED;
+    }
+
+    static int throttle_claim(throttle_t *t, uint64_t key, const uint8_t *nonce, size_t length, int64_t stamp_ns,
+                              int64_t now_ns)
+    {
+        int dated = throttle_dated(t, stamp_ns, now_ns);
+        if (dated != CLAIM_ACCEPTED)
+            return dated;
         return nonce_claim(t, (uint64_t)stamp_ns / (uint64_t)t->window_ns, nonce_hash(t->salt, key, nonce, length));
     }
 
@@ -172,6 +178,7 @@ cdef extern from *:
         CLAIM_EARLY
         CLAIM_FULL
     int64_t RATE_FULL
+    int throttle_dated(const throttle_t* table, int64_t stamp_ns, int64_t now_ns) noexcept nogil
     int throttle_claim(throttle_t* table, uint64_t key, const unsigned char* nonce, size_t length, int64_t stamp_ns,
                        int64_t now_ns) noexcept nogil
     int64_t throttle_take(throttle_t* table, uint64_t key, int64_t now_ns, int64_t interval_ns,

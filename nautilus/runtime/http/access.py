@@ -332,11 +332,15 @@ class AccessRules(AccessBase):
             raise self._refusal(
                 "digest", 401, "access.digest", "a body was signed, and there is none", where="Nautilus-Signature"
             )
-        # A request that may not be made now uses its nonce up only where it is let in: it may come again.
+        # A request that may not be made now uses its nonce up only where it is let in: it may come again. An old one,
+        # which anybody may have seen, takes nothing from its owner's rate.
+        throttle = self._throttle()
+        dated = verifier.dated(throttle, now_ns)
+        if dated != ACCEPTED:
+            raise self._not_now(dated, now_ns)
         self._limit(key, now_ns)
         keys.hold(now_ns)
-        assert keys.throttle is not None
-        claimed = verifier.claim(keys.throttle, now_ns)
+        claimed = verifier.claim(throttle, now_ns)
         if claimed != ACCEPTED:
             raise self._not_now(claimed, now_ns)
         return _admitted(key.principal, verifier.digest, verifier.algorithm) if has_body else _admitted(key.principal)

@@ -179,6 +179,21 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again():
     assert refusal(rule, kept, now_ns=NOW_NS + 2 * SECOND) == "access.replayed"
 
 
+@pytest.mark.parametrize("off_ns", [-30 * 86_400 * SECOND, -5 * SECOND - 1_000_000, 6 * SECOND])
+def test_what_was_signed_at_another_time_takes_nothing_from_the_rate_of_its_owner(off_ns):
+    rule = rules()
+    captured = signed("slow", stamp_ns=NOW_NS + off_ns)
+    assert [refusal(rule, captured) for _ in range(5)] == ["access.window"] * 5
+    assert [refusal(rule, signed("slow")) for _ in range(3)] == [None, None, "access.rate"]
+
+
+def test_what_an_instance_before_may_have_let_in_takes_nothing_from_the_rate_of_its_owner():
+    rule = rules(throttle=Throttle(nonces=256, not_before_ns=NOW_NS))
+    assert [refusal(rule, signed("slow")) for _ in range(5)] == ["access.window"] * 5
+    assert refusal(rule, signed("slow", stamp_ns=NOW_NS + SECOND)) is None
+    assert rule.keys.held == [NOW_NS]
+
+
 def test_the_token_of_the_instance_may_do_everything_and_speak_for_others():
     rule = rules()
     assert rule.admit("POST", b"/", shown(TOKEN), NOW_NS, scope="admin").principal is INSTANCE
