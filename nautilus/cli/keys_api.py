@@ -24,6 +24,8 @@ COMMANDS = {
     "revoke": (f"{__name__}:revoke", "Let a key in no more; processes that run see it within a second."),
 }
 _SPAN = re.compile(r"(\d{1,9})([smhd])")
+_LAST = 253_402_300_799
+"""The last second of the year 9999, which is as far as days are written."""
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -172,4 +174,4 @@ def _line(key: ApiKey) -> dict[str, Any]:
 
 
 def _day(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).isoformat()
+    return datetime.fromtimestamp(min(ns // 1_000_000_000, _LAST), UTC).isoformat()

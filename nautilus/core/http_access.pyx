@@ -42,7 +42,7 @@ cdef class AccessBase:
         cdef object admitted, key, ring
         admitted, key, ring = known
         if key is not None:
-            if self._keys is None or self._keys.ring(now_ns) is not ring or 0 < <int64_t>key.expires_ns <= now_ns:
+            if self._keys is None or self._keys.ring(now_ns) is not ring or 0 < key.expires_ns <= now_ns:
                 return None
             if key.interval_ns:
                 self._limit(key, now_ns)

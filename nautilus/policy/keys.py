@@ -205,6 +205,8 @@ def new_key(
     check_secret(secret.encode())
     if name in (ANONYMOUS.name, INSTANCE.name):
         raise KeyRuleError(f"a key named {name}", expected="a name that stands for nobody else in the audit log")
+    if expires_ns >= 1 << 63:
+        raise KeyRuleError(f"key {name!r}: its end", expected="one before the year 2262")
     key = ApiKey(
         id,
         name,

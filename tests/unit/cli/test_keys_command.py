@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nautilus.bus.grants import DEFAULTS
 from nautilus.bus.keys import key_place, new_keys, read_allowed, read_keys
 from nautilus.cli.main import main
+from nautilus.policy.keys import sealed, write_list
+from nautilus.runtime.access_keys import AccessKeys
 
 
 def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
@@ -74,3 +77,30 @@ def test_where_nothing_is_said_they_lie_in_the_data_of_the_instance(tmp_path, mo
     monkeypatch.setenv("NAUTILUS__BUS__KEYS", str(tmp_path / "own"))
     _json(capsys, "new", "strategy")
     assert (tmp_path / "own" / "strategy.key").exists()
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AccessKeys:
+    """The list of API keys of an instance without any."""
+    monkeypatch.setenv("NAUTILUS__ACCESS__KEYS", str(tmp_path / "access"))
+    return AccessKeys(tmp_path / "access")
+
+
+@pytest.mark.parametrize("span", ["99999d", "9999999d", "999999999d"])
+def test_an_api_key_whose_end_cannot_be_told_is_not_made(own: AccessKeys, capsys, span: str) -> None:
+    assert main(["keys", "api", "new", "desk", "--expires", span, "--json"]) == 4
+    assert "2262" in capsys.readouterr().err
+    assert not own.place.exists()
+    made = _json(capsys, "api", "new", "desk", "--expires", "80000d")
+    assert str(made["expires"]) > "2200"
+
+
+def test_api_keys_of_ends_beyond_all_days_are_listed(own: AccessKeys, capsys) -> None:
+    key, _ = own.new("desk", ("read",), 1, expires_ns=2)
+    far = sealed(msgspec.structs.replace(key, expires_ns=1 << 63), own.derived())
+    farther = sealed(msgspec.structs.replace(key, id="other", expires_ns=900_000_000_000_000_000_000), own.derived())
+    own.place.write_bytes(write_list((far, farther)))
+    assert main(["keys", "api", "list"]) == 0
+    printed = capsys.readouterr().out
+    assert "2262" in printed
+    assert "9999" in printed

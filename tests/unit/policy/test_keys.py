@@ -112,6 +112,13 @@ def test_a_key_that_none_can_be_is_refused(change):
         made(**change)
 
 
+def test_a_key_ends_at_a_time_that_can_be_told():
+    assert made(expires_ns=(1 << 63) - 1).expires_ns == (1 << 63) - 1
+    for end_ns in (1 << 63, 1 << 64, 10**27):
+        with pytest.raises(KeyRuleError, match="2262"):
+            made(expires_ns=end_ns)
+
+
 @pytest.mark.parametrize(
     "secret",
     [

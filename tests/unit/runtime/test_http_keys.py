@@ -9,7 +9,12 @@ from nautilus.core.counters import Counters
 from nautilus.core.throttle import Throttle
 from nautilus.policy.keys import ANONYMOUS, INSTANCE, SCOPES, sealed
 from nautilus.policy.sessions import Session, session_token
+from nautilus.runtime.http import sessions
+from nautilus.runtime.http.body import NO_BODY
+from nautilus.runtime.http.exchange import Exchange
 from nautilus.runtime.http.problems import HttpError
+from nautilus.runtime.http.request import Request
+from nautilus.runtime.http.sessions import session_route
 from tests.kit.access import NOW_NS, SECOND, SECRETS, TOKEN, held_keys, rules, signed
 
 
@@ -127,6 +132,14 @@ def test_a_key_that_is_revoked_or_has_expired_is_refused():
     assert [refusal(rule, make()) for make in everything] == [None] * 3
 
 
+def test_a_key_that_ends_beyond_all_times_is_let_in_each_time():
+    keys = held_keys()
+    reader = next(key for key in keys.keys if key.name == "reader")
+    keys.put(sealed(msgspec.structs.replace(reader, expires_ns=1 << 63), keys.derived))
+    rule = rules(keys)
+    assert [refusal(rule, shown(bearer("reader")), "GET") for _ in range(3)] == [None] * 3
+
+
 def test_a_session_ends_and_has_no_more_scopes_than_it_was_given():
     keys = held_keys()
     rule = rules(keys)
@@ -134,6 +147,19 @@ def test_a_session_ends_and_has_no_more_scopes_than_it_was_given():
     assert refusal(rule, shown(token)) is None
     assert refusal(rule, shown(token), scope="admin") == "access.scope"
     assert refusal(rule, shown(token), now_ns=NOW_NS + SECOND) == "access.key"
+
+
+@pytest.mark.parametrize("now_ns", [NOW_NS, NOW_NS + 1, NOW_NS + SECOND - 1])
+def test_a_session_ends_when_its_answer_says(monkeypatch, now_ns):
+    keys = held_keys()
+    rule = rules(keys)
+    monkeypatch.setattr(sessions, "wall_ns", lambda: now_ns)
+    exchange = Exchange(None, "POST", b"/session", [])
+    exchange.principal = rule.admit("POST", b"/session", signed(target=b"/session"), NOW_NS).principal
+    answer = msgspec.json.decode(session_route(keys, 60).handler(Request(exchange, NO_BODY, {})).body)
+    assert now_ns + 59 * SECOND < answer["expires_ns"] <= now_ns + 60 * SECOND
+    assert refusal(rule, shown(answer["token"]), now_ns=answer["expires_ns"] - 1) is None
+    assert refusal(rule, shown(answer["token"]), now_ns=answer["expires_ns"]) == "access.key"
 
 
 def test_a_session_of_which_any_letter_was_changed_is_refused():
