@@ -65,7 +65,8 @@ def session_route(keys: Keys, most_seconds: int) -> Route:
                 expected=f"scopes of {', '.join(SCOPES)}, seconds up to {most_seconds}",
             )
         scopes = widened(wanted.scopes) & principal.scopes if wanted.scopes else principal.scopes
-        ends_ns = wall_ns() + (wanted.seconds or most_seconds) * NANOSECONDS
+        ends_s = wall_ns() // NANOSECONDS + (wanted.seconds or most_seconds)  # a token has whole seconds
+        ends_ns = ends_s * NANOSECONDS
         token = session_token(keys.sessions, Session(principal.key, scopes, ends_ns), os.urandom(NONCE_BYTES))
         answer = SessionAnswer(token, tuple(scope for scope in SCOPES if scope in scopes), ends_ns)
         return json_response(msgspec.to_builtins(answer), 201)
