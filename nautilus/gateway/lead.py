@@ -371,8 +371,10 @@ class Lead:
             worker.state = "ready"
             took_ms = (monotonic_ns() - worker.born_ns) // 1_000_000
             _LOGGER.info("worker %s answers (pid %d, after %d ms)", worker.name, worker.pid, took_ms)
-            for other in self._workers:
-                if other.slot == worker.slot and other.generation < worker.generation and other.state == "ready":
+            here = [other for other in self._workers if other.slot == worker.slot and other.state == "ready"]
+            newest = max(other.generation for other in here)  # which may have been ready before this one
+            for other in here:
+                if other.generation < newest:
                     other.state = "draining"
                     other.line.send(lines.Drain(self._config.drain_seconds))
             self._write()

@@ -6,11 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+from itertools import permutations
 from types import SimpleNamespace
+
+import pytest
 
 from nautilus.core.counters import Counters
 from nautilus.gateway.lead import Lead, Worker
-from nautilus.gateway.lines import Adopt, Handed, Line
+from nautilus.gateway.lines import Adopt, Drain, Handed, Line, Ready
 from nautilus.runtime.child import Backoff
 
 
@@ -22,7 +25,7 @@ def lead_of(*workers: Worker) -> Lead:
         ended=False, counters=counters, remove_source=lambda number: None, later=lambda ns, call: None
     )
     lead._plan = SimpleNamespace(directory="/nowhere", counters_of=lambda name: "/nowhere/counters")
-    lead._config = SimpleNamespace(silence_seconds=10.0)
+    lead._config = SimpleNamespace(silence_seconds=10.0, drain_seconds=5.0)
     lead._health = SimpleNamespace(sweep=lambda: None)
     lead._breakers = SimpleNamespace(poll=list, table=SimpleNamespace(sweep=list))
     lead._workers, lead._awaited, lead._due, lead._backoffs = list(workers), {}, {}, [Backoff()]
@@ -57,3 +60,22 @@ def test_connections_of_a_worker_that_ended_before_its_last_words_were_read_are_
     assert lead._workers == [new]
     assert lead._host.counters.snapshot()["dropped"] == 0
     new.line.close()
+
+
+@pytest.mark.parametrize("order", list(permutations((2, 3))))
+def test_one_worker_stays_in_a_slot_whichever_of_two_new_ones_is_ready_first(order: tuple[int, ...]):
+    workers, far = {}, {}
+    for generation in (1, 2, 3):
+        line, end = Line.pair()
+        workers[generation] = Worker(line, 0, generation - 1, generation, os.getpid())
+        far[generation] = Line(end)
+    workers[1].state = "ready"
+    lead = lead_of(*workers.values())
+    for generation in order:
+        far[generation].send(Ready())
+        lead._on_line(workers[generation])
+    assert [worker.state for worker in workers.values()] == ["draining", "draining", "ready"]
+    assert [[message for message, _ in far[each].receive()] for each in (1, 2, 3)] == [[Drain(5.0)], [Drain(5.0)], []]
+    for each in (1, 2, 3):
+        workers[each].line.close()
+        far[each].close()
