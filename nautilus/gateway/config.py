@@ -71,8 +71,9 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     websocket_ping_seconds
         A listener is asked so often whether it lives.
     spin_us
-        So long after a request a worker looks for the next event before it sleeps: it keeps a core busy meanwhile. Of
-        use where a core is to spare and waking one takes long, as on a virtual machine; 0: it sleeps at once.
+        So long after a request, but for one that it answers from memory by its bytes alone, a worker looks for the next
+        event before it sleeps: it keeps a core busy meanwhile. Of use where a core is to spare and waking one takes
+        long, as on a virtual machine; 0: it sleeps at once.
     drain_seconds
         How long a worker that is replaced keeps connections that cannot change hands: WebSockets, streams, TLS.
     silence_seconds

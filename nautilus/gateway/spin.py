@@ -8,7 +8,9 @@ from nautilus.runtime.clock import monotonic_ns
 
 
 class Spin:
-    """Told of each request, it keeps the loop looking for so long; what comes meanwhile finds it awake.
+    """Told of a request, it keeps the loop looking for so long; what comes meanwhile finds it awake.
+
+    It is told of all but those that are answered by the bytes of their heads alone (`nautilus.core.hit_lane`).
 
     Parameters
     ----------
