@@ -408,7 +408,7 @@ class Group(GroupBase):
             self._probe(instance, now_ns)
 
     def _leave(self, instance: Instance) -> None:
-        """Take from an instance that does not answer what is not sent yet, and, where there is another one, what may be."""
+        """Take what is not sent yet from an instance that does not answer; where there is another one, reads too."""
         while (waiting := instance.pool.next_waiting()) is not None:
             self.drop(waiting)
             self.dispatch(waiting, monotonic_ns(), instance)
