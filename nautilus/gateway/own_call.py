@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nautilus.core.breaker import SUCCESS
+from nautilus.core.breaker import FAILURE, IGNORED, SUCCESS, TIMEOUT
 from nautilus.core.proxy_head import NO_LENGTH, new_trace
 from nautilus.core.proxy_lane import Aimed
 from nautilus.policy.keys import INSTANCE, Principal
@@ -15,6 +15,13 @@ from nautilus.runtime.http.problems import HttpError
 if TYPE_CHECKING:
     from nautilus.gateway.failover import Instance
     from nautilus.gateway.proxy import Engine, Proxy
+
+
+def outcome_of_failure(code: str, *, sent: bool) -> int:
+    """What a call that came to nothing says of the engine: nothing where it was not sent."""
+    if not sent:
+        return IGNORED
+    return TIMEOUT if code == "late" else FAILURE
 
 
 class OwnCall(Aimed):
@@ -78,13 +85,28 @@ class OwnCall(Aimed):
         if self.engine.gate is not None:
             self.engine.gate.wait(self, monotonic_ns())
 
+    def on_again(self, now_ns: int) -> None:
+        if self.engine.gate is not None:
+            self.engine.gate.again(self, now_ns)
+
+    def sent_again(self, code: str, *, sent: bool) -> bool:
+        """Whether it goes to an instance once more, now or later, after it came to nothing."""
+        if code not in ("broken", "connect"):
+            return False
+        now_ns, group = monotonic_ns(), self.engine.group
+        group.outage(now_ns)
+        return now_ns < self.deadline_ns and group.again(self, now_ns, sent=sent)
+
     def leave(self, outcome: int) -> None:
         """It has ended: what stands before the engine is told."""
         now_ns = monotonic_ns()
         took_ns = now_ns - self.sent_ns if self.sent_ns else 0
-        self.engine.group.settle(self, took_ns, outcome == SUCCESS, now_ns)
+        if outcome <= TIMEOUT:
+            self.engine.group.settle(self, took_ns, outcome == SUCCESS, now_ns)
+        else:
+            self.engine.group.drop(self)
         if self.engine.gate is not None:
             self.engine.gate.leave(self, now_ns, outcome)
 
 
-__all__ = ["OwnCall"]
+__all__ = ["OwnCall", "outcome_of_failure"]

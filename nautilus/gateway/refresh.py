@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nautilus.core.breaker import FAILURE, SUCCESS, TIMEOUT
+from nautilus.core.breaker import SUCCESS
 from nautilus.core.proxy_call import outcome_of
 from nautilus.core.proxy_head import AnswerHead
 from nautilus.gateway.cache import Fill, Question
 from nautilus.gateway.cache_door import unconditional
 from nautilus.gateway.endpoints import BASE
 from nautilus.gateway.failover import Instance
-from nautilus.gateway.own_call import OwnCall
+from nautilus.gateway.own_call import OwnCall, outcome_of_failure
 from nautilus.policy.shedding import PRIORITIES
 from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http.problems import HttpError
@@ -43,6 +43,7 @@ class Refresh(OwnCall):
         self.leave(outcome_of(head.status, body))
 
     def on_head(self, head: AnswerHead) -> None:
+        self.safe = False  # the fill has a part of this answer: another one must not follow it
         self.fill.begin(head.status, head.lines, head.fields())
 
     def on_data(self, data: bytes) -> None:
@@ -53,8 +54,10 @@ class Refresh(OwnCall):
         self.leave(SUCCESS)
 
     def on_failure(self, code: str, what: str, *, sent: bool) -> None:
+        if self.sent_again(code, sent=sent):
+            return
         self.fill.failed(HttpError(503, "gateway.unreachable", what, where=self.engine.name))
-        self.leave(TIMEOUT if code == "late" else FAILURE)
+        self.leave(outcome_of_failure(code, sent=sent))
 
 
 class Refresher:

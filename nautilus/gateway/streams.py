@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from nautilus.core.breaker import FAILURE, SUCCESS, TIMEOUT
+from nautilus.core.breaker import CANCELLED, FAILURE, SUCCESS
 from nautilus.core.counters import Counters
+from nautilus.core.proxy_call import outcome_of
 from nautilus.core.proxy_head import AnswerHead
 from nautilus.core.proxy_upstream import Upstream
 from nautilus.gateway.endpoints import Endpoint
 from nautilus.gateway.failover import Instance
-from nautilus.gateway.own_call import OwnCall
+from nautilus.gateway.own_call import OwnCall, outcome_of_failure
 from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http.exchange import OPEN, Exchange, Response
 from nautilus.runtime.http.fan_out import Audience, AudienceSettings, FanOut
@@ -251,7 +252,7 @@ class Subscription:
             self._timer = None
         if self._asking is not None:
             self._engine.group.cancel(self._asking)
-            self._asking.settled()
+            self._asking.settled(CANCELLED)
             self._asking = None
         if self.source is not None:
             self.source.leave()
@@ -392,7 +393,7 @@ class Subscribe(OwnCall):
             self._subscription.opened(upstream, rest)
 
     def on_whole(self, head: AnswerHead, body: bytes) -> None:
-        self.settled(FAILURE if head.status >= 500 else SUCCESS)
+        self.settled(outcome_of(head.status, body))
         if head.status < 400:
             self._refuse(502, "gateway.malformed", f"the engine answers {head.status} instead of a stream")
             return
@@ -414,18 +415,13 @@ class Subscribe(OwnCall):
         pass
 
     def on_failure(self, code: str, what: str, *, sent: bool) -> None:
-        if self._done:
+        if self._done or self.sent_again(code, sent=sent):
             return
-        now_ns, group = monotonic_ns(), self.engine.group
-        if code in ("broken", "connect"):
-            group.outage(now_ns)
-            if now_ns < self.deadline_ns and group.again(self, now_ns, sent=sent):
-                return
-        self.settled(TIMEOUT if code == "late" else FAILURE)
+        self.settled(outcome_of_failure(code, sent=sent))
         status, name = (504, "gateway.timeout") if code == "late" else (503, "gateway.unreachable")
         self._refuse(status, name, what)
 
-    def settled(self, outcome: int = SUCCESS) -> None:
+    def settled(self, outcome: int) -> None:
         """It is over: what stands before the engine is told."""
         if self._done:
             return

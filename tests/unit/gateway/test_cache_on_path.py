@@ -6,19 +6,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from nautilus.core.breaker import Breaker, Breakers
 from nautilus.core.counters import Counters
 from nautilus.core.response_cache import Answers
+from nautilus.core.route import Routes
 from nautilus.engines.base import Operation
 from nautilus.gateway.cache import Cache, Question, Settings
 from nautilus.gateway.cache_door import FRESH, Door
+from nautilus.gateway.choosing import Chooser
+from nautilus.gateway.gate import Gate
 from nautilus.gateway.kept import Kept, head_of
+from nautilus.gateway.pool import PoolSettings
 from nautilus.gateway.refresh import Refresher
 from nautilus.model.queries import GetRisk
+from nautilus.policy.breaker import config_of
 from nautilus.policy.caching import PLAIN, CacheRules
 from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http.exchange import Exchange
 from tests.kit.gateway import GatewayInLoop
-from tests.kit.hostile_upstream import Asked, HostileUpstream, until
+from tests.kit.hostile_upstream import Asked, HostileUpstream, passing, until
 
 RULES = CacheRules(stale_seconds=60.0, error_seconds=60.0)
 Scene = Callable[[GatewayInLoop, HostileUpstream], Awaitable[Any]]
@@ -241,6 +247,148 @@ def test_an_old_answer_is_given_at_once_while_one_request_asks_for_a_new_one():
     assert {answer.fields[b"cache-status"] for answer in while_asking} == {b"nautilus; hit; detail=stale"}
     assert asked == 2
     assert after.body == b"new"
+
+
+OLD = b"Cache-Control: max-age=0, stale-while-revalidate=60\r\n"
+PATHS = [b"/%d" % number for number in range(6)]
+
+
+async def old_at_once(asked: Asked) -> None:
+    await asked.answer(b"old", 200, OLD)
+
+
+def with_protection(gateway: GatewayInLoop) -> tuple[Breaker, Routes]:
+    """Keeps answers behind a breaker and a table of routes, as a worker has them."""
+    keep_answers(gateway)
+    engine, routes = gateway.proxy.engines[b"risk"], Routes()
+    breaker = Breakers(8).breaker("risk", config_of("risk").settings())
+    engine.gate = Gate("risk", breaker, None, gateway.counters)
+    engine.group.chooser = Chooser(routes, "risk", engine.group.instances)
+    return breaker, routes
+
+
+def told(breaker: Breaker, routes: Routes) -> tuple[str, int, list[int]]:
+    """State of the breaker, calls it waits for, and those in flight by the routes."""
+    metrics = breaker.metrics(monotonic_ns())
+    return metrics.state, metrics.in_flight, [routes.read(target)["in_flight"] for target in range(len(routes))]
+
+
+def test_a_renewal_that_meets_a_reset_goes_to_the_other_instance():
+    async def reset(asked: Asked) -> None:
+        asked.reset()
+
+    async def scene():
+        async with (
+            HostileUpstream(old_at_once) as bad,
+            HostileUpstream(old_at_once) as good,
+            GatewayInLoop(bad.port, good.port, timeout_seconds=60) as gateway,
+        ):
+            breaker, routes = with_protection(gateway)
+            for path in PATHS:
+                await gateway.ask(path)
+            met, bad.behave = len(bad.asked), reset
+            answers = [await gateway.ask(path) for path in PATHS]
+            await until(lambda: counter(gateway, "stored") == 2 * len(PATHS))
+            return answers, len(bad.asked) - met, told(breaker, routes)
+
+    answers, met, said = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert {(answer.status, answer.body) for answer in answers} == {(200, b"old")}
+    assert met > 0
+    assert said == ("closed", 0, [0] * 4)
+
+
+def test_a_renewal_whose_answer_has_begun_is_not_asked_for_again():
+    async def half(asked: Asked) -> None:
+        await asked.send(b"HTTP/1.1 200 OK\r\n%bcontent-length: 10\r\n\r\nhalf" % OLD)
+        asked.close()
+
+    async def scene(gateway, upstream):
+        breaker, routes = with_protection(gateway)
+        await gateway.ask()
+        upstream.behave = half
+        answer = await gateway.ask()
+        await until(lambda: breaker.metrics(monotonic_ns()).failures == 1)
+        return answer.body, len(upstream.asked), counter(gateway, "stored"), told(breaker, routes)
+
+    assert with_cache(old_at_once, scene) == (b"old", 2, 1, ("closed", 0, [0, 0]))
+
+
+def test_time_that_a_renewal_waits_for_the_return_of_an_engine_is_not_put_down_to_it():
+    config = config_of("risk", {"slow_seconds": 0.05, "least_calls": 1, "slow_rate": 0.1})
+
+    async def hangs(asked: Asked) -> None:
+        await asyncio.Event().wait()
+
+    async def scene():
+        upstream = HostileUpstream(old_at_once)
+        await upstream.listen()
+        async with GatewayInLoop(upstream.port, timeout_seconds=60) as gateway:
+            keep_answers(gateway)
+            await gateway.ask()
+            breaker = Breakers(8).breaker("risk", config.settings())
+            gateway.proxy.engines[b"risk"].gate = Gate("risk", breaker, None, gateway.counters)
+            upstream.behave = hangs
+            await gateway.ask()
+            await until(lambda: len(upstream.asked) == 2)
+            await upstream.die()
+            await passing(0.2)  # more than what would be slow
+            upstream.behave = old_at_once
+            await upstream.listen()
+            await until(lambda: counter(gateway, "stored") == 2)
+            await upstream.die()
+            return breaker.metrics(monotonic_ns())
+
+    metrics = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert (metrics.state, metrics.slow, metrics.successes, metrics.in_flight) == ("closed", 0, 1, 0)
+
+
+def test_renewals_that_are_not_sent_say_nothing_of_the_engine():
+    async def hangs(asked: Asked) -> None:
+        await asyncio.Event().wait()
+
+    async def scene():
+        pool = PoolSettings(1, 5.0, 0.5, 1)
+        async with (
+            HostileUpstream(hangs) as upstream,
+            GatewayInLoop(upstream.port, pool=pool, timeout_seconds=60) as gateway,
+        ):
+            breaker, routes = with_protection(gateway)
+            client = [await gateway.connect() for _ in range(2)]
+            for number, each in enumerate(client):
+                each.send(method=b"POST", body=b"{}")
+                await until(lambda number=number: gateway.proxy.instance("risk", 0).pool.waiting == number)
+                await until(lambda: upstream.asked)
+            errors: list[Any] = []
+            for path in PATHS:
+                question = Question("risk", path, path, (), PLAIN, 5.0, ("risk", "GET /x"))
+                asked = gateway.proxy.door.cache.ask(question, monotonic_ns(), errors.append)
+                gateway.proxy.door.cache.ask(question, monotonic_ns(), errors.append)  # waits for the same
+                assert asked.fill is not None
+                Refresher(gateway.proxy)(question, asked.fill)
+            metrics = breaker.metrics(monotonic_ns())
+            return [outcome.error.code for outcome in errors], metrics, told(breaker, routes), len(upstream.asked)
+
+    errors, metrics, said, asked = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert errors == ["gateway.unreachable"] * len(PATHS)
+    assert (metrics.failures, metrics.ignored) == (0, len(PATHS))
+    assert said == ("closed", 2, [0, 2])  # of what changes something, which is under way or waits
+    assert asked == 1
+
+
+def test_a_renewal_that_is_refused_for_load_is_no_failure_of_the_instance():
+    async def full(asked: Asked) -> None:
+        await asked.answer(b'{"status":503,"code":"limit.shed"}', 503)
+
+    async def scene(gateway, upstream):
+        breaker, routes = with_protection(gateway)
+        await gateway.ask()
+        upstream.behave = full
+        await gateway.ask()
+        await until(lambda: breaker.metrics(monotonic_ns()).ignored)
+        requests, failures, *_ = routes.traffic(routes.instance("risk", "risk-0"))
+        return requests, failures, told(breaker, routes)
+
+    assert with_cache(old_at_once, scene) == (1, 0, ("closed", 0, [0, 0]))
 
 
 def test_what_is_kept_is_given_instead_of_an_error():

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
+from nautilus.core.breaker import FAILURE, Breakers
+from nautilus.core.route import Routes
 from nautilus.engines.base import Stream
+from nautilus.gateway.choosing import Chooser
+from nautilus.gateway.gate import Gate
 from nautilus.model.topics import RISK_ALERTS
+from nautilus.policy.breaker import config_of
+from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http import leases
 from nautilus.runtime.http.fan_out import AudienceSettings
 from nautilus.runtime.http.websocket import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame_of
@@ -292,6 +298,37 @@ def test_refusal_of_the_engine_is_told_to_all_that_wait():
     assert answers == [(409, b'{"code":"x"}')] * 2
     assert len(asked) == 1
     assert not open_streams
+
+
+@pytest.mark.parametrize("how", ["given up", "refused for load"])
+def test_a_stream_that_is_not_had_says_not_that_its_engine_works(how):
+    async def behave(asked: Asked) -> None:
+        if how == "given up":
+            await forever()
+        await asked.answer(b'{"status":503,"code":"limit.shed"}', 503)
+
+    async def scene(gateway, sources):
+        engine, routes, now_ns = gateway.proxy.engines[b"risk"], Routes(), monotonic_ns()
+        settings = config_of("risk", {"recovery_seconds": 1.0}).settings()
+        breaker = Breakers(8).breaker("risk", settings)
+        for _ in range(3):
+            breaker.release(breaker.acquire(now_ns - 5_000_000_000), now_ns - 5_000_000_000, FAILURE)
+        engine.gate = Gate("risk", breaker, None, gateway.counters)
+        engine.group.chooser = Chooser(routes, "risk", engine.group.instances)
+        before = breaker.state(now_ns)
+        client = await gateway.connect()
+        client.send(b"/streams/alerts", fields=UPGRADE)
+        await until(lambda: gateway.upstream.asked)
+        if how == "given up":
+            gateway.proxy.streams.leave()
+        answer = await client.answer()
+        traffic = routes.traffic(routes.instance("risk", "risk-0"))
+        return before, answer.status, breaker.metrics(monotonic_ns()), traffic
+
+    before, status, metrics, traffic = with_stream(scene, behave)
+    assert (before, status) == ("half-open", 503)
+    assert (metrics.state, metrics.successes, metrics.failures, metrics.in_flight) == ("half-open", 0, 3, 0)
+    assert (traffic[:2], traffic[4]) == ((0, 0), 0)
 
 
 @pytest.mark.parametrize(
