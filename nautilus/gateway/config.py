@@ -43,7 +43,7 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     strategy_failure_threshold, risk_failure_threshold
         Failures in a row that open the breaker before the engine, and those of its operations inside it.
     http2
-        Whether clients may speak HTTP/2, and the gateway with engines that do.
+        Whether clients may speak HTTP/2.
     pool_size
         Connections to an engine that has no size of its own.
     keepalive_seconds

@@ -28,7 +28,7 @@ class BreakerChanged(Message, frozen=True):
     name
         The engine's, or the operation's as the gateway names it.
     before, after
-        ``closed``, ``open``, ``half_open``, ``forced_open``, ``disabled``.
+        ``closed``, ``open``, ``half-open``, ``forced-open``, ``disabled``.
     cause
         Why, in a few words.
     """
