@@ -14,7 +14,7 @@ from nautilus.gateway.config import GatewayConfig, place_of
 from nautilus.gateway.headers import HeaderRules
 from nautilus.gateway.pool import PoolSettings
 from nautilus.policy.retry import may_repeat
-from nautilus.policy.shedding import BUDGETS_MS, PRIORITIES
+from nautilus.policy.shedding import PRIORITIES, budget_ns
 from nautilus.runtime.http.problems import HttpError
 
 BASE = b"/api/v1/engines/"
@@ -161,8 +161,7 @@ INSIDE = ("/bus/", "/session")
 
 
 def _endpoint(engine: str, name: str, scope: str, priority: str, safe: bool, budget_ms: float = 0.0) -> Endpoint:
-    budget_ns = int((budget_ms or BUDGETS_MS[priority]) * 1e6)
-    return Endpoint(engine, name, scope, PRIORITIES.index(priority), budget_ns, safe)
+    return Endpoint(engine, name, scope, PRIORITIES.index(priority), budget_ns(priority, budget_ms), safe)
 
 
 def other_instances(config: GatewayConfig) -> dict[str, tuple[Address, ...]]:
