@@ -48,17 +48,19 @@ def wait_for_standby(settings: Settings, control: Supervised, replica: str, sequ
     """
     if settings.without_standby == "degrade":
         return
-    told = False
+    told = killed = False
     while _acknowledged(replica) < sequence:
         if not told:
             _LOG.warning(
                 "recovery: no standby has command %d yet, whose events were not shown: waiting for one", sequence
             )
             told = True
-        if select.select([control.fileno()], [], [], CONFIRM_SECONDS)[0] and "kill" in control.poll():
-            os.kill(os.getpid(), signal.SIGUSR2)  # it is taken once the core runs
+        if select.select([control.fileno()], [], [], CONFIRM_SECONDS)[0]:
+            killed = "kill" in control.poll() or killed
         if control.stop_requested:
             raise StoppedError("told to stop while no standby has the journal", expected="one that attaches")
+    if killed:
+        os.kill(os.getpid(), signal.SIGUSR2)  # it is taken once the core runs
 
 
 def _acknowledged(replica: str) -> int:
