@@ -125,9 +125,9 @@ def trend_of(samples: deque[tuple[int, float]]) -> Trend:
                 slopes.append((high - low) / (late_ns - early_ns))
     if not slopes:
         return Trend(points[-1][1] if points else 0.0, 0.0, 0.0)
-    slope = _median(slopes)
+    slope = median(slopes)
     end_ns = points[-1][0]
-    level = _median([value + slope * (end_ns - at_ns) for at_ns, value in points])
+    level = median([value + slope * (end_ns - at_ns) for at_ns, value in points])
     spread = sqrt(count * (count - 1) * (2 * count + 5) / 18)
     z = (score - (score > 0) + (score < 0)) / spread
     return Trend(level, slope * NANOS_PER_SECOND, z)
@@ -177,7 +177,8 @@ class Forecaster:
             self._found.pop(name, None)
 
 
-def _median(values: list[float]) -> float:
+def median(values: list[float] | list[int]) -> float:
+    """Of one value or more."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

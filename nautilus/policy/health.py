@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Meta
 
 from nautilus.core import route
+from nautilus.policy.forecast import median
 
 __all__ = ["Check", "Ejections", "HealthSettings", "HealthState", "InstanceHealth", "Observation", "Seen", "Traffic"]
 
@@ -385,8 +386,8 @@ class Ejections:
             others = [other for key, other in enough.items() if key != name]
             if not others:
                 break
-            rate, usual = _success_percent(each), _median([_success_percent(other) for other in others])
-            slow = settings.eject_slow_factor * _median([other.p95_ns for other in others])
+            rate, usual = _success_percent(each), median([_success_percent(other) for other in others])
+            slow = settings.eject_slow_factor * median([other.p95_ns for other in others])
             if usual - rate >= settings.eject_apart_percent:
                 cause = f"{rate:.0f} % of requests succeed, {usual:.0f} % at its siblings"
             elif slow and each.p95_ns > slow:
@@ -430,9 +431,3 @@ class Ejections:
 
 def _success_percent(traffic: Traffic) -> float:
     return 100.0 * (traffic.requests - traffic.failures) / traffic.requests if traffic.requests else 100.0
-
-
-def _median(values: list[float] | list[int]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

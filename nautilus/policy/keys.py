@@ -44,6 +44,8 @@ LEAST_BITS: Final = 80.0
 LEAST_RATE: Final = 1 / 3600
 RATES: Final = "1 an hour to 1,000,000 a second"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+PRINCIPAL: Final = "[A-Za-z0-9][A-Za-z0-9_.@=, -]{0,99}"
+"""Who was let in, as the gateway tells engines: a key's name, or that of a client's certificate."""
 ID: Final = re.compile(r"[a-z0-9]{4,32}")
 BEARER: Final = "nk_"
 SIGNING: Final = b"nautilus.signing"
@@ -177,10 +179,6 @@ class KeyRing:
         for key in self.keys:
             if not key.revoked_ns:
                 self.by_id[key.id] = _known(key, derived, rate, burst)
-
-    def usable(self, now_ns: int) -> int:
-        """How many keys may be used now."""
-        return sum(not key.expires_ns or now_ns < key.expires_ns for key in self.by_id.values())
 
 
 def widened(scopes: Iterable[str]) -> frozenset[str]:

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from nautilus.core.throttle import Throttle
 from nautilus.model.errors import ConfigError
-from nautilus.policy.keys import ANONYMOUS, LEAST_RATE, RATES, Principal, widened
+from nautilus.policy.keys import ANONYMOUS, INSTANCE, LEAST_RATE, PRINCIPAL, RATES, Principal, widened
 from nautilus.runtime.access_keys import (
     DIRECTORY,
     LEASE_NS,
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from nautilus.runtime.plan import Plan
 
 _LOGGER = logging.getLogger("nautilus.runtime")
-
-SUBJECT = re.compile("[A-Za-z0-9][A-Za-z0-9_.@=, -]{0,99}")
 
 Scope = Literal["read", "trade", "admin"]
 
@@ -117,11 +115,17 @@ class AccessConfig(msgspec.Struct, frozen=True):
             raise TlsError("client_authority without TLS", where="access", expected="access.certificate and access.key")
         for name, scopes in self.subjects.items():
             # The gateway tells engines who asks in a header.
-            if not SUBJECT.fullmatch(name) or not scopes:
+            if not re.fullmatch(PRINCIPAL, name) or not scopes:
                 raise ConfigError(
                     f"subjects {name!r}",
                     where="access",
                     expected="a common name of letters, digits and _.@=,- and blanks, 100 at most, and its scopes",
+                )
+            if name in (ANONYMOUS.name, INSTANCE.name):
+                raise ConfigError(
+                    f"subjects {name!r}",
+                    where="access",
+                    expected="a name that stands for nobody else in the audit log",
                 )
 
     @property
@@ -221,9 +225,10 @@ def checked_context(plan: Plan) -> ssl.SSLContext | None:
     """How the ports of an instance speak TLS at `Plan.bind`; raises what `check_access` finds."""
     access = plan.config("access", AccessConfig)
     platform = msgspec.structs.replace(plan.config("platform", PlatformConfig), bind=plan.bind)
-    for problem in check_access({"platform": platform, "access": access}, plan.data):
+    context = server_context(access)
+    for problem in _check_rest(platform, access, plan.data):
         raise problem
-    return server_context(access)
+    return context
 
 
 def check_access(sections: Mapping[str, msgspec.Struct], data: str = "") -> Iterator[ConfigError]:
@@ -237,7 +242,11 @@ def check_access(sections: Mapping[str, msgspec.Struct], data: str = "") -> Iter
         server_context(access)
     except ConfigError as error:
         yield error
-    place = data or platform.data_directory or data_of(platform.instance)
+    yield from _check_rest(platform, access, data or platform.data_directory or data_of(platform.instance))
+
+
+def _check_rest(platform: PlatformConfig, access: AccessConfig, place: str | Path) -> Iterator[ConfigError]:
+    """All but certificates."""
     usable, faults = _usable_keys(access, place)
     yield from faults
     if access.tls and platform.bind in (PLAIN_HOST, "localhost"):

@@ -28,6 +28,7 @@ from nautilus.policy.keys import (
     ANONYMOUS,
     BEARER,
     INSTANCE,
+    PRINCIPAL,
     READ,
     SCOPES,
     TRADE,
@@ -65,7 +66,7 @@ REASONS = (
     "digest",
     "full",
 )
-_NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.@=, -]{0,99}")
+_NAME = re.compile(PRINCIPAL.encode())
 _HELD = {b"none": frozenset[str]()} | {scope.encode(): widened((scope,)) for scope in SCOPES}
 _SCOPE_OF = dict.fromkeys(READ_METHODS, READ) | dict.fromkeys(CHANGING_METHODS, TRADE)
 _METHOD_BYTES = {method: method.encode() for method in (*READ_METHODS, *CHANGING_METHODS, "OPTIONS")}

@@ -69,6 +69,14 @@ def test_clients_certificates_may_stand_for_keys(data, certificates):
     assert codes(data, **settings, access__subjects={"desk\r\nx": ["trade"]}) == ["config"]
 
 
+@pytest.mark.parametrize("name", ["anonymous", "instance"])
+def test_no_certificate_stands_for_who_has_none(data, certificates, name):
+    authority, server, _ = certificates
+    settings = tls(server, platform__bind="127.0.0.2", access__client_authority=str(authority.certificate))
+    assert codes(data, **settings, access__subjects={name: ["trade"]}) == ["config"]
+    assert codes(data, **settings, access__subjects={f"{name}-1": ["trade"]}) == []
+
+
 @pytest.mark.parametrize("which", ["certificate", "key"])
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
 def test_a_file_that_others_may_read_or_write_is_refused(data, certificates, which, mode):
