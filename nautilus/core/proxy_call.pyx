@@ -252,10 +252,9 @@ cdef class ProxyBase:
             self._through(call, admitted, exchange.target[end:])
 
     def _send(self, ForwardBase call not None, admitted):
-        cdef ExchangeBase exchange = call.exchange
         cdef int64_t length = call._facts[0]
         if (length == _NO_LENGTH or length == 0) and not call._facts[4]:
-            self.enter(call, exchange.started_ns)
+            self.enter(call, call.ready_ns)
             call.begin(b"")
         else:
             self._send_more(call, admitted, length)

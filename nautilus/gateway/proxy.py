@@ -200,8 +200,12 @@ class Proxy(ProxyBase):
     def _through(self, call: Forward, admitted: Admitted, path: bytes) -> None:
         """Ask the cache first."""
 
+        waited = False
+
         def forward(fill: Fill | None) -> None:
             call.fill = fill
+            if waited:
+                call.has_come(monotonic_ns())  # what another one took has not been its own time
             try:
                 self._send(call, admitted)
             except HttpError as error:
@@ -210,6 +214,7 @@ class Proxy(ProxyBase):
         engine = call.engine
         assert self.door is not None
         self.door.enter(call.exchange, engine.name, call.endpoint.name, path, engine.answer_lines, forward)
+        waited = True
 
     def _send_more(self, call: Forward, admitted: Admitted, length: int) -> None:
         """Send what has a body, or asks for another protocol."""
@@ -225,7 +230,7 @@ class Proxy(ProxyBase):
                 call.safe = False
             elif upgrade:
                 call.drop_upgrade()
-            self.let_in(call, exchange.started_ns)
+            self.let_in(call, call.ready_ns)
             call.begin(b"")
         elif admitted.digest is not None or 0 < length <= BUFFERED_BYTES:
             exchange.on_abort = call.on_abort
@@ -233,7 +238,7 @@ class Proxy(ProxyBase):
         else:
             if upgrade:
                 call.drop_upgrade()
-            self.let_in(call, exchange.started_ns)
+            self.let_in(call, call.ready_ns)
             call.begin_stream()
 
     def _with_body(self, call: Forward, admitted: Admitted) -> Callable[[bytes], None]:

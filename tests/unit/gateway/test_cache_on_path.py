@@ -114,6 +114,40 @@ def test_a_thousand_at_once_are_one_for_the_engine():
     assert asked == 1
 
 
+def test_who_has_waited_for_an_answer_that_is_no_use_may_wait_for_a_connection_like_others():
+    async def scene():
+        first, others = asyncio.Event(), asyncio.Event()
+
+        async def behave(asked: Asked) -> None:
+            await (others if asked.number else first).wait()
+            await asked.answer(b"%d" % asked.number, 200, b"Cache-Control: no-store\r\n")
+
+        pool = PoolSettings(1, 5.0, 0.5, 64)
+        async with (
+            HostileUpstream(behave) as upstream,
+            GatewayInLoop(upstream.port, pool=pool, timeout_seconds=60) as gateway,
+        ):
+            keep_answers(gateway)
+            connections = gateway.proxy.instance("risk", 0).pool
+            tasks = [asyncio.create_task(gateway.ask())]
+            await until(lambda: upstream.asked)
+            tasks += [asyncio.create_task(gateway.ask()) for _ in range(3)]
+            await until(lambda: counter(gateway, "joined") == 3)
+            [endpoint] = gateway.proxy.engines[b"risk"].known.values()
+            over_ns = monotonic_ns() + endpoint.budget_ns
+            await until(lambda: monotonic_ns() > over_ns)
+            first.set()
+            await until(lambda: len(upstream.asked) == 2)
+            connections.sweep(monotonic_ns())
+            waiting = connections.waiting
+            others.set()
+            return waiting, [(answer.status, answer.body) for answer in await asyncio.gather(*tasks)]
+
+    waiting, answers = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert waiting == 2
+    assert sorted(answers) == [(200, b"%d" % number) for number in range(4)]
+
+
 def test_a_slow_reader_of_an_answer_holds_nobody_who_waits_for_it():
     size = 16 << 20  # more than the sockets take in
 
