@@ -49,7 +49,7 @@ def counters_of(directory: Path, role: str) -> str:
 
 
 def run_core(directory: Path, line: Line, *, acknowledge: str = "replica", degrade: bool = False) -> None:
-    settings = Settings(acknowledge, 0, 1024, 1 << 14, 1, "degrade" if degrade else "refuse")
+    settings = Settings(acknowledge, 0, 1024, 1 << 14, 1, without_standby="degrade" if degrade else "refuse")
     counters = counters_of(directory, "replica")
     found = recover(
         str(directory / "data"),
