@@ -57,7 +57,8 @@ endif
 
 .venv/.required: pyproject.toml | .venv/.created
 	@echo "make: installing build and run requirements (wheels only)"
-	@mkdir -p build && ($(requirements) build && $(requirements) run) > build/requirements.txt
+	@mkdir -p build && ($(requirements) build && $(requirements) run && $(requirements) data && \
+		$(requirements) sources && $(requirements) databento) > build/requirements.txt
 	@$(pip) -r build/requirements.txt
 	@touch $@
 
