@@ -1,0 +1,83 @@
+"""Data providers behind one interface: a question in, facts with their provenance out (docs/sources.md)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nautilus.adapters.sources.base import Fetched, Source
+from nautilus.adapters.sources.config import FredConfig, SourceConfig
+from nautilus.adapters.sources.errors import SourceError
+from nautilus.adapters.sources.limits import SourceLimits
+from nautilus.adapters.sources.session import Asking, Reply, Session
+from nautilus.core.clock import now_ns
+
+SOURCES: dict[str, tuple[str, type[SourceConfig]]] = {
+    "fred": ("nautilus.adapters.sources.fred:FredSource", FredConfig),
+}
+"""Every provider: where its class is, loaded when it is opened, and the struct of its settings, ``[source_NAME]``."""
+
+
+def open_source(
+    name: str,
+    config: SourceConfig | None = None,
+    *,
+    directory: Path | None = None,
+    clock: Callable[[], int] = now_ns,
+) -> Source:
+    """One provider.
+
+    Parameters
+    ----------
+    name
+        One of `SOURCES`.
+    config
+        Its settings; None: the built-in ones.
+    directory
+        Where what it allows is counted, for all processes and for the next start; None: in this process alone.
+    clock
+        Nanoseconds since the epoch.
+
+    Raises
+    ------
+    KeyError
+        No such provider.
+    ConfigError
+        Settings that cannot be.
+    """
+    place, kind = SOURCES[name]
+    module, _, attribute = place.partition(":")
+    made: type[Source] = getattr(importlib.import_module(module), attribute)
+    config = config or kind()
+    limits = SourceLimits(name, config)
+    return made(config, Session(name, config, limits=limits, clock=clock))
+
+
+def open_sources(
+    configs: Mapping[str, SourceConfig],
+    *,
+    directory: Path | None = None,
+    clock: Callable[[], int] = now_ns,
+) -> dict[str, Source]:
+    """Every provider that is enabled, by its name; see `open_source`. Those without their key are there, too."""
+    return {
+        name: open_source(name, config, directory=directory, clock=clock)
+        for name, config in configs.items()
+        if config.enabled
+    }
+
+
+__all__ = [
+    "SOURCES",
+    "Asking",
+    "Fetched",
+    "Reply",
+    "Session",
+    "Source",
+    "SourceConfig",
+    "SourceError",
+    "SourceLimits",
+    "open_source",
+    "open_sources",
+]

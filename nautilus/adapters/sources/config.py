@@ -1,0 +1,86 @@
+"""Settings of the data providers, one section each. Nothing here needs the client libraries."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Secret = Annotated[str, Meta(extra={"secret": True})]
+"""A text that is shown nowhere: `nautilus config show` says only whether it is set."""
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What every provider has; those that follow set the provider's own values.
+
+    Parameters
+    ----------
+    enabled
+        Whether it is asked at all.
+    base_url
+        Where it is: scheme, host and the part of the path that all its addresses share.
+    key
+        Its API key. "": none; a provider that wants one is then not asked.
+    user_agent
+        What the requests say they are from.
+    per_second, per_minute, per_day
+        Requests that may leave in any second, any minute, and a day of the provider's; of all processes together. 0: no
+        limit.
+    day_zone
+        Time zone in which the provider's day begins, as the IANA names it.
+    wait_seconds
+        So long a question waits for a limit; what would wait longer is refused at once.
+    connect_seconds, answer_seconds
+        Until a connection has to stand, and until an answer has to be here, with its repeats.
+    unsaid_seconds
+        So long nobody asks after a refusal for too many requests that does not say how long.
+    retries
+        Repeats of one request at most; all of them within the source's budget of one for each five requests.
+    backoff_seconds
+        Before the first repeat at most; twice that before the next.
+    most_mib
+        Of an answer, unpacked.
+    most_pages
+        Of one question.
+    connections
+        Open at once.
+    remembered, remembered_mib
+        Answers kept for conditional requests, and how much of them.
+    cost, currency
+        Of one request.
+    """
+
+    enabled: bool = True
+    base_url: str = ""
+    key: Secret = ""
+    user_agent: str = "nautilus/0.1"
+    per_second: Count = 0
+    per_minute: Count = 0
+    per_day: Count = 0
+    day_zone: str = "UTC"
+    wait_seconds: Annotated[float, Meta(ge=0)] = 5.0
+    connect_seconds: Seconds = 5.0
+    answer_seconds: Seconds = 20.0
+    unsaid_seconds: Seconds = 60.0
+    retries: Annotated[int, Meta(ge=0, le=10)] = 2
+    backoff_seconds: Annotated[float, Meta(ge=0)] = 0.25
+    most_mib: Annotated[int, Meta(ge=1, le=1024)] = 32
+    most_pages: Annotated[int, Meta(ge=1)] = 20
+    connections: Annotated[int, Meta(ge=1, le=16)] = 1
+    remembered: Count = 256
+    remembered_mib: Count = 16
+    cost: Annotated[float, Meta(ge=0)] = 0.0
+    currency: str = "USD"
+
+
+class FredConfig(SourceConfig, frozen=True, kw_only=True):
+    """FRED of the Federal Reserve Bank of St. Louis: a free key, 120 requests a minute."""
+
+    base_url: str = "https://api.stlouisfed.org/fred"
+    per_minute: Count = 120
+
+
+__all__ = ["Count", "FredConfig", "Seconds", "Secret", "SourceConfig"]

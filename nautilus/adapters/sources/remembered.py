@@ -1,0 +1,74 @@
+"""Answers kept so that a provider can say that nothing has changed; bounded, the longest unused go first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from nautilus.adapters.sources.session import Reply
+
+
+class Kept(NamedTuple):
+    """One answer."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    def conditions(self) -> dict[str, str]:
+        """Headers that ask for it only where it has changed."""
+        found = {}
+        if "etag" in self.headers:
+            found["If-None-Match"] = self.headers["etag"]
+        if "last-modified" in self.headers:
+            found["If-Modified-Since"] = self.headers["last-modified"]
+        return found
+
+
+class Remembered:
+    """Answers by their URL without keys.
+
+    Parameters
+    ----------
+    most
+        Answers.
+    most_bytes
+        Of all bodies together.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, url: str) -> Kept | None:
+        """The answer of a URL, if there is one."""
+        kept = self._kept.get(url)
+        if kept is not None:
+            self._kept.move_to_end(url)
+        return kept
+
+    def keep(self, url: str, reply: Reply) -> None:
+        """Keep an answer that has a version or a date, in place of an earlier one; others cannot be asked for again."""
+        self.drop(url)
+        if not {"etag", "last-modified"} & reply.headers.keys() or len(reply.body) > self._most_bytes or not self._most:
+            return
+        if "no-store" in reply.headers.get("cache-control", ""):
+            return
+        self._kept[url] = Kept(reply.headers, reply.body)
+        self.bytes += len(reply.body)
+        while len(self._kept) > self._most or self.bytes > self._most_bytes:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, url: str) -> None:
+        """Forget an answer."""
+        kept = self._kept.pop(url, None)
+        if kept is not None:
+            self.bytes -= len(kept.body)
+
+
+__all__ = ["Kept", "Remembered"]

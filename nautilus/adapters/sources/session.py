@@ -1,0 +1,472 @@
+"""The way to one provider: a connection, its limits, repeats, conditional requests, bounds on time and size, counts.
+
+Keys are handed in apart from what may be shown, so that no URL in an error, a log or a provenance has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+from nautilus.adapters.sources.config import SourceConfig
+from nautilus.adapters.sources.errors import (
+    MalformedError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    SourceError,
+    SourceTimeoutError,
+    TooLargeError,
+    UnauthorisedError,
+    UnavailableError,
+)
+from nautilus.adapters.sources.limits import SourceLimits
+from nautilus.adapters.sources.remembered import Remembered
+from nautilus.core.clock import now_ns as clock_ns
+from nautilus.model.datasets import Provenance
+from nautilus.model.errors import ConfigError
+from nautilus.policy.retry import RetryBudget
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+SECOND_NS = 1_000_000_000
+SHOWN_BYTES = 200
+"""Of a body that is quoted in an error."""
+HIDDEN = "***"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MEASURED = 64
+"""Answers over which the median of the latency is taken."""
+
+
+class Reply(NamedTuple):
+    """One answer of a provider.
+
+    Attributes
+    ----------
+    status : 200 where it said that nothing has changed, too.
+    headers : by their names in small letters.
+    body : unpacked; a text is UTF-8, whatever the provider sent.
+    provenance : with its URL without keys.
+    not_modified : the body is the one remembered.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    provenance: Provenance
+    not_modified: bool = False
+
+    @property
+    def etag(self) -> str:
+        """Its version, as the provider names it; "": it does not."""
+        return self.headers.get("etag", "")
+
+
+Judge = Callable[[Reply], SourceError | None]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a session has done."""
+
+    calls: int = 0
+    errors: int = 0
+    retries: int = 0
+    not_modified: int = 0
+    received_bytes: int = 0
+    last_error: str = ""
+    last_code: str = ""
+    skew_ns: int = 0
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MEASURED))
+
+
+class Session:
+    """Requests to one provider, in one event loop.
+
+    Parameters
+    ----------
+    name
+        Of the provider.
+    config
+        Its settings.
+    limits
+        Its limits, shared with other processes; None: of this session alone.
+    clock
+        Nanoseconds since the epoch.
+
+    Raises
+    ------
+    ConfigError
+        A key would go over plain HTTP to another machine.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: SourceConfig,
+        *,
+        limits: SourceLimits | None = None,
+        clock: Callable[[], int] = clock_ns,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.limits = limits or SourceLimits(name, config)
+        self.now_ns = clock
+        self.counts = Counts()
+        self.failing = False
+        self.judge: Judge = lambda reply: None
+        self._budget = RetryBudget(0.2, 10.0, 2.0)
+        self._remembered = Remembered(config.remembered, config.remembered_mib << 20)
+        self._secrets: set[str] = {config.key} - {""}
+        self._client: ClientSession | None = None
+        place = urlsplit(config.base_url)
+        if config.key and place.scheme == "http" and place.hostname not in LOOPBACK:
+            raise ConfigError(
+                f"the key of {name} would go to {place.hostname} without encryption",
+                where=f"source_{name}.base_url",
+                expected="https://",
+            )
+
+    @property
+    def connections(self) -> int:
+        """Open now."""
+        connector = self._client.connector if self._client else None
+        if connector is None:
+            return 0
+        # aiohttp tells of no count but these two.
+        return len(connector._acquired) + sum(map(len, connector._conns.values()))
+
+    def median_ms(self) -> float:
+        """Of the latest answers; 0: there was none."""
+        return round(median(self.counts.latencies_ms), 3) if self.counts.latencies_ms else 0.0
+
+    def question(self) -> Asking:
+        """A question that takes one request or several, within one time."""
+        return Asking(self)
+
+    def hide(self, secret: str) -> None:
+        """Never show this text: a crumb, a token."""
+        if secret:
+            self._secrets.add(secret)
+
+    def clean(self, text: str) -> str:
+        """A text without any of the secrets, as they are and as they are written in a URL."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            for written in (secret, quote(secret, safe=""), quote(secret)):
+                text = text.replace(written, HIDDEN)
+        return text
+
+    def note_error(self, error: SourceError) -> None:
+        """Count an error that a question ended with."""
+        self.counts.errors += 1
+        self.counts.last_error, self.counts.last_code = str(error), error.code
+        self.failing = isinstance(error, UnavailableError | SourceTimeoutError | MalformedError | UnauthorisedError)
+
+    def fault(self, kind: type[SourceError], what: str, url: str, **more: object) -> SourceError:
+        """An error of this source, without secrets."""
+        where = self.clean(f"{self.name} {url}")
+        return kind(self.clean(what), where=where, source=self.name, **more)  # type: ignore[arg-type]
+
+    def quoted(self, body: bytes) -> str:
+        """The beginning of a body, for an error."""
+        text = " ".join(body[:SHOWN_BYTES].decode("utf-8", "replace").split())
+        return f"{text}..." if len(body) > SHOWN_BYTES else text
+
+    async def client(self) -> ClientSession:
+        """The client, made when first needed."""
+        if self._client is None:
+            try:
+                import aiohttp
+            except ImportError:
+                raise ConfigError(
+                    "aiohttp is not installed", where=self.name, expected="nautilus-hybrid[sources]"
+                ) from None
+            config = self.config
+            self._client = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=config.connections, limit_per_host=config.connections),
+                cookie_jar=aiohttp.CookieJar(unsafe=True),  # a provider behind an address alone may set some, too
+                headers={"User-Agent": config.user_agent, "Accept-Encoding": "gzip, deflate"},
+                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=config.connect_seconds),
+                trust_env=False,
+            )
+        return self._client
+
+    async def close(self) -> None:
+        """Close its connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    # One request, with its repeats.
+
+    async def request(
+        self,
+        base: str,
+        path: str,
+        query: Mapping[str, str],
+        secret_query: Mapping[str, str],
+        headers: Mapping[str, str],
+        deadline: float,
+        judge: Judge | None = None,
+    ) -> Reply:
+        """See `Asking.get`; `deadline` is a time of the loop."""
+        url = f"{base or self.config.base_url}{path}"
+        shown = f"{url}?{urlencode(query)}" if query else url
+        self._budget.deposit()
+        attempt = 0
+        while True:
+            await self._turn(shown, deadline)
+            try:
+                reply = await self._send(url, shown, {**query, **secret_query}, headers, deadline)
+                fault = None if reply.not_modified else ((judge or self.judge)(reply) or self._by_status(reply))
+            except (UnavailableError, SourceTimeoutError) as error:
+                fault = error
+            if fault is None:
+                self.failing = False
+                return reply
+            if fault.retry_seconds >= 0 and isinstance(fault, RateLimitedError | UnavailableError):
+                self.limits.block(self.now_ns() + int(fault.retry_seconds * SECOND_NS))
+            pause = self._pause(fault, attempt, deadline)
+            if pause < 0:
+                raise fault
+            attempt += 1
+            self.counts.retries += 1
+            await asyncio.sleep(pause)
+
+    def _pause(self, fault: SourceError, attempt: int, deadline: float) -> float:
+        """Seconds until it may be sent again; below 0: it may not."""
+        if not isinstance(fault, UnavailableError | SourceTimeoutError) or attempt >= self.config.retries:
+            return -1.0
+        # Drawn from all of the time, so that those who failed together do not come back together.
+        pause = random.uniform(0.0, self.config.backoff_seconds * 2**attempt)
+        pause = max(pause, fault.retry_seconds)
+        if asyncio.get_running_loop().time() + pause >= deadline or fault.retry_seconds > self.config.wait_seconds:
+            return -1.0
+        return pause if self._budget.withdraw() else -1.0
+
+    async def _turn(self, shown: str, deadline: float) -> None:
+        """Wait until the limits let one request go, and count it."""
+        loop = asyncio.get_running_loop()
+        give_up = min(deadline, loop.time() + self.config.wait_seconds)
+        while True:
+            wait_ns = self.limits.take(self.now_ns())
+            if wait_ns <= 0:
+                return
+            seconds = wait_ns / SECOND_NS
+            if loop.time() + seconds > give_up:
+                raise self.fault(
+                    RateLimitedError,
+                    f"{self.limits.reason}: {seconds:.1f} s until the next request",
+                    shown,
+                    expected=f"a wait of {self.config.wait_seconds:g} s at most",
+                    retry_seconds=seconds,
+                )
+            await asyncio.sleep(seconds)
+
+    async def _send(
+        self, url: str, shown: str, query: Mapping[str, str], headers: Mapping[str, str], deadline: float
+    ) -> Reply:
+        import aiohttp
+        from yarl import URL
+
+        client = await self.client()
+        known = self._remembered.find(shown)
+        sent = {**headers, **known.conditions()} if known else dict(headers)
+        target = URL(f"{url}?{urlencode(query)}" if query else url, encoded=True)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        self.counts.calls += 1
+        try:
+            async with (
+                asyncio.timeout_at(deadline),
+                client.get(target, headers=sent, allow_redirects=False) as response,
+            ):
+                answered_ns = self.now_ns()
+                body = await self._read(response, shown)
+                status = response.status
+                told = {name.lower(): value for name, value in response.headers.items()}
+        except TimeoutError:
+            seconds = loop.time() - begun
+            raise self.fault(
+                SourceTimeoutError, f"no answer in {seconds:.1f} s", shown, expected="one in time"
+            ) from None
+        except aiohttp.ClientPayloadError as error:
+            if "content-encoding" in str(error):
+                raise self.fault(
+                    MalformedError, f"its compression is damaged ({error})", shown, expected="gzip or deflate"
+                ) from None
+            raise self.fault(
+                UnavailableError, "the connection was closed in the middle of an answer", shown, expected="all of it"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, aiohttp.ClientResponseError) and not isinstance(
+                error, aiohttp.ServerDisconnectedError
+            ):
+                raise self.fault(MalformedError, f"no HTTP: {error.message}", shown, expected="HTTP") from None
+            what = str(error) or type(error).__name__
+            raise self.fault(UnavailableError, what, shown, expected="an answer") from None
+        self.counts.latencies_ms.append((loop.time() - begun) * 1e3)
+        self.counts.received_bytes += len(body)
+        self._note_date(told, answered_ns)
+        provenance = Provenance(self.name, self.clean(shown), answered_ns)
+        if status == 304:
+            if known is None:
+                raise self.fault(MalformedError, "304 to a request without a condition", shown, expected="a body")
+            self.counts.not_modified += 1
+            return Reply(200, {**known.headers, **told}, known.body, provenance, not_modified=True)
+        reply = Reply(status, told, self._text(body, told, shown), provenance)
+        if status == 200:
+            self._remembered.keep(shown, reply)
+        return reply
+
+    async def _read(self, response: ClientResponse, shown: str) -> bytes:
+        most = self.config.most_mib << 20
+        said = response.content_length
+        parts: list[bytes] = []
+        size = 0
+        if said is None or said <= most:
+            async for part in response.content.iter_any():
+                size += len(part)
+                if size > most:
+                    break
+                parts.append(part)
+            else:
+                return b"".join(parts)
+        response.close()
+        raise self.fault(
+            TooLargeError, f"an answer of {said or size} bytes or more", shown, expected=f"{most} bytes at most"
+        )
+
+    def _text(self, body: bytes, headers: Mapping[str, str], shown: str) -> bytes:
+        """A body as UTF-8, whatever its charset is."""
+        kind = headers.get("content-type", "").lower()
+        _, found, charset = kind.partition("charset=")
+        charset = charset.split(";")[0].strip().strip('"') if found else "utf-8"
+        try:
+            text = body.decode(charset)
+        except LookupError:
+            raise self.fault(MalformedError, f"charset {charset}", shown, expected="a charset that exists") from None
+        except UnicodeDecodeError as error:
+            if not found and not kind.startswith("text/") and "json" not in kind:
+                return body
+            raise self.fault(
+                MalformedError, f"byte {error.start} is not {charset}", shown, expected=f"a text in {charset}"
+            ) from None
+        return text.removeprefix("\ufeff").encode() if charset != "utf-8" or text[:1] == "\ufeff" else body
+
+    def _note_date(self, headers: Mapping[str, str], answered_ns: int) -> None:
+        date_ns = http_date_ns(headers.get("date", ""))
+        if date_ns:
+            self.counts.skew_ns = date_ns - answered_ns
+
+    def retry_seconds(self, headers: Mapping[str, str]) -> float:
+        """Of `Retry-After`: seconds, or a date by the provider's own clock; -1: it does not say."""
+        text = headers.get("retry-after", "").strip()
+        if not text:
+            return -1.0
+        if text.isascii() and text.isdigit():
+            return float(text)
+        until_ns = http_date_ns(text)
+        if not until_ns:
+            return -1.0
+        from_ns = http_date_ns(headers.get("date", "")) or self.now_ns()
+        return max(0.0, (until_ns - from_ns) / SECOND_NS)
+
+    def _by_status(self, reply: Reply) -> SourceError | None:
+        """What a status means with every provider."""
+        status = reply.status
+        if 200 <= status < 300:
+            return None
+        kinds = {401: UnauthorisedError, 403: UnauthorisedError, 404: NotFoundError, 410: NotFoundError}
+        kind: type[SourceError] = RefusedError
+        retry_seconds = -1.0
+        if status == 429:
+            kind, retry_seconds = RateLimitedError, self.retry_seconds(reply.headers)
+            if retry_seconds < 0:
+                retry_seconds = self.config.unsaid_seconds
+        elif status >= 500:
+            kind, retry_seconds = UnavailableError, self.retry_seconds(reply.headers)
+        else:
+            kind = kinds.get(status, RefusedError)
+        return self.fault(
+            kind,
+            f"status {status}: {self.quoted(reply.body) or 'no text'}",
+            reply.provenance.url,
+            expected="status 200",
+            status=status,
+            retry_seconds=retry_seconds,
+        )
+
+
+class Asking:
+    """One question: its requests, which have one time together, and what is known of them."""
+
+    __slots__ = ("_deadline", "calls", "etag", "not_modified", "provenance", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.calls = 0
+        self.not_modified = True
+        self.etag = ""
+        self.provenance = Provenance(session.name, "", 0)
+        self._deadline = asyncio.get_running_loop().time() + session.config.answer_seconds
+
+    async def get(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        secret_query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        base: str = "",
+        judge: Judge | None = None,
+    ) -> Reply:
+        """One page.
+
+        Parameters
+        ----------
+        path
+            Behind `base_url`, with its slash, quoted.
+        query
+            What may be shown.
+        secret_query
+            What may not: keys.
+        headers
+            More of them; never shown.
+        base
+            Instead of `base_url`.
+        judge
+            Instead of the source's own.
+
+        Raises
+        ------
+        SourceError
+            There is no answer, or none that is right.
+        """
+        reply = await self.session.request(
+            base, path, query or {}, secret_query or {}, headers or {}, self._deadline, judge
+        )
+        if not self.calls:
+            self.provenance, self.etag = reply.provenance, reply.etag
+        self.calls += 1
+        self.not_modified = self.not_modified and reply.not_modified
+        return reply
+
+
+def http_date_ns(text: str) -> int:
+    """An HTTP date; 0 for a text that is none."""
+    try:
+        return int(parsedate_to_datetime(text).timestamp()) * SECOND_NS
+    except (TypeError, ValueError, IndexError):
+        return 0
+
+
+__all__ = ["Asking", "Counts", "Judge", "Reply", "Session", "http_date_ns"]

@@ -1,0 +1,58 @@
+"""Times and numbers as providers write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+DAY_NS = 86_400 * 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MISSING = frozenset(("", ".", "na", "n/a", "nan", "none", "null", "-", "--"))
+"""Texts that stand for a value that is not there, in small letters."""
+
+
+@lru_cache(maxsize=64)
+def zone(name: str) -> ZoneInfo:
+    """A time zone by its IANA name. ValueError for one that does not exist."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"time zone {name!r}") from None
+
+
+def to_ns(moment: datetime) -> int:
+    """Nanoseconds since the epoch, to the microsecond."""
+    gone = moment - _EPOCH
+    return (gone.days * 86_400 + gone.seconds) * 1_000_000_000 + gone.microseconds * 1_000
+
+
+def local_ns(text: str, where: tzinfo = UTC) -> int:
+    """A date, or a date and a time, in ISO form; one that names no zone is in `where`. ValueError for none."""
+    moment = datetime.fromisoformat(text)
+    return to_ns(moment if moment.tzinfo else moment.replace(tzinfo=where))
+
+
+def from_ns(time_ns: int, where: tzinfo = UTC) -> datetime:
+    """A time of a zone."""
+    return (_EPOCH + timedelta(microseconds=time_ns // 1_000)).astimezone(where)
+
+
+def date_of(time_ns: int) -> str:
+    """``2020-01-31``, UTC."""
+    return from_ns(time_ns).date().isoformat()
+
+
+def number(text: str | float | None) -> float | None:
+    """A number; None for one that is missing. ValueError for a text that is neither."""
+    if text is None:
+        return None
+    if isinstance(text, str):
+        if text.strip().lower() in MISSING:
+            return None
+        text = text.replace(",", "")
+    value = float(text)
+    return value if value == value and abs(value) != float("inf") else None
+
+
+__all__ = ["DAY_NS", "MISSING", "date_of", "from_ns", "local_ns", "number", "to_ns", "zone"]

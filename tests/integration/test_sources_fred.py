@@ -1,0 +1,79 @@
+"""FRED over a real socket: recorded answers at its own paths."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from nautilus.adapters.sources import Fetched, open_source
+from nautilus.adapters.sources.config import FredConfig
+from nautilus.adapters.sources.errors import NotFoundError, UnauthorisedError
+from nautilus.adapters.sources.times import local_ns
+from nautilus.model.datasets import DataKind, EconomicFact, EventFact, GetData, ListingFact
+from tests.kit.recorded_fred import FRED_KEY, fred_answers
+from tests.kit.recorded_http import RecordedServer
+
+
+@pytest.fixture
+def server() -> Iterator[RecordedServer]:
+    with RecordedServer(fred_answers) as serving:
+        yield serving
+
+
+def ask(server: RecordedServer, *questions: GetData, key: str = FRED_KEY) -> list[Fetched]:
+    async def run() -> list[Fetched]:
+        source = open_source("fred", FredConfig(base_url=f"{server.url}/fred", key=key))
+        try:
+            return [await source.fetch(question) for question in questions]
+        finally:
+            await source.close()
+
+    return asyncio.run(run())
+
+
+def test_a_series_is_told_in_its_unit_with_its_provenance(server: RecordedServer) -> None:
+    [answer] = ask(server, GetData(DataKind.ECONOMIC, "GDP"))
+    facts = [fact for fact in answer.facts if isinstance(fact, EconomicFact)]
+    assert len(facts) == len(answer.facts) == 315
+    assert facts[0].value is None
+    assert facts[-1].begin_ns == local_ns("2024-07-01")
+    assert facts[-1].end_ns == local_ns("2024-10-01")
+    assert facts[-1].value == 29_349_924_000_000.0
+    assert (facts[-1].unit, facts[-1].frequency) == ("Dollars", "Quarterly")
+    assert facts[-1].vintage_ns == local_ns("2024-10-30")
+    assert facts[-1].provenance.source == "fred"
+    assert facts[-1].provenance.url == f"{server.url}/fred/series/observations?file_type=json&series_id=GDP"
+    assert all(request.query["api_key"] == FRED_KEY for request in server.requests)
+    assert server.paths == ["/fred/series", "/fred/series/observations"]
+    assert server.most_connections == 1
+
+
+def test_what_was_told_first_is_a_vintage_of_its_own(server: RecordedServer) -> None:
+    [answer] = ask(server, GetData(DataKind.ECONOMIC, "GDP@initial"))
+    first = answer.facts[0]
+    assert isinstance(first, EconomicFact)
+    assert len(answer.facts) == 132
+    assert (first.value, first.vintage_ns) == (5_736_600_000_000.0, local_ns("1992-01-29"))
+
+
+def test_a_category_and_the_days_of_a_series_are_listed(server: RecordedServer) -> None:
+    listing, days = ask(server, GetData(DataKind.LISTING, "category:125"), GetData(DataKind.EVENT, "GDP"))
+    assert len(listing.facts) == 47
+    assert isinstance(listing.facts[0], ListingFact)
+    assert listing.facts[0].unit == "Millions of Dollars"
+    assert len(days.facts) == 393
+    assert isinstance(days.facts[0], EventFact)
+    assert (days.facts[0].name, days.facts[0].time_ns) == ("Gross Domestic Product", local_ns("1991-12-04"))
+
+
+def test_a_key_that_is_refused_is_named_and_never_shown(server: RecordedServer) -> None:
+    with pytest.raises(UnauthorisedError, match="api_key is not registered") as refused:
+        ask(server, GetData(DataKind.ECONOMIC, "GDP"), key="wrong-key-of-mine")
+    assert "wrong-key-of-mine" not in str(refused.value)
+
+
+def test_a_series_that_is_not_there_is_not_found(server: RecordedServer) -> None:
+    with pytest.raises(NotFoundError, match="does not exist"):
+        ask(server, GetData(DataKind.ECONOMIC, "NOSUCH"))
