@@ -27,6 +27,8 @@ SECTIONS: dict[str, str] = {
     "access": "nautilus.runtime.access_settings:AccessConfig",
     "protection": "nautilus.runtime.protection_config:ProtectionConfig",
     "gateway": "nautilus.gateway.config:GatewayConfig",
+    "catalog": "nautilus.store.catalog_settings:CatalogConfig",
+    "store": "nautilus.store.catalog_settings:StoreConfig",
     "router": "nautilus.runtime.planned:RouterConfig",
     "backtesting": "nautilus.runtime.planned:BacktestingConfig",
     "notification": "nautilus.runtime.planned:NotificationConfig",

@@ -1,0 +1,184 @@
+"""Instruments as a catalog knows them: a key, exact steps of price and quantity, and a name that is safe in a path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from math import gcd
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from nautilus.store.catalog_kinds import CatalogError, QueryError
+
+LONGEST_NAME = 200
+"""Bytes of a directory's name: file systems take 255, and it begins with ``instrument=``."""
+LONGEST_TEXT = 128
+MOST_DECIMALS = 18
+_SAFE = re.compile(rb"[A-Za-z0-9_@.+-]")
+
+
+class StoredInstrument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An instrument of a catalog.
+
+    Parameters
+    ----------
+    key
+        ``SYMBOL@VENUE``; of facts ``SYMBOL@source``; of a user's table its name.
+    instrument_id
+        Its number in this catalog, which records that are read carry; 0: it has none yet.
+    price_increment, lot_size
+        Decimal strings: one tick and one lot of what is read. "": it has none (facts, tables).
+    """
+
+    key: str
+    symbol: str
+    venue: str = ""
+    price_increment: str = ""
+    lot_size: str = ""
+    base_currency: str = ""
+    quote_currency: str = ""
+    product: str = ""
+    tick_table: tuple[tuple[str, str], ...] = ()
+    instrument_id: int = 0
+
+    def price(self, ticks: int) -> Decimal:
+        """Ticks as a price, exact."""
+        return ticks * Decimal(self.price_increment)
+
+    def quantity(self, lots: int) -> Decimal:
+        """Lots as a quantity, exact."""
+        return lots * Decimal(self.lot_size)
+
+
+def describe(instrument: Any) -> StoredInstrument:
+    """What a catalog keeps of an instrument.
+
+    Parameters
+    ----------
+    instrument
+        An `Instrument` of the model, the `hint` of a recording, or whatever else has `symbol`, `venue`,
+        `price_increment` and `lot_size`.
+
+    Raises
+    ------
+    CatalogError
+        A name is empty or too long, a step is no positive decimal of at most 18 places.
+    """
+    if isinstance(instrument, StoredInstrument):
+        _check_key(instrument.key)
+        return instrument
+    try:
+        symbol, venue = str(instrument.symbol), str(instrument.venue)
+        increment, lot = _step(instrument.price_increment, symbol), _step(instrument.lot_size, symbol)
+    except AttributeError as error:
+        raise CatalogError(
+            f"{type(instrument).__name__} is no instrument: {error}",
+            expected="symbol, venue, price_increment, lot_size",
+        ) from None
+    key = f"{symbol}@{venue}" if venue else symbol
+    _check_key(key)
+    return StoredInstrument(
+        key,
+        symbol,
+        venue,
+        increment,
+        lot,
+        str(getattr(instrument, "base_currency", "")),
+        str(getattr(instrument, "quote_currency", "")),
+        str(getattr(instrument, "product", "")),
+        tuple((str(price), str(tick)) for price, tick in getattr(instrument, "tick_table", ())),
+    )
+
+
+def named(symbol: str, venue: str = "") -> StoredInstrument:
+    """What has a name only: the symbol of a provider's facts, a table."""
+    key = f"{symbol}@{venue}" if venue else symbol
+    _check_key(key)
+    return StoredInstrument(key, symbol, venue)
+
+
+def safe_name(key: str) -> str:
+    """A key as the name of a directory: what is not a letter, digit or one of ``_@.+-`` becomes ``%XX``.
+
+    ``unquote`` gives the key back. No name begins with a dot, so none is hidden, ``.`` or ``..``.
+    """
+    encoded = "".join(
+        chr(byte) if _SAFE.match(bytes((byte,))) and not (byte == 0x2E and at == 0) else f"%{byte:02X}"
+        for at, byte in enumerate(key.encode("utf-8", "surrogatepass"))
+    )
+    if len(encoded) > LONGEST_NAME:
+        raise CatalogError(
+            f"the name {key[:LONGEST_TEXT]!r} is too long", expected=f"at most {LONGEST_NAME} bytes in a path"
+        )
+    return encoded
+
+
+def key_of_name(name: str) -> str:
+    """Inverse of `safe_name`."""
+    return unquote(name)
+
+
+def refined(known: StoredInstrument, given: StoredInstrument) -> StoredInstrument:
+    """The known instrument with steps so fine that what was stored and what comes are whole numbers of them."""
+    if (known.price_increment, known.lot_size) == (given.price_increment, given.lot_size):
+        return known
+    return msgspec.structs.replace(
+        known,
+        price_increment=common_step((known.price_increment, given.price_increment)),
+        lot_size=common_step((known.lot_size, given.lot_size)),
+    )
+
+
+def common_step(steps: Iterable[str]) -> str:
+    """The largest decimal of which all are multiples; "" counts for nothing."""
+    values = [Decimal(step) for step in steps if step]
+    if not values:
+        return ""
+    places = max(max(0, -int(value.as_tuple().exponent)) for value in values)
+    return f"{Decimal(gcd(*(int(value.scaleb(places)) for value in values))).scaleb(-places):f}"
+
+
+def factor(part: str, whole: str) -> int:
+    """How many of the instrument's steps one step of a part is."""
+    if part == whole or not part or not whole:
+        return 1
+    times = Decimal(part) / Decimal(whole)
+    if times != times.to_integral_value() or times < 1:
+        raise CatalogError(f"a part in steps of {part}", expected=f"a multiple of {whole}")
+    return int(times)
+
+
+def decimals(step: str) -> int:
+    """Places behind the point of a step."""
+    return max(0, -int(Decimal(step).normalize().as_tuple().exponent)) if step else 0
+
+
+def _step(value: Any, where: str) -> str:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal(0)
+    if not number.is_finite() or number <= 0 or decimals(str(number)) > MOST_DECIMALS or number.adjusted() > 30:
+        raise CatalogError(
+            f"step {value!r}", where=where, expected=f"a positive decimal of at most {MOST_DECIMALS} places"
+        )
+    return f"{number.normalize():f}"
+
+
+def _check_key(key: str) -> None:
+    if not key or len(key) > LONGEST_TEXT or "\0" in key:
+        raise CatalogError(f"instrument {key[:LONGEST_TEXT]!r}", expected=f"1 to {LONGEST_TEXT} characters")
+    safe_name(key)
+
+
+def pick(known: Iterable[StoredInstrument], wanted: str) -> list[StoredInstrument]:
+    """Instruments whose key or symbol is `wanted`; a key is one, a symbol may be of several venues."""
+    everything = list(known)
+    exact = [each for each in everything if each.key == wanted]
+    found = exact or [each for each in everything if each.symbol == wanted]
+    if not found:
+        raise QueryError(f"instrument {wanted!r} is not in the catalog", expected="one of `instruments()`")
+    return found

@@ -1,0 +1,234 @@
+"""Parquet files of a catalog: written whole or not at all, sorted by time, with statistics and checksums of pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nautilus.model.errors import ConfigError
+from nautilus.store.catalog_instruments import StoredInstrument, safe_name
+from nautilus.store.catalog_kinds import DAY_NS, SCHEMA_VERSION, SEQUENCE, Kind, Records, to_columns
+from nautilus.store.catalog_log import no_room, sync_directory
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+SUFFIX, UNFINISHED = ".parquet", ".unfinished"
+ROW_GROUP: Final = 1 << 17
+"""Rows that have statistics of their own, and are read or passed over together."""
+META: Final = b"nautilus"
+COMPRESSIONS: Final = ("zstd", "snappy", "lz4", "none")
+# Columns of few values are worth a dictionary; of the others, neighbours differ little.
+_DICTIONARY: Final = ("side", "action", "flags", "kind", "phase", "source_id", "levels", "reason")
+_DELTA: Final = ("now_ns", "receive_ns", "venue_ns", "begin_ns", "end_ns", SEQUENCE, "update_id", "trade_id")
+
+
+class PartMeta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a file says of itself, so that the list can be made anew from the files."""
+
+    kind: str
+    instrument: StoredInstrument
+    day: str
+    first_ns: int
+    last_ns: int
+    first_sequence: int
+    last_sequence: int
+    replaces: tuple[str, ...] = ()
+    schema: int = SCHEMA_VERSION
+    time: str = ""
+
+
+def arrow() -> Any:
+    """pyarrow.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ConfigError(
+            "pyarrow is not installed", where="the catalog", expected='pip install "nautilus-hybrid[data]"'
+        ) from None
+    return pyarrow
+
+
+def duckdb() -> Any:
+    """DuckDB; ConfigError where it is not installed."""
+    try:
+        import duckdb
+    except ImportError:
+        raise ConfigError(
+            "duckdb is not installed", where="the catalog", expected='pip install "nautilus-hybrid[data]"'
+        ) from None
+    return duckdb
+
+
+def day_of(time_ns: int) -> str:
+    """Date, UTC."""
+    return str(np.datetime64(time_ns // DAY_NS, "D"))
+
+
+def part_path(kind: str, key: str, day: str, name: str) -> str:
+    """Where a file lies, from the catalog's root."""
+    return f"{kind}/instrument={safe_name(key)}/day={day}/{name}{SUFFIX}"
+
+
+def record_table(kind: Kind, records: Records, sequence: npt.NDArray[np.int64]) -> pa.Table:
+    """Arrow table of records in order of time."""
+    pa = arrow()
+    columns = to_columns(kind, records)
+    columns[SEQUENCE] = sequence
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def in_order(times: npt.NDArray[np.int64], sequence: npt.NDArray[np.int64]) -> npt.NDArray[np.intp] | None:
+    """Order by (time, sequence); None: they are in it."""
+    later = times[1:] > times[:-1]
+    if later.all() or (later | ((times[1:] == times[:-1]) & (sequence[1:] > sequence[:-1]))).all():
+        return None
+    return np.lexsort((sequence, times))
+
+
+class PartWriter:
+    """One Parquet file, published by `finish`: whole under its name, or not there.
+
+    ::
+
+        with PartWriter(root, path, schema, meta_of, compression) as part:
+            part.write(table)
+            size = part.finish(meta)
+    """
+
+    def __init__(self, root: Path, path: str, schema: pa.Schema, compression: str, level: int | None) -> None:
+        self._pa = arrow()
+        self._final = root / path
+        self._place = self._final.with_name(self._final.name + UNFINISHED)
+        self.rows = 0
+        made = []
+        for parent in (self._final.parent, *self._final.parent.parents):
+            if parent.exists():
+                break
+            made.append(parent)
+        try:
+            self._final.parent.mkdir(parents=True, exist_ok=True)
+            for parent in made:
+                sync_directory(parent.parent)
+            self._file = open(self._place, "wb")  # noqa: SIM115
+        except OSError as error:
+            raise no_room(error, self._final) from None
+        names = [field.name for field in schema]
+        dictionary = [name for name in names if name in _DICTIONARY or _is_text(schema.field(name).type)]
+        encodings = {name: "DELTA_BINARY_PACKED" for name in names if name in _DELTA}
+        self._sink: pq.ParquetWriter | None = self._pa.parquet.ParquetWriter(
+            self._pa.PythonFile(self._file, mode="w"),
+            schema,
+            compression=compression,
+            compression_level=level if compression == "zstd" else None,
+            use_dictionary=dictionary,
+            column_encoding=encodings or None,
+            write_statistics=True,
+            write_page_index=True,
+            write_page_checksum=True,
+        )
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.abandon()
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows."""
+        assert self._sink is not None
+        try:
+            self._sink.write_table(table, row_group_size=ROW_GROUP)
+        except OSError as error:
+            raise no_room(error, self._final) from None
+        self.rows += len(table)
+
+    def finish(self, meta: PartMeta) -> int:
+        """Make it durable and give it its name; its size in bytes."""
+        assert self._sink is not None
+        try:
+            self._sink.add_key_value_metadata({META: msgspec.json.encode(meta)})
+            self._sink.close()
+            self._sink = None
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            size = os.fstat(self._file.fileno()).st_size
+            self._file.close()
+            os.replace(self._place, self._final)
+            sync_directory(self._final.parent)
+        except OSError as error:
+            raise no_room(error, self._final) from None
+        return size
+
+    def abandon(self) -> None:
+        """Take away what is not finished."""
+        if self._sink is not None:
+            with suppress(OSError):
+                self._sink.close()
+            self._sink = None
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._place.unlink()
+
+
+def read_meta(file: pq.ParquetFile) -> PartMeta | None:
+    """What a file says of itself; None: it is no file of a catalog."""
+    text = (file.metadata.metadata or {}).get(META)
+    return None if text is None else msgspec.json.decode(text, type=PartMeta)
+
+
+@contextmanager
+def opened(place: Path) -> Iterator[pq.ParquetFile]:
+    """A file to read; pages are checked against their checksums."""
+    with arrow().parquet.ParquetFile(place, page_checksum_verification=True, memory_map=True) as file:
+        yield file
+
+
+def row_groups(file: pq.ParquetFile, time: str, begin_ns: int | None, end_ns: int | None) -> list[int]:
+    """Row groups that may have rows of a range, by their statistics."""
+    metadata = file.metadata
+    column = file.schema_arrow.get_field_index(time)
+    wanted = []
+    for number in range(metadata.num_row_groups):
+        statistics = metadata.row_group(number).column(column).statistics if column >= 0 else None
+        if statistics is not None and statistics.has_min_max:
+            if begin_ns is not None and statistics.max < begin_ns:
+                continue
+            if end_ns is not None and statistics.min >= end_ns:
+                continue
+        wanted.append(number)
+    return wanted
+
+
+def unlisted(root: Path, kinds: Iterable[str], listed: Sequence[str] | set[str]) -> Iterator[tuple[Path, bool]]:
+    """Files below the kinds' directories that are not on the list, and whether they were never finished."""
+    known = set(listed)
+    for kind in kinds:
+        for directory, _, names in os.walk(root / kind):
+            for name in names:
+                place = Path(directory, name)
+                if name.endswith(UNFINISHED):
+                    yield place, True
+                elif name.endswith(SUFFIX) and place.relative_to(root).as_posix() not in known:
+                    yield place, False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = arrow().types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind))

@@ -1,0 +1,145 @@
+"""SQL over a catalog's files: for each kind a view with prices and quantities as decimals, ticks and lots beside them.
+
+Files in different steps are read by branches of their own, so that a scan multiplies by constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from nautilus.store.catalog_facts import fact_time
+from nautilus.store.catalog_instruments import StoredInstrument, decimals, factor
+from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, SEQUENCE, TABLE, record_kind
+from nautilus.store.catalog_manifest import Part
+from nautilus.store.catalog_parts import arrow
+
+PRICE_NAMES: Final = {
+    "bid_ticks": "bid",
+    "ask_ticks": "ask",
+    "price_ticks": "price",
+    "open_ticks": "open",
+    "high_ticks": "high",
+    "low_ticks": "low",
+    "close_ticks": "close",
+}
+
+
+def quoted(text: str) -> str:
+    """A string of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(text: str) -> str:
+    """A name of SQL."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def view_columns(kind: str) -> list[str]:
+    """Columns of a kind's view, in order; of tables only those that all have."""
+    if kind in RECORD_KINDS:
+        described = record_kind(kind)
+        lots = set(described.quantities)
+        names = ["instrument", "time"]
+        names += [PRICE_NAMES[name] for name in described.prices] + list(described.quantities)
+        names += [f"{column.name}_lots" if column.name in lots else column.name for column in described.columns]
+        return [*names, SEQUENCE, "day"]
+    return ["instrument", "time", "day"]
+
+
+def view_text(kind: str, root: Path, parts: Sequence[Part], instruments: dict[int, StoredInstrument]) -> str:
+    """SELECT that is a kind's view."""
+    if kind in RECORD_KINDS:
+        if not parts:
+            return _empty(kind)
+        groups: dict[tuple[str, str, str, str], list[Part]] = {}
+        for part in parts:
+            owner = instruments[part.instrument]
+            groups.setdefault((part.price_increment, part.lot_size, owner.price_increment, owner.lot_size), []).append(
+                part
+            )
+        owners = {part.instrument for part in parts}
+        places = max(decimals(instruments[each].price_increment) for each in owners)
+        lot_places = max(decimals(instruments[each].lot_size) for each in owners)
+        return " UNION ALL ".join(
+            _branch(kind, root, some, steps, places, lot_places) for steps, some in sorted(groups.items())
+        )
+    if not parts:
+        return "SELECT NULL::VARCHAR AS instrument, NULL::TIMESTAMP AS time, NULL::DATE AS day WHERE false"
+    time = "" if kind == TABLE else f", make_timestamp_ns({fact_time(kind)}) AS time"
+    return f"SELECT instrument{time}, * EXCLUDE (instrument) FROM {_files(root, parts, True)}"
+
+
+def _files(root: Path, parts: Sequence[Part], by_name: bool = False) -> str:
+    paths = ", ".join(quoted(str(root / part.path)) for part in parts)
+    more = ", union_by_name = true" if by_name else ""
+    return (
+        f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'instrument': VARCHAR, 'day': DATE}}{more})"
+    )
+
+
+def _branch(
+    kind: str, root: Path, parts: Sequence[Part], steps: tuple[str, str, str, str], places: int, lot_places: int
+) -> str:
+    increment, lot, whole_increment, whole_lot = steps
+    described = record_kind(kind)
+    prices, lots = set(described.prices), set(described.quantities)
+    price_factor, lot_factor = factor(increment, whole_increment), factor(lot, whole_lot)
+
+    def raw(name: str) -> str:
+        times = price_factor if name in prices else lot_factor if name in lots else 1
+        return f"{name} * {times}" if times != 1 else name
+
+    def exact(name: str, step: str, scale: int) -> str:
+        mantissa = f"{Decimal(step):.{scale}f}"
+        width = max(len(mantissa.replace(".", "").lstrip("0")), scale, 1)
+        return f"CAST({name} AS DECIMAL(18, 0)) * CAST({quoted(mantissa)} AS DECIMAL({width}, {scale}))"
+
+    columns = ["instrument", f"make_timestamp_ns({described.time}) AS time"]
+    columns += [f"{exact(name, increment, places)} AS {PRICE_NAMES[name]}" for name in described.prices]
+    columns += [f"{exact(name, lot, lot_places)} AS {name}" for name in described.quantities]
+    columns += [
+        f"{raw(column.name)} AS {column.name}_lots" if column.name in lots else f"{raw(column.name)} AS {column.name}"
+        for column in described.columns
+    ]
+    return f"SELECT {', '.join([*columns, SEQUENCE, 'day'])} FROM {_files(root, parts)}"
+
+
+def _empty(kind: str) -> str:
+    """A view of nothing, with the columns that it would have."""
+    described = record_kind(kind)
+    lots = set(described.quantities)
+    words = ["NULL::VARCHAR AS instrument", "NULL::TIMESTAMP_NS AS time"]
+    words += [f"NULL::DECIMAL(36, 8) AS {PRICE_NAMES[name]}" for name in described.prices]
+    words += [f"NULL::DECIMAL(36, 8) AS {name}" for name in described.quantities]
+    sizes = {1: "UTINYINT", 2: "USMALLINT", 4: "UINTEGER", 8: "BIGINT"}
+    for column in described.columns:
+        of = "DOUBLE" if column.dtype.kind == "f" else "UBIGINT" if column.dtype.str == "<u8" else ""
+        name = f"{column.name}_lots" if column.name in lots else column.name
+        words.append(f"NULL::{of or sizes[column.dtype.itemsize]} AS {name}")
+    return f"SELECT {', '.join([*words, f'NULL::BIGINT AS {SEQUENCE}', 'NULL::DATE AS day'])} WHERE false"
+
+
+def view_names(kinds: Sequence[str] = (*RECORD_KINDS, *FACT_KINDS)) -> list[str]:
+    """Names of the views; tables of users have their own."""
+    return list(kinds)
+
+
+def instruments_table(instruments: Sequence[StoredInstrument]) -> object:
+    """Arrow table of the instruments."""
+    pa = arrow()
+    return pa.table(
+        {
+            "instrument": pa.array([each.key for each in instruments], pa.string()),
+            "instrument_id": pa.array([each.instrument_id for each in instruments], pa.int64()),
+            "symbol": pa.array([each.symbol for each in instruments], pa.string()),
+            "venue": pa.array([each.venue for each in instruments], pa.string()),
+            "price_increment": pa.array([each.price_increment for each in instruments], pa.string()),
+            "lot_size": pa.array([each.lot_size for each in instruments], pa.string()),
+            "base_currency": pa.array([each.base_currency for each in instruments], pa.string()),
+            "quote_currency": pa.array([each.quote_currency for each in instruments], pa.string()),
+            "product": pa.array([each.product for each in instruments], pa.string()),
+        }
+    )
