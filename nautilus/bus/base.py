@@ -33,7 +33,16 @@ from nautilus.bus.sockets import make_context as make_context
 from nautilus.bus.sockets import new_socket as new_socket
 from nautilus.core.types import LAYOUT_VERSION
 from nautilus.model.errors import BusError
-from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, QUOTES, TRADES, Topic
+from nautilus.model.topics import (
+    AUCTIONS,
+    BOOK_DELTAS,
+    ECONOMICS,
+    FUNDAMENTALS,
+    HISTORICAL_BARS,
+    QUOTES,
+    TRADES,
+    Topic,
+)
 
 MAGIC: Final = 0x5354554E
 HEADER: Final = struct.Struct("<8sIHHIIQQQq8x")
@@ -84,7 +93,15 @@ def _layout(kind: int, topic: Topic) -> Layout:
     return Layout(kind, topic, topic.record, topic.record.itemsize, LAYOUT_VERSION)
 
 
-LAYOUTS: Final = (_layout(1, QUOTES), _layout(2, TRADES), _layout(3, BOOK_DELTAS), _layout(4, AUCTIONS))
+LAYOUTS: Final = (
+    _layout(1, QUOTES),
+    _layout(2, TRADES),
+    _layout(3, BOOK_DELTAS),
+    _layout(4, AUCTIONS),
+    _layout(7, HISTORICAL_BARS),
+    _layout(8, FUNDAMENTALS),
+    _layout(9, ECONOMICS),
+)
 BY_KIND: Final = {layout.kind: layout for layout in LAYOUTS}
 BY_NAME: Final = {layout.topic.name: layout for layout in LAYOUTS}
 

@@ -20,7 +20,7 @@ from nautilus.bus.base import BY_KIND, HEADER_BYTES, MAGIC, Layout
 from nautilus.core.types import BOOK_DELTA
 from nautilus.model.enums import BookAction, RecordFlag
 from nautilus.model.records import Records, joined
-from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, QUOTES, TRADES
+from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, ECONOMICS, FUNDAMENTALS, HISTORICAL_BARS, QUOTES, TRADES
 
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
 LAST, SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
@@ -36,7 +36,15 @@ class Fold(IntEnum):
     EVENTS = 3
 
 
-FOLDS: Final = {QUOTES.name: Fold.LAST, TRADES.name: Fold.EVENTS, BOOK_DELTAS.name: Fold.BOOK, AUCTIONS.name: Fold.LAST}
+FOLDS: Final = {
+    QUOTES.name: Fold.LAST,
+    TRADES.name: Fold.EVENTS,
+    BOOK_DELTAS.name: Fold.BOOK,
+    AUCTIONS.name: Fold.LAST,
+    HISTORICAL_BARS.name: Fold.EVENTS,
+    FUNDAMENTALS.name: Fold.EVENTS,
+    ECONOMICS.name: Fold.EVENTS,
+}
 BY_KIND_FOLD: Final = {kind: FOLDS[layout.topic.name] for kind, layout in BY_KIND.items()}
 
 

@@ -125,6 +125,9 @@ class Operation(NamedTuple):
         Done twice it is as done once. A GET always is; an order never is.
     exempt
         Neither breaker nor limit ever refuses it: what makes the position smaller or stops the trading.
+    waits
+        What answers may wait for is outside the platform, and has bounds of its own: neither breaker nor limit looks at
+        it, as how long that takes, and whether it fails, says nothing of the engine.
     """
 
     method: str
@@ -139,6 +142,7 @@ class Operation(NamedTuple):
     idempotent: bool = False
     exempt: bool = False
     scopes: tuple[tuple[str, object, str], ...] = ()
+    waits: bool = False
 
 
 class Stream(NamedTuple):

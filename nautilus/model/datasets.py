@@ -6,11 +6,13 @@ ticks elsewhere. Times are nanoseconds UTC, 0 where the provider says nothing. E
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
 
+from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
 
 LONGEST_SYMBOL = 64
@@ -265,3 +267,102 @@ class ProviderStates(Message, frozen=True):
     prefetched: int = 0
     prefetch_used: int = 0
     hit_rate: float = 0.0
+
+
+class GetQuoteFact(Message, frozen=True):
+    """`GetData` for a quote, as a person asks over HTTP. `source`: the provider; "": the first for this kind."""
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
+    source: str = ""
+
+    def question(self) -> GetData:
+        """What it stands for."""
+        return GetData(DataKind.QUOTE, self.symbol, self.source)
+
+
+class GetBarFacts(Message, frozen=True):
+    """`GetData` for bars. `begin`, `end`: a date, with a time (UTC where it says nothing), or nanoseconds; "": open."""
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
+    source: str = ""
+    interval: str = "1d"
+    begin: str = ""
+    end: str = ""
+    limit: Annotated[int, Meta(ge=0)] = 0
+
+    def question(self) -> GetData:
+        """What it stands for. ModelError where a time cannot be read."""
+        return GetData(
+            DataKind.BAR,
+            self.symbol,
+            self.source,
+            self.interval,
+            moment_ns(self.begin, "begin"),
+            moment_ns(self.end, "end"),
+            self.limit,
+        )
+
+
+class _GetFacts(Message, frozen=True):
+    symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
+    source: str = ""
+    begin: str = ""
+    end: str = ""
+    limit: Annotated[int, Meta(ge=0)] = 0
+
+    def _question(self, kind: DataKind) -> GetData:
+        begin_ns, end_ns = moment_ns(self.begin, "begin"), moment_ns(self.end, "end")
+        return GetData(kind, self.symbol, self.source, "", begin_ns, end_ns, self.limit)
+
+
+class GetFundamentalFacts(_GetFacts, frozen=True):
+    """`GetData` for figures of a company; times as in `GetBarFacts`."""
+
+    def question(self) -> GetData:
+        """What it stands for. ModelError where a time cannot be read."""
+        return self._question(DataKind.FUNDAMENTAL)
+
+
+class GetEconomicFacts(_GetFacts, frozen=True):
+    """`GetData` for observations of a series; times as in `GetBarFacts`."""
+
+    def question(self) -> GetData:
+        """What it stands for. ModelError where a time cannot be read."""
+        return self._question(DataKind.ECONOMIC)
+
+
+class GetListingFacts(_GetFacts, frozen=True):
+    """`GetData` for what there is: `symbol` are the words to search for."""
+
+    def question(self) -> GetData:
+        """What it stands for. ModelError where a time cannot be read."""
+        return self._question(DataKind.LISTING)
+
+
+class GetEventFacts(_GetFacts, frozen=True):
+    """`GetData` for what happens; times as in `GetBarFacts`."""
+
+    def question(self) -> GetData:
+        """What it stands for. ModelError where a time cannot be read."""
+        return self._question(DataKind.EVENT)
+
+
+AnyGetFacts = GetQuoteFact | GetBarFacts | GetFundamentalFacts | GetEconomicFacts | GetListingFacts | GetEventFacts
+
+
+def moment_ns(text: str, where: str) -> int:
+    """Nanoseconds UTC of a date, of a date and time, or of nanoseconds as text; "": 0. ModelError for anything else."""
+    if not text:
+        return 0
+    if text.isascii() and text.isdigit() and len(text) > 8:
+        return int(text[:20])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ModelError(
+            f"time {text[:40]!r}", where=where, expected="a date such as 2024-01-31, with or without a time"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000

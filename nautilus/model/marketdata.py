@@ -7,6 +7,7 @@ nanoseconds since the epoch: `now_ns` when it was received, `venue_ns` what the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntFlag
 
 import msgspec
 import numpy as np
@@ -34,6 +35,75 @@ AUCTION = np.dtype(
     align=True,
 )
 """Record of an `Auction`, 56 bytes. Fields are only ever appended."""
+HISTORICAL_BAR = np.dtype(
+    [
+        ("now_ns", "<i8"),
+        ("fetched_ns", "<i8"),
+        ("begin_ns", "<i8"),
+        ("end_ns", "<i8"),
+        ("open", "<f8"),
+        ("high", "<f8"),
+        ("low", "<f8"),
+        ("close", "<f8"),
+        ("volume", "<f8"),
+        ("adjusted_close", "<f8"),
+        ("instrument_id", "<u4"),
+        ("flags", "<u4"),
+        ("symbol", "S64"),
+        ("interval", "S8"),
+        ("currency", "S8"),
+        ("source", "S16"),
+    ],
+    align=True,
+)
+"""A bar that a provider told (`nautilus.model.datasets.BarFact`), 184 bytes. Numbers as there, NaN: not told.
+
+`instrument_id` is that of the instrument with this symbol, 0 where there is none; text is UTF-8, cut to its column;
+`flags` are of `FactFlag`.
+"""
+FUNDAMENTAL_FACT = np.dtype(
+    [
+        ("now_ns", "<i8"),
+        ("fetched_ns", "<i8"),
+        ("begin_ns", "<i8"),
+        ("end_ns", "<i8"),
+        ("filed_ns", "<i8"),
+        ("value", "<f8"),
+        ("instrument_id", "<u4"),
+        ("flags", "<u4"),
+        ("symbol", "S64"),
+        ("concept", "S96"),
+        ("unit", "S24"),
+        ("form", "S16"),
+        ("source", "S16"),
+    ],
+    align=True,
+)
+"""A figure of a company (`FundamentalFact`), 272 bytes; as HISTORICAL_BAR."""
+ECONOMIC_FACT = np.dtype(
+    [
+        ("now_ns", "<i8"),
+        ("fetched_ns", "<i8"),
+        ("begin_ns", "<i8"),
+        ("end_ns", "<i8"),
+        ("vintage_ns", "<i8"),
+        ("value", "<f8"),
+        ("instrument_id", "<u4"),
+        ("flags", "<u4"),
+        ("series", "S64"),
+        ("unit", "S64"),
+        ("frequency", "S16"),
+        ("source", "S16"),
+    ],
+    align=True,
+)
+"""An observation of a series (`EconomicFact`), 216 bytes; as HISTORICAL_BAR."""
+
+
+class FactFlag(IntFlag):
+    """Of records of what providers told."""
+
+    SYNTHETIC = 1
 
 
 class Quote(Message, frozen=True, gc=False):

@@ -27,7 +27,7 @@ from nautilus.model.events import (
     OrderUnknown,
 )
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged
-from nautilus.model.marketdata import AUCTION
+from nautilus.model.marketdata import AUCTION, ECONOMIC_FACT, FUNDAMENTAL_FACT, HISTORICAL_BAR
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
 from nautilus.model.signals import (
@@ -72,6 +72,9 @@ QUOTES: Final = Topic("marketdata.real_time.quote", "marketdata", "on_quote", QU
 TRADES: Final = Topic("marketdata.real_time.trade", "marketdata", "on_trade", TRADE)
 BOOK_DELTAS: Final = Topic("marketdata.real_time.book", "marketdata", "on_book", BOOK_DELTA)
 AUCTIONS: Final = Topic("marketdata.real_time.auction", "marketdata", "on_auction", AUCTION)
+HISTORICAL_BARS: Final = Topic("marketdata.historical.bar", "marketdata", "on_historical_bar", HISTORICAL_BAR)
+FUNDAMENTALS: Final = Topic("marketdata.fundamental.fact", "marketdata", "on_fundamental", FUNDAMENTAL_FACT)
+ECONOMICS: Final = Topic("marketdata.economic.fact", "marketdata", "on_economic", ECONOMIC_FACT)
 CORE_EVENTS: Final = Topic("trading.event", "trading", "on_events", EVENT)
 EXECUTION_REPORTS: Final = Topic(
     "trading.report",
@@ -114,6 +117,9 @@ TOPICS: Final = (
     TRADES,
     BOOK_DELTAS,
     AUCTIONS,
+    HISTORICAL_BARS,
+    FUNDAMENTALS,
+    ECONOMICS,
     CORE_EVENTS,
     EXECUTION_REPORTS,
     RISK_ALERTS,
@@ -154,5 +160,5 @@ def topic_of(event: Any) -> Topic:
         for record, topic in _BY_RECORD:
             if dtype == record:
                 return topic
-        raise ModelError(f"records of {dtype}", where="publish", expected="QUOTE, TRADE, BOOK_DELTA, AUCTION or EVENT")
+        raise ModelError(f"records of {dtype}", where="publish", expected="records of a topic, such as QUOTE")
     raise ModelError(f"a {type(event).__name__}", where="publish", expected="a message or records of a known topic")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nautilus.adapters.formats import open_recording
 from nautilus.core.port import PortError, core_facts
 from nautilus.core.types import CommandKind
@@ -76,7 +78,7 @@ def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> 
 
 def hub_config(plan: Plan) -> MarketDataConfig:
     """Settings of the hub: a recording brings its own market data, else they come of the core's events."""
-    return MarketDataConfig(derive=plan.market in (NONE, SIMULATED))
+    return msgspec.structs.replace(plan.config("marketdata", MarketDataConfig), derive=plan.market in (NONE, SIMULATED))
 
 
 def setup_commands(plan: Plan) -> list[Setup]:

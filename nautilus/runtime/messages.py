@@ -42,7 +42,7 @@ from nautilus.runtime.plan import Plan
 from nautilus.runtime.protection import EngineProtection
 from nautilus.runtime.risk_path import RiskPath
 from nautilus.runtime.tracing import TRACE, say, told
-from nautilus.runtime.wire import from_wire, to_wire
+from nautilus.runtime.wire import Encoded, from_wire, to_wire
 
 ENTERING = (SubmitOrder, ReplaceOrder)
 HELLO = "hello"
@@ -127,6 +127,8 @@ class Messages:
         self._behind = False
         """Urgent messages that were received wait for the one that is handled."""
         self.started = False
+        self.asker = ""
+        """Who asks what is served now; "": a person, over HTTP."""
         self.risk_path = RiskPath(plan, process, mesh, [context.engine for context in contexts.values()])
         self._unknown = counters.counter("host.unknown")
         self._refused = counters.counter("host.refused")
@@ -369,9 +371,8 @@ class Messages:
             number = self.next_id()
             self._in_process[number] = answered
             heappush(self._deadlines, (until_ns, number))
-            self._post(
-                priority, self.serve, (to, message, partial(self._answer_here, number), guarded), self._tracing.onward
-            )  # fmt: skip
+            answer = partial(self._answer_here, number)
+            self._post(priority, self.serve, (to, message, answer, guarded, sender), self._tracing.onward)
             return
         refusal = self.risk_path.refuses(message)
         if refusal is not None and not isinstance(message, ENTERING):
@@ -405,9 +406,10 @@ class Messages:
     def _answer_here(self, number: int, result: Message | Exception) -> None:
         answered = self._in_process.pop(number, None)
         if answered is not None:
-            self._post(Priority.NORMAL, answered, (result,))
+            found = result.message() if isinstance(result, Encoded) else result
+            self._post(Priority.NORMAL, answered, (found,))
 
-    def serve(self, engine: str, message: Message, answer: Answer, guarded: bool = False) -> None:
+    def serve(self, engine: str, message: Message, answer: Answer, guarded: bool = False, asker: str = "") -> None:
         """Have an engine of this process answer a request; `guarded`: one that no guard has seen, as HTTP's have."""
         context = self._contexts[engine]
         self._counters.increment(context.requests)
@@ -422,6 +424,7 @@ class Messages:
             answer = entered
         server = self._servers.get(engine)
         if server is not None:
+            self.asker = asker
             server(message, answer)
             return
         try:
@@ -541,7 +544,7 @@ class Messages:
             self._calls.errors.add(f"request of {delivery.sender}", error)
             answer(error)
             return
-        self.serve(delivery.to, message, answer, guarded=True)
+        self.serve(delivery.to, message, answer, guarded=True, asker=delivery.sender)
 
     def _take_event(self, delivery: Delivery) -> None:
         try:

@@ -34,6 +34,7 @@ LABELS = {
     "engine": "engine",
     "operation": "engine",
     "venue": "venue",
+    "source": "source",
     "pool": "pool",
     "peer": "peer",
     "star_path": "peer",

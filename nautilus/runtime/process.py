@@ -26,6 +26,7 @@ from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
+from nautilus.runtime.data_door import DataDoor
 from nautilus.runtime.guard import permissions_of, security_of
 from nautilus.runtime.letters import Letters
 from nautilus.runtime.live import LiveHost
@@ -217,6 +218,7 @@ def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
             host.outlook.also.append(partial(venue_warnings, plan))
     if "marketdata" in host.contexts:
         host.parts.append(market_part(host, plan, lambda broken: control.finished()))
+        host.parts.append(DataDoor(host, {each.symbol: each.instrument_id for each in instruments_of(plan)}))
 
 
 class Uncached:

@@ -125,6 +125,7 @@ class Guard:
         "_refused",
         "_shed",
         "_time_out_ns",
+        "_waits",
         "budget_seconds",
         "exempt",
         "fallback_name",
@@ -149,6 +150,7 @@ class Guard:
         budget_ms = operation.budget_ms if operation else 0.0
         self.name = name
         self.exempt = operation is not None and operation.exempt
+        self._waits = operation is not None and operation.waits
         self.budget_seconds = time_out_ns(budget_ms, stretch) / NANOSECONDS if budget_ms else time_out_seconds
         """Within which the answer has to be there: a little under the budget."""
         self.priority = index_of(operation.priority if operation else "normal")
@@ -190,6 +192,8 @@ class Guard:
         RefusedError
             It may not be; `fallback` may know an answer.
         """
+        if self._waits:
+            return 0
         exempt = exempt or self.exempt
         if exempt:
             priority = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 SECTIONS: dict[str, str] = {
     "lockstep": "nautilus.runtime.settings:LockStepConfig",
     "limits": "nautilus.runtime.settings:LimitsConfig",
+    "marketdata": "nautilus.engines.marketdata:MarketDataConfig",
+    "data": "nautilus.runtime.data_settings:DataConfig",
     "risk": "nautilus.engines.risk:RiskConfig",
     "matching": "nautilus.runtime.matching:MatchingConfig",
     "portfolio": "nautilus.engines.portfolio:PortfolioConfig",

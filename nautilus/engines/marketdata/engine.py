@@ -17,6 +17,18 @@ import numpy as np
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook, RecordedBook
 from nautilus.engines.marketdata.orders import CONTINUOUS
+from nautilus.model.datasets import (
+    DataAnswer,
+    GetBarFacts,
+    GetData,
+    GetEconomicFacts,
+    GetEventFacts,
+    GetFundamentalFacts,
+    GetListingFacts,
+    GetProviders,
+    GetQuoteFact,
+    ProviderStates,
+)
 from nautilus.model.enums import EventKind, SessionPhase, Side
 from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
@@ -33,7 +45,18 @@ from nautilus.model.queries import (
     QuoteLines,
 )
 from nautilus.model.records import EVENT_FIELDS, Records
-from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, Topic, topic_of
+from nautilus.model.topics import (
+    AUCTIONS,
+    BOOK_DELTAS,
+    CORE_EVENTS,
+    ECONOMICS,
+    FUNDAMENTALS,
+    HISTORICAL_BARS,
+    QUOTES,
+    TRADES,
+    Topic,
+    topic_of,
+)
 
 MOST_LEVELS = 1_000
 HELD_RECORDS = 512
@@ -49,16 +72,26 @@ class OrderNotFoundError(ModelError):
     code = "model.unknown_order"
 
 
+class NoProviderError(ModelError):
+    """This hub has no way to data providers."""
+
+    code = "model.no_provider"
+
+
 class MarketDataConfig(msgspec.Struct, frozen=True):
     """Settings of the hub.
 
     Parameters
     ----------
     derive
-        Derive market data from the core's events: for a simulated market or the internal venue.
+        Derive market data from the core's events: for a simulated market or the internal venue. What plays decides it;
+        a value of the configuration is not looked at.
+    allow_synthetic
+        Where no provider can answer, make something up, marked as such in every record: for development.
     """
 
     derive: bool = False
+    allow_synthetic: bool = False
 
 
 class MarketStatus:
@@ -82,6 +115,17 @@ class MarketStatus:
 
 
 _READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
+_DATA: tuple[tuple[str, type[Message], str], ...] = (
+    ("data", GetData, "anything"),
+    ("quote/{symbol}", GetQuoteFact, "the last quote"),
+    ("bar/{symbol}", GetBarFacts, "bars"),
+    ("fundamental/{symbol}", GetFundamentalFacts, "figures of a company"),
+    ("economic/{symbol}", GetEconomicFacts, "a series"),
+    ("listing/{symbol}", GetListingFacts, "what there is"),
+    ("event/{symbol}", GetEventFacts, "what happens"),
+)
+"""What the host's door to the providers answers (`nautilus.runtime.data_door`): an engine asks nobody outside."""
+_ASKED: tuple[type[Message], ...] = (GetProviders, *(request for _, request, _ in _DATA))
 
 
 class MarketDataEngine(Engine):
@@ -89,7 +133,7 @@ class MarketDataEngine(Engine):
 
     name = "marketdata"
     subscribes: tuple[Topic, ...] = (CORE_EVENTS,)
-    publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS)
+    publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS)
     operations = (
         Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book", **_READ),
         Operation(
@@ -107,6 +151,13 @@ class MarketDataEngine(Engine):
             QuoteLines,
             "last quote of every instrument, and how far the market is",
             **_READ,
+        ),
+        *(
+            Operation("GET", f"/marketdata/{path}", request, DataAnswer, f"{what} of a data provider", waits=True)
+            for path, request, what in _DATA
+        ),
+        Operation(
+            "GET", "/marketdata/sources", GetProviders, ProviderStates, "how the data providers stand", waits=True
         ),
     )
 
@@ -188,6 +239,8 @@ class MarketDataEngine(Engine):
             return self._quotes()
         if isinstance(message, GetQueuePlace):
             return self._place(message)
+        if isinstance(message, _ASKED):
+            raise NoProviderError(f"{type(message).__name__} here", where="marketdata", expected="a live host")
         return super().on_request(message, ctx)
 
     def state(self) -> dict[str, Any]:

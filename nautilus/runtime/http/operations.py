@@ -31,6 +31,7 @@ from nautilus.runtime.http.problems import HttpError, as_http_error
 from nautilus.runtime.http.request import Done, Request
 from nautilus.runtime.http.returns import Returns
 from nautilus.runtime.protection import LateError, RefusedError, ShedError, outcome_of
+from nautilus.runtime.wire import Encoded
 
 Told = Callable[["Message | Exception"], None]
 """Takes the reply, or why there is none."""
@@ -220,7 +221,10 @@ class OperationHandler:
             answer, outcome = self._of_error(pending, result)
         else:
             try:
-                answer = Response(_ENCODER.encode(self._leave(result)))
+                if type(result) is Encoded:
+                    answer = Response(result.body, headers=result.headers)
+                else:
+                    answer = Response(_ENCODER.encode(self._leave(result)))
                 if self._guard is not None:
                     self._guard.remember(pending.message, result)
             except Exception as error:

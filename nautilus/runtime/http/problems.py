@@ -28,6 +28,12 @@
     505     http.version              not HTTP/1.0 or HTTP/1.1
     504     limit.late                it waited too long for its turn; whether it was carried out is not known
     504     http.timeout              no answer in time; whether it was carried out is not known
+    429     source.rate_limited       the data provider's limit is used up
+    404     source.not_found          the provider has no such thing
+    422     source.unsupported        it does not have this kind, or not this way
+    502     source.unauthorised, source.malformed    it takes the key for none; what it answered cannot be used
+    503     source.unavailable, source.busy          it is away; too many questions are under way
+    504     source.timeout            it did not answer in time
 
 A `NautilusError` keeps its own code; the first word of that decides the status: ``config`` 400, ``model`` 422 (404 for
 ``model.unknown_*``), ``venue`` 502, ``bus`` 503 (504 for ``bus.unknown`` and ``bus.unanswered``: it may have been
@@ -56,6 +62,14 @@ RETRY = ((b"retry-after", b"1"),)
 """Header of an answer that may be another one in a second."""
 
 STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "breaker": 503, "limit": 503, "internal": 500}
+_EXACT = {
+    "source.rate_limited": 429,
+    "source.not_found": 404,
+    "source.unsupported": 422,
+    "source.unavailable": 503,
+    "source.busy": 503,
+    "source.timeout": 504,
+}
 _ROOTS = ((ConfigError, 400), (ModelError, 422), (VenueError, 502), (BusError, 503), (InternalError, 500))
 _UNKNOWN = "model.unknown_"
 _IN_DOUBT = ("bus.unknown", "bus.unanswered", "limit.late")
@@ -129,6 +143,8 @@ def status_of(error: NautilusError) -> int:
         return 404
     if code in _IN_DOUBT:
         return 504
+    if code in _EXACT:
+        return _EXACT[code]
     status = STATUS_OF.get(code.partition(".")[0])
     if status is not None:
         return status
@@ -142,7 +158,7 @@ def as_http_error(error: Exception) -> HttpError:
     if isinstance(error, NautilusError):
         said, status = error.as_dict(), status_of(error)
         seconds = getattr(error, "retry_after_seconds", 1)
-        retry = ((b"retry-after", b"%d" % seconds),) if status == 503 else ()
+        retry = ((b"retry-after", b"%d" % seconds),) if status in (429, 503) else ()
         what, where, expected = (shortened(said[name]) for name in ("what", "where", "expected"))
         return HttpError(status, said["code"], what, where=where, expected=expected, headers=retry)
     return HttpError(500, "internal", "an unforeseen error; the log of the engine has it")

@@ -71,7 +71,7 @@ def test_patterns_name_all_below():
 
 def test_the_star_carries_market_data_alone():
     assert {topic.name for topic in TOPICS if is_on_star(topic)} == {
-        topic.name for topic in TOPICS if topic.name.startswith("marketdata.real_time.")
+        topic.name for topic in TOPICS if topic.name.startswith("marketdata.")
     }
 
 

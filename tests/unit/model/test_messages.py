@@ -153,7 +153,8 @@ def test_messages_of_version_1_are_still_read(number):
 
 def test_every_message_is_known_to_the_codec():
     abstract = {ExecutionReport, CommandMessage}
-    assert set(subclasses(Message)) - abstract == set(codec.MESSAGES)
+    words = {kind for kind in subclasses(Message) if kind.__module__.startswith("nautilus.model.")}
+    assert {kind for kind in words if kind.__name__[0] != "_"} - abstract == set(codec.MESSAGES)
 
 
 @pytest.mark.parametrize(
