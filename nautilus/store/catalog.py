@@ -12,12 +12,10 @@ or at once by ``writer.flush(publish=True)``. docs/catalog.md says what is guara
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from nautilus.store.catalog_facts import fact_time, facts_of
 from nautilus.store.catalog_instruments import StoredInstrument, factor, pick
@@ -31,18 +29,19 @@ from nautilus.store.catalog_kinds import (
     check_kind,
     record_kind,
 )
+from nautilus.store.catalog_lock import reading, writer_pid
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part, Range
 from nautilus.store.catalog_queries import bounded, check_select, connection, make_views, reader_of
 from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.store.catalog_upkeep import Finding, verify
 from nautilus.store.catalog_views import identifier, view_text
 from nautilus.store.catalog_writer import CatalogWriter, position_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READERS: Final = "readers.lock"
 Names = str | Sequence[str] | None
 
 
@@ -176,7 +175,7 @@ class Catalog:
     ) -> Iterator[Run]:
         """Records of several kinds merged by (time, order of appending), as runs of one kind each; as `read`."""
         described = {kind: record_kind(kind) for kind in kinds}
-        with self._reading():
+        with reading(self.root):
             known = {each.instrument_id: each for each in self.instruments()}
             wanted = self._wanted(known, instruments)
             parts = self.manifest.parts(list(described), wanted, begin_ns, end_ns)
@@ -250,7 +249,7 @@ class Catalog:
         check_kind(kind)
         if order not in ("time", "-time", "none"):
             raise QueryError(f"order {order!r}", expected="time, -time or none")
-        with self._reading():
+        with reading(self.root):
             known = {each.instrument_id: each for each in self.instruments()}
             wanted = self._wanted(known, instruments)
             parts = self.manifest.parts((kind,), wanted, begin_ns, end_ns)
@@ -302,7 +301,7 @@ class Catalog:
     @contextmanager
     def sql_reader(self, text: str) -> Iterator[pa.RecordBatchReader]:
         """As `sql`, as a stream of record batches that is open inside of the block."""
-        with self._reading():
+        with reading(self.root):
             instruments = self.instruments()
 
             def prepare(lines: Any) -> None:
@@ -312,7 +311,34 @@ class Catalog:
             with connection(self.root, self.config, prepare) as lines, bounded(lines, self.config.query_seconds):
                 yield reader_of(lines, text)
 
+    # Upkeep.
+
+    def compact(self, kinds: Sequence[str] = (), instruments: Names = None) -> int:
+        """Make one file of each day's many, while readers read; how many files were replaced.
+
+        Raises
+        ------
+        CatalogBusyError
+            There is a writer: its own `compact` does it.
+        """
+        with self.writer() as writer:
+            return writer.compact(kinds, None if instruments is None else self._keys(instruments))
+
+    def verify(self) -> list[Finding]:
+        """Read every file and compare it with the list; what is wrong, by file."""
+        with reading(self.root):
+            return verify(self.root, self.manifest)
+
+    @property
+    def writer_pid(self) -> int:
+        """Process that writes it now; 0: none."""
+        return writer_pid(self.root)
+
     # Inside.
+
+    def _keys(self, names: str | Sequence[str]) -> list[str]:
+        chosen = [names] if isinstance(names, str) else names
+        return [each.key for name in chosen for each in pick(self.instruments(), name)]
 
     def _wanted(self, known: dict[int, StoredInstrument], names: Names) -> list[int] | None:
         if names is None:
@@ -327,17 +353,3 @@ class Catalog:
             self.notices.append(damage)
 
         return tell
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """While it is entered, no file that was listed is deleted."""
-        try:
-            descriptor = os.open(self.root / READERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError:
-            yield  # a directory that nobody writes to: nothing is deleted in it
-            return
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            yield
-        finally:
-            os.close(descriptor)

@@ -42,6 +42,7 @@ class PartMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     first_sequence: int
     last_sequence: int
     replaces: tuple[str, ...] = ()
+    segment: int = 0
     schema: int = SCHEMA_VERSION
     time: str = ""
 

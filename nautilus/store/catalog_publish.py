@@ -99,7 +99,7 @@ def publish_segment(
     parts = []
     for at, (key, group) in enumerate(sorted(groups.items())):
         steps("part")
-        parts.append(_write(root, f"{number:012}-{at}", key, group, config))
+        parts.append(_write(root, number, at, key, group, config))
     steps("list")
     with manifest.transaction():
         manifest.add(
@@ -160,7 +160,7 @@ def _days(records: Records, times: npt.NDArray[np.int64]) -> list[tuple[int, Rec
     return [(first, records[first:end]) for first, end in pairwise(starts)]
 
 
-def _write(root: Path, name: str, key: GroupKey, group: _Group, config: CatalogConfig) -> Part:
+def _write(root: Path, number: int, at: int, key: GroupKey, group: _Group, config: CatalogConfig) -> Part:
     """One file of a group; its row on the list, without the instrument's number."""
     kind, instrument, day, increment, lot = key
     table = _sorted_table(kind, group)
@@ -174,9 +174,10 @@ def _write(root: Path, name: str, key: GroupKey, group: _Group, config: CatalogC
         int(times[-1]) if times is not None else 0,
         int(sequence.min()),
         int(sequence.max()),
+        segment=number,
         time=group.time,
     )
-    path = part_path(kind, instrument, day, name)
+    path = part_path(kind, instrument, day, f"{number:012}-{at}")
     with PartWriter(root, path, table.schema, config.compression, config.level) as part:
         part.write(table)
         size = part.finish(meta)

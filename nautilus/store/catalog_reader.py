@@ -18,7 +18,7 @@ import numpy.typing as npt
 from nautilus.store.catalog_kinds import SEQUENCE, Kind, Records, to_records
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Part
-from nautilus.store.catalog_parts import opened, row_groups
+from nautilus.store.catalog_parts import in_order, opened, record_table, row_groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,7 +112,39 @@ def read_runs(
     on_damage: Callable[[Damage], object],
 ) -> Iterator[Run]:
     """Records of all files, in order of (time, append)."""
-    ordered = sorted(sources, key=lambda source: (source.part.first_ns, source.part.first_sequence))
+    ordered = in_time(sources)
+    for chunks in _complete(ordered, root, begin_ns, end_ns, batch, on_damage):
+        yield from _merged(chunks, ordered, batch)
+
+
+def read_tables(
+    sources: Sequence[Source], root: Path, batch: int, on_damage: Callable[[Damage], object]
+) -> Iterator[pa.Table]:
+    """Rows of files of one kind as Arrow tables, in order of (time, append)."""
+    ordered = in_time(sources)
+    for chunks in _complete(ordered, root, None, None, batch, on_damage):
+        records = np.concatenate([chunk.records for chunk in chunks])
+        sequence = np.concatenate([chunk.sequence for chunk in chunks])
+        order = in_order(records[ordered[0].kind.time], sequence) if len(chunks) > 1 else None
+        if order is not None:
+            records, sequence = records[order], sequence[order]
+        yield record_table(ordered[0].kind, records, sequence)
+
+
+def in_time(sources: Sequence[Source]) -> list[Source]:
+    """By their first record."""
+    return sorted(sources, key=lambda source: (source.part.first_ns, source.part.first_sequence))
+
+
+def _complete(
+    ordered: Sequence[Source],
+    root: Path,
+    begin_ns: int | None,
+    end_ns: int | None,
+    batch: int,
+    on_damage: Callable[[Damage], object],
+) -> Iterator[list[Chunk]]:
+    """Chunks that hold all records up to some time, and none of what was given before; never an empty list."""
     rows = max(LEAST_BATCH, min(batch, OPEN_ROWS // max(1, _most_at_once(ordered))))
     with ExitStack() as stack:
 
@@ -133,7 +165,8 @@ def read_runs(
             if following < len(ordered):
                 limit = min(limit, ordered[following].part.first_ns)
             chunks = [chunk for each in active for chunk in each.take(limit)]
-            yield from _merged(chunks, ordered, batch)
+            if chunks:
+                yield chunks
             for each in active:
                 if not each.ended and (not each.held or each.limit <= limit):
                     each.more()
@@ -150,8 +183,6 @@ def _most_at_once(ordered: Sequence[Source]) -> int:
 
 
 def _merged(chunks: list[Chunk], sources: Sequence[Source], batch: int) -> Iterator[Run]:
-    if not chunks:
-        return
     if len(chunks) == 1:
         yield from _cut(Run(sources[chunks[0].source].kind.name, chunks[0].records), batch)
         return

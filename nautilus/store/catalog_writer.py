@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections import deque
@@ -27,7 +26,6 @@ from nautilus.store.catalog_instruments import StoredInstrument, describe, named
 from nautilus.store.catalog_kinds import (
     KINDS,
     TABLE,
-    CatalogBusyError,
     CatalogError,
     CatalogFullError,
     QueryError,
@@ -35,6 +33,7 @@ from nautilus.store.catalog_kinds import (
     fact_kind,
     record_kind,
 )
+from nautilus.store.catalog_lock import take_lock
 from nautilus.store.catalog_log import (
     DIRECTORY,
     FACTS,
@@ -45,20 +44,18 @@ from nautilus.store.catalog_log import (
     Segment,
     Stream,
     layout_of,
-    no_room,
     segments,
-    sync_directory,
 )
 from nautilus.store.catalog_log import TABLE as TABLE_BATCH
 from nautilus.store.catalog_manifest import Manifest, OriginKey
 from nautilus.store.catalog_parts import arrow, unlisted
 from nautilus.store.catalog_publish import LAST_SEQUENCE, MARKED, SEGMENT, publish_segment
 from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.store.catalog_upkeep import compact, purge
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LOCK: Final = "writer.lock"
 RETRY_SECONDS: Final = 0.25
 """Between two tries where the disk was full."""
 MOST_BATCHES: Final = 128
@@ -118,7 +115,7 @@ class CatalogWriter:
         self.notices: list[Damage] = []
         """What was found wrong in the log of a writer before, or left behind by it."""
         self._on_error = on_error
-        self._lock = _take_lock(self.root)
+        self._lock = take_lock(self.root)
         try:
             self._manifest = Manifest(self.root, write=True)
         except BaseException:
@@ -171,6 +168,7 @@ class CatalogWriter:
             place.unlink(missing_ok=True)
         for number in segments(self.root):
             publish_segment(self.root, self._manifest, number, self.config, self.notices)
+        purge(self.root, self._manifest)
 
     # Handing in.
 
@@ -319,6 +317,10 @@ class CatalogWriter:
             raise CatalogError(f"the writer has failed: {self._failed}", where=str(self.root), expected="a new one")
         if self._closing:
             raise CatalogError("the writer is closed", where=str(self.root))
+
+    def compact(self, kinds: Sequence[str] = (), instruments: Sequence[str] | None = None) -> int:
+        """Make one file of each day's many, as far as they are published; how many files were replaced."""
+        return compact(self.root, self._manifest, self.config, kinds, instruments)
 
     # Acknowledging.
 
@@ -559,46 +561,3 @@ def position_of(positions: dict[OriginKey, int], origin: str) -> int:
     if marked is not None:
         return marked
     return min((position for (name, _, _), position in positions.items() if name == origin), default=0)
-
-
-def writer_pid(root: Path) -> int:
-    """Process that writes a catalog; 0: none does."""
-    try:
-        descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return 0
-    except BlockingIOError:
-        text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        return int(text) if text.isdigit() else -1
-    finally:
-        os.close(descriptor)
-
-
-def _take_lock(root: Path) -> int:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        (root / DIRECTORY).mkdir(exist_ok=True)
-        descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise no_room(error, root) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        with suppress(OSError):  # a full disk: the lock holds without its owner's name
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        sync_directory(root)
-    except BlockingIOError:
-        owner = writer_pid(root)
-        os.close(descriptor)
-        raise CatalogBusyError(
-            f"process {owner} writes this catalog" if owner > 0 else "another process writes this catalog",
-            where=str(root),
-            expected="one writer",
-        ) from None
-    except OSError as error:
-        os.close(descriptor)
-        raise no_room(error, root) from None
-    return descriptor

@@ -1,0 +1,280 @@
+"""Compaction, checking, and the list made anew from the files.
+
+A compaction writes the new file beside the old ones, then one transaction of the list puts the one in the place of the
+others. Readers that have the old list keep the old files: these are deleted when nobody reads, at the latest an hour
+after they were replaced.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from nautilus.core.clock import now_ns
+from nautilus.store.catalog_instruments import StoredInstrument, factor
+from nautilus.store.catalog_kinds import KINDS, RECORD_KINDS, SEQUENCE, CatalogDamagedError, record_kind
+from nautilus.store.catalog_lock import take_lock, unread
+from nautilus.store.catalog_log import Damage
+from nautilus.store.catalog_manifest import NAME, Manifest, Part
+from nautilus.store.catalog_parts import PartMeta, PartWriter, arrow, opened, part_path, read_meta, unlisted
+from nautilus.store.catalog_publish import LAST_SEQUENCE, SEGMENT
+from nautilus.store.catalog_reader import Source, read_tables
+from nautilus.store.catalog_settings import CatalogConfig
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEPT_NS: Final = 3600 * 1_000_000_000
+"""So long a replaced file is kept for its readers, at most."""
+MERGE_ROWS: Final = 1 << 17
+
+
+class Finding(NamedTuple):
+    """Something wrong with a file."""
+
+    path: str
+    problem: str
+
+
+def compact(
+    root: Path,
+    manifest: Manifest,
+    config: CatalogConfig,
+    kinds: Sequence[str] = (),
+    instruments: Sequence[str] | None = None,
+    steps: Callable[[str], object] = lambda step: None,
+) -> int:
+    """Make one file of each day's many; how many files were replaced. Only the writer may."""
+    known = {each.instrument_id: each for each in manifest.instruments()}
+    days: dict[tuple[str, int, str], list[Part]] = {}
+    for part in manifest.parts(kinds):
+        if instruments is None or known[part.instrument].key in instruments:
+            days.setdefault((part.kind, part.instrument, part.day), []).append(part)
+    replaced = 0
+    for parts in days.values():
+        if len(parts) > 1:
+            _compact_day(root, manifest, config, parts, known[parts[0].instrument], steps)
+            replaced += len(parts)
+    steps("purge")
+    purge(root, manifest)
+    return replaced
+
+
+def _compact_day(
+    root: Path,
+    manifest: Manifest,
+    config: CatalogConfig,
+    parts: Sequence[Part],
+    owner: StoredInstrument,
+    steps: Callable[[str], object],
+) -> None:
+    first = parts[0]
+    sequences = min(part.first_sequence for part in parts), max(part.last_sequence for part in parts)
+    # No other file of the day has this name: it says what is in it, and how often that was put together.
+    path = part_path(first.kind, owner.key, first.day, f"c{max(part.id for part in parts):012}")
+    damages: list[Damage] = []
+    tables = _tables(root, parts, owner, damages)
+    head = next(tables, None)
+    if damages or head is None:
+        raise CatalogDamagedError(
+            f"{damages[0].what if damages else 'nothing in it'}; the day is left as it is",
+            where=damages[0].where if damages else path,
+            expected="whole files; `verify` names the damaged ones",
+        )
+    steps("part")
+    with PartWriter(root, path, head.schema, config.compression, config.level) as writer:
+        writer.write(head)
+        for table in tables:
+            writer.write(table)
+        if damages or writer.rows != sum(part.rows for part in parts):
+            raise CatalogDamagedError(
+                damages[0].what if damages else f"{writer.rows} rows of {sum(part.rows for part in parts)}",
+                where=damages[0].where if damages else path,
+                expected="whole files; `verify` names the damaged ones",
+            )
+        meta = PartMeta(
+            first.kind,
+            owner,
+            first.day,
+            min(part.first_ns for part in parts),
+            max(part.last_ns for part in parts),
+            *sequences,
+            replaces=tuple(part.path for part in parts),
+            segment=manifest.number(SEGMENT),
+        )
+        size = writer.finish(meta)
+        rows = writer.rows
+    new = first._replace(
+        path=path,
+        rows=rows,
+        bytes=size,
+        first_ns=meta.first_ns,
+        last_ns=meta.last_ns,
+        first_sequence=sequences[0],
+        last_sequence=sequences[1],
+        price_increment=owner.price_increment,
+        lot_size=owner.lot_size,
+    )
+    steps("list")
+    with manifest.transaction():
+        manifest.retire([part.id for part in parts], now_ns())
+        manifest.add([new])
+
+
+def _tables(root: Path, parts: Sequence[Part], owner: StoredInstrument, damages: list[Damage]) -> Iterator[pa.Table]:
+    """All rows of a day in order, in the owner's steps."""
+    kind = parts[0].kind
+    if kind in RECORD_KINDS:
+        described = record_kind(kind)
+        sources = [
+            Source(
+                part,
+                described,
+                0,
+                factor(part.price_increment, owner.price_increment),
+                factor(part.lot_size, owner.lot_size),
+            )
+            for part in parts
+        ]
+        yield from read_tables(sources, root, MERGE_ROWS, damages.append)
+        return
+    tables, times = [], set()
+    for part in parts:
+        try:
+            with opened(root / part.path) as file:
+                tables.append(file.read())
+                meta = read_meta(file)
+                times.add(meta.time if meta is not None else "")
+        except (OSError, ValueError) as error:
+            damages.append(Damage(str(root / part.path), str(error).splitlines()[0]))
+            return
+    table = arrow().concat_tables(tables, promote_options="permissive")
+    time = times.pop() if len(times) == 1 else ""
+    yield table.sort_by([(name, "ascending") for name in (time, SEQUENCE) if name])
+
+
+def purge(root: Path, manifest: Manifest) -> int:
+    """Delete replaced files that nobody can be reading; how many."""
+    retired = manifest.retired()
+    if not retired:
+        return 0
+    with unread(root) as free:
+        gone = [each for each in retired if free or now_ns() - each[2] > KEPT_NS]
+        if not gone:
+            return 0
+        for _, path, _ in gone:
+            with suppress(FileNotFoundError):
+                (root / path).unlink()
+        with manifest.transaction():
+            manifest.forget([number for number, _, _ in gone])
+    return len(gone)
+
+
+def verify(root: Path, manifest: Manifest) -> list[Finding]:
+    """Read every listed file whole, with the checksums of its pages, and compare it with the list."""
+    findings = []
+    known = {each.instrument_id: each for each in manifest.instruments()}
+    for part in manifest.parts():
+        problem = _check(root, part, known[part.instrument])
+        if problem:
+            findings.append(Finding(part.path, problem))
+    for place, unfinished in unlisted(root, KINDS, manifest.paths()):
+        what = "never finished" if unfinished else "not on the list"
+        findings.append(Finding(place.relative_to(root).as_posix(), f"{what}: the next writer takes it away"))
+    return findings
+
+
+def _check(root: Path, part: Part, owner: StoredInstrument) -> str:
+    place = root / part.path
+    if not place.is_file():
+        return "it is not there"
+    if place.stat().st_size != part.bytes:
+        return f"{place.stat().st_size} bytes instead of {part.bytes}"
+    try:
+        with opened(place) as file:
+            meta = read_meta(file)
+            if meta is None:
+                return "it does not say what it is"
+            if (meta.kind, meta.instrument.key, meta.day) != (part.kind, owner.key, part.day):
+                return f"it says that it is {meta.kind} of {meta.instrument.key} on {meta.day}"
+            rows, before = 0, None
+            time = record_kind(part.kind).time if part.kind in RECORD_KINDS else meta.time
+            for batch in file.iter_batches(MERGE_ROWS):
+                rows += batch.num_rows
+                if time and batch.num_rows:
+                    times = batch.column(batch.schema.get_field_index(time)).to_numpy(zero_copy_only=False)
+                    if (np.diff(times) < 0).any() or (before is not None and times[0] < before):
+                        return "its rows are not in order of time"
+                    before = times[-1]
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        return f"it cannot be read: {str(error).splitlines()[0]}"
+    return "" if rows == part.rows else f"{rows} rows instead of {part.rows}"
+
+
+def rebuild(root: Path) -> list[Finding]:
+    """Make the list anew from what the files say of themselves, where it is lost or damaged; what could not be used.
+
+    The old list stays beside it. Positions of sources are not in the files: an import has to be told where to go on.
+    """
+    lock = take_lock(root)
+    findings: list[Finding] = []
+    try:
+        old = root / NAME
+        for name in (NAME, NAME + "-wal", NAME + "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(root / name, root / f"{name}.damaged")
+        parts: list[tuple[PartMeta, Part]] = []
+        for place, unfinished in unlisted(root, KINDS, ()):
+            path = place.relative_to(root).as_posix()
+            found = None if unfinished else _described(place, path)
+            if isinstance(found, tuple):
+                parts.append(found)
+            elif found is not None:
+                findings.append(Finding(path, found))
+        gone = {path for meta, _ in parts for path in meta.replaces}
+        manifest = Manifest(old.parent, write=True)
+        try:
+            with manifest.transaction():
+                for meta, part in sorted(parts, key=lambda each: each[1].first_sequence):
+                    if part.path not in gone:
+                        manifest.add([part._replace(instrument=manifest.know(meta.instrument).instrument_id)])
+                manifest.set_number(LAST_SEQUENCE, max((part.last_sequence for _, part in parts), default=0))
+                manifest.set_number(SEGMENT, max((meta.segment for meta, _ in parts), default=0))
+        finally:
+            manifest.close()
+    finally:
+        os.close(lock)
+    return findings
+
+
+def _described(place: Path, path: str) -> tuple[PartMeta, Part] | str:
+    try:
+        with opened(place) as file:
+            meta = read_meta(file)
+            rows = file.metadata.num_rows
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        return f"it cannot be read: {str(error).splitlines()[0]}"
+    if meta is None:
+        return "it does not say what it is"
+    steps: tuple[Any, Any] = (meta.instrument.price_increment, meta.instrument.lot_size)
+    part = Part(
+        0,
+        meta.kind,
+        0,
+        meta.day,
+        path,
+        rows,
+        place.stat().st_size,
+        meta.first_ns,
+        meta.last_ns,
+        meta.first_sequence,
+        meta.last_sequence,
+        *steps,
+    )
+    return meta, part
