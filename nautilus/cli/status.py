@@ -76,7 +76,7 @@ def _print(found: Status, core: EngineStatus, follower: dict[str, int]) -> None:
     counters = (("star", found.bus["star"]), ("mesh", found.bus["mesh"]), ("orders", found.orders))
     journal = [(name, values) for name, values in (("follower", follower), ("replica", found.replica)) if values]
     rows: tuple[tuple[str, Mapping[str, int | str]], ...]
-    rows = (*counters, ("journal", journal_text(found.journal)), *journal, *found.venues.items())
+    rows = (*counters, ("journal", journal_text(found.journal)), *journal, *found.venues.items(), *_data(found))
     for name, values in rows:
         parts = [
             f"{key} {value}" if isinstance(value, str) else f"{short(value)} {key.replace('_', ' ')}"
@@ -84,6 +84,19 @@ def _print(found: Status, core: EngineStatus, follower: dict[str, int]) -> None:
         ]
         facts.add_row(name, _lines(parts, out.width - LABEL))
     out.print(facts)
+
+
+def _data(found: Status) -> list[tuple[str, Mapping[str, int | str]]]:
+    """The hub's cache of data, and each provider that is configured."""
+    if not found.data:
+        return []
+    shown = ("hits", "misses", "joined", "stale", "negative", "prefetch_used", "errors", "synthetic")
+    rows: list[tuple[str, Mapping[str, int | str]]] = [("data", {name: found.data[name] for name in shown})]
+    for name, each in found.data["sources"].items():
+        if each["state"] != "unconfigured":
+            left = {"left today": each["day_left"]} if each.get("day_left", -1) >= 0 else {}
+            rows.append((name, {"": each["state"], **{key: each.get(key, 0) for key in ("calls", "errors")}, **left}))
+    return rows
 
 
 def _lines(parts: list[str], width: int) -> str:

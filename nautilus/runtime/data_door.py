@@ -450,6 +450,7 @@ class DataDoor:
 
     def _look_around(self) -> None:
         self.meters.show(len(self.cache), self.cache.size, self.cache.under_way, self.cache.unused)
+        self._host.outlook.more[self._context.name] = {"data": self.view()}
 
     def _states(self, message: GetProviders, answer: Answer) -> None:
         if not self._known and self.line.start():

@@ -131,6 +131,31 @@ DESCRIPTIONS = {
     "machine_realtime_threads": "Threads of the core under SCHED_FIFO.",
     "machine_wake_up_held": "Whether processors are kept from sleeping deeply.",
     "machine_wishes_refused": "What the core asked of the machine and did not get; its log says what.",
+    "data_hits": "Questions for data of providers that were answered from what is kept.",
+    "data_misses": "Questions that a provider was asked for.",
+    "data_stale": "Questions that were answered with what is older than its lifetime, and marked.",
+    "data_negative": "Questions that were answered with a refusal that is kept.",
+    "data_joined": "Questions that waited for the answer to an equal one.",
+    "data_prefetched": "Questions that were asked before anybody wanted the answer.",
+    "data_prefetch_used": "Answers that were asked for ahead and then wanted.",
+    "data_prefetch_held": "Questions that were not asked ahead as the budget or the reserve did not allow it.",
+    "data_asked": "Questions handed to the process that asks providers.",
+    "data_errors": "Questions that ended in an error of a provider.",
+    "data_synthetic": "Answers that were made up.",
+    "data_published": "Records of facts published on the star.",
+    "data_entries": "Answers and refusals that are kept.",
+    "data_bytes": "What they take.",
+    "data_under_way": "Questions under way.",
+    "data_prefetch_unused": "Answers that were asked for ahead and never wanted.",
+    "source_calls": "Requests sent to the provider.",
+    "source_errors": "Requests to the provider that failed.",
+    "source_not_modified": "Requests to the provider that were answered with: as before.",
+    "source_joined": "Questions that shared a request to the provider.",
+    "source_day_left": "Requests left of the provider's day; -1: it has no limit.",
+    "source_day_limit": "Requests of a whole day; -1: no limit.",
+    "source_connections": "Connections to the provider that are open.",
+    "source_cost_milli": "What the requests cost so far, in thousandths of the provider's currency.",
+    "source_state": "Of the provider: 0 ready, 1 limited, 2 failing, 3 unconfigured.",
     "venue_open_accounts": "Accounts that may send new orders to the venue.",
     "venue_session_alive": "The venue's session has its slot of the core and moves.",
     "venue_closings": "Times that the core closed the accounts at the venue, as its session was gone.",
@@ -285,6 +310,8 @@ class EngineView:
         What is wrong although it serves.
     bus
         Plain values about the bus, for `/health`.
+    more
+        Further plain values for `/health`, by name.
     protection
         Breaker and tracking.
     shared
@@ -306,6 +333,7 @@ class EngineView:
     reasons: Callable[[], Sequence[str]] = _nothing
     warnings: Callable[[], Sequence[str]] = _nothing
     bus: Callable[[], Mapping[str, Any]] = _no_bus
+    more: Callable[[], Mapping[str, Any]] = _no_bus
     protection: Protection = field(default_factory=Unprotected)
     shared: tuple[SharedMeters, ...] = ()
     process_metrics: bool = True

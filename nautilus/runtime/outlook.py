@@ -34,6 +34,7 @@ class Outlook:
     reasons : why the process is not ready.
     warnings : what went wrong with it lately although it serves.
     bus : plain facts about the bus.
+    more : further plain facts, by engine.
     when_ready : called once, when the process is ready for the first time.
     looks : called whenever the above is renewed.
     also : what else may be wrong, asked at each renewal.
@@ -43,6 +44,7 @@ class Outlook:
         self.reasons: tuple[str, ...] = ("not started",)
         self.warnings: tuple[str, ...] = ()
         self.bus: dict[str, Any] = {}
+        self.more: dict[str, dict[str, Any]] = {}
         self.when_ready: Callable[[], object] | None = None
         self.looks: list[Callable[[], object]] = []
         self.also: list[Callable[[], Iterable[str]]] = []

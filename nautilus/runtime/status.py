@@ -19,6 +19,7 @@ from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
 from nautilus.runtime.clock import NANOSECONDS, wall_ns
+from nautilus.runtime.data_meters import data_status
 from nautilus.runtime.files import holder
 from nautilus.runtime.instance import Instance, NotRunningError
 from nautilus.runtime.neighbours import hub_of, read_places
@@ -81,7 +82,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `journal`: its ``durable_sequence`` is 0 where nothing waits for the disk (`core.acknowledge` "memory"). `follower`
     is there where one was asked for (`journal.follower` "on"), `replica`, with the ``role`` of this instance, where it
-    is a standby, or one may dial, `venues` where there are external ones.
+    is a standby, or one may dial, `venues` where there are external ones, `data` where somebody has asked the hub for what
+    providers have.
     """
 
     status: Health
@@ -92,6 +94,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     follower: dict[str, int] = {}
     replica: dict[str, int | str] = {}
     venues: dict[str, dict[str, int | str]] = {}
+    data: dict[str, Any] = {}
 
 
 class Facts(NamedTuple):
@@ -235,6 +238,9 @@ def status_of(facts: Facts) -> Status:
         follower=follower_of(facts) if facts.plan.config("journal", JournalConfig).follower == "on" else {},
         replica=replica_of(facts),
         venues=venues_status(facts.plan, facts.counters),
+        data=data_status(facts.counters.get(facts.plan.process_of("marketdata"), {}))
+        if any("marketdata" in spec.engines for spec in facts.plan.processes)
+        else {},
     )
 
 

@@ -91,6 +91,7 @@ def view_of(host: LiveHost, context: LiveContext, *, whole_process: bool) -> Eng
         reasons=lambda: host.outlook.reasons,
         warnings=lambda: host.outlook.warnings,
         bus=lambda: host.outlook.bus,
+        more=lambda: host.outlook.more.get(context.name, {}),
         shared=_without_port(host) if context.name == "trading" else (),
         process_metrics=whole_process,
     )

@@ -72,9 +72,9 @@ class DataServer:
 
     def cut(self) -> None:
         """Close every connection, and take no more: the provider is down."""
-        self._listener.close()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.shutdown(socket.SHUT_RDWR)  # the thread that accepts holds it, too
+        self._listener.close()
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):

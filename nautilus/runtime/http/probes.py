@@ -64,6 +64,7 @@ class Probes:
             "performance": performance_of(view),
             "hybrid_integration": view.protection.integrated,
             "bus": view.bus(),
+            **view.more(),
         }
         return json_response(value, 503 if status == "unhealthy" else 200)
 
