@@ -7,7 +7,7 @@ import os
 from tests import bus_endurance
 from tests.bus_endurance import Outcome, Sample
 
-RECORDS = 20_000_000 if "NAUTILUS_SEEDS" in os.environ else 500_000
+RECORDS = 20_000_000 if "NAUTILUS_SEEDS" in os.environ else 200_000
 
 
 def test_descriptors_and_threads_stay_flat_while_connections_break() -> None:

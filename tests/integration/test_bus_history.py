@@ -26,7 +26,7 @@ from tests.kit.network import network_or_skip
 
 LONG = "NAUTILUS_SEEDS" in os.environ
 SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "1"))
-FAULTS = int(os.environ.get("NAUTILUS_FAULTS", "6"))
+FAULTS = int(os.environ.get("NAUTILUS_FAULTS", "6" if LONG else "3"))
 PROCESS = ("kill", "stop", "clock")
 LANES = ("u", "n")
 
@@ -185,7 +185,7 @@ def test_a_storm_of_restarts_leaves_nothing_behind(tmp_path: Path, seed: int) ->
         star(scenario, ring=True)
         mesh(scenario)
         scenario.see_work()
-        for _ in range(3 * FAULTS if LONG else FAULTS):
+        for _ in range(3 * FAULTS if LONG else 2):
             do_harm(scenario, ("kill",), longest_ms=5)
         lives = scenario.end()
     told(judge_star(lives) + judge_mesh(lives), scenario)
@@ -197,7 +197,7 @@ def test_many_reconnects_lose_nothing_acknowledged(tmp_path: Path, network: Netw
         star(scenario, ring=False)
         mesh(scenario)
         scenario.see_work()
-        for _ in range(200 if LONG else 50):
+        for _ in range(200 if LONG else 12):
             network.reset(*random.sample(sorted(scenario.ports.values()), 3))
             scenario.pass_time(random.choice((1, 5, 20)))
         scenario.see_work()

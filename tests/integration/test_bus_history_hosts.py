@@ -45,7 +45,7 @@ def judge(lives: list[Epoch], scenario: Scenario) -> None:
     told(judge_star(lives) + judge_mesh(lives), scenario)
 
 
-@pytest.mark.parametrize("kind", ["partition", "to client", *(["to server", "loss", "unplug"] if MANY else [])])
+@pytest.mark.parametrize("kind", ["partition", *(["to client", "to server", "loss", "unplug"] if MANY else [])])
 def test_a_cable_that_is_cut_and_mended_costs_nothing(tmp_path: Path, cable: Cable, kind: str) -> None:
     with Scenario(tmp_path, SEEDS, cable, HOSTS) as scenario:
         come_up(scenario)

@@ -24,8 +24,7 @@ from tests.kit.network import network_or_skip
 MANY = "NAUTILUS_SEEDS" in os.environ
 CASES = [
     ("everysec", "kill"),
-    ("no", "stop"),
-    *([("no", "kill"), ("always", "kill"), ("always", "stop")] if MANY else []),
+    *([("no", "stop"), ("no", "kill"), ("always", "kill"), ("always", "stop")] if MANY else []),
 ]
 """What the servers keep, all that `bus.redis_append` has, and how they fail."""
 

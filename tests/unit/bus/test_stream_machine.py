@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nautilus.core.mesh_wire import Answer, Envelope, MessageKind, pack, pack_answers, unpack, unpack_answers
 from nautilus.core.receive_stream import AHEAD, DELIVER, DUPLICATE, REFUSED, ReceiveStream
 from nautilus.core.send_stream import SendStream
+from tests.kit.effort import share
 from tests.kit.naive_receive_stream import NaiveReceiveStream
 from tests.kit.naive_send_stream import NaiveSendStream
 
@@ -368,5 +369,5 @@ class NaiveMachine(StreamMachine):
 
 TestCompiledMachine = CompiledMachine.TestCase
 TestNaiveMachine = NaiveMachine.TestCase
-TestCompiledMachine.settings = settings(max_examples=settings().max_examples, stateful_step_count=60)
-TestNaiveMachine.settings = settings(max_examples=max(10, settings().max_examples // 4), stateful_step_count=60)
+TestCompiledMachine.settings = settings(max_examples=share(settings().max_examples, 3), stateful_step_count=60)
+TestNaiveMachine.settings = settings(max_examples=max(6, settings().max_examples // 10), stateful_step_count=60)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nautilus.core.http_chunks import ERRORS, ChunkReader
+from tests.kit.effort import share
 from tests.kit.naive_proxy_head import naive_dechunk
 
 
@@ -14,7 +15,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(marks)]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=share(1000))
 @given(
     st.lists(st.binary(min_size=1, max_size=40), max_size=5),
     st.sampled_from([b"", b";a=b", b"; x"]),
@@ -59,7 +60,7 @@ CHUNKY = st.sampled_from(
 )
 
 
-@settings(max_examples=2000)
+@settings(max_examples=share(2000))
 @given(st.lists(CHUNKY, max_size=8))
 def test_malformed_chunks_are_refused_where_the_naive_twin_refuses_them(parts):
     data = b"".join(parts) + b"0\r\n\r\n"

@@ -21,6 +21,7 @@ from nautilus.core.http_head import (
     VERSION,
     parse_head,
 )
+from tests.kit.effort import share
 from tests.kit.naive_http_head import Independent, naive_head
 
 GET = b"GET / HTTP/1.1\r\n"
@@ -176,13 +177,13 @@ def heads(draw):
     return draw(st.sampled_from([b"", b"", b"", b"\r\n", b"\r"])) + data + draw(st.binary(max_size=5))
 
 
-@settings(max_examples=3000)
+@settings(max_examples=share(3000))
 @given(heads())
 def test_any_head_is_read_as_the_naive_twin_reads_it(data):
     assert parse_head(data) == naive_head(data)
 
 
-@settings(max_examples=2000)
+@settings(max_examples=share(2000))
 @given(
     st.one_of(heads(), st.binary(max_size=200)), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=3)
 )
@@ -194,7 +195,7 @@ def test_damaged_heads_are_read_as_the_naive_twin_reads_them(data, damages):
     assert parse_head(bytes(changed)) == naive_head(bytes(changed))
 
 
-@settings(max_examples=3000)
+@settings(max_examples=share(3000))
 @given(heads(), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=2))
 def test_whatever_is_taken_an_independent_parser_reads_in_the_same_way(data, damages):
     changed = bytearray(data)

@@ -17,6 +17,7 @@ from nautilus.core import (
 )
 from tests.kit import builders, flow
 from tests.kit.audit import Audit
+from tests.kit.effort import share
 from tests.kit.pair import Pair
 
 SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "3"))
@@ -85,7 +86,7 @@ def test_kernel_and_twin_agree_whatever_the_ids(seed: int) -> None:
 def test_kernel_and_twin_agree_on_a_deep_book(seed: int) -> None:
     pair = Pair(instruments=flow.instruments(), accounts=flow.accounts(), capacity=2048, closed_capacity=1024)
     commands = flow.Flow(seed, "deep")
-    for number in range(40):
+    for number in range(share(40, 2)):
         pair.process(commands.draw(300, list(pair.twin.orders)))
         if number % 4 == 0:
             pair.compare()

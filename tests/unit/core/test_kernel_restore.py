@@ -106,6 +106,7 @@ import random, sys
 import numpy as np
 from nautilus.core import Kernel
 from tests.kit import builders
+from tests.kit.effort import stride
 from tests.unit.core.test_kernel_restore import FIXED, opened
 
 chance = random.Random(7)
@@ -114,7 +115,7 @@ kernel.process(FIXED[:700])
 words = np.frombuffer(kernel.snapshot(), "<i8")
 odd = [0, -1, 1, 2, 3, 1 << 20, 1 << 31, 1 << 32, (1 << 63) - 1, -(1 << 63)]
 taken = refused = 0
-for turn in range(2 * len(words)):
+for turn in range(0, 2 * len(words), stride(3)):
     changed = words.copy()
     value = chance.choice([*odd, chance.getrandbits(62), chance.randrange(100)])
     changed[turn // 2] = value if turn % 2 else 0
@@ -144,8 +145,8 @@ def test_no_changed_word_of_a_snapshot_ends_the_process() -> None:
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     taken, refused = map(int, done.stdout.split())
-    assert taken > 100
-    assert refused > 100
+    assert taken > 50
+    assert refused > 50
 
 
 def test_restore_takes_the_capacities_of_the_snapshot() -> None:

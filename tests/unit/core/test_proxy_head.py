@@ -22,6 +22,7 @@ from nautilus.core.proxy_head import (
     request_facts,
     upstream_head,
 )
+from tests.kit.effort import share
 from tests.kit.naive_proxy_head import naive_read_answer, naive_upstream_head
 
 ANSWER = (
@@ -114,7 +115,7 @@ def test_connection_cannot_strike_out_the_length():
     assert b"X: 1" not in head.lines
 
 
-@settings(max_examples=2000)
+@settings(max_examples=share(2000))
 @given(st.lists(FRAGMENTS, max_size=8), st.booleans(), st.sampled_from([(), (b"x-a", b"x-b")]))
 def test_answers_are_read_as_the_naive_twin_reads_them(parts, head_only, drop):
     data = b"".join(parts) + b"\r\n\r\n"
@@ -127,7 +128,7 @@ def test_answers_are_read_as_the_naive_twin_reads_them(parts, head_only, drop):
         assert told(found) == tuple(expected)
 
 
-@settings(max_examples=500)
+@settings(max_examples=share(500, 2))
 @given(st.binary(max_size=200))
 def test_nothing_that_is_read_is_other_than_what_the_twin_reads(data):
     found = read_answer(b"HTTP/1.1 200 OK\r\n" + data)
@@ -153,7 +154,7 @@ NAMES = st.sampled_from(
 VALUES = st.sampled_from([b"", b"1", b"x-a", b"close, X-B", b"cookie,accept", b"host", b"keep-alive", b"\xff y"])
 
 
-@settings(max_examples=1000)
+@settings(max_examples=share(1000))
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=10), st.sampled_from([-2, -1, 0, 7, 1 << 40]), st.booleans())
 def test_heads_for_upstreams_are_made_as_the_naive_twin_makes_them(fields, length, more):
     drop = (b"x-a", b"cookie") if more else ()

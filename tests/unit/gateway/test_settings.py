@@ -19,6 +19,7 @@ from nautilus.gateway.headers import HeaderRules
 from nautilus.gateway.settings import STRATEGIES, SharedSettings
 from nautilus.runtime.files import FileLock
 from nautilus.runtime.http.problems import HttpError
+from tests.kit.effort import share
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITER = """
@@ -143,7 +144,7 @@ def test_changes_of_many_processes_are_all_counted_and_none_undoes_anothers(shar
 
 def test_one_who_is_killed_in_a_change_leaves_the_old_or_the_new_one(shared: str) -> None:
     found = SharedSettings(shared, GatewayConfig())
-    for turn in range(12):
+    for turn in range(share(12)):
         one = writer(shared, "odd-1", 100_000)
         begin(one)
         before = found.revision

@@ -43,7 +43,8 @@ def values_of(annotation):
         kind, meta = arguments
         if kind is int:
             return st.integers(meta.ge, meta.le)
-        return values_of(kind).filter(lambda value: len(value) <= meta.max_length)
+        least, most = meta.min_length or 0, meta.max_length
+        return values_of(kind).filter(lambda value: least <= len(value) <= most)
     if origin is tuple and arguments[-1] is Ellipsis:
         return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
     if origin is tuple:
