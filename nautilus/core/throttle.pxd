@@ -11,11 +11,12 @@ Who was stopped between looking at its clock and here may come after its generat
 before the first word of a generation is written and looked at again after the swap: whoever finds a newer one was late, and
 is refused. That holds whatever clocks do: what an array has forgotten is of a generation that is refused.
 
-Rates. One word a key, the time at which its bucket would be empty again (GCRA, ITU-T I.371): a compare-and-swap moves it.
+Rates. One word a key: see `rate`.
 """
 
 from libc.stdint cimport int64_t, uint64_t
 
+from nautilus.core.rate cimport rate_take
 from nautilus.core.region cimport region_t
 
 cdef extern from *:
@@ -147,16 +148,7 @@ cdef extern from *:
         }
         if (rate == NULL)
             return RATE_FULL;
-        int64_t most = interval_ns * burst, empty = __atomic_load_n(&rate->empty_ns, __ATOMIC_RELAXED);
-        for (;;) {
-            /* Further ahead than a full bucket: the clock was set back, or the key has another rate now. */
-            int64_t from = empty < now_ns ? now_ns : empty - now_ns > most ? now_ns + most : empty;
-            int64_t next = from + interval_ns;
-            if (next - now_ns > most)
-                return -(next - now_ns - most);
-            if (__atomic_compare_exchange_n(&rate->empty_ns, &empty, next, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-                return (most - (next - now_ns)) / interval_ns;
-        }
+        return rate_take(&rate->empty_ns, now_ns, interval_ns, burst);
     }
     #endif
     """

@@ -7,14 +7,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nautilus.adapters.sources.base import Fetched, Source
-from nautilus.adapters.sources.config import FredConfig, SourceConfig
+from nautilus.adapters.sources.config import (
+    AlphaVantageConfig,
+    DbnomicsConfig,
+    FredConfig,
+    SourceConfig,
+    TradingEconomicsConfig,
+    YahooConfig,
+)
 from nautilus.adapters.sources.errors import SourceError
-from nautilus.adapters.sources.limits import SourceLimits
+from nautilus.adapters.sources.limits import SourceLimits, open_quotas
 from nautilus.adapters.sources.session import Asking, Reply, Session
 from nautilus.core.clock import now_ns
+from nautilus.core.quotas import Quotas
 
 SOURCES: dict[str, tuple[str, type[SourceConfig]]] = {
     "fred": ("nautilus.adapters.sources.fred:FredSource", FredConfig),
+    "alpha_vantage": ("nautilus.adapters.sources.alpha_vantage:AlphaVantageSource", AlphaVantageConfig),
+    "yahoo": ("nautilus.adapters.sources.yahoo:YahooSource", YahooConfig),
+    "dbnomics": ("nautilus.adapters.sources.dbnomics:DbnomicsSource", DbnomicsConfig),
+    "trading_economics": ("nautilus.adapters.sources.trading_economics:TradingEconomicsSource", TradingEconomicsConfig),
 }
 """Every provider: where its class is, loaded when it is opened, and the struct of its settings, ``[source_NAME]``."""
 
@@ -24,6 +36,7 @@ def open_source(
     config: SourceConfig | None = None,
     *,
     directory: Path | None = None,
+    quotas: Quotas | None = None,
     clock: Callable[[], int] = now_ns,
 ) -> Source:
     """One provider.
@@ -36,6 +49,8 @@ def open_source(
         Its settings; None: the built-in ones.
     directory
         Where what it allows is counted, for all processes and for the next start; None: in this process alone.
+    quotas
+        The table itself, where it is open already.
     clock
         Nanoseconds since the epoch.
 
@@ -50,7 +65,7 @@ def open_source(
     module, _, attribute = place.partition(":")
     made: type[Source] = getattr(importlib.import_module(module), attribute)
     config = config or kind()
-    limits = SourceLimits(name, config)
+    limits = SourceLimits(name, config, quotas or open_quotas(directory))
     return made(config, Session(name, config, limits=limits, clock=clock))
 
 
@@ -61,8 +76,9 @@ def open_sources(
     clock: Callable[[], int] = now_ns,
 ) -> dict[str, Source]:
     """Every provider that is enabled, by its name; see `open_source`. Those without their key are there, too."""
+    quotas = open_quotas(directory)
     return {
-        name: open_source(name, config, directory=directory, clock=clock)
+        name: open_source(name, config, quotas=quotas, clock=clock)
         for name, config in configs.items()
         if config.enabled
     }

@@ -83,4 +83,68 @@ class FredConfig(SourceConfig, frozen=True, kw_only=True):
     per_minute: Count = 120
 
 
-__all__ = ["Count", "FredConfig", "Seconds", "Secret", "SourceConfig"]
+class AlphaVantageConfig(SourceConfig, frozen=True, kw_only=True):
+    """Alpha Vantage: a free key, 25 requests a day and one a second; a paid plan has no limit of the day."""
+
+    base_url: str = "https://www.alphavantage.co"
+    per_second: Count = 1
+    per_minute: Count = 5
+    per_day: Count = 25
+    wait_seconds: Annotated[float, Meta(ge=0)] = 15.0
+    answer_seconds: Seconds = 30.0
+
+
+class YahooConfig(SourceConfig, frozen=True, kw_only=True):
+    """Yahoo Finance: no key, but a cookie and a crumb, which it gives itself; its limits are not documented.
+
+    Parameters
+    ----------
+    cookie_url
+        Where the cookie is from.
+    crumb_seconds
+        Life of a crumb here.
+    """
+
+    base_url: str = "https://query2.finance.yahoo.com"
+    user_agent: str = "Mozilla/5.0 (X11; Linux x86_64) nautilus/0.1"
+    per_second: Count = 2
+    per_minute: Count = 30
+    cookie_url: str = "https://fc.yahoo.com"
+    crumb_seconds: Seconds = 1800.0
+
+
+class DbnomicsConfig(SourceConfig, frozen=True, kw_only=True):
+    """DBnomics: no key and no documented limit; asked politely."""
+
+    base_url: str = "https://api.db.nomics.world/v22"
+    per_second: Count = 2
+    per_minute: Count = 60
+    page: Annotated[int, Meta(ge=1, le=1000)] = 1000
+
+
+class TradingEconomicsConfig(SourceConfig, frozen=True, kw_only=True):
+    """Trading Economics: a key (``client:secret``), one request a second.
+
+    Parameters
+    ----------
+    historical_rows, calendar_rows
+        What it gives of one request at most; more is asked for by dates.
+    """
+
+    base_url: str = "https://api.tradingeconomics.com"
+    per_second: Count = 1
+    historical_rows: Annotated[int, Meta(ge=2)] = 10_000
+    calendar_rows: Annotated[int, Meta(ge=2)] = 1_000
+
+
+__all__ = [
+    "AlphaVantageConfig",
+    "Count",
+    "DbnomicsConfig",
+    "FredConfig",
+    "Seconds",
+    "Secret",
+    "SourceConfig",
+    "TradingEconomicsConfig",
+    "YahooConfig",
+]

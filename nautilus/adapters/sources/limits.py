@@ -1,34 +1,132 @@
-"""What a provider allows: requests a second, a minute and a day, and when it said to wait."""
+"""What a provider allows: requests a second, a minute and a day, and when it said to wait; one table for all processes.
+
+The table is a file in the data directory: what was counted stays counted when a process is killed, and a start on the
+same day goes on with the count of that day.
+"""
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
 from nautilus.adapters.sources.config import SourceConfig
+from nautilus.adapters.sources.times import from_ns, to_ns, zone
+from nautilus.core.quotas import BLOCKED, DAY, GO, MINUTE, SECOND, Quotas
+from nautilus.model.errors import ConfigError
+
+FILE = "quotas"
+CAPACITY = 64
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def open_quotas(directory: Path | None) -> Quotas:
+    """The table of a directory, made where there is none; None: of this process alone.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be used.
+    """
+    if directory is None:
+        return Quotas(CAPACITY)
+    place = directory / FILE
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Quotas(CAPACITY, place)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot be used: {error}", where=str(place), expected="the table of what was asked"
+        ) from None
 
 
 class SourceLimits:
-    """Limits of one provider. `take` before each request; its answer is how long to wait."""
+    """Limits of one provider. `take` before each request.
 
-    def __init__(self, name: str, config: SourceConfig) -> None:
+    Parameters
+    ----------
+    name
+        Of the provider.
+    config
+        How many it allows, and where its day begins.
+    quotas
+        The table; None: one of this process alone.
+
+    Raises
+    ------
+    ConfigError
+        No such time zone.
+    """
+
+    def __init__(self, name: str, config: SourceConfig, quotas: Quotas | None = None) -> None:
         self.name = name
         self.config = config
         self.reason = ""
-        self._blocked_ns = 0
+        self._quotas = quotas or Quotas(1)
+        self._quota = self._quotas.quota(name)
+        try:
+            self._zone = zone(config.day_zone)
+        except ValueError as error:
+            raise ConfigError(str(error), where=f"source_{name}.day_zone", expected="an IANA name") from None
+        self._day = self._day_begins_ns = self._day_ends_ns = 0
 
     def take(self, now_ns: int) -> int:
         """One request: 0, it may leave now and is counted; else the nanoseconds until it is worth asking again."""
-        return max(0, self._blocked_ns - now_ns)
+        config = self.config
+        why, wait_ns = self._quota.take(
+            now_ns, config.per_second, config.per_minute, config.per_day, self._day_of(now_ns)
+        )
+        if why == GO:
+            if config.per_day:
+                self._quotas.sync()
+            return 0
+        return self._told(why, wait_ns, now_ns)
 
     def wait_ns(self, now_ns: int) -> int:
         """Nanoseconds until one may leave; 0: now. Takes nothing."""
-        return max(0, self._blocked_ns - now_ns)
+        config = self.config
+        why, wait_ns = self._quota.look(
+            now_ns, config.per_second, config.per_minute, config.per_day, self._day_of(now_ns)
+        )
+        return 0 if why == GO else self._told(why, wait_ns, now_ns)
 
-    def block(self, until_ns: int) -> None:
+    def block(self, until_ns: int, now_ns: int) -> None:
         """The provider said to wait until then; all processes do."""
-        self._blocked_ns = max(self._blocked_ns, until_ns)
+        self._quota.block(until_ns, now_ns)
 
     def day_left(self, now_ns: int) -> int:
         """Requests left of the provider's day; -1: it has no limit."""
-        return self.config.per_day or -1
+        if not self.config.per_day:
+            return -1
+        return max(0, self.config.per_day - self._quota.taken(self._day_of(now_ns)))
+
+    def day_taken(self, now_ns: int) -> int:
+        """Requests of the provider's day so far, of all processes."""
+        return self._quota.taken(self._day_of(now_ns))
+
+    def day_ends_ns(self, now_ns: int) -> int:
+        """When the provider's next day begins."""
+        self._day_of(now_ns)
+        return self._day_ends_ns
+
+    def _told(self, why: int, wait_ns: int, now_ns: int) -> int:
+        config = self.config
+        self.reason = {
+            BLOCKED: f"{self.name} said to wait",
+            SECOND: f"{config.per_second} requests a second are used up",
+            MINUTE: f"{config.per_minute} requests a minute are used up",
+            DAY: f"{config.per_day} requests a day are used up",
+        }[why]
+        return max(1, self._day_ends_ns - now_ns) if why == DAY else wait_ns
+
+    def _day_of(self, now_ns: int) -> int:
+        # A day lasts 23 to 25 hours, as its time zone has it.
+        if not self._day_begins_ns <= now_ns < self._day_ends_ns:
+            here = from_ns(now_ns, self._zone).date()
+            after = here + timedelta(days=1)
+            self._day = here.toordinal() - _EPOCH
+            self._day_begins_ns = to_ns(datetime(here.year, here.month, here.day, tzinfo=self._zone))
+            self._day_ends_ns = to_ns(datetime(after.year, after.month, after.day, tzinfo=self._zone))
+        return self._day
 
 
-__all__ = ["SourceLimits"]
+__all__ = ["SourceLimits", "open_quotas"]

@@ -192,7 +192,8 @@ class Session:
             config = self.config
             self._client = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=config.connections, limit_per_host=config.connections),
-                cookie_jar=aiohttp.CookieJar(unsafe=True),  # a provider behind an address alone may set some, too
+                # Cookies of a host that is an address alone too, and sent back as they came.
+                cookie_jar=aiohttp.CookieJar(unsafe=True, quote_cookie=False),
                 headers={"User-Agent": config.user_agent, "Accept-Encoding": "gzip, deflate"},
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=config.connect_seconds),
                 trust_env=False,
@@ -215,7 +216,7 @@ class Session:
         secret_query: Mapping[str, str],
         headers: Mapping[str, str],
         deadline: float,
-        judge: Judge | None = None,
+        any_status: bool = False,
     ) -> Reply:
         """See `Asking.get`; `deadline` is a time of the loop."""
         url = f"{base or self.config.base_url}{path}"
@@ -226,20 +227,26 @@ class Session:
             await self._turn(shown, deadline)
             try:
                 reply = await self._send(url, shown, {**query, **secret_query}, headers, deadline)
-                fault = None if reply.not_modified else ((judge or self.judge)(reply) or self._by_status(reply))
+                fault = self._fault_of(reply, any_status)
             except (UnavailableError, SourceTimeoutError) as error:
                 fault = error
             if fault is None:
                 self.failing = False
                 return reply
             if fault.retry_seconds >= 0 and isinstance(fault, RateLimitedError | UnavailableError):
-                self.limits.block(self.now_ns() + int(fault.retry_seconds * SECOND_NS))
+                now_ns = self.now_ns()
+                self.limits.block(now_ns + int(fault.retry_seconds * SECOND_NS), now_ns)
             pause = self._pause(fault, attempt, deadline)
             if pause < 0:
                 raise fault
             attempt += 1
             self.counts.retries += 1
             await asyncio.sleep(pause)
+
+    def _fault_of(self, reply: Reply, any_status: bool) -> SourceError | None:
+        if reply.not_modified or (any_status and reply.status < 500 and reply.status != 429):
+            return None
+        return self.judge(reply) or self._by_status(reply)
 
     def _pause(self, fault: SourceError, attempt: int, deadline: float) -> float:
         """Seconds until it may be sent again; below 0: it may not."""
@@ -427,7 +434,8 @@ class Asking:
         secret_query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         base: str = "",
-        judge: Judge | None = None,
+        any_status: bool = False,
+        main: bool = True,
     ) -> Reply:
         """One page.
 
@@ -443,8 +451,10 @@ class Asking:
             More of them; never shown.
         base
             Instead of `base_url`.
-        judge
-            Instead of the source's own.
+        any_status
+            Whatever it answers is right, but a limit or a failure.
+        main
+            Part of the answer to the question, and not of getting in.
 
         Raises
         ------
@@ -452,12 +462,13 @@ class Asking:
             There is no answer, or none that is right.
         """
         reply = await self.session.request(
-            base, path, query or {}, secret_query or {}, headers or {}, self._deadline, judge
+            base, path, query or {}, secret_query or {}, headers or {}, self._deadline, any_status
         )
-        if not self.calls:
-            self.provenance, self.etag = reply.provenance, reply.etag
         self.calls += 1
-        self.not_modified = self.not_modified and reply.not_modified
+        if main:
+            # The last one: what comes first tells what a series is.
+            self.provenance, self.etag = reply.provenance, reply.etag
+            self.not_modified = self.not_modified and reply.not_modified
         return reply
 
 

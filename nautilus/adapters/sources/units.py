@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 _SCALES = {
@@ -27,11 +26,9 @@ _SCALES = {
     "trillion": 12,
     "trillions": 12,
 }
-_LETTERS = {"K": 3, "M": 6, "B": 9, "T": 12}
 _SIGNS = {"$": "Dollars", "%": "percent", "€": "EUR", "£": "GBP", "¥": "JPY"}
 _PENCE = {"GBp": ("GBP", -2), "GBX": ("GBP", -2), "ZAc": ("ZAR", -2), "ILA": ("ILS", -2)}
 """Currencies in which a price is told in hundredths, as exchanges write them."""
-_AMOUNT = re.compile(r"^(-?)([^\d.\s-]*)(-?[\d.,]+)\s*([KMBT]?)(.*)$")
 
 
 @lru_cache(maxsize=1024)
@@ -44,7 +41,8 @@ def scale_of(text: str) -> tuple[int, str]:
         Values times ten to the power are in the unit; ``percent`` stays percent, under this one name.
     """
     words = text.split()
-    power, kept = 0, []
+    power = 0
+    kept: list[str] = []
     for place, word in enumerate(words):
         found = _SCALES.get(word.strip(".,").lower())
         # A scale is the first word or the last one, or follows one: "Hundred Million". Not "Tons per Thousand".
@@ -77,21 +75,4 @@ def currency_of(code: str) -> tuple[int, str]:
     return power, unit
 
 
-def amount(text: str, unit: str = "") -> tuple[float, str]:
-    """A value with its unit written around it, as ``¥-55B``, ``2.7%`` or ``$40.21B``. ValueError for none.
-
-    Returns
-    -------
-    value, unit
-        `unit` where the text names none.
-    """
-    found = _AMOUNT.match(text.strip())
-    if found is None:
-        raise ValueError(f"amount {text!r}")
-    minus, sign, digits, letter, rest = found.groups()
-    value = scaled(digits.replace(",", ""), _LETTERS.get(letter, 0))
-    named = _SIGNS.get(sign or rest.strip(), sign or rest.strip()) or unit
-    return (-value if minus else value), named
-
-
-__all__ = ["amount", "currency_of", "scale_of", "scaled"]
+__all__ = ["currency_of", "scale_of", "scaled"]

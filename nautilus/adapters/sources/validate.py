@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from nautilus.adapters.sources.errors import MalformedError
+from nautilus.adapters.sources.errors import MalformedError, SourceError
 
 if TYPE_CHECKING:
     from nautilus.adapters.sources.session import Reply, Session
@@ -25,16 +25,32 @@ def decode(session: Session, reply: Reply, kind: type[T]) -> T:
     MalformedError
         It is none: `path` is the field, such as ``$.chart.result[0].meta.currency``, or "" where it is no JSON at all.
     """
-    url = reply.provenance.url
+    return decode_part(session, reply.provenance.url, reply.body, kind)
+
+
+def decode_part(session: Session, url: str, body: bytes | msgspec.Raw, kind: type[T], under: str = "$") -> T:
+    """A part of a body, which lies at the path `under`; see `decode`."""
     try:
-        return msgspec.json.decode(reply.body, type=kind, strict=False)
+        return msgspec.json.decode(body, type=kind, strict=False)
     except msgspec.ValidationError as error:
-        what, path = field_of(str(error))
-        raise session.fault(MalformedError, f"{path}: {what}", url, expected="what it documents", path=path) from None
+        raise _refusal(session, url, error, under) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise session.fault(
-            MalformedError, f"no JSON ({error}): {session.quoted(reply.body) or 'nothing'}", url, expected="JSON"
-        ) from None
+        shown = session.quoted(bytes(body)) or "nothing"
+        raise session.fault(MalformedError, f"no JSON ({error}): {shown}", url, expected="JSON") from None
+
+
+def convert(session: Session, url: str, value: object, kind: type[T], under: str = "$") -> T:
+    """What was decoded from another format, into that kind; see `decode`."""
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _refusal(session, url, error, under) from None
+
+
+def _refusal(session: Session, url: str, error: msgspec.ValidationError, under: str) -> SourceError:
+    what, path = field_of(str(error))
+    path = f"{under}{path[1:]}"
+    return session.fault(MalformedError, f"{path}: {what}", url, expected="what it documents", path=path)
 
 
 def field_of(text: str) -> tuple[str, str]:
@@ -45,4 +61,4 @@ def field_of(text: str) -> tuple[str, str]:
     return what, f"{place}.{missing[1]}" if missing else place
 
 
-__all__ = ["decode", "field_of"]
+__all__ = ["convert", "decode", "decode_part", "field_of"]

@@ -1,0 +1,268 @@
+"""Trading Economics: https://docs.tradingeconomics.com/.
+
+What a question's symbol may be:
+
+- ECONOMIC: ``mexico/banks balance sheet``, the history of an indicator of a country.
+- LISTING: ``mexico``, the indicators of a country.
+- EVENT: ``china,japan``, the calendar of countries; ``all``.
+
+It is asked for CSV, which is a third of its JSON. Its times are UTC. The key goes in a header, never in a URL.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import date
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from nautilus.adapters.sources.base import Source
+from nautilus.adapters.sources.config import TradingEconomicsConfig
+from nautilus.adapters.sources.errors import (
+    MalformedError,
+    NotFoundError,
+    SourceError,
+    UnauthorisedError,
+    UnsupportedError,
+)
+from nautilus.adapters.sources.periods import period_until
+from nautilus.adapters.sources.session import Asking, Reply
+from nautilus.adapters.sources.times import DAY_NS, date_of, local_ns, number
+from nautilus.adapters.sources.units import scale_of, scaled
+from nautilus.adapters.sources.validate import convert
+from nautilus.model.datasets import DataKind, EconomicFact, EventFact, Fact, GetData, ListingFact, Provenance
+
+T = TypeVar("T", bound=msgspec.Struct)
+SITE = "https://tradingeconomics.com"
+KNOWN_COUNTRIES = 64
+
+
+class Indicator(msgspec.Struct, frozen=True, rename="pascal"):
+    country: str
+    category: str
+    title: str
+    latest_value_date: str
+    latest_value: str
+    unit: str
+    frequency: str
+    historical_data_symbol: str
+    source: str = ""
+    category_group: str = ""
+    adjustment: str = ""
+    link: str = msgspec.field(name="URL", default="")
+
+
+class Observation(msgspec.Struct, frozen=True, rename="pascal"):
+    country: str
+    category: str
+    date_time: str
+    value: str
+    frequency: str
+    last_update: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, rename="pascal"):
+    calendar_id: str
+    date: str
+    country: str
+    category: str
+    event: str
+    actual: str
+    previous: str
+    forecast: str
+    link: str = msgspec.field(name="URL", default="")
+    reference: str = ""
+
+
+class TradingEconomicsSource(Source):
+    """Indicators of countries with their history, and the calendar."""
+
+    name = "trading_economics"
+    kinds = (DataKind.ECONOMIC, DataKind.LISTING, DataKind.EVENT)
+    needs_key = True
+
+    config: TradingEconomicsConfig
+    _units: OrderedDict[str, dict[str, str]]
+
+    async def _ask(self, question: GetData, asking: Asking) -> Iterable[Fact]:
+        if not hasattr(self, "_units"):
+            self._units = OrderedDict()
+        match question.kind:
+            case DataKind.ECONOMIC:
+                return await self._history(question, asking)
+            case DataKind.LISTING:
+                rows, at = await self._country(question.symbol, asking)
+                return [self._listed(item, at) for item in rows]
+            case _:
+                return await self._calendar(question, asking)
+
+    def judge(self, reply: Reply) -> SourceError | None:
+        """A key that it does not take is a 401 or a text that says so; 409 and 410 are of other refusals."""
+        if reply.status == 200 and reply.body[:400].lower().startswith(
+            (b'"invalid', b"invalid", b'{"message":"invalid')
+        ):
+            return self.session.fault(
+                UnauthorisedError, self.session.quoted(reply.body), reply.provenance.url, expected="rows", status=200
+            )
+        return None
+
+    async def _rows(self, asking: Asking, path: str, kind: type[T], **query: str) -> tuple[list[T], Provenance]:
+        reply = await asking.get(path, {**query, "f": "csv"}, headers={"Authorization": self.config.key})
+        text = reply.body.decode("utf-8", "replace")
+        first = text.partition("\n")[0]
+        marks = max("|,;\t", key=first.count)  # commas, and bars where an answer was kept that way
+        names = next(csv.reader([first.rstrip("\r")], delimiter=marks), [])
+        wanted = [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
+        for name in wanted:
+            if text.strip() and name not in names:
+                raise self.session.fault(
+                    MalformedError,
+                    f"$[0].{name}: no such column in {', '.join(names)[:120]}",
+                    reply.provenance.url,
+                    expected=", ".join(wanted),
+                    path=f"$[0].{name}",
+                )
+        rows = []
+        for place, row in enumerate(csv.reader(io.StringIO(text[len(first) + 1 :]), delimiter=marks)):
+            if not row:
+                continue
+            if len(row) != len(names):
+                raise self.session.fault(
+                    MalformedError,
+                    f"$[{place}]: {len(row)} fields",
+                    reply.provenance.url,
+                    expected=f"{len(names)}",
+                    path=f"$[{place}]",
+                )
+            rows.append(dict(zip(names, row, strict=True)))
+        return convert(self.session, reply.provenance.url, rows, list[kind]), reply.provenance  # type: ignore[valid-type]
+
+    async def _country(self, country: str, asking: Asking) -> tuple[list[Indicator], Provenance]:
+        rows, at = await self._rows(asking, f"/country/{quote(country.lower(), safe=',')}", Indicator)
+        if not rows:
+            raise self.session.fault(NotFoundError, f"no country {country}", at.url, expected="a country")
+        self._units[country.lower()] = {row.category.lower(): row.unit for row in rows}
+        while len(self._units) > KNOWN_COUNTRIES:
+            self._units.popitem(last=False)
+        return rows, at
+
+    async def _history(self, question: GetData, asking: Asking) -> list[Fact]:
+        country, _, indicator = question.symbol.lower().partition("/")
+        if not indicator:
+            raise UnsupportedError(
+                f"series {question.symbol!r}", where=self.name, expected="country/indicator", source=self.name
+            )
+        units = self._units.get(country)
+        if units is None:
+            await self._country(country, asking)
+            units = self._units[country]
+        power, unit = scale_of(units.get(indicator, ""))
+        base = f"/historical/country/{quote(country, safe=',')}/indicator/{quote(indicator, safe=',')}"
+        begin = date_of(question.begin_ns) if question.begin_ns else ""
+        end = date_of(question.end_ns - 1) if question.end_ns else ""
+        found: dict[str, tuple[Observation, Provenance]] = {}
+        for _ in range(self.config.most_pages):
+            path = base if not begin and not end else f"{base}/{begin or '1800-01-01'}" + (f"/{end}" if end else "")
+            rows, at = await self._rows(asking, path, Observation)
+            before = len(found)
+            found.update((f"{row.country}/{row.category}/{row.date_time}", (row, at)) for row in rows)
+            if len(rows) < self.config.historical_rows or len(found) == before:
+                break
+            begin = max(row.date_time for row in rows)[:10]
+        else:
+            raise self._too_many(asking)
+        if not found:
+            raise self.session.fault(
+                NotFoundError, f"no {question.symbol}", asking.provenance.url, expected="an indicator of a country"
+            )
+        return [self._observed(question.symbol, row, at, power, unit) for row, at in found.values()]
+
+    def _observed(self, series: str, row: Observation, at: Provenance, power: int, unit: str) -> EconomicFact:
+        try:
+            # It dates a period by its last day.
+            begin_ns, end_ns = period_until(date.fromisoformat(row.date_time[:10]), row.frequency)
+            value = number(row.value)
+            vintage_ns = local_ns(row.last_update) if row.last_update else 0
+        except ValueError as error:
+            raise self.session.fault(
+                MalformedError, f"{row.date_time}: {error}", at.url, expected="dates and a number", path="$[].Value"
+            ) from None
+        return EconomicFact(
+            series=series,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            value=None if value is None else scaled(value, power),
+            unit=unit,
+            frequency=row.frequency,
+            vintage_ns=vintage_ns,
+            provenance=at,
+        )
+
+    def _listed(self, item: Indicator, at: Provenance) -> ListingFact:
+        try:
+            end_ns = local_ns(item.latest_value_date)
+        except ValueError as error:
+            raise self.session.fault(
+                MalformedError, str(error), at.url, expected="a date", path="$[].LatestValueDate"
+            ) from None
+        return ListingFact(
+            key=f"{item.country}/{item.category}".lower(),
+            name=item.title,
+            category=item.category_group,
+            description=item.source,
+            currency="",
+            unit=item.unit,
+            frequency=item.frequency,
+            begin_ns=0,
+            end_ns=end_ns,
+            updated_ns=0,
+            links=(f"{SITE}{item.link}",) if item.link.startswith("/") else (),
+            provenance=at,
+        )
+
+    async def _calendar(self, question: GetData, asking: Asking) -> list[Fact]:
+        path = f"/calendar/country/{quote(question.symbol.lower(), safe=',')}"
+        begin = date_of(question.begin_ns) if question.begin_ns else ""
+        end = date_of(question.end_ns + DAY_NS - 1) if question.end_ns else ""
+        if begin and not end:
+            end = date_of(self.session.now_ns() + 366 * DAY_NS)
+        found: dict[str, tuple[Event, Provenance]] = {}
+        for _ in range(self.config.most_pages):
+            rows, at = await self._rows(asking, f"{path}/{begin or '1900-01-01'}/{end}" if end else path, Event)
+            before = len(found)
+            found.update((row.calendar_id, (row, at)) for row in rows)
+            if len(rows) < self.config.calendar_rows or len(found) == before or not end:
+                return [self._told(row, at) for row, at in found.values()]
+            begin = max(row.date for row in rows)[:10]
+        raise self._too_many(asking)
+
+    def _told(self, row: Event, at: Provenance) -> EventFact:
+        try:
+            time_ns = local_ns(row.date)
+        except ValueError as error:
+            raise self.session.fault(MalformedError, str(error), at.url, expected="a time", path="$[].Date") from None
+        return EventFact(
+            key=row.calendar_id,
+            time_ns=time_ns,
+            category=row.category,
+            country=row.country,
+            name=f"{row.event} {row.reference}".strip(),
+            actual=row.actual,
+            previous=row.previous,
+            forecast=row.forecast,
+            url=f"{SITE}{row.link}" if row.link.startswith("/") else row.link,
+            provenance=at,
+        )
+
+    def _too_many(self, asking: Asking) -> SourceError:
+        return self.session.fault(
+            MalformedError,
+            f"more than {self.config.most_pages} pages",
+            asking.provenance.url,
+            expected="a narrower question, or more of most_pages",
+        )

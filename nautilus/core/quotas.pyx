@@ -1,0 +1,120 @@
+"""Python face of the quotas; the operations are in quotas.pxd."""
+
+import os
+
+from libc.errno cimport errno
+from libc.stdint cimport int64_t, uint32_t
+from posix.mman cimport MS_SYNC, msync
+
+from nautilus.core.named_table cimport NamedTable
+from nautilus.core.quotas cimport (
+    Q_BLOCKED,
+    Q_DAY,
+    Q_GO,
+    Q_MINUTE,
+    Q_NAMED_AT,
+    Q_SECOND,
+    QUOTAS_KIND,
+    QUOTAS_LAYOUT,
+    quota_block,
+    quota_look,
+    quota_t,
+    quota_take,
+    quota_taken,
+)
+
+GO, BLOCKED, SECOND, MINUTE, DAY = Q_GO, Q_BLOCKED, Q_SECOND, Q_MINUTE, Q_DAY
+MOST = 1_000_000
+
+
+cdef class Quotas(NamedTable):
+    """Any process, any thread. A table of quotas.
+
+    Parameters
+    ----------
+    capacity : int
+        Quotas that it has room for.
+    path : str or PathLike, optional
+        File to keep and share them in, made (for this user alone) or gone on with as it is. Without it they lie in memory
+        that this process shares with its children only.
+
+    Raises
+    ------
+    ValueError
+        No capacity, or the file is no table of quotas.
+    OSError
+        The file can be neither opened nor made, or 64 live processes use it.
+    """
+
+    def __cinit__(self, uint32_t capacity=32, path=None):
+        self.open_table(path, capacity, sizeof(quota_t), Q_NAMED_AT, QUOTAS_KIND, QUOTAS_LAYOUT)
+
+    def quota(self, str name not None):
+        """The quota of that name, made where there is none.
+
+        Raises
+        ------
+        ValueError
+            No name of 1 to 119 bytes, or no room.
+        """
+        cdef Quota found = self.known.get(name)
+        if found is None:
+            found = Quota.__new__(Quota)
+            found.owner = self
+            found.name = name
+            found.data = <quota_t*>self.thing_of(name)
+            self.known[name] = found
+        return found
+
+    def sync(self):
+        """Have what was taken on the disk, so that it outlives the machine too. OSError where that fails."""
+        if self.region is not NULL and msync(self.region, self.region.bytes, MS_SYNC) != 0:
+            raise OSError(errno, os.strerror(errno), self.what)
+
+
+cdef class Quota:
+    """Any process, any thread. One quota of a table; made by `Quotas.quota`."""
+
+    def take(self, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, uint32_t day):
+        """Ask for one.
+
+        Parameters
+        ----------
+        now_ns : int
+            Nanoseconds since the epoch.
+        second, minute, per_day : int
+            At most so many in any second, any minute and the day; 0: no limit.
+        day : int
+            Number of the day.
+
+        Returns
+        -------
+        tuple of int
+            `GO` and 0: it is taken. Else why not (`BLOCKED`, `SECOND`, `MINUTE`, `DAY`) and the nanoseconds until it is
+            worth asking again, 0 with `DAY`.
+        """
+        cdef int64_t wait_ns = 0
+        _check(second, minute, per_day)
+        cdef int why = quota_take(self.data, now_ns, second, minute, per_day, day, &wait_ns)
+        return why, wait_ns
+
+    def look(self, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, uint32_t day):
+        """What `take` would say, without taking anything."""
+        cdef int64_t wait_ns = 0
+        _check(second, minute, per_day)
+        cdef int why = quota_look(self.data, now_ns, second, minute, per_day, day, &wait_ns)
+        return why, wait_ns
+
+    def block(self, int64_t until_ns, int64_t now_ns):
+        """None before then; at most 25 hours. An earlier word that reaches further stays."""
+        quota_block(self.data, until_ns, now_ns)
+
+    def taken(self, uint32_t day):
+        """How many were taken of a day."""
+        return quota_taken(self.data, day)
+
+
+cdef int _check(int64_t second, int64_t minute, int64_t per_day) except -1:
+    if not (0 <= second <= MOST and 0 <= minute <= MOST and 0 <= per_day <= 0xFFFFFFFF):
+        raise ValueError(f"quota: {second} a second, {minute} a minute, {per_day} a day; expected 0 to {MOST}")
+    return 0
