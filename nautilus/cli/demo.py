@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_option
+from nautilus.cli.market_options import chosen_market, market_option, range_options
 from nautilus.cli.market_run import lockstep_options, new_directory
 
 DEFAULT_SECONDS = 30.0
@@ -16,7 +17,15 @@ DEFAULT_SECONDS = 30.0
 @click.command()
 @strategy_option(("quoting",), "quoting")
 @speed_option(None, "How fast the market's time goes; max: in lock-step.  [default: 1]")
-@click.option("--replay", "recording", metavar="PATH", help="Play a recording instead of the simulated market.")
+@click.option(
+    "--replay",
+    "recordings",
+    metavar="PATH",
+    multiple=True,
+    help="Play a recording or a catalog instead of the simulated market; several side by side.",
+)
+@range_options
+@market_option
 @click.option(
     "--journal",
     "--data",
@@ -29,7 +38,11 @@ DEFAULT_SECONDS = 30.0
 @live_options
 def demo(
     speed: str | None,
-    recording: str | None,
+    recordings: tuple[str, ...],
+    instruments: str | None,
+    begin: str | None,
+    end: str | None,
+    live: str | None,
     journal: str | None,
     market_seconds: float | None,
     latency: str | None,
@@ -42,11 +55,7 @@ def demo(
     no token. With --market-for, --latency or --speed max it runs in one process in virtual time instead (lock-step):
     with the same seed such a run is the same.
     """
-    if recording is not None:
-        from pathlib import Path
-
-        if not Path(recording).exists():
-            raise FileNotFoundError(2, "no such recording; expected a Binance raw log or a LOBSTER pair", recording)
+    market = chosen_market(recordings, live, instruments, begin, end, default="simulated")
     if market_seconds is not None or latency is not None or speed == MAX:
         if detach:
             raise click.UsageError("--detach is of the live platform; --market-for, --latency and --speed max are not")
@@ -54,13 +63,15 @@ def demo(
             raise click.UsageError(
                 "--speed X is of the live platform: --market-for and --latency run in lock-step, as fast as it goes"
             )
-        return _lockstep(recording, {**options, "market_seconds": market_seconds, "latency": latency}, journal)
+        if live is not None:
+            raise click.UsageError("a live market has no virtual time: leave out --market-for, --latency, --speed max")
+        return _lockstep(market, {**options, "market_seconds": market_seconds, "latency": latency}, journal)
     from nautilus.cli.live_run import live_options_of, run
 
     chosen = live_options_of(
         options,
         title="nautilus demo",
-        market=recording or "simulated",
+        market=market,
         speed=speed,
         demo=True,
         fresh=True,
@@ -69,7 +80,7 @@ def demo(
     return run(chosen, detached=detach)
 
 
-def _lockstep(recording: str | None, options: dict[str, Any], journal: str | None) -> int:
+def _lockstep(market: str, options: dict[str, Any], journal: str | None) -> int:
     from nautilus.cli.market_run import execute, run_options_of
 
     chosen = run_options_of({**options, "journal": journal})
@@ -77,8 +88,10 @@ def _lockstep(recording: str | None, options: dict[str, Any], journal: str | Non
         chosen = chosen._replace(for_seconds=DEFAULT_SECONDS)
         if not chosen.as_json:
             print(f"running for {DEFAULT_SECONDS:g} s; --for SECONDS changes that", file=sys.stderr)
-    if recording is not None:
-        return execute(f"replay: {recording}", recording, chosen)
+    if market != "simulated":
+        from nautilus.runtime.market_name import market_name
+
+        return execute(f"replay: {market_name(market).title}", market, chosen)
 
     from nautilus.runtime.settings import LockStepConfig
     from nautilus.simulation import SimulatedSource

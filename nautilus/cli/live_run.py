@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -50,7 +49,7 @@ class LiveOptions(NamedTuple):
 
     Attributes
     ----------
-    market : ``none``, ``simulated`` or the path of a recording.
+    market : see `nautilus.runtime.market_name`.
     without : processes that are started apart.
     standby_of : address of the core to be a standby of; "": of none.
     fresh : the data lie in the instance's directory and are gone with it, unless `data` names another place.
@@ -305,9 +304,10 @@ def platform_of(options: LiveOptions) -> PlatformConfig:
 
 def _run(supervisor: Supervisor, plan: Plan, options: LiveOptions, show: Callable[[], None]) -> None:
     from nautilus.bus.positions import lost_between
+    from nautilus.runtime.market_name import market_name
     from nautilus.runtime.status import read_positions
 
-    recording = options.market not in ("none", "simulated")
+    recording = market_name(options.market).ends
     supervisor.run(
         lambda: recording and supervisor.finished, for_seconds=options.for_seconds, on_tick=lambda state: show()
     )
@@ -320,24 +320,25 @@ def _run(supervisor: Supervisor, plan: Plan, options: LiveOptions, show: Callabl
 
 
 def _plan(options: LiveOptions, instance: Instance) -> Plan:
+    from nautilus.runtime.market_name import market_name
     from nautilus.runtime.plan import make_plan
     from nautilus.runtime.settings import LockStepConfig
 
     lockstep = options.configuration.sections["lockstep"]
     assert isinstance(lockstep, LockStepConfig)
-    first_ns, market = None, options.market
-    if market not in ("none", "simulated"):
+    first_ns, name = None, market_name(options.market)
+    if name.ends:
         from nautilus.runtime.market import market_begin_ns
         from nautilus.runtime.replay import section
         from nautilus.simulation.config import RecordingConfig
 
         # A file that cannot be read is better said before any process starts.
-        market = str(Path(market).absolute())
-        first_ns = market_begin_ns(market, section(options.configuration.sections, "recording", RecordingConfig))
+        name = name.absolute()
+        first_ns = market_begin_ns(str(name), section(options.configuration.sections, "recording", RecordingConfig))
     return make_plan(
         options.configuration,
         instance,
-        market=market,
+        market=str(name),
         speed=options.speed,
         seed=lockstep.seed,
         strategies=options.strategies,

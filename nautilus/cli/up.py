@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_option
+from nautilus.cli.market_options import chosen_market, market_option, range_options
 
 
 @click.command()
-@click.option("--replay", "recording", metavar="PATH", help="Play a recording of a real market.")
+@click.option(
+    "--replay",
+    "recordings",
+    metavar="PATH",
+    multiple=True,
+    help="Play a recording of a real market, or a catalog; several side by side.",
+)
+@range_options
+@market_option
 @click.option("--simulated", is_flag=True, help="Let simulated agents trade.")
 @speed_option(None, "How fast the market's time goes.  [default: 1]")
 @strategy_option((), "none")
@@ -29,7 +37,11 @@ from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_opti
 )
 @live_options
 def up(
-    recording: str | None,
+    recordings: tuple[str, ...],
+    instruments: str | None,
+    begin: str | None,
+    end: str | None,
+    live: str | None,
     simulated: bool,
     speed: str | None,
     data: str | None,
@@ -45,15 +57,11 @@ def up(
     """
     from nautilus.cli.live_run import live_options_of, run
 
-    if recording is not None and simulated:
-        raise click.UsageError("expected one of --replay and --simulated")
     if speed == MAX:
         raise click.UsageError(
             "--speed max has no real time: `nautilus replay` and `nautilus demo` run it in lock-step"
         )
-    if recording is not None and not Path(recording).exists():
-        raise FileNotFoundError(2, "no such recording; expected a Binance raw log or a LOBSTER pair", recording)
-    market = recording or ("simulated" if simulated else "none")
+    market = chosen_market(recordings, live, instruments, begin, end, simulated=simulated, default="none")
     chosen = live_options_of(options, title="nautilus up", market=market, speed=speed, data=data)
     chosen = chosen._replace(without=without, standby_of=standby_of or "")
     return run(chosen, detached=detach)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nautilus.adapters.formats import open_recording
 from nautilus.core.port import PortError, core_facts
 from nautilus.core.types import CommandKind
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
@@ -20,10 +19,11 @@ from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 from nautilus.runtime.market_driver import MarketDriver
+from nautilus.runtime.market_name import market_name
 from nautilus.runtime.matching import MatchingConfig
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.settings import LimitsConfig
-from nautilus.runtime.sources import derives, open_source
+from nautilus.runtime.sources import begin_ns_of, derives, open_source
 from nautilus.runtime.venues import venue_instruments
 from nautilus.simulation import MarketSource, RecordingConfig, SimulatedSource, SimulationConfig
 from nautilus.simulation.market import INSTRUMENT
@@ -71,14 +71,15 @@ def instruments_of(plan: Plan) -> tuple[Instrument, ...]:
 
 
 def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> int:
-    """Receive stamp of a recording's first record; only its head is read."""
-    settings = config or RecordingConfig()
-    return open_recording(path, price_increment=settings.price_increment, lot_size=settings.lot_size).start_ns
+    """Receive stamp of the first record of a market that was recorded or stored; only heads are read."""
+    return begin_ns_of(market_name(str(path)), config)
 
 
 def hub_config(plan: Plan) -> MarketDataConfig:
     """Settings of the hub: a recording brings its own market data, else they come of the core's events."""
-    return msgspec.structs.replace(plan.config("marketdata", MarketDataConfig), derive=plan.market in (NONE, SIMULATED))
+    return msgspec.structs.replace(
+        plan.config("marketdata", MarketDataConfig), derive=market_name(plan.market).derives
+    )
 
 
 def setup_commands(plan: Plan) -> list[Setup]:
@@ -134,7 +135,7 @@ def market_part(host: LiveHost, plan: Plan, finished: Callable[[str], object] | 
         lambda hub: connect(plan, hub, slot_of(number)),
         source,
         host.counters,
-        name="" if plan.market == NONE else Path(plan.market).name,
+        name=market_name(plan.market).title,
         speed=plan.speed,
         directory=plan.directory,
         epoch=plan.epoch,

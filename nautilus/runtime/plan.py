@@ -108,7 +108,7 @@ class Plan(msgspec.Struct, frozen=True):
     sections
         Every section of the configuration; `config` makes structs of them.
     market
-        ``none``, ``simulated``, or the path of a recording.
+        What plays: see `nautilus.runtime.market_name`.
     speed, clock
         How fast platform time goes, and where it starts.
     seed

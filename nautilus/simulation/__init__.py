@@ -2,16 +2,19 @@
 
 from nautilus.simulation.config import RecordingConfig, SimulationConfig
 from nautilus.simulation.market import SimulatedMarket
+from nautilus.simulation.merging import MergedSource
 from nautilus.simulation.playback import RecordedSource
 from nautilus.simulation.recording import BOOK_ACCOUNT, TAPE_ACCOUNT, RecordedMarket
 from nautilus.simulation.simulated import SimulatedSource
 from nautilus.simulation.source import CoreView, MarketSource, Step
+from nautilus.simulation.stored import StoredRecording
 
 __all__ = [
     "BOOK_ACCOUNT",
     "TAPE_ACCOUNT",
     "CoreView",
     "MarketSource",
+    "MergedSource",
     "RecordedMarket",
     "RecordedSource",
     "RecordingConfig",
@@ -19,4 +22,5 @@ __all__ = [
     "SimulatedSource",
     "SimulationConfig",
     "Step",
+    "StoredRecording",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nautilus.model.instrument import Instrument
 from nautilus.simulation.config import Cancellation
-from nautilus.simulation.recording import NOTHING, RecordedMarket
+from nautilus.simulation.recording import LEVELS, NOTHING, RecordedMarket
 from nautilus.simulation.source import CoreView, Step
 
 Records = NDArray[np.void]
@@ -21,7 +21,7 @@ QUOTE, TRADE, BOOK = 1, 2, 3  # kinds of an update; the numbers of the formats' 
 class InstrumentHint(Protocol):
     """What a recording tells of its instrument."""
 
-    def instrument(self) -> Instrument:
+    def instrument(self, instrument_id: int = 1) -> Instrument:
         """Build the instrument."""
 
 
@@ -48,7 +48,7 @@ class Recording(Protocol):
 
 
 class RecordedSource:
-    """Plays a recording into the core and hands its records to the hub.
+    """Plays a recording into the core and hands its records to the hub: `derives` is false.
 
     The recorded book that the checks look at is the recording's own, kept apart without anybody's orders.
 
@@ -57,6 +57,7 @@ class RecordedSource:
     recording : an open recording of one instrument.
     instrument : as it trades in the core; None: as the recording tells.
     cancel : see `RecordingConfig`.
+    number, capacity : see `RecordedMarket`.
 
     Raises
     ------
@@ -64,16 +65,22 @@ class RecordedSource:
         `cancel` is unknown.
     """
 
+    derives = False
+
     def __init__(
         self,
         recording: Recording,
         instrument: Instrument | None = None,
         *,
         cancel: Cancellation = "back",
+        number: int = 0,
+        capacity: int = LEVELS,
     ) -> None:
         self.recording = recording
         traded = recording.hint.instrument() if instrument is None else instrument
-        self.market = RecordedMarket(traded, cancel=cancel, by_order=recording.order_by_order)
+        self.market = RecordedMarket(
+            traded, cancel=cancel, by_order=recording.order_by_order, number=number, capacity=capacity
+        )
         self.on_events = self.market.on_events  # bound once: the host calls it for every batch of events
         self.setup = self.market.setup
         self._by_order = recording.order_by_order

@@ -24,6 +24,11 @@ from nautilus.simulation.orders import RecordedOrders
 Records = NDArray[np.void]
 BOOK_ACCOUNT = 0xFFFF0001
 TAPE_ACCOUNT = 0xFFFF0002
+MOST_RECORDINGS = 0x7FFF
+"""That play side by side: each has two accounts of its own, from `BOOK_ACCOUNT` on."""
+LEVELS = 1 << 20
+LEVELS_OF_MANY = 1 << 16
+"""Levels and resting orders that a recording has room for: alone, and beside others."""
 COUNTERS = ("orders", "cancels", "reductions", "crossing_removals", "other_removals", "trades", "unmatched_trades",
             "unmatched_lots", "taken_lots", "out_of_bounds")  # fmt: skip
 NOTHING = np.zeros(0, COMMAND)
@@ -37,6 +42,8 @@ class RecordedMarket:
     instrument : the recorded instrument; the records' own `instrument_id` is not looked at.
     cancel : see `RecordingConfig`; order-by-order recordings name the order that goes and ignore it.
     by_order : the recording names single orders.
+    number : of the recording among those that play side by side, from 0: each has accounts of its own.
+    capacity : most levels and resting orders of a recording by levels.
 
     Notes
     -----
@@ -47,23 +54,38 @@ class RecordedMarket:
     Raises
     ------
     ConfigError
-        An unknown way of cancellation.
+        An unknown way of cancellation, or more recordings than there are accounts for.
     """
 
-    def __init__(self, instrument: Instrument, *, cancel: Cancellation = "back", by_order: bool = False) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        *,
+        cancel: Cancellation = "back",
+        by_order: bool = False,
+        number: int = 0,
+        capacity: int = LEVELS,
+    ) -> None:
+        if not 0 <= number < MOST_RECORDINGS:
+            raise ConfigError(f"recording {number}", where="RecordedMarket", expected=f"0 to {MOST_RECORDINGS - 1}")
         if cancel not in ("back", "proportion"):
             raise ConfigError(f"cancel {cancel!r}", where="RecordedMarket", expected="back or proportion")
         self.instrument = instrument
-        self._orders = RecordedOrders(instrument, BOOK_ACCOUNT, TAPE_ACCOUNT) if by_order else None
+        self.book_account, self.tape_account = BOOK_ACCOUNT + 2 * number, TAPE_ACCOUNT + 2 * number
+        self._orders = RecordedOrders(instrument, self.book_account, self.tape_account) if by_order else None
         # The tape of an order-by-order recording is in its executions; trades of their own would come twice.
         self._levels = RecordedLevels(
-            instrument.instrument_id, BOOK_ACCOUNT, TAPE_ACCOUNT, proportional=cancel == "proportion"
+            instrument.instrument_id,
+            self.book_account,
+            self.tape_account,
+            proportional=cancel == "proportion",
+            capacity=1 if by_order else capacity,
         )
 
     def setup(self) -> Records:
         """COMMAND array that opens the two accounts."""
         return account_commands(
-            {BOOK_ACCOUNT: AccountFlag.EXEMPT | AccountFlag.RECORDED, TAPE_ACCOUNT: AccountFlag.EXEMPT}
+            {self.book_account: AccountFlag.EXEMPT | AccountFlag.RECORDED, self.tape_account: AccountFlag.EXEMPT}
         )
 
     def book_update(self, deltas: Records, now_ns: int | None = None) -> Records:

@@ -1,0 +1,154 @@
+"""What plays, as one text: in a plan, on the command line and in reports.
+
+::
+
+    none | simulated
+    PATH                                          a recording; several: one a line
+    catalog:DIRECTORY?instruments=A,B&from=..&to=..   a stored range, times in nanoseconds UTC
+    binance:BTCUSDT,ETHUSDT                       a live market
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, quote, unquote, urlencode
+
+import msgspec
+
+from nautilus.model.errors import ConfigError
+
+LIVE_VENUES = ("binance", "binance-futures")
+"""Venues whose live market can be played."""
+NANOSECONDS = 1_000_000_000
+_CATALOG = "catalog:"
+Kind = Literal["none", "simulated", "files", "catalog", "live"]
+
+
+class MarketName(msgspec.Struct, frozen=True):
+    """What plays.
+
+    Parameters
+    ----------
+    kind
+        ``none``, ``simulated``, ``files`` (recordings), ``catalog`` (a stored range) or ``live``.
+    paths
+        Of the recordings, or the catalog's directory.
+    instruments
+        Of a stored range, none: all; of a live market its symbols.
+    begin_ns, end_ns
+        Of a stored range, the end excluded; 0: as far as it is stored.
+    venue
+        Of a live market.
+    """
+
+    kind: Kind
+    paths: tuple[str, ...] = ()
+    instruments: tuple[str, ...] = ()
+    begin_ns: int = 0
+    end_ns: int = 0
+    venue: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "files":
+            return "\n".join(self.paths)
+        if self.kind == "live":
+            return f"{self.venue}:{','.join(self.instruments)}"
+        if self.kind == "catalog":
+            given = {"instruments": ",".join(self.instruments), "from": self.begin_ns, "to": self.end_ns}
+            text = urlencode({name: value for name, value in given.items() if value}, safe=",")
+            return f"{_CATALOG}{quote(self.paths[0])}{'?' if text else ''}{text}"
+        return self.kind
+
+    @property
+    def title(self) -> str:
+        """For people: short."""
+        if self.kind in ("files", "catalog"):
+            first = Path(self.paths[0]).name
+            return first if len(self.paths) == 1 else f"{first} and {len(self.paths) - 1} more"
+        return "" if self.kind == "none" else str(self)
+
+    @property
+    def ends(self) -> bool:
+        """Whether it comes to an end by itself."""
+        return self.kind in ("files", "catalog")
+
+    @property
+    def derives(self) -> bool:
+        """Whether market data is derived from the core's events: other markets bring their own."""
+        return self.kind in ("none", "simulated")
+
+    def absolute(self) -> MarketName:
+        """The same with absolute paths, for processes with another working directory."""
+        return msgspec.structs.replace(self, paths=tuple(str(Path(path).absolute()) for path in self.paths))
+
+
+def market_name(text: str) -> MarketName:
+    """Read a market's name.
+
+    Raises
+    ------
+    ConfigError
+        A live venue without symbols, or a range that is none.
+    """
+    if text in ("none", "simulated"):
+        return MarketName(text)  # type: ignore[arg-type]
+    if text.startswith(_CATALOG):
+        path, _, query = text.removeprefix(_CATALOG).partition("?")
+        found = {name: values[-1] for name, values in parse_qs(query).items()}
+        try:
+            begin_ns, end_ns = (int(found.get(name, "0")) for name in ("from", "to"))
+        except ValueError as error:
+            raise ConfigError(f"market {text!r}", expected="from and to in nanoseconds") from error
+        return catalog_name(unquote(path), _listed(found.get("instruments", "")), begin_ns, end_ns)
+    venue, colon, symbols = text.partition(":")
+    if colon and venue in LIVE_VENUES and not Path(text).exists():
+        listed = tuple(symbol.upper() for symbol in _listed(symbols))
+        if not listed or len(set(listed)) != len(listed):
+            raise ConfigError(f"market {text!r}", expected=f"{venue}:BTCUSDT,ETHUSDT and so on, each symbol once")
+        return MarketName("live", instruments=listed, venue=venue)
+    return files_name(text.split("\n"))
+
+
+def files_name(paths: Sequence[str | Path]) -> MarketName:
+    """The name of recordings that play side by side."""
+    return MarketName("files", paths=tuple(str(path) for path in paths))
+
+
+def catalog_name(path: str | Path, instruments: Sequence[str] = (), begin_ns: int = 0, end_ns: int = 0) -> MarketName:
+    """The name of a stored range. ConfigError where it ends before it begins."""
+    if begin_ns < 0 or (end_ns and end_ns <= begin_ns):
+        raise ConfigError(f"a range from {begin_ns} to {end_ns}", where=str(path), expected="an end after its begin")
+    return MarketName("catalog", (str(path),), tuple(instruments), begin_ns, end_ns)
+
+
+def time_ns(text: str) -> int:
+    """Nanoseconds UTC of a time: ISO 8601 (UTC unless it says otherwise), or nanoseconds since 1970.
+
+    Raises
+    ------
+    ConfigError
+        It is neither.
+    """
+    if text.isdecimal() and len(text) > 8:
+        return int(text)
+    head, _, fraction = text.partition(".")
+    digits = fraction.rstrip("Z").partition("+")[0]
+    nanoseconds = 0
+    if digits.isdecimal() and len(digits) > 6:
+        # The library ends at microseconds.
+        nanoseconds = int(digits[6:9].ljust(3, "0"))
+        text = f"{head}.{digits[:6]}{fraction[len(digits) :]}"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"time {text!r}", expected="a time such as 2024-08-09T00:00:00, or nanoseconds") from error
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * NANOSECONDS + since.microseconds * 1_000 + nanoseconds
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,204 @@
+"""Stored records of one instrument as a recording: cut into updates, the book checked.
+
+Order is that of the store: by stamp, and at one stamp as the records were appended, whatever their kinds. A book change
+is all book records up to one with the flag LAST. A range that begins after the first stored book change begins with a
+snapshot of the book as it was then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nautilus.core.depth import DepthBook
+from nautilus.core.order_book import OrderBooks
+from nautilus.core.types import BOOK_DELTA, QUOTE, BookAction, RecordFlag, Side
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
+from nautilus.simulation import playback
+from nautilus.simulation.playback import InstrumentHint
+
+Records = NDArray[np.void]
+Reader = Callable[[int, int], Iterable[Records]]
+"""Arrays of one kind each from a time (inclusive) to another (exclusive), in order."""
+KINDS = {QUOTES.name: playback.QUOTE, TRADES.name: playback.TRADE, BOOK_DELTAS.name: playback.BOOK}
+NAMES = {playback.QUOTE: "quotes", playback.TRADE: "trades", playback.BOOK: "book_updates"}
+LAST, SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
+ADD, SET, CLEAR = int(BookAction.ADD), int(BookAction.SET), int(BookAction.CLEAR)
+BUY, SELL = int(Side.BUY), int(Side.SELL)
+END_NS = 2**63 - 1
+MOST_LEVELS = 1 << 20
+NO_QUOTES: Records = np.zeros(0, QUOTE)
+
+
+class Check(Protocol):
+    """`nautilus.adapters.formats.BookCheck`: what a rebuilt book is compared by."""
+
+    def add(self, books: Records, tickers: Records) -> None:
+        """Take in QUOTE arrays of the rebuilt best and of the venue's ticker."""
+        ...
+
+    def finish(self) -> None:
+        """The stream has ended."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """What was compared."""
+        ...
+
+
+class StoredRecording:
+    """A stored range of one instrument: a `nautilus.simulation.playback.Recording`.
+
+    Parameters
+    ----------
+    hint : the instrument.
+    read : its records; with the second argument only those of the book.
+    begin_ns, end_ns : the range, the end excluded.
+    instrument_id : written into every record.
+    order_by_order : the book changes name single orders.
+    check : compares the rebuilt book with the stored quotes, where those carry the venue's update ids; None: nobody.
+    range_ns : of all that is stored, for the progress.
+    """
+
+    def __init__(
+        self,
+        hint: InstrumentHint,
+        read: Reader,
+        read_book: Reader,
+        *,
+        begin_ns: int = 0,
+        end_ns: int = END_NS,
+        instrument_id: int = 1,
+        order_by_order: bool = False,
+        check: Check | None = None,
+        range_ns: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.hint = hint
+        self.order_by_order = order_by_order
+        self.start_ns = max(range_ns[0], begin_ns)
+        self.counts: dict[str, int] = {}
+        self._read, self._read_book = read, read_book
+        self._begin_ns, self._end_ns = begin_ns, end_ns
+        self._instrument_id = instrument_id
+        self._check = None if order_by_order else check
+        self._book = DepthBook()
+        self._last_ns = min(range_ns[1], end_ns)
+        self._now_ns = 0
+        self._ended = False
+
+    def updates(self, until_ns: int | None = None) -> Iterator[tuple[int, int, Records]]:
+        """Give `(now_ns, kind, records)` in order, once."""
+        end_ns = self._end_ns if until_ns is None else min(self._end_ns, until_ns + 1)
+        yield from self._snapshot()
+        part: Records | None = None  # of a book change whose last record is still to come
+        for records in self._read(self._begin_ns, end_ns):
+            if not len(records):
+                continue
+            kind = KINDS.get(topic_of(records).name)
+            if kind is None:
+                continue
+            records = _own(records, self._instrument_id)
+            if kind == playback.BOOK:
+                records = records if part is None else np.concatenate((part, records))
+                ends = np.flatnonzero(records["flags"] & LAST) + 1
+                part = records[ends[-1] if len(ends) else 0 :]
+                part = part if len(part) else None
+            else:
+                ends = np.arange(1, len(records) + 1)
+            yield from self._given(kind, records, ends)
+        if part is not None:
+            yield from self._given(playback.BOOK, part, np.array([len(part)]))
+        self._ended = True
+        if self._check is not None:
+            self._check.finish()
+
+    def summary(self) -> dict[str, Any]:
+        """Counters and book checks of what was read."""
+        return {
+            "format": "catalog",
+            "records": dict(self.counts),
+            "skipped": {},
+            "gaps": 0,
+            "lost": 0,
+            "notes": [],
+            "book_checks": self._check.summary() if self._check is not None else None,
+        }
+
+    @property
+    def progress(self) -> float:
+        """Part of the range's time that was played, 0 to 1."""
+        if self._ended or self._last_ns <= self.start_ns:
+            return float(self._ended)
+        return min(max((self._now_ns - self.start_ns) / (self._last_ns - self.start_ns), 0.0), 1.0)
+
+    def _given(self, kind: int, records: Records, ends: NDArray[np.int64]) -> Iterator[tuple[int, int, Records]]:
+        """The updates that end there; time never goes back."""
+        if not len(ends):
+            return
+        starts = [0, *ends[:-1].tolist()]
+        stamps = np.maximum(np.maximum.accumulate(records["now_ns"][ends - 1]), self._now_ns).tolist()
+        units = [records[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+        self._look(kind, records, units)
+        given = 0
+        try:
+            for now_ns, unit in zip(stamps, units, strict=True):
+                self._now_ns = now_ns
+                given += 1
+                yield now_ns, kind, unit
+        finally:
+            self.counts[NAMES[kind]] = self.counts.get(NAMES[kind], 0) + given
+
+    def _look(self, kind: int, records: Records, units: list[Records]) -> None:
+        """Carry the book on, and compare it with the quotes that carry update ids of the venue."""
+        if self._check is None:
+            return
+        if kind == playback.QUOTE:
+            self._check.add(NO_QUOTES, records[records["update_id"] > 0])
+        elif kind == playback.BOOK:
+            books = self._book.apply_each(units)
+            books["update_id"] = [int(unit["update_id"][-1]) for unit in units]
+            self._check.add(books[[not int(unit["flags"][0]) & SNAPSHOT for unit in units]], NO_QUOTES)
+
+    def _snapshot(self) -> Iterator[tuple[int, int, Records]]:
+        """The book as it was at the begin of the range, where anything is stored from before it."""
+        if not self._begin_ns:
+            return
+        books, last = OrderBooks(huge=False), None
+        for records in self._read_book(0, self._begin_ns):
+            if len(records):
+                last = records
+                if self.order_by_order:
+                    books.apply(_own(records, self._instrument_id))
+                else:
+                    self._book.apply(np.ascontiguousarray(records))
+        if last is None:
+            return
+        rows = [(side, CLEAR, 0, 0, 0) for side in (BUY, SELL)]
+        if self.order_by_order:
+            orders = zip(
+                *(books.orders(self._instrument_id)[name].tolist() for name in
+                  ("side", "order_id", "price_ticks", "quantity")), strict=True
+            )  # fmt: skip
+            rows += [(side, ADD if order_id else SET, price, lots, order_id) for side, order_id, price, lots in orders]
+        else:
+            for side, levels in zip((BUY, SELL), self._book.depth(MOST_LEVELS), strict=True):
+                rows += [(side, SET, *level, 0) for level in levels.tolist()]
+        now_ns, venue_ns, update_id = self._begin_ns, int(last["venue_ns"][-1]), int(last["update_id"][-1])
+        snapshot = np.array(
+            [(now_ns, venue_ns, update_id, order_id, price, lots, self._instrument_id, side, action, SNAPSHOT)
+             for side, action, price, lots, order_id in rows], BOOK_DELTA
+        )  # fmt: skip
+        snapshot["flags"][-1] |= LAST
+        self._now_ns = now_ns
+        self.counts["book_snapshots"] = 1
+        yield now_ns, playback.BOOK, snapshot
+
+
+def _own(records: Records, instrument_id: int) -> Records:
+    """A copy of the records with this instrument id."""
+    own: Records = np.array(records)
+    own["instrument_id"] = instrument_id
+    return own

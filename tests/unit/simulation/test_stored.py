@@ -1,0 +1,115 @@
+"""A stored range as a recording: its order, updates whole across arrays, a range that begins in the middle."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+import pytest
+
+from nautilus.adapters.formats import BookCheck, Update, open_recording
+from nautilus.core.depth import DepthBook
+from nautilus.core.order_book import OrderBooks
+from nautilus.core.types import BOOK_DELTA, BookAction, RecordFlag
+from nautilus.simulation.playback import BOOK
+from nautilus.simulation.stored import StoredRecording
+from tests.kit.data import BTCUSDT_SPOT, LOBSTER, recording
+
+SECOND = 1_000_000_000
+
+
+class Stored:
+    """Updates in the order of a store, in arrays of one kind cut at random."""
+
+    def __init__(self, updates: list[Update], dice: random.Random) -> None:
+        self._updates, self._dice = updates, dice
+
+    def book(self, begin_ns: int, end_ns: int) -> Iterator[np.ndarray]:
+        return self._runs([each for each in self._updates if each.kind == BOOK], begin_ns, end_ns)
+
+    def all(self, begin_ns: int, end_ns: int) -> Iterator[np.ndarray]:
+        return self._runs(self._updates, begin_ns, end_ns)
+
+    def _runs(self, updates: list[Update], begin_ns: int, end_ns: int) -> Iterator[np.ndarray]:
+        some = (each for each in updates if begin_ns <= each.now_ns < end_ns)
+        for _, group in groupby(some, lambda each: each.kind):
+            records, at = np.concatenate([each.records for each in group]), 0
+            while at < len(records):
+                size = self._dice.choice((1, 2, 7, 500, 4_000))
+                yield records[at : at + size]
+                at += size
+
+
+def stored_from(name: str, seconds: float | None, **settings: object) -> tuple[list[Update], StoredRecording]:
+    log = open_recording(recording(name))
+    until = None if seconds is None else log.start_ns + int(seconds * SECOND)
+    updates = list(log.updates(until_ns=until))
+    store = Stored(updates, random.Random(7))
+    return updates, StoredRecording(
+        log.hint, store.all, store.book, order_by_order=log.order_by_order,
+        range_ns=(updates[0].now_ns, updates[-1].now_ns), **settings
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "seconds"), [(BTCUSDT_SPOT, 30), (LOBSTER, None)])
+def test_updates_are_byte_for_byte_what_the_file_gave_in_its_order(name: str, seconds: float) -> None:
+    updates, stored = stored_from(name, seconds)
+    given = [(now_ns, kind, records.tobytes()) for now_ns, kind, records in stored.updates()]
+    assert given == [(each.now_ns, each.kind, each.records.tobytes()) for each in updates]
+    assert stored.progress == 1.0
+
+
+def test_the_book_is_checked_by_the_stored_quotes() -> None:
+    _, stored = stored_from(BTCUSDT_SPOT, 60, check=BookCheck())
+    for _ in stored.updates():
+        pass
+    checks = stored.summary()["book_checks"]
+    assert checks["compared"] > 300
+    assert checks["equal"] == checks["compared"]
+
+
+def test_a_range_that_begins_in_the_middle_begins_with_the_book_of_then() -> None:
+    updates, _ = stored_from(BTCUSDT_SPOT, 20)
+    begin_ns = updates[0].now_ns + 10 * SECOND
+    whole = DepthBook()
+    for each in updates:
+        if each.kind == BOOK:
+            whole.apply(each.records)
+    _, stored = stored_from(BTCUSDT_SPOT, 20, begin_ns=begin_ns)
+    part = DepthBook()
+    given = list(stored.updates())
+    first_ns, first_kind, first = given[0]
+    assert (first_ns, first_kind) == (begin_ns, BOOK)
+    assert (first["flags"] & RecordFlag.SNAPSHOT).all()
+    for _, kind, records in given:
+        if kind == BOOK:
+            part.apply(np.ascontiguousarray(records))
+    assert [side.tolist() for side in part.depth(1000)] == [side.tolist() for side in whole.depth(1000)]
+    assert all(now_ns >= begin_ns for now_ns, _, _ in given)
+
+
+def test_the_middle_of_an_order_by_order_range_keeps_queues() -> None:
+    updates, _ = stored_from(LOBSTER, None)
+    begin_ns = updates[len(updates) // 2].now_ns
+    books, part = OrderBooks(huge=False), OrderBooks(huge=False)
+    for each in updates:
+        if each.kind == BOOK:
+            books.apply(each.records)
+    _, stored = stored_from(LOBSTER, None, begin_ns=begin_ns)
+    for _, kind, records in stored.updates():
+        if kind == BOOK:
+            part.apply(np.ascontiguousarray(records))
+    assert part.orders(1).tobytes() == books.orders(1).tobytes()
+
+
+def test_a_change_without_its_last_record_is_given_at_the_end() -> None:
+    rows = np.zeros(3, BOOK_DELTA)
+    rows["now_ns"], rows["side"], rows["action"], rows["price_ticks"], rows["quantity"] = 5, 1, BookAction.SET, 10, 1
+    rows["flags"][1] = RecordFlag.LAST
+    log = open_recording(recording(LOBSTER))
+    store = Stored([Update(5, BOOK, rows)], random.Random(1))
+    given = list(StoredRecording(log.hint, store.all, store.book, instrument_id=9).updates())
+    assert [len(records) for _, _, records in given] == [2, 1]
+    assert {int(value) for _, _, records in given for value in records["instrument_id"]} == {9}
