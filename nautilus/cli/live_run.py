@@ -119,6 +119,7 @@ def live_options_of(
     demo: bool = False,
     fresh: bool = False,
     data: str | None = None,
+    record: bool | None = None,
 ) -> LiveOptions:
     """Resolve the configuration and pick the options out of a command's parameters."""
     from nautilus.runtime.config import Flag
@@ -126,7 +127,7 @@ def live_options_of(
     refuse_keys(options["assignments"], LOCKSTEP_KEYS, "of lock-step: --speed max")
     flags = [("platform", "instance", options["instance_name"], "--instance")]
     flags += [("lockstep", "seed", options["seed"], "--seed")]
-    flags += [("platform", "data_directory", data, "--data")]
+    flags += [("platform", "data_directory", data, "--data"), ("marketdata", "record", record or None, "--record")]
     given = [Flag(*flag) for flag in flags if flag[2] is not None]
     configuration = load_configuration(options["config_path"], options["profile"], options["assignments"], given)
     return LiveOptions(

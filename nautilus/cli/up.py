@@ -24,6 +24,7 @@ from nautilus.cli.market_options import chosen_market, market_option, range_opti
 @speed_option(None, "How fast the market's time goes.  [default: 1]")
 @strategy_option((), "none")
 @click.option("--data", metavar="DIRECTORY", help="Of journal, state and logs.  [default: by the instance's name]")
+@click.option("--record", is_flag=True, help="Write market data into the catalog (docs/replay.md).")
 @click.option(
     "--without",
     multiple=True,
@@ -45,6 +46,7 @@ def up(
     simulated: bool,
     speed: str | None,
     data: str | None,
+    record: bool,
     without: tuple[str, ...],
     standby_of: str | None,
     detach: bool,
@@ -62,6 +64,6 @@ def up(
             "--speed max has no real time: `nautilus replay` and `nautilus demo` run it in lock-step"
         )
     market = chosen_market(recordings, live, instruments, begin, end, simulated=simulated, default="none")
-    chosen = live_options_of(options, title="nautilus up", market=market, speed=speed, data=data)
+    chosen = live_options_of(options, title="nautilus up", market=market, speed=speed, data=data, record=record)
     chosen = chosen._replace(without=without, standby_of=standby_of or "")
     return run(chosen, detached=detach)

@@ -77,9 +77,7 @@ def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> 
 
 def hub_config(plan: Plan) -> MarketDataConfig:
     """Settings of the hub: a recording brings its own market data, else they come of the core's events."""
-    return msgspec.structs.replace(
-        plan.config("marketdata", MarketDataConfig), derive=market_name(plan.market).derives
-    )
+    return msgspec.structs.replace(plan.config("marketdata", MarketDataConfig), derive=market_name(plan.market).derives)
 
 
 def setup_commands(plan: Plan) -> list[Setup]:

@@ -60,7 +60,8 @@ class ProcessSpec(msgspec.Struct, frozen=True):
         ``core``: the trading core, which hosts no engine; ``engines``: a host of engines; ``venue``: the session of an
         external venue; ``follower``, ``replica`` and ``standby`` belong to the journal (see `nautilus.trading`);
         ``redis``: a server of the instance's own for one bus; ``hub``: stands by for the process with the hub;
-        ``gateway``: hosts the engine of the gateway, and leads its workers.
+        ``gateway``: hosts the engine of the gateway, and leads its workers; ``recorder``: writes market data into the
+        catalog.
     engines
         The engines in it.
     stop_rank
@@ -68,7 +69,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["core", "engines", "venue", "follower", "replica", "standby", "redis", "hub", "gateway"]
+    kind: Literal["core", "engines", "venue", "follower", "replica", "standby", "redis", "hub", "gateway", "recorder"]
     engines: tuple[str, ...]
     stop_rank: int
 
@@ -444,6 +445,10 @@ def _processes(
     processes = _with_venues(configuration, chosen)
     if bus.standby:
         processes = (*processes, _standby_of_hub(layout))
+    if getattr(configuration.sections.get("marketdata"), "record", False):
+        # It stops after the hub, so that it has all that the hub said.
+        rank = next(spec.stop_rank for spec in processes if "marketdata" in spec.engines)
+        processes = (*processes, ProcessSpec("recorder", "recorder", (), rank + 1))
     if replica.listen or core.acknowledge == "replica" or promoted:
         # Where this core was promoted, it tells the one before. It stops after the core and hands its last commands on.
         last = max(spec.stop_rank for spec in processes) + 1

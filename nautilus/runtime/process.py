@@ -85,6 +85,10 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
             from nautilus.runtime.redis_process import run_redis
 
             return run_redis(plan, name, control)
+        if kind == "recorder":
+            from nautilus.runtime.star_recorder import run_recorder
+
+            return run_recorder(plan, name, control)
         if plan.standbys and name in plan.hubs:
             from nautilus.runtime.standing_by import StandingBy
 

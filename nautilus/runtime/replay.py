@@ -130,7 +130,7 @@ class Run:
             journal=journal,
         )
         core = services["core"] = TimedCore(self._kernel)
-        derive = MarketDataConfig(derive=derives(source))
+        derive = msgspec.structs.replace(section(sections, "marketdata", MarketDataConfig), derive=derives(source))
         engines = {
             name: entry.build(derive if name == "marketdata" else sections.get(name), **services)
             for name, entry in CATALOGUE.items()

@@ -12,6 +12,7 @@ from nautilus.adapters.formats import open_recording
 from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.runtime.market_name import MarketName, market_name
+from nautilus.runtime.stored import first_ns_of, open_stored
 from nautilus.simulation import MarketSource, MergedSource, RecordedSource
 from nautilus.simulation.config import RecordingConfig
 from nautilus.simulation.playback import Recording
@@ -32,11 +33,15 @@ def open_source(path: str | Path | MarketName, config: RecordingConfig | None = 
     settings = config or RecordingConfig()
     if name.kind == "files":
         return _side_by_side(_open_files(name.paths, settings), settings)
+    if name.kind == "catalog":
+        return _side_by_side(open_stored(name), settings)
     raise ConfigError(f"market {str(name)!r}", expected="recordings")
 
 
 def begin_ns_of(name: MarketName, config: RecordingConfig | None = None) -> int:
     """Receive stamp of the first record; only heads are read."""
+    if name.kind == "catalog":
+        return first_ns_of(name)
     settings = config or RecordingConfig()
     return min(
         open_recording(path, price_increment=settings.price_increment, lot_size=settings.lot_size).start_ns

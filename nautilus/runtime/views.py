@@ -115,5 +115,8 @@ def _star_of(host: LiveHost) -> Star | None:
 
 def _without_port(host: LiveHost) -> tuple[SharedMeters, ...]:
     """The core, what belongs to its journal, sessions of venues."""
-    names = (CORE, *(spec.name for spec in host.plan.processes if spec.kind in ("follower", "replica", "venue")))
+    names = (
+        CORE,
+        *(spec.name for spec in host.plan.processes if spec.kind in ("follower", "replica", "venue", "recorder")),
+    )
     return tuple(SharedMeters(name, host.plan.shared) for name in names)

@@ -88,10 +88,13 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
         a value of the configuration is not looked at.
     allow_synthetic
         Where no provider can answer, make something up, marked as such in every record: for development.
+    record
+        Write what the star carries into the catalog, by a process of its own.
     """
 
     derive: bool = False
     allow_synthetic: bool = False
+    record: bool = False
 
 
 class MarketStatus:

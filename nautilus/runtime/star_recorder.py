@@ -1,0 +1,354 @@
+"""Writes what the star carries into the catalog: one more reader of the star, in a process of its own.
+
+::
+
+    hub ──▶ ring or ZeroMQ ──▶ recorder ──▶ catalog: log (durable), then Parquet
+               ▲                  │
+               └── replayer ◀─────┘  what it missed, or what came while it was dead
+
+Each record has its place in its stream (epoch, stream, sequence). The catalog keeps, in the same transaction as the
+records, how far it has each stream; so a recorder that was killed goes on behind the last record that is stored, and
+nothing is stored twice. The feed never waits: what the catalog has no room for stays in the ring, then in the hub's
+journal of the star.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import zmq
+
+from nautilus.bus import make_context
+from nautilus.bus.asking import Found, ReplayClient, ReplayError
+from nautilus.bus.base import BY_KIND, HEADER, HEADER_BYTES, HEARTBEAT_STREAM, MAGIC, new_socket, replay_endpoint
+from nautilus.bus.ring import RingReader
+from nautilus.core.counters import Counters
+from nautilus.model.errors import NautilusError
+from nautilus.model.instrument import Instrument
+from nautilus.model.records import Records
+from nautilus.runtime.bus_settings import BusConfig
+from nautilus.runtime.clock import monotonic_ns
+from nautilus.runtime.control import Control
+from nautilus.runtime.market import instruments_of
+from nautilus.runtime.plan import Plan
+from nautilus.store.catalog import Catalog
+from nautilus.store.catalog_kinds import RECORD_KINDS
+from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.store.catalog_writer import CatalogWriter
+
+BATCH: Final = 512
+"""Frames looked at in a turn."""
+IDLE_SECONDS: Final = 0.01
+FLUSH_NS: Final = 1_000_000_000
+"""Between acknowledgements: then what was handed in survives the machine."""
+QUEUE: Final = 100_000
+"""Frames that wait in ZeroMQ, where there is no ring."""
+_KINDS: Final = {kind: layout.topic.name.rpartition(".")[2] for kind, layout in BY_KIND.items()}
+_LASTS = np.dtype([("stream", "<u8"), ("last", "<u8")])
+_LOGGER = logging.getLogger("nautilus.runtime")
+
+
+class Frames(Protocol):
+    """Where frames come from: a `RingReader`, or a `StarSocket`."""
+
+    def drain(self, limit: int = ...) -> list[bytes]:
+        """The next frames."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+Ask = Callable[[int, int, int, int], Iterable[Found]]
+"""(epoch, stream, first, last): records that were published, from who has them; raises `ReplayError`."""
+
+
+class Batch(NamedTuple):
+    """Records of one stream on their way to the catalog."""
+
+    epoch: int
+    stream: int
+    kind: str
+    last: int
+    records: Records
+
+
+class StarRecorder:
+    """Reads frames and hands their records to the catalog, each once.
+
+    Parameters
+    ----------
+    writer
+        Of the catalog.
+    stored
+        (origin) -> {(kind, key): position}: what the catalog has of it already.
+    instruments
+        By id.
+    frames, ask
+        Where frames come from, and what is missing among them.
+    counters
+        Table to keep ``recorder.records``, ``durable``, ``lost``, ``recovered``, ``unknown``, ``waiting`` in.
+    """
+
+    def __init__(
+        self,
+        writer: CatalogWriter,
+        stored: Callable[[str], Mapping[tuple[str, str], int]],
+        instruments: Mapping[int, Instrument],
+        frames: Frames,
+        ask: Ask,
+        counters: Counters,
+    ) -> None:
+        self._writer = writer
+        self._stored = stored
+        self._instruments = dict(instruments)
+        self._frames = frames
+        self._ask = ask
+        self._epoch = 0
+        self._lasts: dict[int, int] = {}
+        self._kept: Mapping[tuple[str, str], int] = {}
+        self._pending: deque[Batch] = deque()
+        self._counters = counters
+        self._numbers = {
+            name: counters.counter(f"recorder.{name}") for name in ("records", "lost", "recovered", "unknown")
+        }
+        self._durable = counters.gauge("recorder.durable")
+        self._waiting = counters.gauge("recorder.waiting")
+        self._failing = counters.gauge("recorder.failing")
+        self._flush_ns = 0
+        self._trouble = ""
+
+    def turn(self) -> int:
+        """Take in frames and hand their records on; how many frames and batches that were. It never waits."""
+        done = self._hand_in()
+        if not self._pending:
+            frames = self._frames.drain(BATCH)
+            for frame in frames:
+                self._take(frame)
+            done += len(frames) + self._hand_in()
+        if monotonic_ns() >= self._flush_ns:
+            self.flush()
+        return done
+
+    def flush(self) -> None:
+        """Acknowledge: what was handed in survives the machine from here on."""
+        self._flush_ns = monotonic_ns() + FLUSH_NS
+        try:
+            self._writer.flush()
+        except NautilusError as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _LOGGER.error("market data are not recorded for now: %s", error)
+            self._counters.set(self._failing, 1)
+        else:
+            if self._trouble:
+                self._trouble = ""
+                _LOGGER.info("market data are recorded again")
+            self._counters.set(self._failing, 0)
+        self._counters.set(self._durable, self._writer.counts.durable)
+
+    def _take(self, frame: bytes) -> None:
+        if len(frame) < HEADER_BYTES:
+            return
+        _, magic, schema, _, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
+        if magic != MAGIC or len(frame) != HEADER_BYTES + size * count:
+            return
+        if epoch != self._epoch:
+            if epoch < self._epoch:
+                return
+            self._begin(epoch)
+        if stream == HEARTBEAT_STREAM:
+            # All before it has come: what a heartbeat tells of and was not here is missing.
+            for row in np.frombuffer(frame, _LASTS, count, HEADER_BYTES).tolist():
+                self._fill(*row)
+            return
+        layout = BY_KIND.get(schema)
+        if layout is None or size < layout.record_size:
+            self._counters.add(self._numbers["unknown"], count)
+            return
+        self._fill(stream, first - 1)
+        records = np.ndarray((count,), layout.dtype, frame, HEADER_BYTES, (size,))
+        self._add(stream, first, records)
+
+    def _begin(self, epoch: int) -> None:
+        """A life of the hub: what the catalog has of it is known by kind and key."""
+        self._epoch, self._lasts = epoch, {}
+        self._kept = self._stored(origin_of(epoch))
+
+    def _last(self, stream: int) -> int:
+        """The last record of a stream that was taken, or is stored from before."""
+        last = self._lasts.get(stream)
+        if last is None:
+            instrument = self._instruments.get(stream & 0xFFFF_FFFF)
+            kind = _KINDS.get(stream >> 32, "")
+            last = self._kept.get((kind, key_of(instrument)), 0) if instrument is not None else 0
+            self._lasts[stream] = last
+        return last
+
+    def _fill(self, stream: int, upto: int) -> None:
+        """Ask for what is missing of a stream up to this record; what nobody has any more is lost, and counted."""
+        last = self._last(stream)
+        if last >= upto or stream >> 32 not in _KINDS:
+            return
+        try:
+            for found in self._ask(self._epoch, stream, last + 1, upto):
+                missed = found.sequence - 1 - self._last(stream)
+                if missed > 0:
+                    self._lose(stream, missed)
+                taken = self._add(stream, found.sequence, found.records)
+                self._counters.add(self._numbers["recovered"], taken)
+        except (NautilusError, zmq.ZMQError) as error:
+            _LOGGER.warning("records %d to %d of stream %x: %s", self._last(stream) + 1, upto, stream, error)
+        left = upto - self._last(stream)
+        if left > 0:
+            self._lose(stream, left)
+
+    def _lose(self, stream: int, count: int) -> None:
+        self._lasts[stream] = self._last(stream) + count
+        self._counters.add(self._numbers["lost"], count)
+        _LOGGER.error("%d records of stream %x are nowhere any more, and not in the catalog", count, stream)
+
+    def _add(self, stream: int, first: int, records: Records) -> int:
+        """Records of a stream from this number on, without what was taken before; how many."""
+        known = self._last(stream) + 1 - first
+        if known >= len(records):
+            return 0
+        records = records[max(known, 0) :]
+        last = self._lasts[stream] = first + max(known, 0) + len(records) - 1
+        if (stream & 0xFFFF_FFFF) not in self._instruments:
+            self._counters.add(self._numbers["unknown"], len(records))
+            return 0
+        kind = _KINDS[stream >> 32]
+        before = self._pending[-1] if self._pending else None
+        if before is not None and (before.epoch, before.stream) == (self._epoch, stream):
+            records = np.concatenate((before.records, records))
+            self._pending.pop()
+        self._pending.append(Batch(self._epoch, stream, kind, last, records))
+        return len(records)
+
+    def _hand_in(self) -> int:
+        """Give the catalog what waits, in order, as far as it has room."""
+        done = 0
+        while self._pending:
+            batch = self._pending[0]
+            instrument = self._instruments[batch.stream & 0xFFFF_FFFF]
+            records = np.ascontiguousarray(batch.records)
+            origin = origin_of(batch.epoch)
+            if not self._writer.append(instrument, batch.kind, records, origin=origin, position=batch.last):
+                break
+            self._pending.popleft()
+            self._counters.add(self._numbers["records"], len(records))
+            done += 1
+        self._counters.set(self._waiting, sum(len(batch.records) for batch in self._pending))
+        return done
+
+
+class StarSocket:
+    """Frames of the star over ZeroMQ, where there is no ring."""
+
+    def __init__(self, context: zmq.Context[Any], endpoints: Iterable[str]) -> None:
+        self._socket = new_socket(context, zmq.SUB)
+        self._socket.setsockopt(zmq.RCVHWM, QUEUE)
+        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+        for endpoint in endpoints:
+            self._socket.connect(endpoint)
+
+    def drain(self, limit: int = BATCH) -> list[bytes]:
+        """The next frames."""
+        frames = []
+        with contextlib.suppress(zmq.Again):
+            while len(frames) < limit:
+                frames.append(self._socket.recv(zmq.NOBLOCK))
+        return frames
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close(0)
+
+
+def origin_of(epoch: int) -> str:
+    """Name of a life of the hub as a source of the catalog."""
+    return f"star:{epoch}"
+
+
+def key_of(instrument: Instrument) -> str:
+    """An instrument's key in the catalog."""
+    from nautilus.store.catalog_instruments import describe
+
+    return describe(instrument).key
+
+
+def catalog_path(plan: Plan) -> Path:
+    """Directory of an instance's catalog."""
+    given = plan.config("catalog", CatalogConfig).path
+    return Path(given) if given else Path(plan.data, "catalog")
+
+
+def run_recorder(plan: Plan, name: str, control: Control) -> int:
+    """Record market data until told to stop, and then to the end of what the hub said; the exit code."""
+    counters = Counters(path=plan.counters_of(name))
+    path, settings = catalog_path(plan), plan.config("catalog", CatalogConfig)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as undo:
+        context = make_context()
+        undo.callback(context.destroy, 0)
+        writer = CatalogWriter(path, settings, lambda error: _LOGGER.error("catalog: %s", error))
+        undo.callback(_close, writer)
+        for notice in writer.notices:
+            _LOGGER.warning("catalog: %s: %s", notice.where, notice.what)
+
+        def stored(origin: str) -> dict[tuple[str, str], int]:
+            with Catalog(path, settings) as catalog:
+                return {(kind, key): at for (_, kind, key), at in catalog.manifest.positions(origin).items()}
+
+        ring = plan.config("bus", BusConfig).transport == "ring" and not plan.joined
+        frames: Frames = RingReader(plan.ring, oldest=True) if ring else StarSocket(context, plan.stars)
+        undo.callback(frames.close)
+
+        def ask(epoch: int, stream: int, first: int, last: int) -> Iterator[Found]:
+            error: ReplayError | None = None
+            for star in plan.stars:
+                with ReplayClient(context, replay_endpoint(star), timeout_seconds=1.0) as client:
+                    try:
+                        yield from client.replay(epoch, stream, first, last)
+                        return
+                    except ReplayError as found:
+                        error = found
+            if error is not None:
+                raise error
+
+        recorder = StarRecorder(
+            writer,
+            stored,
+            {each.instrument_id: each for each in instruments_of(plan)},
+            frames,
+            ask,
+            counters,
+        )
+        control.ready({})
+        while not control.stop_requested:
+            done = recorder.turn()
+            if select.select([control.fileno()], [], [], 0 if done else IDLE_SECONDS)[0]:
+                control.poll()
+        while recorder.turn():
+            pass
+        recorder.flush()
+    return 0
+
+
+def _close(writer: CatalogWriter) -> None:
+    try:
+        writer.close()
+    except NautilusError as error:
+        _LOGGER.error("market data that were not recorded: %s", error)
+
+
+assert set(_KINDS.values()) <= set(RECORD_KINDS)
