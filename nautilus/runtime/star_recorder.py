@@ -39,7 +39,6 @@ from nautilus.runtime.control import Control
 from nautilus.runtime.market import instruments_of
 from nautilus.runtime.plan import Plan
 from nautilus.store.catalog import Catalog
-from nautilus.store.catalog_kinds import RECORD_KINDS
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_writer import CatalogWriter
 
@@ -50,7 +49,13 @@ FLUSH_NS: Final = 1_000_000_000
 """Between acknowledgements: then what was handed in survives the machine."""
 QUEUE: Final = 100_000
 """Frames that wait in ZeroMQ, where there is no ring."""
-_KINDS: Final = {kind: layout.topic.name.rpartition(".")[2] for kind, layout in BY_KIND.items()}
+_REAL_TIME: Final = "marketdata.real_time."
+_KINDS: Final = {
+    kind: layout.topic.name.removeprefix(_REAL_TIME)
+    for kind, layout in BY_KIND.items()
+    if layout.topic.name.startswith(_REAL_TIME)
+}
+"""Kinds of frames that are recorded, by their names in the catalog."""
 _LASTS = np.dtype([("stream", "<u8"), ("last", "<u8")])
 _LOGGER = logging.getLogger("nautilus.runtime")
 
@@ -171,7 +176,7 @@ class StarRecorder:
                 self._fill(*row)
             return
         layout = BY_KIND.get(schema)
-        if layout is None or size < layout.record_size:
+        if schema not in _KINDS or layout is None or size < layout.record_size:
             self._counters.add(self._numbers["unknown"], count)
             return
         self._fill(stream, first - 1)
@@ -263,7 +268,7 @@ class StarSocket:
 
     def drain(self, limit: int = BATCH) -> list[bytes]:
         """The next frames."""
-        frames = []
+        frames: list[bytes] = []
         with contextlib.suppress(zmq.Again):
             while len(frames) < limit:
                 frames.append(self._socket.recv(zmq.NOBLOCK))
@@ -350,5 +355,3 @@ def _close(writer: CatalogWriter) -> None:
     except NautilusError as error:
         _LOGGER.error("market data that were not recorded: %s", error)
 
-
-assert set(_KINDS.values()) <= set(RECORD_KINDS)
