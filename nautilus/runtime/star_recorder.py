@@ -354,4 +354,3 @@ def _close(writer: CatalogWriter) -> None:
         writer.close()
     except NautilusError as error:
         _LOGGER.error("market data that were not recorded: %s", error)
-

@@ -1,0 +1,121 @@
+"""A catalog made of recordings plays as the files do: the same records, in the same order, the same run."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nautilus.adapters.formats import open_recording
+from nautilus.model.errors import NautilusError
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
+from nautilus.runtime.market_name import MarketName, catalog_name, files_name, market_name, time_ns
+from nautilus.runtime.replay import Run
+from nautilus.runtime.sources import begin_ns_of, open_source
+from nautilus.simulation import MarketSource
+from nautilus.store.catalog import Catalog
+from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, LOBSTER, recording
+
+SECOND = 1_000_000_000
+MARKET_SECONDS = 3
+KINDS = {QUOTES.name: "quote", TRADES.name: "trade", BOOK_DELTAS.name: "book"}
+
+
+def store(path: Path, files: MarketName, seconds: float) -> MarketName:
+    """Recordings in a catalog, as they come."""
+    source = open_source(files)
+    instruments = {each.instrument_id: each for each in source.instruments()}
+    with Catalog(path, create=True).writer() as writer:
+        for number, name in enumerate(files.paths, 1):
+            log = open_recording(name, instrument_id=number)
+            updates = log.updates(until_ns=log.start_ns + int(seconds * SECOND))
+            for kind, group in groupby(updates, lambda each: KINDS[topic_of(each.records).name]):
+                records = np.concatenate([each.records for each in group])
+                assert writer.append(instruments[number], kind, records, wait=True)
+    return catalog_name(path, [f"{each.symbol}@{each.venue}" for each in source.instruments()])
+
+
+def played(source: MarketSource, seconds: float) -> tuple[list[tuple[str, bytes]], Any]:
+    """What the hub's subscribers get in lock-step, and the report."""
+    run = Run(source, ("quoting",), {}, 1, "none", None)
+    seen: list[tuple[str, bytes]] = []
+    for topic in (QUOTES, TRADES, BOOK_DELTAS):
+        run._host.tap(topic, lambda records, name=topic.name: seen.append((name, records.tobytes())))
+    try:
+        report = run.run(None, seconds, None)
+    finally:
+        run.close()
+    return seen, report
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[MarketName, MarketName]:
+    files = files_name([recording(BTCUSDT_PERPETUAL), recording(BTCUSDT_SPOT)])
+    return files, store(tmp_path_factory.mktemp("store") / "catalog", files, MARKET_SECONDS + 2)
+
+
+def test_a_catalog_plays_byte_for_byte_as_its_recordings(stored: tuple[MarketName, MarketName]) -> None:
+    files, catalog = stored
+    from_files, first = played(open_source(files), MARKET_SECONDS)
+    from_catalog, second = played(open_source(market_name(str(catalog))), MARKET_SECONDS)
+    assert len(from_files) > 500
+    assert from_catalog == from_files
+    assert (second.event_hash, second.state_hash) == (first.event_hash, first.state_hash)
+    assert second.instruments == first.instruments == ["BTCUSDT.perpetual at BINANCE", "BTCUSDT.spot at BINANCE"]
+    assert begin_ns_of(catalog) >= begin_ns_of(files)
+    checks = second.book_checks
+    assert checks["compared"] == checks["equal"] > 10
+    assert {part["book_checks"]["compared"] > 0 for part in second.market["instruments"].values()} == {True}
+
+
+def test_an_order_by_order_recording_plays_from_a_catalog(tmp_path: Path) -> None:
+    files = files_name([recording(LOBSTER)])
+    catalog = store(tmp_path / "catalog", files, 3600)
+    from_files, first = played(open_source(files), 1)
+    from_catalog, second = played(open_source(catalog), 1)
+    assert from_catalog == from_files
+    assert second.event_hash == first.event_hash
+
+
+def test_a_range_of_one_instrument_begins_with_its_book(stored: tuple[MarketName, MarketName]) -> None:
+    _, catalog = stored
+    begin_ns = begin_ns_of(catalog) + 2 * SECOND
+    part = catalog_name(catalog.paths[0], ["BTCUSDT.spot"], begin_ns, begin_ns + SECOND)
+    source = open_source(part)
+    assert [each.symbol for each in source.instruments()] == ["BTCUSDT.spot"]
+    seen, report = played(source, 10)
+    assert report.market_seconds <= 1
+    assert report.complete
+    assert len(seen[0][1]) // 56 > 1_000, "a whole book"
+    assert report.book_checks["compared"] == report.book_checks["equal"] > 0
+
+
+def test_what_is_not_stored_is_said(stored: tuple[MarketName, MarketName], tmp_path: Path) -> None:
+    path = stored[1].paths[0]
+    for name, what in (
+        (catalog_name(path, ["ETHUSDT"]), "ETHUSDT"),
+        (catalog_name(path, (), 1, 2), "no quotes"),
+        (catalog_name(tmp_path / "absent"), "absent"),
+    ):
+        with pytest.raises(NautilusError, match=what):
+            open_source(name)
+
+
+def test_names_of_markets_are_read_back() -> None:
+    for name in (
+        market_name("none"),
+        files_name(["/a b/c.gz", "/d:e"]),
+        catalog_name("/a b?c/d", ["A@B", "C"], 5, 7),
+        market_name("binance:btcusdt,ETHUSDT"),
+    ):
+        assert market_name(str(name)) == name
+    assert time_ns("2024-08-09T00:00:00") == time_ns("2024-08-09") == 1_723_161_600 * SECOND
+    assert time_ns("2024-08-09T00:00:00.123456789Z") == 1_723_161_600_123_456_789
+    assert time_ns("2024-08-09T02:00:00.5+02:00") == 1_723_161_600_500_000_000
+    assert time_ns("1723161600000000001") == 1_723_161_600_000_000_001
+    for text in ("binance:", "binance:A,A", "yesterday"):
+        with pytest.raises(NautilusError):
+            (time_ns if text == "yesterday" else market_name)(text)
