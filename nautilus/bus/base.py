@@ -35,8 +35,10 @@ from nautilus.core.types import LAYOUT_VERSION
 from nautilus.model.errors import BusError
 from nautilus.model.topics import (
     AUCTIONS,
+    BARS,
     BOOK_DELTAS,
     ECONOMICS,
+    FLOWS,
     FUNDAMENTALS,
     HISTORICAL_BARS,
     QUOTES,
@@ -98,6 +100,8 @@ LAYOUTS: Final = (
     _layout(2, TRADES),
     _layout(3, BOOK_DELTAS),
     _layout(4, AUCTIONS),
+    _layout(5, BARS),
+    _layout(6, FLOWS),
     _layout(7, HISTORICAL_BARS),
     _layout(8, FUNDAMENTALS),
     _layout(9, ECONOMICS),

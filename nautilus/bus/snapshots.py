@@ -20,7 +20,17 @@ from nautilus.bus.base import BY_KIND, HEADER_BYTES, MAGIC, Layout
 from nautilus.core.types import BOOK_DELTA
 from nautilus.model.enums import BookAction, RecordFlag
 from nautilus.model.records import Records, joined
-from nautilus.model.topics import AUCTIONS, BOOK_DELTAS, ECONOMICS, FUNDAMENTALS, HISTORICAL_BARS, QUOTES, TRADES
+from nautilus.model.topics import (
+    AUCTIONS,
+    BARS,
+    BOOK_DELTAS,
+    ECONOMICS,
+    FLOWS,
+    FUNDAMENTALS,
+    HISTORICAL_BARS,
+    QUOTES,
+    TRADES,
+)
 
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
 LAST, SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
@@ -41,6 +51,8 @@ FOLDS: Final = {
     TRADES.name: Fold.EVENTS,
     BOOK_DELTAS.name: Fold.BOOK,
     AUCTIONS.name: Fold.LAST,
+    BARS.name: Fold.EVENTS,
+    FLOWS.name: Fold.EVENTS,
     HISTORICAL_BARS.name: Fold.EVENTS,
     FUNDAMENTALS.name: Fold.EVENTS,
     ECONOMICS.name: Fold.EVENTS,

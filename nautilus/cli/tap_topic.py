@@ -82,11 +82,18 @@ def lines_of(
     topic: Topic, what: Any, symbols: dict[int, str], wanted: int = 0, at_ns: int = 0
 ) -> Iterable[dict[str, Any]]:
     """Records or a message as plain values; `at_ns` 0: now."""
-    from nautilus.model.marketdata import auctions, book_deltas, quotes, trades
+    from nautilus.model.marketdata import auctions, bars, book_deltas, flows, quotes, trades
     from nautilus.model.queries import Reports
     from nautilus.runtime.clock import wall_ns
 
-    readers: dict[str, Any] = {"on_quote": quotes, "on_trade": trades, "on_book": book_deltas, "on_auction": auctions}
+    readers: dict[str, Any] = {
+        "on_quote": quotes,
+        "on_trade": trades,
+        "on_book": book_deltas,
+        "on_auction": auctions,
+        "on_bar": bars,
+        "on_flow": flows,
+    }
     if topic.record is not None:
         messages: Iterable[Any] = readers[topic.handler](what)
     else:

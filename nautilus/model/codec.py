@@ -61,7 +61,7 @@ from nautilus.model.events import (
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged, InvalidateCache
 from nautilus.model.instrument import Instrument
 from nautilus.model.limits import Limits
-from nautilus.model.marketdata import Auction, BookDelta, Quote, Trade
+from nautilus.model.marketdata import Auction, Bar, BookDelta, Flow, Quote, Trade
 from nautilus.model.message import Message
 from nautilus.model.phases import GetPhases, PhaseLine, PhaseRequest, PhaseResult, Phases
 from nautilus.model.position import Position, PositionChanged
@@ -121,6 +121,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     AmendRequest,
     Auction,
     BalanceChanged,
+    Bar,
     BarFact,
     BatchAcknowledged,
     Book,
@@ -138,6 +139,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     EconomicFact,
     EventFact,
     FactorsUpdated,
+    Flow,
     FundamentalFact,
     GetBarFacts,
     GetBook,

@@ -1,6 +1,7 @@
-"""Quotes, trades, book deltas and auctions: light structs for handlers, packed records on the star.
+"""Quotes, trades, book deltas, auctions, bars and order flow: light structs for handlers, packed records on the star.
 
-`quotes`, `trades`, `book_deltas` and `auctions` read record arrays; the `*_records` functions write them. Times are
+`quotes`, `trades`, `book_deltas`, `auctions`, `bars` and `flows` read record arrays; the `*_records` functions write
+them. Times are
 nanoseconds since the epoch: `now_ns` when it was received, `venue_ns` what the venue says (0: nothing).
 """
 
@@ -12,6 +13,7 @@ from enum import IntFlag
 import msgspec
 import numpy as np
 
+from nautilus.core.ticks import BAR, FLOW, BarKind
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.enums import BookAction, SessionPhase, Side
 from nautilus.model.message import Message
@@ -184,6 +186,62 @@ class Auction(Message, frozen=True, gc=False):
     flags: int = 0
 
 
+class Bar(Message, frozen=True, gc=False):
+    """Trades of a while, summed up. Fields as in BAR.
+
+    Parameters
+    ----------
+    now_ns
+        Receive stamp of the trade, or of the time, that closed it.
+    begin_ns, end_ns
+        TIME: its interval, the end not in it. Other kinds: stamps of its first and its last trade.
+    volume, buy_volume
+        Lots; those of trades whose aggressor bought.
+    notional
+        Sum of price times quantity, in ticks times lots.
+    size
+        What closes it: nanoseconds, trades, lots, ticks times lots.
+    """
+
+    now_ns: int
+    begin_ns: int
+    end_ns: int
+    open_ticks: int
+    high_ticks: int
+    low_ticks: int
+    close_ticks: int
+    volume: int
+    buy_volume: int
+    notional: float
+    size: int
+    trades: int
+    instrument_id: int
+    kind: BarKind
+    flags: int = 0
+
+
+class Flow(Message, frozen=True, gc=False):
+    """Order-flow imbalance over an interval, as Cont, Kukanov and Stoikov (2014) define it. Fields as in FLOW.
+
+    Parameters
+    ----------
+    imbalance
+        Lots by which demand grew more than supply, over the best `levels` of both sides.
+    bid_depth, ask_depth
+        Sums over its updates of what rested at those levels, in lots; by `updates`: their mean.
+    """
+
+    now_ns: int
+    begin_ns: int
+    imbalance: int
+    bid_depth: int
+    ask_depth: int
+    updates: int
+    instrument_id: int
+    levels: int = 1
+    flags: int = 0
+
+
 def quotes(records: Records) -> list[Quote]:
     """Structs of a QUOTE array."""
     return [Quote(*row) for row in records.tolist()]
@@ -224,6 +282,16 @@ def auctions(records: Records) -> list[Auction]:
     ]
 
 
+def bars(records: Records) -> list[Bar]:
+    """Structs of a BAR array."""
+    return [Bar(*fields, BarKind(kind), flags) for *fields, kind, _, flags, _ in records.tolist()]
+
+
+def flows(records: Records) -> list[Flow]:
+    """Structs of a FLOW array."""
+    return [Flow(*fields, flags) for *fields, _, flags, _ in records.tolist()]
+
+
 def quote_records(items: Sequence[Quote]) -> Records:
     """QUOTE array of structs."""
     return np.array([msgspec.structs.astuple(quote) for quote in items], QUOTE)
@@ -254,3 +322,21 @@ def auction_records(items: Sequence[Auction]) -> Records:
         *fields, side, phase, flags = msgspec.structs.astuple(auction)
         rows.append((*fields, side or 0, phase or 0, flags))
     return np.array(rows, AUCTION)
+
+
+def bar_records(items: Sequence[Bar]) -> Records:
+    """BAR array of structs."""
+    rows = []
+    for bar in items:
+        *fields, kind, flags = msgspec.structs.astuple(bar)
+        rows.append((*fields, kind, 0, flags, 0))
+    return np.array(rows, BAR)
+
+
+def flow_records(items: Sequence[Flow]) -> Records:
+    """FLOW array of structs."""
+    rows = []
+    for flow in items:
+        *fields, flags = msgspec.structs.astuple(flow)
+        rows.append((*fields, 0, flags, 0))
+    return np.array(rows, FLOW)

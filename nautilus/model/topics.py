@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from nautilus.core.ticks import BAR, FLOW
 from nautilus.core.types import BOOK_DELTA, EVENT, QUOTE, TRADE
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.enums import Priority
@@ -72,6 +73,8 @@ QUOTES: Final = Topic("marketdata.real_time.quote", "marketdata", "on_quote", QU
 TRADES: Final = Topic("marketdata.real_time.trade", "marketdata", "on_trade", TRADE)
 BOOK_DELTAS: Final = Topic("marketdata.real_time.book", "marketdata", "on_book", BOOK_DELTA)
 AUCTIONS: Final = Topic("marketdata.real_time.auction", "marketdata", "on_auction", AUCTION)
+BARS: Final = Topic("marketdata.real_time.bar", "marketdata", "on_bar", BAR)
+FLOWS: Final = Topic("marketdata.real_time.flow", "marketdata", "on_flow", FLOW)
 HISTORICAL_BARS: Final = Topic("marketdata.historical.bar", "marketdata", "on_historical_bar", HISTORICAL_BAR)
 FUNDAMENTALS: Final = Topic("marketdata.fundamental.fact", "marketdata", "on_fundamental", FUNDAMENTAL_FACT)
 ECONOMICS: Final = Topic("marketdata.economic.fact", "marketdata", "on_economic", ECONOMIC_FACT)
@@ -117,6 +120,8 @@ TOPICS: Final = (
     TRADES,
     BOOK_DELTAS,
     AUCTIONS,
+    BARS,
+    FLOWS,
     HISTORICAL_BARS,
     FUNDAMENTALS,
     ECONOMICS,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
-from nautilus.model.marketdata import auctions, quotes, trades
+from nautilus.model.marketdata import auctions, bars, flows, quotes, trades
 from nautilus.model.message import Message
 from nautilus.model.records import Records
-from nautilus.model.topics import AUCTIONS, QUOTES, TRADES, Topic
+from nautilus.model.topics import AUCTIONS, BARS, FLOWS, QUOTES, TRADES, Topic
 
 if TYPE_CHECKING:
     from nautilus.runtime.lockstep import LockStep
@@ -22,6 +22,8 @@ _STRUCTS: dict[str, Callable[[Records], list[Any]]] = {
     QUOTES.name: quotes,
     TRADES.name: trades,
     AUCTIONS.name: auctions,
+    BARS.name: bars,
+    FLOWS.name: flows,
 }
 
 Handler = Callable[[Any, "EngineContext"], None]

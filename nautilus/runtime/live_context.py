@@ -12,9 +12,9 @@ from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
-from nautilus.model.marketdata import auctions, quotes, trades
+from nautilus.model.marketdata import auctions, bars, flows, quotes, trades
 from nautilus.model.records import Records
-from nautilus.model.topics import AUCTIONS, EXECUTION_REPORTS, QUOTES, TRADES, Topic
+from nautilus.model.topics import AUCTIONS, BARS, EXECUTION_REPORTS, FLOWS, QUOTES, TRADES, Topic
 from nautilus.runtime.plan import Plan
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _STRUCTS: dict[str, Callable[[Records], list[Any]]] = {
     QUOTES.name: quotes,
     TRADES.name: trades,
     AUCTIONS.name: auctions,
+    BARS.name: bars,
+    FLOWS.name: flows,
 }
 HIGHEST_NS = 60_000_000_000
 """Histograms of handlers and round trips end here: a minute."""

@@ -47,9 +47,11 @@ from nautilus.model.queries import (
 from nautilus.model.records import EVENT_FIELDS, Records
 from nautilus.model.topics import (
     AUCTIONS,
+    BARS,
     BOOK_DELTAS,
     CORE_EVENTS,
     ECONOMICS,
+    FLOWS,
     FUNDAMENTALS,
     HISTORICAL_BARS,
     QUOTES,
@@ -136,7 +138,7 @@ class MarketDataEngine(Engine):
 
     name = "marketdata"
     subscribes: tuple[Topic, ...] = (CORE_EVENTS,)
-    publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS)
+    publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, BARS, FLOWS, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS)
     operations = (
         Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book", **_READ),
         Operation(
