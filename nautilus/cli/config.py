@@ -32,12 +32,18 @@ def config() -> None:
 @json_option
 def show(origin: bool, config_path: str | None, profile: str | None, assignments: Sequence[str], as_json: bool) -> None:
     """Print every value in force."""
+    from nautilus.runtime.config import hidden
     from nautilus.runtime.plain_names import variable_of
 
     configuration = load_configuration(config_path, profile, assignments, checked=False)
+    kinds = sections()
+    settings = [
+        setting._replace(value=hidden(kinds, setting.section, setting.key, setting.value))
+        for setting in configuration.settings
+    ]
     if as_json:
         document: dict[str, dict[str, Any]] = {}
-        for setting in configuration.settings:
+        for setting in settings:
             value = _plain(setting.value)
             told = {"value": value, "origin": setting.origin}
             variable = variable_of(setting.section, setting.key)
@@ -49,7 +55,7 @@ def show(origin: bool, config_path: str | None, profile: str | None, assignments
     columns = ["setting", "value", "origin"] if origin else ["setting", "value"]
     rows = [
         [f"{setting.section}.{setting.key}", _text(setting.value), _origin(setting)][: len(columns)]
-        for setting in configuration.settings
+        for setting in settings
     ]
     print_table("", columns, rows)
     print(f"profile {configuration.profile}; read: {', '.join(configuration.files) or 'no file, built-in defaults'}")

@@ -28,6 +28,8 @@ PROFILE_VARIABLE = "NAUTILUS_PROFILE"
 PREFIX = "NAUTILUS__"
 FILE_PLACE = "config/nautilus.toml"
 DEFAULT_PROFILE = "default"
+HIDDEN = "***"
+"""What is shown of a secret."""
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 """The profiles that come along; in a checkout a link to `config/profiles`."""
 
@@ -243,6 +245,18 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def is_secret(kind: Any) -> bool:
+    """Whether a value of a type is shown to nobody: its `Meta` has ``extra={"secret": True}``."""
+    return any((getattr(note, "extra", None) or {}).get("secret") for note in getattr(kind, "__metadata__", ()))
+
+
+def hidden(sections: Sections, section: str, key: str, value: Any) -> Any:
+    """A value as it may be shown: `HIDDEN` for a secret that is set."""
+    fields = msgspec.structs.fields(sections[section]) if section in sections else ()
+    kind = next((field.type for field in fields if field.name == key), None)
+    return HIDDEN if value not in ("", None) and is_secret(kind) else value
+
+
 def field_default(field: msgspec.structs.FieldInfo) -> Any:
     """The built-in default of a field; every setting must have one."""
     if field.default is not msgspec.NODEFAULT:
@@ -349,7 +363,8 @@ def _from_plain_names(
         try:
             given.append(_Given(meaning.section, meaning.key, meaning.parse(text), origin, False))
         except ValueError:
-            told = f"{meaning.section}.{meaning.key} = {_show(text)}"
+            shown = hidden(sections, meaning.section, meaning.key, text)
+            told = f"{meaning.section}.{meaning.key} = {_show(shown)}"
             problems.append(ConfigError(told, where=origin, expected=meaning.expected))
     return given
 
@@ -399,8 +414,9 @@ def _check(item: _Given, sections: Sections) -> Any:
         hint = nearest(value, [str(word) for word in valid]) if isinstance(value, str) else ""
         # Of a single value everything is told already; of many, which one it is.
         reason = f" ({error})" if many or not isinstance(error, msgspec.ValidationError) else ""
+        shown = hidden(sections, item.section, item.key, item.value)
         raise ConfigError(
-            f"{item.section}.{item.key} = {_show(item.value)}{reason}", where=item.origin, expected=expected + hint
+            f"{item.section}.{item.key} = {_show(shown)}{reason}", where=item.origin, expected=expected + hint
         ) from None
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from nautilus.runtime.config import PlainName
+from nautilus.runtime.config import HIDDEN, PlainName
 
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -66,6 +66,14 @@ def parse_factor(text: str) -> float:
     return float(_matched(_FACTOR, text)[1])
 
 
+def parse_key(text: str) -> str:
+    """A key of a provider: printable characters without spaces."""
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError(HIDDEN)
+    return key
+
+
 def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
     match = pattern.fullmatch(text.strip())
     if match is None:
@@ -96,6 +104,10 @@ def _other(section: str, key: str, parse: Callable[[str], Any], expected: str) -
     return PlainName(section, key, parse, expected)
 
 
+def _key(section: str) -> PlainName:
+    return PlainName(section, "key", parse_key, "a key without spaces")
+
+
 _UNITS = {"s": "seconds", "ms": "milliseconds"}
 
 PLAIN_NAMES: dict[str, PlainName] = {
@@ -115,6 +127,9 @@ PLAIN_NAMES: dict[str, PlainName] = {
     "MEMORY_HUGEPAGES": _bool("strategy", "huge_pages"),
     "NETWORK_MODE": _text("strategy", "network_mode"),
     "GC_TUNING": _bool("strategy", "gc_tuning"),
+    "FRED_API_KEY": _key("source_fred"),
+    "ALPHAVANTAGE_API_KEY": _key("source_alpha_vantage"),
+    "TRADING_ECONOMICS_KEY": _key("source_trading_economics"),
     "ROUTING_LATENCY_TARGET": _time("router", "latency_target_ms", "ms"),
     "ML_MODEL_CACHE_SIZE": _whole("router", "model_cache_size"),
     "VENUE_MONITOR_INTERVAL": _time("router", "venue_interval_seconds", "s"),

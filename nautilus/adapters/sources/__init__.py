@@ -1,12 +1,15 @@
-"""Data providers behind one interface: a question in, facts with their provenance out (docs/sources.md)."""
+"""Data providers behind one interface: a question in, facts with their provenance out (docs/sources.md).
+
+The settings of all of them are read by every command; what asks is loaded when a provider is opened.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nautilus.adapters.sources.base import Fetched, Source
 from nautilus.adapters.sources.config import (
     AlphaVantageConfig,
     DbnomicsConfig,
@@ -15,11 +18,14 @@ from nautilus.adapters.sources.config import (
     TradingEconomicsConfig,
     YahooConfig,
 )
-from nautilus.adapters.sources.errors import SourceError
-from nautilus.adapters.sources.limits import SourceLimits, open_quotas
-from nautilus.adapters.sources.session import Asking, Reply, Session
-from nautilus.core.clock import now_ns
-from nautilus.core.quotas import Quotas
+from nautilus.core.clock import now_ns as _now_ns
+
+if TYPE_CHECKING:
+    from nautilus.adapters.sources.base import Fetched, Source
+    from nautilus.adapters.sources.errors import SourceError
+    from nautilus.adapters.sources.limits import SourceLimits
+    from nautilus.adapters.sources.session import Asking, Reply, Session
+    from nautilus.core.quotas import Quotas
 
 SOURCES: dict[str, tuple[str, type[SourceConfig]]] = {
     "fred": ("nautilus.adapters.sources.fred:FredSource", FredConfig),
@@ -30,6 +36,22 @@ SOURCES: dict[str, tuple[str, type[SourceConfig]]] = {
 }
 """Every provider: where its class is, loaded when it is opened, and the struct of its settings, ``[source_NAME]``."""
 
+_LOADED_LATER = {
+    "Asking": "session",
+    "Fetched": "base",
+    "Reply": "session",
+    "Session": "session",
+    "Source": "base",
+    "SourceError": "errors",
+    "SourceLimits": "limits",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LOADED_LATER[name]}"), name)
+
 
 def open_source(
     name: str,
@@ -37,7 +59,7 @@ def open_source(
     *,
     directory: Path | None = None,
     quotas: Quotas | None = None,
-    clock: Callable[[], int] = now_ns,
+    clock: Callable[[], int] = _now_ns,
 ) -> Source:
     """One provider.
 
@@ -61,6 +83,9 @@ def open_source(
     ConfigError
         Settings that cannot be.
     """
+    from nautilus.adapters.sources.limits import SourceLimits, open_quotas
+    from nautilus.adapters.sources.session import Session
+
     place, kind = SOURCES[name]
     module, _, attribute = place.partition(":")
     made: type[Source] = getattr(importlib.import_module(module), attribute)
@@ -73,9 +98,11 @@ def open_sources(
     configs: Mapping[str, SourceConfig],
     *,
     directory: Path | None = None,
-    clock: Callable[[], int] = now_ns,
+    clock: Callable[[], int] = _now_ns,
 ) -> dict[str, Source]:
     """Every provider that is enabled, by its name; see `open_source`. Those without their key are there, too."""
+    from nautilus.adapters.sources.limits import open_quotas
+
     quotas = open_quotas(directory)
     return {
         name: open_source(name, config, quotas=quotas, clock=clock)
@@ -86,14 +113,19 @@ def open_sources(
 
 __all__ = [
     "SOURCES",
+    "AlphaVantageConfig",
     "Asking",
+    "DbnomicsConfig",
     "Fetched",
+    "FredConfig",
     "Reply",
     "Session",
     "Source",
     "SourceConfig",
     "SourceError",
     "SourceLimits",
+    "TradingEconomicsConfig",
+    "YahooConfig",
     "open_source",
     "open_sources",
 ]

@@ -75,6 +75,14 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     cost: Annotated[float, Meta(ge=0)] = 0.0
     currency: str = "USD"
 
+    def __repr__(self) -> str:
+        """As any struct, but for its key."""
+        told = ", ".join(
+            f"{name}={'***' if name == 'key' and self.key else repr(getattr(self, name))}"
+            for name in self.__struct_fields__
+        )
+        return f"{type(self).__name__}({told})"
+
 
 class FredConfig(SourceConfig, frozen=True, kw_only=True):
     """FRED of the Federal Reserve Bank of St. Louis: a free key, 120 requests a minute."""

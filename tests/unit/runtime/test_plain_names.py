@@ -40,6 +40,9 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "MEMORY_HUGEPAGES": ("false", False),
     "NETWORK_MODE": ("host", "host"),
     "GC_TUNING": ("no", False),
+    "FRED_API_KEY": ("0123abcd", "0123abcd"),
+    "ALPHAVANTAGE_API_KEY": ("AB12", "AB12"),
+    "TRADING_ECONOMICS_KEY": ("me:mine", "me:mine"),
     "ROUTING_LATENCY_TARGET": ("30ms", 30.0),
     "ML_MODEL_CACHE_SIZE": ("2000", 2000),
     "VENUE_MONITOR_INTERVAL": ("500ms", 0.5),
@@ -69,6 +72,9 @@ AS_DOCUMENTED = {
     "MEMORY_HUGEPAGES": "true",
     "NETWORK_MODE": "host",
     "GC_TUNING": "true",
+    "FRED_API_KEY": "",
+    "ALPHAVANTAGE_API_KEY": "",
+    "TRADING_ECONOMICS_KEY": "",
     "ROUTING_LATENCY_TARGET": "25ms",
     "ML_MODEL_CACHE_SIZE": "1000",
     "VENUE_MONITOR_INTERVAL": "1s",
@@ -99,6 +105,9 @@ BAD = {
     "MEMORY_HUGEPAGES": "t",
     "NETWORK_MODE": "bridge",
     "GC_TUNING": "nope",
+    "FRED_API_KEY": "a key",
+    "ALPHAVANTAGE_API_KEY": "a key",
+    "TRADING_ECONOMICS_KEY": "a key",
     "ROUTING_LATENCY_TARGET": "0ms",
     "ML_MODEL_CACHE_SIZE": "-1",
     "VENUE_MONITOR_INTERVAL": "soon",
@@ -236,3 +245,11 @@ def test_units_of_size(text: str, value: int) -> None:
 @pytest.mark.parametrize(("text", "value"), [("4-7", [4, 5, 6, 7]), ("6,4,4", [4, 6]), ("", []), ("0-1,8", [0, 1, 8])])
 def test_lists_of_processors(text: str, value: list[int]) -> None:
     assert parse_cores(text) == value
+
+
+def test_a_key_that_is_none_is_not_shown() -> None:
+    _, problems = examine(SECTIONS, environment={"FRED_API_KEY": "my own key"}, plain=PLAIN_NAMES)
+    assert "own" not in str(problems[0])
+    _, problems = examine(SECTIONS, flags=[Flag("source_fred", "key", 12345, "--set source_fred.key")])
+    assert "12345" not in str(problems[0])
+    assert "***" in str(problems[0])
