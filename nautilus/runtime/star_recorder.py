@@ -18,7 +18,7 @@ import contextlib
 import logging
 import select
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -297,10 +297,26 @@ def catalog_path(plan: Plan) -> Path:
     return Path(given) if given else Path(plan.data, "catalog")
 
 
-def run_recorder(plan: Plan, name: str, control: Control) -> int:
-    """Record market data until told to stop, and then to the end of what the hub said; the exit code."""
-    counters = Counters(path=plan.counters_of(name))
-    path, settings = catalog_path(plan), plan.config("catalog", CatalogConfig)
+@contextlib.contextmanager
+def open_recorder(
+    path: Path,
+    settings: CatalogConfig,
+    stars: Sequence[str],
+    ring: str | Path | None,
+    instruments: Iterable[Instrument],
+    counters: Counters,
+) -> Iterator[StarRecorder]:
+    """A recorder of a star into a catalog; at the end all that it took in is in files.
+
+    Parameters
+    ----------
+    path, settings
+        Of the catalog.
+    stars
+        Endpoints of the star, of which one is that of the hub.
+    ring
+        File of the ring; None: frames come over ZeroMQ.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as undo:
         context = make_context()
@@ -314,30 +330,36 @@ def run_recorder(plan: Plan, name: str, control: Control) -> int:
             with Catalog(path, settings) as catalog:
                 return {(kind, key): at for (_, kind, key), at in catalog.manifest.positions(origin).items()}
 
-        ring = plan.config("bus", BusConfig).transport == "ring" and not plan.joined
-        frames: Frames = RingReader(plan.ring, oldest=True) if ring else StarSocket(context, plan.stars)
+        frames: Frames = RingReader(ring, oldest=True) if ring is not None else StarSocket(context, stars)
         undo.callback(frames.close)
 
         def ask(epoch: int, stream: int, first: int, last: int) -> Iterator[Found]:
             error: ReplayError | None = None
-            for star in plan.stars:
+            for star in stars:
                 with ReplayClient(context, replay_endpoint(star), timeout_seconds=1.0) as client:
                     try:
                         yield from client.replay(epoch, stream, first, last)
-                        return
                     except ReplayError as found:
                         error = found
+                    else:
+                        return
             if error is not None:
                 raise error
 
-        recorder = StarRecorder(
-            writer,
-            stored,
-            {each.instrument_id: each for each in instruments_of(plan)},
-            frames,
-            ask,
-            counters,
-        )
+        yield StarRecorder(writer, stored, {each.instrument_id: each for each in instruments}, frames, ask, counters)
+
+
+def run_recorder(plan: Plan, name: str, control: Control) -> int:
+    """Record market data until told to stop, and then to the end of what the hub said; the exit code."""
+    rings = plan.config("bus", BusConfig).transport == "ring" and not plan.joined
+    with open_recorder(
+        catalog_path(plan),
+        plan.config("catalog", CatalogConfig),
+        plan.stars,
+        plan.ring if rings else None,
+        instruments_of(plan),
+        Counters(path=plan.counters_of(name)),
+    ) as recorder:
         control.ready({})
         while not control.stop_requested:
             done = recorder.turn()
