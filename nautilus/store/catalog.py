@@ -32,6 +32,7 @@ from nautilus.store.catalog_kinds import (
 from nautilus.store.catalog_lock import reading, writer_pid
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part, Range
+from nautilus.store.catalog_parts import readable
 from nautilus.store.catalog_queries import bounded, check_select, connection, make_views, reader_of
 from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
@@ -74,6 +75,7 @@ class Catalog:
         if create and not (self.root / "catalog.sqlite").exists():
             CatalogWriter(self.root, self.config).close()
         self._manifest: Manifest | None = None
+        self._damaged: set[str] = set()
 
     @property
     def manifest(self) -> Manifest:
@@ -228,10 +230,14 @@ class Catalog:
         QueryError
             An unknown name, or more than a query may take.
         """
-        with self.query_reader(
-            kind, instruments, begin_ns, end_ns, columns=columns, limit=limit, order=order
-        ) as reader:
-            return reader.read_all()
+
+        def once() -> pa.Table:
+            with self.query_reader(
+                kind, instruments, begin_ns, end_ns, columns=columns, limit=limit, order=order
+            ) as reader:
+                return reader.read_all()
+
+        return self._again_without_damaged(once)
 
     @contextmanager
     def query_reader(
@@ -252,7 +258,7 @@ class Catalog:
         with reading(self.root):
             known = {each.instrument_id: each for each in self.instruments()}
             wanted = self._wanted(known, instruments)
-            parts = self.manifest.parts((kind,), wanted, begin_ns, end_ns)
+            parts = self._whole(self.manifest.parts((kind,), wanted, begin_ns, end_ns))
             text = self._query_text(kind, parts, known, begin_ns, end_ns, columns, limit, order)
             with (
                 connection(self.root, self.config, lambda lines: None) as lines,
@@ -295,8 +301,12 @@ class Catalog:
         QueryError
             It is not one SELECT, is wrong, reaches outside of the catalog, or takes more than it may.
         """
-        with self.sql_reader(text) as reader:
-            return reader.read_all()
+
+        def once() -> pa.Table:
+            with self.sql_reader(text) as reader:
+                return reader.read_all()
+
+        return self._again_without_damaged(once)
 
     @contextmanager
     def sql_reader(self, text: str) -> Iterator[pa.RecordBatchReader]:
@@ -306,7 +316,7 @@ class Catalog:
 
             def prepare(lines: Any) -> None:
                 check_select(lines, text)
-                make_views(lines, self.root, text, lambda kinds: self.manifest.parts(kinds), instruments)
+                make_views(lines, self.root, text, lambda kinds: self._whole(self.manifest.parts(kinds)), instruments)
 
             with connection(self.root, self.config, prepare) as lines, bounded(lines, self.config.query_seconds):
                 yield reader_of(lines, text)
@@ -345,6 +355,31 @@ class Catalog:
             return None
         chosen = [names] if isinstance(names, str) else names
         return [each.instrument_id for name in chosen for each in pick(known.values(), name)]
+
+    def _whole(self, parts: Sequence[Part]) -> list[Part]:
+        """Files that have the size they had; the others are passed over, and told."""
+        return [part for part in parts if part.path not in self._damaged and self._is_there(part)]
+
+    def _is_there(self, part: Part) -> bool:
+        place = self.root / part.path
+        size = place.stat().st_size if place.is_file() else -1
+        if size != part.bytes:
+            self.notices.append(Damage(str(place), f"{size} bytes instead of {part.bytes}; it is passed over"))
+        return size == part.bytes
+
+    def _again_without_damaged(self, once: Callable[[], pa.Table]) -> pa.Table:
+        """Run a query; where it fails for files that cannot be read, once more without them."""
+        try:
+            return once()
+        except QueryError:
+            found = [part for part in self.manifest.parts() if part.path not in self._damaged and self._is_there(part)]
+            torn = [part for part in found if not readable(self.root / part.path)]
+            if not torn:
+                raise
+        for part in torn:
+            self._damaged.add(part.path)
+            self.notices.append(Damage(str(self.root / part.path), "cannot be read, and is passed over"))
+        return once()
 
     def _on_damage(self, strict: bool) -> Callable[[Damage], None]:
         def tell(damage: Damage) -> None:

@@ -11,10 +11,12 @@ where a whole one follows it, and both are told.
 
 from __future__ import annotations
 
+import ast
 import errno
 import mmap
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -235,7 +237,7 @@ def read_segment(path: Path, damages: list[Damage]) -> Iterator[Batch]:
 
 def records_of(batch: Batch, dtype: np.dtype[Any]) -> Records:
     """Records of a batch, as fields of `dtype`: a log of a version before may lack some."""
-    layout = np.lib.format.descr_to_dtype(eval_layout(batch.stream.layout))
+    layout = _dtype_of(batch.stream.layout)
     if layout.itemsize == dtype.itemsize and layout.names == dtype.names:
         return np.frombuffer(batch.payload, dtype)
     stored = np.frombuffer(batch.payload, layout)
@@ -250,12 +252,11 @@ def layout_of(dtype: np.dtype[Any]) -> str:
     return repr(np.lib.format.dtype_to_descr(dtype))
 
 
-def eval_layout(text: str) -> Any:
-    """The description that `layout_of` made, of literals only."""
-    import ast
-
+@cache
+def _dtype_of(text: str) -> np.dtype[Any]:
+    """Inverse of `layout_of`; literals only."""
     try:
-        return ast.literal_eval(text)
+        return np.lib.format.descr_to_dtype(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         raise CatalogDamagedError(
             f"layout {text[:80]!r} of a batch", expected="a description of a numpy dtype"

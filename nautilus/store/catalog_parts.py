@@ -26,9 +26,6 @@ ROW_GROUP: Final = 1 << 17
 """Rows that have statistics of their own, and are read or passed over together."""
 META: Final = b"nautilus"
 COMPRESSIONS: Final = ("zstd", "snappy", "lz4", "none")
-# Columns of few values are worth a dictionary; of the others, neighbours differ little.
-_DICTIONARY: Final = ("side", "action", "flags", "kind", "phase", "source_id", "levels", "reason")
-_DELTA: Final = ("now_ns", "receive_ns", "venue_ns", "begin_ns", "end_ns", SEQUENCE, "update_id", "trade_id")
 
 
 class PartMeta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -130,8 +127,10 @@ class PartWriter:
         except OSError as error:
             raise no_room(error, self._final) from None
         names = [field.name for field in schema]
-        dictionary = [name for name in names if name in _DICTIONARY or _is_text(schema.field(name).type)]
-        encodings = {name: "DELTA_BINARY_PACKED" for name in names if name in _DELTA}
+        # Of wide integers neighbours differ little; what is narrow has few values, which are worth a dictionary.
+        wide = [name for name in names if _is_wide(schema.field(name).type)]
+        dictionary = [name for name in names if name not in wide]
+        encodings = dict.fromkeys(wide, "DELTA_BINARY_PACKED")
         self._sink: pq.ParquetWriter | None = self._pa.parquet.ParquetWriter(
             self._pa.PythonFile(self._file, mode="w"),
             schema,
@@ -201,6 +200,15 @@ def opened(place: Path) -> Iterator[pq.ParquetFile]:
         yield file
 
 
+def readable(place: Path) -> bool:
+    """Whether its end, which says what is in it, can be read."""
+    try:
+        with opened(place):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def row_groups(file: pq.ParquetFile, time: str, begin_ns: int | None, end_ns: int | None) -> list[int]:
     """Row groups that may have rows of a range, by their statistics."""
     metadata = file.metadata
@@ -230,6 +238,5 @@ def unlisted(root: Path, kinds: Iterable[str], listed: Sequence[str] | set[str])
                     yield place, False
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    types = arrow().types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind))
+def _is_wide(kind: pa.DataType) -> bool:
+    return bool(arrow().types.is_integer(kind) and kind.bit_width >= 32)

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.core.clock import now_ns
+from nautilus.model.records import joined
 from nautilus.store.catalog_facts import decode_facts, decode_table, fact_table, fact_time
-from nautilus.store.catalog_instruments import StoredInstrument, describe
+from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, CatalogError, Records, record_kind
 from nautilus.store.catalog_log import (
     FACTS,
@@ -120,7 +121,7 @@ def publish_segment(
 
 def _sort_in(groups: dict[GroupKey, _Group], batch: Batch) -> None:
     stream = batch.stream
-    instrument = describe(stream.instrument)
+    instrument = stream.instrument
 
     def group_of(day: str, time: str) -> _Group:
         key = (stream.kind, instrument.key, day, instrument.price_increment, instrument.lot_size)
@@ -205,10 +206,10 @@ def _sorted_table(kind: str, group: _Group) -> pa.Table:
         table = arrow().concat_tables(group.tables, promote_options="permissive")
         return table.sort_by([(group.time, "ascending"), (SEQUENCE, "ascending")]) if group.time else table
     described = record_kind(kind)
-    records = group.records[0] if len(group.records) == 1 else np.concatenate(group.records)
-    sequence = np.concatenate(
-        [np.arange(first, first + len(some)) for first, some in zip(group.sequences, group.records, strict=True)]
-    )
+    records = joined([np.ascontiguousarray(some) for some in group.records], described.dtype)
+    sizes = np.array([len(some) for some in group.records])
+    starts = np.array(group.sequences) - (np.cumsum(sizes) - sizes)
+    sequence = np.arange(len(records)) + np.repeat(starts, sizes)
     order = in_order(records[described.time], sequence)
     if order is not None:
         records, sequence = records[order], sequence[order]

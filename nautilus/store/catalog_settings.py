@@ -38,7 +38,7 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     path: str = ""
     compression: Compression = "zstd"
-    level: int = 3
+    level: int = 1
     queue_mib: int = 64
     segment_mib: int = 64
     segment_seconds: float = 60.0
