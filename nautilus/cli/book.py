@@ -48,4 +48,11 @@ def book(
             for bid, ask in zip_longest(answer["bids"], answer["asks"], fillvalue=NO_LEVEL)
         ]
         print_table(answer["symbol"], ["quantity", "bid", "ask", "quantity"], rows, right=(0, 1, 2, 3))
+    if answer["blind_since_ns"]:
+        seconds = (answer["now_ns"] - answer["blind_since_ns"]) / 1e9
+        print(
+            f"BLIND: something of this book is missing since {seconds:,.1f} s before its last change; not to be trusted"
+        )
+    elif answer["gaps"]:
+        print(f"{answer['gaps']:,} gaps, {answer['blind_ns'] / 1e9:,.1f} s blind in all; right since the last snapshot")
     print(f"last trade {answer['last_price'] or 'none'}; {answer['updates']:,} updates")

@@ -425,6 +425,10 @@ class Book(Message, frozen=True):
     ----------
     orders
         Of level 3: the displayed orders of these levels in priority order, bids first.
+    blind_since_ns
+        Since when the book may be wrong, as something of it is missing; 0: it is right.
+    blind_ns, gaps
+        How long it was so before, and how often it has begun.
     """
 
     instrument_id: int
@@ -435,6 +439,9 @@ class Book(Message, frozen=True):
     updates: int
     now_ns: int
     orders: tuple[BookOrder, ...] = ()
+    blind_since_ns: int = 0
+    blind_ns: int = 0
+    gaps: int = 0
 
 
 class GetQueuePlace(Message, frozen=True):
@@ -475,7 +482,7 @@ class GetQuotes(Message, frozen=True):
 
 
 class QuoteLine(Message, frozen=True):
-    """Best bid and ask; empty text where a side is empty."""
+    """Best bid and ask; empty text where a side is empty. `blind_since_ns`: since when its book may be wrong; 0: right."""
 
     instrument_id: int
     symbol: str
@@ -485,6 +492,7 @@ class QuoteLine(Message, frozen=True):
     ask_quantity: str
     last_price: str
     now_ns: int
+    blind_since_ns: int = 0
 
 
 class QuoteLines(Message, frozen=True):

@@ -1,4 +1,4 @@
-"""The hub's books: one followed through the core's order events, one through a venue's recorded records."""
+"""The hub's books that are followed through the core's order events."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from typing import Any
 import numpy as np
 
 from nautilus.core import DEPTH
-from nautilus.core.depth import DepthBook
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.engines.marketdata.orders import BUY, DISPLAYED, FILLED, ORDER_EVENTS, SELL, Orders
 from nautilus.model.enums import BookAction, EventFlag, EventKind, RecordFlag
 from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import AUCTION
 from nautilus.model.records import Records
-from nautilus.model.topics import QUOTES, TRADES, Topic
 
 # Plain numbers: they are compared, or put into a record, for every event.
 INDICATIVE, PHASE = int(EventKind.INDICATIVE), int(EventKind.PHASE)
 BOOK_EVENTS = ORDER_EVENTS | {FILLED, INDICATIVE, PHASE}
 AUCTION_FILL = int(EventFlag.AUCTION)
-SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
-LEVEL_ACTIONS = frozenset((SET, CLEAR))
+SET, CLEAR = int(BookAction.SET), int(BookAction.CLEAR)
 SYNTHETIC, SNAPSHOT, LAST = int(RecordFlag.SYNTHETIC), int(RecordFlag.SNAPSHOT), int(RecordFlag.LAST)
 Levels = list[tuple[int, int]]
 """(price_ticks, quantity), best first."""
@@ -200,59 +197,4 @@ class DerivedBook:
         return np.array(deltas, BOOK_DELTA)
 
 
-class RecordedBook:
-    """One instrument's recorded book, last quote and last trade, as the venue shows them: without our orders."""
-
-    def __init__(self, instrument_id: int) -> None:
-        self.instrument_id = instrument_id
-        self.updates = 0
-        self.changed_ns = 0
-        self.last_price: int | None = None
-        self.last_quote: tuple[int, int, int, int] | None = None
-        self._book = DepthBook()
-
-    def take(self, kind: Topic, records: Records) -> None:
-        """Take in records of the instrument, in their order."""
-        if kind is QUOTES:
-            now_ns, _, _, *best = records[-1].item()[:7]
-            self.last_quote = tuple(best)
-        elif kind is TRADES:
-            now_ns = int(records["now_ns"][-1])
-            self.last_price = int(records["price_ticks"][-1])
-        else:
-            now_ns = int(records["now_ns"][-1])
-            self.updates += int(np.count_nonzero(records["flags"] & LAST))
-            self._apply(records)
-        self.changed_ns = max(self.changed_ns, now_ns)
-
-    def levels(self, count: int) -> tuple[Levels, Levels]:
-        """Bids and asks, best first."""
-        bids, asks = (
-            list(zip(side["price_ticks"].tolist(), side["quantity"].tolist(), strict=True))
-            for side in self._book.depth(count)
-        )
-        return bids, asks
-
-    def best(self) -> tuple[int, int, int, int]:
-        """Of the last quote, else of the book; quantity 0: that side is empty."""
-        return self.last_quote or self._book.best()
-
-    def _apply(self, deltas: Records) -> None:
-        if set(deltas["action"].tobytes()) <= LEVEL_ACTIONS:
-            self._book.apply(deltas)
-            return
-        # Order by order: each action as the quantity that its level then has.
-        for i, row in enumerate(deltas.tolist()):
-            *_, price, quantity, _, side, action, _ = row
-            levels = deltas[i : i + 1]
-            if action == EXECUTE_HIDDEN:
-                continue
-            if action not in LEVEL_ACTIONS:
-                levels = levels.copy()
-                there = self._book.quantity(side, price)
-                levels["quantity"] = there + quantity if action == ADD else max(0, there - quantity)
-                levels["action"] = SET
-            self._book.apply(levels)
-
-
-__all__ = ["BOOK_EVENTS", "DerivedBook", "RecordedBook"]
+__all__ = ["BOOK_EVENTS", "DerivedBook", "Levels"]

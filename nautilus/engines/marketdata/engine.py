@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from nautilus.core.order_book import OrderBooks
 from nautilus.engines.base import Context, Engine, Operation
-from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook, RecordedBook
+from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook
 from nautilus.engines.marketdata.orders import CONTINUOUS
+from nautilus.engines.marketdata.recorded import RecordedBook
 from nautilus.model.datasets import (
     DataAnswer,
     GetBarFacts,
@@ -178,6 +180,7 @@ class MarketDataEngine(Engine):
         self._phase = CONTINUOUS  # that of the last SESSION for every instrument
         self._recorded: dict[int, RecordedBook] = {}
         self._held: list[Records] = []
+        self._by_order: OrderBooks | None = None
 
     def on_records(self, records: Records, ctx: Context) -> None:
         """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
@@ -323,8 +326,19 @@ class MarketDataEngine(Engine):
     def _recorded_book(self, instrument_id: int) -> RecordedBook:
         book = self._recorded.get(instrument_id)
         if book is None:
-            book = self._recorded[instrument_id] = RecordedBook(instrument_id)
+            book = self._recorded[instrument_id] = RecordedBook(instrument_id, self._order_books)
         return book
+
+    @property
+    def blind(self) -> dict[int, int]:
+        """{instrument id: since when} of the books that may be wrong."""
+        return {key: book.blind_since_ns for key, book in self._recorded.items() if book.blind_since_ns}
+
+    def _order_books(self) -> OrderBooks:
+        """Books of single orders, of all instruments that have them."""
+        if self._by_order is None:
+            self._by_order = OrderBooks(huge=False)
+        return self._by_order
 
     def _of(self, instrument_id: int) -> DerivedBook | RecordedBook:
         """The book that the venue shows; an empty one where nothing came yet."""
@@ -340,17 +354,16 @@ class MarketDataEngine(Engine):
         book = self._of(instrument.instrument_id)
         levels = 1 if message.level == 1 else message.levels
         orders: tuple[BookOrder, ...] = ()
-        if isinstance(book, DerivedBook):
-            bids, asks = (tuple(_level(instrument, *row) for row in side.tolist()) for side in book.depth(levels))
-            if message.level == 3:
-                orders = tuple(
-                    BookOrder(order_id, account_id, Side(side), _price(instrument, price), _quantity(instrument, lots))
-                    for order_id, account_id, side, price, lots in book.orders(levels)
-                )
-        elif message.level == 3:
-            raise ModelError("level 3", where="book", expected="1 or 2: a recording has no orders, only levels")
-        else:
-            bids, asks = (tuple(_level(instrument, *row) for row in side) for side in book.levels(levels))
+        found = book.depth(levels) if isinstance(book, DerivedBook) else book.levels(levels)
+        bids, asks = (tuple(_level(instrument, *row) for row in side.tolist()) for side in found)
+        if message.level == 3:
+            if isinstance(book, RecordedBook) and not book.has_orders:
+                raise ModelError("level 3", where="book", expected="1 or 2: this market tells no orders, only levels")
+            orders = tuple(
+                BookOrder(order_id, account_id, Side(side), _price(instrument, price), _quantity(instrument, lots))
+                for order_id, account_id, side, price, lots in book.orders(levels)
+            )
+        recorded = book if isinstance(book, RecordedBook) else None
         return Book(
             instrument_id=instrument.instrument_id,
             symbol=instrument.symbol,
@@ -360,6 +373,9 @@ class MarketDataEngine(Engine):
             updates=book.updates,
             now_ns=book.changed_ns,
             orders=orders,
+            blind_since_ns=recorded.blind_since_ns if recorded else 0,
+            blind_ns=recorded.blind_ns if recorded else 0,
+            gaps=recorded.gaps if recorded else 0,
         )
 
     def _place(self, message: GetQueuePlace) -> QueuePlace:
@@ -404,6 +420,7 @@ class MarketDataEngine(Engine):
                     ask_quantity=_text(instrument.quantity(ask_lots)) if ask_lots else "",
                     last_price=_price(instrument, book.last_price),
                     now_ns=book.changed_ns,
+                    blind_since_ns=book.blind_since_ns if isinstance(book, RecordedBook) else 0,
                 )
             )
         market = self.market
