@@ -2,7 +2,8 @@
 
 Each side is a pair of arrays sorted by price with the best level last, because most changes are near the touch: a
 change costs one binary search and moves the few levels that are better. Any 64-bit price has its place, so a quote
-far from the market costs no memory. One thread at a time.
+far from the market costs no memory. One thread at a time. Sides of many books may share a pool of levels
+(`nautilus.core.book_set`); a side without one asks the C library for its memory.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -17,14 +18,27 @@ cdef enum:
     DEPTH_ACTION = -3           # neither SET nor CLEAR
     DEPTH_QUANTITY = -4         # negative quantity
 
+cdef enum:
+    LEVEL_CLASSES = 40
+    LEVEL_FIRST = 8             # levels of the smallest block of a pool; each class has twice as many
+
+ctypedef struct level_pool_t:   # of zeroed memory: `level_pool_open` of depth.pyx
+    char* region
+    uint64_t bytes
+    uint64_t used               # from the front: what no block is made of yet
+    void* given[LEVEL_CLASSES]  # blocks that were given back, by class
+
 ctypedef struct depth_side_t:
     int64_t* prices             # times `sign` ascending: the best is last
     int64_t* quantities
     int64_t count
     int64_t capacity
     int64_t sign                # +1 bids, -1 asks
+    level_pool_t* pool          # NULL: none
 
 cdef int depth_grow(depth_side_t* side) noexcept nogil
+cdef int level_pool_open(level_pool_t* pool, uint64_t levels) noexcept nogil
+cdef void level_pool_close(level_pool_t* pool) noexcept nogil
 
 
 cdef inline int depth_set(depth_side_t* side, int64_t price, int64_t quantity) noexcept nogil:
@@ -56,6 +70,21 @@ cdef inline int depth_set(depth_side_t* side, int64_t price, int64_t quantity) n
     return DEPTH_OK
 
 
+cdef inline int64_t depth_find(const depth_side_t* side, int64_t price) noexcept nogil:
+    """Quantity at a price; 0 where there is no level."""
+    cdef int64_t low = 0, high = side.count, middle, key = price * side.sign
+    while low < high:
+        middle = (low + high) >> 1
+        if side.prices[middle] * side.sign < key:
+            low = middle + 1
+        else:
+            high = middle
+    return side.quantities[low] if low < side.count and side.prices[low] == price else 0
+
+
+cdef object depth_levels(const depth_side_t* side, Py_ssize_t levels)
+
+
 cdef class DepthBook:
     cdef depth_side_t bids
     cdef depth_side_t asks
@@ -65,4 +94,3 @@ cdef class DepthBook:
     cdef int apply_one(self, const book_delta_t* delta) noexcept nogil
     cdef void best_into(self, quote_t* quote) noexcept nogil
     cdef depth_side_t* _levels(self, int side) except NULL
-    cdef object _side(self, int which, Py_ssize_t levels)

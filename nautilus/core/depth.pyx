@@ -7,9 +7,11 @@ from nautilus.core.types import QUOTE as _QUOTE
 
 cimport cython
 cimport numpy as cnp
-from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
 
+from nautilus.core.memory cimport map_region, unmap_region
 from nautilus.core.types cimport ACTION_CLEAR, ACTION_SET, RECORD_LAST, SIDE_BUY, SIDE_SELL, book_delta_t, quote_t
 
 cnp.import_array()
@@ -25,6 +27,8 @@ _REASONS = {
 
 cdef int depth_grow(depth_side_t* side) noexcept nogil:
     """Double the room of a side."""
+    if side.pool != NULL:
+        return level_pool_grow(side)
     cdef int64_t capacity = side.capacity * 2 if side.capacity else FIRST_CAPACITY
     cdef int64_t* room = <int64_t*>realloc(side.prices, capacity * sizeof(int64_t))
     if room == NULL:
@@ -36,6 +40,58 @@ cdef int depth_grow(depth_side_t* side) noexcept nogil:
     side.quantities = room
     side.capacity = capacity
     return DEPTH_OK
+
+
+cdef int level_pool_open(level_pool_t* pool, uint64_t levels) noexcept nogil:
+    """A pool of so many levels, in blocks; committed as it is touched. DEPTH_OK or DEPTH_MEMORY."""
+    pool.bytes = levels * 2 * sizeof(int64_t)
+    pool.region = <char*>map_region(pool.bytes, False)
+    return DEPTH_OK if pool.region != NULL else DEPTH_MEMORY
+
+
+cdef void level_pool_close(level_pool_t* pool) noexcept nogil:
+    if pool.region != NULL:
+        unmap_region(pool.region, pool.bytes)
+        pool.region = NULL
+
+
+cdef int level_pool_grow(depth_side_t* side) noexcept nogil:
+    """Move a side to a block of twice its size; its old one serves another side."""
+    cdef level_pool_t* pool = side.pool
+    cdef int64_t capacity = side.capacity * 2 if side.capacity else LEVEL_FIRST
+    cdef int size_class = 0
+    cdef uint64_t size = 2 * <uint64_t>capacity * sizeof(int64_t)
+    cdef int64_t* block
+    while LEVEL_FIRST << size_class < capacity:
+        size_class += 1
+    if pool.given[size_class] != NULL:
+        block = <int64_t*>pool.given[size_class]
+        pool.given[size_class] = (<void**>block)[0]
+    elif pool.used + size <= pool.bytes:
+        block = <int64_t*>(pool.region + pool.used)
+        pool.used += size
+    else:
+        return DEPTH_MEMORY
+    if side.capacity:
+        memcpy(block, side.prices, side.count * sizeof(int64_t))
+        memcpy(block + capacity, side.quantities, side.count * sizeof(int64_t))
+        (<void**>side.prices)[0] = pool.given[size_class - 1]
+        pool.given[size_class - 1] = side.prices
+    side.prices = block
+    side.quantities = block + capacity
+    side.capacity = capacity
+    return DEPTH_OK
+
+
+cdef object depth_levels(const depth_side_t* side, Py_ssize_t levels):
+    """The best levels of a side as LEVEL array, best first."""
+    cdef Py_ssize_t i, count = max(0, min(levels, side.count))
+    out = np.empty(count, LEVEL)
+    cdef int64_t* room = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>out)
+    for i in range(count):
+        room[2 * i] = side.prices[side.count - 1 - i]
+        room[2 * i + 1] = side.quantities[side.count - 1 - i]
+    return out
 
 
 cdef cnp.ndarray _checked(object deltas):
@@ -136,18 +192,10 @@ cdef class DepthBook:
         return quote.bid_ticks, quote.bid_quantity, quote.ask_ticks, quote.ask_quantity
 
     def depth(self, Py_ssize_t levels):
-        return self._side(SIDE_BUY, levels), self._side(SIDE_SELL, levels)
+        return depth_levels(&self.bids, levels), depth_levels(&self.asks, levels)
 
     def quantity(self, int side, int64_t price_ticks):
-        cdef depth_side_t* levels = self._levels(side)
-        cdef int64_t low = 0, high = levels.count, middle
-        while low < high:
-            middle = (low + high) >> 1
-            if levels.prices[middle] * levels.sign < price_ticks * levels.sign:
-                low = middle + 1
-            else:
-                high = middle
-        return levels.quantities[low] if low < levels.count and levels.prices[low] == price_ticks else 0
+        return depth_find(self._levels(side), price_ticks)
 
     def clear(self):
         self.bids.count = self.asks.count = 0
@@ -161,16 +209,6 @@ cdef class DepthBook:
         if side == SIDE_SELL:
             return &self.asks
         raise ValueError(f"side is {side}; expected Side.BUY or Side.SELL")
-
-    cdef object _side(self, int which, Py_ssize_t levels):
-        cdef depth_side_t* side = self._levels(which)
-        cdef Py_ssize_t i, count = max(0, min(levels, side.count))
-        out = np.empty(count, LEVEL)
-        cdef int64_t* room = <int64_t*>cnp.PyArray_DATA(<cnp.ndarray>out)
-        for i in range(count):
-            room[2 * i] = side.prices[side.count - 1 - i]
-            room[2 * i + 1] = side.quantities[side.count - 1 - i]
-        return out
 
     def _refuse(self, int status, Py_ssize_t index):
         if status == DEPTH_MEMORY:

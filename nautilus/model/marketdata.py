@@ -284,12 +284,12 @@ def auctions(records: Records) -> list[Auction]:
 
 def bars(records: Records) -> list[Bar]:
     """Structs of a BAR array."""
-    return [Bar(*fields, BarKind(kind), flags) for *fields, kind, _, flags, _ in records.tolist()]
+    return [Bar(*(*fields, BarKind(kind), flags)) for *fields, kind, _, flags, _ in records.tolist()]
 
 
 def flows(records: Records) -> list[Flow]:
     """Structs of a FLOW array."""
-    return [Flow(*fields, flags) for *fields, _, flags, _ in records.tolist()]
+    return [Flow(*(*fields, flags)) for *fields, _, flags, _ in records.tolist()]
 
 
 def quote_records(items: Sequence[Quote]) -> Records:
