@@ -96,6 +96,7 @@ class RecordedServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
+        self._arrived = threading.Condition()
         self._stop: asyncio.Event
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,6 +110,12 @@ class RecordedServer:
     def paths(self) -> list[str]:
         """Paths that were asked for, in order."""
         return [request.path for request in self.requests]
+
+    def wait_for(self, count: int, seconds: float = 20.0) -> None:
+        """Until so many requests have come."""
+        with self._arrived:
+            came = self._arrived.wait_for(lambda: len(self.requests) >= count, seconds)
+        assert came, f"{len(self.requests)} requests came, expected {count}"
 
     def __enter__(self) -> RecordedServer:
         self._thread.start()
@@ -175,7 +182,9 @@ class RecordedServer:
         if headers.get("content-length", "0") != "0":
             await reader.readexactly(int(headers["content-length"]))
         fault = self.faults.popleft() if self.faults else self.every
-        self.requests.append(request)
+        with self._arrived:
+            self.requests.append(request)
+            self._arrived.notify_all()
         if fault is not None and fault.slow:
             await self._stop.wait()
             return False

@@ -19,7 +19,7 @@ MONTHS = {
     "5-year": 60,
 }
 DAYS = {"daily": 1, "weekly": 7, "biweekly": 14}
-_PERIOD = re.compile(r"^(\d{4})(?:-(?:Q(\d)|S(\d)|B(\d)|W(\d\d)|(\d\d)(?:-(\d\d))?))?$")
+_PERIOD = re.compile(r"^(\d{4})(?:-(?:Q([1-4])|S([12])|B([1-6])|W(\d\d)|(\d\d)(?:-(\d\d))?))?$")
 
 
 def _next(day: date, months: int) -> date:

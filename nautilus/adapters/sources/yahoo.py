@@ -465,12 +465,12 @@ class YahooSource(Source):
 def rounded(value: float, decimals: int) -> float:
     """A price as it was before Yahoo kept it in 32 bits: 166.69 of 166.69000244140625.
 
-    To `decimals`, its price hint, where that is the same in 32 bits; else to the seven digits that 32 bits have.
+    To `decimals`, its price hint, where that is the same in 32 bits; else to as few digits as are the same.
     """
     kept = struct.unpack("f", struct.pack("f", value))[0] if abs(value) < 3e38 else None
     if kept != value:
         return value
-    for near in (round(value, decimals), float(f"{value:.7g}")):
+    for near in (round(value, decimals), float(f"{value:.7g}"), float(f"{value:.8g}"), float(f"{value:.9g}")):
         if struct.unpack("f", struct.pack("f", near))[0] == value:
             return near
     return value
