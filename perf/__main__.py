@@ -40,6 +40,7 @@ BENCHES = {
     "last_value": "perf.bench_last_value",
     "host": "perf.bench_host",
     "order_round_trip": "perf.bench_order_round_trip",
+    "cached_request": "perf.bench_cached_request",
     "access": "perf.bench_access",
     "platform": "perf.bench_platform",
     "gateway": "perf.bench_gateway",

@@ -15,7 +15,7 @@ starts another one.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,13 +101,22 @@ class DataDoor:
         Instrument id by symbol.
     module
         What the child runs.
+    clock
+        Of lifetimes.
     """
 
     ready = True
     refuses = ""
 
-    def __init__(self, host: LiveHost, instruments: Mapping[str, int], module: str = MODULE) -> None:
+    def __init__(
+        self,
+        host: LiveHost,
+        instruments: Mapping[str, int],
+        module: str = MODULE,
+        clock: Callable[[], int] = monotonic_ns,
+    ) -> None:
         plan = host.plan
+        self._clock = clock
         self._host = host
         self._context = host.contexts["marketdata"]
         self._config = config = plan.config("data", DataConfig)
@@ -211,7 +220,7 @@ class DataDoor:
         self._take(question, answer, asker)
 
     def _take(self, question: GetData, answer: Answer, asker: str) -> None:
-        now_ns = monotonic_ns()
+        now_ns = self._clock()
         standing, entry = self.cache.look(question, now_ns)
         meters = self.meters
         if standing is Standing.FRESH:
@@ -286,7 +295,7 @@ class DataDoor:
         if full or not self.line.send(Ask(self._number, question)):
             self._refused(question, self._busy() if full or self.line.pid else self._away(), now_ns)
             return False
-        until_ns = now_ns + round(self._config.ask_seconds * NANOSECONDS) + GRACE_NS
+        until_ns = monotonic_ns() + round(self._config.ask_seconds * NANOSECONDS) + GRACE_NS
         self._asked[self._number] = _Asked(question, ahead, until_ns)
         self.meters.add("asked")
         self._look_later()
@@ -336,7 +345,7 @@ class DataDoor:
         asked = self._asked.pop(frame.number, None)
         if asked is None:
             return
-        now_ns = monotonic_ns()
+        now_ns = self._clock()
         if isinstance(frame, Failed):
             self.meters.add("errors")
             error = ProviderError.of(frame.code, frame.what, frame.where, frame.expected, frame.retry_seconds)
@@ -398,7 +407,7 @@ class DataDoor:
     def _refuse_all(self, what: str) -> None:
         error = ProviderError.of("source.unavailable", what, "hub", "to be asked again", 1)
         asked, self._asked = self._asked, {}
-        now_ns = monotonic_ns()
+        now_ns = self._clock()
         for each in asked.values():
             waiting, entry = self.cache.refuse(each.question, error, now_ns, self._lifetimes[each.question.kind])
             if waiting:
@@ -436,8 +445,8 @@ class DataDoor:
 
     def _look(self) -> None:
         self._looking = False
-        now_ns = monotonic_ns()
-        late = [number for number, each in self._asked.items() if each.until_ns <= now_ns]
+        now_ns = self._clock()
+        late = [number for number, each in self._asked.items() if each.until_ns <= monotonic_ns()]
         for number in late:
             question = self._asked.pop(number).question
             error = ProviderError.of(

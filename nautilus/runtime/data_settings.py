@@ -52,7 +52,7 @@ class DataConfig(msgspec.Struct, frozen=True):
         One answer of the catalog over HTTP, and its process's memory, at most.
     """
 
-    quote_seconds: Seconds = 2.0
+    quote_seconds: Seconds = 5.0
     bar_seconds: Seconds = 60.0
     fundamental_seconds: Seconds = 86_400.0
     economic_seconds: Seconds = 3_600.0
@@ -70,7 +70,7 @@ class DataConfig(msgspec.Struct, frozen=True):
     publish: Annotated[int, Meta(ge=0, le=1_000_000)] = 5_000
     prefetch: bool = True
     prefetch_confidence: Share = 0.6
-    prefetch_per_minute: Annotated[float, Meta(ge=0, le=60_000)] = 60.0
+    prefetch_per_minute: Annotated[float, Meta(ge=0, le=60_000)] = 300.0
     prefetch_reserve: Share = 0.5
     catalog_rows: Annotated[int, Meta(ge=1, le=1 << 40)] = 10_000_000
     catalog_mib: Annotated[int, Meta(ge=64, le=1 << 20)] = 512

@@ -82,7 +82,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `journal`: its ``durable_sequence`` is 0 where nothing waits for the disk (`core.acknowledge` "memory"). `follower`
     is there where one was asked for (`journal.follower` "on"), `replica`, with the ``role`` of this instance, where it
-    is a standby, or one may dial, `venues` where there are external ones, `data` where somebody has asked the hub for what
+    is a standby, or one may dial, `venues` where there are external ones, `data` where the hub was asked for what
     providers have.
     """
 

@@ -172,7 +172,6 @@ def test_too_many_questions_are_refused_at_once(server):
 
 def test_an_answer_that_does_not_come_in_time_is_a_time_out(server):
     with data_hub(server, data={"ask_seconds": 0.3, "prefetch": False}) as hub:
-        hub.ask(GetData(DataKind.BAR, "WARM", "ibkr"))
         server.go.clear()
         status, _, problem = hub.get("/marketdata/bar/AAPL?source=ibkr")
         assert (status, problem["code"]) == (504, "source.timeout")

@@ -12,6 +12,7 @@ from typing import Any
 
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.model.message import Message
+from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.data_door import MODULE, DataDoor
 from nautilus.runtime.live import LiveHost
 from nautilus.runtime.views import serve_http
@@ -33,7 +34,15 @@ class DataHub:
     port : of its HTTP.
     """
 
-    def __init__(self, directory: Path, sections: Mapping[str, Any], module: str, process: str = "marketdata") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        sections: Mapping[str, Any],
+        module: str,
+        clock: Callable[[], int] = monotonic_ns,
+        process: str = "marketdata",
+    ) -> None:
+        self._clock = clock
         self._undo = ExitStack()
         self._module = module
         self.ports: dict[str, int] = {}
@@ -46,7 +55,7 @@ class DataHub:
         return MarketDataEngine(MarketDataConfig(), [btcusdt()])
 
     def _around(self, host: LiveHost) -> None:
-        self.door = DataDoor(host, {"BTCUSDT": btcusdt().instrument_id}, self._module)
+        self.door = DataDoor(host, {"BTCUSDT": btcusdt().instrument_id}, self._module, self._clock)
         host.parts.append(self.door)
         self.ports = serve_http(host, self._undo)
 
@@ -79,7 +88,12 @@ class DataHub:
 
 @contextmanager
 def data_hub(
-    server: DataServer | None = None, *, module: str = CHILD, directory: Path | None = None, **sections: Any
+    server: DataServer | None = None,
+    *,
+    module: str = CHILD,
+    directory: Path | None = None,
+    clock: Callable[[], int] = monotonic_ns,
+    **sections: Any,
 ) -> Iterator[DataHub]:
     """A hub whose providers ask a server, until the block ends."""
     with ExitStack() as undo:
@@ -88,7 +102,7 @@ def data_hub(
             os.environ[SERVER] = server.address
             undo.callback(os.environ.update, {SERVER: before} if before else {})
         place = directory or undo.enter_context(short_directory())
-        hub = DataHub(place, sections, module)
+        hub = DataHub(place, sections, module, clock)
         undo.callback(hub.close)
         yield hub
 
