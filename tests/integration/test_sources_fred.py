@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator
 
 import pytest
@@ -77,3 +78,45 @@ def test_a_key_that_is_refused_is_named_and_never_shown(server: RecordedServer) 
 def test_a_series_that_is_not_there_is_not_found(server: RecordedServer) -> None:
     with pytest.raises(NotFoundError, match="does not exist"):
         ask(server, GetData(DataKind.ECONOMIC, "NOSUCH"))
+
+
+def test_pages_are_asked_for_until_there_are_no_more() -> None:
+    with RecordedServer(functools.partial(fred_answers, most=100)) as server:
+        series, days = ask(server, GetData(DataKind.ECONOMIC, "GDP"), GetData(DataKind.EVENT, "GDP"))
+        assert len({fact.begin_ns for fact in series.facts if isinstance(fact, EconomicFact)}) == 315
+        assert len({fact.time_ns for fact in days.facts if isinstance(fact, EventFact)}) == 393
+        asked = [request.query.get("offset", "0") for request in server.requests if "observations" in request.path]
+        assert asked == ["0", "100", "200", "300"]
+
+
+def test_a_range_and_the_latest_are_asked_for_as_such(server: RecordedServer) -> None:
+    begin_ns, end_ns = local_ns("2020-01-01"), local_ns("2021-01-01")
+    year, latest, page = ask(
+        server,
+        GetData(DataKind.ECONOMIC, "GDP", begin_ns=begin_ns, end_ns=end_ns),
+        GetData(DataKind.ECONOMIC, "GDP", limit=2),
+        GetData(DataKind.LISTING, "category:125", limit=3),
+    )
+    assert next(fact.begin_ns for fact in year.facts if isinstance(fact, EconomicFact)) == begin_ns
+    assert len(year.facts) == 4
+    assert [fact.begin_ns for fact in latest.facts if isinstance(fact, EconomicFact)] == [
+        local_ns("2024-04-01"),
+        local_ns("2024-07-01"),
+    ]
+    assert len(page.facts) == 3
+    assert server.paths.count("/fred/series") == 1  # what a series is was known
+    asked = server.requests[1].query
+    assert (asked["observation_start"], asked["observation_end"]) == ("2020-01-01", "2020-12-31")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        ("GDP@all", {"realtime_start": "1776-07-04", "realtime_end": "9999-12-31"}),
+        ("GDP@2020-01-31", {"realtime_start": "2020-01-31", "realtime_end": "2020-01-31"}),
+    ],
+)
+def test_a_vintage_is_asked_for_by_its_days(server: RecordedServer, symbol: str, expected: dict[str, str]) -> None:
+    with pytest.raises(NotFoundError):  # which was not recorded
+        ask(server, GetData(DataKind.ECONOMIC, symbol))
+    assert expected.items() <= server.requests[-1].query.items()

@@ -12,19 +12,32 @@ from nautilus.adapters.sources import Fetched, open_source
 from nautilus.adapters.sources.config import (
     AlphaVantageConfig,
     DbnomicsConfig,
+    FredConfig,
     SourceConfig,
     TradingEconomicsConfig,
     YahooConfig,
 )
 from nautilus.adapters.sources.errors import (
+    MalformedError,
     NotFoundError,
     RateLimitedError,
     SourceError,
     UnauthorisedError,
     UnconfiguredError,
+    UnsupportedError,
 )
 from nautilus.adapters.sources.times import local_ns, zone
-from nautilus.model.datasets import BarFact, DataKind, EconomicFact, EventFact, Fact, GetData, ListingFact, QuoteFact
+from nautilus.model.datasets import (
+    BarFact,
+    DataKind,
+    EconomicFact,
+    EventFact,
+    Fact,
+    FundamentalFact,
+    GetData,
+    ListingFact,
+    QuoteFact,
+)
 from tests.kit.recorded_http import Answers, Fault, RecordedServer
 from tests.kit.recorded_providers import (
     ALPHA_VANTAGE_KEY,
@@ -304,3 +317,122 @@ def test_trading_economics_goes_on_by_dates_where_the_rows_of_a_request_are_full
         )
         assert len(events) == len({fact.key for fact in events if isinstance(fact, EventFact)}) == 36
         assert len(server.requests) > 3
+
+
+CHART = GetData(BARS, "AAPL", interval="1d", begin_ns=1_598_832_000 * 10**9, end_ns=1_604_707_200 * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "old", "new", "path"),
+    [
+        ("yahoo", CHART, b'"currency": "USD"', b'"money": "USD"', "$.chart.result[0].meta.currency"),
+        ("yahoo", CHART, b'"timestamp": [', b'"timestamp": ["x", ', "$.chart.result[0].timestamp[0]"),
+        ("yahoo", CHART, b'"timestamp": [', b'"timestamp": [1, ', "$.chart.result[0].indicators.quote[0].open"),
+        ("alpha_vantage", GetData(BARS, "MSFT", interval="1m"), b"Time Zone", b"Zone", '$["Meta Data"]["Time Zone"]'),
+        ("alpha_vantage", GetData(DataKind.QUOTE, "MSFT"), b"05. price", b"05. cost", '$["Global Quote"].05. price'),
+        ("alpha_vantage", GetData(DataKind.QUOTE, "MSFT"), b'"112.1300"', b'"lots"', '$["Global Quote"]["05. price"]'),
+        (
+            "dbnomics",
+            GetData(DataKind.ECONOMIC, "BIS/cbpol/M.AR"),
+            b'"1946-01"',
+            b'"46-01"',
+            "$.series.docs[0].period[0]",
+        ),
+        ("trading_economics", GetData(DataKind.LISTING, "mexico"), b"|Unit|", b"|Measure|", "$[0].Unit"),
+        ("trading_economics", GetData(DataKind.LISTING, "mexico"), b"|Money|", b"|Mo|ney|", "$[0]"),
+    ],
+)
+def test_a_schema_that_changed_is_told_by_its_field(
+    name: str, question: GetData, old: bytes, new: bytes, path: str
+) -> None:
+    answers: dict[str, Answers] = {
+        "yahoo": yahoo_answers,
+        "alpha_vantage": alpha_vantage_answers,
+        "dbnomics": dbnomics_answers,
+        "trading_economics": trading_economics_answers,
+    }
+    with serving(answers[name]) as server:
+        configs: dict[str, SourceConfig] = {
+            "yahoo": yahoo(server),
+            "alpha_vantage": alpha_vantage(server),
+            "dbnomics": DbnomicsConfig(base_url=f"{server.url}/v22", **FREE),
+            "trading_economics": TradingEconomicsConfig(base_url=server.url, key=TRADING_ECONOMICS_KEY, **FREE),
+        }
+        server.every = Fault(change=lambda body: body.replace(old, new, 1))
+        [error] = ask(name, configs[name], question)
+        assert isinstance(error, MalformedError), error
+        assert error.path == path
+
+
+# Answers of which there is no recording, in the form that the provider documents.
+
+GDP_BODY = b"""{"name": "Real Gross Domestic Product", "interval": "quarterly", "unit": "billions of dollars",
+ "data": [{"date": "2020-04-01", "value": "4698.5"}, {"date": "2020-01-01", "value": "."}]}"""
+WEEKS_BODY = b"""{"Meta Data": {"1. Information": "Weekly Adjusted", "2. Symbol": "IBM", "4. Time Zone": "US/Eastern"},
+ "Weekly Adjusted Time Series": {"2024-03-15": {"1. open": "193.01", "2. high": "199.18", "3. low": "190.70",
+ "4. close": "191.07", "5. adjusted close": "185.11", "6. volume": "28182950", "7. dividend amount": "0.0000"}}}"""
+COMPANY_BODY = b"""{"Symbol": "IBM", "Name": "International Business Machines", "CIK": "51143", "Currency": "USD",
+ "LatestQuarter": "2023-12-31", "MarketCapitalization": "175221702000", "PERatio": "23.53", "PEGRatio": "None"}"""
+DAYS_BODY = b"""{"count": 2, "release_dates": [{"release_id": 53, "date": "2024-10-30"},
+ {"release_id": 53, "date": "2024-09-26"}]}"""
+SETS_BODY = b"""{"results": {"docs": [{"code": "cbpol", "name": "Policy rates", "provider_code": "BIS",
+ "indexed_at": "2021-06-25T01:24:17.455Z", "nb_series": 76}], "num_found": 1, "offset": 0, "limit": 100}}"""
+
+
+def test_other_answers_of_alpha_vantage_are_read_as_documented() -> None:
+    with serving(alpha_vantage_answers) as server:
+        server.faults.extend([Fault(body=GDP_BODY), Fault(body=WEEKS_BODY), Fault(body=COMPANY_BODY)])
+        economy, weeks, company, strange = ask(
+            "alpha_vantage",
+            alpha_vantage(server),
+            GetData(DataKind.ECONOMIC, "REAL_GDP@quarterly"),
+            GetData(BARS, "IBM", interval="1w"),
+            GetData(DataKind.FUNDAMENTAL, "IBM"),
+            GetData(DataKind.ECONOMIC, "SMA:MSFT"),
+        )
+        first, last = facts_of(economy)
+        assert isinstance(first, EconomicFact)
+        assert isinstance(last, EconomicFact)
+        assert (first.value, last.value, last.unit) == (None, 4_698_500_000_000.0, "dollars")
+        assert last.end_ns == local_ns("2020-07-01")
+        [week] = facts_of(weeks)
+        assert isinstance(week, BarFact)
+        eastern = zone("US/Eastern")
+        assert (week.begin_ns, week.end_ns) == (local_ns("2024-03-11", eastern), local_ns("2024-03-16", eastern))
+        assert (week.close, week.adjusted_close, week.volume) == (191.07, 185.11, 28_182_950.0)
+        figures = {fact.concept: fact for fact in facts_of(company) if isinstance(fact, FundamentalFact)}
+        assert set(figures) == {"MarketCapitalization", "PERatio", "PEGRatio"}
+        assert figures["MarketCapitalization"].value == 175_221_702_000.0
+        assert (figures["PEGRatio"].value, figures["PERatio"].end_ns) == (None, local_ns("2023-12-31"))
+        assert isinstance(strange, UnsupportedError)
+        assert [request.query["function"] for request in server.requests] == [
+            "REAL_GDP",
+            "TIME_SERIES_WEEKLY_ADJUSTED",
+            "OVERVIEW",
+        ]
+
+
+def test_other_answers_of_fred_and_dbnomics_are_read_as_documented() -> None:
+    with serving(dbnomics_answers) as server:
+        server.faults.append(Fault(status=200, body=SETS_BODY))
+        [found] = one(
+            "dbnomics", DbnomicsConfig(base_url=f"{server.url}/v22", **FREE), GetData(DataKind.LISTING, "rates")
+        )
+        assert isinstance(found, ListingFact)
+        assert (found.key, found.description, server.paths) == ("BIS/cbpol", "76 series", ["/v22/search"])
+        server.faults.append(Fault(status=200, body=DAYS_BODY))
+        days = one("fred", FredConfig(base_url=server.url, key="k" * 32), GetData(DataKind.EVENT, "release:53"))
+        assert [fact.time_ns for fact in days if isinstance(fact, EventFact)] == [
+            local_ns("2024-09-26"),
+            local_ns("2024-10-30"),
+        ]
+
+
+def test_a_kind_that_a_provider_has_not_is_refused_without_asking() -> None:
+    with serving(yahoo_answers) as server:
+        kind, interval = ask(
+            "yahoo", yahoo(server), GetData(DataKind.ECONOMIC, "GDP"), GetData(BARS, "AAPL", interval="7m")
+        )
+        assert isinstance(kind, UnsupportedError)
+        assert isinstance(interval, UnsupportedError)
+        assert server.requests == []

@@ -36,8 +36,8 @@ def cassettes() -> dict[tuple[str, tuple[tuple[str, str], ...]], tuple[bytes, di
     return found
 
 
-def fred_answers(request: Request) -> Answer:
-    """What FRED says."""
+def fred_answers(request: Request, most: int = 0) -> Answer:
+    """What FRED says; with `most` no page has more than that."""
     query = dict(request.query)
     key = query.pop("api_key", None)
     if key is None:
@@ -47,6 +47,8 @@ def fred_answers(request: Request) -> Answer:
         return _refused("Bad Request.  The value for variable api_key is not registered.  "
                         "Read https://fred.stlouisfed.org/docs/api/api_key.html for more information.")  # fmt: skip
     pages = {name: query.pop(name) for name in OF_PAGES if name in query}
+    if most:
+        pages["limit"] = str(min(most, int(pages.get("limit", most))))
     found = cassettes().get((request.path, tuple(sorted(query.items()))))
     if found is None:
         return _refused("Bad Request.  The series does not exist.")
@@ -57,7 +59,9 @@ def fred_answers(request: Request) -> Answer:
 
 
 def _cut(page: dict[str, Any], wanted: dict[str, str]) -> bytes:
-    name = next(name for name in PAGED if name in page)
+    name = next((name for name in PAGED if name in page), "")
+    if not name or "count" not in page:
+        return json.dumps(page).encode()
     items = page[name]
     if name == "observations":
         begin, end = wanted.get("observation_start", ""), wanted.get("observation_end", "9999")
