@@ -48,8 +48,6 @@ class DataConfig(msgspec.Struct, frozen=True):
         So many questions at most.
     prefetch_reserve
         Share of a provider's quota that is never used for it.
-    catalog_rows, catalog_mib
-        One answer of the catalog over HTTP, and its process's memory, at most.
     """
 
     quote_seconds: Seconds = 5.0
@@ -72,8 +70,6 @@ class DataConfig(msgspec.Struct, frozen=True):
     prefetch_confidence: Share = 0.6
     prefetch_per_minute: Annotated[float, Meta(ge=0, le=60_000)] = 300.0
     prefetch_reserve: Share = 0.5
-    catalog_rows: Annotated[int, Meta(ge=1, le=1 << 40)] = 10_000_000
-    catalog_mib: Annotated[int, Meta(ge=64, le=1 << 20)] = 512
 
     def lifetime(self, kind: DataKind) -> Lifetime:
         """Of answers of a kind."""

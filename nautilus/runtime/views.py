@@ -12,6 +12,7 @@ from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http.app import EngineApp
 from nautilus.runtime.http.config import HttpConfig
 from nautilus.runtime.http.frames import frames_route
+from nautilus.runtime.http.request import Route
 from nautilus.runtime.http.server import HttpServer
 from nautilus.runtime.http.sessions import session_route
 from nautilus.runtime.http.sockets import PortError, bind_pair
@@ -44,9 +45,16 @@ def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict
     tls = checked_context(plan)
     apps: dict[str, tuple[EngineApp, socket]] = {}
     secure: dict[str, socket] = {}
+    own: dict[str, tuple[Route, ...]] = {}
     routes = [frames_route(plan.directory, [spec.name for spec in plan.processes])]
     if "marketdata" in host.contexts:
         routes.append(star_route(lambda: _star_of(host)))
+        from nautilus.runtime.catalog_door import CatalogDoor  # other processes need nothing of it
+        from nautilus.runtime.star_recorder import catalog_path
+
+        catalog = CatalogDoor(catalog_path(plan), plan.sections.get("catalog", {}))
+        undo.callback(catalog.close)
+        own["marketdata"] = catalog.routes()
     if rules.keys is not None:
         routes.append(session_route(rules.keys, plan.config("access", AccessConfig).session_seconds))
     for context in host.contexts.values():
@@ -64,8 +72,8 @@ def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict
         view = view_of(host, context, whole_process=not apps)
         kind = type(context.engine)
         app = EngineApp(
-            view, kind.operations, host.questions.put, rules, config=config, routes=routes, audit=audit,
-            streams=kind.streams,
+            view, kind.operations, host.questions.put, rules, config=config, audit=audit, streams=kind.streams,
+            routes=(*routes, *own.get(context.name, ())),
         )  # fmt: skip
         for topic, stream in app.streams.items():
             host.messages.listen(topic, stream.put)

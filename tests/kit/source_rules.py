@@ -26,7 +26,10 @@ LEVELS = {
     "cli": 4,
     "data": 4,
 }
-SIDEWAYS = {("runtime", name) for name in ("adapters", "trading", "store", "simulation")} | {("cli", "gateway"), ("cli", "data")}
+SIDEWAYS = {("runtime", name) for name in ("adapters", "trading", "store", "simulation")} | {
+    ("cli", "gateway"),
+    ("cli", "data"),
+}
 PURE = ("engines", "maths", "policy")
 IMPURE_MODULES = ("time", "random", "uuid", "os", "threading", "asyncio", "socket", "logging")
 CLOCK_MODULE = "nautilus/runtime/clock.py"
