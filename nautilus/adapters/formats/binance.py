@@ -38,7 +38,7 @@ from nautilus.core.types import RecordFlag
 HELD = 4096  # diffs held at most before a snapshot
 NOTES = 10
 BOOKED = int(RecordFlag.BOOKED)
-QUOTE, TRADE, BOOK = UpdateKind
+QUOTE, TRADE, BOOK = UpdateKind.QUOTE, UpdateKind.TRADE, UpdateKind.BOOK
 # A named tuple without the call of its Python constructor: this happens for every line.
 update = partial(tuple.__new__, Update)
 

@@ -76,8 +76,16 @@ def increments_of(records: Records) -> dict[int, int]:
     return steps
 
 
-def _blocks(path: Path) -> Iterator[tuple[Records, Any, int]]:
-    """MBO arrays in file order, with the metadata where they came in between, and the count of other records."""
+def decoded_pieces(path: Path) -> Iterator[tuple[Any, list[Any]]]:
+    """The package, and what it decodes from one piece of the file after the other: metadata and records of all types.
+
+    Raises
+    ------
+    ConfigError
+        The package `databento-dbn` is not installed.
+    FormatError
+        Not there, not DBN, damaged or cut.
+    """
     dbn = _package(path)
     position = 0
     try:
@@ -90,7 +98,7 @@ def _blocks(path: Path) -> Iterator[tuple[Records, Any, int]]:
             piece = head
             while piece:
                 decoder.write(piece)
-                yield _sorted(dbn, decoder.decode())
+                yield dbn, decoder.decode()
                 position += len(piece)
                 piece = file.read(COMPRESSED_PIECE if compressed else PLAIN_PIECE)
             rest = decoder.buffer()
@@ -100,6 +108,12 @@ def _blocks(path: Path) -> Iterator[tuple[Records, Any, int]]:
         raise FormatError(f"is damaged: {error}", where=f"{path}:{position}", expected=EXPECTED) from error
     if rest:
         raise FormatError(f"ends within a record, {len(rest)} bytes left", where=str(path), expected=EXPECTED)
+
+
+def _blocks(path: Path) -> Iterator[tuple[Records, Any, int]]:
+    """MBO arrays in file order, with the metadata where they came in between, and the count of other records."""
+    for dbn, decoded in decoded_pieces(path):
+        yield _sorted(dbn, decoded)
 
 
 def _sorted(dbn: Any, decoded: list[Any]) -> tuple[Records, Any, int]:

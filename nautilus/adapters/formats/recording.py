@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Records = npt.NDArray[np.void]
+BLOCK_RECORDS = 1 << 16
 
 
 class FormatError(VenueError):
@@ -34,6 +35,7 @@ class UpdateKind(IntEnum):
     QUOTE = 1
     TRADE = 2
     BOOK = 3
+    BAR = 4
 
 
 class Update(NamedTuple):
@@ -43,11 +45,24 @@ class Update(NamedTuple):
     ----------
     now_ns : receive stamp, nanoseconds UTC; never before that of the update before.
     kind : an `UpdateKind`.
-    records : QUOTE or TRADE array of one record, or the BOOK_DELTA array of one whole book change, whose last record
-        carries the flag LAST. A snapshot has the flag SNAPSHOT on every record; its sides begin with CLEAR.
+    records : QUOTE, TRADE or BAR array of one record, or the BOOK_DELTA array of one whole book change, whose last
+        record carries the flag LAST. A snapshot has the flag SNAPSHOT on every record; its sides begin with CLEAR.
     """
 
     now_ns: int
+    kind: int
+    records: Records
+
+
+class Block(NamedTuple):
+    """Many records of one kind, in file order.
+
+    Attributes
+    ----------
+    kind : an `UpdateKind`.
+    records : array of the kind's records; `instrument_id` tells the instrument where a file holds several.
+    """
+
     kind: int
     records: Records
 
@@ -90,12 +105,13 @@ class InstrumentHint(msgspec.Struct, frozen=True):
 
 
 class Recording(ABC):
-    """A recorded stream of one instrument, read once from front to back in little memory.
+    """A recorded stream, of one instrument where nothing else is said, read once from front to back in little memory.
 
     Attributes
     ----------
     path : the file, or the message file of a pair.
-    hint : the instrument, as far as the recording tells.
+    hint : the instrument, as far as the recording tells; of a file with several, the first.
+    hints : all instruments of the file; records of the one at place k have `instrument_id` + k.
     counts : lines or messages read so far, by kind.
     skipped : what was passed over on purpose, by reason.
     gaps, lost : breaks in the update ids of the book, and the ids that are missing in them.
@@ -103,15 +119,18 @@ class Recording(ABC):
     start_ns : receive stamp of the first line, known as soon as the recording is open.
     first_ns, last_ns : receive stamps of the first and last line given; 0 before the first.
     check : the recorded book, kept apart from anybody's orders and compared with what the venue says it is.
+    holds_bars : the updates are bars.
     order_by_order : book deltas name single orders; the trades then repeat executions that the deltas carry already.
     """
 
     format: ClassVar[str]
-    order_by_order: ClassVar[bool] = False
+    holds_bars: bool = False
+    order_by_order: bool = False
 
     def __init__(self, path: Path, hint: InstrumentHint, instrument_id: int) -> None:
         self.path = path
         self.hint = hint
+        self.hints: tuple[InstrumentHint, ...] = (hint,)
         self.instrument_id = instrument_id
         self.counts: dict[str, int] = {}
         self.skipped: dict[str, int] = {}
@@ -140,6 +159,27 @@ class Recording(ABC):
             They were asked for before.
         """
 
+    def blocks(self, size: int = BLOCK_RECORDS) -> Iterator[Block]:
+        """Give the same records as `updates` in blocks of one kind each, of about `size` records; for a catalog.
+
+        Order is kept within a kind. Raises as `updates`.
+        """
+        held: dict[int, list[Records]] = {}
+        count = 0
+        fault: FormatError | None = None
+        try:
+            for _, kind, records in self.updates():
+                held.setdefault(kind, []).append(records)
+                count += len(records)
+                if count >= size:
+                    yield from _joined(held)
+                    held, count = {}, 0
+        except FormatError as error:
+            fault = error
+        yield from _joined(held)
+        if fault is not None:
+            raise fault
+
     def _begin(self) -> None:
         """Refuse a second reading: counters and checks are of one."""
         if self._begun:
@@ -164,3 +204,7 @@ class Recording(ABC):
             "notes": list(self.notes),
             "book_checks": self.check.summary(),
         }
+
+
+def _joined(held: dict[int, list[Records]]) -> list[Block]:
+    return [Block(kind, np.concatenate(arrays)) for kind, arrays in sorted(held.items())]

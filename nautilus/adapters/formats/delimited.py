@@ -1,0 +1,421 @@
+"""Delimited text of any layout: bars, trades and quotes as records, everything else as a table.
+
+The layout is inferred from the whole file (`inference`); a row that does not fit it is refused by line and field and
+counted in the report, while all others are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nautilus.adapters.formats.batch import BatchRecording, Numbers, bad_bars, bar_records, quote_records, trade_records
+from nautilus.adapters.formats.blocks import BlockReader
+from nautilus.adapters.formats.inference import EXPECTED, Layout, text_blocks
+from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Records, UpdateKind
+from nautilus.adapters.formats.table import SCHEMAS, TIME, Table, arrow
+from nautilus.adapters.formats.validation import DAY_NS, RowCheck, ValidationReport
+from nautilus.adapters.formats.zones import NEW_YORK, to_utc
+from nautilus.core.delimited import (
+    DECIMAL,
+    FLOAT,
+    MISSING,
+    REASONS,
+    SKIP,
+    TEXT,
+    WHOLE,
+    DelimitedBatch,
+    DelimitedDecoder,
+)
+from nautilus.core.delimited import TIME as TIME_FIELD
+from nautilus.core.types import Side
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_DECIMALS = 9
+LARGEST_STEPS = 1 << 40  # ticks of a price, at most
+LARGEST_LOTS = 1 << 53  # lots of a bar's volume; floats are exact so far
+MOST_SYMBOLS = 65_536
+BUYS = frozenset({"b", "buy", "buyer", "bid", "1", "false"})
+SELLS = frozenset({"s", "sell", "seller", "ask", "-1", "true"})
+# What a file's name says beside the symbol: a date, an interval, a format.
+TAIL = re.compile(
+    r"[-_.]((19|20)\d\d[-_]?\d\d.*|\d+[smhd]|trades?|quotes?|bars?|ohlcv?|daily|minute|1min)$", re.IGNORECASE
+)
+ARROW = {WHOLE: "int64", FLOAT: "double", TEXT: "string", TIME_FIELD: "int64", DECIMAL: "double"}
+WORDS = {WHOLE: "whole number", FLOAT: "number", TEXT: "text", TIME_FIELD: "time", DECIMAL: "decimal"}
+
+
+def name_of(path: Path) -> str:
+    """The instrument or series that a file's name tells: ``btc-perp-20211231-20220201_1m.csv`` is ``BTC-PERP``."""
+    name = path.name
+    for ending in (".gz", ".csv", ".txt", ".tsv", ".parquet", ".zip", ".data"):
+        name = name.removesuffix(ending)
+    while (shorter := TAIL.sub("", name)) != name and shorter:
+        name = shorter
+    return name.removeprefix("factor_").upper()
+
+
+def steps_of(
+    layout: Layout, columns: list[int], report: ValidationReport, what: str, steps: int = LARGEST_STEPS
+) -> int:
+    """Decimals in which columns are counted: all that they have, up to nine, unless those are more than `steps`."""
+    most = max((int(layout.columns[i]["decimals"]) for i in columns), default=0)
+    largest = max((float(layout.columns[i]["largest"]) for i in columns), default=0.0)
+    kept = min(most, MOST_DECIMALS)
+    while kept and largest * 10**kept > steps:
+        kept -= 1
+    if kept < most:
+        report.note(f"{what} have up to {most} decimals; {kept} are kept, finer ones are rounded")
+    return kept
+
+
+class Rows:
+    """Decodes the rows of a layout, and keeps the report of them."""
+
+    def __init__(
+        self,
+        path: Path,
+        layout: Layout,
+        zone: str,
+        decimals: dict[int, int],
+        wanted: set[int] | None,
+        report: ValidationReport,
+    ) -> None:
+        self.path = path
+        self.layout = layout
+        self.zone = zone or ("UTC" if layout.zoned or layout.unit not in ("text", "day") else "")
+        self.report = report
+        self.reader = BlockReader(path)
+        types = [kind if wanted is None or i in wanted else SKIP for i, kind in enumerate(layout.types)]
+        places = [0] * len(types)
+        for i, count in decimals.items():
+            types[i], places[i] = DECIMAL, count
+        if layout.time >= 0 and layout.types[layout.time] == DECIMAL:
+            places[layout.time] = 9
+        required = decimals.keys() | {layout.time}
+        self._decoder = DelimitedDecoder(
+            layout.delimiter,
+            types,
+            decimals=places,
+            optional=[i not in required for i in range(len(types))],
+            rounded=[True] * len(types),
+            lines=layout.head,
+        )
+        report.columns = {
+            name: WORDS[kind] for name, kind in zip(layout.names, layout.types, strict=True) if kind in WORDS
+        }
+        report.settings |= {
+            "delimiter": layout.delimiter,
+            "head": "first line" if layout.head else "none",
+            "rows": layout.rows,
+        }
+        if layout.time >= 0:
+            report.settings |= {
+                "time": layout.names[layout.time],
+                "time_unit": layout.unit,
+                "zone": self.zone or "UTC (none is named)",
+            }
+
+    def batches(self) -> Iterator[DelimitedBatch]:
+        """The rows; what is refused goes into the report."""
+        for text in text_blocks(self.path, self.layout.head, self.reader):
+            batch = self._decoder.decode(text)
+            self._refuse(batch)
+            self.report.rows = self._decoder.rows
+            self.report.rounded = self._decoder.roundings
+            yield batch
+        if self.report.refused * 2 > self.report.rows:
+            first = self.report.refusals[0]
+            raise FormatError(
+                f"{self.report.refused} of {self.report.rows} rows do not fit, the first: {first.field} {first.reason}",
+                where=f"{self.path}:{first.line}",
+                expected=EXPECTED,
+            )
+
+    def times(self, batch: DelimitedBatch) -> Numbers:
+        """Times of the rows, nanoseconds UTC."""
+        values: Numbers = batch.values[self.layout.time]
+        if self.layout.types[self.layout.time] == DECIMAL:
+            return values  # seconds with nine decimals
+        if self.layout.unit not in ("text", "day"):
+            return to_utc(values * self.layout.unit_ns, "UTC")
+        return to_utc(values, self.zone or "UTC") if not self.layout.zoned else values
+
+    def _refuse(self, batch: DelimitedBatch) -> None:
+        for line, column, reason, at, length in batch.faults.tolist():
+            shown = batch.block[at : at + min(length, 40)].decode("utf-8", "replace")
+            names = self.layout.names
+            if column < len(names) and reason != 1:
+                self.report.refuse(line, names[column], f"'{shown}' {REASONS[reason]}")
+            else:
+                self.report.refuse(line, f"field {column + 1}", f"{REASONS[1]} than {len(names)}")
+        self.report.refused += batch.refused - len(batch.faults)
+
+
+class DelimitedRecording(BatchRecording):
+    """Bars, trades or quotes of delimited text.
+
+    Parameters
+    ----------
+    path
+        gzip or plain.
+    layout
+        As inferred; its rows are ``bar``, ``trade`` or ``quote``.
+    symbol, venue
+        Of the instrument, where the rows do not name it; left out, the symbol is told by the file's name.
+    zone
+        Of times that name none; left out: UTC.
+    """
+
+    format = "csv"
+
+    def __init__(
+        self, path: Path, layout: Layout, *, symbol: str = "", venue: str = "", zone: str = "", instrument_id: int = 1
+    ) -> None:
+        report = ValidationReport(refusals=[], notes=[], columns={}, settings={})
+        roles = layout.roles
+        sized = ["volume"] if layout.rows == "bar" else ["size"] if layout.rows == "trade" else ["bid_size", "ask_size"]
+        priced = {"bar": ["open", "high", "low", "close"], "trade": ["price"], "quote": ["bid", "ask"]}[layout.rows]
+        self._prices = [roles[role] for role in priced]
+        self._sizes = [roles[role] for role in sized if role in roles]
+        price_places = steps_of(layout, self._prices, report, "prices")
+        most = LARGEST_LOTS if layout.rows == "bar" else LARGEST_STEPS
+        size_places = steps_of(layout, self._sizes, report, "quantities", most)
+        decimals = dict.fromkeys(self._prices, price_places) | dict.fromkeys(self._sizes, size_places)
+        extra = {roles[name] for name in ("side", "maker", "id", "symbol") if name in roles} - decimals.keys()
+        for place in extra:
+            if layout.types[place] != WHOLE or place == roles.get("symbol"):
+                layout.types[place] = TEXT
+        self._rows = Rows(path, layout, zone, decimals, {*decimals, layout.time, *extra}, report)
+        self._layout = layout
+        symbols = [symbol] if symbol else self._symbols() or [name_of(path)]
+        steps = (f"{10**-price_places:.{price_places}f}", f"{10**-size_places:.{size_places}f}")
+        hints = tuple(
+            InstrumentHint(
+                symbol=each,
+                venue=venue or "FILE",
+                product="unknown",
+                base_currency=each,
+                quote_currency="XXX",
+                price_increment=steps[0],
+                lot_size=steps[1],
+                tick_table=(("0", steps[0]),),
+                inferred=True,
+            )
+            for each in symbols
+        )
+        super().__init__(path, hints, instrument_id)
+        self.holds_bars = layout.rows == "bar"
+        self.report = report
+        self._ids = {each: instrument_id + i for i, each in enumerate(symbols)}
+        self._named = not symbol and "symbol" in roles
+        self._checks = RowCheck(report)
+        self._bar_ns = 0
+        first = next(self._first_rows(), None)
+        if first is not None and len(first):
+            self.start_ns = int(self._rows.times(first)[0])
+            if layout.rows == "bar":
+                self._bar_ns = bar_size(self._rows.times(first))
+                self._checks.bar_ns = self._bar_ns
+                report.settings["bar_seconds"] = f"{self._bar_ns / 1e9:g}"
+
+    @property
+    def progress(self) -> float:
+        """Part of the stored bytes that was read, 0 to 1."""
+        return self._rows.reader.progress
+
+    def _first_rows(self) -> Iterator[DelimitedBatch]:
+        """Rows of the first blocks, read by a decoder of their own."""
+        rows = self._rows
+        wanted = Rows(
+            self._rows.path, rows.layout, rows.zone, dict.fromkeys(self._prices, 9), {rows.layout.time}, _unused()
+        )
+        return (batch for batch in wanted.batches() if len(batch))
+
+    def _symbols(self) -> list[str]:
+        """The symbols that the rows name, in the order in which they come."""
+        place = self._layout.roles.get("symbol")
+        if place is None:
+            return []
+        found: dict[str, None] = {}
+        rows = Rows(self._rows.path, self._layout, "", {}, {place}, _unused())
+        for batch in rows.batches():
+            found |= dict.fromkeys(batch.texts(place))
+            if len(found) > MOST_SYMBOLS:
+                raise FormatError("too many symbols", where=str(rows.path), expected=f"at most {MOST_SYMBOLS}")
+        found.pop("", None)
+        return list(found)
+
+    def _read(self) -> Iterator[Block]:
+        for batch in self._rows.batches():
+            if len(batch):
+                yield self._block(batch)
+
+    def _block(self, batch: DelimitedBatch) -> Block:
+        times, values, lines = self._rows.times(batch), batch.values, batch.lines
+        instrument: Any = self.instrument_id
+        if self._named:
+            ids = self._ids
+            instrument = np.array([ids.get(name, 0) for name in batch.texts(self._layout.roles["symbol"])], np.uint32)
+        if self._layout.rows == "bar":
+            volume = values[self._sizes[0]] if self._sizes else np.zeros(len(batch), np.int64)
+            if self._bar_ns == DAY_NS and self._layout.unit in ("text", "day") and not self._layout.zoned:
+                local = values[self._layout.time]
+                end_ns = to_utc(local + DAY_NS, self._rows.zone or "UTC")
+            else:
+                end_ns = times + self._bar_ns
+            records = bar_records(times, end_ns, [values[i] for i in self._prices], volume, instrument)
+            self._check(times, lines, records, records["close_ticks"])
+            bad = bad_bars(records)
+            self.report.outliers += int(np.count_nonzero(bad))
+            if bad.any():
+                self.report.note(f"line {int(lines[np.argmax(bad)])}: high or low does not hold open and close")
+            return Block(UpdateKind.BAR, records)
+        now_ns = self._rising(times)
+        if self._layout.rows == "trade":
+            price, size = values[self._prices[0]], values[self._sizes[0]]
+            records = trade_records(now_ns, times, self._numbers(batch), price, size, self._sides(batch), instrument)
+            self._check(times, lines, records, price)
+            return Block(UpdateKind.TRADE, records)
+        empty = np.zeros(len(batch), np.int64)
+        roles = self._layout.roles
+        bid, ask = (
+            (values[roles[side]], values[roles[f"{side}_size"]] if f"{side}_size" in roles else empty)
+            for side in ("bid", "ask")
+        )
+        records = quote_records(now_ns, times, lines, bid, ask, instrument)
+        crossed = int(np.count_nonzero((bid[0] > 0) & (ask[0] > 0) & (bid[0] > ask[0])))
+        if crossed:
+            self.report.outliers += crossed
+            self.report.note(f"{crossed} quotes have a bid above their ask")
+        self._check(times, lines, records, bid[0])
+        return Block(UpdateKind.QUOTE, records)
+
+    def _check(self, times: Numbers, lines: Numbers, records: Records, prices: Numbers) -> None:
+        if len(self.hints) == 1:
+            self._checks.add(times, lines, prices, records)
+            return
+        ids = records["instrument_id"]
+        for each in np.unique(ids).tolist():
+            mine = ids == each
+            self._checks.add(times[mine], lines[mine], prices[mine], records[mine], each)
+
+    def _numbers(self, batch: DelimitedBatch) -> Any:
+        place = self._layout.roles.get("id")
+        if place is None or self._layout.types[place] != WHOLE:
+            return batch.lines
+        return np.where(batch.values[place] == MISSING, batch.lines, batch.values[place])
+
+    def _sides(self, batch: DelimitedBatch) -> Any:
+        """Aggressor of each trade; 0 where nothing tells it."""
+        roles = self._layout.roles
+        for role, buys, sells in (("side", BUYS, SELLS), ("maker", {"false", "0"}, {"true", "1"})):
+            if role in roles:
+                if self._layout.types[roles[role]] == WHOLE:
+                    words = [str(each) for each in batch.values[roles[role]].tolist()]
+                else:
+                    words = [each.lower() for each in batch.texts(roles[role])]
+                sides = {word: int(Side.BUY) for word in buys} | {word: int(Side.SELL) for word in sells}
+                return np.array([sides.get(word, 0) for word in words], np.uint8)
+        return 0
+
+
+class DelimitedTable(Table):
+    """Rows of delimited text as a table of a declared schema.
+
+    Parameters
+    ----------
+    zone
+        Of times that name none; left out: UTC, for factors and margins New York.
+    """
+
+    format = "csv"
+
+    def __init__(self, path: Path, layout: Layout, *, symbol: str = "", zone: str = "") -> None:
+        rows = layout.rows if layout.rows in (*SCHEMAS, "panel", "table") else "table"
+        name = symbol or name_of(path)
+        if rows == "series" and not symbol:
+            name = layout.names[1 - layout.time]
+        super().__init__(path, name, rows, TIME if layout.time >= 0 else "")
+        if rows in ("factor", "margin") and not zone:
+            zone = NEW_YORK
+        self._layout = layout
+        self._rows = Rows(path, layout, zone, {}, None, self.report)
+
+    @property
+    def progress(self) -> float:
+        """Part of the stored bytes that was read, 0 to 1."""
+        return self._rows.reader.progress
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows; see `Table.batches`."""
+        pa = arrow(self.path)
+        check = RowCheck(self.report)
+        for batch in self._rows.batches():
+            if not len(batch):
+                continue
+            times = self._rows.times(batch) if self._layout.time >= 0 else None
+            if times is not None:
+                check.add(times, batch.lines)
+            columns = self._columns(batch, times)
+            arrays = [pa.array(values, mask=mask, type=pa.type_for_alias(kind)) for _, values, mask, kind in columns]
+            yield pa.RecordBatch.from_arrays(arrays, names=[each[0] for each in columns])
+
+    def _columns(self, batch: DelimitedBatch, times: Numbers | None) -> list[tuple[str, Any, Any, str]]:
+        """(name, values, mask, type) of each column of the schema."""
+        layout = self._layout
+        out: list[tuple[str, Any, Any, str]] = []
+        if self.schema_name in SCHEMAS:
+            values = iter([i for i in range(len(layout.names)) if i != layout.time])
+            for name, kind, _ in SCHEMAS[self.schema_name]:
+                if name == TIME:
+                    out.append((name, times, None, kind))
+                elif kind == "string":
+                    out.append((name, [self.name] * len(batch), None, kind))
+                else:
+                    out.append((name, *self._values(batch, next(values), real=True), kind))
+            return out
+        if times is not None:
+            out.append((TIME, times, None, "int64"))
+        for i, name in enumerate(layout.names):
+            if i == layout.time:
+                continue
+            real = self.schema_name == "panel"
+            values_, mask = self._values(batch, i, real=real)
+            kind = "double" if real else ARROW[layout.types[i]]
+            out.append((name if name != TIME else f"{name}_", values_, mask, kind))
+        return out
+
+    def _values(self, batch: DelimitedBatch, column: int, *, real: bool) -> tuple[Any, npt.NDArray[np.bool_] | None]:
+        kind = self._layout.types[column]
+        if kind == TEXT:
+            texts = batch.texts(column)
+            self.report.missing += texts.count("")
+            return texts, None
+        values: Any = batch.floats(column) if kind == FLOAT else batch.values[column]
+        mask = np.isnan(values) if kind == FLOAT else values == MISSING
+        self.report.missing += int(np.count_nonzero(mask))
+        if real and kind != FLOAT:
+            values = values.astype(np.float64)
+        return values, mask
+
+
+def bar_size(times: Numbers) -> int:
+    """Usual distance of bars, nanoseconds; of one bar alone a day."""
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    if not len(steps):
+        return DAY_NS
+    sizes, counts = np.unique(steps, return_counts=True)
+    return int(sizes[np.argmax(counts)])
+
+
+def _unused() -> ValidationReport:
+    return ValidationReport(refusals=[], notes=[], columns={}, settings={})
