@@ -46,6 +46,7 @@ COMMANDS = {
     "trading": ("nautilus.cli.trading:trading", "Make a standby the core."),
     "keys": ("nautilus.cli.keys:keys", "Make, list and revoke the keys of processes on the bus, and of HTTP clients."),
     "audit": ("nautilus.cli.audit:audit", "Check and print the log of what was changed, and by whom."),
+    "data": ("nautilus.cli.data:data", "Import, list, show and export stored market data."),
     "config": ("nautilus.cli.config:config", "Show, validate or describe the configuration."),
     "doctor": ("nautilus.cli.doctor:doctor", "Check this machine and this installation."),
 }

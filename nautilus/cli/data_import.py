@@ -1,0 +1,140 @@
+"""`nautilus data import`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nautilus.cli.data import catalog_directory
+from nautilus.cli.output import json_option, print_error, print_json, print_table
+
+if TYPE_CHECKING:
+    from nautilus.runtime.file_import import FileResult
+
+    Show = Callable[[Path, float, int], object]
+
+SHOWN_REFUSALS = 5
+COUNTED = ("refused", "missing", "duplicates", "out_of_order", "gaps", "outliers", "rounded")
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--into", metavar="DIR", help="The catalog.  [default: that of the configuration]")
+@click.option(
+    "--kind", metavar="KIND", default="", help="What rows of CSV or Parquet are: bar, quote, trade, table ..."
+)
+@click.option("--symbol", default="", help="Of files that do not name theirs; or the one wanted of several.")
+@click.option("--venue", default="", help="Of files that do not name theirs.")
+@click.option("--zone", default="", help="Of times that name none, such as America/New_York.  [default: UTC]")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Of an ITCH file whose name does not tell it.")
+@json_option
+def import_(
+    paths: tuple[str, ...],
+    into: str | None,
+    kind: str,
+    symbol: str,
+    venue: str,
+    zone: str,
+    day: datetime | None,
+    as_json: bool,
+) -> int:
+    """Store files of recorded market data, each row once.
+
+    The format of a file is told by its content. An import that was stopped goes on where it was, and a file that is
+    stored is known by its content. Exit code 1 where a file was refused; all others are stored.
+    """
+    from nautilus.runtime.file_import import FileOptions, files_of, import_files
+
+    root = catalog_directory(into)
+    missing = next((path for path in paths if not Path(path).exists()), None)
+    if missing is not None:
+        raise click.UsageError(f"{missing}: there is no such file or directory")
+    options = FileOptions(kind, symbol, venue, zone, day.date() if day else None)
+    wanted = [Path(path) for path in paths]
+    results: list[FileResult] = []
+    with _progress(len(files_of(wanted)), quiet=as_json) as show:
+        for result in import_files(wanted, root, options, show):
+            results.append(result)
+            if not as_json and not result.error:
+                _tell(result)
+            if result.error:
+                print_error(result.error, result.code)
+    refused = [result for result in results if result.status == "refused"]
+    if as_json:
+        print_json({"catalog": str(root), "files": [_plain(result) for result in results], **_totals(results)})
+    else:
+        totals = _totals(results)
+        print_table(
+            "",
+            ["files", "stored", "known", "refused", "rows stored"],
+            [[len(results), *totals.values()]],
+            right=range(5),
+        )
+    return 1 if refused else 0
+
+
+def _totals(results: list[FileResult]) -> dict[str, int]:
+    statuses = [result.status for result in results]
+    counts = {status: statuses.count(status) for status in ("stored", "known", "refused")}
+    return counts | {"rows_stored": sum(result.stored for result in results)}
+
+
+def _plain(result: FileResult) -> dict[str, Any]:
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(result, enc_hook=str)
+    return plain
+
+
+def _tell(result: FileResult) -> None:
+    """What was found in a file, as a person reads it."""
+    if result.status == "known":
+        print(f"{result.path}: stored before")
+        return
+    rows = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.rows.items())) or "nothing"
+    names = ", ".join(result.instruments[:3]) + (" ..." if len(result.instruments) > 3 else "")
+    print(f"{result.path}: {result.format}, {names}: {rows}; {result.stored:,} stored")
+    report = result.report.get("report", {})
+    odd = [f"{report[name]:,} {name.replace('_', ' ')}" for name in COUNTED if report.get(name)]
+    if odd:
+        print(f"  of {report['rows']:,} rows: {', '.join(odd)}")
+    for refusal in report.get("refusals", [])[:SHOWN_REFUSALS]:
+        print(f"  line {refusal['line']}: {refusal['field']} {refusal['reason']}")
+    for note in report.get("notes", [])[:SHOWN_REFUSALS]:
+        print(f"  {note}")
+
+
+@contextmanager
+def _progress(files: int, *, quiet: bool) -> Iterator[Show | None]:
+    """A bar for the files and one for the file that is read, on a terminal."""
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from nautilus.cli.output import console
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True, refresh_per_second=10) as bars:
+        whole = bars.add_task("files", total=files, text=f"0/{files}")
+        one = bars.add_task("", total=1.0, text="")
+        seen: list[Path] = []
+
+        def show(path: Path, part: float, rows: int) -> None:
+            if not seen or seen[-1] != path:
+                seen.append(path)
+                bars.update(whole, completed=len(seen) - 1, text=f"{len(seen)}/{files}")
+            bars.update(one, description=path.name[-32:], completed=min(part, 1.0), text=f"{rows:,} rows")
+
+        yield show
