@@ -82,8 +82,8 @@ def show(name: str, path: str | None, kind: str | None, limit: int, as_json: boo
         facts = {"instrument": msgspec.to_builtins(instrument), "ranges": [each._asdict() for each in ranges]}
         print_json({**facts, "rows": rows})
         return
-    facts = [[field, value] for field, value in msgspec.to_builtins(instrument).items() if value]
-    print_table("", ["instrument", instrument.key], facts)
+    described = [[field, value] for field, value in msgspec.to_builtins(instrument).items() if value]
+    print_table("", ["instrument", instrument.key], described)
     print_table(
         "", ["kind", "rows", "from", "to", "MiB"], [[_row(each)[0], *_row(each)[2:]] for each in ranges], right=(1, 4)
     )
