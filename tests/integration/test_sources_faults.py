@@ -365,3 +365,19 @@ def test_a_killed_process_has_counted_what_it_sent(server: RecordedServer, tmp_p
     with Asker(server, tmp_path, 9, wait=True, per_day=3) as again:
         assert again.asked() == "source.rate_limited"
     assert len(server.requests) == 3
+
+
+def test_a_kept_connection_that_ends_is_counted_as_it_was_asked(server: RecordedServer) -> None:
+    server.faults.extend([None, Fault(close="now")])
+    found, state, _ = answers(config_of(server), CHILDREN, CHILDREN)
+    assert all(isinstance(each, Fetched) for each in found)
+    assert state.calls == len(server.requests) == 3
+
+
+def test_another_key_has_a_count_of_its_own(server: RecordedServer) -> None:
+    quotas = Quotas(4)
+    first, _, _ = answers(config_of(server, per_day=1), CHILDREN, CHILDREN, quotas=quotas)
+    second, state, _ = answers(config_of(server, per_day=1, key="f" * 32), CHILDREN, quotas=quotas)
+    assert isinstance(first[1], RateLimitedError)
+    assert not isinstance(second[0], RateLimitedError)
+    assert (state.day_left, state.day_limit) == (0, 1)

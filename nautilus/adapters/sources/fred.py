@@ -21,6 +21,16 @@ import msgspec
 
 from nautilus.adapters.sources.base import Source
 from nautilus.adapters.sources.errors import MalformedError, NotFoundError, SourceError, UnauthorisedError
+from nautilus.adapters.sources.fred_bodies import (
+    CategoryPage,
+    ErrorBody,
+    ObservationPage,
+    ReleaseDatePage,
+    ReleasePage,
+    Series,
+    SeriesPage,
+    VintagePage,
+)
 from nautilus.adapters.sources.periods import day_ns, period_from, period_until
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import date_of, local_ns, number
@@ -34,77 +44,6 @@ EARLIEST, LATEST = "1776-07-04", "9999-12-31"
 KNOWN_SERIES = 512
 _KEY = re.compile(r"api_key", re.IGNORECASE)
 _ABSENT = re.compile(r"does not exist|not found", re.IGNORECASE)
-
-
-class Series(msgspec.Struct, frozen=True):
-    """What a series is."""
-
-    id: str
-    title: str
-    observation_start: str
-    observation_end: str
-    frequency: str
-    units: str
-    last_updated: str
-    seasonal_adjustment: str = ""
-    notes: str | None = None
-
-
-class SeriesPage(msgspec.Struct, frozen=True):
-    seriess: list[Series]
-    count: int = -1
-
-
-class Observation(msgspec.Struct, frozen=True):
-    realtime_start: str
-    date: str
-    value: str
-
-
-class ObservationPage(msgspec.Struct, frozen=True):
-    count: int
-    observations: list[Observation]
-
-
-class Category(msgspec.Struct, frozen=True):
-    id: int
-    name: str
-    parent_id: int
-
-
-class CategoryPage(msgspec.Struct, frozen=True):
-    categories: list[Category]
-    count: int = -1
-
-
-class Release(msgspec.Struct, frozen=True):
-    id: int
-    name: str
-    link: str = ""
-
-
-class ReleasePage(msgspec.Struct, frozen=True):
-    releases: list[Release]
-
-
-class VintagePage(msgspec.Struct, frozen=True):
-    count: int
-    vintage_dates: list[str]
-
-
-class ReleaseDate(msgspec.Struct, frozen=True):
-    release_id: int
-    date: str
-
-
-class ReleaseDatePage(msgspec.Struct, frozen=True):
-    count: int
-    release_dates: list[ReleaseDate]
-
-
-class ErrorBody(msgspec.Struct, frozen=True):
-    error_code: int
-    error_message: str
 
 
 class FredSource(Source):

@@ -7,6 +7,7 @@ same day goes on with the count of that day.
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from hashlib import blake2b
 from pathlib import Path
 
 from nautilus.adapters.sources.config import SourceConfig
@@ -62,7 +63,9 @@ class SourceLimits:
         self.config = config
         self.reason = ""
         self._quotas = quotas or Quotas(1)
-        self._quota = self._quotas.quota(name)
+        # A provider counts by key: with another one, its count and its refusals are others.
+        mark = f":{blake2b(config.key.encode(), digest_size=4).hexdigest()}" if config.key else ""
+        self._quota = self._quotas.quota(f"{name}{mark}")
         try:
             self._zone = zone(config.day_zone)
         except ValueError as error:

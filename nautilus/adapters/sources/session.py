@@ -10,9 +10,8 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 from nautilus.adapters.sources.config import SourceConfig
@@ -29,6 +28,7 @@ from nautilus.adapters.sources.errors import (
 )
 from nautilus.adapters.sources.limits import SourceLimits
 from nautilus.adapters.sources.remembered import Remembered
+from nautilus.adapters.sources.reply import SECOND_NS, Judge, Reply, as_utf8, http_date_ns, retry_seconds_of
 from nautilus.core.clock import now_ns as clock_ns
 from nautilus.model.datasets import Provenance
 from nautilus.model.errors import ConfigError
@@ -37,40 +37,12 @@ from nautilus.policy.retry import RetryBudget
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
-SECOND_NS = 1_000_000_000
 SHOWN_BYTES = 200
 """Of a body that is quoted in an error."""
 HIDDEN = "***"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MEASURED = 64
 """Answers over which the median of the latency is taken."""
-
-
-class Reply(NamedTuple):
-    """One answer of a provider.
-
-    Attributes
-    ----------
-    status : 200 where it said that nothing has changed, too.
-    headers : by their names in small letters.
-    body : unpacked; a text is UTF-8, whatever the provider sent.
-    provenance : with its URL without keys.
-    not_modified : the body is the one remembered.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    provenance: Provenance
-    not_modified: bool = False
-
-    @property
-    def etag(self) -> str:
-        """Its version, as the provider names it; "": it does not."""
-        return self.headers.get("etag", "")
-
-
-Judge = Callable[[Reply], SourceError | None]
 
 
 @dataclass(slots=True)
@@ -198,6 +170,8 @@ class Session:
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=config.connect_seconds),
                 trust_env=False,
             )
+            # What aiohttp sends again by itself would leave without being counted.
+            self._client._retry_connection = False
         return self._client
 
     async def close(self) -> None:
@@ -353,39 +327,15 @@ class Session:
         )
 
     def _text(self, body: bytes, headers: Mapping[str, str], shown: str) -> bytes:
-        """A body as UTF-8, whatever its charset is."""
-        kind = headers.get("content-type", "").lower()
-        _, found, charset = kind.partition("charset=")
-        charset = charset.split(";")[0].strip().strip('"') if found else "utf-8"
         try:
-            text = body.decode(charset)
-        except LookupError:
-            raise self.fault(MalformedError, f"charset {charset}", shown, expected="a charset that exists") from None
-        except UnicodeDecodeError as error:
-            if not found and not kind.startswith("text/") and "json" not in kind:
-                return body
-            raise self.fault(
-                MalformedError, f"byte {error.start} is not {charset}", shown, expected=f"a text in {charset}"
-            ) from None
-        return text.removeprefix("\ufeff").encode() if charset != "utf-8" or text[:1] == "\ufeff" else body
+            return as_utf8(body, headers.get("content-type", ""))
+        except ValueError as error:
+            raise self.fault(MalformedError, str(error), shown, expected="a text in the charset it names") from None
 
     def _note_date(self, headers: Mapping[str, str], answered_ns: int) -> None:
         date_ns = http_date_ns(headers.get("date", ""))
         if date_ns:
             self.counts.skew_ns = date_ns - answered_ns
-
-    def retry_seconds(self, headers: Mapping[str, str]) -> float:
-        """Of `Retry-After`: seconds, or a date by the provider's own clock; -1: it does not say."""
-        text = headers.get("retry-after", "").strip()
-        if not text:
-            return -1.0
-        if text.isascii() and text.isdigit():
-            return float(text)
-        until_ns = http_date_ns(text)
-        if not until_ns:
-            return -1.0
-        from_ns = http_date_ns(headers.get("date", "")) or self.now_ns()
-        return max(0.0, (until_ns - from_ns) / SECOND_NS)
 
     def _by_status(self, reply: Reply) -> SourceError | None:
         """What a status means with every provider."""
@@ -396,11 +346,11 @@ class Session:
         kind: type[SourceError] = RefusedError
         retry_seconds = -1.0
         if status == 429:
-            kind, retry_seconds = RateLimitedError, self.retry_seconds(reply.headers)
+            kind, retry_seconds = RateLimitedError, retry_seconds_of(reply.headers, self.now_ns())
             if retry_seconds < 0:
                 retry_seconds = self.config.unsaid_seconds
         elif status >= 500:
-            kind, retry_seconds = UnavailableError, self.retry_seconds(reply.headers)
+            kind, retry_seconds = UnavailableError, retry_seconds_of(reply.headers, self.now_ns())
         else:
             kind = kinds.get(status, RefusedError)
         return self.fault(
@@ -472,12 +422,4 @@ class Asking:
         return reply
 
 
-def http_date_ns(text: str) -> int:
-    """An HTTP date; 0 for a text that is none."""
-    try:
-        return int(parsedate_to_datetime(text).timestamp()) * SECOND_NS
-    except (TypeError, ValueError, IndexError):
-        return 0
-
-
-__all__ = ["Asking", "Counts", "Judge", "Reply", "Session", "http_date_ns"]
+__all__ = ["SECOND_NS", "Asking", "Counts", "Judge", "Reply", "Session"]

@@ -34,6 +34,17 @@ from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import from_ns, local_ns, to_ns, zone
 from nautilus.adapters.sources.units import currency_of, scaled
 from nautilus.adapters.sources.validate import decode
+from nautilus.adapters.sources.yahoo_bodies import (
+    Chart,
+    ChartBody,
+    Columns,
+    Meta,
+    OptionBody,
+    Problem,
+    Quote,
+    QuoteBody,
+    SearchBody,
+)
 from nautilus.model.datasets import BarFact, DataKind, EventFact, Fact, GetData, ListingFact, Provenance, QuoteFact
 
 SECOND_NS = 1_000_000_000
@@ -43,141 +54,6 @@ NAMED = {"1w": "1wk"}
 REACH_DAYS = {"1m": 7, "5m": 59, "15m": 59, "30m": 59, "1h": 729}
 """How far back it tells bars of an interval."""
 _CRUMB = re.compile(r"crumb|cookie", re.IGNORECASE)
-
-
-class Quote(msgspec.Struct, frozen=True, rename="camel"):
-    symbol: str
-    quote_type: str
-    currency: str = ""
-    full_exchange_name: str = ""
-    exchange: str = ""
-    price_hint: int = 2
-    regular_market_price: float | None = None
-    regular_market_time: int = 0
-    regular_market_volume: float | None = None
-    bid: float | None = None
-    ask: float | None = None
-    bid_size: float | None = None
-    ask_size: float | None = None
-
-
-class Problem(msgspec.Struct, frozen=True):
-    code: str
-    description: str = ""
-
-
-class QuoteResult(msgspec.Struct, frozen=True):
-    result: list[Quote]
-    error: Problem | None = None
-
-
-class QuoteBody(msgspec.Struct, frozen=True, rename="camel"):
-    quote_response: QuoteResult
-
-
-class Meta(msgspec.Struct, frozen=True, rename="camel"):
-    symbol: str
-    currency: str
-    exchange_timezone_name: str
-    data_granularity: str
-    price_hint: int = 2
-    exchange_name: str = ""
-
-
-class Columns(msgspec.Struct, frozen=True):
-    open: list[float | None] = []
-    high: list[float | None] = []
-    low: list[float | None] = []
-    close: list[float | None] = []
-    volume: list[float | None] = []
-
-
-class Adjusted(msgspec.Struct, frozen=True):
-    adjclose: list[float | None] = []
-
-
-class Indicators(msgspec.Struct, frozen=True):
-    quote: list[Columns]
-    adjclose: list[Adjusted] = []
-
-
-class Dividend(msgspec.Struct, frozen=True):
-    amount: float
-    date: int
-
-
-class Split(msgspec.Struct, frozen=True, rename="camel"):
-    date: int
-    numerator: float
-    denominator: float
-    split_ratio: str = ""
-
-
-class Events(msgspec.Struct, frozen=True):
-    dividends: dict[str, Dividend] = {}
-    splits: dict[str, Split] = {}
-
-
-class Chart(msgspec.Struct, frozen=True):
-    meta: Meta
-    indicators: Indicators
-    timestamp: list[int] = []
-    events: Events = Events()
-
-
-class ChartResult(msgspec.Struct, frozen=True):
-    result: list[Chart]
-
-
-class ChartBody(msgspec.Struct, frozen=True):
-    chart: ChartResult
-
-
-class Contract(msgspec.Struct, frozen=True, rename="camel"):
-    contract_symbol: str
-    strike: float
-    expiration: int
-    currency: str = ""
-    last_price: float | None = None
-    bid: float | None = None
-    ask: float | None = None
-    volume: float | None = None
-    last_trade_date: int = 0
-
-
-class Expiry(msgspec.Struct, frozen=True, rename="camel"):
-    expiration_date: int
-    calls: list[Contract]
-    puts: list[Contract]
-
-
-class OptionChain(msgspec.Struct, frozen=True, rename="camel"):
-    underlying_symbol: str
-    expiration_dates: list[int]
-    options: list[Expiry]
-    quote: Quote | None = None
-
-
-class OptionResult(msgspec.Struct, frozen=True):
-    result: list[OptionChain]
-
-
-class OptionBody(msgspec.Struct, frozen=True, rename="camel"):
-    option_chain: OptionResult
-
-
-class Found(msgspec.Struct, frozen=True):
-    symbol: str = ""
-    quoteType: str = ""  # noqa: N815 - as Yahoo writes it, beside names that it writes small
-    shortname: str = ""
-    longname: str = ""
-    exchDisp: str = ""  # noqa: N815
-    sector: str = ""
-    industry: str = ""
-
-
-class SearchBody(msgspec.Struct, frozen=True):
-    quotes: list[Found]
 
 
 class YahooSource(Source):
@@ -251,7 +127,8 @@ class YahooSource(Source):
 
     async def _new_crumb(self, asking: Asking) -> None:
         # The page of the cookie is a 404 that sets it.
-        await asking.get("/", base=self.config.cookie_url, any_status=True, main=False)
+        # It is on a host of its own, whose connection is not kept.
+        await asking.get("/", base=self.config.cookie_url, headers={"Connection": "close"}, any_status=True, main=False)
         reply = await asking.get("/v1/test/getcrumb", main=False)
         crumb = reply.body.decode()
         if not crumb or len(crumb) > 64 or "<" in crumb or " " in crumb:
@@ -348,7 +225,7 @@ class YahooSource(Source):
             "period1": str(begin_ns // SECOND_NS),
             "period2": str((question.end_ns or now_ns) // SECOND_NS),
         }
-        reply = await asking.get(f"/v8/finance/chart/{quoted(question.symbol, safe='=^')}", query)
+        reply = await asking.get(f"/v8/finance/chart/{quoted(question.symbol, safe='=')}", query)
         result = decode(self.session, reply, ChartBody).chart.result
         if not result:
             raise self.session.fault(NotFoundError, f"no {question.symbol}", reply.provenance.url, expected="a chart")
