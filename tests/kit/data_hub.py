@@ -41,6 +41,7 @@ class DataHub:
         module: str,
         clock: Callable[[], int] = monotonic_ns,
         process: str = "marketdata",
+        **plan: Any,
     ) -> None:
         self._clock = clock
         self._undo = ExitStack()
@@ -48,7 +49,7 @@ class DataHub:
         self.ports: dict[str, int] = {}
         self.door: DataDoor
         processes = {process: ("marketdata",), "risk": ("risk",)}
-        self.plan = make_plan(directory, processes, sections=dict(sections))
+        self.plan = make_plan(directory, processes, sections=dict(sections), **plan)
         self.running = RunningHost(self.plan, process, {"marketdata": self._engine}, self._around).ready()
 
     def _engine(self) -> MarketDataEngine:
@@ -93,16 +94,17 @@ def data_hub(
     module: str = CHILD,
     directory: Path | None = None,
     clock: Callable[[], int] = monotonic_ns,
+    kept: Path | None = None,
     **sections: Any,
 ) -> Iterator[DataHub]:
-    """A hub whose providers ask a server, until the block ends."""
+    """A hub whose providers ask a server, until the block ends. `kept`: its data, where that is not its own."""
     with ExitStack() as undo:
         if server is not None:
             before = os.environ.get(SERVER)
             os.environ[SERVER] = server.address
             undo.callback(os.environ.update, {SERVER: before} if before else {})
         place = directory or undo.enter_context(short_directory())
-        hub = DataHub(place, sections, module, clock)
+        hub = DataHub(place, sections, module, clock, **({"data": str(kept)} if kept else {}))
         undo.callback(hub.close)
         yield hub
 

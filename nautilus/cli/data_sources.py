@@ -1,0 +1,49 @@
+"""`nautilus data sources`: the data providers of a running hub, and how its cache does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nautilus.cli.instance import client_of, instance_option, running, timeout_option
+from nautilus.cli.output import json_option, print_json, print_table
+
+COLUMNS = ("source", "state", "kinds", "calls", "errors", "304", "left today", "cost", "open", "p50 ms")
+
+
+@click.command()
+@instance_option
+@timeout_option(10.0)
+@json_option
+def sources(instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
+    """List the data providers that the hub asks: state, calls, what is left of their quota, cost, connections."""
+    from nautilus.model.datasets import GetProviders
+
+    answer = client_of(running(instance_name), timeout_seconds=timeout_seconds).ask("marketdata", GetProviders())
+    if as_json:
+        print_json(answer)
+        return
+    print_table("data providers", COLUMNS, map(_row, answer["sources"]), right=range(3, 10), whole=(0, 1))
+    for each in answer["sources"]:
+        if each["last_error"]:
+            print(f"{each['name']}: {each['last_error']} ({each['last_code']})")
+    told = ("hits", "misses", "joined", "stale", "negative", "prefetched", "prefetch_used")
+    print(", ".join(f"{answer[name]:,} {name.replace('_', ' ')}" for name in told))
+    print(f"hit rate {100 * answer['hit_rate']:.1f} %")
+
+
+def _row(source: dict[str, Any]) -> tuple[str, ...]:
+    left, limit = source["day_left"], source["day_limit"]
+    return (
+        source["name"],
+        source["state"],
+        " ".join(kind.lower() for kind in source["kinds"]),
+        f"{source['calls']:,}",
+        f"{source['errors']:,}",
+        f"{source['not_modified']:,}",
+        "-" if limit < 0 else f"{left:,} of {limit:,}",
+        f"{source['cost']:.2f} {source['currency']}" if source["cost"] else "-",
+        str(source["connections"]),
+        f"{source['p50_ms']:.0f}" if source["p50_ms"] else "-",
+    )
