@@ -92,9 +92,9 @@ class SourceLimits:
         )
         return 0 if why == GO else self._told(why, wait_ns, now_ns)
 
-    def block(self, until_ns: int, now_ns: int) -> None:
-        """The provider said to wait until then; all processes do."""
-        self._quota.block(until_ns, now_ns)
+    def block(self, until_ns: int, now_ns: int = 0) -> None:
+        """The provider said to wait until then; all processes do, 25 hours from `now_ns` at most."""
+        self._quota.block(until_ns, now_ns or until_ns)
 
     def day_left(self, now_ns: int) -> int:
         """Requests left of the provider's day; -1: it has no limit."""

@@ -337,6 +337,10 @@ class Session:
         if date_ns:
             self.counts.skew_ns = date_ns - answered_ns
 
+    def retry_seconds(self, headers: Mapping[str, str]) -> float:
+        """What an answer says of how long to wait; -1: nothing."""
+        return retry_seconds_of(headers, self.now_ns())
+
     def _by_status(self, reply: Reply) -> SourceError | None:
         """What a status means with every provider."""
         status = reply.status
@@ -346,11 +350,11 @@ class Session:
         kind: type[SourceError] = RefusedError
         retry_seconds = -1.0
         if status == 429:
-            kind, retry_seconds = RateLimitedError, retry_seconds_of(reply.headers, self.now_ns())
+            kind, retry_seconds = RateLimitedError, self.retry_seconds(reply.headers)
             if retry_seconds < 0:
                 retry_seconds = self.config.unsaid_seconds
         elif status >= 500:
-            kind, retry_seconds = UnavailableError, retry_seconds_of(reply.headers, self.now_ns())
+            kind, retry_seconds = UnavailableError, self.retry_seconds(reply.headers)
         else:
             kind = kinds.get(status, RefusedError)
         return self.fault(
