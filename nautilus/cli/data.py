@@ -17,6 +17,8 @@ COMMANDS = {
     "list": ("nautilus.cli.data_show:list_", "List what is stored of each kind and instrument."),
     "show": ("nautilus.cli.data_show:show", "Show an instrument or a table, and its first rows."),
     "export": ("nautilus.cli.data_export:export", "Write stored rows to a file: Parquet, CSV, Arrow or JSON."),
+    "sources": ("nautilus.cli.data_sources:sources", "List the data providers of a running hub, and its cache."),
+    "get": ("nautilus.cli.data_get:get", "Ask a running hub for what a data provider has."),
 }
 
 
