@@ -9,7 +9,7 @@ import click
 from nautilus.cli.instance import client_of, instance_option, running, timeout_option
 from nautilus.cli.output import json_option, print_json, print_table
 
-COLUMNS = ("source", "state", "kinds", "calls", "errors", "304", "left today", "cost", "open", "p50 ms")
+COLUMNS = ("source", "state", "calls", "errors", "304", "left today", "cost", "open", "p50 ms")
 
 
 @click.command()
@@ -24,7 +24,9 @@ def sources(instance_name: str | None, timeout_seconds: float, as_json: bool) ->
     if as_json:
         print_json(answer)
         return
-    print_table("data providers", COLUMNS, map(_row, answer["sources"]), right=range(3, 10), whole=(0, 1))
+    print_table("data providers", COLUMNS, map(_row, answer["sources"]), right=range(2, 9), whole=(0, 1))
+    kinds = [(each["name"], ", ".join(kind.lower() for kind in each["kinds"])) for each in answer["sources"]]
+    print_table("what they have", ("source", "kinds"), kinds, whole=(0,))
     for each in answer["sources"]:
         if each["last_error"]:
             print(f"{each['name']}: {each['last_error']} ({each['last_code']})")
@@ -38,7 +40,6 @@ def _row(source: dict[str, Any]) -> tuple[str, ...]:
     return (
         source["name"],
         source["state"],
-        " ".join(kind.lower() for kind in source["kinds"]),
         f"{source['calls']:,}",
         f"{source['errors']:,}",
         f"{source['not_modified']:,}",

@@ -292,7 +292,8 @@ class DataDoor:
             self.cache.join(question)
         self._number += 1
         full = len(self._asked) >= self._config.questions
-        if full or not self.line.send(Ask(self._number, question)):
+        nothing = self.cache.peek(question, now_ns) in (Standing.MISS, Standing.NEGATIVE)
+        if full or not self.line.send(Ask(self._number, question, nothing)):
             self._refused(question, self._busy() if full or self.line.pid else self._away(), now_ns)
             return False
         until_ns = monotonic_ns() + round(self._config.ask_seconds * NANOSECONDS) + GRACE_NS

@@ -48,10 +48,17 @@ class Begin(Frame, frozen=True):
 
 
 class Ask(Frame, frozen=True):
-    """To the child: a question; exactly one `Found` or `Failed` of that number follows."""
+    """To the child: a question; exactly one `Found` or `Failed` of that number follows.
+
+    Parameters
+    ----------
+    may_make_up
+        Where that is allowed at all: the hub has nothing that is true, be it old.
+    """
 
     number: int
     question: GetData
+    may_make_up: bool = True
 
 
 class Found(Frame, frozen=True):

@@ -132,12 +132,12 @@ class DataProcess:
         """The one answer to a question."""
         question = ask.question
         try:
-            facts, provenance = await self._fetch(question)
+            facts, provenance = await self._fetch(question, ask.may_make_up)
             return self._found(ask.number, question, facts, provenance)
         except Exception as error:
             return failed(ask.number, error)
 
-    async def _fetch(self, question: GetData) -> tuple[tuple[Fact, ...], Provenance]:
+    async def _fetch(self, question: GetData, may_make_up: bool) -> tuple[tuple[Fact, ...], Provenance]:
         source = self._sources.get(question.source)
         error: Exception
         if source is None:
@@ -154,7 +154,7 @@ class DataProcess:
                 error.__cause__ = late
             except NautilusError as refusal:
                 error = refusal
-        if self._begin.allow_synthetic and getattr(error, "code", "") != NOT_FOUND:
+        if may_make_up and self._begin.allow_synthetic and getattr(error, "code", "") != NOT_FOUND:
             return made_up(question, now_ns())
         raise error
 

@@ -193,6 +193,16 @@ def test_made_up_data_only_where_it_is_allowed(server):
         assert refused(hub, GetData(DataKind.BAR, "NONE", "ibkr")).code == "source.not_found"
 
 
+def test_nothing_is_made_up_where_old_data_is_true(server):
+    with data_hub(server, marketdata={"allow_synthetic": True}, data=QUICK) as hub:
+        question = GetData(DataKind.QUOTE, "AAPL", "yahoo")
+        hub.ask(question)
+        server.cut()
+        answer = eventually(lambda: found if (found := hub.ask(question)).reason else None)
+        assert (answer.provenance.synthetic, answer.stale) == (False, True)
+        assert hub.ask(GetData(DataKind.QUOTE, "MSFT", "yahoo")).provenance.synthetic
+
+
 def test_what_is_likely_next_is_asked_ahead(server):
     with data_hub(server, data={"bar_seconds": 0.2, "stale_factor": 0.0, "error_seconds": 0.0}) as hub:
         names = ("A", "B", "C")
