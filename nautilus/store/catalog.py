@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nautilus.store.catalog_facts import fact_time, facts_of
 from nautilus.store.catalog_instruments import StoredInstrument, factor, pick
+from nautilus.store.catalog_intake import position_of
 from nautilus.store.catalog_kinds import (
     FACT_KINDS,
     RECORD_KINDS,
@@ -38,7 +39,7 @@ from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_upkeep import Finding, verify
 from nautilus.store.catalog_views import identifier, view_text
-from nautilus.store.catalog_writer import CatalogWriter, position_of
+from nautilus.store.catalog_writer import CatalogWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,7 +18,8 @@ from nautilus.store.catalog_parts import arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PROVENANCE = ("source", "url", "fetched_ns", "synthetic")
+PROVENANCE = {"source": "source", "source_url": "url", "fetched_ns": "fetched_ns", "synthetic": "synthetic"}
+"""Column of every fact to field of its provenance; a fact may have an `url` of its own."""
 _PLAIN = {"int": "int64", "float": "float64", "str": "string", "bool": "bool_"}
 
 
@@ -41,7 +42,7 @@ def fact_schema(kind: str) -> pa.Schema:
     hints = typing.get_type_hints(struct)
     fields = [pa.field(name, _arrow_type(hints[name])) for name in struct.__struct_fields__ if name != "provenance"]
     hints = typing.get_type_hints(Provenance)
-    fields += [pa.field(name, _arrow_type(hints[name])) for name in PROVENANCE]
+    fields += [pa.field(name, _arrow_type(hints[field])) for name, field in PROVENANCE.items()]
     return pa.schema([*fields, pa.field(SEQUENCE, pa.int64())])
 
 
@@ -66,7 +67,7 @@ def fact_table(kind: str, facts: Sequence[Any], sequence: Sequence[int]) -> pa.T
         if name == SEQUENCE:
             columns[name] = [sequence[at] for at in order]
         elif name in PROVENANCE:
-            columns[name] = [getattr(facts[at].provenance, name) for at in order]
+            columns[name] = [getattr(facts[at].provenance, PROVENANCE[name]) for at in order]
         else:
             columns[name] = [getattr(facts[at], name) for at in order]
     return pa.table(columns, schema=schema)

@@ -208,7 +208,9 @@ def _columns(dtype: np.dtype[Any], time: str) -> tuple[Column, ...]:
                 walk(field, (*path, name))
             elif not name.startswith(("reserved", "padding")) and name != "instrument_id":
                 taken = {column.name for column in found}
-                found.append(Column("_".join((*path, name)) if name in taken else name, (*path, name), field))
+                label = "_".join((*path, name)) if name in taken else name
+                # The venue's own number of a tick, beside the order in which rows were appended.
+                found.append(Column("venue_sequence" if label == SEQUENCE else label, (*path, name), field))
 
     walk(dtype, ())
     # The time first, as it is what a row is found by.

@@ -19,6 +19,7 @@ from nautilus.core.clock import now_ns
 from nautilus.model.records import joined
 from nautilus.store.catalog_facts import decode_facts, decode_table, fact_table, fact_time
 from nautilus.store.catalog_instruments import StoredInstrument
+from nautilus.store.catalog_intake import MARKED
 from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, CatalogError, Records, record_kind
 from nautilus.store.catalog_log import (
     FACTS,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 SEGMENT, LAST_SEQUENCE = "segment", "sequence"
 DAMAGED: Final = ".damaged"
-MARKED: Final = ("", "")
-"""Kind and instrument of a mark of a source."""
 
 GroupKey = tuple[str, str, str, str, str]  # kind, key, day, price increment, lot size
 
@@ -98,14 +97,14 @@ def publish_segment(
         if batch.rows:
             _sort_in(groups, batch)
     parts = []
-    for at, (key, group) in enumerate(sorted(groups.items())):
+    for at, (key, group) in enumerate(groups.items()):
         steps("part")
         parts.append(_write(root, number, at, key, group, config))
     steps("list")
     with manifest.transaction():
         manifest.add(
             part._replace(instrument=manifest.know(group.instrument).instrument_id)
-            for part, (_, group) in zip(parts, sorted(groups.items()), strict=True)
+            for part, (_, group) in zip(parts, groups.items(), strict=True)
         )
         manifest.reach(positions)
         manifest.set_number(SEGMENT, number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -103,6 +104,10 @@ class _Open:
         return taken
 
 
+Opener = tuple[int, Callable[[], Generator[Chunk, None, None]]]
+"""Time before which a source has nothing, and what opens it."""
+
+
 def read_runs(
     sources: Sequence[Source],
     root: Path,
@@ -113,8 +118,9 @@ def read_runs(
 ) -> Iterator[Run]:
     """Records of all files, in order of (time, append)."""
     ordered = in_time(sources)
-    for chunks in _complete(ordered, root, begin_ns, end_ns, batch, on_damage):
-        yield from _merged(chunks, ordered, batch)
+    kinds = [source.kind.name for source in ordered]
+    for chunks in complete(_openers(ordered, root, begin_ns, end_ns, batch, on_damage)):
+        yield from merged(chunks, kinds, batch)
 
 
 def read_tables(
@@ -122,7 +128,7 @@ def read_tables(
 ) -> Iterator[pa.Table]:
     """Rows of files of one kind as Arrow tables, in order of (time, append)."""
     ordered = in_time(sources)
-    for chunks in _complete(ordered, root, None, None, batch, on_damage):
+    for chunks in complete(_openers(ordered, root, None, None, batch, on_damage)):
         records = np.concatenate([chunk.records for chunk in chunks])
         sequence = np.concatenate([chunk.sequence for chunk in chunks])
         order = in_order(records[ordered[0].kind.time], sequence) if len(chunks) > 1 else None
@@ -136,34 +142,46 @@ def in_time(sources: Sequence[Source]) -> list[Source]:
     return sorted(sources, key=lambda source: (source.part.first_ns, source.part.first_sequence))
 
 
-def _complete(
+def _openers(
     ordered: Sequence[Source],
     root: Path,
     begin_ns: int | None,
     end_ns: int | None,
     batch: int,
     on_damage: Callable[[Damage], object],
-) -> Iterator[list[Chunk]]:
-    """Chunks that hold all records up to some time, and none of what was given before; never an empty list."""
+) -> list[Opener]:
     rows = max(LEAST_BATCH, min(batch, OPEN_ROWS // max(1, _most_at_once(ordered))))
+    return [
+        (source.part.first_ns, partial(_chunks, source, number, root, begin_ns, end_ns, rows, on_damage))
+        for number, source in enumerate(ordered)
+    ]
+
+
+def complete(openers: Sequence[Opener]) -> Iterator[list[Chunk]]:
+    """Chunks that hold all records up to some time, and none of what was given before; never an empty list.
+
+    Parameters
+    ----------
+    openers
+        By their times. Each source is in order by itself, and opened when it is needed.
+    """
     with ExitStack() as stack:
 
         def open_next(number: int) -> _Open:
-            source = ordered[number]
-            chunks = _chunks(source, number, root, begin_ns, end_ns, rows, on_damage)
+            chunks = openers[number][1]()
             stack.callback(chunks.close)
             return _Open(chunks)
 
         active: list[_Open] = []
         following = 0
-        while active or following < len(ordered):
+        while active or following < len(openers):
             limit = min((each.limit for each in active), default=_LAST)
-            while following < len(ordered) and (not active or ordered[following].part.first_ns <= limit):
+            while following < len(openers) and (not active or openers[following][0] <= limit):
                 active.append(open_next(following))
                 following += 1
                 limit = min(each.limit for each in active)
-            if following < len(ordered):
-                limit = min(limit, ordered[following].part.first_ns)
+            if following < len(openers):
+                limit = min(limit, openers[following][0])
             chunks = [chunk for each in active for chunk in each.take(limit)]
             if chunks:
                 yield chunks
@@ -182,9 +200,10 @@ def _most_at_once(ordered: Sequence[Source]) -> int:
     return int((np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "left")).max())
 
 
-def _merged(chunks: list[Chunk], sources: Sequence[Source], batch: int) -> Iterator[Run]:
+def merged(chunks: list[Chunk], names: Sequence[str], batch: int) -> Iterator[Run]:
+    """Records of chunks in order, as runs; `names` are the kinds of their sources."""
     if len(chunks) == 1:
-        yield from _cut(Run(sources[chunks[0].source].kind.name, chunks[0].records), batch)
+        yield from _cut(Run(names[chunks[0].source], chunks[0].records), batch)
         return
     chunks.sort(key=lambda chunk: (chunk.times[0], chunk.sequence[0]))
     if all(
@@ -192,24 +211,22 @@ def _merged(chunks: list[Chunk], sources: Sequence[Source], batch: int) -> Itera
         for first, second in pairwise(chunks)
     ):
         for chunk in chunks:
-            yield from _cut(Run(sources[chunk.source].kind.name, chunk.records), batch)
+            yield from _cut(Run(names[chunk.source], chunk.records), batch)
         return
     times = np.concatenate([chunk.times for chunk in chunks])
     sequence = np.concatenate([chunk.sequence for chunk in chunks])
     order = np.lexsort((sequence, times))
-    kinds = list(dict.fromkeys(sources[chunk.source].kind.name for chunk in chunks))
+    kinds = list(dict.fromkeys(names[chunk.source] for chunk in chunks))
     if len(kinds) == 1:
         records = np.concatenate([chunk.records for chunk in chunks])[order]
         yield from _cut(Run(kinds[0], records), batch)
         return
     # Of several kinds: every kind in order by itself, then cut where the kind changes.
-    which = np.concatenate(
-        [np.full(len(chunk.times), kinds.index(sources[chunk.source].kind.name), np.int16) for chunk in chunks]
-    )
+    which = np.concatenate([np.full(len(chunk.times), kinds.index(names[chunk.source]), np.int16) for chunk in chunks])
     place = np.empty(len(which), np.int64)
     joined = []
     for number in range(len(kinds)):
-        some = [chunk.records for chunk in chunks if kinds.index(sources[chunk.source].kind.name) == number]
+        some = [chunk.records for chunk in chunks if kinds.index(names[chunk.source]) == number]
         mine = np.concatenate(some)
         at = np.flatnonzero(which == number)
         place[at] = np.arange(len(at))

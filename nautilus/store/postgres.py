@@ -1,0 +1,436 @@
+"""The catalog on PostgreSQL: the same questions and the same answers as of the catalog of files.
+
+Tables are in the schema ``market_data``: for each kind the rows (``trade_rows``), partitioned by day, as a hypertable
+where TimescaleDB is there, and a view (``trade``) with decimals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from nautilus.store.catalog_facts import facts_of
+from nautilus.store.catalog_instruments import StoredInstrument, pick
+from nautilus.store.catalog_intake import position_of
+from nautilus.store.catalog_kinds import (
+    DAY_NS,
+    FACT_KINDS,
+    SEQUENCE,
+    TABLE,
+    CatalogError,
+    QueryError,
+    Records,
+    check_kind,
+    record_kind,
+    to_records,
+)
+from nautilus.store.catalog_log import Damage
+from nautilus.store.catalog_manifest import Range
+from nautilus.store.catalog_parts import arrow
+from nautilus.store.catalog_reader import BATCH, Chunk, Run, complete, merged
+from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.store.catalog_upkeep import Finding
+from nautilus.store.postgres_lines import Loop, asyncpg, connect, named_error, shown
+from nautilus.store.postgres_rows import HEADER, SCHEMA, TRAILER, decode_rows, layout, time_of
+from nautilus.store.postgres_writer import PostgresWriter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Names = str | Sequence[str] | None
+FETCH: Final = 20_000
+AHEAD: Final = 8
+"""Pieces that the server may be ahead of a reader."""
+_ARROW: Final = {
+    "int2": "int16",
+    "int4": "int32",
+    "int8": "int64",
+    "float4": "float32",
+    "float8": "float64",
+    "bool": "bool_",
+    "text": "string",
+    "varchar": "string",
+    "name": "string",
+    "date": "date32",
+}
+
+
+class PostgresCatalog:
+    """A catalog on a server; as `nautilus.store.catalog.Catalog`, which says what each question means.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://user@host:port/database``.
+    create
+        Make an empty one where there is none.
+    """
+
+    def __init__(self, url: str, config: CatalogConfig | None = None, *, create: bool = False) -> None:
+        asyncpg()
+        self._url = url
+        self.where = shown(url)
+        self.config = config or CatalogConfig()
+        self.notices: list[Damage] = []
+        self._loop: Loop | None = None
+        if create:
+            self.writer().close()
+
+    def close(self) -> None:
+        """Give back what is open."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def __enter__(self) -> PostgresCatalog:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def writer(self, on_error: Callable[[Exception], object] = lambda error: None) -> PostgresWriter:
+        """The writer; CatalogBusyError where there is one already."""
+        return PostgresWriter(self._url, self.config, on_error)
+
+    # What there is.
+
+    def instruments(self) -> list[StoredInstrument]:
+        rows = self._rows(f"SELECT instrument_id, description FROM {SCHEMA}.instruments ORDER BY 1")
+        return [
+            msgspec.structs.replace(msgspec.json.decode(text, type=StoredInstrument), instrument_id=number)
+            for number, text in rows
+        ]
+
+    def instrument(self, name: str) -> StoredInstrument:
+        found = pick(self.instruments(), name)
+        if len(found) > 1:
+            raise QueryError(f"{name!r} is {', '.join(each.key for each in found)}", expected="one of these keys")
+        return found[0]
+
+    def ranges(self) -> list[Range]:
+        """What there is of each kind and instrument; bytes and parts are the server's affair, and 0."""
+        rows = self._rows(
+            "SELECT kind, instrument, sum(rows)::int8, 0, 0, min(first_ns), max(last_ns), min(day)::text,"
+            f" max(day)::text FROM {SCHEMA}.ranges JOIN {SCHEMA}.instruments USING (instrument_id)"
+            " GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return [Range(*row) for row in rows]
+
+    def position(self, origin: str) -> int:
+        rows = self._rows(f"SELECT kind, instrument, position FROM {SCHEMA}.origins WHERE origin = $1", origin)
+        return position_of({(origin, kind, key): position for kind, key, position in rows}, origin)
+
+    def tables(self) -> list[str]:
+        return [each.instrument for each in self.ranges() if each.kind == TABLE]
+
+    def compact(self, kinds: Sequence[str] = (), instruments: Names = None) -> int:
+        """Nothing to do: the server keeps rows of a day together by itself."""
+        return 0
+
+    def verify(self) -> list[Finding]:
+        """Compare the rows that there are with those that were counted."""
+        findings = []
+        counted: dict[str, int] = {}
+        for each in self.ranges():
+            counted[each.kind] = counted.get(each.kind, 0) + each.rows
+        for kind, rows in counted.items():
+            if kind != TABLE:
+                found = self._rows(f"SELECT count(*) FROM {SCHEMA}.{kind}_rows")[0][0]
+                if found != rows:
+                    findings.append(Finding(f"{kind}_rows", f"{found} rows instead of {rows}"))
+        return findings
+
+    # Reading.
+
+    def read(
+        self,
+        kind: str,
+        instruments: Names = None,
+        begin_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        batch: int = BATCH,
+        ids: dict[str, int] | None = None,
+        strict: bool = False,
+    ) -> Iterator[Records]:
+        for run in self.replay((kind,), instruments, begin_ns, end_ns, batch=batch, ids=ids, strict=strict):
+            yield run.records
+
+    def replay(
+        self,
+        kinds: Sequence[str],
+        instruments: Names = None,
+        begin_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        batch: int = BATCH,
+        ids: dict[str, int] | None = None,
+        strict: bool = False,
+    ) -> Iterator[Run]:
+        """Records of several kinds merged by (time, order of appending); the server sorts a day at a time."""
+        names = list(dict.fromkeys(kinds))
+        for kind in names:
+            record_kind(kind)
+        known = self.instruments()
+        wanted = self._wanted(known, instruments)
+        given = np.zeros(max((each.instrument_id for each in known), default=0) + 1, np.uint32)
+        for each in known:
+            given[each.instrument_id] = (ids or {}).get(each.key, each.instrument_id)
+        openers = []
+        for kind, first_ns in self._days(names, wanted, begin_ns, end_ns):
+            begin = max(first_ns, begin_ns) if begin_ns is not None else first_ns
+            end = min(first_ns + DAY_NS, end_ns) if end_ns is not None else first_ns + DAY_NS
+            openers.append((begin, partial(self._chunks, kind, names.index(kind), wanted, begin, end, given)))
+        for chunks in complete(openers):
+            yield from merged(chunks, names, batch)
+
+    def facts(
+        self, kind: str, names: Names = None, begin_ns: int | None = None, end_ns: int | None = None
+    ) -> list[Any]:
+        if kind not in FACT_KINDS:
+            raise QueryError(f"kind {kind!r} of facts", expected=", ".join(FACT_KINDS))
+        return facts_of(kind, self.query(kind, names, begin_ns, end_ns))
+
+    def query(
+        self,
+        kind: str,
+        instruments: Names = None,
+        begin_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        columns: Sequence[str] = (),
+        limit: int = 0,
+        order: str = "time",
+    ) -> pa.Table:
+        """Rows of a kind as an Arrow table."""
+        check_kind(kind)
+        if order not in ("time", "-time", "none"):
+            raise QueryError(f"order {order!r}", expected="time, -time or none")
+        if kind == TABLE:
+            raise QueryError("kind 'table'", expected="sql, with the table's name")
+        time = time_of(kind)
+        words = [] if begin_ns is None else [f"{time} >= {int(begin_ns)}"]
+        words += [] if end_ns is None else [f"{time} < {int(end_ns)}"]
+        wanted = self._wanted(self.instruments(), instruments)
+        if wanted is not None:
+            words.append(f"instrument_id IN ({', '.join(map(str, wanted))})")
+        names = ", ".join('"' + name.replace('"', '""') + '"' for name in columns) or "*"
+        text = f"SELECT {names} FROM {SCHEMA}.{kind}"
+        text += f" WHERE {' AND '.join(words)}" if words else ""
+        if order != "none":
+            down = " DESC" if order == "-time" else ""
+            text += f" ORDER BY {time}{down}, {SEQUENCE}{down}"
+        return self._ask(text + (f" LIMIT {int(limit)}" if limit else ""), trusted=True)
+
+    @contextmanager
+    def query_reader(self, *given: Any, **more: Any) -> Iterator[pa.RecordBatchReader]:
+        """As `query`, as a stream of record batches; the whole answer is in memory."""
+        yield self.query(*given, **more).to_reader(BATCH)
+
+    def sql(self, text: str) -> pa.Table:
+        """Answer one SELECT, in a transaction that can only read, of a user that is no superuser."""
+        return self._ask(text, trusted=False)
+
+    @contextmanager
+    def sql_reader(self, text: str) -> Iterator[pa.RecordBatchReader]:
+        """As `sql`, as a stream of record batches; the whole answer is in memory."""
+        yield self.sql(text).to_reader(BATCH)
+
+    # Inside.
+
+    def _run(self, work: Any) -> Any:
+        if self._loop is None:
+            self._loop = Loop()
+        return self._loop.run(work)
+
+    def _rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
+        async def ask() -> list[tuple[Any, ...]]:
+            lines = await connect(self._url, "nautilus catalog reader")
+            try:
+                return [tuple(row) for row in await lines.fetch(text, *values)]
+            except asyncpg().UndefinedTableError:
+                raise CatalogError("no catalog", where=self.where, expected="one that a writer has made") from None
+            except (asyncpg().PostgresError, asyncpg().InterfaceError, OSError) as error:
+                raise named_error(error, self.where) from None
+            finally:
+                await lines.close()
+
+        rows: list[tuple[Any, ...]] = self._run(ask())
+        return rows
+
+    def _wanted(self, known: Sequence[StoredInstrument], names: Names) -> list[int] | None:
+        if names is None:
+            return None
+        chosen = [names] if isinstance(names, str) else names
+        return [each.instrument_id for name in chosen for each in pick(known, name)]
+
+    def _days(
+        self, kinds: Sequence[str], wanted: list[int] | None, begin_ns: int | None, end_ns: int | None
+    ) -> list[tuple[str, int]]:
+        """Kinds and beginnings of the days that may have what is asked for, by time."""
+        rows = self._rows(
+            "SELECT DISTINCT kind, (extract(epoch FROM day)::int8) * 1000000000 AS first_ns"
+            f" FROM {SCHEMA}.ranges WHERE kind = ANY($1) AND ($2::int4[] IS NULL OR instrument_id = ANY($2))"
+            " AND last_ns >= $3 AND first_ns < $4 ORDER BY first_ns, kind",
+            *(list(kinds), wanted, -(1 << 63) if begin_ns is None else begin_ns),
+            (1 << 63) - 1 if end_ns is None else end_ns,
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def _chunks(
+        self, kind: str, source: int, wanted: list[int] | None, begin_ns: int, end_ns: int, given: Any
+    ) -> Generator[Chunk, None, None]:
+        of = layout(kind)
+        owners = "" if wanted is None else f" AND instrument_id IN ({', '.join(map(str, wanted)) or 'NULL'})"
+        text = (
+            f"SELECT {', '.join(of.columns)} FROM {SCHEMA}.{kind}_rows WHERE {of.kind.time} >= {begin_ns}"
+            f" AND {of.kind.time} < {end_ns}{owners} ORDER BY {of.kind.time}, {SEQUENCE}"
+        )
+        pieces = self._copied(text)
+        try:
+            held = b""
+            for piece in pieces:
+                held += piece
+                if held.startswith(HEADER):
+                    held = held[len(HEADER) :]
+                whole = len(held) // of.row.itemsize * of.row.itemsize
+                if whole:
+                    columns = decode_rows(of, held[:whole])
+                    held = held[whole:]
+                    numbers = columns.pop("instrument_id")
+                    records = to_records(of.kind, columns, len(numbers), 0)
+                    if "instrument_id" in (records.dtype.names or ()):
+                        records["instrument_id"] = given[numbers]
+                    yield Chunk(source, columns[of.kind.time], columns[SEQUENCE], records)
+            if held != TRAILER:
+                raise CatalogError(f"{len(held)} bytes behind the last row", where=f"{self.where} {kind}_rows")
+        finally:
+            pieces.close()
+
+    def _copied(self, text: str) -> Any:
+        """What COPY gives, piece by piece, no more than a few pieces ahead."""
+        queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(AHEAD)
+
+        async def copy() -> None:
+            try:
+                lines = await connect(self._url, "nautilus catalog reader")
+                try:
+                    joined = _Joined(queue)
+                    await lines.copy_from_query(text, output=joined.put, format="binary")
+                    await joined.end()
+                finally:
+                    lines.terminate()
+                await queue.put(None)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                await queue.put(error if isinstance(error, CatalogError) else named_error(error, self.where))
+
+        async def begin() -> asyncio.Task[None]:
+            return asyncio.ensure_future(copy())
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        task = self._run(begin())
+        try:
+            while (piece := self._run(queue.get())) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+        finally:
+            self._run(end())
+
+    def _ask(self, text: str, trusted: bool) -> pa.Table:
+        names, types, rows = self._run(self._fetch(text, trusted))
+        pa = arrow()
+        columns = []
+        for at, kind in enumerate(types):
+            columns.append(_column([row[at] for row in rows], kind))
+        return pa.table(columns, names=_distinct(names))
+
+    async def _fetch(self, text: str, trusted: bool) -> tuple[list[str], list[str], list[Any]]:
+        pg = asyncpg()
+        lines = await connect(
+            self._url,
+            "nautilus catalog query",
+            search_path=f"{SCHEMA}, pg_catalog",
+            statement_timeout=str(int(self.config.query_seconds * 1000)),
+            default_transaction_read_only="on",
+        )
+        try:
+            if not trusted and await lines.fetchval("SELECT current_setting('is_superuser')") == "on":
+                # A superuser's SELECT reads files of the server, and more.
+                raise QueryError(
+                    "SQL of a superuser",
+                    where=self.where,
+                    expected="store.url of a user that may only read market_data",
+                )
+            async with lines.transaction(readonly=True):
+                statement = await lines.prepare(text)
+                attributes = statement.get_attributes()
+                # Only what gives rows and changes nothing can be a cursor.
+                await lines.fetch(f"DECLARE answer NO SCROLL CURSOR FOR {text}")
+                rows: list[Any] = []
+                most = (self.config.query_mib << 20) // (32 * max(1, len(attributes)))
+                while some := await lines.fetch(f"FETCH {FETCH} FROM answer"):
+                    rows += some
+                    if len(rows) > most:
+                        raise QueryError(f"an answer of over {most} rows", expected="catalog.query_mib, or a limit")
+            return [each.name for each in attributes], [each.type.name for each in attributes], rows
+        except (pg.PostgresError, pg.InterfaceError, OSError) as error:
+            found = named_error(error, self.where)
+            if isinstance(error, pg.UndefinedTableError):
+                found = QueryError(str(error), expected="a view of the catalog")
+            raise found from None
+        finally:
+            await lines.close()
+
+
+class _Joined:
+    """Gathers what COPY gives row by row into larger pieces."""
+
+    def __init__(self, queue: asyncio.Queue[Any]) -> None:
+        self._queue = queue
+        self._held: list[bytes] = []
+        self._size = 0
+
+    async def put(self, data: bytes) -> None:
+        self._held.append(data)
+        self._size += len(data)
+        if self._size >= 1 << 20:
+            await self.end()
+
+    async def end(self) -> None:
+        await self._queue.put(b"".join(self._held))
+        self._held, self._size = [], 0
+
+
+def _column(values: list[Any], kind: str) -> Any:
+    pa = arrow()
+    if kind == "numeric":
+        places = max((-int(value.as_tuple().exponent) for value in values if value is not None), default=0)
+        digits = max((len(value.as_tuple().digits) for value in values if value is not None), default=1)
+        if max(digits, places) <= 38:
+            return pa.array(values, pa.decimal128(38, max(places, 0)))
+        return pa.array([None if value is None else f"{Decimal(value):f}" for value in values], pa.string())
+    if kind in ("timestamp", "timestamptz"):
+        return pa.array(values, pa.timestamp("us", "UTC" if kind == "timestamptz" else None))
+    if kind in _ARROW:
+        return pa.array(values, getattr(pa, _ARROW[kind])())
+    if kind in ("text[]", "_text"):
+        return pa.array(values, pa.list_(pa.string()))
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names as they are, with a number where one comes again."""
+    return [name if names.index(name) == at else f"{name}_{at}" for at, name in enumerate(names)]
