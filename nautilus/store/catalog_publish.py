@@ -19,7 +19,7 @@ from nautilus.core.clock import now_ns
 from nautilus.model.records import joined
 from nautilus.store.catalog_facts import decode_facts, decode_table, fact_table, fact_time
 from nautilus.store.catalog_instruments import StoredInstrument
-from nautilus.store.catalog_intake import MARKED
+from nautilus.store.catalog_intake import MARKED as MARKED
 from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, CatalogError, Records, record_kind
 from nautilus.store.catalog_log import (
     FACTS,
