@@ -53,6 +53,7 @@ BENCHES = {
     "gateway_failover": "perf.bench_gateway_failover",
     "gateway_engines": "perf.bench_gateway_engines",
     "gateway_overload": "perf.bench_gateway_overload",
+    "catalog": "perf.bench_catalog",
 }
 
 

@@ -34,7 +34,7 @@ from nautilus.store.catalog_lock import reading, writer_pid
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part, Range
 from nautilus.store.catalog_parts import readable
-from nautilus.store.catalog_queries import bounded, check_select, connection, make_views, reader_of
+from nautilus.store.catalog_queries import Database, bounded, check_select, make_views, reader_of
 from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_upkeep import Finding, verify
@@ -70,13 +70,14 @@ class Catalog:
     """
 
     def __init__(self, path: str | Path, config: CatalogConfig | None = None, *, create: bool = False) -> None:
-        self.root = Path(path)
+        self.root = Path(path).absolute()
         self.config = config or CatalogConfig()
         self.notices: list[Damage] = []
         if create and not (self.root / "catalog.sqlite").exists():
             CatalogWriter(self.root, self.config).close()
         self._manifest: Manifest | None = None
         self._damaged: set[str] = set()
+        self._database = Database(self.root, self.config)
 
     @property
     def manifest(self) -> Manifest:
@@ -87,6 +88,7 @@ class Catalog:
 
     def close(self) -> None:
         """Give its files back."""
+        self._database.close()
         if self._manifest is not None:
             self._manifest.close()
             self._manifest = None
@@ -261,10 +263,7 @@ class Catalog:
             wanted = self._wanted(known, instruments)
             parts = self._whole(self.manifest.parts((kind,), wanted, begin_ns, end_ns))
             text = self._query_text(kind, parts, known, begin_ns, end_ns, columns, limit, order)
-            with (
-                connection(self.root, self.config, lambda lines: None) as lines,
-                bounded(lines, self.config.query_seconds),
-            ):
+            with self._database.cursor() as lines, bounded(lines, self.config.query_seconds):
                 yield reader_of(lines, text)
 
     def _query_text(
@@ -314,12 +313,9 @@ class Catalog:
         """As `sql`, as a stream of record batches that is open inside of the block."""
         with reading(self.root):
             instruments = self.instruments()
-
-            def prepare(lines: Any) -> None:
+            with self._database.cursor() as lines, bounded(lines, self.config.query_seconds):
                 check_select(lines, text)
                 make_views(lines, self.root, text, lambda kinds: self._whole(self.manifest.parts(kinds)), instruments)
-
-            with connection(self.root, self.config, prepare) as lines, bounded(lines, self.config.query_seconds):
                 yield reader_of(lines, text)
 
     # Upkeep.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, TABLE, QueryE
 from nautilus.store.catalog_manifest import Part
 from nautilus.store.catalog_parts import duckdb
 from nautilus.store.catalog_settings import CatalogConfig
-from nautilus.store.catalog_views import identifier, instruments_table, view_text
+from nautilus.store.catalog_views import identifier, instruments_table, quoted, view_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,35 +26,60 @@ BATCH_ROWS: Final = 1 << 16
 _WORDS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@contextmanager
-def connection(root: Path, config: CatalogConfig, prepare: Callable[[Any], None]) -> Iterator[Any]:
-    """A DuckDB in memory, closed against everything outside of the catalog once `prepare` has made its views."""
-    db = duckdb()
-    lines = db.connect(
-        ":memory:",
-        config={
-            "memory_limit": f"{config.query_mib}MiB",
-            "python_enable_replacements": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "max_temp_directory_size": "0MiB",
-            "enable_object_cache": True,
-            **({"threads": config.query_threads} if config.query_threads else {}),
-        },
-    )
-    try:
-        lines.execute("SET preserve_insertion_order = true")
-        lines.execute("SET TimeZone = 'UTC'")
-        kinds = (*RECORD_KINDS, *FACT_KINDS, TABLE)
-        folders = ", ".join("'" + f"{root / kind}/".replace("'", "''") + "'" for kind in kinds)
-        lines.execute(f"SET allowed_directories = [{folders}]")
-        prepare(lines)
-        lines.execute("SET enable_external_access = false")
-        lines.execute("SET lock_configuration = true")
-        yield lines
-    finally:
-        lines.close()
+class Database:
+    """A DuckDB in memory that reads the catalog's files and nothing else. Made at the first query, of each process."""
+
+    def __init__(self, root: Path, config: CatalogConfig) -> None:
+        self._root = root
+        self._config = config
+        self._guard = threading.Lock()
+        self._base: Any = None
+        self._process = 0
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """A connection of one query, with views of its own."""
+        with self._guard:
+            if self._base is None or self._process != os.getpid():
+                self._base, self._process = self._open(), os.getpid()
+            lines = self._base.cursor()
+        try:
+            yield lines
+        finally:
+            lines.close()
+
+    def close(self) -> None:
+        """Give its memory back."""
+        with self._guard:
+            if self._base is not None and self._process == os.getpid():
+                self._base.close()
+            self._base = None
+
+    def _open(self) -> Any:
+        config = self._config
+        lines = duckdb().connect(
+            ":memory:",
+            config={
+                "memory_limit": f"{config.query_mib}MiB",
+                "python_enable_replacements": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+                "max_temp_directory_size": "0MiB",
+                **({"threads": config.query_threads} if config.query_threads else {}),
+            },
+        )
+        try:
+            lines.execute("SET GLOBAL TimeZone = 'UTC'")
+            kinds = (*RECORD_KINDS, *FACT_KINDS, TABLE)
+            folders = ", ".join(quoted(f"{self._root.absolute() / kind}/") for kind in kinds)
+            lines.execute(f"SET allowed_directories = [{folders}]")
+            lines.execute("SET enable_external_access = false")
+            lines.execute("SET lock_configuration = true")
+        except BaseException:
+            lines.close()
+            raise
+        return lines
 
 
 @contextmanager
@@ -112,7 +138,7 @@ def make_views(
     parts = parts_of(kinds) if kinds else []
     for kind in kinds:
         some = [part for part in parts if part.kind == kind]
-        lines.execute(f"CREATE VIEW {identifier(kind)} AS {view_text(kind, root, some, known)}")
+        lines.execute(f"CREATE TEMP VIEW {identifier(kind)} AS {view_text(kind, root, some, known)}")
     if INSTRUMENTS in words:
         lines.register(INSTRUMENTS, instruments_table(instruments))
     tables: dict[int, list[Part]] = {}
@@ -122,7 +148,7 @@ def make_views(
     for owner, some in tables.items():
         name = known[owner].symbol
         if name not in kinds and name != INSTRUMENTS:
-            lines.execute(f"CREATE VIEW {identifier(name)} AS {view_text(TABLE, root, some, known)}")
+            lines.execute(f"CREATE TEMP VIEW {identifier(name)} AS {view_text(TABLE, root, some, known)}")
 
 
 def reader_of(lines: Any, text: str, rows: int = BATCH_ROWS) -> pa.RecordBatchReader:

@@ -164,8 +164,8 @@ def test_a_malformed_question_is_refused(root: Path, question: str, query: str) 
 
 
 def test_a_hub_that_is_not_there_or_refuses_is_told(hub: str) -> None:
-    with pytest.raises(RemoteError, match="401: no token"):
-        data.connect(hub, "another").ranges()
+    with data.connect(hub, "another") as refused, pytest.raises(RemoteError, match="401: no token"):
+        refused.ranges()
     with pytest.raises(RemoteError, match="does not answer"):
         data.connect("http://127.0.0.1:1").ranges()
     with pytest.raises(QueryError, match="url"):
