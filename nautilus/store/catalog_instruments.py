@@ -17,6 +17,8 @@ LONGEST_NAME = 200
 """Bytes of a directory's name: file systems take 255, and it begins with ``instrument=``."""
 LONGEST_TEXT = 128
 MOST_DECIMALS = 18
+PLAIN_PRODUCTS = ("", "spot", "equity", "unknown")
+"""Products that a key does not name."""
 _SAFE = re.compile(rb"[A-Za-z0-9_@.+-]")
 
 
@@ -26,7 +28,8 @@ class StoredInstrument(msgspec.Struct, frozen=True, omit_defaults=True):
     Parameters
     ----------
     key
-        ``SYMBOL@VENUE``; of facts ``SYMBOL@source``; of a user's table its name.
+        ``SYMBOL@VENUE``, with ``.PRODUCT`` where that is neither spot nor an equity; of facts ``SYMBOL@source``; of a
+        user's table its name.
     instrument_id
         Its number in this catalog, which records that are read carry; 0: it has none yet.
     price_increment, lot_size
@@ -78,7 +81,11 @@ def describe(instrument: Any) -> StoredInstrument:
             f"{type(instrument).__name__} is no instrument: {error}",
             expected="symbol, venue, price_increment, lot_size",
         ) from None
+    product = str(getattr(instrument, "product", ""))
     key = f"{symbol}@{venue}" if venue else symbol
+    if product not in PLAIN_PRODUCTS:
+        # A venue gives its spot market and its perpetual the same symbol.
+        key = f"{key}.{product}"
     _check_key(key)
     return StoredInstrument(
         key,
@@ -88,7 +95,7 @@ def describe(instrument: Any) -> StoredInstrument:
         lot,
         str(getattr(instrument, "base_currency", "")),
         str(getattr(instrument, "quote_currency", "")),
-        str(getattr(instrument, "product", "")),
+        product,
         tuple((str(price), str(tick)) for price, tick in getattr(instrument, "tick_table", ())),
     )
 

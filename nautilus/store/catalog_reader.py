@@ -180,8 +180,9 @@ def complete(openers: Sequence[Opener]) -> Iterator[list[Chunk]]:
                 active.append(open_next(following))
                 following += 1
                 limit = min(each.limit for each in active)
-            if following < len(openers):
-                limit = min(limit, openers[following][0])
+            start = openers[following][0] if following < len(openers) else _LAST
+            # What the only one has next comes behind what is here, also at the same time.
+            limit = min(limit + 1, start) if len(active) == 1 and limit != _LAST else min(limit, start)
             chunks = [chunk for each in active for chunk in each.take(limit)]
             if chunks:
                 yield chunks

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from nautilus.store.catalog_facts import fact_time
+from nautilus.store.catalog_facts import fact_schema, fact_time
 from nautilus.store.catalog_instruments import StoredInstrument, decimals, factor
 from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, SEQUENCE, TABLE, record_kind
 from nautilus.store.catalog_manifest import Part
@@ -24,6 +24,14 @@ PRICE_NAMES: Final = {
     "high_ticks": "high",
     "low_ticks": "low",
     "close_ticks": "close",
+}
+_FACT_TYPES: Final = {
+    "int64": "BIGINT",
+    "double": "DOUBLE",
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "list<item: string>": "VARCHAR[]",
+    "list<element: string>": "VARCHAR[]",
 }
 
 
@@ -67,7 +75,10 @@ def view_text(kind: str, root: Path, parts: Sequence[Part], instruments: dict[in
             _branch(kind, root, some, steps, places, lot_places) for steps, some in sorted(groups.items())
         )
     if not parts:
-        return "SELECT NULL::VARCHAR AS instrument, NULL::TIMESTAMP AS time, NULL::DATE AS day WHERE false"
+        names = fact_schema(kind) if kind != TABLE else ()
+        columns = [f"NULL::{_FACT_TYPES[str(field.type)]} AS {field.name}" for field in names]
+        words = ["NULL::VARCHAR AS instrument", "NULL::TIMESTAMP_NS AS time", *columns, "NULL::DATE AS day"]
+        return f"SELECT {', '.join(words)} WHERE false"
     time = "" if kind == TABLE else f", make_timestamp_ns({fact_time(kind)}) AS time"
     return f"SELECT instrument{time}, * EXCLUDE (instrument) FROM {_files(root, parts, True)}"
 
