@@ -24,6 +24,7 @@ class BookCheck:
     Attributes
     ----------
     compared, equal : books decided, and those of them that were equal.
+    undecided : books dropped because tickers were missed.
     pending : books still undecided, or without any ticker to compare with.
     differences : the first ten that differ, each a dict with `update_id`, `rebuilt` and `venue`.
     by_depth : for levels: {depth: number equal}.
@@ -34,6 +35,7 @@ class BookCheck:
         self.equal = 0
         self.unordered = 0
         self.without_ticker = 0
+        self.undecided = 0
         self.differences: list[dict[str, Any]] = []
         self.by_depth: dict[int, int] = {}
         self._books: list[npt.NDArray[np.void]] = []
@@ -72,6 +74,13 @@ class BookCheck:
         """The stream has ended: the last ticker stands for all later books."""
         if self._waiting and self._tickers is not None:
             self._decide(self._tickers, None)
+
+    def interrupt(self) -> None:
+        """Tickers were missed: drop the books that wait for one, and compare none with a ticker from before."""
+        self.undecided += self._waiting
+        self._books.clear()
+        self._waiting = 0
+        self._tickers = None
 
     def add_levels(
         self, update_id: int, equal_by_depth: dict[int, bool], rebuilt: Sequence[Any], venue: Sequence[Any]

@@ -3,11 +3,12 @@
 ::
 
     WAITING --snapshot--> FIRST --diff that is not old--> FOLLOWING --diff--> FOLLOWING
-                            ^                                 |
-                            +----- a newer snapshot ----------+
+       ^                    ^                                 |
+       |                    +----- a newer snapshot ----------+
+       +------------------- lose -----------------------------+
 
 Before the snapshot diffs are held; the caller offers them again, in order, after it. A diff that breaks the chain is a
-gap: it is counted and applied all the same, since a recording cannot be asked again.
+gap: it is counted and applied all the same, since a recording cannot be asked again; who can ask the venue says `lose`.
 
 Sources: Binance, "How to manage a local order book correctly", for USD-M futures and for the spot market.
 """
@@ -56,6 +57,11 @@ class DiffSync(ABC):
         self._first = True
         self.last_id = last_update_id
         return True
+
+    def lose(self) -> None:
+        """Ids are missing that will not come: hold diffs until another snapshot, of whatever id."""
+        self.waiting = True
+        self._first = False
 
     def on_diff(self, first_id: int, last_id: int, previous_id: int) -> Verdict:
         """Judge the next diff: its `U`, `u` and `pu` (0 in the spot market)."""

@@ -1,0 +1,307 @@
+"""One WebSocket connection to Binance that is kept up: opened again after a loss, replaced before the venue ends it.
+
+::
+
+    venue ──frames──> Link ──(stamp, message)──> Inbox ──> who decodes
+                        └──(stamp, OPENED or LOST and why)──┘
+
+Source: Binance, "WebSocket streams", for the spot market and for USD-M futures (pings, 24 hours, combined streams).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+import aiohttp
+
+from nautilus.adapters.sources.binance_config import BinanceConfig, Route
+
+LARGEST_MESSAGE = 16 << 20
+
+
+class ItemKind(IntEnum):
+    """What an item of the inbox is."""
+
+    MESSAGE = 1
+    SNAPSHOT = 2  # `text` is the answer of the REST API
+    OPENED = 3
+    LOST = 4  # `text` says why
+
+
+class Item(NamedTuple):
+    """Something that came in, in order. `symbol` is that of a snapshot; `since_ns` the last message before a loss."""
+
+    now_ns: int
+    kind: ItemKind
+    text: bytes
+    link: Link | None = None
+    symbol: str = ""
+    since_ns: int = 0
+
+
+class Inbox:
+    """What came in and was not taken yet. Sockets are not read while `most` wait, so nothing is dropped here.
+
+    Attributes
+    ----------
+    waits : times that a socket was left unread, as too much waited here.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.waits = 0
+        self._most = most
+        self._items: list[Item] = []
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+
+    def put(self, item: Item) -> None:
+        """Add an item, also over the limit."""
+        self._items.append(item)
+        if len(self._items) == 1:
+            self._filled.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether a socket should wait."""
+        return len(self._items) >= self._most
+
+    async def room(self) -> None:
+        """Wait until everything was taken."""
+        self.waits += 1
+        self._emptied.clear()
+        await self._emptied.wait()
+
+    async def take(self) -> list[Item]:
+        """All that is there, once something is."""
+        await self._filled.wait()
+        self._filled.clear()
+        items, self._items = self._items, []
+        self._emptied.set()
+        return items
+
+    def wake(self) -> None:
+        """Let `take` return, if with nothing."""
+        self._filled.set()
+
+
+class Backoff:
+    """Waits between attempts: doubled each time, drawn between half and all of that."""
+
+    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+        self._first = first_seconds
+        self._longest = longest_seconds
+        self._attempts = 0
+
+    def reset(self) -> None:
+        """The last attempt went well."""
+        self._attempts = 0
+
+    async def wait(self, least_seconds: float = 0.0) -> None:
+        """Wait before the next attempt, at least so long."""
+        wait = min(self._longest, self._first * 2 ** min(self._attempts, 30))
+        self._attempts += 1
+        await asyncio.sleep(max(least_seconds, wait * random.uniform(0.5, 1.0)))
+
+
+class Connection:
+    """A WebSocket that is read until it ends.
+
+    Attributes
+    ----------
+    messages : data messages so far.
+    reason : why it ended, as a word and what was found; "" before.
+    """
+
+    def __init__(self, link: Link, socket: aiohttp.ClientWebSocketResponse, books: int) -> None:
+        self.messages = 0
+        self.reason = ""
+        self.complete = asyncio.Event()  # every book was told of, on this connection
+        self._link = link
+        self._socket = socket
+        self._books = books
+        self._seen: set[bytes] = set()
+        self.reader = asyncio.ensure_future(self._read())
+
+    async def close(self, reason: str) -> None:
+        """End it and stop reading; the venue is told."""
+        self.reason = self.reason or reason
+        self.reader.cancel()
+        await asyncio.wait({self.reader})
+        await self._socket.close()
+
+    async def _read(self) -> None:
+        link, socket = self._link, self._socket
+        inbox, clock = link.inbox, link.clock
+        while True:
+            message = await socket.receive()
+            kind = message.type
+            if kind is aiohttp.WSMsgType.TEXT:
+                data = message.data if isinstance(message.data, bytes) else message.data.encode()
+                self.messages += 1
+                if not self.complete.is_set():
+                    self._note(data)
+                link.last_ns = now_ns = clock()
+                inbox.put(Item(now_ns, ItemKind.MESSAGE, data, link))
+                if inbox.full:
+                    await inbox.room()
+            elif kind is aiohttp.WSMsgType.PING:
+                link.pings += 1
+                await socket.pong(message.data)
+            elif kind is aiohttp.WSMsgType.PONG:
+                continue
+            elif kind is aiohttp.WSMsgType.BINARY:
+                link.binary += 1
+            else:
+                error = socket.exception()
+                closed = f"closed: {message.extra}" if message.extra else f"closed with code {socket.close_code}"
+                self.reason = f"closed: {error or type(error).__name__}" if error is not None else closed
+                return
+
+    def _note(self, data: bytes) -> None:
+        name = data[: data.find(b'",')]
+        if b"@depth" in name:
+            self._seen.add(name)
+        if len(self._seen) >= self._books:
+            self.complete.set()
+
+
+class Link:
+    """Keeps one connection up and hands on what it says.
+
+    Attributes
+    ----------
+    opened, failed, renewed, pings, binary : connections opened; attempts that failed; replacements without a loss;
+        pings answered; messages that were no text.
+    last_ns : stamp of the last message.
+    last_error : why it was last lost or not to be had.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        symbols: Sequence[str],
+        config: BinanceConfig,
+        session: aiohttp.ClientSession,
+        clock: Callable[[], int],
+        inbox: Inbox,
+    ) -> None:
+        self.route = route
+        self.has_books = any(stream.startswith("depth") for stream in route.streams)
+        self.clock = clock
+        self.inbox = inbox
+        self.opened = 0
+        self.failed = 0
+        self.renewed = 0
+        self.pings = 0
+        self.binary = 0
+        self.last_ns = 0
+        self.last_error = ""
+        streams = [f"{symbol.lower()}@{stream}" for symbol in symbols for stream in route.streams]
+        self.url = f"{route.url}?streams={'/'.join(streams)}"
+        self._books = len(symbols) if self.has_books else 0
+        self._config = config
+        self._session = session
+        self._backoff = Backoff(config.backoff_seconds, config.longest_backoff_seconds)
+        self._connection: Connection | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is open now."""
+        return self._connection is not None
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled."""
+        try:
+            while True:
+                connection = await self._open()
+                if connection is None:
+                    await self._backoff.wait()
+                    continue
+                self._connection = connection
+                self.inbox.put(Item(self.clock(), ItemKind.OPENED, b"", self))
+                await self._watch()
+                connection, self._connection = self._connection, None
+                reason = connection.reason
+                await connection.close(reason)
+                self.last_error = reason
+                self.inbox.put(Item(self.clock(), ItemKind.LOST, reason.encode(), self, since_ns=self.last_ns))
+                if connection.messages:
+                    self._backoff.reset()
+                await self._backoff.wait()
+        finally:
+            if self._connection is not None:
+                await self._connection.close("closed by us")
+                self._connection = None
+
+    async def _open(self) -> Connection | None:
+        try:
+            async with asyncio.timeout(self._config.timeout_seconds):
+                socket = await self._session.ws_connect(
+                    self.url,
+                    heartbeat=self._config.ping_seconds,
+                    autoping=False,
+                    max_msg_size=LARGEST_MESSAGE,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.failed += 1
+            self.last_error = f"cannot connect: {str(error) or type(error).__name__}"
+            return None
+        self.opened += 1
+        return Connection(self, socket, self._books)
+
+    async def _watch(self) -> None:
+        """Until the connection is lost, for whatever reason; it may have become another one."""
+        loop = asyncio.get_running_loop()
+        config = self._config
+        tick = config.stalled_seconds / 4 if self.has_books else config.renew_seconds
+        renew_at = loop.time() + config.renew_seconds
+        heard, heard_at = -1, loop.time()
+        while True:
+            connection = self._connection
+            assert connection is not None
+            await asyncio.wait({connection.reader}, timeout=max(0.0, min(tick, renew_at - loop.time())))
+            now = loop.time()
+            if connection.reader.done():
+                if not connection.reader.cancelled() and connection.reader.exception() is not None:
+                    connection.reason = f"closed: {connection.reader.exception()!r}"
+                return
+            if connection.messages != heard or self.inbox.full:
+                heard, heard_at = connection.messages, now
+            elif self.has_books and now - heard_at >= config.stalled_seconds:
+                connection.reason = f"stalled: nothing for {config.stalled_seconds:g} s"
+                return
+            if now >= renew_at:
+                if not await self._renew(connection):
+                    return
+                renew_at = loop.time() + config.renew_seconds
+                heard = -1
+
+    async def _renew(self, old: Connection) -> bool:
+        """Go over to another connection; False where the old one ended before the new one told of every book."""
+        new = await self._open()
+        if new is None:
+            return not old.reader.done()  # tried again later
+        waiting = asyncio.ensure_future(new.complete.wait())
+        try:
+            await asyncio.wait(
+                {waiting, old.reader, new.reader},
+                timeout=self._config.stalled_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            waiting.cancel()
+        if new.reader.done():
+            await new.close("closed")
+            return not old.reader.done()
+        lost = old.reader.done() and not new.complete.is_set()
+        await old.close("renewed")
+        self._connection = new
+        if lost:
+            new.reason = old.reason
+            return False
+        self.renewed += 1
+        return True

@@ -1,0 +1,491 @@
+"""Live books, quotes and trades of Binance, spot and USD-M futures, without a key.
+
+::
+
+    async with BinanceFeed(config, ["BTCUSDT", "ETHUSDT"], clock) as feed:
+        for symbol, hint in feed.hints.items(): ...          # tick size, lot size, currencies, as traded now
+        async for update in feed: ...                        # FeedUpdate, in the order received
+        feed.summary()
+
+The messages of the sockets go through the same decoder and the same rules as a recorded log (`BinanceLines`), and the
+updates are those that a log gives: QUOTE, TRADE and BOOK_DELTA records, a snapshot with SNAPSHOT on every record, the
+last record of a change with LAST. Two kinds more tell when they are not to be trusted:
+
+- BLIND: a book went lost (at a gap in its update ids, with its connection, ...). `records` clear both of its sides, so
+  that who applies every change holds no wrong book. Its `interruption` says why and since when.
+- SIGHTED: it is right again; the snapshot and the changes since have just been given. `interruption` says how long it
+  was blind, which is also counted.
+
+A connection without books, as that with the trades of the futures market is, has the same two with no records.
+A feed is never ended by the venue: it connects again with growing waits. `clock` gives the nanoseconds UTC that
+everything is stamped with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from enum import IntEnum
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+import msgspec
+import numpy as np
+
+from nautilus.adapters.formats.binance_lines import BinanceLines
+from nautilus.adapters.formats.checks import BookCheck
+from nautilus.adapters.formats.recording import FormatError, InstrumentHint, Records
+from nautilus.adapters.sources.binance_config import BinanceConfig, Route
+from nautilus.adapters.sources.binance_link import Backoff, Inbox, Item, ItemKind, Link
+from nautilus.adapters.sources.binance_rest import BinanceRest
+from nautilus.adapters.sources.errors import SourceError
+from nautilus.core.depth import DepthBook
+from nautilus.core.types import BOOK_DELTA, BookAction, RecordFlag, Side
+from nautilus.model.errors import ConfigError
+
+__all__ = [
+    "BinanceConfig",
+    "BinanceFeed",
+    "FeedKind",
+    "FeedUpdate",
+    "Interruption",
+    "Route",
+]
+
+KEPT = 1000  # interruptions
+NOTES = 20
+REFUSED_SNAPSHOTS = 3  # in a row, after which the instrument is not what we take it for
+CHECK_EVERY = 512  # lines
+NOTHING = np.zeros(0, BOOK_DELTA)
+
+
+class FeedKind(IntEnum):
+    """What `FeedUpdate.records` holds; the first three are those of `UpdateKind`."""
+
+    QUOTE = 1
+    TRADE = 2
+    BOOK = 3
+    BLIND = 4
+    SIGHTED = 5
+
+
+class Interruption(msgspec.Struct):
+    """A time in which a book (or only the trades, where `streams` says so) of a symbol was not to be had.
+
+    Attributes
+    ----------
+    reason : ``start``, ``gap``, ``closed``, ``stalled`` or ``malformed``.
+    detail : what was found.
+    since_ns, until_ns : the last stamp at which it was right, and that at which it was so again; 0 while it lasts.
+    """
+
+    symbol: str
+    streams: tuple[str, ...]
+    reason: str
+    detail: str
+    since_ns: int
+    until_ns: int = 0
+
+    @property
+    def blind_ns(self) -> int:
+        """How long it lasted; 0 while it lasts."""
+        return self.until_ns - self.since_ns if self.until_ns else 0
+
+
+class FeedUpdate(NamedTuple):
+    """One thing that the venue said, or that the feed has to say about it."""
+
+    now_ns: int
+    kind: int
+    records: Records
+    symbol: str
+    interruption: Interruption | None = None
+
+
+class _Symbol:
+    """What the feed keeps of a symbol."""
+
+    def __init__(self, hint: InstrumentHint, instrument_id: int, backoff: Backoff) -> None:
+        self.hint = hint
+        self.instrument_id = instrument_id
+        self.lines = BinanceLines(hint, instrument_id, hint.symbol, resync=True, check_every=CHECK_EVERY)
+        self.backoff = backoff
+        self.wanted = asyncio.Event()  # a snapshot
+        self.asked = False
+        self.refused = 0
+        self.open: dict[tuple[str, ...], Interruption] = {}  # by streams
+        self.last_quote = 0
+        self.last_trade = 0
+
+    def cleared(self, now_ns: int) -> Records:
+        """Records that empty the book."""
+        records = np.zeros(2, BOOK_DELTA)
+        records["now_ns"] = now_ns
+        records["update_id"] = self.lines.sync.last_id
+        records["instrument_id"] = self.instrument_id
+        records["side"] = (Side.BUY, Side.SELL)
+        records["action"] = BookAction.CLEAR
+        records["flags"] = RecordFlag.SNAPSHOT
+        records["flags"][-1] |= RecordFlag.LAST
+        return records
+
+
+class BinanceFeed:
+    """Books, quotes and trades of some symbols of one market. Belongs to one event loop.
+
+    Parameters
+    ----------
+    config
+        See `BinanceConfig`.
+    symbols
+        As the venue writes them: ``BTCUSDT``.
+    clock
+        Nanoseconds UTC.
+    instrument_ids
+        By symbol, written into the records; left out: 1, 2, ... in the order of `symbols`.
+
+    Attributes
+    ----------
+    hints : instruments by symbol, known once the feed is open.
+    interruptions : the last thousand, in the order in which they began.
+    blind_ns : how long books were blind, by symbol, in interruptions that are over.
+
+    Raises
+    ------
+    ConfigError
+        No symbol, one twice, or settings that do not fit them.
+    SourceError
+        On opening: the venue cannot be asked, or trades no such symbol.
+    FormatError
+        While iterating: the venue's snapshots cannot be read, several times in a row.
+    """
+
+    def __init__(
+        self,
+        config: BinanceConfig,
+        symbols: Sequence[str],
+        clock: Callable[[], int],
+        *,
+        instrument_ids: Mapping[str, int] | None = None,
+    ) -> None:
+        if not symbols or len(set(symbols)) != len(symbols):
+            raise ConfigError(f"symbols are {list(symbols)}", where="binance", expected="one or more, each once")
+        self.config = config.concluded(len(symbols))
+        self.hints: dict[str, InstrumentHint] = {}
+        self.interruptions: deque[Interruption] = deque(maxlen=KEPT)
+        self.reasons: Counter[str] = Counter()
+        self.blind_ns: Counter[str] = Counter()
+        self.notes: deque[str] = deque(maxlen=NOTES)
+        self.malformed = 0
+        self.other_messages = 0
+        self.repeated = 0
+        self.missed_trades = 0
+        self._names = list(symbols)
+        self._ids = dict(instrument_ids or {name: place for place, name in enumerate(symbols, 1)})
+        self._clock = clock
+        self._symbols: dict[str, _Symbol] = {}
+        self._by_stream: dict[bytes, _Symbol] = {}
+        self._ready: deque[FeedUpdate] = deque()
+        self._out: list[FeedUpdate] = []
+        self._links: list[Link] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        # One connection a host for requests; the sockets are counted apart.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit_per_host=len(self.config.routes) + 2)
+        )
+        try:
+            self.rest = BinanceRest(self.config, self._session)
+            self.hints = await self.rest.instruments(self._names)
+        except BaseException:
+            await self._session.close()
+            raise
+        self._inbox = Inbox(self.config.most_waiting)
+        for name in self._names:
+            backoff = Backoff(self.config.backoff_seconds, self.config.longest_backoff_seconds)
+            state = _Symbol(self.hints[name], self._ids[name], backoff)
+            state.lines.on_turn = self._turning(state)
+            self._symbols[name] = self._by_stream[name.lower().encode()] = state
+            self._tasks.append(asyncio.create_task(self._fetch_snapshots(state), name=f"binance snapshots {name}"))
+        for route in self.config.routes:
+            link = Link(route, self._names, self.config, self._session, self._clock, self._inbox)
+            self._links.append(link)
+            self._tasks.append(asyncio.create_task(link.run(), name=f"binance {route.url}"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; who iterates comes to an end."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._session.close()
+        self._inbox.wake()
+
+    def __aiter__(self) -> AsyncIterator[FeedUpdate]:
+        return self
+
+    async def __anext__(self) -> FeedUpdate:
+        while not self._ready:
+            if self._closed:
+                raise StopAsyncIteration
+            for task in self._tasks:
+                if task.done() and not task.cancelled() and task.exception() is not None:
+                    task.result()
+            self._ready.extend(self._taken(await self._inbox.take()))
+        return self._ready.popleft()
+
+    def _taken(self, items: list[Item]) -> list[FeedUpdate]:
+        """What items do, in the order of their stamps."""
+        self._out = []
+        lines: dict[str, list[bytes]] = {}
+        for item in items:
+            if item.kind == ItemKind.MESSAGE:
+                state = self._symbol_of(item.text)
+                if state is not None:
+                    lines.setdefault(state.hint.symbol, []).append(_line(item))
+            elif item.kind == ItemKind.SNAPSHOT:
+                lines.setdefault(item.symbol, []).append(_line(item))
+                self._symbols[item.symbol].asked = False
+            else:
+                self._decode(lines)
+                self._turn_link(item)
+        self._decode(lines)
+        for state in self._symbols.values():
+            if state.lines.waiting and not state.asked:
+                self._want(state)
+        return self._out
+
+    def _symbol_of(self, text: bytes) -> _Symbol | None:
+        # {"stream":"btcusdt@trade","data":...
+        begin = text.find(b'"stream"', 0, 64)
+        begin = text.find(b'"', begin + 8) + 1 if begin >= 0 else 0
+        state = self._by_stream.get(text[begin : text.find(b"@", begin)]) if begin else None
+        if state is None:
+            if text.startswith(b"{") and text.endswith(b"}"):
+                self.other_messages += 1
+            else:
+                self._malformed("a message", text[:60].decode("utf-8", "replace"))
+        return state
+
+    def _malformed(self, where: str, what: str) -> None:
+        self.malformed += 1
+        self.notes.append(f"{where}: {what}")
+
+    def _decode(self, lines: dict[str, list[bytes]]) -> None:
+        """Decode what was gathered by symbol, and put it into the order of the stamps."""
+        begin = len(self._out)
+        for symbol, texts in lines.items():
+            state = self._symbols[symbol]
+            while texts:
+                before = state.lines.decoder.lines
+                batch = state.lines.decoder.decode(b"".join(texts))
+                try:
+                    for now_ns, kind, records in state.lines.updates(batch, batch.lines):
+                        if kind != FeedKind.BOOK and self._is_repeated(state, kind, records):
+                            continue
+                        self._out.append(FeedUpdate(now_ns, kind, records, symbol))
+                except FormatError as error:
+                    self._malformed(symbol, error.what)
+                    state.lines.lose()
+                    self._interrupt(state, self._book_streams(), "malformed", error.what, state.lines.last_ns)
+                if batch.fault is None:
+                    break
+                place = batch.fault.line - before - 1
+                self._faulty(state, texts[place], batch.fault.what, batch.fault.expected)
+                texts = texts[place + 1 :]
+            if not state.lines.sync.waiting:
+                state.refused = 0
+        if len(lines) > 1:
+            self._out[begin:] = sorted(self._out[begin:], key=lambda update: update.now_ns)
+        lines.clear()
+
+    def _faulty(self, state: _Symbol, text: bytes, what: str, expected: str) -> None:
+        """A message that cannot be read: where it was a diff, the next one shows a gap."""
+        self._malformed(state.hint.symbol, what)
+        if b'"stream"' not in text:
+            state.refused += 1
+            if state.refused >= REFUSED_SNAPSHOTS:
+                raise FormatError(what, where=f"{self.config.rest_url}/depth of {state.hint.symbol}", expected=expected)
+
+    def _is_repeated(self, state: _Symbol, kind: int, records: Records) -> bool:
+        """A quote or trade that was given already, as two connections overlap or the venue repeats itself."""
+        if kind == FeedKind.QUOTE:
+            number = int(records["update_id"][0])
+            if number <= state.last_quote:
+                self.repeated += 1
+                return True
+            state.last_quote = number
+            return False
+        number = int(records["trade_id"][0])
+        if number <= state.last_trade:
+            self.repeated += 1
+            return True
+        if state.last_trade:
+            self.missed_trades += number - state.last_trade - 1
+        state.last_trade = number
+        return False
+
+    def _turning(self, state: _Symbol) -> Callable[[int, int], None]:
+        """Tell that a book was lost at a gap, or found again."""
+
+        def on_turn(now_ns: int, since_ns: int) -> None:
+            if state.lines.blind_since_ns:
+                detail = state.lines.notes[-1] if state.lines.notes else "gap in the book's update ids"
+                self._interrupt(state, self._book_streams(), "gap", detail, since_ns, now_ns)
+            else:
+                state.backoff.reset()
+                self._recovered(state, self._book_streams(), now_ns)
+
+        return on_turn
+
+    def _book_streams(self) -> tuple[str, ...]:
+        return next(link.route.streams for link in self._links if link.has_books)
+
+    def _turn_link(self, item: Item) -> None:
+        """A connection was opened or lost."""
+        link = item.link
+        assert link is not None
+        streams = link.route.streams
+        for state in self._symbols.values():
+            if item.kind == ItemKind.LOST:
+                detail = item.text.decode()
+                reason = detail.partition(":")[0].partition(" ")[0]
+                since_ns = item.since_ns or item.now_ns
+                if link.has_books:
+                    state.lines.lose(since_ns)
+                    state.lines.forget_tickers()
+                    state.asked = False
+                    state.wanted.clear()
+                self._interrupt(state, streams, reason, detail, since_ns, item.now_ns)
+            elif link.has_books:
+                if not state.lines.blind_since_ns:
+                    state.lines.lose(item.now_ns)
+                    self._interrupt(state, streams, "start", "", item.now_ns)
+                # A book without changes has to be asked for all the same.
+                asyncio.get_running_loop().call_later(self.config.quiet_seconds, self._want_quiet, state)
+            else:
+                self._recovered(state, streams, item.now_ns)
+
+    def _interrupt(
+        self, state: _Symbol, streams: tuple[str, ...], reason: str, detail: str, since_ns: int, now_ns: int = 0
+    ) -> None:
+        self.reasons[reason] += 1
+        if streams in state.open:
+            return  # blind already: for the first of the reasons
+        interruption = Interruption(state.hint.symbol, streams, reason, detail, since_ns)
+        state.open[streams] = interruption
+        self.interruptions.append(interruption)
+        has_book = streams == self._book_streams()
+        records = state.cleared(now_ns or since_ns) if has_book else NOTHING
+        self._out.append(FeedUpdate(now_ns or since_ns, FeedKind.BLIND, records, state.hint.symbol, interruption))
+
+    def _recovered(self, state: _Symbol, streams: tuple[str, ...], now_ns: int) -> None:
+        interruption = state.open.pop(streams, None)
+        if interruption is None:
+            return
+        interruption.until_ns = now_ns
+        if streams == self._book_streams():
+            self.blind_ns[state.hint.symbol] += interruption.blind_ns
+        self._out.append(FeedUpdate(now_ns, FeedKind.SIGHTED, NOTHING, state.hint.symbol, interruption))
+
+    def _want(self, state: _Symbol) -> None:
+        state.asked = True
+        state.wanted.set()
+
+    def _want_quiet(self, state: _Symbol) -> None:
+        if state.lines.sync.waiting and not state.asked:
+            self._want(state)
+
+    async def _fetch_snapshots(self, state: _Symbol) -> None:
+        """Ask for a snapshot whenever one is wanted; one that does not fit is wanted again."""
+        first = True
+        while True:
+            await state.wanted.wait()
+            if not first:
+                await state.backoff.wait()
+            state.wanted.clear()
+            try:
+                body = await self.rest.depth(state.hint.symbol)
+            except SourceError as error:
+                self.notes.append(str(error))
+                first = False
+                state.wanted.set()
+                continue
+            first = True
+            self._inbox.put(Item(self._clock(), ItemKind.SNAPSHOT, body, symbol=state.hint.symbol))
+            if state.lines.sync.stale_snapshots:
+                first = False  # it came too late before: do not ask in a hurry
+
+    def book(self, symbol: str) -> DepthBook:
+        """The book of a symbol as of the last message taken; its owner alone changes it."""
+        return self._symbols[symbol].lines.book
+
+    def check(self, symbol: str) -> BookCheck:
+        """How the book of a symbol compares with the venue's own tickers; brought up to date."""
+        lines = self._symbols[symbol].lines
+        lines.finish()
+        return lines.check
+
+    def summary(self) -> dict[str, Any]:
+        """Counters as plain values: of the feed, of each symbol, of each connection, and of the requests."""
+        symbols = {}
+        for name, state in self._symbols.items():
+            state.lines.finish()
+            symbols[name] = {
+                "records": dict(state.lines.counts),
+                "skipped": state.lines.skipped(),
+                "gaps": state.lines.gaps,
+                "lost": state.lines.lost,
+                "diffs_applied": state.lines.diffs_applied,
+                "diffs_dropped": state.lines.diffs_dropped,
+                "blind": bool(state.lines.blind_since_ns),
+                "blind_ns": self.blind_ns[name],
+                "book_checks": state.lines.check.summary(),
+            }
+        rest = self.rest
+        return {
+            "market": self.config.market,
+            "symbols": symbols,
+            "interruptions": dict(self.reasons),
+            "malformed": self.malformed + sum(link.binary for link in self._links),
+            "other_messages": self.other_messages,
+            "repeated": self.repeated,
+            "missed_trades": self.missed_trades,
+            "reader_waits": self._inbox.waits,
+            "notes": list(self.notes),
+            "connections": [
+                {
+                    "url": link.route.url,
+                    "connected": link.connected,
+                    "opened": link.opened,
+                    "failed": link.failed,
+                    "renewed": link.renewed,
+                    "pings": link.pings,
+                    "last_error": link.last_error,
+                }
+                for link in self._links
+            ],
+            "requests": {
+                "sent": rest.requests,
+                "refused": rest.refused,
+                "failed": rest.failed,
+                "used_weight": rest.used_weight,
+                "waited_seconds": rest.waited_seconds,
+            },
+        }
+
+
+def _line(item: Item) -> bytes:
+    """The line that a log would have; a line end inside of JSON is but white space."""
+    text = item.text.replace(b"\n", b" ") if b"\n" in item.text else item.text
+    return b"%d %s\n" % (item.now_ns, text)
