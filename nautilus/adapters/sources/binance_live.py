@@ -67,8 +67,8 @@ class FeedKind(IntEnum):
     QUOTE = 1
     TRADE = 2
     BOOK = 3
-    BLIND = 4
-    SIGHTED = 5
+    BLIND = 8
+    SIGHTED = 9
 
 
 class Interruption(msgspec.Struct):
