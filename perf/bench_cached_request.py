@@ -15,9 +15,9 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from nautilus.bus.client import BusClient
+from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.datasets import DataAnswer, DataKind, GetData
-from perf.data_host import data_host
+from perf.data_host import Asker, data_host
 from perf.harness import Report, check
 
 SUMMARY = "a question that the hub has an answer to: one quote and 250 bars, over the mesh and over HTTP"
@@ -31,13 +31,22 @@ QUESTIONS = {
 
 def run(report: Report) -> None:
     """Both ways for both questions."""
-    with data_host() as (client, port):
+    with data_host() as (asker, port):
+        pings: list[np.ndarray] = []
+
+        def by_ping() -> float:
+            pings.append(ping_ns(asker))
+            return float(np.percentile(pings[-1], 50)) / 1e3
+
+        report.measure("mesh, an echo: p50", "us", by_ping, lower_is_better=True)
+        report.latency("mesh, an echo", np.concatenate(pings))
         for name, question in QUESTIONS.items():
-            check(len(answer_of(client, question).facts) in (1, 250), "the first answer")
+            first = from_msgpack(asker.ask("marketdata", to_msgpack(question), seconds=30.0))
+            check(isinstance(first, DataAnswer) and len(first.facts) in (1, 250), "the first answer")
             found: list[np.ndarray] = []
 
             def by_mesh(question: GetData = question, found: list[np.ndarray] = found) -> float:
-                found.append(mesh_ns(client, question))
+                found.append(mesh_ns(asker, question))
                 return float(np.percentile(found[-1], 50)) / 1e3
 
             goal = MESH_GOAL_US if name == "a quote" else None
@@ -58,21 +67,25 @@ def run(report: Report) -> None:
     report.notes.append("The answer over the mesh is decoded by the client; that over HTTP is read to its last byte.")
 
 
-def answer_of(client: BusClient, question: GetData) -> DataAnswer:
-    """The hub's answer."""
-    answer = client.request("marketdata", question)
-    assert isinstance(answer, DataAnswer)
-    return answer
+def mesh_ns(asker: Asker, question: GetData) -> np.ndarray:
+    """Nanoseconds of each request, until its answer is decoded."""
+    nanos, payload = np.empty(COUNT, np.int64), to_msgpack(question)
+    for number in range(COUNT):
+        begun_ns = perf_counter_ns()
+        answer = from_msgpack(asker.ask("marketdata", payload))
+        nanos[number] = perf_counter_ns() - begun_ns
+        assert isinstance(answer, DataAnswer)
+        check(answer.cached and not answer.stale and answer.symbol == question.symbol, repr(answer)[:200])
+    return nanos
 
 
-def mesh_ns(client: BusClient, question: GetData) -> np.ndarray:
-    """Nanoseconds of each request."""
+def ping_ns(asker: Asker) -> np.ndarray:
+    """The same for what the process of the hub gives back as it is: what the way alone takes."""
     nanos = np.empty(COUNT, np.int64)
     for number in range(COUNT):
         begun_ns = perf_counter_ns()
-        answer = answer_of(client, question)
+        check(asker.ask("ping", b"x") == b"x", "another echo")
         nanos[number] = perf_counter_ns() - begun_ns
-        check(answer.cached and not answer.stale and answer.symbol == question.symbol, repr(answer)[:200])
     return nanos
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from nautilus.bus.client import BusClient
+from zmq.backend import zmq_poll
+
+from nautilus.bus import Mesh, MessageKind, make_context
+from nautilus.bus.routing import CLIENTS
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
-from nautilus.runtime.clock import ClockAnchor, wall_ns
+from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
 from nautilus.runtime.data_door import DataDoor
 from nautilus.runtime.live import LiveHost
 from nautilus.runtime.plan import Plan, ProcessSpec
 from nautilus.runtime.views import serve_http
 from perf.harness import ROOT, check
 
-SECTIONS = {
+SECTIONS: dict[str, dict[str, Any]] = {
     "marketdata": {"allow_synthetic": True},
     "data": {"quote_seconds": 3600.0, "bar_seconds": 3600.0},
 }
@@ -51,9 +56,42 @@ def serve(directory: Path) -> None:
         host.run()
 
 
+class Asker:
+    """A client on the mesh that waits for each answer."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._context = make_context()
+        endpoint: Any = plan.endpoint
+        self._mesh = Mesh(self._context, f"{CLIENTS}bench-{os.getpid()}", wall_ns(), endpoint, wall_ns)
+
+    def ask(self, to: str, payload: bytes, seconds: float = 5.0) -> bytes:
+        """The payload of the reply."""
+        mesh, until_ns = self._mesh, wall_ns() + int(seconds * NANOSECONDS)
+        number = mesh.post(
+            "marketdata", to=to, sender="bench", kind=MessageKind.REQUEST, payload=payload, priority=3,
+            deadline_ns=until_ns,
+        )  # fmt: skip
+        while True:
+            ready = [item for item, _ in zmq_poll([(each, 1) for each in mesh.sockets()], 20)]
+            for delivery in mesh.receive(ready=ready):
+                mesh.done(delivery)
+                if delivery.id == number:
+                    check(delivery.kind is MessageKind.REPLY, str(delivery))
+                    return bytes(delivery.payload)
+            now_ns = wall_ns()
+            check(now_ns < until_ns, "no answer in time")
+            if now_ns >= mesh.next_due_ns:
+                mesh.tick(now_ns)
+
+    def close(self) -> None:
+        """Leave the mesh."""
+        self._mesh.close()
+        self._context.destroy(0)
+
+
 @contextmanager
-def data_host() -> Iterator[tuple[BusClient, int]]:
-    """A client of the mesh, and the port of HTTP."""
+def data_host() -> Iterator[tuple[Asker, int]]:
+    """An asker on the mesh, and the port of HTTP."""
     with tempfile.TemporaryDirectory(prefix="nau-") as name, ExitStack() as undo:
         directory = Path(name)
         plan = plan_in(directory)
@@ -64,9 +102,9 @@ def data_host() -> Iterator[tuple[BusClient, int]]:
         assert process.stdout is not None
         port = int(process.stdout.readline() or 0)
         check(port > 0, "the hub does not start")
-        client = BusClient("bench", plan.routing, plan.endpoint, plan.stars)  # type: ignore[arg-type]
-        undo.callback(client.close)
-        yield client, port
+        asker = Asker(plan)
+        undo.callback(asker.close)
+        yield asker, port
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from nautilus.model.records import Records
 from nautilus.policy.datacache import DataCache, Entry, Standing
 from nautilus.policy.prefetch import Markov, PrefetchBudget
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, wall_ns
-from nautilus.runtime.data_frames import Ask, Begin, Failed, Found, FromChild, States, body_tail, wire_tail
+from nautilus.runtime.data_frames import Ask, Begin, Failed, Found, FromChild, States
 from nautilus.runtime.data_line import DataLine
 from nautilus.runtime.data_meters import DataMeters
 from nautilus.runtime.data_settings import DataConfig
@@ -264,16 +264,7 @@ class DataDoor:
         assert kept is not None
         age = (now_ns - entry.kept_ns + kept.lag_ns) / NANOSECONDS
         reason = "" if entry.refusal is None else f"{entry.refusal.code}: {entry.refusal}"  # type: ignore[attr-defined]
-        headers: tuple[tuple[bytes, bytes], ...] = ((b"age", b"%d" % age),)
-        if stale:
-            headers = (*headers, (b"warning", b'110 - "Response is Stale"'))
-        return Encoded(
-            kept.wire,
-            wire_tail(age, stale=stale, cached=cached, reason=reason),
-            kept.body,
-            body_tail(age, stale=stale, cached=cached, reason=reason),
-            headers,
-        )
+        return Encoded(kept.wire, kept.body, age, stale, cached, reason)
 
     def _hold(self, question: GetData, answer: Answer, asker: str) -> None:
         """Until it is known which provider is the first for it."""

@@ -6,36 +6,44 @@ import msgspec
 
 from nautilus.model.codec import from_json, from_msgpack, to_json
 from nautilus.model.message import Message
+from nautilus.runtime.data_frames import body_tail, wire_tail
 
 
 class Encoded(Message, frozen=True):
-    """A reply that was encoded before: its head is kept by somebody, its tail is of now.
+    """A `DataAnswer` of which all but the last four fields was encoded before (`nautilus.runtime.data_frames`).
 
     Parameters
     ----------
-    wire_head, wire_tail
-        Together the message as msgpack.
-    body_head, body_tail
-        Together its form for HTTP (`nautilus.runtime.http.forms`), as JSON.
-    headers
-        Of an answer over HTTP.
+    wire_head, body_head
+        As msgpack; as JSON, in its form for HTTP (`nautilus.runtime.http.forms`).
+    age_seconds, stale, cached, reason
+        The last four fields.
     """
 
     wire_head: bytes
-    wire_tail: bytes
     body_head: bytes
-    body_tail: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    age_seconds: float
+    stale: bool
+    cached: bool
+    reason: str
 
     @property
     def wire(self) -> bytes:
         """For the mesh."""
-        return self.wire_head + self.wire_tail
+        tail = wire_tail(self.age_seconds, stale=self.stale, cached=self.cached, reason=self.reason)
+        return self.wire_head + tail
 
     @property
     def body(self) -> bytes:
         """For HTTP."""
-        return self.body_head + self.body_tail
+        tail = body_tail(self.age_seconds, stale=self.stale, cached=self.cached, reason=self.reason)
+        return self.body_head + tail
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Fields of an answer over HTTP."""
+        age = b"age", b"%d" % self.age_seconds
+        return (age, (b"warning", b'110 - "Response is Stale"')) if self.stale else (age,)
 
     def message(self) -> Message:
         """What it stands for: for an engine of the same process."""
