@@ -33,6 +33,7 @@ from nautilus.bus.security import Security
 from nautilus.bus.subscriber import Subscriber
 from nautilus.core.clock import now_ns
 from nautilus.model.codec import from_json, from_msgpack, to_msgpack
+from nautilus.model.datasets import DataAnswer, DataKind, GetData
 from nautilus.model.enums import Priority
 from nautilus.model.errors import BusError
 from nautilus.model.message import Message
@@ -44,7 +45,11 @@ SECOND = 1_000_000_000
 ANSWER_SECONDS = 5.0
 RENEW_NS = SECOND
 """Between two words that this client still listens."""
-DATA_TYPES = ("QUOTE", "LEVEL2", "LEVEL3", "TRADE")
+ASKED_TYPES = tuple(kind.name for kind in DataKind if kind is not DataKind.QUOTE)
+"""Data types for which the hub asks a data provider, where it keeps no answer."""
+DATA_TYPES = ("QUOTE", "LEVEL2", "LEVEL3", "TRADE", *ASKED_TYPES)
+MOST_ANSWERS = 4_096
+"""Of the hub's that are remembered, for when it is away."""
 LISTEN, PING = "listen", "ping"
 DIRECT = {"critical": Priority.URGENT, "priority": Priority.HIGH}
 """Channels of each engine, and how urgent is what goes there at the least."""
@@ -151,7 +156,7 @@ class BusClient:
         self._answers: dict[int, Message | bytes | BusError] = {}
         self._asked: set[int] = set()
         self._handlers: dict[str, list[Callable[[Topic, Any], object]]] = {}
-        self._books: dict[tuple[str, str], Value] = {}
+        self._answered: dict[tuple[str, str], Value] = {}
         self._renew_ns = 0
         self._undo = ExitStack()
         try:
@@ -275,7 +280,8 @@ class BusClient:
         symbols
             Of instruments.
         data_types
-            ``QUOTE``, ``TRADE``: the last of them; ``LEVEL2``, ``LEVEL3``: the book.
+            ``QUOTE``, ``TRADE``: the last of them; ``LEVEL2``, ``LEVEL3``: the book; ``BAR``, ``FUNDAMENTAL``,
+            ``ECONOMIC``, ``LISTING``, ``EVENT``: what a data provider has of any symbol (`DataAnswer`).
         levels
             Of a book.
 
@@ -292,24 +298,29 @@ class BusClient:
         for symbol, values in found.items():
             for kind in kinds:
                 if kind.startswith("LEVEL"):
-                    values[kind] = self._book(symbol, kind, levels, timeout_seconds)
+                    question: Message = GetBook(symbol, levels, int(kind[-1]))
+                    values[kind] = self._asked_of_hub(symbol, kind, question, timeout_seconds)
+                elif kind in ASKED_TYPES:
+                    question = GetData(DataKind[kind], symbol)
+                    values[kind] = self._asked_of_hub(symbol, kind, question, timeout_seconds)
                 else:
                     values[kind] = self.values.get(symbol, kind)
         return found
 
-    def _book(self, symbol: str, kind: str, levels: int, timeout_seconds: float) -> Value:
+    def _asked_of_hub(self, symbol: str, kind: str, question: Message, timeout_seconds: float) -> Value:
         try:
-            answer = self.request(
-                QUOTES.publisher, GetBook(symbol, levels, int(kind[-1])), timeout_seconds=timeout_seconds
-            )
+            answer = self.request(QUOTES.publisher, question, timeout_seconds=timeout_seconds)
         except NoAnswerError:
-            known = self._books.get((symbol, kind))
+            known = self._answered.get((symbol, kind))
             if known is None:
                 raise
-            self._books[symbol, kind] = known._replace(stale=True)
+            self._answered[symbol, kind] = known._replace(stale=True)
         else:
-            self._books[symbol, kind] = Value(answer, False, now_ns())
-        return self._books[symbol, kind]
+            old = isinstance(answer, DataAnswer) and answer.stale
+            while len(self._answered) >= MOST_ANSWERS:
+                del self._answered[next(iter(self._answered))]
+            self._answered[symbol, kind] = Value(answer, old, now_ns())
+        return self._answered[symbol, kind]
 
     # The loop.
 

@@ -32,7 +32,7 @@ class Value(NamedTuple):
 
     Attributes
     ----------
-    value : ``QUOTE``: `Quote`; ``TRADE``: `Trade`; ``LEVEL2``, ``LEVEL3``: `Book`.
+    value : ``QUOTE``: `Quote`; ``TRADE``: `Trade`; ``LEVEL2``, ``LEVEL3``: `Book`; else a `DataAnswer`.
     stale : the hub was not reached, or has said nothing of it in its present life: this is the last that is known.
     at_ns : of a quote or trade, when the platform received it; of a book, when it was asked for.
     """

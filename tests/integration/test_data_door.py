@@ -11,6 +11,7 @@ import pytest
 
 from nautilus.bus import Mesh, MessageKind, make_context
 from nautilus.bus.base import BY_NAME
+from nautilus.bus.client import AnswerError, BusClient
 from nautilus.model.datasets import DataKind, GetBarFacts, GetData, GetProviders
 from nautilus.model.errors import NautilusError
 from nautilus.model.topics import HISTORICAL_BARS
@@ -170,6 +171,15 @@ def test_too_many_questions_are_refused_at_once(server):
         assert all(each.result(20).facts for each in asked)
 
 
+def test_a_provider_that_is_down_keeps_nobody_from_the_others(hub, server):
+    hub.ask(GetData(DataKind.BAR, "AAPL", "ibkr"))
+    server.cut()
+    for number in range(20):  # far more than open a breaker
+        assert hub.get(f"/marketdata/bar/S{number}?source=ibkr")[0] == 503
+    status, _, answer = hub.get("/marketdata/bar/AAPL?source=ibkr")
+    assert (status, answer["cached"]) == (200, True)
+
+
 def test_an_answer_that_does_not_come_in_time_is_a_time_out(server):
     with data_hub(server, data={"ask_seconds": 0.3, "prefetch": False}) as hub:
         server.go.clear()
@@ -262,6 +272,24 @@ def test_an_engine_of_another_process_gets_the_same_over_the_mesh(hub):
         assert (first.cached, again.cached) == (False, True)
         assert first.facts == again.facts
         assert asker.ask(GetProviders()).hits == 1
+
+
+def test_a_client_gets_data_of_providers_and_keeps_the_last(server):
+    with data_hub(server) as hub:
+        client = BusClient("reader", hub.plan.routing, hub.plan.endpoint, hub.plan.stars)  # type: ignore[arg-type]
+        try:
+            found = client.get_data(["AAPL"], ["BAR", "FUNDAMENTAL"], timeout_seconds=20)["AAPL"]
+            assert [len(found[kind].value.facts) for kind in ("BAR", "FUNDAMENTAL")] == [3, 3]
+            assert not found["BAR"].stale
+            server.missing.add("GDPX")
+            with pytest.raises(AnswerError, match="no GDPX") as caught:
+                client.get_data(["GDPX"], ["ECONOMIC"], timeout_seconds=20)
+            assert caught.value.code == "source.not_found"
+            hub.running.stop()
+            again = client.get_data(["AAPL"], ["BAR"], timeout_seconds=0.2)["AAPL"]["BAR"]
+            assert (again.stale, again.value) == (True, found["BAR"].value)
+        finally:
+            client.close()
 
 
 def test_new_facts_are_published_once(hub):
