@@ -23,6 +23,7 @@ BENCHES = {
     "matcher": "perf.bench_matcher",
     "book_depth": "perf.bench_book_depth",
     "book_building": "perf.bench_book_building",
+    "log_to_book": "perf.bench_log_to_book",
     "primitives": "perf.bench_primitives",
     "breaker": "perf.bench_breaker",
     "risk_check": "perf.bench_risk_check",

@@ -568,8 +568,10 @@ cdef void classify(field_t text, profile_t* column, int64_t line) noexcept nogil
     status = read_number(text, &number)
     if status != FIELD_NUMBER:
         if status == FIELD_LARGE:
-            column.decimal += 1
-            return
+            if whole_of(text, &value) != FIELD_OK:
+                column.decimal += 1
+                return
+            number.mantissa, number.whole = value, 1
         if number.exponent:
             column.exponent += 1
         if number.whole:

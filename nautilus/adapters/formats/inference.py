@@ -39,6 +39,7 @@ ROLES = {
     "id": ("tradeid", "id", "aggtradeid"),
     "symbol": ("symbol", "ticker", "instrument", "instrumentid", "sym"),
 }
+NUMERIC = ROLES.keys() - {"side", "maker", "id", "symbol"}
 DAY_NS = 86_400_000_000_000
 # Whole numbers of so many nanoseconds each, by size.
 UNITS = (("s", 1e8, 1e11, 10**9), ("ms", 1e11, 1e14, 10**6), ("us", 1e14, 1e17, 10**3), ("ns", 1e17, 9e18, 1))
@@ -251,6 +252,13 @@ def _find_rows(layout: Layout, has_head: bool) -> None:
             if word in names:
                 layout.roles.setdefault(role, names.index(word))
                 break
+    for role, i in layout.roles.items():
+        # A column that is a price by its name is one by half of its fields: the others are refused.
+        column = layout.columns[i]
+        numbers = int(column["whole"]) + int(column["decimal"])
+        if role in NUMERIC and layout.types[i] == TEXT and numbers > int(column["text"]) + int(column["time"]):
+            layout.types[i] = FLOAT
+            numeric.append(i)
     found = {role for role, i in layout.roles.items() if i in numeric}
     if not has_head:
         if len(names) == 4 and layout.unit == "day" and layout.time == 0 and numeric == [1, 2, 3]:

@@ -1,0 +1,161 @@
+"""`nautilus data` as a process: files in, each row once, however often it is killed; and rows out again."""
+
+import csv
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nautilus.cli.main import main
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("duckdb")
+
+TRADES = 300_000
+BASE_NS = 1_577_959_200 * 10**9
+
+
+@pytest.fixture(scope="module")
+def trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of trades whose ids count up: what is stored twice, or not at all, shows."""
+    path = tmp_path_factory.mktemp("trades") / "XYZ_trades.csv"
+    numbers = range(1, TRADES + 1)
+    rows = (
+        f"{BASE_NS + 1000 * i},{100 + i % 97}.{i % 10}5,{1 + i % 7},{'buy' if i % 3 else 'sell'},{i}\n" for i in numbers
+    )
+    path.write_text("timestamp,price,qty,side,trade_id\n" + "".join(rows))
+    return path
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "nautilus", "data", *arguments]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict, str]:
+    code = main(["data", *arguments, "--json"])
+    printed = capsys.readouterr()
+    return code, json.loads(printed.out) if printed.out else {}, printed.err
+
+
+def stored_ids(root: Path) -> np.ndarray:
+    from nautilus.store.catalog import Catalog
+
+    with Catalog(root) as catalog:
+        return np.concatenate([records["trade_id"] for records in catalog.read("trade")])
+
+
+def bytes_of_log(root: Path) -> int:
+    return sum(each.stat().st_size for each in root.glob("log/*.log"))
+
+
+def kill_in_the_middle(root: Path, path: Path) -> bool:
+    """Kill an import once rows of it are in the log; False where it had ended before."""
+    process = subprocess.Popen(command("import", str(path), "--into", str(root)), stdout=subprocess.DEVNULL)
+    before = bytes_of_log(root)
+    try:
+        while process.poll() is None and bytes_of_log(root) - before < 1 << 20:
+            select.select([], [], [], 0.001)
+    finally:
+        process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
+def test_an_import_that_is_killed_goes_on_and_stores_every_row_once(trades, tmp_path, capsys):
+    root = tmp_path / "catalog"
+    kills = sum(kill_in_the_middle(root, trades) for _ in range(3))
+    assert kills >= 1
+    code, facts, _ = run(capsys, "import", str(trades), "--into", str(root))
+    assert code == 0
+    assert facts["files"][0]["status"] == "stored"
+    # What the killed ones had made durable is not stored again.
+    assert 0 <= facts["rows_stored"] < TRADES
+    assert stored_ids(root).tolist() == list(range(1, TRADES + 1))
+
+
+def test_the_same_content_is_stored_once_whatever_its_name(trades, tmp_path, capsys):
+    root, copy = tmp_path / "catalog", tmp_path / "other.csv"
+    os.link(trades, copy) if trades.stat().st_dev == tmp_path.stat().st_dev else copy.write_bytes(trades.read_bytes())
+    first = run(capsys, "import", str(trades), "--into", str(root))[1]
+    again = run(capsys, "import", str(trades), str(copy), "--into", str(root))[1]
+    assert (first["stored"], first["rows_stored"]) == (1, TRADES)
+    assert [each["status"] for each in again["files"]] == ["known", "known"]
+    assert len(stored_ids(root)) == TRADES
+    report = first["files"][0]["report"]["report"]
+    assert (report["rows"], report["refused"], report["settings"]["time_unit"]) == (TRADES, 0, "ns")
+
+
+def test_a_refused_file_is_told_and_the_others_are_stored(tmp_path, capsys):
+    root, inbox = tmp_path / "catalog", tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "a.csv").write_text(
+        "date,open,high,low,close,volume\n2020-01-02,1,2,1,2,5\n2020-01-03,2,2,x,2,5\n2020-01-06,2,3,2,3,1\n"
+    )
+    (inbox / "b.json").write_text('{"chart": {}}\n')
+    (inbox / "panel.csv").write_text("date,X,Y\n2020-01-02,1,2\n2020-01-03,,4\n")
+    code, facts, errors = run(capsys, "import", str(inbox), "--into", str(root))
+    assert code == 1
+    assert {Path(each["path"]).name: each["status"] for each in facts["files"]} == {
+        "a.csv": "stored",
+        "b.json": "refused",
+        "panel.csv": "stored",
+    }
+    assert "b.json:1: JSON that is no log" in errors
+    assert errors.rstrip().endswith("(venue.format)")
+    assert facts["files"][0]["report"]["report"]["refusals"] == [
+        {"line": 3, "field": "low", "reason": "'x' is no number"}
+    ]
+    listed = run(capsys, "list", "--catalog", str(root))[1]["ranges"]
+    assert {(each["kind"], each["instrument"], each["rows"]) for each in listed} == {
+        ("bar", "A@FILE", 2),
+        ("table", "PANEL", 2),
+        ("table", "imports", 3),
+    }
+    shown = run(capsys, "show", "imports", "--catalog", str(root))[1]["rows"]["table"]
+    assert sorted(each["status"] for each in shown) == ["refused", "stored", "stored"]
+    assert [each["refused"] for each in shown if each["path"].endswith("a.csv")] == [1]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "arrow", "json"])
+def test_what_is_stored_comes_out_again_in_every_format(form, tmp_path, capsys):
+    root, source, out = tmp_path / "catalog", tmp_path / "S.csv", tmp_path / f"out.{form}"
+    source.write_text(
+        "time,price,size\n2020-01-02T10:00:00Z,10.5,3\n2020-01-02T10:00:01Z,10.25,4\n2020-01-02T10:00:02Z,11,5\n"
+    )
+    assert run(capsys, "import", str(source), "--into", str(root))[0] == 0
+    wanted = ("--catalog", str(root), "--to", "2020-01-02T10:00:02")
+    code, facts, _ = run(capsys, "export", str(out), "--instrument", "S", *wanted)
+    assert (code, facts["rows"], facts["format"]) == (0, 2, form)
+    if form == "parquet":
+        import pyarrow.parquet
+
+        prices = pyarrow.parquet.read_table(out).column("price").to_pylist()
+    elif form == "csv":
+        prices = [row["price"] for row in csv.DictReader(io.StringIO(out.read_text()))]
+    elif form == "arrow":
+        from nautilus.store.catalog_encode import decode_arrow
+
+        prices = decode_arrow(out.read_bytes()).column("price").to_pylist()
+    else:
+        answer = json.loads(out.read_text())
+        prices = [row[answer["columns"].index("price")] for row in answer["rows"]]
+    assert [float(price) for price in prices] == [10.5, 10.25]
+    assert list(tmp_path.glob(".out*")) == []
+
+
+def test_what_is_not_there_is_a_usage_error(tmp_path, capsys):
+    assert main(["data", "import", str(tmp_path / "none.csv"), "--into", str(tmp_path / "c")]) == 2
+    assert main(["data", "list", "--catalog", str(tmp_path / "c")]) == 2
+    assert "there is no catalog at" in capsys.readouterr().err
+    source = tmp_path / "S.csv"
+    source.write_text("time,price,size\n2020-01-02,10.5,3\n2020-01-03,10.5,3\n")
+    assert main(["data", "import", str(source), "--into", str(tmp_path / "c")]) == 0
+    assert main(["data", "show", "NOTHING", "--catalog", str(tmp_path / "c")]) == 2
+    assert main(["data", "export", "-", "--format", "parquet", "--catalog", str(tmp_path / "c")]) == 2
+    assert main(["data", "import", str(source), "--zone", "Nowhere", "--into", str(tmp_path / "c")]) == 4

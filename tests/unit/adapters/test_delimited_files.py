@@ -1,0 +1,168 @@
+"""CSV of any layout: what is inferred, what records and tables hold, and what the report says."""
+
+import gzip
+import importlib
+
+import numpy as np
+import pytest
+
+from nautilus.adapters.formats import FormatError, Table, UpdateKind, open_file
+from nautilus.model.errors import ConfigError
+
+BARS = (
+    "date,open,high,low,close,volume\n2014-03-07,1.5,2.25,1,2,10\n2014-03-10,2,3,2,2.5,20\n2014-03-11,2.5,2.5,2,2,0\n"
+)
+
+
+def written(tmp_path, text, name="ABC.csv"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def all_of(recording):
+    blocks = list(recording.blocks())
+    return blocks[0]._replace(records=np.concatenate([block.records for block in blocks]))
+
+
+def test_bars_count_in_the_decimals_of_the_file_and_days_in_their_zone(tmp_path):
+    recording = open_file(written(tmp_path, BARS), zone="America/New_York")
+    assert (recording.hint.symbol, recording.hint.price_increment, recording.hint.lot_size) == ("ABC", "0.01", "1")
+    kind, bars = all_of(recording)
+    assert kind == UpdateKind.BAR
+    assert bars["open_ticks"].tolist() == [150, 200, 250]
+    assert bars["close_ticks"].tolist() == [200, 250, 200]
+    assert bars["volume"].tolist() == [10, 20, 0]
+    # Clocks go forward on 9 March: midnight is 05:00 UTC before, and 04:00 after.
+    assert bars["begin_ns"].tolist()[:2] == [1394168400 * 10**9, 1394424000 * 10**9]
+    assert (bars["end_ns"] - bars["begin_ns"]).tolist() == [86400 * 10**9] * 3
+    assert recording.report.settings["zone"] == "America/New_York"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_delimiters_line_ends_and_gzip_change_nothing(tmp_path, delimiter, pack):
+    text = ("\ufeff" + BARS.replace(",", delimiter).replace("\n", "\r\n")).encode()
+    recording = open_file(written(tmp_path, pack(text)))
+    assert all_of(recording).records["high_ticks"].tolist() == [225, 300, 250]
+    assert recording.report.settings["delimiter"] == delimiter
+
+
+def test_rows_that_do_not_fit_are_named_and_all_others_are_read(tmp_path):
+    text = BARS + "2014-03-12,x,3,2,2.5,20\n2014-03-13,2,3,2\n2014-03-14,2,3,2,,1\n2014-03-17,2,3,2,3,1\n"
+    recording = open_file(written(tmp_path, text))
+    assert all_of(recording).records["volume"].tolist() == [10, 20, 0, 1]
+    report = recording.report
+    assert (report.rows, report.refused) == (7, 3)
+    assert [(each.line, each.field, each.reason) for each in report.refusals] == [
+        (5, "open", "'x' is no number"),
+        (6, "field 5", "another number of fields than 6"),
+        (7, "close", "'' is empty"),
+    ]
+
+
+def test_the_report_tells_gaps_duplicates_disorder_and_outliers(tmp_path):
+    minutes = (0, 1, 2, 2, 3, 30, 29)
+    lines = ["time,open,high,low,close", *(f"2020-01-02 10:{minute:02},10,11,9,10" for minute in minutes)]
+    lines.append("2020-01-02 10:31,500,500,499,500")
+    lines.append("2020-01-02 10:32,10,9,11,10")
+    recording = open_file(written(tmp_path, "\n".join(lines)))
+    assert len(all_of(recording).records) == 9
+    report = recording.report
+    assert (report.gaps, report.duplicates, report.out_of_order) == (1, 1, 1)
+    # To 500, back to 10, and a high below its low.
+    assert report.outliers == 3
+    assert any("line 7: 1,620 s without a bar" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "unit"),
+    [("1577959200", "s"), ("1577959200000", "ms"), ("1577959200000000", "us"), ("1577959200000000000", "ns")],
+)
+def test_the_unit_of_a_time_is_told_by_its_size(tmp_path, stamp, unit):
+    recording = open_file(written(tmp_path, f"timestamp,price,qty,side\n{stamp},10.5,2,buy\n{stamp},10.25,1,sell\n"))
+    kind, trades = all_of(recording)
+    assert kind == UpdateKind.TRADE
+    assert recording.report.settings["time_unit"] == unit
+    assert trades["venue_ns"].tolist() == [1577959200 * 10**9] * 2
+    assert trades["price_ticks"].tolist() == [1050, 1025]
+    assert trades["side"].tolist() == [1, 2]
+
+
+def test_quotes_of_several_symbols_are_told_apart(tmp_path):
+    text = "time,symbol,bid,bid_size,ask,ask_size\n" + "".join(
+        f"2020-01-02T10:00:0{i}Z,{symbol},{10 + i},1,{10.5 + i},2\n" for i, symbol in enumerate(["A", "B", "A"])
+    )
+    recording = open_file(written(tmp_path, text))
+    assert [hint.symbol for hint in recording.hints] == ["A", "B"]
+    quotes = all_of(recording).records
+    assert quotes["instrument_id"].tolist() == [1, 2, 1]
+    assert quotes["ask_ticks"].tolist() == [105, 115, 125]
+
+
+def test_a_panel_becomes_a_table_of_doubles_with_nulls(tmp_path):
+    pytest.importorskip("pyarrow")
+    table = open_file(written(tmp_path, "date,X,Y\n2020-01-02,1,\n2020-01-03,2.5,3\n", "panel.csv"))
+    assert isinstance(table, Table)
+    assert (table.schema_name, table.name, table.time) == ("panel", "PANEL", "time_ns")
+    assert table.read().to_pydict() == {
+        "time_ns": [1577923200 * 10**9, 1578009600 * 10**9],
+        "X": [1.0, 2.5],
+        "Y": [None, 3.0],
+    }
+    assert table.report.missing == 1
+
+
+def test_rows_of_no_known_kind_keep_their_columns(tmp_path):
+    pytest.importorskip("pyarrow")
+    table = open_file(written(tmp_path, "name;when;count\nx;2020-01-02;1\n\u00e9;2020-01-03;2\n"))
+    assert isinstance(table, Table)
+    assert table.schema_name == "table"
+    assert table.read().to_pydict() == {
+        "time_ns": [1577923200 * 10**9, 1578009600 * 10**9],
+        "name": ["x", "\u00e9"],
+        "count": [1, 2],
+    }
+
+
+def test_a_file_of_which_most_rows_do_not_fit_is_refused(tmp_path):
+    with pytest.raises(FormatError, match="rows have not 6 fields"):
+        open_file(written(tmp_path, BARS + "1,2\n" * 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        (BARS.encode()[:60] + b"\xe9" + BARS.encode()[60:], ":3", "the byte 0xe9 is no UTF-8"),
+        ("date,open,high,low,close\n", ":2", "has no rows"),
+        ("one\ntwo\n", ":1", "begins with 'one'"),
+    ],
+)
+def test_what_is_no_text_of_rows_is_refused_at_its_line(tmp_path, text, where, what):
+    with pytest.raises(FormatError) as caught:
+        list(open_file(written(tmp_path, text)).blocks())
+    assert caught.value.where.endswith(f"ABC.csv{where}")
+    assert caught.value.what == what
+
+
+def test_a_kind_that_the_columns_are_not_is_refused(tmp_path):
+    with pytest.raises(FormatError, match="are no trade rows"):
+        open_file(written(tmp_path, BARS), kind="trade")
+    with pytest.raises(ConfigError, match="kind 'nonsense'"):
+        open_file(written(tmp_path, BARS), kind="nonsense")
+    with pytest.raises(ConfigError, match="time zone 'Nowhere'"):
+        list(open_file(written(tmp_path, BARS), zone="Nowhere").blocks())
+
+
+def test_without_pyarrow_ticks_are_read_and_tables_name_the_extra(tmp_path, monkeypatch):
+    whole = importlib.import_module
+
+    def without(name, package=None):
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return whole(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", without)
+    assert len(all_of(open_file(written(tmp_path, BARS))).records) == 3
+    with pytest.raises(ConfigError, match=r"pyarrow is not installed; expected pip install nautilus-hybrid\[data\]"):
+        open_file(written(tmp_path, "date,X,Y\n2020-01-02,1,2\n")).read()
