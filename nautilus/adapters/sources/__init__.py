@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from nautilus.adapters.sources.config import (
     AlphaVantageConfig,
+    DataGovConfig,
     DbnomicsConfig,
+    EdgarConfig,
     FredConfig,
+    IbkrConfig,
     SourceConfig,
     TradingEconomicsConfig,
     YahooConfig,
@@ -33,6 +36,9 @@ SOURCES: dict[str, tuple[str, type[SourceConfig]]] = {
     "yahoo": ("nautilus.adapters.sources.yahoo:YahooSource", YahooConfig),
     "dbnomics": ("nautilus.adapters.sources.dbnomics:DbnomicsSource", DbnomicsConfig),
     "trading_economics": ("nautilus.adapters.sources.trading_economics:TradingEconomicsSource", TradingEconomicsConfig),
+    "edgar": ("nautilus.adapters.sources.edgar:EdgarSource", EdgarConfig),
+    "datagov": ("nautilus.adapters.sources.datagov:DataGovSource", DataGovConfig),
+    "ibkr": ("nautilus.adapters.sources.ibkr:IbkrSource", IbkrConfig),
 }
 """Every provider: where its class is, loaded when it is opened, and the struct of its settings, ``[source_NAME]``."""
 

@@ -145,11 +145,73 @@ class TradingEconomicsConfig(SourceConfig, frozen=True, kw_only=True):
     calendar_rows: Annotated[int, Meta(ge=2)] = 1_000
 
 
+class EdgarConfig(SourceConfig, frozen=True, kw_only=True):
+    """EDGAR of the SEC: no key, 10 requests a second, and a user agent that says who asks.
+
+    Parameters
+    ----------
+    files_url
+        Where the list of tickers and the documents are.
+    tickers_seconds
+        After so long the list of tickers is asked for again.
+    """
+
+    base_url: str = "https://data.sec.gov"
+    files_url: str = "https://www.sec.gov"
+    user_agent: str = ""
+    per_second: Count = 10
+    unsaid_seconds: Seconds = 600.0
+    tickers_seconds: Seconds = 86_400.0
+
+
+class DataGovConfig(SourceConfig, frozen=True, kw_only=True):
+    """The catalog of Data.gov: a free key, 1,000 requests an hour.
+
+    Parameters
+    ----------
+    ckan_url
+        Of the catalog that it replaced, asked where it is not to be had; "": never.
+    """
+
+    base_url: str = "https://api.gsa.gov/technology/datagov/v4"
+    ckan_url: str = "https://catalog.data.gov/api/3"
+    unsaid_seconds: Seconds = 3600.0
+
+
+class IbkrConfig(SourceConfig, frozen=True, kw_only=True):
+    """Interactive Brokers: TWS or IB Gateway on a socket, which knows whose account it is.
+
+    Parameters
+    ----------
+    host, port
+        7496 and 7497 are TWS, 4001 and 4002 IB Gateway; the second of each is a paper account.
+    client_id
+        Another one for each program that uses the same TWS.
+    market_data_type
+        1: live; 2: frozen; 3: delayed; 4: delayed and frozen.
+    regular_hours
+        Bars of the regular trading hours alone.
+    longest_backoff_seconds
+        Between attempts to connect.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 4002
+    client_id: Count = 17
+    market_data_type: Annotated[int, Meta(ge=1, le=4)] = 1
+    regular_hours: bool = True
+    longest_backoff_seconds: Seconds = 60.0
+    per_second: Count = 45
+
+
 __all__ = [
     "AlphaVantageConfig",
     "Count",
+    "DataGovConfig",
     "DbnomicsConfig",
+    "EdgarConfig",
     "FredConfig",
+    "IbkrConfig",
     "Seconds",
     "Secret",
     "SourceConfig",
