@@ -13,8 +13,8 @@ from nautilus.data.questions import Names, Questions
 from nautilus.data.times import Time, nanoseconds
 from nautilus.model.errors import BusError
 from nautilus.store.catalog_encode import ARROW_TYPE, decode_arrow
+from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_http import BASE
-from nautilus.store.catalog_kinds import QueryError
 from nautilus.store.catalog_parts import arrow
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nautilus.store.catalog_kinds import QueryError
+from nautilus.store.catalog_errors import QueryError
 
 Time = str | int | datetime.date | datetime.datetime | np.datetime64 | None
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

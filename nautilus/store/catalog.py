@@ -17,27 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nautilus.store.catalog_checks import Finding, verify
+from nautilus.store.catalog_errors import CatalogDamagedError, QueryError
 from nautilus.store.catalog_facts import fact_time, facts_of
-from nautilus.store.catalog_instruments import StoredInstrument, factor, pick
+from nautilus.store.catalog_instruments import StoredInstrument, pick
 from nautilus.store.catalog_intake import position_of
-from nautilus.store.catalog_kinds import (
-    FACT_KINDS,
-    RECORD_KINDS,
-    TABLE,
-    CatalogDamagedError,
-    QueryError,
-    Records,
-    check_kind,
-    record_kind,
-)
+from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, TABLE, Records, check_kind, record_kind
 from nautilus.store.catalog_lock import reading, writer_pid
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part, Range
-from nautilus.store.catalog_parts import readable
+from nautilus.store.catalog_part_reader import readable
 from nautilus.store.catalog_queries import Database, bounded, check_select, make_views, reader_of
 from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
-from nautilus.store.catalog_upkeep import Finding, verify
+from nautilus.store.catalog_steps import factor
 from nautilus.store.catalog_views import identifier, view_text
 from nautilus.store.catalog_writer import CatalogWriter
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nautilus.model.datasets import FACTS, Fact, Provenance
+from nautilus.store.catalog_errors import CatalogError
 from nautilus.store.catalog_instruments import StoredInstrument, named
-from nautilus.store.catalog_kinds import FACT_KINDS, FACT_TIME, SEQUENCE, CatalogError
+from nautilus.store.catalog_kinds import FACT_KINDS, FACT_TIME, SEQUENCE
 from nautilus.store.catalog_parts import arrow
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from nautilus.store.catalog_encode import ARROW_TYPE, JSON_TYPE, encode_arrow, encode_json
-from nautilus.store.catalog_kinds import QueryError
+from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_parts import arrow
 from nautilus.store.catalog_views import instruments_table
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
-from math import gcd
+from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
-from nautilus.store.catalog_kinds import CatalogError, QueryError
+from nautilus.store.catalog_errors import CatalogError, QueryError
+from nautilus.store.catalog_steps import _step, common_step
 
 LONGEST_NAME = 200
 """Bytes of a directory's name: file systems take 255, and it begins with ``instrument=``."""
 LONGEST_TEXT = 128
-MOST_DECIMALS = 18
 PLAIN_PRODUCTS = ("", "spot", "equity", "unknown")
 """Products that a key does not name."""
 _SAFE = re.compile(rb"[A-Za-z0-9_@.+-]")
@@ -137,42 +136,6 @@ def refined(known: StoredInstrument, given: StoredInstrument) -> StoredInstrumen
         price_increment=common_step((known.price_increment, given.price_increment)),
         lot_size=common_step((known.lot_size, given.lot_size)),
     )
-
-
-def common_step(steps: Iterable[str]) -> str:
-    """The largest decimal of which all are multiples; "" counts for nothing."""
-    values = [Decimal(step) for step in steps if step]
-    if not values:
-        return ""
-    places = max(max(0, -int(value.as_tuple().exponent)) for value in values)
-    return f"{Decimal(gcd(*(int(value.scaleb(places)) for value in values))).scaleb(-places):f}"
-
-
-def factor(part: str, whole: str) -> int:
-    """How many of the instrument's steps one step of a part is."""
-    if part == whole or not part or not whole:
-        return 1
-    times = Decimal(part) / Decimal(whole)
-    if times != times.to_integral_value() or times < 1:
-        raise CatalogError(f"a part in steps of {part}", expected=f"a multiple of {whole}")
-    return int(times)
-
-
-def decimals(step: str) -> int:
-    """Places behind the point of a step."""
-    return max(0, -int(Decimal(step).normalize().as_tuple().exponent)) if step else 0
-
-
-def _step(value: Any, where: str) -> str:
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        number = Decimal(0)
-    if not number.is_finite() or number <= 0 or decimals(str(number)) > MOST_DECIMALS or number.adjusted() > 30:
-        raise CatalogError(
-            f"step {value!r}", where=where, expected=f"a positive decimal of at most {MOST_DECIMALS} places"
-        )
-    return f"{number.normalize():f}"
 
 
 def _check_key(key: str) -> None:

@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 
 from nautilus.model.datasets import Fact
+from nautilus.store.catalog_errors import CatalogError, QueryError
 from nautilus.store.catalog_facts import check_table, encode_facts, encode_table, fact_key, fact_time
 from nautilus.store.catalog_instruments import StoredInstrument, describe, named
-from nautilus.store.catalog_kinds import (
-    TABLE,
-    CatalogError,
-    QueryError,
-    Records,
-    fact_kind,
-    record_kind,
-)
+from nautilus.store.catalog_kinds import TABLE, Records, fact_kind, record_kind
 from nautilus.store.catalog_log import FACTS, MARK, RECORDS, Batch, Stream, layout_of
 from nautilus.store.catalog_log import TABLE as TABLE_BATCH
 from nautilus.store.catalog_manifest import OriginKey

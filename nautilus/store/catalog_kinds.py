@@ -1,4 +1,4 @@
-"""What a catalog keeps: the kinds of records, the columns that each becomes, and the errors of all its parts.
+"""What a catalog keeps: the kinds of records, and the columns that each becomes.
 
 A kind of records is a numpy dtype of `core.types`, `core.ticks` or `model.marketdata`. In files and tables its fields
 are columns of the same names; `instrument_id` (the partition says it) and reserved fields are none, and `sequence`, the
@@ -15,68 +15,16 @@ import numpy.typing as npt
 
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.datasets import FACTS, DataKind
-from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.marketdata import AUCTION
+from nautilus.store.catalog_columns import SEQUENCE as SEQUENCE
+from nautilus.store.catalog_columns import Column, columns_of
+from nautilus.store.catalog_errors import QueryError as QueryError
 
 Records = npt.NDArray[np.void]
 DAY_NS: Final = 86_400_000_000_000
 SCHEMA_VERSION: Final = 1
-SEQUENCE: Final = "sequence"
-BLOCK: Final = 4096
-"""Records that fit into a core's cache, with their columns."""
 TABLE: Final = "table"
 """Kind of tables of the user's own; their name stands where others have the instrument."""
-
-
-class CatalogError(ConfigError):
-    """A catalog cannot be opened, written or read."""
-
-    code = "config.catalog"
-
-
-class CatalogBusyError(CatalogError):
-    """Another process writes it."""
-
-    code = "config.catalog_busy"
-
-
-class CatalogFullError(CatalogError):
-    """There is no room for it; what was handed in waits until there is."""
-
-    code = "config.catalog_full"
-
-
-class CatalogVersionError(CatalogError):
-    """It was written by a version that this one does not read."""
-
-    code = "config.catalog_version"
-
-
-class CatalogDamagedError(CatalogError):
-    """A file of it is not as it was written."""
-
-    code = "config.catalog_damaged"
-
-
-class QueryError(ModelError):
-    """A query that the catalog does not answer: wrong SQL, an unknown kind or column, too large, too long."""
-
-    code = "model.query"
-
-
-class Column(NamedTuple):
-    """One field of a kind's records as a column.
-
-    Attributes
-    ----------
-    name : of the column.
-    path : of the field in the dtype, as nested dtypes have it.
-    dtype : of the column.
-    """
-
-    name: str
-    path: tuple[str, ...]
-    dtype: np.dtype[Any]
 
 
 class Kind(NamedTuple):
@@ -149,7 +97,7 @@ def record_kind(name: str) -> Kind:
         dtype = getattr(importlib.import_module(module), dtype_name)
     else:
         dtype = _LOCAL[dtype_name]
-    return Kind(name, dtype, time, _columns(dtype, time), prices, quantities)
+    return Kind(name, dtype, time, columns_of(dtype, time), prices, quantities)
 
 
 def fact_kind(fact: object) -> str:
@@ -165,65 +113,3 @@ def check_kind(name: str) -> str:
     if name not in KINDS:
         raise QueryError(f"kind {name!r}", expected=", ".join(KINDS))
     return name
-
-
-def to_columns(kind: Kind, records: Records) -> dict[str, npt.NDArray[Any]]:
-    """Columns of records, each contiguous."""
-    columns = {name: np.empty(len(records), dtype) for name, _, dtype in kind.columns}
-    # Block by block: a record's cache line is read once for all of its fields.
-    for at in range(0, len(records), BLOCK):
-        block = records[at : at + BLOCK]
-        for name, path, _ in kind.columns:
-            columns[name][at : at + BLOCK] = _field(block, path)
-    return columns
-
-
-def to_records(kind: Kind, columns: dict[str, npt.NDArray[Any]], count: int, instrument_id: int) -> Records:
-    """Records of columns; fields without a column are zero."""
-    records = np.empty(count, kind.dtype)
-    present = [(path, columns[name]) for name, path, _ in kind.columns if name in columns]
-    for at in range(0, count, BLOCK):
-        block = records[at : at + BLOCK]
-        block.view(np.uint8)[...] = 0
-        for path, values in present:
-            _field(block, path)[...] = values[at : at + BLOCK]
-        for path in _holders(kind.dtype):
-            _field(block, path)[...] = instrument_id
-    return records
-
-
-def _field(records: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        records = records[name]
-    return records
-
-
-def _columns(dtype: np.dtype[Any], time: str) -> tuple[Column, ...]:
-    found: list[Column] = []
-
-    def walk(each: np.dtype[Any], path: tuple[str, ...]) -> None:
-        for name in each.names or ():
-            field = each[name]
-            if field.names:
-                walk(field, (*path, name))
-            elif not name.startswith(("reserved", "padding")) and name != "instrument_id":
-                taken = {column.name for column in found}
-                label = "_".join((*path, name)) if name in taken else name
-                # The venue's own number of a tick, beside the order in which rows were appended.
-                found.append(Column("venue_sequence" if label == SEQUENCE else label, (*path, name), field))
-
-    walk(dtype, ())
-    # The time first, as it is what a row is found by.
-    return tuple(sorted(found, key=lambda column: column.name != time))
-
-
-@cache
-def _holders(dtype: np.dtype[Any]) -> tuple[tuple[str, ...], ...]:
-    """Paths of the fields called `instrument_id`."""
-    found: list[tuple[str, ...]] = []
-    for name in dtype.names or ():
-        if dtype[name].names:
-            found += [(name, *rest) for rest in _holders(dtype[name])]
-        elif name == "instrument_id":
-            found.append((name,))
-    return tuple(found)

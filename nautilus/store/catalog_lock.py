@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from nautilus.store.catalog_kinds import CatalogBusyError
+from nautilus.store.catalog_errors import CatalogBusyError
 from nautilus.store.catalog_log import DIRECTORY, no_room, sync_directory
 
 LOCK: Final = "writer.lock"

@@ -15,14 +15,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from nautilus.store.catalog_errors import CatalogDamagedError, CatalogError, CatalogFullError, CatalogVersionError
 from nautilus.store.catalog_instruments import StoredInstrument, refined
-from nautilus.store.catalog_kinds import (
-    SCHEMA_VERSION,
-    CatalogDamagedError,
-    CatalogError,
-    CatalogFullError,
-    CatalogVersionError,
-)
+from nautilus.store.catalog_kinds import SCHEMA_VERSION
 
 NAME: Final = "catalog.sqlite"
 BUSY_MS: Final = 20_000
@@ -166,7 +161,7 @@ class Manifest:
             raise CatalogDamagedError(
                 f"its list is damaged: {error}",
                 where=str(self.path),
-                expected="`nautilus.store.catalog.rebuild` makes it anew from the files",
+                expected="`nautilus.store.catalog_checks.rebuild` makes it anew from the files",
             ) from None
 
     def _rows(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

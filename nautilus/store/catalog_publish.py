@@ -17,21 +17,13 @@ import numpy.typing as npt
 
 from nautilus.core.clock import now_ns
 from nautilus.model.records import joined
+from nautilus.store.catalog_errors import CatalogError
 from nautilus.store.catalog_facts import decode_facts, decode_table, fact_table, fact_time
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_intake import MARKED as MARKED
-from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, CatalogError, Records, record_kind
-from nautilus.store.catalog_log import (
-    FACTS,
-    MARK,
-    RECORDS,
-    TABLE,
-    Batch,
-    Damage,
-    read_segment,
-    records_of,
-    segment_path,
-)
+from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, Records, record_kind
+from nautilus.store.catalog_log import FACTS, MARK, RECORDS, TABLE, Batch, Damage, segment_path
+from nautilus.store.catalog_log_reader import read_segment, records_of
 from nautilus.store.catalog_manifest import Manifest, OriginKey, Part
 from nautilus.store.catalog_parts import PartMeta, PartWriter, arrow, day_of, in_order, part_path, record_table
 from nautilus.store.catalog_settings import CatalogConfig

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_instruments import StoredInstrument
-from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, TABLE, QueryError
+from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, TABLE
 from nautilus.store.catalog_manifest import Part
 from nautilus.store.catalog_parts import duckdb
 from nautilus.store.catalog_settings import CatalogConfig

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.store.catalog_kinds import SEQUENCE, Kind, Records, to_records
+from nautilus.store.catalog_columns import to_records
+from nautilus.store.catalog_kinds import SEQUENCE, Kind, Records
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Part
-from nautilus.store.catalog_parts import in_order, opened, record_table, row_groups
+from nautilus.store.catalog_part_reader import opened, row_groups
+from nautilus.store.catalog_parts import in_order, record_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,25 +7,24 @@ after they were replaced.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import msgspec
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from nautilus.core.clock import now_ns
-from nautilus.store.catalog_instruments import StoredInstrument, factor
-from nautilus.store.catalog_kinds import KINDS, RECORD_KINDS, SEQUENCE, CatalogDamagedError, record_kind
-from nautilus.store.catalog_lock import take_lock, unread
+from nautilus.store.catalog_errors import CatalogDamagedError
+from nautilus.store.catalog_instruments import StoredInstrument
+from nautilus.store.catalog_kinds import RECORD_KINDS, SEQUENCE, record_kind
+from nautilus.store.catalog_lock import unread
 from nautilus.store.catalog_log import Damage
-from nautilus.store.catalog_manifest import NAME, Manifest, Part
-from nautilus.store.catalog_parts import PartMeta, PartWriter, arrow, opened, part_path, read_meta, unlisted
-from nautilus.store.catalog_publish import LAST_SEQUENCE, SEGMENT
+from nautilus.store.catalog_manifest import Manifest, Part
+from nautilus.store.catalog_part_reader import opened, read_meta
+from nautilus.store.catalog_parts import PartMeta, PartWriter, arrow, part_path
+from nautilus.store.catalog_publish import SEGMENT
 from nautilus.store.catalog_reader import Source, read_tables
 from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.store.catalog_steps import factor
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,13 +32,6 @@ if TYPE_CHECKING:
 KEPT_NS: Final = 3600 * 1_000_000_000
 """So long a replaced file is kept for its readers, at most."""
 MERGE_ROWS: Final = 1 << 17
-
-
-class Finding(NamedTuple):
-    """Something wrong with a file."""
-
-    path: str
-    problem: str
 
 
 def compact(
@@ -174,107 +166,3 @@ def purge(root: Path, manifest: Manifest) -> int:
         with manifest.transaction():
             manifest.forget([number for number, _, _ in gone])
     return len(gone)
-
-
-def verify(root: Path, manifest: Manifest) -> list[Finding]:
-    """Read every listed file whole, with the checksums of its pages, and compare it with the list."""
-    findings = []
-    known = {each.instrument_id: each for each in manifest.instruments()}
-    for part in manifest.parts():
-        problem = _check(root, part, known[part.instrument])
-        if problem:
-            findings.append(Finding(part.path, problem))
-    for place, unfinished in unlisted(root, KINDS, manifest.paths()):
-        what = "never finished" if unfinished else "not on the list"
-        findings.append(Finding(place.relative_to(root).as_posix(), f"{what}: the next writer takes it away"))
-    return findings
-
-
-def _check(root: Path, part: Part, owner: StoredInstrument) -> str:
-    place = root / part.path
-    if not place.is_file():
-        return "it is not there"
-    if place.stat().st_size != part.bytes:
-        return f"{place.stat().st_size} bytes instead of {part.bytes}"
-    try:
-        with opened(place) as file:
-            meta = read_meta(file)
-            if meta is None:
-                return "it does not say what it is"
-            if (meta.kind, meta.instrument.key, meta.day) != (part.kind, owner.key, part.day):
-                return f"it says that it is {meta.kind} of {meta.instrument.key} on {meta.day}"
-            rows, before = 0, None
-            time = record_kind(part.kind).time if part.kind in RECORD_KINDS else meta.time
-            for batch in file.iter_batches(MERGE_ROWS):
-                rows += batch.num_rows
-                if time and batch.num_rows:
-                    times = batch.column(batch.schema.get_field_index(time)).to_numpy(zero_copy_only=False)
-                    if (np.diff(times) < 0).any() or (before is not None and times[0] < before):
-                        return "its rows are not in order of time"
-                    before = times[-1]
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        return f"it cannot be read: {str(error).splitlines()[0]}"
-    return "" if rows == part.rows else f"{rows} rows instead of {part.rows}"
-
-
-def rebuild(root: Path) -> list[Finding]:
-    """Make the list anew from what the files say of themselves, where it is lost or damaged; what could not be used.
-
-    The old list stays beside it. Positions of sources are not in the files: an import has to be told where to go on.
-    """
-    lock = take_lock(root)
-    findings: list[Finding] = []
-    try:
-        old = root / NAME
-        for name in (NAME, NAME + "-wal", NAME + "-shm"):
-            with suppress(FileNotFoundError):
-                os.replace(root / name, root / f"{name}.damaged")
-        parts: list[tuple[PartMeta, Part]] = []
-        for place, unfinished in unlisted(root, KINDS, ()):
-            path = place.relative_to(root).as_posix()
-            found = None if unfinished else _described(place, path)
-            if isinstance(found, tuple):
-                parts.append(found)
-            elif found is not None:
-                findings.append(Finding(path, found))
-        gone = {path for meta, _ in parts for path in meta.replaces}
-        manifest = Manifest(old.parent, write=True)
-        try:
-            with manifest.transaction():
-                for meta, part in sorted(parts, key=lambda each: each[1].first_sequence):
-                    if part.path not in gone:
-                        manifest.add([part._replace(instrument=manifest.know(meta.instrument).instrument_id)])
-                manifest.set_number(LAST_SEQUENCE, max((part.last_sequence for _, part in parts), default=0))
-                manifest.set_number(SEGMENT, max((meta.segment for meta, _ in parts), default=0))
-        finally:
-            manifest.close()
-    finally:
-        os.close(lock)
-    return findings
-
-
-def _described(place: Path, path: str) -> tuple[PartMeta, Part] | str:
-    try:
-        with opened(place) as file:
-            meta = read_meta(file)
-            rows = file.metadata.num_rows
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        return f"it cannot be read: {str(error).splitlines()[0]}"
-    if meta is None:
-        return "it does not say what it is"
-    steps: tuple[Any, Any] = (meta.instrument.price_increment, meta.instrument.lot_size)
-    part = Part(
-        0,
-        meta.kind,
-        0,
-        meta.day,
-        path,
-        rows,
-        place.stat().st_size,
-        meta.first_ns,
-        meta.last_ns,
-        meta.first_sequence,
-        meta.last_sequence,
-        *steps,
-    )
-    return meta, part

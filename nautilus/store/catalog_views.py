@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from nautilus.store.catalog_facts import fact_schema, fact_time
-from nautilus.store.catalog_instruments import StoredInstrument, decimals, factor
-from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, SEQUENCE, TABLE, record_kind
+from nautilus.store.catalog_instruments import StoredInstrument
+from nautilus.store.catalog_kinds import RECORD_KINDS, SEQUENCE, TABLE, record_kind
 from nautilus.store.catalog_manifest import Part
 from nautilus.store.catalog_parts import arrow
+from nautilus.store.catalog_steps import decimals, factor
 
 PRICE_NAMES: Final = {
     "bid_ticks": "bid",
@@ -43,18 +44,6 @@ def quoted(text: str) -> str:
 def identifier(text: str) -> str:
     """A name of SQL."""
     return '"' + text.replace('"', '""') + '"'
-
-
-def view_columns(kind: str) -> list[str]:
-    """Columns of a kind's view, in order; of tables only those that all have."""
-    if kind in RECORD_KINDS:
-        described = record_kind(kind)
-        lots = set(described.quantities)
-        names = ["instrument", "time"]
-        names += [PRICE_NAMES[name] for name in described.prices] + list(described.quantities)
-        names += [f"{column.name}_lots" if column.name in lots else column.name for column in described.columns]
-        return [*names, SEQUENCE, "day"]
-    return ["instrument", "time", "day"]
 
 
 def view_text(kind: str, root: Path, parts: Sequence[Part], instruments: dict[int, StoredInstrument]) -> str:
@@ -131,11 +120,6 @@ def _empty(kind: str) -> str:
         name = f"{column.name}_lots" if column.name in lots else column.name
         words.append(f"NULL::{of or sizes[column.dtype.itemsize]} AS {name}")
     return f"SELECT {', '.join([*words, f'NULL::BIGINT AS {SEQUENCE}', 'NULL::DATE AS day'])} WHERE false"
-
-
-def view_names(kinds: Sequence[str] = (*RECORD_KINDS, *FACT_KINDS)) -> list[str]:
-    """Names of the views; tables of users have their own."""
-    return list(kinds)
 
 
 def instruments_table(instruments: Sequence[StoredInstrument]) -> object:

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Final
 
 from nautilus.core.clock import now_ns
+from nautilus.store.catalog_errors import CatalogError, CatalogFullError
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_intake import PATIENCE_SECONDS, Intake
-from nautilus.store.catalog_kinds import KINDS, CatalogError, CatalogFullError
+from nautilus.store.catalog_kinds import KINDS
 from nautilus.store.catalog_lock import take_lock
 from nautilus.store.catalog_log import DIRECTORY, Batch, Damage, Segment, segments
 from nautilus.store.catalog_manifest import Manifest
-from nautilus.store.catalog_parts import arrow, unlisted
+from nautilus.store.catalog_part_reader import unlisted
+from nautilus.store.catalog_parts import arrow
 from nautilus.store.catalog_publish import LAST_SEQUENCE, SEGMENT, publish_segment
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_upkeep import compact, purge

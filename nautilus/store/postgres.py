@@ -16,29 +16,21 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
+from nautilus.store.catalog_checks import Finding
+from nautilus.store.catalog_columns import to_records
+from nautilus.store.catalog_errors import CatalogError, QueryError
 from nautilus.store.catalog_facts import facts_of
 from nautilus.store.catalog_instruments import StoredInstrument, pick
 from nautilus.store.catalog_intake import position_of
-from nautilus.store.catalog_kinds import (
-    DAY_NS,
-    FACT_KINDS,
-    SEQUENCE,
-    TABLE,
-    CatalogError,
-    QueryError,
-    Records,
-    check_kind,
-    record_kind,
-    to_records,
-)
+from nautilus.store.catalog_kinds import DAY_NS, FACT_KINDS, SEQUENCE, TABLE, Records, check_kind, record_kind
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Range
 from nautilus.store.catalog_parts import arrow
 from nautilus.store.catalog_reader import BATCH, Chunk, Run, complete, merged
 from nautilus.store.catalog_settings import CatalogConfig
-from nautilus.store.catalog_upkeep import Finding
 from nautilus.store.postgres_lines import Loop, asyncpg, connect, named_error, shown
-from nautilus.store.postgres_rows import HEADER, SCHEMA, TRAILER, decode_rows, layout, time_of
+from nautilus.store.postgres_rows import HEADER, SCHEMA, TRAILER, decode_rows, layout
+from nautilus.store.postgres_tables import time_of
 from nautilus.store.postgres_writer import PostgresWriter
 
 if TYPE_CHECKING:

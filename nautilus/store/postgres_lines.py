@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from nautilus.model.errors import ConfigError
-from nautilus.store.catalog_kinds import CatalogError, CatalogFullError, QueryError
+from nautilus.store.catalog_errors import CatalogError, CatalogFullError, QueryError
 
 CONNECT_SECONDS: Final = 10.0
 Answer = TypeVar("Answer")

@@ -18,35 +18,20 @@ import numpy as np
 
 from nautilus.core.clock import now_ns
 from nautilus.model.records import joined
+from nautilus.store.catalog_columns import to_columns
+from nautilus.store.catalog_errors import CatalogBusyError, CatalogError, CatalogFullError
 from nautilus.store.catalog_facts import PROVENANCE, decode_facts, decode_table, fact_time
-from nautilus.store.catalog_instruments import StoredInstrument, factor, refined
+from nautilus.store.catalog_instruments import StoredInstrument, refined
 from nautilus.store.catalog_intake import MARKED, PATIENCE_SECONDS, Intake
-from nautilus.store.catalog_kinds import (
-    DAY_NS,
-    RECORD_KINDS,
-    SEQUENCE,
-    TABLE,
-    CatalogBusyError,
-    CatalogError,
-    CatalogFullError,
-    Records,
-    to_columns,
-)
-from nautilus.store.catalog_log import MARK, Batch, Stream, records_of
+from nautilus.store.catalog_kinds import DAY_NS, RECORD_KINDS, SEQUENCE, TABLE, Records
+from nautilus.store.catalog_log import MARK, Batch, Stream
+from nautilus.store.catalog_log_reader import records_of
 from nautilus.store.catalog_parts import arrow, day_of
 from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.store.catalog_steps import factor
 from nautilus.store.postgres_lines import UnreachableError, asyncpg, connect, failures, named_error, shown
-from nautilus.store.postgres_rows import (
-    SCHEMA,
-    TABLES,
-    check_name,
-    create_day,
-    create_rows,
-    encode_rows,
-    fact_names,
-    layout,
-    table_type,
-)
+from nautilus.store.postgres_rows import SCHEMA, encode_rows, layout
+from nautilus.store.postgres_tables import TABLES, check_name, create_day, create_rows, fact_names, table_type
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -25,8 +25,8 @@ from nautilus import data
 from nautilus.core.types import QUOTE, TRADE
 from nautilus.data.remote import RemoteError
 from nautilus.store.catalog import Catalog
+from nautilus.store.catalog_errors import CatalogError, QueryError
 from nautilus.store.catalog_http import BASE, respond
-from nautilus.store.catalog_kinds import CatalogError, QueryError
 from nautilus.store.catalog_settings import CatalogConfig
 
 MIDNIGHT = 1_667_260_800_000_000_000

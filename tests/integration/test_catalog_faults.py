@@ -18,10 +18,10 @@ pytest.importorskip("duckdb", reason="the extra `data` is not installed")
 
 from nautilus.core.types import TRADE
 from nautilus.store.catalog import Catalog
-from nautilus.store.catalog_kinds import CatalogDamagedError, CatalogFullError, CatalogVersionError
+from nautilus.store.catalog_checks import rebuild
+from nautilus.store.catalog_errors import CatalogDamagedError, CatalogFullError, CatalogVersionError
 from nautilus.store.catalog_log import segments
 from nautilus.store.catalog_settings import CatalogConfig
-from nautilus.store.catalog_upkeep import rebuild
 from nautilus.store.catalog_writer import CatalogWriter
 from tests.kit.catalog_rounds import INSTRUMENT, MIDNIGHT_NS
 from tests.kit.full_disk import small_disk

@@ -17,7 +17,7 @@ import pyarrow as pa
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.datasets import BarFact, EventFact, ListingFact, Provenance
 from nautilus.store.catalog import Catalog
-from nautilus.store.catalog_kinds import CatalogBusyError, CatalogError, QueryError
+from nautilus.store.catalog_errors import CatalogBusyError, CatalogError, QueryError
 from nautilus.store.catalog_open import AnyCatalog, open_catalog
 from nautilus.store.postgres_lines import UnreachableError
 from tests.kit.postgres_server import PostgresServer, postgres_server

@@ -14,7 +14,7 @@ pytest.importorskip("duckdb", reason="the extra `data` is not installed")
 from nautilus.core.types import QUOTE, TRADE
 from nautilus.model.records import Records
 from nautilus.store.catalog import Catalog
-from nautilus.store.catalog_kinds import CatalogBusyError, CatalogError, QueryError
+from nautilus.store.catalog_errors import CatalogBusyError, CatalogError, QueryError
 
 MIDNIGHT = 1_667_260_800_000_000_000  # 2022-11-01
 BTC = SimpleNamespace(symbol="BTC/USDT", venue="X", price_increment="0.01", lot_size="0.001")

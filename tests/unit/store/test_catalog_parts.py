@@ -29,10 +29,13 @@ from nautilus.model.datasets import (
 )
 from nautilus.model.errors import ConfigError
 from nautilus.store.catalog import Catalog
+from nautilus.store.catalog_columns import to_columns, to_records
 from nautilus.store.catalog_encode import decode_arrow, encode_arrow
-from nautilus.store.catalog_instruments import common_step, describe, factor, key_of_name, safe_name
-from nautilus.store.catalog_kinds import RECORD_KINDS, CatalogError, QueryError, record_kind, to_columns, to_records
+from nautilus.store.catalog_errors import CatalogError, QueryError
+from nautilus.store.catalog_instruments import describe, key_of_name, safe_name
+from nautilus.store.catalog_kinds import RECORD_KINDS, record_kind
 from nautilus.store.catalog_settings import CatalogConfig, StoreConfig
+from nautilus.store.catalog_steps import common_step, factor
 
 MIDNIGHT = 1_667_260_800_000_000_000
 WHERE = Provenance("fred", "https://example", MIDNIGHT + 5)
