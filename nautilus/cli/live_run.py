@@ -26,6 +26,7 @@ from nautilus.cli.standby_run import NotPromotedError, stand_by
 
 if TYPE_CHECKING:
     from nautilus.cli.live_report import LiveReport
+    from nautilus.model.instrument import Instrument
     from nautilus.runtime.config import Configuration
     from nautilus.runtime.detach import Detached
     from nautilus.runtime.instance import Instance
@@ -336,6 +337,15 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
         # A file that cannot be read is better said before any process starts.
         name = name.absolute()
         first_ns = market_begin_ns(str(name), section(options.configuration.sections, "recording", RecordingConfig))
+    listed: tuple[Instrument, ...] = ()
+    if name.kind == "live":
+        import asyncio
+
+        from nautilus.runtime.live_feed import resolve
+        from nautilus.runtime.market import section_of
+
+        settings: Any = options.configuration.sections[section_of(name.venue)]
+        listed = asyncio.run(resolve(name.venue, settings, name.instruments))
     return make_plan(
         options.configuration,
         instance,
@@ -347,6 +357,7 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
         first_ns=first_ns,
         standby_of=options.standby_of,
         promoted=bool(options.standby_of),
+        listed=listed,
     )
 
 

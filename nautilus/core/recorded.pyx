@@ -96,6 +96,8 @@ cdef class RecordedLevels:
         from the back.
     capacity : int
         Largest number of levels and of resting orders, 1 to 2^30.
+    first_order_id : int
+        Above all ids that these accounts have used in the core.
 
     Notes
     -----
@@ -103,12 +105,12 @@ cdef class RecordedLevels:
     """
 
     def __cinit__(self, uint32_t instrument_id, uint32_t book_account, uint32_t tape_account, *,
-                  bint proportional=False, uint32_t capacity=1 << 20):
+                  bint proportional=False, uint32_t capacity=1 << 20, uint64_t first_order_id=1):
         self._instrument_id = instrument_id
         self._book_account = book_account
         self._tape_account = tape_account
         self._proportional = proportional
-        self._next_order_id = 1
+        self._next_order_id = first_order_id
         if not 1 <= capacity <= MAX_ROWS:
             raise ValueError(f"RecordedLevels: capacity {capacity}, expected 1 to 2^30")
         if (pool_open(&self._levels, sizeof(level_t), capacity, False) != 0

@@ -18,8 +18,9 @@ from nautilus.engines.trading import TradingConfig
 from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
+from nautilus.runtime.clock import PlatformClock
 from nautilus.runtime.market_driver import MarketDriver
-from nautilus.runtime.market_name import market_name
+from nautilus.runtime.market_name import MarketName, market_name
 from nautilus.runtime.matching import MatchingConfig
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.settings import LimitsConfig
@@ -56,13 +57,36 @@ def open_market(plan: Plan) -> MarketSource | None:
         return None
     if plan.market == SIMULATED:
         return SimulatedSource(seed=plan.seed, config=plan.config("simulation", SimulationConfig))
-    return open_source(plan.market, plan.config("recording", RecordingConfig))
+    name = market_name(plan.market)
+    if name.kind == "live":
+        return open_live(plan, name)
+    return open_source(name, plan.config("recording", RecordingConfig))
+
+
+def open_live(plan: Plan, name: MarketName) -> MarketSource:
+    """A live market; it listens once it is attached."""
+    from nautilus.adapters.sources.binance_config import BinanceConfig
+    from nautilus.runtime.live_feed import FeedSettings
+    from nautilus.runtime.live_source import LiveSource
+
+    config = plan.config(section_of(name.venue), BinanceConfig)
+    instruments = {each.symbol: each.instrument_id for each in plan.listed}
+    settings = FeedSettings(name.venue, msgspec.to_builtins(config), instruments, plan.clock)
+    cancel = plan.config("recording", RecordingConfig).cancel
+    return LiveSource(plan.listed, settings, PlatformClock(plan.clock).now_ns, cancel=cancel)
+
+
+def section_of(venue: str) -> str:
+    """Section of the settings of a live venue."""
+    return venue.replace("-", "_")
 
 
 def instruments_of(plan: Plan) -> tuple[Instrument, ...]:
     """What trades in a plan, here and at external venues; without a market the simulated one's instrument."""
     if plan.market in (NONE, SIMULATED):
         own: tuple[Instrument, ...] = (INSTRUMENT,)
+    elif plan.listed:
+        own = plan.listed
     else:
         source = open_market(plan)
         assert source is not None

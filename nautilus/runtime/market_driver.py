@@ -100,6 +100,8 @@ class MarketDriver:
         self._feed = HubFeed(host, context, connect, counters, speed, self._go_on, self._tell_source, timer)
         self._timer = timer
         self._clock = host.clock
+        self._host = host
+        self._descriptor = -1
         self._source = source
         self._name = name
         self._speed = speed
@@ -147,7 +149,13 @@ class MarketDriver:
         if not self._stopped:
             self._stopped = True
             self._feed.stop()
+            if self._descriptor >= 0:
+                self._host.remove_source(self._descriptor)
+                self._descriptor = -1
             self._note_played()
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
 
     def summary(self) -> dict[str, Any]:
         """What was played, and how."""
@@ -184,11 +192,15 @@ class MarketDriver:
         hub = self._feed.hub
         self._status = hub.market
         self._status.name = self._name
-        if not hub.derives and not self._is_first():
+        if not hub.derives and not getattr(source, "resumes", False) and not self._is_first():
             # Its participants' orders are in the core, but what they stand for is not known here.
             self._end("the hub was restarted during the recording")
             return
         source.attach(hub)
+        if hasattr(source, "fileno"):
+            # A live market says when it has said something.
+            self._descriptor = source.fileno()
+            self._host.add_source(self._descriptor, self._go_on)
         self.phase = Phase.CLEARING
         line.send(source.begin(self._clock()))
 

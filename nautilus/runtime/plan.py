@@ -13,6 +13,7 @@ from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_endpoint, tcp_place
 from nautilus.bus.routing import RoutingTable
 from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError, InternalError
+from nautilus.model.instrument import Instrument
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
@@ -130,6 +131,8 @@ class Plan(msgspec.Struct, frozen=True):
         ``HOST:PORT`` of the hub, on another host, whose instance the processes here have joined; "": it is this one.
     origins
         Where values of the sections come from, by section and key; those that are left out are defaults.
+    listed
+        Instruments of a live market, as they were when the plan was made.
     """
 
     instance: str
@@ -152,6 +155,7 @@ class Plan(msgspec.Struct, frozen=True):
     standby_of: str = ""
     joined: str = ""
     origins: dict[str, dict[str, str]] = {}
+    listed: tuple[Instrument, ...] = ()
 
     def process(self, name: str) -> ProcessSpec:
         """The process of that name."""
@@ -317,6 +321,7 @@ def make_plan(
     first_ns: int | None = None,
     standby_of: str = "",
     promoted: bool = False,
+    listed: Sequence[Instrument] = (),
 ) -> Plan:
     """The plan for an instance.
 
@@ -332,6 +337,8 @@ def make_plan(
         As in `Plan`.
     promoted
         Whether it has become the core since; else, with `standby_of`, the plan is that of a standby.
+    listed
+        As in `Plan`.
     """
     settings = configuration.sections["platform"]
     if not isinstance(settings, PlatformConfig):
@@ -359,6 +366,7 @@ def make_plan(
         bind=settings.bind,
         standby_of=standby_of,
         origins=_origins(configuration),
+        listed=tuple(listed),
     )
     _check_hosts(plan)
     if demo and not is_loopback(plan.bind):

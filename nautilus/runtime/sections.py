@@ -15,6 +15,8 @@ SECTIONS: dict[str, str] = {
     "quoting": "nautilus.engines.strategy:QuotingConfig",
     "momentum": "nautilus.engines.strategy:MomentumConfig",
     "recording": "nautilus.simulation.config:RecordingConfig",
+    "binance": "nautilus.adapters.sources.binance_config:BinanceConfig",
+    "binance_futures": "nautilus.adapters.sources.binance_config:BinanceConfig",
     "simulation": "nautilus.simulation.config:SimulationConfig",
     "platform": "nautilus.runtime.platform:PlatformConfig",
     "core": "nautilus.runtime.platform:CoreConfig",

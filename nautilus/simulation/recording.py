@@ -44,6 +44,7 @@ class RecordedMarket:
     by_order : the recording names single orders.
     number : of the recording among those that play side by side, from 0: each has accounts of its own.
     capacity : most levels and resting orders of a recording by levels.
+    first_order_id : above all ids that its accounts have used in the core; of a recording by levels.
 
     Notes
     -----
@@ -65,6 +66,7 @@ class RecordedMarket:
         by_order: bool = False,
         number: int = 0,
         capacity: int = LEVELS,
+        first_order_id: int = 1,
     ) -> None:
         if not 0 <= number < MOST_RECORDINGS:
             raise ConfigError(f"recording {number}", where="RecordedMarket", expected=f"0 to {MOST_RECORDINGS - 1}")
@@ -80,6 +82,7 @@ class RecordedMarket:
             self.tape_account,
             proportional=cancel == "proportion",
             capacity=1 if by_order else capacity,
+            first_order_id=first_order_id,
         )
 
     def setup(self) -> Records:

@@ -1,0 +1,136 @@
+"""The process that listens to a live market: asyncio here, packed records to the hub over a socket.
+
+::
+
+    venue ── WebSocket, REST ──▶ this process ── frames ──▶ hub's process: `nautilus.runtime.live_source`
+
+A frame is a head (bytes of the payload, kind, instrument id, stamp) and a payload: records of the star, or JSON. It
+ends when the hub does, or closes its end. When the hub does not read, the venue is not read either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from nautilus.model.errors import NautilusError
+from nautilus.model.instrument import Instrument
+from nautilus.runtime.clock import ClockAnchor, PlatformClock
+from nautilus.runtime.kernelcalls import signal_at_parent_end
+
+if TYPE_CHECKING:
+    from nautilus.adapters.sources.binance_config import BinanceConfig
+
+HEAD: Final = struct.Struct("<IBxxxIq")
+"""Bytes of the payload, kind, instrument id, stamp."""
+QUOTE, TRADE, BOOK, BLIND, SIGHTED = range(1, 6)
+"""Kinds with records, as `FeedKind`; `BLIND` and `SIGHTED` may have none."""
+FAILED, FACTS = 6, 7
+"""Kinds with JSON: why the feed is not open, and what it has counted."""
+FACTS_SECONDS = 1.0
+AGAIN_SECONDS = (0.25, 10.0)
+"""First and longest wait before the feed is opened again."""
+RECORDS = frozenset((QUOTE, TRADE, BOOK, BLIND, SIGHTED))
+MARKETS = {"binance": "spot", "binance-futures": "futures"}
+"""By venue's name."""
+
+
+class FeedSettings(msgspec.Struct, frozen=True):
+    """What the process is to listen to, and the platform's clock."""
+
+    venue: str
+    config: dict[str, Any]
+    instruments: dict[str, int]
+    clock: ClockAnchor
+
+
+def config_of(venue: str, config: BinanceConfig) -> BinanceConfig:
+    """The settings of a venue's feed, of its own market."""
+    return msgspec.structs.replace(config, market=MARKETS[venue])
+
+
+async def resolve(venue: str, config: BinanceConfig, symbols: Sequence[str]) -> tuple[Instrument, ...]:
+    """The instruments of symbols as the venue trades them now, with ids from 1 on.
+
+    Raises
+    ------
+    SourceError
+        The venue cannot be asked, or trades no such symbol.
+    """
+    import aiohttp
+
+    from nautilus.adapters.sources.binance_rest import BinanceRest
+
+    async with aiohttp.ClientSession() as session:
+        rest = BinanceRest(config_of(venue, config).concluded(len(symbols)), session)
+        hints = await rest.instruments(symbols)
+    return tuple(hints[symbol].instrument(number) for number, symbol in enumerate(symbols, 1))
+
+
+async def listen(settings: FeedSettings, line: socket.socket) -> None:
+    """Hand on what the venue says until the other end closes the line."""
+    from nautilus.adapters.sources.binance_live import BinanceConfig, BinanceFeed
+
+    config = config_of(settings.venue, msgspec.convert(settings.config, BinanceConfig))
+    clock = PlatformClock(settings.clock).now_ns
+    reader, writer = await asyncio.open_connection(sock=line)
+
+    def say(kind: int, payload: bytes, number: int = 0, now_ns: int = 0) -> None:
+        writer.write(HEAD.pack(len(payload), kind, number, now_ns) + payload)
+
+    async def feed() -> None:
+        wait, longest = AGAIN_SECONDS
+        while True:
+            try:
+                async with BinanceFeed(
+                    config, list(settings.instruments), clock, instrument_ids=settings.instruments
+                ) as opened:
+                    told = asyncio.create_task(tell(opened))
+                    wait = AGAIN_SECONDS[0]
+                    try:
+                        async for update in opened:
+                            number = settings.instruments[update.symbol]
+                            say(update.kind, update.records.tobytes(), number, update.now_ns)
+                            await writer.drain()
+                    finally:
+                        told.cancel()
+            except NautilusError as error:
+                say(FAILED, msgspec.json.encode(error.as_dict()), 0, clock())
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, longest)
+
+    async def tell(opened: BinanceFeed) -> None:
+        while True:
+            await asyncio.sleep(FACTS_SECONDS)
+            say(FACTS, msgspec.json.encode(opened.summary(), enc_hook=str), 0, clock())
+
+    running = asyncio.create_task(feed())
+    closed = asyncio.create_task(reader.read(1))
+    await asyncio.wait((running, closed), return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, closed):
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+        await running
+
+
+def main(descriptor: str) -> None:
+    """Read the settings from standard input, then serve the socket of that descriptor."""
+    signal_at_parent_end(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's
+    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=FeedSettings)
+    with socket.socket(fileno=int(descriptor)) as line:
+        line.setblocking(False)
+        with contextlib.suppress(ConnectionError):
+            asyncio.run(listen(settings, line))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,309 @@
+"""A live market as a market source, for trading on paper: its book rests in the core, its trades act there.
+
+What the venue says comes from a process of its own (`nautilus.runtime.live_feed`). A book that went lost is emptied,
+in the core too, and its records carry STALE, until the venue's snapshot is there again: nobody trades against a book
+that may be wrong. When the process dies all books are lost that way, and it is started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from nautilus.core.types import BOOK_DELTA, COMMAND, QUOTE, TRADE, BookAction, CommandKind, RecordFlag, Side
+from nautilus.model.instrument import Instrument
+from nautilus.model.records import Records
+from nautilus.runtime.child import Backoff
+from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, wall_ns
+from nautilus.runtime.live_feed import BLIND, FACTS, FAILED, HEAD, RECORDS, FeedSettings
+from nautilus.runtime.live_feed import BOOK as BOOK_KIND
+from nautilus.runtime.live_feed import QUOTE as QUOTE_KIND
+from nautilus.runtime.live_feed import SIGHTED as SIGHTED_KIND
+from nautilus.runtime.live_feed import TRADE as TRADE_KIND
+from nautilus.simulation.config import Cancellation
+from nautilus.simulation.merging import merged_summary
+from nautilus.simulation.recording import LEVELS_OF_MANY, RecordedMarket
+from nautilus.simulation.source import CoreView, Step
+
+LOOK_NS = 100_000_000
+"""Between looks whether the process lives, while it says nothing."""
+READ = 1 << 18
+MOST_UPDATES = 4096
+"""That wait here; what is beyond stays in the socket, and so with the venue."""
+LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
+_DTYPES = {QUOTE_KIND: QUOTE, TRADE_KIND: TRADE, BOOK_KIND: BOOK_DELTA, BLIND: BOOK_DELTA, SIGHTED_KIND: BOOK_DELTA}
+_NAMES = {QUOTE_KIND: "quotes", TRADE_KIND: "trades", BOOK_KIND: "book_updates"}
+_LOGGER = logging.getLogger("nautilus.runtime")
+
+
+class Heard(NamedTuple):
+    """One thing that the venue, or the feed, said."""
+
+    now_ns: int
+    kind: int
+    number: int
+    records: Records
+
+
+class LiveSource:
+    """A live market. It comes to no end, and may begin again in a core that knows an earlier run.
+
+    Parameters
+    ----------
+    instruments
+        As they were resolved when the plan was made.
+    settings
+        Of the process that listens.
+    clock
+        Platform time.
+    cancel
+        See `RecordingConfig`.
+    """
+
+    derives = False
+    resumes = True
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        settings: FeedSettings,
+        clock: Callable[[], int],
+        *,
+        cancel: Cancellation = "back",
+    ) -> None:
+        self._instruments = tuple(instruments)
+        self._settings = settings
+        self._clock = clock
+        first = wall_ns()  # nobody sends an order a nanosecond: beyond all ids that were used before
+        self._markets = {
+            each.instrument_id: RecordedMarket(
+                each, cancel=cancel, number=place, capacity=LEVELS_OF_MANY, first_order_id=first
+            )
+            for place, each in enumerate(self._instruments)
+        }
+        self._heard: deque[Heard] = deque()
+        self._epoll: select.epoll | None = None
+        self._line: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._backoff = Backoff()
+        self._begun_ns = self._due_ns = 0
+        self._received = bytearray()
+        self._now_ns = 0
+        self._counts: dict[int, Counter[str]] = {key: Counter() for key in self._markets}
+        self._blind: dict[int, int] = {}
+        self._blind_ns: Counter[int] = Counter()
+        self._gaps: Counter[int] = Counter()
+        self._facts: dict[str, Any] = {}
+        self._notes: deque[str] = deque(maxlen=10)
+        self.starts = 0
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Return the instruments that were resolved."""
+        return self._instruments
+
+    def attach(self, core: CoreView) -> None:
+        """Begin to listen."""
+        self._start()
+
+    def setup(self) -> Records:
+        """COMMAND array that opens the accounts of all of them."""
+        return np.concatenate([each.setup() for each in self._markets.values()])
+
+    def begin(self, now_ns: int) -> Records:
+        """Cancel what an earlier life has left resting."""
+        accounts = [each.book_account for each in self._markets.values()]
+        cancels = np.zeros(len(accounts), COMMAND)
+        cancels["kind"], cancels["now_ns"], cancels["account_id"] = CommandKind.MASS_CANCEL, now_ns, accounts
+        return cancels
+
+    def fileno(self) -> int:
+        """Readable when something was said; the same for as long as the source lives."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+        return self._epoll.fileno()
+
+    @property
+    def waits(self) -> bool:
+        """A book change is made of what rests."""
+        return bool(self._heard) and self._heard[0].kind in (BOOK_KIND, BLIND)
+
+    def next_ns(self) -> int | None:
+        """Stamp of what was said next; a little later where nothing was."""
+        if not self._heard:
+            self._read()
+            self._tend()
+        if not self._heard:
+            return self._clock() + LOOK_NS
+        return max(self._heard[0].now_ns, self._now_ns)
+
+    def step(self) -> Step:
+        """Play what was said next. Only after `next_ns()` gave a time that has come."""
+        now_ns, kind, number, records = self._heard.popleft()
+        self._now_ns = now_ns = max(now_ns, self._now_ns)
+        market = self._markets[number]
+        if kind == BLIND:
+            self._note_blind(number, now_ns)
+        elif kind == SIGHTED_KIND:
+            self._note_sighted(number, now_ns)
+        else:
+            self._counts[number][_NAMES[kind]] += 1
+        if not len(records):
+            return Step(now_ns, None, ())
+        if kind == QUOTE_KIND:
+            return Step(now_ns, None, (records,))
+        commands = (market.trade if kind == TRADE_KIND else market.book_update)(records, now_ns)
+        return Step(now_ns, commands if len(commands) else None, (records,))
+
+    def on_events(self, events: Records) -> None:
+        """Take in an EVENT array of the core."""
+        for number in set(events["instrument_id"].tolist()):
+            market = self._markets.get(number)
+            if market is not None:
+                market.on_events(events)
+
+    def summary(self) -> dict[str, Any]:
+        """Sums, and under `instruments` by symbol: `blind_ns` of times that are over, `blind_since_ns` (0: it sees)."""
+        parts = {}
+        for each in self._instruments:
+            number = each.instrument_id
+            market = self._markets[number].summary()
+            parts[each.symbol] = {
+                "format": self._settings.venue,
+                "records": dict(self._counts[number]),
+                "gaps": self._gaps[number],
+                "blind_ns": self._blind_ns[number],
+                "blind_since_ns": self._blind.get(number, 0),
+                "rejected": market.pop("rejected"),
+                "market": market,
+            }
+        return {**merged_summary(parts), "notes": list(self._notes), "starts": self.starts, "feed": self._facts}
+
+    @property
+    def progress(self) -> float | None:
+        """It has no end."""
+        return None
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._drop()
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
+
+    # The process.
+
+    def _start(self) -> None:
+        ours, its = socket.socketpair()
+        ours.setblocking(False)
+        with its:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "nautilus.runtime.live_feed", str(its.fileno())],
+                stdin=subprocess.PIPE,
+                pass_fds=(its.fileno(),),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.json.encode(self._settings))
+            self._process.stdin.close()
+        self._line, self._received = ours, bytearray()
+        self._begun_ns, self._due_ns = monotonic_ns(), 0
+        self.starts += 1
+        self.fileno()
+        assert self._epoll is not None
+        self._epoll.register(ours, select.EPOLLIN)
+
+    def _drop(self) -> None:
+        """Let go of the process."""
+        if self._line is not None:
+            if self._epoll is not None:
+                self._epoll.unregister(self._line)
+            self._line.close()
+            self._line = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _tend(self) -> None:
+        """Where the process has ended, start another one after a while; until then all books are lost."""
+        if self._process is not None and self._process.poll() is not None:
+            _LOGGER.error("the feed of %s ended with %d", self._settings.venue, self._process.returncode)
+            self._notes.append(f"the feed's process ended with {self._process.returncode}")
+            self._drop()
+            wait_ns = self._backoff.next_ns(monotonic_ns() - self._begun_ns)
+            self._due_ns = monotonic_ns() + wait_ns
+            now_ns = self._clock()
+            for number in self._markets:
+                self._heard.append(Heard(now_ns, BLIND, number, self._cleared(number, now_ns)))
+        elif self._process is None and self._due_ns and monotonic_ns() >= self._due_ns:
+            self._start()
+
+    def _read(self) -> None:
+        """Take in what was said, as far as there is room for it."""
+        line = self._line
+        while line is not None and len(self._heard) < MOST_UPDATES:
+            try:
+                data = line.recv(READ)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                return  # the process has ended, or is about to
+            self._received += data
+            self._cut()
+
+    def _cut(self) -> None:
+        received, at = self._received, 0
+        while len(received) - at >= HEAD.size:
+            size, kind, number, now_ns = HEAD.unpack_from(received, at)
+            if len(received) - at - HEAD.size < size:
+                break
+            payload = bytes(received[at + HEAD.size : at + HEAD.size + size])
+            at += HEAD.size + size
+            if kind in RECORDS and number in self._markets:
+                records: Records = np.frombuffer(payload, _DTYPES[kind]).copy()
+                if kind == BLIND and len(records):
+                    records["flags"] |= STALE
+                self._heard.append(Heard(now_ns, kind, number, records))
+            elif kind == FACTS:
+                self._facts = msgspec.json.decode(payload)
+            elif kind == FAILED:
+                error = msgspec.json.decode(payload)
+                text = f"{error.get('where', '')}: {error.get('what', '')}"
+                if not self._notes or self._notes[-1] != text:
+                    _LOGGER.warning("the feed of %s: %s", self._settings.venue, text)
+                    self._notes.append(text)
+        del received[:at]
+
+    def _cleared(self, number: int, now_ns: int) -> Records:
+        records = np.zeros(2, BOOK_DELTA)
+        records["now_ns"], records["instrument_id"] = now_ns, number
+        records["side"], records["action"] = (Side.BUY, Side.SELL), BookAction.CLEAR
+        records["flags"] = SNAPSHOT | STALE
+        records["flags"][-1] |= LAST
+        return records
+
+    def _note_blind(self, number: int, now_ns: int) -> None:
+        if number not in self._blind:
+            self._blind[number] = now_ns
+            self._gaps[number] += 1
+
+    def _note_sighted(self, number: int, now_ns: int) -> None:
+        since_ns = self._blind.pop(number, 0)
+        if since_ns:
+            self._blind_ns[number] += now_ns - since_ns
+            name = self._markets[number].instrument.symbol
+            _LOGGER.info("the book of %s is right again after %.3f s", name, (now_ns - since_ns) / NANOSECONDS)
