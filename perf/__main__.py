@@ -36,6 +36,8 @@ BENCHES = {
     "urgent": "perf.bench_urgent",
     "mesh_orders": "perf.bench_mesh_orders",
     "one_to_all": "perf.bench_one_to_all",
+    "distribution": "perf.bench_distribution",
+    "thousand": "perf.bench_thousand",
     "redis_fallback": "perf.bench_redis_fallback",
     "partition": "perf.bench_partition",
     "last_value": "perf.bench_last_value",
