@@ -38,7 +38,7 @@ from perf.harness import AWAKE_NS, ROOT, OtherLoad, Report, check
 SUMMARY = "distribution from the hub to 13 engines: ring and ZeroMQ, ways to be woken"
 ENGINES = 13
 COMPACT = 4
-SENT = 2_000
+SENT = 1_500
 RING_BYTES = 1 << 20
 MILLISECOND = 1_000_000
 P50_GOAL_US, P99_GOAL_US = 60, 250

@@ -100,6 +100,8 @@ ECONOMIC_FACT = np.dtype(
     align=True,
 )
 """An observation of a series (`EconomicFact`), 216 bytes; as HISTORICAL_BAR."""
+INFERRED_FLAG = 64
+"""Bit of the flags of a TRADE: the venue does not tell who was the aggressor, the hub has inferred it."""
 
 
 class FactFlag(IntFlag):

@@ -482,7 +482,7 @@ class GetQuotes(Message, frozen=True):
 
 
 class QuoteLine(Message, frozen=True):
-    """Best bid and ask; empty text where a side is empty. `blind_since_ns`: since when its book may be wrong; 0: right."""
+    """Best bid and ask; empty text where a side is empty. `blind_since_ns`: since when its book may be wrong, or 0."""
 
     instrument_id: int
     symbol: str

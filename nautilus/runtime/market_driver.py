@@ -313,6 +313,10 @@ class MarketDriver:
             return
         self._held = []
         hub = self._feed.hub
+        if hub.derives_streams:
+            self._counts.add(self._records, sum(map(len, held)))
+            self._feed.tell_hub(hub.on_turn, held)
+            return
         by_kind: dict[str, list[Records]] = {}
         for records in held:
             by_kind.setdefault(topic_of(records).name, []).append(records)

@@ -7,9 +7,9 @@ quantity 0 there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from nautilus.core.order_book import OrderBooks
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook
+from nautilus.engines.marketdata.derived import Aggressor, Derived, bar_rule, flow_rule
 from nautilus.engines.marketdata.orders import CONTINUOUS
 from nautilus.engines.marketdata.recorded import RecordedBook
 from nautilus.model.datasets import (
@@ -46,7 +47,7 @@ from nautilus.model.queries import (
     QuoteLine,
     QuoteLines,
 )
-from nautilus.model.records import EVENT_FIELDS, Records
+from nautilus.model.records import EVENT_FIELDS, Records, joined
 from nautilus.model.topics import (
     AUCTIONS,
     BARS,
@@ -94,11 +95,32 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
         Where no provider can answer, make something up, marked as such in every record: for development.
     record
         Write what the star carries into the catalog, by a process of its own.
+    bars
+        Bars to publish: ``time:1s``, ``tick:100`` (trades), ``volume:1000`` (lots), ``dollar:1000000`` (ticks times
+        lots), ``imbalance:100`` (trades of the first one).
+    flow, flow_levels
+        Order-flow imbalance to publish, by ``time:1s`` or ``updates:100``, over so many levels: of one level from
+        quotes, of more from books. "": none.
+    bbo
+        Symbols whose books quotes are made of, flagged SYNTHETIC, as their venue sends none; ``*``: all.
+    aggressor
+        How a trade's side is told where the venue does not: ``tick``, ``quote`` or ``lee-ready``; "": it is not.
     """
 
     derive: bool = False
     allow_synthetic: bool = False
     record: bool = False
+    bars: tuple[str, ...] = ()
+    flow: str = ""
+    flow_levels: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    bbo: tuple[str, ...] = ()
+    aggressor: Aggressor = ""
+
+    def __post_init__(self) -> None:
+        for text in self.bars:
+            bar_rule(text)
+        if self.flow:
+            flow_rule(self.flow)
 
 
 class MarketStatus:
@@ -181,10 +203,43 @@ class MarketDataEngine(Engine):
         self._recorded: dict[int, RecordedBook] = {}
         self._held: list[Records] = []
         self._by_order: OrderBooks | None = None
+        self._streams = Derived(
+            config.bars,
+            config.flow,
+            config.flow_levels,
+            () if config.derive else config.bbo,
+            "" if config.derive else config.aggressor,
+            {each.symbol: each.instrument_id for each in self._instruments.values()},
+        )
+
+    @property
+    def derives_streams(self) -> bool:
+        """Bars and other streams are made of what is published: `on_turn` needs it in its order."""
+        return bool(self._streams)
+
+    def on_turn(self, parts: Sequence[Records], ctx: Context) -> None:
+        """Publish records of several steps, in their order: an array of each kind, then what derives of them."""
+        given, made = self._streams.take(parts)
+        by_kind: dict[str, list[Records]] = {}
+        for records in (*given, *made):
+            if len(records):
+                by_kind.setdefault(topic_of(records).name, []).append(records)
+        for topic in (BOOK_DELTAS, TRADES, QUOTES, BARS, FLOWS):
+            some = by_kind.get(topic.name)
+            if some and topic.record is not None:
+                records = joined(some, topic.record)
+                ctx.publish(records)
+                if topic is not BARS and topic is not FLOWS:
+                    self._held.append(records)
+        if len(self._held) >= HELD_RECORDS:
+            self._take_held()
 
     def on_records(self, records: Records, ctx: Context) -> None:
         """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
         if not len(records):
+            return
+        if self._streams:
+            self.on_turn((records,), ctx)
             return
         ctx.publish(records)
         self._held.append(records)
@@ -195,15 +250,13 @@ class MarketDataEngine(Engine):
         """Derive what a batch of the core's events did to the book: deltas, trades, the quote, then auctions."""
         for book in self._apply(events):
             deltas = book.take_deltas(ctx.now_ns)
-            if deltas is not None:
-                ctx.publish(deltas)
-            prints = book.take_trades()
-            if prints is not None:
-                ctx.publish(prints)
-            if deltas is not None:
-                quote = book.quote(ctx.now_ns)
-                if quote is not None:
-                    ctx.publish(quote)
+            found = [deltas, book.take_trades(), book.quote(ctx.now_ns) if deltas is not None else None]
+            parts = [records for records in found if records is not None]
+            for records in parts:
+                ctx.publish(records)
+            if self._streams:
+                for records in self._streams.take(parts)[1]:
+                    ctx.publish(records)
             auctions = book.take_auctions()
             if auctions is not None:
                 ctx.publish(auctions)

@@ -1,0 +1,190 @@
+"""Streams that the hub derives from what it publishes: bars, order flow, best bid and ask, the side of a trade.
+
+All is a function of the records and of their order alone: the same in lock-step and live, at every speed. Times are
+receive stamps. A time bar is given with the first trade behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from nautilus.core.bars import BarBuilder
+from nautilus.core.book_set import BookSet
+from nautilus.core.flow import FlowBuilder
+from nautilus.core.ticks import BarKind
+from nautilus.model.enums import RecordFlag, Side
+from nautilus.model.errors import ConfigError
+from nautilus.model.marketdata import INFERRED_FLAG
+from nautilus.model.records import Records
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
+
+Aggressor = Literal["", "tick", "quote", "lee-ready"]
+EVERY = "*"
+UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
+SYNTHETIC = int(RecordFlag.SYNTHETIC)
+BUY, SELL = int(Side.BUY), int(Side.SELL)
+_RULE = re.compile(r"(?P<kind>[a-z]+):(?P<size>\d{1,15})(?P<unit>[a-z]*)")
+_BARS = "time:1s, tick:100, volume:1000, dollar:1000000 or imbalance:100"
+_FLOW = "time:1s, updates:100, or empty"
+
+
+def bar_rule(text: str) -> tuple[BarKind, int]:
+    """The rule of a bar: ``time:1s``; or ``tick``, ``volume``, ``dollar``, ``imbalance`` with a number.
+
+    Raises
+    ------
+    ConfigError
+        It is none of these.
+    """
+    kind, size, unit = _parsed(text, "marketdata.bars", _BARS)
+    if kind.upper() not in BarKind.__members__ or bool(unit) != (kind == "time"):
+        raise ConfigError(f"bars {text!r}", where="marketdata.bars", expected=_BARS)
+    return BarKind[kind.upper()], size
+
+
+def flow_rule(text: str) -> dict[str, int]:
+    """The interval of order flow: ``time:1s`` or ``updates:N``. ConfigError where it is neither."""
+    kind, size, unit = _parsed(text, "marketdata.flow", _FLOW)
+    if kind not in ("time", "updates") or bool(unit) != (kind == "time"):
+        raise ConfigError(f"flow {text!r}", where="marketdata.flow", expected=_FLOW)
+    return {"interval_ns" if kind == "time" else "updates": size}
+
+
+def _parsed(text: str, where: str, expected: str) -> tuple[str, int, str]:
+    found = _RULE.fullmatch(text)
+    if found is None or (found["unit"] and found["unit"] not in UNITS_NS) or not int(found["size"]):
+        raise ConfigError(f"{text!r}", where=where, expected=expected)
+    return found["kind"], int(found["size"]) * UNITS_NS.get(found["unit"], 1), found["unit"]
+
+
+class Derived:
+    """What a hub derives.
+
+    Parameters
+    ----------
+    bars, flow, flow_levels, bbo, aggressor
+        See `MarketDataConfig`.
+    symbols
+        Instrument ids by symbol.
+    """
+
+    def __init__(
+        self,
+        bars: Iterable[str],
+        flow: str,
+        flow_levels: int,
+        bbo: Sequence[str],
+        aggressor: Aggressor,
+        symbols: Mapping[str, int],
+    ) -> None:
+        self._bars = [BarBuilder(*bar_rule(text), venue_clock=False) for text in bars]
+        self._flow = FlowBuilder(**flow_rule(flow), levels=flow_levels) if flow else None
+        unknown = [symbol for symbol in bbo if symbol != EVERY and symbol not in symbols]
+        if unknown:
+            raise ConfigError(f"no instrument {unknown[0]!r}", where="marketdata.bbo", expected=", ".join(symbols))
+        self._bbo = set(symbols.values()) if EVERY in bbo else {symbols[symbol] for symbol in bbo}
+        self._books = BookSet(snapshots=False, numbered=False) if self._bbo else None
+        by_books = self._flow is not None and flow_levels > 1
+        self._flow_books = BookSet(snapshots=False, numbered=False) if by_books else None
+        self._sides = Sides(aggressor) if aggressor else None
+
+    def __bool__(self) -> bool:
+        return bool(self._bars or self._flow is not None or self._bbo or self._sides is not None)
+
+    def take(self, parts: Sequence[Records]) -> tuple[list[Records], list[Records]]:
+        """Take records in their order; the same, with sides of trades where they lacked, and what derives of them."""
+        given: list[Records] = []
+        made: list[Records] = []
+        for part in parts:
+            kind = topic_of(part)
+            if kind is QUOTES:
+                self._quoted(part, made)
+            elif kind is TRADES:
+                if self._sides is not None:
+                    part = self._sides.trades(part)
+                trades = np.ascontiguousarray(part)
+                made += [bars for builder in self._bars if len(bars := builder.process(trades))]
+            elif kind is BOOK_DELTAS:
+                deltas = np.ascontiguousarray(part)
+                if self._flow_books is not None and self._flow is not None:
+                    self._add(made, self._flow.process_books(self._flow_books, deltas))
+                if self._books is not None:
+                    self._best(self._books, deltas, made)
+            given.append(part)
+        return given, made
+
+    def _quoted(self, quotes: Records, made: list[Records]) -> None:
+        if self._sides is not None:
+            self._sides.quotes(quotes)
+        if self._flow is not None and self._flow_books is None:
+            self._add(made, self._flow.process(np.ascontiguousarray(quotes)))
+
+    def _best(self, books: BookSet, deltas: Records, made: list[Records]) -> None:
+        """Quotes of the best after each change of these instruments' books."""
+        wanted = np.isin(deltas["instrument_id"], list(self._bbo))
+        quotes = books.apply_best(deltas if wanted.all() else np.ascontiguousarray(deltas[wanted]))
+        if len(quotes):
+            quotes["flags"] |= SYNTHETIC
+            made.append(quotes)
+            self._quoted(quotes, made)
+
+    @staticmethod
+    def _add(made: list[Records], records: Records) -> None:
+        if len(records):
+            made.append(records)
+
+
+class Sides:
+    """The aggressor's side of trades where the venue does not tell it; such a trade has `INFERRED_FLAG`.
+
+    ``tick``: above the last other price bought, below it sold. ``quote``: above the middle of the last quote bought,
+    below it sold. ``lee-ready``: by the quote, at its middle by the tick (Lee, Ready, "Inferring trade direction from
+    intraday data", 1991, without their delay of quotes: both have one clock here). What neither tells stays 0.
+    """
+
+    def __init__(self, rule: Aggressor) -> None:
+        self._by_quote = rule in ("quote", "lee-ready")
+        self._by_tick = rule in ("tick", "lee-ready")
+        self._middles: dict[int, int] = {}  # twice the middle
+        self._last: dict[int, tuple[int, int]] = {}  # price, side of the last change
+
+    def quotes(self, quotes: Records) -> None:
+        """The last quote of each instrument counts from here on."""
+        if not self._by_quote:
+            return
+        names = ("instrument_id", "bid_ticks", "bid_quantity", "ask_ticks", "ask_quantity")
+        for instrument_id, bid, bid_lots, ask, ask_lots in zip(*(quotes[name].tolist() for name in names), strict=True):
+            if bid_lots and ask_lots:
+                self._middles[instrument_id] = bid + ask
+            else:
+                self._middles.pop(instrument_id, None)
+
+    def trades(self, trades: Records) -> Records:
+        """The trades, each with a side where one can be told."""
+        sides = trades["side"].tolist()
+        told = trades
+        rows = zip(trades["instrument_id"].tolist(), trades["price_ticks"].tolist(), sides, strict=True)
+        for place, (instrument_id, price, side) in enumerate(rows):
+            last_price, last_side = self._last.get(instrument_id, (price, 0))
+            tick = last_side if price == last_price else BUY if price > last_price else SELL
+            self._last[instrument_id] = price, tick
+            if side:
+                continue
+            found = 0
+            if self._by_quote and (middle := self._middles.get(instrument_id)) is not None and 2 * price != middle:
+                found = BUY if 2 * price > middle else SELL
+            elif self._by_tick:
+                found = tick
+            if found:
+                if told is trades:
+                    told = trades.copy()
+                told["side"][place] = found
+                told["flags"][place] |= INFERRED_FLAG
+        return told
+
+
+__all__ = ["Derived", "Sides", "bar_rule", "flow_rule"]
