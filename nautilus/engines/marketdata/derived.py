@@ -7,6 +7,7 @@ receive stamps. A time bar is given with the first trade behind it.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -24,6 +25,8 @@ from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
 
 Aggressor = Literal["", "tick", "quote", "lee-ready"]
 EVERY = "*"
+MOST_QUOTES = 1 << 14
+"""That are kept of an instrument until it trades."""
 UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 SYNTHETIC = int(RecordFlag.SYNTHETIC)
 BUY, SELL = int(Side.BUY), int(Side.SELL)
@@ -66,7 +69,7 @@ class Derived:
 
     Parameters
     ----------
-    bars, flow, flow_levels, bbo, aggressor
+    bars, flow, flow_levels, bbo, aggressor, delay_ns
         See `MarketDataConfig`.
     symbols
         Instrument ids by symbol.
@@ -79,6 +82,7 @@ class Derived:
         flow_levels: int,
         bbo: Sequence[str],
         aggressor: Aggressor,
+        delay_ns: int,
         symbols: Mapping[str, int],
     ) -> None:
         self._bars = [BarBuilder(*bar_rule(text), venue_clock=False) for text in bars]
@@ -90,7 +94,7 @@ class Derived:
         self._books = BookSet(snapshots=False, numbered=False) if self._bbo else None
         by_books = self._flow is not None and flow_levels > 1
         self._flow_books = BookSet(snapshots=False, numbered=False) if by_books else None
-        self._sides = Sides(aggressor) if aggressor else None
+        self._sides = Sides(aggressor, delay_ns) if aggressor else None
 
     def __bool__(self) -> bool:
         return bool(self._bars or self._flow is not None or self._bbo or self._sides is not None)
@@ -139,43 +143,56 @@ class Derived:
 
 
 class Sides:
-    """The aggressor's side of trades where the venue does not tell it; such a trade has `INFERRED_FLAG`.
+    """The aggressor's side of trades where the venue does not tell it: such a trade has `INFERRED_FLAG`.
 
-    ``tick``: above the last other price bought, below it sold. ``quote``: above the middle of the last quote bought,
-    below it sold. ``lee-ready``: by the quote, at its middle by the tick (Lee, Ready, "Inferring trade direction from
-    intraday data", 1991, without their delay of quotes: both have one clock here). What neither tells stays 0.
+    ``tick``: above the last other price bought, below it sold. ``quote``: above the middle of the quote bought, below
+    it sold. ``lee-ready``: by the quote, at its middle by the tick (Lee, Ready, "Inferring trade direction from intraday
+    data", 1991). What neither tells stays 0.
+
+    Parameters
+    ----------
+    rule
+        One of these.
+    delay_ns
+        The quote is that which stood so long before the trade: where quotes come by another way than trades, that of
+        the trade's stamp may show already what the trade did. Lee and Ready took 5 s.
     """
 
-    def __init__(self, rule: Aggressor) -> None:
+    def __init__(self, rule: Aggressor, delay_ns: int = 0) -> None:
         self._by_quote = rule in ("quote", "lee-ready")
         self._by_tick = rule in ("tick", "lee-ready")
-        self._middles: dict[int, int] = {}  # twice the middle
+        self._delay_ns = delay_ns
+        self._middles: dict[int, int] = {}  # twice the middle; none where a side is empty
+        self._later: dict[int, deque[tuple[int, int | None]]] = {}
         self._last: dict[int, tuple[int, int]] = {}  # price, side of the last change
 
     def quotes(self, quotes: Records) -> None:
-        """The last quote of each instrument counts from here on."""
+        """Quotes in their order."""
         if not self._by_quote:
             return
-        names = ("instrument_id", "bid_ticks", "bid_quantity", "ask_ticks", "ask_quantity")
-        for instrument_id, bid, bid_lots, ask, ask_lots in zip(*(quotes[name].tolist() for name in names), strict=True):
-            if bid_lots and ask_lots:
-                self._middles[instrument_id] = bid + ask
-            else:
-                self._middles.pop(instrument_id, None)
+        names = ("now_ns", "instrument_id", "bid_ticks", "bid_quantity", "ask_ticks", "ask_quantity")
+        rows = zip(*(quotes[name].tolist() for name in names), strict=True)
+        for now_ns, instrument_id, bid, bid_lots, ask, ask_lots in rows:
+            middle = bid + ask if bid_lots and ask_lots else None
+            later = self._later.setdefault(instrument_id, deque())
+            later.append((now_ns, middle))
+            if len(later) > MOST_QUOTES:  # nothing trades there
+                self._middle(instrument_id, later[0][0])
 
     def trades(self, trades: Records) -> Records:
         """The trades, each with a side where one can be told."""
-        sides = trades["side"].tolist()
         told = trades
-        rows = zip(trades["instrument_id"].tolist(), trades["price_ticks"].tolist(), sides, strict=True)
-        for place, (instrument_id, price, side) in enumerate(rows):
+        names = ("now_ns", "instrument_id", "price_ticks", "side")
+        rows = zip(*(trades[name].tolist() for name in names), strict=True)
+        for place, (now_ns, instrument_id, price, side) in enumerate(rows):
             last_price, last_side = self._last.get(instrument_id, (price, 0))
             tick = last_side if price == last_price else BUY if price > last_price else SELL
             self._last[instrument_id] = price, tick
             if side:
                 continue
             found = 0
-            if self._by_quote and (middle := self._middles.get(instrument_id)) is not None and 2 * price != middle:
+            middle = self._middle(instrument_id, now_ns - self._delay_ns) if self._by_quote else None
+            if middle is not None and 2 * price != middle:
                 found = BUY if 2 * price > middle else SELL
             elif self._by_tick:
                 found = tick
@@ -185,6 +202,17 @@ class Sides:
                 told["side"][place] = found
                 told["flags"][place] |= INFERRED_FLAG
         return told
+
+    def _middle(self, instrument_id: int, upto_ns: int) -> int | None:
+        """Twice the middle of the last quote up to that time."""
+        later = self._later.get(instrument_id)
+        while later and later[0][0] <= upto_ns:
+            _, middle = later.popleft()
+            if middle is None:
+                self._middles.pop(instrument_id, None)
+            else:
+                self._middles[instrument_id] = middle
+        return self._middles.get(instrument_id)
 
 
 __all__ = ["Derived", "Sides", "bar_rule", "flow_rule"]

@@ -105,6 +105,8 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
         Symbols whose books quotes are made of, flagged SYNTHETIC, as their venue sends none; ``*``: all.
     aggressor
         How a trade's side is told where the venue does not: ``tick``, ``quote`` or ``lee-ready``; "": it is not.
+    aggressor_delay_ms
+        The quote that a trade is held against stood so long before it (docs/replay.md).
     """
 
     derive: bool = False
@@ -115,6 +117,7 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
     flow_levels: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     bbo: tuple[str, ...] = ()
     aggressor: Aggressor = ""
+    aggressor_delay_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 100.0
 
     def __post_init__(self) -> None:
         for text in self.bars:
@@ -209,6 +212,7 @@ class MarketDataEngine(Engine):
             config.flow_levels,
             () if config.derive else config.bbo,
             "" if config.derive else config.aggressor,
+            round(config.aggressor_delay_ms * 1e6),
             {each.symbol: each.instrument_id for each in self._instruments.values()},
         )
 

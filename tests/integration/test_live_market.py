@@ -1,0 +1,188 @@
+"""Trading on paper against a live market: the venue on real sockets, a feed in a process of its own that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from nautilus.adapters.sources.binance_live import BinanceConfig, Route
+from tests.kit.binance_server import BinanceServer, read_lines
+
+from nautilus.core import Kernel
+from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.model.queries import Book, GetBook
+from nautilus.model.topics import QUOTES, topic_of
+from nautilus.runtime.clock import ClockAnchor, wall_ns
+from nautilus.runtime.live_feed import FeedSettings, resolve
+from nautilus.runtime.live_source import LiveSource
+from tests.kit.context import RecordingContext
+from tests.kit.data import BTCUSDT_SPOT, recording
+
+LINES = 3_000
+GATE = 1_500
+DEADLINE_SECONDS = 60
+
+
+class Venue:
+    """The venue in a thread of its own; it stops at a line until `go_on`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._gate = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._up = threading.Event()
+        self.at_gate = threading.Event()
+        lines = read_lines(recording(BTCUSDT_SPOT), LINES)
+        self.last_quotes = [
+            max(msgspec.json.decode(line.text)["u"] for line in part if line.kind == "bookTicker")
+            for part in (lines[:GATE], lines)
+        ]
+        self.server = BinanceServer("spot", lines, {GATE: self._wait})
+        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
+        self._thread.start()
+        assert self._up.wait(DEADLINE_SECONDS)
+
+    async def _wait(self) -> None:
+        self.at_gate.set()
+        await self._gate.wait()
+        await self.server.until(lambda: self.server.connected > 0)
+
+    async def _run(self) -> None:
+        async with self.server:
+            self._up.set()
+            await self._ended.wait()
+
+    def config(self) -> BinanceConfig:
+        route = Route(self.server.stream_url(), ("depth@100ms", "bookTicker", "trade"))
+        return BinanceConfig(
+            rest_url=self.server.rest_url, routes=(route,), backoff_seconds=0.01, longest_backoff_seconds=0.05
+        )
+
+    def go_on(self) -> None:
+        self._loop.call_soon_threadsafe(self._gate.set)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._gate.set)
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(DEADLINE_SECONDS)
+        self._loop.close()
+
+
+class Paper:
+    """A core and a hub beside a live market, driven as the platform drives them."""
+
+    def __init__(self, source: LiveSource) -> None:
+        self.source = source
+        self.kernel = Kernel(instruments=source.instruments(), accounts=[1], huge_pages=False)
+        self.hub = MarketDataEngine(MarketDataConfig(), source.instruments())
+        self.context = RecordingContext()
+        self.last_quote = 0
+        self._do(source.setup())
+        self._do(source.begin(wall_ns()))
+        source.attach(self.hub)
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < end, f"{what}: {self.source.summary()}"
+            next_ns = self.source.next_ns()
+            assert next_ns is not None
+            if next_ns > wall_ns():
+                time.sleep(0.002)
+                continue
+            step = self.source.step()
+            assert step.now_ns == next_ns
+            if step.commands is not None:
+                assert (step.commands["now_ns"] == step.now_ns).all()
+                self._do(step.commands)
+            for records in step.records:
+                self.hub.on_records(records, self.context)
+                if topic_of(records) is QUOTES:
+                    self.last_quote = int(records["update_id"][-1])
+
+    def book(self) -> Book:
+        found = self.hub.on_request(GetBook("BTCUSDT", 5), self.context)
+        assert isinstance(found, Book)
+        return found
+
+    def resting(self) -> tuple[list[Any], list[Any]]:
+        bids, asks = self.kernel.depth(1, 5)
+        return bids["price_ticks"].tolist(), asks["price_ticks"].tolist()
+
+    def _do(self, commands: np.ndarray) -> None:
+        if len(commands):
+            self.source.on_events(self.kernel.process(commands))
+
+
+@contextmanager
+def paper(venue: Venue) -> Iterator[Paper]:
+    instruments = asyncio.run(resolve("binance", venue.config(), ["BTCUSDT"]))
+    assert (instruments[0].symbol, instruments[0].price_increment) == ("BTCUSDT", Decimal("0.01"))
+    now_ns = wall_ns()
+    settings = FeedSettings(
+        "binance", msgspec.to_builtins(venue.config()), {"BTCUSDT": 1}, ClockAnchor(now_ns, now_ns, 1.0)
+    )
+    source = LiveSource(instruments, settings, wall_ns)
+    try:
+        yield Paper(source)
+    finally:
+        source.close()
+
+
+@pytest.fixture
+def venue() -> Iterator[Venue]:
+    made = Venue()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def assert_books_agree(venue: Venue, live: Paper) -> None:
+    """The core's, the hub's and the venue's."""
+    bid, _, ask, _ = venue.server.books["btcusdt"].best()
+    book = live.book()
+    assert (float(book.bids[0].price), float(book.asks[0].price)) == (bid, ask)
+    instrument = live.source.instruments()[0]
+    expected = [
+        [int(Decimal(level.price) / instrument.price_increment) for level in side] for side in (book.bids, book.asks)
+    ]
+    assert list(live.resting()) == expected
+
+
+def test_a_live_market_rests_in_the_core_and_is_blind_while_its_feed_is_dead(venue: Venue) -> None:
+    with paper(venue) as live:
+        live.until(lambda: live.last_quote == venue.last_quotes[0] and venue.at_gate.is_set(), "first half")
+        live.until(lambda: not live.book().blind_since_ns and bool(live.book().bids), "the first book")
+        assert_books_agree(venue, live)
+        pid = live.source._process.pid
+        os.kill(pid, signal.SIGKILL)
+        live.until(lambda: live.book().blind_since_ns > 0, "blind")
+        assert live.resting() == ([], []), "nobody trades against a book that may be wrong"
+        assert live.book().bids == ()
+        live.until(lambda: not live.book().blind_since_ns and bool(live.book().bids), "the second book")
+        assert_books_agree(venue, live)
+        venue.go_on()
+        live.until(lambda: live.last_quote == venue.last_quotes[1], "second half")
+        live.until(lambda: venue.server.finished.is_set(), "the end")
+        facts = live.source.summary()
+        assert facts["starts"] == 2
+        assert facts["instruments"]["BTCUSDT"]["blind_ns"] > 0
+        assert facts["instruments"]["BTCUSDT"]["blind_since_ns"] == 0
+        assert facts["gaps"] >= 1
+        assert facts["records"]["quotes"] > 500
+        assert facts["records"]["trades"] > 50
+        assert facts["rejected"] == {}
+        assert live.book().blind_ns > 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
