@@ -1,4 +1,4 @@
-"""Any process, any thread. What others allow us, by name: so many a second, a minute and a day, and not before a time.
+"""Any process, any thread. What others allow us, by name: so many a second, a minute, an hour and a day, and not before.
 
 Each is one word that a compare-and-swap moves, in a file where there is one: what a killed process has taken stays taken,
 and a start finds the count of the day. The limits are the caller's, so that settings that change hold at once.
@@ -16,16 +16,17 @@ cdef extern from *:
     #define NAUTILUS_QUOTAS_H
     #include <stddef.h>
     #include <stdint.h>
-    enum { Q_GO, Q_BLOCKED, Q_SECOND, Q_MINUTE, Q_DAY };
+    enum { Q_GO, Q_BLOCKED, Q_SECOND, Q_MINUTE, Q_HOUR, Q_DAY };
     #define Q_SECOND_NS 1000000000LL
     #define Q_MINUTE_NS (60 * Q_SECOND_NS)
+    #define Q_HOUR_NS (60 * Q_MINUTE_NS)
     #define Q_LONGEST_BLOCK_NS (25LL * 60 * Q_MINUTE_NS)
 
     typedef struct quota_t {
-        int64_t  second, minute;            /* words of rates */
+        int64_t  rates[3];                  /* words of rates: second, minute, hour */
         int64_t  blocked_ns;                /* not before; 0: never said */
         uint64_t day;                       /* number of the day: 32 bits, taken of it: 32 bits */
-        uint64_t taken, reserved[3];
+        uint64_t taken, reserved[2];
         named_t  named;
     } quota_t;
     _Static_assert(sizeof(quota_t) % 64 == 0, "quota_t");
@@ -48,44 +49,56 @@ cdef extern from *:
         return ahead > 0 && ahead <= Q_LONGEST_BLOCK_NS ? ahead : 0;
     }
 
+    typedef struct q_limits_t {
+        int64_t rates[3];                   /* of any second, minute and hour; 0: no limit */
+        int64_t per_day;
+    } q_limits_t;
+
+    static inline int64_t q_window(int place) { return place == 0 ? Q_SECOND_NS : place == 1 ? Q_MINUTE_NS : Q_HOUR_NS; }
+
     /* Why not now and, but for the day, for how long; the longest of the waits. */
-    static int quota_look(const quota_t *q, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, uint32_t day,
-                          int64_t *wait_ns)
+    static int quota_look(const quota_t *q, int64_t now_ns, const q_limits_t *most, uint32_t day, int64_t *wait_ns)
     {
-        int64_t one = second ? rate_wait(&q->second, now_ns, q_interval(second, Q_SECOND_NS), q_burst(second)) : 0;
-        int64_t two = minute ? rate_wait(&q->minute, now_ns, q_interval(minute, Q_MINUTE_NS), q_burst(minute)) : 0;
-        int64_t block = q_blocked(q, now_ns);
-        if (per_day && q_taken(__atomic_load_n(&q->day, __ATOMIC_RELAXED), day) >= (uint64_t)per_day) {
-            *wait_ns = 0;
+        int why = Q_GO;
+        *wait_ns = 0;
+        if (most->per_day && q_taken(__atomic_load_n(&q->day, __ATOMIC_RELAXED), day) >= (uint64_t)most->per_day)
             return Q_DAY;
+        for (int i = 0; i < 3; i++) {
+            int64_t rate = most->rates[i];
+            int64_t wait = rate ? rate_wait(&q->rates[i], now_ns, q_interval(rate, q_window(i)), q_burst(rate)) : 0;
+            if (wait > *wait_ns) {
+                *wait_ns = wait;
+                why = Q_SECOND + i;
+            }
         }
-        *wait_ns = block > two ? block : two;
-        if (one > *wait_ns)
-            *wait_ns = one;
-        return !*wait_ns ? Q_GO : *wait_ns == block ? Q_BLOCKED : *wait_ns == two ? Q_MINUTE : Q_SECOND;
+        if (q_blocked(q, now_ns) > *wait_ns) {
+            *wait_ns = q_blocked(q, now_ns);
+            why = Q_BLOCKED;
+        }
+        return why;
     }
 
-    /* One. What another one took meanwhile costs at most a place of the second or the minute, never one of the day. */
-    static int quota_take(quota_t *q, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, uint32_t day,
-                          int64_t *wait_ns)
+    /* One. What another one took meanwhile costs at most a place of a rate, never one of the day. */
+    static int quota_take(quota_t *q, int64_t now_ns, const q_limits_t *most, uint32_t day, int64_t *wait_ns)
     {
-        int why = quota_look(q, now_ns, second, minute, per_day, day, wait_ns);
-        int64_t left;
+        int why = quota_look(q, now_ns, most, day, wait_ns);
         uint64_t word;
         if (why != Q_GO)
             return why;
-        if (second && (left = rate_take(&q->second, now_ns, q_interval(second, Q_SECOND_NS), q_burst(second))) < 0) {
-            *wait_ns = -left;
-            return Q_SECOND;
-        }
-        if (minute && (left = rate_take(&q->minute, now_ns, q_interval(minute, Q_MINUTE_NS), q_burst(minute))) < 0) {
-            *wait_ns = -left;
-            return Q_MINUTE;
+        for (int i = 0; i < 3; i++) {
+            int64_t rate = most->rates[i], left;
+            if (!rate)
+                continue;
+            left = rate_take(&q->rates[i], now_ns, q_interval(rate, q_window(i)), q_burst(rate));
+            if (left < 0) {
+                *wait_ns = -left;
+                return Q_SECOND + i;
+            }
         }
         word = __atomic_load_n(&q->day, __ATOMIC_RELAXED);
         for (;;) {
             uint64_t taken = q_taken(word, day);
-            if (per_day && taken >= (uint64_t)per_day)
+            if (most->per_day && taken >= (uint64_t)most->per_day)
                 return Q_DAY;
             if (__atomic_compare_exchange_n(&q->day, &word, (uint64_t)day << 32 | (taken + 1), 0, __ATOMIC_RELAXED,
                                             __ATOMIC_RELAXED))
@@ -113,23 +126,27 @@ cdef extern from *:
     """
     ctypedef struct quota_t:
         pass
+    ctypedef struct q_limits_t:
+        int64_t rates[3]
+        int64_t per_day
     enum:
         Q_GO
         Q_BLOCKED
         Q_SECOND
         Q_MINUTE
+        Q_HOUR
         Q_DAY
     size_t Q_NAMED_AT
-    int quota_look(const quota_t* quota, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, unsigned int day,
+    int quota_look(const quota_t* quota, int64_t now_ns, const q_limits_t* most, unsigned int day,
                    int64_t* wait_ns) noexcept nogil
-    int quota_take(quota_t* quota, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, unsigned int day,
+    int quota_take(quota_t* quota, int64_t now_ns, const q_limits_t* most, unsigned int day,
                    int64_t* wait_ns) noexcept nogil
     void quota_block(quota_t* quota, int64_t until_ns, int64_t now_ns) noexcept nogil
     uint64_t quota_taken(const quota_t* quota, unsigned int day) noexcept nogil
 
 cdef enum:
     QUOTAS_KIND = 0x41544F51        # region kind "QOTA"
-    QUOTAS_LAYOUT = 1
+    QUOTAS_LAYOUT = 2
 
 
 cdef class Quotas(NamedTable):

@@ -8,6 +8,7 @@ GO: int
 BLOCKED: int
 SECOND: int
 MINUTE: int
+HOUR: int
 DAY: int
 MOST: int
 
@@ -27,9 +28,9 @@ class Quota:
     def owner(self) -> Quotas: ...
     @property
     def name(self) -> str: ...
-    def take(self, now_ns: int, second: int, minute: int, per_day: int, day: int) -> tuple[int, int]:
+    def take(self, now_ns: int, second: int, minute: int, hour: int, per_day: int, day: int) -> tuple[int, int]:
         """Ask for one: why not (`GO`: it is taken), and the nanoseconds to wait."""
-    def look(self, now_ns: int, second: int, minute: int, per_day: int, day: int) -> tuple[int, int]:
+    def look(self, now_ns: int, second: int, minute: int, hour: int, per_day: int, day: int) -> tuple[int, int]:
         """What `take` would say, without taking anything."""
     def block(self, until_ns: int, now_ns: int) -> None:
         """None before then; at most 25 hours. An earlier word that reaches further stays."""

@@ -11,11 +11,13 @@ from nautilus.core.quotas cimport (
     Q_BLOCKED,
     Q_DAY,
     Q_GO,
+    Q_HOUR,
     Q_MINUTE,
     Q_NAMED_AT,
     Q_SECOND,
     QUOTAS_KIND,
     QUOTAS_LAYOUT,
+    q_limits_t,
     quota_block,
     quota_look,
     quota_t,
@@ -23,7 +25,7 @@ from nautilus.core.quotas cimport (
     quota_taken,
 )
 
-GO, BLOCKED, SECOND, MINUTE, DAY = Q_GO, Q_BLOCKED, Q_SECOND, Q_MINUTE, Q_DAY
+GO, BLOCKED, SECOND, MINUTE, HOUR, DAY = Q_GO, Q_BLOCKED, Q_SECOND, Q_MINUTE, Q_HOUR, Q_DAY
 MOST = 1_000_000
 
 
@@ -75,34 +77,34 @@ cdef class Quotas(NamedTable):
 cdef class Quota:
     """Any process, any thread. One quota of a table; made by `Quotas.quota`."""
 
-    def take(self, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, uint32_t day):
+    def take(self, int64_t now_ns, int64_t second, int64_t minute, int64_t hour, int64_t per_day, uint32_t day):
         """Ask for one.
 
         Parameters
         ----------
         now_ns : int
             Nanoseconds since the epoch.
-        second, minute, per_day : int
-            At most so many in any second, any minute and the day; 0: no limit.
+        second, minute, hour, per_day : int
+            At most so many in any second, minute, hour, and the day; 0: no limit.
         day : int
             Number of the day.
 
         Returns
         -------
         tuple of int
-            `GO` and 0: it is taken. Else why not (`BLOCKED`, `SECOND`, `MINUTE`, `DAY`) and the nanoseconds until it is
-            worth asking again, 0 with `DAY`.
+            `GO` and 0: it is taken. Else why not (`BLOCKED`, `SECOND`, `MINUTE`, `HOUR`, `DAY`) and the nanoseconds
+            until it is worth asking again, 0 with `DAY`.
         """
         cdef int64_t wait_ns = 0
-        _check(second, minute, per_day)
-        cdef int why = quota_take(self.data, now_ns, second, minute, per_day, day, &wait_ns)
+        cdef q_limits_t most = _limits(second, minute, hour, per_day)
+        cdef int why = quota_take(self.data, now_ns, &most, day, &wait_ns)
         return why, wait_ns
 
-    def look(self, int64_t now_ns, int64_t second, int64_t minute, int64_t per_day, uint32_t day):
+    def look(self, int64_t now_ns, int64_t second, int64_t minute, int64_t hour, int64_t per_day, uint32_t day):
         """What `take` would say, without taking anything."""
         cdef int64_t wait_ns = 0
-        _check(second, minute, per_day)
-        cdef int why = quota_look(self.data, now_ns, second, minute, per_day, day, &wait_ns)
+        cdef q_limits_t most = _limits(second, minute, hour, per_day)
+        cdef int why = quota_look(self.data, now_ns, &most, day, &wait_ns)
         return why, wait_ns
 
     def block(self, int64_t until_ns, int64_t now_ns):
@@ -114,7 +116,10 @@ cdef class Quota:
         return quota_taken(self.data, day)
 
 
-cdef int _check(int64_t second, int64_t minute, int64_t per_day) except -1:
-    if not (0 <= second <= MOST and 0 <= minute <= MOST and 0 <= per_day <= 0xFFFFFFFF):
-        raise ValueError(f"quota: {second} a second, {minute} a minute, {per_day} a day; expected 0 to {MOST}")
-    return 0
+cdef q_limits_t _limits(int64_t second, int64_t minute, int64_t hour, int64_t per_day) except *:
+    cdef q_limits_t most
+    if not (0 <= second <= MOST and 0 <= minute <= MOST and 0 <= hour <= MOST and 0 <= per_day <= 0xFFFFFFFF):
+        raise ValueError(f"quota: {second} a second, {minute} a minute, {hour} an hour, {per_day} a day; "
+                         f"expected 0 to {MOST}")
+    most.rates[0], most.rates[1], most.rates[2], most.per_day = second, minute, hour, per_day
+    return most

@@ -52,7 +52,7 @@ from tests.kit.recorded_providers import (
     yahoo_questions,
 )
 
-FREE: dict[str, Any] = {"per_second": 0, "per_minute": 0, "backoff_seconds": 0.01}
+FREE: dict[str, Any] = {"per_second": 0, "per_minute": 0, "per_hour": 0, "backoff_seconds": 0.01}
 BARS = DataKind.BAR
 
 

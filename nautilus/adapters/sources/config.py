@@ -26,9 +26,9 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
         Its API key. "": none; a provider that wants one is then not asked.
     user_agent
         What the requests say they are from.
-    per_second, per_minute, per_day
-        Requests that may leave in any second, any minute, and a day of the provider's; of all processes together. 0: no
-        limit.
+    per_second, per_minute, per_hour, per_day
+        Requests that may leave in any second, any minute, any hour, and a day of the provider's; of all processes
+        together. 0: no limit.
     day_zone
         Time zone in which the provider's day begins, as the IANA names it.
     wait_seconds
@@ -59,6 +59,7 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str = "nautilus/0.1"
     per_second: Count = 0
     per_minute: Count = 0
+    per_hour: Count = 0
     per_day: Count = 0
     day_zone: str = "UTC"
     wait_seconds: Annotated[float, Meta(ge=0)] = 5.0
@@ -116,7 +117,7 @@ class YahooConfig(SourceConfig, frozen=True, kw_only=True):
     base_url: str = "https://query2.finance.yahoo.com"
     user_agent: str = "Mozilla/5.0 (X11; Linux x86_64) nautilus/0.1"
     per_second: Count = 2
-    per_minute: Count = 30
+    per_hour: Count = 2_000
     cookie_url: str = "https://fc.yahoo.com"
     crumb_seconds: Seconds = 1800.0
 

@@ -1,4 +1,4 @@
-"""What a provider allows: requests a second, a minute and a day, and when it said to wait; one table for all processes.
+"""What a provider allows: requests a second, a minute, an hour, a day, and when it said to wait; one table for all.
 
 The table is a file in the data directory: what was counted stays counted when a process is killed, and a start on the
 same day goes on with the count of that day.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nautilus.adapters.sources.config import SourceConfig
 from nautilus.adapters.sources.times import from_ns, to_ns, zone
-from nautilus.core.quotas import BLOCKED, DAY, GO, MINUTE, SECOND, Quotas
+from nautilus.core.quotas import BLOCKED, DAY, GO, HOUR, MINUTE, SECOND, Quotas
 from nautilus.model.errors import ConfigError
 
 FILE = "quotas"
@@ -70,26 +70,21 @@ class SourceLimits:
             self._zone = zone(config.day_zone)
         except ValueError as error:
             raise ConfigError(str(error), where=f"source_{name}.day_zone", expected="an IANA name") from None
+        self._most = (config.per_second, config.per_minute, config.per_hour, config.per_day)
         self._day = self._day_begins_ns = self._day_ends_ns = 0
 
     def take(self, now_ns: int) -> int:
         """One request: 0, it may leave now and is counted; else the nanoseconds until it is worth asking again."""
-        config = self.config
-        why, wait_ns = self._quota.take(
-            now_ns, config.per_second, config.per_minute, config.per_day, self._day_of(now_ns)
-        )
+        why, wait_ns = self._quota.take(now_ns, *self._most, self._day_of(now_ns))
         if why == GO:
-            if config.per_day:
+            if self.config.per_day:
                 self._quotas.sync()
             return 0
         return self._told(why, wait_ns, now_ns)
 
     def wait_ns(self, now_ns: int) -> int:
         """Nanoseconds until one may leave; 0: now. Takes nothing."""
-        config = self.config
-        why, wait_ns = self._quota.look(
-            now_ns, config.per_second, config.per_minute, config.per_day, self._day_of(now_ns)
-        )
+        why, wait_ns = self._quota.look(now_ns, *self._most, self._day_of(now_ns))
         return 0 if why == GO else self._told(why, wait_ns, now_ns)
 
     def block(self, until_ns: int, now_ns: int = 0) -> None:
@@ -117,6 +112,7 @@ class SourceLimits:
             BLOCKED: f"{self.name} said to wait",
             SECOND: f"{config.per_second} requests a second are used up",
             MINUTE: f"{config.per_minute} requests a minute are used up",
+            HOUR: f"{config.per_hour} requests an hour are used up",
             DAY: f"{config.per_day} requests a day are used up",
         }[why]
         return max(1, self._day_ends_ns - now_ns) if why == DAY else wait_ns

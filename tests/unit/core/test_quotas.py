@@ -8,25 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from nautilus.core.quotas import BLOCKED, DAY, GO, MINUTE, SECOND, Quotas
+from nautilus.core.quotas import BLOCKED, DAY, GO, HOUR, MINUTE, SECOND, Quotas
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
 
 
 @pytest.mark.parametrize("most", [1, 2, 5, 8, 10, 120])
-@pytest.mark.parametrize("window_ns", [S, 60 * S])
+@pytest.mark.parametrize("window_ns", [S, 60 * S, 3600 * S])
 def test_no_window_has_more_and_a_steady_asker_has_most_of_it(most: int, window_ns: int) -> None:
     quota = Quotas().quota("x")
     drawn, now_ns, taken = random.Random(most), T0, []
-    second, minute = (most, 0) if window_ns == S else (0, most)
+    limits = [most if window_ns == each else 0 for each in (S, 60 * S, 3600 * S)]
+    reason = (SECOND, MINUTE, HOUR)[limits.index(most)]
     while now_ns < T0 + 8 * window_ns:
-        why, wait_ns = quota.take(now_ns, second, minute, 0, 1)
+        why, wait_ns = quota.take(now_ns, *limits, 0, 1)
         if why == GO:
             taken.append(now_ns)
             now_ns += drawn.choice((0, 0, window_ns // 50))
         else:
-            assert why == (SECOND if second else MINUTE)
+            assert why == reason
             assert 0 < wait_ns <= window_ns
             now_ns += drawn.choice((wait_ns, wait_ns, wait_ns // 2 + 1))
     for place, first in enumerate(taken):
@@ -36,23 +37,23 @@ def test_no_window_has_more_and_a_steady_asker_has_most_of_it(most: int, window_
 
 def test_a_day_is_counted_and_the_next_one_begins_anew() -> None:
     quota = Quotas().quota("x")
-    assert [quota.take(T0, 0, 0, 3, 5)[0] for _ in range(4)] == [GO, GO, GO, DAY]
+    assert [quota.take(T0, 0, 0, 0, 3, 5)[0] for _ in range(4)] == [GO, GO, GO, DAY]
     assert quota.taken(5) == 3
-    assert quota.take(T0, 0, 0, 3, 6) == (GO, 0)
+    assert quota.take(T0, 0, 0, 0, 3, 6) == (GO, 0)
     assert (quota.taken(6), quota.taken(7)) == (1, 0)
 
 
 def test_a_clock_that_is_set_back_gives_nothing_back() -> None:
     quota = Quotas().quota("x")
     for _ in range(3):
-        quota.take(T0, 0, 0, 3, 9)
-    assert quota.take(T0 - 86_400 * S, 0, 0, 3, 8)[0] == DAY
+        quota.take(T0, 0, 0, 0, 3, 9)
+    assert quota.take(T0 - 86_400 * S, 0, 0, 0, 3, 8)[0] == DAY
 
 
 def test_a_place_of_the_day_is_not_lost_to_a_wait() -> None:
     quota = Quotas().quota("x")
-    assert quota.take(T0, 1, 0, 5, 1)[0] == GO
-    assert quota.take(T0, 1, 0, 5, 1)[0] == SECOND
+    assert quota.take(T0, 1, 0, 0, 5, 1)[0] == GO
+    assert quota.take(T0, 1, 0, 0, 5, 1)[0] == SECOND
     assert quota.taken(1) == 1
 
 
@@ -60,20 +61,20 @@ def test_a_block_holds_for_all_and_the_longest_one_counts(tmp_path: Path) -> Non
     one, two = (Quotas(4, tmp_path / "quotas").quota("x") for _ in range(2))
     one.block(T0 + 9 * S, T0)
     two.block(T0 + 4 * S, T0)
-    assert two.take(T0, 0, 0, 0, 1) == (BLOCKED, 9 * S)
-    assert two.look(T0 + 8 * S, 0, 0, 0, 1) == (BLOCKED, S)
-    assert one.take(T0 + 9 * S, 0, 0, 0, 1) == (GO, 0)
+    assert two.take(T0, 0, 0, 0, 0, 1) == (BLOCKED, 9 * S)
+    assert two.look(T0 + 8 * S, 0, 0, 0, 0, 1) == (BLOCKED, S)
+    assert one.take(T0 + 9 * S, 0, 0, 0, 0, 1) == (GO, 0)
 
 
 def test_a_block_that_no_provider_means_is_cut() -> None:
     quota = Quotas().quota("x")
     quota.block(T0 + 400 * 86_400 * S, T0)
-    assert quota.take(T0, 0, 0, 0, 1) == (BLOCKED, 25 * 3600 * S)
+    assert quota.take(T0, 0, 0, 0, 0, 1) == (BLOCKED, 25 * 3600 * S)
 
 
 def test_what_is_in_a_file_is_there_again(tmp_path: Path) -> None:
     table = Quotas(4, tmp_path / "quotas")
-    table.quota("x").take(T0, 0, 0, 3, 1)
+    table.quota("x").take(T0, 0, 0, 0, 3, 1)
     table.sync()
     del table
     again = Quotas(4, tmp_path / "quotas")
@@ -89,7 +90,7 @@ def test_processes_at_once_take_what_there_is_and_no_more(tmp_path: Path) -> Non
         pid = os.fork()
         if pid == 0:
             quota = Quotas(4, tmp_path / "quotas").quota("x")
-            mine = sum(quota.take(T0, 0, 0, 5_000, 1)[0] == GO for _ in range(5_000))
+            mine = sum(quota.take(T0, 0, 0, 0, 5_000, 1)[0] == GO for _ in range(5_000))
             os.write(write, str(mine).encode())
             os._exit(0)
         os.close(write)
@@ -104,7 +105,7 @@ def test_processes_at_once_take_what_there_is_and_no_more(tmp_path: Path) -> Non
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a second"):
-        Quotas().quota("x").take(T0, -1, 0, 0, 1)
+        Quotas().quota("x").take(T0, -1, 0, 0, 0, 1)
     (tmp_path / "other").write_bytes(b"x" * 8192)
     with pytest.raises(ValueError, match="other"):
         Quotas(4, tmp_path / "other")
