@@ -24,6 +24,8 @@ BENCHES = {
     "book_depth": "perf.bench_book_depth",
     "book_building": "perf.bench_book_building",
     "log_to_book": "perf.bench_log_to_book",
+    "ingest": "perf.bench_ingest",
+    "many_books": "perf.bench_many_books",
     "primitives": "perf.bench_primitives",
     "breaker": "perf.bench_breaker",
     "risk_check": "perf.bench_risk_check",
