@@ -48,6 +48,8 @@ cdef class BookSet:
     cdef set_book_t* find(self, uint32_t instrument_id) noexcept nogil
     cdef set_book_t* open(self, uint32_t instrument_id) noexcept nogil
     cdef int apply_one(self, const book_delta_t* delta, set_book_t** found) noexcept nogil
+    cdef void _fetch_book(self, uint32_t instrument_id) noexcept nogil
+    cdef void _fetch_levels(self, const book_delta_t* delta) noexcept nogil
     cdef Py_ssize_t run(
         self, const book_delta_t* rows, Py_ssize_t count, quote_t* quotes, Py_ssize_t* told, int* status
     ) noexcept nogil

@@ -26,6 +26,7 @@ from nautilus.core.depth cimport (
     level_pool_close,
     level_pool_open,
 )
+from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.id_index cimport id_index_add, id_index_close, id_index_find, id_index_open
 from nautilus.core.ticks cimport RECORD_GAP, record_rows
 from nautilus.core.types cimport (
@@ -52,6 +53,8 @@ BookState = namedtuple(
     ("update_id", "now_ns", "venue_ns", "blind_since_ns", "blind_ns", "updates", "gaps", "snapshots", "old", "crossed"),
 )
 cdef enum:
+    AHEAD_BOOK = 12             # records between asking for memory and using it
+    AHEAD_LEVELS = 6
     SET_INSTRUMENT = -5         # no room for another book
 _REASONS = {
     DEPTH_SIDE: "side is neither BUY nor SELL",
@@ -180,6 +183,26 @@ cdef class BookSet:
         found[0] = book
         return DEPTH_OK
 
+    cdef void _fetch_book(self, uint32_t instrument_id) noexcept nogil:
+        """Ask for the memory of a book that a record will change soon."""
+        cdef set_book_t* book = self.find(instrument_id)
+        if book != NULL:
+            prefetch_line(book)
+            prefetch_line(<char*>book + 64)
+            prefetch_line(<char*>book + 128)
+
+    cdef void _fetch_levels(self, const book_delta_t* delta) noexcept nogil:
+        """And of the best levels of its side."""
+        cdef set_book_t* book = self.find(delta.instrument_id)
+        cdef depth_side_t* side
+        if book != NULL:
+            side = &book.sides[delta.side == SIDE_SELL]
+            if side.count > 8:
+                prefetch_line(side.prices + side.count - 1)
+                prefetch_line(side.prices + side.count - 9)
+                prefetch_line(side.quantities + side.count - 1)
+                prefetch_line(side.quantities + side.count - 9)
+
     cdef Py_ssize_t run(
         self, const book_delta_t* rows, Py_ssize_t count, quote_t* quotes, Py_ssize_t* told, int* status
     ) noexcept nogil:
@@ -190,6 +213,9 @@ cdef class BookSet:
         cdef int64_t best[4]
         cdef uint8_t blind
         for i in range(count):
+            if i + AHEAD_BOOK < count:
+                self._fetch_book(rows[i + AHEAD_BOOK].instrument_id)
+                self._fetch_levels(&rows[i + AHEAD_LEVELS])
             status[0] = self.apply_one(&rows[i], &book)
             if status[0] != DEPTH_OK:
                 return i

@@ -1,7 +1,7 @@
 """Order book of absolute quantities a level (level 2), as recorded: no orders, no matching.
 
 Each side is a pair of arrays sorted by price with the best level last, because most changes are near the touch: a
-change costs one binary search and moves the few levels that are better. Any 64-bit price has its place, so a quote
+change costs a short search from there and moves the few levels that are better. Any 64-bit price has its place, so a quote
 far from the market costs no memory. One thread at a time. Sides of many books may share a pool of levels
 (`nautilus.core.book_set`); a side without one asks the C library for its memory.
 """
@@ -41,16 +41,28 @@ cdef int level_pool_open(level_pool_t* pool, uint64_t levels) noexcept nogil
 cdef void level_pool_close(level_pool_t* pool) noexcept nogil
 
 
-cdef inline int depth_set(depth_side_t* side, int64_t price, int64_t quantity) noexcept nogil:
-    """Give a level its absolute quantity; 0 removes it. DEPTH_OK or DEPTH_MEMORY."""
-    cdef int64_t low = 0, high = side.count, middle, key = price * side.sign
-    cdef int64_t* prices = side.prices
+cdef inline int64_t depth_place(const depth_side_t* side, int64_t price) noexcept nogil:
+    """Where a price is, or is to be. Strides from the best level double until they are beyond it: it is often near."""
+    cdef int64_t high = side.count, low = high - 1, stride = 1, middle, key = price * side.sign
+    cdef const int64_t* prices = side.prices
+    while low >= 0 and prices[low] * side.sign >= key:
+        high = low
+        stride *= 2
+        low -= stride
+    low = low + 1 if low >= 0 else 0
     while low < high:
         middle = (low + high) >> 1
         if prices[middle] * side.sign < key:
             low = middle + 1
         else:
             high = middle
+    return low
+
+
+cdef inline int depth_set(depth_side_t* side, int64_t price, int64_t quantity) noexcept nogil:
+    """Give a level its absolute quantity; 0 removes it. DEPTH_OK or DEPTH_MEMORY."""
+    cdef int64_t low = depth_place(side, price)
+    cdef int64_t* prices = side.prices
     if low < side.count and prices[low] == price:
         if quantity:
             side.quantities[low] = quantity
@@ -72,13 +84,7 @@ cdef inline int depth_set(depth_side_t* side, int64_t price, int64_t quantity) n
 
 cdef inline int64_t depth_find(const depth_side_t* side, int64_t price) noexcept nogil:
     """Quantity at a price; 0 where there is no level."""
-    cdef int64_t low = 0, high = side.count, middle, key = price * side.sign
-    while low < high:
-        middle = (low + high) >> 1
-        if side.prices[middle] * side.sign < key:
-            low = middle + 1
-        else:
-            high = middle
+    cdef int64_t low = depth_place(side, price)
     return side.quantities[low] if low < side.count and side.prices[low] == price else 0
 
 

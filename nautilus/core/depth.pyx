@@ -45,7 +45,7 @@ cdef int depth_grow(depth_side_t* side) noexcept nogil:
 cdef int level_pool_open(level_pool_t* pool, uint64_t levels) noexcept nogil:
     """A pool of so many levels, in blocks; committed as it is touched. DEPTH_OK or DEPTH_MEMORY."""
     pool.bytes = levels * 2 * sizeof(int64_t)
-    pool.region = <char*>map_region(pool.bytes, False)
+    pool.region = <char*>map_region(pool.bytes, True)
     return DEPTH_OK if pool.region != NULL else DEPTH_MEMORY
 
 
