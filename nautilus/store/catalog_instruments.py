@@ -27,8 +27,8 @@ class StoredInstrument(msgspec.Struct, frozen=True, omit_defaults=True):
     Parameters
     ----------
     key
-        ``SYMBOL@VENUE``, with ``.PRODUCT`` where that is neither spot nor an equity; of facts ``SYMBOL@source``; of a
-        user's table its name.
+        ``SYMBOL@VENUE``, ``SYMBOL.PRODUCT@VENUE`` where that is neither spot nor an equity; of facts
+        ``SYMBOL@source``; of a user's table its name.
     instrument_id
         Its number in this catalog, which records that are read carry; 0: it has none yet.
     price_increment, lot_size
@@ -81,10 +81,10 @@ def describe(instrument: Any) -> StoredInstrument:
             expected="symbol, venue, price_increment, lot_size",
         ) from None
     product = str(getattr(instrument, "product", ""))
-    key = f"{symbol}@{venue}" if venue else symbol
-    if product not in PLAIN_PRODUCTS:
-        # A venue gives its spot market and its perpetual the same symbol.
-        key = f"{key}.{product}"
+    # A venue gives its spot market and its perpetual the same symbol.
+    plain = product in PLAIN_PRODUCTS or symbol.endswith(f".{product}")
+    name = symbol if plain else f"{symbol}.{product}"
+    key = f"{name}@{venue}" if venue else name
     _check_key(key)
     return StoredInstrument(
         key,
@@ -145,10 +145,10 @@ def _check_key(key: str) -> None:
 
 
 def pick(known: Iterable[StoredInstrument], wanted: str) -> list[StoredInstrument]:
-    """Instruments whose key or symbol is `wanted`; a key is one, a symbol may be of several venues."""
+    """Instruments whose key, name before the venue, or symbol is `wanted`: a symbol may be of several."""
     everything = list(known)
     exact = [each for each in everything if each.key == wanted]
-    found = exact or [each for each in everything if each.symbol == wanted]
+    found = exact or [each for each in everything if wanted in (each.symbol, each.key.rpartition("@")[0])]
     if not found:
         raise QueryError(f"instrument {wanted!r} is not in the catalog", expected="one of `instruments()`")
     return found

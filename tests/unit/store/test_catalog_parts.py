@@ -89,7 +89,7 @@ def test_products_of_one_symbol_have_keys_of_their_own() -> None:
         describe(SimpleNamespace(symbol="A", venue="X", price_increment="1", lot_size="1", product=product)).key
         for product in ("spot", "equity", "perpetual")
     ]
-    assert keys == ["A@X", "A@X", "A@X.perpetual"]
+    assert keys == ["A@X", "A@X", "A.perpetual@X"]
 
 
 @pytest.mark.parametrize("name", RECORD_KINDS)
