@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gzip
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nautilus.adapters.formats import BookCheck, FormatError
+from nautilus.adapters.formats.binance import BinanceRecording
 from nautilus.adapters.sources.binance_live import (
     BinanceConfig,
     BinanceFeed,
@@ -22,7 +25,7 @@ from nautilus.adapters.sources.errors import MalformedError, NotFoundError, Rate
 from nautilus.core.depth import DepthBook
 from nautilus.core.types import RecordFlag
 from nautilus.model.errors import ConfigError
-from tests.kit.binance_server import BinanceServer, Line, read_lines, renamed
+from tests.kit.binance_server import BinanceServer, Line, VenueBook, read_lines, renamed
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, recording
 
 IDS = {"depth": "u", "bookTicker": "u", "trade": "t"}
@@ -245,6 +248,33 @@ def test_session_without_a_snapshot_says_how_long_it_was_blind() -> None:
     assert first_book.now_ns >= lines[3999].stamp_ns
     assert summary["symbols"]["BTCUSDT"]["blind_ns"] == first_book.now_ns - since_ns
     assert summary["symbols"]["BTCUSDT"]["diffs_dropped"] > 100
+
+
+def test_log_without_a_snapshot_ends_right_after_a_later_one_and_says_how_long_it_was_blind(tmp_path: Path) -> None:
+    lines = lines_of(BTCUSDT_SPOT)[:9000]
+    book = VenueBook()
+    path = tmp_path / "late.gz"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        for place, line in enumerate(lines):
+            if line.kind == "snapshot":
+                book.start(line.text)
+                continue
+            if line.kind == "depth":
+                book.change(json.loads(line.text))
+            if place == 4000:
+                file.write(f"{line.stamp_ns} {book.snapshot()}\n")
+            file.write(f'{line.stamp_ns} {{"stream":"{line.symbol}@{line.kind}","data":{line.text}}}\n')
+    log = BinanceRecording(path)
+    for _ in log.updates():
+        pass
+    summary = log.summary()
+    assert summary["blind_ns"] == lines[4000].stamp_ns - lines[0].stamp_ns
+    assert summary["diffs_dropped"] > 100
+    assert summary["book_checks"]["compared"] > 300
+    assert summary["book_checks"]["equal"] == summary["book_checks"]["compared"]
+    tick, lot = float(log.hint.price_increment), float(log.hint.lot_size)
+    bid, bid_quantity, ask, ask_quantity = log.book.best()
+    assert (bid * tick, bid_quantity * lot, ask * tick, ask_quantity * lot) == pytest.approx(book.best())
 
 
 def test_snapshot_older_than_the_diffs_held_is_asked_for_again() -> None:

@@ -96,6 +96,18 @@ def test_trade_not_after_the_last_applied_diff_is_booked(log):
     assert recording.booked_trades == 1
 
 
+def test_time_without_a_right_book_is_summed_up(log):
+    recording = log(*FUTURES)
+    list(recording.updates())
+    assert (recording.blind_ns, recording.summary()["blind_ns"]) == (10, 10)  # until the snapshot
+    gap = log(snapshot(1, 100), diff(2, 99, 101), diff(5, 110, 115), trade(7, 1), snapshot(9, 120), diff(11, 119, 121))
+    list(gap.updates())
+    assert (gap.gaps, gap.blind_ns) == (1, 7)  # from the last diff before the gap until the next snapshot
+    blind = log(diff(3, 99, 101), trade(8, 1))
+    list(blind.updates())
+    assert blind.blind_ns == 5
+
+
 def test_futures_and_spot_are_told_apart_by_content(log):
     assert log(*FUTURES).hint.product == "perpetual"
     spot = log(snapshot(1, 100), diff(2, 99, 101), diff(3, 102, 105))
