@@ -25,6 +25,7 @@ from nautilus.model.errors import NautilusError, VenueError
 from nautilus.model.fact_records import RECORD_OF, fact_records
 from nautilus.model.records import Records
 from nautilus.model.topics import ECONOMICS, FUNDAMENTALS, HISTORICAL_BARS
+from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.data_frames import (
     LENGTH,
     Ask,
@@ -273,7 +274,7 @@ def open_all(begin: Begin) -> Mapping[str, Source]:
     }
     directory = Path(begin.data, "sources")
     directory.mkdir(exist_ok=True)
-    return open_sources(configs, directory=directory)
+    return open_sources(configs, directory=directory, clock=wall_ns)
 
 
 def main(number: int, opens: Callable[[Begin], Mapping[str, Source]] = open_all) -> None:

@@ -130,6 +130,7 @@ PLAIN_NAMES: dict[str, PlainName] = {
     "FRED_API_KEY": _key("source_fred"),
     "ALPHAVANTAGE_API_KEY": _key("source_alpha_vantage"),
     "TRADING_ECONOMICS_KEY": _key("source_trading_economics"),
+    "DATA_GOV_API_KEY": _key("source_datagov"),
     "ROUTING_LATENCY_TARGET": _time("router", "latency_target_ms", "ms"),
     "ML_MODEL_CACHE_SIZE": _whole("router", "model_cache_size"),
     "VENUE_MONITOR_INTERVAL": _time("router", "venue_interval_seconds", "s"),
