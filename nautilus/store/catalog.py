@@ -12,6 +12,7 @@ or at once by ``writer.flush(publish=True)``. docs/catalog.md says what is guara
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,14 +70,16 @@ class Catalog:
         if create and not (self.root / "catalog.sqlite").exists():
             CatalogWriter(self.root, self.config).close()
         self._manifest: Manifest | None = None
+        self._process = 0
         self._damaged: set[str] = set()
         self._database = Database(self.root, self.config)
 
     @property
     def manifest(self) -> Manifest:
         """The list of files."""
-        if self._manifest is None:
-            self._manifest = Manifest(self.root)
+        if self._manifest is None or self._process != os.getpid():
+            # SQLite's connections do not survive a fork.
+            self._manifest, self._process = Manifest(self.root), os.getpid()
         return self._manifest
 
     def close(self) -> None:

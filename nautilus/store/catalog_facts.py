@@ -106,8 +106,17 @@ def check_table(name: str, table: pa.Table, time: str) -> None:
     """Refuse a table that cannot be kept."""
     if SEQUENCE in table.column_names:
         raise CatalogError(f"column {SEQUENCE!r} of table {name!r}", expected="another name: rows are numbered by it")
+    if len(set(table.column_names)) != table.num_columns:
+        raise CatalogError(f"two columns of one name in table {name!r}", expected="names that differ")
+    pa = arrow()
+    try:
+        pa.parquet.write_table(table.schema.empty_table(), pa.BufferOutputStream())
+    except pa.ArrowException as error:
+        raise CatalogError(f"table {name!r}: {error}", expected="types that Parquet has") from None
     if time and (time not in table.column_names or not arrow().types.is_int64(table.schema.field(time).type)):
         raise CatalogError(f"time column {time!r} of table {name!r}", expected="a column of int64, nanoseconds UTC")
+    if time and table.column(time).null_count:
+        raise CatalogError(f"nulls in time column {time!r} of table {name!r}", expected="a time in each row")
 
 
 def _arrow_type(hint: Any) -> pa.DataType:

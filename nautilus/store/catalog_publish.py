@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SEGMENT, LAST_SEQUENCE = "segment", "sequence"
 DAMAGED: Final = ".damaged"
 
-GroupKey = tuple[str, str, str, str, str]  # kind, key, day, price increment, lot size
+GroupKey = tuple[str, str, str, str, str, str]  # kind, key, day, price increment, lot size, form of a table
 
 
 class _Group:
@@ -114,8 +114,8 @@ def _sort_in(groups: dict[GroupKey, _Group], batch: Batch) -> None:
     stream = batch.stream
     instrument = stream.instrument
 
-    def group_of(day: str, time: str) -> _Group:
-        key = (stream.kind, instrument.key, day, instrument.price_increment, instrument.lot_size)
+    def group_of(day: str, time: str, form: str = "") -> _Group:
+        key = (stream.kind, instrument.key, day, instrument.price_increment, instrument.lot_size, form)
         if key not in groups:
             groups[key] = _Group(instrument, time)
         return groups[key]
@@ -136,8 +136,8 @@ def _sort_in(groups: dict[GroupKey, _Group], batch: Batch) -> None:
         pa = arrow()
         table = decode_table(batch.payload)
         sequence = pa.array(np.arange(batch.sequence, batch.sequence + len(table)))
-        # The day on which it came, as its position says.
-        group = group_of(day_of(now_ns()), stream.time)
+        # Of the day on which it came. One file for each form: forms need not go together.
+        group = group_of(day_of(now_ns()), stream.time, f"{stream.time} {table.schema}")
         group.tables.append(table.append_column(SEQUENCE, sequence))
     else:
         raise CatalogError(f"a batch of type {batch.type} in the log", expected="1 to 5")
@@ -154,7 +154,7 @@ def _days(records: Records, times: npt.NDArray[np.int64]) -> list[tuple[int, Rec
 
 def _write(root: Path, number: int, at: int, key: GroupKey, group: _Group, config: CatalogConfig) -> Part:
     """One file of a group; its row on the list, without the instrument's number."""
-    kind, instrument, day, increment, lot = key
+    kind, instrument, day, increment, lot, _ = key
     table = _sorted_table(kind, group)
     times = table.column(group.time).to_numpy() if group.time else None
     sequence = table.column(SEQUENCE).to_numpy()
@@ -194,7 +194,7 @@ def _sorted_table(kind: str, group: _Group) -> pa.Table:
     if group.facts:
         return fact_table(kind, group.facts, group.fact_sequences)
     if group.tables:
-        table = arrow().concat_tables(group.tables, promote_options="permissive")
+        table = arrow().concat_tables(group.tables)
         return table.sort_by([(group.time, "ascending"), (SEQUENCE, "ascending")]) if group.time else table
     described = record_kind(kind)
     records = joined([np.ascontiguousarray(some) for some in group.records], described.dtype)

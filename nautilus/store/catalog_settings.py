@@ -25,6 +25,8 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         What was handed in and is not in the log yet; more is refused, and counted.
     segment_mib, segment_seconds
         The log is turned into Parquet when it has so much, or is so old.
+    compact_seconds
+        Between two times at which a writer that has nothing to do makes one file of each earlier day; 0: never.
     sync_seconds
         The log is made durable at least so often; `flush` does it at once.
     query_mib, query_seconds, query_threads
@@ -43,6 +45,7 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     segment_mib: int = 64
     segment_seconds: float = 60.0
     sync_seconds: float = 1.0
+    compact_seconds: float = 600.0
     query_mib: int = 1024
     query_seconds: float = 60.0
     query_threads: int = 0
@@ -54,6 +57,7 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             ("segment_mib", 1, 4096),
             ("segment_seconds", 0.05, 86400.0),
             ("sync_seconds", 0.01, 3600.0),
+            ("compact_seconds", 0.0, 86400.0),
             ("query_mib", 16, 1 << 20),
             ("query_seconds", 0.1, 86400.0),
             ("query_threads", 0, 1024),

@@ -40,21 +40,30 @@ def compact(
     config: CatalogConfig,
     kinds: Sequence[str] = (),
     instruments: Sequence[str] | None = None,
+    before_day: str = "",
     steps: Callable[[str], object] = lambda step: None,
 ) -> int:
     """Make one file of each day's many; how many files were replaced. Only the writer may."""
     known = {each.instrument_id: each for each in manifest.instruments()}
     days: dict[tuple[str, int, str], list[Part]] = {}
     for part in manifest.parts(kinds):
+        if before_day and part.day >= before_day:
+            continue
         if instruments is None or known[part.instrument].key in instruments:
             days.setdefault((part.kind, part.instrument, part.day), []).append(part)
-    replaced = 0
+    replaced, damaged = 0, None
     for parts in days.values():
-        if len(parts) > 1:
-            _compact_day(root, manifest, config, parts, known[parts[0].instrument], steps)
-            replaced += len(parts)
+        if len(parts) < 2:
+            continue
+        try:
+            if _compact_day(root, manifest, config, parts, known[parts[0].instrument], steps):
+                replaced += len(parts)
+        except CatalogDamagedError as error:
+            damaged = damaged or error  # once the other days are done
     steps("purge")
     purge(root, manifest)
+    if damaged is not None:
+        raise damaged
     return replaced
 
 
@@ -65,14 +74,19 @@ def _compact_day(
     parts: Sequence[Part],
     owner: StoredInstrument,
     steps: Callable[[str], object],
-) -> None:
+) -> bool:
+    """False: the day is left, as its tables do not go together."""
     first = parts[0]
     sequences = min(part.first_sequence for part in parts), max(part.last_sequence for part in parts)
-    # No other file of the day has this name: it says what is in it, and how often that was put together.
-    path = part_path(first.kind, owner.key, first.day, f"c{max(part.id for part in parts):012}")
+    name = f"c{max(part.id for part in parts):012}"
+    while (root / part_path(first.kind, owner.key, first.day, name)).exists():
+        name += "c"  # of a list that was made anew, where numbers begin again
+    path = part_path(first.kind, owner.key, first.day, name)
     damages: list[Damage] = []
     tables = _tables(root, parts, owner, damages)
     head = next(tables, None)
+    if head is None and not damages:
+        return False
     if damages or head is None:
         raise CatalogDamagedError(
             f"{damages[0].what if damages else 'nothing in it'}; the day is left as it is",
@@ -117,6 +131,7 @@ def _compact_day(
     with manifest.transaction():
         manifest.retire([part.id for part in parts], now_ns())
         manifest.add([new])
+    return True
 
 
 def _tables(root: Path, parts: Sequence[Part], owner: StoredInstrument, damages: list[Damage]) -> Iterator[pa.Table]:
@@ -146,7 +161,10 @@ def _tables(root: Path, parts: Sequence[Part], owner: StoredInstrument, damages:
         except (OSError, ValueError) as error:
             damages.append(Damage(str(root / part.path), str(error).splitlines()[0]))
             return
-    table = arrow().concat_tables(tables, promote_options="permissive")
+    try:
+        table = arrow().concat_tables(tables, promote_options="permissive")
+    except (ValueError, TypeError):
+        return
     time = times.pop() if len(times) == 1 else ""
     yield table.sort_by([(name, "ascending") for name in (time, SEQUENCE) if name])
 

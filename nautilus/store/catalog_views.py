@@ -68,8 +68,12 @@ def view_text(kind: str, root: Path, parts: Sequence[Part], instruments: dict[in
         columns = [f"NULL::{_FACT_TYPES[str(field.type)]} AS {field.name}" for field in names]
         words = ["NULL::VARCHAR AS instrument", "NULL::TIMESTAMP_NS AS time", *columns, "NULL::DATE AS day"]
         return f"SELECT {', '.join(words)} WHERE false"
-    time = "" if kind == TABLE else f", make_timestamp_ns({fact_time(kind)}) AS time"
-    return f"SELECT instrument{time}, * EXCLUDE (instrument) FROM {_files(root, parts, True)}"
+    if kind == TABLE:
+        # Columns may have any name: none comes from the path.
+        paths = ", ".join(quoted(str(root / part.path)) for part in parts)
+        return f"SELECT * FROM read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+    time = f"make_timestamp_ns({fact_time(kind)}) AS time"
+    return f"SELECT instrument, {time}, * EXCLUDE (instrument) FROM {_files(root, parts, True)}"
 
 
 def _files(root: Path, parts: Sequence[Part], by_name: bool = False) -> str:

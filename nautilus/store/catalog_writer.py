@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from nautilus.core.clock import now_ns
-from nautilus.store.catalog_errors import CatalogError, CatalogFullError
+from nautilus.store.catalog_errors import CatalogDamagedError, CatalogError, CatalogFullError
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_intake import PATIENCE_SECONDS, Intake
 from nautilus.store.catalog_kinds import KINDS
@@ -25,7 +25,7 @@ from nautilus.store.catalog_lock import take_lock
 from nautilus.store.catalog_log import DIRECTORY, Batch, Damage, Segment, segments
 from nautilus.store.catalog_manifest import Manifest
 from nautilus.store.catalog_part_reader import unlisted
-from nautilus.store.catalog_parts import arrow
+from nautilus.store.catalog_parts import arrow, day_of
 from nautilus.store.catalog_publish import LAST_SEQUENCE, SEGMENT, publish_segment
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_upkeep import compact, purge
@@ -80,6 +80,8 @@ class CatalogWriter(Intake):
 
     def _open(self) -> None:
         self._publishing = threading.Condition(self._guard)
+        self._compacting = threading.Lock()
+        self._compacted_ns = now_ns()
         self._written = 0
         self._seal_wanted = self._sync_wanted = 0
         self._sealed: deque[tuple[int, int]] = deque()
@@ -116,7 +118,8 @@ class CatalogWriter(Intake):
 
     def compact(self, kinds: Sequence[str] = (), instruments: Sequence[str] | None = None) -> int:
         """Make one file of each day's many, as far as they are published; how many files were replaced."""
-        return compact(self.root, self._manifest, self.config, kinds, instruments)
+        with self._compacting:
+            return compact(self.root, self._manifest, self.config, kinds, instruments)
 
     # Acknowledging.
 
@@ -199,12 +202,13 @@ class CatalogWriter(Intake):
                 return False
             batches = [self._queue[at] for at in range(min(len(self._queue), MOST_BATCHES))]
             sync = self._sync_wanted > self._durable
+            wanted = self._sync_wanted
         try:
             if batches:
                 self._into_log(batches)
             segment = self._segment
             stale = now_ns() - self._synced_ns > self.config.sync_seconds * 1e9
-            if segment is not None and segment.dirty and (stale or (sync and not self._queue)):
+            if segment is not None and segment.dirty and (stale or (sync and self._written >= wanted)):
                 self._sync(segment)
             self._seal_if_due()
         except CatalogFullError as error:
@@ -266,7 +270,7 @@ class CatalogWriter(Intake):
         """End the segment: it goes to Parquet."""
         segment = self._segment
         assert segment is not None
-        if segment.dirty and not segment.cut:
+        if segment.dirty:
             self._sync(segment)
         segment.close()
         self._segment = None
@@ -296,11 +300,14 @@ class CatalogWriter(Intake):
                         or (self._closing and self._log_ended)
                         or (bool(self._sealed) and self._publish_full is None)
                     ),
-                    RETRY_SECONDS if self._publish_full is not None else None,
+                    RETRY_SECONDS if self._publish_full is not None else self._compact_after() or None,
                 )
                 if self._failed is not None or (self._closing and self._log_ended):
                     return
-                number, batches = self._sealed[0]
+                number, batches = self._sealed[0] if self._sealed else (0, 0)
+            if not number:
+                self._compact_days()
+                continue
             try:
                 rows = publish_segment(self.root, self._manifest, number, self.config, self.notices)
             except CatalogFullError as error:
@@ -319,3 +326,20 @@ class CatalogWriter(Intake):
                 self._published = batches
                 self.counts.published += rows
                 self._done.notify_all()
+
+    def _compact_after(self) -> float:
+        """Seconds until days that are over are looked at; 0: never."""
+        if not self.config.compact_seconds:
+            return 0.0
+        return max(0.01, self.config.compact_seconds - (now_ns() - self._compacted_ns) / 1e9)
+
+    def _compact_days(self) -> None:
+        """Compact days that are over, while there is nothing to publish."""
+        if not self.config.compact_seconds or self._compact_after() > 0.01:
+            return
+        self._compacted_ns = now_ns()
+        try:
+            with self._compacting:
+                compact(self.root, self._manifest, self.config, before_day=day_of(now_ns()))
+        except (CatalogDamagedError, CatalogFullError) as error:
+            self._tell(error)

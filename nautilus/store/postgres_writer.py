@@ -26,7 +26,7 @@ from nautilus.store.catalog_intake import MARKED, PATIENCE_SECONDS, Intake
 from nautilus.store.catalog_kinds import DAY_NS, RECORD_KINDS, SEQUENCE, TABLE, Records
 from nautilus.store.catalog_log import MARK, Batch, Stream
 from nautilus.store.catalog_log_reader import records_of
-from nautilus.store.catalog_parts import arrow, day_of
+from nautilus.store.catalog_parts import day_of
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_steps import factor
 from nautilus.store.postgres_lines import UnreachableError, asyncpg, connect, failures, named_error, shown
@@ -311,23 +311,24 @@ class PostgresWriter(Intake):
 
     async def _insert_table(self, stream: Stream, owner: StoredInstrument, batches: list[Batch]) -> None:
         name = check_name(owner.symbol)
-        table = arrow().concat_tables([decode_table(batch.payload) for batch in batches], promote_options="permissive")
-        sequence = [number for b in batches for number in range(b.sequence, b.sequence + b.rows)]
         await self._lines.execute(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{name} ({SEQUENCE} int8 NOT NULL)")
-        for field in table.schema:
-            quoted = field.name.replace('"', '""')
-            await self._lines.execute(
-                f'ALTER TABLE {SCHEMA}.{name} ADD COLUMN IF NOT EXISTS "{quoted}" {table_type(field.type)}'
+        for batch in batches:
+            table = decode_table(batch.payload)
+            for field in table.schema:
+                quoted = field.name.replace('"', '""')
+                await self._lines.execute(
+                    f'ALTER TABLE {SCHEMA}.{name} ADD COLUMN IF NOT EXISTS "{quoted}" {table_type(field.type)}'
+                )
+            columns = [column.to_pylist() for column in table.columns]
+            sequence = range(batch.sequence, batch.sequence + batch.rows)
+            await self._lines.copy_records_to_table(
+                name,
+                records=list(zip(*columns, sequence, strict=True)),
+                columns=[*table.column_names, SEQUENCE],
+                schema_name=SCHEMA,
             )
-        columns = [column.to_pylist() for column in table.columns]
-        await self._lines.copy_records_to_table(
-            name,
-            records=list(zip(*columns, sequence, strict=True)),
-            columns=[*table.column_names, SEQUENCE],
-            schema_name=SCHEMA,
-        )
-        times = table.column(stream.time).to_numpy() if stream.time else np.zeros(len(table), np.int64)
-        await self._range(TABLE, owner, day_of(now_ns()), len(table), int(times.min()), int(times.max()))
+            times = table.column(stream.time).to_numpy() if stream.time else np.zeros(len(table), np.int64)
+            await self._range(TABLE, owner, day_of(now_ns()), len(table), int(times.min()), int(times.max()))
 
     async def _instrument(self, given: StoredInstrument) -> StoredInstrument:
         """The instrument with its number; its rows are counted anew where its steps have to become finer."""

@@ -17,6 +17,7 @@ pytest.importorskip("duckdb", reason="the extra `data` is not installed")
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nautilus.core.clock import now_ns
 from nautilus.core.types import QUOTE, TRADE
 from nautilus.model.datasets import (
     BarFact,
@@ -191,6 +192,34 @@ def test_tables_of_the_user_may_grow_columns_and_are_compacted(tmp_path: Path) -
         assert rows == [{"t": 1, "text": None, "score": 0.5}, {"t": 2, "text": "b", "score": None}]
         catalog.compact()
     assert catalog.tables() == ["notes"]
+
+
+def test_tables_whose_forms_do_not_go_together_are_kept_apart(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog")
+    with catalog.writer() as writer:
+        writer.append_table("notes", pa.table({"day": [1], "instrument": ["a"]}))
+        writer.append_table("notes", pa.table({"day": ["x"], "instrument": ["b"]}))
+        with pytest.raises(CatalogError, match="two columns"):
+            writer.append_table("notes", pa.table([[1], [2]], names=["a", "a"]))
+        with pytest.raises(CatalogError, match="nulls"):
+            writer.append_table("notes", pa.table({"t": pa.array([None], pa.int64())}), time="t")
+    assert catalog.sql("SELECT instrument FROM notes ORDER BY 1").column(0).to_pylist() == ["a", "b"]
+    assert catalog.compact() == 0
+
+
+def test_an_idle_writer_compacts_days_that_are_over(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog", CatalogConfig(compact_seconds=0.05))
+    owner = SimpleNamespace(symbol="A", venue="X", price_increment="1", lot_size="1")
+    trades = np.zeros(10, TRADE)
+    trades["now_ns"] = MIDNIGHT
+    with catalog.writer() as writer:
+        for _ in range(3):
+            writer.append(owner, "trade", trades)
+            writer.flush(publish=True)
+        end_ns = now_ns() + 60_000_000_000
+        while catalog.ranges()[0].parts > 1:
+            assert now_ns() < end_ns, "nothing is compacted"
+    assert sum(len(some) for some in catalog.read("trade")) == 30
 
 
 def test_a_full_queue_refuses_and_counts_and_goes_on(tmp_path: Path) -> None:
