@@ -62,13 +62,13 @@ NOTHING = np.zeros(0, BOOK_DELTA)
 
 
 class FeedKind(IntEnum):
-    """What `FeedUpdate.records` holds; the first three are those of `UpdateKind`."""
+    """What `FeedUpdate.records` holds; the first three are those of `UpdateKind`, the others are of feeds alone."""
 
     QUOTE = 1
     TRADE = 2
     BOOK = 3
-    BLIND = 8
-    SIGHTED = 9
+    BLIND = 4
+    SIGHTED = 5
 
 
 class Interruption(msgspec.Struct):
