@@ -138,6 +138,11 @@ class DataCache(Generic[K, V, W]):
         self._entries.move_to_end(key)
         return standing, entry
 
+    def fresh(self, key: K, now_ns: int) -> Entry[V] | None:
+        """What is kept and fresh; nothing is changed, so any thread may look while another one works with the cache."""
+        entry = self._entries.get(key)
+        return entry if entry is not None and entry.standing(now_ns) is Standing.FRESH else None
+
     def peek(self, key: K, now_ns: int) -> Standing:
         """The same, without that anybody wants it."""
         entry = self._entries.get(key)

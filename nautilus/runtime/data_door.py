@@ -50,6 +50,8 @@ PUBLISHED_AT_ONCE = 512
 """Records of one turn; the next ones follow."""
 MOST_KNOWN = 20_000
 """Latest questions by symbol and kind, to ask ahead."""
+MOST_GLANCES = 1 << 16
+"""Answers of the thread of HTTP that the hub's thread has not counted."""
 NOT_FOUND = "source.not_found"
 DAILY = "1d"
 SECTION = "source_"
@@ -135,6 +137,7 @@ class DataDoor:
         self._number = 0
         self._looking = False
         self._rows: deque[Records] = deque()
+        self._glanced: deque[GetData] = deque(maxlen=MOST_GLANCES)
         begin = Begin(
             sections={name: found for name, found in plan.sections.items() if name.startswith(SECTION)},
             shared=plan.shared,
@@ -151,6 +154,7 @@ class DataDoor:
             **dict.fromkeys(AnyGetFacts.__args__, self._get_facts),
         }
         host.set_server("marketdata", self.serve)
+        host.glances["marketdata"] = self.glance
         host.outlook.also.append(self.warnings)
         host.outlook.looks.append(self._look_around)
 
@@ -200,6 +204,32 @@ class DataDoor:
             reply = error
         answer(reply)
 
+    def glance(self, message: Message) -> Encoded | None:
+        """What is kept and fresh, for the thread of HTTP; the hub's thread hears of it later. None: ask that."""
+        try:
+            question = message if type(message) is GetData else message.question()  # type: ignore[attr-defined]
+        except (AttributeError, ModelError):
+            return None
+        named = self._named(question)
+        now_ns = self._clock()
+        entry = None if named is None else self.cache.fresh(named, now_ns)
+        if named is None or entry is None:
+            return None
+        self._glanced.append(named)
+        return self._encoded(entry, now_ns, cached=True)
+
+    def _take_glances(self) -> None:
+        """Count what the thread of HTTP has answered, and look ahead from there."""
+        glanced = self._glanced
+        for _ in range(len(glanced)):
+            question, now_ns = glanced.popleft(), self._clock()
+            self.meters.add("hits")
+            _, entry = self.cache.look(question, now_ns)
+            if entry is not None:
+                self._use(entry)
+            if self._config.prefetch:
+                self._look_ahead(question, "", now_ns)
+
     def _get_facts(self, message: Any, answer: Answer) -> None:
         try:
             question: GetData = message.question()
@@ -210,14 +240,23 @@ class DataDoor:
 
     def _get(self, question: GetData, answer: Answer) -> None:
         asker = self._host.messages.asker
+        if self._glanced:
+            self._take_glances()
+        named = self._named(question)
+        if named is None:
+            self._hold(question, answer, asker)
+        else:
+            self._take(named, answer, asker)
+
+    def _named(self, question: GetData) -> GetData | None:
+        """With what was left out; None: it is not known yet which provider is the first for it."""
         if question.kind is DataKind.BAR and not question.interval:
             question = msgspec.structs.replace(question, interval=DAILY)
-        if not question.source:
-            if not self._known:
-                self._hold(question, answer, asker)
-                return
-            question = msgspec.structs.replace(question, source=self._first.get(question.kind, ""))
-        self._take(question, answer, asker)
+        if question.source:
+            return question
+        if not self._known:
+            return None
+        return msgspec.structs.replace(question, source=self._first.get(question.kind, ""))
 
     def _take(self, question: GetData, answer: Answer, asker: str) -> None:
         now_ns = self._clock()
@@ -450,10 +489,12 @@ class DataDoor:
             self._look_later()
 
     def _look_around(self) -> None:
+        self._take_glances()
         self.meters.show(len(self.cache), self.cache.size, self.cache.under_way, self.cache.unused)
         self._host.outlook.more[self._context.name] = {"data": self.view()}
 
     def _states(self, message: GetProviders, answer: Answer) -> None:
+        self._take_glances()
         if not self._known and self.line.start():
             # Who looks first has it started: what is configured is known to the child alone.
             self._host.later(LOOK_NS // 5, partial(self._states_later, answer, monotonic_ns() + 5 * NANOSECONDS))

@@ -57,6 +57,7 @@ from nautilus.runtime.tuning import tune
 from nautilus.runtime.urgent import ask_machine, urgent_ring_of
 
 if TYPE_CHECKING:
+    from nautilus.runtime.http.operations import Glance
     from nautilus.runtime.standing_by import StandingBy
 
 _LOGGER = logging.getLogger("nautilus.runtime")
@@ -124,6 +125,7 @@ class LiveHost:
     ----------
     contexts : of its engines, by name.
     parts : see `Part`; to be filled before `start`.
+    glances : what knows some answers of an engine for the thread of HTTP, by engine.
     questions, ask_engine : how other threads ask its engines.
     outlook : what others see of it.
     when_stopping : called once, when it is told to stop.
@@ -159,6 +161,7 @@ class LiveHost:
                 _LOGGER.warning("%s: %s", grant.what, grant.found)
         self.loop = Loop(self.clock, waiting if wake.startswith("spin") else None)
         self.parts: list[Part] = []
+        self.glances: dict[str, Glance] = {}
         self.contexts: dict[str, LiveContext] = {}
         self.outlook = Outlook(self)
         self.subscriber: Subscriber | None = None

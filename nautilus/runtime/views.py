@@ -73,7 +73,7 @@ def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict
         kind = type(context.engine)
         app = EngineApp(
             view, kind.operations, host.questions.put, rules, config=config, audit=audit, streams=kind.streams,
-            routes=(*routes, *own.get(context.name, ())),
+            routes=(*routes, *own.get(context.name, ())), glance=host.glances.get(context.name),
         )  # fmt: skip
         for topic, stream in app.streams.items():
             host.messages.listen(topic, stream.put)

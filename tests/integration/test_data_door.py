@@ -101,6 +101,19 @@ def test_http_shows_provenance_age_and_problems(hub, server):
     assert hub.get("/marketdata/data?kind=ECONOMIC&symbol=GDP%2FUS")[2]["symbol"] == "GDP/US"
 
 
+def test_the_thread_of_http_answers_what_is_fresh_and_is_counted(hub, server):
+    assert hub.get("/marketdata/bar/AAPL")[2]["cached"] is False
+    before = hub.do(lambda: hub.running.host.counters.get(hub.running.host.contexts["marketdata"].requests))
+    for _ in range(5):
+        status, headers, answer = hub.get("/marketdata/bar/AAPL")
+        assert (status, answer["cached"], headers["age"]) == (200, True, "0")
+    assert before == hub.do(lambda: hub.running.host.counters.get(hub.running.host.contexts["marketdata"].requests))
+    assert hub.get("/marketdata/sources")[2]["hits"] == 5
+    operation = hub.get("/hybrid/performance")[2]["operations"]["GET /marketdata/bar/{symbol}"]
+    assert (operation["count"], operation["success"]) == (6, 6)
+    assert server.calls == {("ibkr", "bar", "AAPL"): 1}
+
+
 def test_counts_are_shown_everywhere(hub, server):
     for _ in range(4):
         hub.ask(GetData(DataKind.BAR, "AAPL"))

@@ -147,6 +147,7 @@ class MarketStatus:
 
 
 _READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
+_OUTSIDE: dict[str, Any] = {"fallback": "error", "waits": True}
 _DATA: tuple[tuple[str, type[Message], str], ...] = (
     ("data", GetData, "anything"),
     ("quote/{symbol}", GetQuoteFact, "the last quote"),
@@ -185,11 +186,11 @@ class MarketDataEngine(Engine):
             **_READ,
         ),
         *(
-            Operation("GET", f"/marketdata/{path}", request, DataAnswer, f"{what} of a data provider", waits=True)
+            Operation("GET", f"/marketdata/{path}", request, DataAnswer, f"{what} of a data provider", **_OUTSIDE)
             for path, request, what in _DATA
         ),
         Operation(
-            "GET", "/marketdata/sources", GetProviders, ProviderStates, "how the data providers stand", waits=True
+            "GET", "/marketdata/sources", GetProviders, ProviderStates, "how the data providers stand", **_OUTSIDE
         ),
     )
 

@@ -38,7 +38,7 @@ from nautilus.runtime.http.events import EventStream
 from nautilus.runtime.http.exchange import Exchange, Response, json_response, stopping
 from nautilus.runtime.http.fan_out import Audience, AudienceSettings
 from nautilus.runtime.http.leases import Leases
-from nautilus.runtime.http.operations import Ask, OperationHandler
+from nautilus.runtime.http.operations import Ask, Glance, OperationHandler
 from nautilus.runtime.http.probes import Probes
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.http.request import Beginner, Border, Endpoint, Handler, Request, Route
@@ -77,6 +77,8 @@ class EngineApp:
         Records what changes something; None: nothing does.
     streams
         As the engine declares them: `self.streams` has them by topic, and whoever publishes puts events there.
+    glance
+        See `OperationHandler`; of operations whose answers wait for somebody outside.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class EngineApp:
         routes: Iterable[Route] = (),
         audit: Recorder | None = None,
         streams: Sequence[Stream] = (),
+        glance: Glance | None = None,
     ) -> None:
         config = config or HttpConfig()
+        self._glance = glance
         self.stopping = False
         """Set: everything but probes is answered with 503."""
         self._rules = rules
@@ -273,6 +277,7 @@ class EngineApp:
             returns=self._returns,
             failed=lambda: self._counters.increment(failures),
             check=self._rules.check_scope,
+            glance=self._glance if operation.waits else None,
         )
         self._serve(operation.method, operation.path, handler, operation.scope)
 
