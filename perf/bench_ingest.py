@@ -40,8 +40,8 @@ from perf.tick_source import BLOCK, Block, hand_in, snapshots
 SUMMARY = "ticks: ring, normaliser, books, publisher, subscriber; throughput, and latency at 200,000 a second"
 INSTRUMENTS = 20
 BATCH = 8_192
-BLOCKS = 100
-RATE, BURST, BURST_BLOCKS = 200_000, 50, 16
+BLOCKS = 64
+RATE, BURST, BURST_BLOCKS = 200_000, 50, 10
 REPEATS = 3
 ALONE = 20
 STAR_RING = 1 << 26
