@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,6 +31,18 @@ class Column(NamedTuple):
     name: str
     path: tuple[str, ...]
     dtype: np.dtype[Any]
+
+
+def gathered(parts: Sequence[Records], dtype: np.dtype[Any]) -> Records:
+    """Contiguous arrays of one dtype in a row, copied as bytes."""
+    if len(parts) == 1:
+        return parts[0]
+    buffer = np.empty(sum(part.nbytes for part in parts), np.uint8)
+    at = 0
+    for part in parts:
+        buffer[at : at + part.nbytes] = part.view(np.uint8)
+        at += part.nbytes
+    return buffer.view(dtype)
 
 
 def to_columns(kind: Kind, records: Records) -> dict[str, npt.NDArray[Any]]:

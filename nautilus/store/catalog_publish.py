@@ -7,8 +7,7 @@ again, over files of the same names. Killed after: it is deleted when the next w
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.core.clock import now_ns
-from nautilus.model.records import joined
+from nautilus.store.catalog_columns import gathered
 from nautilus.store.catalog_errors import CatalogError
-from nautilus.store.catalog_facts import decode_facts, decode_table, fact_table, fact_time
+from nautilus.store.catalog_facts import decode_facts, decode_table, fact_table
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_intake import MARKED as MARKED
 from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, Records, record_kind
-from nautilus.store.catalog_log import FACTS, MARK, RECORDS, TABLE, Batch, Damage, segment_path
+from nautilus.store.catalog_log import FACTS, MARK, RECORDS, TABLE, Batch, Damage, Stream, segment_path
 from nautilus.store.catalog_log_reader import read_segment, records_of
 from nautilus.store.catalog_manifest import Manifest, OriginKey, Part
 from nautilus.store.catalog_parts import PartMeta, PartWriter, arrow, day_of, in_order, part_path, record_table
@@ -44,7 +43,7 @@ class _Group:
         self.instrument = instrument
         self.time = time
         self.records: list[Records] = []
-        self.sequences: list[int] = []
+        self.sequences: list[npt.NDArray[np.int64]] = []
         self.facts: list[Any] = []
         self.fact_sequences: list[int] = []
         self.tables: list[pa.Table] = []
@@ -74,7 +73,7 @@ def publish_segment(
     if manifest.number(SEGMENT) >= number:
         place.unlink(missing_ok=True)
         return 0
-    groups: dict[GroupKey, _Group] = {}
+    streams: dict[Stream, list[Batch]] = {}
     positions: dict[OriginKey, int] = {}
     last, rows = manifest.number(LAST_SEQUENCE), 0
     known = len(damages)
@@ -87,7 +86,8 @@ def publish_segment(
         last = max(last, batch.sequence + batch.rows - 1)
         rows += batch.rows
         if batch.rows:
-            _sort_in(groups, batch)
+            streams.setdefault(stream, []).append(batch)
+    groups = _grouped(streams)
     parts = []
     for at, (key, group) in enumerate(groups.items()):
         steps("part")
@@ -110,46 +110,57 @@ def publish_segment(
     return rows
 
 
-def _sort_in(groups: dict[GroupKey, _Group], batch: Batch) -> None:
-    stream = batch.stream
-    instrument = stream.instrument
+def _grouped(streams: dict[Stream, list[Batch]]) -> dict[GroupKey, _Group]:
+    """What becomes of the streams of a segment."""
+    groups: dict[GroupKey, _Group] = {}
 
-    def group_of(day: str, time: str, form: str = "") -> _Group:
-        key = (stream.kind, instrument.key, day, instrument.price_increment, instrument.lot_size, form)
+    def group_of(stream: Stream, day: str, form: str = "") -> _Group:
+        owner = stream.instrument
+        key = (stream.kind, owner.key, day, owner.price_increment, owner.lot_size, form)
         if key not in groups:
-            groups[key] = _Group(instrument, time)
+            groups[key] = _Group(owner, stream.time)
         return groups[key]
 
-    if batch.type == RECORDS:
-        kind = record_kind(stream.kind)
-        records = records_of(batch, kind.dtype)
-        for first, some in _days(records, records[kind.time]):
-            group = group_of(day_of(int(some[kind.time][0])), kind.time)
-            group.records.append(some)
-            group.sequences.append(batch.sequence + first)
-    elif batch.type == FACTS:
-        for at, fact in enumerate(decode_facts(stream.kind, batch.payload)):
-            group = group_of(day_of(fact.provenance.fetched_ns), fact_time(stream.kind))
-            group.facts.append(fact)
-            group.fact_sequences.append(batch.sequence + at)
-    elif batch.type == TABLE:
-        pa = arrow()
-        table = decode_table(batch.payload)
-        sequence = pa.array(np.arange(batch.sequence, batch.sequence + len(table)))
-        # Of the day on which it came. One file for each form: forms need not go together.
-        group = group_of(day_of(now_ns()), stream.time, f"{stream.time} {table.schema}")
-        group.tables.append(table.append_column(SEQUENCE, sequence))
-    else:
-        raise CatalogError(f"a batch of type {batch.type} in the log", expected="1 to 5")
+    for stream, batches in streams.items():
+        kind = batches[0].type
+        if kind == RECORDS:
+            for day, records, sequence in _by_day(stream, batches):
+                group = group_of(stream, day)
+                group.records.append(records)
+                group.sequences.append(sequence)
+        elif kind == FACTS:
+            for batch in batches:
+                for at, fact in enumerate(decode_facts(stream.kind, batch.payload)):
+                    group = group_of(stream, day_of(fact.provenance.fetched_ns))
+                    group.facts.append(fact)
+                    group.fact_sequences.append(batch.sequence + at)
+        elif kind == TABLE:
+            for batch in batches:
+                table = decode_table(batch.payload)
+                # Of the day on which it came. One file for each form: forms need not go together.
+                group = group_of(stream, day_of(now_ns()), f"{stream.time} {table.schema}")
+                sequence = np.arange(batch.sequence, batch.sequence + len(table))
+                group.tables.append(table.append_column(SEQUENCE, arrow().array(sequence)))
+        else:
+            raise CatalogError(f"a batch of type {kind} in the log", expected="1 to 5")
+    return groups
 
 
-def _days(records: Records, times: npt.NDArray[np.int64]) -> list[tuple[int, Records]]:
-    """Runs of one day each, with the place of their first record."""
-    days = times // DAY_NS
-    if days[0] == days[-1] and (days == days[0]).all():
-        return [(0, records)]
-    starts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(records)]
-    return [(first, records[first:end]) for first, end in pairwise(starts)]
+def _by_day(stream: Stream, batches: Sequence[Batch]) -> Iterator[tuple[str, Records, npt.NDArray[np.int64]]]:
+    """Records of a stream and their numbers, day by day. Few steps a batch: a feed may share the interpreter."""
+    kind = record_kind(stream.kind)
+    parts = [records_of(batch, kind.dtype) for batch in batches]
+    sizes = np.array([batch.rows for batch in batches])
+    starts = np.array([batch.sequence for batch in batches]) - (np.cumsum(sizes) - sizes)
+    records = gathered(parts, kind.dtype)
+    sequence = np.arange(len(records)) + np.repeat(starts, sizes)
+    days = records[kind.time] // DAY_NS
+    if days.min() == days.max():
+        yield day_of(int(days[0]) * DAY_NS), records, sequence
+        return
+    for number in np.unique(days).tolist():
+        here = days == number
+        yield day_of(number * DAY_NS), records[here], sequence[here]
 
 
 def _write(root: Path, number: int, at: int, key: GroupKey, group: _Group, config: CatalogConfig) -> Part:
@@ -197,10 +208,8 @@ def _sorted_table(kind: str, group: _Group) -> pa.Table:
         table = arrow().concat_tables(group.tables)
         return table.sort_by([(group.time, "ascending"), (SEQUENCE, "ascending")]) if group.time else table
     described = record_kind(kind)
-    records = joined([np.ascontiguousarray(some) for some in group.records], described.dtype)
-    sizes = np.array([len(some) for some in group.records])
-    starts = np.array(group.sequences) - (np.cumsum(sizes) - sizes)
-    sequence = np.arange(len(records)) + np.repeat(starts, sizes)
+    records = gathered(group.records, described.dtype)
+    sequence = group.sequences[0] if len(group.sequences) == 1 else np.concatenate(group.sequences)
     order = in_order(records[described.time], sequence)
     if order is not None:
         records, sequence = records[order], sequence[order]
