@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MARKED: Final = ("", "")
 """Kind and instrument of a mark of a source."""
 PATIENCE_SECONDS: Final = 600.0
+TOGETHER_BYTES: Final = 1 << 20
+"""So much is written at once, where it comes within a moment."""
 EMPTY: Final = StoredInstrument("-", "-")
 
 
@@ -204,6 +206,7 @@ class Intake(ABC):
                     return False
                 self._done.wait(PATIENCE_SECONDS)
                 self._check()
+            waiting = bool(self._queue)
             for kind, stream, payload, count, position in items:
                 if position and stream.origin:
                     where = MARKED if kind == MARK else (stream.kind, stream.instrument.key)
@@ -218,7 +221,9 @@ class Intake(ABC):
                 self._accepted += 1
                 self._rows.append((self._accepted, count))
                 self.counts.appended += count
-            self._work.notify()
+            # To wake the writer's thread takes the feed's time: once for what comes together.
+            if not waiting or self._queued_bytes >= TOGETHER_BYTES:
+                self._work.notify()
         return True
 
     def _check(self) -> None:

@@ -19,7 +19,7 @@ from typing import Final
 from nautilus.core.clock import now_ns
 from nautilus.store.catalog_errors import CatalogDamagedError, CatalogError, CatalogFullError
 from nautilus.store.catalog_instruments import StoredInstrument
-from nautilus.store.catalog_intake import PATIENCE_SECONDS, Intake
+from nautilus.store.catalog_intake import PATIENCE_SECONDS, TOGETHER_BYTES, Intake
 from nautilus.store.catalog_kinds import KINDS
 from nautilus.store.catalog_lock import take_lock
 from nautilus.store.catalog_log import DIRECTORY, Batch, Damage, Segment, segments
@@ -32,7 +32,9 @@ from nautilus.store.catalog_upkeep import compact, purge
 
 RETRY_SECONDS: Final = 0.25
 """Between two tries where the disk was full."""
-MOST_BATCHES: Final = 128
+TOGETHER_SECONDS: Final = 0.01
+"""What comes within this time goes into the log together."""
+MOST_BATCHES: Final = 512
 """Taken from the queue for one write."""
 
 
@@ -198,6 +200,8 @@ class CatalogWriter(Intake):
     def _log_some(self) -> bool:
         with self._guard:
             self._work.wait_for(self._log_due, self._log_seconds())
+            if self._queue and self._full is None:
+                self._work.wait_for(self._log_urgent, TOGETHER_SECONDS)
             if self._closing or self._failed is not None:
                 return False
             batches = [self._queue[at] for at in range(min(len(self._queue), MOST_BATCHES))]
@@ -223,6 +227,10 @@ class CatalogWriter(Intake):
         if self._full is not None:
             return False
         return bool(self._queue) or self._sync_wanted > self._durable or self._seal_wanted > self._last_sealed
+
+    def _log_urgent(self) -> bool:
+        asked = self._sync_wanted > self._durable or self._seal_wanted > self._last_sealed
+        return self._closing or self._failed is not None or asked or self._queued_bytes >= TOGETHER_BYTES
 
     _last_sealed = 0
     _synced_ns = 0
