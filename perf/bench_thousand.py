@@ -129,7 +129,7 @@ def subscribers(directory: Path, number: int) -> None:
     ends = [Subscriber(context, f"ipc://{directory}/star", [QUOTES], clock=now_ns) for _ in range(count)]
     nanos, seen = np.zeros((count, SENT), np.int64), [0] * count
     items = [(each.socket, zmq.POLLIN) for each in ends]
-    places = {each.socket: place for place, each in enumerate(ends)}
+    places: dict[Any, int] = {each.socket: place for place, each in enumerate(ends)}
     words = np.memmap(directory / "words", np.int64, "r+")
     while min(seen) < SENT:
         if not words[number] and all(each.heartbeats for each in ends):

@@ -341,8 +341,12 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
     if name.kind == "live":
         import asyncio
 
+        from nautilus.model.errors import ConfigError
         from nautilus.runtime.live_feed import resolve
         from nautilus.runtime.market import section_of
+
+        if options.speed != 1:
+            raise ConfigError(f"speed {options.speed:g}", where=str(name), expected="1: a live market has its own time")
 
         settings: Any = options.configuration.sections[section_of(name.venue)]
         listed = asyncio.run(resolve(name.venue, settings, name.instruments))

@@ -54,11 +54,13 @@ def print_live_summary(report: LiveReport) -> None:
 
 
 def _market(report: LiveReport) -> str:
+    from nautilus.runtime.market_name import market_name
+
     if report.market == "none":
         return ""
     speed = "" if report.speed == 1 else f", {report.speed:g} times as fast"
     if report.broken:
         speed += "; the recording broke off"
-    elif report.market != "simulated" and not report.complete:
+    elif market_name(report.market).ends and not report.complete:
         speed += "; stopped before the end"
     return f"{report.market_seconds:,.1f} s of market{speed}; "

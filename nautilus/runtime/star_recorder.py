@@ -47,6 +47,7 @@ BATCH: Final = 512
 IDLE_SECONDS: Final = 0.01
 FLUSH_NS: Final = 1_000_000_000
 """Between acknowledgements: then what was handed in survives the machine."""
+FINISH_NS: Final = 3 * FLUSH_NS
 QUEUE: Final = 100_000
 """Frames that wait in ZeroMQ, where there is no ring."""
 _REAL_TIME: Final = "marketdata.real_time."
@@ -142,6 +143,14 @@ class StarRecorder:
         if monotonic_ns() >= self._flush_ns:
             self.flush()
         return done
+
+    def finish(self) -> None:
+        """Take in what is left, and hand it on as far as the catalog has room for it within a while; acknowledge it."""
+        until_ns = monotonic_ns() + FINISH_NS
+        while self.turn() or (self._pending and monotonic_ns() < until_ns):
+            if self._pending:
+                self.flush()
+        self.flush()
 
     def flush(self) -> None:
         """Acknowledge: what was handed in survives the machine from here on."""
@@ -365,9 +374,7 @@ def run_recorder(plan: Plan, name: str, control: Control) -> int:
             done = recorder.turn()
             if select.select([control.fileno()], [], [], 0 if done else IDLE_SECONDS)[0]:
                 control.poll()
-        while recorder.turn():
-            pass
-        recorder.flush()
+        recorder.finish()
     return 0
 
 

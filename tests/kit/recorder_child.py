@@ -43,8 +43,7 @@ def main(endpoint: str, ring: str, catalog: str, counters: str, *symbols: str) -
         while not stopped:
             if not recorder.turn():
                 time.sleep(0.005)
-        while recorder.turn():
-            pass
+        recorder.finish()
 
 
 if __name__ == "__main__":

@@ -145,9 +145,9 @@ class Derived:
 class Sides:
     """The aggressor's side of trades where the venue does not tell it: such a trade has `INFERRED_FLAG`.
 
-    ``tick``: above the last other price bought, below it sold. ``quote``: above the middle of the quote bought, below
-    it sold. ``lee-ready``: by the quote, at its middle by the tick (Lee, Ready, "Inferring trade direction from intraday
-    data", 1991). What neither tells stays 0.
+    ``tick``: above the last other price bought, below it sold. ``quote``: above the middle of the quote bought,
+    below it sold. ``lee-ready``: by the quote, at its middle by the tick (Lee, Ready, "Inferring trade direction
+    from intraday data", 1991). What neither tells stays 0.
 
     Parameters
     ----------
