@@ -407,24 +407,23 @@ class BinanceFeed:
             self._want(state)
 
     async def _fetch_snapshots(self, state: _Symbol) -> None:
-        """Ask for a snapshot whenever one is wanted; one that does not fit is wanted again."""
-        first = True
+        """Ask for a snapshot whenever one is wanted; not in a hurry after one that failed or did not fit."""
+        hurry, passed_over = True, 0
         while True:
             await state.wanted.wait()
-            if not first:
+            if not hurry or state.lines.sync.stale_snapshots > passed_over:
                 await state.backoff.wait()
+            passed_over = state.lines.sync.stale_snapshots
             state.wanted.clear()
             try:
                 body = await self.rest.depth(state.hint.symbol)
             except SourceError as error:
                 self.notes.append(str(error))
-                first = False
+                hurry = False
                 state.wanted.set()
                 continue
-            first = True
+            hurry = True
             self._inbox.put(Item(self._clock(), ItemKind.SNAPSHOT, body, symbol=state.hint.symbol))
-            if state.lines.sync.stale_snapshots:
-                first = False  # it came too late before: do not ask in a hurry
 
     def book(self, symbol: str) -> DepthBook:
         """The book of a symbol as of the last message taken; its owner alone changes it."""

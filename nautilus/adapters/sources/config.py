@@ -176,7 +176,6 @@ class DataGovConfig(SourceConfig, frozen=True, kw_only=True):
 
     base_url: str = "https://api.gsa.gov/technology/datagov/v4"
     ckan_url: str = "https://catalog.data.gov/api/3"
-    per_hour: Count = 1_000
     unsaid_seconds: Seconds = 3600.0
 
 
