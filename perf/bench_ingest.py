@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter, sleep, time_ns
 from typing import Any
@@ -61,7 +62,7 @@ def run(report: Report) -> None:
     report.measure("normalise, validate and books, alone", "ticks/s", _books_alone)
     for carrier in ("shared ring", "ZeroMQ ipc"):
         report.measure(
-            f"ring to subscriber, {carrier}", "ticks/s", lambda carrier=carrier: _throughput(carrier, other),
+            f"ring to subscriber, {carrier}", "ticks/s", partial(_throughput, carrier, other),
             goal=1_000_000, repeats=REPEATS,
         )  # fmt: skip
     for carrier in ("shared ring", "ZeroMQ ipc"):
