@@ -6,12 +6,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from nautilus.adapters.formats.recording import FormatError
 
 GZIP_MAGIC = b"\x1f\x8b"
 BLOCK_BYTES = 1 << 18  # of text: measured fastest, and small beside a processor's cache
 READ_BYTES = 1 << 15  # of the file
 LONGEST_LINE = 1 << 24
+LINE_END = 10
 
 
 class BlockReader:
@@ -52,7 +55,7 @@ class BlockReader:
                     block = pending + text[:end] if pending else text[:end]
                     pending = text[end:]
                     yield block
-                    self.lines += block.count(b"\n")
+                    self.lines += int(np.count_nonzero(np.frombuffer(block, np.uint8) == LINE_END))
                 else:
                     pending += text
                     if len(pending) > LONGEST_LINE:
