@@ -175,6 +175,7 @@ class DataGovConfig(SourceConfig, frozen=True, kw_only=True):
     """
 
     base_url: str = "https://api.gsa.gov/technology/datagov/v4"
+    per_hour: Count = 1_000
     ckan_url: str = "https://catalog.data.gov/api/3"
     unsaid_seconds: Seconds = 3600.0
 
