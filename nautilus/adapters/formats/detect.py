@@ -158,7 +158,8 @@ def open_file(
 
 
 def _open_delimited(path: Path, kind: str, symbol: str, venue: str, zone: str, instrument_id: int) -> Recording | Table:
-    from nautilus.adapters.formats.delimited import DelimitedRecording, DelimitedTable
+    from nautilus.adapters.formats.delimited import DelimitedRecording
+    from nautilus.adapters.formats.delimited_table import DelimitedTable
 
     layout = read_layout(path, kind)
     if layout.rows in ("bar", "trade", "quote"):
