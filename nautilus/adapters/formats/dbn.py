@@ -23,14 +23,14 @@ from nautilus.adapters.formats.batch import (
 )
 from nautilus.adapters.formats.databento import EXPECTED, decoded_pieces
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Recording, Records, UpdateKind
-from nautilus.adapters.formats.table import TIME, Table, arrow
+from nautilus.adapters.formats.table import Table
 from nautilus.adapters.formats.validation import RowCheck
 from nautilus.core.dbn import MBO, UNDEFINED_PRICE, MboBookBuilder
 from nautilus.core.order_book import OrderBooks
 from nautilus.core.types import BOOK_DELTA, BookAction, RecordFlag, Side
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 HEADER = [("length", "u1"), ("rtype", "u1"), ("publisher_id", "<u2"), ("instrument_id", "<u4"), ("ts_event", "<u8")]
 MESSAGE = [("price", "<i8"), ("size", "<u4"), ("action", "S1"), ("side", "S1"), ("flags", "u1"), ("depth", "u1"),
@@ -47,19 +47,9 @@ BAR_NS = {32: 1_000_000_000, 33: 60_000_000_000, 34: 3_600_000_000_000, 35: 86_4
 DEFINITION = 19
 # Steps of prices, in 1/1,000,000,000, the largest first: few prices have a common divisor that is no step.
 STEPS = sorted(
-    (digit * 10**power // 4 for power in range(10) for digit in (1, 2, 4, 20) if digit * 10**power >= 4), reverse=True
+    {digit * 10**power // 100 for power in range(2, 12) for digit in (100, 50, 25) if digit * 10**power <= 10**11},
+    reverse=True,
 )
-UNIT_DECIMALS = 9
-NO_TIME = (1 << 64) - 1
-BUY, SELL = int(Side.BUY), int(Side.SELL)
-SNAPSHOT = int(RecordFlag.SNAPSHOT)
-SET, CLEAR = int(BookAction.SET), int(BookAction.CLEAR)
-# Fields of a definition that are kept; prices become numbers.
-DEFINED = (
-    "raw_symbol", "instrument_class", "exchange", "asset", "currency", "underlying", "security_type", "cfi",
-    "min_lot_size_round_lot",
-)  # fmt: skip
-PRICED = ("min_price_increment", "display_factor", "strike_price", "high_limit_price", "low_limit_price")
 
 
 class Scan(NamedTuple):
@@ -78,6 +68,8 @@ def open_dbn(path: Path, *, kind: str = "", symbol: str = "", instrument_id: int
     if set(found.rtypes) == {DEFINITION}:
         if kind not in ("", "table"):
             raise FormatError("holds instrument definitions", where=str(path), expected=f"{kind} rows")
+        from nautilus.adapters.formats.dbn_definitions import DbnDefinitions
+
         return DbnDefinitions(path, found, symbol)
     known = {rtype for rtype in found.rtypes if rtype in RTYPES}
     if not known:
@@ -309,50 +301,3 @@ class DbnRecording(BatchRecording):
     def summary(self) -> dict[str, Any]:
         """`BatchRecording.summary`, and what did not fit the books."""
         return super().summary() | {"misfits": self.books.unknown + self.books.duplicates + self.books.excess}
-
-
-class DbnDefinitions(Table):
-    """Instrument definitions as rows; a price that is not told is null."""
-
-    format = "dbn"
-
-    def __init__(self, path: Path, found: Scan, symbol: str = "") -> None:
-        super().__init__(path, symbol or f"{found.dataset}_instruments", "instrument")
-        self._all = sum(found.rtypes.values())
-        self.report.settings = {"rows": "definition", "dataset": found.dataset}
-
-    @property
-    def progress(self) -> float:
-        """Part of the records that was read, 0 to 1."""
-        return self.report.rows / self._all
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The definitions in file order."""
-        pa = arrow(self.path)
-        for _, groups in pieces(self.path):
-            for rtype, run in groups:
-                if rtype != DEFINITION or not run:
-                    continue
-                self.report.rows += len(run)
-                columns: dict[str, Any] = {
-                    TIME: pa.array([int(each.ts_recv) for each in run], type=pa.int64()),
-                    "instrument_id": pa.array([int(each.instrument_id) for each in run], type=pa.int64()),
-                }
-                for name in DEFINED:
-                    values = [getattr(each, name) for each in run]
-                    plain = [
-                        each if isinstance(each, int) else str(getattr(each, "value", each)).strip() for each in values
-                    ]
-                    columns[name] = pa.array(plain)
-                for name in PRICED:
-                    values = [int(getattr(each, name)) for each in run]
-                    columns[name] = pa.array(
-                        [None if each == UNDEFINED_PRICE else each / 10**UNIT_DECIMALS for each in values],
-                        type=pa.float64(),
-                    )
-                for name in ("activation", "expiration"):
-                    stamps = [int(getattr(each, name)) for each in run]
-                    columns[f"{name}_ns"] = pa.array(
-                        [None if each == NO_TIME else each for each in stamps], type=pa.int64()
-                    )
-                yield pa.RecordBatch.from_pydict(columns)

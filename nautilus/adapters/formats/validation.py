@@ -35,10 +35,8 @@ class ValidationReport(msgspec.Struct):
         Rows not read; the first twenty are in `refusals`.
     missing
         Empty fields in rows that were read.
-    duplicates
-        Rows equal in time and content to the row before them; they are read all the same.
-    out_of_order
-        Rows whose time is before that of the row before them.
+    duplicates, out_of_order
+        Rows equal to the row before them, and those whose time is before its; they are read all the same.
     gaps
         Pauses between bars that are longer than usual.
     outliers
