@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nautilus.store.catalog_checks import Finding, verify
+from nautilus.store.catalog_database import Database
 from nautilus.store.catalog_errors import CatalogDamagedError, QueryError
 from nautilus.store.catalog_facts import fact_time, facts_of
 from nautilus.store.catalog_instruments import StoredInstrument, pick
@@ -28,7 +29,7 @@ from nautilus.store.catalog_lock import reading, writer_pid
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part, Range
 from nautilus.store.catalog_part_reader import readable
-from nautilus.store.catalog_queries import Database, bounded, check_select, make_views, reader_of
+from nautilus.store.catalog_queries import bounded, check_select, make_views, reader_of
 from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_steps import factor

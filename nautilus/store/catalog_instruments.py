@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
 from nautilus.store.catalog_errors import CatalogError, QueryError
+from nautilus.store.catalog_names import LONGEST_TEXT, safe_name
 from nautilus.store.catalog_steps import _step, common_step
 
-LONGEST_NAME = 200
-"""Bytes of a directory's name: file systems take 255, and it begins with ``instrument=``."""
-LONGEST_TEXT = 128
 PLAIN_PRODUCTS = ("", "spot", "equity", "unknown")
 """Products that a key does not name."""
-_SAFE = re.compile(rb"[A-Za-z0-9_@.+-]")
 
 
 class StoredInstrument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,27 +99,6 @@ def named(symbol: str, venue: str = "") -> StoredInstrument:
     key = f"{symbol}@{venue}" if venue else symbol
     _check_key(key)
     return StoredInstrument(key, symbol, venue)
-
-
-def safe_name(key: str) -> str:
-    """A key as the name of a directory: what is not a letter, digit or one of ``_@.+-`` becomes ``%XX``.
-
-    ``unquote`` gives the key back. No name begins with a dot, so none is hidden, ``.`` or ``..``.
-    """
-    encoded = "".join(
-        chr(byte) if _SAFE.match(bytes((byte,))) and not (byte == 0x2E and at == 0) else f"%{byte:02X}"
-        for at, byte in enumerate(key.encode("utf-8", "surrogatepass"))
-    )
-    if len(encoded) > LONGEST_NAME:
-        raise CatalogError(
-            f"the name {key[:LONGEST_TEXT]!r} is too long", expected=f"at most {LONGEST_NAME} bytes in a path"
-        )
-    return encoded
-
-
-def key_of_name(name: str) -> str:
-    """Inverse of `safe_name`."""
-    return unquote(name)
 
 
 def refined(known: StoredInstrument, given: StoredInstrument) -> StoredInstrument:

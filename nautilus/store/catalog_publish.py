@@ -24,7 +24,8 @@ from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, Records, record_kind
 from nautilus.store.catalog_log import FACTS, MARK, RECORDS, TABLE, Batch, Damage, Stream, segment_path
 from nautilus.store.catalog_log_reader import read_segment, records_of
 from nautilus.store.catalog_manifest import Manifest, OriginKey, Part
-from nautilus.store.catalog_parts import PartMeta, PartWriter, arrow, day_of, in_order, part_path, record_table
+from nautilus.store.catalog_part_writer import PartWriter
+from nautilus.store.catalog_parts import PartMeta, arrow, day_of, in_order, part_path, record_table
 from nautilus.store.catalog_settings import CatalogConfig
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from nautilus.store.catalog_lock import unread
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part
 from nautilus.store.catalog_part_reader import opened, read_meta
-from nautilus.store.catalog_parts import PartMeta, PartWriter, arrow, part_path
+from nautilus.store.catalog_part_writer import PartWriter
+from nautilus.store.catalog_parts import PartMeta, arrow, part_path
 from nautilus.store.catalog_publish import SEGMENT
 from nautilus.store.catalog_reader import Source, read_tables
 from nautilus.store.catalog_settings import CatalogConfig

@@ -22,11 +22,12 @@ from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_intake import PATIENCE_SECONDS, TOGETHER_BYTES, Intake
 from nautilus.store.catalog_kinds import KINDS
 from nautilus.store.catalog_lock import take_lock
-from nautilus.store.catalog_log import DIRECTORY, Batch, Damage, Segment, segments
+from nautilus.store.catalog_log import DIRECTORY, Batch, Damage, segments
 from nautilus.store.catalog_manifest import Manifest
 from nautilus.store.catalog_part_reader import unlisted
 from nautilus.store.catalog_parts import arrow, day_of
 from nautilus.store.catalog_publish import LAST_SEQUENCE, SEGMENT, publish_segment
+from nautilus.store.catalog_segment import Segment
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_upkeep import compact, purge
 

@@ -33,8 +33,9 @@ from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_columns import to_columns, to_records
 from nautilus.store.catalog_encode import decode_arrow, encode_arrow
 from nautilus.store.catalog_errors import CatalogError, QueryError
-from nautilus.store.catalog_instruments import describe, key_of_name, safe_name
+from nautilus.store.catalog_instruments import describe
 from nautilus.store.catalog_kinds import RECORD_KINDS, record_kind
+from nautilus.store.catalog_names import key_of_name, safe_name
 from nautilus.store.catalog_settings import CatalogConfig, StoreConfig
 from nautilus.store.catalog_steps import common_step, factor
 
