@@ -50,6 +50,10 @@ STEPS = sorted(
     {digit * 10**power // 100 for power in range(2, 12) for digit in (100, 50, 25) if digit * 10**power <= 10**11},
     reverse=True,
 )
+UNIT_DECIMALS = 9
+BUY, SELL = int(Side.BUY), int(Side.SELL)
+SNAPSHOT = int(RecordFlag.SNAPSHOT)
+SET, CLEAR = int(BookAction.SET), int(BookAction.CLEAR)
 
 
 class Scan(NamedTuple):
