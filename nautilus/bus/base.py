@@ -58,6 +58,8 @@ ANSWER: Final = 254
 ANSWER_STREAM: Final = ANSWER << 32
 FLAGS_AT: Final = 56
 """Where the flags of a frame begin."""
+MOST_BYTES: Final = 1 << 18
+"""Records in a frame; more are sent in several."""
 MOST: Final = 1 << 62
 """Larger numbers are no sequences and no epochs: whatever is added to one has room in 64 bits."""
 
@@ -67,11 +69,13 @@ class FrameFlag(IntFlag):
 
     SNAPSHOT: its records are the image of the stream as of `first_sequence` (inclusive), whatever their number; a
     reader replaces what it has of it. REPLAYED: sent again at a reader's request. That the source of records has fallen
-    silent stands in the records themselves (`RecordFlag.STALE`).
+    silent stands in the records themselves (`RecordFlag.STALE`). LZ4: its records are compressed; only on its way to a
+    reader that asked for it (`nautilus.bus.compression`).
     """
 
     SNAPSHOT = 1
     REPLAYED = 2
+    LZ4 = 4
 
 
 class TopicError(BusError):

@@ -10,6 +10,7 @@ import zmq
 
 from nautilus.bus.backlog import Backlog, FrameBuffer
 from nautilus.bus.base import HEADER, HEADER_BYTES, HEARTBEAT, HEARTBEAT_STREAM, LAST, MAGIC, MOST
+from nautilus.bus.compression import MARKED
 from nautilus.bus.sockets import checked_endpoints, new_socket
 
 TURN: Final = 1_024
@@ -65,6 +66,8 @@ class FollowedStar:
     def _take(self, frame: bytes, now_ns: int) -> None:
         if len(frame) < HEADER_BYTES:
             self.malformed += 1
+            return
+        if frame[0] in MARKED:  # sent once more, compressed, for others
             return
         _, magic, schema, _, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
         whole = magic == MAGIC and len(frame) == HEADER_BYTES + size * count

@@ -21,11 +21,13 @@ from nautilus.bus.base import (
     LAST,
     LAYOUTS,
     MAGIC,
+    MOST_BYTES,
     checked_endpoints,
     layout_of,
     new_socket,
     topic_bytes,
 )
+from nautilus.bus.compression import MARK, Compressor
 from nautilus.bus.native_sockets import sender
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.reading import next_subscription
@@ -42,11 +44,10 @@ EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
 TEND_NS = 1_000_000_000
 """Between looks for readers of the ring that are no more."""
-MOST_BYTES = 1 << 18
-"""Records in a frame; more are sent in several."""
 LINGER_MS = 200
 """Subscribers that read get to the end of the star within this time; others do not hold up its end."""
-_SUBSCRIBED, _UNSUBSCRIBED = bytes((1, HEARTBEAT)), bytes((0, HEARTBEAT))
+_SUBSCRIBED = bytes((1, HEARTBEAT)), bytes((1, HEARTBEAT ^ MARK))
+_UNSUBSCRIBED = bytes((0, HEARTBEAT)), bytes((0, HEARTBEAT ^ MARK))
 
 
 class Publisher:
@@ -79,6 +80,7 @@ class Publisher:
 
     Attributes
     ----------
+    compressor : what it sends to readers that ask for compression.
     earlier : epoch of an earlier life and {stream: last sequence} as `positions` says; epoch 0: it says nothing.
     """
 
@@ -109,6 +111,8 @@ class Publisher:
             self._writer.layout(layout.kind, layout.version, layout.dtype)
         self._publish = sender(self._writer)
         self._written: Rows = NO_ROWS
+        self.compressor = Compressor()
+        self._packs = self.compressor.wanted
         self._tally = Tally(counters, "star", self, ("published", "frames"))
         self._table = PositionTable(positions, hub=True)
         self.socket = new_socket(context, zmq.XPUB)
@@ -139,7 +143,7 @@ class Publisher:
     def publish(self, records: Records) -> int:
         """Send records, numbered per stream: a frame (of at most 256 KiB) for each instrument. Returns their number."""
         kind, most = self._known.get(id(records.dtype)) or self._layout_of(records)
-        if self._keep is None and self._tap is None:
+        if self._keep is None and self._tap is None and not self._packs:
             return self._publish(self.socket, records, kind, self._clock(), most)
         made = self._writer.pack(records, kind, self._clock(), most)
         for frame in made:
@@ -148,6 +152,8 @@ class Publisher:
             if self._tap is not None:
                 self._tap(frame)
             self._send(frame, NOBLOCK)
+            if self._packs:
+                self._send_packed(frame)
         return len(made)
 
     @property
@@ -173,11 +179,12 @@ class Publisher:
         joined = False
         while self._get(EVENTS) & POLLIN:
             message = next_subscription(self.socket)
+            self.compressor.note(message)
             # Each subscriber subscribes to heartbeats once. Anything else may be in its messages, too.
-            if message == _SUBSCRIBED:
+            if message in _SUBSCRIBED:
                 joined = True
                 self.subscribers += 1
-            elif message == _UNSUBSCRIBED and self.subscribers:
+            elif message in _UNSUBSCRIBED and self.subscribers:
                 self.subscribers -= 1
         # The time of the next one is a long way off where the clock was set back.
         if joined or not self._due_ns - self._heartbeat_ns <= now_ns < self._due_ns:
@@ -210,6 +217,13 @@ class Publisher:
         if self._ring is not None and len(frame) <= self._ring.most:
             self._ring.write(frame)
         self._send(frame, NOBLOCK)
+        if self._packs:
+            self._send_packed(frame)
+
+    def _send_packed(self, frame: bytes) -> None:
+        packed = self.compressor.pack(frame)
+        if packed is not None:
+            self._send(packed, NOBLOCK)
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""

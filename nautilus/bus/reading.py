@@ -12,6 +12,7 @@ from typing import Any, Final
 import zmq
 
 from nautilus.bus.base import BY_KIND, HEARTBEAT
+from nautilus.bus.compression import MARK, MARKED
 
 NOBLOCK: Final = int(zmq.NOBLOCK)
 _OPTIONS: Final = {1: int(zmq.SUBSCRIBE), 0: int(zmq.UNSUBSCRIBE)}
@@ -48,7 +49,10 @@ def next_subscription(socket: Any) -> bytes:
     if option is None:
         return message
     topic = message[1:]
-    kinds = _ALL if not topic else () if topic[0] == HEARTBEAT else (topic[0],)
+    first = topic[:1]
+    if first and first[0] in MARKED:  # it is to be compressed
+        first = bytes((first[0] ^ MARK,))
+    kinds = _ALL if not first else () if first[0] == HEARTBEAT else (first[0],)
     if option == zmq.SUBSCRIBE and not may_read(socket, user_of(frame), kinds):
         return b""
     try:

@@ -27,6 +27,7 @@ from nautilus.bus.base import (
     new_socket,
     topic_bytes,
 )
+from nautilus.bus.multicast_wire import parse_key_request
 from nautilus.bus.positions import Ended
 from nautilus.bus.reading import may_read, user_of
 from nautilus.bus.requests import Answer, Operation, Request, Status, matches, pack_answer, parse_request
@@ -103,6 +104,7 @@ class Replayer:
 
     Attributes
     ----------
+    key_of : (nonce) -> the answer to who asks for the key of multicast; None: there is none.
     requests, replayed, images, refused, malformed_requests, gone
         Requests; frames sent again; images sent; requests beyond what may be under way, or that were not granted; what
         was no request; requests for records of which some are nowhere any more.
@@ -138,6 +140,7 @@ class Replayer:
             self._backlog = Backlog(frames, epoch, self.snapshots.fold, self._on_missed)
         if not self._backlog.complete:
             self.snapshots.missed()
+        self.key_of: Callable[[int], bytes] | None = None
         self._budget = budget
         self._behind = False
         self._jobs: deque[_Job] = deque()
@@ -199,7 +202,8 @@ class Replayer:
     def _take(self, parts: list[zmq.Frame]) -> None:
         request = parse_request(parts[1].bytes) if len(parts) == 2 else None
         if request is None:
-            self.malformed_requests += 1
+            if not self._give_key(parts):
+                self.malformed_requests += 1
             return
         self.requests += 1
         peer = parts[0].bytes
@@ -211,6 +215,20 @@ class Replayer:
             return
         self._by_peer[peer] += 1
         self._jobs.append(_Job(peer, self._frames(request)))
+
+    def _give_key(self, parts: list[zmq.Frame]) -> bool:
+        """Answer who asks for the key of multicast and may read all that goes by it; whether that is what was asked."""
+        nonce = parse_key_request(parts[1].bytes) if self.key_of is not None and len(parts) == 2 else None
+        if nonce is None or self.key_of is None:
+            return False
+        self.requests += 1
+        if len(self._jobs) < JOBS and may_read(self.socket, user_of(parts[1]), BY_KIND):
+            peer = parts[0].bytes
+            self._by_peer[peer] += 1
+            self._jobs.append(_Job(peer, iter((self.key_of(nonce),))))
+        else:
+            self.refused += 1
+        return True
 
     def _frames(self, request: Request) -> Iterator[bytes | None]:
         # What was published before the request came is to be found.

@@ -176,6 +176,8 @@ class RingReader:
         The doorbell is rung: there is a ring, which had a slot for this reader.
     """
 
+    way, name = "ring", "the ring"
+
     def __init__(self, path: str | PathLike[str], *, oldest: bool = False, doorbell: bool = False) -> None:
         self.path = Path(path)
         self.epoch = 0

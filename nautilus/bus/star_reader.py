@@ -26,6 +26,7 @@ from nautilus.bus.base import (
     flags_of,
     layout_of,
 )
+from nautilus.bus.compression import MARKED, restored
 from nautilus.bus.conflation import NO_RECORDS, POLICIES, Policy, ReaderQueue, Waiting
 from nautilus.bus.freshness import Freshness
 from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
@@ -99,7 +100,7 @@ class StarReader(Recovery):
         self.last_heartbeat_ns = 0
         self.heartbeats = 0
         """Number of the last heartbeat of this epoch: that of the publisher's `heartbeats` when it was sent."""
-        self.malformed = 0
+        self.malformed = self.damaged = 0
         self.disconnected = False
         self.fed: dict[str, int] = {}
         """Frames that were given to `feed`, by the way that they came."""
@@ -197,6 +198,13 @@ class StarReader(Recovery):
         """Anything but the next frame of a stream in which nothing is missing."""
         if len(frame) < HEADER_BYTES:
             self.malformed += 1
+        elif frame[0] in MARKED:
+            whole = restored(frame)
+            if whole is None:
+                self.malformed += 1
+                self.damaged += 1
+            else:
+                self._judge((whole,), asked=asked)
         else:
             self._take_apart(frame, self._timer(), asked=asked)
 

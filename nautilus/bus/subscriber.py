@@ -32,7 +32,10 @@ from typing import Any
 import zmq
 
 from nautilus.bus.base import HEARTBEAT, checked_endpoints, layout_of, new_socket, topic_bytes
+from nautilus.bus.compression import Compression, check_compression
 from nautilus.bus.conflation import Policy
+from nautilus.bus.multicast import MulticastReader
+from nautilus.bus.multicast_wire import KEY_MAGIC
 from nautilus.bus.native_sockets import receive
 from nautilus.bus.recovery import NEVER
 from nautilus.bus.redial import Redial
@@ -89,8 +92,12 @@ class Subscriber(StarReader):
         Begin each stream with an image of it; needs a replayer.
     ring
         File of the ring that the publisher writes, on this host; None: everything comes over ZeroMQ.
+    multicast
+        Takes what the hub sends by multicast, in place of a ring; needs a replayer. It is closed with this.
     on_way
-        Called with (way before, way, cause) when frames come by another way: "ring", "zmq".
+        Called with (way before, way, cause) when frames come by another way: "ring", "multicast", "zmq".
+    compression
+        "lz4": ask that what comes over ZeroMQ be compressed (`nautilus.bus.compression`).
     policy, capacity
         For a slow reader, see `nautilus.bus.conflation`; the records that it lets wait.
     heartbeat_ns
@@ -108,10 +115,12 @@ class Subscriber(StarReader):
     gaps, epochs, malformed, stale, ends_unknown
         Gaps; new lives of the publisher; frames that are none; frames of an earlier life; lives of which nobody could
         say where they ended, so that what they lost last is not known.
+    damaged
+        Compressed frames that cannot be read; they are among the malformed.
     disconnected
         It left the star because it was too slow.
     way
-        By which frames come: "ring" or "zmq".
+        By which frames come: "ring", "multicast" or "zmq".
     """
 
     def __init__(
@@ -130,7 +139,9 @@ class Subscriber(StarReader):
         replay: str | Sequence[str] | None = None,
         images: bool = False,
         ring: str | PathLike[str] | None = None,
+        multicast: MulticastReader | None = None,
         on_way: Callable[[str, str, str], object] | None = None,
+        compression: Compression = "",
         policy: Policy = "queue",
         capacity: int = 65_536,
         heartbeat_ns: int = 20_000_000,
@@ -157,10 +168,13 @@ class Subscriber(StarReader):
         """When `poll` is to be called again at the latest, by `timer`."""
         self.asks_by: Callable[[Sequence[Request]], object] | None = None
         """Takes what it asks for to the replayer, where ZeroMQ does not reach that; the answers are fed."""
+        self._mark = check_compression(compression)
         self.way = ZMQ
         self._on_way = on_way
         self._closed = False
-        self._ring: RingReader | None = None
+        self._multicast = multicast
+        # What there is beside ZeroMQ: one of the two.
+        self._ring: RingReader | MulticastReader | None = multicast
         self._ring_beat, self._ring_beats, self._ring_ns, self._attach_ns = 0, 0, 0, 0
         self._arrived = 0
         self._tcp: list[str] = []
@@ -173,6 +187,10 @@ class Subscriber(StarReader):
             self.socket.setsockopt(zmq.RCVHWM, high_water)
             for topic in sorted(topics, key=lambda topic: layout_of(topic).kind):
                 self._take_up(topic, instruments)
+            if multicast is not None and (ring is not None or replay is None):
+                raise ValueError(
+                    "multicast with a ring, or without a replayer; expected the one or the other, and a replayer"
+                )
             if ring is not None:
                 self._ring = RingReader(ring, doorbell=True)
                 if self._ring.alive and self._ring.rings:
@@ -214,9 +232,9 @@ class Subscriber(StarReader):
         fresh, covered = self._take_up(topic, instruments)
         if self.way == ZMQ:
             for stream in fresh:
-                self.socket.setsockopt(zmq.SUBSCRIBE, _prefix(stream))
+                self.socket.setsockopt(zmq.SUBSCRIBE, self._prefix(stream))
             for stream in covered:
-                self.socket.setsockopt(zmq.UNSUBSCRIBE, _prefix(stream))
+                self.socket.setsockopt(zmq.UNSUBSCRIBE, self._prefix(stream))
 
     def unsubscribe(self, topic: Topic, instruments: Sequence[int] | None = None) -> None:
         """Take a topic no longer, or these instruments of it no longer; those of an "all" cannot be taken out.
@@ -228,7 +246,7 @@ class Subscriber(StarReader):
         """
         for stream in self._give_up(topic, instruments):
             if self.way == ZMQ:
-                self.socket.setsockopt(zmq.UNSUBSCRIBE, _prefix(stream))
+                self.socket.setsockopt(zmq.UNSUBSCRIBE, self._prefix(stream))
 
     # What comes.
 
@@ -273,6 +291,8 @@ class Subscriber(StarReader):
         self.due_ns = (
             NEVER if self._closed else min(self.tick(now_ns), self._watch_ring(now_ns), self._watch_socket(now_ns))
         )
+        if self._multicast is not None and not self._closed:
+            self._ask_for_key(self._multicast, now_ns)
         if self.requests and self._replies is not None and not self._closed:
             requests, self.requests = self.requests, []
             if self.asks_by is not None:
@@ -335,7 +355,19 @@ class Subscriber(StarReader):
                 return
             if number == TURN - 1:
                 self.touched.add(socket)
+            if frame[:4] == KEY_MAGIC:
+                self.malformed += self._multicast is None or not self._multicast.take_key(frame)
+                continue
             self.feed(frame, "replay")
+
+    def _ask_for_key(self, multicast: MulticastReader, now_ns: int) -> None:
+        """Ask for the key of multicast where that is not known: of the replayer, whatever way else is taken."""
+        assert self._replies is not None
+        question = multicast.question(now_ns)
+        if question:
+            self.touched.add(self._replies)
+            with suppress(zmq.Again):
+                self._replies.send(question, NOBLOCK)
 
     # The ring.
 
@@ -360,15 +392,15 @@ class Subscriber(StarReader):
         if ring is None:
             return NEVER
         silent_ns = self._ring_ns + SILENT_BEATS * self._heartbeat_ns
-        if self.way == RING:
+        if self.way != ZMQ:
             if ring.rings and (now_ns <= silent_ns or ring.lag):
                 return max(silent_ns, now_ns + self._heartbeat_ns)
-            cause = "the ring has no slot" if not ring.rings else "the ring is silent"
+            cause = "the ring has no slot" if not ring.rings else f"{ring.name} is silent"
             self._go(ZMQ, cause if ring.alive else "the ring's writer is gone")
             self._listen()
             self._ring_beats = 0
         elif self._ring_beats >= STEADY_BEATS and now_ns <= silent_ns and not ring.lag and ring.rings:
-            self._go(RING, "the ring is steady")
+            self._go(ring.way, f"{ring.name} is steady")
             self._listen(False)
             return self._ring_ns + SILENT_BEATS * self._heartbeat_ns
         if not ring.epoch and now_ns >= self._attach_ns:
@@ -385,15 +417,14 @@ class Subscriber(StarReader):
         """Take frames over ZeroMQ, or no longer."""
         option = zmq.SUBSCRIBE if listen else zmq.UNSUBSCRIBE
         for stream in self._wanted():
-            self.socket.setsockopt(option, _prefix(stream))
+            self.socket.setsockopt(option, self._prefix(stream))
         # The heartbeat last: when the publisher takes it in, it has taken in the others.
-        self.socket.setsockopt(option, bytes((HEARTBEAT,)))
+        self.socket.setsockopt(option, bytes((HEARTBEAT ^ self._mark,)))
 
-
-def _prefix(stream: int) -> bytes:
-    """What to subscribe to for a stream, or a whole kind."""
-    kind, instrument = stream >> 32, stream & EVERY
-    return bytes((kind,)) if instrument == EVERY else topic_bytes(kind, instrument)
+    def _prefix(self, stream: int) -> bytes:
+        """What to subscribe to for a stream, or a whole kind."""
+        kind, instrument = stream >> 32 ^ self._mark, stream & EVERY
+        return bytes((kind,)) if instrument == EVERY else topic_bytes(kind, instrument)
 
 
 __all__ = ["Batch", "Marked", "Subscriber", "flags_of_batch"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nautilus.bus.multicast import MulticastPlace
 
 __all__ = ["BusConfig"]
 
@@ -59,6 +62,21 @@ class BusConfig(msgspec.Struct, frozen=True):
         of at a free port; also of those on other hosts.
     standby
         A second process stands by for the hub, and takes over when its process dies (`docs/bus-hosts.md`).
+    compression
+        ``lz4``: processes on other hosts ask that market data be sent to them compressed (package `lz4`, extra `bus`).
+    multicast
+        ``239.x.y.z:PORT``: market data are sent there by UDP too, and read by processes on other hosts, and where
+        `transport` is ``zmq`` by those of this one (`docs/bus-multicast.md`). "": they are not.
+    multicast_interface
+        By which interface: its address or name, or the network that it leads to, as ``10.1.0.0/16``, which is right on
+        each host. "": as the routes of the host say.
+    multicast_ttl
+        Routers that a datagram may pass, and one more; 0: it stays on this machine.
+    multicast_mtu
+        Bytes of the longest packet.
+    multicast_plain
+        Nobody can forge what is sent by multicast, but all on the network can read it: true says that they may. Without
+        it nothing is sent, but on loopback with `multicast_ttl` 0 and `plain_loopback`.
     keys
         Directory of the keys of processes and of the list of those that are let in. "": `keys` in the instance's data.
     redis_star, redis_mesh
@@ -89,6 +107,12 @@ class BusConfig(msgspec.Struct, frozen=True):
     listen: str = ""
     hosts: dict[str, str] = {}
     standby: bool = False
+    compression: Literal["", "lz4"] = ""
+    multicast: str = ""
+    multicast_interface: str = ""
+    multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 1
+    multicast_mtu: Annotated[int, Meta(ge=576, le=65_535)] = 1500
+    multicast_plain: bool = False
     keys: str = ""
     redis_star: str = ""
     redis_mesh: str = ""
@@ -104,6 +128,36 @@ class BusConfig(msgspec.Struct, frozen=True):
                     raise ConfigError(
                         f"{key} of {engine!r}", where="bus", expected=f"an engine: {', '.join(sorted(CATALOGUE))}"
                     )
+
+        place = self.multicast_place
+        if place is not None and not (place.plain or (self.plain_loopback and place.stays)):
+            raise ConfigError(
+                f"multicast = {self.multicast!r}",
+                where="bus",
+                expected="multicast_plain = true as well, as all on the network can read it",
+            )
+
+    @property
+    def multicast_place(self) -> MulticastPlace | None:
+        """Where market data are sent by multicast; None: nowhere. ConfigError where that is no place."""
+        if not self.multicast:
+            return None
+        # The bus is loaded for it, which commands that only read the settings need not wait for.
+        from nautilus.bus.multicast import place_of
+        from nautilus.bus.sockets import EndpointError
+
+        try:
+            return place_of(
+                self.multicast,
+                interface=self.multicast_interface,
+                ttl=self.multicast_ttl,
+                mtu=self.multicast_mtu,
+                plain=self.multicast_plain,
+            )
+        except EndpointError as error:
+            raise ConfigError(
+                f"multicast = {self.multicast!r}", where="bus", expected="GROUP:PORT, 224.0.0.0 to 239.255.255.255"
+            ) from error
 
     def wake_among(self, engines: Iterable[str]) -> Wake:
         """How the process of these engines waits."""

@@ -18,11 +18,13 @@ from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, new_socket, replay_en
 from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_place
 from nautilus.bus.hub_fence import HubFence
 from nautilus.bus.hub_star import ServedStar
+from nautilus.bus.multicast import MulticastReader, MulticastSender
 from nautilus.bus.positions import CAPACITY as POSITIONS
 from nautilus.bus.recorder import Recorder
 from nautilus.bus.replayer import Archive
 from nautilus.bus.ring import RingReader, RingWriter, image_of, set_aside
 from nautilus.bus.ring_backlog import EarlierRing
+from nautilus.bus.sockets import EndpointError
 from nautilus.bus.standby_hub import Hub, HubPlaces, HubState
 from nautilus.bus.star_journal import StarJournal
 from nautilus.core.broadcast_reader import Reader
@@ -109,6 +111,9 @@ class Star(ServedStar):
         else:
             for path in left:
                 path.unlink(missing_ok=True)
+        sender = sender_of(settings, epoch, context, counters)
+        if sender is not None:
+            undo.callback(sender.close)
         publisher = Publisher(
             context,
             places.star,
@@ -117,16 +122,30 @@ class Star(ServedStar):
             counters=counters,
             positions=Counters(POSITIONS, plan.positions_of(process)),
             buffer=buffer,
-            tap=self._keep(plan, epoch),
+            tap=self._keep(plan, epoch, sender),
             ring=writer,
         )
         undo.callback(publisher.close)
         found = (*archives, *((journal,) if journal is not None else ()))
         self.serve(context, publisher, clock, kept, found, counters)
         undo.callback(self.replayer.close)
+        if sender is not None:
+            self.replayer.key_of = sender.answer
 
-    def _keep(self, plan: Plan, epoch: int) -> Callable[[bytes], object]:
-        """What else becomes of each frame: the last value of its stream, and the mirror."""
+    def _keep(self, plan: Plan, epoch: int, sender: MulticastSender | None) -> Callable[[bytes], object]:
+        """What else becomes of each frame: multicast, the last value of its stream, and the mirror."""
+        keep = self._keep_here(plan, epoch)
+        if sender is None:
+            return keep
+        send = sender.offer
+
+        def send_too(frame: bytes) -> None:
+            send(frame)
+            keep(frame)
+
+        return send_too
+
+    def _keep_here(self, plan: Plan, epoch: int) -> Callable[[bytes], object]:
         offer = self._mirror.offer if self._mirror is not None else None
         try:
             table = LastValueWriter(plan.last_values, LAST_VALUES, epoch)
@@ -266,6 +285,31 @@ def ring_of(plan: Plan, settings: BusConfig, epoch: int) -> RingWriter | None:
         return None
 
 
+def sender_of(settings: BusConfig, epoch: int, context: zmq.Context[Any], counters: Counters) -> MulticastSender | None:
+    """What sends the star by multicast; None: it is not to be, or cannot be."""
+    place = settings.multicast_place
+    if place is None:
+        return None
+    try:
+        return MulticastSender(place, epoch, security=getattr(context, "security", None), counters=counters)
+    except EndpointError as error:
+        _LOGGER.warning("market data are not sent by multicast: %s", error)
+        return None
+
+
+def multicast_of(plan: Plan, counters: Counters) -> MulticastReader | None:
+    """What reads the star by multicast; None: it is not to be, or cannot be."""
+    settings = plan.config("bus", BusConfig)
+    place = settings.multicast_place
+    if place is None or (settings.transport == "ring" and not plan.joined):
+        return None
+    try:
+        return MulticastReader(place, counters=counters)
+    except EndpointError as error:
+        _LOGGER.warning("market data are not read by multicast: %s", error)
+        return None
+
+
 def journal_of(plan: Plan, settings: BusConfig, counters: Counters) -> StarJournal | None:
     """The star's journal on disk; None: it cannot be had."""
     failing = counters.gauge("star.journal_failing")
@@ -303,6 +347,7 @@ def subscribe(
     log: BusLog,
 ) -> Subscriber:
     """A reader of these topics, which begins with images of their streams."""
+    settings = plan.config("bus", BusConfig)
     return Subscriber(
         context,
         plan.stars,
@@ -314,6 +359,8 @@ def subscribe(
         positions=Counters(POSITIONS, plan.positions_of(process)),
         replay=[replay_endpoint(each) for each in plan.stars],
         images=True,
-        ring=plan.ring if plan.config("bus", BusConfig).transport == "ring" and not plan.joined else None,
+        ring=plan.ring if settings.transport == "ring" and not plan.joined else None,
+        multicast=multicast_of(plan, counters),
+        compression=settings.compression if plan.joined else "",
         on_way=log.on_star_way,
     )

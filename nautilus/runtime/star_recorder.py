@@ -28,6 +28,7 @@ import zmq
 from nautilus.bus import make_context
 from nautilus.bus.asking import Found, ReplayClient, ReplayError
 from nautilus.bus.base import BY_KIND, HEADER, HEADER_BYTES, HEARTBEAT_STREAM, MAGIC, new_socket, replay_endpoint
+from nautilus.bus.compression import MARKED
 from nautilus.bus.ring import RingReader
 from nautilus.core.counters import Counters
 from nautilus.model.errors import NautilusError
@@ -280,7 +281,9 @@ class StarSocket:
         frames: list[bytes] = []
         with contextlib.suppress(zmq.Again):
             while len(frames) < limit:
-                frames.append(self._socket.recv(zmq.NOBLOCK))
+                frame = self._socket.recv(zmq.NOBLOCK)
+                if not frame or frame[0] not in MARKED:  # those come once more, compressed, for others
+                    frames.append(frame)
         return frames
 
     def close(self) -> None:
