@@ -34,6 +34,7 @@ BENCHES = {
     "command-line": "perf.bench_command_line",
     "star": "perf.bench_star",
     "ring_star": "perf.bench_ring_star",
+    "star_wire": "perf.bench_star_wire",
     "mesh": "perf.bench_mesh",
     "urgent": "perf.bench_urgent",
     "mesh_orders": "perf.bench_mesh_orders",

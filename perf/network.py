@@ -144,6 +144,19 @@ class Cable:
                 words = ("filter", "add", "dev", self.DEVICE, "ingress", "pref", "1", "bpf", "da", "bytecode", program)
                 _run("tc", "-n", name, *words)
 
+    def lose_udp(self, share: float, toward: str) -> None:
+        """Lose this share of the packets of UDP, multicast too, and of nothing else, on their way to one host."""
+        name, chance = self.names[BOTH.index(toward)], _chance(share)
+        program = [
+            (0x28, 0, 0, 12),
+            (0x15, 0, 3 + len(chance), 0x0800),
+            (0x30, 0, 0, 23),
+            (0x15, 0, 1 + len(chance), 17),
+        ]
+        self._losing.add(name)
+        words = ("filter", "add", "dev", self.DEVICE, "ingress", "pref", "1", "bpf", "da", "bytecode")
+        _run("tc", "-n", name, *words, _bytecode([*program, *chance, (0x06, 0, 0, _DROP), (0x06, 0, 0, _ACCEPT)]))
+
     def unplug(self) -> None:
         """Take the cable out at host 1: both ends see that it is gone."""
         _run("ip", "-n", self.names[1], "link", "set", self.DEVICE, "down")

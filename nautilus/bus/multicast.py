@@ -51,7 +51,7 @@ _MREQN: Final = struct.Struct("=4s4si")
 _MULTICAST_ALL: Final = 49  # IP_MULTICAST_ALL of Linux, which the module socket does not name
 _RCVBUFFORCE, _SNDBUFFORCE = 33, 32
 COUNTED_SENT: Final = ("sent_frames", "sent_datagrams", "unsent", "too_long", "keys_given")
-COUNTED_READ: Final = ("datagrams", "frames", "garbage", "unkeyed", "forged", "repeated", "incomplete", "missed")
+COUNTED_READ: Final = ("datagrams", "frames", "garbage", "unkeyed", "forged", "repeated", "incomplete")
 
 
 class MulticastPlace(NamedTuple):

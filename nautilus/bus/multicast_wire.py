@@ -19,6 +19,7 @@ over the connection that they have to the replayer (`pack_key_request`, `pack_ke
 
 from __future__ import annotations
 
+import hmac
 import struct
 from array import array
 from collections.abc import Iterator
@@ -242,7 +243,7 @@ class Joiner:
             return None
         mac = heard.mac.copy()
         mac.update(datagram[:beyond])
-        if mac.digest() != datagram[beyond:]:
+        if not hmac.compare_digest(mac.digest(), datagram[beyond:]):
             self.forged += 1
             return None
         heard.seen[slot] = serial

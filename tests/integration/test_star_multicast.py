@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from nautilus.bus.base import HEARTBEAT
+from nautilus.bus.keys import AllowedKey, AllowList
 from nautilus.bus.multicast import MulticastPlace, MulticastReader, MulticastSender, place_of
+from nautilus.bus.multicast_wire import parse_key
+from nautilus.bus.security import Security
 from nautilus.bus.sockets import EndpointError
 from nautilus.core.clock import now_ns
 from tests.kit.multicast_relay import Relay
@@ -229,6 +233,23 @@ def test_small_packets_and_no_network_at_all(scene) -> None:
     scene.check()
     assert scene.sender.unsent > 0
     assert hub.publisher.published == 6_000
+
+
+def test_a_revoked_key_of_a_process_makes_another_one_here(scene) -> None:
+    security = Security("hub", allowed=[AllowedKey("a", "A" * 40), AllowedKey("b", "B" * 40)], plain_loopback=True)
+    sender = MulticastSender(_place(HUB), 1, security=security)
+    scene.stack.callback(sender.close)
+    beat = bytes((HEARTBEAT,)) + bytes(63)
+    sender.offer(beat)
+    before = parse_key(sender.answer(5), 5)
+    security.replace(AllowList([AllowedKey("a", "A" * 40)]))
+    sender.offer(beat)
+    after = parse_key(sender.answer(5), 5)
+    assert before is not None
+    assert after is not None
+    assert (before.number, after.number) == (0, 1)
+    assert before.secret != after.secret
+    assert after.next == 2
 
 
 def test_nobody_sends_what_all_can_read_unless_that_was_said() -> None:
