@@ -218,15 +218,16 @@ class MulticastReader:
     Attributes
     ----------
     joined : the group; it is tried again every 100 ms while that fails, as where no route or interface is there yet.
-    lag, alive : as of `nautilus.bus.ring.RingReader`: nothing is known of them.
+    lag : 1: the last `drain` gave as many frames as were wanted, there may be more.
+    alive : as of `nautilus.bus.ring.RingReader`: whether the hub lives is not known.
     """
 
     way = name = MULTICAST
-    lag = 0
     alive = True
 
     def __init__(self, place: MulticastPlace, *, counters: Counters | None = None) -> None:
         self.joined = False
+        self.lag = 0
         self._joiner = Joiner()
         self._place = place
         self._nonce = 0
@@ -285,6 +286,7 @@ class MulticastReader:
     def drain(self, limit: int = 64) -> list[bytes]:
         """The next frames, at most `limit`."""
         frames: list[bytes] = []
+        self.lag = 0
         receive, take, buffer = self._socket.recv_into, self._joiner.take, self._buffer
         for _ in range(LOOKED * limit + SPARE):
             try:
@@ -295,6 +297,7 @@ class MulticastReader:
             if frame is not None:
                 frames.append(frame)
                 if len(frames) == limit:
+                    self.lag = 1
                     break
         return frames
 
@@ -313,8 +316,9 @@ class MulticastReader:
         key = parse_key(answer, self._nonce) if self._nonce else None
         if key is None:
             return False
-        self._nonce = self._wait_ns = 0
-        self._joiner.learn(key)
+        self._nonce = 0
+        if self._joiner.learn(key):  # else somebody sends with keys that are none: the hub is asked less and less
+            self._wait_ns = 0
         return True
 
     def close(self) -> None:

@@ -203,16 +203,17 @@ class Joiner:
         """Datagrams that did not come, of those before the last one that came, in all keys."""
         return self._missed + sum(each.highest + 1 - each.first - each.received for each in self._keys.values())
 
-    def learn(self, key: Key) -> None:
-        """Take a key; the oldest one goes where there are too many."""
+    def learn(self, key: Key) -> bool:
+        """Take a key; the oldest one goes where there are too many. False: it was known."""
         self.strange = False
         place = key.epoch, key.number
         if place in self._keys:
-            return
+            return False
         self._keys[place] = _Heard(key)
         if len(self._keys) > KEYS:
             gone = self._keys.pop(next(iter(self._keys)))
             self._missed += gone.highest + 1 - gone.first - gone.received
+        return True
 
     def take(self, datagram: Any) -> bytes | None:
         """The frame that a datagram, a memoryview, makes whole; None: none."""

@@ -172,7 +172,8 @@ def test_keys_come_and_go() -> None:
     cutter, joiner = Cutter(7, SECRET, 1500), Joiner()
     assert take(joiner, next(cutter.cut(bytes(64)))) is None
     assert (joiner.unkeyed, joiner.strange, joiner.keyed) == (1, True, False)
-    joiner.learn(cutter.key)
+    assert joiner.learn(cutter.key)
+    assert not joiner.learn(cutter.key)
     assert not joiner.strange
     old = next(cutter.cut(bytes(64)))
     cutter.renew(bytes(32))
