@@ -506,6 +506,45 @@ class QuoteLines(Message, frozen=True):
     broken: str = ""
 
 
+class GetQuarantine(Message, frozen=True):
+    """The newest records that the hub has refused to publish."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
+
+
+class QuarantineLine(Message, frozen=True):
+    """A refused record, in ticks and lots.
+
+    Parameters
+    ----------
+    kind, reason
+        ``QUOTE`` or ``TRADE``; why (docs/marketdata-kernels.md).
+    price_2, quantity_2
+        Of a quote its ask.
+    reference
+        What it was held against; 0: nothing.
+    """
+
+    now_ns: int
+    symbol: str
+    kind: str
+    reason: str
+    price: int
+    quantity: int
+    price_2: int
+    quantity_2: int
+    sequence: int
+    reference: int
+
+
+class QuarantineLines(Message, frozen=True):
+    """Refused records, the newest first; `counts`: all refusals, by reason. `checks`: records are checked here."""
+
+    lines: tuple[QuarantineLine, ...]
+    counts: dict[str, int]
+    checks: bool = False
+
+
 class GetStrategies(Message, frozen=True):
     """What each strategy did."""
 

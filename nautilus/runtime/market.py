@@ -101,7 +101,9 @@ def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> 
 
 def hub_config(plan: Plan) -> MarketDataConfig:
     """Settings of the hub: a recording brings its own market data, else they come of the core's events."""
-    return msgspec.structs.replace(plan.config("marketdata", MarketDataConfig), derive=market_name(plan.market).derives)
+    name, config = market_name(plan.market), plan.config("marketdata", MarketDataConfig)
+    checks = config.validate == "all" or (config.validate == "live" and name.kind == "live")
+    return msgspec.structs.replace(config, derive=name.derives, checks=checks and not name.derives)
 
 
 def setup_commands(plan: Plan) -> list[Setup]:

@@ -313,7 +313,7 @@ class MarketDriver:
             return
         self._held = []
         hub = self._feed.hub
-        if hub.derives_streams:
+        if hub.takes_turns:
             self._counts.add(self._records, sum(map(len, held)))
             self._feed.tell_hub(hub.on_turn, held)
             return

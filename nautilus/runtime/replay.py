@@ -130,7 +130,9 @@ class Run:
             journal=journal,
         )
         core = services["core"] = TimedCore(self._kernel)
-        derive = msgspec.structs.replace(section(sections, "marketdata", MarketDataConfig), derive=derives(source))
+        hub = section(sections, "marketdata", MarketDataConfig)
+        checks = hub.validate == "all" and not derives(source)
+        derive = msgspec.structs.replace(hub, derive=derives(source), checks=checks)
         engines = {
             name: entry.build(derive if name == "marketdata" else sections.get(name), **services)
             for name, entry in CATALOGUE.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from nautilus.core.order_book import OrderBooks
 from nautilus.engines.base import Context, Engine, Operation
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook
 from nautilus.engines.marketdata.derived import Aggressor, Derived, bar_rule, flow_rule
+from nautilus.engines.marketdata.gate import Gate
 from nautilus.engines.marketdata.orders import CONTINUOUS
 from nautilus.engines.marketdata.recorded import RecordedBook
 from nautilus.model.datasets import (
@@ -41,8 +42,10 @@ from nautilus.model.queries import (
     BookLevel,
     BookOrder,
     GetBook,
+    GetQuarantine,
     GetQueuePlace,
     GetQuotes,
+    QuarantineLines,
     QueuePlace,
     QuoteLine,
     QuoteLines,
@@ -105,6 +108,13 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
         Symbols whose books quotes are made of, flagged SYNTHETIC, as their venue sends none; ``*``: all.
     aggressor
         How a trade's side is told where the venue does not: ``tick``, ``quote`` or ``lee-ready``; "": it is not.
+    validate
+        Whose quotes and trades are checked before they are published: of ``live`` markets, of ``all`` that bring their
+        own, of ``none``. What is refused is kept (``GET /marketdata/quarantine``) and counted.
+    checks
+        They are checked here. What plays decides it; a value of the configuration is not looked at.
+    jump_bps
+        A price so far from the last one is refused until others agree with it; 0: none is.
     aggressor_delay_ms
         The quote that a trade is held against stood so long before it (docs/replay.md).
     """
@@ -117,6 +127,9 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
     flow_levels: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     bbo: tuple[str, ...] = ()
     aggressor: Aggressor = ""
+    validate: Literal["live", "all", "none"] = "live"
+    checks: bool = False
+    jump_bps: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1_000
     aggressor_delay_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 100.0
 
     def __post_init__(self) -> None:
@@ -185,6 +198,14 @@ class MarketDataEngine(Engine):
             "last quote of every instrument, and how far the market is",
             **_READ,
         ),
+        Operation(
+            "GET",
+            "/marketdata/quarantine",
+            GetQuarantine,
+            QuarantineLines,
+            "records that the hub has refused to publish",
+            priority="low",
+        ),
         *(
             Operation("GET", f"/marketdata/{path}", request, DataAnswer, f"{what} of a data provider", **_OUTSIDE)
             for path, request, what in _DATA
@@ -207,6 +228,7 @@ class MarketDataEngine(Engine):
         self._recorded: dict[int, RecordedBook] = {}
         self._held: list[Records] = []
         self._by_order: OrderBooks | None = None
+        self._gate = Gate(self._instruments.values(), config.jump_bps) if config.checks else None
         self._streams = Derived(
             config.bars,
             config.flow,
@@ -218,13 +240,15 @@ class MarketDataEngine(Engine):
         )
 
     @property
-    def derives_streams(self) -> bool:
-        """Bars and other streams are made of what is published: `on_turn` needs it in its order."""
-        return bool(self._streams)
+    def takes_turns(self) -> bool:
+        """Records are checked, or streams derive of them: `on_turn` needs them in their order."""
+        return bool(self._streams) or self._gate is not None
 
     def on_turn(self, parts: Sequence[Records], ctx: Context) -> None:
         """Publish records of several steps, in their order: an array of each kind, then what derives of them."""
-        given, made = self._streams.take(parts)
+        if self._gate is not None:
+            parts = [self._gate.passed(records) for records in parts]
+        given, made = self._streams.take([records for records in parts if len(records)])
         by_kind: dict[str, list[Records]] = {}
         for records in (*given, *made):
             if len(records):
@@ -243,7 +267,7 @@ class MarketDataEngine(Engine):
         """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
         if not len(records):
             return
-        if self._streams:
+        if self.takes_turns:
             self.on_turn((records,), ctx)
             return
         ctx.publish(records)
@@ -305,6 +329,8 @@ class MarketDataEngine(Engine):
             return self._quotes()
         if isinstance(message, GetQueuePlace):
             return self._place(message)
+        if isinstance(message, GetQuarantine):
+            return self._quarantine(message)
         if isinstance(message, _ASKED):
             raise NoProviderError(f"{type(message).__name__} here", where="marketdata", expected="a live host")
         return super().on_request(message, ctx)
@@ -490,6 +516,13 @@ class MarketDataEngine(Engine):
             finished=market.finished,
             broken=market.broken,
         )
+
+    def _quarantine(self, message: GetQuarantine) -> QuarantineLines:
+        gate = self._gate
+        if gate is None:
+            return QuarantineLines((), {})
+        symbols = {key: each.symbol for key, each in self._instruments.items()}
+        return QuarantineLines(tuple(gate.lines(message.limit, symbols)), dict(gate.counts), checks=True)
 
     def _instrument(self, text: str) -> Instrument:
         for instrument in self._instruments.values():

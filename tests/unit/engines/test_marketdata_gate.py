@@ -1,0 +1,69 @@
+"""What the hub refuses to publish: told why, counted, kept, and nowhere on the star."""
+
+import json
+
+import numpy as np
+
+from nautilus.adapters.formats import open_recording
+from nautilus.core.types import QUOTE, TRADE
+from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.model.enums import Side
+from nautilus.model.queries import GetQuarantine
+from nautilus.model.topics import BOOK_DELTAS, topic_of
+from tests.kit.context import RecordingContext, btcusdt
+from tests.kit.data import BTCUSDT_SPOT, recording
+
+SECOND = 1_000_000_000
+
+
+def quote(now_ns, bid, ask, number):
+    records = np.zeros(1, QUOTE)
+    records["now_ns"], records["update_id"], records["instrument_id"] = now_ns, number, 1
+    records["bid_ticks"], records["ask_ticks"], records["bid_quantity"], records["ask_quantity"] = bid, ask, 1, 1
+    return records
+
+
+def trade(now_ns, price, number, quantity=1):
+    records = np.zeros(1, TRADE)
+    records["now_ns"], records["trade_id"], records["instrument_id"], records["side"] = now_ns, number, 1, Side.BUY
+    records["price_ticks"], records["quantity"] = price, quantity
+    return records
+
+
+def test_bad_records_are_refused_with_a_reason_and_never_published():
+    hub, ctx = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]), RecordingContext()
+    good = [quote(1, 10_000, 10_010, 1), trade(2, 10_010, 1), quote(3, 10_001, 10_010, 3), trade(4, 10_005, 4)]
+    bad = {
+        "CROSSED": quote(2, 10_020, 10_010, 2),
+        "JUMP": trade(3, 20_000, 2),
+        "QUANTITY": trade(3, 10_010, 3, quantity=0),
+        "DUPLICATE": trade(5, 10_005, 4),
+    }
+    hub.on_turn([good[0], good[1], *list(bad.values())[:3], good[2], good[3], bad["DUPLICATE"]], ctx)
+    published = np.concatenate([each for each in ctx.published if each.dtype == TRADE])
+    assert published["trade_id"].tolist() == [1, 4]
+    assert np.concatenate([each for each in ctx.published if each.dtype == QUOTE])["update_id"].tolist() == [1, 3]
+    answer = hub.on_request(GetQuarantine(), ctx)
+    assert answer.checks
+    assert answer.counts == dict.fromkeys(bad, 1)
+    assert [line.reason for line in answer.lines] == list(bad)[::-1], "the newest first"
+    assert (answer.lines[2].kind, answer.lines[2].symbol, answer.lines[2].price) == ("TRADE", "BTCUSDT", 20_000)
+    assert len(hub.on_request(GetQuarantine(2), ctx).lines) == 2
+    json.dumps(answer.counts)
+
+
+def test_a_real_recording_passes_whole():
+    log = open_recording(recording(BTCUSDT_SPOT))
+    hub, ctx = MarketDataEngine(MarketDataConfig(checks=True), [log.hint.instrument()]), RecordingContext()
+    given = 0
+    for update in log.updates(until_ns=log.start_ns + 20 * SECOND):
+        hub.on_records(update.records, ctx)
+        given += len(update.records)
+    assert hub.on_request(GetQuarantine(), ctx).counts == {}
+    assert sum(len(records) for records in ctx.published) == given
+    assert any(topic_of(records) is BOOK_DELTAS for records in ctx.published)
+
+
+def test_a_hub_that_does_not_check_says_so():
+    hub = MarketDataEngine(MarketDataConfig(), [btcusdt()])
+    assert not hub.on_request(GetQuarantine(), RecordingContext()).checks
