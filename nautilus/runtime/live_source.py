@@ -73,6 +73,7 @@ class LiveSource:
 
     derives = False
     resumes = True
+    check: Callable[[Records], Records] | None = None
 
     def __init__(
         self,
@@ -158,6 +159,8 @@ class LiveSource:
             self._note_sighted(number, now_ns)
         else:
             self._counts[number][_NAMES[kind]] += 1
+        if kind in (QUOTE_KIND, TRADE_KIND) and self.check is not None:
+            records = self.check(records)
         if not len(records):
             return Step(now_ns, None, ())
         if kind == QUOTE_KIND:

@@ -197,6 +197,7 @@ class MarketDriver:
             self._end("the hub was restarted during the recording")
             return
         source.attach(hub)
+        source.check = hub.gate.passed if hub.gate is not None else None
         if hasattr(source, "fileno"):
             # A live market says when it has said something.
             self._descriptor = source.fileno()
@@ -313,7 +314,7 @@ class MarketDriver:
             return
         self._held = []
         hub = self._feed.hub
-        if hub.takes_turns:
+        if hub.derives_streams:
             self._counts.add(self._records, sum(map(len, held)))
             self._feed.tell_hub(hub.on_turn, held)
             return

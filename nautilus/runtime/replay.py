@@ -139,6 +139,8 @@ class Run:
             if name not in ("strategy", "gateway")  # nobody asks anything over HTTP here
         }
         engines["strategy"] = strategy_engine
+        gate = engines["marketdata"].gate
+        source.check = gate.passed if gate is not None else None
         portfolio = engines["portfolio"]
         assert isinstance(portfolio, PortfolioEngine)
         kernel = self._kernel

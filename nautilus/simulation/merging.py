@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -68,6 +68,16 @@ class MergedSource:
 
     def attach(self, core: CoreView) -> None:
         """Nothing is read of the core."""
+
+    @property
+    def check(self) -> Callable[[Records], Records] | None:
+        """One for all, as each tells instruments apart."""
+        return self.sources[0].check
+
+    @check.setter
+    def check(self, check: Callable[[Records], Records] | None) -> None:
+        for source in self.sources:
+            source.check = check
 
     def setup(self) -> Records:
         """COMMAND array that opens the accounts of all of them."""

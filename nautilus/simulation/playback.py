@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,6 +66,7 @@ class RecordedSource:
     """
 
     derives = False
+    check: Callable[[Records], Records] | None = None
 
     def __init__(
         self,
@@ -135,6 +136,10 @@ class RecordedSource:
         assert self._upcoming is not None, "step() without next_ns()"
         self._now_ns, kind, records = self._upcoming
         self._upcoming = None
+        if kind != BOOK and self.check is not None:
+            records = self.check(records)
+            if not len(records):
+                return Step(self._now_ns, None, ())
         if kind == QUOTE:
             return Step(self._now_ns, None, (records,))
         play = self.market.book_update if kind == BOOK else self.market.trade

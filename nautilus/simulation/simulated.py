@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ class SimulatedSource:
     ConfigError
         `for_ns` is not positive.
     """
+
+    check: Callable[[Records], Records] | None = None
 
     def __init__(
         self,

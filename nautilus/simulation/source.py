@@ -23,6 +23,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -56,7 +58,15 @@ class CoreView(Protocol):
 
 
 class MarketSource(Protocol):
-    """A market that plays into the core in virtual time: a recording or a simulation."""
+    """A market that plays into the core in virtual time: a recording or a simulation.
+
+    Attributes
+    ----------
+    check : those of QUOTE or TRADE records that may act and be published; None: all. Set by the host after `attach`;
+        a simulated market asks nobody.
+    """
+
+    check: Callable[[Records], Records] | None
 
     def instruments(self) -> tuple[Instrument, ...]:
         """Return the instruments that trade here; the host opens them in the core."""

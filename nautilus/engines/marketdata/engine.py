@@ -228,7 +228,8 @@ class MarketDataEngine(Engine):
         self._recorded: dict[int, RecordedBook] = {}
         self._held: list[Records] = []
         self._by_order: OrderBooks | None = None
-        self._gate = Gate(self._instruments.values(), config.jump_bps) if config.checks else None
+        self.gate = Gate(self._instruments.values(), config.jump_bps) if config.checks else None
+        """Asked by the market's source, before a quote or a trade acts and is published."""
         self._streams = Derived(
             config.bars,
             config.flow,
@@ -240,15 +241,13 @@ class MarketDataEngine(Engine):
         )
 
     @property
-    def takes_turns(self) -> bool:
-        """Records are checked, or streams derive of them: `on_turn` needs them in their order."""
-        return bool(self._streams) or self._gate is not None
+    def derives_streams(self) -> bool:
+        """Bars and other streams are made of what is published: `on_turn` needs it in its order."""
+        return bool(self._streams)
 
     def on_turn(self, parts: Sequence[Records], ctx: Context) -> None:
         """Publish records of several steps, in their order: an array of each kind, then what derives of them."""
-        if self._gate is not None:
-            parts = [self._gate.passed(records) for records in parts]
-        given, made = self._streams.take([records for records in parts if len(records)])
+        given, made = self._streams.take(parts)
         by_kind: dict[str, list[Records]] = {}
         for records in (*given, *made):
             if len(records):
@@ -267,7 +266,7 @@ class MarketDataEngine(Engine):
         """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
         if not len(records):
             return
-        if self.takes_turns:
+        if self._streams:
             self.on_turn((records,), ctx)
             return
         ctx.publish(records)
@@ -518,7 +517,7 @@ class MarketDataEngine(Engine):
         )
 
     def _quarantine(self, message: GetQuarantine) -> QuarantineLines:
-        gate = self._gate
+        gate = self.gate
         if gate is None:
             return QuarantineLines((), {})
         symbols = {key: each.symbol for key, each in self._instruments.items()}

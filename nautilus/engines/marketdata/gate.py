@@ -1,4 +1,6 @@
-"""What is not fit to be published: quotes and trades that are checked before, and a table of those that are refused.
+"""What is not fit to be published: quotes and trades that are checked first, and a table of those that are refused.
+
+The market's source asks before a record acts in the core (`MarketSource.check`), so a refused one does nothing at all.
 
 The checks are the normaliser's (docs/marketdata-kernels.md): crossed quotes, jumps, what is out of order or repeated,
 prices, quantities and stamps out of range. Changes of books are checked by their venue's own rules of sequence, where
@@ -22,7 +24,30 @@ from nautilus.model.topics import QUOTES, TRADES, topic_of
 
 KEPT = 1_000
 """Refused records that are kept; the oldest go."""
-_QUOTE, _TRADE = int(TickKind.QUOTE), int(TickKind.TRADE)
+_BOTH = {"receive_ns": "now_ns", "instrument_id": "instrument_id"}
+# A quote's stamp is not looked at: venues stamp quotes of one update alike.
+_QUOTE_FIELDS = (
+    TickKind.QUOTE,
+    {
+        **_BOTH,
+        "sequence": "update_id",
+        "price": "bid_ticks",
+        "quantity": "bid_quantity",
+        "price_2": "ask_ticks",
+        "quantity_2": "ask_quantity",
+    },
+)
+_TRADE_FIELDS = (
+    TickKind.TRADE,
+    {
+        **_BOTH,
+        "venue_ns": "venue_ns",
+        "sequence": "trade_id",
+        "price": "price_ticks",
+        "quantity": "quantity",
+        "side": "side",
+    },
+)
 
 
 class Gate:
@@ -50,24 +75,27 @@ class Gate:
             )
         self.refused: deque[Any] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
-        self._tick = np.zeros(1, TICK)
 
     def passed(self, records: Records) -> Records:
         """Those of the records that pass."""
         kind = topic_of(records)
         if kind is not QUOTES and kind is not TRADES:
             return records
-        fill = self._quote if kind is QUOTES else self._trade
-        kept = []
-        for place, row in enumerate(records):
-            fill(row)
-            *_, quarantine = self._normaliser.process(self._tick)
-            if len(quarantine):
-                self.refused.append(quarantine[0].copy())
-                self.counts[TickReason(int(quarantine["reason"][0])).name] += 1
-            else:
-                kept.append(place)
-        return records if len(kept) == len(records) else records[kept]
+        ticks = _ticks(records, *(_QUOTE_FIELDS if kind is QUOTES else _TRADE_FIELDS))
+        *_, refused = self._normaliser.process(ticks)
+        if not len(refused):
+            return records
+        self.refused.extend(refused)
+        for reason in refused["reason"].tolist():
+            self.counts[TickReason(reason).name] += 1
+        # Refused ones are in the order of their ticks; of equal ones it does not matter which is left out.
+        keep, at = np.ones(len(records), bool), 0
+        for each in refused["tick"]:
+            while ticks[at] != each:
+                at += 1
+            keep[at] = False
+            at += 1
+        return records[keep]
 
     def lines(self, limit: int, symbols: Mapping[int, str]) -> Iterator[QuarantineLine]:
         """The newest refused records, the newest first."""
@@ -90,17 +118,14 @@ class Gate:
                 reference=int(row["reference"]),
             )
 
-    def _quote(self, row: Any) -> None:
-        self._tick[0] = (
-            0, row["now_ns"], row["update_id"], row["bid_ticks"], row["bid_quantity"], row["ask_ticks"],
-            row["ask_quantity"], row["instrument_id"], _QUOTE, 0, 0, 0,
-        )  # fmt: skip
 
-    def _trade(self, row: Any) -> None:
-        self._tick[0] = (
-            row["venue_ns"], row["now_ns"], row["trade_id"], row["price_ticks"], row["quantity"], 0, 0,
-            row["instrument_id"], _TRADE, row["side"], 0, 0,
-        )  # fmt: skip
+def _ticks(records: Records, kind: TickKind, fields: Mapping[str, str]) -> Records:
+    """The records as ticks, whose units are steps of the instrument."""
+    ticks = np.zeros(len(records), TICK)
+    ticks["kind"] = kind
+    for name, source in fields.items():
+        ticks[name] = records[source]
+    return ticks
 
 
 __all__ = ["Gate"]

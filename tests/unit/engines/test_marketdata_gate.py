@@ -9,7 +9,7 @@ from nautilus.core.types import QUOTE, TRADE
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.model.enums import Side
 from nautilus.model.queries import GetQuarantine
-from nautilus.model.topics import BOOK_DELTAS, topic_of
+from nautilus.simulation import RecordedSource
 from tests.kit.context import RecordingContext, btcusdt
 from tests.kit.data import BTCUSDT_SPOT, recording
 
@@ -39,10 +39,11 @@ def test_bad_records_are_refused_with_a_reason_and_never_published():
         "QUANTITY": trade(3, 10_010, 3, quantity=0),
         "DUPLICATE": trade(5, 10_005, 4),
     }
-    hub.on_turn([good[0], good[1], *list(bad.values())[:3], good[2], good[3], bad["DUPLICATE"]], ctx)
-    published = np.concatenate([each for each in ctx.published if each.dtype == TRADE])
-    assert published["trade_id"].tolist() == [1, 4]
-    assert np.concatenate([each for each in ctx.published if each.dtype == QUOTE])["update_id"].tolist() == [1, 3]
+    given = [good[0], good[1], *list(bad.values())[:3], good[2], good[3], bad["DUPLICATE"]]
+    passed = np.concatenate([hub.gate.passed(each) for each in given if each.dtype == TRADE])
+    assert passed["trade_id"].tolist() == [1, 4]
+    quotes = np.concatenate([hub.gate.passed(each) for each in given if each.dtype == QUOTE])
+    assert quotes["update_id"].tolist() == [1, 3]
     answer = hub.on_request(GetQuarantine(), ctx)
     assert answer.checks
     assert answer.counts == dict.fromkeys(bad, 1)
@@ -54,14 +55,38 @@ def test_bad_records_are_refused_with_a_reason_and_never_published():
 
 def test_a_real_recording_passes_whole():
     log = open_recording(recording(BTCUSDT_SPOT))
-    hub, ctx = MarketDataEngine(MarketDataConfig(checks=True), [log.hint.instrument()]), RecordingContext()
-    given = 0
-    for update in log.updates(until_ns=log.start_ns + 20 * SECOND):
-        hub.on_records(update.records, ctx)
-        given += len(update.records)
-    assert hub.on_request(GetQuarantine(), ctx).counts == {}
-    assert sum(len(records) for records in ctx.published) == given
-    assert any(topic_of(records) is BOOK_DELTAS for records in ctx.published)
+    hub = MarketDataEngine(MarketDataConfig(checks=True), [log.hint.instrument()])
+    updates = [update.records for update in log.updates(until_ns=log.start_ns + 20 * SECOND)]
+    for dtype in (QUOTE, TRADE):
+        rows = np.concatenate([records for records in updates if records.dtype == dtype])
+        assert hub.gate.passed(rows) is rows
+    assert hub.gate.counts == {}
+
+
+def test_of_many_only_the_refused_are_left_out():
+    log = open_recording(recording(BTCUSDT_SPOT))
+    hub = MarketDataEngine(MarketDataConfig(checks=True), [log.hint.instrument()])
+    updates = [update.records for update in log.updates(until_ns=log.start_ns + 20 * SECOND)]
+    rows = np.concatenate([records for records in updates if records.dtype == TRADE])
+    bad = np.arange(5, len(rows), 50)
+    wrong = rows.copy()
+    wrong["price_ticks"][bad] *= 3
+    assert np.array_equal(hub.gate.passed(wrong), np.delete(rows, bad))
+    assert hub.gate.counts == {"JUMP": len(bad)}
+    assert np.array_equal([each["tick"]["sequence"] for each in hub.gate.refused], rows["trade_id"][bad])
+
+
+def test_a_refused_trade_does_not_act_in_the_core():
+    log = open_recording(recording(BTCUSDT_SPOT))
+    source = RecordedSource(log)
+    source.check = lambda records: records[:0] if records.dtype == TRADE else records
+    steps = 0
+    while steps < 2_000 and source.next_ns() is not None:
+        step = source.step()
+        assert not any(each.dtype == TRADE for each in step.records)
+        steps += 1
+    assert source.summary()["records"]["trade"] > 0
+    assert source.market.summary()["trades"] == 0
 
 
 def test_a_hub_that_does_not_check_says_so():
