@@ -11,13 +11,11 @@ Each series names itself ``provider/dataset/series``. ``NA`` is a value that is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
 from urllib.parse import quote
-
-import msgspec
 
 from nautilus.adapters.sources.base import Source
 from nautilus.adapters.sources.config import DbnomicsConfig
+from nautilus.adapters.sources.dbnomics_bodies import SearchBody, Series, SeriesBody
 from nautilus.adapters.sources.errors import MalformedError, NotFoundError
 from nautilus.adapters.sources.periods import period_named
 from nautilus.adapters.sources.session import Asking
@@ -26,45 +24,8 @@ from nautilus.adapters.sources.units import scale_of, scaled
 from nautilus.adapters.sources.validate import decode
 from nautilus.model.datasets import DataKind, EconomicFact, Fact, GetData, ListingFact, Provenance
 
-T = TypeVar("T")
 UNITS = ("UNIT", "unit", "UNIT_MEASURE", "currency", "CURRENCY")
 """Dimensions that name the unit of a series; each provider has its own."""
-
-
-class Series(msgspec.Struct, frozen=True):
-    provider_code: str
-    dataset_code: str
-    series_code: str
-    dataset_name: str = ""
-    series_name: str = ""
-    indexed_at: str = ""
-    frequency: str = msgspec.field(name="@frequency", default="")
-    dimensions: dict[str, str] = {}
-    period: list[str] = []
-    value: list[float | str | None] = []
-
-
-class Dataset(msgspec.Struct, frozen=True):
-    provider_code: str
-    code: str
-    name: str = ""
-    description: str | None = None
-    indexed_at: str = ""
-    nb_series: int = 0
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    docs: list[T]
-    num_found: int
-    offset: int
-
-
-class SeriesBody(msgspec.Struct, frozen=True):
-    series: Page[Series]
-
-
-class SearchBody(msgspec.Struct, frozen=True):
-    results: Page[Dataset]
 
 
 class DbnomicsSource(Source):

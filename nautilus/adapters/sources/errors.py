@@ -135,18 +135,3 @@ class RefusedError(SourceError):
     """The provider refuses the question (4xx) for a reason that is none of the others."""
 
     code = "source.refused"
-
-
-__all__ = [
-    "MalformedError",
-    "NotFoundError",
-    "RateLimitedError",
-    "RefusedError",
-    "SourceError",
-    "SourceTimeoutError",
-    "TooLargeError",
-    "UnauthorisedError",
-    "UnavailableError",
-    "UnconfiguredError",
-    "UnsupportedError",
-]

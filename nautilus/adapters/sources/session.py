@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
+from nautilus.adapters.sources.asking import Asking
 from nautilus.adapters.sources.config import SourceConfig
 from nautilus.adapters.sources.errors import (
     MalformedError,
@@ -365,65 +366,6 @@ class Session:
             status=status,
             retry_seconds=retry_seconds,
         )
-
-
-class Asking:
-    """One question: its requests, which have one time together, and what is known of them."""
-
-    __slots__ = ("_deadline", "calls", "etag", "not_modified", "provenance", "session")
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.calls = 0
-        self.not_modified = True
-        self.etag = ""
-        self.provenance = Provenance(session.name, "", 0)
-        self._deadline = asyncio.get_running_loop().time() + session.config.answer_seconds
-
-    async def get(
-        self,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        *,
-        secret_query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        base: str = "",
-        any_status: bool = False,
-        main: bool = True,
-    ) -> Reply:
-        """One page.
-
-        Parameters
-        ----------
-        path
-            Behind `base_url`, with its slash, quoted.
-        query
-            What may be shown.
-        secret_query
-            What may not: keys.
-        headers
-            More of them; never shown.
-        base
-            Instead of `base_url`.
-        any_status
-            Whatever it answers is right, but a limit or a failure.
-        main
-            Part of the answer to the question, and not of getting in.
-
-        Raises
-        ------
-        SourceError
-            There is no answer, or none that is right.
-        """
-        reply = await self.session.request(
-            base, path, query or {}, secret_query or {}, headers or {}, self._deadline, any_status
-        )
-        self.calls += 1
-        if main:
-            # The last one: what comes first tells what a series is.
-            self.provenance, self.etag = reply.provenance, reply.etag
-            self.not_modified = self.not_modified and reply.not_modified
-        return reply
 
 
 __all__ = ["SECOND_NS", "Asking", "Counts", "Judge", "Reply", "Session"]

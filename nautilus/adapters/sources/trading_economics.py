@@ -11,8 +11,6 @@ It is asked for CSV, which is a third of its JSON. Its times are UTC. The key go
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import date
@@ -23,6 +21,7 @@ import msgspec
 
 from nautilus.adapters.sources.base import Source
 from nautilus.adapters.sources.config import TradingEconomicsConfig
+from nautilus.adapters.sources.csv_rows import rows_of
 from nautilus.adapters.sources.errors import (
     MalformedError,
     NotFoundError,
@@ -33,50 +32,13 @@ from nautilus.adapters.sources.errors import (
 from nautilus.adapters.sources.periods import period_until
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import DAY_NS, date_of, local_ns, number
+from nautilus.adapters.sources.trading_economics_bodies import Event, Indicator, Observation
 from nautilus.adapters.sources.units import scale_of, scaled
-from nautilus.adapters.sources.validate import convert
 from nautilus.model.datasets import DataKind, EconomicFact, EventFact, Fact, GetData, ListingFact, Provenance
 
 T = TypeVar("T", bound=msgspec.Struct)
 SITE = "https://tradingeconomics.com"
 KNOWN_COUNTRIES = 64
-
-
-class Indicator(msgspec.Struct, frozen=True, rename="pascal"):
-    country: str
-    category: str
-    title: str
-    latest_value_date: str
-    latest_value: str
-    unit: str
-    frequency: str
-    historical_data_symbol: str
-    source: str = ""
-    category_group: str = ""
-    adjustment: str = ""
-    link: str = msgspec.field(name="URL", default="")
-
-
-class Observation(msgspec.Struct, frozen=True, rename="pascal"):
-    country: str
-    category: str
-    date_time: str
-    value: str
-    frequency: str
-    last_update: str = ""
-
-
-class Event(msgspec.Struct, frozen=True, rename="pascal"):
-    calendar_id: str
-    date: str
-    country: str
-    category: str
-    event: str
-    actual: str
-    previous: str
-    forecast: str
-    link: str = msgspec.field(name="URL", default="")
-    reference: str = ""
 
 
 class TradingEconomicsSource(Source):
@@ -113,34 +75,7 @@ class TradingEconomicsSource(Source):
 
     async def _rows(self, asking: Asking, path: str, kind: type[T], **query: str) -> tuple[list[T], Provenance]:
         reply = await asking.get(path, {**query, "f": "csv"}, headers={"Authorization": self.config.key})
-        text = reply.body.decode("utf-8", "replace")
-        first = text.partition("\n")[0]
-        marks = max("|,;\t", key=first.count)  # commas, and bars where an answer was kept that way
-        names = next(csv.reader([first.rstrip("\r")], delimiter=marks), [])
-        wanted = [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
-        for name in wanted:
-            if text.strip() and name not in names:
-                raise self.session.fault(
-                    MalformedError,
-                    f"$[0].{name}: no such column in {', '.join(names)[:120]}",
-                    reply.provenance.url,
-                    expected=", ".join(wanted),
-                    path=f"$[0].{name}",
-                )
-        rows = []
-        for place, row in enumerate(csv.reader(io.StringIO(text[len(first) + 1 :]), delimiter=marks)):
-            if not row:
-                continue
-            if len(row) != len(names):
-                raise self.session.fault(
-                    MalformedError,
-                    f"$[{place}]: {len(row)} fields",
-                    reply.provenance.url,
-                    expected=f"{len(names)}",
-                    path=f"$[{place}]",
-                )
-            rows.append(dict(zip(names, row, strict=True)))
-        return convert(self.session, reply.provenance.url, rows, list[kind]), reply.provenance  # type: ignore[valid-type]
+        return rows_of(self.session, reply, kind), reply.provenance
 
     async def _country(self, country: str, asking: Asking) -> tuple[list[Indicator], Provenance]:
         rows, at = await self._rows(asking, f"/country/{quote(country.lower(), safe=',')}", Indicator)

@@ -14,9 +14,8 @@ Prices in pence come out in pounds (GBp, GBX; ZAc, ILA alike). A bid or ask of 0
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import tzinfo
 from urllib.parse import quote as quoted
 
 import msgspec
@@ -31,7 +30,7 @@ from nautilus.adapters.sources.errors import (
     UnsupportedError,
 )
 from nautilus.adapters.sources.session import Asking, Reply
-from nautilus.adapters.sources.times import from_ns, local_ns, to_ns, zone
+from nautilus.adapters.sources.times import local_ns, zone
 from nautilus.adapters.sources.units import currency_of, scaled
 from nautilus.adapters.sources.validate import decode
 from nautilus.adapters.sources.yahoo_bodies import (
@@ -45,11 +44,10 @@ from nautilus.adapters.sources.yahoo_bodies import (
     QuoteBody,
     SearchBody,
 )
+from nautilus.adapters.sources.yahoo_prices import INTERVALS, rounded, span_of
 from nautilus.model.datasets import BarFact, DataKind, EventFact, Fact, GetData, ListingFact, Provenance, QuoteFact
 
 SECOND_NS = 1_000_000_000
-INTERVALS = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "1d": 0, "1w": 0, "1mo": 0}
-"""Seconds of an interval; 0: days of the exchange's calendar."""
 NAMED = {"1w": "1wk"}
 REACH_DAYS = {"1m": 7, "5m": 59, "15m": 59, "30m": 59, "1h": 729}
 """How far back it tells bars of an interval."""
@@ -253,7 +251,7 @@ class YahooSource(Source):
             if any(value is None for value in values):
                 continue  # nobody traded, or the bar is just being made
             prices = [scaled(rounded(value, meta.price_hint), power) for value in values]
-            begin_ns, end_ns = _span(seconds, interval, where)
+            begin_ns, end_ns = span_of(seconds, interval, where)
             close = adjusted[place] if place < len(adjusted) else None
             yield BarFact(
                 symbol=meta.symbol,
@@ -337,36 +335,3 @@ class YahooSource(Source):
             for item in decode(self.session, reply, SearchBody).quotes
             if item.symbol
         ]
-
-
-def rounded(value: float, decimals: int) -> float:
-    """A price as it was before Yahoo kept it in 32 bits: 166.69 of 166.69000244140625.
-
-    To `decimals`, its price hint, where that is the same in 32 bits; else to as few digits as are the same.
-    """
-    kept = struct.unpack("f", struct.pack("f", value))[0] if abs(value) < 3e38 else None
-    if kept != value:
-        return value
-    for near in (round(value, decimals), float(f"{value:.7g}"), float(f"{value:.8g}"), float(f"{value:.9g}")):
-        if struct.unpack("f", struct.pack("f", near))[0] == value:
-            return near
-    return value
-
-
-def _span(seconds: int, interval: str, where: tzinfo) -> tuple[int, int]:
-    """A bar's beginning and end; of days, weeks and months: as the exchange's calendar has them."""
-    length = INTERVALS[interval]
-    begin_ns = seconds * SECOND_NS
-    if length:
-        return begin_ns, begin_ns + length * SECOND_NS
-    first = from_ns(begin_ns, where).date()
-    if interval == "1mo":
-        first = first.replace(day=1)
-        last = (first + timedelta(days=32)).replace(day=1)
-    else:
-        last = first + timedelta(days=1 if interval == "1d" else 7)
-    return _midnight_ns(first, where), _midnight_ns(last, where)
-
-
-def _midnight_ns(day: date, where: tzinfo) -> int:
-    return to_ns(datetime(day.year, day.month, day.day, tzinfo=where))

@@ -12,7 +12,7 @@ from nautilus.adapters.sources.periods import period_named, period_until
 from nautilus.adapters.sources.times import date_of, local_ns, number, zone
 from nautilus.adapters.sources.units import currency_of, scale_of, scaled
 from nautilus.adapters.sources.validate import field_of
-from nautilus.adapters.sources.yahoo import rounded
+from nautilus.adapters.sources.yahoo_prices import rounded
 
 HOUR_NS = 3_600 * 1_000_000_000
 
