@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from nautilus.core.normalise import Normaliser
-from nautilus.core.ticks import TICK, TickKind, TickReason
+from nautilus.core.ticks import QUARANTINE, TICK, TickKind, TickReason
 from nautilus.model.instrument import Instrument
 from nautilus.model.queries import QuarantineLine
 from nautilus.model.records import Records
 from nautilus.model.topics import QUOTES, TRADES, topic_of
 
+_WHOLE = np.dtype((np.void, TICK.itemsize))
+_LONGER = np.dtype([("tick", _WHOLE), ("rest", np.void, QUARANTINE.itemsize - TICK.itemsize)])
 KEPT = 1_000
 """Refused records that are kept; the oldest go."""
 _BOTH = {"receive_ns": "now_ns", "instrument_id": "instrument_id"}
@@ -90,8 +92,9 @@ class Gate:
             self.counts[TickReason(reason).name] += 1
         # Refused ones are in the order of their ticks; of equal ones it does not matter which is left out.
         keep, at = np.ones(len(records), bool), 0
-        for each in refused["tick"]:
-            while ticks[at] != each:
+        given = ticks.view(_WHOLE)
+        for each in refused.view(_LONGER)["tick"]:
+            while given[at] != each:
                 at += 1
             keep[at] = False
             at += 1
@@ -100,15 +103,14 @@ class Gate:
     def lines(self, limit: int, symbols: Mapping[int, str]) -> Iterator[QuarantineLine]:
         """The newest refused records, the newest first."""
         for row in list(self.refused)[: -limit - 1 : -1]:
-            tick = row["tick"]
-            number = int(tick["instrument_id"])
+            number = int(row["instrument_id"])
             price, quantity, price_2, quantity_2, sequence = (
-                int(tick[name]) for name in ("price", "quantity", "price_2", "quantity_2", "sequence")
+                int(row[name]) for name in ("price", "quantity", "price_2", "quantity_2", "sequence")
             )
             yield QuarantineLine(
-                now_ns=int(tick["receive_ns"]),
+                now_ns=int(row["receive_ns"]),
                 symbol=symbols.get(number, str(number)),
-                kind=TickKind(int(tick["kind"])).name,
+                kind=TickKind(int(row["kind"])).name,
                 reason=TickReason(int(row["reason"])).name,
                 price=price,
                 quantity=quantity,

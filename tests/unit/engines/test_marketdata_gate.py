@@ -73,7 +73,7 @@ def test_of_many_only_the_refused_are_left_out():
     wrong["price_ticks"][bad] *= 3
     assert np.array_equal(hub.gate.passed(wrong), np.delete(rows, bad))
     assert hub.gate.counts == {"JUMP": len(bad)}
-    assert np.array_equal([each["tick"]["sequence"] for each in hub.gate.refused], rows["trade_id"][bad])
+    assert np.array_equal([each["sequence"] for each in hub.gate.refused], rows["trade_id"][bad])
 
 
 def test_a_refused_trade_does_not_act_in_the_core():
@@ -85,7 +85,7 @@ def test_a_refused_trade_does_not_act_in_the_core():
         step = source.step()
         assert not any(each.dtype == TRADE for each in step.records)
         steps += 1
-    assert source.summary()["records"]["trade"] > 0
+    assert source.summary()["records"]["trades"] > 0
     assert source.market.summary()["trades"] == 0
 
 
