@@ -115,6 +115,8 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
         They are checked here. What plays decides it; a value of the configuration is not looked at.
     jump_bps
         A price so far from the last one is refused until others agree with it; 0: none is.
+    skew_ms
+        A venue's clock may be so far ahead of ours; a stamp beyond that is refused.
     aggressor_delay_ms
         The quote that a trade is held against stood so long before it (docs/replay.md).
     """
@@ -130,6 +132,7 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
     validate: Literal["live", "all", "none"] = "live"
     checks: bool = False
     jump_bps: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1_000
+    skew_ms: Annotated[float, msgspec.Meta(ge=0, le=3_600_000)] = 5_000.0
     aggressor_delay_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 100.0
 
     def __post_init__(self) -> None:
@@ -228,8 +231,10 @@ class MarketDataEngine(Engine):
         self._recorded: dict[int, RecordedBook] = {}
         self._held: list[Records] = []
         self._by_order: OrderBooks | None = None
-        self.gate = Gate(self._instruments.values(), config.jump_bps) if config.checks else None
+        self.gate: Gate | None = None
         """Asked by the market's source, before a quote or a trade acts and is published."""
+        if config.checks:
+            self.gate = Gate(self._instruments.values(), config.jump_bps, round(config.skew_ms * 1e6))
         self._streams = Derived(
             config.bars,
             config.flow,

@@ -61,6 +61,8 @@ class Gate:
         Known ones; records of others are refused.
     jump_bps
         A price that is so far from the last one is refused until others agree with it; 0: none is.
+    skew_ns
+        A venue's stamp may be so far ahead of ours.
 
     Attributes
     ----------
@@ -68,9 +70,9 @@ class Gate:
     counts : refusals so far, by reason.
     """
 
-    def __init__(self, instruments: Iterable[Instrument], jump_bps: int) -> None:
+    def __init__(self, instruments: Iterable[Instrument], jump_bps: int, skew_ns: int) -> None:
         # Prices and quantities are counts of steps already: one step is the unit of the ticks.
-        self._normaliser = Normaliser(consecutive=(), jump_bps=jump_bps, locked=True)
+        self._normaliser = Normaliser(consecutive=(), jump_bps=jump_bps, future_ns=skew_ns, locked=True)
         for each in instruments:
             self._normaliser.add(
                 each.instrument_id, price_increment="1", lot_size="1", negative_prices=each.negative_prices

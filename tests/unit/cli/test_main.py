@@ -79,7 +79,7 @@ def test_lazy_help_says_what_the_command_says() -> None:
     ("arguments", "message"),
     [
         (["rplay"], "unknown command 'rplay'; expected one of up, down, status, top, demo, replay, order, book, "
-                    "phase, tap, bus, kill-switch, engine, logs, gateway, journal, trading, keys, audit, config, "
+                    "phase, tap, bus, kill-switch, engine, logs, gateway, journal, trading, keys, audit, data, config, "
                     "doctor; did you mean 'replay'? (see 'nautilus --help') (usage)"),
         (["engine", "lst"], "unknown command 'lst'; expected one of list, run; did you mean 'list'? "
                             "(see 'nautilus engine --help') (usage)"),
@@ -193,7 +193,7 @@ def test_what_a_command_acts_on_comes_first() -> None:
         for name, command in _commands().items()
     }
     assert {name: names for name, names in places.items() if names} == {
-        "replay": "path",
+        "replay": "paths",
         "book": "instrument",
         "order submit": "instrument side quantity",
         "order amend": "order_id quantity price",
@@ -212,6 +212,10 @@ def test_what_a_command_acts_on_comes_first() -> None:
         "keys api revoke": "name",
         "journal dump": "path",
         "journal replay": "path",
+        "data export": "out",
+        "data get": "kind symbol",
+        "data import": "paths",
+        "data show": "name",
     }
 
 
@@ -224,7 +228,10 @@ def test_an_option_means_the_same_everywhere() -> None:
                 meant.setdefault(option, set()).add(each.name)
     assert {option: names for option, names in meant.items() if len(names) > 1} == {
         "--data": {"data", "journal"},  # of `demo` and `replay` it is --journal too
-        "--replay": {"again", "recording"},  # a market that is to be run; letters that are to be sent
+        "--from": {"begin", "first"},  # a time; of a journal, a sequence
+        "--instrument": {"instrument", "instruments"},  # of what is exported, several
+        "--market": {"market", "live"},  # an order at any price; a live market
+        "--replay": {"again", "recordings"},  # a market that is to be run; letters that are to be sent
         "--strategy": {"strategies", "strategy_id"},  # one that is to run, by name; of a kill switch, by its number
     }
 

@@ -40,10 +40,9 @@ def test_bad_records_are_refused_with_a_reason_and_never_published():
         "DUPLICATE": trade(5, 10_005, 4),
     }
     given = [good[0], good[1], *list(bad.values())[:3], good[2], good[3], bad["DUPLICATE"]]
-    passed = np.concatenate([hub.gate.passed(each) for each in given if each.dtype == TRADE])
-    assert passed["trade_id"].tolist() == [1, 4]
-    quotes = np.concatenate([hub.gate.passed(each) for each in given if each.dtype == QUOTE])
-    assert quotes["update_id"].tolist() == [1, 3]
+    passed = [hub.gate.passed(each) for each in given]
+    assert np.concatenate([each for each in passed if each.dtype == TRADE])["trade_id"].tolist() == [1, 4]
+    assert np.concatenate([each for each in passed if each.dtype == QUOTE])["update_id"].tolist() == [1, 3]
     answer = hub.on_request(GetQuarantine(), ctx)
     assert answer.checks
     assert answer.counts == dict.fromkeys(bad, 1)
