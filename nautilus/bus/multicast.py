@@ -230,7 +230,7 @@ class MulticastReader:
         self.lag = 0
         self._joiner = Joiner()
         self._place = place
-        self._nonce = 0
+        self._nonce = secrets.randbits(64)
         self._ask_ns = self._wait_ns = 0
         self._tally = Tally(counters, MULTICAST, self._joiner, COUNTED_READ)
         self._buffer = memoryview(bytearray(MOST_MTU + 1))
@@ -308,15 +308,13 @@ class MulticastReader:
             return b""
         self._wait_ns = min(2 * self._wait_ns or ASK_NS, MOST_ASK_NS)
         self._ask_ns = now_ns + self._wait_ns
-        self._nonce = secrets.randbits(64)
         return pack_key_request(self._nonce)
 
     def take_key(self, answer: bytes) -> bool:
         """The replayer's answer; whether it is one."""
-        key = parse_key(answer, self._nonce) if self._nonce else None
+        key = parse_key(answer, self._nonce)
         if key is None:
             return False
-        self._nonce = 0
         if self._joiner.learn(key):  # else somebody sends with keys that are none: the hub is asked less and less
             self._wait_ns = 0
         return True

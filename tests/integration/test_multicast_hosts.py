@@ -30,7 +30,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_readers_of_another_host_lose_nothing(cable, tmp_path) -> None:
     keys, ring = str(tmp_path / "keys"), tmp_path / "ring"
-    make_keys(keys, "a", "b", quotes_only="c")
+    make_keys(keys, "a", quotes_only="c")
     here, there = cable.address(0), cable.address(1)
     with ExitStack() as stack:
 
@@ -40,13 +40,13 @@ def test_readers_of_another_host_lose_nothing(cable, tmp_path) -> None:
             return made
 
         hub = start(0, "hub", keys, here, 1, ring)
-        a, b, c = (start(1, "reader", keys, name, here, there) for name in "abc")
+        a, c = (start(1, "reader", keys, name, here, there) for name in "ac")
 
         def more(records: int) -> None:
-            wanted = {reader: reader.seen().get("delivered", 0) + records for reader in (a, b, c)}
+            wanted = {reader: reader.seen().get("delivered", 0) + records for reader in (a, c)}
             until(lambda: all(reader.seen().get("delivered", 0) >= least for reader, least in wanted.items()))
 
-        until(lambda: all(reader.seen().get("way") == "multicast" for reader in (a, b)))
+        until(lambda: a.seen().get("way") == "multicast")
         more(300)
         cable.lose_udp(0.1, CLIENT)
         more(900)
@@ -54,27 +54,26 @@ def test_readers_of_another_host_lose_nothing(cable, tmp_path) -> None:
         more(100)
         assert a.seen()["missed"] > 0
         # What is missing as the hub dies waits for two seconds, which a busy machine may need to start the next one.
-        until(lambda: all(not reader.seen()["recovering"] for reader in (a, b, c)))
-        until(lambda: all(reader.seen()["way"] == "multicast" for reader in (a, b)))
+        until(lambda: all(not reader.seen()["recovering"] for reader in (a, c)))
+        until(lambda: a.seen()["way"] == "multicast")
         hub.kill()
         hub = start(0, "hub", keys, here, 2, ring)
-        until(lambda: all(reader.seen()["epochs"] for reader in (a, b, c)))
-        until(lambda: all(reader.seen()["way"] == "multicast" for reader in (a, b)))
+        until(lambda: all(reader.seen()["epochs"] for reader in (a, c)))
+        until(lambda: a.seen()["way"] == "multicast")
         more(300)
         hub.stop()
         until(hub.seen)
         lasts = dict(map(tuple, hub.seen()["lasts"]))
-        until(lambda: all(dict(map(tuple, reader.seen()["settled"])) == lasts for reader in (a, b, c)))
-        assert hub.seen()["given"] >= 2
-        for reader in (a, b, c):
+        until(lambda: all(dict(map(tuple, reader.seen()["settled"])) == lasts for reader in (a, c)))
+        assert hub.seen()["given"] >= 1
+        for reader in (a, c):
             seen = reader.seen()
             assert seen["wrong"] == seen["gaps"] == [], seen
             assert seen["lost"] == seen["ends_unknown"] == seen["forged"] == seen["garbage"] == 0
             assert seen["epochs"] == [[1, 2]]
             assert sorted(seen["begun"]) == [1, 2, 3, 9]
-        for reader in (a, b):
-            assert reader.seen()["recovered"] > 0
-            assert reader.seen()["frames"] > 300
+        assert a.seen()["recovered"] > 0
+        assert a.seen()["frames"] > 300
         # Who may not read all that goes by multicast has no key to it, and reads what it may over TCP.
         assert c.seen()["frames"] == 0
         assert c.seen()["ways"] == []

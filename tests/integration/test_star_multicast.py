@@ -256,6 +256,22 @@ def test_a_revoked_key_of_a_process_makes_another_one_here(scene) -> None:
     assert after.next == 2
 
 
+def test_an_answer_that_comes_twice_is_no_damage(scene) -> None:
+    scene.start_hub(1)
+    reader = scene.add_reader()
+    multicast = reader.subscriber._multicast
+    first, second = multicast.question(1), multicast.question(now_ns())  # asked again, as the first answer is late
+    assert first
+    assert first == second
+    for question in (first, second):
+        reader.subscriber._replies.send(question)
+    scene.all_by("multicast")
+    scene.until(lambda: scene.sender.keys_given >= 2)
+    scene.publish(20)
+    scene.until(scene.all_have_all)
+    scene.check()
+
+
 def test_nobody_sends_what_all_can_read_unless_that_was_said() -> None:
     for interface, ttl in (("", 1), ("127.0.0.1", 1), ("", 0)):
         with pytest.raises(EndpointError, match="multicast_plain"):
