@@ -25,6 +25,7 @@ import msgspec
 from nautilus.core.counters import Counters
 from nautilus.core.types import COMMAND
 from nautilus.engines.marketdata import MarketDataEngine, MarketStatus
+from nautilus.engines.marketdata.engine import LATE_NS
 from nautilus.model.errors import VenueError
 from nautilus.model.records import Records, joined
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
@@ -192,6 +193,8 @@ class MarketDriver:
         hub = self._feed.hub
         self._status = hub.market
         self._status.name = self._name
+        if not hub.derives:
+            self._status.played_ns = 0
         if not hub.derives and not getattr(source, "resumes", False) and not self._is_first():
             # Its participants' orders are in the core, but what they stand for is not known here.
             self._end("the hub was restarted during the recording")
@@ -242,6 +245,7 @@ class MarketDriver:
         if next_ns is None:
             self._end(self._broken)
         else:
+            self._note_played_to(next_ns)
             self._feed.call_at(next_ns if next_ns <= self._clock() else max(next_ns, next_turn_ns))
 
     def _take_steps(self, source: MarketSource, line: MarketLine) -> int | None:
@@ -274,6 +278,16 @@ class MarketDriver:
         if step.commands is not None:
             self._commands.append(step.commands)
         self._held += step.records
+
+    def _note_played_to(self, next_ns: int) -> None:
+        """All before the next step is published; of a live market something may still be on its way here."""
+        status, now_ns = self._status, self._clock()
+        if status.played_ns < 0:
+            return
+        if next_ns <= now_ns:  # the turn was long enough: there may be more that is due
+            next_ns = status.now_ns
+        live = self._descriptor >= 0
+        status.played_ns = max(status.played_ns, min(next_ns, now_ns - LATE_NS) if live else next_ns)
 
     def _note_delay(self, delay_ns: int) -> None:
         """How late the first step of a turn is, by the machine's clock."""

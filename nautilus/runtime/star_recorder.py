@@ -69,6 +69,11 @@ class Frames(Protocol):
         """The next frames."""
         ...
 
+    @property
+    def lag(self) -> int:
+        """Bytes that are there and were not taken."""
+        ...
+
     def close(self) -> None:
         """Let go of it."""
         ...
@@ -145,13 +150,21 @@ class StarRecorder:
             self.flush()
         return done
 
-    def finish(self) -> None:
-        """Take in what is left, and hand it on as far as the catalog has room for it within a while; acknowledge it."""
+    def finish(self) -> int:
+        """Take in what is left, hand it on as far as that goes within `FINISH_NS`, and acknowledge it.
+
+        Returns 0 where all of it is in the catalog; else the log says what is not.
+        """
         until_ns = monotonic_ns() + FINISH_NS
-        while self.turn() or (self._pending and monotonic_ns() < until_ns):
+        while (self.turn() or self._pending) and monotonic_ns() < until_ns:
             if self._pending:
                 self.flush()
         self.flush()
+        waiting = sum(len(batch.records) for batch in self._pending)
+        unread = self._frames.lag
+        if waiting or unread:
+            _LOGGER.error("stopped with %d records and %d bytes of the ring not in the catalog", waiting, unread)
+        return waiting + unread
 
     def flush(self) -> None:
         """Acknowledge: what was handed in survives the machine from here on."""
@@ -285,6 +298,11 @@ class StarSocket:
                 if not frame or frame[0] not in MARKED:  # those come once more, compressed, for others
                     frames.append(frame)
         return frames
+
+    @property
+    def lag(self) -> int:
+        """Nobody tells; `drain` says that nothing waits."""
+        return 0
 
     def close(self) -> None:
         """Close the socket."""

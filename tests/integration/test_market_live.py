@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from nautilus.adapters.formats import open_recording
 from nautilus.bus import Subscriber, make_context
 from nautilus.core import BOOK_DELTA, QUOTE, TRADE
 from nautilus.core.depth import DepthBook
 from nautilus.core.eventlog import EventLog
 from nautilus.core.types import COMMAND, EventKind, Reason, RecordFlag
+from nautilus.engines.marketdata import MarketDataConfig
 from nautilus.model.queries import GetBook, GetQuotes
-from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES
+from nautilus.model.topics import BARS, BOOK_DELTAS, CORE_EVENTS, QUOTES, TRADES, topic_of
 from nautilus.runtime.clock import ClockAnchor, wall_ns
 from nautilus.runtime.market import market_begin_ns, market_part, setup_commands
 from nautilus.runtime.market_driver import PLAYED, MarketDriver, Phase
+from nautilus.runtime.market_name import files_name
 from nautilus.runtime.process import EngineBuilder
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import open_source
@@ -30,11 +36,12 @@ from nautilus.trading.process import event_log
 from perf.platform import FREE_PORTS, private_place, run_cli
 from tests.kit import core as native
 from tests.kit.bus import SECOND
-from tests.kit.data import BTCUSDT_PERPETUAL, recording
+from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, recording
 from tests.kit.live_host import RunningHost, eventually, make_plan, short_directory
 
 ENGINES = {"marketdata": ("marketdata",)}
 SPEED = 20.0
+SHOWN = (QUOTES, TRADES, BOOK_DELTAS, BARS)
 CLOCKS_AGREE_NS = 500_000
 
 
@@ -52,7 +59,7 @@ class Site:
         undo.callback(self._zmq.destroy, 0)
         self.begin_core()
         self.begin_hub()
-        self.reader = Subscriber(self._zmq, self.plan.star, (QUOTES, TRADES, BOOK_DELTAS), clock=wall_ns, high_water=0)
+        self.reader = Subscriber(self._zmq, self.plan.star, SHOWN, clock=wall_ns, high_water=0)
         undo.callback(self.reader.close)
         eventually(lambda: self.read() is None and self.reader.synchronised)
 
@@ -165,7 +172,7 @@ def site() -> Iterator[Any]:
 
 def beginning(path: Path, seconds: int, directory: Path) -> Path:
     """The first seconds of a log of stamped lines, as a plain file."""
-    cut = directory / "cut.log"
+    cut = directory / ("spot_cut.log" if path.name.startswith("spot") else "cut.log")
     with gzip.open(path) as whole, cut.open("wb") as file:
         end_ns = 0
         for line in whole:
@@ -222,6 +229,54 @@ def test_a_recording_at_twenty_times_its_speed_is_played_and_read_whole(site: An
     line = here.ask(GetQuotes())
     assert (line.finished, line.broken, line.market) == (True, "", "cut.log")
     assert 49 < line.market_seconds <= 50
+
+
+def rows_of(arrays: list[np.ndarray]) -> list[tuple[int, int, str, bytes]]:
+    """Each record with stamp, instrument and kind."""
+    return [
+        (int(row["now_ns"]), int(row["instrument_id"]), topic_of(array).name, row.tobytes())
+        for array in arrays
+        for row in array
+    ]
+
+
+def test_streams_of_several_recordings_have_the_order_of_their_files(site: Any, tmp_path: Path) -> None:
+    """On a reader of the star at speed as in the files; the third has every stamp of the first."""
+    cut = [beginning(recording(name), 8, tmp_path) for name in (BTCUSDT_PERPETUAL, BTCUSDT_SPOT)]
+    paths = [cut[0], cut[1], shutil.copy(cut[0], tmp_path / "again.log")]
+    name = files_name(paths)
+    streams: dict[tuple[int, str], list[bytes]] = {}
+    for number, path in enumerate(paths, 1):
+        for update in open_recording(path, instrument_id=number).updates():
+            streams.setdefault((number, topic_of(update.records).name), []).append(update.records.tobytes())
+    hub = MarketDataConfig(bars=("time:1s", "time:300ms", "tick:10"))
+    lock_step, expected = Run(open_source(name), (), {"marketdata": hub}, None, "none", None), []
+    for topic in SHOWN:
+        lock_step._host.tap(topic, lambda records: expected.append(records.copy()))
+    lock_step.run(None, None, None)
+
+    anchor = ClockAnchor(wall_ns(), market_begin_ns(str(name)) - int(0.7 * SPEED * SECOND), SPEED)
+    here = site(market=str(name), speed=SPEED, clock=anchor, sections={"marketdata": msgspec.to_builtins(hub)})
+    here.open()
+    here.until(lambda: here.ended)
+    here.read_all()
+    assert here.ended == [""]
+    assert (here.reader.lost, here.reader.gaps, here.reader.duplicates) == (0, 0, 0)
+
+    seen = rows_of(here.records)
+    assert len(streams) == 9
+    for (number, kind), parts in streams.items():
+        assert b"".join(row for _, instrument, name, row in seen if (instrument, name) == (number, kind)) == b"".join(
+            parts
+        )
+    # Over all of them: by stamp, then by the order of the paths. Nothing of one recording shares a stamp across kinds.
+    wanted = [row for row in rows_of(expected) if row[2] != BARS.name]
+    assert sorted((row for row in seen if row[2] != BARS.name), key=itemgetter(0, 1)) == wanted
+    # What derives of them, by a clock or without.
+    for number in (1, 2, 3):
+        mine = [[row[3] for row in rows if row[1:3] == (number, BARS.name)] for rows in (seen, rows_of(expected))]
+        assert mine[0] == mine[1]
+        assert len(mine[0]) > 20
 
 
 def test_a_whole_recording_at_twenty_times_its_speed_arrives_whole() -> None:

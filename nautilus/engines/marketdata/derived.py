@@ -1,7 +1,8 @@
 """Streams that the hub derives from what it publishes: bars, order flow, best bid and ask, the side of a trade.
 
 All is a function of the records and of their order alone: the same in lock-step and live, at every speed. Times are
-receive stamps. A time bar is given with the first trade behind it.
+receive stamps. A time bar is given with the first record of any instrument behind its end, or before it, by whoever
+knows that time has come so far; either way it is stamped with its end.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from nautilus.core.bars import BarBuilder
 from nautilus.core.book_set import BookSet
 from nautilus.core.flow import FlowBuilder
-from nautilus.core.ticks import BarKind
+from nautilus.core.ticks import BAR, BarKind
 from nautilus.model.enums import RecordFlag, Side
 from nautilus.model.errors import ConfigError
 from nautilus.model.marketdata import INFERRED_FLAG
@@ -30,6 +31,7 @@ MOST_QUOTES = 1 << 14
 UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 SYNTHETIC = int(RecordFlag.SYNTHETIC)
 BUY, SELL = int(Side.BUY), int(Side.SELL)
+_NO_BARS: Records = np.zeros(0, BAR)
 _RULE = re.compile(r"(?P<kind>[a-z]+):(?P<size>\d{1,15})(?P<unit>[a-z]*)")
 _BARS = "time:1s, tick:100, volume:1000, dollar:1000000 or imbalance:100"
 _FLOW = "time:1s, updates:100, or empty"
@@ -73,6 +75,8 @@ class Derived:
         See `MarketDataConfig`.
     symbols
         Instrument ids by symbol.
+    in_order
+        Records of all kinds come in order of time; False: only trades do among themselves.
     """
 
     def __init__(
@@ -84,8 +88,15 @@ class Derived:
         aggressor: Aggressor,
         delay_ns: int,
         symbols: Mapping[str, int],
+        *,
+        in_order: bool = True,
     ) -> None:
         self._bars = [BarBuilder(*bar_rule(text), venue_clock=False) for text in bars]
+        self._timed = [builder for builder in self._bars if builder.kind == BarKind.TIME]
+        self._in_order = in_order
+        self._traded_ns = 0
+        self.due_ns = 0
+        """When the next time bar ends; 0: none is open."""
         self._flow = FlowBuilder(**flow_rule(flow), levels=flow_levels) if flow else None
         unknown = [symbol for symbol in bbo if symbol != EVERY and symbol not in symbols]
         if unknown:
@@ -105,13 +116,20 @@ class Derived:
         made: list[Records] = []
         for part in parts:
             kind = topic_of(part)
+            if self.due_ns and len(part) and (self._in_order or kind is TRADES):
+                self._add(made, self.advance(int(part["now_ns"][0])))
             if kind is QUOTES:
                 self._quoted(part, made)
             elif kind is TRADES:
                 if self._sides is not None:
                     part = self._sides.trades(part)
                 trades = np.ascontiguousarray(part)
-                made += [bars for builder in self._bars if len(bars := builder.process(trades))]
+                for builder in self._bars:
+                    self._add(made, _stamped(builder.process(trades)))
+                if self._timed and len(trades):
+                    self._traded_ns = int(trades["now_ns"][-1])
+                    due_ns = self._end_of(int(trades["now_ns"][0]))
+                    self.due_ns = min(self.due_ns or due_ns, due_ns)
             elif kind is BOOK_DELTAS:
                 deltas = np.ascontiguousarray(part)
                 if self._flow_books is not None and self._flow is not None:
@@ -120,6 +138,21 @@ class Derived:
                     self._best(self._books, deltas, made)
             given.append(part)
         return given, made
+
+    def advance(self, now_ns: int) -> Records:
+        """The time bars that have ended by this time, in order of their ends: nothing older comes any more."""
+        if not self.due_ns or now_ns < self.due_ns:
+            return _NO_BARS
+        bars = np.concatenate([_stamped(builder.advance(now_ns)) for builder in self._timed])
+        due_ns = self._end_of(self._traded_ns, now_ns)
+        self.due_ns = due_ns if due_ns > now_ns else 0
+        ordered: Records = bars[np.argsort(bars["end_ns"], kind="stable")]
+        return ordered
+
+    def _end_of(self, stamp_ns: int, after_ns: int = 0) -> int:
+        """The first end of an interval of any rule that holds a stamp, of those behind a time; 0: none is."""
+        ends = [stamp_ns - stamp_ns % builder.size + builder.size for builder in self._timed]
+        return min((end for end in ends if end > after_ns), default=0)
 
     def _quoted(self, quotes: Records, made: list[Records]) -> None:
         if self._sides is not None:
@@ -140,6 +173,13 @@ class Derived:
     def _add(made: list[Records], records: Records) -> None:
         if len(records):
             made.append(records)
+
+
+def _stamped(bars: Records) -> Records:
+    """Bars; those of time are stamped with their ends, however it was found that they had ended."""
+    timed = bars["kind"] == BarKind.TIME
+    bars["now_ns"][timed] = bars["end_ns"][timed]
+    return bars
 
 
 class Sides:

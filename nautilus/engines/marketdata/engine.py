@@ -69,6 +69,11 @@ from nautilus.model.topics import (
 MOST_LEVELS = 1_000
 HELD_RECORDS = 512
 """Recorded arrays that wait until somebody asks; of most of them only the last one then counts."""
+BAR_TIMER = "bars"
+LATE_NS = 100_000_000
+"""So long an event of the core may be on its way here."""
+AGAIN_NS = 50_000_000
+"""Between looks whether the market was played to the end of a bar."""
 _KIND, _ORDER, _INSTRUMENT = (EVENT_FIELDS[name] for name in ("kind", "order_id", "instrument_id"))
 _APPLIED = int(EventKind.APPLIED)
 _PHASES = frozenset(int(phase) for phase in SessionPhase)
@@ -149,6 +154,7 @@ class MarketStatus:
     ----------
     name : what plays.
     begin_ns, now_ns : time of its first and of its last step.
+    played_ns : all stamped before this is published; -1 where that is so of the present.
     progress : part played, 0 to 1; -1 where there is no end.
     finished, broken : it has ended; what ended it early.
     """
@@ -157,6 +163,7 @@ class MarketStatus:
         self.name = ""
         self.begin_ns = 0
         self.now_ns = 0
+        self.played_ns = -1
         self.progress = -1.0
         self.finished = False
         self.broken = ""
@@ -243,7 +250,9 @@ class MarketDataEngine(Engine):
             "" if config.derive else config.aggressor,
             round(config.aggressor_delay_ms * 1e6),
             {each.symbol: each.instrument_id for each in self._instruments.values()},
+            in_order=not config.derive,
         )
+        self._armed_ns = 0
 
     @property
     def derives_streams(self) -> bool:
@@ -266,6 +275,30 @@ class MarketDataEngine(Engine):
                     self._held.append(records)
         if len(self._held) >= HELD_RECORDS:
             self._take_held()
+        self._arm(ctx)
+
+    def on_timer(self, key: str, ctx: Context) -> None:
+        """Publish the time bars that have ended, as far as nothing older can come."""
+        if key != BAR_TIMER:
+            return
+        self._armed_ns = 0
+        now_ns = ctx.now_ns - LATE_NS if self.derives else ctx.now_ns
+        if self.market.played_ns >= 0:
+            now_ns = min(now_ns, self.market.played_ns)
+        bars = self._streams.advance(now_ns)
+        if len(bars):
+            ctx.publish(bars)
+        if not self.market.finished:
+            self._arm(ctx)
+
+    def _arm(self, ctx: Context) -> None:
+        """Have a timer at the end of the next time bar."""
+        due_ns = self._streams.due_ns
+        if due_ns and self.derives:
+            due_ns += LATE_NS
+        if due_ns and due_ns != self._armed_ns:
+            self._armed_ns = due_ns
+            ctx.at(due_ns if due_ns > ctx.now_ns else ctx.now_ns + AGAIN_NS, BAR_TIMER)
 
     def on_records(self, records: Records, ctx: Context) -> None:
         """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
@@ -290,6 +323,7 @@ class MarketDataEngine(Engine):
             if self._streams:
                 for records in self._streams.take(parts)[1]:
                     ctx.publish(records)
+                self._arm(ctx)
             auctions = book.take_auctions()
             if auctions is not None:
                 ctx.publish(auctions)

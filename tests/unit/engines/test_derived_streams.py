@@ -80,6 +80,60 @@ def test_bars_hold_every_trade_up_to_the_last_bar():
     assert (bars["volume"].sum(), bars["high_ticks"].max()) == (held["quantity"].sum(), held["price_ticks"].max())
 
 
+def quiet_updates(dice):
+    """Trades and quotes of two instruments with pauses, some of them long, some stamps on an interval's end."""
+    now_ns, updates = SECOND, []
+    for _ in range(300):
+        now_ns += dice.choice((0, 1, SECOND // 10, SECOND // 3, SECOND - now_ns % SECOND, 7 * SECOND))
+        records = np.zeros(1, dice.choice((QUOTE, TRADE, QUOTE)))
+        records["now_ns"], records["instrument_id"] = now_ns, dice.choice((1, 2))
+        if topic_of(records) is TRADES:
+            records["price_ticks"], records["quantity"], records["side"] = dice.randrange(90, 110), 1, BUY
+        updates.append(records)
+    return updates
+
+
+def timed_bars(updates, bars, instrument, played):
+    """Bars as (given at, BAR): `played` sets what the market says of itself before a timer, and may put it off."""
+    hub, ctx, given = MarketDataEngine(MarketDataConfig(bars=bars), [instrument]), RecordingContext(), []
+
+    def take():
+        given.extend((ctx.now_ns, each) for part in ctx.published if topic_of(part) is BARS for each in part)
+        ctx.published.clear()
+
+    for records in updates:
+        now_ns = int(records["now_ns"][0])
+        while ctx.timers and ctx.timers[-1][0] <= now_ns:
+            ctx.now_ns = ctx.timers[-1][0]
+            ctx.timers.clear()
+            played(hub.market, ctx.now_ns)
+            hub.on_timer("bars", ctx)
+            take()
+        ctx.now_ns = now_ns
+        hub.on_turn([records], ctx)
+        take()
+    return given
+
+
+def test_time_bars_end_by_time_and_are_the_same_without_a_clock():
+    instrument, _ = updates_of(LOBSTER, 1)
+    dice = random.Random(11)
+    for _ in range(5):
+        updates, rules = quiet_updates(dice), ("time:5s", "time:1s", "tick:3", "time:1500ms")
+        by_clock = timed_bars(updates, rules, instrument, lambda market, now_ns: None)
+        timed = [(at, each) for at, each in by_clock if each["kind"] == 1]
+        assert len(timed) > 50
+        assert all(at == each["end_ns"] == each["now_ns"] for at, each in timed), "given when they end"
+
+        def late(market, now_ns):
+            market.played_ns = now_ns - dice.choice((0, SECOND // 2, 2 * SECOND))
+
+        by_late_clock = timed_bars(updates, rules, instrument, late)
+        by_records = streams(instrument, updates, MarketDataConfig(bars=rules), lambda: dice.randrange(1, 9))
+        for found in (by_late_clock, by_clock):
+            assert b"".join(each.tobytes() for _, each in found) == by_records[BARS.name]
+
+
 def test_best_prices_are_made_of_books_whose_venue_sends_no_quotes():
     instrument, updates = updates_of(LOBSTER, 60)
     hub, ctx = MarketDataEngine(MarketDataConfig(bbo=(instrument.symbol,)), [instrument]), RecordingContext()
