@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import threading
 import time
@@ -30,6 +31,8 @@ from tests.kit.data import BTCUSDT_SPOT, recording
 
 LINES = 3_000
 DEADLINE_SECONDS = 60
+LOOK_SECONDS = 0.02
+"""Between looks at the venue while it says nothing."""
 
 
 class Venue:
@@ -106,7 +109,7 @@ class Paper:
             next_ns = self.source.next_ns()
             assert next_ns is not None
             if next_ns > wall_ns():
-                time.sleep(0.002)
+                select.select([self.source.fileno()], [], [], LOOK_SECONDS)
                 continue
             step = self.source.step()
             assert step.now_ns == next_ns

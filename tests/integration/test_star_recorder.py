@@ -25,6 +25,7 @@ from nautilus.bus.star_journal import StarJournal
 from nautilus.core.clock import now_ns
 from nautilus.core.counters import Counters
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
+from nautilus.runtime.clock import pause
 from nautilus.store.catalog import Catalog
 from tests.kit.data import ROOT
 
@@ -84,7 +85,7 @@ class Star:
             self.published.setdefault((kind, number), []).append(records)
             if self._kept is not None and not self._count % 50:
                 while self._kept.lag:  # the hub's own journal looks every few milliseconds
-                    time.sleep(0.001)
+                    pause(0.001)
 
     def count(self) -> int:
         return sum(len(each) for parts in self.published.values() for each in parts)
@@ -140,7 +141,7 @@ def until(path: Path, name: str, least: int) -> int:
     end = time.monotonic() + DEADLINE_SECONDS
     while (value := Counters.read(path / "counters").get(f"recorder.{name}", 0)) < least:
         assert time.monotonic() < end, f"recorder.{name} is {value}, expected {least}"
-        time.sleep(0.01)
+        pause(0.01)
     return value
 
 
@@ -165,7 +166,7 @@ def test_a_recorder_that_is_killed_stores_everything_once(
     end = time.monotonic() + DEADLINE_SECONDS
     while missing(star, tmp_path) and time.monotonic() < end:
         until(tmp_path, "records", before + 1)
-        time.sleep(0.1)
+        pause(0.1)
     child.send_signal(signal.SIGTERM)
     assert child.wait(DEADLINE_SECONDS) == 0
     with Catalog(tmp_path / "catalog") as catalog:

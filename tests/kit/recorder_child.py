@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from pathlib import Path
 
 from nautilus.core.counters import Counters
 from nautilus.model.instrument import Instrument
+from nautilus.runtime.clock import pause
 from nautilus.runtime.star_recorder import open_recorder
 from nautilus.store.catalog_settings import CatalogConfig
 
@@ -42,7 +42,7 @@ def main(endpoint: str, ring: str, catalog: str, counters: str, *symbols: str) -
         print("up", flush=True)
         while not stopped:
             if not recorder.turn():
-                time.sleep(0.005)
+                pause(0.005)
         recorder.finish()
 
 
