@@ -11,7 +11,7 @@ import numpy as np
 
 from nautilus.core import COMMAND, Kernel
 from nautilus.engines import CATALOGUE
-from nautilus.engines.marketdata import MarketDataConfig
+from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.strategy import Strategy, StrategyEngine
 from nautilus.engines.trading import TradingConfig
@@ -139,7 +139,9 @@ class Run:
             if name not in ("strategy", "gateway")  # nobody asks anything over HTTP here
         }
         engines["strategy"] = strategy_engine
-        gate = engines["marketdata"].gate
+        market_data = engines["marketdata"]
+        assert isinstance(market_data, MarketDataEngine)
+        gate = market_data.gate
         source.check = gate.passed if gate is not None else None
         portfolio = engines["portfolio"]
         assert isinstance(portfolio, PortfolioEngine)

@@ -21,6 +21,7 @@ from nautilus.engines.marketdata.derived import Aggressor, Derived, bar_rule, fl
 from nautilus.engines.marketdata.gate import Gate
 from nautilus.engines.marketdata.orders import CONTINUOUS
 from nautilus.engines.marketdata.recorded import RecordedBook
+from nautilus.engines.marketdata.standing import MarketStatus
 from nautilus.model.datasets import (
     DataAnswer,
     GetBarFacts,
@@ -145,28 +146,6 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
             bar_rule(text)
         if self.flow:
             flow_rule(self.flow)
-
-
-class MarketStatus:
-    """How far the market is. Whoever plays it keeps this up to date; the hub answers from it.
-
-    Attributes
-    ----------
-    name : what plays.
-    begin_ns, now_ns : time of its first and of its last step.
-    played_ns : all stamped before this is published; -1 where that is so of the present.
-    progress : part played, 0 to 1; -1 where there is no end.
-    finished, broken : it has ended; what ended it early.
-    """
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.begin_ns = 0
-        self.now_ns = 0
-        self.played_ns = -1
-        self.progress = -1.0
-        self.finished = False
-        self.broken = ""
 
 
 _READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
