@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +9,7 @@ import click
 from nautilus.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
-    from nautilus.store.catalog import Catalog
+    from nautilus.store.catalog_open import AnyCatalog
 
 COMMANDS = {
     "import": ("nautilus.cli.data_import:import_", "Store files of recorded market data, each row once."),
@@ -26,28 +25,35 @@ COMMANDS = {
 def data() -> None:
     """Keep market data: import files, look at what is stored, export it.
 
-    The catalog is `[catalog] path` of the configuration, by default `catalog` in the data of the instance.
+    The catalog is `[store] url` (PostgreSQL) or `[catalog] path` of the configuration, by default `catalog` in the data
+    of the instance.
     """
 
 
-def catalog_directory(given: str | None) -> Path:
+def catalog_place(given: str | None) -> str:
     """The catalog that a command works on."""
     if given:
-        return Path(given)
+        return given
     from nautilus.cli.instance import data_directory
     from nautilus.cli.settings import load_configuration
-    from nautilus.store.catalog_settings import CatalogConfig
+    from nautilus.store.catalog_open import configured_place
+    from nautilus.store.catalog_settings import CatalogConfig, StoreConfig
 
-    config = load_configuration(None, None, (), checked=False).sections["catalog"]
+    sections = load_configuration(None, None, (), checked=False).sections
+    config, store = sections["catalog"], sections["store"]
     assert isinstance(config, CatalogConfig)
-    return Path(config.path) if config.path else data_directory(None) / "catalog"
+    assert isinstance(store, StoreConfig)
+    return configured_place(config, store, data_directory(None))
 
 
-def open_catalog(given: str | None) -> Catalog:
+def open_catalog(given: str | None) -> AnyCatalog:
     """That catalog, to read; UsageError (exit code 2) where there is none."""
-    from nautilus.store.catalog import Catalog
+    from nautilus.store.catalog_errors import NoCatalogError
+    from nautilus.store.catalog_open import open_catalog
 
-    root = catalog_directory(given)
-    if not (root / "catalog.sqlite").exists():
-        raise click.UsageError(f"there is no catalog at {root}; `nautilus data import` makes one")
-    return Catalog(root)
+    catalog = open_catalog(catalog_place(given))
+    try:
+        catalog.ranges()
+    except NoCatalogError:
+        raise click.UsageError(f"there is no catalog at {catalog.where}; `nautilus data import` makes one") from None
+    return catalog

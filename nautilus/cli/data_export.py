@@ -29,7 +29,7 @@ TABLE = "table"
     "--format", "form", type=click.Choice(FORMATS), help="Default: as the name of the file ends, else parquet."
 )
 @click.option("--limit", type=click.IntRange(1), help="Rows, at most.")
-@click.option("--catalog", "path", metavar="DIR", help="The catalog.  [default: that of the configuration]")
+@click.option("--catalog", "path", metavar="DIR|URL", help="The catalog.  [default: that of the configuration]")
 @json_option
 def export(
     out: str,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nautilus.cli.data import catalog_directory
+from nautilus.cli.data import catalog_place
 from nautilus.cli.output import json_option, print_error, print_json, print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ COUNTED = ("refused", "missing", "duplicates", "out_of_order", "gaps", "outliers
 
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--into", metavar="DIR", help="The catalog.  [default: that of the configuration]")
+@click.option("--into", metavar="DIR|URL", help="The catalog.  [default: that of the configuration]")
 @click.option(
     "--kind", metavar="KIND", default="", help="What rows of CSV or Parquet are: bar, quote, trade, table ..."
 )
@@ -51,8 +51,9 @@ def import_(
     stored is known by its content. Exit code 1 where a file was refused; all others are stored.
     """
     from nautilus.runtime.file_import import FileOptions, files_of, import_files
+    from nautilus.store.catalog_open import shown
 
-    root = catalog_directory(into)
+    place = catalog_place(into)
     missing = next((path for path in paths if not Path(path).exists()), None)
     if missing is not None:
         raise click.UsageError(f"{missing}: there is no such file or directory")
@@ -60,7 +61,7 @@ def import_(
     wanted = [Path(path) for path in paths]
     results: list[FileResult] = []
     with _progress(len(files_of(wanted)), quiet=as_json) as show:
-        for result in import_files(wanted, root, options, show):
+        for result in import_files(wanted, place, options, show):
             results.append(result)
             if not as_json and not result.error:
                 _tell(result)
@@ -68,7 +69,7 @@ def import_(
                 print_error(result.error, result.code)
     refused = [result for result in results if result.status == "refused"]
     if as_json:
-        print_json({"catalog": str(root), "files": [_plain(result) for result in results], **_totals(results)})
+        print_json({"catalog": shown(place), "files": [_plain(result) for result in results], **_totals(results)})
     else:
         totals = _totals(results)
         print_table(

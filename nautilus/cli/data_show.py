@@ -17,14 +17,14 @@ TABLE = "table"
 
 
 @click.command("list")
-@click.option("--catalog", "path", metavar="DIR", help="The catalog.  [default: that of the configuration]")
+@click.option("--catalog", "path", metavar="DIR|URL", help="The catalog.  [default: that of the configuration]")
 @click.option("--kind", metavar="KIND", help="Of this kind alone.")
 @json_option
 def list_(path: str | None, kind: str | None, as_json: bool) -> None:
     """List what is stored of each kind and instrument."""
     with open_catalog(path) as catalog:
         ranges = [each for each in catalog.ranges() if kind is None or each.kind == kind]
-        root = str(catalog.root)
+        root = catalog.where
     if as_json:
         print_json({"catalog": root, "ranges": [each._asdict() for each in ranges]})
         return
@@ -49,7 +49,7 @@ def _when(time_ns: int) -> str:
 
 @click.command()
 @click.argument("name", metavar="INSTRUMENT|TABLE")
-@click.option("--catalog", "path", metavar="DIR", help="The catalog.  [default: that of the configuration]")
+@click.option("--catalog", "path", metavar="DIR|URL", help="The catalog.  [default: that of the configuration]")
 @click.option("--kind", metavar="KIND", help="Of this kind alone.")
 @click.option("--limit", type=click.IntRange(0, 10_000), default=5, show_default=True, help="Rows shown of each kind.")
 @json_option

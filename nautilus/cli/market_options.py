@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 NO_RECORDING = "no such recording; expected one that `nautilus data import` takes too, or a catalog"
+CONFIGURED = "catalog:"
+"""Stands for the catalog of the configuration."""
 
 
 def range_options(command: Command) -> Command:
@@ -55,8 +57,12 @@ def recorded_market(paths: Sequence[str], instruments: str | None, begin: str | 
     from nautilus.runtime.market_name import catalog_name, files_name, time_ns
     from nautilus.runtime.stored import is_catalog
 
+    if tuple(paths) == (CONFIGURED,):
+        from nautilus.cli.data import catalog_place
+
+        paths = [catalog_place(None)]
     for path in paths:
-        if not Path(path).exists():
+        if not is_catalog(path) and not Path(path).exists():
             raise FileNotFoundError(2, NO_RECORDING, path)
     if len(paths) == 1 and is_catalog(paths[0]):
         listed = tuple(part.strip() for part in (instruments or "").split(",") if part.strip())

@@ -1,4 +1,4 @@
-"""Stored data of a running hub, over HTTP as Arrow IPC."""
+"""Stored data of a running hub, over the routes of its port as Arrow IPC (docs/marketdata.md)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import json
 import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from nautilus.data.questions import Names, Questions
 from nautilus.data.times import Time, nanoseconds
 from nautilus.model.errors import BusError
 from nautilus.store.catalog_encode import ARROW_TYPE, decode_arrow
 from nautilus.store.catalog_errors import QueryError
-from nautilus.store.catalog_http import BASE
 from nautilus.store.catalog_parts import arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TIMEOUT_SECONDS = 120.0
+BASE = "/marketdata/catalog"
+SQL = "/marketdata/sql"
 
 
 class RemoteError(BusError):
@@ -58,10 +59,10 @@ class Remote(Questions):
             self._lines = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_seconds)
 
     def instruments(self) -> pa.Table:
-        return self._ask("instruments")
+        return self._ask(f"{BASE}/instruments")
 
     def ranges(self) -> pa.Table:
-        return self._ask("ranges")
+        return self._ask(BASE)
 
     def query(
         self,
@@ -75,27 +76,23 @@ class Remote(Questions):
         order: str = "time",
     ) -> pa.Table:
         chosen = [] if instruments is None else [instruments] if isinstance(instruments, str) else list(instruments)
-        return self._ask(
-            "query",
-            kind=kind,
-            instrument=chosen,
-            begin_ns=_texts(nanoseconds(begin)),
-            end_ns=_texts(nanoseconds(end)),
-            column=list(columns),
-            limit=_texts(limit or None),
-            order=order,
-        )
+        if not kind or (instruments is not None and not chosen):
+            raise QueryError(f"kind {kind!r} of instruments {chosen}", expected="a kind, and at least one instrument")
+        begin_ns, end_ns = nanoseconds(begin), nanoseconds(end)
+        words = [("instrument", each) for each in chosen] + [("columns", each) for each in columns]
+        words += [] if begin_ns is None else [("begin", str(begin_ns))]
+        words += [] if end_ns is None else [("end", str(end_ns))]
+        words += [("limit", str(limit))] if limit else []
+        return self._ask(f"{BASE}/{quote(kind, safe='')}?{urlencode([*words, ('order', order)])}")
 
     def sql(self, text: str) -> pa.Table:
-        return self._ask("sql", sql=text)
+        return self._ask(SQL, json.dumps({"sql": text}).encode())
 
     def close(self) -> None:
         self._lines.close()
 
-    def _ask(self, question: str, **given: str | list[str]) -> pa.Table:
-        words = urlencode({name: value for name, value in given.items() if value}, doseq=True)
-        path = f"{self._base}{BASE}{question}" + (f"?{words}" if words else "")
-        status, kind, content = self._get(path)
+    def _ask(self, path: str, body: bytes | None = None) -> pa.Table:
+        status, kind, content = self._exchange(self._base + path, body)
         if status != 200:
             raise _refused(status, content, self._url)
         if not kind.startswith(ARROW_TYPE):
@@ -105,11 +102,15 @@ class Remote(Questions):
         except (OSError, ValueError) as error:
             raise RemoteError(f"an answer that is no Arrow stream: {error}", where=self._url) from None
 
-    def _get(self, path: str) -> tuple[int, str, bytes]:
+    def _exchange(self, path: str, body: bytes | None) -> tuple[int, str, bytes]:
+        """Of a question that changes nothing, so that it may be sent twice."""
+        method, headers = "GET", self._headers
+        if body is not None:
+            method, headers = "POST", headers | {"Content-Type": "application/json"}
         again = self._lines.sock is not None  # one that was kept may have been closed meanwhile
         while True:
             try:
-                self._lines.request("GET", path, headers=self._headers)
+                self._lines.request(method, path, body, headers)
                 answer = self._lines.getresponse()
                 return answer.status, answer.getheader("Content-Type", ""), answer.read()
             except (http.client.HTTPException, OSError) as error:
@@ -125,17 +126,15 @@ def connect(url: str, token: str = "", *, timeout_seconds: float = TIMEOUT_SECON
     return Remote(url, token, timeout_seconds=timeout_seconds)
 
 
-def _texts(number: int | None) -> str:
-    return "" if number is None else str(number)
-
-
 def _refused(status: int, content: bytes, url: str) -> QueryError | RemoteError:
+    said = expected = ""
     try:
         problem: Any = json.loads(content)
         said = str(problem.get("detail") or problem.get("title") or "")
+        expected = str(problem.get("expected") or "")
     except (ValueError, AttributeError):
-        said = ""
+        pass
     words = said or content[:200].decode("utf-8", "replace")
     if status in (400, 404, 422):
-        return QueryError(words or f"status {status}", where=url)
-    return RemoteError(f"status {status}: {words}", where=url)
+        return QueryError(words or f"status {status}", where=url, expected=expected)
+    return RemoteError(f"status {status}: {words}", where=url, expected=expected)

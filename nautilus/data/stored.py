@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from nautilus.data.questions import Names, Questions
 from nautilus.data.times import Time, nanoseconds
-from nautilus.store.catalog_http import ranges_table
 from nautilus.store.catalog_open import AnyCatalog, open_catalog
-from nautilus.store.catalog_views import instruments_table
+from nautilus.store.catalog_views import instruments_table, ranges_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +25,7 @@ class Stored(Questions):
         return instruments_table(self.catalog.instruments())
 
     def ranges(self) -> pa.Table:
-        return ranges_table(self.catalog)
+        return ranges_table(self.catalog.ranges())
 
     def query(
         self,

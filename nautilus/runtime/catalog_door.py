@@ -3,12 +3,14 @@
 ::
 
     GET  /marketdata/catalog                              what is stored
+    GET  /marketdata/catalog/instruments                  instruments, symbols of providers and tables
     GET  /marketdata/catalog/{kind}                       rows: ?instrument= &begin= &end= &columns=a,b &limit= &order=
     GET  /marketdata/catalog/{kind}/{instrument}          the same, where the name of the instrument has no slash
     POST /marketdata/sql                                  {"sql": "SELECT ..."}
 
 A process of its own answers (`nautilus.runtime.catalog_process`), started with the first question and again when it
-died. An answer goes out as it is read; where its reader does not take it the query stands still.
+died. `instrument` and `columns` may come several times. An answer goes out as it is read; where its reader does not
+take it the query stands still.
 """
 
 from __future__ import annotations
@@ -42,6 +44,10 @@ MOST_OPEN = 64
 """Queries that run or wait."""
 STOP_SECONDS = 1.0
 FIELDS = ("instrument", "begin", "end", "columns", "limit", "order", "format")
+SEVERAL = ("instrument", "columns")
+INSTRUMENTS = "instruments"
+"""Is no kind: what is asked for in its place."""
+What = Literal["ranges", "instruments", "rows", "sql"]
 MODULE = "nautilus.runtime.catalog_process"
 
 
@@ -56,12 +62,12 @@ class CatalogDoor:
 
     Parameters
     ----------
-    path, config
-        Of the catalog.
+    place, config
+        Of the catalog: a directory, or ``postgresql://...``.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
-        self._path = str(path)
+    def __init__(self, place: str, config: Mapping[str, Any]) -> None:
+        self._place = place
         self._config = dict(config)
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -97,10 +103,17 @@ class CatalogDoor:
                 self._process.wait()
             self._process = None
 
-    def question(self, what: Literal["ranges", "rows", "sql"], request: Request) -> CatalogQuestion:
+    def question(self, what: What, request: Request) -> CatalogQuestion:
         """What a request stands for. Raises HttpError or ModelError where it stands for nothing."""
+        kind, named = request.path_values.get("kind", ""), request.path_values.get("instrument", "")
+        if kind == INSTRUMENTS and not named:
+            what = "instruments"
         given: dict[str, str] = {}
+        several: dict[str, list[str]] = {name: [] for name in SEVERAL}
         for name, value in request.query:
+            if name in several and what == "rows":
+                several[name].append(value)
+                continue
             if name not in FIELDS or name in given or (what != "rows" and name != "format"):
                 known = ", ".join(FIELDS) if what == "rows" else "format"
                 raise HttpError(422, "http.fields", f"field {name!r}", where="query", expected=f"once: {known}")
@@ -121,14 +134,14 @@ class CatalogDoor:
             raise HttpError(422, "http.fields", f"limit {limit!r}", where="limit", expected="a whole number")
         return CatalogQuestion(
             what,
-            self._path,
+            self._place,
             self._config,
-            "json" if what == "ranges" else form,  # type: ignore[arg-type]
-            request.path_values.get("kind", ""),
-            request.path_values.get("instrument") or given.get("instrument", ""),
-            moment_ns(given.get("begin", ""), "begin"),
-            moment_ns(given.get("end", ""), "end"),
-            tuple(each for each in given.get("columns", "").split(",") if each),
+            form,  # type: ignore[arg-type]
+            kind,
+            (named,) if named else tuple(each for each in several["instrument"] if each),
+            _moment(given, "begin"),
+            _moment(given, "end"),
+            tuple(each for value in several["columns"] for each in value.split(",") if each),
             int(limit),
             given.get("order", "time"),
             sql,
@@ -232,6 +245,14 @@ class CatalogDoor:
         self._control = control
 
 
+def _moment(given: Mapping[str, str], name: str) -> int | None:
+    """Nanoseconds of a time as text; None where there is none."""
+    text = given.get(name, "")
+    if text.removeprefix("-").isdecimal() and (text.startswith("-") or len(text) < 5):  # before 1970, and just after
+        return int(text[:20])
+    return moment_ns(text, name) if text else None
+
+
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
 
@@ -239,7 +260,7 @@ def _cancel(task: asyncio.Task[None]) -> None:
 class _Handler:
     """One of the routes."""
 
-    def __init__(self, door: CatalogDoor, what: Literal["ranges", "rows", "sql"]) -> None:
+    def __init__(self, door: CatalogDoor, what: What) -> None:
         self._door = door
         self._what = what
 

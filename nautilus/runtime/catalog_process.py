@@ -14,15 +14,16 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from nautilus.model.errors import ModelError, NautilusError
-from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_encode import encode_arrow, encode_json
+from nautilus.store.catalog_errors import NoCatalogError
+from nautilus.store.catalog_open import AnyCatalog, on_server, open_catalog
 from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.store.catalog_views import instruments_table, ranges_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,25 +41,25 @@ class CatalogQuestion(msgspec.Struct, frozen=True, array_like=True):
     Parameters
     ----------
     what
-        ``ranges``: what is stored; ``rows``: of a kind; ``sql``: one SELECT.
-    path, config
-        Of the catalog.
+        ``ranges``: what is stored; ``instruments``; ``rows``: of a kind; ``sql``: one SELECT.
+    place, config
+        Of the catalog: a directory, or ``postgresql://...``.
     form
         Of the answer.
-    kind, instrument, begin_ns, end_ns, columns, limit, order
-        Of ``rows``, as `Catalog.query` has them; instrument "": all.
+    kind, instruments, begin_ns, end_ns, columns, limit, order
+        Of ``rows``, as `Catalog.query` has them; instruments (): all.
     sql
         Of ``sql``.
     """
 
-    what: Literal["ranges", "rows", "sql"]
-    path: str
+    what: Literal["ranges", "instruments", "rows", "sql"]
+    place: str
     config: dict[str, Any]
     form: Literal["json", "arrow"] = "json"
     kind: str = ""
-    instrument: str = ""
-    begin_ns: int = 0
-    end_ns: int = 0
+    instruments: tuple[str, ...] = ()
+    begin_ns: int | None = None
+    end_ns: int | None = None
     columns: tuple[str, ...] = ()
     limit: int = 0
     order: str = "time"
@@ -76,18 +77,29 @@ def packed(question: CatalogQuestion) -> bytes:
 
 def answer(question: CatalogQuestion) -> Iterator[bytes]:
     """The pieces of an answer."""
-    root = Path(question.path)
-    if not (root / "catalog.sqlite").exists():
-        if question.what == "ranges":
-            yield b'{"ranges":[]}'
+    encode = encode_arrow if question.form == "arrow" else encode_json
+    with open_catalog(question.place, msgspec.convert(question.config, CatalogConfig)) as catalog:
+        if question.what in ("ranges", "instruments"):
+            try:
+                ranges = catalog.ranges()
+                instruments = catalog.instruments()
+            except NoCatalogError:
+                ranges, instruments = [], []
+            if question.what == "instruments":
+                yield from encode(instruments_table(instruments))
+            elif question.form == "arrow":
+                yield from encode(ranges_table(ranges))
+            else:
+                yield msgspec.json.encode({"ranges": [each._asdict() for each in ranges]})
             return
-        raise NothingStoredError(f"no catalog at {root.name}", expected="market data that was recorded or imported")
-    with Catalog(root, msgspec.convert(question.config, CatalogConfig)) as catalog:
-        if question.what == "ranges":
-            yield msgspec.json.encode({"ranges": [each._asdict() for each in catalog.ranges()]})
-            return
-        with _reader(catalog, question) as reader:
-            yield from (encode_arrow if question.form == "arrow" else encode_json)(reader)
+        try:
+            with _reader(catalog, question) as reader:
+                yield from encode(reader)
+        except NoCatalogError:
+            name = catalog.where if on_server(question.place) else "the hub"  # no path of this machine is told
+            raise NothingStoredError(
+                f"no catalog at {name}", expected="market data that was recorded or imported"
+            ) from None
 
 
 class NothingStoredError(ModelError):
@@ -96,14 +108,14 @@ class NothingStoredError(ModelError):
     code = "model.unknown_catalog"
 
 
-def _reader(catalog: Catalog, question: CatalogQuestion) -> contextlib.AbstractContextManager[pa.RecordBatchReader]:
+def _reader(catalog: AnyCatalog, question: CatalogQuestion) -> contextlib.AbstractContextManager[pa.RecordBatchReader]:
     if question.what == "sql":
         return catalog.sql_reader(question.sql)
     return catalog.query_reader(
         question.kind,
-        question.instrument or None,
-        question.begin_ns or None,
-        question.end_ns or None,
+        question.instruments or None,
+        question.begin_ns,
+        question.end_ns,
         columns=question.columns,
         limit=question.limit,
         order=question.order,

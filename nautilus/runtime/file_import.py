@@ -21,13 +21,14 @@ from nautilus.adapters.formats import FormatError, Recording, Table, UpdateKind,
 from nautilus.adapters.formats.pairs import NAME, find_pair
 from nautilus.core.clock import now_ns
 from nautilus.model.errors import ConfigError
-from nautilus.store.catalog import Catalog
+from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_instruments import describe
 from nautilus.store.catalog_kinds import SEQUENCE
+from nautilus.store.catalog_open import open_catalog
 from nautilus.store.catalog_publish import MARKED
 
 if TYPE_CHECKING:
-    from nautilus.store.catalog_writer import CatalogWriter
+    from nautilus.store.catalog_open import AnyCatalog, AnyWriter
 
 KINDS: Final[dict[int, str]] = {
     UpdateKind.QUOTE: "quote",
@@ -121,7 +122,11 @@ def origin_of(path: Path, options: FileOptions) -> str:
 
 
 def import_file(
-    path: Path, writer: CatalogWriter, options: FileOptions | None = None, show: Show = lambda part, rows: None
+    path: Path,
+    catalog: AnyCatalog,
+    writer: AnyWriter,
+    options: FileOptions | None = None,
+    show: Show = lambda part, rows: None,
 ) -> FileResult:
     """Store what a file holds that is not stored yet; a file that cannot be read is told in the result.
 
@@ -136,12 +141,10 @@ def import_file(
     result = FileResult(str(path), instruments=[], rows={}, report={})
     try:
         result.origin = origin_of(path, options)
-        with closing(Catalog(writer.root)) as catalog:
-            positions = catalog.manifest.positions(result.origin)
-        if (result.origin, *MARKED) in positions:
+        begun = catalog.positions(result.origin)
+        if MARKED in begun:
             result.status = "known"
             return result
-        begun = {(kind, instrument): position for (_, kind, instrument), position in positions.items()}
         opened = open_file(path, **msgspec.structs.asdict(options))
         result.format = opened.format
         try:
@@ -153,7 +156,7 @@ def import_file(
             result.report = opened.summary()
         writer.mark(result.origin, 1 + sum(result.rows.values()))
         result.status = "stored"
-    except FormatError as error:
+    except (FormatError, QueryError) as error:  # such as a table that a server has no types for
         result.error, result.code = str(error), error.code
     except OSError as error:
         result.error, result.code = f"{path}: cannot be read: {error.strerror}", FormatError.code
@@ -163,7 +166,7 @@ def import_file(
 
 
 def _store_recording(
-    opened: Recording, writer: CatalogWriter, result: FileResult, begun: dict[tuple[str, str], int], show: Show
+    opened: Recording, writer: AnyWriter, result: FileResult, begun: dict[tuple[str, str], int], show: Show
 ) -> None:
     keys = [describe(hint).key for hint in opened.hints]
     result.instruments = keys
@@ -185,7 +188,7 @@ def _store_recording(
 
 
 def _store_table(
-    opened: Table, writer: CatalogWriter, result: FileResult, begun: dict[tuple[str, str], int], show: Show
+    opened: Table, writer: AnyWriter, result: FileResult, begun: dict[tuple[str, str], int], show: Show
 ) -> None:
     from nautilus.adapters.formats.table import arrow
 
@@ -206,7 +209,7 @@ def _store_table(
         show(opened.progress, last)
 
 
-def _keep_report(writer: CatalogWriter, result: FileResult) -> None:
+def _keep_report(writer: AnyWriter, result: FileResult) -> None:
     """One row in the table of reports: of a file that is stored once, of one that is refused each time."""
     from nautilus.adapters.formats.table import arrow
 
@@ -232,7 +235,7 @@ def _keep_report(writer: CatalogWriter, result: FileResult) -> None:
 
 def import_files(
     paths: list[Path],
-    root: Path,
+    place: str | Path,
     options: FileOptions | None = None,
     show: Callable[[Path, float, int], object] | None = None,
 ) -> Iterator[FileResult]:
@@ -246,12 +249,12 @@ def import_files(
     for path in paths:
         if not path.exists():
             raise ConfigError("there is no such file or directory", where=str(path), expected="a file to import")
-    with closing(Catalog(root, create=True)) as catalog, closing(catalog.writer()) as writer:
+    with open_catalog(place, create=True) as catalog, closing(catalog.writer()) as writer:
         for path in files_of(paths):
 
             def tell(part: float, rows: int, path: Path = path) -> None:
                 if show is not None:
                     show(path, part, rows)
 
-            yield import_file(path, writer, options, tell)
+            yield import_file(path, catalog, writer, options, tell)
         writer.flush(publish=True)

@@ -4,7 +4,7 @@
 
     none | simulated
     PATH                                          a recording; several: one a line
-    catalog:DIRECTORY?instruments=A,B&from=..&to=..   a stored range, times in nanoseconds UTC
+    catalog:PLACE?instruments=A,B&from=..&to=..   a stored range of a directory or of postgresql://...
     binance:BTCUSDT,ETHUSDT                       a live market
 """
 
@@ -35,7 +35,7 @@ class MarketName(msgspec.Struct, frozen=True):
     kind
         ``none``, ``simulated``, ``files`` (recordings), ``catalog`` (a stored range) or ``live``.
     paths
-        Of the recordings, or the catalog's directory.
+        Of the recordings, or the catalog's directory or URL.
     instruments
         Of a stored range, none: all; of a live market its symbols.
     begin_ns, end_ns
@@ -82,7 +82,8 @@ class MarketName(msgspec.Struct, frozen=True):
 
     def absolute(self) -> MarketName:
         """The same with absolute paths, for processes with another working directory."""
-        return msgspec.structs.replace(self, paths=tuple(str(Path(path).absolute()) for path in self.paths))
+        paths = tuple(path if "://" in path else str(Path(path).absolute()) for path in self.paths)
+        return msgspec.structs.replace(self, paths=paths)
 
 
 def market_name(text: str) -> MarketName:

@@ -35,13 +35,13 @@ from nautilus.model.errors import NautilusError
 from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 from nautilus.runtime.bus_settings import BusConfig
+from nautilus.runtime.catalog_place import catalog_place
 from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.control import Control
 from nautilus.runtime.market import instruments_of
 from nautilus.runtime.plan import Plan
-from nautilus.store.catalog import Catalog
+from nautilus.store.catalog_open import AnyWriter, on_server, open_catalog
 from nautilus.store.catalog_settings import CatalogConfig
-from nautilus.store.catalog_writer import CatalogWriter
 
 BATCH: Final = 512
 """Frames looked at in a turn."""
@@ -112,7 +112,7 @@ class StarRecorder:
 
     def __init__(
         self,
-        writer: CatalogWriter,
+        writer: AnyWriter,
         stored: Callable[[str], Mapping[tuple[str, str], int]],
         instruments: Mapping[int, Instrument],
         frames: Frames,
@@ -321,15 +321,9 @@ def key_of(instrument: Instrument) -> str:
     return describe(instrument).key
 
 
-def catalog_path(plan: Plan) -> Path:
-    """Directory of an instance's catalog."""
-    given = plan.config("catalog", CatalogConfig).path
-    return Path(given) if given else Path(plan.data, "catalog")
-
-
 @contextlib.contextmanager
 def open_recorder(
-    path: Path,
+    place: str,
     settings: CatalogConfig,
     stars: Sequence[str],
     ring: str | Path | None,
@@ -340,25 +334,23 @@ def open_recorder(
 
     Parameters
     ----------
-    path, settings
-        Of the catalog.
+    place, settings
+        Of the catalog: a directory, or ``postgresql://...``.
     stars
         Endpoints of the star, of which one is that of the hub.
     ring
         File of the ring; None: frames come over ZeroMQ.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not on_server(place):
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as undo:
         context = make_context()
         undo.callback(context.destroy, 0)
-        writer = CatalogWriter(path, settings, lambda error: _LOGGER.error("catalog: %s", error))
+        catalog = undo.enter_context(open_catalog(place, settings))
+        writer = catalog.writer(lambda error: _LOGGER.error("catalog: %s", error))
         undo.callback(_close, writer)
         for notice in writer.notices:
             _LOGGER.warning("catalog: %s: %s", notice.where, notice.what)
-
-        def stored(origin: str) -> dict[tuple[str, str], int]:
-            with Catalog(path, settings) as catalog:
-                return {(kind, key): at for (_, kind, key), at in catalog.manifest.positions(origin).items()}
 
         frames: Frames = RingReader(ring, oldest=True) if ring is not None else StarSocket(context, stars)
         undo.callback(frames.close)
@@ -376,14 +368,15 @@ def open_recorder(
             if error is not None:
                 raise error
 
-        yield StarRecorder(writer, stored, {each.instrument_id: each for each in instruments}, frames, ask, counters)
+        known = {each.instrument_id: each for each in instruments}
+        yield StarRecorder(writer, catalog.positions, known, frames, ask, counters)
 
 
 def run_recorder(plan: Plan, name: str, control: Control) -> int:
     """Record market data until told to stop, and then to the end of what the hub said; the exit code."""
     rings = plan.config("bus", BusConfig).transport == "ring" and not plan.joined
     with open_recorder(
-        catalog_path(plan),
+        catalog_place(plan),
         plan.config("catalog", CatalogConfig),
         plan.stars,
         plan.ring if rings else None,
@@ -399,7 +392,7 @@ def run_recorder(plan: Plan, name: str, control: Control) -> int:
     return 0
 
 
-def _close(writer: CatalogWriter) -> None:
+def _close(writer: AnyWriter) -> None:
     try:
         writer.close()
     except NautilusError as error:

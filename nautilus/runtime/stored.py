@@ -19,10 +19,11 @@ from nautilus.model.errors import VenueError
 from nautilus.model.records import Records
 from nautilus.runtime.market_name import MarketName
 from nautilus.simulation.stored import END_NS, StoredRecording
+from nautilus.store.catalog_settings import SCHEMES
 
 if TYPE_CHECKING:
-    from nautilus.store.catalog import Catalog
     from nautilus.store.catalog_instruments import StoredInstrument
+    from nautilus.store.catalog_open import AnyCatalog
 
 LIST = "catalog.sqlite"
 BOOK = "book"
@@ -40,8 +41,8 @@ class RangeError(VenueError):
 
 
 def is_catalog(path: str | Path) -> bool:
-    """Whether a directory is that of a catalog."""
-    return Path(path, LIST).is_file()
+    """Whether a directory is that of a catalog, or a text the URL of one."""
+    return str(path).startswith(SCHEMES) or Path(path, LIST).is_file()
 
 
 def open_stored(name: MarketName) -> list[StoredRecording]:
@@ -56,9 +57,9 @@ def open_stored(name: MarketName) -> list[StoredRecording]:
     RangeError
         Nothing is stored of them in that range.
     """
-    from nautilus.store.catalog import Catalog
+    from nautilus.store.catalog_open import open_catalog
 
-    catalog = Catalog(name.paths[0])
+    catalog = open_catalog(name.paths[0])
     begin_ns, end_ns = name.begin_ns, name.end_ns or END_NS
     found = []
     for number, (instrument, first_ns, last_ns) in enumerate(_played(catalog, name), 1):
@@ -81,9 +82,9 @@ def open_stored(name: MarketName) -> list[StoredRecording]:
 
 def first_ns_of(name: MarketName) -> int:
     """When a stored range begins: the first record of any of its instruments, in it."""
-    from nautilus.store.catalog import Catalog
+    from nautilus.store.catalog_open import open_catalog
 
-    with Catalog(name.paths[0]) as catalog:
+    with open_catalog(name.paths[0]) as catalog:
         return min(max(first_ns, name.begin_ns) for _, first_ns, _ in _played(catalog, name))
 
 
@@ -102,7 +103,7 @@ def hint_of(instrument: StoredInstrument) -> InstrumentHint:
     )
 
 
-def _played(catalog: Catalog, name: MarketName) -> list[tuple[StoredInstrument, int, int]]:
+def _played(catalog: AnyCatalog, name: MarketName) -> list[tuple[StoredInstrument, int, int]]:
     """What plays, with the first and last time that is stored of it; in order of keys."""
     end_ns = name.end_ns or END_NS
     wanted = [catalog.instrument(each).key for each in name.instruments]
@@ -116,20 +117,20 @@ def _played(catalog: Catalog, name: MarketName) -> list[tuple[StoredInstrument, 
     keys = wanted or sorted(ranges)
     absent = [key for key in keys if key not in ranges]
     if absent or not keys:
-        where = f"{name.paths[0]} from {name.begin_ns} to {name.end_ns or 'its end'}"
+        where = f"{catalog.where} from {name.begin_ns} to {name.end_ns or 'its end'}"
         what = f"nothing of {', '.join(absent)}" if absent else "no quotes, trades or books"
         raise RangeError(what, where=where, expected="a range that `nautilus data list` shows")
     return [(known[key], *ranges[key]) for key in keys]
 
 
 def _read(
-    catalog: Catalog, key: str, number: int, kinds: Sequence[str], begin_ns: int, end_ns: int
+    catalog: AnyCatalog, key: str, number: int, kinds: Sequence[str], begin_ns: int, end_ns: int
 ) -> Iterator[Records]:
     for run in catalog.replay(kinds, key, begin_ns, end_ns, ids={key: number}, strict=True):
         yield run.records
 
 
-def _by_order(catalog: Catalog, key: str) -> bool:
+def _by_order(catalog: AnyCatalog, key: str) -> bool:
     """Whether book changes name single orders: a snapshot of levels may come before the first that does."""
     looked = 0
     for records in catalog.read(BOOK, key, batch=LOOK_ROWS):

@@ -50,9 +50,9 @@ def serve_http(host: LiveHost, undo: ExitStack, *, yields: bool = False) -> dict
     if "marketdata" in host.contexts:
         routes.append(star_route(lambda: _star_of(host)))
         from nautilus.runtime.catalog_door import CatalogDoor  # other processes need nothing of it
-        from nautilus.runtime.star_recorder import catalog_path
+        from nautilus.runtime.catalog_place import catalog_place
 
-        catalog = CatalogDoor(catalog_path(plan), plan.sections.get("catalog", {}))
+        catalog = CatalogDoor(catalog_place(plan), plan.sections.get("catalog", {}))
         undo.callback(catalog.close)
         own["marketdata"] = catalog.routes()
     if rules.keys is not None:

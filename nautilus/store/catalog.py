@@ -123,6 +123,15 @@ class Catalog:
         """What there is of each kind and instrument: rows, bytes, times, days."""
         return self.manifest.ranges()
 
+    @property
+    def where(self) -> str:
+        """The directory, for messages."""
+        return str(self.root)
+
+    def positions(self, origin: str) -> dict[tuple[str, str], int]:
+        """How far a source is stored of each kind and instrument, and as marked (`catalog_intake.MARKED`)."""
+        return {(kind, key): at for (_, kind, key), at in self.manifest.positions(origin).items()}
+
     def position(self, origin: str) -> int:
         """How far a source is stored and published: as marked, else the least of its streams; 0: nothing of it."""
         return position_of(self.manifest.positions(origin), origin)

@@ -11,6 +11,12 @@ class CatalogError(ConfigError):
     code = "config.catalog"
 
 
+class NoCatalogError(CatalogError):
+    """Nothing was stored there yet."""
+
+    code = "config.catalog_absent"
+
+
 class CatalogBusyError(CatalogError):
     """Another process writes it."""
 

@@ -15,7 +15,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from nautilus.store.catalog_errors import CatalogDamagedError, CatalogError, CatalogFullError, CatalogVersionError
+from nautilus.store.catalog_errors import (
+    CatalogDamagedError,
+    CatalogError,
+    CatalogFullError,
+    CatalogVersionError,
+    NoCatalogError,
+)
 from nautilus.store.catalog_instruments import StoredInstrument, refined
 from nautilus.store.catalog_kinds import SCHEMA_VERSION
 
@@ -95,7 +101,7 @@ class Manifest:
         self._guard = threading.RLock()
         self._root = root
         if not write and not self.path.exists():
-            raise CatalogError("no catalog", where=str(root), expected=f"a directory with {NAME}")
+            raise NoCatalogError("no catalog", where=str(root), expected=f"a directory with {NAME}")
         try:
             self._lines = self._connect(write)
             with self._wrapped():

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nautilus.store.catalog_facts import fact_schema, fact_time
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_kinds import RECORD_KINDS, SEQUENCE, TABLE, record_kind
-from nautilus.store.catalog_manifest import Part
+from nautilus.store.catalog_manifest import Part, Range
 from nautilus.store.catalog_parts import arrow
 from nautilus.store.catalog_steps import decimals, factor
 
@@ -142,3 +142,14 @@ def instruments_table(instruments: Sequence[StoredInstrument]) -> object:
             "product": pa.array([each.product for each in instruments], pa.string()),
         }
     )
+
+
+def ranges_table(ranges: Sequence[Range]) -> object:
+    """Arrow table of what a catalog has."""
+    names = ("kind", "instrument", "rows", "bytes", "parts", "first_ns", "last_ns", "first_day", "last_day")
+    pa = arrow()
+    kinds = [pa.string() if name in ("kind", "instrument", "first_day", "last_day") else pa.int64() for name in names]
+    columns: list[Any] = [
+        pa.array([each[at] for each in ranges], kind) for at, kind in zip(range(len(names)), kinds, strict=True)
+    ]
+    return pa.table(columns, names=list(names))

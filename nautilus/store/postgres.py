@@ -18,7 +18,7 @@ import numpy as np
 
 from nautilus.store.catalog_checks import Finding
 from nautilus.store.catalog_columns import to_records
-from nautilus.store.catalog_errors import CatalogError, QueryError
+from nautilus.store.catalog_errors import CatalogError, NoCatalogError, QueryError
 from nautilus.store.catalog_facts import facts_of
 from nautilus.store.catalog_instruments import StoredInstrument, pick
 from nautilus.store.catalog_intake import position_of
@@ -30,7 +30,7 @@ from nautilus.store.catalog_reader import BATCH, Chunk, Run, complete, merged
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.postgres_lines import Loop, asyncpg, connect, named_error, shown
 from nautilus.store.postgres_rows import HEADER, SCHEMA, TRAILER, decode_rows, layout
-from nautilus.store.postgres_tables import time_of
+from nautilus.store.postgres_tables import check_name, time_of
 from nautilus.store.postgres_writer import PostgresWriter
 
 if TYPE_CHECKING:
@@ -116,8 +116,11 @@ class PostgresCatalog:
         return [Range(*row) for row in rows]
 
     def position(self, origin: str) -> int:
+        return position_of({(origin, *place): at for place, at in self.positions(origin).items()}, origin)
+
+    def positions(self, origin: str) -> dict[tuple[str, str], int]:
         rows = self._rows(f"SELECT kind, instrument, position FROM {SCHEMA}.origins WHERE origin = $1", origin)
-        return position_of({(origin, kind, key): position for kind, key, position in rows}, origin)
+        return {(kind, key): position for kind, key, position in rows}
 
     def tables(self) -> list[str]:
         return [each.instrument for each in self.ranges() if each.kind == TABLE]
@@ -206,15 +209,14 @@ class PostgresCatalog:
         if order not in ("time", "-time", "none"):
             raise QueryError(f"order {order!r}", expected="time, -time or none")
         if kind == TABLE:
-            raise QueryError("kind 'table'", expected="sql, with the table's name")
+            return self._ask(self._table_text(instruments, columns, limit), trusted=True)
         time = time_of(kind)
         words = [] if begin_ns is None else [f"{time} >= {int(begin_ns)}"]
         words += [] if end_ns is None else [f"{time} < {int(end_ns)}"]
         wanted = self._wanted(self.instruments(), instruments)
         if wanted is not None:
             words.append(f"instrument_id IN ({', '.join(map(str, wanted))})")
-        names = ", ".join('"' + name.replace('"', '""') + '"' for name in columns) or "*"
-        text = f"SELECT {names} FROM {SCHEMA}.{kind}"
+        text = f"SELECT {_named(columns)} FROM {SCHEMA}.{kind}"
         text += f" WHERE {' AND '.join(words)}" if words else ""
         if order != "none":
             down = " DESC" if order == "-time" else ""
@@ -237,6 +239,15 @@ class PostgresCatalog:
 
     # Inside.
 
+    def _table_text(self, names: Names, columns: Sequence[str], limit: int) -> str:
+        """SELECT of one of the users' tables, whose rows have no columns in common with those of another."""
+        chosen = self.tables() if names is None else [names] if isinstance(names, str) else list(names)
+        found = [each.symbol for name in chosen for each in pick(self.instruments(), name)]
+        if len(found) != 1:
+            raise QueryError(f"{len(found)} tables", where=self.where, expected="one: its name")
+        text = f"SELECT {_named(columns)} FROM {SCHEMA}.{check_name(found[0])} ORDER BY {SEQUENCE}"
+        return text + (f" LIMIT {int(limit)}" if limit else "")
+
     def _run(self, work: Any) -> Any:
         if self._loop is None:
             self._loop = Loop()
@@ -248,7 +259,7 @@ class PostgresCatalog:
             try:
                 return [tuple(row) for row in await lines.fetch(text, *values)]
             except asyncpg().UndefinedTableError:
-                raise CatalogError("no catalog", where=self.where, expected="one that a writer has made") from None
+                raise NoCatalogError("no catalog", where=self.where, expected="one that a writer has made") from None
             except (asyncpg().PostgresError, asyncpg().InterfaceError, OSError) as error:
                 raise named_error(error, self.where) from None
             finally:
@@ -404,6 +415,10 @@ class _Joined:
     async def end(self) -> None:
         await self._queue.put(b"".join(self._held))
         self._held, self._size = [], 0
+
+
+def _named(columns: Sequence[str]) -> str:
+    return ", ".join('"' + name.replace('"', '""') + '"' for name in columns) or "*"
 
 
 def _column(values: list[Any], kind: str) -> Any:

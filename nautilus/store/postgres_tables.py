@@ -9,10 +9,12 @@ from nautilus.model.datasets import FACTS
 from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_facts import fact_schema, fact_time
 from nautilus.store.catalog_kinds import DAY_NS, FACT_KINDS, RECORD_KINDS, SEQUENCE, record_kind
-from nautilus.store.catalog_views import PRICE_NAMES
+from nautilus.store.catalog_views import PRICE_NAMES, identifier
 from nautilus.store.postgres_rows import SCHEMA, layout
 
-TABLE_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,47}")
+LONGEST_NAME: Final = 63
+"""Bytes of a name; PostgreSQL would cut a longer one."""
+_ROWS: Final = re.compile(r"_rows(_\d{8})?$|_when$")
 
 
 _FACT_TYPES: Final = {"int64": "int8", "double": "float8", "string": "text", "bool": "bool"}
@@ -104,11 +106,11 @@ def table_type(kind: Any) -> str:
 
 
 def check_name(name: str) -> str:
-    """Refuse a table's name that would need quoting, or is taken."""
+    """A table's name as SQL; QueryError for one that the server cannot have, or that is taken."""
     taken = {"meta", "instruments", "ranges", "origins", *RECORD_KINDS, *FACT_KINDS}
-    if not TABLE_NAME.fullmatch(name) or name in taken or name.endswith("_rows"):
-        raise QueryError(f"table {name!r}", expected="small letters, digits and _, and no kind's name")
-    return name
+    if not 0 < len(name.encode()) <= LONGEST_NAME or "\0" in name or name in taken or _ROWS.search(name):
+        raise QueryError(f"table {name!r}", expected=f"a name of 1 to {LONGEST_NAME} bytes, and no kind's")
+    return identifier(name)
 
 
 def fact_names(kind: str) -> list[str]:

@@ -24,7 +24,7 @@ from nautilus.store.catalog_facts import PROVENANCE, decode_facts, decode_table,
 from nautilus.store.catalog_instruments import StoredInstrument, refined
 from nautilus.store.catalog_intake import MARKED, PATIENCE_SECONDS, Intake
 from nautilus.store.catalog_kinds import DAY_NS, RECORD_KINDS, SEQUENCE, TABLE, Records
-from nautilus.store.catalog_log import MARK, Batch, Stream
+from nautilus.store.catalog_log import MARK, Batch, Damage, Stream
 from nautilus.store.catalog_log_reader import records_of
 from nautilus.store.catalog_parts import day_of
 from nautilus.store.catalog_settings import CatalogConfig
@@ -67,6 +67,7 @@ class PostgresWriter(Intake):
         on_error: Callable[[Exception], object] = lambda error: None,
     ) -> None:
         super().__init__(shown(url), config or CatalogConfig(), on_error)
+        self.notices: list[Damage] = []
         self._url = url
         self._loop = asyncio.new_event_loop()
         self._lines: Any = None
@@ -322,7 +323,7 @@ class PostgresWriter(Intake):
             columns = [column.to_pylist() for column in table.columns]
             sequence = range(batch.sequence, batch.sequence + batch.rows)
             await self._lines.copy_records_to_table(
-                name,
+                owner.symbol,
                 records=list(zip(*columns, sequence, strict=True)),
                 columns=[*table.column_names, SEQUENCE],
                 schema_name=SCHEMA,

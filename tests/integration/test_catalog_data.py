@@ -1,17 +1,15 @@
-"""`nautilus.data`: what people ask, of files and over HTTP, and what they get."""
+"""`nautilus.data`: what people ask, of files and of a running hub, and what they get."""
 
 from __future__ import annotations
 
 import datetime
-import http.server
 import json
 import subprocess
 import sys
-import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -26,8 +24,8 @@ from nautilus.core.types import QUOTE, TRADE
 from nautilus.data.remote import RemoteError
 from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_errors import CatalogError, QueryError
-from nautilus.store.catalog_http import BASE, respond
 from nautilus.store.catalog_settings import CatalogConfig
+from tests.kit.data_hub import data_hub
 
 MIDNIGHT = 1_667_260_800_000_000_000
 BTC = SimpleNamespace(symbol="BTCUSDT", venue="binance", price_increment="0.01", lot_size="0.001")
@@ -50,46 +48,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """The hub's routes, as far as they are this package's."""
-
-    protocol_version = "HTTP/1.1"
-    catalog: Catalog
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        status, kind, content = 200, "", b""
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            status, kind, content = 401, "application/problem+json", b'{"detail": "no token"}'
-        else:
-            try:
-                kind, pieces = respond(
-                    self.catalog, parts.path.removeprefix(BASE), parts.query, self.headers.get("Accept", "")
-                )
-                content = b"".join(pieces)
-            except QueryError as error:
-                status, kind = 400, "application/problem+json"
-                content = json.dumps({"detail": str(error)}).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *given: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def hub(root: Path) -> Iterator[str]:
-    handler = type("Handler", (Hub,), {"catalog": Catalog(root)})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """A hub with this catalog; its URL."""
+    with data_hub(token=TOKEN, access={"anonymous": "none"}, catalog={"path": str(root)}) as running:
+        yield f"http://127.0.0.1:{running.ports['marketdata']}"
 
 
 @pytest.fixture(params=["files", "http"])
@@ -133,38 +96,34 @@ def test_sql_knows_kinds_instruments_and_tables(stored: data.Stored | data.Remot
         stored.query("candle")
 
 
-def test_json_keeps_what_a_double_would_round(hub: str, root: Path) -> None:
-    kind, pieces = respond(Catalog(root), "query", "kind=quote&limit=2&column=update_id&column=time&column=bid")
-    assert kind == "application/json"
-    answer = json.loads(b"".join(pieces))
+def test_json_keeps_what_a_double_would_round(hub: str) -> None:
+    path = "/marketdata/catalog/quote?limit=2&columns=update_id,time&columns=bid"
+    asked = urllib.request.Request(hub + path, headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(asked, timeout=30) as response:
+        answer = json.load(response)
     assert answer["columns"] == ["update_id", "time", "bid"]
     assert answer["rows"][0] == [str((1 << 64) - 1), str(MIDNIGHT), "0.00"]
     assert answer["count"] == 2
 
 
-@pytest.mark.parametrize(
-    ("question", "query"),
-    [
-        ("nothing", ""),
-        ("query", ""),
-        ("query", "kind=trade&limit=x"),
-        ("query", "kind=trade&limit=1&limit=2"),
-        ("query", "kind=trade&colour=red"),
-        ("query", "kind=trade&begin_ns=99999999999999999999"),
-        ("query", "kind=trade&order=upwards"),
-        ("query", "kind=trade&column=price%22%3B--"),
-        ("query", "kind=trade&format=xml"),
-        ("sql", ""),
-        ("sql", "sql=COPY%20trade%20TO%20%27x%27"),
-    ],
-)
-def test_a_malformed_question_is_refused(root: Path, question: str, query: str) -> None:
-    with pytest.raises(QueryError):
-        respond(Catalog(root), question, query)
+def test_a_question_to_a_hub_is_that_to_its_catalog(root: Path, hub: str) -> None:
+    with data.open(root) as files, data.connect(hub, TOKEN) as remote:
+        for question in (
+            {"kind": "trade", "instruments": ["BTCUSDT@binance", "BTCUSDT"], "limit": 3},
+            {"kind": "trade", "end": 0},
+            {"kind": "trade", "begin": -1, "end": MIDNIGHT + 1, "columns": ["price", "time"]},
+            {"kind": "trade", "begin": "2022-11-01T01:00:00.000000001", "order": "-time", "limit": 5},
+            {"kind": "table", "instruments": "my notes", "order": "none"},
+        ):
+            assert remote.query(**question).equals(files.query(**question)), question
+        assert remote.instruments().equals(files.instruments())
+        assert remote.ranges().equals(files.ranges())
+        with pytest.raises(QueryError):
+            remote.query("trade", [])
 
 
 def test_a_hub_that_is_not_there_or_refuses_is_told(hub: str) -> None:
-    with data.connect(hub, "another") as refused, pytest.raises(RemoteError, match="401: no token"):
+    with data.connect(hub, "another") as refused, pytest.raises(RemoteError, match="401: the token is wrong"):
         refused.ranges()
     with pytest.raises(RemoteError, match="does not answer"):
         data.connect("http://127.0.0.1:1").ranges()

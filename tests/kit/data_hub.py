@@ -95,16 +95,27 @@ def data_hub(
     directory: Path | None = None,
     clock: Callable[[], int] = monotonic_ns,
     kept: Path | None = None,
+    token: str = "",
     **sections: Any,
 ) -> Iterator[DataHub]:
-    """A hub whose providers ask a server, until the block ends. `kept`: its data, where that is not its own."""
+    """A hub whose providers ask a server, until the block ends.
+
+    kept
+        Its data, where that is not its own.
+    token
+        Of its port; "": whoever comes may do everything.
+    """
     with ExitStack() as undo:
         if server is not None:
             before = os.environ.get(SERVER)
             os.environ[SERVER] = server.address
             undo.callback(os.environ.update, {SERVER: before} if before else {})
         place = directory or undo.enter_context(short_directory())
-        hub = DataHub(place, sections, module, clock, **({"data": str(kept)} if kept else {}))
+        plan: dict[str, Any] = {"data": str(kept)} if kept else {}
+        if token:
+            (place / "token").write_text(token)
+            plan["demo"] = False
+        hub = DataHub(place, sections, module, clock, **plan)
         undo.callback(hub.close)
         yield hub
 

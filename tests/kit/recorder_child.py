@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
 
 from nautilus.core.counters import Counters
 from nautilus.model.instrument import Instrument
@@ -32,7 +31,7 @@ def main(endpoint: str, ring: str, catalog: str, counters: str, *symbols: str) -
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     with open_recorder(
-        Path(catalog),
+        catalog,
         CatalogConfig(segment_seconds=0.3, sync_seconds=0.05),
         [endpoint],
         ring or None,

@@ -63,6 +63,7 @@ RETRY = ((b"retry-after", b"1"),)
 
 STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "breaker": 503, "limit": 503, "internal": 500}
 _EXACT = {
+    "config.catalog_unreachable": 503,
     "source.rate_limited": 429,
     "source.not_found": 404,
     "source.unsupported": 422,
