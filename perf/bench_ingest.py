@@ -11,6 +11,7 @@ record was handed out. Peer: the same ticks, one at a time, through plain Python
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -301,7 +302,8 @@ def subscribe(options: dict[str, Any]) -> None:
             subscriber.poll(now)
             due_ns = now + 5_000_000
             if wanted < 0:
-                wanted = int(sys.stdin.buffer.raw.read(64) or b"-1")  # type: ignore[attr-defined]
+                with contextlib.suppress(BlockingIOError):  # nothing was said yet
+                    wanted = int(os.read(0, 64) or b"-1")
                 continue
         if options["ring"] is None:
             subscriber.socket.poll(5)

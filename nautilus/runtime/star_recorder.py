@@ -346,7 +346,8 @@ def open_recorder(
     with contextlib.ExitStack() as undo:
         context = make_context()
         undo.callback(context.destroy, 0)
-        catalog = undo.enter_context(open_catalog(place, settings))
+        catalog = open_catalog(place, settings)
+        undo.callback(catalog.close)
         writer = catalog.writer(lambda error: _LOGGER.error("catalog: %s", error))
         undo.callback(_close, writer)
         for notice in writer.notices:

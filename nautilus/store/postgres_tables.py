@@ -109,7 +109,7 @@ def check_name(name: str) -> str:
     """A table's name as SQL; QueryError for one that the server cannot have, or that is taken."""
     taken = {"meta", "instruments", "ranges", "origins", *RECORD_KINDS, *FACT_KINDS}
     if not 0 < len(name.encode()) <= LONGEST_NAME or "\0" in name or name in taken or _ROWS.search(name):
-        raise QueryError(f"table {name!r}", expected=f"a name of 1 to {LONGEST_NAME} bytes, and no kind's")
+        raise QueryError(f"table {name!r}", expected=f"1 to {LONGEST_NAME} bytes, and no kind's name")
     return identifier(name)
 
 

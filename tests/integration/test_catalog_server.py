@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from nautilus.runtime.market_name import MarketName, catalog_name, market_name
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import begin_ns_of, open_source
 from nautilus.runtime.star_recorder import key_of, open_recorder, origin_of
-from nautilus.store.catalog_errors import QueryError
+from nautilus.store.catalog_errors import NoCatalogError, QueryError
 from nautilus.store.catalog_open import open_catalog
 from nautilus.store.catalog_settings import CatalogConfig
 from tests.kit.context import btcusdt
@@ -52,11 +51,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return trades, panel
 
 
-@pytest.fixture(scope="module", autouse=True)
-def configured(url: str) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("NAUTILUS__STORE__URL", url)
-        yield
+@pytest.fixture
+def stored(url: str, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys) -> str:
+    """The server, of the configuration, with both files imported."""
+    monkeypatch.setenv("NAUTILUS__STORE__URL", url)
+    if not stored_before(url):
+        code, facts, told = run(capsys, "import", *map(str, files))
+        assert (code, facts["catalog"], told) == (0, url, "")
+        assert [each["status"] for each in facts["files"]] == ["stored", "stored"]
+    return url
+
+
+def stored_before(url: str) -> bool:
+    with open_catalog(url) as catalog:
+        try:
+            return bool(catalog.ranges())
+        except NoCatalogError:
+            return False
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict, str]:
@@ -65,15 +76,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict,
     return code, json.loads(printed.out) if printed.out.startswith("{") else {}, printed.err
 
 
-def test_a_server_without_a_catalog_is_told(capsys) -> None:
+def test_a_server_without_a_catalog_is_told(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("NAUTILUS__STORE__URL", postgres_server().database())
     code, _, told = run(capsys, "list")
     assert (code, "there is no catalog at postgresql://" in told) == (2, True), told
 
 
-def test_files_are_imported_once_listed_shown_and_exported(files, url, capsys, tmp_path) -> None:
-    code, facts, told = run(capsys, "import", *map(str, files))
-    assert (code, facts["catalog"], told) == (0, url, "")
-    assert [each["status"] for each in facts["files"]] == ["stored", "stored"]
+def test_files_are_imported_once_listed_shown_and_exported(files, stored, capsys, tmp_path) -> None:
     again = run(capsys, "import", *map(str, files))[1]
     assert [each["status"] for each in again["files"]] == ["known", "known"]
     ranges = run(capsys, "list")[1]["ranges"]
@@ -102,23 +111,23 @@ def played(name: MarketName) -> tuple[object, object]:
     return report.event_hash, report.state_hash
 
 
-def test_a_stored_range_plays_from_the_server_as_from_files(url, files, tmp_path) -> None:
+def test_a_stored_range_plays_from_the_server_as_from_files(stored, files, tmp_path) -> None:
     name = recorded_market(["catalog:"], "XYZ", None, None)
-    assert market_name(str(name.absolute())) == name == catalog_name(url, ["XYZ"])
+    assert market_name(str(name.absolute())) == name == catalog_name(stored, ["XYZ"])
     assert begin_ns_of(name) == START_NS + SECOND
     files_name = catalog_name(tmp_path / "catalog", ["XYZ"])
     assert main(["data", "import", str(files[0]), "--into", files_name.paths[0]]) == 0
     assert played(name) == played(files_name)
 
 
-def test_a_hub_answers_of_the_server(url) -> None:
+def test_a_hub_answers_of_the_server(stored) -> None:
     postgres_server().execute(
         f"CREATE ROLE {READER} LOGIN",
         f"GRANT USAGE ON SCHEMA market_data TO {READER}",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA market_data TO {READER}",
-        url=url,
+        url=stored,
     )
-    reader = url.replace("tests@", f"{READER}@")
+    reader = stored.replace("tests@", f"{READER}@")
     with data_hub(store={"url": reader}) as hub, data.connect(f"http://127.0.0.1:{hub.ports['marketdata']}") as remote:
         assert remote.ticks("XYZ", limit=2).column("trade_id").to_pylist() == [1, 2]
         assert remote.ticks("XYZ", START_NS + ROWS * SECOND).num_rows == 1
@@ -137,7 +146,8 @@ def test_a_server_that_is_away_is_an_error_that_says_so() -> None:
         assert "secret" not in str(problem)
 
 
-def test_the_star_is_recorded_on_the_server(url, tmp_path) -> None:
+def test_the_star_is_recorded_on_the_server(tmp_path) -> None:
+    url = postgres_server().database()
     quotes = np.zeros(5, QUOTE)
     with (
         short_directory() as place,

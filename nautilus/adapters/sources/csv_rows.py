@@ -41,7 +41,7 @@ def rows_of(session: Session, reply: Reply, kind: type[T]) -> list[T]:
                 expected=", ".join(wanted),
                 path=f"$[0].{name}",
             )
-    rows = []
+    rows: list[dict[str, str]] = []
     for row in csv.reader(io.StringIO(text[len(first) + 1 :]), delimiter=marks):
         if not row:
             continue
