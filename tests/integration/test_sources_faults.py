@@ -256,6 +256,38 @@ def test_a_version_is_asked_for_and_what_is_remembered_has_bounds(server: Record
     assert len(source.session._remembered) == 0
 
 
+@pytest.mark.parametrize("change", [lambda body: body[:-9], lambda body: body.replace(b'"seriess"', b'"kinds"')])
+def test_a_damaged_answer_is_not_remembered(server: RecordedServer, change: Callable[[bytes], bytes]) -> None:
+    server.faults.append(Fault(change=change, headers={"ETag": '"v1"'}))
+    server.every = Fault(headers={"ETag": '"v1"'})
+    (first, second, third), _, _ = answers(config_of(server), SERIES, SERIES, SERIES)
+    assert isinstance(first, MalformedError)
+    assert isinstance(second, Fetched)
+    assert (len(second.facts) > 0, second.not_modified) == (True, False)
+    assert isinstance(third, Fetched)
+    assert (len(third.facts), third.not_modified) == (1, True)
+    assert "if-none-match" not in server.requests[1].headers
+
+
+def test_what_was_remembered_and_is_found_wrong_is_asked_for_anew(server: RecordedServer) -> None:
+    async def run() -> list[bool]:
+        source = open_source("fred", config_of(server))
+        try:
+            first = await source.fetch(CHILDREN)
+            kept = source.session._remembered._kept
+            [url] = kept
+            kept[url] = kept[url]._replace(body=b"{")
+            with pytest.raises(MalformedError):
+                await source.fetch(CHILDREN)
+            again = await source.fetch(CHILDREN)
+            return [first.not_modified, again.not_modified]
+        finally:
+            await source.close()
+
+    server.every = Fault(headers={"ETag": '"v1"'})
+    assert asyncio.run(run()) == [False, False]
+
+
 def test_a_key_is_in_no_text(server: RecordedServer) -> None:
     told = json.dumps({"error_code": 400, "error_message": f"api_key {FRED_KEY} is not registered"}).encode()
     server.faults.append(Fault(status=400, body=told))

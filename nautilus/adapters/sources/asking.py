@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class Asking:
     """One question: its requests, which have one time together, and what is known of them."""
 
-    __slots__ = ("_deadline", "calls", "etag", "not_modified", "provenance", "session")
+    __slots__ = ("_deadline", "calls", "etag", "not_modified", "provenance", "replies", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.calls = 0
+        self.replies: list[Reply] = []
         self.not_modified = True
         self.etag = ""
         self.provenance = Provenance(session.name, "", 0)
@@ -65,6 +66,8 @@ class Asking:
             base, path, query or {}, secret_query or {}, headers or {}, self._deadline, any_status
         )
         self.calls += 1
+        if {"etag", "last-modified"} & reply.headers.keys():
+            self.replies.append(reply)  # that may be remembered
         if main:
             # The last one: what comes first tells what a series is.
             self.provenance, self.etag = reply.provenance, reply.etag

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
 from nautilus.adapters.sources.config import SourceConfig
-from nautilus.adapters.sources.errors import SourceError, UnconfiguredError, UnsupportedError
+from nautilus.adapters.sources.errors import MalformedError, SourceError, UnconfiguredError, UnsupportedError
 from nautilus.adapters.sources.ordering import time_of, within
 from nautilus.adapters.sources.session import Asking, Reply, Session
 from nautilus.model.datasets import DataKind, Fact, GetData, Provenance, ProviderState
@@ -80,8 +80,10 @@ class Source(ABC):
         try:
             facts = within(await self._ask(question, asking), question)
         except SourceError as error:
+            self.session.settle(asking.replies, right=not isinstance(error, MalformedError))
             self.session.note_error(error)
             raise
+        self.session.settle(asking.replies, right=True)
         return Fetched(facts, asking.provenance, asking.not_modified and asking.calls > 0, asking.etag, asking.calls)
 
     @abstractmethod

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from nautilus.adapters.sources.session import Reply
 
 
+ABOUT_THE_BODY = ("cache-control", "content-type", "etag", "last-modified")
+"""Headers that belong to a body; others, such as how many requests are left, were of their moment."""
+
+
 class Kept(NamedTuple):
-    """One answer."""
+    """One answer, with the headers of its body."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -59,7 +63,9 @@ class Remembered:
             return
         if "no-store" in reply.headers.get("cache-control", ""):
             return
-        self._kept[url] = Kept(reply.headers, reply.body)
+        self._kept[url] = Kept(
+            {name: told for name, told in reply.headers.items() if name in ABOUT_THE_BODY}, reply.body
+        )
         self.bytes += len(reply.body)
         while len(self._kept) > self._most or self.bytes > self._most_bytes:
             self.drop(next(iter(self._kept)))

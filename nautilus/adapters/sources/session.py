@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
@@ -137,6 +137,17 @@ class Session:
                 text = text.replace(written, HIDDEN)
         return text
 
+    def settle(self, replies: Iterable[Reply], *, right: bool) -> None:
+        """Remember answers that were read and were right, forget those of a question of which something was not.
+
+        A damaged one that is remembered would be "not modified" for ever.
+        """
+        for reply in replies:
+            if not right:
+                self._remembered.drop(reply.provenance.url)
+            elif reply.status == 200 and not reply.not_modified:
+                self._remembered.keep(reply.provenance.url, reply)
+
     def note_error(self, error: SourceError) -> None:
         """Count an error that a question ended with."""
         self.counts.errors += 1
@@ -219,8 +230,9 @@ class Session:
             await asyncio.sleep(pause)
 
     def _fault_of(self, reply: Reply, any_status: bool) -> SourceError | None:
-        if reply.not_modified or (any_status and reply.status < 500 and reply.status != 429):
+        if any_status and reply.status < 500 and reply.status != 429:
             return None
+        # What was remembered is judged too: what comes with it, such as how many requests are left, is new.
         return self.judge(reply) or self._by_status(reply)
 
     def _pause(self, fault: SourceError, attempt: int, deadline: float) -> float:
@@ -260,7 +272,7 @@ class Session:
         from yarl import URL
 
         client = await self.client()
-        known = self._remembered.find(shown)
+        known = self._remembered.find(self.clean(shown))
         sent = {**headers, **known.conditions()} if known else dict(headers)
         target = URL(f"{url}?{urlencode(query)}" if query else url, encoded=True)
         loop = asyncio.get_running_loop()
@@ -304,10 +316,7 @@ class Session:
                 raise self.fault(MalformedError, "304 to a request without a condition", shown, expected="a body")
             self.counts.not_modified += 1
             return Reply(200, {**known.headers, **told}, known.body, provenance, not_modified=True)
-        reply = Reply(status, told, self._text(body, told, shown), provenance)
-        if status == 200:
-            self._remembered.keep(shown, reply)
-        return reply
+        return Reply(status, told, self._text(body, told, shown), provenance)
 
     async def _read(self, response: ClientResponse, shown: str) -> bytes:
         most = self.config.most_mib << 20
