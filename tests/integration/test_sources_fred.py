@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,7 @@ from nautilus.adapters.sources.errors import NotFoundError, UnauthorisedError
 from nautilus.adapters.sources.times import local_ns
 from nautilus.model.datasets import DataKind, EconomicFact, EventFact, GetData, ListingFact
 from tests.kit.recorded_fred import FRED_KEY, fred_answers
-from tests.kit.recorded_http import RecordedServer
+from tests.kit.recorded_http import Answer, RecordedServer, Request
 
 
 @pytest.fixture
@@ -107,6 +108,29 @@ def test_a_range_and_the_latest_are_asked_for_as_such(server: RecordedServer) ->
     assert server.paths.count("/fred/series") == 1  # what a series is was known
     asked = server.requests[1].query
     assert (asked["observation_start"], asked["observation_end"]) == ("2020-01-01", "2020-12-31")
+
+
+def test_a_week_that_begins_in_the_range_is_told_though_it_ends_behind_it() -> None:
+    series = {"id": "WEEK", "title": "", "observation_start": "2020-01-03", "observation_end": "2020-01-31",
+              "frequency": "Weekly, Ending Friday", "units": "Percent", "last_updated": "2020-02-01"}  # fmt: skip
+    days = ("2019-12-27", "2020-01-03", "2020-01-10", "2020-01-17")
+
+    def answer(request: Request) -> Answer:
+        if request.path.endswith("/series"):
+            return Answer(json.dumps({"seriess": [series]}).encode())
+        found = [
+            {"realtime_start": "2020-02-01", "date": day, "value": "1"}
+            for day in days
+            if request.query["observation_start"] <= day <= request.query["observation_end"]
+        ][::-1][: int(request.query.get("limit", 9))]
+        return Answer(json.dumps({"count": len(found), "observations": found}).encode())
+
+    with RecordedServer(answer) as server:
+        for limit in (0, 2):
+            span = {"begin_ns": local_ns("2019-12-28"), "end_ns": local_ns("2020-01-08"), "limit": limit}
+            [week] = ask(server, GetData(DataKind.ECONOMIC, "WEEK", **span))
+            begins = [fact.begin_ns for fact in week.facts if isinstance(fact, EconomicFact)]
+            assert begins == [local_ns("2019-12-28"), local_ns("2020-01-04")]
 
 
 @pytest.mark.parametrize(

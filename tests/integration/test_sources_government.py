@@ -259,6 +259,14 @@ def test_catalog_is_read_page_by_page_with_its_cursor_and_key() -> None:
     assert survey.provenance.url.startswith(f"{server.url}/v4/search?q=climate&per_page=100&org_slug=nasa&after=")
 
 
+def test_part_of_the_catalog_is_never_given_as_the_whole() -> None:
+    with RecordedServer(datagov) as server:
+        with pytest.raises(MalformedError, match="more than 2 pages"):
+            ask_datagov(server, GetData(DataKind.LISTING, "climate org:nasa"), most_pages=2)
+        [answer] = ask_datagov(server, GetData(DataKind.LISTING, "climate org:nasa"), most_pages=3)
+    assert len(answer.facts) == 3
+
+
 def test_limit_of_a_question_is_the_size_of_the_page() -> None:
     with RecordedServer(datagov) as server:
         [answer] = ask_datagov(server, GetData(DataKind.LISTING, "climate", limit=2))

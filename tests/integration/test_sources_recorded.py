@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ from nautilus.model.datasets import (
     ListingFact,
     QuoteFact,
 )
-from tests.kit.recorded_http import Answers, Fault, RecordedServer
+from tests.kit.recorded_http import Answer, Answers, Fault, RecordedServer, Request
 from tests.kit.recorded_providers import (
     ALPHA_VANTAGE_KEY,
     CRUMB,
@@ -238,6 +239,46 @@ def test_every_recording_of_yahoo_is_read_or_refused_by_name() -> None:
     assert sorted(refused) == sorted(["BRKS", "AAPL220121C00025000", "SIX", "SIMP", "APS.AX", "SI", "options:BTC-USD"])
 
 
+def chart_of(interval: str, rows: list[tuple[str, list[float]]]) -> bytes:
+    """A chart of New York: rows of a local time and of open, high, low, close, volume."""
+    columns = zip(*(values for _, values in rows), strict=True)
+    names = ("open", "high", "low", "close", "volume")
+    result = {
+        "meta": {
+            "symbol": "AAPL",
+            "currency": "USD",
+            "exchangeTimezoneName": "America/New_York",
+            "dataGranularity": interval,
+        },
+        "timestamp": [local_ns(time, zone("America/New_York")) // 10**9 for time, _ in rows],
+        "indicators": {"quote": [dict(zip(names, map(list, columns), strict=True))]},
+    }
+    return json.dumps({"chart": {"result": [result], "error": None}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "live", "volume", "end"),
+    [
+        ("1w", "2025-03-17", "2025-03-20T11:02:03", 12.0, "2025-03-24"),
+        ("1mo", "2025-03-01", "2025-03-31T11:02:03", 12.0, "2025-04-01"),
+        ("1d", "2025-03-20T09:30", "2025-03-20T11:02:03", 5.0, "2025-03-21"),
+    ],
+)
+def test_yahoo_tells_the_day_that_is_traded_within_its_bar(
+    interval: str, first: str, live: str, volume: float, end: str
+) -> None:
+    before = {"1w": "2025-03-10", "1mo": "2025-02-01", "1d": "2025-03-19T09:30"}[interval]
+    rows = [(before, [1, 2, 1, 2, 3]), (first, [10, 12, 9, 11, 7]), (live, [11.5, 13, 8, 12.5, 5])]
+    with serving(yahoo_answers) as server:
+        server.faults.append(Fault(body=chart_of(interval, rows), status=200))
+        _, bar = one("yahoo", yahoo(server), GetData(BARS, "AAPL", interval=interval))
+    assert isinstance(bar, BarFact)
+    new_york = zone("America/New_York")
+    assert (bar.begin_ns, bar.end_ns) == (local_ns(first[:10], new_york), local_ns(end, new_york))
+    whole = (11.5, 13.0, 8.0) if interval == "1d" else (10.0, 13.0, 8.0)
+    assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (*whole, 12.5, volume)
+
+
 def test_yahoo_refuses_a_stranger_and_an_absent_symbol() -> None:
     with serving(yahoo_answers) as server:
         [stranger] = ask("yahoo", yahoo(server, user_agent="python"), GetData(BARS, "AAPL"))
@@ -307,6 +348,40 @@ def test_trading_economics_tells_history_indicators_and_calendar() -> None:
         assert isinstance(refused, UnauthorisedError)
 
 
+@pytest.mark.parametrize(("begin", "end", "found"), [("2022-04-01", "2022-04-15", 1), ("2022-03-02", "2022-04-01", 0)])
+def test_a_period_that_begins_in_the_range_is_told_though_it_ends_behind_it(begin: str, end: str, found: int) -> None:
+    with serving(trading_economics_answers) as server:
+        config = TradingEconomicsConfig(base_url=server.url, key=TRADING_ECONOMICS_KEY, **FREE)
+        facts = one(
+            "trading_economics",
+            config,
+            GetData(DataKind.ECONOMIC, "mexico/banks balance sheet", begin_ns=local_ns(begin), end_ns=local_ns(end)),
+        )
+    assert [getattr(fact, "begin_ns", 0) for fact in facts] == [local_ns("2022-04-01")] * found
+
+
+def test_dbnomics_searches_page_by_page_as_far_as_asked_for() -> None:
+    def answer(request: Request) -> Answer:
+        offset, limit = int(request.query["offset"]), int(request.query["limit"])
+        docs = [{"provider_code": "X", "code": f"d{place}"} for place in range(offset, min(offset + limit, 250))]
+        return Answer(json.dumps({"results": {"docs": docs, "num_found": 250, "offset": offset}}).encode())
+
+    with serving(answer) as server:
+        config = DbnomicsConfig(base_url=server.url, most_pages=3, **FREE)
+        every, some, few = map(
+            facts_of,
+            ask("dbnomics", config, *(GetData(DataKind.LISTING, "x", limit=limit) for limit in (0, 150, 7))),
+        )
+        assert (len(every), len(some), len(few)) == (250, 150, 7)
+        assert len({getattr(fact, "key", "") for fact in every}) == 250
+        assert [request.query["limit"] for request in server.requests] == ["100"] * 3 + ["100", "50", "7"]
+        [cut] = ask(
+            "dbnomics", DbnomicsConfig(base_url=server.url, most_pages=2, **FREE), GetData(DataKind.LISTING, "x")
+        )
+        assert isinstance(cut, MalformedError)
+        assert "more than 2 pages" in str(cut)
+
+
 def test_trading_economics_goes_on_by_dates_where_the_rows_of_a_request_are_full() -> None:
     with serving(functools.partial(trading_economics_answers, calendar_rows=10)) as server:
         config = TradingEconomicsConfig(base_url=server.url, key=TRADING_ECONOMICS_KEY, calendar_rows=10, **FREE)
@@ -327,6 +402,21 @@ CHART = GetData(BARS, "AAPL", interval="1d", begin_ns=1_598_832_000 * 10**9, end
     [
         ("yahoo", CHART, b'"currency": "USD"', b'"money": "USD"', "$.chart.result[0].meta.currency"),
         ("yahoo", CHART, b'"timestamp": [', b'"timestamp": ["x", ', "$.chart.result[0].timestamp[0]"),
+        (
+            "yahoo",
+            CHART,
+            b'"timestamp": [',
+            b'"timestamp": [99999999999, ',
+            "$.chart.result[0].indicators.quote[0].open",
+        ),
+        ("yahoo", CHART, b'"timestamp": [1598880600', b'"timestamp": [99999999999', "$.chart.result[0].timestamp[0]"),
+        (
+            "dbnomics",
+            GetData(DataKind.ECONOMIC, "BIS/cbpol/M.AR"),
+            b'"1946-01"',
+            b'"1086"',
+            "$.series.docs[0].period[0]",
+        ),
         ("yahoo", CHART, b'"timestamp": [', b'"timestamp": [1, ', "$.chart.result[0].indicators.quote[0].open"),
         ("alpha_vantage", GetData(BARS, "MSFT", interval="1m"), b"Time Zone", b"Zone", '$["Meta Data"]["Time Zone"]'),
         ("alpha_vantage", GetData(DataKind.QUOTE, "MSFT"), b"05. price", b"05. cost", '$["Global Quote"].05. price'),
@@ -403,6 +493,7 @@ def test_other_answers_of_alpha_vantage_are_read_as_documented() -> None:
         figures = {fact.concept: fact for fact in facts_of(company) if isinstance(fact, FundamentalFact)}
         assert set(figures) == {"MarketCapitalization", "PERatio", "PEGRatio"}
         assert figures["MarketCapitalization"].value == 175_221_702_000.0
+        assert (figures["MarketCapitalization"].unit, figures["PERatio"].unit) == ("USD", "pure")
         assert (figures["PEGRatio"].value, figures["PERatio"].end_ns) == (None, local_ns("2023-12-31"))
         assert isinstance(strange, UnsupportedError)
         assert [request.query["function"] for request in server.requests] == [

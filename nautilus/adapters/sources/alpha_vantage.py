@@ -21,6 +21,7 @@ from typing import TypeVar
 import msgspec
 
 from nautilus.adapters.sources.alpha_vantage_bodies import Bar, IndicatorBody, Quote, QuoteBody, SearchBody
+from nautilus.adapters.sources.alpha_vantage_units import unit_of
 from nautilus.adapters.sources.base import Source
 from nautilus.adapters.sources.errors import (
     MalformedError,
@@ -293,7 +294,7 @@ class AlphaVantageSource(Source):
                     symbol=question.symbol,
                     concept=concept,
                     value=value,
-                    unit=body.get("Currency", ""),
+                    unit=unit_of(concept, body.get("Currency", "")),
                     begin_ns=end_ns,
                     end_ns=end_ns,
                     filed_ns=0,

@@ -27,7 +27,7 @@ from nautilus.adapters.sources.errors import (
 from nautilus.adapters.sources.periods import day_ns
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import DAY_NS, local_ns
-from nautilus.adapters.sources.validate import decode
+from nautilus.adapters.sources.validate import decode, too_many_pages
 from nautilus.model.datasets import DataKind, Fact, GetData, ListingFact, Provenance
 
 PAGE = 100  # records asked for at once at most
@@ -175,8 +175,8 @@ class DataGovSource(Source):
             facts += [_listed(record, reply.provenance) for record in page.results]
             after = page.after
             if not after or not page.results or (limit and len(facts) >= limit):
-                break
-        return facts
+                return facts
+        raise too_many_pages(self.session, asking)
 
     async def _search_ckan(self, words: str, limit: int, asking: Asking) -> list[Fact]:
         facts: list[Fact] = []
@@ -186,8 +186,8 @@ class DataGovSource(Source):
             result = decode(self.session, reply, CkanPage).result
             facts += [_listed_ckan(package, reply.provenance) for package in result.results]
             if not result.results or len(facts) >= (min(limit, result.count) if limit else result.count):
-                break
-        return facts
+                return facts
+        raise too_many_pages(self.session, asking)
 
 
 def _parted(symbol: str) -> tuple[str, dict[str, str]]:

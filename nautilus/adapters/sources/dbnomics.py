@@ -15,15 +15,17 @@ from urllib.parse import quote
 
 from nautilus.adapters.sources.base import Source
 from nautilus.adapters.sources.config import DbnomicsConfig
-from nautilus.adapters.sources.dbnomics_bodies import SearchBody, Series, SeriesBody
+from nautilus.adapters.sources.dbnomics_bodies import Dataset, SearchBody, Series, SeriesBody
 from nautilus.adapters.sources.errors import MalformedError, NotFoundError
 from nautilus.adapters.sources.periods import period_named
 from nautilus.adapters.sources.session import Asking
 from nautilus.adapters.sources.times import local_ns, number
 from nautilus.adapters.sources.units import scale_of, scaled
-from nautilus.adapters.sources.validate import decode
+from nautilus.adapters.sources.validate import decode, too_many_pages
 from nautilus.model.datasets import DataKind, EconomicFact, Fact, GetData, ListingFact, Provenance
 
+SEARCHED = 100
+"""Data sets of a page of a search at most."""
 UNITS = ("UNIT", "unit", "UNIT_MEASURE", "currency", "CURRENCY")
 """Dimensions that name the unit of a series; each provider has its own."""
 
@@ -41,7 +43,9 @@ class DbnomicsSource(Source):
             found = await self._series(question.symbol, asking, "1")
             return [fact for place, item, at in found for fact in self._observations(item, place, at)]
         if "/" in question.symbol:
-            return [self._listed(item, at) for _, item, at in await self._series(question.symbol, asking, "0")]
+            return [
+                self._listed(item, place, at) for place, item, at in await self._series(question.symbol, asking, "0")
+            ]
         return await self._search(question, asking)
 
     async def _series(self, symbol: str, asking: Asking, observations: str) -> list[tuple[int, Series, Provenance]]:
@@ -57,12 +61,7 @@ class DbnomicsSource(Source):
                 raise self.session.fault(NotFoundError, f"no {symbol}", reply.provenance.url, expected="a series")
             if not page.docs or len(found) >= page.num_found:
                 return found
-        raise self.session.fault(
-            MalformedError,
-            f"more than {self.config.most_pages} pages",
-            asking.provenance.url,
-            expected="a narrower question, or more of most_pages",
-        )
+        raise too_many_pages(self.session, asking)
 
     def _observations(self, item: Series, place: int, provenance: Provenance) -> Iterable[EconomicFact]:
         path = f"$.series.docs[{place}]"
@@ -77,7 +76,7 @@ class DbnomicsSource(Source):
         power, unit = scale_of(next((item.dimensions[name] for name in UNITS if name in item.dimensions), ""))
         told = item.dimensions.get("UNIT_MULT", "")
         power += int(told) if told.isdigit() else 0
-        vintage_ns = local_ns(item.indexed_at) if item.indexed_at else 0
+        vintage_ns = self._indexed_ns(item, provenance, path)
         key = f"{item.provider_code}/{item.dataset_code}/{item.series_code}"
         for index, (period, value) in enumerate(zip(item.period, item.value, strict=True)):
             try:
@@ -99,7 +98,15 @@ class DbnomicsSource(Source):
                 provenance=provenance,
             )
 
-    def _listed(self, item: Series, provenance: Provenance) -> ListingFact:
+    def _indexed_ns(self, item: Series | Dataset, at: Provenance, path: str) -> int:
+        """When it was taken over from its provider; 0: it does not say."""
+        try:
+            return local_ns(item.indexed_at) if item.indexed_at else 0
+        except ValueError as error:
+            path = f"{path}.indexed_at"
+            raise self.session.fault(MalformedError, f"{path}: {error}", at.url, expected="a time", path=path) from None
+
+    def _listed(self, item: Series, place: int, provenance: Provenance) -> ListingFact:
         key = f"{item.provider_code}/{item.dataset_code}/{item.series_code}"
         return ListingFact(
             key=key,
@@ -111,28 +118,35 @@ class DbnomicsSource(Source):
             frequency=item.frequency,
             begin_ns=0,
             end_ns=0,
-            updated_ns=local_ns(item.indexed_at) if item.indexed_at else 0,
+            updated_ns=self._indexed_ns(item, provenance, f"$.series.docs[{place}]"),
             links=(f"https://db.nomics.world/{quote(key)}",),
             provenance=provenance,
         )
 
     async def _search(self, question: GetData, asking: Asking) -> list[Fact]:
-        query = {"q": question.symbol, "limit": str(min(question.limit or 100, 100)), "offset": "0"}
-        reply = await asking.get("/search", query)
-        return [
-            ListingFact(
-                key=f"{item.provider_code}/{item.code}",
-                name=item.name,
-                category=item.provider_code,
-                description=item.description or f"{item.nb_series} series",
-                currency="",
-                unit="",
-                frequency="",
-                begin_ns=0,
-                end_ns=0,
-                updated_ns=local_ns(item.indexed_at) if item.indexed_at else 0,
-                links=(f"https://db.nomics.world/{quote(item.provider_code)}/{quote(item.code)}",),
-                provenance=reply.provenance,
-            )
-            for item in decode(self.session, reply, SearchBody).results.docs
-        ]
+        found: list[Fact] = []
+        for _ in range(self.config.most_pages):
+            most = min(question.limit - len(found), SEARCHED) if question.limit else SEARCHED
+            query = {"q": question.symbol, "limit": str(most), "offset": str(len(found))}
+            reply = await asking.get("/search", query)
+            page = decode(self.session, reply, SearchBody).results
+            found += [self._found(item, place, reply.provenance) for place, item in enumerate(page.docs)]
+            if not page.docs or len(found) >= min(question.limit or page.num_found, page.num_found):
+                return found
+        raise too_many_pages(self.session, asking)
+
+    def _found(self, item: Dataset, place: int, at: Provenance) -> ListingFact:
+        return ListingFact(
+            key=f"{item.provider_code}/{item.code}",
+            name=item.name,
+            category=item.provider_code,
+            description=item.description or f"{item.nb_series} series",
+            currency="",
+            unit="",
+            frequency="",
+            begin_ns=0,
+            end_ns=0,
+            updated_ns=self._indexed_ns(item, at, f"$.results.docs[{place}]"),
+            links=(f"https://db.nomics.world/{quote(item.provider_code)}/{quote(item.code)}",),
+            provenance=at,
+        )

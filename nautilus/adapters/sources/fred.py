@@ -31,7 +31,7 @@ from nautilus.adapters.sources.fred_bodies import (
     SeriesPage,
     VintagePage,
 )
-from nautilus.adapters.sources.periods import day_ns, period_from, period_until
+from nautilus.adapters.sources.periods import day_ns, longest_ns, period_from, period_until
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import date_of, local_ns, number
 from nautilus.adapters.sources.units import scale_of, scaled
@@ -143,7 +143,9 @@ class FredSource(Source):
         if question.begin_ns:
             query["observation_start"] = date_of(question.begin_ns)
         if question.end_ns:
-            query["observation_end"] = date_of(question.end_ns - 1)
+            # A week that is dated by its last day may begin in the range and end behind it.
+            further_ns = longest_ns(info.frequency) if _by_last_day(info.frequency) else 0
+            query["observation_end"] = date_of(question.end_ns - 1 + further_ns)
         if question.limit and not vintage:
             query |= {"sort_order": "desc", "limit": str(question.limit)}
         pages = await self._pages(
@@ -279,10 +281,14 @@ class FredSource(Source):
         )
 
 
+def _by_last_day(frequency: str) -> bool:
+    return frequency.startswith(("Weekly", "Biweekly")) and "Ending" in frequency
+
+
 def _period(day: date, frequency: str) -> tuple[int, int]:
     """FRED dates a week by its last day ("Weekly, Ending Friday"), or by the day it was looked at ("As of ...")."""
     if frequency.startswith(("Weekly", "Biweekly")):
-        if "Ending" in frequency:
+        if _by_last_day(frequency):
             return period_until(day, frequency)
         return day_ns(day), day_ns(day + timedelta(days=1))
     return period_from(day, frequency)

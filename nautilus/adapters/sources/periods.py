@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 
-from nautilus.adapters.sources.times import to_ns
+from nautilus.adapters.sources.times import DAY_NS, to_ns
 
 MONTHS = {
     "monthly": 1,
@@ -46,6 +46,7 @@ def period_from(day: date, frequency: str) -> tuple[int, int]:
 def period_until(day: date, frequency: str) -> tuple[int, int]:
     """Beginning and end of the period whose last day it is."""
     word = frequency.split(",")[0].strip().lower()
+    day_ns(day)  # refuses the end of the calendar, which has no day after it
     after = day + timedelta(days=1)
     if word in MONTHS:
         # A period of months ends with one; a provider that names a day within it means the month of that day.
@@ -56,6 +57,13 @@ def period_until(day: date, frequency: str) -> tuple[int, int]:
     return day_ns(day), day_ns(day)
 
 
+def longest_ns(frequency: str) -> int:
+    """How far the last day of a period may lie behind its first: exact for days and weeks, else or unknown at most."""
+    word = frequency.split(",")[0].strip().lower()
+    days = DAYS.get(word) or 31 * MONTHS.get(word, 12)
+    return (days - 1) * DAY_NS
+
+
 def period_named(text: str) -> tuple[int, int]:
     """A period by its name: ``2020``, ``2020-Q3``, ``2020-S1``, ``2020-B2``, ``2020-W07``, ``2020-07``, ``2020-07-31``.
 
@@ -64,6 +72,13 @@ def period_named(text: str) -> tuple[int, int]:
     found = _PERIOD.match(text)
     if found is None:
         raise ValueError(f"period {text!r}")
+    try:
+        return _span(found)
+    except ValueError as error:
+        raise ValueError(f"period {text!r}: {error}") from None
+
+
+def _span(found: re.Match[str]) -> tuple[int, int]:
     year = int(found[1])
     for group, months in ((2, 3), (3, 6), (4, 2)):
         if found[group]:
@@ -81,4 +96,4 @@ def period_named(text: str) -> tuple[int, int]:
     return day_ns(date(year, 1, 1)), day_ns(date(year + 1, 1, 1))
 
 
-__all__ = ["day_ns", "period_from", "period_named", "period_until"]
+__all__ = ["day_ns", "longest_ns", "period_from", "period_named", "period_until"]

@@ -22,9 +22,21 @@ def zone(name: str) -> ZoneInfo:
 
 
 def to_ns(moment: datetime) -> int:
-    """Nanoseconds since the epoch, to the microsecond."""
+    """Nanoseconds since the epoch, to the microsecond. ValueError outside of 64 bits: before 1677, after 2262."""
     gone = moment - _EPOCH
-    return (gone.days * 86_400 + gone.seconds) * 1_000_000_000 + gone.microseconds * 1_000
+    return held((gone.days * 86_400 + gone.seconds) * 1_000_000_000 + gone.microseconds * 1_000)
+
+
+def seconds_ns(seconds: float) -> int:
+    """Seconds since the epoch. ValueError outside of 64 bits of nanoseconds."""
+    return held(int(seconds) * 1_000_000_000)
+
+
+def held(time_ns: int) -> int:
+    """A time that 64 bits hold. ValueError for another one."""
+    if not -(2**63) <= time_ns < 2**63:
+        raise ValueError(f"a time outside of 1677 to 2262 ({time_ns} ns)")
+    return time_ns
 
 
 def local_ns(text: str, where: tzinfo = UTC) -> int:
@@ -55,4 +67,4 @@ def number(text: str | float | None) -> float | None:
     return value if value == value and abs(value) != float("inf") else None
 
 
-__all__ = ["DAY_NS", "MISSING", "date_of", "from_ns", "local_ns", "number", "to_ns", "zone"]
+__all__ = ["DAY_NS", "MISSING", "date_of", "from_ns", "held", "local_ns", "number", "seconds_ns", "to_ns", "zone"]

@@ -29,11 +29,12 @@ from nautilus.adapters.sources.errors import (
     UnauthorisedError,
     UnsupportedError,
 )
-from nautilus.adapters.sources.periods import period_until
+from nautilus.adapters.sources.periods import longest_ns, period_until
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import DAY_NS, date_of, local_ns, number
 from nautilus.adapters.sources.trading_economics_bodies import Event, Indicator, Observation
 from nautilus.adapters.sources.units import scale_of, scaled
+from nautilus.adapters.sources.validate import too_many_pages
 from nautilus.model.datasets import DataKind, EconomicFact, EventFact, Fact, GetData, ListingFact, Provenance
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -49,7 +50,8 @@ class TradingEconomicsSource(Source):
     needs_key = True
 
     config: TradingEconomicsConfig
-    _units: OrderedDict[str, dict[str, str]]
+    _units: OrderedDict[str, dict[str, tuple[str, str]]]
+    """By country, then indicator: its unit and its frequency."""
 
     async def _ask(self, question: GetData, asking: Asking) -> Iterable[Fact]:
         if not hasattr(self, "_units"):
@@ -81,7 +83,7 @@ class TradingEconomicsSource(Source):
         rows, at = await self._rows(asking, f"/country/{quote(country.lower(), safe=',')}", Indicator)
         if not rows:
             raise self.session.fault(NotFoundError, f"no country {country}", at.url, expected="a country")
-        self._units[country.lower()] = {row.category.lower(): row.unit for row in rows}
+        self._units[country.lower()] = {row.category.lower(): (row.unit, row.frequency) for row in rows}
         while len(self._units) > KNOWN_COUNTRIES:
             self._units.popitem(last=False)
         return rows, at
@@ -96,10 +98,12 @@ class TradingEconomicsSource(Source):
         if units is None:
             await self._country(country, asking)
             units = self._units[country]
-        power, unit = scale_of(units.get(indicator, ""))
+        told_unit, frequency = units.get(indicator, ("", ""))
+        power, unit = scale_of(told_unit)
         base = f"/historical/country/{quote(country, safe=',')}/indicator/{quote(indicator, safe=',')}"
         begin = date_of(question.begin_ns) if question.begin_ns else ""
-        end = date_of(question.end_ns - 1) if question.end_ns else ""
+        # It goes by the last day of a period: that of one which begins in the range may lie behind it.
+        end = date_of(question.end_ns - 1 + longest_ns(frequency)) if question.end_ns else ""
         found: dict[str, tuple[Observation, Provenance]] = {}
         for _ in range(self.config.most_pages):
             path = base if not begin and not end else f"{base}/{begin or '1800-01-01'}" + (f"/{end}" if end else "")
@@ -110,7 +114,7 @@ class TradingEconomicsSource(Source):
                 break
             begin = max(row.date_time for row in rows)[:10]
         else:
-            raise self._too_many(asking)
+            raise too_many_pages(self.session, asking)
         if not found:
             raise self.session.fault(
                 NotFoundError, f"no {question.symbol}", asking.provenance.url, expected="an indicator of a country"
@@ -174,7 +178,7 @@ class TradingEconomicsSource(Source):
             if len(rows) < self.config.calendar_rows or len(found) == before or not end:
                 return [self._told(row, at) for row, at in found.values()]
             begin = max(row.date for row in rows)[:10]
-        raise self._too_many(asking)
+        raise too_many_pages(self.session, asking)
 
     def _told(self, row: Event, at: Provenance) -> EventFact:
         try:
@@ -192,12 +196,4 @@ class TradingEconomicsSource(Source):
             forecast=row.forecast,
             url=f"{SITE}{row.link}" if row.link.startswith("/") else row.link,
             provenance=at,
-        )
-
-    def _too_many(self, asking: Asking) -> SourceError:
-        return self.session.fault(
-            MalformedError,
-            f"more than {self.config.most_pages} pages",
-            asking.provenance.url,
-            expected="a narrower question, or more of most_pages",
         )

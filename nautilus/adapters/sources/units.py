@@ -26,6 +26,8 @@ _SCALES = {
     "trillion": 12,
     "trillions": 12,
 }
+_EACH = ("per", "/")
+"""What a value is told for each of: "per Thousand" is part of the unit, and multiplies nothing."""
 _SIGNS = {"$": "Dollars", "%": "percent", "€": "EUR", "£": "GBP", "¥": "JPY"}
 _PENCE = {"GBp": ("GBP", -2), "GBX": ("GBP", -2), "ZAc": ("ZAR", -2), "ILA": ("ILS", -2)}
 """Currencies in which a price is told in hundredths, as exchanges write them."""
@@ -43,13 +45,15 @@ def scale_of(text: str) -> tuple[int, str]:
     words = text.split()
     power = 0
     kept: list[str] = []
+    each = False
     for place, word in enumerate(words):
         found = _SCALES.get(word.strip(".,").lower())
-        # A scale is the first word or the last one, or follows one: "Hundred Million". Not "Tons per Thousand".
-        if found is not None and (place == 0 or place == len(words) - 1 or not kept):
+        # The first word or the last one, or what follows one: "Hundred Million". Not "Deaths per Hundred Thousand".
+        if found is not None and not each and (place == len(words) - 1 or not kept):
             power += found
-        else:
-            kept.append(word)
+            continue
+        kept.append(word)
+        each = word.lower() in _EACH or (each and (found is not None or word[0].isdigit()))
     if power and kept and kept[0].lower() == "of":
         kept.pop(0)
     unit = " ".join(_SIGNS.get(word, word) for word in kept)

@@ -10,6 +10,7 @@ import msgspec
 from nautilus.adapters.sources.errors import MalformedError, SourceError
 
 if TYPE_CHECKING:
+    from nautilus.adapters.sources.asking import Asking
     from nautilus.adapters.sources.session import Reply, Session
 
 T = TypeVar("T")
@@ -47,6 +48,16 @@ def convert(session: Session, url: str, value: object, kind: type[T], under: str
         raise _refusal(session, url, error, under) from None
 
 
+def too_many_pages(session: Session, asking: Asking) -> SourceError:
+    """What a question ends with that has more pages than are read: part of an answer is never given as the whole."""
+    return session.fault(
+        MalformedError,
+        f"more than {session.config.most_pages} pages",
+        asking.provenance.url,
+        expected="a limit, a narrower question, or more of most_pages",
+    )
+
+
 def _refusal(session: Session, url: str, error: msgspec.ValidationError, under: str) -> SourceError:
     what, path = field_of(str(error))
     path = f"{under}{path[1:]}"
@@ -61,4 +72,4 @@ def field_of(text: str) -> tuple[str, str]:
     return what, f"{place}.{missing[1]}" if missing else place
 
 
-__all__ = ["convert", "decode", "decode_part", "field_of"]
+__all__ = ["convert", "decode", "decode_part", "field_of", "too_many_pages"]

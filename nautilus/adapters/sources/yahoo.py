@@ -30,7 +30,7 @@ from nautilus.adapters.sources.errors import (
     UnsupportedError,
 )
 from nautilus.adapters.sources.session import Asking, Reply
-from nautilus.adapters.sources.times import local_ns, zone
+from nautilus.adapters.sources.times import local_ns, seconds_ns, zone
 from nautilus.adapters.sources.units import currency_of, scaled
 from nautilus.adapters.sources.validate import decode
 from nautilus.adapters.sources.yahoo_bodies import (
@@ -44,7 +44,7 @@ from nautilus.adapters.sources.yahoo_bodies import (
     QuoteBody,
     SearchBody,
 )
-from nautilus.adapters.sources.yahoo_prices import INTERVALS, rounded, span_of
+from nautilus.adapters.sources.yahoo_prices import INTERVALS, joined, rounded, span_of
 from nautilus.model.datasets import BarFact, DataKind, EventFact, Fact, GetData, ListingFact, Provenance, QuoteFact
 
 SECOND_NS = 1_000_000_000
@@ -72,7 +72,7 @@ class YahooSource(Source):
                 return await self._quotes(question.symbol, asking)
             case DataKind.BAR:
                 chart, provenance = await self._chart(question, asking)
-                return self._bars(question.interval or "1d", chart, provenance)
+                return joined(self._bars(question.interval or "1d", chart, provenance))
             case DataKind.EVENT:
                 chart, provenance = await self._chart(question, asking)
                 return self._events(chart, provenance)
@@ -155,7 +155,7 @@ class YahooSource(Source):
 
         return QuoteFact(
             symbol=item.symbol,
-            time_ns=item.regular_market_time * SECOND_NS,
+            time_ns=self._time(item.regular_market_time, provenance, f"{item.symbol}.regularMarketTime"),
             last=price(item.regular_market_price),
             bid=price(item.bid),
             ask=price(item.ask),
@@ -190,7 +190,9 @@ class YahooSource(Source):
                 facts.append(
                     QuoteFact(
                         symbol=contract.contract_symbol,
-                        time_ns=contract.last_trade_date * SECOND_NS,
+                        time_ns=self._time(
+                            contract.last_trade_date, reply.provenance, f"{contract.contract_symbol}.lastTradeDate"
+                        ),
                         last=scaled(contract.last_price, power) if contract.last_price else None,
                         bid=scaled(contract.bid, power) if contract.bid else None,
                         ask=scaled(contract.ask, power) if contract.ask else None,
@@ -251,6 +253,7 @@ class YahooSource(Source):
             if any(value is None for value in values):
                 continue  # nobody traded, or the bar is just being made
             prices = [scaled(rounded(value, meta.price_hint), power) for value in values]
+            self._time(seconds, provenance, f"$.chart.result[0].timestamp[{place}]")
             begin_ns, end_ns = span_of(seconds, interval, where)
             close = adjusted[place] if place < len(adjusted) else None
             yield BarFact(
@@ -281,7 +284,7 @@ class YahooSource(Source):
         for seconds, category, what in told:
             yield EventFact(
                 key=chart.meta.symbol,
-                time_ns=seconds * SECOND_NS,
+                time_ns=self._time(seconds, provenance, f"$.chart.result[0].events.{category}s.{seconds}"),
                 category=category,
                 country="",
                 name=f"{chart.meta.symbol} {category}",
@@ -291,6 +294,14 @@ class YahooSource(Source):
                 url=f"https://finance.yahoo.com/quote/{quoted(chart.meta.symbol, safe='')}",
                 provenance=provenance,
             )
+
+    def _time(self, seconds: int, provenance: Provenance, path: str) -> int:
+        try:
+            return seconds_ns(seconds)
+        except ValueError as error:
+            raise self.session.fault(
+                MalformedError, f"{path}: {error}", provenance.url, expected="seconds", path=path
+            ) from None
 
     def _zone(self, meta: Meta, provenance: Provenance) -> tzinfo:
         try:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta, tzinfo
 
+import msgspec
+
 from nautilus.adapters.sources.times import from_ns, to_ns
+from nautilus.model.datasets import BarFact
 
 SECOND_NS = 1_000_000_000
 INTERVALS = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "1d": 0, "1w": 0, "1mo": 0}
@@ -39,6 +43,35 @@ def span_of(seconds: int, interval: str, where: tzinfo) -> tuple[int, int]:
     else:
         last = first + timedelta(days=1 if interval == "1d" else 7)
     return midnight_ns(first, where), midnight_ns(last, where)
+
+
+def joined(bars: Iterable[BarFact]) -> Iterator[BarFact]:
+    """Bars of which none begins within another one.
+
+    While a market is open, Yahoo adds today as a row of its own behind the week or month that it belongs to, without
+    which that row is told: the two are one bar, whose volume is that of both. Behind a day it tells the day again.
+    """
+    last: BarFact | None = None
+    for bar in bars:
+        if last is None or not last.begin_ns <= bar.begin_ns < last.end_ns:
+            if last is not None:
+                yield last
+            last = bar
+            continue
+        if bar.interval in ("1w", "1mo"):
+            volumes = [volume for volume in (last.volume, bar.volume) if volume is not None]
+            bar = msgspec.structs.replace(
+                bar,
+                begin_ns=last.begin_ns,
+                end_ns=last.end_ns,
+                open=last.open,
+                high=max(last.high, bar.high),
+                low=min(last.low, bar.low),
+                volume=sum(volumes) if volumes else None,
+            )
+        last = bar
+    if last is not None:
+        yield last
 
 
 def midnight_ns(day: date, where: tzinfo) -> int:

@@ -6,10 +6,11 @@ from datetime import date
 
 import pytest
 
+from nautilus.adapters.sources.alpha_vantage_units import unit_of
 from nautilus.adapters.sources.config import AlphaVantageConfig
 from nautilus.adapters.sources.limits import SourceLimits
 from nautilus.adapters.sources.periods import period_named, period_until
-from nautilus.adapters.sources.times import date_of, local_ns, number, zone
+from nautilus.adapters.sources.times import date_of, local_ns, number, seconds_ns, zone
 from nautilus.adapters.sources.units import currency_of, scale_of, scaled
 from nautilus.adapters.sources.validate import field_of
 from nautilus.adapters.sources.yahoo_prices import rounded
@@ -32,6 +33,13 @@ HOUR_NS = 3_600 * 1_000_000_000
         ("%", 0, "percent"),
         ("Index 2017=100", 0, "Index 2017=100"),
         ("Births per Thousand Persons", 0, "Births per Thousand Persons"),
+        ("Tons per Thousand", 0, "Tons per Thousand"),
+        ("Number per Million", 0, "Number per Million"),
+        ("Deaths per Hundred Thousand", 0, "Deaths per Hundred Thousand"),
+        ("Deaths per 100 Thousand", 0, "Deaths per 100 Thousand"),
+        ("Per Thousand", 0, "Per Thousand"),
+        ("Millions of Dollars per Thousand", 6, "Dollars per Thousand"),
+        ("USD per Tonne Million", 6, "USD per Tonne"),
         ("", 0, ""),
     ],
 )
@@ -76,7 +84,23 @@ def test_a_period_has_a_beginning_and_an_end(text: str, begin: str, end: str) ->
     assert tuple(map(date_of, period_named(text))) == (begin, end)
 
 
-@pytest.mark.parametrize("text", ["2020-13", "2020-Q5", "Q1 2020", "", "2020-02-30"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2020-13",
+        "2020-Q5",
+        "Q1 2020",
+        "",
+        "2020-02-30",
+        "1086",
+        "1677",
+        "2262",
+        "9999",
+        "9999-12-31",
+        "2300-W02",
+        "0001-Q1",
+    ],
+)
 def test_a_text_that_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"period|month|day|range"):
         period_named(text)
@@ -86,6 +110,34 @@ def test_a_period_by_its_last_day() -> None:
     assert tuple(map(date_of, period_until(date(2022, 3, 31), "Quarterly"))) == ("2022-01-01", "2022-04-01")
     assert tuple(map(date_of, period_until(date(2024, 11, 1), "Weekly, Ending Friday"))) == ("2024-10-26", "2024-11-02")
     assert tuple(map(date_of, period_until(date(2022, 12, 31), "Yearly"))) == ("2022-01-01", "2023-01-01")
+
+
+def test_a_time_that_64_bits_do_not_hold_is_refused() -> None:
+    for text in ("1677-09-20", "2262-04-13", "9999-12-31"):
+        with pytest.raises(ValueError, match="1677 to 2262"):
+            local_ns(text)
+        with pytest.raises(ValueError, match="1677 to 2262"):
+            period_until(date.fromisoformat(text), "Weekly")
+    with pytest.raises(ValueError, match="1677 to 2262"):
+        seconds_ns(10**11)
+    assert date_of(local_ns("2262-04-11")) == "2262-04-11"
+
+
+@pytest.mark.parametrize(
+    ("concept", "unit"),
+    [
+        ("MarketCapitalization", "USD"),
+        ("52WeekHigh", "USD"),
+        ("DilutedEPSTTM", "USD/shares"),
+        ("SharesOutstanding", "shares"),
+        ("Beta", "pure"),
+        ("PercentInsiders", "percent"),
+        ("AnalystRatingHold", "analysts"),
+        ("Weather", ""),
+    ],
+)
+def test_each_figure_of_an_overview_has_its_unit(concept: str, unit: str) -> None:
+    assert unit_of(concept, "USD") == unit
 
 
 def test_a_local_time_is_of_its_zone_in_summer_and_winter() -> None:
