@@ -349,7 +349,7 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
             raise ConfigError(f"speed {options.speed:g}", where=str(name), expected="1: a live market has its own time")
 
         settings: Any = options.configuration.sections[section_of(name.venue)]
-        listed = asyncio.run(resolve(name.venue, settings, name.instruments))
+        listed = asyncio.run(resolve(name.venue, settings, name.instruments, str(instance.data)))
     return make_plan(
         options.configuration,
         instance,

@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -28,6 +29,7 @@ from nautilus.runtime.kernelcalls import signal_at_parent_end
 
 if TYPE_CHECKING:
     from nautilus.adapters.sources.binance_config import BinanceConfig
+    from nautilus.core.quotas import Quotas
 
 HEAD: Final = struct.Struct("<IBxxxIq")
 """Bytes of the payload, kind, instrument id, stamp."""
@@ -44,12 +46,13 @@ MARKETS = {"binance": "spot", "binance-futures": "futures"}
 
 
 class FeedSettings(msgspec.Struct, frozen=True):
-    """What the process is to listen to, and the platform's clock."""
+    """What the process is to listen to, the platform's clock, and its data directory, where requests are counted."""
 
     venue: str
     config: dict[str, Any]
     instruments: dict[str, int]
     clock: ClockAnchor
+    data: str = ""
 
 
 def config_of(venue: str, config: BinanceConfig) -> BinanceConfig:
@@ -57,8 +60,17 @@ def config_of(venue: str, config: BinanceConfig) -> BinanceConfig:
     return msgspec.structs.replace(config, market=MARKETS[venue])
 
 
-async def resolve(venue: str, config: BinanceConfig, symbols: Sequence[str]) -> tuple[Instrument, ...]:
+def _quotas(data: str) -> Quotas | None:
+    """Where all processes count what they ask of venues, in a data directory."""
+    from nautilus.adapters.sources.limits import open_quotas
+
+    return open_quotas(Path(data, "sources")) if data else None
+
+
+async def resolve(venue: str, config: BinanceConfig, symbols: Sequence[str], data: str = "") -> tuple[Instrument, ...]:
     """The instruments of symbols as the venue trades them now, with ids from 1 on.
+
+    What is asked is counted in the data directory `data`, "": in this process alone.
 
     Raises
     ------
@@ -70,7 +82,7 @@ async def resolve(venue: str, config: BinanceConfig, symbols: Sequence[str]) -> 
     from nautilus.adapters.sources.binance_rest import BinanceRest
 
     async with aiohttp.ClientSession() as session:
-        rest = BinanceRest(config_of(venue, config).concluded(len(symbols)), session)
+        rest = BinanceRest(config_of(venue, config).concluded(len(symbols)), session, _quotas(data))
         hints = await rest.instruments(symbols)
     return tuple(hints[symbol].instrument(number) for number, symbol in enumerate(symbols, 1))
 
@@ -81,6 +93,7 @@ async def listen(settings: FeedSettings, line: socket.socket) -> None:
 
     config = config_of(settings.venue, msgspec.convert(settings.config, BinanceConfig))
     clock = PlatformClock(settings.clock).now_ns
+    quotas = _quotas(settings.data)
     reader, writer = await asyncio.open_connection(sock=line)
 
     def say(kind: int, payload: bytes, number: int = 0, now_ns: int = 0) -> None:
@@ -91,7 +104,7 @@ async def listen(settings: FeedSettings, line: socket.socket) -> None:
         while True:
             try:
                 async with BinanceFeed(
-                    config, list(settings.instruments), clock, instrument_ids=settings.instruments
+                    config, list(settings.instruments), clock, instrument_ids=settings.instruments, quotas=quotas
                 ) as opened:
                     told = asyncio.create_task(tell(opened))
                     wait = AGAIN_SECONDS[0]

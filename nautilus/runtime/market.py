@@ -71,7 +71,7 @@ def open_live(plan: Plan, name: MarketName) -> MarketSource:
 
     config = plan.config(section_of(name.venue), BinanceConfig)
     instruments = {each.symbol: each.instrument_id for each in plan.listed}
-    settings = FeedSettings(name.venue, msgspec.to_builtins(config), instruments, plan.clock)
+    settings = FeedSettings(name.venue, msgspec.to_builtins(config), instruments, plan.clock, plan.data)
     cancel = plan.config("recording", RecordingConfig).cancel
     return LiveSource(plan.listed, settings, PlatformClock(plan.clock).now_ns, cancel=cancel)
 

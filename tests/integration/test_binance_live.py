@@ -21,8 +21,11 @@ from nautilus.adapters.sources.binance_live import (
     FeedUpdate,
     Route,
 )
+from nautilus.adapters.sources.binance_weight import Weight
 from nautilus.adapters.sources.errors import MalformedError, NotFoundError, RateLimitedError, UnavailableError
+from nautilus.core.clock import now_ns
 from nautilus.core.depth import DepthBook
+from nautilus.core.quotas import Quotas
 from nautilus.core.types import RecordFlag
 from nautilus.model.errors import ConfigError
 from tests.kit.binance_server import BinanceServer, Line, VenueBook, read_lines, renamed
@@ -96,7 +99,7 @@ async def listen(
     """Until every line was played and every book is as new as the last diff."""
     async with BinanceFeed(config, symbols, lambda: server.now_ns) as feed:
         listener = Listener(feed, server)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):  # long, for a machine that has other work
             async for update in feed:
                 listener.take(update)
                 if server.finished.is_set() and listener.complete:
@@ -348,6 +351,8 @@ def test_requests_wait_when_the_weight_of_the_minute_is_spent() -> None:
 
     async def spend() -> None:
         async with server, BinanceFeed(config_for(server), ["BTCUSDT"], lambda: server.now_ns) as feed:
+            next_hour_ns = now_ns() + 3600 * 10**9
+            feed.rest.weight._clock = lambda: next_hour_ns  # no minute ends here
             await feed.rest.depth("BTCUSDT")
             asked = asyncio.ensure_future(feed.rest.depth("BTCUSDT"))
             done, _ = await asyncio.wait({asked}, timeout=0.05)
@@ -357,6 +362,25 @@ def test_requests_wait_when_the_weight_of_the_minute_is_spent() -> None:
             asked.cancel()
 
     asyncio.run(spend())
+
+
+def test_weight_and_bans_are_those_of_all_processes_and_of_the_next_start(tmp_path: Path) -> None:
+    time_ns = 1_700_000_040 * 10**9  # the beginning of a minute
+    place = tmp_path / "quotas"
+    one, two = (Weight("https://a.example/api", 100, Quotas(4, place), lambda: time_ns) for _ in range(2))
+    other = Weight("https://b.example/api", 100, Quotas(4, place), lambda: time_ns)
+    assert [one.take(50), two.take(50), one.used, two.take(1)] == [0, 0, 100, 60]
+    assert [other.take(250), other.used] == [0, 250]  # more than a minute's is let go at the beginning of one
+    time_ns += 70 * 10**9
+    assert one.take(20) == 0
+    two.told(90)
+    assert [one.used, one.take(20), one.take(10)] == [90, 50, 0]
+    one.block(300)
+    assert two.take(1) == 300
+    del one, two
+    assert Weight("https://a.example/api", 100, Quotas(4, place), lambda: time_ns).take(1) == 300
+    time_ns += 300 * 10**9
+    assert Weight("https://a.example/api", 100, Quotas(4, place), lambda: time_ns).take(1) == 0
 
 
 def test_opening_says_what_the_venue_lacks() -> None:

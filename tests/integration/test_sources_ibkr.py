@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from nautilus.adapters.sources.errors import (
 from nautilus.adapters.sources.ibkr import IbkrSource
 from nautilus.adapters.sources.ibkr_contracts import SECOND_NS, Pacing, contract_of, key_of, length_words
 from nautilus.adapters.sources.ibkr_link import error_of
+from nautilus.adapters.sources.ibkr_pacing import SharedPacing
 from nautilus.adapters.sources.times import local_ns, zone
 from nautilus.model.datasets import BarFact, DataKind, FundamentalFact, GetData, ListingFact, QuoteFact
 from tests.kit.data import recording
@@ -109,11 +111,11 @@ def test_snapshot_is_told_with_quantities_time_and_provenance() -> None:
     assert (peer.connections, peer.versions) == (1, "v157..178")
 
 
-def test_side_that_is_empty_is_told_as_none() -> None:
+def test_side_that_is_empty_is_told_as_none_and_so_is_a_last_price_of_yesterday() -> None:
     peer = TwsPeer(apple(ticks=[(1, 5.95, 50), (2, -1.0, 0), (9, 6.0, 0)]))
     [answer] = ask(peer, GetData(DataKind.QUOTE, "AAPL"))
     quote = answer.facts[0]
-    assert (quote.bid, quote.ask, quote.ask_quantity, quote.last) == (5.95, None, None, 6.0)
+    assert (quote.bid, quote.ask, quote.ask_quantity, quote.last) == (5.95, None, None, None)
     with pytest.raises(NotFoundError, match="without a price"):
         ask(TwsPeer(apple()), GetData(DataKind.QUOTE, "AAPL"))
 
@@ -338,6 +340,23 @@ def test_pace_of_history_keeps_every_one_of_its_rules() -> None:
     assert pacing.wait_ns(20 * SECOND_NS, 99, "x") == 580 * SECOND_NS
     assert pacing.wait_ns(600 * SECOND_NS, 99, "x") == 0
     assert pacing.wait_ns(600 * SECOND_NS, 99, "x", weight=2) == SECOND_NS
+
+
+def test_pace_of_history_is_that_of_all_processes_and_of_the_next_start(tmp_path: Path) -> None:
+    begun = 1_700_000_000 * SECOND_NS
+    one, two = (SharedPacing(tmp_path, "127.0.0.1:4002") for _ in range(2))
+    other = SharedPacing(tmp_path, "127.0.0.1:7496")
+    assert [one.take(begun, 1, "a"), two.take(begun + SECOND_NS, 1, "a")] == [0, 14 * SECOND_NS]
+    assert other.take(begun, 1, "a") == 0
+    for number in range(59):
+        assert (one, two)[number % 2].take(begun + number, 10 + number, "x") == 0
+    for pacing in (one, two, other):
+        pacing.close()
+    again = SharedPacing(tmp_path, "127.0.0.1:4002")
+    assert again.take(begun + 20 * SECOND_NS, 99, "x") == 580 * SECOND_NS
+    assert again.take(begun - 3600 * SECOND_NS, 99, "x") == 600 * SECOND_NS  # a clock that is set back
+    assert again.take(begun + 600 * SECOND_NS, 99, "x") == 0
+    again.close()
 
 
 @pytest.mark.parametrize(

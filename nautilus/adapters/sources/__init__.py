@@ -96,7 +96,7 @@ def open_source(
     module, _, attribute = place.partition(":")
     made: type[Source] = getattr(importlib.import_module(module), attribute)
     config = config or kind()
-    limits = SourceLimits(name, config, quotas or open_quotas(directory))
+    limits = SourceLimits(name, config, quotas or open_quotas(directory), directory)
     return made(config, Session(name, config, limits=limits, clock=clock))
 
 
@@ -111,7 +111,7 @@ def open_sources(
 
     quotas = open_quotas(directory)
     return {
-        name: open_source(name, config, quotas=quotas, clock=clock)
+        name: open_source(name, config, directory=directory, quotas=quotas, clock=clock)
         for name, config in configs.items()
         if config.enabled
     }

@@ -42,6 +42,7 @@ from nautilus.adapters.sources.binance_link import Backoff, Inbox, Item, ItemKin
 from nautilus.adapters.sources.binance_rest import BinanceRest
 from nautilus.adapters.sources.errors import SourceError
 from nautilus.core.depth import DepthBook
+from nautilus.core.quotas import Quotas
 from nautilus.core.types import BOOK_DELTA, BookAction, RecordFlag, Side
 from nautilus.model.errors import ConfigError
 
@@ -145,6 +146,8 @@ class BinanceFeed:
         Nanoseconds UTC.
     instrument_ids
         By symbol, written into the records; left out: 1, 2, ... in the order of `symbols`.
+    quotas
+        Where the weight of requests is counted for all processes (`open_quotas`); left out: in this one alone.
 
     Attributes
     ----------
@@ -169,6 +172,7 @@ class BinanceFeed:
         clock: Callable[[], int],
         *,
         instrument_ids: Mapping[str, int] | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"symbols are {list(symbols)}", where="binance", expected="one or more, each once")
@@ -185,6 +189,7 @@ class BinanceFeed:
         self._names = list(symbols)
         self._ids = dict(instrument_ids or {name: place for place, name in enumerate(symbols, 1)})
         self._clock = clock
+        self._quotas = quotas
         self._symbols: dict[str, _Symbol] = {}
         self._by_stream: dict[bytes, _Symbol] = {}
         self._ready: deque[FeedUpdate] = deque()
@@ -199,7 +204,7 @@ class BinanceFeed:
             connector=aiohttp.TCPConnector(limit_per_host=len(self.config.routes) + 2)
         )
         try:
-            self.rest = BinanceRest(self.config, self._session)
+            self.rest = BinanceRest(self.config, self._session, self._quotas)
             self.hints = await self.rest.instruments(self._names)
         except BaseException:
             await self._session.close()

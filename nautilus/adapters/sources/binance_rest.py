@@ -19,6 +19,7 @@ import msgspec
 
 from nautilus.adapters.formats.recording import InstrumentHint
 from nautilus.adapters.sources.binance_config import BinanceConfig
+from nautilus.adapters.sources.binance_weight import Weight
 from nautilus.adapters.sources.errors import (
     MalformedError,
     NotFoundError,
@@ -26,8 +27,8 @@ from nautilus.adapters.sources.errors import (
     SourceError,
     UnavailableError,
 )
+from nautilus.core.quotas import Quotas
 
-MINUTE_SECONDS = 60.0
 LIMITED = (418, 429)
 DEFAULT_RETRY_SECONDS = 60.0
 LARGEST_BYTES = 32 << 20
@@ -47,25 +48,29 @@ class BinanceRest:
     ----------
     session
         Belongs to the caller.
+    quotas
+        Where the weight is counted for all processes (`open_quotas`); None: in this one alone.
 
     Attributes
     ----------
     requests, refused, failed : sent; answered 429 or 418; failed otherwise.
-    used_weight : spent in the current minute, as far as known.
     waited_seconds : time that requests waited for weight or for the end of a ban.
     """
 
-    def __init__(self, config: BinanceConfig, session: aiohttp.ClientSession) -> None:
+    def __init__(self, config: BinanceConfig, session: aiohttp.ClientSession, quotas: Quotas | None = None) -> None:
         self.requests = 0
         self.refused = 0
         self.failed = 0
-        self.used_weight = 0
         self.waited_seconds = 0.0
+        self.weight = Weight(config.rest_url, config.weight_limit, quotas)
         self._config = config
         self._session = session
         self._turn = asyncio.Lock()
-        self._minute_ends = 0.0
-        self._not_before = 0.0
+
+    @property
+    def used_weight(self) -> int:
+        """Spent in the current minute, of all processes, as far as known."""
+        return self.weight.used
 
     async def depth(self, symbol: str) -> bytes:
         """The venue's snapshot of a book, as it came: `{"lastUpdateId":...,"bids":...,"asks":...}`."""
@@ -90,11 +95,11 @@ class BinanceRest:
 
     async def _get(self, name: str, query: dict[str, str], weight: int) -> bytes:
         url = f"{self._config.rest_url}/{name}"
-        loop = asyncio.get_running_loop()
         async with self._turn:
-            await self._wait_for(weight)
+            while wait := self.weight.take(weight):
+                self.waited_seconds += wait
+                await asyncio.sleep(wait)
             self.requests += 1
-            self.used_weight += weight
             try:
                 async with (
                     asyncio.timeout(self._config.timeout_seconds),
@@ -102,7 +107,7 @@ class BinanceRest:
                 ):
                     used = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
                     if used.isdecimal():
-                        self.used_weight = max(self.used_weight, int(used))
+                        self.weight.told(int(used))
                     body = await answer.content.read(LARGEST_BYTES + 1)
                     while len(body) <= LARGEST_BYTES and not answer.content.at_eof():
                         body += await answer.content.read(LARGEST_BYTES + 1 - len(body))
@@ -114,28 +119,12 @@ class BinanceRest:
             if answer.status in LIMITED:
                 self.refused += 1
                 wait = _retry_seconds(answer.headers.get("Retry-After", ""))
-                self._not_before = loop.time() + wait
+                self.weight.block(wait)
                 what = "banned" if answer.status == 418 else "too many requests"
                 raise _fault(RateLimitedError, what, url, status=answer.status, retry_seconds=wait)
             self.failed += 1
             text = body[:200].decode("utf-8", "replace")
             raise _fault(UnavailableError, f"status {answer.status}: {text}", url, status=answer.status)
-
-    async def _wait_for(self, weight: int) -> None:
-        """Until a ban is over and the minute has weight left."""
-        loop = asyncio.get_running_loop()
-        while True:
-            now = loop.time()
-            if now >= self._minute_ends:
-                self.used_weight = 0
-                self._minute_ends = now + MINUTE_SECONDS
-            wait = self._not_before - now
-            if wait <= 0 and self.used_weight and self.used_weight + weight > self._config.weight_limit:
-                wait = self._minute_ends - now
-            if wait <= 0:
-                return
-            self.waited_seconds += wait
-            await asyncio.sleep(wait)
 
 
 def read_instruments(

@@ -34,14 +34,14 @@ from nautilus.adapters.sources.ibkr_contracts import (
     DAY_SECONDS,
     SHORT_SECONDS,
     BarSize,
-    Pacing,
     contract_of,
     key_of,
     length_words,
 )
 from nautilus.adapters.sources.ibkr_link import TwsLink
+from nautilus.adapters.sources.ibkr_pacing import SharedPacing
 from nautilus.adapters.sources.session import Asking, Session
-from nautilus.adapters.sources.times import from_ns, local_ns, to_ns, zone
+from nautilus.adapters.sources.times import from_ns, held, local_ns, to_ns, zone
 from nautilus.model.datasets import (
     BarFact,
     DataKind,
@@ -73,7 +73,7 @@ class IbkrSource(Source):
     def __init__(self, config: IbkrConfig, session: Session) -> None:
         super().__init__(config, session)
         self.link = TwsLink(config)
-        self.pacing = Pacing()
+        self.pacing = SharedPacing(session.limits.directory, f"{config.host}:{config.port}")
         self._known: dict[str, ContractDetails] = {}
 
     async def _ask(self, question: GetData, asking: Asking) -> Iterable[Fact]:
@@ -98,6 +98,7 @@ class IbkrSource(Source):
     async def close(self) -> None:
         """End the connection."""
         await self.link.close()
+        self.pacing.close()
         await super().close()
 
     # Requests.
@@ -185,7 +186,7 @@ class IbkrSource(Source):
             QuoteFact(
                 symbol=question.symbol,
                 time_ns=to_ns(told) if isinstance(told, datetime) else 0,
-                last=last if last is not None else _price(ticker.close),
+                last=last,  # not the close of yesterday, which has no time
                 bid=bid,
                 ask=ask,
                 bid_quantity=_quantity(ticker.bidSize) if bid is not None else None,
@@ -249,9 +250,8 @@ class IbkrSource(Source):
         what = f"reqHistoricalData?symbol={question.symbol}&size={size.words.replace(' ', '+')}"
         request = (end_ns, length, size.words, shown, self.config.regular_hours)
         give_up = asyncio.get_running_loop().time() + self.config.wait_seconds
-        while wait_ns := self.pacing.wait_ns(self.session.now_ns(), contract.conId, request):
+        while wait_ns := self.pacing.take(self.session.now_ns(), contract.conId, request):
             await self._wait(wait_ns, give_up, "history is asked for too often", what)
-        self.pacing.note(self.session.now_ns(), contract.conId, request)
         try:
             bars, provenance = await self._sent(
                 what,
@@ -280,14 +280,10 @@ class IbkrSource(Source):
         where: Any,
         provenance: Provenance,
     ) -> BarFact:
-        if isinstance(bar.date, datetime):
-            begin_ns = to_ns(bar.date if bar.date.tzinfo else bar.date.replace(tzinfo=where))
-            end_ns = begin_ns + size.seconds * SECOND_NS
-        elif isinstance(bar.date, date):
-            begin_ns = local_ns(bar.date.isoformat(), where)
-            end_ns = local_ns((bar.date + timedelta(days=1)).isoformat(), where)
-        else:
-            raise self._malformed(f"$.bars[{place}].date", bar.date, "a date or a time", provenance)
+        try:
+            begin_ns, end_ns = _span(bar.date, size, where)
+        except ValueError:
+            raise self._malformed(f"$.bars[{place}].date", bar.date, "a date or a time", provenance) from None
         if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
             prices = (bar.open, bar.high, bar.low, bar.close)
             raise self._malformed(f"$.bars[{place}]", prices, "low <= open, close <= high", provenance)
@@ -398,6 +394,17 @@ class IbkrSource(Source):
 
     def _malformed(self, path: str, found: object, expected: str, provenance: Provenance) -> SourceError:
         return MalformedError(f"{path}: {found}", where=provenance.url, expected=expected, source=self.name, path=path)
+
+
+def _span(began: object, size: BarSize, where: Any) -> tuple[int, int]:
+    """Beginning and end of a bar. ValueError for what is no time that 64 bits hold."""
+    if isinstance(began, datetime):
+        begin_ns = to_ns(began if began.tzinfo else began.replace(tzinfo=where))
+        return begin_ns, held(begin_ns + size.seconds * SECOND_NS)
+    if isinstance(began, date):
+        begin_ns = local_ns(began.isoformat(), where)
+        return begin_ns, local_ns((began + timedelta(days=1)).isoformat(), where)
+    raise ValueError("no time")
 
 
 def _price(value: float) -> float | None:

@@ -51,6 +51,8 @@ class SourceLimits:
         How many it allows, and where its day begins.
     quotas
         The table; None: one of this process alone.
+    directory
+        Where it lies, and what else is to be known of what was asked; None: nowhere.
 
     Raises
     ------
@@ -58,10 +60,13 @@ class SourceLimits:
         No such time zone.
     """
 
-    def __init__(self, name: str, config: SourceConfig, quotas: Quotas | None = None) -> None:
+    def __init__(
+        self, name: str, config: SourceConfig, quotas: Quotas | None = None, directory: Path | None = None
+    ) -> None:
         self.name = name
         self.config = config
         self.reason = ""
+        self.directory = directory
         self._quotas = quotas or Quotas(1)
         # A provider counts by key: with another one, its count and its refusals are others.
         mark = f":{blake2b(config.key.encode(), digest_size=4).hexdigest()}" if config.key else ""
