@@ -169,16 +169,17 @@ def _store_recording(
     opened: Recording, writer: AnyWriter, result: FileResult, begun: dict[tuple[str, str], int], show: Show
 ) -> None:
     keys = [describe(hint).key for hint in opened.hints]
-    result.instruments = keys
-    counts: dict[tuple[str, int], int] = {}
+    result.instruments = list(dict.fromkeys(keys))
+    # By key, as positions are: a file may have several instruments of one (a future that is followed over its rolls).
+    counts: dict[tuple[str, str], int] = {}
     for kind, records in opened.blocks():
         name = KINDS[kind]
         ids = records["instrument_id"]
         for place in np.unique(ids).tolist() if len(keys) > 1 else [opened.instrument_id]:
             mine = records[ids == place] if len(keys) > 1 else records
             at = place - opened.instrument_id
-            first = counts.get((name, at), 0)
-            last = counts[name, at] = first + len(mine)
+            first = counts.get((name, keys[at]), 0)
+            last = counts[name, keys[at]] = first + len(mine)
             result.rows[name] = result.rows.get(name, 0) + len(mine)
             new = mine[max(0, begun.get((name, keys[at]), 0) - first) :]
             if len(new):

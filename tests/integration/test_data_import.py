@@ -8,7 +8,9 @@ import select
 import signal
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -147,6 +149,37 @@ def test_what_is_stored_comes_out_again_in_every_format(form, tmp_path, capsys):
         prices = [row[answer["columns"].index("price")] for row in answer["rows"]]
     assert [float(price) for price in prices] == [10.5, 10.25]
     assert list(tmp_path.glob(".out*")) == []
+
+
+def test_two_instruments_of_one_name_are_both_stored(tmp_path, capsys):
+    """A future that is followed over its rolls: one name, and a number of the venue's for each contract."""
+    dbn = pytest.importorskip("databento_dbn")
+    days = {"start_date": date(2024, 3, 14), "end_date": date(2024, 3, 16)}
+    intervals = [SimpleNamespace(**days, symbol=each) for each in ("71", "72")]
+    metadata = dbn.Metadata(
+        dataset="GLBX.MDP3",
+        start=BASE_NS,
+        stype_in=dbn.SType.CONTINUOUS,
+        stype_out=dbn.SType.INSTRUMENT_ID,
+        schema=dbn.Schema.OHLCV_1M,
+        symbols=["ES.c.0"],
+        mappings=[SimpleNamespace(raw_symbol="ES.c.0", intervals=intervals)],
+    )
+    price = 5_000_250_000_000
+    bars = [
+        dbn.OHLCVMsg(33, 1, 71 + (i > 4), BASE_NS + i * 60 * 10**9, price, price, price, price, 1 + i) for i in range(9)
+    ]
+    path = tmp_path / "es.ohlcv-1m.dbn"
+    path.write_bytes(metadata.encode() + b"".join(bytes(each) for each in bars))
+    root = tmp_path / "catalog"
+    code, facts, _ = run(capsys, "import", str(path), "--into", str(root))
+    assert (code, facts["rows_stored"]) == (0, 9)
+    assert facts["files"][0]["instruments"] == ["ES.c.0.future@GLBX.MDP3"]
+    from nautilus.store.catalog import Catalog
+
+    with Catalog(root) as catalog:
+        stored = np.concatenate(list(catalog.read("bar")))
+    assert stored["volume"].tolist() == list(range(1, 10))
 
 
 def test_what_is_not_there_is_a_usage_error(tmp_path, capsys):

@@ -258,17 +258,18 @@ class DelimitedRecording(BatchRecording):
     def _block(self, batch: DelimitedBatch) -> Block:
         times, values, lines = self._rows.times(batch), batch.values, batch.lines
         instrument: Any = self.instrument_id
+        keep: Any = slice(None)
         if self._named:
-            ids = self._ids
-            instrument = np.array([ids.get(name, 0) for name in batch.texts(self._layout.roles["symbol"])], np.uint32)
+            instrument, keep = self._instruments(batch)
+            times, lines = times[keep], lines[keep]
         if self._layout.rows == "bar":
-            volume = values[self._sizes[0]] if self._sizes else np.zeros(len(batch), np.int64)
+            volume = values[self._sizes[0]][keep] if self._sizes else np.zeros(len(times), np.int64)
             if self._bar_ns == DAY_NS and self._layout.unit in ("text", "day") and not self._layout.zoned:
-                local = values[self._layout.time]
+                local = values[self._layout.time][keep]
                 end_ns = to_utc(local + DAY_NS, self._rows.zone or "UTC")
             else:
                 end_ns = times + self._bar_ns
-            records = bar_records(times, end_ns, [values[i] for i in self._prices], volume, instrument)
+            records = bar_records(times, end_ns, [values[i][keep] for i in self._prices], volume, instrument)
             self._check(times, lines, records, records["close_ticks"])
             bad = bad_bars(records)
             self.report.outliers += int(np.count_nonzero(bad))
@@ -277,14 +278,15 @@ class DelimitedRecording(BatchRecording):
             return Block(UpdateKind.BAR, records)
         now_ns = self._rising(times)
         if self._layout.rows == "trade":
-            price, size = values[self._prices[0]], values[self._sizes[0]]
-            records = trade_records(now_ns, times, self._numbers(batch), price, size, self._sides(batch), instrument)
+            price, size = values[self._prices[0]][keep], values[self._sizes[0]][keep]
+            numbers, sides = self._numbers(batch)[keep], self._sides(batch)[keep]
+            records = trade_records(now_ns, times, numbers, price, size, sides, instrument)
             self._check(times, lines, records, price)
             return Block(UpdateKind.TRADE, records)
-        empty = np.zeros(len(batch), np.int64)
+        empty = np.zeros(len(times), np.int64)
         roles = self._layout.roles
         bid, ask = (
-            (values[roles[side]], values[roles[f"{side}_size"]] if f"{side}_size" in roles else empty)
+            (values[roles[side]][keep], values[roles[f"{side}_size"]][keep] if f"{side}_size" in roles else empty)
             for side in ("bid", "ask")
         )
         records = quote_records(now_ns, times, lines, bid, ask, instrument)
@@ -294,6 +296,14 @@ class DelimitedRecording(BatchRecording):
             self.report.note(f"{crossed} quotes have a bid above their ask")
         self._check(times, lines, records, bid[0])
         return Block(UpdateKind.QUOTE, records)
+
+    def _instruments(self, batch: DelimitedBatch) -> tuple[Any, Any]:
+        """Instrument of each row that names one, and which rows those are; others are refused."""
+        ids = np.array([self._ids.get(name, 0) for name in batch.texts(self._layout.roles["symbol"])], np.uint32)
+        keep = ids > 0
+        for line in batch.lines[~keep].tolist():
+            self.report.refuse(line, self._layout.names[self._layout.roles["symbol"]], "'' is empty")
+        return ids[keep], keep
 
     def _check(self, times: Numbers, lines: Numbers, records: Records, prices: Numbers) -> None:
         if len(self.hints) == 1:
@@ -321,7 +331,7 @@ class DelimitedRecording(BatchRecording):
                     words = [each.lower() for each in batch.texts(roles[role])]
                 sides = {word: int(Side.BUY) for word in buys} | {word: int(Side.SELL) for word in sells}
                 return np.array([sides.get(word, 0) for word in words], np.uint8)
-        return 0
+        return np.zeros(len(batch), np.uint8)
 
 
 def bar_size(times: Numbers) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,96 +10,14 @@ import numpy as np
 
 from nautilus.adapters.formats.batch import BatchRecording, Numbers, bad_bars, bar_records, quote_records, trade_records
 from nautilus.adapters.formats.delimited import BUYS, LARGEST_STEPS, MOST_DECIMALS, SELLS, bar_size, name_of
-from nautilus.adapters.formats.inference import ROLES, TIME_NAMES, UNITS, normal
+from nautilus.adapters.formats.parquet_source import EXPECTED, Mask, ParquetSource
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Recording, UpdateKind
 from nautilus.adapters.formats.table import TIME, Table, arrow
 from nautilus.adapters.formats.validation import RowCheck
-from nautilus.adapters.formats.zones import to_utc
 from nautilus.core.types import Side
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-PARQUET_MAGIC = b"PAR1"
-EXPECTED = "a whole Parquet file"
-BATCH_ROWS = 1 << 16
-NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}
-
-
-class ParquetSource:
-    """A file with the roles of its columns."""
-
-    def __init__(self, path: Path) -> None:
-        arrow(path)
-        self.path = path
-        self.done = 0
-        parquet = importlib.import_module("pyarrow.parquet")
-        try:
-            self.file = parquet.ParquetFile(path)
-        except OSError as error:
-            raise FormatError(_words(error), where=str(path), expected=EXPECTED) from error
-        except arrow(path).ArrowException as error:
-            raise FormatError(_words(error), where=str(path), expected=EXPECTED) from error
-        self.schema = self.file.schema_arrow
-        self.count = int(self.file.metadata.num_rows)
-        if not self.count:
-            raise FormatError("has no rows", where=str(path), expected="rows")
-        names = [normal(name) for name in self.schema.names]
-        self.roles: dict[str, int] = {}
-        for role, known in ROLES.items():
-            for word in known:
-                if word in names:
-                    self.roles.setdefault(role, names.index(word))
-                    break
-        self.time = self._time(names)
-        found = self.roles.keys()
-        self.rows = "table"
-        if self.time >= 0:
-            if {"open", "high", "low", "close"} <= found:
-                self.rows = "bar"
-            elif {"bid", "ask"} <= found:
-                self.rows = "quote"
-            elif {"price", "size"} <= found:
-                self.rows = "trade"
-
-    def _time(self, names: list[str]) -> int:
-        types = arrow(self.path).types
-        for i, name in enumerate(names):
-            kind = self.schema.types[i]
-            if types.is_timestamp(kind) or types.is_date(kind) or (types.is_integer(kind) and name in TIME_NAMES):
-                return i
-        return -1
-
-    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in file order."""
-        self.done = 0
-        try:
-            for batch in self.file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-                self.done += len(batch)
-                yield batch
-        except (OSError, arrow(self.path).ArrowException) as error:
-            raise FormatError(_words(error), where=f"{self.path}:{self.done + 1}", expected=EXPECTED) from error
-
-    def times(self, array: Any, zone: str) -> Numbers:
-        """A column of times as nanoseconds UTC; of no zone of its own, that of `zone`."""
-        pa = arrow(self.path)
-        kind = array.type
-        if pa.types.is_integer(kind):
-            values: Numbers = array.to_numpy(zero_copy_only=False).astype(np.int64)
-            largest = float(values.max(initial=0))
-            for _, least, most, unit_ns in UNITS:
-                if least <= largest < most:
-                    return values * unit_ns
-            raise FormatError(f"time {values[0]}", where=f"{self.path}:1", expected="nanoseconds, or s, ms, us")
-        if pa.types.is_date(kind):
-            values = array.cast(pa.timestamp("s")).cast(pa.int64()).to_numpy(zero_copy_only=False) * 10**9
-            return to_utc(values, zone or "UTC")
-        values = array.cast(pa.int64()).to_numpy(zero_copy_only=False) * NANOSECONDS[kind.unit]
-        return values if kind.tz else to_utc(values, zone or "UTC")
-
-
-def _words(error: Exception) -> str:
-    return f"is damaged: {' '.join(str(error).split())[:200]}"
 
 
 class ParquetRecording(BatchRecording):
@@ -143,9 +60,8 @@ class ParquetRecording(BatchRecording):
         super().__init__(source.path, hints, instrument_id)
         self.holds_bars = source.rows == "bar"
         self._ids = {each: instrument_id + i for i, each in enumerate(symbols)}
-        first = next(iter(source.batches()))
-        times = source.times(first.column(source.time), zone)
-        self.start_ns = int(times[0])
+        times = self._first_times()
+        self.start_ns = int(times[0]) if len(times) else 0
         self._bar_ns = bar_size(times) if source.rows == "bar" else 0
         self._checks = RowCheck(self.report, self._bar_ns)
         self.report.columns = {field.name: str(field.type) for field in source.schema}
@@ -181,47 +97,81 @@ class ParquetRecording(BatchRecording):
             return []
         found: dict[str, None] = {}
         for batch in self._source.batches([self._source.schema.names[place]]):
-            found |= dict.fromkeys(str(each) for each in batch.column(0).unique().to_pylist() if each is not None)
+            found |= dict.fromkeys(str(each) for each in batch.column(0).unique().to_pylist() if each)
         return list(found)
 
-    def _steps(self, batch: pa.RecordBatch, column: int) -> Numbers:
+    def _first_times(self) -> Numbers:
+        """Times of the first rows that have some."""
+        source = self._source
+        for batch in source.batches([source.schema.names[source.time]]):
+            times, there = source.times(batch.column(0), self._zone)
+            if there.any():
+                return times[there]
+        return np.zeros(0, np.int64)
+
+    def _steps(self, batch: pa.RecordBatch, column: int) -> tuple[Numbers, Mask]:
+        """Numbers in steps, and which rows have one."""
         values = _floats(batch.column(column))
-        bad = ~np.isfinite(values)
-        if bad.any():
-            self.report.missing += int(np.count_nonzero(bad))
-            values = np.where(bad, 0.0, values)
-        steps: Numbers = np.rint(values * 10 ** self._scales[column]).astype(np.int64)
-        return steps
+        there: Mask = np.isfinite(values)
+        steps: Numbers = np.rint(np.where(there, values, 0.0) * 10 ** self._scales[column]).astype(np.int64)
+        return steps, there
 
     def _read(self) -> Iterator[Block]:
         source = self._source
         done = 0
         for batch in source.batches():
-            times = source.times(batch.column(source.time), self._zone)
             lines = np.arange(done + 1, done + len(batch) + 1)
             done += len(batch)
             self.report.rows = done
-            instrument: Any = self.instrument_id
+            times, there = source.times(batch.column(source.time), self._zone)
+            wanted = {source.time: there}
+            columns = {}
+            for i in (*self._prices, *self._sizes):
+                columns[i], wanted[i] = self._steps(batch, i)
+            if source.rows != "trade":
+                # A bar or a quote without a size is one all the same.
+                for i in self._sizes:
+                    self.report.missing += int(np.count_nonzero(~wanted.pop(i)))
+            instrument: Any = None
             if self._named:
-                names = batch.column(source.roles["symbol"]).to_pylist()
-                instrument = np.array([self._ids.get(str(name), 0) for name in names], np.uint32)
-            prices = [self._steps(batch, i) for i in self._prices]
-            sizes = [self._steps(batch, i) for i in self._sizes]
-            yield self._block(batch, times, lines, prices, sizes, instrument)
+                place = source.roles["symbol"]
+                names = batch.column(place).to_pylist()
+                instrument = np.array([self._ids[str(name)] if name else 0 for name in names], np.uint32)
+                wanted[place] = instrument > 0
+            keep = np.logical_and.reduce(list(wanted.values()))
+            if not keep.all():
+                self._refuse(batch, lines, wanted, keep)
+                batch = batch.filter(arrow(self.path).array(keep))
+                times, lines = times[keep], lines[keep]
+                columns = {i: values[keep] for i, values in columns.items()}
+                instrument = None if instrument is None else instrument[keep]
+            if len(times):
+                yield self._block(
+                    batch, times, lines, columns, self.instrument_id if instrument is None else instrument
+                )
+        if self.report.refused * 2 > self.report.rows:
+            first = self.report.refusals[0]
+            raise FormatError(
+                f"{self.report.refused} of {self.report.rows} rows do not fit, the first: {first.field} {first.reason}",
+                where=f"{self.path}:{first.line}",
+                expected=EXPECTED,
+            )
+
+    def _refuse(self, batch: pa.RecordBatch, lines: Numbers, wanted: dict[int, Mask], keep: Mask) -> None:
+        for at in np.flatnonzero(~keep).tolist():
+            field = next(i for i, there in wanted.items() if not there[at])
+            value = batch.column(field)[at].as_py()
+            reason = "is null" if value is None else f"'{value}' is {'no number' if value != '' else 'empty'}"
+            self.report.refuse(int(lines[at]), self._source.schema.names[field], reason)
 
     def _block(
-        self,
-        batch: pa.RecordBatch,
-        times: Numbers,
-        lines: Numbers,
-        prices: list[Numbers],
-        sizes: list[Numbers],
-        instrument: Any,
+        self, batch: pa.RecordBatch, times: Numbers, lines: Numbers, columns: dict[int, Numbers], instrument: Any
     ) -> Block:
         roles = self._source.roles
         nothing = np.zeros(len(times), np.int64)
+        prices = [columns[i] for i in self._prices]
         if self._source.rows == "bar":
-            volume = sizes[0] if sizes else nothing
+            volume = columns[self._sizes[0]] if self._sizes else nothing
             records = bar_records(times, times + self._bar_ns, prices, volume, instrument)
             self.report.outliers += int(np.count_nonzero(bad_bars(records)))
             self._checks.add(times, lines, prices[3], records)
@@ -232,12 +182,14 @@ class ParquetRecording(BatchRecording):
             kind = None if "id" not in roles else self._source.schema.types[roles["id"]]
             if kind is not None and arrow().types.is_integer(kind):
                 ids = batch.column(roles["id"]).fill_null(0).to_numpy(zero_copy_only=False)
-            records = trade_records(now_ns, times, ids, prices[0], sizes[0], self._sides(batch), instrument)
+            size = columns[self._sizes[0]]
+            records = trade_records(now_ns, times, ids, prices[0], size, self._sides(batch), instrument)
             self._checks.add(times, lines, prices[0], records)
             return Block(UpdateKind.TRADE, records)
-        sized = iter(sizes)
-        bid = prices[0], next(sized) if "bid_size" in roles else nothing
-        ask = prices[1], next(sized) if "ask_size" in roles else nothing
+        bid, ask = (
+            (price, columns[roles[name]] if name in roles else nothing)
+            for price, name in zip(prices, ("bid_size", "ask_size"), strict=True)
+        )
         records = quote_records(now_ns, times, lines, bid, ask, instrument)
         self._checks.add(times, lines, prices[0], records)
         return Block(UpdateKind.QUOTE, records)
@@ -274,11 +226,17 @@ class ParquetTable(Table):
         pa = arrow(self.path)
         for batch in self._source.batches():
             self.report.rows += len(batch)
-            self.report.missing += sum(column.null_count for column in batch.columns)
             if self._source.time < 0:
+                self.report.missing += sum(column.null_count for column in batch.columns)
                 yield batch
                 continue
-            times = self._source.times(batch.column(self._source.time), self._zone)
+            times, there = self._source.times(batch.column(self._source.time), self._zone)
+            if not there.all():
+                for at in np.flatnonzero(~there).tolist():
+                    line = self.report.rows - len(batch) + at + 1
+                    self.report.refuse(line, self._source.schema.names[self._source.time], "is null")
+                batch, times = batch.filter(pa.array(there)), times[there]
+            self.report.missing += sum(column.null_count for column in batch.columns)
             rest = [i for i in range(batch.num_columns) if i != self._source.time]
             yield pa.RecordBatch.from_arrays(
                 [pa.array(times), *(batch.column(i) for i in rest)],

@@ -100,6 +100,20 @@ def test_quotes_of_several_symbols_are_told_apart(tmp_path):
     assert quotes["ask_ticks"].tolist() == [105, 115, 125]
 
 
+def test_a_row_without_symbol_goes_to_no_instrument(tmp_path):
+    text = "time,symbol,price,size\n" + "".join(
+        f"2020-01-02T10:00:0{i}Z,{symbol},{10 + i},{i}\n" for i, symbol in enumerate(["A", "", "B", "", "A"])
+    )
+    recording = open_file(written(tmp_path, text))
+    trades = all_of(recording).records
+    assert trades["instrument_id"].tolist() == [1, 2, 1]
+    assert (trades["price_ticks"].tolist(), trades["quantity"].tolist()) == ([10, 12, 14], [0, 2, 4])
+    assert [(each.line, each.field, each.reason) for each in recording.report.refusals] == [
+        (3, "symbol", "'' is empty"),
+        (5, "symbol", "'' is empty"),
+    ]
+
+
 def test_a_panel_becomes_a_table_of_doubles_with_nulls(tmp_path):
     pytest.importorskip("pyarrow")
     table = open_file(written(tmp_path, "date,X,Y\n2020-01-02,1,\n2020-01-03,2.5,3\n", "panel.csv"))

@@ -1,0 +1,90 @@
+"""Parquet files: rows that lack a price, a time or a symbol are named and left out, all others are exact."""
+
+import pytest
+
+from nautilus.adapters.formats import FormatError, Table, open_file
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+FIRST_NS = 1_577_959_200_123_456_789
+"""No float has room for it."""
+
+
+def written(tmp_path, **columns):
+    path = tmp_path / "ABC.parquet"
+    parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def records_of(recording):
+    return [row for _, records in recording.blocks() for row in records]
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.timestamp("ns", "UTC")])
+def test_rows_without_time_or_price_are_named_and_all_others_are_exact(tmp_path, kind):
+    times = [FIRST_NS + i if i != 1 else None for i in range(6)]
+    recording = open_file(
+        written(
+            tmp_path,
+            time=pa.array(times, kind),
+            price=[1.25, 1.5, None, 2.0, float("nan"), 3.0],
+            size=[1, 2, 3, 4, 5, 6],
+        )
+    )
+    found = records_of(recording)
+    assert [int(row["venue_ns"]) - FIRST_NS for row in found] == [0, 3, 5]
+    assert [int(row["price_ticks"]) for row in found] == [125, 200, 300]
+    assert recording.start_ns == FIRST_NS
+    report = recording.report
+    assert (report.rows, report.refused) == (6, 3)
+    assert [(each.line, each.field, each.reason) for each in report.refusals] == [
+        (2, "time", "is null"),
+        (3, "price", "is null"),
+        (5, "price", "'nan' is no number"),
+    ]
+
+
+def test_a_bar_without_volume_is_one_all_the_same(tmp_path):
+    days = pa.array([FIRST_NS // 10**9 * 10**9 + i * 86_400 * 10**9 for i in range(3)])
+    prices = {name: [1.0, 2.0, 3.0] for name in ("open", "high", "low", "close")}
+    recording = open_file(written(tmp_path, time=days, **prices, volume=pa.array([5, None, 7])))
+    assert [int(row["volume"]) for row in records_of(recording)] == [5, 0, 7]
+    assert (recording.report.refused, recording.report.missing) == (0, 1)
+
+
+def test_a_row_without_symbol_goes_to_no_instrument(tmp_path):
+    recording = open_file(
+        written(
+            tmp_path,
+            time=[FIRST_NS + i for i in range(5)],
+            symbol=["A", None, "B", "", "A"],
+            price=[1.0, 2.0, 3.0, 4.0, 5.0],
+            size=[1, 1, 1, 1, 1],
+        )
+    )
+    assert [hint.symbol for hint in recording.hints] == ["A", "B"]
+    assert [(int(row["instrument_id"]), int(row["price_ticks"])) for row in records_of(recording)] == [
+        (1, 1),
+        (2, 3),
+        (1, 5),
+    ]
+    assert [(each.line, each.field, each.reason) for each in recording.report.refusals] == [
+        (2, "symbol", "is null"),
+        (4, "symbol", "'' is empty"),
+    ]
+
+
+def test_a_table_has_a_time_in_each_row(tmp_path):
+    table = open_file(written(tmp_path, time=[FIRST_NS, None, FIRST_NS + 1], what=["x", "y", None]))
+    assert isinstance(table, Table)
+    assert table.read().to_pydict() == {"time_ns": [FIRST_NS, FIRST_NS + 1], "what": ["x", None]}
+    report = table.report
+    assert (report.rows, report.refused, report.missing) == (3, 1, 1)
+    assert (report.refusals[0].line, report.refusals[0].field) == (2, "time")
+
+
+def test_a_file_of_which_most_rows_lack_a_price_is_refused(tmp_path):
+    path = written(tmp_path, time=[FIRST_NS + i for i in range(3)], price=[1.0, None, None], size=[1, 1, 1])
+    with pytest.raises(FormatError, match=r"2 of 3 rows do not fit, the first: price is null"):
+        records_of(open_file(path))
