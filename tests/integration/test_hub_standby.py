@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import zmq
 
@@ -14,6 +17,7 @@ from nautilus.cli.main import main
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.status import read_facts
 from tests.kit.platform import Platform, demo
+from tests.kit.recorded_http import Answer, RecordedServer, Request
 
 READERS = ("risk", "portfolio", "strategy")
 
@@ -29,6 +33,29 @@ def hub_is(platform: Platform, name: str) -> bool:
     return (found["hub"]["process"], found["hub"]["standby_is"]) == (name, "stands by") and by_ring
 
 
+def no_series(request: Request) -> Answer:
+    """A FRED that has no series."""
+    return Answer(b'{"error_code":400,"error_message":"Bad Request.  The series does not exist."}', 400)
+
+
+def settings_of(provider: RecordedServer) -> tuple[str, ...]:
+    own = {"base_url": provider.url, "key": "0123456789abcdef0123456789abcdef", "retries": 0}
+    return ("bus.standby=true", *(f"source_fred.{name}={value}" for name, value in own.items()))
+
+
+def answer(platform: Platform) -> str:
+    """Code of what the hub answers to a question for a provider; "" while nobody answers."""
+    path = "/marketdata/economic/GDP?source=fred"
+    try:
+        with urlopen(f"http://127.0.0.1:{platform.ports['marketdata']}{path}", timeout=30) as response:
+            return str(response.status)
+    except HTTPError as error:
+        with error:
+            return str(json.load(error)["code"])
+    except (OSError, KeyError):
+        return ""
+
+
 def delivered(platform: Platform) -> list[int]:
     return [status(platform)["processes"][reader]["star"]["delivered"] for reader in READERS]
 
@@ -39,15 +66,23 @@ def wait_for_more(platform: Platform) -> None:
 
 
 def test_a_hub_that_is_killed_and_one_that_is_stopped_are_replaced_and_not_heard_again(capsys) -> None:
-    settings = ("bus.standby=true",)
-    with demo("--simulated", "--strategy", "quoting", settings=settings) as platform, zmq.Context() as context:
+    with (
+        RecordedServer(no_series) as provider,
+        demo("--simulated", "--strategy", "quoting", settings=settings_of(provider)) as platform,
+        zmq.Context() as context,
+    ):
         plan = platform.instance.plan()
         platform.wait(lambda: hub_is(platform, "marketdata"), "the first hub")
         wait_for_more(platform)
+        platform.wait(lambda: answer(platform) == "source.not_found", "an answer of the provider")
+        assert answer(platform) == "source.not_found"  # kept
+        asked = len(provider.requests)
 
         os.kill(platform.pid("marketdata"), signal.SIGKILL)
         platform.wait(lambda: hub_is(platform, "marketdata2"), "its successor")
         wait_for_more(platform)
+        platform.wait(lambda: answer(platform) == "source.not_found", "an answer of the successor")
+        assert len(provider.requests) == 2 * asked > 0  # it has a cache of its own
 
         with context.socket(zmq.SUB) as heard:
             heard.subscribe(b"")
