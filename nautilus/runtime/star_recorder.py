@@ -18,16 +18,26 @@ import contextlib
 import logging
 import select
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import zmq
 
 from nautilus.bus import make_context
-from nautilus.bus.asking import Found, ReplayClient, ReplayError
-from nautilus.bus.base import BY_KIND, HEADER, HEADER_BYTES, HEARTBEAT_STREAM, MAGIC, new_socket, replay_endpoint
+from nautilus.bus.asking import Found, ReplayClient, ReplayError, ReplayTimeoutError
+from nautilus.bus.base import (
+    BY_KIND,
+    HEADER,
+    HEADER_BYTES,
+    HEARTBEAT_STREAM,
+    MAGIC,
+    MOST,
+    FrameFlag,
+    new_socket,
+    replay_endpoint,
+)
 from nautilus.bus.compression import MARKED
 from nautilus.bus.ring import RingReader
 from nautilus.core.counters import Counters
@@ -48,6 +58,11 @@ BATCH: Final = 512
 IDLE_SECONDS: Final = 0.01
 FLUSH_NS: Final = 1_000_000_000
 """Between acknowledgements: then what was handed in survives the machine."""
+ASK_AGAIN_NS: Final = 1_000_000_000
+"""After a question that nobody answered."""
+BATCH_BYTES: Final = 1 << 20
+MOST_WAITING: Final = 64 << 20
+"""Bytes that wait for room in the catalog; what is more is left where it is."""
 FINISH_NS: Final = 3 * FLUSH_NS
 QUEUE: Final = 100_000
 """Frames that wait in ZeroMQ, where there is no ring."""
@@ -83,14 +98,40 @@ Ask = Callable[[int, int, int, int], Iterable[Found]]
 """(epoch, stream, first, last): records that were published, from who has them; raises `ReplayError`."""
 
 
-class Batch(NamedTuple):
-    """Records of one stream on their way to the catalog."""
+class Batch:
+    """Records of one stream on their way to the catalog, in pieces of at most about `BATCH_BYTES` together."""
 
-    epoch: int
-    stream: int
-    kind: str
-    last: int
-    records: Records
+    __slots__ = ("count", "epoch", "kind", "last", "parts", "size", "stream")
+
+    def __init__(self, epoch: int, stream: int, kind: str) -> None:
+        self.epoch, self.stream, self.kind = epoch, stream, kind
+        self.last = self.count = self.size = 0
+        self.parts: list[Records] = []
+
+    def add(self, records: Records, last: int) -> None:
+        """Take in what follows."""
+        self.parts.append(records)
+        self.last = last
+        self.count += len(records)
+        self.size += records.nbytes
+
+
+class Life:
+    """How far the streams of one life of the hub were taken.
+
+    Attributes
+    ----------
+    lasts : last record of a stream that was taken, or is stored from before.
+    kept : what the catalog had of it at first, by kind and key.
+    told : last record of a stream that there is known to be.
+    tails : streams whose end is still to be asked for; of a life that is over.
+    """
+
+    def __init__(self, epoch: int, kept: Mapping[tuple[str, str], int]) -> None:
+        self.epoch, self.kept = epoch, kept
+        self.lasts: dict[int, int] = {}
+        self.told: dict[int, int] = {}
+        self.tails: list[int] = []
 
 
 class StarRecorder:
@@ -107,7 +148,8 @@ class StarRecorder:
     frames, ask
         Where frames come from, and what is missing among them.
     counters
-        Table to keep ``recorder.records``, ``durable``, ``lost``, ``recovered``, ``unknown``, ``waiting`` in.
+        Table to keep ``recorder.records``, ``durable``, ``lost``, ``recovered``, ``unknown``, ``waiting``,
+        ``unanswered`` (questions that are asked again), ``malformed`` and ``outdated`` (frames) in.
     """
 
     def __init__(
@@ -124,13 +166,15 @@ class StarRecorder:
         self._instruments = dict(instruments)
         self._frames = frames
         self._ask = ask
-        self._epoch = 0
-        self._lasts: dict[int, int] = {}
-        self._kept: Mapping[tuple[str, str], int] = {}
+        self._life = Life(0, {})
+        self._before: deque[Life] = deque()
+        self._ask_ns = 0
         self._pending: deque[Batch] = deque()
+        self._pending_bytes = 0
         self._counters = counters
         self._numbers = {
-            name: counters.counter(f"recorder.{name}") for name in ("records", "lost", "recovered", "unknown")
+            name: counters.counter(f"recorder.{name}")
+            for name in ("records", "lost", "recovered", "unknown", "unanswered", "malformed", "outdated")
         }
         self._durable = counters.gauge("recorder.durable")
         self._waiting = counters.gauge("recorder.waiting")
@@ -146,6 +190,9 @@ class StarRecorder:
             for frame in frames:
                 self._take(frame)
             done += len(frames) + self._hand_in()
+            if self._before and not self._pending:
+                self._ask_for_tails()
+                done += self._hand_in()
         if monotonic_ns() >= self._flush_ns:
             self.flush()
         return done
@@ -160,7 +207,7 @@ class StarRecorder:
             if self._pending:
                 self.flush()
         self.flush()
-        waiting = sum(len(batch.records) for batch in self._pending)
+        waiting = sum(batch.count for batch in self._pending)
         unread = self._frames.lag
         if waiting or unread:
             _LOGGER.error("stopped with %d records and %d bytes of the ring not in the catalog", waiting, unread)
@@ -185,81 +232,121 @@ class StarRecorder:
 
     def _take(self, frame: bytes) -> None:
         if len(frame) < HEADER_BYTES:
+            self._counters.add(self._numbers["malformed"], 1)
             return
         _, magic, schema, _, size, count, epoch, stream, first, _ = HEADER.unpack_from(frame)
         if magic != MAGIC or len(frame) != HEADER_BYTES + size * count:
+            self._counters.add(self._numbers["malformed"], 1)
             return
-        if epoch != self._epoch:
-            if epoch < self._epoch:
-                return
+        if epoch < self._life.epoch:
+            self._counters.add(self._numbers["outdated"], 1)
+            return
+        if epoch > self._life.epoch:
             self._begin(epoch)
+        life = self._life
         if stream == HEARTBEAT_STREAM:
             # All before it has come: what a heartbeat tells of and was not here is missing.
             for row in np.frombuffer(frame, _LASTS, count, HEADER_BYTES).tolist():
-                self._fill(*row)
+                self._fill(life, *row)
             return
         layout = BY_KIND.get(schema)
         if schema not in _KINDS or layout is None or size < layout.record_size:
             self._counters.add(self._numbers["unknown"], count)
             return
-        self._fill(stream, first - 1)
+        if not self._fill(life, stream, first - 1):
+            # It comes with what is missing before it, when that is asked for again.
+            life.told[stream] = max(life.told.get(stream, 0), first + count - 1)
+            return
         records = np.ndarray((count,), layout.dtype, frame, HEADER_BYTES, (size,))
-        self._add(stream, first, records)
+        self._add(life, stream, first, records)
 
     def _begin(self, epoch: int) -> None:
-        """A life of the hub: what the catalog has of it is known by kind and key."""
-        self._epoch, self._lasts = epoch, {}
-        self._kept = self._stored(origin_of(epoch))
+        """A life of the hub: what the catalog has of it is known by kind and key; of the one before, the end is due."""
+        before = self._life
+        if before.epoch:
+            before.tails = sorted(before.lasts.keys() | before.told.keys())
+            self._before.append(before)
+        self._life = Life(epoch, self._stored(origin_of(epoch)))
 
-    def _last(self, stream: int) -> int:
+    def _ask_for_tails(self) -> None:
+        """Ask for what earlier lives of the hub said last."""
+        while self._before:
+            life = self._before[0]
+            while life.tails:
+                if not self._fill(life, life.tails[-1], MOST - 1, life.told.get(life.tails[-1], 0)):
+                    return
+                life.tails.pop()
+            self._before.popleft()
+
+    def _last(self, life: Life, stream: int) -> int:
         """The last record of a stream that was taken, or is stored from before."""
-        last = self._lasts.get(stream)
+        last = life.lasts.get(stream)
         if last is None:
             instrument = self._instruments.get(stream & 0xFFFF_FFFF)
             kind = _KINDS.get(stream >> 32, "")
-            last = self._kept.get((kind, key_of(instrument)), 0) if instrument is not None else 0
-            self._lasts[stream] = last
+            last = life.kept.get((kind, key_of(instrument)), 0) if instrument is not None else 0
+            life.lasts[stream] = last
         return last
 
-    def _fill(self, stream: int, upto: int) -> None:
-        """Ask for what is missing of a stream up to this record; what nobody has any more is lost, and counted."""
-        last = self._last(stream)
-        if last >= upto or stream >> 32 not in _KINDS:
-            return
-        try:
-            for found in self._ask(self._epoch, stream, last + 1, upto):
-                missed = found.sequence - 1 - self._last(stream)
-                if missed > 0:
-                    self._lose(stream, missed)
-                taken = self._add(stream, found.sequence, found.records)
-                self._counters.add(self._numbers["recovered"], taken)
-        except (NautilusError, zmq.ZMQError) as error:
-            _LOGGER.warning("records %d to %d of stream %x: %s", self._last(stream) + 1, upto, stream, error)
-        left = upto - self._last(stream)
-        if left > 0:
-            self._lose(stream, left)
+    def _fill(self, life: Life, stream: int, upto: int, told: int | None = None) -> bool:
+        """Ask for what is missing of a stream up to this record; False: it is to be asked again.
 
-    def _lose(self, stream: int, count: int) -> None:
-        self._lasts[stream] = self._last(stream) + count
+        What the replayer says is gone is lost, and counted, as far as there is known to be something (`told`). Where
+        nobody answers, or the catalog has no room, it stays missing, and nothing behind it is taken.
+        """
+        if stream >> 32 not in _KINDS or self._last(life, stream) >= upto:
+            return True
+        told = upto if told is None else told
+        life.told[stream] = max(life.told.get(stream, 0), told)
+        if monotonic_ns() < self._ask_ns or self._pending_bytes > MOST_WAITING:
+            return False
+        try:
+            with contextlib.closing(_generated(self._ask(life.epoch, stream, life.lasts[stream] + 1, upto))) as answer:
+                for found in answer:
+                    if found.flags & FrameFlag.SNAPSHOT:  # an image, of what is gone
+                        break
+                    missed = found.sequence - 1 - self._last(life, stream)
+                    if missed > 0:
+                        self._lose(life, stream, missed)
+                    taken = self._add(life, stream, found.sequence, found.records)
+                    self._counters.add(self._numbers["recovered"], taken)
+                    self._hand_in()
+                    if self._pending_bytes > MOST_WAITING:
+                        return False
+        except (ReplayTimeoutError, zmq.ZMQError) as error:
+            self._ask_ns = monotonic_ns() + ASK_AGAIN_NS
+            self._counters.add(self._numbers["unanswered"], 1)
+            _LOGGER.warning("records from %d of stream %x: %s", self._last(life, stream) + 1, stream, error)
+            return False
+        except ReplayError as error:
+            if told > self._last(life, stream):
+                _LOGGER.warning("records from %d of stream %x: %s", self._last(life, stream) + 1, stream, error)
+        left = told - self._last(life, stream)
+        if left > 0:
+            self._lose(life, stream, left)
+        return True
+
+    def _lose(self, life: Life, stream: int, count: int) -> None:
+        life.lasts[stream] = self._last(life, stream) + count
         self._counters.add(self._numbers["lost"], count)
         _LOGGER.error("%d records of stream %x are nowhere any more, and not in the catalog", count, stream)
 
-    def _add(self, stream: int, first: int, records: Records) -> int:
+    def _add(self, life: Life, stream: int, first: int, records: Records) -> int:
         """Records of a stream from this number on, without what was taken before; how many."""
-        known = self._last(stream) + 1 - first
+        known = self._last(life, stream) + 1 - first
         if known >= len(records):
             return 0
         records = records[max(known, 0) :]
-        last = self._lasts[stream] = first + max(known, 0) + len(records) - 1
+        last = life.lasts[stream] = first + max(known, 0) + len(records) - 1
         if (stream & 0xFFFF_FFFF) not in self._instruments:
             self._counters.add(self._numbers["unknown"], len(records))
             return 0
-        kind = _KINDS[stream >> 32]
-        before = self._pending[-1] if self._pending else None
-        if before is not None and (before.epoch, before.stream) == (self._epoch, stream):
-            records = np.concatenate((before.records, records))
-            self._pending.pop()
-        self._pending.append(Batch(self._epoch, stream, kind, last, records))
+        batch = self._pending[-1] if self._pending else None
+        if batch is None or (batch.epoch, batch.stream) != (life.epoch, stream) or batch.size >= BATCH_BYTES:
+            batch = Batch(life.epoch, stream, _KINDS[stream >> 32])
+            self._pending.append(batch)
+        batch.add(records, last)
+        self._pending_bytes += records.nbytes
         return len(records)
 
     def _hand_in(self) -> int:
@@ -268,14 +355,17 @@ class StarRecorder:
         while self._pending:
             batch = self._pending[0]
             instrument = self._instruments[batch.stream & 0xFFFF_FFFF]
-            records = np.ascontiguousarray(batch.records)
+            if len(batch.parts) > 1 or not batch.parts[0].flags.c_contiguous:
+                batch.parts = [np.concatenate(batch.parts)]
+            records = batch.parts[0]
             origin = origin_of(batch.epoch)
             if not self._writer.append(instrument, batch.kind, records, origin=origin, position=batch.last):
                 break
             self._pending.popleft()
+            self._pending_bytes -= batch.size
             self._counters.add(self._numbers["records"], len(records))
             done += 1
-        self._counters.set(self._waiting, sum(len(batch.records) for batch in self._pending))
+        self._counters.set(self._waiting, sum(batch.count for batch in self._pending))
         return done
 
 
@@ -307,6 +397,10 @@ class StarSocket:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close(0)
+
+
+def _generated(found: Iterable[Found]) -> Generator[Found, None, None]:
+    yield from found
 
 
 def origin_of(epoch: int) -> str:
@@ -363,7 +457,9 @@ def open_recorder(
                     try:
                         yield from client.replay(epoch, stream, first, last)
                     except ReplayError as found:
-                        error = found
+                        # Who does not answer may have them, whatever others say.
+                        if not isinstance(error, ReplayTimeoutError):
+                            error = found
                     else:
                         return
             if error is not None:
