@@ -61,10 +61,10 @@ def config_of(venue: str, config: BinanceConfig) -> BinanceConfig:
 
 
 def _quotas(data: str) -> Quotas | None:
-    """Where all processes count what they ask of venues, in a data directory."""
+    """Where all processes count what they ask of venues, in a data directory that is there."""
     from nautilus.adapters.sources.limits import open_quotas
 
-    return open_quotas(Path(data, "sources")) if data else None
+    return open_quotas(Path(data, "sources")) if data and Path(data).is_dir() else None
 
 
 async def resolve(venue: str, config: BinanceConfig, symbols: Sequence[str], data: str = "") -> tuple[Instrument, ...]:
