@@ -80,8 +80,8 @@ class Remote(Questions):
             raise QueryError(f"kind {kind!r} of instruments {chosen}", expected="a kind, and at least one instrument")
         begin_ns, end_ns = nanoseconds(begin), nanoseconds(end)
         words = [("instrument", each) for each in chosen] + [("columns", each) for each in columns]
-        words += [] if begin_ns is None else [("begin", str(begin_ns))]
-        words += [] if end_ns is None else [("end", str(end_ns))]
+        words += [] if begin_ns is None else [("begin", f"{begin_ns:010d}")]
+        words += [] if end_ns is None else [("end", f"{end_ns:010d}")]
         words += [("limit", str(limit))] if limit else []
         return self._ask(f"{BASE}/{quote(kind, safe='')}?{urlencode([*words, ('order', order)])}")
 

@@ -15,6 +15,8 @@ from msgspec import Meta
 from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
 
+MOST_NS = (1 << 63) - 1
+"""Of a time, and of any whole number that is sent."""
 LONGEST_SYMBOL = 64
 
 
@@ -176,9 +178,9 @@ class GetData(Message, frozen=True):
     symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
     source: str = ""
     interval: str = ""
-    begin_ns: int = 0
-    end_ns: int = 0
-    limit: Annotated[int, Meta(ge=0)] = 0
+    begin_ns: Annotated[int, Meta(ge=-MOST_NS, le=MOST_NS)] = 0
+    end_ns: Annotated[int, Meta(ge=-MOST_NS, le=MOST_NS)] = 0
+    limit: Annotated[int, Meta(ge=0, le=MOST_NS)] = 0
 
 
 class DataAnswer(Message, frozen=True):
@@ -288,7 +290,7 @@ class GetBarFacts(Message, frozen=True):
     interval: str = "1d"
     begin: str = ""
     end: str = ""
-    limit: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=0, le=MOST_NS)] = 0
 
     def question(self) -> GetData:
         """What it stands for. ModelError where a time cannot be read."""
@@ -308,7 +310,7 @@ class _GetFacts(Message, frozen=True):
     source: str = ""
     begin: str = ""
     end: str = ""
-    limit: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=0, le=MOST_NS)] = 0
 
     def _question(self, kind: DataKind) -> GetData:
         begin_ns, end_ns = moment_ns(self.begin, "begin"), moment_ns(self.end, "end")
@@ -355,14 +357,18 @@ def moment_ns(text: str, where: str) -> int:
     if not text:
         return 0
     if text.isascii() and text.isdigit() and len(text) > 8:
-        return int(text[:20])
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ModelError(
-            f"time {text[:40]!r}", where=where, expected="a date such as 2024-01-31, with or without a time"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+        found = int(text[:20])
+    else:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise ModelError(
+                f"time {text[:40]!r}", where=where, expected="a date such as 2024-01-31, with or without a time"
+            ) from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        found = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+    if abs(found) > MOST_NS:
+        raise ModelError(f"time {text[:40]!r}", where=where, expected="a time between the years 1678 and 2262")
+    return found

@@ -248,8 +248,8 @@ class CatalogDoor:
 def _moment(given: Mapping[str, str], name: str) -> int | None:
     """Nanoseconds of a time as text; None where there is none."""
     text = given.get(name, "")
-    if text.removeprefix("-").isdecimal() and (text.startswith("-") or len(text) < 5):  # before 1970, and just after
-        return int(text[:20])
+    if text.startswith("-"):  # nanoseconds before 1970
+        return -moment_ns(text[1:], name)
     return moment_ns(text, name) if text else None
 
 

@@ -113,6 +113,7 @@ def test_what_is_wrong_is_said(hub):
         ("/marketdata/catalog/trade?limit=many", 422),
         ("/marketdata/catalog/trade?colums=a", 422),
         ("/marketdata/catalog/trade?begin=soon", 422),
+        ("/marketdata/catalog/trade?begin=-9999999999999999999", 422),
         ("/marketdata/catalog/trade?columns=nothing", 422),
     ):
         assert hub.get(path)[0] == expected, path

@@ -89,7 +89,8 @@ def test_http_shows_provenance_age_and_problems(hub, server):
     assert answer["provenance"]["source"] == answer["facts"][0]["provenance"]["source"] == "yahoo"
     assert headers["age"] == "0"
     assert hub.get("/marketdata/data?kind=QUOTE&symbol=AAPL&source=yahoo")[2]["cached"] is True
-    assert hub.get("/marketdata/bar/AAPL?begin=yesterday")[0] == 422
+    for wrong in ("begin=yesterday", "begin=9999-01-01", "end=99999999999999999999", "limit=575207384587722167418880"):
+        assert hub.get(f"/marketdata/bar/AAPL?{wrong}")[0] == 422, wrong
     status, _, problem = hub.get("/marketdata/economic/GDP?source=nobody")
     assert (status, problem["code"]) == (422, "source.unsupported")
     server.missing.add("NONE")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from nautilus.adapters.sources import SOURCES
 from tests.kit.openapi import Explorer, operations_of
 from tests.kit.platform import Platform, demo
 
@@ -21,7 +22,9 @@ MANAGEMENT = "/api/v1/hybrid/"
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    with demo("--simulated", "--strategy", "quoting", settings=("gateway.workers=2",)) as found:
+    # No provider is asked over the net: what it would have is made up.
+    settings = ("marketdata.allow_synthetic=true", *(f"source_{name}.enabled=false" for name in SOURCES))
+    with demo("--simulated", "--strategy", "quoting", settings=("gateway.workers=2", *settings)) as found:
         yield found
 
 
