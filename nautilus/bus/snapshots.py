@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from nautilus.bus.base import BY_KIND, HEADER_BYTES, MAGIC, Layout
+from nautilus.core.ticks import GAP_FLAG
 from nautilus.core.types import BOOK_DELTA
 from nautilus.model.enums import BookAction, RecordFlag
 from nautilus.model.records import Records, joined
@@ -33,7 +34,8 @@ from nautilus.model.topics import (
 )
 
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
-LAST, SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
+LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
+BROKEN = STALE | GAP_FLAG
 PENDING_RECORDS: Final = 16_384
 """Deltas of one book that wait to be folded, and no more."""
 
@@ -76,9 +78,13 @@ class _Level:
 
 
 class BookImage:
-    """Levels and orders of one book, folded from its deltas by the rules of `nautilus.core.order_book`."""
+    """Levels and orders of one book, folded from its deltas by the rules of `nautilus.core.order_book`.
+
+    From a record with STALE, or the flag of a gap, until a whole snapshot the book is not known: its image has STALE.
+    """
 
     def __init__(self) -> None:
+        self._blind = False
         self._levels: dict[tuple[int, int], _Level] = {}
         self._at: dict[int, tuple[int, int]] = {}
         self._last: tuple[int, ...] | None = None
@@ -87,7 +93,11 @@ class BookImage:
         """Take in deltas, in order."""
         levels = self._levels
         for row in records.tolist():
-            order, quantity, side, action = row[3], row[5], row[7], row[8]
+            order, quantity, side, action, flags = row[3], row[5], row[7], row[8], row[9]
+            if flags & BROKEN:
+                self._blind = True
+            elif self._blind and flags & SNAPSHOT and flags & LAST:
+                self._blind = False
             key = (side, row[4])
             if action == SET:
                 self._drop(key)
@@ -145,7 +155,9 @@ class BookImage:
         for level in self._levels.values():
             rows += [*([level.set] if level.set else ()), *level.orders.values()]
         image = np.array(rows, BOOK_DELTA)
-        image["flags"] = (image["flags"] & ~np.uint16(LAST)) | np.uint16(SNAPSHOT)
+        image["flags"] = (image["flags"] & ~np.uint16(LAST | BROKEN)) | np.uint16(
+            SNAPSHOT | (STALE if self._blind else 0)
+        )
         image["flags"][-1] |= LAST
         return image
 

@@ -336,6 +336,10 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
 
         # A file that cannot be read is better said before any process starts.
         name = name.absolute()
+        if name.kind == "catalog":
+            from nautilus.runtime.stored import pinned
+
+            name = pinned(name)
         first_ns = market_begin_ns(str(name), section(options.configuration.sections, "recording", RecordingConfig))
     listed: tuple[Instrument, ...] = ()
     if name.kind == "live":

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from nautilus.adapters.formats import BookCheck, InstrumentHint
@@ -78,6 +79,16 @@ def open_stored(name: MarketName) -> list[StoredRecording]:
             )
         )
     return found
+
+
+def pinned(name: MarketName) -> MarketName:
+    """The range with all that plays in it named: every process finds the same, whatever is stored meanwhile."""
+    from nautilus.store.catalog import Catalog
+
+    with Catalog(name.paths[0]) as catalog:
+        played = _played(catalog, name)
+    end_ns = min(name.end_ns or END_NS, max(last_ns for _, _, last_ns in played) + 1)
+    return msgspec.structs.replace(name, instruments=tuple(each.key for each, _, _ in played), end_ns=end_ns)
 
 
 def first_ns_of(name: MarketName) -> int:

@@ -2,7 +2,7 @@
 
 Order is that of the store: by stamp, and at one stamp as the records were appended, whatever their kinds. A book change
 is all book records up to one with the flag LAST. A range that begins after the first stored book change begins with a
-snapshot of the book as it was then.
+snapshot of the book as it was then, STALE where it was not known.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nautilus.core.depth import DepthBook
 from nautilus.core.order_book import OrderBooks
+from nautilus.core.ticks import GAP_FLAG
 from nautilus.core.types import BOOK_DELTA, QUOTE, BookAction, RecordFlag, Side
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
 from nautilus.simulation import playback
@@ -25,7 +26,8 @@ Reader = Callable[[int, int], Iterable[Records]]
 """Arrays of one kind each from a time (inclusive) to another (exclusive), in order."""
 KINDS = {QUOTES.name: playback.QUOTE, TRADES.name: playback.TRADE, BOOK_DELTAS.name: playback.BOOK}
 NAMES = {playback.QUOTE: "quotes", playback.TRADE: "trades", playback.BOOK: "book_updates"}
-LAST, SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
+LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
+BROKEN = STALE | GAP_FLAG
 ADD, SET, CLEAR = int(BookAction.ADD), int(BookAction.SET), int(BookAction.CLEAR)
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 END_NS = 2**63 - 1
@@ -166,10 +168,11 @@ class StoredRecording:
         """The book as it was at the begin of the range, where anything is stored from before it."""
         if not self._begin_ns:
             return
-        books, last = OrderBooks(huge=False), None
+        books, last, blind = OrderBooks(huge=False), None, False
         for records in self._read_book(0, self._begin_ns):
             if len(records):
                 last = records
+                blind = _is_blind(records["flags"], blind)
                 if self.order_by_order:
                     books.apply(_own(records, self._instrument_id))
                 else:
@@ -192,9 +195,20 @@ class StoredRecording:
              for side, action, price, lots, order_id in rows], BOOK_DELTA
         )  # fmt: skip
         snapshot["flags"][-1] |= LAST
+        if blind:
+            snapshot["flags"] |= STALE
         self._now_ns = now_ns
         self.counts["book_snapshots"] = 1
         yield now_ns, playback.BOOK, snapshot
+
+
+def _is_blind(flags: NDArray[np.uint16], before: bool) -> bool:
+    """Whether a book is not known after records with these flags."""
+    broken = np.flatnonzero(flags & BROKEN)
+    whole = np.flatnonzero((flags & (SNAPSHOT | LAST | BROKEN)) == SNAPSHOT | LAST)
+    if len(broken) and len(whole):
+        return bool(broken[-1] > whole[-1])
+    return bool(len(broken)) or (before and not len(whole))
 
 
 def _own(records: Records, instrument_id: int) -> Records:

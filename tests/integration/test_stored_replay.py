@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
 from nautilus.runtime.market_name import MarketName, catalog_name, files_name, market_name, time_ns
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import begin_ns_of, open_source
+from nautilus.runtime.stored import pinned
 from nautilus.simulation import MarketSource
 from nautilus.store.catalog import Catalog
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, LOBSTER, recording
@@ -91,6 +93,18 @@ def test_a_range_of_one_instrument_begins_with_its_book(stored: tuple[MarketName
     assert report.complete
     assert len(seen[0][1]) // 56 > 1_000, "a whole book"
     assert report.book_checks["compared"] == report.book_checks["equal"] > 0
+
+
+def test_a_range_that_is_pinned_stays_what_it_is(stored: tuple[MarketName, MarketName]) -> None:
+    path = stored[1].paths[0]
+    name = pinned(market_name(str(catalog_name(path, ()))))
+    assert name.instruments == tuple(sorted(stored[1].instruments))
+    before = open_source(name).instruments()
+    with Catalog(path).writer() as writer:
+        early = open_recording(recording(LOBSTER), instrument_id=1)
+        hint = msgspec.structs.replace(early.hint, symbol="AAA")
+        writer.append(hint, "trade", np.zeros(1, TRADES.record), wait=True)
+    assert open_source(name).instruments() == before
 
 
 def test_what_is_not_stored_is_said(stored: tuple[MarketName, MarketName], tmp_path: Path) -> None:

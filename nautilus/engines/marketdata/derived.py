@@ -111,13 +111,21 @@ class Derived:
         return bool(self._bars or self._flow is not None or self._bbo or self._sides is not None)
 
     def take(self, parts: Sequence[Records]) -> tuple[list[Records], list[Records]]:
-        """Take records in their order; the same, with sides of trades where they lacked, and what derives of them."""
-        given: list[Records] = []
+        """Take records in their order.
+
+        Returns
+        -------
+        all : the same, with sides of trades where they lacked, each between the bars that end before it and what derives
+            of it.
+        made : what derives of them alone.
+        """
+        ordered: list[Records] = []
         made: list[Records] = []
         for part in parts:
-            kind = topic_of(part)
+            kind, before = topic_of(part), len(made)
             if self.due_ns and len(part) and (self._in_order or kind is TRADES):
                 self._add(made, self.advance(int(part["now_ns"][0])))
+            after = len(made)
             if kind is QUOTES:
                 self._quoted(part, made)
             elif kind is TRADES:
@@ -136,8 +144,8 @@ class Derived:
                     self._add(made, self._flow.process_books(self._flow_books, deltas))
                 if self._books is not None:
                     self._best(self._books, deltas, made)
-            given.append(part)
-        return given, made
+            ordered += [*made[before:after], part, *made[after:]]
+        return ordered, made
 
     def advance(self, now_ns: int) -> Records:
         """The time bars that have ended by this time, in order of their ends: nothing older comes any more."""

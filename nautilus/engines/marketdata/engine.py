@@ -239,10 +239,9 @@ class MarketDataEngine(Engine):
         return bool(self._streams)
 
     def on_turn(self, parts: Sequence[Records], ctx: Context) -> None:
-        """Publish records of several steps, in their order: an array of each kind, then what derives of them."""
-        given, made = self._streams.take(parts)
+        """Publish records of several steps and what derives of them: an array of each kind, in their order."""
         by_kind: dict[str, list[Records]] = {}
-        for records in (*given, *made):
+        for records in self._streams.take(parts)[0]:
             if len(records):
                 by_kind.setdefault(topic_of(records).name, []).append(records)
         for topic in (BOOK_DELTAS, TRADES, QUOTES, BARS, FLOWS):

@@ -179,3 +179,21 @@ def test_the_backlog_finds_what_the_buffer_still_has(sent: Any, room: int, looks
             if its == instrument and at <= first + count and at + (len(each) - 64) // 64 > first
         ]
         assert found == expected
+
+
+def test_the_image_of_a_book_that_is_not_known_says_so():
+    snapshots = Snapshots()
+    rows = deltas(1, *((SET, BUY, price, 1, 0) for price in (98, 99, 100)))
+    rows["flags"] = int(RecordFlag.LAST)
+    gap, whole = rows.copy(), rows.copy()
+    gap["flags"] |= int(RecordFlag.STALE)
+    whole["flags"] = int(RecordFlag.SNAPSHOT)
+    whole["flags"][-1] |= int(RecordFlag.LAST)
+    first = 1
+    for records, stale in ((rows, False), (gap, True), (rows, True), (whole, False)):
+        fold(snapshots, 3, first, records)
+        first += len(records)
+        found = snapshots.image(BOOK)
+        assert found is not None
+        image = found[1]
+        assert ((image["flags"] & int(RecordFlag.STALE)) != 0).all() == stale

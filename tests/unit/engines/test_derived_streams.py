@@ -53,6 +53,7 @@ def streams(instrument, updates, config, sizes):
     [
         (BTCUSDT_SPOT, MarketDataConfig(bars=BAR_RULES, flow="time:1s", aggressor="lee-ready")),
         (LOBSTER, MarketDataConfig(bars=BAR_RULES, flow="updates:50", flow_levels=5, bbo=("*",))),
+        (BTCUSDT_SPOT, MarketDataConfig(bars=BAR_RULES, flow="time:1s", bbo=("*",))),  # beside the venue's own quotes
     ],
 )
 def test_streams_are_the_same_however_steps_fall_into_turns(name, config):

@@ -42,6 +42,13 @@ class Stored:
                 at += size
 
 
+def flagged(updates: list[Update], at: int) -> list[Update]:
+    """The same, with the flag of a book that is not known on one book change."""
+    records = updates[at].records.copy()
+    records["flags"] |= RecordFlag.STALE
+    return [*updates[:at], updates[at]._replace(records=records), *updates[at + 1 :]]
+
+
 def stored_from(name: str, seconds: float | None, **settings: object) -> tuple[list[Update], StoredRecording]:
     log = open_recording(recording(name))
     until = None if seconds is None else log.start_ns + int(seconds * SECOND)
@@ -88,6 +95,21 @@ def test_a_range_that_begins_in_the_middle_begins_with_the_book_of_then() -> Non
             part.apply(np.ascontiguousarray(records))
     assert [side.tolist() for side in part.depth(1000)] == [side.tolist() for side in whole.depth(1000)]
     assert all(now_ns >= begin_ns for now_ns, _, _ in given)
+
+
+def test_a_range_that_begins_in_a_blind_time_says_so() -> None:
+    updates, _ = stored_from(BTCUSDT_SPOT, 5)
+    books = [at for at, each in enumerate(updates) if each.kind == BOOK]
+    begin_ns = updates[books[20]].now_ns
+    for blind in (False, True):
+        store = Stored(flagged(updates, books[10]) if blind else updates, random.Random(7))
+        log = open_recording(recording(BTCUSDT_SPOT))
+        stored = StoredRecording(
+            log.hint, store.all, store.book, begin_ns=begin_ns, range_ns=(updates[0].now_ns, updates[-1].now_ns)
+        )
+        _, _, first = next(iter(stored.updates()))
+        assert (first["flags"] & RecordFlag.SNAPSHOT).all()
+        assert ((first["flags"] & RecordFlag.STALE) != 0).all() == blind
 
 
 def test_the_middle_of_an_order_by_order_range_keeps_queues() -> None:
