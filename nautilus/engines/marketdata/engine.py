@@ -194,6 +194,7 @@ class MarketDataEngine(Engine):
             QuarantineLines,
             "records that the hub has refused to publish",
             priority="low",
+            fallback="last",
         ),
         *(
             Operation("GET", f"/marketdata/{path}", request, DataAnswer, f"{what} of a data provider", **_OUTSIDE)

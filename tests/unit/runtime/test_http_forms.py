@@ -49,6 +49,8 @@ def values_of(annotation):
         return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
     if origin is tuple:
         return st.tuples(*map(values_of, arguments))
+    if origin is dict:
+        return st.dictionaries(*map(values_of, arguments), max_size=3)
     if arguments:
         return st.one_of(*map(values_of, arguments))
     plain = {
