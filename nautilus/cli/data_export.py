@@ -46,7 +46,7 @@ def export(
 
     The file appears whole or not at all.
     """
-    from nautilus.runtime.market_name import time_ns
+    from nautilus.model.moments import moment_ns
     from nautilus.store.catalog_kinds import QueryError
 
     form = form or _form_of(out)
@@ -59,8 +59,8 @@ def export(
             reader = catalog.query_reader(
                 kind,
                 list(instruments) or None,
-                time_ns(begin) if begin else None,
-                time_ns(end) if end else None,
+                moment_ns(begin, "--from") if begin else None,
+                moment_ns(end, "--to") if end else None,
                 limit=limit or 0,
                 order="none" if kind == TABLE else "time",
             )

@@ -46,7 +46,8 @@ def get(
     as_json: bool,
 ) -> None:
     """Ask the hub for data of a provider, or what it keeps of it. SYMBOL: a ticker, a series, or words to look for."""
-    from nautilus.model.datasets import DataKind, GetData, moment_ns
+    from nautilus.model.datasets import DataKind, GetData
+    from nautilus.model.moments import moment_ns
 
     question = GetData(
         DataKind(kind),

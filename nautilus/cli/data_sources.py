@@ -32,7 +32,7 @@ def sources(instance_name: str | None, timeout_seconds: float, as_json: bool) ->
             print(f"{each['name']}: {each['last_error']} ({each['last_code']})")
     told = ("hits", "misses", "joined", "stale", "negative", "prefetched", "prefetch_used")
     print(", ".join(f"{answer[name]:,} {name.replace('_', ' ')}" for name in told))
-    print(f"hit rate {100 * answer['hit_rate']:.1f} %")
+    print(f"hit rate {100 * answer['hit_rate']:.1f} %; fresh, of all: {100 * answer['fresh_rate']:.1f} %")
 
 
 def _row(source: dict[str, Any]) -> tuple[str, ...]:

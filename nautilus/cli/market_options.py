@@ -54,7 +54,8 @@ def recorded_market(paths: Sequence[str], instruments: str | None, begin: str | 
     click.UsageError
         Options of a catalog with anything else.
     """
-    from nautilus.runtime.market_name import catalog_name, files_name, time_ns
+    from nautilus.model.moments import moment_ns
+    from nautilus.runtime.market_name import catalog_name, files_name
     from nautilus.runtime.stored import is_catalog
 
     if tuple(paths) == (CONFIGURED,):
@@ -66,7 +67,7 @@ def recorded_market(paths: Sequence[str], instruments: str | None, begin: str | 
             raise FileNotFoundError(2, NO_RECORDING, path)
     if len(paths) == 1 and is_catalog(paths[0]):
         listed = tuple(part.strip() for part in (instruments or "").split(",") if part.strip())
-        return catalog_name(paths[0], listed, time_ns(begin) if begin else 0, time_ns(end) if end else 0)
+        return catalog_name(paths[0], listed, moment_ns(begin or "", "--from"), moment_ns(end or "", "--to"))
     if instruments or begin or end:
         raise click.UsageError(f"--instruments, --from and --to are of one catalog; {paths[0]} is none")
     return files_name(paths)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from nautilus.model.errors import ModelError
+from nautilus.model.moments import moment_ns
 from nautilus.store.catalog_errors import QueryError
 
 Time = str | int | datetime.date | datetime.datetime | np.datetime64 | None
@@ -49,23 +51,12 @@ def nanoseconds(time: Time) -> int | None:
 
 
 def _of_text(text: str) -> int:
-    plain = text.strip()
-    if plain.endswith(("Z", "z")):
-        plain = plain[:-1]
-    elif len(plain) > 16 and plain[-6] in "+-" and plain[-3] == ":":
-        # numpy takes no offset: it is taken off here.
-        hours, minutes = plain[-5:-3], plain[-2:]
-        if not (hours + minutes).isdecimal():
-            raise _error(text)
-        shift = (int(hours) * 60 + int(minutes)) * 60_000_000_000
-        return _of_text(plain[:-6]) - (shift if plain[-6] == "+" else -shift)
-    try:
-        parsed = np.datetime64(plain)
-    except ValueError:
-        raise _error(text) from None
-    if np.isnat(parsed):
+    if not text.strip():
         raise _error(text)
-    return int(parsed.astype("datetime64[ns]").astype(np.int64))
+    try:
+        return moment_ns(text)
+    except ModelError:
+        raise _error(text) from None
 
 
 def _error(time: Any) -> QueryError:

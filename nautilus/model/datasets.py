@@ -6,18 +6,23 @@ ticks elsewhere. Times are nanoseconds UTC, 0 where the provider says nothing. E
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
 
-from nautilus.model.errors import ModelError
 from nautilus.model.message import Message
+from nautilus.model.moments import LEAST_NS, MOST_NS, moment_ns
 
-MOST_NS = (1 << 63) - 1
-"""Of a time, and of any whole number that is sent."""
 LONGEST_SYMBOL = 64
+LONGEST_SOURCE = 32
+LONGEST_INTERVAL = 8
+Symbol = Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
+SourceName = Annotated[str, Meta(max_length=LONGEST_SOURCE)]
+Interval = Annotated[str, Meta(max_length=LONGEST_INTERVAL)]
+Moment = Annotated[int, Meta(ge=LEAST_NS, le=MOST_NS)]
+MomentText = Annotated[str, Meta(max_length=64)]
+Limit = Annotated[int, Meta(ge=0, le=MOST_NS)]
 
 
 class DataKind(StrEnum):
@@ -175,12 +180,12 @@ class GetData(Message, frozen=True):
     """
 
     kind: DataKind
-    symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
-    source: str = ""
-    interval: str = ""
-    begin_ns: Annotated[int, Meta(ge=-MOST_NS, le=MOST_NS)] = 0
-    end_ns: Annotated[int, Meta(ge=-MOST_NS, le=MOST_NS)] = 0
-    limit: Annotated[int, Meta(ge=0, le=MOST_NS)] = 0
+    symbol: Symbol
+    source: SourceName = ""
+    interval: Interval = ""
+    begin_ns: Moment = 0
+    end_ns: Moment = 0
+    limit: Limit = 0
 
 
 class DataAnswer(Message, frozen=True):
@@ -258,6 +263,8 @@ class ProviderStates(Message, frozen=True):
         Questions answered from the cache, not, from it though stale, and with a refusal that was kept.
     prefetched, prefetch_used
         Requests made before anybody asked, and those that somebody then asked for.
+    hit_rate, fresh_rate
+        Share of questions for which nobody waited for a provider; of those that got what was fresh.
     """
 
     sources: tuple[ProviderState, ...]
@@ -269,13 +276,14 @@ class ProviderStates(Message, frozen=True):
     prefetched: int = 0
     prefetch_used: int = 0
     hit_rate: float = 0.0
+    fresh_rate: float = 0.0
 
 
 class GetQuoteFact(Message, frozen=True):
     """`GetData` for a quote, as a person asks over HTTP. `source`: the provider; "": the first for this kind."""
 
-    symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
-    source: str = ""
+    symbol: Symbol
+    source: SourceName = ""
 
     def question(self) -> GetData:
         """What it stands for."""
@@ -285,12 +293,12 @@ class GetQuoteFact(Message, frozen=True):
 class GetBarFacts(Message, frozen=True):
     """`GetData` for bars. `begin`, `end`: a date, with a time (UTC where it says nothing), or nanoseconds; "": open."""
 
-    symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
-    source: str = ""
-    interval: str = "1d"
-    begin: str = ""
-    end: str = ""
-    limit: Annotated[int, Meta(ge=0, le=MOST_NS)] = 0
+    symbol: Symbol
+    source: SourceName = ""
+    interval: Interval = "1d"
+    begin: MomentText = ""
+    end: MomentText = ""
+    limit: Limit = 0
 
     def question(self) -> GetData:
         """What it stands for. ModelError where a time cannot be read."""
@@ -306,11 +314,11 @@ class GetBarFacts(Message, frozen=True):
 
 
 class _GetFacts(Message, frozen=True):
-    symbol: Annotated[str, Meta(min_length=1, max_length=LONGEST_SYMBOL)]
-    source: str = ""
-    begin: str = ""
-    end: str = ""
-    limit: Annotated[int, Meta(ge=0, le=MOST_NS)] = 0
+    symbol: Symbol
+    source: SourceName = ""
+    begin: MomentText = ""
+    end: MomentText = ""
+    limit: Limit = 0
 
     def _question(self, kind: DataKind) -> GetData:
         begin_ns, end_ns = moment_ns(self.begin, "begin"), moment_ns(self.end, "end")
@@ -350,25 +358,3 @@ class GetEventFacts(_GetFacts, frozen=True):
 
 
 AnyGetFacts = GetQuoteFact | GetBarFacts | GetFundamentalFacts | GetEconomicFacts | GetListingFacts | GetEventFacts
-
-
-def moment_ns(text: str, where: str) -> int:
-    """Nanoseconds UTC of a date, of a date and time, or of nanoseconds as text; "": 0. ModelError for anything else."""
-    if not text:
-        return 0
-    if text.isascii() and text.isdigit() and len(text) > 8:
-        found = int(text[:20])
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise ModelError(
-                f"time {text[:40]!r}", where=where, expected="a date such as 2024-01-31, with or without a time"
-            ) from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        found = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
-    if abs(found) > MOST_NS:
-        raise ModelError(f"time {text[:40]!r}", where=where, expected="a time between the years 1678 and 2262")
-    return found

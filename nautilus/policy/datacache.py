@@ -106,13 +106,17 @@ class DataCache(Generic[K, V, W]):
     unused : of those, and of those replaced, asked for ahead and never wanted.
     """
 
-    OVERHEAD = 512
-    """Bytes that an entry takes beside its answer."""
+    OVERHEAD = 1024
+    """Bytes that an entry takes beside its answer, its question included."""
+    REFUSALS = 4
+    """Of all entries a quarter at most are refusals: nobody makes room for them by asking for what is not there."""
 
     def __init__(self, most_entries: int, most_bytes: int) -> None:
         self._most_entries = most_entries
         self._most_bytes = most_bytes
         self._entries: OrderedDict[K, Entry[V]] = OrderedDict()
+        self._refusals: OrderedDict[K, None] = OrderedDict()
+        self._most_refusals = max(most_entries // self.REFUSALS, 1)
         self._asked: dict[K, list[W]] = {}
         self.size = 0
         self.evicted = 0
@@ -220,6 +224,11 @@ class DataCache(Generic[K, V, W]):
         self._drop(key)
         if entry.size > self._most_bytes:
             return
+        if entry.value is None:
+            self._refusals[key] = None
+            if len(self._refusals) > self._most_refusals:
+                self._drop(next(iter(self._refusals)))
+                self.evicted += 1
         self._entries[key] = entry
         self.size += entry.size
         while self.size > self._most_bytes or len(self._entries) > self._most_entries:
@@ -228,6 +237,7 @@ class DataCache(Generic[K, V, W]):
 
     def _drop(self, key: K) -> None:
         entry = self._entries.pop(key, None)
+        self._refusals.pop(key, None)
         if entry is not None:
             self.size -= entry.size
             self.unused += entry.ahead

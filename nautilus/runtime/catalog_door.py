@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,7 @@ from typing import Any, Literal
 import msgspec
 
 import nautilus
-from nautilus.model.datasets import moment_ns
+from nautilus.model.moments import moment_ns
 from nautilus.runtime.catalog_process import DATA, ERROR, FRAME, CatalogQuestion, packed
 from nautilus.runtime.control import error_from
 from nautilus.runtime.http.body import NO_BODY
@@ -49,6 +51,7 @@ INSTRUMENTS = "instruments"
 """Is no kind: what is asked for in its place."""
 What = Literal["ranges", "instruments", "rows", "sql"]
 MODULE = "nautilus.runtime.catalog_process"
+_LOGGER = logging.getLogger("nautilus.runtime")
 
 
 class Sql(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +74,7 @@ class CatalogDoor:
         self._config = dict(config)
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._lock = threading.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def routes(self) -> tuple[Route, ...]:
@@ -92,6 +96,10 @@ class CatalogDoor:
 
     def close(self) -> None:
         """End the process."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -208,6 +216,12 @@ class CatalogDoor:
                 done(HttpError(503, "http.stopping", "the process is about to end", where="catalog"))
             elif began:
                 exchange.abort()
+        except Exception as error:  # or its sender would wait for ever
+            _LOGGER.exception("a query of the catalog failed")
+            if began:
+                exchange.abort()
+            else:
+                done(error)
         finally:
             exchange.on_writable = None
             if writer is not None:
@@ -215,17 +229,18 @@ class CatalogDoor:
 
     def _connect(self) -> socket.socket:
         """A connection of a query's own, to the process, which is started where there is none."""
-        if self._process is None or self._process.poll() is not None or self._control is None:
-            self.close()
-            self._start()
-        assert self._control is not None
-        ours, its = socket.socketpair()
-        with its:
-            try:
-                socket.send_fds(self._control, [b"q"], [its.fileno()])
-            except OSError:
-                ours.close()
-                raise
+        with self._lock:  # first questions come in threads of a pool
+            if self._process is None or self._process.poll() is not None or self._control is None:
+                self._end()
+                self._start()
+            assert self._control is not None
+            ours, its = socket.socketpair()
+            with its:
+                try:
+                    socket.send_fds(self._control, [b"q"], [its.fileno()])
+                except OSError:
+                    ours.close()
+                    raise
         ours.setblocking(False)
         return ours
 

@@ -25,15 +25,17 @@ import numpy as np
 from nautilus.bus.base import BY_NAME
 from nautilus.engines.marketdata import MarketDataConfig
 from nautilus.model.datasets import AnyGetFacts, DataKind, GetData, GetProviders, ProviderState, ProviderStates
-from nautilus.model.errors import ModelError, VenueError
+from nautilus.model.errors import ModelError
+from nautilus.model.fact_records import RECORD_OF
 from nautilus.model.message import Message
 from nautilus.model.records import Records
-from nautilus.policy.datacache import DataCache, Entry, Standing
+from nautilus.policy.datacache import DataCache, Entry, Lifetime, Standing
 from nautilus.policy.prefetch import Markov, PrefetchBudget
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, wall_ns
+from nautilus.runtime.data_errors import ProviderError, kept_refusal, no_question, no_source
 from nautilus.runtime.data_frames import Ask, Begin, Failed, Found, FromChild, States
 from nautilus.runtime.data_line import DataLine
-from nautilus.runtime.data_meters import DataMeters
+from nautilus.runtime.data_meters import DataMeters, fresh_rate_of
 from nautilus.runtime.data_settings import DataConfig
 from nautilus.runtime.messages import Answer
 from nautilus.runtime.wire import Encoded
@@ -46,6 +48,14 @@ LOOK_NS = NANOSECONDS // 4
 """Between looks for questions whose time is up."""
 GRACE_NS = NANOSECONDS // 2
 """The child says itself that a time is up; so much later it is not waited for."""
+START_NS = 60 * NANOSECONDS
+"""A child that has said nothing for so long will not begin."""
+MOST_SILENT = 3
+"""Questions whose time is up without a word of the child on anything: it hangs."""
+MOST_LATE = 1024
+"""Questions that nobody waits for any more, of which an answer is still taken."""
+FRAME_BYTES = 1 << 16
+"""Of a frame, beside its answer and its records."""
 PUBLISHED_AT_ONCE = 512
 """Records of one turn; the next ones follow."""
 MOST_KNOWN = 20_000
@@ -54,28 +64,9 @@ MOST_GLANCES = 1 << 16
 """Answers of the thread of HTTP that the hub's thread has not counted."""
 NOT_FOUND = "source.not_found"
 DAILY = "1d"
+RECORD_BYTES = max(dtype.itemsize for dtype in RECORD_OF.values())
 SECTION = "source_"
 """Sections of the configuration that begin so are for the child."""
-
-
-class ProviderError(VenueError):
-    """A data provider, or the way to it, has no answer.
-
-    Attributes
-    ----------
-    retry_after_seconds : when another try makes sense.
-    """
-
-    code = "source"
-    retry_after_seconds = 1
-
-    @classmethod
-    def of(cls, code: str, what: str, where: str, expected: str, retry_seconds: float) -> ProviderError:
-        """One with a code of its own."""
-        kind = type(cls.__name__, (cls,), {"code": code, "__module__": cls.__module__, "__doc__": cls.__doc__})
-        error: ProviderError = kind(what, where=where, expected=expected)
-        error.retry_after_seconds = max(1, round(retry_seconds + 0.499))
-        return error
 
 
 class Kept(NamedTuple):
@@ -132,22 +123,27 @@ class DataDoor:
         self._by_name: dict[str, ProviderState] = {}
         self._first: dict[DataKind, str] = {}
         self._known = False
-        self._early: deque[tuple[GetData, Answer, str]] = deque()
+        self._early: deque[tuple[GetData, Answer, str, int]] = deque()
         self._asked: dict[int, _Asked] = {}
+        self._late: OrderedDict[int, _Asked] = OrderedDict()
+        self._silent = 0
         self._number = 0
         self._looking = False
         self._rows: deque[Records] = deque()
         self._glanced: deque[GetData] = deque(maxlen=MOST_GLANCES)
+        self._makes_up = plan.config("marketdata", MarketDataConfig).allow_synthetic
         begin = Begin(
             sections={name: found for name, found in plan.sections.items() if name.startswith(SECTION)},
             shared=plan.shared,
             data=plan.data,
-            allow_synthetic=plan.config("marketdata", MarketDataConfig).allow_synthetic,
+            allow_synthetic=self._makes_up,
             instruments=dict(instruments),
             publish=config.publish,
             ask_seconds=config.ask_seconds,
+            answer_bytes=config.answer_mib << 20,
         )
-        self.line = DataLine(host, module, begin, config.answer_mib << 20, self._on_frame, self._on_lost)
+        most = begin.answer_bytes + config.publish * RECORD_BYTES + FRAME_BYTES
+        self.line = DataLine(host, module, begin, most, self._on_frame, self._on_lost)
         self._serves: dict[type, Any] = {
             GetData: self._get,
             GetProviders: self._states,
@@ -183,6 +179,7 @@ class DataDoor:
         return {
             **meters.counts(),
             "hit_rate": round(meters.hit_rate, 4),
+            "fresh_rate": round(fresh_rate_of(meters.counts()), 4),
             "entries": len(self.cache),
             "bytes": self.cache.size,
             "under_way": self.cache.under_way,
@@ -242,20 +239,26 @@ class DataDoor:
         asker = self._host.messages.asker
         if self._glanced:
             self._take_glances()
+        wrong = no_question(question)
+        if wrong is not None:
+            answer(wrong)
+            return
         named = self._named(question)
         if named is None:
             self._hold(question, answer, asker)
+        elif named.source and named.source not in self._by_name and not self._makes_up:
+            answer(no_source(named.source, self._by_name))  # or the cache would keep what nobody can ever have
         else:
             self._take(named, answer, asker)
 
     def _named(self, question: GetData) -> GetData | None:
-        """With what was left out; None: it is not known yet which provider is the first for it."""
+        """With what was left out; None: it is not known yet which providers there are."""
         if question.kind is DataKind.BAR and not question.interval:
             question = msgspec.structs.replace(question, interval=DAILY)
-        if question.source:
-            return question
         if not self._known:
             return None
+        if question.source:
+            return question
         return msgspec.structs.replace(question, source=self._first.get(question.kind, ""))
 
     def _take(self, question: GetData, answer: Answer, asker: str) -> None:
@@ -271,7 +274,7 @@ class DataDoor:
             assert entry is not None
             assert entry.refusal is not None
             meters.add("negative")
-            answer(entry.refusal)
+            answer(kept_refusal(entry.refusal, entry.until_ns - now_ns))
         elif standing is Standing.STALE or (
             standing is Standing.ENDED
             and not self.cache.is_asked(question)
@@ -306,13 +309,14 @@ class DataDoor:
         return Encoded(kept.wire, kept.body, age, stale, cached, reason)
 
     def _hold(self, question: GetData, answer: Answer, asker: str) -> None:
-        """Until it is known which provider is the first for it."""
+        """Until it is known which providers there are."""
         if len(self._early) >= self._config.questions:
             answer(self._busy())
         elif not self.line.start():
             answer(self._away())
         else:
-            self._early.append((question, answer, asker))
+            wait_ns = max(round(self._config.ask_seconds * NANOSECONDS), START_NS) + GRACE_NS
+            self._early.append((question, answer, asker, monotonic_ns() + wait_ns))
             self._look_later()
 
     # To the child.
@@ -323,7 +327,13 @@ class DataDoor:
         self._number += 1
         full = len(self._asked) >= self._config.questions
         nothing = self.cache.peek(question, now_ns) in (Standing.MISS, Standing.NEGATIVE)
-        if full or not self.line.send(Ask(self._number, question, nothing)):
+        try:
+            sent = not full and self.line.send(Ask(self._number, question, nothing))
+        except (OverflowError, TypeError, ValueError) as error:  # it cannot be encoded
+            refusal = ProviderError.of("source.unsupported", f"no question: {error}", "hub", "one that can be sent", 1)
+            self._refused(question, refusal, now_ns)
+            return False
+        if not sent:
             self._refused(question, self._busy() if full or self.line.pid else self._away(), now_ns)
             return False
         until_ns = monotonic_ns() + round(self._config.ask_seconds * NANOSECONDS) + GRACE_NS
@@ -370,13 +380,18 @@ class DataDoor:
     # From the child.
 
     def _on_frame(self, frame: FromChild) -> None:
+        self._silent = 0
         if isinstance(frame, States):
             self._on_states(frame.sources)
             return
         asked = self._asked.pop(frame.number, None)
-        if asked is None:
-            return
+        late = self._late.pop(frame.number, None)
         now_ns = self._clock()
+        if asked is None:
+            # Its facts are told to the star once, and this is the time; who asks next has it.
+            if late is None or isinstance(frame, Failed):
+                return
+            asked = late
         if isinstance(frame, Failed):
             self.meters.add("errors")
             error = ProviderError.of(frame.code, frame.what, frame.where, frame.expected, frame.retry_seconds)
@@ -385,6 +400,10 @@ class DataDoor:
         kept = Kept(frame.wire, frame.body, max(wall_ns() - frame.fetched_ns, 0))
         size = len(kept.wire) + len(kept.body)
         lifetime = self._lifetimes[asked.question.kind]
+        if frame.synthetic:
+            # Never in the way of what is true for longer than a failure would be.
+            retry_ns = round(self._config.retry_seconds * NANOSECONDS)
+            lifetime = Lifetime(min(lifetime.fresh_ns, retry_ns), 0, 0, lifetime.negative_ns)
         waiting, entry = self.cache.keep(asked.question, kept, size, lifetime, now_ns, ahead=asked.ahead)
         self.meters.add("synthetic", int(frame.synthetic))
         if asked.ahead and waiting:
@@ -411,7 +430,10 @@ class DataDoor:
 
     def _answer_all(self, waiting: list[Answer], result: Message | Exception) -> None:
         for answer in waiting:
-            answer(result)
+            try:
+                answer(result)
+            except Exception as error:  # of one that waits: the others do, too
+                self._host.calls.errors.add("an answer of the data door", error)
 
     def _on_states(self, sources: tuple[ProviderState, ...]) -> None:
         self._sources = sources
@@ -427,11 +449,16 @@ class DataDoor:
             # For its life: a provider that fails for a while keeps its questions, and what is kept of them.
             self._first, self._known = first, True
         early, self._early = self._early, deque()
-        for question, answer, asker in early:
+        for question, answer, asker, _ in early:
             self._host.messages.asker = asker
-            self._get(question, answer)
+            try:
+                self._get(question, answer)
+            except Exception as error:
+                self._answer_all([answer], error)
 
     def _on_lost(self) -> None:
+        self._silent = 0
+        self._late.clear()
         self.meters.restart()
         self._refuse_all("the process of data providers died")
 
@@ -445,7 +472,7 @@ class DataDoor:
                 found = error if entry is None else self._encoded(entry, now_ns, cached=True, stale=True)
                 self._answer_all(waiting, found)
         early, self._early = self._early, deque()
-        self._answer_all([answer for _, answer, _ in early], error)
+        self._answer_all([answer for _, answer, _, _ in early], error)
 
     # Facts, on the star.
 
@@ -479,12 +506,19 @@ class DataDoor:
         now_ns = self._clock()
         late = [number for number, each in self._asked.items() if each.until_ns <= monotonic_ns()]
         for number in late:
-            question = self._asked.pop(number).question
+            each = self._late[number] = self._asked.pop(number)
+            question = each.question
             error = ProviderError.of(
                 "source.timeout", f"no answer within {self._config.ask_seconds:g} s", question.source or "hub", "", 1
             )
             self.meters.add("errors")
             self._refused(question, error, now_ns)
+        while len(self._late) > MOST_LATE:
+            self._late.popitem(last=False)
+        # The child itself says when a time is up: one that says nothing at all hangs, or never began.
+        self._silent += len(late)
+        if self._silent >= MOST_SILENT or (self._early and self._early[0][3] <= monotonic_ns()):
+            self.line.restart("it does not answer")
         if self._asked or self._early:
             self._look_later()
 

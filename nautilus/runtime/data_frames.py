@@ -36,6 +36,8 @@ class Begin(Frame, frozen=True):
         Instrument id by symbol, for records of the star.
     publish
         Records of an answer at most.
+    answer_bytes
+        Of an answer at most, in both forms together.
     """
 
     sections: dict[str, Any]
@@ -45,6 +47,7 @@ class Begin(Frame, frozen=True):
     instruments: dict[str, int]
     publish: int
     ask_seconds: float
+    answer_bytes: int = 32 << 20
 
 
 class Ask(Frame, frozen=True):

@@ -110,6 +110,11 @@ class DataLine:
         """Start it where there is none; False: it may not be yet."""
         return self._process is not None or self._start()
 
+    def restart(self, why: str) -> None:
+        """Have done with it, where there is one; the next question starts another."""
+        if self._process is not None:
+            self._lose(why)
+
     def stop(self) -> None:
         """End it."""
         process = self._process

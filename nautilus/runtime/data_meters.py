@@ -98,6 +98,7 @@ class DataMeters:
             prefetched=found["prefetched"],
             prefetch_used=found["prefetch_used"],
             hit_rate=round(hit_rate_of(found), 6),
+            fresh_rate=round(fresh_rate_of(found), 6),
         )
 
     def _places(self, source: str) -> dict[str, int]:
@@ -123,6 +124,12 @@ def hit_rate_of(counts: Mapping[str, int]) -> float:
     return served / asked if asked else 0.0
 
 
+def fresh_rate_of(counts: Mapping[str, int]) -> float:
+    """Share of questions that got what was kept and fresh: without what was stale, and refusals that were kept."""
+    asked = sum(counts.get(name, 0) for name in ("hits", "stale", "negative", "misses", "joined"))
+    return counts.get("hits", 0) / asked if asked else 0.0
+
+
 def data_status(counters: Mapping[str, int]) -> dict[str, Any]:
     """Of a process's counters, for `nautilus status`: empty where nothing was ever asked."""
     if not any(counters.get(f"data.{name}") for name in (*COUNTED, "entries")):
@@ -138,7 +145,8 @@ def data_status(counters: Mapping[str, int]) -> dict[str, Any]:
         state = found.pop("state", 0)
         found["state"] = STATES[state] if 0 <= state < len(STATES) else "failing"
         found["cost"] = found.pop("cost_milli", 0) / MILLI
-    return {**counts, "hit_rate": round(hit_rate_of(counts), 6), "sources": sources}
+    rates = {"hit_rate": round(hit_rate_of(counts), 6), "fresh_rate": round(fresh_rate_of(counts), 6)}
+    return {**counts, **rates, "sources": sources}
 
 
-__all__ = ["COUNTED", "DataMeters", "data_status", "hit_rate_of"]
+__all__ = ["COUNTED", "DataMeters", "data_status", "fresh_rate_of", "hit_rate_of"]

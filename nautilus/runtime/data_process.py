@@ -162,6 +162,14 @@ class DataProcess:
     def _found(self, number: int, question: GetData, facts: tuple[Fact, ...], provenance: Provenance) -> Found:
         answer = DataAnswer(question.kind, question.symbol, provenance.source, facts, provenance)
         assert _FORM.leave is not None
+        wire, body = wire_head(answer), body_head(_ENCODER.encode(_FORM.leave(answer)))
+        if len(wire) + len(body) > self._begin.answer_bytes:
+            # Before anything is marked as told.
+            raise TooLargeError(
+                f"an answer of {len(wire) + len(body):,} bytes",
+                where=provenance.source,
+                expected=f"at most {self._begin.answer_bytes:,}: a shorter range or a limit",
+            )
         topic, rows = TOPIC_OF.get(question.kind, ""), b""
         if topic and facts and self._begin.publish:
             records = fact_records(question.kind, facts[-self._begin.publish :], self._begin.instruments)
@@ -170,8 +178,8 @@ class DataProcess:
         return Found(
             number,
             provenance.source,
-            wire_head(answer),
-            body_head(_ENCODER.encode(_FORM.leave(answer))),
+            wire,
+            body,
             provenance.fetched_ns,
             provenance.synthetic,
             topic if rows else "",
@@ -191,6 +199,12 @@ class NoAnswerError(VenueError):
     """A provider did not answer in time."""
 
     code = "source.timeout"
+
+
+class TooLargeError(VenueError):
+    """An answer is larger than the hub takes."""
+
+    code = "source.too_large"
 
 
 class NoSourceError(VenueError):

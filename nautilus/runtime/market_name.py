@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
@@ -22,7 +21,6 @@ from nautilus.model.errors import ConfigError
 
 LIVE_VENUES = ("binance", "binance-futures")
 """Venues whose live market can be played."""
-NANOSECONDS = 1_000_000_000
 _CATALOG = "catalog:"
 Kind = Literal["none", "simulated", "files", "catalog", "live"]
 
@@ -123,32 +121,6 @@ def catalog_name(path: str | Path, instruments: Sequence[str] = (), begin_ns: in
     if begin_ns < 0 or (end_ns and end_ns <= begin_ns):
         raise ConfigError(f"a range from {begin_ns} to {end_ns}", where=str(path), expected="an end after its begin")
     return MarketName("catalog", (str(path),), tuple(instruments), begin_ns, end_ns)
-
-
-def time_ns(text: str) -> int:
-    """Nanoseconds UTC of a time: ISO 8601 (UTC unless it says otherwise), or nanoseconds since 1970.
-
-    Raises
-    ------
-    ConfigError
-        It is neither.
-    """
-    if text.isdecimal() and len(text) > 8:
-        return int(text)
-    head, _, fraction = text.partition(".")
-    digits = fraction.rstrip("Z").partition("+")[0]
-    nanoseconds = 0
-    if digits.isdecimal() and len(digits) > 6:
-        # The library ends at microseconds.
-        nanoseconds = int(digits[6:9].ljust(3, "0"))
-        text = f"{head}.{digits[:6]}{fraction[len(digits) :]}"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"time {text!r}", expected="a time such as 2024-08-09T00:00:00, or nanoseconds") from error
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * NANOSECONDS + since.microseconds * 1_000 + nanoseconds
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -425,13 +425,28 @@ class Messages:
         server = self._servers.get(engine)
         if server is not None:
             self.asker = asker
-            server(message, answer)
+            self._serve_by(server, engine, message, answer)
             return
         try:
             reply: Message | Exception = self._calls.serve(context, message)
         except Exception as error:
             reply = error
         answer(reply)
+
+    def _serve_by(self, server: Server, engine: str, message: Message, answer: Answer) -> None:
+        answered = False
+
+        def once(result: Message | Exception) -> None:
+            nonlocal answered
+            answer(result)
+            answered = True
+
+        try:
+            server(message, once)
+        except Exception as error:  # of one question: the process has others
+            self._calls.errors.add(f"{type(message).__name__} for {engine}", error)
+            if not answered:
+                answer(error)
 
     # From other processes.
 

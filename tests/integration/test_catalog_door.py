@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +20,7 @@ pytest.importorskip("pyarrow", reason="the extra `data` is not installed")
 pytest.importorskip("duckdb", reason="the extra `data` is not installed")
 
 from nautilus.core.types import TRADE
+from nautilus.runtime.catalog_door import CatalogDoor
 from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_encode import ARROW_TYPE, decode_arrow
 from tests.kit.data_hub import DataHub, data_hub
@@ -155,3 +159,36 @@ def test_a_hub_without_a_catalog_says_so():
         assert empty.get("/marketdata/catalog")[2] == {"ranges": []}
         status, _, problem = empty.get("/marketdata/catalog/trade")
         assert (status, problem["code"]) == (404, "model.unknown_catalog")
+
+
+def test_numbers_of_more_than_64_bits_are_refused(hub):
+    assert hub.get("/marketdata/catalog/trade?begin=99999999999999999999")[0] == 422
+    assert hub.get("/marketdata/catalog/trade?limit=99999999999999999999")[0] == 422
+
+
+def test_first_questions_at_once_share_one_process(tmp_path, monkeypatch):
+    door, started, inside = CatalogDoor(tmp_path, {}), [], threading.Barrier(2)
+    start = door._start
+
+    def counted() -> None:
+        started.append(1)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            inside.wait(0.2)  # were another one here, both would go on at once
+        start()
+
+    monkeypatch.setattr(door, "_start", counted)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for ours in list(pool.map(lambda _: door._connect(), range(2))):
+                ours.close()
+        assert len(started) == 1
+    finally:
+        door.close()
+
+
+def test_an_unforeseen_error_is_answered(hub, monkeypatch):
+    def breaks(self: CatalogDoor) -> None:
+        raise OverflowError("broken")
+
+    monkeypatch.setattr(CatalogDoor, "_connect", breaks)
+    assert hub.get("/marketdata/catalog")[0] == 500

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,19 @@ class DataHub:
 
     def ask(self, message: Message, *, asker: str = "", seconds: float = 20.0) -> Any:
         """The reply to a question of this name; raises the error that came instead."""
-        found = self.running.host.ask_engine("marketdata", message).result(seconds)
+        host, came = self.running.host, Future[Any]()
+
+        def answered(result: Message | Exception) -> None:
+            if isinstance(result, Exception):
+                came.set_exception(result)
+            else:
+                came.set_result(result)
+
+        if asker:
+            self.do(lambda: host.messages.serve("marketdata", message, answered, asker=asker))
+            found = came.result(seconds)
+        else:
+            found = host.ask_engine("marketdata", message).result(seconds)
         return found.message() if isinstance(found, Encoded) else found
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], Any]:

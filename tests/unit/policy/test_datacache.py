@@ -155,3 +155,15 @@ def test_who_waits_when_nobody_answers_is_known():
     cache.join("a", 3)
     assert sorted(cache.abandon()) == [1, 2, 3]
     assert cache.join("a", 4)
+
+
+def test_refusals_are_a_share_of_what_is_kept():
+    cache: DataCache[int, str, int] = DataCache(16, 1 << 20)
+    for key in range(8):
+        cache.keep(key, "true", 4, Lifetime(100), 0)
+    for key in range(100, 200):
+        cache.refuse(key, ValueError(), 0, Lifetime(100), wait_ns=50)
+    assert len(cache) == 8 + 4
+    assert all(cache.peek(key, 1) is Standing.FRESH for key in range(8))
+    assert cache.peek(199, 1) is Standing.NEGATIVE
+    assert cache.peek(100, 1) is Standing.MISS

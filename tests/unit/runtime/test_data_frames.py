@@ -15,9 +15,9 @@ from nautilus.model.datasets import (
     GetBarFacts,
     GetData,
     Provenance,
-    moment_ns,
 )
 from nautilus.model.errors import ModelError
+from nautilus.model.moments import moment_ns
 from nautilus.runtime.data_frames import (
     Ask,
     Failed,
