@@ -28,7 +28,7 @@ from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, TABLE, Record
 from nautilus.store.catalog_lock import reading, writer_pid
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part, Range
-from nautilus.store.catalog_part_reader import readable
+from nautilus.store.catalog_part_reader import readable, table_time
 from nautilus.store.catalog_queries import bounded, check_select, make_views, reader_of
 from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
@@ -187,9 +187,10 @@ class Catalog:
         """Records of several kinds merged by (time, order of appending), as runs of one kind each; as `read`."""
         described = {kind: record_kind(kind) for kind in kinds}
         with reading(self.root):
-            known = {each.instrument_id: each for each in self.instruments()}
-            wanted = self._wanted(known, instruments)
-            parts = self.manifest.parts(list(described), wanted, begin_ns, end_ns)
+            with self.manifest.snapshot():
+                known = {each.instrument_id: each for each in self.instruments()}
+                wanted = self._wanted(known, instruments)
+                parts = self.manifest.parts(list(described), wanted, begin_ns, end_ns)
             sources = []
             for part in parts:
                 owner = known[part.instrument]
@@ -237,7 +238,7 @@ class Catalog:
         Raises
         ------
         QueryError
-            An unknown name, or more than a query may take.
+            An unknown name, a range of a table without one time column, or more than a query may take.
         """
 
         def once() -> pa.Table:
@@ -265,10 +266,17 @@ class Catalog:
         if order not in ("time", "-time", "none"):
             raise QueryError(f"order {order!r}", expected="time, -time or none")
         with reading(self.root):
-            known = {each.instrument_id: each for each in self.instruments()}
-            wanted = self._wanted(known, instruments)
-            parts = self._whole(self.manifest.parts((kind,), wanted, begin_ns, end_ns))
-            text = self._query_text(kind, parts, known, begin_ns, end_ns, columns, limit, order)
+            with self.manifest.snapshot():
+                known = {each.instrument_id: each for each in self.instruments()}
+                wanted = self._wanted(known, instruments)
+                range_ns = (None, None) if kind == TABLE else (begin_ns, end_ns)
+                listed = self.manifest.parts((kind,), wanted, *range_ns)
+            parts = self._whole(listed)
+            if kind == TABLE:
+                time = "" if begin_ns is None and end_ns is None else table_time(self.root, parts)
+            else:
+                time = record_kind(kind).time if kind in RECORD_KINDS else fact_time(kind)
+            text = self._query_text(kind, parts, known, time, begin_ns, end_ns, columns, limit, order)
             with self._database.cursor() as lines, bounded(lines, self.config.query_seconds):
                 yield reader_of(lines, text)
 
@@ -277,24 +285,26 @@ class Catalog:
         kind: str,
         parts: Sequence[Part],
         known: dict[int, StoredInstrument],
+        time: str,
         begin_ns: int | None,
         end_ns: int | None,
         columns: Sequence[str],
         limit: int,
         order: str,
     ) -> str:
-        time = record_kind(kind).time if kind in RECORD_KINDS else fact_time(kind) if kind in FACT_KINDS else ""
         words = ["SELECT", ", ".join(identifier(name) for name in columns) or "*"]
         words.append(f"FROM ({view_text(kind, self.root, parts, known)}) AS rows")
         limits = []
         if time and parts:
-            limits += [] if begin_ns is None else [f"{time} >= {int(begin_ns)}"]
-            limits += [] if end_ns is None else [f"{time} < {int(end_ns)}"]
+            limits += [] if begin_ns is None else [f"{identifier(time)} >= {int(begin_ns)}"]
+            limits += [] if end_ns is None else [f"{identifier(time)} < {int(end_ns)}"]
         if limits:
             words.append("WHERE " + " AND ".join(limits))
         if order != "none" and parts:
             down = " DESC" if order == "-time" else ""
-            words.append("ORDER BY " + ", ".join(f"{name}{down}" for name in (time, "sequence") if name))
+            words.append(
+                "ORDER BY " + ", ".join(f"{name}{down}" for name in (time and identifier(time), "sequence") if name)
+            )
         if limit:
             words.append(f"LIMIT {int(limit)}")
         return " ".join(words)
@@ -317,12 +327,10 @@ class Catalog:
     @contextmanager
     def sql_reader(self, text: str) -> Iterator[pa.RecordBatchReader]:
         """As `sql`, as a stream of record batches that is open inside of the block."""
-        with reading(self.root):
-            instruments = self.instruments()
-            with self._database.cursor() as lines, bounded(lines, self.config.query_seconds):
-                check_select(lines, text)
-                make_views(lines, self.root, text, lambda kinds: self._whole(self.manifest.parts(kinds)), instruments)
-                yield reader_of(lines, text)
+        with reading(self.root), self._database.cursor() as lines, bounded(lines, self.config.query_seconds):
+            check_select(lines, text)
+            make_views(lines, self.root, text, lambda kinds: self._whole(self.manifest.parts(kinds)), self.instruments)
+            yield reader_of(lines, text)
 
     # Upkeep.
 

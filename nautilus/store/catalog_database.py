@@ -58,6 +58,7 @@ class Database:
                 "autoload_known_extensions": False,
                 "allow_community_extensions": False,
                 "max_temp_directory_size": "0MiB",
+                "temp_directory": "",  # else it is a directory that queries may read
                 **({"threads": config.query_threads} if config.query_threads else {}),
             },
         )

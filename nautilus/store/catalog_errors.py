@@ -29,6 +29,12 @@ class CatalogFullError(CatalogError):
     code = "config.catalog_full"
 
 
+class CatalogUnwritableError(CatalogError):
+    """Its directory or its list cannot be used now, for another reason than room."""
+
+    code = "config.catalog_unwritable"
+
+
 class CatalogVersionError(CatalogError):
     """It was written by a version that this one does not read."""
 

@@ -52,6 +52,26 @@ def encode_facts(facts: Sequence[Fact]) -> bytes:
     return msgspec.msgpack.encode(facts)
 
 
+def checked_facts(kind: str, facts: Sequence[Fact]) -> bytes:
+    """As `encode_facts`, once they are known to come back and to fit the kind's columns.
+
+    Raises
+    ------
+    CatalogError
+        They do not: nothing of them goes into the log, which has to become files.
+    """
+    try:
+        payload = encode_facts(facts)
+        fact_table(kind, decode_facts(kind, payload), range(len(facts)))
+    except (ValueError, TypeError, OverflowError, msgspec.MsgspecError, arrow().ArrowException) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise CatalogError(
+            f"a {kind} of {fact_key(facts[0]).key} cannot be stored: {said}",
+            expected="the types of its fields, whole numbers of 64 bits",
+        ) from None
+    return payload
+
+
 def decode_facts(kind: str, payload: bytes | memoryview) -> list[Any]:
     """Inverse of `encode_facts`."""
     struct: Any = FACTS[FACT_KINDS[kind]]

@@ -13,7 +13,7 @@ import msgspec
 
 from nautilus.model.datasets import Fact
 from nautilus.store.catalog_errors import CatalogError, QueryError
-from nautilus.store.catalog_facts import check_table, encode_facts, encode_table, fact_key, fact_time
+from nautilus.store.catalog_facts import check_table, checked_facts, encode_table, fact_key, fact_time
 from nautilus.store.catalog_instruments import StoredInstrument, describe, named
 from nautilus.store.catalog_kinds import TABLE, Records, fact_kind, record_kind
 from nautilus.store.catalog_log import FACTS, MARK, RECORDS, Batch, Stream, layout_of
@@ -41,6 +41,8 @@ class Counts(msgspec.Struct):
         Rows that were accepted, those that found the queue full, and those whose origin had them stored before.
     durable, published
         Rows that survive the machine, and those that readers see.
+    aside
+        Segments of the log that could not become files, and were set aside.
     """
 
     appended: int = 0
@@ -50,6 +52,7 @@ class Counts(msgspec.Struct):
     published: int = 0
     segments: int = 0
     errors: int = 0
+    aside: int = 0
 
 
 class Intake(ABC):
@@ -131,7 +134,13 @@ class Intake(ABC):
         return self._hand_in(RECORDS, stream, records.tobytes(), len(records), position, wait)
 
     def append_facts(self, facts: Sequence[Fact], *, origin: str = "", position: int = 0, wait: bool = False) -> bool:
-        """Hand in facts of providers, of any kinds and symbols; as `append`. All are accepted, or none."""
+        """Hand in facts of providers, of any kinds and symbols; as `append`. All are accepted, or none.
+
+        Raises
+        ------
+        CatalogError
+            One has a value that cannot be stored, such as a whole number beyond 64 bits.
+        """
         groups: dict[tuple[str, str], list[Fact]] = {}
         for fact in facts:
             groups.setdefault((fact_kind(fact), fact_key(fact).key), []).append(fact)
@@ -142,7 +151,7 @@ class Intake(ABC):
             stream = self._streams.get(key)
             if stream is None:
                 stream = self._streams[key] = Stream(kind, owner, origin, time=fact_time(kind))
-            batches.append((FACTS, stream, encode_facts(some), len(some), position))
+            batches.append((FACTS, stream, checked_facts(kind, some), len(some), position))
         return self._hand_in_all(batches, wait)
 
     def append_table(

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from nautilus.store.catalog_errors import CatalogError, CatalogFullError
+from nautilus.store.catalog_errors import CatalogError, CatalogFullError, CatalogUnwritableError
 from nautilus.store.catalog_instruments import StoredInstrument
 
 DIRECTORY, SUFFIX = "log", ".log"
@@ -72,7 +72,7 @@ def no_room(error: OSError, where: object) -> CatalogError:
         return CatalogFullError(
             f"cannot be written: {error.strerror}", where=str(where), expected="room on the disk; it is tried again"
         )
-    return CatalogError(f"cannot be written: {error.strerror}", where=str(where))
+    return CatalogUnwritableError(f"cannot be written: {error.strerror}", where=str(where))
 
 
 def segment_path(root: Path, number: int) -> Path:

@@ -17,8 +17,8 @@ import msgspec
 
 from nautilus.store.catalog_errors import (
     CatalogDamagedError,
-    CatalogError,
     CatalogFullError,
+    CatalogUnwritableError,
     CatalogVersionError,
     NoCatalogError,
 )
@@ -94,10 +94,12 @@ class Manifest:
         Directory of the catalog.
     write
         Make it where it is missing, and change it.
+    name
+        Of its file: another one while it is made anew.
     """
 
-    def __init__(self, root: Path, *, write: bool = False) -> None:
-        self.path = root / NAME
+    def __init__(self, root: Path, *, write: bool = False, name: str = NAME) -> None:
+        self.path = root / name
         self._guard = threading.RLock()
         self._root = root
         if not write and not self.path.exists():
@@ -162,7 +164,7 @@ class Manifest:
             text = str(error)
             if "full" in text or "disk I/O" in text:
                 raise CatalogFullError(f"its list cannot be written: {text}", where=str(self.path)) from None
-            raise CatalogError(f"its list cannot be used: {text}", where=str(self.path)) from None
+            raise CatalogUnwritableError(f"its list cannot be used: {text}", where=str(self.path)) from None
         except sqlite3.DatabaseError as error:
             raise CatalogDamagedError(
                 f"its list is damaged: {error}",
@@ -173,6 +175,19 @@ class Manifest:
     def _rows(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._guard, self._wrapped():
             return self._lines.execute(text, values).fetchall()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read inside is of one moment, though a writer goes on."""
+        with self._guard, self._wrapped():
+            if self._lines.in_transaction:
+                yield
+                return
+            self._lines.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._lines.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nautilus.store.catalog_errors import QueryError
+from nautilus.store.catalog_manifest import Part
 from nautilus.store.catalog_parts import META, SUFFIX, UNFINISHED, PartMeta, arrow
 
 if TYPE_CHECKING:
@@ -36,6 +38,27 @@ def readable(place: Path) -> bool:
             return True
     except (OSError, ValueError):
         return False
+
+
+def table_time(root: Path, parts: Iterable[Part]) -> str:
+    """The time column of users' tables, by which they can be asked for a range; "": there are none.
+
+    Raises
+    ------
+    QueryError
+        One has none, or they differ.
+    """
+    times = set()
+    for part in parts:
+        with opened(root / part.path) as file:
+            meta = read_meta(file)
+            times.add(meta.time if meta is not None else "")
+    if len(times) > 1 or "" in times:
+        said = ", ".join(sorted(time or "none" for time in times))
+        raise QueryError(
+            f"a range of tables with the time column {said}", expected="one that was appended with `time`, or no range"
+        )
+    return times.pop() if times else ""
 
 
 def row_groups(file: pq.ParquetFile, time: str, begin_ns: int | None, end_ns: int | None) -> list[int]:

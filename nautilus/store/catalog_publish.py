@@ -26,13 +26,14 @@ from nautilus.store.catalog_log_reader import read_segment, records_of
 from nautilus.store.catalog_manifest import Manifest, OriginKey, Part
 from nautilus.store.catalog_part_writer import PartWriter
 from nautilus.store.catalog_parts import PartMeta, arrow, day_of, in_order, part_path, record_table
+from nautilus.store.catalog_recovery import DAMAGED, put_aside
+from nautilus.store.catalog_recovery import SEGMENT as SEGMENT
 from nautilus.store.catalog_settings import CatalogConfig
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SEGMENT, LAST_SEQUENCE = "segment", "sequence"
-DAMAGED: Final = ".damaged"
+LAST_SEQUENCE: Final = "sequence"
 
 GroupKey = tuple[str, str, str, str, str, str]  # kind, key, day, price increment, lot size, form of a table
 
@@ -105,7 +106,7 @@ def publish_segment(
     steps("delete")
     if any(not damage.torn for damage in damages[known:]):
         # Somebody may want to look at it; it is never read again.
-        place.rename(place.with_name(place.name + DAMAGED))
+        put_aside(place, DAMAGED)
     else:
         place.unlink(missing_ok=True)
     return rows

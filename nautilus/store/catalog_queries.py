@@ -38,7 +38,7 @@ def bounded(lines: Any, seconds: float) -> Iterator[None]:
         raise QueryError(
             "the query takes too long", expected=f"at most {seconds:g} s (catalog.query_seconds)"
         ) from None
-    except db.OutOfMemoryException as error:
+    except (db.OutOfMemoryException, MemoryError) as error:
         raise QueryError(f"the query takes too much memory: {_first(error)}", expected="catalog.query_mib") from None
     except db.PermissionException as error:
         raise QueryError(_first(error), expected="a query of the catalog's own views") from None
@@ -72,20 +72,23 @@ def make_views(
     root: Path,
     text: str,
     parts_of: Callable[[Sequence[str]], list[Part]],
-    instruments: Sequence[StoredInstrument],
+    instruments_of: Callable[[], Sequence[StoredInstrument]],
 ) -> None:
     """The views that a query names: one a kind, one a user's table, and `instruments`."""
     words = {word.lower() for word in _WORDS.findall(text)}
-    known = {each.instrument_id: each for each in instruments}
     kinds = [kind for kind in (*RECORD_KINDS, *FACT_KINDS) if kind in words]
     parts = parts_of(kinds) if kinds else []
+    table_parts = parts_of([TABLE])
+    # Behind the files: of a file that a writer adds meanwhile the instrument is known too.
+    instruments = instruments_of()
+    known = {each.instrument_id: each for each in instruments}
     for kind in kinds:
         some = [part for part in parts if part.kind == kind]
         lines.execute(f"CREATE TEMP VIEW {identifier(kind)} AS {view_text(kind, root, some, known)}")
     if INSTRUMENTS in words:
         lines.register(INSTRUMENTS, instruments_table(instruments))
     tables: dict[int, list[Part]] = {}
-    for part in parts_of([TABLE]):
+    for part in table_parts:
         if known[part.instrument].symbol in text:
             tables.setdefault(part.instrument, []).append(part)
     for owner, some in tables.items():

@@ -1,8 +1,7 @@
 """Compaction, checking, and the list made anew from the files.
 
 A compaction writes the new file beside the old ones, then one transaction of the list puts the one in the place of the
-others. Readers that have the old list keep the old files: these are deleted when nobody reads, at the latest an hour
-after they were replaced.
+others. Readers that have the old list keep the old files: these are deleted when nobody reads.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ from nautilus.store.catalog_steps import factor
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KEPT_NS: Final = 3600 * 1_000_000_000
-"""So long a replaced file is kept for its readers, at most."""
 MERGE_ROWS: Final = 1 << 17
 
 
@@ -45,9 +42,11 @@ def compact(
     steps: Callable[[str], object] = lambda step: None,
 ) -> int:
     """Make one file of each day's many; how many files were replaced. Only the writer may."""
-    known = {each.instrument_id: each for each in manifest.instruments()}
+    with manifest.snapshot():
+        known = {each.instrument_id: each for each in manifest.instruments()}
+        listed = manifest.parts(kinds)
     days: dict[tuple[str, int, str], list[Part]] = {}
-    for part in manifest.parts(kinds):
+    for part in listed:
         if before_day and part.day >= before_day:
             continue
         if instruments is None or known[part.instrument].key in instruments:
@@ -176,7 +175,7 @@ def purge(root: Path, manifest: Manifest) -> int:
     if not retired:
         return 0
     with unread(root) as free:
-        gone = [each for each in retired if free or now_ns() - each[2] > KEPT_NS]
+        gone = retired if free else []
         if not gone:
             return 0
         for _, path, _ in gone:

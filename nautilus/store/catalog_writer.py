@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import Final
 
 from nautilus.core.clock import now_ns
-from nautilus.store.catalog_errors import CatalogDamagedError, CatalogError, CatalogFullError
+from nautilus.store.catalog_errors import (
+    CatalogDamagedError,
+    CatalogError,
+    CatalogFullError,
+    CatalogUnwritableError,
+)
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_intake import PATIENCE_SECONDS, TOGETHER_BYTES, Intake
-from nautilus.store.catalog_kinds import KINDS
 from nautilus.store.catalog_lock import take_lock
 from nautilus.store.catalog_log import DIRECTORY, Batch, Damage, segments
 from nautilus.store.catalog_manifest import Manifest
-from nautilus.store.catalog_part_reader import unlisted
 from nautilus.store.catalog_parts import arrow, day_of
-from nautilus.store.catalog_publish import LAST_SEQUENCE, SEGMENT, publish_segment
+from nautilus.store.catalog_publish import LAST_SEQUENCE, publish_segment
+from nautilus.store.catalog_recovery import NUMBERED, SEGMENT, check_list, set_aside_segment, set_aside_unlisted
 from nautilus.store.catalog_segment import Segment
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_upkeep import compact, purge
@@ -70,6 +74,7 @@ class CatalogWriter(Intake):
         """What was found wrong in the log of a writer before, or left behind by it."""
         self._lock = take_lock(self.root)
         try:
+            check_list(self.root)
             self._manifest = Manifest(self.root, write=True)
         except BaseException:
             os.close(self._lock)
@@ -95,7 +100,7 @@ class CatalogWriter(Intake):
         self._recover()
         self._positions = self._manifest.positions()
         self._next_sequence = self._manifest.number(LAST_SEQUENCE) + 1
-        self._number = self._manifest.number(SEGMENT) + 1
+        self._number = max(self._manifest.number(SEGMENT), self._manifest.number(NUMBERED)) + 1
         self._threads = [
             threading.Thread(target=self._run, args=(work,), name=f"catalog-{name}", daemon=True)
             for name, work in (("log", self._log), ("publish", self._publish))
@@ -104,14 +109,24 @@ class CatalogWriter(Intake):
             thread.start()
 
     def _recover(self) -> None:
-        """Publish what a writer before has left in its log, and take away what it has not finished."""
-        for place, unfinished in list(unlisted(self.root, KINDS, self._manifest.paths())):
-            what = "a file that was never finished" if unfinished else "a file that is not on the list"
-            self.notices.append(Damage(str(place), f"{what}, taken away"))
-            place.unlink(missing_ok=True)
+        """Publish what a writer before has left in its log, and set aside what it has not finished."""
+        set_aside_unlisted(self.root, self._manifest, self.notices)
         for number in segments(self.root):
-            publish_segment(self.root, self._manifest, number, self.config, self.notices)
+            self._into_files(number)
         purge(self.root, self._manifest)
+
+    def _into_files(self, number: int) -> int:
+        """Publish a segment, or set it aside where no try can; the rows that readers see."""
+        try:
+            return publish_segment(self.root, self._manifest, number, self.config, self.notices)
+        except (CatalogFullError, CatalogUnwritableError, OSError, MemoryError):
+            raise  # of the machine: the same segment can be published later
+        except Exception as error:
+            damage = set_aside_segment(self.root, self._manifest, number, error)
+        self.notices.append(damage)
+        self.counts.aside += 1
+        self._tell(CatalogDamagedError(damage.what, where=damage.where))
+        return 0
 
     def _known(self, key: str) -> StoredInstrument:
         for each in self._manifest.instruments():
@@ -133,11 +148,14 @@ class CatalogWriter(Intake):
         ------
         CatalogFullError
             The disk is full: it is in memory or in the log still, and goes on when there is room.
+        CatalogDamagedError
+            With `publish`: something of it cannot become files; its segment of the log is set aside.
         CatalogError
             It cannot be made durable, or took too long.
         """
         with self._guard:
             self._check()
+            aside = self.counts.aside
             target = self._accepted
             self._sync_wanted = max(self._sync_wanted, target)
             if publish:
@@ -149,6 +167,8 @@ class CatalogWriter(Intake):
                 lambda: self._failed or self._full or (self._publish_full if publish else None),
                 timeout_seconds,
             )
+            if publish and self.counts.aside > aside:
+                raise CatalogDamagedError(self.notices[-1].what, where=self.notices[-1].where)
 
     def close(self, *, publish: bool = True) -> None:
         """Flush, publish, and give the catalog back.
@@ -318,7 +338,7 @@ class CatalogWriter(Intake):
                 self._compact_days()
                 continue
             try:
-                rows = publish_segment(self.root, self._manifest, number, self.config, self.notices)
+                rows = self._into_files(number)
             except CatalogFullError as error:
                 first = self._publish_full is None
                 self._publish_full = error

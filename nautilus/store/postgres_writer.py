@@ -185,7 +185,7 @@ class PostgresWriter(Intake):
         """Bring hand-overs in; how many are in by now."""
         try:
             if self._lines is None or self._lines.is_closed():
-                await self._open()
+                await self._again()
                 # What was sent when the connection was lost may be in.
                 in_before = await self._lines.fetchval(f"SELECT value FROM {SCHEMA}.meta WHERE key = 'batch'") or 0
                 if in_before > self._committed:
@@ -203,6 +203,15 @@ class PostgresWriter(Intake):
             raise named_error(error, self.where) from None
         self._committed += len(batches)
         return self._durable + len(batches)
+
+    async def _again(self) -> None:
+        """Open once more. The lock may be that of the lost connection, which the server has not noticed yet."""
+        try:
+            await self._open()
+        except CatalogBusyError as error:
+            raise UnreachableError(
+                f"the connection was lost, and {error.what}", where=self.where, expected="it is tried again"
+            ) from None
 
     async def _open(self) -> None:
         self._lines = await connect(self._url, f"nautilus catalog {os.getpid()}")
@@ -300,8 +309,8 @@ class PostgresWriter(Intake):
         for fact, sequence in facts:
             values = [getattr(fact, name) for name in names]
             where = [getattr(fact.provenance, field) for field in PROVENANCE.values()]
-            plain = [list(value) if isinstance(value, tuple) else value for value in values]
-            rows.append((owner.instrument_id, *plain, *where, sequence))
+            plain = [_plain(value) for value in (*values, *where)]
+            rows.append((owner.instrument_id, *plain, sequence))
         fetched = np.array([fact.provenance.fetched_ns for fact, _ in facts], np.int64)
         times = np.array([getattr(fact, fact_time(stream.kind)) for fact, _ in facts], np.int64)
         await self._days_of(stream.kind, owner, fetched, times)
@@ -418,6 +427,13 @@ async def _has_timescale(lines: Any) -> bool:
 async def _pieces(content: bytes) -> Any:
     for at in range(0, len(content), 1 << 20):
         yield content[at : at + (1 << 20)]
+
+
+def _plain(value: Any) -> Any:
+    """A field as the server takes it: no text there has a NUL."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def _text(instrument: StoredInstrument) -> str:

@@ -140,6 +140,7 @@ def test_a_place_without_a_catalog_is_told(tmp_path: Path) -> None:
     ("time", "expected"),
     [
         ("2022-11-01", MIDNIGHT),
+        ("20221101", MIDNIGHT),
         ("2022-11-01T00:00:00.000000001Z", MIDNIGHT + 1),
         ("2022-11-01 02:00:00+02:00", MIDNIGHT),
         (datetime.date(2022, 11, 1), MIDNIGHT),
@@ -154,7 +155,13 @@ def test_times_are_taken_as_people_write_them(time: data.times.Time, expected: i
     assert data.nanoseconds(time) == expected
 
 
-@pytest.mark.parametrize("time", ["yesterday", "", "2022-13-01", "NaT", True, 1.5])
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("yesterday", "", "2022-13-01", "NaT", True, 1.5, "9999-12-31", "1000-01-01", "20221301", "123456", 1 << 63),
+        *(datetime.date(9999, 12, 31), datetime.datetime(9999, 12, 31), np.datetime64("9999-12-31T00:00:00")),
+    ],
+)
 def test_what_is_no_time_is_refused(time: object) -> None:
     with pytest.raises(QueryError, match="time"):
         data.nanoseconds(time)  # type: ignore[arg-type]

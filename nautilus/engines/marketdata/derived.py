@@ -115,8 +115,8 @@ class Derived:
 
         Returns
         -------
-        all : the same, with sides of trades where they lacked, each between the bars that end before it and what derives
-            of it.
+        all : the same, with sides of trades where they lacked; before each the bars that end by then, behind it what
+            derives of it.
         made : what derives of them alone.
         """
         ordered: list[Records] = []

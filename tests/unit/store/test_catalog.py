@@ -148,3 +148,17 @@ def test_only_a_select_of_the_views_is_answered(catalog: Catalog, text: str) -> 
 def test_a_missing_catalog_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="no catalog"):
         Catalog(tmp_path).ranges()
+
+
+def test_a_table_is_asked_for_a_range_of_its_own_time(catalog: Catalog) -> None:
+    import pyarrow as pa
+
+    with catalog.writer() as writer:
+        writer.append_table("notes", pa.table({"At": [5, 1, 9, 3]}), time="At")
+        writer.append_table("plain", pa.table({"x": [1, 2]}))
+    assert catalog.query("table", "notes", 3, 9).column("At").to_pylist() == [3, 5]
+    assert catalog.query("table", "notes").num_rows == 4
+    assert catalog.query("table", "plain").num_rows == 2
+    for name in ("plain", None):
+        with pytest.raises(QueryError, match="a range of tables"):
+            catalog.query("table", name, 1)
