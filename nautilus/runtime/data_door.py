@@ -127,6 +127,8 @@ class DataDoor:
         self._asked: dict[int, _Asked] = {}
         self._late: OrderedDict[int, _Asked] = OrderedDict()
         self._silent = 0
+        self._spoken = False  # this life of the child has said something
+        self._mute_ns = 0  # since when it was waited for in vain before that
         self._number = 0
         self._looking = False
         self._rows: deque[Records] = deque()
@@ -380,7 +382,7 @@ class DataDoor:
     # From the child.
 
     def _on_frame(self, frame: FromChild) -> None:
-        self._silent = 0
+        self._silent, self._spoken, self._mute_ns = 0, True, 0
         if isinstance(frame, States):
             self._on_states(frame.sources)
             return
@@ -457,7 +459,7 @@ class DataDoor:
                 self._answer_all([answer], error)
 
     def _on_lost(self) -> None:
-        self._silent = 0
+        self._silent, self._spoken, self._mute_ns = 0, False, 0
         self._late.clear()
         self.meters.restart()
         self._refuse_all("the process of data providers died")
@@ -515,9 +517,13 @@ class DataDoor:
             self._refused(question, error, now_ns)
         while len(self._late) > MOST_LATE:
             self._late.popitem(last=False)
-        # The child itself says when a time is up: one that says nothing at all hangs, or never began.
-        self._silent += len(late)
-        if self._silent >= MOST_SILENT or (self._early and self._early[0][3] <= monotonic_ns()):
+        # The child itself says when a time is up: one that says nothing at all hangs, or is slow to begin.
+        if self._spoken:
+            self._silent += len(late)
+        elif late:
+            self._mute_ns = self._mute_ns or monotonic_ns()
+        mute = bool(self._mute_ns) and monotonic_ns() - self._mute_ns >= START_NS
+        if mute or self._silent >= MOST_SILENT or (self._early and self._early[0][3] <= monotonic_ns()):
             self.line.restart("it does not answer")
         if self._asked or self._early:
             self._look_later()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nautilus.model.datasets import DataKind, GetData
+from nautilus.model.datasets import DataKind, GetData, GetProviders
 from nautilus.model.errors import ModelError, NautilusError
 from nautilus.model.topics import HISTORICAL_BARS
 from nautilus.runtime.clock import monotonic_ns
@@ -157,6 +157,7 @@ def test_a_child_that_does_not_begin_is_not_waited_for(server):
 def test_made_up_data_gives_way_to_true_data(server):
     with data_hub(server, marketdata={"allow_synthetic": True}, data={"prefetch": False, "retry_seconds": 0.05}) as hub:
         question = GetData(DataKind.FUNDAMENTAL, "AAPL", "edgar")
+        eventually(lambda: hub.ask(GetProviders()).sources)
         server.limited = 0.01
         assert hub.ask(question).provenance.synthetic
         server.limited = 0.0

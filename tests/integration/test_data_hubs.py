@@ -13,6 +13,7 @@ pytest.importorskip("aiohttp", reason="the extra `data` is not installed")
 from nautilus.model.datasets import DataKind, GetData, GetProviders
 from nautilus.model.errors import NautilusError
 from tests.kit.data_hub import MODULE, DataHub, data_hub
+from tests.kit.live_host import eventually
 from tests.kit.recorded_http import Answer, RecordedServer, Request
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -66,7 +67,8 @@ def test_two_hubs_keep_one_limit_of_a_provider_together(server: RecordedServer, 
 
 def test_a_source_without_its_key_is_shown_and_not_asked(server: RecordedServer) -> None:
     with data_hub(module=MODULE, **settings(server, key="")) as hub:
-        fred = next(each for each in hub.ask(GetProviders()).sources if each.name == "fred")
+        sources = eventually(lambda: hub.ask(GetProviders()).sources)
+        fred = next(each for each in sources if each.name == "fred")
         assert fred.state == "unconfigured"
         assert outcome(hub, "GDP") == "source.unconfigured"
         assert not server.requests
