@@ -16,6 +16,7 @@ from nautilus.bus.asking import ReplayClient, ReplayTimeoutError
 from nautilus.bus.base import HEARTBEAT_STREAM, layout_of, stream_id
 from nautilus.core.clock import now_ns
 from nautilus.core.last_values import LastValues, LastView
+from nautilus.model.enums import RecordFlag
 from nautilus.model.errors import BusError
 from nautilus.model.marketdata import Quote, Trade, quotes, trades
 from nautilus.model.message import Message
@@ -23,6 +24,7 @@ from nautilus.model.records import Records
 from nautilus.model.topics import QUOTES, TRADES, Topic
 
 STALE_NS = 100_000_000
+STALE = int(RecordFlag.STALE)
 """Five heartbeats of the hub: without one for so long, what its table says may be out of date."""
 TOPICS_OF = {"QUOTE": QUOTES, "TRADE": TRADES}
 
@@ -33,7 +35,8 @@ class Value(NamedTuple):
     Attributes
     ----------
     value : ``QUOTE``: `Quote`; ``TRADE``: `Trade`; ``LEVEL2``, ``LEVEL3``: `Book`; else a `DataAnswer`.
-    stale : the hub was not reached, or has said nothing of it in its present life: this is the last that is known.
+    stale : the hub was not reached, has said nothing of it in its present life, or says itself that it is not to be
+        trusted (flag STALE): this is the last that is known.
     at_ns : of a quote or trade, when the platform received it; of a book, when it was asked for.
     """
 
@@ -133,6 +136,8 @@ class MarketValues:
 
 def _value(topic: Topic, records: Records, *, stale: bool = False) -> Value:
     found: Quote | Trade = (quotes if topic is QUOTES else trades)(records)[0]
+    # The hub has said itself that it cannot be trusted: a live market's book went lost.
+    stale = stale or bool(int(records["flags"][0]) & STALE)
     return Value(found, stale, found.now_ns)
 
 

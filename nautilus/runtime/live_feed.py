@@ -16,7 +16,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,23 +36,35 @@ HEAD: Final = struct.Struct("<IBxxxIq")
 QUOTE, TRADE, BOOK, BLIND, SIGHTED = range(1, 6)
 """Kinds with records, as `FeedKind`; `BLIND` and `SIGHTED` may have none."""
 FAILED, FACTS = 6, 7
-"""Kinds with JSON: why the feed is not open, and what it has counted."""
+"""Kinds with JSON: why the feed is not open (with an id: of one instrument), and what it has counted."""
+SILENT, RESUMED = 8, 9
+"""Without records: trades are missed, and come again."""
 FACTS_SECONDS = 1.0
+"""`FACTS` come so often, also while the feed is not open: a process that says nothing hangs."""
 AGAIN_SECONDS = (0.25, 10.0)
 """First and longest wait before the feed is opened again."""
-RECORDS = frozenset((QUOTE, TRADE, BOOK, BLIND, SIGHTED))
+RECORDS = frozenset((QUOTE, TRADE, BOOK, BLIND, SIGHTED, SILENT, RESUMED))
 MARKETS = {"binance": "spot", "binance-futures": "futures"}
 """By venue's name."""
 
 
 class FeedSettings(msgspec.Struct, frozen=True):
-    """What the process is to listen to, the platform's clock, and its data directory, where requests are counted."""
+    """What the process is to listen to, the platform's clock, and its data directory, where requests are counted.
+
+    `steps` has the price increment and the lot size of each symbol, as hub and core count them.
+    """
 
     venue: str
     config: dict[str, Any]
     instruments: dict[str, int]
     clock: ClockAnchor
     data: str = ""
+    steps: dict[str, tuple[str, str]] = {}
+
+
+def steps_of(instruments: Iterable[Instrument]) -> dict[str, tuple[str, str]]:
+    """Price increment and lot size by symbol."""
+    return {each.symbol: (str(each.price_increment), str(each.lot_size)) for each in instruments}
 
 
 def config_of(venue: str, config: BinanceConfig) -> BinanceConfig:
@@ -91,6 +103,7 @@ async def listen(settings: FeedSettings, line: socket.socket) -> None:
     """Hand on what the venue says until the other end closes the line."""
     from nautilus.adapters.sources.binance_live import BinanceConfig, BinanceFeed
 
+    feeds: list[BinanceFeed] = []
     config = config_of(settings.venue, msgspec.convert(settings.config, BinanceConfig))
     clock = PlatformClock(settings.clock).now_ns
     quotas = _quotas(settings.data)
@@ -104,31 +117,38 @@ async def listen(settings: FeedSettings, line: socket.socket) -> None:
         while True:
             try:
                 async with BinanceFeed(
-                    config, list(settings.instruments), clock, instrument_ids=settings.instruments, quotas=quotas
+                    config,
+                    list(settings.instruments),
+                    clock,
+                    instrument_ids=settings.instruments,
+                    quotas=quotas,
+                    steps=settings.steps,
                 ) as opened:
-                    told = asyncio.create_task(tell(opened))
+                    feeds[:] = [opened]
                     wait = AGAIN_SECONDS[0]
-                    try:
-                        async for update in opened:
-                            number = settings.instruments[update.symbol]
-                            say(update.kind, update.records.tobytes(), number, update.now_ns)
-                            await writer.drain()
-                    finally:
-                        told.cancel()
+                    async for update in opened:
+                        number, payload = settings.instruments[update.symbol], update.records.tobytes()
+                        if update.kind == FAILED and update.interruption is not None:
+                            told = {"where": update.symbol, "what": update.interruption.detail}
+                            payload = msgspec.json.encode(told)
+                        say(update.kind, payload, number, update.now_ns)
+                        await writer.drain()
             except NautilusError as error:
                 say(FAILED, msgspec.json.encode(error.as_dict()), 0, clock())
+            feeds.clear()
             await asyncio.sleep(wait)
             wait = min(2 * wait, longest)
 
-    async def tell(opened: BinanceFeed) -> None:
+    async def tell() -> None:
         while True:
             await asyncio.sleep(FACTS_SECONDS)
-            say(FACTS, msgspec.json.encode(opened.summary(), enc_hook=str), 0, clock())
+            facts = feeds[0].summary() if feeds else {}
+            say(FACTS, msgspec.json.encode(facts, enc_hook=str), 0, clock())
 
-    running = asyncio.create_task(feed())
+    running, telling = asyncio.create_task(feed()), asyncio.create_task(tell())
     closed = asyncio.create_task(reader.read(1))
-    await asyncio.wait((running, closed), return_when=asyncio.FIRST_COMPLETED)
-    for task in (running, closed):
+    await asyncio.wait((running, telling, closed), return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, telling, closed):
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError, ConnectionError):
         await running

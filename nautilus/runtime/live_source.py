@@ -2,7 +2,7 @@
 
 What the venue says comes from a process of its own (`nautilus.runtime.live_feed`). A book that went lost is emptied,
 in the core too, and its records carry STALE, until the venue's snapshot is there again: nobody trades against a book
-that may be wrong. When the process dies all books are lost that way, and it is started again.
+that may be wrong. When the process dies or hangs all books are lost that way, and it is started again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,23 +26,27 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 from nautilus.runtime.child import Backoff
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, wall_ns
-from nautilus.runtime.live_feed import BLIND, FACTS, FAILED, HEAD, RECORDS, FeedSettings
+from nautilus.runtime.live_feed import BLIND, FACTS, FAILED, HEAD, RECORDS, RESUMED, SILENT, FeedSettings
 from nautilus.runtime.live_feed import BOOK as BOOK_KIND
 from nautilus.runtime.live_feed import QUOTE as QUOTE_KIND
 from nautilus.runtime.live_feed import SIGHTED as SIGHTED_KIND
 from nautilus.runtime.live_feed import TRADE as TRADE_KIND
 from nautilus.simulation.config import Cancellation
 from nautilus.simulation.merging import merged_summary
-from nautilus.simulation.recording import LEVELS_OF_MANY, RecordedMarket
+from nautilus.simulation.recording import RecordedMarket
 from nautilus.simulation.source import CoreView, Step
 
 LOOK_NS = 100_000_000
 """Between looks whether the process lives, while it says nothing."""
+HUNG_NS, BEGIN_NS = 5_000_000_000, 30_000_000_000
+"""A process that has said nothing for so long hangs, as it speaks each second; at its begin it has longer."""
+LEVELS = 1 << 18
+"""Levels and resting orders that an instrument has room for: more than any venue shows, memory only where used."""
 READ = 1 << 18
 MOST_UPDATES = 4096
 """That wait here; what is beyond stays in the socket, and so with the venue."""
 LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
-_DTYPES = {QUOTE_KIND: QUOTE, TRADE_KIND: TRADE, BOOK_KIND: BOOK_DELTA, BLIND: BOOK_DELTA, SIGHTED_KIND: BOOK_DELTA}
+_DTYPES = {QUOTE_KIND: QUOTE, TRADE_KIND: TRADE}
 _NAMES = {QUOTE_KIND: "quotes", TRADE_KIND: "trades", BOOK_KIND: "book_updates"}
 _LOGGER = logging.getLogger("nautilus.runtime")
 
@@ -69,6 +73,8 @@ class LiveSource:
         Platform time.
     cancel
         See `RecordingConfig`.
+    timer
+        Time of the machine, by which a process hangs.
     """
 
     derives = False
@@ -82,15 +88,15 @@ class LiveSource:
         clock: Callable[[], int],
         *,
         cancel: Cancellation = "back",
+        timer: Callable[[], int] = monotonic_ns,
     ) -> None:
         self._instruments = tuple(instruments)
         self._settings = settings
         self._clock = clock
+        self._timer = timer
         first = wall_ns()  # nobody sends an order a nanosecond: beyond all ids that were used before
         self._markets = {
-            each.instrument_id: RecordedMarket(
-                each, cancel=cancel, number=place, capacity=LEVELS_OF_MANY, first_order_id=first
-            )
+            each.instrument_id: RecordedMarket(each, cancel=cancel, number=place, capacity=LEVELS, first_order_id=first)
             for place, each in enumerate(self._instruments)
         }
         self._heard: deque[Heard] = deque()
@@ -98,11 +104,17 @@ class LiveSource:
         self._line: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._backoff = Backoff()
-        self._begun_ns = self._due_ns = 0
+        self._begun_ns = self._due_ns = self._hung_ns = 0
+        self._ended = False
         self._received = bytearray()
         self._now_ns = 0
         self._counts: dict[int, Counter[str]] = {key: Counter() for key in self._markets}
         self._blind: dict[int, int] = {}
+        self._told: set[int] = set()  # of which BLIND was heard last, as far as was read
+        self._broken: dict[int, str] = {}  # instruments that cannot be played any more, and why
+        self._faults: deque[tuple[int, Exception]] = deque()
+        self._quotes: dict[int, Records] = {}
+        self._silent: dict[int, int] = {}
         self._blind_ns: Counter[int] = Counter()
         self._gaps: Counter[int] = Counter()
         self._facts: dict[str, Any] = {}
@@ -141,6 +153,8 @@ class LiveSource:
 
     def next_ns(self) -> int | None:
         """Stamp of what was said next; a little later where nothing was."""
+        if self._faults:
+            return max(self._clock(), self._now_ns)
         if not self._heard:
             self._read()
             self._tend()
@@ -150,13 +164,19 @@ class LiveSource:
 
     def step(self) -> Step:
         """Play what was said next. Only after `next_ns()` gave a time that has come."""
+        if self._faults:
+            self._now_ns = max(self._clock(), self._now_ns)
+            return self._give_up(self._faults[0][0], self._now_ns, self._faults.popleft()[1])
         now_ns, kind, number, records = self._heard.popleft()
         self._now_ns = now_ns = max(now_ns, self._now_ns)
-        market = self._markets[number]
+        if number in self._broken:
+            return Step(now_ns, None, ())
         if kind == BLIND:
             self._note_blind(number, now_ns)
         elif kind == SIGHTED_KIND:
             self._note_sighted(number, now_ns)
+        elif kind in (SILENT, RESUMED):
+            self._note_silent(number, now_ns, kind == SILENT)
         else:
             self._counts[number][_NAMES[kind]] += 1
         if kind in (QUOTE_KIND, TRADE_KIND) and self.check is not None:
@@ -164,19 +184,51 @@ class LiveSource:
         if not len(records):
             return Step(now_ns, None, ())
         if kind == QUOTE_KIND:
+            self._quotes[number] = records[-1:]
             return Step(now_ns, None, (records,))
-        commands = (market.trade if kind == TRADE_KIND else market.book_update)(records, now_ns)
-        return Step(now_ns, commands if len(commands) else None, (records,))
+        market = self._markets[number]
+        try:
+            commands = (market.trade if kind == TRADE_KIND else market.book_update)(records, now_ns)
+        except (MemoryError, ValueError) as error:
+            return self._give_up(number, now_ns, error)
+        given = (records, self._stale_quote(number, now_ns)) if kind == BLIND else (records,)
+        return Step(now_ns, commands if len(commands) else None, given)
+
+    def _stale_quote(self, number: int, now_ns: int) -> Records:
+        """The last quote without quantities, marked: who knows quotes alone has to learn of it too."""
+        quote = self._quotes[number].copy() if number in self._quotes else np.zeros(1, QUOTE)
+        quote["now_ns"], quote["instrument_id"] = now_ns, number
+        quote["bid_quantity"] = quote["ask_quantity"] = 0
+        quote["flags"] |= STALE
+        return quote
+
+    def _give_up(self, number: int, now_ns: int, error: Exception) -> Step:
+        """An instrument cannot be played any more: its book stays empty and blind, the others go on."""
+        market = self._markets[number]
+        self._broken[number] = f"{market.instrument.symbol}: {error}"
+        self._note_fault(self._broken[number])
+        self._note_blind(number, now_ns)
+        cancels = np.zeros(1, COMMAND)
+        cancels["kind"], cancels["now_ns"] = CommandKind.MASS_CANCEL, now_ns
+        cancels["account_id"] = market.book_account
+        return Step(now_ns, cancels, (self._cleared(number, now_ns), self._stale_quote(number, now_ns)))
 
     def on_events(self, events: Records) -> None:
         """Take in an EVENT array of the core."""
         for number in set(events["instrument_id"].tolist()):
             market = self._markets.get(number)
-            if market is not None:
+            if market is None or number in self._broken:
+                continue
+            try:
                 market.on_events(events)
+            except MemoryError as error:
+                self._faults.append((number, error))
 
     def summary(self) -> dict[str, Any]:
-        """Sums, and under `instruments` by symbol: `blind_ns` of times that are over, `blind_since_ns` (0: it sees)."""
+        """Sums, and under `instruments` by symbol: `blind_ns` of times that are over, `blind_since_ns` (0: it sees).
+
+        `silent_since_ns`: since when trades are missed (0: they come); `broken`: why it cannot be played any more.
+        """
         parts = {}
         for each in self._instruments:
             number = each.instrument_id
@@ -187,6 +239,8 @@ class LiveSource:
                 "gaps": self._gaps[number],
                 "blind_ns": self._blind_ns[number],
                 "blind_since_ns": self._blind.get(number, 0),
+                "silent_since_ns": self._silent.get(number, 0),
+                "broken": self._broken.get(number, ""),
                 "rejected": market.pop("rejected"),
                 "market": market,
             }
@@ -221,7 +275,8 @@ class LiveSource:
             self._process.stdin.write(msgspec.json.encode(self._settings))
             self._process.stdin.close()
         self._line, self._received = ours, bytearray()
-        self._begun_ns, self._due_ns = monotonic_ns(), 0
+        self._begun_ns, self._due_ns = self._timer(), 0
+        self._hung_ns, self._ended = self._begun_ns + BEGIN_NS, False
         self.starts += 1
         self.fileno()
         assert self._epoll is not None
@@ -235,23 +290,40 @@ class LiveSource:
             self._line.close()
             self._line = None
         if self._process is not None:
-            self._process.kill()
+            self._process.kill()  # also where it is stopped
             self._process.wait()
             self._process = None
 
     def _tend(self) -> None:
-        """Where the process has ended, start another one after a while; until then all books are lost."""
-        if self._process is not None and self._process.poll() is not None:
-            _LOGGER.error("the feed of %s ended with %d", self._settings.venue, self._process.returncode)
-            self._notes.append(f"the feed's process ended with {self._process.returncode}")
+        """Where the process has ended or hangs, start another one after a while; until then all books are lost."""
+        if self._process is not None:
+            hangs = self._timer() >= self._hung_ns
+            if self._process.poll() is None and not self._ended and not hangs:
+                return
+            code = self._process.returncode
+            if code is None:
+                what = "says nothing any more" if hangs else "has closed its line"
+            else:
+                what = f"ended with {code}"
+            self._note_fault(f"the feed's process {what}")
             self._drop()
-            wait_ns = self._backoff.next_ns(monotonic_ns() - self._begun_ns)
-            self._due_ns = monotonic_ns() + wait_ns
-            now_ns = self._clock()
-            for number in self._markets:
-                self._heard.append(Heard(now_ns, BLIND, number, self._cleared(number, now_ns)))
-        elif self._process is None and self._due_ns and monotonic_ns() >= self._due_ns:
+            wait_ns = self._backoff.next_ns(self._timer() - self._begun_ns)
+            self._due_ns = self._timer() + wait_ns
+            self._lose(self._markets, self._clock())
+        elif self._due_ns and self._timer() >= self._due_ns:
             self._start()
+
+    def _lose(self, numbers: Iterable[int], now_ns: int) -> None:
+        """Books are lost, where that is not known already."""
+        for number in numbers:
+            if number not in self._told:
+                self._told.add(number)
+                self._heard.append(Heard(now_ns, BLIND, number, self._cleared(number, now_ns)))
+
+    def _note_fault(self, text: str) -> None:
+        if not self._notes or self._notes[-1] != text:
+            _LOGGER.error("the feed of %s: %s", self._settings.venue, text)
+            self._notes.append(text)
 
     def _read(self) -> None:
         """Take in what was said, as far as there is room for it."""
@@ -264,7 +336,9 @@ class LiveSource:
             except OSError:
                 data = b""
             if not data:
-                return  # the process has ended, or is about to
+                self._ended = True
+                return
+            self._hung_ns = self._timer() + HUNG_NS
             self._received += data
             self._cut()
 
@@ -277,18 +351,20 @@ class LiveSource:
             payload = bytes(received[at + HEAD.size : at + HEAD.size + size])
             at += HEAD.size + size
             if kind in RECORDS and number in self._markets:
-                records: Records = np.frombuffer(payload, _DTYPES[kind]).copy()
-                if kind == BLIND and len(records):
-                    records["flags"] |= STALE
+                records: Records = np.frombuffer(payload, _DTYPES.get(kind, BOOK_DELTA)).copy()
+                if kind == BLIND:
+                    self._told.add(number)
+                    if len(records):
+                        records["flags"] |= STALE
+                elif kind == SIGHTED_KIND:
+                    self._told.discard(number)
                 self._heard.append(Heard(now_ns, kind, number, records))
             elif kind == FACTS:
                 self._facts = msgspec.json.decode(payload)
             elif kind == FAILED:
                 error = msgspec.json.decode(payload)
-                text = f"{error.get('where', '')}: {error.get('what', '')}"
-                if not self._notes or self._notes[-1] != text:
-                    _LOGGER.warning("the feed of %s: %s", self._settings.venue, text)
-                    self._notes.append(text)
+                self._note_fault(f"{error.get('where', '')}: {error.get('what', '')}")
+                self._lose([number] if number in self._markets else self._markets, now_ns)
         del received[:at]
 
     def _cleared(self, number: int, now_ns: int) -> Records:
@@ -303,6 +379,13 @@ class LiveSource:
         if number not in self._blind:
             self._blind[number] = now_ns
             self._gaps[number] += 1
+
+    def _note_silent(self, number: int, now_ns: int, silent: bool) -> None:
+        if silent:
+            self._silent.setdefault(number, now_ns)
+            self._counts[number]["trade_losses"] += 1
+        else:
+            self._silent.pop(number, None)
 
     def _note_sighted(self, number: int, now_ns: int) -> None:
         since_ns = self._blind.pop(number, 0)

@@ -66,12 +66,19 @@ def open_market(plan: Plan) -> MarketSource | None:
 def open_live(plan: Plan, name: MarketName) -> MarketSource:
     """A live market; it listens once it is attached."""
     from nautilus.adapters.sources.binance_config import BinanceConfig
-    from nautilus.runtime.live_feed import FeedSettings
+    from nautilus.runtime.live_feed import FeedSettings, steps_of
     from nautilus.runtime.live_source import LiveSource
 
     config = plan.config(section_of(name.venue), BinanceConfig)
     instruments = {each.symbol: each.instrument_id for each in plan.listed}
-    settings = FeedSettings(name.venue, msgspec.to_builtins(config), instruments, plan.clock, plan.data)
+    settings = FeedSettings(
+        name.venue,
+        msgspec.to_builtins(config),
+        instruments,
+        plan.clock,
+        plan.data,
+        steps_of(plan.listed),
+    )
     cancel = plan.config("recording", RecordingConfig).cancel
     return LiveSource(plan.listed, settings, PlatformClock(plan.clock).now_ns, cancel=cancel)
 

@@ -103,6 +103,7 @@ class MarketDriver:
         self._clock = host.clock
         self._host = host
         self._descriptor = -1
+        self._watched = False
         self._source = source
         self._name = name
         self._speed = speed
@@ -150,9 +151,7 @@ class MarketDriver:
         if not self._stopped:
             self._stopped = True
             self._feed.stop()
-            if self._descriptor >= 0:
-                self._host.remove_source(self._descriptor)
-                self._descriptor = -1
+            self._watch(False)
             self._note_played()
             close = getattr(self._source, "close", None)
             if close is not None:
@@ -180,7 +179,9 @@ class MarketDriver:
         """Take up what was left off: an answer to come, the opening, a step that is due."""
         source, line = self._source, self._feed.line
         if self._stopped or source is None or line is None or not self._settled(line):
+            self._watch(False)  # what it says can wait, and would wake this in vain
             return
+        self._watch(self.phase is not Phase.ENDED)
         self._publish()
         if self.phase is Phase.CLOSED and self._opened:
             self._begin(source, line)
@@ -204,9 +205,19 @@ class MarketDriver:
         if hasattr(source, "fileno"):
             # A live market says when it has said something.
             self._descriptor = source.fileno()
-            self._host.add_source(self._descriptor, self._go_on)
+            self._watch(True)
         self.phase = Phase.CLEARING
         line.send(source.begin(self._clock()))
+
+    def _watch(self, on: bool) -> None:
+        """Be woken by a live market, or not."""
+        if self._descriptor < 0 or on == self._watched:
+            return
+        self._watched = on
+        if on:
+            self._host.add_source(self._descriptor, self._go_on)
+        else:
+            self._host.remove_source(self._descriptor)
 
     def _is_first(self) -> bool:
         """Whether nobody of this instance has begun to play before; notes that somebody has."""
@@ -240,6 +251,7 @@ class MarketDriver:
         progress = source.progress
         self._status.progress = -1.0 if progress is None else progress
         if not self._settled(line):
+            self._watch(False)
             return
         self._publish()
         if next_ns is None:
@@ -356,6 +368,13 @@ class MarketDriver:
 
     def _end(self, broken: str) -> None:
         self.phase = Phase.ENDED
+        if self._descriptor >= 0:
+            # Nobody takes what a live market says any more.
+            self._watch(False)
+            self._descriptor = -1
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
         self._status.finished, self._status.broken = True, broken
         if broken:
             _LOGGER.error("market %s broke off: %s", self._name, broken)

@@ -77,7 +77,7 @@ class Listener:
         else:
             if update.kind == FeedKind.BOOK:
                 assert update.records["flags"][-1] & RecordFlag.LAST
-            else:
+            elif update.kind in (FeedKind.BLIND, FeedKind.SIGHTED):
                 self.turns.append(update)
                 self._blind += 1 if update.kind == FeedKind.BLIND else -1
                 self._server.listened(calm=not self._blind)

@@ -137,6 +137,8 @@ class BinanceServer:
         self.queries: list[str] = []
         self.pongs: list[bytes] = []
         self.used_weight = "5"
+        self.always: dict[str, str] = {}  # the answer to every request for a snapshot, by symbol
+        self.steps: dict[str, tuple[str, str]] = {}  # tick and lot by symbol, where they are other ones
         self.finished = asyncio.Event()
         self.open: dict[str, list[web.WebSocketResponse]] = {}
         self._streams: dict[web.WebSocketResponse, dict[tuple[str, str], str]] = {}
@@ -336,7 +338,7 @@ class BinanceServer:
             return web.Response(status=reply[0], headers=headers | reply[1], text='{"code":-1003,"msg":"too many"}')
         book = self.books[request.query["symbol"].lower()]
         await book.known.wait()
-        text = await reply() if callable(reply) else ""
+        text = await reply() if callable(reply) else self.always.get(request.query["symbol"], "")
         if not text:
             text, book.recorded = book.recorded or book.snapshot(), ""
         self.snapshots += 1
@@ -344,9 +346,9 @@ class BinanceServer:
         return web.Response(text=text, headers=headers, content_type="application/json")
 
     async def _instruments(self, request: web.Request) -> web.Response:
-        tick, lot = STEPS[self.market]
         rows = []
         for symbol in self.books:
+            tick, lot = self.steps.get(symbol.upper(), STEPS[self.market])
             row = {"symbol": symbol.upper(), "status": "TRADING", "baseAsset": symbol[:3].upper(), "quoteAsset": "USDT"}
             row |= {"contractType": "PERPETUAL"} if self.market == "futures" else {}
             filters = [{"filterType": "PRICE_FILTER", "tickSize": tick}, {"filterType": "LOT_SIZE", "stepSize": lot}]

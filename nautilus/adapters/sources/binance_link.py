@@ -33,7 +33,11 @@ class ItemKind(IntEnum):
 
 
 class Item(NamedTuple):
-    """Something that came in, in order. `symbol` is that of a snapshot; `since_ns` the last message before a loss."""
+    """Something that came in, in order.
+
+    `symbol` is that of a snapshot, `turn` how often connections with books had been opened or lost when it was asked
+    for; `since_ns` is the last message before a loss.
+    """
 
     now_ns: int
     kind: ItemKind
@@ -41,6 +45,7 @@ class Item(NamedTuple):
     link: Link | None = None
     symbol: str = ""
     since_ns: int = 0
+    turn: int = 0
 
 
 class Inbox:

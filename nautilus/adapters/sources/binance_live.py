@@ -16,7 +16,9 @@ last record of a change with LAST. Two kinds more tell when they are not to be t
 - SIGHTED: it is right again; the snapshot and the changes since have just been given. `interruption` says how long it
   was blind, which is also counted.
 
-A connection without books, as that with the trades of the futures market is, has the same two with no records.
+A connection without books, as that with the trades of the futures market is, has two of its own, without records:
+SILENT and RESUMED. The first trade after missing ones has `GAP_FLAG`. FAILED tells that the instrument is not what it
+was taken for: its book stays BLIND, the others go on.
 A feed is never ended by the venue: it connects again with growing waits. `clock` gives the nanoseconds UTC that
 everything is stamped with.
 """
@@ -26,6 +28,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from decimal import Decimal
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -40,9 +43,10 @@ from nautilus.adapters.formats.recording import FormatError, InstrumentHint, Rec
 from nautilus.adapters.sources.binance_config import BinanceConfig, Route
 from nautilus.adapters.sources.binance_link import Backoff, Inbox, Item, ItemKind, Link
 from nautilus.adapters.sources.binance_rest import BinanceRest
-from nautilus.adapters.sources.errors import SourceError
+from nautilus.adapters.sources.errors import ChangedError, SourceError
 from nautilus.core.depth import DepthBook
 from nautilus.core.quotas import Quotas
+from nautilus.core.ticks import GAP_FLAG
 from nautilus.core.types import BOOK_DELTA, BookAction, RecordFlag, Side
 from nautilus.model.errors import ConfigError
 
@@ -70,6 +74,9 @@ class FeedKind(IntEnum):
     BOOK = 3
     BLIND = 4
     SIGHTED = 5
+    FAILED = 6
+    SILENT = 8
+    RESUMED = 9
 
 
 class Interruption(msgspec.Struct):
@@ -77,7 +84,7 @@ class Interruption(msgspec.Struct):
 
     Attributes
     ----------
-    reason : ``start``, ``gap``, ``closed``, ``stalled`` or ``malformed``.
+    reason : ``start``, ``gap``, ``closed``, ``stalled``, ``malformed`` or ``refused``.
     detail : what was found.
     since_ns, until_ns : the last stamp at which it was right, and that at which it was so again; 0 while it lasts.
     """
@@ -116,6 +123,7 @@ class _Symbol:
         self.wanted = asyncio.Event()  # a snapshot
         self.asked = False
         self.refused = 0
+        self.failed = False
         self.open: dict[tuple[str, ...], Interruption] = {}  # by streams
         self.last_quote = 0
         self.last_trade = 0
@@ -148,10 +156,13 @@ class BinanceFeed:
         By symbol, written into the records; left out: 1, 2, ... in the order of `symbols`.
     quotas
         Where the weight of requests is counted for all processes (`open_quotas`); left out: in this one alone.
+    steps
+        By symbol, price increment and lot size that records are to be counted in; left out: those of now. A symbol
+        that the venue trades in others is refused: FAILED and BLIND, for as long as the feed is open.
 
     Attributes
     ----------
-    hints : instruments by symbol, known once the feed is open.
+    hints : instruments by symbol, known once the feed is open; without those that are refused.
     interruptions : the last thousand, in the order in which they began.
     blind_ns : how long books were blind, by symbol, in interruptions that are over.
 
@@ -160,9 +171,9 @@ class BinanceFeed:
     ConfigError
         No symbol, one twice, or settings that do not fit them.
     SourceError
-        On opening: the venue cannot be asked, or trades no such symbol.
+        On opening: the venue cannot be asked, trades no such symbol, or all of them in other steps.
     FormatError
-        While iterating: the venue's snapshots cannot be read, several times in a row.
+        While iterating: no symbol's snapshots can be read, several times in a row.
     """
 
     def __init__(
@@ -173,6 +184,7 @@ class BinanceFeed:
         *,
         instrument_ids: Mapping[str, int] | None = None,
         quotas: Quotas | None = None,
+        steps: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"symbols are {list(symbols)}", where="binance", expected="one or more, each once")
@@ -188,6 +200,9 @@ class BinanceFeed:
         self.missed_trades = 0
         self._names = list(symbols)
         self._ids = dict(instrument_ids or {name: place for place, name in enumerate(symbols, 1)})
+        self._steps = dict(steps or {})
+        self._turn = 0  # how often connections with books were opened or lost
+        self._sees = False  # one stands
         self._clock = clock
         self._quotas = quotas
         self._symbols: dict[str, _Symbol] = {}
@@ -206,10 +221,20 @@ class BinanceFeed:
         try:
             self.rest = BinanceRest(self.config, self._session, self._quotas)
             self.hints = await self.rest.instruments(self._names)
+            refused = {name: text for name in self._names if (text := self._refusal(self.hints[name]))}
+            if len(refused) == len(self._names):
+                where, expected = f"{self.config.rest_url}/exchangeInfo", "the steps that the platform was set up with"
+                raise ChangedError("; ".join(refused.values()), where=where, expected=expected, source="binance")
         except BaseException:
             await self._session.close()
             raise
         self._inbox = Inbox(self.config.most_waiting)
+        for name, text in refused.items():
+            del self.hints[name]
+            self._names.remove(name)
+            self.notes.append(text)
+            interruption = Interruption(name, (), "refused", text, self._clock())
+            self._ready.append(FeedUpdate(interruption.since_ns, FeedKind.FAILED, NOTHING, name, interruption))
         for name in self._names:
             backoff = Backoff(self.config.backoff_seconds, self.config.longest_backoff_seconds)
             state = _Symbol(self.hints[name], self._ids[name], backoff)
@@ -221,6 +246,17 @@ class BinanceFeed:
             self._links.append(link)
             self._tasks.append(asyncio.create_task(link.run(), name=f"binance {route.url}"))
         return self
+
+    def _refusal(self, hint: InstrumentHint) -> str:
+        """In what an instrument is not counted as it has to be; "": in nothing."""
+        wanted = self._steps.get(hint.symbol)
+        found = (hint.price_increment, hint.lot_size)
+        if wanted is None or tuple(map(Decimal, wanted)) == tuple(map(Decimal, found)):
+            return ""
+        names = ("price increment", "lot size")
+        said = [f"{name} {new} instead of {old}" for name, new, old in zip(names, found, wanted, strict=True)
+                if Decimal(new) != Decimal(old)]  # fmt: skip
+        return f"{hint.symbol} is traded with {' and '.join(said)}"
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -259,6 +295,8 @@ class BinanceFeed:
                 if state is not None:
                     lines.setdefault(state.hint.symbol, []).append(_line(item))
             elif item.kind == ItemKind.SNAPSHOT:
+                if item.turn != self._turn or not self._sees:
+                    continue  # asked for before the connection was lost: what came since is not known
                 lines.setdefault(item.symbol, []).append(_line(item))
                 self._symbols[item.symbol].asked = False
             else:
@@ -309,7 +347,7 @@ class BinanceFeed:
                 self._faulty(state, texts[place], batch.fault.what, batch.fault.expected)
                 texts = texts[place + 1 :]
             if not state.lines.sync.waiting:
-                state.refused = 0
+                state.refused, state.failed = 0, False
         if len(lines) > 1:
             self._out[begin:] = sorted(self._out[begin:], key=lambda update: update.now_ns)
         lines.clear()
@@ -319,8 +357,17 @@ class BinanceFeed:
         self._malformed(state.hint.symbol, what)
         if b'"stream"' not in text:
             state.refused += 1
+            asyncio.get_running_loop().call_later(self.config.quiet_seconds, self._want_quiet, state)
             if state.refused >= REFUSED_SNAPSHOTS:
-                raise FormatError(what, where=f"{self.config.rest_url}/depth of {state.hint.symbol}", expected=expected)
+                where = f"{self.config.rest_url}/depth of {state.hint.symbol}"
+                first, state.failed = not state.failed, True
+                if all(each.failed for each in self._symbols.values()):
+                    raise FormatError(what, where=where, expected=expected)
+                if first:  # it stays blind, and is asked for all the same, with growing waits
+                    now_ns, symbol = state.lines.last_ns or self._clock(), state.hint.symbol
+                    detail = f"{where}: {what}; expected {expected}"
+                    interruption = Interruption(symbol, self._book_streams(), "refused", detail, now_ns)
+                    self._out.append(FeedUpdate(now_ns, FeedKind.FAILED, NOTHING, symbol, interruption))
 
     def _is_repeated(self, state: _Symbol, kind: int, records: Records) -> bool:
         """A quote or trade that was given already, as two connections overlap or the venue repeats itself."""
@@ -335,8 +382,9 @@ class BinanceFeed:
         if number <= state.last_trade:
             self.repeated += 1
             return True
-        if state.last_trade:
+        if state.last_trade and number - state.last_trade > 1:
             self.missed_trades += number - state.last_trade - 1
+            records["flags"] |= GAP_FLAG
         state.last_trade = number
         return False
 
@@ -361,6 +409,9 @@ class BinanceFeed:
         link = item.link
         assert link is not None
         streams = link.route.streams
+        if link.has_books:
+            self._turn += 1
+            self._sees = item.kind == ItemKind.OPENED
         for state in self._symbols.values():
             if item.kind == ItemKind.LOST:
                 detail = item.text.decode()
@@ -392,16 +443,19 @@ class BinanceFeed:
         self.interruptions.append(interruption)
         has_book = streams == self._book_streams()
         records = state.cleared(now_ns or since_ns) if has_book else NOTHING
-        self._out.append(FeedUpdate(now_ns or since_ns, FeedKind.BLIND, records, state.hint.symbol, interruption))
+        kind = FeedKind.BLIND if has_book else FeedKind.SILENT
+        self._out.append(FeedUpdate(now_ns or since_ns, kind, records, state.hint.symbol, interruption))
 
     def _recovered(self, state: _Symbol, streams: tuple[str, ...], now_ns: int) -> None:
         interruption = state.open.pop(streams, None)
         if interruption is None:
             return
         interruption.until_ns = now_ns
+        kind = FeedKind.RESUMED
         if streams == self._book_streams():
+            kind = FeedKind.SIGHTED
             self.blind_ns[state.hint.symbol] += interruption.blind_ns
-        self._out.append(FeedUpdate(now_ns, FeedKind.SIGHTED, NOTHING, state.hint.symbol, interruption))
+        self._out.append(FeedUpdate(now_ns, kind, NOTHING, state.hint.symbol, interruption))
 
     def _want(self, state: _Symbol) -> None:
         state.asked = True
@@ -416,19 +470,21 @@ class BinanceFeed:
         hurry, passed_over = True, 0
         while True:
             await state.wanted.wait()
-            if not hurry or state.lines.sync.stale_snapshots > passed_over:
+            if not hurry or state.refused or state.lines.sync.stale_snapshots > passed_over:
                 await state.backoff.wait()
             passed_over = state.lines.sync.stale_snapshots
             state.wanted.clear()
+            turn = self._turn
             try:
                 body = await self.rest.depth(state.hint.symbol)
             except SourceError as error:
                 self.notes.append(str(error))
                 hurry = False
-                state.wanted.set()
+                if turn == self._turn:
+                    state.wanted.set()
                 continue
             hurry = True
-            self._inbox.put(Item(self._clock(), ItemKind.SNAPSHOT, body, symbol=state.hint.symbol))
+            self._inbox.put(Item(self._clock(), ItemKind.SNAPSHOT, body, symbol=state.hint.symbol, turn=turn))
 
     def book(self, symbol: str) -> DepthBook:
         """The book of a symbol as of the last message taken; its owner alone changes it."""

@@ -14,6 +14,7 @@
         NotFoundError            it has no such thing                              code "source.not_found"
         UnsupportedError         it does not answer such questions                 code "source.unsupported"
         RefusedError             it refuses the question for another reason        code "source.refused"
+        ChangedError             it counts in other steps than we were set up with code "source.changed"
 
 No text of an error has a key in it.
 """
@@ -135,3 +136,9 @@ class RefusedError(SourceError):
     """The provider refuses the question (4xx) for a reason that is none of the others."""
 
     code = "source.refused"
+
+
+class ChangedError(SourceError):
+    """An instrument is traded in other steps of price or quantity than the platform was set up with."""
+
+    code = "source.changed"

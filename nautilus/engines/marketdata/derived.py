@@ -2,14 +2,14 @@
 
 All is a function of the records and of their order alone: the same in lock-step and live, at every speed. Times are
 receive stamps. A time bar is given with the first record of any instrument behind its end, or before it, by whoever
-knows that time has come so far; either way it is stamped with its end.
+knows that time has come so far; either way it is stamped with its end. A bar that may lack trades has `GAP_FLAG`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from nautilus.core.bars import BarBuilder
 from nautilus.core.book_set import BookSet
 from nautilus.core.flow import FlowBuilder
-from nautilus.core.ticks import BAR, BarKind
+from nautilus.core.ticks import BAR, GAP_FLAG, BarKind
 from nautilus.model.enums import RecordFlag, Side
 from nautilus.model.errors import ConfigError
 from nautilus.model.marketdata import INFERRED_FLAG
@@ -30,6 +30,7 @@ MOST_QUOTES = 1 << 14
 """That are kept of an instrument until it trades."""
 UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 SYNTHETIC = int(RecordFlag.SYNTHETIC)
+STALE = int(RecordFlag.STALE)
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 _NO_BARS: Records = np.zeros(0, BAR)
 _RULE = re.compile(r"(?P<kind>[a-z]+):(?P<size>\d{1,15})(?P<unit>[a-z]*)")
@@ -94,6 +95,7 @@ class Derived:
         self._bars = [BarBuilder(*bar_rule(text), venue_clock=False) for text in bars]
         self._timed = [builder for builder in self._bars if builder.kind == BarKind.TIME]
         self._in_order = in_order
+        self._followed: set[int] = set()  # instruments of which no trade was missed since the last one
         self._traded_ns = 0
         self.due_ns = 0
         """When the next time bar ends; 0: none is open."""
@@ -132,8 +134,11 @@ class Derived:
                 if self._sides is not None:
                     part = self._sides.trades(part)
                 trades = np.ascontiguousarray(part)
-                for builder in self._bars:
-                    self._add(made, _stamped(builder.process(trades)))
+                for some, behind in self._pieces(trades) if self._bars else ():
+                    for builder in self._bars:
+                        bars = _stamped(builder.process(some))
+                        bars["flags"][bars["instrument_id"] == behind] |= GAP_FLAG
+                        self._add(made, bars)
                 if self._timed and len(trades):
                     self._traded_ns = int(trades["now_ns"][-1])
                     due_ns = self._end_of(int(trades["now_ns"][0]))
@@ -144,14 +149,40 @@ class Derived:
                     self._add(made, self._flow.process_books(self._flow_books, deltas))
                 if self._books is not None:
                     self._best(self._books, deltas, made)
+            if self._bars and kind is not TRADES and (stale := part["flags"] & STALE).any():
+                self._followed.difference_update(part["instrument_id"][stale != 0].tolist())
             ordered += [*made[before:after], part, *made[after:]]
         return ordered, made
+
+    def _pieces(self, trades: Records) -> Iterator[tuple[Records, int]]:
+        """Trades in parts: one before which some are missing stands alone, flagged, with its instrument (else -1).
+
+        So bars that it ends or begins are known to lack some.
+        """
+        ids, begin = trades["instrument_id"].tolist(), 0
+        broken = (trades["flags"] & (STALE | GAP_FLAG)) != 0
+        if self._followed.issuperset(ids) and not broken.any():
+            yield trades, -1
+            return
+        for place, (number, is_broken) in enumerate(zip(ids, broken.tolist(), strict=True)):
+            if number in self._followed and not is_broken:
+                continue
+            self._followed.add(number)
+            if place > begin:
+                yield trades[begin:place], -1
+            begin, one = place + 1, trades[place : place + 1].copy()
+            one["flags"] |= GAP_FLAG
+            yield one, number
+        if begin < len(trades):
+            yield trades[begin:], -1
 
     def advance(self, now_ns: int) -> Records:
         """The time bars that have ended by this time, in order of their ends: nothing older comes any more."""
         if not self.due_ns or now_ns < self.due_ns:
             return _NO_BARS
         bars = np.concatenate([_stamped(builder.advance(now_ns)) for builder in self._timed])
+        whole = np.isin(bars["instrument_id"], list(self._followed))
+        bars["flags"][~whole] |= GAP_FLAG
         due_ns = self._end_of(self._traded_ns, now_ns)
         self.due_ns = due_ns if due_ns > now_ns else 0
         ordered: Records = bars[np.argsort(bars["end_ns"], kind="stable")]

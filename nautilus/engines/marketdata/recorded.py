@@ -63,7 +63,8 @@ class RecordedBook:
         """Take in records of the instrument, in their order."""
         if kind is QUOTES:
             now_ns, _, _, *best = records[-1].item()[:7]
-            self.last_quote = tuple(best)
+            # A quote that is not to be trusted is none: the book's own best counts, once it is right.
+            self.last_quote = None if int(records["flags"][-1]) & STALE else tuple(best)
         elif kind is TRADES:
             now_ns = int(records["now_ns"][-1])
             self.last_price = int(records["price_ticks"][-1])

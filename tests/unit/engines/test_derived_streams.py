@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from nautilus.adapters.formats import open_recording
-from nautilus.core.types import QUOTE, TRADE
+from nautilus.core.ticks import GAP_FLAG, BarKind
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
-from nautilus.engines.marketdata.derived import Sides, bar_rule, flow_rule
-from nautilus.model.enums import RecordFlag, Side
+from nautilus.engines.marketdata.derived import Derived, Sides, bar_rule, flow_rule
+from nautilus.model.enums import BookAction, RecordFlag, Side
 from nautilus.model.errors import ConfigError
 from nautilus.model.marketdata import INFERRED_FLAG
 from nautilus.model.queries import GetBook
@@ -231,3 +232,50 @@ def test_rules_of_flow_and_symbols_are_checked():
     instrument, _ = updates_of(LOBSTER, 1)
     with pytest.raises(ConfigError, match="ETHUSDT"):
         MarketDataEngine(MarketDataConfig(bbo=("ETHUSDT",)), [instrument])
+
+
+def test_a_bar_that_may_lack_trades_has_the_flag_of_a_gap() -> None:
+    """The first one, the one that was open when its book went blind, and the first one after that; of nobody else."""
+
+    def trade(now_ns: int, number: int = 1) -> np.ndarray:
+        row = np.zeros(1, TRADE)
+        row["now_ns"], row["instrument_id"], row["price_ticks"], row["quantity"], row["side"] = (
+            now_ns,
+            number,
+            100,
+            1,
+            1,
+        )
+        return row
+
+    blind = np.zeros(1, BOOK_DELTA)
+    blind["instrument_id"], blind["action"], blind["flags"] = 1, BookAction.CLEAR, RecordFlag.STALE
+    second = 10**9
+    for parts in (1, 100):  # however many come at once
+        streams = Derived(["time:1s", "tick:3"], "", 1, (), "", 0, {"A": 1, "B": 2})
+        stream = [part for at in range(3, 10) for part in (trade(at * second // 2), trade(at * second // 2, 2))]
+        blind["now_ns"] = 5 * second
+        stream += [blind, *(trade(at * second // 2, number) for at in range(14, 24) for number in (1, 2))]
+        bars = []
+        for begin in range(0, len(stream), parts):
+            bars += streams.take(stream[begin : begin + parts])[1]
+        found = np.concatenate(bars)
+        told = {
+            (kind, number): [
+                bool(row["flags"] & GAP_FLAG) for row in found if (row["kind"], row["instrument_id"]) == (kind, number)
+            ]
+            for kind in (BarKind.TIME, BarKind.TICK)
+            for number in (1, 2)
+        }
+        # B is missed by nobody: only its first bar may lack something. Of A: the first; of three trades the one that
+        # goes on over the blind time; of a second the one after it (the one before had ended).
+        assert told[BarKind.TIME, 1] == [True, False, False, False, True, False, False, False]
+        assert told[BarKind.TIME, 2] == [True] + [False] * (len(told[BarKind.TIME, 2]) - 1)
+        assert told[BarKind.TICK, 1] == [True, False, True, False, False]
+        assert told[BarKind.TICK, 2] == [True, False, False, False, False]
+    streams = Derived(["time:1s"], "", 1, (), "", 0, {"A": 1})
+    streams.take([trade(second), trade(2 * second)])
+    blind["now_ns"] = 2 * second + 5
+    streams.take([blind])
+    (open_then,) = streams.advance(3 * second)
+    assert open_then["flags"] & GAP_FLAG

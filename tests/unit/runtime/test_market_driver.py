@@ -1,6 +1,7 @@
 """The market's driver with a real kernel behind it: what it plays is what lock-step plays, whatever goes wrong."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -459,3 +460,52 @@ def test_a_command_that_arrives_in_parts_changes_the_book_at_once(most):
     assert sum(map(len, run.published(TRADE))) == 4
     book = replica(run.published(BOOK_DELTA))
     assert all(map(np.array_equal, plain(book.depth(10)), plain(run.core.kernel.depth(1, 10))))
+
+
+# A market that wakes the process.
+
+
+class SpeakingMarket(ScriptedMarket):
+    """One with a descriptor, which is closed once."""
+
+    def __init__(self, steps):
+        super().__init__(steps)
+        self.reader, self.writer = os.pipe()
+        self.closed = 0
+
+    def fileno(self):
+        return self.reader
+
+    def close(self):
+        if not self.closed:
+            os.close(self.reader)
+            os.close(self.writer)
+        self.closed += 1
+
+
+def test_a_live_market_is_watched_while_it_plays_and_let_go_at_its_end():
+    source = SpeakingMarket([Step(2 * SECOND, market_order(2 * SECOND, 1, Side.BUY, 1, 100), ())])
+    run = live(source).open()
+    run.play(2 * SECOND - 1)
+    assert source.reader in run.host.sources
+    descriptor = source.reader
+    run.play()
+    assert run.driver.phase is Phase.ENDED
+    assert descriptor not in run.host.sources
+    assert source.closed == 1
+    run.driver.stop()
+
+
+def test_a_live_market_does_not_wake_the_process_while_the_core_has_not_answered():
+    source = SpeakingMarket([Step(2 * SECOND, market_order(2 * SECOND, 1, Side.BUY, 1, 100), ()),
+                             Step(9 * SECOND, None, ())])  # fmt: skip
+    run = live(source).open()
+    run.play(2 * SECOND - 1)
+    taken, run.client.poll = run.client.poll, lambda wait_ns=0: None
+    run.play(3 * SECOND)
+    assert source.reader not in run.host.sources
+    run.client.poll = taken
+    run.play(4 * SECOND)
+    assert source.reader in run.host.sources
+    run.driver.stop()
+    assert source.closed == 1
