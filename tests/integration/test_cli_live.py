@@ -358,10 +358,12 @@ def test_a_strategy_does_not_take_over_what_another_one_left(shell: Shell) -> No
     eventually(lambda: shell.object("top")["strategies"])
     assert shell.run("down").returncode == 0
     assert "account 1 is that of strategy quoting, not of momentum" in shell.refused(*up, "momentum", code=4)
-    other = shell.run(*up, "momentum", "--set", "strategy.first_account=2")
+    # It is not to trade by itself: what it held would be what it took over.
+    still = ("--set", "momentum.threshold_bps=9000")
+    other = shell.run(*up, "momentum", "--set", "strategy.first_account=2", *still)
     assert other.returncode == 0, other.stderr
     [row] = eventually(lambda: shell.object("top")["strategies"])
-    assert row["name"] == "momentum"
+    assert (row["name"], row["position"]) == ("momentum", "")
     assert shell.run("down").returncode == 0
 
 
