@@ -269,8 +269,8 @@ cdef class BookSet:
     def take_quotes(self, quotes):
         cdef cnp.ndarray rows = record_rows(quotes, _QUOTE, "BookSet: quotes")
         cdef const quote_t* at = <const quote_t*>cnp.PyArray_DATA(rows)
-        cdef Py_ssize_t i, count = rows.shape[0]
-        cdef set_book_t* book
+        cdef Py_ssize_t i = 0, count = rows.shape[0]
+        cdef set_book_t* book = NULL
         with nogil:
             for i in range(count):
                 book = self.find(at[i].instrument_id)
