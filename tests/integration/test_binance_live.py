@@ -425,7 +425,7 @@ def test_snapshots_of_another_tick_size_end_the_feed_with_the_reason() -> None:
     ],
 )
 def test_changed_instruments_are_refused_with_the_field(change: Callable[[dict[str, Any]], Any], path: str) -> None:
-    from nautilus.adapters.sources.binance_rest import read_instruments
+    from nautilus.adapters.sources.binance_rest import read_listing
 
     row = {
         "symbol": "BTCUSDT",
@@ -437,10 +437,10 @@ def test_changed_instruments_are_refused_with_the_field(change: Callable[[dict[s
         ],
     }
     body = json.dumps({"symbols": [row]}).encode()
-    assert read_instruments(body, ["BTCUSDT"], where="here")["BTCUSDT"].lot_size == "0.00001"
+    assert read_listing(body, ["BTCUSDT"], where="here").hints["BTCUSDT"].lot_size == "0.00001"
     change(row)
     with pytest.raises(MalformedError, match=path):
-        read_instruments(json.dumps({"symbols": [row]}).encode(), ["BTCUSDT"], where="here")
+        read_listing(json.dumps({"symbols": [row]}).encode(), ["BTCUSDT"], where="here")
 
 
 def test_refusal_for_too_many_requests_says_until_when() -> None:

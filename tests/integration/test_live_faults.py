@@ -7,7 +7,6 @@ import functools
 import os
 import select
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 
 from nautilus.adapters.sources.binance_live import BinanceConfig, BinanceFeed, FeedKind, FeedUpdate, Route
-from nautilus.adapters.sources.errors import ChangedError
+from nautilus.adapters.sources.errors import ChangedError, NotFoundError
 from nautilus.bus.market_values import _value
 from nautilus.core.depth import DepthBook
 from nautilus.core.ticks import GAP_FLAG
@@ -27,7 +26,7 @@ from nautilus.model.topics import BOOK_DELTAS, QUOTES, topic_of
 from nautilus.runtime.clock import ClockAnchor, wall_ns
 from nautilus.runtime.live_feed import FeedSettings, resolve, steps_of
 from nautilus.runtime.live_source import HUNG_NS, LiveSource
-from tests.kit.binance_server import BinanceServer, Line, read_lines, renamed
+from tests.kit.binance_server import BinanceServer, Line, read_lines, renamed, served
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, recording
 
 ALL = ("depth@100ms", "bookTicker", "trade")
@@ -96,6 +95,57 @@ def test_symbol_in_other_steps_is_refused_by_name_and_the_others_go_on() -> None
         ("BTCUSDT", FeedKind.SIGHTED),
     ]
     assert "ETHUSDT is traded with price increment 0.01 instead of 0.10" in updates[0].interruption.detail
+
+
+@pytest.mark.parametrize("market", ["spot", "futures"])
+def test_symbol_that_is_not_traded_is_named_at_the_start_and_no_other(market: str) -> None:
+    server = BinanceServer(market, of_both(10))
+
+    async def refused(*symbols: str) -> str:
+        with pytest.raises(NotFoundError) as caught:
+            await resolve("binance" if market == "spot" else "binance-futures", config_for(server), symbols)
+        with pytest.raises(NotFoundError):
+            async with BinanceFeed(config_for(server), symbols, lambda: server.now_ns):
+                pass
+        return str(caught.value)
+
+    async def whole() -> None:
+        async with server:
+            assert "GONEUSDT is not listed" in await refused("GONEUSDT")
+            found = await refused("BTCUSDT", "GONEUSDT", "LOSTUSDT")
+            assert "GONEUSDT is not listed; LOSTUSDT is not listed" in found
+            assert "BTCUSDT" not in found
+            server.delisted["ETHUSDT"] = "BREAK"
+            assert "ETHUSDT is not traded now, its status is BREAK" in await refused(*BOTH)
+
+    asyncio.run(whole())
+
+
+def test_symbol_that_is_delisted_while_the_feed_is_open_is_told_and_the_other_goes_on() -> None:
+    server = BinanceServer("spot", of_both(400))
+
+    def all_of(*left: tuple[str, FeedKind]) -> Callable[[FeedUpdate], bool]:
+        missing = set(left)
+
+        def enough(update: FeedUpdate) -> bool:
+            missing.discard((update.symbol, update.kind))
+            return not missing
+
+        return enough
+
+    async def whole() -> list[FeedUpdate]:
+        async with server, BinanceFeed(config_for(server), BOTH, lambda: server.now_ns) as feed:
+            await heard(feed, all_of(*((name, FeedKind.SIGHTED) for name in BOTH)))
+            server.delisted["ETHUSDT"] = ""
+            for socket in list(server._requests):
+                await server._abort(socket)
+            return await heard(feed, all_of(("BTCUSDT", FeedKind.SIGHTED), ("ETHUSDT", FeedKind.FAILED)))
+
+    updates = asyncio.run(whole())
+    assert ("ETHUSDT", FeedKind.BLIND) in kinds(updates)
+    assert ("ETHUSDT", FeedKind.SIGHTED) not in kinds(updates)
+    [failed] = [each for each in updates if each.kind == FeedKind.FAILED]
+    assert failed.interruption.detail == "ETHUSDT is not listed"
 
 
 def test_snapshots_of_one_symbol_that_cannot_be_read_leave_the_other_alone() -> None:
@@ -209,14 +259,9 @@ def test_quote_that_the_hub_marks_is_stale_for_who_asks() -> None:
 class Played:
     """A live source beside a venue in a thread, without a core: what it gives is kept."""
 
-    def __init__(self) -> None:
-        self.server = BinanceServer("spot", of_both(400))
+    def __init__(self, server: BinanceServer) -> None:
+        self.server = server
         self.later_ns = 0
-        self._loop = asyncio.new_event_loop()
-        self._ended, self._up = asyncio.Event(), threading.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
-        self._thread.start()
-        assert self._up.wait(DEADLINE_SECONDS)
         config = config_for(self.server)
         instruments = asyncio.run(resolve("binance", config, BOTH))
         now_ns = wall_ns()
@@ -231,17 +276,6 @@ class Played:
         self.books = {1: DepthBook(), 2: DepthBook()}
         self.quotes: dict[int, Any] = {}
         self.source.attach(None)  # type: ignore[arg-type]
-
-    async def _serve(self) -> None:
-        async with self.server:
-            self._up.set()
-            await self._ended.wait()
-
-    def close(self) -> None:
-        self.source.close()
-        self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(DEADLINE_SECONDS)
-        self._loop.close()
 
     def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + DEADLINE_SECONDS
@@ -270,11 +304,13 @@ class Played:
 
 @contextmanager
 def played() -> Iterator[Played]:
-    made = Played()
-    try:
-        yield made
-    finally:
-        made.close()
+    server = BinanceServer("spot", of_both(400))
+    with served(server):
+        made = Played(server)
+        try:
+            yield made
+        finally:
+            made.source.close()
 
 
 def test_feed_that_hangs_is_replaced_and_one_in_other_steps_keeps_its_book_blind() -> None:
@@ -304,6 +340,23 @@ def test_feed_that_hangs_is_replaced_and_one_in_other_steps_keeps_its_book_blind
         os.kill(live.source._process.pid, signal.SIGKILL)
         live.until(lambda: any("ETHUSDT is traded" in note for note in live.source.summary()["notes"]))
         assert live.blind() == list(BOTH)
+
+
+def test_feed_that_is_started_again_goes_on_without_a_symbol_that_was_delisted() -> None:
+    with played() as live:
+        live.until(lambda: live.blind() == [] and live.server.finished.is_set())
+        live.server.delisted["ETHUSDT"] = ""
+        os.kill(live.source._process.pid, signal.SIGKILL)
+        live.until(lambda: live.blind() == list(BOTH))
+        live.until(lambda: live.blind() == ["ETHUSDT"])
+        notes = live.source.summary()["notes"]
+        assert any("ETHUSDT is not listed" in note for note in notes), notes
+        live.server.delisted["BTCUSDT"] = ""
+        os.kill(live.source._process.pid, signal.SIGKILL)
+        live.until(lambda: any("BTCUSDT is not listed" in note for note in live.source.summary()["notes"]))
+        assert live.blind() == list(BOTH)
+        live.server.delisted.clear()
+        live.until(lambda: live.blind() == [])
 
 
 def test_error_of_the_whole_feed_blinds_every_book() -> None:

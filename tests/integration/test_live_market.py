@@ -25,7 +25,7 @@ from nautilus.model.topics import QUOTES, topic_of
 from nautilus.runtime.clock import ClockAnchor, wall_ns
 from nautilus.runtime.live_feed import FeedSettings, resolve
 from nautilus.runtime.live_source import LiveSource
-from tests.kit.binance_server import BinanceServer, read_lines
+from tests.kit.binance_server import BinanceServer, read_lines, served
 from tests.kit.context import RecordingContext
 from tests.kit.data import BTCUSDT_SPOT, recording
 
@@ -39,10 +39,7 @@ class Venue:
     """The venue in a thread of its own; it stops at a line until `go_on`."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
         self._gate = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._up = threading.Event()
         self.at_gate = threading.Event()
         lines = read_lines(recording(BTCUSDT_SPOT), LINES)
         # Behind a change of the book: what trades took of the core's, the venue's book shows too.
@@ -54,19 +51,12 @@ class Venue:
             for part in (lines[:gate], lines)
         ]
         self.server = BinanceServer("spot", lines, {gate: self._wait})
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
-        self._thread.start()
-        assert self._up.wait(DEADLINE_SECONDS)
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def _wait(self) -> None:
         self.at_gate.set()
         await self._gate.wait()
         await self.server.until(lambda: self.server.connected > 0)
-
-    async def _run(self) -> None:
-        async with self.server:
-            self._up.set()
-            await self._ended.wait()
 
     def config(self) -> BinanceConfig:
         route = Route(self.server.stream_url(), ("depth@100ms", "bookTicker", "trade"))
@@ -79,13 +69,8 @@ class Venue:
         )
 
     def go_on(self) -> None:
-        self._loop.call_soon_threadsafe(self._gate.set)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._gate.set)
-        self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(DEADLINE_SECONDS)
-        self._loop.close()
+        assert self.loop is not None
+        self.loop.call_soon_threadsafe(self._gate.set)
 
 
 class Paper:
@@ -153,10 +138,11 @@ def paper(venue: Venue, kernel: Kernel | None = None) -> Iterator[Paper]:
 @pytest.fixture
 def venue() -> Iterator[Venue]:
     made = Venue()
-    try:
-        yield made
-    finally:
-        made.close()
+    with served(made.server) as made.loop:
+        try:
+            yield made
+        finally:
+            made.go_on()
 
 
 def books_agree(venue: Venue, live: Paper) -> bool:

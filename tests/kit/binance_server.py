@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
 
 SHOWN = 1000  # levels of a side in a snapshot
+UNKNOWN = '{"code":-1121,"msg":"Invalid symbol."}'
 STEPS = {"spot": ("0.01000000", "0.00001000"), "futures": ("0.10", "0.001")}
 
 
@@ -139,6 +142,7 @@ class BinanceServer:
         self.used_weight = "5"
         self.always: dict[str, str] = {}  # the answer to every request for a snapshot, by symbol
         self.steps: dict[str, tuple[str, str]] = {}  # tick and lot by symbol, where they are other ones
+        self.delisted: dict[str, str] = {}  # by symbol: its status in the list; "": it is not there any more
         self.finished = asyncio.Event()
         self.open: dict[str, list[web.WebSocketResponse]] = {}
         self._streams: dict[web.WebSocketResponse, dict[tuple[str, str], str]] = {}
@@ -330,12 +334,17 @@ class BinanceServer:
 
     # Requests.
 
+    def _unknown(self, symbol: str) -> bool:
+        return symbol.lower() not in self.books or not self.delisted.get(symbol, "BREAK")
+
     async def _depth(self, request: web.Request) -> web.Response:
         reply = self.replies.popleft() if self.replies else None
         headers = {"X-MBX-USED-WEIGHT-1M": self.used_weight}
         if isinstance(reply, tuple):
             self._changed.set()
             return web.Response(status=reply[0], headers=headers | reply[1], text='{"code":-1003,"msg":"too many"}')
+        if self._unknown(request.query["symbol"]):
+            return web.Response(status=400, headers=headers, text=UNKNOWN)
         book = self.books[request.query["symbol"].lower()]
         await book.known.wait()
         text = await reply() if callable(reply) else self.always.get(request.query["symbol"], "")
@@ -346,11 +355,37 @@ class BinanceServer:
         return web.Response(text=text, headers=headers, content_type="application/json")
 
     async def _instruments(self, request: web.Request) -> web.Response:
+        if self.market == "spot" and any(map(self._unknown, json.loads(request.query.get("symbols", "[]")))):
+            return web.Response(status=400, text=UNKNOWN)  # whichever it is
         rows = []
         for symbol in self.books:
+            if self._unknown(symbol.upper()):
+                continue
+            status = self.delisted.get(symbol.upper(), "TRADING")
             tick, lot = self.steps.get(symbol.upper(), STEPS[self.market])
-            row = {"symbol": symbol.upper(), "status": "TRADING", "baseAsset": symbol[:3].upper(), "quoteAsset": "USDT"}
+            row = {"symbol": symbol.upper(), "status": status, "baseAsset": symbol[:3].upper(), "quoteAsset": "USDT"}
             row |= {"contractType": "PERPETUAL"} if self.market == "futures" else {}
             filters = [{"filterType": "PRICE_FILTER", "tickSize": tick}, {"filterType": "LOT_SIZE", "stepSize": lot}]
             rows.append(row | {"filters": filters})
         return web.json_response({"timezone": "UTC", "symbols": rows})
+
+
+@contextmanager
+def served(server: BinanceServer) -> Iterator[asyncio.AbstractEventLoop]:
+    """The venue in a thread of its own; gives its loop."""
+    loop, ended, up = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with server:
+            up.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert up.wait(60)
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(60)
+        loop.close()

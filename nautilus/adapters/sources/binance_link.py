@@ -30,13 +30,14 @@ class ItemKind(IntEnum):
     SNAPSHOT = 2  # `text` is the answer of the REST API
     OPENED = 3
     LOST = 4  # `text` says why
+    REFUSED = 5  # the venue does not know `symbol` any more; `text` says what it said
 
 
 class Item(NamedTuple):
     """Something that came in, in order.
 
-    `symbol` is that of a snapshot, `turn` how often connections with books had been opened or lost when it was asked
-    for; `since_ns` is the last message before a loss.
+    `symbol` is that of a snapshot or its refusal, `turn` how often connections with books had been opened or lost when
+    it was asked for; `since_ns` is the last message before a loss.
     """
 
     now_ns: int

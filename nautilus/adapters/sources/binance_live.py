@@ -42,8 +42,8 @@ from nautilus.adapters.formats.checks import BookCheck
 from nautilus.adapters.formats.recording import FormatError, InstrumentHint, Records
 from nautilus.adapters.sources.binance_config import BinanceConfig, Route
 from nautilus.adapters.sources.binance_link import Backoff, Inbox, Item, ItemKind, Link
-from nautilus.adapters.sources.binance_rest import BinanceRest
-from nautilus.adapters.sources.errors import ChangedError, SourceError
+from nautilus.adapters.sources.binance_rest import BinanceRest, not_traded
+from nautilus.adapters.sources.errors import ChangedError, NotFoundError, SourceError
 from nautilus.core.depth import DepthBook
 from nautilus.core.quotas import Quotas
 from nautilus.core.ticks import GAP_FLAG
@@ -158,7 +158,8 @@ class BinanceFeed:
         Where the weight of requests is counted for all processes (`open_quotas`); left out: in this one alone.
     steps
         By symbol, price increment and lot size that records are to be counted in; left out: those of now. A symbol
-        that the venue trades in others is refused: FAILED and BLIND, for as long as the feed is open.
+        that the venue trades in others, or trades no longer, is refused: FAILED and BLIND, for as long as the feed is
+        open.
 
     Attributes
     ----------
@@ -171,7 +172,8 @@ class BinanceFeed:
     ConfigError
         No symbol, one twice, or settings that do not fit them.
     SourceError
-        On opening: the venue cannot be asked, trades no such symbol, or all of them in other steps.
+        On opening: the venue cannot be asked, trades none of them, or all in other steps, or has no symbol of which
+        no `steps` are given (each such is named).
     FormatError
         While iterating: no symbol's snapshots can be read, several times in a row.
     """
@@ -220,17 +222,23 @@ class BinanceFeed:
         )
         try:
             self.rest = BinanceRest(self.config, self._session, self._quotas)
-            self.hints = await self.rest.instruments(self._names)
-            refused = {name: text for name in self._names if (text := self._refusal(self.hints[name]))}
+            where = f"{self.config.rest_url}/exchangeInfo"
+            self.hints, gone = await self.rest.listing(self._names)
+            unknown = {
+                name: text for name, text in gone.items() if name not in self._steps or len(gone) == len(self._names)
+            }
+            if unknown:
+                raise not_traded(unknown.values(), where)
+            refused = gone | {name: text for name, hint in self.hints.items() if (text := self._refusal(hint))}
             if len(refused) == len(self._names):
-                where, expected = f"{self.config.rest_url}/exchangeInfo", "the steps that the platform was set up with"
+                expected = "the steps that the platform was set up with"
                 raise ChangedError("; ".join(refused.values()), where=where, expected=expected, source="binance")
         except BaseException:
             await self._session.close()
             raise
         self._inbox = Inbox(self.config.most_waiting)
         for name, text in refused.items():
-            del self.hints[name]
+            self.hints.pop(name, None)
             self._names.remove(name)
             self.notes.append(text)
             interruption = Interruption(name, (), "refused", text, self._clock())
@@ -301,7 +309,10 @@ class BinanceFeed:
                 self._symbols[item.symbol].asked = False
             else:
                 self._decode(lines)
-                self._turn_link(item)
+                if item.kind == ItemKind.REFUSED:
+                    self._refuse(self._symbols[item.symbol], item.now_ns, item.text.decode())
+                else:
+                    self._turn_link(item)
         self._decode(lines)
         for state in self._symbols.values():
             if state.lines.waiting and not state.asked:
@@ -360,14 +371,18 @@ class BinanceFeed:
             asyncio.get_running_loop().call_later(self.config.quiet_seconds, self._want_quiet, state)
             if state.refused >= REFUSED_SNAPSHOTS:
                 where = f"{self.config.rest_url}/depth of {state.hint.symbol}"
-                first, state.failed = not state.failed, True
-                if all(each.failed for each in self._symbols.values()):
+                if all(each.failed or each is state for each in self._symbols.values()):
                     raise FormatError(what, where=where, expected=expected)
-                if first:  # it stays blind, and is asked for all the same, with growing waits
-                    now_ns, symbol = state.lines.last_ns or self._clock(), state.hint.symbol
-                    detail = f"{where}: {what}; expected {expected}"
-                    interruption = Interruption(symbol, self._book_streams(), "refused", detail, now_ns)
-                    self._out.append(FeedUpdate(now_ns, FeedKind.FAILED, NOTHING, symbol, interruption))
+                detail = f"{where}: {what}; expected {expected}"
+                self._refuse(state, state.lines.last_ns or self._clock(), detail)
+
+    def _refuse(self, state: _Symbol, now_ns: int, detail: str) -> None:
+        """Tell once that no book is to be had; it stays blind, and is asked for all the same, with growing waits."""
+        if not state.failed:
+            state.failed = True
+            symbol = state.hint.symbol
+            interruption = Interruption(symbol, self._book_streams(), "refused", detail, now_ns)
+            self._out.append(FeedUpdate(now_ns, FeedKind.FAILED, NOTHING, symbol, interruption))
 
     def _is_repeated(self, state: _Symbol, kind: int, records: Records) -> bool:
         """A quote or trade that was given already, as two connections overlap or the venue repeats itself."""
@@ -479,6 +494,9 @@ class BinanceFeed:
                 body = await self.rest.depth(state.hint.symbol)
             except SourceError as error:
                 self.notes.append(str(error))
+                if isinstance(error, NotFoundError):  # delisted since the feed was opened
+                    text = error.what.encode()
+                    self._inbox.put(Item(self._clock(), ItemKind.REFUSED, text, symbol=state.hint.symbol))
                 hurry = False
                 if turn == self._turn:
                     state.wanted.set()

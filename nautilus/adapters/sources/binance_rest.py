@@ -10,9 +10,9 @@ Source: Binance, "General information on endpoints" and "Order book", for the sp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -38,7 +38,17 @@ DEPTH_WEIGHTS = {
     "futures": ((50, 2), (100, 5), (500, 10), (1000, 20)),
 }
 INFO_WEIGHTS = {"spot": 20, "futures": 1}
+TRADED = "TRADING"
+UNKNOWN_SYMBOL = -1121
+"""Code of the venue's refusal where a symbol, or one of those that were asked for together, is none."""
 PRODUCTS = {"PERPETUAL": "perpetual", "TRADIFI_PERPETUAL": "perpetual"}
+
+
+class Listing(NamedTuple):
+    """What the venue says of symbols: the instruments of those that it trades, and why it does not trade the others."""
+
+    hints: dict[str, InstrumentHint]
+    refused: dict[str, str]
 
 
 class BinanceRest:
@@ -73,10 +83,16 @@ class BinanceRest:
         return self.weight.used
 
     async def depth(self, symbol: str) -> bytes:
-        """The venue's snapshot of a book, as it came: `{"lastUpdateId":...,"bids":...,"asks":...}`."""
+        """The venue's snapshot of a book, as it came: `{"lastUpdateId":...,"bids":...,"asks":...}`.
+
+        Raises
+        ------
+        SourceError
+            The venue cannot be asked; NotFoundError: it has no such symbol, perhaps no longer.
+        """
         levels = self._config.snapshot_levels
         weight = next(weight for most, weight in DEPTH_WEIGHTS[self._config.market] if levels <= most)
-        return await self._get("depth", {"symbol": symbol, "limit": str(levels)}, weight)
+        return await self._get("depth", {"symbol": symbol, "limit": str(levels)}, weight, symbol)
 
     async def instruments(self, symbols: Sequence[str]) -> dict[str, InstrumentHint]:
         """Instruments by symbol, with the tick size of now and the lot size that records are counted in.
@@ -84,16 +100,30 @@ class BinanceRest:
         Raises
         ------
         SourceError
-            The venue cannot be asked, trades no such symbol, or the answer is not as documented (the field is named).
+            The venue cannot be asked, does not trade one of the symbols (each such is named), or the answer is not as
+            documented (the field is named).
         """
-        spot = self._config.market == "spot"
-        # The futures market takes no selection.
-        query = {"symbols": msgspec.json.encode(list(symbols)).decode()} if spot else {}
-        body = await self._get("exchangeInfo", query, INFO_WEIGHTS[self._config.market])
-        where = f"{self._config.rest_url}/exchangeInfo"
-        return read_instruments(body, symbols, where=where, finer_decimals=self._config.finer_decimals)
+        listing = await self.listing(symbols)
+        if listing.refused:
+            raise not_traded(listing.refused.values(), f"{self._config.rest_url}/exchangeInfo")
+        return listing.hints
 
-    async def _get(self, name: str, query: dict[str, str], weight: int) -> bytes:
+    async def listing(self, symbols: Sequence[str]) -> Listing:
+        """The same where some of them may be missing; SourceError where the venue cannot be asked."""
+        weight, where = INFO_WEIGHTS[self._config.market], f"{self._config.rest_url}/exchangeInfo"
+        # The futures market takes no selection.
+        spot = self._config.market == "spot"
+        query = {"symbols": msgspec.json.encode(list(symbols)).decode()} if spot else {}
+        try:
+            body = await self._get("exchangeInfo", query, weight, ", ".join(symbols))
+        except NotFoundError:
+            if len(symbols) == 1:
+                return Listing({}, {symbols[0]: f"{symbols[0]} is not listed"})
+            # One symbol that the venue does not know spoils the question, and it does not say which: ask for all.
+            body = await self._get("exchangeInfo", {}, weight)
+        return read_listing(body, symbols, where=where, finer_decimals=self._config.finer_decimals)
+
+    async def _get(self, name: str, query: dict[str, str], weight: int, symbol: str = "") -> bytes:
         url = f"{self._config.rest_url}/{name}"
         async with self._turn:
             while wait := self.weight.take(weight):
@@ -124,13 +154,13 @@ class BinanceRest:
                 raise _fault(RateLimitedError, what, url, status=answer.status, retry_seconds=wait)
             self.failed += 1
             text = body[:200].decode("utf-8", "replace")
+            if answer.status == 400 and _code(body) == UNKNOWN_SYMBOL:
+                raise _fault(NotFoundError, f"{symbol} is not listed", url, "symbols of this market", status=400)
             raise _fault(UnavailableError, f"status {answer.status}: {text}", url, status=answer.status)
 
 
-def read_instruments(
-    body: bytes, symbols: Sequence[str], *, where: str, finer_decimals: int = 0
-) -> dict[str, InstrumentHint]:
-    """The instruments asked for of an `exchangeInfo` answer; MalformedError names what is missing."""
+def read_listing(body: bytes, symbols: Sequence[str], *, where: str, finer_decimals: int = 0) -> Listing:
+    """What an `exchangeInfo` answer says of symbols; MalformedError names a field that is missing."""
     try:
         answer = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
@@ -139,13 +169,23 @@ def read_instruments(
     if not isinstance(listed, list):
         raise _fault(MalformedError, "$.symbols is missing", where, "a list of symbols", path="$.symbols")
     found: dict[str, InstrumentHint] = {}
+    refused = {symbol: f"{symbol} is not listed" for symbol in symbols}
     for place, row in enumerate(listed):
-        if isinstance(row, dict) and row.get("symbol") in symbols:
-            found[row["symbol"]] = _instrument(row, where, f"$.symbols[{place}]", finer_decimals)
-    missing = [symbol for symbol in symbols if symbol not in found]
-    if missing:
-        raise _fault(NotFoundError, f"{', '.join(missing)} is not listed", where, "symbols of this market")
-    return found
+        symbol = row.get("symbol") if isinstance(row, dict) else None
+        if symbol not in refused:
+            continue
+        status = row.get("status", TRADED)
+        if status == TRADED:
+            found[symbol] = _instrument(row, where, f"$.symbols[{place}]", finer_decimals)
+            del refused[symbol]
+        else:  # what is delisted often stays in the list
+            refused[symbol] = f"{symbol} is not traded now, its status is {status}"
+    return Listing(found, refused)
+
+
+def not_traded(reasons: Iterable[str], where: str) -> SourceError:
+    """The error where symbols are not traded, for these reasons."""
+    return _fault(NotFoundError, "; ".join(reasons), where, "symbols of this market")
 
 
 def _instrument(row: dict[str, Any], where: str, path: str, finer_decimals: int) -> InstrumentHint:
@@ -188,6 +228,16 @@ def _finer(step: str, decimals: int) -> str:
     assert isinstance(exponent, int)
     more = max(0, min(decimals, 8 + exponent))
     return f"{Decimal(step).scaleb(-more):f}"
+
+
+def _code(body: bytes) -> int:
+    """The venue's own number of a refusal; 0: there is none."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+    code = answer.get("code") if isinstance(answer, dict) else 0
+    return code if isinstance(code, int) else 0
 
 
 def _retry_seconds(text: str) -> float:
