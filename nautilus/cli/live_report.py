@@ -36,6 +36,25 @@ class Fault(NamedTuple):
     code: str
 
 
+class LiveMarket(msgspec.Struct, frozen=True):
+    """How well a live market was seen.
+
+    Parameters
+    ----------
+    blind_seconds, gaps
+        By symbol: how long its book could not be trusted, and how often that began.
+    blind
+        Symbols whose books were blind at the end.
+    feed_restarts
+        How often the process that listens was started again.
+    """
+
+    blind_seconds: dict[str, float]
+    gaps: dict[str, int]
+    blind: list[str]
+    feed_restarts: int
+
+
 class LiveReport(msgspec.Struct, frozen=True):
     """The result of a run.
 
@@ -62,6 +81,11 @@ class LiveReport(msgspec.Struct, frozen=True):
         A recording was played to its end; what ended it before.
     missing
         Engines that did not answer when the report was made.
+    live
+        Of a live market; None of another one.
+    recorded
+        Market data records that are in the catalog of this run, since the recorder was last started; None: there is no
+        recorder.
     """
 
     title: str
@@ -99,6 +123,8 @@ class LiveReport(msgspec.Struct, frozen=True):
     broken: str
     missing: list[str]
     versions: dict[str, str]
+    live: LiveMarket | None = None
+    recorded: int | None = None
 
     @property
     def exit_code(self) -> int:
@@ -132,7 +158,8 @@ class LiveReport(msgspec.Struct, frozen=True):
 class Collector:
     """Makes the report of an instance.
 
-    Call `before_stop` while everything runs, `collect` once strategies and market have stopped.
+    Call `before_stop` while everything runs, `collect` once strategies and market have stopped, `after_stop` when all
+    have.
 
     Parameters
     ----------
@@ -219,7 +246,15 @@ class Collector:
                 "layout": str(LAYOUT_VERSION),
                 "python": platform.python_version(),
             },
+            live=live_market(self._market, facts.total("market.feed_starts"), facts.now_ns),
         )
+
+    def after_stop(self) -> None:
+        """Add what is known only now: how much is in the catalog."""
+        facts = read_facts(self._instance)
+        if self.report is not None and any(spec.kind == "recorder" for spec in facts.plan.processes):
+            durable = facts.counters.get("recorder", {}).get("recorder.durable", 0)
+            self.report = msgspec.structs.replace(self.report, recorded=durable)
 
     def _settle(self) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
         """The core's state and the portfolio's positions: as soon as they are equal, or as they are after a while.
@@ -293,6 +328,21 @@ def positions_equal(core: Mapping[str, Any], portfolio: Mapping[str, Any]) -> bo
     return held(core.get("positions", ()), ("quantity", "cost", "realised")) == held(
         portfolio.get("positions", ()), ("quantity_lots", "cost_units", "realised_units")
     )
+
+
+def live_market(market: Mapping[str, Any], starts: int, now_ns: int) -> LiveMarket | None:
+    """How well a live market was seen, of the hub's answer; None where nothing listens to one."""
+    if not starts:
+        return None
+    blind_ns, gaps, blind = {}, {}, []
+    for line in market.get("quotes", ()):
+        symbol, since_ns = line["symbol"], line["blind_since_ns"]
+        blind_ns[symbol] = line["blind_ns"] + (max(now_ns - since_ns, 0) if since_ns else 0)
+        gaps[symbol] = line["gaps"]
+        if since_ns:
+            blind.append(symbol)
+    seconds = {symbol: round(nanos / NANOSECONDS, 3) for symbol, nanos in blind_ns.items()}
+    return LiveMarket(seconds, gaps, blind, starts - 1)
 
 
 def strategy_lines(strategies: Mapping[str, Any]) -> list[StrategyLine]:

@@ -253,6 +253,7 @@ def _execute(options: LiveOptions, line: Detached | None) -> tuple[LiveReport | 
                 collector.before_stop()
             finally:
                 supervisor.stop(lambda state: show(), before_rank=before_rank)
+            collector.after_stop()
     finally:
         instance.close()
     for failure in failures:

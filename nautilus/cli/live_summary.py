@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from nautilus.cli.live_report import LiveReport
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
+MOST_BLIND = 5
+"""Symbols that are named with the time for which they were blind, the longest first."""
 LATENCIES = {"round_trip": "order to answer", "core": "core, sequenced to out"}
 
 
@@ -37,6 +39,7 @@ def print_live_summary(report: LiveReport) -> None:
             f"{mesh['dead_lettered']:,} dead",
         ),
     ]
+    rows += _seen(report)
     if report.restarts:
         rows.append(("restarts", ", ".join(f"{name} {count}" for name, count in report.restarts.items())))
     if report.errors:
@@ -51,6 +54,24 @@ def print_live_summary(report: LiveReport) -> None:
             [(text, *(f"{found[name]:,.1f}" for name in PERCENTILES)) for text, found in measured],
             right=(1, 2, 3, 4, 5),
         )
+
+
+def _seen(report: LiveReport) -> list[tuple[str, str]]:
+    """How well a live market was seen, and what was recorded."""
+    rows, live = [], report.live
+    if live is not None:
+        times = [
+            f"{name} {seconds:,.1f} s in {live.gaps[name]:,}{' (still)' if name in live.blind else ''}"
+            for name, seconds in sorted(live.blind_seconds.items(), key=lambda item: -item[1])
+            if live.gaps[name]
+        ]
+        more = f", {len(times) - MOST_BLIND} more" if len(times) > MOST_BLIND else ""
+        rows.append(("blind, times", ", ".join(times[:MOST_BLIND]) + more or "never"))
+        rows.append(("feed restarts", f"{live.feed_restarts:,}"))
+    if report.recorded is not None:
+        since = " since the recorder was started again" if report.restarts.get("recorder") else ""
+        rows.append(("recorded", f"{report.recorded:,} records{since}"))
+    return rows
 
 
 def _market(report: LiveReport) -> str:

@@ -482,7 +482,10 @@ class GetQuotes(Message, frozen=True):
 
 
 class QuoteLine(Message, frozen=True):
-    """Best bid and ask; empty text where a side is empty. `blind_since_ns`: since when its book may be wrong, or 0."""
+    """Best bid and ask; empty text where a side is empty.
+
+    `blind_since_ns`: since when its book may be wrong, or 0; `blind_ns`, `gaps`: how long and how often it was before.
+    """
 
     instrument_id: int
     symbol: str
@@ -493,6 +496,8 @@ class QuoteLine(Message, frozen=True):
     last_price: str
     now_ns: int
     blind_since_ns: int = 0
+    blind_ns: int = 0
+    gaps: int = 0
 
 
 class QuoteLines(Message, frozen=True):

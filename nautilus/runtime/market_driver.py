@@ -123,6 +123,7 @@ class MarketDriver:
         self._records = counters.counter("market.records")
         self._late = counters.gauge("market.late_ns")
         self._latest = counters.gauge("market.late_most_ns")
+        self._starts = counters.gauge("market.feed_starts") if hasattr(source, "starts") else -1
 
     # As the host runs it.
 
@@ -248,6 +249,8 @@ class MarketDriver:
         except Exception as error:
             self._fail(error)
             next_ns = None
+        if self._starts >= 0:
+            self._counts.set(self._starts, source.starts)  # type: ignore[attr-defined]
         progress = source.progress
         self._status.progress = -1.0 if progress is None else progress
         if not self._settled(line):

@@ -511,6 +511,7 @@ class MarketDataEngine(Engine):
         for instrument in self._instruments.values():
             book = self._of(instrument.instrument_id)
             bid, bid_lots, ask, ask_lots = book.best()
+            recorded = book if isinstance(book, RecordedBook) else None
             lines.append(
                 QuoteLine(
                     instrument_id=instrument.instrument_id,
@@ -521,7 +522,9 @@ class MarketDataEngine(Engine):
                     ask_quantity=_text(instrument.quantity(ask_lots)) if ask_lots else "",
                     last_price=_price(instrument, book.last_price),
                     now_ns=book.changed_ns,
-                    blind_since_ns=book.blind_since_ns if isinstance(book, RecordedBook) else 0,
+                    blind_since_ns=recorded.blind_since_ns if recorded else 0,
+                    blind_ns=recorded.blind_ns if recorded else 0,
+                    gaps=recorded.gaps if recorded else 0,
                 )
             )
         market = self.market

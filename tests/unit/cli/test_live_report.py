@@ -7,7 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from nautilus.cli.live_report import LiveReport, pnl_of, position_lines, positions_equal, strategy_lines
+from nautilus.cli.live_report import (
+    LiveMarket,
+    LiveReport,
+    live_market,
+    pnl_of,
+    position_lines,
+    positions_equal,
+    strategy_lines,
+)
 from nautilus.cli.live_summary import print_live_summary
 
 PERCENTILES = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "p99.9": 4.0, "max": 5.0, "count": 10.0}
@@ -148,6 +156,31 @@ def test_the_summary_says_how_the_market_ended(
 ) -> None:
     print_live_summary(report(**changes))
     assert words in capsys.readouterr().out.splitlines()
+
+
+def test_how_well_a_live_market_was_seen_is_added_up_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    quotes = [
+        {"symbol": "BTCUSDT", "blind_since_ns": 0, "blind_ns": 1_500_000_000, "gaps": 2},
+        {"symbol": "ETHUSDT", "blind_since_ns": 7_000_000_000, "blind_ns": 0, "gaps": 1},
+        {"symbol": "XRPUSDT", "blind_since_ns": 0, "blind_ns": 0, "gaps": 0},
+    ]
+    assert live_market({"quotes": quotes}, 0, 10_000_000_000) is None, "nothing listened"
+    seen = live_market({"quotes": quotes}, 3, 10_000_000_000)
+    assert seen == LiveMarket(
+        blind_seconds={"BTCUSDT": 1.5, "ETHUSDT": 3.0, "XRPUSDT": 0.0},
+        gaps={"BTCUSDT": 2, "ETHUSDT": 1, "XRPUSDT": 0},
+        blind=["ETHUSDT"],
+        feed_restarts=2,
+    )
+    print_live_summary(report(live=seen, recorded=1234, restarts={"recorder": 1}))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "blind, times ETHUSDT 3.0 s in 1 (still), BTCUSDT 1.5 s in 2 feed restarts 2" in shown
+    assert "recorded 1,234 records since the recorder was started again" in shown
+    print_live_summary(report(live=live_market({"quotes": quotes[2:]}, 1, 0), recorded=7))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "blind, times never feed restarts 0 recorded 7 records" in shown
+    print_live_summary(report())
+    assert "feed restarts" not in capsys.readouterr().out
 
 
 def test_positions_that_were_not_compared_are_neither_equal_nor_different(capsys: pytest.CaptureFixture[str]) -> None:
