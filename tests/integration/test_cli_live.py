@@ -1,19 +1,16 @@
-"""The commands of the live platform as a user has them: processes of their own, a terminal, a real instance.
+"""The commands of the live platform as a user has them, and what goes through all of it: traces, dead letters.
 
-Length: one instance serves most of these tests; it takes longer to start than they do.
+One instance serves all of these tests, as it takes longer to start than they do; those with one of their own are in
+`test_cli_instances.py`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
-import shutil
 import signal
-import subprocess
-import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,99 +18,19 @@ from typing import Any
 
 import pytest
 
-from nautilus.runtime.clock import monotonic_ns, pause
-from tests.kit.instances import Place, own_place
-from tests.kit.platform import PATIENT
+from nautilus.bus import DeadLetter, MessageKind
+from nautilus.bus.dead_letters import DeadLetterLog
+from nautilus.model.codec import to_msgpack
+from nautilus.model.commands import SubmitOrder
+from nautilus.model.enums import Side
+from nautilus.model.queries import GetRisk
+from nautilus.runtime.clock import wall_ns
+from nautilus.runtime.instance import Instance
+from tests.kit.instances import own_place
+from tests.kit.shell import SETS, Shell, eventually
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("NAUTILUS_DATA", ROOT.parent / "shared" / "data"))
-RECORDING = DATA / "l2_binance" / "btcusdt_20240808.gz"
 ENGINES = ["marketdata", "trading", "risk", "portfolio", "strategy", "gateway"]
-REPORT_KEYS = {
-    "orders", "fills", "refused", "pnl", "positions", "positions_equal", "strategies", "latency_us", "star", "mesh",
-    "gaps", "lost", "restarts", "journal", "journal_hash", "state_hash", "event_hash", "seconds", "market_seconds",
-}  # fmt: skip
-WAITING = ("order", "book", "kill-switch", "phase", "down")
-"""Commands that wait for an answer: here as long as a machine may stand still."""
-SETS = tuple(word for setting in ("platform.ports=free", *PATIENT) for word in ("--set", setting))
-SECONDS = (4, 20, 80)
-"""How long a demo runs until it has traded: the first is enough but where the machine stands still meanwhile."""
 STATUS_KEYS = {"status", "engines", "bus", "orders", "journal"}
-
-
-class Shell:
-    """Runs commands against instances of one place."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.name = place.name
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-
-    def words(self, *arguments: object) -> list[str]:
-        given = list(map(str, arguments))
-        if given[0] in WAITING and "--timeout" not in given:
-            given += ["--timeout", "120"]
-        return [sys.executable, "-m", "nautilus", *given, "--instance", self.name]
-
-    def run(self, *arguments: object, seconds: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        return subprocess.run(
-            self.words(*arguments),
-            capture_output=True, text=True, timeout=seconds, cwd=self.place.base, env=self.environment, check=False,
-        )  # fmt: skip
-
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Run a command beside the test."""
-        return subprocess.Popen(
-            self.words(*arguments),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.place.base, env=self.environment,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-        )  # fmt: skip
-
-    def object(self, *arguments: object, code: int = 0) -> dict[str, Any]:
-        """The one object that a command prints with --json."""
-        result = self.run(*arguments, "--json")
-        assert result.returncode == code, result.stderr
-        assert result.stdout.count("\n") == 1
-        document = json.loads(result.stdout)
-        assert isinstance(document, dict)
-        return document
-
-    def status(self) -> dict[str, Any]:
-        """What `status` prints, whatever it says of the instance's health."""
-        result = self.run("status", "--json")
-        assert result.returncode in (0, 1), result.stderr
-        found: dict[str, Any] = json.loads(result.stdout)
-        return found
-
-    def states(self) -> dict[str, str]:
-        """State of each engine."""
-        return {engine["name"]: engine["state"] for engine in self.status()["engines"]}
-
-    def refused(self, *arguments: object, code: int) -> str:
-        """What a command that fails says: one line."""
-        result = self.run(*arguments)
-        assert result.returncode == code, (result.returncode, result.stderr)
-        assert len(result.stderr.splitlines()) == 1
-        assert result.stderr.startswith("nautilus: error: ")
-        if " refused: " not in result.stderr:  # what the core says of an order has no code but its reasons
-            assert re.search(r" \([a-z_]+(\.[a-z0-9_]+)*\)$", result.stderr.rstrip()), result.stderr
-        return result.stderr
-
-    def pid(self, engine: str) -> int:
-        found = self.status()["engines"]
-        return next(int(line["pid"]) for line in found if line["name"] == engine)
-
-
-@pytest.fixture
-def shell() -> Iterator[Shell]:
-    """A place for an instance of this test's own; whatever runs there at the end is stopped."""
-    with own_place() as place:
-        made = Shell(place)
-        try:
-            yield made
-        finally:
-            made.run("down")
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +54,6 @@ def running() -> Iterator[Shell]:
         assert (report["positions_equal"], report["gaps"], report["lost"]) == (True, 0, 0)
         assert report["orders"] > 0
         assert not place.shared.exists()
-
-
-def eventually(found: Any, seconds: float = 120.0) -> Any:
-    end_ns = monotonic_ns() + int(seconds * 1e9)
-    while not (value := found()):
-        assert monotonic_ns() < end_ns, f"not within {seconds} s"
-        pause(0.05)
-    return value
 
 
 def test_status_is_healthy_and_has_the_shape_that_checks_rely_on(running: Shell) -> None:
@@ -322,214 +231,73 @@ def test_an_engine_that_does_not_answer_is_a_time_out(running: Shell) -> None:
     eventually(lambda: running.status()["status"] == "healthy")
 
 
-def test_an_engine_left_out_runs_in_the_foreground(shell: Shell) -> None:
-    begun = shell.run("up", "--without", "risk", "--detach", *SETS)
-    assert begun.returncode == 0, begun.stderr
-    eventually(lambda: shell.status()["status"] == "degraded")
-    assert "runs already" in shell.refused("engine", "run", "portfolio", code=1)
-    assert "did you mean 'risk'" in shell.refused("engine", "run", "rsk", code=2)
-    with shell.start("engine", "run", "risk") as apart:
-        assert apart.stdout is not None
-        ready = apart.stdout.readline()
-        assert "risk is ready" in ready
-        status = eventually(lambda: (found := shell.status())["status"] == "healthy" and found)
-        risk = next(engine for engine in status["engines"] if engine["name"] == "risk")
-        assert f":{risk['port']}" in ready
-        apart.send_signal(signal.SIGTERM)
-        assert apart.wait(120) == 0
-    eventually(lambda: shell.status()["status"] == "degraded")
-
-
-def test_what_waits_for_an_engine_that_was_left_out_is_said_at_once(shell: Shell) -> None:
-    begun = shell.run("up", "--without", "trading", "--detach", *SETS)
-    assert begun.returncode == 0, begun.stderr
-    assert begun.stderr == (
-        f"risk, portfolio, strategy will be ready after `nautilus engine run trading --instance {shell.name}`\n"
+def test_a_trace_goes_from_the_request_to_the_fill_through_every_process(running: Shell) -> None:
+    trace = uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        instance = Instance.find(running.name)
+        port = next(process.ports["trading"] for process in instance.state().processes if "trading" in process.ports)
+        token = instance.token()
+    order = {"instrument": "SIMUSD", "side": "BUY", "quantity": "0.010", "order_type": "MARKET"}
+    order["time_in_force"] = "IOC"
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/orders",
+        json.dumps(order).encode(),
+        {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {token}",
+            "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
+        },
     )
-    assert f"`nautilus down --instance {shell.name}` stops it" in begun.stdout
-    waiting = dict.fromkeys(("risk", "portfolio", "strategy"), "starting")
-    eventually(lambda: shell.states() == {"marketdata": "ready", "gateway": "ready", "trading": "waiting", **waiting})
-    assert shell.run("down").returncode == 0
+    with urllib.request.urlopen(request, timeout=240) as answer:
+        result = json.loads(answer.read())
+    assert result["status"] == "filled", result
+
+    def lines() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = running.object("logs", "--trace", trace, "--lines", 0)["lines"]
+        return found
+
+    def of(process: str, text: str) -> list[dict[str, Any]]:
+        return [line for line in lines() if line["process"] == process and text in json.dumps(line)]
+
+    for process, text in (
+        ("trading", "a request"),
+        ("trading", "OrderAccepted"),
+        ("trading", "OrderFilled"),
+        ("core", "ACCEPTED"),
+        ("core", "FILLED"),
+        ("portfolio", "OrderFilled"),
+        ("risk", "OrderFilled"),
+    ):
+        eventually(lambda process=process, text=text: of(process, text))
+    orders = {line["order_id"] for line in lines() if line.get("order_id")}
+    assert orders == {result["order_id"]}, "nothing else is taken for a part of it"
+    parent = f"00-{trace.upper()}-00f067aa0ba902b7-01"
+    assert running.object("logs", "--trace", parent, "--lines", 1)["lines"]
+    assert running.object("logs", "--trace", uuid.uuid4().hex)["lines"] == []
+    assert "expected 32" in running.refused("logs", "--trace", "abc", code=2)
 
 
-def test_a_strategy_does_not_take_over_what_another_one_left(shell: Shell) -> None:
-    up = ("up", "--simulated", "--detach", *SETS, "--strategy")
-    assert shell.run(*up, "quoting").returncode == 0
-    eventually(lambda: shell.object("top")["strategies"])
-    assert shell.run("down").returncode == 0
-    assert "account 1 is that of strategy quoting, not of momentum" in shell.refused(*up, "momentum", code=4)
-    # It is not to trade by itself: what it held would be what it took over.
-    still = ("--set", "momentum.threshold_bps=9000")
-    other = shell.run(*up, "momentum", "--set", "strategy.first_account=2", *still)
-    assert other.returncode == 0, other.stderr
-    [row] = eventually(lambda: shell.object("top")["strategies"])
-    assert (row["name"], row["position"]) == ("momentum", "")
-    assert shell.run("down").returncode == 0
-
-
-def test_down_names_a_process_that_had_to_be_killed_and_nothing_is_said_of_what_was_not_compared(shell: Shell) -> None:
-    begun = shell.run("up", "--detach", *SETS, "--set", "platform.stop_seconds=0.5")
-    assert begun.returncode == 0, begun.stderr
-    os.kill(shell.pid("portfolio"), signal.SIGSTOP)
-    eventually(lambda: shell.states()["portfolio"] == "silent")
-    ended = shell.run("down", "--json")
-    assert ended.returncode == 1
-    assert "process portfolio did not stop in time and was killed (internal.process)" in ended.stderr
-    document = json.loads(ended.stdout)
-    # On a busy machine half a second may be too short for others too.
-    assert document["clean"] is False
-    assert "portfolio" in document["killed"]
-    assert ended.stderr.count("was killed") == len(document["killed"])
-    said = shell.place.base / "share" / "nautilus" / shell.name / "logs" / "supervisor.out"
-    # Both streams of the supervisor lie in that file, in either order.
-    report = json.loads(next(line for line in said.read_text().splitlines() if line.startswith("{")))
-    assert report["positions_equal"] is None
-    assert "portfolio" in report["missing"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_it_starts_is_a_clean_end(number: signal.Signals, shell: Shell) -> None:
-    lock = shell.place.base / "nautilus" / shell.name / "lock"
-
-    def interrupt() -> bool:
-        """False where the signal came so late that it was up."""
-        with shell.start("demo", *SETS) as process:
-            eventually(lambda: lock.exists() or process.poll() is not None)
-            process.send_signal(number)
-            output, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors
-        assert list(shell.place.base.iterdir()) == []
-        if "stopped before it was up" not in output:
-            return False
-        assert (output, errors) == ("nautilus demo: stopped before it was up\n", "")
-        return True
-
-    eventually(interrupt)
-
-
-def test_demo_for_seconds_ends_by_itself_with_one_object(shell: Shell) -> None:
-    for seconds in SECONDS:
-        result = shell.run("demo", "--for", seconds, "--json", *SETS)
-        assert result.returncode == 0, result.stderr
-        assert result.stderr == ""
-        report = json.loads(result.stdout)
-        assert set(report) >= REPORT_KEYS
-        assert report["positions_equal"] is True
-        assert (report["gaps"], report["lost"], report["journal"]) == (0, 0, None)
-        assert list(shell.place.base.iterdir()) == []
-        if report["orders"]:
-            break
-    assert report["orders"] > 0
-
-
-def test_demo_without_a_terminal_prints_lines_and_tables(shell: Shell) -> None:
-    for seconds in SECONDS:
-        shutil.rmtree(shell.place.base / "kept", ignore_errors=True)
-        config = ("--profile", "compact", "--config", ROOT / "config" / "nautilus.toml")
-        result = shell.run("demo", "--for", seconds, *config, *SETS, "--data", "kept")
-        assert result.returncode == 0, result.stderr
-        assert "\x1b" not in result.stdout + result.stderr
-        assert "the live table ends" not in result.stderr
-        assert max(map(len, result.stdout.splitlines())) <= 80
-        if "healthy, 7 of 7 ready" in result.stderr:
-            break
-    assert "healthy, 7 of 7 ready" in result.stderr
-    for word in ("orders", "fills", "P&L", "equal to the core's", "journal hash", "p99.9", "position", "quoting"):
-        assert word in result.stdout
-    verified = subprocess.run(
-        [sys.executable, "-m", "nautilus", "journal", "verify", "kept"],
-        capture_output=True, text=True, cwd=shell.place.base, env=shell.environment, check=False,
-    )  # fmt: skip
-    assert verified.returncode == 0, verified.stderr
-    again = shell.run("demo", "--for", 1, "--data", "kept")
-    assert again.returncode == 2
-    assert "is not empty" in again.stderr
-
-
-def test_a_terminal_shows_the_table_and_an_interrupt_ends_it_cleanly(shell: Shell) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update({**shell.environment, "TERM": "xterm", "LINES": "24"})
-        words = shell.words("demo", *SETS)
-        os.execvp(words[0], words)
-    shown, interrupted = "", False
-    end_ns = monotonic_ns() + 240_000_000_000
-    while monotonic_ns() < end_ns:
-        if select.select([terminal], [], [], 0.2)[0]:
-            try:
-                chunk = os.read(terminal, 65536)
-            except OSError:
-                break
-            shown += chunk.decode(errors="replace")
-        if not interrupted and re.search(r"strategy.*ready", shown) and "quoting" in shown and "SIMUSD" in shown:
-            interrupted = True
-            os.write(terminal, b"\x03")
-    else:
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-    assert interrupted, shown[-2000:]
-    assert "the live table ends" not in shown
-    assert os.waitstatus_to_exitcode(status) == 0, shown[-2000:]
-    for word in ("instrument", "SIMUSD", "round trip", "all orders", "mesh", "\x1b[?1049h", "\x1b[?1049l"):
-        assert word in shown, word
-    summary = shown.rpartition("\x1b[?1049l")[2]
-    assert "equal to the core's" in summary
-    assert "Traceback" not in shown
-
-
-@pytest.mark.skipif(not RECORDING.is_file(), reason=f"no recording {RECORDING}; set NAUTILUS_DATA")
-def test_replay_in_scaled_real_time_loses_nothing(shell: Shell) -> None:
-    result = shell.run("replay", RECORDING, "--speed", 10, "--for", 8, "--json", *SETS)
-    assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
-    assert (report["gaps"], report["lost"], report["positions_equal"], report["speed"]) == (0, 0, True, 10.0)
-    assert report["star"]["published"] > 1000
-    assert report["market"] == str(RECORDING)
-    assert report["complete"] is False
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (("up", "--replay", "absent.gz"), 2, "no such recording"),
-        (("up", "--replay", "x.gz", "--simulated"), 2, "one of --replay, --market and --simulated"),
-        (("up", "--speed", "max"), 2, "lock-step"),
-        (("up", "--speed", "0"), 2, "expected a number above 0"),
-        (("up", "--set", "platform.bind=0.0.0.0"), 4, "bind"),
-        (("up", "--set", "platform.prots=free"), 4, "did you mean 'ports'"),
-        (("up", "--strategy", "qoting"), 2, "did you mean 'quoting'"),
-        (("up", "--strategy", "mine.py:Absent", "--set", "platform.ports=free"), 4, "no class Absent"),
-        (("up", "--without", "riks"), 2, "did you mean 'risk'"),
-        (("up", "--without", "venue0"), 2, "--without venue0: expected one of"),  # none is configured
-        (("replay", "text.gz", "--speed", "2"), 1, "text.gz"),
-        (("replay", "text.gz", "--speed", "2", "--market-for", "3"), 2, "of lock-step"),
-        (("demo", "--market-for", "3", "--detach"), 2, "of the live platform"),
-        (("demo", "--market-for", "3", "--speed", "3"), 2, "--speed X is of the live platform"),
-        (("demo", "--market-for", "3"), 2, "--instance is of the live platform"),
-        (("up", "--set", "lockstep.latency=1ms"), 2, "is of lock-step"),
-        (("up", "--data", "/etc/passwd"), 4, "/etc/passwd: cannot be a data directory: File exists"),
-        (("up", "--strategy", "no.module:X", "--set", "platform.ports=free"), 4, "no module no.module"),
-        (("down",), 3, "is not running"),
-        (("top",), 3, "is not running"),
-        (("order", "list"), 3, "is not running"),
-        (("book", "SIMUSD"), 3, "is not running"),
-        (("kill-switch", "status"), 3, "is not running"),
-        (("engine", "run", "risk"), 3, "is not running"),
-        (("logs",), 2, "no such directory of logs"),
-    ],
-)
-def test_what_cannot_be_is_one_line_with_the_right_code(
-    arguments: tuple[str, ...], code: int, words: str, shell: Shell
-) -> None:
-    (shell.place.base / "text.gz").write_text("not a recording\n")
-    (shell.place.base / "mine.py").write_text("x = 1\n")
-    result = shell.run(*arguments)
-    assert (result.returncode, words in result.stderr) == (code, True), result.stderr
-    assert len([line for line in result.stderr.splitlines() if line.startswith("nautilus: error: ")]) == 1
-    assert result.stdout == ""
-
-
-def test_an_instance_name_that_is_none_is_a_configuration_error(shell: Shell) -> None:
-    shell.name = "No Name" + uuid.uuid4().hex
-    assert "a name like" in shell.refused("status", code=4)
+def test_dead_letters_are_printed_and_sent_again(running: Shell) -> None:
+    directory = Path(running.object("logs", "--lines", 1)["directory"]).parent / "letters" / "strategy"
+    log = DeadLetterLog(directory, wall_ns)
+    try:
+        first = log.next_number
+        for message in (GetRisk(), SubmitOrder(1, 1, 1, Side.BUY, 1)):
+            payload = to_msgpack(message)
+            log.add([DeadLetter("deadline", "risk", MessageKind.REQUEST, 5, 3, "strategy", "risk", 0, 7, payload)])
+    finally:
+        log.close()
+    names = [f"strategy/{first}", f"strategy/{first + 1}"]
+    shown = running.run("tap", "--dead", "--json").stdout.splitlines()
+    assert set(names) <= {json.loads(line)["id"] for line in shown}
+    done = running.run("tap", "--dead", "--replay", *names)
+    assert done.returncode == 1, "one of them was refused"
+    assert done.stdout.splitlines()[0] == f"{names[0]}: sent to risk"
+    assert "enters the market" in done.stdout.splitlines()[1]
+    lines = running.object("logs", "strategy", "--lines", 0)["lines"]
+    assert [line["event"] for line in lines if line.get("number") == first] == [
+        f"dead letter {first} is sent again to risk"
+    ]
+    assert "no process" in running.refused("tap", "--dead", "--replay", "nobody/1", code=2)
