@@ -11,10 +11,10 @@ from typing import Any
 
 import zmq
 from zmq.backend import Socket as BackendSocket
-from zmq.utils.monitor import parse_monitor_message
 
 from nautilus.bus.base import checked_endpoints, new_socket
 from nautilus.bus.envelope import URGENT
+from nautilus.bus.sockets import monitored
 from nautilus.core.mesh_ends import Contact, Inlet, Outlet, Port, Reader
 from nautilus.core.receive_stream import ReceiveStream
 from nautilus.core.send_stream import SendStream
@@ -103,7 +103,7 @@ class Monitor(Reader):
         """What became of the connection since the last call: True up, False down, in order."""
         found = []
         while self._get(EVENTS) & POLLIN:
-            event = int(parse_monitor_message(self.socket.recv_multipart(NOBLOCK))["event"])
+            event, _ = monitored(self.socket.recv_multipart(NOBLOCK))
             self.accepted = event == ACCEPTED
             if not self.accepted:
                 found.append(event == UP)

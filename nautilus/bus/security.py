@@ -29,7 +29,6 @@ from typing import Any, Final
 
 import zmq
 from zmq.utils import z85
-from zmq.utils.monitor import parse_monitor_message
 
 from nautilus.bus.grants import granted
 from nautilus.bus.keys import (
@@ -43,7 +42,7 @@ from nautilus.bus.keys import (
     read_allowed,
     read_keys,
 )
-from nautilus.bus.sockets import EndpointError, is_loopback
+from nautilus.bus.sockets import EndpointError, is_loopback, monitored
 from nautilus.bus.tally import Tally
 from nautilus.bus.x25519 import multiply
 from nautilus.core.counters import Counters
@@ -464,8 +463,7 @@ class DoorkeeperThread:
                 security.bad_requests = keeper.malformed
                 for monitor in monitors:
                     while monitor.poll(0):
-                        event = parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK))
-                        security.note(int(event["event"]), int(event["value"]))
+                        security.note(*monitored(monitor.recv_multipart(zmq.NOBLOCK)))
                 security.look()
         except zmq.ContextTerminated:
             pass

@@ -8,6 +8,7 @@ dials. A context without keys has plain TCP on loopback alone, and one whose `Se
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,16 @@ MAX_PATH_BYTES: Final = 100
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 DOMAIN: Final = b"nautilus"
 """Of ZAP; the sockets insist on being asked for in it, so that without a doorkeeper nobody is let in."""
+
+
+_MONITORED: Final = struct.Struct("=Hi")
+"""A message of a socket's monitor: what happened, and a number that goes with it; the address follows."""
+
+
+def monitored(message: Sequence[bytes]) -> tuple[int, int]:
+    """Event and value of a monitor's message. `zmq.utils.monitor` has it too, and loads asyncio."""
+    event, value = _MONITORED.unpack(message[0])
+    return event, value
 
 
 class EndpointError(BusError):
