@@ -58,7 +58,7 @@ endif
 .venv/.required: pyproject.toml | .venv/.created
 	@echo "make: installing build and run requirements (wheels only)"
 	@mkdir -p build && ($(requirements) build && $(requirements) run && $(requirements) data && \
-		$(requirements) sources && $(requirements) databento) > build/requirements.txt
+		$(requirements) sources && $(requirements) bus && $(requirements) databento) > build/requirements.txt
 	@$(pip) -r build/requirements.txt
 	@touch $@
 
