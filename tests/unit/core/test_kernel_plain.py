@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,7 @@ def kernel(limits: tuple[tuple[LimitKind, int, int], ...] = LIMITS, *, general: 
     return opened
 
 
+@functools.cache
 def drawn(seed: int, count: int = 2_000) -> np.ndarray:
     """Orders of two accounts in and out of the limits, many of them cancelled or replaced, some ids used again."""
     rng = np.random.default_rng(seed)
@@ -95,7 +98,9 @@ def drawn(seed: int, count: int = 2_000) -> np.ndarray:
             rows.append(cancel(old, account_id=account, now_ns=now))
         else:
             rows.append(replace(old, int(rng.integers(95, 106)), int(rng.integers(1, 90)), account, now_ns=now))
-    return batch(*rows)
+    commands = batch(*rows)
+    commands.flags.writeable = False
+    return commands
 
 
 @pytest.mark.parametrize("others", [(), OTHERS, *((other,) for other in OTHERS)], ids=str)
