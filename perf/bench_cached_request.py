@@ -4,13 +4,15 @@
     client ══ HTTP ══▶ HTTP thread ══▶ hub's thread ══▶ HTTP thread ══▶ client
 
 Whole processes: a real hub with its door, its child process and its port. One question is under way at a time; each
-answer is looked at.
+answer is looked at. Over the mesh once with both sides asleep while they wait, and once awake (`bus.wake = "spin"`).
 """
 
 from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter_ns
 
 import numpy as np
@@ -63,6 +65,18 @@ def run(report: Report) -> None:
             goal = HTTP_GOAL_US if name == "a quote" else None
             report.measure(f"HTTP, {name}: p50", "us", by_http, goal=goal, lower_is_better=True)
             report.latency(f"HTTP, {name}", np.concatenate(asked))
+    with data_host("spin") as (asker, _):
+        question = QUESTIONS["a quote"]
+        asker.ask("marketdata", to_msgpack(question), seconds=30.0)
+        for name, play in (("an echo", ping_ns), ("a quote", partial(mesh_ns, question=question))):
+            awake: list[np.ndarray] = []
+
+            def by_spinning(play: Callable[[Asker], np.ndarray] = play, awake: list[np.ndarray] = awake) -> float:
+                awake.append(play(asker))
+                return float(np.percentile(awake[-1], 50)) / 1e3
+
+            report.measure(f"mesh, both spin, {name}: p50", "us", by_spinning, lower_is_better=True)
+            report.latency(f"mesh, both spin, {name}", np.concatenate(awake))
     report.checks.append("every answer is of the question, was kept, and has its facts")
     report.notes.append("The answer over the mesh is decoded by the client; that over HTTP is read to its last byte.")
 

@@ -1,4 +1,4 @@
-"""From the hub to 13 engines: real publisher, real subscribers, a process each; ring and ZeroMQ, and ways to be woken.
+"""From the hub to 13 engines: real publisher, real subscribers; ring and ZeroMQ, ways to be woken, shared processes.
 
     hub ══ a quote each millisecond ══▶ ring ──▶ 13 engines: epoll on a doorbell, or asleep on the ring itself
                                     ══▶ ipc  ──▶ 13 engines
@@ -6,7 +6,8 @@
 From before the hub publishes until Python in each engine has the decoded record. What limits it on few cores is the
 system: 13 processes that sleep are woken one after the other, and the last has its turn when all others had theirs
 (`bench_ring_star` shows that alone, with nothing read). SCHED_BATCH (`bus.schedule = "batch"`) lets the hub go on
-waking instead of losing its core to the first that is awake.
+waking instead of losing its core to the first that is awake. Engines that share a process share its subscriber, and
+have a record one after the other; a process that never sleeps (`bus.wake = "spin"`) needs a core of its own.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from nautilus.core.wake import Waiting
 from nautilus.model.topics import QUOTES
 from perf.harness import AWAKE_NS, ROOT, OtherLoad, Report, check
 
-SUMMARY = "distribution from the hub to 13 engines: ring and ZeroMQ, ways to be woken"
+SUMMARY = "distribution from the hub to 13 engines: ring and ZeroMQ, ways to be woken, shared processes"
 ENGINES = 13
-COMPACT = 4
+COMPACT, COLOCATED = 4, 1
 SENT = 1_500
 RING_BYTES = 1 << 20
 MILLISECOND = 1_000_000
@@ -56,7 +57,16 @@ def run(report: Report) -> None:
         (f"{ENGINES} engines by ring, SCHED_BATCH", partial(once, way="ring-batch"), True),
         (f"{ENGINES} engines asleep on the ring, SCHED_BATCH", partial(once, way="sleep-batch"), False),
         (f"{ENGINES} engines by ZeroMQ, SCHED_BATCH", partial(once, way="zmq-batch"), False),
-        (f"{COMPACT} processes by ring, SCHED_BATCH", partial(once, way="ring-batch", engines=COMPACT), False),
+        (
+            f"{ENGINES} engines in {COMPACT} processes by ring, SCHED_BATCH",
+            partial(once, way="ring-batch", hosts=COMPACT),
+            False,
+        ),
+        (
+            f"{ENGINES} engines in one process that spins, by ring",
+            partial(once, way="ring-spin", hosts=COLOCATED),
+            True,
+        ),
     )
     found: dict[str, list[np.ndarray]] = {name: [] for name, _, _ in rows}
     try:
@@ -82,8 +92,8 @@ def run(report: Report) -> None:
     report.notes.append("From before it is published until Python has the decoded record; by the system's clock.")
 
 
-def once(directory: Path, way: str, engines: int = ENGINES) -> np.ndarray:
-    """Nanoseconds, a row for each engine."""
+def once(directory: Path, way: str, hosts: int = ENGINES) -> np.ndarray:
+    """Nanoseconds, a row for each engine; `hosts`: processes that the engines share."""
     context = make_context()
     with ExitStack() as stack:
         stack.callback(context.destroy, 0)
@@ -94,10 +104,10 @@ def once(directory: Path, way: str, engines: int = ENGINES) -> np.ndarray:
             stack.callback(ring.close)
         publisher = Publisher(context, f"ipc://{directory}/star", epoch=epoch, clock=now_ns, ring=ring)
         stack.callback(publisher.close)
-        words = np.zeros(1 + engines, np.int64)
+        words = np.zeros(1 + hosts, np.int64)
         words.tofile(directory / "words")
         words = np.memmap(directory / "words", np.int64, "r+")
-        processes = stack.enter_context(started(way, directory, engines))
+        processes = stack.enter_context(started(way, directory, hosts))
         until = perf_counter() + PATIENCE
         while not words[1:].all():
             check(perf_counter() < until and all(each.poll() is None for each in processes), "an engine is not ready")
@@ -116,19 +126,22 @@ def once(directory: Path, way: str, engines: int = ENGINES) -> np.ndarray:
             publisher.publish(quote)
         for each in processes:
             check(each.wait(PATIENCE) == 0, "an engine failed")
-        found = np.stack([np.fromfile(directory / f"nanos{number}", np.int64) for number in range(engines)])
-    check(int(found.min()) >= 0, "a latency below zero")
+        found = np.concatenate([
+            np.fromfile(directory / f"nanos{number}", np.int64).reshape(-1, SENT) for number in range(hosts)
+        ])  # fmt: skip
+    check(len(found) == ENGINES and int(found.min()) >= 0, "an engine without its records, or a latency below zero")
     return found
 
 
 @contextmanager
-def started(way: str, directory: Path, engines: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+def started(way: str, directory: Path, hosts: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The processes of the engines."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     with ExitStack() as stack:
         processes = []
-        for number in range(engines):
-            command = [sys.executable, "-m", "perf.bench_distribution", way, str(directory), str(number)]
+        for number in range(hosts):
+            engines = ENGINES // hosts + (number < ENGINES % hosts)
+            command = [sys.executable, "-m", "perf.bench_distribution", way, str(directory), str(number), str(engines)]
             process = subprocess.Popen(command, cwd=ROOT, env=environment)
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -136,11 +149,11 @@ def started(way: str, directory: Path, engines: int) -> Iterator[list[subprocess
         yield processes
 
 
-def engine(way: str, directory: Path, number: int) -> None:
-    """One engine: as a host waits, or asleep on the ring itself."""
+def host(way: str, directory: Path, number: int, engines: int) -> None:
+    """A process of engines: as a host waits, or asleep on the ring itself."""
     if way.endswith("-batch"):
         batch()
-    words, nanos = np.memmap(directory / "words", np.int64, "r+"), np.ones(SENT, np.int64)
+    words, nanos = np.memmap(directory / "words", np.int64, "r+"), np.ones((engines, SENT), np.int64)
     if way.startswith("sleep"):
         sleeping(directory, number, words, nanos)
     else:
@@ -153,6 +166,7 @@ def waiting(way: str, directory: Path, number: int, words: np.ndarray, nanos: np
     ring = directory / "ring" if way.startswith("ring") else None
     subscriber = Subscriber(make_context(), f"ipc://{directory}/star", [QUOTES], clock=now_ns, ring=ring)
     epoll, seen = select.epoll(), 0
+    spinning = Waiting("spin") if way.endswith("-spin") else None
     for descriptor in (subscriber.fileno(), int(subscriber.socket.getsockopt(zmq.FD))):
         if descriptor >= 0:
             epoll.register(descriptor, select.EPOLLIN)
@@ -160,12 +174,14 @@ def waiting(way: str, directory: Path, number: int, words: np.ndarray, nanos: np
         if subscriber.heartbeats:
             words[1 + number] = 1
         if not subscriber.touched and subscriber.arm():
-            epoll.poll(0.02)
+            if spinning is not None:
+                spinning.readable(epoll.fileno(), 20 * MILLISECOND)
+            epoll.poll(0 if spinning is not None else 0.02)
         for _, records in subscriber.drain():
-            at_ns = time_ns()
             for now, update in zip(records["now_ns"].tolist(), records["update_id"].tolist(), strict=True):
                 check(update == seen, "a quote that is not next")
-                nanos[seen] = at_ns - now
+                for each in nanos:
+                    each[seen] = time_ns() - now
                 seen += 1
     check(subscriber.lost == 0, "quotes lost")
 
@@ -182,11 +198,11 @@ def sleeping(directory: Path, number: int, words: np.ndarray, nanos: np.ndarray)
             at_ns = time_ns()
             records = np.frombuffer(frame, QUOTE, offset=HEADER_BYTES)
             check(int(records["update_id"][0]) == seen, "a quote that is not next")
-            nanos[seen] = at_ns - int(records["now_ns"][0])
+            nanos[0, seen] = at_ns - int(records["now_ns"][0])
             seen += 1
     check(reader.missed_frames == 0, "quotes lost")
     reader.close()
 
 
 if __name__ == "__main__":
-    engine(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    host(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

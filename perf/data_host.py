@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from zmq.backend import zmq_poll
 
 from nautilus.bus import Mesh, MessageKind, make_context
 from nautilus.bus.routing import CLIENTS
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.runtime.bus_settings import Wake
 from nautilus.runtime.clock import NANOSECONDS, ClockAnchor, wall_ns
 from nautilus.runtime.data_door import DataDoor
 from nautilus.runtime.live import LiveHost
@@ -29,8 +30,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def plan_in(directory: Path) -> Plan:
-    """Of one process."""
+def plan_in(directory: Path, wake: Wake = "block") -> Plan:
+    """Of one process, which waits for the bus in that way."""
     for name in ("shared", "data"):
         (directory / name).mkdir(exist_ok=True)
     now_ns = wall_ns()
@@ -38,14 +39,14 @@ def plan_in(directory: Path) -> Plan:
         instance="bench", directory=str(directory), shared=str(directory / "shared"), data=str(directory / "data"),
         profile="native",
         processes=(ProcessSpec("core", "core", (), 9), ProcessSpec("marketdata", "engines", ("marketdata",), 0)),
-        sections=SECTIONS, market="none", speed=1.0, seed=1, strategies=(), epoch=now_ns,
+        sections=SECTIONS | {"bus": {"wake": wake}}, market="none", speed=1.0, seed=1, strategies=(), epoch=now_ns,
         clock=ClockAnchor(now_ns, now_ns), demo=True, ports="free", bind="127.0.0.1",
     )  # fmt: skip
 
 
-def serve(directory: Path) -> None:
+def serve(directory: Path, wake: Wake) -> None:
     """Run the host; its port is printed once it is ready."""
-    plan = plan_in(directory)
+    plan = plan_in(directory, wake)
     host = LiveHost(plan, "marketdata", lambda name: MarketDataEngine(MarketDataConfig(), []))
     with ExitStack() as undo:
         undo.callback(host.close)
@@ -57,9 +58,10 @@ def serve(directory: Path) -> None:
 
 
 class Asker:
-    """A client on the mesh that waits for each answer."""
+    """A client on the mesh that waits for each answer; it sleeps meanwhile, or looks again and again (`spins`)."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, spins: bool = False) -> None:
+        self._look_ms = 0 if spins else 20
         self._context = make_context()
         endpoint: Any = plan.endpoint
         self._mesh = Mesh(self._context, f"{CLIENTS}bench-{os.getpid()}", wall_ns(), endpoint, wall_ns)
@@ -72,7 +74,7 @@ class Asker:
             deadline_ns=until_ns,
         )  # fmt: skip
         while True:
-            ready = [item for item, _ in zmq_poll([(each, 1) for each in mesh.sockets()], 20)]
+            ready = [item for item, _ in zmq_poll([(each, 1) for each in mesh.sockets()], self._look_ms)]
             for delivery in mesh.receive(ready=ready):
                 mesh.done(delivery)
                 if delivery.id == number:
@@ -90,22 +92,22 @@ class Asker:
 
 
 @contextmanager
-def data_host() -> Iterator[tuple[Asker, int]]:
-    """An asker on the mesh, and the port of HTTP."""
+def data_host(wake: Wake = "block") -> Iterator[tuple[Asker, int]]:
+    """An asker on the mesh, and the port of HTTP; both wait as told."""
     with tempfile.TemporaryDirectory(prefix="nau-") as name, ExitStack() as undo:
         directory = Path(name)
-        plan = plan_in(directory)
-        words = [sys.executable, "-m", "perf.data_host", name]
+        plan = plan_in(directory, wake)
+        words = [sys.executable, "-m", "perf.data_host", name, wake]
         process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE)
         undo.callback(process.wait)
         undo.callback(process.kill)
         assert process.stdout is not None
         port = int(process.stdout.readline() or 0)
         check(port > 0, "the hub does not start")
-        asker = Asker(plan)
+        asker = Asker(plan, spins=wake == "spin")
         undo.callback(asker.close)
         yield asker, port
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), cast("Wake", sys.argv[2]))

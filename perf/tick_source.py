@@ -117,9 +117,10 @@ def _stream(writer: Writer, block: Block, options: dict[str, Any]) -> None:
 def _bursts(writer: Writer, block: Block, options: dict[str, Any]) -> None:
     size = options["burst"]
     every_ns = int(size * 1e9 / options["rate"])
+    # Made before the first is due: a burst is late by what becomes of it, not by the making of the next block.
+    blocks = [block.next() for _ in range(options["blocks"])]
     due_ns = time_ns() + 200_000_000
-    for _ in range(options["blocks"]):
-        ticks = block.next()
+    for ticks in blocks:
         for at in range(0, block.count, size):
             while (left_ns := due_ns - time_ns()) > 0:
                 time.sleep(left_ns / 1e9)
