@@ -89,7 +89,7 @@ def mesh_ns(asker: Asker, question: GetData) -> np.ndarray:
         answer = from_msgpack(asker.ask("marketdata", payload))
         nanos[number] = perf_counter_ns() - begun_ns
         assert isinstance(answer, DataAnswer)
-        check(answer.cached and not answer.stale and answer.symbol == question.symbol, repr(answer)[:200])
+        check(answer.cached and not answer.stale and answer.symbol == question.symbol, repr(answer)[-300:])
     return nanos
 
 
