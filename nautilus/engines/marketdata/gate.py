@@ -89,9 +89,7 @@ class Gate:
         *_, refused = self._normaliser.process(ticks)
         if not len(refused):
             return records
-        self.refused.extend(refused)
-        for reason in refused["reason"].tolist():
-            self.counts[TickReason(reason).name] += 1
+        self.note(refused)
         # Refused ones are in the order of their ticks; of equal ones it does not matter which is left out.
         keep, at = np.ones(len(records), bool), 0
         given = ticks.view(_WHOLE)
@@ -101,6 +99,12 @@ class Gate:
             keep[at] = False
             at += 1
         return records[keep]
+
+    def note(self, refused: Records) -> None:
+        """Count and keep QUARANTINE records, wherever they were found."""
+        self.refused.extend(refused.copy())
+        for reason, count in zip(*np.unique(refused["reason"], return_counts=True), strict=True):
+            self.counts[TickReason(int(reason)).name] += int(count)
 
     def lines(self, limit: int, symbols: Mapping[int, str]) -> Iterator[QuarantineLine]:
         """The newest refused records, the newest first."""

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from nautilus.adapters.formats import open_recording
+from nautilus.core.ticks import QUARANTINE, TickKind, TickReason
 from nautilus.core.types import QUOTE, TRADE
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.model.enums import Side
@@ -50,6 +51,18 @@ def test_bad_records_are_refused_with_a_reason_and_never_published():
     assert (answer.lines[2].kind, answer.lines[2].symbol, answer.lines[2].price) == ("TRADE", "BTCUSDT", 20_000)
     assert len(hub.on_request(GetQuarantine(2), ctx).lines) == 2
     json.dumps(answer.counts)
+
+
+def test_what_others_refuse_is_counted_and_kept():
+    hub = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()])
+    refused = np.zeros(3, QUARANTINE)
+    refused["instrument_id"], refused["sequence"] = 1, (1, 2, 3)
+    refused["kind"], refused["reason"] = TickKind.TRADE, (TickReason.JUMP, TickReason.TIME, TickReason.JUMP)
+    hub.gate.note(refused)
+    refused["sequence"] = 0  # whoever hands it in may use its array again
+    answer = hub.on_request(GetQuarantine(), RecordingContext())
+    assert answer.counts == {"JUMP": 2, "TIME": 1}
+    assert [line.sequence for line in answer.lines] == [3, 2, 1]
 
 
 def test_a_real_recording_passes_whole():
