@@ -323,6 +323,7 @@ def _run(supervisor: Supervisor, plan: Plan, options: LiveOptions, show: Callabl
 
 
 def _plan(options: LiveOptions, instance: Instance) -> Plan:
+    from nautilus.model.errors import ConfigError
     from nautilus.runtime.market_name import market_name
     from nautilus.runtime.plan import make_plan
     from nautilus.runtime.settings import LockStepConfig
@@ -343,15 +344,18 @@ def _plan(options: LiveOptions, instance: Instance) -> Plan:
             name = pinned(name)
         first_ns = market_begin_ns(str(name), section(options.configuration.sections, "recording", RecordingConfig))
     listed: tuple[Instrument, ...] = ()
-    if name.kind == "live":
+    if name.lives and options.speed != 1:
+        raise ConfigError(f"speed {options.speed:g}", where=str(name), expected="1: a live market has its own time")
+    if name.kind == "ticks":
+        from nautilus.runtime.tick_ring import listed_in
+
+        name = name.absolute()
+        listed = listed_in(name.paths[0])
+    elif name.kind == "live":
         import asyncio
 
-        from nautilus.model.errors import ConfigError
         from nautilus.runtime.live_feed import resolve
         from nautilus.runtime.market import section_of
-
-        if options.speed != 1:
-            raise ConfigError(f"speed {options.speed:g}", where=str(name), expected="1: a live market has its own time")
 
         settings: Any = options.configuration.sections[section_of(name.venue)]
         listed = asyncio.run(resolve(name.venue, settings, name.instruments, str(instance.data)))

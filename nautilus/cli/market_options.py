@@ -40,7 +40,8 @@ def market_option(command: Command) -> Command:
         "--market",
         "live",
         metavar="VENUE:SYMBOL,...",
-        help="Trade on paper against a live market: binance:BTCUSDT,ETHUSDT (spot) or binance-futures:BTCUSDT.",
+        help="Trade on paper against a live market: binance:BTCUSDT,ETHUSDT (spot) or binance-futures:BTCUSDT. Or "
+        "publish a feed's ticks: ticks:DIRECTORY.",
     )(command)
 
 
@@ -95,6 +96,8 @@ def chosen_market(
     if live is None:
         return "simulated" if simulated else default
     name = market_name(live)
-    if name.kind != "live":
-        raise click.BadParameter(f"{live!r}: expected binance:SYMBOL,... or binance-futures:SYMBOL,...")
+    if not name.lives:
+        raise click.BadParameter(
+            f"{live!r}: expected binance:SYMBOL,..., binance-futures:SYMBOL,... or ticks:DIRECTORY"
+        )
     return str(name)

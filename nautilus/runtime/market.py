@@ -60,6 +60,11 @@ def open_market(plan: Plan) -> MarketSource | None:
     name = market_name(plan.market)
     if name.kind == "live":
         return open_live(plan, name)
+    if name.kind == "ticks":
+        from nautilus.runtime.tick_source import TickSource
+
+        config = plan.config("marketdata", MarketDataConfig)
+        return TickSource(name.paths[0], plan.listed, config, PlatformClock(plan.clock).now_ns)
     return open_source(name, plan.config("recording", RecordingConfig))
 
 
@@ -109,7 +114,7 @@ def market_begin_ns(path: str | Path, config: RecordingConfig | None = None) -> 
 def hub_config(plan: Plan) -> MarketDataConfig:
     """Settings of the hub: a recording brings its own market data, else they come of the core's events."""
     name, config = market_name(plan.market), plan.config("marketdata", MarketDataConfig)
-    checks = config.validate == "all" or (config.validate == "live" and name.kind == "live")
+    checks = config.validate == "all" or (config.validate == "live" and name.lives)
     return msgspec.structs.replace(config, derive=name.derives, checks=checks and not name.derives)
 
 

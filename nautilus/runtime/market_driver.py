@@ -216,7 +216,7 @@ class MarketDriver:
             return
         self._watched = on
         if on:
-            self._host.add_source(self._descriptor, self._go_on)
+            self._host.add_source(self._descriptor, self._go_on, arm=getattr(self._source, "arm", None))
         else:
             self._host.remove_source(self._descriptor)
 

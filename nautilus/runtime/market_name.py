@@ -6,6 +6,7 @@
     PATH                                          a recording; several: one a line
     catalog:PLACE?instruments=A,B&from=..&to=..   a stored range of a directory or of postgresql://...
     binance:BTCUSDT,ETHUSDT                       a live market
+    ticks:DIRECTORY                               a feed's ticks in shared memory
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from nautilus.model.errors import ConfigError
 
 LIVE_VENUES = ("binance", "binance-futures")
 """Venues whose live market can be played."""
-_CATALOG = "catalog:"
-Kind = Literal["none", "simulated", "files", "catalog", "live"]
+_CATALOG, _TICKS = "catalog:", "ticks:"
+Kind = Literal["none", "simulated", "files", "catalog", "live", "ticks"]
 
 
 class MarketName(msgspec.Struct, frozen=True):
@@ -31,9 +32,9 @@ class MarketName(msgspec.Struct, frozen=True):
     Parameters
     ----------
     kind
-        ``none``, ``simulated``, ``files`` (recordings), ``catalog`` (a stored range) or ``live``.
+        ``none``, ``simulated``, ``files`` (recordings), ``catalog`` (a stored range), ``live`` or ``ticks``.
     paths
-        Of the recordings, or the catalog's directory or URL.
+        Of the recordings, the catalog's directory or URL, or the feed's directory.
     instruments
         Of a stored range, none: all; of a live market its symbols.
     begin_ns, end_ns
@@ -54,6 +55,8 @@ class MarketName(msgspec.Struct, frozen=True):
             return "\n".join(self.paths)
         if self.kind == "live":
             return f"{self.venue}:{','.join(self.instruments)}"
+        if self.kind == "ticks":
+            return _TICKS + self.paths[0]
         if self.kind == "catalog":
             given = {"instruments": ",".join(self.instruments), "from": self.begin_ns, "to": self.end_ns}
             text = urlencode({name: value for name, value in given.items() if value}, safe=",")
@@ -72,6 +75,11 @@ class MarketName(msgspec.Struct, frozen=True):
     def ends(self) -> bool:
         """Whether it comes to an end by itself."""
         return self.kind in ("files", "catalog")
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has the time of the world."""
+        return self.kind in ("live", "ticks")
 
     @property
     def derives(self) -> bool:
@@ -102,6 +110,8 @@ def market_name(text: str) -> MarketName:
         except ValueError as error:
             raise ConfigError(f"market {text!r}", expected="from and to in nanoseconds") from error
         return catalog_name(unquote(path), _listed(found.get("instruments", "")), begin_ns, end_ns)
+    if text.startswith(_TICKS) and len(text) > len(_TICKS) and not Path(text).exists():
+        return MarketName("ticks", paths=(text.removeprefix(_TICKS),))
     venue, colon, symbols = text.partition(":")
     if colon and venue in LIVE_VENUES and not Path(text).exists():
         listed = tuple(symbol.upper() for symbol in _listed(symbols))

@@ -83,9 +83,9 @@ def open_stored(name: MarketName) -> list[StoredRecording]:
 
 def pinned(name: MarketName) -> MarketName:
     """The range with all that plays in it named: every process finds the same, whatever is stored meanwhile."""
-    from nautilus.store.catalog import Catalog
+    from nautilus.store.catalog_open import open_catalog
 
-    with Catalog(name.paths[0]) as catalog:
+    with open_catalog(name.paths[0]) as catalog:
         played = _played(catalog, name)
     end_ns = min(name.end_ns or END_NS, max(last_ns for _, _, last_ns in played) + 1)
     return msgspec.structs.replace(name, instruments=tuple(each.key for each, _, _ in played), end_ns=end_ns)
