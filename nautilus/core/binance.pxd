@@ -1,12 +1,23 @@
 """Hot decoder of raw Binance WebSocket logs: a receive stamp and one JSON object a line.
 
 The lines are read by key, in any order, with unknown keys passed over; nothing is copied and no float is made. Prices
-and quantities are decimal texts that become whole numbers of increments and lots, exactly or not at all.
+and quantities are decimal texts that become whole numbers of increments and lots, exactly or not at all
+(`nautilus.core.json_lines`).
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
+from nautilus.core.json_lines cimport (
+    SCAN_JSON,
+    LineFault,
+    after_string,
+    after_value,
+    skip_blank,
+    span_t,
+    step_t,
+    unquoted,
+)
 from nautilus.core.types cimport book_delta_t, quote_t, trade_t
 
 cdef extern from *:
@@ -21,12 +32,8 @@ cdef extern from *:
         uint32_t first, count;                      /* its records in the array of its kind */
         uint8_t kind, marks, reserved[6];
     } binance_line_t;
-    static const int64_t LARGEST_TENTH = 922337203685477579LL;          /* ten of it and a digit fit 64 bits */
-    static const int64_t LARGEST_MILLISECONDS = 9223372036854LL;        /* as nanoseconds they fit 64 bits */
     #endif
     """
-    const int64_t LARGEST_TENTH
-    const int64_t LARGEST_MILLISECONDS
     ctypedef struct binance_line_t:
         int64_t now_ns
         int64_t venue_ns
@@ -50,33 +57,6 @@ cdef enum:
     MARK_FUTURES = 1
     MARK_SPOT = 2
     MARK_PREVIOUS = 4           # a diff with pu
-
-cdef enum:
-    SCAN_OK = 0
-    SCAN_SKIP_STREAM = 1        # another stream: counted
-    SCAN_SKIP_SYMBOL = 2        # another symbol: counted
-    SCAN_SKIP_VOID = 3          # a trade of nothing (price or quantity 0): counted
-    SCAN_BLANK = 4
-    SCAN_STAMP = -1
-    SCAN_JSON = -2
-    SCAN_MISSING = -3
-    SCAN_NUMBER = -4
-    SCAN_DECIMAL = -5
-    SCAN_TICK = -6
-    SCAN_LOT = -7
-    SCAN_LARGE = -8
-    SCAN_LEVELS = -9
-    SCAN_REPEATED = -10
-    SCAN_BOOLEAN = -11
-
-ctypedef struct span_t:
-    const char* at
-    const char* end
-
-# A step in 10^-decimals, as a whole number: 0.5 is (5, 1).
-ctypedef struct step_t:
-    int64_t mantissa
-    int decimals
 
 # Positions of the known keys in scan_t.fields.
 cdef enum:
@@ -111,76 +91,6 @@ ctypedef struct scan_t:
     int key                     # of the fault, KEY_UNKNOWN where it belongs to none
     span_t fault
     bint wrapped
-
-
-cdef inline bint is_space(char c) noexcept nogil:
-    return c == c" " or c == c"\t" or c == c"\r"
-
-
-cdef inline int parse_whole(span_t text, uint64_t* value) noexcept nogil:
-    """Digits alone, below 2^63. SCAN_OK or SCAN_NUMBER."""
-    cdef uint64_t total = 0
-    cdef const char* p = text.at
-    if p == text.end or text.end - p > 19:
-        return SCAN_NUMBER
-    while p < text.end:
-        if p[0] < c"0" or p[0] > c"9":
-            return SCAN_NUMBER
-        total = total * 10 + <uint64_t>(p[0] - c"0")
-        p += 1
-    if total > <uint64_t>0x7FFFFFFFFFFFFFFF:
-        return SCAN_NUMBER
-    value[0] = total
-    return SCAN_OK
-
-
-cdef inline int parse_steps(span_t text, step_t step, int not_multiple, int64_t* value) noexcept nogil:
-    """A decimal text without sign or exponent as a whole number of steps; `not_multiple` where it is none."""
-    cdef int64_t total = 0
-    cdef int left = step.decimals
-    cdef const char* p = text.at
-    cdef bint point = False, digits = False
-    while p < text.end:
-        if p[0] >= c"0" and p[0] <= c"9":
-            digits = True
-            if point and left == 0:
-                if p[0] != c"0":
-                    # Finer than the step; still, what follows has to be digits.
-                    while p < text.end:
-                        if p[0] < c"0" or p[0] > c"9":
-                            return SCAN_DECIMAL
-                        p += 1
-                    return not_multiple
-            else:
-                if total > LARGEST_TENTH:
-                    return SCAN_LARGE
-                total = total * 10 + (p[0] - c"0")
-                left -= point
-        elif p[0] == c"." and digits and not point:
-            point = True
-            digits = False
-        else:
-            return SCAN_DECIMAL
-        p += 1
-    if not digits:
-        return SCAN_DECIMAL
-    while left > 0:
-        if total > LARGEST_TENTH:
-            return SCAN_LARGE
-        total *= 10
-        left -= 1
-    if step.mantissa != 1:
-        if total % step.mantissa:
-            return not_multiple
-        total = total // step.mantissa
-    value[0] = total
-    return SCAN_OK
-
-
-cdef inline const char* skip_blank(const char* p, const char* end) noexcept nogil:
-    while p < end and is_space(p[0]):
-        p += 1
-    return p
 
 
 cdef inline bint has(scan_t* scan, int key) noexcept nogil:
@@ -227,41 +137,6 @@ cdef inline int known_key(const char* at, Py_ssize_t length) noexcept nogil:
         if memcmp(at, b"asks", 4) == 0: return KEY_ASKS
     if length == 6 and memcmp(at, b"stream", 6) == 0: return KEY_STREAM
     return KEY_UNKNOWN
-
-
-cdef inline const char* after_string(const char* p, const char* end) noexcept nogil:
-    """Past the closing quote of a string whose opening quote is at `p`; NULL where there is none."""
-    p += 1
-    while p < end and p[0] != c'"':
-        p += 2 if p[0] == c"\\" else 1
-    return p + 1 if p < end else NULL
-
-
-cdef inline const char* after_value(const char* p, const char* end) noexcept nogil:
-    """Past the JSON value that begins at `p`; NULL where it does not end. Brackets are counted, not paired."""
-    cdef int64_t open = 0
-    cdef const char* start = p
-    while p < end:
-        if p[0] == c'"':
-            p = after_string(p, end)
-            if p == NULL:
-                return NULL
-        elif p[0] == c"[" or p[0] == c"{":
-            open += 1
-            p += 1
-        elif p[0] == c"]" or p[0] == c"}":
-            if open == 0:
-                return p if p > start else NULL
-            open -= 1
-            p += 1
-        elif open == 0 and (p[0] == c"," or is_space(p[0])):
-            return p if p > start else NULL
-        else:
-            p += 1
-            continue
-        if open == 0:
-            return p
-    return NULL
 
 
 cdef inline const char* scan_object(scan_t* scan, const char* p, const char* end, bint inner) noexcept nogil:
@@ -335,14 +210,6 @@ cdef inline const char* scan_object(scan_t* scan, const char* p, const char* end
         return NULL
 
 
-cdef inline span_t unquoted(span_t text) noexcept nogil:
-    """The inside of a string; a bare number as it is."""
-    if text.end - text.at >= 2 and text.at[0] == c'"' and (text.end - 1)[0] == c'"':
-        text.at += 1
-        text.end -= 1
-    return text
-
-
 cdef inline bint is_text(scan_t* scan, int key, const char* text, Py_ssize_t length) noexcept nogil:
     cdef span_t inside
     if not has(scan, key):
@@ -368,12 +235,6 @@ cdef inline bint is_partial_depth(scan_t* scan) noexcept nogil:
             return p[6] >= c"0" and p[6] <= c"9"
         p += 1
     return False
-
-
-cdef class LineFault:
-    cdef readonly int64_t line
-    cdef readonly str what
-    cdef readonly str expected
 
 
 cdef class BinanceBatch:
@@ -423,4 +284,4 @@ cdef class BinanceDecoder:
     cdef void end_book(self, binance_line_t* line, uint32_t first) noexcept nogil
     cdef book_delta_t* next_delta(self, int side, int action, int64_t venue_ns, uint64_t update_id, int flags) noexcept nogil
     cdef int levels(self, scan_t* scan, int key, int side, int64_t venue_ns, uint64_t update_id, int flags) noexcept nogil
-    cdef object _fault(self, scan_t* scan, int status, const char* line, const char* line_end)
+    cdef LineFault _fault(self, scan_t* scan, int status, const char* line, const char* line_end)

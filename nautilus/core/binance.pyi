@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus.core.json_lines import LineFault
+
 LINE: np.dtype[np.void]
 LINE_QUOTE: int
 LINE_TRADE: int
@@ -11,13 +13,6 @@ LINE_SNAPSHOT: int
 MARK_FUTURES: int
 MARK_SPOT: int
 MARK_PREVIOUS: int
-
-class LineFault:
-    """What is wrong with a line: `line` (from 1), `what`, `expected`."""
-
-    line: int
-    what: str
-    expected: str
 
 class BinanceBatch:
     """What a block of lines held.

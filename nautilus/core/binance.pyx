@@ -1,4 +1,4 @@
-"""Decoder of raw Binance WebSocket logs; the number parsers are in binance.pxd."""
+"""Decoder of raw Binance WebSocket logs; the number parsers are in json_lines.pxd."""
 
 import numpy as np
 
@@ -11,6 +11,33 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memset
 
+from nautilus.core.json_lines cimport (
+    LARGEST_MILLISECONDS,
+    SCAN_BLANK,
+    SCAN_JSON,
+    SCAN_LARGE,
+    SCAN_LEVELS,
+    SCAN_LOT,
+    SCAN_MISSING,
+    SCAN_OK,
+    SCAN_REPEATED,
+    SCAN_SKIP_STREAM,
+    SCAN_SKIP_SYMBOL,
+    SCAN_SKIP_VOID,
+    SCAN_STAMP,
+    SCAN_TICK,
+    SCAN_VALUE,
+    LineFault,
+    after_value,
+    is_space,
+    line_fault,
+    parse_steps,
+    parse_whole,
+    skip_blank,
+    span_t,
+    step_of,
+    unquoted,
+)
 from nautilus.core.types cimport (
     ACTION_CLEAR,
     ACTION_SET,
@@ -47,31 +74,10 @@ _NAMES = (
     "asks", "stream", "data",
 )
 
-@cython.final
-cdef class LineFault:
-    def __init__(self, line, what, expected):
-        self.line = line
-        self.what = what
-        self.expected = expected
-
 
 @cython.final
 cdef class BinanceBatch:
     pass
-
-
-cdef step_t _step(str name, str text):
-    """A decimal string as a step."""
-    cdef step_t step
-    whole, _, decimals = text.partition(".")
-    if not text.isascii() or not (whole + decimals).isdigit() or len(decimals) > 18 or len(whole + decimals) > 18:
-        raise ValueError(f"{name} is {text!r}; expected a positive decimal string of at most 18 digits")
-    decimals = decimals.rstrip("0")
-    step.mantissa = int(whole + decimals)
-    step.decimals = len(decimals)
-    if step.mantissa <= 0:
-        raise ValueError(f"{name} is {text!r}; expected more than zero")
-    return step
 
 
 # `self` is never None; the debug build's check for that would need the GIL.
@@ -80,8 +86,8 @@ cdef step_t _step(str name, str text):
 cdef class BinanceDecoder:
     def __init__(self, str price_increment="0.00000001", str lot_size="0.00000001", str symbol="",
                  uint32_t instrument_id=1):
-        self.price = _step("price_increment", price_increment)
-        self.lot = _step("lot_size", lot_size)
+        self.price = step_of("price_increment", price_increment)
+        self.lot = step_of("lot_size", lot_size)
         self.price_text = price_increment
         self.lot_text = lot_size
         self.wanted = symbol.encode()
@@ -298,7 +304,7 @@ cdef class BinanceDecoder:
         elif maker.end - maker.at == 5 and memcmp(maker.at, b"false", 5) == 0:
             trade.side = SIDE_BUY
         else:
-            return fail(scan, SCAN_BOOLEAN, KEY_MAKER, maker)
+            return fail(scan, SCAN_VALUE, KEY_MAKER, maker)
         if trade.quantity == 0 or trade.price_ticks == 0:
             return SCAN_SKIP_VOID
         trade.now_ns = self.last_now
@@ -461,38 +467,8 @@ cdef class BinanceDecoder:
                     return
             p = stop + 1
 
-    cdef object _fault(self, scan_t* scan, int status, const char* line, const char* line_end):
-        name = _NAMES[scan.key] if scan.key < KEYS else ""
-        value = ""
-        if status in (SCAN_NUMBER, SCAN_DECIMAL, SCAN_TICK, SCAN_LOT, SCAN_LARGE, SCAN_LEVELS, SCAN_REPEATED,
-                      SCAN_BOOLEAN):
-            value = _shown(scan.fault.at[:min(scan.fault.end - scan.fault.at, 60)])
-        if status == SCAN_STAMP:
-            shown = _shown(line[:min(line_end - line, 40)])
-            what, expected = f"line begins with {shown}", "a receive stamp in nanoseconds, a space and a JSON object"
-        elif status == SCAN_JSON:
-            what, expected = f"malformed JSON at column {scan.fault.at - line + 1}", "one whole JSON object"
-        elif status == SCAN_MISSING:
-            what, expected = f"field {name} is missing", "a message with all fields of its kind"
-        elif status == SCAN_NUMBER:
-            what, expected = f"field {name} is {value}", "a whole number below 2^63"
-        elif status == SCAN_DECIMAL:
-            what, expected = f"number in field {name} is {value}", "a decimal without sign or exponent"
-        elif status == SCAN_TICK:
-            what, expected = f"price in field {name} is {value}", f"a multiple of {self.price_text}"
-        elif status == SCAN_LOT:
-            what, expected = f"quantity in field {name} is {value}", f"a multiple of {self.lot_text}"
-        elif status == SCAN_LARGE:
-            what, expected = f"number in field {name} is {value}", "one that fits 64 bits"
-        elif status == SCAN_LEVELS:
-            what, expected = f"levels in field {name} break off at {value}", '[["price","quantity"],...]'
-        elif status == SCAN_REPEATED:
-            what, expected = f"field {name} appears twice", "each field once"
-        else:
-            what, expected = f"field {name} is {value}", "true or false"
-        return LineFault(self.lines, what, expected)
-
-
-def _shown(bytes text):
-    """Bytes of a log for a message: printable, in quotes."""
-    return "'" + text.decode("utf-8", "replace").encode("ascii", "backslashreplace").decode().strip('"') + "'"
+    cdef LineFault _fault(self, scan_t* scan, int status, const char* line, const char* line_end):
+        return line_fault(
+            status, self.lines, _NAMES[scan.key] if scan.key < KEYS else "", scan.fault, line, line_end,
+            "a receive stamp in nanoseconds, a space and a JSON object", "true or false", self.price_text, self.lot_text,
+        )

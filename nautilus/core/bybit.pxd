@@ -5,7 +5,7 @@ Source: Bybit API v5, "Orderbook" stream. `u` counts up by one a message, a snap
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from nautilus.core.binance cimport span_t, step_t
+from nautilus.core.json_lines cimport LineFault, span_t, step_t
 from nautilus.core.types cimport book_delta_t
 
 cdef extern from *:
@@ -56,12 +56,6 @@ ctypedef struct bybit_scan_t:
     span_t fault
 
 
-cdef class BybitFault:
-    cdef readonly int64_t line
-    cdef readonly str what
-    cdef readonly str expected
-
-
 cdef class BybitBatch:
     cdef readonly object lines
     cdef readonly object deltas
@@ -85,4 +79,4 @@ cdef class BybitDecoder:
     cdef int decode_line(self, bybit_scan_t* scan, const char* p, const char* end, const char* wanted, Py_ssize_t size) noexcept nogil
     cdef int levels(self, bybit_scan_t* scan, int key, int side, bybit_line_t* line) noexcept nogil
     cdef int whole(self, bybit_scan_t* scan, int key, uint64_t* value) noexcept nogil
-    cdef object _fault(self, bybit_scan_t* scan, int status, const char* line, const char* line_end)
+    cdef LineFault _fault(self, bybit_scan_t* scan, int status, const char* line, const char* line_end)

@@ -3,18 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus.core.json_lines import LineFault
+
 LINE: np.dtype[np.void]
 SNAPSHOT: int
 DELTA: int
-
-class BybitFault:
-    """What is wrong with a line: `line` (from 1), `what`, `expected`."""
-
-    line: int
-    what: str
-    expected: str
-
-    def __init__(self, line: int, what: str, expected: str) -> None: ...
 
 class BybitBatch:
     """What a block of lines held.
@@ -29,7 +22,7 @@ class BybitBatch:
 
     lines: NDArray[np.void]
     deltas: NDArray[np.void]
-    fault: BybitFault | None
+    fault: LineFault | None
 
 class BybitDecoder:
     """Decoder of the order-book messages of one symbol. One thread at a time.

@@ -1,4 +1,4 @@
-"""Decoder of raw Bybit order-book logs; numbers are parsed as those of Binance are, exactly or not at all."""
+"""Decoder of raw Bybit order-book logs; the number parsers are in json_lines.pxd."""
 
 import numpy as np
 
@@ -9,30 +9,31 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memset
 
-from nautilus.core.binance cimport (
+from nautilus.core.json_lines cimport (
     LARGEST_MILLISECONDS,
     SCAN_BLANK,
-    SCAN_DECIMAL,
     SCAN_JSON,
     SCAN_LARGE,
     SCAN_LEVELS,
     SCAN_LOT,
     SCAN_MISSING,
-    SCAN_NUMBER,
     SCAN_OK,
     SCAN_REPEATED,
     SCAN_SKIP_STREAM,
     SCAN_SKIP_SYMBOL,
     SCAN_STAMP,
     SCAN_TICK,
+    SCAN_VALUE,
+    LineFault,
     after_string,
     after_value,
     is_space,
+    line_fault,
     parse_steps,
     parse_whole,
     skip_blank,
     span_t,
-    step_t,
+    step_of,
     unquoted,
 )
 from nautilus.core.types cimport (
@@ -56,30 +57,8 @@ _NAMES = ("topic", "type", "ts", "cts", "s", "b", "a", "u", "seq")
 
 
 @cython.final
-cdef class BybitFault:
-    def __init__(self, line, what, expected):
-        self.line = line
-        self.what = what
-        self.expected = expected
-
-
-@cython.final
 cdef class BybitBatch:
     pass
-
-
-cdef step_t _step(str name, str text):
-    """A decimal string as a step."""
-    cdef step_t step
-    whole, _, decimals = text.partition(".")
-    if not text.isascii() or not (whole + decimals).isdigit() or len(whole + decimals) > 18:
-        raise ValueError(f"{name} is {text!r}; expected a positive decimal string of at most 18 digits")
-    decimals = decimals.rstrip("0")
-    step.mantissa = int(whole + decimals)
-    step.decimals = len(decimals)
-    if step.mantissa <= 0:
-        raise ValueError(f"{name} is {text!r}; expected more than zero")
-    return step
 
 
 cdef inline int key_of(const char* at, Py_ssize_t size, bint inner) noexcept nogil:
@@ -122,15 +101,13 @@ cdef const char* scan_message(bybit_scan_t* scan, const char* p, const char* end
         p = skip_blank(p, end)
         if p >= end or p[0] != c":":
             return NULL
-        if not inner and value - 1 - at == 4 and memcmp(at, b"data", 4) == 0:
-            p = skip_blank(p + 1, end)
-            if p >= end or p[0] != c"{":
-                return NULL
+        p = skip_blank(p + 1, end)
+        # Other topics have arrays there, which are passed over.
+        if not inner and value - 1 - at == 4 and memcmp(at, b"data", 4) == 0 and p < end and p[0] == c"{":
             p = scan_message(scan, p, end, True)
             if p == NULL:
                 return NULL
         else:
-            p = skip_blank(p + 1, end)
             value = p
             p = after_value(p, end)
             if p == NULL:
@@ -167,8 +144,8 @@ cdef inline int refuse(bybit_scan_t* scan, int status, int key, span_t text) noe
 cdef class BybitDecoder:
     def __init__(self, str price_increment="0.00000001", str lot_size="0.00000001", str symbol="",
                  uint32_t instrument_id=1):
-        self.price = _step("price_increment", price_increment)
-        self.lot = _step("lot_size", lot_size)
+        self.price = step_of("price_increment", price_increment)
+        self.lot = step_of("lot_size", lot_size)
         self.price_text = price_increment
         self.lot_text = lot_size
         self.wanted = symbol.encode()
@@ -245,7 +222,7 @@ cdef class BybitDecoder:
             return SCAN_SKIP_STREAM
         if scan.seen >> BYBIT_SYMBOL & 1:
             text = unquoted(scan.fields[BYBIT_SYMBOL])
-            if text.end - text.at != size or memcmp(text.at, wanted, size) != 0:
+            if size == 0 or text.end - text.at != size or memcmp(text.at, wanted, size) != 0:
                 return SCAN_SKIP_SYMBOL
         if not scan.seen >> BYBIT_TYPE & 1:
             scan.key = BYBIT_TYPE
@@ -256,7 +233,7 @@ cdef class BybitDecoder:
         elif text.end - text.at == 5 and memcmp(text.at, b"delta", 5) == 0:
             kind = BYBIT_DELTA
         else:
-            return refuse(scan, SCAN_LEVELS - 100, BYBIT_TYPE, text)
+            return refuse(scan, SCAN_VALUE, BYBIT_TYPE, text)
         line = &self.out_lines[self.line_count]
         memset(line, 0, sizeof(bybit_line_t))
         line.kind = kind
@@ -377,36 +354,8 @@ cdef class BybitDecoder:
                     return
             p = stop + 1
 
-    cdef object _fault(self, bybit_scan_t* scan, int status, const char* line, const char* line_end):
-        name = _NAMES[scan.key] if 0 <= scan.key < BYBIT_KEYS else ""
-        value = ""
-        if status not in (SCAN_STAMP, SCAN_JSON, SCAN_MISSING):
-            value = _shown(scan.fault.at[:min(scan.fault.end - scan.fault.at, 60)])
-        if status == SCAN_STAMP:
-            what, expected = f"line begins with {_shown(line[:min(line_end - line, 40)])}", "one JSON object a line"
-        elif status == SCAN_JSON:
-            what, expected = f"malformed JSON at column {scan.fault.at - line + 1}", "one whole JSON object"
-        elif status == SCAN_MISSING:
-            what, expected = f"field {name} is missing", "a message with all fields of its kind"
-        elif status == SCAN_NUMBER:
-            what, expected = f"field {name} is {value}", "a whole number below 2^63"
-        elif status == SCAN_DECIMAL:
-            what, expected = f"number in field {name} is {value}", "a decimal without sign or exponent"
-        elif status == SCAN_TICK:
-            what, expected = f"price in field {name} is {value}", f"a multiple of {self.price_text}"
-        elif status == SCAN_LOT:
-            what, expected = f"quantity in field {name} is {value}", f"a multiple of {self.lot_text}"
-        elif status == SCAN_LARGE:
-            what, expected = f"number in field {name} is {value}", "one that fits 64 bits"
-        elif status == SCAN_LEVELS:
-            what, expected = f"levels in field {name} break off at {value}", '[["price","quantity"],...]'
-        elif status == SCAN_REPEATED:
-            what, expected = f"field {name} appears twice", "each field once"
-        else:
-            what, expected = f"field {name} is {value}", "snapshot or delta"
-        return BybitFault(self.lines, what, expected)
-
-
-def _shown(bytes text):
-    """Bytes of a log for a message: printable, in quotes."""
-    return "'" + text.decode("utf-8", "replace").encode("ascii", "backslashreplace").decode().strip('"') + "'"
+    cdef LineFault _fault(self, bybit_scan_t* scan, int status, const char* line, const char* line_end):
+        return line_fault(
+            status, self.lines, _NAMES[scan.key] if 0 <= scan.key < BYBIT_KEYS else "", scan.fault, line, line_end,
+            "one JSON object a line", "snapshot or delta", self.price_text, self.lot_text,
+        )

@@ -65,6 +65,24 @@ def test_other_topics_and_symbols_are_counted():
     assert (decoder.symbol, decoder.topics_skipped, decoder.symbols_skipped, len(batch.lines)) == ("XRPUSDT", 1, 1, 1)
 
 
+def test_topics_whose_data_is_a_list_are_counted():
+    trade = {"topic": "publicTrade.XRPUSDT", "type": "snapshot", "ts": 1, "data": [{"s": "XRPUSDT", "p": "1.9"}]}
+    decoder = BybitDecoder("0.0001", "1")
+    batch = decoder.decode("\n".join([json.dumps(trade), message("snapshot", 1, [], [])]).encode())
+    assert batch.fault is None
+    assert (decoder.symbol, decoder.topics_skipped, len(batch.lines)) == ("XRPUSDT", 1, 1)
+    torn = json.dumps({"topic": "orderbook.500.XRPUSDT", "type": "delta", "ts": 1, "data": ["x"]})
+    assert decoder.decode(torn.encode()).fault.what == "field u is missing"
+
+
+def test_an_empty_symbol_is_none():
+    nameless, named = message("delta", 1, [], [], ""), message("delta", 2, [], [])
+    together, apart = BybitDecoder("0.0001", "1"), BybitDecoder("0.0001", "1")
+    assert len(together.decode(f"{nameless}\n{named}".encode()).lines) == 1
+    assert [len(apart.decode(each.encode()).lines) for each in (nameless, named)] == [0, 1]
+    assert together.symbols_skipped == apart.symbols_skipped == 1
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
