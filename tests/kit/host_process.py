@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import zmq
@@ -30,6 +28,7 @@ from nautilus.core.types import QUOTE
 from nautilus.model.codec import to_msgpack
 from nautilus.model.queries import GetPositions
 from nautilus.model.topics import QUOTES
+from tests.kit.host_program import HostProgram
 
 HUB, HUB_PORT, PORT = "hub", 7_000, 7_100
 SECOND = 1_000_000_000
@@ -45,44 +44,11 @@ def make_all_keys(directory: str) -> None:
         new_process(directory, name, ("send:ask", "send:fence", "read:marketdata.*"), 1)
 
 
-class HostProcess:
-    """Starts the program on a host, and reads what it says."""
+class HostProcess(HostProgram):
+    """The program on a host."""
 
     def __init__(self, command: list[str], keys: str, name: str, address: str, hub: str) -> None:
-        self._process = subprocess.Popen(
-            [*command, sys.executable, "-m", "tests.kit.host_process", keys, name, address, hub],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._rest = b""
-        self._last: dict[str, Any] = {}
-
-    def seen(self) -> dict[str, Any]:
-        """What it said last; empty: nothing yet."""
-        assert self._process.stdout is not None
-        while chunk := self._process.stdout.read(65536):
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            if lines:
-                self._last = json.loads(lines[-1])
-        return self._last
-
-    def leave(self) -> dict[str, Any]:
-        """Have it leave, and wait for its end; what it said last."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        assert self._process.wait(120) == 0
-        return self.seen()
-
-    def kill(self) -> None:
-        """End it, however it is; a second time does nothing."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait(60)
-        for file in (self._process.stdin, self._process.stdout):
-            assert file is not None
-            file.close()
+        super().__init__(command, "tests.kit.host_process", keys, name, address, hub)
 
 
 class Line:

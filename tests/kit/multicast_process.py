@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from typing import Any
 
@@ -26,6 +25,7 @@ from nautilus.bus.sockets import make_context
 from nautilus.bus.subscriber import Subscriber
 from nautilus.core.clock import now_ns
 from nautilus.model.topics import QUOTES
+from tests.kit.host_program import HostProgram
 from tests.kit.star import quotes
 
 HUB, PORT, GROUP = "hub", 7_000, "239.77.2.1:17720"
@@ -41,43 +41,11 @@ def make_keys(directory: str, *readers: str, quotes_only: str) -> None:
     new_process(directory, quotes_only, (f"read:{QUOTES.name}",), 1)
 
 
-class MulticastProcess:
-    """Starts the program on a host, and reads what it says."""
+class MulticastProcess(HostProgram):
+    """The program on a host."""
 
     def __init__(self, command: list[str], *words: object) -> None:
-        self._process = subprocess.Popen(
-            [*command, sys.executable, "-m", "tests.kit.multicast_process", *map(str, words)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._rest = b""
-        self._last: dict[str, Any] = {}
-
-    def seen(self) -> dict[str, Any]:
-        """What it said last; empty: nothing yet."""
-        assert self._process.stdout is not None
-        while chunk := self._process.stdout.read(65_536):
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            if lines:
-                self._last = json.loads(lines[-1])
-        return self._last
-
-    def stop(self) -> None:
-        """Have a hub publish no more, and say where its streams ended."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"stop\n")
-        self._process.stdin.flush()
-
-    def kill(self) -> None:
-        """Kill it with SIGKILL; a second time does nothing."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait(60)
-        for file in (self._process.stdin, self._process.stdout):
-            assert file is not None
-            file.close()
+        super().__init__(command, "tests.kit.multicast_process", *words)
 
 
 def place(address: str) -> MulticastPlace:
