@@ -103,7 +103,7 @@ cdef class BarBuilder:
             else:
                 at.expected_trades += self._alpha * (trades - at.expected_trades)
                 at.expected_flow += self._alpha * (<double>at.imbalance / trades - at.expected_flow)
-        at.bars += 1
+        at.bars += whole
         at.begun = False
         at.value = at.signed_value = at.imbalance = 0
         bar.volume = bar.buy_volume = 0
@@ -167,7 +167,7 @@ cdef class BarBuilder:
             stamp = trade.venue_ns if self._venue_clock and trade.venue_ns else trade.now_ns
             if (
                 price > MOST_TICKS or price < -MOST_TICKS or lots < 0 or lots > MOST_LOTS or trade.side > SIDE_SELL
-                or stamp < 0 or stamp > MOST_NS
+                or stamp < 0 or stamp >= MOST_NS
             ):
                 status[0] = BARS_RANGE
                 return i
@@ -255,8 +255,8 @@ cdef class BarBuilder:
         cdef cnp.ndarray out
         cdef int status
         cdef int64_t begin_ns
-        if not 0 <= now_ns <= MOST_NS:
-            raise ValueError(f"BarBuilder.advance: now_ns {now_ns}; expected 0 to {MOST_NS}")
+        if not 0 <= now_ns < MOST_NS:
+            raise ValueError(f"BarBuilder.advance: now_ns {now_ns}; expected 0 or more, below {MOST_NS}")
         parts = [np.empty(0, _BAR)]
         if self._kind == BAR_TIME:
             begin_ns = now_ns - now_ns % self.size

@@ -56,10 +56,11 @@ cdef enum:
     AHEAD_BOOK = 12             # records between asking for memory and using it
     AHEAD_LEVELS = 6
     SET_INSTRUMENT = -5         # no room for another book
+cdef int64_t LARGEST = <int64_t>9223372036854775807
 _REASONS = {
     DEPTH_SIDE: "side is neither BUY nor SELL",
     DEPTH_ACTION: "action is none of a book",
-    DEPTH_QUANTITY: "quantity is negative",
+    DEPTH_QUANTITY: "quantity is negative, or the level's does not fit 64 bits",
 }
 
 
@@ -161,7 +162,10 @@ cdef class BookSet:
                 book.cleared |= BOOK_CLEARED_ASKS
         elif action != ACTION_EXECUTE_HIDDEN:
             if action == ACTION_ADD:
-                quantity += depth_find(side, delta.price_ticks)
+                quantity = depth_find(side, delta.price_ticks)
+                if quantity > LARGEST - delta.quantity:
+                    return DEPTH_QUANTITY
+                quantity += delta.quantity
             elif action != ACTION_SET:
                 quantity = depth_find(side, delta.price_ticks) - quantity
                 if quantity < 0:

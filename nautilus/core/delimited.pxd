@@ -1,6 +1,7 @@
 """Decoder of delimited text: columns of whole numbers, decimals, floats, times and text, a block of lines at a time."""
 
 from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memchr, memcmp
 
 # What a column holds.
 cdef enum:
@@ -35,7 +36,7 @@ cdef extern from *:
     typedef struct number_t {
         int64_t mantissa;
         int decimals;           /* the value is mantissa * 10^-decimals; may be negative */
-        uint8_t whole, exponent, cut;
+        uint8_t whole, exponent, cut, half;     /* cut: digits of the fraction; half: from a 5 on */
     } number_t;
     typedef struct profile_t {
         int64_t missing, whole, decimal, exponent, time, zoned, days, dates, text, first_text;
@@ -53,6 +54,7 @@ cdef extern from *:
         uint8_t whole
         uint8_t exponent
         uint8_t cut
+        uint8_t half
     ctypedef struct profile_t:
         int64_t missing
         int64_t whole
@@ -68,6 +70,39 @@ cdef extern from *:
         int64_t longest
         double smallest
         double largest
+
+
+cdef inline bint digit(const char* p) noexcept nogil:
+    return p[0] >= c"0" and p[0] <= c"9"
+
+
+cdef inline bint is_missing(field_t text) noexcept nogil:
+    """An empty field, or one of the words that stand for nothing."""
+    cdef Py_ssize_t size = text.end - text.at
+    if size == 0:
+        return True
+    if size == 3 and (memcmp(text.at, b"NaN", 3) == 0 or memcmp(text.at, b"nan", 3) == 0
+                      or memcmp(text.at, b"NAN", 3) == 0 or memcmp(text.at, b"N/A", 3) == 0):
+        return True
+    if size == 2 and memcmp(text.at, b"NA", 2) == 0:
+        return True
+    return size == 4 and (memcmp(text.at, b"null", 4) == 0 or memcmp(text.at, b"NULL", 4) == 0
+                          or memcmp(text.at, b"None", 4) == 0)
+
+
+cdef inline int two(const char* p) noexcept nogil:
+    return (p[0] - c"0") * 10 + (p[1] - c"0") if digit(p) and digit(p + 1) else -1
+
+
+cdef inline const char* line_end(const char* p, const char* end, const char** next_line) noexcept nogil:
+    """The end of the line without its carriage return; where the next one begins."""
+    cdef const char* stop = <const char*>memchr(p, c"\n", end - p)
+    if stop == NULL:
+        stop = end
+    next_line[0] = stop + 1
+    while stop > p and (stop - 1)[0] == c"\r":
+        stop -= 1
+    return stop
 
 
 cdef class DelimitedDecoder:

@@ -4,6 +4,7 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from libc.math cimport isinf
 from libc.math cimport pow as power
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport strtod
@@ -34,6 +35,7 @@ cdef int64_t ABSENT = -(<int64_t>1 << 62) * 2
 cdef int64_t DAY = 86400
 cdef int64_t EXACT = <int64_t>1 << 53
 cdef int64_t LARGEST = <int64_t>9223372036854775807
+cdef int64_t LARGEST_TENTH = <int64_t>922337203685477580
 cdef int64_t GIGA = 1000000000
 cdef int64_t LARGEST_SECONDS = 9223372035
 cdef enum:
@@ -43,24 +45,6 @@ cdef int _i
 TENS[0] = 1
 for _i in range(1, 19):
     TENS[_i] = TENS[_i - 1] * 10
-
-
-cdef inline bint digit(const char* p) noexcept nogil:
-    return p[0] >= c"0" and p[0] <= c"9"
-
-
-cdef inline bint is_missing(field_t text) noexcept nogil:
-    """An empty field, or one of the words that stand for nothing."""
-    cdef Py_ssize_t size = text.end - text.at
-    if size == 0:
-        return True
-    if size == 3 and (memcmp(text.at, b"NaN", 3) == 0 or memcmp(text.at, b"nan", 3) == 0
-                      or memcmp(text.at, b"NAN", 3) == 0 or memcmp(text.at, b"N/A", 3) == 0):
-        return True
-    if size == 2 and memcmp(text.at, b"NA", 2) == 0:
-        return True
-    return size == 4 and (memcmp(text.at, b"null", 4) == 0 or memcmp(text.at, b"NULL", 4) == 0
-                          or memcmp(text.at, b"None", 4) == 0)
 
 
 cdef const char* next_field(const char* p, const char* end, char delimiter, field_t* text) noexcept nogil:
@@ -97,10 +81,10 @@ cdef const char* next_field(const char* p, const char* end, char delimiter, fiel
 
 
 cdef int read_number(field_t text, number_t* number) noexcept nogil:
-    """A decimal with sign and exponent. Digits behind the eighteenth of a fraction are cut, which is noted."""
+    """A decimal with sign and exponent. Digits of a fraction with which it would not fit are cut, which is noted."""
     cdef const char* p = text.at
     cdef const char* end = text.end
-    cdef bint negative = False, point = False, any_digit = False, minus = False
+    cdef bint negative = False, point = False, any_digit = False, minus = False, large = False, full = False
     cdef int64_t total = 0
     cdef int decimals = 0, exponent = 0
     memset(number, 0, sizeof(number_t))
@@ -110,11 +94,13 @@ cdef int read_number(field_t text, number_t* number) noexcept nogil:
     while p < end:
         if digit(p):
             any_digit = True
-            if total >= TENS[17]:
+            if full or total > LARGEST_TENTH or (total == LARGEST_TENTH and p[0] > c"7"):
                 if not point:
-                    return FIELD_LARGE
-                if p[0] != c"0":
+                    large = True
+                elif p[0] != c"0":
                     number.cut = 1
+                    number.half |= not full and p[0] >= c"5"
+                full = True
             else:
                 total = total * 10 + (p[0] - c"0")
                 decimals += point
@@ -139,10 +125,11 @@ cdef int read_number(field_t text, number_t* number) noexcept nogil:
         decimals += exponent if minus else -exponent
     if p != end:
         return FIELD_NUMBER
-    while decimals > 0 and total % 10 == 0:
-        if total == 0:
-            decimals = 0
-            break
+    if large:
+        return FIELD_LARGE
+    if total == 0:
+        decimals = 0
+    while decimals > 0 and total % 10 == 0 and not number.cut:
         total //= 10
         decimals -= 1
     number.mantissa = -total if negative else total
@@ -184,12 +171,21 @@ cdef int scaled(number_t* number, int decimals, bint rounded, int64_t* value) no
             return -FIELD_LARGE
         value[0] = total * TENS[shift]
         if number.cut:
-            return 1 if rounded else -FIELD_FINER
+            # What was cut lies right behind: with a digit more the number would not fit.
+            if not rounded:
+                return -FIELD_FINER
+            if shift or (number.half and (total == LARGEST or total == -LARGEST)):
+                return -FIELD_LARGE
+            if number.half:
+                value[0] += 1 if total > 0 else -1
+            return 1
         return 0
     if not rounded:
         return -FIELD_FINER
     if shift < -18:
         value[0] = 0
+        if shift == -19 and (total >= 5 * TENS[18] or total <= -5 * TENS[18]):
+            value[0] = 1 if total > 0 else -1
         return 1
     part = total // TENS[-shift]
     rest = total - part * TENS[-shift]
@@ -205,10 +201,8 @@ cdef int scaled(number_t* number, int decimals, bint rounded, int64_t* value) no
 
 cdef double float_of(field_t text, int* status) noexcept nogil:
     """The nearest float64: exactly rounded, as C does it."""
-    cdef char copy[64]
     cdef char* stop
     cdef number_t number
-    cdef Py_ssize_t size = text.end - text.at
     cdef double value
     status[0] = read_number(text, &number)
     if status[0] == FIELD_OK and not number.cut and -22 <= number.decimals <= 22 \
@@ -217,18 +211,12 @@ cdef double float_of(field_t text, int* status) noexcept nogil:
         if number.decimals >= 0:
             return <double>number.mantissa / power(10.0, number.decimals)
         return <double>number.mantissa * power(10.0, -number.decimals)
-    if status[0] == FIELD_NUMBER or size >= 63:
-        status[0] = FIELD_NUMBER
+    if status[0] == FIELD_NUMBER:
         return 0.0
-    memcpy(copy, text.at, size)
-    copy[size] = 0
-    value = strtod(copy, &stop)
-    status[0] = FIELD_OK if stop == copy + size else FIELD_NUMBER
+    # It is a number, so reading ends with it: at the latest at the zero behind every block.
+    value = strtod(text.at, &stop)
+    status[0] = FIELD_NUMBER if stop != text.end else FIELD_LARGE if isinf(value) else FIELD_OK
     return value
-
-
-cdef inline int two(const char* p) noexcept nogil:
-    return (p[0] - c"0") * 10 + (p[1] - c"0") if digit(p) and digit(p + 1) else -1
 
 
 cdef int64_t days_of(int year, int month, int day) noexcept nogil:
@@ -309,7 +297,7 @@ cdef int time_of(field_t text, int64_t* value, bint* zoned, bint* date_only) noe
                 return FIELD_CLOCK
             offset = two(p) * 3600
             p += 2
-            if p < end and p[0] == c":":
+            if end - p == 3 and p[0] == c":":
                 p += 1
             if end - p >= 2 and two(p) >= 0:
                 offset += two(p) * 60
@@ -324,17 +312,6 @@ cdef int time_of(field_t text, int64_t* value, bint* zoned, bint* date_only) noe
         return FIELD_CLOCK
     value[0] = seconds * GIGA + nanos
     return FIELD_OK
-
-
-cdef inline const char* line_end(const char* p, const char* end, const char** next_line) noexcept nogil:
-    """The end of the line without its carriage return; where the next one begins."""
-    cdef const char* stop = <const char*>memchr(p, c"\n", end - p)
-    if stop == NULL:
-        stop = end
-    next_line[0] = stop + 1
-    while stop > p and (stop - 1)[0] == c"\r":
-        stop -= 1
-    return stop
 
 
 @cython.final
@@ -363,8 +340,11 @@ cdef class DelimitedBatch:
             raw = block[at:at + size]
             text = seen.get(raw)
             if text is None:
-                text = raw.decode("utf-8", "replace").replace('""', '"')
-                if len(seen) < 65536:
+                text = raw.decode("utf-8", "replace")
+                if '""' in text:
+                    if block[at - 1:at] == b'"':        # of a quoted field; it may stand elsewhere without quotes
+                        text = text.replace('""', '"')
+                elif len(seen) < 65536:
                     seen[raw] = text
             out.append(text)
         return out

@@ -7,7 +7,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strncmp
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
-from nautilus.core.holders cimport holder_dead, share_region, word_load, word_store, word_swap
+from nautilus.core.holders cimport HOLDERS, holder_dead, share_region, word_load, word_store, word_swap
 from nautilus.core.named_table cimport NAMED_BYTES, named_t, named_table_t
 from nautilus.core.region cimport region_detach, region_t, region_yield
 
@@ -65,7 +65,7 @@ cdef class NamedTable(Tenant):
         for index in range(self.table.capacity):
             if word_load(&self.named(index).taken) != 1:
                 break
-            found.append((<const char*>self.named(index).name).decode())
+            found.append(self.named(index).name[:NAMED_BYTES].partition(b"\0")[0].decode("utf-8", "replace"))
         return found
 
     def sweep(self):
@@ -96,7 +96,8 @@ cdef class NamedTable(Tenant):
                     return self.thing(index)
                 index += 1
                 continue
-            holder = word_load(&self.holders.words[taken - 2]) if taken else 0
+            # A place that cannot be (a damaged file) is nobody's.
+            holder = word_load(&self.holders.words[taken - 2]) if 2 <= taken < <uint64_t>HOLDERS + 2 else 0
             if holder and taken != mine and not holder_dead(holder):
                 region_yield()              # another one is just making it
             elif word_swap(&at.taken, taken, mine):

@@ -1,6 +1,6 @@
 """Ticks of a source, checked and made records of the platform; state and contract are in normalise.pxd."""
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
@@ -71,12 +71,16 @@ cdef inline int stream_of(int kind) noexcept nogil:
 
 cdef tuple _unit(str name, object number):
     """(mantissa, decimals) of an increment."""
-    value = Decimal(number).normalize()
-    sign, digits, exponent = value.as_tuple()
-    mantissa = int("".join(map(str, digits))) * 10 ** max(0, exponent)
-    if sign or not 1 <= mantissa < 1 << 62 or -exponent > MOST_DECIMALS:
-        raise ValueError(f"Normaliser: {name} {number}; expected a positive number of at most {MOST_DECIMALS} decimals")
-    return mantissa, max(0, -exponent)
+    try:
+        value = Decimal(number)
+    except InvalidOperation:
+        value = Decimal(0)
+    if value.is_finite() and value > 0 and -MOST_DECIMALS <= value.adjusted() <= MOST_DECIMALS:
+        _, digits, exponent = value.normalize().as_tuple()
+        mantissa = int("".join(map(str, digits))) * 10 ** max(0, exponent)
+        if mantissa < 1 << 62 and -exponent <= MOST_DECIMALS:
+            return mantissa, max(0, -exponent)
+    raise ValueError(f"Normaliser: {name} {number}; expected a positive number of at most {MOST_DECIMALS} decimals")
 
 
 # `self` is never None; the debug build's check for that would need the GIL.

@@ -97,10 +97,10 @@ cdef extern from *:
         }
         word = __atomic_load_n(&q->day, __ATOMIC_RELAXED);
         for (;;) {
-            uint64_t taken = q_taken(word, day);
+            uint64_t taken = q_taken(word, day), of = word >> 32 > day ? word >> 32 : day;
             if (most->per_day && taken >= (uint64_t)most->per_day)
                 return Q_DAY;
-            if (__atomic_compare_exchange_n(&q->day, &word, (uint64_t)day << 32 | (taken + 1), 0, __ATOMIC_RELAXED,
+            if (__atomic_compare_exchange_n(&q->day, &word, of << 32 | (taken + 1), 0, __ATOMIC_RELAXED,
                                             __ATOMIC_RELAXED))
                 break;
         }

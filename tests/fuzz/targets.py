@@ -23,11 +23,15 @@ from tests.fuzz import (
     answers,
     bus,
     caching,
+    datagrams,
     decoders,
     files,
     http,
     kernels,
+    lines,
+    market,
     matching,
+    quotas,
     registry,
     routing,
     shared,
@@ -56,8 +60,42 @@ BINANCE = (
     '"X":"MARKET","m":true}}\n'
     '4 {"lastUpdateId":8,"E":1001,"T":999,"bids":[["100.1","1.000"]],"asks":[["100.3","3.000"],["101.0","0.500"]]}\n'
 )
+BYBIT = (
+    '{"topic":"orderbook.500.XRPUSDT","type":"snapshot","ts":1733011200691,"data":{"s":"XRPUSDT","b":[["1.9531","6203"],'
+    '["1.95","0.5"]],"a":[["1.9532","77"]],"u":20254869,"seq":130020238981},"cts":1733011200589}\n'
+    '{"topic":"orderbook.500.XRPUSDT","type":"delta","ts":1733011200701,"data":{"s":"XRPUSDT","b":[],"a":[["2","0"]],'
+    '"u":20254870,"seq":130020238982},"cts":1733011200599}\n'
+    '{"success":true,"ret_msg":"","op":"subscribe"}\n'
+    '{"topic":"publicTrade.XRPUSDT","type":"snapshot","ts":1733011200702,"data":[{"s":"XRPUSDT","p":"1.9"}]}\n'
+    '{"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1,"data":{"s":"BTCUSDT","b":[],"a":[],"u":1,"seq":2}}\n'
+)
+DELIMITED = (
+    'a,"b,c","say ""x""",1\r\n\r\n# a comment, with commas\n d , e ,"", 2 \n',
+    "2014-01-02 09:30:01.123456789Z;1.25;12345678901234567890;NaN\n2014-01-02;.5;-1e3;x\n20140102 09:30+01;5.;1e-3;\n",
+    "0.30000000000000004|9.2233720368547758071|922337203685477580.75|1e300\n-0|5e-324|1e999|9223372036854775807\n",
+    '1,2,3\n1,2\n1,2,3,4\n,,\n  1 , 2\t, 3\n1,2,"3\n',
+)
 LOBSTER = "34200.004241176,1,16113575,18,5853300,1\n34200.1,4,16113575,18,5853300,-1\n34201,5,0,1,5853300,1\n"
 ROWS = "5859400,200,5853300,18\n9999999999,0,-9999999999,0\n5859400,200,5853300,18,5859800,200,5853000,150\n"
+
+
+def _bybit() -> list[bytes]:
+    """A log and its lines; the first bytes say in what pieces it comes, and whether the symbol is given."""
+    return [
+        b"\1\0" + BYBIT.encode(),
+        b"\0\1" + BYBIT.encode(),
+        *(b"\0\0" + line.encode() for line in BYBIT.splitlines()),
+    ]
+
+
+def _delimited() -> list[bytes]:
+    """Each text as columns of several kinds; the first bytes say which these are."""
+    found = []
+    for number, (delimiter, columns) in enumerate(((0, 4), (1, 4), (3, 4), (0, 3))):
+        for kinds in (b"\4\4\4\1", b"\5\2\1\3", b"\3\3\2\2", b"\2\2\2\2"):
+            head = bytes([delimiter, number, columns - 1]) + kinds[:columns] + bytes([4]) * columns
+            found += [head + marks + DELIMITED[number].encode() for marks in (b"\0\0", b"\x0f\x0f")]
+    return found
 
 
 def _binance() -> list[bytes]:
@@ -196,6 +234,18 @@ TARGETS: dict[str, Target] = {
     "itch": Target(decoders.itch, (), _itch, 3),
     "dbn": Target(decoders.dbn, (), _dbn, 3),
     "deltas": Target(decoders.deltas, (), _deltas, 2),
+    "bybit": Target(lines.bybit, (), _bybit, 2),
+    "delimited": Target(lines.delimited, (), _delimited, 2),
+    "normalise": Target(market.normalise, (), _noise(12, 900), 6),
+    "book_set": Target(market.book_set, (), _noise(12, 900), 6),
+    "bars": Target(market.bar_builder, (), _noise(12, 600), 4),
+    "flow": Target(market.flow_builder, (), _noise(12, 600), 4),
+    "records": Target(market.records, (ValueError,), _noise(6, 600)),
+    "id_index": Target(market.places, (), _noise(6, 300), 2),
+    "quotas": Target(quotas.answers, (), _noise(8, 300), 3),
+    "quotas_file": Target(quotas.file, (ValueError,), _patches, 3),
+    "multicast": Target(datagrams.multicast, (), _noise(8, 600), 3),
+    "compression": Target(datagrams.compression, (), datagrams.compressed),
     "wire": Target(decoders.wire, (NautilusError,), _messages),
     "envelope": Target(decoders.envelope, (), decoders.mesh_frames),
     "star": Target(decoders.star, (), _star),

@@ -120,7 +120,7 @@ class NaiveBars:
             else:
                 length, flow = float(len(trades)), mean
             self.expected = (length, flow)
-        self.whole.append(self.expected)
+            self.whole.append(self.expected)
         self.close = prices[-1]
         self.trades, self.signs = [], []
 

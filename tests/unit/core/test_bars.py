@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nautilus.core.bars import BarBuilder
 from nautilus.core.ticks import BAR, GAP_FLAG, BarKind
 from nautilus.core.types import QUOTE, TRADE, RecordFlag
-from tests.kit.naive_derived import NaiveBars
+from tests.kit.derived import bars_agree
 
 LAST = int(RecordFlag.LAST)
 
@@ -93,6 +93,23 @@ def test_an_imbalance_bar_ends_where_one_side_presses():
     assert ends["trades"].max() <= 30
 
 
+def test_a_bar_that_was_given_before_its_end_is_no_first_one():
+    builder = BarBuilder(BarKind.IMBALANCE, 10)
+    buys = trades(*((at, 100, 1, 1) for at in range(12)))
+    assert len(builder.process(buys[:4])) == 0
+    assert shown(builder.flush(), "trades", "flags") == [(4, 0)]
+    assert shown(builder.process(buys), "trades", "flags") == [(10, LAST)]
+    assert builder.expected(1) == (10.0, 1.0)
+
+
+def test_the_end_of_the_longest_interval_fits():
+    builder = BarBuilder(BarKind.TIME, 1 << 62)
+    with pytest.raises(ValueError, match=r"trades\[0\]"):
+        builder.process(trades((1 << 62, 1, 1)))
+    builder.process(trades(((1 << 62) - 1, 1, 1)))
+    assert shown(builder.flush(), "begin_ns", "end_ns") == [(0, 1 << 62)]
+
+
 def test_what_cannot_be_is_refused():
     for kind, size, rest in (
         (BarKind.TIME, 0, {}),
@@ -141,21 +158,4 @@ def test_bars_are_those_of_the_twin_and_hold_every_trade(
     # Both instruments by turns.
     records = records[np.argsort(np.r_[np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)], kind="stable")]
     rules = {"venue_clock": venue_clock, "empty": empty}
-    builder = BarBuilder(kind, size, weight=weight, alpha=alpha, **rules)
-    parts = [builder.process(records[:cut]), builder.advance(clock), builder.process(records[cut:]), builder.flush()]
-    bars = np.concatenate(parts)
-    late = 0
-    for instrument in (1, 70_000):
-        twin = NaiveBars(kind, size, weight, alpha, **rules)
-        own = [dict(zip(TRADE.names, row, strict=True)) for row in records.tolist()]
-        before = [row for row in own[:cut] if row["instrument_id"] == instrument]
-        twin.process(before)
-        twin.advance(clock)
-        twin.process([row for row in own[cut:] if row["instrument_id"] == instrument])
-        twin.flush()
-        late += twin.late
-        assert bars[bars["instrument_id"] == instrument].tolist() == twin.out
-    assert builder.late == late
-    assert int(bars["volume"].sum()) == int(records["quantity"].sum())
-    assert int(bars["buy_volume"].sum()) == int(records["quantity"][records["side"] == 1].sum())
-    assert int(bars["trades"].sum()) == len(records)
+    bars_agree(records, cut, clock, kind=kind, size=size, weight=weight, alpha=alpha, **rules)

@@ -113,6 +113,13 @@ def test_orders_change_their_level():
     assert books.best(1) == (0, 0, 0, 0)
 
 
+def test_orders_of_a_level_that_do_not_fit_together_are_refused():
+    books, most = BookSet(snapshots=False), (1 << 63) - 1
+    with pytest.raises(ValueError, match=r"deltas\[2\]: quantity is negative, or the level's does not fit 64 bits"):
+        books.apply(deltas((BUY, 100, most - 5, ADD), (BUY, 100, 5, ADD), (BUY, 100, 1, ADD)))
+    assert books.best(1) == (100, most, 0, 0)
+
+
 def test_a_book_is_blind_until_its_first_snapshot():
     books = BookSet()
     books.apply(deltas((BUY, 100, 5), (SELL, 101, 5), now=50))

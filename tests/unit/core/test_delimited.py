@@ -25,7 +25,7 @@ def decode(text, kinds, **options):
 
 
 @pytest.mark.parametrize("rounded", [False, True])
-@pytest.mark.parametrize("places", [0, 2, 4, 9])
+@pytest.mark.parametrize("places", [0, 2, 4, 9, 18])
 def test_decimals_are_those_of_the_naive_twin(places, rounded):
     chance = random.Random(places)
     texts = [
@@ -44,6 +44,12 @@ def test_decimals_are_those_of_the_naive_twin(places, rounded):
         "--1",
         "0x1",
     ]
+    # At the end of what fits 64 bits.
+    for point in (0, 1, 9, 17, 18, 19, 30):
+        for digits in ("9223372036854775807", "9223372036854775808", "92233720368547758075", "12345678901234567895"):
+            padded = digits.rjust(point + 1, "0")
+            for text in (padded[: len(padded) - point] + "." + padded[len(padded) - point :], f"{digits}e-{point}"):
+                texts += [text, f"-{text}", f"{text}4", f"{text}e3"]
     for _ in range(3000):
         digits, point = chance.randrange(10 ** chance.randint(1, 12)), chance.randint(0, 11)
         texts.append(f"{chance.choice(['', '-', '+'])}{digits / 10**point:.{point}f}")
@@ -61,12 +67,18 @@ def test_floats_are_the_nearest_as_python_reads_them():
     texts += ["0.1", "1e22", "1e23", "123456789012345678", "0.30000000000000004", "5e-324"]
     batch = decode("\n".join(texts) + "\n", [FLOAT])
     assert batch.floats(0).tolist() == [float(text) for text in texts]
+    long = ["0" * 70 + "1.5", "1" * 80, "0." + "3" * 90 + "e-7", "1e-400"]
+    batch = decode("\n".join([*long, "1e999", "-" + "9" * 400, "1" * 30 + "x"]), [FLOAT])
+    assert batch.floats(0).tolist() == [float(text) for text in long]
+    assert [REASONS[reason] for reason in batch.faults["reason"]] == ["does not fit 64 bits"] * 2 + ["is no number"]
 
 
 TIMES = """2014-01-02;20140102;2014/01/02;2014-01-02 09:30;20140102 09:30;2014-01-02T09:30:01Z;2014-01-02 09:30:01.5
 2014-01-02 09:30:01.123456789;2014-01-02T09:30:01.123+01:00;2014-01-02 09:30:01-0530;2014-01-02 09:30:01 UTC
 1969-12-31 23:59:59.5;2000-02-29;1900-02-29;2014-02-30;2014-13-01;2014-1-2;09:30;2014-01-02 24:00;2014-01-02 09:60
-2014-01/02;2014-01-02 09:30:01.;2014-01-02x""".replace("\n", ";").split(";")
+2014-01/02;2014-01-02 09:30:01.;2014-01-02x;2014-01-02 09:30+01:;2014-01-02 09:30:60;2262-01-01;1699-12-31""".replace(
+    "\n", ";"
+).split(";")
 
 
 @pytest.mark.parametrize("text", TIMES)
@@ -89,6 +101,11 @@ def test_fields_are_split_as_csv_splits_them():
     assert [batch.texts(i) for i in range(3)] == [[row[i] for row in expected] for i in range(3)]
     assert batch.values[3].tolist() == [1, 2]
     assert batch.lines.tolist() == [1, 4]
+
+
+def test_two_quotes_are_one_in_a_quoted_field_alone():
+    batch = decode('a""b,"a""b"\n"a""b",a""b\n', [TEXT, TEXT])
+    assert [batch.texts(i) for i in range(2)] == [['a""b', 'a"b'], ['a"b', 'a""b']]
 
 
 @pytest.mark.parametrize(

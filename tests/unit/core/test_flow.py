@@ -9,7 +9,7 @@ from nautilus.core.book_set import BookSet
 from nautilus.core.flow import FlowBuilder
 from nautilus.core.ticks import FLOW, GAP_FLAG
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction, RecordFlag
-from tests.kit.naive_derived import NaiveFlow
+from tests.kit.derived import flows_agree
 
 LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
 
@@ -92,23 +92,12 @@ INTERVALS = st.one_of(
 )
 
 
-def of_both(builder_rows, instrument):
-    return builder_rows[builder_rows["instrument_id"] == instrument].tolist()
-
-
 @settings(max_examples=80, deadline=None)
 @given(rows=st.lists(QUOTES, max_size=40), cut=st.integers(0, 40), every=INTERVALS)
 def test_of_quotes_it_is_that_of_the_twin(rows, cut, every):
     records = quotes(*rows)
     records["instrument_id"] = np.arange(len(rows)) % 2 * 69_999 + 1
-    builder = FlowBuilder(**every)
-    flows = np.concatenate([builder.process(records[:cut]), builder.process(records[cut:]), builder.flush()])
-    for instrument in (1, 70_000):
-        twin = NaiveFlow(instrument, **every)
-        for row in records[records["instrument_id"] == instrument].tolist():
-            twin.quote(dict(zip(QUOTE.names, row, strict=True)))
-        twin.flush()
-        assert of_both(flows, instrument) == twin.out
+    flows_agree(records, cut=cut, **every)
 
 
 DELTAS = st.tuples(
@@ -128,10 +117,4 @@ def test_of_books_it_is_that_of_the_twin(rows, levels, every):
         [(at, 0, 0, 0, price, lots, 9, side, action, flags) for at, price, lots, side, action, flags in rows],
         BOOK_DELTA,
     )
-    builder, books = FlowBuilder(levels=levels, **every), BookSet(snapshots=False)
-    flows = np.concatenate([builder.process_books(books, records), builder.flush()])
-    twin = NaiveFlow(9, levels=levels, **every)
-    for row in records.tolist():
-        twin.delta(dict(zip(BOOK_DELTA.names, row, strict=True)))
-    twin.flush()
-    assert flows.tolist() == twin.out
+    flows_agree(records, levels=levels, **every)

@@ -5,53 +5,15 @@ Of every kind 200,000 here, and a million with `make soak`.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fuzz.drive import sanitized
+from tests.kit.allocations import built, child
 
-ROOT = Path(__file__).parents[3]
 EVERY_KIND = 1_000_000 if "NAUTILUS_SEEDS" in os.environ else 200_000
-
-# Counts calls by standing in front of the C library's; only `counted` is asked for from Python.
-COUNTER = r"""
-#define _GNU_SOURCE
-#include <stddef.h>
-#include <sys/syscall.h>
-#include <sys/types.h>
-#include <unistd.h>
-
-extern void* __libc_malloc(size_t);
-extern void* __libc_calloc(size_t, size_t);
-extern void* __libc_realloc(void*, size_t);
-extern void* __libc_memalign(size_t, size_t);
-static volatile long calls;
-
-long counted(void) { return calls; }
-void* malloc(size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_malloc(size); }
-void* calloc(size_t count, size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_calloc(count, size); }
-void* realloc(void* old, size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_realloc(old, size); }
-void* aligned_alloc(size_t to, size_t size) { __atomic_add_fetch(&calls, 1, 5); return __libc_memalign(to, size); }
-int posix_memalign(void** out, size_t to, size_t size) {
-    __atomic_add_fetch(&calls, 1, 5);
-    *out = __libc_memalign(to, size);
-    return *out == NULL;
-}
-void* mmap(void* at, size_t size, int access, int flags, int file, off_t offset) {
-    __atomic_add_fetch(&calls, 1, 5);
-    return (void*)syscall(SYS_mmap, at, size, access, flags, file, offset);
-}
-void* mmap64(void* at, size_t size, int access, int flags, int file, off_t offset) {
-    return mmap(at, size, access, flags, file, offset);
-}
-"""
 
 # 55 % new (of these a tenth expires and a tenth trades at once), 40 % cancels, 5 % replaces; limits and timers are on.
 CHILD = r"""
@@ -160,16 +122,7 @@ print(json.dumps({"most": most, "calls": calls, "commands": taken, "events": eve
 
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if sanitized():
-        pytest.skip("the sanitizer's allocator stands in front of the C library's already")
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None or not sys.platform.startswith("linux"):
-        pytest.skip("needs a C compiler and the GNU C library")
-    folder = tmp_path_factory.mktemp("counter")
-    source, library = folder / "counter.c", folder / "counter.so"
-    source.write_text(COUNTER)
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
-    return library
+    return built(tmp_path_factory.mktemp("counter"))
 
 
 def run(counter: Path, *arguments: str) -> dict[str, Any]:
@@ -178,21 +131,6 @@ def run(counter: Path, *arguments: str) -> dict[str, Any]:
     accepted, refused, filled, cancelled, replaced = result["kinds"][1:6]
     assert min(accepted, filled, cancelled, replaced, result["kinds"][7]) > 1_000, "every path ran"
     assert refused < result["events"] / 5
-    return result
-
-
-def child(counter: Path, script: str, *arguments: str) -> dict[str, Any]:
-    environment = os.environ | {"LD_PRELOAD": str(counter), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
@@ -250,10 +188,7 @@ print(json.dumps({"calls": calls, "seen": counted() - before - calls, "used": po
 
 
 def test_a_million_operations_of_pool_and_ring_allocate_nothing(counter: Path) -> None:
-    environment = os.environ | {"LD_PRELOAD": str(counter), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", BLOCKS], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    result = child(counter, BLOCKS)
     assert result["calls"] == 0
     assert result["seen"] > 0, "and the counter does count"
     assert (result["used"], result["full"]) == (200, 0)

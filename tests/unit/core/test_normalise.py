@@ -9,10 +9,9 @@ from nautilus.core.normalise import Normaliser
 from nautilus.core.ticks import GAP_FLAG, QUARANTINE, TICK, TickKind, TickReason
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction, RecordFlag, Side
 from tests.kit.context import btcusdt
-from tests.kit.naive_normalise import NaiveNormaliser
+from tests.kit.normalising import agrees, made
 
 LAST, SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
-INSTRUMENTS = {1: ("0.0001", "0.01", False), 2: ("0.05", "1", False), 70_000: ("25", "0.00000001", True)}
 SECOND = 1_000_000_000
 PRICE = 100_0000  # 100 in ten-thousandths
 
@@ -32,13 +31,6 @@ def array(rows):
         for name, value in row.items():
             out[name][at] = value
     return out
-
-
-def made(**rules):
-    normaliser = Normaliser(**rules)
-    for number, (increment, lot, negative) in INSTRUMENTS.items():
-        normaliser.add(number, price_increment=increment, lot_size=lot, negative_prices=negative)
-    return normaliser
 
 
 def reasons(normaliser, *rows):
@@ -211,6 +203,9 @@ def test_what_cannot_be_is_refused():
         normaliser.add(5, price_increment="-1")
     with pytest.raises(ValueError, match="lot_size"):
         normaliser.add(5, lot_size="1e-19")
+    for number in ("1e999999999", "1e-999999999", "NaN", "-Infinity", "", "0", "1e19"):
+        with pytest.raises(ValueError, match="price_increment"):
+            normaliser.add(5, price_increment=number)
     with pytest.raises(ValueError, match="jump_bps"):
         Normaliser(jump_bps=-1)
     with pytest.raises(ValueError, match="agreeing"):
@@ -267,18 +262,4 @@ RULES = st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None)
 @given(rows=st.lists(TICKS, max_size=25), rules=RULES, cut=st.integers(0, 25))
 def test_it_does_what_its_twin_does(rows, rules, cut):
-    normaliser, twin = made(**rules), NaiveNormaliser(INSTRUMENTS, **rules)
-    given = array(rows)
-    twin.process([dict(zip(TICK.names, row, strict=True)) for row in given.tolist()])
-    parts = [normaliser.process(part) for part in (given[:cut], given[cut:])]
-    quotes, trades, levels, refused = (np.concatenate(each) for each in zip(*parts, strict=True))
-    assert quotes.tolist() == twin.quotes
-    assert trades.tolist() == twin.trades
-    assert levels.tolist() == twin.levels
-    assert [(dict(zip(TICK.names, row[:12], strict=True)), row[13], row[12]) for row in refused.tolist()] == [
-        (row, int(reason), reference - (reference >> 63 << 64)) for row, reason, reference in twin.quarantine
-    ]
-    counts = normaliser.counts()
-    assert counts.pop(TickReason.GAP) == twin.gaps
-    assert sum(counts.values()) == len(twin.quarantine) == normaliser.refused
-    assert normaliser.passed + normaliser.refused == len(rows)
+    agrees(array(rows), cut, rules)

@@ -48,6 +48,10 @@ def test_a_clock_that_is_set_back_gives_nothing_back() -> None:
     for _ in range(3):
         quota.take(T0, 0, 0, 0, 3, 9)
     assert quota.take(T0 - 86_400 * S, 0, 0, 0, 3, 8)[0] == DAY
+    # What is taken on the earlier day counts for the later one, which is not begun anew.
+    assert quota.take(T0 - 86_400 * S, 0, 0, 0, 5, 8)[0] == GO
+    assert (quota.taken(8), quota.taken(9)) == (4, 4)
+    assert [quota.take(T0, 0, 0, 0, 5, 9)[0] for _ in range(2)] == [GO, DAY]
 
 
 def test_a_place_of_the_day_is_not_lost_to_a_wait() -> None:
@@ -101,6 +105,34 @@ def test_processes_at_once_take_what_there_is_and_no_more(tmp_path: Path) -> Non
         total += int(os.read(read, 32))
         os.close(read)
     assert total == 5_000
+
+
+@pytest.mark.parametrize("word", [65, 66, 1 << 40, (1 << 64) - 1])
+def test_a_quota_that_a_damaged_file_says_somebody_makes_is_made(tmp_path: Path, word: int) -> None:
+    table = Quotas(2, tmp_path / "quotas")
+    table.quota("x" * 119).take(T0, 0, 0, 0, 0, 1)
+    table.sync()
+    del table
+    content = bytearray((tmp_path / "quotas").read_bytes())
+    at = content.index(b"x" * 119) - 8
+    content[at : at + 8] = word.to_bytes(8, "little")
+    (tmp_path / "quotas").write_bytes(content)
+    again = Quotas(2, tmp_path / "quotas")
+    assert again.names() == []
+    assert again.quota("y").take(T0, 0, 0, 0, 0, 1) == (GO, 0)
+    assert again.names() == ["y"]
+
+
+def test_a_name_that_does_not_end_in_a_damaged_file_is_cut(tmp_path: Path) -> None:
+    table = Quotas(1, tmp_path / "quotas")
+    table.quota("x" * 119)
+    table.sync()
+    del table
+    content = bytearray((tmp_path / "quotas").read_bytes())
+    at = content.index(b"x" * 119)
+    content[at : at + 120] = b"\xff" * 120
+    (tmp_path / "quotas").write_bytes(content)
+    assert Quotas(1, tmp_path / "quotas").names() == ["\ufffd" * 120]
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
