@@ -128,6 +128,20 @@ class ReplayClient:
             if matches(wanted, found.stream):
                 yield found
 
+    def end(self, epoch: int) -> Answer:
+        """Where an epoch that is over ended, and which one followed; see `Operation.END`.
+
+        Raises
+        ------
+        ReplayTimeoutError
+            No answer.
+        """
+        answer = Answer(Operation.END, 0, epoch)
+        for found in self._ask(Operation.END, epoch=epoch):
+            if isinstance(found, Answer):
+                answer = found
+        return answer
+
     def _ask(self, operation: Operation, **fields: Any) -> Iterator[Found | Answer]:
         self._number += 1
         self._socket.send(pack_request(Request(operation, self._number, **fields)))

@@ -41,6 +41,8 @@ from nautilus.model.topics import (
     FLOWS,
     FUNDAMENTALS,
     HISTORICAL_BARS,
+    QUARANTINES,
+    QUOTE_FACTS,
     QUOTES,
     TRADES,
     Topic,
@@ -109,6 +111,8 @@ LAYOUTS: Final = (
     _layout(7, HISTORICAL_BARS),
     _layout(8, FUNDAMENTALS),
     _layout(9, ECONOMICS),
+    _layout(10, QUARANTINES),
+    _layout(11, QUOTE_FACTS),
 )
 BY_KIND: Final = {layout.kind: layout for layout in LAYOUTS}
 BY_NAME: Final = {layout.topic.name: layout for layout in LAYOUTS}

@@ -29,6 +29,8 @@ from nautilus.model.topics import (
     FLOWS,
     FUNDAMENTALS,
     HISTORICAL_BARS,
+    QUARANTINES,
+    QUOTE_FACTS,
     QUOTES,
     TRADES,
 )
@@ -58,6 +60,8 @@ FOLDS: Final = {
     HISTORICAL_BARS.name: Fold.EVENTS,
     FUNDAMENTALS.name: Fold.EVENTS,
     ECONOMICS.name: Fold.EVENTS,
+    QUARANTINES.name: Fold.EVENTS,
+    QUOTE_FACTS.name: Fold.EVENTS,
 }
 BY_KIND_FOLD: Final = {kind: FOLDS[layout.topic.name] for kind, layout in BY_KIND.items()}
 

@@ -94,6 +94,9 @@ def lines_of(
         "on_bar": bars,
         "on_flow": flows,
     }
+    if topic.record is not None and topic.handler not in readers:
+        yield from _rows(topic, what, symbols, wanted, at_ns or wall_ns())
+        return
     if topic.record is not None:
         messages: Iterable[Any] = readers[topic.handler](what)
     else:
@@ -106,6 +109,33 @@ def lines_of(
         fields = {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
         symbol = {"symbol": symbols[instrument]} if instrument in symbols else {}
         yield {"at_ns": at_ns, "topic": topic.name, "type": type(message).__name__, **symbol, **fields}
+
+
+def _rows(topic: Topic, records: Any, symbols: dict[int, str], wanted: int, at_ns: int) -> Iterable[dict[str, Any]]:
+    """Facts of providers and refused ticks, which no handler takes one by one: their columns."""
+    from nautilus.core.ticks import TickKind, TickReason
+
+    said = {
+        "kind": {int(each): each.name for each in TickKind},
+        "reason": {int(each): each.name for each in TickReason},
+    }
+
+    def plain(name: str, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.decode(errors="replace")
+        return said[name].get(value, value) if name in said else None if value != value else value  # NaN: not told
+
+    for row in records.tolist():
+        fields = {
+            name: plain(name, value)
+            for name, value in zip(records.dtype.names, row, strict=True)
+            if not name.startswith(("reserved", "padding"))
+        }
+        if wanted and fields["instrument_id"] != wanted:
+            continue
+        symbol = {"symbol": symbols[fields["instrument_id"]]} if fields["instrument_id"] in symbols else {}
+        name = topic.name.removeprefix("marketdata.")
+        yield {"at_ns": at_ns, "topic": topic.name, "type": name, **symbol, **fields}
 
 
 def _plain(value: Any) -> Any:

@@ -37,10 +37,12 @@ AUCTION = np.dtype(
     align=True,
 )
 """Record of an `Auction`, 56 bytes. Fields are only ever appended."""
+_FACT = [("now_ns", "<i8"), ("fetched_ns", "<i8")]
+_OF_WHAT = [("instrument_id", "<u4"), ("flags", "<u4")]
+_FROM = [("source", "S32"), ("url", "S256")]
 HISTORICAL_BAR = np.dtype(
     [
-        ("now_ns", "<i8"),
-        ("fetched_ns", "<i8"),
+        *_FACT,
         ("begin_ns", "<i8"),
         ("end_ns", "<i8"),
         ("open", "<f8"),
@@ -49,65 +51,80 @@ HISTORICAL_BAR = np.dtype(
         ("close", "<f8"),
         ("volume", "<f8"),
         ("adjusted_close", "<f8"),
-        ("instrument_id", "<u4"),
-        ("flags", "<u4"),
+        *_OF_WHAT,
         ("symbol", "S64"),
         ("interval", "S8"),
         ("currency", "S8"),
-        ("source", "S16"),
+        *_FROM,
     ],
     align=True,
 )
-"""A bar that a provider told (`nautilus.model.datasets.BarFact`), 184 bytes. Numbers as there, NaN: not told.
+"""A bar that a provider told (`nautilus.model.datasets.BarFact`), 456 bytes. Numbers as there, NaN: not told.
 
 `instrument_id` is that of the instrument with this symbol, 0 where there is none; text is UTF-8, cut to its column;
 `flags` are of `FactFlag`.
 """
 FUNDAMENTAL_FACT = np.dtype(
     [
-        ("now_ns", "<i8"),
-        ("fetched_ns", "<i8"),
+        *_FACT,
         ("begin_ns", "<i8"),
         ("end_ns", "<i8"),
         ("filed_ns", "<i8"),
         ("value", "<f8"),
-        ("instrument_id", "<u4"),
-        ("flags", "<u4"),
+        *_OF_WHAT,
         ("symbol", "S64"),
-        ("concept", "S96"),
-        ("unit", "S24"),
-        ("form", "S16"),
-        ("source", "S16"),
+        ("concept", "S192"),
+        ("unit", "S32"),
+        ("form", "S32"),
+        *_FROM,
     ],
     align=True,
 )
-"""A figure of a company (`FundamentalFact`), 272 bytes; as HISTORICAL_BAR."""
+"""A figure of a company (`FundamentalFact`), 664 bytes; as HISTORICAL_BAR."""
 ECONOMIC_FACT = np.dtype(
     [
-        ("now_ns", "<i8"),
-        ("fetched_ns", "<i8"),
+        *_FACT,
         ("begin_ns", "<i8"),
         ("end_ns", "<i8"),
         ("vintage_ns", "<i8"),
         ("value", "<f8"),
-        ("instrument_id", "<u4"),
-        ("flags", "<u4"),
+        *_OF_WHAT,
         ("series", "S64"),
-        ("unit", "S64"),
-        ("frequency", "S16"),
-        ("source", "S16"),
+        ("unit", "S96"),
+        ("frequency", "S32"),
+        *_FROM,
     ],
     align=True,
 )
-"""An observation of a series (`EconomicFact`), 216 bytes; as HISTORICAL_BAR."""
+"""An observation of a series (`EconomicFact`), 536 bytes; as HISTORICAL_BAR."""
+QUOTE_FACT = np.dtype(
+    [
+        *_FACT,
+        ("time_ns", "<i8"),
+        ("last", "<f8"),
+        ("bid", "<f8"),
+        ("ask", "<f8"),
+        ("bid_quantity", "<f8"),
+        ("ask_quantity", "<f8"),
+        ("volume", "<f8"),
+        *_OF_WHAT,
+        ("symbol", "S64"),
+        ("currency", "S8"),
+        ("venue", "S32"),
+        *_FROM,
+    ],
+    align=True,
+)
+"""A quote that a provider told (`QuoteFact`), 472 bytes; as HISTORICAL_BAR. QUOTE is of the market, in ticks."""
 INFERRED_FLAG = 64
 """Bit of the flags of a TRADE: the venue does not tell who was the aggressor, the hub has inferred it."""
 
 
 class FactFlag(IntFlag):
-    """Of records of what providers told."""
+    """Of records of what providers told. CUT: a text of it is longer than its column."""
 
     SYNTHETIC = 1
+    CUT = 2
 
 
 class Quote(Message, frozen=True, gc=False):

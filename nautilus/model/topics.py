@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from nautilus.core.ticks import BAR, FLOW
+from nautilus.core.ticks import BAR, FLOW, QUARANTINE
 from nautilus.core.types import BOOK_DELTA, EVENT, QUOTE, TRADE
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.enums import Priority
@@ -28,7 +28,7 @@ from nautilus.model.events import (
     OrderUnknown,
 )
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged
-from nautilus.model.marketdata import AUCTION, ECONOMIC_FACT, FUNDAMENTAL_FACT, HISTORICAL_BAR
+from nautilus.model.marketdata import AUCTION, ECONOMIC_FACT, FUNDAMENTAL_FACT, HISTORICAL_BAR, QUOTE_FACT
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
 from nautilus.model.signals import (
@@ -78,6 +78,8 @@ FLOWS: Final = Topic("marketdata.real_time.flow", "marketdata", "on_flow", FLOW)
 HISTORICAL_BARS: Final = Topic("marketdata.historical.bar", "marketdata", "on_historical_bar", HISTORICAL_BAR)
 FUNDAMENTALS: Final = Topic("marketdata.fundamental.fact", "marketdata", "on_fundamental", FUNDAMENTAL_FACT)
 ECONOMICS: Final = Topic("marketdata.economic.fact", "marketdata", "on_economic", ECONOMIC_FACT)
+QUOTE_FACTS: Final = Topic("marketdata.quote.fact", "marketdata", "on_quote_fact", QUOTE_FACT)
+QUARANTINES: Final = Topic("marketdata.quarantine", "marketdata", "on_quarantine", QUARANTINE)
 CORE_EVENTS: Final = Topic("trading.event", "trading", "on_events", EVENT)
 EXECUTION_REPORTS: Final = Topic(
     "trading.report",
@@ -125,6 +127,8 @@ TOPICS: Final = (
     HISTORICAL_BARS,
     FUNDAMENTALS,
     ECONOMICS,
+    QUOTE_FACTS,
+    QUARANTINES,
     CORE_EVENTS,
     EXECUTION_REPORTS,
     RISK_ALERTS,

@@ -24,7 +24,7 @@ from nautilus.model.datasets import DataAnswer, DataKind, Fact, GetData, Provena
 from nautilus.model.errors import NautilusError, VenueError
 from nautilus.model.fact_records import RECORD_OF, fact_records
 from nautilus.model.records import Records
-from nautilus.model.topics import ECONOMICS, FUNDAMENTALS, HISTORICAL_BARS
+from nautilus.model.topics import ECONOMICS, FUNDAMENTALS, HISTORICAL_BARS, QUOTE_FACTS
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.data_frames import (
     LENGTH,
@@ -49,6 +49,7 @@ TOPIC_OF = {
     DataKind.BAR: HISTORICAL_BARS.name,
     DataKind.FUNDAMENTAL: FUNDAMENTALS.name,
     DataKind.ECONOMIC: ECONOMICS.name,
+    DataKind.QUOTE: QUOTE_FACTS.name,
 }
 MOST_TOLD = 200_000
 """Records that are known to be on the star already."""

@@ -151,6 +151,8 @@ class MarketDriver:
         """Play no further."""
         if not self._stopped:
             self._stopped = True
+            if self._feed.line is not None and self._feed.hub.gate is not None:
+                self._feed.tell_hub(self._feed.hub.on_refused)
             self._feed.stop()
             self._watch(False)
             self._note_played()
@@ -337,12 +339,13 @@ class MarketDriver:
         return False
 
     def _publish(self) -> None:
-        """Publish what was held, by kind, so that each stream gets one frame."""
-        held = self._held
+        """Publish what was held, by kind, so that each stream gets one frame; and what was refused."""
+        held, hub = self._held, self._feed.hub
+        if hub.gate is not None and hub.gate.untold:
+            self._feed.tell_hub(hub.on_refused)
         if not held:
             return
         self._held = []
-        hub = self._feed.hub
         if hub.derives_streams:
             self._counts.add(self._records, sum(map(len, held)))
             self._feed.tell_hub(hub.on_turn, held)

@@ -86,7 +86,7 @@ def run_process(plan: Plan, name: str, connection: socket.socket) -> int:
 
             return run_redis(plan, name, control)
         if kind == "recorder":
-            from nautilus.runtime.star_recorder import run_recorder
+            from nautilus.runtime.recorder_process import run_recorder
 
             return run_recorder(plan, name, control)
         if plan.standbys and name in plan.hubs:

@@ -10,23 +10,26 @@ Each record has its place in its stream (epoch, stream, sequence). The catalog k
 records, how far it has each stream; so a recorder that was killed goes on behind the last record that is stored, and
 nothing is stored twice. The feed never waits: what the catalog has no room for stays in the ring, then in the hub's
 journal of the star.
+
+What nobody has any more is a row of the catalog's table ``recorder_gaps``, and counted. At its start, and when a hub
+begins anew, it asks where the lives of the hub since the last one that it knows ended, and for what it lacks of them.
+
+A stream of facts has those of many symbols: the catalog keeps the number of the last fact of each (origin
+``star:EPOCH/STREAM``), and as a mark of that origin how far the stream was taken.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import select
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Final, Protocol
 
 import numpy as np
 import zmq
 
-from nautilus.bus import make_context
-from nautilus.bus.asking import Found, ReplayClient, ReplayError, ReplayTimeoutError
+from nautilus.bus.asking import Found, ReplayError, ReplayTimeoutError
 from nautilus.bus.base import (
     BY_KIND,
     HEADER,
@@ -35,27 +38,31 @@ from nautilus.bus.base import (
     MAGIC,
     MOST,
     FrameFlag,
-    new_socket,
-    replay_endpoint,
 )
-from nautilus.bus.compression import MARKED
-from nautilus.bus.ring import RingReader
+from nautilus.bus.requests import Answer, Status
 from nautilus.core.counters import Counters
 from nautilus.model.errors import NautilusError
 from nautilus.model.instrument import Instrument
+from nautilus.model.marketdata import FactFlag
 from nautilus.model.records import Records
-from nautilus.runtime.bus_settings import BusConfig
-from nautilus.runtime.catalog_place import catalog_place
 from nautilus.runtime.clock import monotonic_ns
-from nautilus.runtime.control import Control
-from nautilus.runtime.market import instruments_of
-from nautilus.runtime.plan import Plan
-from nautilus.store.catalog_open import AnyWriter, on_server, open_catalog
-from nautilus.store.catalog_settings import CatalogConfig
+from nautilus.runtime.recorded_gaps import Gaps
+from nautilus.runtime.recorded_streams import (
+    FACTS,
+    ORIGIN,
+    RECORDED,
+    RECORDS,
+    FactGroup,
+    Owners,
+    fact_groups,
+    key_of,
+    origin_of,
+    taken_of,
+)
+from nautilus.store.catalog_open import AnyWriter
 
 BATCH: Final = 512
 """Frames looked at in a turn."""
-IDLE_SECONDS: Final = 0.01
 FLUSH_NS: Final = 1_000_000_000
 """Between acknowledgements: then what was handed in survives the machine."""
 ASK_AGAIN_NS: Final = 1_000_000_000
@@ -64,15 +71,8 @@ BATCH_BYTES: Final = 1 << 20
 MOST_WAITING: Final = 64 << 20
 """Bytes that wait for room in the catalog; what is more is left where it is."""
 FINISH_NS: Final = 3 * FLUSH_NS
-QUEUE: Final = 100_000
-"""Frames that wait in ZeroMQ, where there is no ring."""
-_REAL_TIME: Final = "marketdata.real_time."
-_KINDS: Final = {
-    kind: layout.topic.name.removeprefix(_REAL_TIME)
-    for kind, layout in BY_KIND.items()
-    if layout.topic.name.startswith(_REAL_TIME)
-}
-"""Kinds of frames that are recorded, by their names in the catalog."""
+TO_THE_END: Final = MOST - 2
+"""Last record to ask for where all there are are wanted; the replayer answers with the number behind it."""
 _LASTS = np.dtype([("stream", "<u8"), ("last", "<u8")])
 _LOGGER = logging.getLogger("nautilus.runtime")
 
@@ -96,22 +96,32 @@ class Frames(Protocol):
 
 Ask = Callable[[int, int, int, int], Iterable[Found]]
 """(epoch, stream, first, last): records that were published, from who has them; raises `ReplayError`."""
+Ends = Callable[[int], Answer]
+"""(epoch): where that life of the hub ended, and which one followed; raises `ReplayTimeoutError`."""
 
 
 class Batch:
-    """Records of one stream on their way to the catalog, in pieces of at most about `BATCH_BYTES` together."""
+    """Records of one stream on their way to the catalog, in pieces of at most about `BATCH_BYTES` together.
 
-    __slots__ = ("count", "epoch", "kind", "last", "parts", "size", "stream")
+    Attributes
+    ----------
+    parts : each with the number of its first record.
+    groups : of facts, what is still to be handed in; None: it is not known yet.
+    kept : of facts, how far the catalog had those of each key at first.
+    """
 
-    def __init__(self, epoch: int, stream: int, kind: str) -> None:
-        self.epoch, self.stream, self.kind = epoch, stream, kind
+    __slots__ = ("count", "epoch", "groups", "kept", "last", "parts", "size", "stream")
+
+    def __init__(self, epoch: int, stream: int, kept: Mapping[tuple[str, str], int]) -> None:
+        self.epoch, self.stream, self.kept = epoch, stream, kept
         self.last = self.count = self.size = 0
-        self.parts: list[Records] = []
+        self.parts: list[tuple[int, Records]] = []
+        self.groups: deque[FactGroup] | None = None
 
-    def add(self, records: Records, last: int) -> None:
+    def add(self, first: int, records: Records) -> None:
         """Take in what follows."""
-        self.parts.append(records)
-        self.last = last
+        self.parts.append((first, records))
+        self.last = first + len(records) - 1
         self.count += len(records)
         self.size += records.nbytes
 
@@ -122,13 +132,14 @@ class Life:
     Attributes
     ----------
     lasts : last record of a stream that was taken, or is stored from before.
-    kept : what the catalog had of it at first, by kind and key.
+    kept : what the catalog had of it at first, by kind and key; of facts by their stream.
     told : last record of a stream that there is known to be.
     tails : streams whose end is still to be asked for; of a life that is over.
     """
 
     def __init__(self, epoch: int, kept: Mapping[tuple[str, str], int]) -> None:
         self.epoch, self.kept = epoch, kept
+        self.kept_facts: dict[int, Mapping[tuple[str, str], int]] = {}
         self.lasts: dict[int, int] = {}
         self.told: dict[int, int] = {}
         self.tails: list[int] = []
@@ -147,9 +158,13 @@ class StarRecorder:
         By id.
     frames, ask
         Where frames come from, and what is missing among them.
+    ends
+        Where earlier lives of the hub ended; None: nobody knows.
     counters
         Table to keep ``recorder.records``, ``durable``, ``lost``, ``recovered``, ``unknown``, ``waiting``,
-        ``unanswered`` (questions that are asked again), ``malformed`` and ``outdated`` (frames) in.
+        ``unanswered`` (questions that are asked again), ``missing`` (known of, and not had yet), ``ends_unknown``
+        (lives of the hub of which nobody knows where they ended), ``cut`` (facts with a text that did not fit its
+        column), ``malformed`` and ``outdated`` (frames) in.
     """
 
     def __init__(
@@ -160,12 +175,16 @@ class StarRecorder:
         frames: Frames,
         ask: Ask,
         counters: Counters,
+        ends: Ends | None = None,
     ) -> None:
         self._writer = writer
         self._stored = stored
-        self._instruments = dict(instruments)
+        self._owners = Owners(instruments.values())
         self._frames = frames
         self._ask = ask
+        self._ends = ends
+        self._unasked: deque[int] = deque()  # lives of which it is not known where they ended
+        self._marked = 0
         self._life = Life(0, {})
         self._before: deque[Life] = deque()
         self._ask_ns = 0
@@ -174,8 +193,11 @@ class StarRecorder:
         self._counters = counters
         self._numbers = {
             name: counters.counter(f"recorder.{name}")
-            for name in ("records", "lost", "recovered", "unknown", "unanswered", "malformed", "outdated")
+            for name in ("records", "lost", "recovered", "unknown", "unanswered", "cut", "malformed", "outdated")
         }
+        self._ends_unknown = counters.counter("recorder.ends_unknown")
+        self._missing = counters.gauge("recorder.missing")
+        self._gaps = Gaps(writer)
         self._durable = counters.gauge("recorder.durable")
         self._waiting = counters.gauge("recorder.waiting")
         self._failing = counters.gauge("recorder.failing")
@@ -190,9 +212,14 @@ class StarRecorder:
             for frame in frames:
                 self._take(frame)
             done += len(frames) + self._hand_in()
-            if self._before and not self._pending:
+            if (self._before or self._unasked) and not self._pending:
                 self._ask_for_tails()
                 done += self._hand_in()
+            if self._marked != self._life.epoch and not (self._before or self._unasked or self._pending):
+                # All of the lives before this one: the next recorder begins to ask with this one.
+                self._marked = self._life.epoch
+                self._gaps.begin(self._marked)
+                self._gaps.hand_in()
         if monotonic_ns() >= self._flush_ns:
             self.flush()
         return done
@@ -208,10 +235,14 @@ class StarRecorder:
                 self.flush()
         self.flush()
         waiting = sum(batch.count for batch in self._pending)
-        unread = self._frames.lag
-        if waiting or unread:
-            _LOGGER.error("stopped with %d records and %d bytes of the ring not in the catalog", waiting, unread)
-        return waiting + unread
+        unread, missing, counts = self._frames.lag, self._count_missing(), self._writer.counts
+        adrift = max(counts.appended - counts.durable, 0)
+        if waiting or unread or missing or adrift:
+            _LOGGER.error(
+                "stopped with %d records, %d bytes of the ring, %d records that nobody sent again and %d that could not"
+                " be written not in the catalog", waiting, unread, missing, adrift,
+            )  # fmt: skip
+        return waiting + unread + missing + adrift
 
     def flush(self) -> None:
         """Acknowledge: what was handed in survives the machine from here on."""
@@ -229,6 +260,12 @@ class StarRecorder:
                 _LOGGER.info("market data are recorded again")
             self._counters.set(self._failing, 0)
         self._counters.set(self._durable, self._writer.counts.durable)
+        self._counters.set(self._missing, self._count_missing())
+
+    def _count_missing(self) -> int:
+        """Records that there are known to be, and that nobody has sent again yet."""
+        lives = (self._life, *self._before)
+        return sum(max(last - life.lasts.get(each, 0), 0) for life in lives for each, last in life.told.items())
 
     def _take(self, frame: bytes) -> None:
         if len(frame) < HEADER_BYTES:
@@ -250,7 +287,7 @@ class StarRecorder:
                 self._fill(life, *row)
             return
         layout = BY_KIND.get(schema)
-        if schema not in _KINDS or layout is None or size < layout.record_size:
+        if schema not in RECORDED or layout is None or size < layout.record_size:
             self._counters.add(self._numbers["unknown"], count)
             return
         if not self._fill(life, stream, first - 1):
@@ -266,14 +303,53 @@ class StarRecorder:
         if before.epoch:
             before.tails = sorted(before.lasts.keys() | before.told.keys())
             self._before.append(before)
+        known = before.epoch or taken_of(self._stored(ORIGIN))
+        if self._ends is not None and 0 < known < epoch and known not in self._unasked:
+            self._unasked.append(known)
         self._life = Life(epoch, self._stored(origin_of(epoch)))
+
+    def _ask_for_ends(self) -> bool:
+        """Learn where earlier lives of the hub ended, one after the other; False: it is to be asked again."""
+        while self._unasked and self._ends is not None:
+            if monotonic_ns() < self._ask_ns:
+                return False
+            epoch = self._unasked[0]
+            try:
+                answer = self._ends(epoch)
+            except (ReplayTimeoutError, zmq.ZMQError) as error:
+                self._ask_ns = monotonic_ns() + ASK_AGAIN_NS
+                self._counters.add(self._numbers["unanswered"], 1)
+                _LOGGER.warning("where life %d of the hub ended: %s", epoch, error)
+                return False
+            self._unasked.popleft()
+            if not answer.status & Status.KNOWN:
+                self._counters.add(self._ends_unknown, 1)
+                self._gaps.add_unknown(epoch)
+                _LOGGER.error("nobody knows any more what life %d of the hub said last", epoch)
+            life = next((each for each in self._before if each.epoch == epoch), None)
+            if life is None:
+                life = Life(epoch, self._stored(origin_of(epoch)))
+                self._before.append(life)
+            for stream, last in answer.rows:
+                if stream >> 32 in RECORDED:
+                    self._last(life, stream)
+                    life.told[stream] = max(life.told.get(stream, 0), last)
+            known = life.lasts.keys() | life.told.keys()
+            if answer.status & Status.KNOWN:  # there is no more than that
+                known = {each for each in known if life.told.get(each, 0) > life.lasts.get(each, 0)}
+            life.tails = sorted(known)
+            if 0 < answer.next_epoch < self._life.epoch:
+                self._unasked.appendleft(answer.next_epoch)
+        return True
 
     def _ask_for_tails(self) -> None:
         """Ask for what earlier lives of the hub said last."""
+        if not self._ask_for_ends():
+            return
         while self._before:
             life = self._before[0]
             while life.tails:
-                if not self._fill(life, life.tails[-1], MOST - 1, life.told.get(life.tails[-1], 0)):
+                if not self._fill(life, life.tails[-1], TO_THE_END, life.told.get(life.tails[-1], 0)):
                     return
                 life.tails.pop()
             self._before.popleft()
@@ -282,9 +358,12 @@ class StarRecorder:
         """The last record of a stream that was taken, or is stored from before."""
         last = life.lasts.get(stream)
         if last is None:
-            instrument = self._instruments.get(stream & 0xFFFF_FFFF)
-            kind = _KINDS.get(stream >> 32, "")
-            last = life.kept.get((kind, key_of(instrument)), 0) if instrument is not None else 0
+            if stream >> 32 in FACTS:
+                life.kept_facts[stream] = kept = self._stored(origin_of(life.epoch, stream))
+                last = taken_of(kept)
+            else:
+                owner = self._owners.of(stream)
+                last = 0 if owner is None else life.kept.get((RECORDS.get(stream >> 32, ""), key_of(owner)), 0)
             life.lasts[stream] = last
         return last
 
@@ -294,7 +373,7 @@ class StarRecorder:
         What the replayer says is gone is lost, and counted, as far as there is known to be something (`told`). Where
         nobody answers, or the catalog has no room, it stays missing, and nothing behind it is taken.
         """
-        if stream >> 32 not in _KINDS or self._last(life, stream) >= upto:
+        if stream >> 32 not in RECORDED or self._last(life, stream) >= upto:
             return True
         told = upto if told is None else told
         life.told[stream] = max(life.told.get(stream, 0), told)
@@ -327,7 +406,9 @@ class StarRecorder:
         return True
 
     def _lose(self, life: Life, stream: int, count: int) -> None:
-        life.lasts[stream] = self._last(life, stream) + count
+        last = self._last(life, stream)
+        self._gaps.add(life.epoch, stream, self._owners.of(stream), last + 1, last + count)
+        life.lasts[stream] = last + count
         self._counters.add(self._numbers["lost"], count)
         _LOGGER.error("%d records of stream %x are nowhere any more, and not in the catalog", count, stream)
 
@@ -336,161 +417,56 @@ class StarRecorder:
         known = self._last(life, stream) + 1 - first
         if known >= len(records):
             return 0
-        records = records[max(known, 0) :]
-        last = life.lasts[stream] = first + max(known, 0) + len(records) - 1
-        if (stream & 0xFFFF_FFFF) not in self._instruments:
+        first, records = first + max(known, 0), records[max(known, 0) :]
+        life.lasts[stream] = first + len(records) - 1
+        if stream >> 32 in FACTS:
+            self._counters.add(self._numbers["cut"], int(np.count_nonzero(records["flags"] & FactFlag.CUT)))
+        elif self._owners.of(stream) is None:
             self._counters.add(self._numbers["unknown"], len(records))
             return 0
         batch = self._pending[-1] if self._pending else None
-        if batch is None or (batch.epoch, batch.stream) != (life.epoch, stream) or batch.size >= BATCH_BYTES:
-            batch = Batch(life.epoch, stream, _KINDS[stream >> 32])
+        same = batch is not None and (batch.epoch, batch.stream, batch.groups) == (life.epoch, stream, None)
+        if batch is None or not same or batch.size >= BATCH_BYTES:
+            batch = Batch(life.epoch, stream, life.kept_facts.get(stream, {}))
             self._pending.append(batch)
-        batch.add(records, last)
+        batch.add(first, records)
         self._pending_bytes += records.nbytes
         return len(records)
 
     def _hand_in(self) -> int:
         """Give the catalog what waits, in order, as far as it has room."""
         done = 0
-        while self._pending:
+        while self._gaps.hand_in() and self._pending:
             batch = self._pending[0]
-            instrument = self._instruments[batch.stream & 0xFFFF_FFFF]
-            if len(batch.parts) > 1 or not batch.parts[0].flags.c_contiguous:
-                batch.parts = [np.concatenate(batch.parts)]
-            records = batch.parts[0]
-            origin = origin_of(batch.epoch)
-            if not self._writer.append(instrument, batch.kind, records, origin=origin, position=batch.last):
+            if not (self._hand_in_facts(batch) if batch.stream >> 32 in FACTS else self._hand_in_records(batch)):
                 break
             self._pending.popleft()
             self._pending_bytes -= batch.size
-            self._counters.add(self._numbers["records"], len(records))
+            self._counters.add(self._numbers["records"], batch.count)
             done += 1
         self._counters.set(self._waiting, sum(batch.count for batch in self._pending))
         return done
 
+    def _hand_in_records(self, batch: Batch) -> bool:
+        owner, kind = self._owners.of(batch.stream), RECORDS[batch.stream >> 32]
+        if len(batch.parts) > 1 or not batch.parts[0][1].flags.c_contiguous:
+            batch.parts = [(batch.parts[0][0], np.concatenate([records for _, records in batch.parts]))]
+        return self._writer.append(owner, kind, batch.parts[0][1], origin=origin_of(batch.epoch), position=batch.last)
 
-class StarSocket:
-    """Frames of the star over ZeroMQ, where there is no ring."""
-
-    def __init__(self, context: zmq.Context[Any], endpoints: Iterable[str]) -> None:
-        self._socket = new_socket(context, zmq.SUB)
-        self._socket.setsockopt(zmq.RCVHWM, QUEUE)
-        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
-        for endpoint in endpoints:
-            self._socket.connect(endpoint)
-
-    def drain(self, limit: int = BATCH) -> list[bytes]:
-        """The next frames."""
-        frames: list[bytes] = []
-        with contextlib.suppress(zmq.Again):
-            while len(frames) < limit:
-                frame = self._socket.recv(zmq.NOBLOCK)
-                if not frame or frame[0] not in MARKED:  # those come once more, compressed, for others
-                    frames.append(frame)
-        return frames
-
-    @property
-    def lag(self) -> int:
-        """Nobody tells; `drain` says that nothing waits."""
-        return 0
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close(0)
+    def _hand_in_facts(self, batch: Batch) -> bool:
+        """Each key's facts with the number of the last of them, then how far the stream is taken with all of them."""
+        origin = origin_of(batch.epoch, batch.stream)
+        if batch.groups is None:
+            groups, unfit = fact_groups(FACTS[batch.stream >> 32], batch.parts, batch.kept)
+            batch.groups = deque(groups)
+            self._counters.add(self._numbers["unknown"], unfit)
+        while batch.groups:
+            group = batch.groups[0]
+            if not self._writer.append_facts(group.facts, origin=origin, position=group.position):
+                return False
+            batch.groups.popleft()
+        return self._writer.mark(origin, batch.last, wait=False)
 
 
 def _generated(found: Iterable[Found]) -> Generator[Found, None, None]:
     yield from found
-
-
-def origin_of(epoch: int) -> str:
-    """Name of a life of the hub as a source of the catalog."""
-    return f"star:{epoch}"
-
-
-def key_of(instrument: Instrument) -> str:
-    """An instrument's key in the catalog."""
-    from nautilus.store.catalog_instruments import describe
-
-    return describe(instrument).key
-
-
-@contextlib.contextmanager
-def open_recorder(
-    place: str,
-    settings: CatalogConfig,
-    stars: Sequence[str],
-    ring: str | Path | None,
-    instruments: Iterable[Instrument],
-    counters: Counters,
-) -> Iterator[StarRecorder]:
-    """A recorder of a star into a catalog; at the end all that it took in is in files.
-
-    Parameters
-    ----------
-    place, settings
-        Of the catalog: a directory, or ``postgresql://...``.
-    stars
-        Endpoints of the star, of which one is that of the hub.
-    ring
-        File of the ring; None: frames come over ZeroMQ.
-    """
-    if not on_server(place):
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as undo:
-        context = make_context()
-        undo.callback(context.destroy, 0)
-        catalog = open_catalog(place, settings)
-        undo.callback(catalog.close)
-        writer = catalog.writer(lambda error: _LOGGER.error("catalog: %s", error))
-        undo.callback(_close, writer)
-        for notice in writer.notices:
-            _LOGGER.warning("catalog: %s: %s", notice.where, notice.what)
-
-        frames: Frames = RingReader(ring, oldest=True) if ring is not None else StarSocket(context, stars)
-        undo.callback(frames.close)
-
-        def ask(epoch: int, stream: int, first: int, last: int) -> Iterator[Found]:
-            error: ReplayError | None = None
-            for star in stars:
-                with ReplayClient(context, replay_endpoint(star), timeout_seconds=1.0) as client:
-                    try:
-                        yield from client.replay(epoch, stream, first, last)
-                    except ReplayError as found:
-                        # Who does not answer may have them, whatever others say.
-                        if not isinstance(error, ReplayTimeoutError):
-                            error = found
-                    else:
-                        return
-            if error is not None:
-                raise error
-
-        known = {each.instrument_id: each for each in instruments}
-        yield StarRecorder(writer, catalog.positions, known, frames, ask, counters)
-
-
-def run_recorder(plan: Plan, name: str, control: Control) -> int:
-    """Record market data until told to stop, and then to the end of what the hub said; the exit code."""
-    rings = plan.config("bus", BusConfig).transport == "ring" and not plan.joined
-    with open_recorder(
-        catalog_place(plan),
-        plan.config("catalog", CatalogConfig),
-        plan.stars,
-        plan.ring if rings else None,
-        instruments_of(plan),
-        Counters(path=plan.counters_of(name)),
-    ) as recorder:
-        control.ready({})
-        while not control.stop_requested:
-            done = recorder.turn()
-            if select.select([control.fileno()], [], [], 0 if done else IDLE_SECONDS)[0]:
-                control.poll()
-        recorder.finish()
-    return 0
-
-
-def _close(writer: AnyWriter) -> None:
-    try:
-        writer.close()
-    except NautilusError as error:
-        _LOGGER.error("market data that were not recorded: %s", error)

@@ -108,7 +108,21 @@ def _branch(
         f"{raw(column.name)} AS {column.name}_lots" if column.name in lots else f"{raw(column.name)} AS {column.name}"
         for column in described.columns
     ]
+    columns += said(kind)
     return f"SELECT {', '.join([*columns, SEQUENCE, 'day'])} FROM {_files(root, parts)}"
+
+
+def said(kind: str, of: str = "") -> list[str]:
+    """Columns of a kind's view that say in words what numbers stand for: of refused ticks what they were, and why."""
+    if kind != "quarantine":
+        return []
+    from nautilus.core.ticks import TickKind, TickReason
+
+    found = []
+    for name, words, label in (("kind", TickKind, "record"), ("reason", TickReason, "refused_for")):
+        cases = " ".join(f"WHEN {int(each)} THEN {quoted(each.name)}" for each in words)
+        found.append(f"CASE {of}{name} {cases} END AS {label}")
+    return found
 
 
 def _empty(kind: str) -> str:
@@ -123,6 +137,7 @@ def _empty(kind: str) -> str:
         of = "DOUBLE" if column.dtype.kind == "f" else "UBIGINT" if column.dtype.str == "<u8" else ""
         name = f"{column.name}_lots" if column.name in lots else column.name
         words.append(f"NULL::{of or sizes[column.dtype.itemsize]} AS {name}")
+    words += [f"NULL::VARCHAR AS {each.rpartition(' ')[2]}" for each in said(kind)]
     return f"SELECT {', '.join([*words, f'NULL::BIGINT AS {SEQUENCE}', 'NULL::DATE AS day'])} WHERE false"
 
 

@@ -9,7 +9,7 @@ from nautilus.model.datasets import FACTS
 from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_facts import fact_schema, fact_time
 from nautilus.store.catalog_kinds import DAY_NS, FACT_KINDS, RECORD_KINDS, SEQUENCE, record_kind
-from nautilus.store.catalog_views import PRICE_NAMES, identifier
+from nautilus.store.catalog_views import PRICE_NAMES, identifier, said
 from nautilus.store.postgres_rows import SCHEMA, layout
 
 LONGEST_NAME: Final = 63
@@ -84,7 +84,8 @@ def _view(kind: str) -> str:
     else:
         words += [f"r.{name}" for name in fact_schema(kind).names]
     rows = f"{SCHEMA}.{kind}_rows r JOIN {SCHEMA}.instruments i USING (instrument_id)"
-    return f"SELECT {', '.join(words)}, instrument_id FROM {rows}"
+    # Behind all others: a view that is there already is replaced by one that has more columns at its end.
+    return f"SELECT {', '.join([*words, 'instrument_id', *said(kind, 'r.')])} FROM {rows}"
 
 
 def _fact_type(kind: str) -> str:

@@ -18,9 +18,10 @@ from nautilus.core.counters import Counters
 from nautilus.core.types import QUOTE
 from nautilus.model.topics import TRADES
 from nautilus.runtime.market_name import MarketName, catalog_name, market_name
+from nautilus.runtime.recorded_streams import key_of, origin_of
+from nautilus.runtime.recorder_process import open_recorder
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import begin_ns_of, open_source
-from nautilus.runtime.star_recorder import key_of, open_recorder, origin_of
 from nautilus.store.catalog_errors import NoCatalogError, QueryError
 from nautilus.store.catalog_open import open_catalog
 from nautilus.store.catalog_settings import CatalogConfig

@@ -8,7 +8,7 @@ import sys
 from nautilus.core.counters import Counters
 from nautilus.model.instrument import Instrument
 from nautilus.runtime.clock import pause
-from nautilus.runtime.star_recorder import open_recorder
+from nautilus.runtime.recorder_process import open_recorder
 from nautilus.store.catalog_settings import CatalogConfig
 
 

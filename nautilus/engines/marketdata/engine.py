@@ -61,6 +61,8 @@ from nautilus.model.topics import (
     FLOWS,
     FUNDAMENTALS,
     HISTORICAL_BARS,
+    QUARANTINES,
+    QUOTE_FACTS,
     QUOTES,
     TRADES,
     Topic,
@@ -168,7 +170,10 @@ class MarketDataEngine(Engine):
 
     name = "marketdata"
     subscribes: tuple[Topic, ...] = (CORE_EVENTS,)
-    publishes = (QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, BARS, FLOWS, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS)
+    publishes = (
+        *(QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, BARS, FLOWS),
+        *(HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS, QUOTE_FACTS, QUARANTINES),
+    )
     operations = (
         Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book", **_READ),
         Operation(
@@ -241,6 +246,7 @@ class MarketDataEngine(Engine):
 
     def on_turn(self, parts: Sequence[Records], ctx: Context) -> None:
         """Publish records of several steps and what derives of them: an array of each kind, in their order."""
+        self.on_refused(ctx)
         by_kind: dict[str, list[Records]] = {}
         for records in self._streams.take(parts)[0]:
             if len(records):
@@ -255,6 +261,12 @@ class MarketDataEngine(Engine):
         if len(self._held) >= HELD_RECORDS:
             self._take_held()
         self._arm(ctx)
+
+    def on_refused(self, ctx: Context) -> None:
+        """Publish which records were refused since, and why, on the one topic that is no market data."""
+        refused = self.gate.take() if self.gate is not None else None
+        if refused is not None:
+            ctx.publish(refused)
 
     def on_timer(self, key: str, ctx: Context) -> None:
         """Publish the time bars that have ended, as far as nothing older can come."""
@@ -281,6 +293,7 @@ class MarketDataEngine(Engine):
 
     def on_records(self, records: Records, ctx: Context) -> None:
         """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
+        self.on_refused(ctx)
         if not len(records):
             return
         if self._streams:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,13 +20,14 @@ from nautilus.core.normalise import Normaliser
 from nautilus.core.ticks import QUARANTINE, TICK, TickKind, TickReason
 from nautilus.model.instrument import Instrument
 from nautilus.model.queries import QuarantineLine
-from nautilus.model.records import Records
+from nautilus.model.records import Records, joined
 from nautilus.model.topics import QUOTES, TRADES, topic_of
 
 _WHOLE = np.dtype((np.void, TICK.itemsize))
 _LONGER = np.dtype([("tick", _WHOLE), ("rest", np.void, QUARANTINE.itemsize - TICK.itemsize)])
 KEPT = 1_000
-"""Refused records that are kept; the oldest go."""
+"""Refused records that are kept to be asked for; the oldest go. All are published, for whoever keeps more."""
+_MOST = (1 << 63) - 1
 _BOTH = {"receive_ns": "now_ns", "instrument_id": "instrument_id"}
 # A quote's stamp is not looked at: venues stamp quotes of one update alike.
 _QUOTE_FIELDS = (
@@ -52,6 +54,15 @@ _TRADE_FIELDS = (
 )
 
 
+class _Steps(NamedTuple):
+    """An instrument's price increment and lot size, each as a whole number and its decimals."""
+
+    price: int
+    price_decimals: int
+    lot: int
+    lot_decimals: int
+
+
 class Gate:
     """Checks records before they are published.
 
@@ -66,17 +77,23 @@ class Gate:
 
     Attributes
     ----------
-    refused : QUARANTINE records, the oldest first.
+    refused : QUARANTINE records in ticks and lots, the oldest first.
     counts : refusals so far, by reason.
     """
 
     def __init__(self, instruments: Iterable[Instrument], jump_bps: int, skew_ns: int) -> None:
         # Prices and quantities are counts of steps already: one step is the unit of the ticks.
         self._normaliser = Normaliser(consecutive=(), jump_bps=jump_bps, future_ns=skew_ns, locked=True)
+        instruments = list(instruments)
         for each in instruments:
             self._normaliser.add(
                 each.instrument_id, price_increment="1", lot_size="1", negative_prices=each.negative_prices
             )
+        self._steps = {
+            each.instrument_id: _Steps(*_mantissa(each.price_increment), *_mantissa(Decimal(each.lot_size)))
+            for each in instruments
+        }
+        self._untold: list[Records] = []
         self.refused: deque[Any] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
 
@@ -89,7 +106,6 @@ class Gate:
         *_, refused = self._normaliser.process(ticks)
         if not len(refused):
             return records
-        self.note(refused)
         # Refused ones are in the order of their ticks; of equal ones it does not matter which is left out.
         keep, at = np.ones(len(records), bool), 0
         given = ticks.view(_WHOLE)
@@ -98,13 +114,49 @@ class Gate:
                 at += 1
             keep[at] = False
             at += 1
+        refused["venue_ns"] = records["venue_ns"][~keep]  # that of a quote was not looked at
+        self._keep(refused)
+        self._untold.append(self._with_decimals(refused))
         return records[keep]
 
     def note(self, refused: Records) -> None:
-        """Count and keep QUARANTINE records, wherever they were found."""
-        self.refused.extend(refused.copy())
+        """Count, keep and have published QUARANTINE records, wherever they were found."""
+        refused = refused.copy()
+        self._keep(refused)
+        self._untold.append(refused)
+
+    def _keep(self, refused: Records) -> None:
+        self.refused.extend(refused)
         for reason, count in zip(*np.unique(refused["reason"], return_counts=True), strict=True):
             self.counts[TickReason(int(reason)).name] += int(count)
+
+    @property
+    def untold(self) -> bool:
+        """There are refused records that nobody has taken."""
+        return bool(self._untold)
+
+    def take(self) -> Records | None:
+        """Refused records that were not taken yet, prices and quantities with decimals: they need no instrument."""
+        if not self._untold:
+            return None
+        parts, self._untold = self._untold, []
+        return joined(parts, QUARANTINE)
+
+    def _with_decimals(self, refused: Records) -> Records:
+        """What was refused in ticks and lots, in whole numbers with their decimals."""
+        records = refused.copy()
+        for number in np.unique(records["instrument_id"]).tolist():
+            steps = self._steps.get(number)
+            if steps is None:
+                continue
+            of = records["instrument_id"] == number
+            records["price_decimals"][of], records["quantity_decimals"][of] = steps.price_decimals, steps.lot_decimals
+            for names, unit in ((("price", "price_2"), steps.price), (("quantity", "quantity_2"), steps.lot)):
+                for name in names if unit != 1 else ():
+                    # What 64 bits do not hold is the farthest that they do.
+                    most = _MOST // unit
+                    records[name][of] = np.clip(records[name][of], -most, most) * unit
+        return records
 
     def lines(self, limit: int, symbols: Mapping[int, str]) -> Iterator[QuarantineLine]:
         """The newest refused records, the newest first."""
@@ -125,6 +177,12 @@ class Gate:
                 sequence=sequence,
                 reference=int(row["reference"]),
             )
+
+
+def _mantissa(step: Decimal) -> tuple[int, int]:
+    """A step as a whole number and its decimals."""
+    places = max(0, -int(step.normalize().as_tuple().exponent))
+    return int(step.scaleb(places)), places
 
 
 def _ticks(records: Records, kind: TickKind, fields: Mapping[str, str]) -> Records:

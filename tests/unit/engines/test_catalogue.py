@@ -11,11 +11,22 @@ from nautilus.engines.strategy import QuotingConfig
 from nautilus.model import signals
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.errors import ConfigError, ModelError
-from nautilus.model.topics import BARS, BREAKERS, ECONOMICS, FLOWS, FUNDAMENTALS, HISTORICAL_BARS, INSTANCES, TOPICS
+from nautilus.model.topics import (
+    BARS,
+    BREAKERS,
+    ECONOMICS,
+    FLOWS,
+    FUNDAMENTALS,
+    HISTORICAL_BARS,
+    INSTANCES,
+    QUARANTINES,
+    QUOTE_FACTS,
+    TOPICS,
+)
 from tests.kit.context import RecordingContext, btcusdt
 
-TO_COME = (BARS, FLOWS, BREAKERS, INSTANCES, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS)
-"""People read these (`nautilus tap`); the engines that take them are to come."""
+TO_COME = (BARS, FLOWS, BREAKERS, INSTANCES, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS, QUOTE_FACTS, QUARANTINES)
+"""People and the recorder read these (`nautilus tap`, `--record`); the engines that take them are to come."""
 
 
 class Kept:

@@ -1,6 +1,7 @@
 """What the hub refuses to publish: told why, counted, kept, and nowhere on the star."""
 
 import json
+from decimal import Decimal
 
 import numpy as np
 
@@ -104,3 +105,34 @@ def test_a_refused_trade_does_not_act_in_the_core():
 def test_a_hub_that_does_not_check_says_so():
     hub = MarketDataEngine(MarketDataConfig(), [btcusdt()])
     assert not hub.on_request(GetQuarantine(), RecordingContext()).checks
+
+
+def test_what_is_refused_is_published_once_as_the_record_of_its_refusal():
+    instrument = btcusdt()
+    hub, ctx = MarketDataEngine(MarketDataConfig(checks=True), [instrument]), RecordingContext()
+    crossed, unknown = quote(2, 10_020, 10_010, 2), trade(3, 5, 9)
+    crossed["venue_ns"], unknown["instrument_id"] = 77, 4_000_000_000
+    for records in (quote(1, 10_000, 10_010, 1), crossed, unknown):
+        hub.on_records(hub.gate.passed(records), ctx)
+    assert [each.dtype for each in ctx.published] == [QUOTE, QUARANTINE, QUARANTINE]
+    first, second = ctx.published[1][0], ctx.published[2][0]
+    assert (first["kind"], first["reason"]) == (TickKind.QUOTE, TickReason.CROSSED)
+    assert (first["receive_ns"], first["venue_ns"], first["sequence"]) == (2, 77, 2)
+    assert (second["instrument_id"], second["reason"]) == (4_000_000_000, TickReason.UNKNOWN_INSTRUMENT)
+    assert (second["price"], second["price_decimals"]) == (5, 0)
+    # As numbers of its own, where the hub's answer has ticks and lots.
+    for ticks, mantissa in ((10_020, first["price"]), (10_010, first["price_2"])):
+        assert Decimal(int(mantissa)).scaleb(-int(first["price_decimals"])) == instrument.price(ticks)
+    assert Decimal(int(first["quantity"])).scaleb(-int(first["quantity_decimals"])) == instrument.quantity(1)
+    assert hub.on_request(GetQuarantine(), ctx).lines[1].price == 10_020
+    hub.on_refused(ctx)
+    assert len(ctx.published) == 3
+    assert not hub.gate.untold
+
+
+def test_a_price_that_no_64_bits_hold_with_decimals_is_the_farthest():
+    hub = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt(tick_table=(("0", "0.05"),))])
+    hub.gate.passed(trade(1, (1 << 63) - 1, 1))
+    (refused,) = hub.gate.take()
+    assert refused["price"] == ((1 << 63) - 1) // 5 * 5
+    assert hub.gate.take() is None

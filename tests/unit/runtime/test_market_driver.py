@@ -12,8 +12,10 @@ import pytest
 from nautilus.core import BOOK_DELTA, COMMAND, QUOTE, TRADE, Kernel
 from nautilus.core.counters import Counters
 from nautilus.core.depth import DepthBook
+from nautilus.core.ticks import QUARANTINE, TickReason
 from nautilus.core.types import CommandKind, EventKind, Reason, Side
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.engines.marketdata.gate import Gate
 from nautilus.model.enums import EngineState
 from nautilus.model.errors import VenueError
 from nautilus.model.queries import GetQuotes
@@ -509,3 +511,30 @@ def test_a_live_market_does_not_wake_the_process_while_the_core_has_not_answered
     assert source.reader in run.host.sources
     run.driver.stop()
     assert source.closed == 1
+
+
+class CheckedMarket(ScriptedMarket):
+    """One that asks before its records are published, as recorded and live ones do."""
+
+    check = None
+
+    def step(self):
+        step = super().step()
+        return step._replace(records=tuple(rest for each in step.records if len(rest := self.check(each))))
+
+
+def test_refusals_are_published_also_where_nothing_else_is():
+    steps = [
+        Step(2 * SECOND, None, (quote_array(2 * SECOND, 100, 101),)),
+        Step(3 * SECOND, None, (quote_array(3 * SECOND, 105, 101),)),
+        Step(4 * SECOND, None, (quote_array(4 * SECOND, 100, 102),)),
+        Step(5 * SECOND, None, (quote_array(5 * SECOND, 103, 102), quote_array(5 * SECOND + 1, 104, 102))),
+    ]
+    run = live(CheckedMarket(steps))
+    run.hub.gate = Gate([btcusdt()], 1_000, SECOND)
+    run.open().play()
+    refused = np.concatenate(run.published(QUARANTINE))
+    assert refused["receive_ns"].tolist() == [3 * SECOND, 5 * SECOND, 5 * SECOND + 1]
+    assert set(refused["reason"].tolist()) == {TickReason.CROSSED}
+    assert np.concatenate(run.published(QUOTE))["now_ns"].tolist() == [2 * SECOND, 4 * SECOND]
+    assert not run.hub.gate.untold

@@ -1,86 +1,14 @@
 """What the recorder of the star does where records are missing: who is asked, what is lost, what is asked again."""
 
-import struct
-
-import numpy as np
 import pytest
 
-from nautilus.bus.asking import Found, ReplayError, ReplayTimeoutError
-from nautilus.bus.base import HEADER, HEARTBEAT, HEARTBEAT_STREAM, MAGIC, MOST, topic_bytes
-from nautilus.core.counters import Counters
 from nautilus.core.types import TRADE
-from nautilus.model.topics import TRADES
 from nautilus.runtime import star_recorder
-from nautilus.runtime.star_recorder import StarRecorder
-from nautilus.store.catalog import Catalog
-from tests.kit.context import btcusdt
+from nautilus.runtime.star_recorder import TO_THE_END
+from tests.kit.full_disk import largest_file
+from tests.kit.recorder_setting import Setting, frame, heartbeat
 
 pytest.importorskip("pyarrow")
-INSTRUMENT = btcusdt()
-STREAM = 2 << 32 | INSTRUMENT.instrument_id
-
-
-def trades(first, last):
-    records = np.zeros(last - first + 1, TRADE)
-    records["trade_id"] = np.arange(first, last + 1)
-    records["now_ns"] = 1_700_000_000_000_000_000 + records["trade_id"]
-    records["instrument_id"], records["price_ticks"], records["quantity"] = INSTRUMENT.instrument_id, 5, 1
-    return records
-
-
-def frame(epoch, first, last):
-    head = HEADER.pack(topic_bytes(2, INSTRUMENT.instrument_id), MAGIC, 2, 1, TRADE.itemsize, last - first + 1, epoch,
-                       STREAM, first, 0)  # fmt: skip
-    return head + trades(first, last).tobytes()
-
-
-def heartbeat(epoch, last):
-    head = HEADER.pack(topic_bytes(HEARTBEAT, 0), MAGIC, HEARTBEAT, 1, 16, 1, epoch, HEARTBEAT_STREAM, 0, 0)
-    return head + struct.pack("<QQ", STREAM, last)
-
-
-class Setting:
-    """A recorder of a real catalog; frames are given, and who is asked has what `has` says, or is silent."""
-
-    lag = 0
-
-    def __init__(self, path):
-        self.frames, self.has, self.silent, self.asked = [], {}, False, []
-        self.counters = Counters(path=path / "counters")
-        self.catalog = Catalog(path / "catalog", create=True)
-        self.writer = self.catalog.writer()
-        self.recorder = StarRecorder(
-            self.writer, lambda origin: {}, {INSTRUMENT.instrument_id: INSTRUMENT}, self, self.ask, self.counters
-        )
-
-    def drain(self, limit=0):
-        frames, self.frames = self.frames, []
-        return frames
-
-    def ask(self, epoch, stream, first, last):
-        self.asked.append((epoch, first, last))
-        if self.silent:
-            raise ReplayTimeoutError("no answer", where="replayer")
-        there = [each for each in self.has.get(epoch, ()) if first <= each <= last]
-        for each in there:
-            yield Found(TRADES, epoch, stream, each, 0, 2, trades(each, each))
-        if not there:
-            raise ReplayError("gone", where="replayer")
-
-    def turn(self, *frames):
-        self.frames = list(frames)
-        self.recorder.turn()
-
-    def count(self, name):
-        return self.counters.snapshot()[f"recorder.{name}"]
-
-    def stored(self):
-        self.writer.flush(publish=True)
-        return [int(each) for part in self.catalog.read("trade") for each in part["trade_id"]]
-
-    def close(self):
-        self.writer.close()
-        self.catalog.close()
 
 
 @pytest.fixture
@@ -112,7 +40,7 @@ def test_what_the_replayer_says_is_gone_is_lost_and_counted(setting):
 def test_the_tail_of_a_life_that_is_over_is_asked_for(setting):
     setting.has[7] = [3, 4]
     setting.turn(frame(7, 1, 2), frame(8, 1, 1))
-    assert (7, 3, MOST - 1) in setting.asked
+    assert (7, 3, TO_THE_END) in setting.asked
     assert sorted(setting.stored()) == [1, 1, 2, 3, 4]
     assert setting.count("lost") == 0
 
@@ -142,3 +70,39 @@ def test_what_waits_for_the_catalog_is_bounded(setting, monkeypatch):
     setting.turn(heartbeat(7, 99))
     assert setting.stored() == list(range(1, 100))
     assert setting.count("lost") == 0
+
+
+def test_what_is_nowhere_any_more_is_a_row_of_the_catalog_too(setting):
+    setting.has[7] = [4]
+    setting.turn(frame(7, 1, 2), frame(7, 5, 6))
+    assert setting.stored() == [1, 2, 4, 5, 6]
+    (gap,) = setting.gaps()
+    assert gap == {"epoch": 7, "kind": "trade", "instrument": "BTCUSDT.perpetual@BINANCE", "first": 3, "last": 3,
+                   "records": 1}  # fmt: skip
+
+
+def test_a_gap_that_nobody_can_be_asked_about_is_shown_and_told_at_the_end(setting, caplog):
+    setting.silent = True
+    setting.turn(frame(7, 1, 2), heartbeat(7, 9))
+    setting.recorder.flush()
+    assert (setting.count("missing"), setting.count("lost")) == (7, 0)
+    assert setting.recorder.finish() == 7
+    assert "7 records that nobody sent again" in caplog.text
+    setting.silent, setting.has[7] = False, range(1, 10)
+    setting.turn(heartbeat(7, 9))
+    setting.recorder.flush()
+    assert setting.count("missing") == 0
+    assert setting.recorder.finish() == 0
+
+
+def test_what_a_full_disk_does_not_take_is_told_at_the_end(setting, caplog):
+    setting.turn(frame(7, 1, 100))
+    setting.recorder.flush()
+    with largest_file(4096):
+        setting.turn(frame(7, 101, 400))
+        assert setting.recorder.finish() == 300
+        assert setting.count("failing") == 1
+    assert "300 that could not be written" in caplog.text
+    assert setting.recorder.finish() == 0  # there is room again
+    assert setting.count("failing") == 0
+    assert setting.stored() == list(range(1, 401))
