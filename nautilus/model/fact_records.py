@@ -78,7 +78,7 @@ def fact_records(kind: DataKind, facts: Sequence[Fact], instruments: Mapping[str
                 data, flags = data[:width].decode(errors="ignore").encode(), flags | FactFlag.CUT
             texts.append(data)
         numbers = [nan if value is None else value for value in form.numbers(fact)]
-        name = getattr(fact, "symbol", None) or getattr(fact, "series", "")
+        name = str(getattr(fact, "symbol", "") or getattr(fact, "series", ""))
         rows.append((0, *numbers, instruments.get(name, 0), int(flags), *texts))
     return np.array(rows, RECORD_OF[kind])
 
@@ -86,7 +86,8 @@ def fact_records(kind: DataKind, facts: Sequence[Fact], instruments: Mapping[str
 def facts_of_records(kind: DataKind, records: Records) -> list[Fact]:
     """Inverse of `fact_records`, but for what was cut."""
     form = _form(kind)
-    at, optional, struct = form.at, form.optional, FACTS[kind]
+    at, optional = form.at, form.optional
+    struct: Any = FACTS[kind]
     names = [name for name in struct.__struct_fields__ if name != "provenance"]
     source, url, fetched, flags = (at[name] for name in ("source", "url", "fetched_ns", "flags"))
     facts: list[Fact] = []
