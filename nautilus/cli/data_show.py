@@ -10,6 +10,8 @@ from nautilus.cli.data import open_catalog
 from nautilus.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nautilus.store.catalog_manifest import Range
 
 MIB = 1 << 20
@@ -75,9 +77,8 @@ def show(name: str, path: str | None, kind: str | None, limit: int, as_json: boo
         rows: dict[str, list[dict[str, Any]]] = {}
         if limit:
             for each in ranges:
-                rows[each.kind] = catalog.query(
-                    each.kind, instrument.key, limit=limit, order="none" if each.kind == TABLE else "time"
-                ).to_pylist()
+                order = "none" if each.kind == TABLE else "time"
+                rows[each.kind] = _plain(catalog.query(each.kind, instrument.key, limit=limit, order=order))
     if as_json:
         facts = {"instrument": msgspec.to_builtins(instrument), "ranges": [each._asdict() for each in ranges]}
         print_json({**facts, "rows": rows})
@@ -92,6 +93,18 @@ def show(name: str, path: str | None, kind: str | None, limit: int, as_json: boo
             print(
                 f"{each_kind}: " + ", ".join(f"{key}={_cell(value)}" for key, value in row.items() if value is not None)
             )
+
+
+def _plain(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows with times as text: Python's own have no nanoseconds."""
+    from nautilus.store.catalog_parts import arrow
+
+    types = arrow().types
+    for at, field in enumerate(table.schema):
+        if types.is_timestamp(field.type):
+            table = table.set_column(at, field.name, table.column(at).cast(arrow().string()))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _cell(value: object) -> str:
