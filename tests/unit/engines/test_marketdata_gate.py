@@ -64,6 +64,7 @@ def test_what_others_refuse_is_counted_and_kept():
     answer = hub.on_request(GetQuarantine(), RecordingContext())
     assert answer.counts == {"JUMP": 2, "TIME": 1}
     assert [line.sequence for line in answer.lines] == [3, 2, 1]
+    assert hub.gate.take()["sequence"].tolist() == [1, 2, 3]
 
 
 def test_a_real_recording_passes_whole():
