@@ -126,6 +126,22 @@ def test_a_connection_that_ends_early_is_made_again(server: RecordedServer, clos
     assert isinstance(error_of(config_of(server)), UnavailableError)
 
 
+def test_what_waits_behind_a_slow_answer_does_not_leave_at_once_after_it(server: RecordedServer) -> None:
+    async def run() -> list[Fetched]:
+        source = open_source("fred", config_of(server, per_second=5, wait_seconds=5.0))
+        try:
+            return await asyncio.gather(*(source.fetch(CHILDREN) for _ in range(11)))
+        finally:
+            await source.close()
+
+    server.faults.append(Fault(late_seconds=1.5))
+    assert len(asyncio.run(run())) == len(server.arrived_ns) == 11
+    # A request is under way for a moment: what counts with a provider is when it comes.
+    jitter_ns = 300_000_000
+    for first, sixth in zip(server.arrived_ns, server.arrived_ns[5:], strict=False):
+        assert sixth - first > 1_000_000_000 - jitter_ns
+
+
 @pytest.mark.parametrize(
     ("headers", "skew_seconds", "expected"),
     [({"Retry-After": "7"}, 0.0, 7.0), ({}, 0.0, 40.0), ({"Retry-After": "soon"}, 0.0, 40.0)],

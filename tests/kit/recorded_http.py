@@ -11,9 +11,11 @@ import gzip
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from time import monotonic_ns
 from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -52,6 +54,8 @@ class Fault:
         Of the right body: a schema that has changed, a text that ends early.
     slow
         No answer until the server is closed.
+    late_seconds
+        So long the answer takes.
     close
         ``now``: before any byte; ``body``: after half of the body; ``head``: in the middle of the head.
     skew_seconds
@@ -65,6 +69,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     change: Callable[[bytes], bytes] | None = None
     slow: bool = False
+    late_seconds: float = 0.0
     close: str = ""
     skew_seconds: float = 0.0
     raw_gzip: bool = False
@@ -79,7 +84,7 @@ class RecordedServer:
 
     Attributes
     ----------
-    requests : every request that came, in order.
+    requests, arrived_ns : every request that came, in order, and when.
     faults : what goes wrong with the next requests, one each; None in it: nothing.
     connections, most_connections : open now, and at most at once.
     """
@@ -87,6 +92,7 @@ class RecordedServer:
     def __init__(self, answers: Answers) -> None:
         self.answers = answers
         self.requests: list[Request] = []
+        self.arrived_ns: list[int] = []
         self.faults: deque[Fault | None] = deque()
         self.every: Fault | None = None
         self.connections = 0
@@ -184,10 +190,14 @@ class RecordedServer:
         fault = self.faults.popleft() if self.faults else self.every
         with self._arrived:
             self.requests.append(request)
+            self.arrived_ns.append(monotonic_ns())
             self._arrived.notify_all()
         if fault is not None and fault.slow:
             await self._stop.wait()
             return False
+        if fault is not None and fault.late_seconds:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), fault.late_seconds)
         if fault is not None and fault.close == "now":
             return False
         answer = self.answers(request) if fault is None or fault.status is None else Answer()

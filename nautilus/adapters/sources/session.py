@@ -100,6 +100,8 @@ class Session:
         self._remembered = Remembered(config.remembered, config.remembered_mib << 20)
         self._secrets: set[str] = {config.key} - {""}
         self._client: ClientSession | None = None
+        # Of a request that waits behind another one's answer, no limit is taken: they would leave together after it.
+        self._free = asyncio.Semaphore(config.connections)
         place = urlsplit(config.base_url)
         if config.key and place.scheme == "http" and place.hostname not in LOOPBACK:
             raise ConfigError(
@@ -210,12 +212,16 @@ class Session:
         self._budget.deposit()
         attempt = 0
         while True:
-            await self._turn(shown, deadline)
+            await self._place(shown, deadline)
             try:
-                reply = await self._send(url, shown, {**query, **secret_query}, headers, deadline)
-                fault = self._fault_of(reply, any_status)
-            except (UnavailableError, SourceTimeoutError) as error:
-                fault = error
+                await self._turn(shown, deadline)
+                try:
+                    reply = await self._send(url, shown, {**query, **secret_query}, headers, deadline)
+                    fault = self._fault_of(reply, any_status)
+                except (UnavailableError, SourceTimeoutError) as error:
+                    fault = error
+            finally:
+                self._free.release()
             if fault is None:
                 self.failing = False
                 return reply
@@ -246,24 +252,37 @@ class Session:
             return -1.0
         return pause if self._budget.withdraw() else -1.0
 
+    async def _place(self, shown: str, deadline: float) -> None:
+        """Wait until a connection is free; not where the limits would refuse it anyway."""
+        self._check_wait(self.limits.wait_ns(self.now_ns()), shown, self._give_up(deadline))
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._free.acquire()
+        except TimeoutError:
+            raise self.fault(
+                SourceTimeoutError, "no connection was free in time", shown, expected="earlier answers to others"
+            ) from None
+
     async def _turn(self, shown: str, deadline: float) -> None:
         """Wait until the limits let one request go, and count it."""
-        loop = asyncio.get_running_loop()
-        give_up = min(deadline, loop.time() + self.config.wait_seconds)
-        while True:
-            wait_ns = self.limits.take(self.now_ns())
-            if wait_ns <= 0:
-                return
-            seconds = wait_ns / SECOND_NS
-            if loop.time() + seconds > give_up:
-                raise self.fault(
-                    RateLimitedError,
-                    f"{self.limits.reason}: {seconds:.1f} s until the next request",
-                    shown,
-                    expected=f"a wait of {self.config.wait_seconds:g} s at most",
-                    retry_seconds=seconds,
-                )
-            await asyncio.sleep(seconds)
+        give_up = self._give_up(deadline)
+        while (wait_ns := self.limits.take(self.now_ns())) > 0:
+            self._check_wait(wait_ns, shown, give_up)
+            await asyncio.sleep(wait_ns / SECOND_NS)
+
+    def _give_up(self, deadline: float) -> float:
+        return min(deadline, asyncio.get_running_loop().time() + self.config.wait_seconds)
+
+    def _check_wait(self, wait_ns: int, shown: str, give_up: float) -> None:
+        seconds = wait_ns / SECOND_NS
+        if wait_ns > 0 and asyncio.get_running_loop().time() + seconds > give_up:
+            raise self.fault(
+                RateLimitedError,
+                f"{self.limits.reason}: {seconds:.1f} s until the next request",
+                shown,
+                expected=f"a wait of {self.config.wait_seconds:g} s at most",
+                retry_seconds=seconds,
+            )
 
     async def _send(
         self, url: str, shown: str, query: Mapping[str, str], headers: Mapping[str, str], deadline: float
