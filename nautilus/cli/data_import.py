@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from nautilus.cli.data import catalog_place
 from nautilus.cli.output import json_option, print_error, print_json, print_table
 
 if TYPE_CHECKING:
-    from nautilus.runtime.file_import import FileResult
+    from rich.progress import Progress
 
-    Show = Callable[[Path, float, int], object]
+    from nautilus.runtime.file_import import FileResult
 
 SHOWN_REFUSALS = 5
 COUNTED = ("refused", "missing", "duplicates", "out_of_order", "gaps", "outliers", "rounded")
@@ -60,9 +60,11 @@ def import_(
     options = FileOptions(kind, symbol, venue, zone, day.date() if day else None)
     wanted = [Path(path) for path in paths]
     results: list[FileResult] = []
-    with _progress(len(files_of(wanted)), quiet=as_json) as show:
-        for result in import_files(wanted, place, options, show):
+    with _progress(len(files_of(wanted)), quiet=as_json) as bars:
+        for result in import_files(wanted, place, options, None if bars is None else bars.show):
             results.append(result)
+            if bars is not None:
+                bars.done()
             if not as_json and not result.error:
                 _tell(result)
             if result.error:
@@ -113,7 +115,7 @@ def _tell(result: FileResult) -> None:
 
 
 @contextmanager
-def _progress(files: int, *, quiet: bool) -> Iterator[Show | None]:
+def _progress(files: int, *, quiet: bool) -> Iterator[_Bars | None]:
     """A bar for the files and one for the file that is read, on a terminal."""
     if quiet or not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         yield None
@@ -127,15 +129,29 @@ def _progress(files: int, *, quiet: bool) -> Iterator[Show | None]:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    with Progress(*columns, console=console(stderr=True), transient=True, refresh_per_second=10) as bars:
-        whole = bars.add_task("files", total=files, text=f"0/{files}")
-        one = bars.add_task("", total=1.0, text="")
-        seen: list[Path] = []
+    with Progress(*columns, console=console(stderr=True), transient=True, refresh_per_second=10) as progress:
+        yield _Bars(progress, files)
 
-        def show(path: Path, part: float, rows: int) -> None:
-            if not seen or seen[-1] != path:
-                seen.append(path)
-                bars.update(whole, completed=len(seen) - 1, text=f"{len(seen)}/{files}")
-            bars.update(one, description=path.name[-32:], completed=min(part, 1.0), text=f"{rows:,} rows")
 
-        yield show
+class _Bars:
+    """A bar for the files, which counts those that are stored, and one for what is under way."""
+
+    def __init__(self, progress: Progress, files: int) -> None:
+        self._progress = progress
+        self._files = files
+        self._done = 0
+        self._whole = progress.add_task("files", total=files, text=f"0 of {files} stored")
+        self._one = progress.add_task("", total=1.0, text="")
+
+    def show(self, path: Path | None, part: float, rows: int) -> None:
+        """See `nautilus.runtime.file_import.import_files`."""
+        if path is None:
+            self._progress.update(self._one, description="publishing", total=None, text=f"{rows:,} rows")
+            return
+        text = f"{rows:,} rows" if part < 1.0 else f"{rows:,} rows, storing"
+        self._progress.update(self._one, description=path.name[-32:], completed=min(part, 1.0), text=text)
+
+    def done(self) -> None:
+        """One more is stored, or refused."""
+        self._done += 1
+        self._progress.update(self._whole, completed=self._done, text=f"{self._done} of {self._files} stored")

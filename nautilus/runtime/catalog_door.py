@@ -10,7 +10,7 @@
 
 A process of its own answers (`nautilus.runtime.catalog_process`), started with the first question and again when it
 died. `instrument` and `columns` may come several times. An answer goes out as it is read; where its reader does not
-take it the query stands still.
+take it the query stands still. What a query may take of memory, time and bytes is bounded (`catalog_settings`).
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ import msgspec
 
 import nautilus
 from nautilus.model.moments import moment_ns
-from nautilus.runtime.catalog_process import DATA, ERROR, FRAME, CatalogQuestion, packed
+from nautilus.runtime.catalog_process import DATA, ERROR, FRAME, MOST_OPEN, CatalogQuestion, packed
 from nautilus.runtime.control import error_from
 from nautilus.runtime.http.body import NO_BODY
 from nautilus.runtime.http.exchange import JSON_TYPE, OPEN, Exchange
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.http.request import Done, Request, Route
 from nautilus.store.catalog_encode import ARROW_TYPE
+from nautilus.store.catalog_settings import CatalogConfig
 
 AT_ONCE = 4
 """Queries that run at a time; further ones wait."""
-MOST_OPEN = 64
-"""Queries that run or wait."""
 STOP_SECONDS = 1.0
 FIELDS = ("instrument", "begin", "end", "columns", "limit", "order", "format")
 SEVERAL = ("instrument", "columns")
 INSTRUMENTS = "instruments"
 """Is no kind: what is asked for in its place."""
+ALLOCATION = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Allocators that keep little address space in reserve, as that of the process is bounded."""
 What = Literal["ranges", "instruments", "rows", "sql"]
 MODULE = "nautilus.runtime.catalog_process"
 _LOGGER = logging.getLogger("nautilus.runtime")
@@ -190,6 +191,8 @@ class CatalogDoor:
                     done(error_from(msgspec.json.decode(content, type=dict[str, str])))
                     return
                 if kind == ERROR:
+                    said = msgspec.json.decode(content, type=dict[str, str])
+                    _LOGGER.warning("an answer of the catalog was broken off: %s (%s)", said["what"], said["code"])
                     exchange.abort()  # its reader is to see that it is not whole
                     return
                 if not began:
@@ -248,13 +251,14 @@ class CatalogDoor:
         control, its = socket.socketpair()
         package = str(Path(nautilus.__file__).parent.parent)
         paths = [package, *(path for path in sys.path if path and path != package)]
+        process_mib = msgspec.convert(self._config, CatalogConfig).process_mib
         with its, contextlib.ExitStack() as undo:
             undo.callback(control.close)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, str(its.fileno()), str(AT_ONCE)],
+                [sys.executable, "-m", MODULE, str(its.fileno()), str(AT_ONCE), str(process_mib)],
                 pass_fds=[its.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**ALLOCATION, **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             )
             undo.pop_all()
         self._control = control

@@ -238,9 +238,14 @@ def import_files(
     paths: list[Path],
     place: str | Path,
     options: FileOptions | None = None,
-    show: Callable[[Path, float, int], object] | None = None,
+    show: Callable[[Path | None, float, int], object] | None = None,
 ) -> Iterator[FileResult]:
     """Store files one after the other; all that is told is published, and seen by readers, at the end.
+
+    Parameters
+    ----------
+    show
+        Called with the file, the part of it that was read and its rows; without a file while all is published.
 
     Raises
     ------
@@ -250,6 +255,7 @@ def import_files(
     for path in paths:
         if not path.exists():
             raise ConfigError("there is no such file or directory", where=str(path), expected="a file to import")
+    stored = 0
     with open_catalog(place, create=True) as catalog, closing(catalog.writer()) as writer:
         for path in files_of(paths):
 
@@ -257,5 +263,9 @@ def import_files(
                 if show is not None:
                     show(path, part, rows)
 
-            yield import_file(path, catalog, writer, options, tell)
+            result = import_file(path, catalog, writer, options, tell)
+            stored += result.stored
+            yield result
+        if show is not None:
+            show(None, 1.0, stored)
         writer.flush(publish=True)

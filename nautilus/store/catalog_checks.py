@@ -151,7 +151,7 @@ def _described(place: Path, path: str) -> tuple[PartMeta, Part] | str:
         return f"it cannot be read: {str(error).splitlines()[0]}"
     if meta is None:
         return "it does not say what it is"
-    steps: tuple[Any, Any] = (meta.instrument.price_increment, meta.instrument.lot_size)
+    ends: tuple[Any, ...] = (meta.instrument.price_increment, meta.instrument.lot_size, meta.first_day, meta.last_day)
     part = Part(
         0,
         meta.kind,
@@ -164,6 +164,6 @@ def _described(place: Path, path: str) -> tuple[PartMeta, Part] | str:
         meta.last_ns,
         meta.first_sequence,
         meta.last_sequence,
-        *steps,
+        *ends,
     )
     return meta, part

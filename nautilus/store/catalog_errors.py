@@ -51,3 +51,9 @@ class QueryError(ModelError):
     """A query that the catalog does not answer: wrong SQL, an unknown kind or column, too large, too long."""
 
     code = "model.query"
+
+
+class QueryLimitError(QueryError):
+    """A query takes more time, memory or bytes than one may."""
+
+    code = "model.query_limit"

@@ -13,7 +13,7 @@ import msgspec
 from nautilus.model.datasets import FACTS, Fact, Provenance
 from nautilus.store.catalog_errors import CatalogError
 from nautilus.store.catalog_instruments import StoredInstrument, named
-from nautilus.store.catalog_kinds import FACT_KINDS, FACT_TIME, SEQUENCE
+from nautilus.store.catalog_kinds import FACT_KINDS, FACT_TIME, RECORD_KINDS, SEQUENCE, TABLE, record_kind
 from nautilus.store.catalog_parts import arrow
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ _PLAIN = {"int": "int64", "float": "float64", "str": "string", "bool": "bool_"}
 def fact_time(kind: str) -> str:
     """Field of a fact's own time."""
     return FACT_TIME.get(kind, "begin_ns")
+
+
+def time_of(kind: str) -> str:
+    """The column by which rows of any kind are asked for; "" of users' tables, which say it themselves."""
+    return "" if kind == TABLE else record_kind(kind).time if kind in RECORD_KINDS else fact_time(kind)
 
 
 def fact_key(fact: Fact) -> StoredInstrument:

@@ -22,7 +22,9 @@ from nautilus.store.catalog_errors import QueryError as QueryError
 
 Records = npt.NDArray[np.void]
 DAY_NS: Final = 86_400_000_000_000
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
+"""Layouts of a catalog that are read. The first had files of days alone; a writer makes it the second."""
 TABLE: Final = "table"
 """Kind of tables of the user's own; their name stands where others have the instrument."""
 

@@ -23,7 +23,7 @@ from nautilus.store.catalog_errors import (
     NoCatalogError,
 )
 from nautilus.store.catalog_instruments import StoredInstrument, refined
-from nautilus.store.catalog_kinds import SCHEMA_VERSION
+from nautilus.store.catalog_kinds import READABLE_VERSIONS, SCHEMA_VERSION
 
 NAME: Final = "catalog.sqlite"
 BUSY_MS: Final = 20_000
@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS parts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, instrument INTEGER NOT NULL, day TEXT NOT NULL,
     path TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL, bytes INTEGER NOT NULL, first_ns INTEGER NOT NULL,
     last_ns INTEGER NOT NULL, first_sequence INTEGER NOT NULL, last_sequence INTEGER NOT NULL,
-    price_increment TEXT NOT NULL, lot_size TEXT NOT NULL, retired_ns INTEGER NOT NULL DEFAULT 0);
+    price_increment TEXT NOT NULL, lot_size TEXT NOT NULL, retired_ns INTEGER NOT NULL DEFAULT 0,
+    first_day TEXT NOT NULL DEFAULT '', last_day TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS parts_where ON parts (kind, instrument, day);
 CREATE TABLE IF NOT EXISTS origins (
     origin TEXT NOT NULL, kind TEXT NOT NULL, instrument TEXT NOT NULL, position INTEGER NOT NULL,
@@ -48,9 +49,11 @@ class Part(NamedTuple):
 
     Attributes
     ----------
+    day : the period of its rows: a day, a month or a year (`catalog_periods`).
     path : from the catalog's root.
     first_ns, last_ns : least and greatest time in it.
     price_increment, lot_size : steps of its numbers.
+    first_day, last_day : of its rows; "": `day` is both.
     """
 
     id: int
@@ -66,6 +69,8 @@ class Part(NamedTuple):
     last_sequence: int
     price_increment: str
     lot_size: str
+    first_day: str = ""
+    last_day: str = ""
 
 
 class Range(NamedTuple):
@@ -112,7 +117,7 @@ class Manifest:
                     self._lines.execute("PRAGMA synchronous=FULL")
                     self._check_version()
                     self._lines.executescript(_TABLES)
-                    self._lines.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
+                    self._renew()
                 self._check_version()
         except BaseException:
             with contextlib.suppress(AttributeError):
@@ -144,6 +149,20 @@ class Manifest:
                 lines = open_as("immutable=1")
             return lines
 
+    def _renew(self) -> None:
+        """Make a list of an older layout one of this."""
+        self._lines.execute("BEGIN IMMEDIATE")
+        if not self._has_days():
+            for name in ("first_day", "last_day"):
+                self._lines.execute(f"ALTER TABLE parts ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+        self._lines.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
+        self._lines.execute("COMMIT")
+
+    def _has_days(self) -> bool:
+        """Whether the list has the days of files of a longer period."""
+        found = self._lines.execute("SELECT 1 FROM pragma_table_info('parts') WHERE name = 'last_day'").fetchall()
+        return bool(found)
+
     def _check_version(self) -> None:
         try:
             row = self._lines.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
@@ -151,9 +170,9 @@ class Manifest:
             if "no such table" in str(error):
                 return
             raise
-        if row is not None and row[0] != SCHEMA_VERSION:
+        if row is not None and row[0] not in READABLE_VERSIONS:
             raise CatalogVersionError(
-                f"layout {row[0]} of a catalog", where=str(self._root), expected=f"layout {SCHEMA_VERSION}"
+                f"layout {row[0]} of a catalog", where=str(self._root), expected=f"layout {SCHEMA_VERSION}, or before"
             )
 
     @contextlib.contextmanager
@@ -232,9 +251,12 @@ class Manifest:
         if end_ns is not None:
             words.append("first_ns < ?")
             values.append(end_ns)
+        with self._guard, self._wrapped():
+            days = "first_day, last_day" if self._has_days() else "'', ''"
         rows = self._rows(
             "SELECT id, kind, instrument, day, path, rows, bytes, first_ns, last_ns, first_sequence, last_sequence,"
-            f" price_increment, lot_size FROM parts WHERE {' AND '.join(words)} ORDER BY first_ns, first_sequence",
+            f" price_increment, lot_size, {days} FROM parts WHERE {' AND '.join(words)}"
+            " ORDER BY first_ns, first_sequence",
             values,
         )
         wanted = None if instruments is None else set(instruments)
@@ -242,9 +264,12 @@ class Manifest:
 
     def ranges(self) -> list[Range]:
         """What there is, by kind and instrument."""
+        with self._guard, self._wrapped():
+            first, last = ("first_day", "last_day") if self._has_days() else ("''", "''")
         rows = self._rows(
-            "SELECT kind, key, sum(rows), sum(bytes), count(*), min(first_ns), max(last_ns), min(day), max(day)"
-            " FROM parts JOIN instruments ON instruments.id = instrument WHERE retired_ns = 0"
+            "SELECT kind, key, sum(rows), sum(bytes), count(*), min(first_ns), max(last_ns),"
+            f" min(coalesce(nullif({first}, ''), day)), max(coalesce(nullif({last}, ''), day)) FROM parts"
+            " JOIN instruments ON instruments.id = instrument WHERE retired_ns = 0"
             " GROUP BY kind, key ORDER BY kind, key"
         )
         return [Range(*row) for row in rows]
@@ -292,7 +317,8 @@ class Manifest:
         """Put files on the list; their `id` is given by it."""
         self._lines.executemany(
             "INSERT INTO parts (kind, instrument, day, path, rows, bytes, first_ns, last_ns, first_sequence,"
-            " last_sequence, price_increment, lot_size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " last_sequence, price_increment, lot_size, first_day, last_day)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [part[1:] for part in parts],
         )
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from nautilus.model.errors import ConfigError
 from nautilus.store.catalog_columns import to_columns
 from nautilus.store.catalog_instruments import StoredInstrument
-from nautilus.store.catalog_kinds import DAY_NS, SCHEMA_VERSION, SEQUENCE, Kind, Records
+from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, Kind, Records
 from nautilus.store.catalog_names import safe_name
+from nautilus.store.catalog_periods import unit_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +26,13 @@ COMPRESSIONS: Final = ("zstd", "snappy", "lz4", "none")
 
 
 class PartMeta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a file says of itself, so that the list can be made anew from the files."""
+    """What a file says of itself, so that the list can be made anew from the files.
+
+    Parameters
+    ----------
+    day
+        The period of the file; `first_day` and `last_day` are of its rows, where that is no day.
+    """
 
     kind: str
     instrument: StoredInstrument
@@ -36,8 +43,10 @@ class PartMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     last_sequence: int
     replaces: tuple[str, ...] = ()
     segment: int = 0
-    schema: int = SCHEMA_VERSION
+    schema: int = 1
     time: str = ""
+    first_day: str = ""
+    last_day: str = ""
 
 
 def arrow() -> Any:
@@ -74,9 +83,9 @@ def day_of(time_ns: int) -> str:
     return str(np.datetime64(time_ns // DAY_NS, "D"))
 
 
-def part_path(kind: str, key: str, day: str, name: str) -> str:
+def part_path(kind: str, key: str, period: str, name: str) -> str:
     """Where a file lies, from the catalog's root."""
-    return f"{kind}/instrument={safe_name(key)}/day={day}/{name}{SUFFIX}"
+    return f"{kind}/instrument={safe_name(key)}/{unit_of(period)}={period}/{name}{SUFFIX}"
 
 
 def record_table(kind: Kind, records: Records, sequence: npt.NDArray[np.int64]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""From the log to Parquet: every segment becomes one file for each kind, instrument and day in it, all at once.
+"""From the log to Parquet: every segment becomes one file for each kind, instrument and period in it, all at once.
 
 The order that makes a kill harmless: files are written under other names, synced, renamed, and count by one transaction
 of the list, which takes the segment's number too; only then is the segment deleted. Killed before: the segment is done
@@ -20,12 +20,13 @@ from nautilus.store.catalog_errors import CatalogError
 from nautilus.store.catalog_facts import decode_facts, decode_table, fact_table
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_intake import MARKED as MARKED
-from nautilus.store.catalog_kinds import DAY_NS, SEQUENCE, Records, record_kind
+from nautilus.store.catalog_kinds import SEQUENCE, Records, record_kind
 from nautilus.store.catalog_log import FACTS, MARK, RECORDS, TABLE, Batch, Damage, Stream, segment_path
 from nautilus.store.catalog_log_reader import read_segment, records_of
 from nautilus.store.catalog_manifest import Manifest, OriginKey, Part
 from nautilus.store.catalog_part_writer import PartWriter
 from nautilus.store.catalog_parts import PartMeta, arrow, day_of, in_order, part_path, record_table
+from nautilus.store.catalog_periods import DAY, fact_period, split, unit_of
 from nautilus.store.catalog_recovery import DAMAGED, put_aside
 from nautilus.store.catalog_recovery import SEGMENT as SEGMENT
 from nautilus.store.catalog_settings import CatalogConfig
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LAST_SEQUENCE: Final = "sequence"
 
-GroupKey = tuple[str, str, str, str, str, str]  # kind, key, day, price increment, lot size, form of a table
+GroupKey = tuple[str, str, str, str, str, str]  # kind, key, period, price increment, lot size, form of a table
 
 
 class _Group:
@@ -116,9 +117,9 @@ def _grouped(streams: dict[Stream, list[Batch]]) -> dict[GroupKey, _Group]:
     """What becomes of the streams of a segment."""
     groups: dict[GroupKey, _Group] = {}
 
-    def group_of(stream: Stream, day: str, form: str = "") -> _Group:
+    def group_of(stream: Stream, period: str, form: str = "") -> _Group:
         owner = stream.instrument
-        key = (stream.kind, owner.key, day, owner.price_increment, owner.lot_size, form)
+        key = (stream.kind, owner.key, period, owner.price_increment, owner.lot_size, form)
         if key not in groups:
             groups[key] = _Group(owner, stream.time)
         return groups[key]
@@ -126,14 +127,14 @@ def _grouped(streams: dict[Stream, list[Batch]]) -> dict[GroupKey, _Group]:
     for stream, batches in streams.items():
         kind = batches[0].type
         if kind == RECORDS:
-            for day, records, sequence in _by_day(stream, batches):
-                group = group_of(stream, day)
+            for period, records, sequence in _by_period(stream, batches):
+                group = group_of(stream, period)
                 group.records.append(records)
                 group.sequences.append(sequence)
         elif kind == FACTS:
             for batch in batches:
                 for at, fact in enumerate(decode_facts(stream.kind, batch.payload)):
-                    group = group_of(stream, day_of(fact.provenance.fetched_ns))
+                    group = group_of(stream, fact_period(fact.provenance.fetched_ns))
                     group.facts.append(fact)
                     group.fact_sequences.append(batch.sequence + at)
         elif kind == TABLE:
@@ -148,41 +149,39 @@ def _grouped(streams: dict[Stream, list[Batch]]) -> dict[GroupKey, _Group]:
     return groups
 
 
-def _by_day(stream: Stream, batches: Sequence[Batch]) -> Iterator[tuple[str, Records, npt.NDArray[np.int64]]]:
-    """Records of a stream and their numbers, day by day. Few steps a batch: a feed may share the interpreter."""
+def _by_period(stream: Stream, batches: Sequence[Batch]) -> Iterator[tuple[str, Records, npt.NDArray[np.int64]]]:
+    """Records of a stream and their numbers, period by period. Few steps a batch: a feed may share the interpreter."""
     kind = record_kind(stream.kind)
     parts = [records_of(batch, kind.dtype) for batch in batches]
     sizes = np.array([batch.rows for batch in batches])
     starts = np.array([batch.sequence for batch in batches]) - (np.cumsum(sizes) - sizes)
     records = gathered(parts, kind.dtype)
     sequence = np.arange(len(records)) + np.repeat(starts, sizes)
-    days = records[kind.time] // DAY_NS
-    if days.min() == days.max():
-        yield day_of(int(days[0]) * DAY_NS), records, sequence
-        return
-    for number in np.unique(days).tolist():
-        here = days == number
-        yield day_of(number * DAY_NS), records[here], sequence[here]
+    for period, here in split(stream.kind, kind.time, records):
+        yield (period, records, sequence) if here is None else (period, records[here], sequence[here])
 
 
 def _write(root: Path, number: int, at: int, key: GroupKey, group: _Group, config: CatalogConfig) -> Part:
     """One file of a group; its row on the list, without the instrument's number."""
-    kind, instrument, day, increment, lot, _ = key
+    kind, instrument, period, increment, lot, _ = key
     table = _sorted_table(kind, group)
     times = table.column(group.time).to_numpy() if group.time else None
     sequence = table.column(SEQUENCE).to_numpy()
+    days = ("", "") if unit_of(period) == DAY else _days(group, times)
     meta = PartMeta(
         kind,
         group.instrument,
-        day,
+        period,
         int(times[0]) if times is not None else 0,
         int(times[-1]) if times is not None else 0,
         int(sequence.min()),
         int(sequence.max()),
         segment=number,
         time=group.time,
+        first_day=days[0],
+        last_day=days[1],
     )
-    path = part_path(kind, instrument, day, f"{number:012}-{at}")
+    path = part_path(kind, instrument, period, f"{number:012}-{at}")
     with PartWriter(root, path, table.schema, config.compression, config.level) as part:
         part.write(table)
         size = part.finish(meta)
@@ -190,7 +189,7 @@ def _write(root: Path, number: int, at: int, key: GroupKey, group: _Group, confi
         0,
         kind,
         0,
-        day,
+        period,
         path,
         len(table),
         size,
@@ -200,7 +199,15 @@ def _write(root: Path, number: int, at: int, key: GroupKey, group: _Group, confi
         meta.last_sequence,
         increment,
         lot,
+        *days,
     )
+
+
+def _days(group: _Group, times: npt.NDArray[np.int64] | None) -> tuple[str, str]:
+    """First and last day of a group's rows: of facts, those on which they were fetched."""
+    fetched = [fact.provenance.fetched_ns for fact in group.facts]
+    ends = (min(fetched), max(fetched)) if fetched else (0, 0) if times is None else (int(times[0]), int(times[-1]))
+    return day_of(ends[0]), day_of(ends[1])
 
 
 def _sorted_table(kind: str, group: _Group) -> pa.Table:

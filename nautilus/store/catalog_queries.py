@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nautilus.store.catalog_errors import QueryError
+from nautilus.store.catalog_errors import QueryError, QueryLimitError
 from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_kinds import FACT_KINDS, RECORD_KINDS, TABLE
 from nautilus.store.catalog_manifest import Part
 from nautilus.store.catalog_parts import duckdb
+from nautilus.store.catalog_sql import Named
 from nautilus.store.catalog_views import identifier, instruments_table, view_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 INSTRUMENTS: Final = "instruments"
-LONGEST_SQL: Final = 64 << 10
 BATCH_ROWS: Final = 1 << 16
-_WORDS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_MEMORY: Final = re.compile(r"bad_alloc|out of memory|cannot allocate|failed to allocate|malloc of size", re.I)
+"""How an allocation that failed is told where it has no class of its own."""
 
 
 @contextmanager
@@ -35,48 +36,49 @@ def bounded(lines: Any, seconds: float) -> Iterator[None]:
     try:
         yield
     except db.InterruptException:
-        raise QueryError(
-            "the query takes too long", expected=f"at most {seconds:g} s (catalog.query_seconds)"
-        ) from None
-    except (db.OutOfMemoryException, MemoryError) as error:
-        raise QueryError(f"the query takes too much memory: {_first(error)}", expected="catalog.query_mib") from None
+        raise _too_long(seconds) from None
+    except (db.OutOfMemoryException, MemoryError):
+        raise _too_large() from None
     except db.PermissionException as error:
         raise QueryError(_first(error), expected="a query of the catalog's own views") from None
     except (db.ParserException, db.BinderException, db.CatalogException, db.ConversionException) as error:
         raise QueryError(_first(error), expected="SELECT over the views of the catalog") from None
-    except (db.Error, OSError, ValueError) as error:
+    except (db.Error, OSError, ValueError, RuntimeError) as error:
         # What fails while the answer is streamed comes as an error of Arrow.
         if "INTERRUPT" in str(error):
-            raise QueryError("the query takes too long", expected=f"at most {seconds:g} s") from None
+            raise _too_long(seconds) from None
+        if _NO_MEMORY.search(str(error)):
+            raise _too_large() from None
         raise QueryError(f"the query failed: {_first(error)}") from None
     finally:
         timer.cancel()
 
 
-def check_select(lines: Any, text: str) -> None:
-    """Refuse what is not one SELECT."""
-    if len(text) > LONGEST_SQL:
-        raise QueryError(f"a query of {len(text)} characters", expected=f"at most {LONGEST_SQL}")
-    db = duckdb()
-    try:
-        statements = lines.extract_statements(text)
-    except db.Error as error:
-        raise QueryError(_first(error), expected="one SELECT") from None
-    if len(statements) != 1 or statements[0].type != db.StatementType.SELECT:
-        found = ", ".join(str(each.type).rpartition(".")[2] for each in statements) or "nothing"
-        raise QueryError(f"{found}", where="the query", expected="one SELECT")
+def _too_long(seconds: float) -> QueryLimitError:
+    return QueryLimitError("the query takes too long", expected=f"at most {seconds:g} s (catalog.query_seconds)")
+
+
+def _too_large() -> QueryLimitError:
+    return QueryLimitError(
+        "the query takes too much memory", expected="less than catalog.query_mib, and catalog.process_mib over HTTP"
+    )
 
 
 def make_views(
     lines: Any,
     root: Path,
-    text: str,
+    named: Named,
     parts_of: Callable[[Sequence[str]], list[Part]],
     instruments_of: Callable[[], Sequence[StoredInstrument]],
 ) -> None:
-    """The views that a query names: one a kind, one a user's table, and `instruments`."""
-    words = {word.lower() for word in _WORDS.findall(text)}
-    kinds = [kind for kind in (*RECORD_KINDS, *FACT_KINDS) if kind in words]
+    """The views that a query names: one a kind, one a user's table, and `instruments`.
+
+    Raises
+    ------
+    QueryError
+        It names what is no view and nothing that it defines itself.
+    """
+    kinds = [kind for kind in (*RECORD_KINDS, *FACT_KINDS) if kind in named.tables]
     parts = parts_of(kinds) if kinds else []
     table_parts = parts_of([TABLE])
     # Behind the files: of a file that a writer adds meanwhile the instrument is known too.
@@ -85,16 +87,25 @@ def make_views(
     for kind in kinds:
         some = [part for part in parts if part.kind == kind]
         lines.execute(f"CREATE TEMP VIEW {identifier(kind)} AS {view_text(kind, root, some, known)}")
-    if INSTRUMENTS in words:
+    if INSTRUMENTS in named.tables:
         lines.register(INSTRUMENTS, instruments_table(instruments))
-    tables: dict[int, list[Part]] = {}
+    made = {*kinds, INSTRUMENTS}
+    tables: dict[str, list[Part]] = {}
     for part in table_parts:
-        if known[part.instrument].symbol in text:
-            tables.setdefault(part.instrument, []).append(part)
-    for owner, some in tables.items():
-        name = known[owner].symbol
-        if name not in kinds and name != INSTRUMENTS:
+        tables.setdefault(known[part.instrument].symbol, []).append(part)
+    for name, some in tables.items():
+        if name.lower() in named.tables - made:
             lines.execute(f"CREATE TEMP VIEW {identifier(name)} AS {view_text(TABLE, root, some, known)}")
+            made.add(name.lower())
+    _check_known(named.tables - named.defined - made, {*RECORD_KINDS, *FACT_KINDS, INSTRUMENTS, *tables})
+
+
+def _check_known(unknown: Set[str], there_are: Set[str]) -> None:
+    if unknown:
+        raise QueryError(
+            f"there is no {', '.join(sorted(unknown))}",
+            expected=f"a view of the catalog: {', '.join(sorted(there_are))}",
+        )
 
 
 def reader_of(lines: Any, text: str, rows: int = BATCH_ROWS) -> pa.RecordBatchReader:

@@ -26,11 +26,15 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     segment_mib, segment_seconds
         The log is turned into Parquet when it has so much, or is so old.
     compact_seconds
-        Between two times at which a writer that has nothing to do makes one file of each earlier day; 0: never.
+        Between two times at which a writer that has nothing to do makes one file of a period's many; 0: never.
     sync_seconds
         The log is made durable at least so often; `flush` does it at once.
     query_mib, query_seconds, query_threads
         What one query may take; 0 threads: all.
+    answer_mib
+        Bytes of an answer over HTTP, at most.
+    process_mib
+        Memory that all queries over HTTP may take together; the process that answers them has no more.
 
     Raises
     ------
@@ -49,6 +53,8 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     query_mib: int = 1024
     query_seconds: float = 60.0
     query_threads: int = 0
+    answer_mib: int = 1024
+    process_mib: int = 2048
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -61,6 +67,8 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             ("query_mib", 16, 1 << 20),
             ("query_seconds", 0.1, 86400.0),
             ("query_threads", 0, 1024),
+            ("answer_mib", 1, 1 << 20),
+            ("process_mib", 64, 1 << 20),
         ):
             value = getattr(self, name)
             if not least <= value <= most:

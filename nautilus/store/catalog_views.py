@@ -15,6 +15,7 @@ from nautilus.store.catalog_instruments import StoredInstrument
 from nautilus.store.catalog_kinds import RECORD_KINDS, SEQUENCE, TABLE, record_kind
 from nautilus.store.catalog_manifest import Part, Range
 from nautilus.store.catalog_parts import arrow
+from nautilus.store.catalog_periods import DAY, unit_of
 from nautilus.store.catalog_steps import decimals, factor
 
 PRICE_NAMES: Final = {
@@ -51,17 +52,16 @@ def view_text(kind: str, root: Path, parts: Sequence[Part], instruments: dict[in
     if kind in RECORD_KINDS:
         if not parts:
             return _empty(kind)
-        groups: dict[tuple[str, str, str, str], list[Part]] = {}
+        groups: dict[tuple[str, ...], list[Part]] = {}
         for part in parts:
             owner = instruments[part.instrument]
-            groups.setdefault((part.price_increment, part.lot_size, owner.price_increment, owner.lot_size), []).append(
-                part
-            )
+            steps = (part.price_increment, part.lot_size, owner.price_increment, owner.lot_size)
+            groups.setdefault((unit_of(part.day), *steps), []).append(part)
         owners = {part.instrument for part in parts}
         places = max(decimals(instruments[each].price_increment) for each in owners)
         lot_places = max(decimals(instruments[each].lot_size) for each in owners)
         return " UNION ALL ".join(
-            _branch(kind, root, some, steps, places, lot_places) for steps, some in sorted(groups.items())
+            _branch(kind, root, some, steps, places, lot_places) for (_, *steps), some in sorted(groups.items())
         )
     if not parts:
         names = fact_schema(kind) if kind != TABLE else ()
@@ -72,21 +72,32 @@ def view_text(kind: str, root: Path, parts: Sequence[Part], instruments: dict[in
         # Columns may have any name: none comes from the path.
         paths = ", ".join(quoted(str(root / part.path)) for part in parts)
         return f"SELECT * FROM read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+    units: dict[str, list[Part]] = {}
+    for part in parts:
+        units.setdefault(unit_of(part.day), []).append(part)
     time = f"make_timestamp_ns({fact_time(kind)}) AS time"
-    return f"SELECT instrument, {time}, * EXCLUDE (instrument) FROM {_files(root, parts, True)}"
-
-
-def _files(root: Path, parts: Sequence[Part], by_name: bool = False) -> str:
-    paths = ", ".join(quoted(str(root / part.path)) for part in parts)
-    more = ", union_by_name = true" if by_name else ""
-    return (
-        f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'instrument': VARCHAR, 'day': DATE}}{more})"
+    return " UNION ALL BY NAME ".join(
+        f"SELECT instrument, {time}, * EXCLUDE (instrument, {unit}), {_day(unit, 'fetched_ns')}"
+        f" FROM {_files(root, some, True)}"
+        for unit, some in sorted(units.items())
     )
 
 
-def _branch(
-    kind: str, root: Path, parts: Sequence[Part], steps: tuple[str, str, str, str], places: int, lot_places: int
-) -> str:
+def _files(root: Path, parts: Sequence[Part], by_name: bool = False) -> str:
+    """Files of periods of one unit."""
+    paths = ", ".join(quoted(str(root / part.path)) for part in parts)
+    more = ", union_by_name = true" if by_name else ""
+    unit = unit_of(parts[0].day)
+    types = f"{{'instrument': VARCHAR, '{unit}': {'DATE' if unit == DAY else 'VARCHAR'}}}"
+    return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {types}{more})"
+
+
+def _day(unit: str, time: str) -> str:
+    """The column of the day: that of the directory, or of each row where that is a longer period."""
+    return "day" if unit == DAY else f"CAST(make_timestamp_ns({time}) AS DATE) AS day"
+
+
+def _branch(kind: str, root: Path, parts: Sequence[Part], steps: Sequence[str], places: int, lot_places: int) -> str:
     increment, lot, whole_increment, whole_lot = steps
     described = record_kind(kind)
     prices, lots = set(described.prices), set(described.quantities)
@@ -109,7 +120,8 @@ def _branch(
         for column in described.columns
     ]
     columns += said(kind)
-    return f"SELECT {', '.join([*columns, SEQUENCE, 'day'])} FROM {_files(root, parts)}"
+    day = _day(unit_of(parts[0].day), described.time)
+    return f"SELECT {', '.join([*columns, SEQUENCE, day])} FROM {_files(root, parts)}"
 
 
 def said(kind: str, of: str = "") -> list[str]:

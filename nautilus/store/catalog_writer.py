@@ -135,7 +135,7 @@ class CatalogWriter(Intake):
         raise CatalogError(f"instrument {key!r} is not known here", expected="its description, the first time")
 
     def compact(self, kinds: Sequence[str] = (), instruments: Sequence[str] | None = None) -> int:
-        """Make one file of each day's many, as far as they are published; how many files were replaced."""
+        """Make one file of each period's many, as far as they are published; how many files were replaced."""
         with self._compacting:
             return compact(self.root, self._manifest, self.config, kinds, instruments)
 

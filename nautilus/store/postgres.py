@@ -18,26 +18,34 @@ import numpy as np
 
 from nautilus.store.catalog_checks import Finding
 from nautilus.store.catalog_columns import to_records
-from nautilus.store.catalog_errors import CatalogError, NoCatalogError, QueryError
-from nautilus.store.catalog_facts import facts_of
+from nautilus.store.catalog_errors import CatalogError, NoCatalogError, QueryError, QueryLimitError
+from nautilus.store.catalog_face import CatalogFace, Names, Query
 from nautilus.store.catalog_instruments import StoredInstrument, pick
-from nautilus.store.catalog_intake import position_of
-from nautilus.store.catalog_kinds import DAY_NS, FACT_KINDS, SEQUENCE, TABLE, Records, check_kind, record_kind
+from nautilus.store.catalog_kinds import SEQUENCE, TABLE, record_kind
 from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Range
 from nautilus.store.catalog_parts import arrow
+from nautilus.store.catalog_periods import bounds_ns, period_of, server_unit
 from nautilus.store.catalog_reader import BATCH, Chunk, Run, complete, merged
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.postgres_lines import Loop, asyncpg, connect, named_error, shown
 from nautilus.store.postgres_rows import HEADER, SCHEMA, TRAILER, decode_rows, layout
-from nautilus.store.postgres_tables import check_name, time_of
+from nautilus.store.postgres_sql import check_query
+from nautilus.store.postgres_tables import check_name
 from nautilus.store.postgres_writer import PostgresWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Names = str | Sequence[str] | None
 FETCH: Final = 20_000
+"""Rows asked for at a time, at most."""
+FIRST_FETCH: Final = 1
+IDLE_MS: Final = "60000"
+"""Until the server ends a query whose client does nothing."""
+PORTION: Final = 4 << 20
+"""Bytes asked for at a time, by what rows before have had."""
+VALUE_BYTES: Final = 32
+"""Of a value in memory that has no length of its own."""
 AHEAD: Final = 8
 """Pieces that the server may be ahead of a reader."""
 _ARROW: Final = {
@@ -52,9 +60,11 @@ _ARROW: Final = {
     "name": "string",
     "date": "date32",
 }
+_FIXED: Final = frozenset({*_ARROW, "timestamp", "timestamptz"} - {"text", "varchar"})
+"""Types whose values have no length of their own."""
 
 
-class PostgresCatalog:
+class PostgresCatalog(CatalogFace):
     """A catalog on a server; as `nautilus.store.catalog.Catalog`, which says what each question means.
 
     Parameters
@@ -81,12 +91,6 @@ class PostgresCatalog:
             self._loop.close()
             self._loop = None
 
-    def __enter__(self) -> PostgresCatalog:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def writer(self, on_error: Callable[[Exception], object] = lambda error: None) -> PostgresWriter:
         """The writer; CatalogBusyError where there is one already."""
         return PostgresWriter(self._url, self.config, on_error)
@@ -100,12 +104,6 @@ class PostgresCatalog:
             for number, text in rows
         ]
 
-    def instrument(self, name: str) -> StoredInstrument:
-        found = pick(self.instruments(), name)
-        if len(found) > 1:
-            raise QueryError(f"{name!r} is {', '.join(each.key for each in found)}", expected="one of these keys")
-        return found[0]
-
     def ranges(self) -> list[Range]:
         """What there is of each kind and instrument; bytes and parts are the server's affair, and 0."""
         rows = self._rows(
@@ -115,15 +113,9 @@ class PostgresCatalog:
         )
         return [Range(*row) for row in rows]
 
-    def position(self, origin: str) -> int:
-        return position_of({(origin, *place): at for place, at in self.positions(origin).items()}, origin)
-
     def positions(self, origin: str) -> dict[tuple[str, str], int]:
         rows = self._rows(f"SELECT kind, instrument, position FROM {SCHEMA}.origins WHERE origin = $1", origin)
         return {(kind, key): position for kind, key, position in rows}
-
-    def tables(self) -> list[str]:
-        return [each.instrument for each in self.ranges() if each.kind == TABLE]
 
     def compact(self, kinds: Sequence[str] = (), instruments: Names = None) -> int:
         """Nothing to do: the server keeps rows of a day together by itself."""
@@ -144,20 +136,6 @@ class PostgresCatalog:
 
     # Reading.
 
-    def read(
-        self,
-        kind: str,
-        instruments: Names = None,
-        begin_ns: int | None = None,
-        end_ns: int | None = None,
-        *,
-        batch: int = BATCH,
-        ids: dict[str, int] | None = None,
-        strict: bool = False,
-    ) -> Iterator[Records]:
-        for run in self.replay((kind,), instruments, begin_ns, end_ns, batch=batch, ids=ids, strict=strict):
-            yield run.records
-
     def replay(
         self,
         kinds: Sequence[str],
@@ -169,7 +147,7 @@ class PostgresCatalog:
         ids: dict[str, int] | None = None,
         strict: bool = False,
     ) -> Iterator[Run]:
-        """Records of several kinds merged by (time, order of appending); the server sorts a day at a time."""
+        """Records of several kinds merged by (time, order of appending); the server sorts a period at a time."""
         names = list(dict.fromkeys(kinds))
         for kind in names:
             record_kind(kind)
@@ -179,57 +157,36 @@ class PostgresCatalog:
         for each in known:
             given[each.instrument_id] = (ids or {}).get(each.key, each.instrument_id)
         openers = []
-        for kind, first_ns in self._days(names, wanted, begin_ns, end_ns):
+        for kind, first_ns, last_ns in self._periods(names, wanted, begin_ns, end_ns):
             begin = max(first_ns, begin_ns) if begin_ns is not None else first_ns
-            end = min(first_ns + DAY_NS, end_ns) if end_ns is not None else first_ns + DAY_NS
+            end = min(last_ns, end_ns) if end_ns is not None else last_ns
             openers.append((begin, partial(self._chunks, kind, names.index(kind), wanted, begin, end, given)))
         for chunks in complete(openers):
             yield from merged(chunks, names, batch)
 
-    def facts(
-        self, kind: str, names: Names = None, begin_ns: int | None = None, end_ns: int | None = None
-    ) -> list[Any]:
-        if kind not in FACT_KINDS:
-            raise QueryError(f"kind {kind!r} of facts", expected=", ".join(FACT_KINDS))
-        return facts_of(kind, self.query(kind, names, begin_ns, end_ns))
-
-    def query(
-        self,
-        kind: str,
-        instruments: Names = None,
-        begin_ns: int | None = None,
-        end_ns: int | None = None,
-        *,
-        columns: Sequence[str] = (),
-        limit: int = 0,
-        order: str = "time",
-    ) -> pa.Table:
-        """Rows of a kind as an Arrow table."""
-        check_kind(kind)
-        if order not in ("time", "-time", "none"):
-            raise QueryError(f"order {order!r}", expected="time, -time or none")
-        if kind == TABLE:
-            return self._ask(self._table_text(instruments, columns, limit), trusted=True)
-        time = time_of(kind)
-        words = [] if begin_ns is None else [f"{time} >= {int(begin_ns)}"]
-        words += [] if end_ns is None else [f"{time} < {int(end_ns)}"]
-        wanted = self._wanted(self.instruments(), instruments)
+    def _whole_answer(self, query: Query) -> pa.Table:
+        if query.kind == TABLE:
+            return self._ask(self._table_text(query), trusted=True)
+        time = query.time
+        words = [] if query.begin_ns is None else [f"{time} >= {int(query.begin_ns)}"]
+        words += [] if query.end_ns is None else [f"{time} < {int(query.end_ns)}"]
+        wanted = self._wanted(self.instruments(), query.instruments)
         if wanted is not None:
             words.append(f"instrument_id IN ({', '.join(map(str, wanted))})")
-        text = f"SELECT {_named(columns)} FROM {SCHEMA}.{kind}"
+        text = f"SELECT {_named(query.columns)} FROM {SCHEMA}.{query.kind}"
         text += f" WHERE {' AND '.join(words)}" if words else ""
-        if order != "none":
-            down = " DESC" if order == "-time" else ""
+        if query.order != "none":
+            down = " DESC" if query.order == "-time" else ""
             text += f" ORDER BY {time}{down}, {SEQUENCE}{down}"
-        return self._ask(text + (f" LIMIT {int(limit)}" if limit else ""), trusted=True)
+        return self._ask(text + (f" LIMIT {int(query.limit)}" if query.limit else ""), trusted=True)
 
     @contextmanager
-    def query_reader(self, *given: Any, **more: Any) -> Iterator[pa.RecordBatchReader]:
-        """As `query`, as a stream of record batches; the whole answer is in memory."""
-        yield self.query(*given, **more).to_reader(BATCH)
+    def _reader(self, query: Query) -> Iterator[pa.RecordBatchReader]:
+        """The whole answer is in memory."""
+        yield self._whole_answer(query).to_reader(BATCH)
 
     def sql(self, text: str) -> pa.Table:
-        """Answer one SELECT, in a transaction that can only read, of a user that is no superuser."""
+        """Answer one SELECT that keeps to the schema, in a transaction that can only read, of no superuser."""
         return self._ask(text, trusted=False)
 
     @contextmanager
@@ -239,14 +196,15 @@ class PostgresCatalog:
 
     # Inside.
 
-    def _table_text(self, names: Names, columns: Sequence[str], limit: int) -> str:
+    def _table_text(self, query: Query) -> str:
         """SELECT of one of the users' tables, whose rows have no columns in common with those of another."""
+        names = query.instruments
         chosen = self.tables() if names is None else [names] if isinstance(names, str) else list(names)
         found = [each.symbol for name in chosen for each in pick(self.instruments(), name)]
         if len(found) != 1:
             raise QueryError(f"{len(found)} tables", where=self.where, expected="one: its name")
-        text = f"SELECT {_named(columns)} FROM {SCHEMA}.{check_name(found[0])} ORDER BY {SEQUENCE}"
-        return text + (f" LIMIT {int(limit)}" if limit else "")
+        text = f"SELECT {_named(query.columns)} FROM {SCHEMA}.{check_name(found[0])} ORDER BY {SEQUENCE}"
+        return text + (f" LIMIT {int(query.limit)}" if query.limit else "")
 
     def _run(self, work: Any) -> Any:
         if self._loop is None:
@@ -268,16 +226,10 @@ class PostgresCatalog:
         rows: list[tuple[Any, ...]] = self._run(ask())
         return rows
 
-    def _wanted(self, known: Sequence[StoredInstrument], names: Names) -> list[int] | None:
-        if names is None:
-            return None
-        chosen = [names] if isinstance(names, str) else names
-        return [each.instrument_id for name in chosen for each in pick(known, name)]
-
-    def _days(
+    def _periods(
         self, kinds: Sequence[str], wanted: list[int] | None, begin_ns: int | None, end_ns: int | None
-    ) -> list[tuple[str, int]]:
-        """Kinds and beginnings of the days that may have what is asked for, by time."""
+    ) -> list[tuple[str, int, int]]:
+        """Kinds, begins and ends of the periods that may have what is asked for, by time."""
         rows = self._rows(
             "SELECT DISTINCT kind, (extract(epoch FROM day)::int8) * 1000000000 AS first_ns"
             f" FROM {SCHEMA}.ranges WHERE kind = ANY($1) AND ($2::int4[] IS NULL OR instrument_id = ANY($2))"
@@ -285,7 +237,8 @@ class PostgresCatalog:
             *(list(kinds), wanted, -(1 << 63) if begin_ns is None else begin_ns),
             (1 << 63) - 1 if end_ns is None else end_ns,
         )
-        return [(row[0], row[1]) for row in rows]
+        found = {(*bounds_ns(period_of(server_unit(kind), first_ns)), kind): None for kind, first_ns in rows}
+        return [(kind, begin, end) for begin, end, kind in sorted(found)]
 
     def _chunks(
         self, kind: str, source: int, wanted: list[int] | None, begin_ns: int, end_ns: int, given: Any
@@ -362,12 +315,16 @@ class PostgresCatalog:
 
     async def _fetch(self, text: str, trusted: bool) -> tuple[list[str], list[str], list[Any]]:
         pg = asyncpg()
+        most_ms = str(int(self.config.query_seconds * 1000))
         lines = await connect(
             self._url,
             "nautilus catalog query",
             search_path=f"{SCHEMA}, pg_catalog",
-            statement_timeout=str(int(self.config.query_seconds * 1000)),
             default_transaction_read_only="on",
+            standard_conforming_strings="on",
+            statement_timeout=most_ms,
+            lock_timeout=most_ms,
+            idle_in_transaction_session_timeout=IDLE_MS,
         )
         try:
             if not trusted and await lines.fetchval("SELECT current_setting('is_superuser')") == "on":
@@ -378,17 +335,14 @@ class PostgresCatalog:
                     expected="store.url of a user that may only read market_data",
                 )
             async with lines.transaction(readonly=True):
+                if not trusted:
+                    await check_query(lines, text)
                 statement = await lines.prepare(text)
                 attributes = statement.get_attributes()
                 # Only what gives rows and changes nothing can be a cursor.
                 await lines.fetch(f"DECLARE answer NO SCROLL CURSOR FOR {text}")
-                rows: list[Any] = []
-                most = (self.config.query_mib << 20) // (32 * max(1, len(attributes)))
-                while some := await lines.fetch(f"FETCH {FETCH} FROM answer"):
-                    rows += some
-                    if len(rows) > most:
-                        raise QueryError(f"an answer of over {most} rows", expected="catalog.query_mib, or a limit")
-            return [each.name for each in attributes], [each.type.name for each in attributes], rows
+                types = [each.type.name for each in attributes]
+                return [each.name for each in attributes], types, await self._fetched(lines, types)
         except (pg.PostgresError, pg.InterfaceError, OSError) as error:
             found = named_error(error, self.where)
             if isinstance(error, pg.UndefinedTableError):
@@ -396,6 +350,23 @@ class PostgresCatalog:
             raise found from None
         finally:
             await lines.close()
+
+    async def _fetched(self, lines: Any, types: Sequence[str]) -> list[Any]:
+        """All rows of the cursor, in portions by the size of those before; QueryLimitError where they are too large."""
+        long = [at for at, kind in enumerate(types) if kind not in _FIXED]
+        rows: list[Any] = []
+        size, count = 0, FIRST_FETCH
+        while some := await lines.fetch(f"FETCH {count} FROM answer"):
+            rows += some
+            taken = len(some) * VALUE_BYTES * (1 + len(types)) + sum(_length(row[at]) for row in some for at in long)
+            size += taken
+            if size > self.config.query_mib << 20:
+                raise QueryLimitError(
+                    f"an answer of over {self.config.query_mib} MiB",
+                    expected="a limit, a shorter range, or catalog.query_mib",
+                )
+            count = max(1, min(FETCH, 8 * count, PORTION * len(some) // taken))
+        return rows
 
 
 class _Joined:
@@ -415,6 +386,15 @@ class _Joined:
     async def end(self) -> None:
         await self._queue.put(b"".join(self._held))
         self._held, self._size = [], 0
+
+
+def _length(value: Any) -> int:
+    """Bytes of a value beyond those of any other, about."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, list | tuple):
+        return sum(VALUE_BYTES + _length(each) for each in value)
+    return 0 if value is None else len(str(value))
 
 
 def _named(columns: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from nautilus.model.errors import ConfigError
-from nautilus.store.catalog_errors import CatalogError, CatalogFullError, QueryError
+from nautilus.store.catalog_errors import CatalogError, CatalogFullError, QueryError, QueryLimitError
 
 CONNECT_SECONDS: Final = 10.0
 Answer = TypeVar("Answer")
@@ -54,7 +54,7 @@ def named_error(error: Exception, where: str) -> Exception:
     if isinstance(error, pg.InsufficientResourcesError):
         return CatalogFullError(f"the server has no room: {text}", where=where, expected="room; it is tried again")
     if isinstance(error, pg.QueryCanceledError):
-        return QueryError("the query takes too long", expected="catalog.query_seconds")
+        return QueryLimitError("the query takes too long", expected="catalog.query_seconds")
     lost = (
         pg.PostgresConnectionError,
         pg.InterfaceError,
@@ -67,7 +67,9 @@ def named_error(error: Exception, where: str) -> Exception:
         return UnreachableError(f"the server does not answer: {text}", where=where, expected="it is tried again")
     if isinstance(error, pg.InvalidAuthorizationSpecificationError | pg.InvalidCatalogNameError):
         return CatalogError(text, where=where, expected="store.url with a user and a database of the server")
-    if isinstance(error, pg.PostgresSyntaxError | pg.SyntaxOrAccessError | pg.DataError):
+    if isinstance(
+        error, pg.SyntaxOrAccessError | pg.DataError | pg.ReadOnlySQLTransactionError | pg.FeatureNotSupportedError
+    ):
         return QueryError(text, expected="one SELECT over the views of the catalog")
     return CatalogError(text, where=where)
 

@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from nautilus.model.datasets import FACTS
 from nautilus.store.catalog_errors import QueryError
-from nautilus.store.catalog_facts import fact_schema, fact_time
+from nautilus.store.catalog_facts import fact_schema, time_of
 from nautilus.store.catalog_kinds import DAY_NS, FACT_KINDS, RECORD_KINDS, SEQUENCE, record_kind
+from nautilus.store.catalog_periods import bounds_ns
 from nautilus.store.catalog_views import PRICE_NAMES, identifier, said
 from nautilus.store.postgres_rows import SCHEMA, layout
 
 LONGEST_NAME: Final = 63
 """Bytes of a name; PostgreSQL would cut a longer one."""
-_ROWS: Final = re.compile(r"_rows(_\d{8})?$|_when$")
+_ROWS: Final = re.compile(r"_rows(_\d{6}|_\d{8})?$|_when$")
 
 
 _FACT_TYPES: Final = {"int64": "int8", "double": "float8", "string": "text", "bool": "bool"}
@@ -33,6 +34,8 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.ranges (
 CREATE TABLE IF NOT EXISTS {SCHEMA}.origins (
     origin text NOT NULL, kind text NOT NULL, instrument text NOT NULL, position int8 NOT NULL,
     PRIMARY KEY (origin, kind, instrument));
+CREATE TABLE IF NOT EXISTS {SCHEMA}.meta_writers (
+    writer int8 PRIMARY KEY, batches int8 NOT NULL, seen_ns int8 NOT NULL);
 """
 
 
@@ -59,17 +62,18 @@ def create_rows(kind: str, hypertables: bool) -> list[str]:
     return statements
 
 
-def create_day(kind: str, day: str, begin_ns: int, end_ns: int) -> str:
-    """Statement that makes the partition of a day."""
+def create_partition(kind: str, period: str) -> str:
+    """Statement that makes the partition of a day or a month."""
+    begin_ns, end_ns = bounds_ns(period)
     return (
-        f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{kind}_rows_{day.replace('-', '')} PARTITION OF {SCHEMA}.{kind}_rows"
+        f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{partition_name(kind, period)} PARTITION OF {SCHEMA}.{kind}_rows"
         f" FOR VALUES FROM ({begin_ns}) TO ({end_ns})"
     )
 
 
-def time_of(kind: str) -> str:
-    """The column by which rows of a kind are asked for."""
-    return record_kind(kind).time if kind in RECORD_KINDS else fact_time(kind)
+def partition_name(kind: str, period: str) -> str:
+    """Name of the partition of a period."""
+    return f"{kind}_rows_{period.replace('-', '')}"
 
 
 def _view(kind: str) -> str:
@@ -108,7 +112,7 @@ def table_type(kind: Any) -> str:
 
 def check_name(name: str) -> str:
     """A table's name as SQL; QueryError for one that the server cannot have, or that is taken."""
-    taken = {"meta", "instruments", "ranges", "origins", *RECORD_KINDS, *FACT_KINDS}
+    taken = {"meta", "meta_writers", "instruments", "ranges", "origins", *RECORD_KINDS, *FACT_KINDS}
     if not 0 < len(name.encode()) <= LONGEST_NAME or "\0" in name or name in taken or _ROWS.search(name):
         raise QueryError(f"table {name!r}", expected=f"1 to {LONGEST_NAME} bytes, and no kind's name")
     return identifier(name)

@@ -1,15 +1,19 @@
 """The writer of a catalog on PostgreSQL: what is handed in waits in the bounded queue and goes in by COPY.
 
-One transaction takes several hand-overs: rows, positions of sources, and the number of the last hand-over in it. Where
-the connection is lost in the middle of a commit, that number tells whether it counted, so nothing is sent twice. What
-is committed is durable and seen by readers at once.
+One transaction takes several hand-overs: rows, positions of sources, and how many hand-overs of this writer are in by
+then. Where the connection is lost in the middle of a commit, that number tells whether it counted, so nothing is sent
+twice. It is this writer's alone, as another one may take the catalog and write while its connection is lost. When it
+has the catalog again its rows are numbered behind those of the other, and what the other stored of the same sources is
+not stored once more. What is committed is durable and seen by readers at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,12 +30,22 @@ from nautilus.store.catalog_intake import MARKED, PATIENCE_SECONDS, Intake
 from nautilus.store.catalog_kinds import DAY_NS, RECORD_KINDS, SEQUENCE, TABLE, Records
 from nautilus.store.catalog_log import MARK, Batch, Damage, Stream
 from nautilus.store.catalog_log_reader import records_of
+from nautilus.store.catalog_manifest import OriginKey
 from nautilus.store.catalog_parts import day_of
+from nautilus.store.catalog_periods import bounds_ns, period_of, server_unit
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_steps import factor
 from nautilus.store.postgres_lines import UnreachableError, asyncpg, connect, failures, named_error, shown
 from nautilus.store.postgres_rows import SCHEMA, encode_rows, layout
-from nautilus.store.postgres_tables import TABLES, check_name, create_day, create_rows, fact_names, table_type
+from nautilus.store.postgres_tables import (
+    TABLES,
+    check_name,
+    create_partition,
+    create_rows,
+    fact_names,
+    partition_name,
+    table_type,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +54,8 @@ LOCK: Final = 0x6E617574_63617461
 RETRY_SECONDS: Final = 0.25
 ONCE_BYTES: Final = 32 << 20
 """Of one transaction, about."""
+KEPT_DAYS: Final = 30
+"""How long it is known how far a writer came that is not heard of any more."""
 
 
 class PostgresWriter(Intake):
@@ -76,9 +92,12 @@ class PostgresWriter(Intake):
         self._tables: set[str] = set()
         self._columns: dict[str, set[str]] = {}
         self._hypertables = False
+        self._writer = secrets.randbits(62)
         self._committed = 0
+        self._stored: dict[OriginKey, int] = {}
         try:
             self._loop.run_until_complete(self._open())
+            self._numbered(0)
         except BaseException:
             self._loop.run_until_complete(self._leave())
             self._loop.close()
@@ -187,10 +206,9 @@ class PostgresWriter(Intake):
             if self._lines is None or self._lines.is_closed():
                 await self._again()
                 # What was sent when the connection was lost may be in.
-                in_before = await self._lines.fetchval(f"SELECT value FROM {SCHEMA}.meta WHERE key = 'batch'") or 0
-                if in_before > self._committed:
-                    arrived = in_before - self._committed
-                    self._committed = in_before
+                arrived = max(0, self._arrived - self._committed)
+                self._committed += arrived
+                if self._numbered(arrived) or arrived:
                     return self._durable + arrived
             if batches:
                 async with self._lines.transaction():
@@ -236,12 +254,36 @@ class PostgresWriter(Intake):
         for row in await lines.fetch(f"SELECT instrument_id, description FROM {SCHEMA}.instruments"):
             known = msgspec.json.decode(row["description"], type=StoredInstrument)
             self._instruments[known.key] = msgspec.structs.replace(known, instrument_id=row["instrument_id"])
-        numbers = {row["key"]: row["value"] for row in await lines.fetch(f"SELECT key, value FROM {SCHEMA}.meta")}
-        if not self._accepted:
-            self._next_sequence = numbers.get("sequence", 0) + 1
-            self._committed = numbers.get("batch", 0)
-            for row in await lines.fetch(f"SELECT origin, kind, instrument, position FROM {SCHEMA}.origins"):
-                self._positions[row["origin"], row["kind"], row["instrument"]] = row["position"]
+        self._sequence = await lines.fetchval(f"SELECT value FROM {SCHEMA}.meta WHERE key = 'sequence'") or 0
+        for row in await lines.fetch(f"SELECT origin, kind, instrument, position FROM {SCHEMA}.origins"):
+            self._stored[row["origin"], row["kind"], row["instrument"]] = row["position"]
+        self._arrived = await self._enter()
+
+    async def _enter(self) -> int:
+        """Be one of the writers; how many hand-overs of this one are in."""
+        await self._lines.execute(
+            f"DELETE FROM {SCHEMA}.meta_writers WHERE seen_ns < $1 AND writer <> $2",
+            *(now_ns() - KEPT_DAYS * DAY_NS, self._writer),
+        )
+        number: int = await self._lines.fetchval(
+            f"INSERT INTO {SCHEMA}.meta_writers VALUES ($1, 0, $2) ON CONFLICT (writer)"
+            " DO UPDATE SET seen_ns = excluded.seen_ns RETURNING batches",
+            *(self._writer, now_ns()),
+        )
+        return number
+
+    def _numbered(self, arrived: int) -> bool:
+        """Number what waits behind all that is in, but for the first that have arrived; whether that changed it."""
+        with self._guard:
+            for key, position in self._stored.items():
+                self._positions[key] = max(position, self._positions.get(key, 0))
+            waiting = self._queue[arrived].sequence if len(self._queue) > arrived else self._next_sequence
+            more = self._sequence + 1 - waiting
+            if more <= 0:
+                return False
+            self._queue = deque(batch._replace(sequence=batch.sequence + more) for batch in self._queue)
+            self._next_sequence += more
+            return True
 
     async def _leave(self) -> None:
         lines, self._lines = self._lines, None
@@ -258,7 +300,10 @@ class PostgresWriter(Intake):
             stream = batch.stream
             if batch.position:
                 place = MARKED if batch.type == MARK else (stream.kind, stream.instrument.key)
-                positions[(stream.origin, *place)] = batch.position
+                key = (stream.origin, *place)
+                if batch.position <= self._stored.get(key, 0):
+                    continue  # by another writer, which had the catalog meanwhile
+                positions[key] = batch.position
             if batch.rows:
                 groups.setdefault(stream, []).append(batch)
         for stream, some in groups.items():
@@ -276,9 +321,13 @@ class PostgresWriter(Intake):
                 [(*key, position) for key, position in positions.items()],
             )
         last = batches[-1]
-        await self._lines.executemany(
-            f"INSERT INTO {SCHEMA}.meta VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [("batch", self._committed + len(batches)), ("sequence", last.sequence + last.rows - 1)],
+        await self._lines.execute(
+            f"INSERT INTO {SCHEMA}.meta VALUES ('sequence', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            last.sequence + last.rows - 1,
+        )
+        await self._lines.execute(
+            f"UPDATE {SCHEMA}.meta_writers SET batches = $2, seen_ns = $3 WHERE writer = $1",
+            *(self._writer, self._committed + len(batches), now_ns()),
         )
 
     async def _insert_records(self, stream: Stream, owner: StoredInstrument, batches: list[Batch]) -> None:
@@ -395,11 +444,23 @@ class PostgresWriter(Intake):
         numbers = stored // DAY_NS
         for number in np.unique(numbers).tolist():
             day = day_of(number * DAY_NS)
-            if not self._hypertables and (kind, day) not in self._days:
-                await self._lines.execute(create_day(kind, day, number * DAY_NS, (number + 1) * DAY_NS))
-                self._days.add((kind, day))
+            if not self._hypertables:
+                await self._partition(kind, day)
             here = times[numbers == number]
             await self._range(kind, owner, day, len(here), int(here.min()), int(here.max()))
+
+    async def _partition(self, kind: str, day: str) -> None:
+        """The partition of a day: that of its month for a sparse kind, but where that has some of days already."""
+        period = period_of(server_unit(kind), bounds_ns(day)[0])
+        if (kind, period) in self._days or (kind, day) in self._days:
+            return
+        if period != day and await self._lines.fetchval(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = $1::regnamespace AND relname ~ $2",
+            *(SCHEMA, f"^{partition_name(kind, period)}[0-9][0-9]$"),
+        ):
+            period = day
+        await self._lines.execute(create_partition(kind, period))
+        self._days.add((kind, period))
 
     async def _range(
         self, kind: str, owner: StoredInstrument, day: str, rows: int, first_ns: int, last_ns: int

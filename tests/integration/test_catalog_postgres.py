@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +15,13 @@ pytest.importorskip("asyncpg", reason="the extra `data` is not installed")
 
 import pyarrow as pa
 
+from nautilus.core.ticks import BAR
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.datasets import BarFact, EventFact, ListingFact, Provenance
 from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_errors import CatalogBusyError, CatalogError, QueryError
-from nautilus.store.catalog_open import AnyCatalog, open_catalog
+from nautilus.store.catalog_open import AnyCatalog, AnyWriter, open_catalog
+from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.postgres_lines import UnreachableError
 from tests.kit.postgres_server import PostgresServer, postgres_server
 
@@ -150,6 +153,129 @@ def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: Postgre
         assert reader.sql("SELECT count(*) AS n FROM trade").to_pylist() == [{"n": 1060}]
 
 
+@pytest.fixture
+def reader(catalog: AnyCatalog, server: PostgresServer) -> Iterator[AnyCatalog]:
+    """A catalog with something of everything, as a user sees it who may read it, and a schema of others."""
+    fill(catalog)
+    url = catalog._url  # type: ignore[union-attr]
+    role = f"reader_{url.rpartition('/')[2]}"
+    server.execute(
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT USAGE ON SCHEMA market_data TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA market_data TO {role}",
+        "CREATE SCHEMA others",
+        "CREATE TABLE others.secrets AS SELECT 'secret' AS text",
+        "CREATE TABLE public.secrets AS SELECT 'secret' AS text",
+        "CREATE VIEW market_data.window_of_others AS SELECT * FROM others.secrets",
+        "CREATE FUNCTION market_data.told() RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'secret'$$",
+        f"GRANT ALL ON SCHEMA others TO {role}",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA others, public, market_data TO {role}",
+        url=url,
+    )
+    with open_catalog(url.replace("tests@", f"{role}@"), CatalogConfig(query_seconds=2.0, query_mib=16)) as reader:
+        yield reader
+
+
+def test_sql_reads_the_views_as_one_likes(reader: AnyCatalog) -> None:
+    for text, rows in (
+        ("SELECT count(*) FROM trade", [1060]),
+        ("select max(price)::text from market_data.trade where instrument = 'BTCUSDT@X';", ["10.06"]),
+        ("WITH t AS (SELECT trade_id FROM trade) SELECT count(*) FROM t WHERE trade_id IN (1, 2)", [4]),
+        ("SELECT sum(n) FROM generate_series(1, 4) AS g(n)", [10]),
+        ("SELECT coalesce(left('abc', 2), 'pg_sleep(1)') -- pg_sleep(1)", ["ab"]),
+        ("SELECT date_trunc('day', min(time))::date::text FROM trade", ["2022-10-31"]),
+        ("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY price_ticks) FROM trade", [1003.0]),
+        ("SELECT lag(n) OVER (ORDER BY n) FROM (VALUES (1), (2)) AS v(n)", [None, 1]),
+        ("VALUES (1), (2)", [1, 2]),
+        ("SELECT count(*) FROM bar_fact", [1]),
+        ("SELECT count(*) FROM instruments", [5]),
+        ("SELECT random() < 2", [True]),
+    ):
+        assert reader.sql(text).column(0).to_pylist() == rows, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP TABLE market_data.meta",
+        "SET statement_timeout = 0",
+        "SELECT set_config('statement_timeout', '0', false)",
+        "SELECT current_setting('data_directory')",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity",
+        "SELECT pg_cancel_backend(1)",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_try_advisory_xact_lock(1)",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT * FROM pg_ls_dir('/')",
+        "SELECT pg_sleep(60)",
+        'SELECT "pg_sleep"(60)',
+        "SELECT pg_catalog.pg_sleep(60)",
+        "SELECT pg_notify('a', 'b')",
+        "SELECT * FROM pg_stat_activity",
+        "SELECT * FROM pg_settings",
+        "SELECT * FROM pg_catalog.pg_class",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM others.secrets",
+        "SELECT * FROM public.secrets",
+        "SELECT (SELECT text FROM others.secrets)",
+        "SELECT count(*) FROM trade WHERE EXISTS (SELECT 1 FROM others.secrets)",
+        "WITH s AS (SELECT * FROM others.secrets) SELECT * FROM s",
+        "SELECT * FROM window_of_others",
+        "SELECT told()",
+        "SELECT market_data.told()",
+        "SELECT table_to_xml('others.secrets', true, true, '')",
+        "SELECT query_to_xml('SELECT * FROM others.secrets', true, true, '')",
+        "SELECT * FROM dblink('host=127.0.0.1', 'SELECT 1') AS t(n int)",
+        "SELECT nextval('market_data.instruments_instrument_id_seq')",
+        "SELECT lo_import('/etc/passwd')",
+        "SELECT * FROM trade_rows FOR UPDATE",
+        "SELECT * INTO market_data.x FROM trade",
+        "DELETE FROM trade_rows",
+        "WITH gone AS (DELETE FROM trade_rows RETURNING 1) SELECT * FROM gone",
+        "INSERT INTO origins VALUES ('a', 'b', 'c', 1)",
+        "CREATE TABLE others.x (y int)",
+        "CREATE TEMP TABLE x (y int)",
+        "COPY trade TO STDOUT",
+        "COPY trade TO PROGRAM 'cat'",
+        "EXPLAIN ANALYZE SELECT 1",
+        "LOCK TABLE trade_rows",
+        "LISTEN a",
+        "DO $$BEGIN PERFORM pg_sleep(60); END$$",
+        "BEGIN",
+        "COMMIT",
+        "TABLE others.secrets",
+        "SELECT nothing FROM trade",
+        "SELECT * FROM nowhere",
+        "SELEC 1",
+        "",
+    ],
+)
+def test_sql_that_does_more_than_read_the_views_is_refused(reader: AnyCatalog, text: str) -> None:
+    with pytest.raises(QueryError) as raised:
+        reader.sql(text)
+    assert raised.value.code == "model.query"
+    assert "'secret'" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT count(*) FROM trade a, trade b, trade c WHERE a.price + b.price > c.price",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+        "SELECT a.price, b.price FROM trade a, trade b",
+        "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)",
+        "SELECT CASE WHEN n > 500 THEN repeat('x', 20000) END FROM generate_series(1, 100000) AS g(n)",
+        "SELECT array_fill('x'::text, ARRAY[100000]) FROM generate_series(1, 100)",
+    ],
+)
+def test_what_takes_too_much_of_a_server_is_one_error(reader: AnyCatalog, text: str) -> None:
+    with pytest.raises(QueryError) as raised:
+        reader.sql(text)
+    assert raised.value.code == "model.query_limit"
+    assert reader.sql("SELECT count(*) AS n FROM trade").to_pylist() == [{"n": 1060}]
+
+
 def test_tables_of_the_user_grow_columns(catalog: AnyCatalog) -> None:
     with catalog.writer() as writer:
         writer.append_table("notes", pa.table({"t": [1, 2], "text": ["a", None]}), time="t")
@@ -198,6 +324,130 @@ def test_a_lost_connection_and_a_killed_server_lose_and_double_nothing(server: P
         assert sorted(rows.column("sequence").to_pylist()) == list(range(1, 50 * number + 1))
         assert catalog.position("o") == number
     assert {type(error) for error in errors} == {UnreachableError}
+
+
+def test_a_writer_that_another_one_has_replaced_loses_and_doubles_nothing(server: PostgresServer) -> None:
+    url = server.database()
+    errors: list[Exception] = []
+    with open_catalog(url, create=True) as catalog, catalog.writer(errors.append) as first:
+        for number in range(1, 4):
+            first.append(BTC, "trade", trades(10, MIDNIGHT, first=100 * number), origin="o", position=number)
+        first.flush()
+        server.execute(END_OF_CONNECTIONS)
+        with catalog.writer() as second:
+            for number in range(4, 9):  # it goes on with the same source
+                second.append(BTC, "trade", trades(10, MIDNIGHT, first=100 * number), origin="o", position=number)
+            second.append(BTC, "trade", trades(10, MIDNIGHT, first=5000), origin="p", position=1)
+            second.flush()
+            for number in range(4, 11):  # and so does the first one, which has heard of nothing
+                first.append(BTC, "trade", trades(10, MIDNIGHT, first=100 * number), origin="o", position=number)
+            first.append(COARSE, "trade", trades(10, MIDNIGHT, first=6000))
+            first.mark("o", 10)
+            assert any("writes it" in _told(first) for _ in range(20))
+        _flushed(first)
+        server.execute(END_OF_CONNECTIONS)
+        first.append(BTC, "trade", trades(10, MIDNIGHT, first=1100), origin="o", position=11)
+        _flushed(first)
+        with pytest.raises(CatalogBusyError):
+            catalog.writer()
+    with open_catalog(url) as catalog:
+        rows = catalog.query("trade", columns=["trade_id", "sequence"])
+        expected = [start + at for start in (*range(100, 1200, 100), 5000, 6000) for at in range(10)]
+        assert sorted(rows.column("trade_id").to_pylist()) == expected
+        assert len(set(rows.column("sequence").to_pylist())) == len(expected)
+        assert (catalog.position("o"), catalog.position("p")) == (10, 1)
+        assert catalog.positions("o")["trade", "BTCUSDT@X"] == 11
+        assert catalog.verify() == []
+    assert {type(error) for error in errors} == {UnreachableError}
+
+
+def test_a_commit_without_an_answer_counts_once_though_another_one_wrote_since(server: PostgresServer) -> None:
+    url = server.database()
+    with open_catalog(url, create=True) as catalog, catalog.writer() as first:
+        first.append(BTC, "trade", trades(10, MIDNIGHT, first=1))
+        first.flush()
+        store = first._insert  # type: ignore[union-attr]
+
+        async def lost(batches: object) -> None:
+            """The server commits, and its answer does not arrive."""
+            first._insert = store  # type: ignore[union-attr]
+            await store(batches)
+            lines = first._lines  # type: ignore[union-attr]
+            await lines.execute("COMMIT")
+            lines.terminate()
+            raise ConnectionResetError("lost")
+
+        first._insert = lost  # type: ignore[union-attr]
+        first.append(BTC, "trade", trades(10, MIDNIGHT, first=101))
+        with pytest.raises(UnreachableError):
+            first.flush()
+        with _writer_of(catalog) as second:
+            second.append(BTC, "trade", trades(10, MIDNIGHT, first=201))
+        first.append(BTC, "trade", trades(10, MIDNIGHT, first=301))
+        _flushed(first)
+    with open_catalog(url) as catalog:
+        rows = catalog.query("trade", columns=["trade_id", "sequence"])
+        assert sorted(rows.column("trade_id").to_pylist()) == [n + at for n in (1, 101, 201, 301) for at in range(10)]
+        assert sorted(rows.column("sequence").to_pylist()) == list(range(1, 41))
+
+
+def _writer_of(catalog: AnyCatalog) -> AnyWriter:
+    """A writer, as soon as there may be one."""
+    for _ in range(200):
+        with suppress(CatalogBusyError):
+            return catalog.writer()
+    pytest.fail("the other one keeps it")
+
+
+def test_bars_of_days_and_facts_have_partitions_of_months(server: PostgresServer) -> None:
+    day = 86_400 * 10**9
+    bars = np.zeros(400, BAR)
+    bars["begin_ns"] = MIDNIGHT + day * np.arange(400)
+    bars["now_ns"] = bars["end_ns"] = bars["begin_ns"] + day
+    bars["kind"] = 1
+    with open_catalog(server.database(), create=True) as catalog:
+        with catalog.writer() as writer:
+            writer.append(BTC, "bar", bars[:200])
+            writer.flush()
+            writer.append(BTC, "bar", bars[200:])
+            fill_facts = [BarFact("SPY", "1d", 1, 2, 1.0, 2.0, 1.0, 1.5, 0.0, 1.7, "USD", Provenance("fred", "u", day))]
+            writer.append_facts(fill_facts)
+        names = catalog._rows(  # type: ignore[union-attr]
+            "SELECT relname::text FROM pg_class WHERE relname ~ '_rows_[0-9]+$' AND relkind = 'r' ORDER BY 1"
+        )
+        assert [name for (name,) in names][:3] == ["bar_fact_rows_197001", "bar_rows_202211", "bar_rows_202212"]
+        assert len(names) == 1 + 14
+        assert np.concatenate(list(catalog.read("bar")))["begin_ns"].tolist() == bars["begin_ns"].tolist()
+        begin, end = MIDNIGHT + 40 * day, MIDNIGHT + 50 * day
+        assert len(np.concatenate(list(catalog.read("bar", None, begin, end)))) == 10
+
+
+def test_a_month_that_has_partitions_of_days_gets_more_of_days(server: PostgresServer) -> None:
+    day = 86_400 * 10**9
+    bars = np.zeros(3, BAR)
+    bars["now_ns"] = MIDNIGHT + day * np.arange(3)
+    with open_catalog(server.database(), create=True) as catalog:
+        with catalog.writer() as writer:
+            writer.append(BTC, "bar", bars[:1])
+        url = catalog._url  # type: ignore[union-attr]
+        # As a catalog of before: a partition of a day.
+        server.execute(
+            "DROP TABLE market_data.bar_rows_202211",
+            "DELETE FROM market_data.ranges",
+            f"CREATE TABLE market_data.bar_rows_20221101 PARTITION OF market_data.bar_rows"
+            f" FOR VALUES FROM ({MIDNIGHT}) TO ({MIDNIGHT + day})",
+            url=url,
+        )
+        with catalog.writer() as writer:
+            writer.append(BTC, "bar", bars)
+        assert len(np.concatenate(list(catalog.read("bar")))) == 3
+
+
+def _told(writer: AnyWriter) -> str:
+    """The error of a flush."""
+    with pytest.raises(UnreachableError) as raised:
+        writer.flush()
+    return str(raised.value)
 
 
 def _flushed(writer: object) -> None:
