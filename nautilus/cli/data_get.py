@@ -81,4 +81,6 @@ def _text(name: str, value: Any) -> str:
             return ""
         moment = datetime.fromtimestamp(value / 1e9, UTC)
         return f"{moment:%Y-%m-%d}" if value % 86_400_000_000_000 == 0 else f"{moment:%Y-%m-%d %H:%M:%S}"
-    return f"{value:,.10g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1e10 else f"{value:,.10g}"
+    return str(value)

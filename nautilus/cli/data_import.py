@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nautilus.runtime.file_import import FileResult
 
 SHOWN_REFUSALS = 5
+NAME_WIDTH = 26
+SAID = {"quote": "quotes", "trade": "trades", "book": "book changes", "bar": "bars", "table": "rows"}
 COUNTED = ("refused", "missing", "duplicates", "out_of_order", "gaps", "outliers", "rounded")
 
 
@@ -77,7 +79,7 @@ def import_(
         print_table(
             "",
             ["files", "stored", "known", "refused", "rows stored"],
-            [[len(results), *totals.values()]],
+            [[f"{count:,}" for count in (len(results), *totals.values())]],
             right=range(5),
         )
     return 1 if refused else 0
@@ -101,7 +103,7 @@ def _tell(result: FileResult) -> None:
     if result.status == "known":
         print(f"{result.path}: stored before")
         return
-    rows = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.rows.items())) or "nothing"
+    rows = ", ".join(f"{count:,} {SAID.get(kind, kind)}" for kind, count in sorted(result.rows.items())) or "nothing"
     names = ", ".join(result.instruments[:3]) + (" ..." if len(result.instruments) > 3 else "")
     print(f"{result.path}: {result.format}, {names}: {rows}; {result.stored:,} stored")
     report = result.report.get("report", {})
@@ -140,18 +142,23 @@ class _Bars:
         self._progress = progress
         self._files = files
         self._done = 0
-        self._whole = progress.add_task("files", total=files, text=f"0 of {files} stored")
+        self._whole = progress.add_task(_named("files"), total=files, text=f"0 of {files} stored")
         self._one = progress.add_task("", total=1.0, text="")
 
     def show(self, path: Path | None, part: float, rows: int) -> None:
         """See `nautilus.runtime.file_import.import_files`."""
         if path is None:
-            self._progress.update(self._one, description="publishing", total=None, text=f"{rows:,} rows")
+            self._progress.update(self._one, description=_named("publishing"), total=None, text=f"{rows:,} rows")
             return
         text = f"{rows:,} rows" if part < 1.0 else f"{rows:,} rows, storing"
-        self._progress.update(self._one, description=path.name[-32:], completed=min(part, 1.0), text=text)
+        self._progress.update(self._one, description=_named(path.name), completed=min(part, 1.0), text=text)
 
     def done(self) -> None:
         """One more is stored, or refused."""
         self._done += 1
         self._progress.update(self._whole, completed=self._done, text=f"{self._done} of {self._files} stored")
+
+
+def _named(text: str) -> str:
+    """A name of one width, so that bars stand still."""
+    return text[-NAME_WIDTH:].ljust(NAME_WIDTH)

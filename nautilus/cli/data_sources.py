@@ -9,7 +9,7 @@ import click
 from nautilus.cli.instance import client_of, instance_option, running, timeout_option
 from nautilus.cli.output import json_option, print_json, print_table
 
-COLUMNS = ("source", "state", "calls", "errors", "304", "left today", "cost", "open", "p50 ms")
+COLUMNS = ("source", "state", "calls", "errors", "304", "left", "cost", "open", "ms")
 
 
 @click.command()
@@ -17,14 +17,15 @@ COLUMNS = ("source", "state", "calls", "errors", "304", "left today", "cost", "o
 @timeout_option(10.0)
 @json_option
 def sources(instance_name: str | None, timeout_seconds: float, as_json: bool) -> None:
-    """List the data providers that the hub asks: state, calls, what is left of their quota, cost, connections."""
+    """List the data providers that the hub asks: state, calls, what is left of the quota of the day, cost, open
+    connections, and the median of their answers in milliseconds."""
     from nautilus.model.datasets import GetProviders
 
     answer = client_of(running(instance_name), timeout_seconds=timeout_seconds).ask("marketdata", GetProviders())
     if as_json:
         print_json(answer)
         return
-    print_table("data providers", COLUMNS, map(_row, answer["sources"]), right=range(2, 9), whole=(0, 1))
+    print_table("data providers", COLUMNS, map(_row, answer["sources"]), right=range(2, 9), whole=range(9), close=True)
     kinds = [(each["name"], ", ".join(kind.lower() for kind in each["kinds"])) for each in answer["sources"]]
     print_table("what they have", ("source", "kinds"), kinds, whole=(0,))
     for each in answer["sources"]:
@@ -43,8 +44,13 @@ def _row(source: dict[str, Any]) -> tuple[str, ...]:
         f"{source['calls']:,}",
         f"{source['errors']:,}",
         f"{source['not_modified']:,}",
-        "-" if limit < 0 else f"{left:,} of {limit:,}",
+        "-" if limit < 0 else f"{_short(left)}/{_short(limit)}",
         f"{source['cost']:.2f} {source['currency']}" if source["cost"] else "-",
         str(source["connections"]),
         f"{source['p50_ms']:.0f}" if source["p50_ms"] else "-",
     )
+
+
+def _short(count: int) -> str:
+    """A count of at most five signs."""
+    return f"{count:,}" if count < 100_000 else f"{count / 1000:,.0f}K"

@@ -52,14 +52,17 @@ def print_table(
     *,
     right: Sequence[int] = (),
     whole: Sequence[int] = (),
+    close: bool = False,
 ) -> None:
     """A table on stdout; the columns whose positions are in `right` are aligned to the right; those in `whole` stay on
-    one line."""
+    one line; `close`: with one space between columns."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    if close:
+        table.padding = (0, 0)
     for position, name in enumerate(columns):
         side: JustifyMethod = "right" if position in right else "left"
         table.add_column(name, justify=side, overflow="fold", no_wrap=position in whole)
