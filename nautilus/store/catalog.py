@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from nautilus.store.catalog_checks import Finding, verify
 from nautilus.store.catalog_database import Database
 from nautilus.store.catalog_errors import CatalogDamagedError, QueryError
-from nautilus.store.catalog_face import CatalogFace, Names, Query
+from nautilus.store.catalog_face import CatalogFace, Names, Query, Replayed
 from nautilus.store.catalog_instruments import StoredInstrument, pick
 from nautilus.store.catalog_kinds import record_kind
 from nautilus.store.catalog_lock import reading, writer_pid
@@ -29,7 +29,7 @@ from nautilus.store.catalog_log import Damage
 from nautilus.store.catalog_manifest import Manifest, Part, Range
 from nautilus.store.catalog_part_reader import readable, table_time
 from nautilus.store.catalog_queries import bounded, make_views, reader_of
-from nautilus.store.catalog_reader import BATCH, Run, Source, read_runs
+from nautilus.store.catalog_reader import Run, Source, read_runs
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.catalog_sql import check_select
 from nautilus.store.catalog_steps import factor
@@ -106,23 +106,14 @@ class Catalog(CatalogFace):
 
     # Reading.
 
-    def replay(
-        self,
-        kinds: Sequence[str],
-        instruments: Names = None,
-        begin_ns: int | None = None,
-        end_ns: int | None = None,
-        *,
-        batch: int = BATCH,
-        ids: dict[str, int] | None = None,
-        strict: bool = False,
-    ) -> Iterator[Run]:
-        described = {kind: record_kind(kind) for kind in kinds}
+    def _runs(self, wanted: Replayed) -> Iterator[Run]:
+        begin_ns, end_ns = wanted.begin_ns, wanted.end_ns
+        described = {kind: record_kind(kind) for kind in wanted.kinds}
         with reading(self.root):
             with self.manifest.snapshot():
                 known = {each.instrument_id: each for each in self.instruments()}
-                wanted = self._wanted(known.values(), instruments)
-                parts = self.manifest.parts(list(described), wanted, begin_ns, end_ns)
+                instruments = self._wanted(known.values(), wanted.instruments)
+                parts = self.manifest.parts(list(described), instruments, begin_ns, end_ns)
             sources = []
             for part in parts:
                 owner = known[part.instrument]
@@ -130,12 +121,12 @@ class Catalog(CatalogFace):
                     Source(
                         part,
                         described[part.kind],
-                        (ids or {}).get(owner.key, owner.instrument_id),
+                        wanted.ids.get(owner.key, owner.instrument_id),
                         factor(part.price_increment, owner.price_increment),
                         factor(part.lot_size, owner.lot_size),
                     )
                 )
-            yield from read_runs(sources, self.root, begin_ns, end_ns, batch, self._on_damage(strict))
+            yield from read_runs(sources, self.root, begin_ns, end_ns, wanted.batch, self._on_damage(wanted.strict))
 
     def _whole_answer(self, query: Query) -> pa.Table:
         def once() -> pa.Table:

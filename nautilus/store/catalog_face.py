@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_facts import facts_of, time_of
@@ -52,6 +52,18 @@ class Query:
     def time(self) -> str:
         """The column by which rows are asked for; "" of users' tables, which say it themselves."""
         return time_of(self.kind)
+
+
+class Replayed(NamedTuple):
+    """Records that are asked for; as of `CatalogFace.replay`."""
+
+    kinds: Sequence[str]
+    instruments: Names
+    begin_ns: int | None
+    end_ns: int | None
+    batch: int
+    ids: dict[str, int]
+    strict: bool
 
 
 class CatalogFace(ABC):
@@ -129,7 +141,6 @@ class CatalogFace(ABC):
         for run in self.replay((kind,), instruments, begin_ns, end_ns, **more):
             yield run.records
 
-    @abstractmethod
     def replay(
         self,
         kinds: Sequence[str],
@@ -158,6 +169,7 @@ class CatalogFace(ABC):
         strict
             Raise CatalogDamagedError at a file that cannot be read; else it is passed over, and in `notices`.
         """
+        return self._runs(Replayed(kinds, instruments, begin_ns, end_ns, batch, ids or {}, strict))
 
     def facts(
         self, kind: str, names: Names = None, begin_ns: int | None = None, end_ns: int | None = None
@@ -215,6 +227,10 @@ class CatalogFace(ABC):
         """As `sql`, as a stream of record batches that is open inside of the block."""
 
     # Inside.
+
+    @abstractmethod
+    def _runs(self, wanted: Replayed) -> Iterator[Run]:
+        """Records in order."""
 
     @abstractmethod
     def _whole_answer(self, query: Query) -> pa.Table:

@@ -8,6 +8,7 @@ or settings.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -19,10 +20,12 @@ TABLE_FUNCTIONS: Final = frozenset(
     {"generate_series", "range", "repeat", "repeat_row", "unnest", "json_each", "json_tree"}
 )
 """Functions that may stand where a table does; those that are not here read files, memory, settings or other SQL."""
-REFUSED: Final = frozenset(
-    {"current_setting", "getenv", "write_log", "nextval", "currval", "json_execute_serialized_sql"}
+REFUSED: Final = re.compile(
+    r"(pg_|(current_setting|getenv|write_log|nextval|currval|sleep_ms|json_serialize_plan|json_execute_serialized_sql)$)"
 )
-"""Functions of one value that tell of the process or change something."""
+"""Functions of one value that tell of the process, look at other text, wait or change something."""
+BUILT_IN: Final = ("duckdb_", "pragma_", "sqlite_", "pg_")
+"""How names of the database's own views begin, which tell of files and settings."""
 
 
 class Named(NamedTuple):
@@ -58,7 +61,7 @@ def check_select(lines: Any, text: str) -> Named:
         raise QueryError(f"{found}", where="the query", expected="one SELECT")
     tables: set[str] = set()
     defined: set[str] = set()
-    for node in _nodes(_tree(lines, text)):
+    for node in nodes(_tree(lines, text)):
         kind = node.get("type")
         if kind == "TABLE_FUNCTION":
             name = str(node["function"]["function_name"]).lower()
@@ -66,13 +69,16 @@ def check_select(lines: Any, text: str) -> Named:
                 raise QueryError(f"{name}()", where="the query", expected="views of the catalog in FROM")
         elif kind == "BASE_TABLE":
             tables.add(_plain_name(node))
-        elif kind == "SHOW_REF":
-            raise QueryError("SHOW, DESCRIBE or SUMMARIZE", where="the query", expected="one SELECT")
-        elif node.get("class") in ("FUNCTION", "WINDOW") and str(node.get("function_name")).lower() in REFUSED:
+        elif kind == "SHOW_REF" and not node.get("query"):  # of no query: what the database has, or its settings
+            raise QueryError(f"SHOW {node.get('table_name')}", where="the query", expected="one SELECT")
+        elif node.get("class") in ("FUNCTION", "WINDOW") and REFUSED.match(str(node.get("function_name")).lower()):
             raise QueryError(f"{node['function_name']}()", where="the query", expected="a function of its values alone")
         given = node.get("cte_map")
         if isinstance(given, dict):
             defined.update(str(each["key"]).lower() for each in given.get("map", ()))
+    for name in sorted(defined):
+        if name.startswith(BUILT_IN):  # elsewhere in the text it may stand for the database's own
+            raise QueryError(f"WITH {name}", where="the query", expected="another name")
     return Named(frozenset(tables), frozenset(defined))
 
 
@@ -97,7 +103,7 @@ def _tree(lines: Any, text: str) -> Any:
     return tree
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+def nodes(tree: Any) -> Iterator[dict[str, Any]]:
     """Every object of a tree."""
     waiting = [tree]
     while waiting:

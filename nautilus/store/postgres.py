@@ -19,7 +19,7 @@ import numpy as np
 from nautilus.store.catalog_checks import Finding
 from nautilus.store.catalog_columns import to_records
 from nautilus.store.catalog_errors import CatalogError, NoCatalogError, QueryError, QueryLimitError
-from nautilus.store.catalog_face import CatalogFace, Names, Query
+from nautilus.store.catalog_face import CatalogFace, Names, Query, Replayed
 from nautilus.store.catalog_instruments import StoredInstrument, pick
 from nautilus.store.catalog_kinds import SEQUENCE, TABLE, record_kind
 from nautilus.store.catalog_log import Damage
@@ -136,33 +136,24 @@ class PostgresCatalog(CatalogFace):
 
     # Reading.
 
-    def replay(
-        self,
-        kinds: Sequence[str],
-        instruments: Names = None,
-        begin_ns: int | None = None,
-        end_ns: int | None = None,
-        *,
-        batch: int = BATCH,
-        ids: dict[str, int] | None = None,
-        strict: bool = False,
-    ) -> Iterator[Run]:
-        """Records of several kinds merged by (time, order of appending); the server sorts a period at a time."""
-        names = list(dict.fromkeys(kinds))
+    def _runs(self, wanted: Replayed) -> Iterator[Run]:
+        """The server sorts a period at a time."""
+        begin_ns, end_ns = wanted.begin_ns, wanted.end_ns
+        names = list(dict.fromkeys(wanted.kinds))
         for kind in names:
             record_kind(kind)
         known = self.instruments()
-        wanted = self._wanted(known, instruments)
+        instruments = self._wanted(known, wanted.instruments)
         given = np.zeros(max((each.instrument_id for each in known), default=0) + 1, np.uint32)
         for each in known:
-            given[each.instrument_id] = (ids or {}).get(each.key, each.instrument_id)
+            given[each.instrument_id] = wanted.ids.get(each.key, each.instrument_id)
         openers = []
-        for kind, first_ns, last_ns in self._periods(names, wanted, begin_ns, end_ns):
+        for kind, first_ns, last_ns in self._periods(names, instruments, begin_ns, end_ns):
             begin = max(first_ns, begin_ns) if begin_ns is not None else first_ns
             end = min(last_ns, end_ns) if end_ns is not None else last_ns
-            openers.append((begin, partial(self._chunks, kind, names.index(kind), wanted, begin, end, given)))
+            openers.append((begin, partial(self._chunks, kind, names.index(kind), instruments, begin, end, given)))
         for chunks in complete(openers):
-            yield from merged(chunks, names, batch)
+            yield from merged(chunks, names, wanted.batch)
 
     def _whole_answer(self, query: Query) -> pa.Table:
         if query.kind == TABLE:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from nautilus.store.catalog_errors import QueryError
+from nautilus.store.catalog_sql import LONGEST_SQL, nodes
 from nautilus.store.postgres_rows import SCHEMA
 
-LONGEST_SQL: Final = 64 << 10
 LONGEST_NAME: Final = 63
 CHUNKS: Final = "_timescaledb"
 """How the schemas begin in which TimescaleDB keeps the rows of hypertables."""
@@ -128,7 +128,7 @@ async def check_query(lines: Any, text: str) -> None:
     await _check_functions(lines, called(text))
     plan = await lines.fetchval(f"EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) {text}")
     scanned = set()
-    for node in _nodes(json.loads(plan)):
+    for node in nodes(json.loads(plan)):
         schema = str(node.get("Schema", SCHEMA))
         if "Relation Name" in node and schema != SCHEMA and not schema.startswith(CHUNKS):
             raise QueryError(f"{schema}.{node['Relation Name']}", where="the query", expected=f"relations of {SCHEMA}")
@@ -152,14 +152,3 @@ async def _check_functions(lines: Any, names: set[str]) -> None:
             continue  # a word of the language, a name of WITH, or nothing that there is: the server says so
         if row is None or not row["own"] or REFUSED.match(name) or (row["volatile"] and name not in VOLATILE):
             raise QueryError(f"{name}()", where="the query", expected="functions of the server that only calculate")
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    waiting = [tree]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            yield found
-            waiting.extend(found.values())
-        elif isinstance(found, list):
-            waiting.extend(found)

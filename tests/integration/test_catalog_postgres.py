@@ -120,10 +120,8 @@ def test_both_catalogs_give_the_same(catalog: AnyCatalog, tmp_path: Path) -> Non
     )
 
 
-def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: PostgresServer) -> None:
-    fill(catalog)
-    with pytest.raises(QueryError, match="superuser"):
-        catalog.sql("SELECT 1")
+def reading_role(catalog: AnyCatalog, server: PostgresServer) -> tuple[str, str]:
+    """URL and name of a user who may read a catalog and nothing else."""
     url = catalog._url  # type: ignore[union-attr]
     role = f"reader_{url.rpartition('/')[2]}"
     server.execute(
@@ -132,7 +130,15 @@ def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: Postgre
         f"GRANT SELECT ON ALL TABLES IN SCHEMA market_data TO {role}",
         url=url,
     )
-    with open_catalog(url.replace("tests@", f"{role}@")) as reader:
+    return url.replace("tests@", f"{role}@"), role
+
+
+def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: PostgresServer) -> None:
+    fill(catalog)
+    with pytest.raises(QueryError, match="superuser"):
+        catalog.sql("SELECT 1")
+    url, _ = reading_role(catalog, server)
+    with open_catalog(url) as reader:
         assert reader.sql("SELECT count(*) AS n FROM trade").to_pylist() == [{"n": 1060}]
         (row,) = reader.sql(
             "SELECT max(price) AS p, sum(quantity) AS q FROM trade WHERE instrument = 'BTCUSDT@X'"
@@ -157,12 +163,8 @@ def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: Postgre
 def reader(catalog: AnyCatalog, server: PostgresServer) -> Iterator[AnyCatalog]:
     """A catalog with something of everything, as a user sees it who may read it, and a schema of others."""
     fill(catalog)
-    url = catalog._url  # type: ignore[union-attr]
-    role = f"reader_{url.rpartition('/')[2]}"
+    url, role = reading_role(catalog, server)
     server.execute(
-        f"CREATE ROLE {role} LOGIN",
-        f"GRANT USAGE ON SCHEMA market_data TO {role}",
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA market_data TO {role}",
         "CREATE SCHEMA others",
         "CREATE TABLE others.secrets AS SELECT 'secret' AS text",
         "CREATE TABLE public.secrets AS SELECT 'secret' AS text",
@@ -170,9 +172,9 @@ def reader(catalog: AnyCatalog, server: PostgresServer) -> Iterator[AnyCatalog]:
         "CREATE FUNCTION market_data.told() RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'secret'$$",
         f"GRANT ALL ON SCHEMA others TO {role}",
         f"GRANT ALL ON ALL TABLES IN SCHEMA others, public, market_data TO {role}",
-        url=url,
+        url=catalog._url,  # type: ignore[union-attr]
     )
-    with open_catalog(url.replace("tests@", f"{role}@"), CatalogConfig(query_seconds=2.0, query_mib=16)) as reader:
+    with open_catalog(url, CatalogConfig(query_seconds=2.0, query_mib=16)) as reader:
         yield reader
 
 

@@ -92,6 +92,7 @@ def test_what_a_query_may_say(hub):
         ("SELECT rank() OVER (ORDER BY n) FROM (VALUES (1), (2)) AS v(n)", [[1], [2]]),
         ("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT max(n) FROM t", [[5]]),
         ("SELECT a.n FROM (SELECT 1 AS n) AS a, LATERAL (SELECT unnest([a.n, 2])) AS b", [[1], [1]]),
+        ("SELECT column_name FROM (DESCRIBE notes) WHERE column_name = 'text'", [["text"]]),
         ("SELECT 'COPY x TO y; SET z' AS text", [["COPY x TO y; SET z"]]),
     ):
         status, answer = post(hub, sql)
@@ -154,6 +155,14 @@ def test_what_does_more_than_read_the_catalog_is_refused(hub):
         "CHECKPOINT",
         "BEGIN",
         "EXPLAIN ANALYZE SELECT 1",
+        "SELECT pg_get_viewdef(1)",
+        "SELECT pg_sleep(60)",
+        "SELECT sleep_ms(60000)",
+        "SELECT json_serialize_plan('SELECT 1')",
+        "SELECT sql FROM duckdb_views WHERE EXISTS (WITH duckdb_views AS (SELECT 1) SELECT 1)",
+        "SHOW TABLES",
+        "SHOW memory_limit",
+        "SUMMARIZE duckdb_settings()",
         "PREPARE p AS SELECT 1",
         "USE memory",
         "SELECT * FROM nothing",
