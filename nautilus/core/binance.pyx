@@ -462,7 +462,7 @@ cdef class BinanceDecoder:
             scan.wrapped = False
             if body != NULL and scan_object(&scan, body, stop, False) != NULL and has(&scan, KEY_SYMBOL):
                 name = unquoted(scan.fields[KEY_SYMBOL])
-                if name.end > name.at:
+                if name.end > name.at and (name.at - 1)[0] == c'"':
                     self.wanted = name.at[:name.end - name.at]
                     return
             p = stop + 1

@@ -349,7 +349,7 @@ cdef class BybitDecoder:
             if p < stop and p[0] == c"{" and scan_message(&scan, p, stop, False) != NULL \
                     and scan.seen >> BYBIT_SYMBOL & 1 and scan.seen >> BYBIT_TOPIC & 1:
                 name = unquoted(scan.fields[BYBIT_SYMBOL])
-                if name.end > name.at:
+                if name.end > name.at and (name.at - 1)[0] == c'"':
                     self.wanted = name.at[:name.end - name.at]
                     return
             p = stop + 1

@@ -83,6 +83,13 @@ def test_an_empty_symbol_is_none():
     assert together.symbols_skipped == apart.symbols_skipped == 1
 
 
+def test_a_symbol_that_is_no_text_is_not_taken_for_the_wanted_one():
+    decoder = BybitDecoder("0.0001", "1")
+    odd = [message("delta", 1, [], [], symbol) for symbol in ([["1.5", "2"]], 5)]
+    assert len(decoder.decode("\n".join([*odd, message("delta", 2, [], [])]).encode()).lines) == 1
+    assert (decoder.symbol, decoder.symbols_skipped) == ("XRPUSDT", 2)
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
