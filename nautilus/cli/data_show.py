@@ -156,7 +156,7 @@ def _print_rows(kind: str, rows: list[dict[str, Any]]) -> None:
         print(fill(f"{kind}: {', '.join(words)}", width, subsequent_indent="  ", break_on_hyphens=False))
 
 
-def _cell(name: str, kind: str, value: object) -> str:
+def _cell(name: str, kind: str, value: Any) -> str:
     if kind in COLUMNS and name in ("side", "action"):
         from nautilus.core.types import BookAction, Side
 
