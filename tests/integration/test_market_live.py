@@ -38,6 +38,7 @@ from tests.kit import core as native
 from tests.kit.bus import SECOND
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, recording
 from tests.kit.live_host import RunningHost, eventually, make_plan, short_directory
+from tests.kit.platform import PATIENT
 
 ENGINES = {"marketdata": ("marketdata",)}
 SPEED = 20.0
@@ -282,7 +283,9 @@ def test_streams_of_several_recordings_have_the_order_of_their_files(site: Any, 
 def test_a_whole_recording_at_twenty_times_its_speed_arrives_whole() -> None:
     path = recording(BTCUSDT_PERPETUAL)
     with private_place() as name:
-        words = ("replay", str(path), "--speed", "20", "--json", "--instance", name, "--set", FREE_PORTS)
+        # Whole, however late: on a busy machine nobody is given up.
+        sets = [word for setting in (FREE_PORTS, *PATIENT) for word in ("--set", setting)]
+        words = ("replay", str(path), "--speed", "20", "--json", "--instance", name, *sets)
         report = json.loads(run_cli(*words, timeout=560))
     assert (report["lost"], report["gaps"], report["restarts"]) == (0, 0, {})
     assert report["positions_equal"] is True

@@ -33,7 +33,7 @@ def test_kernel_and_twin_agree_on_a_random_flow(seed: int, style: str) -> None:
         instruments=flow.instruments(), accounts=flow.accounts(), capacity=capacity, closed_capacity=closed_capacity
     )
     commands = flow.Flow(seed, style)
-    for number in range(30):
+    for number in range(share(30, 2)):
         pair.process(commands.draw((1, 10, 64, 250)[number % 4], list(pair.twin.orders)))
         pair.compare()
 
@@ -73,7 +73,7 @@ def test_kernel_and_twin_agree_whatever_the_ids(seed: int) -> None:
     )
     plain = {7: 1, 0xFFFF_FFFF: 2, 2: 3, 300: 4, 1 << 31: 5}
     commands = flow.Flow(2_000_000 + seed, ("near", "wide", "drift")[seed % 3])
-    for _ in range(12):
+    for _ in range(share(12, 2)):
         open_orders = [
             (plain.get(account, account), order_id * pow(ODD, -1, 1 << 64) % (1 << 64))
             for account, order_id in pair.twin.orders
