@@ -22,6 +22,7 @@ from nautilus.runtime.clock import pause, wall_ns
 from tests.kit.certificates import Certificate, make_authority, make_certificate
 from tests.kit.instances import Place, own_place
 from tests.kit.platform import PATIENT
+from tests.kit.shell import call
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.2"
@@ -70,7 +71,11 @@ class Running:
         return result.stdout
 
     def object(self, *arguments: object, code: int = 0) -> dict[str, Any]:
-        return json.loads(self.run(*arguments, "--json", code=code))
+        """What a command prints, carried out in this process: it is asked often."""
+        found = call(*arguments, "--json", "--instance", self.place.name)
+        assert found.returncode == code, found.stderr
+        self.printed += found.stderr
+        return json.loads(found.stdout)
 
     def ask(
         self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b"", *, tls: bool = False,

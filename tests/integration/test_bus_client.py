@@ -21,6 +21,7 @@ from nautilus.runtime.attach import attach
 from nautilus.runtime.clock import monotonic_ns
 from tests.kit.live_host import eventually
 from tests.kit.platform import demo
+from tests.kit.shell import call
 
 SYMBOL = "SIMUSD"
 
@@ -113,6 +114,7 @@ def test_what_a_client_publishes_reaches_every_subscriber(client, platform):
 
 
 def command(platform, *words, code=0):
+    """A command as a process of its own."""
     result = subprocess.run(
         [sys.executable, "-m", "nautilus", *words, "--instance", platform.instance.name],
         capture_output=True,
@@ -125,7 +127,14 @@ def command(platform, *words, code=0):
     return result
 
 
-def test_bus_status_has_both_buses_process_by_process(platform):
+def here(platform, *words, code=0):
+    """The same in this process, where the first of its kind was one of its own."""
+    result = call(*words, "--instance", platform.instance.name)
+    assert result.returncode == code, result.stderr
+    return result
+
+
+def test_bus_status_has_both_buses_process_by_process(platform, monkeypatch):
     found = json.loads(command(platform, "bus", "status", "--json").stdout)
     assert found["processes"]["marketdata"]["star"]["published"] > 0
     assert found["processes"]["strategy"]["mesh"]["sent"] > 0
@@ -134,7 +143,8 @@ def test_bus_status_has_both_buses_process_by_process(platform):
         ("risk", "portfolio", "strategy"), "ring"
     )
     assert found["peers"]["strategy"]["core"] in ("up", "slow")
-    text = command(platform, "bus", "status").stdout
+    monkeypatch.setenv("COLUMNS", "80")
+    text = here(platform, "bus", "status").stdout
     assert "star, records" in text
     assert "mesh, messages" in text
     assert max(map(len, text.splitlines())) <= 80
@@ -146,7 +156,7 @@ def test_bus_latency_measures_each_process_on_both_lanes(platform):
     for lanes in found["processes"].values():
         assert [lanes[lane]["count"] for lane in ("urgent", "normal")] == [20, 20]
         assert all(0 < lane["p50"] <= lane["p99"] <= lane["max"] for lane in lanes.values())
-    assert "round trips, us" in command(platform, "bus", "latency", "--count", "3").stdout
+    assert "round trips, us" in here(platform, "bus", "latency", "--count", "3").stdout
 
 
 def test_tap_prints_what_is_said_and_names_what_there_is(platform):
@@ -154,10 +164,10 @@ def test_tap_prints_what_is_said_and_names_what_there_is(platform):
     found = [json.loads(line) for line in lines]
     assert len(found) == 30
     assert {line["topic"] for line in found} <= {topic.name for topic in topics_like("*")}
-    quotes = command(platform, "tap", QUOTES.name, "--instrument", SYMBOL, "--count", "2", "--for", "60").stdout
+    quotes = here(platform, "tap", QUOTES.name, "--instrument", SYMBOL, "--count", "2", "--for", "60").stdout
     assert quotes.count(f"Quote {SYMBOL} ") == 2
-    assert "expected one of marketdata" in command(platform, "tap", "nothing", code=1).stderr
-    assert SYMBOL in command(platform, "tap", "*", "--instrument", "NOSUCH", code=2).stderr
+    assert "expected one of marketdata" in here(platform, "tap", "nothing", code=1).stderr
+    assert SYMBOL in here(platform, "tap", "*", "--instrument", "NOSUCH", code=2).stderr
 
 
 def test_bus_replay_prints_records_once_more(platform):
@@ -165,28 +175,22 @@ def test_bus_replay_prints_records_once_more(platform):
     found = [json.loads(line) for line in command(platform, *words, "--first", "3", "--json").stdout.splitlines()]
     assert [line["sequence"] for line in found] == list(range(3, 13))
     assert {line["type"] for line in found} == {"BookDelta"}
-    text = command(platform, *words, "--first", "12", "--last", "12").stdout
+    text = here(platform, *words, "--first", "12", "--last", "12").stdout
     assert f"price_ticks={found[-1]['price_ticks']}" in text
-    assert len(command(platform, *words, "--count", "4").stdout.splitlines()) == 4
-    image = [json.loads(line) for line in command(platform, *words, "--image", "--json").stdout.splitlines()]
+    assert len(here(platform, *words, "--count", "4").stdout.splitlines()) == 4
+    image = [json.loads(line) for line in here(platform, *words, "--image", "--json").stdout.splitlines()]
     assert [line["action"] for line in image[:2]] == ["CLEAR"] * 2
     assert {line["action"] for line in image[2:]} == {"SET"}
-    assert "the newest record is" in command(platform, *words, "--first", "99999999", code=2).stderr
-    assert "is after --last" in command(platform, *words, "--first", "9", "--last", "3", code=2).stderr
-    assert "gone" in command(platform, *words, "--epoch", "7", "--first", "1", code=1).stderr
-    assert "star" in command(platform, "bus", "replay", "trading.report", SYMBOL, code=1).stderr
-    assert SYMBOL in command(platform, "bus", "replay", words[2], "NOSUCH", code=2).stderr
+    assert "the newest record is" in here(platform, *words, "--first", "99999999", code=2).stderr
+    assert "is after --last" in here(platform, *words, "--first", "9", "--last", "3", code=2).stderr
+    assert "gone" in here(platform, *words, "--epoch", "7", "--first", "1", code=1).stderr
+    assert "star" in here(platform, "bus", "replay", "trading.report", SYMBOL, code=1).stderr
+    assert SYMBOL in here(platform, "bus", "replay", words[2], "NOSUCH", code=2).stderr
 
 
 def test_without_an_instance_the_tools_say_so(platform):
     for words in (("bus", "status"), ("bus", "latency"), ("tap", "*")):
-        result = subprocess.run(
-            [sys.executable, "-m", "nautilus", *words, "--instance", "there-is-none"],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        result = call(*words, "--instance", "there-is-none")
         assert result.returncode == 3
         assert "bus.not_running" in result.stderr
 

@@ -12,7 +12,7 @@ import pytest
 from perf.platform import descendants
 from tests.kit.binance_server import BinanceServer, read_lines, renamed, served
 from tests.kit.data import BTCUSDT_SPOT, recording
-from tests.kit.shell import SETS, Shell, eventually, own_shell
+from tests.kit.shell import SETS, Shell, call, eventually, own_shell
 
 BOTH = ("BTCUSDT", "ETHUSDT")
 STREAMS = ["depth@100ms", "bookTicker", "trade"]
@@ -52,7 +52,7 @@ def test_a_live_market_is_traded_recorded_and_goes_on_without_a_symbol_that_was_
         assert begun.returncode == 0, begun.stderr
 
         def blind() -> list[str]:
-            books = {name: shell.object("book", name) for name in BOTH}
+            books = {name: json.loads(call("book", name, "--json", "--instance", shell.name).stdout) for name in BOTH}
             return [name for name, book in books.items() if book["blind_since_ns"] or not book["bids"]]
 
         eventually(lambda: blind() == [])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kit.shell import Shell, own_shell
+from tests.kit.shell import Shell, call, own_shell
 
 
 @pytest.fixture
@@ -49,9 +49,10 @@ def shell() -> Iterator[Shell]:
     ],
 )
 def test_what_cannot_be_is_one_line_with_the_right_code(
-    arguments: tuple[str, ...], code: int, words: str, shell: Shell
+    arguments: tuple[str, ...], code: int, words: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = shell.run(*arguments)
+    monkeypatch.chdir(shell.place.base)
+    result = call(*arguments, "--instance", shell.name)
     assert (result.returncode, words in result.stderr) == (code, True), result.stderr
     assert len([line for line in result.stderr.splitlines() if line.startswith("nautilus: error: ")]) == 1
     assert result.stdout == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,10 +10,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from nautilus.cli.main import main
 from nautilus.runtime.clock import monotonic_ns, pause
 from tests.kit.instances import Place, own_place
 from tests.kit.platform import PATIENT
@@ -21,6 +23,21 @@ ROOT = Path(__file__).resolve().parents[2]
 WAITING = ("order", "book", "kill-switch", "phase", "down")
 """Commands that wait for an answer: here as long as a machine may stand still."""
 SETS = tuple(word for setting in ("platform.ports=free", *PATIENT) for word in ("--set", setting))
+
+
+class Called(NamedTuple):
+    """What a command that was carried out in this process gave."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def call(*arguments: object) -> Called:
+    """A command in this process: what is looked at again and again, or is no matter of processes, costs no start."""
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as errors:
+        code = main([str(argument) for argument in arguments])
+    return Called(code, output.getvalue(), errors.getvalue())
 
 
 class Shell:
@@ -63,7 +80,7 @@ class Shell:
 
     def status(self) -> dict[str, Any]:
         """What `status` prints, whatever it says of the instance's health."""
-        result = self.run("status", "--json")
+        result = call("status", "--json", "--instance", self.name)
         assert result.returncode in (0, 1), result.stderr
         found: dict[str, Any] = json.loads(result.stdout)
         return found
