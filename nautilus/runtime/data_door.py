@@ -289,7 +289,7 @@ class DataDoor:
             if self.cache.may_ask(question, now_ns):
                 self._ask(question, now_ns)
         elif self.cache.is_asked(question):
-            meters.add("joined")
+            meters.join(question.source)
             self.cache.join(question, answer)
         else:
             meters.add("misses")

@@ -97,7 +97,7 @@ class Failed(Frame, frozen=True):
 
 
 class States(Frame, frozen=True):
-    """How the sources stand: first of all, whenever that has changed, and once a second while they work."""
+    """How the sources stand: first of all, then where that has changed: before each answer, and once a second."""
 
     sources: tuple[ProviderState, ...]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from nautilus.core.counters import Counters
 from nautilus.model.datasets import ProviderState, ProviderStates
 
@@ -23,7 +25,9 @@ COUNTED: Final = (
     "published",
 )
 SHOWN: Final = ("entries", "bytes", "under_way", "prefetch_unused")
-OF_SOURCE: Final = ("calls", "errors", "not_modified", "joined")
+TOLD_OF_SOURCE: Final = ("calls", "errors", "not_modified")
+"""By the source itself, from 0 in each process."""
+OF_SOURCE: Final = (*TOLD_OF_SOURCE, "joined")
 SHOWN_OF_SOURCE: Final = ("day_left", "day_limit", "connections")
 STATES: Final = ("ready", "limited", "failing", "unconfigured")
 MILLI: Final = 1000
@@ -38,7 +42,8 @@ class DataMeters:
         self._counters = counters
         self._at = {name: counters.counter(f"data.{name}") for name in COUNTED}
         self._gauges = {name: counters.gauge(f"data.{name}") for name in SHOWN}
-        self._before: dict[str, dict[str, int]] = {}
+        self._before: dict[str, ProviderState] = {}
+        self._costs: dict[str, float] = {}
         self._known: dict[str, dict[str, int]] = {}
 
     def add(self, name: str, count: int = 1) -> None:
@@ -69,15 +74,22 @@ class DataMeters:
             places = self._places(source.name)
             if not places:
                 continue
-            before = self._before.setdefault(source.name, dict.fromkeys(OF_SOURCE, 0))
-            for name in OF_SOURCE:
-                value = int(getattr(source, name))
-                self._counters.add(places[name], max(value - before[name], 0))
-                before[name] = value
+            before = self._before.get(source.name) or ProviderState(source.name, "", ())
+            self._before[source.name] = source
+            for name in TOLD_OF_SOURCE:
+                self._counters.add(places[name], max(getattr(source, name) - getattr(before, name), 0))
+            cost = self._costs[source.name] = self._costs.get(source.name, 0.0) + max(source.cost - before.cost, 0.0)
             for name in SHOWN_OF_SOURCE:
                 self._counters.set(places[name], getattr(source, name))
-            self._counters.set(places["cost_milli"], round(source.cost * MILLI))
+            self._counters.set(places["cost_milli"], round(cost * MILLI))
             self._counters.set(places["state"], STATES.index(source.state) if source.state in STATES else 2)
+
+    def join(self, source: str) -> None:
+        """A question has joined one to this provider that was under way."""
+        self.add("joined")
+        places = self._known.get(source)  # of a provider that has told how it stands: names are bounded
+        if places is not None:
+            self._counters.add(places["joined"], 1)
 
     def restart(self) -> None:
         """The child is gone: the next one begins at 0, and has no connection yet."""
@@ -89,7 +101,7 @@ class DataMeters:
         """The reply to `GetProviders`."""
         found = self.counts()
         return ProviderStates(
-            sources,
+            tuple(map(self._whole, sources)),
             hits=found["hits"],
             misses=found["misses"],
             stale=found["stale"],
@@ -100,6 +112,14 @@ class DataMeters:
             hit_rate=round(hit_rate_of(found), 6),
             fresh_rate=round(fresh_rate_of(found), 6),
         )
+
+    def _whole(self, source: ProviderState) -> ProviderState:
+        """With what was counted in all processes that there were; connections are those of the one that there is."""
+        places = self._known.get(source.name)
+        if places is None:
+            return source
+        counted = {name: self._counters.get(places[name]) for name in (*OF_SOURCE, "connections")}
+        return msgspec.structs.replace(source, cost=round(self._costs[source.name], 9), **counted)
 
     def _places(self, source: str) -> dict[str, int]:
         places = self._known.get(source)

@@ -21,7 +21,7 @@ import msgspec
 from nautilus.adapters.sources import SOURCES, SourceConfig, open_sources
 from nautilus.core.clock import now_ns
 from nautilus.model.datasets import DataAnswer, DataKind, Fact, GetData, Provenance, ProviderState
-from nautilus.model.errors import NautilusError, VenueError
+from nautilus.model.errors import InternalError, NautilusError, VenueError
 from nautilus.model.fact_records import RECORD_OF, fact_records
 from nautilus.model.records import Records
 from nautilus.model.topics import ECONOMICS, FUNDAMENTALS, HISTORICAL_BARS, QUOTE_FACTS
@@ -161,6 +161,12 @@ class DataProcess:
         raise error
 
     def _found(self, number: int, question: GetData, facts: tuple[Fact, ...], provenance: Provenance) -> Found:
+        if provenance.fetched_ns <= 0:  # its age would be that of the epoch
+            raise InternalError(
+                f"an answer to {question.kind} {question.symbol} that was never fetched",
+                where=provenance.source,
+                expected="the provenance of what was asked last, or of what is remembered",
+            )
         answer = DataAnswer(question.kind, question.symbol, provenance.source, facts, provenance)
         assert _FORM.leave is not None
         wire, body = wire_head(answer), body_head(_ENCODER.encode(_FORM.leave(answer)))
@@ -246,16 +252,23 @@ async def serve(connection: socket.socket, opens: Callable[[Begin], Mapping[str,
             writer.write(packed(frame))
             await writer.drain()
 
+    last: States | None = None
+
+    async def tell_news() -> None:
+        nonlocal last
+        states = work.states()
+        if states != last:
+            last = states
+            await say(states)
+
     async def take(ask: Ask) -> None:
-        await say(await work.answer(ask))
+        answer = await work.answer(ask)
+        await tell_news()  # what it took is counted before it is answered, whatever becomes of this process
+        await say(answer)
 
     async def tell() -> None:
-        last: States | None = None
         while True:
-            states = work.states()
-            if states != last:
-                last = states
-                await say(states)
+            await tell_news()
             await asyncio.sleep(STATES_SECONDS)
 
     tasks: set[asyncio.Task[None]] = {asyncio.create_task(tell())}

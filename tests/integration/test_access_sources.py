@@ -44,6 +44,7 @@ QUESTIONS = (
     GetData(DataKind.LISTING, "climate", "datagov", limit=2),
     GetData(DataKind.BAR, "MSFT", "alpha_vantage", "1m"),
     GetData(DataKind.LISTING, "mexico", "trading_economics"),
+    GetData(DataKind.LISTING, "tesla", "edgar"),
 )
 """One of each provider first."""
 ROUNDS = 3
@@ -67,7 +68,7 @@ class Providers:
     Attributes
     ----------
     settings : of every source, by name.
-    cookies : Yahoo's other host, which is asked for a cookie and left at once.
+    cookies, files : Yahoo's and EDGAR's other hosts, which are asked for a cookie, for tickers, and left at once.
     """
 
     def __init__(self, undo: ExitStack) -> None:
@@ -78,7 +79,8 @@ class Providers:
             self.settings[name] = {"base_url": server.url + path, **FREE, **more}
         self.cookies = undo.enter_context(RecordedServer(yahoo_answers))
         self.settings["yahoo"]["cookie_url"] = self.cookies.url
-        self.settings["edgar"]["files_url"] = self._servers["edgar"].url
+        self.files = undo.enter_context(RecordedServer(edgar()))
+        self.settings["edgar"]["files_url"] = self.files.url
         self._peer = TwsPeer(Traded(265598, "AAPL", name="APPLE INC", ticks=[(4, 163.2, 100)], last_seconds=1646184631))
         undo.enter_context(_in_a_thread(self._peer))
         self.settings["ibkr"] = {"port": self._peer.port, **FREE}
@@ -155,7 +157,8 @@ def test_twelve_engines_share_eight_connections_and_wait_for_one_of_ten_question
         assert counts["stale"] > 0
         assert providers.requests() < total / 2
         assert providers.accepted() == dict.fromkeys(SOURCES, 1)
-        assert eventually(lambda: (providers.cookies.accepted, providers.cookies.connections) == (1, 0))
+        for other in (providers.cookies, providers.files):
+            assert eventually(lambda at=other: (at.accepted, at.connections) == (1, 0))
         states = hub.ask(GetProviders()).sources
         assert {each.name for each in states if each.state == "ready"} == set(SOURCES)
 

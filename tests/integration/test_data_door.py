@@ -65,6 +65,8 @@ def test_equal_questions_under_way_share_one_request(hub, server):
     assert len({answer.provenance for answer in answers}) == 1
     assert server.calls["fred", "economic", "GDP"] == 1
     assert hub.door.meters.counts()["joined"] == 11
+    joined = {source.name: source.joined for source in hub.ask(GetProviders()).sources}
+    assert (joined["fred"], sum(joined.values())) == (11, 11)
 
 
 def test_what_a_provider_does_not_have_is_not_asked_again(hub, server):
@@ -171,6 +173,21 @@ def test_a_killed_child_is_told_and_the_next_question_starts_another(hub, server
     assert hub.ask(GetData(DataKind.BAR, "MSFT")).facts
     assert hub.ask(GetData(DataKind.BAR, "AAPL")).cached  # what was kept is there still
     assert (hub.door.line.starts, hub.door.line.deaths) == (2, 1)
+
+
+def test_calls_and_cost_of_a_provider_are_those_of_all_processes_that_asked_it(hub, server):
+    def ibkr() -> tuple[int, float, int]:
+        [found] = [source for source in hub.get("/marketdata/sources")[2]["sources"] if source["name"] == "ibkr"]
+        return found["calls"], found["cost"], found["day_left"]
+
+    for symbol in ("A", "B", "C"):
+        hub.ask(GetData(DataKind.BAR, symbol))
+    assert ibkr() == (3, 0.03, 997)  # what is answered is counted
+    os.kill(hub.do(lambda: hub.door.line.pid), signal.SIGKILL)
+    eventually(lambda: hub.door.line.deaths == 1)
+    assert ibkr()[:2] == (3, 0.03)
+    eventually(lambda: hub.ask(GetData(DataKind.BAR, "D")).facts)
+    assert ibkr() == (4, 0.04, 999)  # its day is the provider's own count
 
 
 def test_too_many_questions_are_refused_at_once(server):

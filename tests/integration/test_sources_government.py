@@ -47,8 +47,8 @@ def asked(name: str, config: SourceConfig, *questions: GetData) -> list[Fetched]
 
 
 def ask_edgar(server: RecordedServer, *questions: GetData, **more: Any) -> list[Fetched]:
-    settings = {"user_agent": AGENT, "backoff_seconds": 0.0} | more
-    return asked("edgar", EdgarConfig(base_url=server.url, files_url=server.url, **settings), *questions)
+    settings = {"user_agent": AGENT, "backoff_seconds": 0.0, "files_url": server.url} | more
+    return asked("edgar", EdgarConfig(base_url=server.url, **settings), *questions)
 
 
 def ask_datagov(server: RecordedServer, *questions: GetData, **more: Any) -> list[Fetched]:
@@ -71,6 +71,19 @@ def test_filings_of_a_ticker_are_told_at_the_times_of_new_york() -> None:
     assert newest.time_ns == local_ns("2022-11-30T21:42:36Z")  # 16:42 in New York
     assert newest.url == f"{server.url}/Archives/edgar/data/1318605/000179056522000015/xslF345X03/edgardoc.xml"
     assert newest.provenance.url == f"{server.url}/submissions/CIK0001318605.json"
+
+
+def test_a_listing_from_memory_says_where_and_when_the_list_came_from() -> None:
+    question = GetData(DataKind.LISTING, "tesla")
+    with RecordedServer(edgar()) as server, RecordedServer(edgar()) as files:
+        first, second = ask_edgar(server, question, question, files_url=files.url)
+        assert files.paths == ["/files/company_tickers.json"]
+        assert files.requests[0].headers["connection"] == "close"
+        assert not server.requests
+    assert second.provenance == first.provenance == second.facts[0].provenance
+    assert second.provenance.url == f"{files.url}/files/company_tickers.json"
+    assert second.provenance.fetched_ns > 0
+    assert (second.calls, second.facts) == (0, first.facts)
 
 
 def test_recorded_times_of_acceptance_keep_the_hours_and_filing_dates_of_edgar() -> None:

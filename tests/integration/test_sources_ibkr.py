@@ -107,6 +107,7 @@ def test_snapshot_is_told_with_quantities_time_and_provenance() -> None:
     assert quote.provenance.source == "ibkr"
     assert quote.provenance.url == f"tws://127.0.0.1:{peer.port}/reqMktData?symbol=AAPL&snapshot=1"
     assert (first.calls, second.calls) == (2, 1)  # what AAPL is, is known from then on
+    assert (first.provenance, second.provenance) == (quote.provenance, second.facts[0].provenance)
     assert peer.kinds() == [MARKET_DATA_TYPE, CONTRACT, MARKET_DATA, MARKET_DATA]
     assert (peer.connections, peer.versions) == (1, "v157..178")
 
@@ -134,6 +135,17 @@ def test_recorded_bars_come_back_in_order_with_their_zone() -> None:
         assert fact.volume == bar["volume"]
     [asked] = [each for each in peer.asked if each.kind == HISTORY]
     assert asked.fields[14:21] == ["0", "20210105 17:00:00 UTC", "1 min", "10800 S", "1", "TRADES", "2"]
+
+
+def test_an_answer_without_facts_says_where_and_when_it_came_from_too() -> None:
+    peer = TwsPeer(apple(bars=bars_of))
+    far_ns = local_ns("2200-01-01")  # nothing is asked for a range that has not begun
+    question = GetData(DataKind.BAR, "AAPL", interval="1m", begin_ns=far_ns)
+    first, second = ask(peer, question, question)
+    assert (first.facts, second.facts, second.calls) == ((), (), 0)
+    assert first.provenance == second.provenance
+    assert first.provenance.url.endswith("/reqContractDetails?symbol=AAPL")
+    assert first.provenance.fetched_ns > 0
 
 
 def test_long_range_takes_several_requests_at_the_allowed_pace() -> None:
@@ -193,6 +205,17 @@ def test_ratios_of_a_report_are_figures_of_its_day() -> None:
     with pytest.raises(MalformedError) as caught:
         ask(TwsPeer(changed), GetData(DataKind.FUNDAMENTAL, "AAPL"))
     assert caught.value.path == "$.Ratios.NPRICE"
+    for name, path in (
+        ("ReportingCurrency", "$.Ratios.ReportingCurrency"),
+        ("LatestAvailableDate", "$.Ratios.LatestAvailableDate"),
+        ("Ratios", "$.Ratios"),
+        ("FieldName", "$.Ratios.Ratio[0].FieldName"),
+        ("Type", "$.Ratios.Ratio[0].Type"),
+    ):
+        changed = Traded(265598, "AAPL", report=REPORT.replace(name, "Odd"))
+        with pytest.raises(MalformedError) as caught:
+            ask(TwsPeer(changed), GetData(DataKind.FUNDAMENTAL, "AAPL"))
+        assert caught.value.path == path
 
 
 @pytest.mark.parametrize(

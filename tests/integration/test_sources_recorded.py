@@ -236,7 +236,9 @@ def test_every_recording_of_yahoo_is_read_or_refused_by_name() -> None:
                 read += 1
     assert read + len(refused) == len(questions) > 50
     # Symbols that Yahoo itself no longer had, and one without options.
-    assert sorted(refused) == sorted(["BRKS", "AAPL220121C00025000", "SIX", "SIMP", "APS.AX", "SI", "options:BTC-USD"])
+    assert sorted(refused) == sorted(
+        ["ADH", "BRKS", "AAPL220121C00025000", "SIX", "SIMP", "APS.AX", "SI", "options:BTC-USD"]
+    )
 
 
 def chart_of(interval: str, rows: list[tuple[str, list[float]]]) -> bytes:

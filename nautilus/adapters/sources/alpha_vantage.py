@@ -36,7 +36,7 @@ from nautilus.adapters.sources.periods import period_from
 from nautilus.adapters.sources.session import SECOND_NS, Asking, Reply
 from nautilus.adapters.sources.times import local_ns, number, to_ns, zone
 from nautilus.adapters.sources.units import scale_of, scaled
-from nautilus.adapters.sources.validate import decode, decode_part
+from nautilus.adapters.sources.validate import decode, decode_part, missing
 from nautilus.model.datasets import (
     BarFact,
     DataKind,
@@ -279,7 +279,10 @@ class AlphaVantageSource(Source):
         body = decode(self.session, reply, dict[str, str])
         if not body:
             raise self.session.fault(NotFoundError, f"no {question.symbol}", reply.provenance.url, expected="a company")
-        quarter = body.get("LatestQuarter", "")
+        for name in ("LatestQuarter", "Currency"):  # the time and the unit of all figures
+            if name not in body:
+                raise missing(self.session, reply.provenance.url, f"$.{name}")
+        quarter = body["LatestQuarter"]
         end_ns = self._time(quarter, zone("UTC"), reply, "$.LatestQuarter") if quarter[:1].isdigit() else 0
         facts: list[Fact] = []
         for concept, text in body.items():
@@ -294,7 +297,7 @@ class AlphaVantageSource(Source):
                     symbol=question.symbol,
                     concept=concept,
                     value=value,
-                    unit=unit_of(concept, body.get("Currency", "")),
+                    unit=unit_of(concept, body["Currency"]),
                     begin_ns=end_ns,
                     end_ns=end_ns,
                     filed_ns=0,

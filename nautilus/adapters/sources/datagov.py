@@ -27,7 +27,7 @@ from nautilus.adapters.sources.errors import (
 from nautilus.adapters.sources.periods import day_ns
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import DAY_NS, local_ns
-from nautilus.adapters.sources.validate import decode, too_many_pages
+from nautilus.adapters.sources.validate import decode, missing, too_many_pages
 from nautilus.model.datasets import DataKind, Fact, GetData, ListingFact, Provenance
 
 PAGE = 100  # records asked for at once at most
@@ -74,7 +74,7 @@ class DataSet(msgspec.Struct, frozen=True):
 
 class Page(msgspec.Struct, frozen=True):
     results: list[DataSet]
-    after: str | None = None
+    after: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -165,7 +165,8 @@ class DataGovSource(Source):
                 raise error from second
 
     async def _search(self, words: str, filters: dict[str, str], limit: int, asking: Asking) -> list[Fact]:
-        query = {"q": words, "per_page": str(min(limit or PAGE, PAGE)), **filters}
+        most = min(limit or PAGE, PAGE)
+        query = {"q": words, "per_page": str(most), **filters}
         headers = {"X-Api-Key": self.config.key}
         facts: list[Fact] = []
         after: str | None = ""
@@ -173,8 +174,13 @@ class DataGovSource(Source):
             reply = await asking.get("/search", query | ({"after": after} if after else {}), headers=headers)
             page = decode(self.session, reply, Page)
             facts += [_listed(record, reply.provenance) for record in page.results]
-            after = page.after
-            if not after or not page.results or (limit and len(facts) >= limit):
+            if not page.results or (limit and len(facts) >= limit):
+                return facts
+            if page.after is msgspec.UNSET and len(page.results) >= most:
+                # A full page that does not say whether there is another: the first would be taken for all of them.
+                raise missing(self.session, reply.provenance.url, "$.after")
+            after = page.after if isinstance(page.after, str) else None
+            if not after:
                 return facts
         raise too_many_pages(self.session, asking)
 

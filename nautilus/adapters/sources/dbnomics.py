@@ -21,7 +21,7 @@ from nautilus.adapters.sources.periods import period_named
 from nautilus.adapters.sources.session import Asking
 from nautilus.adapters.sources.times import local_ns, number
 from nautilus.adapters.sources.units import scale_of, scaled
-from nautilus.adapters.sources.validate import decode, too_many_pages
+from nautilus.adapters.sources.validate import decode, missing, too_many_pages
 from nautilus.model.datasets import DataKind, EconomicFact, Fact, GetData, ListingFact, Provenance
 
 SEARCHED = 100
@@ -65,6 +65,11 @@ class DbnomicsSource(Source):
 
     def _observations(self, item: Series, place: int, provenance: Provenance) -> Iterable[EconomicFact]:
         path = f"$.series.docs[{place}]"
+        for name, told in (("period", item.period), ("value", item.value), ("@frequency", item.frequency or None)):
+            if told is None:
+                raise missing(self.session, provenance.url, f"{path}.{name}")
+        assert item.period is not None
+        assert item.value is not None
         if len(item.period) != len(item.value):
             raise self.session.fault(
                 MalformedError,
@@ -74,8 +79,8 @@ class DbnomicsSource(Source):
                 path=f"{path}.value",
             )
         power, unit = scale_of(next((item.dimensions[name] for name in UNITS if name in item.dimensions), ""))
-        told = item.dimensions.get("UNIT_MULT", "")
-        power += int(told) if told.isdigit() else 0
+        factor = item.dimensions.get("UNIT_MULT", "")
+        power += int(factor) if factor.isdigit() else 0
         vintage_ns = self._indexed_ns(item, provenance, path)
         key = f"{item.provider_code}/{item.dataset_code}/{item.series_code}"
         for index, (period, value) in enumerate(zip(item.period, item.value, strict=True)):

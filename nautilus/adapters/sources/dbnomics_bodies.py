@@ -13,13 +13,13 @@ class Series(msgspec.Struct, frozen=True):
     provider_code: str
     dataset_code: str
     series_code: str
+    dimensions: dict[str, str]
     dataset_name: str = ""
     series_name: str = ""
     indexed_at: str = ""
     frequency: str = msgspec.field(name="@frequency", default="")
-    dimensions: dict[str, str] = {}
-    period: list[str] = []
-    value: list[float | str | None] = []
+    period: list[str] | None = None
+    value: list[float | str | None] | None = None
 
 
 class Dataset(msgspec.Struct, frozen=True):

@@ -35,7 +35,7 @@ from nautilus.adapters.sources.errors import (
 from nautilus.adapters.sources.periods import day_ns
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import DAY_NS, local_ns, zone
-from nautilus.adapters.sources.validate import decode
+from nautilus.adapters.sources.validate import decode, missing
 from nautilus.model.datasets import DataKind, EventFact, Fact, FundamentalFact, GetData, ListingFact, Provenance
 
 BLOCKED_SECONDS = 600.0
@@ -190,10 +190,15 @@ class EdgarSource(Source):
         """Tickers with their companies; asked for again after a day, with a condition."""
         now_ns = self.session.now_ns()
         if self._tickers is None or now_ns - self._tickers_ns > self.config.tickers_seconds * 1e9:
-            reply = await asking.get("/files/company_tickers.json", base=self.config.files_url)
+            # It is on a host of its own, whose connection is not kept.
+            reply = await asking.get(
+                "/files/company_tickers.json", base=self.config.files_url, headers={"Connection": "close"}
+            )
             self._rows = list(decode(self.session, reply, dict[str, Ticker]).values())
             self._tickers = {row.ticker.upper(): row for row in self._rows}
             self._tickers_ns, self._tickers_from = now_ns, reply.provenance
+        elif not asking.calls:
+            asking.provenance = self._tickers_from  # of what is answered from memory, until more is asked
         return self._tickers
 
     async def _cik(self, company: str, asking: Asking) -> int:
@@ -331,7 +336,7 @@ class EdgarSource(Source):
         ]
 
     def _figure(self, symbol: str, concept: str, figure: Figure, unit: str, reply: Reply, path: str) -> FundamentalFact:
-        begin_ns, end_ns = self._period(figure.start, figure.end, reply, path)
+        begin_ns, end_ns = self._period(figure.start, figure.end, figure.frame, reply, path)
         return FundamentalFact(
             symbol=symbol,
             concept=concept,
@@ -355,7 +360,7 @@ class EdgarSource(Source):
         told = decode(self.session, reply, Frame)
         facts: list[Fact] = []
         for place, point in enumerate(told.data):
-            begin_ns, end_ns = self._period(point.start, point.end, reply, f"$.data[{place}]")
+            begin_ns, end_ns = self._period(point.start, point.end, parts[3], reply, f"$.data[{place}]")
             facts.append(
                 FundamentalFact(
                     symbol=f"CIK{point.cik:010d}",
@@ -371,9 +376,11 @@ class EdgarSource(Source):
             )
         return facts
 
-    def _period(self, start: str, end: str, reply: Reply, path: str) -> tuple[int, int]:
-        """A period with its last day; an instant is the day itself."""
+    def _period(self, start: str, end: str, frame: str, reply: Reply, path: str) -> tuple[int, int]:
+        """A period with its last day; an instant, whose frame is ``CY2019Q1I``, is the day itself."""
         end_ns = self._day(end, reply, f"{path}.end")
+        if not start and frame and not frame.endswith("I"):
+            raise missing(self.session, reply.provenance.url, f"{path}.start")
         if not start:
             return end_ns, end_ns
         return self._day(start, reply, f"{path}.start"), end_ns + DAY_NS

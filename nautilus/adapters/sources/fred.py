@@ -35,7 +35,7 @@ from nautilus.adapters.sources.periods import day_ns, longest_ns, period_from, p
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import date_of, local_ns, number
 from nautilus.adapters.sources.units import scale_of, scaled
-from nautilus.adapters.sources.validate import decode
+from nautilus.adapters.sources.validate import decode, missing
 from nautilus.model.datasets import DataKind, EconomicFact, EventFact, Fact, GetData, ListingFact, Provenance
 
 T = TypeVar("T")
@@ -102,6 +102,8 @@ class FredSource(Source):
         for _ in range(self.config.most_pages):
             more = {"offset": str(offset)} if offset else {}
             page, provenance, _ = await self._page(asking, path, {**query, **more}, kind)
+            if page.count < 0:  # type: ignore[attr-defined]
+                raise missing(self.session, provenance.url, "$.count")  # one page would be taken for all of them
             found.append((page, provenance))
             length = len(getattr(page, items))
             offset += length

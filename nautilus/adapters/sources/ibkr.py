@@ -74,7 +74,7 @@ class IbkrSource(Source):
         super().__init__(config, session)
         self.link = TwsLink(config)
         self.pacing = SharedPacing(session.limits.directory, f"{config.host}:{config.port}")
-        self._known: dict[str, ContractDetails] = {}
+        self._known: dict[str, tuple[ContractDetails, Provenance]] = {}
 
     async def _ask(self, question: GetData, asking: Asking) -> Iterable[Fact]:
         match question.kind:
@@ -113,18 +113,23 @@ class IbkrSource(Source):
         self.session.counts.calls += 1
         try:
             answer = await self.link.ask(what, request, self.config.answer_seconds)
+        except NotFoundError:
+            asking.provenance = self._told_now(what)  # that there is nothing is an answer, too
+            raise
         except RateLimitedError as error:
             if error.retry_seconds > 0:
                 self.session.limits.block(self.session.now_ns() + int(error.retry_seconds * SECOND_NS))
             raise
         self.session.failing = False
         self.session.counts.latencies_ms.append((loop.time() - begun) * 1e3)
-        provenance = Provenance(self.name, f"{self.link.where}/{what}", self.session.now_ns())
-        if not asking.calls:
-            asking.provenance = provenance
+        # The last one: what comes first tells what a contract is.
+        asking.provenance = provenance = self._told_now(what)
         asking.calls += 1
         asking.not_modified = False
         return answer, provenance
+
+    def _told_now(self, what: str) -> Provenance:
+        return Provenance(self.name, f"{self.link.where}/{what}", self.session.now_ns())
 
     async def _wait(self, wait_ns: int, give_up: float, reason: str, what: str) -> None:
         seconds = wait_ns / SECOND_NS
@@ -152,11 +157,14 @@ class IbkrSource(Source):
                     expected="one of them",
                     source=self.name,
                 )
-            known = self._known[symbol] = found[0]
+            known = self._known[symbol] = found[0], provenance
             while len(self._known) > KNOWN:
                 del self._known[next(iter(self._known))]
-        assert known.contract is not None
-        return known, known.contract
+        details, told = known
+        if not asking.calls:
+            asking.provenance = told  # of what is answered from memory, until more is asked
+        assert details.contract is not None
+        return details, details.contract
 
     async def _all_details(self, symbol: str, asking: Asking) -> tuple[list[ContractDetails], Provenance]:
         contract = contract_of(symbol)
@@ -368,10 +376,17 @@ class IbkrSource(Source):
             time_ns = local_ns(day)
         except ValueError:
             raise self._malformed("$.Ratios.LatestAvailableDate", day or "missing", "a date", provenance) from None
+        unit = ratios.get("ReportingCurrency")
+        if unit is None:
+            raise self._malformed("$.Ratios.ReportingCurrency", "missing", "a currency", provenance)
         facts: list[Fact] = []
-        for ratio in ratios.iter("Ratio"):
-            name = ratio.get("FieldName", "")
-            if ratio.get("Type") != "N":
+        for place, ratio in enumerate(ratios.iter("Ratio")):
+            name, kind = ratio.get("FieldName"), ratio.get("Type")
+            for attribute, told in (("FieldName", name), ("Type", kind)):
+                if told is None:
+                    where = f"$.Ratios.Ratio[{place}].{attribute}"
+                    raise self._malformed(where, "missing", "an attribute", provenance)
+            if kind != "N":
                 continue
             try:
                 value = float(ratio.text or "")
@@ -382,7 +397,7 @@ class IbkrSource(Source):
                     symbol=question.symbol,
                     concept=f"{REPORT}/{name}",
                     value=None if value <= -99_999 else value,
-                    unit=ratios.get("ReportingCurrency", contract.currency),
+                    unit=unit,
                     begin_ns=time_ns,
                     end_ns=time_ns,
                     filed_ns=time_ns,

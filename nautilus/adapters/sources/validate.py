@@ -48,6 +48,11 @@ def convert(session: Session, url: str, value: object, kind: type[T], under: str
         raise _refusal(session, url, error, under) from None
 
 
+def missing(session: Session, url: str, path: str) -> SourceError:
+    """What a question ends with whose answer lacks a field that only some of its rows have to have."""
+    return session.fault(MalformedError, f"{path}: missing", url, expected="what it documents", path=path)
+
+
 def too_many_pages(session: Session, asking: Asking) -> SourceError:
     """What a question ends with that has more pages than are read: part of an answer is never given as the whole."""
     return session.fault(
@@ -72,4 +77,4 @@ def field_of(text: str) -> tuple[str, str]:
     return what, f"{place}.{missing[1]}" if missing else place
 
 
-__all__ = ["convert", "decode", "decode_part", "field_of", "too_many_pages"]
+__all__ = ["convert", "decode", "decode_part", "field_of", "missing", "too_many_pages"]

@@ -32,7 +32,7 @@ from nautilus.adapters.sources.errors import (
 from nautilus.adapters.sources.session import Asking, Reply
 from nautilus.adapters.sources.times import local_ns, seconds_ns, zone
 from nautilus.adapters.sources.units import currency_of, scaled
-from nautilus.adapters.sources.validate import decode
+from nautilus.adapters.sources.validate import decode, missing
 from nautilus.adapters.sources.yahoo_bodies import (
     Chart,
     ChartBody,
@@ -44,6 +44,7 @@ from nautilus.adapters.sources.yahoo_bodies import (
     QuoteBody,
     SearchBody,
 )
+from nautilus.adapters.sources.yahoo_checks import is_dead, lack_of_contracts, lack_of_quotes, lack_of_symbols
 from nautilus.adapters.sources.yahoo_prices import INTERVALS, joined, rounded, span_of
 from nautilus.model.datasets import BarFact, DataKind, EventFact, Fact, GetData, ListingFact, Provenance, QuoteFact
 
@@ -140,14 +141,19 @@ class YahooSource(Source):
     async def _quotes(self, symbols: str, asking: Asking) -> list[Fact]:
         reply = await self._with_crumb(asking, "/v7/finance/quote", {"symbols": symbols})
         found = decode(self.session, reply, QuoteBody).quote_response.result
+        self._refuse(lack_of_quotes(found), reply.provenance)
         facts: list[Fact] = [
-            self._quote(item, reply.provenance) for item in found if item.quote_type != "NONE" or item.currency
+            self._quote(item, place, reply.provenance) for place, item in enumerate(found) if not is_dead(item)
         ]
         if not facts:
             raise self.session.fault(NotFoundError, f"no quote of {symbols}", reply.provenance.url, expected="one")
         return facts
 
-    def _quote(self, item: Quote, provenance: Provenance) -> QuoteFact:
+    def _refuse(self, path: str, provenance: Provenance) -> None:
+        if path:
+            raise missing(self.session, provenance.url, path)
+
+    def _quote(self, item: Quote, place: int, provenance: Provenance) -> QuoteFact:
         power, currency = currency_of(item.currency)
 
         def price(value: float | None) -> float | None:
@@ -155,7 +161,9 @@ class YahooSource(Source):
 
         return QuoteFact(
             symbol=item.symbol,
-            time_ns=self._time(item.regular_market_time, provenance, f"{item.symbol}.regularMarketTime"),
+            time_ns=self._time(
+                item.regular_market_time, provenance, f"$.quoteResponse.result[{place}].regularMarketTime"
+            ),
             last=price(item.regular_market_price),
             bid=price(item.bid),
             ask=price(item.ask),
@@ -183,27 +191,31 @@ class YahooSource(Source):
             raise self.session.fault(NotFoundError, f"no options of {symbol}", reply.provenance.url, expected="some")
         chain = result[0]
         venue = chain.quote.full_exchange_name if chain.quote else ""
+        contracts = [
+            (f"$.optionChain.result[0].options[{at}].{side}[{place}]", contract)
+            for at, expiry in enumerate(chain.options)
+            for side, row in (("calls", expiry.calls), ("puts", expiry.puts))
+            for place, contract in enumerate(row)
+        ]
+        self._refuse(lack_of_contracts(contracts), reply.provenance)
         facts: list[Fact] = []
-        for expiry in chain.options:
-            for contract in (*expiry.calls, *expiry.puts):
-                power, currency = currency_of(contract.currency)
-                facts.append(
-                    QuoteFact(
-                        symbol=contract.contract_symbol,
-                        time_ns=self._time(
-                            contract.last_trade_date, reply.provenance, f"{contract.contract_symbol}.lastTradeDate"
-                        ),
-                        last=scaled(contract.last_price, power) if contract.last_price else None,
-                        bid=scaled(contract.bid, power) if contract.bid else None,
-                        ask=scaled(contract.ask, power) if contract.ask else None,
-                        bid_quantity=None,
-                        ask_quantity=None,
-                        volume=contract.volume,
-                        currency=currency,
-                        venue=venue,
-                        provenance=reply.provenance,
-                    )
+        for path, contract in contracts:
+            power, currency = currency_of(contract.currency)
+            facts.append(
+                QuoteFact(
+                    symbol=contract.contract_symbol,
+                    time_ns=self._time(contract.last_trade_date, reply.provenance, f"{path}.lastTradeDate"),
+                    last=scaled(contract.last_price, power) if contract.last_price else None,
+                    bid=scaled(contract.bid, power) if contract.bid else None,
+                    ask=scaled(contract.ask, power) if contract.ask else None,
+                    bid_quantity=None,
+                    ask_quantity=None,
+                    volume=contract.volume,
+                    currency=currency,
+                    venue=venue,
+                    provenance=reply.provenance,
                 )
+            )
         return facts
 
     async def _chart(self, question: GetData, asking: Asking) -> tuple[Chart, Provenance]:
@@ -236,7 +248,10 @@ class YahooSource(Source):
         adjusted = chart.indicators.adjclose[0].adjclose if chart.indicators.adjclose else []
         power, currency = currency_of(meta.currency)
         where = self._zone(meta, provenance)
-        count = len(chart.timestamp)
+        times = chart.timestamp or []
+        if chart.timestamp is None and columns.open:
+            self._refuse("$.chart.result[0].timestamp", provenance)
+        count = len(times)
         for name in ("open", "high", "low", "close", "volume"):
             length = len(getattr(columns, name))
             if length != count:
@@ -248,7 +263,7 @@ class YahooSource(Source):
                     expected="as many",
                     path=path,
                 )
-        for place, seconds in enumerate(chart.timestamp):
+        for place, seconds in enumerate(times):
             values = [getattr(columns, name)[place] for name in ("open", "high", "low", "close")]
             if any(value is None for value in values):
                 continue  # nobody traded, or the bar is just being made
@@ -328,6 +343,8 @@ class YahooSource(Source):
             "q": question.symbol,
         }
         reply = await asking.get("/v1/finance/search", query)
+        found = decode(self.session, reply, SearchBody).quotes
+        self._refuse(lack_of_symbols(found), reply.provenance)
         return [
             ListingFact(
                 key=item.symbol,
@@ -343,6 +360,6 @@ class YahooSource(Source):
                 links=(f"https://finance.yahoo.com/quote/{quoted(item.symbol, safe='')}",),
                 provenance=reply.provenance,
             )
-            for item in decode(self.session, reply, SearchBody).quotes
+            for item in found
             if item.symbol
         ]

@@ -81,7 +81,7 @@ class Events(msgspec.Struct, frozen=True):
 class Chart(msgspec.Struct, frozen=True):
     meta: Meta
     indicators: Indicators
-    timestamp: list[int] = []
+    timestamp: list[int] | None = None
     events: Events = Events()
 
 

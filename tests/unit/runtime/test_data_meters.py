@@ -44,6 +44,23 @@ def test_counts_of_a_provider_go_on_where_a_new_process_begins_at_zero():
     meters.note((replace(FRED, calls=2, errors=0),))
     assert counters.snapshot()["source.fred.calls"] == 9
     assert counters.snapshot()["source.fred.errors"] == 1
+    assert counters.snapshot()["source.fred.cost_milli"] == 500
+    [told] = meters.states((replace(FRED, calls=2, errors=0, connections=3),)).sources
+    assert (told.calls, told.errors, told.cost, told.connections) == (9, 1, 0.5, 0)
+    assert (told.day_left, told.state) == (95, "ready")
+
+
+def test_questions_that_joined_are_counted_for_their_provider_too():
+    counters = Counters()
+    meters = DataMeters(counters)
+    meters.join("strange")  # nobody knows it
+    meters.note((FRED, replace(FRED, name="edgar")))
+    meters.join("fred")
+    meters.join("fred")
+    meters.restart()
+    found = meters.states((FRED, replace(FRED, name="edgar"), replace(FRED, name="late", joined=0)))
+    assert (found.joined, [source.joined for source in found.sources]) == (3, [2, 0, 0])
+    assert "source.strange.joined" not in counters.snapshot()
 
 
 def test_names_of_providers_are_bounded():
