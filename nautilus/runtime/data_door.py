@@ -15,7 +15,7 @@ starts another one.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,12 +23,15 @@ import msgspec
 import numpy as np
 
 from nautilus.bus.base import BY_NAME
-from nautilus.engines.marketdata import MarketDataConfig
+from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.model.datasets import AnyGetFacts, DataKind, GetData, GetProviders, ProviderState, ProviderStates
 from nautilus.model.errors import ModelError
+from nautilus.model.fact_quotes import touch_records
 from nautilus.model.fact_records import RECORD_OF
+from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records
+from nautilus.model.topics import QUOTE_FACTS
 from nautilus.policy.datacache import DataCache, Entry, Lifetime, Standing
 from nautilus.policy.prefetch import Markov, PrefetchBudget
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, wall_ns
@@ -92,6 +95,9 @@ class DataDoor:
         Of the hub.
     instruments
         Instrument id by symbol.
+    quoted
+        Instruments that the market of the plan does not play: the touch that a provider tells of them is published as
+        their quote, too.
     module
         What the child runs.
     clock
@@ -107,8 +113,10 @@ class DataDoor:
         instruments: Mapping[str, int],
         module: str = MODULE,
         clock: Callable[[], int] = monotonic_ns,
+        quoted: Iterable[Instrument] = (),
     ) -> None:
         plan = host.plan
+        self._quoted = {each.instrument_id: each for each in quoted}
         self._clock = clock
         self._host = host
         self._context = host.contexts["marketdata"]
@@ -482,6 +490,12 @@ class DataDoor:
         layout = BY_NAME[frame.topic]
         rows: Records = np.frombuffer(bytearray(frame.rows), layout.dtype)
         rows["now_ns"] = self._host.clock.now_ns()
+        if self._quoted and frame.topic == QUOTE_FACTS.name:
+            quotes = touch_records(rows, self._quoted)
+            if len(quotes):
+                engine = self._context.engine
+                assert isinstance(engine, MarketDataEngine)
+                self._host.call(self._context, engine.on_provider_quotes, quotes)
         idle = not self._rows
         self._rows.extend(rows[at : at + PUBLISHED_AT_ONCE] for at in range(0, len(rows), PUBLISHED_AT_ONCE))
         if idle:

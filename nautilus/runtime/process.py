@@ -222,7 +222,14 @@ def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
             host.outlook.also.append(partial(venue_warnings, plan))
     if "marketdata" in host.contexts:
         host.parts.append(market_part(host, plan, lambda broken: control.finished()))
-        host.parts.append(DataDoor(host, {each.symbol: each.instrument_id for each in instruments_of(plan)}))
+        instruments = instruments_of(plan)
+        host.parts.append(
+            DataDoor(
+                host,
+                {each.symbol: each.instrument_id for each in instruments},
+                quoted=[each for each in instruments if each.routed],  # what else there is, the market plays
+            )
+        )
 
 
 class Uncached:

@@ -350,9 +350,10 @@ def test_requests_wait_when_the_weight_of_the_minute_is_spent() -> None:
     server.used_weight = "2999"
 
     async def spend() -> None:
-        async with server, BinanceFeed(config_for(server), ["BTCUSDT"], lambda: server.now_ns) as feed:
-            next_hour_ns = now_ns() + 3600 * 10**9
-            feed.rest.weight._clock = lambda: next_hour_ns  # no minute ends here
+        stamps_ns = [now_ns()]  # no minute ends here by itself
+        feed = BinanceFeed(config_for(server), ["BTCUSDT"], lambda: server.now_ns, minutes=lambda: stamps_ns[-1])
+        async with server, feed:
+            stamps_ns.append(stamps_ns[0] + 3600 * 10**9)
             await feed.rest.depth("BTCUSDT")
             asked = asyncio.ensure_future(feed.rest.depth("BTCUSDT"))
             done, _ = await asyncio.wait({asked}, timeout=0.05)

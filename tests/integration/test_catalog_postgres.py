@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import pytest
@@ -25,6 +28,8 @@ from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.postgres_lines import UnreachableError
 from tests.kit.postgres_server import PostgresServer, postgres_server
 
+TIMESCALE = "NAUTILUS_TEST_TIMESCALE_URL"
+"""Names a server with the extension TimescaleDB, as a user who may make databases and extensions."""
 END_OF_CONNECTIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'nautilus catalog %'
 """
@@ -131,6 +136,51 @@ def reading_role(catalog: AnyCatalog, server: PostgresServer) -> tuple[str, str]
         url=url,
     )
     return url.replace("tests@", f"{role}@"), role
+
+
+@pytest.fixture
+def timescale() -> Iterator[str]:
+    """URL of a new database on a server that has TimescaleDB."""
+    url = os.environ.get(TIMESCALE, "")
+    if not url:
+        pytest.skip(f"no TimescaleDB: {TIMESCALE} names no server")
+    name = f"nautilus_tests_{os.getpid()}"
+    parts = urlsplit(url)
+    rows_of(url, f"CREATE DATABASE {name}")
+    yield urlunsplit(parts._replace(path=f"/{name}"))
+    rows_of(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def rows_of(url: str, statement: str) -> list[tuple[object, ...]]:
+    import asyncpg
+
+    async def run() -> list[tuple[object, ...]]:
+        lines = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await lines.fetch(statement)]
+        finally:
+            await lines.close()
+
+    return asyncio.run(run())
+
+
+def test_hypertables_give_the_same_where_timescaledb_is_there(timescale: str, tmp_path: Path) -> None:
+    files = Catalog(tmp_path / "catalog", create=True)
+    fill(files)
+    with open_catalog(timescale, create=True) as catalog:
+        fill(catalog)
+        ids = {each.key: each.instrument_id for each in files.instruments()}
+        assert all_of(catalog, "trade", "quote", "book", ids=ids) == all_of(files, "trade", "quote", "book")
+        assert [left._replace(bytes=0, parts=0) for left in files.ranges()] == list(catalog.ranges())
+        for kind in ("bar_fact", "listing", "event"):
+            assert catalog.facts(kind) == files.facts(kind) != []
+        assert (catalog.position("a"), catalog.verify()) == (9, [])
+    with open_catalog(timescale) as again, again.writer() as writer:  # what is there already is a hypertable
+        writer.append(BTC, "trade", trades(10, MIDNIGHT + 86_400 * 10**9, first=5_000))
+    tables = "SELECT hypertable_name, num_chunks FROM timescaledb_information.hypertables WHERE hypertable_schema ="
+    chunks = dict(rows_of(timescale, f"{tables} 'market_data'"))
+    assert chunks["trade_rows"] == 3  # the days on both sides of midnight, and the next one
+    assert {"quote_rows", "book_rows", "bar_fact_rows", "listing_rows", "event_rows"} <= chunks.keys()
 
 
 def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: PostgresServer) -> None:

@@ -14,10 +14,12 @@ from nautilus.bus.base import BY_NAME
 from nautilus.bus.client import AnswerError, BusClient
 from nautilus.model.datasets import DataKind, GetBarFacts, GetData, GetProviders
 from nautilus.model.errors import NautilusError
-from nautilus.model.topics import HISTORICAL_BARS
+from nautilus.model.fact_quotes import PROVIDERS
+from nautilus.model.queries import GetQuotes
+from nautilus.model.topics import HISTORICAL_BARS, QUOTE_FACTS, QUOTES
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.wire import from_wire, to_wire
-from tests.kit.data_hub import DataHub, data_hub
+from tests.kit.data_hub import ROUTED, DataHub, data_hub
 from tests.kit.data_server import DataServer
 from tests.kit.live_host import eventually
 
@@ -335,3 +337,20 @@ def test_new_facts_are_published_once(hub):
     assert set(records["symbol"].tolist()) == {b"BTCUSDT"}
     assert records["instrument_id"].tolist() == [1, 1, 1]
     assert (records["now_ns"] > 0).all()
+
+
+def test_a_quote_of_a_provider_is_one_of_the_market_where_nothing_here_plays_that_instrument(hub, server):
+    quotes, facts = [], []
+    hub.do(lambda: hub.running.host.messages.listen(QUOTES.name, quotes.append))
+    hub.do(lambda: hub.running.host.messages.listen(QUOTE_FACTS.name, facts.append))
+    hub.ask(GetData(DataKind.QUOTE, "BTCUSDT", "yahoo"))  # which the market plays
+    hub.ask(GetData(DataKind.QUOTE, "NOBODY", "yahoo"))
+    answer = hub.ask(GetData(DataKind.QUOTE, ROUTED.symbol, "yahoo"))
+    eventually(lambda: len(facts) == 3)
+    (records,) = quotes
+    quote = dict(zip(records.dtype.names, records[0].item(), strict=True))
+    assert (quote["instrument_id"], PROVIDERS[quote["source_id"] - 1]) == (ROUTED.instrument_id, "yahoo")
+    assert (quote["bid_ticks"], quote["bid_quantity"], quote["ask_ticks"], quote["ask_quantity"]) == (99, 250, 101, 1)
+    assert quote["update_id"] == answer.facts[0].provenance.fetched_ns
+    [line] = [line for line in hub.ask(GetQuotes()).quotes if line.symbol == ROUTED.symbol]
+    assert (line.bid, line.ask) == ("0.99", "1.01")

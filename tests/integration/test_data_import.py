@@ -1,13 +1,19 @@
 """`nautilus data` as a process: files in, each row once, however often it is killed; and rows out again."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import json
 import os
+import pty
+import re
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +52,25 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict,
     return code, json.loads(printed.out) if printed.out else {}, printed.err
 
 
+def on_terminal(arguments: list[str], term: str) -> tuple[str, str]:
+    """What a command prints, and what it shows on the terminal that its errors go to."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    environment = {**os.environ, "TERM": term}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=theirs, env=environment, text=True) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while more := os.read(ours, 1 << 16):
+                shown += more
+        os.close(ours)
+        printed = process.stdout.read()
+    assert process.returncode == 0, (printed, shown)
+    return printed, shown.decode()
+
+
 def stored_ids(root: Path) -> np.ndarray:
     from nautilus.store.catalog import Catalog
 
@@ -67,6 +92,25 @@ def kill_in_the_middle(root: Path, path: Path) -> bool:
     finally:
         process.kill()
     return process.wait() == -signal.SIGKILL
+
+
+def test_a_terminal_shows_a_bar_for_all_files_and_one_for_that_which_is_read(trades, tmp_path):
+    other = tmp_path / "ABC_trades.csv"
+    other.write_text("".join(trades.read_text().splitlines(keepends=True)[:2_000]))
+    import_both = command("import", str(trades), str(other), "--into", str(tmp_path / "catalog"))
+    printed, shown = on_terminal(import_both, "xterm-256color")
+    assert "files" in shown
+    assert trades.name in shown
+    assert other.name in shown
+    assert "1/2" in shown
+    assert "2/2" in shown
+    assert "\u2501" in shown  # a bar
+    counts = [int(count.replace(",", "")) for count in re.findall(r"([\d,]+) rows", shown)]
+    assert 0 < max(counts) <= TRADES
+    assert shown.rstrip().endswith("\x1b[2K")  # and nothing of it stays
+    assert "\x1b" not in printed
+    assert f"{trades}: csv" in printed
+    assert on_terminal(import_both, "dumb")[1] == ""
 
 
 def test_an_import_that_is_killed_goes_on_and_stores_every_row_once(trades, tmp_path, capsys):

@@ -28,6 +28,7 @@ from nautilus.adapters.sources.errors import (
     TooLargeError,
     UnavailableError,
 )
+from nautilus.core.clock import now_ns
 from nautilus.core.quotas import Quotas
 from nautilus.model.datasets import DataKind, GetData, ProviderState
 from nautilus.model.errors import ConfigError
@@ -142,9 +143,14 @@ def test_what_waits_behind_a_slow_answer_does_not_leave_at_once_after_it(server:
         assert sixth - first > 1_000_000_000 - jitter_ns
 
 
+SKEWS = (0.0, 90.0, -90.0, 5 * 3600.0, -5 * 3600.0, 40 * 86_400.0, -40 * 86_400.0)
+"""Seconds that a provider's clock is ahead of ours."""
+
+
+@pytest.mark.parametrize("skew_seconds", SKEWS)
 @pytest.mark.parametrize(
-    ("headers", "skew_seconds", "expected"),
-    [({"Retry-After": "7"}, 0.0, 7.0), ({}, 0.0, 40.0), ({"Retry-After": "soon"}, 0.0, 40.0)],
+    ("headers", "expected"),
+    [({"Retry-After": "7"}, 7.0), ({}, 40.0), ({"Retry-After": "soon"}, 40.0)],
 )
 def test_too_many_requests_are_told_with_the_time_to_wait(
     server: RecordedServer, headers: dict[str, str], skew_seconds: float, expected: float
@@ -172,6 +178,37 @@ def test_a_date_to_wait_for_is_by_the_clock_of_the_provider(server: RecordedServ
     assert isinstance(second, RateLimitedError)
     assert 80 < second.retry_seconds <= 90
     assert source.session.counts.skew_ns > 365 * 86_400 * 10**9
+
+
+@pytest.mark.parametrize("skew_seconds", SKEWS)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_date_to_wait_for_is_as_far_off_whatever_the_clock_of_the_provider_says(
+    server: RecordedServer, status: int, skew_seconds: float
+) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=skew_seconds + 60)
+    headers = {"Retry-After": format_datetime(until, usegmt=True)}
+    server.faults.append(Fault(status=status, headers=headers, skew_seconds=skew_seconds))
+    (first, second), _, source = answers(config_of(server), CHILDREN, CHILDREN)
+    assert isinstance(first, RateLimitedError | UnavailableError)
+    assert 50 <= first.retry_seconds <= 61
+    assert isinstance(second, RateLimitedError)
+    assert 40 < second.retry_seconds <= 61
+    assert len(server.requests) == 1
+    assert abs(source.session.counts.skew_ns / 1e9 - skew_seconds) < 10
+
+
+@pytest.mark.parametrize("skew_seconds", SKEWS)
+def test_an_answer_is_as_old_as_our_clock_says(server: RecordedServer, skew_seconds: float) -> None:
+    """Its lifetime counts from there: one of the past would be stale at once, one of the future never."""
+    server.every = Fault(skew_seconds=skew_seconds, headers={"ETag": '"v1"', "Expires": "0", "Age": "7200"})
+    before_ns = now_ns()
+    (first, second), _, source = answers(config_of(server), CHILDREN, CHILDREN)
+    assert isinstance(first, Fetched)
+    assert isinstance(second, Fetched)
+    assert before_ns <= first.provenance.fetched_ns <= second.provenance.fetched_ns <= now_ns()
+    assert all(fact.provenance.fetched_ns == first.provenance.fetched_ns for fact in first.facts)
+    assert second.not_modified
+    assert abs(source.session.counts.skew_ns / 1e9 - skew_seconds) < 10
 
 
 def test_a_limit_is_waited_for_where_that_is_short(server: RecordedServer) -> None:

@@ -147,7 +147,8 @@ def fact(question: GetData, index: int, value: float, provenance: Provenance) ->
     end = begin + 86_400_000_000_000
     match question.kind:
         case DataKind.QUOTE:
-            return QuoteFact(name, begin, value, None, None, None, None, None, "USD", "", provenance)
+            touch = value - 0.005, value + 0.005, 250.0, None
+            return QuoteFact(name, begin, value, *touch, None, "USD", "", provenance)
         case DataKind.BAR:
             return BarFact(name, "1d", begin, end, value, value, value, value, None, None, "USD", provenance)
         case DataKind.FUNDAMENTAL:

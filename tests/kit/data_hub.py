@@ -24,6 +24,11 @@ from tests.kit.data_server import DataServer
 from tests.kit.live_host import RunningHost, make_plan, short_directory
 
 CHILD = "tests.kit.data_child"
+ROUTED = btcusdt(
+    instrument_id=2, symbol="AAPL", venue="EXCHANGE", venue_id=9, routed=True, base_currency="AAPL",
+    quote_currency="USD", tick_table=(("0", "0.01"),), lot_size="1", product="equity", currency_decimals=2,
+)  # fmt: skip
+"""Traded at an external venue: nothing plays it here."""
 
 
 class DataHub:
@@ -45,6 +50,7 @@ class DataHub:
         **plan: Any,
     ) -> None:
         self._clock = clock
+        self._instruments = btcusdt(), ROUTED
         self._undo = ExitStack()
         self._module = module
         self.ports: dict[str, int] = {}
@@ -54,10 +60,12 @@ class DataHub:
         self.running = RunningHost(self.plan, process, {"marketdata": self._engine}, self._around).ready()
 
     def _engine(self) -> MarketDataEngine:
-        return MarketDataEngine(MarketDataConfig(), [btcusdt()])
+        return MarketDataEngine(MarketDataConfig(), self._instruments)
 
     def _around(self, host: LiveHost) -> None:
-        self.door = DataDoor(host, {"BTCUSDT": btcusdt().instrument_id}, self._module, self._clock)
+        ids = {each.symbol: each.instrument_id for each in self._instruments}
+        quoted = [each for each in self._instruments if each.routed]
+        self.door = DataDoor(host, ids, self._module, self._clock, quoted)
         host.parts.append(self.door)
         self.ports = serve_http(host, self._undo)
 
@@ -133,4 +141,4 @@ def data_hub(
         yield hub
 
 
-__all__ = ["CHILD", "MODULE", "DataHub", "data_hub"]
+__all__ = ["CHILD", "MODULE", "ROUTED", "DataHub", "data_hub"]

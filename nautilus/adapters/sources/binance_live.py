@@ -44,6 +44,7 @@ from nautilus.adapters.sources.binance_config import BinanceConfig, Route
 from nautilus.adapters.sources.binance_link import Backoff, Inbox, Item, ItemKind, Link
 from nautilus.adapters.sources.binance_rest import BinanceRest, not_traded
 from nautilus.adapters.sources.errors import ChangedError, NotFoundError, SourceError
+from nautilus.core.clock import now_ns as clock_ns
 from nautilus.core.depth import DepthBook
 from nautilus.core.quotas import Quotas
 from nautilus.core.ticks import GAP_FLAG
@@ -160,6 +161,8 @@ class BinanceFeed:
         By symbol, price increment and lot size that records are to be counted in; left out: those of now. A symbol
         that the venue trades in others, or trades no longer, is refused: FAILED and BLIND, for as long as the feed is
         open.
+    minutes
+        Clock of the venue's minutes, in which requests are counted.
 
     Attributes
     ----------
@@ -187,6 +190,7 @@ class BinanceFeed:
         instrument_ids: Mapping[str, int] | None = None,
         quotas: Quotas | None = None,
         steps: Mapping[str, tuple[str, str]] | None = None,
+        minutes: Callable[[], int] = clock_ns,
     ) -> None:
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"symbols are {list(symbols)}", where="binance", expected="one or more, each once")
@@ -207,6 +211,7 @@ class BinanceFeed:
         self._sees = False  # one stands
         self._clock = clock
         self._quotas = quotas
+        self._minutes = minutes
         self._symbols: dict[str, _Symbol] = {}
         self._by_stream: dict[bytes, _Symbol] = {}
         self._ready: deque[FeedUpdate] = deque()
@@ -221,7 +226,7 @@ class BinanceFeed:
             connector=aiohttp.TCPConnector(limit_per_host=len(self.config.routes) + 2)
         )
         try:
-            self.rest = BinanceRest(self.config, self._session, self._quotas)
+            self.rest = BinanceRest(self.config, self._session, self._quotas, self._minutes)
             where = f"{self.config.rest_url}/exchangeInfo"
             self.hints, gone = await self.rest.listing(self._names)
             unknown = {

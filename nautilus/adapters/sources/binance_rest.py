@@ -10,7 +10,7 @@ Source: Binance, "General information on endpoints" and "Order book", for the sp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from nautilus.adapters.sources.errors import (
     SourceError,
     UnavailableError,
 )
+from nautilus.core.clock import now_ns as clock_ns
 from nautilus.core.quotas import Quotas
 
 LIMITED = (418, 429)
@@ -60,6 +61,8 @@ class BinanceRest:
         Belongs to the caller.
     quotas
         Where the weight is counted for all processes (`open_quotas`); None: in this one alone.
+    clock
+        Of the minutes of the weight, and of bans.
 
     Attributes
     ----------
@@ -67,12 +70,18 @@ class BinanceRest:
     waited_seconds : time that requests waited for weight or for the end of a ban.
     """
 
-    def __init__(self, config: BinanceConfig, session: aiohttp.ClientSession, quotas: Quotas | None = None) -> None:
+    def __init__(
+        self,
+        config: BinanceConfig,
+        session: aiohttp.ClientSession,
+        quotas: Quotas | None = None,
+        clock: Callable[[], int] = clock_ns,
+    ) -> None:
         self.requests = 0
         self.refused = 0
         self.failed = 0
         self.waited_seconds = 0.0
-        self.weight = Weight(config.rest_url, config.weight_limit, quotas)
+        self.weight = Weight(config.rest_url, config.weight_limit, quotas, clock)
         self._config = config
         self._session = session
         self._turn = asyncio.Lock()

@@ -226,7 +226,11 @@ class MarketDataEngine(Engine):
         self.gate: Gate | None = None
         """Asked by the market's source, before a quote or a trade acts and is published."""
         if config.checks:
-            self.gate = Gate(self._instruments.values(), config.jump_bps, round(config.skew_ms * 1e6))
+            self.gate = self._new_gate(config)
+        self._outer = self.gate
+        """Of what data providers tell."""
+        if self.gate is None and config.validate != "none":
+            self._outer = self._new_gate(config)
         self._streams = Derived(
             config.bars,
             config.flow,
@@ -238,6 +242,9 @@ class MarketDataEngine(Engine):
             in_order=not config.derive,
         )
         self._armed_ns = 0
+
+    def _new_gate(self, config: MarketDataConfig) -> Gate:
+        return Gate(self._instruments.values(), config.jump_bps, round(config.skew_ms * 1e6))
 
     @property
     def derives_streams(self) -> bool:
@@ -264,9 +271,24 @@ class MarketDataEngine(Engine):
 
     def on_refused(self, ctx: Context) -> None:
         """Publish which records were refused since, and why, on the one topic that is no market data."""
-        refused = self.gate.take() if self.gate is not None else None
-        if refused is not None:
-            ctx.publish(refused)
+        for gate in (self.gate, self._outer):  # the same, mostly: the second time it has nothing
+            refused = gate.take() if gate is not None else None
+            if refused is not None:
+                ctx.publish(refused)
+
+    def on_provider_quotes(self, quotes: Records, ctx: Context) -> None:
+        """Publish QUOTE records that a data provider told, of instruments that the market here does not play.
+
+        They are checked as those of a live market are (`validate`). No bars or other streams derive of them.
+        """
+        if self._outer is not None:
+            quotes = self._outer.passed(quotes)
+            self.on_refused(ctx)
+        if len(quotes):
+            ctx.publish(quotes)
+            self._held.append(quotes)
+            if len(self._held) >= HELD_RECORDS:
+                self._take_held()
 
     def on_timer(self, key: str, ctx: Context) -> None:
         """Publish the time bars that have ended, as far as nothing older can come."""
@@ -458,7 +480,8 @@ class MarketDataEngine(Engine):
         """The book that the venue shows; an empty one where nothing came yet."""
         if not self.derives:
             return self._recorded.get(instrument_id) or RecordedBook(instrument_id)
-        return self._derived.get(instrument_id) or DerivedBook(instrument_id)
+        # What others tell of an instrument that nothing happened to here.
+        return self._derived.get(instrument_id) or self._recorded.get(instrument_id) or DerivedBook(instrument_id)
 
     def _book(self, message: GetBook) -> Book:
         instrument = self._instrument(message.instrument)
@@ -551,11 +574,12 @@ class MarketDataEngine(Engine):
         )
 
     def _quarantine(self, message: GetQuarantine) -> QuarantineLines:
-        gate = self.gate
-        if gate is None:
+        gate = self.gate or self._outer
+        if gate is None or (self.gate is None and not gate.counts):
             return QuarantineLines((), {})
         symbols = {key: each.symbol for key, each in self._instruments.items()}
-        return QuarantineLines(tuple(gate.lines(message.limit, symbols)), dict(gate.counts), checks=True)
+        lines = tuple(gate.lines(message.limit, symbols))
+        return QuarantineLines(lines, dict(gate.counts), checks=self.gate is not None)
 
     def _instrument(self, text: str) -> Instrument:
         for instrument in self._instruments.values():

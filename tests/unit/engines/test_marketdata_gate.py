@@ -10,7 +10,7 @@ from nautilus.core.ticks import QUARANTINE, TickKind, TickReason
 from nautilus.core.types import QUOTE, TRADE
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.model.enums import Side
-from nautilus.model.queries import GetQuarantine
+from nautilus.model.queries import GetQuarantine, GetQuotes
 from nautilus.simulation import RecordedSource
 from tests.kit.context import RecordingContext, btcusdt
 from tests.kit.data import BTCUSDT_SPOT, recording
@@ -137,3 +137,20 @@ def test_a_price_that_no_64_bits_hold_with_decimals_is_the_farthest():
     (refused,) = hub.gate.take()
     assert refused["price"] == ((1 << 63) - 1) // 5 * 5
     assert hub.gate.take() is None
+
+
+def test_quotes_of_providers_go_through_a_gate_wherever_the_market_is_from():
+    for config in (MarketDataConfig(), MarketDataConfig(derive=True), MarketDataConfig(checks=True)):
+        hub, ctx = MarketDataEngine(config, [btcusdt()]), RecordingContext()
+        hub.on_provider_quotes(quote(1, 10_000, 10_010, 1), ctx)
+        hub.on_provider_quotes(quote(2, 10_020, 10_010, 2), ctx)  # crossed
+        first, refused = ctx.published
+        assert (first.dtype, first["update_id"].tolist()) == (QUOTE, [1])
+        assert (refused.dtype, refused["sequence"].tolist()) == (QUARANTINE, [2])
+        answer = hub.on_request(GetQuarantine(), ctx)
+        assert (answer.counts, answer.checks) == ({"CROSSED": 1}, config.checks)
+        (line,) = hub.on_request(GetQuotes(), ctx).quotes
+        assert (line.bid, line.ask) == ("1000", "1001")
+    hub, ctx = MarketDataEngine(MarketDataConfig(validate="none"), [btcusdt()]), RecordingContext()
+    hub.on_provider_quotes(quote(2, 10_020, 10_010, 2), ctx)
+    assert [each.dtype for each in ctx.published] == [QUOTE]
