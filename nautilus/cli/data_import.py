@@ -131,7 +131,13 @@ def _progress(files: int, *, quiet: bool) -> Iterator[_Bars | None]:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    with Progress(*columns, console=console(stderr=True), transient=True, refresh_per_second=10) as progress:
+    with Progress(
+        *columns,
+        console=console(stderr=True),
+        transient=True,
+        refresh_per_second=10,
+        redirect_stdout=sys.stdout.isatty(),  # above the bars there; what goes to a file or a pipe goes on doing so
+    ) as progress:
         yield _Bars(progress, files)
 
 

@@ -351,8 +351,8 @@ def test_requests_wait_when_the_weight_of_the_minute_is_spent() -> None:
 
     async def spend() -> None:
         stamps_ns = [now_ns()]  # no minute ends here by itself
-        feed = BinanceFeed(config_for(server), ["BTCUSDT"], lambda: server.now_ns, minutes=lambda: stamps_ns[-1])
-        async with server, feed:
+        clocks: dict[str, Any] = {"clock": lambda: server.now_ns, "minutes": lambda: stamps_ns[-1]}
+        async with server, BinanceFeed(config_for(server), ["BTCUSDT"], **clocks) as feed:
             stamps_ns.append(stamps_ns[0] + 3600 * 10**9)
             await feed.rest.depth("BTCUSDT")
             asked = asyncio.ensure_future(feed.rest.depth("BTCUSDT"))

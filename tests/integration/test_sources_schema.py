@@ -44,6 +44,13 @@ def alpha_vantage(request: Request) -> Answer:
     return alpha_vantage_answers(request) if told is None else Answer(told)
 
 
+def fred(request: Request) -> Answer:
+    """As recorded; the category of the recording has no children."""
+    if request.path == "/fred/category/children":
+        return Answer(b'{"categories": [{"id": 16, "name": "Exports", "parent_id": 13}]}')
+    return fred_answers(request)
+
+
 def config_of(name: str, url: str) -> SourceConfig:
     """For a server that stands for all hosts of the provider."""
     more: dict[str, dict[str, Any]] = {
@@ -61,7 +68,7 @@ def config_of(name: str, url: str) -> SourceConfig:
 
 ANSWERS: dict[str, Answers] = {
     "yahoo": yahoo_answers,
-    "fred": fred_answers,
+    "fred": fred,
     "alpha_vantage": alpha_vantage,
     "dbnomics": dbnomics_answers,
     "trading_economics": trading_economics_answers,
