@@ -15,25 +15,14 @@ import msgspec
 import numpy as np
 
 from nautilus.core.order_book import OrderBooks
-from nautilus.engines.base import Context, Engine, Operation
+from nautilus.engines.base import Context, Engine
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook
 from nautilus.engines.marketdata.derived import Aggressor, Derived, bar_rule, flow_rule
 from nautilus.engines.marketdata.gate import Gate
+from nautilus.engines.marketdata.operations import ASKED_OUTSIDE, OPERATIONS
 from nautilus.engines.marketdata.orders import CONTINUOUS
 from nautilus.engines.marketdata.recorded import RecordedBook
 from nautilus.engines.marketdata.standing import MarketStatus
-from nautilus.model.datasets import (
-    DataAnswer,
-    GetBarFacts,
-    GetData,
-    GetEconomicFacts,
-    GetEventFacts,
-    GetFundamentalFacts,
-    GetListingFacts,
-    GetProviders,
-    GetQuoteFact,
-    ProviderStates,
-)
 from nautilus.model.enums import EventKind, SessionPhase, Side
 from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
@@ -150,21 +139,6 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
             flow_rule(self.flow)
 
 
-_READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
-_OUTSIDE: dict[str, Any] = {"fallback": "error", "waits": True}
-_DATA: tuple[tuple[str, type[Message], str], ...] = (
-    ("data", GetData, "anything"),
-    ("quote/{symbol}", GetQuoteFact, "the last quote"),
-    ("bar/{symbol}", GetBarFacts, "bars"),
-    ("fundamental/{symbol}", GetFundamentalFacts, "figures of a company"),
-    ("economic/{symbol}", GetEconomicFacts, "a series"),
-    ("listing/{symbol}", GetListingFacts, "what there is"),
-    ("event/{symbol}", GetEventFacts, "what happens"),
-)
-"""What the host's door to the providers answers (`nautilus.runtime.data_door`): an engine asks nobody outside."""
-_ASKED: tuple[type[Message], ...] = (GetProviders, *(request for _, request, _ in _DATA))
-
-
 class MarketDataEngine(Engine):
     """Publishes market data, recorded or derived, and shows the books."""
 
@@ -174,41 +148,7 @@ class MarketDataEngine(Engine):
         *(QUOTES, TRADES, BOOK_DELTAS, AUCTIONS, BARS, FLOWS),
         *(HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS, QUOTE_FACTS, QUARANTINES),
     )
-    operations = (
-        Operation("GET", "/book/{instrument}", GetBook, Book, "best levels of an instrument's book", **_READ),
-        Operation(
-            "GET",
-            "/queue/{account_id}/{order_id}",
-            GetQueuePlace,
-            QueuePlace,
-            "what is ahead of an open order",
-            **_READ,
-        ),
-        Operation(
-            "GET",
-            "/quotes",
-            GetQuotes,
-            QuoteLines,
-            "last quote of every instrument, and how far the market is",
-            **_READ,
-        ),
-        Operation(
-            "GET",
-            "/marketdata/quarantine",
-            GetQuarantine,
-            QuarantineLines,
-            "records that the hub has refused to publish",
-            priority="low",
-            fallback="last",
-        ),
-        *(
-            Operation("GET", f"/marketdata/{path}", request, DataAnswer, f"{what} of a data provider", **_OUTSIDE)
-            for path, request, what in _DATA
-        ),
-        Operation(
-            "GET", "/marketdata/sources", GetProviders, ProviderStates, "how the data providers stand", **_OUTSIDE
-        ),
-    )
+    operations = OPERATIONS
 
     def __init__(self, config: MarketDataConfig, instruments: Iterable[Instrument]) -> None:
         self.market = MarketStatus()
@@ -383,7 +323,7 @@ class MarketDataEngine(Engine):
             return self._place(message)
         if isinstance(message, GetQuarantine):
             return self._quarantine(message)
-        if isinstance(message, _ASKED):
+        if isinstance(message, ASKED_OUTSIDE):
             raise NoProviderError(f"{type(message).__name__} here", where="marketdata", expected="a live host")
         return super().on_request(message, ctx)
 

@@ -150,7 +150,7 @@ def test_quotes_of_providers_go_through_a_gate_wherever_the_market_is_from():
         answer = hub.on_request(GetQuarantine(), ctx)
         assert (answer.counts, answer.checks) == ({"CROSSED": 1}, config.checks)
         (line,) = hub.on_request(GetQuotes(), ctx).quotes
-        assert (line.bid, line.ask) == ("1000", "1001")
+        assert (line.bid, line.ask) == ("1000.0", "1001.0")
     hub, ctx = MarketDataEngine(MarketDataConfig(validate="none"), [btcusdt()]), RecordingContext()
     hub.on_provider_quotes(quote(2, 10_020, 10_010, 2), ctx)
     assert [each.dtype for each in ctx.published] == [QUOTE]
