@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from time import time_ns
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.core.broadcast import Writer
 from nautilus.core.ticks import TICK, TickKind
 from nautilus.core.types import RecordFlag, Side
+from nautilus.model.instrument import Instrument
+from nautilus.runtime.tick_ring import TickWriter
 
 Ticks = npt.NDArray[np.void]
 BLOCK: Final = 1 << 16
@@ -85,24 +85,30 @@ class Block:
         return ticks
 
 
+def instruments(count: int) -> tuple[Instrument, ...]:
+    """Those of the ticks."""
+    return tuple(
+        Instrument(number, f"FEED{number}", "FEED", f"F{number}", "USD", (("0", "0.0001"),), "0.01")
+        for number in range(1, count + 1)
+    )
+
+
 def hand_in(place: str, options: dict[str, Any]) -> None:
-    """Write ticks into a ring: as fast as its reader takes them, or in bursts at a rate; then wait to be ended."""
-    writer = Writer(Path(place), CAPACITY, 1)
-    block = Block(options["instruments"])
+    """A feed: whole books at once; at a word, blocks as fast as its reader takes them, or in bursts at a rate."""
+    count = options["instruments"]
+    writer = TickWriter(place, instruments(count), epoch=time_ns(), capacity=CAPACITY)
+    block = Block(count)
+    writer.write(snapshots(count, time_ns()))
     print("ready", flush=True)
-    while not writer.held():
-        time.sleep(0.001)
-    writer.write(snapshots(options["instruments"], time_ns()))
+    input()
     if options.get("rate"):
         _bursts(writer, block, options)
     else:
         _stream(writer, block, options)
-    print("done", flush=True)
-    while True:
-        time.sleep(1)
+    input()  # until it is ended
 
 
-def _stream(writer: Writer, block: Block, options: dict[str, Any]) -> None:
+def _stream(writer: TickWriter, block: Block, options: dict[str, Any]) -> None:
     half = CAPACITY // 2
     for _ in range(options["blocks"]):
         ticks = block.next()
@@ -114,7 +120,7 @@ def _stream(writer: Writer, block: Block, options: dict[str, Any]) -> None:
             writer.write(frame)
 
 
-def _bursts(writer: Writer, block: Block, options: dict[str, Any]) -> None:
+def _bursts(writer: TickWriter, block: Block, options: dict[str, Any]) -> None:
     size = options["burst"]
     every_ns = int(size * 1e9 / options["rate"])
     # Made before the first is due: a burst is late by what becomes of it, not by the making of the next block.

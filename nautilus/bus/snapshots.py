@@ -40,6 +40,8 @@ LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(Reco
 BROKEN = STALE | GAP_FLAG
 PENDING_RECORDS: Final = 16_384
 """Deltas of one book that wait to be folded, and no more."""
+FEW: Final = 64
+"""Deltas that are sooner folded one by one."""
 
 
 class Fold(IntEnum):
@@ -96,7 +98,7 @@ class BookImage:
     def apply(self, records: Records) -> None:
         """Take in deltas, in order."""
         levels = self._levels
-        for row in records.tolist():
+        for row in _telling(records).tolist():
             order, quantity, side, action, flags = row[3], row[5], row[7], row[8], row[9]
             if flags & BROKEN:
                 self._blind = True
@@ -164,6 +166,15 @@ class BookImage:
         )
         image["flags"][-1] |= LAST
         return image
+
+
+def _telling(records: Records) -> Records:
+    """Those of many deltas that say what the others do not: of levels alone, the last of each, in their order."""
+    if len(records) < FEW or (records["action"] != SET).any() or (records["flags"] & (BROKEN | SNAPSHOT)).any():
+        return records
+    levels = (records["price_ticks"] << 2) | records["side"]  # prices have 61 bits at most
+    _, from_end = np.unique(levels[::-1], return_index=True)
+    return records[np.sort(len(records) - 1 - from_end)]
 
 
 class _Stream:

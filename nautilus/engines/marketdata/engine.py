@@ -59,8 +59,8 @@ from nautilus.model.topics import (
 )
 
 MOST_LEVELS = 1_000
-HELD_RECORDS = 512
-"""Recorded arrays that wait until somebody asks; of most of them only the last one then counts."""
+HELD_ARRAYS, HELD_RECORDS = 512, 32_768
+"""Recorded arrays, and records in them, that wait until somebody asks; of most only the last one then counts."""
 BAR_TIMER = "bars"
 LATE_NS = 100_000_000
 """So long an event of the core may be on its way here."""
@@ -162,6 +162,7 @@ class MarketDataEngine(Engine):
         self._phase = CONTINUOUS  # that of the last SESSION for every instrument
         self._recorded: dict[int, RecordedBook] = {}
         self._held: list[Records] = []
+        self._held_records = 0
         self._by_order: OrderBooks | None = None
         self.gate: Gate | None = None
         """Asked by the market's source, before a quote or a trade acts and is published."""
@@ -204,9 +205,7 @@ class MarketDataEngine(Engine):
                 records = joined(some, topic.record)
                 ctx.publish(records)
                 if topic is not BARS and topic is not FLOWS:
-                    self._held.append(records)
-        if len(self._held) >= HELD_RECORDS:
-            self._take_held()
+                    self._hold(records)
         self._arm(ctx)
 
     def on_refused(self, ctx: Context) -> None:
@@ -262,9 +261,7 @@ class MarketDataEngine(Engine):
             self.on_turn((records,), ctx)
             return
         ctx.publish(records)
-        self._held.append(records)
-        if len(self._held) >= HELD_RECORDS:
-            self._take_held()
+        self._hold(records)
 
     def on_events(self, events: Records, ctx: Context) -> None:
         """Derive what a batch of the core's events did to the book: deltas, trades, the quote, then auctions."""
@@ -385,19 +382,24 @@ class MarketDataEngine(Engine):
         book.begin(self._phase)
         return book
 
+    def _hold(self, records: Records) -> None:
+        self._held.append(records)
+        self._held_records += len(records)
+        if len(self._held) >= HELD_ARRAYS or self._held_records >= HELD_RECORDS:
+            self._take_held()
+
     def _take_held(self) -> None:
         """Bring the recorded books up to date; of quotes and trades only the last of an instrument counts."""
-        held, self._held = self._held, []
-        latest: dict[tuple[str, int], Records] = {}
+        held, self._held, self._held_records = self._held, [], 0
+        by_kind: dict[str, list[Records]] = {}
         for records in held:
-            kind = topic_of(records)
-            for instrument_id, part in _by_instrument(records):
-                if kind is BOOK_DELTAS:
-                    self._recorded_book(instrument_id).take(kind, part)
-                else:
-                    latest[kind.name, instrument_id] = part
-        for (name, instrument_id), part in latest.items():
-            self._recorded_book(instrument_id).take(QUOTES if name == QUOTES.name else TRADES, part)
+            by_kind.setdefault(topic_of(records).name, []).append(records)
+        for topic in (BOOK_DELTAS, QUOTES, TRADES):
+            parts = by_kind.get(topic.name)
+            if parts and topic.record is not None:
+                records = joined(parts, topic.record)
+                for instrument_id, part in _by_instrument(records if topic is BOOK_DELTAS else _last_of_each(records)):
+                    self._recorded_book(instrument_id).take(topic, part)
 
     def _recorded_book(self, instrument_id: int) -> RecordedBook:
         book = self._recorded.get(instrument_id)
@@ -533,14 +535,21 @@ class MarketDataEngine(Engine):
 
 
 def _by_instrument(records: Records) -> Iterator[tuple[int, Records]]:
-    """The records of each instrument."""
+    """The records of each instrument, in their order."""
     ids = records["instrument_id"]
-    first = int(ids[0]) if len(ids) else 0
-    if len(ids) == 1 or (ids == first).all():
-        yield first, records
+    if len(ids) == 1 or (ids == ids[0]).all():
+        yield int(ids[0]), records
         return
-    for instrument_id in np.unique(ids).tolist():
-        yield instrument_id, records[ids == instrument_id]
+    order = np.argsort(ids, kind="stable")
+    ids, records = ids[order], records[order]
+    for part in np.split(records, np.flatnonzero(ids[1:] != ids[:-1]) + 1):
+        yield int(part["instrument_id"][0]), part
+
+
+def _last_of_each(records: Records) -> Records:
+    """The last record of each instrument."""
+    _, from_end = np.unique(records["instrument_id"][::-1], return_index=True)
+    return records[len(records) - 1 - from_end]
 
 
 def _level(instrument: Instrument, price: int, lots: int, orders: int = 0) -> BookLevel:
