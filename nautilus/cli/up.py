@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nautilus.cli.live_run import MAX, live_options, speed_option, strategy_option
+from nautilus.cli.live_run import FASTEST, MAX, live_options, speed_option, strategy_option
 from nautilus.cli.market_options import chosen_market, market_option, range_options
 
 
@@ -21,7 +21,7 @@ from nautilus.cli.market_options import chosen_market, market_option, range_opti
 @range_options
 @market_option
 @click.option("--simulated", is_flag=True, help="Let simulated agents trade.")
-@speed_option(None, "How fast the market's time goes.  [default: 1]")
+@speed_option(None, "How fast the market's time goes; max: as fast as it can be played.  [default: 1]")
 @strategy_option((), "none")
 @click.option("--data", metavar="DIRECTORY", help="Of journal, state and logs.  [default: by the instance's name]")
 @click.option("--record", is_flag=True, help="Write market data into the catalog (docs/replay.md).")
@@ -60,9 +60,12 @@ def up(
     from nautilus.cli.live_run import live_options_of, run
 
     if speed == MAX:
-        raise click.UsageError(
-            "--speed max has no real time: `nautilus replay` and `nautilus demo` run it in lock-step"
-        )
+        if not recordings:
+            raise click.UsageError(
+                "--speed max is of what --replay plays: nothing else can go faster than it does (or in lock-step: "
+                "`nautilus replay`, `nautilus demo`)"
+            )
+        speed = str(FASTEST)
     market = chosen_market(recordings, live, instruments, begin, end, simulated=simulated, default="none")
     chosen = live_options_of(options, title="nautilus up", market=market, speed=speed, data=data, record=record)
     chosen = chosen._replace(without=without, standby_of=standby_of or "")

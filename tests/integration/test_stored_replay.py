@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import numpy as np
 import pytest
 
 from nautilus.adapters.formats import open_recording
+from nautilus.cli.live_run import FASTEST
 from nautilus.model.errors import NautilusError
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
+from nautilus.runtime.clock import ClockAnchor, wall_ns
 from nautilus.runtime.market_name import MarketName, catalog_name, files_name, market_name
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import begin_ns_of, open_source
-from nautilus.runtime.stored import pinned
+from nautilus.runtime.stored import open_stored, pinned
 from nautilus.simulation import MarketSource
 from nautilus.store.catalog import Catalog
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, LOBSTER, recording
+from tests.kit.live_host import short_directory
+from tests.kit.market_site import Site
 
 SECOND = 1_000_000_000
 MARKET_SECONDS = 3
@@ -71,6 +76,35 @@ def test_a_catalog_plays_byte_for_byte_as_its_recordings(stored: tuple[MarketNam
     checks = second.book_checks
     assert checks["compared"] == checks["equal"] > 10
     assert {part["book_checks"]["compared"] > 0 for part in second.market["instruments"].values()} == {True}
+
+
+@pytest.mark.parametrize("speed", [1.0, 20.0, float(FASTEST)])
+def test_a_catalog_plays_onto_the_star_in_the_same_order_at_every_speed(
+    stored: tuple[MarketName, MarketName], speed: float
+) -> None:
+    name = pinned(stored[1])
+    want: dict[tuple[str, int], list[bytes]] = {}
+    for _, _, records in (update for part in open_stored(name) for update in part.updates()):
+        for record in records:
+            want.setdefault((topic_of(records).name, int(record["instrument_id"])), []).append(record.tobytes())
+    with short_directory() as directory, ExitStack() as undo:
+        anchor = ClockAnchor(wall_ns(), begin_ns_of(name) - int(0.5 * min(speed, 20) * SECOND), speed)
+        site = Site(directory, undo, market=str(name), speed=speed, clock=anchor)
+        begun_ns = wall_ns()
+        site.open()
+        site.until(lambda: site.ended)
+        taken = (wall_ns() - begun_ns) / SECOND
+        site.read_all()
+        assert site.ended == [""]
+        assert (site.reader.lost, site.reader.gaps, site.reader.duplicates) == (0, 0, 0)
+    got: dict[tuple[str, int], list[bytes]] = {}
+    for records in site.records:
+        for record in records:
+            got.setdefault((topic_of(records).name, int(record["instrument_id"])), []).append(record.tobytes())
+    assert got == want
+    assert len({number for _, number in got}) == 2
+    if speed == 1.0:
+        assert taken >= MARKET_SECONDS
 
 
 def test_an_order_by_order_recording_plays_from_a_catalog(tmp_path: Path) -> None:
