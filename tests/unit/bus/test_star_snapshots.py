@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from nautilus.bus import stream_id
 from nautilus.bus.backlog import Backlog, FrameBuffer
 from nautilus.bus.base import BY_KIND, HEADER, LAYOUTS, MAGIC, topic_bytes
-from nautilus.bus.snapshots import FOLDS, PENDING_RECORDS, Snapshots, folds
+from nautilus.bus.snapshots import FEW, FOLDS, PENDING_RECORDS, BookImage, Snapshots, folds
 from nautilus.core.order_book import OrderBooks
-from nautilus.core.types import QUOTE, TRADE
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.enums import BookAction, RecordFlag, Side
+from tests.kit.effort import share
 from tests.kit.star import deltas, quotes, trades
 
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
@@ -100,6 +101,23 @@ def test_a_book_is_folded_before_what_waits_grows_large() -> None:
     found = snapshots.image(BOOK)
     assert found is not None
     assert len(found[1]) == 52
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 5]), st.sampled_from([SET, ADD]))
+@settings(max_examples=share(60))
+def test_many_deltas_at_once_are_folded_as_one_by_one(seed: int, emptied: int, other: int) -> None:
+    chance = np.random.default_rng(seed)
+    rows = np.zeros(3 * FEW, BOOK_DELTA)
+    rows["update_id"], rows["instrument_id"] = np.arange(1, len(rows) + 1), 1
+    rows["action"], rows["side"] = SET, chance.integers(1, 3, len(rows))
+    rows["price_ticks"] = chance.choice([-(2**60), -3, -1, 0, 1, 2, 2**60], len(rows))
+    rows["quantity"] = chance.integers(0, 4, len(rows))
+    rows["action"][chance.integers(0, len(rows), emptied)] = other
+    whole, single = BookImage(), BookImage()
+    whole.apply(rows)
+    for at in range(len(rows)):
+        single.apply(rows[at : at + 1])
+    assert whole.records().tobytes() == single.records().tobytes()
 
 
 def test_a_book_with_a_hole_has_no_image_until_it_is_told_anew() -> None:
