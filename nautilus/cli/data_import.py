@@ -106,6 +106,9 @@ def _tell(result: FileResult) -> None:
     rows = ", ".join(f"{count:,} {SAID.get(kind, kind)}" for kind, count in sorted(result.rows.items())) or "nothing"
     names = ", ".join(result.instruments[:3]) + (" ..." if len(result.instruments) > 3 else "")
     print(f"{result.path}: {result.format}, {names}: {rows}; {result.stored:,} stored")
+    if result.refused:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(result.refused.items()))
+        print(f"  {sum(result.refused.values()):,} not fit, kept in quarantine: {reasons}")
     report = result.report.get("report", {})
     odd = [f"{report[name]:,} {name.replace('_', ' ')}" for name in COUNTED if report.get(name)]
     if odd:

@@ -11,8 +11,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +21,11 @@ import numpy as np
 from nautilus.adapters.formats import FormatError, Recording, Table, UpdateKind, open_file
 from nautilus.adapters.formats.pairs import NAME, find_pair
 from nautilus.core.clock import now_ns
+from nautilus.core.ticks import TickReason
+from nautilus.engines.marketdata import MarketDataConfig
+from nautilus.engines.marketdata.gate import Gate
 from nautilus.model.errors import ConfigError
+from nautilus.model.records import Records
 from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_instruments import describe
 from nautilus.store.catalog_kinds import SEQUENCE
@@ -38,10 +43,21 @@ KINDS: Final[dict[int, str]] = {
 }
 SHARED_TABLES: Final = ("margin", "series", "factor", "option_quote", "instrument")
 """Schemas whose rows name what they are of: all files of one go into one table of that name."""
+QUARANTINED: Final = "quarantine"
 REPORTS: Final = "imports"
 """Table of the reports: one row a file."""
 HASH_BYTES: Final = 1 << 20
 REPORT_SUFFIX: Final = "#report"
+
+
+class _Checked(NamedTuple):
+    """What the gate has to know of an instrument."""
+
+    instrument_id: int
+    price_increment: Decimal
+    lot_size: str
+    product: str
+    negative_prices: bool = False
 
 
 class FileOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,6 +81,8 @@ class FileResult(msgspec.Struct):
         Records of each kind, or rows of its table, that it holds.
     stored
         How many of them this import has stored: the others were.
+    refused
+        Records that are not fit, by reason: they are in the kind ``quarantine``, and changes of books are marked.
     """
 
     path: str
@@ -74,6 +92,7 @@ class FileResult(msgspec.Struct):
     instruments: list[str] = []
     rows: dict[str, int] = {}
     stored: int = 0
+    refused: dict[str, int] = {}
     error: str = ""
     code: str = ""
     report: dict[str, Any] = {}
@@ -138,7 +157,7 @@ def import_file(
         A package is missing, an option is none, or the catalog cannot be written.
     """
     options = options or FileOptions()
-    result = FileResult(str(path), instruments=[], rows={}, report={})
+    result = FileResult(str(path), instruments=[], rows={}, refused={}, report={})
     try:
         result.origin = origin_of(path, options)
         begun = catalog.positions(result.origin)
@@ -153,7 +172,7 @@ def import_file(
             else:
                 _store_recording(opened, writer, result, begun, show)
         finally:
-            result.report = opened.summary()
+            result.report = opened.summary() | {"quarantine": dict(result.refused)}
         writer.mark(result.origin, 1 + sum(result.rows.values()))
         result.status = "stored"
     except (FormatError, QueryError) as error:  # such as a table that a server has no types for
@@ -170,22 +189,43 @@ def _store_recording(
 ) -> None:
     keys = [describe(hint).key for hint in opened.hints]
     result.instruments = list(dict.fromkeys(keys))
+    gate = _gate(opened)
     # By key, as positions are: a file may have several instruments of one (a future that is followed over its rolls).
     counts: dict[tuple[str, str], int] = {}
+
+    def store(name: str, at: int, records: Records) -> None:
+        first = counts.get((name, keys[at]), 0)
+        last = counts[name, keys[at]] = first + len(records)
+        new = records[max(0, begun.get((name, keys[at]), 0) - first) :]
+        if len(new):
+            writer.append(opened.hints[at], name, new, origin=result.origin, position=last, wait=True)
+            result.stored += len(new) if name != QUARANTINED else 0
+
     for kind, records in opened.blocks():
         name = KINDS[kind]
         ids = records["instrument_id"]
         for place in np.unique(ids).tolist() if len(keys) > 1 else [opened.instrument_id]:
             mine = records[ids == place] if len(keys) > 1 else records
             at = place - opened.instrument_id
-            first = counts.get((name, keys[at]), 0)
-            last = counts[name, keys[at]] = first + len(mine)
             result.rows[name] = result.rows.get(name, 0) + len(mine)
-            new = mine[max(0, begun.get((name, keys[at]), 0) - first) :]
-            if len(new):
-                writer.append(opened.hints[at], name, new, origin=result.origin, position=last, wait=True)
-                result.stored += len(new)
+            store(name, at, gate.passed(mine))
+            refused = gate.take()
+            if refused is not None:
+                store(QUARANTINED, at, refused)
+                for reason, count in zip(*np.unique(refused["reason"], return_counts=True), strict=True):
+                    text = TickReason(int(reason)).name
+                    result.refused[text] = result.refused.get(text, 0) + int(count)
         show(opened.progress, sum(result.rows.values()))
+
+
+def _gate(opened: Recording) -> Gate:
+    """The hub's own, as it is where nothing is configured: what an import refuses does not hang on settings."""
+    settings = MarketDataConfig()
+    instruments = [
+        _Checked(number, Decimal(hint.price_increment), hint.lot_size, hint.product)
+        for number, hint in enumerate(opened.hints, opened.instrument_id)
+    ]
+    return Gate(instruments, settings.jump_bps, round(settings.skew_ms * 1e6))
 
 
 def _store_table(
@@ -226,6 +266,7 @@ def _keep_report(writer: AnyWriter, result: FileResult) -> None:
         "records": [sum(result.rows.values())],
         "error": [result.error],
         **{name: [int(found.get(name, 0))] for name in names},
+        "quarantined": [sum(result.refused.values())],
         "report": [msgspec.json.encode(result.report, enc_hook=str).decode()],
     }
     origin = result.origin + REPORT_SUFFIX if result.status == "stored" else ""

@@ -4,7 +4,8 @@
 
     venue ── WebSocket, REST ──▶ this process ── frames ──▶ hub's process: `nautilus.runtime.live_source`
 
-A frame is a head (bytes of the payload, kind, instrument id, stamp) and a payload: records of the star, or JSON. It
+A frame is a head (bytes of the payload, kind, instrument id, stamp) and a payload: records of the star, or JSON. Back
+come instrument ids alone: of books that the hub does not take for right, to be begun anew (BLIND, then a snapshot). It
 ends when the hub does, or closes its end. When the hub does not read, the venue is not read either.
 """
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 HEAD: Final = struct.Struct("<IBxxxIq")
 """Bytes of the payload, kind, instrument id, stamp."""
+ASK: Final = struct.Struct("<I")
+"""From the hub: the instrument id of a book."""
 QUOTE, TRADE, BOOK, BLIND, SIGHTED = range(1, 6)
 """Kinds with records, as `FeedKind`; `BLIND` and `SIGHTED` may have none."""
 FAILED, FACTS = 6, 7
@@ -145,8 +148,16 @@ async def listen(settings: FeedSettings, line: socket.socket) -> None:
             facts = feeds[0].summary() if feeds else {}
             say(FACTS, msgspec.json.encode(facts, enc_hook=str), 0, clock())
 
+    async def asked() -> None:
+        symbols = {number: symbol for symbol, number in settings.instruments.items()}
+        with contextlib.suppress(asyncio.IncompleteReadError):  # the hub has closed its end
+            while True:
+                (number,) = ASK.unpack(await reader.readexactly(ASK.size))
+                for each in feeds:
+                    each.doubt(symbols[number])
+
     running, telling = asyncio.create_task(feed()), asyncio.create_task(tell())
-    closed = asyncio.create_task(reader.read(1))
+    closed = asyncio.create_task(asked())
     await asyncio.wait((running, telling, closed), return_when=asyncio.FIRST_COMPLETED)
     for task in (running, telling, closed):
         task.cancel()

@@ -2,7 +2,8 @@
 
 What the venue says comes from a process of its own (`nautilus.runtime.live_feed`). A book that went lost is emptied,
 in the core too, and its records carry STALE, until the venue's snapshot is there again: nobody trades against a book
-that may be wrong. When the process dies or hangs all books are lost that way, and it is started again.
+that may be wrong. A book that the hub's gate finds crossed, or to lack a change that it refused, is lost like that, and
+the process is asked for a new one. When the process dies or hangs all books are lost, and it is started again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 from nautilus.runtime.child import Backoff
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns, wall_ns
-from nautilus.runtime.live_feed import BLIND, FACTS, FAILED, HEAD, RECORDS, RESUMED, SILENT, FeedSettings
+from nautilus.runtime.live_feed import ASK, BLIND, FACTS, FAILED, HEAD, RECORDS, RESUMED, SILENT, FeedSettings
 from nautilus.runtime.live_feed import BOOK as BOOK_KIND
 from nautilus.runtime.live_feed import QUOTE as QUOTE_KIND
 from nautilus.runtime.live_feed import SIGHTED as SIGHTED_KIND
@@ -47,6 +48,7 @@ MOST_UPDATES = 4096
 """That wait here; what is beyond stays in the socket, and so with the venue."""
 LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
 _DTYPES = {QUOTE_KIND: QUOTE, TRADE_KIND: TRADE}
+_CHECKED = frozenset((QUOTE_KIND, TRADE_KIND, BOOK_KIND))
 _NAMES = {QUOTE_KIND: "quotes", TRADE_KIND: "trades", BOOK_KIND: "book_updates"}
 _LOGGER = logging.getLogger("nautilus.runtime")
 
@@ -111,6 +113,7 @@ class LiveSource:
         self._counts: dict[int, Counter[str]] = {key: Counter() for key in self._markets}
         self._blind: dict[int, int] = {}
         self._told: set[int] = set()  # of which BLIND was heard last, as far as was read
+        self._doubted: set[int] = set()  # of which a new book was asked for; what is heard before BLIND is not of that
         self._broken: dict[int, str] = {}  # instruments that cannot be played any more, and why
         self._faults: deque[tuple[int, Exception]] = deque()
         self._quotes: dict[int, Records] = {}
@@ -172,15 +175,21 @@ class LiveSource:
         if number in self._broken:
             return Step(now_ns, None, ())
         if kind == BLIND:
+            self._doubted.discard(number)
             self._note_blind(number, now_ns)
+        elif number in self._doubted and kind in (BOOK_KIND, SIGHTED_KIND):
+            return Step(now_ns, None, ())
         elif kind == SIGHTED_KIND:
             self._note_sighted(number, now_ns)
         elif kind in (SILENT, RESUMED):
             self._note_silent(number, now_ns, kind == SILENT)
         else:
             self._counts[number][_NAMES[kind]] += 1
-        if kind in (QUOTE_KIND, TRADE_KIND) and self.check is not None:
+        if kind in _CHECKED and self.check is not None:
             records = self.check(records)
+            if kind == BOOK_KIND and len(records) and records["flags"][-1] & STALE:
+                self._doubt(number, now_ns)
+                kind, records = BLIND, self._cleared(number, now_ns)
         if not len(records):
             return Step(now_ns, None, ())
         if kind == QUOTE_KIND:
@@ -193,6 +202,15 @@ class LiveSource:
             return self._give_up(number, now_ns, error)
         given = (records, self._stale_quote(number, now_ns)) if kind == BLIND else (records,)
         return Step(now_ns, commands if len(commands) else None, given)
+
+    def _doubt(self, number: int, now_ns: int) -> None:
+        """A book that cannot be right is lost here at once, and asked for again."""
+        self._doubted.add(number)
+        self._note_blind(number, now_ns)
+        _LOGGER.warning("the book of %s is not fit: asked for again", self._markets[number].instrument.symbol)
+        if self._line is not None:
+            with contextlib.suppress(OSError):  # it has died: all books are lost then
+                self._line.send(ASK.pack(number))
 
     def _stale_quote(self, number: int, now_ns: int) -> Records:
         """The last quote without quantities, marked: who knows quotes alone has to learn of it too."""

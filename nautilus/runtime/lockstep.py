@@ -173,6 +173,8 @@ class LockStep:
                 if hub is not None and hub_context is not None:
                     for records in step.records:
                         hub.on_records(records, hub_context)
+                    if hub.gate is not None and hub.gate.untold:
+                        hub.on_refused(hub_context)
                 market_ns = market.next_ns()
             else:
                 entry = heappop(heap)

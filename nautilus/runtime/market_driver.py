@@ -28,7 +28,7 @@ from nautilus.engines.marketdata import MarketDataEngine, MarketStatus
 from nautilus.engines.marketdata.engine import LATE_NS
 from nautilus.model.errors import VenueError
 from nautilus.model.records import Records, joined
-from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
+from nautilus.model.topics import AUCTIONS, BARS, BOOK_DELTAS, FLOWS, QUOTES, TRADES, topic_of
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.files import write_atomically
 from nautilus.runtime.market_feed import LOOK_NS, TURN_NS, Host, HubContext, HubFeed
@@ -353,7 +353,7 @@ class MarketDriver:
         by_kind: dict[str, list[Records]] = {}
         for records in held:
             by_kind.setdefault(topic_of(records).name, []).append(records)
-        for topic in (BOOK_DELTAS, TRADES, QUOTES):
+        for topic in (BOOK_DELTAS, TRADES, QUOTES, AUCTIONS, BARS, FLOWS):
             parts = by_kind.get(topic.name)
             if parts and topic.record is not None:
                 records = joined(parts, topic.record)

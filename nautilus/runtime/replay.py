@@ -131,7 +131,7 @@ class Run:
         )
         core = services["core"] = TimedCore(self._kernel)
         hub = section(sections, "marketdata", MarketDataConfig)
-        checks = hub.validate == "all" and not derives(source)
+        checks = hub.validate == "all" and not derives(source)  # as `runtime.market.hub_config` has it
         derive = msgspec.structs.replace(hub, derive=derives(source), checks=checks)
         engines = {
             name: entry.build(derive if name == "marketdata" else sections.get(name), **services)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 LIST = "catalog.sqlite"
 BOOK = "book"
-PLAYED = (BOOK, "trade", "quote")
-"""Kinds that play; bars and flows are derived anew."""
+PLAYED = (BOOK, "trade", "quote", "auction", "bar", "flow")
+"""Kinds that play; the last three are published, and do nothing in the core."""
 LOOK_ROWS = 1 << 14
 """Book records that are looked at to tell whether they name single orders."""
 _BY_LEVEL = (int(BookAction.SET), int(BookAction.CLEAR))
@@ -129,7 +129,7 @@ def _played(catalog: AnyCatalog, name: MarketName) -> list[tuple[StoredInstrumen
     absent = [key for key in keys if key not in ranges]
     if absent or not keys:
         where = f"{catalog.where} from {name.begin_ns} to {name.end_ns or 'its end'}"
-        what = f"nothing of {', '.join(absent)}" if absent else "no quotes, trades or books"
+        what = f"nothing of {', '.join(absent)}" if absent else "no market data"
         raise RangeError(what, where=where, expected="a range that `nautilus data list` shows")
     return [(known[key], *ranges[key]) for key in keys]
 

@@ -15,7 +15,8 @@ from nautilus.simulation.source import CoreView, Step
 
 Records = NDArray[np.void]
 
-QUOTE, TRADE, BOOK = 1, 2, 3  # kinds of an update; the numbers of the formats' UpdateKind
+QUOTE, TRADE, BOOK, BAR = 1, 2, 3, 4  # kinds of an update; the numbers of the formats' UpdateKind
+AUCTION, FLOW = 5, 6  # of stored ranges alone
 
 
 class InstrumentHint(Protocol):
@@ -136,11 +137,11 @@ class RecordedSource:
         assert self._upcoming is not None, "step() without next_ns()"
         self._now_ns, kind, records = self._upcoming
         self._upcoming = None
-        if kind != BOOK and self.check is not None:
+        if self.check is not None:
             records = self.check(records)
             if not len(records):
                 return Step(self._now_ns, None, ())
-        if kind == QUOTE:
+        if kind not in (BOOK, TRADE):
             return Step(self._now_ns, None, (records,))
         play = self.market.book_update if kind == BOOK else self.market.trade
         commands = play(records, self._now_ns)

@@ -17,15 +17,29 @@ from nautilus.core.depth import DepthBook
 from nautilus.core.order_book import OrderBooks
 from nautilus.core.ticks import GAP_FLAG
 from nautilus.core.types import BOOK_DELTA, QUOTE, BookAction, RecordFlag, Side
-from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
+from nautilus.model.topics import AUCTIONS, BARS, BOOK_DELTAS, FLOWS, QUOTES, TRADES, topic_of
 from nautilus.simulation import playback
 from nautilus.simulation.playback import InstrumentHint
 
 Records = NDArray[np.void]
 Reader = Callable[[int, int], Iterable[Records]]
 """Arrays of one kind each from a time (inclusive) to another (exclusive), in order."""
-KINDS = {QUOTES.name: playback.QUOTE, TRADES.name: playback.TRADE, BOOK_DELTAS.name: playback.BOOK}
-NAMES = {playback.QUOTE: "quotes", playback.TRADE: "trades", playback.BOOK: "book_updates"}
+KINDS = {
+    QUOTES.name: playback.QUOTE,
+    TRADES.name: playback.TRADE,
+    BOOK_DELTAS.name: playback.BOOK,
+    BARS.name: playback.BAR,
+    AUCTIONS.name: playback.AUCTION,
+    FLOWS.name: playback.FLOW,
+}
+NAMES = {
+    playback.QUOTE: "quotes",
+    playback.TRADE: "trades",
+    playback.BOOK: "book_updates",
+    playback.BAR: "bars",
+    playback.AUCTION: "auctions",
+    playback.FLOW: "flows",
+}
 LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
 BROKEN = STALE | GAP_FLAG
 ADD, SET, CLEAR = int(BookAction.ADD), int(BookAction.SET), int(BookAction.CLEAR)

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from nautilus.cli.main import main
+from nautilus.core.ticks import TickReason
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("duckdb")
@@ -36,7 +37,7 @@ def trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trades") / "XYZ_trades.csv"
     numbers = range(1, TRADES + 1)
     rows = (
-        f"{BASE_NS + 1000 * i},{100 + i % 97}.{i % 10}5,{1 + i % 7},{'buy' if i % 3 else 'sell'},{i}\n" for i in numbers
+        f"{BASE_NS + 1000 * i},{100 + i % 7}.{i % 10}5,{1 + i % 7},{'buy' if i % 3 else 'sell'},{i}\n" for i in numbers
     )
     path.write_text("timestamp,price,qty,side,trade_id\n" + "".join(rows))
     return path
@@ -193,6 +194,40 @@ def test_what_is_stored_comes_out_again_in_every_format(form, tmp_path, capsys):
         prices = [row[answer["columns"].index("price")] for row in answer["rows"]]
     assert [float(price) for price in prices] == [10.5, 10.25]
     assert list(tmp_path.glob(".out*")) == []
+
+
+def test_what_is_not_fit_is_refused_kept_in_quarantine_and_told(tmp_path, capsys):
+    root, source = tmp_path / "catalog", tmp_path / "BAD_quotes.csv"
+    rows = (
+        "09:00:00Z,100.00,5,100.10,5",
+        "09:00:01Z,100.20,5,100.10,5",  # crossed
+        "09:00:02Z,100.05,5,100.05,5",  # locked: counted alone
+        "10:00:02Z,100.00,5,100.10,5",
+        "09:00:02Z,99.00,5,99.10,5",  # an hour back
+        "10:00:03Z,100.01,5,100.10,5",
+    )
+    source.write_text("time,bid,bid_size,ask,ask_size\n" + "".join(f"2020-01-02T{row}\n" for row in rows))
+    code, facts, _ = run(capsys, "import", str(source), "--kind", "quote", "--into", str(root))
+    assert code == 0
+    (told,) = facts["files"]
+    assert (told["refused"], told["rows"], told["stored"]) == ({"CROSSED": 1, "OUT_OF_ORDER": 1}, {"quote": 6}, 4)
+    assert told["report"]["quarantine"] == told["refused"]
+    assert main(["data", "import", str(source), "--kind", "quote", "--into", str(root)]) == 0
+    assert "stored before" in capsys.readouterr().out
+    assert main(["data", "import", str(source), "--kind", "quote", "--into", str(tmp_path / "other")]) == 0
+    assert "2 not fit, kept in quarantine: 1 CROSSED, 1 OUT_OF_ORDER" in capsys.readouterr().out
+    from nautilus.store.catalog import Catalog
+
+    begin_ns = 1_577_955_600 * 10**9
+    with Catalog(root) as catalog:
+        quotes = np.concatenate(list(catalog.read("quote")))
+        kept = np.concatenate(list(catalog.read("quarantine")))
+    assert (quotes["now_ns"] - begin_ns).tolist() == [s * 10**9 for s in (0, 2, 3602, 3603)], "none was moved"
+    assert dict(zip(kept["reason"].tolist(), (kept["receive_ns"] - begin_ns).tolist(), strict=True)) == {
+        TickReason.CROSSED: 10**9,
+        TickReason.OUT_OF_ORDER: 2 * 10**9,
+    }
+    assert sorted(zip(kept["price"].tolist(), kept["price_decimals"].tolist(), strict=True)) == [(9900, 2), (10020, 2)]
 
 
 def test_two_instruments_of_one_name_are_both_stored(tmp_path, capsys):

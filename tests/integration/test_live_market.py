@@ -19,9 +19,10 @@ import pytest
 
 from nautilus.adapters.sources.binance_live import BinanceConfig, Route
 from nautilus.core import Kernel
+from nautilus.core.ticks import TickReason
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.model.queries import Book, GetBook
-from nautilus.model.topics import QUOTES, topic_of
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, topic_of
 from nautilus.runtime.clock import ClockAnchor, wall_ns
 from nautilus.runtime.live_feed import FeedSettings, resolve
 from nautilus.runtime.live_source import LiveSource
@@ -38,7 +39,7 @@ LOOK_SECONDS = 0.02
 class Venue:
     """The venue in a thread of its own; it stops at a line until `go_on`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *crossed: int) -> None:
         self._gate = asyncio.Event()
         self.at_gate = threading.Event()
         lines = read_lines(recording(BTCUSDT_SPOT), LINES)
@@ -50,7 +51,9 @@ class Venue:
             max(msgspec.json.decode(line.text)["u"] for line in part if line.kind == "bookTicker")
             for part in (lines[:gate], lines)
         ]
-        self.server = BinanceServer("spot", lines, {gate: self._wait})
+        self.crossed = [next(place for place, line in enumerate(lines) if place >= least and line.kind == "depth")
+                        for least in crossed]  # fmt: skip
+        self.server = BinanceServer("spot", lines, {gate: self._wait, **dict.fromkeys(self.crossed, "crossed")})
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def _wait(self) -> None:
@@ -68,6 +71,11 @@ class Venue:
             quiet_seconds=0.2,  # the venue says nothing at the gate
         )
 
+    def listened(self, heard: int, calm: bool) -> None:
+        """What is wrong comes to who has heard all and whose book is right."""
+        assert self.loop is not None
+        self.loop.call_soon_threadsafe(lambda: self.server.listened(heard=heard, calm=calm))
+
     def go_on(self) -> None:
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self._gate.set)
@@ -79,13 +87,17 @@ class Paper:
     def __init__(self, source: LiveSource, kernel: Kernel | None = None) -> None:
         self.source = source
         self.kernel = kernel or Kernel(instruments=source.instruments(), accounts=[1], huge_pages=False)
-        self.hub = MarketDataEngine(MarketDataConfig(), source.instruments())
+        self.hub = MarketDataEngine(MarketDataConfig(checks=True), source.instruments())
+        self.tell: Callable[[int, bool], None] | None = None
+        self.crossed = self.blind = 0
         self.context = RecordingContext()
         self.last_quote = 0
         if kernel is None:
             self._do(source.setup())
         self._do(source.begin(wall_ns()))
         source.attach(self.hub)
+        assert self.hub.gate is not None
+        source.check = self.hub.gate.passed
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + DEADLINE_SECONDS
@@ -105,6 +117,18 @@ class Paper:
                 self.hub.on_records(records, self.context)
                 if topic_of(records) is QUOTES:
                     self.last_quote = int(records["update_id"][-1])
+                elif topic_of(records) is BOOK_DELTAS:
+                    self._look()
+            if self.tell is not None:
+                self.tell(self.last_quote, not self.source._blind)
+
+    def _look(self) -> None:
+        """As whoever follows the book: is it crossed, and taken for right?"""
+        self.hub._take_held()
+        book = self.hub._recorded[1]
+        bid, bid_lots, ask, ask_lots = book._book.best()
+        self.blind += bool(book.blind_since_ns)
+        self.crossed += bool(bid_lots and ask_lots and bid >= ask and not book.blind_since_ns)
 
     def book(self) -> Book:
         found = self.hub.on_request(GetBook("BTCUSDT", 5), self.context)
@@ -184,3 +208,31 @@ def test_a_live_market_rests_in_the_core_and_is_blind_while_its_feed_is_dead(ven
         assert later.resting() == ([], []), "what the life before left resting is cancelled"
         later.until(lambda: books_agree(venue, later), "the book of a later life")
         assert later.source.summary()["rejected"] == {}
+
+
+def test_a_crossed_book_is_lost_and_asked_for_again() -> None:
+    venue = Venue(LINES // 4, 3 * LINES // 4)
+    with served(venue.server) as venue.loop:
+        try:
+            with paper(venue) as live:
+                gate, live.tell = live.hub.gate, venue.listened
+                assert gate is not None
+                live.until(lambda: gate.counts["CROSSED"] == 1 and venue.at_gate.is_set(), "the first crossed book")
+                live.until(lambda: books_agree(venue, live), "the book behind the first")
+                asked = venue.server.snapshots
+                assert asked >= 2, "the first, and another for the crossed one"
+                venue.go_on()
+                live.until(lambda: gate.counts["CROSSED"] == 2 and venue.server.finished.is_set(), "the second")
+                live.until(lambda: books_agree(venue, live) and not live.source._blind, "the book behind the second")
+                assert venue.server.snapshots > asked
+                assert live.crossed == 0, "nobody saw a crossed book that was not marked"
+                assert live.blind >= 2
+                facts = live.source.summary()["instruments"]["BTCUSDT"]
+                assert facts["blind_ns"] > 0
+                assert facts["blind_since_ns"] == 0
+                assert facts["gaps"] >= 3, "until its first snapshot, and at each crossed change"
+                assert facts["rejected"] == {}
+                assert [row["reason"] for row in gate.refused] == [TickReason.CROSSED] * 2
+                assert live.source.starts == 1
+        finally:
+            venue.go_on()

@@ -11,17 +11,22 @@ import msgspec
 import numpy as np
 import pytest
 
-from nautilus.adapters.formats import open_recording
+from nautilus.adapters.formats import open_file, open_recording
 from nautilus.cli.live_run import FASTEST
+from nautilus.core.ticks import BAR, FLOW
+from nautilus.core.types import QUOTE
 from nautilus.model.errors import NautilusError
-from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
+from nautilus.model.marketdata import AUCTION
+from nautilus.model.topics import AUCTIONS, BARS, BOOK_DELTAS, FLOWS, QUOTES, TRADES, topic_of
 from nautilus.runtime.clock import ClockAnchor, wall_ns
+from nautilus.runtime.file_import import import_files
 from nautilus.runtime.market_name import MarketName, catalog_name, files_name, market_name
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import begin_ns_of, open_source
 from nautilus.runtime.stored import open_stored, pinned
 from nautilus.simulation import MarketSource
 from nautilus.store.catalog import Catalog
+from tests.kit.context import btcusdt
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, LOBSTER, recording
 from tests.kit.live_host import short_directory
 from tests.kit.market_site import Site
@@ -145,7 +150,7 @@ def test_what_is_not_stored_is_said(stored: tuple[MarketName, MarketName], tmp_p
     path = stored[1].paths[0]
     for name, what in (
         (catalog_name(path, ["ETHUSDT"]), "ETHUSDT"),
-        (catalog_name(path, (), 1, 2), "no quotes"),
+        (catalog_name(path, (), 1, 2), "no market data"),
         (catalog_name(tmp_path / "absent"), "absent"),
     ):
         with pytest.raises(NautilusError, match=what):
@@ -163,3 +168,49 @@ def test_names_of_markets_are_read_back() -> None:
     for text in ("binance:", "binance:A,A"):
         with pytest.raises(NautilusError):
             market_name(text)
+
+
+def test_a_catalog_that_holds_only_bars_plays_them(tmp_path: Path) -> None:
+    """A day of minutes of Lean: imported, then played to whoever subscribes."""
+    path = recording("ohlcv_minute_lean/20131004_trade.zip")
+    (result,) = import_files([path], tmp_path / "catalog")
+    assert result.status == "stored", result.error
+    name = catalog_name(tmp_path / "catalog", result.instruments)
+    expected = np.concatenate([block.records for block in open_file(path).blocks()])
+    assert set(result.rows) == {"bar"}
+    assert begin_ns_of(name) == expected["now_ns"][0]
+    run = Run(open_source(name), ("quoting",), {}, 1, "none", None)
+    seen: list[tuple[int, np.ndarray]] = []
+    run._host.tap(BARS, lambda records: seen.append((run._host.now_ns, records.copy())))
+    try:
+        report = run.run(None, None, None)
+    finally:
+        run.close()
+    assert np.concatenate([bars for _, bars in seen]).tobytes() == expected.tobytes()
+    assert [now_ns for now_ns, _ in seen] == expected["now_ns"].tolist(), "each in its time"
+    assert report.records == {"bars": len(expected)}
+    assert report.orders == 0
+
+
+def test_stored_auctions_and_flows_play_beside_quotes_in_order_of_time(tmp_path: Path) -> None:
+    instrument = msgspec.structs.replace(btcusdt(), symbol="A", venue="X")
+    kinds = {"quote": QUOTE, "auction": AUCTION, "flow": FLOW, "bar": BAR}
+    with Catalog(tmp_path / "catalog", create=True).writer() as writer:
+        for place, (kind, dtype) in enumerate(kinds.items()):
+            records = np.zeros(5, dtype)
+            records["instrument_id"], records["now_ns"] = 1, SECOND * (1 + np.arange(5) * 4 + place)
+            if kind == "quote":
+                records["update_id"], records["bid_ticks"], records["ask_ticks"] = np.arange(1, 6), 100, 101
+                records["bid_quantity"] = records["ask_quantity"] = 1
+            assert writer.append(instrument, kind, records, wait=True)
+    source = open_source(catalog_name(tmp_path / "catalog", ["A"]))
+    run = Run(source, ("quoting",), {}, 1, "none", None)
+    seen: list[tuple[int, str]] = []
+    for topic in (QUOTES, AUCTIONS, FLOWS, BARS):
+        run._host.tap(topic, lambda records, name=topic.name: seen.append((run._host.now_ns, name)))
+    try:
+        run.run(None, None, None)
+    finally:
+        run.close()
+    order = [topic.name for topic in (QUOTES, AUCTIONS, FLOWS, BARS)]
+    assert seen == [(SECOND * (1 + place), order[place % 4]) for place in range(20)]

@@ -291,6 +291,12 @@ class BinanceServer:
         await self._send(line)
         await self._send(line)
 
+    async def _crossed(self, line: Line) -> None:
+        """A diff with a bid above the ask, which the venue's own book does not have."""
+        diff = json.loads(line.text)
+        diff["b"].append([f"{self.books[line.symbol].best()[2] * 1.01:.2f}", "1.00000000"])
+        await self._send(line._replace(text=json.dumps(diff)))
+
     async def _drop(self, line: Line) -> None:
         """The listener never gets it."""
 

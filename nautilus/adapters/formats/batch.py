@@ -24,6 +24,8 @@ from nautilus.core.ticks import BAR, BarKind
 from nautilus.core.types import QUOTE, TRADE, RecordFlag
 
 LAST = int(RecordFlag.LAST)
+FAR_NS = 1_000_000_000
+"""A row so far before one above it is out of place: it keeps its time, by which it is refused where it is checked."""
 NAMES: dict[int, str] = {
     UpdateKind.QUOTE: "quotes",
     UpdateKind.TRADE: "trades",
@@ -46,6 +48,7 @@ class BatchRecording(Recording):
         self.hints = hints
         self.report = ValidationReport(refusals=[], notes=[], columns={}, settings={})
         self._latest = 0
+        self._latest_of: dict[int, int] = {}
 
     @abstractmethod
     def _read(self) -> Iterator[Block]:
@@ -92,6 +95,23 @@ class BatchRecording(Recording):
             self.skipped["times_raised"] = self.skipped.get("times_raised", 0) + count
         self._latest = int(raised[-1])
         return raised
+
+    def _received(self, times: Numbers, instrument: Any) -> Numbers:
+        """The same for each instrument, but for a time that goes far back: that row is out of place, and says so."""
+        stamps: Numbers = np.array(times)
+        ids = np.broadcast_to(np.asarray(instrument), times.shape)
+        count = 0
+        for number in np.unique(ids).tolist():
+            mine = ids == number
+            own = stamps[mine]
+            raised = np.maximum.accumulate(np.maximum(own, self._latest_of.get(number, 0)))
+            near = raised - own <= FAR_NS
+            count += int(np.count_nonzero(near & (raised != own)))
+            stamps[mine] = np.where(near, raised, own)
+            self._latest_of[number] = int(raised[-1])
+        if count:
+            self.skipped["times_raised"] = self.skipped.get("times_raised", 0) + count
+        return stamps
 
     def summary(self) -> dict[str, Any]:
         """`Recording.summary`, with the `report` of the rows."""

@@ -17,7 +17,7 @@ from nautilus.adapters.formats.batch import BatchRecording, Numbers, bad_bars, b
 from nautilus.adapters.formats.blocks import BlockReader
 from nautilus.adapters.formats.inference import EXPECTED, Layout, text_blocks
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Records, UpdateKind
-from nautilus.adapters.formats.validation import DAY_NS, RowCheck, ValidationReport
+from nautilus.adapters.formats.validation import DAY_NS, RowCheck, ValidationReport, without
 from nautilus.adapters.formats.zones import to_utc
 from nautilus.core.delimited import (
     DECIMAL,
@@ -276,12 +276,12 @@ class DelimitedRecording(BatchRecording):
             if bad.any():
                 self.report.note(f"line {int(lines[np.argmax(bad)])}: high or low does not hold open and close")
             return Block(UpdateKind.BAR, records)
-        now_ns = self._rising(times)
+        now_ns = self._received(times, instrument)
         if self._layout.rows == "trade":
             price, size = values[self._prices[0]][keep], values[self._sizes[0]][keep]
             numbers, sides = self._numbers(batch)[keep], self._sides(batch)[keep]
             records = trade_records(now_ns, times, numbers, price, size, sides, instrument)
-            self._check(times, lines, records, price)
+            self._check(times, lines, records, price, "trade_id" if self._ids_column() is None else "")
             return Block(UpdateKind.TRADE, records)
         empty = np.zeros(len(times), np.int64)
         roles = self._layout.roles
@@ -294,7 +294,7 @@ class DelimitedRecording(BatchRecording):
         if crossed:
             self.report.outliers += crossed
             self.report.note(f"{crossed} quotes have a bid above their ask")
-        self._check(times, lines, records, bid[0])
+        self._check(times, lines, records, bid[0], "update_id")
         return Block(UpdateKind.QUOTE, records)
 
     def _instruments(self, batch: DelimitedBatch) -> tuple[Any, Any]:
@@ -305,7 +305,9 @@ class DelimitedRecording(BatchRecording):
             self.report.refuse(line, self._layout.names[self._layout.roles["symbol"]], "'' is empty")
         return ids[keep], keep
 
-    def _check(self, times: Numbers, lines: Numbers, records: Records, prices: Numbers) -> None:
+    def _check(self, times: Numbers, lines: Numbers, records: Records, prices: Numbers, made_up: str = "") -> None:
+        """`made_up`: the field whose numbers are those of lines, by which no row is like another."""
+        records = without(records, made_up)
         if len(self.hints) == 1:
             self._checks.add(times, lines, prices, records)
             return
@@ -314,9 +316,13 @@ class DelimitedRecording(BatchRecording):
             mine = ids == each
             self._checks.add(times[mine], lines[mine], prices[mine], records[mine], each)
 
-    def _numbers(self, batch: DelimitedBatch) -> Any:
+    def _ids_column(self) -> int | None:
         place = self._layout.roles.get("id")
-        if place is None or self._layout.types[place] != WHOLE:
+        return place if place is not None and self._layout.types[place] == WHOLE else None
+
+    def _numbers(self, batch: DelimitedBatch) -> Any:
+        place = self._ids_column()
+        if place is None:
             return batch.lines
         return np.where(batch.values[place] == MISSING, batch.lines, batch.values[place])
 

@@ -175,7 +175,7 @@ class LeanRecording(BatchRecording):
             good = values[-1] == 0
             self.skipped["suspicious"] += int(np.count_nonzero(~good))
             values, times, lines = values[:, good], times[good], lines[good]
-            now_ns = self._rising(times)
+            now_ns = self._received(times, self.instrument_id)
             if rows == "trade":
                 records = trade_records(now_ns, times, lines, values[1], values[2], 0, self.instrument_id)
                 check.add(times, lines, values[1])

@@ -13,7 +13,7 @@ from nautilus.adapters.formats.delimited import BUYS, LARGEST_STEPS, MOST_DECIMA
 from nautilus.adapters.formats.parquet_source import EXPECTED, Mask, ParquetSource
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Recording, UpdateKind
 from nautilus.adapters.formats.table import TIME, Table, arrow
-from nautilus.adapters.formats.validation import RowCheck
+from nautilus.adapters.formats.validation import RowCheck, without
 from nautilus.core.types import Side
 
 if TYPE_CHECKING:
@@ -176,22 +176,24 @@ class ParquetRecording(BatchRecording):
             self.report.outliers += int(np.count_nonzero(bad_bars(records)))
             self._checks.add(times, lines, prices[3], records)
             return Block(UpdateKind.BAR, records)
-        now_ns = self._rising(times)
+        now_ns = self._received(times, instrument)
         if self._source.rows == "trade":
             ids: Any = lines
+            made_up = "trade_id"
             kind = None if "id" not in roles else self._source.schema.types[roles["id"]]
             if kind is not None and arrow().types.is_integer(kind):
                 ids = batch.column(roles["id"]).fill_null(0).to_numpy(zero_copy_only=False)
+                made_up = ""
             size = columns[self._sizes[0]]
             records = trade_records(now_ns, times, ids, prices[0], size, self._sides(batch), instrument)
-            self._checks.add(times, lines, prices[0], records)
+            self._checks.add(times, lines, prices[0], without(records, made_up))
             return Block(UpdateKind.TRADE, records)
         bid, ask = (
             (price, columns[roles[name]] if name in roles else nothing)
             for price, name in zip(prices, ("bid_size", "ask_size"), strict=True)
         )
         records = quote_records(now_ns, times, lines, bid, ask, instrument)
-        self._checks.add(times, lines, prices[0], records)
+        self._checks.add(times, lines, prices[0], without(records, "update_id"))
         return Block(UpdateKind.QUOTE, records)
 
     def _sides(self, batch: pa.RecordBatch) -> Any:

@@ -31,6 +31,7 @@ class ItemKind(IntEnum):
     OPENED = 3
     LOST = 4  # `text` says why
     REFUSED = 5  # the venue does not know `symbol` any more; `text` says what it said
+    DOUBTED = 6  # the book of `symbol` is not right, by who listens
 
 
 class Item(NamedTuple):

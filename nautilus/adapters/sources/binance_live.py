@@ -64,6 +64,7 @@ KEPT = 1000  # interruptions
 NOTES = 20
 REFUSED_SNAPSHOTS = 3  # in a row, after which the instrument is not what we take it for
 CHECK_EVERY = 512  # lines
+CALM_NS = 60_000_000_000  # a book that stood so long is begun anew without a wait
 NOTHING = np.zeros(0, BOOK_DELTA)
 
 
@@ -85,7 +86,7 @@ class Interruption(msgspec.Struct):
 
     Attributes
     ----------
-    reason : ``start``, ``gap``, ``closed``, ``stalled``, ``malformed`` or ``refused``.
+    reason : ``start``, ``gap``, ``closed``, ``stalled``, ``malformed``, ``refused`` or ``doubted``.
     detail : what was found.
     since_ns, until_ns : the last stamp at which it was right, and that at which it was so again; 0 while it lasts.
     """
@@ -125,6 +126,8 @@ class _Symbol:
         self.asked = False
         self.refused = 0
         self.failed = False
+        self.doubts = 0  # in a row
+        self.doubted_ns = 0
         self.open: dict[tuple[str, ...], Interruption] = {}  # by streams
         self.last_quote = 0
         self.last_trade = 0
@@ -316,6 +319,8 @@ class BinanceFeed:
                 self._decode(lines)
                 if item.kind == ItemKind.REFUSED:
                     self._refuse(self._symbols[item.symbol], item.now_ns, item.text.decode())
+                elif item.kind == ItemKind.DOUBTED:
+                    self._begin_anew(self._symbols[item.symbol], item.now_ns)
                 else:
                     self._turn_link(item)
         self._decode(lines)
@@ -389,6 +394,21 @@ class BinanceFeed:
             interruption = Interruption(symbol, self._book_streams(), "refused", detail, now_ns)
             self._out.append(FeedUpdate(now_ns, FeedKind.FAILED, NOTHING, symbol, interruption))
 
+    def doubt(self, symbol: str) -> None:
+        """Say that a book cannot be right: it goes BLIND, and a new snapshot is asked for."""
+        if symbol in self._symbols:
+            self._inbox.put(Item(self._clock(), ItemKind.DOUBTED, b"", symbol=symbol))
+
+    def _begin_anew(self, state: _Symbol, now_ns: int) -> None:
+        if state.lines.blind_since_ns:
+            return  # lost since
+        state.doubts = state.doubts + 1 if now_ns - state.doubted_ns < CALM_NS else 1
+        state.doubted_ns = now_ns
+        state.lines.lose()
+        detail = "who listens found that the book cannot be right"
+        self._interrupt(state, self._book_streams(), "doubted", detail, state.lines.blind_since_ns, now_ns)
+        asyncio.get_running_loop().call_later(self.config.quiet_seconds, self._want_quiet, state)
+
     def _is_repeated(self, state: _Symbol, kind: int, records: Records) -> bool:
         """A quote or trade that was given already, as two connections overlap or the venue repeats itself."""
         if kind == FeedKind.QUOTE:
@@ -416,7 +436,8 @@ class BinanceFeed:
                 detail = state.lines.notes[-1] if state.lines.notes else "gap in the book's update ids"
                 self._interrupt(state, self._book_streams(), "gap", detail, since_ns, now_ns)
             else:
-                state.backoff.reset()
+                if now_ns - state.doubted_ns >= CALM_NS:
+                    state.backoff.reset()
                 self._recovered(state, self._book_streams(), now_ns)
 
         return on_turn
@@ -490,7 +511,7 @@ class BinanceFeed:
         hurry, passed_over = True, 0
         while True:
             await state.wanted.wait()
-            if not hurry or state.refused or state.lines.sync.stale_snapshots > passed_over:
+            if not hurry or state.refused or state.doubts > 1 or state.lines.sync.stale_snapshots > passed_over:
                 await state.backoff.wait()
             passed_over = state.lines.sync.stale_snapshots
             state.wanted.clear()

@@ -149,7 +149,7 @@ class Derived:
                     self._add(made, self._flow.process_books(self._flow_books, deltas))
                 if self._books is not None:
                     self._best(self._books, deltas, made)
-            if self._bars and kind is not TRADES and (stale := part["flags"] & STALE).any():
+            if self._bars and kind in (QUOTES, BOOK_DELTAS) and (stale := part["flags"] & STALE).any():
                 self._followed.difference_update(part["instrument_id"][stale != 0].tolist())
             ordered += [*made[before:after], part, *made[after:]]
         return ordered, made

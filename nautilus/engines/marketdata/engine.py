@@ -62,6 +62,8 @@ MOST_LEVELS = 1_000
 HELD_ARRAYS, HELD_RECORDS = 512, 32_768
 """Recorded arrays, and records in them, that wait until somebody asks; of most only the last one then counts."""
 BAR_TIMER = "bars"
+_OF_BOOKS = (BOOK_DELTAS, TRADES, QUOTES)
+"""What the books of recorded markets are made of."""
 LATE_NS = 100_000_000
 """So long an event of the core may be on its way here."""
 AGAIN_NS = 50_000_000
@@ -106,8 +108,8 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
     aggressor
         How a trade's side is told where the venue does not: ``tick``, ``quote`` or ``lee-ready``; "": it is not.
     validate
-        Whose quotes and trades are checked before they are published: of ``live`` markets, of ``all`` that bring their
-        own, of ``none``. What is refused is kept (``GET /marketdata/quarantine``) and counted.
+        Whose records are checked before they are published: of ``live`` markets, of ``all`` that bring their own, of
+        ``none``. What is refused is kept (``GET /marketdata/quarantine``) and counted.
     checks
         They are checked here. What plays decides it; a value of the configuration is not looked at.
     jump_bps
@@ -126,7 +128,7 @@ class MarketDataConfig(msgspec.Struct, frozen=True):
     flow_levels: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     bbo: tuple[str, ...] = ()
     aggressor: Aggressor = ""
-    validate: Literal["live", "all", "none"] = "live"
+    validate: Literal["live", "all", "none"] = "all"
     checks: bool = False
     jump_bps: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1_000
     skew_ms: Annotated[float, msgspec.Meta(ge=0, le=3_600_000)] = 5_000.0
@@ -183,6 +185,8 @@ class MarketDataEngine(Engine):
             in_order=not config.derive,
         )
         self._armed_ns = 0
+        # Stored bars and flows are published, unless the same kind is made here.
+        self._made = {topic.name for topic, made in ((BARS, config.bars), (FLOWS, config.flow)) if made}
 
     def _new_gate(self, config: MarketDataConfig) -> Gate:
         return Gate(self._instruments.values(), config.jump_bps, round(config.skew_ms * 1e6))
@@ -196,15 +200,17 @@ class MarketDataEngine(Engine):
         """Publish records of several steps and what derives of them: an array of each kind, in their order."""
         self.on_refused(ctx)
         by_kind: dict[str, list[Records]] = {}
+        if self._made:
+            parts = [part for part in parts if topic_of(part).name not in self._made]
         for records in self._streams.take(parts)[0]:
             if len(records):
                 by_kind.setdefault(topic_of(records).name, []).append(records)
-        for topic in (BOOK_DELTAS, TRADES, QUOTES, BARS, FLOWS):
+        for topic in (BOOK_DELTAS, TRADES, QUOTES, AUCTIONS, BARS, FLOWS):
             some = by_kind.get(topic.name)
             if some and topic.record is not None:
                 records = joined(some, topic.record)
                 ctx.publish(records)
-                if topic is not BARS and topic is not FLOWS:
+                if topic in _OF_BOOKS:
                     self._hold(records)
         self._arm(ctx)
 
@@ -253,7 +259,7 @@ class MarketDataEngine(Engine):
             ctx.at(due_ns if due_ns > ctx.now_ns else ctx.now_ns + AGAIN_NS, BAR_TIMER)
 
     def on_records(self, records: Records, ctx: Context) -> None:
-        """Publish recorded QUOTE, TRADE or BOOK_DELTA records."""
+        """Publish recorded records of one kind."""
         self.on_refused(ctx)
         if not len(records):
             return
@@ -261,7 +267,8 @@ class MarketDataEngine(Engine):
             self.on_turn((records,), ctx)
             return
         ctx.publish(records)
-        self._hold(records)
+        if topic_of(records) in _OF_BOOKS:
+            self._hold(records)
 
     def on_events(self, events: Records, ctx: Context) -> None:
         """Derive what a batch of the core's events did to the book: deltas, trades, the quote, then auctions."""

@@ -1,10 +1,11 @@
-"""What is not fit to be published: quotes and trades that are checked first, and a table of those that are refused.
+"""What is not fit to be published: records that are checked first, and a table of those that are refused.
 
 The market's source asks before a record acts in the core (`MarketSource.check`), so a refused one does nothing at all.
 
-The checks are the normaliser's (docs/marketdata-kernels.md): crossed quotes, jumps, what is out of order or repeated,
-prices, quantities and stamps out of range. Changes of books are checked by their venue's own rules of sequence, where
-they are read.
+Quotes and trades go through the normaliser (docs/marketdata-kernels.md): crossed quotes, jumps, what is out of order or
+repeated, prices, quantities and stamps out of range; what comes long after its time is refused too. Changes of books
+have to be in range, and what they make of the book is looked at (`gate_books`). Their venue's own rules of sequence are
+checked where they are read.
 """
 
 from __future__ import annotations
@@ -18,18 +19,22 @@ import numpy as np
 
 from nautilus.core.normalise import Normaliser
 from nautilus.core.ticks import QUARANTINE, TICK, TickKind, TickReason
-from nautilus.model.instrument import Instrument
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
+from nautilus.engines.marketdata.gate_books import Checked, GateBooks
 from nautilus.model.queries import QuarantineLine
 from nautilus.model.records import Records, joined
-from nautilus.model.topics import QUOTES, TRADES, topic_of
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
 
 _WHOLE = np.dtype((np.void, TICK.itemsize))
 _LONGER = np.dtype([("tick", _WHOLE), ("rest", np.void, QUARANTINE.itemsize - TICK.itemsize)])
 KEPT = 1_000
 """Refused records that are kept to be asked for; the oldest go. All are published, for whoever keeps more."""
 _MOST = (1 << 63) - 1
+_LATEST_NS = 1 << 62
+LATE_NS = 1_000_000_000
+"""A record so far behind the last one of its instrument and kind, by receive stamps, is out of order."""
 _BOTH = {"receive_ns": "now_ns", "instrument_id": "instrument_id"}
-# A quote's stamp is not looked at: venues stamp quotes of one update alike.
+# A quote's stamp is not handed on, as it would count for the order: venues stamp quotes of one update alike.
 _QUOTE_FIELDS = (
     TickKind.QUOTE,
     {
@@ -78,13 +83,13 @@ class Gate:
     Attributes
     ----------
     refused : QUARANTINE records in ticks and lots, the oldest first.
-    counts : refusals so far, by reason.
+    counts : refusals so far, by reason; LOCKED also counts quotes and books that pass.
     """
 
-    def __init__(self, instruments: Iterable[Instrument], jump_bps: int, skew_ns: int) -> None:
+    def __init__(self, instruments: Iterable[Checked], jump_bps: int, skew_ns: int) -> None:
         # Prices and quantities are counts of steps already: one step is the unit of the ticks.
         self._normaliser = Normaliser(consecutive=(), jump_bps=jump_bps, future_ns=skew_ns, locked=True)
-        instruments = list(instruments)
+        instruments = tuple(instruments)
         for each in instruments:
             self._normaliser.add(
                 each.instrument_id, price_increment="1", lot_size="1", negative_prices=each.negative_prices
@@ -96,12 +101,29 @@ class Gate:
         self._untold: list[Records] = []
         self.refused: deque[Any] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
+        self._skew_ns = skew_ns
+        self._latest: dict[tuple[bool, int], int] = {}
+        self._books = GateBooks(instruments, self._refuse, self._count_locked)
+        # Of single records, which are most: room that is used again.
+        self._tick = np.zeros(1, TICK)
+        self._room = np.zeros(1, QUOTE), np.zeros(1, TRADE), np.zeros(2, BOOK_DELTA), np.zeros(1, QUARANTINE)
 
     def passed(self, records: Records) -> Records:
-        """Those of the records that pass."""
+        """Those of the records that pass; changes of a book that may be wrong carry STALE."""
         kind = topic_of(records)
+        if kind is BOOK_DELTAS:
+            return self._books.passed(records)
         if kind is not QUOTES and kind is not TRADES:
             return records
+        if len(records) == 1:
+            return self._one(records, kind is QUOTES)
+        records = self._timely(records, kind is QUOTES)
+        if kind is QUOTES:
+            alike = records["bid_ticks"] == records["ask_ticks"]
+            if alike.any():
+                self._count_locked(
+                    int(np.count_nonzero(alike & (records["bid_quantity"] > 0) & (records["ask_quantity"] > 0)))
+                )
         ticks = _ticks(records, *(_QUOTE_FIELDS if kind is QUOTES else _TRADE_FIELDS))
         *_, refused = self._normaliser.process(ticks)
         if not len(refused):
@@ -115,9 +137,12 @@ class Gate:
             keep[at] = False
             at += 1
         refused["venue_ns"] = records["venue_ns"][~keep]  # that of a quote was not looked at
+        self._refuse(refused)
+        return records[keep]
+
+    def _refuse(self, refused: Records) -> None:
         self._keep(refused)
         self._untold.append(self._with_decimals(refused))
-        return records[keep]
 
     def note(self, refused: Records) -> None:
         """Count, keep and have published QUARANTINE records, wherever they were found."""
@@ -151,12 +176,72 @@ class Gate:
                 continue
             of = records["instrument_id"] == number
             records["price_decimals"][of], records["quantity_decimals"][of] = steps.price_decimals, steps.lot_decimals
-            for names, unit in ((("price", "price_2"), steps.price), (("quantity", "quantity_2"), steps.lot)):
-                for name in names if unit != 1 else ():
+            quotes = of & (records["kind"] == TickKind.QUOTE)  # of others the second quantity is flags
+            for name, unit, those in (
+                ("price", steps.price, of),
+                ("price_2", steps.price, of),
+                ("quantity", steps.lot, of),
+                ("quantity_2", steps.lot, quotes),
+            ):
+                if unit != 1:
                     # What 64 bits do not hold is the farthest that they do.
                     most = _MOST // unit
-                    records[name][of] = np.clip(records[name][of], -most, most) * unit
+                    records[name][those] = np.clip(records[name][those], -most, most) * unit
         return records
+
+    def _count_locked(self, count: int = 1) -> None:
+        if count:
+            self.counts[TickReason.LOCKED.name] += count
+
+    def _one(self, records: Records, quote: bool) -> Records:
+        """The same of one record."""
+        row = records.item()
+        now_ns, venue_ns, number = row[:3]
+        instrument_id = row[7] if quote else row[5]
+        latest = self._latest.get((quote, instrument_id), 0)
+        if now_ns < latest - LATE_NS or (quote and not 0 <= venue_ns <= min(now_ns + self._skew_ns, _LATEST_NS)):
+            return self._timely(records, quote)
+        if now_ns > latest:
+            self._latest[quote, instrument_id] = now_ns
+        if quote:
+            _, _, _, bid, bid_lots, ask, ask_lots = row[:7]
+            if bid == ask and bid_lots > 0 and ask_lots > 0:
+                self._count_locked()
+            self._tick[0] = (0, now_ns, number, bid, bid_lots, ask, ask_lots, instrument_id, TickKind.QUOTE, 0, 0, 0)
+        else:
+            price, lots, side = row[3], row[4], row[6]
+            self._tick[0] = (venue_ns, now_ns, number, price, lots, 0, 0, instrument_id, TickKind.TRADE, side, 0, 0)
+        *_, refused = self._normaliser.process_into(self._tick, *self._room)
+        if refused:
+            rows = self._room[-1].copy()
+            rows["venue_ns"] = venue_ns
+            self._refuse(rows)
+            return records[:0]
+        return records
+
+    def _timely(self, records: Records, quote: bool) -> Records:
+        """Those that do not come long after their time; of quotes, those whose stamp of the venue can be."""
+        now_ns, venue_ns, ids = records["now_ns"], records["venue_ns"], records["instrument_id"]
+        seen = np.empty_like(now_ns)
+        for number in np.unique(ids).tolist():
+            mine = ids == number
+            seen[mine] = np.maximum.accumulate(np.maximum(now_ns[mine], self._latest.get((quote, number), 0)))
+            self._latest[quote, number] = int(seen[mine][-1])
+        reasons = np.zeros(len(records), np.uint16)
+        reasons[seen - now_ns > LATE_NS] = TickReason.OUT_OF_ORDER
+        if quote:
+            reasons[(venue_ns < 0) | (venue_ns > np.minimum(now_ns + self._skew_ns, _LATEST_NS))] = TickReason.TIME
+        bad = reasons != 0
+        if not bad.any():
+            return records
+        ticks = _ticks(records[bad], *(_QUOTE_FIELDS if quote else _TRADE_FIELDS))
+        refused = np.zeros(len(ticks), QUARANTINE)
+        for name in TICK.names or ():
+            refused[name] = ticks[name]
+        refused["venue_ns"], refused["reference"], refused["reason"] = venue_ns[bad], seen[bad], reasons[bad]
+        self._refuse(refused)
+        kept: Records = records[~bad]
+        return kept
 
     def lines(self, limit: int, symbols: Mapping[int, str]) -> Iterator[QuarantineLine]:
         """The newest refused records, the newest first."""

@@ -180,3 +180,37 @@ def test_without_pyarrow_ticks_are_read_and_tables_name_the_extra(tmp_path, monk
     assert len(all_of(open_file(written(tmp_path, BARS))).records) == 3
     with pytest.raises(ConfigError, match=r"pyarrow is not installed; expected pip install nautilus-hybrid\[data\]"):
         open_file(written(tmp_path, "date,X,Y\n2020-01-02,1,2\n")).read()
+
+
+TICKS = {
+    "trade": ("time,price,size", ("10.5,3", "10.5,3", "10.25,1", "10.25,2")),
+    "quote": ("time,bid,bid_size,ask,ask_size", ("10,1,11,1", "10,1,11,1", "10,2,11,1", "10,2,11,2")),
+}
+
+
+@pytest.mark.parametrize("rows", TICKS)
+def test_a_repeated_row_is_a_duplicate_though_every_line_has_its_number(tmp_path, rows):
+    head, lines = TICKS[rows]
+    text = head + "\n" + "".join(f"2020-01-02T10:00:00Z,{line}\n" for line in lines)
+    recording = open_file(written(tmp_path, text), kind=rows)
+    records = all_of(recording).records
+    assert recording.report.duplicates == 1
+    assert records["trade_id" if rows == "trade" else "update_id"].tolist() == [2, 3, 4, 5]
+
+
+def test_trades_with_numbers_of_their_own_are_told_apart_by_them(tmp_path):
+    text = "time,price,size,trade_id\n" + "".join(f"2020-01-02T10:00:00Z,10.5,3,{n}\n" for n in (7, 7, 8))
+    recording = open_file(written(tmp_path, text))
+    assert all_of(recording).records["trade_id"].tolist() == [7, 7, 8]
+    assert recording.report.duplicates == 1
+
+
+def test_a_row_far_out_of_order_keeps_its_time_and_one_near_is_raised(tmp_path):
+    stamps = ("10:00:00.000", "10:00:05.000", "10:00:04.500", "09:00:00.000", "10:00:06.000")
+    text = "time,price,size\n" + "".join(f"2020-01-02T{stamp}Z,10.5,3\n" for stamp in stamps)
+    recording = open_file(written(tmp_path, text))
+    records = all_of(recording).records
+    begin_ns = int(records["now_ns"][0])
+    assert ((records["now_ns"] - begin_ns) / 1e9).tolist() == [0, 5, 5, -3600, 6]
+    assert recording.skipped["times_raised"] == 1
+    assert recording.report.out_of_order == 2

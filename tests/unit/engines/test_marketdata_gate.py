@@ -3,17 +3,21 @@
 import json
 from decimal import Decimal
 
+import msgspec
 import numpy as np
+import pytest
 
 from nautilus.adapters.formats import open_recording
 from nautilus.core.ticks import QUARANTINE, TickKind, TickReason
-from nautilus.core.types import QUOTE, TRADE
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction, RecordFlag
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.engines.marketdata.recorded import RecordedBook
 from nautilus.model.enums import Side
 from nautilus.model.queries import GetQuarantine, GetQuotes
+from nautilus.model.topics import BOOK_DELTAS
 from nautilus.simulation import RecordedSource
 from tests.kit.context import RecordingContext, btcusdt
-from tests.kit.data import BTCUSDT_SPOT, recording
+from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, LOBSTER, recording
 
 SECOND = 1_000_000_000
 
@@ -101,6 +105,159 @@ def test_a_refused_trade_does_not_act_in_the_core():
         steps += 1
     assert source.summary()["records"]["trades"] > 0
     assert source.market.summary()["trades"] == 0
+
+
+def test_a_quote_from_the_future_is_refused_and_a_locked_one_is_counted():
+    hub = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()])
+    future, before, locked = quote(1, 10_000, 10_010, 1), quote(1, 10_000, 10_010, 1), quote(3, 10_010, 10_010, 3)
+    future["venue_ns"], before["venue_ns"] = 10**18, -1
+    good, slow = quote(2, 10_000, 10_010, 2), quote(20 * SECOND, 10_000, 10_010, 4)
+    slow["venue_ns"] = SECOND  # its venue's stamp is older than ours, as of any quote
+    given = [future, before, good, locked, slow]
+    one_by_one = [len(hub.gate.passed(each)) for each in given]
+    assert one_by_one == [0, 0, 1, 1, 1]
+    assert hub.gate.counts == {"TIME": 2, "LOCKED": 1}
+    assert [row["venue_ns"] for row in hub.gate.refused] == [10**18, -1]
+    together = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    assert np.array_equal(together.passed(np.concatenate(given)), np.concatenate(given[2:]))
+    assert together.counts == hub.gate.counts
+
+
+def change(now_ns, *levels, snapshot=False, last=True):
+    """A change of a book: (side, price, quantity) of each level."""
+    records = np.zeros(len(levels) + 2 * snapshot, BOOK_DELTA)
+    records["now_ns"], records["update_id"], records["instrument_id"] = now_ns, now_ns, 1
+    records["action"] = BookAction.SET
+    if snapshot:
+        records["action"][:2], records["side"][:2], records["flags"] = BookAction.CLEAR, (1, 2), RecordFlag.SNAPSHOT
+    for name, values in zip(("side", "price_ticks", "quantity"), zip(*levels, strict=True), strict=True):
+        records[name][2 * snapshot :] = values
+    records["flags"][-1] |= RecordFlag.LAST if last else 0
+    return records
+
+
+def stale(records):
+    return bool(records["flags"][-1] & RecordFlag.STALE)
+
+
+def follower(*parts):
+    """The book of a subscriber that took these."""
+    book = RecordedBook(1)
+    for part in parts:
+        book.take(BOOK_DELTAS, part)
+    return book
+
+
+BEGIN = (Side.BUY, 10_000, 5), (Side.SELL, 10_010, 5)
+
+
+def test_a_crossed_book_is_marked_until_it_is_whole_again():
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    begin = change(1, *BEGIN, snapshot=True)
+    assert gate.passed(begin) is begin
+    crossed = gate.passed(change(2, (Side.BUY, 10_020, 1)))
+    assert stale(crossed)
+    assert gate.counts == {"CROSSED": 1}
+    (row,) = gate.refused
+    assert (row["kind"], row["price"], row["quantity"], row["price_2"], row["sequence"]) == (
+        TickKind.LEVEL, 10_020, 1, 10_010, 2
+    )  # fmt: skip
+    more = gate.passed(change(3, (Side.BUY, 9_990, 1)))
+    assert stale(more)
+    assert gate.counts == {"CROSSED": 1}, "once a time"
+    assert follower(begin, crossed, more).blind_since_ns
+    healed = gate.passed(change(4, (Side.BUY, 10_020, 0)))
+    assert not stale(healed)
+    book = follower(begin, crossed, more, healed)
+    assert (book.blind_since_ns, book.gaps, book.best()) == (0, 1, (10_000, 5, 10_010, 5))
+    later = change(5, (Side.BUY, 10_001, 1))
+    assert gate.passed(later) is later
+    locked = gate.passed(change(6, (Side.BUY, 10_010, 1)))
+    assert stale(locked), "of a venue that matches all the time no book is locked"
+    assert gate.counts == {"CROSSED": 1, "LOCKED": 1}
+
+
+def test_where_locked_books_are_normal_they_are_counted_alone():
+    instrument = msgspec.structs.replace(btcusdt(), product="equity")
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [instrument]).gate
+    changes = [change(1, *BEGIN, snapshot=True), change(2, (Side.BUY, 10_010, 1)), change(3, (Side.BUY, 9_999, 1))]
+    for each in changes:
+        assert gate.passed(each) is each
+    assert (gate.counts, len(gate.refused)) == ({"LOCKED": 1}, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("quantity", -5, "QUANTITY"),
+        ("quantity", 1 << 60, "QUANTITY"),
+        ("price_ticks", -1, "RANGE"),
+        ("price_ticks", 0, "RANGE"),
+        ("price_ticks", 1 << 60, "RANGE"),
+        ("side", 0, "SIDE"),
+        ("side", 3, "SIDE"),
+        ("action", 99, "KIND"),
+        ("instrument_id", 2, "UNKNOWN_INSTRUMENT"),
+    ],
+)
+def test_a_change_out_of_range_is_refused_and_its_book_waits_for_a_snapshot(field, value, reason):
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    begin = change(1, *BEGIN, snapshot=True)
+    gate.passed(begin)
+    bad = change(2, (Side.BUY, 10_003, 1), (Side.SELL, 10_007, 2))
+    bad[field][:] = value if reason == "UNKNOWN_INSTRUMENT" else bad[field]
+    bad[field][1] = value
+    given = gate.passed(bad)
+    assert gate.counts[reason] == len(gate.refused) > 0
+    if reason == "UNKNOWN_INSTRUMENT":
+        assert not len(given)
+        return
+    assert given["price_ticks"].tolist() == [10_003]
+    assert stale(given)
+    assert given["flags"][-1] & RecordFlag.LAST
+    after = gate.passed(change(3, (Side.BUY, 10_004, 1)))
+    assert stale(after)
+    whole = change(4, *BEGIN, snapshot=True)
+    assert gate.passed(whole) is whole
+    assert follower(begin, given, after, whole).blind_since_ns == 0
+
+
+def test_a_change_that_is_refused_as_a_whole_leaves_a_mark():
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    begin = change(1, *BEGIN, snapshot=True)
+    gate.passed(begin)
+    mark = gate.passed(change(2, (Side.BUY, -1, 5)))
+    assert stale(mark)
+    book = follower(begin, mark)
+    assert book.blind_since_ns
+    assert book.best() == (10_000, 5, 10_010, 5), "it changes nothing"
+    assert not len(gate.passed(change(3, (Side.BUY, -1, 5)))), "told once"
+
+
+def test_many_changes_together_are_judged_as_one_by_one():
+    changes = [
+        change(1, *BEGIN, snapshot=True),
+        change(2, (Side.BUY, 10_001, 1)),
+        change(3, (Side.SELL, 10_001, 1), (Side.SELL, 10_002, 1)),
+        change(4, (Side.BUY, 10_001, 0)),
+        change(5, (Side.BUY, 10_000, -1)),
+        change(6, (Side.BUY, 10_000, 1)),
+        change(7, *BEGIN, snapshot=True),
+        change(8, (Side.BUY, 10_002, 1)),
+    ]
+    single, many = (MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate for _ in range(2))
+    assert np.array_equal(many.passed(np.concatenate(changes)), np.concatenate([single.passed(c) for c in changes]))
+    assert many.counts == single.counts == {"LOCKED": 1, "QUANTITY": 1}
+
+
+@pytest.mark.parametrize("name", [BTCUSDT_SPOT, BTCUSDT_PERPETUAL, LOBSTER])
+def test_no_change_of_a_real_book_is_refused_or_marked(name):
+    log = open_recording(recording(name))
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [log.hint.instrument()]).gate
+    for update in log.updates(until_ns=None if name == LOBSTER else log.start_ns + 120 * SECOND):
+        passed = gate.passed(update.records)
+        assert np.array_equal(passed, update.records)
+    assert set(gate.counts) <= {"LOCKED"}
 
 
 def test_a_hub_that_does_not_check_says_so():

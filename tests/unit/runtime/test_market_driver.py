@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,14 +13,14 @@ import pytest
 from nautilus.core import BOOK_DELTA, COMMAND, QUOTE, TRADE, Kernel
 from nautilus.core.counters import Counters
 from nautilus.core.depth import DepthBook
-from nautilus.core.ticks import QUARANTINE, TickReason
-from nautilus.core.types import CommandKind, EventKind, Reason, Side
+from nautilus.core.ticks import QUARANTINE, TickKind, TickReason
+from nautilus.core.types import CommandKind, EventKind, Reason, RecordFlag, Side
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.engines.marketdata.gate import Gate
 from nautilus.model.enums import EngineState
 from nautilus.model.errors import VenueError
 from nautilus.model.queries import GetQuotes
-from nautilus.model.topics import CORE_EVENTS
+from nautilus.model.topics import BOOK_DELTAS, CORE_EVENTS, QUARANTINES, QUOTES, TRADES
 from nautilus.runtime.market_driver import PLAYED, TURN_STEPS, MarketDriver, Phase
 from nautilus.runtime.replay import Run
 from nautilus.runtime.sources import open_source
@@ -50,12 +51,13 @@ class Live:
     after: int = 0
     most: int = 4_096
     speed: float = 1.0
+    checks: bool = False
     ended: list = field(default_factory=list)
 
     def __post_init__(self):
         instruments = self.source.instruments() if self.source is not None else (btcusdt(),)
         derive = not isinstance(self.source, RecordedSource | ScriptedMarket)
-        self.hub = MarketDataEngine(MarketDataConfig(derive=derive), instruments)
+        self.hub = MarketDataEngine(MarketDataConfig(derive=derive, checks=self.checks), instruments)
         self.context = HubContext(self.hub)
         self.client: InProcessClient | None = None
         self.counters = Counters()
@@ -142,6 +144,72 @@ def test_a_recording_gives_the_events_of_lock_step_however_many_steps_are_due_at
     assert quotes + trades + deltas == run.count("records")
     # In few frames where much is due at once.
     assert len(run.context.published) <= run.count("steps") / (2 if every_ns > 1 else 1)
+
+
+class Spoilt:
+    """A recording some of whose ticks are bad: quotes crossed, trades far off, a book that crosses and comes back."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def updates(self, until_ns=None):
+        best = DepthBook()
+        bad_level = None
+        for place, update in enumerate(self._log.updates(until_ns)):
+            records = update.records.copy()
+            if records.dtype == QUOTE and place % 97 == 0:
+                records["bid_ticks"] = records["ask_ticks"] + 5
+            elif records.dtype == TRADE and place % 89 == 0:
+                records["price_ticks"] *= 3
+            elif records.dtype == BOOK_DELTA:
+                best.apply(records)
+                if records["flags"][0] & RecordFlag.SNAPSHOT:
+                    pass
+                elif bad_level is not None or place % 7 == 0:
+                    price, lots = (best.best()[2] + 5, 1) if bad_level is None else (bad_level, 0)
+                    bad_level = price if lots else None
+                    row = records[-1:].copy()
+                    row["price_ticks"], row["side"], row["quantity"] = price, Side.BUY, lots
+                    records["flags"][-1] &= ~np.uint16(RecordFlag.LAST)
+                    records = np.concatenate((records, row))
+            yield update._replace(records=records)
+
+
+def test_what_lock_step_refuses_of_a_recording_a_live_host_refuses_too():
+    path = recording(BTCUSDT_PERPETUAL)
+    assert MarketDataConfig().validate == "all"
+    this = Run(RecordedSource(Spoilt(open_source(path).recording)), (), {}, None, "none", None)
+    published, told = [], []
+    for topic in (QUOTES, TRADES, BOOK_DELTAS):
+        this._host.tap(topic, lambda records: published.append(records.copy()))
+    this._host.tap(QUARANTINES, lambda records: told.append(records.copy()))
+    this.run(None, 11, None)
+    source = RecordedSource(Spoilt(open_source(path).recording))
+    begin_ns = source.recording.start_ns
+    run = live(source, start_ns=begin_ns - SECOND, every_ns=20 * MS, accounts=(), checks=True)
+    run.open().play(begin_ns + 10 * SECOND)
+    there = this._host._hub.gate
+    assert set(there.counts) == {"CROSSED", "JUMP"}
+    assert min(there.counts.values()) > 3
+    refused = [row.item() for row in there.refused]
+    got = [row.item() for row in run.hub.gate.refused]
+    assert 40 < len(got) < 1_000
+    assert got == refused[: len(got)]
+    for kind in (QUOTE, TRADE, BOOK_DELTA, QUARANTINE):
+        given = [records for records in (told if kind is QUARANTINE else published) if records.dtype == kind]
+        assert np.concatenate(given).tobytes().startswith(np.concatenate(run.published(kind)).tobytes())
+    book, seen = DepthBook(), Counter()
+    for deltas in (records for records in published if records.dtype == BOOK_DELTA):
+        book.apply(deltas)
+        bid, bid_lots, ask, ask_lots = book.best()
+        crossed = bool(bid_lots and ask_lots and bid >= ask)
+        seen[crossed, bool(deltas["flags"][-1] & RecordFlag.STALE)] += 1
+    assert seen[True, False] == 0, "no crossed book is taken for right"
+    assert seen[True, True] == sum(row["kind"] == TickKind.LEVEL for row in there.refused)
+    assert seen[False, True] == 0
 
 
 def test_an_order_by_order_recording_plays_to_its_end_as_in_lock_step(tmp_path):
