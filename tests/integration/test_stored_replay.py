@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from nautilus.adapters.formats import open_file, open_recording
+from nautilus.adapters.formats import Recording, open_file, open_recording
 from nautilus.cli.live_run import FASTEST
 from nautilus.core.ticks import BAR, FLOW
 from nautilus.core.types import QUOTE
@@ -176,7 +176,9 @@ def test_a_catalog_that_holds_only_bars_plays_them(tmp_path: Path) -> None:
     (result,) = import_files([path], tmp_path / "catalog")
     assert result.status == "stored", result.error
     name = catalog_name(tmp_path / "catalog", result.instruments)
-    expected = np.concatenate([block.records for block in open_file(path).blocks()])
+    opened = open_file(path)
+    assert isinstance(opened, Recording)
+    expected = np.concatenate([block.records for block in opened.blocks()])
     assert set(result.rows) == {"bar"}
     assert begin_ns_of(name) == expected["now_ns"][0]
     run = Run(open_source(name), ("quoting",), {}, 1, "none", None)

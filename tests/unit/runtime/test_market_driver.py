@@ -32,6 +32,7 @@ from tests.kit.context import SECOND, ScriptedMarket, btcusdt, market_order, quo
 from tests.kit.core_client import InProcessClient, InProcessCore
 from tests.kit.data import BTCUSDT_PERPETUAL, LOBSTER, recording
 from tests.kit.market_host import HubContext, MarketHost
+from tests.kit.spoilt import Spoilt
 
 MS = 1_000_000
 FAR_NS = 1 << 62
@@ -144,38 +145,6 @@ def test_a_recording_gives_the_events_of_lock_step_however_many_steps_are_due_at
     assert quotes + trades + deltas == run.count("records")
     # In few frames where much is due at once.
     assert len(run.context.published) <= run.count("steps") / (2 if every_ns > 1 else 1)
-
-
-class Spoilt:
-    """A recording some of whose ticks are bad: quotes crossed, trades far off, a book that crosses and comes back."""
-
-    def __init__(self, log):
-        self._log = log
-
-    def __getattr__(self, name):
-        return getattr(self._log, name)
-
-    def updates(self, until_ns=None):
-        best = DepthBook()
-        bad_level = None
-        for place, update in enumerate(self._log.updates(until_ns)):
-            records = update.records.copy()
-            if records.dtype == QUOTE and place % 97 == 0:
-                records["bid_ticks"] = records["ask_ticks"] + 5
-            elif records.dtype == TRADE and place % 89 == 0:
-                records["price_ticks"] *= 3
-            elif records.dtype == BOOK_DELTA:
-                best.apply(records)
-                if records["flags"][0] & RecordFlag.SNAPSHOT:
-                    pass
-                elif bad_level is not None or place % 7 == 0:
-                    price, lots = (best.best()[2] + 5, 1) if bad_level is None else (bad_level, 0)
-                    bad_level = price if lots else None
-                    row = records[-1:].copy()
-                    row["price_ticks"], row["side"], row["quantity"] = price, Side.BUY, lots
-                    records["flags"][-1] &= ~np.uint16(RecordFlag.LAST)
-                    records = np.concatenate((records, row))
-            yield update._replace(records=records)
 
 
 def test_what_lock_step_refuses_of_a_recording_a_live_host_refuses_too():
