@@ -326,8 +326,48 @@ def test_connection_is_replaced_before_its_day_is_over_without_a_gap() -> None:
     assert_books_are_right(server, listener, checks)
     assert listener.reasons() == ["start"]
     assert summary["connections"][0]["renewed"] >= 1
-    assert summary["repeated"] > 0
     assert summary["symbols"]["BTCUSDT"]["gaps"] == 0
+
+
+def test_connection_that_lags_behind_its_replacement_is_heard_until_it_has_said_the_same() -> None:
+    lines = lines_of(BTCUSDT_SPOT)[:4000]
+
+    async def until_replaced() -> None:
+        await server.until(lambda: len(server.accepted) == 2)
+
+    async def until_left() -> None:
+        await server.until(lambda: server.connected == 1)
+
+    server = BinanceServer("spot", lines, {1500: until_replaced, 2500: until_left})
+    server.lag = 60
+    listener, summary, checks = run(server, renew_seconds=0.5)
+    assert_books_are_right(server, listener, checks)
+    assert listener.trades == [json.loads(line.text)["t"] for line in lines if line.kind == "trade"]
+    assert summary["missed_trades"] == 0, "no trade has the flag of a gap"
+    assert listener.reasons() == ["start"]
+    assert summary["connections"][0]["renewed"] >= 1
+    assert summary["symbols"]["BTCUSDT"]["gaps"] == 0
+
+
+def test_replacement_that_is_refused_is_tried_again_soon() -> None:
+    lines = lines_of(BTCUSDT_SPOT)[:3000]
+    waits = []
+
+    async def refuse() -> None:
+        server.refusing = True
+        await server.until(lambda: server.refused == 1)
+        begin = asyncio.get_running_loop().time()
+        await server.until(lambda: server.refused == 3)
+        waits.append(asyncio.get_running_loop().time() - begin)
+        server.refusing = False
+        await server.until(lambda: len(server.accepted) == 2)
+
+    server = BinanceServer("spot", lines, {1500: refuse})
+    listener, summary, checks = run(server, renew_seconds=2.0)
+    assert_books_are_right(server, listener, checks)
+    assert waits[0] < 1.5, "and not when another renewal would be due"
+    assert listener.reasons() == ["start"]
+    assert summary["connections"][0]["failed"] >= 3
 
 
 def test_several_symbols_share_one_connection_and_keep_their_order() -> None:

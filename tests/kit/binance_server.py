@@ -117,6 +117,8 @@ class BinanceServer:
     replies : what is done with the next requests for a snapshot: None, a status with headers, or a function that may
         wait and give a text.
     accepted, open : connections so far, and now, by path.
+    refusing, refused : whether connections are refused, as requests are not, and how many were.
+    lag : so many lines later everything is said on the connection that was the first.
     calm, heard : what the listener says of itself, see `listened`.
     """
 
@@ -143,6 +145,9 @@ class BinanceServer:
         self.always: dict[str, str] = {}  # the answer to every request for a snapshot, by symbol
         self.steps: dict[str, tuple[str, str]] = {}  # tick and lot by symbol, where they are other ones
         self.delisted: dict[str, str] = {}  # by symbol: its status in the list; "": it is not there any more
+        self.refusing = False
+        self.refused = 0
+        self.lag = 0
         self.finished = asyncio.Event()
         self.open: dict[str, list[web.WebSocketResponse]] = {}
         self._streams: dict[web.WebSocketResponse, dict[tuple[str, str], str]] = {}
@@ -154,6 +159,8 @@ class BinanceServer:
         self.calm = False
         self.heard = 0
         self._said = 0
+        self._late: deque[Line] = deque()
+        self._first: web.WebSocketResponse | None = None
 
     async def settled(self) -> None:
         """Until the listener has heard everything and its book is right: what is done to one is done to such a one."""
@@ -209,6 +216,10 @@ class BinanceServer:
     # The venue's side of a connection.
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
+        if self.refusing:
+            self.refused += 1
+            self._changed.set()
+            return web.Response(status=503)
         socket = web.WebSocketResponse(autoping=False, timeout=1.0)
         await socket.prepare(request)
         self.queries.append(request.query["streams"])
@@ -217,6 +228,7 @@ class BinanceServer:
             symbol, _, kind = stream.partition("@")
             names[symbol, kind.partition("@")[0]] = stream
         self._streams[socket], self._requests[socket] = names, request
+        self._first = self._first or socket
         self.accepted.append(request.path)
         self.open.setdefault(request.path, []).append(socket)
         self._changed.set()
@@ -272,10 +284,16 @@ class BinanceServer:
             self.books[line.symbol].change(json.loads(line.text))
 
     def _framed(self, line: Line) -> list[tuple[web.WebSocketResponse, str]]:
+        late = line
+        if self.lag:
+            self._late.append(line)
+            late = self._late.popleft() if len(self._late) > self.lag else line._replace(kind="nothing")
+        lines = [(socket, names, late if self.lag and socket is self._first else line)
+                 for socket, names in self._streams.items()]  # fmt: skip
         return [
-            (socket, f'{{"stream":"{names[line.symbol, line.kind]}","data":{line.text}}}')
-            for socket, names in self._streams.items()
-            if (line.symbol, line.kind) in names
+            (socket, f'{{"stream":"{names[said.symbol, said.kind]}","data":{said.text}}}')
+            for socket, names, said in lines
+            if (said.symbol, said.kind) in names
         ]
 
     async def _send(self, line: Line) -> None:

@@ -59,7 +59,7 @@ class BinanceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         are answered.
     renew_seconds
         A connection is replaced by another one before the venue ends it, which it does after 24 hours. Both are read
-        until the new one has told something of every book.
+        until the new one has told something of every book, and the old one has come as far as the new one began.
     backoff_seconds, longest_backoff_seconds
         First and longest wait before another attempt, doubled each time, and drawn between half and all of that.
     quiet_seconds

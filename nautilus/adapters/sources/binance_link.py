@@ -107,11 +107,72 @@ class Backoff:
         """The last attempt went well."""
         self._attempts = 0
 
-    async def wait(self, least_seconds: float = 0.0) -> None:
-        """Wait before the next attempt, at least so long."""
+    def next_seconds(self) -> float:
+        """How long to wait before the next attempt."""
         wait = min(self._longest, self._first * 2 ** min(self._attempts, 30))
         self._attempts += 1
-        await asyncio.sleep(max(least_seconds, wait * random.uniform(0.5, 1.0)))
+        return wait * random.uniform(0.5, 1.0)
+
+    async def wait(self, least_seconds: float = 0.0) -> None:
+        """Wait before the next attempt, at least so long."""
+        await asyncio.sleep(max(least_seconds, self.next_seconds()))
+
+
+class Overlap:
+    """Two connections that say the same, one maybe later than the other: until then, the older one alone is heard.
+
+    What the newer one says first is held, until the older one has said it too.
+
+    Attributes
+    ----------
+    complete : the newer one has told of every book, and the older one has come as far as it began, on each stream.
+    """
+
+    def __init__(self, books: int) -> None:
+        self.complete = asyncio.Event()
+        self._books = books
+        self._last: dict[bytes, int] = {}  # numbers of the older one, by stream
+        self._first: dict[bytes, int] = {}  # first numbers of the newer one that the older one has not reached
+        self._begun: set[bytes] = set()
+        self._held: dict[tuple[bytes, int], bytes] = {}
+
+    def hear_older(self, data: bytes) -> None:
+        """Note what the older connection says."""
+        stream, number = _numbered(data)
+        self._last[stream] = number
+        self._held.pop((stream, number), None)
+        if stream in self._first and number >= self._first[stream]:
+            del self._first[stream]
+            self._judge()
+
+    def hold(self, data: bytes) -> None:
+        """Keep what the newer connection says, where the older one has not said it yet."""
+        stream, number = _numbered(data)
+        ahead = number < 0 or number > self._last.get(stream, -1)
+        if ahead:
+            self._held[stream if number >= 0 else data, number] = data
+        if stream not in self._begun:
+            self._begun.add(stream)
+            self._books -= b"@depth" in stream
+            if ahead and number >= 0:
+                self._first[stream] = number
+            self._judge()
+
+    def held(self) -> list[bytes]:
+        """What the older connection has not said, in order."""
+        return list(self._held.values())
+
+    def _judge(self) -> None:
+        if self._books <= 0 and self._begun and not self._first:
+            self.complete.set()
+
+
+def _numbered(data: bytes) -> tuple[bytes, int]:
+    """The stream of a message and its number there; -1: it has none."""
+    stream = data[: data.find(b'",')]
+    _, _, number = data.partition(b'"t":' if b"@trade" in stream else b'"u":')
+    digits = number[: number.find(b",")]
+    return stream, int(digits) if digits.isdigit() else -1
 
 
 class Connection:
@@ -121,17 +182,25 @@ class Connection:
     ----------
     messages : data messages so far.
     reason : why it ended, as a word and what was found; "" before.
+    later, earlier : shared with the connection that is to replace it, and with the one that it is to replace.
     """
 
-    def __init__(self, link: Link, socket: aiohttp.ClientWebSocketResponse, books: int) -> None:
+    def __init__(self, link: Link, socket: aiohttp.ClientWebSocketResponse, earlier: Overlap | None = None) -> None:
         self.messages = 0
         self.reason = ""
-        self.complete = asyncio.Event()  # every book was told of, on this connection
+        self.later: Overlap | None = None
+        self.earlier = earlier
         self._link = link
         self._socket = socket
-        self._books = books
-        self._seen: set[bytes] = set()
         self.reader = asyncio.ensure_future(self._read())
+
+    def replace(self, old: Connection) -> None:
+        """Hand on what was held, and all that comes; `old` is read no longer."""
+        old.reader.cancel()
+        overlap, self.earlier = self.earlier, None
+        assert overlap is not None
+        for data in overlap.held():
+            self._put(data)
 
     async def close(self, reason: str) -> None:
         """End it and stop reading; the venue is told."""
@@ -142,19 +211,20 @@ class Connection:
 
     async def _read(self) -> None:
         link, socket = self._link, self._socket
-        inbox, clock = link.inbox, link.clock
         while True:
             message = await socket.receive()
             kind = message.type
             if kind is aiohttp.WSMsgType.TEXT:
                 data = message.data if isinstance(message.data, bytes) else message.data.encode()
                 self.messages += 1
-                if not self.complete.is_set():
-                    self._note(data)
-                link.last_ns = now_ns = clock()
-                inbox.put(Item(now_ns, ItemKind.MESSAGE, data, link))
-                if inbox.full:
-                    await inbox.room()
+                if self.earlier is not None:
+                    self.earlier.hold(data)
+                    continue
+                if self.later is not None:
+                    self.later.hear_older(data)
+                self._put(data)
+                if link.inbox.full:
+                    await link.inbox.room()
             elif kind is aiohttp.WSMsgType.PING:
                 link.pings += 1
                 await socket.pong(message.data)
@@ -168,12 +238,10 @@ class Connection:
                 self.reason = f"closed: {error or type(error).__name__}" if error is not None else closed
                 return
 
-    def _note(self, data: bytes) -> None:
-        name = data[: data.find(b'",')]
-        if b"@depth" in name:
-            self._seen.add(name)
-        if len(self._seen) >= self._books:
-            self.complete.set()
+    def _put(self, data: bytes) -> None:
+        link = self._link
+        link.last_ns = now_ns = link.clock()
+        link.inbox.put(Item(now_ns, ItemKind.MESSAGE, data, link))
 
 
 class Link:
@@ -244,7 +312,7 @@ class Link:
                 await self._connection.close("closed by us")
                 self._connection = None
 
-    async def _open(self) -> Connection | None:
+    async def _open(self, overlap: Overlap | None = None) -> Connection | None:
         try:
             async with asyncio.timeout(self._config.timeout_seconds):
                 socket = await self._session.ws_connect(
@@ -258,7 +326,7 @@ class Link:
             self.last_error = f"cannot connect: {str(error) or type(error).__name__}"
             return None
         self.opened += 1
-        return Connection(self, socket, self._books)
+        return Connection(self, socket, overlap)
 
     async def _watch(self) -> None:
         """Until the connection is lost, for whatever reason; it may have become another one."""
@@ -282,33 +350,45 @@ class Link:
                 connection.reason = f"stalled: nothing for {config.stalled_seconds:g} s"
                 return
             if now >= renew_at:
+                renewed = self.renewed
                 if not await self._renew(connection):
                     return
-                renew_at = loop.time() + config.renew_seconds
+                if self.renewed > renewed:
+                    self._backoff.reset()
+                    renew_at = loop.time() + config.renew_seconds
+                else:
+                    renew_at = loop.time() + self._backoff.next_seconds()
                 heard = -1
 
     async def _renew(self, old: Connection) -> bool:
-        """Go over to another connection; False where the old one ended before the new one told of every book."""
-        new = await self._open()
-        if new is None:
-            return not old.reader.done()  # tried again later
-        waiting = asyncio.ensure_future(new.complete.wait())
+        """Go over to another connection; False where the old one ended before the new one had all that it said."""
+        old.later = overlap = Overlap(self._books)
         try:
-            await asyncio.wait(
-                {waiting, old.reader, new.reader},
-                timeout=self._config.stalled_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            new = await self._open(overlap)
+            if new is None:
+                return not old.reader.done()  # tried again soon
+            waiting = asyncio.ensure_future(overlap.complete.wait())
+            try:
+                await asyncio.wait(
+                    {waiting, old.reader, new.reader},
+                    timeout=self._config.stalled_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            except asyncio.CancelledError:
+                await new.close("closed by us")
+                raise
+            finally:
+                waiting.cancel()
+            if new.reader.done():
+                await new.close("closed")
+                return not old.reader.done()
+            if old.reader.done() and not overlap.complete.is_set():
+                await new.close("closed by us")
+                return False
+            self._connection = new
+            new.replace(old)
+            await old.close("renewed")
+            self.renewed += 1
+            return True
         finally:
-            waiting.cancel()
-        if new.reader.done():
-            await new.close("closed")
-            return not old.reader.done()
-        lost = old.reader.done() and not new.complete.is_set()
-        await old.close("renewed")
-        self._connection = new
-        if lost:
-            new.reason = old.reason
-            return False
-        self.renewed += 1
-        return True
+            old.later = None
