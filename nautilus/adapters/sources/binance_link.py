@@ -109,7 +109,7 @@ class Backoff:
 
     def next_seconds(self) -> float:
         """How long to wait before the next attempt."""
-        wait = min(self._longest, self._first * 2 ** min(self._attempts, 30))
+        wait: float = min(self._longest, self._first * 2 ** min(self._attempts, 30))
         self._attempts += 1
         return wait * random.uniform(0.5, 1.0)
 
