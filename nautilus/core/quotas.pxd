@@ -21,12 +21,15 @@ cdef extern from *:
     #define Q_MINUTE_NS (60 * Q_SECOND_NS)
     #define Q_HOUR_NS (60 * Q_MINUTE_NS)
     #define Q_LONGEST_BLOCK_NS (25LL * 60 * Q_MINUTE_NS)
+    #define Q_UNUSED_DAYS 3                 /* longer than a day of any zone, and than any block */
 
     typedef struct quota_t {
         int64_t  rates[3];                  /* words of rates: second, minute, hour */
         int64_t  blocked_ns;                /* not before; 0: never said */
         uint64_t day;                       /* number of the day: 32 bits, taken of it: 32 bits */
-        uint64_t taken, reserved[2];
+        uint64_t taken;
+        uint64_t used;                      /* number of the day on which somebody last had to do with it; 0: long ago */
+        uint64_t reserved;
         named_t  named;
     } quota_t;
     _Static_assert(sizeof(quota_t) % 64 == 0, "quota_t");
@@ -108,6 +111,14 @@ cdef extern from *:
         return Q_GO;
     }
 
+    /* Neither asked for nor held back by anybody for so many days: what it has counted says nothing any more. */
+    static inline int quota_unused(const quota_t *q, uint32_t day)
+    {
+        uint64_t used = __atomic_load_n(&q->used, __ATOMIC_RELAXED);
+        uint64_t asked = __atomic_load_n(&q->day, __ATOMIC_RELAXED) >> 32;
+        return used + Q_UNUSED_DAYS < day && asked + Q_UNUSED_DAYS < day;
+    }
+
     static void quota_block(quota_t *q, int64_t until_ns, int64_t now_ns)
     {
         int64_t seen = __atomic_load_n(&q->blocked_ns, __ATOMIC_RELAXED);
@@ -125,7 +136,7 @@ cdef extern from *:
     #endif
     """
     ctypedef struct quota_t:
-        pass
+        uint64_t used
     ctypedef struct q_limits_t:
         int64_t rates[3]
         int64_t per_day
@@ -143,6 +154,7 @@ cdef extern from *:
                    int64_t* wait_ns) noexcept nogil
     void quota_block(quota_t* quota, int64_t until_ns, int64_t now_ns) noexcept nogil
     uint64_t quota_taken(const quota_t* quota, unsigned int day) noexcept nogil
+    int quota_unused(const quota_t* quota, unsigned int day) noexcept nogil
 
 cdef enum:
     QUOTAS_KIND = 0x41544F51        # region kind "QOTA"

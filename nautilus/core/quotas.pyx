@@ -1,12 +1,16 @@
 """Python face of the quotas; the operations are in quotas.pxd."""
 
+import fcntl
 import os
+from contextlib import nullcontext
 
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 from posix.mman cimport MS_SYNC, msync
 
-from nautilus.core.named_table cimport NamedTable
+from nautilus.core.holders cimport word_load, word_store
+from nautilus.core.named_table cimport NAMED_BYTES, NamedTable, named_t
 from nautilus.core.quotas cimport (
     Q_BLOCKED,
     Q_DAY,
@@ -23,6 +27,7 @@ from nautilus.core.quotas cimport (
     quota_t,
     quota_take,
     quota_taken,
+    quota_unused,
 )
 
 GO, BLOCKED, SECOND, MINUTE, HOUR, DAY = Q_GO, Q_BLOCKED, Q_SECOND, Q_MINUTE, Q_HOUR, Q_DAY
@@ -51,8 +56,14 @@ cdef class Quotas(NamedTable):
     def __cinit__(self, uint32_t capacity=32, path=None):
         self.open_table(path, capacity, sizeof(quota_t), Q_NAMED_AT, QUOTAS_KIND, QUOTAS_LAYOUT)
 
-    def quota(self, str name not None):
+    def quota(self, str name not None, uint32_t day=0):
         """The quota of that name, made where there is none.
+
+        Parameters
+        ----------
+        day : int
+            Number of the day of today. Where there is no room, a place is taken that nobody has used for three days; 0:
+            none is.
 
         Raises
         ------
@@ -64,9 +75,37 @@ cdef class Quotas(NamedTable):
             found = Quota.__new__(Quota)
             found.owner = self
             found.name = name
-            found.data = <quota_t*>self.thing_of(name)
+            try:
+                found.data = <quota_t*>self.thing_of(name)
+            except ValueError:
+                if not day or not 0 < len(name.encode()) < NAMED_BYTES or "\0" in name:
+                    raise
+                self._free_unused(name.encode(), day)
+                found.data = <quota_t*>self.thing_of(name)
             self.known[name] = found
+        _note_use(found.data, day)
         return found
+
+    def _free_unused(self, bytes name, uint32_t day):
+        # The first place that nobody has used for long has this name from now on, if there is none of that name.
+        cdef uint64_t index
+        cdef named_t* at
+        cdef quota_t* data
+        with nullcontext() if self.region is NULL else open(self.what, "rb") as file:
+            if file is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)        # two who look for a name do not both make it
+            if name.decode() in self.names():
+                return
+            for index in range(self.table.capacity):
+                at, data = self.named(index), <quota_t*>self.thing(index)
+                if word_load(&at.taken) == 1 and quota_unused(data, day):
+                    # No beginning, no name: who is killed here leaves a place that the next one takes.
+                    (<char*>at.name)[0] = 0
+                    memset(<char*>at.name + 1, 0, NAMED_BYTES - 1)
+                    memcpy(<char*>at.name + 1, <const char*>name + 1, len(name) - 1)
+                    _note_use(data, day)
+                    (<char*>at.name)[0] = (<const char*>name)[0]
+                    return
 
     def sync(self):
         """Have what was taken on the disk, so that it outlives the machine too. OSError where that fails."""
@@ -98,6 +137,7 @@ cdef class Quota:
         cdef int64_t wait_ns = 0
         cdef q_limits_t most = _limits(second, minute, hour, per_day)
         cdef int why = quota_take(self.data, now_ns, &most, day, &wait_ns)
+        _note_use(self.data, day)
         return why, wait_ns
 
     def look(self, int64_t now_ns, int64_t second, int64_t minute, int64_t hour, int64_t per_day, uint32_t day):
@@ -105,6 +145,7 @@ cdef class Quota:
         cdef int64_t wait_ns = 0
         cdef q_limits_t most = _limits(second, minute, hour, per_day)
         cdef int why = quota_look(self.data, now_ns, &most, day, &wait_ns)
+        _note_use(self.data, day)
         return why, wait_ns
 
     def block(self, int64_t until_ns, int64_t now_ns):
@@ -114,6 +155,12 @@ cdef class Quota:
     def taken(self, uint32_t day):
         """How many were taken of a day."""
         return quota_taken(self.data, day)
+
+
+cdef inline void _note_use(quota_t* data, uint32_t day) noexcept nogil:
+    # A later day is not taken back where the clock is.
+    if word_load(&data.used) < day:
+        word_store(&data.used, day)
 
 
 cdef q_limits_t _limits(int64_t second, int64_t minute, int64_t hour, int64_t per_day) except *:

@@ -26,7 +26,7 @@ class Frame(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Begin(Frame, frozen=True):
-    """To the child, first: what it works with.
+    """To the child, by its input, before all else: what it works with.
 
     Parameters
     ----------
@@ -102,9 +102,9 @@ class States(Frame, frozen=True):
     sources: tuple[ProviderState, ...]
 
 
-ToChild = Begin | Ask
 FromChild = Found | Failed | States
-_TO_CHILD: Final = msgspec.msgpack.Decoder(ToChild)
+_BEGIN: Final = msgspec.msgpack.Decoder(Begin)
+_TO_CHILD: Final = msgspec.msgpack.Decoder(Ask)
 _FROM_CHILD: Final = msgspec.msgpack.Decoder(FromChild)
 
 
@@ -120,10 +120,19 @@ def packed(frame: Frame) -> bytes:
     return LENGTH.pack(len(content)) + content
 
 
-def to_child(content: bytes) -> ToChild:
+def begin_bytes(begin: Begin) -> bytes:
+    """What the child is started with: it is as large as there are instruments, and a socket takes only so much."""
+    return msgspec.msgpack.encode(begin)
+
+
+def to_begin(content: bytes) -> Begin:
+    """What the hub started the child with."""
+    return _BEGIN.decode(content)
+
+
+def to_child(content: bytes) -> Ask:
     """What the hub said."""
-    frame: ToChild = _TO_CHILD.decode(content)
-    return frame
+    return _TO_CHILD.decode(content)
 
 
 class Frames:
@@ -197,10 +206,11 @@ __all__ = [
     "Frames",
     "FromChild",
     "States",
-    "ToChild",
+    "begin_bytes",
     "body_head",
     "body_tail",
     "packed",
+    "to_begin",
     "to_child",
     "wire_head",
     "wire_tail",

@@ -1,6 +1,7 @@
 """The line to the process that asks data providers: started with the first question, and again when it died.
 
-The host's thread never waits for it: what is sent is short and fits the socket, or is refused.
+The host's thread never waits for it: what is sent is short and fits the socket, or is refused. What it works with is as
+long as there are instruments, and comes in a file of memory, as its input.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 
 import nautilus
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
-from nautilus.runtime.data_frames import Begin, Frame, FrameError, Frames, FromChild, States, packed
+from nautilus.runtime.data_frames import Begin, Frame, FrameError, Frames, FromChild, States, begin_bytes, packed
 
 STOP_SECONDS = 1.0
 FIRST_PAUSE_NS = NANOSECONDS // 5
@@ -51,7 +52,7 @@ class DataLine:
     module
         What the process runs.
     begin
-        What it is told first.
+        What it is started with.
     most_bytes
         Of a frame.
     on_frame, on_lost
@@ -74,7 +75,7 @@ class DataLine:
     ) -> None:
         self._watcher = watcher
         self._module = module
-        self._begin = packed(begin)
+        self._begin = begin_bytes(begin)
         self._most_bytes = most_bytes
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -137,12 +138,15 @@ class DataLine:
         paths = [package, *(path for path in sys.path if path and path != package)]
         with its:
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", self._module, str(its.fileno())],
-                    pass_fds=[its.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                )
+                with open(os.memfd_create("begin"), "w+b", buffering=0) as begin:
+                    begin.write(self._begin)
+                    begin.seek(0)
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-m", self._module, str(its.fileno())],
+                        pass_fds=[its.fileno()],
+                        stdin=begin,
+                        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                    )
             except OSError as error:
                 _LOGGER.error("the process of data providers cannot start: %s", error)
                 ours.close()
@@ -154,7 +158,7 @@ class DataLine:
         self._began_ns, self._spoke = now_ns, False
         self.starts += 1
         self._watcher.add_source(ours.fileno(), self._on_readable)
-        return self._write(self._begin)
+        return True
 
     def _write(self, content: bytes) -> bool:
         assert self._socket is not None

@@ -36,6 +36,7 @@ from nautilus.runtime.data_frames import (
     States,
     body_head,
     packed,
+    to_begin,
     to_child,
     wire_head,
 )
@@ -45,6 +46,8 @@ from nautilus.runtime.kernelcalls import signal_at_parent_end
 
 STATES_SECONDS = 1.0
 CLOSE_SECONDS = 0.5
+ANSWER_SHARE = 0.95
+"""Of the hub's time for a question: so that a source tells itself why there is no answer."""
 TOPIC_OF = {
     DataKind.BAR: HISTORICAL_BARS.name,
     DataKind.FUNDAMENTAL: FUNDAMENTALS.name,
@@ -238,12 +241,9 @@ def failed(number: int, error: Exception) -> Failed:
     return Failed(number, "source.malformed", f"{type(error).__name__}: {error}", "data process", "")
 
 
-async def serve(connection: socket.socket, opens: Callable[[Begin], Mapping[str, Source]]) -> None:
+async def serve(connection: socket.socket, begin: Begin, opens: Callable[[Begin], Mapping[str, Source]]) -> None:
     """Answer a hub until it closes its end."""
     reader, writer = await asyncio.open_connection(sock=connection)
-    begin = await _next(reader)
-    if not isinstance(begin, Begin):
-        return
     work = DataProcess(begin, opens(begin))
     lock = asyncio.Lock()
 
@@ -274,10 +274,9 @@ async def serve(connection: socket.socket, opens: Callable[[Begin], Mapping[str,
     tasks: set[asyncio.Task[None]] = {asyncio.create_task(tell())}
     try:
         while (frame := await _next(reader)) is not None:
-            if isinstance(frame, Ask):
-                task = asyncio.create_task(take(frame))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+            task = asyncio.create_task(take(frame))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
     finally:
         for task in tasks:
             task.cancel()
@@ -287,7 +286,7 @@ async def serve(connection: socket.socket, opens: Callable[[Begin], Mapping[str,
         writer.close()
 
 
-async def _next(reader: asyncio.StreamReader) -> Begin | Ask | None:
+async def _next(reader: asyncio.StreamReader) -> Ask | None:
     try:
         length = LENGTH.unpack(await reader.readexactly(LENGTH.size))[0]
         return to_child(await reader.readexactly(length))
@@ -295,10 +294,17 @@ async def _next(reader: asyncio.StreamReader) -> Begin | Ask | None:
         return None
 
 
+def _in_time(config: SourceConfig, ask_seconds: float) -> SourceConfig:
+    """As configured, but with an answer within the hub's time: what has to wait for longer is refused at once."""
+    most = ask_seconds * ANSWER_SHARE
+    return config if config.answer_seconds <= most else msgspec.structs.replace(config, answer_seconds=most)
+
+
 def open_all(begin: Begin) -> Mapping[str, Source]:
     """The sources that the configuration has, by name."""
     configs: dict[str, SourceConfig] = {
-        name: msgspec.convert(begin.sections.get(f"source_{name}", {}), kind) for name, (_, kind) in SOURCES.items()
+        name: _in_time(msgspec.convert(begin.sections.get(f"source_{name}", {}), kind), begin.ask_seconds)
+        for name, (_, kind) in SOURCES.items()
     }
     directory = Path(begin.data, "sources")
     directory.mkdir(exist_ok=True)
@@ -306,12 +312,13 @@ def open_all(begin: Begin) -> Mapping[str, Source]:
 
 
 def main(number: int, opens: Callable[[Begin], Mapping[str, Source]] = open_all) -> None:
-    """Serve the hub at the other end of a socket."""
+    """Serve the hub at the other end of a socket; what it works with comes by its input."""
+    begin = to_begin(sys.stdin.buffer.read())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's affair
     signal_at_parent_end(signal.SIGKILL)
     with socket.socket(fileno=number) as connection:
         connection.setblocking(False)
-        asyncio.run(serve(connection, opens))
+        asyncio.run(serve(connection, begin, opens))
 
 
 if __name__ == "__main__":

@@ -92,6 +92,13 @@ def test_an_answer_that_is_too_large_is_refused_alone(server):
         assert hub.door.line.deaths == 0
 
 
+def test_a_hub_of_many_instruments_has_its_questions_answered(server):
+    instruments = {f"SYMBOL-{number}.VENUE": number + 1 for number in range(20_000)}
+    with data_hub(server, data={"prefetch": False}, instruments=instruments) as hub:
+        assert len(hub.ask(GetData(DataKind.BAR, "AAPL")).facts) == 3
+        assert (hub.door.line.starts, hub.door.line.deaths) == (1, 0)
+
+
 def test_a_late_answer_is_kept_and_told_to_the_star(server):
     with data_hub(server, data={"prefetch": False, "ask_seconds": 30}) as hub:
         published: list[Any] = []

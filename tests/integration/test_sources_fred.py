@@ -44,7 +44,7 @@ def test_a_series_is_told_in_its_unit_with_its_provenance(server: RecordedServer
     assert facts[-1].end_ns == local_ns("2024-10-01")
     assert facts[-1].value == 29_349_924_000_000.0
     assert (facts[-1].unit, facts[-1].frequency) == ("Dollars", "Quarterly")
-    assert facts[-1].vintage_ns == local_ns("2024-10-30")
+    assert facts[-1].vintage_ns == 0  # none was asked for
     assert facts[-1].provenance.source == "fred"
     assert facts[-1].provenance.url == f"{server.url}/fred/series/observations?file_type=json&series_id=GDP"
     assert all(request.query["api_key"] == FRED_KEY for request in server.requests)

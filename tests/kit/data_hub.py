@@ -47,12 +47,14 @@ class DataHub:
         module: str,
         clock: Callable[[], int] = monotonic_ns,
         process: str = "marketdata",
+        instruments: Mapping[str, int] | None = None,
         **plan: Any,
     ) -> None:
         self._clock = clock
         self._instruments = btcusdt(), ROUTED
         self._undo = ExitStack()
         self._module = module
+        self._ids = instruments
         self.ports: dict[str, int] = {}
         self.door: DataDoor
         processes = {process: ("marketdata",), "risk": ("risk",)}
@@ -63,7 +65,7 @@ class DataHub:
         return MarketDataEngine(MarketDataConfig(), self._instruments)
 
     def _around(self, host: LiveHost) -> None:
-        ids = {each.symbol: each.instrument_id for each in self._instruments}
+        ids = self._ids or {each.symbol: each.instrument_id for each in self._instruments}
         quoted = [each for each in self._instruments if each.routed]
         self.door = DataDoor(host, ids, self._module, self._clock, quoted)
         host.parts.append(self.door)
@@ -117,6 +119,7 @@ def data_hub(
     clock: Callable[[], int] = monotonic_ns,
     kept: Path | None = None,
     token: str = "",
+    instruments: Mapping[str, int] | None = None,
     **sections: Any,
 ) -> Iterator[DataHub]:
     """A hub whose providers ask a server, until the block ends.
@@ -125,6 +128,8 @@ def data_hub(
         Its data, where that is not its own.
     token
         Of its port; "": whoever comes may do everything.
+    instruments
+        That the hub knows; None: one.
     """
     with ExitStack() as undo:
         if server is not None:
@@ -136,7 +141,7 @@ def data_hub(
         if token:
             (place / "token").write_text(token)
             plan["demo"] = False
-        hub = DataHub(place, sections, module, clock, **plan)
+        hub = DataHub(place, sections, module, clock, instruments=instruments, **plan)
         undo.callback(hub.close)
         yield hub
 

@@ -3,7 +3,8 @@
 What a question's symbol may be:
 
 - QUOTE: ``MSFT``. LISTING: words to search for. FUNDAMENTAL: ``MSFT``, the overview of a company.
-- BAR: ``MSFT`` with an interval of 1m, 5m, 15m, 30m, 1h, 1d, 1w or 1mo.
+- BAR: ``MSFT`` with an interval of 1m, 5m, 15m, 30m, 1h, 1d, 1w or 1mo. Of less than a day it tells the latest 30
+  days, or a month that is asked for: a range that begins before is asked month by month.
 - ECONOMIC: ``REAL_GDP``, ``CPI`` and its other indicators of an economy; ``SMA:MSFT:15min:10:close``, a technical
   indicator: its name, the symbol, the interval, the periods, the price.
 
@@ -22,7 +23,7 @@ import msgspec
 
 from nautilus.adapters.sources.alpha_vantage_bodies import Bar, IndicatorBody, Quote, QuoteBody, SearchBody
 from nautilus.adapters.sources.alpha_vantage_units import unit_of
-from nautilus.adapters.sources.base import Source
+from nautilus.adapters.sources.base import Source, within
 from nautilus.adapters.sources.errors import (
     MalformedError,
     NotFoundError,
@@ -34,7 +35,7 @@ from nautilus.adapters.sources.errors import (
 )
 from nautilus.adapters.sources.periods import period_from
 from nautilus.adapters.sources.session import SECOND_NS, Asking, Reply
-from nautilus.adapters.sources.times import local_ns, number, to_ns, zone
+from nautilus.adapters.sources.times import DAY_NS, from_ns, local_ns, number, to_ns, zone
 from nautilus.adapters.sources.units import scale_of, scaled
 from nautilus.adapters.sources.validate import decode, decode_part, missing
 from nautilus.model.datasets import (
@@ -54,6 +55,11 @@ MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "60min": 60}
 CALENDAR = {"1d": "TIME_SERIES_DAILY", "1w": "TIME_SERIES_WEEKLY_ADJUSTED", "1mo": "TIME_SERIES_MONTHLY_ADJUSTED"}
 COMPACT = 100
 """Bars of a short answer; all of them are twenty times as much."""
+RECENT_NS = 29 * DAY_NS
+"""So far back reaches an answer to which no month is asked, and a day less: of 30 days."""
+FIRST_MONTH = (2000, 1)
+"""Of the bars of minutes that it has."""
+NEW_YORK = "US/Eastern"
 _BY_KEY = re.compile(r"apikey is invalid|apikey is missing|invalid or missing|demo\W+API key", re.IGNORECASE)
 _BY_RATE = re.compile(r"rate limit|call frequency|requests? per|calls per|sparingly", re.IGNORECASE)
 _SHORTLY = re.compile(r"per second|per minute", re.IGNORECASE)
@@ -179,7 +185,50 @@ class AlphaVantageSource(Source):
         if interval in INTRADAY or interval == "1d":
             short = 0 < question.limit <= COMPACT and not question.begin_ns and not question.end_ns
             query["outputsize"] = "compact" if short else "full"
-        reply = await self._get(asking, function, **query)
+        months = self._months(question) if interval in INTRADAY else []
+        if not months:
+            reply = await self._get(asking, function, **query)
+            return self._bars_of(question.symbol, interval, reply)
+        facts: list[Fact] = []
+        # The latest month first: where there is none of a symbol, nothing more is spent on it.
+        for month in reversed(months):
+            try:
+                reply = await self._get(asking, function, **query, month=month)
+                facts += self._bars_of(question.symbol, interval, reply)
+            except NotFoundError:  # it was not traded before, either
+                if not facts:
+                    raise
+                break
+            if question.limit and len(within(facts, question)) >= question.limit:
+                break
+        return facts
+
+    def _months(self, question: GetData) -> list[str]:
+        """Months that a range of minutes has to be asked by; none: what it tells without one has all of it."""
+        now_ns = self.session.now_ns()
+        end_ns = min(question.end_ns or now_ns, now_ns)
+        if (question.begin_ns or end_ns) >= now_ns - RECENT_NS:
+            return []
+        first, last = (
+            (day.year, day.month) for day in (from_ns(at, zone(NEW_YORK)) for at in (question.begin_ns, end_ns - 1))
+        )
+        if not question.begin_ns:
+            first = last
+        year, month = max(first, FIRST_MONTH)
+        found: list[str] = []
+        while (year, month) <= last:
+            found.append(f"{year}-{month:02}")
+            year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+        if not 0 < len(found) <= self.config.most_pages or not question.begin_ns:
+            raise UnsupportedError(
+                f"bars of minutes of {len(found)} months" if question.begin_ns else "bars of minutes without a begin",
+                where=question.symbol,
+                expected=f"a range of {self.config.most_pages} months at most, from January 2000 on",
+                source=self.name,
+            )
+        return found
+
+    def _bars_of(self, symbol: str, interval: str, reply: Reply) -> list[Fact]:
         rows, path, where = self._series(reply, dict[str, Bar], "Time Series")
         facts: list[Fact] = []
         for text, row in rows.items():
@@ -192,7 +241,7 @@ class AlphaVantageSource(Source):
             ]
             facts.append(
                 BarFact(
-                    symbol=question.symbol,
+                    symbol=symbol,
                     interval=interval,
                     begin_ns=begin_ns,
                     end_ns=end_ns,

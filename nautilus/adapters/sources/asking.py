@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nautilus.adapters.sources.reply import Reply
@@ -16,16 +17,27 @@ if TYPE_CHECKING:
 class Asking:
     """One question: its requests, which have one time together, and what is known of them."""
 
-    __slots__ = ("_deadline", "calls", "etag", "not_modified", "provenance", "replies", "session")
+    __slots__ = ("_deadline", "calls", "etag", "not_modified", "pages", "provenance", "replies", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.calls = 0
         self.replies: list[Reply] = []
+        self.pages: list[Reply] = []
         self.not_modified = True
         self.etag = ""
         self.provenance = Provenance(session.name, "", 0)
         self._deadline = asyncio.get_running_loop().time() + session.config.answer_seconds
+
+    @contextmanager
+    def part(self, share: float) -> Iterator[None]:
+        """Requests that have this share of the time that is left, so that there is some when they fail."""
+        whole, now = self._deadline, asyncio.get_running_loop().time()
+        self._deadline = now + (whole - now) * share
+        try:
+            yield
+        finally:
+            self._deadline = whole
 
     async def get(
         self,
@@ -62,13 +74,16 @@ class Asking:
         SourceError
             There is no answer, or none that is right.
         """
-        reply = await self.session.request(
-            base, path, query or {}, secret_query or {}, headers or {}, self._deadline, any_status
-        )
-        self.calls += 1
+        reply = self.session.page(base, path, query or {}) if main else None
+        if reply is None:
+            reply = await self.session.request(
+                base, path, query or {}, secret_query or {}, headers or {}, self._deadline, any_status
+            )
+            self.calls += 1
         if {"etag", "last-modified"} & reply.headers.keys():
             self.replies.append(reply)  # that may be remembered
         if main:
+            self.pages.append(reply)
             # The last one: what comes first tells what a series is.
             self.provenance, self.etag = reply.provenance, reply.etag
             self.not_modified = self.not_modified and reply.not_modified

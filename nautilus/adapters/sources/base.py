@@ -81,9 +81,12 @@ class Source(ABC):
             facts = within(await self._ask(question, asking), question)
         except SourceError as error:
             self.session.settle(asking.replies, right=not isinstance(error, MalformedError))
+            # What a quote is made of has to be of now.
+            self.session.settle_pages(asking.pages, None if question.kind is DataKind.QUOTE else error)
             self.session.note_error(error)
             raise
         self.session.settle(asking.replies, right=True)
+        self.session.settle_pages(asking.pages, None)
         return Fetched(facts, asking.provenance, asking.not_modified and asking.calls > 0, asking.etag, asking.calls)
 
     @abstractmethod

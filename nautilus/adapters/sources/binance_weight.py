@@ -14,6 +14,7 @@ from nautilus.core.quotas import GO, Quotas
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
+DAY_NS = 1440 * MINUTE_NS
 
 
 class Weight:
@@ -33,7 +34,7 @@ class Weight:
 
     def __init__(self, url: str, most: int, quotas: Quotas | None = None, clock: Callable[[], int] = clock_ns) -> None:
         self._quotas = quotas or Quotas(1)
-        self._quota = self._quotas.quota(f"binance {urlsplit(url).netloc}"[:100])
+        self._quota = self._quotas.quota(f"binance {urlsplit(url).netloc}"[:100], clock() // DAY_NS)
         self._most = most
         self._clock = clock
         self._not_before_ns = 0

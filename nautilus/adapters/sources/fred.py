@@ -33,7 +33,7 @@ from nautilus.adapters.sources.fred_bodies import (
 )
 from nautilus.adapters.sources.periods import day_ns, longest_ns, period_from, period_until
 from nautilus.adapters.sources.session import Asking, Reply
-from nautilus.adapters.sources.times import date_of, local_ns, number
+from nautilus.adapters.sources.times import DAY_NS, date_of, local_ns, number
 from nautilus.adapters.sources.units import scale_of, scaled
 from nautilus.adapters.sources.validate import decode, missing
 from nautilus.model.datasets import DataKind, EconomicFact, EventFact, Fact, GetData, ListingFact, Provenance
@@ -42,6 +42,8 @@ T = TypeVar("T")
 EARLIEST, LATEST = "1776-07-04", "9999-12-31"
 """What FRED takes for "ever"."""
 KNOWN_SERIES = 512
+KNOWN_NS = DAY_NS
+"""After so long it is asked again what a series is: its unit changes, too."""
 _KEY = re.compile(r"api_key", re.IGNORECASE)
 _ABSENT = re.compile(r"does not exist|not found", re.IGNORECASE)
 
@@ -53,7 +55,7 @@ class FredSource(Source):
     kinds = (DataKind.ECONOMIC, DataKind.LISTING, DataKind.EVENT)
     needs_key = True
 
-    _series: OrderedDict[str, Series]
+    _series: OrderedDict[str, tuple[int, Series]]
 
     async def _ask(self, question: GetData, asking: Asking) -> Iterable[Fact]:
         if not hasattr(self, "_series"):
@@ -117,14 +119,15 @@ class FredSource(Source):
         )
 
     async def _info(self, series: str, asking: Asking) -> tuple[Series, Provenance | None]:
-        known = self._series.get(series)
-        if known is not None:
+        known_ns, known = self._series.get(series, (0, None))
+        now_ns = self.session.now_ns()
+        if known is not None and now_ns - known_ns <= KNOWN_NS:
             self._series.move_to_end(series)
             return known, None
         page, provenance, _ = await self._page(asking, "/series", {"series_id": series}, SeriesPage)
         if not page.seriess:
             raise self.session.fault(NotFoundError, f"no series {series}", provenance.url, expected="a series")
-        self._series[series] = page.seriess[0]
+        self._series[series] = now_ns, page.seriess[0]
         while len(self._series) > KNOWN_SERIES:
             self._series.popitem(last=False)
         return page.seriess[0], provenance
@@ -160,7 +163,7 @@ class FredSource(Source):
                 try:
                     value = number(item.value)
                     begin_ns, end_ns = _period(date.fromisoformat(item.date), info.frequency)
-                    vintage_ns = day_ns(date.fromisoformat(item.realtime_start))
+                    told_ns = day_ns(date.fromisoformat(item.realtime_start))
                 except ValueError as error:
                     path = f"$.observations[{index}]"
                     raise self.session.fault(
@@ -174,7 +177,8 @@ class FredSource(Source):
                         value=None if value is None else scaled(item.value, power),
                         unit=unit,
                         frequency=info.frequency,
-                        vintage_ns=vintage_ns,
+                        # Where no vintage was asked for it is the day of asking, and says nothing of the value.
+                        vintage_ns=told_ns if vintage else 0,
                         provenance=provenance,
                     )
                 )

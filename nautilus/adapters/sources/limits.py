@@ -10,8 +10,11 @@ from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
+
 from nautilus.adapters.sources.config import SourceConfig
 from nautilus.adapters.sources.times import from_ns, to_ns, zone
+from nautilus.core.clock import now_ns as clock_ns
 from nautilus.core.quotas import BLOCKED, DAY, GO, HOUR, MINUTE, SECOND, Quotas
 from nautilus.model.errors import ConfigError
 
@@ -67,16 +70,26 @@ class SourceLimits:
         self.config = config
         self.reason = ""
         self.directory = directory
-        self._quotas = quotas or Quotas(1)
+        self._quotas = quotas or Quotas(CAPACITY)
         # A provider counts by key: with another one, its count and its refusals are others.
         mark = f":{blake2b(config.key.encode(), digest_size=4).hexdigest()}" if config.key else ""
-        self._quota = self._quotas.quota(f"{name}{mark}")
         try:
             self._zone = zone(config.day_zone)
         except ValueError as error:
             raise ConfigError(str(error), where=f"source_{name}.day_zone", expected="an IANA name") from None
         self._most = (config.per_second, config.per_minute, config.per_hour, config.per_day)
         self._day = self._day_begins_ns = self._day_ends_ns = 0
+        try:
+            self._quota = self._quotas.quota(f"{name}{mark}", self._day_of(clock_ns()))
+        except ValueError as error:
+            raise ConfigError(
+                str(error), where=f"source_{name}", expected=f"{CAPACITY} providers and keys at most within three days"
+            ) from None
+
+    def of_host(self, host: str) -> SourceLimits:
+        """As many of another host of the provider, which knows no key, counted apart."""
+        config = msgspec.structs.replace(self.config, key="")
+        return SourceLimits(f"{self.name}.{host}", config, self._quotas, self.directory)
 
     def take(self, now_ns: int) -> int:
         """One request: 0, it may leave now and is counted; else the nanoseconds until it is worth asking again."""

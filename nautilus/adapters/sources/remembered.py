@@ -1,9 +1,9 @@
-"""Answers kept so that a provider can say that nothing has changed; bounded, the longest unused go first."""
+"""Answers kept so that a provider can say that nothing has changed, and pages of what is to be asked again; bounded."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 ABOUT_THE_BODY = ("cache-control", "content-type", "etag", "last-modified")
 """Headers that belong to a body; others, such as how many requests are left, were of their moment."""
+
+PAGE_NS = 300 * 1_000_000_000
+"""So long a page of a question that could not be answered in its time is good for the next try."""
 
 
 class Kept(NamedTuple):
@@ -77,4 +80,45 @@ class Remembered:
             self.bytes -= len(kept.body)
 
 
-__all__ = ["Kept", "Remembered"]
+class Pages:
+    """Pages of questions whose time, or whose limit, ended before the last one: the next try goes on from there.
+
+    Parameters
+    ----------
+    most_bytes
+        Of all bodies together.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[str, Reply] = OrderedDict()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, url: str, now_ns: int) -> Reply | None:
+        """The page of a URL, if there is one that is young enough."""
+        reply = self._kept.get(url)
+        if reply is None or 0 <= now_ns - reply.provenance.fetched_ns <= PAGE_NS:
+            return reply
+        self.drop(url)
+        return None
+
+    def keep(self, replies: Iterable[Reply]) -> None:
+        """Keep pages that were right, the oldest ones as long as there is room."""
+        for reply in replies:
+            self.drop(reply.provenance.url)
+            self._kept[reply.provenance.url] = reply
+            self.bytes += len(reply.body)
+        while self.bytes > self._most_bytes:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, url: str) -> None:
+        """Forget a page."""
+        reply = self._kept.pop(url, None)
+        if reply is not None:
+            self.bytes -= len(reply.body)
+
+
+__all__ = ["Kept", "Pages", "Remembered"]

@@ -10,6 +10,8 @@ from nautilus.adapters.sources.errors import SourceError
 from nautilus.model.datasets import Provenance
 
 SECOND_NS = 1_000_000_000
+MOST_RETRY_SECONDS = 31_536_000.0
+"""No wait of more than a year is told, whatever a provider says."""
 
 
 class Reply(NamedTuple):
@@ -62,11 +64,12 @@ def retry_seconds_of(headers: Mapping[str, str], now_ns: int) -> float:
     """Of `Retry-After`: seconds, or a date by the provider's own clock, as its `Date` tells it; -1: it does not say."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), MOST_RETRY_SECONDS)
     until_ns = http_date_ns(text)
     if not until_ns:
         return -1.0
-    return max(0.0, (until_ns - (http_date_ns(headers.get("date", "")) or now_ns)) / SECOND_NS)
+    wait_seconds = (until_ns - (http_date_ns(headers.get("date", "")) or now_ns)) / SECOND_NS
+    return min(max(0.0, wait_seconds), MOST_RETRY_SECONDS)
 
 
 def http_date_ns(text: str) -> int:

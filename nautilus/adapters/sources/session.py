@@ -28,7 +28,7 @@ from nautilus.adapters.sources.errors import (
     UnavailableError,
 )
 from nautilus.adapters.sources.limits import SourceLimits
-from nautilus.adapters.sources.remembered import Remembered
+from nautilus.adapters.sources.remembered import Pages, Remembered
 from nautilus.adapters.sources.reply import SECOND_NS, Judge, Reply, as_utf8, http_date_ns, retry_seconds_of
 from nautilus.core.clock import now_ns as clock_ns
 from nautilus.model.datasets import Provenance
@@ -92,13 +92,16 @@ class Session:
         self.name = name
         self.config = config
         self.limits = limits or SourceLimits(name, config)
+        self.limits_of: dict[str, SourceLimits] = {}
+        """Of hosts that count for themselves, by their `base`."""
         self.now_ns = clock
         self.counts = Counts()
         self.failing = False
         self.judge: Judge = lambda reply: None
         self._budget = RetryBudget(0.2, 10.0, 2.0)
         self._remembered = Remembered(config.remembered, config.remembered_mib << 20)
-        self._secrets: set[str] = {config.key} - {""}
+        self._pages = Pages(config.remembered_mib << 20)
+        self._token = ""
         self._client: ClientSession | None = None
         # Of a request that waits behind another one's answer, no limit is taken: they would leave together after it.
         self._free = asyncio.Semaphore(config.connections)
@@ -128,13 +131,12 @@ class Session:
         return Asking(self)
 
     def hide(self, secret: str) -> None:
-        """Never show this text: a crumb, a token."""
-        if secret:
-            self._secrets.add(secret)
+        """Never show this text: a crumb, a token. In place of the one before, which is good for nothing any more."""
+        self._token = secret
 
     def clean(self, text: str) -> str:
         """A text without any of the secrets, as they are and as they are written in a URL."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
+        for secret in sorted({self.config.key, self._token} - {""}, key=len, reverse=True):
             for written in (secret, quote(secret, safe=""), quote(secret)):
                 text = text.replace(written, HIDDEN)
         return text
@@ -149,6 +151,23 @@ class Session:
                 self._remembered.drop(reply.provenance.url)
             elif reply.status == 200 and not reply.not_modified:
                 self._remembered.keep(reply.provenance.url, reply)
+
+    def shown(self, base: str, path: str, query: Mapping[str, str]) -> str:
+        """The URL of a request, without what is secret."""
+        url = f"{base or self.config.base_url}{path}"
+        return f"{url}?{urlencode(query)}" if query else url
+
+    def page(self, base: str, path: str, query: Mapping[str, str]) -> Reply | None:
+        """What an earlier try at the same question has fetched already."""
+        return self._pages.find(self.clean(self.shown(base, path, query)), self.now_ns()) if len(self._pages) else None
+
+    def settle_pages(self, replies: Iterable[Reply], error: SourceError | None) -> None:
+        """Keep pages for the next try where it was time or a limit that a question ended with, else forget them."""
+        if isinstance(error, RateLimitedError | SourceTimeoutError | UnavailableError):
+            self._pages.keep(replies)
+            return
+        for reply in replies:
+            self._pages.drop(reply.provenance.url)
 
     def note_error(self, error: SourceError) -> None:
         """Count an error that a question ended with."""
@@ -208,13 +227,14 @@ class Session:
     ) -> Reply:
         """See `Asking.get`; `deadline` is a time of the loop."""
         url = f"{base or self.config.base_url}{path}"
-        shown = f"{url}?{urlencode(query)}" if query else url
+        shown = self.shown(base, path, query)
+        limits = self.limits_of.get(base, self.limits)
         self._budget.deposit()
         attempt = 0
         while True:
-            await self._place(shown, deadline)
+            await self._place(limits, shown, deadline)
             try:
-                await self._turn(shown, deadline)
+                await self._turn(limits, shown, deadline)
                 try:
                     reply = await self._send(url, shown, {**query, **secret_query}, headers, deadline)
                     fault = self._fault_of(reply, any_status)
@@ -227,7 +247,7 @@ class Session:
                 return reply
             if fault.retry_seconds >= 0 and isinstance(fault, RateLimitedError | UnavailableError):
                 now_ns = self.now_ns()
-                self.limits.block(now_ns + int(fault.retry_seconds * SECOND_NS), now_ns)
+                limits.block(now_ns + int(fault.retry_seconds * SECOND_NS), now_ns)
             pause = self._pause(fault, attempt, deadline)
             if pause < 0:
                 raise fault
@@ -252,9 +272,9 @@ class Session:
             return -1.0
         return pause if self._budget.withdraw() else -1.0
 
-    async def _place(self, shown: str, deadline: float) -> None:
+    async def _place(self, limits: SourceLimits, shown: str, deadline: float) -> None:
         """Wait until a connection is free; not where the limits would refuse it anyway."""
-        self._check_wait(self.limits.wait_ns(self.now_ns()), shown, self._give_up(deadline))
+        self._check_wait(limits, limits.wait_ns(self.now_ns()), shown, self._give_up(deadline))
         try:
             async with asyncio.timeout_at(deadline):
                 await self._free.acquire()
@@ -263,22 +283,22 @@ class Session:
                 SourceTimeoutError, "no connection was free in time", shown, expected="earlier answers to others"
             ) from None
 
-    async def _turn(self, shown: str, deadline: float) -> None:
+    async def _turn(self, limits: SourceLimits, shown: str, deadline: float) -> None:
         """Wait until the limits let one request go, and count it."""
         give_up = self._give_up(deadline)
-        while (wait_ns := self.limits.take(self.now_ns())) > 0:
-            self._check_wait(wait_ns, shown, give_up)
+        while (wait_ns := limits.take(self.now_ns())) > 0:
+            self._check_wait(limits, wait_ns, shown, give_up)
             await asyncio.sleep(wait_ns / SECOND_NS)
 
     def _give_up(self, deadline: float) -> float:
         return min(deadline, asyncio.get_running_loop().time() + self.config.wait_seconds)
 
-    def _check_wait(self, wait_ns: int, shown: str, give_up: float) -> None:
+    def _check_wait(self, limits: SourceLimits, wait_ns: int, shown: str, give_up: float) -> None:
         seconds = wait_ns / SECOND_NS
         if wait_ns > 0 and asyncio.get_running_loop().time() + seconds > give_up:
             raise self.fault(
                 RateLimitedError,
-                f"{self.limits.reason}: {seconds:.1f} s until the next request",
+                f"{limits.reason}: {seconds:.1f} s until the next request",
                 shown,
                 expected=f"a wait of {self.config.wait_seconds:g} s at most",
                 retry_seconds=seconds,

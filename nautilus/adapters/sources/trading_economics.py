@@ -40,6 +40,8 @@ from nautilus.model.datasets import DataKind, EconomicFact, EventFact, Fact, Get
 T = TypeVar("T", bound=msgspec.Struct)
 SITE = "https://tradingeconomics.com"
 KNOWN_COUNTRIES = 64
+KNOWN_NS = DAY_NS
+"""After so long the indicators of a country are asked for again: their units change, too."""
 
 
 class TradingEconomicsSource(Source):
@@ -50,8 +52,8 @@ class TradingEconomicsSource(Source):
     needs_key = True
 
     config: TradingEconomicsConfig
-    _units: OrderedDict[str, dict[str, tuple[str, str]]]
-    """By country, then indicator: its unit and its frequency."""
+    _units: OrderedDict[str, tuple[int, dict[str, tuple[str, str]]]]
+    """By country: when it was asked, and by indicator its unit and its frequency."""
 
     async def _ask(self, question: GetData, asking: Asking) -> Iterable[Fact]:
         if not hasattr(self, "_units"):
@@ -83,7 +85,9 @@ class TradingEconomicsSource(Source):
         rows, at = await self._rows(asking, f"/country/{quote(country.lower(), safe=',')}", Indicator)
         if not rows:
             raise self.session.fault(NotFoundError, f"no country {country}", at.url, expected="a country")
-        self._units[country.lower()] = {row.category.lower(): (row.unit, row.frequency) for row in rows}
+        units = {row.category.lower(): (row.unit, row.frequency) for row in rows}
+        self._units[country.lower()] = self.session.now_ns(), units
+        self._units.move_to_end(country.lower())
         while len(self._units) > KNOWN_COUNTRIES:
             self._units.popitem(last=False)
         return rows, at
@@ -94,10 +98,9 @@ class TradingEconomicsSource(Source):
             raise UnsupportedError(
                 f"series {question.symbol!r}", where=self.name, expected="country/indicator", source=self.name
             )
-        units = self._units.get(country)
-        if units is None:
+        if country not in self._units or self.session.now_ns() - self._units[country][0] > KNOWN_NS:
             await self._country(country, asking)
-            units = self._units[country]
+        _, units = self._units[country]
         told_unit, frequency = units.get(indicator, ("", ""))
         power, unit = scale_of(told_unit)
         base = f"/historical/country/{quote(country, safe=',')}/indicator/{quote(indicator, safe=',')}"

@@ -86,6 +86,26 @@ def test_what_is_in_a_file_is_there_again(tmp_path: Path) -> None:
     assert again.quota("x").taken(1) == 1
 
 
+def test_a_place_that_nobody_used_for_days_is_given_to_another_name(tmp_path: Path) -> None:
+    table = Quotas(2, tmp_path / "quotas")
+    table.quota("old", 100).take(T0, 0, 0, 0, 3, 100)
+    table.quota("looked at", 100)
+    table.quota("looked at").look(T0, 0, 0, 0, 0, 103)
+    for day in (0, 101, 103):
+        with pytest.raises(ValueError, match="no room"):
+            Quotas(2, tmp_path / "quotas").quota("new", day)
+    later = Quotas(2, tmp_path / "quotas")
+    new = later.quota("new", 104)
+    assert (later.names(), new.taken(104)) == (["new", "looked at"], 0)
+    assert [new.take(T0, 0, 0, 0, 2, 104)[0] for _ in range(3)] == [GO, GO, DAY]
+    with pytest.raises(ValueError, match="no room"):
+        later.quota("one more", 104)
+    with pytest.raises(ValueError, match="1 to 119 bytes"):
+        later.quota("", 110)
+    assert later.quota("one more", 107).owner is later
+    assert later.names() == ["new", "one more"]
+
+
 def test_processes_at_once_take_what_there_is_and_no_more(tmp_path: Path) -> None:
     Quotas(4, tmp_path / "quotas").quota("x")
     children = []
