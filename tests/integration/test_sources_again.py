@@ -115,7 +115,7 @@ def test_a_limit_that_is_longer_than_the_hub_waits_is_told_at_once(tmp_path: Pat
 def test_pages_that_came_in_time_are_not_asked_for_again(tmp_path: Path) -> None:
     def answer(request: Request) -> Answer:
         offset = int(request.query["offset"])
-        series = {"provider_code": "X", "dataset_code": "y", "series_code": str(offset), "@frequency": "annual",
+        series = {"provider_code": "X", "dataset_code": "y", "series_code": str(offset), "@frequency": "annual", "dimensions": {},
                   "period": ["2020"], "value": [offset]}  # fmt: skip
         return Answer(json.dumps({"series": {"docs": [series], "num_found": 20, "offset": offset}}).encode())
 
