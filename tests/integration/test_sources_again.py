@@ -115,8 +115,8 @@ def test_a_limit_that_is_longer_than_the_hub_waits_is_told_at_once(tmp_path: Pat
 def test_pages_that_came_in_time_are_not_asked_for_again(tmp_path: Path) -> None:
     def answer(request: Request) -> Answer:
         offset = int(request.query["offset"])
-        series = {"provider_code": "X", "dataset_code": "y", "series_code": str(offset), "@frequency": "annual", "dimensions": {},
-                  "period": ["2020"], "value": [offset]}  # fmt: skip
+        series = {"provider_code": "X", "dataset_code": "y", "series_code": str(offset), "@frequency": "annual",
+                  "dimensions": {}, "period": ["2020"], "value": [offset]}  # fmt: skip
         return Answer(json.dumps({"series": {"docs": [series], "num_found": 20, "offset": offset}}).encode())
 
     async def until_found(process: DataProcess) -> list[Frame]:
@@ -146,7 +146,12 @@ def test_pages_that_came_in_time_are_not_asked_for_again(tmp_path: Path) -> None
 def test_old_catalog_answers_where_the_new_one_hangs_or_says_to_wait(fault: Fault) -> None:
     with RecordedServer(datagov) as server:
         server.faults.append(fault)
-        own = {"key": DATAGOV_KEY, "ckan_url": f"{server.url}/api/3", "backoff_seconds": 0.0, "answer_seconds": 4.0}
+        own: dict[str, Any] = {
+            "key": DATAGOV_KEY,
+            "ckan_url": f"{server.url}/api/3",
+            "backoff_seconds": 0.0,
+            "answer_seconds": 4.0,
+        }
         config = DataGovConfig(base_url=f"{server.url}/v4", **own)
         question = GetData(DataKind.LISTING, "climate")
         found = ask("datagov", config, question, question)
@@ -235,7 +240,7 @@ def minutes(request: Request) -> Answer:
 
 def test_minutes_of_long_ago_are_asked_for_by_their_months() -> None:
     def bars(symbol: str, begin: str, end: str, limit: int = 0) -> GetData:
-        span = {"begin_ns": local_ns(begin, EASTERN) if begin else 0, "end_ns": local_ns(end, EASTERN)}
+        span: dict[str, Any] = {"begin_ns": local_ns(begin, EASTERN) if begin else 0, "end_ns": local_ns(end, EASTERN)}
         return GetData(DataKind.BAR, symbol, interval="5m", limit=limit, **span)
 
     with RecordedServer(minutes) as server:
