@@ -60,7 +60,9 @@ class Block:
         ticks["price_2"][quotes] = MIDDLE + chance.integers(1, LEVELS + 1, count)[quotes]
         ticks["quantity_2"][quotes] = chance.integers(1, 1_000, count)[quotes]
         ticks["quantity_2"][levels] = LAST
-        wrong = np.arange(0, count, max(1, count // WRONG)) if count >= WRONG else np.arange(0)
+        # No level: behind one that is refused a book is blind.
+        others = np.flatnonzero(~levels)
+        wrong = others[:: max(1, len(others) // WRONG)] if count >= WRONG else np.arange(0)
         self.wrong = len(wrong)
         ticks["price"][wrong] += np.where(quotes[wrong], 3 * LEVELS, 0)
         for at in wrong[~quotes[wrong]]:

@@ -178,7 +178,12 @@ cdef class BookSet:
             book.updates += 1
             if image:
                 book.filling = 0
-                if book.cleared == BOOK_CLEARED:
+                if delta.flags & RECORD_GAP:    # a level of it was refused
+                    book.gaps += 1
+                    self.gaps += 1
+                    if book.blind_since_ns == 0:
+                        book.blind_since_ns = delta.now_ns
+                elif book.cleared == BOOK_CLEARED:
                     book.snapshots += 1
                     if book.blind_since_ns:
                         book.blind_ns += delta.now_ns - book.blind_since_ns

@@ -2,10 +2,11 @@
 
 `Normaliser.run` is the kernel: no interpreter, no memory asked for. What it refuses is written out with the reason and
 with what it was held against. Only ticks that pass change what the next ones are held against, but for what counts
-agreeing refusals (`jump`, `restart`): so a wrong tick blinds it for no longer than `agreeing` ticks.
+agreeing refusals (`jump`, `restart`): so a wrong tick blinds it for no longer than `agreeing` ticks. A refused change of a
+book, unless it was said before, leaves a book that is wrong: the next change that passes is marked as one behind a gap.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from nautilus.core.id_index cimport id_index_t
 from nautilus.core.ticks cimport quarantined_t, tick_t
@@ -55,12 +56,18 @@ cdef enum:
     NORMALISE_STREAMS = 3       # numbers of quotes, of trades, of the book
     MOST_DECIMALS = 18
 
+cdef enum:
+    LOST_CHANGE = 1             # the book is no more what the venue says
+    LOST_LAST = 2               # a refused one would have closed its update
+    LOST_SNAPSHOT = 4           # a refused one is of a snapshot that is still open: its end is marked, it is no whole one
+
 ctypedef struct numbered_t:     # one stream of an instrument
     uint64_t sequence           # of the last that passed; 0: none
     int64_t venue_ns
     uint64_t back               # the last refused one of a numbering that seems to have begun anew
     uint32_t restarted          # how many such ones in a row
-    uint32_t open               # an update of the book of which more may come under the same number
+    uint16_t open               # an update of the book of which more may come under the same number
+    uint16_t lost               # LOST bits of changes of the book that were refused and not told yet
 
 ctypedef struct known_t:        # an instrument
     int64_t price_unit          # mantissas of increment and lot, and their decimals

@@ -69,6 +69,32 @@ cdef inline int stream_of(int kind) noexcept nogil:
     return kind - 1 if kind <= TICK_LEVEL else TICK_LEVEL - 1
 
 
+cdef inline void lose(numbered_t* stream, const tick_t* tick) noexcept nogil:
+    """Remember a change of the book that was refused."""
+    stream.lost |= LOST_CHANGE
+    if tick.quantity_2 & RECORD_LAST:
+        stream.lost |= LOST_LAST
+    if tick.quantity_2 & RECORD_SNAPSHOT and not tick.quantity_2 & RECORD_LAST:
+        stream.lost |= LOST_SNAPSHOT
+    else:
+        stream.lost &= ~<uint16_t>LOST_SNAPSHOT
+
+
+cdef inline int told(numbered_t* stream, const tick_t* tick) noexcept nogil:
+    """Flags by which a change that passes tells of those that were refused before it."""
+    cdef int flags = RECORD_GAP
+    if tick.quantity_2 & RECORD_SNAPSHOT:
+        if not stream.lost & LOST_SNAPSHOT:
+            stream.lost = 0             # all begins anew
+            return 0
+        if not tick.quantity_2 & RECORD_LAST:
+            return 0
+    elif stream.open and stream.lost & LOST_LAST:
+        flags |= RECORD_LAST
+    stream.lost = 0
+    return flags
+
+
 cdef tuple _unit(str name, object number):
     """(mantissa, decimals) of an increment."""
     try:
@@ -184,6 +210,11 @@ cdef class Normaliser:
                 self._reasons[reason] += 1
                 if known != NULL:
                     known.refused += 1
+                    if (
+                        (tick.kind == TICK_LEVEL or tick.kind == TICK_CLEAR)
+                        and reason != TICK_DUPLICATE and reason != TICK_OUT_OF_ORDER
+                    ):
+                        lose(&known.streams[stream_of(TICK_LEVEL)], tick)
                 refused = &out.refused[out.refused_count]
                 out.refused_count += 1
                 memcpy(&refused.tick, tick, sizeof(tick_t))
@@ -222,6 +253,8 @@ cdef class Normaliser:
                 trade.side, trade.reserved = tick.side, 0
                 trade.flags = <uint16_t>(tick.quantity_2 | RECORD_LAST | gap)
             else:
+                if stream.lost:
+                    gap |= told(stream, tick)
                 stream.open = not tick.quantity_2 & RECORD_LAST
                 first = last = tick.side
                 if not tick.side:

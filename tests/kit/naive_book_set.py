@@ -124,7 +124,10 @@ class NaiveBookSet:
         book.updates += 1
         if delta["flags"] & SNAPSHOT:
             book.filling = False
-            if book.cleared == {1, 2}:
+            if delta["flags"] & GAP_FLAG:
+                book.gaps += 1
+                book.since_ns = delta["now_ns"] if book.since_ns is None else book.since_ns
+            elif book.cleared == {1, 2}:
                 book.snapshots += 1
                 if book.since_ns is not None:
                     book.blind_ns += delta["now_ns"] - book.since_ns

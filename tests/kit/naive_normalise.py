@@ -53,6 +53,7 @@ class NaiveNormaliser:
         self.levels: list[tuple[int, ...]] = []
         self.quarantine: list[tuple[Tick, TickReason, int]] = []
         self.gaps = 0
+        self.lost: dict[int, list[int]] = {}  # flags of refused changes of a book that no record tells of yet
 
     def process(self, ticks: list[Tick]) -> None:
         for tick in ticks:
@@ -60,6 +61,9 @@ class NaiveNormaliser:
                 self._take(tick)
             except RefusedError as refused:
                 self.quarantine.append((tick, refused.reason, refused.reference))
+                again = refused.reason in (TickReason.DUPLICATE, TickReason.OUT_OF_ORDER)
+                if tick["kind"] in (LEVEL, CLEAR) and tick["instrument_id"] in self.units and not again:
+                    self.lost.setdefault(tick["instrument_id"], []).append(tick["quantity_2"])
 
     def _take(self, tick: Tick) -> None:
         values = self._structure(tick)
@@ -181,6 +185,7 @@ class NaiveNormaliser:
             flags = tick["quantity_2"] | last | gap
             self.trades.append((*head, *values[:2], instrument, tick["side"], 0, flags))
         else:
+            gap |= self._told(tick, stream)
             stream["open"] = not tick["quantity_2"] & last
             action = BookAction.SET if kind == LEVEL else BookAction.CLEAR
             for side in (tick["side"],) if tick["side"] else (1, 2):
@@ -188,3 +193,17 @@ class NaiveNormaliser:
                 if not tick["side"] and side == 1:
                     flags &= ~last
                 self.levels.append((*head, 0, *values[:2], instrument, side, int(action), flags))
+
+    def _told(self, tick: Tick, stream: Numbered) -> int:
+        lost = self.lost.pop(tick["instrument_id"], None)
+        if lost is None:
+            return 0
+        last, snapshot = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
+        if not tick["quantity_2"] & snapshot:
+            return GAP_FLAG | (last if stream["open"] and any(flags & last for flags in lost) else 0)
+        if lost[-1] & (last | snapshot) != snapshot:
+            return 0
+        if not tick["quantity_2"] & last:
+            self.lost[tick["instrument_id"]] = lost
+            return 0
+        return GAP_FLAG

@@ -160,6 +160,18 @@ def test_a_gap_makes_a_book_blind_since_what_was_known_last(how):
     assert books.best(1) == (95, 1, 0, 0)
 
 
+def test_a_snapshot_that_lacks_a_level_is_none():
+    books = BookSet()
+    books.apply(image((BUY, 99, 1), now=10))
+    torn = image((BUY, 98, 1), now=30)
+    torn["flags"][-1] |= GAP_FLAG
+    books.apply(torn)
+    assert books.blind() == {1: 32}
+    assert (books.gaps, books.state(1).snapshots) == (1, 1)
+    books.apply(image((BUY, 98, 1), now=50))
+    assert books.blind() == {}
+
+
 def test_records_that_are_older_than_the_book_are_left_out():
     books = BookSet()
     books.apply(image((BUY, 99, 1), number=7))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nautilus.core.book_set import BookSet
 from nautilus.core.normalise import Normaliser
 from nautilus.core.ticks import GAP_FLAG, QUARANTINE, TICK, TickKind, TickReason
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction, RecordFlag, Side
@@ -222,6 +223,55 @@ def test_what_cannot_be_is_refused():
         normaliser.process_into(
             np.zeros(1, TICK), np.zeros(4, QUOTE), frozen, np.zeros(4, BOOK_DELTA), np.zeros(4, QUARANTINE)
         )
+
+
+def levels_of(normaliser, *rows):
+    """(update id, flags) of what passes."""
+    _, _, levels, _ = normaliser.process(array(rows))
+    return list(zip(levels["update_id"].tolist(), levels["flags"].tolist(), strict=True))
+
+
+def level(number, quantity=100, flags=LAST, **fields):
+    return tick(TickKind.LEVEL, **{"quantity": quantity, "sequence": number, "side": 1, "quantity_2": flags, **fields})
+
+
+FINE = {"quantity": 5, "quantity_decimals": 3}  # half a lot of two decimals
+
+
+def test_the_change_behind_a_refused_one_is_flagged_as_behind_a_gap():
+    assert levels_of(made(), level(1), level(2, **FINE), level(3), level(4)) == [
+        (1, LAST),
+        (3, LAST | GAP_FLAG),
+        (4, LAST),
+    ]
+    # Its update stays open, and is closed with the flag.
+    rows = level(1, flags=0), level(1, **FINE), level(2, flags=0), level(2)
+    assert levels_of(made(), *rows) == [(1, 0), (2, GAP_FLAG | LAST), (2, LAST)]
+    # What was told before is missed by nobody.
+    assert levels_of(made(), level(2), level(1), level(2), level(3)) == [(2, LAST), (3, LAST)]
+    normaliser = made()
+    assert levels_of(normaliser, level(1, receive_ns=0), level(1, side=0), level(1, price=-1)) == []
+    assert levels_of(normaliser, tick(TickKind.TRADE, sequence=1)) == []
+    assert levels_of(normaliser, level(2, instrument_id=2), level(2)) == [(2, LAST), (2, LAST | GAP_FLAG)]
+
+
+def test_a_snapshot_heals_what_was_refused_before_it_and_not_what_is_refused_of_it():
+    cleared = tick(TickKind.CLEAR, quantity_2=SNAPSHOT, sequence=5)
+    image = level(5, flags=SNAPSHOT), level(5, flags=SNAPSHOT | LAST)
+    whole = [(5, SNAPSHOT)] * 3 + [(5, SNAPSHOT | LAST)]
+    assert levels_of(made(), level(1, **FINE), cleared, *image) == whole
+    normaliser = made()
+    found = levels_of(normaliser, cleared, level(5, flags=SNAPSHOT, **FINE), *image, level(6))
+    assert found == [*whole[:-1], (5, SNAPSHOT | LAST | GAP_FLAG), (6, LAST)]
+    books = BookSet()
+    books.apply(made().process(array([cleared, *image]))[2])
+    assert books.blind() == {}
+    books.apply(made().process(array([cleared, level(5, flags=SNAPSHOT, **FINE), *image, level(6)]))[2])
+    assert list(books.blind()) == [1]
+    # Its end is refused: the next one begins anew.
+    end = level(5, flags=SNAPSHOT | LAST, **FINE)
+    assert levels_of(made(), cleared, end, level(6)) == [*whole[:2], (6, LAST | GAP_FLAG)]
+    assert levels_of(made(), cleared, end, cleared, *image) == [*whole[:2], *whole]
 
 
 BIG = st.sampled_from([0, 1, -1, (1 << 40) - 1, (1 << 40) + 1, 1 << 62, (1 << 63) - 1, -(1 << 63)])
