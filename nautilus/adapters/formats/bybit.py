@@ -4,7 +4,8 @@
 
     {"topic":"orderbook.500.XRPUSDT","type":"snapshot","ts":1733011200691,"data":{"s":"XRPUSDT","b":[["1.9531","6203"],...],"a":[...],"u":20254869,"seq":130020238981},"cts":1733011200589}
 
-`u` rises by one from message to message; one that does not is a gap. A snapshot begins anew.
+`u` rises by one from message to message; one that does not is a gap: the first record behind it has the flag of one
+(`nautilus.core.ticks.GAP_FLAG`). A snapshot begins anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from nautilus.adapters.formats.archives import MemberReader
 from nautilus.adapters.formats.batch import BatchRecording
@@ -21,7 +23,9 @@ from nautilus.adapters.formats.head import HEAD_BYTES, infer_step, split_symbol
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, UpdateKind
 from nautilus.core.bybit import SNAPSHOT, BybitBatch, BybitDecoder
 from nautilus.core.depth import DepthBook
+from nautilus.core.ticks import GAP_FLAG
 
+Mask = npt.NDArray[np.bool_]
 NOTES = 10
 MARKS = (b'"topic"', b'"orderbook.')
 
@@ -115,6 +119,7 @@ class BybitRecording(BatchRecording):
         self._reader = MemberReader(path, member) if member else BlockReader(path)
         self._decoder = BybitDecoder(increment, lot, probe.symbol, instrument_id)
         self._last_id = 0
+        self._broken = False  # a gap that no record tells of yet
 
     @property
     def progress(self) -> float:
@@ -137,7 +142,7 @@ class BybitRecording(BatchRecording):
                 raise self._error(batch.fault)
 
     def _follow(self, batch: BybitBatch) -> None:
-        """Check the update ids, count, and carry the book on."""
+        """Check the update ids, mark gaps, count, and carry the book on."""
         lines = batch.lines
         if not len(lines):
             return
@@ -159,12 +164,24 @@ class BybitRecording(BatchRecording):
                 self.notes.append(f"{self._where}:{int(lines['line'][at])}: {text}")
                 self.report.note(self.notes[-1])
         self._last_id = int(ids[-1])
+        self._mark(batch, gaps, snapshots)
         changes = [
             batch.deltas[first : first + count] for first, count in zip(lines["first"], lines["count"], strict=True)
         ]
         best = self.book.apply_each([change for change in changes if len(change)])
         both = (best["bid_quantity"] > 0) & (best["ask_quantity"] > 0)
         self.crossed += int(np.count_nonzero(both & (best["bid_ticks"] >= best["ask_ticks"])))
+
+    def _mark(self, batch: BybitBatch, gaps: Mask, snapshots: Mask) -> None:
+        """Flag the first record behind each gap; a message may have none, and a snapshot needs no flag."""
+        if not (self._broken or gaps.any()):
+            return
+        places = zip(gaps, snapshots, batch.lines["first"], batch.lines["count"], strict=True)
+        for gap, snapshot, first, count in places:
+            self._broken = bool(not snapshot and (gap or self._broken))
+            if self._broken and count:
+                batch.deltas["flags"][first] |= GAP_FLAG
+                self._broken = False
 
     def _error(self, fault: object) -> FormatError:
         line, what, expected = (getattr(fault, name) for name in ("line", "what", "expected"))

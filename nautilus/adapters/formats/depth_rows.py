@@ -23,14 +23,17 @@ from nautilus.adapters.formats.delimited import Rows, steps_of
 from nautilus.adapters.formats.head import split_symbol
 from nautilus.adapters.formats.inference import Layout, read_layout
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Records, UpdateKind
+from nautilus.adapters.formats.sync import FuturesSync, SpotSync, Verdict
 from nautilus.adapters.formats.validation import RowCheck, ValidationReport
 from nautilus.core.delimited import MISSING, TEXT, DelimitedBatch
+from nautilus.core.ticks import GAP_FLAG
 from nautilus.core.types import BOOK_DELTA, BookAction, RecordFlag, Side
 
 TARDIS = re.compile(rb'"?exchange"?,"?symbol"?,"?timestamp"?,"?local_timestamp"?,"?(asks|bids)\[0\]')
 TARDIS_LEVEL = re.compile(r"(asks|bids)\[(\d+)\]\.(price|amount)")
 BINANCE_DEPTH = b"symbol,timestamp,first_update_id,last_update_id,side,update_type,price,qty"
 SNAPSHOT = int(RecordFlag.SNAPSHOT)
+NOTES = 10
 SET, CLEAR = int(BookAction.SET), int(BookAction.CLEAR)
 SIDES = {"bids": int(Side.BUY), "asks": int(Side.SELL), "b": int(Side.BUY), "a": int(Side.SELL)}
 
@@ -157,7 +160,11 @@ class TardisRecording(DepthRows):
 
 
 class BinanceDepthRows(DepthRows):
-    """Levels of snapshots (``snap``) and diffs (``set``); rows of one update id are one change of the book."""
+    """Levels of snapshots (``snap``) and diffs (``set``); rows of one update id are one change of the book.
+
+    Diffs are chained as the venue says (`sync`): the first record behind a gap, or where no snapshot came before, has
+    the flag of one; diffs that the snapshot has already are passed over.
+    """
 
     format = "binance-depth"
 
@@ -172,11 +179,12 @@ class BinanceDepthRows(DepthRows):
         super().__init__(path, layout, "BINANCE", product, instrument_id)
         if symbol and symbol != self._symbol:
             raise FormatError(f"holds {self._symbol}", where=str(path), expected=symbol)
+        self._sync = FuturesSync() if product == "perpetual" else SpotSync()
 
     def _read(self) -> Iterator[Block]:
         names = self.layout.names
         held: list[Records] = []
-        open_id = 0
+        open_id = first_id = previous_id = line = 0
         for batch in self._rows.batches():
             if not len(batch):
                 continue
@@ -197,19 +205,27 @@ class BinanceDepthRows(DepthRows):
             records["side"] = [SIDES[side] for side in sides]
             records["flags"] = [SNAPSHOT if kind == "snap" else 0 for kind in kinds]
             self._checks.add(times, batch.lines)
+            firsts = batch.values[names.index("first_update_id")]
+            before = batch.values[names.index("pu")] if "pu" in names else firsts - 1
             cuts = [0, *(np.flatnonzero(np.diff(records["update_id"].astype(np.int64))) + 1).tolist(), len(records)]
             for begin, end in pairwise(cuts):
                 change = records[begin:end]
                 if held and open_id != int(change["update_id"][0]):
-                    yield self._closed(held)
+                    yield from self._closed(held, first_id, previous_id, line)
                     held = []
+                if not held:
+                    first_id, previous_id, line = (int(each[begin]) for each in (firsts, before, batch.lines))
                 open_id = int(change["update_id"][0])
                 held.append(change)
         if held:
-            yield self._closed(held)
+            yield from self._closed(held, first_id, previous_id, line)
 
-    def _closed(self, held: list[Records]) -> Block:
+    def _closed(self, held: list[Records], first_id: int, previous_id: int, line: int) -> Iterator[Block]:
+        """The change, unless the book has it already."""
         change = np.concatenate(held)
+        if not self._follow(change, first_id, previous_id, line):
+            self.skipped["old_diffs"] = self.skipped.get("old_diffs", 0) + 1
+            return
         if change["flags"][0] & SNAPSHOT:
             clear = np.repeat(change[:1], 2)
             clear["action"], clear["side"] = CLEAR, (SIDES["b"], SIDES["a"])
@@ -219,7 +235,32 @@ class BinanceDepthRows(DepthRows):
         else:
             self.counts["book_diffs"] += 1
         change["flags"][-1] |= LAST
-        return Block(UpdateKind.BOOK, change)
+        yield Block(UpdateKind.BOOK, change)
+
+    def _follow(self, change: Records, first_id: int, previous_id: int, line: int) -> bool:
+        """Check the chain of update ids and mark a gap; False where the book has the change already."""
+        sync, last_id = self._sync, int(change["update_id"][0])
+        if change["flags"][0] & SNAPSHOT:
+            sync.lose()
+            return sync.on_snapshot(last_id)
+        before, lost = sync.last_id, sync.lost
+        text = f"update {last_id} after {before}"
+        if sync.waiting:
+            sync.on_snapshot(previous_id)
+            sync.on_diff(first_id, last_id, previous_id)
+            text = f"no snapshot before update {last_id}"
+        else:
+            verdict = sync.on_diff(first_id, last_id, previous_id)
+            if verdict is not Verdict.GAP:
+                return verdict is not Verdict.DROP
+        change["flags"][0] |= GAP_FLAG
+        self.gaps += 1
+        self.report.gaps += 1
+        self.lost += sync.lost - lost
+        if len(self.notes) < NOTES:
+            self.notes.append(f"{self.path}:{line}: {text}")
+        self.report.note(f"{self.path}:{line}: {text}")
+        return True
 
 
 def _first_field(path: Path) -> str:
