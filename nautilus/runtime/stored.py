@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 import msgspec
 import numpy as np
@@ -63,22 +64,42 @@ def open_stored(name: MarketName) -> list[StoredRecording]:
     catalog = open_catalog(name.paths[0])
     begin_ns, end_ns = name.begin_ns, name.end_ns or END_NS
     found = []
-    for number, (instrument, first_ns, last_ns) in enumerate(_played(catalog, name), 1):
-        read = partial(_read, catalog, instrument.key, number)
-        found.append(
-            StoredRecording(
-                hint_of(instrument),
-                partial(read, PLAYED),
-                partial(read, (BOOK,)),
-                begin_ns=begin_ns if begin_ns > first_ns else 0,
-                end_ns=end_ns,
-                instrument_id=number,
-                order_by_order=_by_order(catalog, instrument.key),
-                check=BookCheck(),
-                range_ns=(first_ns, last_ns + 1),
+    try:
+        for number, (instrument, first_ns, last_ns) in enumerate(_played(catalog, name), 1):
+            read = partial(_read, catalog, instrument.key, number)
+            found.append(
+                StoredRecording(
+                    hint_of(instrument),
+                    partial(read, PLAYED),
+                    partial(read, (BOOK,)),
+                    begin_ns=begin_ns if begin_ns > first_ns else 0,
+                    end_ns=end_ns,
+                    instrument_id=number,
+                    order_by_order=_by_order(catalog, instrument.key),
+                    check=BookCheck(),
+                    range_ns=(first_ns, last_ns + 1),
+                )
             )
-        )
+    except BaseException:
+        catalog.close()
+        raise
+    users = _Users(catalog, len(found))
+    for recording in found:
+        recording.on_end = finalize(recording, users.leave)
     return found
+
+
+class _Users:
+    """Closes a catalog when the last recording of it has ended, or is dropped unplayed."""
+
+    def __init__(self, catalog: AnyCatalog, count: int) -> None:
+        self._catalog, self._count = catalog, count
+
+    def leave(self) -> None:
+        """One has ended."""
+        self._count -= 1
+        if not self._count:
+            self._catalog.close()
 
 
 def pinned(name: MarketName) -> MarketName:

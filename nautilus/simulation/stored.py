@@ -45,6 +45,8 @@ BROKEN = STALE | GAP_FLAG
 ADD, SET, CLEAR = int(BookAction.ADD), int(BookAction.SET), int(BookAction.CLEAR)
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 END_NS = 2**63 - 1
+LOOK_BACK_NS, FURTHER = 60_000_000_000, 8
+"""A range's begin looks so far back for a whole snapshot of the book, then so many times further, then at all."""
 MOST_LEVELS = 1 << 20
 NO_QUOTES: Records = np.zeros(0, QUOTE)
 
@@ -76,6 +78,7 @@ class StoredRecording:
     instrument_id : written into every record.
     order_by_order : the book changes name single orders.
     check : compares the rebuilt book with the stored quotes, where those carry the venue's update ids; None: nobody.
+    on_end : called when the updates end, or nobody asks for more.
     range_ns : of all that is stored, for the progress.
     """
 
@@ -91,6 +94,7 @@ class StoredRecording:
         order_by_order: bool = False,
         check: Check | None = None,
         range_ns: tuple[int, int] = (0, 0),
+        on_end: Callable[[], object] | None = None,
     ) -> None:
         self.hint = hint
         self.order_by_order = order_by_order
@@ -101,13 +105,39 @@ class StoredRecording:
         self._instrument_id = instrument_id
         self._check = None if order_by_order else check
         self._book = DepthBook()
-        self._last_ns = min(range_ns[1], end_ns)
+        self._first_ns, self._last_ns = range_ns[0], min(range_ns[1], end_ns)
+        self.on_end = on_end
         self._now_ns = 0
         self._ended = False
 
     def updates(self, until_ns: int | None = None) -> Iterator[tuple[int, int, Records]]:
         """Give `(now_ns, kind, records)` in order, once."""
-        end_ns = self._end_ns if until_ns is None else min(self._end_ns, until_ns + 1)
+        try:
+            yield from self._updates(self._end_ns if until_ns is None else min(self._end_ns, until_ns + 1))
+        finally:
+            if self.on_end is not None:
+                self.on_end()
+
+    def summary(self) -> dict[str, Any]:
+        """Counters and book checks of what was read."""
+        return {
+            "format": "catalog",
+            "records": dict(self.counts),
+            "skipped": {},
+            "gaps": 0,
+            "lost": 0,
+            "notes": [],
+            "book_checks": self._check.summary() if self._check is not None else None,
+        }
+
+    @property
+    def progress(self) -> float:
+        """Part of the range's time that was played, 0 to 1."""
+        if self._ended or self._last_ns <= self.start_ns:
+            return float(self._ended)
+        return min(max((self._now_ns - self.start_ns) / (self._last_ns - self.start_ns), 0.0), 1.0)
+
+    def _updates(self, end_ns: int) -> Iterator[tuple[int, int, Records]]:
         yield from self._snapshot()
         part: Records | None = None  # of a book change whose last record is still to come
         for records in self._read(self._begin_ns, end_ns):
@@ -130,25 +160,6 @@ class StoredRecording:
         self._ended = True
         if self._check is not None:
             self._check.finish()
-
-    def summary(self) -> dict[str, Any]:
-        """Counters and book checks of what was read."""
-        return {
-            "format": "catalog",
-            "records": dict(self.counts),
-            "skipped": {},
-            "gaps": 0,
-            "lost": 0,
-            "notes": [],
-            "book_checks": self._check.summary() if self._check is not None else None,
-        }
-
-    @property
-    def progress(self) -> float:
-        """Part of the range's time that was played, 0 to 1."""
-        if self._ended or self._last_ns <= self.start_ns:
-            return float(self._ended)
-        return min(max((self._now_ns - self.start_ns) / (self._last_ns - self.start_ns), 0.0), 1.0)
 
     def _given(self, kind: int, records: Records, ends: NDArray[np.int64]) -> Iterator[tuple[int, int, Records]]:
         """The updates that end there; time never goes back."""
@@ -182,15 +193,13 @@ class StoredRecording:
         """The book as it was at the begin of the range, where anything is stored from before it."""
         if not self._begin_ns:
             return
-        books, last, blind = OrderBooks(huge=False), None, False
-        for records in self._read_book(0, self._begin_ns):
-            if len(records):
-                last = records
-                blind = _is_blind(records["flags"], blind)
-                if self.order_by_order:
-                    books.apply(_own(records, self._instrument_id))
-                else:
-                    self._book.apply(np.ascontiguousarray(records))
+        back_ns, last = LOOK_BACK_NS, None
+        while True:
+            from_ns = self._begin_ns - back_ns if self._begin_ns - back_ns > self._first_ns else 0
+            books, last, blind, whole = self._book_since(from_ns)
+            if whole or not from_ns:
+                break
+            back_ns *= FURTHER
         if last is None:
             return
         rows = [(side, CLEAR, 0, 0, 0) for side in (BUY, SELL)]
@@ -214,6 +223,40 @@ class StoredRecording:
         self._now_ns = now_ns
         self.counts["book_snapshots"] = 1
         yield now_ns, playback.BOOK, snapshot
+
+    def _book_since(self, from_ns: int) -> tuple[OrderBooks, Records | None, bool, bool]:
+        """Books at the begin, of what is stored from a time on: orders, last records, whether blind, whether whole."""
+        self._book = DepthBook()
+        books, last, blind, whole = OrderBooks(huge=False), None, False, _Whole()
+        for records in self._read_book(from_ns, self._begin_ns):
+            if len(records):
+                last = records
+                blind = _is_blind(records["flags"], blind)
+                whole.add(records)
+                if self.order_by_order:
+                    books.apply(_own(records, self._instrument_id))
+                else:
+                    self._book.apply(np.ascontiguousarray(records))
+        return books, last, blind, whole.seen
+
+
+class _Whole:
+    """Whether a whole snapshot, its begin too, is among the records that came by: nothing before it matters."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._cleared = [False, False]
+
+    def add(self, records: Records) -> None:
+        """Take in the next records."""
+        flags = records["flags"]
+        ready = 0
+        for place, side in enumerate((BUY, SELL)):
+            if not self._cleared[place]:
+                clears = (flags & SNAPSHOT != 0) & (records["action"] == CLEAR) & np.isin(records["side"], (0, side))
+                self._cleared[place] = bool(clears.any())
+                ready = max(ready, int(np.argmax(clears)) if self._cleared[place] else len(records))
+        self.seen |= bool((flags[ready:] & (SNAPSHOT | LAST | BROKEN) == SNAPSHOT | LAST).any())
 
 
 def _is_blind(flags: NDArray[np.uint16], before: bool) -> bool:

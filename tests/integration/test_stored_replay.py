@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -155,6 +156,31 @@ def test_what_is_not_stored_is_said(stored: tuple[MarketName, MarketName], tmp_p
     ):
         with pytest.raises(NautilusError, match=what):
             open_source(name)
+
+
+def test_a_catalog_is_closed_when_the_last_recording_of_it_has_ended(
+    stored: tuple[MarketName, MarketName], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+    close = Catalog.close
+    monkeypatch.setattr(Catalog, "close", lambda self: closed.append(True) or close(self))
+    first, second = open_stored(stored[1])
+    for _ in first.updates():
+        pass
+    assert not closed
+    for _ in second.updates():
+        break
+    assert len(closed) == 1
+    del first, second
+    gc.collect()
+    assert len(closed) == 1
+    unplayed = open_source(stored[1])
+    del unplayed
+    gc.collect()
+    assert len(closed) == 2
+    with pytest.raises(NautilusError, match="ETHUSDT"):
+        open_stored(catalog_name(stored[1].paths[0], ["ETHUSDT"]))
+    assert len(closed) == 3
 
 
 def test_names_of_markets_are_read_back() -> None:

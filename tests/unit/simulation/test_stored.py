@@ -12,6 +12,7 @@ import pytest
 from nautilus.adapters.formats import BookCheck, Update, open_recording
 from nautilus.core.depth import DepthBook
 from nautilus.core.order_book import OrderBooks
+from nautilus.core.ticks import GAP_FLAG
 from nautilus.core.types import BOOK_DELTA, BookAction, RecordFlag
 from nautilus.simulation.playback import BOOK
 from nautilus.simulation.stored import StoredRecording
@@ -135,3 +136,67 @@ def test_a_change_without_its_last_record_is_given_at_the_end() -> None:
     given = list(StoredRecording(log.hint, store.all, store.book, instrument_id=9).updates())
     assert [len(records) for _, _, records in given] == [2, 1]
     assert {int(value) for _, _, records in given for value in records["instrument_id"]} == {9}
+
+
+def change(now_ns: int, *rows: tuple[int, int, int, int], flags: int = 0) -> Update:
+    """(side, action, price, quantity) each, as one change."""
+    records = np.array(
+        [(now_ns, 0, 0, 0, price, lots, 1, side, action, flags) for side, action, price, lots in rows], BOOK_DELTA
+    )
+    records["flags"][-1] |= RecordFlag.LAST
+    return Update(now_ns, BOOK, records)
+
+
+def image(now_ns: int, price: int, flags: int = 0) -> Update:
+    rows = [(side, int(BookAction.CLEAR), 0, 0) for side in (1, 2)]
+    return change(now_ns, *rows, (1, int(BookAction.SET), price, 1), flags=RecordFlag.SNAPSHOT | flags)
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "first_looked_at"),
+    [
+        ({150: 0}, 140),
+        ({150: RecordFlag.STALE, 100: 0}, 0),
+        ({150: GAP_FLAG}, 0),
+        ({}, 0),
+        ({139: 0}, 0),
+    ],
+)
+def test_the_book_of_a_begin_is_read_from_the_last_whole_snapshot_before_it(
+    snapshots: dict[int, int], first_looked_at: int
+) -> None:
+    set_to = int(BookAction.SET)
+    updates = [change(at * SECOND, (1, set_to, 1_000 + at, 1)) for at in range(1, 200)]
+    updates += [image(at * SECOND, 500, flags) for at, flags in snapshots.items()]
+    updates.sort(key=lambda each: each.now_ns)
+    begin_ns, looked_at = 200 * SECOND, []
+    store = Stored(updates, random.Random(3))
+
+    def read_book(first_ns: int, end_ns: int) -> Iterator[np.ndarray]:
+        looked_at.append(first_ns // SECOND)
+        return store.book(first_ns, end_ns)
+
+    log = open_recording(recording(LOBSTER))
+    range_ns = updates[0].now_ns, updates[-1].now_ns + 1
+    stored = StoredRecording(log.hint, store.all, read_book, begin_ns=begin_ns, range_ns=range_ns)
+    [(_, _, records)] = list(stored.updates())
+    last = max(snapshots, default=0)
+    prices = records["price_ticks"][records["action"] == set_to].tolist()
+    # A change at the stamp of a snapshot comes before it.
+    assert prices == [*range(1_199, 1_000 + last, -1)] + [500] * bool(snapshots)
+    assert bool(records["flags"][0] & RecordFlag.STALE) == bool(snapshots.get(last, 0))
+    assert looked_at == [140] if first_looked_at else [140, 0]
+
+
+def test_what_is_asked_to_be_told_of_the_end_is_told_once_played_or_dropped() -> None:
+    log = open_recording(recording(LOBSTER))
+    store = Stored([image(5, 500)], random.Random(3))
+    told: list[str] = []
+    whole = StoredRecording(log.hint, store.all, store.book, on_end=lambda: told.append("whole"))
+    assert len(list(whole.updates())) == 1
+    broken = StoredRecording(log.hint, store.all, store.book, on_end=lambda: told.append("broken"))
+    updates = broken.updates()
+    next(updates)
+    assert told == ["whole"]
+    updates.close()
+    assert told == ["whole", "broken"]
