@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from nautilus.adapters.formats.recording import (
     BLOCK_RECORDS,
     Block,
+    FormatError,
     InstrumentHint,
     Recording,
     Records,
@@ -23,7 +25,8 @@ from nautilus.adapters.formats.validation import ValidationReport
 from nautilus.core.ticks import BAR, BarKind
 from nautilus.core.types import QUOTE, TRADE, RecordFlag
 
-LAST = int(RecordFlag.LAST)
+LAST, SYNTHETIC = int(RecordFlag.LAST), int(RecordFlag.SYNTHETIC)
+UNSIZED = "quotes tell no size: one lot is taken, flagged SYNTHETIC"
 FAR_NS = 1_000_000_000
 """A row so far before one above it is out of place: it keeps its time, by which it is refused where it is checked."""
 NAMES: dict[int, str] = {
@@ -33,6 +36,9 @@ NAMES: dict[int, str] = {
     UpdateKind.BAR: "bars",
 }
 Numbers = npt.NDArray[np.int64]
+NO_ROWS: Numbers = np.zeros(0, np.int64)
+Run = list[tuple[Block, Numbers]]
+"""Blocks that come of the same rows of a file, with the row of each record; of one block alone its order is enough."""
 
 
 class BatchRecording(Recording):
@@ -65,19 +71,62 @@ class BatchRecording(Recording):
     def updates(self, until_ns: int | None = None) -> Iterator[Update]:
         """Give the records one by one, book changes as a whole; see `Recording.updates`."""
         self._begin()
-        for kind, records in self._read():
-            if kind == UpdateKind.BOOK:
-                ends = np.flatnonzero(records["flags"] & LAST) + 1
-                starts = [0, *ends[:-1].tolist()]
-                pieces = [records[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
-            else:
-                pieces = [records[i : i + 1] for i in range(len(records))]
-            for piece in pieces:
-                now_ns = max(self.last_ns, int(piece["now_ns"][-1]))
-                if until_ns is not None and now_ns > until_ns:
-                    return
-                yield Update(now_ns, kind, piece)
-                self._count(kind, piece)
+        for kind, piece in self._pieces():
+            now_ns = max(self.last_ns, int(piece["now_ns"][-1]))
+            if until_ns is not None and now_ns > until_ns:
+                return
+            yield Update(now_ns, kind, piece)
+            self._count(kind, piece)
+
+    def _runs(self) -> Iterator[Run]:
+        """The same blocks, those together whose records come of the same rows."""
+        for block in self._read():
+            yield [(block, NO_ROWS)]
+
+    def _pieces(self) -> Iterator[tuple[int, Records]]:
+        """What updates are made of, in file order; a book change that no record closes ends with the file."""
+        held: list[Records] = []  # of a book change whose last record is still to come
+        fault: FormatError | None = None
+        runs = self._runs()
+        while True:
+            try:
+                run = next(runs, None)
+            except FormatError as error:
+                run, fault = None, error
+            if run is None:
+                break
+            if len(run) == 1:
+                kind, records = run[0][0]
+                for piece in self._cut(kind, records, held)[0]:
+                    yield kind, piece
+                continue
+            rows: list[int] = []
+            pieces: list[tuple[int, Records]] = []
+            for (kind, records), places in run:
+                cut, ends = self._cut(kind, records, held)
+                rows += places[ends - 1].tolist()
+                pieces += [(kind, piece) for piece in cut]
+            for at in np.argsort(np.array(rows, np.int64), kind="stable").tolist():
+                yield pieces[at]
+        if held:
+            yield int(UpdateKind.BOOK), np.concatenate(held)
+        if fault is not None:
+            raise fault
+
+    @staticmethod
+    def _cut(kind: int, records: Records, held: list[Records]) -> tuple[list[Records], Numbers]:
+        """Records as the pieces that are updates, and where each ends; `held` keeps what is not closed yet."""
+        if kind != UpdateKind.BOOK:
+            return [records[i : i + 1] for i in range(len(records))], np.arange(1, len(records) + 1)
+        ends: Numbers = np.flatnonzero(records["flags"] & LAST) + 1
+        starts = [0, *ends.tolist()]
+        pieces = [records[begin:end] for begin, end in pairwise(starts)]
+        if pieces and held:
+            pieces[0] = np.concatenate((*held, pieces[0]))
+            held.clear()
+        if starts[-1] < len(records):
+            held.append(records[starts[-1] :])
+        return pieces, ends
 
     def _count(self, kind: int, records: Records) -> None:
         name = NAMES[kind]
@@ -156,6 +205,20 @@ def quote_records(
         records[name] = values
     records["flags"] = LAST
     return records
+
+
+def mark_unsized(records: Records, told: tuple[Any, Any]) -> int:
+    """Give one lot, flagged SYNTHETIC, to sides of quotes that have a price and no size; how many quotes.
+
+    Without a lot a side would be empty, and its price gone. `told`: which rows tell the size of the bid, of the ask.
+    """
+    made = np.zeros(len(records), bool)
+    for side, sized in zip(("bid", "ask"), told, strict=True):
+        unsized = ~np.broadcast_to(sized, made.shape) & (records[f"{side}_ticks"] != 0)
+        records[f"{side}_quantity"][unsized] = 1
+        made |= unsized
+    records["flags"][made] |= SYNTHETIC
+    return int(np.count_nonzero(made))
 
 
 def bar_records(begin_ns: Numbers, end_ns: Numbers, prices: Any, volume: Numbers, instrument: Any) -> Records:

@@ -15,7 +15,10 @@ import numpy as np
 
 from nautilus.adapters.formats.batch import (
     LAST,
+    NO_ROWS,
     BatchRecording,
+    Numbers,
+    Run,
     bad_bars,
     bar_records,
     quote_records,
@@ -47,17 +50,23 @@ BAR_NS = {32: 1_000_000_000, 33: 60_000_000_000, 34: 3_600_000_000_000, 35: 86_4
 DEFINITION = 19
 # Steps of prices, in 1/1,000,000,000, the largest first: few prices have a common divisor that is no step.
 STEPS = sorted(
-    {digit * 10**power // 100 for power in range(2, 12) for digit in (100, 50, 25) if digit * 10**power <= 10**11},
+    {
+        digit * 10**power // 100
+        for power in range(12)
+        for digit in (100, 50, 25)
+        if digit * 10**power <= 10**11 and digit * 10**power % 100 == 0
+    },
     reverse=True,
 )
 UNIT_DECIMALS = 9
 BUY, SELL = int(Side.BUY), int(Side.SELL)
+CLOSES = 128  # flag of the last record of an event
 SNAPSHOT = int(RecordFlag.SNAPSHOT)
 SET, CLEAR = int(BookAction.SET), int(BookAction.CLEAR)
 
 
 class Scan(NamedTuple):
-    """What a first pass over a file finds."""
+    """What a first pass over a file finds; an increment of 0: the instrument has no price."""
 
     rtypes: dict[int, int]
     increments: dict[int, int]
@@ -112,7 +121,7 @@ def scan(path: Path) -> Scan:
                 steps[each] = math.gcd(steps.get(each, 0), *values.tolist())
     if not rtypes:
         raise FormatError("holds no records", where=str(path), expected=EXPECTED)
-    return Scan(rtypes, {each: step or 1 for each, step in steps.items()}, symbols, dataset, start_ns)
+    return Scan(rtypes, steps, symbols, dataset, start_ns)
 
 
 def _prices(records: Records) -> list[Any]:
@@ -160,9 +169,13 @@ class DbnRecording(BatchRecording):
     def __init__(self, path: Path, found: Scan, *, symbol: str = "", instrument_id: int = 1) -> None:
         hints = []
         numbers = []
+        without = []
         for each, step in found.increments.items():
             name = found.symbols.get(each, str(each))
             if symbol and name != symbol:
+                continue
+            if not step:
+                without.append(name)
                 continue
             places = UNIT_DECIMALS
             step = next(each for each in STEPS if step % each == 0)
@@ -184,6 +197,8 @@ class DbnRecording(BatchRecording):
                 )
             )
             numbers.append(each)
+        if without and not hints:
+            raise FormatError(f"holds no price of {', '.join(without[:12])}", where=str(path), expected=EXPECTED)
         if not hints:
             held = ", ".join(sorted(found.symbols.values())[:12])
             raise FormatError(f"holds no {symbol}, but {held}", where=str(path), expected="one of these")
@@ -199,6 +214,10 @@ class DbnRecording(BatchRecording):
         self.report.settings = {"rows": ", ".join(str(each) for each in found.rtypes), "dataset": found.dataset}
         self.books = OrderBooks()
         self._builder: MboBookBuilder | None = None
+        self._open: list[Records] = []  # deltas of an event that no record has closed yet
+        for name in without:
+            self.notes.append(f"{name} has no price and is left out")
+            self.report.note(self.notes[-1])
 
     @property
     def progress(self) -> float:
@@ -206,6 +225,11 @@ class DbnRecording(BatchRecording):
         return self._done / self._all
 
     def _read(self) -> Iterator[Block]:
+        for run in self._runs():
+            yield from (block for block, _ in run)
+
+    def _runs(self) -> Iterator[Run]:
+        """One of each run of records of a type: stamps never fall from row to row, so its rows are its order."""
         for _, groups in pieces(self.path):
             for rtype, records in groups:
                 self._done += len(records)
@@ -218,24 +242,67 @@ class DbnRecording(BatchRecording):
                 if not len(mine):
                     continue
                 if rtype == 160:
-                    yield from self._orders(mine)
+                    run = self._orders(mine)
                 elif rtype in BAR_NS:
-                    yield self._bars(mine, BAR_NS[rtype])
+                    run = [(self._bars(mine, BAR_NS[rtype]), NO_ROWS)]
                 else:
-                    yield from self._messages(mine)
+                    run = self._messages(mine)
+                if run:
+                    yield run
+        if self._open:
+            yield [(Block(UpdateKind.BOOK, np.concatenate(self._open)), NO_ROWS)]
 
-    def _orders(self, records: Records) -> Iterator[Block]:
+    def _orders(self, records: Records) -> Run:
         if self._builder is None:
             self._builder = MboBookBuilder(self.books, self._steps)
+        stamps = records["ts_recv"].astype(np.int64)
+        raised = self._rising(stamps)
+        if (raised != stamps).any():
+            records["ts_recv"] = raised
+        before = self._builder.records
         try:
             deltas, trades = self._builder.build(records)
         except ValueError as error:
             raise FormatError(str(error), where=str(self.path), expected=EXPECTED) from error
-        self._checks.add(records["ts_recv"].astype(np.int64), np.arange(len(records)))
-        for kind, made in ((UpdateKind.BOOK, deltas), (UpdateKind.TRADE, trades)):
-            if len(made):
-                made["instrument_id"] = self._own(made["instrument_id"])
-                yield Block(kind, made)
+        self._checks.add(stamps, np.arange(len(records)))
+        rows = deltas["update_id"].astype(np.int64) - 1 - before
+        for made in (deltas, trades):
+            made["instrument_id"] = self._own(made["instrument_id"])
+        deltas, rows = self._whole(records, deltas, rows)
+        run: Run = []
+        if len(trades):
+            told = (records["action"] == b"T") & ((records["side"] == b"B") | (records["side"] == b"A"))
+            run.append((Block(UpdateKind.TRADE, trades), np.flatnonzero(told)))
+        if len(deltas):
+            run.append((Block(UpdateKind.BOOK, deltas), rows))
+        return run
+
+    def _whole(self, records: Records, deltas: Records, rows: Numbers) -> tuple[Records, Numbers]:
+        """The deltas of events that are closed, those before these records first; `_open` keeps the others.
+
+        The record that closes an event may say nothing of the book, and stand in the piece behind the one that does.
+        """
+        first = 0
+        if self._open:
+            ahead = records[: rows[0] if len(rows) else len(records)]
+            last = self._open[-1][-1:]
+            closing = np.flatnonzero(
+                (ahead["flags"] & CLOSES != 0) & (self._own(ahead["instrument_id"]) == last["instrument_id"])
+            )
+            if len(closing):
+                last["flags"] |= LAST
+                first = int(closing[0])
+        ends = np.flatnonzero(deltas["flags"] & LAST) + 1
+        end = int(ends[-1]) if len(ends) else 0
+        rest = deltas[end:].copy()
+        deltas, rows = deltas[:end], rows[:end]
+        if self._open and (end or self._open[-1]["flags"][-1] & LAST):
+            rows = np.concatenate((np.full(sum(map(len, self._open)), first), rows))
+            deltas = np.concatenate((*self._open, deltas))
+            self._open = []
+        if len(rest):
+            self._open.append(rest)
+        return deltas, rows
 
     def _own(self, ids: Any) -> Any:
         several, places = np.unique(ids, return_inverse=True)
@@ -258,7 +325,8 @@ class DbnRecording(BatchRecording):
         self._checks.add(begin, np.arange(1, len(bars) + 1), bars["close_ticks"], bars)
         return Block(UpdateKind.BAR, bars)
 
-    def _messages(self, records: Records) -> Iterator[Block]:
+    def _messages(self, records: Records) -> Run:
+        run: Run = []
         venue_ns = records["ts_event"].astype(np.int64)
         now_ns = self._rising(records["ts_recv"].astype(np.int64))
         ids = self._own(records["instrument_id"])
@@ -269,12 +337,12 @@ class DbnRecording(BatchRecording):
             side = np.select([part["side"] == b"B", part["side"] == b"A"], [BUY, SELL], 0)
             price = self._ticks(part, part["price"])
             size = part["size"].astype(np.int64)
-            yield Block(
-                UpdateKind.TRADE,
-                trade_records(now_ns[is_trade], venue_ns[is_trade], part["sequence"], price, size, side, ids[is_trade]),
+            trades = trade_records(
+                now_ns[is_trade], venue_ns[is_trade], part["sequence"], price, size, side, ids[is_trade]
             )
+            run.append((Block(UpdateKind.TRADE, trades), np.flatnonzero(is_trade)))
         if "levels" not in (records.dtype.names or ()):
-            return
+            return run
         levels = records["levels"]
         bid, ask = (self._ticks(records, levels[name]) for name in ("bid_px", "ask_px"))
         bid_size, ask_size = (
@@ -282,10 +350,11 @@ class DbnRecording(BatchRecording):
             for price, name in (("bid_px", "bid_sz"), ("ask_px", "ask_sz"))
         )
         best = (bid[:, 0], bid_size[:, 0]), (ask[:, 0], ask_size[:, 0])
-        yield Block(UpdateKind.QUOTE, quote_records(now_ns, venue_ns, records["sequence"], *best, ids))
+        quotes = quote_records(now_ns, venue_ns, records["sequence"], *best, ids)
+        run.append((Block(UpdateKind.QUOTE, quotes), np.arange(len(records))))
         count = levels.shape[1]
         if count < 2:
-            return
+            return run
         book = np.zeros((len(records), 2 * count + 2), BOOK_DELTA)
         for name, values in (("now_ns", now_ns), ("venue_ns", venue_ns), ("update_id", records["sequence"])):
             book[name] = values[:, None]
@@ -300,7 +369,8 @@ class DbnRecording(BatchRecording):
             keep[:, first + 1 : first + count + 1] = sizes > 0
         last = book.shape[1] - 1 - np.argmax(keep[:, ::-1], axis=1)
         book["flags"][np.arange(len(book)), last] |= LAST
-        yield Block(UpdateKind.BOOK, book[keep])
+        run.append((Block(UpdateKind.BOOK, book[keep]), np.nonzero(keep)[0]))
+        return run
 
     def summary(self) -> dict[str, Any]:
         """`BatchRecording.summary`, and what did not fit the books."""

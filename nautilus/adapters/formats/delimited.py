@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nautilus.adapters.formats.batch import BatchRecording, Numbers, bad_bars, bar_records, quote_records, trade_records
+from nautilus.adapters.formats.batch import (
+    UNSIZED,
+    BatchRecording,
+    Numbers,
+    bad_bars,
+    bar_records,
+    mark_unsized,
+    quote_records,
+    trade_records,
+)
 from nautilus.adapters.formats.blocks import BlockReader
 from nautilus.adapters.formats.inference import EXPECTED, Layout, text_blocks
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Records, UpdateKind
@@ -290,6 +299,8 @@ class DelimitedRecording(BatchRecording):
             for side in ("bid", "ask")
         )
         records = quote_records(now_ns, times, lines, bid, ask, instrument)
+        if mark_unsized(records, ("bid_size" in roles, "ask_size" in roles)):
+            self.report.note(UNSIZED)
         crossed = int(np.count_nonzero((bid[0] > 0) & (ask[0] > 0) & (bid[0] > ask[0])))
         if crossed:
             self.report.outliers += crossed

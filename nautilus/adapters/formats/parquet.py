@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nautilus.adapters.formats.batch import BatchRecording, Numbers, bad_bars, bar_records, quote_records, trade_records
+from nautilus.adapters.formats.batch import (
+    UNSIZED,
+    BatchRecording,
+    Numbers,
+    bad_bars,
+    bar_records,
+    mark_unsized,
+    quote_records,
+    trade_records,
+)
 from nautilus.adapters.formats.delimited import BUYS, LARGEST_STEPS, MOST_DECIMALS, SELLS, bar_size, name_of
 from nautilus.adapters.formats.parquet_source import EXPECTED, Mask, ParquetSource
 from nautilus.adapters.formats.recording import Block, FormatError, InstrumentHint, Recording, UpdateKind
@@ -45,8 +54,8 @@ class ParquetRecording(BatchRecording):
         sized = {"bar": ("volume",), "trade": ("size",), "quote": ("bid_size", "ask_size")}[source.rows]
         self._prices = [roles[role] for role in priced]
         self._sizes = [roles[role] for role in sized if role in roles]
-        self._scales: dict[int, int] = {}
-        price_places, size_places = self._places(self._prices), self._places(self._sizes)
+        price_places, inexact_prices = self._places(self._prices)
+        size_places, inexact_sizes = self._places(self._sizes)
         self._scales = dict.fromkeys(self._prices, price_places) | dict.fromkeys(self._sizes, size_places)
         self._named = not symbol and "symbol" in roles
         symbols = [symbol] if symbol else self._symbols() or [name_of(source.path)]
@@ -58,6 +67,12 @@ class ParquetRecording(BatchRecording):
             for each in symbols
         )
         super().__init__(source.path, hints, instrument_id)
+        for what, places, inexact in (
+            ("prices", price_places, inexact_prices),
+            ("quantities", size_places, inexact_sizes),
+        ):
+            if inexact:
+                self.report.note(f"{what} have more than {places} decimals; {places} are kept, finer ones are rounded")
         self.holds_bars = source.rows == "bar"
         self._ids = {each: instrument_id + i for i, each in enumerate(symbols)}
         times = self._first_times()
@@ -72,24 +87,26 @@ class ParquetRecording(BatchRecording):
         """Part of the rows that was read, 0 to 1."""
         return self._source.done / self._source.count
 
-    def _places(self, columns: list[int]) -> int:
-        """Decimals with which all numbers of columns are exact, 9 at most."""
-        places = 0
+    def _places(self, columns: list[int]) -> tuple[int, bool]:
+        """Decimals with which all numbers of columns are exact, 9 at most; whether some are not exact even so."""
+        places, inexact = 0, False
         names = [self._source.schema.names[i] for i in columns]
         if not names:
-            return 0
+            return 0, False
         for batch in self._source.batches(names):
             for column in batch.columns:
                 values = _floats(column)
-                values = values[np.isfinite(values)]
+                there = np.isfinite(values)
+                values, odd = values[there], _inexact(column, values, places)[there]
                 while (
-                    places < MOST_DECIMALS and float(np.abs(values).max(initial=0)) * 10 ** (places + 1) < LARGEST_STEPS
+                    odd.any()
+                    and places < MOST_DECIMALS
+                    and float(np.abs(values).max(initial=0)) * 10 ** (places + 1) < LARGEST_STEPS
                 ):
-                    scaled = values * 10**places
-                    if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(1.0, np.abs(scaled))):
-                        break
                     places += 1
-        return places
+                    odd = _inexact(column, values, places)
+                inexact |= bool(odd.any())
+        return places, inexact
 
     def _symbols(self) -> list[str]:
         place = self._source.roles.get("symbol")
@@ -113,12 +130,15 @@ class ParquetRecording(BatchRecording):
         """Numbers in steps, and which rows have one."""
         values = _floats(batch.column(column))
         there: Mask = np.isfinite(values)
-        steps: Numbers = np.rint(np.where(there, values, 0.0) * 10 ** self._scales[column]).astype(np.int64)
+        values = np.where(there, values, 0.0)
+        self.report.rounded += int(np.count_nonzero(_inexact(batch.column(column), values, self._scales[column])))
+        steps: Numbers = np.rint(values * 10 ** self._scales[column]).astype(np.int64)
         return steps, there
 
     def _read(self) -> Iterator[Block]:
         source = self._source
         done = 0
+        sized: dict[int, Mask] = {}
         for batch in source.batches():
             lines = np.arange(done + 1, done + len(batch) + 1)
             done += len(batch)
@@ -130,8 +150,8 @@ class ParquetRecording(BatchRecording):
                 columns[i], wanted[i] = self._steps(batch, i)
             if source.rows != "trade":
                 # A bar or a quote without a size is one all the same.
-                for i in self._sizes:
-                    self.report.missing += int(np.count_nonzero(~wanted.pop(i)))
+                sized = {i: wanted.pop(i) for i in self._sizes}
+                self.report.missing += sum(int(np.count_nonzero(~there)) for there in sized.values())
             instrument: Any = None
             if self._named:
                 place = source.roles["symbol"]
@@ -144,10 +164,11 @@ class ParquetRecording(BatchRecording):
                 batch = batch.filter(arrow(self.path).array(keep))
                 times, lines = times[keep], lines[keep]
                 columns = {i: values[keep] for i, values in columns.items()}
+                sized = {i: told[keep] for i, told in sized.items()}
                 instrument = None if instrument is None else instrument[keep]
             if len(times):
                 yield self._block(
-                    batch, times, lines, columns, self.instrument_id if instrument is None else instrument
+                    batch, times, lines, columns, sized, self.instrument_id if instrument is None else instrument
                 )
         if self.report.refused * 2 > self.report.rows:
             first = self.report.refusals[0]
@@ -165,7 +186,13 @@ class ParquetRecording(BatchRecording):
             self.report.refuse(int(lines[at]), self._source.schema.names[field], reason)
 
     def _block(
-        self, batch: pa.RecordBatch, times: Numbers, lines: Numbers, columns: dict[int, Numbers], instrument: Any
+        self,
+        batch: pa.RecordBatch,
+        times: Numbers,
+        lines: Numbers,
+        columns: dict[int, Numbers],
+        sized: dict[int, Mask],
+        instrument: Any,
     ) -> Block:
         roles = self._source.roles
         nothing = np.zeros(len(times), np.int64)
@@ -193,6 +220,9 @@ class ParquetRecording(BatchRecording):
             for price, name in zip(prices, ("bid_size", "ask_size"), strict=True)
         )
         records = quote_records(now_ns, times, lines, bid, ask, instrument)
+        told = [sized[roles[name]] if name in roles else np.False_ for name in ("bid_size", "ask_size")]
+        if mark_unsized(records, (told[0], told[1])):
+            self.report.note(UNSIZED)
         self._checks.add(times, lines, prices[0], without(records, "update_id"))
         return Block(UpdateKind.QUOTE, records)
 
@@ -257,6 +287,14 @@ def open_parquet(
     if source.rows == "table" or kind == "table":
         return ParquetTable(source, symbol=symbol, zone=zone)
     return ParquetRecording(source, symbol=symbol, venue=venue, zone=zone, instrument_id=instrument_id)
+
+
+def _inexact(column: Any, values: Any, places: int) -> Any:
+    """Which numbers have more decimals than so many, as far as floats of the column's width tell."""
+    scaled = values * 10**places
+    narrow = np.float32 if column.type == arrow().float32() else np.float64
+    with np.errstate(invalid="ignore"):
+        return np.abs(scaled - np.rint(scaled)) > 4 * np.spacing(np.abs(scaled).astype(narrow)).astype(np.float64)
 
 
 def _floats(column: Any) -> Any:

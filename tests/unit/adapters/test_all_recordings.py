@@ -11,6 +11,8 @@ import pytest
 
 from nautilus.adapters.formats import FormatError, Recording, Table, open_file
 from nautilus.adapters.formats.depth_rows import is_depth_rows
+from nautilus.runtime.replay import run
+from nautilus.runtime.sources import open_source
 from tests.kit.data import data_directory
 
 ROOT = data_directory()
@@ -95,6 +97,34 @@ def test_every_file_is_read_or_refused(name):
     else:
         assert opened.format == "binance-depth"
         assert rows - 2 * opened.counts["book_snapshots"] == lines_of(path)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(tuple(start for start, _ in REFUSED))])
+def test_every_market_is_played_to_its_end_and_updates_are_the_records_of_the_blocks(name):
+    path = ROOT / name
+    opened = open_file(path)
+    if isinstance(opened, Table) or opened.holds_bars:
+        with pytest.raises(FormatError, match="no market"):
+            open_source(path)
+        return
+    updates, blocks, last_ns = {}, {}, 0
+    for now_ns, kind, records in opened.updates():
+        updates.setdefault(kind, []).append(records.tobytes())
+        assert now_ns >= last_ns
+        last_ns = now_ns
+    for kind, records in open_file(path).blocks():
+        blocks.setdefault(kind, []).append(records.tobytes())
+    assert {kind: b"".join(each) for kind, each in updates.items()} == {
+        kind: b"".join(each) for kind, each in blocks.items()
+    }
+    if opened.order_by_order:
+        assert run(path, ()).complete
+        return
+    source, steps = open_source(path), 0
+    while source.next_ns() is not None:
+        source.step()
+        steps += 1
+    assert steps == sum(map(len, updates.values()))
 
 
 def dbn_records(path: Path) -> int:

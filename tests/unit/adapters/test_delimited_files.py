@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nautilus.adapters.formats import FormatError, Table, UpdateKind, open_file
+from nautilus.core.types import RecordFlag
 from nautilus.model.errors import ConfigError
 
 BARS = (
@@ -214,3 +215,13 @@ def test_a_row_far_out_of_order_keeps_its_time_and_one_near_is_raised(tmp_path):
     assert ((records["now_ns"] - begin_ns) / 1e9).tolist() == [0, 5, 5, -3600, 6]
     assert recording.skipped["times_raised"] == 1
     assert recording.report.out_of_order == 2
+
+
+def test_quotes_without_sizes_have_one_lot_and_say_so(tmp_path):
+    recording = open_file(written(tmp_path, "time,bid,ask\n2020-01-02,1.1,1.2\n2020-01-03,0,1.3\n"))
+    kind, quotes = all_of(recording)
+    assert kind == UpdateKind.QUOTE
+    assert quotes["bid_quantity"].tolist() == [1, 0]
+    assert quotes["ask_quantity"].tolist() == [1, 1]
+    assert quotes["flags"].tolist() == [int(RecordFlag.LAST | RecordFlag.SYNTHETIC)] * 2
+    assert recording.report.notes == ["quotes tell no size: one lot is taken, flagged SYNTHETIC"]

@@ -3,10 +3,12 @@
 import pytest
 
 from nautilus.adapters.formats import FormatError, Table, open_file
+from nautilus.core.types import RecordFlag
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
+LAST, SYNTHETIC = int(RecordFlag.LAST), int(RecordFlag.SYNTHETIC)
 FIRST_NS = 1_577_959_200_123_456_789
 """No float has room for it."""
 
@@ -88,3 +90,37 @@ def test_a_file_of_which_most_rows_lack_a_price_is_refused(tmp_path):
     path = written(tmp_path, time=[FIRST_NS + i for i in range(3)], price=[1.0, None, None], size=[1, 1, 1])
     with pytest.raises(FormatError, match=r"2 of 3 rows do not fit, the first: price is null"):
         records_of(open_file(path))
+
+
+def test_quotes_without_sizes_have_one_lot_and_say_so(tmp_path):
+    times = [FIRST_NS + i for i in range(3)]
+    bare = open_file(written(tmp_path, time=times, bid=[1.0, 1.1, 0.0], ask=[1.2, 1.3, 1.4]))
+    found = [(int(row["bid_quantity"]), int(row["ask_quantity"]), int(row["flags"])) for row in records_of(bare)]
+    assert found == [(1, 1, LAST | SYNTHETIC), (1, 1, LAST | SYNTHETIC), (0, 1, LAST | SYNTHETIC)]
+    assert bare.report.notes == ["quotes tell no size: one lot is taken, flagged SYNTHETIC"]
+    sized = open_file(
+        written(
+            tmp_path, time=times, bid=[1.0, 1.1, 1.1], ask=[1.2, 1.3, 1.4], bid_size=[5, None, 0], ask_size=[7, 8, 9]
+        )
+    )
+    found = [(int(row["bid_quantity"]), int(row["ask_quantity"]), int(row["flags"])) for row in records_of(sized)]
+    assert found == [(5, 7, LAST), (1, 8, LAST | SYNTHETIC), (0, 9, LAST)]
+    assert sized.report.missing == 1
+
+
+def test_numbers_keep_all_their_decimals_or_the_report_says_that_they_are_rounded(tmp_path):
+    times = [FIRST_NS + i for i in range(2)]
+    exact = open_file(written(tmp_path, time=times, price=[0.1 + 0.2, 1.1], size=[50000000.01, 60000000.02]))
+    assert [int(row["quantity"]) for row in records_of(exact)] == [5_000_000_001, 6_000_000_002]
+    assert (exact.hint.price_increment, exact.hint.lot_size) == ("0.1", "0.01")
+    assert (exact.report.rounded, exact.report.notes) == (0, [])
+    narrow = open_file(written(tmp_path, time=times, price=pa.array([1.1, 2.2], pa.float32()), size=[1, 2]))
+    assert [int(row["price_ticks"]) for row in records_of(narrow)] == [11, 22]
+    assert narrow.report.rounded == 0
+    cut = open_file(written(tmp_path, time=times, price=[1 / 3, 2.0], size=[1e11 + 0.25, 1.0]))
+    assert [int(row["price_ticks"]) for row in records_of(cut)] == [333_333_333, 2_000_000_000]
+    assert cut.report.rounded == 2
+    assert cut.report.notes == [
+        "prices have more than 9 decimals; 9 are kept, finer ones are rounded",
+        "quantities have more than 1 decimals; 1 are kept, finer ones are rounded",
+    ]
