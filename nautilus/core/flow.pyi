@@ -16,11 +16,12 @@ class FlowBuilder:
 
     in lots (Cont, Kukanov, Stoikov, "The price impact of order book events", 2014, equation 4); with several levels the
     sum of the same over the m-th best of both sides. An empty side has quantity 0 at a price behind all others. The
-    first update of an instrument is only what the next is held against, and so is a snapshot of a book.
+    first update of an instrument is only what the next is held against, and so are a snapshot of a book and the first
+    quote behind one with STALE, which itself counts nothing.
 
     Stamps are receive stamps; an interval of time is counted from the epoch, its end not in it, and is given with the
     first update behind it, if it had any. `flags` have LAST where the interval was whole, and SYNTHETIC, STALE (a blind
-    book) and `GAP_FLAG` of any of its updates.
+    book or quote) and `GAP_FLAG` of any of its updates.
 
     Parameters
     ----------

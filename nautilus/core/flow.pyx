@@ -138,7 +138,11 @@ cdef class FlowBuilder:
             now.prices[0][0] = quote.bid_ticks if quote.bid_quantity else INT64_MIN
             now.prices[1][0] = quote.ask_ticks if quote.ask_quantity else INT64_MAX
             now.lots[0][0], now.lots[1][0] = quote.bid_quantity, quote.ask_quantity
-            self._update(at, &now, quote.now_ns, quote.flags, True, out, made)
+            self._update(at, &now, quote.now_ns, quote.flags, not quote.flags & RECORD_STALE, out, made)
+            if quote.flags & RECORD_STALE:
+                at.known = False  # nor does the next one tell how it came to be
+                if at.begun:
+                    at.flow.flags |= RECORD_STALE
         return count
 
     cdef Py_ssize_t run_books(

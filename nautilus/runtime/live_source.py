@@ -185,6 +185,8 @@ class LiveSource:
             self._note_silent(number, now_ns, kind == SILENT)
         else:
             self._counts[number][_NAMES[kind]] += 1
+            if kind == TRADE_KIND:
+                self._silent.pop(number, None)
         if kind in _CHECKED and self.check is not None:
             records = self.check(records)
             if kind == BOOK_KIND and len(records) and records["flags"][-1] & STALE:
@@ -213,9 +215,12 @@ class LiveSource:
                 self._line.send(ASK.pack(number))
 
     def _stale_quote(self, number: int, now_ns: int) -> Records:
-        """The last quote without quantities, marked: who knows quotes alone has to learn of it too."""
+        """The last quote without quantities, marked: who knows quotes alone has to learn of it too.
+
+        It is none of the venue's, so it has no number.
+        """
         quote = self._quotes[number].copy() if number in self._quotes else np.zeros(1, QUOTE)
-        quote["now_ns"], quote["instrument_id"] = now_ns, number
+        quote["now_ns"], quote["instrument_id"], quote["update_id"] = now_ns, number, 0
         quote["bid_quantity"] = quote["ask_quantity"] = 0
         quote["flags"] |= STALE
         return quote

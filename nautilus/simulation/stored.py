@@ -42,6 +42,8 @@ NAMES = {
 }
 LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
 BROKEN = STALE | GAP_FLAG
+NOT_TOLD = STALE | int(RecordFlag.SYNTHETIC)
+"""Of quotes that are none of the venue's tickers."""
 ADD, SET, CLEAR = int(BookAction.ADD), int(BookAction.SET), int(BookAction.CLEAR)
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 END_NS = 2**63 - 1
@@ -56,6 +58,10 @@ class Check(Protocol):
 
     def add(self, books: Records, tickers: Records) -> None:
         """Take in QUOTE arrays of the rebuilt best and of the venue's ticker."""
+        ...
+
+    def interrupt(self) -> None:
+        """Tickers were missed: compare nothing across that."""
         ...
 
     def finish(self) -> None:
@@ -183,7 +189,13 @@ class StoredRecording:
         if self._check is None:
             return
         if kind == playback.QUOTE:
-            self._check.add(NO_QUOTES, records[records["update_id"] > 0])
+            told = (records["update_id"] > 0) & (records["flags"] & NOT_TOLD == 0)
+            begin = 0
+            for at in np.flatnonzero(records["flags"] & STALE).tolist():  # a blind time: tickers may be missing
+                self._check.add(NO_QUOTES, records[begin:at][told[begin:at]])
+                self._check.interrupt()
+                begin = at + 1
+            self._check.add(NO_QUOTES, records[begin:][told[begin:]])
         elif kind == playback.BOOK:
             books = self._book.apply_each(units)
             books["update_id"] = [int(unit["update_id"][-1]) for unit in units]

@@ -21,11 +21,11 @@ from nautilus.adapters.sources.errors import ChangedError, NotFoundError
 from nautilus.bus.market_values import _value
 from nautilus.core.depth import DepthBook
 from nautilus.core.ticks import GAP_FLAG
-from nautilus.core.types import BOOK_DELTA, QUOTE, RecordFlag
+from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, RecordFlag
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, topic_of
 from nautilus.runtime.clock import ClockAnchor, wall_ns
-from nautilus.runtime.live_feed import FeedSettings, resolve, steps_of
-from nautilus.runtime.live_source import HUNG_NS, LiveSource
+from nautilus.runtime.live_feed import SILENT, FeedSettings, resolve, steps_of
+from nautilus.runtime.live_source import HUNG_NS, Heard, LiveSource
 from tests.kit.binance_server import BinanceServer, Line, read_lines, renamed, served
 from tests.kit.data import BTCUSDT_PERPETUAL, BTCUSDT_SPOT, recording
 
@@ -239,8 +239,9 @@ def test_loss_of_trades_alone_leaves_the_book_in_sight_and_is_told_apart() -> No
 
     updates, summary = asyncio.run(whole())
     told = [each.kind for each in updates if each.kind > FeedKind.BOOK]
-    assert sorted(told) == [FeedKind.BLIND, FeedKind.SIGHTED, FeedKind.SILENT, FeedKind.RESUMED]
-    assert told.index(FeedKind.SILENT) < told.index(FeedKind.RESUMED)
+    of_trades = [FeedKind.SILENT, FeedKind.RESUMED]
+    assert [kind for kind in told if kind not in of_trades] == [FeedKind.BLIND, FeedKind.SIGHTED]
+    assert [kind for kind in told if kind in of_trades] == of_trades * 2, "until it first stood, and for the loss"
     sighted = next(each for each in updates if each.kind == FeedKind.SIGHTED)
     assert summary["symbols"]["BTCUSDT"]["blind_ns"] == sighted.interruption.blind_ns
     assert summary["missed_trades"] > 0
@@ -259,14 +260,15 @@ def test_quote_that_the_hub_marks_is_stale_for_who_asks() -> None:
 class Played:
     """A live source beside a venue in a thread, without a core: what it gives is kept."""
 
-    def __init__(self, server: BinanceServer) -> None:
+    def __init__(self, server: BinanceServer, **more: Any) -> None:
         self.server = server
         self.later_ns = 0
-        config = config_for(self.server)
-        instruments = asyncio.run(resolve("binance", config, BOTH))
+        config = config_for(self.server, **more)
+        venue = "binance" if server.market == "spot" else "binance-futures"
+        instruments = asyncio.run(resolve(venue, config, [name.upper() for name in server.books]))
         now_ns = wall_ns()
         settings = FeedSettings(
-            "binance",
+            venue,
             msgspec.to_builtins(config),
             {each.symbol: each.instrument_id for each in instruments},
             ClockAnchor(now_ns, now_ns, 1.0),
@@ -311,6 +313,41 @@ def played() -> Iterator[Played]:
             yield made
         finally:
             made.source.close()
+
+
+def test_market_that_refuses_connections_is_blind_and_silent_until_it_does_not() -> None:
+    server = BinanceServer("futures", lines_of(BTCUSDT_PERPETUAL, 400), listeners=2)
+    server.refusing = True
+
+    def told(live: Played) -> list[bool]:
+        facts = live.source.summary()["instruments"]["BTCUSDT"]
+        return [bool(facts[name]) for name in ("blind_since_ns", "silent_since_ns")]
+
+    with served(server):
+        routes = (
+            Route(server.stream_url("/public/stream"), ALL[:2]),
+            Route(server.stream_url("/market/stream"), ALL[2:]),
+        )
+        live = Played(server, routes=routes)
+        try:
+            live.until(lambda: told(live) == [True, True] and server.refused > 3)
+            server.refusing = False
+            live.until(lambda: told(live) == [False, False] and server.finished.is_set())
+            assert len(live.books[1].depth(1)[0])
+            server.refusing = True
+            for again in (False, True):  # what is silent when its feed dies is not so for ever
+                starts = live.source.summary()["starts"]
+                os.kill(live.source._process.pid, signal.SIGKILL)
+                if again:
+                    server.refusing = False
+                live.until(lambda: live.source.summary()["starts"] > starts)  # noqa: B023
+                live.until(lambda: told(live) == [not again] * 2)  # noqa: B023
+            live.source._heard.append(Heard(wall_ns(), SILENT, 1, np.zeros(0, TRADE)))
+            live.until(lambda: told(live) == [False, True])
+            live.source._heard.append(Heard(wall_ns(), int(FeedKind.TRADE), 1, np.zeros(1, TRADE)))
+            live.until(lambda: told(live) == [False, False])
+        finally:
+            live.source.close()
 
 
 def test_feed_that_hangs_is_replaced_and_one_in_other_steps_keeps_its_book_blind() -> None:
@@ -376,7 +413,7 @@ def test_instrument_without_room_is_given_up_alone() -> None:
         live.until(lambda: live.blind() == [])
         odd = np.zeros(1, BOOK_DELTA)
         odd["instrument_id"], odd["action"], odd["side"] = 1, 3, 1
-        from nautilus.runtime.live_source import BOOK_KIND, Heard
+        from nautilus.runtime.live_source import BOOK_KIND
 
         live.source._heard.append(Heard(wall_ns(), BOOK_KIND, 1, odd))
         live.until(lambda: live.blind() == ["BTCUSDT"])

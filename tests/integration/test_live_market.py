@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,12 +21,17 @@ import pytest
 from nautilus.adapters.sources.binance_live import BinanceConfig, Route
 from nautilus.core import Kernel
 from nautilus.core.ticks import TickReason
+from nautilus.core.types import QUOTE, RecordFlag
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.model.queries import Book, GetBook
-from nautilus.model.topics import BOOK_DELTAS, QUOTES, topic_of
+from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
 from nautilus.runtime.clock import ClockAnchor, wall_ns
 from nautilus.runtime.live_feed import FeedSettings, resolve
 from nautilus.runtime.live_source import LiveSource
+from nautilus.runtime.market_name import catalog_name
+from nautilus.runtime.replay import Run
+from nautilus.runtime.sources import open_source
+from nautilus.store.catalog import Catalog
 from tests.kit.binance_server import BinanceServer, read_lines, served
 from tests.kit.context import RecordingContext
 from tests.kit.data import BTCUSDT_SPOT, recording
@@ -92,6 +98,7 @@ class Paper:
         self.crossed = self.blind = 0
         self.context = RecordingContext()
         self.last_quote = 0
+        self.given: list[np.ndarray] = []
         if kernel is None:
             self._do(source.setup())
         self._do(source.begin(wall_ns()))
@@ -113,6 +120,7 @@ class Paper:
             if step.commands is not None:
                 assert (step.commands["now_ns"] == step.now_ns).all()
                 self._do(step.commands)
+            self.given += step.records
             for records in step.records:
                 self.hub.on_records(records, self.context)
                 if topic_of(records) is QUOTES:
@@ -208,6 +216,35 @@ def test_a_live_market_rests_in_the_core_and_is_blind_while_its_feed_is_dead(ven
         assert later.resting() == ([], []), "what the life before left resting is cancelled"
         later.until(lambda: books_agree(venue, later), "the book of a later life")
         assert later.source.summary()["rejected"] == {}
+
+
+def test_a_recorded_blind_time_is_replayed_whole_with_checks(venue: Venue, tmp_path: Path) -> None:
+    with paper(venue) as live:
+        live.until(lambda: live.last_quote == venue.last_quotes[0] and venue.at_gate.is_set(), "first half")
+        live.until(lambda: books_agree(venue, live), "the first book")
+        os.kill(live.source._process.pid, signal.SIGKILL)
+        live.until(lambda: live.book().blind_since_ns > 0, "blind")
+        live.until(lambda: books_agree(venue, live), "the second book")
+        venue.go_on()
+        live.until(lambda: live.last_quote == venue.last_quotes[1], "second half")
+    stale = [row for each in live.given if each.dtype == QUOTE for row in each if row["flags"] & RecordFlag.STALE]
+    assert len(stale) >= 2, "until the first book, and while the feed was dead"
+    assert {int(row["update_id"]) for row in stale} == {0}
+    with Catalog(tmp_path / "catalog", create=True).writer() as writer:
+        kinds = {QUOTES.name: "quote", TRADES.name: "trade", BOOK_DELTAS.name: "book"}
+        for records in live.given:
+            assert writer.append(live.source.instruments()[0], kinds[topic_of(records).name], records, wait=True)
+    source = open_source(catalog_name(tmp_path / "catalog", ["BTCUSDT"]))
+    run = Run(source, ("quoting",), {"marketdata": MarketDataConfig(validate="all")}, 1, "none", None)
+    seen: list[np.ndarray] = []
+    run._host.tap(QUOTES, seen.append)
+    try:
+        report = run.run(None, None, None)
+    finally:
+        run.close()
+    quotes = np.concatenate([each for each in live.given if each.dtype == QUOTE])
+    assert np.concatenate(seen).tobytes() == quotes.tobytes(), "none is refused"
+    assert report.book_checks["compared"] == report.book_checks["equal"] > 10
 
 
 def test_a_crossed_book_is_lost_and_asked_for_again() -> None:

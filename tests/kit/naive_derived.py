@@ -7,8 +7,8 @@ from typing import Any
 from nautilus.core.ticks import GAP_FLAG, BarKind
 from nautilus.model.enums import BookAction, RecordFlag
 
-LAST, SNAPSHOT = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT)
-INHERITED = int(RecordFlag.SYNTHETIC | RecordFlag.STALE) | GAP_FLAG
+LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
+INHERITED = int(RecordFlag.SYNTHETIC) | STALE | GAP_FLAG
 Trade = dict[str, int]
 Row = tuple[Any, ...]
 
@@ -137,7 +137,11 @@ class NaiveFlow:
 
     def quote(self, quote: dict[str, int]) -> None:
         sides = [[(quote["bid_ticks"], quote["bid_quantity"])], [(quote["ask_ticks"], quote["ask_quantity"])]]
-        self._update(sides, quote["now_ns"], quote["flags"])
+        stale = bool(quote["flags"] & STALE)
+        self._update(sides, quote["now_ns"], quote["flags"], image=stale)
+        if stale:
+            self.old = None
+            self.open = [(*each[:4], each[4] | STALE) for each in self.open]
 
     def delta(self, delta: dict[str, int]) -> None:
         side = self.sides[delta["side"] - 1]

@@ -11,14 +11,15 @@ The messages of the sockets go through the same decoder and the same rules as a 
 updates are those that a log gives: QUOTE, TRADE and BOOK_DELTA records, a snapshot with SNAPSHOT on every record, the
 last record of a change with LAST. Two kinds more tell when they are not to be trusted:
 
-- BLIND: a book went lost (at a gap in its update ids, with its connection, ...). `records` clear both of its sides, so
-  that who applies every change holds no wrong book. Its `interruption` says why and since when.
+- BLIND: a book went lost (at a gap in its update ids, with its connection, ...), or is not there yet, as at the begin.
+  `records` clear both of its sides, so that who applies every change holds no wrong book. Its `interruption` says why
+  and since when.
 - SIGHTED: it is right again; the snapshot and the changes since have just been given. `interruption` says how long it
   was blind, which is also counted.
 
 A connection without books, as that with the trades of the futures market is, has two of its own, without records:
-SILENT and RESUMED. The first trade after missing ones has `GAP_FLAG`. FAILED tells that the instrument is not what it
-was taken for: its book stays BLIND, the others go on.
+SILENT, also at the begin, and RESUMED. The first trade after missing ones has `GAP_FLAG`. FAILED tells that the
+instrument is not what it was taken for: its book stays BLIND, the others go on.
 A feed is never ended by the venue: it connects again with growing waits. `clock` gives the nanoseconds UTC that
 everything is stamped with.
 """
@@ -261,7 +262,17 @@ class BinanceFeed:
             link = Link(route, self._names, self.config, self._session, self._clock, self._inbox)
             self._links.append(link)
             self._tasks.append(asyncio.create_task(link.run(), name=f"binance {route.url}"))
+        self._begin(self._clock())
         return self
+
+    def _begin(self, now_ns: int) -> None:
+        """Nothing is to be had before the venue has said it, which may be never."""
+        for state in self._symbols.values():
+            for link in self._links:
+                if link.has_books:
+                    state.lines.lose(now_ns)
+                self._interrupt(state, link.route.streams, "start", "", now_ns)
+        self._ready.extend(self._out)
 
     def _refusal(self, hint: InstrumentHint) -> str:
         """In what an instrument is not counted as it has to be; "": in nothing."""
@@ -465,9 +476,6 @@ class BinanceFeed:
                     state.wanted.clear()
                 self._interrupt(state, streams, reason, detail, since_ns, item.now_ns)
             elif link.has_books:
-                if not state.lines.blind_since_ns:
-                    state.lines.lose(item.now_ns)
-                    self._interrupt(state, streams, "start", "", item.now_ns)
                 # A book without changes has to be asked for all the same.
                 asyncio.get_running_loop().call_later(self.config.quiet_seconds, self._want_quiet, state)
             else:

@@ -66,6 +66,18 @@ def test_a_snapshot_of_a_book_tells_no_flow_and_a_blind_book_says_so():
     assert books.best(1) == (99, 4, 0, 0)
 
 
+def test_a_blind_time_between_quotes_is_no_flow():
+    same, blind = (100, 10, 101, 20), (100, 0, 101, 0, LAST | STALE)
+    rows = quotes((1, *same), (2, *blind), (3, *same))
+    builder = FlowBuilder(updates=1)
+    assert len(builder.process(rows)) == 0
+    assert builder.process(quotes((4, 100, 13, 101, 20))).tolist() == [(4, 4, 3, 13, 20, 1, 1, 1, 0, LAST, 0)]
+    builder = FlowBuilder(interval_ns=10)
+    builder.process(quotes((0, 100, 9, 101, 20), (1, *same)))
+    builder.process(rows)
+    assert builder.flush()[["imbalance", "updates", "flags"]].tolist() == [(1, 2, STALE)], "and the interval says so"
+
+
 def test_what_cannot_be_is_refused():
     for settings_ in ({}, {"interval_ns": 1, "updates": 1}, {"updates": -1}, {"updates": 1, "levels": 11}):
         with pytest.raises(ValueError, match="FlowBuilder"):
@@ -85,7 +97,7 @@ def test_what_cannot_be_is_refused():
 
 LOTS = st.sampled_from([0, 1, 2, 5, 1 << 40])
 QUOTES = st.tuples(
-    st.integers(0, 60), st.integers(97, 100), LOTS, st.integers(100, 103), LOTS, st.sampled_from([1, 5, 33])
+    st.integers(0, 60), st.integers(97, 100), LOTS, st.integers(100, 103), LOTS, st.sampled_from([1, 5, 33, 9])
 )
 INTERVALS = st.one_of(
     st.fixed_dictionaries({"interval_ns": st.integers(1, 20)}), st.fixed_dictionaries({"updates": st.integers(1, 6)})
