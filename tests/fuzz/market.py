@@ -317,7 +317,7 @@ def flow_builder(data: bytes) -> None:
                 "ask_ticks": _near(reader, 102, 2),
                 "ask_quantity": reader.choose((0, 1, 2, 5, MOST)),
                 "instrument_id": reader.choose((1, 70_000)),
-                "flags": reader.choose((1, 5, 33)),
+                "flags": reader.choose((1, 5, 33, 9)),
             }
         )
     flows_agree(_records(QUOTE, rows), cut=reader.number(1), **every)

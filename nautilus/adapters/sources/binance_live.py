@@ -11,9 +11,8 @@ The messages of the sockets go through the same decoder and the same rules as a 
 updates are those that a log gives: QUOTE, TRADE and BOOK_DELTA records, a snapshot with SNAPSHOT on every record, the
 last record of a change with LAST. Two kinds more tell when they are not to be trusted:
 
-- BLIND: a book went lost (at a gap in its update ids, with its connection, ...), or is not there yet, as at the begin.
-  `records` clear both of its sides, so that who applies every change holds no wrong book. Its `interruption` says why
-  and since when.
+- BLIND: a book went lost (a gap in its update ids, its connection, ...) or is not there yet. `records` clear both of
+  its sides, so that who applies every change holds no wrong book. Its `interruption` says why and since when.
 - SIGHTED: it is right again; the snapshot and the changes since have just been given. `interruption` says how long it
   was blind, which is also counted.
 
@@ -262,17 +261,13 @@ class BinanceFeed:
             link = Link(route, self._names, self.config, self._session, self._clock, self._inbox)
             self._links.append(link)
             self._tasks.append(asyncio.create_task(link.run(), name=f"binance {route.url}"))
-        self._begin(self._clock())
-        return self
-
-    def _begin(self, now_ns: int) -> None:
-        """Nothing is to be had before the venue has said it, which may be never."""
-        for state in self._symbols.values():
+        now_ns = self._clock()
+        for state in self._symbols.values():  # the venue may never say anything
+            state.lines.lose(now_ns)
             for link in self._links:
-                if link.has_books:
-                    state.lines.lose(now_ns)
                 self._interrupt(state, link.route.streams, "start", "", now_ns)
         self._ready.extend(self._out)
+        return self
 
     def _refusal(self, hint: InstrumentHint) -> str:
         """In what an instrument is not counted as it has to be; "": in nothing."""
