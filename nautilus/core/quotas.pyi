@@ -17,7 +17,7 @@ class Quotas(NamedTable):
 
     def __init__(self, capacity: int = 32, path: str | PathLike[str] | None = None) -> None: ...
     def quota(self, name: str, day: int = 0) -> Quota:
-        """The quota of that name, made where there is none; of a day: where there is no room, in a place long unused."""
+        """The quota of that name, made where there is none; of a day: if need be in a place long unused."""
     def sync(self) -> None:
         """Have what was taken on the disk, so that it outlives the machine too. OSError where that fails."""
 
