@@ -132,9 +132,8 @@ class Paper:
 
     def _look(self) -> None:
         """As whoever follows the book: is it crossed, and taken for right?"""
-        self.hub._take_held()
-        book = self.hub._recorded[1]
-        bid, bid_lots, ask, ask_lots = book._book.best()
+        book = self.hub._recorded.of(1)
+        bid, bid_lots, ask, ask_lots = self.hub._recorded.levels.best(1)
         self.blind += bool(book.blind_since_ns)
         self.crossed += bool(bid_lots and ask_lots and bid >= ask and not book.blind_since_ns)
 

@@ -7,21 +7,19 @@ quantity 0 there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 
-from nautilus.core.order_book import OrderBooks
 from nautilus.engines.base import Context, Engine
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook
 from nautilus.engines.marketdata.derived import Aggressor, Derived, bar_rule, flow_rule
 from nautilus.engines.marketdata.gate import Gate
 from nautilus.engines.marketdata.operations import ASKED_OUTSIDE, OPERATIONS
 from nautilus.engines.marketdata.orders import CONTINUOUS
-from nautilus.engines.marketdata.recorded import RecordedBook
+from nautilus.engines.marketdata.recorded import RecordedBook, RecordedBooks
 from nautilus.engines.marketdata.standing import MarketStatus
 from nautilus.model.enums import EventKind, SessionPhase, Side
 from nautilus.model.errors import ModelError, UnknownInstrumentError
@@ -59,8 +57,6 @@ from nautilus.model.topics import (
 )
 
 MOST_LEVELS = 1_000
-HELD_ARRAYS, HELD_RECORDS = 512, 32_768
-"""Recorded arrays, and records in them, that wait until somebody asks; of most only the last one then counts."""
 BAR_TIMER = "bars"
 _OF_BOOKS = (BOOK_DELTAS, TRADES, QUOTES)
 """What the books of recorded markets are made of."""
@@ -162,10 +158,7 @@ class MarketDataEngine(Engine):
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
         self._derived: dict[int, DerivedBook] = {}
         self._phase = CONTINUOUS  # that of the last SESSION for every instrument
-        self._recorded: dict[int, RecordedBook] = {}
-        self._held: list[Records] = []
-        self._held_records = 0
-        self._by_order: OrderBooks | None = None
+        self._recorded = RecordedBooks()
         self.gate: Gate | None = None
         """Asked by the market's source, before a quote or a trade acts and is published."""
         if config.checks:
@@ -211,7 +204,7 @@ class MarketDataEngine(Engine):
                 records = joined(some, topic.record)
                 ctx.publish(records)
                 if topic in _OF_BOOKS:
-                    self._hold(records)
+                    self._recorded.take(topic, records)
         self._arm(ctx)
 
     def on_refused(self, ctx: Context) -> None:
@@ -231,9 +224,7 @@ class MarketDataEngine(Engine):
             self.on_refused(ctx)
         if len(quotes):
             ctx.publish(quotes)
-            self._held.append(quotes)
-            if len(self._held) >= HELD_RECORDS:
-                self._take_held()
+            self._recorded.take(QUOTES, quotes)
 
     def on_timer(self, key: str, ctx: Context) -> None:
         """Publish the time bars that have ended, as far as nothing older can come."""
@@ -267,8 +258,9 @@ class MarketDataEngine(Engine):
             self.on_turn((records,), ctx)
             return
         ctx.publish(records)
-        if topic_of(records) in _OF_BOOKS:
-            self._hold(records)
+        topic = topic_of(records)
+        if topic in _OF_BOOKS:
+            self._recorded.take(topic, records)
 
     def on_events(self, events: Records, ctx: Context) -> None:
         """Derive what a batch of the core's events did to the book: deltas, trades, the quote, then auctions."""
@@ -389,58 +381,29 @@ class MarketDataEngine(Engine):
         book.begin(self._phase)
         return book
 
-    def _hold(self, records: Records) -> None:
-        self._held.append(records)
-        self._held_records += len(records)
-        if len(self._held) >= HELD_ARRAYS or self._held_records >= HELD_RECORDS:
-            self._take_held()
-
-    def _take_held(self) -> None:
-        """Bring the recorded books up to date; of quotes and trades only the last of an instrument counts."""
-        held, self._held, self._held_records = self._held, [], 0
-        by_kind: dict[str, list[Records]] = {}
-        for records in held:
-            by_kind.setdefault(topic_of(records).name, []).append(records)
-        for topic in (BOOK_DELTAS, QUOTES, TRADES):
-            parts = by_kind.get(topic.name)
-            if parts and topic.record is not None:
-                records = joined(parts, topic.record)
-                for instrument_id, part in _by_instrument(records if topic is BOOK_DELTAS else _last_of_each(records)):
-                    self._recorded_book(instrument_id).take(topic, part)
-
-    def _recorded_book(self, instrument_id: int) -> RecordedBook:
-        book = self._recorded.get(instrument_id)
-        if book is None:
-            book = self._recorded[instrument_id] = RecordedBook(instrument_id, self._order_books)
-        return book
-
     @property
     def blind(self) -> dict[int, int]:
         """{instrument id: since when} of the books that may be wrong."""
-        return {key: book.blind_since_ns for key, book in self._recorded.items() if book.blind_since_ns}
-
-    def _order_books(self) -> OrderBooks:
-        """Books of single orders, of all instruments that have them."""
-        if self._by_order is None:
-            self._by_order = OrderBooks(huge=False)
-        return self._by_order
+        return self._recorded.blind
 
     def _of(self, instrument_id: int) -> DerivedBook | RecordedBook:
         """The book that the venue shows; an empty one where nothing came yet."""
         if not self.derives:
-            return self._recorded.get(instrument_id) or RecordedBook(instrument_id)
-        # What others tell of an instrument that nothing happened to here.
-        return self._derived.get(instrument_id) or self._recorded.get(instrument_id) or DerivedBook(instrument_id)
+            return self._recorded.of(instrument_id)
+        known = self._derived.get(instrument_id)
+        if known is None and instrument_id in self._recorded:
+            # What others tell of an instrument that nothing happened to here.
+            return self._recorded.of(instrument_id)
+        return known or DerivedBook(instrument_id)
 
     def _book(self, message: GetBook) -> Book:
         instrument = self._instrument(message.instrument)
         if not 1 <= message.levels <= MOST_LEVELS:
             raise ModelError(f"levels {message.levels}", where="book", expected=f"1 to {MOST_LEVELS}")
-        self._take_held()
         book = self._of(instrument.instrument_id)
         levels = 1 if message.level == 1 else message.levels
         orders: tuple[BookOrder, ...] = ()
-        found = book.depth(levels) if isinstance(book, DerivedBook) else book.levels(levels)
+        found = book.depth(levels)
         bids, asks = (tuple(_level(instrument, *row) for row in side.tolist()) for side in found)
         if message.level == 3:
             if isinstance(book, RecordedBook) and not book.has_orders:
@@ -491,7 +454,6 @@ class MarketDataEngine(Engine):
         )
 
     def _quotes(self) -> QuoteLines:
-        self._take_held()
         lines = []
         for instrument in self._instruments.values():
             book = self._of(instrument.instrument_id)
@@ -539,24 +501,6 @@ class MarketDataEngine(Engine):
             where="book",
             expected=f"one of {', '.join(instrument.symbol for instrument in self._instruments.values())}",
         )
-
-
-def _by_instrument(records: Records) -> Iterator[tuple[int, Records]]:
-    """The records of each instrument, in their order."""
-    ids = records["instrument_id"]
-    if len(ids) == 1 or (ids == ids[0]).all():
-        yield int(ids[0]), records
-        return
-    order = np.argsort(ids, kind="stable")
-    ids, records = ids[order], records[order]
-    for part in np.split(records, np.flatnonzero(ids[1:] != ids[:-1]) + 1):
-        yield int(part["instrument_id"][0]), part
-
-
-def _last_of_each(records: Records) -> Records:
-    """The last record of each instrument."""
-    _, from_end = np.unique(records["instrument_id"][::-1], return_index=True)
-    return records[len(records) - 1 - from_end]
 
 
 def _level(instrument: Instrument, price: int, lots: int, orders: int = 0) -> BookLevel:

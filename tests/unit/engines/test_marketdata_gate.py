@@ -11,7 +11,7 @@ from nautilus.adapters.formats import open_recording
 from nautilus.core.ticks import QUARANTINE, TickKind, TickReason
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE, BookAction, RecordFlag
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
-from nautilus.engines.marketdata.recorded import RecordedBook
+from nautilus.engines.marketdata.recorded import RecordedBooks
 from nautilus.model.enums import Side
 from nautilus.model.queries import GetQuarantine, GetQuotes
 from nautilus.model.topics import BOOK_DELTAS
@@ -142,10 +142,10 @@ def stale(records):
 
 def follower(*parts):
     """The book of a subscriber that took these."""
-    book = RecordedBook(1)
+    books = RecordedBooks()
     for part in parts:
-        book.take(BOOK_DELTAS, part)
-    return book
+        books.take(BOOK_DELTAS, part)
+    return books.of(1)
 
 
 BEGIN = (Side.BUY, 10_000, 5), (Side.SELL, 10_010, 5)
