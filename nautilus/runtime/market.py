@@ -64,7 +64,9 @@ def open_market(plan: Plan) -> MarketSource | None:
         from nautilus.runtime.tick_source import TickSource
 
         config = plan.config("marketdata", MarketDataConfig)
-        return TickSource(name.paths[0], plan.listed, config, PlatformClock(plan.clock).now_ns)
+        return TickSource(
+            name.paths[0], plan.listed, config, Path(plan.data, "ticks.position"), PlatformClock(plan.clock).now_ns
+        )
     return open_source(name, plan.config("recording", RecordingConfig))
 
 

@@ -203,7 +203,12 @@ class MarketDriver:
             # Its participants' orders are in the core, but what they stand for is not known here.
             self._end("the hub was restarted during the recording")
             return
-        source.attach(hub)
+        try:
+            source.attach(hub)
+        except VenueError as error:
+            self._fail(error)
+            self._end(self._broken)
+            return
         source.check = hub.gate.passed if hub.gate is not None else None
         if hasattr(source, "fileno"):
             # A live market says when it has said something.

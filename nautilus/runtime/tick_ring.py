@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from nautilus.bus.ring import RingReader, RingWriter
 from nautilus.core.ticks import TICK
@@ -26,6 +27,8 @@ from nautilus.runtime.files import write_atomically
 RING, INSTRUMENTS = "ring", "instruments.json"
 CAPACITY = 1 << 24
 """Bytes: 262,144 ticks, a quarter of a second at a million a second."""
+MOST_TICKS = 8_192
+"""In a frame: what the hub takes in at once."""
 
 
 class TickWriter:
@@ -55,12 +58,14 @@ class TickWriter:
         place.mkdir(parents=True, exist_ok=True)
         write_atomically(place / INSTRUMENTS, msgspec.json.encode(instruments))
         self._ring = RingWriter(place / RING, capacity=capacity, epoch=epoch)
+        self._most = min(MOST_TICKS, self._ring.most // TICK.itemsize)
 
     def write(self, ticks: Records) -> None:
-        """Add a TICK array, at most an eighth of the ring, and wake the hub."""
+        """Add a TICK array and wake the hub. More at once than the ring holds is more than the hub can take."""
         if ticks.dtype != TICK:
             raise TypeError(f"ticks of {ticks.dtype}; expected TICK")
-        self._ring.write(ticks)
+        for begin in range(0, len(ticks), self._most):
+            self._ring.write(np.ascontiguousarray(ticks[begin : begin + self._most]))
 
     def slowest(self) -> int:
         """Bytes that the hub has not taken in yet; 0 where there is none."""

@@ -5,29 +5,36 @@ star, and orders in its instruments to where the plan routes them. Refused ticks
 
 Books are not right where ticks may be missing: the feed has ended, the hub was too late for its ring, or numbers are
 missing. They are emptied, marked STALE, and right again with the next snapshot that the feed writes of them.
+
+How far the ring was taken is noted in a file: a hub that begins again makes books of what it had before, tells them
+once, whole, and goes on behind that. What a hub took in the last two seconds before it was killed may come twice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nautilus.core.book_set import BookSet
+from nautilus.core.broadcast_reader import Reader
 from nautilus.core.normalise import Normaliser
-from nautilus.core.ticks import QUARANTINE, TICK, TickReason
+from nautilus.core.ticks import GAP_FLAG, QUARANTINE, TICK, TickReason
 from nautilus.core.types import BOOK_DELTA, COMMAND, QUOTE, TRADE, BookAction, RecordFlag, Side
 from nautilus.engines.marketdata import MarketDataConfig
+from nautilus.model.errors import VenueError
 from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 from nautilus.runtime.clock import monotonic_ns
-from nautilus.runtime.tick_ring import follow
+from nautilus.runtime.tick_ring import MOST_TICKS, follow, listed_in
 from nautilus.simulation.source import CoreView, Step
 
-BATCH = 8_192
 LOOK_NS = 100_000_000
 """Between looks whether the feed lives, while it writes nothing."""
+NOTE_NS = 1_000_000_000
 LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
 _NO_COMMANDS = np.zeros(0, COMMAND)
 
@@ -43,6 +50,8 @@ class TickSource:
         Those of its ids; ticks of others are refused.
     config
         Of the hub: what is refused.
+    noted
+        File of how far the ring was taken.
     clock
         Platform time.
     timer
@@ -61,6 +70,7 @@ class TickSource:
         directory: str,
         instruments: Sequence[Instrument],
         config: MarketDataConfig,
+        noted: str | Path,
         clock: Callable[[], int],
         *,
         timer: Callable[[], int] = monotonic_ns,
@@ -74,10 +84,13 @@ class TickSource:
         self._config = config
         self._normaliser = self._new_normaliser()
         self._quarantined: Counter[str] = Counter()
-        self._ticks = np.zeros(BATCH, TICK)
+        self._ticks = np.zeros(MOST_TICKS, TICK)
         # A CLEAR of both sides is two records.
-        self._rooms = np.zeros(BATCH, QUOTE), np.zeros(BATCH, TRADE), np.zeros(2 * BATCH, BOOK_DELTA)
-        self._refused = np.zeros(BATCH, QUARANTINE)
+        self._rooms = np.zeros(MOST_TICKS, QUOTE), np.zeros(MOST_TICKS, TRADE), np.zeros(2 * MOST_TICKS, BOOK_DELTA)
+        self._refused = np.zeros(MOST_TICKS, QUARANTINE)
+        self._noted = _note_at(Path(noted))
+        self._told: Records | None = None  # books of before, to be told whole
+        self._older, self._older_ns = (0, 0), 0
         self._filled = 0
         self._now_ns = 0
         self._look_ns = 0
@@ -92,8 +105,18 @@ class TickSource:
         return self._instruments
 
     def attach(self, core: CoreView) -> None:
-        """Refused ticks go to the gate of this hub, where it has one."""
+        """Refused ticks go to the gate of this hub, where it has one. Takes in what the hub of before has published.
+
+        Raises
+        ------
+        VenueError
+            The feed's instruments are others.
+        """
         self._hub = core
+        self._compare()
+        reader = self._ring.reader
+        if reader is not None and int(self._noted[0]) == reader.epoch:
+            self._told = self._books_until(reader, int(self._noted[1]))
 
     def setup(self) -> Records:
         """No account: nothing of the feed acts in the core."""
@@ -109,20 +132,27 @@ class TickSource:
 
     def arm(self) -> bool:
         """Have the feed ring. False: there is something to take already."""
-        return not self._filled and not self._broken and self._ring.arm()
+        if self._filled or self._broken or self._told is not None:
+            return False
+        self._note(self._position)  # who waits has published all
+        return self._ring.arm()
 
     def next_ns(self) -> int | None:
         """Now, where ticks are there, else when to look again."""
         if not self._filled and not self._broken:
+            self._note_older()
             self._fill()
             self._tend()
-        if self._filled or self._broken:
+        if self._filled or self._broken or self._told is not None:
             self._now_ns = max(self._clock(), self._now_ns)
             return self._now_ns
         return self._clock() + LOOK_NS
 
     def step(self) -> Step:
         """What the ticks that are there become, or the end of all books where some are missing."""
+        if self._told is not None:
+            told, self._told = self._told, None
+            return Step(self._now_ns, None, (told,) if len(told) else ())
         if self._broken:
             self._broken = False
             self._losses += 1
@@ -175,6 +205,7 @@ class TickSource:
             self._note_end()
             if ring.attach():
                 self._lives = True
+                self._compare()
                 self._normaliser = self._new_normaliser()  # its ticks are numbered anew
                 self._fill()
 
@@ -192,6 +223,50 @@ class TickSource:
             self._lives = False
             self._broken = True
 
+    def _compare(self) -> None:
+        """Another feed may mean others by the same ids."""
+        found = listed_in(self._directory)
+        if found != self._instruments:
+            raise VenueError(
+                f"the feed lists {', '.join(f'{each.instrument_id} {each.symbol}' for each in found[:5])}",
+                where=self._directory,
+                expected="the instruments with which the platform began; start it anew for others",
+            )
+
+    @property
+    def _position(self) -> tuple[int, int]:
+        """Epoch of the ring, and up to where it was taken."""
+        reader = self._ring.reader
+        return (0, 0) if reader is None else (reader.epoch, reader.position)
+
+    def _note_older(self) -> None:
+        """Note what was taken a second ago: that was published, whatever the host still holds."""
+        now_ns = self._timer()
+        if now_ns >= self._older_ns:
+            self._note(self._older)
+            self._older, self._older_ns = self._position, now_ns + NOTE_NS
+
+    def _note(self, taken: tuple[int, int]) -> None:
+        epoch, position = taken
+        if epoch and int(self._noted[0]) != epoch:
+            self._noted[1], self._noted[0] = 0, epoch
+        if epoch:
+            self._noted[1] = max(position, int(self._noted[1]))
+
+    def _books_until(self, reader: Reader, position: int) -> Records:
+        """Whole books of what stands in the ring up to a position; what was missed is not known."""
+        books = BookSet(each.instrument_id for each in self._instruments)
+        while reader.position < position and (frames := reader.drain(1)):
+            if len(frames[0]) % TICK.itemsize:
+                continue
+            *_, levels, _ = self._normaliser.process(np.frombuffer(frames[0], TICK).copy())
+            books.apply(levels)
+        self._missed = self._ring.missed_frames
+        known = [number for number in books.instruments if books.state(number).now_ns]
+        told = np.concatenate([np.zeros(0, BOOK_DELTA), *(books.snapshot(number) for number in known)])
+        told["now_ns"] = self._clock()
+        return told
+
     def _new_normaliser(self) -> Normaliser:
         config = self._config
         return Normaliser(
@@ -201,8 +276,17 @@ class TickSource:
     def _emptied(self, now_ns: int) -> Records:
         """Both sides of every book emptied, and not to be trusted."""
         records = np.zeros(2 * len(self._instruments), BOOK_DELTA)
-        records["now_ns"], records["action"], records["flags"] = now_ns, BookAction.CLEAR, SNAPSHOT | STALE
+        records["now_ns"], records["action"] = now_ns, BookAction.CLEAR
+        # A gap: this is no whole snapshot, and what comes before the next one changes nothing that is known.
+        records["flags"] = SNAPSHOT | STALE | GAP_FLAG
         records["instrument_id"] = np.repeat([each.instrument_id for each in self._instruments], 2)
         records["side"][0::2], records["side"][1::2] = Side.BUY, Side.SELL
         records["flags"][1::2] |= LAST
         return records
+
+
+def _note_at(path: Path) -> np.ndarray:
+    """Two words of a file: epoch of a ring, and up to where it was taken."""
+    if not path.exists() or path.stat().st_size != 16:
+        path.write_bytes(bytes(16))
+    return np.memmap(path, np.uint64, "r+")

@@ -10,13 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from nautilus.bus import Subscriber, make_context
 from nautilus.core import BOOK_DELTA, QUOTE, TRADE
 from nautilus.core.book_set import BookSet
-from nautilus.core.ticks import QUARANTINE
+from nautilus.core.ticks import QUARANTINE, TICK
 from nautilus.core.types import COMMAND
 from nautilus.model.errors import ConfigError
 from nautilus.model.queries import GetBook, GetQuarantine, GetQuotes
@@ -52,15 +53,7 @@ class Site:
         )
         rows = np.concatenate([np.frombuffer(bytearray(each.row), COMMAND) for each in setup_commands(self.plan)])
         native.carry_out(native.attach(core, "core"), rows)
-        builder = EngineBuilder(self.plan)
-        self.hub = RunningHost(
-            self.plan,
-            "marketdata",
-            {"marketdata": lambda: builder.build("marketdata")},
-            lambda host: host.parts.append(market_part(host, self.plan)),
-        )
-        undo.callback(self.hub.stop)
-        self.hub.ready()
+        self.begin_hub()
         context = make_context()
         undo.callback(context.destroy, 0)
         self.reader = Subscriber(context, self.plan.star, (QUOTES, TRADES, BOOK_DELTAS), clock=wall_ns, high_water=0)
@@ -68,6 +61,17 @@ class Site:
         self.records: list[np.ndarray] = []
         eventually(lambda: self.read() is None and self.reader.synchronised)
         self.hub.do(self.hub.host.open)
+
+    def begin_hub(self) -> None:
+        builder = EngineBuilder(self.plan)
+        self.hub = RunningHost(
+            self.plan,
+            "marketdata",
+            {"marketdata": lambda: builder.build("marketdata")},
+            lambda host: host.parts.append(market_part(host, self.plan)),
+        )
+        self._undo.callback(self.hub.stop)
+        self.hub.ready()
 
     def begin_feed(self) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "tests.kit.tick_feed", str(self.directory)]
@@ -174,6 +178,37 @@ def test_a_hub_that_was_too_late_for_the_ring_trusts_no_book(site: Site) -> None
     site.feed = site.begin_feed()
     site.write(1)
     site.until(lambda: not any(line.blind_since_ns for line in site.ask(GetQuotes()).quotes))
+
+
+def test_a_hub_that_begins_again_publishes_no_trade_twice_and_has_its_books(site: Site) -> None:
+    site.write(1)
+    twin = Twin()
+    twin.write(1)
+    site.until(lambda: sum(map(len, site.records)) >= twin.published)
+    before = [site.ask(GetBook(instrument=each.symbol, levels=100)) for each in instruments_of_feed()]
+    site.hub.stop()
+    site.begin_hub()
+    site.hub.do(site.hub.host.open)
+    site.until(lambda: all(site.ask(GetBook(instrument=each.symbol)).bids for each in instruments_of_feed()))
+    for each, old in zip(instruments_of_feed(), before, strict=True):
+        book = site.ask(GetBook(instrument=each.symbol, levels=100))
+        assert (book.bids, book.asks, book.blind_since_ns) == (old.bids, old.asks, 0)
+    site.write(1)
+    twin.write(1)
+    site.until(lambda: all(len(site.of(kind)) >= len(twin.of(kind)) for kind in (TRADE, QUOTE)))
+    ids = [(int(row["instrument_id"]), int(row["trade_id"])) for row in site.of(TRADE)]
+    assert len(set(ids)) == len(ids) == len(twin.of(TRADE))
+    assert len(site.of(QUOTE)) == len(twin.of(QUOTE))
+
+
+def test_a_feed_of_other_instruments_ends_the_market_by_name(site: Site) -> None:
+    site.feed.send_signal(signal.SIGKILL)
+    site.feed.wait()
+    others = tuple(msgspec.structs.replace(each, symbol=f"OTHER{each.instrument_id}") for each in instruments_of_feed())
+    writer = TickWriter(site.directory, others, epoch=wall_ns())
+    writer.write(np.zeros(40_000, TICK))  # more than the hub takes at once
+    site.until(lambda: "OTHER1" in site.ask(GetQuotes()).broken)
+    writer.close()
 
 
 def test_a_place_without_a_feed_is_refused_by_name(tmp_path: Path) -> None:
