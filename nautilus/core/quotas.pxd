@@ -5,7 +5,7 @@ and a start finds the count of the day. The limits are the caller's, so that set
 """
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nautilus.core.named_table cimport NamedTable, named_t
 from nautilus.core.rate cimport rate_take, rate_wait
@@ -162,10 +162,15 @@ cdef enum:
 
 
 cdef class Quotas(NamedTable):
-    pass
+    # That of a name, made where there is none; of a day: if need be where nobody was for long. ValueError: no room.
+    cdef quota_t* place_of(self, str name, uint32_t day) except NULL
 
 
 cdef class Quota:
     cdef readonly Quotas owner
     cdef readonly str name
+    cdef bytes encoded
+    cdef uint32_t day                   # the latest that it was told of
     cdef quota_t* data
+    cdef quota_t* place(self) except NULL
+    cdef quota_t* place_at(self, int64_t now_ns, uint32_t day) except NULL

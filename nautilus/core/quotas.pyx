@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strncmp
 from posix.mman cimport MS_SYNC, msync
 
 from nautilus.core.holders cimport word_load, word_store
@@ -32,6 +32,7 @@ from nautilus.core.quotas cimport (
 
 GO, BLOCKED, SECOND, MINUTE, HOUR, DAY = Q_GO, Q_BLOCKED, Q_SECOND, Q_MINUTE, Q_HOUR, Q_DAY
 MOST = 1_000_000
+cdef int64_t DAY_NS = 86_400_000_000_000
 
 
 cdef class Quotas(NamedTable):
@@ -73,18 +74,21 @@ cdef class Quotas(NamedTable):
         cdef Quota found = self.known.get(name)
         if found is None:
             found = Quota.__new__(Quota)
-            found.owner = self
-            found.name = name
-            try:
-                found.data = <quota_t*>self.thing_of(name)
-            except ValueError:
-                if not day or not 0 < len(name.encode()) < NAMED_BYTES or "\0" in name:
-                    raise
-                self._free_unused(name.encode(), day)
-                found.data = <quota_t*>self.thing_of(name)
+            found.owner, found.name, found.encoded = self, name, name.encode()
+            found.data = self.place_of(name, day)
             self.known[name] = found
-        _note_use(found.data, day)
+        found.day = max(found.day, day)
+        _note_use(found.place(), day)
         return found
+
+    cdef quota_t* place_of(self, str name, uint32_t day) except NULL:
+        try:
+            return <quota_t*>self.thing_of(name)
+        except ValueError:
+            if not day or not 0 < len(name.encode()) < NAMED_BYTES or "\0" in name:
+                raise
+            self._free_unused(name.encode(), day)
+            return <quota_t*>self.thing_of(name)
 
     def _free_unused(self, bytes name, uint32_t day):
         # The first place that nobody has used for long has this name from now on, if there is none of that name.
@@ -114,7 +118,23 @@ cdef class Quotas(NamedTable):
 
 
 cdef class Quota:
-    """Any process, any thread. One quota of a table; made by `Quotas.quota`."""
+    """Any process, any thread. One quota of a table; made by `Quotas.quota`.
+
+    Where nobody used it for days and its place has another name, it is made again, or the ValueError of `Quotas.quota`.
+    """
+
+    cdef quota_t* place(self) except NULL:
+        cdef named_t* named = <named_t*>(<char*>self.data + Q_NAMED_AT)
+        if strncmp(named.name, <const char*>self.encoded, NAMED_BYTES) != 0:
+            self.data = self.owner.place_of(self.name, self.day)
+        return self.data
+
+    cdef quota_t* place_at(self, int64_t now_ns, uint32_t day) except NULL:
+        # Some number their minutes as days: no day is later than the clock's tomorrow.
+        cdef int64_t tomorrow = now_ns // DAY_NS + 1
+        if self.day < day and self.day < tomorrow:
+            self.day = day if day < tomorrow else <uint32_t>tomorrow
+        return self.place()
 
     def take(self, int64_t now_ns, int64_t second, int64_t minute, int64_t hour, int64_t per_day, uint32_t day):
         """Ask for one.
@@ -136,25 +156,27 @@ cdef class Quota:
         """
         cdef int64_t wait_ns = 0
         cdef q_limits_t most = _limits(second, minute, hour, per_day)
-        cdef int why = quota_take(self.data, now_ns, &most, day, &wait_ns)
-        _note_use(self.data, day)
+        cdef quota_t* data = self.place_at(now_ns, day)
+        cdef int why = quota_take(data, now_ns, &most, day, &wait_ns)
+        _note_use(data, day)
         return why, wait_ns
 
     def look(self, int64_t now_ns, int64_t second, int64_t minute, int64_t hour, int64_t per_day, uint32_t day):
         """What `take` would say, without taking anything."""
         cdef int64_t wait_ns = 0
         cdef q_limits_t most = _limits(second, minute, hour, per_day)
-        cdef int why = quota_look(self.data, now_ns, &most, day, &wait_ns)
-        _note_use(self.data, day)
+        cdef quota_t* data = self.place_at(now_ns, day)
+        cdef int why = quota_look(data, now_ns, &most, day, &wait_ns)
+        _note_use(data, day)
         return why, wait_ns
 
     def block(self, int64_t until_ns, int64_t now_ns):
         """None before then; at most 25 hours. An earlier word that reaches further stays."""
-        quota_block(self.data, until_ns, now_ns)
+        quota_block(self.place(), until_ns, now_ns)
 
     def taken(self, uint32_t day):
         """How many were taken of a day."""
-        return quota_taken(self.data, day)
+        return quota_taken(self.place(), day)
 
 
 cdef inline void _note_use(quota_t* data, uint32_t day) noexcept nogil:

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from nautilus.adapters.sources import SOURCES, SourceConfig, open_sources
 from nautilus.core.clock import now_ns
 from nautilus.model.datasets import DataAnswer, DataKind, Fact, GetData, Provenance, ProviderState
 from nautilus.model.errors import InternalError, NautilusError, VenueError
 from nautilus.model.fact_records import RECORD_OF, fact_records
+from nautilus.model.marketdata import FactFlag
 from nautilus.model.records import Records
 from nautilus.model.topics import ECONOMICS, FUNDAMENTALS, HISTORICAL_BARS, QUOTE_FACTS
 from nautilus.runtime.clock import wall_ns
@@ -100,9 +102,10 @@ class Told:
         self._known: OrderedDict[int, None] = OrderedDict()
 
     def news(self, records: Records) -> Records:
-        """Those that are new, whenever they were fetched."""
+        """Those that are new, whenever and by whatever URL they were fetched."""
         bare = records.copy()
-        bare["fetched_ns"] = 0
+        bare["fetched_ns"], bare["url"] = 0, b""
+        bare["flags"] &= ~np.uint32(FactFlag.CUT)  # of the URL, perhaps
         size, content = bare.dtype.itemsize, bare.tobytes()
         known, fresh = self._known, []
         for at in range(len(records)):

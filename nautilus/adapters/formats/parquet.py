@@ -28,6 +28,11 @@ from nautilus.core.types import Side
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LEAST_NOISE, MOST_NOISE = 1 << 13, 1 << 22
+"""Ulps: a file may be a part of a longer sum, and no billionth of a number is noise."""
+LARGEST_NOISE = 1e-3
+"""Of a step."""
+
 
 class ParquetRecording(BatchRecording):
     """Bars, trades or quotes of a Parquet file.
@@ -88,8 +93,12 @@ class ParquetRecording(BatchRecording):
         return self._source.done / self._source.count
 
     def _places(self, columns: list[int]) -> tuple[int, bool]:
-        """Decimals with which all numbers of columns are exact, 9 at most; whether some are not exact even so."""
+        """Decimals with which all numbers of columns are exact, 9 at most; whether some are not exact even so.
+
+        Exact but for the noise of sums: one ulp a row, and no thousandth of a step.
+        """
         places, inexact = 0, False
+        noise = min(max(self._source.count, LEAST_NOISE), MOST_NOISE)
         names = [self._source.schema.names[i] for i in columns]
         if not names:
             return 0, False
@@ -97,14 +106,14 @@ class ParquetRecording(BatchRecording):
             for column in batch.columns:
                 values = _floats(column)
                 there = np.isfinite(values)
-                values, odd = values[there], _inexact(column, values, places)[there]
+                values, odd = values[there], _inexact(column, values, places, noise)[there]
                 while (
                     odd.any()
                     and places < MOST_DECIMALS
                     and float(np.abs(values).max(initial=0)) * 10 ** (places + 1) < LARGEST_STEPS
                 ):
                     places += 1
-                    odd = _inexact(column, values, places)
+                    odd = _inexact(column, values, places, noise)
                 inexact |= bool(odd.any())
         return places, inexact
 
@@ -289,12 +298,19 @@ def open_parquet(
     return ParquetRecording(source, symbol=symbol, venue=venue, zone=zone, instrument_id=instrument_id)
 
 
-def _inexact(column: Any, values: Any, places: int) -> Any:
-    """Which numbers have more decimals than so many, as far as floats of the column's width tell."""
+def _inexact(column: Any, values: Any, places: int, noise: int = 0) -> Any:
+    """Which numbers have more decimals than so many, as far as floats of the column's width tell.
+
+    `noise` is in ulps of the widest floats: what sums may be off, where it is no thousandth of a step.
+    """
     scaled = values * 10**places
     narrow = np.float32 if column.type == arrow().float32() else np.float64
+    size = np.abs(scaled)
     with np.errstate(invalid="ignore"):
-        return np.abs(scaled - np.rint(scaled)) > 4 * np.spacing(np.abs(scaled).astype(narrow)).astype(np.float64)
+        most = 4 * np.spacing(size.astype(narrow)).astype(np.float64)
+        if noise:
+            most = np.maximum(most, np.minimum(noise * np.spacing(size), LARGEST_NOISE))
+        return np.abs(scaled - np.rint(scaled)) > most
 
 
 def _floats(column: Any) -> Any:

@@ -1,5 +1,6 @@
 """Parquet files: rows that lack a price, a time or a symbol are named and left out, all others are exact."""
 
+import numpy as np
 import pytest
 
 from nautilus.adapters.formats import FormatError, Table, open_file
@@ -124,3 +125,32 @@ def test_numbers_keep_all_their_decimals_or_the_report_says_that_they_are_rounde
         "prices have more than 9 decimals; 9 are kept, finer ones are rounded",
         "quantities have more than 1 decimals; 1 are kept, finer ones are rounded",
     ]
+
+
+@pytest.mark.parametrize(("first", "rows"), [(100.0, 20_000), (100.0, 500_000), (0.0, 20_000), (60_000.0, 20_000)])
+def test_the_noise_of_sums_makes_no_finer_tick(tmp_path, first, rows):
+    steps = np.where(np.arange(rows) % 3 == 2, -0.01, 0.01)
+    steps[0] += first
+    times = FIRST_NS + np.arange(rows)
+    prices = np.cumsum(steps)
+    for part in (slice(None), slice(-10, None)):  # also of the end alone, where there is most of it
+        recording = open_file(written(tmp_path, time=times[part], price=prices[part], size=np.ones(rows)[part]))
+        assert recording.hint.price_increment == "0.01"
+        assert recording.report.notes == []
+        found = [int(row["price_ticks"]) for row in records_of(recording)]
+        assert found == np.rint(prices[part] * 100).astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    ("prices", "increment"),
+    [
+        ([1.0001, 0.9999, 1.0], "0.0001"),
+        ([1.00000001, 1.0], "0.00000001"),
+        ([50000000.0001, 1.0], "0.0001"),
+        ([100000.000001, 1.0], "0.000001"),
+    ],
+)
+def test_a_small_decimal_is_no_noise(tmp_path, prices, increment):
+    times = [FIRST_NS + i for i in range(len(prices))]
+    recording = open_file(written(tmp_path, time=times, price=prices, size=[1] * len(prices)))
+    assert (recording.hint.price_increment, recording.report.rounded) == (increment, 0)

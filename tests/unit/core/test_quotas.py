@@ -106,6 +106,42 @@ def test_a_place_that_nobody_used_for_days_is_given_to_another_name(tmp_path: Pa
     assert later.names() == ["new", "one more"]
 
 
+def test_a_quota_that_lost_its_place_counts_on_no_other_name(tmp_path: Path) -> None:
+    path = tmp_path / "quotas"
+    table = Quotas(2, path)
+    old = table.quota("old", 100)
+    assert old.take(T0, 0, 0, 0, 9, 100)[0] == GO
+    new = Quotas(2, path).quota("new", 104)
+    Quotas(2, path).quota("newer", 104)
+    assert Quotas(2, path).names() == ["newer", "new"]
+    assert [new.take(T0, 0, 0, 0, 9, 104)[0] for _ in range(3)] == [GO] * 3
+    for ask in (
+        lambda: old.taken(104),
+        lambda: old.look(T0, 0, 0, 0, 9, 104),
+        lambda: old.take(T0, 0, 0, 0, 9, 104),
+        lambda: old.block(T0 + S, T0),
+        lambda: table.quota("old"),
+    ):
+        with pytest.raises(ValueError, match="no room for 'old'"):
+            ask()
+    assert (new.taken(104), new.look(T0, 0, 0, 0, 0, 104)) == (3, (GO, 0))
+    assert old.take(T0, 0, 0, 0, 9, 108)[0] == GO
+    assert Quotas(2, path).names() == ["old", "new"]
+    assert (old.taken(108), table.quota("old") is old) == (1, True)
+
+
+def test_minutes_that_are_counted_as_days_free_no_place_of_today() -> None:
+    table = Quotas(2)
+    today, minute = T0 // (86_400 * S), T0 // (60 * S)
+    lost = table.quota("binance", today - 9)
+    table.quota("one", today)
+    table.quota("two", today)
+    assert table.names() == ["two", "one"]
+    with pytest.raises(ValueError, match="no room for 'binance'"):
+        lost.take(T0, 0, 0, 0, 5, minute)
+    assert table.names() == ["two", "one"]
+
+
 def test_processes_at_once_take_what_there_is_and_no_more(tmp_path: Path) -> None:
     Quotas(4, tmp_path / "quotas").quota("x")
     children = []

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from nautilus.model.datasets import DataKind, Fact, GetData, Provenance, ProviderState
+import pytest
+
+from nautilus.model.datasets import BarFact, DataKind, Fact, GetData, Provenance, ProviderState
+from nautilus.model.fact_records import fact_records
+from nautilus.runtime import data_process
 from nautilus.runtime.data_frames import Ask, Begin, Failed, Found
 from nautilus.runtime.data_process import DataProcess
 
@@ -48,3 +52,16 @@ def test_an_answer_that_was_never_fetched_is_refused() -> None:
     assert isinstance(refused, Failed)
     assert refused.code == "internal"
     assert "never fetched" in refused.what
+
+
+@pytest.mark.parametrize("more", ["", "x" * 300])
+def test_a_bar_that_is_fetched_again_by_another_url_is_no_news(more: str) -> None:
+    told = data_process.Told()
+
+    def news(close: float, url: str, fetched_ns: int) -> int:
+        bar = BarFact("AAPL", "1d", 1, 2, 1.0, 2.0, 1.0, close, 9.0, None, "USD", Provenance("yahoo", url, fetched_ns))
+        return len(told.news(fact_records(DataKind.BAR, [bar], {})))
+
+    assert news(1.5, "https://query1/AAPL?period2=1", 7) == 1
+    assert news(1.5, "https://query1/AAPL?period2=2" + more, 8) == 0
+    assert news(1.6, "https://query1/AAPL?period2=3", 9) == 1
