@@ -404,9 +404,11 @@ class LiveSource:
             self._gaps[number] += 1
 
     def _note_silent(self, number: int, now_ns: int, silent: bool) -> None:
+        counts = self._counts[number]
         if silent:
+            if counts["trades"] and number not in self._silent:  # else there was nothing to lose
+                counts["trade_losses"] += 1
             self._silent.setdefault(number, now_ns)
-            self._counts[number]["trade_losses"] += 1
         else:
             self._silent.pop(number, None)
 

@@ -148,6 +148,43 @@ def test_symbol_that_is_delisted_while_the_feed_is_open_is_told_and_the_other_go
     assert failed.interruption.detail == "ETHUSDT is not listed"
 
 
+def test_symbol_that_is_halted_when_the_feed_opens_comes_back_when_the_venue_speaks_of_it() -> None:
+    lines = lines_of(BTCUSDT_SPOT, 400)
+
+    async def first_calm() -> None:
+        await server.until(lambda: server.calm)
+
+    server = BinanceServer("spot", [*lines, *renamed(lines, "ETHUSDT")], {len(lines): first_calm})
+    server.delisted["ETHUSDT"] = "BREAK"
+    steps = dict.fromkeys(BOTH, ("0.01", "0.0000001"))
+
+    async def whole() -> list[FeedUpdate]:
+        async with (
+            server,
+            BinanceFeed(config_for(server), BOTH, lambda: server.now_ns, steps=steps) as feed,
+        ):
+
+            def enough(update: FeedUpdate) -> bool:
+                if (update.symbol, update.kind) == ("BTCUSDT", FeedKind.SIGHTED):
+                    feed._want_quiet(halted := feed._symbols["ETHUSDT"])
+                    assert not halted.asked, "what rests in a halted market is not to be traded against"
+                    server.listened(calm=True)
+                return (update.symbol, update.kind) == ("ETHUSDT", FeedKind.SIGHTED)
+
+            assert list(feed.hints) == list(BOTH)
+            return await heard(feed, enough)
+
+    updates = asyncio.run(whole())
+    assert kinds(updates) == [
+        ("ETHUSDT", FeedKind.FAILED),
+        ("BTCUSDT", FeedKind.BLIND),
+        ("ETHUSDT", FeedKind.BLIND),
+        ("BTCUSDT", FeedKind.SIGHTED),
+        ("ETHUSDT", FeedKind.SIGHTED),
+    ]
+    assert updates[0].interruption.detail == "ETHUSDT is not traded now, its status is BREAK"
+
+
 def test_snapshots_of_one_symbol_that_cannot_be_read_leave_the_other_alone() -> None:
     server = BinanceServer("spot", of_both(400))
 
@@ -323,6 +360,10 @@ def test_market_that_refuses_connections_is_blind_and_silent_until_it_does_not()
         facts = live.source.summary()["instruments"]["BTCUSDT"]
         return [bool(facts[name]) for name in ("blind_since_ns", "silent_since_ns")]
 
+    def losses(live: Played) -> int:
+        records: dict[str, int] = live.source.summary()["instruments"]["BTCUSDT"]["records"]
+        return records.get("trade_losses", 0)
+
     with served(server):
         routes = (
             Route(server.stream_url("/public/stream"), ALL[:2]),
@@ -331,6 +372,7 @@ def test_market_that_refuses_connections_is_blind_and_silent_until_it_does_not()
         live = Played(server, routes=routes)
         try:
             live.until(lambda: told(live) == [True, True] and server.refused > 3)
+            assert losses(live) == 0, "none had come"
             server.refusing = False
             live.until(lambda: told(live) == [False, False] and server.finished.is_set())
             assert len(live.books[1].depth(1)[0])
@@ -346,6 +388,10 @@ def test_market_that_refuses_connections_is_blind_and_silent_until_it_does_not()
             live.until(lambda: told(live) == [False, True])
             live.source._heard.append(Heard(wall_ns(), int(FeedKind.TRADE), 1, np.zeros(1, TRADE)))
             live.until(lambda: told(live) == [False, False])
+            before = losses(live)
+            live.source._heard.extend(Heard(wall_ns(), SILENT, 1, np.zeros(0, TRADE)) for _ in range(2))
+            live.until(lambda: told(live) == [False, True] and not live.source._heard)
+            assert losses(live) == before + 1
         finally:
             live.source.close()
 

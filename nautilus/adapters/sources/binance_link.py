@@ -49,6 +49,12 @@ class Item(NamedTuple):
     since_ns: int = 0
     turn: int = 0
 
+    @property
+    def line(self) -> bytes:
+        """The line that a log would have; a line end inside of JSON is but white space."""
+        text = self.text.replace(b"\n", b" ") if b"\n" in self.text else self.text
+        return b"%d %s\n" % (self.now_ns, text)
+
 
 class Inbox:
     """What came in and was not taken yet. Sockets are not read while `most` wait, so nothing is dropped here.

@@ -126,6 +126,7 @@ class _Symbol:
         self.asked = False
         self.refused = 0
         self.failed = False
+        self.halted = False  # when the feed was opened, and not heard of since
         self.doubts = 0  # in a row
         self.doubted_ns = 0
         self.open: dict[tuple[str, ...], Interruption] = {}  # by streams
@@ -162,8 +163,8 @@ class BinanceFeed:
         Where the weight of requests is counted for all processes (`open_quotas`); left out: in this one alone.
     steps
         By symbol, price increment and lot size that records are to be counted in; left out: those of now. A symbol
-        that the venue trades in others, or trades no longer, is refused: FAILED and BLIND, for as long as the feed is
-        open.
+        that the venue trades in others, or lists no longer, is refused: FAILED and BLIND, for as long as the feed is
+        open. One that is halted is FAILED and BLIND until the venue says something of it.
     minutes
         Clock of the venue's minutes, in which requests are counted.
 
@@ -178,8 +179,8 @@ class BinanceFeed:
     ConfigError
         No symbol, one twice, or settings that do not fit them.
     SourceError
-        On opening: the venue cannot be asked, trades none of them, or all in other steps, or has no symbol of which
-        no `steps` are given (each such is named).
+        On opening: the venue cannot be asked, lists none of them, or all in other steps, or does not trade a symbol of
+        which no `steps` are given (each such is named).
     FormatError
         While iterating: no symbol's snapshots can be read, several times in a row.
     """
@@ -231,7 +232,9 @@ class BinanceFeed:
         try:
             self.rest = BinanceRest(self.config, self._session, self._quotas, self._minutes)
             where = f"{self.config.rest_url}/exchangeInfo"
-            self.hints, gone = await self.rest.listing(self._names)
+            self.hints, untraded = await self.rest.listing(self._names)
+            halted = untraded.keys() & self.hints.keys() & self._steps.keys()
+            gone = {name: text for name, text in untraded.items() if name not in halted}
             unknown = {
                 name: text for name, text in gone.items() if name not in self._steps or len(gone) == len(self._names)
             }
@@ -245,15 +248,17 @@ class BinanceFeed:
             await self._session.close()
             raise
         self._inbox = Inbox(self.config.most_waiting)
-        for name, text in refused.items():
-            self.hints.pop(name, None)
-            self._names.remove(name)
+        for name, text in (untraded | refused).items():
+            if name in refused:
+                self.hints.pop(name, None)
+                self._names.remove(name)
             self.notes.append(text)
             interruption = Interruption(name, (), "refused", text, self._clock())
             self._ready.append(FeedUpdate(interruption.since_ns, FeedKind.FAILED, NOTHING, name, interruption))
         for name in self._names:
             backoff = Backoff(self.config.backoff_seconds, self.config.longest_backoff_seconds)
             state = _Symbol(self.hints[name], self._ids[name], backoff)
+            state.halted = state.failed = name in halted
             state.lines.on_turn = self._turning(state)
             self._symbols[name] = self._by_stream[name.lower().encode()] = state
             self._tasks.append(asyncio.create_task(self._fetch_snapshots(state), name=f"binance snapshots {name}"))
@@ -315,11 +320,14 @@ class BinanceFeed:
             if item.kind == ItemKind.MESSAGE:
                 state = self._symbol_of(item.text)
                 if state is not None:
-                    lines.setdefault(state.hint.symbol, []).append(_line(item))
+                    if state.halted:
+                        state.halted = False
+                        self._want_quiet(state)
+                    lines.setdefault(state.hint.symbol, []).append(item.line)
             elif item.kind == ItemKind.SNAPSHOT:
                 if item.turn != self._turn or not self._sees:
                     continue  # asked for before the connection was lost: what came since is not known
-                lines.setdefault(item.symbol, []).append(_line(item))
+                lines.setdefault(item.symbol, []).append(item.line)
                 self._symbols[item.symbol].asked = False
             else:
                 self._decode(lines)
@@ -506,7 +514,7 @@ class BinanceFeed:
         state.wanted.set()
 
     def _want_quiet(self, state: _Symbol) -> None:
-        if state.lines.sync.waiting and not state.asked:
+        if state.lines.sync.waiting and not state.asked and not state.halted:
             self._want(state)
 
     async def _fetch_snapshots(self, state: _Symbol) -> None:
@@ -590,9 +598,3 @@ class BinanceFeed:
                 "waited_seconds": rest.waited_seconds,
             },
         }
-
-
-def _line(item: Item) -> bytes:
-    """The line that a log would have; a line end inside of JSON is but white space."""
-    text = item.text.replace(b"\n", b" ") if b"\n" in item.text else item.text
-    return b"%d %s\n" % (item.now_ns, text)

@@ -10,6 +10,7 @@ Source: Binance, "General information on endpoints" and "Order book", for the sp
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ PRODUCTS = {"PERPETUAL": "perpetual", "TRADIFI_PERPETUAL": "perpetual"}
 
 
 class Listing(NamedTuple):
-    """What the venue says of symbols: the instruments of those that it trades, and why it does not trade the others."""
+    """What the venue says of symbols: the instruments of those that it lists, and why it does not trade some of all."""
 
     hints: dict[str, InstrumentHint]
     refused: dict[str, str]
@@ -183,12 +184,14 @@ def read_listing(body: bytes, symbols: Sequence[str], *, where: str, finer_decim
         symbol = row.get("symbol") if isinstance(row, dict) else None
         if symbol not in refused:
             continue
-        status = row.get("status", TRADED)
+        status, path = row.get("status", TRADED), f"$.symbols[{place}]"
         if status == TRADED:
-            found[symbol] = _instrument(row, where, f"$.symbols[{place}]", finer_decimals)
+            found[symbol] = _instrument(row, where, path, finer_decimals)
             del refused[symbol]
-        else:  # what is delisted often stays in the list
+        else:  # halted, or delisted: that often stays in the list, with whatever fields
             refused[symbol] = f"{symbol} is not traded now, its status is {status}"
+            with contextlib.suppress(MalformedError):
+                found[symbol] = _instrument(row, where, path, finer_decimals)
     return Listing(found, refused)
 
 
