@@ -80,6 +80,7 @@ class TickSource:
         self._clock = clock
         self._timer = timer
         self._ring = follow(directory)
+        self._attached = self._ring.attached
         self._hub: Any = None
         self._config = config
         self._normaliser = self._new_normaliser()
@@ -195,7 +196,10 @@ class TickSource:
         self._ring.close()
 
     def _fill(self) -> None:
-        ring, reader = self._ring, self._ring.reader
+        ring = self._ring
+        if ring.attached != self._attached:
+            self._note_ring()
+        reader = ring.reader
         if reader is not None:
             self._filled = reader.drain_into(self._ticks)
             if ring.missed_frames != self._missed:  # before those that were just taken
@@ -204,9 +208,6 @@ class TickSource:
         if not self._filled and (reader is None or (reader.retired and not reader.waiting)):
             self._note_end()
             if ring.attach():
-                self._lives = True
-                self._compare()
-                self._normaliser = self._new_normaliser()  # its ticks are numbered anew
                 self._fill()
 
     def _tend(self) -> None:
@@ -218,8 +219,15 @@ class TickSource:
         if not self._ring.alive:
             self._note_end()
 
+    def _note_ring(self) -> None:
+        """There is another ring than before, whose ticks are numbered anew; waiting for the old one may have found it."""
+        self._note_end()
+        self._attached, self._lives = self._ring.attached, True
+        self._compare()
+        self._normaliser = self._new_normaliser()
+
     def _note_end(self) -> None:
-        if self._lives and self._ring.attached:
+        if self._lives and self._attached:
             self._lives = False
             self._broken = True
 
