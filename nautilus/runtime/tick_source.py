@@ -93,6 +93,7 @@ class TickSource:
         self._told: Records | None = None  # books of before, to be told whole
         self._older, self._older_ns = (0, 0), 0
         self._filled = 0
+        self._emptied_ring = False
         self._now_ns = 0
         self._look_ns = 0
         self._missed = 0
@@ -139,7 +140,14 @@ class TickSource:
         return self._ring.arm()
 
     def next_ns(self) -> int | None:
-        """Now, where ticks are there, else when to look again."""
+        """Now, where ticks are there, else when to look again.
+
+        Behind a step that emptied the ring this says so without another look: what came meanwhile is better taken
+        together, once that step is published, than a few ticks at a time in the same turn.
+        """
+        if self._emptied_ring:
+            self._emptied_ring = False
+            return self._clock() + LOOK_NS
         if not self._filled and not self._broken:
             self._note_older()
             self._fill()
@@ -163,6 +171,7 @@ class TickSource:
             self._ticks[: self._filled], quotes, trades, levels, self._refused
         )
         assert used == self._filled
+        self._emptied_ring = used < MOST_TICKS // 2
         self._filled = 0
         gate = getattr(self._hub, "gate", None)
         if refused:
