@@ -229,7 +229,7 @@ class TickSource:
             self._note_end()
 
     def _note_ring(self) -> None:
-        """There is another ring than before, whose ticks are numbered anew; waiting for the old one may have found it."""
+        """There is another ring, whose ticks are numbered anew; waiting for the old one may have found it."""
         self._note_end()
         self._attached, self._lives = self._ring.attached, True
         self._compare()
