@@ -21,6 +21,7 @@ from nautilus.core.normalise import Normaliser
 from nautilus.core.ticks import QUARANTINE, TICK, TickKind, TickReason
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.engines.marketdata.gate_books import Checked, GateBooks
+from nautilus.engines.marketdata.gate_times import GateTimes
 from nautilus.model.queries import QuarantineLine
 from nautilus.model.records import Records, joined
 from nautilus.model.topics import BOOK_DELTAS, QUOTES, TRADES, topic_of
@@ -31,8 +32,6 @@ KEPT = 1_000
 """Refused records that are kept to be asked for; the oldest go. All are published, for whoever keeps more."""
 _MOST = (1 << 63) - 1
 _LATEST_NS = 1 << 62
-LATE_NS = 1_000_000_000
-"""A record so far behind the last one of its instrument and kind, by receive stamps, is out of order."""
 _BOTH = {"receive_ns": "now_ns", "instrument_id": "instrument_id"}
 # A quote's stamp is not handed on, as it would count for the order: venues stamp quotes of one update alike.
 _QUOTE_FIELDS = (
@@ -102,7 +101,7 @@ class Gate:
         self.refused: deque[Any] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
         self._skew_ns = skew_ns
-        self._latest: dict[tuple[bool, int], int] = {}
+        self._times = GateTimes()
         self._books = GateBooks(instruments, self._refuse, self._count_locked)
         # Of single records, which are most: room that is used again.
         self._tick = np.zeros(1, TICK)
@@ -198,11 +197,11 @@ class Gate:
         row = records.item()
         now_ns, venue_ns, number = row[:3]
         instrument_id = row[7] if quote else row[5]
-        latest = self._latest.get((quote, instrument_id), 0)
-        if now_ns < latest - LATE_NS or (quote and not 0 <= venue_ns <= min(now_ns + self._skew_ns, _LATEST_NS)):
-            return self._timely(records, quote)
-        if now_ns > latest:
-            self._latest[quote, instrument_id] = now_ns
+        bad = quote and not 0 <= venue_ns <= min(now_ns + self._skew_ns, _LATEST_NS)
+        if bad or not self._times.take((quote, instrument_id), now_ns):
+            records = self._timely(records, quote)
+            if not len(records):
+                return records
         if quote:
             _, _, _, bid, bid_lots, ask, ask_lots = row[:7]
             if bid == ask and bid_lots > 0 and ask_lots > 0:
@@ -220,15 +219,12 @@ class Gate:
         return records
 
     def _timely(self, records: Records, quote: bool) -> Records:
-        """Those that do not come long after their time; of quotes, those whose stamp of the venue can be."""
+        """Those neither long after their time nor far ahead; of quotes, those whose stamp of the venue can be."""
         now_ns, venue_ns, ids = records["now_ns"], records["venue_ns"], records["instrument_id"]
-        seen = np.empty_like(now_ns)
+        held, reasons = np.empty_like(now_ns), np.zeros(len(records), np.uint16)
         for number in np.unique(ids).tolist():
             mine = ids == number
-            seen[mine] = np.maximum.accumulate(np.maximum(now_ns[mine], self._latest.get((quote, number), 0)))
-            self._latest[quote, number] = int(seen[mine][-1])
-        reasons = np.zeros(len(records), np.uint16)
-        reasons[seen - now_ns > LATE_NS] = TickReason.OUT_OF_ORDER
+            reasons[mine], held[mine] = self._times.look((quote, number), now_ns[mine])
         if quote:
             reasons[(venue_ns < 0) | (venue_ns > np.minimum(now_ns + self._skew_ns, _LATEST_NS))] = TickReason.TIME
         bad = reasons != 0
@@ -238,7 +234,7 @@ class Gate:
         refused = np.zeros(len(ticks), QUARANTINE)
         for name in TICK.names or ():
             refused[name] = ticks[name]
-        refused["venue_ns"], refused["reference"], refused["reason"] = venue_ns[bad], seen[bad], reasons[bad]
+        refused["venue_ns"], refused["reference"], refused["reason"] = venue_ns[bad], held[bad], reasons[bad]
         self._refuse(refused)
         kept: Records = records[~bad]
         return kept

@@ -87,16 +87,19 @@ class GateBooks:
         deltas = np.ascontiguousarray(records)
         forms = _FORMS[deltas.view(_FORM)["form"]]
         reasons = self._reasons(deltas, forms)
+        change = self._change
         if forms.max() == _ORDER:
-            return self._of_orders(deltas, reasons)
+            if reasons is None and self._states.get(int(deltas["instrument_id"][0])) != LOST:
+                return self._of_orders(deltas, None)
+            change = self._of_orders
         ends = (np.flatnonzero(deltas["flags"] & LAST) + 1).tolist()
         if not ends or ends[-1] != len(deltas):
             ends.append(len(deltas))
         if len(ends) == 1:
-            return self._change(deltas, reasons)
+            return change(deltas, reasons)
         parts, begin = [], 0
         for end in ends:
-            parts.append(self._change(deltas[begin:end], None if reasons is None else reasons[begin:end]))
+            parts.append(change(deltas[begin:end], None if reasons is None else reasons[begin:end]))
             begin = end
         if sum(map(len, parts)) == len(deltas) and all(np.shares_memory(each, deltas) for each in parts):
             return deltas
@@ -170,18 +173,27 @@ class GateBooks:
         return deltas
 
     def _of_orders(self, deltas: Records, reasons: np.ndarray | None) -> Records:
-        """Changes that name single orders, of one book."""
+        """Changes that name single orders, of one book: one of them where it is not SOUND."""
         number = int(deltas["instrument_id"][0])
-        if reasons is not None:
-            deltas = self._kept(deltas, reasons)
-            if number in self._negative:
-                self._states[number] = LOST
-        if not len(deltas):
-            return deltas
+        before = state = self._states.get(number, SOUND)
+        refused = reasons is not None and bool(reasons.any())
+        if reasons is not None and refused:
+            whole, deltas = deltas, self._kept(deltas, reasons)
+            if number not in self._negative:
+                return deltas
+            self._states[number] = state = LOST
+            if not len(deltas):
+                if before == LOST:
+                    return deltas  # whoever follows knows of it
+                # It names no level: where a call crosses the book, one may have orders on either side.
+                deltas = self._mark(whole, BookAction.EXECUTE_HIDDEN)
         self._books.apply(deltas)
-        if deltas["flags"][-1] & LAST:
+        last = int(deltas["flags"][-1])
+        if last & LAST:
             self._meets(number, deltas)
-        if self._states.get(number, SOUND) == LOST:
+            if state == LOST and last & SNAPSHOT and not refused:
+                self._states[number] = state = SOUND
+        if state == LOST:
             deltas = deltas.copy()
             deltas["flags"] |= STALE
         return deltas
@@ -206,12 +218,12 @@ class GateBooks:
             self._note(row)
         return int(reason)
 
-    def _mark(self, refused: Records) -> Records:
+    def _mark(self, refused: Records, action: BookAction = BookAction.SET) -> Records:
         """A change that changes nothing, in place of one that is refused as a whole."""
         number = int(refused["instrument_id"][0])
         bid, bid_lots, ask, ask_lots = self._books.best(number) if number in self._books else (0, 0, 0, 0)
         made: Records = refused[-1:].copy()
-        made["action"], made["quantity"] = BookAction.SET, 0
+        made["action"], made["quantity"] = action, 0
         made["side"] = Side.SELL if bid_lots and not ask_lots else Side.BUY
         made["price_ticks"] = ask if ask_lots else bid if bid_lots else 1
         made["flags"] = (made["flags"] & ~np.uint16(SNAPSHOT)) | np.uint16(LAST)

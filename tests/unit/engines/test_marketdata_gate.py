@@ -234,6 +234,83 @@ def test_a_change_that_is_refused_as_a_whole_leaves_a_mark():
     assert not len(gate.passed(change(3, (Side.BUY, -1, 5)))), "told once"
 
 
+def order(now_ns, order_id, price, *, snapshot=False, last=True):
+    """An order that is added to a book."""
+    records = np.zeros(1, BOOK_DELTA)
+    records["now_ns"], records["update_id"], records["instrument_id"], records["order_id"] = now_ns, now_ns, 1, order_id
+    records["action"], records["side"], records["price_ticks"], records["quantity"] = BookAction.ADD, 1, price, 5
+    records["flags"] = (RecordFlag.LAST if last else 0) | (RecordFlag.SNAPSHOT if snapshot else 0)
+    return records
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_book_of_single_orders_recovers_with_a_snapshot(together):
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    clear = order(4, 0, 1, snapshot=True, last=False)
+    clear["action"], clear["side"], clear["quantity"] = BookAction.CLEAR, 0, 0
+    image = np.concatenate((clear, order(4, 7, 10_000, snapshot=True)))
+    given = [
+        order(1, 1, 10_000),
+        order(2, 2, -1),
+        order(3, 3, -1),
+        order(3, 4, 10_001),
+        image,
+        order(5, 8, 10_002),
+    ]
+    passed = gate.passed(np.concatenate(given)) if together else np.concatenate([gate.passed(each) for each in given])
+    assert gate.counts == {"RANGE": 2}
+    broken = (passed["flags"] & RecordFlag.STALE) != 0
+    assert passed["now_ns"].tolist() == [1, 2, 3, 4, 4, 5], "the first refusal leaves a mark, the second is known"
+    assert broken.tolist() == [False, True, True, False, False, False]
+    assert follower(passed[:2]).blind_since_ns
+    assert follower(passed[:2]).best() == (10_000, 5, 0, 0), "the mark changes nothing"
+    book = follower(passed)
+    assert (book.blind_since_ns, book.gaps) == (0, 1)
+    assert [each[0] for each in book.orders(9)] == [8, 7]
+
+
+def stamped(kind, seconds):
+    """Quotes or trades with these stamps."""
+    make = (lambda at: quote(1, 10_000, 10_010, at)) if kind == "quote" else (lambda at: trade(1, 10_000, at))
+    records = np.concatenate([make(at + 1) for at in range(len(seconds))])
+    records["now_ns"] = records["venue_ns"] = (np.array(seconds) * SECOND).astype(np.int64)
+    return records
+
+
+@pytest.mark.parametrize("kind", ["quote", "trade"])
+def test_one_stamp_far_ahead_does_not_refuse_what_comes_after_it(kind):
+    seconds = list(range(100, 200))
+    seconds[10] += 365 * 86_400
+    records = stamped(kind, seconds)
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    assert np.array_equal(gate.passed(records), np.delete(records, 10)), "of many the wrong one is known"
+    assert gate.counts == {"TIME": 1}
+    (row,) = gate.refused
+    assert (row["receive_ns"], row["reference"]) == (records["now_ns"][10], records["now_ns"][9])
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    passed = np.concatenate([gate.passed(records[at : at + 1]) for at in range(100)])
+    assert np.array_equal(passed, np.delete(records, (11, 12))), "one by one the third that agrees tells it"
+    assert gate.counts == {"OUT_OF_ORDER": 2}
+
+
+def test_late_records_that_do_not_agree_are_refused():
+    seconds = [100, 101, 50, 40, 102, 60, 61, 103, 70, 69, 68, 67, 104]
+    late = [2, 3, 5, 6, 8, 9, 10, 11]
+    for size in (len(seconds), 1, 4):
+        gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+        records = stamped("quote", seconds)
+        passed = np.concatenate([gate.passed(records[at : at + size]) for at in range(0, len(records), size)])
+        assert np.array_equal(passed, np.delete(records, late))
+        assert gate.counts == {"OUT_OF_ORDER": len(late)}
+
+
+def test_the_first_record_may_be_the_one_that_is_ahead():
+    records = stamped("quote", [900, 100, 101, 102, 103])
+    gate = MarketDataEngine(MarketDataConfig(checks=True), [btcusdt()]).gate
+    assert np.array_equal(gate.passed(records), records[1:])
+    assert gate.counts == {"TIME": 1}
+
+
 def test_many_changes_together_are_judged_as_one_by_one():
     changes = [
         change(1, *BEGIN, snapshot=True),
