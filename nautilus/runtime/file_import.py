@@ -57,7 +57,8 @@ class _Checked(NamedTuple):
     price_increment: Decimal
     lot_size: str
     product: str
-    negative_prices: bool = False
+    negative_prices: bool = True
+    """A file that has them is of a market that has: of power, of spreads."""
 
 
 class FileOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -193,13 +194,22 @@ def _store_recording(
     # By key, as positions are: a file may have several instruments of one (a future that is followed over its rolls).
     counts: dict[tuple[str, str], int] = {}
 
-    def store(name: str, at: int, records: Records) -> None:
-        first = counts.get((name, keys[at]), 0)
-        last = counts[name, keys[at]] = first + len(records)
-        new = records[max(0, begun.get((name, keys[at]), 0) - first) :]
-        if len(new):
-            writer.append(opened.hints[at], name, new, origin=result.origin, position=last, wait=True)
-            result.stored += len(new) if name != QUARANTINED else 0
+    def store(name: str, at: int, records: Records, last: int) -> None:
+        if len(records):
+            writer.append(opened.hints[at], name, records, origin=result.origin, position=last, wait=True)
+            result.stored += len(records) if name != QUARANTINED else 0
+
+    def refuse(at: int) -> None:
+        refused = gate.take()
+        if refused is None:
+            return
+        key = QUARANTINED, keys[at]
+        first = counts.get(key, 0)
+        counts[key] = first + len(refused)
+        store(QUARANTINED, at, refused[max(0, begun.get(key, 0) - first) :], counts[key])
+        for reason, count in zip(*np.unique(refused["reason"], return_counts=True), strict=True):
+            text = TickReason(int(reason)).name
+            result.refused[text] = result.refused.get(text, 0) + int(count)
 
     for kind, records in opened.blocks():
         name = KINDS[kind]
@@ -208,13 +218,15 @@ def _store_recording(
             mine = records[ids == place] if len(keys) > 1 else records
             at = place - opened.instrument_id
             result.rows[name] = result.rows.get(name, 0) + len(mine)
-            store(name, at, gate.passed(mine))
-            refused = gate.take()
-            if refused is not None:
-                store(QUARANTINED, at, refused)
-                for reason, count in zip(*np.unique(refused["reason"], return_counts=True), strict=True):
-                    text = TickReason(int(reason)).name
-                    result.refused[text] = result.refused.get(text, 0) + int(count)
+            first = counts.get((name, keys[at]), 0)
+            last = counts[name, keys[at]] = first + len(mine)
+            # Positions count what the file holds, whatever passes: the gate only looks at what is stored already.
+            done = min(max(0, begun.get((name, keys[at]), 0) - first), len(mine))
+            if done:
+                gate.passed(mine[:done])
+            passed = gate.passed(mine[done:])
+            refuse(at)
+            store(name, at, passed, last)
         show(opened.progress, sum(result.rows.values()))
 
 

@@ -230,6 +230,63 @@ def test_what_is_not_fit_is_refused_kept_in_quarantine_and_told(tmp_path, capsys
     assert sorted(zip(kept["price"].tolist(), kept["price_decimals"].tolist(), strict=True)) == [(9900, 2), (10020, 2)]
 
 
+def of_rows(tmp_path: Path, rows: list[tuple[int, str]], name: str = "ABC_trades.csv") -> Path:
+    """A file of trades: nanoseconds from a beginning, and a price; sizes count up."""
+    path = tmp_path / name
+    lines = (f"{BASE_NS + at},{price},{size}\n" for size, (at, price) in enumerate(rows, 1))
+    path.write_text("timestamp,price,qty\n" + "".join(lines))
+    return path
+
+
+SECOND = 10**9
+
+
+@pytest.mark.parametrize(
+    ("rows", "refused"),
+    [
+        ([(SECOND * at, "10.5") for at in range(60, 0, -1)], {}),
+        ([(SECOND * at, "-37.6") for at in range(60)], {}),
+        ([(SECOND * (at + 3 * 10**7 * (at == 5)), "10.5") for at in range(60)], {"TIME": 1}),
+    ],
+    ids=["the newest first", "negative prices", "one stamp a year ahead"],
+)
+def test_rows_are_not_refused_for_what_is_right_of_their_market_or_wrong_of_one(rows, refused, tmp_path, capsys):
+    root, path = tmp_path / "catalog", of_rows(tmp_path, rows)
+    code, facts, _ = run(capsys, "import", str(path), "--into", str(root))
+    assert code == 0
+    (told,) = facts["files"]
+    assert (told["refused"], told["stored"]) == (refused, 60 - sum(refused.values()))
+    from nautilus.store.catalog import Catalog
+
+    with Catalog(root) as catalog:
+        stored = np.concatenate(list(catalog.read("trade")))
+    wanted = sorted(at for at, _ in rows)[: told["stored"]]
+    assert (stored["now_ns"] - BASE_NS).tolist() == wanted
+
+
+def test_an_import_begun_by_a_version_that_refused_nothing_loses_no_row(tmp_path, capsys):
+    rows = [(SECOND * at, "99" if at % 10 == 9 else "10.5") for at in range(60)]
+    root, path = tmp_path / "catalog", of_rows(tmp_path, rows)
+    from nautilus.adapters.formats import open_file
+    from nautilus.runtime.file_import import FileOptions, origin_of
+    from nautilus.store.catalog import Catalog
+
+    opened = open_file(path)
+    ((_, records),) = opened.blocks()
+    with Catalog(root, create=True) as catalog, contextlib.closing(catalog.writer()) as writer:
+        origin = origin_of(path, FileOptions())
+        writer.append(opened.hint, "trade", records[:30], origin=origin, position=30, wait=True)
+        writer.flush(publish=True)
+    code, facts, _ = run(capsys, "import", str(path), "--into", str(root))
+    assert code == 0
+    assert facts["files"][0]["stored"] == 27
+    assert facts["files"][0]["refused"] == {"JUMP": 6}
+    with Catalog(root) as catalog:
+        stored = np.concatenate(list(catalog.read("trade")))
+    expected = [size for size in range(1, 61) if size <= 30 or size % 10]
+    assert (stored["quantity"]).tolist() == expected
+
+
 def test_two_instruments_of_one_name_are_both_stored(tmp_path, capsys):
     """A future that is followed over its rolls: one name, and a number of the venue's for each contract."""
     dbn = pytest.importorskip("databento_dbn")

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,11 @@ LAST, SYNTHETIC = int(RecordFlag.LAST), int(RecordFlag.SYNTHETIC)
 UNSIZED = "quotes tell no size: one lot is taken, flagged SYNTHETIC"
 FAR_NS = 1_000_000_000
 """A row so far before one above it is out of place: it keeps its time, by which it is refused where it is checked."""
+MOST_TURNED = 1 << 21
+"""Rows of a file that is turned round, which are all held until its end."""
+MOSTLY = 10
+"""So many falling steps for each that rises, and the times of a file fall."""
+TURNED = "rows go from the newest to the oldest: they are read in order of time"
 NAMES: dict[int, str] = {
     UpdateKind.QUOTE: "quotes",
     UpdateKind.TRADE: "trades",
@@ -47,7 +52,10 @@ class BatchRecording(Recording):
     Attributes
     ----------
     report : what was found in the rows; complete once all were read.
+    rows_tell_times : each record is one row with its time alone, so that a file of falling times can be turned round.
     """
+
+    rows_tell_times: ClassVar[bool] = False
 
     def __init__(self, path: Path, hints: tuple[InstrumentHint, ...], instrument_id: int) -> None:
         super().__init__(path, hints[0], instrument_id)
@@ -63,7 +71,7 @@ class BatchRecording(Recording):
     def blocks(self, size: int = BLOCK_RECORDS) -> Iterator[Block]:
         """The records as they were read; see `Recording.blocks`."""
         self._begin()
-        for block in self._read():
+        for block in self._in_order():
             if len(block.records):
                 self._count(block.kind, block.records)
                 yield block
@@ -80,8 +88,43 @@ class BatchRecording(Recording):
 
     def _runs(self) -> Iterator[Run]:
         """The same blocks, those together whose records come of the same rows."""
-        for block in self._read():
+        for block in self._in_order():
             yield [(block, NO_ROWS)]
+
+    def _in_order(self) -> Iterator[Block]:
+        """The blocks in file order; of a file that goes from the newest row to the oldest, in order of time."""
+        if not self.rows_tell_times:
+            yield from self._read()
+            return
+        held: list[Block] = []
+        order, count, fault = FileOrder(), 0, None
+        blocks = self._read()
+        try:
+            for block in blocks:
+                held.append(block)
+                count += len(block.records)
+                if not order.may_fall(block.records) or count > MOST_TURNED:
+                    break
+        except FormatError as error:
+            fault = error
+        if order.falls:
+            if count > MOST_TURNED:
+                expected = f"the oldest row first, in a file of more than {MOST_TURNED} rows"
+                raise FormatError("its rows go from the newest to the oldest", where=str(self.path), expected=expected)
+            self.skipped.pop("times_raised", None)
+            self.report.note(TURNED)
+            kind = held[0].kind
+            records = turned(kind, [each.records for each in held], self._numbers_made_up)
+            held = [Block(kind, records[at : at + BLOCK_RECORDS]) for at in range(0, len(records), BLOCK_RECORDS)]
+        yield from held
+        if fault is not None:
+            raise fault
+        yield from blocks
+
+    @property
+    def _numbers_made_up(self) -> bool:
+        """Records are numbered by their lines."""
+        return True
 
     def _pieces(self) -> Iterator[tuple[int, Records]]:
         """What updates are made of, in file order; a book change that no record closes ends with the file."""
@@ -165,6 +208,54 @@ class BatchRecording(Recording):
     def summary(self) -> dict[str, Any]:
         """`Recording.summary`, with the `report` of the rows."""
         return super().summary() | {"report": self.report.plain()}
+
+
+class FileOrder:
+    """Whether times of rows, of each instrument, fall from the first row to the last.
+
+    Attributes
+    ----------
+    falls : they do, for all rows so far; rows of one time alone neither fall nor rise.
+    """
+
+    def __init__(self) -> None:
+        self.falls = False
+        self._last: dict[int, int] = {}
+
+    def may_fall(self, records: Records) -> bool:
+        """Take in the next rows; False: the file is not one of falling times, and need not be looked at any more."""
+        times, ids = row_times(records), records["instrument_id"]
+        for number in np.unique(ids).tolist():
+            own = times[ids == number]
+            steps = np.diff(own, prepend=self._last.get(number, int(own[0])))
+            self._last[number] = int(own[-1])
+            falling, rising = np.count_nonzero(steps < 0), np.count_nonzero(steps > 0)
+            if rising * MOSTLY > falling:
+                self.falls = False
+                return False
+            self.falls |= bool(falling)
+        return True
+
+
+def row_times(records: Records) -> Numbers:
+    """What rows tell as their times: those of venues, and the beginnings of bars."""
+    times: Numbers = records["begin_ns" if "begin_ns" in (records.dtype.names or ()) else "venue_ns"]
+    return times
+
+
+def turned(kind: int, parts: list[Records], numbered_by_lines: bool) -> Records:
+    """Records of a file of falling times in order of time, as if its last row were the first."""
+    records: Records = np.concatenate(parts)[::-1]
+    records = records[np.argsort(row_times(records), kind="stable")]
+    if kind == UpdateKind.BAR:
+        return records
+    name = "update_id" if kind == UpdateKind.QUOTE else "trade_id"
+    records["now_ns"] = row_times(records)
+    if numbered_by_lines:
+        records[name] = np.sort(records[name])
+        return records
+    # Of one time those with lower numbers came before.
+    return records[np.lexsort((records[name], row_times(records)))]
 
 
 def trade_records(

@@ -73,6 +73,8 @@ class Scan(NamedTuple):
     symbols: dict[int, str]
     dataset: str
     start_ns: int
+    negative: frozenset[int] = frozenset()
+    """Instruments with negative prices."""
 
 
 def open_dbn(path: Path, *, kind: str = "", symbol: str = "", instrument_id: int = 1) -> Recording | Table:
@@ -97,6 +99,7 @@ def scan(path: Path) -> Scan:
     rtypes: dict[int, int] = {}
     steps: dict[int, int] = {}
     symbols: dict[int, str] = {}
+    negative: set[int] = set()
     dataset, start_ns = "", 0
     for metadata, groups in pieces(path):
         if metadata is not None:
@@ -119,9 +122,11 @@ def scan(path: Path) -> Scan:
                 values = np.concatenate(_prices(mine))
                 values = np.unique(values[values != UNDEFINED_PRICE])
                 steps[each] = math.gcd(steps.get(each, 0), *values.tolist())
+                if len(values) and values[0] < 0:
+                    negative.add(each)
     if not rtypes:
         raise FormatError("holds no records", where=str(path), expected=EXPECTED)
-    return Scan(rtypes, steps, symbols, dataset, start_ns)
+    return Scan(rtypes, steps, symbols, dataset, start_ns, frozenset(negative))
 
 
 def _prices(records: Records) -> list[Any]:
@@ -194,6 +199,7 @@ class DbnRecording(BatchRecording):
                     "1",
                     (("0", increment),),
                     inferred=True,
+                    negative_prices=each in found.negative,
                 )
             )
             numbers.append(each)

@@ -181,6 +181,7 @@ class DelimitedRecording(BatchRecording):
     """
 
     format = "csv"
+    rows_tell_times = True
 
     def __init__(
         self, path: Path, layout: Layout, *, symbol: str = "", venue: str = "", zone: str = "", instrument_id: int = 1
@@ -214,6 +215,7 @@ class DelimitedRecording(BatchRecording):
                 lot_size=steps[1],
                 tick_table=(("0", steps[0]),),
                 inferred=True,
+                negative_prices=any(layout.columns[i]["smallest"] < 0 for i in self._prices),
             )
             for each in symbols
         )
@@ -226,9 +228,10 @@ class DelimitedRecording(BatchRecording):
         self._bar_ns = 0
         first = next(self._first_rows(), None)
         if first is not None and len(first):
-            self.start_ns = int(self._rows.times(first)[0])
+            times = self._rows.times(first)
+            self.start_ns = int(min(times[0], times[-1]))
             if layout.rows == "bar":
-                self._bar_ns = bar_size(self._rows.times(first))
+                self._bar_ns = bar_size(times)
                 self._checks.bar_ns = self._bar_ns
                 report.settings["bar_seconds"] = f"{self._bar_ns / 1e9:g}"
 
@@ -331,6 +334,10 @@ class DelimitedRecording(BatchRecording):
         place = self._layout.roles.get("id")
         return place if place is not None and self._layout.types[place] == WHOLE else None
 
+    @property
+    def _numbers_made_up(self) -> bool:
+        return self._layout.rows != "trade" or self._ids_column() is None
+
     def _numbers(self, batch: DelimitedBatch) -> Any:
         place = self._ids_column()
         if place is None:
@@ -353,7 +360,7 @@ class DelimitedRecording(BatchRecording):
 
 def bar_size(times: Numbers) -> int:
     """Usual distance of bars, nanoseconds; of one bar alone a day."""
-    steps = np.diff(times)
+    steps = np.abs(np.diff(times))
     steps = steps[steps > 0]
     if not len(steps):
         return DAY_NS

@@ -107,6 +107,7 @@ class LeanRecording(BatchRecording):
     """
 
     format = "lean"
+    rows_tell_times = True
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class ParquetRecording(BatchRecording):
     """
 
     format = "parquet"
+    rows_tell_times = True
 
     def __init__(
         self, source: ParquetSource, *, symbol: str = "", venue: str = "", zone: str = "", instrument_id: int = 1
@@ -59,15 +60,23 @@ class ParquetRecording(BatchRecording):
         sized = {"bar": ("volume",), "trade": ("size",), "quote": ("bid_size", "ask_size")}[source.rows]
         self._prices = [roles[role] for role in priced]
         self._sizes = [roles[role] for role in sized if role in roles]
-        price_places, inexact_prices = self._places(self._prices)
-        size_places, inexact_sizes = self._places(self._sizes)
+        price_places, inexact_prices, least = self._places(self._prices)
+        size_places, inexact_sizes, _ = self._places(self._sizes)
         self._scales = dict.fromkeys(self._prices, price_places) | dict.fromkeys(self._sizes, size_places)
         self._named = not symbol and "symbol" in roles
         symbols = [symbol] if symbol else self._symbols() or [name_of(source.path)]
         steps = f"{10**-price_places:.{price_places}f}", f"{10**-size_places:.{size_places}f}"
         hints = tuple(
             InstrumentHint(
-                each, venue or "FILE", "unknown", each, "XXX", steps[0], steps[1], (("0", steps[0]),), inferred=True
+                each,
+                venue or "FILE",
+                "unknown",
+                each,
+                "XXX",
+                *steps,
+                (("0", steps[0]),),
+                inferred=True,
+                negative_prices=least < 0,
             )
             for each in symbols
         )
@@ -81,7 +90,7 @@ class ParquetRecording(BatchRecording):
         self.holds_bars = source.rows == "bar"
         self._ids = {each: instrument_id + i for i, each in enumerate(symbols)}
         times = self._first_times()
-        self.start_ns = int(times[0]) if len(times) else 0
+        self.start_ns = int(min(times[0], times[-1])) if len(times) else 0
         self._bar_ns = bar_size(times) if source.rows == "bar" else 0
         self._checks = RowCheck(self.report, self._bar_ns)
         self.report.columns = {field.name: str(field.type) for field in source.schema}
@@ -92,21 +101,22 @@ class ParquetRecording(BatchRecording):
         """Part of the rows that was read, 0 to 1."""
         return self._source.done / self._source.count
 
-    def _places(self, columns: list[int]) -> tuple[int, bool]:
-        """Decimals with which all numbers of columns are exact, 9 at most; whether some are not exact even so.
+    def _places(self, columns: list[int]) -> tuple[int, bool, float]:
+        """Decimals with which all numbers of columns are exact, 9 at most; whether some are not even so; the least.
 
         Exact but for the noise of sums: one ulp a row, and no thousandth of a step.
         """
-        places, inexact = 0, False
+        places, inexact, least = 0, False, 0.0
         noise = min(max(self._source.count, LEAST_NOISE), MOST_NOISE)
         names = [self._source.schema.names[i] for i in columns]
         if not names:
-            return 0, False
+            return 0, False, least
         for batch in self._source.batches(names):
             for column in batch.columns:
                 values = _floats(column)
                 there = np.isfinite(values)
                 values, odd = values[there], _inexact(column, values, places, noise)[there]
+                least = min(least, float(values.min(initial=0)))
                 while (
                     odd.any()
                     and places < MOST_DECIMALS
@@ -115,7 +125,7 @@ class ParquetRecording(BatchRecording):
                     places += 1
                     odd = _inexact(column, values, places, noise)
                 inexact |= bool(odd.any())
-        return places, inexact
+        return places, inexact, least
 
     def _symbols(self) -> list[str]:
         place = self._source.roles.get("symbol")
@@ -234,6 +244,12 @@ class ParquetRecording(BatchRecording):
             self.report.note(UNSIZED)
         self._checks.add(times, lines, prices[0], without(records, "update_id"))
         return Block(UpdateKind.QUOTE, records)
+
+    @property
+    def _numbers_made_up(self) -> bool:
+        place = self._source.roles.get("id")
+        numbered = place is not None and arrow().types.is_integer(self._source.schema.types[place])
+        return self._source.rows != "trade" or not numbered
 
     def _sides(self, batch: pa.RecordBatch) -> Any:
         roles = self._source.roles

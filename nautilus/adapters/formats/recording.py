@@ -71,7 +71,8 @@ class InstrumentHint(msgspec.Struct, frozen=True):
     """The instrument as far as a recording tells: found in it, or inferred from its numbers.
 
     `price_increment`, `lot_size` and the bands of `tick_table` are decimal strings. `inferred` says that increment and
-    lot are the largest powers of ten that divide every price and quantity in the head of the file.
+    lot are the largest powers of ten that divide every price and quantity in the head of the file. `negative_prices`:
+    it holds some, and so its market has them.
     """
 
     symbol: str
@@ -83,6 +84,7 @@ class InstrumentHint(msgspec.Struct, frozen=True):
     lot_size: str
     tick_table: tuple[tuple[str, str], ...]
     inferred: bool = False
+    negative_prices: bool = False
 
     def instrument(self, instrument_id: int = 1) -> Instrument:
         """Build the instrument. Money is counted so finely that one tick times one lot is a whole number."""
@@ -101,6 +103,7 @@ class InstrumentHint(msgspec.Struct, frozen=True):
             lot_size=self.lot_size,
             product=self.product,
             currency_decimals=8 if fits else max(0, -exponent),
+            negative_prices=self.negative_prices,
         )
 
 

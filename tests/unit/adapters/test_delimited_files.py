@@ -225,3 +225,56 @@ def test_quotes_without_sizes_have_one_lot_and_say_so(tmp_path):
     assert quotes["ask_quantity"].tolist() == [1, 1]
     assert quotes["flags"].tolist() == [int(RecordFlag.LAST | RecordFlag.SYNTHETIC)] * 2
     assert recording.report.notes == ["quotes tell no size: one lot is taken, flagged SYNTHETIC"]
+
+
+@pytest.mark.parametrize("numbers", ["", ",id"])
+def test_a_file_of_the_newest_rows_first_is_read_in_order_of_time(tmp_path, numbers):
+    stamps = [f"2020-01-02T10:{minute:02}:{second:02}Z" for minute in range(59, -1, -1) for second in (30, 30, 0)]
+    ids = [3 * (59 - at // 3) + (2, 3, 1)[at % 3] for at in range(180)]  # of one time they rise
+    rows = [f"{stamp},10.5,{at + 1}" + (f",{ids[at]}" if numbers else "") for at, stamp in enumerate(stamps)]
+    path = written(tmp_path, "\n".join([f"time,price,size{numbers}", *rows]) + "\n")
+    recording = open_file(path)
+    records = all_of(recording).records
+    assert np.array_equal(records["now_ns"], records["venue_ns"]), "none was raised"
+    assert (np.diff(records["now_ns"]) >= 0).all()
+    assert (np.diff(records["trade_id"].astype(np.int64)) > 0).all()
+    assert recording.start_ns == records["now_ns"][0]
+    assert sorted(records["quantity"].tolist()) == list(range(1, 181))
+    assert recording.report.out_of_order == 119
+    assert "times_raised" not in recording.skipped
+    assert any("newest" in note for note in recording.report.notes)
+    updates = [update.records for update in open_file(path).updates()]
+    assert np.array_equal(np.concatenate(updates), records)
+
+
+def test_bars_of_the_newest_first_are_read_in_order_of_time(tmp_path):
+    head, *rows = BARS.splitlines()
+    recording = open_file(written(tmp_path, "\n".join([head, *rows[::-1]]) + "\n"))
+    forward = open_file(written(tmp_path, BARS, "DEF.csv"))
+    assert np.array_equal(all_of(recording).records, all_of(forward).records)
+    assert recording.start_ns == forward.start_ns
+
+
+def test_falling_blocks_are_held_until_it_is_known_whether_the_file_falls(tmp_path, monkeypatch):
+    from nautilus.adapters.formats import batch
+
+    falling = [f"2020-01-02T10:00:{second:02}Z,10.5,1\n" for second in range(59, 9, -1)]
+    path = written(tmp_path, "time,price,size\n" + "".join(falling))
+    monkeypatch.setattr(batch, "MOST_TURNED", 40)
+    with pytest.raises(FormatError, match="newest to the oldest") as error:
+        all_of(open_file(path))
+    assert "the oldest row first" in str(error.value)
+    order = batch.FileOrder()
+    records = np.zeros(60, batch.TRADE)
+    records["venue_ns"][:30], records["venue_ns"][30:] = np.arange(100, 70, -1), np.arange(71, 101)
+    assert order.may_fall(records[:30])
+    assert order.falls
+    assert not order.may_fall(records[30:])
+    assert not order.falls
+
+
+def test_negative_prices_are_told_of_the_instrument(tmp_path):
+    for price, negative in (("-37.6", True), ("37.6", False)):
+        path = written(tmp_path, f"time,price,size\n2020-04-20T18:00:00Z,{price},3\n2020-04-20T18:00:01Z,1.5,3\n")
+        hint = open_file(path).hint
+        assert (hint.negative_prices, hint.instrument().negative_prices) == (negative, negative)
