@@ -132,6 +132,7 @@ def hint_of(instrument: StoredInstrument) -> InstrumentHint:
         price_increment=instrument.price_increment,
         lot_size=instrument.lot_size,
         tick_table=instrument.tick_table or (("0", instrument.price_increment),),
+        negative_prices=instrument.negative_prices,
     )
 
 

@@ -28,6 +28,8 @@ class StoredInstrument(msgspec.Struct, frozen=True, omit_defaults=True):
         Its number in this catalog, which records that are read carry; 0: it has none yet.
     price_increment, lot_size
         Decimal strings: one tick and one lot of what is read. "": it has none (facts, tables).
+    negative_prices
+        It may have such ones: its recordings or its market said so.
     """
 
     key: str
@@ -40,6 +42,7 @@ class StoredInstrument(msgspec.Struct, frozen=True, omit_defaults=True):
     product: str = ""
     tick_table: tuple[tuple[str, str], ...] = ()
     instrument_id: int = 0
+    negative_prices: bool = False
 
     def price(self, ticks: int) -> Decimal:
         """Ticks as a price, exact."""
@@ -91,6 +94,7 @@ def describe(instrument: Any) -> StoredInstrument:
         str(getattr(instrument, "quote_currency", "")),
         product,
         tuple((str(price), str(tick)) for price, tick in getattr(instrument, "tick_table", ())),
+        negative_prices=bool(getattr(instrument, "negative_prices", False)),
     )
 
 
@@ -103,6 +107,8 @@ def named(symbol: str, venue: str = "") -> StoredInstrument:
 
 def refined(known: StoredInstrument, given: StoredInstrument) -> StoredInstrument:
     """The known instrument with steps so fine that what was stored and what comes are whole numbers of them."""
+    if given.negative_prices and not known.negative_prices:
+        known = msgspec.structs.replace(known, negative_prices=True)
     if (known.price_increment, known.lot_size) == (given.price_increment, given.lot_size):
         return known
     return msgspec.structs.replace(

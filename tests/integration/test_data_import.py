@@ -256,10 +256,13 @@ def test_rows_are_not_refused_for_what_is_right_of_their_market_or_wrong_of_one(
     assert code == 0
     (told,) = facts["files"]
     assert (told["refused"], told["stored"]) == (refused, 60 - sum(refused.values()))
+    from nautilus.runtime.stored import hint_of
     from nautilus.store.catalog import Catalog
 
     with Catalog(root) as catalog:
         stored = np.concatenate(list(catalog.read("trade")))
+        instrument = next(each for each in catalog.instruments() if each.price_increment)
+    assert hint_of(instrument).instrument().negative_prices == (rows[0][1][0] == "-")
     wanted = sorted(at for at, _ in rows)[: told["stored"]]
     assert (stored["now_ns"] - BASE_NS).tolist() == wanted
 

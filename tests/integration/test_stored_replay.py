@@ -161,6 +161,7 @@ def test_what_is_not_stored_is_said(stored: tuple[MarketName, MarketName], tmp_p
 def test_a_catalog_is_closed_when_the_last_recording_of_it_has_ended(
     stored: tuple[MarketName, MarketName], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    gc.collect()  # what tests before have left is not counted
     closed: list[bool] = []
     close = Catalog.close
     monkeypatch.setattr(Catalog, "close", lambda self: closed.append(True) or close(self))
