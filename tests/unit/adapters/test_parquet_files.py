@@ -154,3 +154,17 @@ def test_a_small_decimal_is_no_noise(tmp_path, prices, increment):
     times = [FIRST_NS + i for i in range(len(prices))]
     recording = open_file(written(tmp_path, time=times, price=prices, size=[1] * len(prices)))
     assert (recording.hint.price_increment, recording.report.rounded) == (increment, 0)
+
+
+def test_the_newest_rows_first_are_read_in_order_of_time_and_negative_prices_told(tmp_path):
+    times = np.arange(60, 0, -1) * 10**9 + 1_577_836_800 * 10**9
+    price = np.where(times % (2 * 10**9) == 0, -37.6, 1.5)
+    columns = {"time": times, "price": price, "size": np.arange(1.0, 61)}
+    for ids in ({}, {"trade_id": np.arange(160, 100, -1)}):
+        recording = open_file(written(tmp_path, **columns, **ids))
+        assert recording.hint.negative_prices
+        assert recording.start_ns == times[-1]
+        records = np.concatenate([block.records for block in recording.blocks()])
+        assert records["now_ns"].tolist() == times[::-1].tolist()
+        assert records["quantity"].tolist() == list(range(60, 0, -1))
+        assert (np.diff(records["trade_id"].astype(np.int64)) == 1).all()
