@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from nautilus.runtime.http.exchange import JSON_TYPE, OPEN, Exchange
 from nautilus.runtime.http.problems import HttpError
 from nautilus.runtime.http.request import Done, Request, Route
 from nautilus.store.catalog_encode import ARROW_TYPE
+from nautilus.store.catalog_errors import QueryLimitError
 from nautilus.store.catalog_settings import CatalogConfig
 
 AT_ONCE = 4
@@ -168,6 +170,15 @@ class CatalogDoor:
         task.add_done_callback(self._tasks.discard)
         exchange.on_abort = partial(_cancel, task)
 
+    def _ran_out(self) -> bool:
+        """Whether the process ended itself: libraries abort where a thread of theirs finds no memory at all."""
+        process = self._process
+        if process is None:
+            return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(STOP_SECONDS) == -signal.SIGABRT
+        return False
+
     def give_up(self) -> None:
         """The server ends."""
         for task in list(self._tasks):
@@ -207,6 +218,13 @@ class CatalogDoor:
         except (OSError, asyncio.IncompleteReadError):
             if began:
                 exchange.abort()
+            elif await asyncio.get_running_loop().run_in_executor(None, self._ran_out):
+                done(
+                    HttpError(
+                        422, QueryLimitError.code, "the process of the catalog ran out of memory, and begins anew",
+                        where="catalog.process_mib", expected="a query that takes less",
+                    )
+                )  # fmt: skip
             else:
                 done(
                     HttpError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -200,18 +202,33 @@ def test_what_takes_too_much_is_one_error_and_the_rest_lives_on(hub, sql):
 
 
 def test_the_process_has_no_more_memory_than_it_may_have():
-    """Where DuckDB is told to take more than the process has, allocations fail: one query, not the process."""
+    """Where DuckDB is told to take more than the process has, allocations fail, and with them the query.
+
+    A thread that cannot begin for want of memory ends the process too; the answer is the same, and the next one comes.
+    """
     bounds = BOUNDS | {"query_mib": 1 << 16, "process_mib": 64, "query_seconds": 30.0}
     with short_directory() as place, data_hub(directory=place, catalog=bounds) as hub:
         with Catalog(place / "data" / "catalog", create=True):
             pass
         assert post(hub, "SELECT 1 AS n")[1]["rows"] == [[1]]
-        before = children()
         for _ in range(3):
             status, problem = post(hub, "SELECT count(DISTINCT n * 7) FROM range(100000000) AS r(n)")
             assert (status, problem["code"]) == (422, "model.query_limit"), problem
+            assert post(hub, "SELECT 1 AS n")[1]["rows"] == [[1]]
+
+
+def test_a_process_that_aborts_for_want_of_memory_is_a_query_beyond_its_limit():
+    with short_directory() as place, data_hub(directory=place, catalog=BOUNDS | {"query_seconds": 60.0}) as hub:
+        with Catalog(place / "data" / "catalog", create=True):
+            pass
+        before = children()
         assert post(hub, "SELECT 1 AS n")[1]["rows"] == [[1]]
-        assert children() == before
+        [process] = children() - before
+        Timer(1.0, os.kill, (process, signal.SIGABRT)).start()
+        status, problem = post(hub, "SELECT sum(n % 7) FROM range(1000000000000) AS r(n)")
+        assert (status, problem["code"]) == (422, "model.query_limit"), problem
+        assert "ran out of memory" in problem["detail"]
+        assert post(hub, "SELECT 1 AS n")[1]["rows"] == [[1]]
 
 
 def test_an_answer_that_grows_too_large_on_its_way_is_broken_off():

@@ -251,7 +251,7 @@ def test_what_is_shared_goes_on_in_the_life_of_the_next_lead(platform: Platform)
 
 
 def test_a_worker_that_gives_no_sign_of_life_is_replaced() -> None:
-    with demo(settings=("platform.processes=compact", "gateway.silence_seconds=1")) as running:
+    with demo(settings=("platform.processes=compact", "gateway.silence_seconds=6")) as running:
         running.wait(lambda: len(ready(running)) == 1, "a worker")
         [victim] = ready(running)
         os.kill(victim.pid, signal.SIGSTOP)

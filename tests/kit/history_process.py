@@ -26,7 +26,6 @@ import zmq
 from nautilus.bus.security import Security
 from nautilus.bus.sockets import make_context
 from nautilus.core.clock import adjust, now_ns
-from tests.kit.effort import SOAKING
 from tests.kit.history import Ended, Life, Log, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +34,7 @@ ROLES = {
     "reader": "tests.kit.history_star_roles:Reader",
     "mesh": "tests.kit.history_mesh_roles:MeshNode",
 }
-TURN_MS = 2 if SOAKING else 5
+TURN_MS = 2
 """Between turns in which nothing can be read; longer in the daily run, as a dozen processes share the machine."""
 PATIENCE_NS = int(os.environ.get("NAUTILUS_PATIENCE", "240")) * 1_000_000_000
 """For what is to come about on a machine that does much else."""
