@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -163,12 +162,16 @@ def test_positions_and_orders_are_the_venues_after_kills(seed: int, tmp_path: Pa
         while not watch.settled(truth := processes.truth()):
             assert time.monotonic() < end, (truth, watch.orders.orders)
             watch.read(20 * MS)
+        settled = watch.client.last_sequence
         processes.stop()
         truth = processes.truth()
         found = recover(str(tmp_path / "data"), policy="memory", open_orders=1 << 14, segment_bytes=1 << 20)
         try:
             records = EventLog(str(tmp_path / "data" / "events")).read(1, 1 << 20)
-            check_history(records["event"], records["kind"], Counter(truth["queries"]))
+            check_history(records["event"], records["kind"])
+            # A session that lost its line behind that says so, and the core may end before it hears how it went on.
+            known = records[records["event"]["sequence"] <= settled]
+            assert not check_history(known["event"], known["kind"]), "unknown in the end"
             venue = SimpleNamespace(
                 submits=truth["submits"],
                 positions=lambda: {(account, key): lots for account, key, lots in truth["positions"]},
