@@ -199,11 +199,12 @@ class RemoteCore:
         feed, self._feed = self._feed, []
         return feed
 
-    def poll(self) -> None:
-        """Keep what the core has said."""
+    def poll(self) -> bool:
+        """Keep what the core has said; whether it has said anything."""
         batch = self.client.poll() if self.client is not None else None
         if batch is not None and len(batch.events):
             self._feed.append((batch.events, batch.kinds))
+        return batch is not None
 
 
 def _subject(commands: Records) -> str:
@@ -356,10 +357,10 @@ class Rim:
         """Report what the core has said."""
         client = self._core.client
         assert client is not None
-        self._pumped_ns = now_ns()
         client.disarm()
-        if len(self._feed) < MOST_WAITING:
-            self._core.poll()
+        # Where it had nothing to say, nor has, the host sleeps until it does.
+        if len(self._feed) >= MOST_WAITING or self._core.poll() or not client.current:
+            self._pumped_ns = now_ns()
         self.flush()
         if not self._live and client.current and not self._feed:
             # From here on reports are published; what came before is there for those who ask.

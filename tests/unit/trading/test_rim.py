@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nautilus.core import Kernel
@@ -12,7 +13,8 @@ from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.model.message import Message
 from nautilus.model.queries import CoreState, GetCoreState, GetOrders, KillSwitches, OrderLines, OrderResult
 from nautilus.runtime.clock import ClockAnchor, PlatformClock
-from nautilus.trading.rim import RemoteCore, Rim
+from nautilus.trading.client import NO_EVENTS, CoreBatch
+from nautilus.trading.rim import PAUSE_NS, RemoteCore, Rim
 from tests.kit.context import btcusdt
 
 Answers = list[Message | Exception]
@@ -28,12 +30,13 @@ class Host:
         self.reply: Message | Exception = KillSwitches()
         self.asked: list[Message] = []
         self._later: list[Callable[[], object]] = []
+        self.arm: Callable[[], bool] | None = None
 
     def later(self, wait_ns: int, callback: Callable[[], object], /) -> None:
         self._later.append(callback)
 
     def add_source(self, item: Any, callback: Callable[[], object], *, arm: Callable[[], bool] | None = None) -> None:
-        raise AssertionError("nothing to watch")
+        self.arm = arm
 
     def remove_source(self, item: Any) -> None:
         raise AssertionError("nothing is watched")
@@ -55,10 +58,11 @@ class Host:
 
     def renew(self, context: Any, /) -> None: ...
 
-    def run(self) -> None:
+    def run(self) -> int:
         later, self._later = self._later, []
         for callback in later:
             callback()
+        return len(later)
 
 
 @pytest.fixture
@@ -95,3 +99,52 @@ def test_the_result_of_an_order_says_how_long_it_took(host: Host) -> None:
     [answer] = asked(host, GetOrders())
     assert isinstance(answer, OrderResult)
     assert answer.latency_us > 0
+
+
+class Client:
+    """Of a core that says what it is told to."""
+
+    current, restarts, last_sequence = True, 0, 0
+
+    def __init__(self) -> None:
+        self.said: list[CoreBatch] = []
+        self.armed = 0
+
+    def fileno(self) -> int:
+        return 1
+
+    def poll(self) -> CoreBatch | None:
+        return self.said.pop() if self.said else None
+
+    def arm(self) -> bool:
+        self.armed += 1
+        return True
+
+    def disarm(self) -> None: ...
+
+
+def test_a_core_that_says_nothing_is_waited_for_and_one_that_speaks_is_given_a_pause(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = PAUSE_NS
+    monkeypatch.setattr("nautilus.trading.rim.now_ns", lambda: now_ns)
+    core, client = RemoteCore(), Client()
+    core.client = client  # type: ignore[assignment]
+    rim = Rim(host, host, core, "nowhere", "nowhere")
+    rim.pump()
+    assert host.arm is not None
+    assert host.arm()
+    assert client.armed == 1
+    assert not host.run(), "nothing is to be looked at again"
+    client.said.append(CoreBatch(NO_EVENTS, np.empty(0, np.uint8), NO_EVENTS, 0, 0))
+    rim.pump()
+    assert host.arm()
+    assert client.armed == 1, "more may come in a moment"
+    now_ns += PAUSE_NS
+    assert host.run() == 1
+    assert host.arm()
+    assert client.armed == 2
+    client.current = False
+    rim.pump()
+    assert host.arm()
+    assert client.armed == 2, "it would be called back at once, again and again"
