@@ -39,7 +39,7 @@ def run_gateway(plan: Plan, name: str, control: Control) -> int:
         undo.callback(lead.close)
         host.parts.append(lead)
         host.when_stopping = lead.drain
-        watchdog = Watchdog(limit_ms, host.calls.current, host.calls.describe)
+        watchdog = Watchdog(limit_ms, host.calls.current, host.calls.describe, host.calls.began)
         watchdog.start()
         undo.callback(watchdog.stop)
         control.renews = True

@@ -26,6 +26,7 @@ class Calls:
     ----------
     now_ns : platform time of the handler that runs, or ran last; it never goes back.
     number : of the call that runs, for the watchdog.
+    began_ns : when that was made, by `monotonic_ns`.
     errors : what handlers raised.
     tracing : within which trace what runs does.
     """
@@ -33,6 +34,7 @@ class Calls:
     def __init__(self, clock: PlatformClock, limit_ms: int, counters: Counters) -> None:
         self.now_ns = 0
         self.number = 0
+        self.began_ns = 0
         self.errors = ErrorLog()
         self.tracing = Tracing()
         self.limit_ns = limit_ms * _MILLISECOND
@@ -55,7 +57,7 @@ class Calls:
         if now_ns > self.now_ns:
             self.now_ns = now_ns
         good = True
-        started_ns = monotonic_ns()
+        self.began_ns = started_ns = monotonic_ns()
         try:
             self._result = handler(*arguments, context)
         except Exception as error:
@@ -80,6 +82,7 @@ class Calls:
     def watch(self, callback: Callable[[], object]) -> None:
         """Call something that is no handler, with the watchdog's eye on it; what it raises goes on."""
         self.number += 1
+        self.began_ns = monotonic_ns()
         outer, self._running = self._running, callback
         try:
             callback()
@@ -111,6 +114,10 @@ class Calls:
     def current(self) -> int:
         """For the watchdog: number of the call that runs; 0: none does."""
         return self.number if self._running is not None else 0
+
+    def began(self) -> int:
+        """For the watchdog: `began_ns`."""
+        return self.began_ns
 
     def describe(self) -> str:
         """For people: the handler that runs."""

@@ -188,7 +188,7 @@ def _run_engines(plan: Plan, name: str, control: Control, standing: StandingBy |
         undo.callback(host.close)
         add_parts(host, builder, control)
         ports = serve_http(host, undo, yields=standing is not None and standing.took_over)
-        watchdog = Watchdog(limit_ms, host.calls.current, host.calls.describe)
+        watchdog = Watchdog(limit_ms, host.calls.current, host.calls.describe, host.calls.began)
         watchdog.start()
         undo.callback(watchdog.stop)
         host.add_source(control.fileno(), partial(_obey, host, control), rank=Rank.CONTROL)

@@ -16,6 +16,8 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
+
 EXIT_STUCK = 86
 """Exit code of a process that ended itself because a handler did not end; by the last resort it dies of SIGPROF."""
 TIMES_OVER = 10
@@ -38,6 +40,8 @@ class Watchdog:
         Number of the call that runs, another one for each; 0: none does.
     describe
         Engine and handler of the call that runs, for people.
+    began_ns
+        When the call that runs began, by `monotonic_ns`; with it nothing that runs is looked for less often.
     end
         Ends the process.
     """
@@ -47,11 +51,13 @@ class Watchdog:
         limit_ms: int,
         current: Callable[[], int],
         describe: Callable[[], str],
+        began_ns: Callable[[], int] | None = None,
         end: Callable[[int], object] = os._exit,
     ) -> None:
         self._limit_ms = limit_ms
         self._current = current
         self._describe = describe
+        self._began_ns = began_ns
         self._end = end
         self._watched = threading.get_ident()
         self._last_resort = False
@@ -82,16 +88,28 @@ class Watchdog:
 
     def _watch(self) -> None:
         seen = looks = 0
-        while not self._closing.wait(self._limit_ms / 1000 / _LOOKS):
+        pause = step = self._limit_ms / 1000 / _LOOKS
+        while not self._closing.wait(pause):
             call = self._current()
-            if not call or call != seen:
-                seen, looks = call, 0
+            if not call:
+                seen = looks = 0
+            elif call != seen:
+                seen, looks = call, self._missed_looks(pause, step)
             else:
                 looks += 1
                 if looks == TIMES_OVER * _LOOKS:
                     self._stuck()
             if not looks % _LOOKS:
                 self._arm()
+            # A process in which nothing happens is not to be woken for that; its next call is looked at all the same.
+            pause = step if call or self._began_ns is None else _LOOKS * step
+
+    def _missed_looks(self, pause: float, step: float) -> int:
+        """How often a call would have been found before, had the pause been no longer than a step."""
+        if pause == step or self._began_ns is None:
+            return 0
+        ran = (monotonic_ns() - self._began_ns()) / NANOSECONDS
+        return int(min(max(ran, 0), pause - step) / step)
 
     def _stuck(self) -> None:
         frame = sys._current_frames().get(self._watched)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nautilus.runtime.clock import monotonic_ns
-from nautilus.runtime.watchdog import EXIT_STUCK
+from nautilus.runtime.watchdog import EXIT_STUCK, Watchdog
 from tests.kit.live_host import eventually
 
 CHILD = """
@@ -85,3 +85,43 @@ def test_a_process_that_is_stopped_meanwhile_is_not_stuck(child):
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     assert output.endswith("done\n")
+
+
+class Looks:
+    """Lets a watchdog look, at times of its own, and counts how it waits."""
+
+    def __init__(self, calls: list[tuple[int, int]]) -> None:
+        self._calls = calls
+        self.now_ns = 0
+        self.pauses: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.pauses.append(round(seconds, 3))
+        self.now_ns += round(seconds * 1_000_000_000)
+        return False
+
+    def current(self) -> int:
+        return next((number for number, (begin, end) in enumerate(self._calls, 1) if begin <= self.now_ns < end), 0)
+
+    def began(self) -> int:
+        return self._calls[self.current() - 1][0]
+
+
+def test_an_idle_process_is_looked_at_less_often_and_its_stuck_call_is_found_as_soon(monkeypatch):
+    ended = []
+
+    def end(code):
+        ended.append((code, looks.now_ns))
+        raise SystemExit
+
+    looks = Looks([(350_000_000, 360_000_000), (430_000_000, 9_000_000_000)])
+    monkeypatch.setattr("nautilus.runtime.watchdog.monotonic_ns", lambda: looks.now_ns)
+    watchdog = Watchdog(100, looks.current, str, looks.began, end=end)
+    watchdog._closing = looks
+    with pytest.raises(SystemExit):
+        watchdog._watch()
+    assert looks.pauses[:6] == [0.02, 0.1, 0.1, 0.1, 0.1, 0.1]
+    assert looks.pauses[6:] == [0.02] * len(looks.pauses[6:])
+    [(code, at_ns)] = ended
+    assert code == EXIT_STUCK
+    assert 1_000_000_000 < at_ns - 430_000_000 <= 1_020_000_000 + 20_000_000
