@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nautilus.bus.backlog import PARTS
-from nautilus.bus.base import HEADER_BYTES
+from nautilus.bus.base import HEADER_BYTES, HEARTBEAT
 from nautilus.bus.ring import image_of
 from nautilus.bus.star_journal import StarJournal
 
@@ -16,6 +16,10 @@ BATCH = 512
 """Frames written at a time."""
 PAUSE_SECONDS = 0.005
 """Between looks at a source that nobody can wait for."""
+IDLE_SECONDS = 0.02
+"""The same where nothing but heartbeats has come for some time."""
+IDLE_LOOKS = 20
+"""So many looks without anything else are some time."""
 
 
 class Source(Protocol):
@@ -42,6 +46,8 @@ class Recorder:
         Opened in the thread that makes the recorder, and read in its own.
     wait
         Waits for the source, some milliseconds at most; None: it is looked at every 5 ms.
+    idle_seconds
+        Between looks at a source that is idle: what may come meanwhile must have room in it.
     left
         Rings that earlier lives left (`nautilus.bus.ring.set_aside`): what the journal lacks of them is written first,
         and each is taken away once it is there.
@@ -57,11 +63,14 @@ class Recorder:
         source: Source,
         wait: Callable[[], object] | None = None,
         left: Sequence[Path] = (),
+        idle_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self.journal = journal
         self.rescued = 0
         self._source = source
         self._left = tuple(left)
+        self._idle_seconds = idle_seconds
+        self._idle_looks = 0
         self._stop = threading.Event()
         self._wait = wait or self._pause
         self._thread = threading.Thread(target=self._run, name="star-journal", daemon=True)
@@ -108,6 +117,8 @@ class Recorder:
             frames = self._source.drain(BATCH)
             if frames:
                 self.journal.append(frames)
+                if any(frame[0] != HEARTBEAT for frame in frames):
+                    self._idle_looks = 0
             lapped = self._source.missed_frames
             if lapped != missed:
                 self.journal.missing += lapped - missed
@@ -118,4 +129,5 @@ class Recorder:
                 self._wait()
 
     def _pause(self) -> None:
-        self._stop.wait(PAUSE_SECONDS)
+        self._idle_looks += 1
+        self._stop.wait(PAUSE_SECONDS if self._idle_looks <= IDLE_LOOKS else self._idle_seconds)

@@ -20,7 +20,7 @@ from nautilus.bus.hub_fence import HubFence
 from nautilus.bus.hub_star import ServedStar
 from nautilus.bus.multicast import MulticastReader, MulticastSender
 from nautilus.bus.positions import CAPACITY as POSITIONS
-from nautilus.bus.recorder import Recorder
+from nautilus.bus.recorder import IDLE_SECONDS, PAUSE_SECONDS, Recorder
 from nautilus.bus.replayer import Archive
 from nautilus.bus.ring import RingReader, RingWriter, image_of, set_aside
 from nautilus.bus.ring_backlog import EarlierRing
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("nautilus.runtime")
 _BEAT = struct.Struct("<40xQq")
 """Number and time of a heartbeat."""
+IDLE_MIB = 4
+"""A ring of this size has room for all that may be published while the recorder of an idle star waits."""
 LAST_VALUES = 4_096
 """Streams whose last value is kept for readers of this host."""
 
@@ -107,7 +109,9 @@ class Star(ServedStar):
         assert kept is not None
         journal = journal_of(plan, settings, counters) if settings.star_journal_mib else None
         if journal is not None:
-            self._record(journal, buffer, writer, left)
+            self._record(
+                journal, buffer, writer, left, IDLE_SECONDS if settings.ring_mib >= IDLE_MIB else PAUSE_SECONDS
+            )
         else:
             for path in left:
                 path.unlink(missing_ok=True)
@@ -183,7 +187,12 @@ class Star(ServedStar):
                 yield image
 
     def _record(
-        self, journal: StarJournal, buffer: FrameBuffer | None, ring: RingWriter | None, left: Sequence[Path]
+        self,
+        journal: StarJournal,
+        buffer: FrameBuffer | None,
+        ring: RingWriter | None,
+        left: Sequence[Path],
+        idle_seconds: float,
     ) -> None:
         """Write the journal from here on, and into it what it lacks of the rings of earlier lives.
 
@@ -195,7 +204,7 @@ class Star(ServedStar):
         else:
             source = RingReader(ring.path, oldest=True)
             self._undo.callback(source.close)
-            self._undo.callback(Recorder(journal, source, left=left).close)
+            self._undo.callback(Recorder(journal, source, left=left, idle_seconds=idle_seconds).close)
 
     def dial(self) -> zmq.Socket[bytes]:
         """A DEALER to the replayer, for another thread."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,3 +221,37 @@ def test_any_bytes_in_a_segment_are_read_up_to_what_is_no_frame(data: bytes, at:
     for end, each in frames_in(mixed):
         assert mixed[end - len(each) : end] == each
         assert PREFIX.unpack_from(mixed, end - len(each) - PREFIX.size) == (len(each), crc32c(each))
+
+
+class Looks:
+    """A source that has a heartbeat at each look, and a record at one of them; and the pauses between looks."""
+
+    missed_frames = 0
+
+    def __init__(self, record_at: int, looks: int) -> None:
+        self.pauses: list[float] = []
+        self._record_at, self._looks = record_at, looks
+        self._given = -1
+
+    def drain(self, limit: int = 64) -> list[bytes]:
+        if self._given == len(self.pauses):
+            return []
+        self._given = len(self.pauses)
+        return [frame(1, 1) if self._given == self._record_at else beat(1)]
+
+    def wait(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        return False
+
+    def is_set(self) -> bool:
+        return len(self.pauses) >= self._looks
+
+    def set(self) -> None: ...
+
+
+def test_the_recorder_of_an_idle_star_looks_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Looks(record_at=30, looks=60)
+    threads = SimpleNamespace(Event=lambda: source, Thread=threading.Thread)
+    monkeypatch.setattr("nautilus.bus.recorder.threading", threads)
+    Recorder(StarJournal(tmp_path), source, idle_seconds=0.02).close()
+    assert source.pauses == [0.005] * 20 + [0.02] * 10 + [0.005] * 20 + [0.02] * 10
