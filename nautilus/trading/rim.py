@@ -199,6 +199,11 @@ class RemoteCore:
         feed, self._feed = self._feed, []
         return feed
 
+    @property
+    def has_feed(self) -> bool:
+        """Something came that was not taken yet."""
+        return bool(self._feed)
+
     def poll(self) -> bool:
         """Keep what the core has said; whether it has said anything."""
         batch = self.client.poll() if self.client is not None else None
@@ -443,7 +448,10 @@ class Rim:
             self._host.renew(self._context)
             self._host.later(0, self._begin)
             return
-        self.pump()
+        if self._live and client.current and not self._feed and not self._core.has_feed:
+            self._renew()  # what it says from now on wakes the host
+        else:
+            self.pump()
         at_rest = client.current or client.absent or client.silent
         self._host.later(CHECK_NS if at_rest else 0, self._watch)
 

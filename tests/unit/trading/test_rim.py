@@ -105,15 +105,20 @@ class Client:
     """Of a core that says what it is told to."""
 
     current, restarts, last_sequence = True, 0, 0
+    ahead = absent = silent = False
 
     def __init__(self) -> None:
         self.said: list[CoreBatch] = []
-        self.armed = 0
+        self.armed = self.polled = self.checked = 0
 
     def fileno(self) -> int:
         return 1
 
+    def check(self) -> None:
+        self.checked += 1
+
     def poll(self) -> CoreBatch | None:
+        self.polled += 1
         return self.said.pop() if self.said else None
 
     def arm(self) -> bool:
@@ -148,3 +153,16 @@ def test_a_core_that_says_nothing_is_waited_for_and_one_that_speaks_is_given_a_p
     rim.pump()
     assert host.arm()
     assert client.armed == 2, "it would be called back at once, again and again"
+
+
+def test_a_core_is_watched_without_being_asked_for_events_that_it_does_not_have(host: Host) -> None:
+    core, client = RemoteCore(), Client()
+    core.client = client  # type: ignore[assignment]
+    rim = Rim(host, host, core, "nowhere", "nowhere")
+    rim._watch()
+    assert (client.checked, client.polled) == (1, 1), "what was there before"
+    assert host.run() == 1
+    assert (client.checked, client.polled) == (2, 1)
+    client.current = False
+    assert host.run() == 1
+    assert (client.checked, client.polled) == (3, 2)
