@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -233,14 +233,19 @@ class PathMeters:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._steps: dict[tuple[str, str], tuple[int, int]] = {}
+        self._written: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     def write(self, failover: Failover) -> None:
         """Bring the table up to date."""
+        key = failover.bus, failover.peer
+        now = failover.path, failover.downs, failover.ups, *failover.health()
+        if self._written.get(key) == now:
+            return
+        self._written[key] = now
         counters, name = self._counters, f"{failover.bus}_path.{failover.peer}"
         counters.set(counters.gauge(f"{name}.taken"), failover.paths.index(failover.path))
         for known in failover.health()[:-1]:
             counters.set(counters.gauge(f"{name}.{known.path}"), known.healthy)
-        key = failover.bus, failover.peer
         downs, ups = self._steps.get(key, (0, 0))
         counters.add(counters.counter(f"{failover.bus}.path_downs"), failover.downs - downs)
         counters.add(counters.counter(f"{failover.bus}.path_ups"), failover.ups - ups)

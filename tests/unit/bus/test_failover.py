@@ -103,6 +103,9 @@ def test_what_is_written_of_the_paths_is_read_again() -> None:
     meters.write(paths)
     values = counters.snapshot()
     assert (values["mesh.path_downs"], values["mesh.path_ups"], values["mesh_path.risk.taken"]) == (1, 1, 0)
+    counters.set(counters.gauge("mesh_path.risk.taken"), 7)
+    meters.write(paths)
+    assert counters.snapshot()["mesh_path.risk.taken"] == 7, "what is as before is not written again"
 
 
 # A history: every so many milliseconds one path becomes healthy or not; the table is asked at each millisecond.
