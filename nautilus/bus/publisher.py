@@ -29,7 +29,7 @@ from nautilus.bus.base import (
 )
 from nautilus.bus.compression import MARK, Compressor
 from nautilus.bus.native_sockets import sender
-from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows, ended_in
+from nautilus.bus.positions import PositionTable, Rows, changed_rows, ended_in
 from nautilus.bus.reading import next_subscription
 from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
@@ -110,7 +110,7 @@ class Publisher:
         for layout in LAYOUTS:
             self._writer.layout(layout.kind, layout.version, layout.dtype)
         self._publish = sender(self._writer)
-        self._written: Rows = NO_ROWS
+        self._written = b""
         self.compressor = Compressor()
         self._packs = self.compressor.wanted
         self._tally = Tally(counters, "star", self, ("published", "frames"))
@@ -227,7 +227,7 @@ class Publisher:
 
     def last_sequences(self) -> dict[int, int]:
         """{stream: sequence of its last record}."""
-        return dict(self._rows().tolist())
+        return dict(_rows_of(self._writer.lasts()).tolist())
 
     def close(self) -> None:
         """Say the last sequences once more and close the socket; the context's end gives what waits there some time."""
@@ -236,13 +236,15 @@ class Publisher:
             self._write()
             self.socket.close(linger=LINGER_MS)
 
-    def _rows(self) -> Rows:
-        return np.frombuffer(self._writer.lasts(), np.uint64).reshape(-1, 2)
-
     def _write(self) -> None:
         self._tally.write()
-        rows = self._rows()
-        for stream, last in changed_rows(rows, self._written):
-            self._table.put_stream(stream, last)
-        self._written = rows
+        lasts = self._writer.lasts()
+        if lasts != self._written:
+            for stream, last in changed_rows(_rows_of(lasts), _rows_of(self._written)):
+                self._table.put_stream(stream, last)
+            self._written = lasts
         self._table.put("hub.epoch", self.epoch)
+
+
+def _rows_of(lasts: bytes) -> Rows:
+    return np.frombuffer(lasts, np.uint64).reshape(-1, 2)

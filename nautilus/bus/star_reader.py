@@ -29,7 +29,7 @@ from nautilus.bus.base import (
 from nautilus.bus.compression import MARKED, restored
 from nautilus.bus.conflation import NO_RECORDS, POLICIES, Policy, ReaderQueue, Waiting
 from nautilus.bus.freshness import Freshness
-from nautilus.bus.positions import NO_ROWS, PositionTable, Rows, changed_rows
+from nautilus.bus.positions import PositionTable, Rows, changed_rows
 from nautilus.bus.recovery import COUNTED as SETTLED
 from nautilus.bus.recovery import JOINING, LIVE, Recovery, StreamState
 from nautilus.bus.requests import parse_answer, whole_kind
@@ -111,7 +111,8 @@ class StarReader(Recovery):
         # Judges the next frames of streams in which nothing is missing.
         self._direct = FrameJudge()
         self._out: list[Batch] = []
-        self._told: Rows = NO_ROWS
+        self._told: bytes | None = None
+        """The rows of the last heartbeat; None: what the next one says is new, whatever it says."""
         self._images = images and self.asks
         self._policy: Policy = policy
         self._capacity = capacity
@@ -146,7 +147,7 @@ class StarReader(Recovery):
             self.join(tuple(fresh))
         # The next heartbeat tells where streams stand that were of no interest so far.
         self.synchronised = False
-        self._told = NO_ROWS
+        self._told = None
         return fresh, covered
 
     def _give_up(self, topic: Topic, instruments: Sequence[int] | None) -> list[int]:
@@ -243,16 +244,10 @@ class StarReader(Recovery):
         if schema != HEARTBEAT or size != LAST.size:
             self.malformed += 1
             return
-        rows: Rows = np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2)
-        if (rows[:, 1] >= MOST).any():
+        told = frame[HEADER_BYTES:]
+        if told != self._told and not self._hear_lasts(told, now_ns):
             self.malformed += 1
             return
-        # A stream of which it says nothing new has had no frame since the last one.
-        changed = [row for row in changed_rows(rows, self._told) if self.wants(row[0])]
-        self.take_lasts(changed, now_ns)
-        for stream, _ in changed:
-            self._write_position(self.streams[stream])
-        self._told = rows
         # By another way an earlier one may come later.
         if number > self.heartbeats:
             self._freshness.hear(sent_ns, now_ns)
@@ -260,6 +255,20 @@ class StarReader(Recovery):
         self.last_heartbeat_ns = self._clock()
         self._beats += 1
         self._table.put("epoch", self.epoch)
+
+    def _hear_lasts(self, told: bytes, now_ns: int) -> bool:
+        """Take in where the streams stand by a heartbeat; False: it is none."""
+        rows: Rows = np.frombuffer(told, np.uint64).reshape(-1, 2)
+        if (rows[:, 1] >= MOST).any():
+            return False
+        # A stream of which it says nothing new has had no frame since the last one.
+        before: Rows = np.frombuffer(self._told or b"", np.uint64).reshape(-1, 2)
+        changed = [row for row in changed_rows(rows, before) if self.wants(row[0])]
+        self.take_lasts(changed, now_ns)
+        for stream, _ in changed:
+            self._write_position(self.streams[stream])
+        self._told = told
+        return True
 
     # What becomes of it: see `Recovery`.
 
@@ -321,7 +330,7 @@ class StarReader(Recovery):
     def on_new_epoch(self, before: int, epoch: int) -> None:
         """A later life of the publisher begins."""
         self._table.clear()
-        self._told = NO_ROWS
+        self._told = None
         self.heartbeats = 0
         self._freshness.begin()
         self._direct.enter(epoch)
