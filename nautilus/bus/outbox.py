@@ -36,6 +36,10 @@ REQUEST = MessageKind.REQUEST
 NEVER = 1 << 62
 ANEW_NS = (10_000_000, 100_000_000)
 """After a change of path: requests whose reply may have gone the way before are asked about again."""
+EARLY_NS = 12_000_000
+"""Before the time for a look at the peers it may be done as well."""
+TEND_NS = 250_000_000
+"""Until it is looked again whether a peer has another ring, where no connection has changed."""
 LOOK_NS = 10_000_000
 """Until it is looked again which paths are usable, where the best one is not taken."""
 
@@ -89,6 +93,12 @@ class Outbox(Node):
         )
         self._due_ns = NEVER
         self._watch_ns = self._watched_sent = 0
+        self._tend_ns = 0
+        self.early_ns = NEVER
+        """From then on `look_early` spares the host a turn of its own; at `next_due_ns` at the latest it calls `tick`.
+        """
+        self._settled: set[str] = set()
+        """Peers that the best path reaches, and of which nothing else is to be found out or told."""
         self._watched = Peers(
             lambda change: self._tell(self.on_standing, change),
             lambda peer, up: self._tell(self.on_peer, peer, up),
@@ -154,6 +164,7 @@ class Outbox(Node):
         self._pressure.forget(process)
         self.paths.pop(process, None)
         self._anew.pop(process, None)
+        self._settled.discard(process)
         self._list_sockets()
         self._give_up(gone, process, "closed")  # last, as the host is told: what it sends then goes a new way
 
@@ -265,7 +276,14 @@ class Outbox(Node):
     def _watch(self, now_ns: int) -> None:
         """Look at the state of every connection, and of every peer."""
         watch_ns = NEVER
-        for dealer in tuple(self._dealers.values()):
+        # 0: a monitor may have something to tell, or the dealers are others. What waits in a monitor is found before
+        # this is called, whoever polls: its socket is read here alone, and to its end.
+        called = self._watch_ns == 0
+        if called or now_ns >= self._tend_ns:
+            self._tend_ns = now_ns + TEND_NS
+            if self._ring is not None:
+                self._ring.tend()
+        for dealer in tuple(self._dealers.values()) if called else ():
             if self._is_gone(dealer):
                 continue
             changes = dealer.monitor.changes()
@@ -285,11 +303,18 @@ class Outbox(Node):
         for peer, paths in tuple(self.paths.items()):
             if self.paths.get(peer) is paths:
                 watch_ns = min(watch_ns, self._choose(peer, paths, now_ns))
-        self._watch_ns = min(watch_ns, self._watched.look(now_ns))
-        if self._ring is not None:
-            self._ring.tend()
+        self._watch_ns = watch_ns = min(watch_ns, self._watched.look(now_ns))
+        # Nothing is pressing: a host that is awake some time before need not be woken for it.
+        self.early_ns = watch_ns - EARLY_NS if watch_ns - now_ns > 2 * EARLY_NS else NEVER
         self._watched_sent = self.sent
         self._pressure.look(self._out, now_ns)
+
+    def look_early(self, now_ns: int) -> None:
+        """What `tick` would look at a little later, for a host that is awake now."""
+        if now_ns >= self.early_ns:
+            self._watch(now_ns)
+            if self._unknown:
+                self._due_ns = 0  # it is told by the next `tick`
 
     def _is_gone(self, dealer: Dealer) -> bool:
         """Whether the host has hung up, or dialled anew, when it was called back."""
@@ -305,6 +330,9 @@ class Outbox(Node):
     def _choose(self, peer: str, paths: Failover, now_ns: int) -> int:
         """Take the path to a peer that the table says; returns when to look again."""
         dealers = [dealer for (name, _), dealer in self._dealers.items() if name == peer]
+        well = not paths.degraded and all(dealer.up and not dealer.forced for dealer in dealers)
+        if well and peer in self._settled:
+            return NEVER
         forced = any(dealer.forced for dealer in dealers)
         reached = all(dealer.up for dealer in dealers) and not forced
         gone = "disconnected" if any(dealer.lost for dealer in dealers) else "not connected yet"
@@ -331,6 +359,11 @@ class Outbox(Node):
             anew = self._anew[peer] = [now_ns + each_ns for each_ns in ANEW_NS]
             self._tell(self.on_path, peer, change.before, change.after, change.cause)
         due_ns = min(paths.due_ns, anew[0]) if anew else paths.due_ns
+        # Others would have been asked whether they are usable.
+        if well and due_ns == NEVER and all(carrier.on_demand for carrier in self._fallbacks):
+            self._settled.add(peer)
+        else:
+            self._settled.discard(peer)
         return min(due_ns, now_ns + LOOK_NS) if paths.degraded else due_ns
 
     def _go_back(self, dealer: Dealer, stream: SendStream) -> None:

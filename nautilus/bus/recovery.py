@@ -318,6 +318,11 @@ class Recovery:
         """Something is to be asked or waited for: `tick` is to be called."""
         return bool(self._recovering or self._joins or self._closing)
 
+    @property
+    def is_timed(self) -> bool:
+        """Something was waited for at the last `tick`."""
+        return self._counted_ns != NEVER
+
     def _was_away(self, away_ns: int, now_ns: int) -> None:
         """Nobody looked for an answer for so long, as the process was stopped or busy: deadlines are later by that."""
         for state in self._recovering.values():

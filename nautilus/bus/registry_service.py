@@ -406,6 +406,8 @@ class RegistryClient:
         self._decode = msgspec.msgpack.Decoder(Notice).decode
         self._encode = msgspec.msgpack.Encoder().encode
         self._lines: list[_Line] = []
+        self.touched: set[zmq.Socket[bytes]] = set()
+        """Holds a socket while it may not be empty: to be looked at itself before the host waits for its descriptor."""
         try:
             for hub in hubs:
                 self._lines.append(_Line(context, hub, self.name.encode()))
@@ -454,10 +456,12 @@ class RegistryClient:
         """Take in what has come, and renew what is due; when to call again at the latest."""
         self._now_ns = now_ns
         for line in self._lines:
+            self.touched.add(line.socket)
             for _ in range(TURN):
                 try:
                     frame = line.socket.recv(zmq.NOBLOCK)
                 except zmq.Again:
+                    self.touched.discard(line.socket)
                     break
                 self._take(line, frame, now_ns)
         if not self._due_ns - self._beat_ns <= now_ns < self._due_ns:
@@ -477,6 +481,7 @@ class RegistryClient:
 
     def close(self) -> None:
         """Close the sockets; what was said last has a moment to go out."""
+        self.touched.clear()
         for line in self._lines:
             line.socket.close(linger=100)
 
@@ -491,6 +496,7 @@ class RegistryClient:
             self._send(line, Request(Op.REGISTER, self.name, entry.epoch, self.hub_epoch, line.view.number, entry))
 
     def _send(self, line: _Line, request: Request) -> None:
+        self.touched.add(line.socket)
         try:
             line.socket.send(self._encode(request), zmq.NOBLOCK)
         except zmq.Again:  # nobody is there: it is said again

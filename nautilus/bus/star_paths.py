@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import zmq
 
 from nautilus.bus.base import HEARTBEAT, checked_endpoints, new_socket
-from nautilus.bus.failover import DOWN_NS, HTTP, REDIS, RING, STALE, UP_NS, ZMQ, Failover, PathChange
+from nautilus.bus.failover import DOWN_NS, HTTP, NEVER, REDIS, RING, STALE, UP_NS, ZMQ, Failover, PathChange
 from nautilus.bus.http_star import HttpStar
 from nautilus.bus.subscriber import Subscriber
 from nautilus.bus.timer import Timer
@@ -110,7 +110,12 @@ class StarPaths:
         self.failover = Failover("star", hub, paths, now_ns, down_ns=down_ns, up_ns=up_ns)
         self._heard_ns = now_ns
         # Where a stream of Redis stands by, every 10 ms count until it is taken; else a heartbeat more does not.
-        self._timer = Timer(heartbeat_ns if redis is None else min(heartbeat_ns, 10_000_000))
+        self._every_ns = heartbeat_ns if redis is None else min(heartbeat_ns, 10_000_000)
+        self._timer = Timer(self._every_ns)
+        self._well = False
+        self.touched: set[zmq.Socket[bytes]] = set()
+        """Holds the socket while it may not be empty: to be looked at itself before the host waits for its descriptor.
+        """
         self.socket = new_socket(context, zmq.SUB)
         """Takes heartbeats by ZeroMQ."""
         self.socket.setsockopt(zmq.CONFLATE, 1)
@@ -122,16 +127,22 @@ class StarPaths:
         """To be waited for; `turn` is to be called when one can be read. They never change."""
         return [self._timer.fileno(), *(each.fileno() for each in self._others.values())]
 
-    def turn(self) -> None:
-        """See what came by which path, and take the one that the table says; the subscriber's `drain` has the rest."""
-        self._timer.taken()
+    def turn(self) -> bool:
+        """See what came by which path, and take the one that the table says.
+
+        Whether there is something for the subscriber's `drain` to hand out, or to be asked for.
+        """
         now_ns = self._clock()
+        heard = fed = False
         with suppress(zmq.Again):
             self.socket.recv(zmq.NOBLOCK)
+            self.touched.add(self.socket)  # there may be more than one hub
             self._heard_ns = now_ns
+            heard = True
         for name, source in self._others.items():
             for frame in source.read():
                 self._subscriber.feed(frame, name)
+                fed = True
         paths = self.failover
         paths.report(RING, self._subscriber.way == RING, now_ns, f"frames come by {self._subscriber.way}")
         quiet_ns = now_ns - self._heard_ns
@@ -146,9 +157,26 @@ class StarPaths:
         change = paths.step(now_ns)
         if change is not None:
             self._take(change)
+        self._wait(heard, well=change is None and not paths.degraded and paths.due_ns == NEVER)
+        return fed or change is not None
+
+    def _wait(self, heard: bool, *, well: bool) -> None:
+        """When to look again although nothing comes.
+
+        A heartbeat finds out how things are. Where all is well there is nothing to see until the next one, and the
+        first look of its own is for when a second one in a row has not come.
+        """
+        if heard and well:
+            self._timer.restart(self._quiet_ns + self._every_ns // 2, self._every_ns)
+        elif self._well and not well:
+            self._timer.restart(self._every_ns, self._every_ns)
+        else:
+            self._timer.taken()
+        self._well = well
 
     def close(self) -> None:
         """Give everything back but the subscriber."""
+        self.touched.clear()
         self.socket.close()
         self._timer.close()
         for source in self._others.values():

@@ -24,7 +24,7 @@ are the transports. Nothing here waits, starts a thread or raises for what came 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from os import PathLike
 from typing import Any
@@ -176,6 +176,7 @@ class Subscriber(StarReader):
         # What there is beside ZeroMQ: one of the two.
         self._ring: RingReader | MulticastReader | None = multicast
         self._ring_beat, self._ring_beats, self._ring_ns, self._attach_ns = 0, 0, 0, 0
+        self._ring_due_ns = 0
         self._arrived = 0
         self._tcp: list[str] = []
         silence_ns = max(SILENCE_MS * 1_000_000, 5 * heartbeat_ns)
@@ -258,25 +259,29 @@ class Subscriber(StarReader):
         """To be called before the host waits. False: there is something to `drain` that no descriptor will tell of."""
         return not (self._out or self._queue) and (self._ring is None or self._ring.arm())
 
-    def drain(self, limit: int = 64) -> list[Batch]:
+    def drain(self, limit: int = 64, ready: Container[Any] | None = None) -> list[Batch]:
         """What has come, at most `limit` frames of each way: (topic, records of one stream, read-only), in order.
 
         An image or what else has flags is `Marked`. A limit whose frames fit into the processor's cache is quicker than
         a larger one. With a policy for slow readers all that has come is taken in, and up to `limit` batches given.
+        `ready` holds the sockets that a poll found readable, and the others are not looked at; None: it is not known.
         """
         if not self._closed:
-            if self._replies is not None:
+            if self._replies is not None and (ready is None or self._replies in ready):
                 self._take_replies()
             room = limit if self._queue is None else TURN
             if self._ring is not None:
                 self._take_ring(room)
-            self._take_socket(room)
+            if ready is None or self.socket in ready or self._freshness.ripe:
+                self._take_socket(room)
             if self._tcp:
                 self._watch_socket(self._timer())
             if self._freshness.ripe and self.socket not in self.touched and not (self._ring and self._ring.lag):
                 self._freshness.prove()
-            if self.requests or self.waits:
+            if self.requests or self.waits or self.is_timed:
                 self.poll(self._timer())
+            elif self._multicast is None and not self._tcp and self._ring is not None:
+                self.due_ns = self._ring_due_ns
         if self._queue is not None:
             out = self._hand_out_queue(limit)
             if self.disconnected and not self._closed:
@@ -339,6 +344,7 @@ class Subscriber(StarReader):
         if self.way != ZMQ or not self._tcp:
             return NEVER
         if self._redial.look(self._arrived, now_ns) and self.socket not in self.touched:
+            self.touched.add(self.socket)
             for endpoint in self._tcp:
                 self.socket.disconnect(endpoint)
                 self.socket.connect(endpoint)
@@ -384,7 +390,7 @@ class Subscriber(StarReader):
                 steady = now_ns - self._ring_ns <= SILENT_BEATS * self._heartbeat_ns
                 self._ring_beats = self._ring_beats + 1 if steady else 1
                 self._ring_ns = now_ns
-        self._watch_ring(now_ns)
+        self._ring_due_ns = self._watch_ring(now_ns)
 
     def _watch_ring(self, now_ns: int) -> int:
         """Take frames by the way by which they come; when to look again."""

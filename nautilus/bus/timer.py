@@ -6,6 +6,7 @@ import ctypes
 import os
 
 _MONOTONIC = 1
+_SECOND_NS = 1_000_000_000
 _NONBLOCK, _CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -21,10 +22,19 @@ class Timer:
         self._descriptor: int = _libc.timerfd_create(_MONOTONIC, _NONBLOCK | _CLOEXEC)
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
-        seconds, rest_ns = divmod(every_ns, 1_000_000_000)
-        times = _Times(seconds, rest_ns, seconds, rest_ns)
-        if _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(times), None):
+        self._asked: tuple[int, int] | None = None
+        try:
+            self.restart(every_ns, every_ns)
+        except OSError:
             os.close(self._descriptor)
+            raise
+
+    def restart(self, first_ns: int, every_ns: int) -> None:
+        """Be readable in so many nanoseconds, then every so many; what was not taken before is forgotten."""
+        if (every_ns, first_ns) != self._asked:
+            self._asked = every_ns, first_ns
+            self._times = ctypes.byref(_Times(*divmod(every_ns, _SECOND_NS), *divmod(first_ns, _SECOND_NS)))
+        if _libc.timerfd_settime(self._descriptor, 0, self._times, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def fileno(self) -> int:

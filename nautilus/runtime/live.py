@@ -235,7 +235,7 @@ class LiveHost:
         self.neighbours.on_hub = self._on_hub
         self.neighbours.join(self.mesh, registers=self.hub is None)
         for socket in self.neighbours.sockets():
-            self.loop.add_source(socket, self._on_registry, rank=Rank.CONTROL)
+            self.loop.add_source(socket, self._on_registry, rank=Rank.CONTROL, touched=self.neighbours.touched)
         for name in names:
             self.contexts[name] = LiveContext(self, self._build(name), plan, process)
         self.messages = Messages(
@@ -394,6 +394,8 @@ class LiveHost:
             self._tend_star(now_ns)
         if now_ns >= due_ns:
             messages.tick(now_ns)
+        elif now_ns >= self.mesh.early_ns:
+            self.mesh.look_early(now_ns)
         if self._linger_ns:
             self._stop_on(now_ns)
 
@@ -449,13 +451,16 @@ class LiveHost:
 
     def _on_star_paths(self) -> None:
         assert self.star_paths is not None
-        self.star_paths.turn()
-        self._on_star()
+        if self.star_paths.turn():
+            self._take_star()
 
     def _on_star(self) -> None:
+        self._take_star(self.loop.ready)
+
+    def _take_star(self, ready: set[Any] | None = None) -> None:
         messages, subscriber = self.messages, self.subscriber
         assert subscriber is not None
-        for topic, records in subscriber.drain(FRAMES):
+        for topic, records in subscriber.drain(FRAMES, ready):
             messages.deliver_records(messages.routes[topic.name], records)
 
     @property
@@ -470,7 +475,7 @@ class LiveHost:
             self.hub.poll(now_ns)
         elif self.subscriber is not None:
             self.subscriber.poll(now_ns)
-            self._on_star()  # what was held back may have been let go
+            self._take_star()  # what was held back may have been let go
 
     def _fire(self, context: LiveContext, key: str, number: int) -> None:
         if self._timers.get((context.name, key)) == number:
@@ -515,7 +520,7 @@ class LiveHost:
         if paths is not None:
             self._undo.callback(paths.close)
             for item in (paths.socket, *paths.descriptors()):
-                self.loop.add_source(item, self._on_star_paths, rank=Rank.STAR)
+                self.loop.add_source(item, self._on_star_paths, rank=Rank.STAR, touched=paths.touched)
 
     def _save(self, context: LiveContext) -> None:
         if context.recovery is not None:

@@ -100,13 +100,16 @@ class Loop:
         *,
         rank: Rank = Rank.OWN,
         arm: Callable[[], bool] | None = None,
+        touched: set[Any] | None = None,
     ) -> None:
         """Call back whenever a socket or file descriptor can be read.
 
-        `arm` is called before the thread waits: False says that something is there already.
+        `arm` is called before the thread waits: False says that something is there already. `touched`: see `set_group`.
         """
         self._add(item, _Source(callback, rank, arm))
-        if isinstance(item, zmq.Socket):
+        if touched is not None:
+            self._heed(touched)
+        elif isinstance(item, zmq.Socket):
             self._unsure.add(item)
 
     def remove_source(self, item: Item) -> None:
@@ -138,8 +141,8 @@ class Loop:
         source = _Source(callback, rank, None)
         for item in wanted:
             self._add(item, source)
-        if touched is not None and all(known is not touched for known in self._touched):
-            self._touched.append(touched)
+        if touched is not None:
+            self._heed(touched)
 
     def set_ring(self, ring: UrgentRing, callback: Callable[[], object]) -> None:
         """Call back before all else when urgent messages came through shared memory.
@@ -152,6 +155,10 @@ class Loop:
         """Wait for nothing any more."""
         self._ring = None
         self._epoll.close()
+
+    def _heed(self, touched: set[Any]) -> None:
+        if all(known is not touched for known in self._touched):
+            self._touched.append(touched)
 
     def _add(self, item: Item, source: _Source) -> None:
         if item not in self._sources:

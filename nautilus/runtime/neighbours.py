@@ -115,6 +115,11 @@ class Neighbours:
         """Readable when something has changed."""
         return [] if self._client is None else self._client.sockets()
 
+    @property
+    def touched(self) -> set[Any]:
+        """Holds a socket while it may not be empty: to be looked at itself before the host waits for its descriptor."""
+        return set() if self._client is None else self._client.touched
+
     def poll(self, now_ns: int) -> None:
         """Hear what is new, say that this process is there, hang up on who has gone and owes nothing."""
         if self._client is None or self._mesh is None:

@@ -471,3 +471,17 @@ def test_counters_follow_in_the_table(star) -> None:
         "star.ends_unknown": 0,
         "star.stale": 0,
     }
+
+
+def test_a_socket_that_a_poll_did_not_find_readable_is_not_asked(star) -> None:
+    publisher, reader = star.publisher(), star.subscriber(QUOTES)
+    synchronise(publisher, reader)
+    settle(publisher, reader)
+    publisher.publish(quotes(1, 1))
+    assert reader.socket.poll(10_000)
+    assert not reader.drain(ready=())
+    ((_, records),) = reader.drain(ready={reader.socket})
+    assert len(records) == 2
+    publisher.publish(quotes(1))
+    assert reader.socket.poll(10_000)
+    assert reader.drain(), "without a poll all are asked"

@@ -223,3 +223,19 @@ def test_however_the_thread_waits_it_is_woken_by_a_wire_and_by_a_time(loop, wire
         assert seen == ["wire", "time"]
     finally:
         waiting.close()
+
+
+def test_a_socket_whose_owner_says_when_it_was_touched_is_looked_at_itself_only_then(loop):
+    made, seen, touched = loop(), [], set()
+    with zmq.Context() as context, context.socket(zmq.PAIR) as near, context.socket(zmq.PAIR) as far:
+        near.bind("inproc://touched")
+        far.connect("inproc://touched")
+        made.add_source(near, lambda: seen.append("near"), touched=touched)
+        far.send(b"news")
+        assert near.poll(10_000)  # which takes the news in: the descriptor tells of it no more
+        turn(made, 0)
+        assert not seen
+        touched.add(near)
+        turn(made)
+        assert (seen, touched) == (["near"], set())
+        made.remove_source(near)
