@@ -34,7 +34,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 	print("\n".join({"build": f["build-system"]["requires"], "run": p["dependencies"]}.get(sys.argv[1]) \
 	or p["optional-dependencies"][sys.argv[1]]))'
 
-.PHONY: build kernel-so run test check perf debug soak machines openapi history bus-endurance failover drift differential clean help format
+.PHONY: build kernel-so run test long check perf debug soak machines openapi history bus-endurance failover drift differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
 build: .venv/.extensions .venv/.installed
@@ -120,16 +120,20 @@ else
 	@$(py) -m nautilus replay "$(REPLAY)" --speed $(or $(SPEED),max) $(if $(FOR),--for $(FOR)) $(ARGS)
 endif
 
-## test     every test: make test [TESTS=tests/unit/core] [ARGS="-k name"]
+## test     every test but the long ones: make test [TESTS=tests/unit/core] [ARGS="-k name"]
 test: build .venv/.tested
-	@$(pytest) $(TESTS) $(ARGS)
+	@$(pytest) -m "not long" $(TESTS) $(ARGS)
+
+## long     the tests that `make test` leaves out because they take long: make long [TESTS=...] [ARGS="-k name"]
+long: build .venv/.tested
+	@$(pytest) -m long $(TESTS) $(ARGS)
 
 ## check    format, lint, types, architecture, unit tests
 check: build .venv/.tested
 	@$(py) -m ruff format --check .
 	@$(py) -m ruff check .
 	@$(py) -m mypy
-	@$(pytest) tests/test_architecture.py tests/unit $(ARGS)
+	@$(pytest) -m "not long" tests/test_architecture.py tests/unit $(ARGS)
 
 ## format   rewrite the sources into the project's format
 format: .venv/.tested

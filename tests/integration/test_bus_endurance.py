@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from tests import bus_endurance
 from tests.bus_endurance import Outcome, Sample
 
 RECORDS = 20_000_000 if "NAUTILUS_SEEDS" in os.environ else 200_000
 
 
+@pytest.mark.long
 def test_descriptors_and_threads_stay_flat_while_connections_break() -> None:
     outcome = bus_endurance.endure(RECORDS, breaks=8, rests=8)
     assert bus_endurance.complaints(outcome) == []

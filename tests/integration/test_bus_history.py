@@ -179,6 +179,7 @@ def test_a_mesh_over_tcp_keeps_its_promises_under_faults(tmp_path: Path, network
     told(judge_mesh(lives), scenario)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_storm_of_restarts_leaves_nothing_behind(tmp_path: Path, seed: int) -> None:
     with Scenario(tmp_path, seed) as scenario:
@@ -191,6 +192,7 @@ def test_a_storm_of_restarts_leaves_nothing_behind(tmp_path: Path, seed: int) ->
     told(judge_star(lives) + judge_mesh(lives), scenario)
 
 
+@pytest.mark.long
 def test_many_reconnects_lose_nothing_acknowledged(tmp_path: Path, network: Network) -> None:
     random = Random(SEEDS)
     with Scenario(tmp_path, SEEDS, network) as scenario:

@@ -343,6 +343,7 @@ def test_a_second_writer_is_refused(catalog: AnyCatalog) -> None:
     catalog.writer().close()
 
 
+@pytest.mark.long
 def test_a_lost_connection_and_a_killed_server_lose_and_double_nothing(server: PostgresServer) -> None:
     url = server.database()
     errors: list[Exception] = []

@@ -68,6 +68,7 @@ def test_what_waits_for_an_engine_that_was_left_out_is_said_at_once(shell: Shell
     assert shell.run("down").returncode == 0
 
 
+@pytest.mark.long
 def test_a_strategy_does_not_take_over_what_another_one_left(shell: Shell) -> None:
     up = ("up", "--simulated", "--detach", *SETS, "--strategy")
     assert shell.run(*up, "quoting").returncode == 0
@@ -195,6 +196,7 @@ def test_a_terminal_shows_the_table_and_an_interrupt_ends_it_cleanly(shell: Shel
     assert "Traceback" not in shown
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not RECORDING.is_file(), reason=f"no recording {RECORDING}; set NAUTILUS_DATA")
 def test_replay_in_scaled_real_time_loses_nothing(shell: Shell) -> None:
     result = shell.run("replay", RECORDING, "--speed", 10, "--for", 8, "--json", *SETS)

@@ -103,6 +103,7 @@ def test_an_order_is_entered_amended_listed_and_cancelled(running: Shell) -> Non
     assert running.object("order", "list", "--account", 9)["orders"] == []
 
 
+@pytest.mark.long
 def test_terms_of_an_order_and_the_kill_switch_of_a_strategy_go_all_the_way(running: Shell) -> None:
     submit = ("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account", 12)
     order_id = running.object(*submit, "--post-only", "--tif", "day")["order_id"]
@@ -117,6 +118,7 @@ def test_terms_of_an_order_and_the_kill_switch_of_a_strategy_go_all_the_way(runn
     running.object("kill-switch", "off", "--account", 12, "--strategy", 7)
 
 
+@pytest.mark.long
 def test_a_book_by_orders_a_place_and_a_phase_go_all_the_way(running: Shell) -> None:
     submit = ("order", "submit", "SIMUSD", "buy", "0.010", "--account", 13)
     first, second = (running.object(*submit, "--price", "42")["order_id"] for _ in range(2))
@@ -279,6 +281,7 @@ def test_a_trace_goes_from_the_request_to_the_fill_through_every_process(running
     assert "expected 32" in running.refused("logs", "--trace", "abc", code=2)
 
 
+@pytest.mark.long
 def test_dead_letters_are_printed_and_sent_again(running: Shell) -> None:
     directory = Path(running.object("logs", "--lines", 1)["directory"]).parent / "letters" / "strategy"
     log = DeadLetterLog(directory, wall_ns)

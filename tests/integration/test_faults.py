@@ -29,6 +29,7 @@ from nautilus.runtime.status import read_status
 from perf.platform import descendants, platform
 from tests.kit import builders
 from tests.kit.core import carry_out
+from tests.kit.effort import one_of
 from tests.kit.platform import Platform, demo
 
 PROCESSES = ("strategy", "portfolio", "risk", "trading", "marketdata", "core")
@@ -52,6 +53,7 @@ def state_hash_at(journal: Path, sequence: int) -> str:
     return f"{kernel.state_hash():016x}"
 
 
+@pytest.mark.long
 def test_every_process_in_turn_is_killed_and_comes_back_with_nothing_lost() -> None:
     with demo() as running:
         running.wait(lambda: fills(running) > 3, "fills")
@@ -87,7 +89,7 @@ def trade_as_people(running: Platform, until: Event) -> None:
             running.ask("trading", OrderRequest("SIMUSD", side, "0.05", order_type=OrderType.MARKET, account_id=2))
 
 
-@pytest.mark.parametrize("profile", ["native", "compact"])
+@pytest.mark.parametrize("profile", one_of("compact", "native"))
 def test_a_strategy_that_trades_with_people_has_each_fill_once_whatever_is_killed(profile: str) -> None:
     settings = ("limits.message_rate=0", "risk.max_orders=0", "risk.max_position=0", "risk.max_loss=")
     with demo("--simulated", "--strategy", "quoting", "--profile", profile, settings=settings) as running:
@@ -122,7 +124,7 @@ def order_through_ring(port: Port, number: int) -> None:
     assert event["kind"] == EventKind.ACCEPTED, (EventKind(event["kind"]).name, Reason(event["reason"]).name)
 
 
-@pytest.mark.parametrize("process", ["trading", "marketdata", "portfolio", "risk", "strategy"])
+@pytest.mark.parametrize("process", one_of("risk", "trading", "marketdata", "portfolio", "strategy"))
 def test_a_stopped_consumer_slows_nobody_and_is_right_again(process: str) -> None:
     settings = ("limits.message_rate=0", "core.ring_capacity=256")
     with demo(settings=settings) as running:

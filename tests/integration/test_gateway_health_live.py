@@ -46,6 +46,7 @@ def test_every_engine_of_the_platform_is_seen_healthy(platform: Platform) -> Non
     assert report.engines.keys() == found["engines"].keys()
 
 
+@pytest.mark.long
 def test_a_killed_engine_is_found_and_taken_back(platform: Platform) -> None:
     platform.wait(lambda: statuses(platform)["risk"] == "healthy", "a healthy engine")
     before = read_report(platform.instance.shared)

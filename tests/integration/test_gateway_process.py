@@ -250,6 +250,7 @@ def test_what_is_shared_goes_on_in_the_life_of_the_next_lead(platform: Platform)
     assert (found.value, again.number(engine)) == (b"kept", number)
 
 
+@pytest.mark.long
 def test_a_worker_that_gives_no_sign_of_life_is_replaced() -> None:
     with demo(settings=("platform.processes=compact", "gateway.silence_seconds=6")) as running:
         running.wait(lambda: len(ready(running)) == 1, "a worker")
@@ -260,6 +261,7 @@ def test_a_worker_that_gives_no_sign_of_life_is_replaced() -> None:
         assert json.loads(get(running, "/livez")) == {"status": "alive"}
 
 
+@pytest.mark.long
 def test_without_supervisor_and_lead_the_workers_end_too() -> None:
     made = SupervisedPlatform()
     try:
@@ -274,6 +276,7 @@ def test_without_supervisor_and_lead_the_workers_end_too() -> None:
         made.close()
 
 
+@pytest.mark.long
 def test_workers_whose_lead_does_not_come_back_serve_on_for_a_while_and_end() -> None:
     with demo(settings=("platform.processes=compact",)) as running:
         running.wait(lambda: len(ready(running)) == 1, "a worker")

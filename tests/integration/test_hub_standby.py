@@ -9,6 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import pytest
 import zmq
 
 from nautilus.bus.base import HEADER
@@ -65,6 +66,7 @@ def wait_for_more(platform: Platform) -> None:
     platform.wait(lambda: all(map(int.__gt__, delivered(platform), before)), "market data for every reader")
 
 
+@pytest.mark.long
 def test_a_hub_that_is_killed_and_one_that_is_stopped_are_replaced_and_not_heard_again(capsys) -> None:
     with (
         RecordedServer(no_series) as provider,

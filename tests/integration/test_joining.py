@@ -85,6 +85,7 @@ def test_a_process_of_another_host_joins_leaves_and_comes_back_and_nobody_is_dis
     assert disturbed(platform) == before
 
 
+@pytest.mark.long
 def test_clients_of_either_host_need_no_key_of_their_own(platform) -> None:
     heard = platform.run(
         "tap", "marketdata.real_time.quote", "--count", "2", "--json", "--instance", platform.name
@@ -109,6 +110,7 @@ def test_clients_of_either_host_need_no_key_of_their_own(platform) -> None:
     platform.until(lambda: "risk" not in platform.bus()["hosts"], "its end in the registry")
 
 
+@pytest.mark.long
 def test_reports_of_orders_that_come_later_reach_it_and_carry_their_trace(platform) -> None:
     joined = platform.join("risk")
     try:
@@ -153,6 +155,7 @@ def test_a_peer_in_plain_text_is_turned_away_and_counted(platform) -> None:
     assert "nautilus_security_plain_text_total{" in fetch(platform, "marketdata", "/metrics")
 
 
+@pytest.mark.long
 def test_a_key_that_is_revoked_is_cut_off_at_once_by_the_core_too(platform) -> None:
     joined = platform.join("risk")
     try:

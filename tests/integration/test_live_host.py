@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from nautilus.runtime.instance import Instance, NotRunningError
+from tests.kit.effort import one_of
 from tests.kit.live_host import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +111,7 @@ class Platform:
         return pids
 
 
-@pytest.fixture(scope="module", params=["native", "compact"])
+@pytest.fixture(scope="module", params=one_of("native", "compact"))
 def platform(request):
     made = Platform(request.param)
     try:

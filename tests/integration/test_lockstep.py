@@ -32,6 +32,7 @@ def hashes(report):
     return report.journal_hash, report.state_hash, report.event_hash
 
 
+@pytest.mark.long
 def test_the_whole_recording_plays_and_both_strategies_trade():
     report = run(recording(BTCUSDT_PERPETUAL), BOTH)
     facts = report.to_dict()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from http.client import HTTPConnection
 
+import pytest
+
 from nautilus.core import affinity
 from nautilus.model.enums import Side
 from nautilus.model.queries import OrderRequest
@@ -52,6 +54,7 @@ def wishes(running: Platform) -> dict[str, bool]:
     return found
 
 
+@pytest.mark.long
 def test_what_was_granted_is_shown_and_is_so() -> None:
     with demo("--profile", "compact", settings=SETTINGS) as running:
         pid = running.pid("core")

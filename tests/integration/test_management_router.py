@@ -29,6 +29,7 @@ from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.http.access import AccessRules
 from nautilus.runtime.http.asgi import AsgiExchange
 from nautilus.runtime.http.port import Port
+from tests.kit.effort import share
 from tests.kit.management import NAMES, MemoryServices
 from tests.kit.openapi import Explorer
 
@@ -158,6 +159,6 @@ def test_the_documents_of_the_application_are_true_of_the_router_too(tmp_path: P
         explorer = Explorer(f"http://127.0.0.1:{number}", {"Authorization": "Bearer right"})
         own = [operation for operation in explorer if BASE_PATH in operation]
         assert len(own) == 14
-        found = [each for operation in own for each in explorer.complaints(operation, mode, 8, accepted=True)]
+        found = [each for operation in own for each in explorer.complaints(operation, mode, share(8), accepted=True)]
         explorer.close()
     assert found == []

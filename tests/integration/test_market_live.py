@@ -111,6 +111,7 @@ def rows_of(arrays: list[np.ndarray]) -> list[tuple[int, int, str, bytes]]:
     ]
 
 
+@pytest.mark.long
 def test_streams_of_several_recordings_have_the_order_of_their_files(site: Any, tmp_path: Path) -> None:
     """On a reader of the star at speed as in the files; the third has every stamp of the first."""
     cut = [beginning(recording(name), 8, tmp_path) for name in (BTCUSDT_PERPETUAL, BTCUSDT_SPOT)]
@@ -150,6 +151,7 @@ def test_streams_of_several_recordings_have_the_order_of_their_files(site: Any, 
         assert len(mine[0]) > 20
 
 
+@pytest.mark.long
 def test_a_whole_recording_at_twenty_times_its_speed_arrives_whole() -> None:
     path = recording(BTCUSDT_PERPETUAL)
     with private_place() as name:

@@ -15,7 +15,7 @@ from nautilus.adapters.sources import SOURCES
 from tests.kit.openapi import Explorer, operations_of
 from tests.kit.platform import Platform, demo
 
-EXAMPLES = int(os.environ.get("NAUTILUS_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("NAUTILUS_EXAMPLES", "3"))
 ENGINES = ("trading", "marketdata", "risk", "portfolio", "strategy", "gateway")
 MANAGEMENT = "/api/v1/hybrid/"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from nautilus.runtime.http.config import HttpConfig
+from tests.kit.effort import one_of
 from tests.kit.hard_engine import BROKEN_ACCOUNTS
 from tests.kit.supervised import SupervisedPlatform, eventually
 
@@ -82,7 +83,7 @@ class Clients:
 
 @pytest.mark.parametrize(
     ("process", "path"),
-    [("gateway", "/api/v1/engines/portfolio/positions/{}"), ("portfolio", "/positions/{}")],
+    one_of(("portfolio", "/positions/{}"), ("gateway", "/api/v1/engines/portfolio/positions/{}")),
 )
 def test_what_is_critical_is_answered_while_most_of_a_flood_is_refused(platform, process, path):
     critical, low = asyncio.run(asyncio.wait_for(Clients(platform, process, path).flood(), 240))
@@ -125,6 +126,7 @@ def test_a_storm_of_failures_stops_at_the_breaker_and_ends_with_its_cause(platfo
     assert eventually(lambda: asyncio.run(once()) == 200)
 
 
+@pytest.mark.long
 def test_who_opens_more_connections_than_an_engine_has_keeps_nobody_from_it(platform):
     """Those that nothing is on make room, the gateway's as well, which makes others."""
     engine = Clients(platform, "portfolio", "/livez")

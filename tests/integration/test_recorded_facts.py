@@ -26,6 +26,7 @@ from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_kinds import FACT_KINDS
 from perf.platform import run_cli
 from tests.kit.data_hub import data_hub
+from tests.kit.effort import one_of
 from tests.kit.recorded_star import DEADLINE_SECONDS, Star, recorders, until
 
 BASE_NS = 1_700_000_000_000_000_000
@@ -95,7 +96,7 @@ def is_whole(catalog: Catalog, said: Said) -> None:
         assert rows["sequence"].tolist() == [each for of, each in said.refused if of == number]
 
 
-@pytest.fixture(params=["ring", "zmq"])
+@pytest.fixture(params=one_of("zmq", "ring"))
 def star(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Star]:
     made = Star(tmp_path, ring=request.param == "ring")
     try:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from nautilus.core import route
 from nautilus.core.route import Routes
 
@@ -67,6 +69,7 @@ def test_processes_agree_on_names_and_lose_no_outcome(tmp_path: Path) -> None:
         assert found["samples"] + found["contended"] == found["requests"]
 
 
+@pytest.mark.long
 def test_killed_processes_leave_no_lock_and_nothing_in_flight(tmp_path: Path) -> None:
     for seed in range(SEEDS):
         chance = random.Random(seed)

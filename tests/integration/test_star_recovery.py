@@ -169,6 +169,7 @@ def test_who_comes_while_the_hub_publishes_begins_with_an_image_and_misses_nothi
         assert found["way"] == ("ring" if ring else "zmq")
 
 
+@pytest.mark.long
 def test_of_a_thousand_readers_none_is_disturbed_by_one_that_stops_one_that_is_slow_and_one_that_leaves(
     stars: Stars, start: Callable[..., Life]
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_killed_process_is_back_and_told_that_the_market_is_open(running: Supe
     eventually(lambda: len(running.notes(name, "open")) == opened + 1)
 
 
+@pytest.mark.long
 def test_the_end_of_the_template_ends_nobody(running: SupervisedPlatform) -> None:
     before = running.state()
     os.kill(before.template_pid, signal.SIGKILL)
@@ -123,6 +124,7 @@ def test_the_end_of_the_template_ends_nobody(running: SupervisedPlatform) -> Non
     assert [process.pid for process in running.state().processes] == [process.pid for process in before.processes]
 
 
+@pytest.mark.long
 def test_template_and_processes_that_die_together_are_back_together(running: SupervisedPlatform) -> None:
     before = running.state()
     for pid in (before.template_pid, *(process.pid for process in before.processes[:3])):
@@ -174,6 +176,7 @@ def test_a_platform_stops_by_itself_after_its_time_in_order_and_leaves_nothing(p
         platform.find()
 
 
+@pytest.mark.long
 def test_an_interrupt_while_it_starts_stops_it(platform: SupervisedPlatform) -> None:
     platform.begin(behaviour={"risk": {"silent": True}})
     # Where the machine is slow the others begin one after the other: an interrupt stops those that have begun.
@@ -228,6 +231,7 @@ def test_down_tells_which_process_had_to_be_killed(
     assert platform.result()[0] == 1
 
 
+@pytest.mark.long
 def test_who_waits_for_a_process_that_was_left_out_is_not_waited_for_and_not_killed(
     platform: SupervisedPlatform,
 ) -> None:
@@ -262,6 +266,7 @@ def test_a_process_that_breaks_later_has_not_failed_to_start(platform: Supervise
     assert platform.stop() == 0
 
 
+@pytest.mark.long
 def test_an_engine_that_is_back_has_its_first_port_again_unless_that_is_taken(platform: SupervisedPlatform) -> None:
     taken = platform.base / "taken"
     platform.up(platform={"ports": "free"}, behaviour={"risk": {"taken": str(taken)}})

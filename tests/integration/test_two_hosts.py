@@ -42,6 +42,7 @@ def until(condition: Callable[[], object]) -> None:
         zmq.zmq_poll([], 10)
 
 
+@pytest.mark.long
 def test_a_process_of_another_host_joins_and_leaves_and_nobody_else_notices(start) -> None:
     start(HUB, 0)
     a, b = start("a", 0), start("b", 1)

@@ -45,6 +45,7 @@ def by_ring(actor: Actor) -> int:
     return int(actor.ask("urgent").split()[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_urgent_messages_by_both_ways_are_neither_lost_nor_doubled_when_processes_are_killed(
     tmp_path: Path, seed: int

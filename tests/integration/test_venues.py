@@ -29,7 +29,7 @@ from nautilus.trading.venue_orders import VenueOrders
 from tests.kit.venue import Message
 from tests.kit.venue_checks import Traders, check_end, check_history
 
-SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "2"))
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "1"))
 MS = 1_000_000
 PATIENCE_SECONDS = 240
 

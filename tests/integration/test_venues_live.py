@@ -32,6 +32,7 @@ from nautilus.runtime.client import EngineError, NotReachableError
 from nautilus.runtime.clock import pause
 from nautilus.runtime.status import plain, read_status
 from nautilus.trading.venue_orders import VenueOrders
+from tests.kit.effort import one_of
 from tests.kit.platform import Platform, demo, run_cli
 from tests.kit.venue_checks import check_history
 
@@ -234,6 +235,7 @@ def test_a_killed_session_leaves_its_accounts_closed_until_everything_is_known_a
         running.wait(lambda: status_of(running)["orders"]["unknown"] == 0, "no order that nobody knows of")
 
 
+@pytest.mark.long
 def test_a_session_that_hangs_is_called_gone_and_asks_after_everything_when_it_wakes() -> None:
     with platform_with(heartbeat_seconds=3.0, silence_seconds=60.0) as (running, venue):
         venue.say("calm")
@@ -269,6 +271,7 @@ def test_a_session_that_hangs_is_called_gone_and_asks_after_everything_when_it_w
         )
 
 
+@pytest.mark.long
 def test_a_session_that_was_left_out_runs_in_the_foreground() -> None:
     with platform_with(without="venue0") as (running, venue):
         venue.say("calm")
@@ -317,7 +320,7 @@ def trade(running: Platform, random: Random, known: list[tuple[int, int]]) -> No
             known.append((found["order_id"], account))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", one_of(1, 2))
 def test_end_states_are_the_venues_whatever_is_killed_while_it_misbehaves(seed: int) -> None:
     random = Random(seed)
     with platform_with(seed, heartbeat_seconds=1.0) as (running, venue):

@@ -1,8 +1,14 @@
-"""How much of a costly test the daily run takes: `make test` a share, `make soak` (`NAUTILUS_SEEDS`) all of it."""
+"""How much of a costly test the daily run takes: `make test` a share, `make soak` (`NAUTILUS_SEEDS`) all of it.
+
+What is marked `long` is left out there; `make long` runs that.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import Any
+
+import pytest
 
 SOAKING = "NAUTILUS_SEEDS" in os.environ
 
@@ -15,3 +21,9 @@ def share(whole: int, part: int = 4) -> int:
 def stride(step: int = 4) -> int:
     """Every place when soaking, else each `step`-th. A step prime to the structure's own reaches each kind of place."""
     return 1 if SOAKING else step
+
+
+def one_of(first: Any, *others: Any) -> list[Any]:
+    """Values of a parameter: the first in the daily run, all in the long one."""
+    rest = [each if isinstance(each, tuple) else (each,) for each in others]
+    return [first, *(pytest.param(*each, marks=pytest.mark.long) for each in rest)]

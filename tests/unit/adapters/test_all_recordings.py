@@ -99,7 +99,15 @@ def test_every_file_is_read_or_refused(name):
         assert rows - 2 * opened.counts["book_snapshots"] == lines_of(path)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(tuple(start for start, _ in REFUSED))])
+PLAYED = [name for name in FILES if not name.startswith(tuple(start for start, _ in REFUSED))]
+LONG_ONES = ("taq_lean/bac_20131007", "taq_lean/bac_20131008_quote")
+"""Days of trades and quotes; the trades of the other day are played daily."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] if name.startswith(LONG_ONES) else []) for name in PLAYED],
+)
 def test_every_market_is_played_to_its_end_and_updates_are_the_records_of_the_blocks(name):
     path = ROOT / name
     opened = open_file(path)

@@ -320,6 +320,7 @@ def test_no_flow_passes_the_limits_in_base_money(seed: int) -> None:
     assert accepted > 100
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flags", [0, AccountFlag.FIFO])
 def test_ten_million_fills_do_not_drift(flags: int) -> None:
     """realised + cost is the cash flow and fees are the sum of all fees, to the last unit; 10^8 with `make drift`."""

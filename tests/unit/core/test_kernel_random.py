@@ -100,6 +100,7 @@ def test_kernel_and_twin_agree_on_a_deep_book(seed: int) -> None:
     pair.compare()
 
 
+@pytest.mark.long
 def test_every_reason_and_event_of_this_version_occurs_in_the_flows() -> None:
     """The flows above would prove little if they never reached a rule."""
     seen: set[tuple[int, int]] = set()

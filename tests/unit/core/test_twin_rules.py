@@ -56,6 +56,7 @@ def reached() -> Coverage:
     return coverage
 
 
+@pytest.mark.long
 def test_every_kind_reason_type_flag_and_phase_occurs_in_the_flows(reached: Coverage) -> None:
     assert reached.missing() == []
     assert set(reached.pairs) >= RARE

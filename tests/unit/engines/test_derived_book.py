@@ -108,6 +108,7 @@ def reached() -> Coverage:
     return coverage
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [kind for kind in EventKind if kind != EventKind.DUPLICATE])
 def test_the_flows_reach_every_kind_of_event(reached: Coverage, kind: EventKind) -> None:
     assert reached.seen[f"EventKind.{kind.name}"]

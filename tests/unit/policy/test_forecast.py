@@ -65,6 +65,7 @@ def test_samples_of_a_clock_that_was_set_back_are_left_out() -> None:
     assert forecaster.forecast == before
 
 
+@pytest.mark.long
 def test_the_stated_worth_is_what_the_stories_show() -> None:
     found = outlook.measure(420 if MANY else 70)
     assert found.false_alarms <= 0.02 + (0 if MANY else 0.02)

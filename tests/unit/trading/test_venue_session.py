@@ -116,6 +116,7 @@ def test_every_end_state_is_what_the_venue_knows(seed: int) -> None:
     check_end(scenario.core.kernel, scenario.session.orders, scenario.venue)
 
 
+@pytest.mark.long
 def test_the_scenarios_reach_every_kind_of_trouble() -> None:
     seen: Counter[str] = Counter()
     for seed in range(12):
