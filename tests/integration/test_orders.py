@@ -13,8 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from nautilus.core.port import core_facts
+from nautilus.runtime.clock import pause
 from nautilus.runtime.status import read_status
-from tests.kit.platform import Platform, demo
+from tests.kit.platform import NOT_TAKEN, TIMES, Platform, demo
 
 ORDER = {"instrument": "SIMUSD", "side": "BUY", "quantity": "0.001", "price": "100.0"}
 
@@ -28,9 +29,13 @@ def idle() -> Iterator[Platform]:
 
 def call(idle: Platform, method: str, target: str, **body: Any) -> tuple[int, dict[str, Any]]:
     """Status and answer of a request to the trading engine."""
-    status, _, content = idle.client().fetch("trading", method, target, body)
-    answer = json.loads(content)
-    assert isinstance(answer, dict)
+    for _ in range(TIMES):
+        status, _, content = idle.client().fetch("trading", method, target, body)
+        answer = json.loads(content)
+        assert isinstance(answer, dict)
+        if not str(answer.get("type")).endswith(NOT_TAKEN):
+            break
+        pause(0.05)
     return status, answer
 
 

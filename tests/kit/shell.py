@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from nautilus.cli.main import main
 from nautilus.runtime.clock import monotonic_ns, pause
 from tests.kit.instances import Place, own_place
-from tests.kit.platform import PATIENT
+from tests.kit.platform import NOT_TAKEN, PATIENT, TIMES
 
 ROOT = Path(__file__).resolve().parents[2]
 WAITING = ("order", "book", "kill-switch", "phase", "down")
@@ -55,11 +55,15 @@ class Shell:
         return [sys.executable, "-m", "nautilus", *given, "--instance", self.name]
 
     def run(self, *arguments: object, seconds: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        return subprocess.run(
-            self.words(*arguments),
-            capture_output=True, text=True, timeout=seconds, cwd=self.place.base, env=self.environment, check=False,
-        )  # fmt: skip
+        """Run a command to its end; what was not taken is sent again."""
+        for _ in range(TIMES):
+            result = subprocess.run(
+                self.words(*arguments),
+                capture_output=True, text=True, timeout=seconds, cwd=self.place.base, env=self.environment, check=False,
+            )  # fmt: skip
+            if NOT_TAKEN not in result.stderr:
+                break
+        return result
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Run a command beside the test."""
