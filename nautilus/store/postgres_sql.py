@@ -2,8 +2,9 @@
 
 The transaction can only read, but a SELECT can do more than read rows: end other sessions, take locks, wait, read files
 of the server, look into other schemas. So three things are checked before a query runs: its words (none begins with
-``pg_`` or ``lo_``, as what belongs to the server does), its functions (of `pg_catalog`, and such as the server says
-change nothing), and, in the plan that the server made, that all relations are the catalog's.
+``pg_`` or ``lo_``, as what belongs to the server does, or as the schemas of TimescaleDB do), its functions (of
+`pg_catalog`, and such as the server says change nothing), and, in the plan that the server made, that all relations are
+the catalog's.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from nautilus.store.catalog_errors import QueryError
-from nautilus.store.catalog_sql import LONGEST_SQL, nodes
+from nautilus.store.catalog_sql import LONGEST_SQL
 from nautilus.store.postgres_rows import SCHEMA
 
 LONGEST_NAME: Final = 63
-CHUNKS: Final = "_timescaledb"
-"""How the schemas begin in which TimescaleDB keeps the rows of hypertables."""
+TIMESCALE: Final = "_timescaledb"
+"""How the schemas begin that are TimescaleDB's own."""
+CHUNKS: Final = "_timescaledb_internal"
+"""The one in which it keeps the rows of hypertables, those of other schemas too."""
+OWN: Final = ("InitPlan", "SubPlan")
+"""How queries within a query hang on the part of a plan that needs them."""
 BEGINNINGS: Final = frozenset({"select", "with", "values", "table", "("})
 VOLATILE: Final = frozenset({"clock_timestamp", "gen_random_uuid", "random", "random_normal", "statement_timestamp"})
 """Functions that change nothing, though the server calls them volatile."""
@@ -64,7 +69,7 @@ def called(text: str) -> set[str]:
             raise QueryError("several statements", where="the query", expected="one SELECT")
         if kind not in ("name", "quoted"):
             continue
-        if word.startswith(("pg_", "lo_")) or word == "information_schema":
+        if word.startswith(("pg_", "lo_", TIMESCALE)) or word == "information_schema":
             raise QueryError(word, where="the query", expected=f"names of the schema {SCHEMA}")
         follows = words[at + 1] if at + 1 < len(words) else ("", "")
         if follows == ("sign", "("):
@@ -127,23 +132,55 @@ async def check_query(lines: Any, text: str) -> None:
     """
     await _check_functions(lines, called(text))
     plan = await lines.fetchval(f"EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) {text}")
-    scanned = set()
-    for node in nodes(json.loads(plan)):
-        schema = str(node.get("Schema", SCHEMA))
-        if "Relation Name" in node and schema != SCHEMA and not schema.startswith(CHUNKS):
-            raise QueryError(f"{schema}.{node['Relation Name']}", where="the query", expected=f"relations of {SCHEMA}")
+    relations, scanned = set(), set()
+    for node in parts(json.loads(plan)):
+        if "Relation Name" in node:
+            relations.add((str(node.get("Schema", SCHEMA)), str(node["Relation Name"])))
         if "Function Name" in node:
             scanned.add(str(node["Function Name"]))
+    await _check_relations(lines, relations)
     await _check_functions(lines, scanned)
 
 
+def parts(plan: Any) -> Iterator[dict[str, Any]]:
+    """The parts of a plan; without those by which an extension reads a relation, such as the packed rows of a chunk."""
+    waiting: list[tuple[Any, bool]] = [(plan, False)]
+    while waiting:
+        found, inside = waiting.pop()
+        if isinstance(found, list):
+            waiting.extend((each, inside) for each in found)
+        elif isinstance(found, dict):
+            inside = inside and found.get("Parent Relationship") not in OWN
+            if not (inside and found.get("Schema") == CHUNKS):
+                yield found
+            inside = inside or ("Custom Plan Provider" in found and "Relation Name" in found)
+            waiting.extend((each, inside) for each in found.values())
+
+
+async def _check_relations(lines: Any, relations: set[tuple[str, str]]) -> None:
+    """All are the catalog's: of its schema, or chunks of a hypertable of its schema."""
+    rows: Sequence[Any] = await lines.fetch(
+        "SELECT chunk.relname::text AS name FROM pg_catalog.pg_inherits"
+        " JOIN pg_catalog.pg_class chunk ON chunk.oid = inhrelid"
+        " JOIN pg_catalog.pg_class whole ON whole.oid = inhparent"
+        " JOIN pg_catalog.pg_namespace place ON place.oid = chunk.relnamespace"
+        " WHERE whole.relnamespace = $1::regnamespace AND place.nspname = $2 AND chunk.relname = ANY($3::text[])",
+        *(SCHEMA, CHUNKS, [name for schema, name in relations if schema == CHUNKS]),
+    )
+    chunks = {row["name"] for row in rows}
+    for schema, name in sorted(relations):
+        if schema != SCHEMA and not (schema == CHUNKS and name in chunks):
+            raise QueryError(f"{schema}.{name}", where="the query", expected=f"relations of {SCHEMA}")
+
+
 async def _check_functions(lines: Any, names: set[str]) -> None:
-    """All are of the server's own, and change nothing."""
+    """All are of the server's own, and change nothing; those of TimescaleDB's own schemas no query can name."""
     asked = sorted(names)
     rows: Sequence[Any] = await lines.fetch(
         "SELECT proname::text AS name, bool_and(pronamespace = 'pg_catalog'::regnamespace) AS own,"
-        " bool_or(provolatile = 'v') AS volatile FROM pg_catalog.pg_proc WHERE proname = ANY($1::text[]) GROUP BY 1",
-        asked,
+        " bool_or(provolatile = 'v') AS volatile FROM pg_catalog.pg_proc WHERE proname = ANY($1::text[])"
+        " AND NOT starts_with(pronamespace::regnamespace::text, $2) GROUP BY 1",
+        *(asked, TIMESCALE),
     )
     known = {row["name"]: row for row in rows}
     for name in asked:

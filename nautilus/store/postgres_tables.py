@@ -9,10 +9,12 @@ from nautilus.model.datasets import FACTS
 from nautilus.store.catalog_errors import QueryError
 from nautilus.store.catalog_facts import fact_schema, time_of
 from nautilus.store.catalog_kinds import DAY_NS, FACT_KINDS, RECORD_KINDS, SEQUENCE, record_kind
-from nautilus.store.catalog_periods import bounds_ns
+from nautilus.store.catalog_periods import MONTH, bounds_ns, server_unit
 from nautilus.store.catalog_views import PRICE_NAMES, identifier, said
 from nautilus.store.postgres_rows import SCHEMA, layout
 
+CHUNK_DAYS: Final = 30
+"""Of a chunk of a hypertable, for what has partitions of months."""
 LONGEST_NAME: Final = 63
 """Bytes of a name; PostgreSQL would cut a longer one."""
 _ROWS: Final = re.compile(r"_rows(_\d{6}|_\d{8})?$|_when$")
@@ -39,8 +41,11 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.meta_writers (
 """
 
 
-def create_rows(kind: str, hypertables: bool) -> list[str]:
-    """Statements that make a kind's table, its index and its view, where they are not there."""
+def create_rows(kind: str, timescale: str) -> list[str]:
+    """Statements that make a kind's table, its index and its view, where they are not there.
+
+    A hypertable where `timescale` is the schema, as SQL, in which TimescaleDB has its functions.
+    """
     if kind in RECORD_KINDS:
         of = layout(kind)
         time = of.kind.time
@@ -51,11 +56,14 @@ def create_rows(kind: str, hypertables: bool) -> list[str]:
             f"{name} {_fact_type(str(fact_schema(kind).field(name).type))}" for name in fact_schema(kind).names
         ]
     table = f"{SCHEMA}.{kind}_rows"
-    partitions = "" if hypertables else f" PARTITION BY RANGE ({time})"
+    partitions = "" if timescale else f" PARTITION BY RANGE ({time})"
     statements = [f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}){partitions}"]
-    if hypertables:
+    if timescale:
+        # Chunks about as long as partitions; without its index on time alone, which partitions do not have either.
+        length = DAY_NS * (CHUNK_DAYS if server_unit(kind) == MONTH else 1)
         statements.append(
-            f"SELECT create_hypertable('{table}', '{time}', chunk_time_interval => {DAY_NS}, if_not_exists => true)"
+            f"SELECT {timescale}.create_hypertable('{table}', '{time}', chunk_time_interval => {length},"
+            " create_default_indexes => false, if_not_exists => true)"
         )
     statements.append(f"CREATE INDEX IF NOT EXISTS {kind}_when ON {table} (instrument_id, {time})")
     statements.append(f"CREATE OR REPLACE VIEW {SCHEMA}.{kind} AS {_view(kind)}")

@@ -91,7 +91,8 @@ class PostgresWriter(Intake):
         self._days: set[tuple[str, str]] = set()
         self._tables: set[str] = set()
         self._columns: dict[str, set[str]] = {}
-        self._hypertables = False
+        self._timescale = ""
+        self._partitioned: set[str] = set()
         self._writer = secrets.randbits(62)
         self._committed = 0
         self._stored: dict[OriginKey, int] = {}
@@ -211,8 +212,12 @@ class PostgresWriter(Intake):
                 if self._numbered(arrived) or arrived:
                     return self._durable + arrived
             if batches:
-                async with self._lines.transaction():
-                    await self._insert(batches)
+                try:
+                    await self._transaction(batches)
+                except asyncpg().CheckViolationError:
+                    # No partition for a row: somebody has dropped a day that was there before.
+                    self._days.clear()
+                    await self._transaction(batches)
         except CatalogError:
             await self._leave()
             raise
@@ -221,6 +226,10 @@ class PostgresWriter(Intake):
             raise named_error(error, self.where) from None
         self._committed += len(batches)
         return self._durable + len(batches)
+
+    async def _transaction(self, batches: list[Batch]) -> None:
+        async with self._lines.transaction():
+            await self._insert(batches)
 
     async def _again(self) -> None:
         """Open once more. The lock may be that of the lost connection, which the server has not noticed yet."""
@@ -248,8 +257,9 @@ class PostgresWriter(Intake):
             )
             raise CatalogBusyError(f"{owner or 'another session'} writes it", where=self.where, expected="one writer")
         await lines.execute(TABLES)
-        self._hypertables = await _has_timescale(lines)
+        self._timescale = await _timescale(lines)
         self._tables.clear()
+        self._partitioned.clear()
         self._days.clear()
         for row in await lines.fetch(f"SELECT instrument_id, description FROM {SCHEMA}.instruments"):
             known = msgspec.json.decode(row["description"], type=StoredInstrument)
@@ -415,6 +425,9 @@ class PostgresWriter(Intake):
     async def _refine(self, old: StoredInstrument, new: StoredInstrument) -> None:
         price = factor(old.price_increment, new.price_increment)
         lot = factor(old.lot_size, new.lot_size)
+        if self._timescale:
+            # Rows of compressed chunks too, however many: it refuses over 100,000 of one transaction otherwise.
+            await self._lines.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
         for kind in RECORD_KINDS:
             if not await self._lines.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.{kind}_rows"):
                 continue
@@ -432,10 +445,18 @@ class PostgresWriter(Intake):
         )
 
     async def _ready(self, kind: str) -> None:
-        if kind not in self._tables:
-            for statement in create_rows(kind, self._hypertables):
-                await self._lines.execute(statement)
-            self._tables.add(kind)
+        if kind in self._tables:
+            return
+        # A table stays as it was made, whatever the server has learned since.
+        sort = await self._lines.fetchval(
+            "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", f"{SCHEMA}.{kind}_rows"
+        )
+        timescale = "" if sort else self._timescale
+        for statement in create_rows(kind, timescale):
+            await self._lines.execute(statement)
+        self._tables.add(kind)
+        if sort == "p" or not (sort or timescale):
+            self._partitioned.add(kind)
 
     async def _days_of(
         self, kind: str, owner: StoredInstrument, stored: np.ndarray[Any, Any], times: np.ndarray[Any, Any]
@@ -444,7 +465,7 @@ class PostgresWriter(Intake):
         numbers = stored // DAY_NS
         for number in np.unique(numbers).tolist():
             day = day_of(number * DAY_NS)
-            if not self._hypertables:
+            if kind in self._partitioned:
                 await self._partition(kind, day)
             here = times[numbers == number]
             await self._range(kind, owner, day, len(here), int(here.min()), int(here.max()))
@@ -474,15 +495,24 @@ class PostgresWriter(Intake):
         )
 
 
-async def _has_timescale(lines: Any) -> bool:
-    """Whether hypertables can be had; the extension is made where it is installed and may be."""
-    if not await lines.fetchval("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"):
-        return False
+async def _timescale(lines: Any) -> str:
+    """Schema of TimescaleDB's functions; empty where hypertables cannot be had.
+
+    The extension is made where it is installed and may be. Where the server did not load it at its start, asking for it
+    would end the connection.
+    """
+    if await lines.fetchval("SELECT current_setting('timescaledb.disable_load', true)") != "off":
+        return ""
     try:
         await lines.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except asyncpg().PostgresError:
-        return False
-    return True
+        if lines.is_closed():
+            raise
+        return ""
+    schema: str = await lines.fetchval(
+        "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'timescaledb'"
+    )
+    return schema
 
 
 async def _pieces(content: bytes) -> Any:

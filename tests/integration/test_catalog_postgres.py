@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import pytest
@@ -26,12 +24,11 @@ from nautilus.store.catalog_errors import CatalogBusyError, CatalogError, QueryE
 from nautilus.store.catalog_open import AnyCatalog, AnyWriter, open_catalog
 from nautilus.store.catalog_settings import CatalogConfig
 from nautilus.store.postgres_lines import UnreachableError
-from tests.kit.postgres_server import PostgresServer, postgres_server
+from tests.kit.postgres_server import Server, postgres_server
 
-TIMESCALE = "NAUTILUS_TEST_TIMESCALE_URL"
-"""Names a server with the extension TimescaleDB, as a user who may make databases and extensions."""
 END_OF_CONNECTIONS = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'nautilus catalog %'
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+AND application_name LIKE 'nautilus catalog %'
 """
 MIDNIGHT = 1_667_260_800_000_000_000
 BTC = SimpleNamespace(symbol="BTCUSDT", venue="X", price_increment="0.01", lot_size="0.001")
@@ -39,13 +36,19 @@ COARSE = SimpleNamespace(symbol="ETHUSDT", venue="X", price_increment="0.5", lot
 FINE = SimpleNamespace(symbol="ETHUSDT", venue="X", price_increment="0.2", lot_size="0.01")
 
 
-@pytest.fixture
-def server() -> PostgresServer:
-    return postgres_server()
+@pytest.fixture(params=["partitions", "hypertables"])
+def made(request: pytest.FixtureRequest) -> str:
+    """What rows are kept in."""
+    return str(request.param)
 
 
 @pytest.fixture
-def catalog(server: PostgresServer) -> Iterator[AnyCatalog]:
+def server(made: str) -> Server:
+    return postgres_server(timescale=made == "hypertables")
+
+
+@pytest.fixture
+def catalog(server: Server) -> Iterator[AnyCatalog]:
     with open_catalog(server.database(), create=True) as catalog:
         yield catalog
 
@@ -125,65 +128,16 @@ def test_both_catalogs_give_the_same(catalog: AnyCatalog, tmp_path: Path) -> Non
     )
 
 
-def reading_role(catalog: AnyCatalog, server: PostgresServer) -> tuple[str, str]:
+def reading_role(catalog: AnyCatalog, server: Server) -> tuple[str, str]:
     """URL and name of a user who may read a catalog and nothing else."""
-    url = catalog._url  # type: ignore[union-attr]
-    role = f"reader_{url.rpartition('/')[2]}"
-    server.execute(
-        f"CREATE ROLE {role} LOGIN",
-        f"GRANT USAGE ON SCHEMA market_data TO {role}",
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA market_data TO {role}",
-        url=url,
+    return server.role(
+        catalog._url,  # type: ignore[union-attr]
+        "GRANT USAGE ON SCHEMA market_data TO {}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA market_data TO {}",
     )
-    return url.replace("tests@", f"{role}@"), role
 
 
-@pytest.fixture
-def timescale() -> Iterator[str]:
-    """URL of a new database on a server that has TimescaleDB."""
-    url = os.environ.get(TIMESCALE, "")
-    if not url:
-        pytest.skip(f"no TimescaleDB: {TIMESCALE} names no server")
-    name = f"nautilus_tests_{os.getpid()}"
-    parts = urlsplit(url)
-    rows_of(url, f"CREATE DATABASE {name}")
-    yield urlunsplit(parts._replace(path=f"/{name}"))
-    rows_of(url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def rows_of(url: str, statement: str) -> list[tuple[object, ...]]:
-    import asyncpg
-
-    async def run() -> list[tuple[object, ...]]:
-        lines = await asyncpg.connect(url)
-        try:
-            return [tuple(row) for row in await lines.fetch(statement)]
-        finally:
-            await lines.close()
-
-    return asyncio.run(run())
-
-
-def test_hypertables_give_the_same_where_timescaledb_is_there(timescale: str, tmp_path: Path) -> None:
-    files = Catalog(tmp_path / "catalog", create=True)
-    fill(files)
-    with open_catalog(timescale, create=True) as catalog:
-        fill(catalog)
-        ids = {each.key: each.instrument_id for each in files.instruments()}
-        assert all_of(catalog, "trade", "quote", "book", ids=ids) == all_of(files, "trade", "quote", "book")
-        assert [left._replace(bytes=0, parts=0) for left in files.ranges()] == list(catalog.ranges())
-        for kind in ("bar_fact", "listing", "event"):
-            assert catalog.facts(kind) == files.facts(kind) != []
-        assert (catalog.position("a"), catalog.verify()) == (9, [])
-    with open_catalog(timescale) as again, again.writer() as writer:  # what is there already is a hypertable
-        writer.append(BTC, "trade", trades(10, MIDNIGHT + 86_400 * 10**9, first=5_000))
-    tables = "SELECT hypertable_name, num_chunks FROM timescaledb_information.hypertables WHERE hypertable_schema ="
-    chunks = dict(rows_of(timescale, f"{tables} 'market_data'"))
-    assert chunks["trade_rows"] == 3  # the days on both sides of midnight, and the next one
-    assert {"quote_rows", "book_rows", "bar_fact_rows", "listing_rows", "event_rows"} <= chunks.keys()
-
-
-def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: PostgresServer) -> None:
+def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: Server) -> None:
     fill(catalog)
     with pytest.raises(QueryError, match="superuser"):
         catalog.sql("SELECT 1")
@@ -210,7 +164,7 @@ def test_sql_is_for_users_who_may_only_read(catalog: AnyCatalog, server: Postgre
 
 
 @pytest.fixture
-def reader(catalog: AnyCatalog, server: PostgresServer) -> Iterator[AnyCatalog]:
+def reader(catalog: AnyCatalog, server: Server) -> Iterator[AnyCatalog]:
     """A catalog with something of everything, as a user sees it who may read it, and a schema of others."""
     fill(catalog)
     url, role = reading_role(catalog, server)
@@ -344,7 +298,7 @@ def test_a_second_writer_is_refused(catalog: AnyCatalog) -> None:
 
 
 @pytest.mark.long
-def test_a_lost_connection_and_a_killed_server_lose_and_double_nothing(server: PostgresServer) -> None:
+def test_a_lost_connection_and_a_killed_server_lose_and_double_nothing(server: Server) -> None:
     url = server.database()
     errors: list[Exception] = []
     with open_catalog(url, create=True) as catalog:
@@ -361,7 +315,7 @@ def test_a_lost_connection_and_a_killed_server_lose_and_double_nothing(server: P
         writer.flush()
         for _ in range(3):
             some(20)
-            server.execute(END_OF_CONNECTIONS)
+            server.execute(END_OF_CONNECTIONS, url=url)
             some(20)
             _flushed(writer)
         some(5)
@@ -379,14 +333,14 @@ def test_a_lost_connection_and_a_killed_server_lose_and_double_nothing(server: P
     assert {type(error) for error in errors} == {UnreachableError}
 
 
-def test_a_writer_that_another_one_has_replaced_loses_and_doubles_nothing(server: PostgresServer) -> None:
+def test_a_writer_that_another_one_has_replaced_loses_and_doubles_nothing(server: Server) -> None:
     url = server.database()
     errors: list[Exception] = []
     with open_catalog(url, create=True) as catalog, catalog.writer(errors.append) as first:
         for number in range(1, 4):
             first.append(BTC, "trade", trades(10, MIDNIGHT, first=100 * number), origin="o", position=number)
         first.flush()
-        server.execute(END_OF_CONNECTIONS)
+        server.execute(END_OF_CONNECTIONS, url=url)
         with catalog.writer() as second:
             for number in range(4, 9):  # it goes on with the same source
                 second.append(BTC, "trade", trades(10, MIDNIGHT, first=100 * number), origin="o", position=number)
@@ -398,7 +352,7 @@ def test_a_writer_that_another_one_has_replaced_loses_and_doubles_nothing(server
             first.mark("o", 10)
             assert any("writes it" in _told(first) for _ in range(20))
         _flushed(first)
-        server.execute(END_OF_CONNECTIONS)
+        server.execute(END_OF_CONNECTIONS, url=url)
         first.append(BTC, "trade", trades(10, MIDNIGHT, first=1100), origin="o", position=11)
         _flushed(first)
         with pytest.raises(CatalogBusyError):
@@ -414,7 +368,7 @@ def test_a_writer_that_another_one_has_replaced_loses_and_doubles_nothing(server
     assert {type(error) for error in errors} == {UnreachableError}
 
 
-def test_a_commit_without_an_answer_counts_once_though_another_one_wrote_since(server: PostgresServer) -> None:
+def test_a_commit_without_an_answer_counts_once_though_another_one_wrote_since(server: Server) -> None:
     url = server.database()
     with open_catalog(url, create=True) as catalog, catalog.writer() as first:
         first.append(BTC, "trade", trades(10, MIDNIGHT, first=1))
@@ -452,7 +406,7 @@ def _writer_of(catalog: AnyCatalog) -> AnyWriter:
     pytest.fail("the other one keeps it")
 
 
-def test_bars_of_days_and_facts_have_partitions_of_months(server: PostgresServer) -> None:
+def test_bars_of_days_and_facts_have_partitions_of_months(server: Server, made: str) -> None:
     day = 86_400 * 10**9
     bars = np.zeros(400, BAR)
     bars["begin_ns"] = MIDNIGHT + day * np.arange(400)
@@ -465,17 +419,44 @@ def test_bars_of_days_and_facts_have_partitions_of_months(server: PostgresServer
             writer.append(BTC, "bar", bars[200:])
             fill_facts = [BarFact("SPY", "1d", 1, 2, 1.0, 2.0, 1.0, 1.5, 0.0, 1.7, "USD", Provenance("fred", "u", day))]
             writer.append_facts(fill_facts)
-        names = catalog._rows(  # type: ignore[union-attr]
-            "SELECT relname::text FROM pg_class WHERE relname ~ '_rows_[0-9]+$' AND relkind = 'r' ORDER BY 1"
+        parts = catalog._rows(  # type: ignore[union-attr]
+            "SELECT c.relname::text, p.relname::text FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"
+            " JOIN pg_class p ON p.oid = inhparent WHERE c.relkind = 'r' ORDER BY 1"
         )
-        assert [name for (name,) in names][:3] == ["bar_fact_rows_197001", "bar_rows_202211", "bar_rows_202212"]
-        assert len(names) == 1 + 14
+        assert Counter(whole for _, whole in parts) == {"bar_rows": 14, "bar_fact_rows": 1}
+        if made == "partitions":
+            assert [name for name, _ in parts][:3] == ["bar_fact_rows_197001", "bar_rows_202211", "bar_rows_202212"]
         assert np.concatenate(list(catalog.read("bar")))["begin_ns"].tolist() == bars["begin_ns"].tolist()
         begin, end = MIDNIGHT + 40 * day, MIDNIGHT + 50 * day
         assert len(np.concatenate(list(catalog.read("bar", None, begin, end)))) == 10
 
 
-def test_a_month_that_has_partitions_of_days_gets_more_of_days(server: PostgresServer) -> None:
+def test_days_are_dropped_and_the_others_stay(server: Server, made: str) -> None:
+    day = 86_400 * 10**9
+    url = server.database()
+    with open_catalog(url, create=True) as catalog, catalog.writer() as writer:
+        writer.append(BTC, "trade", trades(300, MIDNIGHT, day // 100), origin="o", position=1)
+        writer.flush()
+        older = MIDNIGHT + day
+        if made == "hypertables":
+            server.execute(f"SELECT drop_chunks('market_data.trade_rows', older_than => {older}::int8)", url=url)
+        else:
+            server.execute("DROP TABLE market_data.trade_rows_20221101", url=url)
+        (finding,) = catalog.verify()
+        assert "200 rows instead of 300" in str(finding)
+        server.execute("DELETE FROM market_data.ranges WHERE kind = 'trade' AND day < '2022-11-02'", url=url)
+        assert catalog.verify() == []
+        assert [record[0] for _, record in all_of(catalog, "trade")] == list(range(older, older + 2 * day, day // 100))
+        # The same again is passed over all the same, and a day that comes back is made anew.
+        writer.append(BTC, "trade", trades(300, MIDNIGHT, day // 100), origin="o", position=1)
+        writer.append(BTC, "trade", trades(7, MIDNIGHT, first=900), origin="o", position=2)
+        writer.flush()
+        assert len(all_of(catalog, "trade")) == 207
+        assert catalog.verify() == []
+
+
+@pytest.mark.parametrize("made", ["partitions"], indirect=True)
+def test_a_month_that_has_partitions_of_days_gets_more_of_days(server: Server) -> None:
     day = 86_400 * 10**9
     bars = np.zeros(3, BAR)
     bars["now_ns"] = MIDNIGHT + day * np.arange(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nautilus.store.catalog_errors import QueryError
-from nautilus.store.postgres_sql import called
+from nautilus.store.postgres_sql import CHUNKS, called, parts
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,8 @@ def test_functions_are_found_where_they_are_called_and_nowhere_else(text: str, n
         "SELECT $a$ without an end",
         "SELECT * FROM information_schema.tables",
         "TABLE pg_authid",
+        "SELECT * FROM _timescaledb_catalog.hypertable",
+        'SELECT "_timescaledb_functions".to_timestamp(1)',
         "SELECT '\0'",
         "SELECT '\ud800'",
         "SELECT " + "1," * (1 << 15) + "1",
@@ -55,3 +57,19 @@ def test_functions_are_found_where_they_are_called_and_nowhere_else(text: str, n
 def test_what_does_more_than_read_the_catalog_is_refused(text: str) -> None:
     with pytest.raises(QueryError):
         called(text)
+
+
+def part(name: str, *below: dict[str, object], schema: str = CHUNKS, **more: str) -> dict[str, object]:
+    return {"Relation Name": name, "Schema": schema, "Plans": list(below), **more}
+
+
+def test_of_what_an_extension_reads_for_a_relation_only_queries_within_count() -> None:
+    secret = part("secrets", schema="others", **{"Parent Relationship": "InitPlan"})
+    chunk = part("secret_chunk", **{"Parent Relationship": "SubPlan"})
+    packed = part("compress_1", secret, **{"Parent Relationship": "child"})
+    sort = {"Node Type": "Sort", "Parent Relationship": "child", "Plans": [packed]}
+    other = part("compress_2", schema="others", **{"Parent Relationship": "child"})
+    unpacked = part("chunk_1", sort, chunk, other, **{"Custom Plan Provider": "DecompressChunk"})
+    plan = [{"Plan": {"Node Type": "Append", "Plans": [unpacked, part("compress_3")]}}]
+    found = {each["Relation Name"] for each in parts(plan) if "Relation Name" in each}
+    assert found == {"chunk_1", "secrets", "secret_chunk", "compress_2", "compress_3"}
