@@ -11,16 +11,18 @@ EVENTS     each record counts for itself: the image is the last one, and stands 
 
 from __future__ import annotations
 
+from collections import deque
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
 
 from nautilus.bus.base import BY_KIND, HEADER_BYTES, MAGIC, Layout
+from nautilus.core.book_set import BookSet
 from nautilus.core.ticks import GAP_FLAG
 from nautilus.core.types import BOOK_DELTA
 from nautilus.model.enums import BookAction, RecordFlag
-from nautilus.model.records import Records, joined
+from nautilus.model.records import Records
 from nautilus.model.topics import (
     AUCTIONS,
     BARS,
@@ -38,8 +40,10 @@ from nautilus.model.topics import (
 SET, ADD, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CLEAR = (int(action) for action in BookAction)
 LAST, SNAPSHOT, STALE = int(RecordFlag.LAST), int(RecordFlag.SNAPSHOT), int(RecordFlag.STALE)
 BROKEN = STALE | GAP_FLAG
+DUE_RECORDS: Final = 2_048
+"""Deltas of one book, from which on it has its turn to be folded: one book a turn, a quarter of a millisecond."""
 PENDING_RECORDS: Final = 16_384
-"""Deltas of one book that wait to be folded, and no more."""
+"""Deltas of one book that wait for that, and no more."""
 FEW: Final = 64
 """Deltas that are sooner folded one by one."""
 
@@ -170,22 +174,19 @@ class BookImage:
 
 def _telling(records: Records) -> Records:
     """Those of many deltas that say what the others do not: of levels alone, the last of each, in their order."""
-    if len(records) < FEW or (records["action"] != SET).any() or (records["flags"] & (BROKEN | SNAPSHOT)).any():
-        return records
-    levels = (records["price_ticks"] << 2) | records["side"]  # prices have 61 bits at most
-    _, from_end = np.unique(levels[::-1], return_index=True)
-    return records[np.sort(len(records) - 1 - from_end)]
+    return records if len(records) < FEW else BookSet.last_of_levels(records)
 
 
 class _Stream:
-    __slots__ = ("as_of", "book", "broken", "frame", "layout", "pending", "waiting")
+    __slots__ = ("as_of", "book", "broken", "due", "frame", "layout", "pending", "waiting")
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.as_of = 0
         self.frame = b""
-        self.pending: list[Records] = []
+        self.pending: list[memoryview] = []
         self.waiting = 0
+        self.due = False
         self.book: BookImage | None = None
         self.broken = False
 
@@ -195,6 +196,7 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._streams: dict[int, _Stream] = {}
+        self._due: deque[_Stream] = deque()
         self.complete = True
         """Every stream of the epoch has been seen from its first record."""
 
@@ -213,16 +215,28 @@ class Snapshots:
             state.book, state.pending, state.waiting = None, [], 0
         state.as_of = first + count - 1
         if BY_KIND_FOLD[state.layout.kind] == Fold.BOOK:
-            records = np.frombuffer(frame, state.layout.dtype, count, HEADER_BYTES)
-            if state.broken and (records["action"] == CLEAR).any() and self._begins(state, records):
-                state.broken = False
+            if state.broken:
+                records = np.frombuffer(frame, state.layout.dtype, count, HEADER_BYTES)
+                state.broken = not ((records["action"] == CLEAR).any() and self._begins(state, records))
             if not state.broken:
-                state.pending.append(records)
+                state.pending.append(memoryview(frame)[HEADER_BYTES : HEADER_BYTES + count * state.layout.record_size])
                 state.waiting += count
                 if state.waiting > PENDING_RECORDS:
                     self._fold_book(state)
+                elif state.waiting > DUE_RECORDS and not state.due:
+                    state.due = True
+                    self._due.append(state)
         else:
             state.frame = frame
+
+    def tend(self) -> None:
+        """Fold one of the books that much has come for, as books that get alike many records are due together."""
+        while self._due:
+            state = self._due.popleft()
+            state.due = False
+            if state.waiting > DUE_RECORDS:
+                self._fold_book(state)
+                return
 
     def streams(self) -> list[int]:
         """Those that have been seen."""
@@ -265,5 +279,5 @@ class Snapshots:
         if state.book is None:
             state.book = BookImage()
         if state.pending:
-            state.book.apply(joined(state.pending, state.layout.dtype))
+            state.book.apply(np.frombuffer(b"".join(state.pending), state.layout.dtype))
             state.pending, state.waiting = [], 0

@@ -24,6 +24,8 @@ ctypedef struct set_book_t:
     int64_t blind_ns            # of the times that have ended
     int64_t shown[4]            # the best that `apply_best` told last
     quote_t quote               # the last one of `take_quotes`
+    int64_t trade_ticks         # and of `take_trades`
+    int64_t trade_ns
     uint64_t updates
     uint64_t gaps
     uint64_t snapshots
@@ -33,6 +35,7 @@ ctypedef struct set_book_t:
     uint8_t filling             # in a snapshot
     uint8_t crossed
     uint8_t shown_blind
+    uint8_t traded
 
 
 cdef class BookSet:

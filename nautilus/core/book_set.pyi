@@ -93,6 +93,20 @@ class BookSet:
     def take_quotes(self, quotes: Records) -> None:
         """Keep the last of a QUOTE array for each instrument (level 1); books are not changed by them."""
 
+    def take_trades(self, trades: Records) -> None:
+        """Keep the last of a TRADE array for each instrument; books are not changed by them."""
+
+    @staticmethod
+    def levels_alone(deltas: Records) -> bool:
+        """Whether a BOOK_DELTA array has SET and CLEAR alone, none of a snapshot, stale or behind a gap."""
+
+    @staticmethod
+    def last_of_levels(deltas: Records) -> Records:
+        """Of a BOOK_DELTA array the last record of each level, in their order: they make the same book.
+
+        Up to the last one that is no SET, of a snapshot, stale or behind a gap, all of them.
+        """
+
     def best(self, instrument_id: int) -> tuple[int, int, int, int]:
         """(bid price, bid quantity, ask price, ask quantity) of the book; quantity 0: that side is empty.
 
@@ -101,6 +115,9 @@ class BookSet:
 
     def quote(self, instrument_id: int) -> Records | None:
         """The last quote of `take_quotes`, a QUOTE array of one; None: there was none."""
+
+    def trade(self, instrument_id: int) -> tuple[int, int] | None:
+        """Price in ticks and time of the last trade of `take_trades`; None: there was none."""
 
     def depth(self, instrument_id: int, levels: int) -> tuple[Records, Records]:
         """Bids and asks, best first, at most `levels` of each, as `nautilus.core.depth.LEVEL` arrays."""

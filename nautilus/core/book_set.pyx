@@ -6,11 +6,12 @@ import numpy as np
 
 from nautilus.core.types import BOOK_DELTA as _BOOK_DELTA
 from nautilus.core.types import QUOTE as _QUOTE
+from nautilus.core.types import TRADE as _TRADE
 
 cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from nautilus.core.depth cimport (
@@ -44,6 +45,7 @@ from nautilus.core.types cimport (
     SIDE_SELL,
     book_delta_t,
     quote_t,
+    trade_t,
 )
 
 cnp.import_array()
@@ -62,6 +64,12 @@ _REASONS = {
     DEPTH_ACTION: "action is none of a book",
     DEPTH_QUANTITY: "quantity is negative, or the level's does not fit 64 bits",
 }
+
+
+cdef inline bint same_level(const book_delta_t* one, const book_delta_t* other) noexcept nogil:
+    return (
+        one.price_ticks == other.price_ticks and one.side == other.side and one.instrument_id == other.instrument_id
+    )
 
 
 # `self` is never None; the debug build's check for that would need the GIL.
@@ -291,6 +299,69 @@ cdef class BookSet:
         if i < count and count and book == NULL:
             raise MemoryError(f"quotes[{i}]: no room for another book")
 
+    def take_trades(self, trades):
+        cdef cnp.ndarray rows = record_rows(trades, _TRADE, "BookSet: trades")
+        cdef const trade_t* at = <const trade_t*>cnp.PyArray_DATA(rows)
+        cdef Py_ssize_t i = 0, count = rows.shape[0]
+        cdef set_book_t* book = NULL
+        with nogil:
+            for i in range(count):
+                book = self.find(at[i].instrument_id)
+                if book == NULL:
+                    book = self.open(at[i].instrument_id)
+                    if book == NULL:
+                        break
+                book.traded = 1
+                book.trade_ticks, book.trade_ns = at[i].price_ticks, at[i].now_ns
+        if i < count and count and book == NULL:
+            raise MemoryError(f"trades[{i}]: no room for another book")
+
+    @staticmethod
+    def levels_alone(deltas):
+        cdef cnp.ndarray rows = record_rows(deltas, _BOOK_DELTA, "BookSet: deltas")
+        cdef const book_delta_t* at = <const book_delta_t*>cnp.PyArray_DATA(rows)
+        cdef Py_ssize_t i
+        for i in range(rows.shape[0]):
+            if at[i].flags & (RECORD_SNAPSHOT | RECORD_STALE | RECORD_GAP) or (
+                at[i].action != ACTION_SET and at[i].action != ACTION_CLEAR
+            ):
+                return False
+        return True
+
+    @staticmethod
+    def last_of_levels(deltas):
+        cdef cnp.ndarray rows = record_rows(deltas, _BOOK_DELTA, "BookSet: deltas")
+        cdef const book_delta_t* at = <const book_delta_t*>cnp.PyArray_DATA(rows)
+        cdef book_delta_t* to
+        cdef Py_ssize_t i, count = rows.shape[0], kept = 0, begin = 0
+        cdef uint64_t key, slot, mask = 15
+        cdef uint32_t* slots
+        for i in range(count):
+            if at[i].action != ACTION_SET or at[i].flags & (RECORD_SNAPSHOT | RECORD_STALE | RECORD_GAP):
+                begin = i + 1
+        while mask < <uint64_t>(2 * count):
+            mask = 2 * mask + 1
+        slots = <uint32_t*>calloc(mask + 1, sizeof(uint32_t))
+        if slots == NULL or count >= <Py_ssize_t>1 << 32:
+            free(slots)
+            raise MemoryError("BookSet: no memory for levels")
+        out = np.empty(count, _BOOK_DELTA)
+        to = <book_delta_t*>cnp.PyArray_DATA(<cnp.ndarray>out)
+        # From the end; what is kept is put behind what has not been looked at.
+        for i in range(count - 1, begin - 1, -1):
+            key = <uint64_t>at[i].price_ticks * <uint64_t>0x9E3779B97F4A7C15
+            slot = ((key >> 32) ^ at[i].side ^ (<uint64_t>at[i].instrument_id << 2)) & mask
+            while slots[slot] and not same_level(&to[count - slots[slot]], &at[i]):
+                slot = (slot + 1) & mask
+            if slots[slot] == 0:
+                kept += 1
+                to[count - kept] = at[i]
+                slots[slot] = <uint32_t>kept
+        free(slots)
+        kept += begin
+        memcpy(&to[count - kept], at, begin * sizeof(book_delta_t))
+        return out[count - kept:]
+
     def best(self, uint32_t instrument_id):
         cdef set_book_t* book = self._of(instrument_id)
         cdef int64_t best[4]
@@ -304,6 +375,10 @@ cdef class BookSet:
         out = np.empty(1, _QUOTE)
         memcpy(cnp.PyArray_DATA(<cnp.ndarray>out), &book.quote, sizeof(quote_t))
         return out
+
+    def trade(self, uint32_t instrument_id):
+        cdef set_book_t* book = self._of(instrument_id)
+        return (book.trade_ticks, book.trade_ns) if book.traded else None
 
     def depth(self, uint32_t instrument_id, Py_ssize_t levels):
         cdef set_book_t* book = self._of(instrument_id)

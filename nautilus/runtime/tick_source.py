@@ -88,6 +88,8 @@ class TickSource:
         self._ticks = np.zeros(MOST_TICKS, TICK)
         # A CLEAR of both sides is two records.
         self._rooms = np.zeros(MOST_TICKS, QUOTE), np.zeros(MOST_TICKS, TRADE), np.zeros(2 * MOST_TICKS, BOOK_DELTA)
+        # As bytes: a copy of records would look at every field of every one.
+        self._bytes = tuple(room.view(np.uint8) for room in self._rooms)
         self._refused = np.zeros(MOST_TICKS, QUARANTINE)
         self._noted = _note_at(Path(noted))
         self._told: Records | None = None  # books of before, to be told whole
@@ -117,8 +119,8 @@ class TickSource:
         self._hub = core
         self._compare()
         reader = self._ring.reader
-        if reader is not None and int(self._noted[0]) == reader.epoch:
-            self._told = self._books_until(reader, int(self._noted[1]))
+        if reader is not None and self._noted[0] == reader.epoch:
+            self._told = self._books_until(reader, self._noted[1])
 
     def setup(self) -> Records:
         """No account: nothing of the feed acts in the core."""
@@ -175,15 +177,17 @@ class TickSource:
         self._filled = 0
         gate = getattr(self._hub, "gate", None)
         if refused:
-            for reason, count in zip(*np.unique(self._refused["reason"][:refused], return_counts=True), strict=True):
-                self._quarantined[TickReason(int(reason)).name] += int(count)
+            for reason, count in Counter(self._refused["reason"][:refused].tolist()).items():
+                self._quarantined[TickReason(reason).name] += count
             if gate is not None:
                 gate.note(self._refused[:refused])
         given = []
-        for name, room, count in zip(("quotes", "trades", "levels"), self._rooms, counts, strict=True):
+        for name, room, octets, count in zip(
+            ("quotes", "trades", "levels"), self._rooms, self._bytes, counts, strict=True
+        ):
             if count:
                 self._records[name] += count
-                given.append(room[:count].copy())
+                given.append(np.frombuffer(octets[: count * room.itemsize].copy(), room.dtype))
         return Step(self._now_ns, None, tuple(given))
 
     def on_events(self, events: Records) -> None:
@@ -265,10 +269,10 @@ class TickSource:
 
     def _note(self, taken: tuple[int, int]) -> None:
         epoch, position = taken
-        if epoch and int(self._noted[0]) != epoch:
+        if epoch and self._noted[0] != epoch:
             self._noted[1], self._noted[0] = 0, epoch
         if epoch:
-            self._noted[1] = max(position, int(self._noted[1]))
+            self._noted[1] = max(position, self._noted[1])
 
     def _books_until(self, reader: Reader, position: int) -> Records:
         """Whole books of what stands in the ring up to a position; what was missed is not known."""
@@ -302,8 +306,8 @@ class TickSource:
         return records
 
 
-def _note_at(path: Path) -> np.ndarray:
-    """Two words of a file: epoch of a ring, and up to where it was taken."""
+def _note_at(path: Path) -> memoryview:
+    """Two words of a file: epoch of a ring, and up to where it was taken; an array would be slow to ask for one."""
     if not path.exists() or path.stat().st_size != 16:
         path.write_bytes(bytes(16))
-    return np.memmap(path, np.uint64, "r+")
+    return np.memmap(path, np.uint64, "r+").data

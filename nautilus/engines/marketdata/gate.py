@@ -151,8 +151,8 @@ class Gate:
 
     def _keep(self, refused: Records) -> None:
         self.refused.extend(refused)
-        for reason, count in zip(*np.unique(refused["reason"], return_counts=True), strict=True):
-            self.counts[TickReason(int(reason)).name] += int(count)
+        for reason, count in Counter(refused["reason"].tolist()).items():
+            self.counts[TickReason(reason).name] += count
 
     @property
     def untold(self) -> bool:

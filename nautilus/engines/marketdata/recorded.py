@@ -26,14 +26,13 @@ MOST = 1 << 20
 class RecordedBooks:
     """Books, last quotes and last trades of all instruments, as their venues show them: without our orders.
 
-    Levels and quotes are kept by the kernel, many instruments in one call; what marks a book, or names single orders,
-    is looked at here, book by book.
+    Levels, quotes and trades are kept by the kernel, many instruments in one call; what marks a book, or names single
+    orders, is looked at here, book by book.
     """
 
     def __init__(self) -> None:
         # What is blind is told by flags, which the feeds set: no book waits for a snapshot here.
         self._levels = BookSet(snapshots=False, numbered=False)
-        self._trades: dict[int, tuple[int, int]] = {}  # price and time of the last one
         self._books: dict[int, RecordedBook] = {}
         self._by_order: OrderBooks | None = None
 
@@ -42,7 +41,7 @@ class RecordedBooks:
         return self._books.get(instrument_id) or RecordedBook(instrument_id, self)
 
     def __contains__(self, instrument_id: int) -> bool:
-        return instrument_id in self._levels or instrument_id in self._trades
+        return instrument_id in self._levels
 
     @property
     def blind(self) -> dict[int, int]:
@@ -61,13 +60,8 @@ class RecordedBooks:
         if kind is QUOTES:
             self._levels.take_quotes(records)
         elif kind is TRADES:
-            what = zip(records["price_ticks"].tolist(), records["now_ns"].tolist(), strict=True)
-            self._trades.update(zip(records["instrument_id"].tolist(), what, strict=True))
-        elif (
-            self._by_order is None
-            and not (records["flags"] & (BROKEN | SNAPSHOT)).any()
-            and np.isin(records["action"], (SET, CLEAR)).all()
-        ):
+            self._levels.take_trades(records)
+        elif self._by_order is None and self._levels.levels_alone(records):
             self._levels.apply(records)
         else:
             for instrument_id, part in _by_instrument(records):
@@ -90,7 +84,7 @@ class RecordedBooks:
 
     def trade(self, instrument_id: int) -> tuple[int, int] | None:
         """Price and time of the last trade."""
-        return self._trades.get(instrument_id)
+        return self._levels.trade(instrument_id) if instrument_id in self._levels else None
 
 
 class RecordedBook:

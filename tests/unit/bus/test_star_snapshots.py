@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nautilus.bus import stream_id
 from nautilus.bus.backlog import Backlog, FrameBuffer
 from nautilus.bus.base import BY_KIND, HEADER, LAYOUTS, MAGIC, topic_bytes
-from nautilus.bus.snapshots import FEW, FOLDS, PENDING_RECORDS, BookImage, Snapshots, folds
+from nautilus.bus.snapshots import DUE_RECORDS, FEW, FOLDS, PENDING_RECORDS, BookImage, Snapshots, folds
 from nautilus.core.order_book import OrderBooks
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.enums import BookAction, RecordFlag, Side
@@ -101,6 +101,21 @@ def test_a_book_is_folded_before_what_waits_grows_large() -> None:
     found = snapshots.image(BOOK)
     assert found is not None
     assert len(found[1]) == 52
+
+
+def test_books_that_are_due_together_are_folded_one_at_a_time() -> None:
+    snapshots = Snapshots()
+    many = DUE_RECORDS // 1_000 + 1
+    for instrument in (1, 2, 3):
+        rows = deltas(instrument, *[(SET, BUY, 1 + number % 50, 1 + number, 0) for number in range(1_000)])
+        for number in range(many):
+            fold(snapshots, 3, 1 + 1_000 * number, rows)
+    waiting = []
+    for _ in range(4):
+        waiting.append([state.waiting for state in snapshots._streams.values()])
+        snapshots.tend()
+    each = 1_000 * many
+    assert waiting == [[each, each, each], [0, each, each], [0, 0, each], [0, 0, 0]]
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 5]), st.sampled_from([SET, ADD]))

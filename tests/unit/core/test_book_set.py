@@ -248,3 +248,46 @@ def test_what_is_no_record_of_a_book_is_refused():
         BookSet(levels=1)
     with pytest.raises(ValueError, match="since_ns"):
         books.mark_blind(1, 0)
+
+
+def test_the_last_trade_of_each_instrument_is_kept_beside_the_books():
+    books = BookSet()
+    books.take_trades(np.array([(5, 0, 1, 100, 3, 1, BUY, 0, 0), (6, 0, 2, 101, 4, 1, SELL, 0, 0)], TRADE))
+    books.apply(deltas((BUY, 99, 1), instrument=2))
+    books.take_trades(np.array([(0, 0, 1, 0, 3, 3, BUY, 0, 0)], TRADE))
+    assert (books.trade(1), books.trade(2), books.trade(3)) == ((101, 6), None, (0, 0))
+    assert books.counts(1) == (0, 0)
+    with pytest.raises(KeyError):
+        books.trade(4)
+    with pytest.raises(TypeError):
+        books.take_trades(np.zeros(1, QUOTE))
+
+
+def test_changes_of_levels_alone_are_told_from_what_marks_a_book_or_names_orders():
+    plain = deltas((BUY, 100, 5), (SELL, 0, 0, CLEAR), (SELL, 101, 0))
+    assert BookSet.levels_alone(plain)
+    assert BookSet.levels_alone(plain[:0])
+    for action, flags in ((ADD, LAST), (HIDDEN, LAST), (SET, STALE), (SET, GAP_FLAG), (SET, SNAPSHOT), (0, LAST)):
+        assert not BookSet.levels_alone(np.concatenate([plain, deltas((BUY, 100, 5, action, flags))]))
+    with pytest.raises(TypeError):
+        BookSet.levels_alone(np.zeros(1, QUOTE))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([BUY, SELL]), st.integers(-3, 3), st.integers(0, 3),
+            st.sampled_from([SET] * 8 + [CLEAR, ADD]), st.sampled_from([LAST] * 8 + [SNAPSHOT, STALE]),
+        ),
+        max_size=80,
+    )
+)  # fmt: skip
+def test_the_last_record_of_each_level_makes_the_same_book(rows):
+    records = deltas(*rows)
+    fewer = BookSet.last_of_levels(records)
+    odd = [at for at, row in enumerate(rows) if row[3] != SET or row[4] != LAST]
+    behind = odd[-1] + 1 if odd else 0
+    last = {row[:2]: at for at, row in enumerate(rows) if at >= behind}
+    kept = [*range(behind), *sorted(last.values())]
+    assert fewer.tobytes() == records[kept].tobytes()
