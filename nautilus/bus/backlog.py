@@ -124,7 +124,13 @@ class Backlog:
         Called with each frame of records, once and in order.
     on_missed
         Called with a number of frames that were gone before they were read.
+
+    Attributes
+    ----------
+    at_once : frames that one look takes in about a quarter of a millisecond.
     """
+
+    at_once: Final = 128
 
     def __init__(
         self,

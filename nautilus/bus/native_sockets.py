@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import zmq
 
+from nautilus.bus.ring import RingWriter
 from nautilus.core import zmq_calls
+from nautilus.core.last_values import LastValueWriter
 from nautilus.core.star_frames import FrameJudge
 from nautilus.core.star_writer import FrameWriter
 
@@ -98,9 +100,17 @@ def receive_by_calls(
     return limit, None
 
 
-def sender(writer: FrameWriter) -> Callable[..., int]:
-    """What numbers records and sends them, called as `FrameWriter.publish`; where it can be, that itself."""
-    return writer.publish if NATIVE else partial(publish_by_calls, writer)
+def sender(
+    writer: FrameWriter, ring: RingWriter | None = None, values: LastValueWriter | None = None
+) -> Callable[..., int]:
+    """What numbers records, keeps their frames and sends them, called as `FrameWriter.publish`.
+
+    Where it can be, that itself.
+    """
+    if not NATIVE:
+        return partial(publish_by_calls, writer, ring=ring, values=values)
+    writer.keep_in(ring.writer if ring is not None else None, values)
+    return writer.publish
 
 
 def publish_by_calls(
@@ -111,10 +121,17 @@ def publish_by_calls(
     now_ns: int,
     most: int = 0,
     flags: int = 0,
+    *,
+    ring: RingWriter | None = None,
+    values: LastValueWriter | None = None,
 ) -> int:
     """`FrameWriter.publish`, through pyzmq."""
     frames = writer.pack(records, schema, now_ns, most, flags)
     for frame in frames:
+        if ring is not None:
+            ring.write(frame)
+        if values is not None:
+            values.put_frame(frame)
         socket.send(frame, NOBLOCK)
     return len(frames)
 

@@ -35,6 +35,7 @@ from nautilus.bus.ring import RingWriter
 from nautilus.bus.tally import Tally
 from nautilus.core.clock import now_ns as machine_ns
 from nautilus.core.counters import Counters
+from nautilus.core.last_values import LastValueWriter
 from nautilus.core.star_writer import FrameWriter
 from nautilus.model.records import Records
 from nautilus.model.topics import topic_of
@@ -77,6 +78,10 @@ class Publisher:
         To write each frame into as well, for readers of this host and for replays.
     tap
         Called with each frame before it is sent, heartbeats too: a mirror, which must not wait.
+    values
+        Table to keep the last record of each stream in.
+    on_beat
+        Called with each heartbeat before it is sent.
 
     Attributes
     ----------
@@ -98,6 +103,8 @@ class Publisher:
         buffer: FrameBuffer | None = None,
         tap: Callable[[bytes], object] | None = None,
         ring: RingWriter | None = None,
+        values: LastValueWriter | None = None,
+        on_beat: Callable[[bytes], object] | None = None,
     ) -> None:
         self.epoch = epoch
         self.earlier = ended_in(positions.snapshot() if positions is not None else {})
@@ -109,7 +116,7 @@ class Publisher:
         self._writer = FrameWriter(epoch)
         for layout in LAYOUTS:
             self._writer.layout(layout.kind, layout.version, layout.dtype)
-        self._publish = sender(self._writer)
+        self._publish = sender(self._writer, ring, values)
         self._written = b""
         self.compressor = Compressor()
         self._packs = self.compressor.wanted
@@ -122,13 +129,13 @@ class Publisher:
         self._send = BackendSocket.send.__get__(self.socket)
         self._tap = tap
         self._ring = ring
+        self._values = values
+        self._on_beat = on_beat
         self._tend_ns = 0
         self._most = MOST_BYTES if ring is None else min(MOST_BYTES, ring.most - HEADER_BYTES)
         # The dtypes of the platform are never freed, so their identity names them.
         self._known = {id(each.dtype): (each.kind, self._most // each.record_size) for each in LAYOUTS}
-        self._keep: Callable[[bytes], object] | None = buffer.append if buffer is not None else None
-        if ring is not None:
-            self._keep = ring.write
+        self._buffer: Callable[[bytes], object] | None = buffer.append if buffer is not None else None
         self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
         bound = []
         try:
@@ -143,12 +150,16 @@ class Publisher:
     def publish(self, records: Records) -> int:
         """Send records, numbered per stream: a frame (of at most 256 KiB) for each instrument. Returns their number."""
         kind, most = self._known.get(id(records.dtype)) or self._layout_of(records)
-        if self._keep is None and self._tap is None and not self._packs:
+        if self._buffer is None and self._tap is None and not self._packs:
             return self._publish(self.socket, records, kind, self._clock(), most)
         made = self._writer.pack(records, kind, self._clock(), most)
         for frame in made:
-            if self._keep is not None:
-                self._keep(frame)
+            if self._buffer is not None:
+                self._buffer(frame)
+            if self._ring is not None:
+                self._ring.write(frame)
+            if self._values is not None:
+                self._values.put_frame(frame)
             if self._tap is not None:
                 self._tap(frame)
             self._send(frame, NOBLOCK)
@@ -212,6 +223,8 @@ class Publisher:
             machine_ns(),
         )
         frame = header + self._writer.lasts()
+        if self._on_beat is not None:
+            self._on_beat(frame)
         if self._tap is not None:
             self._tap(frame)
         if self._ring is not None and len(frame) <= self._ring.most:

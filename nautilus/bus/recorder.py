@@ -9,11 +9,15 @@ from typing import Protocol
 
 from nautilus.bus.backlog import PARTS
 from nautilus.bus.base import HEADER_BYTES, HEARTBEAT
-from nautilus.bus.ring import image_of
-from nautilus.bus.star_journal import StarJournal
+from nautilus.bus.ring import RingReader, image_of
+from nautilus.bus.star_journal import BEAT_NS, StarJournal
+from nautilus.core.broadcast_reader import Reader
+from nautilus.core.star_pack import FramePacker
 
-BATCH = 512
+BATCH = 1_024
 """Frames written at a time."""
+MOST_BYTES = 1 << 20
+"""And about so many bytes."""
 PAUSE_SECONDS = 0.005
 """Between looks at a source that nobody can wait for."""
 IDLE_SECONDS = 0.02
@@ -68,6 +72,8 @@ class Recorder:
         self.journal = journal
         self.rescued = 0
         self._source = source
+        # Frames of a ring are packed without the interpreter's lock: the publisher is not to wait for it.
+        self._packer = FramePacker(BATCH)
         self._left = tuple(left)
         self._idle_seconds = idle_seconds
         self._idle_looks = 0
@@ -114,11 +120,7 @@ class Recorder:
             self._rescue(path)
         while True:
             stopping = self._stop.is_set()
-            frames = self._source.drain(BATCH)
-            if frames:
-                self.journal.append(frames)
-                if any(frame[0] != HEARTBEAT for frame in frames):
-                    self._idle_looks = 0
+            frames = self._write()
             lapped = self._source.missed_frames
             if lapped != missed:
                 self.journal.missing += lapped - missed
@@ -127,6 +129,26 @@ class Recorder:
                 if stopping:
                     return
                 self._wait()
+
+    def _write(self) -> int:
+        """Write what is there, as far as a batch goes; how many frames that was."""
+        if not isinstance(self._source, RingReader):
+            frames = self._source.drain(BATCH)
+            self.journal.append(frames)
+            if any(frame[0] != HEARTBEAT for frame in frames):
+                self._idle_looks = 0
+            return len(frames)
+        packed = self._source.take(self._pack)
+        if packed is None:
+            return 0
+        taken, data, said, beats = packed
+        self.journal.append_packed(data, said, beats, self._packer.kept)
+        if said:
+            self._idle_looks = 0
+        return taken
+
+    def _pack(self, reader: Reader) -> tuple[int, bytes, list[tuple[int, int, int, int]], list[bytes]]:
+        return self._packer.journal(reader, BATCH, MOST_BYTES, BEAT_NS)
 
     def _pause(self) -> None:
         self._idle_looks += 1

@@ -47,7 +47,7 @@ JOBS_OF_ONE: Final = 256
 PORTION: Final = 16
 """Spent on one request before another one has its turn. A frame costs 1, and 1 more for each 4 KiB."""
 LOOK: Final = 128
-"""Frames of the publisher that are taken in at a time."""
+"""A look at the publisher's frames costs no more than so much."""
 BLOCKED: Final = 1
 """What it costs to find that a peer takes nothing."""
 MOST_FRAMES: Final = 4_096
@@ -170,9 +170,10 @@ class Replayer:
         Call it whenever `socket` is readable, and often enough for it to follow the publisher: at least whenever a
         heartbeat is due.
         """
-        looked = self._backlog.look(LOOK)
-        self._behind = looked == LOOK
-        budget = self._budget - looked
+        looked = self._backlog.look(self._backlog.at_once)
+        self._behind = looked == self._backlog.at_once
+        self.snapshots.tend()
+        budget = self._budget - min(looked, LOOK)
         self.touched.add(self.socket)
         for _ in range(64):
             try:

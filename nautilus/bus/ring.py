@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nautilus.core.broadcast import Writer
 from nautilus.core.broadcast_reader import Reader, bell_path
@@ -23,6 +24,7 @@ LOOK_NS = 20_000_000
 """Between looks for a ring that is not there, where there is no doorbell."""
 MOST_ASIDE = 4
 """Rings of lives that were killed before they could write down what the one before them left."""
+_Taken = TypeVar("_Taken", bound=tuple[Any, ...])
 _SERIALS = itertools.count(1)
 
 
@@ -246,6 +248,21 @@ class RingReader:
             if not frames and self.attach():
                 return self.drain(limit)
         return frames
+
+    def take(self, by: Callable[[Reader], _Taken]) -> _Taken | None:
+        """The same for who takes frames from the ring's reader itself (`nautilus.core.star_pack`); None: no ring.
+
+        The first item of what it gives says how many they are.
+        """
+        reader = self._reader
+        if reader is None:
+            return self.take(by) if self.attach() else None
+        taken = by(reader)
+        if not taken[0] and reader.retired:
+            taken = by(reader)
+            if not taken[0] and self.attach():
+                return self.take(by)
+        return taken
 
     def arm(self) -> bool:
         """Have the doorbell rung when there is something to read. False: there is already; drain first.

@@ -13,6 +13,7 @@ from nautilus.bus.backlog import PARTS
 from nautilus.bus.base import HEADER_BYTES, HEARTBEAT_STREAM, MOST
 from nautilus.bus.ring import RingWriter, image_of
 from nautilus.core.broadcast_reader import Reader
+from nautilus.core.star_pack import FramePacker
 
 PORTION: Final = 64
 """Frames looked for at a time."""
@@ -23,7 +24,12 @@ TAIL_BYTES: Final = 1 << 20
 
 
 class RingBacklog:
-    """What the publisher wrote in its present life, as far as the ring still has it; see `Backlog`."""
+    """What the publisher wrote in its present life, as far as the ring still has it; see `Backlog`.
+
+    What a stream has said since the last look is one frame to `fold`.
+    """
+
+    at_once: Final = 512
 
     def __init__(
         self,
@@ -37,6 +43,7 @@ class RingBacklog:
         reader = image_of(ring.path)
         assert reader is not None
         self._reader = reader
+        self._packer = FramePacker(self.at_once)
         self._missed = 0
         # Of each stream: first sequences, and from where on in the ring each is to be found; one for each `look`.
         self._places: dict[int, tuple[array[int], array[int]]] = {}
@@ -53,27 +60,24 @@ class RingBacklog:
     def look(self, limit: int) -> int:
         """Take in at most so many frames; how many it did."""
         position = self._reader.position
-        frames = self._reader.drain(limit)
+        taken, frames = self._packer.streams(self._reader, limit)
         fold, places = self._fold, self._places
         if self._reader.missed_frames != self._missed:
             if self._on_missed is not None:
                 self._on_missed(self._reader.missed_frames - self._missed)
             self._missed = self._reader.missed_frames
-        for frame in frames:
-            if len(frame) >= HEADER_BYTES:
-                count, _, stream, first = PARTS.unpack_from(frame)
-                if stream != HEARTBEAT_STREAM:
-                    known = places.get(stream)
-                    if known is None:
-                        known = places[stream] = (array("Q"), array("Q"))
-                    if not known[1] or known[1][-1] != position:
-                        if len(known[1]) & 1023 == 1023:
-                            self._trim(known)
-                        known[0].append(first)
-                        known[1].append(position)
-                    if fold is not None:
-                        fold(stream, first, count, frame)
-        return len(frames)
+        for stream, first, count, frame in frames:
+            known = places.get(stream)
+            if known is None:
+                known = places[stream] = (array("Q"), array("Q"))
+            if not known[1] or known[1][-1] != position:
+                if len(known[1]) & 1023 == 1023:
+                    self._trim(known)
+                known[0].append(first)
+                known[1].append(position)
+            if fold is not None:
+                fold(stream, first, count, frame)
+        return taken
 
     def _trim(self, known: tuple[array[int], array[int]]) -> None:
         gone = bisect_left(known[1], self._ring.position - self._ring.writer.capacity) - 1

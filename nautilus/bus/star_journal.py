@@ -68,11 +68,12 @@ class _Segment:
         count, epoch, stream, first, _ = _ABOUT.unpack_from(frame)
         if stream == HEARTBEAT_STREAM:
             for each, last in np.frombuffer(frame, np.uint64, offset=HEADER_BYTES).reshape(-1, 2).tolist():
-                self._reach(epoch, each, last + 1, last)
+                self.reach(epoch, each, last + 1, last)
         else:
-            self._reach(epoch, stream, first, first + count - 1)
+            self.reach(epoch, stream, first, first + count - 1)
 
-    def _reach(self, epoch: int, stream: int, first: int, last: int) -> None:
+    def reach(self, epoch: int, stream: int, first: int, last: int) -> None:
+        """These records of a stream are in it."""
         known = self.index.setdefault(epoch, {}).setdefault(stream, [first, last])
         if last > known[1]:
             known[1] = last
@@ -150,21 +151,35 @@ class StarJournal:
 
     def append(self, frames: Sequence[bytes]) -> bool:
         """Write frames; whether they are there now."""
-        if not frames:
-            return True
-        if self.failing and self._skip:
+        if self.failing and self._skip and frames:
             self._skip -= 1
             self.missing += len(frames)
             return False
         kept = [frame for frame in frames if self._is_kept(frame)]
         data = b"".join([part for frame in kept for part in (PREFIX.pack(len(frame), crc32c(frame)), frame)])
+        return self._append(data, (), kept, len(kept))
+
+    def append_packed(
+        self, data: bytes, said: Sequence[tuple[int, int, int, int]], beats: Sequence[bytes], count: int
+    ) -> bool:
+        """The same for what `nautilus.core.star_pack.FramePacker.journal` gave, and how many frames it kept."""
+        if self.failing and self._skip and count:
+            self._skip -= 1
+            self.missing += count
+            return False
+        return self._append(data, said, beats, count)
+
+    def _append(
+        self, data: bytes, said: Sequence[tuple[int, int, int, int]], frames: Sequence[bytes], count: int
+    ) -> bool:
+        """Write frames that are whole; of these streams, and of some frames themselves, it is noted what they say."""
         if not data:
             return True
         try:
             segment = self._current(len(data))
             _write(self._fd, data, segment.size)
         except OSError as error:
-            self.missing += len(kept)
+            self.missing += count
             self._skip = RETRY_BATCHES
             if self._fd >= 0:
                 with contextlib.suppress(OSError):  # otherwise it is written over, or cut when it is opened
@@ -175,9 +190,11 @@ class StarJournal:
                     self._on_trouble(error)
             return False
         segment.size += len(data)
-        for frame in kept:
+        for epoch, stream, first, last in said:
+            segment.reach(epoch, stream, first, last)
+        for frame in frames:
             segment.note(frame)
-        self.written += len(kept)
+        self.written += count
         if self.failing:
             self.failing = False
             if self._on_trouble is not None:

@@ -2,12 +2,15 @@
 
 The header of a stream is made once; of a frame only count, first sequence and time are put in. A batch of several
 instruments is taken apart in one pass: each record is hung to the list of its stream, and the streams are sent in the
-order in which they came.
+order in which they came. Where there is a ring, a frame stands there, and its last record in the table of last values,
+before it is sent; who sleeps at the ring is woken once, behind the batch.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from nautilus.core.broadcast cimport Writer
 from nautilus.core.hashmap cimport map_t
+from nautilus.core.last_values cimport LastValueWriter
 from nautilus.core.zmq_calls cimport zmq_message_t
 
 cdef enum:
@@ -40,6 +43,9 @@ cdef class FrameWriter:
     cdef uint64_t _packed_size
     cdef uint64_t _packed_room
     cdef bint _busy
+    cdef Writer _ring           # None: there is none
+    cdef LastValueWriter _values
+    cdef uint32_t _unrung       # frames since the ring's readers were woken
     cdef readonly uint64_t epoch
     cdef readonly uint64_t published
     cdef readonly uint64_t frames
@@ -49,6 +55,8 @@ cdef class FrameWriter:
     cdef int _place(self, uint64_t stream, uint32_t schema, uint32_t* place) noexcept nogil
     cdef int _one(self, void* handle, uint32_t place, const char* records, uint32_t first, uint32_t count,
                   uint32_t size, bint chained, int64_t now_ns, uint64_t flags, uint32_t* rest) noexcept nogil
+    cdef int _keep(self, const char* frame, uint64_t size, uint64_t stream, uint64_t last, int64_t now_ns,
+                   uint32_t wide) noexcept nogil
     cdef int _scratch_for(self, uint64_t count) noexcept nogil
     cdef char* _packed_for(self, uint64_t size) noexcept nogil
     cdef int _publish(self, void* handle, records, int schema, int64_t now_ns, uint32_t most,

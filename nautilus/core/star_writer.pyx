@@ -9,7 +9,9 @@ from libc.string cimport memcpy, memset
 cimport cython
 cimport numpy as cnp
 
+from nautilus.core.broadcast cimport Writer, cast_claim, cast_commit, cast_publish, cast_ring
 from nautilus.core.hashmap cimport map_close, map_find, map_open, map_put
+from nautilus.core.last_values cimport LAST_MOST, LastValueWriter, last_put
 from nautilus.core.star_frames cimport STAR_MAGIC
 from nautilus.core.zmq_calls cimport ZMQ_DONTWAIT, failure, socket_of, zmq_calls, zmq_message_t
 
@@ -19,9 +21,11 @@ cnp.import_array()
 
 cdef enum:
     RELEASE_FROM = 16           # frames of a batch: to release the interpreter's lock costs as much as a frame
+    RING_EVERY = 64             # frames of a batch: who sleeps at the ring is woken then
 
 cdef int MEMORY = errno.ENOMEM
 cdef int INTERRUPTED = errno.EINTR
+cdef int TOO_LONG = errno.EMSGSIZE
 
 
 cdef inline uint32_t load_u32(const char* place) noexcept nogil:
@@ -75,6 +79,13 @@ cdef class FrameWriter:
             raise ValueError(f"FrameWriter.layout: schema {schema}, version {version}, records of {dtype}")
         self._layouts[schema] = sent_layout_t(version, dtype.itemsize, offset)
 
+    def keep_in(self, Writer ring=None, LastValueWriter values=None):
+        """What `publish` sends is written to this ring before, and its last records to this table.
+
+        Both belong to the thread that publishes, and are not to be closed before the last call.
+        """
+        self._ring, self._values = ring, values
+
     def publish(self, socket, records not None, int schema, int64_t now_ns, uint32_t most=0, uint64_t flags=0):
         """Number records and send them through a ZeroMQ socket: a frame for each instrument; how many frames.
 
@@ -96,7 +107,8 @@ cdef class FrameWriter:
         ValueError
             The records are of another size.
         zmq.ZMQError
-            The socket is closed, or refuses a frame; what was refused and comes after it is not numbered.
+            The socket is closed, or refuses a frame; what was refused and comes after it is not numbered, but for a
+            frame that stands in the ring. EMSGSIZE: it is longer than the ring takes.
         """
         return self._publish(socket_of(socket), records, schema, now_ns, most, flags)
 
@@ -143,12 +155,19 @@ cdef class FrameWriter:
         if self._busy:
             raise RuntimeError("FrameWriter: two threads at once; expected one")
         data = <const char*>cnp.PyArray_DATA(<cnp.ndarray>records)
+        if handle is not NULL and self._ring is not None:
+            self._ring.check()
+        if handle is not NULL and self._values is not None:
+            self._values.check()
         self._busy = True
         if most and count // most >= RELEASE_FROM:
             with nogil:
                 code = self._write(handle, data, count, schema, now_ns, most, flags)
         else:
             code = self._write(handle, data, count, schema, now_ns, most, flags)
+        if self._unrung:
+            self._unrung = 0
+            cast_ring(&self._ring.writer)
         self._busy = False
         if code == MEMORY:
             raise MemoryError("FrameWriter: no memory, or more streams than its capacity")
@@ -218,6 +237,7 @@ cdef class FrameWriter:
         cdef uint32_t i
         cdef char* to
         cdef int code
+        cdef bint kept = False
         if handle is NULL:
             to = self._packed_for(bytes)
             if to is NULL:
@@ -239,14 +259,46 @@ cdef class FrameWriter:
         else:
             memcpy(to + WRITER_HEADER, records + <uint64_t>first * size, <uint64_t>count * size)
         if handle is not NULL:
+            code = self._keep(to, bytes, self._lasts[2 * place], sequence + count - 1, now_ns, size)
+            if code:
+                zmq_calls.msg_close(&message)
+                return code
+            kept = self._ring is not None
+        if kept:
+            last[0] += count
+        if handle is not NULL:
             while zmq_calls.msg_send(&message, handle, ZMQ_DONTWAIT) < 0:
                 code = zmq_calls.error()
                 if code != INTERRUPTED:
                     zmq_calls.msg_close(&message)
                     return code
-        last[0] += count
+        if not kept:
+            last[0] += count
         self.published += count
         self.frames += 1
+        return 0
+
+    @cython.nonecheck(False)
+    cdef int _keep(self, const char* frame, uint64_t size, uint64_t stream, uint64_t last, int64_t now_ns,
+                   uint32_t wide) noexcept nogil:
+        """A frame into the ring, and its last record into the table; 0, or an errno."""
+        cdef char* place
+        if self._ring is not None:
+            place = cast_claim(&self._ring.writer, size)
+            if place is NULL:
+                return TOO_LONG
+            memcpy(place, frame, size)
+            cast_commit(&self._ring.writer, size)
+            cast_publish(&self._ring.writer)
+            self._unrung += 1
+            if self._unrung == RING_EVERY:
+                self._unrung = 0
+                cast_ring(&self._ring.writer)
+        if self._values is not None and wide <= LAST_MOST:
+            self._values.stale += 1 == last_put(
+                self._values.table, self._values.slots, stream, frame + size - wide, wide, last,
+                self._values.table.region.epoch, now_ns
+            )
         return 0
 
     @cython.nonecheck(False)

@@ -14,7 +14,7 @@ import zmq
 
 from nautilus.bus import Publisher, Subscriber
 from nautilus.bus.backlog import BufferReader, FrameBuffer
-from nautilus.bus.base import HEARTBEAT, HEARTBEAT_STREAM, new_socket, replay_endpoint
+from nautilus.bus.base import HEARTBEAT_STREAM, new_socket, replay_endpoint
 from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_place
 from nautilus.bus.hub_fence import HubFence
 from nautilus.bus.hub_star import ServedStar
@@ -118,6 +118,7 @@ class Star(ServedStar):
         sender = sender_of(settings, epoch, context, counters)
         if sender is not None:
             undo.callback(sender.close)
+        values = self._values(plan, epoch)
         publisher = Publisher(
             context,
             places.star,
@@ -126,8 +127,10 @@ class Star(ServedStar):
             counters=counters,
             positions=Counters(POSITIONS, plan.positions_of(process)),
             buffer=buffer,
-            tap=self._keep(plan, epoch, sender),
+            tap=self._tap(sender),
             ring=writer,
+            values=values,
+            on_beat=partial(self._note_beat, values),
         )
         undo.callback(publisher.close)
         found = (*archives, *((journal,) if journal is not None else ()))
@@ -136,47 +139,38 @@ class Star(ServedStar):
         if sender is not None:
             self.replayer.key_of = sender.answer
 
-    def _keep(self, plan: Plan, epoch: int, sender: MulticastSender | None) -> Callable[[bytes], object]:
-        """What else becomes of each frame: multicast, the last value of its stream, and the mirror."""
-        keep = self._keep_here(plan, epoch)
-        if sender is None:
-            return keep
-        send = sender.offer
+    def _tap(self, sender: MulticastSender | None) -> Callable[[bytes], object] | None:
+        """What else becomes of each frame: multicast, and the mirror."""
+        offers: list[Callable[[bytes], object]] = []
+        if sender is not None:
+            offers.append(sender.offer)
+        if self._mirror is not None:
+            offers.append(self._mirror.offer)
+        if len(offers) < 2:
+            return offers[0] if offers else None
+        send, offer = offers
 
         def send_too(frame: bytes) -> None:
             send(frame)
-            keep(frame)
+            offer(frame)
 
         return send_too
 
-    def _keep_here(self, plan: Plan, epoch: int) -> Callable[[bytes], object]:
-        offer = self._mirror.offer if self._mirror is not None else None
+    def _values(self, plan: Plan, epoch: int) -> LastValueWriter | None:
+        """The table of last values; None: it cannot be had."""
         try:
             table = LastValueWriter(plan.last_values, LAST_VALUES, epoch)
         except (OSError, ValueError) as error:
             _LOGGER.warning("no table of last values: %s", error)
-
-            def keep_beat(frame: bytes) -> None:
-                if frame[0] == HEARTBEAT:
-                    self.beat = frame
-                if offer is not None:
-                    offer(frame)
-
-            return keep_beat
+            return None
         self._undo.callback(table.close)
-        put, put_frame = table.put, table.put_frame
+        return table
 
-        def keep(frame: bytes) -> None:
-            if frame[0] != HEARTBEAT:
-                put_frame(frame)
-            else:
-                self.beat = frame
-                number, sent_ns = _BEAT.unpack_from(frame)
-                put(HEARTBEAT_STREAM, frame[40:48], number, sent_ns)
-            if offer is not None:
-                offer(frame)
-
-        return keep
+    def _note_beat(self, values: LastValueWriter | None, frame: bytes) -> None:
+        self.beat = frame
+        if values is not None:
+            number, sent_ns = _BEAT.unpack_from(frame)
+            values.put(HEARTBEAT_STREAM, frame[40:48], number, sent_ns)
 
     def _images(self, left: Sequence[Path]) -> Iterator[Reader]:
         """Rings that were set aside, for the replayer."""
@@ -282,9 +276,7 @@ def hub_places(plan: Plan, number: int) -> HubPlaces:
 
 
 def ring_of(plan: Plan, settings: BusConfig, epoch: int) -> RingWriter | None:
-    """The ring that the hub writes; None: there is to be none, or it cannot be had."""
-    if settings.transport != "ring":
-        return None
+    """The ring that the hub writes, which keeps its last frames also where nobody reads them there; None: none."""
     try:
         return RingWriter(plan.ring, capacity=settings.ring_mib << 20, epoch=epoch)
     except (OSError, ValueError) as error:
