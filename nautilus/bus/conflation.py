@@ -16,8 +16,9 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from nautilus.bus.book_image import CLEAR, SET
 from nautilus.bus.recovery import SNAPSHOT, StreamState
-from nautilus.bus.snapshots import BY_KIND_FOLD, CLEAR, SET, Fold
+from nautilus.bus.snapshots import BY_KIND_FOLD, Fold
 from nautilus.model.records import Records, joined
 
 Policy = Literal["queue", "conflate", "drop-oldest", "disconnect"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from nautilus.bus import stream_id
 from nautilus.bus.backlog import Backlog, FrameBuffer
 from nautilus.bus.base import BY_KIND, HEADER, LAYOUTS, MAGIC, topic_bytes
-from nautilus.bus.snapshots import DUE_RECORDS, FEW, FOLDS, PENDING_RECORDS, BookImage, Snapshots, folds
+from nautilus.bus.book_image import FEW, BookImage
+from nautilus.bus.snapshots import DUE_RECORDS, FOLDS, PENDING_RECORDS, Snapshots, folds
 from nautilus.core.order_book import OrderBooks
 from nautilus.core.types import BOOK_DELTA, QUOTE, TRADE
 from nautilus.model.enums import BookAction, RecordFlag, Side

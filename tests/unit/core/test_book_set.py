@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nautilus.bus.snapshots import BookImage
+from nautilus.bus.book_image import BookImage
 from nautilus.core.book_set import BookSet
 from nautilus.core.depth import DepthBook
 from nautilus.core.ticks import GAP_FLAG
