@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 import zmq
+from zmq.backend import Socket as BackendSocket
 
 from nautilus.bus.backlog import Backlog, FrameBuffer
 from nautilus.bus.base import (
@@ -38,6 +39,8 @@ from nautilus.bus.tally import Tally
 from nautilus.core.counters import Counters
 
 NOBLOCK = int(zmq.NOBLOCK)
+EVENTS = int(zmq.EVENTS)
+POLLIN = int(zmq.POLLIN)
 SNAPSHOT, REPLAYED = int(FrameFlag.SNAPSHOT), int(FrameFlag.REPLAYED)
 COUNTED: Final = ("requests", "replayed", "images", "refused", "malformed_requests", "gone")
 JOBS: Final = 4_096
@@ -149,6 +152,7 @@ class Replayer:
         self.socket = new_socket(context, zmq.ROUTER)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.SNDHWM, 1_000)
+        self._get: Callable[[int], int] = BackendSocket.get.__get__(self.socket)
         try:
             bound = []
             for each in checked_endpoints(endpoint):
@@ -176,12 +180,10 @@ class Replayer:
         budget = self._budget - min(looked, LOOK)
         self.touched.add(self.socket)
         for _ in range(64):
-            try:
-                parts = self.socket.recv_multipart(NOBLOCK, copy=False)
-            except zmq.Again:
+            if not self._get(EVENTS) & POLLIN:
                 self.touched.discard(self.socket)
                 break
-            self._take(parts)
+            self._take(self.socket.recv_multipart(NOBLOCK, copy=False))
         blocked = 0
         while budget > 0 and blocked < len(self._jobs):
             spent = self._work(self._jobs.popleft())
