@@ -32,7 +32,9 @@ from nautilus.trading.shipper import Supervised
 
 _LOG = logging.getLogger("nautilus.trading")
 NICE = 10
-IDLE_MS = 20
+IDLE_MS, QUIET_MS = 20, 60
+QUIET_LOOKS = 50
+"""So many looks at which nothing had come, and it looks less often."""
 TURN_ITEMS = 16
 LOOK_NS = 100_000_000
 CHECKED = 65_536
@@ -86,6 +88,7 @@ class Follower:
         self._checked = 0
         self._logged_sequence = 0  # all events up to this command are in the log, on disk
         self._looked_ns = 0
+        self._seen_sequence = self._quiet_looks = 0
         names = ("follower.sequence", "follower.lag", "follower.snapshot_sequence", "follower.verified_sequence")
         self._gauges = {name: counters.gauge(name) for name in names}
         names = ("follower.snapshots", "follower.segments_removed", "follower.snapshots_removed", "follower.restarts")
@@ -104,10 +107,16 @@ class Follower:
         control.ready({})
         while not control.stop_requested:
             more = self.turn()
-            wait_ms = 0 if more else IDLE_MS
-            if select.select([control.fileno()], [], [], wait_ms / 1000)[0]:
+            if select.select([control.fileno()], [], [], self.wait_ms(more) / 1000)[0]:
                 control.poll()
         return 0
+
+    def wait_ms(self, more: bool) -> int:
+        """Until the next look."""
+        moved = more or self.last_sequence != self._seen_sequence
+        self._seen_sequence = self.last_sequence
+        self._quiet_looks = 0 if moved else self._quiet_looks + 1
+        return 0 if more else IDLE_MS if self._quiet_looks < QUIET_LOOKS else QUIET_MS
 
     def turn(self) -> bool:
         """Follow for a while; whether there is more to do at once.

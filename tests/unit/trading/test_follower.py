@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from nautilus.core.counters import Counters
 from nautilus.core.journal import Journal, write_snapshot
 from nautilus.model.errors import InternalError
 from nautilus.trading.compaction import Rules
-from nautilus.trading.follower import Follower, Settings
+from nautilus.trading.follower import IDLE_MS, QUIET_LOOKS, QUIET_MS, Follower, Settings
 from tests.kit import flow
 
 SIZES = {"capacity": 64, "closed_capacity": 16}
@@ -53,3 +54,15 @@ def test_a_snapshot_of_the_other_kind_is_refused(tmp_path: Path) -> None:
     follower = Follower(str(tmp_path), Settings(1 << 30, Rules()), Counters())
     with pytest.raises(InternalError, match="with xxh64 hashes"):
         follower.turn()
+
+
+def test_a_journal_in_which_nothing_happens_is_looked_at_less_often(tmp_path: Path) -> None:
+    kernel = write(tmp_path, "xxh3")
+    follower = Follower(str(tmp_path), Settings(1 << 30, Rules()), Counters())
+    with closing(follower):
+        waits = [follower.wait_ms(False) for _ in range(QUIET_LOOKS + 5)]
+        assert waits == [IDLE_MS] * (QUIET_LOOKS - 1) + [QUIET_MS] * 6
+        while follower.turn():
+            assert follower.wait_ms(True) == 0
+        assert follower.last_sequence == kernel.last_sequence
+        assert follower.wait_ms(False) == IDLE_MS
