@@ -24,6 +24,9 @@ QUIET = 2
 MISSED = 3
 """Heartbeats that do not come until a path counts as not healthy."""
 
+UNSEEN = 4
+"""Heartbeats in a row at which nothing else is looked at where all is well."""
+
 
 class FrameSource(Protocol):
     """A path beside ZeroMQ: read only while it is wanted."""
@@ -113,6 +116,7 @@ class StarPaths:
         self._every_ns = heartbeat_ns if redis is None else min(heartbeat_ns, 10_000_000)
         self._timer = Timer(self._every_ns)
         self._well = False
+        self._unseen, self._way = 0, ""
         self.touched: set[zmq.Socket[bytes]] = set()
         """Holds the socket while it may not be empty: to be looked at itself before the host waits for its descriptor.
         """
@@ -139,6 +143,11 @@ class StarPaths:
             self.touched.add(self.socket)  # there may be more than one hub
             self._heard_ns = now_ns
             heard = True
+        if heard and self._well and self._unseen and self._subscriber.way == self._way:
+            self._unseen -= 1
+            self._wait(heard, well=True)
+            return False
+        self._unseen, self._way = UNSEEN, self._subscriber.way
         for name, source in self._others.items():
             for frame in source.read():
                 self._subscriber.feed(frame, name)
