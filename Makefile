@@ -21,10 +21,9 @@ FILLS ?= 100000000
 
 py := .venv/bin/python
 pip := $(py) -m pip --disable-pip-version-check --no-input install --quiet --only-binary :all:
-# One more than there are cores: tests wait for processes and sockets a good part of their time.
-jobs := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
-# -rs: what was skipped is listed with its reason.
-pytest := $(py) -m pytest -rs -n $(jobs) --dist worksteal
+jobs := $(shell nproc 2>/dev/null || echo 2)
+# -rs: what was skipped is listed with its reason. A file is run by one worker: what it starts once is started once.
+pytest := $(py) -m pytest -rs -n $(jobs) --dist loadfile
 sources := $(wildcard nautilus/core/*.pyx nautilus/core/*.pxd nautilus/core/*.pxi nautilus/core/*.h)
 core_tests := tests/unit/core
 # What is compiled of the way of a request and of what shields engines is tested beside it.

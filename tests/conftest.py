@@ -13,7 +13,7 @@ SOAK = int(os.environ.get("NAUTILUS_SEEDS", "0"))
 settings.register_profile(
     "nautilus",
     deadline=None,
-    max_examples=max(60, 20 * SOAK),
+    max_examples=max(40, 20 * SOAK),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("nautilus")

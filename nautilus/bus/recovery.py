@@ -113,7 +113,8 @@ class Recovery:
     retry_ns, deadline_ns, absent_ns
         Before a question is asked again, twice as long each time; before what is missing counts as lost, from when a
         record last came of it; the same where the hub says nothing at all. Time in which the reader itself does
-        nothing does not count: `retry_ns` at most from one `tick` to the next, or up to when that was to be.
+        nothing does not count: `retry_ns` at most from one `tick` to the next, or up to when that was to be. Nor does,
+        once the hub speaks again, that in which it said nothing: `retry_ns` at most.
     held_limit
         Frames held back, of all streams together; as many of a next epoch.
     window
@@ -153,6 +154,7 @@ class Recovery:
         self._recovering: dict[int, StreamState] = {}
         # (streams, since, due, tries) of each SNAPSHOT that is under way.
         self._joins: dict[int, list[Any]] = {}
+        self._imaged: list[tuple[int, ...]] = []  # of which every image of this epoch has come
         self._next: deque[Any] = deque()
         self._next_epoch = 0
         self._floor = 0
@@ -203,6 +205,10 @@ class Recovery:
         if epoch < self.epoch:
             self.stale += 1
             return False
+        silent_ns = now_ns - self.heard_ns
+        if silent_ns > self._retry_ns:
+            # Who was away itself could not answer.
+            self._put_off(silent_ns - self._retry_ns, now_ns)
         self.heard_ns = now_ns
         if epoch == self.epoch:
             return True
@@ -277,7 +283,8 @@ class Recovery:
             self._counted_ns = NEVER
             return NEVER
         if now_ns > self._counted_ns:
-            self._was_away(now_ns - self._counted_ns, now_ns)
+            # Nobody looked for an answer for so long, as the process was stopped or busy.
+            self._put_off(now_ns - self._counted_ns, now_ns)
         for number, join in list(self._joins.items()):
             if self._closing:
                 break
@@ -323,8 +330,8 @@ class Recovery:
         """Something was waited for at the last `tick`."""
         return self._counted_ns != NEVER
 
-    def _was_away(self, away_ns: int, now_ns: int) -> None:
-        """Nobody looked for an answer for so long, as the process was stopped or busy: deadlines are later by that."""
+    def _put_off(self, away_ns: int, now_ns: int) -> None:
+        """Deadlines are later by a time in which nobody could answer, or nobody looked."""
         for state in self._recovering.values():
             if state.since_ns:
                 state.since_ns = min(state.since_ns + away_ns, now_ns)
@@ -336,7 +343,9 @@ class Recovery:
 
     def _open(self, stream: int, at: int, now_ns: int) -> StreamState | None:
         joining = not self._closing and any(matches(join[0], stream) for join in self._joins.values())
-        state = self.open_stream(stream, 1 if self.synchronised and not joining else at)
+        # What begins behind its images, or behind a heartbeat, is all meant for this reader.
+        whole = self.synchronised or any(matches(wanted, stream) for wanted in self._imaged)
+        state = self.open_stream(stream, 1 if whole and not joining else at)
         if state is None:
             return None
         self.streams[stream] = state
@@ -499,6 +508,8 @@ class Recovery:
     def _end_join(self, number: int, complete: bool, now_ns: int) -> None:
         """There are no more images: what has none begins at its first record, or where it is now."""
         wanted = self._joins.pop(number)[0]
+        if complete and wanted not in self._imaged:
+            self._imaged.append(wanted)
         for stream, state in list(self.streams.items()):
             if state.state != JOINING or not matches(wanted, stream):
                 continue
@@ -521,6 +532,7 @@ class Recovery:
     def _enter(self, epoch: int, now_ns: int) -> None:
         before, self.epoch = self.epoch, epoch
         self.streams.clear()
+        self._imaged.clear()
         self._recovering.clear()
         self._held = 0
         self._closing = self._end_known = False

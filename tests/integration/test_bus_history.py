@@ -133,6 +133,7 @@ def test_what_a_hub_acknowledged_outlives_it(tmp_path: Path, seed: int) -> None:
     told(judge_star(lives, lossless=True, closes=True), scenario)
 
 
+@pytest.mark.long
 def test_a_journal_whose_disk_is_full_costs_nothing_but_itself(tmp_path: Path) -> None:
     with small_disk(tmp_path / "journal", 1 << 17) as disk, Scenario(tmp_path, 5) as scenario:
         star(scenario, ring=True)

@@ -55,6 +55,7 @@ def fail_under_way(fallen: Fallen, failing: str) -> None:
         scenario.pass_time(random.choice((1, 100, 400)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS if MANY else 1))
 @pytest.mark.parametrize(("appendonly", "failing"), CASES)
 def test_both_buses_fall_back_to_a_redis_that_fails_too(

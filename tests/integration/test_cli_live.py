@@ -147,6 +147,7 @@ def test_an_order_that_cannot_be_is_one_line_with_its_code(running: Shell) -> No
     assert "either --price" in running.refused(*submit, 1, "--market", "--price", 1, code=2)
 
 
+@pytest.mark.long
 def test_the_kill_switch_of_an_account_stops_it_alone(running: Shell) -> None:
     running.object("order", "submit", "SIMUSD", "buy", "0.010", "--price", "100", "--account", 10)
     assert running.object("kill-switch", "on", "--account", 10)["cancelled"] == 1

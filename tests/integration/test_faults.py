@@ -171,6 +171,7 @@ def bells_heard(pid: int) -> int:
     return found
 
 
+@pytest.mark.long
 def test_who_slept_while_the_core_was_replaced_waits_on_the_new_one() -> None:
     with demo() as running:
         sleepers = [running.pid("trading"), running.pid("marketdata")]

@@ -36,6 +36,7 @@ def statuses(platform: Platform) -> dict[str, str]:
     return {name: each["status"] for name, each in ask(platform, "/engines")["engines"].items()}
 
 
+@pytest.mark.long
 def test_every_engine_of_the_platform_is_seen_healthy(platform: Platform) -> None:
     platform.wait(lambda: set(statuses(platform).values()) == {"healthy"}, "healthy engines")
     found = ask(platform, "/engines")
@@ -64,6 +65,7 @@ def test_a_killed_engine_is_found_and_taken_back(platform: Platform) -> None:
     assert statuses(platform)["risk"] == "healthy"
 
 
+@pytest.mark.long
 def test_a_check_that_is_asked_for_is_made(platform: Platform) -> None:
     platform.wait(lambda: statuses(platform)["trading"] == "healthy", "a healthy engine")
     report = read_report(platform.instance.shared)
@@ -76,6 +78,7 @@ def test_a_check_that_is_asked_for_is_made(platform: Platform) -> None:
     assert report.engines["trading"].instances[0].checks > checks
 
 
+@pytest.mark.long
 def test_decisions_and_outcomes_of_all_workers_are_counted_together(platform: Platform) -> None:
     before = ask(platform, "/metrics/routing")
     asked = {"engine": "portfolio", "endpoint": "/positions", "method": "GET"}

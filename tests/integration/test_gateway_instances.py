@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.request import urlopen
 
+import pytest
+
 from tests.kit.platform import demo
 
 
@@ -31,6 +33,7 @@ class Second(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.long
 def test_requests_are_shared_out_among_the_instances_and_carry_the_fields_of_the_rules() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Second)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -294,6 +294,7 @@ def test_workers_whose_lead_does_not_come_back_serve_on_for_a_while_and_end() ->
         assert table(running).port == port
 
 
+@pytest.mark.long
 def test_a_platform_without_a_gateway_has_none() -> None:
     with demo(settings=("platform.processes=compact", "gateway.enabled=false")) as running:
         assert "gateway" not in running.ports

@@ -36,9 +36,14 @@ class Client:
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
         shown = self._token if token is None else token
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {shown}"} if shown else {}
-        self._connection.request(method, BASE_PATH + path, None if body is None else json.dumps(body), headers)
-        answer = self._connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        while True:
+            self._connection.request(method, BASE_PATH + path, None if body is None else json.dumps(body), headers)
+            answer = self._connection.getresponse()
+            told = json.loads(answer.read())
+            # A worker that is replaced carries nothing out any more; another one is at the next connection.
+            if answer.status != 503 or told.get("code") != "http.stopping":
+                return answer.status, told
+            self._connection.close()
 
     def get(self, path: str) -> Any:
         status, body = self.ask("GET", path)

@@ -300,7 +300,8 @@ def test_an_old_core_becomes_a_standby_of_the_new_one_and_sets_its_own_commands_
         assert verify(core.journal).last_sequence == verify(standby.journal).last_sequence
 
 
-@pytest.mark.parametrize("policy", one_of("archive", "drop"))
+@pytest.mark.long
+@pytest.mark.parametrize("policy", ["archive", "drop"])
 def test_a_follower_that_is_killed_leaves_sound_snapshots_and_the_core_recovers_from_them(
     tmp_path: Path, policy: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from nautilus.core.eventlog import EventLog
 from nautilus.core.types import EventKind
@@ -77,6 +78,7 @@ def events(name: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
+@pytest.mark.long
 def test_a_standby_is_promoted_and_trades_on_and_the_core_before_is_none_any_more() -> None:
     with two() as (core, standby, address):
         up(core, settings=("core.acknowledge=replica", f"replica.listen={address}"))

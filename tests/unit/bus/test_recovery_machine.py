@@ -382,3 +382,32 @@ def test_random_walks_come_to_rest_with_nothing_unaccounted_for() -> None:
             machine.every_record_is_accounted_for()
         machine.settle()
         machine.every_record_is_accounted_for()
+
+
+def test_a_stream_that_begins_behind_the_images_is_had_from_its_first_record() -> None:
+    reader = Recovery(asks=True, joins=STREAMS[:1], retry_ns=1, deadline_ns=50, absent_ns=20)
+    assert reader.admits(5, None, 1)
+    reader.tick(2)
+    number = reader.requests.pop().number
+    reader.take_answer(Answer(Operation.SNAPSHOT, number, 5, status=Status.COMPLETE), 3)
+    reader.take(STREAMS[0], 2, 1, object(), 0, 4)
+    reader.tick(5)
+    [asked] = reader.requests
+    assert (asked.operation, asked.stream, asked.first, asked.last) == (Operation.REPLAY, STREAMS[0], 1, 1)
+
+
+def test_a_hub_that_speaks_again_is_asked_before_anything_is_given_up() -> None:
+    reader = Recovery(asks=True, retry_ns=10, deadline_ns=200, absent_ns=400)
+    stream = STREAMS[2]
+    for number in (1, 3):
+        assert reader.admits(5, None, 1)
+        reader.take(stream, number, 1, object(), 0, 1)
+    for now_ns in range(1, 301):  # longer than the deadline of a hub that speaks
+        reader.tick(now_ns)
+    reader.requests.clear()
+    assert reader.admits(5, None, 301)
+    for now_ns in range(301, 320):
+        reader.tick(now_ns)
+    assert reader.lost == 0
+    reader.take(stream, 2, 1, object(), REPLAYED, 320)
+    assert (reader.recovered, reader.lost, reader.recovering) == (1, 0, 0)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.kit.allocations import built, child
 
-EVERY_KIND = 1_000_000 if "NAUTILUS_SEEDS" in os.environ else 200_000
+EVERY_KIND = 1_000_000 if "NAUTILUS_SEEDS" in os.environ else 100_000
 
 # 55 % new (of these a tenth expires and a tenth trades at once), 40 % cancels, 5 % replaces; limits and timers are on.
 CHILD = r"""

@@ -103,6 +103,7 @@ def shared_object(tmp_path_factory) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_reports_are_those_of_the_python_face(shared_object):
     engine = ctypes.CDLL(str(shared_object))
     engine.engine_create.restype = ctypes.c_void_p
@@ -124,6 +125,7 @@ def test_reports_are_those_of_the_python_face(shared_object):
     assert np.array_equal(np.concatenate(found), expected(messages))
 
 
+@pytest.mark.long
 def test_a_full_ring_waits_for_its_reader_and_loses_nothing(shared_object):
     """The reader is another thread; the ring has room for 64 of some 30,000 reports."""
     engine = ctypes.CDLL(str(shared_object))
@@ -148,6 +150,7 @@ def test_a_full_ring_waits_for_its_reader_and_loses_nothing(shared_object):
     assert np.array_equal(found, wanted)
 
 
+@pytest.mark.long
 def test_no_python_function_is_reached_after_engine_create(shared_object, tmp_path):
     """Each Python function that the object can call is led to a counter of its own first, between it and libpython."""
     undefined = subprocess.run(["nm", "-D", "-u", shared_object], capture_output=True, text=True, check=True).stdout

@@ -62,6 +62,7 @@ def test_every_kind_reason_type_flag_and_phase_occurs_in_the_flows(reached: Cove
     assert set(reached.pairs) >= RARE
 
 
+@pytest.mark.long
 def test_a_good_share_of_the_orders_is_accepted(reached: Coverage) -> None:
     taken = reached.seen["EventKind.ACCEPTED"]
     assert taken > 0.5 * reached.commands[CommandKind.NEW.name]

@@ -16,7 +16,7 @@ from tests.kit.builders import BUY, SELL, batch, new
 from tests.kit.pair import AnyKernel, both, told
 from tests.kit.twin import TwinKernel
 
-SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "6"))
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "3"))
 COMMANDS = 700
 EVERY_ACCOUNT = (1 << 31) - 1
 TRAILING = (OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT)
