@@ -195,6 +195,7 @@ def test_without_an_instance_the_tools_say_so(platform):
         assert "bus.not_running" in result.stderr
 
 
+@pytest.mark.long
 def test_nobody_is_waited_for_once_a_client_is_killed(platform):
     """Its lease ends, and what was for it ends with its deadline: streams of the platform hold nothing for it."""
     program = (

@@ -56,6 +56,7 @@ def test_an_engine_left_out_runs_in_the_foreground(shell: Shell) -> None:
     eventually(lambda: shell.status()["status"] == "degraded")
 
 
+@pytest.mark.long
 def test_what_waits_for_an_engine_that_was_left_out_is_said_at_once(shell: Shell) -> None:
     begun = shell.run("up", "--without", "trading", "--detach", *SETS)
     assert begun.returncode == 0, begun.stderr
@@ -84,6 +85,7 @@ def test_a_strategy_does_not_take_over_what_another_one_left(shell: Shell) -> No
     assert shell.run("down").returncode == 0
 
 
+@pytest.mark.long
 def test_down_names_a_process_that_had_to_be_killed_and_nothing_is_said_of_what_was_not_compared(shell: Shell) -> None:
     begun = shell.run("up", "--detach", *SETS, "--set", "platform.stop_seconds=0.5")
     assert begun.returncode == 0, begun.stderr
@@ -139,6 +141,7 @@ def test_demo_for_seconds_ends_by_itself_with_one_object(shell: Shell) -> None:
     assert report["orders"] > 0
 
 
+@pytest.mark.long
 def test_demo_without_a_terminal_prints_lines_and_tables(shell: Shell) -> None:
     for seconds in SECONDS:
         shutil.rmtree(shell.place.base / "kept", ignore_errors=True)

@@ -189,6 +189,7 @@ def test_who_slept_while_the_core_was_replaced_waits_on_the_new_one() -> None:
         assert [running.pid("trading"), running.pid("marketdata")] == sleepers
 
 
+@pytest.mark.long
 def test_a_killed_supervisor_takes_everything_down_in_order(tmp_path: Path) -> None:
     with platform("--simulated", "--strategy", "quoting") as instance:
         running = Platform(instance)

@@ -14,6 +14,7 @@ from tests.kit.platform import demo
 SETTINGS = ("bus.redis_star=start", "bus.redis_mesh=start")
 
 
+@pytest.mark.long
 def test_both_servers_run_with_the_instance_and_one_that_is_killed_is_started_again() -> None:
     with demo(settings=SETTINGS) as platform:
         directory = Path(platform.instance.directory)

@@ -348,6 +348,7 @@ def test_a_follower_that_is_killed_leaves_sound_snapshots_and_the_core_recovers_
             assert state_at(core.journal, found.commands) == found.hash
 
 
+@pytest.mark.long
 def test_a_new_standby_of_a_compacted_journal_begins_with_a_snapshot(tmp_path: Path) -> None:
     with two_machines(tmp_path) as (core, standby, address):
         core.start("replica", address=address)

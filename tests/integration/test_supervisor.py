@@ -206,6 +206,7 @@ def test_the_end_of_the_supervisor_stops_the_processes_in_order_and_the_next_swe
     assert _is_clean(platform)
 
 
+@pytest.mark.long
 def test_a_process_that_does_not_stop_is_killed_after_its_time(platform: SupervisedPlatform) -> None:
     platform.up(platform={"stop_seconds": 1.0}, behaviour={"risk": {"deaf": True}})
     os.kill(platform.process("portfolio").pid, signal.SIGSTOP)
@@ -287,6 +288,7 @@ def test_an_engine_that_is_back_has_its_first_port_again_unless_that_is_taken(pl
     assert platform.stop() == 0
 
 
+@pytest.mark.long
 def test_a_second_interrupt_does_not_wait(platform: SupervisedPlatform) -> None:
     platform.up(platform={"stop_seconds": 600}, behaviour={"strategy": {"deaf": True}})
 

@@ -24,7 +24,7 @@ from tests.kit import builders, stream
 from tests.kit import journal as kit
 from tests.kit.conservation import Conservation, phases_after
 
-SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "3"))
+SEEDS = int(os.environ.get("NAUTILUS_SEEDS", "2"))
 SIZES = {"capacity": 4096, "closed_capacity": 1024}
 MULTIPLIERS = {1: 1, 2: 1, 3: 10}
 LIMITS = {

@@ -82,6 +82,7 @@ def test_kernel_and_twin_agree_whatever_the_ids(seed: int) -> None:
         pair.compare()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range((SEEDS + 2) // 3))
 def test_kernel_and_twin_agree_on_a_deep_book(seed: int) -> None:
     pair = Pair(instruments=flow.instruments(), accounts=flow.accounts(), capacity=2048, closed_capacity=1024)
