@@ -15,7 +15,7 @@ import pytest
 
 from nautilus.gateway.management import BASE_PATH
 from nautilus.gateway.table import WorkerTable, read_table
-from tests.kit.platform import Platform, demo, run_cli
+from tests.kit.platform import TIMES, Platform, demo, run_cli
 
 WORKERS = 3
 CORE = max(os.sched_getaffinity(0))
@@ -36,7 +36,7 @@ class Client:
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
         shown = self._token if token is None else token
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {shown}"} if shown else {}
-        while True:
+        for _ in range(TIMES):
             self._connection.request(method, BASE_PATH + path, None if body is None else json.dumps(body), headers)
             answer = self._connection.getresponse()
             told = json.loads(answer.read())
@@ -44,6 +44,7 @@ class Client:
             if answer.status != 503 or told.get("code") != "http.stopping":
                 return answer.status, told
             self._connection.close()
+        return answer.status, told
 
     def get(self, path: str) -> Any:
         status, body = self.ask("GET", path)

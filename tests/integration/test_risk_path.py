@@ -14,6 +14,7 @@ from nautilus.model.events import CommandAcknowledged
 from nautilus.model.message import Message
 from nautilus.runtime.views import serve_http
 from tests.kit.live_host import VENUE, RunningHost, Venue, eventually, make_plan, short_directory
+from tests.kit.platform import TIMES
 
 
 class Trader(Engine):
@@ -77,13 +78,14 @@ def _ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, dict
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     content = None if body is None else json.dumps(body)
     try:
-        while True:
+        for _ in range(TIMES):
             line.request(method, path, content, {} if content is None else {"Content-Type": "application/json"})
             response = line.getresponse()
             found = json.loads(response.read())
             # On a slow machine it may wait too long for its turn; whether it was carried out is seen below.
             if response.status != 504 or found["code"] != "limit.late":
-                return response.status, found
+                break
+        return response.status, found
     finally:
         line.close()
 
