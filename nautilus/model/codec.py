@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from nautilus.model import portfolio
 from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import (
@@ -227,6 +228,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     ToxicityWarning,
     Trade,
     TradingSignal,
+    *portfolio.MESSAGES,
 )
 
 _ANY: Any = reduce(or_, MESSAGES)

@@ -30,6 +30,7 @@ from nautilus.model.events import (
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged
 from nautilus.model.marketdata import AUCTION, ECONOMIC_FACT, FUNDAMENTAL_FACT, HISTORICAL_BAR, QUOTE_FACT
 from nautilus.model.message import Message
+from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import PositionChanged
 from nautilus.model.signals import (
     BalanceChanged,
@@ -110,7 +111,7 @@ FACTORS: Final = Topic("factor.update", "factor", "on_factors", messages=(Factor
 MARGIN: Final = Topic(
     "collateral.margin", "collateral", "on_margin", messages=(MarginStatus,), priority=Priority.URGENT
 )
-BALANCES: Final = Topic("portfolio.balance", "portfolio", "on_balance", messages=(BalanceChanged,))
+BALANCES: Final = Topic("portfolio.balance", "portfolio", "on_balance", messages=(BalanceChanged, PortfolioValued))
 REBALANCE: Final = Topic(
     "portfolio.rebalance", "portfolio", "on_rebalance", messages=(RebalanceRequested,), priority=Priority.HIGH
 )
