@@ -42,7 +42,7 @@ COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-Wno-attributes", 
 # Cython counts a C range up to a C int in the type of the variable.
 COMPILE += ["-Wno-sign-compare"]
 # Vectors of two or four words cost the matching more to put together than they save.
-OWN = {"market": ["-fno-tree-vectorize", "-fno-tree-slp-vectorize"]}
+OWN = {"market": ["-fno-tree-vectorize", "-fno-tree-slp-vectorize"], "vpin": ["-ffp-contract=off"]}
 
 
 def processes() -> int:

@@ -1,0 +1,135 @@
+"""One thread at a time. Volume buckets of many instruments, and the toxicity of their flow; bodies in vpin.pyx."""
+
+from libc.stdint cimport int8_t, int64_t, uint16_t, uint32_t, uint64_t
+
+from nautilus.core.id_index cimport id_index_t
+from nautilus.core.ticks cimport flow_t
+from nautilus.core.types cimport quote_t, trade_t
+
+cdef enum:
+    VPIN_IDS = 16               # trade ids of the newest stamp that are remembered
+    VPIN_DAYS = 32              # days of volume at most
+    VPIN_WINDOW = 4096          # buckets at most
+    VPIN_HISTORY = 65536        # values at most
+
+cdef enum:
+    CLASSIFY_SIDE = 1
+    CLASSIFY_NORMAL = 2
+    CLASSIFY_STUDENT = 3
+
+# Bits of bucket_t.flags, beside those of its trades.
+cdef enum:
+    BUCKET_FULL = 256           # the window is full: vpin and what follows from it are known
+    BUCKET_FLOW = 512           # value has the quotes' flow in it
+
+ctypedef struct bucket_t:
+    int64_t now_ns              # stamp of the record that completed it
+    int64_t begin_ns            # stamp of the first trade in it (bulk: of the first bar)
+    int64_t number              # of this instrument, from 1
+    int64_t volume              # lots
+    int64_t buy_volume          # lots
+    int64_t told_volume         # lots whose aggressor's side came with the trade; bulk: 0
+    int64_t close_ticks
+    int64_t flow                # order-flow imbalance of the quotes meanwhile, lots
+    int64_t gross_flow          # the same without signs
+    int64_t depth_sum           # lots at the touch, both sides, summed over its parts
+    double vpin
+    double value                # vpin, weighted and blended
+    double percentile           # share of the last values that are at most this one
+    double pace                 # share of the last windows that took at least as long as this one
+    uint32_t parts              # trades (bulk: bars) that are in it
+    uint32_t depths             # parts at which the touch was known
+    uint32_t instrument_id
+    uint16_t flags
+    uint16_t reserved
+
+ctypedef struct measured_t:
+    # what every trade needs
+    int64_t last_ns
+    int64_t last_ticks
+    int64_t left                # lots until the open bucket is full
+    int64_t size                # of the open bucket
+    int64_t next_size           # of those after it
+    int64_t volume              # lots ever taken
+    int64_t taken               # trades
+    int64_t day
+    int64_t day_volume
+    int8_t sign                 # of the last trade
+    int8_t traded
+    int8_t barred               # a bar is open
+    int8_t closed               # a bar has closed
+    int8_t varied               # variance has a value
+    int8_t quoted               # a quote to hold the next one against
+    int8_t reserved
+    int8_t touched              # the depth at the touch is known
+    uint32_t id_count
+    uint32_t window_at          # where the next bucket goes
+    bucket_t open
+    # bars
+    int64_t bar_begin_ns
+    int64_t bar_volume
+    int64_t bar_first_ns
+    int64_t bar_close
+    int64_t previous_close
+    double variance
+    uint32_t bar_flags
+    # what every bucket needs
+    uint32_t kept               # values
+    uint32_t value_at
+    uint32_t room
+    int64_t imbalance           # over the window
+    int64_t window_volume
+    bucket_t* window
+    double* values
+    int64_t* spans
+    # quotes
+    int64_t bid_ticks
+    int64_t bid_lots
+    int64_t ask_ticks
+    int64_t ask_lots
+    # counts of what was not taken
+    int64_t late
+    int64_t duplicates
+    int64_t without_volume
+    int64_t refused
+    # volume of whole days, the newest last written
+    uint32_t day_count
+    uint32_t day_at
+    int64_t days[VPIN_DAYS]
+    uint64_t ids[VPIN_IDS]
+
+
+cdef class VpinTable:
+    cdef measured_t* _states
+    cdef id_index_t _index
+    cdef uint32_t _room
+    cdef bucket_t* _out
+    cdef Py_ssize_t _made
+    cdef Py_ssize_t _out_room
+    cdef double _fresh          # 1 - decay
+    cdef double _log_beta
+    cdef readonly int classification
+    cdef readonly int window
+    cdef readonly int history
+    cdef readonly int64_t bar_ns
+    cdef readonly int64_t bar_lots
+    cdef readonly double decay
+    cdef readonly double degrees
+    cdef readonly int days
+    cdef readonly int64_t buckets_per_day
+    cdef readonly bint depth_weighted
+    cdef readonly double flow_weight
+    cdef readonly int64_t unknown
+
+    cdef measured_t* _at(self, object instrument_id) except NULL
+    cdef int _take(self, measured_t* at, const trade_t* trade) noexcept nogil
+    cdef void _roll_day(self, measured_t* at, int64_t day) noexcept nogil
+    cdef int _close_bar(self, measured_t* at, int64_t now_ns) noexcept nogil
+    cdef int _fill(
+        self, measured_t* at, int64_t lots, double share, bint told, int64_t now_ns, int64_t begin_ns, int64_t ticks,
+        int flags
+    ) noexcept nogil
+    cdef int _complete(self, measured_t* at, int64_t now_ns, bint give) noexcept nogil
+    cdef int _measure(self, measured_t* at, bucket_t* done) noexcept nogil
+    cdef void _quote(self, measured_t* at, const quote_t* quote) noexcept nogil
+    cdef double _share(self, double z) noexcept nogil
