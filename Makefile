@@ -57,7 +57,8 @@ endif
 .venv/.required: pyproject.toml | .venv/.created
 	@echo "make: installing build and run requirements (wheels only)"
 	@mkdir -p build && ($(requirements) build && $(requirements) run && $(requirements) data && \
-		$(requirements) sources && $(requirements) bus && $(requirements) databento) > build/requirements.txt
+		$(requirements) sources && $(requirements) bus && $(requirements) databento && \
+		$(requirements) quant) > build/requirements.txt
 	@$(pip) -r build/requirements.txt
 	@touch $@
 
@@ -73,7 +74,7 @@ endif
 
 .venv/.tested: pyproject.toml | .venv/.required
 	@echo "make: installing test requirements (wheels only)"
-	@mkdir -p build && ($(requirements) test && $(requirements) perf) > build/requirements-test.txt
+	@mkdir -p build && ($(requirements) run && $(requirements) test && $(requirements) perf) > build/requirements-test.txt
 	@$(pip) -r build/requirements-test.txt
 	@touch $@
 

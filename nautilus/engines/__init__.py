@@ -109,6 +109,60 @@ CATALOGUE: dict[str, Entry] = {
         "positions and profit from fills",
         ("instruments",),
     ),
+    "analytics": Entry(
+        "nautilus.engines.analytics",
+        "AnalyticsEngine",
+        "AnalyticsConfig",
+        8100,
+        "scalable",
+        "performance, attribution and forecasts of portfolios",
+        ("instruments",),
+    ),
+    "factor": Entry(
+        "nautilus.engines.factor",
+        "FactorEngine",
+        "FactorConfig",
+        8300,
+        "scalable",
+        "returns and exposures of market, sectors and styles",
+        ("instruments",),
+    ),
+    "features": Entry(
+        "nautilus.engines.features",
+        "FeaturesEngine",
+        "FeaturesConfig",
+        8500,
+        "scalable",
+        "indicators and microstructure, point in time",
+        ("instruments",),
+    ),
+    "collateral": Entry(
+        "nautilus.engines.collateral",
+        "CollateralEngine",
+        "CollateralConfig",
+        9000,
+        "scalable",
+        "margin, haircuts and calls",
+        ("instruments",),
+    ),
+    "vpin": Entry(
+        "nautilus.engines.vpin",
+        "VpinEngine",
+        "VpinConfig",
+        10000,
+        "scalable",
+        "toxicity of order flow",
+        ("instruments",),
+    ),
+    "enhanced-vpin": Entry(
+        "nautilus.engines.enhanced_vpin",
+        "EnhancedVpinEngine",
+        "EnhancedVpinConfig",
+        10001,
+        "scalable",
+        "toxicity over several scales, with depth",
+        ("instruments",),
+    ),
     "strategy": Entry(
         "nautilus.engines.strategy",
         "StrategyEngine",
@@ -129,4 +183,7 @@ CATALOGUE: dict[str, Entry] = {
     ),
 }
 
-__all__ = ["CATALOGUE", "Entry"]
+QUANTITATIVE = ("analytics", "factor", "features", "vpin", "enhanced-vpin", "collateral")
+"""Engines of analysis that no trading needs: `platform.without` leaves them out, lock-step takes those it is told."""
+
+__all__ = ["CATALOGUE", "QUANTITATIVE", "Entry"]

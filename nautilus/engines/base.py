@@ -73,6 +73,27 @@ class Context(Protocol):
         ...
 
 
+class Work(NamedTuple):
+    """Returned by `on_request` in place of a reply that takes more than a millisecond to compute.
+
+    The host runs the job elsewhere, as with `Context.submit`; what comes of it is the reply, and what it raises is the
+    error that the asker is told.
+
+    Parameters
+    ----------
+    job
+        A pure function of a module.
+    arguments
+        Plain values, tuples, arrays, messages.
+    finish
+        Makes the reply of the job's result, in the engine's turn; None: the result is the reply.
+    """
+
+    job: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    finish: Callable[[Any], Message] | None = None
+
+
 class Core(Protocol):
     """The trading core, as engines use it: `nautilus.core.Kernel`."""
 
@@ -178,6 +199,13 @@ class Engine:
     """Names this engine to the trading core as a sender of commands; 0: it sends none."""
     publishes: ClassVar[tuple[Topic, ...]] = ()
     subscribes: tuple[Topic, ...] = ()
+    takes_arrays: ClassVar[bool] = False
+    """Its handlers of market data take whole arrays of records, not one message for each."""
+    warms: ClassVar[tuple[Callable[[], object], ...]] = ()
+    """Functions of modules that a live host calls where jobs run, before the engine counts as ready: they load or
+    compile what no request is to wait for."""
+    warms_here: ClassVar[tuple[Callable[[], object], ...]] = ()
+    """The same, in the engine's own process."""
     strategies_only: ClassVar[bool] = False
     """Of execution reports it needs those of strategies' orders alone; a host may keep the others from it."""
     operations: ClassVar[tuple[Operation, ...]] = ()
@@ -195,8 +223,8 @@ class Engine:
         """A peer sent this."""
         raise ModelError(f"command {type(command).__name__}", where=self.name, expected="a command that it takes")
 
-    def on_request(self, message: Message, ctx: Context) -> Message:
-        """A peer asks this; the returned message is the reply."""
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
+        """A peer asks this; the returned message is the reply, or what comes of the returned work."""
         raise ModelError(f"request {type(message).__name__}", where=self.name, expected="a request that it answers")
 
     def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
@@ -231,4 +259,5 @@ __all__ = [
     "Operation",
     "RandomSource",
     "Stream",
+    "Work",
 ]

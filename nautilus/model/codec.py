@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from nautilus.model import portfolio
+from nautilus.model import analytics, collateral, factor, features, history, portfolio, risk, vpin
 from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
+from nautilus.model.basis import Basis
 from nautilus.model.commands import (
     CancelOrder,
     CommandBatch,
@@ -127,6 +128,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     BalanceChanged,
     Bar,
     BarFact,
+    Basis,
     BatchAcknowledged,
     Book,
     BookDelta,
@@ -228,7 +230,14 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     ToxicityWarning,
     Trade,
     TradingSignal,
+    *analytics.MESSAGES,
+    *collateral.MESSAGES,
+    *factor.MESSAGES,
+    *features.MESSAGES,
+    *history.MESSAGES,
     *portfolio.MESSAGES,
+    *risk.MESSAGES,
+    *vpin.MESSAGES,
 )
 
 _ANY: Any = reduce(or_, MESSAGES)

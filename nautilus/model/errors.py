@@ -7,6 +7,7 @@
       BusError         a message could not be sent, delivered or understood    code "bus"
       VenueError       a venue, data source or recording misbehaves            code "venue"
       ModelError       a value does not fit the vocabulary                     code "model"
+        AnalysisError  a number is not defined on what was given               code "analysis.*"
       InternalError    an invariant of the platform itself is broken           code "internal"
 
 Each says what was found, where, and what was expected; `code` is stable, short and meant for machines. Packages
@@ -80,6 +81,30 @@ class UnknownInstrumentError(ModelError):
     """No instrument of that symbol or id."""
 
     code = "model.unknown_instrument"
+
+
+class UnknownPortfolioError(ModelError):
+    """No portfolio of that id."""
+
+    code = "model.unknown_portfolio"
+
+
+class UnknownSeriesError(ModelError):
+    """No history of that name."""
+
+    code = "model.unknown_series"
+
+
+class AnalysisError(ModelError):
+    """A number is not defined on what was given; `code` says why (`nautilus.maths.errors`)."""
+
+    def __init__(self, what: str, *, reason: str = "undefined", where: str = "", expected: str = "") -> None:
+        super().__init__(what, where=where, expected=expected)
+        self.reason = reason
+        self.code = f"analysis.{reason}"  # type: ignore[misc]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what,), self.__dict__.copy()
 
 
 class InternalError(NautilusError):

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from nautilus.core.counters import Counters
+from nautilus.engines.base import Work
 from nautilus.model.enums import EngineState
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import AnalysisError, ModelError
 from nautilus.model.message import Message
 from nautilus.runtime.clock import PlatformClock, monotonic_ns
 from nautilus.runtime.errorlog import QUIET_NS, ErrorLog
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.tracing import Tracing, trace_text
+from nautilus.runtime.undefined import told
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 _MILLISECOND = 1_000_000
@@ -61,7 +63,7 @@ class Calls:
         try:
             self._result = handler(*arguments, context)
         except Exception as error:
-            self._error = error
+            self._error = error = told(error, context.name)
             self.failed(context, handler, error)
             good = False
         took_ns = monotonic_ns() - started_ns
@@ -72,9 +74,20 @@ class Calls:
             self._over_limit(context, handler, took_ns)
         return good
 
-    def serve(self, context: LiveContext, message: Message) -> Message:
-        """The reply of an engine's request handler; what it raises is counted, and raised on."""
+    def serve(self, context: LiveContext, message: Message) -> Message | Work:
+        """The reply of an engine's request handler, or its work; what it raises is counted, and raised on."""
         if not self.call(context, context.engine.on_request, message):
+            raise self._error
+        reply: Message | Work = self._result
+        return reply
+
+    def finish(self, context: LiveContext, finish: Callable[[Any], Message], result: Any) -> Message:
+        """The reply that an engine makes of what its job has given; as `serve`."""
+
+        def make(result: Any, ctx: LiveContext) -> Message:
+            return finish(result)
+
+        if not self.call(context, make, result):
             raise self._error
         reply: Message = self._result
         return reply
@@ -95,7 +108,10 @@ class Calls:
         A request that fits no instrument, account or order is its sender's mistake: the reply tells, and the engine is
         as well as before.
         """
-        mistake = isinstance(error, ModelError) and handler == context.engine.on_request
+        # As is a number that is not defined, wherever that is found.
+        mistake = isinstance(error, AnalysisError) or (
+            isinstance(error, ModelError) and handler == context.engine.on_request
+        )
         if not mistake:
             if context.state in (EngineState.STARTING, EngineState.RUNNING):
                 context.state = EngineState.DEGRADED

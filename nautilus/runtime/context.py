@@ -68,7 +68,7 @@ class EngineContext:
 class Route:
     """Who takes what one publisher puts on one topic. Resolved once, before the first message."""
 
-    __slots__ = ("far", "near", "priority", "publisher", "structs", "taps", "topic")
+    __slots__ = ("far", "far_arrays", "near", "priority", "publisher", "structs", "taps", "topic")
 
     def __init__(self, topic: Topic, publisher: EngineContext, subscribers: Iterable[EngineContext]) -> None:
         self.topic = topic
@@ -78,6 +78,12 @@ class Route:
         self.taps: list[Callable[[Any], None]] = []
         self.near: list[tuple[Handler, EngineContext]] = []
         self.far: list[tuple[Handler, EngineContext]] = []
+        self.far_arrays: list[tuple[Handler, EngineContext]] = []
         for subscriber in subscribers:
             pair = (getattr(subscriber.engine, topic.handler), subscriber)
-            (self.near if subscriber.at_venue == publisher.at_venue else self.far).append(pair)
+            if subscriber.at_venue == publisher.at_venue:
+                self.near.append(pair)
+            elif topic.record is not None and subscriber.engine.takes_arrays:
+                self.far_arrays.append(pair)
+            else:
+                self.far.append(pair)

@@ -182,7 +182,7 @@ def describe_error(error: Exception) -> dict[str, str]:
 def error_from(description: Mapping[str, str]) -> NautilusError:
     """The error that another process described, with its code."""
     code = description.get("code", "internal")
-    root = {"breaker": "bus", "limit": "bus", "source": "venue"}.get(
+    root = {"breaker": "bus", "limit": "bus", "source": "venue", "analysis": "model"}.get(
         code.split(".")[0], code.split(".")[0]
     )  # refusals to take it
     for kind in (ConfigError, BusError, VenueError, ModelError, InternalError):

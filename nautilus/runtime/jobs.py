@@ -14,10 +14,15 @@ from typing import Any
 
 import nautilus
 from nautilus.model.errors import InternalError, ModelError
+from nautilus.runtime.control import error_from
 from nautilus.runtime.worker import LENGTH, name_of, pack, unpack
 
 STOP_SECONDS = 1.0
 Done = Callable[[Any], None]
+
+
+def _error_of(said: dict[str, str]) -> Exception:
+    return error_from(said) if said["code"] else ModelError(said["what"], where="a job")
 
 
 class Jobs:
@@ -126,7 +131,7 @@ class Jobs:
         done, self._running = self._running, None
         if done is not None:
             good, result = unpack(content)
-            done(result if good else ModelError(f"{result[0]}: {result[1]}", where="a job"))
+            done(result if good else _error_of(result))
 
     def _lost(self) -> None:
         """The worker died: whatever it had is answered, the next job starts another one."""

@@ -55,6 +55,7 @@ from nautilus.runtime.recovery import Recovery
 from nautilus.runtime.star import open_hub, subscribe
 from nautilus.runtime.tuning import tune
 from nautilus.runtime.urgent import ask_machine, urgent_ring_of
+from nautilus.runtime.worker import name_of, warm
 
 if TYPE_CHECKING:
     from nautilus.runtime.http.operations import Glance
@@ -93,6 +94,24 @@ class Part(Protocol):
     def refuses(self) -> str:
         """Why it takes nothing new although it works; "": it does."""
         ...
+
+    def _warm(self) -> None:
+        """Load and compile what no request is to wait for, here and where jobs run."""
+        engines = [type(context.engine) for context in self.contexts.values()]
+        for function in dict.fromkeys(function for engine in engines for function in engine.warms_here):
+            function()
+        names = tuple(dict.fromkeys(name_of(function) for engine in engines for function in engine.warms))
+        if not names:
+            return
+
+        def done(result: Any) -> None:
+            self._warming = False
+            if isinstance(result, Exception):  # whoever asks for it will be told the same
+                _LOGGER.error("jobs are not prepared: %s", result)
+            self._begin()
+
+        self._warming = True
+        self._jobs.run(warm, (names,), done)
 
     def open(self) -> None:
         """The market opens."""
@@ -183,6 +202,7 @@ class LiveHost:
         self._tended_ns = 0
         self._noted = -1
         self._opened = False
+        self._warming = False
         self.questions = Questions(process)
         self.ask_engine = self.questions.ask
         try:
@@ -253,6 +273,7 @@ class LiveHost:
         self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
         undo.callback(self._jobs.close)
+        self.messages.run_job = self._jobs.run
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
         for context in self.contexts.values():
             context.connect()
@@ -335,6 +356,7 @@ class LiveHost:
             not self.messages.started
             and all(found is not None and found.live for found in recoveries)
             and all(part.ready for part in self.parts)
+            and not self._warming
         ):
             self._subscribe()
             self.messages.start()
@@ -354,6 +376,7 @@ class LiveHost:
             context.recovery.restore()
         for part in self.parts:
             part.start()
+        self._warm()
         for context in list(self.contexts.values()):
             assert context.recovery is not None
             context.recovery.begin()

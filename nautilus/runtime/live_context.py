@@ -93,6 +93,7 @@ class Route:
     Attributes
     ----------
     takers : engines of this process, with their handlers.
+    array_takers : those of them that take whole arrays of records.
     processes : other processes with subscribers, for messages.
     selective : those of them that need reports of strategies' orders only.
     reports : these are execution reports, which a recovery may hold back.
@@ -100,7 +101,18 @@ class Route:
     listener : takes each message, for those who listen over HTTP; None: nobody may.
     """
 
-    __slots__ = ("listener", "on_star", "priority", "processes", "reports", "selective", "structs", "takers", "topic")
+    __slots__ = (
+        "array_takers",
+        "listener",
+        "on_star",
+        "priority",
+        "processes",
+        "reports",
+        "selective",
+        "structs",
+        "takers",
+        "topic",
+    )
 
     def __init__(self, topic: Topic, engines: Iterable[LiveContext], plan: Plan, process: str) -> None:
         self.topic = topic
@@ -109,11 +121,13 @@ class Route:
         self.structs = _STRUCTS.get(topic.name)
         self.on_star = topic.name in BY_NAME
         self.reports = topic.name == EXECUTION_REPORTS.name
-        self.takers: list[tuple[Handler, LiveContext]] = [
-            (getattr(context.engine, topic.handler), context)
-            for context in engines
-            if topic in context.engine.subscribes
-        ]
+        takers = [context for context in engines if topic in context.engine.subscribes]
+        self.takers: list[tuple[Handler, LiveContext]] = []
+        self.array_takers: list[tuple[Handler, LiveContext]] = []
+        for context in takers:
+            of_arrays = topic.record is not None and context.engine.takes_arrays
+            pairs = self.array_takers if of_arrays else self.takers
+            pairs.append((getattr(context.engine, topic.handler), context))
         self.processes: tuple[str, ...] = ()
         # Only who publishes here has to know who subscribes elsewhere.
         if topic.messages and any(context.name == topic.publisher for context in engines):

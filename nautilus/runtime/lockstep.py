@@ -24,11 +24,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nautilus.core.types import COMMAND, CommandKind
-from nautilus.engines.base import Engine
+from nautilus.engines.base import Engine, Work
 from nautilus.engines.marketdata import MarketDataEngine
 from nautilus.engines.trading import TradingEngine
 from nautilus.model.enums import EngineState, Priority
-from nautilus.model.errors import InternalError, ModelError
+from nautilus.model.errors import AnalysisError, InternalError, ModelError
 from nautilus.model.message import Message
 from nautilus.model.records import Records
 from nautilus.model.topics import TOPICS, Topic, topic_of
@@ -36,6 +36,7 @@ from nautilus.runtime.clock import whole_ns
 from nautilus.runtime.context import EngineContext, Handler, Route
 from nautilus.runtime.errorlog import ErrorLog
 from nautilus.runtime.latency import LatencyModel
+from nautilus.runtime.undefined import told
 from nautilus.simulation.source import MarketSource
 
 _MARKET_DATA, _MESSAGE, _TIMER = 0, 1, 2
@@ -217,7 +218,7 @@ class LockStep:
             tap(event)
         for handler, subscriber in route.near:
             self._post(route.priority, self._take, (handler, event, subscriber))
-        if route.far:
+        if route.far or route.far_arrays:
             kind = _MARKET_DATA if route.topic.record is not None else _MESSAGE
             self._later(context, kind, self._deliver, (route, event))
 
@@ -301,6 +302,14 @@ class LockStep:
         What one of them says urgently reaches the next before the event does; the rest waits until all have it.
         """
         inbox = self._inbox
+        for handler, context in route.far_arrays:
+            self._take(handler, event, context)
+            if inbox:
+                self._drain(Priority.URGENT)
+        if not route.far:
+            if inbox:
+                self._drain()
+            return
         for item in route.structs(event) if route.structs is not None else (event,):
             for handler, context in route.far:
                 try:
@@ -325,14 +334,18 @@ class LockStep:
             self._failed(function, context, error)
 
     def _failed(self, handler: Callable[..., Any], context: EngineContext, error: Exception) -> None:
-        context.state = EngineState.DEGRADED
+        if not isinstance(error, AnalysisError):  # that a number is not defined is no fault of the engine
+            context.state = EngineState.DEGRADED
         self.errors.add(f"{context.engine.name}.{getattr(handler, '__name__', 'handler')}", error)
 
     def _serve(self, target: EngineContext, message: Message, number: int) -> None:
         try:
             reply = target.engine.on_request(message, target)
+            if isinstance(reply, Work):
+                result = reply.job(*reply.arguments)
+                reply = result if reply.finish is None else reply.finish(result)
         except Exception as error:
-            self._failed(target.engine.on_request, target, error)
+            self._failed(target.engine.on_request, target, told(error, target.engine.name))
             self._later(target, _MESSAGE, self._unknown, (number,))
             return
         waiting = self._requests.get(number)

@@ -24,6 +24,7 @@ from nautilus.bus.routing import CORE, Way
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.core.types import EventKind, Reason
+from nautilus.engines.base import Work
 from nautilus.engines.trading.acknowledge import acknowledgement
 from nautilus.model.commands import CommandMessage, ReplaceOrder, SubmitOrder
 from nautilus.model.enums import Priority
@@ -62,6 +63,10 @@ Answer = Callable[["Message | Exception"], None]
 """Takes the reply to a request, or why there is none."""
 Server = Callable[[Message, Answer], object]
 """Answers requests of an engine, now or later."""
+
+
+RunJob = Callable[[Callable[..., Any], tuple[Any, ...], Callable[[Any], None]], None]
+"""Runs a job with arguments; the last takes its result, or the exception that came instead."""
 
 
 class UnansweredError(BusError):
@@ -118,7 +123,7 @@ class Messages:
         self._reports: list[AnyReport] = []
         self._order = 0
         # Never given twice by any process of any life: microseconds of the epoch, then the process, then a count.
-        self._next_id = (mesh.epoch // 1000 << 4) | plan.processes.index(plan.process(process))
+        self._next_id = (mesh.epoch // 1000 << 6) | plan.processes.index(plan.process(process))
         self._over_mesh: dict[int, Answer] = {}
         self._in_process: dict[int, Answer] = {}
         self._deadlines: list[tuple[int, int]] = []
@@ -126,6 +131,10 @@ class Messages:
         self._looked_ns = 0
         self._behind = False
         """Urgent messages that were received wait for the one that is handled."""
+        self.run_job: RunJob = _no_jobs
+        """Runs a job where jobs run; a host that has such a place sets it."""
+        self.working = 0
+        """Requests whose jobs are not done."""
         self.started = False
         self.asker = ""
         """Who asks what is served now; "": a person, over HTTP."""
@@ -175,7 +184,7 @@ class Messages:
             trace = self._tracing.of_report(event) if self._tracing.orders else 0  # type: ignore[arg-type]
         if route.listener is not None:
             route.listener(event)
-        if route.takers:
+        if route.takers or route.array_takers:
             self._post(route.priority, self._deliver, (route, event), trace)
         if isinstance(event, np.ndarray):
             if self._records is not None and route.on_star:
@@ -269,7 +278,7 @@ class Messages:
         """Deliver a request to a peer's `on_request`, and its reply, or that there was none by the deadline."""
         # Nothing is waited for without end: an engine is to hear of it.
         until_ns = self._clock.wall_of(whole_ns(deadline_ns)) if deadline_ns else wall_ns() + ANSWER_NS
-        number = self._next_id = self._next_id + 16
+        number = self._next_id = self._next_id + 64
         sent_ns = monotonic_ns()
 
         def answered(result: Message | Exception) -> None:
@@ -296,7 +305,7 @@ class Messages:
 
     def next_id(self) -> int:
         """A number that nobody had before."""
-        self._next_id += 16
+        self._next_id += 64
         return self._next_id
 
     # Within the process.
@@ -348,6 +357,12 @@ class Messages:
     def _deliver(self, route: Route, event: Any) -> None:
         """Hand an event to the takers of this process; what one of them says urgently goes before the next one."""
         call = self._calls.call
+        for handler, context in route.array_takers:
+            call(context, handler, event)
+            if self._inbox:
+                self.drain(Priority.URGENT)
+        if not route.takers:
+            return
         for item in route.structs(event) if route.structs is not None else (event,):
             for handler, context in route.takers:
                 if not route.reports or context.recovery is None or context.recovery.take(item):
@@ -358,6 +373,11 @@ class Messages:
     def deliver_records(self, route: Route, records: Records) -> None:
         """Hand records of the star to the engines that take them."""
         call, takers = self._calls.call, route.takers
+        for handler, context in route.array_takers:
+            call(context, handler, records)
+            self.between()
+        if not takers:
+            return
         for item in route.structs(records) if route.structs is not None else (records,):
             for handler, context in takers:
                 call(context, handler, item)
@@ -428,10 +448,34 @@ class Messages:
             self._serve_by(server, engine, message, answer)
             return
         try:
-            reply: Message | Exception = self._calls.serve(context, message)
+            reply: Message | Work | Exception = self._calls.serve(context, message)
         except Exception as error:
             reply = error
-        answer(reply)
+        if isinstance(reply, Work):
+            self._begin_work(context, reply, answer)
+        else:
+            answer(reply)
+
+    def _begin_work(self, context: LiveContext, work: Work, answer: Answer) -> None:
+        """Have a job run whose result is, or makes, the answer."""
+
+        def done(result: Any) -> None:
+            self.working -= 1
+            if not isinstance(result, Exception) and work.finish is not None:
+                try:
+                    result = self._calls.finish(context, work.finish, result)
+                except Exception as error:
+                    result = error
+            answer(result)
+            self.settle()
+
+        try:
+            self.run_job(work.job, work.arguments, done)
+        except Exception as error:
+            self._calls.errors.add(f"{context.name} work", error)
+            answer(error)
+        else:
+            self.working += 1
 
     def _serve_by(self, server: Server, engine: str, message: Message, answer: Answer) -> None:
         answered = False
@@ -619,12 +663,16 @@ class Messages:
 
     @property
     def waiting(self) -> int:
-        """Requests of engines that have no answer yet."""
-        return len(self._over_mesh) + len(self._in_process)
+        """Requests of engines that have no answer yet, and what runs for those that were asked here."""
+        return len(self._over_mesh) + len(self._in_process) + self.working
 
     def _find_way(self, peer: str, message: Message) -> Way:
         way = self._ways[peer, type(message)] = self._routing.way(peer, type(message))
         return way
+
+
+def _no_jobs(job: Callable[..., Any], arguments: tuple[Any, ...], done: Callable[[Any], None]) -> None:
+    raise InternalError("no place where jobs run")
 
 
 __all__ = ["ANSWER_NS", "CORE", "Answer", "Messages", "Server", "UnansweredError"]

@@ -11,7 +11,7 @@ import msgspec
 
 from nautilus.bus.hosts import HUB_PORTS, REGISTRY_PORT, tcp_endpoint, tcp_place
 from nautilus.bus.routing import RoutingTable
-from nautilus.engines import CATALOGUE
+from nautilus.engines import CATALOGUE, QUANTITATIVE
 from nautilus.model.errors import ConfigError, InternalError
 from nautilus.model.instrument import Instrument
 from nautilus.model.topics import BOOK_DELTAS, EXECUTION_REPORTS, QUOTES, TRADES
@@ -82,12 +82,13 @@ LAYOUTS: dict[str, tuple[ProcessSpec, ...]] = {
         ProcessSpec("marketdata", "engines", ("marketdata",), 1),
         ProcessSpec("risk", "engines", ("risk",), 2),
         ProcessSpec("portfolio", "engines", ("portfolio",), 3),
+        *(ProcessSpec(name, "engines", (name,), 1) for name in QUANTITATIVE),
         ProcessSpec("strategy", "engines", ("strategy",), 0),
         ProcessSpec("gateway", "gateway", ("gateway",), 0),
     ),
     "compact": (
         ProcessSpec("core", "core", (), 3),
-        ProcessSpec("rim", "engines", ("trading", "marketdata"), 2),
+        ProcessSpec("rim", "engines", ("trading", "marketdata", *QUANTITATIVE), 2),
         ProcessSpec("accounts", "engines", ("risk", "portfolio"), 1),
         ProcessSpec("strategy", "engines", ("strategy",), 0),
         ProcessSpec("gateway", "gateway", ("gateway",), 0),
@@ -419,6 +420,20 @@ def _check_hosts(plan: Plan) -> None:
         )
 
 
+def _without(processes: tuple[ProcessSpec, ...], engines: Collection[str]) -> tuple[ProcessSpec, ...]:
+    """The processes that are left where these engines do not run."""
+    for name in engines:
+        if name not in QUANTITATIVE:
+            raise ConfigError(
+                f"without the engine {name!r}", where="platform.without", expected=f"some of {', '.join(QUANTITATIVE)}"
+            )
+    left = (
+        msgspec.structs.replace(spec, engines=tuple(each for each in spec.engines if each not in engines))
+        for spec in processes
+    )
+    return tuple(spec for spec in left if spec.engines or spec.kind == "core")
+
+
 def _with_venues(configuration: Configuration, processes: tuple[ProcessSpec, ...]) -> tuple[ProcessSpec, ...]:
     """With a process for the session of each external venue: it stops when nobody sends orders any more."""
     found = [name for name in VENUES if getattr(configuration.sections.get(name), "adapter", "")]
@@ -447,7 +462,7 @@ def _processes(
     follower = (ProcessSpec("follower", "follower", (), 0),) if follows else ()
     if standby_of and not promoted:
         return (ProcessSpec("standby", "standby", (), 1), *follower)
-    chosen = LAYOUTS[layout]
+    chosen = _without(LAYOUTS[layout], getattr(configuration.sections.get("platform"), "without", ()))
     if not getattr(configuration.sections.get("gateway"), "enabled", True):
         chosen = tuple(spec for spec in chosen if spec.kind != "gateway")
     processes = _with_venues(configuration, chosen)

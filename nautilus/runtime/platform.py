@@ -39,6 +39,9 @@ class PlatformConfig(msgspec.Struct, frozen=True):
         Name of this platform among those of the same user.
     processes
         ``native``: a process for each engine; ``compact``: four processes.
+    without
+        Engines of analysis that are not to run here: ``analytics``, ``factor``, ``features``, ``vpin``,
+        ``enhanced-vpin``, ``collateral``.
     bind
         Address of the HTTP ports. One that other machines reach takes TLS and keys (see the section `access`);
         with TLS 127.0.0.1 is listened on too, plain, for this machine's own processes.
@@ -59,6 +62,7 @@ class PlatformConfig(msgspec.Struct, frozen=True):
 
     instance: str = "main"
     processes: Literal["native", "compact"] = "native"
+    without: tuple[str, ...] = ()
     bind: str = "127.0.0.1"
     ports: Literal["fixed", "free"] = "fixed"
     data_directory: str = ""

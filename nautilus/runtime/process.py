@@ -36,7 +36,7 @@ from nautilus.runtime.neighbours import Neighbours
 from nautilus.runtime.paths import carriers_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
-from nautilus.runtime.sections import SECTIONS
+from nautilus.runtime.sections import SECTIONS, section_name
 from nautilus.runtime.strategies import load_strategies
 from nautilus.runtime.tuning import handler_budget_ms
 from nautilus.runtime.urgent import ask_machine, urgent_ring_of
@@ -257,7 +257,11 @@ class EngineBuilder:
         """A new engine."""
         entry = CATALOGUE[name]
         config: msgspec.Struct
-        config = hub_config(self._plan) if name == "marketdata" else self._plan.config(name, entry.load_config())
+        config = (
+            hub_config(self._plan)
+            if name == "marketdata"
+            else self._plan.config(section_name(name), entry.load_config())
+        )
         for need in entry.needs:
             if need not in self.services:
                 self.services[need] = self._makers[need]()

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from nautilus.core import COMMAND, Kernel
-from nautilus.engines import CATALOGUE
+from nautilus.engines import CATALOGUE, QUANTITATIVE
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.strategy import Strategy, StrategyEngine
@@ -22,6 +22,7 @@ from nautilus.runtime.latency import parse_latency
 from nautilus.runtime.lockstep import LockStep
 from nautilus.runtime.matching import MatchingConfig
 from nautilus.runtime.report import Progress, Report
+from nautilus.runtime.sections import section_name
 from nautilus.runtime.settings import LimitsConfig, LockStepConfig
 from nautilus.runtime.sources import derives, open_source
 from nautilus.runtime.strategies import load_strategies
@@ -134,9 +135,10 @@ class Run:
         checks = hub.validate == "all" and not derives(source)  # as `runtime.market.hub_config` has it
         derive = msgspec.structs.replace(hub, derive=derives(source), checks=checks)
         engines = {
-            name: entry.build(derive if name == "marketdata" else sections.get(name), **services)
+            name: entry.build(derive if name == "marketdata" else sections.get(section_name(name)), **services)
             for name, entry in CATALOGUE.items()
-            if name not in ("strategy", "gateway")  # nobody asks anything over HTTP here
+            # Nobody asks anything over HTTP here, and of engines of analysis only some may matter to a strategy.
+            if name not in ("strategy", "gateway") and (name not in QUANTITATIVE or name in lockstep.engines)
         }
         engines["strategy"] = strategy_engine
         market_data = engines["marketdata"]

@@ -10,6 +10,12 @@ SECTIONS: dict[str, str] = {
     "risk": "nautilus.engines.risk:RiskConfig",
     "matching": "nautilus.runtime.matching:MatchingConfig",
     "portfolio": "nautilus.engines.portfolio:PortfolioConfig",
+    "analytics": "nautilus.engines.analytics:AnalyticsConfig",
+    "factor": "nautilus.engines.factor:FactorConfig",
+    "features": "nautilus.engines.features:FeaturesConfig",
+    "vpin": "nautilus.engines.vpin:VpinConfig",
+    "enhanced_vpin": "nautilus.engines.enhanced_vpin:EnhancedVpinConfig",
+    "collateral": "nautilus.engines.collateral:CollateralConfig",
     "trading": "nautilus.engines.trading:TradingConfig",
     "strategy": "nautilus.engines.strategy:StrategyConfig",
     "quoting": "nautilus.engines.strategy:QuotingConfig",
@@ -45,6 +51,12 @@ SECTIONS: dict[str, str] = {
     "backtesting": "nautilus.runtime.planned:BacktestingConfig",
     "notification": "nautilus.runtime.planned:NotificationConfig",
 }
+
+
+def section_name(engine: str) -> str:
+    """The section with an engine's settings: its name as a variable of the environment can have it."""
+    return engine.replace("-", "_")
+
 
 CHECKS: tuple[str, ...] = ("nautilus.runtime.access_settings:check_access",)
 """What is checked across sections, once each is right by itself."""

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
+from nautilus.engines import QUANTITATIVE
 from nautilus.model.errors import ConfigError
 from nautilus.model.instrument import EXACT, Instrument
 from nautilus.model.limits import Limits
@@ -22,13 +23,21 @@ class LockStepConfig(msgspec.Struct, frozen=True):
         Of everything random.
     latency
         ``1ms``; ``250us/1ms`` (from the venue / to the venue); ``1ms+100us`` (with jitter); ``none``.
+    engines
+        Engines of analysis that run too: what a strategy hears of them live, it is to hear here.
     """
 
     seed: int = 1
     latency: str = "1ms"
+    engines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         parse_latency(self.latency)
+        for name in self.engines:
+            if name not in QUANTITATIVE:
+                raise ConfigError(
+                    f"engine {name!r}", where="lockstep.engines", expected=f"some of {', '.join(QUANTITATIVE)}"
+                )
 
 
 MAX_MS = (2**63 - 1) // 1_000_000

@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from nautilus.model.errors import ModelError
+from nautilus.model.errors import ModelError, NautilusError
 from nautilus.model.message import Message
 from nautilus.runtime.kernelcalls import signal_at_parent_end
+from nautilus.runtime.undefined import told
 from nautilus.runtime.wire import from_wire, to_wire
 
 LENGTH = struct.Struct("<Q")
@@ -93,8 +94,22 @@ def serve(connection: socket.socket) -> None:
             job, arguments = unpack(stream.read(LENGTH.unpack(head)[0]))
             answer = pack((True, find(*job)(*arguments)))
         except Exception as error:
-            answer = pack((False, (type(error).__name__, str(error))))
+            answer = pack((False, _described(error)))
         connection.sendall(LENGTH.pack(len(answer)) + answer)
+
+
+def warm(names: tuple[tuple[str, str, str], ...]) -> None:
+    """Call each of these functions: what they load or compile is here from now on."""
+    for name in names:
+        find(*name)()
+
+
+def _described(error: Exception) -> dict[str, str]:
+    """What the host is told of an exception: with a code of its own, where it has one."""
+    found = told(error)
+    if isinstance(found, NautilusError):
+        return found.as_dict()
+    return {"code": "", "what": f"{type(error).__name__}: {error}"}
 
 
 def _marked(value: Any) -> Any:

@@ -28,6 +28,8 @@
     505     http.version              not HTTP/1.0 or HTTP/1.1
     504     limit.late                it waited too long for its turn; whether it was carried out is not known
     504     http.timeout              no answer in time; whether it was carried out is not known
+    422     analysis.*                a number is not defined on what was given: empty, too_few, constant, singular ...
+    503     config.package            a package that is not installed would be needed
     429     source.rate_limited       the data provider's limit is used up
     404     source.not_found          the provider has no such thing
     422     source.unsupported        it does not have this kind, or not this way
@@ -61,9 +63,19 @@ TYPE_PREFIX = "urn:nautilus:problem:"
 RETRY = ((b"retry-after", b"1"),)
 """Header of an answer that may be another one in a second."""
 
-STATUS_OF = {"config": 400, "model": 422, "venue": 502, "bus": 503, "breaker": 503, "limit": 503, "internal": 500}
+STATUS_OF = {
+    "config": 400,
+    "model": 422,
+    "analysis": 422,
+    "venue": 502,
+    "bus": 503,
+    "breaker": 503,
+    "limit": 503,
+    "internal": 500,
+}
 _EXACT = {
     "config.catalog_unreachable": 503,
+    "config.package": 503,
     "source.rate_limited": 429,
     "source.not_found": 404,
     "source.unsupported": 422,

@@ -1,0 +1,5 @@
+"""VPIN: the volume-synchronised probability of informed trading."""
+
+from nautilus.engines.vpin.engine import VpinConfig, VpinEngine
+
+__all__ = ["VpinConfig", "VpinEngine"]

@@ -1,0 +1,1 @@
+"""Pure functions of arrays: what engines of analysis compute."""
