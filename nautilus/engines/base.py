@@ -7,7 +7,7 @@ same input gives the same output. Handlers are called one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from nautilus.model.errors import ModelError
@@ -245,6 +245,17 @@ class Engine:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state()` gave, in a new engine before its `on_start`."""
+
+    def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
+        """The large parts of the state that change seldom: by name a version, and what gives the part.
+
+        A part is of plain values and numpy arrays. A live host writes each to a file of its own when its version is
+        another one than before, a few at a time; what is no longer named is removed.
+        """
+        return {}
+
+    def restore_bulk(self, name: str, part: Any) -> None:
+        """Take over a part that `bulk()` gave, before `restore`."""
 
     def resume(self, source_sequence: int, ctx: Context) -> None:
         """After a restart and before `on_start`: the last of its commands that the core has taken (0: none)."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from nautilus.model.errors import InternalError
+from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.files import write_atomically
+from nautilus.runtime.worker import pack, unpack
 
 
 class SavedState(msgspec.Struct, frozen=True):
@@ -74,3 +78,54 @@ class StateFile:
             self.path.replace(place)
         self._written = b""
         return place
+
+
+class BulkFiles:
+    """The large parts of an engine's state (`Engine.bulk`), each in a file of its own, named by its digest."""
+
+    def __init__(self, directory: Path, engine: str) -> None:
+        self._directory = directory / f"{engine}.parts"
+        self._written: dict[str, int] = {}
+
+    def load(self, take: Callable[[str, Any], object]) -> None:
+        """Hand over each part with its name. InternalError where one cannot be read."""
+        for path in sorted(self._directory.glob("*.part")):
+            try:
+                name, part = unpack(path.read_bytes())
+            except (msgspec.DecodeError, ValueError, TypeError) as error:
+                raise InternalError(str(error), where=str(path), expected="a part that was saved") from None
+            take(name, part)
+
+    def save(self, parts: Mapping[str, tuple[int, Callable[[], Any]]], most_ns: int) -> bool:
+        """Write what has changed, for so long; whether all is written."""
+        if not parts and not self._written and not self._directory.exists():
+            return True
+        until_ns = monotonic_ns() + most_ns
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in [name for name in self._written if name not in parts]:
+            self._place(name).unlink(missing_ok=True)
+            del self._written[name]
+        for name, (version, give) in parts.items():
+            if self._written.get(name) != version:
+                write_atomically(self._place(name), pack((name, give())))
+                self._written[name] = version
+                if monotonic_ns() > until_ns:
+                    return False
+        return True
+
+    def known(self, parts: Mapping[str, tuple[int, Callable[[], Any]]]) -> None:
+        """These are what the files hold."""
+        self._written = {name: version for name, (version, _) in parts.items()}
+
+    def set_aside(self) -> None:
+        """Move them out of the way."""
+        place, number = self._directory.with_suffix(".old"), 1
+        while place.exists():
+            number += 1
+            place = self._directory.with_suffix(f".old.{number}")
+        with contextlib.suppress(FileNotFoundError):
+            self._directory.replace(place)
+        self._written = {}
+
+    def _place(self, name: str) -> Path:
+        return self._directory / f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}.part"

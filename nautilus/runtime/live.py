@@ -51,7 +51,7 @@ from nautilus.runtime.paths import carriers_of, star_paths_of
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.protection import protect
 from nautilus.runtime.questions import Questions
-from nautilus.runtime.recovery import Recovery
+from nautilus.runtime.recovery import BULK_AT_END_NS, BULK_NS, Recovery
 from nautilus.runtime.star import open_hub, subscribe
 from nautilus.runtime.tuning import tune
 from nautilus.runtime.urgent import ask_machine, urgent_ring_of
@@ -94,24 +94,6 @@ class Part(Protocol):
     def refuses(self) -> str:
         """Why it takes nothing new although it works; "": it does."""
         ...
-
-    def _warm(self) -> None:
-        """Load and compile what no request is to wait for, here and where jobs run."""
-        engines = [type(context.engine) for context in self.contexts.values()]
-        for function in dict.fromkeys(function for engine in engines for function in engine.warms_here):
-            function()
-        names = tuple(dict.fromkeys(name_of(function) for engine in engines for function in engine.warms))
-        if not names:
-            return
-
-        def done(result: Any) -> None:
-            self._warming = False
-            if isinstance(result, Exception):  # whoever asks for it will be told the same
-                _LOGGER.error("jobs are not prepared: %s", result)
-            self._begin()
-
-        self._warming = True
-        self._jobs.run(warm, (names,), done)
 
     def open(self) -> None:
         """The market opens."""
@@ -383,6 +365,24 @@ class LiveHost:
         self.later(SAVE_NS, self._save_all)
         self._look()
 
+    def _warm(self) -> None:
+        """Load and compile what no request is to wait for, here and where jobs run."""
+        engines = [type(context.engine) for context in self.contexts.values()]
+        for function in dict.fromkeys(function for engine in engines for function in engine.warms_here):
+            function()
+        names = tuple(dict.fromkeys(name_of(function) for engine in engines for function in engine.warms))
+        if not names:
+            return
+
+        def done(result: Any) -> None:
+            self._warming = False
+            if isinstance(result, Exception):  # whoever asks for it will be told the same
+                _LOGGER.error("jobs are not prepared: %s", result)
+            self._begin()
+
+        self._warming = True
+        self._jobs.run(warm, (names,), done)
+
     def open(self) -> None:
         """The market opens."""
         if not self._opened:
@@ -455,7 +455,7 @@ class LiveHost:
         for part in self.parts:
             part.stop()
         for context in self.contexts.values():
-            self._save(context)
+            self._save(context, BULK_AT_END_NS)
             context.state = EngineState.STOPPED
         self.ended = True
         self._look()
@@ -545,10 +545,10 @@ class LiveHost:
             for item in (paths.socket, *paths.descriptors()):
                 self.loop.add_source(item, self._on_star_paths, rank=Rank.STAR, touched=paths.touched)
 
-    def _save(self, context: LiveContext) -> None:
+    def _save(self, context: LiveContext, most_ns: int = BULK_NS) -> None:
         if context.recovery is not None:
             try:
-                context.recovery.save()
+                context.recovery.save(most_ns)
             except Exception as error:
                 self.calls.failed(context, context.engine.state, error)
 

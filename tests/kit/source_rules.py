@@ -30,6 +30,8 @@ SIDEWAYS = {("runtime", name) for name in ("adapters", "trading", "store", "simu
     ("cli", "gateway"),
     ("cli", "data"),
 }
+SHARED = ("base", "panel", "undefined")
+"""Modules of `engines` that belong to no engine."""
 PURE = ("engines", "maths", "policy")
 IMPURE_MODULES = ("time", "random", "uuid", "os", "threading", "asyncio", "socket", "logging")
 CLOCK_MODULE = "nautilus/runtime/clock.py"
@@ -169,11 +171,11 @@ def check_import_directions(sources: Iterable[Source]) -> Complaints:
 
 
 def check_engines_stand_alone(sources: Iterable[Source]) -> Complaints:
-    """An engine's module imports of `engines` only `base` and the modules of its own package."""
+    """An engine's module imports of `engines` only what all share and the modules of its own package."""
     complaints = []
     for source in sources:
         parts = PurePosixPath(source.path).with_suffix("").parts
-        if parts[:2] != ("nautilus", "engines") or not source.is_python or parts[2] in ("base", "__init__"):
+        if parts[:2] != ("nautilus", "engines") or not source.is_python or parts[2] in ("__init__", "base"):
             continue
         for item in imports(source):
             names = [item.module]
@@ -181,7 +183,7 @@ def check_engines_stand_alone(sources: Iterable[Source]) -> Complaints:
                 names = [f"nautilus.engines.{name}" for name in item.names] or [item.module]
             for name in names:
                 other = name.split(".")
-                if other[:2] == ["nautilus", "engines"] and (len(other) < 3 or other[2] not in ("base", parts[2])):
+                if other[:2] == ["nautilus", "engines"] and (len(other) < 3 or other[2] not in (*SHARED, parts[2])):
                     complaints.append(f"{source.path}:{item.line}: an engine imports {name}")
     return complaints
 
