@@ -8,6 +8,7 @@ cancels    cancels and mass cancels
 kill       the kill switch
 resume     that the kill switch is taken back: trading goes on
 phases     phases of instruments
+adjust     positions booked by hand, splits of instruments
 ask        every other request or command: what is answered changes nothing in the core
 fence      that there is a hub with a higher epoch: the one that hears of it stops publishing
 =========  =====================================================================================
@@ -30,7 +31,8 @@ from nautilus.model.queries import KillRequest
 from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, Topic
 
 ORDERS, CANCELS, KILL, RESUME, PHASES, ASK, FENCE = "orders", "cancels", "kill", "resume", "phases", "ask", "fence"
-WHAT: Final = (ORDERS, CANCELS, KILL, RESUME, PHASES, ASK, FENCE)
+ADJUST = "adjust"
+WHAT: Final = (ORDERS, CANCELS, KILL, RESUME, PHASES, ADJUST, ASK, FENCE)
 RELEASE: Final = b"KillRequest(on=False)"
 """In place of the type's name: one type both sets the kill switch and takes it back."""
 _WHAT_OF: Final = {
@@ -48,12 +50,15 @@ _WHAT_OF: Final = {
     RELEASE.decode(): RESUME,
     "SetPhase": PHASES,
     "PhaseRequest": PHASES,
+    "AdjustPosition": ADJUST,
+    "SplitPositions": ADJUST,
 }
 _SENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "trading": (ORDERS, CANCELS, KILL, RESUME, PHASES, ASK),
     "strategy": (ORDERS, CANCELS, ASK),
     "risk": (CANCELS, KILL, ASK),
     "marketdata": (ORDERS, CANCELS, PHASES, ASK),
+    "portfolio": (ADJUST, ASK),
 }
 """Market data enters orders where a recording plays or a market is simulated: its participants are clients as well."""
 EVERYTHING: Final = ("publish:*", "send:*", "read:*")

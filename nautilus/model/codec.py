@@ -16,6 +16,7 @@ from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.basis import Basis
 from nautilus.model.commands import (
+    AdjustPosition,
     CancelOrder,
     CommandBatch,
     KillSwitch,
@@ -23,6 +24,7 @@ from nautilus.model.commands import (
     ReplaceOrder,
     ResumeTrading,
     SetPhase,
+    SplitPositions,
     SubmitOrder,
 )
 from nautilus.model.datasets import (
@@ -49,6 +51,7 @@ from nautilus.model.errors import ModelError
 from nautilus.model.events import (
     BatchAcknowledged,
     CommandAcknowledged,
+    InstrumentSplit,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
@@ -59,6 +62,7 @@ from nautilus.model.events import (
     OrderRouted,
     OrderTriggered,
     OrderUnknown,
+    PositionAdjusted,
 )
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged, InvalidateCache
 from nautilus.model.instrument import Instrument
@@ -123,6 +127,7 @@ from nautilus.model.signals import (
 
 MESSAGES: Final[tuple[type[Message], ...]] = (
     Account,
+    AdjustPosition,
     AmendRequest,
     Auction,
     BalanceChanged,
@@ -168,6 +173,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     GetStrategies,
     InstanceHealthChanged,
     Instrument,
+    InstrumentSplit,
     InvalidateCache,
     KillRequest,
     KillResult,
@@ -199,6 +205,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     PhaseResult,
     Phases,
     Position,
+    PositionAdjusted,
     PositionChanged,
     PositionEntry,
     Positions,
@@ -224,6 +231,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     SetPhase,
     SourceState,
     SourceStatus,
+    SplitPositions,
     StrategyState,
     StrategyStates,
     SubmitOrder,

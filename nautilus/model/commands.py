@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from nautilus.model.enums import CommandKind, OrderFlag, OrderType, SessionPhase, Side, TimeInForce
+from nautilus.model.enums import AdjustKind, CommandKind, OrderFlag, OrderType, SessionPhase, Side, TimeInForce
 from nautilus.model.message import Message
 from nautilus.model.records import command_row, row_packer
 
@@ -186,6 +186,80 @@ class SetPhase(CommandMessage, frozen=True):
         )
 
 
+class AdjustPosition(CommandMessage, frozen=True):
+    """Book a position by hand: lots (+ bought) at a price, as a fill without fee (docs/kernel-controls.md, ADJUST)."""
+
+    kind: ClassVar[CommandKind] = CommandKind.ADJUST
+
+    account_id: int
+    instrument_id: int
+    quantity: int
+    price_ticks: int
+    source_id: int = 0
+    source_sequence: int = 0
+
+    def to_row(self, now_ns: int) -> bytes:
+        """See `CommandMessage.to_row`."""
+        return command_row(
+            kind=self.kind,
+            now_ns=now_ns,
+            group_id=AdjustKind.POSITION,
+            account_id=self.account_id,
+            instrument_id=self.instrument_id,
+            quantity=self.quantity,
+            price_ticks=self.price_ticks,
+            source_id=self.source_id,
+            source_sequence=self.source_sequence,
+        )
+
+
+class SplitPositions(CommandMessage, frozen=True):
+    """`new` lots for each `old` ones of an instrument, in every account; its open orders are cancelled.
+
+    The record also has `old` and the reference as its price: APPLIED repeats that, so whoever follows events alone
+    knows them.
+
+    Parameters
+    ----------
+    new, old
+        1 to 2^20.
+    reference
+        Of whoever asks; the report repeats it. 0 to 2^31 - 1.
+    """
+
+    kind: ClassVar[CommandKind] = CommandKind.ADJUST
+
+    instrument_id: int
+    new: int
+    old: int
+    reference: int = 0
+    source_id: int = 0
+    source_sequence: int = 0
+
+    def to_row(self, now_ns: int) -> bytes:
+        """See `CommandMessage.to_row`."""
+        return command_row(
+            kind=self.kind,
+            now_ns=now_ns,
+            group_id=AdjustKind.SPLIT,
+            instrument_id=self.instrument_id,
+            quantity=self.new,
+            min_quantity=self.old,
+            price_ticks=(self.reference & MAX_REFERENCE) << 21 | (self.old & _OLD),
+            source_id=self.source_id,
+            source_sequence=self.source_sequence,
+        )
+
+
+MAX_REFERENCE = 2**31 - 1
+_OLD = 2**21 - 1
+
+
+def split_of(price_ticks: int) -> tuple[int, int]:
+    """(old, reference) out of what APPLIED repeats of `SplitPositions`; old is 0 where somebody else split."""
+    return price_ticks & _OLD, price_ticks >> 21
+
+
 class CommandBatch(Message, frozen=True):
     """New orders, replacements and cancels in one message; the core takes them in order and answers once, for all.
 
@@ -205,4 +279,14 @@ class CommandBatch(Message, frozen=True):
 MOST_IN_BATCH = 256
 """Commands of one `CommandBatch`."""
 
-TradingCommand = SubmitOrder | CancelOrder | ReplaceOrder | MassCancel | KillSwitch | ResumeTrading | SetPhase
+TradingCommand = (
+    SubmitOrder
+    | CancelOrder
+    | ReplaceOrder
+    | MassCancel
+    | KillSwitch
+    | ResumeTrading
+    | SetPhase
+    | AdjustPosition
+    | SplitPositions
+)

@@ -184,6 +184,27 @@ class OrderExpired(ExecutionReport, frozen=True):
     reason: Reason = Reason.EXPIRED
 
 
+class PositionAdjusted(ExecutionReport, frozen=True):
+    """Somebody booked a position by hand: `quantity` lots, + bought, at `price_ticks`, without fee or side."""
+
+
+class InstrumentSplit(ExecutionReport, frozen=True):
+    """Every position of the instrument has become floor(lots x `quantity` / `old`), its cost as it was.
+
+    It is of no account. Its open orders are cancelled, with reports of their own.
+
+    Parameters
+    ----------
+    old
+        Lots that became `quantity` lots; 0: it was split by somebody who did not say (`SplitPositions` does).
+    reference
+        See `SplitPositions`.
+    """
+
+    old: int = 0
+    reference: int = 0
+
+
 class CommandAcknowledged(Message, frozen=True):
     """The trading engine's reply to one command: it was sequenced, and this came of it.
 

@@ -21,6 +21,7 @@ from nautilus.model.enums import (
     TriggerSource,
 )
 from nautilus.model.events import (
+    InstrumentSplit,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
@@ -31,6 +32,7 @@ from nautilus.model.events import (
     OrderRouted,
     OrderTriggered,
     OrderUnknown,
+    PositionAdjusted,
 )
 from nautilus.model.ids import MAX_ID_16, MAX_ID_32
 from nautilus.model.message import Message
@@ -54,6 +56,8 @@ AnyReport = (
     | OrderReplenished
     | OrderRouted
     | OrderUnknown
+    | PositionAdjusted
+    | InstrumentSplit
 )
 
 

@@ -16,6 +16,7 @@ from nautilus.model.alerts import RiskAlert
 from nautilus.model.enums import Priority
 from nautilus.model.errors import ModelError
 from nautilus.model.events import (
+    InstrumentSplit,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
@@ -26,6 +27,7 @@ from nautilus.model.events import (
     OrderRouted,
     OrderTriggered,
     OrderUnknown,
+    PositionAdjusted,
 )
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged
 from nautilus.model.marketdata import AUCTION, ECONOMIC_FACT, FUNDAMENTAL_FACT, HISTORICAL_BAR, QUOTE_FACT
@@ -97,6 +99,8 @@ EXECUTION_REPORTS: Final = Topic(
         OrderReplenished,
         OrderRouted,
         OrderUnknown,
+        PositionAdjusted,
+        InstrumentSplit,
     ),
     priority=Priority.HIGH,
 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nautilus.engines.trading.open_orders import ClientOrder
+from nautilus.model.commands import split_of
 from nautilus.model.enums import (
     CommandKind,
     EventFlag,
@@ -28,6 +29,7 @@ from nautilus.model.enums import (
 from nautilus.model.events import (
     UNASKED,
     ExecutionReport,
+    InstrumentSplit,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
@@ -38,6 +40,7 @@ from nautilus.model.events import (
     OrderRouted,
     OrderTriggered,
     OrderUnknown,
+    PositionAdjusted,
 )
 from nautilus.model.marketdata import SIDES
 from nautilus.model.records import Records
@@ -57,7 +60,8 @@ _VENUE_REPORTS = frozenset(
     )
 )
 _AUCTION, _LATE = int(EventFlag.AUCTION), int(EventFlag.LATE)
-_SCOPES = (CommandKind.KILL, CommandKind.RESUME)
+_SAID = (CommandKind.KILL, CommandKind.RESUME, CommandKind.SESSION, CommandKind.ADJUST)
+"""Whose APPLIED is followed, whatever account it is of."""
 _PHASES = frozenset(SessionPhase)
 _PENDING = {CommandKind.CANCEL: OrderState.PENDING_CANCEL, CommandKind.REPLACE: OrderState.PENDING_REPLACE}
 
@@ -94,8 +98,8 @@ class ReportExpander:
         ours = np.minimum(events["account_id"] - _ONE, events["counter_account_id"] - _ONE) < self._last_client
         switched = events["kind"] == EventKind.APPLIED
         if not isinstance(kinds, CommandKind):
-            switched &= (kinds == CommandKind.KILL) | (kinds == CommandKind.RESUME) | (kinds == CommandKind.SESSION)
-        elif kinds not in _SCOPES and kinds != CommandKind.SESSION:
+            switched &= np.isin(kinds, _SAID)
+        elif kinds not in _SAID:
             switched[:] = False
         ours |= switched
         ours |= events["kind"] == EventKind.PHASE
@@ -243,6 +247,11 @@ class ReportExpander:
                 if not instrument_id:
                     self.phases.clear()
                 self.phases[instrument_id] = order_id
+            case EventKind.APPLIED if cause == CommandKind.ADJUST and instrument_id:
+                if not account_id:
+                    reports.append(InstrumentSplit(*common, *figures, *split_of(price)))
+                elif account_id <= self._last_client:
+                    reports.append(PositionAdjusted(*common, *figures))
             case EventKind.PHASE:
                 self.phases[instrument_id] = quantity
             case EventKind.DUPLICATE if cause == CommandKind.VENUE_ACCEPTED and order is not None:

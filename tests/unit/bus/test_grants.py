@@ -44,7 +44,7 @@ def _all(kind: type[Message] = Message) -> list[type[Message]]:
 
 @pytest.mark.parametrize("kind", _all(CommandMessage), ids=lambda kind: kind.__name__)
 def test_every_command_to_the_core_has_a_line(kind: type[Message]) -> None:
-    assert what_of(kind.__name__, "core") in ("orders", "cancels", "kill", "resume", "phases")
+    assert what_of(kind.__name__, "core") in ("orders", "cancels", "kill", "resume", "phases", "adjust")
 
 
 def test_what_is_asked_of_engines_in_the_name_of_a_person_has_a_line() -> None:

@@ -7,17 +7,30 @@ from nautilus.core import EVENT, Kernel
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
-from nautilus.model.commands import CancelOrder, KillSwitch, MassCancel, ReplaceOrder, ResumeTrading, SubmitOrder
+from nautilus.model.commands import (
+    MAX_REFERENCE,
+    AdjustPosition,
+    CancelOrder,
+    KillSwitch,
+    MassCancel,
+    ReplaceOrder,
+    ResumeTrading,
+    SplitPositions,
+    SubmitOrder,
+    split_of,
+)
 from nautilus.model.enums import CommandKind, Reason, Side, TimeInForce
 from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.events import (
     ExecutionReport,
+    InstrumentSplit,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    PositionAdjusted,
 )
 from tests.kit.context import MARKET_ACCOUNT, RecordingContext, btcusdt, market_order
 
@@ -169,3 +182,22 @@ def test_a_restarted_engine_still_knows_whose_order_is_met(desk):
 def test_clients_never_share_accounts_with_a_market(last):
     with pytest.raises(ConfigError, match=r"last_client_account .*; expected 1 to 1000"):
         TradingConfig(last_client_account=last)
+
+
+def test_a_split_and_a_position_booked_by_hand_are_reported(desk):
+    ack, reports = desk.ask(AdjustPosition(1, 1, 105, 5_000))
+    assert ack.accepted
+    [(kind, booked)] = reports
+    assert (kind, booked.account_id, booked.quantity, booked.price_ticks) == (PositionAdjusted, 1, 105, 5_000)
+    [(kind, split)] = desk.ask(SplitPositions(1, 1, 10, MAX_REFERENCE))[1]
+    assert (kind, split.account_id, split.instrument_id) == (InstrumentSplit, 0, 1)
+    assert (split.quantity, split.old, split.reference) == (1, 10, MAX_REFERENCE)
+    assert desk.kernel.positions(1)["quantity"].tolist() == [10]
+    # Who splits without saying it in the price is reported, but not with what the old number was.
+    assert split_of(0) == (0, 0)
+
+
+def test_a_refused_split_is_no_split(desk):
+    ack, reports = desk.ask(SplitPositions(9, 2, 1))
+    assert (ack.accepted, ack.reason) == (False, Reason.UNKNOWN_INSTRUMENT)
+    assert not reports
