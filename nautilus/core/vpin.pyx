@@ -12,7 +12,7 @@ from nautilus.core.types import TRADE as _TRADE
 
 cimport cython
 cimport numpy as cnp
-from libc.math cimport erfc, exp, floor, log, log1p, sqrt
+from libc.math cimport erfc, exp, floor, log, sqrt
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
@@ -214,12 +214,12 @@ cdef class VpinTable:
         cdef double a, x, y, tail
         if self.classification == CLASSIFY_NORMAL:
             return 0.5 * erfc(-z * ROOT_HALF)
-        if z == 0.0:
-            return 0.5
         a = 0.5 * self.degrees
         x = self.degrees / (self.degrees + z * z)
         y = z * z / (self.degrees + z * z)
-        tail = exp(a * log(x) + 0.5 * log1p(-x) - self._log_beta)
+        if y == 0.0:
+            return 0.5
+        tail = exp(a * log(x) + 0.5 * log(y) - self._log_beta)
         if x < (a + 1.0) / (a + 2.5):
             tail = tail * _continued(a, 0.5, x) / a
         else:

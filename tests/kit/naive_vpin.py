@@ -18,11 +18,11 @@ Row = tuple[Any, ...]
 
 def student(z: float, degrees: float) -> float:
     """Student's t at z, by the continued fraction of the incomplete beta function."""
-    if z == 0.0:
-        return 0.5
     a, x, y = 0.5 * degrees, degrees / (degrees + z * z), z * z / (degrees + z * z)
+    if y == 0.0:
+        return 0.5
     log_beta = math.lgamma(0.5 * degrees) + math.lgamma(0.5) - math.lgamma(0.5 * degrees + 0.5)
-    tail = math.exp(a * math.log(x) + 0.5 * math.log1p(-x) - log_beta)
+    tail = math.exp(a * math.log(x) + 0.5 * math.log(y) - log_beta)
     tail = tail * fraction(a, 0.5, x) / a if x < (a + 1.0) / (a + 2.5) else 1.0 - tail * fraction(0.5, a, y) / 0.5
     return 1.0 - 0.5 * tail if z > 0.0 else 0.5 * tail
 
