@@ -1,0 +1,218 @@
+"""Forecasts of volatility: EWMA, GARCH(1,1) and GJR-GARCH with Student's t; HAR is in `har`.
+
+Sources: EWMA: RiskMetrics Technical Document (1996), begun as the package `arch` does; GARCH: Bollerslev (1986); GJR:
+Glosten, Jagannathan and Runkle (1993). The two GARCH models are fitted by the package `arch`, which is imported only
+where one of them is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nautilus.maths.errors import Undefined, finite
+
+Floats = NDArray[np.float64]
+HORIZON = 5
+SCALE = 100.0
+DECAY = 0.94
+BACKCAST_POINTS = 75
+GARCH_POINTS = 100
+PARAMETERS = {
+    "mu": "mu",
+    "omega": "omega",
+    "alpha[1]": "alpha",
+    "gamma[1]": "gamma",
+    "beta[1]": "beta",
+    "nu": "nu",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VolatilityForecast:
+    """Conditional variances of a sample and of the steps after it.
+
+    Attributes
+    ----------
+    model : ``ewma``, ``garch`` or ``gjr-garch-t``.
+    parameters : by name; of the returns multiplied by `scale`.
+    log_likelihood : of the returns multiplied by `scale`; None where the model has none (EWMA).
+    variances : shape (observations,), conditional variance of each return given those before it, scaled.
+    forecast_variances : shape (horizon,), of the 1st, 2nd ... step after the sample, scaled.
+    scale : what returns were multiplied by (100: per cent), and variances by its square.
+    converged : whether the optimiser ended at an optimum.
+    iterations : of the optimiser.
+    """
+
+    model: str
+    parameters: dict[str, float]
+    log_likelihood: float | None
+    variances: Floats
+    forecast_variances: Floats
+    scale: float
+    converged: bool
+    iterations: int
+
+    @property
+    def observations(self) -> int:
+        """Length of the sample."""
+        return len(self.variances)
+
+    @property
+    def forecast_volatilities(self) -> Floats:
+        """Standard deviation of each step ahead, in units of the returns as given, for one period."""
+        return np.asarray(np.sqrt(self.forecast_variances) / self.scale)
+
+    @property
+    def horizon_volatility(self) -> float:
+        """Standard deviation of the sum of the returns of all steps ahead, in units of the returns as given."""
+        return float(np.sqrt(self.forecast_variances.sum()) / self.scale)
+
+    @property
+    def persistence(self) -> float:
+        """Share of a shock to the variance that is left a step later; 1 or more: it never fades."""
+        values = self.parameters
+        if self.model == "ewma":
+            return 1.0
+        return values["alpha"] + values.get("gamma", 0.0) / 2.0 + values["beta"]
+
+    @property
+    def long_run_variance(self) -> float | None:
+        """What the variance returns to, scaled; None where it has no such value (persistence of 1 or more)."""
+        if self.persistence >= 1.0:
+            return None
+        return self.parameters["omega"] / (1.0 - self.persistence)
+
+
+def ewma(
+    returns: ArrayLike, decay: float = DECAY, *, horizon: int = HORIZON, scale: float = SCALE
+) -> VolatilityForecast:
+    """Exponentially weighted variance around a mean of nought: s[t] = decay s[t-1] + (1 - decay) r[t-1]^2.
+
+    s[0] is the weighted mean of the first 75 squares, with weights decay^i, as in `arch`. All steps ahead have the
+    variance of the first.
+
+    Parameters
+    ----------
+    returns : shape (observations,), at least one.
+    decay : between 0 and 1, both excluded; 0.94 is RiskMetrics' for days.
+
+    Raises
+    ------
+    Undefined
+        ``empty``, ``not_finite``, ``constant`` (all noughts), ``out_of_range`` (decay, horizon).
+    """
+    if not 0.0 < decay < 1.0:
+        raise Undefined("out_of_range", f"decay {decay}", "between 0 and 1")
+    check_horizon(horizon)
+    squares = (finite(returns, "returns", 1) * scale) ** 2
+    if not squares.any():
+        raise Undefined("constant", "returns that all are nought", "a return that is not")
+    first = squares[:BACKCAST_POINTS]
+    weights = decay ** np.arange(len(first))
+    variance = float(weights @ first / weights.sum())
+    variances = np.empty(len(squares))
+    for step, square in enumerate(squares.tolist()):
+        variances[step] = variance
+        variance = decay * variance + (1.0 - decay) * square
+    return VolatilityForecast(
+        "ewma", {"decay": decay}, None, variances, np.full(horizon, variance), scale, converged=True, iterations=0
+    )
+
+
+def garch(returns: ArrayLike, *, horizon: int = HORIZON, scale: float = SCALE) -> VolatilityForecast:
+    """GARCH(1,1) with a constant mean and normal innovations, by maximum likelihood (`arch`).
+
+    s[t] = omega + alpha e[t-1]^2 + beta s[t-1], with e = r - mu. Parameters and likelihood are of `scale` times the
+    returns: the optimiser needs numbers of about one.
+
+    Parameters
+    ----------
+    returns : shape (observations,), at least 100.
+    horizon : steps ahead.
+
+    Raises
+    ------
+    Undefined
+        ``empty``, ``too_few``, ``not_finite``, ``constant``, ``out_of_range``; ``not_converged`` where the optimiser
+        ends without an optimum.
+    ModuleNotFoundError
+        Without the package `arch` (the extra `quant`).
+    """
+    return _arch("garch", returns, horizon, scale, 0, "normal")
+
+
+def gjr_garch(returns: ArrayLike, *, horizon: int = HORIZON, scale: float = SCALE) -> VolatilityForecast:
+    """GJR-GARCH(1,1,1) with a constant mean and Student's t, by maximum likelihood (`arch`).
+
+    s[t] = omega + (alpha + gamma [e[t-1] < 0]) e[t-1]^2 + beta s[t-1]; `nu` are the degrees of freedom. Parameters,
+    errors: see `garch`.
+    """
+    return _arch("gjr-garch-t", returns, horizon, scale, 1, "t")
+
+
+def warm() -> float:
+    """Import `arch` and fit a short series, so that no request waits for that.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without the package.
+    """
+    steps = np.arange(400)
+    shocks = np.random.default_rng(1).standard_normal(len(steps)) * (1.0 + 0.5 * np.sin(steps / 40.0)) / SCALE
+    return float(garch(shocks).forecast_variances[0])
+
+
+def _arch(
+    model: str, returns: ArrayLike, horizon: int, scale: float, asymmetry: int, errors: Literal["normal", "t"]
+) -> VolatilityForecast:
+    import warnings
+
+    from arch import arch_model
+
+    check_horizon(horizon)
+    values = finite(returns, "returns", GARCH_POINTS) * scale
+    if np.ptp(values) <= 1e-12 * np.abs(values).max():
+        raise Undefined("constant", "returns that all are the same", "at least two values")
+    unit = _unit(values)
+    description = arch_model(
+        values / unit, mean="Constant", vol="GARCH", p=1, o=asymmetry, q=1, dist=errors, rescale=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they would say of convergence, the flag says
+        fit = description.fit(disp="off", show_warning=False)
+        if fit.convergence_flag != 0:
+            fit = description.fit(
+                disp="off", show_warning=False, starting_values=fit.params, options={"maxiter": 1000, "ftol": 1e-8}
+            )
+        ahead = fit.forecast(horizon=horizon, reindex=False).variance.to_numpy()[-1]
+    parameters = {PARAMETERS[name]: float(value) for name, value in fit.params.items()}
+    numbers = [*parameters.values(), fit.loglikelihood, *ahead]
+    if fit.convergence_flag != 0 or not np.isfinite(numbers).all():
+        raise Undefined("not_converged", f"{model} of {len(values)} returns", "a likelihood with an optimum")
+    return VolatilityForecast(
+        model,
+        {**parameters, "mu": parameters["mu"] * unit, "omega": parameters["omega"] * unit**2},
+        float(fit.loglikelihood) - len(values) * float(np.log(unit)),
+        (np.asarray(fit.conditional_volatility, np.float64) * unit) ** 2,
+        np.asarray(ahead, np.float64) * unit**2,
+        scale,
+        converged=True,
+        iterations=int(fit.optimization_result.nit),
+    )
+
+
+def _unit(values: Floats) -> float:
+    """1 where the optimiser can work with the values as they are, else the power of ten that makes them about one."""
+    spread = float(values.std())
+    return 1.0 if 0.1 <= spread <= 30.0 else float(10.0 ** np.round(np.log10(spread)))
+
+
+def check_horizon(horizon: int) -> None:
+    """Refuse a number of steps ahead that is none (``out_of_range``)."""
+    if not 1 <= horizon <= 1000:
+        raise Undefined("out_of_range", f"horizon {horizon}", "1 to 1000 steps")
