@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nautilus.model import analytics, collateral, factor, features, history, portfolio, risk, vpin
+from nautilus.model import allocation, analytics, collateral, factor, features, history, portfolio, risk, vpin
 from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.basis import Basis
@@ -238,6 +238,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     ToxicityWarning,
     Trade,
     TradingSignal,
+    *allocation.MESSAGES,
     *analytics.MESSAGES,
     *collateral.MESSAGES,
     *factor.MESSAGES,

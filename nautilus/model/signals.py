@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from nautilus.model.enums import Priority
 from nautilus.model.message import Message
 
 
@@ -101,10 +102,15 @@ class BalanceChanged(Message, frozen=True):
 
 
 class RebalanceRequested(Message, frozen=True):
-    """A portfolio is to hold these parts of itself, by instrument."""
+    """A portfolio is to hold these parts of itself, by instrument.
+
+    `lots` are those to trade, + to buy, by instrument; sells go before buys.
+    """
 
     now_ns: int
     portfolio_id: int
     action: str
     instruments: tuple[int, ...]
     target_allocation: tuple[float, ...]
+    lots: tuple[int, ...] = ()
+    priority: Priority = Priority.HIGH
