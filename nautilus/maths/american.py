@@ -113,7 +113,9 @@ def price(
     # With less interest than this, exercise early gains less than 1e-12 of the strike a year.
     early = puts.rate > 1e-12
     certain = (puts.tau == 0) | (puts.sigma == 0)
-    value = np.where(early & certain, np.maximum(_certain(puts), intrinsic), european)
+    value = european.copy()
+    if (early & certain).any():
+        value = np.where(early & certain, np.maximum(_certain(puts), intrinsic), european)
     wanted = np.flatnonzero(early & ~certain)
     for begin in range(0, len(wanted), BLOCK):
         places = wanted[begin : begin + BLOCK]
@@ -145,7 +147,7 @@ def _certain(puts: _Puts) -> Array:
     best = np.maximum(
         puts.strike * np.exp(-puts.rate * puts.tau) - puts.spot * np.exp(-puts.yield_rate * puts.tau), 0.0
     )
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         # d/dt (K e^-rt - S e^-qt) = 0 at t = ln(r K / (q S)) / (r - q)
         when = np.log(puts.rate * puts.strike / (puts.yield_rate * puts.spot)) / (puts.rate - puts.yield_rate)
     when = np.where(np.isfinite(when), np.clip(when, 0.0, puts.tau), 0.0)
