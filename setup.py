@@ -41,7 +41,8 @@ if SANITIZE:
 COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-Wno-attributes", "-fno-strict-aliasing"]
 # Cython counts a C range up to a C int in the type of the variable.
 COMPILE += ["-Wno-sign-compare"]
-# Vectors of two or four words cost the matching more to put together than they save.
+# Vectors of two or four words cost the matching more to put together than they save. Sums that others repeat to the
+# bit are not to be fused with products.
 OWN = {"market": ["-fno-tree-vectorize", "-fno-tree-slp-vectorize"], "vpin": ["-ffp-contract=off"]}
 
 

@@ -1,7 +1,8 @@
 """One thread at a time. Volume buckets of many instruments, and the toxicity of their flow; bodies in vpin.pyx."""
 
-from libc.stdint cimport int8_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
+from nautilus.core.buckets cimport bucket_t
 from nautilus.core.id_index cimport id_index_t
 from nautilus.core.ticks cimport flow_t
 from nautilus.core.types cimport quote_t, trade_t
@@ -11,37 +12,6 @@ cdef enum:
     VPIN_DAYS = 32              # days of volume at most
     VPIN_WINDOW = 4096          # buckets at most
     VPIN_HISTORY = 65536        # values at most
-
-cdef enum:
-    CLASSIFY_SIDE = 1
-    CLASSIFY_NORMAL = 2
-    CLASSIFY_STUDENT = 3
-
-# Bits of bucket_t.flags, beside those of its trades.
-cdef enum:
-    BUCKET_FULL = 256           # the window is full: vpin and what follows from it are known
-    BUCKET_FLOW = 512           # value has the quotes' flow in it
-
-ctypedef struct bucket_t:
-    int64_t now_ns              # stamp of the record that completed it
-    int64_t begin_ns            # stamp of the first trade in it (bulk: of the first bar)
-    int64_t number              # of this instrument, from 1
-    int64_t volume              # lots
-    int64_t buy_volume          # lots
-    int64_t told_volume         # lots whose aggressor's side came with the trade; bulk: 0
-    int64_t close_ticks
-    int64_t flow                # order-flow imbalance of the quotes meanwhile, lots
-    int64_t gross_flow          # the same without signs
-    int64_t depth_sum           # lots at the touch, both sides, summed over its parts
-    double vpin
-    double value                # vpin, weighted and blended
-    double percentile           # share of the last values that are at most this one
-    double pace                 # share of the last windows that took at least as long as this one
-    uint32_t parts              # trades (bulk: bars) that are in it
-    uint32_t depths             # parts at which the touch was known
-    uint32_t instrument_id
-    uint16_t flags
-    uint16_t reserved
 
 ctypedef struct measured_t:
     # what every trade needs

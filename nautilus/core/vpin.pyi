@@ -1,27 +1,11 @@
 """Python face of volume buckets and VPIN."""
 
-from enum import IntEnum, IntFlag
-
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus.core.buckets import Classification
+
 Records = NDArray[np.void]
-
-BUCKET: np.dtype[np.void]
-"""A completed bucket, 128 bytes; vpin.pxd says what its fields are."""
-
-class Classification(IntEnum):
-    """What says how much of a volume was bought."""
-
-    SIDE = 1
-    NORMAL = 2
-    STUDENT = 3
-
-class BucketFlag(IntFlag):
-    """Of a bucket, beside the flags of its trades."""
-
-    FULL = 256
-    FLOW = 512
 
 class VpinTable:
     """Volume buckets of many instruments and the toxicity of their flow. One thread at a time; no clock, no locks.

@@ -2,28 +2,37 @@
 
 import math
 import struct
-from enum import IntEnum, IntFlag
 
 import numpy as np
 
+from nautilus.core.buckets import BUCKET
 from nautilus.core.ticks import FLOW as _FLOW
 from nautilus.core.types import QUOTE as _QUOTE
 from nautilus.core.types import TRADE as _TRADE
 
 cimport cython
 cimport numpy as cnp
-from libc.math cimport erfc, exp, floor, log, sqrt
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint16_t, uint32_t, uint64_t
+from libc.math cimport floor, sqrt
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
+from nautilus.core.buckets cimport (
+    BUCKET_FLOW,
+    BUCKET_FULL,
+    CLASSIFY_NORMAL,
+    CLASSIFY_SIDE,
+    CLASSIFY_STUDENT,
+    bucket_t,
+    imbalance_of,
+)
+from nautilus.core.distribution cimport normal_share, student_share
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.id_index cimport id_index_add, id_index_close, id_index_find, id_index_open
 from nautilus.core.ticks cimport RECORD_GAP, flow_t, record_rows
 from nautilus.core.types cimport (
     MAX_PRICE_BITS,
     MAX_QUANTITY_BITS,
-    RECORD_SNAPSHOT,
     RECORD_STALE,
     RECORD_SYNTHETIC,
     quote_t,
@@ -31,44 +40,6 @@ from nautilus.core.types cimport (
 )
 
 cnp.import_array()
-
-
-class Classification(IntEnum):
-    """What says how much of a volume was bought."""
-
-    SIDE = CLASSIFY_SIDE
-    NORMAL = CLASSIFY_NORMAL
-    STUDENT = CLASSIFY_STUDENT
-
-
-class BucketFlag(IntFlag):
-    """Of a bucket, beside the flags of its trades."""
-
-    FULL = BUCKET_FULL
-    FLOW = BUCKET_FLOW
-
-
-BUCKET = np.dtype([
-    ("now_ns", "<i8"),
-    ("begin_ns", "<i8"),
-    ("number", "<i8"),
-    ("volume", "<i8"),
-    ("buy_volume", "<i8"),
-    ("told_volume", "<i8"),
-    ("close_ticks", "<i8"),
-    ("flow", "<i8"),
-    ("gross_flow", "<i8"),
-    ("depth_sum", "<i8"),
-    ("vpin", "<f8"),
-    ("value", "<f8"),
-    ("percentile", "<f8"),
-    ("pace", "<f8"),
-    ("parts", "<u4"),
-    ("depths", "<u4"),
-    ("instrument_id", "<u4"),
-    ("flags", "<u2"),
-    ("reserved", "<u2"),
-], align=True)
 
 cdef int64_t MOST_LOTS = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MOST_TICKS = <int64_t>1 << MAX_PRICE_BITS
@@ -78,42 +49,9 @@ cdef int64_t DAY_NS = 86_400_000_000_000
 cdef enum:
     INHERITED = RECORD_SYNTHETIC | RECORD_STALE | RECORD_GAP
     AHEAD = 6                   # trades; so that what an instrument's state costs to reach is paid meanwhile
-cdef double ROOT_HALF = math.sqrt(0.5)
 cdef double MOST_WEIGHT = 4.0
 SAVED = b"VPIN0001"
-
-
-cdef double _continued(double a, double b, double x) noexcept nogil:
-    """Continued fraction of the incomplete beta function, by Lentz (Numerical Recipes, 3rd edition, 6.4)."""
-    cdef double tiny = 1e-300, c = 1.0, d = 1.0 - (a + b) * x / (a + 1.0), h, step, term
-    cdef int m
-    if -tiny < d < tiny:
-        d = tiny
-    d = 1.0 / d
-    h = d
-    for m in range(1, 300):
-        term = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
-        d = 1.0 + term * d
-        c = 1.0 + term / c
-        if -tiny < d < tiny:
-            d = tiny
-        if -tiny < c < tiny:
-            c = tiny
-        d = 1.0 / d
-        h = h * (d * c)
-        term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
-        d = 1.0 + term * d
-        c = 1.0 + term / c
-        if -tiny < d < tiny:
-            d = tiny
-        if -tiny < c < tiny:
-            c = tiny
-        d = 1.0 / d
-        step = d * c
-        h = h * step
-        if -3e-16 < step - 1.0 < 3e-16:
-            break
-    return h
+_NONE = np.empty(0, BUCKET)
 
 
 # `self` is never None; the debug build's check for that would need the GIL.
@@ -211,20 +149,9 @@ cdef class VpinTable:
 
     cdef double _share(self, double z) noexcept nogil:
         """The share of a bar that was bought: the distribution function at its standardised change of price."""
-        cdef double a, x, y, tail
         if self.classification == CLASSIFY_NORMAL:
-            return 0.5 * erfc(-z * ROOT_HALF)
-        a = 0.5 * self.degrees
-        x = self.degrees / (self.degrees + z * z)
-        y = z * z / (self.degrees + z * z)
-        if y == 0.0:
-            return 0.5
-        tail = exp(a * log(x) + 0.5 * log(y) - self._log_beta)
-        if x < (a + 1.0) / (a + 2.5):
-            tail = tail * _continued(a, 0.5, x) / a
-        else:
-            tail = 1.0 - tail * _continued(0.5, a, y) / 0.5
-        return 1.0 - 0.5 * tail if z > 0.0 else 0.5 * tail
+            return normal_share(z)
+        return student_share(z, self.degrees, self._log_beta)
 
     cdef int _take(self, measured_t* at, const trade_t* trade) noexcept nogil:
         """One trade; 0, or -1 where there is no memory."""
@@ -369,7 +296,7 @@ cdef class VpinTable:
         cdef bucket_t* done = &at.open
         cdef bucket_t* gone = &at.window[at.window_at]
         cdef bucket_t* more
-        cdef int64_t imbalance = 2 * done.buy_volume - done.volume, number = done.number
+        cdef int64_t number = done.number
         cdef Py_ssize_t room
         cdef uint32_t instrument_id = done.instrument_id
         if self._made == self._out_room:
@@ -379,12 +306,9 @@ cdef class VpinTable:
                 return -1
             self._out, self._out_room = more, room
         done.now_ns = now_ns
-        at.imbalance += imbalance if imbalance >= 0 else -imbalance
-        at.window_volume += done.volume
-        if gone.volume:
-            imbalance = 2 * gone.buy_volume - gone.volume
-            at.imbalance -= imbalance if imbalance >= 0 else -imbalance
-            at.window_volume -= gone.volume
+        # What goes out of the window counts nothing while there is none.
+        at.imbalance += imbalance_of(done) - imbalance_of(gone)
+        at.window_volume += done.volume - gone.volume
         gone[0] = done[0]
         at.window_at += 1
         if at.window_at == <uint32_t>self.window:
@@ -404,7 +328,7 @@ cdef class VpinTable:
         """VPIN of a full window, and its place among those before."""
         cdef int i, at_least, place = at.window_at
         cdef uint32_t room
-        cdef int64_t imbalance, span, flow = 0, gross = 0, depths = 0
+        cdef int64_t span, flow = 0, gross = 0, depths = 0
         cdef double mean = 0.0, weight, above = 0.0, below = 0.0, value
         cdef bucket_t* bucket
         cdef void* more
@@ -412,24 +336,20 @@ cdef class VpinTable:
         done.flags |= BUCKET_FULL
         if self.depth_weighted:
             for i in range(self.window):
-                bucket = &at.window[i]
+                bucket = &at.window[place + i if place + i < self.window else place + i - self.window]
                 if bucket.depth_sum:
                     mean += <double>bucket.depth_sum / <double>bucket.depths
                     depths += 1
-            if depths:
-                mean = mean / <double>depths
-                for i in range(self.window):
-                    bucket = &at.window[place]
-                    place = place + 1 if place + 1 < self.window else 0
-                    weight = 1.0
-                    if bucket.depth_sum:
-                        weight = mean / (<double>bucket.depth_sum / <double>bucket.depths)
-                        weight = MOST_WEIGHT if weight > MOST_WEIGHT else weight
-                        weight = 1.0 / MOST_WEIGHT if weight < 1.0 / MOST_WEIGHT else weight
-                    imbalance = 2 * bucket.buy_volume - bucket.volume
-                    above = above + weight * <double>(imbalance if imbalance >= 0 else -imbalance)
-                    below = below + weight * <double>bucket.volume
-                value = above / below
+            mean = mean / <double>depths if depths else 0.0
+            for i in range(self.window):
+                bucket = &at.window[place + i if place + i < self.window else place + i - self.window]
+                weight = 1.0
+                if bucket.depth_sum:
+                    weight = mean / (<double>bucket.depth_sum / <double>bucket.depths)
+                    weight = min(max(weight, 1.0 / MOST_WEIGHT), MOST_WEIGHT)
+                above = above + weight * <double>imbalance_of(bucket)
+                below = below + weight * <double>bucket.volume
+            value = above / below
         if self.flow_weight > 0.0:
             for i in range(self.window):
                 bucket = &at.window[i]
@@ -571,40 +491,29 @@ cdef class VpinTable:
     def _taken(self, int status):
         if status != 0:
             raise MemoryError("VpinTable: no memory for another bucket")
-        return self._copied(self._made)
-
-    def _copied(self, Py_ssize_t count):
-        cdef cnp.ndarray out = np.empty(count, BUCKET)
-        if count:
-            memcpy(cnp.PyArray_DATA(out), self._out, count * sizeof(bucket_t))
-        return out
+        return np.frombuffer((<char*>self._out)[:self._made * sizeof(bucket_t)], BUCKET) if self._made else _NONE
 
     def buckets(self, uint32_t instrument_id):
         cdef measured_t* at = self._at(instrument_id)
-        out = np.empty(self.window, BUCKET)
-        memcpy(cnp.PyArray_DATA(<cnp.ndarray>out), at.window, self.window * sizeof(bucket_t))
+        out = np.frombuffer((<char*>at.window)[:self.window * sizeof(bucket_t)], BUCKET)
         out = np.roll(out, -<int>at.window_at)
         return out[out["volume"] > 0]
 
     def open_bucket(self, uint32_t instrument_id):
-        cdef measured_t* at = self._at(instrument_id)
-        out = np.empty(1, BUCKET)
-        (<bucket_t*>cnp.PyArray_DATA(<cnp.ndarray>out))[0] = at.open
-        return out
+        return np.frombuffer((<char*>&self._at(instrument_id).open)[:sizeof(bucket_t)], BUCKET)
 
     def last(self, uint32_t instrument_id):
         cdef measured_t* at = self._at(instrument_id)
         cdef uint32_t place = (at.window_at if at.window_at else <uint32_t>self.window) - 1
-        out = np.empty(1, BUCKET)
-        (<bucket_t*>cnp.PyArray_DATA(<cnp.ndarray>out))[0] = at.window[place]
+        out = np.frombuffer((<char*>&at.window[place])[:sizeof(bucket_t)], BUCKET)
         return out if at.window[place].volume else out[:0]
 
     def values(self, uint32_t instrument_id):
         cdef measured_t* at = self._at(instrument_id)
-        values, spans = np.empty(at.kept), np.empty(at.kept, np.int64)
-        if at.kept:
-            memcpy(cnp.PyArray_DATA(<cnp.ndarray>values), at.values, at.kept * sizeof(double))
-            memcpy(cnp.PyArray_DATA(<cnp.ndarray>spans), at.spans, at.kept * sizeof(int64_t))
+        if not at.kept:
+            return np.empty(0), np.empty(0, np.int64)
+        values = np.frombuffer((<char*>at.values)[:at.kept * sizeof(double)], np.float64)
+        spans = np.frombuffer((<char*>at.spans)[:at.kept * sizeof(int64_t)], np.int64)
         turn = -<int>at.value_at if at.kept == <uint32_t>self.history else 0
         return np.roll(values, turn), np.roll(spans, turn)
 
@@ -626,7 +535,6 @@ cdef class VpinTable:
         }
 
     def ids(self):
-        cdef uint32_t i
         return [self._states[i].open.instrument_id for i in range(self._index.count)]
 
     def _settings(self):
@@ -639,10 +547,7 @@ cdef class VpinTable:
     def save(self, uint32_t instrument_id):
         cdef measured_t* at = self._at(instrument_id)
         cdef measured_t copy = at[0]
-        copy.window = NULL
-        copy.values = NULL
-        copy.spans = NULL
-        copy.room = 0
+        copy.window, copy.values, copy.spans, copy.room = NULL, NULL, NULL, 0
         return b"".join((
             SAVED,
             self._settings(),

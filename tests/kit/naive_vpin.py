@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from nautilus.core.buckets import BucketFlag, Classification
 from nautilus.core.ticks import GAP_FLAG
-from nautilus.core.vpin import BucketFlag, Classification
 from nautilus.model.enums import RecordFlag
 
 SYNTHETIC, STALE = int(RecordFlag.SYNTHETIC), int(RecordFlag.STALE)
@@ -194,13 +194,10 @@ class NaiveVpin:
         bucket["pace"] = sum(each["span"] >= bucket["span"] for each in kept) / len(kept)
 
     def _weighted(self, window: list[dict[str, Any]], imbalances: list[int], vpin: float) -> float:
-        # The kernel adds the depths in the order of its ring; so does this.
-        turn = len(self.out) % self.window
-        ring = window[self.window - turn :] + window[: self.window - turn]
-        depths = [each["depth_sum"] / each["depths"] for each in ring if each["depth_sum"]]
+        depths = [each["depth_sum"] / each["depths"] for each in window if each["depth_sum"]]
         if not depths:
             return vpin
-        mean = 0.0
+        mean = 0.0  # in this order, as `sum` need not add the plain way
         for depth in depths:
             mean += depth
         mean = mean / float(len(depths))

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nautilus.core.buckets import BUCKET, BucketFlag, Classification, layout
 from nautilus.core.flow import FlowBuilder
 from nautilus.core.ticks import FLOW, GAP_FLAG
 from nautilus.core.types import QUOTE, TRADE, RecordFlag
-from nautilus.core.vpin import BUCKET, BucketFlag, Classification, VpinTable
+from nautilus.core.vpin import VpinTable
 from tests.kit.naive_vpin import NaiveVpin
 
 DAY_NS = 86_400_000_000_000
@@ -197,6 +198,10 @@ def test_what_cannot_be_is_refused():
     made.flows(np.zeros(1, FLOW))
     assert [key in made for key in (2, 1, -1)] == [False, True, False]
     assert len(made) == 1
+
+
+def test_the_record_is_laid_out_as_the_compiler_has_it():
+    assert layout() == {"BUCKET": (BUCKET.itemsize, {name: BUCKET.fields[name][1] for name in BUCKET.names})}
     assert BUCKET.itemsize == 128
 
 

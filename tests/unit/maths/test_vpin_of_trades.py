@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nautilus.core.buckets import BucketFlag, Classification
 from nautilus.core.types import TRADE
-from nautilus.core.vpin import BucketFlag, Classification, VpinTable
+from nautilus.core.vpin import VpinTable
 from nautilus.maths.bulk import bought_shares, normal, student
 from nautilus.maths.errors import Undefined
 from nautilus.maths.vpin import vpin_of_trades
