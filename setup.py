@@ -43,7 +43,8 @@ COMPILE += ["-Wno-unused-function", "-Wno-unreachable-code", "-Wno-attributes", 
 COMPILE += ["-Wno-sign-compare"]
 # Vectors of two or four words cost the matching more to put together than they save. Sums that others repeat to the
 # bit are not to be fused with products.
-OWN = {"market": ["-fno-tree-vectorize", "-fno-tree-slp-vectorize"], "vpin": ["-ffp-contract=off"]}
+UNFUSED = ["-ffp-contract=off"]
+OWN = {"market": ["-fno-tree-vectorize", "-fno-tree-slp-vectorize"], "vpin": UNFUSED, "indicators": UNFUSED}
 
 
 def processes() -> int:

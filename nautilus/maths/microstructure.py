@@ -130,7 +130,8 @@ def order_flow_imbalance(
         _paired(bids, other, "sides of the quotes")
     bought = np.where(bids[1:] >= bids[:-1], bid[1:], 0.0) - np.where(bids[1:] <= bids[:-1], bid[:-1], 0.0)
     sold = np.where(asks[1:] <= asks[:-1], ask[1:], 0.0) - np.where(asks[1:] >= asks[:-1], ask[:-1], 0.0)
-    return bought - sold
+    contributions: Floats = bought - sold
+    return contributions
 
 
 def _sizes(bid_sizes: npt.ArrayLike, ask_sizes: npt.ArrayLike) -> tuple[Floats, Floats]:
