@@ -5,6 +5,7 @@ from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 from nautilus.core.buckets cimport bucket_t
 from nautilus.core.id_index cimport id_index_t
 from nautilus.core.ticks cimport flow_t
+from nautilus.core.touch cimport touch_t
 from nautilus.core.types cimport quote_t, trade_t
 
 cdef enum:
@@ -29,9 +30,6 @@ ctypedef struct measured_t:
     int8_t barred               # a bar is open
     int8_t closed               # a bar has closed
     int8_t varied               # variance has a value
-    int8_t quoted               # a quote to hold the next one against
-    int8_t reserved
-    int8_t touched              # the depth at the touch is known
     uint32_t id_count
     uint32_t window_at          # where the next bucket goes
     bucket_t open
@@ -52,11 +50,7 @@ ctypedef struct measured_t:
     bucket_t* window
     double* values
     int64_t* spans
-    # quotes
-    int64_t bid_ticks
-    int64_t bid_lots
-    int64_t ask_ticks
-    int64_t ask_lots
+    touch_t touch
     # counts of what was not taken
     int64_t late
     int64_t duplicates

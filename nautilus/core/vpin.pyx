@@ -13,7 +13,7 @@ from nautilus.core.types import TRADE as _TRADE
 cimport cython
 cimport numpy as cnp
 from libc.math cimport floor, sqrt
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -30,6 +30,7 @@ from nautilus.core.distribution cimport normal_share, student_share
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.id_index cimport id_index_add, id_index_close, id_index_find, id_index_open
 from nautilus.core.ticks cimport RECORD_GAP, flow_t, record_rows
+from nautilus.core.touch cimport touch_change
 from nautilus.core.types cimport (
     MAX_PRICE_BITS,
     MAX_QUANTITY_BITS,
@@ -122,9 +123,7 @@ cdef class VpinTable:
             self._states, self._room = at, room
         at = &self._states[self._index.count]
         memset(at, 0, sizeof(measured_t))
-        at.window = <bucket_t*>calloc(self.window, sizeof(bucket_t))
-        if at.window == NULL or id_index_add(&self._index, instrument_id) == 0:
-            free(at.window)
+        if id_index_add(&self._index, instrument_id) == 0:
             raise MemoryError("VpinTable.add: no memory for another instrument")
         at.size = at.next_size = at.left = bucket_lots
         at.sign = 1
@@ -255,6 +254,10 @@ cdef class VpinTable:
         cdef int64_t done = 0, bought = 0, upto, piece, skipped
         cdef int64_t most = 2 * self.window + self.history, silent = 0
         cdef bucket_t* bucket = &at.open
+        if at.window == NULL:
+            at.window = <bucket_t*>calloc(self.window, sizeof(bucket_t))
+            if at.window == NULL:
+                return -1
         while done < lots:
             if done and bucket.parts == 0 and (lots - done) // at.size > most:
                 # The window and the history keep only the last of these. Until both have none from before, what is
@@ -277,8 +280,8 @@ cdef class VpinTable:
             bucket.close_ticks = ticks
             if bucket.parts != <uint32_t>0xFFFFFFFF:
                 bucket.parts += 1
-                if at.touched:
-                    bucket.depth_sum += at.bid_lots + at.ask_lots
+                if at.touch.known:
+                    bucket.depth_sum += at.touch.bid_lots + at.touch.ask_lots
                     bucket.depths += 1
             bucket.flags |= <uint16_t>(flags & INHERITED)
             bought = upto
@@ -388,32 +391,10 @@ cdef class VpinTable:
         return 0
 
     cdef void _quote(self, measured_t* at, const quote_t* quote) noexcept nogil:
-        """Equation 4 of Cont, Kukanov, Stoikov (2014), as `FlowBuilder` has it; and the depth at the touch."""
-        cdef int64_t bid = quote.bid_ticks if quote.bid_quantity else INT64_MIN
-        cdef int64_t ask = quote.ask_ticks if quote.ask_quantity else INT64_MAX
         cdef int64_t change = 0
-        if (
-            quote.bid_quantity < 0 or quote.bid_quantity > MOST_LOTS or quote.ask_quantity < 0
-            or quote.ask_quantity > MOST_LOTS
-        ):
-            return
-        if quote.flags & RECORD_STALE:
-            at.quoted = at.touched = False
-            return
-        if at.quoted:
-            if bid >= at.bid_ticks:
-                change += quote.bid_quantity
-            if bid <= at.bid_ticks:
-                change -= at.bid_lots
-            if ask <= at.ask_ticks:
-                change -= quote.ask_quantity
-            if ask >= at.ask_ticks:
-                change += at.ask_lots
+        if touch_change(&at.touch, quote, &change):
             at.open.flow += change
             at.open.gross_flow += change if change >= 0 else -change
-        at.bid_ticks, at.ask_ticks = bid, ask
-        at.bid_lots, at.ask_lots = quote.bid_quantity, quote.ask_quantity
-        at.quoted = at.touched = True
 
     def process(self, trades):
         cdef cnp.ndarray rows = record_rows(trades, _TRADE, "VpinTable.process: trades")
@@ -484,9 +465,9 @@ cdef class VpinTable:
                     continue
                 at.open.flow += flow[i].imbalance
                 at.open.gross_flow += flow[i].imbalance if flow[i].imbalance >= 0 else -flow[i].imbalance
-                at.bid_lots = flow[i].bid_depth // flow[i].updates
-                at.ask_lots = flow[i].ask_depth // flow[i].updates
-                at.touched = not flow[i].flags & RECORD_STALE
+                at.touch.bid_lots = flow[i].bid_depth // flow[i].updates
+                at.touch.ask_lots = flow[i].ask_depth // flow[i].updates
+                at.touch.known = not flow[i].flags & RECORD_STALE
 
     def _taken(self, int status):
         if status != 0:
@@ -495,6 +476,8 @@ cdef class VpinTable:
 
     def buckets(self, uint32_t instrument_id):
         cdef measured_t* at = self._at(instrument_id)
+        if at.window == NULL:
+            return _NONE
         out = np.frombuffer((<char*>at.window)[:self.window * sizeof(bucket_t)], BUCKET)
         out = np.roll(out, -<int>at.window_at)
         return out[out["volume"] > 0]
@@ -505,8 +488,9 @@ cdef class VpinTable:
     def last(self, uint32_t instrument_id):
         cdef measured_t* at = self._at(instrument_id)
         cdef uint32_t place = (at.window_at if at.window_at else <uint32_t>self.window) - 1
-        out = np.frombuffer((<char*>&at.window[place])[:sizeof(bucket_t)], BUCKET)
-        return out if at.window[place].volume else out[:0]
+        if at.window == NULL or not at.window[place].volume:
+            return _NONE
+        return np.frombuffer((<char*>&at.window[place])[:sizeof(bucket_t)], BUCKET)
 
     def values(self, uint32_t instrument_id):
         cdef measured_t* at = self._at(instrument_id)
@@ -552,7 +536,7 @@ cdef class VpinTable:
             SAVED,
             self._settings(),
             (<char*>&copy)[:sizeof(measured_t)],
-            (<char*>at.window)[:self.window * sizeof(bucket_t)],
+            (<char*>at.window)[:self.window * sizeof(bucket_t)] if at.window != NULL else b"",
             (<char*>at.values)[:at.kept * sizeof(double)] if at.kept else b"",
             (<char*>at.spans)[:at.kept * sizeof(int64_t)] if at.kept else b"",
         ))
@@ -566,10 +550,12 @@ cdef class VpinTable:
         head = SAVED + self._settings()
         cdef Py_ssize_t begin = len(head), length = len(saved)
         cdef Py_ssize_t ring = self.window * sizeof(bucket_t)
-        if saved[:begin] != head or length < begin + <Py_ssize_t>sizeof(measured_t) + ring:
+        if saved[:begin] != head or length < begin + <Py_ssize_t>sizeof(measured_t):
             return False
         memcpy(&read, bytes_ + begin, sizeof(measured_t))
         begin += sizeof(measured_t)
+        if length == begin and read.kept == 0:
+            ring = 0
         if (
             length != begin + ring + <Py_ssize_t>read.kept * 16 or read.kept > <uint32_t>self.history
             or read.window_at >= <uint32_t>self.window or read.value_at >= <uint32_t>self.history
@@ -590,9 +576,17 @@ cdef class VpinTable:
                 raise MemoryError("VpinTable.load: no memory for its values")
             memcpy(values, bytes_ + begin + ring, read.kept * sizeof(double))
             memcpy(spans, bytes_ + begin + ring + read.kept * sizeof(double), read.kept * sizeof(int64_t))
+        if at.window == NULL and ring:
+            at.window = <bucket_t*>calloc(1, ring)
+            if at.window == NULL:
+                free(values)
+                free(spans)
+                raise MemoryError("VpinTable.load: no memory for its buckets")
         free(at.values)
         free(at.spans)
-        memcpy(at.window, bytes_ + begin, ring)
+        if at.window != NULL:
+            memset(at.window, 0, self.window * sizeof(bucket_t))
+            memcpy(at.window, bytes_ + begin, ring)
         read.window, read.values, read.spans, read.room = at.window, <double*>values, <int64_t*>spans, read.kept
         at[0] = read
         return True

@@ -317,6 +317,8 @@ def test_what_another_table_saved_is_not_loaded():
     assert not table(window=3).load(saved[:-1])
     assert not table(window=3).load(b"")
     fresh = VpinTable(window=3)
+    assert fresh.load(table(5, (1, 2), window=3).save(2)), "one without trades too"
+    assert fresh.buckets(2).tolist() == fresh.last(2).tolist() == []
     assert fresh.load(saved)
     assert fresh.save(1) == saved
     assert fresh.last(1).tobytes() == made.last(1).tobytes()
