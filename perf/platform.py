@@ -13,17 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nautilus.engines import QUANTITATIVE
 from nautilus.runtime.instance import Instance
 from perf.harness import ROOT, check
 
 FREE_PORTS = "platform.ports=free"
+WITHOUT = "NAUTILUS__PLATFORM__WITHOUT"
+TRADING_ALONE = json.dumps(QUANTITATIVE)
+"""Value of `WITHOUT` for a platform of what trades: engines of analysis are measured by benches of their own."""
 _NUMBERS = itertools.count(1)
 
 
 @contextmanager
-def platform(*arguments: str, settings: Sequence[str] = ()) -> Iterator[Instance]:
-    """A detached `nautilus up` with these arguments and `--set` settings, in a `private_place`."""
-    with private_place() as name:
+def platform(*arguments: str, settings: Sequence[str] = (), whole: bool = False) -> Iterator[Instance]:
+    """A detached `nautilus up` with these arguments and `--set` settings, in a `private_place`.
+
+    With the engines of analysis where it is to be `whole`.
+    """
+    with private_place(whole=whole) as name:
         sets = [word for setting in (FREE_PORTS, *settings) for word in ("--set", setting)]
         run_cli("up", "--detach", "--instance", name, *sets, *arguments)
         try:
@@ -33,18 +40,19 @@ def platform(*arguments: str, settings: Sequence[str] = ()) -> Iterator[Instance
 
 
 @contextmanager
-def private_place() -> Iterator[str]:
+def private_place(*, whole: bool = False) -> Iterator[str]:
     """Private directories, named by `XDG_RUNTIME_DIR` and `XDG_DATA_HOME` meanwhile; gives a name for an instance."""
     names = ("XDG_RUNTIME_DIR", "XDG_DATA_HOME")
     # Shared memory is found by the name alone, whatever the directories: several may run beside each other.
     name = f"bench-{os.getpid()}-{next(_NUMBERS)}"
-    before = {variable: os.environ.get(variable) for variable in names}
+    before = {variable: os.environ.get(variable) for variable in (*names, WITHOUT)}
     # Where a command was given up, what it started may still be writing there: the first error is the one to be told.
     with tempfile.TemporaryDirectory(prefix="nb-", ignore_cleanup_errors=True) as place:
         for variable in names:
             directory = Path(place, variable[4:8].lower())
             directory.mkdir(mode=0o700)
             os.environ[variable] = str(directory)
+        os.environ[WITHOUT] = "[]" if whole else TRADING_ALONE
         try:
             yield name
         finally:

@@ -42,6 +42,7 @@ class StateFile:
     def __init__(self, directory: Path, engine: str) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / f"{engine}.json"
+        self.parts = BulkFiles(directory, engine)
         self._written = b""
 
     def load(self) -> SavedState | None:

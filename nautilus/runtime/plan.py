@@ -355,7 +355,9 @@ def make_plan(
         data=str(instance.data),
         profile=settings.processes,
         processes=_processes(configuration, settings.processes, demo=demo, standby_of=standby_of, promoted=promoted),
-        sections={name: msgspec.to_builtins(section) for name, section in configuration.sections.items()},
+        sections={
+            name: msgspec.json.decode(msgspec.json.encode(section)) for name, section in configuration.sections.items()
+        },
         market=market,
         speed=speed,
         seed=seed,

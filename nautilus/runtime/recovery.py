@@ -22,7 +22,7 @@ from nautilus.model.events import ExecutionReport
 from nautilus.model.message import Message
 from nautilus.model.queries import Reports, ReportsSince, SourceState, SourceStatus
 from nautilus.model.topics import EXECUTION_REPORTS
-from nautilus.runtime.engine_state import BulkFiles, SavedState, StateFile
+from nautilus.runtime.engine_state import SavedState, StateFile
 from nautilus.runtime.live_context import LiveContext
 
 PAGE = 1_000
@@ -76,7 +76,6 @@ class Recovery:
     """
 
     def __init__(self, host: Asker, context: LiveContext, file: StateFile) -> None:
-        self._bulk = BulkFiles(file.path.parent, context.name)
         self._host = host
         self._context = context
         self._file = file
@@ -99,8 +98,8 @@ class Recovery:
         self._context.state = EngineState.STARTING
         try:
             engine = self._context.engine
-            self._bulk.load(engine.restore_bulk)
-            self._bulk.known(engine.bulk())
+            self._file.parts.load(engine.restore_bulk)
+            self._file.parts.known(engine.bulk())
             saved = self._file.load()
             if saved is not None:
                 self._context.engine.restore(saved.state)
@@ -143,12 +142,12 @@ class Recovery:
     def save(self, most_ns: int = BULK_NS) -> None:
         """Save the engine's state where it has changed; of its large parts as many as there is time for."""
         if self._context.state in _SAVED:
-            self._bulk.save(self._context.engine.bulk(), most_ns)
+            self._file.parts.save(self._context.engine.bulk(), most_ns)
             self._file.save(SavedState(self.report_sequence, self._reports, self._context.engine.state()))
 
     def _discard(self, why: str, mark: str) -> None:
         place = self._file.set_aside(mark)
-        self._bulk.set_aside()
+        self._file.parts.set_aside()
         _LOGGER.error("state of %s %s: it starts anew; the file is now %s", self._context.name, why, place)
         self._host.renew(self._context)
         self.report_sequence = self._reports = self._restored = 0

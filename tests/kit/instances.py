@@ -17,6 +17,7 @@ from nautilus.runtime.config import Configuration
 from nautilus.runtime.instance import Instance
 from nautilus.runtime.plan import Plan, make_plan
 from nautilus.runtime.platform import CoreConfig, LoggingConfig, PlatformConfig
+from perf.platform import TRADING_ALONE, WITHOUT
 
 
 class Place(NamedTuple):
@@ -38,6 +39,7 @@ def own_place() -> Iterator[Place]:
     place = Place(base, f"t{uuid.uuid4().hex[:10]}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(base))
+        patch.setenv(WITHOUT, TRADING_ALONE)
         patch.setenv("XDG_DATA_HOME", str(base / "share"))
         try:
             yield place

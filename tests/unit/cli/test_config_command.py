@@ -30,7 +30,7 @@ def test_a_wrong_value_is_a_configuration_error(capsys: pytest.CaptureFixture[st
     assert main(["config", "show", "--set", "lockstep.sede=7"]) == 4
     assert capsys.readouterr().err == (
         "nautilus: error: --set lockstep.sede: unknown key 'sede' = \"7\" in section 'lockstep'; expected one of "
-        "seed, latency; did you mean 'seed'? (config)\n"
+        "seed, latency, engines; did you mean 'seed'? (config)\n"
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from nautilus.cli.settings import sections
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
+from nautilus.engines import CATALOGUE
 from nautilus.runtime.clock import wall_ns
 from nautilus.runtime.config import load
 from nautilus.runtime.instance import Instance, NotRunningError
@@ -82,7 +83,7 @@ def test_the_object_has_every_key_of_the_architecture_and_no_other(instance: Ins
     write_state(instance)
     found = plain(read_status(instance))
     assert set(found) == {"status", "engines", "bus", "orders", "journal"}
-    assert [set(engine) for engine in found["engines"]] == [ENGINE_KEYS] * 6
+    assert [set(engine) for engine in found["engines"]] == [ENGINE_KEYS] * len(CATALOGUE)
     assert {name: set(values) for name, values in found["bus"].items()} == {"star": STAR_KEYS, "mesh": MESH_KEYS}
     assert set(found["orders"]) == ORDER_KEYS
     assert set(found["journal"]) == {"last_sequence", "durable_sequence"}
