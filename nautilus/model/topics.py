@@ -29,6 +29,7 @@ from nautilus.model.events import (
     OrderUnknown,
     PositionAdjusted,
 )
+from nautilus.model.factor import PortfolioAttributed
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged
 from nautilus.model.marketdata import AUCTION, ECONOMIC_FACT, FUNDAMENTAL_FACT, HISTORICAL_BAR, QUOTE_FACT
 from nautilus.model.message import Message
@@ -111,7 +112,7 @@ PREDICTIONS: Final = Topic("ml.prediction", "ml", "on_prediction", messages=(Pre
 TOXICITY: Final = Topic("vpin.toxicity", "vpin", "on_toxicity", messages=(ToxicityWarning,), priority=Priority.URGENT)
 MARKET_STRUCTURE: Final = Topic("vpin.market_structure", "vpin", "on_structure", messages=(MarketStructureChanged,))
 PERFORMANCE: Final = Topic("analytics.performance", "analytics", "on_performance", messages=(PerformanceUpdated,))
-FACTORS: Final = Topic("factor.update", "factor", "on_factors", messages=(FactorsUpdated,))
+FACTORS: Final = Topic("factor.update", "factor", "on_factors", messages=(FactorsUpdated, PortfolioAttributed))
 MARGIN: Final = Topic(
     "collateral.margin", "collateral", "on_margin", messages=(MarginStatus,), priority=Priority.URGENT
 )

@@ -1,0 +1,297 @@
+"""What the factor engine has computed elsewhere: functions of arrays alone, which a worker process runs.
+
+Everything goes by the day's own row, so a day that is estimated behind others has the numbers, to the last bit, that it
+has when all are estimated together; `rows_before` says how many rows its windows reach back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nautilus.maths import factor_risk, factors, styles
+from nautilus.maths.errors import Undefined
+from nautilus.model.factor import FactorSettings, UniverseField
+
+Array = NDArray[np.float64]
+Fields = Mapping[str, Array]
+
+LATELY_DAYS = 21
+"""A stock that was not there on any of so many days has no exposures for the next one."""
+VALUE_FIELDS = (UniverseField.BOOK_PRICE, UniverseField.SALES_PRICE, UniverseField.CASH_FLOW_PRICE)
+
+
+def fields_of(settings: FactorSettings) -> tuple[UniverseField, ...]:
+    """What a model needs of the universe."""
+    needed = [UniverseField.RETURN, UniverseField.MARKET_CAP]
+    if "value" in settings.styles:
+        needed += VALUE_FIELDS
+    if "liquidity" in settings.styles:
+        needed.append(UniverseField.DOLLAR_VOLUME)
+    return tuple(needed)
+
+
+def observations_of(settings: FactorSettings) -> tuple[int, int]:
+    """Returns, and days of turnover, that the windows of a day reach back to with itself."""
+    reach = 1
+    if "momentum" in settings.styles:
+        reach = max(reach, settings.momentum_days + settings.momentum_lag)
+    if "volatility" in settings.styles:
+        reach = max(reach, settings.volatility_days + 1)
+    return reach, settings.liquidity_days + 1 if "liquidity" in settings.styles else 1
+
+
+def rows_before(settings: FactorSettings, fields: Fields, first: int) -> int:
+    """The row from which on everything is needed to estimate those from `first` on."""
+    returns = np.isfinite(fields["return"])
+    returned, traded = observations_of(settings)
+    begin = _reaching_back(returns, first, returned)
+    if traded > 1:
+        turnover = np.isfinite(fields["dollar_volume"]) & np.isfinite(fields["market_cap"])
+        begin = min(begin, _reaching_back(turnover, first, traded))
+    return begin
+
+
+def estimate(
+    settings: FactorSettings,
+    fields: dict[str, Array],
+    sector_names: tuple[str, ...],
+    sector_codes: NDArray[np.int64],
+    first: int,
+    residuals: Array,
+) -> dict[str, Any]:
+    """Factor returns and residuals of the rows from `first` on, exposures, and specific risk at the end.
+
+    Parameters
+    ----------
+    fields
+        By name of the field, shape (T, N).
+    sector_codes
+        Shape (N,) or (T, N).
+    residuals
+        Of the days before, shape (D, N): specific risk takes them too.
+
+    Returns
+    -------
+    dict
+        ``names``; ``rows`` with a result (T' of them), ``returns``, ``residuals``, ``stocks``, ``ranks``; ``scores``
+        (styles, last rows, N) of the last `kept_days`; ``ahead`` (N) by name of the lagged styles for the day after;
+        ``specific`` and ``observations`` (N).
+
+    Raises
+    ------
+    Undefined
+        ``empty``: no day has a stock with all inputs, or a style lacks one of its inputs altogether.
+    """
+    _check_inputs(settings, fields)
+    scores = _scores(settings, fields, first)
+    codes = sector_codes if sector_codes.ndim == 1 else sector_codes[first:]
+    found = factors.estimate(
+        fields["return"][first:],
+        fields["market_cap"][first:],
+        factors.Sectors(sector_names, codes),
+        scores,
+        winsor=settings.winsor or None,
+        residualize=settings.residualize,
+        constraint=settings.constraint,
+    )
+    every = np.concatenate([residuals, found.residuals])[-settings.specific_days :]
+    caps = _last(fields["market_cap"])
+    specific = factor_risk.specific_risk(
+        every,
+        caps,
+        settings.specific_half_life,
+        settings.specific_lags,
+        settings.specific_fewest,
+        settings.specific_pull,
+    )
+    kept = [scores[name][-settings.kept_days :] for name in sorted(scores)]
+    rows, stocks = fields["return"][first:].shape
+    return {
+        "names": found.names,
+        "rows": found.days + first,
+        "returns": found.returns,
+        "residuals": found.residuals,
+        "stocks": found.stocks,
+        "ranks": found.ranks,
+        "scores": np.stack(kept) if kept else np.empty((0, min(rows, settings.kept_days), stocks)),
+        "ahead": _ahead(settings, fields),
+        "specific": specific.deviations,
+        "observations": specific.observations,
+    }
+
+
+def current_scores(
+    settings: FactorSettings, ahead: Mapping[str, Array], caps: Array, values: tuple[Array, Array, Array] | None
+) -> dict[str, Array]:
+    """Scores of styles for the day to come, shape (N,) each: size and value of what is given, the others known."""
+    scores = {}
+    for name in sorted(settings.styles):
+        if name == "size":
+            scores[name] = styles.size(caps, settings.size_lower, settings.size_upper)
+        elif name == "value":
+            assert values is not None
+            scores[name] = _value(settings, *values)
+        else:
+            scores[name] = ahead[name]
+    return scores
+
+
+def attribute(
+    weights: Array,
+    returns: Array,
+    market: Array,
+    scores: Array,
+    codes: NDArray[np.int64],
+    sectors: int,
+    factor_returns: Array,
+) -> dict[str, Any]:
+    """Attribution of a portfolio's return on D days.
+
+    Parameters
+    ----------
+    weights, returns
+        Shape (D, n): of stocks that take part on the day, else 0.
+    market
+        Exposure to the market, shape (D, n): 1, or 0 where the stock does not take part.
+    scores
+        Of the styles, shape (K, D, n).
+    codes
+        Sector of each stock, shape (D, n).
+    factor_returns
+        Shape (D, 1 + sectors + K).
+    """
+    held = weights * market
+    exposures = np.empty((len(held), 1 + sectors + len(scores)))
+    exposures[:, 0] = held.sum(axis=1)
+    for sector in range(sectors):
+        exposures[:, 1 + sector] = np.where(codes == sector, held, 0.0).sum(axis=1)
+    for place, score in enumerate(scores):
+        exposures[:, 1 + sectors + place] = np.where(held != 0.0, held * score, 0.0).sum(axis=1)
+    total = np.where(held != 0.0, held * returns, 0.0).sum(axis=1)
+    found = factor_risk.linked(total, exposures * factor_returns)
+    return {
+        "total": found.compounded,
+        "contributions": found.linked,
+        "specific": found.linked_specific,
+        "daily_totals": found.total,
+        "daily_contributions": found.contributions,
+        "daily_specific": found.specific,
+    }
+
+
+def warm() -> None:
+    """Run everything once, small: what is imported and compiled late is then here."""
+    settings = FactorSettings(
+        styles=("size",),
+        winsor=0.05,
+        residualize=True,
+        constraint="sum",
+        momentum_days=2,
+        momentum_half_life=1.0,
+        momentum_lag=1,
+        volatility_days=2,
+        volatility_half_life=1.0,
+        liquidity_days=2,
+        size_lower=0.2,
+        size_upper=0.8,
+        style_winsor=0.01,
+        value_winsor=0.0,
+        value_partial=False,
+        specific_days=10,
+        specific_half_life=5.0,
+        specific_lags=1,
+        specific_fewest=1,
+        specific_pull=0.1,
+        kept_days=10,
+    )
+    returns = np.linspace(-0.01, 0.01, 12).reshape(2, 6)
+    caps = np.exp(np.arange(12.0)).reshape(2, 6)
+    codes = np.array([0, 1, 0, 1, 0, 1])
+    estimate(settings, {"return": returns, "market_cap": caps}, ("a", "b"), codes, 0, np.empty((0, 6)))
+
+
+def _scores(settings: FactorSettings, fields: Fields, first: int) -> dict[str, Array]:
+    """Of the rows from `first` on."""
+    scores = {}
+    for name in settings.styles:
+        if name == "size":
+            scores[name] = styles.size(fields["market_cap"][first:], settings.size_lower, settings.size_upper)
+        elif name == "value":
+            book, sales, cash_flow = (fields[field.value][first:] for field in VALUE_FIELDS)
+            scores[name] = _value(settings, book, sales, cash_flow)
+        else:
+            scores[name] = styles.momentum_scores(_raw(name, settings, fields)[first:], settings.style_winsor)
+    return scores
+
+
+def _value(settings: FactorSettings, book: Array, sales: Array, cash_flow: Array) -> Array:
+    return styles.value(book, sales, cash_flow, settings.value_winsor or None, settings.value_partial)
+
+
+def _raw(name: str, settings: FactorSettings, fields: Fields) -> Array:
+    if name == "momentum":
+        return styles.raw_momentum(
+            fields["return"], settings.momentum_days, settings.momentum_half_life, settings.momentum_lag
+        )
+    if name == "volatility":
+        return styles.raw_volatility(fields["return"], settings.volatility_days, settings.volatility_half_life, lag=1)
+    return styles.raw_liquidity(fields["dollar_volume"], fields["market_cap"], settings.liquidity_days, lag=1)
+
+
+def _ahead(settings: FactorSettings, fields: Fields) -> dict[str, Array]:
+    """Scores of the lagged styles on the day after the last one, for stocks that were there lately."""
+    lagged = [name for name in settings.styles if name not in ("size", "value")]
+    if not lagged:
+        return {}
+    lately = np.any(np.isfinite(fields["return"][-LATELY_DAYS:]), axis=0)
+    begin = rows_before(settings, fields, len(fields["return"]))
+    needed = {"return", "market_cap", "dollar_volume"} & set(fields)
+    # What a lagged style makes of the day itself is of no account; there has to be something.
+    after = {name: np.concatenate([fields[name][begin:], np.ones((1, fields[name].shape[1]))]) for name in needed}
+    raw = {name: np.where(lately, _raw(name, settings, after)[-1], np.nan) for name in lagged}
+    return {name: styles.momentum_scores(values, settings.style_winsor) for name, values in raw.items()}
+
+
+def _reaching_back(present: NDArray[np.bool_], first: int, reach: int) -> int:
+    """The row from which on every stock of interest has `reach` observations before `first`, or all it has.
+
+    Of interest are those that are there from `first` on; where that is the end, those that were there lately.
+    """
+    there = (present[first:] if first < len(present) else present[-LATELY_DAYS:]).any(axis=0)
+    wanted = np.minimum(present[:first, there].sum(axis=0), reach)
+    rows = reach
+    while rows < first and (present[first - rows : first, there].sum(axis=0) < wanted).any():
+        rows *= 2
+    return max(first - rows, 0)
+
+
+def _last(values: Array) -> Array:
+    """Each stock's last value, shape (N,); NaN: it has none."""
+    present = np.isfinite(values)
+    place = len(values) - 1 - np.argmax(present[::-1], axis=0)
+    return np.where(present.any(axis=0), values[place, np.arange(values.shape[1])], np.nan)
+
+
+def _check_inputs(settings: FactorSettings, fields: Fields) -> None:
+    for field in fields_of(settings):
+        if field.value not in fields or not np.isfinite(fields[field.value]).any():
+            raise Undefined(
+                "empty", f"no values of {field.value}", "them, or a model without the style that needs them"
+            )
+
+
+__all__ = [
+    "LATELY_DAYS",
+    "VALUE_FIELDS",
+    "attribute",
+    "current_scores",
+    "estimate",
+    "fields_of",
+    "observations_of",
+    "rows_before",
+    "warm",
+]
