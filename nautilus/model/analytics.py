@@ -1,4 +1,4 @@
-"""Questions to the analytics engine: performance, attribution, forecasts, cost of trading, and their answers.
+"""Questions to the analytics engine: performance, forecasts, tear sheets, and their answers.
 
 Returns are parts of one, a period each, compounded. A measure that has no value is None, and `undefined` says why by
 its code (`nautilus.maths.errors`). A section that a depth does not have is None too, and is not in `undefined`.
@@ -10,17 +10,13 @@ from typing import Annotated, Final
 
 from msgspec import Meta, field
 
+from nautilus.model import attribution
+from nautilus.model.attribution import MOST_RETURNS, FactorAttribution, Returns
 from nautilus.model.basis import Basis
 from nautilus.model.datasets import Moment
 from nautilus.model.message import Message
 
-MOST_RETURNS = 100_000
-MOST_PORTFOLIOS = 10_000
-MOST_GROUPS = 2_000
-Returns = Annotated[tuple[float, ...], Meta(max_length=MOST_RETURNS)]
-Rows = Annotated[tuple[tuple[float, ...], ...], Meta(max_length=MOST_RETURNS)]
-Name = Annotated[str, Meta(max_length=96)]
-Names = Annotated[tuple[Name, ...], Meta(max_length=MOST_GROUPS)]
+MOST_PORTFOLIOS = 1_000
 
 
 class GetAnalytics(Message, frozen=True):
@@ -83,6 +79,18 @@ class AnalysePerformance(Message, frozen=True):
     source: Annotated[str, Meta(max_length=32)] = "request"
 
 
+class ForecastReturns(Message, frozen=True):
+    """Volatility forecasts and regimes of the returns that come with it; realised variances are for the HAR model."""
+
+    returns: Returns
+    times_ns: Annotated[tuple[Moment, ...], Meta(max_length=MOST_RETURNS)] = ()
+    realised_variances: Returns = ()
+    horizon: Annotated[int, Meta(ge=1, le=250)] = 5
+    regimes: int = 2
+    periods_per_year: float = 252.0
+    source: Annotated[str, Meta(max_length=32)] = "request"
+
+
 class AskAnalytics(Message, frozen=True):
     """A question of one kind: ``performance``, ``risk``, ``attribution`` or ``ml_inference``."""
 
@@ -90,54 +98,6 @@ class AskAnalytics(Message, frozen=True):
     portfolio_id: int
     depth: str = "standard"
     benchmark: Annotated[str, Meta(max_length=96)] = ""
-
-
-class AttributeBrinson(Message, frozen=True):
-    """Brinson attribution of a portfolio against a benchmark, by group.
-
-    Parameters
-    ----------
-    groups
-        Names of the groups, such as sectors.
-    portfolio_weights, portfolio_returns, benchmark_weights, benchmark_returns
-        A row a period, a column a group. Weights of a row add up to 1.
-    method
-        ``brinson-fachler``, ``brinson-hood-beebower``, or ``geometric``.
-    linking
-        Of several periods, unless geometric: ``carino``, ``menchero`` and others (docs/analytics.md).
-    """
-
-    groups: Names
-    portfolio_weights: Rows
-    portfolio_returns: Rows
-    benchmark_weights: Rows
-    benchmark_returns: Rows
-    method: Annotated[str, Meta(max_length=32)] = "brinson-fachler"
-    linking: Annotated[str, Meta(max_length=32)] = "carino"
-
-
-class AttributeFactors(Message, frozen=True):
-    """Attribution of returns to factors by regression, or by exposures that are known.
-
-    Parameters
-    ----------
-    names
-        Of the factors.
-    returns
-        Of the portfolio, one a period.
-    factor_returns
-        A row a period, a column a factor.
-    exposures
-        The same shape; empty: they are estimated, the same for all periods.
-    periods_per_year
-        252 for trading days.
-    """
-
-    names: Names
-    returns: Returns
-    factor_returns: Rows
-    exposures: Rows = ()
-    periods_per_year: float = 252.0
 
 
 class GetTearSheet(Message, frozen=True):
@@ -152,13 +112,6 @@ class GetTearSheet(Message, frozen=True):
     portfolio_id: int
     form: str = "json"
     benchmark: Annotated[str, Meta(max_length=96)] = ""
-
-
-class GetTransactionCosts(Message, frozen=True):
-    """What trading cost a portfolio; `order_id` 0: each of the last orders."""
-
-    portfolio_id: int
-    order_id: int = 0
 
 
 class PortfolioValue(Message, frozen=True):
@@ -325,6 +278,13 @@ class RegimeForecast(Message, frozen=True):
     basis: Basis | None = None
 
 
+class Forecasts(Message, frozen=True):
+    """Of returns that came with the request."""
+
+    volatility: tuple[VolatilityForecast, ...]
+    regime: RegimeForecast
+
+
 class PositionLine(Message, frozen=True):
     """One position: its weight, what it does alone, and its part of the portfolio's volatility (they add up to 1)."""
 
@@ -375,50 +335,6 @@ class StressLine(Message, frozen=True):
     loss: float
 
 
-class FactorLine(Message, frozen=True):
-    """One factor: exposure (mean of all periods), its part of the return, and its part of the variance."""
-
-    name: str
-    exposure: float
-    contribution: float
-    risk_share: float | None = None
-
-
-class FactorAttribution(Message, frozen=True):
-    """Return by factor, linked over all periods: contributions and `specific` add up to `total`, compounded."""
-
-    factors: tuple[FactorLine, ...]
-    specific: float
-    total: float
-    r_squared: float | None = None
-    undefined: dict[str, str] = field(default_factory=dict)
-    basis: Basis | None = None
-
-
-class BrinsonLine(Message, frozen=True):
-    """One group's effects, linked over all periods."""
-
-    group: str
-    allocation: float
-    selection: float
-    interaction: float
-    total: float
-
-
-class BrinsonReport(Message, frozen=True):
-    """Brinson attribution; the effects add up to the active return. Where geometric, they multiply up to it, selection
-    contains the interaction, and of groups there are sums of single periods only."""
-
-    groups: tuple[BrinsonLine, ...]
-    portfolio_return: float
-    benchmark_return: float
-    active_return: float
-    allocation: float
-    selection: float
-    interaction: float
-    basis: Basis
-
-
 class PortfolioAnalytics(Message, frozen=True):
     """How a portfolio does. A section is None where the depth does not have it.
 
@@ -459,10 +375,11 @@ class PortfolioAnalytics(Message, frozen=True):
 
 
 class AnalyticsBatch(Message, frozen=True):
-    """Answers in the order of the ids that are known."""
+    """Answers in the order of the ids that are known; `undefined` has the code of each id that has no answer."""
 
     answers: tuple[PortfolioAnalytics, ...]
     unknown: tuple[int, ...] = ()
+    undefined: dict[str, str] = field(default_factory=dict)
 
 
 class InferredPrediction(Message, frozen=True):
@@ -510,78 +427,21 @@ class TearSheet(Message, frozen=True):
     html: str = ""
 
 
-class OrderCost(Message, frozen=True):
-    """What one order cost against the market: a cost is positive, a gain negative.
-
-    Parameters
-    ----------
-    arrival_price
-        Middle of the quote when the order was taken.
-    average_price
-        Of its fills.
-    vwap
-        Volume-weighted price of the market's trades while it was open.
-    arrival_bps, vwap_bps
-        Average price against the arrival, and against the market's.
-    shortfall, shortfall_bps
-        Implementation shortfall (Perold 1988): trading, what was not filled at the price of the end, and fees; in
-        money of the quote currency, and in basis points of the whole order at the arrival price.
-    """
-
-    order_id: int
-    instrument_id: int
-    symbol: str
-    side: str
-    state: str
-    quantity: float
-    filled: float
-    begin_ns: int
-    end_ns: int
-    arrival_price: float | None = None
-    average_price: float | None = None
-    vwap: float | None = None
-    arrival_bps: float | None = None
-    vwap_bps: float | None = None
-    opportunity_cost: float | None = None
-    fees: float = 0.0
-    shortfall: float | None = None
-    shortfall_bps: float | None = None
-    undefined: dict[str, str] = field(default_factory=dict)
-
-
-class TransactionCosts(Message, frozen=True):
-    """Cost of a portfolio's orders, the newest first, and their mean weighted by filled value."""
-
-    portfolio_id: int
-    orders: tuple[OrderCost, ...]
-    arrival_bps: float | None
-    vwap_bps: float | None
-    shortfall_bps: float | None
-    basis: Basis
-    undefined: dict[str, str] = field(default_factory=dict)
-
-
 MESSAGES: Final[tuple[type[Message], ...]] = (
     AnalysePerformance,
     AnalyticsBatch,
     AnalyticsResult,
     AskAnalytics,
-    AttributeBrinson,
-    AttributeFactors,
-    BrinsonLine,
-    BrinsonReport,
     CalendarLine,
     DistributionMeasures,
     DrawdownLine,
     DrawdownMeasures,
-    FactorAttribution,
-    FactorLine,
+    ForecastReturns,
+    Forecasts,
     GetAnalytics,
     GetAnalyticsBatch,
     GetTearSheet,
-    GetTransactionCosts,
     InferredPrediction,
-    OrderCost,
     PerformanceSummary,
     PortfolioAnalytics,
     PortfolioValue,
@@ -594,47 +454,6 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     StressLine,
     TailRisk,
     TearSheet,
-    TransactionCosts,
     VolatilityForecast,
+    *attribution.MESSAGES,
 )
-
-__all__ = [
-    "MESSAGES",
-    "MOST_GROUPS",
-    "MOST_PORTFOLIOS",
-    "MOST_RETURNS",
-    "AnalysePerformance",
-    "AnalyticsBatch",
-    "AnalyticsResult",
-    "AskAnalytics",
-    "AttributeBrinson",
-    "AttributeFactors",
-    "BrinsonLine",
-    "BrinsonReport",
-    "CalendarLine",
-    "DistributionMeasures",
-    "DrawdownLine",
-    "DrawdownMeasures",
-    "FactorAttribution",
-    "FactorLine",
-    "GetAnalytics",
-    "GetAnalyticsBatch",
-    "GetTearSheet",
-    "GetTransactionCosts",
-    "InferredPrediction",
-    "OrderCost",
-    "PerformanceSummary",
-    "PortfolioAnalytics",
-    "PortfolioValue",
-    "PositionLine",
-    "PositionMeasures",
-    "RegimeForecast",
-    "RelativeMeasures",
-    "RollingLine",
-    "SharpeConfidence",
-    "StressLine",
-    "TailRisk",
-    "TearSheet",
-    "TransactionCosts",
-    "VolatilityForecast",
-]

@@ -61,14 +61,15 @@ class MarketStructureChanged(Message, frozen=True):
 
 
 class PerformanceUpdated(Message, frozen=True):
-    """How a portfolio does: returns as parts of one, risk annualised."""
+    """How a portfolio does: returns as parts of one, risk annualised. None: too few of `periods` have ended for it."""
 
     now_ns: int
     portfolio_id: int
     total_return: float
-    volatility: float
-    sharpe: float
+    volatility: float | None
+    sharpe: float | None
     max_drawdown: float
+    periods: int = 0
 
 
 class FactorsUpdated(Message, frozen=True):
