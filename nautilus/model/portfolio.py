@@ -44,6 +44,10 @@ class PortfolioValued(Message, frozen=True):
         Currencies without a rate and instruments (by symbol) without a mark.
     sequence
         Of the last event of the core that is contained.
+    income
+        Dividends and cash in lieu, since the account began.
+    booked
+        Deposits less withdrawals, since the account began: what a return has to leave out.
     """
 
     now_ns: int
@@ -64,6 +68,8 @@ class PortfolioValued(Message, frozen=True):
     complete: bool = True
     missing: tuple[str, ...] = ()
     sequence: int = 0
+    income: float = 0.0
+    booked: float = 0.0
 
 
 class GetPortfolios(Message, frozen=True):

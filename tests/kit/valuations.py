@@ -21,6 +21,7 @@ def valued(now_ns: int, nav: float, profit: float, portfolio_id: int = 7, **fiel
         "realised": profit,
         "unrealised": 0.0,
         "fees": 0.0,
+        "booked": nav - profit,
     }
     return PortfolioValued(now_ns=now_ns, portfolio_id=portfolio_id, nav=nav, **(plain | fields))  # type: ignore[arg-type]
 

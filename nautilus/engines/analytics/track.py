@@ -1,8 +1,8 @@
 """One portfolio while its valuations come: periods, their returns, and measures that are kept as they end.
 
-The return from one valuation to the next is the profit between them over the net asset value before it; these are
-compounded within a period (a time-weighted return), so money that is paid in or out is no return. A period ends with
-the first valuation of a later one. Periods without a valuation are missing; nothing is filled in.
+The return from one valuation to the next is what the net asset value changed by, beyond what was paid in or out, over
+the net asset value before it; these are compounded within a period: a time-weighted return. A period ends with the
+first valuation of a later one. Periods without a valuation are missing; nothing is filled in.
 """
 
 from __future__ import annotations
@@ -231,8 +231,7 @@ class Track:
         base = self._base(before)
         if base <= 0.0 or self.ruined_ns:
             return
-        gain = (now.realised + now.unrealised - now.fees) - (before.realised + before.unrealised - before.fees)
-        change = gain / base
+        change = ((now.nav - now.booked) - (before.nav - before.booked)) / base
         if not -1.0 <= change < MOST_GAIN or self.growth * (1.0 + change) > MOST_GAIN:
             self.ruined_ns = now.now_ns
             return
