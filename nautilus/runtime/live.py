@@ -184,7 +184,7 @@ class LiveHost:
         self._tended_ns = 0
         self._noted = -1
         self._opened = False
-        self._warming = False
+        self.warming = False
         self.questions = Questions(process)
         self.ask_engine = self.questions.ask
         try:
@@ -338,7 +338,7 @@ class LiveHost:
             not self.messages.started
             and all(found is not None and found.live for found in recoveries)
             and all(part.ready for part in self.parts)
-            and not self._warming
+            and not self.warming
         ):
             self._subscribe()
             self.messages.start()
@@ -375,12 +375,12 @@ class LiveHost:
             return
 
         def done(result: Any) -> None:
-            self._warming = False
+            self.warming = False
             if isinstance(result, Exception):  # whoever asks for it will be told the same
                 _LOGGER.error("jobs are not prepared: %s", result)
             self._begin()
 
-        self._warming = True
+        self.warming = True
         self._jobs.run(warm, (names,), done)
 
     def open(self) -> None:
@@ -526,7 +526,8 @@ class LiveHost:
 
     def _subscribe(self) -> None:
         """Ask for the market data that engines here take, where the hub is elsewhere."""
-        wanted = [route.topic for route in self.messages.routes.values() if route.takers and route.on_star]
+        routes = self.messages.routes.values()
+        wanted = [route.topic for route in routes if (route.takers or route.array_takers) and route.on_star]
         if not wanted or self.hub is not None:
             return
         subscriber = self.subscriber = subscribe(

@@ -106,6 +106,8 @@ class Outlook:
                 found.append(f"{context.name} is on its way to the present")
             elif context.recovery is not None and not context.recovery.live:
                 found.append(f"{context.name} fetches reports")
+        if host.warming:
+            found.append("what answers are computed with is being loaded")
         if host.stopping:
             found.append("the process is about to end")
         subscriber = host.subscriber
