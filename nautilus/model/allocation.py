@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from nautilus.model.basis import Basis
 from nautilus.model.enums import Priority
@@ -38,7 +38,7 @@ class Rebalance(Message, frozen=True):
 
     portfolio_id: PortfolioId
     weights: dict[str, float]
-    prices: dict[str, str] = {}
+    prices: dict[str, str] = field(default_factory=dict)
     min_notional: float = 0.0
     reserve: float = 0.0
     cost_bps: float = 0.0
@@ -149,13 +149,13 @@ class Optimise(Message, frozen=True):
     confidence: float = 0.95
     lower: float = 0.0
     upper: float = 1.0
-    bounds: dict[str, tuple[float, float]] = {}
-    groups: dict[str, tuple[float, float]] = {}
-    members: dict[str, str] = {}
-    previous: dict[str, float] = {}
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    groups: dict[str, tuple[float, float]] = field(default_factory=dict)
+    members: dict[str, str] = field(default_factory=dict)
+    previous: dict[str, float] = field(default_factory=dict)
     turnover: float = -1.0
     gross: float = 0.0
-    budgets: dict[str, float] = {}
+    budgets: dict[str, float] = field(default_factory=dict)
     linkage: str = "single"
     order: str = "branch"
     allow_jumps: bool = False
@@ -185,7 +185,7 @@ class Optimised(Message, frozen=True):
     risk: dict[str, float] | None = None
     iterations: int = 0
     gap: float = 0.0
-    undefined: dict[str, str] = {}
+    undefined: dict[str, str] = field(default_factory=dict)
 
 
 MESSAGES: Final[tuple[type[Message], ...]] = (

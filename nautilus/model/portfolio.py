@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from nautilus.model.basis import Basis
 from nautilus.model.ids import MAX_ID_32
@@ -177,7 +177,7 @@ class Attribution(Message, frozen=True):
     lines: tuple[AttributionLine, ...]
     total: float
     basis: Basis
-    undefined: dict[str, str] = {}
+    undefined: dict[str, str] = field(default_factory=dict)
 
 
 class BookCash(Message, frozen=True):
@@ -357,8 +357,8 @@ class Reconcile(Message, frozen=True):
     portfolio_id: PortfolioId
     source: Name
     quantities: dict[str, str]
-    prices: dict[str, str] = {}
-    cash: dict[str, str] = {}
+    prices: dict[str, str] = field(default_factory=dict)
+    cash: dict[str, str] = field(default_factory=dict)
 
 
 class ReconcileCore(Message, frozen=True):
