@@ -111,7 +111,7 @@ class Optimise(Message, frozen=True):
     covariance
         ``sample``, ``ledoit_wolf``, ``constant_correlation``, ``ewma`` or ``newey_west``.
     half_life
-        In rows, of ``ewma``.
+        In rows, of ``ewma``; 0: 90.
     means
         Expected returns per row; empty: the mean of the rows.
     rate
