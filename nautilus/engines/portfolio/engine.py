@@ -455,7 +455,6 @@ class PortfolioEngine(Engine):
         found, compared = with_core(
             self._book.positions_of(portfolio_id), theirs, self._ledger.names, self._ledger.instruments
         )
-        last = self._book.last_sequence
         if found and before.attempts < MOST_ATTEMPTS:
             # Reports may be on their way: a difference counts when it stays.
             ctx.at(ctx.now_ns + self._config.value_ms * 1_000_000, f"{_AGAIN}:{portfolio_id}:{before.attempts + 1}")
@@ -469,7 +468,7 @@ class PortfolioEngine(Engine):
                 now_ns=ctx.now_ns,
                 differences=tuple(found),
                 compared=compared,
-                sequence=last,
+                sequence=self._book.last_sequence,
                 source_sequence=reply.last_event,
                 attempts=before.attempts,
             )

@@ -16,7 +16,7 @@ SCALE = 18
 UNIT = 10**SCALE
 REPORT_DECIMALS = 8
 """Of the whole numbers in `PortfolioValued`."""
-_REPORT_STEP = UNIT // 10**REPORT_DECIMALS
+_REPORT_STEP: int = UNIT // 10**REPORT_DECIMALS
 _MOST_DIGITS = 40
 
 
@@ -74,7 +74,8 @@ def number_of(units: int) -> float:
 
 def report_units(units: int) -> int:
     """Units of 10^-18 in those of a report, rounded down."""
-    return units // _REPORT_STEP
+    whole: int = units // _REPORT_STEP
+    return whole
 
 
 def converted(units: int, bid: Fraction, ask: Fraction) -> int:
