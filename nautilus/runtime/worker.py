@@ -6,6 +6,7 @@ known by its name, so it is a function of a module, or of a strategy's file.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import io
@@ -145,4 +146,5 @@ def _unmarked(code: int, data: memoryview) -> Any:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's affair
     signal_at_parent_end(signal.SIGKILL)
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    with contextlib.suppress(ConnectionError):  # the host is gone already
+        serve(socket.socket(fileno=int(sys.argv[1])))

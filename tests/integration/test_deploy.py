@@ -211,7 +211,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus (Debian package prometheus)")
 def test_a_real_prometheus_scrapes_every_engine_and_knows_every_metric_that_is_asked_for(tmp_path: Path) -> None:
-    with demo() as running, held_port() as port:
+    with demo(whole=True) as running, held_port() as port:
         # As it lies in deploy/, but for the ports: the test's engines have free ones, so that it disturbs nobody.
         config = load("prometheus/prometheus.yml")
         ports = {f"127.0.0.1:{entry.port}": running.ports[name] for name, entry in CATALOGUE.items()}

@@ -169,10 +169,13 @@ class Platform:
 
 
 @contextmanager
-def demo(*arguments: str, settings: tuple[str, ...] = ()) -> Iterator[Platform]:
-    """The demo, or with other arguments another platform, patient unless set otherwise; nothing is left at the end."""
+def demo(*arguments: str, settings: tuple[str, ...] = (), whole: bool = False) -> Iterator[Platform]:
+    """The demo, or with other arguments another platform, patient unless set otherwise; nothing is left at the end.
+
+    With the engines of analysis where it is to be `whole`.
+    """
     given = arguments or ("--simulated", "--strategy", "quoting")
-    with platform(*given, settings=(*PATIENT, *settings)) as instance:
+    with platform(*given, settings=(*PATIENT, *settings), whole=whole) as instance:
         found = Platform(instance)
         below = descendants(instance.pid)
         yield found

@@ -225,7 +225,8 @@ def _union_form(arguments: tuple[Any, ...]) -> Form:
     structs = [kind for kind in plain if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
     if structs and len(structs) < len(plain):
         raise InternalError(f"{arguments} in a message over HTTP", expected="messages alone, or none")
-    forms = {kind: form_of(kind, tagged=len(structs) > 1) for kind in plain}
+    # Asked for in one way alone: what is cached by other arguments would be another struct of the same name.
+    forms = {kind: form_of(kind, tagged=True) if len(structs) > 1 else form_of(kind) for kind in plain}
     union: Any = reduce(or_, (forms[kind].type if kind in forms else kind for kind in arguments))
     if len(plain) == 1:
         (form,) = forms.values()

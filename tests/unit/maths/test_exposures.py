@@ -40,7 +40,7 @@ def test_shares_of_the_variance_add_up_to_one():
         (RETURNS, np.column_stack([FACTORS[:, 0], FACTORS[:, 0] * 2.0]), "singular"),
         (RETURNS, np.ones((200, 1)), "singular"),
         ([*RETURNS[:-1], math.nan], FACTORS, "not_finite"),
-        (RETURNS, np.where(FACTORS == FACTORS[3, 1], np.inf, FACTORS), "not_finite"),
+        (RETURNS, np.where(FACTORS[3, 1] == FACTORS, np.inf, FACTORS), "not_finite"),
     ],
 )
 def test_exposures_that_cannot_be_estimated_are_stated(returns, factors, code):

@@ -1,4 +1,4 @@
-"""Requests that take a job, whole arrays of records, what is loaded before an engine is ready, large parts of states."""
+"""Requests that take a job, whole arrays, what is loaded before an engine is ready, large parts of states."""
 
 import os
 
