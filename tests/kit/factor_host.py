@@ -10,6 +10,7 @@ from nautilus.core.ticks import BAR, BarKind
 from nautilus.engines.base import Work
 from nautilus.engines.factor import FactorConfig, FactorEngine
 from nautilus.engines.factor.universe import DAY_NS
+from nautilus.maths.errors import Undefined
 from nautilus.model.factor import PutSectors, PutUniverse, UniverseField
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
@@ -102,7 +103,11 @@ class FactorHost:
         """Run what the engine has submitted, and hand it the results."""
         jobs, self.ctx.jobs = self.ctx.jobs, []
         for number, job, arguments in jobs:
-            self.engine.on_result(number, unpack(pack(job(*unpack(pack(arguments))))), self.ctx)
+            try:
+                result = unpack(pack(job(*unpack(pack(arguments)))))
+            except Undefined as error:
+                result = error
+            self.engine.on_result(number, result, self.ctx)
 
     def again(self) -> FactorHost:
         """Another one with a new engine that has the state of this one, through bytes."""
