@@ -60,6 +60,7 @@ BENCHES = {
     "gateway_engines": "perf.bench_gateway_engines",
     "gateway_overload": "perf.bench_gateway_overload",
     "catalog": "perf.bench_catalog",
+    "factor": "perf.bench_factor",
 }
 
 

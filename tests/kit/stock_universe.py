@@ -37,19 +37,16 @@ def stock_universe(days: int, stocks: int, sectors: int, seed: int = 0, holes: f
     prices = np.cumprod(1.0 + returns, axis=0)
     caps = np.exp(22.0 + 1.5 * draw.standard_normal(stocks)) * prices
     present = draw.random((days, stocks)) >= holes
-    matrices = [
-        returns,
-        caps,
-        np.exp(draw.normal(-0.7, 0.6, stocks)) / prices,
-        np.exp(draw.normal(0.1, 0.8, stocks)) / prices,
-        draw.normal(0.05, 0.08, stocks) / prices,
-        caps * np.exp(draw.normal(-5.5, 0.7, (days, stocks))),
-    ]
-    holed = [np.where(present, matrix, np.nan) for matrix in matrices]
+    holes_at = np.where(present, 0.0, np.nan)
     return StockUniverse(
-        tuple(f"S{place:04}" for place in range(stocks)),
-        *holed,
-        tuple(f"sector{place:02}" for place in range(sectors)),
-        codes.astype(np.int64),
-        present,
+        symbols=tuple(f"S{place:04}" for place in range(stocks)),
+        returns=returns + holes_at,
+        market_caps=caps + holes_at,
+        book_price=np.exp(draw.normal(-0.7, 0.6, stocks)) / prices + holes_at,
+        sales_price=np.exp(draw.normal(0.1, 0.8, stocks)) / prices + holes_at,
+        cash_flow_price=draw.normal(0.05, 0.08, stocks) / prices + holes_at,
+        dollar_volumes=caps * np.exp(draw.normal(-5.5, 0.7, (days, stocks))) + holes_at,
+        sector_names=tuple(f"sector{place:02}" for place in range(sectors)),
+        sector_codes=codes.astype(np.int64),
+        present=present,
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus.engines.factor.upload import check_values, matrix_of
 from nautilus.maths.errors import Undefined, check_times
 from nautilus.maths.factors import Sectors
 from nautilus.model.factor import UniverseField
@@ -23,7 +24,6 @@ Days = NDArray[np.int64]
 DAY_NS: Final = 86_400_000_000_000
 # Rows that are saved together; those that nothing changed in are not saved again.
 _BLOCK_DAYS = 64
-_POSITIVE = (UniverseField.PRICE, UniverseField.MARKET_CAP)
 
 
 def day_of(time_ns: int) -> int:
@@ -38,6 +38,8 @@ class Universe:
     ----------
     most_days, most_stocks
         What it refuses to grow beyond.
+    version
+        Its parts have higher ones.
 
     Attributes
     ----------
@@ -47,7 +49,7 @@ class Universe:
     sources : where it is from.
     """
 
-    def __init__(self, most_days: int, most_stocks: int) -> None:
+    def __init__(self, most_days: int, most_stocks: int, version: int = 0) -> None:
         self._most_days = most_days
         self._most_stocks = most_stocks
         self.symbols: list[str] = []
@@ -57,7 +59,7 @@ class Universe:
         self._columns: dict[str, int] = {}
         self._fields: dict[UniverseField, Array] = {}
         self._sectors: dict[str, list[tuple[int, str]]] = {}  # from a day on
-        self._version = 0
+        self._version = version
         self._versions: dict[tuple[UniverseField, int], int] = {}
         self._parts: list[tuple[int, UniverseField, Any]] = []  # restored, not yet put together
 
@@ -110,14 +112,14 @@ class Universe:
             capitalisations have to be above 0; ``out_of_range``: returns above -1, volumes 0 or more, and within the
             bounds of the universe. Nothing is changed then.
         """
-        values = _matrix(symbols, times_ns, rows)
+        values = matrix_of(symbols, times_ns, rows)
         days = np.asarray(times_ns, dtype=np.int64) // DAY_NS
         check_times(days, "days")
         return self.put_matrix(field, symbols, days, values)
 
     def put_matrix(self, field: UniverseField, symbols: Sequence[str], days: Days, values: Array) -> int | None:
         """The same of increasing days and a matrix; NaN: none."""
-        _check(field, values)
+        check_values(field, values)
         self._room(symbols, days)
         columns = self._add_symbols(symbols)
         places = self._add_days(days)
@@ -332,30 +334,6 @@ class Universe:
         self._version += 1
         for key in [key for key in self._versions if key[1] + _BLOCK_DAYS > row]:
             del self._versions[key]
-
-
-def _matrix(symbols: Sequence[str], times_ns: Sequence[int], rows: Sequence[Sequence[float | None]]) -> Array:
-    if not symbols or not times_ns:
-        raise Undefined("empty", "no values", "at least a symbol and a time")
-    if len(set(symbols)) != len(symbols):
-        raise Undefined("mismatch", "a symbol is given twice", "each once")
-    if len(rows) != len(times_ns) or any(len(row) != len(symbols) for row in rows):
-        raise Undefined("mismatch", f"{len(rows)} rows", f"{len(times_ns)} rows of {len(symbols)} values")
-    values: Array = np.array(rows, dtype=np.float64)
-    told = np.array([[value is not None for value in row] for row in rows]) if np.isnan(values).any() else None
-    if np.isinf(values).any() or (told is not None and bool((np.isnan(values) & told).any())):
-        raise Undefined("not_finite", "a value that is not finite", "finite values, or none")
-    return values
-
-
-def _check(field: UniverseField, values: Array) -> None:
-    known = values[~np.isnan(values)]
-    if field in _POSITIVE and (known <= 0.0).any():
-        raise Undefined("negative_price", f"{field.value} of {known.min()}", "above 0")
-    if field is UniverseField.RETURN and (known <= -1.0).any():
-        raise Undefined("out_of_range", f"a return of {known.min()}", "above -1")
-    if field is UniverseField.DOLLAR_VOLUME and (known < 0.0).any():
-        raise Undefined("out_of_range", f"a volume of {known.min()}", "0 or more")
 
 
 __all__ = ["DAY_NS", "Universe", "day_of"]

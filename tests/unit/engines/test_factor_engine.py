@@ -390,3 +390,21 @@ def test_a_style_without_inputs_is_named() -> None:
     with pytest.raises(Undefined, match="book_price") as error:
         host.ask(EstimateFactors())
     assert error.value.code == "empty"
+
+
+def test_what_was_asked_of_a_dropped_universe_changes_nothing() -> None:
+    made = _made(holes=0.0)
+    host = _estimated(made, 100)
+    before = host.engine.bulk()
+    host.put(made, slice(100, 101))
+    host.ctx.now_ns = close_ns(101)
+    host.engine.on_timer("day-end", host.ctx)
+    host.ask(DropUniverse())
+    host.run_jobs()
+    assert host.ask(GetUniverse()).state == "empty"
+    assert host.engine.bulk() == {}
+    host.put_sectors(made)
+    host.put(made, slice(0, 100))
+    host.ask(EstimateFactors())
+    after = host.engine.bulk()
+    assert {name for name in after if after[name][0] <= before[name][0]} == set()  # all of it is saved anew
