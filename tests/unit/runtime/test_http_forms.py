@@ -43,7 +43,13 @@ def values_of(annotation):
         kind, meta = arguments
         if kind is int:
             return st.integers(meta.ge, meta.le)
-        least, most = meta.min_length or 0, meta.max_length
+        if kind is float:
+            least, most = (meta.gt if meta.ge is None else meta.ge), (meta.lt if meta.le is None else meta.le)
+            return st.floats(
+                least, most, exclude_min=meta.gt is not None, exclude_max=meta.lt is not None, allow_nan=False,
+                allow_infinity=False,
+            )  # fmt: skip
+        least, most = meta.min_length or 0, meta.max_length or 1_000
         return values_of(kind).filter(lambda value: least <= len(value) <= most)
     if origin is tuple and arguments[-1] is Ellipsis:
         return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
