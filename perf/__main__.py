@@ -61,6 +61,7 @@ BENCHES = {
     "gateway_overload": "perf.bench_gateway_overload",
     "catalog": "perf.bench_catalog",
     "factor": "perf.bench_factor",
+    "analytics": "perf.bench_analytics",
 }
 
 

@@ -11,6 +11,10 @@ from nautilus.maths.errors import Undefined, check_finite, finite
 from nautilus.maths.returns import Floats
 
 
+LEAST_EIGENVALUE = 1e-10
+"""Of the factors' correlations; below it they count as dependent."""
+
+
 class Exposures(NamedTuple):
     """A regression with an intercept.
 
@@ -53,10 +57,12 @@ def estimated_exposures(returns: npt.ArrayLike, factors: npt.ArrayLike) -> Expos
     sizes = np.sqrt(np.square(centred).sum(axis=0))
     if (sizes <= 1e-15).any():
         raise Undefined("singular", "a factor that never changes", expected="factors with variance")
-    solution, _, rank, _ = np.linalg.lstsq(centred / sizes, from_mean, rcond=1e-10)
-    if rank < table.shape[1]:
+    scaled = centred / sizes
+    # Few factors, many periods: the correlations are enough, and take a tenth of a decomposition of the whole table.
+    correlations = scaled.T @ scaled
+    if np.linalg.eigvalsh(correlations)[0] < LEAST_EIGENVALUE:
         raise Undefined("singular", "factors that depend on each other", expected="independent factors")
-    slopes: Floats = solution / sizes
+    slopes: Floats = np.linalg.solve(correlations, scaled.T @ from_mean) / sizes
     whole = float(from_mean @ from_mean)
     left = from_mean - centred @ slopes
     explained = 1.0 - float(left @ left) / whole if whole > 0.0 else 0.0

@@ -96,11 +96,20 @@ def instrument_history(returns: npt.ArrayLike, benchmark: npt.ArrayLike | None =
         variance = float(market @ market) / periods
         if variance >= LEAST_VARIANCE:
             slopes = (market @ centred) / periods / variance
-    centred += array.mean(axis=0) + 1.0
-    grown = np.cumprod(centred, axis=0, out=centred)
-    highest = np.maximum.accumulate(np.maximum(grown, 1.0), axis=0)
-    grown /= highest
-    return InstrumentHistory(periods, covariance, grown.min(axis=0) - 1.0, slopes)
+    return InstrumentHistory(periods, covariance, _deepest(array), slopes)
+
+
+def _deepest(returns: Floats) -> Floats:
+    """Maximum drawdown of each column: a row at a time, so that all that is touched stays in the cache."""
+    count = returns.shape[1]
+    grown, highest, lowest, now = np.ones(count), np.ones(count), np.ones(count), np.empty(count)
+    for row in returns:
+        np.add(row, 1.0, out=now)
+        np.multiply(grown, now, out=grown)
+        np.maximum(highest, grown, out=highest)
+        np.divide(grown, highest, out=now)
+        np.minimum(lowest, now, out=lowest)
+    return lowest - 1.0
 
 
 def holdings_risk(history: InstrumentHistory, weights: npt.ArrayLike, periods_per_year: float = DAYS) -> HoldingsRisk:
