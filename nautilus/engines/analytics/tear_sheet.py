@@ -1,0 +1,253 @@
+"""A tear sheet as one page of HTML: figures, plots and tables of a `Sheet`, which say all that is on it.
+
+The page stands alone: styles and plots are within it, nothing is fetched and no script runs. Every text is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from nautilus.engines.analytics.axes import MONTHS, Floats, day_text, number_text, percent_text
+from nautilus.engines.analytics.drawing import Frame, Line, bar_plot, histogram, line_plot
+from nautilus.engines.analytics.tear_sheet_style import STYLE
+
+WIDE, HALF = Frame(1080, 300), Frame(560, 230)
+LOG_FACTOR = 4.0  # wealth that grows more than so is drawn so that equal factors are equally far apart
+DASH = "\N{EN DASH}"
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A number with its name.
+
+    Parameters
+    ----------
+    label
+        Its name.
+    value
+        None: it has no value, and `reason` says why.
+    kind
+        ``percent`` (of a part of one), ``ratio``, ``count`` or ``money``.
+    reason
+        A code, such as ``too_few``.
+    """
+
+    label: str
+    value: float | None
+    kind: str = "ratio"
+    reason: str = ""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table; a column is of one kind: those of `Figure`, ``text`` or ``day`` (nanoseconds, 0: none)."""
+
+    title: str
+    columns: tuple[str, ...]
+    kinds: tuple[str, ...]
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+    note: str = ""
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """What a tear sheet shows. What is empty is left out.
+
+    Parameters
+    ----------
+    title, subtitle
+        Whose it is, and of what.
+    headline
+        The figures on top.
+    tables
+        Of measures, forecasts, attribution ...
+    times_ns
+        Ends of the periods; empty: they have none, and are numbered from 1.
+    wealth, drawdowns
+        After each period, of one unit at the beginning.
+    benchmark, benchmark_wealth
+        Its name, and what one unit became in it after each period.
+    rolling_window, rolling_sharpe, rolling_volatility
+        Of the last so many periods, after each period from that number on.
+    calendar
+        (year, month, return); month 0: of the whole year.
+    marks
+        (name, return) in the histogram, such as the value at risk.
+    basis
+        (term, text): method, range, source.
+    """
+
+    title: str
+    subtitle: str = ""
+    headline: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    times_ns: tuple[int, ...] = ()
+    wealth: tuple[float, ...] = ()
+    drawdowns: tuple[float, ...] = ()
+    benchmark: str = ""
+    benchmark_wealth: tuple[float, ...] = ()
+    rolling_window: int = 0
+    rolling_sharpe: tuple[float, ...] = ()
+    rolling_volatility: tuple[float, ...] = ()
+    calendar: tuple[tuple[int, int, float], ...] = ()
+    marks: tuple[tuple[str, float], ...] = ()
+    basis: tuple[tuple[str, str], ...] = ()
+
+
+def as_html(sheet: Sheet) -> str:
+    """The page; the same sheet gives the same bytes."""
+    cards = [
+        _growth(sheet),
+        _underwater(sheet),
+        *_rolling(sheet),
+        _heat(sheet),
+        _years(sheet),
+        _frequencies(sheet),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{html.escape(sheet.title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<header><h1>{html.escape(sheet.title)}</h1><p>{html.escape(sheet.subtitle)}</p></header>"
+        f'<div class="tiles">{"".join(map(_tile, sheet.headline))}</div>'
+        f'<div class="cards">{"".join(cards)}</div>'
+        f'<div class="tables">{"".join(map(_table, sheet.tables))}</div>'
+        f"{_basis(sheet.basis)}</main></body></html>\n"
+    )
+
+
+def value_text(value: str | float | int | None, kind: str) -> str:
+    """How a value of a kind is written."""
+    if value is None:
+        return DASH
+    if kind == "text" or isinstance(value, str):
+        return str(value)
+    if kind == "day":
+        return day_text(int(value)) if value else DASH
+    if kind == "percent":
+        return percent_text(float(value), 2)
+    if kind == "count":
+        return number_text(float(value), 0)
+    return number_text(float(value), 2 if kind == "money" else 3 if abs(value) < 10 else 2)
+
+
+def _tile(figure: Figure) -> str:
+    text = value_text(figure.value, figure.kind)
+    reason = f' title="{html.escape(figure.reason)}"' if figure.reason else ""
+    return f'<div class="tile"{reason}><span>{html.escape(figure.label)}</span><b>{html.escape(text)}</b></div>'
+
+
+def _card(title: str, body: str, width: str, note: str = "") -> str:
+    said = f'<p class="note">{html.escape(note)}</p>' if note else ""
+    return f'<section class="{width}"><h2>{html.escape(title)}</h2>{said}{body}</section>'
+
+
+def _line(sheet: Sheet, name: str, values: Iterable[float], **how: object) -> Line:
+    array: Floats = np.array(tuple(values), np.float64)
+    places = np.array(sheet.times_ns or range(1, len(sheet.wealth) + 1), np.int64)[-len(array) :]
+    return Line(name, places, array, **how)  # type: ignore[arg-type]
+
+
+def _growth(sheet: Sheet) -> str:
+    if not sheet.wealth:
+        return ""
+    lines = [_line(sheet, "portfolio", sheet.wealth, label="portfolio" if sheet.benchmark_wealth else "")]
+    if sheet.benchmark_wealth:
+        name = sheet.benchmark or "benchmark"
+        label = name if len(name) <= 9 else "benchmark"
+        lines.insert(0, _line(sheet, name, sheet.benchmark_wealth, style="b", label=label))
+    values = np.concatenate([line.values for line in lines])
+    log = bool(values.min() > 0.0 and max(values.max(), 1.0) / min(values.min(), 1.0) > LOG_FACTOR)
+    plot = line_plot(lines, WIDE, "Growth of one", log=log, dated=bool(sheet.times_ns), level=1.0)
+    note = f"{f'Grey: {sheet.benchmark}. ' if sheet.benchmark_wealth else ''}{'Logarithmic scale.' if log else ''}"
+    return _card("Growth of one", f'<div class="scroll">{plot}</div>', "full", note.strip())
+
+
+def _underwater(sheet: Sheet) -> str:
+    if not sheet.drawdowns:
+        return ""
+    line = _line(sheet, "drawdown", sheet.drawdowns, style="d", fill=True)
+    plot = line_plot([line], Frame(1080, 190), "Drawdown", percent=True, zero=True, dated=bool(sheet.times_ns))
+    return _card("Drawdown", f'<div class="scroll">{plot}</div>', "full", "Below the highest value so far.")
+
+
+def _rolling(sheet: Sheet) -> list[str]:
+    window = f"Of the last {sheet.rolling_window} periods, a year."
+    cards = []
+    for name, values, percent, style in (
+        ("Rolling Sharpe ratio", sheet.rolling_sharpe, False, "a"),
+        ("Rolling volatility", sheet.rolling_volatility, True, "c"),
+    ):
+        if values:
+            line = _line(sheet, name, values, style=style, fill=percent)
+            plot = line_plot([line], HALF, name, percent=percent, zero=True, dated=bool(sheet.times_ns))
+            cards.append(_card(name, plot, "half", window))
+    return cards
+
+
+def _heat(sheet: Sheet) -> str:
+    months = {(year, month): value for year, month, value in sheet.calendar}
+    if not any(month for _, month in months):
+        return ""
+    largest = max(abs(value) for (_, month), value in months.items() if month) or 1.0
+    rows = []
+    for year in sorted({year for year, _ in months}):
+        cells = "".join(_cell(months.get((year, month)), largest) for month in range(1, 13))
+        whole = months.get((year, 0))
+        if whole is None:
+            whole = float(np.prod([1.0 + v for (y, month), v in months.items() if y == year and month]) - 1.0)
+        rows.append(f'<tr><th scope="row">{year}</th>{cells}<td class="year">{percent_text(whole)}</td></tr>')
+    head = "".join(f'<th scope="col">{month}</th>' for month in (*MONTHS, "Year"))
+    table = f'<div class="scroll"><table class="heat"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
+    return _card("Monthly returns", table, "full", "The stronger the colour, the larger the gain or loss.")
+
+
+def _cell(value: float | None, largest: float) -> str:
+    if value is None:
+        return "<td></td>"
+    # The root keeps small months visible beside one very large.
+    strength = 0.75 * (abs(value) / largest) ** 0.7
+    style = "down" if value < 0 else "up"
+    return f'<td class="{style}" style="--s:{strength:.2f}">{percent_text(value)}</td>'
+
+
+def _years(sheet: Sheet) -> str:
+    growth: dict[int, float] = {}
+    for year, month, value in sheet.calendar:
+        if month:
+            growth[year] = growth.get(year, 1.0) * (1.0 + value)
+    growth.update({year: 1.0 + value for year, month, value in sheet.calendar if month == 0})
+    if not growth:
+        return ""
+    years = sorted(growth)
+    plot = bar_plot([str(year) for year in years], [growth[year] - 1.0 for year in years], HALF, "Yearly returns")
+    return _card("Yearly returns", plot, "half", "The first and the last may be parts of a year.")
+
+
+def _frequencies(sheet: Sheet) -> str:
+    if len(sheet.wealth) < 2:
+        return ""
+    wealth = np.concatenate(([1.0], sheet.wealth))
+    returns = wealth[1:][wealth[:-1] > 0.0] / wealth[:-1][wealth[:-1] > 0.0] - 1.0
+    plot = histogram(returns, HALF, "Distribution of returns", sheet.marks)
+    return _card("Distribution of returns", plot, "half", f"{len(returns):,} periods; how many had which return.")
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in table.columns)
+    rows = []
+    for row in table.rows:
+        cells = []
+        for value, kind in zip(row, table.kinds, strict=True):
+            style = ' class="none"' if value is None else ' class="words"' if kind == "text" else ""
+            cells.append(f"<td{style}>{html.escape(value_text(value, kind))}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    body = f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+    width = "narrow" if len(table.columns) <= 3 else "broad" if len(table.columns) <= 5 else "whole"
+    return _card(table.title, body, width, table.note)
+
+
+def _basis(terms: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in terms)
+    return f"<footer><dl>{rows}</dl></footer>" if rows else ""
