@@ -62,6 +62,7 @@ BENCHES = {
     "catalog": "perf.bench_catalog",
     "factor": "perf.bench_factor",
     "analytics": "perf.bench_analytics",
+    "models": "perf.bench_models",
 }
 
 

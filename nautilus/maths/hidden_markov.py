@@ -61,6 +61,85 @@ def forward(x, start, transition, means, variances, density, alpha, scale):  # t
 
 
 @njit(
+    f"void(float64[::1], {_MODEL}, float64[:, ::1], float64[:, ::1], float64[::1], float64, float64[:, ::1])",
+    cache=True,
+)
+def improve(x, start, transition, means, variances, density, alpha, scale, floor, room):  # type: ignore[no-untyped-def]
+    """One round of EM in place, from what `forward` filled in; `room` is scratch of shape (5 + states, states)."""
+    length, count = alpha.shape
+    beta, ahead, weight, first, square = room[0], room[1], room[2], room[3], room[4]
+    pairs = room[5:]
+    pairs[:] = 0.0
+    beta[:] = 1.0
+    for j in range(count):
+        gamma = alpha[length - 1, j]
+        weight[j] = gamma
+        first[j] = gamma * x[length - 1]
+        square[j] = gamma * x[length - 1] * x[length - 1]
+    for t in range(length - 2, -1, -1):
+        inverse = 1.0 / scale[t + 1]
+        for j in range(count):
+            ahead[j] = density[t + 1, j] * beta[j] * inverse
+        for i in range(count):
+            sum_ = 0.0
+            for j in range(count):
+                step = transition[i, j] * ahead[j]
+                pairs[i, j] += alpha[t, i] * step
+                sum_ += step
+            beta[i] = sum_
+            gamma = alpha[t, i] * sum_
+            weight[i] += gamma
+            first[i] += gamma * x[t]
+            square[i] += gamma * x[t] * x[t]
+    for i in range(count):
+        start[i] = alpha[0, i] * beta[i]
+        row = 0.0
+        for j in range(count):
+            row += pairs[i, j]
+        if row > 1e-300:
+            for j in range(count):
+                transition[i, j] = pairs[i, j] / row
+        if weight[i] > 1e-300:
+            means[i] = first[i] / weight[i]
+            variances[i] = max(square[i] / weight[i] - means[i] * means[i], floor)
+
+
+@njit("void(float64[::1], float64[:, ::1], float64[::1], float64[::1], float64[::1])", cache=True)
+def _pack(start, transition, means, variances, into):  # type: ignore[no-untyped-def]
+    """All parameters as one row, variances as logarithms."""
+    count = len(means)
+    for i in range(count):
+        into[i] = start[i]
+        into[count + i] = means[i]
+        into[2 * count + i] = np.log(variances[i])
+        for j in range(count):
+            into[3 * count + i * count + j] = transition[i, j]
+
+
+@njit(
+    "void(float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], float64[::1], float64)", cache=True
+)
+def _unpack(row, last, start, transition, means, variances, floor):  # type: ignore[no-untyped-def]
+    """The parameters of a row; a probability that is none is that of `last`, and their sums are made one."""
+    count = len(means)
+    total = 0.0
+    for i in range(count):
+        start[i] = row[i] if row[i] > 0.0 else last[i]
+        total += start[i]
+        means[i] = row[count + i]
+        variances[i] = max(np.exp(row[2 * count + i]), floor)
+        sum_ = 0.0
+        for j in range(count):
+            place = 3 * count + i * count + j
+            transition[i, j] = row[place] if row[place] > 0.0 else last[place]
+            sum_ += transition[i, j]
+        for j in range(count):
+            transition[i, j] /= sum_
+    for i in range(count):
+        start[i] /= total
+
+
+@njit(
     "UniTuple(float64, 2)(float64[::1], float64[::1], float64[:, ::1], float64[::1], float64[::1], int64, float64, "
     "float64)",
     cache=True,
@@ -68,57 +147,44 @@ def forward(x, start, transition, means, variances, density, alpha, scale):  # t
 def maximise(x, start, transition, means, variances, rounds, tolerance, floor):  # type: ignore[no-untyped-def]
     """Rounds of EM in place, up to `rounds` or until one gains less than `tolerance`.
 
+    After each two rounds a step is tried along the way they went (SQUAREM, Varadhan and Roland 2008), which is taken
+    where it gains: where the likelihood is flat, EM alone takes hundreds of rounds.
+
     Returns the log-likelihood of the parameters as they are left, and the number of rounds (negative: not converged).
     """
     length, count = len(x), len(means)
-    density = np.empty((length, count))
-    alpha = np.empty((length, count))
-    scale = np.empty(length)
-    beta = np.empty(count)
-    ahead = np.empty(count)
-    weight = np.empty(count)
-    first = np.empty(count)
-    square = np.empty(count)
-    pairs = np.empty((count, count))
+    density, other_density = np.empty((length, count)), np.empty((length, count))
+    alpha, other_alpha = np.empty((length, count)), np.empty((length, count))
+    scale, other_scale = np.empty(length), np.empty(length)
+    room = np.empty((5 + count, count))
+    rows = np.empty((4, count * (count + 3)))
     likelihood = forward(x, start, transition, means, variances, density, alpha, scale)
-    for done in range(rounds):
-        pairs[:] = 0.0
-        beta[:] = 1.0
-        for j in range(count):
-            gamma = alpha[length - 1, j]
-            weight[j] = gamma
-            first[j] = gamma * x[length - 1]
-            square[j] = gamma * x[length - 1] * x[length - 1]
-        for t in range(length - 2, -1, -1):
-            inverse = 1.0 / scale[t + 1]
-            for j in range(count):
-                ahead[j] = density[t + 1, j] * beta[j] * inverse
-            for i in range(count):
-                sum_ = 0.0
-                for j in range(count):
-                    step = transition[i, j] * ahead[j]
-                    pairs[i, j] += alpha[t, i] * step
-                    sum_ += step
-                beta[i] = sum_
-                gamma = alpha[t, i] * sum_
-                weight[i] += gamma
-                first[i] += gamma * x[t]
-                square[i] += gamma * x[t] * x[t]
-        for i in range(count):
-            start[i] = alpha[0, i] * beta[i]
-            row = 0.0
-            for j in range(count):
-                row += pairs[i, j]
-            if row > 1e-300:
-                for j in range(count):
-                    transition[i, j] = pairs[i, j] / row
-            if weight[i] > 1e-300:
-                means[i] = first[i] / weight[i]
-                variances[i] = max(square[i] / weight[i] - means[i] * means[i], floor)
-        before = likelihood
-        likelihood = forward(x, start, transition, means, variances, density, alpha, scale)
-        if abs(likelihood - before) < tolerance:
-            return likelihood, float(done + 1)
+    done = 0
+    while done < rounds:
+        _pack(start, transition, means, variances, rows[0])
+        for step in range(1, 3):
+            improve(x, start, transition, means, variances, density, alpha, scale, floor, room)
+            before = likelihood
+            likelihood = forward(x, start, transition, means, variances, density, alpha, scale)
+            done += 1
+            if abs(likelihood - before) < tolerance:
+                return likelihood, float(done)
+            _pack(start, transition, means, variances, rows[step])
+        change = rows[1] - rows[0]
+        bend = rows[2] - rows[1] - change
+        size = np.sqrt(np.sum(bend * bend))
+        length_ratio = np.sqrt(np.sum(change * change)) / size if size > 0.0 else 0.0
+        if length_ratio > 1.0:
+            rows[3] = rows[0] + 2.0 * length_ratio * change + length_ratio * length_ratio * bend
+            _unpack(rows[3], rows[2], start, transition, means, variances, floor)
+            tried = forward(x, start, transition, means, variances, other_density, other_alpha, other_scale)
+            if tried > likelihood:
+                likelihood = tried
+                density, other_density = other_density, density
+                alpha, other_alpha = other_alpha, alpha
+                scale, other_scale = other_scale, scale
+            else:
+                _unpack(rows[2], rows[2], start, transition, means, variances, floor)
     return likelihood, -float(rounds)
 
 

@@ -25,7 +25,8 @@ POINTS_PER_STATE = 10
 VARIANCE_FLOOR = 1e-3  # of the variance of the sample
 FIRST_ROUNDS = 20
 FOLLOWED = 3
-FOLLOWED_TOLERANCE = 1e-3
+FOLLOWED_TOLERANCE = 1e-2
+FOLLOWED_ROUNDS = 60
 LEAST_GAIN = 1e-2  # of log-likelihood over one normal density
 
 
@@ -145,7 +146,7 @@ class Regimes:
 
 
 def fit_regimes(
-    returns: ArrayLike, states: int = 2, *, max_iterations: int = 500, tolerance: float = 1e-8
+    returns: ArrayLike, states: int = 2, *, max_iterations: int = 250, tolerance: float = 1e-6
 ) -> RegimeModel:
     """Fit a Gaussian hidden Markov model by EM from several deterministic starts.
 
@@ -180,7 +181,7 @@ def fit_regimes(
         # Beyond the likeliest few only as long as none of them stays above the floor.
         if len(further) >= FOLLOWED and any(_rank(end)[0] for end in further):
             break
-        likelihood, _ = maximise(x, *start, max_iterations, max(tolerance, FOLLOWED_TOLERANCE), VARIANCE_FLOOR)
+        likelihood, _ = maximise(x, *start, FOLLOWED_ROUNDS, FOLLOWED_TOLERANCE, VARIANCE_FLOOR)
         further.append((likelihood, start))
     _, start = max(further, key=_rank)
     likelihood, rounds = maximise(x, *start, max_iterations, tolerance, VARIANCE_FLOOR)
@@ -204,7 +205,7 @@ def fit_regimes(
 
 
 def detect_regimes(
-    returns: ArrayLike, states: int = 2, *, max_iterations: int = 500, tolerance: float = 1e-8
+    returns: ArrayLike, states: int = 2, *, max_iterations: int = 250, tolerance: float = 1e-6
 ) -> Regimes:
     """Fit a model to the returns and read the regimes of the same returns with it; see `fit_regimes`."""
     model = fit_regimes(returns, states, max_iterations=max_iterations, tolerance=tolerance)

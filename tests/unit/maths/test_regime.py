@@ -110,7 +110,7 @@ def test_the_same_returns_give_the_same_model() -> None:
 
 
 def test_a_break_of_the_rounds_is_stated() -> None:
-    assert not fit_regimes(100 * daily_returns(), 2, max_iterations=1).converged
+    assert not fit_regimes(100 * daily_returns(), 2, max_iterations=1, tolerance=1e-13).converged
 
 
 def test_the_next_variance_is_that_of_the_mixture() -> None:
