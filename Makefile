@@ -36,7 +36,7 @@ requirements := $(py) -c 'import sys, tomllib; f = tomllib.load(open("pyproject.
 .PHONY: build kernel-so run test long check perf debug soak machines openapi history bus-endurance failover drift differential clean help format
 
 ## build    make .venv and build the extensions in place (the default)
-build: .venv/.extensions .venv/.installed
+build: .venv/.extensions .venv/.installed .venv/.compiled
 	@$(py) -m compileall -q nautilus
 
 # What was installed names the directory it was installed in: after a move it is installed again. A .venv that does
@@ -45,7 +45,7 @@ sound := $(py) -c 'import pip, sys; sys.exit(sys.prefix != sys.argv[1] or sys.ve
 	"$$(pwd -P)/.venv" 2>/dev/null
 ifneq ($(wildcard .venv/.created),)
 ifneq ($(shell $(sound) && [ "$$(cat .venv/.created)" = "$$(pwd -P)" ] && echo yes),yes)
-$(shell rm -f .venv/.created .venv/.required .venv/.installed .venv/.tested .venv/.measured .venv/.extensions)
+$(shell rm -f .venv/.created .venv/.required .venv/.installed .venv/.tested .venv/.measured .venv/.extensions .venv/.compiled)
 endif
 endif
 
@@ -70,6 +70,11 @@ endif
 .venv/.extensions: $(sources) setup.py .venv/.required
 	@echo "make: building the core (the first time takes a minute or two)"
 	@$(py) setup.py --quiet build_ext --inplace --parallel $(jobs)
+	@touch $@
+
+# What numba compiles is kept beside the sources: no process waits for the compiler.
+.venv/.compiled: $(wildcard nautilus/maths/*.py nautilus/maths/*/*.py) .venv/.extensions .venv/.installed
+	@$(py) -m nautilus.runtime.warming
 	@touch $@
 
 .venv/.tested: pyproject.toml | .venv/.required

@@ -202,8 +202,9 @@ class Engine:
     takes_arrays: ClassVar[bool] = False
     """Its handlers of market data take whole arrays of records, not one message for each."""
     warms: ClassVar[tuple[Callable[[], object], ...]] = ()
-    """Functions of modules that a live host calls where jobs run, before the engine counts as ready: they load or
-    compile what no request is to wait for."""
+    """Functions of modules that a live host calls where `Work` is done, before the engine counts as ready: they load or
+    compile what no request is to wait for. Jobs of `Context.submit` are done in another process, which is there only
+    while it has some."""
     warms_here: ClassVar[tuple[Callable[[], object], ...]] = ()
     """The same, in the engine's own process."""
     strategies_only: ClassVar[bool] = False

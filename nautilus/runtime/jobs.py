@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,21 @@ class Jobs:
     ----------
     watch, forget
         Have a callback called when a socket is readable, and no longer.
+    rest
+        Has a callback called later: a worker that has nothing to do until then ends, and with it what it has loaded;
+        None: it stays.
     """
 
-    def __init__(self, watch: Callable[[int, Callable[[], None]], None], forget: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        watch: Callable[[int, Callable[[], None]], None],
+        forget: Callable[[int], None],
+        rest: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         self._watch = watch
         self._forget = forget
+        self._rest = rest
+        self._runs = 0
         self._waiting: deque[tuple[bytes, Done]] = deque()
         self._running: Done | None = None
         self._worker: subprocess.Popen[bytes] | None = None
@@ -53,6 +64,7 @@ class Jobs:
             The job or its arguments cannot go to another process.
         """
         self._waiting.append((pack((name_of(job), arguments)), done))
+        self._runs += 1
         if self._worker is None:
             self._start()
         self._next()
@@ -126,6 +138,12 @@ class Jobs:
             else:
                 self._answer(content)
             self._next()
+            if self._rest is not None and self._running is None:
+                self._rest(partial(self._end_idle, self._runs))
+
+    def _end_idle(self, runs: int) -> None:
+        if runs == self._runs and self._running is None:
+            self._end()
 
     def _answer(self, content: bytes) -> None:
         done, self._running = self._running, None

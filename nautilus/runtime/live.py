@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
+IDLE_NS = 30 * NANOSECONDS
+"""A worker process without a job for so long ends, but for the one whose answers are waited for."""
 """Between looks at engines' states, to save what has changed; longer where that takes long."""
 SAVE_SHARE = 50
 LOOK_NS = 100_000_000
@@ -253,9 +255,12 @@ class LiveHost:
             self._save,
         )
         self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
-        self._jobs = Jobs(self.loop.add_source, self.loop.remove_source)
+        # What somebody waits for does not wait behind what nobody does; that may load more, and give it back.
+        self._answering = Jobs(self.loop.add_source, self.loop.remove_source)
+        self._jobs = Jobs(self.loop.add_source, self.loop.remove_source, partial(self.later, IDLE_NS))
+        undo.callback(self._answering.close)
         undo.callback(self._jobs.close)
-        self.messages.run_job = self._jobs.run
+        self.messages.run_job = self._answering.run
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
         for context in self.contexts.values():
             context.connect()
@@ -381,7 +386,7 @@ class LiveHost:
             self._begin()
 
         self.warming = True
-        self._jobs.run(warm, (names,), done)
+        self._answering.run(warm, (names,), done)
 
     def open(self) -> None:
         """The market opens."""

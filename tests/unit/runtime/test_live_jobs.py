@@ -113,3 +113,25 @@ def test_the_worker_is_gone_when_its_host_closes(desk):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert not desk.callbacks
+
+
+def test_a_worker_without_a_job_ends_and_the_next_job_starts_another_one():
+    resting = []
+    desk = Desk()
+    desk.jobs = Jobs(desk.callbacks.__setitem__, desk.callbacks.pop, resting.append)
+    try:
+        desk.run(pid_of)
+        [first] = desk.wait(1)
+        desk.run(pid_of)
+        [second] = desk.wait(2)[1:]
+        assert second == first
+        resting[0]()  # meanwhile it has had another one
+        os.kill(first, 0)
+        resting[-1]()
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        assert not desk.callbacks
+        desk.run(echo, 3)
+        assert desk.wait(3)[-1] == (3,)
+    finally:
+        desk.jobs.close()
