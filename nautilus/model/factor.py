@@ -38,6 +38,10 @@ class UniverseField(StrEnum):
     DOLLAR_VOLUME = "dollar_volume"
 
 
+FieldName = Annotated[str, Meta(pattern=f"^({'|'.join(UniverseField)})$")]
+"""A value of `UniverseField`, as it is in a path."""
+
+
 class FactorSettings(Message, frozen=True):
     """How a model is estimated (docs/factor.md).
 
@@ -93,7 +97,7 @@ class PutUniverse(Message, frozen=True):
         Increasing, each on a day of its own. Days may come in any order of messages.
     """
 
-    field: UniverseField
+    field: FieldName
     symbols: Symbols
     times_ns: Annotated[tuple[Moment, ...], Meta(max_length=MOST_CELLS)]
     rows: Annotated[tuple[Row, ...], Meta(max_length=MOST_CELLS)]

@@ -91,7 +91,7 @@ class FactorHost:
             rows = tuple(
                 tuple(None if np.isnan(value) else float(value) for value in row) for row in getattr(made, name)[days]
             )
-            reply = self.ask(PutUniverse(field, made.symbols, times, rows))
+            reply = self.ask(PutUniverse(UniverseField(field).value, made.symbols, times, rows))
         return reply
 
     def put_sectors(self, made: StockUniverse) -> Any:

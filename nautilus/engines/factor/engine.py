@@ -41,6 +41,7 @@ from nautilus.model.factor import (
     PutFactorPortfolio,
     PutSectors,
     PutUniverse,
+    UniverseField,
     UpdateFactors,
 )
 from nautilus.model.instrument import Instrument
@@ -137,7 +138,7 @@ class FactorEngine(Engine):
     # The universe and its model.
 
     def _put(self, message: PutUniverse, ctx: Context) -> Message:
-        changed = self._universe.put(message.field, message.symbols, message.times_ns, message.rows)
+        changed = self._universe.put(UniverseField(message.field), message.symbols, message.times_ns, message.rows)
         self._universe.sources.add(message.source or "uploaded")
         self._universe.synthetic |= message.synthetic
         self._estimates.note_change(changed)

@@ -41,7 +41,7 @@ def _with_prices(seed: int = 3) -> tuple[FactorHost, StockUniverse, np.ndarray]:
     host.put_sectors(made)
     host.put(made, slice(0, DAYS))
     closes = np.round(50.0 + np.arange(STOCKS), 2)
-    host.ask(PutUniverse(UniverseField.PRICE, made.symbols, (close_ns(DAYS - 1),), (tuple(closes.tolist()),)))
+    host.ask(PutUniverse("price", made.symbols, (close_ns(DAYS - 1),), (tuple(closes.tolist()),)))
     host.ask(EstimateFactors())
     host.ctx.published.clear()
     host.ctx.now_ns = close_ns(DAYS) - 3_600_000_000_000
@@ -105,7 +105,7 @@ def test_the_day_ends_with_the_last_prices_and_its_returns_are_published() -> No
         UniverseField.DOLLAR_VOLUME: 4_000.0 + np.round(prices * 100) * 100 / 100,
     }
     for field, row in rows.items():
-        other.ask(PutUniverse(field, made.symbols, (close_ns(DAYS),), (tuple(row.tolist()),)))
+        other.ask(PutUniverse(field.value, made.symbols, (close_ns(DAYS),), (tuple(row.tolist()),)))
     found = other.ask(EstimateFactors())
     np.testing.assert_allclose(update.returns, found.returns, rtol=1e-9, atol=1e-12)
     state = host.ask(GetUniverse())

@@ -166,6 +166,6 @@ def test_histories_become_the_universe() -> None:
 def test_what_is_made_up_is_said() -> None:
     host = FactorHost()
     host.ask(PutSectors({"A": "x"}))
-    state = host.ask(PutUniverse(RETURN, ("A",), _times(1), ((0.1,),), source="invented", synthetic=True))
+    state = host.ask(PutUniverse("return", ("A",), _times(1), ((0.1,),), source="invented", synthetic=True))
     assert state.synthetic
     assert host.again().ask(GetUniverse()).synthetic
