@@ -13,6 +13,7 @@ import msgspec
 
 from nautilus.engines.base import Context, Engine, Operation, Stream, Work
 from nautilus.engines.panel import Histories, Panel, history_operations
+from nautilus.engines.portfolio.book import PositionBook
 from nautilus.engines.portfolio.corporate import SOURCE_ID, CorporateDesk
 from nautilus.engines.portfolio.ledger import Ledger
 from nautilus.engines.portfolio.money import text_of, units_of
@@ -191,6 +192,11 @@ class PortfolioEngine(Engine):
     def ignored(self) -> int:
         """Reports that were not newer than what was applied."""
         return self._book.ignored
+
+    @property
+    def book(self) -> PositionBook:
+        """Positions by account."""
+        return self._book
 
     def positions(self) -> list[Position]:
         """Every position that ever was, by account and instrument."""

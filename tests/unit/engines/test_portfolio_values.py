@@ -1,0 +1,493 @@
+"""What portfolios are worth: cash, marks, rates, dividends, and what is told of them."""
+
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
+from nautilus.engines.portfolio.money import converted
+from nautilus.engines.portfolio.rates import RateTable
+from nautilus.model.enums import Reason, Side
+from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentError, UnknownPortfolioError
+from nautilus.model.events import CommandAcknowledged, InstrumentSplit, OrderFilled
+from nautilus.model.marketdata import quotes
+from nautilus.model.portfolio import (
+    ActionKind,
+    ApplyAction,
+    BookCash,
+    GetAction,
+    GetActions,
+    GetAttribution,
+    GetPortfolio,
+    GetPortfolios,
+    GetRates,
+    GetReconciliations,
+    PortfolioValued,
+    Reconcile,
+    ReconcileCore,
+    SetRates,
+)
+from nautilus.model.position import PositionChanged
+from nautilus.model.queries import CorePosition, CoreState, GetPositions
+from nautilus.model.signals import BalanceChanged, PerformanceUpdated, SignalAction, TradingSignal
+from tests.kit.context import SECOND, RecordingContext, btcusdt, quote_array
+
+SHARE = {"product": "spot", "base_currency": "", "lot_size": "1", "tick_table": (("0", "0.01"),)}
+INSTRUMENTS = [
+    btcusdt(instrument_id=1, symbol="ABC", quote_currency="USD", **SHARE),
+    btcusdt(instrument_id=2, symbol="XYZ", quote_currency="EUR", **SHARE),
+    btcusdt(
+        instrument_id=3, symbol="EURUSD", product="fx", base_currency="EUR", quote_currency="USD", lot_size="1",
+        tick_table=(("0", "0.0001"),),
+    ),
+    btcusdt(instrument_id=4, symbol="PERP", product="perpetual", quote_currency="USD", lot_size="1",
+            tick_table=(("0", "0.01"),)),
+]  # fmt: skip
+
+
+class Desk:
+    """A portfolio engine and shorthands."""
+
+    def __init__(self, **fields):
+        self.engine = PortfolioEngine(PortfolioConfig(**{"currency": "USD", **fields}), INSTRUMENTS)
+        self.ctx = RecordingContext()
+        self.sequence = 0
+
+    def fill(self, instrument, side, lots, price, account=7, fee=0):
+        self.sequence += 1
+        report = OrderFilled(self.sequence, 5, account, 9, instrument, 1, side, price, lots, 0, fee=fee)
+        self.engine.on_report(report, self.ctx)
+
+    def split(self, instrument, new, old, reference=0):
+        self.sequence += 1
+        report = InstrumentSplit(self.sequence, 5, 0, 0, instrument, 0, None, 0, new, 0, old=old, reference=reference)
+        self.engine.on_report(report, self.ctx)
+
+    def quote(self, instrument, bid, ask):
+        record = quote_array(self.ctx.now_ns, bid, ask, instrument_id=instrument)
+        self.engine.on_quote(quotes(record)[0], self.ctx)
+
+    def ask(self, message):
+        return self.engine.on_request(message, self.ctx)
+
+    def valued(self, portfolio_id=7):
+        return self.ask(GetPortfolio(portfolio_id)).valued
+
+    def published(self, kind):
+        found = [each for each in self.ctx.published if isinstance(each, kind)]
+        self.ctx.published = []
+        return found
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def test_value_is_cash_and_positions_at_what_they_could_be_closed_for(desk):
+    desk.ask(BookCash(7, "first", "USD", "1000"))
+    desk.fill(1, Side.BUY, 10, 5_000, fee=25_000_000)
+    desk.quote(1, 5_100, 5_200)
+    valued = desk.valued()
+    assert (valued.cash, valued.nav, valued.unrealised, valued.fees) == (499.75, 1009.75, 10.0, 0.25)
+    assert (valued.gross_exposure, valued.net_exposure, valued.booked) == (510.0, 510.0, 1000.0)
+    assert (valued.nav_units, valued.complete, valued.missing) == (str(100_975_000_000), True, ())
+    desk.fill(1, Side.SELL, 30, 5_100)
+    valued = desk.valued()
+    assert (valued.net_exposure, valued.gross_exposure, valued.realised) == (-1040.0, 1040.0, 10.0)
+    assert valued.nav == 1009.75 - 20 * 1.0
+
+
+def test_what_is_settled_by_margin_costs_no_cash(desk):
+    desk.ask(BookCash(7, "first", "USD", "100"))
+    desk.fill(4, Side.BUY, 10, 5_000)
+    desk.quote(4, 5_100, 5_200)
+    valued = desk.valued()
+    assert (valued.cash, valued.nav, valued.net_exposure) == (100.0, 110.0, 510.0)
+    [line] = desk.ask(GetPortfolio(7)).cash
+    assert (line.balance, line.trading) == ("100", "0")
+
+
+def test_a_missing_rate_is_stated_and_never_one(desk):
+    desk.fill(2, Side.BUY, 10, 5_000)
+    desk.quote(2, 5_000, 5_010)
+    desk.ask(BookCash(7, "first", "USD", "3"))
+    valued = desk.valued()
+    assert (valued.nav, valued.complete, valued.missing) == (3.0, False, ("EUR",))
+    line = next(line for line in desk.ask(GetPortfolio(7)).cash if line.currency == "EUR")
+    assert (line.balance, line.value) == ("-500", None)
+    assert desk.ask(GetRates()).missing == ("EUR",)
+    attribution = desk.ask(GetAttribution(7))
+    assert attribution.lines[0].value is None
+    assert attribution.undefined == {"EUR": "missing rate"}
+    desk.ask(SetRates({"EUR": "1.1"}))
+    assert desk.valued().missing == ()
+
+
+def test_a_position_without_a_mark_is_at_cost_and_named(desk):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    valued = desk.valued()
+    assert (valued.nav, valued.net_exposure, valued.missing) == (0.0, 500.0, ("ABC",))
+
+
+def test_rates_are_taken_from_quotes_on_the_side_that_is_worse(desk):
+    desk.quote(3, 11_000, 11_200)
+    desk.ask(BookCash(7, "owned", "EUR", "100"))
+    desk.ask(BookCash(8, "owed", "EUR", "-100"))
+    assert desk.valued(7).nav == pytest.approx(110.0)
+    assert desk.valued(8).nav == pytest.approx(-112.0)
+    [line] = desk.ask(GetRates()).rates
+    assert (line.currency, line.bid, line.ask, line.way, line.source) == ("EUR", 1.1, 1.12, ("EUR", "USD"), "EURUSD")
+
+
+def test_rates_go_through_another_currency_and_back():
+    table = RateTable("JPY", INSTRUMENTS)
+    assert table.rate("EUR") is None
+    table.set({"USD": "150"}, "request", 1)
+    table.note(quotes(quote_array(2, 11_000, 11_200, instrument_id=3))[0])
+    found = table.rate("EUR")
+    assert (found.bid, found.ask, found.way) == (Fraction(165), Fraction(168), ("EUR", "USD", "JPY"))
+    inverse = RateTable("EUR", INSTRUMENTS)
+    inverse.note(quotes(quote_array(2, 11_000, 11_200, instrument_id=3))[0])
+    assert inverse.rate("USD").bid == 1 / Fraction(112, 100)
+    assert inverse.rate("USD").ask == 1 / Fraction(11, 10)
+    later = RateTable("EUR", INSTRUMENTS)
+    later.restore(json.loads(json.dumps(inverse.state())))
+    assert later.rate("USD") == inverse.rate("USD")
+
+
+@given(st.integers(-(10**30), 10**30), st.fractions(Fraction(1, 10**6), 10**6), st.fractions(0, 10))
+def test_a_conversion_never_flatters(units, bid, spread):
+    ask = bid + spread
+    found = converted(units, bid, ask)
+    assert found <= units * bid
+    assert found <= units * ask or units > 0
+    assert units * (bid if units >= 0 else ask) - found < 1
+
+
+@pytest.mark.parametrize("rates", [{"EUR": "0"}, {"EUR": "-1"}, {"EUR": "x"}, {"euro": "1"}, {"USD": "1"}])
+def test_what_is_no_rate_changes_nothing(desk, rates):
+    with pytest.raises(ModelError):
+        desk.ask(SetRates({"GBP": "1.3", **rates}))
+    assert desk.ask(GetRates()).rates == ()
+
+
+def test_values_are_published_once_a_second_where_something_changed(desk):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    desk.fill(1, Side.BUY, 10, 5_000)
+    assert desk.ctx.timers == [(2 * SECOND, "value")]
+    assert [type(each) for each in desk.ctx.published] == [PositionChanged] * 2
+    desk.ctx.now_ns = 2 * SECOND
+    desk.published(PositionChanged)
+    desk.engine.on_timer("value", desk.ctx)
+    kinds = [type(each) for each in desk.ctx.published]
+    assert kinds == [PortfolioValued, BalanceChanged]
+    [valued, balance] = desk.ctx.published
+    assert (valued.portfolio_id, valued.currency, valued.sequence) == (7, "USD", 2)
+    assert (balance.account_id, balance.currency, balance.balance) == (7, "USD", -1_000 * 10**8)
+    desk.ctx.published = []
+    desk.engine.on_timer("value", desk.ctx)
+    assert desk.ctx.published == []
+    desk.quote(1, 5_100, 5_110)
+    desk.quote(1, 5_100, 5_110)
+    assert len(desk.ctx.timers) == 2
+    desk.engine.on_timer("value", desk.ctx)
+    assert [type(each) for each in desk.ctx.published] == [PortfolioValued]
+
+
+def test_a_quote_of_what_nobody_holds_changes_no_value(desk):
+    desk.quote(1, 5_000, 5_010)
+    assert desk.ctx.timers == []
+    desk.fill(1, Side.BUY, 10, 5_000)
+    assert desk.valued().complete
+
+
+def test_cash_is_booked_once_and_told_at_once(desk):
+    first = desk.ask(BookCash(7, "a", "USD", "12.5"))
+    again = desk.ask(BookCash(7, "a", "USD", "12.5"))
+    assert (first.balance, first.repeated, again.balance, again.repeated) == ("12.5", False, "12.5", True)
+    assert [each.balance for each in desk.published(BalanceChanged)] == [1_250_000_000]
+    for other in (BookCash(7, "a", "USD", "13"), BookCash(8, "a", "USD", "12.5")):
+        with pytest.raises(ModelError, match="another id"):
+            desk.ask(other)
+    for amount in ("1e3", "NaN", "", "1.0000000000000000001", "9" * 60):
+        with pytest.raises(ModelError):
+            desk.ask(BookCash(7, "b", "USD", amount))
+
+
+def test_an_unknown_portfolio_is_stated(desk):
+    for message in (
+        GetPortfolio(3), GetAttribution(3), Reconcile(3, "venue", {}), ReconcileCore(3), GetReconciliations(3),
+    ):  # fmt: skip
+        with pytest.raises(UnknownPortfolioError, match="portfolio 3"):
+            desk.ask(message)
+    assert desk.ask(GetPortfolios()).portfolios == ()
+
+
+def test_attribution_sums_to_the_profit_and_names_shares(desk):
+    desk.fill(1, Side.BUY, 10, 5_000, fee=10**8)
+    desk.fill(4, Side.SELL, 10, 5_000)
+    desk.quote(1, 5_200, 5_210)
+    desk.quote(4, 4_900, 4_950)
+    desk.ask(ApplyAction("d1", ActionKind.CASH_DIVIDEND, "ABC", amount="0.5"))
+    attribution = desk.ask(GetAttribution(7))
+    first, second = attribution.lines
+    assert (first.symbol, first.unrealised, first.income, first.fees, first.total) == ("ABC", "20", "5", "1", "24")
+    assert (second.symbol, second.total) == ("PERP", "5")
+    assert attribution.total == 29.0
+    assert first.share + second.share == pytest.approx(1.0)
+    assert attribution.total == desk.valued().nav
+    assert attribution.basis.method
+
+
+def test_a_split_forgets_the_price_before_it_and_pays_for_fractions(desk):
+    desk.fill(1, Side.BUY, 105, 5_000)
+    desk.fill(1, Side.SELL, 25, 5_000, account=8)
+    desk.quote(1, 5_000, 5_010)
+    state = desk.ask(ApplyAction("r", ActionKind.SPLIT, "ABC", 1, 10, price="500"))
+    assert (state.status, state.new, state.old) == ("sent", 1, 10)
+    [(number, peer, command, _)] = desk.ctx.requests
+    assert (peer, command.new, command.old, command.source_id, command.source_sequence) == ("trading", 1, 10, 5, 1)
+    desk.split(1, 1, 10, command.reference)
+    desk.engine.on_reply(number, CommandAcknowledged(5, 1, 1, 3, True), desk.ctx)
+    state = desk.ask(GetAction("r"))
+    assert (state.status, state.sequence) == ("applied", 3)
+    assert [(each.portfolio_id, each.amount) for each in state.cash] == [(7, "250"), (8, "-250")]
+    one, other = (desk.ask(GetPortfolio(each)) for each in (7, 8))
+    assert (one.positions[0].quantity, one.positions[0].cost_units) == ("10", str(-525_000 * 10**6))
+    assert other.positions[0].quantity == "-2"
+    # 105 at 50 is not 10 at 50 until somebody says what it costs now.
+    assert one.valued.missing == ("ABC",)
+    assert one.valued.nav == 250.0
+    desk.quote(1, 50_000, 50_100)
+    assert desk.valued().nav == -5_250 + 250 + 5_000
+    changes = [each.position.quantity for each in desk.ctx.published if isinstance(each, PositionChanged)]
+    assert changes[-2:] == [10, -2]
+
+
+def test_fractions_without_a_price_are_paid_at_the_last_quote_divided(desk):
+    desk.fill(1, Side.BUY, 105, 5_000)
+    desk.quote(1, 5_000, 5_010)
+    desk.ask(ApplyAction("r", ActionKind.SPLIT, "ABC", 1, 10))
+    desk.split(1, 1, 10, desk.ctx.requests[0][2].reference)
+    [paid] = desk.ask(GetAction("r")).cash
+    assert paid.amount == "250.25"
+    desk.split(1, 1, 4)
+    [external, _] = desk.ask(GetActions()).actions
+    assert (external.action_id, external.status, external.reason) == (
+        "core:3",
+        "applied",
+        "no price for fractions of a lot",
+    )
+
+
+def test_a_split_that_the_core_refuses_can_be_sent_again(desk):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    action = ApplyAction("s", ActionKind.SPLIT, "ABC", 2, 1)
+    desk.ask(action)
+    refusal = CommandAcknowledged(5, 1, 1, 3, False, Reason.BUSY)
+    desk.engine.on_reply(desk.ctx.requests[0][0], refusal, desk.ctx)
+    assert (desk.ask(GetAction("s")).status, desk.ask(GetAction("s")).reason) == ("refused", "BUSY")
+    assert desk.engine.positions()[0].quantity == 10
+    assert desk.ask(action).status == "sent"
+    desk.engine.on_unknown(desk.ctx.requests[1][0], desk.ctx.requests[1][2], desk.ctx)
+    assert desk.ask(action).status == "unknown"
+    assert len(desk.ctx.requests) == 2
+    desk.split(1, 2, 1, desk.ctx.requests[1][2].reference)
+    assert desk.ask(GetAction("s")).status == "applied"
+    assert desk.engine.positions()[0].quantity == 20
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        ApplyAction("x", ActionKind.SPLIT, "ABC", 0, 1),
+        ApplyAction("x", ActionKind.SPLIT, "ABC", 1, 2, price="-3"),
+        ApplyAction("x", ActionKind.SPLIT, "NONE", 1, 2),
+        ApplyAction("x", ActionKind.CASH_DIVIDEND, "ABC"),
+        ApplyAction("x", ActionKind.CASH_DIVIDEND, "ABC", amount="-1"),
+        ApplyAction("x", ActionKind.CASH_DIVIDEND, "ABC", amount="1", currency="dollars"),
+        ApplyAction("x", ActionKind.SYMBOL_CHANGE, "ABC"),
+        ApplyAction("x", ActionKind.SYMBOL_CHANGE, "ABC", symbol="XYZ"),
+        ApplyAction("x", ActionKind.POSITION, "ABC", price="5", quantity="3"),
+        ApplyAction("x", ActionKind.POSITION, "ABC", price="5.001", quantity="3", portfolio_id=7),
+    ],
+)
+def test_what_is_no_action_changes_nothing(desk, action):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    before = desk.engine.state()
+    with pytest.raises(ModelError):
+        desk.ask(action)
+    assert desk.engine.state() == before
+    assert desk.ctx.requests == []
+
+
+def test_an_action_is_one_of_its_id(desk):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    action = ApplyAction("d", ActionKind.CASH_DIVIDEND, "ABC", amount="0.5")
+    assert [desk.ask(action).repeated for _ in range(2)] == [False, True]
+    assert desk.valued().income == 5.0
+    with pytest.raises(ModelError, match="another id"):
+        desk.ask(ApplyAction("d", ActionKind.CASH_DIVIDEND, "ABC", amount="0.6"))
+    with pytest.raises(ModelError, match="one that was sent"):
+        desk.ask(GetAction("e"))
+
+
+def test_a_dividend_in_another_currency_is_of_that_currency(desk):
+    desk.fill(1, Side.SELL, 3, 5_000)
+    desk.ask(ApplyAction("d", ActionKind.CASH_DIVIDEND, "ABC", amount="0.333333333333333333", currency="EUR"))
+    lines = {line.currency: line for line in desk.ask(GetPortfolio(7)).cash}
+    assert lines["EUR"].income == "-0.999999999999999999"
+    assert [line.currency for line in desk.ask(GetAttribution(7)).lines] == ["EUR", "USD"]
+
+
+def test_a_symbol_may_change_and_both_find_it(desk):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    desk.ask(ApplyAction("c", ActionKind.SYMBOL_CHANGE, "ABC", symbol="DEF"))
+    later = Desk()
+    later.engine.restore(json.loads(json.dumps(desk.engine.state())))
+    for each in (desk, later):
+        assert each.ask(GetPositions()).positions[0].symbol == "DEF"
+        for name in ("ABC", "DEF", "1"):
+            assert each.ask(Reconcile(7, "venue", {name: "10"})).status == "equal"
+
+
+def test_a_statement_is_compared_by_kind_and_changes_nothing(desk):
+    desk.ask(BookCash(7, "a", "USD", "1000"))
+    desk.fill(1, Side.BUY, 3, 5_000)
+    desk.fill(1, Side.BUY, 4, 5_001)
+    desk.fill(4, Side.BUY, 5, 700)
+    before = desk.engine.state()["positions"]
+    found = desk.ask(
+        Reconcile(
+            7,
+            "venue",
+            {"ABC": "8", "EURUSD": "3", "WHO": "1"},
+            {"ABC": "50.01"},
+            {"USD": "649.96", "EUR": "0.00", "CHF": "5"},
+        )
+    )
+    differences = {(each.kind.value, each.subject): (each.here, each.there) for each in found.differences}
+    assert differences == {
+        ("unknown_instrument", "WHO"): ("", "1"),
+        ("quantity", "ABC"): ("7", "8"),
+        ("missing_here", "EURUSD"): ("0", "3"),
+        ("missing_there", "PERP"): ("5", "0"),
+        ("cash", "CHF"): ("0", "5"),
+    }
+    assert (found.status, found.source, found.compared) == ("different", "venue", 6)
+    assert desk.engine.state()["positions"] == before
+    # Within the decimals of the statement: 50.00571... is 50.006 and 50.01 and no 50.00.
+    for price, status in (("50.006", "equal"), ("50.01", "equal"), ("50.00", "different"), ("50.0057", "equal")):
+        assert desk.ask(Reconcile(7, "venue", {"ABC": "7", "4": "5"}, {"ABC": price})).status == status
+    with pytest.raises(ModelError):
+        desk.ask(Reconcile(7, "venue", {"ABC": "seven"}))
+    [last] = desk.ask(GetReconciliations(7)).reconciliations
+    assert last.status == "equal"
+
+
+def core_state(*rows, last=9):
+    return CoreState(1, last, 0, tuple(CorePosition(7, *row) for row in rows))
+
+
+def test_a_difference_to_the_core_counts_when_it_stays(desk):
+    desk.fill(1, Side.BUY, 3, 5_000)
+    assert desk.ask(ReconcileCore(7)).status == "asked"
+    answer = core_state((1, 4, str(-20_000 * 10**6), "0"), (99, 2, "5", "5"))
+    for attempt in range(1, 6):
+        [(number, _, _, _)] = desk.ctx.requests
+        desk.ctx.requests = []
+        desk.engine.on_reply(number, answer, desk.ctx)
+        [found] = desk.ask(GetReconciliations(7)).reconciliations
+        assert found.attempts == attempt
+        if attempt < 5:
+            assert found.status == "asked"
+            desk.engine.on_timer(desk.ctx.timers[-1][1], desk.ctx)
+    assert (found.status, found.source_sequence, found.sequence) == ("different", 9, 1)
+    kinds = [(each.kind.value, each.subject) for each in found.differences]
+    assert kinds == [("quantity", "ABC"), ("cost", "ABC"), ("unknown_instrument", "99")]
+    desk.ask(ReconcileCore(7))
+    desk.engine.on_reply(desk.ctx.requests[0][0], core_state((1, 3, str(-15_000 * 10**6), "0")), desk.ctx)
+    [found] = desk.ask(GetReconciliations(7)).reconciliations
+    assert (found.status, found.attempts, found.compared) == ("equal", 1, 1)
+    desk.ask(ReconcileCore(7))
+    desk.engine.on_unknown(desk.ctx.requests[1][0], desk.ctx.requests[1][2], desk.ctx)
+    assert desk.ask(GetReconciliations(7)).reconciliations[0].status == "unknown"
+
+
+def test_the_core_is_compared_with_every_so_often_where_configured():
+    desk = Desk(reconcile_seconds=60)
+    desk.fill(1, Side.BUY, 3, 5_000)
+    desk.engine.on_start(desk.ctx)
+    assert (61 * SECOND, "reconcile") in desk.ctx.timers
+    desk.engine.on_timer("reconcile", desk.ctx)
+    assert [question.accounts for _, _, question, _ in desk.ctx.requests] == [(7,)]
+
+
+def test_signals_are_counted_and_performance_is_shown(desk):
+    desk.fill(1, Side.BUY, 3, 5_000)
+    signal = TradingSignal(1, 9, 1, SignalAction.BUY, 5)
+    for _ in range(3):
+        desk.engine.on_signal(signal, desk.ctx)
+    performance = PerformanceUpdated(1, 7, 0.1, 0.2, 0.5, -0.05)
+    desk.engine.on_performance(performance, desk.ctx)
+    state = desk.ask(GetPortfolio(7))
+    assert (state.signals, state.last_signal, state.performance) == (3, signal, performance)
+
+
+def test_a_restart_loses_nothing(desk):
+    desk.ask(BookCash(7, "a", "USD", "12.5"))
+    desk.fill(1, Side.BUY, 10, 5_000, fee=7)
+    desk.fill(2, Side.BUY, 10, 5_000)
+    desk.ask(SetRates({"EUR": "1.1"}))
+    desk.ask(ApplyAction("d", ActionKind.CASH_DIVIDEND, "ABC", amount="0.5"))
+    desk.ask(ApplyAction("s", ActionKind.SPLIT, "ABC", 2, 1))
+    desk.ask(Reconcile(7, "venue", {"ABC": "10"}))
+    later = Desk()
+    later.engine.restore(json.loads(json.dumps(desk.engine.state())))
+    later.engine.resume(5, later.ctx)
+    later.engine.on_start(later.ctx)
+    assert later.ctx.timers == [(2 * SECOND, "value")]
+    assert later.ask(GetPortfolio(7)) == desk.ask(GetPortfolio(7))
+    assert later.ask(GetAttribution(7)) == desk.ask(GetAttribution(7))
+    assert later.ask(GetReconciliations(7)) == desk.ask(GetReconciliations(7))
+    assert later.ask(BookCash(7, "a", "USD", "12.5")).repeated
+    assert later.ask(ApplyAction("d", ActionKind.CASH_DIVIDEND, "ABC", amount="0.5")).repeated
+    # What became of the split nobody here knows; the core's report says it, once.
+    assert later.ask(GetAction("s")).status == "unknown"
+    later.sequence = desk.sequence
+    later.split(1, 2, 1, desk.ctx.requests[0][2].reference)
+    later.sequence -= 1
+    later.split(1, 2, 1, desk.ctx.requests[0][2].reference)
+    assert later.ask(GetAction("s")).status == "applied"
+    assert later.engine.positions()[0].quantity == 20
+    later.ask(ApplyAction("t", ActionKind.SPLIT, "XYZ", 2, 1))
+    assert later.ctx.requests[0][2].source_sequence == 6
+
+
+def test_a_state_of_an_older_version_is_taken_over(desk):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    old = {key: desk.engine.state()[key] for key in ("last_sequence", "positions", "places", "lots")}
+    later = Desk()
+    later.engine.restore(json.loads(json.dumps(old)))
+    assert later.engine.positions() == desk.engine.positions()
+
+
+def test_settings_that_cannot_be_are_refused():
+    for fields in ({"currency": "dollar"}, {"value_ms": 1}, {"reconcile_seconds": -1}):
+        with pytest.raises(ConfigError) as refusal:
+            PortfolioConfig(**fields)
+        assert refusal.value.where == "portfolio"
+    assert Desk(currency="").ask(GetPortfolios()).currency == "USD"
+
+
+def test_an_ambiguous_symbol_names_the_ids():
+    twice = [INSTRUMENTS[0], btcusdt(instrument_id=9, symbol="ABC", quote_currency="USD", **SHARE)]
+    engine = PortfolioEngine(PortfolioConfig(), twice)
+    with pytest.raises(ModelError, match=r"\[1, 9\]"):
+        engine.on_request(ApplyAction("a", ActionKind.SPLIT, "ABC", 2, 1), RecordingContext())
+    with pytest.raises(UnknownInstrumentError):
+        engine.on_request(ApplyAction("a", ActionKind.SPLIT, "QQQ", 2, 1), RecordingContext())
