@@ -12,7 +12,8 @@ from nautilus.model.alerts import RiskAlert
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged, InvalidateCache
 from nautilus.model.message import Message
 from nautilus.model.position import PositionChanged
-from nautilus.model.topics import BREAKERS, INSTANCES, POSITIONS, RISK_ALERTS
+from nautilus.model.risk import LimitBreached
+from nautilus.model.topics import BREAKERS, INSTANCES, POSITIONS, RISK_ALERTS, RISK_WARNINGS
 
 BY_POSITION = ("portfolio", "risk", "strategy", "trading")
 """Engines whose answers a fill may change."""
@@ -32,7 +33,7 @@ class GatewayEngine(Engine):
     """
 
     name = "gateway"
-    subscribes = (POSITIONS, RISK_ALERTS)
+    subscribes = (POSITIONS, RISK_ALERTS, RISK_WARNINGS)
     publishes = (BREAKERS, INSTANCES)
 
     def __init__(self, config: GatewayEngineConfig, caches: Caches) -> None:
@@ -47,6 +48,10 @@ class GatewayEngine(Engine):
         """Forget what shows limits and who trades."""
         for engine in BY_ALERT:
             self._caches.invalidate(engine)
+
+    def on_limit(self, change: LimitBreached, ctx: Context) -> None:
+        """Forget how far limits are used."""
+        self._caches.invalidate("risk")
 
     def on_command(self, command: Message, ctx: Context) -> None:
         """Forget answers; or tell the bus what was told here."""

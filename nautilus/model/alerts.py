@@ -14,11 +14,14 @@ class RiskAlert(Message, frozen=True):
     strategy_id, account_id
         0 as a strategy: whatever trades in the account. 0 as both: everything.
     control
-        Which limit: ``position``, ``loss`` or ``order_rate``.
+        Which limit: ``position``, ``loss`` or ``order_rate``; of the tree of limits any of its controls.
     value, limit
-        In the unit of the control: lots, money units, orders in the window.
+        In the unit of the control: lots, money units, orders in the window. Of the tree: in its units, in whole
+        numbers; `LimitBreached` has them as they are.
     sequence
         Of the event that showed it; 0 where a price did.
+    scope
+        Of the tree: where the limit is, such as ``desk/rates``.
     """
 
     now_ns: int
@@ -30,3 +33,4 @@ class RiskAlert(Message, frozen=True):
     limit: int
     priority: Priority = Priority.FLASH_CRASH
     sequence: int = 0
+    scope: str = ""

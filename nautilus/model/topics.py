@@ -35,6 +35,7 @@ from nautilus.model.marketdata import AUCTION, ECONOMIC_FACT, FUNDAMENTAL_FACT, 
 from nautilus.model.message import Message
 from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import PositionChanged
+from nautilus.model.risk import LimitBreached
 from nautilus.model.signals import (
     BalanceChanged,
     FactorsUpdated,
@@ -106,6 +107,7 @@ EXECUTION_REPORTS: Final = Topic(
     priority=Priority.HIGH,
 )
 RISK_ALERTS: Final = Topic("risk.alert", "risk", "on_alert", messages=(RiskAlert,), priority=Priority.FLASH_CRASH)
+RISK_WARNINGS: Final = Topic("risk.limit", "risk", "on_limit", messages=(LimitBreached,), priority=Priority.URGENT)
 POSITIONS: Final = Topic("portfolio.position", "portfolio", "on_position", messages=(PositionChanged,))
 SIGNALS: Final = Topic("strategy.signals", "strategy", "on_signal", messages=(TradingSignal,), priority=Priority.HIGH)
 PREDICTIONS: Final = Topic("ml.prediction", "ml", "on_prediction", messages=(Prediction,), priority=Priority.HIGH)
@@ -138,6 +140,7 @@ TOPICS: Final = (
     CORE_EVENTS,
     EXECUTION_REPORTS,
     RISK_ALERTS,
+    RISK_WARNINGS,
     POSITIONS,
     SIGNALS,
     PREDICTIONS,

@@ -1,92 +1,98 @@
-"""Risk: soft limits on position, loss and order rate, from reports and prices.
+"""Risk: limits that stop strategies, a tree of limits over the whole firm, and what portfolios may lose.
 
-The core's hard limits refuse an order; these stop the strategy that comes too near. A breach is one `RiskAlert` of
-priority FLASH_CRASH to whoever listens, within the event that showed it, and where configured the kill switch of the
-account. It always names the account; orders without a strategy have strategy 0.
+What is breached is said within the event that showed it: a hard limit with a `RiskAlert` of priority FLASH_CRASH to
+whoever trades, and where configured the kill switch of the account; every breach of the tree, soft or hard, and its
+end with a `LimitBreached` of priority URGENT. Orders without a strategy have strategy 0.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
 
-import msgspec
+import numpy as np
 
-from nautilus.engines.base import Context, Engine, Operation, Stream
+from nautilus.engines.base import Context, Engine, Operation, Stream, Work
+from nautilus.engines.panel import Histories, history_operations
+from nautilus.engines.risk import jobs
+from nautilus.engines.risk import limits as names
+from nautilus.engines.risk.accounts import AccountLimits
+from nautilus.engines.risk.check import Proposal, check
+from nautilus.engines.risk.conditions import Condition, Conditions
+from nautilus.engines.risk.config import RiskConfig
+from nautilus.engines.risk.limits import Scope, make_rule, parse_scope, text_of
+from nautilus.engines.risk.nodes import Node
+from nautilus.engines.risk.questions import Questions
+from nautilus.engines.risk.tree import NO_HISTORY, Change, History, LimitTree
+from nautilus.maths.errors import Undefined
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
-from nautilus.model.enums import CommandKind
-from nautilus.model.errors import ConfigError
+from nautilus.model.enums import CommandKind, Side
+from nautilus.model.errors import ModelError, UnknownInstrumentError, UnknownPortfolioError
 from nautilus.model.events import (
     UNASKED,
     ExecutionReport,
+    InstrumentSplit,
     OrderAccepted,
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    PositionAdjusted,
 )
-from nautilus.model.instrument import EXACT, Instrument
+from nautilus.model.history import DropHistory, PutHistory
+from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import Quote
 from nautilus.model.message import Message
-from nautilus.model.position import Position
+from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.queries import GetRisk, RiskBreach, RiskState
-from nautilus.model.topics import EXECUTION_REPORTS, QUOTES, RISK_ALERTS
+from nautilus.model.risk import (
+    BacktestVar,
+    CheckOrders,
+    CheckResult,
+    DropLimit,
+    EstimateRisk,
+    GetLimits,
+    LimitBreached,
+    LimitState,
+    LimitStates,
+    MeasureDrawdowns,
+    RiskDrawdowns,
+    RiskEstimate,
+    SetLimit,
+    SetRiskRates,
+    StressPortfolio,
+    StressResult,
+    VarBacktest,
+)
+from nautilus.model.signals import BalanceChanged, MarginStatus, MarketStructureChanged, ToxicityWarning
+from nautilus.model.topics import (
+    BALANCES,
+    EXECUTION_REPORTS,
+    MARGIN,
+    MARKET_STRUCTURE,
+    QUOTES,
+    RISK_ALERTS,
+    RISK_WARNINGS,
+    TOXICITY,
+)
 
-# Profit of instruments whose money units differ is added up in units of 10^-18 of their currency.
-_SCALE = 18
-
-
-class RiskConfig(msgspec.Struct, frozen=True):
-    """Soft limits, of each account and strategy. 0 or "": not limited.
-
-    Parameters
-    ----------
-    max_position
-        Lots, long or short, of one instrument.
-    max_loss
-        Realised and unrealised together, as a decimal in the quote currency.
-    max_orders, window_ns
-        New orders and replacements of a strategy in its account in the window; of a person, in the account.
-    kill_switch
-        A breach also sets the core's kill switch of the account.
-    """
-
-    max_position: int = 10_000
-    max_loss: str = "10000"
-    max_orders: int = 500
-    window_ns: int = 1_000_000_000
-    kill_switch: bool = False
-
-    def __post_init__(self) -> None:
-        if self.max_position < 0 or self.max_orders < 0:
-            raise ConfigError("negative limit", where="risk", expected="max_position and max_orders of 0 or more")
-        if self.window_ns <= 0:
-            raise ConfigError(f"window_ns {self.window_ns}", where="risk", expected="more than 0")
-        _ = self.loss
-
-    @property
-    def loss(self) -> int | None:
-        """`max_loss` in units of 10^-18 of the currency; None: not limited."""
-        if not self.max_loss:
-            return None
-        try:
-            value = Decimal(self.max_loss)
-        except InvalidOperation:
-            value = Decimal("NaN")
-        if not value.is_finite() or value <= 0 or value.adjusted() > 30:
-            raise ConfigError(f"max_loss {self.max_loss!r}", where="risk", expected="a decimal number above 0")
-        return int(EXACT.scaleb(value, _SCALE))
+_MOST_LISTED = 5_000
+_NO_EQUITY = 1e6
+"""Margin as a part of equity where there is none left."""
+_ORDERS = "orders"
+_ANSWER: dict[str, Any] = {"scope": "read", "priority": "normal", "fallback": "error", "idempotent": True}
 
 
 class RiskEngine(Engine):
-    """Watches accounts and strategies; says once for each control that it is breached."""
+    """Watches accounts, strategies and the tree above them; says once for each limit that it is breached."""
 
     name = "risk"
     source_id = 2
-    subscribes = (EXECUTION_REPORTS, QUOTES)
-    publishes = (RISK_ALERTS,)
+    subscribes = (EXECUTION_REPORTS, QUOTES, BALANCES, MARGIN, MARKET_STRUCTURE, TOXICITY)
+    publishes = (RISK_ALERTS, RISK_WARNINGS)
+    warms: ClassVar[tuple[Callable[[], object], ...]] = (jobs.warm,)
     operations = (
         Operation(
             "GET",
@@ -97,53 +103,379 @@ class RiskEngine(Engine):
             priority="high",
             fallback="error",
         ),
+        Operation(
+            "POST",
+            "/risk/critical-check/{portfolio_id}",
+            CheckOrders,
+            CheckResult,
+            "May a portfolio send these orders; without an answer: no",
+            scope="read",
+            priority="critical",
+            budget_ms=100.0,
+            fallback="error",
+            idempotent=True,
+        ),
+        Operation("POST", "/risk/var/{portfolio_id}", EstimateRisk, RiskEstimate, "Value at risk", **_ANSWER),
+        Operation("POST", "/risk/stress/{portfolio_id}", StressPortfolio, StressResult, "Stress tests", **_ANSWER),
+        Operation(
+            "POST", "/risk/drawdowns/{portfolio_id}", MeasureDrawdowns, RiskDrawdowns, "Drawdown measures", **_ANSWER
+        ),
+        Operation(
+            "POST",
+            "/risk/var-backtest/{portfolio_id}",
+            BacktestVar,
+            VarBacktest,
+            "Whether a value at risk would have held",
+            **_ANSWER,
+        ),
+        Operation(
+            "GET",
+            "/risk/limits",
+            GetLimits,
+            LimitStates,
+            "Limits, and how far they are used",
+            priority="high",
+            fallback="last",
+        ),
+        Operation(
+            "PUT", "/risk/limits", SetLimit, LimitStates, "Set a limit of the tree", scope="admin", idempotent=True
+        ),
+        Operation(
+            "DELETE", "/risk/limits", DropLimit, LimitStates, "Take a limit away", scope="admin", idempotent=True
+        ),
+        Operation(
+            "PUT", "/risk/rates", SetRiskRates, LimitStates, "Rates of currencies", scope="admin", idempotent=True
+        ),
+        *history_operations("risk"),
     )
-    streams = (Stream("/streams/alerts", RISK_ALERTS, "Soft limits as they are breached"),)
+    streams = (
+        Stream("/streams/alerts", RISK_ALERTS, "Limits that stop strategies, as they are breached"),
+        Stream("/streams/limits", RISK_WARNINGS, "Breaches of the tree of limits, and their ends"),
+    )
 
     def __init__(self, config: RiskConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config
-        self._max_loss = config.loss
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
-        self._scales = {key: 10 ** (_SCALE - found.currency_decimals) for key, found in self._instruments.items()}
-        self._positions: dict[int, dict[int, Position]] = {}  # account -> instrument -> position
+        self._symbols = {instrument.symbol: key for key, instrument in self._instruments.items()}
+        first = next(iter(self._instruments.values()), None)
+        self._currency = config.currency or (first.quote_currency if first is not None else "")
+        self._accounts = AccountLimits(config, self._instruments)
+        self._histories = Histories()
+        self._changes: list[Change] = []
+        self._tree = LimitTree(
+            self._instruments,
+            self._currency,
+            config.conversions,
+            {account: desk for desk, accounts in config.desks.items() for account in accounts},
+            config.rules,
+            config.release,
+            config.var_level,
+            self._changes.append,
+            self._history,
+        )
+        self._conditions = Conditions(config, self._tree.holders)
+        self._questions = Questions(
+            self._tree, self._histories.panel, self._instruments, self._currency, config.factors
+        )
         self._places: dict[int, int] = {}
-        self._strategies: dict[int, set[int]] = {}  # account -> strategies that traded in it
-        # Account and strategy -> times of orders in the window. People's orders are all of strategy 0: they are told
-        # apart by their accounts, and one who sends too much breaches no limit of the others.
-        self._orders: dict[tuple[int, int], deque[int]] = {}
-        self._quotes: dict[int, Quote] = {}
-        self._breached: set[tuple[int, int, str]] = set()
+        self._crowded: dict[Scope, Node] = {}
+        """Scopes whose limit on orders is breached."""
         self._commands = 0
+
+    # What happens.
 
     def on_report(self, report: ExecutionReport, ctx: Context) -> None:
         """Count orders, follow fills; a report that is not newer than the last one of its account changes nothing."""
+        kind = type(report)
+        if isinstance(report, InstrumentSplit):
+            self._on_split(report, ctx)
+            return
         if not report.account_id or report.place <= self._places.get(report.account_id, 0):
             return  # an alert of account 0 would be one to everybody
         self._places[report.account_id] = report.place
-        kind = type(report)
         if kind is OrderFilled:
-            self._on_fill(report, ctx)
+            if report.side is not None:
+                self._on_fill(report, report.side, report.quantity, getattr(report, "fee", 0), ctx)
+        elif kind is PositionAdjusted:
+            side = Side.BUY if report.quantity > 0 else Side.SELL
+            self._on_fill(report, side, abs(report.quantity), 0, ctx)
         elif (
             kind is OrderAccepted
             or (isinstance(report, OrderReplaced) and report.reason not in UNASKED)
             or (isinstance(report, OrderRejected) and report.request in (CommandKind.NEW, CommandKind.REPLACE))
         ):
-            self._on_order(report, ctx)
+            self._tell(self._accounts.order(report, ctx.now_ns), ctx)
+            self._tree.order(report.account_id, report.strategy_id, report.now_ns, report.sequence)
+            self._tell_changes(ctx)
 
     def on_quote(self, quote: Quote, ctx: Context) -> None:
         """Value what is held at the new prices."""
-        self._quotes[quote.instrument_id] = quote
-        if self._max_loss is None:
-            return
-        for account_id, positions in self._positions.items():
-            position = positions.get(quote.instrument_id)
-            if position is not None and position.quantity:
-                self._check_loss(account_id, position, 0, ctx)
+        self._tell(self._accounts.quote(quote, ctx.now_ns), ctx)
+        self._tree.quote(quote)
+        self._tell_changes(ctx)
 
-    def on_request(self, message: Message, ctx: Context) -> Message:
-        """Answer `GetRisk`."""
-        if not isinstance(message, GetRisk):
-            return super().on_request(message, ctx)
+    def on_balance(self, event: BalanceChanged | PortfolioValued, ctx: Context) -> None:
+        """Keep the value of portfolios: limits on leverage are parts of it."""
+        if isinstance(event, BalanceChanged):
+            self._tree.path(event.account_id)
+            return
+        if event.currency == self._currency:
+            self._tree.worth(event.portfolio_id, event.nav)
+        elif event.currency in self._tree.rates:
+            self._tree.worth(event.portfolio_id, event.nav * float(self._tree.rates[event.currency]))
+        self._tell_changes(ctx)
+
+    def on_margin(self, status: MarginStatus, ctx: Context) -> None:
+        """A margin status: its use is a limit of the tree, a call is an alert of its own."""
+        if status.equity > 0:
+            used = status.maintenance / status.equity
+        else:
+            used = _NO_EQUITY if status.maintenance > 0 else 0.0
+        self._tree.margin(status.account_id, used)
+        self._tell_changes(ctx)
+        self._tell_conditions(self._conditions.margin(status), ctx)
+
+    def on_toxicity(self, warning: ToxicityWarning, ctx: Context) -> None:
+        """Toxic flow concerns portfolios that hold the instrument."""
+        self._tell_conditions(self._conditions.toxicity(warning), ctx)
+
+    def on_structure(self, change: MarketStructureChanged, ctx: Context) -> None:
+        """A dangerous regime concerns portfolios that hold the instrument."""
+        self._tell_conditions(self._conditions.structure(change), ctx)
+
+    def on_timer(self, key: str, ctx: Context) -> None:
+        """The window of a limit on orders has moved on."""
+        if key == _ORDERS:
+            self._tree.look(ctx.now_ns, self._crowded.values())
+            self._tell_changes(ctx)
+            self._wait_for_orders(ctx)
+
+    # What is asked.
+
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
+        """Answer questions about risk, limits and histories."""
+        if isinstance(message, CheckOrders):
+            return self._check(message, ctx)
+        if isinstance(message, GetRisk):
+            return self._risk_state()
+        work = self._questions.work(message)
+        if work is not None:
+            return work
+        if isinstance(message, GetLimits):
+            return self._limit_states(message.portfolio_id, ctx)
+        if isinstance(message, SetLimit):
+            rule = make_rule(message.scope, message.control, message.soft, message.hard, message.window_ns)
+            if rule.scope[0] == names.INSTRUMENT and rule.scope[3] != names.ANY:
+                self._instrument_id(rule.scope[3])
+            self._tree.set_limit(rule)
+        elif isinstance(message, DropLimit):
+            self._tree.drop_limit(parse_scope(message.scope), message.control)
+        elif isinstance(message, SetRiskRates):
+            self._tree.set_rates(_checked_rates(message.rates))
+        else:
+            reply = self._histories.on_request(message, ctx)
+            if reply is None:
+                return super().on_request(message, ctx)
+            if isinstance(message, (PutHistory, DropHistory)):
+                self._tree.renew_history()
+                self._tell_changes(ctx)
+            return reply
+        self._tell_changes(ctx)
+        return self._limit_states(0, ctx)
+
+    def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
+        """Bars that the hub was asked for."""
+        if self._histories.on_reply(number, reply, ctx):
+            self._tree.renew_history()
+            self._tell_changes(ctx)
+
+    def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
+        """The hub has none."""
+        self._histories.on_unknown(number, message, ctx)
+
+    # Restarts.
+
+    def on_start(self, ctx: Context) -> None:
+        """Breaches that were there before may be over."""
+        self._wait_for_orders(ctx)
+
+    def resume(self, source_sequence: int, ctx: Context) -> None:
+        """Count on above what the core has taken: the saved state may be older."""
+        self._commands = max(self._commands, source_sequence)
+
+    def state(self) -> dict[str, Any]:
+        """Positions, the last report of each account, order times, limits, and what was said already."""
+        return {
+            **self._accounts.state(),
+            "places": [[account, place] for account, place in self._places.items()],
+            "commands": self._commands,
+            "tree": self._tree.state(),
+            "limits": self._set_limits(),
+            "conditions": self._conditions.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Engine.restore`."""
+        self._accounts.restore(state)
+        # As it was saved before a fill could have both sides in one account, it has sequences.
+        self._places = {account: 2 * sequence + 1 for account, sequence in state.get("sequences", ())}
+        self._places.update(state.get("places", ()))
+        self._commands = state["commands"]
+        for scope, control, *limit in state.get("limits", ()):
+            if limit:
+                self._tree.set_limit(make_rule(scope, control, *limit))
+            elif (tuple(parse_scope(scope)), control) in self._tree.rules:
+                self._tree.drop_limit(parse_scope(scope), control)
+        if "tree" in state:
+            self._tree.restore(state["tree"])
+            self._conditions.restore(state["conditions"])
+            self._crowded = {
+                node.scope: node
+                for node, watch in self._tree.watched()
+                if watch.rule.control == names.ORDER_RATE and (watch.soft_on or watch.hard_on)
+            }
+        self._changes.clear()
+
+    def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
+        """Histories."""
+        return self._histories.panel.bulk()
+
+    def restore_bulk(self, name: str, part: Any) -> None:
+        """A history."""
+        self._histories.panel.restore_bulk(name, part)
+
+    # Within.
+
+    def _on_fill(self, report: ExecutionReport, side: Side, lots: int, fee: int, ctx: Context) -> None:
+        self._tell(self._accounts.fill(report, side, lots, fee, ctx.now_ns), ctx)
+        key = (report.account_id, report.strategy_id, report.instrument_id)
+        self._tree.fill(key, side, lots, report.price_ticks, fee, report.sequence)
+        self._tell_changes(ctx)
+        self._tell_conditions(self._conditions.moved(report.instrument_id), ctx)
+
+    def _on_split(self, report: InstrumentSplit, ctx: Context) -> None:
+        if report.place <= self._places.get(0, 0):
+            return
+        self._places[0] = report.place
+        if report.old:
+            self._accounts.split(report)
+            self._tree.split(report.instrument_id, report.quantity, report.old, report.sequence)
+            self._tell_changes(ctx)
+
+    def _tell(self, alerts: Iterable[RiskAlert], ctx: Context) -> None:
+        for alert in alerts:
+            ctx.publish(alert)
+            if self._config.kill_switch:
+                self._commands += 1
+                ctx.send(
+                    "trading",
+                    KillSwitch(account_id=alert.account_id, source_id=self.source_id, source_sequence=self._commands),
+                )
+
+    def _tell_changes(self, ctx: Context) -> None:
+        """Say what the tree found; hard breaches stop strategies."""
+        if not self._changes:
+            return
+        changes = tuple(self._changes)
+        self._changes.clear()
+        for change in changes:
+            node, watch = change.node, change.watch
+            value = watch.value or 0.0
+            limit = (watch.hard if change.hard else watch.soft) or 0.0
+            who = (node.account_id, node.strategy_id, node.instrument_id)
+            scope, control = text_of(node.scope), watch.rule.control
+            if change.hard and change.active:
+                self._stop(scope, control, value, limit, who, change.sequence, ctx)
+            ctx.publish(
+                LimitBreached(
+                    ctx.now_ns, scope, control, change.hard, change.active, value, limit, *who, change.sequence
+                )
+            )
+            if control == names.ORDER_RATE:
+                self._crowded[node.scope] = node
+        self._wait_for_orders(ctx)
+
+    def _tell_conditions(self, conditions: Iterable[Condition], ctx: Context) -> None:
+        for found in conditions:
+            scope = text_of((names.PORTFOLIO, str(found.account_id)))
+            who = (found.account_id, 0, found.instrument_id)
+            if found.hard and found.active:
+                self._stop(scope, found.control, found.value, found.limit, who, 0, ctx)
+            ctx.publish(
+                LimitBreached(
+                    ctx.now_ns, scope, found.control, found.hard, found.active, found.value, found.limit, *who
+                )
+            )
+
+    def _stop(
+        self,
+        scope: str,
+        control: str,
+        value: float,
+        limit: float,
+        who: tuple[int, int, int],
+        sequence: int,
+        ctx: Context,
+    ) -> None:
+        """Alert whoever trades under a scope: everybody for the firm, each portfolio of a desk."""
+        account_id, strategy_id, instrument_id = who
+        accounts = [account_id]
+        if scope.startswith(names.DESK):
+            name = parse_scope(scope)[1]
+            accounts = sorted(account for account, desk in self._tree.desks.items() if desk == name)
+        alerts = [
+            RiskAlert(
+                now_ns=ctx.now_ns,
+                strategy_id=strategy_id,
+                account_id=account,
+                instrument_id=instrument_id,
+                control=control,
+                value=math.ceil(value),
+                limit=math.floor(limit),
+                sequence=sequence,
+                scope=scope,
+            )
+            for account in accounts
+        ]
+        self._tell(alerts, ctx)
+
+    def _wait_for_orders(self, ctx: Context) -> None:
+        """Orders leave a window without an event: come back when a breach of one may be over."""
+        ends = []
+        for scope, node in list(self._crowded.items()):
+            watch = node.watches.get(names.ORDER_RATE)
+            if watch is not None and (watch.soft_on or watch.hard_on) and node.orders:
+                ends.append(node.orders[0] + watch.rule.window_ns)
+            else:
+                del self._crowded[scope]
+        if ends:
+            ctx.at(max(min(ends), ctx.now_ns + 1), _ORDERS)
+
+    def _check(self, message: CheckOrders, ctx: Context) -> CheckResult:
+        if not self._tree.known(message.portfolio_id):
+            raise UnknownPortfolioError(
+                f"portfolio {message.portfolio_id}", where="risk", expected="one that trades here, or that a desk names"
+            )
+        orders = []
+        for order in message.orders:
+            instrument_id = self._instrument_id(order.instrument)
+            instrument = self._instruments[instrument_id]
+            ticks = instrument.ticks(order.price) if order.price else 0
+            orders.append(
+                Proposal(instrument_id, order.strategy_id, order.side, instrument.lots(order.quantity), ticks)
+            )
+        found = check(self._tree, message.portfolio_id, orders, ctx.now_ns)
+        return CheckResult(message.portfolio_id, not found.violations, *found, ctx.now_ns)
+
+    def _instrument_id(self, name: str) -> int:
+        found = self._symbols.get(name)
+        if found is None and name.isdecimal() and int(name) in self._instruments:
+            found = int(name)
+        if found is None:
+            raise UnknownInstrumentError(f"instrument {name!r}", where="risk", expected="a symbol or an id")
+        return found
+
+    def _risk_state(self) -> RiskState:
         config = self._config
         return RiskState(
             max_position=config.max_position,
@@ -151,126 +483,71 @@ class RiskEngine(Engine):
             max_orders=config.max_orders,
             window_ns=config.window_ns,
             kill_switch=config.kill_switch,
-            breaches=tuple(RiskBreach(*key) for key in sorted(self._breached)),
+            breaches=tuple(RiskBreach(*key) for key in sorted(self._accounts.breached)),
         )
 
-    def resume(self, source_sequence: int, ctx: Context) -> None:
-        """Count on above what the core has taken: the saved state may be older."""
-        self._commands = max(self._commands, source_sequence)
-
-    def state(self) -> dict[str, Any]:
-        """Positions, the last report of each account, order times, and what was said already."""
-        return {
-            "positions": [
-                list(msgspec.structs.astuple(p)) for positions in self._positions.values() for p in positions.values()
-            ],
-            "places": [[account, place] for account, place in self._places.items()],
-            "strategies": [[account, sorted(strategies)] for account, strategies in self._strategies.items()],
-            "orders": [[*key, list(times)] for key, times in self._orders.items()],
-            "breached": sorted([list(key) for key in self._breached]),
-            "commands": self._commands,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """See `Engine.restore`."""
-        for row in state["positions"]:
-            self._positions.setdefault(row[0], {})[row[1]] = Position(*row)
-        # As it was saved before a fill could have both sides in one account, it has sequences.
-        self._places = {account: 2 * sequence + 1 for account, sequence in state.get("sequences", ())}
-        self._places.update(state.get("places", ()))
-        self._strategies = {account: set(strategies) for account, strategies in state["strategies"]}
-        # As it was saved before accounts were part of it, a row is shorter; a window is soon full again.
-        self._orders = {(row[0], row[1]): deque(row[2]) for row in state["orders"] if len(row) > 2}
-        self._breached = {(account, strategy, control) for account, strategy, control in state["breached"]}
-        self._commands = state["commands"]
-
-    def _on_fill(self, report: ExecutionReport, ctx: Context) -> None:
-        account_id, instrument_id = report.account_id, report.instrument_id
-        if report.side is None:
-            return
-        self._strategies.setdefault(account_id, set()).add(report.strategy_id)
-        positions = self._positions.setdefault(account_id, {})
-        position = positions.get(instrument_id) or Position(account_id, instrument_id)
-        multiplier = self._instruments[instrument_id].multiplier
-        fee = report.fee if isinstance(report, OrderFilled) else 0
-        position = position.after_fill(report.side, report.quantity, report.price_ticks, multiplier, fee)
-        positions[instrument_id] = position
-        limit = self._config.max_position
-        if limit and abs(position.quantity) > limit:
-            self._breach(report, "position", abs(position.quantity), limit, ctx)
-        if self._max_loss is not None:
-            self._check_loss(account_id, position, report.sequence, ctx)
-
-    def _on_order(self, report: ExecutionReport, ctx: Context) -> None:
-        limit = self._config.max_orders
-        if not limit:
-            return
-        times = self._orders.setdefault((report.account_id, report.strategy_id), deque())
-        times.append(report.now_ns)
-        while times[0] <= report.now_ns - self._config.window_ns:
-            times.popleft()
-        if len(times) > limit:
-            self._breach(report, "order_rate", len(times), limit, ctx)
-
-    def _check_loss(self, account_id: int, changed: Position, sequence: int, ctx: Context) -> None:
-        """Compare the account's profit, in the currency of the position that changed, with the limit."""
-        limit = self._max_loss
-        assert limit is not None
-        instrument = self._instruments[changed.instrument_id]
-        profit = 0
-        for position in self._positions[account_id].values():
-            other = self._instruments[position.instrument_id]
-            if other.quote_currency != instrument.quote_currency:
+    def _limit_states(self, portfolio_id: int, ctx: Context) -> LimitStates:
+        if portfolio_id and not self._tree.known(portfolio_id):
+            raise UnknownPortfolioError(f"portfolio {portfolio_id}", where="risk", expected="one that trades here")
+        self._tree.look(ctx.now_ns, self._tree.nodes.values())
+        self._tell_changes(ctx)
+        states: list[LimitState] = []
+        for node, watch in self._tree.watched():
+            if portfolio_id and node.account_id != portfolio_id:
                 continue
-            units = position.realised
-            quote = self._quotes.get(position.instrument_id)
-            if position.quantity > 0 and quote is not None and quote.bid_quantity:
-                units += position.unrealised(quote.bid_ticks, other.multiplier)
-            elif position.quantity < 0 and quote is not None and quote.ask_quantity:
-                units += position.unrealised(quote.ask_ticks, other.multiplier)
-            profit += units * self._scales[position.instrument_id]
-        if -profit <= limit:
-            return
-        unit = self._scales[changed.instrument_id]
-        for strategy_id in sorted(self._strategies[account_id]):
-            self._alert(
-                RiskAlert(
-                    now_ns=ctx.now_ns,
-                    strategy_id=strategy_id,
-                    account_id=account_id,
-                    instrument_id=changed.instrument_id,
-                    control="loss",
-                    value=-profit // unit,
-                    limit=limit // unit,
-                    sequence=sequence,
-                ),
-                ctx,
+            if len(states) == _MOST_LISTED:
+                return LimitStates(ctx.now_ns, self._currency, tuple(states), more=True, unvalued=self._unvalued())
+            reason = "" if watch.value is not None else "no rate, history, net asset value or margin status"
+            states.append(
+                LimitState(
+                    text_of(node.scope),
+                    watch.rule.control,
+                    watch.soft,
+                    watch.hard,
+                    watch.value,
+                    watch.utilisation,
+                    watch.state,
+                    reason,
+                )
             )
+        return LimitStates(ctx.now_ns, self._currency, tuple(states), unvalued=self._unvalued())
 
-    def _breach(self, report: ExecutionReport, control: str, value: int, limit: int, ctx: Context) -> None:
-        self._alert(
-            RiskAlert(
-                now_ns=ctx.now_ns,
-                strategy_id=report.strategy_id,
-                account_id=report.account_id,
-                instrument_id=report.instrument_id,
-                control=control,
-                value=value,
-                limit=limit,
-                sequence=report.sequence,
-            ),
-            ctx,
-        )
+    def _unvalued(self) -> tuple[str, ...]:
+        keys = {leaf.instrument_id for leaf in self._tree.leaves.values() if not leaf.valued}
+        return tuple(sorted(self._instruments[key].symbol for key in keys))
 
-    def _alert(self, alert: RiskAlert, ctx: Context) -> None:
-        key = (alert.account_id, alert.strategy_id, alert.control)
-        if key in self._breached:
-            return
-        self._breached.add(key)
-        ctx.publish(alert)
-        if self._config.kill_switch:
-            self._commands += 1
-            ctx.send(
-                "trading",
-                KillSwitch(account_id=alert.account_id, source_id=self.source_id, source_sequence=self._commands),
-            )
+    def _set_limits(self) -> list[list[Any]]:
+        """Limits that differ from those of the settings; one that was taken away has no numbers."""
+        configured = {rule.key: rule for rule in self._config.rules}
+        rows: list[list[Any]] = [
+            [text_of(rule.scope), rule.control, rule.soft, rule.hard, rule.window_ns]
+            for key, rule in self._tree.rules.items()
+            if configured.get(key) != rule
+        ]
+        gone = configured.keys() - self._tree.rules.keys()
+        return rows + [[text_of(scope), control] for scope, control in sorted(gone)]
+
+    def _history(self, instrument_ids: list[int]) -> History:
+        """Past returns of instruments, the newest `var_window` steps that all of them have."""
+        panel = self._histories.panel
+        known = [key for key in instrument_ids if self._instruments[key].symbol in panel]
+        if not known:
+            return NO_HISTORY
+        try:
+            found = panel.returns([self._instruments[key].symbol for key in known])
+        except Undefined:
+            return NO_HISTORY
+        returns = np.ascontiguousarray(found.values[-self._config.var_window :].T)
+        return History({key: row for row, key in enumerate(known)}, returns)
+
+
+def _checked_rates(rates: Mapping[str, float]) -> dict[str, Decimal]:
+    found = {}
+    for currency, rate in rates.items():
+        if not (math.isfinite(rate) and 1e-18 < rate < 1e18):
+            raise ModelError(f"rate {rate} of {currency}", where="risk", expected="a number above 0")
+        found[currency] = Decimal(repr(rate))
+    return found
+
+
+__all__ = ["RiskEngine"]

@@ -8,6 +8,7 @@ from nautilus.model.commands import CancelOrder
 from nautilus.model.errors import ModelError
 from nautilus.model.gateway import BreakerChanged, InstanceHealthChanged, InvalidateCache
 from nautilus.model.position import Position, PositionChanged
+from nautilus.model.risk import LimitBreached
 from nautilus.model.topics import topic_of
 from tests.kit.context import RecordingContext
 
@@ -39,6 +40,9 @@ def test_a_position_and_an_alert_make_answers_of_those_they_concern_old(engine: 
     kept.forgot.clear()
     engine.on_alert(RiskAlert(1, 1, 1, 1, "loss", 1, 1), context)
     assert kept.forgot == [(name, "") for name in BY_ALERT]
+    kept.forgot.clear()
+    engine.on_limit(LimitBreached(1, "firm", "gross", False, True, 2.0, 1.0), context)
+    assert kept.forgot == [("risk", "")]
 
 
 def test_a_command_names_what_to_forget(engine: GatewayEngine, kept: Kept) -> None:
