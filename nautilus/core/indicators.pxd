@@ -30,6 +30,7 @@ cdef class Bank:
     cdef int64_t slot_doubles, values_at
     cdef int lay(self) except -1
     cdef int claim(self, int64_t slot) except -1
+    cdef int take(self, int64_t slot, const double* row) except -1
     cdef void advance(self, int64_t slot, int64_t count) noexcept nogil
     cdef void move(self, int64_t slot, int64_t take, int64_t done, double[:, ::1] into,
                    unsigned char[:, ::1] marks) noexcept

@@ -225,6 +225,16 @@ cdef class Bank:
                 raise MemoryError("Bank: no memory")
         return 0
 
+    cdef int take(self, int64_t slot, const double* row) except -1:
+        """One row of a slot, of finite numbers."""
+        cdef int64_t j, used
+        self.claim(slot)
+        used = self.rows[slot] % self.slack
+        for j in range(self.inputs):
+            self.slots[slot][self.input_at[j] + used] = row[j]
+        self.advance(slot, 1)
+        return 0
+
     cdef void advance(self, int64_t slot, int64_t count) noexcept nogil:
         """The `count` rows that lie in the input columns, through all nodes; the last values go to the slot's end."""
         cdef double* memory = self.slots[slot]

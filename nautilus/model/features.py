@@ -1,11 +1,317 @@
-"""Questions to the features engine: vectors and their registry, and their answers."""
+"""Questions to the features engine: vectors, cross-sections, histories and the registry, and their answers.
+
+A feature that has no value is None, and `undefined` holds why by its name: ``too_few`` while it warms up, else a code of
+`nautilus.maths.errors`.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from enum import StrEnum
+from typing import Annotated, Final
 
+from msgspec import Meta
+
+from nautilus.model.basis import Basis
 from nautilus.model.message import Message
 
-MESSAGES: Final[tuple[type[Message], ...]] = ()
+LONGEST_NAME = 64
+MOST_ROWS = 100_000
+"""Of one history in a request."""
+MOST_HISTORIES = 1_000
+FeatureName = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
+SetName = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Column = Annotated[tuple[float, ...], Meta(max_length=MOST_ROWS)]
 
-__all__ = ["MESSAGES"]
+
+class FeatureSource(StrEnum):
+    """What one row of a feature's inputs is."""
+
+    BAR = "bar"
+    QUOTE = "quote"
+    TRADE = "trade"
+
+
+class GetFeatures(Message, frozen=True):
+    """The newest values of an instrument's features.
+
+    Parameters
+    ----------
+    symbol, venue
+        The instrument; the venue where more than one has it.
+    names
+        Of features or of their outputs; none: all.
+    """
+
+    symbol: str
+    venue: str = ""
+    names: tuple[FeatureName, ...] = ()
+
+
+class FeatureVector(Message, frozen=True):
+    """Values of an instrument's features at one time.
+
+    Parameters
+    ----------
+    time_ns
+        Of the newest input of any of them: no value knows of a later one.
+    known_ns
+        When that input was received.
+    values
+        By output.
+    versions
+        Of the definitions, by feature.
+    basis
+        One for each source that any of them is made of.
+    """
+
+    symbol: str
+    venue: str
+    instrument_id: int
+    time_ns: int
+    known_ns: int
+    values: dict[str, float | None]
+    versions: dict[str, int]
+    undefined: dict[str, str]
+    basis: tuple[Basis, ...]
+
+
+class GetCrossSection(Message, frozen=True):
+    """One output of all instruments, and where each stands.
+
+    Parameters
+    ----------
+    feature
+        Name of the output.
+    symbols
+        Of these instruments alone; none: all.
+    max_age_ns
+        Who has had no row for longer, counted from the newest of any, has no value; 0: age does not matter.
+    """
+
+    feature: FeatureName
+    symbols: tuple[str, ...] = ()
+    max_age_ns: Annotated[int, Meta(ge=0)] = 0
+
+
+class CrossSectionEntry(Message, frozen=True):
+    """An instrument in a cross-section. `rank` 1: the lowest; `percentile` 0 to 1; `score`: in standard deviations."""
+
+    symbol: str
+    venue: str
+    instrument_id: int
+    time_ns: int
+    value: float
+    rank: float
+    percentile: float | None
+    score: float | None
+
+
+class CrossSection(Message, frozen=True):
+    """A cross-section, lowest first. `missing` in the basis: instruments without a value."""
+
+    feature: str
+    version: int
+    time_ns: int
+    oldest_ns: int
+    entries: tuple[CrossSectionEntry, ...]
+    undefined: dict[str, str]
+    basis: Basis
+
+
+class GetFeatureRegistry(Message, frozen=True):
+    """Definitions, all or of one source or family."""
+
+    source: str = ""
+    family: str = ""
+
+
+class FeatureDefinition(Message, frozen=True):
+    """One definition.
+
+    Parameters
+    ----------
+    follows
+        The function or paper whose definition it has.
+    inputs
+        Columns of one row of its source.
+    warm_up
+        Rows before the first value of each output.
+    digest
+        SHA-256 of formula, parameters and inputs: it changes with the version.
+    undefined
+        Why it has no value behind its warm-up, where that can be.
+    """
+
+    name: str
+    version: int
+    family: str
+    source: FeatureSource
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: dict[str, float]
+    warm_up: tuple[int, ...]
+    digest: str
+    summary: str
+    follows: str
+    undefined: str = ""
+
+
+class FeatureRegistry(Message, frozen=True):
+    """Definitions in the order of their names; `digest` of all of them."""
+
+    features: tuple[FeatureDefinition, ...]
+    digest: str
+
+
+class Split(Message, frozen=True):
+    """Of a share, at a time: `ratio` new ones for one."""
+
+    time_ns: int
+    ratio: float
+
+
+class FeatureHistory(Message, frozen=True):
+    """Rows of an instrument, oldest first, of one source: the columns of its inputs, the others empty.
+
+    Parameters
+    ----------
+    instrument
+        Its name in the answer.
+    times_ns
+        Of the rows, increasing; none: they are not known.
+    splits
+        Bars before them are put into shares of after.
+    """
+
+    instrument: str = ""
+    times_ns: Annotated[tuple[int, ...], Meta(max_length=MOST_ROWS)] = ()
+    open: Column = ()
+    high: Column = ()
+    low: Column = ()
+    close: Column = ()
+    volume: Column = ()
+    bid: Column = ()
+    bid_size: Column = ()
+    ask: Column = ()
+    ask_size: Column = ()
+    price: Column = ()
+    size: Column = ()
+    sign: Column = ()
+    splits: tuple[Split, ...] = ()
+
+
+class ComputeFeatures(Message, frozen=True):
+    """Features of a history: the numbers that a stream of its rows gives.
+
+    Parameters
+    ----------
+    source
+        What a row is.
+    names
+        Of features or outputs; none: all of the source.
+    last
+        Rows of the answer, from the end; 0: all.
+    """
+
+    history: FeatureHistory
+    source: FeatureSource = FeatureSource.BAR
+    names: tuple[FeatureName, ...] = ()
+    last: Annotated[int, Meta(ge=0)] = 0
+
+
+class FeatureColumn(Message, frozen=True):
+    """One output over the rows of an answer; None where it has no value."""
+
+    name: str
+    feature: str
+    version: int
+    warm_up: int
+    values: tuple[float | None, ...]
+
+
+class FeatureColumns(Message, frozen=True):
+    """Features of a history. `undefined`: why some value behind the warm-up is None, by output."""
+
+    instrument: str
+    times_ns: tuple[int, ...]
+    columns: tuple[FeatureColumn, ...]
+    undefined: dict[str, str]
+    basis: Basis
+
+
+class BuildFeatureSet(Message, frozen=True):
+    """Write features of histories as a Parquet file for training: a row for each row of each history.
+
+    Parameters
+    ----------
+    name
+        Of the set; one of that name is replaced.
+    """
+
+    name: SetName
+    histories: Annotated[tuple[FeatureHistory, ...], Meta(min_length=1, max_length=MOST_HISTORIES)]
+    source: FeatureSource = FeatureSource.BAR
+    names: tuple[FeatureName, ...] = ()
+
+
+class FeatureSet(Message, frozen=True):
+    """A set that was written.
+
+    Parameters
+    ----------
+    path
+        Of the Parquet file: `instrument`, `time_ns`, then a column for each output, null where it has no value.
+    digests
+        Of the definitions, by feature; they are in the file's metadata too.
+    """
+
+    name: str
+    path: str
+    rows: int
+    instruments: int
+    columns: tuple[str, ...]
+    size_bytes: int
+    versions: dict[str, int]
+    digests: dict[str, str]
+    basis: Basis
+
+
+MESSAGES: Final[tuple[type[Message], ...]] = (
+    BuildFeatureSet,
+    ComputeFeatures,
+    CrossSection,
+    CrossSectionEntry,
+    FeatureColumn,
+    FeatureColumns,
+    FeatureDefinition,
+    FeatureHistory,
+    FeatureRegistry,
+    FeatureSet,
+    FeatureVector,
+    GetCrossSection,
+    GetFeatureRegistry,
+    GetFeatures,
+    Split,
+)
+
+__all__ = [
+    "MESSAGES",
+    "BuildFeatureSet",
+    "ComputeFeatures",
+    "CrossSection",
+    "CrossSectionEntry",
+    "FeatureColumn",
+    "FeatureColumns",
+    "FeatureDefinition",
+    "FeatureHistory",
+    "FeatureName",
+    "FeatureRegistry",
+    "FeatureSet",
+    "FeatureSource",
+    "FeatureVector",
+    "GetCrossSection",
+    "GetFeatureRegistry",
+    "GetFeatures",
+    "SetName",
+    "Split",
+]
