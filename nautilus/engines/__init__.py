@@ -29,7 +29,8 @@ class Entry(NamedTuple):
     purpose
         What it is for, in a few words.
     needs
-        What the host hands its constructor after the config: ``core``, ``instruments``, ``strategies``, ``caches``.
+        What the host hands its constructor after the config: ``core``, ``instruments``, ``strategies``, ``caches``,
+        ``feature_sets``.
     """
 
     module: str
@@ -134,7 +135,7 @@ CATALOGUE: dict[str, Entry] = {
         8500,
         "scalable",
         "indicators and microstructure, point in time",
-        ("instruments",),
+        ("instruments", "feature_sets"),
     ),
     "collateral": Entry(
         "nautilus.engines.collateral",

@@ -118,6 +118,26 @@ class Caches(Protocol):
         ...
 
 
+class FeatureSets(Protocol):
+    """Writes features of histories into files for training.
+
+    Attributes
+    ----------
+    place : where they are, as `write` takes it.
+    write : a job, `write(place, request)`: its answer says what was written.
+    """
+
+    @property
+    def place(self) -> str:
+        """A directory."""
+        ...
+
+    @property
+    def write(self) -> Callable[..., Message]:
+        """A function of a module."""
+        ...
+
+
 class Operation(NamedTuple):
     """An HTTP operation: a route onto the request handler that the mesh uses too; handlers never see HTTP.
 
@@ -268,6 +288,7 @@ __all__ = [
     "Core",
     "DepthView",
     "Engine",
+    "FeatureSets",
     "Operation",
     "RandomSource",
     "Stream",

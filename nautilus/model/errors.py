@@ -89,6 +89,12 @@ class UnknownPortfolioError(ModelError):
     code = "model.unknown_portfolio"
 
 
+class UnknownFeatureError(ModelError):
+    """No feature or output of that name."""
+
+    code = "model.unknown_feature"
+
+
 class UnknownSeriesError(ModelError):
     """No history of that name."""
 

@@ -93,27 +93,37 @@ class GetCrossSection(Message, frozen=True):
     max_age_ns: Annotated[int, Meta(ge=0)] = 0
 
 
-class CrossSectionEntry(Message, frozen=True):
-    """An instrument in a cross-section. `rank` 1: the lowest; `percentile` 0 to 1; `score`: in standard deviations."""
-
-    symbol: str
-    venue: str
-    instrument_id: int
-    time_ns: int
-    value: float
-    rank: float
-    percentile: float | None
-    score: float | None
-
-
 class CrossSection(Message, frozen=True):
-    """A cross-section, lowest first. `missing` in the basis: instruments without a value."""
+    """A cross-section, lowest first: instrument k of each tuple is the same.
+
+    Parameters
+    ----------
+    time_ns, oldest_ns
+        Newest and oldest of `times_ns`.
+    times_ns
+        Of the row that each value is of.
+    ranks
+        1 is the lowest, equals share the mean of theirs.
+    percentiles
+        (rank - 1) / (n - 1); none of fewer than two.
+    scores
+        In standard deviations from the mean; none where all are equal.
+    basis
+        `missing`: instruments without a value.
+    """
 
     feature: str
     version: int
     time_ns: int
     oldest_ns: int
-    entries: tuple[CrossSectionEntry, ...]
+    symbols: tuple[str, ...]
+    venues: tuple[str, ...]
+    instrument_ids: tuple[int, ...]
+    times_ns: tuple[int, ...]
+    values: tuple[float, ...]
+    ranks: tuple[float, ...]
+    percentiles: tuple[float, ...]
+    scores: tuple[float, ...]
     undefined: dict[str, str]
     basis: Basis
 
@@ -280,7 +290,6 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     BuildFeatureSet,
     ComputeFeatures,
     CrossSection,
-    CrossSectionEntry,
     FeatureColumn,
     FeatureColumns,
     FeatureDefinition,
@@ -299,7 +308,6 @@ __all__ = [
     "BuildFeatureSet",
     "ComputeFeatures",
     "CrossSection",
-    "CrossSectionEntry",
     "FeatureColumn",
     "FeatureColumns",
     "FeatureDefinition",

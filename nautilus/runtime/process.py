@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from nautilus.core.clock import now_ns, synchronise
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
-from nautilus.engines.base import Engine
+from nautilus.engines.base import Engine, FeatureSets
 from nautilus.engines.strategy import STRATEGIES
 from nautilus.runtime import logs
 from nautilus.runtime.auditing import record_kill
@@ -239,6 +240,12 @@ class Uncached:
         """There is nothing to forget."""
 
 
+def _feature_sets(plan: Plan) -> FeatureSets:
+    from nautilus.store.feature_sets import ParquetFeatureSets
+
+    return ParquetFeatureSets(str(Path(plan.data, "features")))
+
+
 class EngineBuilder:
     """Makes engines from the catalogue and the plan's settings."""
 
@@ -250,6 +257,7 @@ class EngineBuilder:
             "instruments": partial(instruments_of, plan),
             "strategies": self._strategies,
             "caches": Uncached,
+            "feature_sets": partial(_feature_sets, plan),
             "core": lambda: RemoteCore(plan.config("core", CoreConfig).answer_ms * 1_000_000),
         }
 

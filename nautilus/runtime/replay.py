@@ -30,6 +30,7 @@ from nautilus.runtime.tally import Tally
 from nautilus.runtime.timing import TimedCore
 from nautilus.simulation.config import RecordingConfig
 from nautilus.simulation.source import MarketSource
+from nautilus.store.feature_sets import NoFeatureSets
 
 PROGRESS_NS = NANOSECONDS // 10
 S = TypeVar("S", bound=msgspec.Struct)
@@ -113,6 +114,7 @@ class Run:
         services: dict[str, Any] = {
             "instruments": instruments,
             "strategies": load_strategies(strategies, sections),
+            "feature_sets": NoFeatureSets(),
         }
         strategy_engine = CATALOGUE["strategy"].build(sections.get("strategy"), **services)
         assert isinstance(strategy_engine, StrategyEngine)

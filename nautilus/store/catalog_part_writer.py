@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nautilus.store.catalog_log import no_room, sync_directory
-from nautilus.store.catalog_parts import META, ROW_GROUP, UNFINISHED, PartMeta, arrow
+from nautilus.store.catalog_parts import META, ROW_GROUP, UNFINISHED, arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +76,7 @@ class PartWriter:
             raise no_room(error, self._final) from None
         self.rows += len(table)
 
-    def finish(self, meta: PartMeta) -> int:
+    def finish(self, meta: msgspec.Struct) -> int:
         """Make it durable and give it its name; its size in bytes."""
         assert self._sink is not None
         try:

@@ -41,6 +41,8 @@ class Definition(NamedTuple):
         The function or the paper whose definition it has.
     version
         Goes up when the formula or a parameter changes: `digest` changes with them, and a test holds both.
+    lacks
+        Why it may have no value behind its warm-up (a code of `nautilus.maths.errors`); "": it always has one.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Definition(NamedTuple):
     summary: str
     follows: str
     version: int = 1
+    lacks: str = ""
 
 
 class Compiled(NamedTuple):

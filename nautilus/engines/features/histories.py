@@ -1,0 +1,77 @@
+"""Features of histories that a request brings: a pure job, with the checks and the provenance of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nautilus.maths.errors import Undefined
+from nautilus.maths.indicators import INPUTS, Compiled, FeatureTable, chosen, split_adjusted, wanted_outputs, whole
+from nautilus.model.basis import Basis
+from nautilus.model.features import ComputeFeatures, FeatureColumn, FeatureColumns, FeatureHistory
+
+
+def table_of(history: FeatureHistory, source: str, names: Sequence[str]) -> tuple[Compiled, FeatureTable]:
+    """Features of a history. Undefined says why there are none."""
+    made = chosen(source, tuple(sorted(names)))
+    given = {name: getattr(history, name) for name in INPUTS[source] if getattr(history, name)}
+    columns = {name: np.array(values, np.float64) for name, values in given.items()}
+    times = np.array(history.times_ns, np.int64) if history.times_ns else None
+    if history.splits:
+        if times is None or source != "bar":
+            raise Undefined("mismatch", "splits without times", "times of bars beside them")
+        columns = dict(split_adjusted(columns, times, [(each.time_ns, each.ratio) for each in history.splits]))
+    return made, whole(made, columns, times)
+
+
+def basis_of(histories: Sequence[FeatureHistory], rows: int, source: str, digests: Sequence[str]) -> Basis:
+    """What features of histories rest on."""
+    stamps = [stamp for each in histories for stamp in (each.times_ns[:1] + each.times_ns[-1:])]
+    splits = ", prices in the shares of the last row" if any(each.splits for each in histories) else ""
+    return Basis(
+        method=f"features of {source} rows of the request, definitions of the registry{splits}",
+        window=rows,
+        begin_ns=min(stamps, default=0),
+        end_ns=max(stamps, default=0),
+        source="request",
+        version=",".join(digest[:8] for digest in digests[:8]),
+    )
+
+
+def compute(message: ComputeFeatures) -> FeatureColumns:
+    """The job of a batch request.
+
+    Raises
+    ------
+    Undefined
+        The history is none: see `checked_rows`.
+    """
+    history, source = message.history, str(message.source)
+    made, table = table_of(history, source, message.names)
+    rows = table.values.shape[1]
+    begin = max(rows - message.last, 0) if message.last else 0
+    columns, undefined, digests = [], {}, []
+    owners = {place: each for each in made.definitions for place in range(*made.spans[each.name])}
+    for place in wanted_outputs(made, message.names):
+        owner, name = owners[place], made.outputs[place]
+        values, valid = table.values[place, begin:].tolist(), table.valid[place, begin:].tolist()
+        columns.append(
+            FeatureColumn(
+                name,
+                owner.name,
+                owner.version,
+                made.warm_up[place],
+                tuple(value if there else None for value, there in zip(values, valid, strict=True)),
+            )
+        )
+        if rows <= made.warm_up[place]:
+            undefined[name] = "too_few"
+        elif not table.valid[place, max(begin, made.warm_up[place]) :].all():
+            undefined[name] = owner.lacks or "undefined"
+        digests.append(made.digests[owner.name])
+    basis = basis_of([history], rows, source, list(dict.fromkeys(digests)))
+    return FeatureColumns(history.instrument, history.times_ns[begin:], tuple(columns), undefined, basis)
+
+
+__all__ = ["basis_of", "compute", "table_of"]
