@@ -1,7 +1,7 @@
 """Questions to the features engine: vectors, cross-sections, histories and the registry, and their answers.
 
-A feature that has no value is None, and `undefined` holds why by its name: ``too_few`` while it warms up, else a code of
-`nautilus.maths.errors`.
+A feature that has no value is None, and `undefined` holds why by its name: ``too_few`` while it warms up, else a code
+of `nautilus.maths.errors`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Features: indicators and microstructure of instruments, point in time.
 
-Each instrument has its state: bars, quotes and trades of the star go through the compiled steps one row at a time, and a
-vector is what stands after the newest of them. A value names the time of that row and knows of nothing later.
+Each instrument has its state: bars, quotes and trades of the star go through the compiled steps one row at a time, and
+a vector is what stands after the newest of them. A value names the time of that row and knows of nothing later.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Technical indicators and microstructure: definitions that serve streams and batches through the same compiled steps."""
+"""Indicators and microstructure: definitions that serve streams and batches through the same compiled steps."""
 
 from nautilus.maths.indicators.catalogue import (
     BAR_FEATURES,

@@ -12,7 +12,6 @@ from nautilus.model import signals
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.errors import ConfigError, ModelError
 from nautilus.model.topics import (
-    BARS,
     BREAKERS,
     ECONOMICS,
     FLOWS,
@@ -23,9 +22,10 @@ from nautilus.model.topics import (
     QUOTE_FACTS,
     TOPICS,
 )
+from nautilus.store.feature_sets import NoFeatureSets
 from tests.kit.context import RecordingContext, btcusdt
 
-TO_COME = (BARS, FLOWS, BREAKERS, INSTANCES, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS, QUOTE_FACTS, QUARANTINES)
+TO_COME = (FLOWS, BREAKERS, INSTANCES, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS, QUOTE_FACTS, QUARANTINES)
 """People and the recorder read these (`nautilus tap`, `--record`); the engines that take them are to come."""
 
 
@@ -48,7 +48,9 @@ class Books:
 
 @pytest.fixture(params=sorted(CATALOGUE))
 def engine(request):
-    return CATALOGUE[request.param].build(core=Books(), instruments=[btcusdt()], strategies=(), caches=Kept())
+    return CATALOGUE[request.param].build(
+        core=Books(), instruments=[btcusdt()], strategies=(), caches=Kept(), feature_sets=NoFeatureSets()
+    )
 
 
 def test_every_entry_builds_the_engine_of_its_name(engine):
