@@ -220,8 +220,8 @@ def cornish_fisher_var(returns: ArrayLike, level: float = 0.95) -> float:
     Raises
     ------
     Undefined
-        ``out_of_range``: the expansion is no quantile for these moments, as it does not rise from a probability of
-        1e-9 up to this tail (Maillard 2012 on its domain); ``constant``, ``empty``, ``too_few``, ``not_finite``.
+        ``out_of_range``: the expansion is no quantile for these moments, as it does not rise from a tenth of
+        this tail up to it (Maillard 2012 on its domain); ``constant``, ``empty``, ``too_few``, ``not_finite``.
     """
     z = _NORMAL.inv_cdf(tail_of(level))
     return _expanded(returns, level, z, z * z, z * z * z)
@@ -262,11 +262,11 @@ def _expanded(returns: ArrayLike, level: float, first: float, second: float, thi
 
 
 def _rises(skewness: float, kurtosis: float, z: float) -> bool:
-    """Whether the expansion rises from six deviations (a probability of 1e-9) up to z: its derivative is a parabola."""
+    """Whether the expansion rises from the quantile of a tenth of the tail up to z: its derivative is a parabola."""
     square = kurtosis / 8.0 - skewness * skewness / 6.0
     linear = skewness / 3.0
     constant = 1.0 - kurtosis / 8.0 + 5.0 * skewness * skewness / 36.0
-    lowest = min(z, -6.0)
+    lowest = _NORMAL.inv_cdf(0.1 * _NORMAL.cdf(z))
     places = [lowest, z]
     if square > 0.0:
         places.append(min(max(-linear / (2.0 * square), lowest), z))
