@@ -19,8 +19,6 @@ from nautilus.model.analytics import (
     CalendarLine,
     DistributionMeasures,
     DrawdownLine,
-    FactorAttribution,
-    FactorLine,
     PerformanceSummary,
     PortfolioAnalytics,
     PortfolioValue,
@@ -34,6 +32,7 @@ from nautilus.model.analytics import (
     TearSheet,
     VolatilityForecast,
 )
+from nautilus.model.attribution import FactorAttribution, FactorLine
 from nautilus.model.basis import Basis
 
 BEGIN_NS = 1_262_563_200_000_000_000  # 4 January 2010
