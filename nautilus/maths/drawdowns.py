@@ -45,7 +45,11 @@ def drawdown_series(returns: npt.ArrayLike) -> Floats:
 
 def max_drawdown(returns: npt.ArrayLike) -> Drawdown:
     """The deepest drawdown, the first of equals. Its depth is 0 where wealth never fell."""
-    below = drawdown_series(returns)
+    return deepest_of(drawdown_series(returns))
+
+
+def deepest_of(below: Floats) -> Drawdown:
+    """The deepest of a series of drawdowns; see `max_drawdown`."""
     trough = int(below.argmin())
     depth = float(below[trough])
     if depth >= 0.0:
@@ -96,6 +100,7 @@ __all__ = [
     "NONE",
     "Drawdown",
     "average_drawdown",
+    "deepest_of",
     "drawdown_series",
     "max_drawdown",
     "ulcer_index",

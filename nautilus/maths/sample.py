@@ -23,8 +23,8 @@ class Sample:
     def __init__(self, returns: npt.ArrayLike, threshold: float = 0.0, periods_per_year: float = DAYS) -> None:
         self.returns = compoundable(returns)
         self.threshold, self.periods_per_year = threshold, periods_per_year
-        self._ordered: list[float] | None = None
         self._below = drawdowns.drawdown_series(self.returns)
+        self._deepest = drawdowns.deepest_of(self._below)
 
     @property
     def n(self) -> int:
@@ -57,7 +57,7 @@ class Sample:
 
     def calmar_ratio(self) -> float:
         """See `performance.calmar_ratio`."""
-        return performance.calmar_ratio(self.returns, self.periods_per_year)
+        return performance.over_losses(self.annual_return(), -self._deepest.depth, "no drawdown")
 
     def omega_ratio(self) -> float:
         """See `performance.omega_ratio`."""
@@ -93,7 +93,7 @@ class Sample:
 
     def ulcer_index(self) -> float:
         """See `drawdowns.ulcer_index`."""
-        return drawdowns.ulcer_index(self.returns)
+        return drawdowns.ulcer_of(float(np.square(self._below).sum()), self.n)
 
     def average_drawdown(self) -> float:
         """See `drawdowns.average_drawdown`."""
@@ -110,7 +110,7 @@ class Sample:
     @property
     def deepest(self) -> Drawdown:
         """See `drawdowns.max_drawdown`."""
-        return drawdowns.max_drawdown(self.returns)
+        return self._deepest
 
     @property
     def below(self) -> float:

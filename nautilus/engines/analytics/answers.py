@@ -17,6 +17,7 @@ from nautilus.engines.analytics.positions import Holdings, Key
 from nautilus.engines.analytics.track import Track
 from nautilus.engines.undefined import Measures
 from nautilus.maths.errors import Undefined
+from nautilus.maths.returns import Floats
 from nautilus.model.analytics import PerformanceSummary, PortfolioAnalytics, PortfolioValue
 from nautilus.model.attribution import FactorAttribution
 from nautilus.model.basis import Basis
@@ -143,6 +144,13 @@ class Answers:
             portfolio.answers.clear()
         portfolio.answers[depth.level, name] = stamp, answer
         return answer
+
+    def benchmark_returns(self, track: Track, benchmark: str) -> Floats | None:
+        """Of all ended periods; None: there is no benchmark, or it lacks one of them."""
+        name = benchmark or self._config.benchmark
+        if not name or self._benchmarks.version(name) < 0:
+            return None
+        return self._benchmarks.beside(track, name).last(track, track.n)
 
     def basis(self, track: Track) -> Basis:
         """Of measures over ended periods."""

@@ -21,7 +21,7 @@ from nautilus.engines.analytics.depths import COMPREHENSIVE, INSTITUTIONAL, KIND
 from nautilus.engines.analytics.executions import Executions
 from nautilus.engines.analytics.operations import OPERATIONS
 from nautilus.engines.analytics.positions import Holdings, Key, Prepared, prepare
-from nautilus.engines.analytics.sheet import sheet_job, sheet_of
+from nautilus.engines.analytics.sheet import check_form, draw, sheet_of
 from nautilus.engines.base import Context, Engine, Stream, Work
 from nautilus.engines.panel import Histories
 from nautilus.maths.errors import Undefined
@@ -220,10 +220,14 @@ class AnalyticsEngine(Engine):
         return Work(fits.fit_request, (message,), _forecasts)
 
     def _on_tear_sheet(self, message: GetTearSheet, ctx: Context) -> Message | Work:
+        paged = check_form(message.form)
         portfolio = self._known(message.portfolio_id)
         self._fit(portfolio, ctx)
         analytics = self._answers.analytics(portfolio, COMPREHENSIVE, message.benchmark)
-        return sheet_job(message.form, sheet_of(analytics, portfolio.track, self._config))
+        sheet = sheet_of(analytics, portfolio.track, self._config)
+        if not paged:
+            return sheet
+        return Work(draw, (sheet, self._answers.benchmark_returns(portfolio.track, message.benchmark)))
 
     def _on_costs(self, message: GetTransactionCosts, ctx: Context) -> Message:
         if message.portfolio_id not in self._executions and message.portfolio_id not in self._portfolios:

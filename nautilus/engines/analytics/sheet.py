@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from nautilus.engines.analytics.config import AnalyticsConfig
 from nautilus.engines.analytics.track import Track
-from nautilus.engines.base import Work
 from nautilus.maths.drawdowns import drawdown_series
 from nautilus.maths.errors import Undefined
-from nautilus.maths.returns import wealth
+from nautilus.maths.returns import Floats, wealth
 from nautilus.maths.rolling import rolling_sharpe, rolling_volatility
 from nautilus.model.analytics import PortfolioAnalytics, TearSheet
 from nautilus.model.errors import ModelError
@@ -55,11 +56,19 @@ def sheet_of(analytics: PortfolioAnalytics, track: Track, config: AnalyticsConfi
     )
 
 
-def sheet_job(form: str, sheet: TearSheet) -> TearSheet | Work:
-    """The sheet itself, or the work that draws its page."""
+def check_form(form: str) -> bool:
+    """Whether a page is wanted. UnknownFormError: a form that there is not."""
     if form not in FORMS:
         raise UnknownFormError(f"form {form!r}", where="form", expected=" or ".join(FORMS))
-    return sheet
+    return form == HTML
 
 
-__all__ = ["FORMS", "sheet_job", "sheet_of"]
+def draw(sheet: TearSheet, benchmark: Floats | None) -> TearSheet:
+    """The sheet with its page: a job. The benchmark is drawn where its returns of all periods are known."""
+    from nautilus.engines.analytics.tear_sheet_content import page_of
+
+    grown = () if benchmark is None else tuple(wealth(benchmark).tolist())
+    return replace(sheet, html=page_of(sheet, benchmark_wealth=grown))
+
+
+__all__ = ["FORMS", "UnknownFormError", "check_form", "draw", "sheet_of"]

@@ -634,6 +634,16 @@ def test_a_tear_sheet_has_the_series_of_its_plots():
     assert sheet.html == ""
 
 
+def test_a_tear_sheet_may_be_a_page():
+    made, ctx = followed(RETURNS[:200])
+    put(made, ctx, "INDEX", [0.0, *MARKET[:199]], times=[START_NS + day * DAY for day in range(200)])
+    sheet = ask(made, ctx, GetTearSheet(7, "html", "INDEX"))
+    assert sheet.html.startswith("<!doctype html>")
+    assert "<svg" in sheet.html
+    assert "INDEX" in sheet.html
+    assert "<script" not in sheet.html
+
+
 def test_a_tear_sheet_of_nothing_is_stated():
     made, ctx = engine(), RecordingContext()
     made.on_balance(valued(START_NS, 1000.0, 0.0), ctx)
