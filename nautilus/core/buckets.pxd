@@ -26,12 +26,12 @@ ctypedef struct bucket_t:
     double vpin
     double value                # vpin, weighted and blended
     double percentile           # share of the last values that are at most this one
-    double pace                 # share of the last windows that took at least as long as this one
+    double pace                 # share of the last windows that took longer than this one, which is counted too
     uint32_t parts              # trades (bulk: bars) that are in it
     uint32_t depths             # parts at which the touch was known
     uint32_t instrument_id
     uint16_t flags
-    uint16_t reserved
+    uint16_t ties               # other ones of the last values that are equal to this one, at most 65535
 
 
 cdef inline int64_t imbalance_of(const bucket_t* bucket) noexcept nogil:

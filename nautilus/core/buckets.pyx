@@ -39,7 +39,7 @@ BUCKET = np.dtype([
     ("depths", "<u4"),
     ("instrument_id", "<u4"),
     ("flags", "<u2"),
-    ("reserved", "<u2"),
+    ("ties", "<u2"),
 ], align=True)
 
 
@@ -64,6 +64,6 @@ def layout():
         "depths": <size_t>&(<bucket_t*>NULL).depths,
         "instrument_id": <size_t>&(<bucket_t*>NULL).instrument_id,
         "flags": <size_t>&(<bucket_t*>NULL).flags,
-        "reserved": <size_t>&(<bucket_t*>NULL).reserved,
+        "ties": <size_t>&(<bucket_t*>NULL).ties,
     }
     return {"BUCKET": (sizeof(bucket_t), fields)}

@@ -29,8 +29,9 @@ class VpinTable:
       counts from the epoch and ends with the first trade behind it (or `advance`), one of `bar_lots` with the trade
       that makes it that long.
 
-    `percentile` is the share of the last `history` values (this one among them) that are at most this one; `pace` that
-    of the last windows that took at least as long. `value`, what the percentile is of, is VPIN, with two changes where
+    `percentile` is the share of the last `history` values (this one among them) that are at most this one, its place in
+    their empirical distribution; `ties` are those of them that equal it, but for itself. `pace` is the share of the last
+    windows that took longer, this one counted among them: 1 where volume has never come so quickly. `value`, what the percentile is of, is VPIN, with two changes where
     they are asked for:
 
     - `depth_weighted`: bucket i counts w_i times, above and below: w_i = mean depth of the window / depth of i, kept
@@ -161,11 +162,17 @@ class VpinTable:
     def ids(self) -> list[int]:
         """Instruments in the order in which they were added."""
 
+    def taken(self, begin: int, end: int) -> int:
+        """Trades ever taken of the instruments at these places of `ids()`, from `begin` up to `end`."""
+
     def save(self, instrument_id: int) -> bytes:
         """All that there is of an instrument, for `load` of a table with the same settings on the same machine."""
 
-    def load(self, saved: bytes) -> bool:
-        """Take over an instrument; False, and nothing is changed, where it is of other settings or no such thing."""
+    def load(self, saved: bytes, *, known: bool = False) -> bool:
+        """Take over an instrument; False, and nothing is changed, where it is of other settings or no such thing.
+
+        `known`: also where the instrument was not added before.
+        """
 
     @property
     def window(self) -> int: ...

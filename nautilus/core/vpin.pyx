@@ -329,7 +329,7 @@ cdef class VpinTable:
 
     cdef int _measure(self, measured_t* at, bucket_t* done) noexcept nogil:
         """VPIN of a full window, and its place among those before."""
-        cdef int i, at_least, place = at.window_at
+        cdef int i, place = at.window_at, at_most = 0, equal = 0, longer = 0
         cdef uint32_t room
         cdef int64_t span, flow = 0, gross = 0, depths = 0
         cdef double mean = 0.0, weight, above = 0.0, below = 0.0, value
@@ -380,14 +380,13 @@ cdef class VpinTable:
         at.value_at = at.value_at + 1 if at.value_at + 1 < <uint32_t>self.history else 0
         if at.kept < <uint32_t>self.history:
             at.kept += 1
-        at_least = 0
         for i in range(<int>at.kept):
-            at_least += at.values[i] <= value
-        done.percentile = <double>at_least / <double>at.kept
-        at_least = 0
-        for i in range(<int>at.kept):
-            at_least += at.spans[i] >= span
-        done.pace = <double>at_least / <double>at.kept
+            at_most += at.values[i] <= value
+            equal += at.values[i] == value
+            longer += at.spans[i] > span
+        done.percentile = <double>at_most / <double>at.kept
+        done.ties = <uint16_t>(equal - 1 if equal < 65536 else 65535)
+        done.pace = <double>(longer + 1) / <double>at.kept
         return 0
 
     cdef void _quote(self, measured_t* at, const quote_t* quote) noexcept nogil:
@@ -521,6 +520,9 @@ cdef class VpinTable:
     def ids(self):
         return [self._states[i].open.instrument_id for i in range(self._index.count)]
 
+    def taken(self, Py_ssize_t begin, Py_ssize_t end):
+        return sum([self._states[i].taken for i in range(max(begin, 0), min(end, <Py_ssize_t>self._index.count))])
+
     def _settings(self):
         return struct.pack(
             "<6q2d2qqd", sizeof(measured_t), self.window, self.history, self.classification, self.bar_ns,
@@ -541,7 +543,7 @@ cdef class VpinTable:
             (<char*>at.spans)[:at.kept * sizeof(int64_t)] if at.kept else b"",
         ))
 
-    def load(self, bytes saved not None):
+    def load(self, bytes saved not None, *, bint known=False):
         cdef measured_t read
         cdef measured_t* at
         cdef char* bytes_ = saved
@@ -566,6 +568,8 @@ cdef class VpinTable:
         ):
             return False
         if read.open.instrument_id not in self:
+            if known:
+                return False
             self.add(read.open.instrument_id, read.size)
         at = self._at(read.open.instrument_id)
         if read.kept:

@@ -32,7 +32,7 @@ class Buckets(NamedTuple):
         The last price in it.
     vpin, percentile, pace
         NaN until the window is full: VPIN, the share of the last `history` values at most this one, and that of the
-        last windows that took at least as long.
+        last windows that took longer, this one counted among them.
     """
 
     begin_ns: Integers
@@ -150,7 +150,7 @@ def _measured(
         ticks[last],
         vpin,
         percentiles(vpin, history),
-        percentiles(-spans, history),
+        paces(spans, history),
     )
 
 
@@ -165,4 +165,15 @@ def percentiles(values: Floats, history: int) -> Floats:
     return out
 
 
-__all__ = ["Buckets", "percentiles", "signs", "vpin_of_trades"]
+def paces(spans: Floats, history: int) -> Floats:
+    """Of each span the share of the last `history` ones that are longer, itself counted among them; NaN is left out."""
+    out = np.full(len(spans), np.nan)
+    places = np.flatnonzero(~np.isnan(spans))
+    kept = spans[places]
+    for place in range(len(kept)):
+        recent = kept[max(0, place + 1 - history) : place + 1]
+        out[places[place]] = float(1 + np.count_nonzero(recent > kept[place])) / float(len(recent))
+    return out
+
+
+__all__ = ["Buckets", "paces", "percentiles", "signs", "vpin_of_trades"]

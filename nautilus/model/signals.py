@@ -42,13 +42,18 @@ class Prediction(Message, frozen=True):
 
 
 class ToxicityWarning(Message, frozen=True):
-    """Order flow of an instrument is toxic, or no longer. `vpin` and its place in its own history, both 0 to 1."""
+    """Order flow of an instrument is toxic, or no longer. `vpin` and its place in its own history, both 0 to 1.
+
+    `bucket`: number of the volume bucket that showed it; `measure`: how it was classified, ``side`` or ``bulk``.
+    """
 
     now_ns: int
     instrument_id: int
     vpin: float
     percentile: float
     active: bool
+    bucket: int = 0
+    measure: str = ""
 
 
 class MarketStructureChanged(Message, frozen=True):

@@ -47,6 +47,7 @@ from nautilus.model.signals import (
     ToxicityWarning,
     TradingSignal,
 )
+from nautilus.model.vpin import EnhancedToxicityWarning
 
 
 class Topic(NamedTuple):
@@ -112,6 +113,13 @@ POSITIONS: Final = Topic("portfolio.position", "portfolio", "on_position", messa
 SIGNALS: Final = Topic("strategy.signals", "strategy", "on_signal", messages=(TradingSignal,), priority=Priority.HIGH)
 PREDICTIONS: Final = Topic("ml.prediction", "ml", "on_prediction", messages=(Prediction,), priority=Priority.HIGH)
 TOXICITY: Final = Topic("vpin.toxicity", "vpin", "on_toxicity", messages=(ToxicityWarning,), priority=Priority.URGENT)
+ENHANCED_TOXICITY: Final = Topic(
+    "enhanced_vpin.toxicity",
+    "enhanced-vpin",
+    "on_enhanced_toxicity",
+    messages=(EnhancedToxicityWarning,),
+    priority=Priority.URGENT,
+)
 MARKET_STRUCTURE: Final = Topic("vpin.market_structure", "vpin", "on_structure", messages=(MarketStructureChanged,))
 PERFORMANCE: Final = Topic("analytics.performance", "analytics", "on_performance", messages=(PerformanceUpdated,))
 FACTORS: Final = Topic("factor.update", "factor", "on_factors", messages=(FactorsUpdated, PortfolioAttributed))
@@ -145,6 +153,7 @@ TOPICS: Final = (
     SIGNALS,
     PREDICTIONS,
     TOXICITY,
+    ENHANCED_TOXICITY,
     MARKET_STRUCTURE,
     PERFORMANCE,
     FACTORS,

@@ -191,7 +191,8 @@ class NaiveVpin:
         bucket.update(vpin=vpin, value=value, flags=bucket["flags"] | flags, span=now_ns - window[0]["begin_ns"])
         kept = [each for each in self.out if "span" in each][-self.history :]
         bucket["percentile"] = sum(each["value"] <= value for each in kept) / len(kept)
-        bucket["pace"] = sum(each["span"] >= bucket["span"] for each in kept) / len(kept)
+        bucket["ties"] = sum(each["value"] == value for each in kept) - 1
+        bucket["pace"] = (1 + sum(each["span"] > bucket["span"] for each in kept)) / len(kept)
 
     def _weighted(self, window: list[dict[str, Any]], imbalances: list[int], vpin: float) -> float:
         depths = [each["depth_sum"] / each["depths"] for each in window if each["depth_sum"]]
@@ -234,7 +235,7 @@ class NaiveVpin:
             "depths": len(known),
             "instrument_id": self.instrument_id,
             "flags": flags,
-            "reserved": 0,
+            "ties": 0,
         }
 
     def take_quote(self, quote: dict[str, int]) -> None:

@@ -54,12 +54,13 @@ def test_the_percentile_is_a_share_of_the_kept_values():
     found = table(window=1, history=3).process(trades(*rows))
     assert found["vpin"].tolist() == [1.0, 0.0, 0.6, 1.0]
     assert found["percentile"].tolist() == [1.0, 1 / 2, 2 / 3, 1.0]
+    assert table(window=1).process(trades(*rows))["ties"].tolist() == [0, 0, 0, 1]
     assert table(window=1, history=3).process(trades(*rows[1:]))["percentile"].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_the_pace_is_the_share_of_windows_that_took_as_long():
+def test_the_pace_is_the_share_of_windows_that_took_longer():
     found = table(bucket_lots=1, window=2, history=10).process(trades(*[(at, 100, 1, 1) for at in (0, 10, 11, 31, 32)]))
-    assert found["pace"].tolist()[1:] == [1.0, 1.0, 1 / 3, 1.0]
+    assert found["pace"].tolist()[1:] == [1.0, 1.0, 1 / 3, 3 / 4]
 
 
 def test_without_a_side_the_tick_test_decides():

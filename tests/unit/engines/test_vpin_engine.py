@@ -1,0 +1,262 @@
+"""The vpin engine: what it answers, when it warns, and that a restart changes nothing."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from nautilus.core.types import TRADE
+from nautilus.core.vpin import VpinTable
+from nautilus.engines.vpin import VpinConfig, VpinEngine
+from nautilus.maths.toxicity import Latch, Scale, Thresholds, combined, regime, regime_score
+from nautilus.model.codec import from_msgpack, to_msgpack
+from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentError
+from nautilus.model.queries import GetPositions
+from nautilus.model.signals import MarketStructureChanged, ToxicityWarning
+from nautilus.model.vpin import GetVpin, GetVpinBuckets, GetVpins
+from tests.kit.context import RecordingContext, btcusdt
+
+SMALL = {"bucket_lots": 10, "window": 4, "history": 50, "least_history": 5, "dwell_buckets": 2}
+
+
+def engine(**changes):
+    instruments = [btcusdt(), btcusdt(instrument_id=2, symbol="ETHUSDT")]
+    return VpinEngine(VpinConfig(**{**SMALL, **changes}), instruments)
+
+
+def trades(*rows, instrument=1, begin=0, step=1_000_000_000):
+    """(price, lots, side) each, a second apart."""
+    made = np.zeros(len(rows), TRADE)
+    made["now_ns"] = begin + step * np.arange(len(rows))
+    made["price_ticks"], made["quantity"], made["side"] = np.array(rows).T
+    made["instrument_id"] = instrument
+    made["trade_id"] = np.arange(len(rows)) + 1 + begin
+    return made
+
+
+def balanced(buckets, begin=0, **fields):
+    return trades(*[(100, 5, 1), (100, 5, 2)] * buckets, begin=begin, **fields)
+
+
+def bought(buckets, begin, **fields):
+    return trades(*[(100, 10, 1)] * buckets, begin=begin, **fields)
+
+
+def test_before_the_window_is_full_it_says_why_there_is_no_vpin():
+    made, ctx = engine(), RecordingContext()
+    first = made.on_request(GetVpin("BTCUSDT"), ctx)
+    assert (first.vpin, first.percentile, first.undefined) == (None, None, {"vpin": "empty", "percentile": "empty"})
+    made.on_trade(trades((100, 0, 1)), ctx)
+    assert made.on_request(GetVpin("BTCUSDT"), ctx).undefined["vpin"] == "zero_volume"
+    made.on_trade(balanced(2, begin=10), ctx)
+    found = made.on_request(GetVpin("BTCUSDT"), ctx)
+    assert found.undefined["vpin"] == "too_few"
+    assert (found.measures[0].filled, found.measures[0].completed, found.trades) == (2, 2, 4)
+    assert found.without_volume == 1
+
+
+def test_a_reading_has_both_measures_with_what_they_rest_on():
+    made, ctx = engine(), RecordingContext()
+    made.on_trade(np.concatenate([balanced(2), bought(2, 4_000_000_000)]), ctx)
+    found = made.on_request(GetVpin("1"), ctx)
+    assert (found.vpin, found.percentile, found.regime, found.toxic) == (0.5, 1.0, "normal", False)
+    side, bulk = found.measures
+    assert (side.measure, side.told_share, side.kept) == ("side", 1.0, 1)
+    assert (bulk.measure, bulk.classification, bulk.waiting_lots, bulk.vpin) == ("bulk", "normal", 40, None)
+    assert (side.basis.window, side.basis.begin_ns, side.basis.end_ns) == (4, 0, 5_000_000_000)
+    assert "aggressor" in side.basis.method
+    assert "bulk" in bulk.basis.method
+    assert from_msgpack(to_msgpack(found)) == found
+
+
+def test_bulk_bars_close_by_the_clock_where_no_trade_closes_them():
+    made, ctx = engine(bars_seconds=10.0, warn_on="bulk"), RecordingContext(now_ns=3_000_000_000)
+    made.on_trade(balanced(4), ctx)
+    assert ctx.timers == [(10_000_000_000, "bars")]
+    made.on_trade(balanced(4, begin=8_000_000_000), ctx)
+    assert len(ctx.timers) == 1
+    ctx.now_ns = 20_000_000_000
+    made.on_timer("bars", ctx)
+    found = made.on_request(GetVpin("BTCUSDT"), ctx)
+    assert found.vpin == 0.0, "constant prices are half bought"
+    assert found.measures[1].waiting_lots == 0
+
+
+def test_flow_that_is_always_the_same_is_not_toxic():
+    for rows in (balanced(60), bought(60, 0)):
+        made, ctx = engine(), RecordingContext()
+        made.on_trade(rows, ctx)
+        assert made.on_request(GetVpin("BTCUSDT"), ctx).percentile == 1.0
+        assert ctx.published == []
+
+
+def test_one_sided_flow_is_toxic_against_a_mixed_history():
+    made, ctx = engine(toxicity_enter=0.9, toxicity_leave=0.6), RecordingContext()
+    rows = [(100, 10, 1), (100, 5, 1), (100, 5, 2), (100, 7, 1), (100, 3, 2)] * 6
+    made.on_trade(trades(*rows), ctx)
+    ctx.published.clear()
+    made.on_trade(bought(8, 100_000_000_000), ctx)
+    warnings = [each for each in ctx.published if isinstance(each, ToxicityWarning)]
+    assert [each.active for each in warnings] == [True]
+    assert warnings[0].percentile >= 0.9
+    changes = [each for each in ctx.published if isinstance(each, MarketStructureChanged)]
+    assert changes
+    assert changes[-1].regime == made.on_request(GetVpin("BTCUSDT"), ctx).regime != "normal"
+    ctx.published.clear()
+    made.on_trade(trades(*[(100, 5, 1), (100, 5, 2)] * 8, begin=200_000_000_000), ctx)
+    assert [each.active for each in ctx.published if isinstance(each, ToxicityWarning)] == [False]
+    assert not made.on_request(GetVpin("BTCUSDT"), ctx).toxic
+
+
+def test_nothing_warns_on_a_short_history():
+    made, ctx = engine(least_history=50), RecordingContext()
+    made.on_trade(bought(30, 0), ctx)
+    assert ctx.published == []
+
+
+def test_the_list_has_pages_of_instruments_that_have_traded():
+    made, ctx = engine(), RecordingContext()
+    assert made.on_request(GetVpins(), ctx).lines == ()
+    made.on_trade(balanced(5), ctx)
+    made.on_trade(balanced(5, instrument=2), ctx)
+    made.on_trade(balanced(5, instrument=3), ctx)
+    first = made.on_request(GetVpins(limit=1), ctx)
+    assert ([each.symbol for each in first.lines], first.following) == (["BTCUSDT"], 1)
+    second = made.on_request(GetVpins(after=first.following, limit=1), ctx)
+    assert ([each.symbol for each in second.lines], second.following) == (["ETHUSDT"], 0)
+    assert second.basis.missing == 10, "trades of an instrument that is not known"
+    assert from_msgpack(to_msgpack(second)) == second
+
+
+def test_buckets_are_those_of_the_window():
+    made, ctx = engine(), RecordingContext()
+    made.on_trade(balanced(6), ctx)
+    found = made.on_request(GetVpinBuckets("BTCUSDT", limit=3), ctx)
+    assert [each.number for each in found.buckets] == [4, 5, 6]
+    assert [(each.volume_lots, each.buy_lots, each.vpin, each.depth_lots) for each in found.buckets][-1] == (
+        10,
+        5,
+        0.0,
+        None,
+    )
+    assert made.on_request(GetVpinBuckets("BTCUSDT"), ctx).buckets[-1].percentile == 1.0
+    assert made.on_request(GetVpinBuckets("BTCUSDT", measure="bulk"), ctx).buckets == ()
+    with pytest.raises(ModelError, match="measure"):
+        made.on_request(GetVpinBuckets("BTCUSDT", measure="tick"), ctx)
+    assert from_msgpack(to_msgpack(found)) == found
+
+
+def test_an_unknown_instrument_is_an_error_with_a_code():
+    made, ctx = engine(), RecordingContext()
+    with pytest.raises(UnknownInstrumentError) as error:
+        made.on_request(GetVpin("NONE"), ctx)
+    assert error.value.code == "model.unknown_instrument"
+    with pytest.raises(ModelError):
+        made.on_request(GetPositions(), ctx)
+
+
+def test_a_restart_in_the_middle_changes_nothing():
+    rng = np.random.default_rng(3)
+    rows = np.column_stack([rng.integers(98, 103, 400), rng.integers(1, 15, 400), rng.integers(0, 3, 400)])
+    whole, first, second = engine(bars_seconds=7.0), engine(bars_seconds=7.0), engine(bars_seconds=7.0)
+    contexts = [RecordingContext() for _ in range(3)]
+    records = trades(*rows.tolist())
+    whole.on_trade(records, contexts[0])
+    first.on_trade(records[:170], contexts[1])
+    for name, (_, part) in first.bulk().items():
+        second.restore_bulk(name, part())
+    second.restore(msgspec.json.decode(msgspec.json.encode(first.state())))
+    second.on_trade(records[160:], contexts[2])
+    assert [*contexts[1].published, *contexts[2].published] == contexts[0].published
+    assert contexts[0].published
+    answers = [made.on_request(GetVpin("BTCUSDT"), RecordingContext()) for made in (whole, second)]
+    assert answers[1].late == 10 - 1, "what was known is left out"
+    assert answers[1].duplicates == 1
+    assert answers[0].measures[0].vpin == answers[1].measures[0].vpin
+    assert [
+        table.save(1) == other.save(1)
+        for table, other in zip(whole._tables.values(), second._tables.values(), strict=True)
+    ] == [False] * 2
+
+
+def test_however_trades_are_cut_the_warnings_are_the_same():
+    rng = np.random.default_rng(5)
+    rows = np.column_stack([rng.integers(98, 103, 600), rng.integers(1, 25, 600), rng.integers(1, 3, 600)])
+    records = trades(*rows.tolist())
+    told = []
+    for size in (1, 7, 600):
+        made, ctx = engine(), RecordingContext()
+        for begin in range(0, 600, size):
+            made.on_trade(records[begin : begin + size], ctx)
+        told.append(ctx.published)
+    assert told[0] == told[1] == told[2] != []
+
+
+def test_buckets_of_a_symbol_have_their_own_size():
+    made, ctx = engine(buckets={"ETHUSDT": 3}), RecordingContext()
+    sizes = [made.on_request(GetVpin(name), ctx).measures[0].bucket_lots for name in ("BTCUSDT", "ETHUSDT")]
+    assert sizes == [10, 3]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"window": 0},
+        {"bucket_lots": 0},
+        {"buckets": {"X": 0}},
+        {"distribution": "cauchy"},
+        {"warn_on": "tick"},
+        {"toxicity_leave": 0.95},
+        {"structure_enter": 1.5},
+        {"dwell_buckets": -1},
+        {"least_history": 0},
+        {"bars_seconds": 0.0},
+        {"decay": 1.0},
+        {"history": 100_000},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        VpinConfig(**wrong)
+
+
+def test_a_latch_has_two_thresholds_and_a_dwell():
+    latch = Latch(Thresholds(0.9, 0.5, 2))
+    told = [latch.step(each) for each in (0.8, 0.95, 0.1, 0.1, 0.1, 0.95, 0.95, 0.95)]
+    assert told == [False, True, False, False, True, False, False, True]
+
+
+def test_regimes_are_named_with_how_clear_they_are():
+    assert [regime(*pair) for pair in ((0, 0), (1, 0), (0, 1), (1, 1))] == [
+        "normal",
+        "one_sided",
+        "hurried",
+        "stressed",
+    ]
+    assert regime_score("stressed", 0.9, 0.8) == 0.8
+    assert regime_score("one_sided", 0.9, 0.2) == 0.9
+    assert regime_score("hurried", 0.1, 0.8) == 0.8
+    assert regime_score("normal", 0.25, 0.5) == 0.5
+
+
+def test_scales_together_are_as_sure_as_they_are_full_agree_and_know_sides():
+    assert combined([]) == (None, None, 0.0, None, None, 0.0)
+    one = Scale(0.4, 0.8, 1.0, 1.0)
+    assert combined([one]) == (0.4, 0.8, 1.0, None, 1.0, 1.0)
+    empty = Scale(None, None, 0.0, 0.0)
+    assert combined([one, empty]) == (0.4, 0.8, 0.5, None, 1.0, 0.0)
+    other = Scale(0.2, 0.6, 1.0, 0.0)
+    found = combined([one, other])
+    assert found.value == pytest.approx(0.3)
+    assert found.agreement == pytest.approx(0.8)
+    assert found.confidence == pytest.approx(0.8 * 1.5 / 2)
+
+
+def test_a_part_of_a_table_with_other_settings_begins_anew():
+    made, other = engine(), engine(window=5)
+    made.on_trade(balanced(6), RecordingContext())
+    for name, (version, part) in made.bulk().items():
+        assert version == 12
+        other.restore_bulk(name, part())
+    other.restore_bulk("unknown-0", {})
+    assert other.on_request(GetVpin("BTCUSDT"), RecordingContext()).trades == 0
+    assert isinstance(other._tables["side"], VpinTable)
