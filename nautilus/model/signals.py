@@ -56,6 +56,17 @@ class ToxicityWarning(Message, frozen=True):
     measure: str = ""
 
 
+class EnhancedToxicityWarning(Message, frozen=True):
+    """Order flow of an instrument is toxic over several scales, or no longer; all from 0 to 1."""
+
+    now_ns: int
+    instrument_id: int
+    toxicity: float
+    percentile: float
+    confidence: float
+    active: bool
+
+
 class MarketStructureChanged(Message, frozen=True):
     """The way an instrument trades has changed: `regime` names it, `score` says how clearly, 0 to 1."""
 

@@ -38,6 +38,7 @@ from nautilus.model.position import PositionChanged
 from nautilus.model.risk import LimitBreached
 from nautilus.model.signals import (
     BalanceChanged,
+    EnhancedToxicityWarning,
     FactorsUpdated,
     MarginStatus,
     MarketStructureChanged,
@@ -47,7 +48,6 @@ from nautilus.model.signals import (
     ToxicityWarning,
     TradingSignal,
 )
-from nautilus.model.vpin import EnhancedToxicityWarning
 
 
 class Topic(NamedTuple):

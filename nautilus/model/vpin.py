@@ -14,6 +14,7 @@ from nautilus.model.basis import Basis
 from nautilus.model.ids import MAX_ID_32
 from nautilus.model.message import Message
 from nautilus.model.records import Records
+from nautilus.model.signals import EnhancedToxicityWarning
 
 Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
 MOST_READINGS = 1000
@@ -273,17 +274,6 @@ class EnhancedBuckets(Message, frozen=True):
     basis: Basis
 
 
-class EnhancedToxicityWarning(Message, frozen=True):
-    """Order flow of an instrument is toxic over several scales, or no longer; all from 0 to 1."""
-
-    now_ns: int
-    instrument_id: int
-    toxicity: float
-    percentile: float
-    confidence: float
-    active: bool
-
-
 MESSAGES: Final[tuple[type[Message], ...]] = (
     EnhancedBuckets,
     EnhancedScale,
@@ -326,7 +316,6 @@ __all__ = [
     "MOST_READINGS",
     "EnhancedBuckets",
     "EnhancedScale",
-    "EnhancedToxicityWarning",
     "EnhancedVpinLine",
     "EnhancedVpinLines",
     "EnhancedVpinReading",

@@ -24,10 +24,10 @@ from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records
+from nautilus.model.signals import EnhancedToxicityWarning
 from nautilus.model.topics import BOOK_DELTAS, ENHANCED_TOXICITY, QUOTES, TRADES, Topic
 from nautilus.model.vpin import (
     EnhancedBuckets,
-    EnhancedToxicityWarning,
     EnhancedVpinLine,
     EnhancedVpinLines,
     EnhancedVpinReading,
