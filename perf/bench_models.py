@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nautilus.engines.analytics.tear_sheet import Sheet, as_html
+from nautilus.engines.analytics.tear_sheet import as_html
+from nautilus.engines.analytics.tear_sheet_parts import Sheet
 from nautilus.maths import regime, volatility
 from nautilus.maths.attribution import brinson
 from nautilus.maths.execution_schedule import almgren_chriss

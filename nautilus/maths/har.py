@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nautilus.maths.errors import Undefined, finite
-from nautilus.maths.volatility import HORIZON, Floats, check_horizon
+from nautilus.maths.volatility import HORIZON, check_horizon
+from nautilus.maths.volatility_forecast import Floats
 
 HAR_SPANS = (1, 5, 22)
 

@@ -11,138 +11,21 @@ States are ordered by variance: 0 is the calmest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.hidden_markov import forward, maximise, smooth, viterbi
+from nautilus.maths.regime_model import RegimeModel, Regimes
+from nautilus.maths.regime_starts import VARIANCE_FLOOR, Start, starts_of
 
-Floats = NDArray[np.float64]
 STATES = (2, 3)
 POINTS_PER_STATE = 10
-VARIANCE_FLOOR = 1e-3  # of the variance of the sample
 FIRST_ROUNDS = 20
 FOLLOWED = 3
 FOLLOWED_TOLERANCE = 1e-2
 FOLLOWED_ROUNDS = 60
 LEAST_GAIN = 1e-2  # of log-likelihood over one normal density
-
-
-@dataclass(frozen=True, slots=True)
-class RegimeModel:
-    """A fitted hidden Markov model.
-
-    Attributes
-    ----------
-    start : shape (states,), probability of each state at the first observation.
-    transition : shape (states, states), from row to column, for one step.
-    means, variances : shape (states,), in units of the observations and their square.
-    log_likelihood : of the sample under the model (natural logarithm).
-    iterations : rounds of EM of the last stretch.
-    converged : whether the last round gained less than the tolerance.
-    starts : number of starts that were tried.
-    observations : length of the sample.
-    """
-
-    start: Floats
-    transition: Floats
-    means: Floats
-    variances: Floats
-    log_likelihood: float
-    iterations: int
-    converged: bool
-    starts: int
-    observations: int
-
-    @property
-    def states(self) -> int:
-        """Number of states."""
-        return len(self.means)
-
-    @property
-    def free_parameters(self) -> int:
-        """Number of free parameters: means, variances, start and the rows of the transition matrix."""
-        return self.states**2 + 2 * self.states - 1
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion: the smaller the better."""
-        return 2.0 * self.free_parameters - 2.0 * self.log_likelihood
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion: the smaller the better."""
-        return self.free_parameters * float(np.log(self.observations)) - 2.0 * self.log_likelihood
-
-    @property
-    def durations(self) -> tuple[float | None, ...]:
-        """Expected length of a stay in each state in steps, 1 / (1 - p); None for a state that is never left."""
-        stays = np.diag(self.transition)
-        return tuple(None if stay >= 1.0 else float(1.0 / (1.0 - stay)) for stay in stays)
-
-    @property
-    def stationary(self) -> Floats:
-        """Long-run share of each state: the left eigenvector of the transition matrix.
-
-        Raises
-        ------
-        Undefined
-            ``singular`` where the chain falls apart into several that are never left.
-        """
-        count = self.states
-        system = np.vstack([self.transition.T - np.eye(count), np.ones(count)])
-        if np.linalg.matrix_rank(system[:-1]) < count - 1:
-            raise Undefined("singular", "long-run shares of the regimes", "states that are all reached from each other")
-        shares = np.linalg.lstsq(system, np.append(np.zeros(count), 1.0), rcond=None)[0]
-        shares = np.clip(shares, 0.0, None)
-        return np.asarray(shares / shares.sum())
-
-
-@dataclass(frozen=True, slots=True)
-class Regimes:
-    """What a model says of a series.
-
-    Attributes
-    ----------
-    model : the model.
-    filtered : shape (observations, states), probability of each state given the observations up to each one.
-    smoothed : the same, given all observations.
-    path : shape (observations,), the single most likely sequence of states (Viterbi).
-    """
-
-    model: RegimeModel
-    filtered: Floats
-    smoothed: Floats
-    path: NDArray[np.int64]
-
-    @property
-    def state(self) -> int:
-        """The state that is most likely at the end of the series."""
-        return int(np.argmax(self.filtered[-1]))
-
-    @property
-    def next_probabilities(self) -> Floats:
-        """Probability of each state at the step after the last one."""
-        return np.asarray(self.filtered[-1] @ self.model.transition)
-
-    @property
-    def next_variance(self) -> float:
-        """Variance of the next observation: of the mixture of the states."""
-        model, weights = self.model, self.next_probabilities
-        mean = float(weights @ model.means)
-        return float(weights @ (model.variances + (model.means - mean) ** 2))
-
-    @property
-    def shares(self) -> Floats:
-        """Share of the observations that the path spends in each state."""
-        return np.bincount(self.path, minlength=self.model.states) / len(self.path)
-
-    @property
-    def changes(self) -> int:
-        """How often the path changes its state."""
-        return int(np.count_nonzero(np.diff(self.path)))
 
 
 def fit_regimes(
@@ -172,7 +55,7 @@ def fit_regimes(
         raise Undefined("constant", "returns that all are the same", "at least two values")
     x = np.ascontiguousarray((values - centre) / spread)
     found = []
-    starts = _starts(x, states)
+    starts = starts_of(x, states)
     for start in starts:
         likelihood, _ = maximise(x, *start, FIRST_ROUNDS, tolerance, VARIANCE_FLOOR)
         found.append((likelihood, start))
@@ -249,60 +132,6 @@ def warm() -> float:
     return detect_regimes(np.sin(angles) * np.where(angles < 30, 1.0, 4.0), 2).model.log_likelihood
 
 
-Start = tuple[Floats, Floats, Floats, Floats]
-
-
 def _rank(end: tuple[float, Start]) -> tuple[bool, float]:
     """Ends above the floor of the variances come first, then the likelier ones."""
     return bool(end[1][3].min() > VARIANCE_FLOOR), end[0]
-
-
-def _starts(x: Floats, states: int) -> list[Start]:
-    """Places to begin at: groups by level, by size of the deviations, by their running mean, and fixed multiples."""
-    deviations = np.abs(x - np.median(x))
-    groups = [_grouped(x, states), _grouped(deviations, states)]
-    groups += [_grouped(_running(deviations, span), states) for span in (5, 10, 20, 60)]
-    starts = [_from_groups(x, group, states) for group in groups]
-    spreads = (0.5, 2.0) if states == 2 else (0.3, 1.0, 3.0)
-    persistent = np.full((states, states), 0.05 / (states - 1))
-    np.fill_diagonal(persistent, 0.95)
-    even = np.full(states, 1.0 / states)
-    starts.append((even.copy(), persistent, np.zeros(states), np.array(spreads)))
-    level = _from_groups(x, groups[0], states)[2]
-    starts.append((even.copy(), np.full((states, states), 1.0 / states), level, np.ones(states)))
-    return starts
-
-
-def _running(values: Floats, span: int) -> Floats:
-    """Centred running mean, of what there is at the ends."""
-    sums = np.concatenate(([0.0], np.cumsum(values)))
-    index = np.arange(len(values))
-    low, high = np.maximum(index - span // 2, 0), np.minimum(index + span // 2 + 1, len(values))
-    return np.asarray((sums[high] - sums[low]) / (high - low))
-
-
-def _grouped(values: Floats, count: int) -> NDArray[np.int64]:
-    """Lloyd's rounds in one dimension (k-means), from equally filled groups."""
-    centres = np.quantile(values, (np.arange(count) + 0.5) / count)
-    for _ in range(50):
-        borders = (centres[1:] + centres[:-1]) / 2
-        group = np.searchsorted(borders, values)
-        sizes = np.bincount(group, minlength=count)
-        sums = np.bincount(group, weights=values, minlength=count)
-        moved = np.where(sizes > 0, sums / np.maximum(sizes, 1), centres)
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
-    return np.asarray(np.searchsorted((centres[1:] + centres[:-1]) / 2, values), np.int64)
-
-
-def _from_groups(x: Floats, group: NDArray[np.int64], states: int) -> Start:
-    """Moments of the groups, and their transitions as counted, each with one besides."""
-    sizes = np.bincount(group, minlength=states)
-    filled = np.maximum(sizes, 1)
-    means = np.bincount(group, weights=x, minlength=states) / filled
-    variances = np.bincount(group, weights=(x - means[group]) ** 2, minlength=states) / filled
-    counts = np.ones((states, states))
-    np.add.at(counts, (group[:-1], group[1:]), 1.0)
-    transition = counts / counts.sum(axis=1, keepdims=True)
-    return (sizes + 1.0) / (len(x) + states), transition, means, np.maximum(variances, 10 * VARIANCE_FLOOR)

@@ -97,7 +97,7 @@ def date_ticks(begin_ns: int, end_ns: int) -> list[tuple[int, str]]:
     if last - first < 3:
         return _day_ticks(begin_ns, end_ns)
     step = next((each for each in (1, 2, 3, 6, 12, 24, 60, 120) if (last - first) / each <= MOST_TICKS), 240)
-    found = []
+    found: list[tuple[int, str]] = []
     for month in range(first - first % step, last + 1, step):
         time_ns = int(np.datetime64(month, "M").astype("datetime64[ns]").astype(np.int64))
         # A year's first session is a little after the year's beginning.

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nautilus.engines.analytics.axes import DAY_NS, Axis, date_ticks, day_text, spanning, tick_texts, ticks
-from nautilus.engines.analytics.drawing import Frame, Line, bar_plot, histogram, line_plot
-from nautilus.engines.analytics.tear_sheet import Figure, Sheet, Table, as_html
+from nautilus.engines.analytics.bar_plots import bar_plot, histogram
+from nautilus.engines.analytics.drawing import Frame
+from nautilus.engines.analytics.line_plot import Line, line_plot
+from nautilus.engines.analytics.tear_sheet import as_html
 from nautilus.engines.analytics.tear_sheet_content import page_of
+from nautilus.engines.analytics.tear_sheet_parts import Figure, Sheet, Table
 from nautilus.model.analytics import (
     CalendarLine,
     DistributionMeasures,
