@@ -20,6 +20,8 @@ from nautilus.maths.normal import cdf, erfcx
 
 Array = npt.NDArray[np.float64]
 SQRT_2: Final = math.sqrt(2.0)
+NEAR: Final = 30
+"""Positions before and behind the last one needed among which whole lots are weighed; with fewer the cut is the best."""
 
 
 class FirstPassage(NamedTuple):
@@ -191,8 +193,14 @@ def cheapest_cut(relief: npt.ArrayLike, cost: npt.ArrayLike, lots: npt.ArrayLike
         raise Undefined("infeasible", f"all positions free {float(freed[useful] @ held[useful])}", f"at least {shortfall}")
     with np.errstate(divide="ignore"):
         order = useful[np.argsort(-(freed[useful] / price[useful]), kind="stable")]
-    chosen = _whole_lots(freed[order].tolist(), price[order].tolist(), held[order].tolist(), shortfall)
-    best[order] = chosen
+    # Far before the last position that is needed all lots go, far behind it none: whole lots are weighed near it.
+    reached = np.cumsum(freed[order] * held[order])
+    last = min(int(np.searchsorted(reached, shortfall)), len(order) - 1)
+    first = max(0, last - NEAR + 1)
+    best[order[:first]] = held[order[:first]]
+    missing = shortfall - (float(reached[first - 1]) if first else 0.0)
+    near = order[first : last + NEAR]
+    best[near] = _whole_lots(freed[near].tolist(), price[near].tolist(), held[near].tolist(), missing)
     return best
 
 
