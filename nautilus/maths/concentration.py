@@ -22,7 +22,9 @@ def add_on(exposures: npt.ArrayLike, share: float, rate: float) -> Array:
     if not np.isfinite(size).all():
         raise Undefined("not_finite", "an exposure that is not finite", "finite numbers")
     if not 0 < share <= 1 or rate < 0:
-        raise Undefined("out_of_range", f"share {share} and rate {rate}", "a share above 0, at most 1; a rate of 0 or more")
+        raise Undefined(
+            "out_of_range", f"share {share} and rate {rate}", "a share above 0, at most 1; a rate of 0 or more"
+        )
     result: Array = rate * np.maximum(size - share * size.sum(), 0.0)
     return result
 
@@ -30,8 +32,8 @@ def add_on(exposures: npt.ArrayLike, share: float, rate: float) -> Array:
 class Sizes:
     """Sizes by place, of which the sum and those above a bound are known without looking at all.
 
-    A tree of sums and one of greatest values over the places: a change costs the logarithm of their number, and the sums
-    do not drift as a running total does.
+    A tree of sums and one of greatest values over the places: a change costs the logarithm of their number, and the
+    sums do not drift as a running total does.
     """
 
     def __init__(self, places: int = 1) -> None:

@@ -2,8 +2,8 @@
 
     maintenance = notional x rate(bracket) - amount(bracket)
 
-``amount`` makes it continuous where a bracket begins: ``amount_k = amount_(k-1) + floor_k (rate_k - rate_(k-1))``. Source of
-the form: Binance, "Leverage and margin of USD-M futures"; the rates are the venue's and are uploaded.
+``amount`` makes it continuous where a bracket begins: ``amount_k = amount_(k-1) + floor_k (rate_k - rate_(k-1))``.
+Source of the form: Binance, "Leverage and margin of USD-M futures"; the rates are the venue's and are uploaded.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def brackets(
     Raises
     ------
     Undefined
-        ``empty``, ``mismatch`` of lengths or of amounts that leave a jump, ``not_finite``, ``unsorted`` floors, ``out_of_range``
-        rates: they ascend from above 0 and are never above the initial ones.
+        ``empty``, ``mismatch`` of lengths or of amounts that leave a jump, ``not_finite``, ``unsorted`` floors,
+        ``out_of_range`` rates: they ascend from above 0 and are never above the initial ones.
     """
     floor, rate, initial = (np.asarray(given, np.float64) for given in (floors, rates, initial_rates))
     if not floor.size:
@@ -65,7 +65,9 @@ def brackets(
     if floor[0] != 0 or (np.diff(floor) <= 0).any() or cap <= floor[-1]:
         raise Undefined("unsorted", "floors of brackets", "0 first, then ascending, below the cap")
     if rate[0] <= 0 or (np.diff(rate) < 0).any() or (initial < rate).any() or (initial > 1).any():
-        raise Undefined("out_of_range", "rates of brackets", "ascending from above 0, initial ones not below, at most 1")
+        raise Undefined(
+            "out_of_range", "rates of brackets", "ascending from above 0, initial ones not below, at most 1"
+        )
     amount = np.concatenate(([0.0], np.cumsum(floor[1:] * np.diff(rate))))
     if amounts is not None:
         given = np.asarray(amounts, np.float64)

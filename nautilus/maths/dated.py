@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TypeVar
 
 from nautilus.maths.errors import Undefined
@@ -32,7 +33,7 @@ def in_force(table: Dated[Rule], day: int, what: str = "rule") -> Rule:
 
 def check_dated(days: list[int], what: str = "rows") -> None:
     """Undefined (`unsorted`, `duplicate_time`) unless the days ascend."""
-    for before, after in zip(days, days[1:], strict=False):
+    for before, after in pairwise(days):
         if after <= before:
             code = "duplicate_time" if after == before else "unsorted"
             raise Undefined(code, f"{what} of day {after} after those of {before}", "days in ascending order")

@@ -33,8 +33,8 @@ class RateHistory:
     Raises
     ------
     Undefined
-        ``empty``; ``unsorted`` or ``duplicate_time`` days; ``not_finite``; ``out_of_range`` for a rate below 0, an initial one
-        below the maintenance, or a day that is none.
+        ``empty``; ``unsorted`` or ``duplicate_time`` days; ``not_finite``; ``out_of_range`` for a rate below 0, an
+        initial one below the maintenance, or a day that is none.
     """
 
     def __init__(self, rows: list[tuple[int, float, float]]) -> None:
@@ -45,7 +45,9 @@ class RateHistory:
             if not (np.isfinite(initial) and np.isfinite(maintenance)):
                 raise Undefined("not_finite", f"rates of {day}", "finite numbers")
             if not 0 <= maintenance <= initial:
-                raise Undefined("out_of_range", f"rates {initial} and {maintenance} of {day}", "initial >= maintenance >= 0")
+                raise Undefined(
+                    "out_of_range", f"rates {initial} and {maintenance} of {day}", "initial >= maintenance >= 0"
+                )
             if not (1 <= day // 100 % 100 <= 12 and 1 <= day % 100 <= 31 and 19000101 <= day <= 99991231):
                 raise Undefined("out_of_range", f"day {day}", "a day as YYYYMMDD")
         self.rows = [Rates(int(day), float(initial), float(maintenance)) for day, initial, maintenance in rows]

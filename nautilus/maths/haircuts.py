@@ -1,7 +1,7 @@
 """What collateral counts for: its value less haircuts of its class and of its currency.
 
-Source: Basel Committee, CRE22 (comprehensive approach): ``C (1 - Hc - Hfx)``, supervisory haircuts for ten business days
-and daily revaluation. A debt is never cut but, in another currency, raised: ``D (1 + Hfx)``.
+Source: Basel Committee, CRE22 (comprehensive approach): ``C (1 - Hc - Hfx)``, supervisory haircuts for ten business
+days and daily revaluation. A debt is never cut but, in another currency, raised: ``D (1 + Hfx)``.
 """
 
 from __future__ import annotations

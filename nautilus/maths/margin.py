@@ -156,7 +156,8 @@ def requirement(book: Book, regime: str, rules: Rules) -> Requirement:
 
 def _by_group(values: Array, groups: Groups) -> Array:
     """Sums of values of distinct underlyings."""
-    return np.bincount(groups.of_underlying, values, groups.counts[1])
+    sums: Array = np.bincount(groups.of_underlying, values, groups.counts[1]).astype(np.float64)
+    return sums
 
 
 def _by_strategy(
@@ -211,15 +212,14 @@ def _gains(rows: Columns, up: Array, down: Array, vol: Array, prices: Array, vol
     kind = np.where((rows["kind"] == CALL) | (rows["kind"] == PUT), rows["kind"], 0).astype(np.int8)
     column = [rows[name] for name in ("spot", "strike", "years", "rate", "yield_rate", "sigma")]
     early = rows["early"].astype(np.int8)
-    scan(kind, *column, early, up, down, vol, prices, vols, out)
+    spot, strike, years, rate, yield_rate, sigma = column
+    scan(kind, spot, strike, years, rate, yield_rate, sigma, early, up, down, vol, prices, vols, out)
     out *= (rows["quantity"] * rows["multiplier"])[:, None]
     return out
 
 
-def _scanned(
-    rows: Columns, wanted: npt.NDArray[np.bool_], groups: Groups, rules: portfolio_margin.ScanRules
-) -> Array:
-    underlyings, count = groups.counts
+def _scanned(rows: Columns, wanted: npt.NDArray[np.bool_], groups: Groups, rules: portfolio_margin.ScanRules) -> Array:
+    _, count = groups.counts
     held = rows.part(wanted)
     place = groups.underlying[wanted]
     broad = held["broad"] != 0
@@ -247,7 +247,6 @@ def _futures(
     rules: Rules,
 ) -> tuple[Array, Array]:
     """Initial and maintenance of futures and options on them, by group."""
-    underlyings, count = groups.counts
     held, place = rows.part(wanted), groups.underlying[wanted]
     starts = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
     products = place[starts]
@@ -275,15 +274,16 @@ def _futures(
         )  # fmt: skip
         maintenance = np.where(by_scan, margin.total, maintenance)
         initial = np.where(by_scan, margin.total * rules.span_initial, initial)
-    group_of = groups.of_underlying[products]
-    return np.bincount(group_of, initial, count), np.bincount(group_of, maintenance, count)
+    by_underlying = np.zeros((2, groups.counts[0]))
+    by_underlying[:, products] = initial, maintenance
+    return _by_group(by_underlying[0], groups), _by_group(by_underlying[1], groups)
 
 
 def _perpetuals(
     rows: Columns, wanted: npt.NDArray[np.bool_], groups: Groups, tables: Sequence[crypto_margin.Brackets]
 ) -> tuple[Array, Array]:
     """Initial and maintenance of perpetuals: the net notional of each underlying by the brackets of its table."""
-    underlyings, count = groups.counts
+    underlyings, _ = groups.counts
     held, place = rows.part(wanted), groups.underlying[wanted]
     notional = np.bincount(place, held["quantity"] * held["multiplier"] * held["price"], underlyings)
     table = np.full(underlyings, -1)

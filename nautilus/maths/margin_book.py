@@ -12,8 +12,8 @@ Places = npt.NDArray[np.int64]
 EQUITY, CALL, PUT, FUTURE, PERPETUAL = range(5)
 KINDS: Final = ("equity", "call", "put", "future", "perpetual")
 COLUMNS: Final = (
-    "quantity", "price", "multiplier", "spot", "strike", "years", "rate", "yield_rate", "sigma", "price_range", "vol_range",
-    "long_rate", "initial_each", "maintenance_each", "spread_each", "short_least", "delta",
+    "quantity", "price", "multiplier", "spot", "strike", "years", "rate", "yield_rate", "sigma", "price_range",
+    "vol_range", "long_rate", "initial_each", "maintenance_each", "spread_each", "short_least", "delta",
 )  # fmt: skip
 WHOLE: Final = ("kind", "group", "underlying", "month", "broad", "early", "of_future", "table")
 POSITION: Final = np.dtype([(name, np.float64) for name in COLUMNS] + [(name, np.int64) for name in WHOLE])
@@ -28,7 +28,8 @@ price_range, vol_range
 long_rate
     Maintenance of a long stock where the house asks for more than the rule; 0: as the rule.
 initial_each, maintenance_each, spread_each, short_least
-    Of one future: the exchange's rates, the charge of a spread between months; of one short option on a future: the least.
+    Of one future: the exchange's rates, the charge of a spread between months; of one short option on a future: the
+    least.
 delta
     Of one contract in contracts of the underlying; 1 for what is no option.
 kind, group, underlying

@@ -1,7 +1,8 @@
 """How far a margin call is: in time, in price, and which positions to cut so that it need not come.
 
-Time: the excess (equity less maintenance) is a Brownian motion with drift m and volatility s per square root of a year; the
-first time at which it is 0 has the law of A. Borodin and P. Salminen, "Handbook of Brownian Motion", 2002, 2.2.0.2:
+Time: the excess (equity less maintenance) is a Brownian motion with drift m and volatility s per square root of a
+year; the first time at which it is 0 has the law of A. Borodin and P. Salminen, "Handbook of Brownian Motion", 2002,
+2.2.0.2:
 
     P(T <= t) = N((-x - m t) / (s sqrt t)) + e^(-2 m x / s^2) N((-x + m t) / (s sqrt t))
 """
@@ -21,7 +22,10 @@ from nautilus.maths.normal import cdf, erfcx
 Array = npt.NDArray[np.float64]
 SQRT_2: Final = math.sqrt(2.0)
 NEAR: Final = 30
-"""Positions before and behind the last one needed among which whole lots are weighed; with fewer the cut is the best."""
+"""Positions before and behind the last one needed among which whole lots are weighed.
+
+With fewer the cut is the best.
+"""
 
 
 class FirstPassage(NamedTuple):
@@ -124,7 +128,8 @@ def move_to_call(
     Returns
     -------
     tuple
-        Move down (negative) and up, each to 1e-12; None where there is none before the end; 0.0 twice where a call is due.
+        Move down (negative) and up, each to 1e-12; None where there is none before the end; 0.0 twice where a call is
+        due.
     """
     now = excess(0.0)
     if now <= 0:
@@ -178,7 +183,8 @@ def cheapest_cut(relief: npt.ArrayLike, cost: npt.ArrayLike, lots: npt.ArrayLike
     Raises
     ------
     Undefined
-        ``not_finite``; ``out_of_range`` for a cost or lots below 0; ``infeasible`` where all positions together free less.
+        ``not_finite``; ``out_of_range`` for a cost or lots below 0; ``infeasible`` where all positions together free
+        less.
     """
     freed, price, held = (np.asarray(given, np.float64) for given in (relief, cost, lots))
     if not (np.isfinite(freed).all() and np.isfinite(price).all() and np.isfinite(held).all()):
@@ -190,7 +196,9 @@ def cheapest_cut(relief: npt.ArrayLike, cost: npt.ArrayLike, lots: npt.ArrayLike
         return best
     useful = np.flatnonzero((freed > 0) & (held > 0))
     if float(freed[useful] @ held[useful]) < shortfall * (1.0 - 1e-12):
-        raise Undefined("infeasible", f"all positions free {float(freed[useful] @ held[useful])}", f"at least {shortfall}")
+        raise Undefined(
+            "infeasible", f"all positions free {float(freed[useful] @ held[useful])}", f"at least {shortfall}"
+        )
     with np.errstate(divide="ignore"):
         order = useful[np.argsort(-(freed[useful] / price[useful]), kind="stable")]
     # Far before the last position that is needed all lots go, far behind it none: whole lots are weighed near it.

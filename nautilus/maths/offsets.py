@@ -1,8 +1,8 @@
 """Credit for products that offset one another: intercommodity spreads, cross-margin.
 
-Offsets are taken in the order of the table, each from what the ones before left, as SPAN's spread tables are: `ratio` deltas
-of one product against `other_ratio` of another, of opposite sign, make a spread; it frees `rate` of the requirement that
-these deltas carry in each.
+Offsets are taken in the order of the table, each from what the ones before left, as SPAN's spread tables are: `ratio`
+deltas of one product against `other_ratio` of another, of opposite sign, make a spread; it frees `rate` of the
+requirement that these deltas carry in each.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Portfolio margin: the largest loss over moves of the underlying, in the manner of OCC's TIMS.
 
-Not OCC's own: no theoretical values of theirs are used. Sources: FINRA Rule 4210(g); the ranges and the least amount are
-those that the Cboe and OCC publish: a stock or narrow index moves by 15 % up and down, a broad index by 6 % up and 8 %
-down, at ten points, volatility as it is; at least 0.375 dollars times the multiplier for each contract. Within a
-product group gains of one class count against losses of another at a stated part.
+Not OCC's own: no theoretical values of theirs are used. Sources: FINRA Rule 4210(g); the ranges and the least amount
+are those that the Cboe and OCC publish: a stock or narrow index moves by 15 % up and down, a broad index by 6 % up
+and 8 % down, at ten points, volatility as it is; at least 0.375 dollars times the multiplier for each contract.
+Within a product group gains of one class count against losses of another at a stated part.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def group_requirement(gains: Array, least: Array, group: Places, groups: int, of
     total = np.zeros((groups, gains.shape[1]))
     for column in range(gains.shape[1]):
         total[:, column] = np.bincount(group, counted[:, column], groups)
-    return class_requirement(total, np.bincount(group, least, groups))
+    return class_requirement(total, np.bincount(group, least, groups).astype(np.float64))
 
 
 __all__ = ["SCAN_RULES", "ScanRules", "class_requirement", "group_requirement"]

@@ -1,9 +1,9 @@
 """A scan of futures and their options over sixteen scenarios, SPAN-like.
 
-Not CME's own: there are no risk parameter files in it. Source of the method: CME Group, "CME SPAN methodology"; as there,
-seven prices (none, and thirds of the scan range up and down) with volatility up and down, and two extreme moves of
-twice the range of which 33 % counts. On the scan risk come a charge for spreads between months, less credits between
-products (`nautilus.maths.offsets`), at least an amount for each short option.
+Not CME's own: there are no risk parameter files in it. Source of the method: CME Group, "CME SPAN methodology"; as
+there, seven prices (none, and thirds of the scan range up and down) with volatility up and down, and two extreme
+moves of twice the range of which 33 % counts. On the scan risk come a charge for spreads between months, less credits
+between products (`nautilus.maths.offsets`), at least an amount for each short option.
 """
 
 from __future__ import annotations

@@ -2,17 +2,17 @@
 
 Sources: FINRA Rule 4210(f)(2) and the Cboe Margin Manual. Per contract of a short option, with its premium P:
 
-==================================  ===================================================================================
-alone                               P + max(20 % S - out of the money, 10 % S for a call, 10 % K for a put); 15 % in place
-                                    of 20 % for a broad index
-long option that expires no sooner  the loss at the strikes, at most that of the option alone
-stock held (or, for a put, short)   nothing; the stock counts at no more than the strike of a call (no less, for a put)
-straddle, strangle                  the greater of the two alone, and the premium of the other
-two spreads of one expiry           their largest loss together: iron condor and butterfly, box
-all options of one expiry           their largest loss at any strike, 4210(f)(2)(H): butterflies, condors, any other spread
-long option paid for                all of it; where it has more than nine months left 75 %
-stock with a long option            min(10 % K + out of the money, maintenance of the stock); a conversion 10 % K
-==================================  ===================================================================================
+::
+
+    alone                               P + max(20 % S - out of the money, 10 % S for a call, 10 % K for a put);
+                                        15 % in place of 20 % for a broad index
+    long option that expires no sooner  the loss at the strikes, at most that of the option alone
+    stock held (or, for a put, short)   nothing; the stock counts at no more than the strike of a call (no less, of a
+    put) straddle, strangle                  the greater of the two alone, and the premium of the other
+    two spreads of one expiry           their largest loss together: iron condor and butterfly, box
+    all options of one expiry           their largest loss at any strike, 4210(f)(2)(H): butterflies and other spreads
+    long option paid for                all of it; where it has more than nine months left 75 %
+    stock with a long option            min(10 % K + out of the money, maintenance of the stock); a conversion 10 % K
 
 The pairing of two legs is the best that there is (`nautilus.core.option_pairing`); joined spreads, protected stock and
 whole expiries are then taken where they lower it. A requirement is an amount of equity, in which long options count at
@@ -134,7 +134,12 @@ class StrategyMargin(NamedTuple):
 
 
 def naked_requirement(
-    is_call: npt.NDArray[np.bool_], price: Array, spot: Array, strike: Array, broad: npt.NDArray[np.bool_], rules: OptionRules
+    is_call: npt.NDArray[np.bool_],
+    price: Array,
+    spot: Array,
+    strike: Array,
+    broad: npt.NDArray[np.bool_],
+    rules: OptionRules,
 ) -> Array:
     """Of one unit of a short option alone, its premium included."""
     out = np.where(is_call, np.maximum(strike - spot, 0.0), np.maximum(spot - strike, 0.0))

@@ -98,7 +98,11 @@ class FactorsUpdated(Message, frozen=True):
 
 
 class MarginStatus(Message, frozen=True):
-    """Margin of an account, in money units; `call`: it must be met."""
+    """Margin of an account, in units of 10^-8 of its reporting currency; `call`: it must be met.
+
+    `warning`: usage (maintenance by equity) is above the engine's warning level, and not yet well below it again;
+    `cushion`: the part of the equity that may be lost before a call; `complete`: no position is missing from the numbers.
+    """
 
     now_ns: int
     account_id: int
@@ -106,6 +110,13 @@ class MarginStatus(Message, frozen=True):
     initial: int
     maintenance: int
     call: bool = False
+    warning: bool = False
+    excess: int = 0
+    usage: float = 0.0
+    cushion: float = 0.0
+    regime: str = ""
+    currency: str = ""
+    complete: bool = True
 
 
 class BalanceChanged(Message, frozen=True):

@@ -1,24 +1,475 @@
-"""Collateral: margin that is required, and how far a call is."""
+"""Collateral: margin that is required, and how far a call is.
+
+Positions come from the portfolio engine, marks from the star; what a fill or a price changes is worked out anew for its
+margin group alone, within the event. A status goes to risk when a call or a warning begins or ends, when the numbers
+moved, and at least once in `publish_seconds` while anything moves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Final
 
 import msgspec
+import numpy as np
 
-from nautilus.engines.base import Engine
+from nautilus.engines.base import Context, Engine, Stream, Work
+from nautilus.engines.collateral.accounts import YEAR_NS, Account, Summary, collateral_value
+from nautilus.engines.collateral.config import CollateralConfig
+from nautilus.engines.collateral.forecast import DAYS, Forecast, Question, forecast_job, warm_forecast
+from nautilus.engines.collateral.operations import OPERATIONS
+from nautilus.engines.collateral.pricing import INLINE_ROWS, price_options, solve_volatility, warm_prices
+from nautilus.engines.collateral.registry import Registry
+from nautilus.engines.collateral.reports import basis, excluded, margin_report, what_if
+from nautilus.maths import implied_volatility
+from nautilus.maths.errors import Undefined
+from nautilus.maths.margin import REGIMES
+from nautilus.maths.margin_book import CALL, PUT
+from nautilus.model.collateral import (
+    CollateralItem,
+    Contracts,
+    Cut,
+    ForecastReport,
+    GetContracts,
+    GetForecast,
+    GetMargin,
+    MarginReport,
+    PriceOptions,
+    PutBrackets,
+    PutCollateral,
+    PutContracts,
+    PutFuturesRates,
+    PutHaircuts,
+    PutOffsets,
+    SolveVolatility,
+    Uploaded,
+    WhatIf,
+    WhatIfReport,
+)
+from nautilus.model.errors import ModelError, UnknownPortfolioError
 from nautilus.model.instrument import Instrument
+from nautilus.model.message import Message
+from nautilus.model.portfolio import PortfolioValued
+from nautilus.model.position import PositionChanged
+from nautilus.model.records import Records
+from nautilus.model.signals import BalanceChanged, MarginStatus
+from nautilus.model.topics import BALANCES, MARGIN, POSITIONS, QUOTES
+
+UNITS: Final = 10**8
+SECOND_NS: Final = 10**9
+VOLATILITIES: Final = "volatilities"
 
 
-class CollateralConfig(msgspec.Struct, frozen=True):
-    """Settings."""
+def day_of(now_ns: int) -> int:
+    """The day of a time (UTC), as YYYYMMDD."""
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(days=now_ns // (86_400 * SECOND_NS))
+    return moment.year * 10_000 + moment.month * 100 + moment.day
 
 
 class CollateralEngine(Engine):
-    """Margin that is required, and how far a call is."""
+    """Margin of every portfolio that has positions."""
 
     name = "collateral"
+    subscribes = (POSITIONS, BALANCES, QUOTES)
+    publishes = (MARGIN,)
+    takes_arrays = True
+    operations = OPERATIONS
+    streams = (Stream("/streams/margin", MARGIN, "Margin of portfolios as it changes"),)
+    warms: ClassVar[tuple[Callable[[], object], ...]] = (warm_prices, warm_forecast)
 
     def __init__(self, config: CollateralConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config
-        self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
+        self._registry = Registry(config, instruments)
+        self._accounts: dict[int, Account] = {}
+        self._prices: dict[int, float] = {}
+        self._priced: set[int] = set()
+        # Instrument -> (account, slot, whether it is the underlying of what is held there).
+        self._holders: dict[int, list[tuple[Account, int, bool]]] = {}
+        self._stale: set[int] = set()  # options whose quote may tell another volatility
+        self._pledged: dict[int, tuple[CollateralItem, ...]] = {}
+        self._answers: dict[type, Callable[[Any, Context], Message | Work]] = {
+            GetMargin: self._margin,
+            WhatIf: self._what_if,
+            GetForecast: self._forecast,
+            GetContracts: self._contracts,
+            PutContracts: self._put_contracts,
+            PutFuturesRates: self._put_rates,
+            PutBrackets: self._put_brackets,
+            PutHaircuts: self._put_haircuts,
+            PutOffsets: self._put_offsets,
+            PutCollateral: self._put_collateral,
+        }
+
+    # What is followed.
+
+    def on_start(self, ctx: Context) -> None:
+        """Solve implied volatilities now and then."""
+        ctx.at(ctx.now_ns + int(self._config.volatility_seconds * SECOND_NS), VOLATILITIES)
+
+    def on_position(self, changed: PositionChanged, ctx: Context) -> None:
+        """A fill changed a position."""
+        position = changed.position
+        account = self._account(position.account_id)
+        self._hold(account, position.instrument_id, position.quantity, day_of(ctx.now_ns))
+        self._settle(account, ctx)
+
+    def on_balance(self, valued: PortfolioValued | BalanceChanged, ctx: Context) -> None:
+        """The portfolio engine told a value."""
+        if not isinstance(valued, PortfolioValued):
+            return
+        account = self._account(valued.portfolio_id)
+        if valued.now_ns < account.nav_ns:
+            return
+        if valued.currency != self._registry.currency:
+            self._registry.currency = valued.currency
+            for each in self._accounts.values():
+                each.refresh(self._registry, day_of(ctx.now_ns))
+        account.nav, account.nav_ns = valued.nav, valued.now_ns
+        account.reference = account.value.total
+        self._settle(account, ctx)
+
+    def on_quote(self, quotes: Records, ctx: Context) -> None:
+        """Marks: the middle of the newest quote of each instrument, or the side that there is."""
+        touched: dict[int, Account] = {}
+        instruments = self._registry.instruments
+        newest = {int(row["instrument_id"]): row for row in quotes}
+        for instrument_id, row in newest.items():
+            instrument = instruments.get(instrument_id)
+            if instrument is None:
+                continue
+            sides = [int(row[f"{side}_ticks"]) for side in ("bid", "ask") if row[f"{side}_quantity"]]
+            if not sides:
+                continue
+            price = sum(sides) / len(sides) * float(instrument.price_increment)
+            if self._prices.get(instrument_id) == price:
+                continue
+            self._prices[instrument_id] = price
+            self._priced.add(instrument_id)
+            for account, slot, underlying in self._holders.get(instrument_id, ()):
+                if underlying:
+                    account.set_spot(slot, price)
+                else:
+                    account.set_price(slot, price)
+                    if account.facts[slot].underlying_id:
+                        self._stale.add(instrument_id)
+                touched[account.portfolio_id] = account
+        for account in touched.values():
+            self._settle(account, ctx)
+
+    def on_timer(self, key: str, ctx: Context) -> None:
+        """Solve the volatilities of options whose quotes changed."""
+        if key == VOLATILITIES:
+            self._solve(ctx)
+            ctx.at(ctx.now_ns + int(self._config.volatility_seconds * SECOND_NS), VOLATILITIES)
+
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
+        """Answer questions about margin and options, and take uploads."""
+        if isinstance(message, PriceOptions):
+            if message.style == "american" or len(message.rights) > INLINE_ROWS:
+                return Work(price_options, (message,))
+            return price_options(message)
+        if isinstance(message, SolveVolatility):
+            if len(message.rights) > INLINE_ROWS // 10:
+                return Work(solve_volatility, (message,))
+            return solve_volatility(message)
+        answer = self._answers.get(type(message))
+        return super().on_request(message, ctx) if answer is None else answer(message, ctx)
+
+    # State.
+
+    def state(self) -> dict[str, Any]:
+        """Uploads, positions, marks and the last values that were told."""
+        return {
+            "registry": self._registry.state(),
+            "positions": [
+                [account.portfolio_id, instrument_id, lots]
+                for account in self._accounts.values()
+                for instrument_id, lots in zip(account.ids, account.lots, strict=True)
+                if lots
+            ],
+            "accounts": [
+                [account.portfolio_id, account.nav, account.nav_ns, account.call, account.warning]
+                for account in self._accounts.values()
+            ],
+            "prices": [[key, price] for key, price in self._prices.items()],
+            "pledged": [[key, [msgspec.to_builtins(item) for item in items]] for key, items in self._pledged.items()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Engine.restore`. Between the last value told and the restart marks may have moved.
+
+        The next one corrects it.
+        """
+        self._registry.restore(state["registry"])
+        known = self._registry.instruments
+        self._prices = {key: price for key, price in state["prices"] if key in known}
+        self._priced = set(self._prices)
+        for portfolio_id, items in state["pledged"]:
+            self._pledged[portfolio_id] = tuple(msgspec.convert(item, CollateralItem) for item in items)
+        for portfolio_id, nav, nav_ns, call, warning in state["accounts"]:
+            account = self._account(portfolio_id)
+            account.nav, account.nav_ns, account.call, account.warning = nav, nav_ns, call, warning
+        for portfolio_id, instrument_id, lots in state["positions"]:
+            if instrument_id in known:
+                self._hold(self._account(portfolio_id), instrument_id, lots, 0)
+        for account in self._accounts.values():
+            account.reference = account.value.total
+
+    # Following.
+
+    def _account(self, portfolio_id: int) -> Account:
+        account = self._accounts.get(portfolio_id)
+        if account is None:
+            account = self._accounts[portfolio_id] = Account(portfolio_id)
+            account.collateral = self._worth(portfolio_id)
+        return account
+
+    def _known(self, portfolio_id: int) -> Account:
+        account = self._accounts.get(portfolio_id)
+        if account is None:
+            raise UnknownPortfolioError(
+                f"portfolio {portfolio_id}", where=self.name, expected="an account with a position or a value"
+            )
+        return account
+
+    def _worth(self, portfolio_id: int) -> float:
+        items = self._pledged.get(portfolio_id, ())
+        return collateral_value(((item.asset_class, item.currency, item.amount) for item in items), self._registry)
+
+    def _hold(self, account: Account, instrument_id: int, lots: int, day: int) -> None:
+        fresh = instrument_id not in account.slot_of
+        slot = account.slot(instrument_id, self._registry, day)
+        if fresh:
+            own = account.facts[slot].underlying_id
+            self._holders.setdefault(instrument_id, []).append((account, slot, False))
+            if own:
+                self._holders.setdefault(own, []).append((account, slot, True))
+                self._stale.add(instrument_id)
+                if own in self._prices:
+                    account.set_spot(slot, self._prices[own])
+            if instrument_id in self._prices:
+                account.set_price(slot, self._prices[instrument_id])
+        account.set_lots(slot, lots)
+
+    def _refresh(self, ctx: Context) -> None:
+        """Terms, rates or haircuts changed: every account anew."""
+        day = day_of(ctx.now_ns)
+        self._holders = {}
+        for account in self._accounts.values():
+            account.refresh(self._registry, day)
+            account.collateral = self._worth(account.portfolio_id)
+            for slot, instrument_id in enumerate(account.ids):
+                self._holders.setdefault(instrument_id, []).append((account, slot, False))
+                own = account.facts[slot].underlying_id
+                if own:
+                    self._holders.setdefault(own, []).append((account, slot, True))
+                    self._stale.add(instrument_id)
+                if own in self._prices:
+                    account.set_spot(slot, self._prices[own])
+                if instrument_id in self._prices:
+                    account.set_price(slot, self._prices[instrument_id])
+                account.revalue(slot)
+            account.reference = account.value.total if account.nav is not None else 0.0
+            self._settle(account, ctx)
+
+    def _solve(self, ctx: Context) -> None:
+        """Implied volatilities of the options whose quotes changed, all at once; what has none keeps the one before."""
+        wanted = [
+            (key, account, slot)
+            for key in self._stale
+            for account, slot, other in self._holders.get(key, ())
+            if not other
+        ]
+        self._stale.clear()
+        if not wanted:
+            return
+        rows = np.array([account.rows[slot] for _, account, slot in wanted])
+        years = (rows["month"] - ctx.now_ns) / YEAR_NS
+        option = (rows["kind"] == CALL) | (rows["kind"] == PUT)
+        values, codes = implied_volatility.solve(
+            rows["kind"] == CALL, rows["price"], rows["spot"], rows["strike"], years, rows["rate"], rows["yield_rate"]
+        )
+        changed = {}
+        for place in np.flatnonzero(option & (codes == 0)):
+            _, account, slot = wanted[place]
+            account.rows["sigma"][slot] = values[place]
+            account.dirty.add(int(account.rows["group"][slot]))
+            changed[account.portfolio_id] = account
+        for account in changed.values():
+            self._settle(account, ctx)
+
+    def _settle(self, account: Account, ctx: Context) -> None:
+        """Work out what changed, and tell it where it matters."""
+        day = day_of(ctx.now_ns)
+        if account.day != day:
+            account.refresh(self._registry, day)
+        account.update(self._config.regime, self._registry.rules(day), ctx.now_ns, self._priced)
+        summary = account.summary(self._registry)
+        if summary.equity is None:
+            return
+        flags = (account.call, account.warning)
+        self._judge(account, summary)
+        last = account.published
+        changed = (account.call, account.warning) != flags
+        if last is not None and not changed:
+            part = self._config.publish_change
+            moved = (
+                abs(summary.equity - last[0]) > part * abs(last[0])
+                or abs(summary.maintenance - last[1]) > part * abs(last[1])
+                or ctx.now_ns - last[2] >= self._config.publish_seconds * SECOND_NS
+            )
+            if not moved:
+                return
+        account.published = (summary.equity, summary.maintenance, ctx.now_ns)
+        ctx.publish(self._status(account, summary, ctx.now_ns))
+
+    def _judge(self, account: Account, summary: Summary) -> None:
+        """Call and warning, with hysteresis."""
+        config, equity = self._config, summary.equity
+        assert equity is not None
+        needed = summary.maintenance
+        if account.call:
+            account.call = equity < needed * (1.0 + config.call_clear)
+        else:
+            account.call = equity < needed
+        level = config.warn_clear if account.warning else config.warn_usage
+        account.warning = needed > 0 and (equity <= 0 or needed / equity > level)
+
+    def _status(self, account: Account, summary: Summary, now_ns: int) -> MarginStatus:
+        assert summary.equity is not None
+        assert summary.excess is not None
+        positive = summary.equity > 0
+        return MarginStatus(
+            now_ns=now_ns,
+            account_id=account.portfolio_id,
+            equity=round(summary.equity * UNITS),
+            initial=round(summary.initial * UNITS),
+            maintenance=round(summary.maintenance * UNITS),
+            call=account.call,
+            warning=account.warning,
+            excess=round(summary.excess * UNITS),
+            usage=summary.maintenance / summary.equity if positive else float(summary.maintenance > 0),
+            cushion=summary.excess / summary.equity if positive else 0.0,
+            regime=self._config.regime,
+            currency=self._registry.currency,
+            complete=not account.codes,
+        )
+
+    # Answers.
+
+    def _regime(self, wanted: str) -> str:
+        if wanted and wanted not in REGIMES:
+            raise ModelError(f"regime {wanted!r}", where=self.name, expected=" or ".join(REGIMES))
+        return wanted or self._config.regime
+
+    def _margin(self, message: GetMargin, ctx: Context) -> MarginReport:
+        account = self._known(message.portfolio_id)
+        return margin_report(
+            account, self._registry, self._regime(message.regime), ctx.now_ns, day_of(ctx.now_ns), self._priced
+        )
+
+    def _what_if(self, message: WhatIf, ctx: Context) -> WhatIfReport:
+        account = self._known(message.portfolio_id)
+        regime = self._regime(message.regime)
+        return what_if(account, self._registry, message, regime, ctx.now_ns, day_of(ctx.now_ns), self._prices)
+
+    def _forecast(self, message: GetForecast, ctx: Context) -> Work:
+        account = self._known(message.portfolio_id)
+        regime, day = self._regime(message.regime), day_of(ctx.now_ns)
+        equity = account.equity()
+        if equity is None:
+            raise Undefined(
+                "empty", f"no value of portfolio {message.portfolio_id} yet", "one from the portfolio engine"
+            )
+        good = account.usable(range(len(account)), ctx.now_ns, self._priced)
+        facts = [account.facts[slot] for slot in good]
+        config = self._config
+        question = Question(
+            rows=account.book(good, ctx.now_ns),
+            betas=np.array([each.beta for each in facts]),
+            lots=np.array([account.lots[slot] for slot in good], np.float64),
+            lot_sizes=np.array([each.lot for each in facts]),
+            spread_bps=np.array([each.spread_bps for each in facts]),
+            regime=regime,
+            rules=self._registry.rules(day),
+            equity=equity,
+            credit=account.credit(self._registry),
+            share=config.concentration_share,
+            rate=config.concentration_rate,
+            horizon_days=message.horizon_days,
+            drift=message.drift,
+            volatility=message.volatility or config.factor_volatility,
+        )
+        left_out, missing, now_ns = excluded(account), len(account.codes), ctx.now_ns
+
+        def finish(found: Forecast) -> ForecastReport:
+            passage = found.passage
+            assert passage is not None
+            cuts = tuple(
+                Cut(account.ids[good[place]], facts[place].symbol, lots, notional, cost)
+                for place, lots, notional, cost in found.cuts
+            )
+            told = basis(regime, len(good), now_ns, missing, day)
+            method = f"{told.method}; one factor with betas, first passage of a Brownian motion with drift"
+            return ForecastReport(
+                portfolio_id=message.portfolio_id,
+                regime=regime,
+                currency=self._registry.currency,
+                excess=found.excess,
+                move_down=found.move_down,
+                move_up=found.move_up,
+                probability=passage.probability,
+                probability_ever=passage.ever,
+                expected_days=None if passage.expected is None else passage.expected * DAYS,
+                median_days=None if passage.median is None else passage.median * DAYS,
+                sensitivity=found.sensitivity,
+                excess_volatility=found.volatility,
+                excess_drift=found.drift,
+                shortfall=found.shortfall,
+                cuts=cuts,
+                cuts_cost=sum(cut.cost for cut in cuts),
+                cuts_restore=found.restore,
+                excluded=left_out,
+                undefined=found.undefined,
+                basis=msgspec.structs.replace(told, method=method),
+            )
+
+        return Work(forecast_job, (question,), finish)
+
+    def _contracts(self, message: GetContracts, ctx: Context) -> Contracts:
+        wanted = message.instrument_id
+        found = [terms for key, terms in sorted(self._registry.terms.items()) if wanted in (0, key)]
+        return Contracts(tuple(found))
+
+    def _put_contracts(self, message: PutContracts, ctx: Context) -> Uploaded:
+        for terms in message.contracts:
+            self._registry.put_terms(terms)
+        return self._uploaded("contracts", len(message.contracts), ctx)
+
+    def _put_rates(self, message: PutFuturesRates, ctx: Context) -> Uploaded:
+        self._registry.put_rates(message)
+        return self._uploaded(f"futures rates of {message.product}", len(message.days), ctx)
+
+    def _put_brackets(self, message: PutBrackets, ctx: Context) -> Uploaded:
+        self._registry.put_brackets(message)
+        return self._uploaded(f"brackets of {message.product}", len(message.floors), ctx)
+
+    def _put_haircuts(self, message: PutHaircuts, ctx: Context) -> Uploaded:
+        self._registry.haircuts = message
+        return self._uploaded("haircuts", len(message.classes) + len(message.currencies), ctx)
+
+    def _put_offsets(self, message: PutOffsets, ctx: Context) -> Uploaded:
+        self._registry.offsets = message.offsets
+        return self._uploaded("offsets", len(message.offsets), ctx)
+
+    def _put_collateral(self, message: PutCollateral, ctx: Context) -> Uploaded:
+        self._pledged[message.portfolio_id] = message.items
+        account = self._account(message.portfolio_id)
+        account.collateral = self._worth(message.portfolio_id)
+        self._settle(account, ctx)
+        return Uploaded(f"collateral of portfolio {message.portfolio_id}", len(message.items))
+
+    def _uploaded(self, what: str, rows: int, ctx: Context) -> Uploaded:
+        self._refresh(ctx)
+        return Uploaded(what, rows)

@@ -1,0 +1,170 @@
+"""How far a margin call is: worked out in a process of its own, from copies of an account's columns."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from nautilus.engines.collateral.accounts import Rows
+from nautilus.engines.collateral.reports import exposures, shocked, totals
+from nautilus.maths import margin, margin_call
+from nautilus.maths.errors import Undefined
+
+DAYS: Final = 365.0
+ONE_IN_TWENTY: Final = 1.6448536269514722
+ROUNDS: Final = 12
+
+
+class Question(NamedTuple):
+    """What a forecast is worked out from: plain values and arrays."""
+
+    rows: Rows
+    betas: np.ndarray
+    lots: np.ndarray
+    lot_sizes: np.ndarray
+    spread_bps: np.ndarray
+    regime: str
+    rules: margin.Rules
+    equity: float
+    credit: float
+    share: float
+    rate: float
+    horizon_days: float
+    drift: float
+    volatility: float
+
+
+class Forecast(NamedTuple):
+    """The answer, before it is a message."""
+
+    excess: float
+    move_down: float | None
+    move_up: float | None
+    passage: margin_call.FirstPassage | None
+    sensitivity: float
+    volatility: float
+    drift: float
+    shortfall: float
+    cuts: list[tuple[int, int, float, float]]
+    restore: bool
+    undefined: dict[str, str]
+
+
+def _needed(question: Question, rows: Rows) -> float:
+    if not len(rows):
+        return 0.0
+    found = margin.requirement(rows, question.regime, question.rules)
+    net = exposures(rows, found)
+    return totals(
+        found, net, question.share, question.rate, min(question.credit, float(found.maintenance.sum()))
+    ).maintenance
+
+
+def _excess(question: Question, move: float) -> float:
+    after, change = shocked(question.rows, question.betas, move)
+    return question.equity + change - _needed(question, after)
+
+
+def forecast_job(question: Question) -> Forecast:
+    """Moves, times and cuts.
+
+    Raises
+    ------
+    Undefined
+        Margin is not defined on what is held.
+    """
+    now = question.equity - _needed(question, question.rows)
+    undefined: dict[str, str] = {}
+    down, up = margin_call.move_to_call(lambda move: _excess(question, move))
+    for name, move in (("move_down", down), ("move_up", up)):
+        if move is None:
+            undefined[name] = "infeasible"
+    small = 1e-4
+    sensitivity = (_excess(question, small) - _excess(question, -small)) / (2 * small)
+    volatility, drift = abs(sensitivity) * question.volatility, sensitivity * question.drift
+    years = question.horizon_days / DAYS
+    passage = margin_call.first_passage(now, drift, volatility, years)
+    if passage.expected is None:
+        undefined["expected_days"] = "infeasible"
+    if passage.median is None:
+        undefined["median_days"] = "infeasible"
+    shortfall = -now
+    rows = question.rows
+    if now >= 0:
+        # What a move against the account takes that comes once in twenty such horizons.
+        against = -math.copysign(min(ONE_IN_TWENTY * question.volatility * math.sqrt(years), 0.99), sensitivity)
+        after, change = shocked(rows, question.betas, against)
+        shortfall = max(0.0, _needed(question, after) - question.equity - change)
+        rows, equity = after, question.equity + change
+    else:
+        equity = question.equity
+    cuts, restore = _cuts(question, rows, equity, shortfall)
+    if shortfall > 0 and not restore:
+        undefined["cuts"] = "infeasible"
+    return Forecast(now, down, up, passage, sensitivity, volatility, drift, shortfall, cuts, restore, undefined)
+
+
+def _cuts(
+    question: Question, rows: Rows, equity: float, shortfall: float
+) -> tuple[list[tuple[int, int, float, float]], bool]:
+    """Lots to close: place, lots (signed as the order), notional, cost; and whether margin is then enough."""
+    if shortfall <= 0:
+        return [], True
+    held = np.abs(question.lots).astype(float)
+    each = np.abs(rows["price"] * rows["multiplier"]) * question.lot_sizes
+    # Without a known spread the cost is the notional itself, in hundredths of a basis point: the least is traded.
+    cost = each * np.where(question.spread_bps > 0, question.spread_bps / 1e4, 1e-6)
+    relief = _relief(question, rows) / np.maximum(held, 1.0) - cost
+    missing = shortfall
+    for _ in range(ROUNDS):
+        try:
+            lots = margin_call.cheapest_cut(relief, cost, held, missing)
+        except Undefined:
+            lots = np.where(relief > 0, held, 0.0)
+        after = rows.copy()
+        after["quantity"] *= 1.0 - lots / np.maximum(held, 1.0)
+        left = after[after["quantity"] != 0]
+        short = _needed(question, left) - equity + float(cost @ lots)
+        if short <= 1e-6 * max(1.0, shortfall):
+            break
+        if (lots >= np.where(relief > 0, held, 0.0)).all():
+            break
+        # A requirement that is no sum over positions frees less than its parts promise: ask for more.
+        missing += max(short, 1e-3 * shortfall)
+    signs = -np.sign(question.lots)
+    found = [
+        (
+            int(place),
+            int(signs[place] * lots[place]),
+            float(each[place] * lots[place]),
+            float(cost[place] * lots[place]),
+        )
+        for place in np.flatnonzero(lots)
+    ]
+    return found, short <= 1e-6 * max(1.0, shortfall)
+
+
+def _relief(question: Question, rows: Rows) -> np.ndarray:
+    """Maintenance that is freed where a position is closed as a whole, by its margin group."""
+    freed = np.zeros(len(rows))
+    for group in np.unique(rows["group"]):
+        places = np.flatnonzero(rows["group"] == group)
+        own = rows[places]
+        whole = float(margin.requirement(own, question.regime, question.rules).maintenance.sum())
+        for index, place in enumerate(places.tolist()):
+            rest = np.delete(own, index)
+            less = (
+                float(margin.requirement(rest, question.regime, question.rules).maintenance.sum()) if len(rest) else 0.0
+            )
+            freed[place] = whole - less
+    return freed
+
+
+def warm_forecast() -> Any:
+    """Load what a forecast needs."""
+    return margin_call.first_passage(1.0, 0.0, 1.0, 1.0)
+
+
+__all__ = ["Forecast", "Question", "forecast_job", "warm_forecast"]
