@@ -28,6 +28,8 @@ class FeatureFeed:
         BARS, QUOTES or TRADES.
     bar_kind, bar_size
         The rule of the bars that are taken.
+    collects
+        Rows do not go to the bank: `collected` gives them all, for a batch of the same numbers.
     """
 
     bank: Bank
@@ -42,7 +44,7 @@ class FeatureFeed:
     unknown: int
     foreign: int
 
-    def __init__(self, bank: Bank, source: int, *, bar_kind: int = 0, bar_size: int = 0) -> None: ...
+    def __init__(self, bank: Bank, source: int, *, bar_kind: int = 0, bar_size: int = 0, collects: bool = False) -> None: ...
     def __len__(self) -> int: ...
     def add(
         self, instrument_id: int, tick_over: float, tick_under: float, lot_over: float, lot_under: float
@@ -54,6 +56,8 @@ class FeatureFeed:
         """Take a QUOTE array: rows, or for TRADES the touch that stands before the next trades."""
     def trades(self, records: Records) -> int:
         """Take a TRADE array; how many rows it gave."""
+    def collected(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Times of the rows and when they were known, shape (2, rows); the rows, shape (inputs, rows)."""
     def where(self, slot: int) -> tuple[int, int, int, int, int]:
         """Time of the first row, of the newest, when that was known, gaps, rows that were made up."""
     def times(self) -> NDArray[np.int64]:

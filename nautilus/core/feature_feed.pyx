@@ -12,7 +12,7 @@ from nautilus.core.types import TRADE as _TRADE
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint32_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
 from nautilus.core.id_index cimport id_index_add, id_index_close, id_index_find, id_index_open
@@ -27,10 +27,13 @@ _INPUTS = {BARS: 5, QUOTES: 4, TRADES: 5}
 
 
 cdef class FeatureFeed:
-    def __cinit__(self, Bank bank not None, int source, *, int bar_kind=0, int64_t bar_size=0):
+    def __cinit__(
+        self, Bank bank not None, int source, *, int bar_kind=0, int64_t bar_size=0, bint collects=False
+    ):
         if source not in _INPUTS or bank.inputs != _INPUTS[source]:
             raise ValueError(f"source {source} of {bank.inputs} inputs, expected BARS, QUOTES or TRADES and its inputs")
         self.bank, self.source, self.bar_kind, self.bar_size = bank, source, bar_kind, bar_size
+        self.collects = collects
         self.fed = <fed_t*>calloc(bank.capacity, sizeof(fed_t))
         if self.fed == NULL or id_index_open(&self.index) != 0:
             raise MemoryError("FeatureFeed: no memory")
@@ -40,6 +43,8 @@ cdef class FeatureFeed:
         if self.opened:
             id_index_close(&self.index)
         free(self.fed)
+        free(self.collected_rows)
+        free(self.collected_times)
 
     def add(self, uint32_t instrument_id, double tick_over, double tick_under, double lot_over, double lot_under):
         cdef uint32_t place
@@ -66,7 +71,10 @@ cdef class FeatureFeed:
 
     cdef int put(self, int64_t slot, int64_t time_ns, int64_t known_ns, int flags, double* row) except -1:
         cdef fed_t* fed = &self.fed[slot]
-        self.bank.take(slot, row)
+        if self.collects:
+            self.collect(time_ns, known_ns, row)
+        else:
+            self.bank.take(slot, row)
         if fed.time_ns == 0:
             fed.begin_ns = time_ns
         fed.time_ns, fed.known_ns = time_ns, known_ns
@@ -76,6 +84,38 @@ cdef class FeatureFeed:
             fed.synthetic += 1
         self.taken += 1
         return 1
+
+    cdef int collect(self, int64_t time_ns, int64_t known_ns, const double* row) except -1:
+        cdef int64_t room, width = self.bank.inputs
+        cdef void* grown
+        if self.collected_count == self.collected_room:
+            room = max(2 * self.collected_room, 1024)
+            grown = realloc(self.collected_rows, room * width * sizeof(double))
+            if grown == NULL:
+                raise MemoryError("FeatureFeed: no memory")
+            self.collected_rows = <double*>grown
+            grown = realloc(self.collected_times, room * 2 * sizeof(int64_t))
+            if grown == NULL:
+                raise MemoryError("FeatureFeed: no memory")
+            self.collected_times = <int64_t*>grown
+            self.collected_room = room
+        memcpy(self.collected_rows + self.collected_count * width, row, width * sizeof(double))
+        self.collected_times[2 * self.collected_count] = time_ns
+        self.collected_times[2 * self.collected_count + 1] = known_ns
+        self.collected_count += 1
+        return 0
+
+    def collected(self):
+        cdef int64_t j, k, width = self.bank.inputs
+        rows = np.empty((width, self.collected_count))
+        times = np.empty((2, self.collected_count), np.int64)
+        cdef double[:, ::1] into = rows
+        cdef int64_t[:, ::1] stamps = times
+        for j in range(self.collected_count):
+            for k in range(width):
+                into[k, j] = self.collected_rows[j * width + k]
+            stamps[0, j], stamps[1, j] = self.collected_times[2 * j], self.collected_times[2 * j + 1]
+        return times, rows
 
     def bars(self, records):
         cdef cnp.ndarray rows = record_rows(records, _BAR, "bars")

@@ -123,13 +123,13 @@ class FeatureSets(Protocol):
 
     Attributes
     ----------
-    place : where they are, as `write` takes it.
-    write : a job, `write(place, request)`: its answer says what was written.
+    places : where they go to, and where stored histories are.
+    write : a job, `write(*places, request)`: its answer says what was written.
     """
 
     @property
-    def place(self) -> str:
-        """A directory."""
+    def places(self) -> tuple[str, ...]:
+        """As `write` takes them."""
         ...
 
     @property

@@ -256,12 +256,25 @@ class BuildFeatureSet(Message, frozen=True):
     ----------
     name
         Of the set; one of that name is replaced.
+    histories
+        That the request brings.
+    stored
+        Instruments of the catalog, by key or symbol, whose quotes and trades are gone through as the engine would have
+        gone through them.
+    begin_ns, end_ns
+        Of the stored records, the end not included; 0: open.
+    bars
+        What a bar of stored trades is.
     """
 
     name: SetName
-    histories: Annotated[tuple[FeatureHistory, ...], Meta(min_length=1, max_length=MOST_HISTORIES)]
+    histories: Annotated[tuple[FeatureHistory, ...], Meta(max_length=MOST_HISTORIES)] = ()
     source: FeatureSource = FeatureSource.BAR
     names: tuple[FeatureName, ...] = ()
+    stored: Annotated[tuple[str, ...], Meta(max_length=MOST_HISTORIES)] = ()
+    begin_ns: Annotated[int, Meta(ge=0)] = 0
+    end_ns: Annotated[int, Meta(ge=0)] = 0
+    bars: str = "time:1m"
 
 
 class FeatureSet(Message, frozen=True):

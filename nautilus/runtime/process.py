@@ -24,6 +24,7 @@ from nautilus.engines.strategy import STRATEGIES
 from nautilus.runtime import logs
 from nautilus.runtime.auditing import record_kill
 from nautilus.runtime.buslog import BusLog
+from nautilus.runtime.catalog_place import catalog_place
 from nautilus.runtime.clock import PlatformClock, next_epoch
 from nautilus.runtime.config import resolve_sections
 from nautilus.runtime.control import Control
@@ -243,7 +244,7 @@ class Uncached:
 def _feature_sets(plan: Plan) -> FeatureSets:
     from nautilus.store.feature_sets import ParquetFeatureSets
 
-    return ParquetFeatureSets(str(Path(plan.data, "features")))
+    return ParquetFeatureSets(str(Path(plan.data, "features")), catalog_place(plan))
 
 
 class EngineBuilder:

@@ -2,27 +2,33 @@
 
 ::
 
-    <place>/<name>.parquet       instrument, time_ns, then a column for each output; null where it has no value
+    <directory>/<name>.parquet       instrument, time_ns, then a column for each output; null where it has no value
 
 The file says of itself what it was made of: its metadata hold the definitions with their versions and hashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from nautilus.engines.features.histories import basis_of, table_of
+from nautilus.maths.errors import Undefined
 from nautilus.maths.indicators import Compiled, FeatureTable, wanted_outputs
 from nautilus.model.errors import ConfigError
-from nautilus.model.features import BuildFeatureSet, FeatureHistory, FeatureSet
+from nautilus.model.features import BuildFeatureSet, FeatureSet
 from nautilus.model.message import Message
 from nautilus.store.catalog_part_writer import PartWriter
 from nautilus.store.catalog_parts import SUFFIX, arrow
+from nautilus.store.feature_rows import stored_tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LEVEL = 3
 
@@ -36,13 +42,28 @@ class FeatureSetMeta(msgspec.Struct, frozen=True):
     instruments: int
     versions: dict[str, int]
     digests: dict[str, str]
-    synthetic: bool = False
+    bars: str = ""
+
+
+class Part(NamedTuple):
+    """Features of one instrument. Without times of its own the rows are numbered."""
+
+    instrument: str
+    times_ns: npt.NDArray[np.int64]
+    made: Compiled
+    table: FeatureTable
 
 
 class ParquetFeatureSets(NamedTuple):
-    """Writes sets into a directory; see `nautilus.engines.base.FeatureSets`."""
+    """Writes sets into a directory, of histories that come with the request or are in a catalog."""
 
-    place: str
+    directory: str
+    catalog: str = ""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Of `write_feature_set`."""
+        return self.directory, self.catalog
 
     @property
     def write(self) -> Callable[..., Message]:
@@ -53,7 +74,10 @@ class ParquetFeatureSets(NamedTuple):
 class NoFeatureSets(NamedTuple):
     """Where nothing is to be written: a run in virtual time."""
 
-    place: str = ""
+    @property
+    def places(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     @property
     def write(self) -> Callable[..., Message]:
@@ -61,69 +85,98 @@ class NoFeatureSets(NamedTuple):
         return refuse_feature_set
 
 
-def refuse_feature_set(place: str, message: BuildFeatureSet) -> FeatureSet:
+def refuse_feature_set(message: BuildFeatureSet) -> FeatureSet:
     """ConfigError: no set is written here."""
     raise ConfigError(
         f"set {message.name!r}", where="features", expected="a live platform, which has a directory for it"
     )
 
 
-def write_feature_set(place: str, message: BuildFeatureSet) -> FeatureSet:
-    """Compute the features of histories and write them; a set of that name is replaced.
+def write_feature_set(directory: str, catalog: str, message: BuildFeatureSet) -> FeatureSet:
+    """Compute features and write them; a set of that name is replaced.
 
     Raises
     ------
     Undefined
-        A history is none; nothing is written then.
+        A history is none, or there is none at all (`empty`); nothing is written then.
+    QueryError, CatalogError
+        An instrument or the catalog is not there.
     ConfigError
         pyarrow is not installed.
     CatalogFullError
         There is no room for it.
     """
-    source = str(message.source)
-    tables: list[tuple[FeatureHistory, Compiled, FeatureTable]] = []
-    for history in message.histories:
-        made, table = table_of(history, source, message.names)
-        tables.append((history, made, table))
-    made = tables[0][1]
+    parts = [*_given(message), *_stored(catalog, message)]
+    if not parts:
+        raise Undefined("empty", "no histories", "some that the request brings, or stored ones")
+    made = parts[0].made
     places = wanted_outputs(made, message.names)
     features = [each for each in made.definitions if set(range(*made.spans[each.name])) & set(places)]
     versions = {each.name: each.version for each in features}
     digests = {each.name: made.digests[each.name] for each in features}
     columns = tuple(made.outputs[each] for each in places)
-    pa = arrow()
-    schema = pa.schema(
-        [("instrument", pa.string()), ("time_ns", pa.int64()), *((name, pa.float64()) for name in columns)]
+    kinds = arrow()
+    schema = kinds.schema(
+        [
+            ("instrument", kinds.string()),
+            ("time_ns", kinds.int64()),
+            *((name, kinds.float64()) for name in columns),
+        ]
     )
-    rows = 0
-    root, path = Path(place), f"{message.name}{SUFFIX}"
+    root, path = Path(directory), f"{message.name}{SUFFIX}"
     with PartWriter(root, path, schema, "zstd", LEVEL) as part:
-        for history, _, table in tables:
-            batch = _rows(pa, schema, history, table, places)
-            part.write(batch)
-            rows += len(batch)
-        meta = FeatureSetMeta(message.name, source, rows, len(tables), versions, digests)
+        for each in parts:
+            part.write(_arrow_table(schema, each, places))
+        rows, bars = part.rows, message.bars if message.stored else ""
+        meta = FeatureSetMeta(message.name, str(message.source), rows, len(parts), versions, digests, bars)
         size = part.finish(meta)
     return FeatureSet(
         message.name,
         str(root / path),
         rows,
-        len(tables),
+        len(parts),
         ("instrument", "time_ns", *columns),
         size,
         versions,
         digests,
-        basis_of([history for history, _, _ in tables], rows, source, list(digests.values())),
+        basis_of(
+            [each.times_ns for each in parts],
+            rows,
+            f"{message.source} rows of the {'catalog' if message.stored else 'request'}",
+            "catalog" if message.stored else "request",
+            list(digests.values()),
+            splits=any(history.splits for history in message.histories),
+        ),
     )
 
 
-def _rows(pa: Any, schema: Any, history: FeatureHistory, table: FeatureTable, places: list[int]) -> Any:
-    count = table.values.shape[1]
-    times = np.array(history.times_ns, np.int64) if history.times_ns else np.arange(count, dtype=np.int64)
-    arrays = [pa.array([history.instrument] * count, pa.string()), pa.array(times)]
+def _given(message: BuildFeatureSet) -> Iterator[Part]:
+    for history in message.histories:
+        made, table = table_of(history, str(message.source), message.names)
+        rows = table.values.shape[1]
+        times = np.array(history.times_ns, np.int64) if history.times_ns else np.arange(rows, dtype=np.int64)
+        yield Part(history.instrument, times, made, table)
+
+
+def _stored(catalog: str, message: BuildFeatureSet) -> Iterator[Part]:
+    if not message.stored:
+        return
+    for found in stored_tables(catalog, message):
+        yield Part(*found)
+
+
+def _arrow_table(schema: pa.Schema, part: Part, places: list[int]) -> pa.Table:
+    kinds: Any = arrow()
+    names = kinds.array([part.instrument] * part.times_ns.size, kinds.string())
     # Without a mask a value that is none would be a number: null says that there is none.
-    arrays += [pa.array(table.values[each], mask=~table.valid[each]) for each in places]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    values = [kinds.array(part.table.values[each], mask=~part.table.valid[each]) for each in places]
+    return kinds.Table.from_arrays([names, kinds.array(part.times_ns), *values], schema=schema)
 
 
-__all__ = ["FeatureSetMeta", "NoFeatureSets", "ParquetFeatureSets", "refuse_feature_set", "write_feature_set"]
+__all__ = [
+    "FeatureSetMeta",
+    "NoFeatureSets",
+    "ParquetFeatureSets",
+    "refuse_feature_set",
+    "write_feature_set",
+]

@@ -211,7 +211,8 @@ class FeaturesEngine(Engine):
             return compute(message) if longest <= INLINE_ROWS else Work(compute, (message,))
         if isinstance(message, BuildFeatureSet):
             self.registry.select(message.names, message.source)
-            return Work(self._sets.write, (self._sets.place, message))
+            _ = FeaturesConfig(bars=message.bars)  # refused here, by its name
+            return Work(self._sets.write, (*self._sets.places, message))
         return super().on_request(message, ctx)
 
     def vector(self, message: GetFeatures) -> FeatureVector:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nautilus.maths.errors import Undefined
 from nautilus.maths.indicators import INPUTS, Compiled, FeatureTable, chosen, split_adjusted, wanted_outputs, whole
@@ -25,16 +26,24 @@ def table_of(history: FeatureHistory, source: str, names: Sequence[str]) -> tupl
     return made, whole(made, columns, times)
 
 
-def basis_of(histories: Sequence[FeatureHistory], rows: int, source: str, digests: Sequence[str]) -> Basis:
-    """What features of histories rest on."""
-    stamps = [stamp for each in histories for stamp in (each.times_ns[:1] + each.times_ns[-1:])]
-    splits = ", prices in the shares of the last row" if any(each.splits for each in histories) else ""
+def basis_of(
+    times_ns: Sequence[NDArray[np.int64]],
+    rows: int,
+    what: str,
+    source: str,
+    digests: Sequence[str],
+    *,
+    splits: bool = False,
+) -> Basis:
+    """What features of histories rest on. `times_ns`: of the rows of each; none where they are not known."""
+    known = [each for each in times_ns if each.size]
+    adjusted = ", prices in the shares of the last row" if splits else ""
     return Basis(
-        method=f"features of {source} rows of the request, definitions of the registry{splits}",
+        method=f"features of {what}, definitions of the registry{adjusted}",
         window=rows,
-        begin_ns=min(stamps, default=0),
-        end_ns=max(stamps, default=0),
-        source="request",
+        begin_ns=min((int(each[0]) for each in known), default=0),
+        end_ns=max((int(each[-1]) for each in known), default=0),
+        source=source,
         version=",".join(digest[:8] for digest in digests[:8]),
     )
 
@@ -70,7 +79,9 @@ def compute(message: ComputeFeatures) -> FeatureColumns:
         elif not table.valid[place, max(begin, made.warm_up[place]) :].all():
             undefined[name] = owner.lacks or "undefined"
         digests.append(made.digests[owner.name])
-    basis = basis_of([history], rows, source, list(dict.fromkeys(digests)))
+    times = np.array(history.times_ns, np.int64)
+    what, listed = f"{source} rows of the request", list(dict.fromkeys(digests))
+    basis = basis_of([times], rows, what, "request", listed, splits=bool(history.splits))
     return FeatureColumns(history.instrument, history.times_ns[begin:], tuple(columns), undefined, basis)
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nautilus.core.bars import BarBuilder
-from nautilus.core.ticks import BAR, GAP_FLAG, BarKind
-from nautilus.core.types import QUOTE, TRADE
+from nautilus.core.ticks import GAP_FLAG, BarKind
 from nautilus.engines.base import Work
 from nautilus.engines.features import FeaturesConfig, FeaturesEngine
 from nautilus.maths.errors import Undefined
@@ -31,51 +30,12 @@ from nautilus.model.features import (
 )
 from nautilus.store.feature_sets import NoFeatureSets
 from tests.kit.context import SECOND, RecordingContext, btcusdt
-
-MINUTE = 60 * SECOND
-BASE = 1_700_000_040 * SECOND // MINUTE * MINUTE
+from tests.kit.feature_rows import BASE, MINUTE, bar_rows, quote_rows, trade_rows
 
 
 def engine(count=1, **config):
     instruments = [btcusdt(instrument_id=1 + k, symbol="BTCUSDT" if k == 0 else f"COIN{k}") for k in range(count)]
     return FeaturesEngine(FeaturesConfig(**config), instruments, NoFeatureSets())
-
-
-def trade_rows(count, instrument=1, seed=1, step_ns=7 * SECOND):
-    rng = np.random.default_rng(seed)
-    rows = np.zeros(count, TRADE)
-    rows["now_ns"] = BASE + np.arange(count) * step_ns
-    rows["venue_ns"] = rows["now_ns"] - 1_000
-    rows["trade_id"] = np.arange(count) + 1
-    rows["price_ticks"] = 600_000 + np.cumsum(rng.integers(-5, 6, count))
-    rows["quantity"] = rng.integers(1, 2_000, count)
-    rows["instrument_id"] = instrument
-    rows["side"] = rng.integers(0, 3, count)
-    return rows
-
-
-def quote_rows(count, instrument=1, seed=2, step_ns=7 * SECOND, first_ns=BASE - SECOND):
-    rng = np.random.default_rng(seed)
-    rows = np.zeros(count, QUOTE)
-    rows["now_ns"] = first_ns + np.arange(count) * step_ns
-    rows["bid_ticks"] = 600_000 + np.cumsum(rng.integers(-3, 4, count))
-    rows["ask_ticks"] = rows["bid_ticks"] + rng.integers(1, 5, count)
-    rows["bid_quantity"], rows["ask_quantity"] = rng.integers(1, 900, (2, count))
-    rows["instrument_id"] = instrument
-    return rows
-
-
-def bar_rows(closes, instrument=1, begin_ns=BASE):
-    rows = np.zeros(len(closes), BAR)
-    rows["begin_ns"] = begin_ns + np.arange(len(closes)) * MINUTE
-    rows["end_ns"] = rows["now_ns"] = rows["begin_ns"] + MINUTE
-    for name in ("open_ticks", "high_ticks", "low_ticks", "close_ticks"):
-        rows[name] = closes
-    rows["high_ticks"] += 3
-    rows["low_ticks"] -= 2
-    rows["volume"], rows["trades"], rows["kind"], rows["size"] = 700, 7, BarKind.TIME, MINUTE
-    rows["instrument_id"] = instrument
-    return rows
 
 
 def ask(features, message):

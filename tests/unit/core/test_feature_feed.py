@@ -1,0 +1,148 @@
+"""From records to rows: the kernel against its twin, and what it refuses."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nautilus.core.feature_feed import BARS, QUOTES, TRADES, FeatureFeed
+from nautilus.core.indicators import Bank
+from nautilus.core.ticks import BAR, GAP_FLAG
+from nautilus.core.types import QUOTE, TRADE
+from nautilus.maths.indicators import every
+from nautilus.model.enums import RecordFlag
+from tests.kit.context import btcusdt
+from tests.kit.naive_feature_feed import NaiveFeed
+
+INSTRUMENTS = [
+    btcusdt(),
+    btcusdt(instrument_id=70_000, symbol="FINE", tick_table=(("0", "0.00001"),), lot_size="1", currency_decimals=8),
+    btcusdt(instrument_id=5, symbol="ODD", tick_table=(("0", "0.25"),), lot_size="100", currency_decimals=2),
+]
+IDS = [each.instrument_id for each in INSTRUMENTS] + [9]
+SOURCES = {"bar": BARS, "quote": QUOTES, "trade": TRADES}
+FLAGS = st.sampled_from([0, 0, 0, int(RecordFlag.STALE), int(RecordFlag.SYNTHETIC), GAP_FLAG])
+STAMP = st.integers(1, 40)
+ID = st.sampled_from(IDS)
+BAR_ROWS = st.lists(
+    st.tuples(STAMP, ID, FLAGS, st.sampled_from([1, 1, 1, 2]), st.integers(10, 20), st.integers(0, 30)), max_size=30
+)
+TICK_ROWS = st.lists(
+    st.tuples(
+        st.booleans(),
+        STAMP,
+        st.sampled_from([0, 3]),
+        ID,
+        FLAGS,
+        st.integers(95, 105),
+        st.integers(95, 105),
+        st.integers(0, 3),
+        st.integers(0, 3),
+        st.integers(0, 2),
+    ),
+    max_size=40,
+)
+
+
+def feed(source, **more):
+    made = FeatureFeed(Bank(every(source).program, len(INSTRUMENTS)), SOURCES[source], **more)
+    for each in INSTRUMENTS:
+        parts = (each.price_increment, each.quantity(1))
+        made.add(each.instrument_id, *(float(part) for step in parts for part in step.as_integer_ratio()))
+    return made
+
+
+def bars(rows):
+    out = np.zeros(len(rows), BAR)
+    for at, (stamp, number, flags, kind, price, volume) in enumerate(rows):
+        record = out[at]
+        record["end_ns"] = record["now_ns"] = stamp
+        record["instrument_id"], record["flags"], record["kind"], record["size"] = number, flags, kind, 60
+        record["open_ticks"], record["high_ticks"] = price, price + 2
+        record["low_ticks"], record["close_ticks"], record["volume"] = price - 1, price + 1, volume
+    return out
+
+
+def dictionaries(records):
+    return [dict(zip(records.dtype.names, row, strict=True)) for row in records.tolist()]
+
+
+def agree(made, twin):
+    rows = []
+    for slot, each in enumerate(INSTRUMENTS):
+        begin_ns, time_ns, known_ns, gaps, synthetic = made.where(slot)
+        mine = twin.rows[each.instrument_id]
+        assert (gaps, synthetic) == (twin.gaps[each.instrument_id], twin.synthetic[each.instrument_id])
+        assert (begin_ns, time_ns, known_ns) == ((mine[0][0], *mine[-1][:2]) if mine else (0, 0, 0))
+        rows += mine
+    names = ("taken", "late", "stale", "crossed", "one_sided", "unknown", "foreign")
+    assert {name: getattr(made, name) for name in names} == {name: twin.counts[name] for name in names}
+    times, collected = made.collected()
+    found = sorted(zip(*times.tolist(), collected.T.tolist(), strict=True))
+    assert found == sorted((time_ns, known_ns, list(numbers)) for time_ns, known_ns, numbers in rows)
+
+
+@given(BAR_ROWS)
+def test_bars_become_the_rows_of_the_twin(rows):
+    made, twin = feed("bar", bar_kind=1, bar_size=60, collects=True), NaiveFeed("bar", INSTRUMENTS, 1, 60)
+    records = bars(rows)
+    made.bars(records)
+    twin.feed("bars", dictionaries(records))
+    agree(made, twin)
+
+
+@given(TICK_ROWS, st.sampled_from(["quote", "trade"]))
+def test_quotes_and_trades_become_the_rows_of_the_twin(rows, source):
+    made, twin = feed(source, collects=True), NaiveFeed(source, INSTRUMENTS)
+    for is_quote, stamp, venue, number, flags, bid, ask, bid_lots, ask_lots, side in rows:
+        if is_quote:
+            records = np.array([(stamp, venue, 0, bid, bid_lots, ask, ask_lots, number, flags, 0)], QUOTE)
+            made.quotes(records)
+            twin.feed("quotes", dictionaries(records))
+        elif source == "trade":
+            records = np.array([(stamp, venue, 1, bid, bid_lots + 1, number, side, 0, flags)], TRADE)
+            made.trades(records)
+            twin.feed("trades", dictionaries(records))
+    agree(made, twin)
+
+
+def test_what_is_collected_is_what_the_bank_had():
+    rows = bars([(stamp, 1, 0, 1, 10 + stamp % 5, 7) for stamp in range(1, 41)])
+    streamed, kept = feed("bar", bar_kind=1, bar_size=60), feed("bar", bar_kind=1, bar_size=60, collects=True)
+    assert streamed.bars(rows) == kept.bars(rows) == 40
+    _, columns = kept.collected()
+    values, valid = Bank(every("bar").program).run(0, *columns)
+    now, marks = streamed.bank.values(0)
+    assert now.tobytes() == values[:, -1].tobytes()
+    assert marks.tobytes() == valid[:, -1].tobytes()
+    assert streamed.times().tolist() == [[40, 0, 0], [40, 0, 0], [40, 0, 0]]
+
+
+def test_a_feed_takes_the_records_of_its_source_alone():
+    made = feed("bar", bar_kind=1, bar_size=60)
+    with pytest.raises(ValueError, match="expected"):
+        made.quotes(np.zeros(1, QUOTE))
+    with pytest.raises(ValueError, match="expected"):
+        made.trades(np.zeros(1, TRADE))
+    with pytest.raises(TypeError):
+        made.bars(np.zeros(1, TRADE))
+    with pytest.raises(ValueError, match="each once"):
+        made.add(1, 1.0, 10.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="at most"):
+        made.add(77, 1.0, 10.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="expected"):
+        FeatureFeed(Bank(every("quote").program), BARS)
+    with pytest.raises(IndexError):
+        made.where(3)
+
+
+def test_state_goes_to_the_same_instrument_alone():
+    first, second = feed("quote"), feed("quote")
+    first.quotes(np.array([(5, 0, 0, 10, 1, 11, 2, 1, 0, 0)], QUOTE))
+    second.restore(0, *first.state(0))
+    assert second.where(0) == first.where(0) == (5, 5, 5, 0, 0)
+    assert second.bank.values(0)[0].tobytes() == first.bank.values(0)[0].tobytes()
+    with pytest.raises(ValueError, match="same increments"):
+        second.restore(1, *first.state(0))
+    with pytest.raises(ValueError, match="bytes"):
+        second.restore(0, 1, b"")
