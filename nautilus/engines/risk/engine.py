@@ -464,6 +464,7 @@ class RiskEngine(Engine):
             orders.append(
                 Proposal(instrument_id, order.strategy_id, order.side, instrument.lots(order.quantity), ticks)
             )
+        self._tree.want_history(order.instrument_id for order in orders)
         found = check(self._tree, message.portfolio_id, orders, ctx.now_ns)
         return CheckResult(message.portfolio_id, not found.violations, *found, ctx.now_ns)
 

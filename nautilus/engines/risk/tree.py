@@ -93,7 +93,8 @@ class LimitTree:
         self.leaves: dict[tuple[int, int, int], Leaf] = {}
         self._of_instrument: dict[int, list[Leaf]] = {}
         self._sizes = {key: float(found.quantity(1)) for key, found in instruments.items()}
-        self._measures = False
+        self._measures = any(rule.control == names.VAR for rule in self.rules.values())
+        self._wanted: set[int] = set()
         self.set_rates(rates)
         self._node((names.FIRM,))
 
@@ -166,6 +167,7 @@ class LimitTree:
     def set_limit(self, rule: LimitRule) -> None:
         """Set a limit; a breach that it shows is told at once."""
         self.rules[rule.key] = rule
+        self._measures |= rule.control == names.VAR
         self._attach_all(rule.control)
 
     def drop_limit(self, scope: Scope, control: str) -> None:
@@ -177,6 +179,13 @@ class LimitTree:
     def renew_history(self) -> None:
         """Histories have changed."""
         if self._measures:
+            self._measure()
+
+    def want_history(self, instrument_ids: Iterable[int]) -> None:
+        """Somebody asks about these: measure them too, held or not."""
+        new = set(instrument_ids) - self._wanted - self._of_instrument.keys()
+        if new and self._measures:
+            self._wanted |= new
             self._measure()
 
     # What is there.
@@ -402,13 +411,12 @@ class LimitTree:
         elif control in (names.NOTIONAL, names.CONCENTRATION) and node.notionals is None:
             node.notionals = Largest((key, abs(net)) for key, net in node.nets.items())
         elif control == names.VAR:
-            self._measures = True
             if node.scenario is None:
                 node.scenario = np.zeros(self.history.returns.shape[1] or 1)
 
     def _measure(self) -> None:
         """Take past returns of all that is held, and make every scope's outcomes anew."""
-        self.history = self._ask_history(sorted(self._of_instrument))
+        self.history = self._ask_history(sorted(self._wanted | self._of_instrument.keys()))
         steps = self.history.returns.shape[1] or 1
         for node in self.nodes.values():
             node.unmeasured = 0
