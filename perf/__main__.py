@@ -63,6 +63,7 @@ BENCHES = {
     "factor": "perf.bench_factor",
     "analytics": "perf.bench_analytics",
     "models": "perf.bench_models",
+    "risk_engine": "perf.bench_risk_engine",
 }
 
 

@@ -128,8 +128,6 @@ class Node:
         self.net += net
         self.gross += gross
         self.profit += profit
-        if self.profit > self.peak:
-            self.peak = self.profit
         if lots:
             self.lots[instrument_id] = self.lots.get(instrument_id, 0) + lots
         if net:

@@ -107,25 +107,29 @@ class LimitTree:
         multiplier = self._instruments[key[2]].multiplier
         leaf.position = leaf.position.after_fill(side, lots, ticks, multiplier, fee)
         leaf.last_ticks = ticks
-        self._revalue(leaf, leaf.position.quantity - before, sequence)
+        self._changed(leaf, leaf.position.quantity - before, sequence)
 
     def split(self, instrument_id: int, new: int, old: int, sequence: int) -> None:
         """Every position's lots became floor(lots x new / old); the old prices are so many times too high."""
+        touched: dict[Scope, Node] = {}
+        marks = [(leaf, self._mark(leaf)) for leaf in self._of_instrument.get(instrument_id, ())]
         self.quotes.pop(instrument_id, None)
-        for leaf in self._of_instrument.get(instrument_id, ()):
+        for leaf, mark in marks:
             found = leaf.position
             lots = abs(found.quantity) * new // old * (1 if found.quantity > 0 else -1)
             cost, realised = (found.cost, found.realised) if lots else (0, found.realised + found.cost)
             leaf.position = Position(found.account_id, instrument_id, lots, cost, realised, found.fees)
-            leaf.last_ticks = leaf.last_ticks * old // new
-            self._revalue(leaf, lots - found.quantity, sequence)
+            leaf.last_ticks = mark * old // new
+            self._revalue(leaf, lots - found.quantity)
+            touched |= {node.scope: node for node in leaf.path}
+        self._settle(touched.values(), sequence)
 
     def quote(self, quote: Quote) -> None:
         """A new price of what is held."""
         self.quotes[quote.instrument_id] = quote
-        for leaf in self._of_instrument.get(quote.instrument_id, ()):
-            if leaf.position.quantity:
-                self._revalue(leaf, 0, 0)
+        held = self._of_instrument.get(quote.instrument_id)
+        if held:
+            self._repriced(leaf for leaf in held if leaf.position.quantity)
 
     def order(self, account_id: int, strategy_id: int, now_ns: int, sequence: int) -> None:
         """A new order or a replacement."""
@@ -161,8 +165,7 @@ class LimitTree:
             factor = rate.scaleb(_UNIT_DECIMALS - found.currency_decimals)
             numerator, denominator = factor.as_integer_ratio()
             self._factors[key] = (numerator, denominator)
-        for leaf in self.leaves.values():
-            self._revalue(leaf, 0, 0)
+        self._repriced(self.leaves.values())
 
     def set_limit(self, rule: LimitRule) -> None:
         """Set a limit; a breach that it shows is told at once."""
@@ -290,7 +293,7 @@ class LimitTree:
             position = Position(*row)
             leaf = self._leaf((position.account_id, strategy_id, position.instrument_id))
             leaf.position, leaf.last_ticks = position, last_ticks
-            self._revalue(leaf, position.quantity, 0)
+            self._revalue(leaf, position.quantity)
         for scope, peak, orders, flags, nav, margin in state["nodes"]:
             node = self.nodes.get(tuple(scope)) or self._node(tuple(scope), *_numbers(scope))
             node.peak, node.nav, node.margin = peak, nav, margin
@@ -327,8 +330,31 @@ class LimitTree:
             self._measure()
         return leaf
 
-    def _revalue(self, leaf: Leaf, lots: int, sequence: int) -> None:
-        """Bring the sums above a position to what it is worth now; `lots`: what it holds more."""
+    def _changed(self, leaf: Leaf, lots: int, sequence: int) -> None:
+        """A position is another one: `lots` more."""
+        if self._revalue(leaf, lots):
+            self._settle(leaf.path, sequence)
+
+    def _repriced(self, leaves: Iterable[Leaf], sequence: int = 0) -> None:
+        """The price of positions is another one. Sums are looked at when all of them have it: not half way."""
+        moved = [leaf for leaf in leaves if self._revalue(leaf, 0)]
+        if len(moved) == 1:
+            self._settle(moved[0].path, sequence)
+        elif moved:
+            self._settle({node.scope: node for leaf in moved for node in leaf.path}.values(), sequence)
+
+    def _settle(self, nodes: Iterable[Node], sequence: int) -> None:
+        """All sums are right: note peaks, then have limits look at them."""
+        for node in nodes:
+            if node.profit > node.peak:
+                node.peak = node.profit
+        for node in nodes:
+            for control, watch in node.watches.items():
+                if control not in _UNPRICED:
+                    self._look(node, watch, sequence)
+
+    def _revalue(self, leaf: Leaf, lots: int) -> bool:
+        """Bring the sums above a position to what it is worth now; `lots`: what it holds more. Whether it changed."""
         position, instrument_id = leaf.position, leaf.instrument_id
         mark = self._mark(leaf)
         worth = position.quantity * mark * self._instruments[instrument_id].multiplier
@@ -340,7 +366,7 @@ class LimitTree:
         d_net, d_gross, d_profit = net - leaf.net, abs(net) - leaf.gross, profit - leaf.profit
         moves = (lots, d_net, d_gross, d_profit)
         if not any(moves) and valued == leaf.valued and measured == leaf.measured:
-            return
+            return False
         unvalued, unmeasured = leaf.valued - valued, leaf.measured - measured
         leaf.net, leaf.gross, leaf.profit, leaf.valued, leaf.measured = net, abs(net), profit, valued, measured
         row = self.history.rows.get(instrument_id) if d_net else None
@@ -357,11 +383,7 @@ class LimitTree:
                 node.notionals.set(instrument_id, abs(node.nets.get(instrument_id, 0)))
             if node.scenario is not None and step is not None:
                 node.scenario += step
-        # Only now, so that who is told finds all sums right.
-        for node in leaf.path:
-            for control, watch in node.watches.items():
-                if control not in _UNPRICED:
-                    self._look(node, watch, sequence)
+        return True
 
     def _mark(self, leaf: Leaf) -> int:
         return self.mark_ticks(leaf.instrument_id, leaf.position.quantity, leaf.last_ticks)
@@ -410,9 +432,8 @@ class LimitTree:
             node.positions = Largest((key, self.size(key, lots)) for key, lots in node.lots.items())
         elif control in (names.NOTIONAL, names.CONCENTRATION) and node.notionals is None:
             node.notionals = Largest((key, abs(net)) for key, net in node.nets.items())
-        elif control == names.VAR:
-            if node.scenario is None:
-                node.scenario = np.zeros(self.history.returns.shape[1] or 1)
+        elif control == names.VAR and node.scenario is None:
+            node.scenario = np.zeros(self.history.returns.shape[1] or 1)
 
     def _measure(self) -> None:
         """Take past returns of all that is held, and make every scope's outcomes anew."""
