@@ -51,3 +51,24 @@ def likeliest_path(
         if value > best[0]:
             best = (float(value), path)
     return best
+
+
+def improved(
+    x: np.ndarray, start: np.ndarray, transition: np.ndarray, means: np.ndarray, variances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The parameters after one more round of EM."""
+    with np.errstate(divide="ignore"):
+        step = np.log(transition)
+    _, filtered, smoothed = forward_backward(x, start, transition, means, variances)
+    density = log_density(x, means, variances)
+    pairs = np.zeros_like(transition)
+    for t in range(1, len(x)):
+        # Of the state at t - 1 and that at t, given all: by Bayes from the filtered and the smoothed ones.
+        joint = np.log(np.maximum(filtered[t - 1], 1e-300))[:, None] + step + density[t]
+        predicted = np.exp(joint - log_sum(joint))
+        column = predicted.sum(axis=0)
+        pairs += predicted * np.divide(smoothed[t], column, out=np.zeros_like(column), where=column > 0)
+    weight = smoothed.sum(axis=0)
+    centres = smoothed.T @ x / weight
+    spread = (smoothed * (x[:, None] - centres) ** 2).sum(axis=0) / weight
+    return smoothed[0], pairs / pairs.sum(axis=1, keepdims=True), centres, spread

@@ -138,7 +138,7 @@ def _forecasts(found: PortfolioAnalytics) -> list[Table]:
     regime = found.regime
     if regime is not None and regime.probabilities:
         count = len(regime.probabilities)
-        names = ("calm", "turbulent") if count == 2 else ("calm", "middle", "turbulent")[:count]
+        names = ("calm", "turbulent") if count == 2 else ("calm", "normal", "turbulent")[:count]
         states = zip(names, regime.volatilities, regime.probabilities, regime.next_probabilities, strict=False)
         kinds = ("text", "percent", "percent", "percent")
         tables.append(Table("Regime", ("State", "Volatility", "Now", "Next"), kinds, tuple(states)))

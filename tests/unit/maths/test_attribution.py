@@ -16,6 +16,7 @@ from nautilus.maths.currency_attribution import currency_attribution
 from nautilus.maths.errors import Undefined
 from nautilus.maths.factor_attribution import factor_attribution, portfolio_exposures
 from nautilus.maths.linking import LINKINGS, compounded, linking_coefficients
+from tests.kit import naive_attribution as naive
 
 Sides = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -116,6 +117,15 @@ def test_parts_add_up_to_the_active_return(
     assert found.active_return == pytest.approx(growth, abs=1e-12)
     assert sum(found.totals) == pytest.approx(found.active_return, abs=1e-12)
     assert abs(found.residual) <= 1e-12
+
+
+@given(st.integers(0, 100_000), st.integers(1, 6), st.integers(1, 5), st.sampled_from(METHODS))
+def test_effects_are_those_of_exact_fractions(seed: int, periods: int, segments: int, method: str) -> None:
+    given_ = sides(seed, periods, segments)
+    found = brinson(*given_, method=method, linking="grap")
+    exact = naive.brinson(*(naive.fractions(each.tolist()) for each in given_), fachler=method == METHODS[0])
+    for ours, theirs in zip((*found.totals, found.active_return), exact, strict=True):
+        assert ours == pytest.approx(float(theirs), abs=1e-14)
 
 
 @given(st.integers(0, 100_000), st.integers(1, 30), st.integers(1, 12), st.floats(0.0, 0.1))

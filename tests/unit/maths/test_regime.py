@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nautilus.maths.errors import Undefined
 from nautilus.maths.regime import detect_regimes, fit_regimes, log_likelihood, read_regimes, warm
-from tests.kit.naive_regime import forward_backward, likeliest_path
+from tests.kit.naive_regime import forward_backward, improved, likeliest_path
 from tests.kit.reference_returns import daily_returns
 
 
@@ -76,6 +76,19 @@ def test_the_scaled_passes_agree_with_sums_of_logarithms(seed: int, states: int)
     np.testing.assert_allclose(regimes.smoothed, smoothed, atol=1e-9)
     for probabilities in (regimes.filtered, regimes.smoothed, regimes.next_probabilities[None]):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_one_more_round_of_plain_em_gains_nothing(states: int) -> None:
+    returns = 100 * daily_returns(end="2012-12-31")
+    model = fit_regimes(returns, states)
+    assert model.converged
+    parameters = model.start, model.transition, model.means, model.variances
+    further = improved(returns, *parameters)
+    gained = forward_backward(returns, *further)[0] - model.log_likelihood
+    assert -1e-9 <= gained <= 1e-5
+    for now, after in zip(parameters, further, strict=True):
+        np.testing.assert_allclose(after, now, atol=2e-3)
 
 
 def test_the_path_is_the_likeliest_of_all_paths() -> None:

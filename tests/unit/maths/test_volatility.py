@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nautilus.maths.errors import Undefined
 from nautilus.maths.har import har
 from nautilus.maths.volatility import ewma, garch, gjr_garch, warm
+from tests.kit import naive_volatility as naive
 from tests.kit.reference_returns import daily_returns
 
 
@@ -60,6 +61,26 @@ def test_forecasts_of_gjr_garch_take_half_of_the_asymmetry() -> None:
     np.testing.assert_allclose(found.forecast_variances, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["AAPL", "XOM", "BBY"])
+def test_likelihoods_and_paths_are_those_of_plain_recursions(name: str) -> None:
+    returns = daily_returns(name)
+    for found in (garch(returns), gjr_garch(returns)):
+        p = found.parameters
+        errors = 100 * returns - p["mu"]
+        shape = p["omega"], p["alpha"], p.get("gamma", 0.0), p["beta"]
+        # arch takes the errors before the first from the mean at which it begins, which is the sample's.
+        before = naive.backcast(100 * (returns - returns.mean()))
+        *spread, after = naive.variances(errors, before, *shape)
+        np.testing.assert_allclose(found.variances, spread, rtol=1e-9)
+        np.testing.assert_allclose(found.forecast_variances, naive.forecasts(after, *shape, horizon=5), rtol=1e-9)
+        likelihood = (
+            naive.student_log_likelihood(errors, spread, p["nu"])
+            if "nu" in p
+            else naive.normal_log_likelihood(errors, spread)
+        )
+        assert found.log_likelihood == pytest.approx(likelihood, abs=1e-6)
+
+
 @pytest.mark.parametrize("unit", [1e-6, 1e4])
 def test_garch_does_not_depend_on_the_unit(unit: float) -> None:
     returns = daily_returns("XOM")
@@ -104,6 +125,14 @@ def test_har_is_that_of_arch() -> None:
     np.testing.assert_allclose(found.forecasts, fit.forecast(horizon=5).mean.to_numpy()[-1], rtol=1e-8)
     assert found.r_squared == pytest.approx(fit.rsquared, rel=1e-8)
     assert found.observations == len(values) - 22
+
+
+@pytest.mark.parametrize("spans", [(1, 5, 22), (1,), (2, 10)])
+def test_har_solves_the_normal_equations(spans: tuple[int, ...]) -> None:
+    values = measures(5)
+    found = har(values, spans=spans)
+    expected = naive.har_coefficients(values, spans)
+    np.testing.assert_allclose([found.constant, *found.coefficients], expected, rtol=1e-7)
 
 
 def test_errors_of_har_are_those_of_newey_and_west() -> None:
