@@ -9,7 +9,7 @@ Cooper's change of variables, see Cornuejols and Tutuncu, Optimization Methods i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy as np
 from nautilus.maths.cvar_program import CvarProgram
 from nautilus.maths.errors import Undefined
 from nautilus.maths.quadratic import Array, DenseProgram, solve
+
+_SAME = 1e-12
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,10 @@ def maximum_sharpe(mean: Array, covariance: Array, rate: float, constraints: Con
     scale = float(np.abs(excess).max()) or 1.0
     a = np.vstack([np.hstack([linear.a, -linear.b[:, None]]), excess / scale])
     b = np.concatenate([np.zeros(len(linear.b)), [1.0]])
-    # A bound of 0 stays one, and one that the others imply needs no row: rows cost, bounds do not.
-    implied = np.min(constraints.lower) >= 0 and np.all(constraints.upper >= constraints.budget)
+    # A bound of 0 stays one: rows cost, bounds do not.
     zero = linear.lower == 0
     low = np.flatnonzero(np.isfinite(linear.lower) & ~zero)
-    high = np.flatnonzero(np.isfinite(linear.upper) & (not implied))
+    high = np.flatnonzero(np.isfinite(linear.upper))
     unit = np.eye(size)
     g = np.vstack(
         [
@@ -243,19 +244,22 @@ def _quadratic(p: Array, q: Array, linear: _Linear) -> tuple[Array, float, int]:
 
 def _linear(constraints: Constraints) -> _Linear:
     """Weights, then for turnover buys and sells, then for gross exposure what is long and short, all of these >= 0."""
+    constraints = _with_inside(constraints)
     n = len(constraints.lower)
     parts = 2 * n * ((constraints.turnover is not None) + (constraints.gross is not None))
     size = n + parts
     equal, equal_to, rows, most = [np.zeros(size)], [constraints.budget], [], []
     equal[0][:n] = 1.0
-    if constraints.groups is not None:
-        for bounds, sign in ((constraints.group_upper, 1.0), (constraints.group_lower, -1.0)):
-            if bounds is None:
-                continue
-            for group, bound in zip(constraints.groups, bounds, strict=True):
-                if np.isfinite(bound):
-                    rows.append(np.concatenate([sign * group, np.zeros(parts)]))
-                    most.append(sign * float(bound))
+    for group, least_of, most_of in _groups(constraints):
+        row = np.concatenate([group, np.zeros(parts)])
+        if least_of == most_of:
+            equal.append(row)
+            equal_to.append(most_of)
+            continue
+        for sign, bound in ((1.0, most_of), (-1.0, least_of)):
+            if np.isfinite(bound):
+                rows.append(sign * row)
+                most.append(sign * bound)
     place = n
     for limit, start in ((constraints.turnover, constraints.previous), (constraints.gross, np.zeros(n))):
         if limit is None:
@@ -273,16 +277,61 @@ def _linear(constraints: Constraints) -> _Linear:
         most.append(float(limit))
         place += 2 * n
     lower, upper = np.zeros(size), np.full(size, np.inf)
-    lower[:n], upper[:n] = constraints.lower, constraints.upper
+    lower[:n], upper[:n] = _bounds(constraints)
     # The solver wants an inside: a weight that is held where it is becomes an equation.
-    fixed = np.flatnonzero(constraints.lower == constraints.upper)
+    fixed = np.flatnonzero(lower[:n] == upper[:n])
     for at in fixed.tolist():
         row = np.zeros(size)
         row[at] = 1.0
         equal.append(row)
-        equal_to.append(float(constraints.lower[at]))
+        equal_to.append(float(lower[at]))
     lower[fixed], upper[fixed] = -np.inf, np.inf
     return _Linear(np.array(equal), np.array(equal_to), np.array(rows).reshape(-1, size), np.array(most), lower, upper)
+
+
+def _groups(constraints: Constraints) -> list[tuple[Array, float, float]]:
+    """(row, least, most) of each group."""
+    if constraints.groups is None:
+        return []
+    count = len(constraints.groups)
+    least = np.full(count, -np.inf) if constraints.group_lower is None else constraints.group_lower
+    most = np.full(count, np.inf) if constraints.group_upper is None else constraints.group_upper
+    return [(row, float(a), float(b)) for row, a, b in zip(constraints.groups, least, most, strict=True)]
+
+
+def _with_inside(constraints: Constraints) -> Constraints:
+    """The same constraints, said so that what leaves no room is an equation or a bound."""
+    if constraints.turnover is not None and constraints.turnover <= _SAME:
+        assert constraints.previous is not None
+        held = constraints.previous
+        if np.any(held < constraints.lower - _SAME) or np.any(held > constraints.upper + _SAME):
+            raise Undefined("infeasible", "weights held outside their bounds, without turnover", "some turnover")
+        constraints = replace(constraints, lower=held, upper=held.copy(), turnover=None)
+    budget, gross = constraints.budget, constraints.gross
+    if gross is not None and gross <= abs(budget) * (1.0 + _SAME):
+        if gross < abs(budget) * (1.0 - 1e-9):
+            raise Undefined("infeasible", f"gross exposure of {gross:g} with a budget of {budget:g}", "at least that")
+        # All is on one side then.
+        side = (np.maximum(constraints.lower, 0.0), constraints.upper)
+        if budget < 0:
+            side = (constraints.lower, np.minimum(constraints.upper, 0.0))
+        constraints = replace(constraints, lower=side[0], upper=side[1], gross=None)
+    return constraints
+
+
+def _bounds(constraints: Constraints) -> tuple[Array, Array]:
+    """Bounds of the weights; those that the budget and the others imply are left out, as they would leave no inside."""
+    lower, upper, budget = constraints.lower, constraints.upper.copy(), constraints.budget
+    least, most = float(lower.sum()), float(upper.sum())
+    # All at one end, as far as numbers tell.
+    if abs(least - budget) <= _SAME * max(1.0, abs(budget)):
+        return lower, lower.copy()
+    if abs(most - budget) <= _SAME * max(1.0, abs(budget)):
+        return upper.copy(), upper
+    with np.errstate(invalid="ignore"):
+        implied = upper >= budget - (least - lower)
+    upper[implied & np.isfinite(lower) & np.isfinite(least)] = np.inf
+    return lower, upper
 
 
 def _check_feasible(linear: _Linear) -> None:

@@ -27,6 +27,11 @@ TOLERANCE = 1e-10
 MOST_ITERATIONS = 100
 _TO_BORDER = 0.995
 _CERTAIN = 1e-8
+_GOOD = 1e-8
+"""What is as near as this is an answer, where rounding lets nothing come nearer."""
+_SMALL = 1e-6
+_PATIENCE = 6
+_SHORT, _CENTRE = 0.5, 0.3
 _REGULAR = 1e-13
 
 
@@ -217,7 +222,8 @@ def solve(program: Program, *, tolerance: float = TOLERANCE, most: int = MOST_IT
     away = h - program.inequality(x)
     s = np.maximum(np.abs(away), 1e-2)
     z = np.maximum(np.abs(away), 1e-2)
-    best = np.inf
+    best, since = np.inf, 0
+    good: Solution | None = None
     for iteration in range(most):
         px = program.hessian(x)
         dual = px + q + program.equality_transposed(y) + program.inequality_transposed(z)
@@ -227,25 +233,39 @@ def solve(program: Program, *, tolerance: float = TOLERANCE, most: int = MOST_IT
         objective = float(0.5 * (x @ px) + q @ x)
         error = max(_largest(dual), _largest(equal), _largest(bound)) / scale
         gap = float(s @ z)
-        if error <= tolerance and gap <= tolerance * (1.0 + abs(objective)):
-            return Solution(x, objective, gap, iteration, y, z)
+        found = Solution(x, objective, gap, iteration, y, z)
+        if error <= tolerance and gap <= tolerance * max(abs(objective), _SMALL):
+            return found
         _certificates(program, x, y, z, px)
-        stalled = error + mu
-        if not np.isfinite(stalled):
+        left = error + gap
+        if not np.isfinite(left):
             break
-        best = min(best, stalled)
+        if left < best:
+            best, since = left, iteration
+            if error <= _GOOD and gap <= _GOOD * (1.0 + abs(objective)):
+                good = found
+        elif iteration - since > _PATIENCE and good is not None:
+            break  # as near as its numbers can tell
         solver = program.factor(z / s)
         affine = _step(program, solver, s, z, dual, equal, bound, s * z)
         shorter = min(_length(s, affine[2]), _length(z, affine[3]))
         after = float((s + shorter * affine[2]) @ (z + shorter * affine[3])) / len(h)
         centre = (after / mu) ** 3 if mu > 0 else 0.0
         wanted = s * z + affine[2] * affine[3] - centre * mu
-        dx, dy, ds, dz = _step(program, solver, s, z, dual, equal, bound, wanted)
-        length = min(_length(s, ds), _length(z, dz))
-        length = min(1.0, _TO_BORDER * length) if length < 1.0 / _TO_BORDER else 1.0
+        step = _step(program, solver, s, z, dual, equal, bound, wanted)
+        length = _shared(s, z, step)
+        if length < _SHORT:
+            # The corrector is of second order and can be wrong far from the centre; steps that it cuts short may go
+            # round in a circle. Towards the centre alone there is always a way.
+            plain = _step(program, solver, s, z, dual, equal, bound, s * z - _CENTRE * mu)
+            if _shared(s, z, plain) > length:
+                step, length = plain, _shared(s, z, plain)
+        dx, dy, ds, dz = step
         x, y, s, z = x + length * dx, y + length * dy, s + length * ds, z + length * dz
         if not (np.all(np.isfinite(x)) and np.all(np.isfinite(z))):
             break
+    if good is not None:
+        return good
     raise Undefined("not_converged", f"a quadratic program of {len(q)} unknowns after {most} steps", "a milder problem")
 
 
@@ -276,6 +296,12 @@ def _step(
     ds = -bound - program.inequality(dx)
     dz = (-wanted - z * ds) / s
     return dx, dy, ds, dz
+
+
+def _shared(s: Array, z: Array, step: tuple[Array, Array, Array, Array]) -> float:
+    """The part of a step that is taken of everything: a little less than to the border."""
+    length = min(_length(s, step[2]), _length(z, step[3]))
+    return min(1.0, _TO_BORDER * length) if length < 1.0 / _TO_BORDER else 1.0
 
 
 def _length(values: Array, change: Array) -> float:

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nautilus.maths.errors import Undefined
@@ -159,6 +159,8 @@ def conditions(matrix: np.ndarray, w: np.ndarray, lower: np.ndarray, upper: np.n
 
 
 @given(st.integers(2, 25), st.integers(0, 2**32 - 1))
+@example(22, 1106979)  # a corrector that is not held back goes round in a circle here
+@example(21, 40)
 def test_minimum_variance_meets_the_conditions_of_an_optimum(n, seed):
     rng = np.random.default_rng(seed)
     root = rng.standard_normal((n + 5, n)) * rng.uniform(0.1, 3.0, n)
@@ -172,6 +174,7 @@ def test_minimum_variance_meets_the_conditions_of_an_optimum(n, seed):
 
 
 @given(st.integers(1, 6), st.integers(3, 40), st.floats(0.05, 0.97), st.integers(0, 2**32 - 1))
+@example(1, 3, 0.666015625, 3)  # one weight: its bounds leave no inside
 def test_cvar_is_not_improved_by_any_small_move(n, count, beta, seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count, n)) * 0.02
@@ -189,6 +192,39 @@ def test_a_weight_that_is_held_where_it_is_stays():
     lower, upper = np.zeros(12), np.ones(12)
     lower[3] = upper[3] = 0.25
     assert minimum_variance(cov, Constraints(lower, upper)).weights[3] == pytest.approx(0.25, abs=1e-9)
+
+
+def test_constraints_without_any_room_are_met():
+    x = returns()
+    mean, cov = x.mean(axis=0), np.cov(x.T)
+    held = np.linspace(1, 2, 12) / 18
+    group = np.zeros((1, 12))
+    group[0, :4] = 1.0
+    bound = np.array([0.3])
+    wide = (np.full(12, -1.0), np.ones(12))
+    rooms = {
+        "turnover": Constraints(*wide, previous=held, turnover=0.0),
+        "gross": Constraints(*wide, gross=1.0),
+        "group": Constraints(*wide, groups=group, group_lower=bound, group_upper=bound),
+        "lower": Constraints(held, np.ones(12)),
+        "upper": Constraints(np.zeros(12), held),
+    }
+    for name, limits in rooms.items():
+        for found in (
+            minimum_variance(cov, limits),
+            maximum_sharpe(mean, cov, 0.0, limits),
+            mean_variance(mean, cov, 2.0, limits),
+            minimum_cvar(x, 0.9, limits),
+        ):
+            assert found.weights.sum() == pytest.approx(1.0, abs=1e-8)
+            if name == "gross":
+                assert found.weights.min() >= -1e-8
+            elif name == "group":
+                assert found.weights[:4].sum() == pytest.approx(0.3, abs=1e-8)
+            else:
+                assert found.weights == pytest.approx(held, abs=1e-8)
+    long = minimum_variance(cov, Constraints.long_only(12))
+    assert minimum_variance(cov, rooms["gross"]).weights == pytest.approx(long.weights, abs=1e-6)
 
 
 @pytest.mark.parametrize(
