@@ -141,9 +141,10 @@ class AnalyticsEngine(Engine):
         """Count the market's trades while orders are open."""
         self._executions.on_trades(trades)
 
-    def on_factors(self, update: FactorsUpdated, ctx: Context) -> None:
+    def on_factors(self, update: Message, ctx: Context) -> None:
         """Keep the factors' returns of a day."""
-        self._factors.take(update.day, update.names, update.returns)
+        if isinstance(update, FactorsUpdated):
+            self._factors.take(update.day, update.names, update.returns)
 
     def on_prediction(self, prediction: Prediction, ctx: Context) -> None:
         """Keep the last prediction of each model for an instrument."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nautilus.engines.factor.model import Model
 from nautilus.engines.factor.parts import Parts, floats, method_of, sourced, whole
+from nautilus.engines.factor.portfolios import Held
 from nautilus.maths.errors import Undefined
 from nautilus.model.factor import FactorContributions, GetFactorAttribution, UniverseField
 
@@ -38,20 +39,19 @@ def inputs(
             "weights from before a day, and a day of which exposures are kept",
         )
     days, held, places = days[good], held[good], places[good]
-    records = [noted[int(known[place])] for place in range(len(known))]
-    symbols = sorted({symbol for place in np.unique(held) for symbol in records[place]})
-    inside = [symbol for symbol in symbols if symbol in parts.universe]
-    columns = np.array([parts.universe.column(symbol) for symbol in inside], dtype=np.int64)
-    table = np.array([[record.get(symbol, 0.0) for symbol in inside] for record in records])
-    weights = table.reshape(len(records), len(inside))[held]
+    used, record = np.unique(held, return_inverse=True)
+    symbols, table = _table([noted[int(known[place])] for place in used])
+    inside = np.array([symbol in parts.universe for symbol in symbols], dtype=bool)
+    columns = np.array(
+        [parts.universe.column(symbol) for symbol in symbols if symbol in parts.universe], dtype=np.int64
+    )
     at = np.flatnonzero(good) + rows.start
-    there = np.isfinite(model.residuals[np.ix_(at, columns)])
-    uncovered = {
-        symbol: int(np.sum(~there[:, place] & (weights[:, place] != 0.0))) for place, symbol in enumerate(inside)
-    }
-    for symbol in symbols:
-        if symbol not in parts.universe:
-            uncovered[symbol] = sum(symbol in records[place] for place in held)
+    there = np.zeros((len(days), len(symbols)), dtype=bool)
+    there[:, inside] = np.isfinite(model.residuals[np.ix_(at, columns)])
+    weights = table[record]
+    counts = np.sum(~there & (weights != 0.0), axis=0)
+    uncovered = {symbol: int(count) for symbol, count in zip(symbols, counts, strict=True) if count}
+    weights, there = weights[:, inside], there[:, inside]
     universe_rows = np.searchsorted(parts.universe.days, days)
     returns = parts.universe.values(UniverseField.RETURN)[np.ix_(universe_rows, columns)]
     arguments = (
@@ -64,7 +64,22 @@ def inputs(
         model.returns[at],
     )
     missing = len(good) - int(good.sum())
-    return arguments, days, {symbol: count for symbol, count in uncovered.items() if count}, missing
+    return arguments, days, uncovered, missing
+
+
+def _table(records: list[Held]) -> tuple[list[str], NDArray[np.float64]]:
+    """Every symbol of the records, and a row of weights for each record."""
+    symbols = sorted({symbol for names in {record.symbols for record in records} for symbol in names})
+    place = {symbol: number for number, symbol in enumerate(symbols)}
+    table = np.zeros((len(records), len(symbols)))
+    names: tuple[str, ...] | None = None
+    places = np.empty(0, dtype=np.int64)
+    for row, record in enumerate(records):
+        if record.symbols is not names:
+            names = record.symbols
+            places = np.array([place[symbol] for symbol in names], dtype=np.int64)
+        table[row, places] = record.weights
+    return symbols, table
 
 
 def answer(

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nautilus.engines.base import Context, Engine, Stream, Work
 from nautilus.engines.factor import attribution, estimation, exposures, past, risks
 from nautilus.engines.factor.collecting import collect
@@ -168,11 +165,13 @@ class FactorEngine(Engine):
     def _update(self, message: UpdateFactors, ctx: Context) -> Work:
         return self._estimates.update(ctx)
 
-    def _publish(self, model: Model, days: NDArray[np.int64], ctx: Context) -> None:
-        """Returns of these last days, and what they made of portfolios."""
-        for row in range(len(model.days) - len(days), len(model.days)):
+    def _publish(self, model: Model, days: int, attributed: int, ctx: Context) -> None:
+        """Returns of these last days, and what they made of portfolios on the last of them."""
+        for row in range(len(model.days) - days, len(model.days)):
             day, returns = int(model.days[row]), tuple(model.returns[row].tolist())
             ctx.publish(FactorsUpdated(now_ns=ctx.now_ns, day=day, names=model.names, returns=returns))
+            if row < len(model.days) - attributed:
+                continue
             for portfolio_id in self._portfolios.ids():
                 try:
                     arguments, *_ = attribution.inputs(self._parts, model, portfolio_id, slice(row, row + 1))

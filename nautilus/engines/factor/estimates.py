@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 Days = NDArray[np.int64]
 
 _MOST_CHANGES = 1_000
+# Days that come at once of which portfolios are told; more are an upload, and are asked for.
+_MOST_ATTRIBUTED = 10
 
 
 class _Given(NamedTuple):
@@ -36,7 +38,8 @@ class Estimates:
     Parameters
     ----------
     tell
-        Called with the model, its new days, and the context.
+        Called with the model, how many of its last days are to be told, how many of them portfolios' parts too, and
+        the context.
     version
         Models have higher ones.
 
@@ -46,7 +49,7 @@ class Estimates:
     reason : why the last day that ended by itself has no estimate; "": it has.
     """
 
-    def __init__(self, parts: Parts, tell: Callable[[Model, Days, Context], None], version: int = 0) -> None:
+    def __init__(self, parts: Parts, tell: Callable[[Model, int, int, Context], None], version: int = 0) -> None:
         self._parts = parts
         self._tell = tell
         self._changes: list[tuple[int, int]] = []  # version of the universe, first day that changed
@@ -101,7 +104,7 @@ class Estimates:
             model.pad(len(universe))
             self.model = model
             self._known(version)
-            self._tell(model, new[-1:], ctx)
+            self._tell(model, min(len(new), settings.kept_days), 1, ctx)
             return self._estimated(model, new)
 
         return Work(estimation.estimate, arguments, finish)
@@ -200,7 +203,7 @@ class Estimates:
         new = model.extend(result, given.days, given.first)
         model.pad(len(self._parts.universe))
         self._known(given.version)
-        self._tell(model, new, ctx)
+        self._tell(model, len(new), min(len(new), _MOST_ATTRIBUTED), ctx)
         return new
 
     def _known(self, version: int) -> None:

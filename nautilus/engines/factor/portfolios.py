@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nautilus.engines.factor.universe import DAY_NS
 from nautilus.maths.errors import Undefined
@@ -20,6 +21,17 @@ from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import Position, PositionChanged
 
 Weights = dict[str, float]
+
+
+class Held(NamedTuple):
+    """What a portfolio was made of: symbols in order, and the weight of each, shape (n,).
+
+    While the symbols stay the same, records share the tuple of them.
+    """
+
+    symbols: tuple[str, ...]
+    weights: NDArray[np.float64]
+
 
 ALWAYS: Final = -(1 << 40)
 MOST_PORTFOLIOS: Final = 10_000
@@ -42,7 +54,7 @@ class Portfolios:
         self._marks: dict[tuple[int, int], int] = {}
         self._values: dict[int, tuple[float, str]] = {}
         self._told: set[int] = set()
-        self._days: dict[int, dict[int, Weights]] = {}
+        self._days: dict[int, dict[int, Held]] = {}
         self._versions: dict[int, int] = {}
 
     def ids(self) -> list[int]:
@@ -79,7 +91,7 @@ class Portfolios:
                 f"at most {MOST_STOCKS} and {MOST_PORTFOLIOS}",
             )
         self._told.add(portfolio_id)
-        self._note(portfolio_id, from_ns // DAY_NS if from_ns else ALWAYS, dict(sorted(weights.items())))
+        self._note(portfolio_id, from_ns // DAY_NS if from_ns else ALWAYS, weights)
 
     def note_day(self, day: int, price: Callable[[int], float | None]) -> None:
         """Keep what accounts hold at the end of a day; an account without a value holds nothing that is known."""
@@ -104,10 +116,11 @@ class Portfolios:
         self.check(portfolio_id)
         if portfolio_id in self._told:
             days = self._days[portfolio_id]
-            return dict(days[max(days)]), {}
+            latest = days[max(days)]
+            return dict(zip(latest.symbols, latest.weights.tolist(), strict=True)), {}
         return self._valued(portfolio_id, price)
 
-    def noted(self, portfolio_id: int) -> dict[int, Weights]:
+    def noted(self, portfolio_id: int) -> dict[int, Held]:
         """Weights by the day at the end of which they were held. UnknownPortfolioError."""
         self.check(portfolio_id)
         return self._days.get(portfolio_id, {})
@@ -147,17 +160,21 @@ class Portfolios:
         kind, _, portfolio_id = name.partition(" ")
         if kind != "weights":
             return False
-        for day, weights in part:
-            self._note(int(portfolio_id), int(day), dict(weights))
+        for day, symbols, weights in part:
+            self._note(int(portfolio_id), int(day), dict(zip(symbols, weights.tolist(), strict=True)))
         return True
 
     def _part(self, portfolio_id: int) -> list[Any]:
-        return [[day, dict(weights)] for day, weights in self._days[portfolio_id].items()]
+        return [[day, list(held.symbols), held.weights] for day, held in self._days[portfolio_id].items()]
 
-    def _note(self, portfolio_id: int, day: int, weights: Weights) -> None:
+    def _note(self, portfolio_id: int, day: int, weights: Mapping[str, float]) -> None:
         self._versions[portfolio_id] = self._versions.get(portfolio_id, 0) + 1
         days = self._days.setdefault(portfolio_id, {})
-        days[day] = weights
+        symbols = tuple(sorted(weights))
+        before = next(reversed(days.values()), None)
+        if before is not None and before.symbols == symbols:
+            symbols = before.symbols
+        days[day] = Held(symbols, np.array([weights[symbol] for symbol in symbols], dtype=np.float64))
         while len(days) > self._most_days:
             del days[min(days)]
 
@@ -186,4 +203,4 @@ class Portfolios:
         return dict(sorted(weights.items())), unpriced
 
 
-__all__ = ["ALWAYS", "Portfolios"]
+__all__ = ["ALWAYS", "Held", "Portfolios"]

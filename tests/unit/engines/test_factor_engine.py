@@ -82,7 +82,7 @@ def test_the_model_is_the_one_of_the_maths() -> None:
     assert [day - FIRST_DAY for day in few.days] == [86, 87, 88, 89]
 
 
-def test_the_estimate_tells_the_last_day_and_publishes_it() -> None:
+def test_the_estimate_tells_the_last_day_and_publishes_those_that_are_kept() -> None:
     made = _made()
     host = FactorHost()
     host.put_sectors(made)
@@ -96,7 +96,8 @@ def test_the_estimate_tells_the_last_day_and_publishes_it() -> None:
     assert found.days == len(expected.days)
     assert found.left_out == DAYS - len(expected.days)
     assert found.returns == tuple(expected.returns[-1])
-    [update] = host.ctx.published
+    assert [event.day - FIRST_DAY for event in host.ctx.published] == list(range(DAYS - 40, DAYS))
+    update = host.ctx.published[-1]
     assert update == FactorsUpdated(host.ctx.now_ns, FIRST_DAY + DAYS - 1, found.names, found.returns)
     assert host.ask(GetUniverse()).state == "estimated"
 
@@ -120,7 +121,7 @@ def test_days_that_follow_have_the_bits_of_all_days_estimated_together() -> None
     ):
         assert host.ask(question) == whole.ask(question)
     published = [event for event in host.ctx.published if isinstance(event, FactorsUpdated)]
-    assert [event.day - FIRST_DAY for event in published] == list(range(89, DAYS))
+    assert [event.day - FIRST_DAY for event in published] == list(range(50, DAYS))
 
 
 def test_a_stock_that_was_long_away_comes_back_with_its_own_window() -> None:
