@@ -60,6 +60,7 @@ BENCHES = {
     "gateway_engines": "perf.bench_gateway_engines",
     "gateway_overload": "perf.bench_gateway_overload",
     "catalog": "perf.bench_catalog",
+    "vpin": "perf.bench_vpin",
     "factor": "perf.bench_factor",
     "analytics": "perf.bench_analytics",
     "models": "perf.bench_models",

@@ -301,11 +301,12 @@ def vpin_buckets(records: Records) -> tuple[VpinBucket, ...]:
     out, make = [], cast("Any", VpinBucket)
     for row in records[list(_FIELDS)].tolist():
         *plain, flags, vpin, value, percentile, pace, depth_sum, depths, flow, gross = row
-        known = (vpin, value, percentile, pace) if flags & BucketFlag.FULL else (None,) * 4
+        known = (vpin, value, percentile, pace) if flags & _FULL else (None,) * 4
         out.append(make(*plain, *known, depth_sum / depths if depths else None, flow, gross))
     return tuple(out)
 
 
+_FULL: Final = int(BucketFlag.FULL)
 _FIELDS: Final = (
     *("number", "begin_ns", "now_ns", "volume", "buy_volume", "told_volume", "close_ticks", "flags"),
     *("vpin", "value", "percentile", "pace", "depth_sum", "depths", "flow", "gross_flow"),

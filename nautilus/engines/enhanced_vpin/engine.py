@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nautilus.core.book_set import BookSet
-from nautilus.core.buckets import BucketFlag
+from nautilus.core.buckets import BUCKET, BucketFlag
 from nautilus.core.flow import FlowBuilder
 from nautilus.engines.base import Context, Engine, Operation, Stream
 from nautilus.engines.enhanced_vpin.config import BOOK, QUOTE, EnhancedVpinConfig
@@ -23,7 +23,7 @@ from nautilus.model.basis import Basis
 from nautilus.model.errors import ModelError, UnknownInstrumentError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
-from nautilus.model.records import Records
+from nautilus.model.records import Records, joined
 from nautilus.model.signals import EnhancedToxicityWarning
 from nautilus.model.topics import BOOK_DELTAS, ENHANCED_TOXICITY, QUOTES, TRADES, Topic
 from nautilus.model.vpin import (
@@ -38,10 +38,12 @@ from nautilus.model.vpin import (
 )
 
 _BARS = "bars"
-_JUDGED = ["instrument_id", "number", "value", "percentile", "ties", "told_volume", "volume", "flags"]
+_FULL = int(BucketFlag.FULL)
 _READ: dict[str, Any] = {"priority": "high", "budget_ms": 50.0, "fallback": "last"}
 _LIST: dict[str, Any] = {"priority": "normal", "fallback": "last"}
-_NOTHING = Scale(None, None, 0.0, 0.0)
+Said = tuple[float | None, float | None, float, float]
+"""As `Scale` has it, the percentile with equal values counted once, as warnings take it."""
+_NOTHING: Said = (None, None, 0.0, 0.0)
 
 
 class EnhancedVpinEngine(Engine):
@@ -94,9 +96,9 @@ class EnhancedVpinEngine(Engine):
         self.subscribes = (TRADES, QUOTES if by_quotes else BOOK_DELTAS)
         self._books = BookSet()
         self._flow = FlowBuilder(updates=1, levels=1 if by_quotes else config.flow_levels)
-        # instrument -> what each scale said last, its percentile with equal values counted once, as warnings take it
-        self._said: dict[int, list[Scale]] = {}
+        self._said: dict[int, list[Said]] = {}  # instrument -> what each scale said last
         self._latches: dict[int, Latch] = {}
+        self._windows = np.array([scale.window for scale in config.scales])
         self._armed = False
 
     def on_quote(self, quotes: Records, ctx: Context) -> None:
@@ -128,37 +130,44 @@ class EnhancedVpinEngine(Engine):
     def _judge(self, done: list[Records], ctx: Context) -> None:
         """Take what each scale has completed in order of time, the shortest buckets first."""
         config = self._config
-        count = sum(map(len, done))
-        if not count:
+        if not any(map(len, done)):
             return
-        stamps = np.concatenate([rows["now_ns"] for rows in done])
-        scales = np.repeat(np.arange(len(done)), [len(rows) for rows in done]).tolist()
-        rows = [row for part in done for row in part[_JUDGED].tolist()]
-        for place in np.argsort(stamps, kind="stable").tolist():
-            instrument_id, number, value, percentile, ties, told, volume, flags = rows[place]
-            scale = scales[place]
-            window = config.scales[scale].window
-            kept = min(number - window + 1, config.history)
-            if not flags & BucketFlag.FULL or kept < config.least_history:
-                continue
-            said = self._said.setdefault(instrument_id, [_NOTHING] * len(self._tables))
-            said[scale] = Scale(value, percentile - ties / kept, 1.0, told / volume)
+        rows = joined(done, BUCKET)
+        scales = np.repeat(np.arange(len(done)), [len(part) for part in done])
+        kept = np.minimum(rows["number"] - self._windows[scales] + 1, config.history)
+        order = np.argsort(rows["now_ns"], kind="stable")
+        order = order[(rows["flags"][order] & _FULL > 0) & (kept[order] >= config.least_history)]
+        ranks = rows["percentile"] - rows["ties"] / np.maximum(kept, 1)
+        told = rows["told_volume"] / rows["volume"]
+        columns = (rows["instrument_id"], scales, rows["value"], ranks, told)
+        for instrument_id, scale, value, rank, share in zip(*(each[order].tolist() for each in columns), strict=True):
+            said = self._said.get(instrument_id)
+            if said is None:
+                said = self._said[instrument_id] = [_NOTHING] * len(done)
+            said[scale] = (value, rank, 1.0, share)
             self._warn(instrument_id, said, ctx)
 
-    def _warn(self, instrument_id: int, said: list[Scale], ctx: Context) -> None:
-        found = combined(said)
-        assert found.value is not None
-        assert found.percentile is not None
+    def _warn(self, instrument_id: int, said: list[Said], ctx: Context) -> None:
         latch = self._latches.get(instrument_id)
         if latch is None:
             latch = self._latches[instrument_id] = Latch(self._config.thresholds)
-        sure = latch.active or found.confidence >= self._config.least_confidence
-        if latch.step(found.percentile if sure else 0.0):
-            ctx.publish(
-                EnhancedToxicityWarning(
-                    ctx.now_ns, instrument_id, found.value, found.percentile, found.confidence, latch.active
-                )
+        ranks = [rank for _, rank, _, _ in said if rank is not None]
+        rank = sum(ranks) / len(ranks)
+        if not latch.active and rank >= self._config.enter and not self._sure(said):
+            rank = 0.0
+        if not latch.step(rank):
+            return
+        found = combined([Scale(*each) for each in said])
+        assert found.value is not None
+        assert found.percentile is not None
+        ctx.publish(
+            EnhancedToxicityWarning(
+                ctx.now_ns, instrument_id, found.value, found.percentile, found.confidence, latch.active
             )
+        )
+
+    def _sure(self, said: list[Said]) -> bool:
+        return combined([Scale(*each) for each in said]).confidence >= self._config.least_confidence
 
     def on_request(self, message: Message, ctx: Context) -> Message:
         """Answer `GetEnhancedVpin`, `GetEnhancedVpins` and `GetEnhancedBuckets`."""
@@ -249,7 +258,7 @@ class EnhancedVpinEngine(Engine):
                 self._latches[key] = Latch(self._config.thresholds, active, buckets)
         for key, said in state.get("said", ()):
             if key in self._instruments and len(said) == len(self._tables):
-                self._said[key] = [Scale(*scale) for scale in said]
+                self._said[key] = [(value, rank, filled, told) for value, rank, filled, told in said]
 
     def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
         """The tables."""

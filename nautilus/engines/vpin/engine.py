@@ -35,6 +35,7 @@ from nautilus.model.vpin import (
 )
 
 _BARS = "bars"
+_FULL = int(BucketFlag.FULL)
 _JUDGED = ["instrument_id", "number", "vpin", "percentile", "pace", "ties"]
 _READ: dict[str, Any] = {"priority": "critical", "budget_ms": 50.0, "fallback": "last"}
 _LIST: dict[str, Any] = {"priority": "normal", "fallback": "last"}
@@ -118,7 +119,7 @@ class VpinEngine(Engine):
     def _judge(self, done: Records, ctx: Context) -> None:
         config = self._config
         least = config.window + config.least_history - 1
-        known = done[(done["flags"] & BucketFlag.FULL > 0) & (done["number"] >= least)]
+        known = done[(done["flags"] & _FULL > 0) & (done["number"] >= least)]
         for instrument_id, number, vpin, percentile, pace, ties in known[_JUDGED].tolist():
             warnings = self._warnings.get(instrument_id)
             if warnings is None:
