@@ -88,6 +88,7 @@ class AnalyticsEngine(Engine):
         self._answers = Answers(config, benchmarks, self._holdings, self._factors)
         self._predictions: dict[tuple[int, str, str], Prediction] = {}
         self._places: dict[int, int] = {}
+        self._seeded: dict[str, int] = {}  # version of each portfolio's history that was taken
         self._fitting: dict[int, tuple[int, int]] = {}  # job -> portfolio, and `Track.closed` of what it works on
         self._handlers: dict[type[Message], Callable[[Any, Context], Message | Work]] = {
             GetAnalytics: self._on_analytics,
@@ -328,10 +329,13 @@ class AnalyticsEngine(Engine):
                 found.track.seed((), (), "", False)
             return
         series = panel.series(name)
+        if self._seeded.get(name) == series.version:
+            return
         if series.kind in (SeriesKind.VOLUME, SeriesKind.SIZE):
             raise Undefined("mismatch", f"a portfolio's history of {series.kind} values", expected="returns or values")
         times, values = step_returns(series)
         self._portfolio(int(number)).track.seed(times, values, series.source, series.synthetic)
+        self._seeded[name] = series.version
 
     # What a restart needs.
 
