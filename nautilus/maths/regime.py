@@ -21,10 +21,10 @@ from nautilus.maths.regime_starts import VARIANCE_FLOOR, Start, starts_of
 
 STATES = (2, 3)
 POINTS_PER_STATE = 10
-FIRST_ROUNDS = 20
-FOLLOWED = 3
+FIRST_ROUNDS = {2: 8, 3: 16}
+FOLLOWED = {2: 3, 3: 6}  # with three states there are more ends to choose from
 FOLLOWED_TOLERANCE = 1e-2
-FOLLOWED_ROUNDS = 60
+FOLLOWED_ROUNDS = 80
 LEAST_GAIN = 1e-2  # of log-likelihood over one normal density
 
 
@@ -57,12 +57,12 @@ def fit_regimes(
     found = []
     starts = starts_of(x, states)
     for start in starts:
-        likelihood, _ = maximise(x, *start, FIRST_ROUNDS, tolerance, VARIANCE_FLOOR)
+        likelihood, _ = maximise(x, *start, FIRST_ROUNDS[states], tolerance, VARIANCE_FLOOR)
         found.append((likelihood, start))
     further: list[tuple[float, Start]] = []
     for _, start in sorted(found, key=_rank, reverse=True):
         # Beyond the likeliest few only as long as none of them stays above the floor.
-        if len(further) >= FOLLOWED and any(_rank(end)[0] for end in further):
+        if len(further) >= FOLLOWED[states] and any(_rank(end)[0] for end in further):
             break
         likelihood, _ = maximise(x, *start, FOLLOWED_ROUNDS, FOLLOWED_TOLERANCE, VARIANCE_FLOOR)
         further.append((likelihood, start))
