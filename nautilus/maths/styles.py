@@ -17,8 +17,8 @@ from nautilus.maths.errors import Undefined
 
 Array = NDArray[np.float64]
 
-# Columns of a matrix that are worked on together: a block of days by so many stocks stays in the processor's cache.
-_BLOCK = 16
+# Values of a matrix that are worked on together: a block of days by some stocks stays in the processor's cache.
+_BLOCK = 32_768
 
 
 def decay(window: int, half_life: float) -> Array:
@@ -241,8 +241,9 @@ def _in_blocks(values: Array, window: int, lag: int, over: Callable[[Array], Arr
     days, stocks = values.shape
     used = values[: days - lag]
     result = np.empty((days - window + 1 - lag, stocks))
-    for begin in range(0, stocks, _BLOCK):
-        result[:, begin : begin + _BLOCK] = over(np.ascontiguousarray(used[:, begin : begin + _BLOCK]))
+    width = max(_BLOCK // len(result), 8)
+    for begin in range(0, stocks, width):
+        result[:, begin : begin + width] = over(np.ascontiguousarray(used[:, begin : begin + width]))
     return result
 
 

@@ -56,6 +56,8 @@ class Market:
         self._largest = largest_return
         self._columns: dict[int, int] = {}
         self._columns_of = -1
+        self._codes = np.empty(0, dtype=np.int64)
+        self._codes_key = (-1, -1)
         self._now: Current | None = None
         self._now_of: tuple[int, int, int] = (-1, -1, -1)
 
@@ -99,8 +101,14 @@ class Market:
             values = (book, sales, cash_flow)
         ahead = {name: wider(found, len(universe)) for name, found in model.ahead.items()}
         scores = current_scores(model.settings, ahead, caps, values)
-        codes = codes_of(universe.latest_sectors(), model.sector_names)
+        codes = self._codes_of(universe, model)
         return Current(exposures(Sectors(model.sector_names, codes), scores), scores, codes, caps, prices)
+
+    def _codes_of(self, universe: Universe, model: Model) -> NDArray[np.int64]:
+        key = (universe.version, model.version)
+        if key != self._codes_key:
+            self._codes, self._codes_key = codes_of(universe.latest_sectors(), model.sector_names), key
+        return self._codes
 
     def _of(self, universe: Universe) -> tuple[Array, Array]:
         if self._columns_of != len(universe):

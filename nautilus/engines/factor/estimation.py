@@ -34,25 +34,12 @@ def fields_of(settings: FactorSettings) -> tuple[UniverseField, ...]:
     return tuple(needed)
 
 
-def observations_of(settings: FactorSettings) -> tuple[int, int]:
-    """Returns, and days of turnover, that the windows of a day reach back to with itself."""
-    reach = 1
-    if "momentum" in settings.styles:
-        reach = max(reach, settings.momentum_days + settings.momentum_lag)
-    if "volatility" in settings.styles:
-        reach = max(reach, settings.volatility_days + 1)
-    return reach, settings.liquidity_days + 1 if "liquidity" in settings.styles else 1
-
-
 def rows_before(settings: FactorSettings, fields: Fields, first: int) -> int:
     """The row from which on everything is needed to estimate those from `first` on."""
-    returns = np.isfinite(fields["return"])
-    returned, traded = observations_of(settings)
-    begin = _reaching_back(returns, first, returned)
-    if traded > 1:
-        turnover = np.isfinite(fields["dollar_volume"]) & np.isfinite(fields["market_cap"])
-        begin = min(begin, _reaching_back(turnover, first, traded))
-    return begin
+    return min(
+        (_reaching_back(_observed(name, fields), first, _reach(name, settings)) for name in settings.styles),
+        default=first,
+    )
 
 
 def estimate(
@@ -224,7 +211,7 @@ def _scores(settings: FactorSettings, fields: Fields, first: int) -> dict[str, A
             book, sales, cash_flow = (fields[field.value][first:] for field in VALUE_FIELDS)
             scores[name] = _value(settings, book, sales, cash_flow)
         else:
-            scores[name] = styles.momentum_scores(_raw(name, settings, fields)[first:], settings.style_winsor)
+            scores[name] = styles.momentum_scores(_raw(name, settings, fields, first), settings.style_winsor)
     return scores
 
 
@@ -232,14 +219,35 @@ def _value(settings: FactorSettings, book: Array, sales: Array, cash_flow: Array
     return styles.value(book, sales, cash_flow, settings.value_winsor or None, settings.value_partial)
 
 
-def _raw(name: str, settings: FactorSettings, fields: Fields) -> Array:
+def _raw(name: str, settings: FactorSettings, fields: Fields, first: int) -> Array:
+    """What a lagged style scores, of the rows from `first` on, from no more rows before than its window takes."""
+    returns = fields["return"]
+    begin = _reaching_back(_observed(name, fields), first, _reach(name, settings))
     if name == "momentum":
-        return styles.raw_momentum(
-            fields["return"], settings.momentum_days, settings.momentum_half_life, settings.momentum_lag
-        )
+        window, half_life, lag = settings.momentum_days, settings.momentum_half_life, settings.momentum_lag
+        raw = styles.raw_momentum(returns[begin:], window, half_life, lag)
+    elif name == "volatility":
+        raw = styles.raw_volatility(returns[begin:], settings.volatility_days, settings.volatility_half_life, lag=1)
+    else:
+        volumes, caps = fields["dollar_volume"][begin:], fields["market_cap"][begin:]
+        raw = styles.raw_liquidity(volumes, caps, settings.liquidity_days, lag=1)
+    return raw[first - begin :]
+
+
+def _reach(name: str, settings: FactorSettings) -> int:
+    """Observations that a day's window and lag of a style take, with the day itself."""
+    if name == "momentum":
+        return settings.momentum_days + settings.momentum_lag
     if name == "volatility":
-        return styles.raw_volatility(fields["return"], settings.volatility_days, settings.volatility_half_life, lag=1)
-    return styles.raw_liquidity(fields["dollar_volume"], fields["market_cap"], settings.liquidity_days, lag=1)
+        return settings.volatility_days + 1
+    return settings.liquidity_days + 1 if name == "liquidity" else 1
+
+
+def _observed(name: str, fields: Fields) -> NDArray[np.bool_]:
+    """Whether a stock's window of a style counts a day."""
+    if name == "liquidity":
+        return np.isfinite(fields["dollar_volume"]) & np.isfinite(fields["market_cap"])
+    return np.isfinite(fields["return"])
 
 
 def _ahead(settings: FactorSettings, fields: Fields) -> dict[str, Array]:
@@ -252,7 +260,8 @@ def _ahead(settings: FactorSettings, fields: Fields) -> dict[str, Array]:
     needed = {"return", "market_cap", "dollar_volume"} & set(fields)
     # What a lagged style makes of the day itself is of no account; there has to be something.
     after = {name: np.concatenate([fields[name][begin:], np.ones((1, fields[name].shape[1]))]) for name in needed}
-    raw = {name: np.where(lately, _raw(name, settings, after)[-1], np.nan) for name in lagged}
+    last = len(fields["return"]) - begin
+    raw = {name: np.where(lately, _raw(name, settings, after, last)[-1], np.nan) for name in lagged}
     return {name: styles.momentum_scores(values, settings.style_winsor) for name, values in raw.items()}
 
 
@@ -291,7 +300,6 @@ __all__ = [
     "current_scores",
     "estimate",
     "fields_of",
-    "observations_of",
     "rows_before",
     "warm",
 ]

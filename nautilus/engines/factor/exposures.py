@@ -97,23 +97,19 @@ def held(
     weights, unweighed = parts.portfolios.weights(portfolio_id, parts.prices.last)
     current = parts.market.current(parts.universe, model)
     uncovered = dict.fromkeys(unweighed, "mismatch")
-    columns, covered = [], []
-    for symbol, weight in weights.items():
-        column = parts.universe.column(symbol)
-        if column is None:
-            uncovered[symbol] = "empty"
-        elif not np.isfinite(current.exposures[column]).all():
-            uncovered[symbol] = "missing_days"
-        elif needs_specific and not np.isfinite(model.specific[column]):
-            uncovered[symbol] = "too_few"
-        else:
-            columns.append(column)
-            covered.append(weight)
-    if not columns:
+    places = [parts.universe.column(symbol) for symbol in weights]
+    columns = np.array([-1 if place is None else place for place in places], dtype=np.int64)
+    sizes = np.array(list(weights.values()))
+    exposed = (columns >= 0) & np.isfinite(current.exposures[columns]).all(axis=1)
+    covered = exposed & np.isfinite(model.specific[columns]) if needs_specific else exposed
+    for place in np.flatnonzero(~covered):
+        code = "empty" if columns[place] < 0 else "too_few" if exposed[place] else "missing_days"
+        uncovered[list(weights)[place]] = code
+    if not covered.any():
         raise Undefined("empty", f"no stock of portfolio {portfolio_id} has exposures", "one of the model's stocks")
-    gross = sum(abs(weight) for weight in weights.values())
-    share = sum(abs(weight) for weight in covered) / gross if gross else 1.0
-    found = Holding(np.array(columns, dtype=np.int64), np.array(covered), dict(sorted(uncovered.items())), share)
+    gross = float(np.abs(sizes).sum())
+    share = float(np.abs(sizes[covered]).sum()) / gross if gross else 1.0
+    found = Holding(columns[covered], sizes[covered], dict(sorted(uncovered.items())), share)
     return weights, current, found
 
 

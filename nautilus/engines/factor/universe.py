@@ -58,6 +58,7 @@ class Universe:
         self.sources: set[str] = set()
         self._columns: dict[str, int] = {}
         self._fields: dict[UniverseField, Array] = {}
+        self._counts: dict[UniverseField, int] = {}
         self._sectors: dict[str, list[tuple[int, str]]] = {}  # from a day on
         self._version = version
         self._versions: dict[tuple[UniverseField, int], int] = {}
@@ -91,7 +92,7 @@ class Universe:
 
     def coverage(self) -> dict[UniverseField, int]:
         """How many values each field has, of those that something was told of."""
-        return {field: int(np.isfinite(self._fields[field]).sum()) for field in UniverseField if field in self._fields}
+        return {field: self._counts[field] for field in UniverseField if field in self._fields}
 
     # Filling.
 
@@ -123,7 +124,7 @@ class Universe:
         self._room(symbols, days)
         columns = self._add_symbols(symbols)
         places = self._add_days(days)
-        changed = [self._write(self._field(field), places, columns, values)]
+        changed = [self._write(field, places, columns, values)]
         if field is UniverseField.PRICE:
             changed.append(self._derive_returns(places, columns))
         first = min((row for row in changed if row is not None), default=None)
@@ -188,6 +189,7 @@ class Universe:
         self._add_days(days)
         for field, row in values.items():
             self._field(field)[-1] = row
+            self._counts[field] += int(np.isfinite(row).sum())
         self._touched(len(self.days) - 1)
 
     # State.
@@ -243,6 +245,7 @@ class Universe:
         for _, field, part in parts:
             rows = np.searchsorted(self.days, part["days"])
             self._field(field)[rows, : part["values"].shape[1]] = part["values"]
+            self._counts[field] += int(np.isfinite(part["values"]).sum())
 
     def _always(self, symbol: str) -> bool:
         found = self._sectors.get(symbol)
@@ -252,6 +255,7 @@ class Universe:
         found = self._fields.get(field)
         if found is None:
             found = self._fields[field] = np.full((len(self.days), len(self.symbols)), np.nan)
+            self._counts[field] = 0
         return found
 
     def _room(self, symbols: Iterable[str], days: Days) -> None:
@@ -294,14 +298,15 @@ class Universe:
         """Higher with each change."""
         return self._version
 
-    @staticmethod
-    def _write(target: Array, places: Days, columns: Days, values: Array) -> int | None:
+    def _write(self, field: UniverseField, places: Days, columns: Days, values: Array) -> int | None:
         """Write what is told; the first row in which that is new."""
+        target = self._field(field)
         block = target[np.ix_(places, columns)]
         new = np.isfinite(values) & (values != block)
         if not new.any():
             return None
         target[np.ix_(places, columns)] = np.where(new, values, block)
+        self._counts[field] += int((new & np.isnan(block)).sum())
         return int(places[np.flatnonzero(new.any(axis=1))[0]])
 
     def _derive_returns(self, places: Days, columns: Days) -> int | None:
@@ -323,6 +328,7 @@ class Universe:
             fill = np.isfinite(found) & np.isnan(returns[row, columns])
             if fill.any():
                 returns[row, columns[fill]] = found[fill]
+                self._counts[UniverseField.RETURN] += int(fill.sum())
                 first = row if first is None else first
             before = np.where(known, price, before)
             if row >= end and known.all():
