@@ -65,6 +65,7 @@ BENCHES = {
     "analytics": "perf.bench_analytics",
     "models": "perf.bench_models",
     "risk_engine": "perf.bench_risk_engine",
+    "features": "perf.bench_features",
 }
 
 

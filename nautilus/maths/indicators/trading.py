@@ -204,7 +204,7 @@ TRADE_FEATURES = (
         "amihud_50",
         _N,
         lambda g: _amihud(g, "price", "size", _WINDOW),
-        "mean of |log return| over money of 50 trades",
+        "mean amount of log returns over money, of 50 trades",
         "Amihud (2002)",
     ),
     _trade(
@@ -254,7 +254,7 @@ BAR_MEASURES = (
         "bar_amihud_20",
         {"n": _BARS},
         lambda g: _amihud(g, "close", "volume", _BARS),
-        "mean of |log return| over money of 20 bars; undefined where one had no volume",
+        "mean amount of log returns over money, of 20 bars; undefined where one had no volume",
         "Amihud (2002)",
     ),
     _bar(

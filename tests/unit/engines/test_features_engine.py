@@ -1,7 +1,9 @@
 """Vectors, cross-sections and histories of features: the star's records in, answers with their times and versions."""
 
+import importlib.util
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -369,3 +371,12 @@ def test_an_answer_is_one_of_json():
     vector = ask(features, GetFeatures("BTCUSDT"))
     assert from_json(to_json(vector)) == vector
     assert "NaN" not in json.dumps(to_json(vector).decode())
+
+
+def test_the_page_has_the_table_of_the_registry():
+    """Run `python docs/write_features.py` after a change."""
+    place = Path(__file__).resolve().parents[3] / "docs" / "write_features.py"
+    spec = importlib.util.spec_from_file_location("write_features", place)
+    writer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(writer)
+    assert writer.PAGE.read_text(encoding="utf-8") == writer.page()

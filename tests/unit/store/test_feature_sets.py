@@ -15,9 +15,10 @@ from nautilus.engines.features import FeaturesConfig, FeaturesEngine
 from nautilus.maths.errors import Undefined
 from nautilus.maths.indicators import every
 from nautilus.model.features import BuildFeatureSet, FeatureHistory, FeatureSource, GetFeatures
+from nautilus.runtime.worker import find, name_of, pack, unpack
 from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_errors import QueryError
-from nautilus.store.feature_sets import NoFeatureSets, write_feature_set
+from nautilus.store.feature_sets import NoFeatureSets, ParquetFeatureSets, write_feature_set
 from tests.kit.context import RecordingContext, btcusdt
 from tests.kit.feature_rows import quote_rows, trade_rows
 
@@ -112,3 +113,11 @@ def test_a_range_without_records_is_empty(tmp_path, catalog):
     with pytest.raises(Undefined) as caught:
         write_feature_set(str(tmp_path), catalog, BuildFeatureSet("a", stored=(instrument.key,), end_ns=1))
     assert caught.value.code == "empty"
+
+
+def test_the_job_goes_to_another_process(tmp_path):
+    sets = ParquetFeatureSets(str(tmp_path))
+    question = (*sets.places, BuildFeatureSet("a", (history(30),), names=("mom_10",)))
+    job, arguments = unpack(pack((name_of(sets.write), question)))
+    answer = unpack(pack(find(*job)(*arguments)))
+    assert answer.rows == 30
