@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nautilus.engines.factor.universe import DAY_NS, Universe, day_of
 from nautilus.maths.errors import Undefined
@@ -169,3 +171,24 @@ def test_what_is_made_up_is_said() -> None:
     state = host.ask(PutUniverse("return", ("A",), _times(1), ((0.1,),), source="invented", synthetic=True))
     assert state.synthetic
     assert host.again().ask(GetUniverse()).synthetic
+
+
+cells = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3), st.floats(-0.5, 0.5)), min_size=1, max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(cells, min_size=1, max_size=5))
+def test_whatever_the_order_the_last_value_of_a_cell_stands(uploads: list[list[tuple[int, int, float]]]) -> None:
+    universe, plain = _universe(), {}
+    for upload in uploads:
+        days = sorted({day for day, _, _ in upload})
+        symbols = tuple(sorted({f"S{stock}" for _, stock, _ in upload}))
+        rows = [[None] * len(symbols) for _ in days]
+        for day, stock, value in upload:
+            rows[days.index(day)][symbols.index(f"S{stock}")] = value
+            plain[day, f"S{stock}"] = value
+        universe.put(RETURN, symbols, _times(*days), rows)
+    values = universe.values(RETURN)
+    for (day, symbol), value in plain.items():
+        assert values[universe.row(FIRST_DAY + day), universe.column(symbol)] == value
+    assert universe.coverage() == {RETURN: len(plain)} == {RETURN: int(np.isfinite(values).sum())}

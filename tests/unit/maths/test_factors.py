@@ -267,3 +267,30 @@ def test_what_does_not_fit_is_refused() -> None:
         with pytest.raises(Undefined) as error:
             call()
         assert error.value.code == code
+
+
+def test_a_style_that_is_nothing_for_everybody_returns_nothing_and_is_counted() -> None:
+    made = stock_universe(6, 30, 3, seed=4)
+    scores = {"real": np.random.default_rng(1).standard_normal((6, 30)), "nothing": np.zeros((6, 30))}
+    found = _estimate(made, scores)
+    np.testing.assert_array_equal(found.returns[:, found.names.index("nothing")], 0.0)
+    assert found.deficient == 6
+    alone = _estimate(made, {"real": scores["real"]})
+    np.testing.assert_allclose(found.residuals, alone.residuals, atol=1e-14)
+    assert alone.deficient == 0
+
+
+def test_a_day_of_equal_capitalisations_has_no_size_and_is_left_out() -> None:
+    made = stock_universe(6, 30, 3, seed=4)
+    made.market_caps[2] = 1e9
+    found = _estimate(made, {"size": styles.size(made.market_caps)})
+    np.testing.assert_array_equal(found.days, [0, 1, 3, 4, 5])
+
+
+def test_fewer_stocks_than_factors_leave_nothing_and_are_counted() -> None:
+    made = stock_universe(4, 6, 4, seed=1)
+    made.returns[:, 3:] = np.nan
+    found = _estimate(made, {"a": np.random.default_rng(1).standard_normal((4, 6))})
+    np.testing.assert_array_equal(found.stocks, 3)
+    assert found.deficient == 4
+    np.testing.assert_allclose(found.residuals[:, :3], 0.0, atol=1e-14)
