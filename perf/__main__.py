@@ -66,6 +66,7 @@ BENCHES = {
     "models": "perf.bench_models",
     "risk_engine": "perf.bench_risk_engine",
     "features": "perf.bench_features",
+    "margin": "perf.bench_margin",
 }
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from nautilus.core.option_scan import scan
 from nautilus.maths import crypto_margin, futures_margin, portfolio_margin, reg_t, span, strategies
 from nautilus.maths.errors import Undefined
-from nautilus.maths.margin_book import CALL, COLUMNS, EQUITY, FUTURE, PERPETUAL, PUT, Columns, Groups, group, total
+from nautilus.maths.margin_book import CALL, COLUMNS, EQUITY, FUTURE, PERPETUAL, POSITION, PUT, Columns, Groups, group, total
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -81,9 +81,10 @@ NO_ROWS: Final[Array] = np.zeros((0, 8))
 
 def check(book: Book) -> None:
     """Undefined for a book with numbers that are not finite, negative prices of stocks and options, or expired ones."""
-    for name in COLUMNS:
-        if not np.isfinite(book[name]).all():
-            raise Undefined("not_finite", f"{name} of a position", "finite numbers")
+    numbers = np.ascontiguousarray(book).view(np.float64).reshape(len(book), POSITION.itemsize // 8)[:, : len(COLUMNS)]
+    if not np.isfinite(numbers).all():
+        name = COLUMNS[int(np.flatnonzero(~np.isfinite(numbers).all(axis=0))[0])]
+        raise Undefined("not_finite", f"{name} of a position", "finite numbers")
     kind = book["kind"]
     if ((kind < EQUITY) | (kind > PERPETUAL)).any():
         raise Undefined("out_of_range", "a kind of position", "0 to 4")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.maths.errors import Undefined
+from nautilus.maths.futures_margin import outright_and_spreads
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -49,13 +50,7 @@ def month_spreads(product: Places, month: Places, delta: Array, products: int) -
     Array
         (products,).
     """
-    if not len(product):
-        return np.zeros(products)
-    keys, inverse = np.unique(np.stack((product, month)), axis=1, return_inverse=True)
-    net = np.bincount(inverse.ravel(), delta)
-    long = np.bincount(keys[0], np.maximum(net, 0.0), products)
-    short = np.bincount(keys[0], np.maximum(-net, 0.0), products)
-    return np.minimum(long, short)
+    return outright_and_spreads(product, month, delta, products)[1]
 
 
 class SpanLike(NamedTuple):
