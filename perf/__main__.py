@@ -61,6 +61,7 @@ BENCHES = {
     "gateway_overload": "perf.bench_gateway_overload",
     "catalog": "perf.bench_catalog",
     "vpin": "perf.bench_vpin",
+    "vpin_study": "perf.study_vpin",
     "factor": "perf.bench_factor",
     "analytics": "perf.bench_analytics",
     "models": "perf.bench_models",

@@ -76,6 +76,7 @@ class Report:
     histograms: dict[str, Histogram] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # a figure against a size
     size_axis: str = "resting orders"  # what the size counts
+    size_type: str = "log"
     value_axis: str = "nanoseconds"
     checks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -29,7 +29,7 @@ def plot(report: Report, path: Path) -> None:
             title=f"{report.bench}: {report.summary}",
             template="plotly_white",
             legend={"orientation": "h", "y": -0.15},
-            xaxis={"title": report.size_axis, "type": "log", "dtick": 1, "exponentformat": "power"},
+            xaxis={"title": report.size_axis, "type": report.size_type, "dtick": 1, "exponentformat": "power"},
             yaxis={"title": report.value_axis, "rangemode": "tozero"},
         )
         path.parent.mkdir(parents=True, exist_ok=True)
