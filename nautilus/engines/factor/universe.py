@@ -83,7 +83,7 @@ class Universe:
         found = self._fields.get(field)
         if found is None:
             return np.full((len(self.days[rows]), len(self.symbols)), np.nan)
-        return found[rows]
+        return found[: len(self.days)][rows]
 
     def row(self, day: int) -> int | None:
         """Of a day; None: it has none."""
@@ -233,7 +233,7 @@ class Universe:
 
     def _part(self, field: UniverseField, begin: int) -> dict[str, Any]:
         rows = slice(begin, begin + _BLOCK_DAYS)
-        return {"symbols": list(self.symbols), "days": self.days[rows], "values": self._fields[field][rows]}
+        return {"symbols": list(self.symbols), "days": self.days[rows], "values": self._field(field)[rows]}
 
     def _assemble(self) -> None:
         """Make a universe of the parts that were restored; columns are as they were, in whatever order parts come."""
@@ -252,11 +252,12 @@ class Universe:
         return found is None or not len(self.days) or found[0][0] <= self.days[0]
 
     def _field(self, field: UniverseField) -> Array:
+        """Values of a field, to be written to."""
         found = self._fields.get(field)
         if found is None:
             found = self._fields[field] = np.full((len(self.days), len(self.symbols)), np.nan)
             self._counts[field] = 0
-        return found
+        return found[: len(self.days)]
 
     def _room(self, symbols: Iterable[str], days: Days) -> None:
         stocks = len(self.symbols) + sum(symbol not in self._columns for symbol in symbols)
@@ -274,7 +275,7 @@ class Universe:
                 self.symbols.append(symbol)
             for field, matrix in self._fields.items():
                 wider = np.full((len(self.days), len(self.symbols)), np.nan)
-                wider[:, : matrix.shape[1]] = matrix
+                wider[:, : matrix.shape[1]] = matrix[: len(self.days)]
                 self._fields[field] = wider
             self._touched(0)
         return np.array([self._columns[symbol] for symbol in symbols], dtype=np.int64)
@@ -284,11 +285,13 @@ class Universe:
         every = np.union1d(known, days)
         if len(every) > len(known):
             kept = np.searchsorted(every, known)
-            for field, matrix in self._fields.items():
-                taller = np.full((len(every), len(self.symbols)), np.nan)
-                taller[kept] = matrix
-                self._fields[field] = taller
             moved = np.flatnonzero(kept != np.arange(len(known)))
+            for field, matrix in self._fields.items():
+                if len(moved) or len(every) > len(matrix):
+                    # With room for some more: most days come behind the others, one after the other.
+                    taller = np.full((len(every) + max(len(every) // 16, _BLOCK_DAYS), len(self.symbols)), np.nan)
+                    taller[kept] = matrix[: len(known)]
+                    self._fields[field] = taller
             self.days = every
             self._touched(int(moved[0]) if len(moved) else len(known))
         return np.searchsorted(self.days, days)
@@ -312,7 +315,7 @@ class Universe:
     def _derive_returns(self, places: Days, columns: Days) -> int | None:
         """Returns from prices, of the stocks whose prices came, where none is told; the first row with a new one."""
         begin, end = int(places[0]), int(places[-1]) + 1
-        prices = self._fields[UniverseField.PRICE]
+        prices = self._field(UniverseField.PRICE)
         returns = self._field(UniverseField.RETURN)
         before = np.full(len(columns), np.nan)
         for row in range(begin - 1, -1, -1):  # the stock's last price before these days
