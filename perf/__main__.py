@@ -64,6 +64,7 @@ BENCHES = {
     "vpin_study": "perf.study_vpin",
     "factor": "perf.bench_factor",
     "analytics": "perf.bench_analytics",
+    "engine_operations": "perf.bench_engine_operations",
     "models": "perf.bench_models",
     "risk_engine": "perf.bench_risk_engine",
     "features": "perf.bench_features",

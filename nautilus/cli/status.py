@@ -45,13 +45,13 @@ def _print(found: Status, core: EngineStatus, follower: dict[str, int]) -> None:
     out.print(Text(found.status, STYLES.get(found.status, "bold red")))
     table = dense_table(
         [
-            ("engine", "left", 10),
+            ("engine", "left", 13),
             ("port", "right", 5),
-            ("state", "left", 10),
+            ("state", "left", 9),
             ("pid", "right", 6),
             ("up", "right", 7),
             ("breaker", "left", 7),
-            ("requests", "right", 8),
+            ("asked", "right", 6),
             ("errors", "right", 6),
             ("p50 us", "right", 6),
             ("p99 us", "right", 6),
