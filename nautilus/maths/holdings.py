@@ -18,6 +18,9 @@ from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.performance import DAYS, LEAST_VARIANCE
 from nautilus.maths.returns import Floats
 
+JUMPS = (-0.4, 0.9)
+"""Returns beyond these are told: a split of two for one is -0.5, a consolidation of one for two 1."""
+
 
 class InstrumentHistory(NamedTuple):
     """What is known of N instruments from T returns each.
@@ -28,12 +31,14 @@ class InstrumentHistory(NamedTuple):
     covariance : of one period, n - 1 in the denominator, shape (N, N).
     max_drawdown : of each, 0 or less, shape (N,).
     beta : of each to the benchmark, shape (N,); None where there is no benchmark, or it never changes.
+    jumps : 1 where a return is beyond `JUMPS`, as through a split that the prices do not tell of; else 0, shape (N,).
     """
 
     periods: int
     covariance: Floats
     max_drawdown: Floats
     beta: Floats | None
+    jumps: Floats
 
 
 class HoldingsRisk(NamedTuple):
@@ -96,7 +101,9 @@ def instrument_history(returns: npt.ArrayLike, benchmark: npt.ArrayLike | None =
         variance = float(market @ market) / periods
         if variance >= LEAST_VARIANCE:
             slopes = (market @ centred) / periods / variance
-    return InstrumentHistory(periods, covariance, _deepest(array), slopes)
+    least, most = JUMPS
+    jumps = ((array.min(axis=0) < least) | (array.max(axis=0) > most)).astype(np.float64)
+    return InstrumentHistory(periods, covariance, _deepest(array), slopes, jumps)
 
 
 def _deepest(returns: Floats) -> Floats:
@@ -160,4 +167,4 @@ def concentration(values: npt.ArrayLike) -> float:
     return float(np.square(sizes / whole).sum())
 
 
-__all__ = ["HoldingsRisk", "InstrumentHistory", "concentration", "holdings_risk", "instrument_history"]
+__all__ = ["JUMPS", "HoldingsRisk", "InstrumentHistory", "concentration", "holdings_risk", "instrument_history"]

@@ -65,6 +65,8 @@ class AnalysePerformance(Message, frozen=True):
         Strategies that were tried, and the variance of their Sharpe ratios a period, for the deflated Sharpe ratio.
     source
         Where the returns are from, for the provenance.
+    traded, nav
+        What was bought and sold in each period, and the net asset value at its begin: for the turnover.
     """
 
     returns: Returns
@@ -77,6 +79,8 @@ class AnalysePerformance(Message, frozen=True):
     trials: int = 1
     trial_variance: float | None = None
     source: Annotated[str, Meta(max_length=32)] = "request"
+    traded: Returns = ()
+    nav: Returns = ()
 
 
 class ForecastReturns(Message, frozen=True):
@@ -315,6 +319,9 @@ class PositionMeasures(Message, frozen=True):
         Of each pair of instruments.
     without_history
         Positions that no history is known of; they are left out of all but the concentration.
+    jumps
+        Instruments with a step that halves or doubles the price, or nearly: as through a split that the history does
+        not tell of. Nothing is left out for it.
     """
 
     positions: tuple[PositionLine, ...]
@@ -325,6 +332,7 @@ class PositionMeasures(Message, frozen=True):
     average_correlation: float | None = None
     without_history: tuple[str, ...] = ()
     basis: Basis | None = None
+    jumps: tuple[str, ...] = ()
 
 
 class StressLine(Message, frozen=True):

@@ -11,6 +11,7 @@ from nautilus.engines.analytics import sections
 from nautilus.engines.analytics.depths import COMPREHENSIVE, INSTITUTIONAL, STANDARD, depth_of
 from nautilus.engines.undefined import Measures
 from nautilus.maths.errors import Undefined
+from nautilus.maths.performance import turnover
 from nautilus.maths.returns import Floats, Whole, paired, periods
 from nautilus.maths.sample import RelativeSample, Sample
 from nautilus.model.analytics import AnalysePerformance, PortfolioAnalytics
@@ -46,7 +47,10 @@ def analyse(asked: AnalysePerformance) -> PortfolioAnalytics:
     stamps = times.tolist()
     if depth.level >= STANDARD.level:
         parts["drawdown"] = sections.drawdown(sample, found, 0, stamps)
-        parts["distribution"] = sections.distribution(sample, found, None)
+        turned = None
+        if asked.traded or asked.nav:
+            turned = found.take("distribution.turnover", lambda: turnover(asked.traded, asked.nav, per_year))
+        parts["distribution"] = sections.distribution(sample, found, turned)
         parts["tails"] = sections.tails(sample, found)
         if benchmark is not None:
             pairs = RelativeSample(sample.returns, benchmark, per_year)

@@ -246,15 +246,15 @@ class AnalyticsEngine(Engine):
             if not self._holdings.ready(key) and self._holdings.known(portfolio_id):
                 try:
                     *arguments, basis = self._holdings.job(portfolio_id, benchmark or self._config.benchmark)
-                except Undefined:
-                    pass  # the section says that it has no history in common
+                except Undefined as error:
+                    self._holdings.take(key, error.code)
                 else:
                     finish = partial(self._prepared, portfolio, key, basis, benchmark)
                     return Work(prepare, tuple(arguments), finish)
         return self._answers.analytics(portfolio, depth, benchmark)
 
     def _prepared(
-        self, portfolio: Portfolio, key: Key, basis: Basis, benchmark: str, result: Prepared
+        self, portfolio: Portfolio, key: Key, basis: Basis, benchmark: str, result: Prepared | str
     ) -> PortfolioAnalytics:
         self._holdings.take(key, result, basis)
         return self._answers.analytics(portfolio, INSTITUTIONAL, benchmark)

@@ -26,13 +26,16 @@ from nautilus.model.position import PositionChanged
 METHOD = "covariance of simple returns, n - 1; Euler shares of the volatility of the weights now"
 MOST_PREPARED = 8
 Key = tuple[tuple[str, int], ...]
-Prepared = tuple[int, Floats, Floats, Floats | None]
+Prepared = tuple[int, Floats, Floats, Floats | None, Floats]
 
 
-def prepare(returns: Floats, benchmark: Floats | None) -> Prepared:
-    """`holdings.instrument_history` as plain values: a job."""
-    found = instrument_history(returns, benchmark)
-    return found.periods, found.covariance, found.max_drawdown, found.beta
+def prepare(returns: Floats, benchmark: Floats | None) -> Prepared | str:
+    """`holdings.instrument_history` as plain values, or the code of why there is none: a job."""
+    try:
+        found = instrument_history(returns, benchmark)
+    except Undefined as error:
+        return error.code
+    return found.periods, found.covariance, found.max_drawdown, found.beta, found.jumps
 
 
 class Holdings:
@@ -41,7 +44,8 @@ class Holdings:
     def __init__(self, instruments: dict[int, Instrument], panel: Panel, executions: Executions) -> None:
         self._instruments, self._panel, self._executions = instruments, panel, executions
         self._held: dict[int, dict[int, tuple[int, int]]] = {}  # portfolio -> instrument -> lots, mark in ticks
-        self._prepared: OrderedDict[Key, tuple[InstrumentHistory, Basis]] = OrderedDict()
+        # By the histories that it rests on; where they have none in common, the code.
+        self._prepared: OrderedDict[Key, tuple[InstrumentHistory, Basis] | str] = OrderedDict()
         self.revision = 0
 
     def __contains__(self, portfolio_id: int) -> bool:
@@ -83,7 +87,7 @@ class Holdings:
         Raises
         ------
         Undefined
-            ``missing_days``, ``too_few``: the histories have no days in common.
+            ``missing_days``, ``too_few``: the histories have no days in common, or one.
         """
         names = [each.symbol for each in self.known(portfolio_id)]
         beside = benchmark in self._panel
@@ -93,9 +97,10 @@ class Holdings:
         table = np.ascontiguousarray(values[:, :-1]) if beside else values
         return table, market, aligned.basis(METHOD)
 
-    def take(self, key: Key, prepared: Prepared, basis: Basis) -> None:
+    def take(self, key: Key, prepared: Prepared | str, basis: Basis | None = None) -> None:
         """Keep what `prepare` gave."""
-        self._prepared[key] = InstrumentHistory(*prepared), basis
+        made = basis is not None and not isinstance(prepared, str)
+        self._prepared[key] = (InstrumentHistory(*prepared), basis) if made else prepared  # type: ignore[assignment]
         while len(self._prepared) > MOST_PREPARED:
             self._prepared.popitem(last=False)
 
@@ -115,11 +120,14 @@ class Holdings:
                 without.append(instrument.symbol if instrument else str(instrument_id))
                 continue
             ticks = self._executions.middle(instrument_id) or float(mark)
+            if not ticks:  # no price is known of it
+                without.append(instrument.symbol)
+                continue
             worth = lots * ticks * instrument.multiplier / 10**instrument.currency_decimals
             weights[instrument_id] = worth / base
-        known = [each for each in self.known(track.portfolio_id) if each.instrument_id in weights]
+        known = self.known(track.portfolio_id)
         share = found.take("positions.concentration", lambda: concentration(list(weights.values())))
-        names = {each.instrument_id for each in known}
+        names = {each.instrument_id for each in known if each.instrument_id in weights}
         without += [self._instruments[each].symbol for each in weights if each not in names]
         plain: dict[str, Any] = {
             "concentration": share,
@@ -127,13 +135,14 @@ class Holdings:
             "without_history": tuple(sorted(without)),
         }
         prepared = self._prepared.get(key)
-        if prepared is None or not known:
+        if prepared is None or isinstance(prepared, str) or not names:
             if held:
-                found.undefined.setdefault("positions.volatility", "empty")
+                found.undefined["positions.volatility"] = prepared if isinstance(prepared, str) else "empty"
             return PositionMeasures(_lines(weights, self._instruments), **plain)
         self._prepared.move_to_end(key)
         history, basis = prepared
-        row = np.array([weights.get(each.instrument_id, 0.0) for each in self.known(track.portfolio_id)])
+        plain["jumps"] = tuple(each.symbol for each, jump in zip(known, history.jumps, strict=True) if jump)
+        row = np.array([weights.get(each.instrument_id, 0.0) for each in known])
         try:
             risk = holdings_risk(history, row, per_year)
         except Undefined as error:
@@ -141,7 +150,7 @@ class Holdings:
             return PositionMeasures(_lines(weights, self._instruments), basis=basis, **plain)
         betas = history.beta
         columns = zip(
-            self.known(track.portfolio_id),
+            known,
             risk.volatilities.tolist(),
             [None] * row.size if betas is None else betas.tolist(),
             history.max_drawdown.tolist(),

@@ -124,6 +124,14 @@ def test_returns_that_come_with_the_request_are_measured_in_every_depth():
     assert msgspec.json.decode(msgspec.json.encode(answer), type=PortfolioAnalytics) == answer
 
 
+def test_turnover_of_what_was_traded_comes_with_the_request():
+    made, ctx = engine(), RecordingContext()
+    answer = ask(made, ctx, AnalysePerformance((0.1, 0.2), traded=(50.0, 0.0), nav=(100.0, 200.0)))
+    assert answer.distribution.turnover == pytest.approx(0.125 * 252.0)
+    answer = ask(made, ctx, AnalysePerformance((0.1, 0.2), traded=(50.0,), nav=(0.0,)))
+    assert answer.undefined["distribution.turnover"] == "out_of_range"
+
+
 def test_a_deflated_sharpe_ratio_needs_the_variance_of_its_trials():
     made, ctx = engine(), RecordingContext()
     answer = ask(made, ctx, AnalysePerformance(tuple(RETURNS), trials=10))

@@ -162,6 +162,13 @@ def test_positions_whose_prices_never_moved_have_no_risk():
     assert [each.weight > 0.0 for each in answer.positions.positions] == [True, False]
 
 
+def test_prices_through_a_split_are_named():
+    prices = np.cumprod(1.0 + np.array(RETURNS)) * 100.0
+    prices[150:] /= 2.0
+    made, ctx = held(BTCUSDT=prices.tolist(), ETHUSDT=(np.cumprod(1.0 + np.array(MARKET)) * 100.0).tolist())
+    assert ask(made, ctx, GetAnalytics(7, "institutional")).positions.jumps == ("BTCUSDT",)
+
+
 def test_one_position_has_no_correlation():
     made, ctx = held(BTCUSDT=(np.cumprod(1.0 + np.array(RETURNS)) * 100.0).tolist())
     answer = ask(made, ctx, GetAnalytics(7, "institutional"))
@@ -174,7 +181,19 @@ def test_histories_without_a_day_in_common_are_stated():
     put(made, ctx, "ETHUSDT", [100.0 + step for step in range(300)], SeriesKind.PRICE, later)
     answer = ask(made, ctx, GetAnalytics(7, "institutional"))
     assert answer.positions.volatility is None
-    assert "positions.volatility" in answer.undefined
+    assert answer.undefined["positions.volatility"] == "missing_days"
+    made, ctx = held(BTCUSDT=[100.0 + step for step in range(300)])
+    put(made, ctx, "ETHUSDT", [1.0, *[0.0] * 298, 1.0], SeriesKind.LEVEL)
+    answer = ask(made, ctx, GetAnalytics(7, "institutional"))
+    assert answer.undefined["positions.volatility"] == "not_finite"
+
+
+def test_a_position_without_a_price_is_named_and_not_weighed_as_nothing():
+    made, ctx = held(BTCUSDT=(np.cumprod(1.0 + np.array(RETURNS)) * 100.0).tolist())
+    made.on_position(PositionChanged(1, START_NS, 0, Position(7, 2, 5), 0), ctx)
+    positions = ask(made, ctx, GetAnalytics(7, "institutional")).positions
+    assert positions.without_history == ("ETHUSDT",)
+    assert [each.symbol for each in positions.positions] == ["BTCUSDT"]
 
 
 def test_returns_are_attributed_to_factors_of_the_same_days():

@@ -39,6 +39,12 @@ def test_the_average_correlation_is_that_of_all_pairs():
     assert risk.diversification_ratio > 1.0
 
 
+def test_steps_as_through_a_split_are_told():
+    through = RETURNS.copy()
+    through[100, 1], through[50, 4] = -0.5, 1.0
+    assert instrument_history(through).jumps.tolist() == [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]
+
+
 def test_one_instrument_is_as_it_is_alone():
     risk = holdings_risk(instrument_history(RETURNS[:, :1]), [2.0])
     assert (risk.diversification_ratio, risk.average_correlation) == (pytest.approx(1.0), None)
