@@ -222,7 +222,7 @@ class Panel:
         """Simple returns between common times, shape (T, N), at the end of each step.
 
         Of series that are all of returns and have the same times, those are taken as they are. Errors as `levels`, and
-        `too_few` where less than two times are common.
+        `too_few` where less than two times are common, `negative_price` where a level is not positive.
         """
         found = [self.series(name) for name in names]
         levels = self.levels(names, begin_ns, end_ns)
@@ -231,6 +231,8 @@ class Panel:
             return levels._replace(values=np.column_stack(columns))
         if len(levels.times_ns) < 2:
             raise Undefined("too_few", "one common time", "at least two for a return")
+        if levels.values.min() <= 0.0:
+            raise Undefined("negative_price", f"a level of {levels.values.min():g}", "levels above 0 for a return")
         values = levels.values[1:] / levels.values[:-1] - 1.0
         return levels._replace(times_ns=levels.times_ns[1:], values=values)
 

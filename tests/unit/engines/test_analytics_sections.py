@@ -185,7 +185,7 @@ def test_histories_without_a_day_in_common_are_stated():
     made, ctx = held(BTCUSDT=[100.0 + step for step in range(300)])
     put(made, ctx, "ETHUSDT", [1.0, *[0.0] * 298, 1.0], SeriesKind.LEVEL)
     answer = ask(made, ctx, GetAnalytics(7, "institutional"))
-    assert answer.undefined["positions.volatility"] == "not_finite"
+    assert answer.undefined["positions.volatility"] == "negative_price"
 
 
 def test_a_position_without_a_price_is_named_and_not_weighed_as_nothing():
