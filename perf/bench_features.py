@@ -21,7 +21,7 @@ from nautilus.core.types import QUOTE, TRADE
 from nautilus.engines.features import FeaturesConfig, FeaturesEngine
 from nautilus.maths.indicators import BAR_FEATURES, Compiled, compiled, every
 from nautilus.model.features import GetCrossSection, GetFeatures
-from nautilus.store.feature_sets import NoFeatureSets
+from nautilus.store.no_feature_sets import NoFeatureSets
 from perf.harness import REPEATS, OtherLoad, Report, check, cores, pinned
 from tests.kit.context import RecordingContext, btcusdt
 
@@ -254,7 +254,7 @@ def _crowds(report: Report) -> None:
         curve.append((float(crowd), figure.median))
     report.curves["us a bar, by instruments"] = curve
     report.notes.append(
-        "beyond the processor's caches a bar costs what it takes to fetch its instrument's state; the steps are the same"
+        "beyond the processor's caches a bar costs what fetching its instrument's state takes; the steps are the same"
     )
 
 

@@ -29,6 +29,7 @@ cdef class FeatureFeed:
     cdef double* collected_rows
     cdef int64_t* collected_times
     cdef int64_t collected_count, collected_room
+    cdef void fetch(self, int64_t slot, int64_t next_slot) noexcept nogil
     cdef int collect(self, int64_t time_ns, int64_t known_ns, const double* row) except -1
     cdef int64_t place(self, uint32_t instrument_id) noexcept nogil
     cdef int put(self, int64_t slot, int64_t time_ns, int64_t known_ns, int flags, double* row) except -1

@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
+from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.id_index cimport id_index_add, id_index_close, id_index_find, id_index_open
 from nautilus.core.indicators cimport Bank
 from nautilus.core.ticks cimport RECORD_GAP, bar_t, record_rows
@@ -85,6 +86,15 @@ cdef class FeatureFeed:
         self.taken += 1
         return 1
 
+    cdef void fetch(self, int64_t slot, int64_t next_slot) noexcept nogil:
+        cdef char* memory
+        cdef int64_t j
+        if next_slot < 0 or next_slot == slot or self.bank.slots[next_slot] == NULL:
+            return
+        memory = <char*>self.bank.slots[next_slot]
+        for j in range(0, self.bank.slot_bytes, 64):
+            prefetch_line(memory + j)
+
     cdef int collect(self, int64_t time_ns, int64_t known_ns, const double* row) except -1:
         cdef int64_t room, width = self.bank.inputs
         cdef void* grown
@@ -127,6 +137,9 @@ cdef class FeatureFeed:
             raise ValueError("bars for a bank of other rows, expected one of BARS")
         for i in range(count):
             slot = self.place(at[i].instrument_id)
+            if i + 1 < count:
+                # Bars of many instruments end together: the state of the next is fetched meanwhile.
+                self.fetch(slot, self.place(at[i + 1].instrument_id))
             if slot < 0:
                 self.unknown += 1
             elif at[i].kind != self.bar_kind or at[i].size != self.bar_size:

@@ -66,7 +66,11 @@ OPERATIONS = {
     "balance": OP_BALANCE,
     "trend": OP_TREND,
 }
-_STATE = 4                      # doubles that a node may keep
+# Doubles that a node keeps between rows; the others keep none, a percentile its window.
+_STATE = {
+    OP_SUM: 1, OP_TOTAL: 1, OP_AVERAGE: 1, OP_SEEDED: 1, OP_WILDER: 1, OP_WEIGHTED: 2, OP_HIGHEST: 2, OP_LOWEST: 2,
+    OP_ADAPTIVE: 1, OP_PARABOLIC: 4, OP_SUPERTREND: 3, OP_INDEX: 1, OP_CANDLE: 2, OP_TICK: 1, OP_BALANCE: 1, OP_TREND: 1,
+}
 _BLOCK = 256                    # rows of a batch that go through all nodes together: their columns stay in the cache
 
 
@@ -204,7 +208,7 @@ cdef class Bank:
                 node.kept |= place[column][0] << (4 + k)
                 node.output[k] = place[column][1]
             node.state = memory
-            memory += max(_STATE, n) if operation == OP_PERCENTILE else _STATE
+            memory += n if operation == OP_PERCENTILE else _STATE.get(operation, 0)
         for j, column in enumerate(self.program.output_columns):
             self.output_kept[j], self.output_at[j] = place[column]
             self.output_start[j] = self.program.starts[j]

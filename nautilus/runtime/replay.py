@@ -30,7 +30,7 @@ from nautilus.runtime.tally import Tally
 from nautilus.runtime.timing import TimedCore
 from nautilus.simulation.config import RecordingConfig
 from nautilus.simulation.source import MarketSource
-from nautilus.store.feature_sets import NoFeatureSets
+from nautilus.store.no_feature_sets import NoFeatureSets
 
 PROGRESS_NS = NANOSECONDS // 10
 S = TypeVar("S", bound=msgspec.Struct)

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from nautilus.engines.features.histories import basis_of, table_of
 from nautilus.maths.errors import Undefined
 from nautilus.maths.indicators import Compiled, FeatureTable, wanted_outputs
-from nautilus.model.errors import ConfigError
 from nautilus.model.features import BuildFeatureSet, FeatureSet
 from nautilus.model.message import Message
 from nautilus.store.catalog_part_writer import PartWriter
@@ -69,27 +68,6 @@ class ParquetFeatureSets(NamedTuple):
     def write(self) -> Callable[..., Message]:
         """The job."""
         return write_feature_set
-
-
-class NoFeatureSets(NamedTuple):
-    """Where nothing is to be written: a run in virtual time."""
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    @property
-    def write(self) -> Callable[..., Message]:
-        """A job that refuses."""
-        return refuse_feature_set
-
-
-def refuse_feature_set(message: BuildFeatureSet) -> FeatureSet:
-    """ConfigError: no set is written here."""
-    raise ConfigError(
-        f"set {message.name!r}", where="features", expected="a live platform, which has a directory for it"
-    )
 
 
 def write_feature_set(directory: str, catalog: str, message: BuildFeatureSet) -> FeatureSet:
@@ -175,8 +153,6 @@ def _arrow_table(schema: pa.Schema, part: Part, places: list[int]) -> pa.Table:
 
 __all__ = [
     "FeatureSetMeta",
-    "NoFeatureSets",
     "ParquetFeatureSets",
-    "refuse_feature_set",
     "write_feature_set",
 ]

@@ -22,7 +22,7 @@ from nautilus.model.topics import (
     QUOTE_FACTS,
     TOPICS,
 )
-from nautilus.store.feature_sets import NoFeatureSets
+from nautilus.store.no_feature_sets import NoFeatureSets
 from tests.kit.context import RecordingContext, btcusdt
 
 TO_COME = (FLOWS, BREAKERS, INSTANCES, HISTORICAL_BARS, FUNDAMENTALS, ECONOMICS, QUOTE_FACTS, QUARANTINES)

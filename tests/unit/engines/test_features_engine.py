@@ -30,7 +30,7 @@ from nautilus.model.features import (
     GetFeatures,
     Split,
 )
-from nautilus.store.feature_sets import NoFeatureSets
+from nautilus.store.no_feature_sets import NoFeatureSets
 from tests.kit.context import SECOND, RecordingContext, btcusdt
 from tests.kit.feature_rows import BASE, MINUTE, bar_rows, quote_rows, trade_rows
 

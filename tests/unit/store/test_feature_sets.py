@@ -18,7 +18,8 @@ from nautilus.model.features import BuildFeatureSet, FeatureHistory, FeatureSour
 from nautilus.runtime.worker import find, name_of, pack, unpack
 from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_errors import QueryError
-from nautilus.store.feature_sets import NoFeatureSets, ParquetFeatureSets, write_feature_set
+from nautilus.store.feature_sets import ParquetFeatureSets, write_feature_set
+from nautilus.store.no_feature_sets import NoFeatureSets
 from tests.kit.context import RecordingContext, btcusdt
 from tests.kit.feature_rows import quote_rows, trade_rows
 
