@@ -62,8 +62,10 @@ def test_a_model_over_http_is_the_one_of_the_maths_and_outlives_its_process(plat
     status, told = _ask(platform, "POST", "/factor/estimate", {})
     assert (status, told["code"]) == (422, "analysis.empty")
     sectors = dict(zip(made.symbols, (made.sector_names[code] for code in made.sector_codes), strict=True))
-    _good(platform, "PUT", "/factor/universe/sectors", {"sectors": sectors})
     _put(platform, made, range(50))
+    status, told = _ask(platform, "POST", "/factor/estimate", {})  # no sectors: the worker process says so
+    assert (status, told["code"]) == (422, "analysis.empty")
+    _good(platform, "PUT", "/factor/universe/sectors", {"sectors": sectors})
     estimated = _good(platform, "POST", "/factor/estimate", {})
     assert estimated["day"] == FIRST_DAY + 49
     _put(platform, made, range(50, DAYS))

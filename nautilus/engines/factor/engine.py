@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from nautilus.engines.base import Context, Engine, Stream, Work
 from nautilus.engines.factor import attribution, estimation, exposures, past, risks
 from nautilus.engines.factor.collecting import collect
-from nautilus.engines.factor.config import DAY_SECONDS, FactorConfig, check_model
+from nautilus.engines.factor.config import FactorConfig, check_model
 from nautilus.engines.factor.current import Market
 from nautilus.engines.factor.estimates import Estimates
 from nautilus.engines.factor.model import Model
@@ -71,6 +71,7 @@ class FactorEngine(Engine):
         self._prices = LastPrices(known)
         self._market = Market(known, self._prices, config.largest_return)
         self._portfolios = Portfolios(known, config.kept_days)
+        self._ended: int | None = None  # the day that ended last by itself
         self._begin(0, 0)
 
     def _begin(self, universe_version: int, model_version: int) -> None:
@@ -82,8 +83,11 @@ class FactorEngine(Engine):
     # What arrives.
 
     def on_start(self, ctx: Context) -> None:
-        """Wait for the end of the day."""
-        self._await_day_end(ctx)
+        """Wait for the end of the day; one that ended while nothing ran, with prices of it, ends now."""
+        ended = self._await_day_end(ctx)
+        if self._ended is not None and ended is not None and ended > self._ended:
+            self._end_day(ended, ctx)
+        self._ended = ended
 
     def on_quote(self, quotes: Records, ctx: Context) -> None:
         """Note prices."""
@@ -114,8 +118,8 @@ class FactorEngine(Engine):
         """The end of a day: its last prices are a day of the universe, and of the model."""
         if key != _DAY_END:
             return
-        self._await_day_end(ctx)
-        self._end_day(ctx)
+        self._ended = self._await_day_end(ctx)
+        self._end_day(day_of(ctx.now_ns), ctx)
 
     def on_result(self, number: int, result: Any, ctx: Context) -> None:
         """The day's factor returns."""
@@ -190,8 +194,7 @@ class FactorEngine(Engine):
                     )
                 )
 
-    def _end_day(self, ctx: Context) -> None:
-        day = day_of(ctx.now_ns)
+    def _end_day(self, day: int, ctx: Context) -> None:
         universe = self._universe
         if len(universe) and (not len(universe.days) or day > universe.days[-1]):
             row = self._market.day(universe)
@@ -248,6 +251,7 @@ class FactorEngine(Engine):
             "portfolios": self._portfolios.state(),
             "prices": self._prices.state(),
             "stale_from": self._estimates.stale_from,
+            "ended": self._ended,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -257,6 +261,7 @@ class FactorEngine(Engine):
         self._portfolios.restore(state["portfolios"])
         self._prices.restore(state["prices"])
         self._estimates.note_change(state["stale_from"])
+        self._ended = state["ended"]
 
     def bulk(self) -> dict[str, tuple[int, Callable[[], Any]]]:
         """Histories, blocks of the universe, the model, and portfolios' weights."""
@@ -269,12 +274,16 @@ class FactorEngine(Engine):
         if not any(owner.restore_bulk(name, part) for owner in owners):
             self._estimates.restore_bulk(name, part)
 
-    def _await_day_end(self, ctx: Context) -> None:
+    def _await_day_end(self, ctx: Context) -> int | None:
+        """Set the timer; the day that ended last."""
         seconds = self._config.day_end_seconds
         if seconds is None:
-            return
-        today = ctx.now_ns // DAY_NS * DAY_NS + seconds * _SECOND
-        ctx.at(today if today > ctx.now_ns else today + DAY_SECONDS * _SECOND, _DAY_END)
+            return None
+        end_ns = ctx.now_ns // DAY_NS * DAY_NS + seconds * _SECOND
+        if end_ns > ctx.now_ns:
+            end_ns -= DAY_NS
+        ctx.at(end_ns + DAY_NS, _DAY_END)
+        return day_of(end_ns)
 
 
 _HANDLERS = {

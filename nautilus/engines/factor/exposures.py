@@ -49,7 +49,7 @@ def exposures(parts: Parts, model: Model, asked: GetFactorExposures) -> FactorEx
         how, price, cap = "for the day to come, at the last price", current.prices[column], current.caps[column]
     else:
         row = parts.universe.row(model.last_day)
-        code = int(codes_of({0: parts.universe.sector(asked.symbol)}, model.sector_names)[0])
+        code = int(codes_of({0: parts.universe.sector(asked.symbol, model.last_day)}, model.sector_names)[0])
         scores = dict(zip(model.styles, model.scores[:, -1, column], strict=True))
         how, price = "that the last day was estimated with", math.nan
         cap = parts.universe.values(UniverseField.MARKET_CAP)[row, column] if row is not None else math.nan

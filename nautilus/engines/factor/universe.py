@@ -103,7 +103,7 @@ class Universe:
         times_ns: Sequence[int],
         rows: Sequence[Sequence[float | None]],
     ) -> int | None:
-        """Take over values, None: none; the first day of which one changed, or None.
+        """Take over values, None: none; the first day of which a model would take something else, or None.
 
         Raises
         ------
@@ -124,14 +124,15 @@ class Universe:
         self._room(symbols, days)
         columns = self._add_symbols(symbols)
         places = self._add_days(days)
-        changed = [self._write(field, places, columns, values)]
-        if field is UniverseField.PRICE:
-            changed.append(self._derive_returns(places, columns))
-        first = min((row for row in changed if row is not None), default=None)
+        written = self._write(field, places, columns, values)
+        derived = self._derive_returns(places, columns) if field is UniverseField.PRICE else None
+        first = min((row for row in (written, derived) if row is not None), default=None)
         if first is None:
             return None
         self._touched(first)
-        return int(self.days[first])
+        # No model takes a price, only the returns that were made of it.
+        told = derived if field is UniverseField.PRICE else written
+        return None if told is None else int(self.days[told])
 
     def put_sectors(self, sectors: Mapping[str, str], from_ns: int = 0) -> int | None:
         """Take over sectors; the day from which one changed, or None. Undefined (`out_of_range`): too many stocks."""
@@ -169,10 +170,10 @@ class Universe:
         """The newest sector of every stock, by column; "": none."""
         return {column: self.sector(symbol) for column, symbol in enumerate(self.symbols)}
 
-    def sector(self, symbol: str) -> str:
-        """The newest one of a stock; "": none."""
-        found = self._sectors.get(symbol)
-        return found[-1][1] if found else ""
+    def sector(self, symbol: str, day: int | None = None) -> str:
+        """Of a stock on a day (None: the newest); "": none."""
+        found = [sector for begin, sector in self._sectors.get(symbol, ()) if day is None or begin <= day]
+        return found[-1] if found else ""
 
     def add_day(self, day: int, values: Mapping[UniverseField, Array]) -> None:
         """A day behind all others, with a value of each field for every stock (NaN: none).

@@ -6,8 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from nautilus.core import Kernel
+from nautilus.engines.base import Context, Engine
 from nautilus.engines.factor import FactorConfig
 from nautilus.engines.factor.prices import LastPrices
+from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
+from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.maths import styles
 from nautilus.maths.errors import Undefined
 from nautilus.model.errors import ConfigError
@@ -20,14 +24,20 @@ from nautilus.model.factor import (
     GetPortfolioExposures,
     GetUniverse,
     PortfolioAttributed,
+    PutFactorPortfolio,
     PutUniverse,
     UniverseField,
     UpdateFactors,
 )
+from nautilus.model.message import Message
 from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import Position, PositionChanged
 from nautilus.model.signals import FactorsUpdated
-from tests.kit.context import quote_array
+from nautilus.model.topics import FACTORS
+from nautilus.runtime.latency import NONE
+from nautilus.runtime.lockstep import LockStep
+from nautilus.simulation.source import Step
+from tests.kit.context import ScriptedMarket, quote_array
 from tests.kit.factor_host import FIRST_DAY, FactorHost, bar_array, close_ns, stock
 from tests.kit.stock_universe import StockUniverse, stock_universe
 
@@ -149,6 +159,21 @@ def test_a_price_through_a_split_is_no_return_but_the_next_close() -> None:
     _end_day(host, DAYS + 1)
     # Its capitalisation is that of before the split, which left it as it was.
     assert host.ask(GetFactorReturns(limit=1)).stocks == (STOCKS,)
+
+
+def test_a_last_close_that_is_put_anew_measures_through_a_split() -> None:
+    host, _, closes = _with_prices()
+    adjusted = float(closes[2]) / 1.5
+    state = host.ask(PutUniverse("price", ("S0002",), (close_ns(DAYS - 1),), ((adjusted,),)))
+    assert state.state == "estimated"  # no return has changed
+    prices = {place + 1: float(close) for place, close in enumerate(closes * 1.01)}
+    prices[3] = round(adjusted * 1.02, 2)
+    host.engine.on_bar(bar_array(host.ctx.now_ns, prices), host.ctx)
+    _end_day(host, DAYS)
+    assert host.ask(GetFactorReturns(limit=1)).stocks == (STOCKS,)
+    host.ask(PutFactorPortfolio(8, {"S0002": 1.0}))
+    total = host.ask(GetFactorAttribution(8, begin_ns=close_ns(DAYS))).total
+    assert total == pytest.approx(prices[3] / adjusted - 1.0, rel=1e-9)
 
 
 def test_an_uploaded_day_is_not_replaced_by_the_market() -> None:
@@ -304,3 +329,47 @@ def test_settings_read_from_a_file() -> None:
     assert config.day_end_seconds == 16 * 3_600 + 1_800
     assert config.settings().styles == ("size",)
     assert config.settings(("momentum",), "cap").constraint == "cap"
+
+
+def test_a_day_that_ended_while_nothing_ran_ends_at_the_start() -> None:
+    host, _, closes = _with_prices()
+    host.engine.on_bar(bar_array(host.ctx.now_ns, {n + 1: float(c * 1.01) for n, c in enumerate(closes)}), host.ctx)
+    host.ctx.now_ns = close_ns(DAYS) + 1_000_000_000_000  # past 21:15
+    other = host.again()
+    other.run_jobs()
+    assert [event.day for event in other.ctx.published] == [FIRST_DAY + DAYS]
+    assert other.again().ctx.jobs == []  # it has ended by now
+
+
+class _Listener(Engine):
+    """Keeps what the factor engine says."""
+
+    name = "analytics"
+    subscribes = (FACTORS,)
+
+    def __init__(self) -> None:
+        self.heard: list[Message] = []
+
+    def on_factors(self, event: Message, ctx: Context) -> None:
+        self.heard.append(event)
+
+
+def test_a_day_ends_in_lock_step() -> None:
+    host, _, closes = _with_prices()
+    engine, listener, instruments = host.engine, _Listener(), host.instruments
+    kernel = Kernel(instruments=instruments, accounts=[1], huge_pages=False)
+    market = MarketDataEngine(MarketDataConfig(), instruments)
+    lockstep = LockStep([market, TradingEngine(TradingConfig(), kernel), engine, listener], NONE)
+    lockstep.start(host.ctx.now_ns)
+    steps = []
+    for place, close in enumerate(closes):
+        ticks = round(float(close) * 101)
+        now_ns = host.ctx.now_ns + place
+        steps.append(Step(now_ns, None, (quote_array(now_ns, ticks - 1, ticks + 1, instrument_id=place + 1),)))
+    late_ns = close_ns(DAYS) + 3_600_000_000_000
+    steps.append(Step(late_ns, None, (quote_array(late_ns, 5_000, 5_002),)))
+    lockstep.run(ScriptedMarket(steps, instruments))
+    [update] = listener.heard
+    assert isinstance(update, FactorsUpdated)
+    assert update.day == FIRST_DAY + DAYS
+    assert update.now_ns == close_ns(DAYS) + 900_000_000_000
