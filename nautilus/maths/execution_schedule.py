@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus.maths.bounds import above_nought, bounded
 from nautilus.maths.errors import Undefined
 
 Floats = NDArray[np.float64]
@@ -88,11 +89,14 @@ def almgren_chriss(
         raise Undefined("out_of_range", f"{quantity} in {steps} steps over {horizon}", "above 0, 1 to 100000 steps")
     if min(inputs[2:]) < 0.0:
         raise Undefined("out_of_range", "a negative volatility, impact, cost or aversion", "0 or more")
+    bounded(np.array(inputs), "an input", 1e30)
+    for name, value in (("quantity", quantity), ("horizon", horizon)):
+        above_nought(value, name)
     tau = horizon / steps
     impact = temporary_impact - permanent_impact * tau / 2.0
     if impact <= 0.0:
         raise Undefined("out_of_range", f"temporary impact {temporary_impact}", f"above {permanent_impact * tau / 2.0}")
-    urgency = risk_aversion * volatility**2 / impact
+    urgency = risk_aversion * volatility**2 / above_nought(impact, "temporary impact")
     # arccosh(1 + z) written so that a small z keeps its digits.
     z = urgency * tau**2 / 2.0
     kappa = math.log1p(z + math.sqrt(z * (z + 2.0))) / tau

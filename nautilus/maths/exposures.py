@@ -10,7 +10,6 @@ import numpy.typing as npt
 from nautilus.maths.errors import Undefined, check_finite, finite
 from nautilus.maths.returns import Floats
 
-
 LEAST_EIGENVALUE = 1e-10
 """Of the factors' correlations; below it they count as dependent."""
 

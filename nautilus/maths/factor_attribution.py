@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nautilus.maths.bounds import bounded
 from nautilus.maths.errors import Undefined
-from nautilus.maths.linking import Floats, check_losses, compounded, matrix, smoothing
+from nautilus.maths.linking import MOST, Floats, check_losses, compounded, matrix, smoothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def factor_attribution(exposures: ArrayLike, factor_returns: ArrayLike, returns:
     if not (np.isfinite(loads).all() and np.isfinite(total).all()):
         raise Undefined("not_finite", "an exposure or return that is not a finite number", "finite numbers")
     check_losses(total)
+    bounded(loads, "exposures", MOST)
     contributions = loads * factors
     whole = compounded(total)
     return FactorAttribution(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nautilus.maths.bounds import SMALLEST, bounded
 from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.volatility import HORIZON, check_horizon
 from nautilus.maths.volatility_forecast import Floats
@@ -70,10 +71,10 @@ def har(
             "out_of_range", f"spans {spans}, {lags} lags", "different spans of 1 or more, lags of 0 or more"
         )
     longest, count = max(spans), len(spans) + 1
-    values = finite(measures, "realised measures", longest + 3 * count)
+    values = bounded(finite(measures, "realised measures", longest + 3 * count), "realised measures")
     if values.min() < 0.0:
         raise Undefined("out_of_range", "a realised measure below nought", "measures of 0 or more")
-    if np.ptp(values) <= 1e-12 * values.max():
+    if np.ptp(values) <= 1e-12 * max(float(values.max()), SMALLEST):
         raise Undefined("constant", "realised measures that all are the same", "at least two values")
     sums = np.concatenate(([0.0], np.cumsum(values)))
     ends = np.arange(longest, len(values))

@@ -8,11 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nautilus.maths.bounds import bounded
 from nautilus.maths.errors import Undefined, check_finite
 
 Floats = NDArray[np.float64]
 LINKINGS = ("carino", "menchero", "frongello", "grap")
 WEIGHTS_TOLERANCE = 1e-12
+MOST = 1e12  # of a weight, a return, an exposure
 
 
 def linking_coefficients(portfolio_returns: ArrayLike, benchmark_returns: ArrayLike, linking: str) -> Floats:
@@ -48,8 +50,17 @@ def linking_coefficients(portfolio_returns: ArrayLike, benchmark_returns: ArrayL
 
 
 def compounded(returns: ArrayLike) -> float:
-    """Return over all periods: the product of 1 + r, less 1."""
-    return float(np.expm1(np.log1p(np.asarray(returns, np.float64)).sum()))
+    """Return over all periods: the product of 1 + r, less 1; each is above -1.
+
+    Raises
+    ------
+    Undefined
+        ``out_of_range``: nothing is left, or more than a float can hold.
+    """
+    logarithm = float(np.log1p(np.asarray(returns, np.float64)).sum())
+    if not -40.0 < logarithm < 600.0:
+        raise Undefined("out_of_range", f"growth by e^{logarithm:.4g}", "returns whose product a float can hold")
+    return float(np.expm1(logarithm))
 
 
 def smoothing(returns: Floats) -> Floats:
@@ -91,6 +102,7 @@ def check_losses(returns: Floats) -> None:
     """
     if not np.isfinite(returns).all():
         raise Undefined("not_finite", "a return that is not a finite number", "finite returns")
+    bounded(returns, "returns", MOST)
     if (returns <= -1.0).any():
         raise Undefined("out_of_range", f"a return of {returns.min():.6g}", "above -1, so that what is left compounds")
 
@@ -109,6 +121,7 @@ def matrix(values: ArrayLike, name: str) -> Floats:
     if array.ndim != 2 or not array.size:
         raise Undefined("empty", f"no {name}", "a row of them for each period")
     check_finite(array, name)
+    bounded(array, name, MOST)
     return array
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nautilus.maths.bounds import SMALLEST, bounded
 from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.hidden_markov import forward, maximise, smooth, viterbi
 from nautilus.maths.regime_model import RegimeModel, Regimes
@@ -49,9 +50,9 @@ def fit_regimes(
     """
     if states not in STATES:
         raise Undefined("out_of_range", f"{states} regimes", "2 or 3")
-    values = finite(returns, "returns", POINTS_PER_STATE * states)
+    values = bounded(finite(returns, "returns", POINTS_PER_STATE * states), "returns")
     centre, spread = float(values.mean()), float(values.std())
-    if spread <= 1e-12 * max(abs(centre), 1e-300):
+    if spread <= 1e-12 * max(abs(centre), SMALLEST):
         raise Undefined("constant", "returns that all are the same", "at least two values")
     x = np.ascontiguousarray((values - centre) / spread)
     found = []
@@ -103,7 +104,7 @@ def read_regimes(model: RegimeModel, returns: ArrayLike) -> Regimes:
     Undefined
         ``empty``, ``not_finite``.
     """
-    x = finite(returns, "returns", 1)
+    x = bounded(finite(returns, "returns", 1), "returns")
     shape = (len(x), model.states)
     filtered, smoothed, path = np.empty(shape), np.empty(shape), np.empty(len(x), np.int64)
     parameters = (model.start, model.transition, model.means, model.variances)
@@ -120,7 +121,7 @@ def log_likelihood(model: RegimeModel, returns: ArrayLike) -> float:
     Undefined
         ``empty``, ``not_finite``.
     """
-    x = finite(returns, "returns", 1)
+    x = bounded(finite(returns, "returns", 1), "returns")
     shape = (len(x), model.states)
     parameters = (model.start, model.transition, model.means, model.variances)
     return float(forward(x, *parameters, np.empty(shape), np.empty(shape), np.empty(len(x))))

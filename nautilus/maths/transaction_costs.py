@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nautilus.maths.bounds import SMALLEST, above_nought, bounded
 from nautilus.maths.errors import Undefined
 
 BPS = 1e4
@@ -99,6 +100,8 @@ def order_costs(
         raise Undefined("not_finite", "a quantity or fee that is not a finite number", "finite numbers")
     if quantity <= 0.0:
         raise Undefined("out_of_range", f"quantity {quantity}", "above nought")
+    above_nought(quantity, "quantity")
+    bounded(np.array([fees]), "fees")
     filled = math.fsum(quantities)
     if filled > quantity * (1.0 + 1e-12):
         raise Undefined("mismatch", f"{filled} filled of {quantity}", "no more than was ordered")
@@ -170,6 +173,8 @@ def _fills(prices: ArrayLike, quantities: ArrayLike) -> tuple[np.ndarray, np.nda
         raise Undefined("negative_price", f"a price of {price.min():.6g}", "prices above nought")
     if (quantity < 0.0).any():
         raise Undefined("out_of_range", f"a quantity of {quantity.min():.6g}", "nought or more")
+    bounded(price, "prices")
+    quantity = np.where(bounded(quantity, "quantities") < SMALLEST, 0.0, quantity)
     return price, quantity
 
 
@@ -178,3 +183,4 @@ def _check_price(price: float, name: str) -> None:
         raise Undefined("not_finite", f"{name} price", "a finite number")
     if price <= 0.0:
         raise Undefined("negative_price", f"{name} price {price:.6g}", "above nought")
+    above_nought(price, f"{name} price")

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nautilus.maths.bounds import SMALLEST, bounded
 from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.volatility_forecast import Floats, VolatilityForecast
 
@@ -51,8 +52,8 @@ def ewma(
     if not 0.0 < decay < 1.0:
         raise Undefined("out_of_range", f"decay {decay}", "between 0 and 1")
     check_horizon(horizon)
-    squares = (finite(returns, "returns", 1) * scale) ** 2
-    if not squares.any():
+    squares = (bounded(finite(returns, "returns", 1), "returns") * scale) ** 2
+    if squares.max() <= SMALLEST**2:
         raise Undefined("constant", "returns that all are nought", "a return that is not")
     first = squares[:BACKCAST_POINTS]
     weights = decay ** np.arange(len(first))
@@ -118,8 +119,8 @@ def _arch(
     from arch import arch_model
 
     check_horizon(horizon)
-    values = finite(returns, "returns", GARCH_POINTS) * scale
-    if np.ptp(values) <= 1e-12 * np.abs(values).max():
+    values = bounded(finite(returns, "returns", GARCH_POINTS), "returns") * scale
+    if np.ptp(values) <= 1e-12 * max(float(np.abs(values).max()), SMALLEST):
         raise Undefined("constant", "returns that all are the same", "at least two values")
     unit = _unit(values)
     description = arch_model(
