@@ -38,6 +38,8 @@ from nautilus.model.vpin import (
 )
 
 _BARS = "bars"
+# Trades of a bar may be that long on their way when the clock says that it has ended.
+_GRACE_NS = 1_000_000_000
 _FULL = int(BucketFlag.FULL)
 _READ: dict[str, Any] = {"priority": "high", "budget_ms": 50.0, "fallback": "last"}
 _LIST: dict[str, Any] = {"priority": "normal", "fallback": "last"}
@@ -100,6 +102,7 @@ class EnhancedVpinEngine(Engine):
         self._latches: dict[int, Latch] = {}
         self._windows = np.array([scale.window for scale in config.scales])
         self._armed = False
+        self._traded_ns = 0
 
     def on_quote(self, quotes: Records, ctx: Context) -> None:
         """Depth at the touch, and order flow."""
@@ -117,15 +120,21 @@ class EnhancedVpinEngine(Engine):
     def on_trade(self, trades: Records, ctx: Context) -> None:
         """Pour a TRADE array into the buckets of every scale, and warn."""
         self._judge([table.process(trades) for table in self._tables], ctx)
-        bar_ns = self._config.bar_ns
-        if bar_ns and not self._armed:
-            self._armed = True
-            ctx.at(ctx.now_ns - ctx.now_ns % bar_ns + bar_ns, _BARS)
+        self._traded_ns = ctx.now_ns
+        if self._config.bar_ns and not self._armed:
+            self._arm(ctx)
+
+    def _arm(self, ctx: Context) -> None:
+        """Wake when the bar of the last trades has ended, if that is still to come."""
+        due_ns = self._traded_ns - self._traded_ns % self._config.bar_ns + self._config.bar_ns + _GRACE_NS
+        self._armed = due_ns > ctx.now_ns
+        if self._armed:
+            ctx.at(due_ns, _BARS)
 
     def on_timer(self, key: str, ctx: Context) -> None:
         """Close bars of time that no trade has closed."""
-        self._armed = False
-        self._judge([table.advance(ctx.now_ns) for table in self._tables], ctx)
+        self._judge([table.advance(max(0, ctx.now_ns - _GRACE_NS)) for table in self._tables], ctx)
+        self._arm(ctx)
 
     def _judge(self, done: list[Records], ctx: Context) -> None:
         """Take what each scale has completed in order of time, the shortest buckets first."""

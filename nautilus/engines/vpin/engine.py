@@ -35,6 +35,8 @@ from nautilus.model.vpin import (
 )
 
 _BARS = "bars"
+# Trades of a bar may be that long on their way when the clock says that it has ended.
+_GRACE_NS = 1_000_000_000
 _FULL = int(BucketFlag.FULL)
 _JUDGED = ["instrument_id", "number", "vpin", "percentile", "pace", "ties"]
 _READ: dict[str, Any] = {"priority": "critical", "budget_ms": 50.0, "fallback": "last"}
@@ -93,6 +95,7 @@ class VpinEngine(Engine):
                 table.add(key, config.buckets.get(found.symbol, config.bucket_lots))
         self._warnings: dict[int, _Warnings] = {}
         self._armed = False
+        self._traded_ns = 0
 
     @property
     def _table(self) -> VpinTable:
@@ -104,17 +107,23 @@ class VpinEngine(Engine):
             done = table.process(trades)
             if len(done) and measure == self._config.warn_on:
                 self._judge(done, ctx)
-        bar_ns = self._config.bar_ns
-        if bar_ns and not self._armed:
-            self._armed = True
-            ctx.at(ctx.now_ns - ctx.now_ns % bar_ns + bar_ns, _BARS)
+        self._traded_ns = ctx.now_ns
+        if self._config.bar_ns and not self._armed:
+            self._arm(ctx)
+
+    def _arm(self, ctx: Context) -> None:
+        """Wake when the bar of the last trades has ended, if that is still to come."""
+        due_ns = self._traded_ns - self._traded_ns % self._config.bar_ns + self._config.bar_ns + _GRACE_NS
+        self._armed = due_ns > ctx.now_ns
+        if self._armed:
+            ctx.at(due_ns, _BARS)
 
     def on_timer(self, key: str, ctx: Context) -> None:
         """Close bars of time that no trade has closed."""
-        self._armed = False
-        done = self._tables[BULK].advance(ctx.now_ns)
+        done = self._tables[BULK].advance(max(0, ctx.now_ns - _GRACE_NS))
         if len(done) and self._config.warn_on == BULK:
             self._judge(done, ctx)
+        self._arm(ctx)
 
     def _judge(self, done: Records, ctx: Context) -> None:
         config = self._config

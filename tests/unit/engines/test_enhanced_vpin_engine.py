@@ -174,7 +174,7 @@ def test_the_list_has_pages_and_buckets_have_scales():
 def test_bars_close_by_the_clock_where_no_trade_closes_them():
     made, ctx = engine(classification="student", bars_seconds=5.0), RecordingContext(now_ns=SECOND)
     made.on_trade(trades(*[(30, 1)] * 4), ctx)
-    assert ctx.timers == [(5 * SECOND, "bars")]
+    assert ctx.timers == [(6 * SECOND, "bars")]
     ctx.now_ns = 6 * SECOND
     made.on_timer("bars", ctx)
     assert made.on_request(GetEnhancedVpin("1"), ctx).toxicity == 0.0

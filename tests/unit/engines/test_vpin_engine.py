@@ -71,11 +71,17 @@ def test_a_reading_has_both_measures_with_what_they_rest_on():
 def test_bulk_bars_close_by_the_clock_where_no_trade_closes_them():
     made, ctx = engine(bars_seconds=10.0, warn_on="bulk"), RecordingContext(now_ns=3_000_000_000)
     made.on_trade(balanced(4), ctx)
-    assert ctx.timers == [(10_000_000_000, "bars")]
+    assert ctx.timers == [(11_000_000_000, "bars")]
     made.on_trade(balanced(4, begin=8_000_000_000), ctx)
     assert len(ctx.timers) == 1
-    ctx.now_ns = 20_000_000_000
+    ctx.now_ns = 10_500_000_000
+    made.on_trade(balanced(1, begin=15_500_000_000), ctx)
+    ctx.now_ns = 11_000_000_000
     made.on_timer("bars", ctx)
+    assert ctx.timers[1:] == [(21_000_000_000, "bars")], "trades came since"
+    ctx.now_ns = 21_000_000_000
+    made.on_timer("bars", ctx)
+    assert len(ctx.timers) == 2
     found = made.on_request(GetVpin("BTCUSDT"), ctx)
     assert found.vpin == 0.0, "constant prices are half bought"
     assert found.measures[1].waiting_lots == 0
