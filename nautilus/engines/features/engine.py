@@ -45,8 +45,8 @@ from nautilus.model.topics import BARS, QUOTES, TRADES
 UNITS_NS = {"ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 _RULE = re.compile(r"(?P<kind>[a-z]+):(?P<size>[1-9]\d{0,14})(?P<unit>[a-z]*)")
 _EXPECTED = "time:1m, tick:100, volume:1000, dollar:1000000 or imbalance:100"
-INLINE_ROWS = 200
-"""A history of at most so many rows is computed at once: it takes less than to hand it to another process."""
+INLINE_VALUES = 2_000
+"""An answer of at most so many is made at once: it takes less than to hand its history to another process."""
 
 
 class FeaturesConfig(msgspec.Struct, frozen=True):
@@ -206,9 +206,9 @@ class FeaturesEngine(Engine):
         if isinstance(message, GetFeatureRegistry):
             return self.registry.answer(message.source, message.family)
         if isinstance(message, ComputeFeatures):
-            self.registry.select(message.names, message.source)
+            outputs = self.registry.select(message.names, message.source)
             longest = max(len(message.history.close), len(message.history.bid), len(message.history.price))
-            return compute(message) if longest <= INLINE_ROWS else Work(compute, (message,))
+            return compute(message) if longest * len(outputs) <= INLINE_VALUES else Work(compute, (message,))
         if isinstance(message, BuildFeatureSet):
             self.registry.select(message.names, message.source)
             _ = FeaturesConfig(bars=message.bars)  # refused here, by its name
