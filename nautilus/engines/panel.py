@@ -214,9 +214,7 @@ class Panel:
             if values.size != common.size:
                 values = values[np.searchsorted(series.times_ns[row], common)]
             columns[:, place] = values
-        sources = tuple(dict.fromkeys(series.source for series in found))
-        synthetic = any(series.synthetic for series in found)
-        return Aligned(tuple(names), common, columns, int(every.size - common.size), sources, synthetic)
+        return Aligned(tuple(names), common, columns, int(every.size - common.size), *_origin(found))
 
     def returns(self, names: Sequence[str], begin_ns: int = 0, end_ns: int = 0) -> Aligned:
         """Simple returns between common times, shape (T, N), at the end of each step.
@@ -225,10 +223,15 @@ class Panel:
         `too_few` where less than two times are common, `negative_price` where a level is not positive.
         """
         found = [self.series(name) for name in names]
+        if found and all(series.kind is SeriesKind.RETURN for series in found):
+            rows = [_within(series.times_ns, begin_ns, end_ns) for series in found]
+            times = found[0].times_ns[rows[0]]
+            if times.size and all(
+                np.array_equal(series.times_ns[row], times) for series, row in zip(found, rows, strict=True)
+            ):
+                columns = np.column_stack([series.values[row] for series, row in zip(found, rows, strict=True)])
+                return Aligned(tuple(names), times, columns, 0, *_origin(found))
         levels = self.levels(names, begin_ns, end_ns)
-        if all(series.kind is SeriesKind.RETURN for series in found) and not levels.missing:
-            columns = [series.values[_within(series.times_ns, begin_ns, end_ns)] for series in found]
-            return levels._replace(values=np.column_stack(columns))
         if len(levels.times_ns) < 2:
             raise Undefined("too_few", "one common time", "at least two for a return")
         if levels.values.min() <= 0.0:
@@ -404,6 +407,11 @@ def _within(times_ns: Times, begin_ns: int, end_ns: int) -> slice:
     first = int(np.searchsorted(times_ns, begin_ns)) if begin_ns else 0
     last = int(np.searchsorted(times_ns, end_ns)) if end_ns else len(times_ns)
     return slice(first, last)
+
+
+def _origin(found: Sequence[Series]) -> tuple[tuple[str, ...], bool]:
+    """Sources of series, each once, and whether some of it was made up."""
+    return tuple(dict.fromkeys(series.source for series in found)), any(series.synthetic for series in found)
 
 
 def _giver(series: Series) -> Callable[[], Any]:
