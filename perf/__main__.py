@@ -63,6 +63,7 @@ BENCHES = {
     "vpin": "perf.bench_vpin",
     "vpin_study": "perf.study_vpin",
     "factor": "perf.bench_factor",
+    "portfolio": "perf.bench_portfolio",
     "analytics": "perf.bench_analytics",
     "engine_operations": "perf.bench_engine_operations",
     "models": "perf.bench_models",
