@@ -136,8 +136,8 @@ def buckets_of(recording: Recording, measure: str) -> Buckets:
 
 def sampled(recording: Recording, buckets: Buckets, horizon: int) -> Panel:
     """The rows of one study."""
-    step, known = recording.step_ns, ~np.isnan(buckets.vpin)
-    stamps, values = buckets.now_ns[known], buckets.vpin[known]
+    step = recording.step_ns
+    stamps, values = buckets.now_ns[recording.window - 1 :], buckets.vpin
     parts: list[Floats] = []
     left_out, passed = 0, np.zeros(0)
     length = round(_steps(recording) * recording.window / recording.buckets)

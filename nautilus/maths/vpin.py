@@ -31,8 +31,9 @@ class Buckets(NamedTuple):
     close_ticks
         The last price in it.
     vpin, percentile, pace
-        NaN until the window is full: VPIN, the share of the last `history` values at most this one, and that of the
-        last windows that took longer, this one counted among them.
+        One value less than buckets for each of the window but the last: they are those after bucket `window` - 1 and
+        the ones behind it. VPIN, the share of the last `history` values at most this one, and that of the last windows
+        that took longer, this one counted among them.
     """
 
     begin_ns: Integers
@@ -137,11 +138,9 @@ def _measured(
     buy_volume = np.diff(before[last] + part, prepend=0)
     volume = np.full(buckets, bucket_lots, np.int64)
     imbalance = np.concatenate([[0], np.cumsum(np.abs(2 * buy_volume - volume))])
-    vpin = np.full(buckets, np.nan)
-    vpin[window - 1 :] = (imbalance[window:] - imbalance[:-window]) / float(window * bucket_lots)
+    vpin = (imbalance[window:] - imbalance[:-window]) / float(window * bucket_lots)
     ends, begins = now_ns[last], begin_ns[first]
-    spans = np.full(buckets, np.nan)
-    spans[window - 1 :] = ends[window - 1 :] - begins[: buckets - window + 1]
+    spans = ends[window - 1 :] - begins[: buckets - window + 1]
     return Buckets(
         begins,
         ends,
@@ -155,24 +154,20 @@ def _measured(
 
 
 def percentiles(values: Floats, history: int) -> Floats:
-    """Each value's share of the last `history` values (itself among them) that are at most it; NaN is left out."""
-    out = np.full(len(values), np.nan)
-    places = np.flatnonzero(~np.isnan(values))
-    kept = values[places]
-    for place in range(len(kept)):
-        recent = kept[max(0, place + 1 - history) : place + 1]
-        out[places[place]] = float(np.count_nonzero(recent <= kept[place])) / float(len(recent))
+    """Each value's share of the last `history` values (itself among them) that are at most it."""
+    out = np.empty(len(values))
+    for place, value in enumerate(values.tolist()):
+        recent = values[max(0, place + 1 - history) : place + 1]
+        out[place] = float(np.count_nonzero(recent <= value)) / float(len(recent))
     return out
 
 
-def paces(spans: Floats, history: int) -> Floats:
-    """Of each span the share of the last `history` ones that are longer, itself counted among them; NaN is left out."""
-    out = np.full(len(spans), np.nan)
-    places = np.flatnonzero(~np.isnan(spans))
-    kept = spans[places]
-    for place in range(len(kept)):
-        recent = kept[max(0, place + 1 - history) : place + 1]
-        out[places[place]] = float(1 + np.count_nonzero(recent > kept[place])) / float(len(recent))
+def paces(spans: Integers, history: int) -> Floats:
+    """Of each span the share of the last `history` ones that are longer, itself counted among them."""
+    out = np.empty(len(spans))
+    for place, span in enumerate(spans.tolist()):
+        recent = spans[max(0, place + 1 - history) : place + 1]
+        out[place] = float(1 + np.count_nonzero(recent > span)) / float(len(recent))
     return out
 
 
