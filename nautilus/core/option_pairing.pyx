@@ -127,6 +127,8 @@ cdef double pair_group(
         stock_column = column
         column += 1
     columns = column + 1  # the last takes what is not matched
+    for i in range(row + 1):
+        s.reward[i] = -big if i < a_count else 0.0  # short calls have to go somewhere
     for i in range(row):
         s.supply[i] = s.remaining[s.left[i] - begin] if s.left[i] >= 0 else floor(-lots)
     for j in range(column):
@@ -244,6 +246,7 @@ cdef double pair_spreads(
     for i in range(units):
         call = s.units + 4 * i
         s.supply[i] = call[2]
+        s.reward[i] = 0.0
         s.cost[i * columns + put_units] = 0.0
         for j in range(put_units):
             put = s.put_units + 4 * j
@@ -299,6 +302,7 @@ cdef double protect(
             continue
         s.left[count] = i
         s.supply[count] = s.remaining[i - begin]
+        s.reward[count] = 0.0
         distance = fmax(spot - t.strike[i], 0.0) if long_stock else fmax(t.strike[i] - spot, 0.0)
         rule = fmin(0.1 * t.strike[i] + distance, rate * spot) * multiplier
         s.cost[count * columns + units] = -fmax(0.0, rate * spot * multiplier - rule)
@@ -377,6 +381,8 @@ cdef double group_requirement(
     number(t, begin, end, s)
     best = pair_group(t, begin, end, group, 0, spot, lots, multiplier, long_rate, short_rate, s, rows, relief)
     for place in range(min(s.expiries, 62)):
+        if best <= TINY:
+            break  # there is nothing left to lower
         i = s.heads[place]
         bit = <int64_t>1 << place
         legs, shorts = 0, 0
@@ -493,7 +499,7 @@ def pair_options(
     t.quantity, t.strike, t.expiry = &quantity[0], &strike[0], &expiry[0]
     t.value, t.naked, t.is_call = &value[0], &naked[0], &is_call[0]
     size = most + 8
-    memory = <double*>malloc(sizeof(double) * (2 * size * size + 14 * size))
+    memory = <double*>malloc(sizeof(double) * (2 * size * size + 15 * size))
     whole = <int*>malloc(sizeof(int) * (10 * size + 64))
     if memory == NULL or whole == NULL:
         free(memory)
@@ -504,6 +510,7 @@ def pair_options(
     s.put_units = s.units + 4 * size
     s.supply = s.put_units + 4 * size
     s.capacity, s.distance, s.remaining = s.supply + size, s.supply + 2 * size, s.supply + 4 * size
+    s.reward = s.supply + 5 * size
     s.parent, s.left, s.right = whole, whole + 2 * size, whole + 3 * size
     s.order, s.stack, s.heads = whole + 4 * size, whole + 5 * size, whole + 10 * size
     with nogil:

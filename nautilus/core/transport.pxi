@@ -7,6 +7,7 @@ cdef struct Scratch:
     double* supply
     double* capacity
     double* distance
+    double* reward      # of each row, for a unit of it that is shipped
     double* units       # rows of: leg, leg, quantity, loss
     double* put_units
     double* remaining   # of each option of the group
@@ -20,69 +21,80 @@ cdef struct Scratch:
 
 
 cdef double ship(int rows, int columns, Scratch* s) noexcept nogil:
-    """Ship every supply at least cost; costs and flows are (rows, columns). Returns the cost."""
-    cdef int i, j, node, end, start, steps
+    """Ship supplies as long as that lowers the sum of costs and rewards; returns the sum.
+
+    Costs and flows are (rows, columns); `reward` of a row is added for each unit of it (negative: it has to be shipped).
+    """
+    cdef int i, j, node, end, steps, nodes = rows + columns
     cdef double best, amount, total = 0.0, through
     cdef bint changed
     for i in range(rows * columns):
         s.flow[i] = 0.0
     while True:
         for i in range(rows):
-            s.distance[i] = 0.0 if s.supply[i] > TINY else INFINITY
+            s.distance[i] = s.reward[i] if s.supply[i] > TINY else INFINITY
             s.parent[i] = -1
-        for j in range(columns):
-            s.distance[rows + j] = INFINITY
-            s.parent[rows + j] = -1
+            s.stack[i] = s.distance[i] < INFINITY  # of a node: its distance changed since it was looked at
+        for j in range(rows, nodes):
+            s.distance[j] = INFINITY
+            s.parent[j] = -1
+            s.stack[j] = 0
         changed = True
         steps = 0
-        while changed and steps <= rows + columns:
+        while changed and steps <= nodes:
             changed = False
             steps += 1
             for i in range(rows):
-                if s.distance[i] == INFINITY:
+                if not s.stack[i]:
                     continue
+                s.stack[i] = 0
                 for j in range(columns):
                     through = s.distance[i] + s.cost[i * columns + j]
                     if through < s.distance[rows + j] - s.tolerance:
                         s.distance[rows + j] = through
                         s.parent[rows + j] = i
-                        changed = True
+                        s.stack[rows + j] = 1
             for j in range(columns):
-                if s.distance[rows + j] == INFINITY:
+                if not s.stack[rows + j]:
                     continue
+                s.stack[rows + j] = 0
                 for i in range(rows):
                     if s.flow[i * columns + j] > TINY:
                         through = s.distance[rows + j] - s.cost[i * columns + j]
                         if through < s.distance[i] - s.tolerance:
                             s.distance[i] = through
                             s.parent[i] = rows + j
+                            s.stack[i] = 1
                             changed = True
-        end = -1
         best = INFINITY
         for j in range(columns):
-            if s.capacity[j] > TINY and s.distance[rows + j] < best:
-                best = s.distance[rows + j]
-                end = j
-        if end < 0:
+            if s.capacity[j] > TINY:
+                best = fmin(best, s.distance[rows + j])
+        if best > -s.tolerance:
             break
-        amount = s.capacity[end]
-        node = rows + end
-        start = node
-        while s.parent[node] >= 0:
-            if node < rows:  # reached over a shipment that is taken back
-                amount = fmin(amount, s.flow[node * columns + s.parent[node] - rows])
-            node = s.parent[node]
-        amount = fmin(amount, s.supply[node])
-        s.supply[node] -= amount
-        s.capacity[end] -= amount
-        node = start
-        while s.parent[node] >= 0:
-            if node >= rows:
-                s.flow[s.parent[node] * columns + node - rows] += amount
-            else:
-                s.flow[node * columns + s.parent[node] - rows] -= amount
-            node = s.parent[node]
-        total += amount * best
+        # Every end at that distance, as long as the ways to them have room: each of these is a shortest way.
+        for end in range(columns):
+            if s.capacity[end] <= TINY or s.distance[rows + end] > best + s.tolerance:
+                continue
+            amount = s.capacity[end]
+            node = rows + end
+            while s.parent[node] >= 0:
+                if node < rows:  # reached over a shipment that is taken back
+                    amount = fmin(amount, s.flow[node * columns + s.parent[node] - rows])
+                node = s.parent[node]
+            amount = fmin(amount, s.supply[node])
+            if amount <= TINY:
+                continue
+            s.supply[node] -= amount
+            s.capacity[end] -= amount
+            node = rows + end
+            while s.parent[node] >= 0:
+                if node >= rows:
+                    s.flow[s.parent[node] * columns + node - rows] += amount
+                else:
+                    s.flow[node * columns + s.parent[node] - rows] -= amount
+                node = s.parent[node]
+            total += amount * s.distance[rows + end]
     while uncycle(rows, columns, s):
         pass
     return total

@@ -22,7 +22,19 @@ import numpy.typing as npt
 from nautilus.core.option_scan import scan
 from nautilus.maths import crypto_margin, futures_margin, portfolio_margin, reg_t, span, strategies
 from nautilus.maths.errors import Undefined
-from nautilus.maths.margin_book import CALL, COLUMNS, EQUITY, FUTURE, PERPETUAL, POSITION, PUT, Columns, Groups, group, total
+from nautilus.maths.margin_book import (
+    CALL,
+    COLUMNS,
+    EQUITY,
+    FUTURE,
+    PERPETUAL,
+    POSITION,
+    PUT,
+    Columns,
+    Groups,
+    group,
+    total,
+)
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

@@ -20,6 +20,9 @@ from nautilus.maths.margin_book import CALL, POSITION, PUT
 from nautilus.maths.normal import cdf
 
 YEAR_NS: Final = 365 * 86_400 * 10**9
+HEAVY_LEGS: Final = 64
+HEAVY_NS: Final = 100_000_000
+"""A margin group of more positions than `HEAVY_LEGS` is worked out anew at most so often."""
 Rows = npt.NDArray[np.void]
 
 
@@ -82,6 +85,7 @@ class Account:
         self.slots_of: dict[int, list[int]] = {}
         self.codes: dict[int, str] = {}
         self.dirty: set[int] = set()
+        self.worked_ns: dict[int, int] = {}
         self.initial, self.maintenance, self.exposure, self.value = Sizes(), Sizes(), Sizes(), Sizes()
         self.signed: dict[int, float] = {}
         self.nav: float | None = None
@@ -209,8 +213,9 @@ class Account:
         """Work out the margin of the groups that something touched."""
         if not self.dirty:
             return
-        groups = sorted(self.dirty)
-        self.dirty.clear()
+        groups = self._due(now_ns)
+        if not groups:
+            return
         slots = [slot for group in groups for slot in self.slots_of.get(group, ())]
         good = self.usable(slots, now_ns, priced)
         for group in groups:
@@ -225,6 +230,18 @@ class Account:
                 self._alone(group, good, regime, rules, now_ns)
             return
         self._keep(rows, found)
+
+    def _due(self, now_ns: int) -> list[int]:
+        """Groups to work out now: those of many options wait a little, as their pairing takes milliseconds."""
+        due = []
+        for group in sorted(self.dirty):
+            if len(self.slots_of.get(group, ())) > HEAVY_LEGS:
+                if now_ns - self.worked_ns.get(group, -HEAVY_NS) < HEAVY_NS:
+                    continue
+                self.worked_ns[group] = now_ns
+            due.append(group)
+        self.dirty.difference_update(due)
+        return due
 
     def _alone(self, group: int, good: list[int], regime: str, rules: margin.Rules, now_ns: int) -> None:
         """One group by itself: where its margin is not defined, its positions are left out, with the code."""

@@ -17,7 +17,7 @@ import numpy as np
 from nautilus.engines.base import Context, Engine, Stream, Work
 from nautilus.engines.collateral.accounts import YEAR_NS, Account, Summary, collateral_value
 from nautilus.engines.collateral.config import CollateralConfig
-from nautilus.engines.collateral.forecast import DAYS, Forecast, Question, forecast_job, warm_forecast
+from nautilus.engines.collateral.forecast import DAYS, Forecast, Question, forecast_job, plain, warm_forecast
 from nautilus.engines.collateral.operations import OPERATIONS
 from nautilus.engines.collateral.pricing import INLINE_ROWS, price_options, solve_volatility, warm_prices
 from nautilus.engines.collateral.registry import Registry
@@ -161,6 +161,9 @@ class CollateralEngine(Engine):
         """Solve the volatilities of options whose quotes changed."""
         if key == VOLATILITIES:
             self._solve(ctx)
+            for account in self._accounts.values():
+                if account.dirty:
+                    self._settle(account, ctx)
             ctx.at(ctx.now_ns + int(self._config.volatility_seconds * SECOND_NS), VOLATILITIES)
 
     def on_request(self, message: Message, ctx: Context) -> Message | Work:
@@ -403,9 +406,9 @@ class CollateralEngine(Engine):
         )
         left_out, missing, now_ns = excluded(account), len(account.codes), ctx.now_ns
 
-        def finish(found: Forecast) -> ForecastReport:
+        def finish(fields: tuple[Any, ...]) -> ForecastReport:
+            found = Forecast.of(fields)
             passage = found.passage
-            assert passage is not None
             cuts = tuple(
                 Cut(account.ids[good[place]], facts[place].symbol, lots, notional, cost)
                 for place, lots, notional, cost in found.cuts
@@ -435,7 +438,7 @@ class CollateralEngine(Engine):
                 basis=msgspec.structs.replace(told, method=method),
             )
 
-        return Work(forecast_job, (question,), finish)
+        return Work(forecast_job, plain(question), finish)
 
     def _contracts(self, message: GetContracts, ctx: Context) -> Contracts:
         wanted = message.instrument_id

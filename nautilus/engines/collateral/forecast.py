@@ -9,7 +9,7 @@ import numpy as np
 
 from nautilus.engines.collateral.accounts import Rows
 from nautilus.engines.collateral.reports import exposures, shocked, totals
-from nautilus.maths import margin, margin_call
+from nautilus.maths import crypto_margin, margin, margin_call, portfolio_margin, reg_t, strategies
 from nautilus.maths.errors import Undefined
 
 DAYS: Final = 365.0
@@ -42,7 +42,7 @@ class Forecast(NamedTuple):
     excess: float
     move_down: float | None
     move_up: float | None
-    passage: margin_call.FirstPassage | None
+    passage: margin_call.FirstPassage
     sensitivity: float
     volatility: float
     drift: float
@@ -50,6 +50,12 @@ class Forecast(NamedTuple):
     cuts: list[tuple[int, int, float, float]]
     restore: bool
     undefined: dict[str, str]
+
+    @classmethod
+    def of(cls, fields: tuple[Any, ...]) -> Forecast:
+        """What `forecast_job` gave."""
+        found = cls(*fields)
+        return found._replace(passage=margin_call.FirstPassage(*found.passage))
 
 
 def _needed(question: Question, rows: Rows) -> float:
@@ -67,7 +73,34 @@ def _excess(question: Question, move: float) -> float:
     return question.equity + change - _needed(question, after)
 
 
-def forecast_job(question: Question) -> Forecast:
+def plain(question: Question) -> tuple[Any, ...]:
+    """A question in the plain tuples and arrays that go to another process."""
+    rules = question.rules
+    tables = tuple(tuple(table) for table in rules.brackets)
+    flat = (tuple(rules.stock), tuple(rules.option), tuple(rules.scan), tables, rules.span_initial)
+    return tuple(question._replace(rules=flat))  # type: ignore[arg-type]
+
+
+def _unflattened(fields: tuple[Any, ...]) -> Question:
+    question = Question(*fields)
+    stock, option, scan, tables, span_initial = question.rules
+    rules = margin.Rules(
+        reg_t.StockRules(*stock),
+        strategies.OptionRules(*option),
+        portfolio_margin.ScanRules(*scan),
+        tuple(crypto_margin.Brackets(*table) for table in tables),
+        span_initial,
+    )
+    return question._replace(rules=rules)
+
+
+def forecast_job(*fields: Any) -> tuple[Any, ...]:
+    """`forecast` of what `plain` made; the answer too is a plain tuple, for `Forecast.of`."""
+    found = forecast(_unflattened(fields))
+    return tuple(found._replace(passage=tuple(found.passage)))  # type: ignore[arg-type]
+
+
+def forecast(question: Question) -> Forecast:
     """Moves, times and cuts.
 
     Raises
@@ -167,4 +200,4 @@ def warm_forecast() -> Any:
     return margin_call.first_passage(1.0, 0.0, 1.0, 1.0)
 
 
-__all__ = ["Forecast", "Question", "forecast_job", "warm_forecast"]
+__all__ = ["Forecast", "Question", "forecast", "forecast_job", "plain", "warm_forecast"]

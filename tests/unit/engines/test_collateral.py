@@ -33,6 +33,7 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import Position, PositionChanged
 from nautilus.model.signals import MarginStatus
+from nautilus.runtime.worker import pack, unpack
 from tests.kit.context import RecordingContext
 
 DAY_NS = 86_400 * 10**9
@@ -92,7 +93,7 @@ class Desk:
     def ask(self, message):
         answer = self.engine.on_request(message, self.ctx)
         if isinstance(answer, Work):
-            result = answer.job(*answer.arguments)
+            result = unpack(pack(answer.job(*unpack(pack(answer.arguments)))))  # as over to a worker and back
             return answer.finish(result) if answer.finish else result
         return answer
 
