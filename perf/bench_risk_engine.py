@@ -1,4 +1,4 @@
-"""Risk: a simulation of many positions, what an event costs as instruments grow, and the critical check of a live engine.
+"""Risk: a simulation of many positions, the cost of an event as instruments grow, the critical check of a live engine.
 
     covariance, deltas, gammas ══▶ 100,000 paths ══▶ VaR, tail mean      in this process, two threads
     quotes, fills ══▶ engine with a tree of limits                        in this process, one core
@@ -196,7 +196,7 @@ def _events(report: Report) -> None:
 
         def quoted() -> float:
             begun = perf_counter()
-            for quote in quotes:
+            for quote in quotes:  # noqa: B023
                 engine.on_quote(quote, ctx)  # noqa: B023
             return (perf_counter() - begun) / EVENTS * 1e6
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
-import numpy as np
-
 from nautilus.engines.base import Context, Engine, Operation, Stream, Work
 from nautilus.engines.panel import Histories, history_operations
 from nautilus.engines.risk import jobs
@@ -24,9 +22,9 @@ from nautilus.engines.risk.conditions import Condition, Conditions
 from nautilus.engines.risk.config import RiskConfig
 from nautilus.engines.risk.limits import Scope, make_rule, parse_scope, text_of
 from nautilus.engines.risk.nodes import Node
+from nautilus.engines.risk.past_returns import PastReturns
 from nautilus.engines.risk.questions import Questions
-from nautilus.engines.risk.tree import NO_HISTORY, Change, History, LimitTree
-from nautilus.maths.errors import Undefined
+from nautilus.engines.risk.tree import Change, LimitTree
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
 from nautilus.model.enums import CommandKind, Side
@@ -81,7 +79,9 @@ from nautilus.model.topics import (
 _MOST_LISTED = 5_000
 _NO_EQUITY = 1e6
 """Margin as a part of equity where there is none left."""
-_ORDERS = "orders"
+_ORDERS, _HISTORIES = "orders", "histories"
+_TOGETHER_NS = 100_000_000
+"""Histories that come within this time are taken together."""
 _ANSWER: dict[str, Any] = {"scope": "read", "priority": "normal", "fallback": "error", "idempotent": True}
 
 
@@ -171,7 +171,7 @@ class RiskEngine(Engine):
             config.release,
             config.var_level,
             self._changes.append,
-            self._history,
+            PastReturns(self._histories.panel, self._instruments, config.var_window),
         )
         self._conditions = Conditions(config, self._tree.holders)
         self._questions = Questions(
@@ -180,6 +180,8 @@ class RiskEngine(Engine):
         self._places: dict[int, int] = {}
         self._crowded: dict[Scope, Node] = {}
         """Scopes whose limit on orders is breached."""
+        self._stale = False
+        """Histories have changed since value at risk was measured."""
         self._commands = 0
 
     # What happens.
@@ -245,7 +247,9 @@ class RiskEngine(Engine):
 
     def on_timer(self, key: str, ctx: Context) -> None:
         """The window of a limit on orders has moved on."""
-        if key == _ORDERS:
+        if key == _HISTORIES:
+            self._renew(ctx)
+        elif key == _ORDERS:
             self._tree.look(ctx.now_ns, self._crowded.values())
             self._tell_changes(ctx)
             self._wait_for_orders(ctx)
@@ -276,9 +280,8 @@ class RiskEngine(Engine):
             reply = self._histories.on_request(message, ctx)
             if reply is None:
                 return super().on_request(message, ctx)
-            if isinstance(message, (PutHistory, DropHistory)):
-                self._tree.renew_history()
-                self._tell_changes(ctx)
+            if isinstance(message, PutHistory | DropHistory):
+                self._wait_for_histories(ctx)
             return reply
         self._tell_changes(ctx)
         return self._limit_states(0, ctx)
@@ -286,8 +289,7 @@ class RiskEngine(Engine):
     def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
         """Bars that the hub was asked for."""
         if self._histories.on_reply(number, reply, ctx):
-            self._tree.renew_history()
-            self._tell_changes(ctx)
+            self._wait_for_histories(ctx)
 
     def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
         """The hub has none."""
@@ -451,6 +453,17 @@ class RiskEngine(Engine):
         if ends:
             ctx.at(max(min(ends), ctx.now_ns + 1), _ORDERS)
 
+    def _wait_for_histories(self, ctx: Context) -> None:
+        """Histories come by the thousand: value at risk is made anew once, when the last is there or when asked for."""
+        self._stale = True
+        ctx.at(ctx.now_ns + _TOGETHER_NS, _HISTORIES)
+
+    def _renew(self, ctx: Context) -> None:
+        if self._stale:
+            self._stale = False
+            self._tree.renew_history()
+            self._tell_changes(ctx)
+
     def _check(self, message: CheckOrders, ctx: Context) -> CheckResult:
         if not self._tree.known(message.portfolio_id):
             raise UnknownPortfolioError(
@@ -464,6 +477,7 @@ class RiskEngine(Engine):
             orders.append(
                 Proposal(instrument_id, order.strategy_id, order.side, instrument.lots(order.quantity), ticks)
             )
+        self._renew(ctx)
         self._tree.want_history(order.instrument_id for order in orders)
         found = check(self._tree, message.portfolio_id, orders, ctx.now_ns)
         return CheckResult(message.portfolio_id, not found.violations, *found, ctx.now_ns)
@@ -490,6 +504,7 @@ class RiskEngine(Engine):
     def _limit_states(self, portfolio_id: int, ctx: Context) -> LimitStates:
         if portfolio_id and not self._tree.known(portfolio_id):
             raise UnknownPortfolioError(f"portfolio {portfolio_id}", where="risk", expected="one that trades here")
+        self._renew(ctx)
         self._tree.look(ctx.now_ns, self._tree.nodes.values())
         self._tell_changes(ctx)
         states: list[LimitState] = []
@@ -527,19 +542,6 @@ class RiskEngine(Engine):
         ]
         gone = configured.keys() - self._tree.rules.keys()
         return rows + [[text_of(scope), control] for scope, control in sorted(gone)]
-
-    def _history(self, instrument_ids: list[int]) -> History:
-        """Past returns of instruments, the newest `var_window` steps that all of them have."""
-        panel = self._histories.panel
-        known = [key for key in instrument_ids if self._instruments[key].symbol in panel]
-        if not known:
-            return NO_HISTORY
-        try:
-            found = panel.returns([self._instruments[key].symbol for key in known])
-        except Undefined:
-            return NO_HISTORY
-        returns = np.ascontiguousarray(found.values[-self._config.var_window :].T)
-        return History({key: row for row, key in enumerate(known)}, returns)
 
 
 def _checked_rates(rates: Mapping[str, float]) -> dict[str, Decimal]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from nautilus.engines.risk import limits as names
 from nautilus.engines.risk.limits import LimitRule, Scope, Watch, text_of
-from nautilus.engines.risk.nodes import UNIT, Largest, Leaf, Node, Outcomes, node_rows
+from nautilus.engines.risk.nodes import UNIT, Largest, Leaf, Node, node_rows
+from nautilus.engines.risk.past_returns import PastReturns
 from nautilus.model.enums import Side
 from nautilus.model.errors import ModelError
 from nautilus.model.instrument import Instrument
@@ -36,14 +37,6 @@ class Change(NamedTuple):
     sequence: int
 
 
-class History(NamedTuple):
-    """Past returns: one row for each instrument that has them."""
-
-    rows: Mapping[int, int]
-    returns: Outcomes
-
-
-NO_HISTORY = History({}, np.zeros((0, 0)))
 Tell = Callable[[Change], None]
 
 
@@ -63,7 +56,7 @@ class LimitTree:
     tell
         Called with each breach that begins or ends.
     history
-        Past returns of these instruments, or of those that have them.
+        Past returns of instruments.
     """
 
     def __init__(
@@ -76,7 +69,7 @@ class LimitTree:
         release: float,
         level: float,
         tell: Tell,
-        history: Callable[[list[int]], History],
+        history: PastReturns,
     ) -> None:
         self._instruments = instruments
         self._currency = currency
@@ -86,8 +79,7 @@ class LimitTree:
         self._release = release
         self.level = level
         self._tell = tell
-        self._ask_history = history
-        self.history = NO_HISTORY
+        self.history = history
         self.quotes: dict[int, Quote] = {}
         self.nodes: dict[Scope, Node] = {}
         self.leaves: dict[tuple[int, int, int], Leaf] = {}
@@ -177,6 +169,7 @@ class LimitTree:
         """Take a limit away; a breach of it is over. ModelError: there is none."""
         if self.rules.pop((scope, control), None) is None:
             raise ModelError(f"no limit {control} of {text_of(scope)!r}", where="limits", expected="one that is set")
+        self._measures = any(rule.control == names.VAR for rule in self.rules.values())
         self._attach_all(control)
 
     def renew_history(self) -> None:
@@ -189,7 +182,10 @@ class LimitTree:
         new = set(instrument_ids) - self._wanted - self._of_instrument.keys()
         if new and self._measures:
             self._wanted |= new
-            self._measure()
+            for instrument_id in sorted(new):
+                if not self.history.add(instrument_id):
+                    self._measure()
+                    break
 
     # What is there.
 
@@ -326,7 +322,7 @@ class LimitTree:
         self.leaves[key] = leaf
         held = self._of_instrument.setdefault(key[2], [])
         held.append(leaf)
-        if self._measures and len(held) == 1 and key[2] not in self.history.rows:
+        if self._measures and len(held) == 1 and not self.history.add(key[2]):
             self._measure()
         return leaf
 
@@ -411,7 +407,7 @@ class LimitTree:
             self._attach(node, control)
             self._look_at(node, control)
         if control == names.VAR:
-            self._measure()
+            self._measure()  # of scopes that were not looked at so far
 
     def _attach(self, node: Node, control: str) -> None:
         """Give a scope the limit that names it most closely, or none; a breach goes on as far as it still is one."""
@@ -433,12 +429,12 @@ class LimitTree:
         elif control in (names.NOTIONAL, names.CONCENTRATION) and node.notionals is None:
             node.notionals = Largest((key, abs(net)) for key, net in node.nets.items())
         elif control == names.VAR and node.scenario is None:
-            node.scenario = np.zeros(self.history.returns.shape[1] or 1)
+            node.scenario = np.zeros(self.history.steps or 1)
 
     def _measure(self) -> None:
         """Take past returns of all that is held, and make every scope's outcomes anew."""
-        self.history = self._ask_history(sorted(self._wanted | self._of_instrument.keys()))
-        steps = self.history.returns.shape[1] or 1
+        self.history.measure(sorted(self._wanted | self._of_instrument.keys()))
+        steps = self.history.steps or 1
         for node in self.nodes.values():
             node.unmeasured = 0
             node.scenario = np.zeros(steps) if names.VAR in node.watches else None
@@ -475,4 +471,4 @@ def _silent(change: Change) -> None:
     """Nobody is told."""
 
 
-__all__ = ["NO_HISTORY", "Change", "History", "LimitTree"]
+__all__ = ["Change", "LimitTree"]
