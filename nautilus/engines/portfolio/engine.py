@@ -18,7 +18,7 @@ from nautilus.engines.portfolio.corporate import SOURCE_ID, CorporateDesk
 from nautilus.engines.portfolio.ledger import Ledger
 from nautilus.engines.portfolio.money import text_of, units_of
 from nautilus.engines.portfolio.optimising import basis_of, given_returns, history_returns, optimise_job
-from nautilus.engines.portfolio.rebalancing import answer_of, plan_job, plan_of, request_of
+from nautilus.engines.portfolio.rebalancing import answer_of, arguments_of, lots_job, plan_of, request_of
 from nautilus.engines.portfolio.reconcile import with_core, with_statement
 from nautilus.maths.whole_lots import LotPlan
 from nautilus.model.allocation import Optimise, Optimised, Rebalance, Rebalanced
@@ -427,12 +427,13 @@ class PortfolioEngine(Engine):
         ledger.refresh()
         plan = plan_of(message, ledger, ledger.valued(message.portfolio_id, ctx.now_ns))
 
-        def finish(found: LotPlan) -> Rebalanced:
+        def finish(result: Any) -> Rebalanced:
+            found = LotPlan(*result)
             if message.publish:
                 ctx.publish(request_of(message, plan, found, ctx.now_ns))
             return answer_of(message, plan, found, ledger)
 
-        return Work(plan_job, (plan,), finish)
+        return Work(lots_job, arguments_of(plan), finish)
 
     def _optimise(self, message: Optimise, ctx: Context) -> Work:
         if message.returns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -86,10 +86,10 @@ def plan_of(message: Rebalance, ledger: Ledger, valued: PortfolioValued) -> Plan
     return Plan(lines, value, valued.cash, message.reserve * value, message.cost_bps / 10_000, message.cost_bps)
 
 
-def plan_job(plan: Plan) -> LotPlan:
-    """The nearest lots; pure."""
+def arguments_of(plan: Plan) -> tuple[Any, ...]:
+    """What `lots_job` takes."""
     lines = plan.lines
-    return nearest_lots(
+    return (
         np.array([line.target for line in lines]),
         np.array([line.held for line in lines], dtype=np.int64),
         np.array([line.worth for line in lines]),
@@ -100,6 +100,11 @@ def plan_job(plan: Plan) -> LotPlan:
         plan.reserve,
         plan.cost,
     )
+
+
+def lots_job(*arguments: Any) -> tuple[Any, ...]:
+    """The nearest lots, as plain values; for a worker process."""
+    return tuple(nearest_lots(*arguments))
 
 
 def orders_of(plan: Plan, found: LotPlan, ledger: Ledger) -> tuple[RebalanceOrder, ...]:

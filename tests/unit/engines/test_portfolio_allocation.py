@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from nautilus.model.events import InstrumentSplit
 from nautilus.model.history import PutHistory, SeriesKind
 from nautilus.model.portfolio import ActionKind, ApplyAction, BookCash
 from nautilus.model.signals import RebalanceRequested
+from nautilus.runtime.worker import pack, unpack
 from tests.unit.engines.test_portfolio_values import Desk
 
 DAY = 86_400_000_000_000
@@ -29,8 +29,8 @@ class AllocationDesk(Desk):
     def ask(self, message):
         reply = super().ask(message)
         if isinstance(reply, Work):
-            job, arguments = pickle.loads(pickle.dumps((reply.job, reply.arguments)))
-            found = job(*arguments)
+            arguments = unpack(pack(reply.arguments))
+            found = unpack(pack(reply.job(*arguments)))
             return found if reply.finish is None else reply.finish(found)
         return reply
 
