@@ -255,6 +255,7 @@ def _live(report: Report) -> None:
         line = Line(port)
         status, said = line.ask("PUT", f"/analytics/history/portfolio-{LARGE}", json.dumps(body).encode(), token)
         check(status == 200, repr(said[:300]))
+        _batches(report, line, token)
         client = attach(instance, "bench")
         try:
             for depth in ("simple", "institutional"):
@@ -272,6 +273,27 @@ def _live(report: Report) -> None:
                     report.latency(name, np.concatenate(found[way]))
         finally:
             client.close()
+
+
+def _batches(report: Report, line: Line, token: str) -> None:
+    """Many portfolios of a live engine; each has a history of sixty days."""
+    steps = np.random.default_rng(6).normal(0.0005, 0.01, (PORTFOLIOS, 60))
+    times = (BEGIN + (np.arange(60) + 1) * DAY).tolist()
+    for number, row in enumerate(steps.tolist(), 1):
+        body = json.dumps({"times_ns": times, "values": row, "kind": "RETURN"}).encode()
+        status, said = line.ask("PUT", f"/analytics/history/portfolio-{10_000 + number}", body, token)
+        check(status == 200, repr(said[:300]))
+    ids = json.dumps({"portfolio_ids": [10_000 + number for number in range(1, PORTFOLIOS + 1)]}).encode()
+
+    def once() -> float:
+        begun = perf_counter()
+        for _ in range(BATCHES):
+            status, said = line.ask("POST", "/analytics/realtime", ids, token)
+            check(status == 200 and said.count(b'"sharpe_ratio"') == PORTFOLIOS, repr(said[:300]))
+        return BATCHES * PORTFOLIOS / (perf_counter() - begun)
+
+    once()
+    report.measure(f"simple requests, batches of {PORTFOLIOS}, over HTTP", "1/s", once, goal=10_000.0)
 
 
 def _nanos(ask: Callable[[], None]) -> np.ndarray:

@@ -184,6 +184,8 @@ class AnalyticsEngine(Engine):
         portfolio.fitted = closed
         if not isinstance(result, Exception):
             portfolio.fits = fits.gathered(result)
+        elif portfolio.fits is fits.UNFITTED:
+            portfolio.fits = fits.FAILED
 
     def _on_analytics(self, message: GetAnalytics, ctx: Context) -> Message | Work:
         return self._answer(message.portfolio_id, message.depth, message.benchmark, ctx)
@@ -324,6 +326,7 @@ class AnalyticsEngine(Engine):
             return
         panel = self._histories.panel
         if name not in panel:
+            self._seeded.pop(name, None)
             found = self._portfolios.get(int(number))
             if found is not None:
                 found.track.seed((), (), "", False)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.returns import Floats, compoundable, periods
 from nautilus.model.analytics import ForecastReturns, RegimeForecast, VolatilityForecast
 from nautilus.model.basis import Basis
@@ -31,6 +31,12 @@ class Fits(NamedTuple):
     regime: RegimeForecast
 
 
+INTERNAL: Final = "internal"
+"""Reason where a job failed; the log of the engine has it."""
+FAILED: Final = Fits(
+    tuple(VolatilityForecast(model, UNDEFINED, reason=INTERNAL) for model in MODELS),
+    RegimeForecast(UNDEFINED, reason=INTERNAL),
+)
 UNFITTED: Final = Fits(tuple(VolatilityForecast(model, FITTING) for model in MODELS), RegimeForecast(FITTING))
 
 
@@ -93,7 +99,9 @@ def _forecast(
     model: str, returns: Floats, variances: Floats, horizon: int, per_year: float, basis: Basis
 ) -> VolatilityForecast:
     try:
-        return _METHODS[model](returns if model != "har" else variances, horizon, per_year, basis)
+        found = _METHODS[model](returns if model != "har" else variances, horizon, per_year, basis)
+        check_finite(np.array([*found.volatility, *found.parameters.values()]), model)
+        return found
     except Undefined as error:
         return VolatilityForecast(model, UNDEFINED, reason=error.code)
     except ModuleNotFoundError:
@@ -172,4 +180,16 @@ def _with_method(basis: Basis, method: str, window: int) -> Basis:
     )
 
 
-__all__ = ["FITTING", "READY", "REGIMES", "UNDEFINED", "UNFITTED", "Fits", "fit", "fit_request", "gathered", "warm"]
+__all__ = [
+    "FAILED",
+    "FITTING",
+    "READY",
+    "REGIMES",
+    "UNDEFINED",
+    "UNFITTED",
+    "Fits",
+    "fit",
+    "fit_request",
+    "gathered",
+    "warm",
+]

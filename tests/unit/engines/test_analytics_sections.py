@@ -1,6 +1,7 @@
 """Benchmarks, models, positions and factors in the answers of the analytics engine."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -83,12 +84,28 @@ def test_models_are_fitted_in_the_background_and_the_last_fit_is_served():
     assert len(ctx.jobs) == 1
 
 
-def test_a_job_that_fails_leaves_the_last_fit():
+def test_a_job_that_fails_is_told_until_a_fit_is_there_and_leaves_the_last_one():
     made, ctx = followed()
     ask(made, ctx, GetAnalytics(7, "comprehensive"))
-    [(number, _, _)] = ctx.jobs
+    number, job, arguments = ctx.jobs.pop()
     made.on_result(number, ModelError("the worker died"), ctx)
-    assert ask(made, ctx, GetAnalytics(7, "comprehensive")).regime.state == "fitting"
+    answer = ask(made, ctx, GetAnalytics(7, "comprehensive"))
+    assert {each.reason for each in answer.volatility} == {answer.regime.reason} == {"internal"}
+    last = daily(RETURNS)[-1]
+    for step, result in ((1, job(*arguments)), (2, ModelError("the worker died"))):
+        made.on_balance(valued(last.now_ns + step * DAY, last.nav, last.realised), ctx)
+        ask(made, ctx, GetAnalytics(7, "comprehensive"))
+        made.on_result(ctx.jobs.pop()[0], result, ctx)
+        assert ask(made, ctx, GetAnalytics(7, "comprehensive")).regime.state == "ready"
+
+
+def test_models_of_a_package_that_is_not_installed_say_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "arch", None)
+    made, ctx = engine(), RecordingContext()
+    answer = ask(made, ctx, ForecastReturns(tuple(RETURNS)))
+    reasons = {each.model: each.reason for each in answer.volatility}
+    assert (reasons["garch"], reasons["gjr-garch-t"], reasons["ewma"]) == ("config.package", "config.package", "")
+    assert answer.regime.state == "ready"
 
 
 def test_models_of_too_few_returns_say_so():
