@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from nautilus.maths.returns import Floats
 from nautilus.model.analytics import PerformanceSummary, PortfolioAnalytics, PortfolioValue
 from nautilus.model.attribution import FactorAttribution
 from nautilus.model.basis import Basis
+from nautilus.model.errors import ModelError
 
 METHOD = f"time-weighted {sections.CONVENTION}; historical VaR and CVaR, linear interpolation (empyrical)"
 DAY_SECONDS = 86_400
@@ -66,7 +68,17 @@ class Factors:
         self.revision = 0
 
     def take(self, day: int, names: Sequence[str], returns: Sequence[float]) -> None:
-        """Of one day; other names than before begin a new history."""
+        """Of one day; other names than before begin a new history.
+
+        Raises
+        ------
+        ModelError
+            They are not one number for each name.
+        """
+        if len(names) != len(returns) or not all(map(math.isfinite, returns)):
+            raise ModelError(
+                f"{len(returns)} returns of factors {names[:5]}", where="factors", expected="one number each"
+            )
         if tuple(names) != self.names:
             self.names, self.days = tuple(names), {}
         self.days[day] = tuple(returns)

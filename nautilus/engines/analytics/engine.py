@@ -6,6 +6,7 @@ take long are fitted as jobs; answers have their last fit, with what it rests on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -40,7 +41,7 @@ from nautilus.model.analytics import (
 )
 from nautilus.model.attribution import AttributeBrinson, AttributeFactors, GetTransactionCosts
 from nautilus.model.basis import Basis
-from nautilus.model.errors import UnknownPortfolioError
+from nautilus.model.errors import ModelError, UnknownPortfolioError
 from nautilus.model.events import ExecutionReport, OrderFilled
 from nautilus.model.history import DropHistory, PutHistory, SeriesKind
 from nautilus.model.instrument import Instrument
@@ -149,6 +150,8 @@ class AnalyticsEngine(Engine):
 
     def on_prediction(self, prediction: Prediction, ctx: Context) -> None:
         """Keep the last prediction of each model for an instrument."""
+        if not math.isfinite(prediction.value) or not math.isfinite(prediction.confidence):
+            raise ModelError(f"a prediction of {prediction.value}", where=prediction.model, expected="finite numbers")
         self._predictions[prediction.instrument_id, prediction.model, prediction.target] = prediction
 
     # What is asked.

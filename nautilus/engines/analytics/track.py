@@ -7,6 +7,7 @@ first valuation of a later one. Periods without a valuation are missing; nothing
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable
 from typing import Any
@@ -38,7 +39,7 @@ class Track:
     revision : counts what changes answers.
     closed : counts ended periods; what rests on them alone is new only with it.
     missing : periods between the first and the last without a return.
-    incomplete : valuations that were left out, as something in them had no mark or rate.
+    incomplete : valuations that were left out, as something in them had no mark or rate, or was no number.
     rebuilt : counts when the ended periods changed otherwise than by one more.
     ruined_ns : since when it has lost more than there was, or gained what no portfolio does; 0: it has not. No return
         has a base from then on.
@@ -106,6 +107,9 @@ class Track:
     def on_valued(self, value: PortfolioValued) -> bool:
         """Take a valuation; whether it ended a period. One that is not newer than the last changes nothing."""
         if self.last is not None and value.now_ns <= self.last.now_ns:
+            return False
+        if not all(map(math.isfinite, (value.nav, value.booked, value.gross_exposure, value.net_exposure))):
+            self.incomplete += 1
             return False
         self.last = value
         self.revision += 1

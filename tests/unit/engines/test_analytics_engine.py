@@ -93,6 +93,19 @@ def test_a_valuation_with_something_missing_is_no_return():
     assert ask(made, ctx, GetAnalytics(7)).value.complete is False
 
 
+def test_what_is_no_number_is_not_taken():
+    made, ctx = followed()
+    before = ask(made, ctx, GetAnalytics(7))
+    last = daily(RETURNS)[-1]
+    made.on_balance(valued(last.now_ns + 1, math.nan, 0.0), ctx)
+    assert ask(made, ctx, GetAnalytics(7)) is before
+    for bad in (FactorsUpdated(1, 1, ("a", "b"), (0.1,)), FactorsUpdated(1, 1, ("a",), (math.nan,))):
+        with pytest.raises(ModelError):
+            made.on_factors(bad, ctx)
+    with pytest.raises(ModelError):
+        made.on_prediction(Prediction(START_NS, 1, "m", "return", math.inf, 0.6, DAY), ctx)
+
+
 def test_days_without_a_valuation_are_missing_and_not_filled_in():
     made, ctx = engine(), RecordingContext()
     for day, profit in ((0, 0.0), (1, 10.0), (5, 20.0), (6, 30.0)):
