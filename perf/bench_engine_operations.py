@@ -92,7 +92,7 @@ PATHS = {
     "enhanced-vpin": f"/enhanced-vpin/{SYMBOL}",
 }
 BODY = {"orders": [{"instrument": SYMBOL, "side": "BUY", "quantity": "0.010", "price": "59000"}]}
-DEPOSIT = {"reference": "bench", "currency": "USD", "amount": "1000000"}
+DEPOSIT = {"entry_id": "bench", "currency": "USD", "amount": "1000000"}
 """Else the portfolio is worth what it won, and has no returns."""
 
 

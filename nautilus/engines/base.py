@@ -87,11 +87,14 @@ class Work(NamedTuple):
         Plain values, tuples, arrays, messages.
     finish
         Makes the reply of the job's result, in the engine's turn; None: the result is the reply.
+    background
+        Where jobs of `Context.submit` are done: for what takes long and may load much.
     """
 
     job: Callable[..., Any]
     arguments: tuple[Any, ...]
     finish: Callable[[Any], Message] | None = None
+    background: bool = False
 
 
 class Core(Protocol):

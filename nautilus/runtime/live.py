@@ -260,7 +260,7 @@ class LiveHost:
         self._jobs = Jobs(self.loop.add_source, self.loop.remove_source, partial(self.later, IDLE_NS))
         undo.callback(self._answering.close)
         undo.callback(self._jobs.close)
-        self.messages.run_job = self._answering.run
+        self.messages.run_job = self._run_work
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
         for context in self.contexts.values():
             context.connect()
@@ -294,6 +294,11 @@ class LiveHost:
         self._armed += 1
         self._timers[context.name, key] = self._armed
         self.loop.call_at(whole_ns(ns), partial(self._fire, context, key, self._armed))
+
+    def _run_work(
+        self, job: Callable[..., Any], arguments: tuple[Any, ...], done: Callable[[Any], None], background: bool
+    ) -> None:
+        (self._jobs if background else self._answering).run(job, arguments, done)
 
     def submit(self, context: LiveContext, job: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
         """Run a job in the worker process; `on_result` follows."""

@@ -65,8 +65,8 @@ Server = Callable[[Message, Answer], object]
 """Answers requests of an engine, now or later."""
 
 
-RunJob = Callable[[Callable[..., Any], tuple[Any, ...], Callable[[Any], None]], None]
-"""Runs a job with arguments; the last takes its result, or the exception that came instead."""
+RunJob = Callable[[Callable[..., Any], tuple[Any, ...], Callable[[Any], None], bool], None]
+"""Runs a job with arguments, then hands over its result, or the exception that came instead; last: in the background."""
 
 
 class UnansweredError(BusError):
@@ -470,7 +470,7 @@ class Messages:
             self.settle()
 
         try:
-            self.run_job(work.job, work.arguments, done)
+            self.run_job(work.job, work.arguments, done, work.background)
         except Exception as error:
             self._calls.errors.add(f"{context.name} work", error)
             answer(error)
@@ -671,7 +671,9 @@ class Messages:
         return way
 
 
-def _no_jobs(job: Callable[..., Any], arguments: tuple[Any, ...], done: Callable[[Any], None]) -> None:
+def _no_jobs(
+    job: Callable[..., Any], arguments: tuple[Any, ...], done: Callable[[Any], None], background: bool
+) -> None:
     raise InternalError("no place where jobs run")
 
 

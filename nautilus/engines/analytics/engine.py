@@ -73,7 +73,6 @@ class AnalyticsEngine(Engine):
     subscribes = (BALANCES, POSITIONS, EXECUTION_REPORTS, FACTORS, PREDICTIONS, QUOTES, TRADES)
     publishes = (PERFORMANCE,)
     takes_arrays = True
-    warms = (fits.warm,)
     operations = OPERATIONS
     streams = (Stream("/streams/performance", PERFORMANCE, "Performance of portfolios as it changes"),)
 
@@ -224,7 +223,7 @@ class AnalyticsEngine(Engine):
     def _on_forecast(self, message: ForecastReturns, ctx: Context) -> Message | Work:
         if message.regimes not in fits.REGIMES:
             raise Undefined("out_of_range", f"{message.regimes} regimes", expected="2 or 3")
-        return Work(fits.fit_request, (message,), _forecasts)
+        return Work(fits.fit_request, (message,), _forecasts, background=True)
 
     def _on_tear_sheet(self, message: GetTearSheet, ctx: Context) -> Message | Work:
         paged = check_form(message.form)
