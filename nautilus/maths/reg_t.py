@@ -2,7 +2,7 @@
 
 Sources: 12 CFR 220.12 (initial: 50 % of a long position; 150 % of a short one, of which the proceeds are 100 %); FINRA
 Rule 4210(c) (maintenance: 25 % long; short 30 % or 5 dollars a share, where the price is below 5 dollars 100 % or 2.50
-dollars a share) and 4210(b) (least equity). A requirement is an amount of equity: cash and long values less short
+dollars a share). A requirement is an amount of equity: cash and long values less short
 values.
 """
 
@@ -32,8 +32,6 @@ class StockRules(NamedTuple):
         A share sold short at `low_price` or more.
     low_price, low_rate, low_least
         Below this price a short share takes the greater of these.
-    least_equity
-        Of an account that borrows, Rule 4210(b)(4).
     """
 
     initial_long: float = 0.50
@@ -44,7 +42,6 @@ class StockRules(NamedTuple):
     low_price: float = 5.0
     low_rate: float = 1.0
     low_least: float = 2.50
-    least_equity: float = 2_000.0
 
 
 STOCK_RULES: Final[Dated[StockRules]] = (

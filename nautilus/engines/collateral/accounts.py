@@ -115,6 +115,19 @@ class Account:
             self._take(slot, facts)
         return slot
 
+    def copy(self) -> Account:
+        """Its positions, to try something on; without the sums over groups."""
+        other = Account(self.portfolio_id)
+        other.rows, other.lots, other.ids, other.facts = self.rows.copy(), [*self.lots], [*self.ids], [*self.facts]
+        other.slot_of = dict(self.slot_of)
+        return other
+
+    def expire(self, now_ns: int) -> None:
+        """Look again at groups with a position whose end has come since."""
+        for slot, facts in enumerate(self.facts):
+            if facts.expiry_ns and facts.expiry_ns <= now_ns and self.lots[slot] and slot not in self.codes:
+                self.dirty.add(int(facts.row["group"]))
+
     def refresh(self, registry: Registry, day: int) -> None:
         """Read the facts of every position anew: terms, rates or the day changed."""
         self.slots_of.clear()

@@ -12,25 +12,22 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
 
 import msgspec
-import numpy as np
 
 from nautilus.engines.base import Context, Engine, Stream, Work
-from nautilus.engines.collateral.accounts import YEAR_NS, Account, Summary, collateral_value
+from nautilus.engines.collateral.accounts import Account, collateral_value
 from nautilus.engines.collateral.config import CollateralConfig
-from nautilus.engines.collateral.forecast import DAYS, Forecast, Question, forecast_job, plain, warm_forecast
+from nautilus.engines.collateral.forecast import warm_forecast
+from nautilus.engines.collateral.forecast_answer import ask_forecast
 from nautilus.engines.collateral.operations import OPERATIONS
 from nautilus.engines.collateral.pricing import INLINE_ROWS, price_options, solve_volatility, warm_prices
 from nautilus.engines.collateral.registry import Registry
-from nautilus.engines.collateral.reports import basis, excluded, margin_report, what_if
-from nautilus.maths import implied_volatility
-from nautilus.maths.errors import Undefined
+from nautilus.engines.collateral.reports import margin_report, what_if
+from nautilus.engines.collateral.status import judge, margin_status
+from nautilus.engines.collateral.volatilities import solve_volatilities
 from nautilus.maths.margin import REGIMES
-from nautilus.maths.margin_book import CALL, PUT
 from nautilus.model.collateral import (
     CollateralItem,
     Contracts,
-    Cut,
-    ForecastReport,
     GetContracts,
     GetForecast,
     GetMargin,
@@ -53,10 +50,9 @@ from nautilus.model.message import Message
 from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import PositionChanged
 from nautilus.model.records import Records
-from nautilus.model.signals import BalanceChanged, MarginStatus
+from nautilus.model.signals import BalanceChanged
 from nautilus.model.topics import BALANCES, MARGIN, POSITIONS, QUOTES
 
-UNITS: Final = 10**8
 SECOND_NS: Final = 10**9
 VOLATILITIES: Final = "volatilities"
 
@@ -162,6 +158,7 @@ class CollateralEngine(Engine):
         if key == VOLATILITIES:
             self._solve(ctx)
             for account in self._accounts.values():
+                account.expire(ctx.now_ns)
                 if account.dirty:
                     self._settle(account, ctx)
             ctx.at(ctx.now_ns + int(self._config.volatility_seconds * SECOND_NS), VOLATILITIES)
@@ -228,12 +225,15 @@ class CollateralEngine(Engine):
             account.collateral = self._worth(portfolio_id)
         return account
 
-    def _known(self, portfolio_id: int) -> Account:
+    def _known(self, portfolio_id: int, ctx: Context) -> Account:
         account = self._accounts.get(portfolio_id)
         if account is None:
             raise UnknownPortfolioError(
                 f"portfolio {portfolio_id}", where=self.name, expected="an account with a position or a value"
             )
+        day = day_of(ctx.now_ns)
+        if account.day != day:
+            account.refresh(self._registry, day)
         return account
 
     def _worth(self, portfolio_id: int) -> float:
@@ -260,6 +260,7 @@ class CollateralEngine(Engine):
         day = day_of(ctx.now_ns)
         self._holders = {}
         for account in self._accounts.values():
+            gained = account.value.total - account.reference
             account.refresh(self._registry, day)
             account.collateral = self._worth(account.portfolio_id)
             for slot, instrument_id in enumerate(account.ids):
@@ -273,33 +274,19 @@ class CollateralEngine(Engine):
                 if instrument_id in self._prices:
                     account.set_price(slot, self._prices[instrument_id])
                 account.revalue(slot)
-            account.reference = account.value.total if account.nav is not None else 0.0
+            account.reference = account.value.total - gained
             self._settle(account, ctx)
 
     def _solve(self, ctx: Context) -> None:
-        """Implied volatilities of the options whose quotes changed, all at once; what has none keeps the one before."""
-        wanted = [
-            (key, account, slot)
-            for key in self._stale
-            for account, slot, other in self._holders.get(key, ())
-            if not other
+        """Implied volatilities of the options whose quotes changed."""
+        held = [
+            (account, slot)
+            for key in sorted(self._stale)
+            for account, slot, underlying in self._holders.get(key, ())
+            if not underlying
         ]
         self._stale.clear()
-        if not wanted:
-            return
-        rows = np.array([account.rows[slot] for _, account, slot in wanted])
-        years = (rows["month"] - ctx.now_ns) / YEAR_NS
-        option = (rows["kind"] == CALL) | (rows["kind"] == PUT)
-        values, codes = implied_volatility.solve(
-            rows["kind"] == CALL, rows["price"], rows["spot"], rows["strike"], years, rows["rate"], rows["yield_rate"]
-        )
-        changed = {}
-        for place in np.flatnonzero(option & (codes == 0)):
-            _, account, slot = wanted[place]
-            account.rows["sigma"][slot] = values[place]
-            account.dirty.add(int(account.rows["group"][slot]))
-            changed[account.portfolio_id] = account
-        for account in changed.values():
+        for account in solve_volatilities(held, ctx.now_ns):
             self._settle(account, ctx)
 
     def _settle(self, account: Account, ctx: Context) -> None:
@@ -312,7 +299,7 @@ class CollateralEngine(Engine):
         if summary.equity is None:
             return
         flags = (account.call, account.warning)
-        self._judge(account, summary)
+        judge(account, summary, self._config)
         last = account.published
         changed = (account.call, account.warning) != flags
         if last is not None and not changed:
@@ -325,39 +312,7 @@ class CollateralEngine(Engine):
             if not moved:
                 return
         account.published = (summary.equity, summary.maintenance, ctx.now_ns)
-        ctx.publish(self._status(account, summary, ctx.now_ns))
-
-    def _judge(self, account: Account, summary: Summary) -> None:
-        """Call and warning, with hysteresis."""
-        config, equity = self._config, summary.equity
-        assert equity is not None
-        needed = summary.maintenance
-        if account.call:
-            account.call = equity < needed * (1.0 + config.call_clear)
-        else:
-            account.call = equity < needed
-        level = config.warn_clear if account.warning else config.warn_usage
-        account.warning = needed > 0 and (equity <= 0 or needed / equity > level)
-
-    def _status(self, account: Account, summary: Summary, now_ns: int) -> MarginStatus:
-        assert summary.equity is not None
-        assert summary.excess is not None
-        positive = summary.equity > 0
-        return MarginStatus(
-            now_ns=now_ns,
-            account_id=account.portfolio_id,
-            equity=round(summary.equity * UNITS),
-            initial=round(summary.initial * UNITS),
-            maintenance=round(summary.maintenance * UNITS),
-            call=account.call,
-            warning=account.warning,
-            excess=round(summary.excess * UNITS),
-            usage=summary.maintenance / summary.equity if positive else float(summary.maintenance > 0),
-            cushion=summary.excess / summary.equity if positive else 0.0,
-            regime=self._config.regime,
-            currency=self._registry.currency,
-            complete=not account.codes,
-        )
+        ctx.publish(margin_status(account, summary, self._registry, ctx.now_ns))
 
     # Answers.
 
@@ -367,78 +322,20 @@ class CollateralEngine(Engine):
         return wanted or self._config.regime
 
     def _margin(self, message: GetMargin, ctx: Context) -> MarginReport:
-        account = self._known(message.portfolio_id)
+        account = self._known(message.portfolio_id, ctx)
         return margin_report(
             account, self._registry, self._regime(message.regime), ctx.now_ns, day_of(ctx.now_ns), self._priced
         )
 
     def _what_if(self, message: WhatIf, ctx: Context) -> WhatIfReport:
-        account = self._known(message.portfolio_id)
+        account = self._known(message.portfolio_id, ctx)
         regime = self._regime(message.regime)
         return what_if(account, self._registry, message, regime, ctx.now_ns, day_of(ctx.now_ns), self._prices)
 
     def _forecast(self, message: GetForecast, ctx: Context) -> Work:
-        account = self._known(message.portfolio_id)
+        account = self._known(message.portfolio_id, ctx)
         regime, day = self._regime(message.regime), day_of(ctx.now_ns)
-        equity = account.equity()
-        if equity is None:
-            raise Undefined(
-                "empty", f"no value of portfolio {message.portfolio_id} yet", "one from the portfolio engine"
-            )
-        good = account.usable(range(len(account)), ctx.now_ns, self._priced)
-        facts = [account.facts[slot] for slot in good]
-        config = self._config
-        question = Question(
-            rows=account.book(good, ctx.now_ns),
-            betas=np.array([each.beta for each in facts]),
-            lots=np.array([account.lots[slot] for slot in good], np.float64),
-            lot_sizes=np.array([each.lot for each in facts]),
-            spread_bps=np.array([each.spread_bps for each in facts]),
-            regime=regime,
-            rules=self._registry.rules(day),
-            equity=equity,
-            credit=account.credit(self._registry),
-            share=config.concentration_share,
-            rate=config.concentration_rate,
-            horizon_days=message.horizon_days,
-            drift=message.drift,
-            volatility=message.volatility or config.factor_volatility,
-        )
-        left_out, missing, now_ns = excluded(account), len(account.codes), ctx.now_ns
-
-        def finish(fields: tuple[Any, ...]) -> ForecastReport:
-            found = Forecast.of(fields)
-            passage = found.passage
-            cuts = tuple(
-                Cut(account.ids[good[place]], facts[place].symbol, lots, notional, cost)
-                for place, lots, notional, cost in found.cuts
-            )
-            told = basis(regime, len(good), now_ns, missing, day)
-            method = f"{told.method}; one factor with betas, first passage of a Brownian motion with drift"
-            return ForecastReport(
-                portfolio_id=message.portfolio_id,
-                regime=regime,
-                currency=self._registry.currency,
-                excess=found.excess,
-                move_down=found.move_down,
-                move_up=found.move_up,
-                probability=passage.probability,
-                probability_ever=passage.ever,
-                expected_days=None if passage.expected is None else passage.expected * DAYS,
-                median_days=None if passage.median is None else passage.median * DAYS,
-                sensitivity=found.sensitivity,
-                excess_volatility=found.volatility,
-                excess_drift=found.drift,
-                shortfall=found.shortfall,
-                cuts=cuts,
-                cuts_cost=sum(cut.cost for cut in cuts),
-                cuts_restore=found.restore,
-                excluded=left_out,
-                undefined=found.undefined,
-                basis=msgspec.structs.replace(told, method=method),
-            )
-
-        return Work(forecast_job, plain(question), finish)
+        return ask_forecast(account, self._registry, message, regime, ctx.now_ns, day, self._priced)
 
     def _contracts(self, message: GetContracts, ctx: Context) -> Contracts:
         wanted = message.instrument_id

@@ -163,24 +163,16 @@ def what_if(
     credit = account.credit(registry)
     first = totals(before, exposures(rows, before), config.concentration_share, config.concentration_rate, credit)
     left_out = excluded(account)
-    supposed = Account(account.portfolio_id)
-    lots = dict(zip(account.ids, account.lots, strict=True))
+    supposed = account.copy()
     for trade in message.trades:
-        registry.facts(trade.instrument_id, day)
-        lots[trade.instrument_id] = lots.get(trade.instrument_id, 0) + trade.lots
-    for instrument_id, held in lots.items():
-        if not held:
-            continue
-        slot = supposed.slot(instrument_id, registry, day)
-        known = account.slot_of.get(instrument_id)
-        if known is not None:
-            supposed.rows["sigma"][slot] = account.rows["sigma"][known]
-        if instrument_id in prices:
-            supposed.set_price(slot, prices[instrument_id])
-        own = supposed.facts[slot].underlying_id
-        if own in prices:
-            supposed.set_spot(slot, prices[own])
-        supposed.set_lots(slot, held)
+        slot = supposed.slot(trade.instrument_id, registry, day)
+        if trade.instrument_id not in account.slot_of:
+            own = supposed.facts[slot].underlying_id
+            if trade.instrument_id in prices:
+                supposed.set_price(slot, prices[trade.instrument_id])
+            if own in prices:
+                supposed.set_spot(slot, prices[own])
+        supposed.set_lots(slot, supposed.lots[slot] + trade.lots)
     kept = supposed.usable(range(len(supposed)), now_ns, priced)
     after = supposed.book(kept, now_ns)
     change = 0.0

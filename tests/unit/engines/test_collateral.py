@@ -208,6 +208,33 @@ def test_an_expired_option_is_left_out_and_named():
     assert found.maintenance == 0.0
 
 
+def test_an_option_expires_without_any_event():
+    desk = Desk()
+    desk.ask(OPTIONS)
+    for number, price in ((1, 100.0), (3, 2.0)):
+        desk.quote(number, price)
+    desk.worth(10_000.0)
+    desk.hold(3, -1)
+    assert desk.last().complete
+    desk.ctx.now_ns = EXPIRY + 1
+    desk.engine.on_timer("volatilities", desk.ctx)
+    assert not desk.last().complete
+    assert desk.last().maintenance == 0
+
+
+def test_terms_that_come_later_leave_the_equity_as_it_is():
+    desk = Desk()
+    desk.quote(1, 100.0)
+    desk.worth(6_000.0)
+    desk.hold(1, 100)
+    desk.quote(1, 101.0)
+    before = desk.margin().equity
+    desk.ask(PutContracts((ContractTerms(1, "equity", house_rate=0.5),)))
+    found = desk.margin()
+    assert (before, found.equity) == (6_100.0, 6_100.0)
+    assert found.maintenance == 5_050.0
+
+
 def test_a_position_without_a_price_is_left_out_and_named():
     desk = Desk()
     desk.hold(2, 10)
@@ -238,8 +265,6 @@ def test_futures_take_the_exchanges_rates_of_the_day_and_spreads_a_charge():
     found = desk.margin()
     assert (found.initial, found.maintenance) == (2 * 11_000 + 300, 2 * 10_000 + 300)
     desk.ctx.now_ns += DAY_NS
-    assert desk.margin().maintenance == 2 * 10_000 + 300  # nothing has told the engine of the new day yet
-    desk.quote(5, 5_000.25)
     assert desk.margin().maintenance == 2 * 12_000 + 300
     scanned = desk.margin("span")
     assert scanned.maintenance == pytest.approx(2 * 12_000 + 300)  # the scan range is the maintenance of one contract
