@@ -45,7 +45,7 @@ class RiskConfig(msgspec.Struct, frozen=True):
         What a margin call, toxic order flow in an instrument that is held, and a change of its regime to one of
         `regimes` do: ``ignore``, ``soft`` (a warning) or ``hard`` (strategies stop).
     regimes
-        Of market structure, that are dangerous.
+        Of market structure, that are dangerous (docs/vpin.md names them).
     factors
         Factor of stress tests to the series that it is estimated from.
     """
@@ -62,10 +62,10 @@ class RiskConfig(msgspec.Struct, frozen=True):
     release: float = 0.95
     var_level: float = 0.99
     var_window: int = 500
-    margin_call: str = HARD
+    margin_call: str = SOFT
     toxicity: str = SOFT
     market_structure: str = SOFT
-    regimes: tuple[str, ...] = ("toxic", "stressed", "illiquid")
+    regimes: tuple[str, ...] = ("stressed",)
     factors: dict[str, str] = msgspec.field(default_factory=lambda: {"equity": "SP500"})
 
     def __post_init__(self) -> None:

@@ -229,7 +229,10 @@ class RiskEngine(Engine):
 
     def on_margin(self, status: MarginStatus, ctx: Context) -> None:
         """A margin status: its use is a limit of the tree, a call is an alert of its own."""
-        if status.equity > 0:
+        used: float | None
+        if not status.complete:
+            used = None  # positions are missing from the numbers
+        elif status.equity > 0:
             used = status.maintenance / status.equity
         else:
             used = _NO_EQUITY if status.maintenance > 0 else 0.0

@@ -254,6 +254,13 @@ def test_leverage_and_margin_are_of_what_others_say() -> None:
     assert {(each.control, each.active) for each in told(ctx)} == {("margin", False), ("margin_call", False)}
 
 
+def test_a_margin_status_that_lacks_positions_leaves_margin_unknown() -> None:
+    engine, ctx = engine_with("portfolio/* margin hard 0.9")
+    engine.on_margin(MarginStatus(SECOND, 1, 100, 60, 60, complete=False), ctx)
+    [state] = engine.on_request(GetLimits(), ctx).limits
+    assert (state.state, state.value) == ("unknown", None)
+
+
 @pytest.mark.parametrize(("action", "alerts"), [("ignore", 0), ("soft", 0), ("hard", 1)])
 def test_a_margin_call_does_what_the_settings_say(action: str, alerts: int) -> None:
     engine, ctx = engine_with(margin_call=action)
