@@ -268,6 +268,7 @@ class RegimeForecast(Message, frozen=True):
     """Hidden Markov states of the returns, lowest volatility first, and where the portfolio is.
 
     `probabilities` are of the states now, `next_probabilities` of the next period; `state` as in `VolatilityForecast`.
+    `converged`: the fit ended by itself; else after its last round, where the likelihood was still growing a little.
     """
 
     state: str
@@ -280,6 +281,7 @@ class RegimeForecast(Message, frozen=True):
     log_likelihood: float | None = None
     reason: str = ""
     basis: Basis | None = None
+    converged: bool = True
 
 
 class Forecasts(Message, frozen=True):

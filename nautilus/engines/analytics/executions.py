@@ -237,13 +237,18 @@ class Executions:
 
     @staticmethod
     def _mean(lines: list[OrderCost], name: str, undefined: dict[str, str]) -> float | None:
-        """Mean over the orders that have it, weighted by what was filled."""
+        """Mean over the orders that have it, weighted by what was filled; the shortfall by what was ordered.
+
+        An order that was not filled at all has an opportunity cost too.
+        """
         value = weight = 0.0
+        whole = name == "shortfall_bps"
         for line in lines:
-            cost, price = getattr(line, name), line.average_price
+            cost, price = getattr(line, name), line.arrival_price if whole else line.average_price
             if cost is not None and price is not None:
-                value += cost * line.filled * price
-                weight += line.filled * price
+                size = (line.quantity if whole else line.filled) * price
+                value += cost * size
+                weight += size
         if weight <= 0.0:
             undefined[name] = "empty"
             return None

@@ -171,6 +171,7 @@ def _regimes(returns: Floats, states: int, per_year: float, basis: Basis) -> Reg
         tuple(tuple(row) for row in model.transition[np.ix_(order, order)].tolist()),
         float(model.log_likelihood),
         basis=_with_method(basis, f"Gaussian hidden Markov model of {states} states, EM, filtered", returns.size),
+        converged=model.converged,
     )
 
 

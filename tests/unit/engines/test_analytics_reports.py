@@ -104,9 +104,11 @@ def test_an_order_that_expires_unfilled_costs_what_was_missed():
     made.on_trade(trades([(600_010, 5)])[:0], ctx)
     made.on_quote(quote_array(2, 600_100, 600_120), ctx)
     made.on_report(OrderExpired(2, 9, 7, 0, 1, 1, Side.BUY, 600_020, 10, 0), ctx)
-    [line] = ask(made, ctx, GetTransactionCosts(7)).orders
+    costs = ask(made, ctx, GetTransactionCosts(7))
+    [line] = costs.orders
     assert (line.state, line.average_price, line.undefined["average_price"]) == ("expired", None, "empty")
     assert line.shortfall == pytest.approx(10.0 * 0.01)
+    assert costs.shortfall_bps == pytest.approx(line.shortfall_bps)
 
 
 def test_prices_below_nought_have_no_basis_points():
