@@ -3,6 +3,8 @@
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nautilus.core.types import TRADE
 from nautilus.core.vpin import VpinTable
@@ -184,6 +186,20 @@ def test_a_restart_in_the_middle_changes_nothing():
     ] == [False] * 2
 
 
+def test_many_instruments_are_saved_in_parts_and_come_back():
+    names = [btcusdt(instrument_id=number, symbol=f"I{number}") for number in range(1, 200)]
+    made, fresh = (VpinEngine(VpinConfig(**SMALL), names) for _ in range(2))
+    for number in (1, 64, 65, 130, 199):
+        made.on_trade(balanced(6, instrument=number), RecordingContext())
+    parts = made.bulk()
+    assert sorted(parts) == [*(f"bulk-{block}" for block in range(4)), *(f"side-{block}" for block in range(4))]
+    for name, (_, part) in parts.items():
+        fresh.restore_bulk(name, part())
+    answers = [engine_.on_request(GetVpins(limit=1000), RecordingContext()) for engine_ in (made, fresh)]
+    assert answers[0] == answers[1]
+    assert [line.instrument_id for line in answers[1].lines] == [1, 64, 65, 130, 199]
+
+
 def test_however_trades_are_cut_the_warnings_are_the_same():
     rng = np.random.default_rng(5)
     rows = np.column_stack([rng.integers(98, 103, 600), rng.integers(1, 25, 600), rng.integers(1, 3, 600)])
@@ -229,6 +245,27 @@ def test_a_latch_has_two_thresholds_and_a_dwell():
     latch = Latch(Thresholds(0.9, 0.5, 2))
     told = [latch.step(each) for each in (0.8, 0.95, 0.1, 0.1, 0.1, 0.95, 0.95, 0.95)]
     assert told == [False, True, False, False, True, False, False, True]
+
+
+@given(
+    st.lists(st.floats(0, 1), max_size=60),
+    st.floats(0.5, 1.0),
+    st.floats(0.1, 0.5),
+    st.integers(0, 5),
+)
+def test_a_latch_changes_only_over_its_thresholds_and_never_within_its_dwell(values, enter, leave, dwell):
+    latch, last = Latch(Thresholds(enter, leave, dwell)), None
+    for place, value in enumerate(values):
+        was = latch.active
+        if latch.step(value):
+            assert latch.active != was
+            assert value >= enter if latch.active else value < leave
+            assert last is None or place - last > dwell
+            last = place
+        else:
+            assert latch.active == was
+            held = last is not None and place - last <= dwell
+            assert held or (value >= leave if was else value < enter)
 
 
 def test_regimes_are_named_with_how_clear_they_are():
