@@ -2,7 +2,8 @@
 
 Inputs have shape (T, N): a row per day, a column per stock; NaN is a stock that is missing on a day. Windows and lags
 count a stock's own observations, not days, as toraniko's do: a day that is missing neither fills a window nor breaks
-it. A stock has no score (NaN) on days that it is missing, and before its window is full.
+it. A stock has no score (NaN) on days that it is missing, and before its window is full. With `weights` (shape (T, N),
+capitalisations) scores are centred on their weighted mean; toraniko's are on the plain one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ def decay(window: int, half_life: float) -> Array:
 
 
 def momentum(
-    returns: ArrayLike, window: int = 504, half_life: float = 126, lag: int = 20, winsor: float = 0.01
+    returns: ArrayLike,
+    window: int = 504,
+    half_life: float = 126,
+    lag: int = 20,
+    winsor: float = 0.01,
+    weights: ArrayLike | None = None,
 ) -> Array:
     """Compound return of `window` days up to `lag` days ago, each day weighted by its age; winsorised, standardised.
 
@@ -48,7 +54,7 @@ def momentum(
     Undefined
         ``out_of_range``; ``mismatch``: not a matrix.
     """
-    return momentum_scores(raw_momentum(returns, window, half_life, lag), winsor)
+    return scored(raw_momentum(returns, window, half_life, lag), winsor, weights)
 
 
 def raw_momentum(returns: ArrayLike, window: int = 504, half_life: float = 126, lag: int = 20) -> Array:
@@ -74,12 +80,16 @@ def raw_momentum(returns: ArrayLike, window: int = 504, half_life: float = 126, 
     return _rolled(_matrix(returns), window, lag, compounded)
 
 
-def momentum_scores(raw: Array, winsor: float = 0.01) -> Array:
-    """Scores of raw momentum, volatility or liquidity: winsorised and standardised across stocks."""
-    return cross_section.standardized(cross_section.winsorized(raw, winsor))
+def scored(raw: ArrayLike, winsor: float = 0.01, weights: ArrayLike | None = None) -> Array:
+    """Scores of raw momentum, volatility or liquidity: winsorised and standardised across stocks.
+
+    With weights (capitalisations) the weighted mean of the scores is 0, so that the market as a whole has none of the
+    style; else their plain mean is, as toraniko's.
+    """
+    return cross_section.standardized(cross_section.winsorized(raw, winsor), weights)
 
 
-def size(market_caps: ArrayLike, lower: float = 0.2, upper: float = 0.8) -> Array:
+def size(market_caps: ArrayLike, lower: float = 0.2, upper: float = 0.8, weights: ArrayLike | None = None) -> Array:
     """Small minus big: standardised -log(market capitalisation), 0 between the `lower` and `upper` quantiles.
 
     Equal to ``toraniko.styles.factor_sze``. A capitalisation that is not above 0 is a missing one.
@@ -89,7 +99,7 @@ def size(market_caps: ArrayLike, lower: float = 0.2, upper: float = 0.8) -> Arra
     Undefined
         See `nautilus.maths.cross_section.tails`.
     """
-    return cross_section.tails(cross_section.standardized(-_logarithm(market_caps)), lower, upper)
+    return cross_section.tails(cross_section.standardized(-_logarithm(market_caps), weights), lower, upper)
 
 
 def value(
@@ -98,6 +108,7 @@ def value(
     cash_flow_price: ArrayLike,
     winsor: float | None = None,
     partial: bool = False,
+    weights: ArrayLike | None = None,
 ) -> Array:
     """Standardised mean of standardised log book to price, log sales to price, and cash flow to price.
 
@@ -127,11 +138,16 @@ def value(
     counts = present.sum(axis=0)
     enough = counts > 0 if partial else counts == len(features)
     mean = np.where(present, scores, 0.0).sum(axis=0) / np.where(enough, counts, 1)
-    return cross_section.standardized(np.where(enough, mean, np.nan))
+    return cross_section.standardized(np.where(enough, mean, np.nan), weights)
 
 
 def volatility(
-    returns: ArrayLike, window: int = 252, half_life: float = 42, lag: int = 1, winsor: float = 0.01
+    returns: ArrayLike,
+    window: int = 252,
+    half_life: float = 42,
+    lag: int = 1,
+    winsor: float = 0.01,
+    weights: ArrayLike | None = None,
 ) -> Array:
     """Exponentially weighted standard deviation of the last `window` returns up to `lag` days ago; scored as momentum.
 
@@ -142,7 +158,7 @@ def volatility(
     Undefined
         See `momentum`.
     """
-    return momentum_scores(raw_volatility(returns, window, half_life, lag), winsor)
+    return scored(raw_volatility(returns, window, half_life, lag), winsor, weights)
 
 
 def raw_volatility(returns: ArrayLike, window: int = 252, half_life: float = 42, lag: int = 1) -> Array:
@@ -170,7 +186,12 @@ def raw_volatility(returns: ArrayLike, window: int = 252, half_life: float = 42,
 
 
 def liquidity(
-    dollar_volumes: ArrayLike, market_caps: ArrayLike, window: int = 63, lag: int = 1, winsor: float = 0.01
+    dollar_volumes: ArrayLike,
+    market_caps: ArrayLike,
+    window: int = 63,
+    lag: int = 1,
+    winsor: float = 0.01,
+    weights: ArrayLike | None = None,
 ) -> Array:
     """Log of the mean daily turnover (value traded / market capitalisation) of `window` days; scored as momentum.
 
@@ -181,7 +202,7 @@ def liquidity(
     Undefined
         See `momentum`; ``mismatch``: shapes differ.
     """
-    return momentum_scores(raw_liquidity(dollar_volumes, market_caps, window, lag), winsor)
+    return scored(raw_liquidity(dollar_volumes, market_caps, window, lag), winsor, weights)
 
 
 def raw_liquidity(dollar_volumes: ArrayLike, market_caps: ArrayLike, window: int = 63, lag: int = 1) -> Array:
@@ -266,10 +287,10 @@ __all__ = [
     "decay",
     "liquidity",
     "momentum",
-    "momentum_scores",
     "raw_liquidity",
     "raw_momentum",
     "raw_volatility",
+    "scored",
     "size",
     "value",
     "volatility",

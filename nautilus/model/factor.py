@@ -55,6 +55,8 @@ class FactorSettings(Message, frozen=True):
         Styles explain what market and sectors leave; else the returns.
     constraint
         ``sum``: the sectors' returns sum to zero; ``cap``: weighted by capitalisation they do.
+    centre
+        The plain mean of a day's scores is 0 (``equal``), or that weighted by capitalisation (``cap``).
     style_winsor, value_winsor
         Share of raw momentum, volatility and liquidity, and of the value inputs, clipped at each end; 0: none.
     value_partial
@@ -69,6 +71,7 @@ class FactorSettings(Message, frozen=True):
     winsor: float
     residualize: bool
     constraint: str
+    centre: str
     momentum_days: int
     momentum_half_life: float
     momentum_lag: int

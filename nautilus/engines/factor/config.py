@@ -14,6 +14,7 @@ from nautilus.model.factor import FactorSettings
 STYLES: Final = ("momentum", "size", "value", "volatility", "liquidity")
 LAGGED: Final = ("momentum", "volatility", "liquidity")
 """Styles that do not depend on the day that they are for."""
+CENTRES: Final = ("equal", "cap")
 DAY_SECONDS: Final = 86_400
 
 
@@ -22,7 +23,7 @@ class FactorConfig(msgspec.Struct, frozen=True):
 
     Parameters
     ----------
-    styles, winsor, residualize, constraint, momentum_*, volatility_*, liquidity_*, size_*, value_*, style_winsor,
+    styles, winsor, residualize, constraint, centre, momentum_*, volatility_*, liquidity_*, size_*, value_*, style_winsor,
     specific_*, kept_days
         See `nautilus.model.factor.FactorSettings`.
     covariance, covariance_days, covariance_half_life, covariance_lags
@@ -46,6 +47,7 @@ class FactorConfig(msgspec.Struct, frozen=True):
     winsor: float = 0.05
     residualize: bool = True
     constraint: str = "sum"
+    centre: str = "equal"
     momentum_days: int = 504
     momentum_half_life: float = 126.0
     momentum_lag: int = 20
@@ -75,6 +77,8 @@ class FactorConfig(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_model(self.styles, self.constraint, ConfigError)
+        if self.centre not in CENTRES:
+            raise ConfigError(f"centre {self.centre!r}", where="factor", expected=" or ".join(CENTRES))
         if self.covariance not in METHODS:
             raise ConfigError(f"covariance {self.covariance!r}", where="factor", expected=", ".join(METHODS))
         for name in ("winsor", "style_winsor", "value_winsor"):

@@ -115,13 +115,14 @@ def current_scores(
     settings: FactorSettings, ahead: Mapping[str, Array], caps: Array, values: tuple[Array, Array, Array] | None
 ) -> dict[str, Array]:
     """Scores of styles for the day to come, shape (N,) each: size and value of what is given, the others known."""
+    weights = caps if settings.centre == "cap" else None
     scores = {}
     for name in sorted(settings.styles):
         if name == "size":
-            scores[name] = styles.size(caps, settings.size_lower, settings.size_upper)
+            scores[name] = styles.size(caps, settings.size_lower, settings.size_upper, weights)
         elif name == "value":
             assert values is not None
-            scores[name] = _value(settings, *values)
+            scores[name] = _value(settings, *values, weights)
         else:
             scores[name] = ahead[name]
     return scores
@@ -177,6 +178,7 @@ def warm() -> None:
         winsor=0.05,
         residualize=True,
         constraint="sum",
+        centre="equal",
         momentum_days=2,
         momentum_half_life=1.0,
         momentum_lag=1,
@@ -203,20 +205,22 @@ def warm() -> None:
 
 def _scores(settings: FactorSettings, fields: Fields, first: int) -> dict[str, Array]:
     """Of the rows from `first` on."""
+    caps = fields["market_cap"][first:]
+    weights = caps if settings.centre == "cap" else None
     scores = {}
     for name in settings.styles:
         if name == "size":
-            scores[name] = styles.size(fields["market_cap"][first:], settings.size_lower, settings.size_upper)
+            scores[name] = styles.size(caps, settings.size_lower, settings.size_upper, weights)
         elif name == "value":
             book, sales, cash_flow = (fields[field.value][first:] for field in VALUE_FIELDS)
-            scores[name] = _value(settings, book, sales, cash_flow)
+            scores[name] = _value(settings, book, sales, cash_flow, weights)
         else:
-            scores[name] = styles.momentum_scores(_raw(name, settings, fields, first), settings.style_winsor)
+            scores[name] = styles.scored(_raw(name, settings, fields, first), settings.style_winsor, weights)
     return scores
 
 
-def _value(settings: FactorSettings, book: Array, sales: Array, cash_flow: Array) -> Array:
-    return styles.value(book, sales, cash_flow, settings.value_winsor or None, settings.value_partial)
+def _value(settings: FactorSettings, book: Array, sales: Array, cash_flow: Array, weights: Array | None) -> Array:
+    return styles.value(book, sales, cash_flow, settings.value_winsor or None, settings.value_partial, weights)
 
 
 def _raw(name: str, settings: FactorSettings, fields: Fields, first: int) -> Array:
@@ -262,7 +266,8 @@ def _ahead(settings: FactorSettings, fields: Fields) -> dict[str, Array]:
     after = {name: np.concatenate([fields[name][begin:], np.ones((1, fields[name].shape[1]))]) for name in needed}
     last = len(fields["return"]) - begin
     raw = {name: np.where(lately, _raw(name, settings, after, last)[-1], np.nan) for name in lagged}
-    return {name: styles.momentum_scores(values, settings.style_winsor) for name, values in raw.items()}
+    weights = _last(fields["market_cap"][-LATELY_DAYS:]) if settings.centre == "cap" else None
+    return {name: styles.scored(values, settings.style_winsor, weights) for name, values in raw.items()}
 
 
 def _reaching_back(present: NDArray[np.bool_], first: int, reach: int) -> int:

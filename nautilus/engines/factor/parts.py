@@ -74,7 +74,8 @@ def styles_of(model: Model) -> str:
         "volatility": f"volatility {settings.volatility_days} days, half-life {settings.volatility_half_life:g}",
         "liquidity": f"turnover {settings.liquidity_days} days",
     }
-    return "styles: " + ("; ".join(words[name] for name in model.styles) or "none")
+    centre = ", centred by capitalisation" if settings.centre == "cap" else ""
+    return "styles: " + ("; ".join(words[name] for name in model.styles) or "none") + centre
 
 
 def floats(values: Array) -> tuple[float, ...]:

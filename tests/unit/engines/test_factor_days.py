@@ -308,6 +308,7 @@ def test_values_traded_are_of_one_kind_of_bar() -> None:
         {"styles": ("size", "size")},
         {"constraint": "none"},
         {"covariance": "guess"},
+        {"centre": "median"},
         {"winsor": 0.6},
         {"size_lower": 0.9},
         {"momentum_lag": 0},

@@ -409,3 +409,16 @@ def test_what_was_asked_of_a_dropped_universe_changes_nothing() -> None:
     host.ask(EstimateFactors())
     after = host.engine.bulk()
     assert {name for name in after if after[name][0] <= before[name][0]} == set()  # all of it is saved anew
+
+
+def test_scores_centred_by_capitalisation_leave_the_market_without_style() -> None:
+    made = _made(holes=0.0)
+    host = _estimated(made, centre="cap")
+    caps = made.market_caps[-1] / made.market_caps[-1].sum()
+    host.ask(PutFactorPortfolio(2, dict(zip(made.symbols, caps.tolist(), strict=True))))
+    found = host.ask(GetPortfolioExposures(2))
+    exposed = dict(zip(found.names, found.exposures, strict=True))
+    for name in ("momentum", "value", "volatility", "liquidity"):
+        assert exposed[name] == pytest.approx(0.0, abs=1e-12)
+    assert exposed["market"] == pytest.approx(1.0)
+    assert "by capitalisation" in found.basis.method

@@ -188,3 +188,19 @@ def test_what_does_not_fit_is_refused() -> None:
         with pytest.raises(Undefined) as error:
             call()
         assert error.value.code == code
+
+
+def test_weighted_scores_sum_to_nothing_by_their_weights() -> None:
+    made = stock_universe(60, 25, 3, seed=6, holes=0.1)
+    caps = made.market_caps
+    for found in (
+        styles.momentum(made.returns, 20, 8, 3, weights=caps),
+        styles.volatility(made.returns, 20, 8, weights=caps),
+        styles.liquidity(made.dollar_volumes, caps, 20, weights=caps),
+        styles.value(made.book_price, made.sales_price, made.cash_flow_price, weights=caps),
+        styles.size(caps, 0.5, 0.5, weights=caps),
+    ):
+        known = np.isfinite(found)
+        assert known.any()
+        shares = np.where(known, caps, 0.0) / np.nansum(caps, axis=1, keepdims=True)
+        np.testing.assert_allclose((shares * np.nan_to_num(found)).sum(axis=1), 0.0, atol=1e-12)
