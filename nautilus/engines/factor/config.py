@@ -23,8 +23,8 @@ class FactorConfig(msgspec.Struct, frozen=True):
 
     Parameters
     ----------
-    styles, winsor, residualize, constraint, centre, momentum_*, volatility_*, liquidity_*, size_*, value_*, style_winsor,
-    specific_*, kept_days
+    styles, winsor, residualize, constraint, centre, momentum_*, volatility_*, liquidity_*, size_*, value_*,
+    style_winsor, specific_*, kept_days
         See `nautilus.model.factor.FactorSettings`.
     covariance, covariance_days, covariance_half_life, covariance_lags
         Estimator of `nautilus.maths.covariance`, the last days that it takes, and its parameters (-1 lags: by rule).
