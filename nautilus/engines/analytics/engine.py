@@ -38,6 +38,7 @@ from nautilus.model.analytics import (
     GetTearSheet,
     InferredPrediction,
     PortfolioAnalytics,
+    TearSheet,
 )
 from nautilus.model.attribution import AttributeBrinson, AttributeFactors, GetTransactionCosts
 from nautilus.model.basis import Basis
@@ -228,12 +229,17 @@ class AnalyticsEngine(Engine):
     def _on_tear_sheet(self, message: GetTearSheet, ctx: Context) -> Message | Work:
         paged = check_form(message.form)
         portfolio = self._known(message.portfolio_id)
-        self._fit(portfolio, ctx)
         analytics = self._answers.analytics(portfolio, COMPREHENSIVE, message.benchmark)
         sheet = sheet_of(analytics, portfolio.track, self._config)
         if not paged:
+            self._fit(portfolio, ctx)
             return sheet
-        return Work(draw, (sheet, self._answers.benchmark_returns(portfolio.track, message.benchmark)))
+        arguments = sheet, self._answers.benchmark_returns(portfolio.track, message.benchmark)
+        return Work(draw, arguments, partial(self._drawn, portfolio, ctx))
+
+    def _drawn(self, portfolio: Portfolio, ctx: Context, sheet: TearSheet) -> TearSheet:
+        self._fit(portfolio, ctx)
+        return sheet
 
     def _on_costs(self, message: GetTransactionCosts, ctx: Context) -> Message:
         if message.portfolio_id not in self._executions and message.portfolio_id not in self._portfolios:
@@ -243,8 +249,6 @@ class AnalyticsEngine(Engine):
     def _answer(self, portfolio_id: int, depth_name: str, benchmark: str, ctx: Context) -> Message | Work:
         depth = depth_of(depth_name)
         portfolio = self._known(portfolio_id)
-        if depth.level >= COMPREHENSIVE.level:
-            self._fit(portfolio, ctx)
         if depth is INSTITUTIONAL:
             key = self._holdings.key(portfolio_id, benchmark or self._config.benchmark)
             if not self._holdings.ready(key) and self._holdings.known(portfolio_id):
@@ -253,18 +257,24 @@ class AnalyticsEngine(Engine):
                 except Undefined as error:
                     self._holdings.take(key, error.code)
                 else:
-                    finish = partial(self._prepared, portfolio, key, basis, benchmark)
+                    finish = partial(self._prepared, portfolio, key, basis, benchmark, ctx)
                     return Work(prepare, tuple(arguments), finish)
+        if depth.level >= COMPREHENSIVE.level:
+            self._fit(portfolio, ctx)
         return self._answers.analytics(portfolio, depth, benchmark)
 
     def _prepared(
-        self, portfolio: Portfolio, key: Key, basis: Basis, benchmark: str, result: Prepared | str
+        self, portfolio: Portfolio, key: Key, basis: Basis, benchmark: str, ctx: Context, result: Prepared | str
     ) -> PortfolioAnalytics:
         self._holdings.take(key, result, basis)
+        self._fit(portfolio, ctx)
         return self._answers.analytics(portfolio, INSTITUTIONAL, benchmark)
 
     def _fit(self, portfolio: Portfolio, ctx: Context) -> None:
-        """Have the models fitted anew where a period has ended since; the last fit is served until then."""
+        """Have the models fitted anew where a period has ended since; the last fit is served until then.
+
+        Jobs are done one after the other: what somebody waits for is given away before this.
+        """
         track, config = portfolio.track, self._config
         if portfolio.fitting or portfolio.fitted == track.closed or not track.n:
             return

@@ -41,17 +41,14 @@ UNFITTED: Final = Fits(tuple(VolatilityForecast(model, FITTING) for model in MOD
 
 
 def warm() -> float:
-    """Load and compile what fits need."""
+    """Compile the kernels of the regimes.
+
+    `arch` is loaded by the first fit: with what it needs it takes more memory than all else that runs there, and who
+    never asks for forecasts is to have none of it.
+    """
     from nautilus.maths import regime
 
-    found = regime.warm()
-    try:
-        from nautilus.maths import volatility
-
-        found += volatility.warm()
-    except ModuleNotFoundError:
-        pass  # answers say that it is not installed
-    return found
+    return regime.warm()
 
 
 def fit(

@@ -142,6 +142,7 @@ def test_the_risk_of_positions_adds_up():
     assert positions.basis.window == 299
     assert answer.stress[0].loss == pytest.approx(-answer.relative.beta * answer.stress[0].market)
     assert not isinstance(made.on_request(GetAnalytics(7, "institutional"), ctx), Work)  # prepared once
+    assert len(ctx.jobs) == 1  # the models, behind what somebody waited for
 
 
 def test_positions_without_history_are_named():
