@@ -1,8 +1,16 @@
 """One node of a program of indicators over rows: which step an operation is."""
 
-from libc.math cimport atan, fabs, log, sqrt
+from libc.math cimport atan, fabs, log, sin, sqrt
 from libc.stdint cimport int32_t, int64_t
 
+from nautilus.core.indicator_cycles cimport (
+    degrees_of_radian,
+    step_hilbert,
+    step_mesa,
+    step_phase,
+    step_trend_line,
+    step_trend_mode,
+)
 from nautilus.core.indicator_steps cimport *
 
 
@@ -234,6 +242,20 @@ cdef inline void run_node(const node_t* d, double* memory, double* at, double* s
             i += 1
             r += 1
         s[0] = value
+    elif op == OP_SINE:
+        while i < count:
+            o[i] = sin((x[i] + a) / degrees_of_radian)
+            i += 1
+    elif op == OP_HILBERT:
+        step_hilbert(d, s, x, o, p, q, i, count, r)
+    elif op == OP_PHASE:
+        step_phase(d, s, x, y, o, i, count, r)
+    elif op == OP_TREND_LINE:
+        step_trend_line(d, s, x, y, o, i, count)
+    elif op == OP_TREND_MODE:
+        step_trend_mode(d, s, x, y, z, w, o, i, count)
+    elif op == OP_MESA:
+        step_mesa(d, s, x, y, z, o, p, i, count)
     elif op == OP_TICK:
         value = 0.0 if r == 0 else s[0]
         while i < count:

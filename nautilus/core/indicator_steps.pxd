@@ -57,6 +57,12 @@ cdef enum:
     OP_TREND = 43           # sum of the change of x as a part of it times y: close, volume
     OP_SIGN = 44            # sign(x - y)
     OP_CHOSEN = 45          # x, and y where x is 0
+    OP_SINE = 46            # sin(x + a), of degrees
+    OP_HILBERT = 50         # indicator_cycles.pxd: smoothed price
+    OP_PHASE = 51           # smoothed price, period
+    OP_TREND_LINE = 52      # price, period
+    OP_TREND_MODE = 53      # phase, period, trend line, smoothed price
+    OP_MESA = 54            # price, in-phase, quadrature
     OP_SEEDED = 42          # exponential average of factor a, seeded by its first value
 
 ctypedef struct node_t:

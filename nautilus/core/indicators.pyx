@@ -12,6 +12,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
+from nautilus.core.indicator_cycles cimport HILBERT_STATE
 from nautilus.core.indicator_nodes cimport run_node
 from nautilus.core.indicator_steps cimport *
 
@@ -60,6 +61,12 @@ OPERATIONS = {
     "pressure": OP_PRESSURE,
     "tick": OP_TICK,
     "seeded": OP_SEEDED,
+    "sine": OP_SINE,
+    "hilbert": OP_HILBERT,
+    "phase": OP_PHASE,
+    "trend_line": OP_TREND_LINE,
+    "trend_mode": OP_TREND_MODE,
+    "mesa": OP_MESA,
     "amount": OP_AMOUNT,
     "sign": OP_SIGN,
     "chosen": OP_CHOSEN,
@@ -70,6 +77,7 @@ OPERATIONS = {
 _STATE = {
     OP_SUM: 1, OP_TOTAL: 1, OP_AVERAGE: 1, OP_SEEDED: 1, OP_WILDER: 1, OP_WEIGHTED: 2, OP_HIGHEST: 2, OP_LOWEST: 2,
     OP_ADAPTIVE: 1, OP_PARABOLIC: 4, OP_SUPERTREND: 3, OP_INDEX: 1, OP_CANDLE: 2, OP_TICK: 1, OP_BALANCE: 1, OP_TREND: 1,
+    OP_HILBERT: HILBERT_STATE, OP_PHASE: 1, OP_TREND_LINE: 3, OP_TREND_MODE: 4, OP_MESA: 3,
 }
 _BLOCK = 256                    # rows of a batch that go through all nodes together: their columns stay in the cache
 

@@ -167,6 +167,85 @@ def tick(x: Row) -> float:
     return math.copysign(1.0, moves[-1]) if moves else 0.0
 
 
+def transform(x: Row, period: float) -> float:
+    at = [x[-1 - k] if k < len(x) else 0.0 for k in (0, 2, 4, 6)]
+    weights = (0.0962, 0.5769, -0.5769, -0.0962)
+    return math.fsum(w * each for w, each in zip(weights, at, strict=True)) * (0.075 * period + 0.54)
+
+
+def hilbert(smooth: Row) -> tuple[float, float, float]:
+    """Ehlers's recursion from the first row on."""
+    d: Row = []
+    lead: Row = []
+    q1: Row = []
+    period = mean = i2 = q2 = re = im = 0.0
+    for at in range(len(smooth)):
+        d.append(transform(smooth[: at + 1], period))
+        q1.append(transform(d, period))
+        lead.append(d[-4] if at >= 3 else 0.0)
+        ji, jq = transform(lead, period), transform(q1, period)
+        i2_before, q2_before = i2, q2
+        q2, i2 = 0.2 * (q1[-1] + ji) + 0.8 * q2, 0.2 * (lead[-1] - jq) + 0.8 * i2
+        re = 0.2 * (i2 * i2_before + q2 * q2_before) + 0.8 * re
+        im = 0.2 * (i2 * q2_before - q2 * i2_before) + 0.8 * im
+        found = 2 * math.pi / math.atan(im / re) if im and re else period
+        found = max(min(found, 1.5 * period), 0.67 * period)
+        period = 0.2 * min(max(found, 6.0), 50.0) + 0.8 * period
+        mean = 0.33 * period + 0.67 * mean
+    return mean, lead[-1], q1[-1]
+
+
+def phase(smooth: Row, period: Row) -> float:
+    length = int(period[-1] + 0.5)
+    last = smooth[::-1][:length]
+    angles = [2 * math.pi * at / max(length, 1) for at in range(len(last))]
+    real = math.fsum(math.sin(angle) * x for angle, x in zip(angles, last, strict=True))
+    imaginary = math.fsum(math.cos(angle) * x for angle, x in zip(angles, last, strict=True))
+    if abs(real) + abs(imaginary) <= 1e-12 * math.fsum(map(abs, last)):
+        return math.nan
+    out = math.degrees(math.atan(real / imaginary)) + 90.0 + 360.0 / period[-1] + (180.0 if imaginary < 0 else 0.0)
+    return out - 360.0 if out > 315.0 else out
+
+
+def trend_line(price: Row, period: Row) -> float:
+    means = []
+    for back in range(min(4, len(period))):
+        length = int(period[len(period) - 1 - back] + 0.5)
+        last = price[: len(price) - back][::-1][:length]
+        means.append(math.fsum(last) / length if length else 0.0)
+    return math.fsum(weight * mean for weight, mean in zip((4, 3, 2, 1), means, strict=False)) / 10.0
+
+
+def trend_mode(phases: Row, period: Row, line: Row, smooth: Row) -> float:
+    before, sine_before, lead_before, days, mode = 0.0, 0.0, 0.0, 0, 0.0
+    for turn, length, trend, price in zip(phases, period, line, smooth, strict=True):
+        days += 1
+        mode = math.nan
+        if math.isnan(turn):
+            continue
+        sine, lead = math.sin(math.radians(turn)), math.sin(math.radians(turn + 45.0))
+        crossed = (sine > lead and sine_before <= lead_before) or (sine < lead and sine_before >= lead_before)
+        days = 1 if crossed else days
+        steady = bool(length) and 0.67 * 360.0 / length < turn - before < 1.5 * 360.0 / length
+        mode = 0.0 if crossed or days < 0.5 * length or steady else 1.0
+        if trend and abs((price - trend) / trend) >= 0.015:
+            mode = 1.0
+        before, sine_before, lead_before = turn, sine, lead
+    return mode
+
+
+def mesa(price: Row, inphase: Row, quadrature: Row, most: float, least: float) -> tuple[float, float]:
+    before = mama = fama = 0.0
+    for x, i, q in zip(price, inphase, quadrature, strict=True):
+        now = math.degrees(math.atan(q / i)) if i else 0.0
+        turn = max(before - now, 1.0)
+        factor = max(most / turn, least) if turn > 1.0 else most
+        mama = factor * x + (1 - factor) * mama
+        fama = factor / 2 * mama + (1 - factor / 2) * fama
+        before = now
+    return mama, fama
+
+
 def flow(h: float, l: float, c: float, v: float) -> float:  # noqa: E741
     return (2 * c - l - h) / (h - l) * v if h > l else 0.0
 
@@ -198,6 +277,7 @@ POINTS: dict[str, Step] = {
     "position": lambda s, p: p["c"] if tiny(s[1] - s[2]) else p["a"] * (s[0] - s[2]) / (s[1] - s[2]),
     "sign": lambda s, p: float((s[0] > s[1]) - (s[0] < s[1])),
     "chosen": lambda s, p: s[0] or s[1],
+    "sine": lambda s, p: math.sin(math.radians(s[0] + p["a"])),
 }
 """Of the values of one row."""
 
@@ -225,6 +305,11 @@ WINDOWS: dict[str, Step] = {
     "percentile": lambda s, p: sorted(window(s[0], p["n"]))[p["m"] - 1],
     "pressure": lambda s, p: pressure(*s),
     "tick": lambda s, p: tick(s[0]),
+    "hilbert": lambda s, p: hilbert(s[0]),
+    "phase": lambda s, p: phase(s[0], s[1]),
+    "trend_line": lambda s, p: trend_line(s[0], s[1]),
+    "trend_mode": lambda s, p: trend_mode(*s),
+    "mesa": lambda s, p: mesa(*s, p["a"], p["b"]),
     "balance": lambda s, p: balance(s[0], s[1]),
     "trend": lambda s, p: trend(s[0], s[1]),
 }
@@ -262,6 +347,8 @@ class NaiveProgram:
         elif now >= start and enough:
             first = start - (operation in _EARLIER)
             past = [self.columns[column][first - lag : now - lag + 1] for column, lag in sources]
+            if operation == "trend_line":
+                past[0] = self.columns[sources[0][0]][: now + 1]
             if operation == "adaptive":
                 column, lag = sources[0]
                 made = adaptive(*past, self.columns[column][start - 1 - lag])

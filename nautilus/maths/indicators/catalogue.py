@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from nautilus.maths.indicators import averages, bands, direction, momentum, statistics, trading, volume
+from nautilus.maths.indicators import averages, bands, cycles, direction, momentum, statistics, trading, volume
 from nautilus.maths.indicators.definition import Compiled, Definition, compiled
 
 _LACKS = {
@@ -20,6 +20,9 @@ _LACKS = {
     "bbands_20_width": "out_of_range",
     "bpv_50": "negative_price",
     "flow_imbalance_50": "zero_volume",
+    "ht_dcphase": "constant",
+    "ht_sine": "constant",
+    "ht_trendmode": "constant",
     "jump_50": "negative_price",
     "kyle_lambda_50": "constant",
     "log_return": "negative_price",
@@ -50,6 +53,7 @@ BAR_FEATURES: tuple[Definition, ...] = _with_reasons(
         *momentum.DEFINITIONS,
         *direction.DEFINITIONS,
         *volume.DEFINITIONS,
+        *cycles.DEFINITIONS,
         *statistics.DEFINITIONS,
         *trading.BAR_MEASURES,
     )

@@ -15,6 +15,24 @@ from tests.kit.naive_indicators import POINTS, WINDOWS, NaiveProgram
 INPUTS = ("open", "high", "low", "close", "volume")
 
 
+def cycle(g):
+    """The Hilbert transform and what hangs on it, off a close that never stands still."""
+    close = g.linear(g.input("close"), 1.0, g.node("sine", g.total(g.input("volume")))[0], 0.1)
+    smooth = g.wma(close, 4)
+    period, inphase, quadrature = g.node("hilbert", smooth, skip=4, reach=6, outputs=3)
+    turn = g.node("phase", smooth, period, reach=50)[0]
+    line = g.node("trend_line", close, period, reach=50)[0]
+    mode = g.node("trend_mode", turn, period, line, smooth)[0]
+    return (
+        period,
+        inphase,
+        quadrature,
+        line,
+        *g.node("mesa", close, inphase, quadrature, a=0.5, b=0.05, outputs=2),
+        mode,
+    )
+
+
 def every_operation() -> Program:
     """A node of each operation, with short windows."""
     g = Graph(INPUTS)
@@ -59,6 +77,7 @@ def every_operation() -> Program:
         g.node("balance", c, v, reach=1)[0],
         g.node("trend", c, v, reach=1)[0],
         g.minus(g.sma(g.ema(c, 3), 2), c.ago(7)),
+        *cycle(g),
     ]
     return g.program(made)
 
