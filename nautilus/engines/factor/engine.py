@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from nautilus.engines.base import Context, Engine, Stream, Work
 from nautilus.engines.factor import attribution, estimation, exposures, past, risks
@@ -51,6 +51,8 @@ from nautilus.model.topics import BALANCES, BARS, FACTORS, POSITIONS, QUOTES
 
 _DAY_END = "day-end"
 _SECOND = 1_000_000_000
+# Days x stocks of an attribution that takes well under a millisecond.
+_AT_ONCE = 10_000
 
 
 class FactorEngine(Engine):
@@ -60,7 +62,6 @@ class FactorEngine(Engine):
     subscribes = (BARS, QUOTES, POSITIONS, BALANCES)
     publishes = (FACTORS,)
     takes_arrays = True
-    warms: ClassVar[tuple[Callable[[], object], ...]] = (estimation.warm,)
     operations = OPERATIONS
     streams = (Stream("/streams/factors", FACTORS, "Returns of factors, and portfolios by factors, day by day"),)
 
@@ -225,7 +226,7 @@ class FactorEngine(Engine):
     def _risk(self, message: GetFactorRisk, ctx: Context) -> Message:
         return risks.risk(self._parts, self._estimates.current(), message)
 
-    def _attribution(self, message: GetFactorAttribution, ctx: Context) -> Work:
+    def _attribution(self, message: GetFactorAttribution, ctx: Context) -> Message | Work:
         model = self._estimates.current()
         self._portfolios.check(message.portfolio_id)
         rows = model.rows(message.begin_ns, message.end_ns)
@@ -234,6 +235,8 @@ class FactorEngine(Engine):
         def finish(result: dict[str, Any]) -> Message:
             return attribution.answer(self._parts, model, message, days, uncovered, missing, result)
 
+        if arguments[0].size <= _AT_ONCE:
+            return finish(estimation.attribute(*arguments))
         return Work(estimation.attribute, arguments, finish)
 
     def _put_portfolio(self, message: PutFactorPortfolio, ctx: Context) -> Message:

@@ -107,7 +107,7 @@ class Estimates:
             self._tell(model, min(len(new), settings.kept_days), 1, ctx)
             return self._estimated(model, new)
 
-        return Work(estimation.estimate, arguments, finish)
+        return Work(estimation.estimate, arguments, finish, background=True)
 
     def update(self, ctx: Context) -> Work:
         """The days behind those of the model.
@@ -126,7 +126,7 @@ class Estimates:
                 raise Undefined("mismatch", "the model was changed meanwhile", "one update after the other")
             return self._estimated(model, self._extend(model, result, given, ctx))
 
-        return Work(estimation.estimate, arguments, finish)
+        return Work(estimation.estimate, arguments, finish, background=True)
 
     def follow(self, ctx: Context) -> None:
         """The same at the end of a day, of which nobody asked; `on_result` follows."""

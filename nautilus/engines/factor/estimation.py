@@ -171,38 +171,6 @@ def attribute(
     }
 
 
-def warm() -> None:
-    """Run everything once, small: what is imported and compiled late is then here."""
-    settings = FactorSettings(
-        styles=("size",),
-        winsor=0.05,
-        residualize=True,
-        constraint="sum",
-        centre="equal",
-        momentum_days=2,
-        momentum_half_life=1.0,
-        momentum_lag=1,
-        volatility_days=2,
-        volatility_half_life=1.0,
-        liquidity_days=2,
-        size_lower=0.2,
-        size_upper=0.8,
-        style_winsor=0.01,
-        value_winsor=0.0,
-        value_partial=False,
-        specific_days=10,
-        specific_half_life=5.0,
-        specific_lags=1,
-        specific_fewest=1,
-        specific_pull=0.1,
-        kept_days=10,
-    )
-    returns = np.linspace(-0.01, 0.01, 12).reshape(2, 6)
-    caps = np.exp(np.arange(12.0)).reshape(2, 6)
-    codes = np.array([0, 1, 0, 1, 0, 1])
-    estimate(settings, {"return": returns, "market_cap": caps}, ("a", "b"), codes, 0, np.empty((0, 6)))
-
-
 def _scores(settings: FactorSettings, fields: Fields, first: int) -> dict[str, Array]:
     """Of the rows from `first` on."""
     caps = fields["market_cap"][first:]
@@ -306,5 +274,4 @@ __all__ = [
     "estimate",
     "fields_of",
     "rows_before",
-    "warm",
 ]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from nautilus.engines.base import Work
 from nautilus.maths import covariance, factor_risk, factors, styles
 from nautilus.maths.errors import Undefined
 from nautilus.model.errors import ModelError, UnknownInstrumentError, UnknownPortfolioError
@@ -422,3 +423,16 @@ def test_scores_centred_by_capitalisation_leave_the_market_without_style() -> No
         assert exposed[name] == pytest.approx(0.0, abs=1e-12)
     assert exposed["market"] == pytest.approx(1.0)
     assert "by capitalisation" in found.basis.method
+
+
+def test_a_large_attribution_is_work_and_the_same() -> None:
+    made = stock_universe(100, 300, SECTORS, seed=8)
+    host = _estimated(made, 100)
+    weights = dict.fromkeys(made.symbols, 1.0 / 300)
+    host.ask(PutFactorPortfolio(6, weights))
+    whole = GetFactorAttribution(6, daily=True)
+    assert isinstance(host.engine.on_request(whole, host.ctx), Work)
+    found = host.ask(whole)
+    few = host.ask(GetFactorAttribution(6, begin_ns=close_ns(98), daily=True))
+    assert not isinstance(host.engine.on_request(GetFactorAttribution(6, begin_ns=close_ns(98)), host.ctx), Work)
+    assert found.daily_contributions[-2:] == few.daily_contributions
