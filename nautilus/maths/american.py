@@ -121,6 +121,7 @@ def price(
         places = wanted[begin : begin + BLOCK]
         block = _Puts(*(field[places] for field in puts))
         value[places] = _value(block, european[places], intrinsic[places])
+    options.told(value)
     return value.reshape(shape)
 
 
@@ -138,6 +139,7 @@ def exercise_boundary(strike: Number, tau: Number, rate: Number, sigma: Number, 
     puts = _Puts(*(value.ravel() for value in terms[1:]))
     puts = puts._replace(strike=puts.spot)
     coefficients, limit = _boundary(puts)
+    options.told(coefficients)
     edge: Array = limit * np.exp(-np.sqrt(np.maximum(coefficients.sum(axis=1), 0.0)))
     return edge.reshape(terms.spot.shape)
 

@@ -164,6 +164,8 @@ def requirement(book: Book, regime: str, rules: Rules) -> Requirement:
         parts["perpetual"] = found
         initial += first
         maintenance += found
+    if not (np.isfinite(initial).all() and np.isfinite(maintenance).all()):
+        raise Undefined("out_of_range", "positions too large to work with", "numbers of a market")
     return Requirement(np.maximum(initial, maintenance), maintenance, parts, groups, table)
 
 

@@ -104,6 +104,12 @@ def checked(
     return Terms(flags, *given)
 
 
+def told(*results: Array) -> None:
+    """Undefined (`out_of_range`) where a result is not a number, as inputs are too large or too small to work with."""
+    if not all(np.isfinite(result).all() for result in results):
+        raise Undefined("out_of_range", "inputs too large or too small to work with", "numbers of a market")
+
+
 def price(
     is_call: npt.ArrayLike,
     spot: Number,
@@ -139,6 +145,11 @@ def price(
         See `checked`.
     """
     terms = checked(is_call, spot, strike, tau, rate, sigma, yield_rate)
+    with np.errstate(all="ignore"):
+        return _price(terms)
+
+
+def _price(terms: Terms) -> Array:
     sign = np.where(terms.is_call, 1.0, -1.0)
     forward = terms.spot * np.exp(-terms.yield_rate * terms.tau)
     present = terms.strike * np.exp(-terms.rate * terms.tau)
@@ -150,6 +161,7 @@ def price(
     floor = np.maximum(sign * (forward - present), 0.0)
     # Rounding may leave a far out-of-the-money value a little below its bound.
     result: Array = np.where(certain, floor, np.maximum(value, floor))
+    told(result)
     return result
 
 
@@ -174,6 +186,13 @@ def greeks(
         raise Undefined("expired", "greeks at expiry", "time to expiry above 0")
     if (terms.sigma == 0).any():
         raise Undefined("out_of_range", "greeks without volatility", "a volatility above 0")
+    with np.errstate(all="ignore"):
+        found = _greeks(terms)
+    told(*found)
+    return found
+
+
+def _greeks(terms: Terms) -> Greeks:
     sign = np.where(terms.is_call, 1.0, -1.0)
     root = np.sqrt(terms.tau)
     carry = np.exp(-terms.yield_rate * terms.tau)
@@ -203,4 +222,4 @@ def greeks(
     )
 
 
-__all__ = ["Greeks", "Terms", "checked", "greeks", "price"]
+__all__ = ["Greeks", "Terms", "checked", "greeks", "price", "told"]

@@ -19,7 +19,10 @@ Id = Annotated[int, Meta(ge=1, le=MAX_ID_32)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Positive = Annotated[float, Meta(gt=0)]
 Part = Annotated[float, Meta(ge=0, le=1)]
-NotNegative = Annotated[float, Meta(ge=0)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
+Volatility = Annotated[float, Meta(ge=0, le=100)]
+Rate = Annotated[float, Meta(ge=-10, le=10)]
+Beta = Annotated[float, Meta(ge=-1_000, le=1_000)]
 MOST_ROWS: Final = 10_000
 """Rows of one upload or of one question of prices."""
 
@@ -68,12 +71,12 @@ class ContractTerms(Message, frozen=True):
     product: Annotated[str, Meta(max_length=64)] = ""
     group: Annotated[str, Meta(max_length=64)] = ""
     broad: bool = False
-    beta: float = 1.0
-    volatility: NotNegative = 0.0
-    yield_rate: float = 0.0
+    beta: Beta = 1.0
+    volatility: Volatility = 0.0
+    yield_rate: Rate = 0.0
     house_rate: Part = 0.0
     price_range: NotNegative = 0.0
-    vol_range: NotNegative = 0.0
+    vol_range: Volatility = 0.0
     spread_charge: NotNegative = 0.0
     short_least: NotNegative = 0.0
     spread_bps: NotNegative = 0.0
@@ -131,7 +134,7 @@ class CollateralItem(Message, frozen=True):
     asset: Name
     asset_class: Name
     currency: Annotated[str, Meta(min_length=1, max_length=5)]
-    amount: float
+    amount: Annotated[float, Meta(ge=-1e18, le=1e18)]
 
 
 class PutCollateral(Message, frozen=True):
@@ -279,8 +282,8 @@ class GetForecast(Message, frozen=True):
     portfolio_id: Id
     regime: str = ""
     horizon_days: Annotated[float, Meta(gt=0, le=3_650)] = 10.0
-    drift: float = 0.0
-    volatility: NotNegative = 0.0
+    drift: Beta = 0.0
+    volatility: Volatility = 0.0
 
 
 class Cut(Message, frozen=True):
@@ -345,8 +348,8 @@ class PriceOptions(Message, frozen=True):
     strike: Row
     years: Row
     volatility: Row
-    rate: float = 0.0
-    yield_rate: float = 0.0
+    rate: Rate = 0.0
+    yield_rate: Rate = 0.0
     style: str = "european"
 
 
@@ -372,8 +375,8 @@ class SolveVolatility(Message, frozen=True):
     spot: Row
     strike: Row
     years: Row
-    rate: float = 0.0
-    yield_rate: float = 0.0
+    rate: Rate = 0.0
+    yield_rate: Rate = 0.0
 
 
 class ImpliedVolatilities(Message, frozen=True):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nautilus.maths import options
+from nautilus.maths import american, options
 from nautilus.maths.errors import Undefined
 
 
@@ -136,3 +136,21 @@ def test_bad_input_has_no_greeks_and_says_why(changes, code):
     with pytest.raises(Undefined) as raised:
         options.greeks(True, **(base | changes))
     assert raised.value.code == code
+
+
+@given(
+    st.booleans(),
+    *[st.floats(min_value=1e-300, max_value=1e300) for _ in range(2)],
+    st.floats(0, 1e6),
+    st.floats(-1e3, 1e3),
+    st.floats(0, 1e200),
+)
+def test_extreme_inputs_give_finite_numbers_or_a_code(call, spot, strike, tau, rate, sigma):
+    for compute in (options.price, options.greeks, american.price):
+        code = ""
+        try:
+            found = np.array(compute(call, spot, strike, tau, rate, sigma))
+        except Undefined as error:
+            code, found = error.code, np.zeros(1)
+        assert code in ("", "out_of_range", "expired", "negative_price")
+        assert np.isfinite(found).all()
