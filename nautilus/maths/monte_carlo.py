@@ -131,19 +131,19 @@ class Paths:
         error = math.sqrt((spread + (1.0 - tail) * (value - quantile) ** 2) / (self.profits.size * tail))
         return Estimate(value, error)
 
-    def tail_parts(self, level: float = 0.95) -> tuple[Parts, Parts]:
+    def tail_parts(self, level: float = 0.95, definition: str = var.EMPYRICAL) -> tuple[Parts, Parts]:
         """Components of value at risk and of its tail mean: mean losses of positions in the paths that make them.
 
         Those of value at risk are of the paths about the quantile (half a per cent of all to each side), scaled to
         sum to it.
         """
         order = np.argsort(self.profits, kind="stable")
-        weights = var.tail_weights(order.size, level, var.RISKFOLIO)
+        weights = var.tail_weights(order.size, level, definition)
         beyond = order[: weights.size]
         about = max(1, int(_WINDOW * order.size))
         place = weights.size - 1
         window = order[max(0, place - about) : place + about + 1]
-        value = var.historical_var(self.profits, level)
+        value = var.historical_var(self.profits, level, definition)
         near = 0.0 - self._profits_of(window).mean(axis=0)
         total = math.fsum(near)
         if total == 0.0 or value == 0.0:

@@ -254,7 +254,7 @@ def _simulated(
     beyond = paths.tail_mean(question.level, question.definition)
     components: tuple[RiskComponent, ...] = ()
     if question.components:
-        of_var, of_cvar = paths.tail_parts(question.level)
+        of_var, of_cvar = paths.tail_parts(question.level, question.definition)
         components = _lines(positions, exposures, of_var.components, of_cvar.components, [None] * len(positions))
         value = value._replace(value=of_var.total)
         beyond = beyond._replace(value=of_cvar.total)

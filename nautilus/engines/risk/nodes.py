@@ -192,18 +192,15 @@ def value_at_risk(outcomes: Outcomes, level: float) -> float:
 
 
 def node_rows(nodes: Iterable[Node]) -> list[list[Any]]:
-    """What of nodes is not made of positions: peaks, times of orders, and which limits are breached."""
-    return [
-        [
-            list(node.scope),
-            node.peak,
-            list(node.orders),
-            [[control, watch.soft_on, watch.hard_on] for control, watch in node.watches.items()],
-            node.nav,
-            node.margin,
+    """What of nodes is not made of positions: peaks, times of orders, and limits that are breached."""
+    rows = []
+    for node in nodes:
+        flags = [
+            [name, each.soft_on, each.hard_on] for name, each in node.watches.items() if each.soft_on or each.hard_on
         ]
-        for node in nodes
-    ]
+        if node.peak or flags or node.orders or node.nav is not None or node.margin is not None:
+            rows.append([list(node.scope), node.peak, list(node.orders), flags, node.nav, node.margin])
+    return rows
 
 
 __all__ = ["UNIT", "Largest", "Leaf", "Node", "Outcomes", "node_rows", "value_at_risk"]
