@@ -28,6 +28,7 @@ from nautilus.model.factor import (
     PutSectors,
     UpdateFactors,
 )
+from nautilus.model.history import GetHistory, LoadHistory
 from nautilus.model.queries import GetRisk
 from nautilus.model.signals import FactorsUpdated
 from tests.kit.factor_host import FIRST_DAY, FactorHost, close_ns
@@ -436,3 +437,30 @@ def test_a_large_attribution_is_work_and_the_same() -> None:
     few = host.ask(GetFactorAttribution(6, begin_ns=close_ns(98), daily=True))
     assert not isinstance(host.engine.on_request(GetFactorAttribution(6, begin_ns=close_ns(98)), host.ctx), Work)
     assert found.daily_contributions[-2:] == few.daily_contributions
+
+
+@pytest.mark.parametrize(
+    ("weights", "code"),
+    [({}, "empty"), ({"A": float("nan")}, "not_finite"), ({f"S{n}": 0.1 for n in range(10_001)}, "out_of_range")],
+)
+def test_weights_that_cannot_be_are_refused(weights: dict[str, float], code: str) -> None:
+    with pytest.raises(Undefined) as error:
+        FactorHost().ask(PutFactorPortfolio(1, weights))
+    assert error.value.code == code
+
+
+def test_told_weights_are_kept_by_day_and_no_more_than_are_asked_for() -> None:
+    host = FactorHost(kept_days=3)
+    for day in range(5):
+        state = host.ask(PutFactorPortfolio(1, {"A": 0.1 * day, "B": 0.5}, close_ns(day)))
+    assert [day - FIRST_DAY for day in state.days] == [2, 3, 4]
+    assert state.weights == {"A": 0.4, "B": 0.5}
+
+
+def test_a_history_is_loaded_through_the_hub() -> None:
+    host = FactorHost()
+    assert host.ask(LoadHistory("AAPL")).state == "loading"
+    [(number, peer, question, _)] = host.ctx.requests
+    assert peer == "marketdata"
+    host.engine.on_unknown(number, question, host.ctx)
+    assert host.ask(GetHistory("AAPL")).state == "failed"
