@@ -44,11 +44,11 @@ class FeatureFeed:
     unknown: int
     foreign: int
 
-    def __init__(self, bank: Bank, source: int, *, bar_kind: int = 0, bar_size: int = 0, collects: bool = False) -> None: ...
+    def __init__(
+        self, bank: Bank, source: int, *, bar_kind: int = 0, bar_size: int = 0, collects: bool = False
+    ) -> None: ...
     def __len__(self) -> int: ...
-    def add(
-        self, instrument_id: int, tick_over: float, tick_under: float, lot_over: float, lot_under: float
-    ) -> int:
+    def add(self, instrument_id: int, tick_over: float, tick_under: float, lot_over: float, lot_under: float) -> int:
         """Take an instrument on, with its price increment and its lot as fractions; its slot."""
     def bars(self, records: Records) -> int:
         """Take a BAR array; how many rows it gave."""
