@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -45,7 +45,7 @@ GOAL = 2_000_000.0
 TRADES, ARRAY = 1_000_000, 1_000
 BUCKET_LOTS = 2_500  # fifty trades
 INSTRUMENTS = (10, 30, 100, 300, 1_000, 3_000, 10_000)
-WARNINGS, PAUSE_NS = 2_000, 1_000_000
+WARM_UP, WARNINGS, PAUSE_NS = 200, 2_000, 1_000_000
 BUDGET_US = 900.0
 READINGS = 2_000
 RECORDINGS = Path(os.environ.get("NAUTILUS_DATA") or ROOT.parent / "shared" / "data") / "vpin_minute"
@@ -271,31 +271,31 @@ def _flowrisk(path: Path) -> Callable[[], Any] | None:
 
 
 class _Turning:
-    """An engine that warns, and takes its warning back, with each array of trades."""
+    """An engine that warns, and takes its warning back, with each of its arrays of trades."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
         settings = VpinConfig(bucket_lots=1_000_000, window=1, dwell_buckets=0, least_history=10)
         self._engine = VpinEngine(settings, listed(1))
-        self._context: Any = Noting()
-        self._made = 0
+        self._context = cast("Any", Noting())
+        self._arrays = iter([self._bucket(number) for number in range(1, count + 100)])
         while not self._context.published:
-            self._bucket()
+            self._engine.on_trade(next(self._arrays), self._context)
 
-    def _bucket(self) -> None:
-        """One more: further from balance than all before, or nearer."""
-        self._made += 1
-        apart = 200_000 + self._made if self._made % 2 else 100_000 - self._made
+    @staticmethod
+    def _bucket(number: int) -> Records:
+        """Further from balance than all before, or nearer."""
+        apart = 200_000 + number if number % 2 else 100_000 - number
         rows = np.zeros(2, TRADE)
-        rows["now_ns"], rows["price_ticks"], rows["instrument_id"] = self._made, 100, 1
+        rows["now_ns"], rows["price_ticks"], rows["instrument_id"] = number, 100, 1
         rows["quantity"], rows["side"] = (500_000 + apart, 500_000 - apart), (1, 2)
-        self._engine.on_trade(rows, self._context)
+        return rows
 
     def __call__(self, now_ns: int) -> Message:
         """The warning that follows from the next trades; `now_ns` is from before they came."""
         told = self._context.published
         told.clear()
         self._context.now_ns = now_ns
-        self._bucket()
+        self._engine.on_trade(next(self._arrays), self._context)
         found = [each for each in told if type(each) is ToxicityWarning]
         check(len(found) == 1, f"{len(found)} warnings of one bucket")
         return found[0]
@@ -309,8 +309,8 @@ def _to_risk(report: Report) -> None:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(peer(directory, "mesh0"))
         mesh = Asking(directory)
-        turning = _Turning()
-        mesh.send_messages(turning, 200, Priority.URGENT, PAUSE_NS)
+        turning = _Turning(WARM_UP + WARNINGS)
+        mesh.send_messages(turning, WARM_UP, Priority.URGENT, PAUSE_NS)
         with OtherLoad() as load:
             nanos = mesh.send_messages(turning, WARNINGS, Priority.URGENT, PAUSE_NS)
         mesh.close()
