@@ -93,10 +93,10 @@ class BrinsonReport(Message, frozen=True):
 
 
 class FactorLine(Message, frozen=True):
-    """One factor: exposure (mean of all periods), its part of the return, and its part of the variance."""
+    """One factor: exposure (mean of all periods; None: not known), its part of the return, and of the variance."""
 
     name: str
-    exposure: float
+    exposure: float | None
     contribution: float
     risk_share: float | None = None
 

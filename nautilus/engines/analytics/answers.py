@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from nautilus.engines.analytics import fits, sections
-from nautilus.engines.analytics.attribution import ESTIMATED, by_factor, common_days
 from nautilus.engines.analytics.benchmarks import Benchmarks
 from nautilus.engines.analytics.config import AnalyticsConfig
 from nautilus.engines.analytics.depths import COMPREHENSIVE, INSTITUTIONAL, STANDARD, Depth
+from nautilus.engines.analytics.factors import Factors
 from nautilus.engines.analytics.positions import Holdings, Key
 from nautilus.engines.analytics.track import Track
 from nautilus.engines.undefined import Measures
@@ -22,10 +19,8 @@ from nautilus.maths.returns import Floats
 from nautilus.model.analytics import PerformanceSummary, PortfolioAnalytics, PortfolioValue
 from nautilus.model.attribution import FactorAttribution
 from nautilus.model.basis import Basis
-from nautilus.model.errors import ModelError
 
 METHOD = f"time-weighted {sections.CONVENTION}; historical VaR and CVaR, linear interpolation (empyrical)"
-DAY_SECONDS = 86_400
 MOST_KEPT = 16
 
 
@@ -56,48 +51,6 @@ class Parts(msgspec.Struct, frozen=True):
     basis: Basis
     undefined: dict[str, str]
     sections: dict[str, Any]
-
-
-class Factors:
-    """Returns of factors by day, as the factor engine says them; those of the newest names."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.names: tuple[str, ...] = ()
-        self.days: dict[int, tuple[float, ...]] = {}
-        self.revision = 0
-
-    def take(self, day: int, names: Sequence[str], returns: Sequence[float]) -> None:
-        """Of one day; other names than before begin a new history.
-
-        Raises
-        ------
-        ModelError
-            They are not one number for each name.
-        """
-        if len(names) != len(returns) or not all(map(math.isfinite, returns)):
-            raise ModelError(
-                f"{len(returns)} returns of factors {names[:5]}", where="factors", expected="one number each"
-            )
-        if tuple(names) != self.names:
-            self.names, self.days = tuple(names), {}
-        self.days[day] = tuple(returns)
-        while len(self.days) > self._most:
-            del self.days[min(self.days)]
-        self.revision += 1
-
-    def part(self) -> dict[str, Any]:
-        """For `Engine.bulk`."""
-        days = sorted(self.days)
-        table = np.array([self.days[day] for day in days], np.float64)
-        return {"names": list(self.names), "days": np.array(days, np.int64), "returns": table.reshape(len(days), -1)}
-
-    def restore(self, part: dict[str, Any]) -> None:
-        """Take over what `part` gave."""
-        self.names = tuple(part["names"])
-        rows = part["returns"].tolist()
-        self.days = {day: tuple(row) for day, row in zip(part["days"].tolist(), rows, strict=True)}
-        self.revision += 1
 
 
 class Answers:
@@ -234,26 +187,8 @@ class Answers:
         made["volatility"], made["regime"] = portfolio.fits
 
     def _by_factor(self, track: Track, found: Measures) -> FactorAttribution | None:
-        factors = self._factors
-        if not factors.days:
-            found.undefined["factors"] = "empty"
-            return None
         try:
-            if self._config.period_seconds != DAY_SECONDS:
-                raise Undefined("mismatch", "factors of days, periods of another length", expected="periods of a day")
-            by_day = dict(zip((time // self._config.period_ns for time in track.times), track.returns, strict=True))
-            days, returns, table = common_days(by_day, factors.days)
-            basis = self.basis(track)
-            basis = Basis(
-                ESTIMATED,
-                len(days),
-                days[0] * self._config.period_ns,
-                (days[-1] + 1) * self._config.period_ns - 1,
-                f"{basis.source}, factor",
-                track.n - len(days),
-                basis.synthetic,
-            )
-            return by_factor(factors.names, returns, table, None, basis)
+            return self._factors.attribution(track, self.basis(track), self._config.period_seconds)
         except Undefined as error:
             found.undefined["factors"] = error.code
             return None
@@ -280,4 +215,4 @@ def _value(track: Track) -> PortfolioValue | None:
     )
 
 
-__all__ = ["METHOD", "Answers", "Factors", "Parts", "Portfolio"]
+__all__ = ["METHOD", "Answers", "Parts", "Portfolio"]

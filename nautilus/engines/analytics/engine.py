@@ -14,12 +14,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from nautilus.engines.analytics import attribution, fits
-from nautilus.engines.analytics.answers import Answers, Factors, Portfolio
+from nautilus.engines.analytics.answers import Answers, Portfolio
 from nautilus.engines.analytics.batch import analyse
 from nautilus.engines.analytics.benchmarks import Benchmarks, step_returns
 from nautilus.engines.analytics.config import NANOSECONDS, AnalyticsConfig
 from nautilus.engines.analytics.depths import COMPREHENSIVE, INSTITUTIONAL, KINDS, UnknownDepthError, depth_of, kind_of
 from nautilus.engines.analytics.executions import Executions
+from nautilus.engines.analytics.factors import Factors
 from nautilus.engines.analytics.operations import OPERATIONS
 from nautilus.engines.analytics.positions import Holdings, Key, Prepared, prepare
 from nautilus.engines.analytics.sheet import check_form, draw, sheet_of
@@ -44,6 +45,7 @@ from nautilus.model.attribution import AttributeBrinson, AttributeFactors, GetTr
 from nautilus.model.basis import Basis
 from nautilus.model.errors import ModelError, UnknownPortfolioError
 from nautilus.model.events import ExecutionReport, OrderFilled
+from nautilus.model.factor import PortfolioAttributed
 from nautilus.model.history import DropHistory, PutHistory, SeriesKind
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
@@ -144,9 +146,11 @@ class AnalyticsEngine(Engine):
         self._executions.on_trades(trades)
 
     def on_factors(self, update: Message, ctx: Context) -> None:
-        """Keep the factors' returns of a day."""
+        """Keep the factors' returns of a day, and what they made of a portfolio."""
         if isinstance(update, FactorsUpdated):
-            self._factors.take(update.day, update.names, update.returns)
+            self._factors.take(update)
+        elif isinstance(update, PortfolioAttributed):
+            self._factors.take_attributed(update)
 
     def on_prediction(self, prediction: Prediction, ctx: Context) -> None:
         """Keep the last prediction of each model for an instrument."""
@@ -376,9 +380,7 @@ class AnalyticsEngine(Engine):
         parts = dict(self._histories.panel.bulk())
         for key, found in self._portfolios.items():
             parts[f"portfolio {key}"] = found.track.closed, found.track.columns
-        if self._factors.days:
-            parts["factors"] = self._factors.revision, self._factors.part
-        return parts
+        return {**parts, **self._factors.parts()}
 
     def restore_bulk(self, name: str, part: Any) -> None:
         """See `Engine.restore_bulk`."""
@@ -387,6 +389,8 @@ class AnalyticsEngine(Engine):
             self._portfolio(int(key)).track.restore_columns(part)
         elif kind == "factors":
             self._factors.restore(part)
+        elif kind == "attributed":
+            self._factors.restore_attributed(int(key), part)
         else:
             self._histories.panel.restore_bulk(name, part)
 

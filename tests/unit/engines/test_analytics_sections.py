@@ -16,9 +16,11 @@ from nautilus.model.analytics import (
     GetAnalytics,
 )
 from nautilus.model.errors import ModelError
+from nautilus.model.factor import PortfolioAttributed
 from nautilus.model.history import SeriesKind
 from nautilus.model.position import Position, PositionChanged
 from nautilus.model.signals import FactorsUpdated
+from nautilus.runtime.worker import pack, unpack
 from tests.kit.analytics import MARKET, RETURNS, TIMES, ask, engine, fitted, followed, held, put
 from tests.kit.context import RecordingContext
 from tests.kit.valuations import DAY, START_NS, daily, valued
@@ -228,6 +230,32 @@ def test_returns_are_attributed_to_factors_of_the_same_days():
     assert factors.r_squared == pytest.approx(1.0)
     result = ask(made, ctx, AskAnalytics("attribution", 7))
     assert result.analytics.factors == factors
+
+
+def test_what_the_factor_engine_attributed_goes_before_what_is_estimated():
+    made, ctx = followed()
+    exposures = 1.2, -0.4
+    for day in range(20):
+        returns = MARKET[day], RETURNS[day] / 2.0
+        parts = tuple(exposure * value for exposure, value in zip(exposures, returns, strict=True))
+        number = START_NS // DAY + day
+        made.on_factors(FactorsUpdated(ctx.now_ns, number, ("market", "size"), returns), ctx)
+        update = PortfolioAttributed(ctx.now_ns, 7, number, ("market", "size"), parts, 0.001, sum(parts) + 0.001)
+        made.on_factors(update, ctx)
+    factors = ask(made, ctx, GetAnalytics(7, "institutional")).factors
+    assert [each.exposure for each in factors.factors] == pytest.approx(exposures)
+    whole = sum(each.contribution for each in factors.factors) + factors.specific
+    assert whole == pytest.approx(factors.total, abs=1e-12)
+    assert (factors.basis.source, factors.basis.window, factors.basis.missing) == ("factor", 20, 0)
+    again = engine()
+    for name, (_, give) in made.bulk().items():
+        again.restore_bulk(*unpack(pack((name, give()))))
+    assert ask(again, ctx, GetAnalytics(7, "institutional")).factors == factors
+    made.on_factors(PortfolioAttributed(1, 7, number, ("momentum",), (0.1,), 0.0, 0.1), ctx)
+    [line] = ask(made, ctx, GetAnalytics(7, "institutional")).factors.factors
+    assert (line.name, line.exposure, line.contribution) == ("momentum", None, pytest.approx(0.1))
+    with pytest.raises(ModelError):
+        made.on_factors(PortfolioAttributed(1, 7, number, ("momentum",), (0.1, 0.2), 0.0, 0.1), ctx)
 
 
 def test_factors_that_cannot_be_used_are_stated():
