@@ -117,10 +117,11 @@ def price(
     if (early & certain).any():
         value = np.where(early & certain, np.maximum(_certain(puts), intrinsic), european)
     wanted = np.flatnonzero(early & ~certain)
-    for begin in range(0, len(wanted), BLOCK):
-        places = wanted[begin : begin + BLOCK]
-        block = _Puts(*(field[places] for field in puts))
-        value[places] = _value(block, european[places], intrinsic[places])
+    with np.errstate(all="ignore"):  # what comes of extreme inputs is looked at below
+        for begin in range(0, len(wanted), BLOCK):
+            places = wanted[begin : begin + BLOCK]
+            block = _Puts(*(field[places] for field in puts))
+            value[places] = _value(block, european[places], intrinsic[places])
     options.told(value)
     return value.reshape(shape)
 
@@ -138,7 +139,8 @@ def exercise_boundary(strike: Number, tau: Number, rate: Number, sigma: Number, 
         raise Undefined("out_of_range", "a boundary without interest, time or volatility", "all above 0")
     puts = _Puts(*(value.ravel() for value in terms[1:]))
     puts = puts._replace(strike=puts.spot)
-    coefficients, limit = _boundary(puts)
+    with np.errstate(all="ignore"):
+        coefficients, limit = _boundary(puts)
     options.told(coefficients)
     edge: Array = limit * np.exp(-np.sqrt(np.maximum(coefficients.sum(axis=1), 0.0)))
     return edge.reshape(terms.spot.shape)
