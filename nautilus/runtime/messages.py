@@ -66,7 +66,7 @@ Server = Callable[[Message, Answer], object]
 
 
 RunJob = Callable[[Callable[..., Any], tuple[Any, ...], Callable[[Any], None], bool], None]
-"""Runs a job with arguments, then hands over its result, or the exception that came instead; last: in the background."""
+"""Runs a job with arguments, hands over its result, or the exception that came instead; last: in the background."""
 
 
 class UnansweredError(BusError):

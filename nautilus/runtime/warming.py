@@ -16,7 +16,7 @@ import nautilus.maths
 def main() -> None:
     """Import each module of `maths` that has compiled functions: their signatures are explicit."""
     for module in pkgutil.walk_packages(nautilus.maths.__path__, "nautilus.maths."):
-        spec = module.module_finder.find_spec(module.name, None)  # type: ignore[call-arg]
+        spec = module.module_finder.find_spec(module.name, None)
         source = Path(spec.origin).read_text("utf-8") if spec is not None and spec.origin else ""
         if "from numba import" in source:
             importlib.import_module(module.name)

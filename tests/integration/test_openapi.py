@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from nautilus.adapters.sources import SOURCES
+from nautilus.engines import QUANTITATIVE
 from tests.kit.openapi import Explorer, operations_of
 from tests.kit.platform import Platform, demo
 
 EXAMPLES = int(os.environ.get("NAUTILUS_EXAMPLES", "3"))
-ENGINES = ("trading", "marketdata", "risk", "portfolio", "strategy", "gateway")
+ENGINES = ("trading", "marketdata", "risk", "portfolio", "strategy", "gateway", *QUANTITATIVE)
 MANAGEMENT = "/api/v1/hybrid/"
 
 
@@ -24,7 +25,7 @@ MANAGEMENT = "/api/v1/hybrid/"
 def platform() -> Iterator[Platform]:
     # No provider is asked over the net: what it would have is made up.
     settings = ("marketdata.allow_synthetic=true", *(f"source_{name}.enabled=false" for name in SOURCES))
-    with demo("--simulated", "--strategy", "quoting", settings=("gateway.workers=2", *settings)) as found:
+    with demo("--simulated", "--strategy", "quoting", settings=("gateway.workers=2", *settings), whole=True) as found:
         yield found
 
 

@@ -82,7 +82,7 @@ def describe(
         else:
             # Even where no field is needed: who sends no body sends no content type, and that is refused.
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": request}}}
-        if operation.method not in READ_METHODS:
+        if described["x-nautilus-scope"] != READ:
             described["security"] = [{"token": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     for stream in streams:
