@@ -343,7 +343,9 @@ class PortfolioEngine(Engine):
         signals, last_signal = self._signals.get(portfolio_id, (0, None))
         return PortfolioState(
             valued=self._ledger.valued(portfolio_id, ctx.now_ns),
-            positions=tuple(map(self._ledger.entry, self._book.positions_of(portfolio_id))),
+            positions=tuple(
+                map(self._ledger.entry, self._book.positions_of(portfolio_id) if message.positions else ())
+            ),
             cash=self._ledger.cash_lines(portfolio_id),
             basis=basis_of("positions at the price at which they could be closed; last rates, against the trader"),
             performance=self._performance.get(portfolio_id),

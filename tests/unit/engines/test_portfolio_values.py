@@ -93,6 +93,7 @@ def test_value_is_cash_and_positions_at_what_they_could_be_closed_for(desk):
     desk.quote(1, 5_100, 5_200)
     valued = desk.valued()
     assert (valued.cash, valued.nav, valued.unrealised, valued.fees) == (499.75, 1009.75, 10.0, 0.25)
+    assert desk.ask(GetPortfolio(7, positions=False)).positions == ()
     assert (valued.gross_exposure, valued.net_exposure, valued.booked) == (510.0, 510.0, 1000.0)
     assert (valued.nav_units, valued.complete, valued.missing) == (str(100_975_000_000), True, ())
     desk.fill(1, Side.SELL, 30, 5_100)
