@@ -16,8 +16,19 @@ cdef enum:
 cdef extern from *:
     """
     static const double degrees_of_radian = 57.29577951308232;
+    /* Cosine and sine of k turns over n, for periods n of up to 50 rows; set when the module is imported. */
+    static double turns_of_period[52][52][2];
     """
     const double degrees_of_radian
+    double turns_of_period[52][52][2]
+
+
+cdef inline void set_turns() noexcept nogil:
+    cdef int n, k
+    for n in range(1, 52):
+        for k in range(n):
+            turns_of_period[n][k][0] = cos(6.283185307179586 * k / n)
+            turns_of_period[n][k][1] = sin(6.283185307179586 * k / n)
 
 
 cdef inline double hilbert(double x0, double x2, double x4, double x6, double factor) noexcept nogil:
@@ -61,21 +72,18 @@ cdef inline void step_hilbert(const node_t* d, double* s, const double* x, doubl
 cdef inline void step_phase(const node_t* d, double* s, const double* x, const double* y, double* o, int64_t i,
                             int64_t count, int64_t r) noexcept nogil:
     """Phase in degrees of the smoothed price x over its period y; NaN where x does not swing but for rounding."""
-    cdef double phase = s[0], real, imaginary, size, c, n, turn_c, turn_s, old
+    cdef double phase = s[0], real, imaginary, size
     cdef int64_t j, length
+    cdef const double* turns
     while i < count:
-        length = <int64_t>(y[i] + 0.5)
-        real = imaginary = size = n = 0.0
-        c = 1.0
-        turn_c, turn_s = cos(6.283185307179586 / max(length, 1)), sin(6.283185307179586 / max(length, 1))
+        length = min(<int64_t>(y[i] + 0.5), 51)
+        turns = &turns_of_period[length][0][0]
+        real = imaginary = size = 0.0
         j = 0
         while j < length and j <= r:
-            real += n * x[i - j]
-            imaginary += c * x[i - j]
+            imaginary += turns[2 * j] * x[i - j]
+            real += turns[2 * j + 1] * x[i - j]
             size += fabs(x[i - j])
-            old = c
-            c = c * turn_c - n * turn_s
-            n = n * turn_c + old * turn_s
             j += 1
         if imaginary != 0.0:
             phase = atan(real / imaginary) * degrees_of_radian

@@ -12,13 +12,14 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
-from nautilus.core.indicator_cycles cimport HILBERT_STATE
+from nautilus.core.indicator_cycles cimport HILBERT_STATE, set_turns
 from nautilus.core.indicator_nodes cimport run_node
 from nautilus.core.indicator_steps cimport *
 
 import numpy as np
 
 cnp.import_array()
+set_turns()
 
 OPERATIONS = {
     "linear": OP_LINEAR,
