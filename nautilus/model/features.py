@@ -173,6 +173,48 @@ class FeatureRegistry(Message, frozen=True):
     digest: str
 
 
+class GetFeatureStatus(Message, frozen=True):
+    """What the engine has taken of the star."""
+
+
+class FeatureSourceStatus(Message, frozen=True):
+    """Rows of a source that were taken, and records that were not, by why.
+
+    Parameters
+    ----------
+    instruments
+        That have had a row.
+    late
+        Not newer than what their instrument has.
+    stale
+        Marked so.
+    crossed, one_sided
+        Quotes with the bid above the ask, or without one of them.
+    unknown, foreign
+        Of an instrument that is not listed; bars of another rule.
+    """
+
+    source: FeatureSource
+    instruments: int
+    taken: int
+    late: int
+    stale: int
+    crossed: int
+    one_sided: int
+    unknown: int
+    foreign: int
+
+
+class FeatureStatus(Message, frozen=True):
+    """`listed`: instruments whose records are taken; `digest`: of the registry."""
+
+    listed: int
+    bars: str
+    bars_from: str
+    digest: str
+    sources: tuple[FeatureSourceStatus, ...]
+
+
 class Split(Message, frozen=True):
     """Of a share, at a time: `ratio` new ones for one."""
 
@@ -309,9 +351,12 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     FeatureHistory,
     FeatureRegistry,
     FeatureSet,
+    FeatureSourceStatus,
+    FeatureStatus,
     FeatureVector,
     GetCrossSection,
     GetFeatureRegistry,
+    GetFeatureStatus,
     GetFeatures,
     Split,
 )
@@ -329,9 +374,12 @@ __all__ = [
     "FeatureRegistry",
     "FeatureSet",
     "FeatureSource",
+    "FeatureSourceStatus",
+    "FeatureStatus",
     "FeatureVector",
     "GetCrossSection",
     "GetFeatureRegistry",
+    "GetFeatureStatus",
     "GetFeatures",
     "SetName",
     "Split",

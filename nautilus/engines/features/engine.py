@@ -32,10 +32,12 @@ from nautilus.model.features import (
     FeatureColumns,
     FeatureRegistry,
     FeatureSet,
+    FeatureStatus,
     FeatureVector,
     GetCrossSection,
     GetFeatureRegistry,
     GetFeatures,
+    GetFeatureStatus,
 )
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
@@ -105,6 +107,7 @@ class FeaturesEngine(Engine):
             FeatureRegistry,
             "Definitions of all features, with versions",
         ),
+        Operation("GET", "/features/status", GetFeatureStatus, FeatureStatus, "What was taken of the star, and not"),
         Operation(
             "GET",
             "/features/cross-section",
@@ -203,6 +206,10 @@ class FeaturesEngine(Engine):
             return self.vector(message)
         if isinstance(message, GetCrossSection):
             return self.cross_section(message)
+        if isinstance(message, GetFeatureStatus):
+            sources = tuple(feed.status() for feed in self.feeds.values())
+            config = self._config
+            return FeatureStatus(len(self._instruments), config.bars, config.bars_from, self.registry.digest, sources)
         if isinstance(message, GetFeatureRegistry):
             return self.registry.answer(message.source, message.family)
         if isinstance(message, ComputeFeatures):

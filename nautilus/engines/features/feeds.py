@@ -13,6 +13,7 @@ from nautilus.core.indicators import Bank
 from nautilus.core.ticks import BarKind
 from nautilus.maths.indicators import Compiled
 from nautilus.model.basis import Basis
+from nautilus.model.features import FeatureSource, FeatureSourceStatus
 from nautilus.model.instrument import Instrument
 
 _KINDS = {"bar": BARS, "quote": QUOTES, "trade": TRADES}
@@ -82,10 +83,20 @@ class SourceFeed:
             version=version,
         )
 
-    def counts(self) -> dict[str, int]:
+    def status(self) -> FeatureSourceStatus:
         """Rows taken, and records that were not, by why."""
-        names = ("taken", "late", "stale", "crossed", "one_sided", "unknown", "foreign")
-        return {name: getattr(self.feed, name) for name in names}
+        feed = self.feed
+        return FeatureSourceStatus(
+            FeatureSource(self.made.source),
+            int(np.count_nonzero(feed.times()[2])),
+            feed.taken,
+            feed.late,
+            feed.stale,
+            feed.crossed,
+            feed.one_sided,
+            feed.unknown,
+            feed.foreign,
+        )
 
     def part(self, slot: int) -> dict[str, object]:
         """State of one instrument, for `restore`."""

@@ -28,6 +28,7 @@ from nautilus.model.features import (
     GetCrossSection,
     GetFeatureRegistry,
     GetFeatures,
+    GetFeatureStatus,
     Split,
 )
 from nautilus.store.no_feature_sets import NoFeatureSets
@@ -126,8 +127,8 @@ def test_a_touch_with_one_side_stands_before_no_trade():
     features.on_quote(quotes, ctx)
     features.on_trade(trade_rows(1), ctx)
     assert ask(features, GetFeatures("BTCUSDT", names=("quote_sign",))).values == {"quote_sign": 0.0}
-    assert features.quotes.counts()["one_sided"] == 1
-    assert features.quotes.counts()["taken"] == 1
+    assert features.quotes.status().one_sided == 1
+    assert features.quotes.status().taken == 1
 
 
 def test_records_that_are_late_stale_crossed_or_of_others_are_counted_and_change_nothing():
@@ -143,9 +144,19 @@ def test_records_that_are_late_stale_crossed_or_of_others_are_counted_and_change
     other["instrument_id"] = 99
     for each in (late, stale, crossed, other):
         features.on_quote(each, ctx)
-    counts = features.quotes.counts()
-    assert [counts[name] for name in ("taken", "late", "stale", "crossed", "unknown")] == [5, 1, 1, 1, 1]
+    counts = features.quotes.status()
+    assert [getattr(counts, name) for name in ("taken", "late", "stale", "crossed", "unknown")] == [5, 1, 1, 1, 1]
     assert ask(features, GetFeatures("BTCUSDT")) == before
+
+
+def test_the_status_says_what_was_taken_and_what_was_not():
+    features, ctx = engine(2, bars="tick:5"), RecordingContext()
+    features.on_trade(trade_rows(50), ctx)
+    features.on_quote(quote_rows(3, instrument=99), ctx)
+    status = ask(features, GetFeatureStatus())
+    assert (status.listed, status.bars, status.bars_from) == (2, "tick:5", "trades")
+    found = {str(each.source): (each.instruments, each.taken, each.unknown) for each in status.sources}
+    assert found == {"bar": (1, 10, 0), "quote": (0, 0, 3), "trade": (1, 50, 3)}
 
 
 def test_bars_of_the_hub_are_taken_once_and_in_order():
@@ -156,12 +167,12 @@ def test_bars_of_the_hub_are_taken_once_and_in_order():
     other = bar_rows([100], begin_ns=BASE + 9 * MINUTE)
     other["size"] = SECOND
     features.on_bar(other, ctx)
-    counts = features.bars.counts()
-    assert [counts[name] for name in ("taken", "late", "foreign")] == [3, 2, 1]
+    counts = features.bars.status()
+    assert [getattr(counts, name) for name in ("taken", "late", "foreign")] == [3, 2, 1]
     vector = ask(features, GetFeatures("BTCUSDT", names=("avgprice",)))
     assert vector.values["avgprice"] == pytest.approx(10.225)
     features.on_trade(trade_rows(500), ctx)
-    assert features.bars.counts()["taken"] == 3
+    assert features.bars.status().taken == 3
 
 
 def test_gaps_and_made_up_records_are_told():

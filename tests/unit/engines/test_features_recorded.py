@@ -60,7 +60,7 @@ def test_microstructure_of_a_recording_is_that_of_the_closed_forms(name):
     vector = engine.on_request(GetFeatures(instrument.symbol), RecordingContext())
     values, sides = vector.values, sides_of(instrument, quotes)
     assert len(quotes) > 100
-    assert engine.quotes.counts()["taken"] == len(quotes)
+    assert engine.quotes.status().taken == len(quotes)
     ofi = ms.order_flow_imbalance(*sides)
     size = float(np.abs(ofi[-50:]).max())
     assert values["ofi"] == pytest.approx(ofi[-1], rel=1e-10, abs=1e-12 * size)
