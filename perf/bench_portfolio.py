@@ -247,7 +247,9 @@ def _peers() -> dict[str, Callable[[], Any]]:
 
 
 def _live(report: Report) -> None:
-    with platform("--simulated", whole=True, settings=("platform.processes=native",)) as instance:
+    with platform(
+        "--simulated", whole=True, settings=("platform.processes=native", "platform.start_seconds=240")
+    ) as instance:
         port, token = ports(instance)["portfolio"], instance.token()
         line = Line(port)
         body = json.dumps({"entry_id": "bench", "currency": "USD", "amount": "1000"}).encode()

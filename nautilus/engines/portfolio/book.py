@@ -56,6 +56,7 @@ class PositionBook:
         self._positions: dict[Key, Position] = {}
         self._of_account: dict[int, dict[int, Position]] = {}
         self._holders: dict[int, set[int]] = {}
+        self._strange: set[int] = set()  # instruments of a saved state that are no longer there
         self._lots: dict[Key, Lots] | None = {} if fifo else None
         self._places: dict[int, int] = {}
         self.last_sequence = 0
@@ -123,6 +124,8 @@ class PositionBook:
 
     def _set(self, key: Key, position: Position) -> None:
         self._positions[key] = position
+        if key[1] not in self._multipliers:
+            self._strange.add(key[1])
         self._of_account.setdefault(key[0], {})[key[1]] = position
         if position.quantity:
             self._holders.setdefault(key[1], set()).add(key[0])
@@ -137,6 +140,12 @@ class PositionBook:
         """Those of an account, by instrument."""
         found = self._of_account.get(account_id, {})
         return [found[instrument_id] for instrument_id in sorted(found)]
+
+    def unknown_of(self, account_id: int) -> list[Position]:
+        """Those of an account in instruments that are no longer there."""
+        if not self._strange:
+            return []
+        return [each for each in self.positions_of(account_id) if each.instrument_id in self._strange]
 
     def position(self, account_id: int, instrument_id: int) -> Position:
         """What an account holds of an instrument, perhaps nothing."""

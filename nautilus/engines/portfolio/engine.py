@@ -328,7 +328,8 @@ class PortfolioEngine(Engine):
 
     def _positions_reply(self, message: GetPositions, ctx: Context) -> Positions:
         wanted = message.account_id
-        found = self._book.positions_of(wanted) if wanted else self.positions()
+        portfolios = (wanted,) if wanted else self._book.accounts()
+        found = [each for portfolio_id in portfolios for each in self._ledger.held(portfolio_id)]
         return Positions(tuple(map(self._ledger.entry, found)), self._book.last_sequence)
 
     def _portfolios(self, message: GetPortfolios, ctx: Context) -> Portfolios:
@@ -343,9 +344,7 @@ class PortfolioEngine(Engine):
         signals, last_signal = self._signals.get(portfolio_id, (0, None))
         return PortfolioState(
             valued=self._ledger.valued(portfolio_id, ctx.now_ns),
-            positions=tuple(
-                map(self._ledger.entry, self._book.positions_of(portfolio_id) if message.positions else ())
-            ),
+            positions=tuple(map(self._ledger.entry, self._ledger.held(portfolio_id) if message.positions else ())),
             cash=self._ledger.cash_lines(portfolio_id),
             basis=basis_of("positions at the price at which they could be closed; last rates, against the trader"),
             performance=self._performance.get(portfolio_id),
@@ -394,7 +393,7 @@ class PortfolioEngine(Engine):
         ledger.check(portfolio_id)
         balances = {each: ledger.balance(portfolio_id, each) for each in ledger.currencies(portfolio_id)}
         found, compared = with_statement(
-            self._book.positions_of(portfolio_id),
+            ledger.held(portfolio_id),
             balances,
             message.quantities,
             message.prices,

@@ -144,6 +144,7 @@ class Ledger:
         totals = self.valuation.totals(portfolio_id)
         nav = cash = gross = net = realised = unrealised = fees = income = booked = 0
         missing = [self.names.symbol(key) for key in self.valuation.unmarked(portfolio_id)]
+        missing += [f"instrument {each.instrument_id}" for each in self._unknown(portfolio_id)]
         for currency in self.currencies(portfolio_id):
             found = totals.get(currency, _EMPTY)
             own = self.cash.total(portfolio_id, currency)
@@ -207,7 +208,7 @@ class Ledger:
     def attribution(self, portfolio_id: int) -> Attribution:
         """Profit by instrument, and currency where its income is in another one."""
         income = dict(self.cash.income(portfolio_id))
-        found = {(each.instrument_id, self._currency(each.instrument_id)) for each in self._held(portfolio_id)}
+        found = {(each.instrument_id, self._currency(each.instrument_id)) for each in self.held(portfolio_id)}
         rows: list[tuple[int, str, int, int, int, int]] = []
         for key, currency in sorted({*found, *income}):
             own = currency == self._currency(key)
@@ -223,7 +224,7 @@ class Ledger:
             sum_of = realised + unrealised + paid - fees
             worth.append(None if rate is None else converted(sum_of, rate.bid, rate.ask))
         total = sum(each for each in worth if each is not None)
-        undefined = {row[1]: "missing rate" for row, each in zip(rows, worth, strict=True) if each is None}
+        undefined = {row[1]: "undefined" for row, each in zip(rows, worth, strict=True) if each is None}
         shares = bool(total) and not undefined
         lines = tuple(
             AttributionLine(
@@ -302,11 +303,16 @@ class Ledger:
             self.rates.restore(state["rates"])
             self.names.restore(state["names"])
         for position in self.book.positions():
-            self.valuation.update(position, None)
+            if position.instrument_id in self.instruments:
+                self.valuation.update(position, None)
         self.dirty.update(self.portfolios())
 
-    def _held(self, portfolio_id: int) -> list[Position]:
-        return self.book.positions_of(portfolio_id)
+    def held(self, portfolio_id: int) -> list[Position]:
+        """Positions of a portfolio in instruments that there are; others, of former settings, are named as missing."""
+        return [each for each in self.book.positions_of(portfolio_id) if each.instrument_id in self.instruments]
+
+    def _unknown(self, portfolio_id: int) -> list[Position]:
+        return [each for each in self.book.unknown_of(portfolio_id) if each.quantity]
 
     def _currency(self, instrument_id: int) -> str:
         return self.instruments[instrument_id].quote_currency

@@ -71,7 +71,7 @@ def plan_of(message: Rebalance, ledger: Ledger, valued: PortfolioValued) -> Plan
             raise Undefined("mismatch", f"two weights of {ledger.names.symbol(key)}", "one")
         targets[key] = float(weight)
     if not message.keep:
-        for position in ledger.book.positions_of(message.portfolio_id):
+        for position in ledger.held(message.portfolio_id):
             if position.quantity:
                 targets.setdefault(position.instrument_id, 0.0)
     if not targets:

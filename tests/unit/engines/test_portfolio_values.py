@@ -123,7 +123,7 @@ def test_a_missing_rate_is_stated_and_never_one(desk):
     assert desk.ask(GetRates()).missing == ("EUR",)
     attribution = desk.ask(GetAttribution(7))
     assert attribution.lines[0].value is None
-    assert attribution.undefined == {"EUR": "missing rate"}
+    assert attribution.undefined == {"EUR": "undefined"}
     desk.ask(SetRates({"EUR": "1.1"}))
     assert desk.valued().missing == ()
 
@@ -475,6 +475,18 @@ def test_a_state_of_an_older_version_is_taken_over(desk):
     later = Desk()
     later.engine.restore(json.loads(json.dumps(old)))
     assert later.engine.positions() == desk.engine.positions()
+
+
+def test_a_position_in_an_instrument_that_is_gone_is_named(desk):
+    desk.fill(1, Side.BUY, 10, 5_000)
+    desk.fill(2, Side.BUY, 10, 5_000)
+    later = PortfolioEngine(PortfolioConfig(currency="USD"), INSTRUMENTS[1:])
+    later.restore(json.loads(json.dumps(desk.engine.state())))
+    state = later.on_request(GetPortfolio(7), desk.ctx)
+    assert "instrument 1" in state.valued.missing
+    assert [entry.symbol for entry in state.positions] == ["XYZ"]
+    assert later.on_request(GetPositions(), desk.ctx).positions == state.positions
+    assert len(later.positions()) == 2
 
 
 def test_settings_that_cannot_be_are_refused():
