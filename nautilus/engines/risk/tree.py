@@ -179,8 +179,10 @@ class LimitTree:
 
     def want_history(self, instrument_ids: Iterable[int]) -> None:
         """Somebody asks about these: measure them too, held or not."""
-        new = set(instrument_ids) - self._wanted - self._of_instrument.keys()
-        if new and self._measures:
+        if not self._measures:
+            return
+        new = {key for key in instrument_ids if key not in self._wanted and key not in self._of_instrument}
+        if new:
             self._wanted |= new
             for instrument_id in sorted(new):
                 if not self.history.add(instrument_id):
