@@ -40,7 +40,6 @@ from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, next_epoch, wall_ns, whole_ns
 from nautilus.runtime.engine_state import StateFile
 from nautilus.runtime.guard import permissions_of, security_of
-from nautilus.runtime.jobs import Jobs
 from nautilus.runtime.letters import LETTERS, Letters
 from nautilus.runtime.live_context import LiveContext
 from nautilus.runtime.loop import Loop, Rank
@@ -55,7 +54,7 @@ from nautilus.runtime.recovery import BULK_AT_END_NS, BULK_NS, Recovery
 from nautilus.runtime.star import open_hub, subscribe
 from nautilus.runtime.tuning import tune
 from nautilus.runtime.urgent import ask_machine, urgent_ring_of
-from nautilus.runtime.worker import name_of, warm
+from nautilus.runtime.workplaces import Workplaces
 
 if TYPE_CHECKING:
     from nautilus.runtime.http.operations import Glance
@@ -63,8 +62,6 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 SAVE_NS = NANOSECONDS
-IDLE_NS = 30 * NANOSECONDS
-"""A worker process without a job for so long ends, but for the one whose answers are waited for."""
 """Between looks at engines' states, to save what has changed; longer where that takes long."""
 SAVE_SHARE = 50
 LOOK_NS = 100_000_000
@@ -186,7 +183,6 @@ class LiveHost:
         self._tended_ns = 0
         self._noted = -1
         self._opened = False
-        self.warming = False
         self.questions = Questions(process)
         self.ask_engine = self.questions.ask
         try:
@@ -255,12 +251,9 @@ class LiveHost:
             self._save,
         )
         self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
-        # What somebody waits for does not wait behind what nobody does; that may load more, and give it back.
-        self._answering = Jobs(self.loop.add_source, self.loop.remove_source)
-        self._jobs = Jobs(self.loop.add_source, self.loop.remove_source, partial(self.later, IDLE_NS))
-        undo.callback(self._answering.close)
-        undo.callback(self._jobs.close)
-        self.messages.run_job = self._run_work
+        self.workplaces = Workplaces(self.loop.add_source, self.loop.remove_source, self.later)
+        undo.callback(self.workplaces.close)
+        self.messages.run_job = self.workplaces.run
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
         for context in self.contexts.values():
             context.connect()
@@ -295,11 +288,6 @@ class LiveHost:
         self._timers[context.name, key] = self._armed
         self.loop.call_at(whole_ns(ns), partial(self._fire, context, key, self._armed))
 
-    def _run_work(
-        self, job: Callable[..., Any], arguments: tuple[Any, ...], done: Callable[[Any], None], background: bool
-    ) -> None:
-        (self._jobs if background else self._answering).run(job, arguments, done)
-
     def submit(self, context: LiveContext, job: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
         """Run a job in the worker process; `on_result` follows."""
         number = self.next_id()
@@ -310,7 +298,7 @@ class LiveHost:
             self.call(context, context.engine.on_result, number, result)
             self.messages.drain()
 
-        self._jobs.run(job, arguments, done)
+        self.workplaces.run(job, arguments, done, True)
         return number
 
     def add_source(
@@ -348,7 +336,7 @@ class LiveHost:
             not self.messages.started
             and all(found is not None and found.live for found in recoveries)
             and all(part.ready for part in self.parts)
-            and not self.warming
+            and not self.workplaces.warming
         ):
             self._subscribe()
             self.messages.start()
@@ -368,30 +356,12 @@ class LiveHost:
             context.recovery.restore()
         for part in self.parts:
             part.start()
-        self._warm()
+        self.workplaces.warm([type(context.engine) for context in self.contexts.values()], self._begin)
         for context in list(self.contexts.values()):
             assert context.recovery is not None
             context.recovery.begin()
         self.later(SAVE_NS, self._save_all)
         self._look()
-
-    def _warm(self) -> None:
-        """Load and compile what no request is to wait for, here and where jobs run."""
-        engines = [type(context.engine) for context in self.contexts.values()]
-        for function in dict.fromkeys(function for engine in engines for function in engine.warms_here):
-            function()
-        names = tuple(dict.fromkeys(name_of(function) for engine in engines for function in engine.warms))
-        if not names:
-            return
-
-        def done(result: Any) -> None:
-            self.warming = False
-            if isinstance(result, Exception):  # whoever asks for it will be told the same
-                _LOGGER.error("jobs are not prepared: %s", result)
-            self._begin()
-
-        self.warming = True
-        self._answering.run(warm, (names,), done)
 
     def open(self) -> None:
         """The market opens."""

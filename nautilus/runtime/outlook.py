@@ -106,7 +106,7 @@ class Outlook:
                 found.append(f"{context.name} is on its way to the present")
             elif context.recovery is not None and not context.recovery.live:
                 found.append(f"{context.name} fetches reports")
-        if host.warming:
+        if host.workplaces.warming:
             found.append("what answers are computed with is being loaded")
         if host.stopping:
             found.append("the process is about to end")

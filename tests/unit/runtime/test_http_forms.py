@@ -49,6 +49,8 @@ def values_of(annotation):
                 least, most, exclude_min=meta.gt is not None, exclude_max=meta.lt is not None, allow_nan=False,
                 allow_infinity=False,
             )  # fmt: skip
+        if meta.pattern is not None:
+            return st.from_regex(meta.pattern, fullmatch=True).filter(lambda text: len(text) <= (meta.max_length or 99))
         least, most = meta.min_length or 0, meta.max_length or 1_000
         return values_of(kind).filter(lambda value: least <= len(value) <= most)
     if origin is tuple and arguments[-1] is Ellipsis:

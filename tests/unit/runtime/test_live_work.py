@@ -164,7 +164,7 @@ def test_an_engine_is_ready_when_what_it_needs_is_loaded_where_jobs_run(site):
     analyst = host("portfolio", Analyst)
     assert WARMED[before:] == [os.getpid()]
     analyst.ready(60)
-    assert not analyst.host.warming
+    assert not analyst.host.workplaces.warming
     assert analyst.host.messages.started
 
 
