@@ -1,7 +1,7 @@
 """Strategies that options of one underlying are margined as: the pairing with the least requirement.
 
 One thread. Per underlying one transportation problem over two-leg strategies (cover by a long option or by stock,
-straddle, naked), then one over pairs of spreads, one over protected stock; the rules are in `nautilus.maths.strategies`,
+straddle, naked, stock protected by a long option), then one over pairs of spreads, one over collars; the rules are in `nautilus.maths.strategies`,
 which calls this. Solved by successive shortest paths (Bellman and Ford), so exactly.
 """
 
@@ -88,7 +88,7 @@ cdef double pair_group(
     Bit e of `without` leaves out the e-th distinct expiry, numbered by first appearance.
     """
     cdef int a_count = 0, d_count = 0, b_count = 0, c_count = 0, i, j, row, column, columns, k, units, put_units
-    cdef double largest = 0.0, total = 0.0, amount, big, cost, base, saved, rule, covered, bare
+    cdef double largest = 0.0, total = 0.0, amount, big, cost, used, bare
     cdef int stock_row = -1, stock_column = -1
     relief[0] = 0.0
     # left: short calls, then long puts and short stock; right: short puts, then long calls and long stock.
@@ -145,7 +145,7 @@ cdef double pair_group(
     if a_count + b_count:
         ship(row + 1, columns, s)
     units = put_units = 0
-    covered = 0.0
+    used = 0.0
     for i in range(row + 1):
         for j in range(columns):
             amount = s.flow[i * columns + j] if a_count + b_count else 0.0
@@ -158,11 +158,18 @@ cdef double pair_group(
                 continue  # a long put or short stock that covers nothing
             if i == row and j >= b_count:
                 continue
-            total += amount * cost
             if i < row and s.left[i] >= 0:
                 s.remaining[s.left[i] - begin] -= amount
             if j < column and s.right[j] >= 0:
                 s.remaining[s.right[j] - begin] -= amount
+            if a_count <= i < row and j >= b_count:
+                relief[0] -= amount * cost
+                used += amount
+                rows.add(
+                    group, PROTECTED_ROW, s.left[i] if s.left[i] >= 0 else s.right[j], -2, -1, -1, amount, cost
+                )
+                continue
+            total += amount * cost
             if i < a_count and j < b_count:
                 rows.add(group, STRADDLE_ROW, s.left[i], s.right[j], -1, -1, amount, cost)
             elif i < a_count and j == column:
@@ -172,19 +179,19 @@ cdef double pair_group(
             elif j == stock_column:
                 rows.add(group, COVERED_ROW, s.left[i], -2, -1, -1, amount, cost)
                 add_unit(s.units, &units, s.left[i], -2, amount, cost)
-                covered += amount
+                used += amount
             elif i == stock_row:
                 rows.add(group, COVERED_ROW, s.right[j], -2, -1, -1, amount, cost)
                 add_unit(s.put_units, &put_units, s.right[j], -2, amount, cost)
-                covered += amount
+                used += amount
             elif i < a_count:
                 add_unit(s.units, &units, s.left[i], s.right[j], amount, cost)
             else:
                 add_unit(s.put_units, &put_units, s.right[j], s.left[i], amount, cost)
     total += pair_spreads(t, group, multiplier, units, put_units, s, rows)
     if lots >= 1.0 or lots <= -1.0:
-        bare = floor(fabs(lots)) - covered
-        relief[0] = protect(
+        bare = floor(fabs(lots)) - used
+        relief[0] += protect(
             t, begin, end, group, spot, bare, multiplier, long_rate if lots > 0 else short_rate, lots > 0,
             units if lots > 0 else put_units, s.units if lots > 0 else s.put_units, s, rows
         )
@@ -221,9 +228,15 @@ cdef double pair_cost(
     if i < row:
         if j == column:
             return 0.0
-        if j > b_count - 1:
-            return big
         a, b = s.left[i], s.right[j]
+        if j >= b_count:  # a long option and stock of which it takes the risk
+            if not s.protecting:
+                return big
+            if a == -2 and b >= 0:
+                return -bare_relief(t.strike[b], spot, short_rate, False) * multiplier
+            if a >= 0 and b == -2:
+                return -bare_relief(t.strike[a], spot, long_rate, True) * multiplier
+            return big
         if a == -2:
             return fmin(t.naked[b], fmax(t.strike[b] - spot, 0.0) * multiplier * (1.0 + short_rate)) - big
         if t.expiry[a] < t.expiry[b]:
@@ -232,6 +245,12 @@ cdef double pair_cost(
     if j < b_count:
         return t.naked[s.right[j]] - big
     return 0.0 if j == column else big
+
+
+cdef inline double bare_relief(double strike, double spot, double rate, bint long_stock) noexcept nogil:
+    """What a long option saves on the maintenance of a unit of stock that nothing else is written against."""
+    cdef double distance = fmax(spot - strike, 0.0) if long_stock else fmax(strike - spot, 0.0)
+    return rate * spot - fmin(0.1 * strike + distance, rate * spot)
 
 
 cdef double pair_spreads(
@@ -304,8 +323,7 @@ cdef double protect(
         s.supply[count] = s.remaining[i - begin]
         s.reward[count] = 0.0
         distance = fmax(spot - t.strike[i], 0.0) if long_stock else fmax(t.strike[i] - spot, 0.0)
-        rule = fmin(0.1 * t.strike[i] + distance, rate * spot) * multiplier
-        s.cost[count * columns + units] = -fmax(0.0, rate * spot * multiplier - rule)
+        s.cost[count * columns + units] = -bare_relief(t.strike[i], spot, rate, long_stock) * multiplier
         s.cost[count * columns + units + 1] = 0.0
         for j in range(units):
             unit = covering + 4 * j
@@ -366,6 +384,32 @@ cdef double maximum_loss(const Table* t, int begin, int end, int64_t expiry, dou
     return worst * multiplier
 
 
+cdef double pair_best(
+    const Table* t, int begin, int end, int group, int64_t without, double spot, double lots, double multiplier,
+    double long_rate, double short_rate, Scratch* s, Rows rows, double* relief
+) noexcept nogil:
+    """`pair_group` with stock protected first, or with what is left protected and collared: the lesser."""
+    cdef int first = rows.count, kept
+    cdef double one, other, saved
+    s.protecting = False
+    one = pair_group(
+        t, begin, end, group, without, spot, lots, multiplier, long_rate, short_rate, s, rows, relief
+    )
+    if fabs(lots) < 1.0:
+        return one
+    kept = rows.count
+    s.protecting = True
+    other = pair_group(
+        t, begin, end, group, without, spot, lots, multiplier, long_rate, short_rate, s, rows, &saved
+    )
+    if other - saved < one - relief[0] - TINY:
+        drop(rows, first, kept)
+        relief[0] = saved
+        return other
+    rows.count = kept
+    return one
+
+
 cdef double group_requirement(
     const Table* t, int begin, int end, int group, double spot, double lots, double multiplier, double long_rate,
     double short_rate, Scratch* s, Rows rows, double* relief
@@ -379,9 +423,9 @@ cdef double group_requirement(
     if shorts == 0 and fabs(lots) < 1.0:
         return 0.0
     number(t, begin, end, s)
-    best = pair_group(t, begin, end, group, 0, spot, lots, multiplier, long_rate, short_rate, s, rows, relief)
+    best = pair_best(t, begin, end, group, 0, spot, lots, multiplier, long_rate, short_rate, s, rows, relief)
     for place in range(min(s.expiries, 62)):
-        if best <= TINY:
+        if best <= TINY and fabs(lots) < 1.0:
             break  # there is nothing left to lower
         i = s.heads[place]
         bit = <int64_t>1 << place
@@ -396,7 +440,7 @@ cdef double group_requirement(
         if loss == INFINITY:
             continue
         kept = rows.count
-        found = pair_group(
+        found = pair_best(
             t, begin, end, group, without | bit, spot, lots, multiplier, long_rate, short_rate, s, rows, &tried
         )
         if found - tried + sum_of_losses + loss < best - relief[0] - TINY:
@@ -492,7 +536,7 @@ def pair_options(
         most = max(most, <int>(starts[group + 1] - starts[group]))
     requirement, savings = np.zeros(groups), np.zeros(groups)
     cdef double[::1] required = requirement, saved = savings
-    rows = Rows(6 * options + 4 * groups + 12 * most + 64)
+    rows = Rows(8 * options + 4 * groups + 16 * most + 64)
     cdef Rows found = rows
     if options == 0:
         return requirement, savings, rows.table[:0]

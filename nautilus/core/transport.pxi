@@ -17,6 +17,7 @@ cdef struct Scratch:
     int* order          # of each option of the group: which distinct expiry it has
     int* heads          # the first option of each distinct expiry
     int* stack
+    bint protecting     # long options may take stock's risk beside the covers; else only what these leave
     int expiries
 
 

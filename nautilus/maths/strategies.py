@@ -14,8 +14,8 @@ Sources: FINRA Rule 4210(f)(2) and the Cboe Margin Manual. Per contract of a sho
     long option paid for                all of it; where it has more than nine months left 75 %
     stock with a long option            min(10 % K + out of the money, maintenance of the stock); a conversion 10 % K
 
-The pairing of two legs is the best that there is (`nautilus.core.option_pairing`); joined spreads, protected stock and
-whole expiries are then taken where they lower it. A requirement is an amount of equity, in which long options count at
+The pairing of two legs is the best that there is (`nautilus.core.option_pairing`); joined spreads, collars and whole
+expiries are then taken where they lower it. A requirement is an amount of equity, in which long options count at
 their value and short ones against it: so the premium of a short option, which its requirement contains, is taken off.
 """
 
