@@ -211,7 +211,7 @@ class FeaturesEngine(Engine):
             config = self._config
             return FeatureStatus(len(self._instruments), config.bars, config.bars_from, self.registry.digest, sources)
         if isinstance(message, GetFeatureRegistry):
-            return self.registry.answer(message.source, message.family)
+            return self.registry.answer(message.source.lower(), message.family)
         if isinstance(message, ComputeFeatures):
             outputs = self.registry.select(message.names, message.source)
             longest = max(len(message.history.close), len(message.history.bid), len(message.history.price))

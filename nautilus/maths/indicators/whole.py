@@ -44,17 +44,20 @@ def checked_rows(
         same_length("columns and times", (rows[0].size, times_ns.size))
         check_times(times_ns)
     for name, row in zip(names, rows, strict=True):
-        if name in ("volume", "size", "bid_size", "ask_size") and (row < 0.0).any():
-            raise Undefined("out_of_range", f"{name} below 0", "0 or more")
+        if name in ("volume", "size", "bid_size", "ask_size"):
+            _refuse(row < 0.0, f"{name} below 0", "0 or more")
     if source == "bar":
         opened, high, low, close, _ = rows
-        if ((low > np.minimum(opened, close)) | (high < np.maximum(opened, close))).any():
-            raise Undefined(
-                "out_of_range", "a bar whose open or close is beyond its high and low", "low <= both <= high"
-            )
-    elif source == "quote" and (rows[0] > rows[2]).any():
-        raise Undefined("out_of_range", "a quote whose bid is above its ask", "bid <= ask")
+        beyond = (low > np.minimum(opened, close)) | (high < np.maximum(opened, close))
+        _refuse(beyond, "an open or close beyond high and low", "low <= both <= high")
+    elif source == "quote":
+        _refuse(rows[0] > rows[2], "a bid above the ask", "bid <= ask")
     return rows
+
+
+def _refuse(bad: npt.NDArray[np.bool_], what: str, expected: str) -> None:
+    if bad.any():
+        raise Undefined("out_of_range", f"row {int(np.argmax(bad))}: {what}", expected)
 
 
 def split_adjusted(
