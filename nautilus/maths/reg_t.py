@@ -2,8 +2,8 @@
 
 Sources: 12 CFR 220.12 (initial: 50 % of a long position; 150 % of a short one, of which the proceeds are 100 %); FINRA
 Rule 4210(c) (maintenance: 25 % long; short 30 % or 5 dollars a share, where the price is below 5 dollars 100 % or 2.50
-dollars a share). A requirement is an amount of equity: cash and long values less short
-values.
+dollars a share). A requirement is an amount of equity: cash and long values less
+short ones.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ Sources: FINRA Rule 4210(f)(2) and the Cboe Margin Manual. Per contract of a sho
     alone                               P + max(20 % S - out of the money, 10 % S for a call, 10 % K for a put);
                                         15 % in place of 20 % for a broad index
     long option that expires no sooner  the loss at the strikes, at most that of the option alone
-    stock held (or, for a put, short)   nothing; the stock counts at no more than the strike of a call (no less, of a
-    put) straddle, strangle                  the greater of the two alone, and the premium of the other
+    stock held (or, for a put, short)   nothing; the stock counts at no more than a call's strike (a put's: no less)
+    straddle, strangle                  the greater of the two alone, and the premium of the other
     two spreads of one expiry           their largest loss together: iron condor and butterfly, box
     all options of one expiry           their largest loss at any strike, 4210(f)(2)(H): butterflies and other spreads
     long option paid for                all of it; where it has more than nine months left 75 %
