@@ -35,7 +35,7 @@ from nautilus.model.events import OrderFilled
 from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import Quote
 from nautilus.model.message import Message
-from nautilus.model.portfolio import GetPortfolio, PortfolioValued
+from nautilus.model.portfolio import GetPortfolio, PortfolioState, PortfolioValued
 from nautilus.runtime.attach import attach
 from perf.bench_analytics import Line
 from perf.harness import OtherLoad, Report, check, cores, pinned
@@ -288,5 +288,5 @@ def _by_http(line: Line) -> None:
 
 
 def _by_mesh(client: Any, message: GetPortfolio) -> None:
-    reply = client.ask("portfolio", message)
-    check(reply.cash[0].booked == "1000", repr(reply)[:300])
+    reply = client.request("portfolio", message)
+    check(isinstance(reply, PortfolioState) and reply.cash[0].booked == "1000", repr(reply)[:300])
