@@ -54,14 +54,15 @@ def deviation(values: npt.ArrayLike) -> float:
 
 def annual_volatility(returns: npt.ArrayLike, periods_per_year: float = DAYS) -> float:
     """Standard deviation times the square root of `periods_per_year`."""
-    return deviation(returns) * math.sqrt(periods_per_year)
+    return number(deviation(returns) * math.sqrt(periods_per_year), "volatility")
 
 
 def sharpe_ratio(returns: npt.ArrayLike, risk_free: float = 0.0, periods_per_year: float = DAYS) -> float:
     """Mean excess return over its deviation, annualised. ``constant``: returns that never change have none."""
     array = finite(returns, "returns", 2)
     spread = deviation(array)
-    return quotient(array.mean() - risk_free, spread, "returns that never change") * math.sqrt(periods_per_year)
+    ratio = quotient(array.mean() - risk_free, spread, "returns that never change")
+    return number(ratio * math.sqrt(periods_per_year), "Sharpe ratio")
 
 
 def downside_risk(returns: npt.ArrayLike, threshold: float = 0.0, periods_per_year: float = DAYS) -> float:
@@ -106,8 +107,15 @@ def stability(returns: npt.ArrayLike) -> float:
         raise Undefined("constant", "cumulative log returns never change", expected="returns other than 0")
     periods = np.arange(grown.size) - (grown.size - 1) / 2.0
     from_mean = grown - grown.mean()
-    shared = float(periods @ from_mean)
-    return min(1.0, number(shared * shared / float(periods @ periods) / float(from_mean @ from_mean), "stability"))
+    return explained_by_line(float(periods @ from_mean), float(periods @ periods), float(from_mean @ from_mean))
+
+
+def explained_by_line(shared: float, periods: float, squares: float) -> float:
+    """R squared from sums of products: of periods and values, of periods, and of values."""
+    if squares <= 0.0 or periods <= 0.0:
+        raise Undefined("constant", "cumulative log returns never change", expected="returns other than 0")
+    slope = shared / periods
+    return min(1.0, number(slope * (shared / squares), "stability"))
 
 
 def skewness(returns: npt.ArrayLike) -> float:
@@ -130,7 +138,8 @@ def sample_skewness(n: int, second: float, third: float, unchanging: bool) -> fl
         raise Undefined("too_few", f"{n} returns", expected="3 or more")
     if unchanging or second <= 0.0:
         raise Undefined("constant", "returns that never change", expected="a deviation above 0")
-    return number(n * math.sqrt(n - 1) / (n - 2) * third / second**1.5, "skewness")
+    # Root and division by steps: a power of a small sum would be 0, of a large one infinite.
+    return number(n * math.sqrt(n - 1) / (n - 2) * (third / second) / math.sqrt(second), "skewness")
 
 
 def sample_kurtosis(n: int, second: float, fourth: float, unchanging: bool) -> float:
@@ -139,7 +148,7 @@ def sample_kurtosis(n: int, second: float, fourth: float, unchanging: bool) -> f
         raise Undefined("too_few", f"{n} returns", expected="4 or more")
     if unchanging or second <= 0.0:
         raise Undefined("constant", "returns that never change", expected="a deviation above 0")
-    ratio = n * (n + 1) * (n - 1) / ((n - 2) * (n - 3)) * fourth / second**2
+    ratio = n * (n + 1) * (n - 1) / ((n - 2) * (n - 3)) * (fourth / second / second)
     return number(ratio - 3.0 * (n - 1) ** 2 / ((n - 2) * (n - 3)), "kurtosis")
 
 
@@ -162,7 +171,7 @@ def payoff_ratio(returns: npt.ArrayLike) -> float:
     gains, losses = array[array > 0.0], array[array < 0.0]
     if not gains.size or not losses.size:
         raise Undefined("out_of_range", f"{gains.size} gains and {losses.size} losses", expected="some of both")
-    return number(gains.mean() / -losses.mean(), "payoff ratio")
+    return number(float(gains.mean()) / float(-losses.mean()), "payoff ratio")
 
 
 def kelly(returns: npt.ArrayLike) -> float:
@@ -172,6 +181,8 @@ def kelly(returns: npt.ArrayLike) -> float:
 
 def kelly_of(payoff: float, hits: float) -> float:
     """See `kelly`."""
+    if payoff <= 0.0:
+        raise Undefined("out_of_range", "gains too small for a ratio to the losses", expected="a payoff above 0")
     return number((payoff * hits - (1.0 - hits)) / payoff, "Kelly's share")
 
 
@@ -324,6 +335,7 @@ __all__ = [
     "deviation",
     "downside_risk",
     "excess_kurtosis",
+    "explained_by_line",
     "hit_rate",
     "information_ratio",
     "kelly",

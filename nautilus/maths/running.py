@@ -19,7 +19,7 @@ from nautilus.maths import performance
 from nautilus.maths.drawdowns import NONE, Drawdown, max_drawdown, ulcer_of
 from nautilus.maths.errors import Undefined
 from nautilus.maths.performance import DAYS
-from nautilus.maths.returns import Floats, compoundable, paired, wealth
+from nautilus.maths.returns import Floats, compoundable, number, paired, wealth
 
 
 class Sum:
@@ -316,13 +316,13 @@ class RunningPerformance:
 
     def annual_volatility(self) -> float:
         """See `performance.annual_volatility`."""
-        return self.moments.deviation() * math.sqrt(self.periods_per_year)
+        return number(self.moments.deviation() * math.sqrt(self.periods_per_year), "volatility")
 
     def sharpe_ratio(self, risk_free: float = 0.0) -> float:
         """See `performance.sharpe_ratio`."""
         spread = self.moments.deviation()
         ratio = performance.quotient(self.moments.average - risk_free, spread, "returns that never change")
-        return ratio * math.sqrt(self.periods_per_year)
+        return number(ratio * math.sqrt(self.periods_per_year), "Sharpe ratio")
 
     def downside_risk(self) -> float:
         """See `performance.downside_risk`."""
@@ -376,7 +376,7 @@ class RunningPerformance:
         growth = self._growth
         if growth.right.unchanging:
             raise Undefined("constant", "cumulative log returns never change", expected="returns other than 0")
-        return min(1.0, growth.shared * growth.shared / growth.left.second / growth.right.second)
+        return performance.explained_by_line(growth.shared, growth.left.second, growth.right.second)
 
     def skewness(self) -> float:
         """See `performance.skewness`."""
@@ -400,7 +400,7 @@ class RunningPerformance:
         self.moments.need(1)
         if not self._wins or not self._misses:
             raise Undefined("out_of_range", f"{self._wins} gains and {self._misses} losses", expected="some of both")
-        return (self._gains.value / self._wins) / (self._losses.value / self._misses)
+        return number((self._gains.value / self._wins) / (self._losses.value / self._misses), "payoff ratio")
 
     def kelly(self) -> float:
         """See `performance.kelly`."""

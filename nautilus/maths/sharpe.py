@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.performance import excess_kurtosis, sharpe_ratio, skewness
+from nautilus.maths.returns import number
 
 _NORMAL = NormalDist()
 EULER = 0.577215664901532860606512
@@ -88,8 +89,8 @@ def least_track_record(
         raise Undefined("out_of_range", f"a confidence of {confidence}", expected="between 0 and 1")
     if not sharpe > target:
         raise Undefined("out_of_range", f"a Sharpe ratio of {sharpe}, target {target}", expected="one above the target")
-    variance = sharpe_deviation(sharpe, skew, kurtosis, 2) ** 2
-    return 1.0 + variance * (_NORMAL.inv_cdf(confidence) / (sharpe - target)) ** 2
+    step = sharpe_deviation(sharpe, skew, kurtosis, 2) * _NORMAL.inv_cdf(confidence) / (sharpe - target)
+    return number(1.0 + step * step, "track record")
 
 
 __all__ = [

@@ -29,6 +29,11 @@ def analyse(asked: AnalysePerformance) -> PortfolioAnalytics:
         Of the whole series: ``empty``, ``not_finite``, ``mismatch``, ``unsorted``, ``duplicate_time``,
         ``out_of_range``. What single measures lack is in `undefined` of the answer.
     """
+    with np.errstate(all="ignore"):  # what comes of numbers at the ends of the range is looked at
+        return _analysed(asked)
+
+
+def _analysed(asked: AnalysePerformance) -> PortfolioAnalytics:
     depth = depth_of(asked.depth)
     per_year = asked.periods_per_year
     if not (math.isfinite(per_year) and per_year > 0.0):

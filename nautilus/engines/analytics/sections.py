@@ -13,7 +13,7 @@ from nautilus.maths.errors import Undefined
 from nautilus.maths.performance import annual_volatility as volatility
 from nautilus.maths.performance import beta, sharpe_ratio
 from nautilus.maths.performance import cumulative_return as grown
-from nautilus.maths.returns import Floats, Whole, calendar_returns
+from nautilus.maths.returns import Floats, Whole, calendar_returns, number
 from nautilus.maths.sharpe import expected_best_sharpe, least_track_record, probability_above
 from nautilus.maths.var import tail_of
 from nautilus.model.analytics import (
@@ -118,7 +118,6 @@ def tails(m: Performance, found: Measures) -> tuple[TailRisk, ...]:
 
 def relative(r: Relative, found: Measures, benchmark: str, risk_free: float, per_year: float) -> RelativeMeasures:
     """Against a benchmark."""
-    ratio = found.take("relative.information_ratio", r.information_ratio)
     return RelativeMeasures(
         benchmark,
         r.n,
@@ -126,8 +125,8 @@ def relative(r: Relative, found: Measures, benchmark: str, risk_free: float, per
         found.take("relative.beta", r.beta),
         found.take("relative.correlation", r.correlation),
         found.take("relative.tracking_error", r.tracking_error),
-        ratio,
-        None if ratio is None else ratio * math.sqrt(per_year),
+        found.take("relative.information_ratio", r.information_ratio),
+        found.take("relative.annual_information_ratio", lambda: _annual(r, per_year)),
         found.take("relative.batting_average", r.batting_average),
     )
 
@@ -199,7 +198,9 @@ def rolling(
 
 def stress(slope: float | None) -> tuple[StressLine, ...]:
     """Beta times what the market did."""
-    return () if slope is None else tuple(StressLine(name, shock, -slope * shock) for name, shock in SHOCKS)
+    if slope is None or not math.isfinite(slope):
+        return ()
+    return tuple(StressLine(name, shock, -slope * shock) for name, shock in SHOCKS)
 
 
 def _depth(m: Performance) -> float:
@@ -208,11 +209,15 @@ def _depth(m: Performance) -> float:
 
 
 def _loss(m: Performance, level: float) -> float:
-    return -m.quantile(tail_of(level))
+    return number(-m.quantile(tail_of(level)), "value at risk")
 
 
 def _shortfall(m: Performance, level: float) -> float:
-    return -m.mean_of_worst(int(max(m.n - 1, 0) * tail_of(level)) + 1)
+    return number(-m.mean_of_worst(int(max(m.n - 1, 0) * tail_of(level)) + 1), "tail mean")
+
+
+def _annual(r: Relative, per_year: float) -> float:
+    return number(r.information_ratio() * math.sqrt(per_year), "information ratio")
 
 
 def _time_of(period: int, begin_ns: int, times_ns: Sequence[int]) -> int:

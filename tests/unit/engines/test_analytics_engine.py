@@ -1,5 +1,6 @@
 """The analytics engine: what it follows, what it answers in each depth, restarts."""
 
+import contextlib
 import json
 import math
 
@@ -169,6 +170,24 @@ def test_what_is_kept_while_days_end_equals_what_is_computed_of_all(steps):
                 assert ours == pytest.approx(theirs, rel=1e-8, abs=1e-9), name
     undefined = {name: code for name, code in live.undefined.items() if "turnover" not in name}
     assert undefined == batch.undefined
+
+
+VALUES = st.sampled_from([-1e12, -1.0, 0.0, 1e-300, 1e-9, 1.0, 999.0, 1000.0, 1001.0, 1e12, 1e308, math.nan, math.inf])
+
+
+@given(st.lists(st.tuples(st.integers(0, DAY), VALUES, VALUES, st.booleans()), max_size=40))
+def test_whatever_is_valued_no_answer_has_what_is_no_number(steps):
+    made, ctx = engine(), RecordingContext()
+    made.on_balance(valued(START_NS, 1000.0, 0.0), ctx)
+    now_ns = START_NS
+    for step, nav, booked, complete in steps:
+        now_ns += step
+        made.on_balance(valued(now_ns, nav, 0.0, booked=booked, complete=complete), ctx)
+    for message in (*(GetAnalytics(7, depth) for depth in DEPTHS), GetTearSheet(7)):
+        with contextlib.suppress(Undefined):  # lost all, or nothing has ended yet
+            json.dumps(msgspec.to_builtins(ask(made, ctx, message)), allow_nan=False)
+    for update in ctx.published:
+        json.dumps(msgspec.to_builtins(update), allow_nan=False)
 
 
 # Depths and kinds.

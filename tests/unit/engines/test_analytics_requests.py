@@ -1,12 +1,16 @@
 """Histories that are put, and returns and attributions that come with requests, good and bad."""
 
+import contextlib
 import json
 import math
 
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from nautilus.engines.analytics.batch import analyse
 from nautilus.engines.analytics.depths import DEPTHS
 from nautilus.maths import performance
 from nautilus.maths.errors import Undefined
@@ -122,6 +126,27 @@ def test_returns_that_come_with_the_request_are_measured_in_every_depth():
     assert [line.window for line in answer.rolling] == [21, 63, 126, 252]
     assert answer.drawdowns[0].depth == answer.summary.max_drawdown
     assert msgspec.json.decode(msgspec.json.encode(answer), type=PortfolioAnalytics) == answer
+
+
+ODD = st.one_of(
+    st.sampled_from([0.0, -0.0, -1.0, 1e-320, -1e-320, 1e-200, -1e-16, 0.01, -0.01, 1e6, 1e150, 1e300, math.nan, -2.0]),
+    st.floats(-1.0, 2.0),
+)
+
+
+@given(st.lists(ODD, max_size=30), st.sampled_from([252.0, 1e9, 1e-9]), st.sampled_from([None, 0.0, 1e300]))
+def test_whatever_the_returns_are_no_answer_has_what_is_no_number(returns, per_year, variance):
+    asked = AnalysePerformance(
+        tuple(returns),
+        (),
+        tuple(returns[::-1]),
+        "institutional",
+        periods_per_year=per_year,
+        trials=9,
+        trial_variance=variance,
+    )
+    with contextlib.suppress(Undefined):
+        json.dumps(msgspec.to_builtins(analyse(asked)), allow_nan=False)
 
 
 def test_turnover_of_what_was_traded_comes_with_the_request():
