@@ -81,6 +81,8 @@ endif
 	@echo "make: installing test requirements (wheels only)"
 	@mkdir -p build && ($(requirements) run && $(requirements) test && $(requirements) perf) > build/requirements-test.txt
 	@$(pip) -r build/requirements-test.txt
+	@$(requirements) compared > build/requirements-compared.txt
+	@$(pip) --no-deps -r build/requirements-compared.txt
 	@touch $@
 
 .venv/.measured: pyproject.toml | .venv/.required
