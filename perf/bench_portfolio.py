@@ -13,6 +13,7 @@ import importlib
 import json
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from time import perf_counter, perf_counter_ns
 from typing import Any
@@ -75,7 +76,8 @@ def run(report: Report) -> None:
     report.conditions["pinning"] = f"core {core} for events"
     with pinned(core):
         _events(report)
-    _optimisers(report)
+    with _one_thread(report):
+        _optimisers(report)
     _live(report)
 
 
@@ -227,6 +229,16 @@ def _theirs(make: Callable[[], Any], x: np.ndarray) -> tuple[float, np.ndarray]:
         took = (perf_counter() - begun) * 1e3
     weights: np.ndarray = model.weights_
     return took, weights
+
+
+def _one_thread(report: Report) -> AbstractContextManager[object]:
+    """Linear algebra on one thread, as workers of the platform have it, for both sides."""
+    try:
+        limits: AbstractContextManager[object] = importlib.import_module("threadpoolctl").threadpool_limits(1)
+    except ImportError:
+        report.notes.append("threadpoolctl is not installed: linear algebra takes as many threads as it likes")
+        return nullcontext()
+    return limits
 
 
 def _peers() -> dict[str, Callable[[], Any]]:
