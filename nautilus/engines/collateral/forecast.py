@@ -14,6 +14,8 @@ from nautilus.maths.errors import Undefined
 
 DAYS: Final = 365.0
 ONE_IN_TWENTY: Final = 1.6448536269514722
+ROUNDING: Final = 1e-12
+"""Of the equity: a smaller difference of two excesses is none."""
 ROUNDS: Final = 12
 
 
@@ -115,7 +117,10 @@ def forecast(question: Question) -> Forecast:
         if move is None:
             undefined[name] = "infeasible"
     small = 1e-4
-    sensitivity = (_excess(question, small) - _excess(question, -small)) / (2 * small)
+    above, below = _excess(question, small), _excess(question, -small)
+    # Margin may move as the equity does, as that of a position that is paid in full: what is left then is rounding.
+    rounding = ROUNDING * max(abs(question.equity), abs(above), abs(below))
+    sensitivity = (above - below) / (2 * small) if abs(above - below) > rounding else 0.0
     volatility, drift = abs(sensitivity) * question.volatility, sensitivity * question.drift
     years = question.horizon_days / DAYS
     passage = margin_call.first_passage(now, drift, volatility, years)

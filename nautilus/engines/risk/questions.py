@@ -33,6 +33,8 @@ from nautilus.model.risk import (
 Floats = NDArray[np.float64]
 _NO_TIMES = np.zeros(0, np.int64)
 _NO_PRICES = np.zeros(0)
+SMALLEST, LARGEST = 1e-50, 1e50
+"""Sizes of exposures; fourth powers of others leave the range of a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,10 @@ class Questions:
         for position in positions:
             if not all(map(np.isfinite, (position.exposure, position.gamma, position.beta or 0.0))):
                 raise Undefined("not_finite", f"position {position.series!r}", "finite numbers")
+            for size in (abs(position.exposure), abs(position.gamma)):
+                if size and not SMALLEST <= size <= LARGEST:
+                    what = f"an exposure or gamma of {size:g} in {position.series!r}"
+                    raise Undefined("out_of_range", what, f"0, or a size of {SMALLEST:g} to {LARGEST:g}")
         return positions
 
     def _returns(self, positions: tuple[RiskPosition, ...], begin: str, end: str) -> Aligned:

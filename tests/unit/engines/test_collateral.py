@@ -366,6 +366,18 @@ def test_a_forecast_finds_the_move_to_the_call_exactly():
     assert drifting.expected_days == pytest.approx(365 * 3_500 / 3_750)
 
 
+def test_what_is_paid_in_full_never_comes_to_a_call():
+    desk = Desk()
+    desk.quote(1, 59_810.3)
+    desk.ask(PutContracts((ContractTerms(1, "equity", house_rate=1.0),)))
+    desk.worth(104_333.59)
+    desk.hold(1, 1)
+    found = desk.ask(GetForecast(1, volatility=0.5))
+    assert (found.sensitivity, found.excess_volatility, found.probability_ever) == (0.0, 0.0, 0.0)
+    assert found.median_days is None
+    assert found.undefined["median_days"] == "infeasible"
+
+
 def test_a_forecast_in_a_call_says_what_to_close():
     desk = Desk()
     desk.ask(PutContracts((ContractTerms(1, "equity", spread_bps=1.0), ContractTerms(2, "equity", spread_bps=100.0))))

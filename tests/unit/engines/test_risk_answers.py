@@ -235,6 +235,8 @@ def test_prices_through_a_split_count_as_they_were_given(engine: RiskEngine) -> 
     ("question", "code"),
     [
         (EstimateRisk(1, positions=(RiskPosition("ONE", math.nan),)), "not_finite"),
+        (EstimateRisk(1, method="normal", positions=(RiskPosition("ONE", 1e200),)), "out_of_range"),
+        (EstimateRisk(1, method="normal", positions=(RiskPosition("ONE", 1e-200),)), "out_of_range"),
         (EstimateRisk(1, positions=(RiskPosition("ONE", 1.0), RiskPosition("LATE", 1.0))), "missing_days"),
         (EstimateRisk(1, positions=(RiskPosition("POINT", 1.0),)), "too_few"),
         (EstimateRisk(1, positions=(RiskPosition("ONE", 1.0, 5.0),)), "mismatch"),
