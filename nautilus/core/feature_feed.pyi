@@ -61,7 +61,7 @@ class FeatureFeed:
     def where(self, slot: int) -> tuple[int, int, int, int, int]:
         """Time of the first row, of the newest, when that was known, gaps, rows that were made up."""
     def times(self) -> NDArray[np.int64]:
-        """Of all slots: time of the newest row, when it was known, rows; shape (3, slots)."""
+        """Of all slots: time of the newest row, when it was known, rows, those made up; shape (4, slots)."""
     def state(self, slot: int) -> tuple[int, bytes]:
         """(rows, bytes) of a slot."""
     def restore(self, slot: int, rows: int, memory: bytes) -> None:

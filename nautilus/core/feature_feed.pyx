@@ -229,10 +229,11 @@ cdef class FeatureFeed:
 
     def times(self):
         cdef int64_t j, count = self.index.count
-        out = np.empty((3, count), np.int64)
+        out = np.empty((4, count), np.int64)
         cdef int64_t[:, ::1] into = out
         for j in range(count):
             into[0, j], into[1, j], into[2, j] = self.fed[j].time_ns, self.fed[j].known_ns, self.bank.rows[j]
+            into[3, j] = self.fed[j].synthetic
         return out
 
     def state(self, int64_t slot):

@@ -41,6 +41,10 @@ class Bank:
         """(values, valid) of the outputs after the last row; where not valid the value is 0."""
     def table(self, slots: npt.NDArray[np.int32], /) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """(values, valid) of many slots, slots x outputs."""
+    def column(
+        self, slots: npt.NDArray[np.int32], output: int, /
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """(values, valid) of one output of many slots; a slot without rows has none."""
     def run(self, slot: int, /, *columns: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """Rows of a slot as one array for each input: (values, valid), outputs x rows, of every row."""
     def state(self, slot: int, /) -> tuple[int, bytes]:

@@ -332,6 +332,24 @@ cdef class Bank:
                     into[i, j], marks[i, j] = value, 1
         return values, valid
 
+    def column(self, const int32_t[::1] slots, int64_t output):
+        """(values, valid) of one output of many slots; a slot without rows has none."""
+        cdef int64_t i, count = slots.shape[0]
+        cdef double value
+        if not 0 <= output < self.outputs:
+            raise IndexError(f"output {output}, expected 0 to {self.outputs - 1}")
+        values, valid = np.zeros(count), np.zeros(count, np.bool_)
+        cdef double[::1] into = values
+        cdef cnp.uint8_t[::1] marks = valid.view(np.uint8)
+        for i in range(count):
+            if not 0 <= slots[i] < self.capacity:
+                raise IndexError(f"slot {slots[i]}, expected 0 to {self.capacity - 1}")
+            if self.rows[slots[i]] > self.output_start[output]:
+                value = self.slots[slots[i]][self.values_at + output]
+                if isfinite(value):
+                    into[i], marks[i] = value, 1
+        return values, valid
+
     def run(self, int64_t slot, *columns):
         """Rows of a slot as one array for each input: (values, valid), outputs x rows, of every row."""
         cdef int64_t count, done = 0, take, j, k, row, used

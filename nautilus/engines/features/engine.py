@@ -260,11 +260,8 @@ class FeaturesEngine(Engine):
         else:
             numbers = list(self._instruments)
         slots = np.array([source.slots[number] for number in numbers], np.int32)
-        times, _, rows = source.feed.times()[:, slots] if len(slots) else np.zeros((3, 0), np.int64)
-        seen = rows > 0
-        table, valid = source.bank.table(np.ascontiguousarray(slots[seen]))
-        column, there = np.zeros(len(slots)), np.zeros(len(slots), np.bool_)
-        column[seen], there[seen] = table[:, output.column], valid[:, output.column]
+        times, _, _, made_up = source.feed.times()[:, slots] if len(slots) else np.zeros((4, 0), np.int64)
+        column, there = source.bank.column(slots, output.column)
         if message.max_age_ns and there.any():
             there &= times >= int(times[there].max()) - message.max_age_ns
         if not there.any():
@@ -272,7 +269,6 @@ class FeaturesEngine(Engine):
         undefined: dict[str, str] = {}
         order = np.lexsort((np.array(numbers), column))
         order = order[there[order]]
-        states = [source.feed.where(slot) for slot in slots[order].tolist()]
         listed = [self._instruments[numbers[at]] for at in order.tolist()]
         newest, oldest = int(times[order].max()), int(times[order].min())
         basis = Basis(
@@ -282,7 +278,7 @@ class FeaturesEngine(Engine):
             end_ns=newest,
             source="star",
             missing=len(numbers) - len(listed),
-            synthetic=any(synthetic for *_, synthetic in states),
+            synthetic=bool(made_up[order].any()),
             version=self.registry.digest[:16],
         )
         return CrossSection(

@@ -115,7 +115,7 @@ def test_what_is_collected_is_what_the_bank_had():
     now, marks = streamed.bank.values(0)
     assert now.tobytes() == values[:, -1].tobytes()
     assert marks.tobytes() == valid[:, -1].tobytes()
-    assert streamed.times().tolist() == [[40, 0, 0], [40, 0, 0], [40, 0, 0]]
+    assert streamed.times().tolist() == [[40, 0, 0], [40, 0, 0], [40, 0, 0], [0, 0, 0]]
 
 
 def test_a_feed_takes_the_records_of_its_source_alone():

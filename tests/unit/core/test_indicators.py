@@ -194,6 +194,10 @@ def test_slots_do_not_touch_one_another():
         assert table[slot].tobytes() == values[:, -1].tobytes()
         assert marks[slot].tobytes() == valid[:, -1].tobytes()
         assert bank.rows_of(slot) == 90
+    for output in range(EVERY.outputs):
+        column, there = bank.column(np.arange(3, dtype=np.int32), output)
+        assert column.tolist() == table[:, output].tolist()
+        assert there.tolist() == marks[:, output].tolist()
 
 
 def test_a_bank_goes_on_where_another_stood():
