@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from nautilus.engines import CATALOGUE
+from nautilus.engines import CATALOGUE, QUANTITATIVE
 from nautilus.gateway.config import GatewayConfig
 from nautilus.model.errors import ConfigError, InternalError
 from nautilus.runtime.clock import ClockAnchor, PlatformClock, wall_ns
@@ -136,9 +136,9 @@ def test_a_socket_name_that_is_too_long_is_refused(instance: Instance, monkeypat
         ("native", (), ()),
         ("native", ("risk",), ()),
         ("native", ("portfolio",), ()),
-        ("native", ("trading",), ("risk", "portfolio", "strategy")),
-        ("native", ("trading", "strategy"), ("risk", "portfolio")),
-        ("native", ("marketdata",), ("risk", "portfolio", "strategy")),
+        ("native", ("trading",), ("risk", "portfolio", "analytics", "strategy")),
+        ("native", ("trading", "strategy"), ("risk", "portfolio", "analytics")),
+        ("native", ("marketdata",), ("risk", "portfolio", *QUANTITATIVE, "strategy")),
         ("compact", ("rim",), ("accounts", "strategy")),
     ],
 )
