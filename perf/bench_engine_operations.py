@@ -11,8 +11,6 @@ Requests are due at a steady rate, whatever becomes of them. The same processes 
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from time import monotonic, sleep
 
 import numpy as np
@@ -29,7 +27,7 @@ from nautilus.runtime.client import Client
 from nautilus.runtime.instance import Instance
 from perf.bench_gateway_engines import Line
 from perf.harness import OtherLoad, Report, check, paced
-from perf.platform import descendants, platform, ports
+from perf.platform import descendants, platform, ports, proportional_mib
 
 SUMMARY = "operations of engines of analysis on a live platform over HTTP and mesh; memory of the eight engines"
 RATE, COUNT, ROUNDS = 100.0, 300, 3
@@ -42,7 +40,6 @@ MESH_BUDGETS_MS = {**BUDGETS_MS, "collateral": 0.8, "vpin": 0.9}
 """Of the platform's table; margin and toxicity have theirs on the way to risk."""
 EIGHT = ("analytics", "risk", "portfolio", "factor", "features", "vpin", "enhanced-vpin", "collateral")
 MOST_MIB = 500
-_PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
 def run(report: Report) -> None:
@@ -123,7 +120,7 @@ def _memory() -> float:
             line.ask()
         hosts = [process.pid for process in instance.state().processes if set(process.engines) & set(EIGHT)]
         pids = [*hosts, *(pid for host in hosts for pid in descendants(host))]
-        return sum(int(_PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text("ascii"))[1]) for pid in pids) / 1024
+        return proportional_mib(pids)
 
 
 __all__ = ["SUMMARY", "run"]

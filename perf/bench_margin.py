@@ -96,7 +96,7 @@ def _portfolios(report: Report) -> None:
         once()
         name = f"margin of {POSITIONS:,} positions, {regime}"
         values = _timed(once, CALLS)
-        report.measure(name, "ms", lambda values=values: values() / 1e6, goal=1.0, lower_is_better=True)
+        report.measure(name, "ms", lambda values=values: values() / 1e6, goal=1.0, lower_is_better=True)  # type: ignore[misc]
 
 
 def _engine(count: int) -> tuple[CollateralEngine, RecordingContext]:

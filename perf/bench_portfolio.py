@@ -152,8 +152,8 @@ def _marks(known: list[Instrument]) -> float:
     quotes = [Quote(1, 1, 0, 10_100, 5, 10_101, 5, n % count + 1) for n in range(EVENTS)]
     before = ctx.values
     begun = perf_counter()
-    for number, each in enumerate(quotes):
-        engine.on_quote(each, ctx)  # type: ignore[arg-type]
+    for number, quote in enumerate(quotes):
+        engine.on_quote(quote, ctx)  # type: ignore[arg-type]
         if number % 10 == 9:
             engine.on_timer("value", ctx)  # type: ignore[arg-type]
     took = perf_counter() - begun
@@ -181,16 +181,16 @@ def _optimisers(report: Report) -> None:
         x = _market(n)
         cov, mean, limits = np.cov(x.T), x.mean(axis=0), Constraints.long_only(n)
         methods: dict[str, tuple[Callable[[], Any], Callable[[np.ndarray], float]]] = {
-            "minimum variance": (partial(minimum_variance, cov, limits), lambda w, c=cov: float(w @ c @ w)),
+            "minimum variance": (partial(minimum_variance, cov, limits), lambda w, c=cov: float(w @ c @ w)),  # type: ignore[misc]
             "maximum Sharpe": (
                 partial(maximum_sharpe, mean, cov, 0.0, limits),
-                lambda w, m=mean, c=cov: float(m @ w / np.sqrt(w @ c @ w)),
+                lambda w, m=mean, c=cov: float(m @ w / np.sqrt(w @ c @ w)),  # type: ignore[misc]
             ),
             "utility": (
                 partial(mean_variance, mean, cov, 1.0, limits),
-                lambda w, m=mean, c=cov: float(m @ w - w @ c @ w),
+                lambda w, m=mean, c=cov: float(m @ w - w @ c @ w),  # type: ignore[misc]
             ),
-            "CVaR": (partial(minimum_cvar, x, 0.95, limits), lambda w, x=x: conditional_value_at_risk(x @ w, 0.95)),
+            "CVaR": (partial(minimum_cvar, x, 0.95, limits), lambda w, x=x: conditional_value_at_risk(x @ w, 0.95)),  # type: ignore[misc]
             "risk parity": (partial(risk_parity, cov), lambda w: float(w.sum())),
             "HRP": (partial(hierarchical_risk_parity, cov, "ward"), lambda w: float(w.sum())),
         }

@@ -178,7 +178,7 @@ def _loaded(count: int) -> tuple[RiskEngine, Silent]:
     for rule in [rule for rule in rules.values() if rule.control == "var"]:
         engine._tree.drop_limit(*rule.key)
     for key in range(1, count + 1):
-        engine.on_report(OrderFilled(key, 1, PORTFOLIO, 1, key, key, Side.BUY, 10_000, 100, 0), ctx)
+        engine.on_report(OrderFilled(key, 1, PORTFOLIO, 1, key, key, Side.BUY, 10_000, 100, 0), ctx)  # type: ignore[arg-type]
     for rule in [rule for rule in rules.values() if rule.control == "var"]:
         engine._tree.set_limit(rule)
     return engine, ctx
@@ -197,7 +197,7 @@ def _events(report: Report) -> None:
         def quoted() -> float:
             begun = perf_counter()
             for quote in quotes:  # noqa: B023
-                engine.on_quote(quote, ctx)  # noqa: B023
+                engine.on_quote(quote, ctx)  # type: ignore[arg-type]  # noqa: B023
             return (perf_counter() - begun) / EVENTS * 1e6
 
         def filled() -> float:
@@ -210,7 +210,7 @@ def _events(report: Report) -> None:
             sequence += EVENTS
             begun = perf_counter()
             for fill in fills:
-                engine.on_report(fill, ctx)  # noqa: B023
+                engine.on_report(fill, ctx)  # type: ignore[arg-type]  # noqa: B023
             return (perf_counter() - begun) / EVENTS * 1e6
 
         orders = tuple(ProposedOrder(f"I{key}", Side.BUY, "5", "100", 1) for key in keys[:10])
@@ -219,13 +219,13 @@ def _events(report: Report) -> None:
         def checked() -> float:
             begun = perf_counter()
             for _ in range(50):
-                engine.on_request(question, ctx)  # noqa: B023
+                engine.on_request(question, ctx)  # type: ignore[arg-type]  # noqa: B023
             return (perf_counter() - begun) / 50 * 1e6
 
         for name, once in (("quote", quoted), ("fill", filled), ("check of 10 orders", checked)):
             figure = report.measure(f"{name}, {count} instruments held", "us", once, lower_is_better=True)
             curves[name].append((float(count), figure.median))
-        limits = {(each.scope, each.control): each for each in engine._limit_states(PORTFOLIO, ctx).limits}
+        limits = {(each.scope, each.control): each for each in engine._limit_states(PORTFOLIO, ctx).limits}  # type: ignore[arg-type]
         gross = limits[f"portfolio/{PORTFOLIO}", "concentration"].value
         check(gross is not None and 0 < gross <= 1, "a concentration")
         leaves = engine._tree.leaves.values()

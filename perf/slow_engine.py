@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from nautilus.engines.base import Context
+from nautilus.engines.base import Context, Work
 from nautilus.engines.portfolio import PortfolioEngine
 from nautilus.model.message import Message
 from nautilus.runtime.plan import Plan
@@ -17,7 +17,7 @@ SERVICE_SECONDS = 0.005
 class SlowPortfolio(PortfolioEngine):
     """Each request takes `SERVICE_SECONDS`, one after the other, as a model that computes does."""
 
-    def on_request(self, message: Message, ctx: Context) -> Message:
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
         """Answer, late."""
         time.sleep(SERVICE_SECONDS)
         return super().on_request(message, ctx)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+CAPITAL_KEY, CAPITAL = "portfolio.capital", "100000"
+"""What a portfolio of a demonstration begins with: else its returns would be of nothing."""
 DRAIN_SECONDS = 2.0
 """How long what a finished recording left on its way may take to arrive."""
 MAX, FASTEST = "max", 1_000_000
@@ -131,6 +133,8 @@ def live_options_of(
     flags += [("lockstep", "seed", options["seed"], "--seed")]
     flags += [("platform", "data_directory", data, "--data"), ("marketdata", "record", record or None, "--record")]
     given = [Flag(*flag) for flag in flags if flag[2] is not None]
+    if demo and not any(CAPITAL_KEY in each for each in options["assignments"]):
+        given.append(Flag("portfolio", "capital", CAPITAL, "nautilus demo"))
     configuration = load_configuration(options["config_path"], options["profile"], options["assignments"], given)
     return LiveOptions(
         title=title,

@@ -30,9 +30,9 @@ class VpinTable:
       that makes it that long.
 
     `percentile` is the share of the last `history` values (this one among them) that are at most this one, its place in
-    their empirical distribution; `ties` are those of them that equal it, but for itself. `pace` is the share of the last
-    windows that took longer, this one counted among them: 1 where volume has never come so quickly. `value`, what the percentile is of, is VPIN, with two changes where
-    they are asked for:
+    their empirical distribution; `ties` are those of them that equal it, but for itself. `pace` is the share of the
+    last windows that took longer, this one counted among them: 1 where volume has never come so quickly. `value`, what
+    the percentile is of, is VPIN, with two changes where they are asked for:
 
     - `depth_weighted`: bucket i counts w_i times, above and below: w_i = mean depth of the window / depth of i, kept
       within 1/4 and 4; the depth is the mean over the bucket's trades of the lots at the touch, both sides, that the

@@ -101,7 +101,7 @@ class MarginStatus(Message, frozen=True):
     """Margin of an account, in units of 10^-8 of its reporting currency; `call`: it must be met.
 
     `warning`: usage (maintenance by equity) is above the engine's warning level, and not yet well below it again;
-    `cushion`: the part of the equity that may be lost before a call; `complete`: no position is missing from the numbers.
+    `cushion`: the part of the equity that may be lost before a call; `complete`: no position is missing.
     """
 
     now_ns: int

@@ -205,11 +205,7 @@ class DataDoor:
         if serves is not None:
             serves(message, answer)
             return
-        try:
-            reply: Message | Exception = self._host.calls.serve(self._context, message)
-        except Exception as error:
-            reply = error
-        answer(reply)
+        self._host.messages.serve_by_engine(self._context, message, answer)
 
     def glance(self, message: Message) -> Encoded | None:
         """What is kept and fresh, for the thread of HTTP; the hub's thread hears of it later. None: ask that."""

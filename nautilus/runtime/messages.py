@@ -447,6 +447,10 @@ class Messages:
             self.asker = asker
             self._serve_by(server, engine, message, answer)
             return
+        self.serve_by_engine(context, message, answer)
+
+    def serve_by_engine(self, context: LiveContext, message: Message, answer: Answer) -> None:
+        """Have the engine's own handler answer, now or by a job."""
         try:
             reply: Message | Work | Exception = self._calls.serve(context, message)
         except Exception as error:

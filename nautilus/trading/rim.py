@@ -274,7 +274,7 @@ class Host(Protocol):
         """Run ``handler(*arguments, context)``; its errors are counted and logged."""
         ...
 
-    def serve(self, context: Any, message: Message, /) -> Message:
+    def serve(self, context: Any, message: Message, /) -> Any:
         """The reply of the engine's own request handler."""
         ...
 

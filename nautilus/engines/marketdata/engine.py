@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from nautilus.engines.base import Context, Engine
+from nautilus.engines.base import Context, Engine, Work
 from nautilus.engines.marketdata.books import BOOK_EVENTS, DerivedBook
 from nautilus.engines.marketdata.derived import Aggressor, Derived, bar_rule, flow_rule
 from nautilus.engines.marketdata.gate import Gate
@@ -309,7 +309,7 @@ class MarketDataEngine(Engine):
         book = self._derived.get(instrument_id)
         return [] if book is None else book.orders(levels)
 
-    def on_request(self, message: Message, ctx: Context) -> Message:
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
         """Answer `GetBook`, `GetQueuePlace` and `GetQuotes`."""
         if isinstance(message, GetBook):
             return self._book(message)

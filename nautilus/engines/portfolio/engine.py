@@ -75,6 +75,9 @@ class PortfolioConfig(msgspec.Struct, frozen=True):
         accounts accordingly, so both always have the same figures.
     currency
         That reports are in; "": the quote currency of the instrument with the lowest id.
+    capital
+        Cash of the reporting currency that is booked in every account with its first fill, as a decimal: what returns
+        are of where nobody books deposits. "": none.
     value_ms
         Between two values of a portfolio that are published, where something changed.
     reconcile_seconds
@@ -88,6 +91,7 @@ class PortfolioConfig(msgspec.Struct, frozen=True):
 
     method: str = "average"
     currency: str = ""
+    capital: str = ""
     value_ms: int = 1_000
     reconcile_seconds: int = 0
 
@@ -99,10 +103,21 @@ class PortfolioConfig(msgspec.Struct, frozen=True):
                 currency_id(self.currency)
             except ModelError as error:
                 raise ConfigError(error.what, where="portfolio", expected=error.expected) from error
+        _ = self.capital_units
         if not 10 <= self.value_ms <= 3_600_000:
             raise ConfigError(f"value_ms {self.value_ms}", where="portfolio", expected="10 to 3600000")
         if self.reconcile_seconds < 0:
             raise ConfigError(f"reconcile_seconds {self.reconcile_seconds}", where="portfolio", expected="0 or more")
+
+    @property
+    def capital_units(self) -> int:
+        """`capital` in units of 10^-18; 0: none. ConfigError: it is no such number."""
+        if not self.capital:
+            return 0
+        try:
+            return units_of(self.capital, "capital", positive=True)
+        except ModelError as error:
+            raise ConfigError(error.what, where="portfolio.capital", expected=error.expected) from error
 
 
 _READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
@@ -160,7 +175,7 @@ class PortfolioEngine(Engine):
 
     def __init__(self, config: PortfolioConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config
-        self._ledger = Ledger(config.currency, instruments, fifo=config.method == FIFO)
+        self._ledger = Ledger(config.currency, instruments, fifo=config.method == FIFO, capital=config.capital_units)
         self._book = self._ledger.book
         self._desk = CorporateDesk(self._ledger)
         self._histories = Histories(Panel())

@@ -36,12 +36,15 @@ class Ledger:
     dirty : portfolios whose value may have changed since it was last published.
     """
 
-    def __init__(self, currency: str, instruments: Iterable[Instrument], *, fifo: bool = False) -> None:
+    def __init__(
+        self, currency: str, instruments: Iterable[Instrument], *, fifo: bool = False, capital: int = 0
+    ) -> None:
         self.instruments = {instrument.instrument_id: instrument for instrument in instruments}
         if not currency:
             currency = self.instruments[min(self.instruments)].quote_currency if self.instruments else "USD"
         self._multipliers = {key: instrument.multiplier for key, instrument in self.instruments.items()}
         self.currency = currency
+        self._capital = capital
         self.book = PositionBook(self._multipliers, fifo=fifo)
         self.cash = CashBook()
         self.names = Names(self.instruments)
@@ -78,6 +81,9 @@ class Ledger:
             position = change.after
             self.valuation.update(position, self.mark_ticks(position))
             self.dirty.add(position.account_id)
+            if self._capital:
+                account_id = position.account_id
+                self.cash.book(f"capital:{account_id}", account_id, self.currency, self._capital)
         return changes
 
     def forget_marks(self, instrument_id: int) -> None:

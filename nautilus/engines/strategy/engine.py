@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from nautilus.engines.base import Context, Engine, Operation
+from nautilus.engines.base import Context, Engine, Operation, Work
 from nautilus.engines.strategy.base import Strategy
 from nautilus.engines.strategy.desk import SOURCE_ID, Desk
 from nautilus.model.alerts import RiskAlert
@@ -210,7 +210,7 @@ class StrategyEngine(Engine):
         if isinstance(message, MassCancel):
             self._cancel_again(message.strategy_id, ctx)
 
-    def on_request(self, message: Message, ctx: Context) -> Message:
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
         """Answer `GetStrategies`."""
         if not isinstance(message, GetStrategies):
             return super().on_request(message, ctx)

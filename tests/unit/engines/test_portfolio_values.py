@@ -504,3 +504,27 @@ def test_an_ambiguous_symbol_names_the_ids():
         engine.on_request(ApplyAction("a", ActionKind.SPLIT, "ABC", 2, 1), RecordingContext())
     with pytest.raises(UnknownInstrumentError):
         engine.on_request(ApplyAction("a", ActionKind.SPLIT, "QQQ", 2, 1), RecordingContext())
+
+
+def test_capital_is_booked_in_an_account_once_with_its_first_fill():
+    desk = Desk(capital="1000.5")
+    with pytest.raises(UnknownPortfolioError):
+        desk.engine.on_request(GetPortfolio(7), desk.ctx)
+    desk.fill(1, Side.BUY, 1, 100)
+    desk.fill(1, Side.BUY, 1, 100)
+    found = desk.engine.on_request(GetPortfolio(7), desk.ctx)
+    assert [line.booked for line in found.cash] == ["1000.5"]
+    assert found.valued.booked == 1000.5
+    again = Desk(capital="1000.5")
+    again.engine.restore(desk.engine.state())
+    again.sequence = desk.sequence
+    again.fill(1, Side.BUY, 1, 100)
+    found = again.engine.on_request(GetPortfolio(7), again.ctx)
+    assert [line.booked for line in found.cash] == ["1000.5"]
+    assert found.positions[0].quantity_lots == 3
+
+
+@pytest.mark.parametrize("capital", ["-1", "0", "x", "NaN", "1e40"])
+def test_capital_that_is_no_amount_is_refused(capital):
+    with pytest.raises(ConfigError, match="portfolio.capital"):
+        PortfolioConfig(capital=capital)
