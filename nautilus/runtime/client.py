@@ -193,14 +193,24 @@ def _late(engine: str, method: str, target: str, when: str) -> str:
 
 def _plain(message: Message) -> dict[str, Any]:
     """Fields by name, enumerations by their names."""
+    import msgspec
+
+    return {name: _plain_value(value) for name, value in msgspec.structs.asdict(message).items()}
+
+
+def _plain_value(value: Any) -> Any:
+    """As HTTP has it: messages within messages by the names of their fields too, not in their order."""
     import enum
 
     import msgspec
 
-    found: dict[str, Any] = {}
-    for name, value in msgspec.structs.asdict(message).items():
-        found[name] = value.name if isinstance(value, enum.Enum) else msgspec.to_builtins(value)
-    return found
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain_value(each) for name, each in msgspec.structs.asdict(value).items()}
+    if isinstance(value, tuple | list) and value and isinstance(value[0], msgspec.Struct):
+        return [_plain_value(each) for each in value]
+    return msgspec.to_builtins(value)
 
 
 def _query(value: Any) -> Any:

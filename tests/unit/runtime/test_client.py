@@ -25,6 +25,7 @@ from nautilus.model.queries import (
     OrderRequest,
     OrderResult,
 )
+from nautilus.model.risk import CheckOrders, CheckResult, ProposedOrder
 from nautilus.runtime.client import Client, EngineError, NotReachableError, encode, operation_of
 from tests.kit.ports import held_port
 
@@ -168,6 +169,10 @@ def test_fields_go_into_path_query_or_body() -> None:
     assert (method, path) == ("POST", "/orders")
     assert body is not None
     assert (body["side"], body["order_type"], body["time_in_force"]) == ("BUY", "LIMIT", "GTC")
+    check = Operation("POST", "/risk/critical-check/{portfolio_id}", CheckOrders, CheckResult, "")
+    orders = (ProposedOrder("SIMUSD", Side.SELL, "0.1"),)
+    told = {"instrument": "SIMUSD", "side": "SELL", "quantity": "0.1", "price": "", "strategy_id": 0}
+    assert encode(check, CheckOrders(7, orders)) == ("POST", "/risk/critical-check/7", {"orders": [told]})
 
 
 def test_the_operation_of_a_question_is_the_one_that_its_engine_declares() -> None:
