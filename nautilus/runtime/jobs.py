@@ -92,12 +92,15 @@ class Jobs:
         self._received.clear()
         self._watch(ours.fileno(), self._on_readable)
 
-    def _end(self) -> None:
+    def _end(self, *, at_once: bool = False) -> None:
         if self._connection is not None:
             self._forget(self._connection.fileno())
             self._connection.close()
             self._connection = None
         if self._worker is not None:
+            if at_once:
+                # By itself it takes a second and more with what it has loaded: the engine would stand still as long.
+                self._worker.kill()
             # It ends by itself when the socket closes, unless a job keeps it.
             try:
                 self._worker.wait(STOP_SECONDS)
@@ -143,7 +146,7 @@ class Jobs:
 
     def _end_idle(self, runs: int) -> None:
         if runs == self._runs and self._running is None:
-            self._end()
+            self._end(at_once=True)
 
     def _answer(self, content: bytes) -> None:
         done, self._running = self._running, None
@@ -153,7 +156,7 @@ class Jobs:
 
     def _lost(self) -> None:
         """The worker died: whatever it had is answered, the next job starts another one."""
-        self._end()
+        self._end(at_once=True)
         lost = [self._running] if self._running is not None else []
         self._running = None
         if not self._hello:  # it cannot even start

@@ -6,6 +6,8 @@ import gzip
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,7 +87,7 @@ def test_a_portfolio_is_booked_optimised_and_rebalanced(whole: Platform, prices:
     _book(whole)
     value = _call(whole, "portfolio", "GET", f"/portfolio/{BOOKED}")
     assert value["valued"]["booked"] == 100_000.0
-    body = {"method": "RISK_PARITY", "series": list(SYMBOLS)}
+    body: dict[str, Any] = {"method": "RISK_PARITY", "series": list(SYMBOLS)}
     weights = _call(whole, "portfolio", "POST", "/portfolio/optimise", body)
     assert sum(weights["weights"].values()) == pytest.approx(1.0)
     body = {"weights": {"SIMUSD": 0.4}, "publish": False}
@@ -235,14 +237,12 @@ def test_the_breach_of_a_limit_is_an_alert(whole: Platform) -> None:
         _call(whole, "risk", "PUT", "/risk/limits", body)
         move = {"action_id": "more", "kind": "POSITION", "instrument": "SIMUSD", "portfolio_id": BOOKED}
         _call(whole, "portfolio", "POST", "/portfolio/actions", {**move, "quantity": "2", "price": "60000"})
-        for wanted in ((RiskAlert, True), (LimitBreached, True), (LimitBreached, False)):
-            whole.wait(
-                lambda wanted=wanted: heard(
-                    lambda each: each.account_id == BOOKED and (type(each), getattr(each, "hard", True)) == wanted
-                ),
-                f"{wanted[0].__name__}, hard: {wanted[1]}",
-                30.0,
-            )
+        for kind, hard in ((RiskAlert, True), (LimitBreached, True), (LimitBreached, False)):
+
+            def is_wanted(each: LimitBreached | RiskAlert, kind: type = kind, hard: bool = hard) -> bool:
+                return each.account_id == BOOKED and type(each) is kind and getattr(each, "hard", True) == hard
+
+            whole.wait(partial(heard, is_wanted), f"{kind.__name__}, hard: {hard}", 30.0)
     limits = _call(whole, "risk", "GET", f"/risk/limits?portfolio_id={BOOKED}")["limits"]
     assert [(each["scope"], each["state"]) for each in limits] == [(scope, "hard")]
     order = {"instrument": "SIMUSD", "side": "BUY", "quantity": "0.1"}
@@ -294,5 +294,8 @@ def _saved(running: Platform, engine: str) -> None:
     """Wait for a state that was begun after this call: the second one that is written."""
     path = running.data / "state" / f"{engine}.json"
     for _ in range(2):
-        before = path.stat().st_mtime_ns
-        running.wait(lambda before=before: path.stat().st_mtime_ns != before, f"a state of {engine}")
+        running.wait(partial(_is_written, path, path.stat().st_mtime_ns), f"a state of {engine}")
+
+
+def _is_written(path: Path, before_ns: int) -> bool:
+    return path.stat().st_mtime_ns != before_ns

@@ -1,7 +1,10 @@
 """Jobs in a worker process: results, errors, a worker that dies, what does not go there."""
 
+import atexit
 import os
 import select
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -27,6 +30,11 @@ def fail(text):
 
 def die():
     os._exit(9)
+
+
+def end_late():
+    """As one that has loaded much: it takes its time to end."""
+    atexit.register(threading.Event().wait, 3600)
 
 
 class Desk:
@@ -135,3 +143,16 @@ def test_a_worker_without_a_job_ends_and_the_next_job_starts_another_one():
         assert desk.wait(3)[-1] == (3,)
     finally:
         desk.jobs.close()
+
+
+def test_the_end_of_an_idle_worker_holds_up_nobody(desk, monkeypatch):
+    monkeypatch.setattr("nautilus.runtime.jobs.STOP_SECONDS", 3600.0)
+    rested = []
+    desk.jobs = Jobs(desk.callbacks.__setitem__, desk.callbacks.pop, rested.append)
+    desk.run(end_late)
+    desk.wait(1)
+    worker = desk.jobs._worker
+    rested[-1]()
+    assert worker.returncode == -signal.SIGKILL
+    desk.run(pid_of)
+    assert desk.wait(1) != [worker.pid]
