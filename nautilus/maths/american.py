@@ -31,11 +31,15 @@ Array = npt.NDArray[np.float64]
 Number = npt.ArrayLike
 NODES: Final = 12
 """Chebyshev intervals of the boundary."""
-POINTS: Final = 32
+POINTS: Final = 48
 """Gauss-Legendre points of each integral of the fixed point."""
 PRICE_POINTS: Final = 64
 STEPS: Final = 10
 CLOSE: Final = 1e-10
+FLAT: Final = 1e-12
+"""A rate up to it is none."""
+LEAST_RATE: Final = 1e-10
+"""What stands for no interest where the boundary needs some."""
 BLOCK: Final = 64
 """Options worked on together: their arrays stay in the cache."""
 
@@ -111,7 +115,11 @@ def price(
         )
     intrinsic = np.maximum(puts.strike - puts.spot, 0.0)
     # With less interest than this, exercise early gains less than 1e-12 of the strike a year.
-    early = puts.rate > 1e-12
+    early = puts.rate > FLAT
+    # Without interest a yield below 0 makes it pay all the same; so small a rate moves no digit that counts.
+    flat = (puts.rate >= 0) & ~early & (puts.yield_rate < -FLAT)
+    puts = puts._replace(rate=np.where(flat, LEAST_RATE, puts.rate))
+    early |= flat
     certain = (puts.tau == 0) | (puts.sigma == 0)
     value = european.copy()
     if (early & certain).any():
@@ -148,14 +156,14 @@ def exercise_boundary(strike: Number, tau: Number, rate: Number, sigma: Number, 
 
 def _certain(puts: _Puts) -> Array:
     """Best discounted intrinsic value over the exercise times 0, expiry, and where its derivative is zero."""
-    best = np.maximum(
-        puts.strike * np.exp(-puts.rate * puts.tau) - puts.spot * np.exp(-puts.yield_rate * puts.tau), 0.0
-    )
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # what comes of extreme inputs is looked at by the caller
+        end = puts.strike * np.exp(-puts.rate * puts.tau) - puts.spot * np.exp(-puts.yield_rate * puts.tau)
+        best = np.maximum(end, 0.0)
         # d/dt (K e^-rt - S e^-qt) = 0 at t = ln(r K / (q S)) / (r - q)
         when = np.log(puts.rate * puts.strike / (puts.yield_rate * puts.spot)) / (puts.rate - puts.yield_rate)
     when = np.where(np.isfinite(when), np.clip(when, 0.0, puts.tau), 0.0)
-    turning = puts.strike * np.exp(-puts.rate * when) - puts.spot * np.exp(-puts.yield_rate * when)
+    with np.errstate(all="ignore"):
+        turning = puts.strike * np.exp(-puts.rate * when) - puts.spot * np.exp(-puts.yield_rate * when)
     result: Array = np.maximum(best, turning)
     return result
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import LARGEST, Undefined
 
-LARGEST = 1e60
 SMALLEST = 1e-60
 
 
@@ -24,3 +23,6 @@ def above_nought(value: float, name: str) -> float:
     if not SMALLEST <= value <= LARGEST:
         raise Undefined("out_of_range", f"{name} {value:.6g}", f"{SMALLEST:g} to {LARGEST:g}")
     return value
+
+
+__all__ = ["LARGEST", "SMALLEST", "above_nought", "bounded"]

@@ -12,7 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, finite
+
+LEAST_DEGREES = 1e-3
+MOST_DEGREES = 1e6
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -81,10 +84,13 @@ def bought_shares(changes: Floats, *, decay: float = 0.95, degrees: float = 0.0)
     -------
     One more than changes: the first bar's share is one half.
     """
-    if not 0.0 <= decay < 1.0 or degrees < 0.0:
+    if not (0.0 <= decay < 1.0 and (degrees == 0.0 or LEAST_DEGREES <= degrees <= MOST_DEGREES)):
         raise Undefined(
-            "out_of_range", f"decay {decay}, degrees {degrees}", "decay from 0 up to 1, degrees of 0 or more"
+            "out_of_range",
+            f"decay {decay}, degrees {degrees}",
+            f"decay from 0 up to 1, degrees of 0, or {LEAST_DEGREES:g} to {MOST_DEGREES:g}",
         )
+    changes = finite(changes, "changes", 0)
     shares = np.full(len(changes) + 1, 0.5)
     fresh, variance = 1.0 - decay, -1.0
     for place, change in enumerate(np.asarray(changes, np.float64).tolist(), 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import LARGEST, Undefined, check_finite
 
 Array = npt.NDArray[np.float64]
 
@@ -19,9 +19,8 @@ def add_on(exposures: npt.ArrayLike, share: float, rate: float) -> Array:
         ``not_finite``; ``out_of_range`` for a share not above 0 and at most 1, or a rate below 0.
     """
     size = np.abs(np.asarray(exposures, np.float64))
-    if not np.isfinite(size).all():
-        raise Undefined("not_finite", "an exposure that is not finite", "finite numbers")
-    if not 0 < share <= 1 or rate < 0:
+    check_finite(size, "exposures")
+    if not (0 < share <= 1 and 0 <= rate <= LARGEST):
         raise Undefined(
             "out_of_range", f"share {share} and rate {rate}", "a share above 0, at most 1; a rate of 0 or more"
         )

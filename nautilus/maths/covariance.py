@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, check_finite
 
 Array = NDArray[np.float64]
 
@@ -327,9 +327,7 @@ def _checked(returns: ArrayLike, fewest: int) -> Array:
         raise Undefined("empty", "no returns", expected=f"at least {fewest} rows and a column")
     if len(found) < fewest:
         raise Undefined("too_few", f"{len(found)} rows", expected=f"at least {fewest}")
-    if not np.isfinite(found).all():
-        row, column = np.argwhere(~np.isfinite(found))[0]
-        raise Undefined("not_finite", f"{found[row, column]} in row {row}, column {column}", expected="finite returns")
+    check_finite(found, "returns")
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, check_finite
 
 Array = NDArray[np.float64]
 
@@ -69,6 +69,7 @@ def standardized(values: ArrayLike, weights: ArrayLike | None = None) -> Array:
 def rescaled(values: ArrayLike, lower: float = 0.0, upper: float = 1.0) -> Array:
     """Values moved to the interval from `lower` to `upper`; a row of equal values becomes `lower`."""
     found = _rows(values)
+    check_finite(np.array([lower, upper]), "bounds")
     finite = np.isfinite(found)
     least = np.min(np.where(finite, found, np.inf), axis=-1, keepdims=True)
     most = np.max(np.where(finite, found, -np.inf), axis=-1, keepdims=True)
@@ -98,6 +99,7 @@ def _rows(values: ArrayLike) -> Array:
     found = np.asarray(values, dtype=np.float64)
     if not found.ndim or not found.shape[-1]:
         raise Undefined("empty", "a cross-section without stocks", expected="at least one")
+    check_finite(np.where(np.isfinite(found), found, 0.0), "cross-section")
     return found
 
 
@@ -127,6 +129,8 @@ def _nearest_quantile(ordered: Array, counts: NDArray[np.int64], share: float) -
 
 
 def _mean(values: Array, weights: ArrayLike | None) -> Array:
+    if np.isinf(values).any():
+        raise Undefined("not_finite", "a cross-section with an infinite value", expected="finite numbers, or none")
     present = ~np.isnan(values)
     if weights is None:
         counts = present.sum(axis=-1, keepdims=True)
@@ -141,6 +145,7 @@ def _mean(values: Array, weights: ArrayLike | None) -> Array:
             "mismatch", f"weights of shape {found.shape}", expected=f"{values.shape}, or one row of it"
         ) from None
     # A stock without a weight moves no mean.
+    check_finite(np.where(np.isnan(found), 0.0, found), "weights")
     weighing = np.where(present & (found > 0.0), found, 0.0)
     total = (weighing * np.where(present, values, 0.0)).sum(axis=-1, keepdims=True)
     scale = weighing.sum(axis=-1, keepdims=True)

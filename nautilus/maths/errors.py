@@ -27,6 +27,8 @@ CODES: Final = (
     "zero_volume",
 )
 """Every reason, stable for machines."""
+LARGEST: Final = 1e60
+"""Beyond it, either side, squares and products would leave the range of a float: such input is refused."""
 
 
 class Undefined(ValueError):  # noqa: N818 - it is a finding about numbers, not a fault
@@ -57,7 +59,7 @@ class Undefined(ValueError):  # noqa: N818 - it is a finding about numbers, not 
 
 
 def finite(values: ArrayLike, name: str, least: int = 1) -> NDArray[np.float64]:
-    """The values as one row of at least so many finite floats; else Undefined (`empty`, `too_few`, `not_finite`)."""
+    """The values as one row of at least so many finite floats; else Undefined (`empty`, `too_few`, and as below)."""
     array = np.ascontiguousarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise Undefined("mismatch", f"{name} of {array.ndim} dimensions", "one row of numbers")
@@ -70,11 +72,14 @@ def finite(values: ArrayLike, name: str, least: int = 1) -> NDArray[np.float64]:
 
 
 def check_finite(array: NDArray[np.float64], name: str) -> None:
-    """Undefined (`not_finite`) where one is NaN or infinite; it names the first."""
+    """Undefined where one is NaN or infinite (`not_finite`), or beyond `LARGEST` (`out_of_range`); names the first."""
     good = np.isfinite(array)
     if not good.all():
         place = tuple(int(each) for each in np.argwhere(~good)[0])
         raise Undefined("not_finite", f"{name} {list(place)} is {array[place]}", "finite numbers")
+    if array.size and not (array.max() <= LARGEST and array.min() >= -LARGEST):
+        place = tuple(int(each) for each in np.argwhere(np.abs(array) > LARGEST)[0])
+        raise Undefined("out_of_range", f"{name} {list(place)} is {array[place]:.6g}", f"at most {LARGEST:g}")
 
 
 def check_times(times_ns: NDArray[np.int64], name: str = "times") -> None:
@@ -97,4 +102,4 @@ def same_length(name: str, lengths: Iterable[int]) -> None:
         raise Undefined("mismatch", f"{name} of lengths {found}", "equal lengths")
 
 
-__all__ = ["CODES", "Undefined", "check_finite", "check_times", "finite", "same_length"]
+__all__ = ["CODES", "LARGEST", "Undefined", "check_finite", "check_times", "finite", "same_length"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined, check_finite, finite
+from nautilus.maths.errors import Undefined, check_finite, finite, same_length
 from nautilus.maths.returns import Floats
 
 LEAST_EIGENVALUE = 1e-10
@@ -88,7 +88,10 @@ def risk_shares(contributions: npt.ArrayLike, specific: npt.ArrayLike) -> tuple[
     Undefined
         ``too_few``; ``constant``: the sum never changes.
     """
-    parts = np.column_stack([np.asarray(contributions, np.float64), np.asarray(specific, np.float64)])
+    factors, rest = np.asarray(contributions, np.float64), np.asarray(specific, np.float64)
+    same_length("contributions and specific returns", (len(factors), len(rest)))
+    parts = np.column_stack([factors, rest])
+    check_finite(parts, "contributions")
     if parts.shape[0] < 2:
         raise Undefined("too_few", f"{parts.shape[0]} periods", expected="2 or more")
     whole = parts.sum(axis=1)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nautilus.maths import var
+from nautilus.maths.bounds import LARGEST, SMALLEST
 from nautilus.maths.errors import Undefined, finite
 
 
@@ -41,8 +42,10 @@ def filtered_returns(returns: ArrayLike, variances: ArrayLike, next_variance: fl
         raise Undefined("mismatch", f"{each.size} variances of {found.size} returns", "one of each")
     if not (each.min() > 0.0 and next_variance > 0.0):
         raise Undefined("constant", "a variance of nought", "returns that vary")
-    if not math.isfinite(next_variance):
-        raise Undefined("not_finite", f"a variance of {next_variance}", "a finite number")
+    if not (math.isfinite(next_variance) and math.isfinite(mean)):
+        raise Undefined("not_finite", f"a variance of {next_variance}, a mean of {mean}", "finite numbers")
+    if not (each.min() >= SMALLEST and next_variance <= LARGEST and abs(mean) <= LARGEST):
+        raise Undefined("out_of_range", "variances or a mean", f"variances of {SMALLEST:g} to {LARGEST:g}")
     return np.asarray(mean + (found - mean) * np.sqrt(next_variance / each), dtype=np.float64)
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nautilus.maths.bounds import SMALLEST
 from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.quadratic import Array
 
@@ -60,8 +61,10 @@ def correlation_distance(covariance: Array) -> Array:
     check_finite(covariance, "covariance")
     if not len(covariance):
         raise Undefined("empty", "no assets", "at least one")
-    deviation = np.sqrt(np.diag(covariance))
-    if not np.all(deviation > 0):
+    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
+        raise Undefined("mismatch", f"a covariance of shape {covariance.shape}", "a square matrix")
+    deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    if not np.all(deviation > SMALLEST):
         raise Undefined("constant", "an asset without variance", "returns that move")
     correlation = np.clip(covariance / np.outer(deviation, deviation), -1.0, 1.0)
     distance: Array = np.sqrt(np.clip((1.0 - correlation) / 2.0, 0.0, 1.0))

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import LARGEST, SMALLEST
 from nautilus.maths.errors import Undefined
 from nautilus.maths.normal import cdf, erfcx, quantile
 
@@ -27,8 +28,8 @@ Number = npt.ArrayLike
 SQRT_2: Final = 1.4142135623730951
 SQRT_2PI: Final = 2.5066282746310002
 MOST_STEPS: Final = 60
-DEFINED, NOT_FINITE, NEGATIVE_PRICE, EXPIRED, TOO_LOW, TOO_HIGH = range(6)
-CODES: Final = ("", "not_finite", "negative_price", "expired", "out_of_range", "out_of_range")
+DEFINED, NOT_FINITE, NEGATIVE_PRICE, EXPIRED, TOO_LOW, TOO_HIGH, EXTREME = range(7)
+CODES: Final = ("", "not_finite", "negative_price", "expired", "out_of_range", "out_of_range", "out_of_range")
 WHY: Final = (
     "",
     "an input that is not finite",
@@ -36,6 +37,7 @@ WHY: Final = (
     "an option that has expired",
     "a price at or below the discounted intrinsic value: arbitrage, or no time value that tells a volatility",
     "a price at or above its upper bound (the underlying for a call, the strike for a put, discounted)",
+    "inputs too large or too small to work with",
 )
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 _NODES: Final = 0.5 * (_POINTS + 1.0)
@@ -185,9 +187,11 @@ def solve(
 
     Values without code 0 are not numbers: look at the codes first.
     """
-    calls, *numbers = np.broadcast_arrays(
-        np.asarray(is_call, bool), *(np.asarray(v, np.float64) for v in (price, spot, strike, tau, rate, yield_rate))
-    )
+    given = [np.asarray(each, np.float64) for each in (price, spot, strike, tau, rate, yield_rate)]
+    try:
+        calls, *numbers = np.broadcast_arrays(np.asarray(is_call, bool), *given)
+    except ValueError:
+        raise Undefined("mismatch", f"options of shapes {[each.shape for each in given]}", "ones that fit") from None
     shape = calls.shape
     flags = calls.ravel()
     value, underlying, struck, years, interest, carry = (number.ravel() for number in numbers)
@@ -199,13 +203,17 @@ def solve(
     out = np.full(value.shape, np.nan)
     kept = np.flatnonzero(codes == DEFINED)
     sign = np.where(flags[kept], 1.0, -1.0)
-    forward = underlying[kept] * np.exp(-carry[kept] * years[kept])
-    present = struck[kept] * np.exp(-interest[kept] * years[kept])
-    scale = np.sqrt(forward * present)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        forward = underlying[kept] * np.exp(-carry[kept] * years[kept])
+        present = struck[kept] * np.exp(-interest[kept] * years[kept])
+        scale = np.sqrt(forward * present)
+    workable = (np.minimum(forward, present) >= SMALLEST) & (np.maximum(forward, present) <= LARGEST)
+    codes[kept[~workable]] = EXTREME
+    kept, sign, forward, present, scale = (each[workable] for each in (kept, sign, forward, present, scale))
     intrinsic = np.maximum(sign * (forward - present), 0.0)
-    beta = (value[kept] - intrinsic) / scale
     bound = np.where(flags[kept], forward, present)
-    rest = (bound - value[kept]) / scale
+    with np.errstate(over="ignore"):
+        beta, rest = (value[kept] - intrinsic) / scale, (bound - value[kept]) / scale
     codes[kept[beta <= 0]] = TOO_LOW
     codes[kept[rest <= 0]] = TOO_HIGH
     good = (beta > 0) & (rest > 0)

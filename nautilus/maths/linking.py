@@ -57,7 +57,9 @@ def compounded(returns: ArrayLike) -> float:
     Undefined
         ``out_of_range``: nothing is left, or more than a float can hold.
     """
-    logarithm = float(np.log1p(np.asarray(returns, np.float64)).sum())
+    growths = np.asarray(returns, np.float64)
+    check_losses(growths)
+    logarithm = float(np.log1p(growths).sum())
     if not -40.0 < logarithm < 600.0:
         raise Undefined("out_of_range", f"growth by e^{logarithm:.4g}", "returns whose product a float can hold")
     return float(np.expm1(logarithm))
@@ -65,6 +67,7 @@ def compounded(returns: ArrayLike) -> float:
 
 def smoothing(returns: Floats) -> Floats:
     """Logarithmic return over simple return, ln(1 + r) / r, which is 1 where r is 0."""
+    check_losses(returns)
     return np.divide(np.log1p(returns), returns, out=np.ones_like(returns), where=returns != 0.0)
 
 

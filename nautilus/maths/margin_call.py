@@ -16,12 +16,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.bounds import LARGEST, SMALLEST
+from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.normal import cdf, erfcx
 
 Array = npt.NDArray[np.float64]
 SQRT_2: Final = math.sqrt(2.0)
 NEAR: Final = 30
+MOST_LOTS: Final = 1e15
 """Positions before and behind the last one needed among which whole lots are weighed.
 
 With fewer the cut is the best.
@@ -61,6 +63,9 @@ def passage_probability(excess: float, drift: float, volatility: float, years: f
         raise Undefined("not_finite", "an excess, drift, volatility or time that is not finite", "finite numbers")
     if volatility < 0 or years < 0:
         raise Undefined("out_of_range", "a volatility or time below 0", "0 or more")
+    sizes = [abs(each) for each in (excess, drift, volatility, years) if each]
+    if sizes and not SMALLEST <= min(sizes) <= max(sizes) <= LARGEST:
+        raise Undefined("out_of_range", "an excess, drift, volatility or time", f"{SMALLEST:g} to {LARGEST:g}")
     if excess <= 0:
         return 1.0
     if years == 0:
@@ -187,8 +192,12 @@ def cheapest_cut(relief: npt.ArrayLike, cost: npt.ArrayLike, lots: npt.ArrayLike
         less.
     """
     freed, price, held = (np.asarray(given, np.float64) for given in (relief, cost, lots))
-    if not (np.isfinite(freed).all() and np.isfinite(price).all() and np.isfinite(held).all()):
-        raise Undefined("not_finite", "a relief, cost or number of lots that is not finite", "finite numbers")
+    if freed.ndim != 1 or freed.shape != price.shape or freed.shape != held.shape:
+        raise Undefined("mismatch", f"shapes {freed.shape}, {price.shape}, {held.shape}", "one of each position")
+    for name, row in (("relief", freed), ("cost", price), ("lots", held), ("shortfall", np.array([shortfall]))):
+        check_finite(row, name)
+    if held.size and held.max() > MOST_LOTS:
+        raise Undefined("out_of_range", f"{held.max():.6g} lots", f"at most {MOST_LOTS:g}")
     if (price < 0).any() or (held < 0).any():
         raise Undefined("out_of_range", "a cost or number of lots below 0", "0 or more")
     best = np.zeros(len(freed))
@@ -199,7 +208,7 @@ def cheapest_cut(relief: npt.ArrayLike, cost: npt.ArrayLike, lots: npt.ArrayLike
         raise Undefined(
             "infeasible", f"all positions free {float(freed[useful] @ held[useful])}", f"at least {shortfall}"
         )
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         order = useful[np.argsort(-(freed[useful] / price[useful]), kind="stable")]
     # Far before the last position that is needed all lots go, far behind it none: whole lots are weighed near it.
     reached = np.cumsum(freed[order] * held[order])

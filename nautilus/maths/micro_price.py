@@ -12,10 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import LARGEST, SMALLEST
 from nautilus.maths.errors import Undefined
 from nautilus.maths.microstructure import Floats, checked
 
 _ROUNDS = 1_000
+MOST_STATES = 1_000
+MOST_TICKS = 1e15
 _TOLERANCE = 1e-12
 
 
@@ -78,8 +81,12 @@ def fit_micro_price(
         ``too_few``: no transition is left; ``singular``: from some state the middle never moves; ``not_converged``;
         ``out_of_range``: `tick`, `imbalances` or `spreads` is none.
     """
-    if not (tick > 0.0 and imbalances >= 2 and spreads >= 1):
-        raise Undefined("out_of_range", f"tick {tick}, {imbalances} x {spreads} states", expected="above 0, 2 x 1")
+    if not (SMALLEST <= tick <= LARGEST and imbalances >= 2 and spreads >= 1 and imbalances * spreads <= MOST_STATES):
+        raise Undefined(
+            "out_of_range",
+            f"tick {tick}, {imbalances} x {spreads} states",
+            expected=f"above 0, 2 x 1 to {MOST_STATES} states",
+        )
     touch = _touch(bids, bid_sizes, asks, ask_sizes, 2)
     part, spread, inside = _states(touch, tick, imbalances, spreads)
     middle = 0.5 * (touch[0] + touch[2])
@@ -144,6 +151,8 @@ def _states(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Parts of the imbalance, spreads from 0 for one tick, and which quotes are within them."""
     bids, bid_sizes, asks, ask_sizes = touch
+    if float(np.abs(asks - bids).max()) / tick > MOST_TICKS:
+        raise Undefined("out_of_range", "a spread of that many ticks", expected=f"at most {MOST_TICKS:g}")
     imbalance = bid_sizes / (bid_sizes + ask_sizes)
     part = np.minimum((imbalance * imbalances).astype(np.int64), imbalances - 1)
     spread = np.rint((asks - bids) / tick).astype(np.int64) - 1

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import LARGEST, SMALLEST
 from nautilus.maths.errors import Undefined, finite
 
 Floats = npt.NDArray[np.float64]
@@ -81,7 +82,11 @@ def amihud_illiquidity(returns: npt.ArrayLike, dollar_volumes: npt.ArrayLike) ->
     _paired(row, money, "returns and money traded")
     if not (money > 0.0).all():
         raise Undefined("zero_volume", "money traded: 0 or less in a period", expected="above 0 in each")
-    return float(np.mean(row / money))
+    with np.errstate(over="ignore"):
+        found = float(np.mean(row / money))
+    if not math.isfinite(found):
+        raise Undefined("out_of_range", "returns by next to no money traded", expected="money that divides them")
+    return found
 
 
 def kyle_lambda(price_changes: npt.ArrayLike, signed_volumes: npt.ArrayLike, *, intercept: bool = True) -> float:
@@ -108,7 +113,7 @@ def kyle_lambda(price_changes: npt.ArrayLike, signed_volumes: npt.ArrayLike, *, 
         flow = flow - flow.mean()
         change = change - change.mean()
     power = float(np.dot(flow, flow))
-    if power == 0.0:
+    if power < SMALLEST:
         raise Undefined("constant", "signed volumes: all the same", expected="volumes that vary")
     return float(np.dot(flow, change)) / power
 
@@ -171,7 +176,7 @@ def realised_variance(returns: npt.ArrayLike) -> float:
 
 def realised_volatility(returns: npt.ArrayLike, periods: float = 1.0) -> float:
     """Square root of the realised variance times `periods` (252 makes a day's a year's)."""
-    if not periods > 0.0:
+    if not 0.0 < periods <= LARGEST:
         raise Undefined("out_of_range", f"periods {periods}", expected="above 0")
     return math.sqrt(realised_variance(returns) * periods)
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nautilus.maths.bounds import LARGEST
 from nautilus.maths.cvar_program import CvarProgram
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, check_finite, finite
 from nautilus.maths.quadratic import Array, DenseProgram, solve
 
 _SAME = 1e-12
@@ -122,7 +123,7 @@ def mean_variance(mean: Array, covariance: Array, aversion: float, constraints: 
     Undefined
         ``out_of_range``: aversion is not above 0; ``singular``; ``infeasible``.
     """
-    if not aversion > 0:
+    if not 0 < aversion <= LARGEST:
         raise Undefined("out_of_range", f"aversion {aversion}", "above 0")
     _check_mean(mean, covariance)
     _check_covariance(covariance)
@@ -221,7 +222,9 @@ def minimum_cvar(returns: Array, beta: float, constraints: Constraints) -> Optim
 
 def conditional_value_at_risk(returns: Array, beta: float) -> float:
     """Mean loss of the worst ``1 - beta`` of equally likely returns (T); the one at the border counts in part."""
-    losses = np.sort(-returns)[::-1]
+    if not 0.0 < beta < 1.0:
+        raise Undefined("out_of_range", f"level {beta}", "between 0 and 1")
+    losses = np.sort(-finite(returns, "returns"))[::-1]
     tail = (1.0 - beta) * len(losses)
     whole = int(np.floor(tail + 1e-12))
     rest = tail - whole
@@ -376,8 +379,7 @@ def _check_covariance(covariance: Array) -> None:
     """Raise unless it is finite, symmetric and positive definite as far as its numbers can tell."""
     if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
         raise Undefined("mismatch", f"a covariance of shape {covariance.shape}", "a square matrix")
-    if not np.all(np.isfinite(covariance)):
-        raise Undefined("not_finite", "a covariance", "finite numbers")
+    check_finite(covariance, "covariance")
     if not np.allclose(covariance, covariance.T, rtol=1e-9, atol=0.0):
         raise Undefined("mismatch", "a covariance that is not symmetric", "a symmetric matrix")
     if not np.all(np.diag(covariance) > 0):

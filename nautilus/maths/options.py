@@ -91,7 +91,11 @@ def checked(
     """
     numbers = [np.asarray(value, np.float64) for value in (spot, strike, tau, rate, yield_rate, sigma)]
     calls = np.asarray(is_call, bool)
-    flags, *given = np.broadcast_arrays(calls, *numbers)
+    try:
+        flags, *given = np.broadcast_arrays(calls, *numbers)
+    except ValueError:
+        shapes = [each.shape for each in (calls, *numbers)]
+        raise Undefined("mismatch", f"options of shapes {shapes}", "shapes that fit each other") from None
     for name, value in zip(("spot", "strike", "tau", "rate", "yield_rate", "sigma"), given, strict=True):
         if not np.isfinite(value).all():
             raise Undefined("not_finite", f"{name} is not finite", "finite numbers")

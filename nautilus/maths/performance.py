@@ -16,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.maths.drawdowns import max_drawdown
-from nautilus.maths.errors import Undefined, finite
+from nautilus.maths.errors import LARGEST, Undefined, finite
 from nautilus.maths.returns import Floats, compoundable, constant, number, paired, wealth
 
 DAYS = 252.0
 """Trading days of a year: `periods_per_year` of daily returns."""
 # Below this the variance of a benchmark counts as none, as in empyrical.
 LEAST_VARIANCE = 1e-30
+# A sum of squares below it has lost digits, or has no square itself.
+SMALLEST = 1e-150
 
 
 def cumulative_return(returns: npt.ArrayLike) -> float:
@@ -38,6 +40,9 @@ def annual_return(returns: npt.ArrayLike, periods_per_year: float = DAYS) -> flo
 
 def annual_growth(grown: float, periods: int, periods_per_year: float = DAYS) -> float:
     """Growth a year of what has become `grown` from 1 in so many periods."""
+    if periods < 1:
+        raise Undefined("too_few", f"{periods} periods", expected="1 or more")
+    root_of_year(periods_per_year)
     if grown <= 0.0:
         return -1.0
     try:
@@ -52,22 +57,39 @@ def deviation(values: npt.ArrayLike) -> float:
     return 0.0 if constant(array) else number(array.std(ddof=1), "deviation")
 
 
+def root_of_year(periods_per_year: float) -> float:
+    """Square root of the periods of a year. ``out_of_range``: they are not above 0 and at most 1e12."""
+    if not 0.0 < periods_per_year <= 1e12:
+        raise Undefined("out_of_range", f"{periods_per_year} periods a year", expected="above 0, at most 1e12")
+    return math.sqrt(periods_per_year)
+
+
+def rate_of(value: float) -> float:
+    """A rate or threshold per period. ``not_finite``, ``out_of_range``: it is none."""
+    if not math.isfinite(value):
+        raise Undefined("not_finite", f"a rate of {value}", expected="a finite number")
+    if abs(value) > LARGEST:
+        raise Undefined("out_of_range", f"a rate of {value:.6g}", expected=f"at most {LARGEST:g}")
+    return value
+
+
 def annual_volatility(returns: npt.ArrayLike, periods_per_year: float = DAYS) -> float:
     """Standard deviation times the square root of `periods_per_year`."""
-    return number(deviation(returns) * math.sqrt(periods_per_year), "volatility")
+    return number(deviation(returns) * root_of_year(periods_per_year), "volatility")
 
 
 def sharpe_ratio(returns: npt.ArrayLike, risk_free: float = 0.0, periods_per_year: float = DAYS) -> float:
     """Mean excess return over its deviation, annualised. ``constant``: returns that never change have none."""
     array = finite(returns, "returns", 2)
     spread = deviation(array)
-    ratio = quotient(array.mean() - risk_free, spread, "returns that never change")
-    return number(ratio * math.sqrt(periods_per_year), "Sharpe ratio")
+    ratio = quotient(array.mean() - rate_of(risk_free), spread, "returns that never change")
+    return number(ratio * root_of_year(periods_per_year), "Sharpe ratio")
 
 
 def downside_risk(returns: npt.ArrayLike, threshold: float = 0.0, periods_per_year: float = DAYS) -> float:
     """Root of the mean square below the threshold (over all n), annualised."""
-    below = np.minimum(finite(returns, "returns") - threshold, 0.0)
+    below = np.minimum(finite(returns, "returns") - rate_of(threshold), 0.0)
+    root_of_year(periods_per_year)
     return number(math.sqrt(float(np.square(below).mean()) * periods_per_year), "downside risk")
 
 
@@ -86,7 +108,7 @@ def calmar_ratio(returns: npt.ArrayLike, periods_per_year: float = DAYS) -> floa
 
 def omega_ratio(returns: npt.ArrayLike, threshold: float = 0.0) -> float:
     """Sum of what is above the threshold over the sum of what is below. ``out_of_range``: nothing is below."""
-    excess = finite(returns, "returns", 2) - threshold
+    excess = finite(returns, "returns", 2) - rate_of(threshold)
     gains, losses = excess[excess > 0.0].sum(), -excess[excess < 0.0].sum()
     return over_losses(gains, losses, "no return below the threshold")
 
@@ -146,7 +168,7 @@ def sample_kurtosis(n: int, second: float, fourth: float, unchanging: bool) -> f
     """G2 from the sums of second and fourth powers of what `n` values differ from their mean."""
     if n < 4:
         raise Undefined("too_few", f"{n} returns", expected="4 or more")
-    if unchanging or second <= 0.0:
+    if unchanging or second < SMALLEST:
         raise Undefined("constant", "returns that never change", expected="a deviation above 0")
     ratio = n * (n + 1) * (n - 1) / ((n - 2) * (n - 3)) * (fourth / second / second)
     return number(ratio - 3.0 * (n - 1) ** 2 / ((n - 2) * (n - 3)), "kurtosis")
@@ -183,6 +205,8 @@ def kelly_of(payoff: float, hits: float) -> float:
     """See `kelly`."""
     if payoff <= 0.0:
         raise Undefined("out_of_range", "gains too small for a ratio to the losses", expected="a payoff above 0")
+    if payoff <= 0.0:
+        raise Undefined("out_of_range", f"a payoff ratio of {payoff}", expected="above 0")
     return number((payoff * hits - (1.0 - hits)) / payoff, "Kelly's share")
 
 
@@ -201,7 +225,7 @@ def alpha(
 ) -> float:
     """Mean return beyond beta times the benchmark's, compounded to a year (empyrical's `alpha`)."""
     ours, theirs = paired(returns, benchmark)
-    slope = beta(ours, theirs)
+    slope, risk_free = beta(ours, theirs), rate_of(risk_free)
     return annual_alpha(float((ours - risk_free - slope * (theirs - risk_free)).mean()), periods_per_year)
 
 
@@ -223,7 +247,7 @@ def correlation(returns: npt.ArrayLike, benchmark: npt.ArrayLike) -> float:
 
 def bounded_correlation(shared: float, left: float, right: float) -> float:
     """Sum of products over the root of the two sums of squares, within -1 and 1."""
-    spread = math.sqrt(left) * math.sqrt(right)
+    spread = math.sqrt(max(left, 0.0)) * math.sqrt(max(right, 0.0))
     if spread <= 0.0:
         raise Undefined("constant", "a series that never changes", expected="deviations above 0")
     return max(-1.0, min(1.0, number(shared / spread, "correlation")))
@@ -264,7 +288,9 @@ def turnover(traded: npt.ArrayLike, nav: npt.ArrayLike, periods_per_year: float 
         raise Undefined("mismatch", f"{values.size} traded values, {assets.size} net asset values", expected="as many")
     if assets.min() <= 0.0 or values.min() < 0.0:
         raise Undefined("out_of_range", "a value of 0 or less", expected="net asset values above 0, traded from 0")
-    return number(float((values / assets).mean()) / 2.0 * periods_per_year, "turnover")
+    root_of_year(periods_per_year)
+    with np.errstate(over="ignore"):
+        return number(float((values / assets).mean()) / 2.0 * periods_per_year, "turnover")
 
 
 def weight_turnover(weights: npt.ArrayLike, returns: npt.ArrayLike) -> Floats:
@@ -304,7 +330,8 @@ def quotient(value: float, spread: float, what: str) -> float:
     """`value` / `spread`; ``constant`` where there is no spread."""
     if spread <= 0.0:
         raise Undefined("constant", what, expected="a deviation above 0")
-    return number(float(value) / spread, "ratio")
+    with np.errstate(over="ignore"):
+        return number(float(value) / spread, "ratio")
 
 
 def over_losses(value: float, losses: float, what: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import SMALLEST
 from nautilus.maths.errors import Undefined, check_finite, same_length
 
 Floats = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 def _present(values: npt.ArrayLike, valid: npt.ArrayLike | None, least: int) -> tuple[Floats, Mask]:
     row = np.ascontiguousarray(values, np.float64)
     mask = np.ones(row.shape, np.bool_) if valid is None else np.ascontiguousarray(valid, np.bool_)
-    if row.ndim != 1:
+    if row.ndim != 1 or mask.ndim != 1:
         raise Undefined("mismatch", f"a cross-section of {row.ndim} dimensions", "one row")
     same_length("values and mask", (row.size, mask.size))
     present = row[mask]
@@ -76,7 +77,10 @@ def standard_scores(values: npt.ArrayLike, valid: npt.ArrayLike | None = None, *
     if (present == present[0]).all():
         raise Undefined("constant", "a cross-section of equal values", "values that differ")
     away = present - present.mean()
-    scores = away / np.sqrt(np.mean(away * away))
+    spread = float(np.sqrt(np.mean(away * away)))
+    if spread < SMALLEST:
+        raise Undefined("constant", "a cross-section of equal values", "values that differ")
+    scores = away / spread
     out = np.zeros(mask.size)
     out[mask] = np.clip(scores, -limit, limit) if limit > 0.0 else scores
     return out

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nautilus.maths.bounds import SMALLEST
 from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.quadratic import Array
 
@@ -55,11 +56,17 @@ def risk_parity(covariance: Array, budgets: Array | None = None) -> RiskParity:
     if n == 0:
         raise Undefined("empty", "no assets", "at least one")
     check_finite(covariance, "covariance")
+    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
+        raise Undefined("mismatch", f"a covariance of shape {covariance.shape}", "a square matrix")
+    if budgets is not None:
+        check_finite(np.asarray(budgets, float), "risk budgets")
+        if np.shape(budgets) != (n,) or not np.all(np.asarray(budgets) > 0):
+            raise Undefined("out_of_range", "a risk budget", f"{n} budgets above 0")
     wanted = np.full(n, 1.0 / n) if budgets is None else np.asarray(budgets, float) / np.sum(budgets)
-    if len(wanted) != n or not np.all(wanted > 0):
+    if not np.all(wanted > 0):
         raise Undefined("out_of_range", "a risk budget", f"{n} budgets above 0")
-    deviation = np.sqrt(np.diag(covariance))
-    if not np.all(deviation > 0):
+    deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    if not np.all(deviation > SMALLEST):
         raise Undefined("constant", "an asset without variance", "returns that move")
     # In terms of the correlation all assets are alike, and the iteration takes a few steps at any scale.
     correlation = covariance / np.outer(deviation, deviation)

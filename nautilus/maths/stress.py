@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus.maths import var
+from nautilus.maths.bounds import SMALLEST
 from nautilus.maths.errors import Undefined, check_finite, finite
 
 EQUITY: Final = "equity"
@@ -158,7 +159,10 @@ def beta(returns: ArrayLike, factor: ArrayLike) -> float:
     if np.ptp(x) == 0.0:
         raise Undefined("constant", "a factor that does not move", "some variation")
     centred = x - x.mean()
-    return float(centred @ y / (centred @ centred))
+    power = float(centred @ centred)
+    if power < SMALLEST:
+        raise Undefined("constant", "a factor that hardly moves", "some variation")
+    return float(centred @ y) / power
 
 
 def shocked_profits(exposures: ArrayLike, returns: ArrayLike, gammas: ArrayLike | None = None) -> var.Floats:

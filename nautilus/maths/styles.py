@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus.maths import cross_section
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import LARGEST, Undefined
+
+LEAST_HALF_LIFE = 1e-3
 
 Array = NDArray[np.float64]
 
@@ -30,8 +32,12 @@ def decay(window: int, half_life: float) -> Array:
     Undefined
         ``out_of_range``: a window or half-life that is not above 0.
     """
-    if window <= 0 or not half_life > 0.0:
-        raise Undefined("out_of_range", f"window {window}, half-life {half_life}", expected="both above 0")
+    if window <= 0 or not LEAST_HALF_LIFE <= half_life <= LARGEST:
+        raise Undefined(
+            "out_of_range",
+            f"window {window}, half-life {half_life}",
+            expected=f"above 0, and {LEAST_HALF_LIFE} or more",
+        )
     ages = np.arange(window, dtype=np.float64)[::-1]
     weights: Array = np.exp(-(np.log(2.0) / half_life) * ages)
     return weights

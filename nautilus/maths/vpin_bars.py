@@ -12,8 +12,11 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nautilus.maths.bounds import LARGEST, SMALLEST
 from nautilus.maths.bulk import normal
 from nautilus.maths.errors import Undefined, finite, same_length
+
+MOST_BUCKETS = 1e7
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +50,7 @@ def vpin_of_bars(
         zero; ``constant``: no price has changed when a bar with volume is to be classified; ``zero_volume``: a value
         is asked for before any volume.
     """
-    if initial < 2 or window < 1 or not bucket_volume > 0.0 or not 0.0 <= decay <= 1.0:
+    if initial < 2 or window < 1 or not SMALLEST <= bucket_volume <= LARGEST or not 0.0 <= decay <= 1.0:
         raise Undefined("out_of_range", "a setting", "initial of 2 or more, a window and a bucket_volume above 0")
     price, volume = finite(prices, "prices", initial + 1), finite(volumes, "volumes", initial + 1)
     same_length("prices and volumes", map(len, (price, volume)))
@@ -59,6 +62,8 @@ def vpin_of_bars(
     total = np.cumsum(volume)
     if total[initial] <= 0.0:
         raise Undefined("zero_volume", f"no volume in the first {initial + 1} bars", "some")
+    if total[-1] / bucket_volume > MOST_BUCKETS:
+        raise Undefined("out_of_range", f"{total[-1] / bucket_volume:.6g} buckets", f"at most {MOST_BUCKETS:g}")
     # Bars cut where a bucket ends: each piece is of one bar and one bucket.
     count = int(total[-1] // bucket_volume)
     ends = np.union1d(total[total > 0.0], bucket_volume * np.arange(1, count + 1))

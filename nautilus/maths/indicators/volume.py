@@ -31,7 +31,11 @@ def balance(g: Graph) -> tuple[Ref, ...]:
 def money_flow(g: Graph, n: int) -> tuple[Ref, ...]:
     """Money of rising typical prices in percent of all."""
     price = typical(g)
-    up, down = g.node("split", price, price.ago(1), g.times(price, g.input("volume")), outputs=2)
+    before = price.ago(1)
+    # Two prices are equal, as in TA-Lib, within 1e-14 of them: the last bits of a mean of three are rounding.
+    moved = g.linear(g.absolute(price, before), 1.0, g.amount(price), -1e-14)
+    now = g.node("where", price, before, moved)[0]
+    up, down = g.node("split", now, before, g.times(price, g.input("volume")), outputs=2)
     up, down = g.exact(up, n), g.exact(down, n)
     return (g.ratio(up, g.plus(up, down), 100.0),)
 
@@ -68,7 +72,9 @@ DEFINITIONS = (
         "Chaikin's money flow; 0 without volume",
         "CMF",
     ),
-    _one("mfi_14", {"n": 14}, lambda g: money_flow(g, 14), "money flow index; 0 where no money flowed", "MFI"),
+    _one("mfi_14", {"n": 14}, lambda g: money_flow(g, 14), "money flow index; 0 where no money flowed", "MFI")._replace(
+        version=2
+    ),
     _one("efi_13", {"n": 13}, lambda g: force(g, 13), "Elder's force index", "EFI"),
     _one(
         "nvi",

@@ -64,7 +64,7 @@ def test_the_shortfall_is_the_paper_portfolio_less_the_real_one(
     assert found.filled + found.unfilled == pytest.approx(ordered)
 
 
-@given(fills.filter(lambda done: sum(q for _, q in done) > 0), prices, prices)
+@given(fills.filter(lambda done: sum(q for _, q in done) > 1e-6), prices, prices)
 def test_what_a_purchase_loses_a_sale_gains(done: list[tuple[float, float]], arrival: float, vwap: float) -> None:
     price, quantity = [p for p, _ in done], [q for _, q in done]
     buy, sell = (

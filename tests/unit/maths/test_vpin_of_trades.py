@@ -143,12 +143,12 @@ def test_the_kernel_agrees_to_the_bit(rows, kind, size, window, history):
     records = np.zeros(len(rows), TRADE)
     records["now_ns"], records["price_ticks"], records["quantity"], records["side"] = now, prices, lots, sides
     records["instrument_id"] = 1
-    # A trade of as many buckets as these may leave some out; `test_it_is_its_twin` has those.
-    table = VpinTable(window=window, history=60, **choice, **bars)
+    # More buckets in one trade or bar than the history has may leave some out; `test_it_is_its_twin` has those.
+    table = VpinTable(window=window, history=4_000, **choice, **bars)
     table.add(1, size)
     kernel = table.process(records)
     try:
-        found = vpin_of_trades(now, prices, lots, sides, bucket_lots=size, window=window, history=60, **bars)
+        found = vpin_of_trades(now, prices, lots, sides, bucket_lots=size, window=window, history=4_000, **bars)
     except Undefined as none:
         found, code = None, none.code
     if found is None:
