@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
 from nautilus.engines.analytics import attribution, fits
 from nautilus.engines.analytics.answers import Answers, Portfolio
-from nautilus.engines.analytics.batch import analyse
+from nautilus.engines.analytics.batch import analyse, warm
 from nautilus.engines.analytics.benchmarks import Benchmarks, step_returns
 from nautilus.engines.analytics.config import NANOSECONDS, AnalyticsConfig
 from nautilus.engines.analytics.depths import COMPREHENSIVE, INSTITUTIONAL, KINDS, UnknownDepthError, depth_of, kind_of
@@ -77,6 +77,7 @@ class AnalyticsEngine(Engine):
     publishes = (PERFORMANCE,)
     takes_arrays = True
     operations = OPERATIONS
+    warms: ClassVar[tuple[Callable[[], object], ...]] = (warm,)
     streams = (Stream("/streams/performance", PERFORMANCE, "Performance of portfolios as it changes"),)
 
     def __init__(self, config: AnalyticsConfig, instruments: Iterable[Instrument]) -> None:

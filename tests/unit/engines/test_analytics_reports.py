@@ -135,3 +135,9 @@ def test_turnover_is_what_was_traded_over_net_assets():
         made.on_report(OrderFilled(day + 1, 5, 7, 0, 1, 1, Side.BUY, 600_000, 1000, 0), ctx)
     answer = ask(made, ctx, GetAnalytics(7, "standard"))
     assert answer.distribution.turnover == pytest.approx(60_000.0 / 120_000.0 / 2.0 * 252.0)
+
+
+def test_what_answers_are_computed_with_is_loaded_before_the_first_question() -> None:
+    assert AnalyticsEngine.warms
+    for load in AnalyticsEngine.warms:
+        load()
