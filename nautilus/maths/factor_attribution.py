@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nautilus.maths.bounds import bounded
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.linking import MOST, Floats, check_losses, compounded, matrix, smoothing
 
 
@@ -101,6 +101,6 @@ def portfolio_exposures(weights: ArrayLike, exposures: ArrayLike) -> Floats:
         raise Undefined("empty", "no weights or exposures", "at least one asset and factor")
     if held.ndim not in (1, 2) or loads.ndim != held.ndim + 1 or loads.shape[:-1] != held.shape:
         raise Undefined("mismatch", f"weights {held.shape}, exposures {loads.shape}", "the same assets and periods")
-    if not (np.isfinite(held).all() and np.isfinite(loads).all()):
-        raise Undefined("not_finite", "a weight or exposure that is not a finite number", "finite numbers")
+    check_finite(held, "weights")
+    check_finite(loads, "exposures")
     return np.asarray(np.einsum("...n,...nk->...k", held, loads))

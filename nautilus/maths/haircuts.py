@@ -43,7 +43,10 @@ def counted(amounts: npt.ArrayLike, class_haircuts: npt.ArrayLike, currency_hair
         ``not_finite``; ``out_of_range`` for a haircut that is not from 0 to 1.
     """
     given = [np.asarray(each, np.float64) for each in (amounts, class_haircuts, currency_haircuts)]
-    amount, by_class, by_currency = np.broadcast_arrays(*given)
+    try:
+        amount, by_class, by_currency = np.broadcast_arrays(*given)
+    except ValueError:
+        raise Undefined("mismatch", f"shapes {[each.shape for each in given]}", "ones that fit") from None
     if not all(np.isfinite(each).all() for each in given):
         raise Undefined("not_finite", "an amount or haircut that is not finite", "finite numbers")
     for each in (by_class, by_currency):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from nautilus.maths.errors import Undefined, finite
-from nautilus.maths.performance import DAYS
+from nautilus.maths.performance import DAYS, rate_of, root_of_year
 from nautilus.maths.returns import Floats
 
 
@@ -29,7 +27,7 @@ def windows(returns: npt.ArrayLike, window: int) -> Floats:
 def rolling_volatility(returns: npt.ArrayLike, window: int, periods_per_year: float = DAYS) -> Floats:
     """Annualised standard deviation; exactly 0 where a window is constant."""
     views = windows(returns, window)
-    spread: Floats = views.std(axis=1, ddof=1) * math.sqrt(periods_per_year)
+    spread: Floats = views.std(axis=1, ddof=1) * root_of_year(periods_per_year)
     spread[views.max(axis=1) == views.min(axis=1)] = 0.0
     return spread
 
@@ -48,7 +46,7 @@ def rolling_sharpe(
     if (spread <= 0.0).any():
         raise Undefined("constant", "a window in which returns never change", expected="a deviation above 0")
     means = windows(returns, window).mean(axis=1)
-    ratios: Floats = (means - risk_free) * periods_per_year / spread
+    ratios: Floats = (means - rate_of(risk_free)) * periods_per_year / spread
     return ratios
 
 

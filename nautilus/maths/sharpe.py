@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy.typing as npt
 
 from nautilus.maths.errors import Undefined, finite
-from nautilus.maths.performance import excess_kurtosis, sharpe_ratio, skewness
+from nautilus.maths.performance import excess_kurtosis, rate_of, sharpe_ratio, skewness
 from nautilus.maths.returns import number
 
 _NORMAL = NormalDist()
@@ -33,7 +33,7 @@ def sharpe_deviation(sharpe: float, skew: float, kurtosis: float, n: int) -> flo
     """
     if n < 2:
         raise Undefined("too_few", f"{n} returns", expected="2 or more")
-    variance = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
+    variance = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe * sharpe
     if not math.isfinite(variance) or variance <= 0.0:
         raise Undefined("out_of_range", f"a variance of {variance}", expected="moments that a series can have")
     return math.sqrt(variance / (n - 1))
@@ -41,7 +41,7 @@ def sharpe_deviation(sharpe: float, skew: float, kurtosis: float, n: int) -> flo
 
 def probability_above(target: float, sharpe: float, skew: float, kurtosis: float, n: int) -> float:
     """Probability that the true Sharpe ratio is above `target`."""
-    return _NORMAL.cdf((sharpe - target) / sharpe_deviation(sharpe, skew, kurtosis, n))
+    return _NORMAL.cdf((sharpe - rate_of(target)) / sharpe_deviation(sharpe, skew, kurtosis, n))
 
 
 def probabilistic_sharpe(returns: npt.ArrayLike, target: float = 0.0, risk_free: float = 0.0) -> float:

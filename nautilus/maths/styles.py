@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus.maths import cross_section
-from nautilus.maths.errors import LARGEST, Undefined
+from nautilus.maths.bounds import SMALLEST
+from nautilus.maths.errors import LARGEST, Undefined, check_finite
 
 LEAST_HALF_LIFE = 1e-3
 
@@ -224,7 +225,8 @@ def raw_liquidity(dollar_volumes: ArrayLike, market_caps: ArrayLike, window: int
         raise Undefined("mismatch", f"shapes {volumes.shape} and {caps.shape}", expected="one shape")
     if window <= 0:
         raise Undefined("out_of_range", f"window {window}", expected="above 0")
-    turnover = np.where((caps > 0.0) & (volumes >= 0.0), volumes, np.nan) / np.where(caps > 0.0, caps, 1.0)
+    there = (caps >= SMALLEST) & (volumes >= 0.0)
+    turnover = np.where(there, volumes, np.nan) / np.where(there, caps, 1.0)
 
     def mean(columns: Array) -> Array:
         rows = len(columns) - window + 1
@@ -280,6 +282,7 @@ def _matrix(values: ArrayLike) -> Array:
         raise Undefined("mismatch", f"values of {found.ndim} dimensions", expected="rows of days, columns of stocks")
     if not found.size:
         raise Undefined("empty", "no values", expected="at least a day and a stock")
+    check_finite(np.where(np.isfinite(found), found, 0.0), "values")
     return found
 
 
