@@ -164,7 +164,8 @@ class Operation(NamedTuple):
         as a port waits.
     fallback
         What a caller gets in place of an answer that does not come: ``error``: that it failed; ``last``: over HTTP the
-        last good answer to the same question, marked as old; ``reconcile``: that nobody knows, and has to ask.
+        last good answer to the same question, marked as old; ``reconcile``: that nobody knows, and has to ask. "": as
+        `fallback_of` has it.
     idempotent
         Done twice it is as done once. A GET always is; an order never is.
     exempt
@@ -187,6 +188,13 @@ class Operation(NamedTuple):
     exempt: bool = False
     scopes: tuple[tuple[str, object, str], ...] = ()
     waits: bool = False
+
+
+def fallback_of(operation: Operation) -> str:
+    """What an operation falls back to: where it says nothing, ``reconcile`` if it changes something, else ``error``."""
+    if operation.fallback:
+        return operation.fallback
+    return "error" if operation.method == "GET" or operation.scope == "read" else "reconcile"
 
 
 class Stream(NamedTuple):
@@ -296,4 +304,5 @@ __all__ = [
     "RandomSource",
     "Stream",
     "Work",
+    "fallback_of",
 ]

@@ -27,7 +27,7 @@ from nautilus.core.breaker import OUTCOMES as OUTCOME_NAMES
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.core.limiter import DROPPED, LEFT_OUT, SAMPLED, Limiter, Limiters, LimiterSettings
-from nautilus.engines.base import Operation
+from nautilus.engines.base import Operation, fallback_of
 from nautilus.model.commands import CancelOrder, KillSwitch, MassCancel
 from nautilus.model.errors import BusError, ConfigError, ModelError
 from nautilus.model.message import Message
@@ -155,7 +155,7 @@ class Guard:
         """Within which the answer has to be there: a little under the budget."""
         self.priority = index_of(operation.priority if operation else "normal")
         """Its own, 0 (critical) to 3 (low)."""
-        self.fallback_name = operation.fallback if operation and operation.fallback else "error"
+        self.fallback_name = fallback_of(operation) if operation else "error"
         self.latency = latency
         self.seen = breaker.last_change
         self._engine = engine

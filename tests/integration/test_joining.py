@@ -28,7 +28,7 @@ except urllib.error.HTTPError as error:
     answer = error
 print(answer.read().decode())
 """
-OTHERS = ("core", "portfolio")
+OTHERS = ("core", "gateway")
 """Processes that do not dial risk: its end is nothing to them."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from nautilus.engines import QUANTITATIVE
 from nautilus.model.errors import NautilusError
 from nautilus.runtime import kernelcalls
 from nautilus.runtime.clock import monotonic_ns, pause
@@ -201,7 +202,11 @@ class SupervisedPlatform:
 
 
 def _supervise(orders: Orders, detached: Detached | None = None) -> int:
-    sections = {"platform": PlatformConfig(**orders.platform), "core": CoreConfig(), "logging": LoggingConfig()}
+    sections = {
+        "platform": PlatformConfig(**{"without": QUANTITATIVE, **orders.platform}),
+        "core": CoreConfig(),
+        "logging": LoggingConfig(),
+    }
     configuration = Configuration(sections, (), (), "default")
     instance = Instance.create(orders.instance)
     try:

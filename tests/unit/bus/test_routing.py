@@ -11,7 +11,7 @@ from nautilus.model.enums import Priority
 from nautilus.model.errors import ModelError
 from nautilus.model.queries import GetBook, GetCoreState, GetRisk, KillRequest
 from nautilus.model.signals import SignalAction, TradingSignal
-from nautilus.model.topics import EXECUTION_REPORTS, POSITIONS, QUOTES, RISK_ALERTS, SIGNALS, TOPICS
+from nautilus.model.topics import EXECUTION_REPORTS, POSITIONS, QUOTES, RISK_ALERTS, RISK_WARNINGS, SIGNALS, TOPICS
 
 PLACES = {"marketdata": "rim", "trading": "rim", "risk": "accounts", "portfolio": "accounts", "strategy": "strategy"}
 SIGNAL = {"now_ns": 5, "strategy_id": 1, "instrument_id": 2, "action": "buy", "quantity": 10}
@@ -62,7 +62,7 @@ def test_a_channel_is_a_topic_and_perhaps_more():
 
 def test_patterns_name_all_below():
     assert topics_like("*") == TOPICS
-    assert topics_like("risk.*") == (RISK_ALERTS,)
+    assert topics_like("risk.*") == (RISK_ALERTS, RISK_WARNINGS)
     assert topics_like("portfolio.position.*") == (POSITIONS,)
     assert {topic.name.split(".")[0] for topic in topics_like("marketdata.*")} == {"marketdata"}
     with pytest.raises(TopicError):

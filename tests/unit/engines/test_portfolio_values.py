@@ -526,5 +526,5 @@ def test_capital_is_booked_in_an_account_once_with_its_first_fill():
 
 @pytest.mark.parametrize("capital", ["-1", "0", "x", "NaN", "1e40"])
 def test_capital_that_is_no_amount_is_refused(capital):
-    with pytest.raises(ConfigError, match="portfolio.capital"):
+    with pytest.raises(ConfigError, match=r"portfolio\.capital"):
         PortfolioConfig(capital=capital)

@@ -21,7 +21,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 @pytest.fixture
 def view():
-    counters = Counters(32)
+    counters = Counters(512)
     counters.add(counters.counter("engine.risk.requests"), 7)
     counters.add(counters.counter("engine.portfolio.requests"), 9)
     counters.add(counters.counter("star.lost"), 3)

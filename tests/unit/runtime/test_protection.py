@@ -10,6 +10,7 @@ import pytest
 from nautilus.core.breaker import FAILURE, IGNORED, OVERLOADED, SUCCESS, TIMEOUT
 from nautilus.core.counters import Counters
 from nautilus.engines import CATALOGUE
+from nautilus.engines.base import fallback_of
 from nautilus.model.commands import KillSwitch
 from nautilus.model.errors import BusError, ConfigError, InternalError, ModelError, VenueError
 from nautilus.model.queries import GetPositions, GetQuotes, Positions
@@ -38,7 +39,7 @@ def test_every_operation_of_every_engine_has_a_guard(engine: str) -> None:
     assert set(protection.guards) == {f"{each.method} {each.path}" for each in operations} | {REST}
     for operation in operations:
         guard = protection.guards[f"{operation.method} {operation.path}"]
-        assert guard.fallback_name == operation.fallback
+        assert guard.fallback_name == fallback_of(operation)
         assert guard.exempt is operation.exempt
         if operation.budget_ms:
             assert 0.8 * operation.budget_ms < guard.budget_seconds * 1e3 < operation.budget_ms
@@ -285,7 +286,7 @@ def test_the_protection_of_a_new_life_begins_closed(tmp_path: Path) -> None:
             CATALOGUE["risk"].load().operations,
             ProtectionConfig(),
             Counters(),
-            Breakers(4, tmp_path / "breakers"),
+            Breakers(64, tmp_path / "breakers"),
             Limiters(1, tmp_path / "limits"),
             lambda name: Histogram(),
         )
