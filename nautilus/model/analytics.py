@@ -83,12 +83,16 @@ class AnalysePerformance(Message, frozen=True):
     nav: Returns = ()
 
 
+MOST_FITTED = 10_000
+"""Returns that models are fitted to: forty years of days."""
+
+
 class ForecastReturns(Message, frozen=True):
     """Volatility forecasts and regimes of the returns that come with it; realised variances are for the HAR model."""
 
-    returns: Returns
-    times_ns: Annotated[tuple[Moment, ...], Meta(max_length=MOST_RETURNS)] = ()
-    realised_variances: Returns = ()
+    returns: Annotated[tuple[float, ...], Meta(max_length=MOST_FITTED)]
+    times_ns: Annotated[tuple[Moment, ...], Meta(max_length=MOST_FITTED)] = ()
+    realised_variances: Annotated[tuple[float, ...], Meta(max_length=MOST_FITTED)] = ()
     horizon: Annotated[int, Meta(ge=1, le=250)] = 5
     regimes: int = 2
     periods_per_year: float = 252.0

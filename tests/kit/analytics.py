@@ -64,8 +64,10 @@ def held(**prices):
     return made, ctx
 
 
-def order(made, ctx, *, side=Side.BUY, quantity=10, order_id=1):
-    made.on_report(OrderAccepted(order_id, ctx.now_ns, 7, 0, 1, order_id, side, 600_020, quantity, quantity), ctx)
+def order(made, ctx, *, side=Side.BUY, quantity=10, order_id=1, instrument_id=1):
+    made.on_report(
+        OrderAccepted(order_id, ctx.now_ns, 7, 0, instrument_id, order_id, side, 600_020, quantity, quantity), ctx
+    )
 
 
 def trades(rows):

@@ -138,7 +138,12 @@ class Executions:
             raise Undefined("empty", f"order {order_id}", expected="an order of the portfolio that is still kept")
         lines = [self._cost(each) for each in wanted]
         undefined: dict[str, str] = {}
-        totals = {name: self._mean(lines, name, undefined) for name in ("arrival_bps", "vwap_bps", "shortfall_bps")}
+        totals: dict[str, float | None] = dict.fromkeys(("arrival_bps", "vwap_bps", "shortfall_bps"))
+        # Sizes in several currencies have no sum, and so no mean weighted by them.
+        if len({self._instruments[each.instrument_id].quote_currency for each in wanted}) > 1:
+            undefined.update(dict.fromkeys(totals, "mismatch"))
+        else:
+            totals = {name: self._mean(lines, name, undefined) for name in totals}
         times = [each.begin_ns for each in wanted]
         basis = Basis(
             METHOD, len(lines), min(times, default=0), max((each.end_ns for each in wanted), default=0), "star"

@@ -121,6 +121,19 @@ def test_prices_below_nought_have_no_basis_points():
     assert (line.shortfall, line.undefined["shortfall"]) == (None, "negative_price")
 
 
+def test_orders_in_two_currencies_have_no_mean_cost():
+    euros = btcusdt(instrument_id=2, symbol="BTCEUR", quote_currency="EUR")
+    made, ctx = AnalyticsEngine(AnalyticsConfig(), [btcusdt(), euros]), RecordingContext()
+    for instrument_id, order_id in ((1, 1), (2, 3)):
+        made.on_quote(quote_array(1, 600_000, 600_020, instrument_id=instrument_id), ctx)
+        order(made, ctx, order_id=order_id, instrument_id=instrument_id)
+        made.on_report(OrderFilled(order_id + 1, 5, 7, 0, instrument_id, order_id, Side.BUY, 600_020, 10, 0), ctx)
+    costs = ask(made, ctx, GetTransactionCosts(7))
+    assert [line.arrival_bps is not None for line in costs.orders] == [True, True]
+    assert (costs.arrival_bps, costs.undefined["arrival_bps"]) == (None, "mismatch")
+    assert ask(made, ctx, GetTransactionCosts(7, 1)).arrival_bps is not None
+
+
 def test_only_the_newest_orders_are_kept():
     made, ctx = engine(orders=3), RecordingContext()
     for order_id in range(1, 6):
