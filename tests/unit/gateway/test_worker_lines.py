@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from nautilus.gateway.nest import Born, Ended, Nest, NestError
 from nautilus.gateway.sums import SummedCounters, SummedHistograms
 from nautilus.gateway.table import WorkerTable, name_of, read_table
 from nautilus.gateway.usage import MOST, Asked, Usage, read_usage
+from nautilus.runtime.template import HEAVY
 
 
 def test_messages_keep_their_bounds_and_their_descriptors():
@@ -137,7 +139,10 @@ def wait(nest: Nest) -> list[Born | Ended]:
     return nest.receive()
 
 
-def test_a_nest_forks_workers_that_have_nothing_but_their_line():
+def test_a_nest_forks_workers_that_have_nothing_but_their_line(monkeypatch):
+    for name in HEAVY:  # other tests may have loaded them into this process, which no lead would
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
     def work(line: socket.socket) -> int:
         others = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2 and int(name) != line.fileno()]
         kept = [each for each in others if os.path.exists(f"/proc/self/fd/{each}")]  # not that of the listing
