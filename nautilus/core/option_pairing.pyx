@@ -76,7 +76,7 @@ cdef class Rows:
         self.view[row, 5] = d
         self.view[row, 6] = quantity
         self.view[row, 7] = requirement
-        self.count += 1
+        self.count = self.count + 1
 
 
 cdef double pair_group(
@@ -486,7 +486,7 @@ cdef void drop(Rows rows, int first, int kept) noexcept nogil:
     for i in range(kept, rows.count):
         for j in range(COLUMNS):
             rows.view[first + i - kept, j] = rows.view[i, j]
-    rows.count -= kept - first
+    rows.count = rows.count - (kept - first)
 
 
 def pair_options(
