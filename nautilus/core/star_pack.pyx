@@ -157,7 +157,7 @@ cdef class FramePacker:
                 memcpy(self._bytes + to, &length, 4)
                 memcpy(self._bytes + to + 4, &sum_, 4)
                 to += PACK_PREFIX + length
-                self.kept += 1
+                self.kept = self.kept + 1
                 if frame.stream == HEARTBEAT:
                     with gil:
                         beats.append(self._bytes[frame.at:frame.at + length])
@@ -172,7 +172,7 @@ cdef class FramePacker:
                     said.last = max(said.last, frame.first + frame.count - 1)
                 else:
                     said = &self._said[self._streams]
-                    self._streams += 1
+                    self._streams = self._streams + 1
                     self._slots[slot] = self._streams
                     said.epoch, said.stream, said.first = frame.epoch, frame.stream, frame.first
                     said.last = frame.first + frame.count - 1
