@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from time import perf_counter, perf_counter_ns
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -274,21 +274,7 @@ def _live(report: Report) -> None:
         }
         try:
             for way, ask in asks.items():
-                kept: list[np.ndarray] = []
-
-                def once(ask: Any = ask, kept: list[np.ndarray] = kept) -> float:
-                    nanos = np.empty(REQUESTS, np.int64)
-                    for number in range(-WARM, REQUESTS):
-                        begun_ns = perf_counter_ns()
-                        ask()
-                        if number >= 0:
-                            nanos[number] = perf_counter_ns() - begun_ns
-                    kept.append(nanos)
-                    return float(np.percentile(nanos, 99)) / 1e6
-
-                name = f"a portfolio over {way}"
-                report.measure(f"{name}, p99", "ms", once, goal=10.0, lower_is_better=True)
-                report.latency(name, np.concatenate(kept))
+                report.ask(f"a portfolio over {way}", ask, REQUESTS, WARM, goal_ms=10.0)
         finally:
             client.close()
         report.checks.append("every answer holds the cash that was booked")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from time import perf_counter, perf_counter_ns
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -255,21 +255,7 @@ def _live(report: Report) -> None:
         asks = {"HTTP": partial(_by_http, line, body_of_check, token), "mesh": partial(_by_mesh, client, message)}
         try:
             for way, ask in asks.items():
-                kept: list[np.ndarray] = []
-
-                def once(ask: Any = ask, kept: list[np.ndarray] = kept) -> float:
-                    nanos = np.empty(REQUESTS, np.int64)
-                    for number in range(-WARM, REQUESTS):
-                        begun_ns = perf_counter_ns()
-                        ask()
-                        if number >= 0:
-                            nanos[number] = perf_counter_ns() - begun_ns
-                    kept.append(nanos)
-                    return float(np.percentile(nanos, 99)) / 1e6
-
-                name = f"critical check of 5 orders over {way}"
-                report.measure(f"{name}, p99", "ms", once, goal=10.0, lower_is_better=True)
-                report.latency(name, np.concatenate(kept))
+                report.ask(f"critical check of 5 orders over {way}", ask, REQUESTS, WARM, goal_ms=10.0)
         finally:
             client.close()
 

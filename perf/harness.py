@@ -129,6 +129,23 @@ class Report:
         self.histograms[name] = histogram
         self.latency_ns[name] = dict(histogram.summary())  # type: ignore[arg-type]
 
+    def ask(self, name: str, ask: Callable[[], object], requests: int, warm: int, goal_ms: float) -> None:
+        """Measure the p99, in milliseconds, of a question asked one at a time; the first `warm` do not count."""
+        kept: list[np.ndarray] = []
+
+        def once() -> float:
+            nanos = np.empty(requests, np.int64)
+            for number in range(-warm, requests):
+                begun_ns = time.perf_counter_ns()
+                ask()
+                if number >= 0:
+                    nanos[number] = time.perf_counter_ns() - begun_ns
+            kept.append(nanos)
+            return float(np.percentile(nanos, 99)) / 1e6
+
+        self.measure(f"{name}, p99", "ms", once, goal=goal_ms, lower_is_better=True)
+        self.latency(name, np.concatenate(kept))
+
     def fields(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
         return {

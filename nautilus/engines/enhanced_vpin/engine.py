@@ -14,7 +14,7 @@ import numpy as np
 from nautilus.core.book_set import BookSet
 from nautilus.core.buckets import BUCKET, BucketFlag
 from nautilus.core.flow import FlowBuilder
-from nautilus.engines.base import Context, Engine, Operation, Stream
+from nautilus.engines.base import Context, Engine, Operation, Stream, Work
 from nautilus.engines.enhanced_vpin.config import BOOK, QUOTE, EnhancedVpinConfig
 from nautilus.engines.enhanced_vpin.readings import basis_of, described, scale_of
 from nautilus.maths.toxicity import Latch, Scale, combined
@@ -178,7 +178,7 @@ class EnhancedVpinEngine(Engine):
     def _sure(self, said: list[Said]) -> bool:
         return combined([Scale(*each) for each in said]).confidence >= self._config.least_confidence
 
-    def on_request(self, message: Message, ctx: Context) -> Message:
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
         """Answer `GetEnhancedVpin`, `GetEnhancedVpins` and `GetEnhancedBuckets`."""
         if isinstance(message, GetEnhancedVpin):
             return self._reading(self._known(message.symbol), ctx.now_ns)
@@ -186,7 +186,7 @@ class EnhancedVpinEngine(Engine):
             return self._lines(message, ctx.now_ns)
         if isinstance(message, GetEnhancedBuckets):
             return self._buckets(message, ctx.now_ns)
-        raise ModelError(f"request {type(message).__name__}", where=self.name, expected="a request that it answers")
+        return super().on_request(message, ctx)
 
     def _known(self, symbol: str) -> Instrument:
         found = self._names.get(symbol)

@@ -11,7 +11,7 @@ from typing import Any
 
 from nautilus.core.buckets import BucketFlag
 from nautilus.core.vpin import VpinTable
-from nautilus.engines.base import Context, Engine, Operation, Stream
+from nautilus.engines.base import Context, Engine, Operation, Stream, Work
 from nautilus.engines.vpin.config import BULK, MEASURES, SIDE, VpinConfig
 from nautilus.engines.vpin.readings import basis_of, latest, measured
 from nautilus.maths.toxicity import NORMAL, Latch, regime, regime_score
@@ -147,7 +147,7 @@ class VpinEngine(Engine):
                 score = regime_score(name, rank, pace)
                 ctx.publish(MarketStructureChanged(ctx.now_ns, instrument_id, name, score))
 
-    def on_request(self, message: Message, ctx: Context) -> Message:
+    def on_request(self, message: Message, ctx: Context) -> Message | Work:
         """Answer `GetVpin`, `GetVpins` and `GetVpinBuckets`."""
         if isinstance(message, GetVpin):
             return self._reading(self._known(message.symbol), ctx.now_ns)
@@ -155,7 +155,7 @@ class VpinEngine(Engine):
             return self._lines(message, ctx.now_ns)
         if isinstance(message, GetVpinBuckets):
             return self._buckets(message, ctx.now_ns)
-        raise ModelError(f"request {type(message).__name__}", where=self.name, expected="a request that it answers")
+        return super().on_request(message, ctx)
 
     def _known(self, symbol: str) -> Instrument:
         found = self._names.get(symbol)
