@@ -173,6 +173,9 @@ class Operation(NamedTuple):
     waits
         What answers may wait for is outside the platform, and has bounds of its own: neither breaker nor limit looks at
         it, as how long that takes, and whether it fails, says nothing of the engine.
+    budget_of
+        The budget of one request in milliseconds, where it depends on what is asked (`budget_ms` is that of the usual
+        one): one of a few values, also for a request that will be refused. None: it is `budget_ms`.
     """
 
     method: str
@@ -188,6 +191,7 @@ class Operation(NamedTuple):
     exempt: bool = False
     scopes: tuple[tuple[str, object, str], ...] = ()
     waits: bool = False
+    budget_of: Callable[[Any], float] | None = None
 
 
 def fallback_of(operation: Operation) -> str:

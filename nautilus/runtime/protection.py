@@ -116,6 +116,7 @@ class Guard:
 
     __slots__ = (
         "_breaker",
+        "_budget_of",
         "_counters",
         "_counts",
         "_engine",
@@ -124,6 +125,7 @@ class Guard:
         "_limiter",
         "_refused",
         "_shed",
+        "_stretch",
         "_time_out_ns",
         "_waits",
         "budget_seconds",
@@ -152,7 +154,7 @@ class Guard:
         self.exempt = operation is not None and operation.exempt
         self._waits = operation is not None and operation.waits
         self.budget_seconds = time_out_ns(budget_ms, stretch) / NANOSECONDS if budget_ms else time_out_seconds
-        """Within which the answer has to be there: a little under the budget."""
+        """Within which the answer has to be there: a little under the budget; `seconds_for` has that of one request."""
         self.priority = index_of(operation.priority if operation else "normal")
         """Its own, 0 (critical) to 3 (low)."""
         self.fallback_name = fallback_of(operation) if operation else "error"
@@ -162,6 +164,8 @@ class Guard:
         self._breaker = breaker
         self._limiter = limiter
         self._time_out_ns = round(self.budget_seconds * NANOSECONDS)
+        self._budget_of = operation.budget_of if operation else None
+        self._stretch = stretch
         self._last: OrderedDict[Message, tuple[Message, int]] | None = (
             OrderedDict() if self.fallback_name == "last" else None
         )
@@ -176,6 +180,12 @@ class Guard:
     def breaker(self) -> Breaker:
         """Its breaker."""
         return self._breaker
+
+    def seconds_for(self, message: Message) -> float:
+        """Within which the answer to a request has to be there; `budget_seconds`, where all have the same."""
+        if self._budget_of is None:
+            return self.budget_seconds
+        return time_out_ns(self._budget_of(message), self._stretch) / NANOSECONDS
 
     def enter(self, now_ns: int, priority: int = -1, *, exempt: bool = False) -> int:
         """Ask to hand a request to the engine; a ticket.
@@ -222,15 +232,18 @@ class Guard:
         if place >= 0:
             self._limiter.release(place, now_ns, _HOW[outcome])
 
-    def answering(self, ticket: int, answer: Answer) -> Answer:
+    def answering(self, ticket: int, answer: Answer, message: Message | None = None) -> Answer:
         """`answer` for a request of another engine: it gives the ticket back as well."""
         began_ns = monotonic_ns()
+        most_ns = self._time_out_ns
+        if message is not None and self._budget_of is not None:
+            most_ns = round(self.seconds_for(message) * NANOSECONDS)
 
         def answered(result: Message | Exception) -> None:
             now_ns = monotonic_ns()
             outcome = outcome_of(result)
             # Its sender has its own deadline; that it was late shows here.
-            late = outcome == SUCCESS and now_ns - began_ns > self._time_out_ns
+            late = outcome == SUCCESS and now_ns - began_ns > most_ns
             self.latency.record(now_ns - began_ns)
             self.leave(ticket, now_ns, TIMEOUT if late else outcome)
             answer(result)
@@ -366,7 +379,7 @@ class EngineProtection:
         except RefusedError as error:
             answer(error)
             return None
-        return guard.answering(ticket, answer)
+        return guard.answering(ticket, answer, message)
 
     def breaker(self) -> BreakerView:
         """The worst state of its breakers, and failures in a row of all of them."""

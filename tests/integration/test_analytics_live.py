@@ -6,11 +6,13 @@ import contextlib
 import http.client
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
 from nautilus.engines.analytics import AnalyticsConfig, AnalyticsEngine
 from nautilus.maths import performance
+from nautilus.runtime.protection_config import ProtectionConfig
 from nautilus.runtime.views import serve_http
 from tests.kit.context import btcusdt
 from tests.kit.http_engines import answer_of
@@ -26,7 +28,11 @@ HISTORY = {"times_ns": TIMES, "values": RETURNS, "kind": "RETURN"}
 def port():
     """HTTP port of an analytics engine beside a venue, that has the history of portfolio 9."""
     with short_directory() as directory, contextlib.ExitStack() as undo:
-        plan = make_plan(directory, {"venue": ("marketdata", "trading"), "analytics": ("analytics",)})
+        plan = make_plan(
+            directory,
+            {"venue": ("marketdata", "trading"), "analytics": ("analytics",)},
+            sections={"protection": msgspec.to_builtins(ProtectionConfig(stretch=1000.0))},
+        )
         venue = Venue(plan)
         undo.callback(venue.stop)
         made = RunningHost(plan, "analytics", {"analytics": lambda: AnalyticsEngine(AnalyticsConfig(), [btcusdt()])})

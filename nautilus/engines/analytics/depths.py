@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from nautilus.model.analytics import AskAnalytics, GetAnalytics, GetAnalyticsBatch
 from nautilus.model.errors import ModelError
 
 
@@ -51,6 +52,12 @@ KINDS: Final = {
 """Of a question of a kind: the sections that it is about."""
 
 
+LEAST: Final = {"ml_inference": COMPREHENSIVE, "attribution": INSTITUTIONAL}
+"""Attribution and the models are sections of a deeper answer: a question of that kind has at least this depth."""
+REALTIME_MS: Final = 200.0
+"""Budget of the critical operation, and the least of a question for many portfolios."""
+
+
 class UnknownDepthError(ModelError):
     """A depth that there is not."""
 
@@ -79,16 +86,35 @@ def kind_of(name: str) -> tuple[str, ...]:
     return found
 
 
+def depth_for(asked: AskAnalytics) -> Depth:
+    """How deep a question of a kind goes; UnknownDepthError where it names a depth that there is not."""
+    depth = depth_of(asked.depth)
+    return max(depth, LEAST.get(asked.kind, depth), key=lambda each: each.level)
+
+
+def budget_of(asked: GetAnalytics | GetAnalyticsBatch | AskAnalytics) -> float:
+    """Milliseconds that the answer may take: those of its depth; of a depth that there is not, those of the deepest."""
+    try:
+        depth = depth_for(asked) if isinstance(asked, AskAnalytics) else depth_of(asked.depth)
+    except UnknownDepthError:
+        depth = INSTITUTIONAL
+    return max(depth.budget_ms, REALTIME_MS) if isinstance(asked, GetAnalyticsBatch) else depth.budget_ms
+
+
 __all__ = [
     "COMPREHENSIVE",
     "DEPTHS",
     "INSTITUTIONAL",
     "KINDS",
+    "LEAST",
+    "REALTIME_MS",
     "SIMPLE",
     "STANDARD",
     "Depth",
     "UnknownDepthError",
     "UnknownKindError",
+    "budget_of",
+    "depth_for",
     "depth_of",
     "kind_of",
 ]

@@ -18,7 +18,16 @@ from nautilus.engines.analytics.answers import Answers, Portfolio
 from nautilus.engines.analytics.batch import analyse, warm
 from nautilus.engines.analytics.benchmarks import Benchmarks, step_returns
 from nautilus.engines.analytics.config import NANOSECONDS, AnalyticsConfig
-from nautilus.engines.analytics.depths import COMPREHENSIVE, INSTITUTIONAL, KINDS, UnknownDepthError, depth_of, kind_of
+from nautilus.engines.analytics.depths import (
+    COMPREHENSIVE,
+    INSTITUTIONAL,
+    KINDS,
+    Depth,
+    UnknownDepthError,
+    depth_for,
+    depth_of,
+    kind_of,
+)
 from nautilus.engines.analytics.executions import Executions
 from nautilus.engines.analytics.factors import Factors
 from nautilus.engines.analytics.operations import OPERATIONS
@@ -196,7 +205,7 @@ class AnalyticsEngine(Engine):
             portfolio.fits = fits.FAILED
 
     def _on_analytics(self, message: GetAnalytics, ctx: Context) -> Message | Work:
-        return self._answer(message.portfolio_id, message.depth, message.benchmark, ctx)
+        return self._answer(message.portfolio_id, depth_of(message.depth), message.benchmark, ctx)
 
     def _on_batch(self, message: GetAnalyticsBatch, ctx: Context) -> Message:
         depth = depth_of(message.depth)
@@ -214,11 +223,7 @@ class AnalyticsEngine(Engine):
 
     def _on_question(self, message: AskAnalytics, ctx: Context) -> Message | Work:
         wanted = kind_of(message.kind)
-        depth = depth_of(message.depth)
-        # Attribution and the models are sections of a deeper answer: a question of that kind always has them.
-        least = {"ml_inference": COMPREHENSIVE, "attribution": INSTITUTIONAL}.get(message.kind, depth)
-        name = max(depth, least, key=lambda each: each.level).name
-        answer = self._answer(message.portfolio_id, name, message.benchmark, ctx)
+        answer = self._answer(message.portfolio_id, depth_for(message), message.benchmark, ctx)
         predictions = self._held_predictions(message.portfolio_id) if message.kind == "ml_inference" else None
         if isinstance(answer, Work):
             made = answer.finish
@@ -251,8 +256,7 @@ class AnalyticsEngine(Engine):
             raise self._unknown(message.portfolio_id)
         return self._executions.costs(message.portfolio_id, message.order_id)
 
-    def _answer(self, portfolio_id: int, depth_name: str, benchmark: str, ctx: Context) -> Message | Work:
-        depth = depth_of(depth_name)
+    def _answer(self, portfolio_id: int, depth: Depth, benchmark: str, ctx: Context) -> Message | Work:
         portfolio = self._known(portfolio_id)
         if depth is INSTITUTIONAL:
             key = self._holdings.key(portfolio_id, benchmark or self._config.benchmark)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nautilus.engines.analytics.depths import INSTITUTIONAL, REALTIME_MS, budget_of
 from nautilus.engines.base import Operation
 from nautilus.engines.panel import history_operations
 from nautilus.model.analytics import (
@@ -28,9 +29,7 @@ from nautilus.model.attribution import (
     TransactionCosts,
 )
 
-REALTIME_MS = 200.0
-DEEPEST_MS = 800.0
-_LONG: dict[str, Any] = {"budget_ms": DEEPEST_MS, "scope": "read", "idempotent": True}
+_LONG: dict[str, Any] = {"budget_ms": INSTITUTIONAL.budget_ms, "scope": "read", "idempotent": True}
 _PORTFOLIO = "{portfolio_id}"
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -42,6 +41,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "How a portfolio does, now, in one of four depths",
         priority="critical",
         budget_ms=REALTIME_MS,
+        budget_of=budget_of,
         fallback="last",
     ),
     Operation(
@@ -52,6 +52,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "How many portfolios do, now",
         priority="high",
         budget_ms=REALTIME_MS,
+        budget_of=budget_of,
         scope="read",
         idempotent=True,
     ),
@@ -61,6 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
         AskAnalytics,
         AnalyticsResult,
         "Performance, risk, attribution or ml_inference of a portfolio",
+        budget_of=budget_of,
         **_LONG,
     ),
     Operation(

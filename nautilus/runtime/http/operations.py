@@ -80,6 +80,10 @@ class Guard(Protocol):
 
     budget_seconds: float
 
+    def seconds_for(self, message: Message, /) -> float:
+        """The same for one request, which may have less or more."""
+        ...
+
     def enter(self, now_ns: int, priority: int, /) -> int:
         """A ticket. Raises HttpError or RefusedError where it is not let in."""
         ...
@@ -100,10 +104,13 @@ class Guard(Protocol):
 class _Pending:
     """A request that an engine has and has not answered."""
 
-    __slots__ = ("_done", "_handler", "message", "question", "started_ns", "ticket")
+    __slots__ = ("_done", "_handler", "lane", "message", "question", "started_ns", "ticket")
 
-    def __init__(self, handler: OperationHandler, done: Done, message: Message, started_ns: int, ticket: int) -> None:
+    def __init__(
+        self, handler: OperationHandler, lane: _Lane, done: Done, message: Message, started_ns: int, ticket: int
+    ) -> None:
         self._handler = handler
+        self.lane = lane
         self.message = message
         self._done: Done | None = done
         self.started_ns = started_ns
@@ -115,6 +122,46 @@ class _Pending:
         done, self._done = self._done, None
         if done is not None:
             self._handler.settle(self, result, done)
+
+
+class _Lane:
+    """Requests that have the same time, in the order in which they came: the first is the first to be late."""
+
+    __slots__ = ("_late", "_timer", "open", "seconds")
+
+    def __init__(self, seconds: float, late: Callable[[_Pending], None]) -> None:
+        self.seconds = seconds
+        self.open: dict[_Pending, None] = {}
+        self._late = late
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, pending: _Pending) -> None:
+        """It begins."""
+        self.open[pending] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.seconds, self.expire)
+
+    def expire(self) -> None:
+        """Give up those whose time has passed, and look again when the next one's has."""
+        now_ns = monotonic_ns()
+        most_ns = int(self.seconds * NANOSECONDS)
+        late = []
+        for pending in self.open:
+            if now_ns - pending.started_ns < most_ns:
+                break
+            late.append(pending)
+        self._timer = None
+        for pending in late:
+            self._late(pending)
+        if self.open and self._timer is None:
+            left_ns = most_ns - (now_ns - next(iter(self.open)).started_ns)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(left_ns, 1_000_000) / NANOSECONDS, self.expire)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class OperationHandler:
@@ -160,18 +207,20 @@ class OperationHandler:
     ) -> None:
         self._engine = engine
         self._ask = ask
-        self._answer_seconds = answer_seconds
+        self._most_seconds = answer_seconds
         self._latency = Histogram() if latency is None else latency  # an empty one is false
         self._guard = guard
+        own_seconds = answer_seconds
         if guard is not None and guard.budget_seconds:
-            self._answer_seconds = min(answer_seconds, guard.budget_seconds)
+            own_seconds = min(answer_seconds, guard.budget_seconds)
         self._returns = returns or Returns()
         self._failed = failed
         self._check = check or AccessRules().check_scope
         self._scopes = operation.scopes
         self._glance = glance
-        self._open: dict[_Pending, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._budget_of = None if guard is None or operation.budget_of is None else guard.seconds_for
+        self._lane = _Lane(own_seconds, self._expire)
+        self._lanes = {own_seconds: self._lane}
         self._read = FieldReader(operation.request).read
         leave = form_of(operation.reply).leave
         assert leave is not None
@@ -209,10 +258,9 @@ class OperationHandler:
                 done(Response(_ENCODER.encode(self._leave(instead)), headers=FALLBACK))
                 return
         self._returns.bind()
-        pending = _Pending(self, done, message, started_ns, ticket)
-        self._open[pending] = None
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._answer_seconds, self._expire)
+        lane = self._lane if self._budget_of is None else self._lane_for(self._budget_of(message))
+        pending = _Pending(self, lane, done, message, started_ns, ticket)
+        lane.add(pending)
         try:
             told = partial(self._returns.put, pending)
             pending.question = self._ask(self._engine, message, request.given_trace, told, priority)
@@ -230,7 +278,7 @@ class OperationHandler:
 
     def settle(self, pending: _Pending, result: Message | Exception, done: Done) -> None:
         """What came of a request."""
-        del self._open[pending]
+        del pending.lane.open[pending]
         outcome = SUCCESS
         if isinstance(result, BaseException):
             answer, outcome = self._of_error(pending, result)
@@ -266,24 +314,22 @@ class OperationHandler:
 
     def give_up(self) -> None:
         """Wait no longer: nobody knows what becomes of what an engine has."""
-        self._let_go("no answer before the end of the process", list(self._open))
-        if self._timer is not None:
-            self._timer.cancel()
+        for lane in self._lanes.values():
+            for pending in list(lane.open):
+                pending.settle(self._unknown("no answer before the end of the process"))
+            lane.close()
 
-    def _expire(self) -> None:
-        now_ns = monotonic_ns()
-        most_ns = int(self._answer_seconds * NANOSECONDS)
-        late = []
-        for pending in self._open:
-            if now_ns - pending.started_ns < most_ns:
-                break
-            late.append(pending)
-        self._timer = None
-        self._let_go(f"no answer within {self._answer_seconds:g} s", [each for each in late if not self._shed(each)])
-        if self._open and self._timer is None:
-            left_ns = most_ns - (now_ns - next(iter(self._open)).started_ns)
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(left_ns, 1_000_000) / NANOSECONDS, self._expire)
+    def _lane_for(self, seconds: float) -> _Lane:
+        """Of requests that have so long."""
+        seconds = min(seconds, self._most_seconds)
+        lane = self._lanes.get(seconds)
+        if lane is None:
+            lane = self._lanes[seconds] = _Lane(seconds, self._expire)
+        return lane
+
+    def _expire(self, pending: _Pending) -> None:
+        if not self._shed(pending):
+            pending.settle(self._unknown(f"no answer within {pending.lane.seconds:g} s"))
 
     def _shed(self, pending: _Pending) -> bool:
         """Whether its time has passed because of others that were served before it: no fault of the operation."""
@@ -292,16 +338,12 @@ class OperationHandler:
             return False
         if question.withdraw():
             error: RefusedError | LateError = ShedError("its turn did not come in time", where=self._engine)
-        elif question.begun_ns - pending.started_ns > self._answer_seconds * NANOSECONDS * WAITED_SHARE:
+        elif question.begun_ns - pending.started_ns > pending.lane.seconds * NANOSECONDS * WAITED_SHARE:
             error = LateError("its turn came too late; whether it was carried out is not known", where=self._engine)
         else:
             return False
         pending.settle(error)
         return True
-
-    def _let_go(self, what: str, pending: list[_Pending]) -> None:
-        for each in pending:
-            each.settle(self._unknown(what))
 
     def _unknown(self, what: str) -> HttpError:
         return HttpError(504, "http.timeout", f"{what}; whether it was carried out is not known", where=self._engine)

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nautilus.engines.analytics.batch import analyse
-from nautilus.engines.analytics.depths import DEPTHS
+from nautilus.engines.analytics.depths import DEPTHS, budget_of
+from nautilus.gateway.endpoints import specs_of
 from nautilus.maths import performance
 from nautilus.maths.errors import Undefined
 from nautilus.model.analytics import (
     AnalysePerformance,
+    AskAnalytics,
     GetAnalytics,
+    GetAnalyticsBatch,
     PortfolioAnalytics,
 )
 from nautilus.model.attribution import AttributeBrinson, AttributeFactors
@@ -254,3 +257,16 @@ def test_returns_are_attributed_to_factors_that_come_with_the_request():
     assert given.factors[0].exposure == 1.0
     flat = AttributeFactors(("m",), (0.1,) * 5, ((0.1,), (0.2,), (0.1,), (0.3,), (0.1,)), ((0.0,),) * 5)
     assert ask(made, ctx, flat).undefined["r_squared"] == "constant"
+
+
+def test_the_budget_of_a_question_is_that_of_its_depth_and_kind():
+    budgets = [depth.budget_ms for depth in DEPTHS.values()]
+    assert budgets == [50.0, 150.0, 300.0, 800.0]
+    assert [budget_of(GetAnalytics(1, name)) for name in DEPTHS] == budgets
+    assert [budget_of(AskAnalytics("performance", 1, name)) for name in DEPTHS] == budgets
+    assert [budget_of(AskAnalytics("attribution", 1, name)) for name in DEPTHS] == [800.0] * 4
+    assert [budget_of(AskAnalytics("ml_inference", 1, name)) for name in DEPTHS] == [300.0, 300.0, 300.0, 800.0]
+    assert [budget_of(GetAnalyticsBatch((1,), name)) for name in DEPTHS] == [200.0, 200.0, 300.0, 800.0]
+    assert budget_of(GetAnalytics(1, "deep")) == budget_of(AskAnalytics("risk", 1, "deep")) == 800.0
+    (way,) = specs_of({"analytics": 1})
+    assert way.timeout_seconds * 1000.0 > max(budgets), "the gateway cuts none of them short"

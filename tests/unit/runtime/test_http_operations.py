@@ -8,8 +8,10 @@ import threading
 import msgspec
 import pytest
 
-from nautilus.core.breaker import CANCELLED, FAILURE, IGNORED, OVERLOADED, SUCCESS, TIMEOUT
+from nautilus.core.breaker import CANCELLED, FAILURE, IGNORED, OVERLOADED, SUCCESS, TIMEOUT, Breakers
+from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
+from nautilus.core.limiter import Limiters
 from nautilus.engines.base import Operation
 from nautilus.model.enums import GroupKind, OrderType, Reason, Side, TriggerSource
 from nautilus.model.errors import ModelError
@@ -32,7 +34,8 @@ from nautilus.runtime.http.exchange import Exchange
 from nautilus.runtime.http.operations import OperationHandler
 from nautilus.runtime.http.problems import HttpError, as_http_error
 from nautilus.runtime.http.request import Request
-from nautilus.runtime.protection import LateError, ShedError
+from nautilus.runtime.protection import EngineProtection, LateError, ShedError
+from nautilus.runtime.protection_config import ProtectionConfig
 from tests.kit.http_wire import passes
 from tests.kit.protection import protection_of
 
@@ -297,6 +300,34 @@ def test_each_request_has_its_own_time():
     assert asyncio.run(run()) == 200
 
 
+def test_a_request_has_the_time_that_its_operation_says_for_it():
+    """Of two requests that nobody answers, the one with less time is told first, though it came second."""
+    operation = BOOK._replace(budget_ms=100.0, budget_of=lambda asked: 10.0 if asked.levels == 1 else 60_000.0)
+    guards = EngineProtection(
+        "trading", (operation,), ProtectionConfig(), Counters(), Breakers(32), Limiters(4), lambda name: Histogram()
+    ).guards
+    tellers = []
+
+    async def run():
+        handler = OperationHandler(
+            "trading",
+            operation,
+            lambda *asking: tellers.append(asking[3]),
+            answer_seconds=120.0,
+            guard=guards["GET /book/{instrument}"],
+        )
+        deep = asyncio.ensure_future(answer_of(handler, request_of(operation, instrument="12", query="levels=9")))
+        await passes()
+        with pytest.raises(HttpError, match=r"no answer within 0\.009 s") as caught:
+            await answer_of(handler, request_of(operation, instrument="12", query="levels=1"))
+        assert not deep.done()
+        tellers[0](Book(1, "BTC", (), (), "", 3, 4))
+        return caught.value, (await deep).status
+
+    error, status = asyncio.run(run())
+    assert (error.status, error.code, status) == (504, "http.timeout", 200)
+
+
 @pytest.mark.parametrize("result", [ModelError("off tick"), ZeroDivisionError(), None])
 def test_latency_of_what_failed_is_recorded_too(result):
     def ask(engine, message, trace, told, priority):
@@ -426,7 +457,7 @@ def test_time_that_a_sender_took_for_its_body_is_not_the_engines():
     async def run():
         answer = asyncio.ensure_future(answer_of(handler, request))
         await passes()
-        handler._expire()  # as for one that came before
+        handler._lane.expire()  # as for one that came before
         tellers[0](RESULT)
         return await answer
 

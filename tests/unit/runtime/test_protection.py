@@ -10,7 +10,9 @@ import pytest
 from nautilus.core.breaker import FAILURE, IGNORED, OVERLOADED, SUCCESS, TIMEOUT
 from nautilus.core.counters import Counters
 from nautilus.engines import CATALOGUE
+from nautilus.engines.analytics.depths import DEPTHS
 from nautilus.engines.base import fallback_of
+from nautilus.model.analytics import GetAnalytics
 from nautilus.model.commands import KillSwitch
 from nautilus.model.errors import BusError, ConfigError, InternalError, ModelError, VenueError
 from nautilus.model.queries import GetPositions, GetQuotes, Positions
@@ -211,6 +213,26 @@ def test_an_answer_behind_its_budget_counts_as_a_time_out() -> None:
         pass
     answered(Positions((), 0))
     assert counters.snapshot()["operation.trading.POST /orders.timeout"] == 1
+
+
+def test_the_time_of_a_question_follows_what_it_asks() -> None:
+    counters = Counters()
+    protection = protection_of("analytics", counters, ProtectionConfig(stretch=0.1))
+    guard = protection.guards["GET /analytics/realtime/{portfolio_id}"]
+    seconds = [guard.seconds_for(GetAnalytics(1, name)) for name in DEPTHS]
+    assert seconds == pytest.approx([0.0045, 0.0135, 0.027, 0.072])
+    assert guard.budget_seconds == pytest.approx(0.018)
+    assert guard.seconds_for(GetAnalytics(1, "no such depth")) == seconds[-1]
+    timeouts = []
+    for depth in ("institutional", "simple"):
+        answered = protection.enter(GetAnalytics(1, depth), lambda result: None)
+        assert answered is not None
+        begun_ns = monotonic_ns()
+        while monotonic_ns() - begun_ns < 5_000_000:
+            pass
+        answered(Positions((), 0))
+        timeouts.append(counters.snapshot()["operation.analytics.GET /analytics/realtime/{portfolio_id}.timeout"])
+    assert timeouts[1] == timeouts[0] + 1
 
 
 def test_the_last_good_answer_stands_in_where_it_is_declared() -> None:
