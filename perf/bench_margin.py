@@ -140,7 +140,7 @@ def _events(report: Report) -> None:
         curve.append((float(count), figure.median))
         account = engine._accounts[1]
         summary = account.summary(engine._registry)
-        good = account.usable(range(len(account)), NOW_NS, engine._priced)
+        good = account.usable(range(len(account)), NOW_NS, engine._marks)
         whole = margin.requirement(account.book(good, NOW_NS), "reg_t", engine._registry.rules(20250101))
         check(abs(summary.maintenance / float(whole.maintenance.sum()) - 1) < 1e-9, "the incremental margin drifted")
     report.curves["a quote, by positions (us)"] = curve

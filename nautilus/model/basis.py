@@ -21,7 +21,9 @@ class Basis(Message, frozen=True):
     missing
         Observations within the range that were not there, or were left out.
     synthetic
-        Some of it was made up (`marketdata.allow_synthetic`).
+        Some of it is not as its venue or provider sent it: records of a simulation, quotes that the hub derived from
+        books, sizes that nobody told (`RecordFlag.SYNTHETIC`), or histories that were made up
+        (`marketdata.allow_synthetic`).
     version
         Of the definition, where it has one.
     """

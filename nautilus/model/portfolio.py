@@ -48,6 +48,8 @@ class PortfolioValued(Message, frozen=True):
         Dividends and cash in lieu, since the account began.
     booked
         Deposits less withdrawals, since the account began: what a return has to leave out.
+    synthetic
+        A mark or rate in it is of a quote that is not as a venue sent it (`RecordFlag.SYNTHETIC`).
     """
 
     now_ns: int
@@ -70,6 +72,7 @@ class PortfolioValued(Message, frozen=True):
     sequence: int = 0
     income: float = 0.0
     booked: float = 0.0
+    synthetic: bool = False
 
 
 class GetPortfolios(Message, frozen=True):

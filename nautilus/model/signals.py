@@ -101,7 +101,8 @@ class MarginStatus(Message, frozen=True):
     """Margin of an account, in units of 10^-8 of its reporting currency; `call`: it must be met.
 
     `warning`: usage (maintenance by equity) is above the engine's warning level, and not yet well below it again;
-    `cushion`: the part of the equity that may be lost before a call; `complete`: no position is missing.
+    `cushion`: the part of the equity that may be lost before a call; `complete`: no position is missing; `synthetic`:
+    marks in it are not as a venue sent them (`RecordFlag.SYNTHETIC`).
     """
 
     now_ns: int
@@ -117,6 +118,7 @@ class MarginStatus(Message, frozen=True):
     regime: str = ""
     currency: str = ""
     complete: bool = True
+    synthetic: bool = False
 
 
 class BalanceChanged(Message, frozen=True):

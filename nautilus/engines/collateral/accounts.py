@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.engines.collateral.marks import Marks
 from nautilus.engines.collateral.registry import Facts, Registry
 from nautilus.maths import haircuts, margin, offsets
 from nautilus.maths.concentration import Sizes
@@ -73,6 +74,11 @@ class Account:
     ----------
     portfolio_id
         Of its account in the core.
+
+    Attributes
+    ----------
+    synthetic : places of what is held whose mark, or whose underlying's, is not as a venue sent it.
+    nav_synthetic : the same of a mark or rate in the value that the portfolio engine told.
     """
 
     def __init__(self, portfolio_id: int) -> None:
@@ -88,7 +94,9 @@ class Account:
         self.worked_ns: dict[int, int] = {}
         self.initial, self.maintenance, self.exposure, self.value = Sizes(), Sizes(), Sizes(), Sizes()
         self.signed: dict[int, float] = {}
+        self.synthetic: set[int] = set()
         self.nav: float | None = None
+        self.nav_synthetic = False
         self.reference = 0.0
         self.nav_ns = 0
         self.collateral = 0.0
@@ -119,8 +127,13 @@ class Account:
         """Its positions, to try something on; without the sums over groups."""
         other = Account(self.portfolio_id)
         other.rows, other.lots, other.ids, other.facts = self.rows.copy(), [*self.lots], [*self.ids], [*self.facts]
-        other.slot_of = dict(self.slot_of)
+        other.slot_of, other.synthetic = dict(self.slot_of), set(self.synthetic)
+        other.nav_synthetic = self.nav_synthetic
         return other
+
+    def rests_on_synthetic(self, slots: Iterable[int]) -> bool:
+        """Whether margin of these positions, beside the value, rests on a mark that is not as a venue sent it."""
+        return self.nav_synthetic or not self.synthetic.isdisjoint(slots)
 
     def expire(self, now_ns: int) -> None:
         """Look again at groups with a position whose end has come since."""
@@ -159,6 +172,22 @@ class Account:
         self.reference += self.value[slot] - before
         self.dirty.add(int(self.rows["group"][slot]))
 
+    def mark(self, slot: int, marks: Marks) -> None:
+        """Take the marks that there are for a position."""
+        key, own = self.ids[slot], self.facts[slot].underlying_id
+        if own in marks:
+            self.set_spot(slot, marks.prices[own])
+        if key in marks:
+            self.set_price(slot, marks.prices[key])
+        self.note_marks(slot, marks)
+
+    def note_marks(self, slot: int, marks: Marks) -> None:
+        """Keep whether the marks of a position are as a venue sent them."""
+        if self.lots[slot] and not marks.synthetic.isdisjoint((self.ids[slot], self.facts[slot].underlying_id)):
+            self.synthetic.add(slot)
+        else:
+            self.synthetic.discard(slot)
+
     def set_price(self, slot: int, price: float) -> None:
         """The mark of a position; what is no option is its own underlying."""
         self.rows["price"][slot] = price
@@ -189,7 +218,7 @@ class Account:
             return None
         return self.nav + self.value.total - self.reference + self.collateral
 
-    def usable(self, slots: Iterable[int], now_ns: int, priced: set[int]) -> list[int]:
+    def usable(self, slots: Iterable[int], now_ns: int, priced: Marks) -> list[int]:
         """Those slots that can be margined; the others' codes are noted."""
         good = []
         rows, facts = self.rows, self.facts
@@ -222,7 +251,7 @@ class Account:
             rows["delta"] = deltas(rows)
         return rows
 
-    def update(self, regime: str, rules: margin.Rules, now_ns: int, priced: set[int]) -> None:
+    def update(self, regime: str, rules: margin.Rules, now_ns: int, priced: Marks) -> None:
         """Work out the margin of the groups that something touched."""
         if not self.dirty:
             return

@@ -18,6 +18,7 @@ from nautilus.engines.collateral.accounts import Account, collateral_value
 from nautilus.engines.collateral.config import CollateralConfig
 from nautilus.engines.collateral.forecast import warm_forecast
 from nautilus.engines.collateral.forecast_answer import ask_forecast
+from nautilus.engines.collateral.marks import Marks
 from nautilus.engines.collateral.operations import OPERATIONS
 from nautilus.engines.collateral.pricing import INLINE_ROWS, price_options, solve_volatility, warm_prices
 from nautilus.engines.collateral.registry import Registry
@@ -78,8 +79,7 @@ class CollateralEngine(Engine):
         self._config = config
         self._registry = Registry(config, instruments)
         self._accounts: dict[int, Account] = {}
-        self._prices: dict[int, float] = {}
-        self._priced: set[int] = set()
+        self._marks = Marks()
         # Instrument -> (account, slot, whether it is the underlying of what is held there).
         self._holders: dict[int, list[tuple[Account, int, bool]]] = {}
         self._stale: set[int] = set()  # options whose quote may tell another volatility
@@ -121,7 +121,7 @@ class CollateralEngine(Engine):
             self._registry.currency = valued.currency
             for each in self._accounts.values():
                 each.refresh(self._registry, day_of(ctx.now_ns))
-        account.nav, account.nav_ns = valued.nav, valued.now_ns
+        account.nav, account.nav_ns, account.nav_synthetic = valued.nav, valued.now_ns, valued.synthetic
         account.reference = account.value.total
         self._settle(account, ctx)
 
@@ -138,10 +138,8 @@ class CollateralEngine(Engine):
             if not sides:
                 continue
             price = sum(sides) / len(sides) * float(instrument.price_increment)
-            if self._prices.get(instrument_id) == price:
+            if not self._marks.put(instrument_id, price, int(row["flags"])):
                 continue
-            self._prices[instrument_id] = price
-            self._priced.add(instrument_id)
             for account, slot, underlying in self._holders.get(instrument_id, ()):
                 if underlying:
                     account.set_spot(slot, price)
@@ -149,6 +147,7 @@ class CollateralEngine(Engine):
                     account.set_price(slot, price)
                     if account.facts[slot].underlying_id:
                         self._stale.add(instrument_id)
+                account.note_marks(slot, self._marks)
                 touched[account.portfolio_id] = account
         for account in touched.values():
             self._settle(account, ctx)
@@ -189,10 +188,17 @@ class CollateralEngine(Engine):
                 if lots
             ],
             "accounts": [
-                [account.portfolio_id, account.nav, account.nav_ns, account.call, account.warning]
+                [
+                    account.portfolio_id,
+                    account.nav,
+                    account.nav_ns,
+                    account.call,
+                    account.warning,
+                    account.nav_synthetic,
+                ]
                 for account in self._accounts.values()
             ],
-            "prices": [[key, price] for key, price in self._prices.items()],
+            "prices": self._marks.state(),
             "pledged": [[key, [msgspec.to_builtins(item) for item in items]] for key, items in self._pledged.items()],
         }
 
@@ -203,13 +209,13 @@ class CollateralEngine(Engine):
         """
         self._registry.restore(state["registry"])
         known = self._registry.instruments
-        self._prices = {key: price for key, price in state["prices"] if key in known}
-        self._priced = set(self._prices)
+        self._marks.restore(state["prices"], known)
         for portfolio_id, items in state["pledged"]:
             self._pledged[portfolio_id] = tuple(msgspec.convert(item, CollateralItem) for item in items)
-        for portfolio_id, nav, nav_ns, call, warning in state["accounts"]:
+        for portfolio_id, nav, nav_ns, call, warning, *later in state["accounts"]:
             account = self._account(portfolio_id)
             account.nav, account.nav_ns, account.call, account.warning = nav, nav_ns, call, warning
+            account.nav_synthetic = any(later)
         for portfolio_id, instrument_id, lots in state["positions"]:
             if instrument_id in known:
                 self._hold(self._account(portfolio_id), instrument_id, lots, 0)
@@ -249,11 +255,9 @@ class CollateralEngine(Engine):
             if own:
                 self._holders.setdefault(own, []).append((account, slot, True))
                 self._stale.add(instrument_id)
-                if own in self._prices:
-                    account.set_spot(slot, self._prices[own])
-            if instrument_id in self._prices:
-                account.set_price(slot, self._prices[instrument_id])
+            account.mark(slot, self._marks)
         account.set_lots(slot, lots)
+        account.note_marks(slot, self._marks)
 
     def _refresh(self, ctx: Context) -> None:
         """Terms, rates or haircuts changed: every account anew."""
@@ -269,10 +273,7 @@ class CollateralEngine(Engine):
                 if own:
                     self._holders.setdefault(own, []).append((account, slot, True))
                     self._stale.add(instrument_id)
-                if own in self._prices:
-                    account.set_spot(slot, self._prices[own])
-                if instrument_id in self._prices:
-                    account.set_price(slot, self._prices[instrument_id])
+                account.mark(slot, self._marks)
                 account.revalue(slot)
             account.reference = account.value.total - gained
             self._settle(account, ctx)
@@ -294,7 +295,7 @@ class CollateralEngine(Engine):
         day = day_of(ctx.now_ns)
         if account.day != day:
             account.refresh(self._registry, day)
-        account.update(self._config.regime, self._registry.rules(day), ctx.now_ns, self._priced)
+        account.update(self._config.regime, self._registry.rules(day), ctx.now_ns, self._marks)
         summary = account.summary(self._registry)
         if summary.equity is None:
             return
@@ -324,18 +325,18 @@ class CollateralEngine(Engine):
     def _margin(self, message: GetMargin, ctx: Context) -> MarginReport:
         account = self._known(message.portfolio_id, ctx)
         return margin_report(
-            account, self._registry, self._regime(message.regime), ctx.now_ns, day_of(ctx.now_ns), self._priced
+            account, self._registry, self._regime(message.regime), ctx.now_ns, day_of(ctx.now_ns), self._marks
         )
 
     def _what_if(self, message: WhatIf, ctx: Context) -> WhatIfReport:
         account = self._known(message.portfolio_id, ctx)
         regime = self._regime(message.regime)
-        return what_if(account, self._registry, message, regime, ctx.now_ns, day_of(ctx.now_ns), self._prices)
+        return what_if(account, self._registry, message, regime, ctx.now_ns, day_of(ctx.now_ns), self._marks)
 
     def _forecast(self, message: GetForecast, ctx: Context) -> Work:
         account = self._known(message.portfolio_id, ctx)
         regime, day = self._regime(message.regime), day_of(ctx.now_ns)
-        return ask_forecast(account, self._registry, message, regime, ctx.now_ns, day, self._priced)
+        return ask_forecast(account, self._registry, message, regime, ctx.now_ns, day, self._marks)
 
     def _contracts(self, message: GetContracts, ctx: Context) -> Contracts:
         wanted = message.instrument_id

@@ -10,6 +10,7 @@ import numpy as np
 from nautilus.engines.base import Work
 from nautilus.engines.collateral.accounts import Account
 from nautilus.engines.collateral.forecast import DAYS, Forecast, Question, forecast_job, plain
+from nautilus.engines.collateral.marks import Marks
 from nautilus.engines.collateral.registry import Registry
 from nautilus.engines.collateral.reports import basis, excluded
 from nautilus.maths.errors import Undefined
@@ -23,7 +24,7 @@ def ask_forecast(
     regime: str,
     now_ns: int,
     day: int,
-    priced: set[int],
+    priced: Marks,
 ) -> Work:
     """The work that answers a `GetForecast`.
 
@@ -55,8 +56,8 @@ def ask_forecast(
         volatility=message.volatility or config.factor_volatility,
     )
     names = [(account.ids[slot], each.symbol) for slot, each in zip(good, facts, strict=True)]
-    left_out, missing = excluded(account), len(account.codes)
-    told = basis(regime, len(good), now_ns, missing, day)
+    left_out = excluded(account)
+    told = basis(account, regime, good, now_ns, day)
     method = f"{told.method}; one factor with betas, first passage of a Brownian motion with drift"
 
     def finish(fields: tuple[Any, ...]) -> ForecastReport:

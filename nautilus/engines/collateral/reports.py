@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from nautilus.engines.collateral.accounts import Account, Rows
+from nautilus.engines.collateral.marks import Marks
 from nautilus.engines.collateral.registry import Registry
 from nautilus.maths import margin, options
 from nautilus.maths.concentration import add_on
@@ -48,15 +49,16 @@ def exposures(rows: Rows, found: margin.Requirement) -> np.ndarray:
     return np.bincount(found.groups.of_underlying, sums, len(found.groups.keys))
 
 
-def basis(regime: str, rows: int, now_ns: int, missing: int, day: int) -> Basis:
-    """What margin rests on."""
+def basis(account: Account, regime: str, good: list[int], now_ns: int, day: int, *, synthetic: bool = False) -> Basis:
+    """What margin of an account's positions at `good` rests on; `synthetic`: it is known to be already."""
     return Basis(
         METHODS[regime],
-        window=rows,
+        window=len(good),
         begin_ns=now_ns,
         end_ns=now_ns,
         source="star, portfolio engine and uploads",
-        missing=missing,
+        missing=len(account.codes),
+        synthetic=synthetic or account.rests_on_synthetic(good),
         version=f"rules of {day}",
     )
 
@@ -67,7 +69,7 @@ def excluded(account: Account) -> dict[str, str]:
 
 
 def margin_report(
-    account: Account, registry: Registry, regime: str, now_ns: int, day: int, priced: set[int]
+    account: Account, registry: Registry, regime: str, now_ns: int, day: int, priced: Marks
 ) -> MarginReport:
     """Answer a `GetMargin`: the whole portfolio worked out anew."""
     config = registry.config
@@ -118,7 +120,7 @@ def margin_report(
         complete=not account.codes,
         excluded=excluded(account),
         undefined=undefined,
-        basis=basis(regime, len(good), now_ns, len(account.codes), day),
+        basis=basis(account, regime, good, now_ns, day),
     )
 
 
@@ -153,10 +155,10 @@ def shocked(rows: Rows, betas: np.ndarray, move: float) -> tuple[Rows, float]:
 
 
 def what_if(
-    account: Account, registry: Registry, message: WhatIf, regime: str, now_ns: int, day: int, prices: dict[int, float]
+    account: Account, registry: Registry, message: WhatIf, regime: str, now_ns: int, day: int, priced: Marks
 ) -> WhatIfReport:
     """Answer a `WhatIf`."""
-    config, rules, priced = registry.config, registry.rules(day), set(prices)
+    config, rules = registry.config, registry.rules(day)
     good = account.usable(range(len(account)), now_ns, priced)
     rows = account.book(good, now_ns)
     before = margin.requirement(rows, regime, rules)
@@ -167,12 +169,9 @@ def what_if(
     for trade in message.trades:
         slot = supposed.slot(trade.instrument_id, registry, day)
         if trade.instrument_id not in account.slot_of:
-            own = supposed.facts[slot].underlying_id
-            if trade.instrument_id in prices:
-                supposed.set_price(slot, prices[trade.instrument_id])
-            if own in prices:
-                supposed.set_spot(slot, prices[own])
+            supposed.mark(slot, priced)
         supposed.set_lots(slot, supposed.lots[slot] + trade.lots)
+        supposed.note_marks(slot, priced)
     kept = supposed.usable(range(len(supposed)), now_ns, priced)
     after = supposed.book(kept, now_ns)
     change = 0.0
@@ -199,7 +198,7 @@ def what_if(
         undefined={}
         if equity is not None
         else dict.fromkeys(("equity_before", "equity_after", "excess_after"), "empty"),
-        basis=basis(regime, len(kept), now_ns, len(supposed.codes), day),
+        basis=basis(supposed, regime, kept, now_ns, day, synthetic=account.rests_on_synthetic(good)),
     )
 
 

@@ -44,6 +44,7 @@ def margin_status(account: Account, summary: Summary, registry: Registry, now_ns
         regime=registry.config.regime,
         currency=registry.currency,
         complete=not account.codes,
+        synthetic=account.nav_synthetic or bool(account.synthetic),
     )
 
 

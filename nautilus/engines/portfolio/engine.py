@@ -357,11 +357,15 @@ class PortfolioEngine(Engine):
         self._ledger.check(portfolio_id)
         self._ledger.refresh()
         signals, last_signal = self._signals.get(portfolio_id, (0, None))
+        valued = self._ledger.valued(portfolio_id, ctx.now_ns)
         return PortfolioState(
-            valued=self._ledger.valued(portfolio_id, ctx.now_ns),
+            valued=valued,
             positions=tuple(map(self._ledger.entry, self._ledger.held(portfolio_id) if message.positions else ())),
             cash=self._ledger.cash_lines(portfolio_id),
-            basis=basis_of("positions at the price at which they could be closed; last rates, against the trader"),
+            basis=basis_of(
+                "positions at the price at which they could be closed; last rates, against the trader",
+                synthetic=valued.synthetic,
+            ),
             performance=self._performance.get(portfolio_id),
             signals=signals,
             last_signal=last_signal,

@@ -11,7 +11,7 @@ from nautilus.engines.portfolio.cash import BOOKED, INCOME, CashBook
 from nautilus.engines.portfolio.money import SCALE, converted, number_of, plain, report_units, text_of
 from nautilus.engines.portfolio.names import Names
 from nautilus.engines.portfolio.optimising import basis_of
-from nautilus.engines.portfolio.rates import RateTable
+from nautilus.engines.portfolio.rates import SYNTHETIC, RateTable
 from nautilus.engines.portfolio.valuation import Totals, Valuation
 from nautilus.model.errors import UnknownPortfolioError
 from nautilus.model.events import ExecutionReport
@@ -79,7 +79,7 @@ class Ledger:
         changes = self.book.apply(report)
         for change in changes:
             position = change.after
-            self.valuation.update(position, self.mark_ticks(position))
+            self._value(position)
             self.dirty.add(position.account_id)
             if self._capital:
                 account_id = position.account_id
@@ -97,8 +97,7 @@ class Ledger:
         """Bring values up to date with marks and rates that came."""
         for instrument_id in self._touched:
             for account_id in self.book.accounts_with(instrument_id):
-                position = self.book.position(account_id, instrument_id)
-                self.valuation.update(position, self.mark_ticks(position))
+                self._value(self.book.position(account_id, instrument_id))
                 self.dirty.add(account_id)
         self._touched.clear()
         if self.rates.version != self._rates_seen:
@@ -130,6 +129,11 @@ class Ledger:
         if position.quantity >= 0:
             return quote.bid_ticks if quote.bid_quantity else None
         return quote.ask_ticks if quote.ask_quantity else None
+
+    def synthetic(self, portfolio_id: int) -> bool:
+        """Whether a mark or rate in a portfolio's value is of a quote that is not as a venue sent it."""
+        rates = (self.rates.rate(currency) for currency in self.currencies(portfolio_id))
+        return self.valuation.synthetic(portfolio_id) or any(rate is not None and rate.synthetic for rate in rates)
 
     def unrealised(self, position: Position) -> int:
         """Profit if it were closed at its mark, in money units; 0 where there is no mark."""
@@ -190,6 +194,7 @@ class Ledger:
             sequence=self.book.last_sequence,
             income=number_of(income),
             booked=number_of(booked),
+            synthetic=self.synthetic(portfolio_id),
         )
 
     def cash_lines(self, portfolio_id: int) -> tuple[CashLine, ...]:
@@ -252,7 +257,10 @@ class Ledger:
             self.currency,
             lines,
             number_of(total),
-            basis_of("profit since the account began; last rates, rounded against the trader"),
+            basis_of(
+                "profit since the account began; last rates, rounded against the trader",
+                synthetic=self.synthetic(portfolio_id),
+            ),
             undefined,
         )
 
@@ -316,6 +324,11 @@ class Ledger:
     def held(self, portfolio_id: int) -> list[Position]:
         """Positions of a portfolio in instruments that there are; others, of former settings, are named as missing."""
         return [each for each in self.book.positions_of(portfolio_id) if each.instrument_id in self.instruments]
+
+    def _value(self, position: Position) -> None:
+        quote = self._quotes.get(position.instrument_id)
+        made_up = quote is not None and bool(quote.flags & SYNTHETIC)
+        self.valuation.update(position, self.mark_ticks(position), synthetic=made_up)
 
     def _unknown(self, portfolio_id: int) -> list[Position]:
         return [each for each in self.book.unknown_of(portfolio_id) if each.quantity]

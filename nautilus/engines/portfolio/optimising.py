@@ -248,6 +248,6 @@ def _at(place: Mapping[str, int], name: str) -> int:
     return place[name]
 
 
-def basis_of(method: str, source: str = "star") -> Basis:
+def basis_of(method: str, *, synthetic: bool) -> Basis:
     """Of what is known now, without a history."""
-    return Basis(method=method, source=source)
+    return Basis(method=method, source="star", synthetic=synthetic)

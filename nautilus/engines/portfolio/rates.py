@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from nautilus.engines.portfolio.money import decimal_of
+from nautilus.model.enums import RecordFlag
 from nautilus.model.errors import ModelError
 from nautilus.model.ids import currency_id
 from nautilus.model.instrument import Instrument
@@ -19,6 +20,7 @@ from nautilus.model.portfolio import RateLine
 CASH_PRODUCTS = ("spot", "fx", "forex", "currency")
 """Products whose price is the rate of one currency in another."""
 MOST_CURRENCIES = 1_000
+SYNTHETIC = int(RecordFlag.SYNTHETIC)
 
 
 class Pair(NamedTuple):
@@ -28,6 +30,7 @@ class Pair(NamedTuple):
     ask: Fraction | None
     source: str
     now_ns: int
+    synthetic: bool
 
 
 class Rate(NamedTuple):
@@ -38,6 +41,7 @@ class Rate(NamedTuple):
     way: tuple[str, ...]
     source: str
     now_ns: int
+    synthetic: bool
 
 
 _ONE = Fraction(1)
@@ -74,7 +78,8 @@ class RateTable:
         instrument = self.instruments[quote.instrument_id]
         bid = Fraction(instrument.price(quote.bid_ticks)) if quote.bid_quantity and quote.bid_ticks > 0 else None
         ask = Fraction(instrument.price(quote.ask_ticks)) if quote.ask_quantity and quote.ask_ticks > 0 else None
-        self._put(instrument.base_currency, instrument.quote_currency, Pair(bid, ask, instrument.symbol, quote.now_ns))
+        pair = Pair(bid, ask, instrument.symbol, quote.now_ns, bool(quote.flags & SYNTHETIC))
+        self._put(instrument.base_currency, instrument.quote_currency, pair)
 
     def set(self, rates: dict[str, str], source: str, now_ns: int) -> None:
         """Take what units of currencies are worth in the reporting currency. ModelError: nothing is changed then."""
@@ -90,7 +95,7 @@ class RateTable:
         if len({*self._pairs, *((each, self.currency) for each in found)}) > MOST_CURRENCIES:
             raise ModelError(f"{len(found)} more rates", where="rates", expected=f"at most {MOST_CURRENCIES} in all")
         for currency, rate in found.items():
-            self._put(currency, self.currency, Pair(rate, rate, source, now_ns))
+            self._put(currency, self.currency, Pair(rate, rate, source, now_ns, synthetic=False))
 
     def rate(self, currency: str) -> Rate | None:
         """Into the reporting currency: direct, or through one other currency; None: there is none."""
@@ -112,16 +117,19 @@ class RateTable:
 
     def state(self) -> list[list[Any]]:
         """Plain values."""
-        return [[*key, _text(pair.bid), _text(pair.ask), pair.source, pair.now_ns] for key, pair in self._pairs.items()]
+        return [
+            [*key, _text(pair.bid), _text(pair.ask), pair.source, pair.now_ns, pair.synthetic]
+            for key, pair in self._pairs.items()
+        ]
 
     def restore(self, state: Iterable[Any]) -> None:
         """Take over what `state()` gave."""
-        for base, quote, bid, ask, source, now_ns in state:
-            self._put(base, quote, Pair(_fraction(bid), _fraction(ask), source, now_ns))
+        for base, quote, bid, ask, source, now_ns, *later in state:
+            self._put(base, quote, Pair(_fraction(bid), _fraction(ask), source, now_ns, any(later)))
 
     def _put(self, base: str, quote: str, pair: Pair) -> None:
         known = self._pairs.get((base, quote))
-        if known is not None and known.bid == pair.bid and known.ask == pair.ask:
+        if known is not None and (known.bid, known.ask, known.synthetic) == (pair.bid, pair.ask, pair.synthetic):
             # Rates that were found through it are of their time of finding: how old they look matters less than
             # finding them again at every quote.
             return
@@ -136,14 +144,15 @@ class RateTable:
             return direct
         bid = None if opposite.ask is None else _ONE / opposite.ask
         ask = None if opposite.bid is None else _ONE / opposite.bid
-        return Pair(bid, ask, opposite.source, opposite.now_ns)
+        return Pair(bid, ask, opposite.source, opposite.now_ns, opposite.synthetic)
 
     def _find(self, currency: str) -> Rate | None:
         if currency == self.currency:
-            return Rate(_ONE, _ONE, (currency,), "", 0)
+            return Rate(_ONE, _ONE, (currency,), "", 0, synthetic=False)
         direct = self._step(currency, self.currency)
         if direct is not None and direct.bid is not None and direct.ask is not None:
-            return Rate(direct.bid, direct.ask, (currency, self.currency), direct.source, direct.now_ns)
+            way = (currency, self.currency)
+            return Rate(direct.bid, direct.ask, way, direct.source, direct.now_ns, direct.synthetic)
         others = sorted({each for pair in self._pairs for each in pair} - {currency, self.currency})
         for other in others:
             first, second = self._step(currency, other), self._step(other, self.currency)
@@ -157,6 +166,7 @@ class RateTable:
                 (currency, other, self.currency),
                 f"{first.source}, {second.source}",
                 min(first.now_ns, second.now_ns),
+                first.synthetic or second.synthetic,
             )
         return None
 

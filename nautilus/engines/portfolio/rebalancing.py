@@ -13,6 +13,7 @@ from nautilus.engines.portfolio.actions import lot_value
 from nautilus.engines.portfolio.ledger import Ledger
 from nautilus.engines.portfolio.money import UNIT, decimal_of, plain
 from nautilus.engines.portfolio.optimising import basis_of
+from nautilus.engines.portfolio.rates import SYNTHETIC
 from nautilus.engines.portfolio.valuation import MARGINED
 from nautilus.maths.errors import Undefined
 from nautilus.maths.whole_lots import LotPlan, nearest_lots
@@ -35,6 +36,7 @@ class Line(NamedTuple):
     cash: float
     smallest: int
     price: str
+    synthetic: bool
 
 
 class Plan(NamedTuple):
@@ -45,7 +47,7 @@ class Plan(NamedTuple):
     cash: float
     reserve: float
     cost: float
-    cost_bps: float
+    synthetic: bool
 
 
 def plan_of(message: Rebalance, ledger: Ledger, valued: PortfolioValued) -> Plan:
@@ -83,7 +85,8 @@ def plan_of(message: Rebalance, ledger: Ledger, valued: PortfolioValued) -> Plan
     lines = tuple(
         _line(message, ledger, ledger.instruments[key], targets[key], prices.get(key, "")) for key in sorted(targets)
     )
-    return Plan(lines, value, valued.cash, message.reserve * value, message.cost_bps / 10_000, message.cost_bps)
+    synthetic = valued.synthetic or any(line.synthetic for line in lines)
+    return Plan(lines, value, valued.cash, message.reserve * value, message.cost_bps / 10_000, synthetic)
 
 
 def arguments_of(plan: Plan) -> tuple[Any, ...]:
@@ -144,7 +147,8 @@ def answer_of(message: Rebalance, plan: Plan, found: LotPlan, ledger: Ledger) ->
         value=plan.value,
         basis=basis_of(
             "whole lots of the least sum of squares of weight less target that cash allows; no better by one lot or by "
-            "an exchange of one lot"
+            "an exchange of one lot",
+            synthetic=plan.synthetic,
         ),
         published=message.publish,
     )
@@ -177,6 +181,7 @@ def _check(message: Rebalance) -> None:
 def _line(message: Rebalance, ledger: Ledger, instrument: Instrument, target: float, text: str) -> Line:
     key, symbol = instrument.instrument_id, ledger.names.symbol(instrument.instrument_id)
     held = ledger.book.position(message.portfolio_id, key).quantity
+    made_up = False
     if text:
         price = decimal_of(text, f"price of {symbol}")
         if price <= 0:
@@ -188,6 +193,7 @@ def _line(message: Rebalance, ledger: Ledger, instrument: Instrument, target: fl
             raise Undefined("mismatch", f"no quote of {symbol}", "quotes of both sides, or a price")
         middle = Fraction(instrument.price(quote.bid_ticks + quote.ask_ticks)) / 2
         buying = Fraction(instrument.price(quote.ask_ticks))
+        made_up = bool(quote.flags & SYNTHETIC)
     rate = ledger.rates.rate(instrument.quote_currency)
     if rate is None:
         raise Undefined("mismatch", f"no rate of {instrument.quote_currency}", "a rate into the reporting currency")
@@ -199,4 +205,4 @@ def _line(message: Rebalance, ledger: Ledger, instrument: Instrument, target: fl
     least = instrument.lots(instrument.min_quantity) if instrument.min_quantity else 1
     smallest = max(least, ceil(message.min_notional / worth) if message.min_notional else 1)
     shown = plain(EXACT.divide(Decimal(middle.numerator), Decimal(middle.denominator)))
-    return Line(instrument, target, held, worth, cash, smallest, shown)
+    return Line(instrument, target, held, worth, cash, smallest, shown, made_up or rate.synthetic)

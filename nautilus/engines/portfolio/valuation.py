@@ -80,9 +80,10 @@ class Valuation:
         self._values: dict[tuple[int, int], Value] = {}
         self._totals: dict[int, dict[str, Totals]] = {}
         self._unmarked: dict[int, set[int]] = {}
+        self._synthetic: dict[int, set[int]] = {}
 
-    def update(self, position: Position, mark_ticks: int | None) -> None:
-        """A position or its mark has changed."""
+    def update(self, position: Position, mark_ticks: int | None, *, synthetic: bool = False) -> None:
+        """A position or its mark has changed; `synthetic`: the mark is not as a venue sent it."""
         account_id, instrument_id = key = (position.account_id, position.instrument_id)
         currency, scale, multiplier, cash = self._known[instrument_id]
         quantity, cost, realised = position.quantity, position.cost, position.realised
@@ -93,6 +94,10 @@ class Valuation:
         else:
             unmarked.discard(instrument_id)
             exposure = quantity * (mark_ticks or 0) * multiplier
+        if quantity and synthetic:
+            self._synthetic.setdefault(account_id, set()).add(instrument_id)
+        elif account_id in self._synthetic:
+            self._synthetic[account_id].discard(instrument_id)
         after = Value(
             realised * scale,
             (exposure + cost) * scale,
@@ -118,3 +123,7 @@ class Valuation:
     def unmarked(self, account_id: int) -> Iterable[int]:
         """Instruments that an account holds and that have no mark."""
         return sorted(self._unmarked.get(account_id, ()))
+
+    def synthetic(self, account_id: int) -> bool:
+        """Whether an account holds something whose mark is not as a venue sent it."""
+        return bool(self._synthetic.get(account_id))

@@ -28,6 +28,7 @@ from nautilus.model.collateral import (
     SupposedTrade,
     WhatIf,
 )
+from nautilus.model.enums import RecordFlag
 from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentError, UnknownPortfolioError
 from nautilus.model.instrument import Instrument
 from nautilus.model.portfolio import PortfolioValued
@@ -76,19 +77,20 @@ class Desk:
         self.ctx = RecordingContext(NOW)
         self.engine.on_start(self.ctx)
 
-    def quote(self, number, price, wide=0.0):
+    def quote(self, number, price, wide=0.0, flags=0):
         unit = float(INSTRUMENTS[number - 1].price_increment)
         bid, ask = round((price - wide) / unit), round((price + wide) / unit)
         now = self.ctx.now_ns
-        self.engine.on_quote(np.array([(now, now, 0, bid, 9, ask, 9, number, 1, 0)], QUOTE), self.ctx)
+        self.engine.on_quote(np.array([(now, now, 0, bid, 9, ask, 9, number, flags, 0)], QUOTE), self.ctx)
 
     def hold(self, number, lots, account=1):
         self.engine.on_position(PositionChanged(1, self.ctx.now_ns, 0, Position(account, number, lots)), self.ctx)
 
-    def worth(self, nav, account=1):
-        self.engine.on_balance(
-            PortfolioValued(self.ctx.now_ns, account, "USD", nav, nav, 0.0, 0.0, 0.0, 0.0, 0.0), self.ctx
+    def worth(self, nav, account=1, synthetic=False):
+        valued = PortfolioValued(
+            self.ctx.now_ns, account, "USD", nav, nav, 0.0, 0.0, 0.0, 0.0, 0.0, synthetic=synthetic
         )
+        self.engine.on_balance(valued, self.ctx)
 
     def ask(self, message):
         answer = self.engine.on_request(message, self.ctx)
@@ -116,6 +118,41 @@ def test_stocks_take_half_at_the_purchase_and_a_quarter_afterwards():
     assert not found.undefined
     status = desk.last()
     assert (status.initial, status.maintenance, status.equity) == (5_000 * 10**8, 2_500 * 10**8, 6_000 * 10**8)
+
+
+def test_answers_say_whether_marks_are_as_a_venue_sent_them():
+    desk = Desk()
+    desk.ask(OPTIONS)
+    made_up = int(RecordFlag.SYNTHETIC | RecordFlag.LAST)
+    desk.quote(1, 100.0)
+    desk.quote(2, 50.0, flags=made_up)
+    desk.quote(3, 2.0)
+    desk.worth(6_000.0)
+    desk.hold(3, 1)
+    assert not desk.margin().basis.synthetic
+    assert not desk.last().synthetic
+    assert desk.ask(WhatIf(1, (SupposedTrade(2, 5),))).basis.synthetic
+    assert not desk.ask(WhatIf(1, (SupposedTrade(1, 5),))).basis.synthetic
+    desk.quote(1, 100.0, flags=made_up)  # the underlying of what is held; at the same price
+    assert desk.margin().basis.synthetic
+    assert desk.ask(GetForecast(1)).basis.synthetic
+    assert desk.ask(WhatIf(1, (SupposedTrade(3, -1),))).basis.synthetic  # what was before rests on it
+    desk.hold(3, 0)
+    assert not desk.margin().basis.synthetic
+    desk.hold(2, 1)
+    later = Desk()
+    later.engine.restore(json.loads(json.dumps(desk.engine.state())))
+    desk.ctx.now_ns += 2 * 10**9
+    for each in (desk, later):
+        assert each.margin().basis.synthetic
+    desk.quote(2, 51.0)
+    assert not desk.margin().basis.synthetic
+    assert not desk.last().synthetic
+    desk.worth(6_000.0, synthetic=True)  # a mark or rate in the value is
+    desk.ctx.now_ns += 2 * 10**9
+    desk.quote(2, 52.0)
+    assert desk.margin().basis.synthetic
+    assert desk.last().synthetic
 
 
 def test_a_price_moves_equity_and_margin_within_the_event():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.portfolio.money import converted
 from nautilus.engines.portfolio.rates import RateTable
-from nautilus.model.enums import Reason, Side
+from nautilus.model.allocation import Rebalance
+from nautilus.model.enums import Reason, RecordFlag, Side
 from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentError, UnknownPortfolioError
 from nautilus.model.events import CommandAcknowledged, InstrumentSplit, OrderFilled
 from nautilus.model.marketdata import quotes
@@ -66,8 +67,9 @@ class Desk:
         report = InstrumentSplit(self.sequence, 5, 0, 0, instrument, 0, None, 0, new, 0, old=old, reference=reference)
         self.engine.on_report(report, self.ctx)
 
-    def quote(self, instrument, bid, ask):
+    def quote(self, instrument, bid, ask, flags=RecordFlag.LAST):
         record = quote_array(self.ctx.now_ns, bid, ask, instrument_id=instrument)
+        record["flags"] = flags
         self.engine.on_quote(quotes(record)[0], self.ctx)
 
     def ask(self, message):
@@ -110,6 +112,46 @@ def test_what_is_settled_by_margin_costs_no_cash(desk):
     assert (valued.cash, valued.nav, valued.net_exposure) == (100.0, 110.0, 510.0)
     [line] = desk.ask(GetPortfolio(7)).cash
     assert (line.balance, line.trading) == ("100", "0")
+
+
+def test_a_value_says_whether_its_marks_and_rates_are_as_a_venue_sent_them(desk):
+    desk.ask(BookCash(7, "first", "USD", "1000"))
+    desk.fill(1, Side.BUY, 10, 5_000)
+    desk.quote(1, 5_000, 5_010)
+    desk.quote(2, 5_000, 5_010, flags=RecordFlag.SYNTHETIC)  # not held
+    desk.quote(3, 11_000, 11_000)
+    assert not desk.valued().synthetic
+    desk.quote(1, 5_000, 5_010, flags=RecordFlag.SYNTHETIC | RecordFlag.LAST)
+    assert desk.valued().synthetic
+    assert desk.ask(GetPortfolio(7)).basis.synthetic
+    assert desk.ask(GetAttribution(7)).basis.synthetic
+    desk.engine.on_timer("value", desk.ctx)
+    assert [each.synthetic for each in desk.published(PortfolioValued)] == [True]
+    desk.fill(1, Side.SELL, 10, 5_000)
+    assert not desk.valued().synthetic  # closed
+    desk.quote(3, 11_000, 11_000, flags=RecordFlag.SYNTHETIC)
+    assert not desk.valued().synthetic  # no euros
+    desk.ask(BookCash(7, "euros", "EUR", "10"))
+    assert desk.valued().synthetic
+    later = RateTable("USD", INSTRUMENTS)
+    later.restore(json.loads(json.dumps(desk.engine.state()["rates"])))
+    assert later.rate("EUR").synthetic
+    desk.quote(3, 11_000, 11_000)
+    assert not desk.valued().synthetic
+    desk.fill(1, Side.BUY, 10, 5_000)
+    assert desk.valued().synthetic
+    desk.split(1, 2, 1)
+    assert not desk.valued().synthetic  # at cost, until the next quote
+
+
+def test_a_rebalancing_says_whether_its_prices_are_as_a_venue_sent_them(desk):
+    desk.ask(BookCash(7, "first", "USD", "1000"))
+    for flags, found in ((RecordFlag.LAST, False), (RecordFlag.SYNTHETIC, True)):
+        desk.quote(1, 5_000, 5_010, flags=flags)
+        work = desk.ask(Rebalance(7, {"ABC": 0.5}, publish=False))
+        assert work.finish(work.job(*work.arguments)).basis.synthetic is found
+        work = desk.ask(Rebalance(7, {"ABC": 0.5}, prices={"ABC": "50"}, publish=False))
+        assert not work.finish(work.job(*work.arguments)).basis.synthetic
 
 
 def test_a_missing_rate_is_stated_and_never_one(desk):
