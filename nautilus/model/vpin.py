@@ -27,7 +27,7 @@ class GetVpin(Message, frozen=True):
 
 
 class GetVpins(Message, frozen=True):
-    """Toxicity of every instrument that has traded; pages by instrument id, `after` the last one seen."""
+    """Toxicity of every instrument with a complete bucket; pages by instrument id, `after` the last one seen."""
 
     after: Annotated[int, Meta(ge=0, le=MAX_ID_32)] = 0
     limit: Annotated[int, Meta(ge=1, le=MOST_READINGS)] = 100
@@ -169,7 +169,7 @@ class GetEnhancedVpin(Message, frozen=True):
 
 
 class GetEnhancedVpins(Message, frozen=True):
-    """The same of every instrument that has traded; pages by instrument id."""
+    """The same of every instrument with a complete bucket; pages by instrument id."""
 
     after: Annotated[int, Meta(ge=0, le=MAX_ID_32)] = 0
     limit: Annotated[int, Meta(ge=1, le=MOST_READINGS)] = 100

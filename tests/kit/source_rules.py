@@ -30,7 +30,7 @@ SIDEWAYS = {("runtime", name) for name in ("adapters", "trading", "store", "simu
     ("cli", "gateway"),
     ("cli", "data"),
 }
-SHARED = ("base", "panel", "undefined")
+SHARED = ("base", "panel", "toxicity", "undefined")
 """Modules of `engines` that belong to no engine."""
 PURE = ("engines", "maths", "policy")
 IMPURE_MODULES = ("time", "random", "uuid", "os", "threading", "asyncio", "socket", "logging")

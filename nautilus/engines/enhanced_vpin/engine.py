@@ -6,21 +6,22 @@ a warning begins at a high mean percentile where that is enough, and ends by the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from nautilus.core.book_set import BookSet
-from nautilus.core.buckets import BUCKET, BucketFlag
+from nautilus.core.buckets import BUCKET
 from nautilus.core.flow import FlowBuilder
-from nautilus.engines.base import Context, Engine, Operation, Stream, Work
+from nautilus.core.vpin import VpinTable
+from nautilus.engines.base import Context, Operation, Stream, Work
 from nautilus.engines.enhanced_vpin.config import BOOK, QUOTE, EnhancedVpinConfig
-from nautilus.engines.enhanced_vpin.readings import basis_of, described, scale_of
+from nautilus.engines.enhanced_vpin.readings import described, scale_of
+from nautilus.engines.toxicity import FULL, LIST, READ, ToxicityEngine, basis_of, has_value, why_none
 from nautilus.maths.toxicity import Latch, Scale, combined
-from nautilus.maths.vpin_state import load_part, table_parts
 from nautilus.model.basis import Basis
-from nautilus.model.errors import ModelError, UnknownInstrumentError
+from nautilus.model.errors import ModelError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records, joined
@@ -37,22 +38,15 @@ from nautilus.model.vpin import (
     vpin_buckets,
 )
 
-_BARS = "bars"
-# Trades of a bar may be that long on their way when the clock says that it has ended.
-_GRACE_NS = 1_000_000_000
-_FULL = int(BucketFlag.FULL)
-_READ: dict[str, Any] = {"priority": "high", "budget_ms": 50.0, "fallback": "last"}
-_LIST: dict[str, Any] = {"priority": "normal", "fallback": "last"}
 Said = tuple[float | None, float | None, float, float]
 """As `Scale` has it, the percentile with equal values counted once, as warnings take it."""
 _NOTHING: Said = (None, None, 0.0, 0.0)
 
 
-class EnhancedVpinEngine(Engine):
+class EnhancedVpinEngine(ToxicityEngine):
     """Toxicity over several bucket sizes and windows, with depth."""
 
     name = "enhanced-vpin"
-    takes_arrays = True
     subscribes: tuple[Topic, ...] = (TRADES, QUOTES, BOOK_DELTAS)
     publishes = (ENHANCED_TOXICITY,)
     operations = (
@@ -61,8 +55,8 @@ class EnhancedVpinEngine(Engine):
             "/enhanced-vpin",
             GetEnhancedVpins,
             EnhancedVpinLines,
-            "Toxicity over several scales of every instrument that has traded",
-            **_LIST,
+            "Toxicity over several scales of every instrument with a complete bucket",
+            **LIST,
         ),
         Operation(
             "GET",
@@ -70,7 +64,8 @@ class EnhancedVpinEngine(Engine):
             GetEnhancedVpin,
             EnhancedVpinReading,
             "Toxicity of an instrument's order flow over several scales, and how sure it is",
-            **_READ,
+            priority="high",
+            **READ,
         ),
         Operation(
             "GET",
@@ -78,7 +73,7 @@ class EnhancedVpinEngine(Engine):
             GetEnhancedBuckets,
             EnhancedBuckets,
             "The last volume buckets of one scale",
-            **_LIST,
+            **LIST,
         ),
     )
     streams = (
@@ -87,11 +82,10 @@ class EnhancedVpinEngine(Engine):
 
     def __init__(self, config: EnhancedVpinConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config
-        self._instruments = {found.instrument_id: found for found in instruments}
-        self._names = {str(key): found for key, found in self._instruments.items()}
-        self._names.update({found.symbol: found for found in reversed(self._instruments.values())})
-        self._tables = config.tables()
-        for table, scale in zip(self._tables, config.scales, strict=True):
+        tables = {f"scale{place}": table for place, table in enumerate(config.tables())}
+        super().__init__(instruments, tables, config.bar_ns)
+        self._scales: list[VpinTable] = list(tables.values())
+        for table, scale in zip(self._scales, config.scales, strict=True):
             for key, found in self._instruments.items():
                 table.add(key, config.days_lots.get(found.symbol, config.day_lots) // scale.buckets_per_day)
         by_quotes = config.flow_source == QUOTE
@@ -101,40 +95,19 @@ class EnhancedVpinEngine(Engine):
         self._said: dict[int, list[Said]] = {}  # instrument -> what each scale said last
         self._latches: dict[int, Latch] = {}
         self._windows = np.array([scale.window for scale in config.scales])
-        self._armed = False
-        self._traded_ns = 0
 
     def on_quote(self, quotes: Records, ctx: Context) -> None:
         """Depth at the touch, and order flow."""
         if self._config.flow_source == QUOTE:
-            for table in self._tables:
+            for table in self._scales:
                 table.quotes(quotes)
 
     def on_book(self, deltas: Records, ctx: Context) -> None:
         """The same of several levels."""
         if self._config.flow_source == BOOK:
             flows = self._flow.process_books(self._books, deltas)
-            for table in self._tables:
+            for table in self._scales:
                 table.flows(flows)
-
-    def on_trade(self, trades: Records, ctx: Context) -> None:
-        """Pour a TRADE array into the buckets of every scale, and warn."""
-        self._judge([table.process(trades) for table in self._tables], ctx)
-        self._traded_ns = ctx.now_ns
-        if self._config.bar_ns and not self._armed:
-            self._arm(ctx)
-
-    def _arm(self, ctx: Context) -> None:
-        """Wake when the bar of the last trades has ended, if that is still to come."""
-        due_ns = self._traded_ns - self._traded_ns % self._config.bar_ns + self._config.bar_ns + _GRACE_NS
-        self._armed = due_ns > ctx.now_ns
-        if self._armed:
-            ctx.at(due_ns, _BARS)
-
-    def on_timer(self, key: str, ctx: Context) -> None:
-        """Close bars of time that no trade has closed."""
-        self._judge([table.advance(max(0, ctx.now_ns - _GRACE_NS)) for table in self._tables], ctx)
-        self._arm(ctx)
 
     def _judge(self, done: list[Records], ctx: Context) -> None:
         """Take what each scale has completed in order of time, the shortest buckets first."""
@@ -145,7 +118,7 @@ class EnhancedVpinEngine(Engine):
         scales = np.repeat(np.arange(len(done)), [len(part) for part in done])
         kept = np.minimum(rows["number"] - self._windows[scales] + 1, config.history)
         order = np.argsort(rows["now_ns"], kind="stable")
-        order = order[(rows["flags"][order] & _FULL > 0) & (kept[order] >= config.least_history)]
+        order = order[(rows["flags"][order] & FULL > 0) & (kept[order] >= config.least_history)]
         ranks = rows["percentile"] - rows["ties"] / np.maximum(kept, 1)
         told = rows["told_volume"] / rows["volume"]
         columns = (rows["instrument_id"], scales, rows["value"], ranks, told)
@@ -188,24 +161,15 @@ class EnhancedVpinEngine(Engine):
             return self._buckets(message, ctx.now_ns)
         return super().on_request(message, ctx)
 
-    def _known(self, symbol: str) -> Instrument:
-        found = self._names.get(symbol)
-        if found is None:
-            raise UnknownInstrumentError(
-                f"instrument {symbol!r}", where=self.name, expected="a symbol or an id of the platform's instruments"
-            )
-        return found
-
     def _toxic(self, instrument_id: int) -> bool:
         latch = self._latches.get(instrument_id)
         return latch is not None and latch.active
 
     def _reading(self, instrument: Instrument, now_ns: int) -> EnhancedVpinReading:
         key = instrument.instrument_id
-        found = combined([scale_of(table, key) for table in self._tables])
-        counts = self._tables[0].counts(key)
-        code = "too_few" if counts["taken"] else "zero_volume" if counts["without_volume"] else "empty"
-        undefined = {} if found.value is not None else dict.fromkeys(("toxicity", "percentile"), code)
+        found = combined([scale_of(table, key) for table in self._scales])
+        counts = self._scales[0].counts(key)
+        undefined = {} if found.value is not None else dict.fromkeys(("toxicity", "percentile"), why_none(counts))
         if found.agreement is None:
             undefined["agreement"] = "too_few"
         return EnhancedVpinReading(
@@ -219,16 +183,16 @@ class EnhancedVpinEngine(Engine):
             agreement=found.agreement,
             told_share=found.told,
             toxic=self._toxic(key),
-            scales=tuple(described(self._config, place, table, key) for place, table in enumerate(self._tables)),
+            scales=tuple(described(self._config, place, table, key) for place, table in enumerate(self._scales)),
             undefined=undefined,
-            basis=basis_of(self._config, self._tables, key),
+            basis=basis_of(self._config.method(), [table.buckets(key) for table in self._scales], counts),
         )
 
     def _lines(self, message: GetEnhancedVpins, now_ns: int) -> EnhancedVpinLines:
-        tables = self._tables
-        keys = sorted(key for key in self._instruments if key > message.after and len(tables[0].last(key)))
+        tables = self._scales
+        page, following = self._page(tables, message)
         lines = []
-        for key in keys[: message.limit]:
+        for key in page:
             found = combined([scale_of(table, key) for table in tables])
             lines.append(
                 EnhancedVpinLine(
@@ -240,17 +204,17 @@ class EnhancedVpinEngine(Engine):
                     toxic=self._toxic(key),
                 )
             )
-        following = lines[-1].instrument_id if len(keys) > message.limit else 0
         basis = Basis(self._config.method(), window=len(lines), source="star", missing=tables[0].unknown, version="1")
         return EnhancedVpinLines(now_ns, tuple(lines), following, basis)
 
     def _buckets(self, message: GetEnhancedBuckets, now_ns: int) -> EnhancedBuckets:
         instrument = self._known(message.symbol)
-        if message.scale >= len(self._tables):
-            raise ModelError(f"scale {message.scale}", where=self.name, expected=f"0 to {len(self._tables) - 1}")
-        key, table = instrument.instrument_id, self._tables[message.scale]
-        found = vpin_buckets(table.buckets(key)[-message.limit :])
-        basis = basis_of(self._config, [table], key)
+        if message.scale >= len(self._scales):
+            raise ModelError(f"scale {message.scale}", where=self.name, expected=f"0 to {len(self._scales) - 1}")
+        key, table = instrument.instrument_id, self._scales[message.scale]
+        window = table.buckets(key)
+        found = vpin_buckets(window[-message.limit :])
+        basis = basis_of(self._config.method(), [window], table.counts(key))
         return EnhancedBuckets(now_ns, key, instrument.symbol, message.scale, found, basis)
 
     def state(self) -> dict[str, Any]:
@@ -261,27 +225,19 @@ class EnhancedVpinEngine(Engine):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See `Engine.restore`."""
-        for key, active, buckets in state.get("latches", ()):
-            if key in self._instruments:
-                self._latches[key] = Latch(self._config.thresholds, active, buckets)
+        """See `Engine.restore`. A scale that began anew, as after other settings, has said nothing yet."""
         for key, said in state.get("said", ()):
-            if key in self._instruments and len(said) == len(self._tables):
-                self._said[key] = [(value, rank, filled, told) for value, rank, filled, told in said]
-
-    def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
-        """The tables."""
-        return {
-            part: found
-            for place, table in enumerate(self._tables)
-            for part, found in table_parts(f"scale{place}", table).items()
-        }
-
-    def restore_bulk(self, name: str, part: Any) -> None:
-        """See `Engine.restore_bulk`."""
-        place = name.partition("-")[0].removeprefix("scale")
-        if place.isdigit() and int(place) < len(self._tables):
-            load_part(self._tables[int(place)], part)
+            if key not in self._instruments or len(said) != len(self._scales):
+                continue
+            whole = [has_value(table, key) for table in self._scales]
+            if any(whole):
+                self._said[key] = [
+                    (value, rank, filled, told) if there else _NOTHING
+                    for there, (value, rank, filled, told) in zip(whole, said, strict=True)
+                ]
+        for key, active, buckets in state.get("latches", ()):
+            if key in self._said:
+                self._latches[key] = Latch(self._config.thresholds, active, buckets)
 
 
 __all__ = ["EnhancedVpinEngine"]

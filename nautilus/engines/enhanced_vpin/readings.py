@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-
 from nautilus.core.buckets import BucketFlag
 from nautilus.core.vpin import VpinTable
 from nautilus.engines.enhanced_vpin.config import EnhancedVpinConfig
 from nautilus.maths.toxicity import Scale
-from nautilus.model.basis import Basis
-from nautilus.model.enums import RecordFlag
-from nautilus.model.records import Records
 from nautilus.model.vpin import EnhancedScale
-
-SYNTHETIC = int(RecordFlag.SYNTHETIC)
 
 
 def scale_of(table: VpinTable, instrument_id: int) -> Scale:
@@ -55,20 +45,4 @@ def described(config: EnhancedVpinConfig, number: int, table: VpinTable, instrum
     )
 
 
-def basis_of(config: EnhancedVpinConfig, tables: Sequence[VpinTable], instrument_id: int) -> Basis:
-    """What the windows of all scales rest on together."""
-    windows: list[Records] = [table.buckets(instrument_id) for table in tables]
-    found = np.concatenate(windows)
-    counts = tables[0].counts(instrument_id)
-    fields: dict[str, Any] = {}
-    if len(found):
-        fields = {
-            "begin_ns": int(found["begin_ns"].min()),
-            "end_ns": int(found["now_ns"].max()),
-            "synthetic": bool((found["flags"] & SYNTHETIC).any()),
-        }
-    left_out = counts["late"] + counts["duplicates"] + counts["without_volume"] + counts["refused"]
-    return Basis(config.method(), window=len(found), source="star", missing=left_out, version="1", **fields)
-
-
-__all__ = ["basis_of", "described", "scale_of"]
+__all__ = ["described", "scale_of"]

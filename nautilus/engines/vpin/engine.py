@@ -6,18 +6,17 @@ and a dwell, so that it neither flickers nor hangs on one bucket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from nautilus.core.buckets import BucketFlag
 from nautilus.core.vpin import VpinTable
-from nautilus.engines.base import Context, Engine, Operation, Stream, Work
+from nautilus.engines.base import Context, Operation, Stream, Work
+from nautilus.engines.toxicity import FULL, LIST, READ, ToxicityEngine, basis_of, has_value
 from nautilus.engines.vpin.config import BULK, MEASURES, SIDE, VpinConfig
-from nautilus.engines.vpin.readings import basis_of, latest, measured
+from nautilus.engines.vpin.readings import latest, measured
 from nautilus.maths.toxicity import NORMAL, Latch, regime, regime_score
-from nautilus.maths.vpin_state import load_part, table_parts
 from nautilus.model.basis import Basis
-from nautilus.model.errors import ModelError, UnknownInstrumentError
+from nautilus.model.errors import ModelError
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records
@@ -34,13 +33,7 @@ from nautilus.model.vpin import (
     vpin_buckets,
 )
 
-_BARS = "bars"
-# Trades of a bar may be that long on their way when the clock says that it has ended.
-_GRACE_NS = 1_000_000_000
-_FULL = int(BucketFlag.FULL)
 _JUDGED = ["instrument_id", "number", "vpin", "percentile", "pace", "ties"]
-_READ: dict[str, Any] = {"priority": "critical", "budget_ms": 50.0, "fallback": "last"}
-_LIST: dict[str, Any] = {"priority": "normal", "fallback": "last"}
 
 
 class _Warnings:
@@ -60,23 +53,30 @@ class _Warnings:
         return [[latch.active, latch.buckets] for latch in (self.toxic, self.one_sided, self.hurried)]
 
 
-class VpinEngine(Engine):
+class VpinEngine(ToxicityEngine):
     """The volume-synchronised probability of informed trading."""
 
     name = "vpin"
-    takes_arrays = True
     subscribes = (TRADES,)
     publishes = (TOXICITY, MARKET_STRUCTURE)
     operations = (
-        Operation("GET", "/vpin", GetVpins, VpinLines, "Toxicity of every instrument that has traded", **_LIST),
-        Operation("GET", "/vpin/{symbol}", GetVpin, VpinReading, "Toxicity of an instrument's order flow", **_READ),
+        Operation("GET", "/vpin", GetVpins, VpinLines, "Toxicity of every instrument with a complete bucket", **LIST),
+        Operation(
+            "GET",
+            "/vpin/{symbol}",
+            GetVpin,
+            VpinReading,
+            "Toxicity of an instrument's order flow",
+            priority="critical",
+            **READ,
+        ),
         Operation(
             "GET",
             "/vpin/{symbol}/buckets",
             GetVpinBuckets,
             VpinBuckets,
             "Its last volume buckets, with VPIN after each",
-            **_LIST,
+            **LIST,
         ),
     )
     streams = (
@@ -86,49 +86,21 @@ class VpinEngine(Engine):
 
     def __init__(self, config: VpinConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config
-        self._instruments = {found.instrument_id: found for found in instruments}
-        self._names = {str(key): found for key, found in self._instruments.items()}
-        self._names.update({found.symbol: found for found in reversed(self._instruments.values())})
-        self._tables: dict[str, VpinTable] = {SIDE: config.side_table(), BULK: config.bulk_table()}
+        super().__init__(instruments, {SIDE: config.side_table(), BULK: config.bulk_table()}, config.bar_ns)
         for table in self._tables.values():
             for key, found in self._instruments.items():
                 table.add(key, config.buckets.get(found.symbol, config.bucket_lots))
         self._warnings: dict[int, _Warnings] = {}
-        self._armed = False
-        self._traded_ns = 0
 
     @property
     def _table(self) -> VpinTable:
         return self._tables[self._config.warn_on]
 
-    def on_trade(self, trades: Records, ctx: Context) -> None:
-        """Pour a TRADE array into the buckets, and warn."""
-        for measure, table in self._tables.items():
-            done = table.process(trades)
-            if len(done) and measure == self._config.warn_on:
-                self._judge(done, ctx)
-        self._traded_ns = ctx.now_ns
-        if self._config.bar_ns and not self._armed:
-            self._arm(ctx)
-
-    def _arm(self, ctx: Context) -> None:
-        """Wake when the bar of the last trades has ended, if that is still to come."""
-        due_ns = self._traded_ns - self._traded_ns % self._config.bar_ns + self._config.bar_ns + _GRACE_NS
-        self._armed = due_ns > ctx.now_ns
-        if self._armed:
-            ctx.at(due_ns, _BARS)
-
-    def on_timer(self, key: str, ctx: Context) -> None:
-        """Close bars of time that no trade has closed."""
-        done = self._tables[BULK].advance(max(0, ctx.now_ns - _GRACE_NS))
-        if len(done) and self._config.warn_on == BULK:
-            self._judge(done, ctx)
-        self._arm(ctx)
-
-    def _judge(self, done: Records, ctx: Context) -> None:
+    def _judge(self, done: list[Records], ctx: Context) -> None:
         config = self._config
         least = config.window + config.least_history - 1
-        known = done[(done["flags"] & _FULL > 0) & (done["number"] >= least)]
+        rows = done[MEASURES.index(config.warn_on)]
+        known = rows[(rows["flags"] & FULL > 0) & (rows["number"] >= least)]
         for instrument_id, number, vpin, percentile, pace, ties in known[_JUDGED].tolist():
             warnings = self._warnings.get(instrument_id)
             if warnings is None:
@@ -157,14 +129,6 @@ class VpinEngine(Engine):
             return self._buckets(message, ctx.now_ns)
         return super().on_request(message, ctx)
 
-    def _known(self, symbol: str) -> Instrument:
-        found = self._names.get(symbol)
-        if found is None:
-            raise UnknownInstrumentError(
-                f"instrument {symbol!r}", where=self.name, expected="a symbol or an id of GET /vpin or of the settings"
-            )
-        return found
-
     def _reading(self, instrument: Instrument, now_ns: int) -> VpinReading:
         key, config = instrument.instrument_id, self._config
         measures = [measured(config, name, table, key) for name, table in self._tables.items()]
@@ -191,9 +155,9 @@ class VpinEngine(Engine):
 
     def _lines(self, message: GetVpins, now_ns: int) -> VpinLines:
         table = self._table
-        keys = sorted(key for key in self._instruments if key > message.after and len(table.last(key)))
+        page, following = self._page([table], message)
         lines = []
-        for key in keys[: message.limit]:
+        for key in page:
             values, _ = latest(table, key, {"taken": 1})
             warnings = self._warnings.get(key)
             lines.append(
@@ -208,7 +172,6 @@ class VpinEngine(Engine):
                     end_ns=int(table.last(key)["now_ns"][0]),
                 )
             )
-        following = lines[-1].instrument_id if len(keys) > message.limit else 0
         method = self._config.method(self._config.warn_on)
         basis = Basis(method, window=self._config.window, source="star", missing=table.unknown, version="1")
         return VpinLines(now_ns, tuple(lines), following, basis)
@@ -221,7 +184,7 @@ class VpinEngine(Engine):
         key, table = instrument.instrument_id, self._tables[measure]
         window = table.buckets(key)
         found = vpin_buckets(window[-message.limit :])
-        basis = basis_of(self._config.method(measure), window, table.counts(key))
+        basis = basis_of(self._config.method(measure), [window], table.counts(key))
         return VpinBuckets(now_ns, key, instrument.symbol, measure, found, basis)
 
     def state(self) -> dict[str, Any]:
@@ -229,20 +192,12 @@ class VpinEngine(Engine):
         return {"warnings": [[key, found.saved()] for key, found in sorted(self._warnings.items())]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See `Engine.restore`."""
+        """See `Engine.restore`. Where the table began anew, as after other settings, nothing is in force."""
         self._warnings = {
-            key: _Warnings(self._config, saved) for key, saved in state.get("warnings", ()) if key in self._instruments
+            key: _Warnings(self._config, saved)
+            for key, saved in state.get("warnings", ())
+            if key in self._instruments and has_value(self._table, key)
         }
-
-    def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
-        """The tables."""
-        return {part: found for name, table in self._tables.items() for part, found in table_parts(name, table).items()}
-
-    def restore_bulk(self, name: str, part: Any) -> None:
-        """See `Engine.restore_bulk`."""
-        table = self._tables.get(name.partition("-")[0])
-        if table is not None:
-            load_part(table, part)
 
 
 __all__ = ["VpinEngine"]

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from nautilus.core.buckets import BucketFlag
 from nautilus.core.vpin import VpinTable
+from nautilus.engines.toxicity import basis_of, has_value, why_none
 from nautilus.engines.vpin.config import SIDE, VpinConfig
-from nautilus.model.basis import Basis
-from nautilus.model.enums import RecordFlag
-from nautilus.model.records import Records
 from nautilus.model.vpin import VpinMeasure
-
-SYNTHETIC = int(RecordFlag.SYNTHETIC)
 
 
 def measured(config: VpinConfig, measure: str, table: VpinTable, instrument_id: int) -> VpinMeasure:
@@ -35,31 +28,17 @@ def measured(config: VpinConfig, measure: str, table: VpinTable, instrument_id: 
         waiting_lots=counts["waiting"],
         told_share=int(window["told_volume"].sum()) / volume if volume else None,
         undefined=undefined,
-        basis=basis_of(config.method(measure), window, counts),
+        basis=basis_of(config.method(measure), [window], counts),
     )
 
 
 def latest(table: VpinTable, instrument_id: int, counts: dict[str, int]) -> tuple[dict[str, float], dict[str, str]]:
     """The values after the last bucket by name, or by name the code of why there are none."""
-    last = table.last(instrument_id)
     names = ("vpin", "percentile", "pace")
-    if len(last) and last["flags"][0] & BucketFlag.FULL:
-        return {name: float(last[name][0]) for name in names}, {}
-    code = "too_few" if counts["taken"] else "zero_volume" if counts["without_volume"] else "empty"
-    return {}, dict.fromkeys(names, code)
+    if not has_value(table, instrument_id):
+        return {}, dict.fromkeys(names, why_none(counts))
+    last = table.last(instrument_id)
+    return {name: float(last[name][0]) for name in names}, {}
 
 
-def basis_of(method: str, window: Records, counts: dict[str, int]) -> Basis:
-    """What the buckets of a window rest on."""
-    fields: dict[str, Any] = {}
-    if len(window):
-        fields = {
-            "begin_ns": int(window["begin_ns"][0]),
-            "end_ns": int(window["now_ns"][-1]),
-            "synthetic": bool((window["flags"] & SYNTHETIC).any()),
-        }
-    left_out = counts["late"] + counts["duplicates"] + counts["without_volume"] + counts["refused"]
-    return Basis(method, window=len(window), source="star", missing=left_out, version="1", **fields)
-
-
-__all__ = ["basis_of", "latest", "measured"]
+__all__ = ["latest", "measured"]

@@ -198,6 +198,27 @@ def test_a_restart_in_the_middle_and_any_cut_change_nothing():
     assert told[0][0]
 
 
+def test_after_other_settings_no_warning_is_in_force_and_a_scale_that_began_anew_has_said_nothing():
+    made, ctx = engine(), RecordingContext()
+    made.on_trade(trades(*[(5, 1), (5, 2)] * 60, *[(10, 1)] * 8), ctx)
+    assert made.on_request(GetEnhancedVpin("1"), ctx).toxic
+    state = msgspec.json.decode(msgspec.json.encode(made.state()))
+    for scales, toxic in (
+        (SMALL["scales"], True),
+        ((ScaleConfig(10, 4), ScaleConfig(5, 4)), True),
+        ((ScaleConfig(10, 5), ScaleConfig(5, 4)), False),
+    ):
+        fresh = engine(scales=scales)
+        for name, (_, part) in made.bulk().items():
+            fresh.restore_bulk(name, part())
+        fresh.restore(state)
+        assert fresh.on_request(GetEnhancedVpin("1"), ctx).toxic == toxic
+        said = dict(fresh.state()["said"]).get(1, [[None]] * 2)
+        assert [each[0] is not None for each in said] == [
+            old == new for old, new in zip(SMALL["scales"], scales, strict=True)
+        ]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nautilus.core.types import TRADE
-from nautilus.core.vpin import VpinTable
 from nautilus.engines.vpin import VpinConfig, VpinEngine
 from nautilus.maths.toxicity import Latch, Scale, Thresholds, combined, regime, regime_score
 from nautilus.model.codec import from_msgpack, to_msgpack
@@ -162,6 +161,21 @@ def test_an_unknown_instrument_is_an_error_with_a_code():
         made.on_request(GetPositions(), ctx)
 
 
+def test_a_symbol_of_several_venues_is_refused_with_its_ids():
+    made, ctx = (
+        VpinEngine(VpinConfig(**SMALL), [btcusdt(), btcusdt(instrument_id=2, venue="OTHER")]),
+        RecordingContext(),
+    )
+    made.on_trade(bought(5, 0, instrument=2), ctx)
+    for message in (GetVpin("BTCUSDT"), GetVpinBuckets("BTCUSDT")):
+        with pytest.raises(ModelError, match=r"1 \(BINANCE\), 2 \(OTHER\)"):
+            made.on_request(message, ctx)
+    assert made.on_request(GetVpin("2"), ctx).trades == 5
+    for wrong in ("3", "-1", "\u00b2"):
+        with pytest.raises(UnknownInstrumentError):
+            made.on_request(GetVpin(wrong), ctx)
+
+
 def test_a_restart_in_the_middle_changes_nothing():
     rng = np.random.default_rng(3)
     rows = np.column_stack([rng.integers(98, 103, 400), rng.integers(1, 15, 400), rng.integers(0, 3, 400)])
@@ -302,4 +316,16 @@ def test_a_part_of_a_table_with_other_settings_begins_anew():
         other.restore_bulk(name, part())
     other.restore_bulk("unknown-0", {})
     assert other.on_request(GetVpin("BTCUSDT"), RecordingContext()).trades == 0
-    assert isinstance(other._tables["side"], VpinTable)
+
+
+def test_a_warning_is_not_in_force_over_a_table_that_began_anew():
+    made, ctx = engine(), RecordingContext()
+    made.on_trade(balanced(40), ctx)
+    made.on_trade(bought(8, 10**12), ctx)
+    assert made.on_request(GetVpin("BTCUSDT"), ctx).toxic
+    for same, changes in ((True, {}), (False, {"window": 5})):
+        other = engine(**changes)
+        for name, (_, part) in made.bulk().items():
+            other.restore_bulk(name, part())
+        other.restore(msgspec.json.decode(msgspec.json.encode(made.state())))
+        assert other.on_request(GetVpin("BTCUSDT"), ctx).toxic == same
