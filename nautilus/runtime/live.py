@@ -48,7 +48,8 @@ from nautilus.runtime.neighbours import Neighbours, write_places
 from nautilus.runtime.outlook import Outlook
 from nautilus.runtime.paths import carriers_of, star_paths_of
 from nautilus.runtime.plan import Plan
-from nautilus.runtime.protection import protect
+from nautilus.runtime.platform import PlatformConfig
+from nautilus.runtime.protection import FullError, protect
 from nautilus.runtime.questions import Questions
 from nautilus.runtime.recovery import BULK_AT_END_NS, BULK_NS, Recovery
 from nautilus.runtime.star import open_hub, subscribe
@@ -183,7 +184,7 @@ class LiveHost:
         self._tended_ns = 0
         self._noted = -1
         self._opened = False
-        self.questions = Questions(process)
+        self.questions = Questions(process, self._counting("questions.refused"))
         self.ask_engine = self.questions.ask
         try:
             self._listen(mesh_options)
@@ -251,7 +252,14 @@ class LiveHost:
             self._save,
         )
         self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
-        self.workplaces = Workplaces(self.loop.add_source, self.loop.remove_source, self.later)
+        workers = plan.config("platform", PlatformConfig).workers
+        self.workplaces = Workplaces(
+            self.loop.add_source,
+            self.loop.remove_source,
+            self.later,
+            max((workers.get(name, 1) for name in names), default=1),
+            self._counting("jobs.refused"),
+        )
         undo.callback(self.workplaces.close)
         self.messages.run_job = self.workplaces.run
         self.loop.add_source(self.questions.fileno(), partial(self.questions.take, self.messages), rank=Rank.HTTP)
@@ -267,6 +275,9 @@ class LiveHost:
         self.between = self.messages.between
         self.set_server = self.messages.set_server
         self.remove_source = self.loop.remove_source
+
+    def _counting(self, name: str) -> Callable[[], object]:
+        return partial(self.counters.increment, self.counters.counter(name))
 
     def _take_hub(self, epoch: int) -> None:
         """Be the hub, as one that stood by for it, or from the start."""
@@ -298,7 +309,10 @@ class LiveHost:
             self.call(context, context.engine.on_result, number, result)
             self.messages.drain()
 
-        self.workplaces.run(job, arguments, done, True)
+        try:
+            self.workplaces.run(job, arguments, done, True)
+        except FullError as error:
+            self.later(0, partial(done, error))
         return number
 
     def add_source(

@@ -40,7 +40,7 @@ from nautilus.runtime.listeners import Listeners
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
-from nautilus.runtime.protection import EngineProtection
+from nautilus.runtime.protection import EngineProtection, FullError
 from nautilus.runtime.risk_path import RiskPath
 from nautilus.runtime.tracing import TRACE, say, told
 from nautilus.runtime.wire import Encoded, from_wire, to_wire
@@ -475,6 +475,8 @@ class Messages:
 
         try:
             self.run_job(work.job, work.arguments, done, work.background)
+        except FullError as error:  # counted where it was refused
+            answer(error)
         except Exception as error:
             self._calls.errors.add(f"{context.name} work", error)
             answer(error)

@@ -60,6 +60,8 @@ DESCRIPTIONS = {
     "operation_fallbacks": "Requests to an operation that were answered by its fallback.",
     "operation_errors": "HTTP requests to an operation that ended with a status of 500 or more.",
     "http_requests": "HTTP requests.",
+    "jobs_refused": "Jobs of engines that were refused as too many waited for a worker.",
+    "questions_refused": "Requests that were refused as too many waited for the engines of the process.",
     "http_refused": "HTTP requests answered with a status of 400 to 499.",
     "http_given_up_heads": "Connections that were closed as a head was not whole in time.",
     "http_given_up_bodies": "Requests that were given up as their body was not there in time.",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from nautilus.engines import CATALOGUE
 from nautilus.model.errors import ConfigError
 
 INSTANCE_NAME = "[a-z0-9][a-z0-9_-]{0,31}"
@@ -58,6 +59,9 @@ class PlatformConfig(msgspec.Struct, frozen=True):
     handler_limit_ms
         What a handler of an engine may take: a longer one is named in the log; at ten times this its process ends and
         is started again.
+    workers
+        {engine: count}: processes beside the engine's own that compute what it is asked, 1 where nothing is said; each
+        has loaded what it computes with (100 MB and more). More are of use where there are processors for them.
     """
 
     instance: str = "main"
@@ -70,8 +74,12 @@ class PlatformConfig(msgspec.Struct, frozen=True):
     stop_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
     lead_seconds: Annotated[float, Meta(ge=0, le=60)] = 1.5
     handler_limit_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
+    workers: dict[str, Annotated[int, Meta(ge=1, le=64)]] = {}
 
     def __post_init__(self) -> None:
+        for name in self.workers:
+            if name not in CATALOGUE:
+                raise ConfigError(f"workers.{name}", where="platform", expected=f"some of {', '.join(CATALOGUE)}")
         if not re.fullmatch(INSTANCE_NAME, self.instance):
             raise ConfigError(f"instance {self.instance!r}", where="platform", expected=f"a name like {INSTANCE_NAME}")
         if not self.bind:

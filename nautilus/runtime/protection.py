@@ -46,6 +46,8 @@ _LOGGER = logging.getLogger("nautilus.runtime")
 REST = "other"
 """Stands for requests that no operation declares; they come from other engines alone."""
 NEVER_REFUSED: tuple[type[Message], ...] = (CancelOrder, MassCancel, KillSwitch)
+MOST_WAITING = 10_000
+"""Requests that find so many before them, or jobs before theirs, are refused, whatever a limit would let in."""
 LAST_ANSWERS = 256
 """Kept of an operation whose fallback is the last answer."""
 LAST_NS = 60 * NANOSECONDS
@@ -87,6 +89,12 @@ class ShedError(RefusedError):
     """There is too much to do for a request of this priority."""
 
     code = "limit.shed"
+
+
+class FullError(ShedError):
+    """More wait already than may."""
+
+    code = "limit.queue"
 
 
 class LateError(BusError):
@@ -463,9 +471,11 @@ def _file_name(operation: str) -> str:
 
 
 __all__ = [
+    "MOST_WAITING",
     "NEVER_REFUSED",
     "BreakerOpenError",
     "EngineProtection",
+    "FullError",
     "Guard",
     "LateError",
     "RefusedError",

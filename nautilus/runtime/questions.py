@@ -20,14 +20,12 @@ from nautilus.model.message import Message
 from nautilus.policy.shedding import PRIORITIES, index_of
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.messages import Messages
-from nautilus.runtime.protection import ShedError
+from nautilus.runtime.protection import MOST_WAITING, FullError
 
 ANSWER_NS = 10 * NANOSECONDS
 """A question is answered within this time, or not at all."""
 AT_ONCE = 16
 """Taken at one time before other work is looked at."""
-MOST_WAITING = 4096
-"""Of one priority; a limit lets in fewer (`nautilus.core.limiter`)."""
 _NORMAL = index_of("normal")
 
 
@@ -74,9 +72,10 @@ class Question:
 class Queue:
     """What waits, the most important first. Each step is one of a deque: `put` and `remove` are for any thread."""
 
-    __slots__ = ("_lanes", "taken")
+    __slots__ = ("_lanes", "_refused", "taken")
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Callable[[], object]) -> None:
+        self._refused = refused
         self._lanes: tuple[deque[Question], ...] = tuple(deque() for _ in PRIORITIES)
         self.taken = 0
 
@@ -84,11 +83,12 @@ class Queue:
         return sum(map(len, self._lanes))
 
     def put(self, question: Question, priority: int) -> None:
-        """Behind all of its priority. Raises ShedError where there are too many."""
-        lane = self._lanes[priority]
-        if len(lane) >= MOST_WAITING:
-            raise ShedError(f"{len(lane)} requests wait", where=question.engine, expected="less at once")
-        lane.append(question)
+        """Behind all of its priority. Raises FullError where too many would be before it."""
+        before = sum(map(len, self._lanes[: priority + 1]))
+        if before >= MOST_WAITING:
+            self._refused()
+            raise FullError(f"{before} requests wait", where=question.engine, expected="less at once")
+        self._lanes[priority].append(question)
 
     def remove(self, question: Question) -> bool:
         """Whether it still waited."""
@@ -112,11 +112,19 @@ class Queue:
 
 
 class Questions:
-    """Of one host; only `ask` and `put` are for other threads."""
+    """Of one host; only `ask` and `put` are for other threads.
 
-    def __init__(self, process: str) -> None:
+    Parameters
+    ----------
+    process
+        Its name.
+    refused
+        Called for each question that is refused as too many wait, in the thread of who asks.
+    """
+
+    def __init__(self, process: str, refused: Callable[[], object] = lambda: None) -> None:
         self._process = process
-        self._waiting = Queue()
+        self._waiting = Queue(refused)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._woken = False
         self._lock = threading.Lock()

@@ -1,7 +1,7 @@
-"""Where a host has jobs run: one worker process for answers that are waited for, one for all else.
+"""Where a host has jobs run: worker processes for answers that are waited for, one for all else.
 
-What somebody waits for does not wait behind what nobody does. The second one may load more: it ends when it has been
-without a job for a while, and gives that back.
+What somebody waits for does not wait behind what nobody does. The one for all else may load more: it ends when it has
+been without a job for a while, and gives that back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nautilus.runtime.jobs import Done, Jobs
 from nautilus.runtime.worker import name_of, warm
 
 IDLE_NS = 30 * NANOSECONDS
-"""A worker process without a job for so long ends, but for the one whose answers are waited for."""
+"""A worker process without a job for so long ends, but for those whose answers are waited for."""
 
 _LOGGER = logging.getLogger("nautilus.runtime")
 
@@ -31,6 +31,10 @@ class Workplaces:
         As in `Jobs`.
     later
         Has a callback called after so many nanoseconds.
+    workers
+        Processes whose answers are waited for.
+    refused
+        See `Jobs`.
 
     Attributes
     ----------
@@ -42,9 +46,11 @@ class Workplaces:
         watch: Callable[[int, Callable[[], None]], None],
         forget: Callable[[int], None],
         later: Callable[[int, Callable[[], object]], object],
+        workers: int = 1,
+        refused: Callable[[], object] = lambda: None,
     ) -> None:
-        self._answering = Jobs(watch, forget)
-        self._background = Jobs(watch, forget, partial(later, IDLE_NS))
+        self._answering = Jobs(watch, forget, most=workers, refused=refused)
+        self._background = Jobs(watch, forget, partial(later, IDLE_NS), refused=refused)
         self.warming = False
 
     def run(self, job: Callable[..., Any], arguments: tuple[Any, ...], done: Done, background: bool) -> None:
@@ -67,7 +73,7 @@ class Workplaces:
             loaded()
 
         self.warming = True
-        self._answering.run(warm, (names,), done)
+        self._answering.prepare(warm, (names,), done)
 
     def close(self) -> None:
         """End both."""

@@ -13,7 +13,10 @@ from nautilus.core.types import QUOTE
 from nautilus.model.commands import MassCancel
 from nautilus.model.errors import InternalError, ModelError
 from nautilus.runtime.jobs import Jobs
+from nautilus.runtime.protection import FullError
 from nautilus.runtime.worker import pack, unpack
+
+KNOWN = []
 
 
 def echo(*values):
@@ -30,6 +33,23 @@ def fail(text):
 
 def die():
     os._exit(9)
+
+
+def learn():
+    KNOWN.append(1)
+
+
+def known():
+    return len(KNOWN)
+
+
+def meet(own, other):
+    """Wake the other worker, and wait until it has woken this one."""
+    with open(other, "wb", buffering=0) as there:
+        there.write(b".")
+    with open(own, "rb", buffering=0) as here:
+        assert here.read(1) == b"."
+    return os.getpid(), len(KNOWN)
 
 
 def end_late():
@@ -151,8 +171,67 @@ def test_the_end_of_an_idle_worker_holds_up_nobody(desk, monkeypatch):
     desk.jobs = Jobs(desk.callbacks.__setitem__, desk.callbacks.pop, rested.append)
     desk.run(end_late)
     desk.wait(1)
-    worker = desk.jobs._worker
+    worker = desk.jobs._workers[0].process
     rested[-1]()
     assert worker.returncode == -signal.SIGKILL
     desk.run(pid_of)
     assert desk.wait(1) != [worker.pid]
+
+
+def test_several_workers_work_at_once_and_each_was_prepared_first():
+    """Each waits for the other: alone neither would end."""
+    desk = Desk()
+    desk.jobs = Jobs(desk.callbacks.__setitem__, desk.callbacks.pop, most=2)
+    reads, writes = zip(*(os.pipe() for _ in range(2)), strict=True)
+    try:
+        desk.jobs.prepare(learn, (), desk.results.append)
+        assert desk.wait(1) == [None]
+        places = [f"/proc/{os.getpid()}/fd/{each}" for each in (reads[0], writes[0], reads[1], writes[1])]
+        desk.run(meet, places[0], places[3])
+        desk.run(meet, places[2], places[1])
+        (first, first_knows), (second, second_knows) = desk.wait(3)[1:]
+        assert first != second
+        assert first_knows == second_knows == 1
+        os.kill(first, signal.SIGKILL)
+        for _ in range(4):
+            desk.run(known)
+        found = desk.wait(7)[3:]
+        assert sum(isinstance(each, InternalError) for each in found) <= 1
+        assert {each for each in found if not isinstance(each, InternalError)} == {1}
+    finally:
+        desk.jobs.close()
+        for descriptor in (*reads, *writes):
+            os.close(descriptor)
+
+
+def test_where_no_worker_can_be_prepared_that_is_told_and_jobs_run_all_the_same():
+    desk = Desk()
+    desk.jobs = Jobs(desk.callbacks.__setitem__, desk.callbacks.pop, most=2)
+    try:
+        desk.jobs.prepare(fail, ("no such package",), desk.results.append)
+        [error] = desk.wait(1)
+        assert "no such package" in str(error)
+        desk.run(echo, 7)
+        assert desk.wait(2)[-1] == (7,)
+        desk.jobs.close()
+        desk.jobs.prepare(die, (), desk.results.append)
+        assert isinstance(desk.wait(3)[-1], InternalError)
+    finally:
+        desk.jobs.close()
+
+
+def test_so_many_jobs_may_wait_and_the_next_is_refused(monkeypatch):
+    monkeypatch.setattr("nautilus.runtime.jobs.MOST_WAITING", 3)
+    refused, desk = [], Desk()
+    desk.jobs = Jobs(desk.callbacks.__setitem__, desk.callbacks.pop, refused=lambda: refused.append(1))
+    try:
+        for number in range(3):
+            desk.run(echo, number)
+        with pytest.raises(FullError) as caught:
+            desk.run(echo, 3)
+        assert (caught.value.as_dict()["code"], refused) == ("limit.queue", [1])
+        assert desk.wait(3) == [(0,), (1,), (2,)]
+        desk.run(echo, 4)
+        assert desk.wait(4)[-1] == (4,)
+    finally:
+        desk.jobs.close()

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from nautilus.model.queries import GetStrategies
-from nautilus.runtime.protection import ShedError
-from nautilus.runtime.questions import AT_ONCE, MOST_WAITING, Questions, StoppingError
+from nautilus.runtime.protection import MOST_WAITING, FullError
+from nautilus.runtime.questions import AT_ONCE, Questions, StoppingError
 
 
 class Answering:
@@ -130,10 +130,13 @@ def test_question_is_taken_back_only_where_others_had_their_turn_and_it_had_none
 
 
 def test_so_many_may_wait_and_the_rest_is_shed():
-    questions = Questions("p")
+    refused = []
+    questions = Questions("p", lambda: refused.append(1))
     in_loop(lambda: [questions.put("e", GetStrategies(), 0, lambda answer: None, 3) for _ in range(MOST_WAITING)])
-    with pytest.raises(ShedError):
+    assert MOST_WAITING == 10_000
+    with pytest.raises(FullError) as caught:
         in_loop(lambda: questions.put("e", GetStrategies(), 0, lambda answer: None, 3))
+    assert (caught.value.as_dict()["code"], refused) == ("limit.queue", [1])
     in_loop(lambda: questions.put("e", GetStrategies(), 0, lambda answer: None, 0))
     questions.close()
 
