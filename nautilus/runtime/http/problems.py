@@ -23,6 +23,7 @@
     503     access.full               no room to remember more signed requests
     503     http.stopping             the process is about to end
     503     breaker.open              the operation has failed too often lately
+    503     limit.queue               as many wait already as may
     503     limit.shed                there is too much to do for a request of this priority
     503     http.connections          all connections that a port may have are busy; http.listeners: all WebSockets
     505     http.version              not HTTP/1.0 or HTTP/1.1
