@@ -82,8 +82,9 @@ class Estimates:
 
     @property
     def stale(self) -> bool:
-        """Days that the model knows have changed."""
-        return self.model is not None and any(day <= self.model.last_day for _, day in self._changes)
+        """Days that the model knows have changed, or there are other sectors."""
+        model = self.model
+        return model is not None and (self._sectors_changed(model) or self._days_changed(model))
 
     def estimate(self, settings: FactorSettings, ctx: Context) -> Work:
         """The model on all days. Undefined (`empty`): there are none."""
@@ -91,11 +92,9 @@ class Estimates:
         version, days = universe.version, universe.days
         if not len(days):
             raise Undefined("empty", "a universe without days", "returns, market capitalisations and sectors")
-        fields = {
-            field.value: universe.values(field) for field in estimation.fields_of(settings) if universe.has(field)
-        }
         sectors = universe.sectors()
-        arguments = (settings, fields, sectors.names, sectors.codes, 0, np.empty((0, len(universe))))
+        nothing = np.empty((0, len(universe))), np.full(len(universe), np.nan)
+        arguments = (settings, self._fields(settings), sectors.names, sectors.codes, 0, *nothing)
 
         def finish(result: dict[str, Any]) -> Message:
             model = Model(settings, sectors.names)
@@ -170,19 +169,25 @@ class Estimates:
         """The first day of those that the model does not know; None: it knows all."""
         return min((day for _, day in self._changes), default=None)
 
+    def _days_changed(self, model: Model) -> bool:
+        return any(day <= model.last_day for _, day in self._changes)
+
+    def _sectors_changed(self, model: Model) -> bool:
+        return self._parts.universe.sector_names() != model.sector_names
+
     def _behind(self, model: Model) -> tuple[tuple[Any, ...], _Given]:
         """Arguments of `estimation.estimate` for the days behind those of the model, and what they are of."""
-        if self.stale:
+        if self._days_changed(model):
             raise Undefined("mismatch", "days that the model knows were changed", "a model that is estimated anew")
+        if self._sectors_changed(model):
+            raise Undefined("mismatch", "sectors other than those of the model", "a model that is estimated anew")
         universe, settings = self._parts.universe, model.settings
         first = int(np.searchsorted(universe.days, model.last_day, side="right"))
         if first == len(universe.days):
             raise Undefined("missing_days", "no day after the last one of the model", "one that was put")
-        fields = {
-            field.value: universe.values(field) for field in estimation.fields_of(settings) if universe.has(field)
-        }
-        begin = estimation.rows_before(settings, fields, first)
         sectors = universe.sectors()
+        fields = self._fields(settings)
+        begin = estimation.rows_before(settings, fields, first)
         arguments = (
             settings,
             {name: values[begin:] for name, values in fields.items()},
@@ -190,6 +195,7 @@ class Estimates:
             sectors.codes if sectors.codes.ndim == 1 else sectors.codes[begin:],
             first - begin,
             model.residuals[-settings.specific_days :],
+            estimation.last_before(fields["market_cap"], begin) if "market_cap" in fields else np.empty(0),
         )
         return arguments, _Given(universe.days[first:], first - begin, universe.version)
 

@@ -35,11 +35,20 @@ def fields_of(settings: FactorSettings) -> tuple[UniverseField, ...]:
 
 
 def rows_before(settings: FactorSettings, fields: Fields, first: int) -> int:
-    """The row from which on everything is needed to estimate those from `first` on."""
+    """The row from which on everything is needed to estimate those from `first` on, and the day after the last."""
     return min(
         (_reaching_back(_observed(name, fields), first, _reach(name, settings)) for name in settings.styles),
         default=first,
     )
+
+
+def last_before(values: Array, row: int) -> Array:
+    """Last values before the row of the stocks that have none from it on, shape (N,); NaN: of the others, or none."""
+    result = np.full(values.shape[1], np.nan)
+    gone = np.flatnonzero(~np.isfinite(values[row:]).any(axis=0))
+    if row and len(gone):
+        result[gone] = _last(values[:row, gone])
+    return result
 
 
 def estimate(
@@ -49,6 +58,7 @@ def estimate(
     sector_codes: NDArray[np.int64],
     first: int,
     residuals: Array,
+    caps_before: Array,
 ) -> dict[str, Any]:
     """Factor returns and residuals of the rows from `first` on, exposures, and specific risk at the end.
 
@@ -60,6 +70,8 @@ def estimate(
         Shape (N,) or (T, N).
     residuals
         Of the days before, shape (D, N): specific risk takes them too.
+    caps_before
+        Last capitalisations of stocks that have none in these rows, shape (N,): specific risk goes by size.
 
     Returns
     -------
@@ -87,6 +99,7 @@ def estimate(
     )
     every = np.concatenate([residuals, found.residuals])[-settings.specific_days :]
     caps = _last(fields["market_cap"])
+    caps = np.where(np.isfinite(caps), caps, caps_before)
     specific = factor_risk.specific_risk(
         every,
         caps,
@@ -241,11 +254,13 @@ def _ahead(settings: FactorSettings, fields: Fields) -> dict[str, Array]:
 def _reaching_back(present: NDArray[np.bool_], first: int, reach: int) -> int:
     """The row from which on every stock of interest has `reach` observations before `first`, or all it has.
 
-    Of interest are those that are there from `first` on; where that is the end, those that were there lately.
+    Of interest are those that are there from `first` on, and those that were there lately: the day after the last has
+    exposures of these too.
     """
-    there = (present[first:] if first < len(present) else present[-LATELY_DAYS:]).any(axis=0)
+    lately = max(min(first, len(present) - LATELY_DAYS), 0)
+    there = present[lately:].any(axis=0)
     wanted = np.minimum(present[:first, there].sum(axis=0), reach)
-    rows = reach
+    rows = max(reach, LATELY_DAYS)
     while rows < first and (present[first - rows : first, there].sum(axis=0) < wanted).any():
         rows *= 2
     return max(first - rows, 0)

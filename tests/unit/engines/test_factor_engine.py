@@ -126,6 +126,23 @@ def test_days_that_follow_have_the_bits_of_all_days_estimated_together() -> None
     assert [event.day - FIRST_DAY for event in published] == list(range(50, DAYS))
 
 
+@pytest.mark.parametrize("styles_used", [("size",), ()])
+def test_specific_risk_and_exposures_ahead_follow_stocks_that_are_gone(styles_used: tuple[str, ...]) -> None:
+    made = _made(holes=0.0)
+    for begin, end, column in ((80, DAYS, 5), (60, 95, 6), (105, DAYS, 6), (103, DAYS, 7)):
+        for name in ("returns", "market_caps", "book_price", "sales_price", "cash_flow_price", "dollar_volumes"):
+            getattr(made, name)[begin:end, column] = np.nan
+    chosen = {"styles": styles_used} if styles_used else {}
+    host = _estimated(made, 90, **chosen)
+    for day in range(90, DAYS):
+        host.put(made, slice(day, day + 1))
+        host.ask(UpdateFactors())
+    whole = _estimated(made, **chosen)
+    for symbol in made.symbols:
+        assert host.ask(GetFactorExposures(symbol)) == whole.ask(GetFactorExposures(symbol))
+    assert host.ask(GetFactorExposures("S0005")).specific_volatility is not None
+
+
 def test_a_stock_that_was_long_away_comes_back_with_its_own_window() -> None:
     made = _made(holes=0.0)
     for name in ("returns", "market_caps", "book_price", "sales_price", "cash_flow_price", "dollar_volumes"):
@@ -153,6 +170,26 @@ def test_a_change_of_a_known_day_makes_the_model_stale_until_it_is_estimated_ane
     assert host.ask(UpdateFactors()).days == 1
     # The same values again are no change.
     assert host.put(made, slice(90, 95)).state == "estimated"
+
+
+def test_a_sector_to_come_needs_another_model_and_is_no_exposure_yet() -> None:
+    made = _made()
+    host = _estimated(made, 100)
+    host.ctx.now_ns = close_ns(100)
+    before = host.ask(GetFactorExposures("S0001"))
+    other = next(name for name in made.sector_names if name != before.sector)
+    assert host.ask(PutSectors({"S0001": other}, close_ns(103))).state == "estimated"
+    assert host.ask(GetFactorExposures("S0001")) == before
+    host.ctx.now_ns = close_ns(103)
+    assert host.ask(GetFactorExposures("S0001")).sector == other
+    assert host.ask(PutSectors({"NEW": other})).state == "estimated"  # a stock that is listed later changes no day
+    assert host.ask(PutSectors({"NEW": "another"}, close_ns(103))).state == "stale"
+    host.put(made, slice(100, 101))
+    with pytest.raises(Undefined, match="sectors other than those of the model") as error:
+        host.ask(UpdateFactors())
+    assert error.value.code == "mismatch"
+    host.ask(EstimateFactors())
+    assert host.ask(GetUniverse()).state == "estimated"
 
 
 def test_a_state_that_is_restored_answers_the_same_and_goes_on_the_same() -> None:
@@ -447,6 +484,10 @@ def test_weights_that_cannot_be_are_refused(weights: dict[str, float], code: str
     with pytest.raises(Undefined) as error:
         FactorHost().ask(PutFactorPortfolio(1, weights))
     assert error.value.code == code
+
+
+def test_weights_that_always_held_are_of_day_0() -> None:
+    assert FactorHost().ask(PutFactorPortfolio(7, {"S0001": 1.0})).days == (0,)
 
 
 def test_told_weights_are_kept_by_day_and_no_more_than_are_asked_for() -> None:
