@@ -296,7 +296,7 @@ class PutFactorPortfolio(Message, frozen=True):
 
 
 class FactorPortfolioState(Message, frozen=True):
-    """Days from which on a portfolio's weights are known, and the last of them."""
+    """Days from which on a portfolio's weights are known (0: always), and the last of them."""
 
     portfolio_id: int
     days: tuple[int, ...]

@@ -48,6 +48,10 @@ class Market:
     ----------
     largest_return
         A price that is further from the last close is not taken.
+
+    Attributes
+    ----------
+    today : day of the time that was told last; sectors are those of it, or of the day after the universe's last.
     """
 
     def __init__(self, instruments: Iterable[Instrument], prices: LastPrices, largest_return: float) -> None:
@@ -57,9 +61,10 @@ class Market:
         self._columns: dict[int, int] = {}
         self._columns_of = -1
         self._codes = np.empty(0, dtype=np.int64)
-        self._codes_key = (-1, -1)
+        self._codes_key = (-1, -1, -1)
         self._now: Current | None = None
-        self._now_of: tuple[int, int, int] = (-1, -1, -1)
+        self._now_of: tuple[int, int, int, int] = (-1, -1, -1, -1)
+        self.today = -1
 
     def day(self, universe: Universe) -> dict[UniverseField, Array] | None:
         """A day of the universe from the last prices; None: no stock has one since the last day.
@@ -85,7 +90,7 @@ class Market:
 
     def current(self, universe: Universe, model: Model) -> Current:
         """Exposures at the last prices; a stock without one is at its last close."""
-        key = (self._prices.version, universe.version, model.version)
+        key = (self._prices.version, universe.version, model.version, self._coming(universe))
         if self._now is None or key != self._now_of:
             self._now, self._now_of = self._computed(universe, model), key
         return self._now
@@ -105,10 +110,15 @@ class Market:
         return Current(exposures(Sectors(model.sector_names, codes), scores), scores, codes, caps, prices)
 
     def _codes_of(self, universe: Universe, model: Model) -> NDArray[np.int64]:
-        key = (universe.version, model.version)
+        day = self._coming(universe)
+        key = (universe.version, model.version, day)
         if key != self._codes_key:
-            self._codes, self._codes_key = codes_of(universe.latest_sectors(), model.sector_names), key
+            self._codes, self._codes_key = codes_of(universe.sectors_on(day), model.sector_names), key
         return self._codes
+
+    def _coming(self, universe: Universe) -> int:
+        """The day that exposures are for."""
+        return max(self.today, int(universe.days[-1]) + 1 if len(universe.days) else 0)
 
     def _of(self, universe: Universe) -> tuple[Array, Array]:
         if self._columns_of != len(universe):

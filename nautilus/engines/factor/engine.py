@@ -128,6 +128,7 @@ class FactorEngine(Engine):
 
     def on_request(self, message: Message, ctx: Context) -> Message | Work:
         """Answer the operations."""
+        self._market.today = day_of(ctx.now_ns)
         reply = self._histories.on_request(message, ctx)
         if reply is not None:
             return reply
@@ -197,14 +198,18 @@ class FactorEngine(Engine):
 
     def _end_day(self, day: int, ctx: Context) -> None:
         universe = self._universe
+        row = None
         if len(universe) and (not len(universe.days) or day > universe.days[-1]):
             row = self._market.day(universe)
-            if row is not None and len(universe.days) < self._config.most_days:
-                universe.add_day(day, row)
-                universe.sources.add("star")
+        full = len(universe.days) >= self._config.most_days
+        if row is not None and not full:
+            universe.add_day(day, row)
+            universe.sources.add("star")
         self._portfolios.note_day(day, self._prices.last)
         self._prices.begin_day()
         self._estimates.follow(ctx)
+        if row is not None and full:
+            self._estimates.reason = f"day {day} was not taken: the universe has {len(universe.days)} (most_days)"
 
     # Questions.
 
@@ -242,7 +247,7 @@ class FactorEngine(Engine):
     def _put_portfolio(self, message: PutFactorPortfolio, ctx: Context) -> Message:
         self._portfolios.tell(message.portfolio_id, message.weights, message.from_ns)
         weights, _ = self._portfolios.weights(message.portfolio_id, self._prices.last)
-        days = tuple(sorted(self._portfolios.noted(message.portfolio_id)))
+        days = tuple(max(day, 0) for day in sorted(self._portfolios.noted(message.portfolio_id)))
         return FactorPortfolioState(message.portfolio_id, days, weights)
 
     # State.

@@ -124,8 +124,10 @@ class Universe:
         self._room(symbols, days)
         columns = self._add_symbols(symbols)
         places = self._add_days(days)
+        priced = field is UniverseField.PRICE
+        known = self._field(field)[np.ix_(np.arange(int(places[0]), int(places[-1]) + 1), columns)] if priced else None
         written = self._write(field, places, columns, values)
-        derived = self._derive_returns(places, columns) if field is UniverseField.PRICE else None
+        derived = self._derive_returns(int(places[0]), columns, known) if known is not None else None
         first = min((row for row in (written, derived) if row is not None), default=None)
         if first is None:
             return None
@@ -135,18 +137,27 @@ class Universe:
         return None if told is None else int(self.days[told])
 
     def put_sectors(self, sectors: Mapping[str, str], from_ns: int = 0) -> int | None:
-        """Take over sectors; the day from which one changed, or None. Undefined (`out_of_range`): too many stocks."""
+        """Take over sectors; the first day of which a model would take another one, or None.
+
+        Raises
+        ------
+        Undefined
+            ``out_of_range``: too many stocks.
+        """
         self._room(list(sectors), np.empty(0, np.int64))
         self._add_symbols(list(sectors))
         day = day_of(from_ns) if from_ns else -(1 << 40)
-        changed = False
+        changed = []
         for symbol, sector in sectors.items():
             known = dict(self._sectors.get(symbol, ()))
-            changed |= known.get(day) != sector
+            if known.get(day) != sector:
+                changed.append(self._columns[symbol])
             known[day] = sector
             self._sectors[symbol] = sorted(known.items())
         self._version += 1
-        return day if changed else None
+        # Of a stock that has no return yet no model has taken anything.
+        there = np.isfinite(self.values(UniverseField.RETURN)[:, changed]).any(axis=1)
+        return max(day, int(self.days[np.argmax(there)])) if there.any() else None
 
     def sectors(self, rows: slice = slice(None)) -> Sectors:
         """Of the stocks: codes of shape (N,) where none ever changes, else (T, N)."""
@@ -166,9 +177,9 @@ class Universe:
         """Every sector that a stock was ever of, in order."""
         return tuple(sorted({sector for found in self._sectors.values() for _, sector in found}))
 
-    def latest_sectors(self) -> dict[int, str]:
-        """The newest sector of every stock, by column; "": none."""
-        return {column: self.sector(symbol) for column, symbol in enumerate(self.symbols)}
+    def sectors_on(self, day: int) -> dict[int, str]:
+        """The sector of every stock on a day, by column; "": none."""
+        return {column: self.sector(symbol, day) for column, symbol in enumerate(self.symbols)}
 
     def sector(self, symbol: str, day: int | None = None) -> str:
         """Of a stock on a day (None: the newest); "": none."""
@@ -313,9 +324,12 @@ class Universe:
         self._counts[field] += int((new & np.isnan(block)).sum())
         return int(places[np.flatnonzero(new.any(axis=1))[0]])
 
-    def _derive_returns(self, places: Days, columns: Days) -> int | None:
-        """Returns from prices, of the stocks whose prices came, where none is told; the first row with a new one."""
-        begin, end = int(places[0]), int(places[-1]) + 1
+    def _derive_returns(self, begin: int, columns: Days, known: Array) -> int | None:
+        """Returns from prices, of the stocks whose prices came, where none is told; the first row with a new one.
+
+        `known` are the prices of the rows from `begin` on that were there before. A return over a day whose price came
+        only now is made anew from that, so that the order in which prices come makes no difference.
+        """
         prices = self._field(UniverseField.PRICE)
         returns = self._field(UniverseField.RETURN)
         before = np.full(len(columns), np.nan)
@@ -325,17 +339,22 @@ class Universe:
                 break
             before[missing] = prices[row, columns[missing]]
         first = None
+        former = before  # without the prices that filled a gap
         for row in range(begin, len(self.days)):
             price = prices[row, columns]
-            known = np.isfinite(price)
-            found = np.where(known & np.isfinite(before), price / before - 1.0, np.nan)
-            fill = np.isfinite(found) & np.isnan(returns[row, columns])
+            there = np.isfinite(price)
+            was = known[row - begin] if row < begin + len(known) else price
+            told = returns[row, columns]
+            found = np.where(there & np.isfinite(before), price / before - 1.0, np.nan)
+            anew = np.isfinite(was) & (before != former) & (told == was / former - 1.0) & (told != found)
+            fill = np.isfinite(found) & (np.isnan(told) | anew)
             if fill.any():
+                self._counts[UniverseField.RETURN] += int((fill & np.isnan(told)).sum())
                 returns[row, columns[fill]] = found[fill]
-                self._counts[UniverseField.RETURN] += int(fill.sum())
                 first = row if first is None else first
-            before = np.where(known, price, before)
-            if row >= end and known.all():
+            before = np.where(there, price, before)
+            former = np.where(np.isfinite(was), price, former)
+            if row >= begin + len(known) and there.all():
                 break  # nothing that came has to do with later days
         return first
 

@@ -187,6 +187,20 @@ def test_an_uploaded_day_is_not_replaced_by_the_market() -> None:
     assert host.ask(GetUniverse()).reason != ""
 
 
+def test_a_day_that_finds_no_room_is_told() -> None:
+    made = stock_universe(DAYS, STOCKS, 3, seed=3)
+    host = FactorHost(instruments=STOCKS, most_days=DAYS)
+    host.put_sectors(made)
+    host.put(made, slice(0, DAYS))
+    host.ask(PutUniverse("price", made.symbols, (close_ns(DAYS - 1),), ((50.0,) * STOCKS,)))
+    host.ask(EstimateFactors())
+    host.engine.on_quote(quote_array(host.ctx.now_ns, 5_000, 5_002), host.ctx)
+    _end_day(host, DAYS)
+    state = host.ask(GetUniverse())
+    assert (state.state, state.days) == ("failed", DAYS)
+    assert "most_days" in state.reason
+
+
 def test_a_stale_model_waits_at_the_end_of_the_day() -> None:
     host, made, closes = _with_prices()
     host.put(made._replace(returns=made.returns * 0.9), slice(DAYS - 1, DAYS), {UniverseField.RETURN: "returns"})

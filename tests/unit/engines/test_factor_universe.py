@@ -54,11 +54,17 @@ def test_returns_come_of_prices_where_none_are_given() -> None:
     returns = universe.values(RETURN)
     np.testing.assert_allclose(returns[:, 0], [np.nan, 0.1, 0.5, -0.5])
     np.testing.assert_allclose(returns[:, 1], [np.nan, np.nan, 0.2, 0.5])  # over the day that is missing
-    # Prices that fill a gap later make the returns around it that are not known yet.
+    # Prices that fill a gap later make the returns around it; those that were told stay.
     later = _universe()
-    later.put(PRICE, ("A",), _times(0, 3), ((10.0,), (12.0,)))
-    assert later.put(PRICE, ("A",), _times(1), ((11.0,),)) == FIRST_DAY + 1
-    np.testing.assert_allclose(later.values(RETURN)[:, 0], [np.nan, 0.1, 0.2])
+    later.put(RETURN, ("A", "B"), _times(3), ((None, 0.7),))
+    later.put(PRICE, ("A", "B"), _times(0, 3), ((10.0, 10.0), (12.0, 12.0)))
+    assert later.put(PRICE, ("A", "B"), _times(1), ((11.0, 11.0),)) == FIRST_DAY + 1
+    np.testing.assert_allclose(later.values(RETURN)[:, 0], [np.nan, 0.1, 12.0 / 11.0 - 1.0])
+    np.testing.assert_allclose(later.values(RETURN)[:, 1], [np.nan, 0.1, 0.7])
+    assert later.coverage()[RETURN] == 4
+    # A price that is put anew, as after a split, changes no return that was made.
+    assert later.put(PRICE, ("A",), _times(1), ((5.5,),)) is None
+    np.testing.assert_allclose(later.values(RETURN)[:, 0], [np.nan, 0.1, 12.0 / 11.0 - 1.0])
     follows = _universe()
     follows.put(PRICE, ("A",), _times(0), ((10.0,),))
     follows.put(PRICE, ("A",), _times(1), ((12.0,),))
@@ -112,6 +118,31 @@ def test_sectors_change_from_a_day_on() -> None:
     assert universe.sector("C") == ""
     universe.put_sectors({"C": "energy"}, close_ns(2))
     np.testing.assert_array_equal(universe.sectors().codes[:, 2], [-1, 1, 1])
+
+
+def test_sectors_of_a_stock_without_returns_change_no_day() -> None:
+    universe = _universe()
+    universe.put(RETURN, ("A", "B"), _times(1, 2, 3), ((0.1, None), (0.1, None), (0.1, 0.2)))
+    assert universe.put_sectors({"C": "banks"}) is None
+    assert universe.put_sectors({"B": "banks", "C": "energy"}) == FIRST_DAY + 3
+    assert universe.put_sectors({"A": "banks"}) == FIRST_DAY + 1
+    assert universe.put_sectors({"A": "energy"}, close_ns(5)) == FIRST_DAY + 5
+    assert [universe.sectors_on(FIRST_DAY + day)[0] for day in (1, 5)] == ["banks", "energy"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(prices=st.lists(st.integers(50, 200), min_size=2, max_size=8), draw=st.randoms(use_true_random=False))
+def test_returns_of_prices_do_not_depend_on_the_order_they_come_in(prices, draw) -> None:
+    together, apart = _universe(), _universe()
+    days = list(range(len(prices)))
+    together.put(PRICE, ("A",), _times(*days), tuple((float(price),) for price in prices))
+    draw.shuffle(days)
+    while days:
+        some = sorted(days[: draw.randint(1, len(days))])
+        days = days[len(some) :]
+        apart.put(PRICE, ("A",), _times(*some), tuple((float(prices[day]),) for day in some))
+    np.testing.assert_array_equal(apart.values(RETURN), together.values(RETURN))
+    assert apart.coverage() == together.coverage()
 
 
 def test_a_day_is_added_behind_the_others_alone() -> None:
