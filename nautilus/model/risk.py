@@ -342,6 +342,11 @@ class CheckResult(Message, frozen=True):
         Of hard limits, every one; of soft ones.
     checked
         Limits that were looked at.
+    open_orders
+        Of the portfolio, that were counted too; limits of its desk and of the firm count those of others besides.
+    basis
+        How it was looked at; `window`: instruments with a price, of the orders, or without orders of what is held;
+        `begin_ns`, `end_ns`: the oldest and the newest of these prices; `missing`: instruments without one.
     """
 
     portfolio_id: int
@@ -350,6 +355,8 @@ class CheckResult(Message, frozen=True):
     warnings: tuple[LimitViolation, ...]
     checked: int
     now_ns: int
+    open_orders: int = 0
+    basis: Basis = Basis("")
 
 
 class SetLimit(Message, frozen=True):
@@ -420,6 +427,8 @@ class LimitStates(Message, frozen=True):
         Some were left out: ask for one portfolio.
     unvalued
         Instruments held in a currency without a rate.
+    basis
+        How values are come by; as in `CheckResult`, of what is held.
     """
 
     now_ns: int
@@ -427,6 +436,7 @@ class LimitStates(Message, frozen=True):
     limits: tuple[LimitState, ...]
     more: bool = False
     unvalued: tuple[str, ...] = ()
+    basis: Basis = Basis("")
 
 
 class SetRiskRates(Message, frozen=True):

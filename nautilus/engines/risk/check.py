@@ -1,24 +1,32 @@
 """What proposed orders would do to the limits of the tree, before they are sent.
 
-Nobody knows which of them will be filled: the limits are looked at as if all were, as if only the buys were, and as if
-only the sells were; the worst counts. What cannot be known is a violation of a hard limit: who cannot be shown to be
-within it is not.
+Nobody knows which of them will be filled: the limits are looked at as if all were, as if only the buys were, only the
+sells, and only those that make a position larger; the worst counts. To each of these come the open orders of everybody
+under the limit, filled so that it is worst, as the core counts them. What cannot be known is a violation of a hard
+limit: who cannot be shown to be within it is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from nautilus.engines.risk import limits as names
 from nautilus.engines.risk.limits import text_of
-from nautilus.engines.risk.nodes import UNIT, Largest, Node, value_at_risk
-from nautilus.engines.risk.tree import LimitTree
+from nautilus.engines.risk.nodes import UNIT, Largest, Node, Outcomes, value_at_risk, worst
+from nautilus.engines.risk.tree import NO_RATE, LimitTree
 from nautilus.model.enums import Side
 from nautilus.model.risk import LimitViolation
 
+METHOD: Final = (
+    "limits as if all orders, only buys, only sells, only those that make a position larger were filled; with each, "
+    "open orders of everybody under a limit filled so that it is worst (var: none, buys, sells, all)"
+)
 _STANDING = (names.LOSS, names.DRAWDOWN, names.MARGIN)
 """No order changes these at once; they forbid what makes a position larger."""
+_OPEN_UNSEEN = "no price or rate of an open order"
 
 
 class Proposal(NamedTuple):
@@ -31,16 +39,31 @@ class Proposal(NamedTuple):
     price_ticks: int
 
 
+class _Change:
+    """What a set of fills adds to one instrument of a scope: lots, worth, and what open orders may do to that."""
+
+    __slots__ = ("down", "lots", "net", "up")
+
+    def __init__(self) -> None:
+        self.lots = self.net = self.up = self.down = 0
+
+
 class _Effect:
     """What a set of fills adds to one scope."""
 
-    __slots__ = ("gross", "lots", "net", "nets", "unpriced", "unvalued")
+    __slots__ = ("changes", "extra", "gross", "reason")
 
     def __init__(self) -> None:
-        self.net = self.gross = 0
-        self.lots: dict[int, int] = {}
-        self.nets: dict[int, int] = {}
-        self.unvalued = self.unpriced = False
+        self.gross = self.extra = 0
+        self.changes: dict[int, _Change] = {}
+        self.reason = ""
+
+
+class _OpenOutcomes(NamedTuple):
+    """Profits at past returns that open orders of a scope would add: those to buy, those to sell."""
+
+    buys: Outcomes
+    sells: Outcomes
 
 
 class CheckedOrders(NamedTuple):
@@ -60,45 +83,69 @@ def check(tree: LimitTree, account_id: int, orders: Sequence[Proposal], now_ns: 
     if not orders:
         mine = str(account_id)
         nodes |= {scope: node for scope, node in tree.nodes.items() if len(scope) > 2 and scope[1] == mine}
-    fills = _fills(orders)
+    fills = _fills(tree, account_id, orders)
     grows = any(_grows(tree, account_id, fill) for fill in fills)
     found: dict[tuple[str, str, bool], LimitViolation] = {}
     checked = 0
     effects = [_effects(tree, account_id, fill) for fill in fills]
     for node in nodes.values():
+        opens = _open_outcomes(tree, node)
         for control, watch in node.watches.items():
             checked += 1
-            before = _value(tree, node, control, _Effect(), 0, now_ns)
+            before, _ = _value(tree, node, control, _Effect(), opens, 0, now_ns)
             for effect in effects or [{}]:
                 here = effect.get(node.scope, _Effect())
-                value, reason = _value(tree, node, control, here, len(orders), now_ns)
+                value, reason = _value(tree, node, control, here, opens, len(orders), now_ns)
                 for hard, limit in ((True, watch.hard), (False, watch.soft)):
                     if limit is None or (value is not None and value <= limit):
                         continue
-                    if orders and value is not None and before[0] is not None:
-                        eased = value < before[0] if control not in _STANDING else not grows
+                    if orders and value is not None and before is not None:
+                        eased = value < before if control not in _STANDING else not grows
                         if eased:
                             continue
                     name = (text_of(node.scope), control, hard)
-                    worst = found.get(name)
-                    if worst is None or value is None or (worst.value is not None and value > worst.value):
+                    last = found.get(name)
+                    if last is None or value is None or (last.value is not None and value > last.value):
                         found[name] = LimitViolation(*name, value, limit, reason)
     hard_ones = tuple(violation for violation in found.values() if violation.hard)
     return CheckedOrders(hard_ones, tuple(each for each in found.values() if not each.hard), checked)
 
 
-def _fills(orders: Sequence[Proposal]) -> list[list[Proposal]]:
-    """All, and only those of each side where there are both."""
+def _fills(tree: LimitTree, account_id: int, orders: Sequence[Proposal]) -> list[list[Proposal]]:
+    """All; only those of each side where there are both; only those that make a position larger."""
+    if not orders:
+        return []
     sides = [[order for order in orders if order.side is side] for side in (Side.BUY, Side.SELL)]
-    return [list(orders), *sides] if all(sides) else [list(orders)] if orders else []
+    fills = [list(orders), *sides] if all(sides) else [list(orders)]
+    growing = _growing(tree, account_id, orders)
+    return [*fills, growing] if growing and growing not in fills else fills
+
+
+def _growing(tree: LimitTree, account_id: int, orders: Sequence[Proposal]) -> list[Proposal]:
+    """Of each position the side that makes it the largest, if one does."""
+    found = []
+    sides: dict[tuple[int, int], dict[Side, int]] = {}
+    for order in orders:
+        lots = sides.setdefault((order.strategy_id, order.instrument_id), {Side.BUY: 0, Side.SELL: 0})
+        lots[order.side] += order.lots
+    for order in orders:
+        strategy_id, instrument_id = key = (order.strategy_id, order.instrument_id)
+        leaf = tree.leaves.get((account_id, strategy_id, instrument_id))
+        held = leaf.position.quantity if leaf is not None else 0
+        bought, sold = abs(held + sides[key][Side.BUY]), abs(held - sides[key][Side.SELL])
+        if max(bought, sold) > abs(held) and order.side is (Side.BUY if bought >= sold else Side.SELL):
+            found.append(order)
+    return found
 
 
 def _grows(tree: LimitTree, account_id: int, fill: Iterable[Proposal]) -> bool:
-    """Whether a position becomes larger, or turns round."""
+    """Whether a position becomes larger, or turns round, with the open orders that take the same side."""
     for (strategy_id, instrument_id), lots in _lots(fill).items():
         leaf = tree.leaves.get((account_id, strategy_id, instrument_id))
-        held = leaf.position.quantity if leaf is not None else 0
-        if lots and (held * lots >= 0 or abs(lots) > abs(held)):
+        held, besides = 0, 0
+        if leaf is not None:
+            held, besides = leaf.position.quantity, leaf.buys if lots > 0 else leaf.sells
+        if lots and (held * lots >= 0 or abs(lots) + besides > abs(held)):
             return True
     return False
 
@@ -117,78 +164,132 @@ def _effects(tree: LimitTree, account_id: int, fill: Sequence[Proposal]) -> dict
     for (strategy_id, instrument_id), lots in _lots(fill).items():
         key = (account_id, strategy_id, instrument_id)
         leaf = tree.leaves.get(key)
-        held, last, net, gross = (
-            (leaf.position.quantity, leaf.last_ticks, leaf.net, leaf.gross) if leaf is not None else (0, 0, 0, 0)
-        )
-        after = held + lots
-        mark = tree.mark_ticks(instrument_id, after, last or prices.get(instrument_id, 0))
-        worth = tree.units(instrument_id, after * mark * tree.multiplier(instrument_id))
+        held = last = net = buys = sells = up = down = extra = 0
+        if leaf is not None:
+            held, last, net = leaf.position.quantity, leaf.last_ticks or leaf.order_ticks, leaf.net
+            buys, sells, up, down, extra = leaf.buys, leaf.sells, leaf.up, leaf.down, leaf.extra
+        last = last or prices.get(instrument_id, 0)
+        worth, reason = tree.worth_of(instrument_id, held + lots, last)
+        after = tree.open_effect(instrument_id, held + lots, worth, buys, sells, last)
         for node in tree.leaf_path(key, keep=False):
             effect = effects.setdefault(node.scope, _Effect())
-            effect.lots[instrument_id] = effect.lots.get(instrument_id, 0) + lots
-            effect.unpriced |= bool(after) and not mark
-            effect.unvalued |= bool(after) and worth is None
-            change = (worth or 0) - net
-            effect.net += change
-            effect.nets[instrument_id] = effect.nets.get(instrument_id, 0) + change
-            effect.gross += abs(worth or 0) - gross
+            effect.reason = effect.reason or reason or ("" if after[3] else _OPEN_UNSEEN)
+            effect.gross += abs(worth) - abs(net)
+            effect.extra += after[2] - extra
+            change = effect.changes.setdefault(instrument_id, _Change())
+            change.lots += lots
+            change.net += worth - net
+            change.up += after[0] - up
+            change.down += after[1] - down
     return effects
 
 
 def _value(
-    tree: LimitTree, node: Node, control: str, effect: _Effect, orders: int, now_ns: int
+    tree: LimitTree,
+    node: Node,
+    control: str,
+    effect: _Effect,
+    opens: _OpenOutcomes | str | None,
+    orders: int,
+    now_ns: int,
 ) -> tuple[float | None, str]:
     """What a limit would be compared with; None, and why it cannot be known."""
+    changes = effect.changes
     if control == names.ORDER_RATE:
         begin_ns = now_ns - node.watches[control].rule.window_ns
         return float(orders + sum(time > begin_ns for time in node.orders)), ""
     if control == names.POSITION:
-        assert node.positions is not None
-        sizes = {key: tree.size(key, node.lots.get(key, 0) + lots) for key, lots in effect.lots.items()}
-        return _largest_with(node.positions, sizes), ""
+        sizes = {key: tree.size(key, node.worst_lots(key, change.lots)) for key, change in changes.items()}
+        return _largest_with((node.positions, node.worst_positions), sizes), ""
     if control == names.MARGIN:
         return (node.margin, "") if node.margin is not None else (None, "no margin status")
-    if node.unvalued or effect.unvalued:
-        return None, "no rate of a currency"
+    if node.unvalued or effect.reason == NO_RATE:
+        return None, NO_RATE
     if control in (names.LOSS, names.DRAWDOWN):
         return node.value_of(control, tree.level), ""
-    if effect.unpriced:
-        return None, "no price"
+    if effect.reason or node.unseen:
+        return None, effect.reason or _OPEN_UNSEEN
+    net = sum(change.net for change in changes.values())
     gross = node.gross + effect.gross
-    if control == names.GROSS:
-        return gross * UNIT, ""
-    if control == names.NET:
-        return abs(node.net + effect.net) * UNIT, ""
-    if control == names.LEVERAGE:
+    if control in (names.GROSS, names.LEVERAGE):
+        most = (gross + node.extra + effect.extra) * UNIT
+        if control == names.GROSS:
+            return most, ""
         if node.nav is None or node.nav <= 0.0:
             return None, "no net asset value"
-        return gross * UNIT / node.nav, ""
+        return most / node.nav, ""
+    if control == names.NET:
+        up = node.up + sum(change.up for change in changes.values())
+        down = node.down + sum(change.down for change in changes.values())
+        return worst(node.net + net, up, down) * UNIT, ""
     if control == names.VAR:
-        rows = tree.history.rows
-        if node.scenario is None or node.unmeasured or any(key not in rows for key, net in effect.nets.items() if net):
-            return None, "no history of a position"
-        outcomes = node.scenario
-        for key, net in effect.nets.items():
-            if net:
-                outcomes = outcomes + tree.history.returns[rows[key]] * (net * UNIT)
-        return value_at_risk(outcomes, tree.level), ""
-    assert node.notionals is not None
-    sizes = {key: float(abs(node.nets.get(key, 0) + net)) for key, net in effect.nets.items()}
-    largest = _largest_with(node.notionals, sizes)
+        return _value_at_risk(tree, node, changes, opens)
     if control == names.NOTIONAL:
-        return largest * UNIT, ""
-    return (largest / gross if gross else 0.0), ""
+        worths = {key: node.worst_worth(key, each.net, each.up, each.down) for key, each in changes.items()}
+        return _largest_with((node.notionals, node.worst_notionals), worths) * UNIT, ""
+    assert control == names.CONCENTRATION, control
+    return _concentration(node, changes, gross), ""
 
 
-def _largest_with(values: Largest, changed: dict[int, float]) -> float:
-    """The largest if these were so; the values are as before afterwards."""
-    before = {key: values.get(key) or 0.0 for key in changed}
-    for key, value in changed.items():
-        values.set(key, value)
-    top = values.top
-    for key, value in before.items():
-        values.set(key, value)
-    return top
+def _concentration(node: Node, changes: Mapping[int, _Change], gross: int) -> float:
+    """The largest part that an instrument may come to be: as it is, or with its own open orders and no others."""
+    worths = {key: abs(node.nets.get(key, 0) + change.net) for key, change in changes.items()}
+    largest = _largest_with((node.notionals,), worths) / gross if gross else 0.0
+    for key in node.opens.keys() | changes.keys():
+        change = changes.get(key) or _Change()
+        alone = node.worst_worth(key, change.net, change.up, change.down)
+        whole = gross + alone - abs(node.nets.get(key, 0) + change.net)
+        largest = max(largest, alone / whole if whole else 0.0)
+    return largest
 
 
-__all__ = ["CheckedOrders", "Proposal", "check"]
+def _open_outcomes(tree: LimitTree, node: Node) -> _OpenOutcomes | str | None:
+    """None: there are no open orders; a text: why they have none."""
+    if not node.opens or node.scenario is None:
+        return None
+    rows = tree.history.rows
+    if not all(key in rows for key in node.opens):
+        return "no history of an open order"
+    places = [rows[key] for key in node.opens]
+    returns = tree.history.returns[places]
+    worths = [[getattr(each, side) * UNIT for each in node.opens.values()] for side in ("up", "down")]
+    return _OpenOutcomes(*np.asarray(worths) @ returns)
+
+
+def _value_at_risk(
+    tree: LimitTree, node: Node, changes: Mapping[int, _Change], opens: _OpenOutcomes | str | None
+) -> tuple[float | None, str]:
+    rows, returns = tree.history.rows, tree.history.returns
+    moved = [key for key, each in changes.items() if each.net or each.up or each.down]
+    if node.scenario is None or node.unmeasured or any(key not in rows for key in moved):
+        return None, "no history of a position"
+    if isinstance(opens, str):
+        return None, opens
+    outcomes = node.scenario
+    for key in moved:
+        outcomes = outcomes + returns[rows[key]] * (changes[key].net * UNIT)
+    if opens is None:
+        return value_at_risk(outcomes, tree.level), ""
+    buys, sells = opens
+    for key in moved:
+        buys = buys + returns[rows[key]] * (changes[key].up * UNIT)
+        sells = sells + returns[rows[key]] * (changes[key].down * UNIT)
+    cases = (outcomes, outcomes + buys, outcomes + sells, outcomes + buys + sells)
+    return max(value_at_risk(case, tree.level) for case in cases), ""
+
+
+def _largest_with(parts: Iterable[Largest | None], changed: Mapping[int, float]) -> float:
+    """The largest of all if these were so; the values are as before afterwards."""
+    largest = 0.0
+    for values in parts:
+        assert values is not None
+        before = {key: values.get(key) or 0.0 for key in changed}
+        for key, value in changed.items():
+            values.set(key, value)
+        largest = max(largest, values.top)
+        for key, value in before.items():
+            values.set(key, value)
+    return largest
+
+
+__all__ = ["METHOD", "CheckedOrders", "Proposal", "check"]

@@ -17,14 +17,16 @@ from nautilus.engines.panel import Histories, history_operations
 from nautilus.engines.risk import jobs
 from nautilus.engines.risk import limits as names
 from nautilus.engines.risk.accounts import AccountLimits
-from nautilus.engines.risk.check import Proposal, check
+from nautilus.engines.risk.check import METHOD, Proposal, check
 from nautilus.engines.risk.conditions import Condition, Conditions
 from nautilus.engines.risk.config import RiskConfig
 from nautilus.engines.risk.limits import Scope, make_rule, parse_scope, text_of
+from nautilus.engines.risk.marks import marks_basis
 from nautilus.engines.risk.nodes import Node
 from nautilus.engines.risk.past_returns import PastReturns
 from nautilus.engines.risk.questions import Questions
 from nautilus.engines.risk.tree import Change, LimitTree
+from nautilus.engines.risk.working import WorkingOrders
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.commands import KillSwitch
 from nautilus.model.enums import CommandKind, Side
@@ -79,6 +81,10 @@ from nautilus.model.topics import (
 _MOST_LISTED = 5_000
 _NO_EQUITY = 1e6
 """Margin as a part of equity where there is none left."""
+_LIMITS_METHOD = (
+    "positions at what they could be closed at: bid or ask, the last fill before there is a quote; "
+    "open orders are not counted"
+)
 _ORDERS, _HISTORIES = "orders", "histories"
 _TOGETHER_NS = 100_000_000
 """Histories that come within this time are taken together."""
@@ -173,6 +179,7 @@ class RiskEngine(Engine):
             self._changes.append,
             PastReturns(self._histories.panel, self._instruments, config.var_window),
         )
+        self._working = WorkingOrders(self._tree.work)
         self._conditions = Conditions(config, self._tree.holders)
         self._questions = Questions(
             self._tree, self._histories.panel, self._instruments, self._currency, config.factors
@@ -209,6 +216,7 @@ class RiskEngine(Engine):
             self._tell(self._accounts.order(report, ctx.now_ns), ctx)
             self._tree.order(report.account_id, report.strategy_id, report.now_ns, report.sequence)
             self._tell_changes(ctx)
+        self._working.on_report(report)
 
     def on_quote(self, quote: Quote, ctx: Context) -> None:
         """Value what is held at the new prices."""
@@ -317,6 +325,7 @@ class RiskEngine(Engine):
             "tree": self._tree.state(),
             "limits": self._set_limits(),
             "conditions": self._conditions.state(),
+            "working": self._working.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -333,6 +342,7 @@ class RiskEngine(Engine):
                 self._tree.drop_limit(parse_scope(scope), control)
         if "tree" in state:
             self._tree.restore(state["tree"])
+            self._working.restore(state.get("working", ()))
             self._conditions.restore(state["conditions"])
             self._crowded = {
                 node.scope: node
@@ -483,7 +493,10 @@ class RiskEngine(Engine):
         self._renew(ctx)
         self._tree.want_history(order.instrument_id for order in orders)
         found = check(self._tree, message.portfolio_id, orders, ctx.now_ns)
-        return CheckResult(message.portfolio_id, not found.violations, *found, ctx.now_ns)
+        mine = self._tree.path(message.portfolio_id, keep=False)[-1]
+        looked_at = {order.instrument_id for order in orders} or {key for key, lots in mine.lots.items() if lots}
+        basis = marks_basis(self._tree, looked_at, METHOD)
+        return CheckResult(message.portfolio_id, not found.violations, *found, ctx.now_ns, mine.open_orders, basis)
 
     def _instrument_id(self, name: str) -> int:
         found = self._symbols.get(name)
@@ -511,11 +524,13 @@ class RiskEngine(Engine):
         self._tree.look(ctx.now_ns, self._tree.nodes.values())
         self._tell_changes(ctx)
         states: list[LimitState] = []
+        more = False
         for node, watch in self._tree.watched():
             if portfolio_id and node.account_id != portfolio_id:
                 continue
             if len(states) == _MOST_LISTED:
-                return LimitStates(ctx.now_ns, self._currency, tuple(states), more=True, unvalued=self._unvalued())
+                more = True
+                break
             reason = "" if watch.value is not None else "no rate, history, net asset value or margin status"
             states.append(
                 LimitState(
@@ -529,11 +544,11 @@ class RiskEngine(Engine):
                     reason,
                 )
             )
-        return LimitStates(ctx.now_ns, self._currency, tuple(states), unvalued=self._unvalued())
-
-    def _unvalued(self) -> tuple[str, ...]:
-        keys = {leaf.instrument_id for leaf in self._tree.leaves.values() if not leaf.valued}
-        return tuple(sorted(self._instruments[key].symbol for key in keys))
+        leaves = self._tree.leaves_of(portfolio_id) if portfolio_id else self._tree.leaves.values()
+        unvalued = {self._instruments[leaf.instrument_id].symbol for leaf in leaves if not leaf.valued}
+        held = {leaf.instrument_id for leaf in leaves if leaf.position.quantity}
+        basis = marks_basis(self._tree, held, _LIMITS_METHOD)
+        return LimitStates(ctx.now_ns, self._currency, tuple(states), more, tuple(sorted(unvalued)), basis)
 
     def _set_limits(self) -> list[list[Any]]:
         """Limits that differ from those of the settings; one that was taken away has no numbers."""

@@ -73,11 +73,34 @@ class Largest:
         return 0.0
 
 
+class Open:
+    """Open orders in one instrument: lots that they buy and sell, and what worth changes by if they do, in units."""
+
+    __slots__ = ("buys", "down", "sells", "up")
+
+    def __init__(self) -> None:
+        self.buys = self.sells = self.up = self.down = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.buys or self.sells or self.up or self.down)
+
+
+def worst(value: int, up: int, down: int) -> int:
+    """The largest size: as it is, with all that makes it more, or with all that makes it less."""
+    return max(abs(value), abs(value + up), abs(value + down))
+
+
 class Node:
     """One scope: sums over the positions under it, and the limits on them.
 
     Attributes
     ----------
+    orders : times of new orders, where their rate is limited.
+    open_orders : how many there are.
+    opens : of each instrument that open orders are in.
+    up, down, extra : units: what `net` changes by if all open orders to buy, or all to sell, are filled; what `gross`
+        grows by at most.
+    unseen : positions whose open orders cannot be valued for want of a price or a rate.
     net, gross, profit, peak : units; `gross` is of all positions under it, where nothing offsets anything.
     lots, nets : of each instrument, signed: lots, and worth in units.
     unvalued : positions that cannot be valued for want of a rate.
@@ -88,6 +111,8 @@ class Node:
 
     __slots__ = (
         "account_id",
+        "down",
+        "extra",
         "gross",
         "instrument_id",
         "lots",
@@ -96,6 +121,8 @@ class Node:
         "net",
         "nets",
         "notionals",
+        "open_orders",
+        "opens",
         "orders",
         "peak",
         "positions",
@@ -104,8 +131,12 @@ class Node:
         "scope",
         "strategy_id",
         "unmeasured",
+        "unseen",
         "unvalued",
+        "up",
         "watches",
+        "worst_notionals",
+        "worst_positions",
     )
 
     def __init__(self, scope: Scope, account_id: int = 0, strategy_id: int = 0, instrument_id: int = 0) -> None:
@@ -114,7 +145,9 @@ class Node:
         self.net = self.gross = self.profit = self.peak = 0
         self.lots: dict[int, int] = {}
         self.nets: dict[int, int] = {}
-        self.unvalued = self.unmeasured = 0
+        self.unvalued = self.unmeasured = self.unseen = 0
+        self.open_orders = self.up = self.down = self.extra = 0
+        self.opens: dict[int, Open] = {}
         self.nav: float | None = None
         self.margin: float | None = None
         self.orders: deque[int] = deque()
@@ -122,6 +155,9 @@ class Node:
         self.scenario: Outcomes | None = None
         self.positions: Largest | None = None
         self.notionals: Largest | None = None
+        # The same with open orders, of the instruments that some are in: where there are none, it is the same.
+        self.worst_positions: Largest | None = None
+        self.worst_notionals: Largest | None = None
 
     def move(self, instrument_id: int, lots: int, net: int, gross: int, profit: int) -> None:
         """Add differences of one instrument."""
@@ -132,6 +168,31 @@ class Node:
             self.lots[instrument_id] = self.lots.get(instrument_id, 0) + lots
         if net:
             self.nets[instrument_id] = self.nets.get(instrument_id, 0) + net
+
+    def move_open(self, instrument_id: int, buys: int, sells: int, up: int, down: int, extra: int) -> None:
+        """Add differences of the open orders in one instrument."""
+        self.up += up
+        self.down += down
+        self.extra += extra
+        found = self.opens.get(instrument_id)
+        if found is None:
+            found = self.opens[instrument_id] = Open()
+        found.buys += buys
+        found.sells += sells
+        found.up += up
+        found.down += down
+        if not found:
+            del self.opens[instrument_id]
+
+    def worst_lots(self, instrument_id: int, more: int = 0) -> int:
+        """The largest position in an instrument that open orders may lead to; `more`: lots that are held besides."""
+        held, found = self.lots.get(instrument_id, 0) + more, self.opens.get(instrument_id)
+        return abs(held) if found is None else worst(held, found.buys, -found.sells)
+
+    def worst_worth(self, instrument_id: int, net: int = 0, up: int = 0, down: int = 0) -> int:
+        """The same of what it is worth; `net`, `up`, `down`: changes of what there is."""
+        worth, found = self.nets.get(instrument_id, 0) + net, self.opens.get(instrument_id)
+        return worst(worth, up + (found.up if found else 0), down + (found.down if found else 0))
 
     def value_of(self, control: str, level: float) -> float | None:
         """What a limit of this control is compared with; None: it cannot be known."""
@@ -163,9 +224,34 @@ class Node:
 
 
 class Leaf:
-    """A strategy's position in an instrument of a portfolio, as valued last."""
+    """A strategy's position in an instrument of a portfolio, as valued last, and its open orders.
 
-    __slots__ = ("gross", "instrument_id", "last_ticks", "measured", "net", "path", "position", "profit", "valued")
+    Attributes
+    ----------
+    buys, sells : lots that open orders may still fill.
+    order_ticks : price of the last order; 0: none had one.
+    up, down, extra : see `Node`.
+    seen : open orders can be valued, or there are none.
+    """
+
+    __slots__ = (
+        "buys",
+        "down",
+        "extra",
+        "gross",
+        "instrument_id",
+        "last_ticks",
+        "measured",
+        "net",
+        "order_ticks",
+        "path",
+        "position",
+        "profit",
+        "seen",
+        "sells",
+        "up",
+        "valued",
+    )
 
     def __init__(self, position: Position, path: tuple[Node, ...]) -> None:
         self.position = position
@@ -173,12 +259,9 @@ class Leaf:
         self.path = path
         self.last_ticks = 0
         self.net = self.gross = self.profit = 0
-        self.valued = self.measured = True
-
-    @property
-    def key(self) -> tuple[int, int, int]:
-        """Account, strategy, instrument."""
-        return self.position.account_id, self.path[-1].strategy_id, self.instrument_id
+        self.buys = self.sells = self.order_ticks = 0
+        self.up = self.down = self.extra = 0
+        self.valued = self.measured = self.seen = True
 
 
 def value_at_risk(outcomes: Outcomes, level: float) -> float:
@@ -203,4 +286,4 @@ def node_rows(nodes: Iterable[Node]) -> list[list[Any]]:
     return rows
 
 
-__all__ = ["UNIT", "Largest", "Leaf", "Node", "Outcomes", "node_rows", "value_at_risk"]
+__all__ = ["UNIT", "Largest", "Leaf", "Node", "Open", "Outcomes", "node_rows", "value_at_risk", "worst"]

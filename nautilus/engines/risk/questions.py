@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nautilus.engines.base import Work
 from nautilus.engines.panel import Aligned, Panel, check_known
 from nautilus.engines.risk import jobs
+from nautilus.engines.risk.marks import with_marks
 from nautilus.engines.risk.nodes import UNIT
 from nautilus.engines.risk.tree import LimitTree
 from nautilus.maths import stress
@@ -69,16 +70,17 @@ class Questions:
             _check_definition(message.definition)
             positions = self._positions(message.portfolio_id, message.positions)
             found = self._returns(positions, message.begin, message.end)
-            return Work(jobs.estimate, (message, self.currency, positions, found.values, found.basis("")))
+            basis = self._basis(message, found)
+            return Work(jobs.estimate, (message, self.currency, positions, found.values, basis))
         if isinstance(message, MeasureDrawdowns):
             changes, found = self._changes(message)
             arguments = (message.portfolio_id, message.level, self.currency, changes, bool(message.series))
-            return Work(jobs.measure_drawdowns, (*arguments, found.basis("")))
+            return Work(jobs.measure_drawdowns, (*arguments, self._basis(message, found)))
         if isinstance(message, BacktestVar):
             _check_method(message.method, jobs.BACKTESTED)
             _check_definition(message.definition)
             changes, found = self._changes(message)
-            return Work(jobs.backtest, (message, changes, found.times_ns, found.basis("")))
+            return Work(jobs.backtest, (message, changes, found.times_ns, self._basis(message, found)))
         if isinstance(message, StressPortfolio):
             return self._stress(message)
         return None
@@ -121,6 +123,14 @@ class Questions:
     def _returns(self, positions: tuple[RiskPosition, ...], begin: str, end: str) -> Aligned:
         names = [position.series for position in positions]
         return self.panel.returns(names, moment_ns(begin, "begin"), moment_ns(end, "end"))
+
+    def _basis(self, message: EstimateRisk | MeasureDrawdowns | BacktestVar, found: Aligned) -> Basis:
+        """Of histories; and of the prices of what the portfolio holds, where that is what the question is about."""
+        histories = found.basis("")
+        series = "" if isinstance(message, EstimateRisk) else message.series
+        if message.positions or series:
+            return histories
+        return with_marks(self.tree, message.portfolio_id, histories)
 
     def _changes(self, message: MeasureDrawdowns | BacktestVar) -> tuple[Floats, Aligned]:
         """Profits of the portfolio as it is, or returns of a series."""
@@ -165,6 +175,8 @@ class Questions:
             missing=len(positions) - len(names),
             synthetic=any(found.synthetic for found in histories),
         )
+        if not message.positions:
+            basis = with_marks(self.tree, message.portfolio_id, basis)
         return Work(jobs.stress_portfolio, (message, self.currency, positions, levels, factors, basis))
 
     def _levels(self, name: str) -> tuple[NDArray[np.int64], Floats]:

@@ -15,15 +15,19 @@ import numpy as np
 
 from nautilus.engines.risk import limits as names
 from nautilus.engines.risk.limits import LimitRule, Scope, Watch, text_of
-from nautilus.engines.risk.nodes import UNIT, Largest, Leaf, Node, node_rows
+from nautilus.engines.risk.nodes import UNIT, Largest, Leaf, Node, node_rows, worst
 from nautilus.engines.risk.past_returns import PastReturns
-from nautilus.model.enums import Side
+from nautilus.model.enums import RecordFlag, Side
 from nautilus.model.errors import ModelError
 from nautilus.model.instrument import Instrument
 from nautilus.model.marketdata import Quote
 from nautilus.model.position import Position, half_even
 
 _UNIT_DECIMALS = 8
+_SYNTHETIC = int(RecordFlag.SYNTHETIC)
+_POSITION = 6
+"""Numbers of a position in the saved state."""
+NO_PRICE, NO_RATE = "no price", "no rate of a currency"
 _UNPRICED = (names.ORDER_RATE, names.MARGIN)
 
 
@@ -81,6 +85,8 @@ class LimitTree:
         self._tell = tell
         self.history = history
         self.quotes: dict[int, Quote] = {}
+        self.synthetic: set[int] = set()
+        """Instruments whose last quote was not as a venue sent it."""
         self.nodes: dict[Scope, Node] = {}
         self.leaves: dict[tuple[int, int, int], Leaf] = {}
         self._of_instrument: dict[int, list[Leaf]] = {}
@@ -111,7 +117,7 @@ class LimitTree:
             lots = abs(found.quantity) * new // old * (1 if found.quantity > 0 else -1)
             cost, realised = (found.cost, found.realised) if lots else (0, found.realised + found.cost)
             leaf.position = Position(found.account_id, instrument_id, lots, cost, realised, found.fees)
-            leaf.last_ticks = mark * old // new
+            leaf.last_ticks, leaf.order_ticks = mark * old // new, leaf.order_ticks * old // new
             self._revalue(leaf, lots - found.quantity)
             touched |= {node.scope: node for node in leaf.path}
         self._settle(touched.values(), sequence)
@@ -119,9 +125,26 @@ class LimitTree:
     def quote(self, quote: Quote) -> None:
         """A new price of what is held."""
         self.quotes[quote.instrument_id] = quote
+        if quote.flags & _SYNTHETIC:
+            self.synthetic.add(quote.instrument_id)
+        else:
+            self.synthetic.discard(quote.instrument_id)
         held = self._of_instrument.get(quote.instrument_id)
         if held:
-            self._repriced(leaf for leaf in held if leaf.position.quantity)
+            self._repriced(leaf for leaf in held if leaf.position.quantity or leaf.buys or leaf.sells)
+
+    def work(self, key: tuple[int, int, int], orders: int, buys: int, sells: int, ticks: int) -> None:
+        """So many open orders of a position more, which may buy and sell so many lots more; `ticks` 0: no price.
+
+        Nothing of it breaches a limit: orders may be cancelled. The check of others counts them.
+        """
+        leaf = self.leaves.get(key) or self._leaf(key)
+        leaf.buys += buys
+        leaf.sells += sells
+        leaf.order_ticks = ticks or leaf.order_ticks
+        for node in leaf.path:
+            node.open_orders += orders
+        self._reopen(leaf, buys, sells)
 
     def order(self, account_id: int, strategy_id: int, now_ns: int, sequence: int) -> None:
         """A new order or a replacement."""
@@ -249,9 +272,29 @@ class LimitTree:
         numerator, denominator = factor
         return money * numerator if denominator == 1 else half_even(money * numerator, denominator)
 
-    def multiplier(self, instrument_id: int) -> int:
-        """Money units per tick and lot."""
-        return self._instruments[instrument_id].multiplier
+    def worth_of(self, instrument_id: int, lots: int, last_ticks: int) -> tuple[int, str]:
+        """Worth in units of so many lots, 0 where it is not known; and why not."""
+        mark = self.mark_ticks(instrument_id, lots, last_ticks)
+        if not lots:
+            return 0, ""
+        worth = self.units(instrument_id, lots * mark * self._instruments[instrument_id].multiplier)
+        if worth is None:
+            return 0, NO_RATE
+        return (worth, "") if mark else (0, NO_PRICE)
+
+    def open_effect(
+        self, instrument_id: int, held: int, net: int, buys: int, sells: int, last_ticks: int
+    ) -> tuple[int, int, int, bool]:
+        """What open orders may do to a position of `held` lots, worth `net`: `up`, `down` and `extra` as of a `Node`.
+
+        And whether that is known.
+        """
+        if not (buys or sells):
+            return 0, 0, 0, True
+        above, no_buys = self.worth_of(instrument_id, held + buys, last_ticks)
+        below, no_sells = self.worth_of(instrument_id, held - sells, last_ticks)
+        up, down = above - net, below - net
+        return up, down, worst(net, up, down) - abs(net), not (no_buys or no_sells)
 
     def size(self, instrument_id: int, lots: int) -> float:
         """Lots as a quantity, without sign."""
@@ -277,10 +320,12 @@ class LimitTree:
         """Plain values."""
         return {
             "leaves": [
-                [leaf.path[-1].strategy_id, self._mark(leaf), *_row(leaf.position)] for leaf in self.leaves.values()
+                [leaf.path[-1].strategy_id, self._mark(leaf), *_row(leaf.position), leaf.order_ticks]
+                for leaf in self.leaves.values()
             ],
             "nodes": node_rows(self.nodes.values()),
             "rates": {currency: str(rate) for currency, rate in self.rates.items()},
+            "synthetic": sorted(self.synthetic),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -288,9 +333,10 @@ class LimitTree:
         tell, self._tell = self._tell, _silent
         self.set_rates({currency: Decimal(rate) for currency, rate in state["rates"].items()})
         for strategy_id, last_ticks, *row in state["leaves"]:
-            position = Position(*row)
+            position = Position(*row[:_POSITION])
             leaf = self._leaf((position.account_id, strategy_id, position.instrument_id))
             leaf.position, leaf.last_ticks = position, last_ticks
+            leaf.order_ticks = sum(row[_POSITION:])  # as it was saved before orders were followed, there is none
             self._revalue(leaf, position.quantity)
         for scope, peak, orders, flags, nav, margin in state["nodes"]:
             node = self.nodes.get(tuple(scope)) or self._node(tuple(scope), *_numbers(scope))
@@ -301,6 +347,7 @@ class LimitTree:
                 if watch is not None:
                     watch.soft_on = soft_on and watch.soft is not None
                     watch.hard_on = hard_on and watch.hard is not None
+        self.synthetic = set(state.get("synthetic", ()))
         self._tell = tell
 
     # Within.
@@ -352,7 +399,13 @@ class LimitTree:
                     self._look(node, watch, sequence)
 
     def _revalue(self, leaf: Leaf, lots: int) -> bool:
-        """Bring the sums above a position to what it is worth now; `lots`: what it holds more. Whether it changed."""
+        """Bring all above a position to what it is worth now; `lots`: what it holds more. Whether it changed."""
+        changed = self._move(leaf, lots)
+        if leaf.buys or leaf.sells:
+            self._reopen(leaf)
+        return changed
+
+    def _move(self, leaf: Leaf, lots: int) -> bool:
         position, instrument_id = leaf.position, leaf.instrument_id
         mark = self._mark(leaf)
         worth = position.quantity * mark * self._instruments[instrument_id].multiplier
@@ -381,7 +434,33 @@ class LimitTree:
                 node.notionals.set(instrument_id, abs(node.nets.get(instrument_id, 0)))
             if node.scenario is not None and step is not None:
                 node.scenario += step
+            if instrument_id in node.opens:
+                self._worsen(node, instrument_id)
         return True
+
+    def _reopen(self, leaf: Leaf, buys: int = 0, sells: int = 0) -> None:
+        """Bring what open orders may do to all above a position to what is so now: `buys`, `sells` lots more."""
+        instrument_id, last_ticks = leaf.instrument_id, leaf.last_ticks or leaf.order_ticks
+        held = leaf.position.quantity
+        up, down, extra, seen = self.open_effect(instrument_id, held, leaf.net, leaf.buys, leaf.sells, last_ticks)
+        moves = (buys, sells, up - leaf.up, down - leaf.down, extra - leaf.extra)
+        unseen = leaf.seen - seen
+        leaf.up, leaf.down, leaf.extra, leaf.seen = up, down, extra, seen
+        if not any(moves) and not unseen:
+            return
+        for node in leaf.path:
+            node.move_open(instrument_id, *moves)
+            node.unseen += unseen
+            self._worsen(node, instrument_id)
+
+    def _worsen(self, node: Node, instrument_id: int) -> None:
+        """Note the worst that open orders may lead to; 0 where there are none: then what is held says it."""
+        working = instrument_id in node.opens
+        if node.worst_positions is not None:
+            lots = node.worst_lots(instrument_id) if working else 0
+            node.worst_positions.set(instrument_id, self.size(instrument_id, lots))
+        if node.worst_notionals is not None:
+            node.worst_notionals.set(instrument_id, node.worst_worth(instrument_id) if working else 0)
 
     def _mark(self, leaf: Leaf) -> int:
         return self.mark_ticks(leaf.instrument_id, leaf.position.quantity, leaf.last_ticks)
@@ -428,8 +507,10 @@ class LimitTree:
         node.watches[control] = watch
         if control == names.POSITION and node.positions is None:
             node.positions = Largest((key, self.size(key, lots)) for key, lots in node.lots.items())
+            node.worst_positions = Largest((key, self.size(key, node.worst_lots(key))) for key in node.opens)
         elif control in (names.NOTIONAL, names.CONCENTRATION) and node.notionals is None:
             node.notionals = Largest((key, abs(net)) for key, net in node.nets.items())
+            node.worst_notionals = Largest((key, node.worst_worth(key)) for key in node.opens)
         elif control == names.VAR and node.scenario is None:
             node.scenario = np.zeros(self.history.steps or 1)
 

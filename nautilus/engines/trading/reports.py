@@ -138,6 +138,8 @@ class ReportExpander:
         common = (sequence, now_ns, account_id, strategy_id, instrument_id, order_id, _side(side))
         figures = (price, quantity, leaves, source_sequence)
         order = self.orders.get(key)
+        if order is not None and order.instrument_id != instrument_id:
+            order = None  # an external venue names an order by its instrument too: this is none that is open
         match kind:
             case EventKind.FILLED:
                 auction = bool(flags & _AUCTION)
@@ -156,7 +158,7 @@ class ReportExpander:
                     )
                     if order is not None:
                         order.traded(price)
-                    self._leave(key, leaves)
+                        self._leave(key, leaves)
                 if 1 <= counter_account_id <= self._last_client:
                     counter_key = (counter_account_id, counter_order_id)
                     resting = self.orders.get(counter_key)
