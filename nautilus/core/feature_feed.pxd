@@ -1,4 +1,4 @@
-"""What stands between the star's records and the rows of a bank of indicators, for each instrument."""
+"""One thread. What stands between the star's records and the rows of a bank of indicators, for each instrument."""
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 

@@ -1,4 +1,4 @@
-"""From the star's records to rows of a bank: converted, in order, each counted that is not taken.
+"""One thread. From the star's records to rows of a bank: converted, in order, each counted that is not taken.
 
 Prices and sizes become decimals here, once: ticks times the numerator of the increment, over its denominator, which is
 the double nearest to the decimal as long as the product is below 2^53.
@@ -11,6 +11,7 @@ from nautilus.core.types import QUOTE as _QUOTE
 from nautilus.core.types import TRADE as _TRADE
 
 cimport numpy as cnp
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
@@ -22,6 +23,8 @@ from nautilus.core.ticks cimport RECORD_GAP, bar_t, record_rows
 from nautilus.core.types cimport RECORD_STALE, RECORD_SYNTHETIC, SIDE_BUY, SIDE_SELL, quote_t, trade_t
 
 cnp.import_array()
+
+cdef double MOST = 9223372036854775808.0    # ticks or lots that a record may say
 
 BARS, QUOTES, TRADES = 1, 2, 3
 _INPUTS = {BARS: 5, QUOTES: 4, TRADES: 5}
@@ -54,6 +57,8 @@ cdef class FeatureFeed:
             raise ValueError(f"instrument {instrument_id} is there, expected each once")
         if not (tick_over > 0 and tick_under > 0 and lot_over > 0 and lot_under > 0):
             raise ValueError(f"instrument {instrument_id}: an increment of 0, expected above 0")
+        if not (isfinite(MOST * tick_over / tick_under) and isfinite(MOST * lot_over / lot_under)):
+            raise ValueError(f"instrument {instrument_id}: an increment beyond all numbers, expected finite rows")
         if self.index.count >= <uint32_t>self.bank.capacity:
             raise ValueError(f"{self.index.count} instruments, expected at most {self.bank.capacity}")
         place = id_index_add(&self.index, instrument_id)
@@ -251,5 +256,7 @@ cdef class FeatureFeed:
                 or fed.tick_under != self.fed[slot].tick_under or fed.lot_over != self.fed[slot].lot_over \
                 or fed.lot_under != self.fed[slot].lot_under:
             raise ValueError(f"instrument {fed.id}, expected {self.fed[slot].id} with the same increments")
+        if not (isfinite(fed.bid) and isfinite(fed.ask)):
+            raise ValueError(f"instrument {fed.id}: a touch at {fed.bid} and {fed.ask}, expected finite prices")
         self.bank.restore(slot, rows, memory[sizeof(fed_t):])
         self.fed[slot] = fed

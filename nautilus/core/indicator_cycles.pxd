@@ -8,10 +8,11 @@ from libc.math cimport NAN, atan, cos, fabs, sin
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
-from nautilus.core.indicator_steps cimport node_t
+from nautilus.core.indicator_steps cimport node_t, whole
 
 cdef enum:
     HILBERT_STATE = 23          # 10 detrended, 7 quadrature, newest first; period, its average, I2, Q2, Re, Im
+    LONGEST_PERIOD = 51         # rows; the transform says at most 50
 
 cdef extern from *:
     """
@@ -76,7 +77,7 @@ cdef inline void step_phase(const node_t* d, double* s, const double* x, const d
     cdef int64_t j, length
     cdef const double* turns
     while i < count:
-        length = min(<int64_t>(y[i] + 0.5), 51)
+        length = whole(y[i] + 0.5, LONGEST_PERIOD)
         turns = &turns_of_period[length][0][0]
         real = imaginary = size = 0.0
         j = 0
@@ -108,7 +109,7 @@ cdef inline void step_trend_line(const node_t* d, double* s, const double* x, co
     cdef double mean
     cdef int64_t j, length
     while i < count:
-        length = <int64_t>(y[i] + 0.5)
+        length = whole(y[i] + 0.5, LONGEST_PERIOD)
         mean = 0.0
         for j in range(length):
             mean += x[i - j]

@@ -5,8 +5,9 @@ A node reads columns and writes columns. A column is a row of doubles in which t
 back. A step runs from the row on which all that it reads is defined (`r` counts from there); what it writes before its
 own warm-up is 0 and is read by nobody.
 
-Sums of a window that moves along (`SUM`, `WMA`) gather rounding errors as those of TA-Lib do; `FSUM`, `VAR`, `COV`,
-`REGRESSION`, `DEVIATION` are computed anew in each row from distances to its own value, which bounds the error and makes what is constant exactly 0.
+Sums of a window that moves along (`SUM`, `WEIGHTED`) gather rounding errors as those of TA-Lib do; `EXACT`, `VARIANCE`,
+`COVARIANCE`, `REGRESSION`, `DEVIATION` are computed anew in each row from distances to its own value, which bounds the
+error and makes what is constant exactly 0.
 """
 
 from libc.math cimport atan, fabs, log, sqrt
@@ -78,6 +79,13 @@ ctypedef struct node_t:
 cdef inline bint near_zero(double x) noexcept nogil:
     """TA-Lib's notion of nothing."""
     return -1e-14 < x < 1e-14
+
+
+cdef inline int64_t whole(double x, int64_t most) noexcept nogil:
+    """x as a whole number from 0 to `most`, 0 where it is none: a state that was taken over may hold anything."""
+    if x >= <double>most:
+        return most
+    return <int64_t>x if x > 0.0 else 0
 
 
 cdef inline double window_sum(const double* x, int64_t n) noexcept nogil:
@@ -214,7 +222,7 @@ cdef inline void step_weighted(const node_t* d, double* s, const double* x, doub
 cdef inline void step_highest(const node_t* d, double* s, const double* x, double* o, double* p, double sign,
                               int64_t i, int64_t count, int64_t r) noexcept nogil:
     # s[0]: the highest of the window, the newest of equals; s[1]: its row
-    cdef int64_t n = d.n, j, at = <int64_t>s[1]
+    cdef int64_t n = d.n, j, at = whole(s[1], r)
     cdef double top = s[0], value
     while i < count:
         value = sign * x[i]
@@ -354,23 +362,23 @@ cdef inline void step_rank(const node_t* d, const double* x, double* o, int64_t 
 
 cdef inline void step_percentile(const node_t* d, double* s, const double* x, double* o, int64_t i, int64_t count,
                                  int64_t r) noexcept nogil:
-    # m: rank from 1. s: the window in order.
+    # m: rank from 1. s: the window in order, what is no number behind all others.
     cdef int64_t n = d.n, j, held
     cdef double value
     while i < count:
         held = min(r, n)
         if r >= n:
             value = x[i - n]
-            j = 0
-            while s[j] != value:
-                j += 1
             held -= 1
+            j = 0
+            while j < held and s[j] != value and (s[j] == s[j] or value == value):
+                j += 1
             while j < held:
                 s[j] = s[j + 1]
                 j += 1
         value = x[i]
         j = held
-        while j > 0 and s[j - 1] > value:
+        while j > 0 and (s[j - 1] > value or s[j - 1] != s[j - 1]):
             s[j] = s[j - 1]
             j -= 1
         s[j] = value

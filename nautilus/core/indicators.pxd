@@ -1,4 +1,4 @@
-"""Programs of indicator steps, and the memory of those that run them."""
+"""One thread. Programs of indicator steps, and the memory of those that run them."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -32,5 +32,5 @@ cdef class Bank:
     cdef int claim(self, int64_t slot) except -1
     cdef int take(self, int64_t slot, const double* row) except -1
     cdef void advance(self, int64_t slot, int64_t count) noexcept nogil
-    cdef void move(self, int64_t slot, int64_t take, int64_t done, double[:, ::1] into,
-                   unsigned char[:, ::1] marks) noexcept
+    cdef int move(self, int64_t slot, int64_t take, int64_t done, double[:, ::1] into,
+                  unsigned char[:, ::1] marks) except -1

@@ -1,4 +1,4 @@
-"""Indicators of any number of instruments, one row at a time or many: the same compiled steps, so the same bits.
+"""One thread. Indicators of any number of instruments, one row at a time or many: the same steps, so the same bits.
 
 A `Program` is a list of nodes (indicator_steps.pxd) over numbered columns: the inputs first, then what each node
 writes. A `Bank` runs it for each of its slots (an instrument each). A slot keeps the past of those columns alone whose
@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
-from nautilus.core.indicator_cycles cimport HILBERT_STATE, set_turns
+from nautilus.core.indicator_cycles cimport HILBERT_STATE, LONGEST_PERIOD, set_turns
 from nautilus.core.indicator_nodes cimport run_node
 from nautilus.core.indicator_steps cimport *
 
@@ -80,7 +80,27 @@ _STATE = {
     OP_ADAPTIVE: 1, OP_PARABOLIC: 4, OP_SUPERTREND: 3, OP_INDEX: 1, OP_CANDLE: 2, OP_TICK: 1, OP_BALANCE: 1, OP_TREND: 1,
     OP_HILBERT: HILBERT_STATE, OP_PHASE: 1, OP_TREND_LINE: 3, OP_TREND_MODE: 4, OP_MESA: 3,
 }
+# Rows before the present one that a node reads of its sources, where it reads any.
+_LONGEST = LONGEST_PERIOD - 1
+_BACK = {
+    OP_ADAPTIVE: (1,), OP_PARABOLIC: (1, 1), OP_SUPERTREND: (0, 0, 1), OP_INDEX: (1, 1), OP_PRESSURE: (1, 1, 1, 1),
+    OP_TICK: (1,), OP_BALANCE: (1,), OP_TREND: (1,), OP_HILBERT: (6,), OP_PHASE: (_LONGEST,), OP_TREND_LINE: (_LONGEST,),
+}
+_WINDOWED = (
+    OP_SUM, OP_WEIGHTED, OP_EXACT, OP_HIGHEST, OP_LOWEST, OP_VARIANCE, OP_COVARIANCE, OP_REGRESSION, OP_DEVIATION,
+)
+_MOST_ROWS = 1 << 53
 _BLOCK = 256                    # rows of a batch that go through all nodes together: their columns stay in the cache
+
+
+def _back(int operation, int n, int source):
+    """Rows before the present one that a node reads of a source; one that is not given is the last that is."""
+    if operation in _WINDOWED:
+        return n - 1 if source == 0 or (source == 1 and operation == OP_COVARIANCE) else 0
+    if operation in (OP_RANK, OP_PERCENTILE):
+        return n if source == 0 else 0
+    reads = _BACK.get(operation, ())
+    return reads[source] if source < len(reads) else 0
 
 
 cdef class Program:
@@ -106,6 +126,7 @@ cdef class Program:
     def __init__(self, int inputs, nodes, outputs):
         written = inputs
         reach = [0] * inputs
+        begins = [0] * inputs   # first row on which each column is written
         kept = []
         if inputs < 1:
             raise ValueError(f"inputs: {inputs}, expected 1 or more")
@@ -117,20 +138,28 @@ cdef class Program:
                 raise ValueError(f"{operation}: {len(sources)} sources and {len(wrote)} outputs, expected 1 to 4, 1 to 3")
             if n < 1 or start < 0:
                 raise ValueError(f"{operation}: n {n}, start {start}, expected 1 and 0 or more")
-            for (column, lag), back in zip(sources, backs):
-                if not 0 <= column < written or lag < 0 or back < 0:
+            code = OPERATIONS[operation]
+            if code == OP_PERCENTILE and not 1 <= m <= n:
+                raise ValueError(f"{operation}: rank {m}, expected 1 to {n}")
+            for place, ((column, lag), back) in enumerate(zip(sources, backs)):
+                if not 0 <= column < written or lag < 0:
                     raise ValueError(f"{operation}: column {column}, lag {lag}, expected one written before")
-                if start < lag:
-                    raise ValueError(f"{operation}: start {start}, expected the lag {lag} or later")
+                if start < begins[column] + lag:
+                    raise ValueError(f"{operation}: start {start}, expected {begins[column] + lag} or later")
+                last = place == len(sources) - 1
+                least = max([_back(code, n, each) for each in range(place, 4 if last else place + 1)])
+                if back < least:
+                    raise ValueError(f"{operation}: reach {back} of source {place}, expected {least} or more")
                 reach[column] = max(reach[column], lag + back)
             if list(wrote) != list(range(written, written + len(wrote))):
                 raise ValueError(f"{operation}: outputs {wrote}, expected the next, from {written}")
             written += len(wrote)
             reach += [0] * len(wrote)
-            kept.append((OPERATIONS[operation], tuple(sources), tuple(wrote), start, n, m, a, b, c))
+            begins += [start] * len(wrote)
+            kept.append((code, tuple(sources), tuple(wrote), start, n, m, a, b, c))
         for column, start in outputs:
-            if not 0 <= column < written or start < 0:
-                raise ValueError(f"output of column {column} from row {start}, expected a column below {written}")
+            if not 0 <= column < written or start < begins[column]:
+                raise ValueError(f"output of column {column} from row {start}, expected one that is written by then")
         self.inputs, self.columns, self.outputs = inputs, written, len(outputs)
         self.nodes, self._nodes, self._reach = tuple(nodes), tuple(kept), reach
         self.output_columns = tuple(column for column, _ in outputs)
@@ -281,7 +310,7 @@ cdef class Bank:
 
     def feed(self, const int32_t[::1] slots, const double[:, ::1] rows):
         """Rows of many slots, in their order: row i belongs to slots[i]. All are checked before one is taken."""
-        cdef int64_t i, j, used, count = rows.shape[0]
+        cdef int64_t i, j, used, slot, count = rows.shape[0]
         if slots.shape[0] != count or rows.shape[1] != self.inputs:
             raise ValueError(f"{slots.shape[0]} slots, rows {rows.shape[0]} x {rows.shape[1]}, expected x {self.inputs}")
         for i in range(count):
@@ -291,10 +320,14 @@ cdef class Bank:
                     raise ValueError(f"row {i}, input {j}: {rows[i, j]}, expected a finite number")
         with nogil:
             for i in range(count):
-                used = self.rows[slots[i]] % self.slack
+                slot = slots[i]
+                if not 0 <= slot < self.capacity or self.slots[slot] == NULL:
+                    with gil:
+                        raise ValueError(f"slot {slot} in row {i}: it was another one, expected an array at rest")
+                used = self.rows[slot] % self.slack
                 for j in range(self.inputs):
-                    self.slots[slots[i]][self.input_at[j] + used] = rows[i, j]
-                self.advance(slots[i], 1)
+                    self.slots[slot][self.input_at[j] + used] = rows[i, j]
+                self.advance(slot, 1)
 
     def rows_of(self, int64_t slot):
         """Rows that a slot has had."""
@@ -382,8 +415,8 @@ cdef class Bank:
             done += take
         return values, valid
 
-    cdef void move(self, int64_t slot, int64_t take, int64_t done, double[:, ::1] into,
-                   unsigned char[:, ::1] marks) noexcept:
+    cdef int move(self, int64_t slot, int64_t take, int64_t done, double[:, ::1] into,
+                  unsigned char[:, ::1] marks) except -1:
         cdef int64_t j, k, row = self.rows[slot], used = row % self.slack
         cdef double* memory = self.slots[slot]
         cdef double* at = memory + used
@@ -406,6 +439,7 @@ cdef class Bank:
                 if self.kept_reach[j]:
                     at = memory + self.kept_at[j] - self.kept_reach[j]
                     memmove(at, at + self.slack, self.kept_reach[j] * sizeof(double))
+        return 0
 
     def state(self, int64_t slot):
         """(rows, bytes) of a slot: what `restore` takes, in a bank of the same program and slack."""
@@ -413,9 +447,11 @@ cdef class Bank:
         return self.rows[slot], (<char*>self.slots[slot])[: self.slot_bytes]
 
     def restore(self, int64_t slot, int64_t rows, const unsigned char[::1] memory):
-        """Go on where `state` was taken."""
-        if memory.shape[0] != self.slot_bytes or rows < 0:
-            raise ValueError(f"{memory.shape[0]} bytes, {rows} rows, expected {self.slot_bytes} bytes")
+        """Go on where `state` was taken. Whatever the bytes say, steps read and write their own memory alone."""
+        if memory.shape[0] != self.slot_bytes or not 0 <= rows <= _MOST_ROWS:
+            raise ValueError(
+                f"{memory.shape[0]} bytes, {rows} rows, expected {self.slot_bytes} bytes, 0 to {_MOST_ROWS} rows"
+            )
         self.claim(slot)
         memmove(self.slots[slot], &memory[0], self.slot_bytes)
         self.rows[slot] = rows

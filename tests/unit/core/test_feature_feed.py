@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nautilus.core.feature_feed import BARS, QUOTES, TRADES, FeatureFeed
@@ -146,3 +146,48 @@ def test_state_goes_to_the_same_instrument_alone():
         second.restore(1, *first.state(0))
     with pytest.raises(ValueError, match="bytes"):
         second.restore(0, 1, b"")
+
+
+def test_an_increment_that_takes_rows_beyond_all_numbers_is_refused():
+    made = FeatureFeed(Bank(every("bar").program, 3), BARS, bar_kind=1, bar_size=60)
+    for bad in ((np.inf, 1.0, 1.0, 1.0), (1.0, 1.0, 1e290, 1.0), (1.0, 5e-324, 1.0, 1.0), (np.nan, 1.0, 1.0, 1.0)):
+        with pytest.raises(ValueError, match="expected"):
+            made.add(1, *bad)
+    assert len(made) == 0
+    assert made.add(1, 1e280, 1.0, 1.0, 1.0) == 0
+
+
+@pytest.mark.parametrize("place", [7, 8])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_touch_that_is_none_is_no_state(place, bad):
+    made = feed("trade")
+    made.quotes(np.array([(5, 0, 0, 10, 1, 11, 2, 1, 0, 0)], QUOTE))
+    rows, memory = made.state(0)
+    words = np.frombuffer(memory, "<f8").copy()
+    assert words[7:9].tolist() == [1.0, 1.1]
+    words[place] = bad
+    with pytest.raises(ValueError, match="finite"):
+        made.restore(0, rows, words.tobytes())
+    assert made.state(0) == (rows, memory)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TICK_ROWS, st.sampled_from(["quote", "trade"]), st.integers(0, 40))
+def test_a_feed_goes_on_where_another_stood(rows, source, cut):
+    # At the capacity: every slot of the bank has an instrument.
+    def take(made, part):
+        for is_quote, stamp, venue, number, flags, bid, ask, bid_lots, ask_lots, side in part:
+            if is_quote:
+                made.quotes(np.array([(stamp, venue, 0, bid, bid_lots, ask, ask_lots, number, flags, 0)], QUOTE))
+            elif source == "trade":
+                made.trades(np.array([(stamp, venue, 1, bid, bid_lots + 1, number, side, 0, flags)], TRADE))
+
+    whole, first, second = feed(source), feed(source), feed(source)
+    take(whole, rows)
+    take(first, rows[:cut])
+    for slot in range(len(INSTRUMENTS)):
+        second.restore(slot, *first.state(slot))
+    take(second, rows[cut:])
+    assert [second.state(slot) for slot in range(3)] == [whole.state(slot) for slot in range(3)]
+    assert second.times().tolist() == whole.times().tolist()
+    assert first.taken + second.taken == whole.taken

@@ -262,8 +262,65 @@ def test_shapes_and_slots_that_do_not_fit_are_refused():
         ("linear", ((0, 0),), (2,), 0, (0,), 1, 0, 0.0, 0.0, 0.0),
         ("sum", ((0, 0),), (1,), 0, (0,), 0, 0, 0.0, 0.0, 0.0),
         ("linear", (), (1,), 0, (), 1, 0, 0.0, 0.0, 0.0),
+        ("sum", ((0, 0),), (1,), 3, (2,), 4, 0, 0.0, 0.0, 0.0),
+        ("covariance", ((0, 0), (0, 0)), (1, 2, 3), 3, (3, 2), 4, 0, 0.0, 0.0, 0.0),
+        ("rank", ((0, 0),), (1,), 4, (3,), 4, 0, 0.0, 0.0, 0.0),
+        ("percentile", ((0, 0),), (1,), 4, (4,), 4, 5, 0.0, 0.0, 0.0),
+        ("percentile", ((0, 0),), (1,), 4, (4,), 4, 0, 0.0, 0.0, 0.0),
+        ("trend_line", ((0, 0), (0, 0)), (1,), 0, (49, 0), 1, 0, 0.0, 0.0, 0.0),
+        ("pressure", ((0, 0), (0, 0)), (1,), 1, (1, 0), 1, 0, 0.0, 0.0, 0.0),
+        ("linear", ((0, 0),), (1,), 0, (-1,), 1, 0, 0.0, 0.0, 0.0),
     ],
 )
 def test_a_program_that_could_not_run_is_refused(node):
     with pytest.raises(ValueError, match="expected"):
         Program(1, [node], [(0, 0)])
+
+
+def test_a_node_reads_no_column_before_it_is_written():
+    first = ("absolute", ((0, 0), (0, 2)), (1,), 2, (0, 0), 1, 0, 0.0, 0.0, 0.0)
+    late, early = (("total", ((1, 1),), (2,), start, (0,), 1, 0, 0.0, 0.0, 0.0) for start in (3, 2))
+    assert Program(1, [first, late], [(2, 3)]).columns == 3
+    with pytest.raises(ValueError, match="start 2, expected 3"):
+        Program(1, [first, early], [])
+    with pytest.raises(ValueError, match="written by then"):
+        Program(1, [first, late], [(2, 2)])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308, -1e308, 1e18, -1.0, 0.0])
+@pytest.mark.parametrize("rows", [0, 1, 63, 1 << 53])
+def test_a_state_of_any_numbers_keeps_each_step_to_its_own_memory(value, rows):
+    # Under a sanitizer a step that reads or writes beyond its slot ends the process; here it would change the others.
+    data = walk(40)
+    bank = Bank(EVERY, 3, 5)
+    for slot in (0, 2):
+        bank.run(slot, *data)
+    before = bank.state(0), bank.state(2)
+    bank.restore(1, rows, np.full(bank.slot_bytes // 8, value).tobytes())
+    bank.run(1, *data)
+    for row in zip(*(each.tolist() for each in data), strict=True):
+        bank.update(1, *row)
+    values, valid = bank.values(1)
+    assert np.isfinite(values).all()
+    assert not values[~valid].any()
+    assert (bank.state(0), bank.state(2)) == before
+
+
+@pytest.mark.parametrize("rows", [-1, (1 << 53) + 1, (1 << 63) - 1])
+def test_rows_that_nobody_has_had_are_no_state(rows):
+    bank = Bank(EVERY, 1)
+    with pytest.raises(ValueError, match="rows"):
+        bank.restore(0, rows, bank.state(0)[1])
+
+
+def test_a_percentile_forgets_what_was_no_number():
+    # The columns overflow to an infinity and a difference of two; with these gone from the window all is as before.
+    g = Graph(("x",))
+    x = g.input("x")
+    huge = g.linear(x, 10.0)
+    odd = g.minus(huge, huge)
+    program = g.program([g.node("percentile", odd, n=4, m=2, warm=3, reach=4)[0]])
+    values, valid = batch(program, np.array([1.0, 1.0, 1e308, 1.0, 1e308, 1.0, 1.0, 1.0, 1.0, 1.0]))
+    assert not values.any()
+    assert valid[0].tolist() == [row >= 3 for row in range(10)]
+    assert batch(program, np.full(9, 1e308))[1].sum() == 0
