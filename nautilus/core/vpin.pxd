@@ -13,6 +13,7 @@ cdef enum:
     VPIN_DAYS = 32              # days of volume at most
     VPIN_WINDOW = 4096          # buckets at most
     VPIN_HISTORY = 65536        # values at most
+    VPIN_MOST_FLOW_BITS = 49    # lots of order flow, of one record and of a bucket before the last one: sums stay whole
 
 ctypedef struct measured_t:
     # what every trade needs
@@ -96,4 +97,5 @@ cdef class VpinTable:
     cdef int _complete(self, measured_t* at, int64_t now_ns, bint give) noexcept nogil
     cdef int _measure(self, measured_t* at, bucket_t* done) noexcept nogil
     cdef void _quote(self, measured_t* at, const quote_t* quote) noexcept nogil
+    cdef void _flow(self, bucket_t* bucket, int64_t change) noexcept nogil
     cdef double _share(self, double z) noexcept nogil

@@ -39,7 +39,8 @@ class VpinTable:
       quotes handed in before said. A bucket without a depth counts once.
     - `flow_weight` f: (1 - f) times that, plus f sum |flow| / sum gross flow over the window, the flow of a bucket
       being the order-flow imbalance (Cont, Kukanov, Stoikov, 2014) of the quotes handed in while it was open, the
-      gross flow the same without signs. Without any quotes it is as with f = 0.
+      gross flow the same without signs. Without any quotes it is as with f = 0. A bucket takes no more flow when it has
+      more than 2^49 lots of it.
 
     Stamps are receive stamps (`now_ns`). Of an instrument's trades one that is older than the one before is left out
     and counted (`late`), one that has the stamp and the trade id of one of the last 16 of that stamp too
@@ -172,6 +173,11 @@ class VpinTable:
         """Take over an instrument; False, and nothing is changed, where it is of other settings or no such thing.
 
         `known`: also where the instrument was not added before.
+
+        Raises
+        ------
+        ValueError
+            It is of these settings, and what it says cannot be: damaged. Nothing is changed.
         """
 
     @property

@@ -14,7 +14,7 @@ cimport cython
 cimport numpy as cnp
 from libc.math cimport floor, sqrt
 from libc.stdint cimport int64_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from nautilus.core.buckets cimport (
@@ -39,6 +39,7 @@ from nautilus.core.types cimport (
     quote_t,
     trade_t,
 )
+from nautilus.core.vpin_state cimport state_is_sound
 
 cnp.import_array()
 
@@ -46,6 +47,7 @@ cdef int64_t MOST_LOTS = <int64_t>1 << MAX_QUANTITY_BITS
 cdef int64_t MOST_TICKS = <int64_t>1 << MAX_PRICE_BITS
 cdef int64_t MOST_NS = <int64_t>1 << 62
 cdef int64_t MOST_VOLUME = <int64_t>1 << 62
+cdef int64_t MOST_FLOW = <int64_t>1 << VPIN_MOST_FLOW_BITS
 cdef int64_t DAY_NS = 86_400_000_000_000
 cdef enum:
     INHERITED = RECORD_SYNTHETIC | RECORD_STALE | RECORD_GAP
@@ -272,7 +274,8 @@ cdef class VpinTable:
             piece = lots - done
             if piece > at.left:
                 piece = at.left
-            upto = <int64_t>floor(share * <double>(done + piece) + 0.5)
+            # Where lots are beyond a double's whole numbers it may round past the piece.
+            upto = min(max(<int64_t>floor(share * <double>(done + piece) + 0.5), bought), bought + piece)
             bucket.volume += piece
             bucket.buy_volume += upto - bought
             if told:
@@ -280,7 +283,7 @@ cdef class VpinTable:
             bucket.close_ticks = ticks
             if bucket.parts != <uint32_t>0xFFFFFFFF:
                 bucket.parts += 1
-                if at.touch.known:
+                if at.touch.known and bucket.depth_sum <= MOST_VOLUME:
                     bucket.depth_sum += at.touch.bid_lots + at.touch.ask_lots
                     bucket.depths += 1
             bucket.flags |= <uint16_t>(flags & INHERITED)
@@ -392,8 +395,12 @@ cdef class VpinTable:
     cdef void _quote(self, measured_t* at, const quote_t* quote) noexcept nogil:
         cdef int64_t change = 0
         if touch_change(&at.touch, quote, &change):
-            at.open.flow += change
-            at.open.gross_flow += change if change >= 0 else -change
+            self._flow(&at.open, change)
+
+    cdef void _flow(self, bucket_t* bucket, int64_t change) noexcept nogil:
+        if bucket.gross_flow <= MOST_FLOW:
+            bucket.flow += change
+            bucket.gross_flow += change if change >= 0 else -change
 
     def process(self, trades):
         cdef cnp.ndarray rows = record_rows(trades, _TRADE, "VpinTable.process: trades")
@@ -454,18 +461,21 @@ cdef class VpinTable:
         cdef Py_ssize_t i, count = rows.shape[0]
         cdef uint32_t place
         cdef measured_t* at
+        cdef int64_t bids, asks
         with nogil:
             for i in range(count):
                 place = id_index_find(&self._index, flow[i].instrument_id)
-                if place == 0 or flow[i].updates == 0 or flow[i].bid_depth < 0 or flow[i].ask_depth < 0:
+                if place == 0 or flow[i].updates == 0:
+                    continue
+                bids, asks = flow[i].bid_depth // flow[i].updates, flow[i].ask_depth // flow[i].updates
+                if (
+                    flow[i].bid_depth < 0 or flow[i].ask_depth < 0 or bids > MOST_LOTS or asks > MOST_LOTS
+                    or flow[i].imbalance > MOST_FLOW or flow[i].imbalance < -MOST_FLOW
+                ):
                     continue
                 at = &self._states[place - 1]
-                if flow[i].imbalance > MOST_VOLUME or flow[i].imbalance < -MOST_VOLUME:
-                    continue
-                at.open.flow += flow[i].imbalance
-                at.open.gross_flow += flow[i].imbalance if flow[i].imbalance >= 0 else -flow[i].imbalance
-                at.touch.bid_lots = flow[i].bid_depth // flow[i].updates
-                at.touch.ask_lots = flow[i].ask_depth // flow[i].updates
+                self._flow(&at.open, flow[i].imbalance)
+                at.touch.bid_lots, at.touch.ask_lots = bids, asks
                 at.touch.known = not flow[i].flags & RECORD_STALE
 
     def _taken(self, int status):
@@ -547,50 +557,44 @@ cdef class VpinTable:
         cdef measured_t read
         cdef measured_t* at
         cdef char* bytes_ = saved
+        cdef void* window = NULL
         cdef void* values = NULL
         cdef void* spans = NULL
         head = SAVED + self._settings()
-        cdef Py_ssize_t begin = len(head), length = len(saved)
-        cdef Py_ssize_t ring = self.window * sizeof(bucket_t)
-        if saved[:begin] != head or length < begin + <Py_ssize_t>sizeof(measured_t):
+        cdef Py_ssize_t begin = len(head), length = len(saved), ring, size
+        if saved[:begin] != head:
             return False
-        memcpy(&read, bytes_ + begin, sizeof(measured_t))
         begin += sizeof(measured_t)
-        if length == begin and read.kept == 0:
-            ring = 0
-        if (
-            length != begin + ring + <Py_ssize_t>read.kept * 16 or read.kept > <uint32_t>self.history
-            or read.window_at >= <uint32_t>self.window or read.value_at >= <uint32_t>self.history
-            or (read.kept < <uint32_t>self.history and read.value_at != read.kept)
-            or read.day_at >= VPIN_DAYS or read.day_count > VPIN_DAYS
-            or not 1 <= read.size <= MOST_LOTS or not 1 <= read.next_size <= MOST_LOTS
-            or not 1 <= read.left <= read.size
+        if length >= begin:
+            memcpy(&read, bytes_ + begin - sizeof(measured_t), sizeof(measured_t))
+        if length < begin or not state_is_sound(
+            &read, bytes_ + begin, length - begin, self.window, self.history, self.days
         ):
-            return False
+            raise ValueError(f"VpinTable.load: {length} bytes that no instrument of these settings can have kept")
+        size = read.kept * sizeof(double)
+        ring = length - begin - 2 * size
         if read.open.instrument_id not in self:
             if known:
                 return False
             self.add(read.open.instrument_id, read.size)
         at = self._at(read.open.instrument_id)
-        if read.kept:
-            values, spans = realloc(NULL, read.kept * sizeof(double)), realloc(NULL, read.kept * sizeof(int64_t))
-            if values == NULL or spans == NULL:
-                free(values)
-                free(spans)
-                raise MemoryError("VpinTable.load: no memory for its values")
-            memcpy(values, bytes_ + begin + ring, read.kept * sizeof(double))
-            memcpy(spans, bytes_ + begin + ring + read.kept * sizeof(double), read.kept * sizeof(int64_t))
-        if at.window == NULL and ring:
-            at.window = <bucket_t*>calloc(1, ring)
-            if at.window == NULL:
-                free(values)
-                free(spans)
-                raise MemoryError("VpinTable.load: no memory for its buckets")
+        if size:
+            values, spans = malloc(size), malloc(size)
+        if ring:
+            window = malloc(ring)
+        if (size and (values == NULL or spans == NULL)) or (ring and window == NULL):
+            free(window)
+            free(values)
+            free(spans)
+            raise MemoryError("VpinTable.load: no memory for an instrument")
+        if ring:
+            memcpy(window, bytes_ + begin, ring)
+        if size:
+            memcpy(values, bytes_ + begin + ring, size)
+            memcpy(spans, bytes_ + begin + ring + size, size)
+        free(at.window)
         free(at.values)
         free(at.spans)
-        if at.window != NULL:
-            memset(at.window, 0, self.window * sizeof(bucket_t))
-            memcpy(at.window, bytes_ + begin, ring)
-        read.window, read.values, read.spans, read.room = at.window, <double*>values, <int64_t*>spans, read.kept
+        read.window, read.values, read.spans, read.room = <bucket_t*>window, <double*>values, <int64_t*>spans, read.kept
         at[0] = read
         return True

@@ -32,10 +32,19 @@ def _part(table: VpinTable, begin: int) -> dict[str, NDArray[Any]]:
 
 
 def load_part(table: VpinTable, part: Any) -> int:
-    """Take over the instruments of a part that the table has; how many. Those of other settings begin anew."""
-    lengths, rows = part["lengths"], np.ascontiguousarray(part["bytes"], np.uint8).tobytes()
+    """Take over the instruments of a part that the table has; how many. Those of other settings begin anew.
+
+    Raises
+    ------
+    ValueError
+        The part is damaged.
+    """
+    rows = np.ascontiguousarray(part["bytes"], np.uint8).tobytes()
+    lengths = np.asarray(part["lengths"], np.int64).tolist()
+    if min(lengths, default=0) < 0 or sum(lengths) != len(rows):
+        raise ValueError(f"instruments of {sum(lengths)} bytes in a part of {len(rows)}; expected as many")
     begin = loaded = 0
-    for length in np.asarray(lengths, np.int64).tolist():
+    for length in lengths:
         loaded += table.load(rows[begin : begin + length], known=True)
         begin += length
     return loaded

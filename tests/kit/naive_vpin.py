@@ -12,6 +12,7 @@ from nautilus.model.enums import RecordFlag
 SYNTHETIC, STALE = int(RecordFlag.SYNTHETIC), int(RecordFlag.STALE)
 INHERITED = SYNTHETIC | STALE | GAP_FLAG
 MOST = 1 << 40
+MOST_FLOW = 1 << 49
 DAY_NS = 86_400_000_000_000
 Row = tuple[Any, ...]
 
@@ -247,7 +248,7 @@ class NaiveVpin:
             return
         bid = quote["bid_ticks"] if bids else -math.inf
         ask = quote["ask_ticks"] if asks else math.inf
-        if self.quote is not None:
+        if self.quote is not None and sum(map(abs, self.flow)) <= MOST_FLOW:
             old_bid, old_bids, old_ask, old_asks = self.quote
             change = bids * (bid >= old_bid) - old_bids * (bid <= old_bid)
             self.flow.append(change + old_asks * (ask >= old_ask) - asks * (ask <= old_ask))

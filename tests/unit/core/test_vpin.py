@@ -1,5 +1,6 @@
 """Volume buckets and VPIN against their twin, and the cases of their definition."""
 
+import contextlib
 import math
 import random
 from statistics import NormalDist
@@ -315,7 +316,6 @@ def test_what_another_table_saved_is_not_loaded():
     made.process(trades(*[(at, 100, 7, 1) for at in range(20)]))
     saved = made.save(1)
     assert not VpinTable(window=4).load(saved)
-    assert not table(window=3).load(saved[:-1])
     assert not table(window=3).load(b"")
     fresh = VpinTable(window=3)
     assert fresh.load(table(5, (1, 2), window=3).save(2)), "one without trades too"
@@ -323,6 +323,53 @@ def test_what_another_table_saved_is_not_loaded():
     assert fresh.load(saved)
     assert fresh.save(1) == saved
     assert fresh.last(1).tobytes() == made.last(1).tobytes()
+
+
+def words(made, key=1):
+    """What was saved, as words; where those of the instrument begin."""
+    return np.frombuffer(made.save(key), "<i8").copy(), 13
+
+
+def test_a_state_that_is_damaged_is_told_and_changes_nothing():
+    settings_ = {"window": 2, "history": 3, "days": 2}
+    made = table(**settings_)
+    made.quotes(np.array([(0, 0, 0, 99, 30, 101, 30, 1, 1, 0), (0, 0, 0, 99, 20, 101, 30, 1, 1, 0)], QUOTE))
+    made.process(trades(*[(at, 100, 7, 1) for at in range(9)], (DAY_NS, 100, 7, 1)))
+    saved, begin = words(made)
+    fresh = table(**settings_)
+    before = fresh.save(1)
+    with pytest.raises(ValueError, match="no instrument"):
+        fresh.load(saved.tobytes()[:-1])
+    with pytest.raises(ValueError, match="no instrument"):
+        fresh.load(saved.tobytes()[: 8 * begin + 16])
+    # What is not bounded: words of padding, the remembered ids, the place of the touch, pointers that are not read.
+    free, told = 0, 0
+    for place in range(begin, len(saved)):
+        for value in (-1, 1 << 62, np.array(math.nan).view("<i8")):
+            changed = saved.copy()
+            changed[place] = value
+            other = table(**settings_)
+            try:
+                other.load(changed.tobytes(), known=True)
+                free += 1
+            except ValueError:
+                told += 1
+                assert other.save(1) == table(**settings_).save(1)
+    assert told > 3 * free
+    assert fresh.save(1) == before
+    assert fresh.load(saved.tobytes())
+
+
+def test_order_flow_beyond_all_numbers_is_not_counted():
+    made = table(bucket_lots=2, window=1, flow_weight=1.0, depth_weighted=True)
+    flows = np.zeros(4, FLOW)
+    flows["instrument_id"], flows["updates"] = 1, 1
+    flows["imbalance"] = (1 << 62, 1 << 49, -(1 << 49), 1 << 49)
+    flows["bid_depth"] = ((1 << 63) - 1, 1 << 40, 1 << 40, 1 << 40)
+    flows["ask_depth"] = flows["bid_depth"]
+    made.flows(flows)
+    found = made.process(trades((1, 100, 1, 1), (2, 100, 1, 1)))
+    assert found[["flow", "gross_flow", "depth_sum"]].tolist() == [(0, 1 << 50, 1 << 42)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -333,7 +380,10 @@ def test_a_spoilt_state_breaks_nothing(at, value):
     saved = bytearray(made.save(1))
     saved[at % len(saved)] = value
     fresh = VpinTable(window=2, history=2, days=2)
-    if fresh.load(bytes(saved)):
-        key = fresh.ids()[0]
-        fresh.process(trades(*[(at, 100, 7, 1) for at in range(50)], instrument=key))
-        fresh.values(key), fresh.buckets(key), fresh.counts(key)
+    with contextlib.suppress(ValueError):
+        if fresh.load(bytes(saved)):
+            key = fresh.ids()[0]
+            found = fresh.process(trades(*[(at, 100, 7, 1) for at in range(50)], instrument=key))
+            assert ((found["vpin"] >= 0) & (found["vpin"] <= 1)).all()
+            assert len(fresh.values(key)[0]) == fresh.counts(key)["kept"]
+            assert len(fresh.buckets(key)) <= 2
