@@ -1,8 +1,8 @@
-"""Strategies that options of one underlying are margined as: the pairing with the least requirement.
+"""Any thread. Strategies that options of one underlying are margined as: the pairing with the least requirement.
 
-One thread. Per underlying one transportation problem over two-leg strategies (cover by a long option or by stock,
-straddle, naked, stock protected by a long option), then one over pairs of spreads, one over collars; the rules are in `nautilus.maths.strategies`,
-which calls this. Solved by successive shortest paths (Bellman and Ford), so exactly.
+Per underlying one transportation problem over two-leg strategies (cover by a long option or by stock, straddle, naked,
+stock protected by a long option), then one over pairs of spreads, one over collars; the rules are in
+`nautilus.maths.strategies`, which calls this. Solved by successive shortest paths (Bellman and Ford), so exactly.
 """
 
 import numpy as np
@@ -21,6 +21,9 @@ cdef enum:
     PROTECTED_ROW = 6
     MAX_LOSS_ROW = 7
 
+cdef enum:
+    MOST_LEGS = 2048            # options of one underlying: two square tables of them are in memory
+    MOST_OPTIONS = 1 << 22
 cdef double TINY = 1e-9
 
 NAKED, SPREAD, COVERED, STRADDLE, IRON, PROTECTED, MAX_LOSS = range(1, 8)
@@ -97,7 +100,7 @@ cdef double pair_group(
         if t.quantity[i] == 0.0 or without >> s.order[i - begin] & 1:
             continue
         s.remaining[i - begin] = fabs(t.quantity[i])
-        largest = fmax(largest, fmax(t.naked[i], t.strike[i] * multiplier))
+        largest = fmax(largest, fmax(t.naked[i] + t.value[i], t.strike[i] * multiplier))
         if t.quantity[i] < 0 and t.is_call[i]:
             s.left[a_count] = i
             a_count += 1
@@ -107,6 +110,7 @@ cdef double pair_group(
     largest = fmax(largest, spot * multiplier)
     big = 8.0 * largest + 8.0
     s.tolerance = 1e-12 * big
+    s.lost = s.lost or big == INFINITY
     row, column = a_count, b_count
     for i in range(begin, end):
         if s.remaining[i - begin] == 0.0 or t.quantity[i] < 0:
@@ -521,6 +525,14 @@ def pair_options(
     tuple
         Requirements and savings of each underlying, and the strategies: rows of (underlying, kind, leg, leg, leg, leg,
         quantity, requirement of one); leg -1: none, -2: stock.
+
+    Raises
+    ------
+    ValueError
+        Lengths that do not go together; more than 2048 options of one underlying; a number that is none, or that is
+        below zero where there is no such thing.
+    ArithmeticError
+        Amounts so far apart that their differences are lost.
     """
     cdef int groups = starts.shape[0] - 1, group, most = 0, size, options = quantity.shape[0]
     cdef Table t
@@ -528,12 +540,25 @@ def pair_options(
     cdef double* memory
     cdef int* whole
     cdef double relief = 0.0
-    if groups < 0 or starts[groups] != options or spot.shape[0] != groups:
-        raise ValueError("starts and underlyings of different lengths")
+    if not 0 <= groups <= MOST_OPTIONS or options > MOST_OPTIONS or starts[0] != 0 or starts[groups] != options:
+        raise ValueError(f"starts of {options} options, expected the first at 0 and at the end their number")
+    for length in (strike.shape[0], expiry.shape[0], value.shape[0], naked.shape[0], is_call.shape[0]):
+        if length != options:
+            raise ValueError(f"columns of {length} and {options} options, expected as many of each")
+    for length in (spot.shape[0], lots.shape[0], multiplier.shape[0], long_rate.shape[0], short_rate.shape[0]):
+        if length != groups:
+            raise ValueError(f"columns of {length} underlyings and starts of {groups}, expected as many of each")
     for group in range(groups):
-        if starts[group + 1] < starts[group]:
-            raise ValueError("starts that descend")
+        if not 0 <= starts[group + 1] - starts[group] <= MOST_LEGS:
+            raise ValueError(f"starts that descend or leave more than {<int>MOST_LEGS} options to one underlying")
         most = max(most, <int>(starts[group + 1] - starts[group]))
+    for name, column in (
+        ("quantity", np.abs(quantity)), ("strike", strike), ("value", value), ("naked", naked), ("spot", spot),
+        ("lots", np.abs(lots)), ("multiplier", multiplier), ("long rate", long_rate), ("short rate", short_rate),
+    ):
+        numbers = np.asarray(column)
+        if not ((numbers >= 0.0) & (numbers < np.inf)).all():
+            raise ValueError(f"{name} {numbers[:9]}, expected finite numbers, 0 or more but of what is held")
     requirement, savings = np.zeros(groups), np.zeros(groups)
     cdef double[::1] required = requirement, saved = savings
     rows = Rows(8 * options + 4 * groups + 16 * most + 64)
@@ -543,8 +568,8 @@ def pair_options(
     t.quantity, t.strike, t.expiry = &quantity[0], &strike[0], &expiry[0]
     t.value, t.naked, t.is_call = &value[0], &naked[0], &is_call[0]
     size = most + 8
-    memory = <double*>malloc(sizeof(double) * (2 * size * size + 15 * size))
-    whole = <int*>malloc(sizeof(int) * (10 * size + 64))
+    memory = <double*>malloc(sizeof(double) * (2 * <size_t>size * size + 15 * size))
+    whole = <int*>malloc(sizeof(int) * (10 * <size_t>size + 64))
     if memory == NULL or whole == NULL:
         free(memory)
         free(whole)
@@ -557,6 +582,7 @@ def pair_options(
     s.reward = s.supply + 5 * size
     s.parent, s.left, s.right = whole, whole + 2 * size, whole + 3 * size
     s.order, s.stack, s.heads = whole + 4 * size, whole + 5 * size, whole + 10 * size
+    s.lost = False
     with nogil:
         for group in range(groups):
             if starts[group + 1] > starts[group]:
@@ -569,4 +595,6 @@ def pair_options(
     free(whole)
     if found.lost:
         raise MemoryError("more strategies than there is room for")
+    if s.lost or not (np.isfinite(requirement).all() and np.isfinite(savings).all()):
+        raise ArithmeticError("amounts so far apart that their differences are lost, expected those of one market")
     return requirement, savings, rows.table[: found.count].copy()

@@ -1,6 +1,6 @@
-"""What each position gains or loses per unit as its underlying and its volatility move: the risk arrays of a scan.
+"""Any thread. What each position gains or loses per unit as its underlying and volatility move: the risk arrays of a scan.
 
-One thread. Options are valued by Black, Scholes and Merton, where they may be exercised early never below what that
+Options are valued by Black, Scholes and Merton, where they may be exercised early never below what that
 pays; everything else moves with its underlying.
 """
 

@@ -18,6 +18,7 @@ cdef struct Scratch:
     int* heads          # the first option of each distinct expiry
     int* stack
     bint protecting     # long options may take stock's risk beside the covers; else only what these leave
+    bint lost           # a way led back to itself: differences of costs were lost in their rounding
     int expiries
 
 
@@ -26,7 +27,7 @@ cdef double ship(int rows, int columns, Scratch* s) noexcept nogil:
 
     Costs and flows are (rows, columns); `reward` of a row is added for each unit of it (negative: it has to be shipped).
     """
-    cdef int i, j, node, end, steps, nodes = rows + columns
+    cdef int i, j, node, end, steps, hops, nodes = rows + columns
     cdef double best, amount, total = 0.0, through
     cdef bint changed
     for i in range(rows * columns):
@@ -79,7 +80,14 @@ cdef double ship(int rows, int columns, Scratch* s) noexcept nogil:
                 continue
             amount = s.capacity[end]
             node = rows + end
+            hops = 0
             while s.parent[node] >= 0:
+                hops += 1
+                if hops > nodes:
+                    s.lost = True
+                    for i in range(rows * columns):
+                        s.flow[i] = 0.0
+                    return 0.0
                 if node < rows:  # reached over a shipment that is taken back
                     amount = fmin(amount, s.flow[node * columns + s.parent[node] - rows])
                 node = s.parent[node]

@@ -166,3 +166,55 @@ def test_an_empty_account_and_one_without_shorts_require_nothing():
         none, none, none.astype(np.int64), none, none, none.astype(np.int8), np.zeros(1, np.int64), *[none] * 5
     )
     assert [len(part) for part in found] == [0, 0, 0]
+
+
+def columns(count=2, groups=1):
+    """Sound arguments, by name."""
+    made = {name: np.full(count, 100.0) for name in ("quantity", "strike", "expiry", "value", "naked", "is_call")}
+    made["quantity"] *= np.where(np.arange(count) % 2, -1, 1)
+    made["expiry"], made["is_call"] = made["expiry"].astype(np.int64), np.ones(count, np.int8)
+    made["starts"] = np.linspace(0, count, groups + 1).astype(np.int64)
+    made |= {name: np.full(groups, 0.5) for name in ("spot", "lots", "multiplier", "long_rate", "short_rate")}
+    return made
+
+
+@pytest.mark.parametrize("name", [name for name in columns() if name != "starts"])
+def test_columns_of_other_lengths_are_refused(name):
+    given_ = columns()
+    for other in (np.zeros(0), np.zeros(1), np.zeros(3)):
+        short = other.astype(given_[name].dtype)
+        if len(short) != len(given_[name]):
+            with pytest.raises(ValueError, match=r"as many|at the end"):
+                pair_options(**given_ | {name: short})
+
+
+@pytest.mark.parametrize("starts", [[], [0], [1, 2], [-1, 2], [0, 3], [0, 3, 2], [0, -1, 2]])
+def test_starts_that_do_not_fit_are_refused(starts):
+    with pytest.raises(ValueError, match=r"expected|descend"):
+        pair_options(**columns(2, max(len(starts) - 1, 0)) | {"starts": np.array(starts, np.int64)})
+
+
+@pytest.mark.parametrize("name", ["quantity", "strike", "value", "naked", "spot", "lots", "multiplier", "long_rate"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_is_refused(name, bad):
+    given_ = columns()
+    given_[name][0] = bad
+    with pytest.raises(ValueError, match="finite"):
+        pair_options(**given_)
+
+
+def test_as_many_options_of_one_underlying_as_there_is_room_for():
+    long = columns(2048, 1)
+    assert pair_options(**long | {"quantity": np.ones(2048)})[0].tolist() == [0.0]
+    with pytest.raises(ValueError, match="2048"):
+        pair_options(**columns(2049, 1))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "naked", "strike"), [(-100.0, 1e307, 1.0), (-1.0, 1e308, 1.0), (-1.0, 1.0, 1e308)]
+)
+def test_amounts_whose_differences_are_lost_are_told(quantity, naked, strike):
+    given_ = columns()
+    given_["quantity"][:], given_["naked"][:], given_["strike"][:] = quantity, naked, strike
+    with pytest.raises(ArithmeticError, match="far apart"):
+        pair_options(**given_)
