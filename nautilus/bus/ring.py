@@ -165,6 +165,8 @@ class RingReader:
         ring that was read, is read from its first frame either way.
     doorbell
         Make a FIFO that becomes readable when a frame comes (`fileno`, `arm`), for a host's epoll.
+    patient
+        It lets frames gather while that is not armed: then it becomes readable where they fill a quarter of the ring.
 
     Attributes
     ----------
@@ -180,13 +182,16 @@ class RingReader:
 
     way, name = "ring", "the ring"
 
-    def __init__(self, path: str | PathLike[str], *, oldest: bool = False, doorbell: bool = False) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, oldest: bool = False, doorbell: bool = False, patient: bool = False
+    ) -> None:
         self.path = Path(path)
         self.epoch = 0
         self.attached = 0
         self.refused = 0
         self.rings = False
         self._oldest = oldest
+        self._patient = patient
         self._reader: Reader | None = None
         self._file = (0, 0)
         self._sums = dict.fromkeys(("lapped", "damaged", "missed_bytes", "missed_frames"), 0)
@@ -233,6 +238,8 @@ class RingReader:
         self._let_go()
         self._reader, self.epoch = reader, reader.epoch
         self.rings = self._bell >= 0 and reader.slot >= 0
+        if self._patient:
+            reader.be_patient()
         self.attached += 1
         return True
 
@@ -270,7 +277,7 @@ class RingReader:
         While there is no ring, or none but a left one, the next writer rings it. Where the ring had no slot for this
         reader nobody does (`rings`).
         """
-        self._empty()
+        self.hush()
         reader = self._reader
         if reader is None or reader.retired:
             if reader is not None and reader.waiting:
@@ -280,6 +287,12 @@ class RingReader:
             reader = self._reader
             return reader is None or not reader.waiting
         return reader.arm() if self.rings else not reader.waiting
+
+    def hush(self) -> None:
+        """Empty the doorbell; to be called before reading."""
+        with contextlib.suppress(BlockingIOError):
+            while self._bell >= 0 and len(os.read(self._bell, 4096)) == 4096:
+                pass
 
     def wait(self, waiting: Waiting, timeout_ns: int) -> bool:
         """Wait until there is a frame, or the time is over; whether there is. For a thread with this one ring.
@@ -346,11 +359,6 @@ class RingReader:
     def _sum(self, name: str) -> int:
         now: int = 0 if self._reader is None else getattr(self._reader, name)
         return self._sums[name] + now
-
-    def _empty(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._bell >= 0 and len(os.read(self._bell, 4096)) == 4096:
-                pass
 
     def _let_go(self) -> None:
         if self._reader is not None:

@@ -96,6 +96,9 @@ class Subscriber(StarReader):
         Takes what the hub sends by multicast, in place of a ring; needs a replayer. It is closed with this.
     on_way
         Called with (way before, way, cause) when frames come by another way: "ring", "multicast", "zmq".
+    patience_ns
+        Between two looks at the ring: frames gather there meanwhile, unless they fill a quarter of it. At most
+        `heartbeat_ns` counts. 0: each is told of at once.
     compression
         "lz4": ask that what comes over ZeroMQ be compressed (`nautilus.bus.compression`).
     policy, capacity
@@ -141,6 +144,7 @@ class Subscriber(StarReader):
         ring: str | PathLike[str] | None = None,
         multicast: MulticastReader | None = None,
         on_way: Callable[[str, str, str], object] | None = None,
+        patience_ns: int = 0,
         compression: Compression = "",
         policy: Policy = "queue",
         capacity: int = 65_536,
@@ -166,10 +170,14 @@ class Subscriber(StarReader):
         """Holds a socket while it may not be empty: to be looked at itself before the host waits for its descriptor."""
         self.due_ns = 0
         """When `poll` is to be called again at the latest, by `timer`."""
+        self.gathers_until_ns = NEVER
+        """Until then nobody tells of a frame, by `timer`: the host comes round by itself, and asks `ripe`."""
         self.asks_by: Callable[[Sequence[Request]], object] | None = None
         """Takes what it asks for to the replayer, where ZeroMQ does not reach that; the answers are fed."""
         self._mark = check_compression(compression)
         self.way = ZMQ
+        # Heartbeats wait in the ring too, and have to be heard of well before three of them count as missing.
+        self._patience_ns = min(patience_ns, heartbeat_ns)
         self._on_way = on_way
         self._closed = False
         self._multicast = multicast
@@ -193,7 +201,7 @@ class Subscriber(StarReader):
                     "multicast with a ring, or without a replayer; expected the one or the other, and a replayer"
                 )
             if ring is not None:
-                self._ring = RingReader(ring, doorbell=True)
+                self._ring = RingReader(ring, doorbell=True, patient=self._patience_ns > 0)
                 if self._ring.alive and self._ring.rings:
                     self.way = RING
                     self._ring_ns = timer()
@@ -257,7 +265,24 @@ class Subscriber(StarReader):
 
     def arm(self) -> bool:
         """To be called before the host waits. False: there is something to `drain` that no descriptor will tell of."""
-        return not (self._out or self._queue) and (self._ring is None or self._ring.arm())
+        if self._out or self._queue:
+            return False
+        if self._ring is None:
+            return True
+        if self.gathers_until_ns != NEVER:
+            if 0 < self.gathers_until_ns - self._timer() <= self._patience_ns:  # else it is over, or the clock was set
+                return True
+            self.gathers_until_ns = NEVER
+        return self._ring.arm()
+
+    def ripe(self, now_ns: int) -> bool:
+        """Whether frames have gathered long enough to be taken by a host that is awake for another reason, by `timer`.
+
+        Half the time is enough for that: so it is not woken for them as well.
+        """
+        if self.gathers_until_ns - now_ns > self._patience_ns // 2 or self._ring is None:
+            return False
+        return self._ring.lag > 0
 
     def drain(self, limit: int = 64, ready: Container[Any] | None = None) -> list[Batch]:
         """What has come, at most `limit` frames of each way: (topic, records of one stream, read-only), in order.
@@ -380,8 +405,15 @@ class Subscriber(StarReader):
     def _take_ring(self, limit: int) -> None:
         ring = self._ring
         assert ring is not None
+        patient = self._patience_ns > 0 and self.way == RING
+        if patient:
+            assert isinstance(ring, RingReader)
+            ring.hush()
         frames = ring.drain(limit)
         now_ns = self._timer()
+        if patient:
+            # Where none had come the next one is told of at once: it may be the only one for long.
+            self.gathers_until_ns = now_ns + self._patience_ns if 0 < len(frames) < limit else NEVER
         if frames:
             before = self._beats
             self._judge(frames, asked=False)

@@ -17,7 +17,8 @@ each block a mark keeps where its first frame begins and how many came before it
 the oldest frame that is whole and knows how many bytes and frames it has missed.
 
 Readers may take a slot: where they are is seen there, and the doorbell (a FIFO by the ring's name) of one that sleeps
-in a poll. Readers that sleep on the futex need none: they share one word.
+in a poll. Readers that sleep on the futex need none: they share one word. A patient one, which lets frames gather while
+its doorbell is not armed, has it rung all the same where they fill a quarter of the ring.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -69,7 +70,7 @@ cdef extern from *:
         uint64_t cursor;                /* up to where it has read */
         uint64_t missed;                /* bytes that it was too late for */
         uint32_t serial;                /* of its doorbell among those of its process; 0: it has none */
-        uint32_t spare;
+        uint32_t patient;               /* not 0: its doorbell is rung too when it is a quarter of the ring behind */
         char     pad[128 - 32];
     } cast_slot_t;
 
@@ -174,6 +175,7 @@ cdef extern from *:
                                                 __ATOMIC_RELAXED)) {
                     __atomic_store_n(&slot->serial, serial, __ATOMIC_RELEASE);
                     __atomic_store_n(&slot->missed, 0, __ATOMIC_RELAXED);
+                    __atomic_store_n(&slot->patient, 0, __ATOMIC_RELAXED);
                     __atomic_store_n(&slot->cursor, cursor, __ATOMIC_RELEASE);
                     return slot;
                 }
@@ -212,6 +214,53 @@ cdef extern from *:
         __atomic_store_n(&w->shared->tail, w->next, __ATOMIC_RELEASE);
     }
 
+    static void cast_ring_slot(cast_writer_t *w, int i)
+    {
+        cast_slot_t *slot = &w->shared->slots[i];
+        uint64_t holder = __atomic_load_n(&slot->holder, __ATOMIC_ACQUIRE);
+        uint32_t serial = __atomic_load_n(&slot->serial, __ATOMIC_ACQUIRE);
+        if (w->bells[i] >= 0 && (w->rung[i] != holder || w->serials[i] != serial)) {
+            close(w->bells[i]);
+            w->bells[i] = -1;
+        }
+        if (holder == 0 || serial == 0)
+            return;
+        if (w->bells[i] < 0) {
+            char name[PATH_MAX];
+            struct stat status;
+            cast_bell_name(name, sizeof name, w->path, holder, serial);
+            /* For both ways: no SIGPIPE where the reader has gone. */
+            int fd = open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+            if (fd < 0)
+                return;
+            if (fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) {
+                close(fd);
+                return;
+            }
+            w->bells[i] = fd;
+            w->rung[i] = holder;
+            w->serials[i] = serial;
+        }
+        if (write(w->bells[i], "", 1) < 0)
+            errno = 0;                  /* full: it has a wake-up waiting already */
+    }
+
+    /* Those that let frames gather are called before these are a danger to each other: looked at once a block. */
+    static void cast_heed(cast_writer_t *w)
+    {
+        for (int i = 0; i < CAST_SLOTS; i++) {
+            cast_slot_t *slot = &w->shared->slots[i];
+            uint64_t behind;
+            if (!__atomic_load_n(&slot->patient, __ATOMIC_RELAXED))
+                continue;
+            behind = w->tail - __atomic_load_n(&slot->cursor, __ATOMIC_ACQUIRE);
+            if (behind >= w->capacity / 4 && behind <= UINT64_MAX / 2) {
+                w->wakes++;
+                cast_ring_slot(w, i);
+            }
+        }
+    }
+
     /* The ways that are rare: into another block, past the end of the ring. */
     static __attribute__((noinline)) void cast_advance(cast_writer_t *w, uint64_t room)
     {
@@ -237,6 +286,7 @@ cdef extern from *:
             __atomic_store_n(&mark->number, w->number, __ATOMIC_RELAXED);
             __atomic_store_n(&mark->position, w->next, __ATOMIC_RELEASE);
             w->block = block;
+            cast_heed(w);
         }
         w->quick = w->next + room <= (block + 1) * w->block_bytes ? (block + 1) * w->block_bytes : 0;
     }
@@ -273,37 +323,6 @@ cdef extern from *:
         w->next += cast_room(length);
         w->number++;
         cast_own_ahead(w);
-    }
-
-    static void cast_ring_slot(cast_writer_t *w, int i)
-    {
-        cast_slot_t *slot = &w->shared->slots[i];
-        uint64_t holder = __atomic_load_n(&slot->holder, __ATOMIC_ACQUIRE);
-        uint32_t serial = __atomic_load_n(&slot->serial, __ATOMIC_ACQUIRE);
-        if (w->bells[i] >= 0 && (w->rung[i] != holder || w->serials[i] != serial)) {
-            close(w->bells[i]);
-            w->bells[i] = -1;
-        }
-        if (holder == 0 || serial == 0)
-            return;
-        if (w->bells[i] < 0) {
-            char name[PATH_MAX];
-            struct stat status;
-            cast_bell_name(name, sizeof name, w->path, holder, serial);
-            /* For both ways: no SIGPIPE where the reader has gone. */
-            int fd = open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-            if (fd < 0)
-                return;
-            if (fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) {
-                close(fd);
-                return;
-            }
-            w->bells[i] = fd;
-            w->rung[i] = holder;
-            w->serials[i] = serial;
-        }
-        if (write(w->bells[i], "", 1) < 0)
-            errno = 0;                  /* full: it has a wake-up waiting already */
     }
 
     static __attribute__((noinline)) void cast_wake(cast_writer_t *w)
@@ -351,6 +370,7 @@ cdef extern from *:
         uint64_t cursor
         uint64_t missed
         uint32_t serial
+        uint32_t patient
     ctypedef struct broadcast_t:
         region_t region
         uint64_t tail

@@ -48,6 +48,8 @@ class Reader:
         """Wait until a frame is there (True), the ring has been left or replaced, or the time is over."""
     def arm(self) -> bool:
         """Have the doorbell rung at the next frame. False: a frame is there already, or there is no doorbell."""
+    def be_patient(self) -> bool:
+        """Have the doorbell rung, armed or not, while it is a quarter of the ring behind; False: it has none."""
     def held(self) -> list[Held]:
         """Every slot that a reader holds."""
     def close(self) -> None:

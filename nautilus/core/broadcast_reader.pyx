@@ -373,6 +373,16 @@ cdef class Reader:
         cast_prepare(&self.reader, <uint64_t>1 << self.slot_number())
         return not cast_waiting(&self.reader) and not region_retired(&self.reader.shared.region)
 
+    def be_patient(self):
+        """Have the doorbell rung, armed or not, at each block (a 256th of the ring) that begins while this reader is a
+        quarter of the ring behind. For one that lets frames gather. False: there is no doorbell.
+        """
+        self.check()
+        if self.reader.slot is NULL or self.reader.slot.serial == 0:
+            return False
+        self.reader.slot.patient = 1
+        return True
+
     def held(self):
         """Every slot that a reader holds: a list of `Held`."""
         self.check()

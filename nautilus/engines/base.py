@@ -236,6 +236,8 @@ class Engine:
     subscribes: tuple[Topic, ...] = ()
     takes_arrays: ClassVar[bool] = False
     """Its handlers of market data take whole arrays of records, not one message for each."""
+    patience_ns: ClassVar[int] = 0
+    """A live host may let market data gather for so long before it hands them over; 0: each is wanted at once."""
     warms: ClassVar[tuple[Callable[[], object], ...]] = ()
     """Functions of modules that a live host calls where `Work` is done, before the engine counts as ready: they load or
     compile what no request is to wait for. Jobs of `Context.submit` are done in another process, which is there only

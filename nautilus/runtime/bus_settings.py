@@ -45,6 +45,11 @@ class BusConfig(msgspec.Struct, frozen=True):
         ``batch``: a process that the bus wakes does not take the core from one that runs (SCHED_BATCH): where every
         record wakes more processes than there are cores, they have it sooner. ``normal``: it does, where it has
         run less.
+    patient
+        Processes whose engines do not need each record at once let market data gather in the ring for some milliseconds
+        and take them together, so that a record does not wake every process. Messages and questions wait for nothing.
+    patience_us
+        For how long, by name of the engine, up to 20,000; what is not named here has its own (docs/architecture.md).
     ring_mib
         Of the ring in shared memory: the newest market data, from which what a reader lacks is sent again.
     star_journal_mib
@@ -100,6 +105,8 @@ class BusConfig(msgspec.Struct, frozen=True):
     own_core: dict[str, Annotated[int, Meta(ge=0, le=4095)]] = {}
     realtime: Annotated[int, Meta(ge=0, le=99)] = 0
     schedule: Literal["normal", "batch"] = "normal"
+    patient: bool = True
+    patience_us: dict[str, Annotated[int, Meta(ge=0, le=20_000)]] = {}
     ring_mib: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
     star_journal_mib: Annotated[int, Meta(ge=0, le=1 << 20)] = 128
     urgent_ring: bool = True
@@ -122,7 +129,11 @@ class BusConfig(msgspec.Struct, frozen=True):
     redis_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 256
 
     def __post_init__(self) -> None:
-        for key, given in (("wake_of", self.wake_of), ("own_core", self.own_core)):
+        for key, given in (
+            ("wake_of", self.wake_of),
+            ("own_core", self.own_core),
+            ("patience_us", self.patience_us),
+        ):
             for engine in given:
                 if engine not in CATALOGUE:
                     raise ConfigError(

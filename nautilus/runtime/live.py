@@ -47,6 +47,7 @@ from nautilus.runtime.messages import Messages
 from nautilus.runtime.neighbours import Neighbours, write_places
 from nautilus.runtime.outlook import Outlook
 from nautilus.runtime.paths import carriers_of, star_paths_of
+from nautilus.runtime.patience import patience_of, together
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.platform import PlatformConfig
 from nautilus.runtime.protection import FullError, protect
@@ -402,13 +403,15 @@ class LiveHost:
             others = [*(each for each in sockets if each not in urgent), *self.mesh.descriptors()]
             loop.set_group(others, self._on_mesh, Rank.MESH)
         due_ns = messages.due_ns
-        star_ns = self._star_due_ns
-        loop.turn(due_ns if due_ns < star_ns else star_ns, messages.settle)
+        gathered_ns = self.subscriber.gathers_until_ns if self.subscriber is not None else NEVER
+        loop.turn(min(due_ns, self._star_due_ns, gathered_ns), messages.settle)
         now_ns = wall_ns()
         # What is due is a long way off where the clock was set back.
         if now_ns >= self._star_due_ns or not 0 <= now_ns - self._tended_ns < TEND_NS:
             self._tended_ns = now_ns
             self._tend_star(now_ns)
+        elif self.subscriber is not None and self.subscriber.ripe(now_ns):
+            self._take_star(set())
         if now_ns >= due_ns:
             messages.tick(now_ns)
         elif now_ns >= self.mesh.early_ns:
@@ -477,7 +480,7 @@ class LiveHost:
     def _take_star(self, ready: set[Any] | None = None) -> None:
         messages, subscriber = self.messages, self.subscriber
         assert subscriber is not None
-        for topic, records in subscriber.drain(FRAMES, ready):
+        for topic, records in together(subscriber.drain(FRAMES, ready), messages.takes_arrays):
             messages.deliver_records(messages.routes[topic.name], records)
 
     @property
@@ -525,8 +528,9 @@ class LiveHost:
         if not wanted or self.hub is not None:
             return
         subscriber = self.subscriber = subscribe(
-            self.plan, self.process, self._zmq, wanted, self.clock.now_ns, self.counters, self._bus_log
-        )
+            self.plan, self.process, self._zmq, wanted, self.clock.now_ns, self.counters, self._bus_log,
+            patience_of(self.plan.config("bus", BusConfig), [each.engine for each in self.contexts.values()], wanted),
+        )  # fmt: skip
         self._undo.callback(subscriber.close)
         subscriber.refuse_below(self.neighbours.hub_epoch)
         self.loop.set_group(subscriber.sockets, self._on_star, Rank.STAR, subscriber.touched)

@@ -32,7 +32,7 @@ from nautilus.model.errors import BusError, InternalError, ModelError, NautilusE
 from nautilus.model.message import Message
 from nautilus.model.queries import AnyReport, Reports
 from nautilus.model.records import Records
-from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, topic_of
+from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, Topic, topic_of
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns, whole_ns
 from nautilus.runtime.control import describe_error, error_from
@@ -369,6 +369,10 @@ class Messages:
                     call(context, handler, item)
                     if self._inbox:
                         self.drain(Priority.URGENT)
+
+    def takes_arrays(self, topic: Topic) -> bool:
+        """Whether whoever takes a topic here takes whole arrays of records."""
+        return not self.routes[topic.name].takers
 
     def deliver_records(self, route: Route, records: Records) -> None:
         """Hand records of the star to the engines that take them."""

@@ -346,6 +346,7 @@ def subscribe(
     clock: Callable[[], int],
     counters: Counters,
     log: BusLog,
+    patience_ns: int = 0,
 ) -> Subscriber:
     """A reader of these topics, which begins with images of their streams."""
     settings = plan.config("bus", BusConfig)
@@ -364,4 +365,5 @@ def subscribe(
         multicast=multicast_of(plan, counters),
         compression=settings.compression if plan.joined else "",
         on_way=log.on_star_way,
+        patience_ns=patience_ns,
     )

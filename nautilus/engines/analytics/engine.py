@@ -85,6 +85,7 @@ class AnalyticsEngine(Engine):
     subscribes = (BALANCES, POSITIONS, EXECUTION_REPORTS, FACTORS, PREDICTIONS, QUOTES, TRADES)
     publishes = (PERFORMANCE,)
     takes_arrays = True
+    patience_ns = 20_000_000
     operations = OPERATIONS
     warms: ClassVar[tuple[Callable[[], object], ...]] = (warm,)
     streams = (Stream("/streams/performance", PERFORMANCE, "Performance of portfolios as it changes"),)

@@ -71,6 +71,7 @@ class CollateralEngine(Engine):
     subscribes = (POSITIONS, BALANCES, QUOTES)
     publishes = (MARGIN,)
     takes_arrays = True
+    patience_ns = 5_000_000
     operations = OPERATIONS
     streams = (Stream("/streams/margin", MARGIN, "Margin of portfolios as it changes"),)
     warms: ClassVar[tuple[Callable[[], object], ...]] = (warm_prices, warm_forecast)

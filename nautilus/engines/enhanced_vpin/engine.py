@@ -47,6 +47,7 @@ class EnhancedVpinEngine(ToxicityEngine):
     """Toxicity over several bucket sizes and windows, with depth."""
 
     name = "enhanced-vpin"
+    patience_ns = 5_000_000
     subscribes: tuple[Topic, ...] = (TRADES, QUOTES, BOOK_DELTAS)
     publishes = (ENHANCED_TOXICITY,)
     operations = (

@@ -62,6 +62,7 @@ class FactorEngine(Engine):
     subscribes = (BARS, QUOTES, POSITIONS, BALANCES)
     publishes = (FACTORS,)
     takes_arrays = True
+    patience_ns = 20_000_000
     operations = OPERATIONS
     streams = (Stream("/streams/factors", FACTORS, "Returns of factors, and portfolios by factors, day by day"),)
 

@@ -98,6 +98,7 @@ class FeaturesEngine(Engine):
 
     name = "features"
     takes_arrays = True
+    patience_ns = 20_000_000
     subscribes = (QUOTES, TRADES, BARS)
     operations = (
         Operation(

@@ -132,6 +132,7 @@ class PortfolioEngine(Engine):
 
     name = "portfolio"
     source_id = SOURCE_ID
+    patience_ns = 10_000_000
     subscribes = (EXECUTION_REPORTS, QUOTES, SIGNALS, PERFORMANCE)
     publishes = (POSITIONS, BALANCES, REBALANCE)
     operations = (
