@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nautilus.bus.recovery import NEVER
+from nautilus.bus.ring import RingReader
 from nautilus.core.clock import now_ns
 from nautilus.model.topics import QUOTES
 from tests.kit.star import Hub, Reader, Stars, settled, turn_until
@@ -53,7 +54,9 @@ def rung(reader: Reader) -> bool:
     return bool(select.select([reader.subscriber.fileno()], [], [], 0)[0])
 
 
-def test_frames_gather_while_it_is_patient_and_the_next_one_after_that_is_told_of_at_once(stars: Stars, tmp_path: Path) -> None:
+def test_frames_gather_while_it_is_patient_and_the_next_one_after_that_is_told_of_at_once(
+    stars: Stars, tmp_path: Path
+) -> None:
     hub, reader, times = patient(stars, tmp_path)
     subscriber = reader.subscriber
     assert subscriber.arm()
@@ -99,7 +102,7 @@ def test_a_ring_that_fills_to_a_quarter_calls_who_is_patient(stars: Stars, tmp_p
     capacity = 1 << 16
     hub, reader, _ = patient(stars, tmp_path, capacity)
     ring = reader.subscriber._ring
-    assert ring is not None
+    assert isinstance(ring, RingReader)
     assert reader.subscriber.arm()
     furthest = calls = 0
     # Its time stands still: it is told by the doorbell alone.
