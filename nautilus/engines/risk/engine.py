@@ -25,6 +25,7 @@ from nautilus.engines.risk.marks import marks_basis
 from nautilus.engines.risk.nodes import Node
 from nautilus.engines.risk.past_returns import PastReturns
 from nautilus.engines.risk.questions import Questions
+from nautilus.engines.risk.said import Said
 from nautilus.engines.risk.tree import Change, LimitTree
 from nautilus.engines.risk.working import WorkingOrders
 from nautilus.model.alerts import RiskAlert
@@ -184,6 +185,7 @@ class RiskEngine(Engine):
         self._questions = Questions(
             self._tree, self._histories.panel, self._instruments, self._currency, config.factors
         )
+        self._said = Said()
         self._places: dict[int, int] = {}
         self._crowded: dict[Scope, Node] = {}
         """Scopes whose limit on orders is breached."""
@@ -229,10 +231,8 @@ class RiskEngine(Engine):
         if isinstance(event, BalanceChanged):
             self._tree.path(event.account_id)
             return
-        if event.currency == self._currency:
-            self._tree.worth(event.portfolio_id, event.nav)
-        elif event.currency in self._tree.rates:
-            self._tree.worth(event.portfolio_id, event.nav * float(self._tree.rates[event.currency]))
+        rate = 1.0 if event.currency == self._currency else float(self._tree.rates.get(event.currency, 0))
+        self._tree.worth(event.portfolio_id, event.nav * rate if rate else None, synthetic=event.synthetic)
         self._tell_changes(ctx)
 
     def on_margin(self, status: MarginStatus, ctx: Context) -> None:
@@ -309,8 +309,13 @@ class RiskEngine(Engine):
     # Restarts.
 
     def on_start(self, ctx: Context) -> None:
-        """Breaches that were there before may be over."""
+        """What was said right before a crash may not have arrived; breaches that were there may be over."""
+        self._said.again(ctx)
         self._wait_for_orders(ctx)
+
+    def on_stop(self, ctx: Context) -> None:
+        """What was said is delivered before the state is saved."""
+        self._said.delivered()
 
     def resume(self, source_sequence: int, ctx: Context) -> None:
         """Count on above what the core has taken: the saved state may be older."""
@@ -326,6 +331,7 @@ class RiskEngine(Engine):
             "limits": self._set_limits(),
             "conditions": self._conditions.state(),
             "working": self._working.state(),
+            "said": self._said.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -349,6 +355,7 @@ class RiskEngine(Engine):
                 for node, watch in self._tree.watched()
                 if watch.rule.control == names.ORDER_RATE and (watch.soft_on or watch.hard_on)
             }
+        self._said.restore(state.get("said", ()))
         self._changes.clear()
 
     def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
@@ -379,13 +386,11 @@ class RiskEngine(Engine):
 
     def _tell(self, alerts: Iterable[RiskAlert], ctx: Context) -> None:
         for alert in alerts:
-            ctx.publish(alert)
+            self._said.say(alert, ctx)
             if self._config.kill_switch:
                 self._commands += 1
-                ctx.send(
-                    "trading",
-                    KillSwitch(account_id=alert.account_id, source_id=self.source_id, source_sequence=self._commands),
-                )
+                command = KillSwitch(alert.account_id, source_id=self.source_id, source_sequence=self._commands)
+                self._said.say(command, ctx)
 
     def _tell_changes(self, ctx: Context) -> None:
         """Say what the tree found; hard breaches stop strategies."""
@@ -401,11 +406,10 @@ class RiskEngine(Engine):
             scope, control = text_of(node.scope), watch.rule.control
             if change.hard and change.active:
                 self._stop(scope, control, value, limit, who, change.sequence, ctx)
-            ctx.publish(
-                LimitBreached(
-                    ctx.now_ns, scope, control, change.hard, change.active, value, limit, *who, change.sequence
-                )
+            breach = LimitBreached(
+                ctx.now_ns, scope, control, change.hard, change.active, value, limit, *who, change.sequence
             )
+            self._said.say(breach, ctx)
             if control == names.ORDER_RATE:
                 self._crowded[node.scope] = node
         self._wait_for_orders(ctx)
@@ -416,11 +420,10 @@ class RiskEngine(Engine):
             who = (found.account_id, 0, found.instrument_id)
             if found.hard and found.active:
                 self._stop(scope, found.control, found.value, found.limit, who, 0, ctx)
-            ctx.publish(
-                LimitBreached(
-                    ctx.now_ns, scope, found.control, found.hard, found.active, found.value, found.limit, *who
-                )
+            breach = LimitBreached(
+                ctx.now_ns, scope, found.control, found.hard, found.active, found.value, found.limit, *who
             )
+            self._said.say(breach, ctx)
 
     def _stop(
         self,
@@ -495,7 +498,7 @@ class RiskEngine(Engine):
         found = check(self._tree, message.portfolio_id, orders, ctx.now_ns)
         mine = self._tree.path(message.portfolio_id, keep=False)[-1]
         looked_at = {order.instrument_id for order in orders} or {key for key, lots in mine.lots.items() if lots}
-        basis = marks_basis(self._tree, looked_at, METHOD)
+        basis = marks_basis(self._tree, looked_at, METHOD, synthetic=mine.synthetic)
         return CheckResult(message.portfolio_id, not found.violations, *found, ctx.now_ns, mine.open_orders, basis)
 
     def _instrument_id(self, name: str) -> int:
@@ -547,7 +550,8 @@ class RiskEngine(Engine):
         leaves = self._tree.leaves_of(portfolio_id) if portfolio_id else self._tree.leaves.values()
         unvalued = {self._instruments[leaf.instrument_id].symbol for leaf in leaves if not leaf.valued}
         held = {leaf.instrument_id for leaf in leaves if leaf.position.quantity}
-        basis = marks_basis(self._tree, held, _LIMITS_METHOD)
+        made_up = any(node.synthetic for node in self._tree.nodes.values() if portfolio_id in (0, node.account_id))
+        basis = marks_basis(self._tree, held, _LIMITS_METHOD, synthetic=made_up)
         return LimitStates(ctx.now_ns, self._currency, tuple(states), more, tuple(sorted(unvalued)), basis)
 
     def _set_limits(self) -> list[list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -50,10 +51,15 @@ class PackageError(ConfigError):
 
 
 def warm() -> None:
-    """Load and compile what simulation needs."""
+    """Load and compile what simulation needs, and `arch`, where it is installed: it takes seconds to be imported.
+
+    On a busy machine those were more than the time in which an answer has to be there.
+    """
     from nautilus.maths.monte_carlo import warm as simulate
 
     simulate()
+    with contextlib.suppress(ModuleNotFoundError):  # whoever asks for such a model is told
+        volatility.warm()
 
 
 def estimate(

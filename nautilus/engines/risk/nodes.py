@@ -106,7 +106,8 @@ class Node:
     unvalued : positions that cannot be valued for want of a rate.
     scenario : profit of the net positions at each past return; None: nobody looks at it.
     unmeasured : positions without a history.
-    nav : of a portfolio, as the portfolio engine has it; None: not known. Likewise `margin`: needed by what there is.
+    nav : of a portfolio, as the portfolio engine has it; None: not known; `synthetic`: of marks that no venue sent.
+    margin : of a portfolio, needed by what there is; None: not known.
     """
 
     __slots__ = (
@@ -130,6 +131,7 @@ class Node:
         "scenario",
         "scope",
         "strategy_id",
+        "synthetic",
         "unmeasured",
         "unseen",
         "unvalued",
@@ -149,6 +151,7 @@ class Node:
         self.open_orders = self.up = self.down = self.extra = 0
         self.opens: dict[int, Open] = {}
         self.nav: float | None = None
+        self.synthetic = False
         self.margin: float | None = None
         self.orders: deque[int] = deque()
         self.watches: dict[str, Watch] = {}

@@ -155,10 +155,10 @@ class LimitTree:
                 self._expire(node, watch, now_ns)
                 self._look(node, watch, sequence)
 
-    def worth(self, account_id: int, nav: float) -> None:
-        """Net asset value of a portfolio."""
+    def worth(self, account_id: int, nav: float | None, *, synthetic: bool) -> None:
+        """Net asset value of a portfolio, None: in a currency without a rate; `synthetic`: of marks that are."""
         node = self._node((names.PORTFOLIO, str(account_id)))
-        node.nav = nav
+        node.nav, node.synthetic = nav, synthetic
         self._look_at(node, names.LEVERAGE)
 
     def margin(self, account_id: int, used: float | None) -> None:

@@ -370,6 +370,7 @@ def test_a_restart_forgets_nothing_and_tells_nothing_again() -> None:
     engine.on_request(SetRiskRates({"EUR": 2.0}), ctx)
     engine.on_request(DropLimit("desk/one", "net"), ctx)
     before = engine.on_request(GetLimits(), ctx)
+    engine.on_stop(ctx)
     later, quiet = engine_with(*limits)
     for name, (_, give) in engine.bulk().items():
         later.restore_bulk(name, give())
@@ -381,6 +382,38 @@ def test_a_restart_forgets_nothing_and_tells_nothing_again() -> None:
     later.on_toxicity(ToxicityWarning(SECOND, 1, 0.8, 0.99, True), quiet)
     assert quiet.published == []
     assert later.state() == engine.state()
+
+
+def test_what_was_said_right_before_a_crash_is_said_again_as_it_was() -> None:
+    limits = ("portfolio/* gross hard 700", "portfolio/* net hard 700")
+    engine, ctx = engine_with(*limits, kill_switch=True)
+    engine.on_report(fill(1, Side.BUY, 60, 100_000), ctx)
+    engine.on_request(SetLimit("portfolio/1", "gross", None, 500.0), ctx)
+    ctx.now_ns += 60 * SECOND
+    ctx.published.clear()
+    ctx.sent.clear()
+    engine.on_report(fill(2, Side.BUY, 20, 100_000), ctx)
+    assert [type(each) for each in ctx.published] == [RiskAlert, LimitBreached]
+    for orderly in (False, True):
+        if orderly:
+            engine.on_stop(ctx)
+        later, again = engine_with(*limits, kill_switch=True)
+        later.restore(json.loads(json.dumps(engine.state())))
+        later.resume(9, again)
+        later.on_start(again)
+        later.on_start(again)
+        assert again.published == ([] if orderly else ctx.published), "of the last seconds alone"
+        assert again.sent == ([] if orderly else ctx.sent), "with the number that the core knows it by"
+
+
+def test_a_value_in_a_currency_without_a_rate_is_none() -> None:
+    engine, ctx = engine_with("portfolio/* leverage hard 2", rates={})
+    engine.on_balance(PortfolioValued(SECOND, 1, "USDT", 600.0, 0, 0, 0, 0, 0, 0, synthetic=True), ctx)
+    states = engine.on_request(GetLimits(1), ctx)
+    assert (states.limits[0].value, states.basis.synthetic) == (0.0, True)
+    engine.on_balance(PortfolioValued(SECOND, 1, "EUR", 600.0, 0, 0, 0, 0, 0, 0), ctx)
+    states = engine.on_request(GetLimits(1), ctx)
+    assert (states.limits[0].value, states.limits[0].state, states.basis.synthetic) == (None, "unknown", False)
 
 
 @pytest.mark.parametrize(
